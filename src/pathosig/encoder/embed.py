@@ -1,0 +1,106 @@
+"""The embedding loop: blocks of tiles are read in a thread while the model works on the last one."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+
+Run = Callable[[np.ndarray], np.ndarray]
+
+
+def prefetch(blocks: Iterable[np.ndarray], *, depth: int = 4) -> Iterator[np.ndarray]:
+    """The same blocks, read ahead by one thread; at most `depth` wait in memory.
+
+    An error of the reader is raised here, at its place in the order.
+    """
+    waiting: queue.Queue[tuple[np.ndarray | None, BaseException | None]] = queue.Queue(maxsize=depth)
+    stop = threading.Event()
+
+    def put(item: tuple[np.ndarray | None, BaseException | None]) -> None:
+        while not stop.is_set():
+            try:
+                waiting.put(item, timeout=0.1)
+                return
+            except queue.Full:
+                continue
+
+    def read() -> None:
+        try:
+            for block in blocks:
+                put((block, None))
+                if stop.is_set():
+                    return
+            put((None, None))
+        except BaseException as error:
+            put((None, error))
+
+    thread = threading.Thread(target=read, name="tile-reader", daemon=True)
+    thread.start()
+    try:
+        while True:
+            block, error = waiting.get()
+            if error is not None:
+                raise error
+            if block is None:
+                return
+            yield block
+    finally:
+        stop.set()
+        thread.join()
+
+
+def rebatch(blocks: Iterable[np.ndarray], batch_size: int) -> Iterator[np.ndarray]:
+    """Blocks of any length, cut into batches of exactly `batch_size` (the last may be shorter).
+
+    Tile i is always in batch ``i // batch_size``, however the reader groups its blocks.
+    """
+    held: list[np.ndarray] = []
+    count = 0
+    for block in blocks:
+        start = 0
+        while start < len(block):
+            part = block[start : start + batch_size - count]
+            held.append(part)
+            count += len(part)
+            start += len(part)
+            if count == batch_size:
+                yield held[0] if len(held) == 1 else np.concatenate(held)
+                held, count = [], 0
+    if count:
+        yield held[0] if len(held) == 1 else np.concatenate(held)
+
+
+def embed_blocks(run: Run, blocks: Iterable[np.ndarray], *, n: int, dim: int, batch_size: int) -> np.ndarray:
+    """Embed `n` tiles that come in blocks.
+
+    Parameters
+    ----------
+    run
+        An engine: uint8 (b, h, w, 3) -> float32 (b, dim).
+    blocks
+        uint8 tiles in order.
+
+    Returns
+    -------
+    float16 (n, dim).
+
+    Raises
+    ------
+    ValueError
+        If the blocks hold another number of tiles than `n`.
+    """
+    out = np.empty((n, dim), np.float16)
+    at = 0
+    for batch in rebatch(prefetch(blocks), batch_size):
+        if at + len(batch) > n:
+            message = f"the reader gave more tiles than the {n} it was asked for"
+            raise ValueError(message)
+        out[at : at + len(batch)] = run(batch)
+        at += len(batch)
+    if at != n:
+        message = f"the reader gave {at} tiles of {n}"
+        raise ValueError(message)
+    return out

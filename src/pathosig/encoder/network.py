@@ -1,0 +1,69 @@
+"""The DL-CC network: a backbone, an instance head and a cluster head."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+
+class ContrastiveClusteringNet(nn.Module):
+    """Backbone with two heads that are trained together.
+
+    Parameters
+    ----------
+    backbone
+        Maps tiles (n, 3, h, w) to embeddings (n, width); its width is read from ``width``,
+        ``num_features`` or one forward pass.
+    n_clusters
+        K, the number of phenotypes.
+    dim
+        Length of the instance embedding z.
+    width
+        Length of the backbone's embedding, when known.
+
+    References
+    ----------
+    Zhang et al., npj Digital Medicine 2024; Li et al., "Contrastive Clustering", AAAI 2021.
+    """
+
+    def __init__(
+        self, backbone: nn.Module, n_clusters: int = 50, dim: int = 128, *, width: int | None = None
+    ) -> None:
+        super().__init__()
+        width = width or _width(backbone)
+        self.backbone = backbone
+        self.n_clusters = n_clusters
+        self.dim = dim
+        self.width = width
+        self.instance_head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, dim))
+        self.cluster_head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, n_clusters))
+
+    def embed(self, x: torch.Tensor) -> torch.Tensor:
+        """Tiles (n, 3, h, w) -> h (n, width), the backbone's pooled output."""
+        return self.backbone(x)
+
+    def heads(self, h: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """h (n, width) -> z (n, dim) of length 1, and c (n, K) with rows that sum to 1."""
+        h = h.to(self.instance_head[0].weight.dtype)
+        z = functional.normalize(self.instance_head(h), dim=1)
+        c = self.cluster_head(h).float().softmax(dim=1)
+        return z, c
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Tiles (n, 3, h, w) -> (z, c)."""
+        return self.heads(self.embed(x))
+
+
+def _width(backbone: nn.Module) -> int:
+    for holder in (backbone, getattr(backbone, "model", None)):
+        for name in ("width", "head_hidden_size", "num_features"):
+            value = getattr(holder, name, None)
+            if isinstance(value, int) and value > 0:
+                return value
+    training = backbone.training
+    backbone.eval()
+    with torch.no_grad():
+        width = int(backbone(torch.zeros(1, 3, 64, 64)).shape[-1])
+    backbone.train(training)
+    return width

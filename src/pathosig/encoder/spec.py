@@ -1,0 +1,215 @@
+"""What the embed and train stages compute: tables [encoder] and [train] of study.toml."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Self
+
+from pathosig.core.errors import ConfigError
+from pathosig.core.spec import Spec
+
+Engine = Literal["auto", "fp32", "bf16", "ort", "int8"]
+
+
+def _need(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigError(message)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderSpec(Spec):
+    """Which encoder turns tiles into embeddings, and with which arithmetic.
+
+    Attributes
+    ----------
+    method
+        pretrained (weights as they are) or dlcc (trained on this study's discovery patients first).
+    name
+        efficientnet-lite0 (shipped), resnet50, a pathology model of docs/encoders.md, or any timm model.
+    weights
+        Path of a local weights file (.safetensors or .pth); without it the shipped or hub weights are used.
+    engine
+        auto (ort on CPU, bf16 on CUDA), fp32, bf16, ort (ONNX Runtime) or int8 (quantised, CPU).
+    batch_size
+        Tiles in one forward pass; the last batch is padded, so results never depend on what shares a batch.
+    threads
+        Threads of the model in one worker; parallelism comes from workers.
+    mpp_tolerance
+        Relative difference between the tiles' and the encoder's micrometres per pixel before a warning.
+    calibration_tiles
+        Discovery tiles that set the value ranges of the int8 engine.
+    seed
+        Seed of the choice of calibration tiles.
+    """
+
+    section: ClassVar[str] = "encoder"
+
+    method: Literal["pretrained", "dlcc"] = "pretrained"
+    name: str = "efficientnet-lite0"
+    weights: str | None = None
+    engine: Engine = "auto"
+    batch_size: int = 16
+    threads: int = 1
+    mpp_tolerance: float = 0.25
+    calibration_tiles: int = 256
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _need(bool(self.name.strip()), "[encoder] name: found an empty text; expected an encoder's name.")
+        _need(1 <= self.batch_size <= 4096, f"[encoder] batch_size: found {self.batch_size}; expected 1..4096.")
+        _need(1 <= self.threads <= 256, f"[encoder] threads: found {self.threads}; expected 1..256.")
+        _need(self.mpp_tolerance > 0, f"[encoder] mpp_tolerance: found {self.mpp_tolerance}; expected > 0.")
+        _need(
+            self.calibration_tiles >= 16,
+            f"[encoder] calibration_tiles: found {self.calibration_tiles}; expected at least 16.",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSpec(Spec):
+    """How an encoder is trained by deep contrastive clustering (DL-CC).
+
+    The defaults are the preset ``recommended``; `TrainSpec.paper` gives the published settings.
+    ``preset`` fixes what is not a number: normalisation, views, the divisor of the Barlow term.
+
+    Attributes
+    ----------
+    preset
+        recommended or paper (faithful, unsound where docs/method-training.md says so).
+    backbone
+        Encoder to start from: resnet50, efficientnet-lite0 or any timm name.
+    backbone_weights
+        Path of local weights of the backbone; none = the shipped or hub weights.
+    random_start
+        Start from random weights (tests, studies of the method).
+    n_clusters
+        Number K of phenotypes of the cluster head.
+    dim
+        Length of the instance embedding z.
+    batch_size
+        Tiles a step, over all devices; each gives two views. At least 2 K unless preset = paper.
+    accumulate
+        Micro-batches a step is cut into; the losses still see the whole batch.
+    epochs
+        Passes over the training tiles.
+    lr
+        Peak learning rate.
+    weight_decay
+        AdamW weight decay.
+    warmup
+        Share of the steps in which the learning rate rises from 0.
+    temperature_instance
+        Temperature of the instance loss.
+    temperature_cluster
+        Temperature of the cluster loss.
+    barlow_weight
+        Weight lambda of the off-diagonal terms of the Barlow loss.
+    alpha
+        Share of the Barlow loss in the total.
+    ema
+        Decay of the averaged weights that are kept; 0 keeps the last weights.
+    max_tiles_per_slide
+        Tiles drawn from one slide, so that large slides do not dominate.
+    max_tiles
+        Tiles in all.
+    val_share
+        Share of discovery patients held out to choose the best epoch; 0 keeps the last epoch.
+    min_perplexity
+        Occupancy exp(H)/K under which training counts as collapsed.
+    patience
+        Epochs in a row under min_perplexity before training stops.
+    precision
+        auto (bf16 on CUDA, fp32 on CPU), fp32 or bf16.
+    channels_last
+        Keep activations in channels-last order (faster; changes the last digits).
+    compile
+        Compile the network with torch.compile (CUDA; slow to start).
+    threads
+        Threads of torch; part of the Spec because the last digits depend on it.
+    seed
+        Seed of tiles, order, views, splits and starting weights of the heads.
+    """
+
+    section: ClassVar[str] = "train"
+
+    preset: Literal["recommended", "paper"] = "recommended"
+    backbone: str = "efficientnet-lite0"
+    backbone_weights: str | None = None
+    random_start: bool = False
+    n_clusters: int = 50
+    dim: int = 128
+    batch_size: int = 512
+    accumulate: int = 1
+    epochs: int = 30
+    lr: float = 5e-4
+    weight_decay: float = 0.0
+    warmup: float = 0.1
+    temperature_instance: float = 0.5
+    temperature_cluster: float = 1.0
+    barlow_weight: float = 0.005
+    alpha: float = 0.005
+    ema: float = 0.99
+    max_tiles_per_slide: int = 500
+    max_tiles: int = 200_000
+    val_share: float = 0.1
+    min_perplexity: float = 0.1
+    patience: int = 2
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    channels_last: bool = True
+    compile: bool = False
+    threads: int = 1
+    seed: int = 0
+
+    @classmethod
+    def paper(cls, **changes: object) -> Self:
+        """The published settings: batch 8, 100 epochs, no warm-up, no averaging, no normalisation."""
+        published: dict[str, object] = {
+            "preset": "paper",
+            "backbone": "resnet50",
+            "batch_size": 8,
+            "epochs": 100,
+            "warmup": 0.0,
+            "ema": 0.0,
+            "val_share": 0.0,
+            "precision": "fp32",
+        }
+        return cls.from_mapping({**published, **changes})
+
+    @classmethod
+    def recommended(cls, **changes: object) -> Self:
+        """The defaults."""
+        return cls.from_mapping(changes)
+
+    def __post_init__(self) -> None:
+        self._check_counts()
+        self._check_shares()
+        if self.preset != "paper" and self.batch_size < 2 * self.n_clusters:
+            message = (
+                f"[train] batch_size {self.batch_size} with n_clusters {self.n_clusters}: the cluster loss cannot "
+                f"form confident clusters below 2 K = {2 * self.n_clusters} tiles a step. Raise batch_size "
+                '(accumulate keeps memory down), lower n_clusters, or take preset = "paper" to reproduce the original.'
+            )
+            raise ConfigError(message, code="E_BATCH")
+
+    def _check_counts(self) -> None:
+        for name, least in (
+            ("n_clusters", 2), ("dim", 2), ("batch_size", 2), ("accumulate", 1), ("epochs", 1),
+            ("max_tiles_per_slide", 1), ("max_tiles", 2), ("patience", 1), ("threads", 1),
+        ):  # fmt: skip
+            value = getattr(self, name)
+            _need(value >= least, f"[train] {name}: found {value}; expected at least {least}.")
+        _need(
+            self.batch_size % self.accumulate == 0,
+            f"[train] accumulate: found {self.accumulate}; expected a divisor of batch_size {self.batch_size}.",
+        )
+
+    def _check_shares(self) -> None:
+        for name in ("warmup", "val_share", "ema", "alpha", "min_perplexity"):
+            value = getattr(self, name)
+            _need(0 <= value < 1, f"[train] {name}: found {value}; expected 0 <= {name} < 1.")
+        for name in ("lr", "temperature_instance", "temperature_cluster"):
+            value = getattr(self, name)
+            _need(value > 0, f"[train] {name}: found {value}; expected > 0.")
+        for name in ("weight_decay", "barlow_weight"):
+            value = getattr(self, name)
+            _need(value >= 0, f"[train] {name}: found {value}; expected >= 0.")

