@@ -1,0 +1,158 @@
+"""Profiles of all patients as a heatmap, ordered by risk, under bars of clinical variables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pathosig.figures.palette import ARTEFACT, HIGH, LOW, MUTED, group_colour
+from pathosig.figures.style import PAGE, axes_at, bare, new_figure, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClinicalBar:
+    """One clinical variable over the patients, in the order of the heatmap's columns.
+
+    Attributes
+    ----------
+    name
+        Printed at the left.
+    values
+        Numbers (drawn on a grey ramp) or text (one colour per category); None or "" is missing.
+    """
+
+    name: str
+    values: Sequence[object]
+
+
+def profile_heatmap(
+    shares: NDArray[np.floating],
+    names: Sequence[str],
+    score: Sequence[float],
+    *,
+    cutoff: float | None = None,
+    bars: Sequence[ClinicalBar] = (),
+    title: str = "",
+    marked: Sequence[str] = (),
+) -> Figure:
+    """Profiles (rows HPCs, columns patients) with the score above and clinical bars between.
+
+    Parameters
+    ----------
+    shares
+        float[n_patients, n_hpcs] in the patients' final order, usually by score.
+    names
+        Names of the HPCs.
+    score
+        Risk score of each patient in the same order.
+    cutoff
+        Drawn through the score panel.
+    bars
+        Clinical variables, in the same patient order.
+    title
+        Title of the figure.
+    marked
+        Names printed in bold: those in the signature.
+    """
+    with style():
+        shares = np.asarray(shares, float)
+        row = 0.115
+        body = max(len(names) * row, 0.6)
+        legend = 0.16 * sum(_is_text(b) for b in bars)
+        height = 0.45 + body + 0.13 * len(bars) + 0.62 + 0.55 + legend
+        figure = new_figure(PAGE, height)
+        left, width = 1.25, PAGE - 1.25 - 0.85
+        top = height - 0.30
+        figure.text(0.08 / PAGE, (height - 0.14) / height, title, weight="bold", fontsize=8, va="center")
+        n = len(score)
+        panel = axes_at(figure, (left, top - 0.60, width, 0.55))
+        _score_panel(panel, np.asarray(score, float), cutoff)
+        y = top - 0.64
+        legends: list[tuple[str, list[tuple[str, str]]]] = []
+        for bar in bars:
+            y -= 0.13
+            legends += _bar(axes_at(figure, (left, y, width, 0.11)), bar, n)
+        y -= 0.05 + body
+        axes = axes_at(figure, (left, y, width, body))
+        colour_top = float(np.quantile(shares[shares > 0], 0.98)) if (shares > 0).any() else 1.0
+        image = axes.imshow(np.sqrt(np.clip(shares, 0, colour_top)).T, aspect="auto", cmap="magma_r", vmin=0,
+                            vmax=np.sqrt(colour_top), interpolation="nearest")  # fmt: skip
+        axes.set_yticks(range(len(names)), list(names), fontsize=5.6)
+        for label in axes.get_yticklabels():
+            label.set_fontweight("bold" if label.get_text() in marked else "normal")
+        axes.tick_params(length=0)
+        axes.set_xticks([])
+        axes.set_xlabel(f"{n} patients, by risk score →")
+        bar_axes = axes_at(figure, (left + width + 0.12, y + body - min(body, 1.0), 0.10, min(body, 1.0)))
+        colours = figure.colorbar(image, cax=bar_axes)
+        ticks = [t for t in (0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8) if t <= colour_top]
+        colours.set_ticks([float(np.sqrt(t)) for t in ticks], labels=[f"{100 * t:g}%" for t in ticks])
+        colours.ax.tick_params(labelsize=5.8)
+        colours.set_label("Share (square-root scale)", fontsize=6)
+        _legends(figure, legends, left)
+    return figure
+
+
+def _score_panel(axes: Axes, score: NDArray[np.float64], cutoff: float | None) -> None:
+    base = cutoff if cutoff is not None else float(np.nanmedian(score))
+    x = np.arange(len(score))
+    for mask, colour in ((score >= base, HIGH), (score < base, LOW)):
+        axes.bar(x[mask], (score - base)[mask], bottom=base, width=1.0, color=colour, linewidth=0)
+    axes.axhline(base, color=MUTED, linewidth=0.6)
+    axes.set_xlim(-0.5, len(score) - 0.5)
+    axes.set_xticks([])
+    axes.set_ylabel("Score", labelpad=2)
+    axes.spines["bottom"].set_visible(False)
+
+
+def _is_text(bar: ClinicalBar) -> bool:
+    known = [v for v in bar.values if v is not None and v == v and v != ""]
+    return bool(known) and not all(isinstance(v, (int, float, np.number)) for v in known)
+
+
+def _bar(axes: Axes, bar: ClinicalBar, n: int) -> list[tuple[str, list[tuple[str, str]]]]:
+    from matplotlib.colors import to_rgb
+
+    known = [v for v in bar.values if v is not None and v == v and v != ""]
+    out: list[tuple[str, list[tuple[str, str]]]] = []
+    cells = np.ones((1, n, 3))
+    if _is_text(bar):
+        categories = sorted({str(v) for v in known})
+        colours = {c: group_colour(c, i) for i, c in enumerate(categories)}
+        for i, value in enumerate(bar.values):
+            missing = value is None or value != value or value == ""
+            cells[0, i] = to_rgb("#FFFFFF" if missing else colours[str(value)])
+        out.append((bar.name, list(colours.items())))
+    elif known:
+        numbers = np.array([np.nan if v is None or v == "" else float(str(v)) for v in bar.values])
+        low, high = float(np.nanmin(numbers)), float(np.nanmax(numbers))
+        level = (numbers - low) / (high - low or 1.0)
+        cells[0] = np.where(np.isnan(level)[:, None], 1.0, (0.93 - 0.75 * level)[:, None])
+        axes.text(1.01, 0.5, f"{low:g} to {high:g}", transform=axes.transAxes, fontsize=5.4, va="center", color=MUTED)
+    bare(axes).imshow(cells, aspect="auto", interpolation="nearest")
+    axes.set_yticks([0], [bar.name], fontsize=6)
+    axes.tick_params(length=0)
+    return out
+
+
+def _legends(figure: Figure, legends: Sequence[tuple[str, list[tuple[str, str]]]], left: float) -> None:
+    axes = bare(axes_at(figure, (0, 0.02, PAGE, 0.16 * len(legends) + 0.02)))
+    axes.set_xlim(0, PAGE)
+    axes.set_ylim(0, 0.16 * len(legends) + 0.02)
+    axes.patch.set_visible(False)
+    for i, (name, entries) in enumerate(legends):
+        y = 0.16 * (len(legends) - i) - 0.07
+        axes.text(left - 0.06, y, name, ha="right", va="center", fontsize=6, color=MUTED)
+        x = left
+        for label, colour in entries:
+            axes.plot([x + 0.04], [y], "s", color=colour or ARTEFACT, markersize=4.5)
+            axes.text(x + 0.12, y, label, va="center", fontsize=6)
+            x += 0.28 + 0.055 * len(label)

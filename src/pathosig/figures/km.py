@@ -1,0 +1,280 @@
+"""Kaplan-Meier figures in KMunicate style: bands, extended risk table, medians, test and hazard ratio.
+
+References
+----------
+Morris TP et al. Proposals on Kaplan-Meier plots in medical research and a survey of stakeholder
+views: KMunicate. BMJ Open 2019; 9: e030215.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pathosig.figures.palette import GRID, MUTED, group_colour
+from pathosig.figures.style import COLUMN, axes_at, bare, estimate_text, new_figure, note, number, p_text, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class KmCurve:
+    """One group's Kaplan-Meier estimate.
+
+    Attributes
+    ----------
+    label
+        Name of the group as printed.
+    time, estimate, lower, upper
+        Steps of the curve, ascending, without the point at 0: float[n_steps]. Limits may be NaN.
+    n_risk, n_event, n_censor
+        Counts at each step: at risk just before it, events and censored at it.
+    n, events
+        Totals.
+    median
+        Median survival with its limits; None where not reached.
+    """
+
+    label: str
+    time: Sequence[float]
+    estimate: Sequence[float]
+    lower: Sequence[float]
+    upper: Sequence[float]
+    n_risk: Sequence[float]
+    n_event: Sequence[float]
+    n_censor: Sequence[float]
+    n: int
+    events: int
+    median: tuple[float | None, float | None, float | None] = (None, None, None)
+
+    def counts_at(self, ticks: Sequence[float]) -> list[tuple[int, int, int]]:
+        """At risk, censored so far, events so far at each tick."""
+        time = np.asarray(self.time, float)
+        events, censored = np.cumsum(self.n_event), np.cumsum(self.n_censor)
+        out = []
+        for tick in ticks:
+            before = int(np.searchsorted(time, tick, side="left"))
+            upto = int(np.searchsorted(time, tick, side="right"))
+            risk = float(self.n_risk[before]) if before < len(time) else 0.0
+            done = (float(censored[upto - 1]), float(events[upto - 1])) if upto else (0.0, 0.0)
+            out.append((round(risk), round(done[0]), round(done[1])))
+        return out
+
+
+@dataclass(frozen=True, kw_only=True)
+class KmData:
+    """What one Kaplan-Meier panel shows.
+
+    Attributes
+    ----------
+    title, unit
+        Panel title; unit of time such as ``months``.
+    curves
+        One per group, in the order of the legend.
+    endpoint
+        Printed on the vertical axis, such as ``Overall survival``.
+    logrank_p, hr, hr_label
+        Test of all groups; hazard ratio with limits; what against what.
+    tick
+        Distance of the risk table's columns; chosen when None.
+    """
+
+    title: str
+    unit: str
+    curves: Sequence[KmCurve]
+    endpoint: str = "Survival"
+    logrank_p: float | None = None
+    hr: tuple[float | None, float | None, float | None] | None = None
+    hr_label: str = ""
+    tick: float | None = None
+
+
+def km_figure(data: KmData, *, width: float = COLUMN, curve_height: float = 2.15) -> Figure:
+    """One Kaplan-Meier panel with its extended risk table (at risk, censored, events).
+
+    Parameters
+    ----------
+    data
+        Curves and the numbers printed with them.
+    width, curve_height
+        Inches; the risk table adds its own height.
+    """
+    with style():
+        table = _table_height(data)
+        figure = new_figure(width, curve_height + table + 0.66)
+        _panel(figure, data, (0.0, 0.0, width), curve_height)
+    return figure
+
+
+def km_grid(panels: Sequence[KmData], *, columns: int = 2, curve_height: float = 1.9) -> Figure:
+    """Several Kaplan-Meier panels on one page, row by row.
+
+    Raises
+    ------
+    ValueError
+        If there is no panel.
+    """
+    if not panels:
+        message = "km_grid needs at least one panel."
+        raise ValueError(message)
+    with style():
+        columns = min(columns, len(panels))
+        rows = [panels[i : i + columns] for i in range(0, len(panels), columns)]
+        heights = [curve_height + max(_table_height(p) for p in row) + 0.80 for row in rows]
+        figure = new_figure(3.6 * columns, sum(heights))
+        top = sum(heights)
+        for row, height in zip(rows, heights, strict=True):
+            top -= height
+            for j, panel in enumerate(row):
+                slack = max(_table_height(p) for p in row) - _table_height(panel)
+                _panel(figure, panel, (3.6 * j, top + slack, 3.6), curve_height)
+    return figure
+
+
+def nice_ticks(longest: float, unit: str) -> NDArray[np.float64]:
+    """Five to seven round time points from 0 to about `longest`, in multiples that suit the unit."""
+    if not math.isfinite(longest) or longest <= 0:
+        return np.array([0.0, 1.0])
+    families = {
+        "months": [1, 2, 3, 6, 12, 24, 36, 60, 120],
+        "days": [5, 10, 30, 60, 90, 182.5, 365, 730, 1095, 1825],
+        "weeks": [1, 2, 4, 13, 26, 52, 104, 156, 260],
+        "years": [0.25, 0.5, 1, 2, 5, 10],
+    }
+    steps = families.get(unit, [m * 10.0**e for e in range(-3, 6) for m in (1, 2, 5)])
+    step = next((s for s in steps if longest / s <= 6.5), steps[-1])
+    return np.arange(0, math.floor(longest / step + 1e-9) + 1) * float(step)
+
+
+_ROW = 0.125
+
+
+def _table_height(data: KmData) -> float:
+    return 0.14 + len(data.curves) * (4 * _ROW + 0.02)
+
+
+def _panel(figure: Figure, data: KmData, place: tuple[float, float, float], curve_height: float) -> None:
+    left, bottom, width = place
+    table = _table_height(data)
+    inner_left, inner_width = left + 0.72, width - 0.72 - 0.14
+    axes = axes_at(figure, (inner_left, bottom + table + 0.36, inner_width, curve_height))
+    axes.set_title(data.title, x=-0.62 / inner_width, pad=6)
+    if not data.curves:
+        note(axes, "No patients to show.")
+        return
+    longest = max((float(c.time[-1]) for c in data.curves if len(c.time)), default=1.0)
+    ticks = nice_ticks(longest, data.unit) if data.tick is None else np.arange(0, longest + 1e-9, data.tick)
+    for i, curve in enumerate(data.curves):
+        _draw_curve(axes, curve, group_colour(curve.label, i), i)
+    axes.set_xlim(0, longest * 1.02)
+    axes.set_ylim(0, 1.02)
+    axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "25", "50", "75", "100"])
+    axes.set_ylabel(f"{data.endpoint} (%)")
+    axes.set_xlabel(f"Time ({data.unit})", labelpad=2)
+    axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
+    axes.grid(axis="y")
+    axes.set_axisbelow(True)
+    _draw_numbers(axes, data)
+    _draw_table(figure, data, (inner_left, bottom + 0.02, inner_width, table), ticks)
+
+
+def _draw_curve(axes: Axes, curve: KmCurve, colour: str, position: int) -> None:
+    time = np.concatenate([[0.0], np.asarray(curve.time, float)])
+    estimate = np.concatenate([[1.0], np.asarray(curve.estimate, float)])
+    lower = np.concatenate([[1.0], np.asarray(curve.lower, float)])
+    upper = np.concatenate([[1.0], np.asarray(curve.upper, float)])
+    known = np.isfinite(lower) & np.isfinite(upper)
+    axes.fill_between(time, lower, upper, where=known, step="post", color=colour, alpha=0.16, linewidth=0)
+    dashes = ("-", "--", "-.", ":")[position % 4] if position >= 2 else "-"
+    axes.step(time, estimate, where="post", color=colour, linestyle=dashes, solid_capstyle="butt")
+    censored = np.concatenate([[0], np.asarray(curve.n_censor, float)]) > 0
+    axes.plot(time[censored], estimate[censored], "|", color=colour, markersize=3.2, markeredgewidth=0.7)
+    median = curve.median[0]
+    if median is not None and math.isfinite(median):
+        axes.plot([median, median], [0, 0.5], color=colour, linewidth=0.6, linestyle=(0, (2, 2)))
+        axes.plot([0, median], [0.5, 0.5], color=GRID, linewidth=0.8, zorder=0)
+
+
+def _draw_numbers(axes: Axes, data: KmData) -> None:
+    """Medians as the legend, then the test, in whichever corner the curves leave free."""
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D([], [], color=group_colour(c.label, i), linewidth=1.6, label=f"{c.label}: {_median_text(c)}")
+        for i, c in enumerate(data.curves)
+    ]
+    title = [f"Median, {data.unit} (95% CI)"]
+    if len(data.curves) > 1:
+        title.insert(0, f"Log-rank {p_text(data.logrank_p)}")
+    if data.hr is not None:
+        title.insert(0, f"HR {data.hr_label}".strip() + f": {estimate_text(*data.hr)}")
+    legend = axes.legend(
+        handles=handles,
+        loc=_free_corner(data.curves, axes.get_xlim()[1]),
+        title="\n".join(title),
+        handlelength=1.3,
+        borderaxespad=0.2,
+        labelspacing=0.25,
+        alignment="left",
+        title_fontsize=6.5,
+        frameon=True,
+        facecolor="white",
+        edgecolor="none",
+        framealpha=0.85,
+    )
+    legend.set_zorder(5)
+
+
+def _free_corner(curves: Sequence[KmCurve], longest: float) -> str:
+    """Lower left when the curves stay high there, else upper right: the corner with more room."""
+    early = [_value_at(c, longest * 0.55, c.lower) for c in curves]
+    late = [_value_at(c, longest * 0.45, c.upper) for c in curves]
+    return "lower left" if min(early) > 1 - max(late) else "upper right"
+
+
+def _value_at(curve: KmCurve, time: float, values: Sequence[float]) -> float:
+    at = int(np.searchsorted(curve.time, time, side="right")) - 1
+    value = float(values[at]) if at >= 0 else 1.0
+    return value if math.isfinite(value) else float(curve.estimate[at])
+
+
+def _median_text(curve: KmCurve) -> str:
+    median, lower, upper = curve.median
+    if median is None or not math.isfinite(median):
+        return "not reached" + (f" ({number(lower, 1)}–NR)" if lower is not None and math.isfinite(lower) else "")
+    ends = ["NR" if v is None or not math.isfinite(v) else number(v, 1) for v in (lower, upper)]
+    return f"{number(median, 1)} ({ends[0]}–{ends[1]})"
+
+
+def _draw_table(
+    figure: Figure, data: KmData, box: tuple[float, float, float, float], ticks: NDArray[np.float64]
+) -> None:
+    left, bottom, width, height = box
+    axes = bare(axes_at(figure, (left, bottom, width, height)))
+    longest = max((float(c.time[-1]) for c in data.curves if len(c.time)), default=1.0)
+    axes.set_xlim(0, longest * 1.02)
+    axes.set_ylim(height, 0)
+    axes.patch.set_visible(False)
+    y = 0.10
+    for i, curve in enumerate(data.curves):
+        colour = group_colour(curve.label, i)
+        heading = f"{curve.label}  (n = {curve.n}, events {curve.events})"
+        axes.text(-0.62 / width * longest * 1.02, y, heading, color=colour, weight="bold", va="center", fontsize=6.5)
+        counts = curve.counts_at(ticks)
+        for row, name in enumerate(("At risk", "Censored", "Events")):
+            y += _ROW
+            axes.text(
+                -0.15 / width * longest * 1.02, y, name, ha="right", va="center", fontsize=5.8,
+                color="black" if row == 0 else MUTED,
+            )  # fmt: skip
+            for tick, count in zip(ticks, counts, strict=True):
+                axes.text(tick, y, str(count[row]), ha="center", va="center", fontsize=6,
+                          color="black" if row == 0 else MUTED)  # fmt: skip
+        y += _ROW + 0.02

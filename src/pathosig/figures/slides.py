@@ -1,0 +1,235 @@
+"""Figures with tissue in them: atlas of exemplars, HPC maps beside the H&E, contact sheets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pathosig.figures.palette import INK, MUTED
+from pathosig.figures.style import PAGE, axes_at, bare, hpc_name, new_figure, note, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    Image = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HpcExemplars:
+    """The most representative tiles of one HPC.
+
+    Attributes
+    ----------
+    hpc, colour
+        Number and hex colour.
+    tiles
+        uint8[h, w, 3] each, the most typical first.
+    caption
+        Printed under the name, such as ``4.2% of tiles, harmful``.
+    name
+        A name given by a pathologist, if any.
+    """
+
+    hpc: int
+    colour: str
+    tiles: Sequence[Image]
+    caption: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlideMap:
+    """One slide: its overview and its tiles.
+
+    Attributes
+    ----------
+    title
+        Slide id, patient, score.
+    overview
+        H&E thumbnail: uint8[h, w, 3].
+    x, y, hpc
+        Tiles: top-left corners in level-0 pixels and HPC, int[n].
+    tile_px
+        Width of a tile in level-0 pixels.
+    downsample
+        Level-0 pixels per overview pixel.
+    mpp
+        Micrometres per level-0 pixel, for the scale bar; None leaves it out.
+    """
+
+    title: str
+    overview: Image
+    x: NDArray[np.integer]
+    y: NDArray[np.integer]
+    hpc: NDArray[np.integer]
+    tile_px: float
+    downsample: float
+    mpp: float | None = None
+
+
+def atlas_montage(entries: Sequence[HpcExemplars], *, per_hpc: int = 8, columns: int = 2, title: str = "") -> Figure:
+    """Rows of exemplar tiles, one row per HPC, in one or more columns of the page."""
+    with style():
+        columns = max(1, min(columns, len(entries)))
+        rows = math.ceil(len(entries) / columns)
+        block = PAGE / columns
+        label = 0.95
+        cell = (block - label - 0.12) / per_hpc
+        height = rows * (cell + 0.07) + 0.42
+        figure = new_figure(PAGE, height)
+        figure.text(0.08 / PAGE, 1 - 0.16 / height, title, weight="bold", fontsize=8, va="center")
+        if not entries:
+            note(axes_at(figure, (0, 0, PAGE, height)), "No exemplars.")
+            return figure
+        for i, entry in enumerate(entries):
+            left, top = (i // rows) * block, height - 0.36 - (i % rows) * (cell + 0.07)
+            text = bare(axes_at(figure, (left, top - cell, label, cell)))
+            text.set_xlim(0, label)
+            text.set_ylim(0, cell)
+            text.fill_between([0.06, 0.13], 0, cell, color=entry.colour, linewidth=0)
+            text.text(0.19, cell * 0.66, hpc_name(entry.hpc), weight="bold", va="center", fontsize=7)
+            lines = [t for t in (entry.name, entry.caption) if t]
+            text.text(0.19, cell * 0.47, "\n".join(lines), va="top", fontsize=5, color=MUTED, linespacing=1.15)
+            for j, tile in enumerate(entry.tiles[:per_hpc]):
+                axes = bare(axes_at(figure, (left + label + j * cell, top - cell, cell - 0.025, cell - 0.025)))
+                axes.imshow(tile, interpolation="lanczos")
+    return figure
+
+
+def slide_map(maps: Sequence[SlideMap], colours: Sequence[str], *, names: dict[int, str] | None = None) -> Figure:
+    """H&E overview beside the tiles in their HPC's colour, one slide per row, with one legend.
+
+    Parameters
+    ----------
+    maps
+        The slides.
+    colours
+        Hex colour of every HPC.
+    names
+        HPC -> name for the legend; ``HPC 07`` otherwise.
+    """
+    with style():
+        present = sorted({int(h) for m in maps for h in np.unique(m.hpc) if h >= 0})
+        half = (PAGE - 0.3) / 2
+        heights = [min(half * m.overview.shape[0] / m.overview.shape[1], 3.6) for m in maps]
+        per_row = 9
+        legend = 0.16 * math.ceil(len(present) / per_row) + 0.12
+        total = sum(heights) + 0.30 * len(maps) + legend + 0.05
+        figure = new_figure(PAGE, total)
+        y = total
+        for item, height in zip(maps, heights, strict=True):
+            figure.text(0.1 / PAGE, (y - 0.15) / total, item.title, weight="bold", fontsize=7.5, va="center")
+            y -= 0.28 + height
+            left = bare(axes_at(figure, (0.1, y, half, height)))
+            left.imshow(item.overview, interpolation="lanczos")
+            right = bare(axes_at(figure, (0.2 + half, y, half, height)))
+            right.imshow(_faded(item.overview), interpolation="lanczos")
+            _tiles(right, item, colours)
+            if item.mpp is not None:
+                _scale_bar(left, item)
+            y -= 0.02
+        _legend(figure, present, colours, names or {}, legend)
+    return figure
+
+
+def _faded(image: Image) -> Image:
+    grey = image.mean(axis=2, keepdims=True)
+    return np.repeat((255 - (255 - grey) * 0.25).astype(np.uint8), 3, axis=2)
+
+
+def _tiles(axes: Axes, item: SlideMap, colours: Sequence[str]) -> None:
+    from matplotlib.collections import PolyCollection
+
+    side = item.tile_px / item.downsample
+    known = np.asarray(item.hpc) >= 0
+    x = np.asarray(item.x, float)[known] / item.downsample - 0.5
+    y = np.asarray(item.y, float)[known] / item.downsample - 0.5
+    corners = np.stack([np.stack([x + dx * side, y + dy * side], 1) for dx, dy in ((0, 0), (1, 0), (1, 1), (0, 1))], 1)
+    faces = [colours[int(h)] for h in np.asarray(item.hpc)[known]]
+    axes.add_collection(PolyCollection(list(corners), facecolors=faces, edgecolors="white", linewidths=0.15))
+    axes.set_xlim(-0.5, item.overview.shape[1] - 0.5)
+    axes.set_ylim(item.overview.shape[0] - 0.5, -0.5)
+
+
+def _scale_bar(axes: Axes, item: SlideMap) -> None:
+    height, width = item.overview.shape[:2]
+    um_per_pixel = float(item.mpp or 1.0) * item.downsample
+    target = 0.25 * width * um_per_pixel
+    size = max((s for e in range(6) for s in (10**e, 2 * 10**e, 5 * 10**e) if s <= target), default=1)
+    label = f"{size / 1000:g} mm" if size >= 1000 else f"{size} µm"
+    x0, y0 = 0.03 * width, 0.95 * height
+    axes.plot([x0, x0 + size / um_per_pixel], [y0, y0], color=INK, linewidth=2, solid_capstyle="butt")
+    axes.text(x0, y0 - 0.02 * height, label, fontsize=6, va="bottom",
+              bbox={"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 0.8})  # fmt: skip
+
+
+def _legend(figure: Figure, present: Sequence[int], colours: Sequence[str], names: dict[int, str], high: float) -> None:
+    axes = bare(axes_at(figure, (0, 0, PAGE, high)))
+    axes.set_xlim(0, PAGE)
+    axes.set_ylim(0, high)
+    axes.patch.set_visible(False)
+    longest = max((len(names.get(h, hpc_name(h))) for h in present), default=6)
+    each = max((PAGE - 0.2) / 9, 0.25 + 0.055 * longest)
+    per_row = max(1, int((PAGE - 0.2) / each))
+    for i, hpc in enumerate(present):
+        x, y = 0.14 + (i % per_row) * each, high - 0.10 - 0.16 * (i // per_row)
+        axes.plot([x], [y], "s", color=colours[hpc], markersize=5)
+        axes.text(x + 0.09, y, names.get(hpc, hpc_name(hpc)), va="center", fontsize=6)
+
+
+def contact_sheet(
+    images: Sequence[Image],
+    captions: Sequence[str],
+    *,
+    title: str = "",
+    outlines: Sequence[Sequence[NDArray[np.floating]]] = (),
+    columns: int = 6,
+    flags: Sequence[bool] = (),
+) -> Figure:
+    """Overviews of all slides of a cohort with their tissue outlined: one look shows what was lost.
+
+    Parameters
+    ----------
+    images, captions
+        Overviews uint8[h, w, 3] and the text under each.
+    title
+        Title of the sheet.
+    outlines
+        Per image, rings float[n, 2] of (x, y) in pixels of the overview.
+    columns
+        Images per row.
+    flags
+        Slides to frame in red: failed, empty or with a warning.
+    """
+    with style():
+        columns = max(1, min(columns, len(images)))
+        rows = math.ceil(len(images) / columns) or 1
+        cell = (PAGE - 0.1) / columns
+        height = rows * (cell + 0.26) + 0.32
+        figure = new_figure(PAGE, height)
+        figure.text(0.08 / PAGE, 1 - 0.15 / height, title, weight="bold", fontsize=8, va="center")
+        if not images:
+            note(axes_at(figure, (0, 0, PAGE, height)), "No slides.")
+        for i, image in enumerate(images):
+            left, bottom = 0.05 + (i % columns) * cell, height - 0.30 - (i // columns + 1) * (cell + 0.26) + 0.26
+            axes = bare(axes_at(figure, (left, bottom, cell - 0.06, cell - 0.02)))
+            axes.imshow(image, interpolation="lanczos")
+            for ring in outlines[i] if i < len(outlines) else ():
+                points = np.asarray(ring, float)
+                axes.plot(points[:, 0] - 0.5, points[:, 1] - 0.5, color="#00A36C", linewidth=0.8)
+            axes.set_xlim(-0.5, image.shape[1] - 0.5)
+            axes.set_ylim(image.shape[0] - 0.5, -0.5)
+            if i < len(flags) and flags[i]:
+                for spine in axes.spines.values():
+                    spine.set_visible(True)
+                    spine.set_color("#C62828")
+                    spine.set_linewidth(1.4)
+            figure.text((left + (cell - 0.06) / 2) / PAGE, (bottom - 0.04) / height, captions[i], ha="center",
+                        va="top", fontsize=5.4, linespacing=1.1)  # fmt: skip
+    return figure

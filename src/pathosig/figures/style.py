@@ -1,0 +1,198 @@
+"""House style of all figures: print sizes, fonts, and saving with the same bytes every time."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import math
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pathosig.figures.palette import GRID, INK, MUTED
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLUMN = 3.5
+"""Width of one journal column in inches (89 mm)."""
+PAGE = 7.2
+"""Width of a journal page in inches (183 mm)."""
+FONT_STACK = "Arial, Helvetica, 'Liberation Sans', 'DejaVu Sans', sans-serif"
+
+RC: dict[str, Any] = {
+    "font.family": ["DejaVu Sans"],
+    "font.size": 7,
+    "axes.titlesize": 8,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 7,
+    "xtick.labelsize": 6.5,
+    "ytick.labelsize": 6.5,
+    "legend.fontsize": 6.5,
+    "legend.frameon": False,
+    "figure.titlesize": 8.5,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "lines.linewidth": 1.2,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "grid.color": GRID,
+    "grid.linewidth": 0.5,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "text.usetex": False,
+    "axes.unicode_minus": True,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "pathosig",
+    "svg.image_inline": True,
+    "pdf.fonttype": 42,
+    "pdf.compression": 6,
+}
+
+
+@contextlib.contextmanager
+def style() -> Iterator[None]:
+    """The house style for the figures drawn inside; the caller's own settings are put back after."""
+    import matplotlib as mpl
+
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(RC)
+        yield
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of width x height inches that no window system knows of."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height))
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def axes_at(figure: Figure, box: Sequence[float], **options: Any) -> Axes:
+    """Axes whose box is given in inches: left, bottom, width, height."""
+    width, height = figure.get_size_inches()
+    left, bottom, w, h = box
+    return figure.add_axes((left / width, bottom / height, w / width, h / height), **options)
+
+
+def bare(axes: Axes) -> Axes:
+    """The axes without spines, ticks and labels: a place for text or an image."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    return axes
+
+
+def note(axes: Axes, text: str) -> None:
+    """A sentence in the middle of an empty panel: why there is nothing to see."""
+    bare(axes)
+    axes.text(0.5, 0.5, text, ha="center", va="center", color=MUTED, wrap=True, transform=axes.transAxes)
+
+
+def svg_bytes(figure: Figure, *, jpeg_quality: int = 88) -> bytes:
+    """The figure as SVG with real text and no date, photographs inside as JPEG; same figure, same bytes."""
+    buffer = io.BytesIO()
+    with style():
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": "pathosig"})
+    text = buffer.getvalue().decode("utf-8")
+    text = text.replace("'DejaVu Sans'", FONT_STACK)
+    return _PNG.sub(lambda m: _as_jpeg(m.group(1), jpeg_quality), text).encode("utf-8")
+
+
+def pdf_bytes(figure: Figure) -> bytes:
+    """The figure as PDF with embedded TrueType fonts and no date."""
+    buffer = io.BytesIO()
+    with style():
+        figure.savefig(buffer, format="pdf", metadata={"CreationDate": None, "ModDate": None, "Creator": "pathosig"})
+    return buffer.getvalue()
+
+
+def png_bytes(figure: Figure, *, dpi: int = 200) -> bytes:
+    """The figure as PNG."""
+    buffer = io.BytesIO()
+    with style():
+        figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": "pathosig"})
+    return buffer.getvalue()
+
+
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Write the figure as .svg, .pdf or .png, decided by the suffix.
+
+    Raises
+    ------
+    ValueError
+        If the suffix is another one.
+    """
+    makers = {".svg": svg_bytes, ".pdf": pdf_bytes, ".png": png_bytes}
+    if path.suffix.lower() not in makers:
+        message = f"{path.name}: a figure is saved as .svg, .pdf or .png."
+        raise ValueError(message)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(makers[path.suffix.lower()](figure))
+    return path
+
+
+_PNG = re.compile(r"data:image/png;base64,\s*([A-Za-z0-9+/=\s]+)")
+
+
+def _as_jpeg(encoded: str, quality: int) -> str:
+    """A large opaque PNG re-encoded as JPEG (a tenth of the size); small or transparent ones unchanged."""
+    from PIL import Image
+
+    raw = base64.b64decode(encoded)
+    if len(raw) < 4096:
+        return f"data:image/png;base64,{encoded}"
+    with Image.open(io.BytesIO(raw)) as image:
+        if image.mode == "RGBA" and image.getextrema()[3][0] < 255:
+            return f"data:image/png;base64,{encoded}"
+        buffer = io.BytesIO()
+        image.convert("RGB").save(buffer, format="JPEG", quality=quality, subsampling=0)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def p_text(p: float | None) -> str:
+    """A p-value as printed: ``p = 0.012``, ``p < 0.001``, ``p not estimable``."""
+    if p is None or not math.isfinite(p):
+        return "p not estimable"
+    if p < 0.001:
+        return "p < 0.001"
+    return f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """A number for a label; infinite and missing values have their own signs."""
+    if value is None or math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if abs(value) >= 1000:
+        return f"{value:.3g}"
+    return f"{value:.{digits}f}".replace("-", "−")
+
+
+def estimate_text(value: float | None, lower: float | None, upper: float | None, *, digits: int = 2) -> str:
+    """``1.42 (1.10–1.83)``; missing values as dashes."""
+    if value is None or not math.isfinite(value):
+        return "not estimable"
+    return f"{number(value, digits)} ({number(lower, digits)}–{number(upper, digits)})"
+
+
+def hpc_name(hpc: int) -> str:
+    """An HPC as written on screen: ``HPC 07``."""
+    return f"HPC {hpc:02d}"
