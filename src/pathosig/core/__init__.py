@@ -1,0 +1,1 @@
+"""What every stage stands on: errors, specs, the study folder, records, execution, plug-ins."""

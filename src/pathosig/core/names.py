@@ -1,0 +1,36 @@
+"""File names of units: the slide_id itself where it is safe, else a readable slug and a hash."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+
+_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_RESERVED = {"con", "prn", "aux", "nul", *(f"com{i}" for i in range(10)), *(f"lpt{i}" for i in range(10))}
+
+
+def is_safe(unit: str) -> bool:
+    """Whether `unit` can be a file name on every system as it is."""
+    return (
+        _SAFE.fullmatch(unit) is not None
+        and unit.split(".")[0].lower() not in _RESERVED
+        and not unit.endswith(".")
+    )
+
+
+def file_stem(unit: str, twins: frozenset[str] = frozenset()) -> str:
+    """The stem of all files of a unit.
+
+    Parameters
+    ----------
+    unit
+        The id, verbatim.
+    twins
+        Lower-cased ids that appear with more than one spelling of case.
+    """
+    if is_safe(unit) and unit.lower() not in twins:
+        return unit
+    ascii_only = unicodedata.normalize("NFKD", unit).encode("ascii", "ignore").decode()
+    slug = re.sub(r"[^A-Za-z0-9]+", "-", ascii_only).strip("-")[:40] or "slide"
+    return f"{slug}-{hashlib.sha256(unit.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"

@@ -1,0 +1,309 @@
+"""Records, fingerprints and atomic writes: how a study knows what is done.
+
+A file is complete when a record says so and its checksum fits; never because it exists.
+Everything written here is a pure function of its content: no time, host or path inside.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pathosig.core.errors import InputError, StorageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+_TMP_PREFIX = ".tmp-"
+_CHUNK = 1 << 20
+
+
+def _storage_error(path: Path, error: OSError) -> StorageError:
+    what = error.strerror or str(error)
+    if error.errno == errno.ENOSPC:
+        what = "the disk is full. Free some space and run the same command again: it resumes"
+    elif error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        what = "not allowed to write there. Give write permission, or choose another folder"
+    return StorageError(f"{path.name}: cannot be written: {what}.")
+
+
+@contextlib.contextmanager
+def atomic_path(final: Path) -> Iterator[Path]:
+    """A temporary name beside `final`; on success it is synced and renamed onto it.
+
+    Raises
+    ------
+    StorageError
+        If the disk is full or the folder cannot be written.
+    """
+    final = Path(final)
+    temporary = final.parent / f"{_TMP_PREFIX}{secrets.token_hex(6)}-{final.name[-80:]}"
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with temporary.open("rb+") as handle:
+            os.fsync(handle.fileno())
+        temporary.replace(final)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        if error.errno in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EPERM, errno.EDQUOT):
+            raise _storage_error(final, error) from error
+        raise
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def remove_stale(folder: Path) -> int:
+    """Delete temporary files that a killed run left in `folder`; returns how many.
+
+    Only files older than a minute go: another run may be writing right now.
+    """
+    import time
+
+    removed = 0
+    for path in folder.rglob(f"{_TMP_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > 60:
+                path.unlink()
+                removed += 1
+    return removed
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write bytes atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically, with Unix line ends on every system."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def to_json(value: Any) -> str:
+    """Stable JSON: sorted keys, no NaN (written as null), one trailing newline."""
+    return json.dumps(_jsonable(value), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _jsonable(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        items = sorted(value) if isinstance(value, (set, frozenset)) else value
+        return [_jsonable(v) for v in items]
+    if isinstance(value, (str, bool, int)) or value is None:
+        return value
+    if isinstance(value, float):
+        return value if value == value and value not in (float("inf"), float("-inf")) else None
+    if isinstance(value, Path):
+        return value.as_posix()
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return _jsonable({f.name: getattr(value, f.name) for f in dataclasses.fields(value)})
+    if hasattr(value, "tolist"):  # numpy scalars and arrays
+        return _jsonable(value.tolist())
+    return str(value)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write stable JSON atomically (see `to_json`)."""
+    write_text(path, to_json(value))
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path.name}: no such file. Run the stage that writes it.", code="E_MISSING") from error
+    except (ValueError, UnicodeDecodeError) as error:
+        raise InputError(f"{path.name}: not valid JSON ({error}). Delete it and run again.") from error
+
+
+def write_parquet(path: Path, table: pa.Table, metadata: Mapping[str, Any] | None = None) -> None:
+    """Write an Arrow table as Parquet, deterministic bytes, `metadata` values as JSON."""
+    import pyarrow.parquet as pq
+
+    extra = {k: json.dumps(_jsonable(v), sort_keys=True) for k, v in (metadata or {}).items()}
+    table = table.replace_schema_metadata(extra or None)
+    with atomic_path(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd", version="2.6", store_schema=False)
+
+
+def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """Read a Parquet file.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.ParquetFile(path).read(columns=columns)
+    except FileNotFoundError as error:
+        raise InputError(f"{path.name}: no such file. Run the stage that writes it.", code="E_MISSING") from error
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"{path.name}: not a readable Parquet file ({error}).") from error
+
+
+def parquet_metadata(path: Path) -> dict[str, Any]:
+    """The JSON values stored with `write_parquet(metadata=)`."""
+    import pyarrow.parquet as pq
+
+    raw = pq.read_schema(path).metadata or {}
+    out: dict[str, Any] = {}
+    for key, value in raw.items():
+        with contextlib.suppress(ValueError):
+            out[key.decode()] = json.loads(value)
+    return out
+
+
+def write_npy(path: Path, array: np.ndarray) -> None:
+    """Write an array as .npy atomically; never pickles."""
+    import numpy as np
+
+    with atomic_path(path) as temporary, temporary.open("wb") as handle:
+        np.save(handle, array, allow_pickle=False)
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, as hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as handle:
+        while chunk := handle.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def sha256_value(value: Any) -> str:
+    """SHA-256 of the stable JSON of a value, as hex."""
+    return hashlib.sha256(to_json(value).encode()).hexdigest()
+
+
+def identity(path: Path) -> dict[str, Any]:
+    """Size and xxh3-128 of a file, or of all files of a folder (a DICOM slide, MRXS data).
+
+    Returns
+    -------
+    dict with ``size`` (bytes) and ``xxh3`` (hex): the same wherever the file lies.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be read.
+    """
+    import xxhash
+
+    parts = _parts(path)
+    digest = xxhash.xxh3_128()
+    size = 0
+    for part in parts:
+        if len(parts) > 1:
+            digest.update(part.relative_to(path.parent).as_posix().encode())
+        with part.open("rb") as handle:
+            while chunk := handle.read(_CHUNK):
+                size += len(chunk)
+                digest.update(chunk)
+    return {"size": size, "xxh3": digest.hexdigest()}
+
+
+def _parts(path: Path) -> list[Path]:
+    if path.is_dir():
+        return sorted(p for p in path.rglob("*") if p.is_file())
+    companion = path.with_suffix("")
+    if path.suffix.lower() == ".mrxs" and companion.is_dir():
+        return [path, *sorted(p for p in companion.rglob("*") if p.is_file())]
+    return [path]
+
+
+def fingerprint(
+    *, stage: str, version: int, spec: Mapping[str, Any], upstream: Mapping[str, str], inputs: Any
+) -> str:
+    """SHA-256 over everything that decides a unit's outputs.
+
+    Parameters
+    ----------
+    stage, version
+        The stage and its STAGE_VERSION.
+    spec
+        The Spec as plain values.
+    upstream
+        Fingerprints of the records this unit was made from, by name.
+    inputs
+        Identities of input files (size and content digest) and table rows that matter.
+    """
+    return sha256_value(
+        {"stage": stage, "version": version, "spec": spec, "upstream": dict(upstream), "inputs": inputs}
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What is known of one unit of one stage.
+
+    Attributes
+    ----------
+    stage, unit
+        Names, verbatim.
+    status
+        ``ok``, ``empty`` (nothing to do here, with reasons) or ``failed``.
+    fingerprint
+        See `fingerprint`.
+    outputs
+        Path relative to the study folder -> SHA-256.
+    warnings, summary, error
+        Findings for the report; `error` holds ``code`` and ``message``.
+    """
+
+    stage: str
+    unit: str
+    status: Literal["ok", "empty", "failed"]
+    fingerprint: str
+    spec: dict[str, Any] = field(default_factory=dict)
+    upstream: dict[str, str] = field(default_factory=dict)
+    outputs: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    summary: dict[str, Any] = field(default_factory=dict)
+    error: dict[str, str] | None = None
+    run: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path) -> Self | None:
+        """The record at `path`; None when there is none or it is damaged (then the unit runs again)."""
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8"))
+            return cls(**raw)
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def write(self, path: Path) -> None:
+        """Write the record atomically; it is always the last file of a unit."""
+        write_json(path, dataclasses.asdict(self))
+
+    def damaged_outputs(self, root: Path) -> list[str]:
+        """Outputs that are missing or whose checksum does not fit."""
+        bad = []
+        for relative, expected in self.outputs.items():
+            path = root / relative
+            if not path.is_file() or sha256_file(path) != expected:
+                bad.append(relative)
+        return bad

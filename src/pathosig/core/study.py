@@ -1,0 +1,397 @@
+"""The study folder: one place that knows where things lie and what study.toml says."""
+
+from __future__ import annotations
+
+import functools
+import tomllib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from pathosig.core import clinical
+from pathosig.core.clinical import Columns, Endpoint, Primary
+from pathosig.core.errors import ConfigError, InputError
+from pathosig.core.names import file_stem
+from pathosig.core.records import Record, identity, read_json, write_json, write_text
+from pathosig.core.spec import Spec
+from pathosig.core.tables import read_csv_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SpecT = TypeVar("SpecT", bound=Spec)
+KINDS = ("wsi", "core", "tma")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Specimen:
+    """One slide, or one core of a TMA slide: what later stages iterate over.
+
+    Attributes
+    ----------
+    id
+        slide_id, or ``<tma>#R-C`` for a core.
+    path
+        Absolute path of the slide file or DICOM folder.
+    mpp
+        Micrometres per level-0 pixel when slides.csv gives it.
+    region
+        (x, y, width, height) in level-0 pixels for a core, else None.
+    is_discovery
+        Whether the patient is in the cohort that models are fitted on.
+    """
+
+    id: str
+    slide_id: str
+    patient_id: str
+    path: Path
+    mpp: float | None = None
+    kind: str = "wsi"
+    site: str | None = None
+    cohort: str | None = None
+    region: tuple[int, int, int, int] | None = None
+    is_discovery: bool = False
+
+
+class Study:
+    """A study folder, opened.
+
+    Use `Study.open` or `Study.create`. Tables are read when first asked for.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @classmethod
+    def open(cls, root: Path | str) -> Self:
+        """Open an existing study folder.
+
+        Raises
+        ------
+        ConfigError
+            If the folder or its study.toml is missing or is not TOML.
+        """
+        path = Path(root).expanduser().resolve()
+        if not (path / "study.toml").is_file():
+            raise ConfigError(
+                f"{root}: no study.toml there. Make a study with "
+                "`pathosig init DIR --slides GLOB --clinical TABLE`, or try `pathosig demo`.",
+                code="E_NO_STUDY",
+            )
+        study = cls(path)
+        _ = study.config
+        return study
+
+    @classmethod
+    def create(cls, root: Path | str, config: Mapping[str, Any] | None = None) -> Self:
+        """Make a study folder with a study.toml of the given tables and open it.
+
+        Raises
+        ------
+        ConfigError
+            If a study.toml is there already.
+        """
+        path = Path(root).expanduser().resolve()
+        if (path / "study.toml").exists():
+            raise ConfigError(f"{root}: a study.toml is there already. Choose another folder.")
+        write_text(path / "study.toml", to_toml(config or DEFAULT_CONFIG))
+        return cls.open(path)
+
+    @functools.cached_property
+    def config(self) -> dict[str, Any]:
+        """study.toml as nested dicts."""
+        try:
+            text = (self.root / "study.toml").read_text(encoding="utf-8-sig")
+            return tomllib.loads(text)
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"study.toml: not valid TOML: {error}.") from error
+
+    def spec(self, spec_class: type[SpecT]) -> SpecT:
+        """The Spec of a stage: its table of study.toml over the defaults.
+
+        Raises
+        ------
+        ConfigError
+            On unknown keys or wrong values.
+        """
+        table = self.config.get(spec_class.section, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"study.toml: [{spec_class.section}] must be a table.")
+        return spec_class.from_mapping(table)
+
+    def save_spec(self, spec: Spec) -> None:
+        """Write a Spec back into study.toml, keeping only what differs from the defaults."""
+        defaults = type(spec)().to_dict()
+        table = {k: v for k, v in spec.to_dict().items() if v != defaults[k]}
+        config = {**self.config, spec.section: table}
+        write_text(self.root / "study.toml", to_toml(config))
+        self.__dict__.pop("config", None)
+
+    @property
+    def level(self) -> str:
+        """Where the study starts: ``slides``, ``embeddings`` or ``features``."""
+        return str(self.config.get("study", {}).get("level", "slides"))
+
+    # -- tables ---------------------------------------------------------------------------
+
+    @functools.cached_property
+    def _slide_rows(self) -> list[dict[str, str]]:
+        path = self.root / "slides.csv"
+        return read_csv_rows(path) if path.is_file() else []
+
+    @functools.cached_property
+    def _patient_rows(self) -> list[dict[str, str]]:
+        rows = read_csv_rows(self.root / "patients.csv")
+        return clinical.unique_patients(rows)
+
+    def slides(self) -> list[Specimen]:
+        """Rows of slides.csv, sorted by slide_id, TMA slides included.
+
+        Raises
+        ------
+        InputError
+            On missing columns, repeated ids, unreadable mpp or unknown kinds.
+        """
+        return list(self._slides)
+
+    @functools.cached_property
+    def _slides(self) -> tuple[Specimen, ...]:
+        rows = self._slide_rows
+        for name in ("slide_id", "patient_id", "path") if rows else ():
+            if name not in rows[0]:
+                raise InputError(f"slides.csv: column {name} is missing; found {list(rows[0])}.")
+        repeated = [k for k, n in Counter(r["slide_id"] for r in rows).items() if n > 1]
+        if repeated:
+            raise InputError(
+                f"slides.csv: slide_id {repeated[0]!r} appears more than once "
+                f"({len(repeated)} such ids). Every slide needs an id of its own.",
+                code="E_DUP_ID",
+            )
+        cohorts = {r["patient_id"]: r.get("cohort", "") for r in self._patient_rows} if rows else {}
+        out = [self._specimen(row, cohorts) for row in rows]
+        return tuple(sorted(out, key=lambda s: s.id))
+
+    def _specimen(self, row: Mapping[str, str], cohorts: Mapping[str, str]) -> Specimen:
+        kind = row.get("kind") or "wsi"
+        if kind not in KINDS:
+            raise InputError(f"slide {row['slide_id']}: kind {kind!r}; expected one of {KINDS}.")
+        if not row["slide_id"]:
+            raise InputError("slides.csv: a row has an empty slide_id.")
+        patient = row["patient_id"]
+        return Specimen(
+            id=row["slide_id"],
+            slide_id=row["slide_id"],
+            patient_id=patient,
+            path=(self.root / Path(row["path"]).expanduser()).absolute(),
+            mpp=clinical.parse_mpp(row.get("mpp", ""), row["slide_id"]),
+            kind=kind,
+            site=row.get("site") or None,
+            cohort=cohorts.get(patient),
+            is_discovery=cohorts.get(patient) == self.primary.discovery,
+        )
+
+    def specimens(self) -> list[Specimen]:
+        """Slides and TMA cores: what tissue, tiles, embed and phenotypes iterate over, sorted by id."""
+        slides = self.slides()
+        by_id = {s.id: s for s in slides if s.kind == "tma"}
+        out = [s for s in slides if s.kind != "tma"]
+        cores = self.root / "cores.csv"
+        if by_id and cores.is_file():
+            patients = {r["patient_id"]: r.get("cohort", "") for r in self._patient_rows}
+            for row in read_csv_rows(cores):
+                parent = by_id.get(row["parent"])
+                if parent is not None and row["status"] == "ok" and row.get("patient_id"):
+                    out.append(self._core(row, parent, patients))
+        return sorted(out, key=lambda s: s.id)
+
+    def _core(self, row: Mapping[str, str], parent: Specimen, cohorts: Mapping[str, str]) -> Specimen:
+        patient = row["patient_id"]
+        x, y, width, height = (round(float(row[k])) for k in ("x", "y", "width", "height"))
+        return Specimen(
+            id=row["slide_id"],
+            slide_id=parent.id,
+            patient_id=patient,
+            path=parent.path,
+            mpp=parent.mpp,
+            kind="core",
+            site=parent.site,
+            cohort=cohorts.get(patient),
+            region=(x, y, width, height),
+            is_discovery=cohorts.get(patient) == self.primary.discovery,
+        )
+
+    def patients(self) -> pd.DataFrame:
+        """patients.csv: ids, cohort and text stay text, numeric columns become numbers."""
+        return clinical.to_frame(self._patient_rows, self.text_columns())
+
+    def text_columns(self) -> frozenset[str]:
+        """Columns of patients.csv that are never turned into numbers."""
+        return frozenset({"patient_id", "cohort"}) | ({self.columns.site} if self.columns.site else set())
+
+    def survival(self, endpoint: str) -> pd.DataFrame:
+        """patient_id, time, event of one endpoint; patients without an outcome are left out.
+
+        Raises
+        ------
+        ConfigError
+            If study.toml has no such endpoint.
+        InputError
+            E_TIME or E_EVENT, with the rows.
+        """
+        endpoints = self.endpoints()
+        if endpoint not in endpoints:
+            raise ConfigError(
+                f"study.toml: no endpoint {endpoint!r} in [endpoints]; found {sorted(endpoints)}."
+            )
+        return clinical.survival_frame(self._patient_rows, endpoints[endpoint])
+
+    def cohort(self, name: str) -> list[str]:
+        """Sorted patient ids of one cohort."""
+        return sorted(r["patient_id"] for r in self._patient_rows if r.get("cohort", "") == name)
+
+    def cohorts(self) -> list[str]:
+        """Names of the cohorts, discovery first, the others sorted."""
+        names = {r.get("cohort", "") for r in self._patient_rows} - {""}
+        first = [self.primary.discovery] if self.primary.discovery in names else []
+        return first + sorted(names - set(first))
+
+    # -- declarations ---------------------------------------------------------------------
+
+    def endpoints(self) -> dict[str, Endpoint]:
+        """[endpoints] of study.toml, in its order.
+
+        Raises
+        ------
+        ConfigError
+            If an endpoint lacks its columns or its unit.
+        """
+        return clinical.parse_endpoints(self.config.get("endpoints", {}))
+
+    @functools.cached_property
+    def columns(self) -> Columns:
+        """[columns] of study.toml."""
+        return clinical.parse_columns(self.config.get("columns", {}))
+
+    @functools.cached_property
+    def primary(self) -> Primary:
+        """[primary] of study.toml: the one primary analysis."""
+        return clinical.parse_primary(self.config.get("primary", {}), self.config.get("endpoints", {}))
+
+    # -- files and records ----------------------------------------------------------------
+
+    @functools.cached_property
+    def _twins(self) -> frozenset[str]:
+        counts = Counter(i.lower() for i in {r["slide_id"] for r in self._slide_rows})
+        return frozenset(name for name, n in counts.items() if n > 1)
+
+    def file(self, folder: str, unit: str, suffix: str) -> Path:
+        """Where a stage keeps its file of a unit."""
+        return self.root / folder / (file_stem(unit, self._twins) + suffix)
+
+    def record_path(self, stage: str, unit: str) -> Path:
+        """Where the record of a unit lies."""
+        return self.file(f"records/{stage}", unit, ".json") if unit[:1] != "_" else (
+            self.root / "records" / stage / f"{unit}.json"
+        )
+
+    def record(self, stage: str, unit: str) -> Record | None:
+        """The record of a unit, or None."""
+        return Record.read(self.record_path(stage, unit))
+
+    def records(self, stage: str) -> list[Record]:
+        """All records of a stage, sorted by unit."""
+        folder = self.root / "records" / stage
+        found = [Record.read(p) for p in sorted(folder.glob("*.json"))] if folder.is_dir() else []
+        return sorted((r for r in found if r is not None), key=lambda r: r.unit)
+
+    def upstream(self, stage: str, unit: str) -> str | None:
+        """Fingerprint of a finished upstream unit; None when it is missing or failed."""
+        record = self.record(stage, unit)
+        return record.fingerprint if record is not None and record.status != "failed" else None
+
+    def input_identity(self, specimen: Specimen) -> dict[str, Any]:
+        """Size and digest of a specimen's slide, with its mpp and region; cached by (path, size, mtime).
+
+        A slide that cannot be read has the identity ``{"unreadable": reason}``: the stage then says why.
+        """
+        facts: dict[str, Any] = {"mpp": specimen.mpp, "region": specimen.region}
+        try:
+            facts |= self._cached_identity(specimen.path)
+        except OSError as error:
+            facts["unreadable"] = error.strerror or "not readable"
+        return facts
+
+    def _cached_identity(self, path: Path) -> dict[str, Any]:
+        if not (path.is_file() or path.is_dir()):
+            raise FileNotFoundError(2, "no such file")
+        companion = path.suffix.lower() == ".mrxs"
+        if path.is_dir() or companion:
+            return identity(path)
+        stat = path.stat()
+        key = f"{path}|{stat.st_size}|{stat.st_mtime_ns}"
+        cache = self._identity_cache
+        if key not in cache:
+            cache[key] = identity(path)
+            self._identity_dirty = True
+        return dict(cache[key])
+
+    _identity_dirty = False
+
+    @functools.cached_property
+    def _identity_cache(self) -> dict[str, Any]:
+        try:
+            return dict(read_json(self.root / "logs" / "identity.json"))
+        except InputError:
+            return {}
+
+    def flush_identities(self) -> None:
+        """Keep the identity cache for the next run (it lies in logs/, which may differ)."""
+        if self._identity_dirty:
+            write_json(self.root / "logs" / "identity.json", self._identity_cache)
+            self._identity_dirty = False
+
+
+DEFAULT_CONFIG: dict[str, Any] = {
+    "endpoints": {
+        "os": {"time": "os_time", "event": "os_event", "unit": "months"},
+    },
+    "columns": {"covariates": [], "treatments": [], "subgroups": []},
+    "primary": {"endpoint": "os", "discovery": "discovery"},
+}
+
+
+def to_toml(config: Mapping[str, Any]) -> str:
+    """A nested mapping of plain values as TOML text (tables, inline tables, lists, scalars)."""
+    blocks = []
+    top = {k: v for k, v in config.items() if not isinstance(v, Mapping)}
+    if top:
+        blocks.append("\n".join(f"{_key(k)} = {_toml_value(v)}" for k, v in top.items() if v is not None))
+    for name, table in config.items():
+        if isinstance(table, Mapping):
+            lines = [f"{_key(k)} = {_toml_value(v)}" for k, v in table.items() if v is not None]
+            blocks.append("\n".join([f"[{_key(name)}]", *lines]))
+    return "\n\n".join(blocks) + "\n"
+
+
+def _key(name: str) -> str:
+    import json
+
+    plain = name.replace("_", "").replace("-", "")
+    return name if plain.isascii() and plain.isalnum() else json.dumps(name, ensure_ascii=False)
+
+
+def _toml_value(value: Any) -> str:
+    import json
+
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return repr(value)
+    if isinstance(value, Mapping):
+        inner = ", ".join(f"{_key(k)} = {_toml_value(v)}" for k, v in value.items() if v is not None)
+        return "{" + inner + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_toml_value(v) for v in value) + "]"
+    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,0 +1,187 @@
+"""Long-lived local worker processes under supervision.
+
+Each worker has a pipe of its own, so a worker that is killed takes down nothing but its slide,
+which is tried once more in a fresh process. Workers are spawned, never forked, and import only
+what the task's module imports.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing as mp
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from pathosig.core.errors import SlideError
+
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+_POLL_S = 0.5
+
+
+@dataclass
+class _Worker:
+    process: Any
+    pipe: Connection
+    job: Any = None
+    since: float = 0.0
+
+
+def run_in_processes(
+    task: Callable[[Any], Any], jobs: Sequence[Any], *, execution: Any
+) -> Iterator[tuple[str, Any]]:
+    """Yield (unit id, Outcome or Exception) as jobs finish, in any order.
+
+    A job whose worker died is tried once more; the second death is its error.
+    """
+    queue = deque(jobs)
+    tries: dict[str, int] = {}
+    workers: list[_Worker] = []
+    try:
+        for _ in range(min(execution.workers, len(jobs))):
+            workers.append(_start(task))
+        pending = len(jobs)
+        while pending:
+            for worker in workers:
+                if worker.job is None and queue:
+                    worker.job, worker.since = queue.popleft(), time.monotonic()
+                    with contextlib.suppress(OSError):  # a worker dead already is seen below
+                        worker.pipe.send(worker.job)
+            for position, worker in enumerate(workers):
+                _stop_if_over_limits(worker, execution)
+                answer = _poll(worker)
+                if answer is None:
+                    continue
+                job = worker.job
+                if isinstance(answer, _Died):
+                    workers[position] = _start(task)
+                    if job is None:
+                        continue
+                    tries[job.unit] = tries.get(job.unit, 0) + 1
+                    if tries[job.unit] < 2 and not answer.limit:
+                        queue.append(job)
+                        continue
+                    answer = SlideError(f"slide {job.unit}: {answer.text}", code=answer.code)
+                else:
+                    worker.job = None
+                pending -= 1
+                yield job.unit, answer
+            busy = [w for w in workers if w.job is not None]
+            if busy:
+                wait([w.pipe for w in busy] + [w.process.sentinel for w in busy], timeout=_POLL_S)
+    finally:
+        for worker in workers:
+            _end(worker)
+
+
+@dataclass
+class _Died:
+    text: str
+    code: str = "E_WORKER"
+    limit: bool = False
+
+
+def _start(task: Callable[[Any], Any]) -> _Worker:
+    context = mp.get_context("spawn")
+    here, there = context.Pipe()
+    saved = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    try:
+        process = context.Process(target=_serve, args=(there, task), daemon=True)
+        process.start()
+    finally:
+        for name, value in saved.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+    there.close()
+    return _Worker(process=process, pipe=here)
+
+
+def _serve(pipe: Connection, task: Callable[[Any], Any]) -> None:
+    """The worker's loop: jobs in, outcomes out, until the pipe closes."""
+    from pathosig.core.execution import attempt
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor decides
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    while True:
+        try:
+            job = pipe.recv()
+        except (EOFError, OSError):
+            return
+        if job is None:
+            return
+        answer = attempt(task, job)
+        try:
+            pipe.send(answer)
+        except (BrokenPipeError, OSError):
+            return
+
+
+_limits: dict[int, _Died] = {}
+
+
+def _poll(worker: _Worker) -> Any:
+    """The worker's answer, a _Died, or None while it is busy or idle."""
+    try:
+        if worker.pipe.poll():
+            return worker.pipe.recv()
+    except (EOFError, OSError):
+        pass
+    else:
+        if worker.process.is_alive():
+            return None
+        with contextlib.suppress(EOFError, OSError):
+            if worker.pipe.poll():
+                return worker.pipe.recv()
+    worker.process.join(timeout=5)
+    known = _limits.pop(worker.process.pid, None)
+    if known is not None:
+        return known
+    code = worker.process.exitcode
+    how = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with status {code}"
+    return _Died(text=f"its worker {how} twice, so the slide was given up. Try it alone, with more memory.")
+
+
+def _stop_if_over_limits(worker: _Worker, execution: Any) -> None:
+    if worker.job is None or not worker.process.is_alive():
+        return
+    if time.monotonic() - worker.since > execution.timeout_s:
+        _limits[worker.process.pid] = _Died(
+            text=f"took longer than {execution.timeout_s:g} s. Raise --timeout-s if it is that large.",
+            code="E_TIMEOUT",
+            limit=True,
+        )
+        worker.process.kill()
+    elif execution.memory_mb is not None:
+        import psutil
+
+        with contextlib.suppress(psutil.Error):
+            used = psutil.Process(worker.process.pid).memory_info().rss / 2**20
+            if used > execution.memory_mb:
+                _limits[worker.process.pid] = _Died(
+                    text=f"needed more than {execution.memory_mb} MB. Raise --memory-mb.",
+                    code="E_MEMORY",
+                    limit=True,
+                )
+                worker.process.kill()
+
+
+def _end(worker: _Worker) -> None:
+    with contextlib.suppress(OSError):
+        if worker.job is None:
+            worker.pipe.send(None)
+    with contextlib.suppress(OSError):
+        worker.pipe.close()
+    if worker.job is not None:
+        worker.process.terminate()
+    worker.process.join(timeout=2)
+    if worker.process.is_alive():
+        worker.process.kill()
+        worker.process.join(timeout=2)
