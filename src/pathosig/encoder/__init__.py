@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathosig.encoder.network import ContrastiveClusteringNet
     from pathosig.encoder.spec import EncoderSpec, TrainSpec
     from pathosig.encoder.stage import embed_tiles
-    from pathosig.encoder.train_stage import train_encoder
+    from pathosig.encoder.stage_train import train_encoder
     from pathosig.encoder.zoo import ENCODERS
 
 _WHERE = {
@@ -33,7 +33,7 @@ _WHERE = {
     "cluster_labels": "heads",
     "import_features": "importing",
     "embed_tiles": "stage",
-    "train_encoder": "train_stage",
+    "train_encoder": "stage_train",
 }
 
 __all__ = [

@@ -1,0 +1,119 @@
+"""Export of an encoder to ONNX, and its quantisation to int8."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from pathosig.core.errors import ConfigError
+from pathosig.core.records import atomic_path
+from pathosig.encoder.backbones import Encoder
+from pathosig.encoder.engines import onnx_file
+
+
+class TileModel(nn.Module):
+    """From uint8 tiles to embeddings: scaling, resizing and normalisation are part of the network."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self.module = encoder.module
+        self.input_px = encoder.input_px
+        mean, std = torch.tensor(encoder.mean), torch.tensor(encoder.std)
+        self.register_buffer("scale", (1 / (255 * std)).reshape(1, 3, 1, 1))
+        self.register_buffer("shift", (-mean / std).reshape(1, 3, 1, 1))
+
+    def forward(self, tiles: torch.Tensor) -> torch.Tensor:
+        """uint8 (n, h, w, 3) -> float32 (n, dim)."""
+        x = tiles.permute(0, 3, 1, 2).to(torch.float32)
+        if self.input_px is not None and x.shape[-2:] != (self.input_px, self.input_px):
+            side = (self.input_px, self.input_px)
+            x = functional.interpolate(x, side, mode="bilinear", antialias=True, align_corners=False)
+        out: torch.Tensor = self.module(x * self.scale + self.shift)
+        return out
+
+
+def export_onnx(encoder: Encoder, size_px: int, path: Path) -> None:
+    """Write the encoder as an ONNX graph for uint8 tiles of one size and any batch.
+
+    Raises
+    ------
+    ConfigError
+        If torch cannot export the network.
+    """
+    model = TileModel(encoder).eval()
+    example = torch.zeros((2, size_px, size_px, 3), dtype=torch.uint8)
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                model,
+                (example,),
+                str(path),
+                dynamo=True,
+                external_data=False,
+                input_names=["tiles"],
+                output_names=["embedding"],
+                dynamic_shapes={"tiles": {0: torch.export.Dim("n", min=1, max=4096)}},
+                verbose=False,
+            )
+    except Exception as error:
+        message = (
+            f"encoder {encoder.name}: it cannot be exported to ONNX ({type(error).__name__}). "
+            'Set [encoder] engine = "fp32" (slower on a CPU).'
+        )
+        raise ConfigError(message, code="E_ENGINE") from error
+    finally:
+        logger.setLevel(level)
+
+
+def quantise(encoder: Encoder, tiles: np.ndarray, path: Path, *, batch_size: int = 16) -> None:
+    """Write an int8 graph whose value ranges come from `tiles`.
+
+    Weights become int8 per channel, activations uint8 per tensor.
+
+    Parameters
+    ----------
+    tiles
+        uint8 (n, h, w, 3), a sample of what will be embedded.
+    """
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.at = 0
+
+        def get_next(self) -> dict[str, Any] | None:
+            block = tiles[self.at : self.at + batch_size]
+            self.at += batch_size
+            return {"tiles": block} if len(block) else None
+
+    source = onnx_file(encoder.weights_sha256, tiles.shape[1], lambda: encoder)
+    with atomic_path(path) as temporary, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        prepared = temporary.with_suffix(".prepared")
+        try:
+            quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+            quantize_static(
+                str(prepared),
+                str(temporary),
+                Reader(),
+                quant_format=QuantFormat.QDQ,
+                per_channel=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+            )
+        finally:
+            prepared.unlink(missing_ok=True)
