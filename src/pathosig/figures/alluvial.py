@@ -55,9 +55,16 @@ def alluvial_plot(
                 axes.fill_between([j - 0.035, j + 0.035], low, high, color=face, linewidth=0, zorder=4)
                 side = -1 if j == 0 else 1
                 count = sum(p[j] == category for p in patients)
-                axes.text(j + 0.05 * side, (low + high) / 2, f"{category} ({count})", va="center",
-                          ha="right" if side < 0 else "left", fontsize=6.2, zorder=5,
-                          bbox={"facecolor": "white", "alpha": 0.65, "edgecolor": "none", "pad": 0.6})  # fmt: skip
+                axes.text(
+                    j + 0.05 * side,
+                    (low + high) / 2,
+                    f"{category} ({count})",
+                    va="center",
+                    ha="right" if side < 0 else "left",
+                    fontsize=6.2,
+                    zorder=5,
+                    bbox={"facecolor": "white", "alpha": 0.65, "edgecolor": "none", "pad": 0.6},
+                )
     return figure
 
 
@@ -66,7 +73,9 @@ def _order(patients: Sequence[Sequence[str]], column: int) -> list[str]:
     return sorted({p[column] for p in patients}, key=lambda c: (rank.get(c.lower(), 2), c))
 
 
-def _blocks(patients: Sequence[Sequence[str]], column: int, order: Sequence[str]) -> dict[str, tuple[float, float]]:
+def _blocks(
+    patients: Sequence[Sequence[str]], column: int, order: Sequence[str]
+) -> dict[str, tuple[float, float]]:
     """Lower and upper end of each category, the first on top; together with the gaps they fill 0..1."""
     counts = Counter(p[column] for p in patients)
     room = 1.0 - _GAP * (len(order) - 1)
@@ -94,8 +103,10 @@ def _bands(
         cursor = {c: high for c, (_, high) in block.items()}
         at = {}
         keys = list(left), list(right), list(colours)
-        for key in sorted(flows, key=lambda k: (keys[side].index(k[side]), keys[1 - side].index(k[1 - side]),
-                                                keys[2].index(k[2]))):  # fmt: skip
+        for key in sorted(
+            flows,
+            key=lambda k: (keys[side].index(k[side]), keys[1 - side].index(k[1 - side]), keys[2].index(k[2])),
+        ):
             height = room * flows[key] / len(patients)
             at[key] = (cursor[key[side]] - height, cursor[key[side]])
             cursor[key[side]] -= height
@@ -105,5 +116,11 @@ def _bands(
     x = column + 0.035 + (1 - 0.07) * t
     for key in flows:
         (a_low, a_high), (b_low, b_high) = places[0][key], places[1][key]
-        axes.fill_between(x, a_low + (b_low - a_low) * ease, a_high + (b_high - a_high) * ease,
-                          color=colours[key[2]], alpha=0.45, linewidth=0)  # fmt: skip
+        axes.fill_between(
+            x,
+            a_low + (b_low - a_low) * ease,
+            a_high + (b_high - a_high) * ease,
+            color=colours[key[2]],
+            alpha=0.45,
+            linewidth=0,
+        )

@@ -52,14 +52,34 @@ def embedding_map(
         size = float(np.clip(2200 / max(len(points), 1), 0.8, 9))
         faces = np.array([palette[label] for label in labels])
         order = np.random.default_rng(0).permutation(len(points))
-        axes.scatter(points[order, 0], points[order, 1], s=size, c=faces[order], linewidths=0, alpha=0.75,
-                     rasterized=len(points) > 3000)  # fmt: skip
+        axes.scatter(
+            points[order, 0],
+            points[order, 1],
+            s=size,
+            c=faces[order],
+            linewidths=0,
+            alpha=0.75,
+            rasterized=len(points) > 3000,
+        )
         array = np.asarray(labels)
         for category in categories if label_in_place else ():
             x, y = np.median(points[array == category], axis=0)
-            axes.text(x, y, category.removeprefix("HPC "), fontsize=6, weight="bold", ha="center", va="center",
-                      bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": palette[category], "linewidth": 0.8,
-                            "boxstyle": "round,pad=0.15"})  # fmt: skip
+            axes.text(
+                x,
+                y,
+                category.removeprefix("HPC "),
+                fontsize=6,
+                weight="bold",
+                ha="center",
+                va="center",
+                bbox={
+                    "facecolor": "white",
+                    "alpha": 0.75,
+                    "edgecolor": palette[category],
+                    "linewidth": 0.8,
+                    "boxstyle": "round,pad=0.15",
+                },
+            )
         if len(categories) <= 8:
             for category in categories:
                 axes.plot([], [], "o", color=palette[category], markersize=4, label=category)

@@ -85,11 +85,28 @@ def equation_figure(
             _scale(axes, i, (places, names), (term.label, HIGH if term.coefficient > 0 else LOW))
         ticks = _round_values(*score_range)
         _scale(axes, len(terms), (ticks, [f"{v:.3g}".replace("-", "−") for v in ticks]), ("Score (sum)", INK))
-        axes.plot([cutoff, cutoff], [len(terms) - 0.32, rows - 0.55], color=HIGH, linewidth=0.9, linestyle=(0, (3, 2)))
-        axes.text(cutoff, len(terms) - 0.36, f"cut-off {cutoff:.3g}", color=HIGH, fontsize=6, ha="center", va="bottom")
+        axes.plot(
+            [cutoff, cutoff],
+            [len(terms) - 0.32, rows - 0.55],
+            color=HIGH,
+            linewidth=0.9,
+            linestyle=(0, (3, 2)),
+        )
+        axes.text(
+            cutoff,
+            len(terms) - 0.36,
+            f"cut-off {cutoff:.3g}",
+            color=HIGH,
+            fontsize=6,
+            ha="center",
+            va="bottom",
+        )
         for j, (label, scores, probabilities) in enumerate(survival):
-            wanted = [p for p in (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
-                      if min(probabilities) <= p <= max(probabilities)]  # fmt: skip
+            wanted = [
+                p
+                for p in (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+                if min(probabilities) <= p <= max(probabilities)
+            ]
             order = np.argsort(probabilities)
             places = list(np.interp(wanted, np.asarray(probabilities)[order], np.asarray(scores)[order]))
             _scale(axes, len(terms) + 1 + j, (places, [f"{100 * p:.0f}%" for p in wanted]), (label, MUTED))
@@ -107,8 +124,17 @@ def _round_values(low: float, high: float) -> list[float]:
 def _scale(axes: Axes, row: int, marks: tuple[Sequence[float], Sequence[str]], head: tuple[str, str]) -> None:
     places, names = marks
     label, colour = head
-    axes.text(-0.015, row, label, ha="right", va="center", transform=axes.get_yaxis_transform(), fontsize=7,
-              color=INK, weight="bold")  # fmt: skip
+    axes.text(
+        -0.015,
+        row,
+        label,
+        ha="right",
+        va="center",
+        transform=axes.get_yaxis_transform(),
+        fontsize=7,
+        color=INK,
+        weight="bold",
+    )
     if not len(places):
         return
     axes.plot([min(places), max(places)], [row, row], color=colour, linewidth=1.6, solid_capstyle="butt")

@@ -37,8 +37,12 @@ def flow_diagram(steps: Sequence[FlowStep], arms: Sequence[FlowStep] = (), *, ti
     """Boxes from top to bottom with exclusions at the right; `arms` (the cohorts) side by side below."""
     with style():
         box_heights = [_height(s) for s in steps]
-        gaps = [max(0.22, _height(FlowStep(title="Left out", lines=s.excluded)) + 0.14) if s.excluded else 0.22
-                for s in steps]  # fmt: skip
+        gaps = [
+            max(0.22, _height(FlowStep(title="Left out", lines=s.excluded)) + 0.14) if s.excluded else 0.22
+            for s in steps
+        ]
+        if len(arms) > 1 and steps and steps[-1].excluded:
+            gaps[-1] += 0.30
         arm_height = max((_height(a) for a in arms), default=0.0)
         wide = max(6.2, 1.75 * len(arms) + 0.2)
         total = sum(box_heights) + sum(gaps) + arm_height + (0.3 if title else 0.0) + 0.2
@@ -59,12 +63,12 @@ def flow_diagram(steps: Sequence[FlowStep], arms: Sequence[FlowStep] = (), *, ti
             _box(axes, step, (trunk, y - height, 2.7), height)
             last = i == len(steps) - 1
             if not last or arms:
-                end = y - height - gap
+                end = y - height - gap + (0.12 if last and len(arms) > 1 else 0.0)
                 _arrow(axes, (trunk, y - height), (trunk, end), head=not last or len(arms) == 1)
             if step.excluded:
                 side = FlowStep(title="Left out", lines=step.excluded)
                 tall = _height(side)
-                middle = y - height - gap / 2
+                middle = y - height - (gap - (0.30 if last and len(arms) > 1 else 0.0)) / 2
                 _arrow(axes, (trunk, middle), (trunk + 1.55, middle))
                 _box(axes, side, (trunk + 1.55 + 1.15, middle - tall / 2, 2.3), tall, muted=True)
             y -= height + gap
@@ -77,7 +81,9 @@ def _arms(axes: Axes, arms: Sequence[FlowStep], place: tuple[float, float, float
     each = (wide - 0.2) / max(len(arms), 1)
     centres = [0.1 + each * (i + 0.5) for i in range(len(arms))]
     if len(arms) > 1:
-        axes.plot([min(centres[0], trunk), max(centres[-1], trunk)], [y + 0.12] * 2, color=MUTED, linewidth=0.8)
+        axes.plot(
+            [min(centres[0], trunk), max(centres[-1], trunk)], [y + 0.12] * 2, color=MUTED, linewidth=0.8
+        )
     for arm, x in zip(arms, centres, strict=True):
         if len(arms) > 1:
             _arrow(axes, (x, y + 0.12), (x, y))
@@ -88,14 +94,24 @@ def _height(step: FlowStep) -> float:
     return 0.22 + 0.125 * len(step.lines)
 
 
-def _box(axes: Axes, step: FlowStep, place: tuple[float, float, float], height: float, *, muted: bool = False) -> None:
+def _box(
+    axes: Axes, step: FlowStep, place: tuple[float, float, float], height: float, *, muted: bool = False
+) -> None:
     from matplotlib.patches import FancyBboxPatch
 
     x, y, width = place
     face, edge = ("#F7F7F8", "#C5CAD1") if muted else ("#EEF4FA", "#4C7FAE")
     axes.add_patch(
-        FancyBboxPatch((x - width / 2, y), width, height, boxstyle="round,pad=0,rounding_size=0.04",
-                       facecolor=face, edgecolor=edge, linewidth=0.7, zorder=2)  # fmt: skip
+        FancyBboxPatch(
+            (x - width / 2, y),
+            width,
+            height,
+            boxstyle="round,pad=0,rounding_size=0.04",
+            facecolor=face,
+            edgecolor=edge,
+            linewidth=0.7,
+            zorder=2,
+        )
     )
     top = y + height - 0.11
     axes.text(x - width / 2 + 0.08, top, step.title, weight="bold", va="center", fontsize=7, zorder=3)
@@ -104,7 +120,16 @@ def _box(axes: Axes, step: FlowStep, place: tuple[float, float, float], height: 
 
 
 def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], *, head: bool = True) -> None:
-    axes.annotate("", end, start, zorder=1, arrowprops={
-        "arrowstyle": "-|>,head_width=0.15,head_length=0.3" if head else "-", "color": MUTED, "linewidth": 0.8,
-        "shrinkA": 0, "shrinkB": 0,
-    })  # fmt: skip
+    axes.annotate(
+        "",
+        end,
+        start,
+        zorder=1,
+        arrowprops={
+            "arrowstyle": "-|>,head_width=0.15,head_length=0.3" if head else "-",
+            "color": MUTED,
+            "linewidth": 0.8,
+            "shrinkA": 0,
+            "shrinkB": 0,
+        },
+    )

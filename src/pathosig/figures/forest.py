@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -81,9 +81,9 @@ def forest_plot(
     """
     with style():
         body = max(len(rows), 1) * _ROW
-        top = 0.30 + (0.24 if title else 0.0)
-        figure = new_figure(width, body + top + 0.58)
-        text = bare(axes_at(figure, (0, 0.58, width, body + top)))
+        top = 0.26 + (0.22 if title else 0.0)
+        figure = new_figure(width, body + top + 0.50)
+        text = bare(axes_at(figure, (0, 0.50, width, body + top)))
         text.set_xlim(0, width)
         text.set_ylim(0, body + top)
         text.patch.set_visible(False)
@@ -91,7 +91,7 @@ def forest_plot(
         if title:
             text.text(0.08, body + top - 0.13, title, weight="bold", fontsize=8, va="center")
         _headings(text, columns, body, effect, p_heading)
-        plot = axes_at(figure, (columns.plot, 0.58, columns.plot_width, body))
+        plot = axes_at(figure, (columns.plot, 0.50, columns.plot_width, body))
         if not rows:
             note(plot, "Nothing to show.")
             return figure
@@ -127,13 +127,19 @@ class _Columns:
         events = n + (0.46 if show_events else 0.0)
         right = 1.25 + 0.58
         plot = events + 0.2
-        return cls(n=n, events=events, plot=plot, plot_width=max(width - plot - right - 0.12, 0.9),
-                   estimate=width - 0.62, p=width - 0.08)  # fmt: skip
+        return cls(
+            n=n,
+            events=events,
+            plot=plot,
+            plot_width=max(width - plot - right - 0.12, 0.9),
+            estimate=width - 0.62,
+            p=width - 0.08,
+        )
 
 
 def _headings(axes: Axes, columns: _Columns, body: float, effect: str, p_heading: str) -> None:
     y = body + 0.15
-    options = {"va": "center", "fontsize": 6.5, "color": MUTED}
+    options: dict[str, Any] = {"va": "center", "fontsize": 6.5, "color": MUTED}
     if columns.n > columns.plot - 0.9 or columns.events != columns.n:
         axes.text(columns.n, y, "n", ha="right", **options)
     if columns.events != columns.n:
@@ -172,7 +178,10 @@ def _limits(rows: Sequence[ForestRow]) -> tuple[float, float]:
     ]
     low = min([*np.maximum(ends, 1 / 12), *np.maximum(points, 1 / 50), 0.7])
     high = max([*np.minimum(ends, 12), *np.minimum(points, 50), 1.43])
-    return float(low) / 1.12, float(high) * 1.12
+    low, high = float(low) / 1.12, float(high) * 1.12
+    ticks = (0.02, 0.05, 0.1, 0.2, 0.5)
+    near = [t for t in ticks if t <= low < t * 1.25]
+    return (near[-1] / 1.05 if near else low), high
 
 
 def _row_mark(axes: Axes, row: ForestRow, y: float, limits: tuple[float, float]) -> None:
@@ -205,7 +214,8 @@ def _diamond(axes: Axes, row: ForestRow, y: float, ends: tuple[float, float]) ->
 
     if row.prediction is not None:
         axes.plot(row.prediction, (y, y), color=MUTED, linewidth=0.8, zorder=2)
-    corners = [(ends[0], y), (row.hr, y + 0.06), (ends[1], y), (row.hr, y - 0.06)]
+    middle = row.hr if row.hr is not None else 1.0
+    corners = [(ends[0], y), (middle, y + 0.06), (ends[1], y), (middle, y - 0.06)]
     axes.add_patch(Polygon(corners, closed=True, facecolor="#0B4F8A", edgecolor="none", zorder=4))
 
 
@@ -225,12 +235,10 @@ def _axis(axes: Axes, limits: tuple[float, float], body: float, sides: tuple[str
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     axes.patch.set_visible(False)
-    if axes.get_position().width * axes.figure.get_size_inches()[0] < 1.5:
+    if axes.bbox.width / axes.figure.dpi < 1.5:
         return
     place = axes.get_xaxis_transform()
-    drop = -0.36 / body
+    drop = -0.27 / body
     left, right = sides
     axes.text(0.97, drop, f"← {left}", ha="right", va="top", fontsize=6, color=MUTED, transform=place)
     axes.text(1.03, drop, f"{right} →", ha="left", va="top", fontsize=6, color=MUTED, transform=place)
-
-

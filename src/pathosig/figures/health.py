@@ -33,7 +33,7 @@ def health_figure(
     Parameters
     ----------
     rows
-        Mappings with ``hpc``, any of the keys in `COLUMNS`, and ``verdict`` (``stable``, ``weak``, ``drop``...).
+        Mappings with ``hpc``, any of the keys in `COLUMNS`, and ``verdict`` (``stable``, ``weak``, ``drop``).
     colours
         Hex colour of every HPC.
     title
@@ -65,7 +65,9 @@ def health_figure(
             for j, (key, _) in enumerate(keys):
                 _bar(axes, _number(row.get(key)), (0.85 + j * each, y, each - 0.48), (key, tops[key]))
             verdict = str(row.get("verdict") or "")
-            colour = {"stable": "#00695C", "weak": "#8A6100", "drop": "#B71C1C"}.get(verdict.split(" ")[0], MUTED)
+            colour = {"stable": "#00695C", "weak": "#8A6100", "drop": "#B71C1C"}.get(
+                verdict.split(" ")[0], MUTED
+            )
             axes.text(PAGE - 0.75, y, verdict, va="center", fontsize=6, color=colour)
     return figure
 
@@ -76,7 +78,9 @@ def _top(rows: Sequence[Mapping[str, float | str | None]], key: str) -> float:
     return max((v for r in rows if (v := _number(r.get(key))) is not None), default=1.0) or 1.0
 
 
-def _bar(axes: Axes, value: float | None, place: tuple[float, float, float], scale: tuple[str, float]) -> None:
+def _bar(
+    axes: Axes, value: float | None, place: tuple[float, float, float], scale: tuple[str, float]
+) -> None:
     x, y, width = place
     key, top = scale
     if value is None:
@@ -88,7 +92,13 @@ def _bar(axes: Axes, value: float | None, place: tuple[float, float, float], sca
     elif key.startswith("top_") and value > 0.5:
         colour = "#F0C36D"
     axes.barh([y], [width * min(value / top, 1.0)], left=x, height=0.085, color=colour, linewidth=0)
-    axes.text(x + width + 0.03, y, f"{100 * value:.1f}%" if key == "share" else f"{value:.2f}", va="center", fontsize=6)
+    axes.text(
+        x + width + 0.03,
+        y,
+        f"{100 * value:.1f}%" if key == "share" else f"{value:.2f}",
+        va="center",
+        fontsize=6,
+    )
 
 
 def _number(value: float | str | None) -> float | None:
@@ -110,7 +120,15 @@ def stability_figure(
             axes.plot(k, values, "-o", color=GROUPS[i], markersize=3, label=name)
         if chosen is not None:
             axes.axvline(chosen, color=MUTED, linewidth=0.8, linestyle=(0, (3, 2)))
-            axes.text(chosen, 1.0, f" K = {chosen:g}", fontsize=6, color=MUTED, va="top")
+            axes.annotate(
+                f"K = {chosen:g}",
+                (chosen, 1.0),
+                xytext=(3, 0),
+                textcoords="offset points",
+                fontsize=6,
+                color=MUTED,
+                va="top",
+            )
         axes.set_ylim(0, 1.02)
         axes.set_xlabel("Number of HPCs, K")
         axes.set_ylabel("Agreement")

@@ -67,7 +67,7 @@ def profile_heatmap(
         row = 0.115
         body = max(len(names) * row, 0.6)
         legend = 0.16 * sum(_is_text(b) for b in bars)
-        height = 0.45 + body + 0.13 * len(bars) + 0.62 + 0.55 + legend
+        height = 0.30 + 0.64 + 0.13 * len(bars) + 0.05 + body + 0.26 + legend
         figure = new_figure(PAGE, height)
         left, width = 1.25, PAGE - 1.25 - 0.85
         top = height - 0.30
@@ -83,8 +83,14 @@ def profile_heatmap(
         y -= 0.05 + body
         axes = axes_at(figure, (left, y, width, body))
         colour_top = float(np.quantile(shares[shares > 0], 0.98)) if (shares > 0).any() else 1.0
-        image = axes.imshow(np.sqrt(np.clip(shares, 0, colour_top)).T, aspect="auto", cmap="magma_r", vmin=0,
-                            vmax=np.sqrt(colour_top), interpolation="nearest")  # fmt: skip
+        image = axes.imshow(
+            np.sqrt(np.clip(shares, 0, colour_top)).T,
+            aspect="auto",
+            cmap="magma_r",
+            vmin=0,
+            vmax=np.sqrt(colour_top),
+            interpolation="nearest",
+        )
         axes.set_yticks(range(len(names)), list(names), fontsize=5.6)
         for label in axes.get_yticklabels():
             label.set_fontweight("bold" if label.get_text() in marked else "normal")
@@ -136,7 +142,15 @@ def _bar(axes: Axes, bar: ClinicalBar, n: int) -> list[tuple[str, list[tuple[str
         low, high = float(np.nanmin(numbers)), float(np.nanmax(numbers))
         level = (numbers - low) / (high - low or 1.0)
         cells[0] = np.where(np.isnan(level)[:, None], 1.0, (0.93 - 0.75 * level)[:, None])
-        axes.text(1.01, 0.5, f"{low:g} to {high:g}", transform=axes.transAxes, fontsize=5.4, va="center", color=MUTED)
+        axes.text(
+            1.01,
+            0.5,
+            f"{low:g} to {high:g}",
+            transform=axes.transAxes,
+            fontsize=5.4,
+            va="center",
+            color=MUTED,
+        )
     bare(axes).imshow(cells, aspect="auto", interpolation="nearest")
     axes.set_yticks([0], [bar.name], fontsize=6)
     axes.tick_params(length=0)

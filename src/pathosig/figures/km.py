@@ -9,14 +9,24 @@ views: KMunicate. BMJ Open 2019; 9: e030215.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from pathosig.figures.palette import GRID, MUTED, group_colour
-from pathosig.figures.style import COLUMN, axes_at, bare, estimate_text, new_figure, note, number, p_text, style
+from pathosig.figures.style import (
+    COLUMN,
+    axes_at,
+    bare,
+    estimate_text,
+    new_figure,
+    note,
+    number,
+    p_text,
+    style,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,7 +64,7 @@ class KmCurve:
     events: int
     median: tuple[float | None, float | None, float | None] = (None, None, None)
 
-    def counts_at(self, ticks: Sequence[float]) -> list[tuple[int, int, int]]:
+    def counts_at(self, ticks: Iterable[float]) -> list[tuple[int, int, int]]:
         """At risk, censored so far, events so far at each tick."""
         time = np.asarray(self.time, float)
         events, censored = np.cumsum(self.n_event), np.cumsum(self.n_censor)
@@ -138,11 +148,11 @@ def km_grid(panels: Sequence[KmData], *, columns: int = 2, curve_height: float =
     return figure
 
 
-def nice_ticks(longest: float, unit: str) -> NDArray[np.float64]:
+def nice_ticks(longest: float, unit: str) -> NDArray[np.floating]:
     """Five to seven round time points from 0 to about `longest`, in multiples that suit the unit."""
     if not math.isfinite(longest) or longest <= 0:
         return np.array([0.0, 1.0])
-    families = {
+    families: dict[str, list[float]] = {
         "months": [1, 2, 3, 6, 12, 24, 36, 60, 120],
         "days": [5, 10, 30, 60, 90, 182.5, 365, 730, 1095, 1825],
         "weeks": [1, 2, 4, 13, 26, 52, 104, 156, 260],
@@ -232,7 +242,7 @@ def _draw_numbers(axes: Axes, data: KmData) -> None:
     legend.set_zorder(5)
 
 
-def _free_corner(curves: Sequence[KmCurve], longest: float) -> str:
+def _free_corner(curves: Sequence[KmCurve], longest: float) -> Literal["lower left", "upper right"]:
     """Lower left when the curves stay high there, else upper right: the corner with more room."""
     early = [_value_at(c, longest * 0.55, c.lower) for c in curves]
     late = [_value_at(c, longest * 0.45, c.upper) for c in curves]
@@ -248,13 +258,15 @@ def _value_at(curve: KmCurve, time: float, values: Sequence[float]) -> float:
 def _median_text(curve: KmCurve) -> str:
     median, lower, upper = curve.median
     if median is None or not math.isfinite(median):
-        return "not reached" + (f" ({number(lower, 1)}–NR)" if lower is not None and math.isfinite(lower) else "")
+        return "not reached" + (
+            f" ({number(lower, 1)}–NR)" if lower is not None and math.isfinite(lower) else ""
+        )
     ends = ["NR" if v is None or not math.isfinite(v) else number(v, 1) for v in (lower, upper)]
     return f"{number(median, 1)} ({ends[0]}–{ends[1]})"
 
 
 def _draw_table(
-    figure: Figure, data: KmData, box: tuple[float, float, float, float], ticks: NDArray[np.float64]
+    figure: Figure, data: KmData, box: tuple[float, float, float, float], ticks: NDArray[np.floating]
 ) -> None:
     left, bottom, width, height = box
     axes = bare(axes_at(figure, (left, bottom, width, height)))
@@ -266,15 +278,29 @@ def _draw_table(
     for i, curve in enumerate(data.curves):
         colour = group_colour(curve.label, i)
         heading = f"{curve.label}  (n = {curve.n}, events {curve.events})"
-        axes.text(-0.62 / width * longest * 1.02, y, heading, color=colour, weight="bold", va="center", fontsize=6.5)
+        axes.text(
+            -0.62 / width * longest * 1.02, y, heading, color=colour, weight="bold", va="center", fontsize=6.5
+        )
         counts = curve.counts_at(ticks)
         for row, name in enumerate(("At risk", "Censored", "Events")):
             y += _ROW
             axes.text(
-                -0.15 / width * longest * 1.02, y, name, ha="right", va="center", fontsize=5.8,
+                -0.15 / width * longest * 1.02,
+                y,
+                name,
+                ha="right",
+                va="center",
+                fontsize=5.8,
                 color="black" if row == 0 else MUTED,
-            )  # fmt: skip
+            )
             for tick, count in zip(ticks, counts, strict=True):
-                axes.text(tick, y, str(count[row]), ha="center", va="center", fontsize=6,
-                          color="black" if row == 0 else MUTED)  # fmt: skip
+                axes.text(
+                    tick,
+                    y,
+                    str(count[row]),
+                    ha="center",
+                    va="center",
+                    fontsize=6,
+                    color="black" if row == 0 else MUTED,
+                )
         y += _ROW + 0.02

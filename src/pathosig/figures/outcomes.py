@@ -25,7 +25,12 @@ class StackedBar:
 
 
 def stacked_bars(
-    bars: Sequence[StackedBar], *, title: str, y_label: str = "Patients (%)", p: float | None = None, test: str = ""
+    bars: Sequence[StackedBar],
+    *,
+    title: str,
+    y_label: str = "Patients (%)",
+    p: float | None = None,
+    test: str = "",
 ) -> Figure:
     """Shares of the categories in each bar, with counts inside and the test beneath the title.
 
@@ -57,8 +62,16 @@ def stacked_bars(
                 axes.bar(i, height, bottom=base, width=0.66, color=colours[category], linewidth=0)
                 if height > 5:
                     ink = "white" if is_dark(colours[category]) else "black"
-                    axes.text(i, base + height / 2, f"{count}\n{height:.0f}%", ha="center", va="center",
-                              fontsize=6, color=ink, linespacing=1.1)  # fmt: skip
+                    axes.text(
+                        i,
+                        base + height / 2,
+                        f"{count}\n{height:.0f}%",
+                        ha="center",
+                        va="center",
+                        fontsize=6,
+                        color=ink,
+                        linespacing=1.1,
+                    )
                 base += height
         axes.set_xticks(range(len(bars)), [f"{b.label}\nn = {sum(b.counts.values())}" for b in bars])
         axes.tick_params(axis="x", length=0)
@@ -106,12 +119,21 @@ def cumulative_incidence_plot(
             estimate = np.concatenate([[0.0], np.asarray(curve["estimate"], float)]) * 100
             axes.step(time, estimate, where="post", color=colour, label=name)
             if "lower" in curve and "upper" in curve:
-                lower, upper = (np.concatenate([[0.0], np.asarray(curve[k], float)]) * 100 for k in ("lower", "upper"))
+                lower, upper = (
+                    np.concatenate([[0.0], np.asarray(curve[k], float)]) * 100 for k in ("lower", "upper")
+                )
                 axes.fill_between(time, lower, upper, step="post", color=colour, alpha=0.15, linewidth=0)
             if competing and name in competing:
                 other = competing[name]
-                axes.step([0.0, *other["time"]], np.array([0.0, *other["estimate"]]) * 100, where="post",
-                          color=colour, linestyle=":", linewidth=1.0, label=f"{name}, competing event")  # fmt: skip
+                axes.step(
+                    [0.0, *other["time"]],
+                    np.array([0.0, *other["estimate"]]) * 100,
+                    where="post",
+                    color=colour,
+                    linestyle=":",
+                    linewidth=1.0,
+                    label=f"{name}, competing event",
+                )
             longest = max(longest, float(time[-1]))
         ticks = nice_ticks(longest, unit)
         axes.set_xticks(ticks, [f"{t:g}" for t in ticks])

@@ -47,7 +47,9 @@ def calibration_plot(
         figure = new_figure(COLUMN, 3.35)
         axes = axes_at(figure, (0.55, 0.45, 2.75, 2.55))
         axes.set_title(title)
-        everything = [v for g in groups for v in (g["predicted"], g["observed"], g.get("upper", 0.0)) if v == v]
+        everything = [
+            v for g in groups for v in (g["predicted"], g["observed"], g.get("upper", 0.0)) if v == v
+        ]
         everything += [v for side in (curve or ()) for v in side if math.isfinite(v)]
         top = min(1.0, 1.12 * max(everything, default=1.0))
         if not groups and curve is None:
@@ -60,16 +62,30 @@ def calibration_plot(
             lower, upper = row.get("lower", math.nan), row.get("upper", math.nan)
             if math.isfinite(lower) and math.isfinite(upper):
                 axes.plot([row["predicted"]] * 2, [lower, upper], color=INK, linewidth=0.8)
-        axes.plot([g["predicted"] for g in groups], [g["observed"] for g in groups], "o", color=GROUPS[1],
-                  markersize=4, label="groups (95% CI)", zorder=4)  # fmt: skip
+        axes.plot(
+            [g["predicted"] for g in groups],
+            [g["observed"] for g in groups],
+            "o",
+            color=GROUPS[1],
+            markersize=4,
+            label="groups (95% CI)",
+            zorder=4,
+        )
         if len(predicted):
-            axes.plot(predicted, np.full(len(predicted), -0.025 * top), "|", color=MUTED, markersize=4,
-                      markeredgewidth=0.35, clip_on=False)  # fmt: skip
+            axes.plot(
+                predicted,
+                np.full(len(predicted), -0.025 * top),
+                "|",
+                color=MUTED,
+                markersize=4,
+                markeredgewidth=0.35,
+                clip_on=False,
+            )
         axes.set_xlim(0, top)
         axes.set_ylim(-0.05 * top, top)
         axes.set_xlabel(f"Predicted risk at {time_label}")
         axes.set_ylabel(f"Observed risk at {time_label}")
-        axes.legend(loc="lower right")
+        axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.05))
         axes.text(0.03, 0.97, "\n".join(facts), transform=axes.transAxes, va="top", linespacing=1.4)
     return figure
 
@@ -107,7 +123,9 @@ def decision_curve_plot(
         best = 0.02
         for name, values in net_benefit.items():
             colour, dashes = fixed.get(name) or (next(free), "-")
-            axes.plot(threshold, values, dashes, color=colour, linewidth=0.9 if name in fixed else 1.3, label=name)
+            axes.plot(
+                threshold, values, dashes, color=colour, linewidth=0.9 if name in fixed else 1.3, label=name
+            )
             if bands and name in bands:
                 axes.fill_between(threshold, *bands[name], color=colour, alpha=0.15, linewidth=0)
             best = max(best, float(np.nanmax(values)))
@@ -134,8 +152,8 @@ def time_auc_plot(
         Patients at risk at the times of the first series, printed above the axis.
     """
     with style():
-        figure = new_figure(COLUMN, 2.6)
-        axes = axes_at(figure, (0.5, 0.45, 2.85, 1.85))
+        figure = new_figure(COLUMN, 2.72)
+        axes = axes_at(figure, (0.5, 0.57, 2.85, 1.85))
         axes.set_title(title)
         if not any(len(rows) for rows in series.values()):
             note(axes, "AUC over time is not available.")
@@ -145,9 +163,21 @@ def time_auc_plot(
             shift = (i - (len(series) - 1) / 2) * 0.02 * span
             time = np.array([r["time"] for r in rows]) + shift
             for t, row in zip(time, rows, strict=True):
-                axes.plot([t, t], [row.get("lower", math.nan), row.get("upper", math.nan)], color=GROUPS[i],
-                          linewidth=0.9)  # fmt: skip
-            axes.plot(time, [r["auc"] for r in rows], "-o", color=GROUPS[i], markersize=3.4, linewidth=0.9, label=name)
+                axes.plot(
+                    [t, t],
+                    [row.get("lower", math.nan), row.get("upper", math.nan)],
+                    color=GROUPS[i],
+                    linewidth=0.9,
+                )
+            axes.plot(
+                time,
+                [r["auc"] for r in rows],
+                "-o",
+                color=GROUPS[i],
+                markersize=3.4,
+                linewidth=0.9,
+                label=name,
+            )
         axes.axhline(0.5, color=MUTED, linewidth=0.7, linestyle=(0, (3, 2)))
         times = [r["time"] for r in next(iter(series.values()))]
         labels = [f"{t:g}" for t in times]
@@ -187,10 +217,26 @@ def effect_curve_plot(
         axes.axhline(1, color=MUTED, linewidth=0.7, linestyle=(0, (3, 2)))
         if cutoff is not None:
             axes.axvline(cutoff, color=GROUPS[1], linewidth=0.8)
-            axes.text(cutoff, 0.98, " cut-off", color=GROUPS[1], va="top", transform=axes.get_xaxis_transform())
+            axes.annotate(
+                "cut-off",
+                (cutoff, 0.98),
+                xytext=(3, 0),
+                textcoords="offset points",
+                color=GROUPS[1],
+                va="top",
+                xycoords=axes.get_xaxis_transform(),
+                fontsize=6.5,
+            )
         if len(rug):
-            axes.plot(rug, np.full(len(rug), 0.015), "|", color=MUTED, markersize=4, markeredgewidth=0.35,
-                      transform=axes.get_xaxis_transform())  # fmt: skip
+            axes.plot(
+                rug,
+                np.full(len(rug), 0.015),
+                "|",
+                color=MUTED,
+                markersize=4,
+                markeredgewidth=0.35,
+                transform=axes.get_xaxis_transform(),
+            )
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
     return figure

@@ -73,7 +73,9 @@ class SlideMap:
     mpp: float | None = None
 
 
-def atlas_montage(entries: Sequence[HpcExemplars], *, per_hpc: int = 8, columns: int = 2, title: str = "") -> Figure:
+def atlas_montage(
+    entries: Sequence[HpcExemplars], *, per_hpc: int = 8, columns: int = 2, title: str = ""
+) -> Figure:
     """Rows of exemplar tiles, one row per HPC, in one or more columns of the page."""
     with style():
         columns = max(1, min(columns, len(entries)))
@@ -93,16 +95,22 @@ def atlas_montage(entries: Sequence[HpcExemplars], *, per_hpc: int = 8, columns:
             text.set_xlim(0, label)
             text.set_ylim(0, cell)
             text.fill_between([0.06, 0.13], 0, cell, color=entry.colour, linewidth=0)
-            text.text(0.19, cell * 0.66, hpc_name(entry.hpc), weight="bold", va="center", fontsize=7)
+            text.text(0.19, cell * 0.80, hpc_name(entry.hpc), weight="bold", va="center", fontsize=7)
             lines = [t for t in (entry.name, entry.caption) if t]
-            text.text(0.19, cell * 0.47, "\n".join(lines), va="top", fontsize=5, color=MUTED, linespacing=1.15)
+            text.text(
+                0.19, cell * 0.60, "\n".join(lines), va="top", fontsize=4.8, color=MUTED, linespacing=1.05
+            )
             for j, tile in enumerate(entry.tiles[:per_hpc]):
-                axes = bare(axes_at(figure, (left + label + j * cell, top - cell, cell - 0.025, cell - 0.025)))
+                axes = bare(
+                    axes_at(figure, (left + label + j * cell, top - cell, cell - 0.025, cell - 0.025))
+                )
                 axes.imshow(tile, interpolation="lanczos")
     return figure
 
 
-def slide_map(maps: Sequence[SlideMap], colours: Sequence[str], *, names: dict[int, str] | None = None) -> Figure:
+def slide_map(
+    maps: Sequence[SlideMap], colours: Sequence[str], *, names: dict[int, str] | None = None
+) -> Figure:
     """H&E overview beside the tiles in their HPC's colour, one slide per row, with one legend.
 
     Parameters
@@ -150,7 +158,9 @@ def _tiles(axes: Axes, item: SlideMap, colours: Sequence[str]) -> None:
     known = np.asarray(item.hpc) >= 0
     x = np.asarray(item.x, float)[known] / item.downsample - 0.5
     y = np.asarray(item.y, float)[known] / item.downsample - 0.5
-    corners = np.stack([np.stack([x + dx * side, y + dy * side], 1) for dx, dy in ((0, 0), (1, 0), (1, 1), (0, 1))], 1)
+    corners = np.stack(
+        [np.stack([x + dx * side, y + dy * side], 1) for dx, dy in ((0, 0), (1, 0), (1, 1), (0, 1))], 1
+    )
     faces = [colours[int(h)] for h in np.asarray(item.hpc)[known]]
     axes.add_collection(PolyCollection(list(corners), facecolors=faces, edgecolors="white", linewidths=0.15))
     axes.set_xlim(-0.5, item.overview.shape[1] - 0.5)
@@ -165,11 +175,19 @@ def _scale_bar(axes: Axes, item: SlideMap) -> None:
     label = f"{size / 1000:g} mm" if size >= 1000 else f"{size} µm"
     x0, y0 = 0.03 * width, 0.95 * height
     axes.plot([x0, x0 + size / um_per_pixel], [y0, y0], color=INK, linewidth=2, solid_capstyle="butt")
-    axes.text(x0, y0 - 0.02 * height, label, fontsize=6, va="bottom",
-              bbox={"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 0.8})  # fmt: skip
+    axes.text(
+        x0,
+        y0 - 0.02 * height,
+        label,
+        fontsize=6,
+        va="bottom",
+        bbox={"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 0.8},
+    )
 
 
-def _legend(figure: Figure, present: Sequence[int], colours: Sequence[str], names: dict[int, str], high: float) -> None:
+def _legend(
+    figure: Figure, present: Sequence[int], colours: Sequence[str], names: dict[int, str], high: float
+) -> None:
     axes = bare(axes_at(figure, (0, 0, PAGE, high)))
     axes.set_xlim(0, PAGE)
     axes.set_ylim(0, high)
@@ -217,7 +235,10 @@ def contact_sheet(
         if not images:
             note(axes_at(figure, (0, 0, PAGE, height)), "No slides.")
         for i, image in enumerate(images):
-            left, bottom = 0.05 + (i % columns) * cell, height - 0.30 - (i // columns + 1) * (cell + 0.26) + 0.26
+            left, bottom = (
+                0.05 + (i % columns) * cell,
+                height - 0.30 - (i // columns + 1) * (cell + 0.26) + 0.26,
+            )
             axes = bare(axes_at(figure, (left, bottom, cell - 0.06, cell - 0.02)))
             axes.imshow(image, interpolation="lanczos")
             for ring in outlines[i] if i < len(outlines) else ():
@@ -230,6 +251,13 @@ def contact_sheet(
                     spine.set_visible(True)
                     spine.set_color("#C62828")
                     spine.set_linewidth(1.4)
-            figure.text((left + (cell - 0.06) / 2) / PAGE, (bottom - 0.04) / height, captions[i], ha="center",
-                        va="top", fontsize=5.4, linespacing=1.1)  # fmt: skip
+            figure.text(
+                (left + (cell - 0.06) / 2) / PAGE,
+                (bottom - 0.04) / height,
+                captions[i],
+                ha="center",
+                va="top",
+                fontsize=5.4,
+                linespacing=1.1,
+            )
     return figure

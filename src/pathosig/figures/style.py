@@ -21,6 +21,8 @@ COLUMN = 3.5
 """Width of one journal column in inches (89 mm)."""
 PAGE = 7.2
 """Width of a journal page in inches (183 mm)."""
+IMAGE_DPI = 160
+"""Resolution of photographs inside SVG files."""
 FONT_STACK = "Arial, Helvetica, 'Liberation Sans', 'DejaVu Sans', sans-serif"
 
 RC: dict[str, Any] = {
@@ -53,6 +55,7 @@ RC: dict[str, Any] = {
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
     "text.usetex": False,
+    "text.parse_math": False,
     "axes.unicode_minus": True,
     "svg.fonttype": "none",
     "svg.hashsalt": "pathosig",
@@ -69,7 +72,7 @@ def style() -> Iterator[None]:
 
     with mpl.rc_context():
         mpl.rcdefaults()
-        mpl.rcParams.update(RC)
+        mpl.rcParams.update(RC)  # type: ignore[arg-type]
         yield
 
 
@@ -109,7 +112,7 @@ def svg_bytes(figure: Figure, *, jpeg_quality: int = 88) -> bytes:
     """The figure as SVG with real text and no date, photographs inside as JPEG; same figure, same bytes."""
     buffer = io.BytesIO()
     with style():
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": "pathosig"})
+        figure.savefig(buffer, format="svg", dpi=IMAGE_DPI, metadata={"Date": None, "Creator": "pathosig"})
     text = buffer.getvalue().decode("utf-8")
     text = text.replace("'DejaVu Sans'", FONT_STACK)
     return _PNG.sub(lambda m: _as_jpeg(m.group(1), jpeg_quality), text).encode("utf-8")
@@ -119,7 +122,9 @@ def pdf_bytes(figure: Figure) -> bytes:
     """The figure as PDF with embedded TrueType fonts and no date."""
     buffer = io.BytesIO()
     with style():
-        figure.savefig(buffer, format="pdf", metadata={"CreationDate": None, "ModDate": None, "Creator": "pathosig"})
+        figure.savefig(
+            buffer, format="pdf", metadata={"CreationDate": None, "ModDate": None, "Creator": "pathosig"}
+        )
     return buffer.getvalue()
 
 
@@ -152,14 +157,17 @@ _PNG = re.compile(r"data:image/png;base64,\s*([A-Za-z0-9+/=\s]+)")
 
 
 def _as_jpeg(encoded: str, quality: int) -> str:
-    """A large opaque PNG re-encoded as JPEG (a tenth of the size); small or transparent ones unchanged."""
+    """A photograph as JPEG (a tenth of the size); drawings, small and transparent images unchanged."""
+    import numpy as np
     from PIL import Image
 
     raw = base64.b64decode(encoded)
     if len(raw) < 4096:
         return f"data:image/png;base64,{encoded}"
     with Image.open(io.BytesIO(raw)) as image:
-        if image.mode == "RGBA" and image.getextrema()[3][0] < 255:
+        if image.mode == "RGBA" and np.asarray(image)[..., 3].min() < 255:
+            return f"data:image/png;base64,{encoded}"
+        if image.convert("RGB").getcolors(maxcolors=4096) is not None:  # a drawing, not a photograph
             return f"data:image/png;base64,{encoded}"
         buffer = io.BytesIO()
         image.convert("RGB").save(buffer, format="JPEG", quality=quality, subsampling=0)

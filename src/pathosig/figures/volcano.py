@@ -44,21 +44,43 @@ def volcano_plot(
             note(axes, "No candidate could be estimated.")
             return figure
         points = [
-            (float(str(r["log_hr"])), -math.log10(max(float(str(r["q"])), 1e-12)), str(r["name"]), bool(r.get("selected")))
+            (
+                float(str(r["log_hr"])),
+                -math.log10(max(float(str(r["q"])), 1e-12)),
+                str(r["name"]),
+                bool(r.get("selected")),
+            )
             for r in usable
         ]
         cut = -math.log10(threshold)
         for x, y, _, selected in points:
             colour = (POSITIVE if x > 0 else NEGATIVE) if y >= cut else ARTEFACT
-            axes.plot([x], [y], "o", markersize=4.6 if selected else 3.2, color=colour, zorder=3,
-                      markeredgecolor=INK if selected else "white", markeredgewidth=0.9 if selected else 0.3)  # fmt: skip
-        widest = 1.25 * max(abs(x) for x, *_ in points) or 1.0
+            axes.plot(
+                [x],
+                [y],
+                "o",
+                markersize=4.6 if selected else 3.2,
+                color=colour,
+                zorder=3,
+                markeredgecolor=INK if selected else "white",
+                markeredgewidth=0.9 if selected else 0.3,
+            )
+        widest = 1.5 * max(abs(x) for x, *_ in points) or 1.0
         axes.set_xlim(-widest, widest)
         axes.set_ylim(0, 1.12 * max(cut, *(y for _, y, *_ in points)))
         axes.axhline(cut, color=MUTED, linewidth=0.7, linestyle=(0, (3, 2)))
         axes.axvline(0, color=MUTED, linewidth=0.5)
-        axes.text(-widest, cut, f" q = {threshold:g}", fontsize=6, color=MUTED, va="bottom")
-        axes.set_xlabel(f"← protective      {x_label}      harmful →")
+        axes.text(
+            0,
+            cut,
+            f"q = {threshold:g}",
+            fontsize=6,
+            color=MUTED,
+            va="center",
+            ha="center",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+        )
+        axes.set_xlabel(f"← protective\u2003\u2003{x_label}\u2003\u2003harmful →")
         axes.set_ylabel("−log10 q (Benjamini–Hochberg)")
         ranked = sorted(points, key=lambda p: (-int(p[3]), -p[1]))
         named = [p for p in ranked if p[3] or p[1] >= cut][: max(label_at_most, sum(p[3] for p in points))]
@@ -72,14 +94,21 @@ def _labels(axes: Axes, points: Sequence[tuple[float, float, str, bool]]) -> Non
     step = (high - low) * 0.042
     for side in (1, -1):
         last = math.inf
-        for x, y, name, selected in sorted((p for p in points if (p[0] > 0) == (side > 0)), key=lambda p: -p[1]):
+        for x, y, name, selected in sorted(
+            (p for p in points if (p[0] > 0) == (side > 0)), key=lambda p: -p[1]
+        ):
             place = min(y, last - step)
             last = place
             axes.annotate(
-                name, (x, y), xytext=(x + side * axes.get_xlim()[1] * 0.04, place), fontsize=5.8, va="center",
-                ha="left" if side > 0 else "right", weight="bold" if selected else "normal",
+                name,
+                (x, y),
+                xytext=(x + side * axes.get_xlim()[1] * 0.04, place),
+                fontsize=5.8,
+                va="center",
+                ha="left" if side > 0 else "right",
+                weight="bold" if selected else "normal",
                 arrowprops={"arrowstyle": "-", "linewidth": 0.3, "color": MUTED, "shrinkA": 0, "shrinkB": 2},
-            )  # fmt: skip
+            )
 
 
 def _finite(value: object) -> bool:

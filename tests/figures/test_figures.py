@@ -1,0 +1,297 @@
+"""Every figure: real text in the SVG, the same bytes twice, and no date."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import numpy as np
+import pytest
+
+from pathosig import figures
+from pathosig.figures import palette
+from pathosig.figures.alluvial import alluvial_plot
+from pathosig.figures.embedding import embedding_map
+from pathosig.figures.equation import Term, equation_figure
+from pathosig.figures.flow import FlowStep, flow_diagram
+from pathosig.figures.forest import ForestRow, forest_plot
+from pathosig.figures.health import health_figure, stability_figure
+from pathosig.figures.heatmap import ClinicalBar, profile_heatmap
+from pathosig.figures.km import KmCurve, KmData, km_figure, km_grid, nice_ticks
+from pathosig.figures.outcomes import StackedBar, cumulative_incidence_plot, stacked_bars
+from pathosig.figures.performance import (
+    calibration_plot,
+    decision_curve_plot,
+    effect_curve_plot,
+    time_auc_plot,
+)
+from pathosig.figures.slides import HpcExemplars, SlideMap, atlas_montage, contact_sheet, slide_map
+from pathosig.figures.style import (
+    estimate_text,
+    number,
+    p_text,
+    pdf_bytes,
+    png_bytes,
+    save_figure,
+    svg_bytes,
+)
+from pathosig.figures.volcano import volcano_plot
+
+CURVE = KmCurve(
+    label="Low risk",
+    time=[2, 4, 4.5, 9, 12],
+    estimate=[0.9, 0.8, 0.8, 0.4, 0.4],
+    lower=[0.7, 0.6, 0.6, 0.2, 0.2],
+    upper=[1, 0.95, 0.95, 0.7, 0.7],
+    n_risk=[10, 9, 7, 4, 2],
+    n_event=[1, 1, 0, 2, 0],
+    n_censor=[0, 1, 3, 0, 2],
+    n=10,
+    events=4,
+    median=(9.0, 4.0, None),
+)
+KM = KmData(
+    title="Discovery",
+    unit="months",
+    curves=[CURVE],
+    logrank_p=0.012,
+    hr=(1.6, 1.1, 2.2),
+    hr_label="high vs low",
+)
+IMAGE = np.random.default_rng(0).integers(0, 255, (60, 80, 3)).astype(np.uint8)
+COLOURS = palette.hpc_colours(6)
+
+
+def _all_figures():
+    x = np.linspace(0.1, 0.6, 9)
+    yield "km", lambda: km_figure(KM), "Discovery"
+    yield "grid", lambda: km_grid([KM, KM, KM]), "At risk"
+    row = ForestRow(label="Score, per SD", hr=1.4, lower=1.1, upper=90.0, n=200, events=99, p=0.001)
+    yield "forest", lambda: forest_plot([row], title="Overall survival"), "1.40 (1.10–90.00)"
+    yield (
+        "calibration",
+        lambda: calibration_plot(
+            [{"predicted": 0.2, "observed": 0.3}], title="Calibration", time_label="36 months"
+        ),
+        "Predicted risk at 36 months",
+    )
+    yield (
+        "decision",
+        lambda: decision_curve_plot(
+            x, {"treat all": 0.4 - x, "Score": 0.4 - x / 2}, title="t", time_label="1 y"
+        ),
+        "treat all",
+    )
+    auc = [{"time": 12, "auc": 0.7, "lower": 0.6, "upper": 0.8}]
+    yield (
+        "auc",
+        lambda: time_auc_plot({"Score": auc}, title="AUC", unit="months", at_risk=[31]),
+        "(31 at risk)",
+    )
+    yield (
+        "effect",
+        lambda: effect_curve_plot(x, x + 1, (x + 0.5, x + 2), title="t", x_label="Score", cutoff=0.3),
+        "cut-off",
+    )
+    rows = [
+        {"name": "HPC 03", "log_hr": 0.4, "q": 0.01, "selected": True},
+        {"name": "b", "log_hr": -0.1, "q": 0.9},
+    ]
+    yield "volcano", lambda: volcano_plot(rows, title="Screen"), "HPC 03"
+    shares = np.random.default_rng(1).dirichlet(np.ones(6), 12)
+    bars = [
+        ClinicalBar(name="Stage", values=["I", "II", None] * 4),
+        ClinicalBar(name="Age", values=list(range(12))),
+    ]
+    yield (
+        "heatmap",
+        lambda: profile_heatmap(
+            shares, [f"HPC {i:02d}" for i in range(6)], np.arange(12), cutoff=5.0, bars=bars
+        ),
+        "HPC 05",
+    )
+    yield (
+        "alluvial",
+        lambda: alluvial_plot(["Group", "Stage"], [("low", "I"), ("high", "II"), ("low", "II")]),
+        "low (2)",
+    )
+    yield (
+        "bars",
+        lambda: stacked_bars([StackedBar(label="low", counts={"no": 8, "yes": 2})], title="R", p=0.2),
+        "n = 10",
+    )
+    curve = {"time": [1, 2, 3], "estimate": [0.1, 0.2, 0.3]}
+    yield (
+        "incidence",
+        lambda: cumulative_incidence_plot({"low": curve}, title="R", unit="years", p=0.5),
+        "Gray's test",
+    )
+    steps = [
+        FlowStep(title="Given", lines=["9 slides"], excluded=["1 slide: E_MPP"]),
+        FlowStep(title="Tiles"),
+    ]
+    yield (
+        "flow",
+        lambda: flow_diagram(steps, [FlowStep(title="Discovery"), FlowStep(title="V1")]),
+        "1 slide: E_MPP",
+    )
+    entry = HpcExemplars(hpc=3, colour=COLOURS[3], tiles=[IMAGE, IMAGE], caption="4% of tiles")
+    yield "atlas", lambda: atlas_montage([entry, entry]), "HPC 03"
+    at = np.array([0, 40])
+    item = SlideMap(
+        title="S1", overview=IMAGE, x=at, y=at, hpc=np.array([1, 2]), tile_px=40, downsample=2, mpp=0.5
+    )
+    yield "map", lambda: slide_map([item], COLOURS), "HPC 02"
+    ring = np.array([[0, 0], [20, 0], [20, 20], [0, 0]])
+    yield (
+        "sheet",
+        lambda: contact_sheet([IMAGE], ["S1"], title="Tissue", outlines=[[ring]], flags=[True]),
+        "S1",
+    )
+    yield "embedding", lambda: embedding_map(shares[:, :2], ["HPC 00", "HPC 01"] * 6, title="Tiles"), "Tiles"
+    health = [{"hpc": 1, "share": 0.1, "confidence": 0.8, "seed_jaccard": 0.9, "verdict": "stable"}]
+    yield "health", lambda: health_figure(health, COLOURS, title="Health"), "stable"
+    yield "stability", lambda: stability_figure([5, 10], {"ARI": [0.9, 0.8]}, title="K", chosen=10), "K = 10"
+    term = Term(label="node_03", coefficient=2.0, low=0, high=0.5, center=0.2)
+    yield (
+        "equation",
+        lambda: equation_figure([term], cutoff=0.1, score_range=(-0.4, 0.6), title="Score"),
+        "node_03",
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "text"), [(m, t) for _, m, t in _all_figures()], ids=[n for n, *_ in _all_figures()]
+)
+def test_every_figure_has_real_text_and_the_same_bytes_twice(make, text):
+    first, second = svg_bytes(make()), svg_bytes(make())
+    assert first == second
+    decoded = first.decode()
+    assert f">{text}<" in decoded or text in re.sub(r"<[^>]+>", "", decoded)
+    assert "<dc:date>" not in decoded
+    assert "<script" not in decoded
+
+
+def test_pdf_and_png_are_the_same_bytes_twice_and_the_pdf_has_no_date():
+    assert pdf_bytes(km_figure(KM)) == pdf_bytes(km_figure(KM))
+    assert b"CreationDate" not in pdf_bytes(km_figure(KM))
+    assert png_bytes(km_figure(KM)) == png_bytes(km_figure(KM))
+
+
+def test_a_figure_is_saved_by_its_suffix_and_other_suffixes_are_refused(tmp_path):
+    assert save_figure(km_figure(KM), tmp_path / "a.svg").read_bytes().startswith(b"<?xml")
+    assert save_figure(km_figure(KM), tmp_path / "a.pdf").read_bytes().startswith(b"%PDF")
+    with pytest.raises(ValueError, match="bmp"):
+        save_figure(km_figure(KM), tmp_path / "a.bmp")
+
+
+def test_the_risk_table_counts_those_at_risk_just_before_the_tick_and_what_happened_up_to_it():
+    assert CURVE.counts_at([0, 4, 4.2, 9, 20]) == [(10, 0, 0), (9, 1, 2), (7, 1, 2), (4, 4, 4), (0, 6, 4)]
+
+
+def test_empty_inputs_say_so_instead_of_failing():
+    for figure in (
+        km_figure(KmData(title="t", unit="months", curves=[])),
+        forest_plot([]),
+        calibration_plot([], title="t", time_label="x"),
+        volcano_plot([], title="t"),
+        alluvial_plot(["a", "b"], []),
+        stacked_bars([], title="t"),
+        cumulative_incidence_plot({}, title="t", unit="days"),
+        flow_diagram([]),
+        atlas_montage([]),
+        contact_sheet([], []),
+        embedding_map(np.empty((0, 2)), [], title="t"),
+        health_figure([], []),
+        equation_figure([], cutoff=0, score_range=(-1, 1)),
+    ):
+        assert svg_bytes(figure)
+    with pytest.raises(ValueError, match="at least one"):
+        km_grid([])
+
+
+def test_infinite_and_missing_limits_do_not_break_a_forest_plot():
+    rows = [
+        ForestRow(label="a", hr=0.48, lower=0.0, upper=math.inf),
+        ForestRow(label="b", hr=None, remark="separation"),
+        ForestRow(label="c", hr=1e30, lower=1.0, upper=math.inf, p=math.nan),
+        ForestRow(label="d", kind="reference"),
+        ForestRow(label="e", hr=1.2, lower=1.0, upper=1.4, kind="pooled", prediction=(0.8, 2.0)),
+    ]
+    text = svg_bytes(forest_plot(rows)).decode()
+    assert "0.48 (0.00–∞)" in text
+    assert "separation" in text
+
+
+def test_names_from_a_table_cannot_inject_markup_into_an_svg():
+    text = svg_bytes(
+        stacked_bars([StackedBar(label="<script>alert(1)</script>", counts={"a": 1})], title="x")
+    ).decode()
+    assert "<script" not in text
+    assert "&lt;script&gt;" in text
+
+
+def test_dollar_signs_in_names_are_text_and_not_mathematics():
+    row = ForestRow(label="cost $a_b$ 5", hr=1.0, lower=0.9, upper=1.1)
+    assert ">cost $a_b$ 5</text>" in svg_bytes(forest_plot([row])).decode()
+
+
+def test_printed_numbers_follow_one_convention():
+    assert p_text(0.0004) == "p < 0.001"
+    assert p_text(0.04) == "p = 0.040"
+    assert p_text(None) == "p not estimable"
+    assert estimate_text(1.5, 1.2, math.inf) == "1.50 (1.20–∞)"
+    assert estimate_text(math.nan, None, None) == "not estimable"
+    assert number(-1.234) == "−1.23"
+
+
+def test_time_ticks_are_round_in_the_unit_and_at_most_seven():
+    assert list(nice_ticks(61, "months")) == [0, 12, 24, 36, 48, 60]
+    assert len(nice_ticks(2000, "days")) <= 7
+    assert list(nice_ticks(float("nan"), "years")) == [0, 1]
+
+
+def test_hpc_colours_differ_for_normal_and_colour_blind_eyes():
+    linear = np.array([palette.rgb(c) for c in palette.hpc_colours(50)]) / 255
+    linear = np.where(linear <= 0.04045, linear / 12.92, ((linear + 0.055) / 1.055) ** 2.4)
+    deuteranope = np.array(
+        [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]]
+    )
+    for seen in (linear, np.clip(linear @ deuteranope.T, 0, 1)):
+        lab = _oklab(seen)
+        distance = np.linalg.norm(lab[:, None] - lab[None], axis=2) + 9 * np.eye(50)
+        assert distance.min() > 0.035
+
+
+def _oklab(linear):
+    lms = linear @ np.array(
+        [[0.4122214708, 0.2119034982, 0.0883024619], [0.5363325363, 0.6806995451, 0.2817188376], [0.0514459929, 0.1073969566, 0.6299787005]]
+    )  # fmt: skip
+    return np.cbrt(lms) @ np.array(
+        [[0.2104542553, 1.9779984951, 0.0259040371], [0.793617785, -2.428592205, 0.7827717662], [-0.0040720468, 0.4505937099, -0.808675766]]
+    )  # fmt: skip
+
+
+def test_colours_beyond_sixty_and_artefacts_have_their_rule():
+    many = palette.hpc_colours(70, artefacts={3})
+    assert len(many) == 70
+    assert many[3] == palette.ARTEFACT
+    assert many[61] != many[1]
+    assert palette.group_colour("high risk", 0) == palette.HIGH
+
+
+def test_the_callers_matplotlib_settings_are_left_alone():
+    import matplotlib as mpl
+
+    before = dict(mpl.rcParams)
+    km_figure(KM)
+    assert dict(mpl.rcParams) == before
+
+
+def test_importing_the_package_does_not_load_matplotlib():
+    import subprocess
+    import sys
+
+    code = "import sys, pathosig.figures; sys.exit('matplotlib' in sys.modules or 'torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # noqa: S603
+    assert "forest_plot" in dir(figures) or "forest_plot" in figures.__all__
