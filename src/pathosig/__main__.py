@@ -1,0 +1,5 @@
+"""`python -m pathosig`."""
+
+from pathosig.cli import main
+
+main()

@@ -1,0 +1,81 @@
+"""What this machine has: versions, devices, readers, and how to get what is missing."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from pathosig.core import plugins
+from pathosig.core.execution import versions
+
+_OPTIONAL = {
+    "leidenalg": "phenotypes.method = leiden: pip install 'pathosig[leiden]' (GPL)",
+    "zarr": "OME-Zarr slides: pip install 'pathosig[zarr]'",
+    "tifffile": "fast reading of TIFF slides: pip install tifffile imagecodecs",
+    "simplejpeg": "fast reading of JPEG slides: pip install simplejpeg",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Diagnosis:
+    """Findings of `doctor`."""
+
+    versions: dict[str, str]
+    platform: str
+    cores: int
+    memory_gb: float
+    devices: tuple[str, ...]
+    readers: tuple[str, ...]
+    encoders: tuple[str, ...]
+    missing: dict[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain values."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+    def to_text(self) -> str:
+        """A page for people."""
+        lines = [f"{name:<14} {version}" for name, version in self.versions.items()]
+        lines += [
+            "",
+            f"machine        {self.platform}, {self.cores} cores, {self.memory_gb:.0f} GB memory",
+            f"devices        {', '.join(self.devices)}",
+            f"readers        {', '.join(self.readers)}",
+            f"encoders       {', '.join(self.encoders)}",
+        ]
+        lines += ["", "missing:" if self.missing else "nothing is missing"]
+        lines += [f"  {name}: {how}" for name, how in self.missing.items()]
+        return "\n".join(lines)
+
+
+def doctor() -> Diagnosis:
+    """Versions, devices, readers; what is missing and how to get it."""
+    import psutil
+
+    missing = {name: how for name, how in _OPTIONAL.items() if importlib.util.find_spec(name) is None}
+    return Diagnosis(
+        versions=versions(),
+        platform=f"{platform.system()} {platform.machine()}, Python {sys.version.split()[0]}",
+        cores=os.cpu_count() or 1,
+        memory_gb=psutil.virtual_memory().total / 1e9,
+        devices=_devices(),
+        readers=tuple(plugins.available("pathosig.readers")),
+        encoders=tuple(plugins.available("pathosig.encoders")),
+        missing=missing,
+    )
+
+
+def _devices() -> tuple[str, ...]:
+    import torch
+
+    found = ["cpu"]
+    if torch.cuda.is_available():
+        found += [f"cuda:{i} {torch.cuda.get_device_name(i)}" for i in range(torch.cuda.device_count())]
+    if torch.backends.mps.is_available():
+        found.append("mps")
+    return tuple(found)
