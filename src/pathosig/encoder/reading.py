@@ -1,0 +1,98 @@
+"""The tiles of one specimen, read again from its slide as the tile table says."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pathosig.core.errors import InputError
+from pathosig.core.records import parquet_metadata, read_parquet
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TileTable:
+    """Where the tiles of a specimen lie.
+
+    Attributes
+    ----------
+    xy
+        (n, 2) int32, top-left corners in level-0 pixels.
+    size_px, mpp
+        Side in pixels and micrometres per pixel of the tiles as they are read.
+    spec
+        The TileSpec they were cut with.
+    """
+
+    xy: np.ndarray
+    size_px: int
+    mpp: float
+    spec: Mapping[str, Any]
+
+
+def read_tile_table(path: Path) -> TileTable:
+    """Corners and geometry from tiles/<id>.parquet.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged or lacks its geometry.
+    """
+    table = read_parquet(path, ["x", "y"])
+    facts = parquet_metadata(path).get("pathosig", {})
+    spec = facts.get("spec", {})
+    if "size_px" not in spec or not (facts.get("mpp") or spec.get("mpp")):
+        message = f"tiles/{path.name}: its metadata lack size_px or mpp. Run `pathosig tiles` again."
+        raise InputError(message, code="E_TILES")
+    xy = np.stack([table.column(c).to_numpy() for c in ("x", "y")], axis=1).astype(np.int32)
+    return TileTable(
+        xy=xy, size_px=int(spec["size_px"]), mpp=float(facts.get("mpp") or spec["mpp"]), spec=spec
+    )
+
+
+def specimen_facts(specimen: Any) -> dict[str, Any]:
+    """What a worker needs to open a specimen's slide."""
+    region = list(specimen.region) if specimen.region else None
+    return {"path": str(specimen.path), "mpp": specimen.mpp, "region": region}
+
+
+@contextlib.contextmanager
+def opened_tiles(
+    facts: Mapping[str, Any], table: TileTable, *, rows: np.ndarray | None = None, block: int = 64
+) -> Iterator[Iterator[np.ndarray]]:
+    """Blocks of uint8 tiles (n, h, w, 3) of a specimen, in the order of `rows` (all by default).
+
+    Parameters
+    ----------
+    facts
+        See `specimen_facts`.
+    block
+        Tiles read at a time: what waits in memory.
+    """
+    from pathosig.slides import open_slide, plan_read, read_tiles
+
+    region = tuple(facts["region"]) if facts.get("region") else None
+    reader = open_slide(Path(facts["path"]), mpp=facts.get("mpp"), region=region)
+    try:
+        plan = plan_read(reader.info, table.mpp)
+        xy = table.xy if rows is None else table.xy[rows]
+
+        def blocks() -> Iterator[np.ndarray]:
+            for start in range(0, len(xy), block):
+                yield from _blocks(read_tiles(reader, plan, xy[start : start + block], table.size_px, threads=1))
+
+        yield blocks()
+    finally:
+        reader.close()
+
+
+def _blocks(tiles: Any) -> Iterator[np.ndarray]:
+    """`read_tiles` gives one array or an iterator of blocks; both come out as blocks."""
+    if isinstance(tiles, np.ndarray):
+        yield tiles
+    else:
+        yield from tiles

@@ -1,0 +1,232 @@
+"""Stage embed: every specimen's tiles through the encoder, resumable slide by slide."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pathosig.core.errors import ConfigError
+from pathosig.core.execution import Execution, Job, Outcome, Stage, StageReport, Unit, run_each, run_once
+from pathosig.core.records import identity, read_json, write_json, write_npy
+from pathosig.core.study import Study
+from pathosig.encoder import engines
+from pathosig.encoder.cards import embedding_card
+from pathosig.encoder.embed import embed_blocks
+from pathosig.encoder.reading import opened_tiles, read_tile_table, specimen_facts
+from pathosig.encoder.spec import EncoderSpec
+
+if TYPE_CHECKING:
+    from pathosig.encoder.backbones import Encoder
+
+STAGE = Stage(name="embed", version=1)
+ENCODER_UNIT = "_encoder"
+SMALL_BYTES = 64 << 20
+CARD, WEIGHTS, INT8 = "encoder/encoder.json", "encoder/encoder.safetensors", "encoder/encoder.int8.onnx"
+
+
+def embed_tiles(
+    study: Study, spec: EncoderSpec | None = None, *, execution: Execution | None = None
+) -> StageReport:
+    """Turn every tile into an embedding: embeddings/<id>.npy, float16 (n_tiles, dim).
+
+    The encoder is settled first (encoder/encoder.json with the digest of its weights; the weights
+    themselves when they are small or trained here), then slides run one by one, resumable.
+
+    Raises
+    ------
+    ConfigError
+        If the encoder, its weights or the device are not to be had.
+    """
+    spec = spec or study.spec(EncoderSpec)
+    execution = execution or Execution()
+    specimens = study.specimens()
+    settled = _settle(study, spec, execution)
+    if settled.waiting:
+        return StageReport(stage=STAGE.name, waiting=tuple(s.id for s in specimens))
+    encoder = study.upstream(STAGE.name, ENCODER_UNIT)
+    engine, _ = engines.resolve(spec.engine, execution.device)
+    units = [
+        Unit(
+            id=s.id,
+            upstream={"tiles": study.upstream("tiles", s.id), "encoder": encoder},
+            payload={
+                **specimen_facts(s),
+                "tiles": study.file("tiles", s.id, ".parquet").name,
+                "out": study.file("embeddings", s.id, ".npy").name,
+            },
+        )
+        for s in specimens
+    ]
+    if engine == "ort" and any(u.upstream["tiles"] for u in units):
+        _export_once(study, spec, [u for u in units if u.upstream["tiles"]])
+    return run_each(study, STAGE, spec, units, _embed_one, execution=execution)
+
+
+# -- the encoder ------------------------------------------------------------------------------
+
+
+def _settle(study: Study, spec: EncoderSpec, execution: Execution) -> StageReport:
+    """Make encoder/encoder.json, unless it is fresh."""
+    upstream: dict[str, str | None] = {}
+    calibration: list[dict[str, Any]] = []
+    if spec.method == "dlcc":
+        upstream["train"] = study.upstream("train", "_train")
+    if spec.engine == "int8":
+        for s in study.specimens():
+            if s.is_discovery and (record := study.record("tiles", s.id)) and record.status == "ok":
+                upstream[f"tiles/{s.id}"] = record.fingerprint
+                name = study.file("tiles", s.id, ".parquet").name
+                calibration.append({"id": s.id, "tiles": name, **specimen_facts(s)})
+        if not calibration:
+            upstream["tiles"] = None
+    weights = _weights_path(study, spec.weights)
+    unit = Unit(
+        id=ENCODER_UNIT,
+        inputs={"weights": identity(weights) if weights else None},
+        upstream=upstream,
+        payload={"calibration": calibration, "weights": str(weights) if weights else None},
+    )
+    return run_once(study, STAGE, spec, unit, _make_encoder, execution=execution)
+
+
+def _weights_path(study: Study, given: str | None) -> Path | None:
+    if given is None:
+        return None
+    path = Path(given).expanduser()
+    path = path if path.is_absolute() else study.root / path
+    if not path.is_file():
+        message = f"[encoder] weights: {given} is no file. Relative paths start at the study folder."
+        raise ConfigError(message, code="E_WEIGHTS")
+    return path
+
+
+def _make_encoder(job: Job) -> Outcome:
+    from safetensors.torch import save_file
+
+    from pathosig.core.records import atomic_path
+    from pathosig.encoder.backbones import load_encoder
+
+    spec: EncoderSpec = job.spec
+    outputs = [CARD]
+    if spec.method == "dlcc":
+        from pathosig.encoder.trained import copy_trained
+
+        card = copy_trained(job.root)
+        outputs.append(WEIGHTS)
+    else:
+        encoder = load_encoder(spec.name, weights=job.payload["weights"])
+        card = {**encoder.card(), "method": spec.method, "weights_file": None}
+        state = {f"backbone.{k}": v.contiguous() for k, v in encoder.module.state_dict().items()}
+        if sum(v.numel() * v.element_size() for v in state.values()) <= SMALL_BYTES:
+            with atomic_path(job.root / WEIGHTS) as temporary:
+                save_file(state, temporary)
+            card["weights_file"] = Path(WEIGHTS).name
+            outputs.append(WEIGHTS)
+    write_json(job.root / CARD, card)
+    if spec.engine == "int8":
+        _calibrate(job)
+        outputs.append(INT8)
+    return Outcome(outputs=tuple(outputs), summary={k: card[k] for k in ("name", "weights_sha256", "dim", "licence")})
+
+
+def _calibrate(job: Job) -> None:
+    """Quantise on tiles drawn evenly from the discovery slides."""
+    from pathosig.encoder.export import quantise
+
+    spec: EncoderSpec = job.spec
+    slides = job.payload["calibration"]
+    each = -(-spec.calibration_tiles // len(slides))
+    sample: list[np.ndarray] = []
+    for number, slide in enumerate(slides):
+        table = read_tile_table(job.root / "tiles" / slide["tiles"])
+        rng = np.random.default_rng([spec.seed, number])
+        rows = np.sort(rng.permutation(len(table.xy))[:each])
+        if len(rows):
+            with opened_tiles(slide, table, rows=rows) as blocks:
+                sample.extend(blocks)
+    tiles = np.concatenate(sample)[: spec.calibration_tiles]
+    encoder = read_encoder(job.root, weights=job.payload["weights"])
+    quantise(encoder, tiles, job.root / INT8, batch_size=spec.batch_size)
+
+
+def read_encoder(root: Path, *, weights: str | None = None) -> Encoder:
+    """The encoder that encoder/encoder.json of a study folder describes, its digest checked.
+
+    Parameters
+    ----------
+    weights
+        Local weights file, for encoders too large to be kept in the study.
+
+    Raises
+    ------
+    InputError
+        If the weights are not those on the card.
+    """
+    from pathosig.encoder.backbones import encoder_from_state, load_encoder
+    from pathosig.encoder.weights import check_digest, read_weights
+
+    card = read_json(root / CARD)
+    if card.get("weights_file"):
+        return encoder_from_state(card, read_weights(root / "encoder" / card["weights_file"]))
+    encoder = load_encoder(card["name"], weights=weights)
+    check_digest(encoder.weights_sha256, card["weights_sha256"], where=f"encoder {card['name']}")
+    return encoder
+
+
+def _export_once(study: Study, spec: EncoderSpec, units: list[Unit]) -> None:
+    """Export the graph here, before workers would all do it."""
+    table = read_tile_table(study.root / "tiles" / str(units[0].payload["tiles"]))
+    card = read_json(study.root / CARD)
+    weights = _weights_path(study, spec.weights)
+    load = functools.partial(read_encoder, study.root, weights=str(weights) if weights else None)
+    engines.onnx_file(card["weights_sha256"], table.size_px, load)
+
+
+# -- one specimen -----------------------------------------------------------------------------
+
+
+def _embed_one(job: Job) -> Outcome:
+    spec: EncoderSpec = job.spec
+    table = read_tile_table(job.root / "tiles" / job.payload["tiles"])
+    if not len(table.xy):
+        return Outcome(status="empty", summary={"n_tiles": 0})
+    card = read_json(job.root / CARD)
+    engine, device = engines.resolve(spec.engine, job.execution.device)
+    plan = engines.EnginePlan(
+        engine=engine, device=device, size_px=table.size_px, batch_size=spec.batch_size, threads=spec.threads
+    )
+    run = _engine(job.root, card["weights_sha256"], spec.weights, plan)
+    with opened_tiles(job.payload, table, block=max(64, spec.batch_size)) as blocks:
+        out = embed_blocks(run, blocks, n=len(table.xy), dim=card["dim"], batch_size=spec.batch_size)
+    relative = f"embeddings/{job.payload['out']}"
+    write_npy(job.root / relative, out)
+    summary = {
+        "n_tiles": len(out),
+        **embedding_card(card, tile_mpp=table.mpp, engine=engine, device=device.split(":")[0]),
+    }
+    return Outcome(outputs=(relative,), summary=summary, warnings=tuple(_mpp_warning(card, table.mpp, spec)))
+
+
+@functools.lru_cache(maxsize=2)
+def _engine(root: Path, digest: str, weights: str | None, plan: engines.EnginePlan) -> engines.Run:
+    """The engine of this worker, kept from slide to slide."""
+
+    def load() -> Encoder:
+        path = _weights_path(Study.open(root), weights)
+        return read_encoder(root, weights=str(path) if path else None)
+
+    return engines.make_engine(plan, digest=digest, load=load, int8_model=root / INT8)
+
+
+def _mpp_warning(card: Mapping[str, Any], tile_mpp: float, spec: EncoderSpec) -> list[str]:
+    wanted = card.get("mpp")
+    if wanted is None or abs(tile_mpp / wanted - 1) <= spec.mpp_tolerance:
+        return []
+    return [
+        f"W_MPP encoder {card['name']} was made for {wanted} um per pixel, the tiles have {tile_mpp}. "
+        f"Set [tiles] mpp = {wanted}, or raise [encoder] mpp_tolerance to accept this."
+    ]

@@ -1,0 +1,136 @@
+"""Encoders by name: the shipped weights, local files, identities and clear refusals."""
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import pathosig.encoder.weights as weight_files
+from pathosig.core.errors import ConfigError, InputError
+from pathosig.encoder import ENCODERS, load_encoder
+from pathosig.encoder.backbones import encoder_from_state
+from pathosig.encoder.zoo import EncoderEntry
+
+
+@pytest.fixture(scope="module")
+def lite0():
+    return load_encoder()
+
+
+def test_shipped_encoder_is_the_package_tensor_by_tensor(lite0):
+    published = weight_files.shipped_lite0()
+    own = {k.removeprefix("model."): v for k, v in lite0.module.state_dict().items()}
+    floats = [v for k, v in published.items() if not k.endswith("num_batches_tracked")]
+    assert len(floats) == 247
+    kept = [v for k, v in own.items() if not k.endswith("num_batches_tracked")]
+    assert len(kept) == 245  # all but the classifier's weight and bias
+    assert all(torch.equal(a, b) for a, b in zip(floats, kept, strict=False))
+
+
+def test_shipped_encoder_gives_timms_pooled_features(lite0):
+    import timm
+
+    model = timm.create_model("tf_efficientnet_lite0", pretrained=False).eval()
+    model.load_state_dict(dict(zip(model.state_dict(), weight_files.shipped_lite0().values(), strict=True)))
+    x = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        expected = model.forward_features(x).mean((2, 3))
+        assert torch.equal(lite0.module(x), expected)
+        assert model(x).shape == (2, 1000)
+
+
+def test_card_of_the_shipped_encoder(lite0):
+    card = lite0.card()
+    assert (card["dim"], card["licence"], card["mpp"]) == (1280, "Apache-2.0", None)
+    assert card["mean"] == pytest.approx([127 / 255] * 3)
+    assert card["std"] == pytest.approx([128 / 255] * 3)
+    assert len(card["weights_sha256"]) == 64
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_local_files_load_and_have_the_same_identity(tmp_path, suffix):
+    start = load_encoder("resnet10t", random_start=True, seed=3)
+    state = {k.removeprefix("model."): v for k, v in start.module.state_dict().items()}
+    path = tmp_path / f"weights{suffix}"
+    if suffix == ".pth":
+        torch.save({"state_dict": {f"module.{k}": v for k, v in state.items()}}, path)
+    else:
+        save_file(state, path)
+    loaded = load_encoder("resnet10t", weights=path)
+    assert loaded.weights_sha256 == start.weights_sha256
+    assert loaded.weights_sha256 != load_encoder("resnet10t", random_start=True, seed=4).weights_sha256
+
+
+def test_pickles_with_code_are_refused(tmp_path):
+    class Bad:
+        def __reduce__(self):
+            return (exec, ("raise SystemExit(9)",))
+
+    torch.save({"x": Bad()}, tmp_path / "bad.pth")
+    with pytest.raises(InputError, match="not a readable weights file"):
+        load_encoder("resnet10t", weights=tmp_path / "bad.pth")
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    other = load_encoder("resnet18", random_start=True)
+    save_file({k.removeprefix("model."): v for k, v in other.module.state_dict().items()}, tmp_path / "w.safetensors")
+    with pytest.raises(InputError, match="do not fit"):
+        load_encoder("resnet10t", weights=tmp_path / "w.safetensors")
+    with pytest.raises(InputError, match="no such file"):
+        load_encoder("resnet10t", weights=tmp_path / "none.pth")
+
+
+def test_unknown_names_suggest_the_nearest():
+    with pytest.raises(ConfigError, match="resnet50"):
+        load_encoder("resnet_50")
+
+
+def test_offline_and_gated_encoders_say_what_to_do(monkeypatch, tmp_path):
+    monkeypatch.setattr(weight_files, "_hub_is_reachable", lambda: False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(ConfigError, match=r"prov-gigapath.*\[encoder\] weights.*accept the licence") as error:
+        load_encoder("gigapath")
+    assert error.value.code == "E_OFFLINE"
+
+    class GatedRepoError(Exception):
+        pass
+
+    gated = weight_files.hub_error("uni2-h", "MahmoodLab/UNI2-h", gated=True, cause=GatedRepoError())
+    assert gated.code == "E_GATED"
+    assert "hf auth login" in gated.message
+
+
+def test_state_and_card_give_the_encoder_back_and_changed_weights_are_refused():
+    start = load_encoder("resnet10t", random_start=True, seed=1)
+    state = {f"backbone.{k}": v.clone() for k, v in start.module.state_dict().items()}
+    again = encoder_from_state(start.card(), state)
+    assert again.card() == start.card()
+    state["backbone.model.conv1.0.weight"][0] += 1
+    with pytest.raises(InputError, match="digest"):
+        encoder_from_state(start.card(), state)
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_table_of_encoders_is_complete(name):
+    entry = ENCODERS[name]
+    assert entry.licence
+    assert entry.dim > 0
+    assert len(entry.mean) == len(entry.std) == 3
+    assert entry.hub or name == "efficientnet-lite0"
+
+
+VITS = [n for n, e in ENCODERS.items() if e.pooling != "model"]
+
+
+@pytest.mark.parametrize("name", VITS)
+def test_architecture_of_a_pathology_model_is_built_and_has_its_dimension(name):
+    """Built without memory (meta device), at full size."""
+    import timm
+
+    from pathosig.encoder.backbones import PooledModel
+
+    entry: EncoderEntry = ENCODERS[name]
+    with torch.device("meta"):
+        model = timm.create_model(entry.architecture, pretrained=False, **weight_files.resolve_options(entry.options))
+        pooled = PooledModel(model, entry.pooling).eval()
+        out = pooled(torch.zeros(1, 3, entry.input_px, entry.input_px))
+    assert tuple(out.shape) == (1, entry.dim)
