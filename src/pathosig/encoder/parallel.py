@@ -141,3 +141,4 @@ class _GatheredNorm:
         if layer.track_running_stats and layer.momentum:
             layer.running_mean.lerp_(mean, layer.momentum)
             layer.running_var.lerp_(variance, layer.momentum)
+            layer.num_batches_tracked.add_(1)

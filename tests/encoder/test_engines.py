@@ -1,0 +1,166 @@
+"""Engines agree with one another, and results depend on the tile alone."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from pathosig.core.errors import ConfigError
+from pathosig.encoder import engines, load_encoder
+from pathosig.encoder.embed import embed_blocks, prefetch, rebatch
+from pathosig.encoder.engines import EnginePlan
+from pathosig.encoder.export import TileModel, quantise
+
+
+@pytest.fixture(scope="module")
+def small():
+    return load_encoder("resnet10t", random_start=True, seed=0)
+
+
+@pytest.fixture(scope="module")
+def tiles():
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (11, 64, 64, 3), dtype=np.uint8)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def cache(tmp_path_factory):
+    patch = pytest.MonkeyPatch()
+    patch.setenv("PATHOSIG_CACHE", str(tmp_path_factory.mktemp("cache")))
+    yield
+    patch.undo()
+
+
+def _plan(engine, **changes):
+    return EnginePlan(**{"engine": engine, "device": "cpu", "size_px": 64, "batch_size": 4, **changes})
+
+
+def _cosine(a, b):
+    return (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+
+
+def test_onnx_equals_torch(small, tiles):
+    exact, onnx = (
+        embed_blocks(engines.engine_of(small, _plan(e)), [tiles], n=11, dim=512, batch_size=4) for e in ("fp32", "ort")
+    )
+    assert onnx.dtype == np.float16
+    assert _cosine(exact.astype(float), onnx.astype(float)).min() > 0.99999
+
+
+def test_torch_engine_normalises_as_the_card_says(small, tiles):
+    x = torch.from_numpy(tiles).permute(0, 3, 1, 2).float() / 255
+    mean, std = (torch.tensor(v).reshape(1, 3, 1, 1) for v in (small.mean, small.std))
+    with torch.inference_mode():
+        expected = small.module((x - mean) / std).numpy()
+    got = np.concatenate([engines.engine_of(small, _plan("fp32"))(tiles[i : i + 4]) for i in range(0, 11, 4)])
+    np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_bf16_is_close(small, tiles):
+    exact, half = (engines.engine_of(small, _plan(e))(tiles[:4]) for e in ("fp32", "bf16"))
+    assert _cosine(exact, half).min() > 0.99
+
+
+def test_int8_is_close_and_needs_its_graph(small, tiles, tmp_path):
+    quantise(small, tiles, tmp_path / "int8.onnx", batch_size=4)
+    exact = engines.engine_of(small, _plan("fp32"))(tiles[:4])
+    coarse = engines.engine_of(small, _plan("int8"), int8_model=tmp_path / "int8.onnx")(tiles[:4])
+    assert _cosine(exact, coarse).min() > 0.95
+    with pytest.raises(ConfigError, match="quantised"):
+        engines.engine_of(small, _plan("int8"))
+
+
+@pytest.mark.parametrize("engine", ["fp32", "ort"])
+def test_embedding_of_a_tile_does_not_depend_on_blocks_or_batch_fellows(small, tiles, engine):
+    run = engines.engine_of(small, _plan(engine))
+    whole = embed_blocks(run, [tiles], n=11, dim=512, batch_size=4)
+    cut = embed_blocks(run, [tiles[:1], tiles[1:6], tiles[6:6], tiles[6:]], n=11, dim=512, batch_size=4)
+    assert whole.tobytes() == cut.tobytes()
+    others = tiles.copy()
+    others[[0, 2, 3]] = 7
+    assert embed_blocks(run, [others], n=11, dim=512, batch_size=4)[1].tobytes() == whole[1].tobytes()
+
+
+def test_graph_is_exported_once_and_needs_no_torch_afterwards(small, tiles):
+    path = engines.onnx_file(small.weights_sha256, 64, lambda: small)
+    before = path.stat().st_mtime_ns
+
+    def never():
+        raise AssertionError
+
+    assert engines.onnx_file(small.weights_sha256, 64, never) == path
+    assert path.stat().st_mtime_ns == before
+    code = (
+        "import sys; from pathosig.encoder import engines; import numpy as np;"
+        "engine, device = engines.resolve('auto', 'cpu');"
+        "plan = engines.EnginePlan(engine=engine, device=device, size_px=64, batch_size=4);"
+        f"run = engines.make_engine(plan, digest={small.weights_sha256!r}, load=None);"
+        "print(run(np.zeros((2, 64, 64, 3), np.uint8)).shape, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "(2, 512) False"
+
+
+def test_importing_the_folder_imports_no_torch():
+    code = "import sys, pathosig.encoder; from pathosig.encoder import EncoderSpec, TrainSpec, embed_tiles, train_encoder;"
+    done = subprocess.run(
+        [sys.executable, "-c", code + "print('torch' in sys.modules, 'pandas' in sys.modules)"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == "False False"
+
+
+def test_auto_means_onnx_on_a_cpu_and_cuda_is_refused_where_there_is_none(monkeypatch):
+    monkeypatch.setattr(engines, "cuda_is_there", lambda: False)
+    assert engines.resolve("auto", "auto") == ("ort", "cpu")
+    assert engines.resolve("fp32", "auto") == ("fp32", "cpu")
+    with pytest.raises(ConfigError, match="no CUDA device"):
+        engines.resolve("auto", "cuda")
+    monkeypatch.setattr(engines, "cuda_is_there", lambda: True)
+    assert engines.resolve("auto", "auto") == ("bf16", "cuda")
+    assert engines.resolve("auto", "cuda:1") == ("bf16", "cuda:1")
+    assert engines.resolve("auto", "cpu") == ("ort", "cpu")
+    assert engines.resolve("ort", "auto") == ("ort", "cpu")
+
+
+def test_tiles_of_another_size_are_resized_where_the_encoder_wants_one(small, tiles):
+    import dataclasses
+
+    fixed = dataclasses.replace(small, input_px=32)
+    assert TileModel(fixed)(torch.from_numpy(tiles)).shape == (11, 512)
+
+
+@pytest.mark.parametrize("sizes", [[3, 5, 4], [12], [1] * 12, [0, 7, 0, 5]])
+def test_rebatch_keeps_order_and_cuts_at_fixed_places(sizes):
+    rows = np.arange(12)
+    blocks = np.split(rows, np.cumsum(sizes)[:-1])
+    batches = list(rebatch(blocks, 5))
+    assert [len(b) for b in batches] == [5, 5, 2]
+    assert np.concatenate(batches).tolist() == rows.tolist()
+
+
+def test_reader_errors_arrive_in_order_and_early_stop_ends_the_thread():
+    import threading
+
+    def blocks():
+        yield np.zeros(1)
+        message = "broken tile"
+        raise OSError(message)
+
+    seen = prefetch(blocks())
+    assert len(next(seen)) == 1
+    with pytest.raises(OSError, match="broken tile"):
+        next(seen)
+    endless = prefetch(iter(lambda: np.zeros(1), None))
+    next(endless)
+    endless.close()
+    assert not [t for t in threading.enumerate() if t.name == "tile-reader"]
+
+
+def test_a_wrong_number_of_tiles_is_an_error(small, tiles):
+    run = engines.engine_of(small, _plan("fp32"))
+    for n in (10, 12):
+        with pytest.raises(ValueError, match=f"{n}"):
+            embed_blocks(run, [tiles], n=n, dim=512, batch_size=4)
