@@ -141,9 +141,12 @@ def write_parquet(path: Path, table: pa.Table, metadata: Mapping[str, Any] | Non
     import pyarrow.parquet as pq
 
     extra = {k: json.dumps(_jsonable(v), sort_keys=True) for k, v in (metadata or {}).items()}
-    table = table.replace_schema_metadata(extra or None)
-    with atomic_path(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd", version="2.6", store_schema=False)
+    table = table.replace_schema_metadata(None)
+    with atomic_path(path) as temporary, pq.ParquetWriter(
+        temporary, table.schema, compression="zstd", version="2.6", store_schema=False
+    ) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata(extra)  # metadata of the schema are dropped without store_schema
 
 
 def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
