@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathosig.encoder.backbones import Encoder, load_encoder
     from pathosig.encoder.heads import cluster_labels, head_probabilities
-    from pathosig.encoder.importing import import_features
+    from pathosig.encoder.import_stage import import_features
     from pathosig.encoder.losses import barlow_loss, cluster_loss, instance_loss
     from pathosig.encoder.network import ContrastiveClusteringNet
     from pathosig.encoder.spec import EncoderSpec, TrainSpec
     from pathosig.encoder.stage import embed_tiles
-    from pathosig.encoder.stage_train import train_encoder
+    from pathosig.encoder.train_stage import train_encoder
     from pathosig.encoder.zoo import ENCODERS
 
 _WHERE = {
@@ -31,9 +31,9 @@ _WHERE = {
     "barlow_loss": "losses",
     "head_probabilities": "heads",
     "cluster_labels": "heads",
-    "import_features": "importing",
+    "import_features": "import_stage",
     "embed_tiles": "stage",
-    "train_encoder": "stage_train",
+    "train_encoder": "train_stage",
 }
 
 __all__ = [

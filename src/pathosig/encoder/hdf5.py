@@ -1,0 +1,116 @@
+"""Tile features that other programs wrote: TRIDENT, CLAM and STAMP HDF5 files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pathosig.core.errors import InputError
+
+FEATURES = ("features", "feats", "patch_embeddings")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TileFeatures:
+    """Features of one slide.
+
+    Attributes
+    ----------
+    program
+        trident, clam or stamp.
+    features
+        float16 (n, dim).
+    coords
+        (n, 2) float64, top-left corners, in `unit`.
+    unit
+        ``px`` (level-0 pixels) or ``um``.
+    tile_level0_px, tile_um
+        Side of a tile in level-0 pixels or micrometres, where the file says.
+    encoder
+        The name the file gives; "" when it gives none.
+    """
+
+    program: str
+    features: np.ndarray
+    coords: np.ndarray
+    unit: str
+    tile_level0_px: float | None
+    tile_um: float | None
+    tile_px: int | None
+    encoder: str
+
+
+def read_features(path: Path) -> TileFeatures:
+    """Read one HDF5 file of tile features.
+
+    Raises
+    ------
+    InputError
+        If it is not HDF5, lacks features or coordinates, or their numbers differ.
+    """
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as stored:
+            name = next((n for n in FEATURES if n in stored), None)
+            if name is None or "coords" not in stored:
+                message = (
+                    f"{path.name}: no tile features in it; found {sorted(stored)}, expected one of {FEATURES} "
+                    "and coords, as TRIDENT, CLAM and STAMP write them."
+                )
+                raise InputError(message, code="E_FEATURES")
+            features = np.asarray(stored[name])
+            coords = np.asarray(stored["coords"], np.float64)
+            facts = {**_attributes(stored), **_attributes(stored[name]), **_attributes(stored["coords"])}
+    except OSError as error:
+        message = f"{path.name}: not a readable HDF5 file. Give the features file of one slide."
+        raise InputError(message, code="E_FORMAT") from error
+    features = features.reshape(-1, features.shape[-1])  # CLAM and TRIDENT may keep an axis of length 1
+    coords = coords.reshape(-1, coords.shape[-1])[:, :2]
+    if len(features) != len(coords):
+        message = f"{path.name}: {len(features)} features but {len(coords)} coordinates. The file is damaged."
+        raise InputError(message, code="E_FEATURES")
+    if not np.isfinite(features).all():
+        message = f"{path.name}: features that are not finite. Extract this slide again."
+        raise InputError(message, code="E_FEATURES")
+    return _described(features.astype(np.float16), coords, facts)
+
+
+def _attributes(node: Any) -> dict[str, Any]:
+    plain = {}
+    for key, value in node.attrs.items():
+        value = value.decode() if isinstance(value, bytes) else value
+        plain[str(key)] = value.item() if hasattr(value, "item") and np.size(value) == 1 else value
+    return plain
+
+
+def _described(features: np.ndarray, coords: np.ndarray, facts: Mapping[str, Any]) -> TileFeatures:
+    if "stamp_version" in facts or facts.get("unit") == "um" or "tile_size_um" in facts:
+        tile_um = facts.get("tile_size_um", facts.get("tile_size"))
+        return TileFeatures(
+            program="stamp", features=features, coords=coords, unit="um", tile_level0_px=None,
+            tile_um=float(tile_um) if tile_um is not None else None, tile_px=_int(facts.get("tile_size_px")),
+            encoder=str(facts.get("encoder", facts.get("extractor", ""))),
+        )  # fmt: skip
+    trident = "patch_size_level0" in facts
+    level0 = facts.get("patch_size_level0")
+    if level0 is None and "patch_size" in facts:
+        level0 = float(facts["patch_size"]) * _downsample(facts)
+    return TileFeatures(
+        program="trident" if trident else "clam", features=features, coords=coords, unit="px",
+        tile_level0_px=float(level0) if level0 is not None else None, tile_um=None,
+        tile_px=_int(facts.get("patch_size")), encoder=str(facts.get("encoder", "")),
+    )  # fmt: skip
+
+
+def _downsample(facts: Mapping[str, Any]) -> float:
+    value = facts.get("downsample", 1.0)
+    return float(np.ravel(value)[0])
+
+
+def _int(value: Any) -> int | None:
+    return None if value is None else int(value)

@@ -1,0 +1,110 @@
+"""Features of TRIDENT, CLAM and STAMP enter a study."""
+
+import h5py
+import numpy as np
+import pytest
+
+from pathosig.core.errors import InputError
+from pathosig.core.records import parquet_metadata, read_json, read_parquet
+from pathosig.core.study import Study
+from pathosig.encoder import import_features
+from pathosig.encoder.cards import one_encoder
+from pathosig.encoder.hdf5 import read_features
+
+COORDS = np.array([[0, 0], [512, 0], [1024, 512]])
+
+
+def _trident(path, dim=6, encoder="uni2-h"):
+    with h5py.File(path, "w") as f:
+        f["features"] = np.arange(3 * dim, dtype=np.float32).reshape(1, 3, dim) / 7
+        f["features"].attrs["encoder"] = encoder
+        f["coords"] = COORDS[None]
+        f["coords"].attrs.update({"patch_size": 256, "patch_size_level0": 512, "level0_magnification": 40})
+
+
+def _clam(path):
+    with h5py.File(path, "w") as f:
+        f["features"] = np.arange(18, dtype=np.float32).reshape(3, 1, 6)
+        f["coords"] = COORDS
+        f["coords"].attrs.update({"patch_size": 256, "downsample": [2.0, 2.0]})
+
+
+def _stamp(path):
+    with h5py.File(path, "w") as f:
+        f["feats"] = np.arange(18, dtype=np.float16).reshape(3, 6)
+        f["coords"] = COORDS * 0.25
+        f.attrs.update({"stamp_version": "2.0", "unit": "um", "tile_size_um": 256.0, "tile_size_px": 224, "encoder": "x"})
+
+
+@pytest.fixture
+def study(tmp_path):
+    study = Study.create(tmp_path / "study")
+    (study.root / "slides.csv").write_text("slide_id,patient_id,path,mpp\nS1,P1,s1.svs,0.25\nS2,P2,s2.svs,0.25\n")
+    (study.root / "patients.csv").write_text("patient_id,cohort,os_time,os_event\nP1,discovery,1,1\nP2,discovery,2,0\n")
+    (tmp_path / "h5").mkdir()
+    return Study.open(study.root)
+
+
+@pytest.mark.parametrize(
+    ("write", "program", "unit"), [(_trident, "trident", "px"), (_clam, "clam", "px"), (_stamp, "stamp", "um")]
+)
+def test_three_programs_are_told_apart(tmp_path, write, program, unit):
+    write(tmp_path / "a.h5")
+    found = read_features(tmp_path / "a.h5")
+    assert (found.program, found.unit) == (program, unit)
+    assert found.features.shape == (3, 6)
+    assert found.features.dtype == np.float16
+    if unit == "px":
+        assert found.tile_level0_px == 512
+        assert np.array_equal(found.coords, COORDS)
+
+
+@pytest.mark.parametrize("write", [_trident, _clam, _stamp])
+def test_features_become_tiles_and_embeddings_of_the_study(study, tmp_path, write):
+    for name in ("S1", "S2"):
+        write(tmp_path / "h5" / f"{name}.h5")
+    report = import_features(study, tmp_path / "h5")
+    assert report.done == ("S1", "S2")
+    table = read_parquet(study.root / "tiles/S1.parquet")
+    assert np.array_equal(np.stack([table["x"].to_numpy(), table["y"].to_numpy()], 1), COORDS)
+    facts = parquet_metadata(study.root / "tiles/S1.parquet")["pathosig"]
+    expected_mpp = 256 / 224 if write is _stamp else 0.5
+    assert facts["mpp"] == pytest.approx(expected_mpp)
+    embeddings = np.load(study.root / "embeddings/S1.npy")
+    assert embeddings.shape == (3, 6)
+    assert read_json(study.root / "encoder/encoder.json")["dim"] == 6
+    cards = {i: study.record("embed", i).summary for i in ("S1", "S2")}
+    assert one_encoder(cards)["dim"] == 6
+    assert import_features(study, tmp_path / "h5").fresh == ("S1", "S2")
+
+
+def test_features_of_two_encoders_are_refused_for_the_second_slide(study, tmp_path):
+    _trident(tmp_path / "h5" / "S1.h5")
+    _trident(tmp_path / "h5" / "S2.h5", dim=8, encoder="virchow2")
+    report = import_features(study, tmp_path / "h5")
+    assert report.done == ("S1",)
+    assert "E_MIXED" in report.errors[0]
+
+
+def test_no_matching_file_shows_both_sides(study, tmp_path):
+    _clam(tmp_path / "h5" / "other.h5")
+    with pytest.raises(InputError, match=r"S1.*other\.h5"):
+        import_features(study, tmp_path / "h5")
+
+
+def test_files_that_are_no_features_are_refused(tmp_path):
+    (tmp_path / "a.h5").write_bytes(b"text")
+    with pytest.raises(InputError, match="not a readable HDF5"):
+        read_features(tmp_path / "a.h5")
+    with h5py.File(tmp_path / "b.h5", "w") as f:
+        f["coords"] = COORDS
+    with pytest.raises(InputError, match="no tile features"):
+        read_features(tmp_path / "b.h5")
+
+
+def test_mixing_encoders_or_mpp_is_refused():
+    card = {"encoder": "a", "weights_sha256": "1" * 64, "dim": 3, "mpp": 0.5, "device": "cpu", "engine": "ort"}
+    assert one_encoder({"S1": card, "S2": {**card, "device": "cuda"}})["devices"] == ["cpu/ort", "cuda/ort"]
+    for change in ({"weights_sha256": "2" * 64}, {"mpp": 1.0}, {"dim": 4}):
+        with pytest.raises(InputError, match="slide S2"):
+            one_encoder({"S1": card, "S2": {**card, **change}})
