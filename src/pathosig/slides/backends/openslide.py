@@ -1,0 +1,125 @@
+"""Everything OpenSlide reads: SVS, NDPI, MRXS, SCN, BIF, Philips, DICOM, generic TIFF."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from pathosig.core.errors import SlideError
+from pathosig.slides.reader import ContextClose, SlideInfo
+from pathosig.slides.resolution import checked_mpp, from_resolution_tags, parse_number, power_warning
+
+_MAX_PIXELS = 4e11
+
+
+class OpenSlideReader(ContextClose):
+    """A slide through OpenSlide; transparent pixels are composited on the background colour.
+
+    Raises
+    ------
+    SlideError
+        E_FORMAT if OpenSlide cannot open it; see `open_slide` for the others.
+    """
+
+    def __init__(self, path: Path, *, mpp: float | None = None) -> None:
+        self.path = path
+        self._file = _dicom_file(path) if path.is_dir() else path
+        self._slide = self._open()
+        self.info = self._info(mpp)
+        bounds = self._slide.properties
+        self._x0 = int(bounds.get("openslide.bounds-x", 0) or 0)
+        self._y0 = int(bounds.get("openslide.bounds-y", 0) or 0)
+        colour = str(bounds.get("openslide.background-color", "FFFFFF")).lstrip("#")
+        self._background = np.array([int(colour[i : i + 2], 16) for i in (0, 2, 4)], np.uint16)
+
+    def _open(self):  # type: ignore[no-untyped-def]  # noqa: ANN202 - OpenSlide has no types
+        import openslide
+
+        try:
+            return openslide.OpenSlide(str(self._file))
+        except (openslide.OpenSlideError, OSError) as error:
+            raise SlideError(
+                f"{self.path.name}: no reader can open it ({_plain(error, self.path)}). It may be damaged, truncated or of an "
+                "unknown format; copy it again or convert it to a tiled TIFF.",
+                code="E_FORMAT",
+            ) from error
+
+    def _info(self, given: float | None) -> SlideInfo:
+        properties = self._slide.properties
+        sizes = [tuple(size) for size in self._slide.level_dimensions]
+        width, height = sizes[0]
+        if width * height > _MAX_PIXELS:
+            raise SlideError(f"{self.path.name}: declares {width} x {height} pixels.", code="E_TOO_LARGE")
+        if "openslide.bounds-width" in properties:
+            w, h = (int(properties[f"openslide.bounds-{k}"]) for k in ("width", "height"))
+            sizes = [(max(1, round(w / d)), max(1, round(h / d))) for d in self._slide.level_downsamples]
+        x, y = (parse_number(properties.get(f"openslide.mpp-{axis}")) for axis in "xy")
+        if x is None:
+            x = y = parse_number(properties.get("aperio.MPP"))
+        if x is None:
+            x, y = _tiff_mpp(properties)
+        mpp, source = checked_mpp(x, y, given=given, name=self.path.name)
+        power = parse_number(properties.get("openslide.objective-power"))
+        return SlideInfo(
+            level_sizes=tuple((int(w), int(h)) for w, h in sizes),
+            downsamples=tuple(float(d) for d in self._slide.level_downsamples),
+            mpp=mpp,
+            mpp_source=source,
+            vendor=properties.get("openslide.vendor", "unknown"),
+            objective_power=power,
+            warnings=power_warning(mpp, power),
+        )
+
+    def read_level(self, level: int, x: int, y: int, width: int, height: int) -> np.ndarray:
+        """Pixels of a level; outside the slide white."""
+        import openslide
+
+        downsample = self.info.downsamples[level]
+        origin = (round(x * downsample) + self._x0, round(y * downsample) + self._y0)
+        try:
+            rgba = np.asarray(self._slide.read_region(origin, level, (width, height)))
+        except openslide.OpenSlideError as error:
+            self._slide.close()
+            self._slide = self._open()  # a handle stays broken after its first error
+            raise SlideError(
+                f"{self.path.name}: pixels at ({x}, {y}) of level {level} cannot be decoded "
+                f"({_plain(error, self.path)}).",
+                code="E_PIXELS",
+            ) from error
+        return self._composite(rgba)
+
+    def _composite(self, rgba: np.ndarray) -> np.ndarray:
+        alpha = rgba[..., 3]
+        rgb = rgba[..., :3]
+        if alpha.min(initial=255) == 255:
+            return np.ascontiguousarray(rgb)
+        weight = alpha[..., None].astype(np.uint16)
+        return ((rgb * weight + self._background * (255 - weight) + 127) // 255).astype(np.uint8)
+
+    def close(self) -> None:
+        """Close the handle."""
+        self._slide.close()
+
+
+def _dicom_file(folder: Path) -> Path:
+    """The file OpenSlide needs to find a folder's other files: any DICOM file of the slide."""
+    for path in sorted(folder.iterdir()):
+        if path.is_file():
+            with path.open("rb") as handle:
+                if handle.read(132)[128:] == b"DICM":
+                    return path
+    raise SlideError(f"{folder.name}: is a folder without DICOM files; give the slide file itself.", code="E_FORMAT")
+
+
+def _tiff_mpp(properties: object) -> tuple[float | None, float | None]:
+    get = properties.get  # type: ignore[attr-defined]
+    unit = {"inch": 2, "centimeter": 3}.get(str(get("tiff.ResolutionUnit", "")), 0)
+    return from_resolution_tags(
+        {"x": parse_number(get("tiff.XResolution")), "y": parse_number(get("tiff.YResolution")), "unit": unit}
+    )
+
+
+def _plain(error: BaseException, path: Path) -> str:
+    """OpenSlide's words without the folder (it may be private)."""
+    return str(error).replace(str(path), path.name).replace(str(path.parent), "")[:160]

@@ -1,0 +1,366 @@
+"""The fast path: tiled TIFF slides, compressed tiles read once and decoded at the size that is needed."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from pathosig.core.errors import SlideError
+from pathosig.slides.backends.tiff_tags import CODECS, JPEG, PageFacts, header_mpp, read_pages
+from pathosig.slides.pyramid import ReadPlan
+from pathosig.slides.reader import ContextClose, SlideInfo
+from pathosig.slides.reading import draw_scaled
+from pathosig.slides.resolution import checked_mpp, power_warning
+
+_APP14_RGB = b"\xff\xee\x00\x0eAdobe\x00d\x00\x00\x00\x00\x00"
+"""Adobe marker, transform 0: the components are RGB as they are."""
+
+_MAX_PIXELS = 4e11
+_MAX_PIXELS_PER_BYTE = 20_000
+_LOST_SHARE = 0.02
+"""Share of level-0 tiles beyond the end of the file from which a slide counts as truncated."""
+
+_CACHE_BYTES = 48_000_000
+_SHRUNK_LIMIT = 60_000_000
+_LOOKAHEAD = 24
+_VENDORS = {"aperio", "generic-tiff", None}
+
+
+def choose(path: Path) -> str:
+    """The reader for a TIFF: ``tiff`` (the fast path), ``openslide`` or ``flat``.
+
+    Raises
+    ------
+    SlideError
+        If the file is damaged, truncated, or stored in a way no reader here takes.
+    """
+    page = read_pages(path)[0]
+    vendor = _openslide_vendor(path)
+    if vendor not in _VENDORS:
+        return "openslide"
+    if not page.tiled:
+        return "flat" if vendor is None else "openslide"
+    _guard(path, page)
+    if page.compression not in CODECS:
+        raise SlideError(
+            f"{path.name}: tiles are compressed with TIFF codec {page.compression}, which no reader here decodes. "
+            "Convert the slide to JPEG or JPEG 2000 tiles.",
+            code="E_CODEC",
+        )
+    return "tiff" if page.planar == 1 else "openslide"
+
+
+def _openslide_vendor(path: Path) -> str | None:
+    import openslide
+
+    try:
+        found: str | None = openslide.OpenSlide.detect_format(str(path))
+    except openslide.OpenSlideError:
+        return None
+    return found
+
+
+def _guard(path: Path, page: PageFacts) -> None:
+    """Refuse what cannot be true or cannot be read, before anything is allocated."""
+    width, height = page.size
+    size = path.stat().st_size
+    if width * height > min(_MAX_PIXELS, _MAX_PIXELS_PER_BYTE * size):
+        raise SlideError(f"{path.name}: declares {width} x {height} pixels in {size} bytes.", code="E_TOO_LARGE")
+    if page.bits != 8:
+        raise SlideError(
+            f"{path.name}: has {page.bits} bits a channel; expected 8. Convert it, choosing the range yourself.",
+            code="E_BITDEPTH",
+        )
+    if page.photometric not in (0, 1, 2, 6) or page.samples not in (1, 3, 4):
+        raise SlideError(
+            f"{path.name}: colours are stored as photometric {page.photometric} with {page.samples} samples; "
+            "expected RGB, YCbCr or gray.",
+            code="E_PHOTOMETRIC",
+        )
+
+
+class TiffReader(ContextClose):
+    """A tiled TIFF; compressed tiles are decoded at most once per pass.
+
+    Raises
+    ------
+    SlideError
+        E_FORMAT for truncated files, and what `choose` raises.
+    """
+
+    def __init__(self, path: Path, *, mpp: float | None = None) -> None:
+        self.path = path
+        pages = read_pages(path)
+        _guard(path, pages[0])
+        self._levels = _pyramid(pages)
+        self._file: BinaryIO = path.open("rb")
+        self._lock = threading.Lock()
+        self._cache: OrderedDict[tuple[int, int, int], np.ndarray] = OrderedDict()
+        self._cached_bytes = 0
+        x, y, power, vendor = header_mpp(pages[0])
+        value, source = checked_mpp(x, y, given=mpp, name=path.name)
+        width = pages[0].size[0]
+        self.info = SlideInfo(
+            level_sizes=tuple(p.size for p in self._levels),
+            downsamples=tuple(_downsample(width / p.size[0]) for p in self._levels),
+            mpp=value,
+            mpp_source=source,
+            vendor=vendor,
+            objective_power=power,
+            warnings=(*power_warning(value, power), *self._lost_tiles()),
+        )
+
+    def _lost_tiles(self) -> tuple[str, ...]:
+        page = self._levels[0]
+        size = self.path.stat().st_size
+        lost = sum(o + c > size for o, c in zip(page.offsets, page.counts, strict=True))
+        if lost > _LOST_SHARE * len(page.offsets):
+            raise SlideError(
+                f"{self.path.name}: is truncated, {lost} of {len(page.offsets)} tiles lie beyond its end. Copy it again.",
+                code="E_FORMAT",
+            )
+        return (f"{lost} of {len(page.offsets)} tiles lie beyond the end of the file",) if lost else ()
+
+    # -- decoding one compressed tile ------------------------------------------------------
+
+    def _raw(self, page: PageFacts, index: int) -> bytes:
+        with self._lock:
+            self._file.seek(page.offsets[index])
+            data = self._file.read(page.counts[index])
+        if len(data) != page.counts[index]:
+            raise SlideError(f"{self.path.name}: a tile lies beyond the end of the file.", code="E_PIXELS")
+        return data
+
+    def _decode(self, level: int, index: int, shrink: int) -> np.ndarray:
+        """One compressed tile at 1/shrink of its size, uint8[h, w, 3]."""
+        page = self._levels[level]
+        if not page.counts[index]:
+            return np.full((page.tile[1] // shrink, page.tile[0] // shrink, 3), 255, np.uint8)
+        data = self._raw(page, index)
+        try:
+            if page.compression == JPEG:
+                return _decode_jpeg(data, page, shrink)
+            pixels = _decode_other(data, page)
+        except Exception as error:  # codecs raise many kinds on damaged data
+            raise SlideError(
+                f"{self.path.name}: tile {index} of level {level} cannot be decoded.", code="E_PIXELS"
+            ) from error
+        return _shrunk(pixels, shrink) if shrink > 1 else pixels
+
+    def _tile(self, level: int, index: int, shrink: int) -> np.ndarray:
+        key = (level, index, shrink)
+        found = self._cache.get(key)
+        if found is not None:
+            self._cache.move_to_end(key)
+            return found
+        pixels = self._decode(level, index, shrink)
+        self._remember(key, pixels)
+        return pixels
+
+    def _remember(self, key: tuple[int, int, int], pixels: np.ndarray) -> None:
+        self._cache[key] = pixels
+        self._cached_bytes += pixels.nbytes
+        while self._cached_bytes > _CACHE_BYTES and len(self._cache) > 1:
+            self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes
+
+    # -- assembling -----------------------------------------------------------------------
+
+    def read_level(self, level: int, x: int, y: int, width: int, height: int) -> np.ndarray:
+        """Pixels of a level; outside the slide white."""
+        return self._assemble(level, x, y, width, height, 1)
+
+    def _assemble(self, level: int, x: int, y: int, width: int, height: int, shrink: int) -> np.ndarray:
+        """Pixels of a level at 1/shrink, coordinates in shrunk pixels."""
+        page = self._levels[level]
+        tile_w, tile_h = page.tile[0] // shrink, page.tile[1] // shrink
+        full_w, full_h = -(-page.size[0] // shrink), -(-page.size[1] // shrink)
+        x1, y1 = min(x + width, full_w), min(y + height, full_h)
+        inside = x >= 0 and y >= 0 and x + width <= full_w and y + height <= full_h
+        out = np.empty((height, width, 3), np.uint8) if inside else np.full((height, width, 3), 255, np.uint8)
+        across = -(-page.size[0] // page.tile[0])
+        for row in range(max(y, 0) // tile_h, -(-y1 // tile_h)):
+            top, bottom = max(row * tile_h, y, 0), min((row + 1) * tile_h, y1)
+            for column in range(max(x, 0) // tile_w, -(-x1 // tile_w)):
+                left, right = max(column * tile_w, x, 0), min((column + 1) * tile_w, x1)
+                tile = self._tile(level, row * across + column, shrink)
+                out[top - y : bottom - y, left - x : right - x] = tile[
+                    top - row * tile_h : bottom - row * tile_h, left - column * tile_w : right - column * tile_w
+                ]
+        return out
+
+    def read_level_shrunk(self, level: int, factor: int) -> np.ndarray | None:
+        """A whole level at a half, quarter or eighth, or None where that saves nothing."""
+        page = self._levels[level]
+        shrink = max((k for k in (1, 2, 4, 8) if k <= factor), default=1)
+        width, height = -(-page.size[0] // shrink), -(-page.size[1] // shrink)
+        if page.compression != JPEG or width * height > _SHRUNK_LIMIT:
+            return None
+        return self._assemble(level, 0, 0, width, height, shrink)
+
+    def tile_source(
+        self, plan: ReadPlan, xy: np.ndarray, size_px: int, threads: int
+    ) -> Callable[[int, int], np.ndarray]:
+        """A function (x, y in level-0 pixels) -> uint8[size, size, 3], for tiles asked for in order."""
+        shrink = self._shrink(plan, xy)
+        downsample = plan.level_downsample * shrink
+        scale = plan.scale / shrink
+
+        def read(left: int, top: int, width: int, height: int) -> np.ndarray:
+            return self._assemble(plan.level, left, top, width, height, shrink)
+
+        def draw(x: int, y: int) -> np.ndarray:
+            if abs(scale - 1) < 1e-9:
+                return read(round(x / downsample), round(y / downsample), size_px, size_px)
+            return draw_scaled(read, x / downsample, y / downsample, scale, size_px)
+
+        if threads <= 1:
+            return draw
+        return _Ahead(self, draw, xy, size_px * scale, plan.level, shrink, downsample, threads)
+
+    def _shrink(self, plan: ReadPlan, xy: np.ndarray) -> int:
+        """How far JPEG tiles are decoded small: never below the target, only where corners stay whole pixels."""
+        page = self._levels[plan.level]
+        if plan.exact or page.compression != JPEG:
+            return 1
+        corners = np.asarray(xy, float) / plan.level_downsample
+        for shrink in (2,):  # at 4 and 8 the DCT low-pass is below 40 dB against area averages
+            whole = not np.any(np.abs(corners / shrink - np.rint(corners / shrink)) > 1e-6)
+            if shrink <= plan.scale * 1.001 and whole and not (page.tile[0] % shrink or page.tile[1] % shrink):
+                return shrink
+        return 1
+
+    def indices(self, level: int, x: int, y: int, width: int, height: int, shrink: int) -> list[int]:
+        """Compressed tiles that cover a part of a level, coordinates in shrunk pixels."""
+        page = self._levels[level]
+        tile_w, tile_h = page.tile[0] // shrink, page.tile[1] // shrink
+        across, down = -(-page.size[0] // page.tile[0]), -(-page.size[1] // page.tile[1])
+        columns = range(max(x // tile_w, 0), min(-(-(x + width) // tile_w), across))
+        rows = range(max(y // tile_h, 0), min(-(-(y + height) // tile_h), down))
+        return [row * across + column for row in rows for column in columns]
+
+    def close(self) -> None:
+        """Close the file and drop decoded tiles."""
+        self._cache.clear()
+        self._cached_bytes = 0
+        self._file.close()
+
+
+class _Ahead:
+    """Decodes the compressed tiles of the next few tiles in threads while the current one is drawn."""
+
+    def __init__(
+        self,
+        reader: TiffReader,
+        draw: Callable[[int, int], np.ndarray],
+        xy: np.ndarray,
+        side: float,
+        level: int,
+        shrink: int,
+        downsample: float,
+        threads: int,
+    ) -> None:
+        self._reader, self._draw = reader, draw
+        self._level, self._shrink = level, shrink
+        self._needs = [
+            reader.indices(level, int(x // downsample), int(y // downsample), int(side) + 2, int(side) + 2, shrink)
+            for x, y in np.asarray(xy)
+        ]
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+        self._jobs: dict[int, Future[np.ndarray]] = {}
+        self._position = 0
+        self._asked = 0
+
+    def __call__(self, x: int, y: int) -> np.ndarray:
+        reader = self._reader
+        while self._asked < min(len(self._needs), self._position + _LOOKAHEAD):
+            for index in self._needs[self._asked]:
+                if index not in self._jobs and (self._level, index, self._shrink) not in reader._cache:
+                    self._jobs[index] = self._pool.submit(reader._decode, self._level, index, self._shrink)
+            self._asked += 1
+        for index in self._needs[self._position]:
+            job = self._jobs.pop(index, None)
+            if job is not None and job.exception() is None:
+                reader._remember((self._level, index, self._shrink), job.result())
+        self._position += 1
+        try:
+            return self._draw(x, y)
+        finally:
+            if self._position == len(self._needs):
+                self._pool.shutdown()
+
+
+def _pyramid(pages: list[PageFacts]) -> tuple[PageFacts, ...]:
+    """The tiled images that are level 0 seen smaller; thumbnails, labels and macros are left out."""
+    base = pages[0]
+    ratio = base.size[0] / base.size[1]
+    levels = [base]
+    for page in pages[1:]:
+        smaller = page.size[0] < levels[-1].size[0]
+        slack = 0.02 + 2 / min(page.size)
+        if page.tiled and smaller and abs(page.size[0] / page.size[1] / ratio - 1) < slack:
+            levels.append(page)
+    return tuple(levels)
+
+
+def _downsample(value: float) -> float:
+    """Whole downsamples are whole: level sizes are rounded, pyramids are not."""
+    return float(round(value)) if abs(value - round(value)) < 0.01 * value else value
+
+
+def _decode_jpeg(data: bytes, page: PageFacts, shrink: int) -> np.ndarray:
+    import simplejpeg
+
+    head = b"\xff\xd8"
+    if page.tables:
+        head = page.tables[:-2]
+    body = data[2:]
+    if page.photometric == 2:
+        head = b"\xff\xd8" + _APP14_RGB + head[2:]
+    width, height = page.tile
+    pixels: np.ndarray = simplejpeg.decode_jpeg(
+        head + body, "RGB", min_height=height // shrink, min_width=width // shrink, min_factor=shrink
+    )
+    if pixels.shape[:2] != (height // shrink, width // shrink):
+        raise ValueError("tile of another size than declared")
+    return pixels
+
+
+def _decode_other(data: bytes, page: PageFacts) -> np.ndarray:
+    import imagecodecs
+
+    width, height = page.tile
+    if page.compression in (33003, 33004, 33005, 34712):
+        pixels = imagecodecs.jpeg2k_decode(data)
+        if page.compression == 33003:  # Aperio: YCbCr without saying so in the codestream
+            pixels = _ycbcr_to_rgb(pixels)
+    elif page.compression == 50001 or page.compression == 34927:
+        pixels = imagecodecs.webp_decode(data)
+    else:
+        raw = {1: bytes, 5: imagecodecs.lzw_decode}.get(page.compression, imagecodecs.zlib_decode)(data)
+        pixels = np.frombuffer(raw, np.uint8, count=width * height * page.samples)
+        pixels = pixels.reshape(height, width, page.samples)
+    if pixels.ndim == 2 or pixels.shape[2] == 1:
+        gray = pixels.reshape(height, width, 1)
+        return np.repeat(255 - gray if page.photometric == 0 else gray, 3, axis=2)
+    if pixels.shape[2] == 4:
+        alpha = pixels[..., 3:].astype(np.uint16)
+        return ((pixels[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+    return np.ascontiguousarray(pixels[:height, :width, :3])
+
+
+def _ycbcr_to_rgb(pixels: np.ndarray) -> np.ndarray:
+    y, cb, cr = (pixels[..., i].astype(np.float32) for i in range(3))
+    rgb = (y + 1.402 * (cr - 128), y - 0.344136 * (cb - 128) - 0.714136 * (cr - 128), y + 1.772 * (cb - 128))
+    return np.clip(np.rint(np.stack(rgb, axis=-1)), 0, 255).astype(np.uint8)
+
+
+def _shrunk(pixels: np.ndarray, shrink: int) -> np.ndarray:
+    from pathosig.slides.pyramid import resample
+
+    return resample(pixels, (pixels.shape[1] // shrink, pixels.shape[0] // shrink))

@@ -1,0 +1,115 @@
+"""Opening slides: look at the file first, then choose a reader; refuse early and in words."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+from pathosig.core import plugins
+from pathosig.core.errors import SlideError
+from pathosig.slides.reader import SlideReader
+from pathosig.slides.region import RegionReader
+
+_PLUGIN_SUFFIXES = {".kfb": "kfb", ".isyntax": "isyntax", ".czi": "czi", ".zarr": "ome-zarr"}
+_SLIDE_SUFFIXES = {".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".vms", ".vmu", ".tiff", ".tif", ".btf", ".dcm"}
+_MAGIC = {b"\x89PNG\r\n\x1a\n": "PNG", b"\xff\xd8\xff": "JPEG", b"GIF8": "GIF", b"BM": "BMP"}
+_FLAT = {"PNG", "JPEG", "BMP"}
+_FLAT_SUFFIXES = {"PNG": {".png"}, "JPEG": {".jpg", ".jpeg", ".jpe"}, "BMP": {".bmp"}}
+
+
+def open_slide(
+    path: Path | str,
+    *,
+    reader: str = "auto",
+    mpp: float | None = None,
+    region: tuple[int, int, int, int] | None = None,
+) -> SlideReader:
+    """Open a slide of any known format.
+
+    Parameters
+    ----------
+    path
+        A slide file, or a folder of DICOM files that are one slide.
+    reader
+        ``auto``, or the name of a reader (built-in: tiff, openslide, flat; others through the
+        plug-in group ``pathosig.readers``).
+    mpp
+        Micrometres per level-0 pixel where the header has none; wins over the header.
+    region
+        (x, y, width, height) in level-0 pixels: the slide then is that part, as for a TMA core.
+
+    Returns
+    -------
+    SlideReader
+        Label and macro images are never read.
+
+    Raises
+    ------
+    SlideError
+        E_NOT_FILE, E_FORMAT, E_CODEC, E_PHOTOMETRIC, E_BITDEPTH, E_TOO_LARGE, E_MPP_RANGE, E_MPP_ANISO.
+    """
+    path = Path(path)
+    kind = _look(path)
+    name = _choose(path, kind) if reader == "auto" else reader
+    opener = plugins.load("pathosig.readers", name)
+    opened: SlideReader = opener(path, mpp=mpp)
+    return RegionReader(opened, region) if region is not None else opened
+
+
+def _look(path: Path) -> str:
+    """What the first bytes say: tiff | dicom | PNG | JPEG | ... | folder | other.
+
+    Raises
+    ------
+    SlideError
+        If there is nothing that can be read.
+    """
+    name = path.name
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        dangling = path.is_symlink()
+        what = "is a link to a file that is not there" if dangling else f"cannot be read ({error.strerror})"
+        raise SlideError(f"{name}: {what}. Check the path in slides.csv.", code="E_NOT_FILE") from error
+    if stat.S_ISDIR(mode):
+        return "folder"
+    if not stat.S_ISREG(mode):
+        raise SlideError(f"{name}: is not a regular file. Check the path in slides.csv.", code="E_NOT_FILE")
+    try:
+        with path.open("rb") as handle:
+            head = handle.read(132)
+    except OSError as error:
+        raise SlideError(f"{name}: cannot be read ({error.strerror}).", code="E_NOT_FILE") from error
+    if not head:
+        raise SlideError(f"{name}: has zero bytes. Copy it again.", code="E_FORMAT")
+    if head[:4] in (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+"):
+        return "tiff"
+    if head[128:132] == b"DICM":
+        return "dicom"
+    return next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), "other")
+
+
+def _choose(path: Path, kind: str) -> str:
+    """The reader for a file."""
+    suffix = path.suffix.lower()
+    if kind == "folder":
+        if suffix == ".zarr":
+            return "ome-zarr"
+        if not any(path.glob("*")):
+            raise SlideError(f"{path.name}: is an empty folder; a folder must hold the DICOM files of one slide.", code="E_FORMAT")
+        return "openslide"
+    if kind in _FLAT:
+        if suffix in _SLIDE_SUFFIXES:
+            raise SlideError(
+                f"{path.name}: is a {kind} file in spite of its name. Rename it to {sorted(_FLAT_SUFFIXES[kind])[0]} "
+                "and give its mpp in slides.csv.",
+                code="E_FORMAT",
+            )
+        return "flat"
+    if suffix in _PLUGIN_SUFFIXES:
+        return _PLUGIN_SUFFIXES[suffix]
+    if kind == "tiff":
+        from pathosig.slides.backends.tiff import choose
+
+        return choose(path)
+    return "openslide"

@@ -1,0 +1,161 @@
+"""Which level to read for a resolution, and the one resampler."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from pathosig.core.errors import SlideError
+from pathosig.slides.reader import SlideInfo
+
+_SAME = 0.01
+"""Level and target closer than this are read pixel for pixel."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReadPlan:
+    """How pixels at a target resolution are made.
+
+    Attributes
+    ----------
+    mpp
+        Target micrometres per pixel.
+    level
+        Level that is read: the coarsest that is not coarser than the target.
+    level_downsample
+        Level-0 pixels per pixel of that level.
+    scale
+        Pixels of that level per target pixel; 1.0 means no resampling.
+    exact
+        Decode at full size and average areas, instead of decoding JPEG at reduced size.
+    """
+
+    mpp: float
+    level: int
+    level_downsample: float
+    scale: float
+    exact: bool = False
+
+    @property
+    def level0_per_px(self) -> float:
+        """Level-0 pixels per target pixel."""
+        return self.level_downsample * self.scale
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def plan_read(info: SlideInfo, mpp: float, *, tolerance: float = 0.05, exact: bool = False) -> ReadPlan:
+    """How to read a slide at `mpp` micrometres per pixel.
+
+    Parameters
+    ----------
+    info
+        Of the opened slide.
+    mpp
+        Target, micrometres per pixel, > 0.
+    tolerance
+        How much coarser than the target level 0 may be, as a fraction; beyond it pixels would be invented.
+
+    Raises
+    ------
+    SlideError
+        E_MPP without a resolution, E_RESOLUTION if the slide is coarser than the target.
+    """
+    if info.mpp is None:
+        raise SlideError(
+            "no mpp in its header. Give it in the mpp column of slides.csv, or drop the slide.", code="E_MPP"
+        )
+    if info.mpp > mpp * (1 + tolerance):
+        raise SlideError(
+            f"its finest level has {info.mpp:g} micrometres per pixel; {mpp:g} was asked for and would have to be "
+            f"invented. Ask for mpp >= {info.mpp:g}, or drop the slide.",
+            code="E_RESOLUTION",
+        )
+    level = 0
+    for index, downsample in enumerate(info.downsamples):
+        if info.mpp * downsample <= mpp * (1 + _SAME):
+            level = index
+    scale = mpp / (info.mpp * info.downsamples[level])
+    if abs(scale - 1) <= _SAME:
+        scale = 1.0
+    return ReadPlan(
+        mpp=mpp, level=level, level_downsample=info.downsamples[level], scale=float(scale), exact=exact
+    )
+
+
+def resample(image: np.ndarray, size: tuple[int, int], *, box: tuple[float, float, float, float] | None = None) -> np.ndarray:
+    """Area resampling: every target pixel is the mean of the source area it covers.
+
+    Parameters
+    ----------
+    image
+        uint8[h, w, c].
+    size
+        (width, height) of the result.
+    box
+        (x, y, width, height) of the source area, fractions allowed; the whole image without it.
+        Beyond the edge the edge pixels are repeated.
+
+    Returns
+    -------
+    uint8[size[1], size[0], c]; where a target pixel is smaller than a source pixel the result is
+    linearly interpolated.
+    """
+    height, width = image.shape[:2]
+    x, y, w, h = box or (0.0, 0.0, float(width), float(height))
+    if (x, y, w, h) == (0.0, 0.0, float(size[0]), float(size[1])) and (width, height) == size:
+        return image
+    whole = _whole_factor(image, size, (x, y, w, h))
+    if whole is not None:
+        return whole
+    rows = _pass(image.astype(np.float32), y, h, size[1])
+    out = _pass(rows.transpose(1, 0, 2), x, w, size[0]).transpose(1, 0, 2)
+    return np.clip(np.rint(out), 0, 255).astype(np.uint8)
+
+
+def _whole_factor(
+    image: np.ndarray, size: tuple[int, int], box: tuple[float, float, float, float]
+) -> np.ndarray | None:
+    """Block means where the source is an exact multiple of the target, else None."""
+    x, y, w, h = box
+    fx, fy = w / size[0], h / size[1]
+    if fx != fy or fx != int(fx) or x != int(x) or y != int(y):
+        return None
+    factor, x0, y0 = int(fx), int(x), int(y)
+    source = image[y0 : y0 + int(h), x0 : x0 + int(w)]
+    if factor < 1 or source.shape[:2] != (int(h), int(w)) or x0 < 0 or y0 < 0:
+        return None
+    if factor == 1:
+        return np.ascontiguousarray(source)
+    total = np.zeros((size[1], size[0], image.shape[2]), np.uint32)
+    for dy in range(factor):
+        for dx in range(factor):
+            total += source[dy::factor, dx::factor]
+    area = factor * factor
+    return ((total + area // 2) // area).astype(np.uint8)
+
+
+def _pass(image: np.ndarray, start: float, length: float, size: int) -> np.ndarray:
+    """One axis: weighted sums of the source rows that each target row covers."""
+    step = length / size
+    n = image.shape[0]
+    lower = start + step * np.arange(size)
+    if step < 1:  # enlarging: linear between pixel centres
+        centre = lower + step / 2 - 0.5
+        first = np.floor(centre).astype(int)
+        part = (centre - first).astype(np.float32)[:, None, None]
+        a, b = np.clip(first, 0, n - 1), np.clip(first + 1, 0, n - 1)
+        return image[a] * (1 - part) + image[b] * part
+    upper = lower + step
+    first = np.floor(lower + 1e-9).astype(int)
+    out = np.zeros((size, *image.shape[1:]), np.float32)
+    for tap in range(int(np.ceil(step)) + 1):
+        source = first + tap
+        weight = np.clip(np.minimum(source + 1, upper) - np.maximum(source, lower), 0, None) / step
+        if weight.any():
+            out += image[np.clip(source, 0, n - 1)] * weight.astype(np.float32)[:, None, None]
+    return out

@@ -1,0 +1,169 @@
+"""Reading tiles and overviews at a physical resolution, in blocks of bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from pathosig.core.errors import SlideError
+from pathosig.slides.pyramid import ReadPlan, resample
+from pathosig.slides.reader import SlideReader
+
+_BLOCK = 64
+_OVERVIEW_LIMIT = 48_000_000
+"""Pixels of a level that an overview may decode at once; larger ones are read in strips."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TileBlock:
+    """Some tiles in the order they were asked for.
+
+    Attributes
+    ----------
+    index
+        int[n]: positions in the list of tiles.
+    tiles
+        uint8[n, size, size, 3].
+    failed
+        bool[n]: tiles whose pixels could not be decoded; they are white.
+    """
+
+    index: np.ndarray
+    tiles: np.ndarray
+    failed: np.ndarray
+
+
+def read_tiles(
+    reader: SlideReader, plan: ReadPlan, xy: np.ndarray, size_px: int, *, threads: int = 1, block: int = _BLOCK
+) -> Iterator[TileBlock]:
+    """Tiles at the plan's resolution, block by block, in the order of `xy`.
+
+    Parameters
+    ----------
+    reader
+        An opened slide.
+    plan
+        From `plan_read`.
+    xy
+        int[n, 2]: top-left corners in level-0 pixels; row by row is fastest.
+    size_px
+        Side of the tiles in target pixels.
+    threads
+        Threads that decode compressed tiles, where the reader can.
+    block
+        Tiles per block.
+
+    Yields
+    ------
+    TileBlock
+        A tile that cannot be decoded is marked, the others are not affected.
+    """
+    xy = np.asarray(xy).reshape(-1, 2)
+    source = getattr(reader, "tile_source", None)
+    draw = source(plan, xy, size_px, threads) if source is not None else None
+    for start in range(0, len(xy), block):
+        part = xy[start : start + block]
+        tiles = np.full((len(part), size_px, size_px, 3), 255, np.uint8)
+        failed = np.zeros(len(part), bool)
+        for row, (x, y) in enumerate(part):
+            try:
+                tiles[row] = draw(x, y) if draw is not None else _read_one(reader, plan, x, y, size_px)
+            except SlideError:
+                failed[row] = True
+        yield TileBlock(index=np.arange(start, start + len(part)), tiles=tiles, failed=failed)
+
+
+def read_all_tiles(
+    reader: SlideReader, plan: ReadPlan, xy: np.ndarray, size_px: int, *, threads: int = 1
+) -> np.ndarray:
+    """All tiles at once, uint8[n, size, size, 3]; see `read_tiles`.
+
+    Raises
+    ------
+    SlideError
+        E_PIXELS if any tile cannot be decoded.
+    """
+    blocks = list(read_tiles(reader, plan, xy, size_px, threads=threads))
+    if not blocks:
+        return np.empty((0, size_px, size_px, 3), np.uint8)
+    lost = int(sum(b.failed.sum() for b in blocks))
+    if lost:
+        raise SlideError(f"{lost} of {len(xy)} tiles cannot be decoded.", code="E_PIXELS")
+    return np.concatenate([b.tiles for b in blocks])
+
+
+def _read_one(reader: SlideReader, plan: ReadPlan, x: int, y: int, size_px: int) -> np.ndarray:
+    x_level, y_level = x / plan.level_downsample, y / plan.level_downsample
+    if plan.scale == 1.0:
+        return reader.read_level(plan.level, round(x_level), round(y_level), size_px, size_px)
+    return draw_scaled(
+        lambda left, top, w, h: reader.read_level(plan.level, left, top, w, h), x_level, y_level, plan.scale, size_px
+    )
+
+
+def draw_scaled(read: object, x: float, y: float, scale: float, size_px: int) -> np.ndarray:
+    """Read what covers a tile and resample it; `read(x, y, w, h)` gives source pixels."""
+    side = size_px * scale
+    left, top = int(np.floor(x + 1e-6)), int(np.floor(y + 1e-6))
+    width = int(np.ceil(x + side - 1e-6)) - left
+    height = int(np.ceil(y + side - 1e-6)) - top
+    image = read(left, top, width, height)  # type: ignore[operator]
+    fraction_x, fraction_y = (0.0 if abs(v) < 1e-6 else v for v in (x - left, y - top))
+    return resample(image, (size_px, size_px), box=(fraction_x, fraction_y, side, side))
+
+
+def read_overview(reader: SlideReader, mpp: float = 8.0, *, max_side: int = 6000) -> tuple[np.ndarray, float]:
+    """The whole slide at low power, cheaply, from the coarsest level that suffices.
+
+    Parameters
+    ----------
+    mpp
+        Wanted micrometres per pixel; slides without mpp, or coarser ones, are fitted into `max_side`.
+    max_side
+        Upper limit of width and height in pixels.
+
+    Returns
+    -------
+    (uint8[h, w, 3], level-0 pixels per overview pixel)
+
+    Raises
+    ------
+    SlideError
+        If no level can be decoded.
+    """
+    info = reader.info
+    width, height = info.level_sizes[0]
+    wanted = max(1.0, (mpp / info.mpp) if info.mpp else 1.0, max(width, height) / max_side)
+    levels = [i for i, d in enumerate(info.downsamples) if d <= wanted * 1.01] or [0]
+    size = (max(1, round(width / wanted)), max(1, round(height / wanted)))
+    errors: list[SlideError] = []
+    for level in sorted(levels, reverse=True):
+        try:
+            return _overview_from(reader, level, size), width / size[0]
+        except SlideError as error:
+            errors.append(error)
+    raise errors[0]
+
+
+def _overview_from(reader: SlideReader, level: int, size: tuple[int, int]) -> np.ndarray:
+    info = reader.info
+    width, height = info.level_sizes[level]
+    shrunk = getattr(reader, "read_level_shrunk", None)
+    if shrunk is not None:
+        image = shrunk(level, max(1, int(min(width / size[0], height / size[1]) + 0.01)))
+        if image is not None:
+            return resample(image, size)
+    if width * height <= _OVERVIEW_LIMIT:
+        return resample(reader.read_level(level, 0, 0, width, height), size)
+    scale = height / size[1]
+    rows_at_once = max(1, int(_OVERVIEW_LIMIT / width / scale))
+    out = np.empty((size[1], size[0], 3), np.uint8)
+    for top in range(0, size[1], rows_at_once):
+        bottom = min(size[1], top + rows_at_once)
+        y0, y1 = int(top * scale), min(height, int(np.ceil(bottom * scale)))
+        strip = reader.read_level(level, 0, y0, width, y1 - y0)
+        box = (0.0, top * scale - y0, float(width), (bottom - top) * scale)
+        out[top:bottom] = resample(strip, (size[0], bottom - top), box=box)
+    return out

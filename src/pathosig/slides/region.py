@@ -1,0 +1,32 @@
+"""A part of a slide that behaves like a slide: how TMA cores are read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from pathosig.slides.reader import ContextClose, SlideReader
+
+
+class RegionReader(ContextClose):
+    """(x, y, width, height) of another reader, in its level-0 pixels."""
+
+    def __init__(self, parent: SlideReader, region: tuple[int, int, int, int]) -> None:
+        self.parent = parent
+        self.region = region
+        x, y, width, height = region
+        sizes = tuple(
+            (max(1, round(width / d)), max(1, round(height / d))) for d in parent.info.downsamples
+        )
+        self.info = replace(parent.info, level_sizes=sizes)
+
+    def read_level(self, level: int, x: int, y: int, width: int, height: int) -> np.ndarray:
+        """Pixels relative to the region's corner."""
+        downsample = self.info.downsamples[level]
+        dx, dy = round(self.region[0] / downsample), round(self.region[1] / downsample)
+        return self.parent.read_level(level, x + dx, y + dy, width, height)
+
+    def close(self) -> None:
+        """Close the slide it is part of."""
+        self.parent.close()
