@@ -1,0 +1,352 @@
+"""The profiles stage: from assignments or an outside table to profiles/slides.parquet and patients.parquet."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from pathosig.core.errors import ConfigError, InputError, PathosigWarning
+from pathosig.core.execution import Execution, Job, Outcome, Stage, StageReport, Unit, run_once
+from pathosig.core.records import identity, parquet_metadata, read_json, read_parquet, write_text
+from pathosig.core.schema import PATIENT_PROFILES, SLIDE_PROFILES, Schema, write_table
+from pathosig.core.spec import Spec
+from pathosig.core.study import Study, to_toml
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+STAGE_VERSION = 1
+STAGE = Stage(name="profiles", version=STAGE_VERSION)
+UNIT = "_profiles"
+SLIDES, PATIENTS, RAW = "profiles/slides.parquet", "profiles/patients.parquet", "profiles/raw.parquet"
+FACTS = ("slide_id", "patient_id", "n_slides", "n_tiles", "artefact_share")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProfilesSpec(Spec):
+    """How profiles are made.
+
+    Attributes
+    ----------
+    table
+        Outside feature table (CSV, Parquet, h5ad), relative to the study folder; none means HPC composition.
+    patient_column
+        Column of that table with patient ids, when it is not ``patient_id``.
+    columns
+        Names or patterns (``*_HE``) of its feature columns; all numeric ones by default.
+    max_missing
+        Features missing in a larger part of the discovery patients are dropped.
+    soft
+        Count each tile by its confidences over its three nearest HPCs instead of 1 for the nearest.
+    drop_artefacts
+        Take artefact HPCs out and close shares again.
+    """
+
+    section: ClassVar[str] = "profiles"
+    table: str | None = None
+    patient_column: str | None = None
+    columns: tuple[str, ...] = ()
+    max_missing: float = 0.5
+    soft: bool = False
+    drop_artefacts: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_missing < 1:
+            message = f"[profiles] max_missing: found {self.max_missing}; expected 0 to below 1."
+            raise ConfigError(message)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profiles:
+    """Profiles of a study as read from disk.
+
+    Attributes
+    ----------
+    kind
+        ``composition`` or ``features``.
+    patients, slides
+        One row per patient, one per slide or core.
+    columns
+        Leaf shares or features, in order.
+    tree
+        Content of tree.json; empty for features.
+    artefacts
+        HPCs taken out.
+    rules
+        How raw features were filled and scaled; empty for compositions.
+    """
+
+    kind: str
+    patients: pd.DataFrame
+    slides: pd.DataFrame
+    columns: tuple[str, ...]
+    tree: Mapping[str, Any]
+    artefacts: tuple[int, ...] = ()
+    rules: Mapping[str, Any] | None = None
+    raw: pd.DataFrame | None = None
+
+
+def build_profiles(
+    study: Study,
+    spec: ProfilesSpec | None = None,
+    *,
+    execution: Execution = Execution(),  # noqa: B008
+    features: Path | None = None,
+) -> StageReport:
+    """Each patient's mixture of phenotypes, or an outside feature table in its place.
+
+    Parameters
+    ----------
+    study
+        An open study.
+    spec
+        How profiles are made; from study.toml by default.
+    execution
+        Only ``force`` matters here.
+    features
+        Outside feature table (CSV, Parquet, h5ad) to use instead of slides; noted in study.toml for later runs.
+
+    Returns
+    -------
+    StageReport
+
+    Raises
+    ------
+    InputError
+        If there are no assignments and no table, or ids do not fit.
+    """
+    spec = spec or study.spec(ProfilesSpec)
+    if features is not None:
+        spec = spec.replace(table=_noted(study, Path(features)))
+        _save(study, spec)
+    unit = _table_unit(study, spec) if spec.table else _composition_unit(study)
+    task = _from_table if spec.table else _from_assignments
+    return run_once(study, STAGE, spec, unit, task, execution=execution)
+
+
+def _noted(study: Study, path: Path) -> str:
+    """How study.toml names a table: relative to the study when it lies inside, else absolute."""
+    where = path.expanduser().resolve()
+    if not where.is_file():
+        message = f"--features {path}: no such file."
+        raise InputError(message, code="E_MISSING")
+    return where.relative_to(study.root).as_posix() if where.is_relative_to(study.root) else where.as_posix()
+
+
+def _save(study: Study, spec: ProfilesSpec) -> None:
+    config = dict(study.config)
+    defaults = ProfilesSpec().to_dict()
+    wanted = {k: v for k, v in spec.to_dict().items() if v != defaults[k]}
+    level = dict(config.get("study", {}))
+    if not study.slides():
+        level["level"] = "features"
+    new = {**({"study": level} if level else {}), **config, "profiles": wanted}
+    if level:
+        new["study"] = level
+    if new != config:
+        write_text(study.root / "study.toml", to_toml(new))
+        study.__dict__.pop("config", None)
+
+
+# -- an outside table -------------------------------------------------------------------------
+
+
+def _table_unit(study: Study, spec: ProfilesSpec) -> Unit:
+    path = study.root / str(spec.table)
+    if not path.is_file():
+        message = f"[profiles] table {spec.table!r}: no such file. Give it with `pathosig profiles DIR --features TABLE`."
+        raise InputError(message, code="E_MISSING")
+    frame = study.patients()
+    cohorts = dict(zip(frame["patient_id"], frame["cohort"], strict=True))
+    names = sorted(frame.columns)
+    return Unit(id=UNIT, inputs={"table": identity(path), "cohorts": cohorts, "columns": names})
+
+
+def _from_table(job: Job) -> Outcome:
+    from pathosig.profiles.pooling import pool_patients
+    from pathosig.profiles.tables import FeatureRules, read_features
+
+    study, spec = Study.open(job.root), job.spec
+    patients = study.patients()
+    declared = {c for e in study.endpoints().values() for c in (e.time, e.event)}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", PathosigWarning)
+        slides = read_features(
+            study.root / spec.table,
+            list(patients["patient_id"]),
+            patient_column=spec.patient_column,
+            columns=spec.columns,
+            leave_out=set(patients.columns) | declared,
+        )
+    names = [c for c in slides.columns if c not in FACTS]
+    raw = pool_patients(slides, policy="pooled", columns=names)
+    discovery = set(study.cohort(study.primary.discovery)) or set(raw["patient_id"])
+    rules = FeatureRules.fit(raw[raw["patient_id"].isin(discovery)], names, max_missing=spec.max_missing)
+    facts = {"kind": "features", "columns": list(rules.columns), "rules": rules.to_dict()}
+    slides_out = _joined(slides, rules.apply(slides), ("slide_id", "patient_id", "n_tiles"))
+    patients_out = _joined(raw, rules.apply(raw), ("patient_id", "n_slides", "n_tiles"))
+    _write(study, SLIDES, slides_out, SLIDE_PROFILES, facts)
+    _write(study, PATIENTS, patients_out, PATIENT_PROFILES, facts)
+    _write(study, RAW, raw[["patient_id", "n_slides", "n_tiles", *names]], None, {"columns": names})
+    found = [w.message for w in caught if isinstance(w.message, PathosigWarning)]
+    for warning in found:
+        warnings.warn(warning, stacklevel=2)
+    notes = [f"{w.code} {w.message}" for w in found]
+    if rules.dropped:
+        notes.append(f"W_FEATURES {len(rules.dropped)} features dropped: {dict(list(rules.dropped.items())[:5])}")
+    missing = int(raw[list(rules.columns)].isna().to_numpy().sum())
+    summary = {
+        "kind": "features",
+        "patients": len(raw),
+        "rows": len(slides),
+        "features": len(rules.columns),
+        "dropped": len(rules.dropped),
+        "imputed_values": missing,
+        "without_profile": sorted(set(patients["patient_id"]) - set(raw["patient_id"]))[:50],
+    }
+    return Outcome(outputs=(SLIDES, PATIENTS, RAW), warnings=tuple(notes), summary=summary)
+
+
+def _joined(facts: pd.DataFrame, values: pd.DataFrame, keep: tuple[str, ...]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.concat([facts[list(keep)], values], axis=1)
+
+
+# -- HPC composition --------------------------------------------------------------------------
+
+
+def _composition_unit(study: Study) -> Unit:
+    specimens = study.specimens()
+    usable = {s.id: s.patient_id for s in specimens if study.upstream("phenotypes", s.id) is not None}
+    if not usable:
+        message = (
+            f"profiles: none of {len(specimens)} slides has phenotypes. Run `pathosig phenotypes` first, or give an "
+            "outside table: `pathosig profiles DIR --features TABLE`."
+        )
+        raise InputError(message, code="E_MISSING")
+    upstream = {i: study.upstream("phenotypes", i) for i in usable}
+    lost = sorted({s.id for s in specimens} - set(usable))
+    return Unit(id=UNIT, inputs={"patients": usable}, upstream=upstream, payload={"lost": lost})
+
+
+def _from_assignments(job: Job) -> Outcome:
+    import pandas as pd
+
+    from pathosig.profiles.pooling import pool_patients
+    from pathosig.profiles.tree import close_without, hpc_column, tree_shares
+
+    study, spec = Study.open(job.root), job.spec
+    tree = read_json(study.root / "phenotypes" / "tree.json")
+    k = int(tree["k"])
+    artefacts = tuple(int(i) for i in tree.get("artefact_hpcs", ())) if spec.drop_artefacts else ()
+    rows, counts, empty = [], [], []
+    for specimen in study.specimens():
+        record = study.record("phenotypes", specimen.id)
+        if record is None or record.status == "failed":
+            continue
+        if record.status == "empty":
+            empty.append(specimen.id)
+            continue
+        counts.append(_counts(study.file("phenotypes", specimen.id, ".parquet"), k, soft=spec.soft))
+        rows.append((specimen.id, specimen.patient_id))
+    if not rows:
+        message = "profiles: no slide has a tile with a phenotype. See `pathosig status`."
+        raise InputError(message)
+    matrix = np.vstack(counts)
+    names = [hpc_column(i) for i in range(k)]
+    tiles = matrix.sum(1)
+    closed, taken = close_without(matrix / np.maximum(tiles, 1)[:, None], artefacts)
+    kept = np.rint(tiles * (1 - taken)).astype(np.int32)
+    table = pd.DataFrame(rows, columns=["slide_id", "patient_id"])
+    table["n_tiles"], table["artefact_share"] = kept, taken
+    slides = pd.concat([table, pd.DataFrame(closed, columns=names)], axis=1)
+    slides = slides[slides["n_tiles"] > 0].reset_index(drop=True)
+    patients = pool_patients(slides, policy="pooled", columns=["artefact_share", *names])
+    facts = {"kind": "composition", "k": k, "columns": names, "tree": tree, "artefact_hpcs": list(artefacts)}
+    for path, frame, schema in ((SLIDES, slides, SLIDE_PROFILES), (PATIENTS, patients, PATIENT_PROFILES)):
+        nodes = tree_shares(frame, tree, without=artefacts)
+        nodes = nodes[[c for c in nodes.columns if c not in frame.columns]]
+        _write(study, path, pd.concat([frame, nodes], axis=1), schema, facts)
+    lost = {"empty": empty, "without phenotypes": job.payload["lost"]}
+    notes = [f"{len(ids)} slides {what}: {ids[:5]}" for what, ids in lost.items() if ids]
+    summary = {
+        "kind": "composition",
+        "k": k,
+        "slides": len(slides),
+        "patients": len(patients),
+        "tiles": int(tiles.sum()),
+        "artefact_tiles": int(np.rint((tiles * taken).sum())),
+        "artefact_hpcs": list(artefacts),
+    }
+    return Outcome(outputs=(SLIDES, PATIENTS), warnings=tuple(notes), summary=summary)
+
+
+def _counts(path: Path, k: int, *, soft: bool) -> np.ndarray:
+    """Tiles (or confidence) per HPC of one slide."""
+    from pathosig.profiles.tree import shares
+
+    if not soft:
+        hpc = read_parquet(path, ["hpc"]).column("hpc").to_numpy()
+        return np.asarray(shares(hpc, k) * len(hpc))
+    pairs = (("hpc", "confidence"), ("hpc_2", "confidence_2"), ("hpc_3", "confidence_3"))
+    table = read_parquet(path, [c for pair in pairs for c in pair])
+    total = np.zeros(k)
+    for label, weight in pairs:
+        hpc, value = table.column(label).to_numpy(), table.column(weight).to_numpy().astype(float)
+        used = hpc >= 0
+        total += np.bincount(hpc[used], weights=value[used], minlength=k)
+    return total * (table.num_rows / total.sum()) if total.sum() > 0 else total
+
+
+# -- files ------------------------------------------------------------------------------------
+
+
+def _write(study: Study, relative: str, frame: pd.DataFrame, schema: Schema | None, facts: Mapping[str, Any]) -> None:
+    import pyarrow as pa
+
+    from pathosig.core.records import write_parquet
+
+    frame = frame.copy()
+    for name, kind in (("n_tiles", np.int32), ("n_slides", np.int32)):
+        if name in frame:
+            frame[name] = frame[name].fillna(0).astype(kind)
+    for name in ("slide_id", "patient_id"):
+        if name in frame:
+            frame[name] = frame[name].astype(str)
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    if schema is None:
+        write_parquet(study.root / relative, table, {"pathosig": facts})
+    else:
+        write_table(study.root / relative, table, schema, {"pathosig": facts})
+
+
+def read_profiles(study: Study) -> Profiles:
+    """Profiles of a study.
+
+    Raises
+    ------
+    InputError
+        If the profiles stage has not run.
+    """
+    path = study.root / PATIENTS
+    if not path.is_file():
+        message = "profiles/patients.parquet: not there. Run `pathosig profiles` first."
+        raise InputError(message, code="E_MISSING")
+    facts = parquet_metadata(path).get("pathosig", {})
+    raw = study.root / RAW
+    return Profiles(
+        kind=str(facts.get("kind", "composition")),
+        patients=read_parquet(path).to_pandas(),
+        slides=read_parquet(study.root / SLIDES).to_pandas(),
+        columns=tuple(facts.get("columns", ())),
+        tree=facts.get("tree", {}),
+        artefacts=tuple(facts.get("artefact_hpcs", ())),
+        rules=facts.get("rules"),
+        raw=read_parquet(raw).to_pandas() if facts.get("kind") == "features" and raw.is_file() else None,
+    )

@@ -1,0 +1,146 @@
+"""Shares of HPCs and of every node of the codebook's tree."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from pathosig.core.errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+
+def hpc_column(hpc: int) -> str:
+    """Column of an HPC's share: ``hpc_07``."""
+    return f"hpc_{hpc:02d}"
+
+
+def shares(hpc: ArrayLike, k: int, *, weights: ArrayLike | None = None) -> NDArray[np.float64]:
+    """Share of every HPC among tiles: float[k], adding up to 1 (zeros when there are no tiles).
+
+    Parameters
+    ----------
+    hpc
+        HPC of every tile, int[n_tiles] in 0..k-1.
+    k
+        Number of HPCs of the codebook.
+    weights
+        Weight of every tile, float[n_tiles] >= 0; 1 each by default.
+
+    Raises
+    ------
+    InputError
+        If an HPC is outside 0..k-1.
+    """
+    labels = np.asarray(hpc)
+    if labels.size and (labels.min() < 0 or labels.max() >= k):
+        message = f"assignments: HPC {labels.min()} to {labels.max()} found; the codebook has 0 to {k - 1}."
+        raise InputError(message)
+    weight = None if weights is None else np.asarray(weights, float)
+    counts = np.bincount(labels.astype(np.int64), weights=weight, minlength=k).astype(float)
+    total = counts.sum()
+    return counts / total if total > 0 else counts
+
+
+def tree_nodes(tree: Mapping[str, Any], *, without: Collection[int] = ()) -> dict[str, tuple[int, ...]]:
+    """Inner nodes of a tree as name -> sorted leaves, the root and repeats left out.
+
+    Parameters
+    ----------
+    tree
+        Content of phenotypes/tree.json: ``nodes`` (id, leaves), or only ``k`` and ``linkage`` (SciPy's rows).
+    without
+        Leaves that are taken out first (artefact HPCs); nodes left with one leaf or none vanish.
+    """
+    if tree.get("nodes"):
+        found = [(str(n["id"]), [int(i) for i in n["leaves"]]) for n in tree["nodes"]]
+    else:
+        found = _from_linkage(tree.get("linkage", ()), int(tree.get("k", 0)))
+    everything = {i for _, leaves in found for i in leaves} | set(range(int(tree.get("k", 0))))
+    whole = everything - set(without)
+    out: dict[str, tuple[int, ...]] = {}
+    seen: set[tuple[int, ...]] = set()
+    for name, leaves in sorted(found, key=lambda item: (len(item[1]), item[0])):
+        kept = tuple(sorted(set(leaves) - set(without)))
+        if 1 < len(kept) < len(whole) and kept not in seen:
+            seen.add(kept)
+            out[name] = kept
+    return out
+
+
+def _from_linkage(linkage: Sequence[Sequence[float]], k: int) -> list[tuple[str, list[int]]]:
+    members: dict[int, list[int]] = {i: [i] for i in range(k)}
+    out = []
+    for step, row in enumerate(linkage):
+        members[k + step] = members[int(row[0])] + members[int(row[1])]
+        out.append((f"node_{step:02d}", members[k + step]))
+    return out
+
+
+def tree_shares(
+    shares: pd.DataFrame | ArrayLike, tree: Mapping[str, Any], *, without: Collection[int] = ()
+) -> pd.DataFrame:
+    """Share of every leaf (``hpc_07``) and inner node (``node_12``) of the tree, one row per input row.
+
+    Parameters
+    ----------
+    shares
+        Leaf shares: a table with columns ``hpc_00`` ..., or float[n, k].
+    tree
+        Content of phenotypes/tree.json.
+    without
+        Artefact HPCs: no column is given for them, nodes are made of the others.
+
+    Returns
+    -------
+    DataFrame; a node's share is the sum of its leaves', the root (always 1) is left out.
+
+    Raises
+    ------
+    InputError
+        If a leaf of the tree has no column.
+    """
+    if isinstance(shares, pd.DataFrame):
+        columns = [c for c in shares.columns if c.startswith("hpc_") and c[4:].isdigit()]
+        leaves = {int(c[4:]): shares[c].to_numpy(float) for c in columns}
+        index: Any = shares.index
+    else:
+        matrix = np.atleast_2d(np.asarray(shares, float))
+        leaves = {i: matrix[:, i] for i in range(matrix.shape[1])}
+        index = pd.RangeIndex(len(matrix))
+    nodes = tree_nodes(tree, without=without)
+    missing = sorted({i for part in nodes.values() for i in part} - set(leaves))
+    if missing:
+        message = f"profiles: no column {hpc_column(missing[0])}, which the tree has. Run `pathosig profiles` again."
+        raise InputError(message)
+    out = {hpc_column(i): leaves[i] for i in sorted(leaves) if i not in set(without)}
+    out |= {name: np.sum([leaves[i] for i in part], axis=0) for name, part in sorted(nodes.items())}
+    return pd.DataFrame(out, index=index)
+
+
+def close_without(
+    leaf_shares: ArrayLike, without: Collection[int]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Shares with some leaves set to 0 and re-closed, and what those leaves had.
+
+    Parameters
+    ----------
+    leaf_shares
+        float[n, k].
+    without
+        Leaves to take out.
+
+    Returns
+    -------
+    float[n, k] (rows of patients with nothing else stay 0) and float[n].
+    """
+    matrix = np.atleast_2d(np.asarray(leaf_shares, float)).copy()
+    gone = sorted(set(without))
+    taken = matrix[:, gone].sum(1) if gone else np.zeros(len(matrix))
+    matrix[:, gone] = 0.0
+    total = matrix.sum(1, keepdims=True)
+    return np.divide(matrix, total, out=np.zeros_like(matrix), where=total > 0), taken

@@ -1,0 +1,163 @@
+"""The profiles stage on a small study."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from pathosig.core.errors import InputError, PathosigWarning
+from pathosig.core.execution import Outcome, Stage, Unit, run_once
+from pathosig.core.records import write_json, write_parquet
+from pathosig.core.spec import Spec
+from pathosig.core.study import Study
+from pathosig.profiles import FeatureRules, ProfilesSpec, build_profiles, read_profiles
+
+
+class _Spec(Spec):
+    section = "phenotypes"
+
+
+def features_study(root: Path) -> Study:
+    study = Study.create(root)
+    lines = ["patient_id,cohort,os_time,os_event"]
+    lines += [f"P{i:02d},{'discovery' if i < 8 else 'validation_1'},{i + 1},{i % 2}" for i in range(12)]
+    (root / "patients.csv").write_text("\n".join(lines) + "\n")
+    return study
+
+
+def table(root: Path, **extra: list) -> Path:
+    rng = np.random.default_rng(0)
+    ids = [f"P{i:02d}" for i in range(12)] + ["P00"]
+    frame = pd.DataFrame({"case": ids, "area": rng.normal(5, 2, 13), "count": rng.normal(0, 1, 13), "flat": 1.0})
+    frame.loc[2, "area"] = np.nan
+    for name, values in extra.items():
+        frame[name] = values
+    path = root / "outside.csv"
+    frame.to_csv(path, index=False)
+    return path
+
+
+def run_quietly(study: Study, **options) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PathosigWarning)
+        build_profiles(study, **options)
+
+
+def test_an_outside_table_becomes_profiles_by_rules_of_the_discovery_patients(tmp_path):
+    study = features_study(tmp_path / "s")
+    path = table(tmp_path)
+    run_quietly(study, features=path)
+    found = read_profiles(study)
+    assert found.kind == "features"
+    assert found.columns == ("area", "count")
+    assert found.rules["dropped"] == {"flat": "constant in discovery"}
+    first = found.patients.set_index("patient_id")
+    discovery = first.loc[study.cohort("discovery"), "area"]
+    assert discovery.mean() == pytest.approx(0, abs=1e-12)
+    assert discovery.std() == pytest.approx(1)
+    assert first.loc["P00", "n_slides"] == 2
+    assert len(first) == 12
+    again = Study.open(study.root)
+    assert again.level == "features"
+    assert build_profiles(again).fresh == ("_profiles",)
+
+
+def test_a_changed_validation_patient_never_changes_the_rules(tmp_path):
+    study = features_study(tmp_path / "s")
+    path = table(tmp_path)
+    run_quietly(study, features=path)
+    before = read_profiles(study).rules
+    frame = pd.read_csv(path, float_precision="round_trip")
+    frame.loc[11, "area"] = 1e6
+    frame.to_csv(path, index=False)
+    run_quietly(Study.open(study.root))
+    assert read_profiles(study).rules == before
+
+
+def test_columns_that_name_an_outcome_are_not_features(tmp_path):
+    study = features_study(tmp_path / "s")
+    path = table(tmp_path, dfi_time=list(range(13)), death_days_to=list(range(13)), slide_id=[f"x{i}" for i in range(13)])
+    with pytest.warns(PathosigWarning, match="look like outcomes") as caught:
+        build_profiles(study, features=path)
+    assert caught
+    assert read_profiles(study).columns == ("area", "count")
+
+
+def test_patterns_choose_the_features(tmp_path):
+    study = features_study(tmp_path / "s")
+    run_quietly(study, spec=ProfilesSpec(columns=("ar*",)), features=table(tmp_path))
+    assert read_profiles(study).columns == ("area",)
+
+
+def test_no_overlap_of_ids_shows_examples_of_both_sides(tmp_path):
+    study = features_study(tmp_path / "s")
+    path = tmp_path / "other.csv"
+    path.write_text("patient_id,f\nQ1,1\nQ2,2\n")
+    with pytest.raises(InputError, match=r"Here: \['Q1', 'Q2'\]; there: \['P00'"):
+        build_profiles(study, features=path)
+
+
+def test_parquet_and_h5ad_give_the_same_profiles_as_csv(tmp_path):
+    import anndata
+
+    path = table(tmp_path)
+    frame = pd.read_csv(path, float_precision="round_trip")
+    frame.to_parquet(tmp_path / "t.parquet")
+    obs = frame[["case"]].set_index(pd.Index([f"s{i}" for i in range(13)], name="slide"))
+    var = pd.DataFrame(index=["area", "count", "flat"])
+    anndata.AnnData(frame[["area", "count", "flat"]].to_numpy(), obs=obs, var=var).write_h5ad(tmp_path / "t.h5ad")
+    tables = []
+    for name in ("outside.csv", "t.parquet", "t.h5ad"):
+        study = features_study(tmp_path / f"study_{name}")
+        run_quietly(study, features=tmp_path / name)
+        tables.append(read_profiles(study).patients)
+    pd.testing.assert_frame_equal(tables[0], tables[1])
+    pd.testing.assert_frame_equal(tables[0], tables[2])
+
+
+def test_rules_give_one_patient_alone_the_result_of_the_batch():
+    rng = np.random.default_rng(0)
+    raw = pd.DataFrame(rng.normal(size=(30, 2)), columns=["a", "b"])
+    raw.loc[4, "b"] = np.nan
+    rules = FeatureRules.fit(raw, ["a", "b"])
+    again = FeatureRules.from_dict(rules.to_dict())
+    np.testing.assert_array_equal(rules.apply(raw).iloc[4], again.apply(raw.iloc[[4]]).iloc[0])
+
+
+def composition_study(root: Path) -> Study:
+    study = Study.create(root)
+    (root / "patients.csv").write_text("patient_id,cohort,os_time,os_event\np1,discovery,1,1\np2,discovery,2,0\n")
+    (root / "slides.csv").write_text("slide_id,patient_id,path\ns1,p1,a.svs\ns2,p1,b.svs\ns3,p2,c.svs\ns4,p2,d.svs\n")
+    study = Study.open(root)
+    tree = {"k": 3, "nodes": [{"id": "node_00", "leaves": [0, 1], "height": 1.0}], "artefact_hpcs": [2]}
+    write_json(root / "phenotypes/tree.json", tree)
+    for name, hpc in (("s1", [0, 0, 1, 2]), ("s2", [1, 1, 1, 1]), ("s3", [0, 1, 2, 2])):
+        columns = {"tile_id": pa.array(range(4), pa.int32()), "hpc": pa.array(hpc, pa.int16())}
+        write_parquet(study.file("phenotypes", name, ".parquet"), pa.table(columns))
+        run_once(study, Stage(name="phenotypes", version=1), _Spec(), Unit(id=name), lambda job: Outcome())
+    return study
+
+
+def test_composition_is_counted_from_assignments_with_artefacts_taken_out(tmp_path):
+    study = composition_study(tmp_path / "s")
+    report = build_profiles(study)
+    assert report.done == ("_profiles",)
+    found = read_profiles(study)
+    patients = found.patients.set_index("patient_id")
+    assert patients.loc["p1", "n_tiles"] == 7
+    assert patients.loc["p1", "hpc_00"] == pytest.approx(2 / 7)
+    assert patients.loc["p1", "hpc_02"] == 0
+    np.testing.assert_allclose(patients[["hpc_00", "hpc_01", "hpc_02"]].sum(1), 1)
+    assert found.artefacts == (2,)
+    assert "s4" in study.record("profiles", "_profiles").warnings[0]
+
+
+def test_without_slides_and_without_a_table_the_way_out_is_named(tmp_path):
+    study = features_study(tmp_path / "s")
+    with pytest.raises(InputError, match="--features TABLE"):
+        build_profiles(study)
