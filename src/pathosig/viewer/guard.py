@@ -1,0 +1,113 @@
+"""Who may ask: the token, the Host and Origin checks, and the headers of every answer."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+COOKIE = "pathosig_token"
+LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})
+HEADERS = (
+    (
+        b"content-security-policy",
+        b"default-src 'self'; style-src 'self' 'sha256-9xTiqzfwFaL2SGb1rmr8gysEwVVjIvqWAgmZgqFqpEE='; object-src 'none'; base-uri 'none'; form-action 'none'; "
+        b"frame-ancestors 'none'",
+    ),  # the hash is that of the one style sheet OpenSeadragon adds
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), microphone=(), geolocation=()"),
+)
+
+
+class Guard:
+    """ASGI middleware: refuses foreign hosts, foreign origins, writing methods and missing tokens.
+
+    Parameters
+    ----------
+    app
+        The application behind it.
+    token
+        The secret of this run; accepted as ``?token=``, as a bearer token, or as the cookie that the
+        first page sets.
+    """
+
+    def __init__(self, app: ASGIApp, *, token: str) -> None:
+        self.app = app
+        self.token = token
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message.get("headers", ()), *HEADERS]}
+            await send(message)
+
+        problem = refusal(scope, self.token)
+        if problem is None:
+            await self.app(scope, receive, send_with_headers)
+        else:
+            await _answer(send_with_headers, *problem)
+
+
+def refusal(scope: Scope, token: str) -> tuple[int, str] | None:
+    """Status and reason when a request must not pass, else None."""
+    headers = {k.lower(): v.decode("latin-1") for k, v in scope["headers"]}
+    host = headers.get(b"host", "")
+    if _hostname(f"http://{host}") not in LOCAL:
+        return 421, "This viewer answers to 127.0.0.1 and localhost only."
+    origin = headers.get(b"origin")
+    if origin is not None and (_hostname(origin) not in LOCAL or urlsplit(origin).netloc != host):
+        return 403, "Requests from other pages are refused."
+    if headers.get(b"sec-fetch-site") == "cross-site":
+        return 403, "Requests from other sites are refused."
+    if scope["method"] not in ("GET", "HEAD"):
+        return 405, "The viewer is read-only."
+    if not any(secrets.compare_digest(t.encode(), token.encode()) for t in _tokens(scope, headers)):
+        return 401, "Open the address that `pathosig view` printed: it carries the token."
+    return None
+
+
+def _tokens(scope: Scope, headers: dict[bytes, str]) -> list[str]:
+    from http.cookies import CookieError, SimpleCookie
+    from urllib.parse import parse_qs
+
+    found = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("token", [])[:1]
+    bearer = headers.get(b"authorization", "")
+    if bearer.startswith("Bearer "):
+        found.append(bearer.removeprefix("Bearer "))
+    try:
+        jar = SimpleCookie(headers.get(b"cookie", ""))
+    except CookieError:
+        return found
+    if COOKIE in jar:
+        found.append(jar[COOKIE].value)
+    return found
+
+
+def _hostname(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None
+
+
+async def _answer(send: Send, status: int, text: str) -> None:
+    body = text.encode()
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
+    if status == 405:
+        headers.append((b"allow", b"GET, HEAD"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
