@@ -1,0 +1,224 @@
+"""The tissue mask: optical density against the slide's own background, colour, shape."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from pathosig.core.errors import ConfigError
+from pathosig.core.spec import Spec
+from pathosig.tissue.artefacts import pen_mask
+
+
+@dataclass(frozen=True, kw_only=True)
+class TissueSpec(Spec):
+    """How tissue is found.
+
+    Attributes
+    ----------
+    mpp
+        Micrometres per pixel of the low-power image the mask is made on.
+    min_area_um2
+        Smaller pieces of tissue are dropped.
+    min_hole_um2
+        Smaller holes are filled.
+    min_density
+        Lowest optical density that can be tissue; lower it for very pale stains.
+    sensitivity
+        Multiplies the automatic threshold; below 1 keeps paler tissue.
+    smooth_um
+        Radius of the smoothing before thresholding and of the closing after it.
+    split
+        Cut pieces that touch (cores of a microarray) by watershed.
+    remove_pen
+        Leave out pen marks.
+    """
+
+    section: ClassVar[str] = "tissue"
+    mpp: float = 8.0
+    min_area_um2: float = 25_000.0
+    min_hole_um2: float = 10_000.0
+    min_density: float = 0.045
+    sensitivity: float = 1.0
+    smooth_um: float = 12.0
+    split: bool = False
+    remove_pen: bool = True
+
+    def __post_init__(self) -> None:
+        if self.mpp <= 0 or self.sensitivity <= 0:
+            raise ConfigError("[tissue] mpp and sensitivity must be above 0.")
+        if min(self.min_area_um2, self.min_hole_um2, self.smooth_um, self.min_density) < 0:
+            raise ConfigError("[tissue] areas, radii and densities must not be negative.")
+
+
+def background_colour(rgb: np.ndarray) -> np.ndarray:
+    """Colour of the empty glass, float[3]: the mode of the bright, weakly coloured pixels.
+
+    Parameters
+    ----------
+    rgb
+        uint8[h, w, 3].
+    """
+    flat = rgb.reshape(-1, 3)
+    if len(flat) > 500_000:
+        flat = flat[:: len(flat) // 500_000]
+    low, high = flat.min(axis=1).astype(np.int16), flat.max(axis=1).astype(np.int16)
+    glass = (low > 140) & (high - low < 45)
+    if glass.mean() < 0.005:  # no glass in sight: assume a white lamp
+        return np.array([245.0, 245.0, 245.0])
+    bright = flat[glass]
+    level = bright.sum(axis=1) // 3
+    counts = np.bincount(level, minlength=256).astype(float)
+    counts = np.convolve(counts, np.ones(5) / 5, mode="same")
+    if counts[250:].sum() > 0.2 * counts.sum():
+        mode = 252
+    else:
+        # the brightest peak that holds at least a fifth of the highest: pale tissue lies below the glass
+        peaks = np.flatnonzero(counts >= 0.2 * counts.max())
+        mode = int(peaks[-1])
+        window = slice(max(mode - 8, 0), mode + 1)
+        mode = window.start + int(np.argmax(counts[window]))
+    near = bright[np.abs(level - mode) <= 4]
+    return np.median(near if len(near) else bright, axis=0).astype(float)
+
+
+def optical_density(rgb: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """log10(background / pixel) per channel, float32[h, w, 3], never below 0."""
+    table = np.log10(np.maximum(background[:, None], 1.0) + 1.0) - np.log10(np.arange(256.0) + 1.0)
+    table = np.clip(table, 0, None).astype(np.float32)
+    return np.stack([table[i][rgb[..., i]] for i in range(3)], axis=-1)
+
+
+def tissue_mask(rgb: np.ndarray, spec: TissueSpec | None = None, *, mpp: float | None = None) -> np.ndarray:
+    """Which pixels of a low-power image are tissue.
+
+    Parameters
+    ----------
+    rgb
+        uint8[h, w, 3], the whole slide at low power.
+    spec
+        Thresholds; the defaults without it.
+    mpp
+        Micrometres per pixel of `rgb`; ``spec.mpp`` without it.
+
+    Returns
+    -------
+    bool[h, w]
+
+    References
+    ----------
+    Otsu, N. (1979). A threshold selection method from gray-level histograms. IEEE Trans. SMC 9(1).
+    """
+    from scipy import ndimage
+
+    spec = spec or TissueSpec()
+    scale = mpp or spec.mpp
+    density = optical_density(rgb, background_colour(rgb))
+    blocked = pen_mask(density) if spec.remove_pen else np.zeros(rgb.shape[:2], bool)
+    mean = density.mean(axis=-1)
+    colour = density[..., 1] - np.minimum(density[..., 0], density[..., 2])  # H&E absorbs green most
+    score = mean + np.clip(colour, 0, None)
+    score[blocked] = 0
+    radius = spec.smooth_um / scale
+    if radius >= 0.5:
+        score = ndimage.gaussian_filter(score, radius / 2)
+    mask = score > threshold(score, spec)
+    mask &= ~blocked
+    return _shaped(mask, spec, scale)
+
+
+def threshold(score: np.ndarray, spec: TissueSpec) -> float:
+    """Otsu on the logarithm of the score, held between the noise of the glass and a plain maximum."""
+    noise = 2 * spec.min_density
+    values = np.log10(np.clip(score, noise / 4, 2.0))
+    counts, edges = np.histogram(values, bins=128)
+    centres = (edges[1:] + edges[:-1]) / 2
+    weight = np.cumsum(counts)
+    total = np.cumsum(counts * centres)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        between = (total[-1] * weight / weight[-1] - total) ** 2 / (weight * (weight[-1] - weight))
+    cut = float(10 ** edges[1:][int(np.nanargmax(between[:-1]))]) if counts.astype(bool).sum() > 1 else noise
+    return float(np.clip(cut * spec.sensitivity, noise * min(1.0, spec.sensitivity), 4 * noise))
+
+
+def _shaped(mask: np.ndarray, spec: TissueSpec, mpp: float) -> np.ndarray:
+    """Closed, without specks, small holes and slide edges."""
+    from scipy import ndimage
+
+    radius = max(1, round(spec.smooth_um / mpp / 2))
+    ball = _disk(radius)
+    padded = np.pad(mask, radius)
+    closed = ndimage.binary_closing(padded, ball)[radius:-radius, radius:-radius]
+    opened = ndimage.binary_opening(closed, _disk(1)) if min(mask.shape) > 8 else closed
+    filled = _fill_holes(opened, spec.min_hole_um2 / mpp**2)
+    kept = _drop_small(filled, spec.min_area_um2 / mpp**2)
+    kept = _drop_lines(kept)
+    return split_touching(kept, radius=max(2, round(100 / mpp))) if spec.split else kept
+
+
+def _disk(radius: int) -> np.ndarray:
+    y, x = np.ogrid[-radius : radius + 1, -radius : radius + 1]
+    return (x * x + y * y <= radius * radius + 0.5).astype(bool)
+
+
+def _fill_holes(mask: np.ndarray, area: float) -> np.ndarray:
+    from scipy import ndimage
+
+    labels, n = ndimage.label(~mask)
+    if not n:
+        return mask
+    sizes = np.bincount(labels.ravel())
+    small = sizes < area
+    small[0] = False
+    border = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
+    small[border] = False
+    return mask | small[labels]
+
+
+def _drop_small(mask: np.ndarray, area: float) -> np.ndarray:
+    from scipy import ndimage
+
+    labels, _ = ndimage.label(mask)
+    keep = np.bincount(labels.ravel()) >= area
+    keep[0] = False
+    return keep[labels]
+
+
+def _drop_lines(mask: np.ndarray) -> np.ndarray:
+    """Without long thin pieces: coverslip and slide edges."""
+    from scipy import ndimage
+
+    labels, _ = ndimage.label(mask)
+    out = mask.copy()
+    for number, where in enumerate(ndimage.find_objects(labels), start=1):
+        height, width = (s.stop - s.start for s in where)
+        long, short = max(height, width), min(height, width)
+        piece = labels[where] == number
+        thickness = piece.sum() / long
+        if long > 0.4 * max(mask.shape) and thickness < 0.02 * max(mask.shape) and thickness < 8 and short < 0.2 * long:
+            out[where][piece] = False
+    return out
+
+
+def split_touching(mask: np.ndarray, *, radius: int) -> np.ndarray:
+    """Cut bridges between compact pieces by a watershed on the distance to the background.
+
+    Parameters
+    ----------
+    mask
+        bool[h, w].
+    radius
+        Pixels; maxima of the distance nearer than this belong to one piece.
+    """
+    from scipy import ndimage
+    from skimage.feature import peak_local_max
+    from skimage.segmentation import watershed
+
+    distance = ndimage.gaussian_filter(ndimage.distance_transform_edt(mask), 1.0)
+    peaks = peak_local_max(distance, min_distance=radius, labels=ndimage.label(mask)[0])
+    markers = np.zeros(mask.shape, np.int32)
+    markers[tuple(peaks.T)] = np.arange(1, len(peaks) + 1)
+    lines = watershed(-distance, markers, mask=mask, watershed_line=True) == 0
+    return mask & ~lines

@@ -1,0 +1,143 @@
+"""Masks into polygons and back; GeoJSON that QuPath opens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pathosig.core.errors import SlideError
+
+Ring = list[tuple[float, float]]
+Polygon = list[Ring]
+"""Exterior ring first, then holes; (x, y) in level-0 pixels; rings are closed."""
+
+
+def mask_to_polygons(mask: np.ndarray, downsample: float = 1.0) -> list[Polygon]:
+    """Outlines of a mask, holes included.
+
+    Parameters
+    ----------
+    mask
+        bool[h, w].
+    downsample
+        Level-0 pixels per mask pixel.
+
+    Returns
+    -------
+    list of polygons
+        In level-0 pixels, simplified to half a mask pixel.
+    """
+    import shapely
+    from skimage.measure import find_contours
+
+    padded = np.pad(mask, 1).astype(np.float32)
+    rings = []
+    for contour in find_contours(padded, 0.5):
+        if len(contour) < 4:
+            continue
+        points = (contour[:, ::-1] - 0.5) * downsample  # pixel centres at .5; the pad moved them by one
+        ring = shapely.Polygon(points).simplify(0.5 * downsample)
+        if not ring.is_empty and ring.area > 0:
+            rings.append(ring)
+    rings.sort(key=lambda p: -p.area)
+    return _nested(rings)
+
+
+def _nested(rings: Sequence[Any]) -> list[Polygon]:
+    """Rings, largest first, as polygons with holes: odd depth is a hole of the smallest ring around it."""
+    import shapely
+
+    prepared = list(rings)
+    tree = shapely.STRtree(prepared)
+    parent: dict[int, int] = {}
+    depth: dict[int, int] = {}
+    for index, ring in enumerate(prepared):
+        point = ring.representative_point()
+        around = [int(i) for i in tree.query(point, predicate="within") if int(i) < index]
+        parent[index] = max(around, default=-1)
+        depth[index] = depth[parent[index]] + 1 if around else 0
+    out: dict[int, Polygon] = {}
+    for index, ring in enumerate(prepared):
+        coordinates = [(round(x, 1), round(y, 1)) for x, y in ring.exterior.coords]
+        if depth[index] % 2 == 0:
+            out[index] = [coordinates]
+        else:
+            out[parent[index]].append(coordinates)
+    return list(out.values())
+
+
+def polygons_to_mask(polygons: Sequence[Polygon], size: tuple[int, int], downsample: float) -> np.ndarray:
+    """Polygons drawn into a mask of (width, height) pixels of `downsample` level-0 pixels, bool[h, w]."""
+    from PIL import Image, ImageDraw
+
+    canvas = Image.new("1", size, 0)
+    draw = ImageDraw.Draw(canvas)
+    out = np.zeros((size[1], size[0]), bool)
+    for polygon in polygons:
+        if len(polygon) == 1:
+            draw.polygon([(x / downsample - 0.5, y / downsample - 0.5) for x, y in polygon[0]], fill=1)
+            continue
+        single = Image.new("1", size, 0)
+        own = ImageDraw.Draw(single)
+        own.polygon([(x / downsample - 0.5, y / downsample - 0.5) for x, y in polygon[0]], fill=1)
+        for hole in polygon[1:]:
+            own.polygon([(x / downsample - 0.5, y / downsample - 0.5) for x, y in hole], fill=0)
+        out |= np.asarray(single)
+    return out | np.asarray(canvas)
+
+
+def area_px(polygon: Polygon) -> float:
+    """Area in square level-0 pixels, holes taken out."""
+
+    def ring(points: Ring) -> float:
+        x, y = np.asarray(points).T
+        return abs(float(np.dot(x[:-1], y[1:]) - np.dot(x[1:], y[:-1]))) / 2
+
+    return ring(polygon[0]) - sum(ring(hole) for hole in polygon[1:])
+
+
+def to_geojson(polygons: Sequence[Polygon], mpp: float | None) -> str:
+    """A FeatureCollection of annotations, one per polygon, areas in um^2 where mpp is known."""
+    features = []
+    for number, polygon in enumerate(polygons, start=1):
+        properties: dict[str, Any] = {
+            "objectType": "annotation",
+            "name": f"Tissue {number}",
+            "classification": {"name": "Tissue", "color": [0, 114, 178]},
+        }
+        if mpp is not None:
+            properties["area_um2"] = round(area_px(polygon) * mpp * mpp, 1)
+        geometry = {"type": "Polygon", "coordinates": polygon}
+        features.append({"type": "Feature", "id": f"tissue-{number}", "geometry": geometry, "properties": properties})
+    return json.dumps({"type": "FeatureCollection", "features": features}) + "\n"
+
+
+def read_polygons(path: Path) -> list[Polygon]:
+    """Polygons of a GeoJSON file: a FeatureCollection, Feature or geometry as QuPath exports them.
+
+    Raises
+    ------
+    SlideError
+        E_GEOJSON if it is not GeoJSON with polygons.
+    """
+    import shapely
+    from shapely.geometry import shape
+
+    try:
+        data = json.loads(path.read_text(encoding="utf-8-sig"))
+        items = data if isinstance(data, list) else data.get("features", [data])
+        geometries = [shape(item.get("geometry", item)) for item in items]
+    except (ValueError, AttributeError, KeyError, TypeError, shapely.errors.ShapelyError) as error:
+        raise SlideError(f"{path.name}: not GeoJSON with polygons ({error}).", code="E_GEOJSON") from error
+    out: list[Polygon] = []
+    for geometry in geometries:
+        valid = geometry if geometry.is_valid else shapely.make_valid(geometry)
+        for part in getattr(valid, "geoms", [valid]):
+            if part.geom_type == "Polygon" and not part.is_empty:
+                rings = [part.exterior, *part.interiors]
+                out.append([[(float(p[0]), float(p[1])) for p in ring.coords] for ring in rings])
+    return out

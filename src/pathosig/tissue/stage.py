@@ -1,0 +1,127 @@
+"""The tissue stage: one GeoJSON per slide; the user's edit takes precedence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pathosig.core.errors import SlideError
+from pathosig.core.execution import Execution, Job, Outcome, Stage, StageReport, Unit, run_each
+from pathosig.core.records import identity, sha256_file, write_text
+from pathosig.core.study import Specimen, Study
+from pathosig.slides import open_slide, read_overview
+from pathosig.tissue.mask import TissueSpec, tissue_mask
+from pathosig.tissue.polygons import area_px, mask_to_polygons, read_polygons, to_geojson
+
+STAGE = Stage(name="tissue", version=1)
+_OVERVIEW_SIDE = 5000
+_MIN_OVERVIEW_SIDE = 400
+
+
+def find_tissue(
+    study: Study,
+    spec: TissueSpec | None = None,
+    *,
+    execution: Execution = Execution(),  # noqa: B008 - frozen
+) -> StageReport:
+    """Find tissue on every slide and write polygons that QuPath opens.
+
+    A file ``tissue/edited/<slide>.geojson`` is taken instead of the automatic mask.
+
+    Returns
+    -------
+    StageReport
+        Slides without tissue are ``empty``; unreadable ones are ``failed``.
+    """
+    spec = spec or study.spec(TissueSpec)
+    units = [_unit(study, specimen) for specimen in study.specimens()]
+    return run_each(study, STAGE, spec, units, _one, execution=execution)
+
+
+def _unit(study: Study, specimen: Specimen) -> Unit:
+    output = study.file("tissue", specimen.id, ".geojson")
+    edited = study.file("tissue/edited", specimen.id, ".geojson")
+    inputs: dict[str, Any] = {"slide": study.input_identity(specimen)}
+    if edited.is_file():
+        inputs["edited"] = identity(edited)
+    record = study.record("tissue", specimen.id)
+    relative = output.relative_to(study.root).as_posix()
+    expected = record.outputs.get(relative) if record is not None else None
+    found = sha256_file(output) if expected and output.is_file() else expected
+    if found != expected:
+        inputs["edited_in_place"] = found
+    payload = {
+        "path": str(specimen.path),
+        "mpp": specimen.mpp,
+        "region": specimen.region,
+        "output": relative,
+        "edited": edited.relative_to(study.root).as_posix() if edited.is_file() else None,
+        "in_place": found != expected,
+    }
+    return Unit(id=specimen.id, inputs=inputs, payload=payload)
+
+
+def _one(job: Job) -> Outcome:
+    payload, spec = job.payload, job.spec
+    if payload["in_place"]:
+        name = Path(payload["output"]).name
+        raise SlideError(
+            f"slide {job.unit}: {payload['output']} was changed by hand. To use your version: "
+            f"mkdir -p tissue/edited && mv {payload['output']} tissue/edited/{name}; to drop it: delete the file. "
+            "Then run again.",
+            code="E_EDITED",
+        )
+    path = Path(payload["path"])
+    before = _stamp(path)
+    with open_slide(path, mpp=payload["mpp"], region=payload["region"]) as reader:
+        info = reader.info
+        if info.mpp is None:
+            raise SlideError(
+                f"slide {job.unit} ({path.name}): no mpp in its header. Give it in the mpp column of slides.csv, "
+                "or drop the slide.",
+                code="E_MPP",
+            )
+        warnings = list(info.warnings)
+        if payload["edited"]:
+            polygons = read_polygons(job.root / payload["edited"])
+        else:
+            # small or coarse slides are looked at as finely as they allow
+            side = max(info.level_sizes[0])
+            mpp = max(info.mpp, min(spec.mpp, info.mpp * side / _MIN_OVERVIEW_SIDE))
+            overview, downsample = read_overview(reader, mpp=mpp, max_side=_OVERVIEW_SIDE)
+            mask = tissue_mask(overview, spec, mpp=info.mpp * downsample)
+            polygons = mask_to_polygons(mask, downsample)
+    if _stamp(path) != before:
+        raise SlideError(f"slide {job.unit}: the file changed while it was read. Run again.", code="E_CHANGED")
+    area = sum(area_px(p) for p in polygons)
+    width, height = info.level_sizes[0]
+    share = area / (width * height)
+    if share > 0.95 and not payload["edited"]:
+        warnings.append(f"tissue covers {share:.0%} of the slide; look at it")
+    write_text(job.root / payload["output"], to_geojson(polygons, info.mpp))
+    summary = {
+        "area_um2": round(area * info.mpp**2, 1),
+        "share": round(share, 6),
+        "pieces": len(polygons),
+        "mpp": info.mpp,
+        "mpp_source": info.mpp_source,
+        "vendor": info.vendor,
+        "size": [width, height],
+        "edited": bool(payload["edited"]),
+    }
+    if not polygons:
+        warnings.append("no tissue found; a white, black or very pale slide. Lower [tissue] min_density, or draw it")
+    return Outcome(
+        outputs=(payload["output"],),
+        status="ok" if polygons else "empty",
+        warnings=tuple(warnings),
+        summary=summary,
+    )
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        stat = path.stat()
+    except OSError:
+        return (0, 0)
+    return (stat.st_size, stat.st_mtime_ns)
