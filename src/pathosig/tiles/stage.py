@@ -1,0 +1,133 @@
+"""The tiles stage: one table of tiles per slide."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pathosig.core.errors import SlideError
+from pathosig.core.execution import Execution, Job, Outcome, Stage, StageReport, Unit, run_each
+from pathosig.core.records import parquet_metadata
+from pathosig.core.schema import TILES, read_table, write_table
+from pathosig.core.study import Study
+from pathosig.slides import open_slide, plan_read, read_overview
+from pathosig.tiles.grid import TileSpec, grid, tissue_fraction
+from pathosig.tiles.quality import QUALITY_COLUMNS, excluded, quality
+from pathosig.tissue import polygons_to_mask, read_polygons
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+STAGE = Stage(name="tiles", version=1)
+_MASK_PX_PER_TILE = 56
+
+
+def cut_tiles(
+    study: Study,
+    spec: TileSpec | None = None,
+    *,
+    execution: Execution = Execution(),  # noqa: B008 - frozen
+) -> StageReport:
+    """Lay tiles of a physical size over the tissue of every slide.
+
+    Returns
+    -------
+    StageReport
+        Slides whose tissue holds no whole tile are ``empty``, with the reasons counted.
+    """
+    spec = spec or study.spec(TileSpec)
+    units = []
+    for specimen in study.specimens():
+        tissue = study.file("tissue", specimen.id, ".geojson")
+        edited = study.file("tissue/edited", specimen.id, ".geojson")
+        payload = {
+            "path": str(specimen.path),
+            "mpp": specimen.mpp,
+            "region": specimen.region,
+            "tissue": str(tissue.relative_to(study.root)),
+            "output": study.file("tiles", specimen.id, ".parquet").relative_to(study.root).as_posix(),
+            "intact": _intact(study, specimen.id),
+            "edited": edited.is_file(),
+        }
+        # what the tissue stage read is in its fingerprint; its output must still be what it wrote
+        inputs = {"slide": study.input_identity(specimen), "tissue_intact": payload["intact"]}
+        units.append(
+            Unit(id=specimen.id, inputs=inputs, upstream={"tissue": study.upstream("tissue", specimen.id)}, payload=payload)
+        )
+    return run_each(study, STAGE, spec, units, _one, execution=execution)
+
+
+def _intact(study: Study, unit: str) -> bool:
+    record = study.record("tissue", unit)
+    return record is None or not record.damaged_outputs(study.root)
+
+
+def _one(job: Job) -> Outcome:
+    payload, spec = job.payload, job.spec
+    path = Path(payload["path"])
+    if not payload["intact"]:
+        raise SlideError(
+            f"slide {job.unit}: {payload['tissue']} was changed or removed since the tissue stage wrote it. To use "
+            f"your version move it to tissue/edited/, then run `pathosig tissue`.",
+            code="E_EDITED",
+        )
+    polygons = read_polygons(job.root / payload["tissue"])
+    with open_slide(path, mpp=payload["mpp"], region=payload["region"]) as reader:
+        try:
+            plan = plan_read(reader.info, spec.mpp, tolerance=spec.mpp_tolerance, exact=spec.exact)
+        except SlideError as error:
+            raise SlideError(f"slide {job.unit} ({path.name}): {error}", code=error.code) from error
+        tile = spec.size_px * plan.level0_per_px
+        stride = (spec.stride_px or spec.size_px) * plan.level0_per_px
+        multiple = round(2 * plan.level_downsample) if plan.scale >= 2 else max(1, round(plan.level_downsample))
+        size = reader.info.level_sizes[0]
+        corners = grid(size, tile, stride, edge=spec.edge, multiple=multiple)
+        downsample = max(1.0, tile / _MASK_PX_PER_TILE)
+        canvas = (max(1, int(np.ceil(size[0] / downsample))), max(1, int(np.ceil(size[1] / downsample))))
+        share = tissue_fraction(polygons_to_mask(polygons, canvas, downsample), corners, tile, downsample)
+        enough = share >= spec.min_tissue
+        kept, share = corners[enough], share[enough]
+        columns: dict[str, Any] = {name: np.zeros(0, np.float32) for name in QUALITY_COLUMNS}
+        if len(kept):
+            overview, per_pixel = read_overview(reader, mpp=max(spec.quality_mpp, plan.mpp))
+            columns = quality(overview, kept, tile, per_pixel)
+        mpp = reader.info.mpp
+    reasons = excluded(columns, spec)
+    out = np.any(list(reasons.values()), axis=0) if len(kept) else np.zeros(0, bool)
+    counts = {"tissue": int((~enough).sum()), **{k: int(v.sum()) for k, v in reasons.items()}}
+    table = _table(kept[~out], share[~out], {k: v[~out] for k, v in columns.items()})
+    metadata = {
+        "spec": spec.to_dict(),
+        "read_plan": plan.to_dict(),
+        "mpp": spec.mpp,
+        "slide_mpp": mpp,
+        "size_px": spec.size_px,
+        "tile_level0_px": tile,
+    }
+    write_table(job.root / payload["output"], table, TILES, {"pathosig": metadata})
+    summary = {"n_tiles": table.num_rows, "n_grid": len(corners), "excluded": counts, "mpp": mpp}
+    if table.num_rows:
+        return Outcome(outputs=(payload["output"],), summary=summary)
+    said = ", ".join(f"{n} {k}" for k, n in counts.items() if n) or "the slide is smaller than one tile"
+    summary["reason"] = f"no tile left of {len(corners)}; left out for: {said}"
+    return Outcome(outputs=(payload["output"],), status="empty", summary=summary, warnings=(summary["reason"],))
+
+
+def _table(xy: np.ndarray, share: np.ndarray, columns: dict[str, np.ndarray]) -> pa.Table:
+    import pyarrow as pa
+
+    data = {
+        "tile_id": pa.array(np.arange(len(xy), dtype=np.int32)),
+        "x": pa.array(np.ascontiguousarray(xy[:, 0], np.int32)),
+        "y": pa.array(np.ascontiguousarray(xy[:, 1], np.int32)),
+        "tissue": pa.array(share.astype(np.float32)),
+    }
+    data |= {name: pa.array(columns[name].astype(np.float32)) for name in QUALITY_COLUMNS}
+    return pa.table(data)
+
+
+def read_tile_table(path: Path) -> tuple[pa.Table, dict[str, Any]]:
+    """A slide's tiles and how they are read: the table, and the metadata of `cut_tiles`."""
+    return read_table(path, TILES), dict(parquet_metadata(path)["pathosig"])
