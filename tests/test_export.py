@@ -1,0 +1,115 @@
+"""Exports: each format opens in the library its users have."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from pathosig.core.errors import InputError
+from pathosig.core.records import write_json, write_npy, write_parquet
+from pathosig.core.schema import ASSIGNMENTS, TILES, write_table
+from pathosig.core.study import Study
+from pathosig.export import export
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    root = tmp_path_factory.mktemp("export")
+    (root / "patients.csv").write_text(
+        "patient_id,cohort,os_time,os_event,note\n001,discovery,10,1,=SUM(A1)\n002,v1,12,0,\n", encoding="utf-8"
+    )
+    (root / "slides.csv").write_text("slide_id,patient_id,path\nS1,001,S1.svs\nS2,002,S2.svs\n", encoding="utf-8")
+    study = Study.create(root)
+    ids = np.arange(4, dtype=np.int32)
+    corners = {"x": ids * 300, "y": ids * 0 + 50}
+    write_table(
+        study.file("tiles", "S1", ".parquet"),
+        pa.table({"tile_id": ids, **corners, "tissue": np.ones(4, np.float32)}),
+        TILES,
+        {"pathosig": {"tile_level0_px": 300}},
+    )
+    zero, hpc = np.zeros(4, np.float32), np.array([0, 1, 1, 2], np.int16)
+    columns = {"tile_id": ids, "hpc": hpc, "confidence": zero + 0.5, "hpc_2": hpc, "hpc_3": hpc}
+    columns |= {"confidence_2": zero, "confidence_3": zero, "distance": zero}
+    write_table(study.file("phenotypes", "S1", ".parquet"), pa.table(columns), ASSIGNMENTS)
+    write_npy(study.file("embeddings", "S1", ".npy"), np.arange(12, dtype=np.float16).reshape(4, 3))
+    write_json(root / "phenotypes" / "tree.json", {"k": 3, "artefact_hpcs": [2]})
+    profile = {"patient_id": ["001"], "n_slides": pa.array([1], pa.int32()), "n_tiles": pa.array([4], pa.int32())}
+    profile |= {"hpc_00": [0.25], "hpc_01": [0.75]}
+    write_parquet(root / "profiles" / "patients.parquet", pa.table(profile), {"pathosig": {"kind": "composition"}})
+    (root / "signature").mkdir()
+    (root / "signature" / "scores.csv").write_text("patient_id,cohort,score,group\n001,discovery,0.5,high\n")
+    return study
+
+
+def test_anndata_holds_profiles_with_clinical_columns_and_tiles_with_embeddings(study):
+    import anndata
+
+    report = export(study, to="anndata")
+    assert report.files == ("profiles_patients.h5ad", "tiles/S1.h5ad")
+    assert report.skipped == ("S2",)
+    profiles = anndata.read_h5ad(study.root / "export" / "anndata" / "profiles_patients.h5ad")
+    assert list(profiles.obs_names) == ["001"]
+    assert list(profiles.var_names) == ["hpc_00", "hpc_01"]
+    assert profiles.obs["group"].iloc[0] == "high"
+    tiles = anndata.read_h5ad(study.root / "export" / "anndata" / "tiles" / "S1.h5ad")
+    np.testing.assert_array_equal(tiles.X, np.arange(12).reshape(4, 3))
+    np.testing.assert_array_equal(tiles.obsm["spatial"][1], [450, 200])
+    assert list(tiles.obs["hpc"]) == [0, 1, 1, 2]
+
+
+def test_geojson_is_what_qupath_reads(study):
+    export(study, to="geojson")
+    found = json.loads((study.root / "export" / "geojson" / "S1.geojson").read_text())
+    assert len(found["features"]) == 4
+    feature = found["features"][1]
+    assert feature["geometry"]["coordinates"][0][0] == feature["geometry"]["coordinates"][0][-1] == [300, 50]
+    assert feature["properties"]["classification"]["name"] == "HPC 01"
+    assert len(feature["properties"]["classification"]["color"]) == 3
+
+
+def test_h5_has_coords_and_features_row_by_row(study, tmp_path):
+    import h5py
+
+    export(study, to="h5", out=tmp_path / "for clam")
+    with h5py.File(tmp_path / "for clam" / "S1.h5") as file:
+        np.testing.assert_array_equal(file["coords"][2], [600, 50])
+        assert file["features"].shape == (4, 3)
+        assert file["coords"].attrs["patch_size_level0"] == 300
+
+
+def test_csv_keeps_ids_as_text_and_numbers_exact(study):
+    export(study, to="csv")
+    folder = study.root / "export" / "csv"
+    table = pd.read_csv(folder / "profiles_patients.csv", dtype={"patient_id": str})
+    assert table.loc[0, "patient_id"] == "001"
+    assert table.loc[0, "hpc_01"] == 0.75
+    assert list(pd.read_csv(folder / "tiles" / "S1.csv")["hpc"]) == [0, 1, 1, 2]
+
+
+def test_tissuumaps_gets_a_project_with_markers_in_their_colours(study):
+    export(study, to="tissuumaps")
+    folder = study.root / "export" / "tissuumaps"
+    project = json.loads((folder / "S1.tmap").read_text())
+    markers = pd.read_csv(folder / project["markerFiles"][0]["path"])
+    assert list(markers.columns) == ["x", "y", "hpc", "color"]
+    assert markers.loc[3, "color"] == "#BDBDBD"
+    assert project["layers"][0]["tileSource"] == "S1.svs.dzi"
+
+
+def test_the_same_export_twice_gives_the_same_bytes(study, tmp_path):
+    for form in ("geojson", "csv", "tissuumaps", "h5", "anndata"):
+        first, second = export(study, to=form, out=tmp_path / "a"), export(study, to=form, out=tmp_path / "b")
+        assert first.files == second.files
+        for name in first.files:
+            assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), (form, name)
+
+
+def test_an_empty_study_is_refused_in_words(tmp_path):
+    (tmp_path / "patients.csv").write_text("patient_id,cohort,os_time,os_event\nP1,discovery,10,1\n")
+    with pytest.raises(InputError, match="nothing|no tiles"):
+        export(Study.create(tmp_path), to="csv")
