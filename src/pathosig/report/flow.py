@@ -1,0 +1,151 @@
+"""Flow of patients, slides, cores, tiles and events, counted from the records."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from pathosig.figures.flow import FlowStep
+from pathosig.report.material import Material, cohort_title
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pathosig.core.records import Record
+
+REASONS = {
+    "tissue": "less tissue than required",
+    "low_tissue": "less tissue than required",
+    "edge": "beyond the edge of the slide",
+    "pen": "pen",
+    "blur": "out of focus",
+    "fold": "fold",
+    "background": "background",
+    "saturation": "blood or necrosis-like colour",
+    "unreadable": "pixels could not be read",
+    "lost": "pixels could not be read",
+}
+
+
+def plural(n: int, word: str) -> str:
+    """``1 slide``, ``12,400 tiles``."""
+    return f"{n:,} {word}{'' if n == 1 else 's'}"
+
+
+def excluded_tiles(records: Sequence[Record]) -> Counter[str]:
+    """Tiles left out by reason, over all slides."""
+    total: Counter[str] = Counter()
+    for record in records:
+        for key in ("excluded", "lost"):
+            found = record.summary.get(key)
+            if isinstance(found, dict):
+                total.update({reason: int(n) for reason, n in found.items() if isinstance(n, (int, float))})
+            elif isinstance(found, int) and found:
+                total[key] += found
+    return Counter({k: v for k, v in total.items() if v})
+
+
+def tile_total(records: Sequence[Record]) -> int:
+    """Tiles kept, over all slides."""
+    return sum(int(r.summary.get("n_tiles", r.summary.get("tiles", 0)) or 0) for r in records)
+
+
+def failures(records: Sequence[Record]) -> Counter[str]:
+    """Failed units by error code."""
+    return Counter((r.error or {}).get("code", "E_UNKNOWN") for r in records if r.status == "failed")
+
+
+def flow_steps(material: Material) -> tuple[list[FlowStep], list[FlowStep]]:
+    """The trunk and the cohorts of the flow diagram."""
+    steps = [_given(material)]
+    for stage, title in (("tissue", "Tissue found"), ("tiles", "Cut into tiles"), ("embed", "Embedded")):
+        records = material.records.get(stage, ())
+        if records:
+            steps[-1] = _with_losses(steps[-1], records, stage)
+            steps.append(_stage_step(stage, title, records))
+    if material.patient_profiles is not None:
+        steps.append(_profiles(material))
+    return steps, _arms(material)
+
+
+def _given(material: Material) -> FlowStep:
+    patients = 0 if material.patients is None else len(material.patients)
+    kinds = Counter(str(s.get("kind")) for s in material.slides)
+    lines = [plural(patients, "patient")]
+    if kinds["wsi"]:
+        lines.append(plural(kinds["wsi"], "slide"))
+    if kinds["core"]:
+        lines.append(plural(kinds["core"], "tissue-microarray core"))
+    if not material.slides:
+        lines.append("outside feature table, no slides")
+    return FlowStep(title="Given", lines=lines)
+
+
+def _with_losses(step: FlowStep, records: Sequence[Record], stage: str) -> FlowStep:
+    lost = [f"{plural(n, 'slide')} failed: {code}" for code, n in sorted(failures(records).items())]
+    empty = sum(r.status == "empty" for r in records)
+    if empty:
+        what = {"tissue": "without tissue", "tiles": "without a usable tile"}.get(stage, "empty")
+        lost.append(f"{plural(empty, 'slide')} {what}")
+    return FlowStep(title=step.title, lines=step.lines, excluded=[*step.excluded, *lost])
+
+
+def _stage_step(stage: str, title: str, records: Sequence[Record]) -> FlowStep:
+    good = [r for r in records if r.status == "ok"]
+    lines = [plural(len(good), "slide")]
+    excluded: list[str] = []
+    if stage == "tiles":
+        lines.append(f"{tile_total(good):,} tiles kept")
+        reasons = excluded_tiles(records)
+        excluded = [f"{n:,} tiles: {REASONS.get(k, k.replace('_', ' '))}" for k, n in reasons.most_common()]
+    return FlowStep(title=title, lines=lines, excluded=excluded)
+
+
+def _profiles(material: Material) -> FlowStep:
+    table = material.patient_profiles
+    n = 0 if table is None else len(table)
+    kind = str(material.profile_facts.get("kind", ""))
+    hpcs = material.profile_facts.get("k")
+    lines = [
+        plural(n, "patient"),
+        f"{hpcs} HPCs" if kind == "composition" and hpcs else "features from outside",
+    ]
+    groups = Counter(str(r.get("group", "")) for r in material.scores)
+    lost = (
+        [f"{plural(groups['not assessable'], 'patient')} not assessable"] if groups["not assessable"] else []
+    )
+    without = 0 if material.patients is None else len(material.patients) - n
+    if without > 0:
+        lost.insert(0, f"{plural(without, 'patient')} without a profile")
+    return FlowStep(title="Profiles", lines=lines, excluded=lost)
+
+
+def _arms(material: Material) -> list[FlowStep]:
+    arms = []
+    for cohort in material.cohorts:
+        lines = []
+        if material.patients is not None:
+            lines.append(plural(int((material.patients["cohort"] == cohort).sum()), "patient"))
+        for endpoint in material.endpoints:
+            n, events = material.events.get((cohort, endpoint), (0, 0))
+            lines.append(f"{endpoint.upper()}: {plural(events, 'event')} in {n:,}")
+        arms.append(FlowStep(title=cohort_title(cohort), lines=lines))
+    return arms
+
+
+def loss_rows(material: Material) -> list[list[Any]]:
+    """Slides and tiles lost per cohort: rows for a table."""
+    cohort_of = {str(s["id"]): str(s.get("cohort") or "–") for s in material.slides}
+    rows: list[list[Any]] = []
+    for cohort in sorted(set(cohort_of.values())):
+        ids = {i for i, c in cohort_of.items() if c == cohort}
+        by_stage: Mapping[str, list[Record]] = {
+            s: [r for r in material.records.get(s, ()) if r.unit in ids] for s in ("tissue", "tiles", "embed")
+        }
+        bad = {r.unit for records in by_stage.values() for r in records if r.status == "failed"}
+        empty = {r.unit for records in by_stage.values() for r in records if r.status == "empty"} - bad
+        kept, lost = tile_total(by_stage["tiles"]), sum(excluded_tiles(by_stage["tiles"]).values())
+        share = 100 * lost / (kept + lost) if kept + lost else None
+        rows.append([cohort_title(cohort), len(ids), len(bad), len(empty), kept, lost,
+                     "–" if share is None else f"{share:.1f}%"])  # fmt: skip
+    return rows

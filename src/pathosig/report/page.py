@@ -1,0 +1,234 @@
+"""The page: sections made of a few kinds of blocks, rendered to one offline HTML file.
+
+Nothing here knows of a study. Every text is escaped by the template; images are data URIs; the page's
+own Content-Security-Policy forbids scripts and every request, so opening it can reach no other host.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+Cell = str | int | float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Text:
+    """A paragraph."""
+
+    text: str
+    kind: str = "text"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Note:
+    """A boxed sentence.
+
+    Attributes
+    ----------
+    level
+        ``info``, ``warning``, ``error`` or ``good``.
+    """
+
+    text: str
+    level: Literal["info", "warning", "error", "good"] = "info"
+    title: str = ""
+    kind: str = "note"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """Names and values side by side."""
+
+    rows: Sequence[tuple[str, str]]
+    kind: str = "facts"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tiles:
+    """Large single numbers in a row: label, value, small print."""
+
+    items: Sequence[tuple[str, str, str]]
+    kind: str = "tiles"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table; numbers align right.
+
+    Attributes
+    ----------
+    columns
+        Headings.
+    rows
+        Cells; None is printed as a dash.
+    folded
+        Whether it is hidden behind its caption until opened.
+    """
+
+    caption: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    note: str = ""
+    folded: bool = False
+    kind: str = "table"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A figure with its caption.
+
+    Attributes
+    ----------
+    name
+        File name without suffix, in figures/.
+    data
+        The bytes of the SVG or JPEG.
+    alt
+        What it shows, for those who cannot see it.
+    pdf
+        The same figure as PDF, where there is one.
+    kind
+        ``picture``, or ``file`` for one that is written but not shown.
+    """
+
+    name: str
+    data: bytes
+    caption: str
+    alt: str
+    wide: bool = True
+    media: str = "image/svg+xml"
+    pdf: bytes = b""
+    kind: str = "picture"
+
+    @property
+    def uri(self) -> str:
+        """The image as a data URI."""
+        return data_uri(self.data, self.media)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AtlasEntry:
+    """One HPC of the atlas: name, colour, facts and its tiles as JPEG data URIs with captions."""
+
+    hpc: str
+    colour: str
+    name: str
+    facts: Sequence[str]
+    tiles: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AtlasGrid:
+    """The atlas as a grid of real images."""
+
+    entries: Sequence[AtlasEntry]
+    kind: str = "atlas"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckItem:
+    """One item of the reporting checklist.
+
+    Attributes
+    ----------
+    anchors
+        (section id, text) of the places where it is met.
+    missing
+        Why it is not available, when it is not.
+    """
+
+    item: str
+    guideline: str
+    anchors: Sequence[tuple[str, str]] = ()
+    missing: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checklist:
+    """The reporting checklist."""
+
+    items: Sequence[CheckItem]
+    kind: str = "checklist"
+
+
+Block = Text | Note | Facts | Tiles | Table | Picture | AtlasGrid | Checklist
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """One chapter of the report."""
+
+    id: str
+    title: str
+    blocks: Sequence[Block] = ()
+    lead: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """The whole report."""
+
+    title: str
+    subtitle: str
+    sections: Sequence[Section]
+    footer: Sequence[str] = field(default_factory=tuple)
+
+
+def data_uri(data: bytes, media: str) -> str:
+    """Bytes as a data URI."""
+    return f"data:{media};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def show(cell: Cell) -> str:
+    """A table cell as printed: a dash for what is missing, thousands apart, three decimals."""
+    if cell is None or (isinstance(cell, float) and cell != cell):
+        return "–"
+    if isinstance(cell, bool):
+        return "yes" if cell else "no"
+    if isinstance(cell, int):
+        return f"{cell:,}".replace("-", "−")
+    if isinstance(cell, float):
+        size = abs(cell)
+        text = f"{cell:.3g}" if size >= 1000 or (0 < size < 0.001) else f"{cell:.3f}"
+        return text.replace("-", "−")
+    return str(cell)
+
+
+def is_number(cell: Cell) -> bool:
+    """Whether a cell is aligned to the right."""
+    return cell is None or (isinstance(cell, (int, float)) and not isinstance(cell, bool))
+
+
+@cache
+def environment() -> Environment:
+    """The template environment, with escaping on for every template whatever its suffix."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    env = Environment(
+        loader=PackageLoader("pathosig.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    env.filters["show"] = show
+    env.tests["number_cell"] = is_number
+    return env
+
+
+def render(page: Page) -> str:
+    """The page as one HTML document that needs nothing beside it."""
+    from importlib.resources import files
+
+    from markupsafe import Markup
+
+    css = files("pathosig.report").joinpath("templates/report.css").read_text(encoding="utf-8")
+    # The style sheet is our own file: the one text that is not escaped.
+    return environment().get_template("report.html.j2").render(page=page, css=Markup(css)) + "\n"  # noqa: S704

@@ -1,0 +1,307 @@
+"""Sections on patients that need no validation: data, profiles by risk, the signature itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pathosig.figures.equation import Term, equation_figure
+from pathosig.figures.heatmap import ClinicalBar, profile_heatmap
+from pathosig.figures.style import hpc_name
+from pathosig.report.material import Material, cohort_title, endpoint_title
+from pathosig.report.page import Block, Facts, Note, Section, Table
+from pathosig.report.tissue import picture
+
+
+def data_section(material: Material) -> Section | None:
+    """Endpoints, cohorts, covariates and how much is missing; None without a patient table."""
+    table = material.patients
+    if table is None:
+        return None
+    rows = []
+    for name, endpoint in material.endpoints.items():
+        for cohort in material.cohorts:
+            n, events = material.events.get((cohort, name), (0, 0))
+            total = int((table["cohort"] == cohort).sum())
+            rows.append(
+                [endpoint_title(name), cohort_title(cohort), total, n, total - n, events, endpoint.unit]
+            )
+    columns = ["Endpoint", "Cohort", "Patients", "With outcome", "Outcome missing", "Events", "Unit"]
+    blocks: list[Block] = [Table(caption="Endpoints", columns=columns, rows=rows)]
+    skip = {"patient_id", "cohort"} | {c for e in material.endpoints.values() for c in (e.time, e.event)}
+    missing = [
+        [c, int(table[c].isna().sum() + (table[c].astype(str) == "").sum()), len(table)]
+        for c in table.columns
+        if c not in skip
+    ]
+    if missing:
+        columns = ["Column", "Missing", "Patients"]
+        blocks.append(
+            Table(caption="Clinical columns", columns=columns, rows=missing, folded=len(missing) > 12)
+        )
+    lead = (
+        "Time zero is where the time columns of patients.csv start; pathosig does not move it. "
+        f"Primary analysis: {primary_text(material)}"
+    )
+    return Section(id="data", title="Patients and endpoints", blocks=blocks, lead=lead)
+
+
+def primary_text(material: Material) -> str:
+    """The one primary analysis in a sentence."""
+    p = material.primary
+    if not p:
+        return "study.toml declares none."
+    text = f"{endpoint_title(str(p.get('endpoint', '')))}, models fitted on {cohort_title(str(p.get('discovery', '')))}"
+    covariates = ", ".join(str(c) for c in p.get("covariates") or ())
+    text += f", covariates {covariates}" if covariates else ""
+    text += f", treatment {p['treatment']}" if p.get("treatment") else ""
+    return text + ". Everything else is sensitivity analysis."
+
+
+def profiles_section(material: Material) -> Section | None:
+    """Profiles of all patients ordered by risk, as one heatmap; None without profiles."""
+    table = material.patient_profiles
+    if table is None:
+        return None
+    columns = _profile_columns(material)
+    scores = {r["patient_id"]: _float(r.get("score")) for r in material.scores}
+    blocks: list[Block] = []
+    for number, cohort in enumerate(material.cohorts[:4], start=1):
+        ids = set() if material.patients is None else set(
+            material.patients.loc[material.patients["cohort"] == cohort, "patient_id"]
+        )  # fmt: skip
+        rows = table[table["patient_id"].isin(ids)]
+        rows = rows[[math.isfinite(scores.get(p, math.nan)) for p in rows["patient_id"]]]
+        if len(rows) < 3 or not columns:
+            continue
+        order = sorted(
+            range(len(rows)), key=lambda i: (scores[rows["patient_id"].iloc[i]], rows["patient_id"].iloc[i])
+        )
+        rows = rows.iloc[order]
+        score = [scores[p] for p in rows["patient_id"]]
+        figure = profile_heatmap(
+            _unit(rows[columns].to_numpy(float), material),
+            [feature_name(c) for c in columns],
+            score,
+            cutoff=_cutoff(material),
+            bars=_bars(material, list(rows["patient_id"])),
+            marked=[feature_name(c) for c in _signature_leaves(material)],
+        )
+        caption = (
+            f"{cohort_title(cohort)}: shares of the HPCs (rows) of every patient (columns), ordered by risk score. "
+            "HPCs that enter the signature are in bold."
+        )
+        blocks.append(picture(f"profiles_{number}", figure, caption))
+    kind = str(material.profile_facts.get("kind", "composition"))
+    if not blocks:
+        blocks.append(Note(text="No score was given, so profiles are not ordered by risk here."))
+    what = "shares of HPCs that sum to one" if kind == "composition" else "features from an outside table"
+    lead = f"{len(table):,} patients; profiles are {what}, pooled over {int(table['n_slides'].sum()):,} slides and cores."
+    return Section(id="profiles", title="Profiles", blocks=blocks, lead=lead)
+
+
+def _profile_columns(material: Material) -> list[str]:
+    """Columns of the heatmap: all HPCs, or the signature's features when there are too many."""
+    table = material.patient_profiles
+    if table is None:
+        return []
+    found = [c for c in table.columns if c not in ("patient_id", "n_slides", "n_tiles")]
+    numeric = [c for c in found if table[c].dtype.kind in "fi"]
+    hpcs = [c for c in numeric if c.startswith("hpc_")]
+    if hpcs:
+        return hpcs[:80]
+    wanted = [t["feature"] for t in signature_terms(material) if t["feature"] in numeric]
+    return wanted or numeric[:40]
+
+
+def _unit(values: np.ndarray, material: Material) -> np.ndarray:
+    """Shares as they are; outside features scaled to 0..1 per column for display."""
+    if material.profile_facts.get("kind") != "features":
+        return values
+    low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
+    return np.nan_to_num((values - low) / np.where(high > low, high - low, 1.0))
+
+
+def _bars(material: Material, ids: Sequence[str]) -> list[ClinicalBar]:
+    table = material.patients
+    if table is None:
+        return []
+    indexed = table.set_index("patient_id")
+    columns = material.config.get("columns", {}) or {}
+    names = [*columns.get("covariates", []), *columns.get("subgroups", [])]
+    out = []
+    for name in dict.fromkeys(n for n in names if n in indexed.columns):
+        values = [None if v != v or v == "" else v for v in indexed.loc[list(ids), name].tolist()]
+        distinct = {v for v in values if v is not None}
+        if len(distinct) <= 6:
+            values = [None if v is None else f"{v:g}" if isinstance(v, float) else str(v) for v in values]
+        elif any(isinstance(v, str) for v in distinct):
+            continue
+        out.append(ClinicalBar(name=name, values=values))
+    return out[:8]
+
+
+def feature_name(column: str) -> str:
+    """A column of the profiles as written on screen: ``hpc_07`` becomes ``HPC 07``."""
+    tail = column.removeprefix("hpc_")
+    return hpc_name(int(tail)) if column != tail and tail.isdigit() else column.replace("node_", "node ")
+
+
+def signature_terms(material: Material) -> list[dict[str, Any]]:
+    """Terms of the signature: feature, coef, center."""
+    s = material.signature
+    names = s.get("hpcs") or s.get("features") or []
+    coefs = s.get("coef") or []
+    center = s.get("center") or [0.0] * len(names)
+    if isinstance(coefs, Mapping):
+        names = list(coefs)
+        center = [dict(center).get(n, 0.0) for n in names] if isinstance(center, Mapping) else center
+        coefs = [coefs[n] for n in names]
+    pairs = zip(names, coefs, center, strict=False)
+    return [{"feature": str(n), "coef": float(b), "center": float(c)} for n, b, c in pairs]
+
+
+def _signature_leaves(material: Material) -> list[str]:
+    """HPC columns that enter the signature, directly or through a node."""
+    leaves = {str(n.get("id")): n.get("leaves", []) for n in material.tree.get("nodes", [])}
+    out: set[str] = set()
+    for term in signature_terms(material):
+        inside = leaves.get(term["feature"])
+        out |= {term["feature"]} if inside is None else {f"hpc_{int(h):02d}" for h in inside}
+    return sorted(out)
+
+
+def _cutoff(material: Material) -> float | None:
+    value = _float(material.signature.get("cutoff"))
+    return value if math.isfinite(value) else None
+
+
+def signature_section(material: Material) -> Section:
+    """The equation, the cut-off, baseline survival and a scale to read a score by hand."""
+    terms = signature_terms(material)
+    if not terms:
+        why = _why_none(material)
+        note = Note(title="No signature.", text=why, level="warning")
+        return Section(id="signature", title="Signature", blocks=[note])
+    leaves = {str(n.get("id")): n.get("leaves", []) for n in material.tree.get("nodes", [])}
+    rows = []
+    for term in terms:
+        inside = ", ".join(f"{int(h):02d}" for h in leaves.get(term["feature"], []))
+        rows.append([feature_name(term["feature"]), inside or "–", term["coef"], term["center"]])
+    s = material.signature
+    transform = s.get("transform")
+    scale = transform.get("name") or transform.get("scale") if isinstance(transform, Mapping) else transform
+    facts = [
+        ("Endpoint", endpoint_title(str(s.get("endpoint", "")))),
+        ("Score", "sum over the terms of coefficient × (value − centre)"),
+        ("Scale of the values", str(scale or "share")),
+        (
+            "Cut-off (locked)",
+            f"{_float(s.get('cutoff')):.4g}, rule: {s.get('cutoff_rule', '')}; high risk above it",
+        ),
+    ]
+    trained = s.get("trained_on")
+    if isinstance(trained, Mapping):
+        facts += [
+            (f"Trained on: {k}".replace("_", " "), str(v)) for k, v in sorted(trained.items()) if _plain(v)
+        ]
+    blocks: list[Block] = [
+        Table(caption="Equation", columns=["Term", "HPCs inside", "Coefficient", "Centre"], rows=rows),
+        Facts(rows=facts),
+    ]
+    baseline = baseline_rows(material)
+    if baseline:
+        columns = ["Time", "Baseline survival"]
+        note = "Survival of a patient with score s at a time is the baseline survival to the power exp(s)."
+        blocks.append(Table(caption="Baseline survival", columns=columns, rows=baseline, note=note))
+    nomogram = _nomogram(material, terms)
+    if nomogram is not None:
+        blocks.append(nomogram)
+    lead = "Everything needed to compute one patient's score by hand. It was frozen before any validation cohort was read."
+    return Section(id="signature", title="Signature", blocks=blocks, lead=lead)
+
+
+def _why_none(material: Material) -> str:
+    for record in material.records.get("signature", ()):
+        if record.error:
+            return str(record.error.get("message", ""))
+        if record.status == "empty":
+            return (
+                "; ".join(record.warnings) or "Nothing was selected: no HPC is associated with the endpoint."
+            )
+    return "The signature stage has not run."
+
+
+def baseline_rows(material: Material) -> list[list[Any]]:
+    """Time and baseline survival at up to eight times."""
+    baseline = material.signature.get("baseline") or {}
+    if not isinstance(baseline, Mapping):
+        return []
+    time, survival = baseline.get("time") or baseline.get("times"), baseline.get("survival")
+    if survival is None and baseline.get("hazard") is not None:
+        survival = [math.exp(-float(h)) for h in baseline["hazard"]]
+    if survival is None and baseline.get("cumulative_hazard") is not None:
+        survival = [math.exp(-float(h)) for h in baseline["cumulative_hazard"]]
+    if not time or survival is None or len(time) != len(survival):
+        return []
+    endpoint = material.endpoints.get(str(material.signature.get("endpoint", "")))
+    unit = endpoint.unit if endpoint is not None else ""
+    year = {"days": 365.25, "weeks": 52.18, "months": 12.0, "years": 1.0}.get(unit, 0.0)
+    wanted = [y * year for y in (1, 2, 3, 5, 10)] if year else list(np.quantile(time, [0.25, 0.5, 0.75]))
+    rows = []
+    for t in wanted:
+        if not float(time[0]) <= t <= float(time[-1]):
+            continue
+        at = int(np.searchsorted(np.asarray(time, float), t, side="right")) - 1
+        rows.append([f"{t:.4g} {unit}", float(survival[at])])
+    return rows
+
+
+def _nomogram(material: Material, terms: Sequence[Mapping[str, Any]]) -> Block | None:
+    table = material.patient_profiles
+    score = [v for v in (_float(r.get("score")) for r in material.scores) if math.isfinite(v)]
+    if not score or table is None:
+        return None
+    leaves = {str(n.get("id")): n.get("leaves", []) for n in material.tree.get("nodes", [])}
+    transform = material.signature.get("transform")
+    kind = (
+        (transform.get("name") or transform.get("scale") or "share")
+        if isinstance(transform, Mapping)
+        else transform
+    )
+    if str(kind or "share") not in ("share", "shares", "identity", "none", "None") or len(terms) > 12:
+        return None
+    drawn = []
+    for term in terms:
+        columns = [f"hpc_{int(h):02d}" for h in leaves.get(term["feature"], [])] or [term["feature"]]
+        if not set(columns) <= set(table.columns):
+            return None
+        values = table[columns].sum(axis=1).to_numpy(float)
+        low, high = np.nanquantile(values, [0.01, 0.99])
+        drawn.append(Term(label=feature_name(str(term["feature"])), coefficient=float(term["coef"]), low=float(low),
+                          high=float(high), center=float(term["center"])))  # fmt: skip
+    grid = np.linspace(*np.quantile(score, [0.01, 0.99]), 60)
+    survival = [
+        (f"Survival {t}", grid, float(s) ** np.exp(grid)) for t, s in baseline_rows(material) if 0 < s < 1
+    ]
+    figure = equation_figure(drawn, cutoff=_cutoff(material) or 0.0, score_range=(float(grid[0]), float(grid[-1])),
+                             survival=survival)  # fmt: skip
+    caption = (
+        "The score read by hand: each share points to its contribution on the common scale, the contributions add up "
+        "to the score, and the scales below give the survival it means."
+    )
+    return picture("equation", figure, caption)
+
+
+def _plain(value: Any) -> bool:
+    return isinstance(value, (str, int, float, bool))
+
+
+def _float(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan

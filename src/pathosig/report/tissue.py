@@ -1,0 +1,290 @@
+"""Sections on pixels: tissue, atlas, health of the codebook, maps over the slides."""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pathosig.figures.flow import flow_diagram
+from pathosig.figures.health import COLUMNS, health_figure, stability_figure
+from pathosig.figures.palette import hpc_colours
+from pathosig.figures.slides import HpcExemplars, SlideMap, atlas_montage, contact_sheet, slide_map
+from pathosig.figures.style import hpc_name, pdf_bytes, svg_bytes
+from pathosig.report.flow import REASONS, excluded_tiles, flow_steps, loss_rows
+from pathosig.report.material import Material, SlidePicture, cohort_title
+from pathosig.report.page import (
+    AtlasEntry,
+    AtlasGrid,
+    Block,
+    Facts,
+    Note,
+    Picture,
+    Section,
+    Table,
+    data_uri,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+
+def picture(name: str, figure: Figure, caption: str, *, alt: str = "", wide: bool = True) -> Picture:
+    """A figure as a block of the page."""
+    return Picture(
+        name=name,
+        data=svg_bytes(figure),
+        caption=caption,
+        alt=alt or caption,
+        wide=wide,
+        pdf=pdf_bytes(figure),
+    )
+
+
+def jpeg(pixels: NDArray[np.uint8], *, quality: int = 82) -> bytes:
+    """uint8[h, w, 3] as JPEG."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, format="JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+def flow_section(material: Material) -> Section:
+    """Patients, slides, cores, tiles and events: what came in and what was left out."""
+    steps, arms = flow_steps(material)
+    caption = "Flow of patients, slides, tiles and events. Every exclusion carries its reason."
+    blocks: list[Block] = [picture("flow", flow_diagram(steps, arms), caption)]
+    if material.slides:
+        columns = [
+            "Cohort",
+            "Slides and cores",
+            "Failed",
+            "Empty",
+            "Tiles kept",
+            "Tiles left out",
+            "Left out",
+        ]
+        blocks.append(Table(caption="Losses by cohort", columns=columns, rows=loss_rows(material)))
+    reasons = excluded_tiles(material.records.get("tiles", ()))
+    if reasons:
+        rows = [[REASONS.get(k, k.replace("_", " ")), n] for k, n in reasons.most_common()]
+        blocks.append(Table(caption="Tiles left out, by reason", columns=["Reason", "Tiles"], rows=rows))
+    return Section(id="flow", title="Flow", blocks=blocks)
+
+
+def tissue_section(material: Material) -> Section | None:
+    """Contact sheets of all slides with the tissue that was found; None without slides."""
+    if not material.slides:
+        return None
+    blocks: list[Block] = []
+    by_cohort: dict[str, list[SlidePicture]] = {}
+    for item in material.pictures:
+        by_cohort.setdefault(item.cohort, []).append(item)
+    flagged = {r.unit for s in ("tissue", "tiles") for r in material.of(s) if r.status != "ok" or r.warnings}
+    for cohort in sorted(by_cohort, key=lambda c: [*material.cohorts, c].index(c)):
+        items = by_cohort[cohort]
+        figure = contact_sheet(
+            [i.overview for i in items],
+            [_caption(material, i) for i in items],
+            outlines=[[ring / i.downsample for ring in i.rings] for i in items],
+            flags=[i.slide_id in flagged for i in items],
+        )
+        caption = (
+            f"{cohort_title(cohort)}: tissue found (green) on {len(items)} of "
+            f"{sum(s.get('cohort') == cohort for s in material.slides)} slides. A red frame marks slides "
+            "that are empty, failed or carry a warning."
+        )
+        blocks.append(picture(f"tissue_{len(blocks) + 1}", figure, caption))
+    if not blocks:
+        blocks.append(
+            Note(text="No overview of a slide could be read, so there is no contact sheet.", level="warning")
+        )
+    return Section(id="tissue", title="Tissue", blocks=blocks)
+
+
+def _caption(material: Material, item: SlidePicture) -> str:
+    text = item.slide_id if len(item.slide_id) <= 24 else item.slide_id[:22] + "…"
+    for record in material.of("tissue"):
+        if record.unit == item.slide_id and isinstance(record.summary.get("area_mm2"), (int, float)):
+            return f"{text}\n{record.summary['area_mm2']:.1f} mm², {len(item.x):,} tiles"
+    return f"{text}\n{len(item.x):,} tiles"
+
+
+def palette_of(material: Material) -> list[str]:
+    """The colour of every HPC of the study."""
+    k = int(material.tree.get("k", 0) or 0)
+    return hpc_colours(k, artefacts={int(h) for h in material.tree.get("artefact_hpcs", [])})
+
+
+def hpc_names(material: Material) -> dict[int, str]:
+    """Names given to HPCs, where there are any: from the tree, or from the labels in study.toml."""
+    given = {**(material.tree.get("names") or {}), **(material.config.get("hpc_names") or {})}
+    return {int(k): str(v) for k, v in given.items()}
+
+
+def atlas_section(material: Material, effects: Mapping[str, str]) -> Section | None:
+    """The most typical tiles of every HPC; None when there is no codebook.
+
+    Parameters
+    ----------
+    effects
+        Column of the profiles -> its univariable effect as text.
+    """
+    if not material.tree:
+        return None
+    colours, names = palette_of(material), hpc_names(material)
+    artefacts = {int(h) for h in material.tree.get("artefact_hpcs", [])}
+    rows = {int(str(r["hpc"])): r for r in health_rows(material)}
+    entries, montage = [], []
+    for hpc in range(len(colours)):
+        tiles = sorted(
+            (t for t in material.atlas if t.hpc == hpc and t.kind != "boundary"), key=lambda t: t.rank
+        )[:8]
+        facts = []
+        share = rows.get(hpc, {}).get("share")
+        if isinstance(share, float):
+            facts.append(f"{100 * share:.1f}% of tiles")
+        if hpc in artefacts:
+            facts.append("artefact, not in the profiles")
+        if f"hpc_{hpc:02d}" in effects:
+            facts.append(effects[f"hpc_{hpc:02d}"])
+        uris = [
+            (data_uri(jpeg(t.pixels), "image/jpeg"), f"{hpc_name(hpc)}, slide {t.slide_id}") for t in tiles
+        ]
+        entries.append(
+            AtlasEntry(
+                hpc=hpc_name(hpc), colour=colours[hpc], name=names.get(hpc, ""), facts=facts, tiles=uris
+            )
+        )
+        montage.append(
+            HpcExemplars(hpc=hpc, colour=colours[hpc], tiles=[t.pixels for t in tiles], name=names.get(hpc, ""),
+                         caption="\n".join(f.replace("artefact, not in the profiles", "artefact") for f in facts[:2]))
+        )  # fmt: skip
+    blocks: list[Block] = [AtlasGrid(entries=entries)]
+    if not material.atlas:
+        blocks.insert(0, Note(text="No tile of the atlas could be read from its slide.", level="warning"))
+    lead = (
+        f"{len(colours)} HPCs (histomorphological phenotype clusters). Shown are the tiles nearest to each "
+        "centre; every HPC has the same colour throughout this report."
+    )
+    section = Section(id="atlas", title="Atlas of HPCs", blocks=blocks, lead=lead)
+    return (
+        section
+        if not material.atlas
+        else _with_file(section, "atlas", atlas_montage(montage, title="Atlas of HPCs"))
+    )
+
+
+def _with_file(section: Section, name: str, figure: Figure) -> Section:
+    """The section with one more figure that is written to figures/ but not shown twice in the page."""
+    hidden = Picture(
+        name=name, data=svg_bytes(figure), caption="", alt="", wide=True, pdf=pdf_bytes(figure), kind="file"
+    )
+    return Section(id=section.id, title=section.title, lead=section.lead, blocks=[*section.blocks, hidden])
+
+
+def health_rows(material: Material) -> list[dict[str, Any]]:
+    """Health of each HPC under the keys of `health_figure`."""
+    raw = material.health.get("hpcs") or material.health.get("clusters") or []
+    items = raw.values() if isinstance(raw, dict) else raw
+    return [dict(_health_row(i, dict(item))) for i, item in enumerate(items)]
+
+
+def _health_row(position: int, item: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    aliases = {
+        "share": ("share", "occupancy"),
+        "confidence": ("confidence", "mean_confidence"),
+        "top_slide": ("top_slide", "slide_share", "max_slide_share", "top_slide_share"),
+        "top_patient": ("top_patient", "patient_share", "max_patient_share", "top_patient_share"),
+        "top_site": ("top_site", "site_share", "max_site_share", "top_site_share"),
+        "seed_jaccard": ("seed_jaccard", "jaccard_seed", "jaccard_seeds", "stability_seed"),
+        "bootstrap_jaccard": ("bootstrap_jaccard", "jaccard_bootstrap", "jaccard_patients", "jaccard"),
+    }
+    yield "hpc", int(item.get("hpc", position))
+    for key, _ in COLUMNS:
+        for name in aliases[key]:
+            value = item.get(name)
+            value = value.get("share") if isinstance(value, dict) else value
+            if isinstance(value, (int, float)) and math.isfinite(value):
+                yield key, float(value)
+                break
+    verdict = item.get("verdict") or item.get("status") or ""
+    yield "verdict", str(verdict)
+
+
+def health_section(material: Material) -> Section | None:
+    """Occupancy, confidence, dominance and stability of the codebook; None without one."""
+    if not material.health:
+        return None
+    blocks: list[Block] = []
+    scalars = {k: v for k, v in material.health.items() if isinstance(v, (int, float, str, bool))}
+    if scalars:
+        blocks.append(Facts(rows=[(k.replace("_", " "), _value(v)) for k, v in sorted(scalars.items())]))
+    rows = health_rows(material)
+    colours = palette_of(material)
+    if rows and colours and max(r["hpc"] for r in rows) < len(colours):
+        caption = (
+            "Health of every HPC. Stability is the Jaccard overlap after matching (green: 0.75 or more, red: below "
+            "0.50); yellow dominance bars mark HPCs of which more than half comes from one slide, patient or site."
+        )
+        blocks.append(picture("health", health_figure(rows, colours), caption))
+    curve = material.health.get("k_curve") or material.health.get("curve") or []
+    if isinstance(curve, list) and curve and all(isinstance(r, dict) and "k" in r for r in curve):
+        keys = sorted({k for r in curve for k, v in r.items() if k != "k" and isinstance(v, (int, float))})
+        series = {k.replace("_", " "): [float(r.get(k, math.nan)) for r in curve] for k in keys[:4]}
+        figure = stability_figure(
+            [float(r["k"]) for r in curve], series, title="Choice of K", chosen=len(colours)
+        )
+        blocks.append(
+            picture("k_curve", figure, "Agreement over K. K is never chosen by survival.", wide=False)
+        )
+    warnings = material.health.get("warnings") or []
+    blocks += [Note(text=str(w), level="warning") for w in warnings if isinstance(warnings, list)]
+    return Section(id="health", title="Health of the codebook", blocks=blocks)
+
+
+def _value(value: Any) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def maps_section(material: Material, *, at_most: int) -> Section | None:
+    """HPC maps beside the H&E, for slides spread over the range of scores; None without slides."""
+    usable = [p for p in material.pictures if (p.hpc >= 0).any()]
+    if not usable or not material.tree:
+        return None
+    scores = {r["patient_id"]: r for r in material.scores}
+    usable.sort(key=lambda p: (_score(scores.get(p.patient_id, {})), p.slide_id))
+    steps = np.unique(np.linspace(0, len(usable) - 1, min(at_most, len(usable))).round().astype(int))
+    colours, names = palette_of(material), hpc_names(material)
+    blocks: list[Block] = []
+    for number, index in enumerate(steps, start=1):
+        item = usable[int(index)]
+        facts = scores.get(item.patient_id, {})
+        title = f"Slide {item.slide_id}, patient {item.patient_id}, {cohort_title(item.cohort)}"
+        if facts.get("score"):
+            title += f", score {_score(facts):.2f} ({facts.get('group', '')})"
+        panel = SlideMap(
+            title=title, overview=item.overview, x=item.x, y=item.y, hpc=item.hpc, tile_px=item.tile_px,
+            downsample=item.downsample, mpp=item.mpp,
+        )  # fmt: skip
+        legend = {h: f"{hpc_name(h)} {n}" for h, n in names.items()}
+        alt = f"H&E of slide {item.slide_id} beside its tiles coloured by HPC"
+        blocks.append(
+            picture(f"map_{number:02d}", slide_map([panel], colours, names=legend), title + ".", alt=alt)
+        )
+    lead = f"{len(steps)} of {len(usable)} slides, from the lowest to the highest score."
+    return Section(id="maps", title="HPCs on the slides", blocks=blocks, lead=lead)
+
+
+def _score(row: Mapping[str, str]) -> float:
+    try:
+        value = float(row.get("score", "nan"))
+    except ValueError:
+        return math.inf
+    return value if math.isfinite(value) else math.inf
