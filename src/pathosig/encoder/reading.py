@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pathosig.core.errors import InputError
+from pathosig.core.errors import InputError, SlideError
 from pathosig.core.records import parquet_metadata, read_parquet
 
 
@@ -26,12 +26,15 @@ class TileTable:
         Side in pixels and micrometres per pixel of the tiles as they are read.
     spec
         The TileSpec they were cut with.
+    plan
+        The ReadPlan they were read with.
     """
 
     xy: np.ndarray
     size_px: int
     mpp: float
     spec: Mapping[str, Any]
+    plan: Mapping[str, Any] | None = None
 
 
 def read_tile_table(path: Path) -> TileTable:
@@ -50,8 +53,9 @@ def read_tile_table(path: Path) -> TileTable:
         raise InputError(message, code="E_TILES")
     xy = np.stack([table.column(c).to_numpy() for c in ("x", "y")], axis=1).astype(np.int32)
     return TileTable(
-        xy=xy, size_px=int(spec["size_px"]), mpp=float(facts.get("mpp") or spec["mpp"]), spec=spec
-    )
+        xy=xy, size_px=int(spec["size_px"]), mpp=float(facts.get("mpp") or spec["mpp"]), spec=spec,
+        plan=facts.get("read_plan"),
+    )  # fmt: skip
 
 
 def specimen_facts(specimen: Any) -> dict[str, Any]:
@@ -73,26 +77,23 @@ def opened_tiles(
     block
         Tiles read at a time: what waits in memory.
     """
-    from pathosig.slides import open_slide, plan_read, read_tiles
+    from pathosig.slides import ReadPlan, open_slide, plan_read, read_tiles
 
     region = tuple(facts["region"]) if facts.get("region") else None
-    reader = open_slide(Path(facts["path"]), mpp=facts.get("mpp"), region=region)
-    try:
-        plan = plan_read(reader.info, table.mpp)
+    name = Path(facts["path"]).name
+    with open_slide(Path(facts["path"]), mpp=facts.get("mpp"), region=region) as reader:
+        plan = ReadPlan(**table.plan) if table.plan else plan_read(reader.info, table.mpp)
         xy = table.xy if rows is None else table.xy[rows]
 
         def blocks() -> Iterator[np.ndarray]:
-            for start in range(0, len(xy), block):
-                yield from _blocks(read_tiles(reader, plan, xy[start : start + block], table.size_px, threads=1))
+            for part in read_tiles(reader, plan, xy, table.size_px, threads=1, block=block):
+                if part.failed.any():
+                    lost = int(part.failed.sum())
+                    message = (
+                        f"slide {name}: {lost} tiles that could be read when they were cut cannot be decoded now. "
+                        "Check the file, then run `pathosig tiles` again."
+                    )
+                    raise SlideError(message, code="E_PIXELS")
+                yield part.tiles
 
         yield blocks()
-    finally:
-        reader.close()
-
-
-def _blocks(tiles: Any) -> Iterator[np.ndarray]:
-    """`read_tiles` gives one array or an iterator of blocks; both come out as blocks."""
-    if isinstance(tiles, np.ndarray):
-        yield tiles
-    else:
-        yield from tiles
