@@ -150,6 +150,35 @@ def test_unreadable_slide_fails_alone_and_missing_tiles_wait(embedded, coloured_
     assert not (study.root / "embeddings/S0.npy").exists()
 
 
+def test_tiles_that_cannot_be_decoded_are_lost_alone(embedded, coloured_tiles, tmp_path):
+    """A tiled JPEG TIFF with the header of one compressed tile zeroed."""
+    import tifffile
+
+    first, _ = embedded
+    study = _make_study(tmp_path / "g", coloured_tiles, encoder=first.config["encoder"], slides=1)
+    path = study.root / "S0.png"
+    image = np.asarray(Image.open(path))
+    path.unlink()
+    tif = study.root / "S0.tif"
+    tifffile.imwrite(
+        tif, image, tile=(32, 32), compression="jpeg", photometric="rgb", resolution=(20000, 20000), resolutionunit=3
+    )
+    with tifffile.TiffFile(tif) as stored:
+        at = stored.pages[0].dataoffsets[5]
+    with tif.open("r+b") as handle:
+        handle.seek(at)
+        handle.write(bytes(20))
+    slides = (study.root / "slides.csv").read_text().replace("S0.png", "S0.tif")
+    (study.root / "slides.csv").write_text(slides)
+    report = embed_tiles(Study.open(study.root), execution=Execution(device="cpu"))
+    assert report.done == ("S0",), report.errors
+    out = np.load(study.root / "embeddings/S0.npy")
+    assert np.flatnonzero(np.isnan(out).any(1)).tolist() == [5]
+    record = study.record("embed", "S0")
+    assert record.summary["n_lost"] == 1
+    assert "W_LOST_TILES 1 of 16" in record.warnings[0]
+
+
 def test_encoder_made_for_another_resolution_is_warned_about(monkeypatch):
     from pathosig.encoder import EncoderSpec
     from pathosig.encoder.stage import _mpp_warning

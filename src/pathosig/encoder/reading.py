@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pathosig.core.errors import InputError, SlideError
+from pathosig.core.errors import InputError
 from pathosig.core.records import parquet_metadata, read_parquet
 
 
@@ -66,7 +66,12 @@ def specimen_facts(specimen: Any) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def opened_tiles(
-    facts: Mapping[str, Any], table: TileTable, *, rows: np.ndarray | None = None, block: int = 64
+    facts: Mapping[str, Any],
+    table: TileTable,
+    *,
+    rows: np.ndarray | None = None,
+    block: int = 64,
+    lost: list[int] | None = None,
 ) -> Iterator[Iterator[np.ndarray]]:
     """Blocks of uint8 tiles (n, h, w, 3) of a specimen, in the order of `rows` (all by default).
 
@@ -76,24 +81,23 @@ def opened_tiles(
         See `specimen_facts`.
     block
         Tiles read at a time: what waits in memory.
+    lost
+        Filled with the positions of tiles that cannot be decoded; they come as white. Without it
+        such tiles are left out.
     """
     from pathosig.slides import ReadPlan, open_slide, plan_read, read_tiles
 
     region = tuple(facts["region"]) if facts.get("region") else None
-    name = Path(facts["path"]).name
     with open_slide(Path(facts["path"]), mpp=facts.get("mpp"), region=region) as reader:
         plan = ReadPlan(**table.plan) if table.plan else plan_read(reader.info, table.mpp)
         xy = table.xy if rows is None else table.xy[rows]
 
         def blocks() -> Iterator[np.ndarray]:
             for part in read_tiles(reader, plan, xy, table.size_px, threads=1, block=block):
-                if part.failed.any():
-                    lost = int(part.failed.sum())
-                    message = (
-                        f"slide {name}: {lost} tiles that could be read when they were cut cannot be decoded now. "
-                        "Check the file, then run `pathosig tiles` again."
-                    )
-                    raise SlideError(message, code="E_PIXELS")
-                yield part.tiles
+                if lost is None:
+                    yield part.tiles[~part.failed]
+                else:
+                    lost.extend(part.index[part.failed].tolist())
+                    yield part.tiles
 
         yield blocks()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pathosig.core.errors import ConfigError
+from pathosig.core.errors import ConfigError, SlideError
 from pathosig.core.execution import Execution, Job, Outcome, Stage, StageReport, Unit, run_each, run_once
 from pathosig.core.records import identity, read_json, write_json, write_npy
 from pathosig.core.study import Study
@@ -32,6 +32,8 @@ def embed_tiles(
     study: Study, spec: EncoderSpec | None = None, *, execution: Execution | None = None
 ) -> StageReport:
     """Turn every tile into an embedding: embeddings/<id>.npy, float16 (n_tiles, dim).
+
+    Row i belongs to row i of the tile table; a tile that cannot be decoded has a row of NaN.
 
     The encoder is settled first (encoder/encoder.json with the digest of its weights; the weights
     themselves when they are small or trained here), then slides run one by one, resumable.
@@ -200,15 +202,19 @@ def _embed_one(job: Job) -> Outcome:
         engine=engine, device=device, size_px=table.size_px, batch_size=spec.batch_size, threads=spec.threads
     )
     run = _engine(job.root, card["weights_sha256"], spec.weights, plan)
-    with opened_tiles(job.payload, table, block=max(64, spec.batch_size)) as blocks:
+    lost: list[int] = []
+    with opened_tiles(job.payload, table, block=max(64, spec.batch_size), lost=lost) as blocks:
         out = embed_blocks(run, blocks, n=len(table.xy), dim=card["dim"], batch_size=spec.batch_size)
+    out[lost] = np.nan
+    warnings = [*_lost_warning(job.unit, len(lost), len(out)), *_mpp_warning(card, table.mpp, spec)]
     relative = f"embeddings/{job.payload['out']}"
     write_npy(job.root / relative, out)
     summary = {
         "n_tiles": len(out),
+        "n_lost": len(lost),
         **embedding_card(card, tile_mpp=table.mpp, engine=engine, device=device.split(":")[0]),
     }
-    return Outcome(outputs=(relative,), summary=summary, warnings=tuple(_mpp_warning(card, table.mpp, spec)))
+    return Outcome(outputs=(relative,), summary=summary, warnings=tuple(warnings))
 
 
 @functools.lru_cache(maxsize=2)
@@ -220,6 +226,22 @@ def _engine(root: Path, digest: str, weights: str | None, plan: engines.EnginePl
         return read_encoder(root, weights=str(path) if path else None)
 
     return engines.make_engine(plan, digest=digest, load=load, int8_model=root / INT8)
+
+
+def _lost_warning(unit: str, lost: int, n: int) -> list[str]:
+    """Lost tiles have rows of NaN; more than half of them and the slide counts as unreadable.
+
+    Raises
+    ------
+    SlideError
+        E_PIXELS.
+    """
+    if not lost:
+        return []
+    if lost > n / 2:
+        message = f"slide {unit}: {lost} of {n} tiles cannot be decoded. Copy the file again, or drop the slide."
+        raise SlideError(message, code="E_PIXELS")
+    return [f"W_LOST_TILES {lost} of {n} tiles cannot be decoded and are left out"]
 
 
 def _mpp_warning(card: Mapping[str, Any], tile_mpp: float, spec: EncoderSpec) -> list[str]:
