@@ -226,7 +226,7 @@ def contact_sheet(
         Slides to frame in red: failed, empty or with a warning.
     """
     with style():
-        columns = max(1, min(columns, len(images)))
+        columns = max(1, columns)
         rows = math.ceil(len(images) / columns) or 1
         cell = (PAGE - 0.1) / columns
         height = rows * (cell + 0.26) + 0.32

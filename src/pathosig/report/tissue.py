@@ -274,9 +274,10 @@ def maps_section(material: Material, *, at_most: int) -> Section | None:
             downsample=item.downsample, mpp=item.mpp,
         )  # fmt: skip
         legend = {h: f"{hpc_name(h)} {n}" for h, n in names.items()}
+        caption = f"Slide {item.slide_id}: H&E, and the same slide with every tile in the colour of its HPC."
         alt = f"H&E of slide {item.slide_id} beside its tiles coloured by HPC"
         blocks.append(
-            picture(f"map_{number:02d}", slide_map([panel], colours, names=legend), title + ".", alt=alt)
+            picture(f"map_{number:02d}", slide_map([panel], colours, names=legend), caption, alt=alt)
         )
     lead = f"{len(steps)} of {len(usable)} slides, from the lowest to the highest score."
     return Section(id="maps", title="HPCs on the slides", blocks=blocks, lead=lead)
