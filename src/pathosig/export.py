@@ -98,7 +98,10 @@ def export(study: Study, *, to: Format, out: Path | None = None) -> ExportReport
             continue
         files += per_slide(study, specimen, tiles, folder)
     if not files:
-        message = f"study {study.root.name}: there are no tiles and no profiles to export. Run `pathosig run` first."
+        message = (
+            f"study {study.root.name}: there are no tiles and no profiles to export. Run "
+            "`pathosig run` first."
+        )
         raise InputError(message, code="E_NOTHING")
     names = tuple(sorted(p.relative_to(folder).as_posix() for p in files))
     return ExportReport(format=to, folder=str(folder), files=names, skipped=tuple(skipped))

@@ -1,4 +1,4 @@
-"""What lies over a slide: its tiles with their HPCs, and its tissue outlines. Read here for report, viewer, export."""
+"""What lies over a slide: its tiles with their HPCs, and its tissue outlines."""
 
 from __future__ import annotations
 

@@ -4,46 +4,90 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pathosig.report.page import Checklist, CheckItem, Section
+from pathosig.report.page import CheckItem, Checklist, Section
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 ITEMS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
-    ("Flow of patients, slides, cores, tiles and events", "REMARK 12, TRIPOD 20a, CLAIM 33", ("flow",),
-     "there is no patient table"),
-    ("Endpoints, time zero and follow-up (reverse Kaplan-Meier)", "REMARK 7, TRIPOD 8a", ("endpoints",),
-     "study.toml declares no endpoint"),
-    ("Missing data and n of every model", "REMARK 10d, TRIPOD 11", ("models", "data"),
-     "no model was fitted"),
-    ("Characteristics by cohort and risk group (Table 1)", "REMARK 13, TRIPOD 20b", ("characteristics",),
-     "there is no clinical table or no risk group"),
+    (
+        "Flow of patients, slides, cores, tiles and events",
+        "REMARK 12, TRIPOD 20a, CLAIM 33",
+        ("flow",),
+        "there is no patient table",
+    ),
+    (
+        "Endpoints, time zero and follow-up (reverse Kaplan-Meier)",
+        "REMARK 7, TRIPOD 8a",
+        ("endpoints",),
+        "study.toml declares no endpoint",
+    ),
+    ("Missing data and n of every model", "REMARK 10d, TRIPOD 11", ("models", "data"), "no model was fitted"),
+    (
+        "Characteristics by cohort and risk group (Table 1)",
+        "REMARK 13, TRIPOD 20b",
+        ("characteristics",),
+        "there is no clinical table or no risk group",
+    ),
     ("All univariable results", "REMARK 15", ("univariable",), "no univariable screen was run"),
-    ("Full equation, baseline survival and the locked cut-off", "TRIPOD 22, REMARK 11", ("signature",),
-     "no signature was found"),
-    ("Kaplan-Meier curves with risk tables per cohort and endpoint", "REMARK 16", ("survival",),
-     "no cohort could be validated"),
-    ("Discrimination, calibration and overall error", "TRIPOD 12e, 23a", ("performance",),
-     "no cohort could be validated"),
+    (
+        "Full equation, baseline survival and the locked cut-off",
+        "TRIPOD 22, REMARK 11",
+        ("signature",),
+        "no signature was found",
+    ),
+    (
+        "Kaplan-Meier curves with risk tables per cohort and endpoint",
+        "REMARK 16",
+        ("survival",),
+        "no cohort could be validated",
+    ),
+    (
+        "Discrimination, calibration and overall error",
+        "TRIPOD 12e, 23a",
+        ("performance",),
+        "no cohort could be validated",
+    ),
     ("Effect estimates, uni- and multivariable", "REMARK 17", ("models",), "no model was fitted"),
-    ("Added value over clinical variables", "REMARK 17, TRIPOD 12e", ("added-value",),
-     "study.toml names no covariates, or no validation cohort has them"),
+    (
+        "Added value over clinical variables",
+        "REMARK 17, TRIPOD 12e",
+        ("added-value",),
+        "study.toml names no covariates, or no validation cohort has them",
+    ),
     ("Internal validation", "TRIPOD 12c", ("internal",), "external cohorts were used instead"),
-    ("External validation", "TRIPOD 12d, REMARK 18", ("external",),
-     "the study has no validation cohort; results are internal"),
+    (
+        "External validation",
+        "TRIPOD 12d, REMARK 18",
+        ("external",),
+        "the study has no validation cohort; results are internal",
+    ),
     ("Proportional hazards", "REMARK 10e", ("hazards",), "the test was not run"),
     ("Subgroups with interaction tests", "REMARK 18", ("subgroups",), "study.toml names no subgroups"),
-    ("Performance by sex, age and site", "TRIPOD 14", ("fairness",), "the columns are not named in study.toml"),
+    (
+        "Performance by sex, age and site",
+        "TRIPOD 14",
+        ("fairness",),
+        "the columns are not named in study.toml",
+    ),
     ("Treatment", "REMARK 3", ("treatment",), "study.toml names no treatment column"),
-    ("Audits: null, optimism, site, depth, stability", "TRIPOD 12c, CLAIM 31", ("audits",),
-     "run `pathosig audit DIR null` and the others"),
+    (
+        "Audits: null, optimism, site, depth, stability",
+        "TRIPOD 12c, CLAIM 31",
+        ("audits",),
+        "run `pathosig audit DIR null` and the others",
+    ),
     ("Failures and exclusions", "CLAIM 33", ("failures",), "no record was found"),
     ("Warnings and guards", "REMARK 10", ("warnings",), "no record was found"),
     ("Versions, settings, seeds and hashes", "TRIPOD 18f, CLAIM 24", ("provenance",), "no record was found"),
-    ("What was primary and what is sensitivity", "REMARK 10, TRIPOD 12", ("primary",),
-     "study.toml has no [primary] table"),
+    (
+        "What was primary and what is sensitivity",
+        "REMARK 10, TRIPOD 12",
+        ("primary",),
+        "study.toml has no [primary] table",
+    ),
     ("Limitations", "REMARK 19, TRIPOD 25", ("limitations",), "not written"),
-)  # fmt: skip
+)
 
 
 def checklist_section(sections: Sequence[Section], places: Mapping[str, str]) -> Section:

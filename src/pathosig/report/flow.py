@@ -146,6 +146,15 @@ def loss_rows(material: Material) -> list[list[Any]]:
         empty = {r.unit for records in by_stage.values() for r in records if r.status == "empty"} - bad
         kept, lost = tile_total(by_stage["tiles"]), sum(excluded_tiles(by_stage["tiles"]).values())
         share = 100 * lost / (kept + lost) if kept + lost else None
-        rows.append([cohort_title(cohort), len(ids), len(bad), len(empty), kept, lost,
-                     "–" if share is None else f"{share:.1f}%"])  # fmt: skip
+        rows.append(
+            [
+                cohort_title(cohort),
+                len(ids),
+                len(bad),
+                len(empty),
+                kept,
+                lost,
+                "–" if share is None else f"{share:.1f}%",
+            ]
+        )
     return rows

@@ -29,7 +29,7 @@ TILE_PX = 144
 def read_pictures(
     study: Study, specimens: Sequence[Specimen], *, at_most: int, size_px: int
 ) -> tuple[SlidePicture, ...]:
-    """Overviews of slides with tissue and tiles, spread evenly over each cohort; unreadable ones are left out."""
+    """Overviews of slides with tissue and tiles, evenly over each cohort; unreadable ones are left out."""
     out = []
     for specimen in _spread(specimens, at_most):
         try:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pathosig.figures.results import cohort_title, endpoint_title
+
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
 
     from pathosig.core.clinical import Endpoint
     from pathosig.core.records import Record
+
+__all__ = ["Material", "AtlasTile", "SlidePicture", "cohort_title", "endpoint_title"]
 
 STAGES = ("tma", "tissue", "tiles", "train", "embed", "phenotypes", "profiles", "signature", "validate")
 
@@ -127,26 +131,3 @@ class Material:
     def of(self, stage: str, status: str = "") -> list[Record]:
         """Records of a stage, of one status when given."""
         return [r for r in self.records.get(stage, ()) if not status or r.status == status]
-
-
-def cohort_title(name: str) -> str:
-    """A cohort as printed: ``validation_1`` becomes ``Validation 1``."""
-    words = name.replace("_", " ").strip()
-    return words[:1].upper() + words[1:] if words else "No cohort"
-
-
-def endpoint_title(name: str) -> str:
-    """An endpoint as printed: the usual abbreviations in full."""
-    known = {
-        "os": "Overall survival",
-        "dfs": "Disease-free survival",
-        "pfs": "Progression-free survival",
-        "pfi": "Progression-free interval",
-        "dss": "Disease-specific survival",
-        "dfi": "Disease-free interval",
-        "rfs": "Recurrence-free survival",
-        "mfs": "Metastasis-free survival",
-        "css": "Cancer-specific survival",
-        "efs": "Event-free survival",
-    }
-    return known.get(name.lower(), name.replace("_", " "))

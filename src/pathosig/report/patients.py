@@ -12,7 +12,7 @@ from pathosig.figures.equation import Term, equation_figure
 from pathosig.figures.heatmap import ClinicalBar, profile_heatmap
 from pathosig.figures.style import hpc_name
 from pathosig.report.material import Material, cohort_title, endpoint_title
-from pathosig.report.page import Block, Facts, Note, Section, Table
+from pathosig.report.page import Block, Cell, Facts, Note, Section, Table
 from pathosig.report.tissue import picture
 
 
@@ -21,7 +21,7 @@ def data_section(material: Material) -> Section | None:
     table = material.patients
     if table is None:
         return None
-    rows = []
+    rows: list[list[Cell]] = []
     for name, endpoint in material.endpoints.items():
         for cohort in material.cohorts:
             n, events = material.events.get((cohort, name), (0, 0))
@@ -54,7 +54,10 @@ def primary_text(material: Material) -> str:
     p = material.primary
     if not p:
         return "study.toml declares none."
-    text = f"{endpoint_title(str(p.get('endpoint', '')))}, models fitted on {cohort_title(str(p.get('discovery', '')))}"
+    text = (
+        f"{endpoint_title(str(p.get('endpoint', '')))}, models fitted on "
+        f"{cohort_title(str(p.get('discovery', '')))}"
+    )
     covariates = ", ".join(str(c) for c in p.get("covariates") or ())
     text += f", covariates {covariates}" if covariates else ""
     text += f", treatment {p['treatment']}" if p.get("treatment") else ""
@@ -70,9 +73,11 @@ def profiles_section(material: Material) -> Section | None:
     scores = {r["patient_id"]: _float(r.get("score")) for r in material.scores}
     blocks: list[Block] = []
     for number, cohort in enumerate(material.cohorts[:4], start=1):
-        ids = set() if material.patients is None else set(
-            material.patients.loc[material.patients["cohort"] == cohort, "patient_id"]
-        )  # fmt: skip
+        ids = (
+            set()
+            if material.patients is None
+            else set(material.patients.loc[material.patients["cohort"] == cohort, "patient_id"])
+        )
         rows = table[table["patient_id"].isin(ids)]
         rows = rows[[math.isfinite(scores.get(p, math.nan)) for p in rows["patient_id"]]]
         if len(rows) < 3 or not columns:
@@ -91,7 +96,8 @@ def profiles_section(material: Material) -> Section | None:
             marked=[feature_name(c) for c in _signature_leaves(material)],
         )
         caption = (
-            f"{cohort_title(cohort)}: shares of the HPCs (rows) of every patient (columns), ordered by risk score. "
+            f"{cohort_title(cohort)}: shares of the HPCs (rows) of every patient (columns), "
+            "ordered by risk score. "
             "HPCs that enter the signature are in bold."
         )
         blocks.append(picture(f"profiles_{number}", figure, caption))
@@ -99,7 +105,10 @@ def profiles_section(material: Material) -> Section | None:
     if not blocks:
         blocks.append(Note(text="No score was given, so profiles are not ordered by risk here."))
     what = "shares of HPCs that sum to one" if kind == "composition" else "features from an outside table"
-    lead = f"{len(table):,} patients; profiles are {what}, pooled over {int(table['n_slides'].sum()):,} slides and cores."
+    lead = (
+        f"{len(table):,} patients; profiles are {what}, pooled over "
+        f"{int(table['n_slides'].sum()):,} slides and cores."
+    )
     return Section(id="profiles", title="Profiles", blocks=blocks, lead=lead)
 
 
@@ -122,7 +131,7 @@ def _unit(values: np.ndarray, material: Material) -> np.ndarray:
     if material.profile_facts.get("kind") != "features":
         return values
     low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
-    return np.nan_to_num((values - low) / np.where(high > low, high - low, 1.0))
+    return np.asarray(np.nan_to_num((values - low) / np.where(high > low, high - low, 1.0)))
 
 
 def _bars(material: Material, ids: Sequence[str]) -> list[ClinicalBar]:
@@ -184,8 +193,8 @@ def signature_section(material: Material) -> Section:
     terms = signature_terms(material)
     if not terms:
         why = _why_none(material)
-        note = Note(title="No signature.", text=why, level="warning")
-        return Section(id="signature", title="Signature", blocks=[note])
+        box = Note(title="No signature.", text=why, level="warning")
+        return Section(id="signature", title="Signature", blocks=[box])
     leaves = {str(n.get("id")): n.get("leaves", []) for n in material.tree.get("nodes", [])}
     rows = []
     for term in terms:
@@ -220,7 +229,10 @@ def signature_section(material: Material) -> Section:
     nomogram = _nomogram(material, terms)
     if nomogram is not None:
         blocks.append(nomogram)
-    lead = "Everything needed to compute one patient's score by hand. It was frozen before any validation cohort was read."
+    lead = (
+        "Everything needed to compute one patient's score by hand. It was frozen before any "
+        "validation cohort was read."
+    )
     return Section(id="signature", title="Signature", blocks=blocks, lead=lead)
 
 
@@ -281,16 +293,29 @@ def _nomogram(material: Material, terms: Sequence[Mapping[str, Any]]) -> Block |
             return None
         values = table[columns].sum(axis=1).to_numpy(float)
         low, high = np.nanquantile(values, [0.01, 0.99])
-        drawn.append(Term(label=feature_name(str(term["feature"])), coefficient=float(term["coef"]), low=float(low),
-                          high=float(high), center=float(term["center"])))  # fmt: skip
-    grid = np.linspace(*np.quantile(score, [0.01, 0.99]), 60)
+        drawn.append(
+            Term(
+                label=feature_name(str(term["feature"])),
+                coefficient=float(term["coef"]),
+                low=float(low),
+                high=float(high),
+                center=float(term["center"]),
+            )
+        )
+    low, high = (float(np.quantile(score, q)) for q in (0.01, 0.99))
+    grid = np.linspace(low, high, 60)
     survival = [
         (f"Survival {t}", grid, float(s) ** np.exp(grid)) for t, s in baseline_rows(material) if 0 < s < 1
     ]
-    figure = equation_figure(drawn, cutoff=_cutoff(material) or 0.0, score_range=(float(grid[0]), float(grid[-1])),
-                             survival=survival)  # fmt: skip
+    figure = equation_figure(
+        drawn,
+        cutoff=_cutoff(material) or 0.0,
+        score_range=(float(grid[0]), float(grid[-1])),
+        survival=survival,
+    )
     caption = (
-        "The score read by hand: each share points to its contribution on the common scale, the contributions add up "
+        "The score read by hand: each share points to its contribution on the common scale, "
+        "the contributions add up "
         "to the score, and the scales below give the survival it means."
     )
     return picture("equation", figure, caption)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pathosig.report.material import Material
-from pathosig.report.page import Block, Facts, Note, Section, Table
+from pathosig.report.page import Block, Cell, Facts, Note, Section, Table
 
 
 def failures_section(material: Material) -> Section | None:
@@ -53,7 +53,7 @@ def warnings_section(material: Material) -> Section | None:
                 example.setdefault(key, record.unit)
     blocks: list[Block] = [Note(title=code, text=text, level="warning") for code, text in guards]
     known = {text for _, text in guards}
-    rows = [
+    rows: list[list[Cell]] = [
         [stage, text, n, example[stage, text]]
         for (stage, text), n in sorted(found.items())
         if text not in known
@@ -88,7 +88,7 @@ def provenance_section(material: Material) -> Section | None:
     if not any(material.records.values()):
         return None
     blocks: list[Block] = [Facts(rows=sorted(material.versions.items()))]
-    rows = []
+    rows: list[list[Cell]] = []
     for stage, records in material.records.items():
         good = [r for r in records if r.status == "ok"]
         if not good:
@@ -121,7 +121,8 @@ def provenance_section(material: Material) -> Section | None:
 def limitations_section(material: Material) -> Section:
     """What these results cannot show, as far as the study itself tells."""
     points = [
-        "HPCs are groups of similar-looking tiles found without labels; their biological meaning needs a pathologist.",
+        "HPCs are groups of similar-looking tiles found without labels; their biological "
+        "meaning needs a pathologist.",
         "The design is retrospective: selection of patients and treatments is not under control.",
     ]
     if len(material.cohorts) < 2:
@@ -163,8 +164,11 @@ def planted_section(material: Material) -> Section | None:
 
 def _truth_table(key: str, rows: list[Mapping[str, Any]]) -> Table:
     columns = [k for k in rows[0] if _plain(rows[0][k])]
-    return Table(caption=key.replace("_", " "), columns=[c.replace("_", " ") for c in columns],
-                 rows=[[r.get(c) if _plain(r.get(c)) else "…" for c in columns] for r in rows])  # fmt: skip
+    return Table(
+        caption=key.replace("_", " "),
+        columns=[c.replace("_", " ") for c in columns],
+        rows=[[r.get(c) if _plain(r.get(c)) else "…" for c in columns] for r in rows],
+    )
 
 
 def _plain(value: Any) -> bool:

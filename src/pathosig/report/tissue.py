@@ -19,6 +19,7 @@ from pathosig.report.page import (
     AtlasEntry,
     AtlasGrid,
     Block,
+    Cell,
     Facts,
     Note,
     Picture,
@@ -73,7 +74,7 @@ def flow_section(material: Material) -> Section:
         blocks.append(Table(caption="Losses by cohort", columns=columns, rows=loss_rows(material)))
     reasons = excluded_tiles(material.records.get("tiles", ()))
     if reasons:
-        rows = [[REASONS.get(k, k.replace("_", " ")), n] for k, n in reasons.most_common()]
+        rows: list[list[Cell]] = [[REASONS.get(k, k.replace("_", " ")), n] for k, n in reasons.most_common()]
         blocks.append(Table(caption="Tiles left out, by reason", columns=["Reason", "Tiles"], rows=rows))
     return Section(id="flow", title="Flow", blocks=blocks)
 
@@ -163,9 +164,14 @@ def atlas_section(material: Material, effects: Mapping[str, str]) -> Section | N
             )
         )
         montage.append(
-            HpcExemplars(hpc=hpc, colour=colours[hpc], tiles=[t.pixels for t in tiles], name=names.get(hpc, ""),
-                         caption="\n".join(f.replace("artefact, not in the profiles", "artefact") for f in facts[:2]))
-        )  # fmt: skip
+            HpcExemplars(
+                hpc=hpc,
+                colour=colours[hpc],
+                tiles=[t.pixels for t in tiles],
+                name=names.get(hpc, ""),
+                caption="\n".join(f.replace("artefact, not in the profiles", "artefact") for f in facts[:2]),
+            )
+        )
     blocks: list[Block] = [AtlasGrid(entries=entries)]
     if not material.atlas:
         blocks.insert(0, Note(text="No tile of the atlas could be read from its slide.", level="warning"))
@@ -230,8 +236,10 @@ def health_section(material: Material) -> Section | None:
     colours = palette_of(material)
     if rows and colours and max(r["hpc"] for r in rows) < len(colours):
         caption = (
-            "Health of every HPC. Stability is the Jaccard overlap after matching (green: 0.75 or more, red: below "
-            "0.50); yellow dominance bars mark HPCs of which more than half comes from one slide, patient or site."
+            "Health of every HPC. Stability is the Jaccard overlap after matching (green: "
+            "0.75 or more, red: below "
+            "0.50); yellow dominance bars mark HPCs of which more than half comes from one "
+            "slide, patient or site."
         )
         blocks.append(picture("health", health_figure(rows, colours), caption))
     curve = material.health.get("k_curve") or material.health.get("curve") or []
@@ -270,9 +278,15 @@ def maps_section(material: Material, *, at_most: int) -> Section | None:
         if facts.get("score"):
             title += f", score {_score(facts):.2f} ({facts.get('group', '')})"
         panel = SlideMap(
-            title=title, overview=item.overview, x=item.x, y=item.y, hpc=item.hpc, tile_px=item.tile_px,
-            downsample=item.downsample, mpp=item.mpp,
-        )  # fmt: skip
+            title=title,
+            overview=item.overview,
+            x=item.x,
+            y=item.y,
+            hpc=item.hpc,
+            tile_px=item.tile_px,
+            downsample=item.downsample,
+            mpp=item.mpp,
+        )
         legend = {h: f"{hpc_name(h)} {n}" for h, n in names.items()}
         caption = f"Slide {item.slide_id}: H&E, and the same slide with every tile in the colour of its HPC."
         alt = f"H&E of slide {item.slide_id} beside its tiles coloured by HPC"
