@@ -1,0 +1,261 @@
+"""Discrimination: Harrell's and Uno's C, time-dependent AUC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import stats
+
+from pathosig.core.errors import NotEstimableError
+from pathosig.survival.curves import kaplan_meier
+from pathosig.survival.data import as_events, as_times, fix_times
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_ROWS = 2_000_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Concordance:
+    """A C-index; 0.5 is chance, above it high scores die earlier.
+
+    Attributes
+    ----------
+    c, se, lower, upper
+        Estimate, infinitesimal-jackknife standard error and limits.
+    concordant, discordant, tied
+        (Weighted) pairs; `tied` in the score.
+    tau
+        Horizon, or None.
+    """
+
+    c: float
+    se: float
+    lower: float
+    upper: float
+    concordant: float
+    discordant: float
+    tied: float
+    tau: float | None
+    n: int
+    n_events: int
+
+
+def harrell_c(score: Any, time: Any, event: Any, *, tau: float | None = None, conf_level: float = 0.95) -> Concordance:
+    """Harrell's C of a risk score; higher scores mean higher risk, never the other way round.
+
+    Parameters
+    ----------
+    score, time, event
+        [n].
+    tau
+        Pairs whose earlier time is beyond tau are left out.
+
+    Raises
+    ------
+    NotEstimableError
+        If no pair can be compared.
+
+    References
+    ----------
+    R: survival::concordance(Surv(time, event) ~ score, reverse = TRUE).
+    """
+    s, t, d = _arrays(score, time, event)
+    return _concordance(s, t, d, np.ones(len(t)), tau, conf_level)
+
+
+def uno_c(score: Any, time: Any, event: Any, *, tau: float | None = None, conf_level: float = 0.95) -> Concordance:
+    """Uno's C: pairs weighted by 1/G(t-)^2, G the evaluated cohort's own censoring distribution.
+
+    Parameters
+    ----------
+    tau
+        Horizon; by default the last time with at least 10 at risk.
+
+    References
+    ----------
+    R: survival::concordance(timewt = "n/G2"). Uno et al. (2011), Stat. Med. 30.
+    """
+    s, t, d = _arrays(score, time, event)
+    horizon = default_tau(t) if tau is None else tau
+    return _concordance(s, t, d, 1 / censoring_before(t, d) ** 2, horizon, conf_level)
+
+
+def default_tau(time: Any, at_risk: int = 10) -> float:
+    """The last time with at least `at_risk` patients at risk (the largest time in smaller cohorts)."""
+    t = np.sort(np.asarray(time, float))
+    return float(t[-at_risk]) if len(t) >= at_risk else float(t[-1])
+
+
+def _arrays(score: Any, time: Any, event: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    s, t, d = np.asarray(score, float).ravel(), as_times(time), as_events(event)
+    kept = np.isfinite(s) & np.isfinite(t)
+    (fixed,) = fix_times(t[kept])
+    return s[kept], fixed, d[kept]
+
+
+def censoring_before(t: np.ndarray, d: np.ndarray, at: np.ndarray | None = None) -> np.ndarray:
+    """G(t-), the Kaplan-Meier estimate of censoring just before each time, float[n].
+
+    A patient whose event ties with a censoring was still at risk of it (R's convention).
+    """
+    grid, which = np.unique(t, return_inverse=True)
+    which = which.ravel()
+    deaths = np.bincount(which[d], minlength=len(grid))
+    left = np.bincount(which[~d], minlength=len(grid))
+    risk = np.cumsum((deaths + left)[::-1])[::-1] - deaths
+    with np.errstate(divide="ignore", invalid="ignore"):
+        g = np.cumprod(np.where(left > 0, 1 - left / risk, 1.0))
+    before = np.concatenate([[1.0], g])
+    times = t if at is None else at
+    return np.asarray(before[np.searchsorted(grid, times, side="left")])
+
+
+def _concordance(
+    s: np.ndarray, t: np.ndarray, d: np.ndarray, weight: np.ndarray, tau: float | None, level: float
+) -> Concordance:
+    usable = d & (t <= tau) if tau is not None else d
+    n = len(t)
+    gain, pairs = np.zeros(n), np.zeros(n)
+    totals = np.zeros(3)
+    rows = np.flatnonzero(usable)
+    size = max(1, _ROWS // max(n, 1))
+    for begin in range(0, len(rows), size):
+        i = rows[begin : begin + size]
+        later = (t[None, :] > t[i, None]) | ((t[None, :] == t[i, None]) & ~d[None, :])
+        difference = s[i, None] - s[None, :]
+        up, down = later & (difference > 0), later & (difference < 0)
+        same = later & (difference == 0)
+        w = weight[i, None]
+        value = (up + 0.5 * same) * w
+        gain[i] += value.sum(axis=1)
+        gain += value.sum(axis=0)
+        all_pairs = later * w
+        pairs[i] += all_pairs.sum(axis=1)
+        pairs += all_pairs.sum(axis=0)
+        totals += [(up * w).sum(), (down * w).sum(), (same * w).sum()]
+    count = totals.sum()
+    if count == 0:
+        raise NotEstimableError("C-index: no two patients can be compared (too few events).")
+    c = float((totals[0] + totals[2] / 2) / count)
+    se = float(np.sqrt(np.sum(((gain - c * pairs) / count) ** 2)))
+    z = stats.norm.ppf(0.5 + level / 2)
+    return Concordance(
+        c=c,
+        se=se,
+        lower=max(0.0, c - z * se),
+        upper=min(1.0, c + z * se),
+        concordant=float(totals[0]),
+        discordant=float(totals[1]),
+        tied=float(totals[2]),
+        tau=tau,
+        n=n,
+        n_events=int(d.sum()),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeAuc:
+    """Cumulative/dynamic AUC at several times.
+
+    Attributes
+    ----------
+    times, auc, se, lower, upper
+        float[m]; NaN at times without cases or controls.
+    n_cases, n_controls, n_censored
+        int[m]: events up to, at risk after, censored before each time.
+    """
+
+    times: np.ndarray
+    auc: np.ndarray
+    se: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    n_cases: np.ndarray
+    n_controls: np.ndarray
+    n_censored: np.ndarray
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per time."""
+        import pandas as pd
+
+        return pd.DataFrame({name: getattr(self, name) for name in self.__dataclass_fields__})
+
+
+def time_auc(score: Any, time: Any, event: Any, *, times: Any, conf_level: float = 0.95) -> TimeAuc:
+    """Cumulative/dynamic AUC with inverse-probability-of-censoring weights (marginal Kaplan-Meier).
+
+    Parameters
+    ----------
+    score, time, event
+        [n]; higher scores mean higher risk.
+    times
+        Horizons; those without cases or without anybody left give NaN.
+
+    References
+    ----------
+    R: timeROC::timeROC(weighting = "marginal", iid = TRUE). Blanche, Dartigues & Jacqmin-Gadda (2013), Stat. Med. 32.
+    """
+    s, t, d = _arrays(score, time, event)
+    horizons = np.atleast_1d(np.asarray(times, float))
+    rows = [_auc_at(s, t, d, h) for h in horizons]
+    table = np.array([r[:2] for r in rows])
+    counts = np.array([r[2:] for r in rows], int)
+    z = stats.norm.ppf(0.5 + conf_level / 2)
+    auc, se = table.T
+    return TimeAuc(
+        times=horizons,
+        auc=auc,
+        se=se,
+        lower=np.clip(auc - z * se, 0, 1),
+        upper=np.clip(auc + z * se, 0, 1),
+        n_cases=counts[:, 0],
+        n_controls=counts[:, 1],
+        n_censored=counts[:, 2],
+    )
+
+
+def _auc_at(s: np.ndarray, t: np.ndarray, d: np.ndarray, horizon: float) -> tuple[float, float, int, int, int]:
+    case, control = d & (t <= horizon), t > horizon
+    numbers = (int(case.sum()), int(control.sum()), int((~d & (t <= horizon)).sum()))
+    if not case.any() or not control.any():
+        return (np.nan, np.nan, *numbers)
+    n = len(t)
+    w = np.where(case, 1 / censoring_before(t, d), 0.0)
+    g_end = censoring_before(t, d, np.array([np.nextafter(horizon, np.inf)]))[0]
+    v = control / g_end
+    ordered = np.sort(s[control])
+    below = np.searchsorted(ordered, s, side="left") + np.searchsorted(ordered, s, side="right")
+    beaten = below / 2 / control.sum()  # for a case: share of controls with a lower score
+    auc = float(np.sum(w * beaten) / np.sum(w))
+    cases = np.argsort(s[case])
+    ranked, weights = s[case][cases], np.concatenate([[0.0], np.cumsum(w[case][cases])])
+    total = weights[-1]
+    lost = (weights[np.searchsorted(ranked, s, side="left")] + weights[np.searchsorted(ranked, s, side="right")]) / 2
+    won = (total - lost) / total  # for a control: weighted share of cases with a higher score
+    influence = n * w / w.sum() * (beaten - auc) + n * v / v.sum() * (won - auc)
+    influence = influence + _censoring_influence(t, d, w, beaten - auc, horizon)
+    return (auc, float(np.sqrt(np.mean(influence**2) / n)), *numbers)
+
+
+def _censoring_influence(t: np.ndarray, d: np.ndarray, w: np.ndarray, centred: np.ndarray, horizon: float) -> np.ndarray:
+    """What estimating the censoring distribution adds to the influence of each patient on the AUC."""
+    n = len(t)
+    grid, which = np.unique(t, return_inverse=True)
+    which = which.ravel()
+    left = np.bincount(which[~d], minlength=len(grid)).astype(float)
+    risk = np.cumsum(np.bincount(which, minlength=len(grid))[::-1])[::-1].astype(float)
+    risk_c = risk - np.bincount(which[d], minlength=len(grid))
+    # weight that depends on G(u-) for u beyond each grid time
+    value = np.bincount(which, weights=w * centred, minlength=len(grid)) / w.sum()
+    beyond = np.concatenate([np.cumsum(value[::-1])[::-1][1:], [0.0]])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        hazard = np.where(left > 0, left / risk_c, 0.0)
+        jump = np.where((left > 0) & (grid <= horizon), beyond / risk_c, 0.0)
+    compensator = np.cumsum(np.where(grid <= horizon, jump * hazard, 0.0))
+    direct = np.where(~d, jump[which], 0.0)
+    own = np.where(d, np.concatenate([[0.0], compensator])[which], compensator[which])
+    return np.asarray(n * (direct - own))
