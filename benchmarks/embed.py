@@ -54,7 +54,9 @@ def eager(encoder) -> engines.Run:
     return run
 
 
-def share_of_model_rate(run: engines.Run, slide: Path, table: TileTable, tiles: np.ndarray, dim: int) -> dict[str, float]:
+def share_of_model_rate(
+    run: engines.Run, slide: Path, table: TileTable, tiles: np.ndarray, dim: int
+) -> dict[str, float]:
     """The loop with reading against the loop on tiles in memory."""
     facts = {"path": str(slide), "mpp": None, "region": None}
     n = len(tiles)
@@ -125,7 +127,10 @@ def main() -> None:
     table = grid_of(given.slide, given.mpp, given.tiles)
     with opened_tiles({"path": str(given.slide)}, table) as blocks:
         tiles = np.concatenate(list(blocks))
-    plans = {e: EnginePlan(engine=e, device="cpu", size_px=SIDE, batch_size=BATCH) for e in ("fp32", "bf16", "ort", "int8")}
+    plans = {
+        e: EnginePlan(engine=e, device="cpu", size_px=SIDE, batch_size=BATCH)
+        for e in ("fp32", "bf16", "ort", "int8")
+    }
     with tempfile.TemporaryDirectory() as folder:
         graph = Path(folder) / "int8.onnx"
         quantise(encoder, tiles[::2], graph, batch_size=BATCH)

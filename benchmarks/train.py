@@ -130,7 +130,11 @@ def storage(tiles: np.ndarray) -> dict[str, float]:
         png = seconds(lambda: sum(1 for _ in loader), rounds=3)
         order = np.random.default_rng(0).permutation(len(tiles))
         packed = seconds(lambda: [store.rows(order[i : i + 64]) for i in range(0, len(order), 64)], rounds=3)
-    return {"png_tiles_per_s": len(tiles) / png, "packed_tiles_per_s": len(tiles) / packed, "packed_vs_png": png / packed}
+    return {
+        "png_tiles_per_s": len(tiles) / png,
+        "packed_tiles_per_s": len(tiles) / packed,
+        "packed_vs_png": png / packed,
+    }
 
 
 def original_loop(net: ContrastiveClusteringNet, tiles: np.ndarray, device: str, steps: int) -> float:
@@ -153,15 +157,22 @@ def original_loop(net: ContrastiveClusteringNet, tiles: np.ndarray, device: str,
     return 16 / timed_steps(step, steps, device)
 
 
-def our_loop(net: ContrastiveClusteringNet, tiles: np.ndarray, device: str, batch: int, steps: int, **options) -> float:
+def our_loop(
+    net: ContrastiveClusteringNet, tiles: np.ndarray, device: str, batch: int, steps: int, **options
+) -> float:
     """Views a second of ours; tiles lie on the device when that is a GPU."""
     spec = TrainSpec(
         batch_size=batch, n_clusters=min(50, batch // 2), precision="auto", channels_last=True, **options
     )
     rng = np.random.default_rng(0)
-    data = loop.Data(rows=lambda i: tiles[i % len(tiles)], train=np.arange(max(batch, len(tiles))), held_out=np.arange(0))
+    data = loop.Data(
+        rows=lambda i: tiles[i % len(tiles)], train=np.arange(max(batch, len(tiles))), held_out=np.arange(0)
+    )
     trainer = loop.Trainer(
-        loop.start(net, spec, device=device), data, spec, views=Views("recommended", mean=(0.5,) * 3, std=(0.5,) * 3),
+        loop.start(net, spec, device=device),
+        data,
+        spec,
+        views=Views("recommended", mean=(0.5,) * 3, std=(0.5,) * 3),
         device=device,
     )
 
@@ -226,7 +237,7 @@ def real_tiles(folder: Path | None, n: int) -> np.ndarray:
         return np.kron(low, np.ones((1, 16, 16, 1), np.uint8))
     from PIL import Image
 
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in (".jpeg", ".jpg", ".png"))[:: 1]
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in (".jpeg", ".jpg", ".png"))[::1]
     paths = paths[:: max(1, len(paths) // n)][:n]
     return np.stack([np.asarray(Image.open(p).convert("RGB").resize((SIDE, SIDE))) for p in paths])
 
@@ -252,7 +263,9 @@ def main() -> None:
     }  # fmt: skip
     original = original_loop(network(backbone), tiles, given.device, steps)
     small = our_loop(network(backbone, 4), tiles, given.device, 8, steps)
-    large = our_loop(network(backbone, min(50, batch // 2)), tiles, given.device, batch, steps, compile=given.compile)
+    large = our_loop(
+        network(backbone, min(50, batch // 2)), tiles, given.device, batch, steps, compile=given.compile
+    )
     result |= {
         "original_views_per_s": original, "ours_batch_8_views_per_s": small, "views_per_s": large,
         "tiles_per_s": large / 2, "engineering_effect": small / original, "batch_effect": large / small,
@@ -260,9 +273,14 @@ def main() -> None:
     }  # fmt: skip
     if gpu:
         peak = matmul_flops(given.device)
-        result |= {"bf16_matmul_tflops": peak / 1e12, "mfu": 3 * forward_flops(network(backbone)) * large / peak}
+        result |= {
+            "bf16_matmul_tflops": peak / 1e12,
+            "mfu": 3 * forward_flops(network(backbone)) * large / peak,
+        }
         result["max_memory_gib"] = torch.cuda.max_memory_allocated() / 2**30
-    rounded = {k: float(f"{v:.4g}") if isinstance(v, float) and math.isfinite(v) else v for k, v in result.items()}
+    rounded = {
+        k: float(f"{v:.4g}") if isinstance(v, float) and math.isfinite(v) else v for k, v in result.items()
+    }
     print(json.dumps(rounded))
 
 

@@ -1,8 +1,9 @@
 """Does DL-CC training help? Held-out clustering quality before and after, on labelled tiles.
 
-    python benchmarks/train_evidence.py TILES [--preset recommended|paper] [--epochs N] [--side 112] [--clusters 20]
+    python benchmarks/train_evidence.py TILES [--preset recommended|paper] [--epochs N] [--side 112]
 
-TILES holds one folder per class and <class>.groups.csv (cluster_label, img_path): groups are split, never tiles.
+TILES holds one folder per class and <class>.groups.csv (cluster_label, img_path): groups are
+split, never tiles.
 Reported on held-out groups: NMI and ARI of the clusters cut to the number of classes by Ward, for the
 starting weights with k-means (best of 10), the trained embeddings with k-means, and the trained head.
 Prints one JSON object, with the curves.
@@ -72,7 +73,9 @@ def by_head(c: np.ndarray, h: np.ndarray, truth: np.ndarray) -> dict[str, float]
     """Argmax of the cluster head; the Ward cut uses the mean embedding of every cluster."""
     labels = c.argmax(1)
     h = normalize(h)
-    centres = np.stack([h[labels == j].mean(0) if (labels == j).any() else np.zeros(h.shape[1]) for j in range(c.shape[1])])
+    centres = np.stack(
+        [h[labels == j].mean(0) if (labels == j).any() else np.zeros(h.shape[1]) for j in range(c.shape[1])]
+    )
     return {**quality(labels, centres, truth), "confidence": float(c.max(1).mean())}
 
 
@@ -107,8 +110,8 @@ def main() -> None:
     test = np.isin(groups, names[order[:third]])
     held = np.isin(groups, names[order[third : third + max(1, third // 5)]])
     train = ~test & ~held
-    common = {"backbone": "efficientnet-lite0", "n_clusters": given.clusters, "epochs": given.epochs, "lr": given.lr,
-              "seed": given.seed}  # fmt: skip
+    common = {"backbone": "efficientnet-lite0", "n_clusters": given.clusters,
+              "epochs": given.epochs, "lr": given.lr, "seed": given.seed}  # fmt: skip
     if given.preset == "paper":
         spec = TrainSpec.paper(**common)
     else:
@@ -123,7 +126,8 @@ def main() -> None:
     before_test, _ = outputs(net, normal, tiles[test])
     result = {
         "preset": spec.preset, "side_px": given.side, "batch": spec.batch_size, "clusters": spec.n_clusters,
-        "epochs": spec.epochs, "lr": spec.lr, "seed": spec.seed, "n_train": int(train.sum()), "n_test": int(test.sum()),
+        "epochs": spec.epochs, "lr": spec.lr, "seed": spec.seed,
+        "n_train": int(train.sum()), "n_test": int(test.sum()),
         "start_kmeans": by_kmeans(before_train, before_test, truth[test], spec.n_clusters),
     }  # fmt: skip
     data = loop.Data(rows=lambda i: tiles[i], train=np.flatnonzero(train), held_out=np.flatnonzero(held))

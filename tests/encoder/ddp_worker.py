@@ -10,7 +10,7 @@ from pathosig.encoder import ContrastiveClusteringNet, TrainSpec, parallel
 from pathosig.encoder import train as loop
 
 sys.path.insert(0, str(Path(__file__).parent))
-from conftest import TinyBackbone  # noqa: E402
+from conftest import TinyBackbone
 
 
 def trainer():
@@ -18,7 +18,9 @@ def trainer():
     torch.manual_seed(0)
     net = ContrastiveClusteringNet(TinyBackbone(), 4, 8)
     spec = TrainSpec(n_clusters=4, dim=8, batch_size=16, epochs=1, lr=0.01, channels_last=False, alpha=0.3)
-    data = loop.Data(rows=lambda i: np.zeros((len(i), 8, 8, 3), np.uint8), train=np.arange(16), held_out=np.arange(0))
+    data = loop.Data(
+        rows=lambda i: np.zeros((len(i), 8, 8, 3), np.uint8), train=np.arange(16), held_out=np.arange(0)
+    )
     return loop.Trainer(loop.start(net, spec), data, spec, views=loop.Views("recommended"))
 
 

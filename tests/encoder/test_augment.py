@@ -26,7 +26,9 @@ def _one_tile(tile, params, i, fill):
     x = tile.astype(np.float64) / 255
     if params.stain is not None:
         density = -np.log(np.clip(x, 1 / 255, 1))
-        x = np.exp(-(density @ params.stain[i].double().numpy().T + params.offset[i].double().numpy())).clip(0, 1)
+        x = np.exp(-(density @ params.stain[i].double().numpy().T + params.offset[i].double().numpy())).clip(
+            0, 1
+        )
     for op, (bright, hue, saturation) in zip(params.ops[i].tolist(), params.factors[i].tolist(), strict=True):
         if op == BRIGHTNESS:
             x = (x * bright).clip(0, 1)
@@ -136,12 +138,16 @@ def test_crops_of_recommended_cover_at_least_half_the_area():
 def test_grid_equals_affine_grid():
     matrix = torch.randn(5, 2, 3, generator=torch.Generator().manual_seed(0))
     expected = torch.nn.functional.affine_grid(matrix, [5, 3, 9, 14], align_corners=False)
-    torch.testing.assert_close(sampling_grid(matrix, torch.empty(5, 9, 14, 2)), expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        sampling_grid(matrix, torch.empty(5, 9, 14, 2)), expected, rtol=1e-5, atol=1e-6
+    )
 
 
 def test_unchanged_stains_give_the_same_picture():
     x = torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 0.9 + 0.05
-    torch.testing.assert_close(restain(x.clone(), torch.eye(3).repeat(3, 1, 1), torch.zeros(3, 3)), x, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        restain(x.clone(), torch.eye(3).repeat(3, 1, 1), torch.zeros(3, 3)), x, rtol=1e-5, atol=1e-6
+    )
     assert np.linalg.matrix_rank(np.array(STAINS)) == 3
 
 

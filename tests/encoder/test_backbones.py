@@ -72,7 +72,10 @@ def test_pickles_with_code_are_refused(tmp_path):
 
 def test_weights_of_another_network_are_refused(tmp_path):
     other = load_encoder("resnet18", random_start=True)
-    save_file({k.removeprefix("model."): v for k, v in other.module.state_dict().items()}, tmp_path / "w.safetensors")
+    save_file(
+        {k.removeprefix("model."): v for k, v in other.module.state_dict().items()},
+        tmp_path / "w.safetensors",
+    )
     with pytest.raises(InputError, match="do not fit"):
         load_encoder("resnet10t", weights=tmp_path / "w.safetensors")
     with pytest.raises(InputError, match="no such file"):
@@ -130,7 +133,9 @@ def test_architecture_of_a_pathology_model_is_built_and_has_its_dimension(name):
 
     entry: EncoderEntry = ENCODERS[name]
     with torch.device("meta"):
-        model = timm.create_model(entry.architecture, pretrained=False, **weight_files.resolve_options(entry.options))
+        model = timm.create_model(
+            entry.architecture, pretrained=False, **weight_files.resolve_options(entry.options)
+        )
         pooled = PooledModel(model, entry.pooling).eval()
         out = pooled(torch.zeros(1, 3, entry.input_px, entry.input_px))
     assert tuple(out.shape) == (1, entry.dim)

@@ -43,7 +43,8 @@ def _cosine(a, b):
 
 def test_onnx_equals_torch(small, tiles):
     exact, onnx = (
-        embed_blocks(engines.engine_of(small, _plan(e)), [tiles], n=11, dim=512, batch_size=4) for e in ("fp32", "ort")
+        embed_blocks(engines.engine_of(small, _plan(e)), [tiles], n=11, dim=512, batch_size=4)
+        for e in ("fp32", "ort")
     )
     assert onnx.dtype == np.float16
     assert _cosine(exact.astype(float), onnx.astype(float)).min() > 0.99999
@@ -104,7 +105,10 @@ def test_graph_is_exported_once_and_needs_no_torch_afterwards(small, tiles):
 
 
 def test_importing_the_folder_imports_no_torch():
-    code = "import sys, pathosig.encoder; from pathosig.encoder import EncoderSpec, TrainSpec, embed_tiles, train_encoder;"
+    code = (
+        "import sys, pathosig.encoder;"
+        "from pathosig.encoder import EncoderSpec, TrainSpec, embed_tiles, train_encoder;"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code + "print('torch' in sys.modules, 'pandas' in sys.modules)"],
         capture_output=True, text=True, check=True,

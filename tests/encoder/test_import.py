@@ -33,20 +33,27 @@ def _stamp(path):
     with h5py.File(path, "w") as f:
         f["feats"] = np.arange(18, dtype=np.float16).reshape(3, 6)
         f["coords"] = COORDS * 0.25
-        f.attrs.update({"stamp_version": "2.0", "unit": "um", "tile_size_um": 256.0, "tile_size_px": 224, "encoder": "x"})
+        f.attrs.update(
+            {"stamp_version": "2.0", "unit": "um", "tile_size_um": 256.0, "tile_size_px": 224, "encoder": "x"}
+        )
 
 
 @pytest.fixture
 def study(tmp_path):
     study = Study.create(tmp_path / "study")
-    (study.root / "slides.csv").write_text("slide_id,patient_id,path,mpp\nS1,P1,s1.svs,0.25\nS2,P2,s2.svs,0.25\n")
-    (study.root / "patients.csv").write_text("patient_id,cohort,os_time,os_event\nP1,discovery,1,1\nP2,discovery,2,0\n")
+    (study.root / "slides.csv").write_text(
+        "slide_id,patient_id,path,mpp\nS1,P1,s1.svs,0.25\nS2,P2,s2.svs,0.25\n"
+    )
+    (study.root / "patients.csv").write_text(
+        "patient_id,cohort,os_time,os_event\nP1,discovery,1,1\nP2,discovery,2,0\n"
+    )
     (tmp_path / "h5").mkdir()
     return Study.open(study.root)
 
 
 @pytest.mark.parametrize(
-    ("write", "program", "unit"), [(_trident, "trident", "px"), (_clam, "clam", "px"), (_stamp, "stamp", "um")]
+    ("write", "program", "unit"),
+    [(_trident, "trident", "px"), (_clam, "clam", "px"), (_stamp, "stamp", "um")],
 )
 def test_three_programs_are_told_apart(tmp_path, write, program, unit):
     write(tmp_path / "a.h5")
@@ -103,7 +110,14 @@ def test_files_that_are_no_features_are_refused(tmp_path):
 
 
 def test_mixing_encoders_or_mpp_is_refused():
-    card = {"encoder": "a", "weights_sha256": "1" * 64, "dim": 3, "mpp": 0.5, "device": "cpu", "engine": "ort"}
+    card = {
+        "encoder": "a",
+        "weights_sha256": "1" * 64,
+        "dim": 3,
+        "mpp": 0.5,
+        "device": "cpu",
+        "engine": "ort",
+    }
     assert one_encoder({"S1": card, "S2": {**card, "device": "cuda"}})["devices"] == ["cpu/ort", "cuda/ort"]
     for change in ({"weights_sha256": "2" * 64}, {"mpp": 1.0}, {"dim": 4}):
         with pytest.raises(InputError, match="slide S2"):

@@ -67,9 +67,13 @@ def _pair(kind, n, d, seed):
 
 CASES = {
     "instance": ("z", instance_loss, _naive_instance, {}),
-    "instance at another temperature": ("z", instance_loss, lambda a, b: _naive_instance(a, b, 0.1), {"temperature": 0.1}),
+    "instance at another temperature": (
+        "z", instance_loss, lambda a, b: _naive_instance(a, b, 0.1), {"temperature": 0.1},
+    ),
     "cluster": ("c", cluster_loss, _naive_cluster, {}),
-    "cluster at another temperature": ("c", cluster_loss, lambda a, b: _naive_cluster(a, b, 0.3), {"temperature": 0.3}),
+    "cluster at another temperature": (
+        "c", cluster_loss, lambda a, b: _naive_cluster(a, b, 0.3), {"temperature": 0.3},
+    ),
     "barlow": ("h", barlow_loss, _naive_barlow, {}),
     "barlow as the original divides": (
         "h", barlow_loss, lambda a, b: _naive_barlow(a, b, 0.02, 2048.0), {"weight": 0.02, "divisor": 2048.0},
@@ -117,7 +121,10 @@ def test_empty_cluster_gives_a_finite_loss_and_gradient():
     assert torch.isfinite(grad).all()
 
 
-@pytest.mark.parametrize(("batch", "low", "high"), [(8, 0.13, 0.19), (16, 0.28, 0.34), (32, 0.58, 0.68), (64, 0.79, 0.89), (256, 0.95, 1.0)])
+@pytest.mark.parametrize(
+    ("batch", "low", "high"),
+    [(8, 0.13, 0.19), (16, 0.28, 0.34), (32, 0.58, 0.68), (64, 0.79, 0.89), (256, 0.95, 1.0)],
+)
 def test_small_batches_forbid_confident_clusters(batch, low, high):
     """The free-logit experiment: what the cluster loss itself wants, with no network in the way."""
     torch.manual_seed(0)

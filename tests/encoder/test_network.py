@@ -74,7 +74,9 @@ def test_small_batches_are_refused_unless_paper():
     assert TrainSpec.recommended().batch_size >= 512
 
 
-@pytest.mark.parametrize("change", [{"lr": 0.0}, {"ema": 1.0}, {"epochs": 0}, {"batch_size": 512, "accumulate": 3}])
+@pytest.mark.parametrize(
+    "change", [{"lr": 0.0}, {"ema": 1.0}, {"epochs": 0}, {"batch_size": 512, "accumulate": 3}]
+)
 def test_wrong_values_are_refused(change):
     with pytest.raises(ConfigError, match=r"\[train\]"):
         TrainSpec(**change)

@@ -16,9 +16,9 @@ from pathosig.core.study import Study, to_toml
 from pathosig.encoder import cluster_labels, embed_tiles, load_encoder, train_encoder
 from pathosig.encoder.cards import one_encoder
 from pathosig.encoder.heads import head_probabilities, read_heads
+from pathosig.encoder.spec import TrainSpec
 from pathosig.encoder.stage import read_encoder
 from pathosig.encoder.train_stage import choose_rows, split_patients
-from pathosig.encoder.spec import TrainSpec
 
 SIDE = 32
 
@@ -32,7 +32,8 @@ def cache(tmp_path_factory):
 
 
 def _make_study(root, tiles, *, encoder, train=None, slides=4, per_slide=16):
-    """PNG slides that are grids of tiles, with their tile tables and records as the tiles stage leaves them."""
+    """PNG slides that are grids of tiles, with their tile tables and records as the tiles stage "
+    "leaves them."""
     config = {
         "endpoints": {"os": {"time": "os_time", "event": "os_event", "unit": "months"}},
         "primary": {"endpoint": "os", "discovery": "discovery"},
@@ -43,7 +44,10 @@ def _make_study(root, tiles, *, encoder, train=None, slides=4, per_slide=16):
     rows, patients = ["slide_id,patient_id,path,mpp"], ["patient_id,cohort,os_time,os_event"]
     for i in range(slides):
         image = np.concatenate(
-            [np.concatenate(list(tiles[(i * per_slide + r * 4 + np.arange(4)) % len(tiles)]), axis=1) for r in range(4)]
+            [
+                np.concatenate(list(tiles[(i * per_slide + r * 4 + np.arange(4)) % len(tiles)]), axis=1)
+                for r in range(4)
+            ]
         )
         Image.fromarray(image).save(root / f"S{i}.png")
         rows.append(f"S{i},P{i},{root / f'S{i}.png'},0.5")
@@ -161,7 +165,13 @@ def test_tiles_that_cannot_be_decoded_are_lost_alone(embedded, coloured_tiles, t
     path.unlink()
     tif = study.root / "S0.tif"
     tifffile.imwrite(
-        tif, image, tile=(32, 32), compression="jpeg", photometric="rgb", resolution=(20000, 20000), resolutionunit=3
+        tif,
+        image,
+        tile=(32, 32),
+        compression="jpeg",
+        photometric="rgb",
+        resolution=(20000, 20000),
+        resolutionunit=3,
     )
     with tifffile.TiffFile(tif) as stored:
         at = stored.pages[0].dataoffsets[5]
@@ -211,7 +221,9 @@ def test_training_uses_discovery_patients_only_and_leaves_a_log(trained):
     assert record.summary["n_held_out"] == 16
     lines = (study.root / "logs/train.csv").read_text().splitlines()
     assert len(lines) == 3
-    assert lines[0].startswith("epoch,step,barlow,cluster,instance,total,held_out,perplexity,empty,confidence,lr")
+    assert lines[0].startswith(
+        "epoch,step,barlow,cluster,instance,total,held_out,perplexity,empty,confidence,lr"
+    )
     assert not (study.root / "logs/train-checkpoint.safetensors").exists()
     assert train_encoder(study, execution=Execution(device="cpu")).fresh == ("_train",)
 
@@ -221,7 +233,12 @@ def test_trained_encoder_embeds_and_its_head_gives_phenotypes(trained):
     report = embed_tiles(study, execution=Execution(device="cpu"))
     assert len(report.done) == 4
     card = read_json(study.root / "encoder/encoder.json")
-    assert (card["name"], card["method"], card["n_clusters"], card["mpp"]) == ("dlcc-resnet10t", "dlcc", 4, 0.5)
+    assert (card["name"], card["method"], card["n_clusters"], card["mpp"]) == (
+        "dlcc-resnet10t",
+        "dlcc",
+        4,
+        0.5,
+    )
     h = np.load(study.root / "embeddings/S3.npy")
     tensors = read_heads(study.root / "encoder/encoder.safetensors")
     c = head_probabilities(h, tensors)
@@ -232,7 +249,9 @@ def test_trained_encoder_embeds_and_its_head_gives_phenotypes(trained):
 
 def test_training_again_gives_the_same_bytes(trained, coloured_tiles, tmp_path):
     study, _ = trained
-    again = _make_study(tmp_path / "d", coloured_tiles, encoder={"method": "dlcc", "batch_size": 4}, train=TRAIN)
+    again = _make_study(
+        tmp_path / "d", coloured_tiles, encoder={"method": "dlcc", "batch_size": 4}, train=TRAIN
+    )
     train_encoder(again, execution=Execution(device="cpu"))
     for name in ("encoder/trained.safetensors", "encoder/trained.json"):
         assert sha256_file(study.root / name) == sha256_file(again.root / name)
@@ -242,7 +261,9 @@ def test_killed_training_resumes_to_the_same_bytes(trained, coloured_tiles, tmp_
     import pathosig.encoder.train_stage as module
 
     study, _ = trained
-    again = _make_study(tmp_path / "e", coloured_tiles, encoder={"method": "dlcc", "batch_size": 4}, train=TRAIN)
+    again = _make_study(
+        tmp_path / "e", coloured_tiles, encoder={"method": "dlcc", "batch_size": 4}, train=TRAIN
+    )
     monkeypatch.setattr(module, "CHECKPOINT_SECONDS", 0.0)
     after_step = module._Saver.after_step
 

@@ -5,14 +5,22 @@ import pytest
 import torch
 
 from pathosig.core.errors import NotEstimableError
-from pathosig.encoder import ContrastiveClusteringNet, TrainSpec
-from pathosig.encoder import checkpoint
+from pathosig.encoder import ContrastiveClusteringNet, TrainSpec, checkpoint
 from pathosig.encoder import train as loop
 from pathosig.encoder.augment import Views
 from pathosig.encoder.monitor import CollapseWatch, Occupancy, occupancy
+
 from .conftest import TinyBackbone
 
-SMALL = {"n_clusters": 4, "dim": 8, "batch_size": 16, "epochs": 3, "lr": 5e-3, "channels_last": False, "max_tiles": 64}
+SMALL = {
+    "n_clusters": 4,
+    "dim": 8,
+    "batch_size": 16,
+    "epochs": 3,
+    "lr": 5e-3,
+    "channels_last": False,
+    "max_tiles": 64,
+}
 
 
 def _trainer(tiles, spec, **hooks):

@@ -86,6 +86,8 @@ class Views(nn.Module):
         plain = preset == "paper"
         scale = torch.ones(3) if plain else 1 / torch.tensor(std)
         shift = torch.zeros(3) if plain else -torch.tensor(mean) / torch.tensor(std)
+        self.scale: torch.Tensor
+        self.shift: torch.Tensor
         self.register_buffer("scale", scale.reshape(1, 3, 1, 1))
         self.register_buffer("shift", shift.reshape(1, 3, 1, 1))
         self.fill: Literal["zeros", "reflection"] = "zeros" if plain else "reflection"
@@ -241,7 +243,8 @@ def _stain_jitter(n: int, generator: torch.Generator) -> tuple[torch.Tensor, tor
 
 
 def sampling_grid(matrix: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
-    """Fill `grid` (n, h, w, 2) as `affine_grid` does (align_corners False), in a quarter of its time on a CPU."""
+    """Fill `grid` (n, h, w, 2) as `affine_grid` does (align_corners False), in a quarter of its "
+    "time on a CPU."""
     h, w = grid.shape[1:3]
     ys = ((torch.arange(h, device=matrix.device) * 2 + 1) / h - 1)[None, :, None]
     xs = ((torch.arange(w, device=matrix.device) * 2 + 1) / w - 1)[None, None, :]

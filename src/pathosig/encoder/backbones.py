@@ -73,18 +73,23 @@ class PooledModel(nn.Module):
         super().__init__()
         self.model = model
         self.pooling = pooling
-        self.pool = AttentionPool(model.num_features, 768) if pooling == "attention" else None
+        width: Any = model.num_features
+        self.pool = AttentionPool(width, 768) if pooling == "attention" else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(n, 3, h, w) -> (n, dim)."""
+        model: Any = self.model
+        out: torch.Tensor
         if self.pooling == "model":
-            return self.model(x)
-        tokens = self.model.forward_features(x)
+            out = model(x)
+            return out
+        tokens: torch.Tensor = model.forward_features(x)
         if self.pool is not None:
-            return self.pool(tokens)
+            out = self.pool(tokens)
+            return out
         if self.pooling == "cls":
             return tokens[:, 0]
-        patches = tokens[:, self.model.num_prefix_tokens :]
+        patches = tokens[:, model.num_prefix_tokens :]
         return torch.cat([tokens[:, 0], patches.mean(1)], dim=1)
 
 
@@ -104,7 +109,8 @@ class AttentionPool(nn.Module):
         keys = self.ln_k(tokens)
         query = self.ln_q(self.query).unsqueeze(0).expand(len(tokens), -1, -1)
         pooled, _ = self.attn(query, keys, keys, need_weights=False)
-        return self.ln_out(pooled[:, 0])
+        out: torch.Tensor = self.ln_out(pooled[:, 0])
+        return out
 
 
 def load_encoder(
@@ -192,7 +198,9 @@ def _published(name: str, entry: EncoderEntry, weights: Path | str | None) -> di
     if name == SHIPPED:
         return weight_files.shipped_lite0()
     if entry.hub is None:
-        message = f"encoder {name}: timm has no published weights for it. Give [encoder] weights, a local file."
+        message = (
+            f"encoder {name}: timm has no published weights for it. Give [encoder] weights, a local file."
+        )
         raise ConfigError(message, code="E_WEIGHTS")
     return weight_files.from_hub(name, entry)
 
@@ -207,7 +215,10 @@ def _build(name: str, entry: EncoderEntry, seed: int) -> nn.Module:
                 entry.architecture, pretrained=False, **weight_files.resolve_options(entry.options)
             )
         except (RuntimeError, TypeError, ValueError) as error:
-            message = f"encoder {name}: timm cannot build {entry.architecture} ({error}). Update timm, or choose another."
+            message = (
+                f"encoder {name}: timm cannot build {entry.architecture} ({error}). Update timm, or "
+                "choose another."
+            )
             raise ConfigError(message, code="E_ENCODER") from error
         return PooledModel(model, entry.pooling)
 
@@ -233,7 +244,7 @@ def _timm_entry(name: str) -> EncoderEntry:
         message = f"encoder {name!r}: not in docs/encoders.md, no plug-in, and not a timm model.{hint}"
         raise ConfigError(message, code="E_ENCODER")
     config = timm.get_pretrained_cfg(name)
-    values: dict[str, Any] = config.to_dict() if config is not None else {}
+    values: dict[str, Any] = config.to_dict() if config is not None else {}  # type: ignore[no-untyped-call]
     hub = values.get("hf_hub_id") or None
     if hub and hub.endswith("/"):
         hub += f"{base}.{values['tag']}" if values.get("tag") else base
@@ -247,7 +258,7 @@ def _entry(
 
     options = {**options, "num_classes": 0}
     with torch.device("meta"):
-        model = timm.create_model(architecture, pretrained=False, **options)
+        model: Any = timm.create_model(architecture, pretrained=False, **options)
     fixed = config.get("fixed_input_size") or hasattr(model, "patch_embed")
     return EncoderEntry(
         architecture=architecture,

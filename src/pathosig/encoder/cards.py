@@ -10,7 +10,9 @@ from pathosig.core.errors import InputError
 IDENTITY = ("weights_sha256", "dim", "mpp")
 
 
-def embedding_card(encoder: Mapping[str, Any], *, tile_mpp: float, engine: str, device: str) -> dict[str, Any]:
+def embedding_card(
+    encoder: Mapping[str, Any], *, tile_mpp: float, engine: str, device: str
+) -> dict[str, Any]:
     """What the record of an embedding says of its making."""
     return {
         "encoder": encoder["name"],
@@ -49,11 +51,14 @@ def one_encoder(cards: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
                 message = (
                     f"slide {specimen}: its embeddings have {name} {_short(card.get(name))} "
                     f"(encoder {card.get('encoder')}), slide {first_id} has {_short(first.get(name))} "
-                    f"(encoder {first.get('encoder')}). One study needs one encoder at one mpp: run `pathosig embed` "
+                    f"(encoder {first.get('encoder')}). One study needs one encoder at one mpp: run "
+                    "`pathosig embed` "
                     "again, or import features of the same encoder."
                 )
                 raise InputError(message, code="E_MIXED")
-    devices = sorted({str(c.get("device", "")).split(":")[0] + "/" + str(c.get("engine")) for c in cards.values()})
+    devices = sorted(
+        {str(c.get("device", "")).split(":")[0] + "/" + str(c.get("engine")) for c in cards.values()}
+    )
     return {**{k: first.get(k) for k in ("encoder", *IDENTITY)}, "devices": devices}
 
 

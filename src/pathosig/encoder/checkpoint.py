@@ -49,7 +49,8 @@ def restore(path: Path, state: TrainState, *, key: str) -> bool:
             facts = json.loads((stored.metadata() or {}).get("pathosig", "{}"))
             if facts.get("key") != key:
                 return False
-            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+            names = list(stored.keys())
+            tensors = {name: stored.get_tensor(name) for name in names}
     except (OSError, SafetensorError, ValueError):
         return False
     groups: dict[str, dict[str, torch.Tensor]] = {}
@@ -60,7 +61,9 @@ def restore(path: Path, state: TrainState, *, key: str) -> bool:
     state.average.load_state_dict(groups["average"])
     state.best = groups.get("best", {})
     for i, parameter in enumerate(state.net.parameters()):
-        found = {k.split("/", 1)[1]: v for k, v in groups.get("adam", {}).items() if k.split("/", 1)[0] == str(i)}
+        found = {
+            k.split("/", 1)[1]: v for k, v in groups.get("adam", {}).items() if k.split("/", 1)[0] == str(i)
+        }
         if found:
             state.optimiser.state[parameter] = {
                 k: v if k == "step" else v.to(parameter.device).contiguous(memory_format=_order(parameter))

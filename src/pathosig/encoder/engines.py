@@ -79,7 +79,9 @@ def resolve(engine: str, device: str = "auto") -> tuple[str, str]:
     cuda = device in ("auto", "gpu") or wants_cuda
     if cuda and not cuda_is_there():
         if device != "auto":
-            message = f"device {device}: no CUDA device found here. Use --device cpu, or see `pathosig doctor`."
+            message = (
+                f"device {device}: no CUDA device found here. Use --device cpu, or see `pathosig doctor`."
+            )
             raise ConfigError(message, code="E_DEVICE")
         cuda = False
     if engine == "auto":
@@ -148,7 +150,7 @@ def _torch_run(plan: EnginePlan, encoder: Encoder) -> Run:
 
     torch.set_num_threads(plan.threads)
     model = TileModel(encoder).eval().to(plan.device)
-    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = model.to(memory_format=torch.channels_last)
     kind = plan.device.split(":")[0]
 
     def run(tiles: np.ndarray) -> np.ndarray:

@@ -28,6 +28,8 @@ class TileModel(nn.Module):
         self.module = encoder.module
         self.input_px = encoder.input_px
         mean, std = torch.tensor(encoder.mean), torch.tensor(encoder.std)
+        self.scale: torch.Tensor
+        self.shift: torch.Tensor
         self.register_buffer("scale", (1 / (255 * std)).reshape(1, 3, 1, 1))
         self.register_buffer("shift", (-mean / std).reshape(1, 3, 1, 1))
 

@@ -59,7 +59,8 @@ def read_features(path: Path) -> TileFeatures:
             name = next((n for n in FEATURES if n in stored), None)
             if name is None or "coords" not in stored:
                 message = (
-                    f"{path.name}: no tile features in it; found {sorted(stored)}, expected one of {FEATURES} "
+                    f"{path.name}: no tile features in it; found {sorted(stored)}, expected one of "
+                    f"{FEATURES} "
                     "and coords, as TRIDENT, CLAM and STAMP write them."
                 )
                 raise InputError(message, code="E_FEATURES")

@@ -23,23 +23,22 @@ def read_heads(path: Path) -> dict[str, np.ndarray]:
     from safetensors import safe_open
 
     if not path.is_file():
-        message = f"{path.name}: no such file. Set [encoder] method = \"dlcc\" and run `pathosig train`."
+        message = f'{path.name}: no such file. Set [encoder] method = "dlcc" and run `pathosig train`.'
         raise InputError(message, code="E_MISSING")
     with safe_open(path, framework="np") as stored:
-        names = [k for k in stored.keys() if k.startswith(("cluster_head.", "instance_head."))]  # noqa: SIM118
+        every = list(stored.keys())
+        names = [k for k in every if k.startswith(("cluster_head.", "instance_head."))]
         tensors = {name: stored.get_tensor(name) for name in names}
     if not tensors:
         message = (
-            f"{path.name}: this encoder has no cluster head. phenotypes.method = \"dlcc\" needs "
+            f'{path.name}: this encoder has no cluster head. phenotypes.method = "dlcc" needs '
             '[encoder] method = "dlcc"; run `pathosig train`, then `pathosig embed`.'
         )
         raise InputError(message, code="E_NO_HEAD")
     return tensors
 
 
-def head_probabilities(
-    h: np.ndarray, tensors: Mapping[str, np.ndarray], *, block: int = 8192
-) -> np.ndarray:
+def head_probabilities(h: np.ndarray, tensors: Mapping[str, np.ndarray], *, block: int = 8192) -> np.ndarray:
     """Soft assignments c of the cluster head.
 
     Parameters
@@ -71,9 +70,7 @@ def cluster_labels(h: np.ndarray, tensors: Mapping[str, np.ndarray]) -> tuple[np
     return c.argmax(1).astype(np.int16), c.max(1, initial=0.0).astype(np.float32)
 
 
-def instance_embeddings(
-    h: np.ndarray, tensors: Mapping[str, np.ndarray], *, block: int = 8192
-) -> np.ndarray:
+def instance_embeddings(h: np.ndarray, tensors: Mapping[str, np.ndarray], *, block: int = 8192) -> np.ndarray:
     """z, float32 (n, dim), rows of length 1: the coordinates for maps of tiles."""
     out = []
     for part in _blocks(h, tensors, block):
@@ -86,7 +83,9 @@ def instance_embeddings(
 def _blocks(h: np.ndarray, tensors: Mapping[str, np.ndarray], block: int) -> list[np.ndarray]:
     width = tensors["cluster_head.0.weight"].shape[1]
     if h.ndim != 2 or h.shape[1] != width:
-        message = f"embeddings of shape {h.shape}: the trained head expects {width} columns. Run `pathosig embed`."
+        message = (
+            f"embeddings of shape {h.shape}: the trained head expects {width} columns. Run `pathosig embed`."
+        )
         raise InputError(message, code="E_WIDTH")
     return [h[i : i + block] for i in range(0, len(h), block)]
 
@@ -94,7 +93,8 @@ def _blocks(h: np.ndarray, tensors: Mapping[str, np.ndarray], block: int) -> lis
 def _mlp(h: np.ndarray, tensors: Mapping[str, np.ndarray], prefix: str) -> np.ndarray:
     w0, b0, w2, b2 = (tensors[prefix + name].astype(np.float32) for name in _LAYERS)
     hidden = np.maximum(h.astype(np.float32) @ w0.T + b0, 0)
-    return hidden @ w2.T + b2
+    out: np.ndarray = hidden @ w2.T + b2
+    return out
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:

@@ -51,13 +51,16 @@ def import_features(
     if not found:
         names = [s.id for s in specimens[:5]]
         there = sorted(p.name for p in root.glob("*.h5"))[:5] if root.is_dir() else []
-        message = f"{root.name}: no features for any slide. Expected <slide_id>.h5 for {names}; found {there}."
+        message = (
+            f"{root.name}: no features for any slide. Expected <slide_id>.h5 for {names}; found {there}."
+        )
         raise InputError(message, code="E_NO_MATCH")
     first = read_features(next(iter(found.values())))
     name = encoder or first.encoder or "imported"
     known = ENCODERS.get(name)
     card = {
-        "name": name, "dim": int(first.features.shape[1]), "method": "imported", "mpp": mpp, "weights_file": None,
+        "name": name, "dim": int(first.features.shape[1]), "method": "imported", "mpp": mpp,
+        "weights_file": None,
         "weights_sha256": f"imported:{name}", "licence": known.licence if known else "see its authors",
     }  # fmt: skip
     write_json(study.root / CARD, card)
@@ -124,7 +127,8 @@ def _check_encoder(unit: str, found: TileFeatures, card: dict[str, Any], named: 
     name = named or found.encoder or card["name"]
     if dim != card["dim"] or name != card["name"]:
         message = (
-            f"slide {unit}: features of {name} with {dim} columns; the first slide's are of {card['name']} with "
+            f"slide {unit}: features of {name} with {dim} columns; the first slide's are of "
+            f"{card['name']} with "
             f"{card['dim']}. One study needs one encoder."
         )
         raise InputError(message, code="E_MIXED")
@@ -137,7 +141,8 @@ def _geometry(
     if found.unit == "um":
         if slide_mpp is None:
             message = (
-                f"slide {unit}: its coordinates are in micrometres. Give the slide's um per pixel in the mpp column "
+                f"slide {unit}: its coordinates are in micrometres. Give the slide's um per pixel in "
+                "the mpp column "
                 "of slides.csv."
             )
             raise InputError(message, code="E_MPP")

@@ -69,7 +69,8 @@ class CollapseWatch:
         self.bad_epochs += 1
         if self.bad_epochs >= self.patience:
             message = (
-                f"training collapsed: for {self.bad_epochs} epochs the tiles used {found.perplexity:.0%} of the "
+                f"training collapsed: for {self.bad_epochs} epochs the tiles used "
+                f"{found.perplexity:.0%} of the "
                 f"clusters ({found.empty} empty), below min_perplexity {self.min_perplexity}. "
                 "Raise batch_size (at least 2 K), lower lr or n_clusters, or train on more patients; "
                 "logs/train.csv has the curve."
@@ -87,5 +88,7 @@ def check_finite(loss: float, *, step: int) -> None:
         E_DIVERGED.
     """
     if not np.isfinite(loss):
-        message = f"training diverged: the loss of step {step} is {loss}. Lower lr, or set precision = \"fp32\"."
+        message = (
+            f'training diverged: the loss of step {step} is {loss}. Lower lr, or set precision = "fp32".'
+        )
         raise NotEstimableError(message, code="E_DIVERGED")

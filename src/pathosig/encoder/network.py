@@ -41,11 +41,11 @@ class ContrastiveClusteringNet(nn.Module):
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
         """Tiles (n, 3, h, w) -> h (n, width), the backbone's pooled output."""
-        return self.backbone(x)
+        h: torch.Tensor = self.backbone(x)
+        return h
 
     def heads(self, h: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """h (n, width) -> z (n, dim) of length 1, and c (n, K) with rows that sum to 1."""
-        h = h.to(self.instance_head[0].weight.dtype)
         z = functional.normalize(self.instance_head(h), dim=1)
         c = self.cluster_head(h).float().softmax(dim=1)
         return z, c

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import distributed, nn
@@ -50,7 +51,7 @@ class _Gather(torch.autograd.Function):
         return torch.cat(parts)
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, grad: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+    def backward(ctx: torch.autograd.function.FunctionCtx, grad: torch.Tensor) -> torch.Tensor:
         total = grad.contiguous().clone()
         distributed.all_reduce(total)
         rows = ctx.rows  # type: ignore[attr-defined]
@@ -68,7 +69,7 @@ class _Sum(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, grad: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+    def backward(ctx: torch.autograd.function.FunctionCtx, grad: torch.Tensor) -> torch.Tensor:
         total = grad.contiguous().clone()
         distributed.all_reduce(total)
         return total
@@ -94,13 +95,13 @@ def synchronise_batch_norm(module: nn.Module) -> nn.Module:
     if world()[1] == 1:
         return module
     if next(module.parameters()).is_cuda:
-        from timm.layers import convert_sync_batchnorm
+        from timm import layers
 
-        converted: nn.Module = convert_sync_batchnorm(module)
+        converted: nn.Module = layers.convert_sync_batchnorm(module)  # type: ignore[attr-defined, no-untyped-call]
         return converted
     for layer in module.modules():
         if isinstance(layer, nn.modules.batchnorm._BatchNorm):
-            layer.forward = _GatheredNorm(layer)  # type: ignore[method-assign]
+            layer.forward = _GatheredNorm(layer)  # type: ignore[method-assign, assignment]
     return module
 
 
@@ -111,7 +112,7 @@ class _GatheredNorm:
         self.layer = layer
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        layer = self.layer
+        layer: Any = self.layer
         if not layer.training:
             out = nn.functional.batch_norm(
                 x, layer.running_mean, layer.running_var, layer.weight, layer.bias, eps=layer.eps
@@ -137,7 +138,7 @@ class _GatheredNorm:
         return out
 
     def _remember(self, mean: torch.Tensor, variance: torch.Tensor) -> None:
-        layer = self.layer
+        layer: Any = self.layer
         if layer.track_running_stats and layer.momentum:
             layer.running_mean.lerp_(mean, layer.momentum)
             layer.running_var.lerp_(variance, layer.momentum)

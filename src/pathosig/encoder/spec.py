@@ -56,7 +56,9 @@ class EncoderSpec(Spec):
 
     def __post_init__(self) -> None:
         _need(bool(self.name.strip()), "[encoder] name: found an empty text; expected an encoder's name.")
-        _need(1 <= self.batch_size <= 4096, f"[encoder] batch_size: found {self.batch_size}; expected 1..4096.")
+        _need(
+            1 <= self.batch_size <= 4096, f"[encoder] batch_size: found {self.batch_size}; expected 1..4096."
+        )
         _need(1 <= self.threads <= 256, f"[encoder] threads: found {self.threads}; expected 1..256.")
         _need(self.mpp_tolerance > 0, f"[encoder] mpp_tolerance: found {self.mpp_tolerance}; expected > 0.")
         _need(
@@ -185,9 +187,11 @@ class TrainSpec(Spec):
         self._check_shares()
         if self.preset != "paper" and self.batch_size < 2 * self.n_clusters:
             message = (
-                f"[train] batch_size {self.batch_size} with n_clusters {self.n_clusters}: the cluster loss cannot "
+                f"[train] batch_size {self.batch_size} with n_clusters {self.n_clusters}: the cluster "
+                "loss cannot "
                 f"form confident clusters below 2 K = {2 * self.n_clusters} tiles a step. Raise batch_size "
-                '(accumulate keeps memory down), lower n_clusters, or take preset = "paper" to reproduce the original.'
+                '(accumulate keeps memory down), lower n_clusters, or take preset = "paper" to '
+                "reproduce the original."
             )
             raise ConfigError(message, code="E_BATCH")
 
@@ -200,7 +204,8 @@ class TrainSpec(Spec):
             _need(value >= least, f"[train] {name}: found {value}; expected at least {least}.")
         _need(
             self.batch_size % self.accumulate == 0,
-            f"[train] accumulate: found {self.accumulate}; expected a divisor of batch_size {self.batch_size}.",
+            f"[train] accumulate: found {self.accumulate}; expected a divisor of batch_size "
+            f"{self.batch_size}.",
         )
 
     def _check_shares(self) -> None:

@@ -132,7 +132,9 @@ def _make_encoder(job: Job) -> Outcome:
     if spec.engine == "int8":
         _calibrate(job)
         outputs.append(INT8)
-    return Outcome(outputs=tuple(outputs), summary={k: card[k] for k in ("name", "weights_sha256", "dim", "licence")})
+    return Outcome(
+        outputs=tuple(outputs), summary={k: card[k] for k in ("name", "weights_sha256", "dim", "licence")}
+    )
 
 
 def _calibrate(job: Job) -> None:
@@ -239,7 +241,9 @@ def _lost_warning(unit: str, lost: int, n: int) -> list[str]:
     if not lost:
         return []
     if lost > n / 2:
-        message = f"slide {unit}: {lost} of {n} tiles cannot be decoded. Copy the file again, or drop the slide."
+        message = (
+            f"slide {unit}: {lost} of {n} tiles cannot be decoded. Copy the file again, or drop the slide."
+        )
         raise SlideError(message, code="E_PIXELS")
     return [f"W_LOST_TILES {lost} of {n} tiles cannot be decoded and are left out"]
 

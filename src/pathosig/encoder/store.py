@@ -88,7 +88,10 @@ def write_store(
         counts.append(0)
         for block in blocks:
             if held and block.shape[1:] != held[0].shape[1:]:
-                message = f"slide {slide}: tiles of {block.shape[1:3]} px beside {held[0].shape[1:3]} px. Cut all tiles anew."
+                message = (
+                    f"slide {slide}: tiles of {block.shape[1:3]} px beside {held[0].shape[1:3]} px. "
+                    "Cut all tiles anew."
+                )
                 raise InputError(message)
             counts[-1] += len(block)
             for start in range(0, len(block), shard_tiles):

@@ -114,7 +114,7 @@ def start(net: ContrastiveClusteringNet, spec: TrainSpec, *, device: str = "cpu"
     """A fresh training state around `net`."""
     net.to(device)
     if spec.channels_last:
-        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        net.to(memory_format=torch.channels_last)
     net.requires_grad_(True)
     parallel.synchronise_batch_norm(net)
     average = copy.deepcopy(net).requires_grad_(False)
@@ -157,7 +157,8 @@ class Trainer:
         self.batch -= self.batch % (self.world * spec.accumulate)
         if self.batch < 2 or (spec.preset != "paper" and self.batch < 2 * spec.n_clusters):
             message = (
-                f"training: {len(data.train)} training tiles make steps of {self.batch}; n_clusters {spec.n_clusters} "
+                f"training: {len(data.train)} training tiles make steps of {self.batch}; n_clusters "
+                f"{spec.n_clusters} "
                 f"needs at least {2 * spec.n_clusters}. Use more slides or tiles, or lower n_clusters."
             )
             raise NotEstimableError(message, code="E_BATCH")
@@ -228,16 +229,14 @@ class Trainer:
         """Gradients of the loss over the whole batch, however many micro-batches compute it."""
         if self.spec.accumulate == 1:
             losses = self._loss(self._outputs(a), self._outputs(b))
-            losses.total.backward()
+            losses.total.backward()  # type: ignore[no-untyped-call]
             return losses
         parts_a, parts_b = a.chunk(self.spec.accumulate), b.chunk(self.spec.accumulate)
         with torch.no_grad(), _still_statistics(self.state.net):
             outs = [[self._outputs(p) for p in parts] for parts in (parts_a, parts_b)]
-        leaves = [
-            tuple(torch.cat([o[i] for o in view]).requires_grad_() for i in range(3)) for view in outs
-        ]
+        leaves = [tuple(torch.cat([o[i] for o in view]).requires_grad_() for i in range(3)) for view in outs]
         losses = self._loss(leaves[0], leaves[1])
-        losses.total.backward()
+        losses.total.backward()  # type: ignore[no-untyped-call]
         for parts, leaf in zip((parts_a, parts_b), leaves, strict=True):
             grads = [list(t.grad.chunk(len(parts))) for t in leaf if t.grad is not None]
             for i, part in enumerate(parts):
@@ -253,10 +252,10 @@ class Trainer:
         """Exponential average of the weights; slower only after the first steps."""
         state = self.state
         decay = min(self.spec.ema, state.step / (10 + state.step)) if self.spec.ema else 0.0
-        for kept, new in zip(state.average.parameters(), state.net.parameters(), strict=True):
-            kept.lerp_(new, 1 - decay)
-        for kept, new in zip(state.average.buffers(), state.net.buffers(), strict=True):
-            kept.copy_(new)
+        for weight, latest in zip(state.average.parameters(), state.net.parameters(), strict=True):
+            weight.lerp_(latest, 1 - decay)
+        for old, new in zip(state.average.buffers(), state.net.buffers(), strict=True):
+            old.copy_(new)
 
     # -- end of an epoch --------------------------------------------------------------------
 
@@ -273,8 +272,8 @@ class Trainer:
         state.history.append(line)
         logger.info(
             "epoch %d/%d: %.1f tiles/s, loss %.4f, held out %.4f, occupancy %.2f, %d empty, confidence %.2f",
-            epoch + 1, spec.epochs, tiles_per_s, line["total"], line["held_out"], found.perplexity, found.empty,
-            found.confidence,
+            epoch + 1, spec.epochs, tiles_per_s, line["total"], line["held_out"], found.perplexity,
+            found.empty, found.confidence,
         )  # fmt: skip
         value = line["held_out"] if len(self.data.held_out) else -float(epoch)
         if value < state.best_value:
@@ -335,7 +334,7 @@ class Trainer:
         return occupancy(np.concatenate(out))
 
 
-class _still_statistics:  # noqa: N801  (a context manager, used like a function)
+class _still_statistics:
     """Batch norms normalise with the batch but do not update their running statistics."""
 
     def __init__(self, net: nn.Module) -> None:

@@ -6,7 +6,7 @@ import csv
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -84,7 +84,10 @@ def _backbone_weights(study: Study, spec: TrainSpec) -> Path | None:
     path = Path(spec.backbone_weights).expanduser()
     path = path if path.is_absolute() else study.root / path
     if not path.is_file():
-        message = f"[train] backbone_weights: {spec.backbone_weights} is no file. Relative paths start at the study folder."
+        message = (
+            f"[train] backbone_weights: {spec.backbone_weights} is no file. Relative paths start at "
+            "the study folder."
+        )
         raise InputError(message, code="E_WEIGHTS")
     return path
 
@@ -105,7 +108,9 @@ def _train(job: Job) -> Outcome:
     tables = {s["id"]: read_tile_table(job.root / "tiles" / s["tiles"]) for s in job.payload["slides"]}
     rows = choose_rows({k: len(t.xy) for k, t in tables.items()}, spec)
     mpp = _one_mpp(tables)
-    key = sha256_value({"spec": spec.to_dict(), "slides": job.payload["slides"], "mpp": mpp, "device": device})
+    key = sha256_value(
+        {"spec": spec.to_dict(), "slides": job.payload["slides"], "mpp": mpp, "device": device}
+    )
     store = _packed(job, tables, rows, rank)
     patients = [s["patient"] for s in job.payload["slides"]]
     held_out = split_patients(patients, spec)
@@ -126,14 +131,18 @@ def _train(job: Job) -> Outcome:
     )
     trainer.run()
     facts = {
-        "mpp": mpp, "n_tiles": len(data.train), "n_held_out": len(data.held_out), "best_epoch": state.best_epoch,
+        "mpp": mpp, "n_tiles": len(data.train), "n_held_out": len(data.held_out), 
+        "best_epoch": state.best_epoch,
         "held_out_patients": len(held_out), "steps": state.step, "device": device.split(":")[0],
     }  # fmt: skip
     if rank == 0:
         card = write_trained(job.root, state.best, start, spec, facts)
         facts["weights_sha256"] = card["weights_sha256"]
         checkpoint_path.unlink(missing_ok=True)
-    last = {k: state.history[state.best_epoch - 1][k] for k in ("total", "held_out", "perplexity", "empty", "confidence")}
+    last = {
+        k: state.history[state.best_epoch - 1][k]
+        for k in ("total", "held_out", "perplexity", "empty", "confidence")
+    }
     return Outcome(
         outputs=(TRAINED_CARD, TRAINED_WEIGHTS), summary={**facts, **last}, warnings=tuple(state.warnings)
     )
@@ -165,12 +174,16 @@ def split_patients(patients: list[str], spec: TrainSpec) -> set[str]:
 def _one_mpp(tables: Mapping[str, TileTable]) -> float | None:
     found = sorted({(t.mpp, t.size_px) for t in tables.values()})
     if len(found) > 1:
-        message = f"tiles of different geometry (mpp, size): {found}. Run `pathosig tiles` on all slides again."
+        message = (
+            f"tiles of different geometry (mpp, size): {found}. Run `pathosig tiles` on all slides again."
+        )
         raise InputError(message, code="E_MIXED")
     return found[0][0] if found else None
 
 
-def _packed(job: Job, tables: Mapping[str, TileTable], rows: Mapping[str, np.ndarray], rank: int) -> TileStore:
+def _packed(
+    job: Job, tables: Mapping[str, TileTable], rows: Mapping[str, np.ndarray], rank: int
+) -> TileStore:
     """The packed tiles, written by the first process and reused while slides and choice are the same."""
     folder = job.root / "encoder" / "store"
     chosen = {k: sha256_value([tables[k].xy[v].tolist(), tables[k].mpp]) for k, v in rows.items()}

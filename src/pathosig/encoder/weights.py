@@ -20,7 +20,7 @@ _PREFIXES = ("module.", "_orig_mod.", "backbone.", "encoder.model.", "model.")
 
 def resolve_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """timm arguments with layer names replaced by the layers."""
-    from timm.layers import SwiGLUPacked
+    from timm.layers.mlp import SwiGLUPacked
 
     layers: dict[str, Any] = {"SwiGLUPacked": SwiGLUPacked, "SiLU": nn.SiLU}
     options = {"num_classes": 0, **options}
@@ -126,7 +126,8 @@ def hub_error(name: str, repository: str, *, gated: bool, cause: Exception | Non
     kind = type(cause).__name__
     if "Gated" in kind or "401" in str(cause) or "403" in str(cause):
         return ConfigError(
-            f"encoder {name}: its weights are gated ({kind}). Accept the licence at huggingface.co/{repository}, "
+            f"encoder {name}: its weights are gated ({kind}). Accept the licence at "
+            f"huggingface.co/{repository}, "
             "run `hf auth login`, and try again; or download the file elsewhere and give [encoder] weights.",
             code="E_GATED",
         )
@@ -236,7 +237,8 @@ def fill(module: nn.Module, state: Mapping[str, torch.Tensor], *, where: str) ->
         name = (missing or wrong)[0]
         found = "is missing" if missing else f"has shape {tuple(state[name].shape)}"
         message = (
-            f"weights {where}: {len(missing) + len(wrong)} of {len(expected)} tensors do not fit; {name} {found}, "
+            f"weights {where}: {len(missing) + len(wrong)} of {len(expected)} tensors do not fit; "
+            f"{name} {found}, "
             f"expected {tuple(expected[name].shape)}. Are these the weights of this encoder?"
         )
         raise InputError(message, code="E_WEIGHTS")

@@ -78,7 +78,8 @@ ENCODERS: dict[str, EncoderEntry] = {
         options={**_DINO, **_SWIGLU, "mlp_ratio": 5.3375, "reg_tokens": 4},
     ),
     "h-optimus-0": EncoderEntry(
-        architecture="vit_giant_patch14_reg4_dinov2", hub="bioptimus/H-optimus-0", dim=1536, pooling="cls",
+        architecture="vit_giant_patch14_reg4_dinov2", hub="bioptimus/H-optimus-0", dim=1536,
+        pooling="cls",
         mean=OPTIMUS_MEAN, std=OPTIMUS_STD, mpp=0.5, licence="Apache-2.0", gated=True,
         options={"img_size": 224, "init_values": 1e-5, "num_classes": 0, "dynamic_img_size": False},
     ),
@@ -114,12 +115,14 @@ ENCODERS: dict[str, EncoderEntry] = {
         options={"img_size": 224, "init_values": 1e-5, "num_classes": 0},
     ),
     "hibou-b": EncoderEntry(
-        architecture="vit_base_patch14_reg4_dinov2", hub="histai/hibou-B", dim=768, layout="dinov2", pooling="cls",
+        architecture="vit_base_patch14_reg4_dinov2", hub="histai/hibou-B", dim=768, layout="dinov2",
+        pooling="cls",
         mean=(0.7068, 0.5755, 0.722), std=(0.195, 0.2316, 0.1816), mpp=0.5, licence="Apache-2.0", gated=True,
         options={"img_size": 224, "init_values": 1e-5, "num_classes": 0},
     ),
     "hibou-l": EncoderEntry(
-        architecture="vit_large_patch14_reg4_dinov2", hub="histai/hibou-L", dim=1024, layout="dinov2", pooling="cls",
+        architecture="vit_large_patch14_reg4_dinov2", hub="histai/hibou-L", dim=1024, layout="dinov2",
+        pooling="cls",
         mean=(0.7068, 0.5755, 0.722), std=(0.195, 0.2316, 0.1816), mpp=0.5, licence="Apache-2.0", gated=True,
         options={"img_size": 224, "init_values": 1e-5, "num_classes": 0},
     ),
