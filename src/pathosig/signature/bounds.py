@@ -1,0 +1,99 @@
+"""How many falsely selected variables stability selection may leave, and the threshold that bounds them.
+
+References
+----------
+Meinshausen N, Buhlmann P. Stability selection. JRSS B 2010; 72: 417.
+Shah RD, Samworth RJ. Variable selection with error control: another look at stability selection.
+JRSS B 2013; 75: 55 (the r-concave bound; R package stabs).
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import numpy as np
+from scipy.optimize import brentq
+
+_LOW, _HIGH = math.log(1e-9), math.log(1e9)
+
+
+@functools.lru_cache(maxsize=20_000)
+def tail_bound(mean: float, at_least: int, size: int, r: float) -> float:
+    """Largest P(X >= at_least / size) of an r-concave law on {0, 1/size, ..., 1} with this mean.
+
+    Parameters
+    ----------
+    mean
+        Mean of X, 0 to 1.
+    at_least
+        Steps of the threshold, 0 to size.
+    size
+        Number of steps.
+    r
+        Concavity, negative: -1/2 or -1/4.
+    """
+    if mean <= 0:
+        return 0.0
+    power, centre = 1 / r, mean * size
+    if at_least <= centre:
+        return 1.0
+    steps = np.arange(size + 1, dtype=float)
+
+    def weights(log_a: float, k: int) -> np.ndarray:
+        return np.asarray((1 + steps[: k + 1] / math.exp(log_a)) ** power)
+
+    def offset(k: int) -> float:
+        def gap(log_a: float) -> float:
+            w = weights(log_a, k)
+            return float((w * steps[: k + 1]).sum() / w.sum() - centre)
+
+        if gap(_HIGH) <= 0:
+            return _HIGH
+        return _LOW if gap(_LOW) >= 0 else float(brentq(gap, _LOW, _HIGH, xtol=1e-6))
+
+    best = 0.0
+    for k in range(max(math.ceil(2 * centre), at_least - 1), size):
+        ends = sorted((offset(k), offset(k + 1)))
+        for log_a in np.linspace(ends[0], ends[1], 7):
+            w = weights(float(log_a), k)
+            below = (k + 1 - centre) * w[:at_least].sum()
+            best = max(best, float(1 - below / ((k + 1 - steps[: k + 1]) * w).sum()))
+    return min(1.0, best)
+
+
+def false_selection_bound(q: float, p: int, threshold: float, pairs: int) -> float:
+    """Bound on the expected number of falsely selected variables.
+
+    Parameters
+    ----------
+    q
+        Mean number selected per half-sample.
+    p
+        Number of candidates (clusters).
+    threshold
+        Share of half-samples a selected variable appears in, above .5.
+    pairs
+        Complementary pairs of half-samples.
+
+    Returns
+    -------
+    The smaller of the Meinshausen-Buhlmann bound and both r-concave bounds of Shah and Samworth.
+    """
+    if q >= p:
+        return float(p)
+    simple = q * q / ((2 * threshold - 1) * p) if threshold > 0.5 else float(p)
+    rate = round(q / p, 6)
+    both = tail_bound(round(rate * rate, 9), math.ceil(round((2 * threshold - 1) * pairs, 8)), pairs, -0.5)
+    one = tail_bound(rate, math.ceil(round(2 * threshold * pairs, 8)), 2 * pairs, -0.25)
+    return min(simple, p * both, p * one, float(p))
+
+
+def threshold_for(q: float, p: int, pairs: int, *, expected_false: float, lowest: float = 0.5) -> float:
+    """Smallest threshold whose bound is at most `expected_false`; above 1 when there is none."""
+    first = math.floor(max(lowest, 0.5) * 2 * pairs)
+    for count in range(first, 2 * pairs + 1):
+        threshold = count / (2 * pairs)
+        if threshold >= lowest and threshold > 0.5 and false_selection_bound(q, p, threshold, pairs) <= expected_false:
+            return threshold
+    return 1.01

@@ -1,0 +1,89 @@
+"""The cut-off between low and high risk: chosen in discovery, stored, never chosen again."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from pathosig.core.errors import PathosigWarning
+from pathosig.signature.spec import SignatureSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cutoff:
+    """A cut-off and what is honest to say about it.
+
+    Attributes
+    ----------
+    rule
+        How it was found, as printed.
+    value
+        Scores above it are high risk.
+    details
+        p of the search corrected for it and naive, bootstrap distribution of the cut.
+    """
+
+    rule: str
+    value: float
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+def choose_cutoff(score: np.ndarray, time: np.ndarray, event: np.ndarray, spec: SignatureSpec) -> Cutoff:
+    """Cut-off of discovery scores by the declared rule, with its bootstrap distribution.
+
+    Parameters
+    ----------
+    score, time, event
+        Discovery patients.
+    spec
+        Rule, quantile or value, resamples, seed.
+    """
+    if spec.cutoff == "given":
+        return Cutoff(rule="given", value=float(spec.cutoff_value or 0.0))
+    if spec.cutoff == "maximal":
+        return _maximal(score, time, event, spec)
+    level = 0.5 if spec.cutoff == "median" else float(spec.cutoff_value or 0.5)
+    rng = np.random.default_rng(spec.seed)
+    rule = "discovery median" if spec.cutoff == "median" else f"discovery quantile {level:g}"
+    details: dict[str, Any] = {}
+    if spec.bootstraps:
+        draws = rng.integers(0, len(score), (spec.bootstraps, len(score)))
+        details["bootstrap"] = _spread(np.quantile(score[draws], level, axis=1))
+    return Cutoff(rule=rule, value=float(np.quantile(score, level)), details=details)
+
+
+def _spread(values: np.ndarray) -> dict[str, float]:
+    lower, upper = np.quantile(values, [0.025, 0.975])
+    return {"lower": float(lower), "upper": float(upper), "resamples": len(values)}
+
+
+def _maximal(score: np.ndarray, time: np.ndarray, event: np.ndarray, spec: SignatureSpec) -> Cutoff:
+    from pathosig.survival import logrank, max_selected_cutpoint
+
+    found = max_selected_cutpoint(
+        score, time, event, min_prop=0.1, p="permutation", permutations=spec.permutations, seed=spec.seed
+    )
+    naive = float(logrank(time, event, score > found.cutpoint).p)
+    warnings.warn(
+        PathosigWarning(
+            f"cut-off 'maximal': the log-rank p of discovery ({naive:.2g}) is not valid; corrected for the search "
+            f"it is {found.p:.2g}. Prefer the median, or judge on other cohorts only.",
+            code="W_CUTPOINT",
+        ),
+        stacklevel=3,
+    )
+    rng = np.random.default_rng(spec.seed)
+    cuts = []
+    for _ in range(min(spec.bootstraps, 200)):
+        rows = rng.integers(0, len(score), len(score))
+        if event[rows].any():
+            again = max_selected_cutpoint(score[rows], time[rows], event[rows], min_prop=0.1, p="lau92")
+            cuts.append(float(again.cutpoint))
+    details: dict[str, Any] = {"p_corrected": float(found.p), "p_naive": naive, "permutations": spec.permutations}
+    if cuts:
+        details["bootstrap"] = _spread(np.array(cuts))
+    return Cutoff(rule="maximally selected in discovery", value=float(found.cutpoint), details=details)

@@ -1,0 +1,176 @@
+"""The frozen signature: a value that scores one patient exactly as it scores a batch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import pandas as pd
+
+from pathosig.core.errors import InputError
+from pathosig.core.records import to_json, write_text
+from pathosig.signature.features import design
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from pathosig.signature.spec import SignatureSpec
+
+LOW, HIGH, NOT_ASSESSABLE = "low", "high", "not assessable"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signature:
+    """A prognostic score of profiles with its cut-off and baseline, all fixed in discovery.
+
+    Score = sum(coef * (x - center)); a higher score means higher risk.
+
+    Attributes
+    ----------
+    endpoint
+        Endpoint it was fitted on.
+    hpcs
+        Features: HPCs (``hpc_07``), nodes (``node_12``) or outside features.
+    coef, center
+        Coefficients and discovery means, on the scale of `transform`.
+    transform
+        ``scale``; ``leaves`` of every node; ``artefact_hpcs``; ``min_tiles``; ``policy``; ``rules`` of outside features.
+    cutoff, cutoff_rule
+        Scores above the cut-off are high risk; how it was found.
+    baseline
+        ``unit``, ``time`` and ``survival`` of a patient with score 0, and ``at`` 1, 3 and 5 years.
+    trained_on
+        Cohort, patients, events, SD of the score, selection.
+    version
+        Version of this format.
+    """
+
+    endpoint: str
+    hpcs: tuple[str, ...]
+    coef: tuple[float, ...]
+    center: tuple[float, ...]
+    transform: Mapping[str, Any]
+    cutoff: float
+    cutoff_rule: str
+    baseline: Mapping[str, Any]
+    trained_on: Mapping[str, Any] = field(default_factory=dict)
+    version: int = 1
+
+    def __post_init__(self) -> None:
+        if not len(self.hpcs) == len(self.coef) == len(self.center):
+            message = f"signature: {len(self.hpcs)} features, {len(self.coef)} coefficients, {len(self.center)} centres."
+            raise InputError(message)
+        if not np.isfinite([*self.coef, *self.center, self.cutoff]).all():
+            message = "signature: a coefficient, centre or cut-off is not finite."
+            raise InputError(message)
+
+    @classmethod
+    def fit(
+        cls, profiles: pd.DataFrame, time: ArrayLike, event: ArrayLike, *, spec: SignatureSpec | None = None, **facts: Any
+    ) -> Self:
+        """Fit on discovery patients; see `fit_signature`.
+
+        Raises
+        ------
+        NotEstimableError
+            If nothing is selected.
+        """
+        from pathosig.signature.fit import fit_signature
+
+        frame = profiles.reset_index(drop=True)
+        if "patient_id" not in frame:
+            frame = frame.assign(patient_id=[str(i) for i in range(len(frame))])
+        outcome = pd.DataFrame(
+            {"patient_id": frame["patient_id"], "time": np.asarray(time, float), "event": np.asarray(event, bool)}
+        )
+        found = fit_signature(frame, outcome, spec=spec, **facts)
+        return cls(**{k: getattr(found, k) for k in cls.__dataclass_fields__})
+
+    def score(self, profiles: pd.DataFrame | Mapping[str, Any]) -> NDArray[np.float64]:
+        """Risk score of every row: float[n]; NaN where fewer than ``min_tiles`` tiles were seen.
+
+        Parameters
+        ----------
+        profiles
+            Leaf shares ``hpc_00`` ... (with n_tiles), or outside features as profiles/patients.parquet holds them.
+        """
+        frame = profiles if isinstance(profiles, pd.DataFrame) else pd.DataFrame([dict(profiles)])
+        x = design(frame, self.hpcs, self.transform)
+        out = (x - np.asarray(self.center)) @ np.asarray(self.coef)
+        least = float(self.transform.get("min_tiles", 0))
+        if self.transform["scale"] != "feature" and "n_tiles" in frame and least > 0:
+            out = np.where(frame["n_tiles"].to_numpy(float) >= least, out, np.nan)
+        return np.asarray(out, float)
+
+    predict = score
+
+    def group(self, profiles_or_scores: pd.DataFrame | ArrayLike) -> NDArray[np.object_]:
+        """``low``, ``high`` or ``not assessable`` for every row of profiles, or for scores: object[n]."""
+        score = self._scores(profiles_or_scores)
+        named = np.where(score > self.cutoff, HIGH, LOW).astype(object)
+        return np.where(np.isfinite(score), named, NOT_ASSESSABLE)
+
+    def survival_at(self, profiles_or_scores: pd.DataFrame | ArrayLike, times: ArrayLike) -> NDArray[np.float64]:
+        """Predicted survival, float[n, n_times]; times in the endpoint's unit, NaN beyond the last event time."""
+        score = self._scores(profiles_or_scores)
+        grid = np.asarray(self.baseline["time"], float)
+        level = np.concatenate([[1.0], np.asarray(self.baseline["survival"], float)])
+        wanted = np.atleast_1d(np.asarray(times, float))
+        base = level[np.searchsorted(grid, wanted, side="right")]
+        base = np.where(wanted <= float(self.baseline["until"]), base, np.nan)
+        return np.asarray(np.power(base[None, :], np.exp(score)[:, None]))
+
+    def _scores(self, value: pd.DataFrame | ArrayLike) -> NDArray[np.float64]:
+        if isinstance(value, pd.DataFrame):
+            return self.score(value)
+        return np.atleast_1d(np.asarray(value, float))
+
+    @property
+    def sd(self) -> float:
+        """Standard deviation of the score among discovery patients: the unit of the primary effect."""
+        return float(self.trained_on.get("sd", 1.0))
+
+    def equation(self) -> str:
+        """The score as a formula that can be computed by hand."""
+        word = {"logodds": "logit ", "logratio": "ln "}.get(str(self.transform["scale"]), "")
+        terms = [f"{b:+.6g} x ({word}{n} - {c:.6g})" for n, b, c in zip(self.hpcs, self.coef, self.center, strict=True)]
+        return "score = " + " ".join(terms)
+
+    def to_json(self) -> str:
+        """Stable JSON text."""
+        names = self.__dataclass_fields__
+        return to_json({**{k: getattr(self, k) for k in names}, "equation": self.equation()})
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The inverse of `to_json`.
+
+        Raises
+        ------
+        InputError
+            If the text is no signature of a known version.
+        """
+        try:
+            raw = json.loads(text)
+            if raw["version"] != 1:
+                message = f"signature: version {raw['version']}; this pathosig reads version 1."
+                raise InputError(message)
+            lists = {k: tuple(raw[k]) for k in ("hpcs", "coef", "center")}
+            rest = {k: raw[k] for k in cls.__dataclass_fields__ if k not in lists}
+            return cls(**lists, **rest)
+        except (ValueError, KeyError, TypeError) as error:
+            message = f"signature: not a signature.json ({error})."
+            raise InputError(message) from error
+
+    def save(self, path: Path | str) -> None:
+        """Write signature.json atomically."""
+        write_text(Path(path), self.to_json())
+
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
+        """Read a signature.json."""
+        return cls.from_json(Path(path).read_text(encoding="utf-8"))

@@ -1,0 +1,255 @@
+"""Selections: from candidates to coefficients. Every method gives the same kind of answer."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from pathosig.core.errors import ConfigError, NotEstimableError, PathosigWarning
+from pathosig.profiles.composition import ilr_basis
+from pathosig.signature.features import Candidates
+from pathosig.signature.ridge import fold_of, partial_loglik, ridge_fit
+from pathosig.signature.spec import SignatureSpec
+from pathosig.signature.stability import stability_selection
+from pathosig.survival.cox import cox
+from pathosig.survival.path import cox_path
+from pathosig.survival.univariate import cox_univariate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """What a selection chose.
+
+    Attributes
+    ----------
+    method
+        Its name.
+    names
+        Chosen candidates; empty when there is no signature.
+    coef
+        Coefficients on the scale of the design.
+    scale
+        Scale the coefficients belong to (logcontrast changes it).
+    details
+        Threshold, q, bound, clusters, penalty: all that is printed about it.
+    """
+
+    method: str
+    names: tuple[str, ...]
+    coef: tuple[float, ...]
+    scale: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+def select(
+    x: np.ndarray, time: np.ndarray, event: np.ndarray, *, found: Candidates, spec: SignatureSpec, groups: Any = None
+) -> Selection:
+    """Choose candidates and fit their coefficients.
+
+    Parameters
+    ----------
+    x
+        float[n, p]: `design` of ``found.names``.
+    time, event
+        Outcome of the same patients.
+    found
+        The candidates.
+    spec
+        Method and its settings.
+    groups
+        Labels whose rows stay in one fold of inner cross-validations.
+
+    Raises
+    ------
+    NotEstimableError
+        If there are too few events for the method.
+    """
+    method = _METHODS[spec.selection]
+    return method(x, np.asarray(time, float), np.asarray(event, bool), found, spec, groups)
+
+
+def _positions(found: Candidates, names: Sequence[str]) -> list[int]:
+    place = {n: i for i, n in enumerate(found.names)}
+    return [place[n] for n in names]
+
+
+def _refit(
+    x: np.ndarray, time: np.ndarray, event: np.ndarray, columns: Sequence[int], spec: SignatureSpec, groups: Any
+) -> tuple[tuple[float, ...], float]:
+    fit = ridge_fit(x[:, list(columns)], time, event, folds=spec.folds, seed=spec.seed, groups=groups)
+    return tuple(float(b) for b in fit.coef), fit.penalty
+
+
+def _tree(
+    x: np.ndarray, time: np.ndarray, event: np.ndarray, found: Candidates, spec: SignatureSpec, groups: Any
+) -> Selection:
+    leaves = [found.leaves[n] for n in found.names] if found.leaves else None
+    result = stability_selection(
+        x, time, event, leaves=leaves, q=spec.q, n_subsamples=spec.n_subsamples, expected_false=spec.expected_false,
+        lowest=spec.min_threshold, correlation=spec.cluster_correlation, screen=spec.screen, seed=spec.seed,
+    )  # fmt: skip
+    chosen = list(result.selected)
+    members: dict[int, list[str]] = {}
+    for j, c in enumerate(result.cluster):
+        members.setdefault(int(c), []).append(found.names[j])
+    order = np.argsort(-result.cluster_frequency, kind="stable")
+    details: dict[str, Any] = {
+        "q": result.q,
+        "threshold": result.threshold,
+        "expected_false": result.expected_false,
+        "bound": "smaller of Meinshausen-Buhlmann and Shah-Samworth (r-concave)",
+        "n_subsamples": spec.n_subsamples,
+        "n_clusters": len(result.cluster_frequency),
+        "frequency": {n: float(f) for n, f in zip(found.names, result.frequency, strict=True)},
+        "clusters": [
+            {
+                "features": members[int(c)],
+                "frequency": float(result.cluster_frequency[c]),
+                "representative": found.names[result.representative[int(c)]],
+                "selected": result.representative[int(c)] in chosen,
+            }
+            for c in order
+        ],
+    }
+    coef: tuple[float, ...] = ()
+    if chosen:
+        coef, details["penalty"] = _refit(x, time, event, chosen, spec, groups)
+    names = tuple(found.names[j] for j in chosen)
+    return Selection(method="tree", names=names, coef=coef, scale=str(found.transform["scale"]), details=details)
+
+
+def _ridge(
+    x: np.ndarray, time: np.ndarray, event: np.ndarray, found: Candidates, spec: SignatureSpec, groups: Any
+) -> Selection:
+    names = found.leaf_names()
+    coef, penalty = _refit(x, time, event, _positions(found, names), spec, groups)
+    scale = str(found.transform["scale"])
+    return Selection(method="ridge", names=tuple(names), coef=coef, scale=scale, details={"penalty": penalty})
+
+
+def _paper(
+    x: np.ndarray, time: np.ndarray, event: np.ndarray, found: Candidates, spec: SignatureSpec, groups: Any
+) -> Selection:
+    """Univariate p < .05, then multivariable p < .05, coefficients of the model of those kept."""
+    names = found.leaf_names()
+    columns = np.array(_positions(found, names))
+    scale = x[:, columns].std(0)
+    p = cox_univariate(x[:, columns] / scale, time, event)["p"].to_numpy()
+    first = columns[np.nan_to_num(p, nan=1.0) < spec.p_value]
+    details: dict[str, Any] = {"univariate": [found.names[j] for j in first], "p_value": spec.p_value}
+    kept: list[int] = []
+    if len(first):
+        if len(first) >= np.asarray(event, bool).sum():
+            message = f"paper: {len(first)} HPCs for {int(event.sum())} events in one model."
+            raise NotEstimableError(message)
+        joint = cox(x[:, first] / x[:, first].std(0), time, event)
+        kept = [int(j) for j, value in zip(first, joint.p, strict=True) if value < spec.p_value]
+    coef: tuple[float, ...] = ()
+    if kept:
+        spread = x[:, kept].std(0)
+        coef = tuple(float(b) for b in np.nan_to_num(cox(x[:, kept] / spread, time, event).coef) / spread)
+    warnings.warn(
+        PathosigWarning(
+            "selection 'paper' screens by univariate p-values on closed proportions: its p-values are not valid "
+            "afterwards and its C-index is optimistic. `pathosig audit DIR null` shows by how much.",
+            code="W_PAPER",
+        ),
+        stacklevel=4,
+    )
+    names_ = tuple(found.names[j] for j in kept)
+    return Selection(method="paper", names=names_, coef=coef, scale=str(found.transform["scale"]), details=details)
+
+
+def _cv_path(
+    x: np.ndarray, time: np.ndarray, event: np.ndarray, spec: SignatureSpec, *, l1_ratio: float, groups: Any
+) -> tuple[np.ndarray, float]:
+    """Coefficients at the penalty with the best cross-validated partial likelihood."""
+    full = cox_path(x, time, event, l1_ratio=l1_ratio, n_lambda=30, min_ratio=0.05)
+    fold = fold_of(len(event), event, min(spec.folds, int(event.sum())), np.random.default_rng(spec.seed), groups)
+    gain = np.zeros(len(full.lambdas))
+    for k in np.unique(fold):
+        train = fold != k
+        part = cox_path(x[train], time[train], event[train], l1_ratio=l1_ratio, lambdas=full.lambdas)
+        for j, beta in enumerate(part.coef):
+            gain[j] += partial_loglik(x @ beta, time, event) - partial_loglik(x[train] @ beta, time[train], event[train])
+    best = int(np.argmax(gain))
+    return full.coef[best], float(full.lambdas[best])
+
+
+def _lasso(
+    x: np.ndarray, time: np.ndarray, event: np.ndarray, found: Candidates, spec: SignatureSpec, groups: Any
+) -> Selection:
+    names = found.leaf_names()
+    columns = _positions(found, names)
+    coef, penalty = _cv_path(x[:, columns], time, event, spec, l1_ratio=1.0, groups=groups)
+    kept = np.flatnonzero(coef)
+    return Selection(
+        method="lasso",
+        names=tuple(names[j] for j in kept),
+        coef=tuple(float(coef[j]) for j in kept),
+        scale=str(found.transform["scale"]),
+        details={"penalty": penalty},
+    )
+
+
+def _stepwise(
+    x: np.ndarray, time: np.ndarray, event: np.ndarray, found: Candidates, spec: SignatureSpec, groups: Any
+) -> Selection:
+    import pandas as pd
+
+    from pathosig.survival import stepwise
+
+    names = found.leaf_names()
+    columns = _positions(found, names)
+    scale = x[:, columns].std(0)
+    result = stepwise(pd.DataFrame(x[:, columns] / scale, columns=names), time, event, direction="forward")
+    kept = [names.index(n) for n in result.fit.names] if result.fit is not None else []
+    coef = tuple(float(b) for b in np.nan_to_num(result.fit.coef) / scale[kept]) if kept else ()
+    return Selection(
+        method="stepwise",
+        names=tuple(names[j] for j in kept),
+        coef=coef,
+        scale=str(found.transform["scale"]),
+        details={"criterion": "AIC", "direction": "forward"},
+    )
+
+
+def _logcontrast(
+    x: np.ndarray, time: np.ndarray, event: np.ndarray, found: Candidates, spec: SignatureSpec, groups: Any
+) -> Selection:
+    """Elastic net on centred log-ratios chooses parts; ridge in their own log-ratio space, so sum(beta) = 0."""
+    if found.transform["scale"] != "logratio":
+        message = "selection 'logcontrast' works on log-ratios of HPC shares. Set scale = \"logratio\"."
+        raise ConfigError(message)
+    names = found.leaf_names()
+    columns = _positions(found, names)
+    logs = x[:, columns]
+    coef, penalty = _cv_path(logs - logs.mean(1, keepdims=True), time, event, spec, l1_ratio=0.5, groups=groups)
+    kept = np.flatnonzero(coef)
+    scale, details = "logratio", {"penalty": penalty, "l1_ratio": 0.5}
+    if len(kept) < 2:
+        return Selection(method="logcontrast", names=(), coef=(), scale=scale, details=details)
+    basis = ilr_basis(len(kept))
+    fit = ridge_fit(logs[:, kept] @ basis.T, time, event, folds=spec.folds, seed=spec.seed, groups=groups)
+    beta = fit.coef @ basis
+    return Selection(
+        method="logcontrast",
+        names=tuple(names[j] for j in kept),
+        coef=tuple(float(b) for b in beta),
+        scale=scale,
+        details={**details, "ridge_penalty": fit.penalty},
+    )
+
+
+_METHODS = {
+    "tree": _tree,
+    "ridge": _ridge,
+    "paper": _paper,
+    "lasso": _lasso,
+    "stepwise": _stepwise,
+    "logcontrast": _logcontrast,
+}

@@ -1,0 +1,174 @@
+"""Specs of the signature, validate and audit stages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from pathosig.core.errors import ConfigError
+from pathosig.core.spec import Spec
+
+SELECTIONS = ("tree", "ridge", "paper", "lasso", "stepwise", "logcontrast")
+
+
+def _within(section: str, name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        message = f"[{section}] {name}: found {value}; expected {low} to {high}."
+        raise ConfigError(message)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignatureSpec(Spec):
+    """How the signature is selected, fitted and cut.
+
+    Attributes
+    ----------
+    endpoint
+        Endpoint to fit on; the primary one by default.
+    selection
+        tree (cluster stability selection over tree nodes), ridge, paper, lasso, stepwise or logcontrast.
+    scale
+        share, logodds or logratio; features of an outside table are used as they are.
+    cutoff
+        median of discovery, maximal (maximally selected, with corrected p), quantile or given.
+    cutoff_value
+        The cut-off itself for `given`; the quantile (0 to 1) for `quantile`.
+    policy
+        How several slides of a patient become one score: pooled, mean, worst or per_core.
+    min_tiles
+        Patients with fewer tiles are not assessable.
+    min_prevalence
+        HPCs present in a smaller part of discovery patients are no candidates.
+    n_subsamples
+        Half-samples of the stability selection, in complementary pairs.
+    q
+        Clusters of nodes taken from each half-sample: those that enter the lasso path first.
+    expected_false
+        Upper bound on the expected number of falsely selected clusters.
+    min_threshold
+        Lowest share of half-samples a selected cluster must appear in.
+    cluster_correlation
+        Candidates correlated above this (absolute) are one cluster.
+    screen
+        Candidates kept in each half-sample by their univariate test before the lasso.
+    p_value
+        Level of both steps of `paper`.
+    folds
+        Folds of the cross-validation that sets penalties.
+    bootstraps
+        Resamples for the cut-off's distribution.
+    permutations
+        Permutations for the p-value of a maximally selected cut-off.
+    seed
+        Seed of half-samples, folds and resamples.
+    """
+
+    section: ClassVar[str] = "signature"
+    endpoint: str | None = None
+    selection: Literal["tree", "ridge", "paper", "lasso", "stepwise", "logcontrast"] = "tree"
+    scale: Literal["share", "logodds", "logratio"] = "share"
+    cutoff: Literal["median", "maximal", "quantile", "given"] = "median"
+    cutoff_value: float | None = None
+    policy: Literal["pooled", "mean", "worst", "per_core"] = "pooled"
+    min_tiles: int = 50
+    min_prevalence: float = 0.05
+    n_subsamples: int = 100
+    q: int = 7
+    expected_false: float = 1.0
+    min_threshold: float = 0.55
+    cluster_correlation: float = 0.5
+    screen: int = 40
+    p_value: float = 0.05
+    folds: int = 5
+    bootstraps: int = 200
+    permutations: int = 9999
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        ranges = (
+            ("min_tiles", 0, 1e9), ("min_prevalence", 0, 1), ("n_subsamples", 10, 10_000), ("q", 1, 200),
+            ("expected_false", 1e-3, 100), ("min_threshold", 0.5, 1), ("cluster_correlation", 0.05, 1),
+            ("screen", 5, 100_000), ("p_value", 1e-9, 1), ("folds", 2, 50), ("bootstraps", 0, 100_000),
+            ("permutations", 99, 1_000_000),
+        )  # fmt: skip
+        for name, low, high in ranges:
+            _within(self.section, name, getattr(self, name), low, high)
+        if self.cutoff in ("quantile", "given") and self.cutoff_value is None:
+            message = f"[signature] cutoff {self.cutoff!r} needs cutoff_value."
+            raise ConfigError(message)
+        if self.cutoff == "quantile":
+            _within(self.section, "cutoff_value", float(self.cutoff_value or 0.0), 0.01, 0.99)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidateSpec(Spec):
+    """What is computed on the cohorts; the cut-off is the signature's and cannot be chosen here.
+
+    Attributes
+    ----------
+    horizons
+        Years at which AUC, calibration and Brier score are given.
+    bootstraps
+        Resamples for confidence intervals of differences and of core agreement.
+    repeats
+        Repeats of the cross-validation when there is no validation cohort.
+    folds
+        Folds of that cross-validation, grouped by patient.
+    imputations
+        Imputed data sets for missing covariates.
+    forest
+        Whether multivariable models are also fitted on imputed data.
+    seed
+        Seed of resamples and folds.
+    """
+
+    section: ClassVar[str] = "validate"
+    horizons: tuple[float, ...] = (1.0, 3.0, 5.0)
+    bootstraps: int = 200
+    repeats: int = 5
+    folds: int = 5
+    imputations: int = 20
+    forest: bool = True
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        ranges = (("bootstraps", 0, 100_000), ("repeats", 1, 1000), ("folds", 2, 50), ("imputations", 0, 1000))
+        for name, low, high in ranges:
+            _within(self.section, name, getattr(self, name), low, high)
+        if any(h <= 0 for h in self.horizons):
+            message = f"[validate] horizons: found {list(self.horizons)}; expected years above 0."
+            raise ConfigError(message)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditSpec(Spec):
+    """How deep an audit goes.
+
+    Attributes
+    ----------
+    permutations
+        Permutations of `null`; 1,000 for a verdict, fewer are a preview.
+    inner
+        Permutations behind the reported p-value inside each of them.
+    resamples
+        Bootstrap resamples of `optimism` and `stability`.
+    repeats, folds
+        Cross-validation of `optimism` and `site`.
+    depths
+        Tiles per patient of `depth`.
+    seed
+        Seed.
+    """
+
+    section: ClassVar[str] = "audit"
+    permutations: int = 200
+    inner: int = 99
+    resamples: int = 100
+    repeats: int = 5
+    folds: int = 5
+    depths: tuple[int, ...] = (30, 60, 120, 300)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, low in (("permutations", 10), ("inner", 19), ("resamples", 10), ("repeats", 1), ("folds", 2)):
+            _within(self.section, name, getattr(self, name), low, 100_000)
