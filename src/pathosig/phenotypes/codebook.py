@@ -1,0 +1,169 @@
+"""The frozen codebook: from an embedding to a phenotype, the same for one tile as for a million."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from pathosig.core.errors import InputError, PathosigError
+from pathosig.core.records import atomic_path
+from pathosig.phenotypes.kmeans import normalise
+
+_BLOCK = 16_384
+
+
+class Clusterer(Protocol):
+    """What every way of finding phenotypes offers."""
+
+    def fit(self, x: np.ndarray, rng: np.random.Generator) -> Clusterer:
+        """Learn from rows x[n, d]."""
+        ...
+
+    def assign(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(hpc int[n], confidence float[n] in 0..1) of each row."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assignment:
+    """Phenotypes of tiles.
+
+    Attributes
+    ----------
+    hpc
+        int16[n, 3]: the three nearest, best first (-1 where there are fewer).
+    confidence
+        float32[n, 3]: soft assignment to them.
+    distance
+        float32[n]: 1 - cosine to the own centroid, in units of that HPC's 95th percentile in
+        training; above about 1.5 a tile is unlike anything seen.
+    """
+
+    hpc: np.ndarray
+    confidence: np.ndarray
+    distance: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Codebook:
+    """Projection, centroids and scales, all frozen.
+
+    Attributes
+    ----------
+    mean
+        float32[d]: of L2-normalised training embeddings.
+    projection
+        float32[d, p].
+    centroids
+        float32[k, p], length 1.
+    radius
+        float32[k]: 95th percentile of the distance in training.
+    temperature
+        Of the soft assignment.
+    linkage
+        float64[k - 1, 4]: the Ward tree.
+    meta
+        K, encoder identity, mpp, Spec: JSON-able.
+    """
+
+    mean: np.ndarray
+    projection: np.ndarray
+    centroids: np.ndarray
+    radius: np.ndarray
+    temperature: float
+    linkage: np.ndarray
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def k(self) -> int:
+        """Number of HPCs."""
+        return len(self.centroids)
+
+    def project(self, embeddings: np.ndarray) -> np.ndarray:
+        """Unit vectors float32[n, p] in which centroids live.
+
+        Raises
+        ------
+        InputError
+            E_DIM if the embeddings have another length than those the codebook was made from.
+        """
+        if embeddings.ndim != 2 or embeddings.shape[1] != len(self.mean):
+            raise InputError(
+                f"codebook: made from embeddings of length {len(self.mean)}, found {embeddings.shape}. "
+                "Use the same encoder.",
+                code="E_DIM",
+            )
+        x = normalise(np.asarray(embeddings, np.float32))
+        return normalise((x - self.mean) @ self.projection)
+
+    def assign(self, embeddings: np.ndarray) -> Assignment:
+        """Phenotypes of embeddings[n, d], block by block in bounded memory."""
+        n, top = len(embeddings), min(3, self.k)
+        hpc = np.full((n, 3), -1, np.int16)
+        confidence = np.zeros((n, 3), np.float32)
+        distance = np.empty(n, np.float32)
+        for start in range(0, n, _BLOCK):
+            rows = slice(start, min(n, start + _BLOCK))
+            similarity = self.project(embeddings[rows]) @ self.centroids.T
+            best = np.argpartition(-similarity, top - 1, axis=1)[:, :top]
+            values = np.take_along_axis(similarity, best, axis=1)
+            order = np.argsort(-values, axis=1, kind="stable")
+            best, values = np.take_along_axis(best, order, axis=1), np.take_along_axis(values, order, axis=1)
+            similarity -= values[:, :1]
+            similarity /= self.temperature
+            np.exp(similarity, out=similarity)
+            total = similarity.sum(axis=1, keepdims=True)
+            hpc[rows, :top] = best
+            confidence[rows, :top] = np.take_along_axis(similarity, best, axis=1) / total
+            distance[rows] = (1 - values[:, 0]) / self.radius[best[:, 0]]
+        return Assignment(hpc=hpc, confidence=confidence, distance=distance)
+
+    def labels(self, embeddings: np.ndarray) -> np.ndarray:
+        """HPC of each row, int32[n]; the fast way when nothing else is wanted."""
+        out = np.empty(len(embeddings), np.int32)
+        for start in range(0, len(embeddings), _BLOCK):
+            rows = slice(start, start + _BLOCK)
+            out[rows] = (self.project(embeddings[rows]) @ self.centroids.T).argmax(axis=1)
+        return out
+
+    def save(self, path: Path) -> None:
+        """Write as safetensors, metadata inside."""
+        from safetensors.numpy import save_file
+
+        tensors = {
+            "mean": self.mean.astype(np.float32),
+            "projection": np.ascontiguousarray(self.projection, np.float32),
+            "centroids": np.ascontiguousarray(self.centroids, np.float32),
+            "radius": self.radius.astype(np.float32),
+            "linkage": np.ascontiguousarray(self.linkage, np.float64),
+        }
+        meta = {"pathosig": json.dumps({"temperature": self.temperature, **self.meta}, sort_keys=True)}
+        with atomic_path(path) as temporary:
+            save_file(tensors, temporary, metadata=meta)
+
+    @classmethod
+    def load(cls, path: Path) -> Codebook:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        PathosigError
+            E_CODEBOOK if the file is missing or damaged.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, "numpy") as file:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                meta = json.loads((file.metadata() or {})["pathosig"])
+            temperature = float(meta.pop("temperature"))
+            return cls(temperature=temperature, meta=meta, **tensors)
+        except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+            raise PathosigError(
+                f"{path.name}: not a readable codebook ({type(error).__name__}). Run `pathosig phenotypes`.",
+                code="E_CODEBOOK",
+            ) from error

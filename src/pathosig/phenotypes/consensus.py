@@ -1,0 +1,118 @@
+"""A consensus of many k-means runs: stable where a single run is a matter of luck."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pathosig.phenotypes.kmeans import normalise, spherical_kmeans
+
+
+def consensus_centroids(
+    x: np.ndarray,
+    k: int,
+    rng: np.random.Generator,
+    *,
+    runs: int = 30,
+    fine_k: int | None = None,
+    landmarks: int = 4000,
+    max_iter: int = 40,
+    min_share: float = 0.002,
+) -> tuple[np.ndarray, dict[str, float]]:
+    """Centroids of a consensus clustering.
+
+    Runs of spherical k-means are compared on landmark rows: how often two rows fall together
+    (co-association). Average linkage on that gives groups; their means are the centroids.
+
+    Parameters
+    ----------
+    x
+        float32[n, d], rows of length 1.
+    k
+        Groups wanted; fewer come back when small ones are merged.
+    rng
+        Decides seeds and landmarks.
+    runs, fine_k, max_iter
+        Number of runs, clusters of each (k without it), iterations.
+    landmarks
+        Rows compared.
+    min_share
+        Groups with a smaller share of rows are merged into the nearest.
+
+    Returns
+    -------
+    (centroids float32[k', d], facts: agreement of the runs, number merged)
+
+    References
+    ----------
+    Fred & Jain (2005), IEEE TPAMI 27; Strehl & Ghosh (2002), JMLR 3.
+    """
+    from scipy.cluster.hierarchy import fcluster, linkage
+    from scipy.spatial.distance import squareform
+
+    n = len(x)
+    chosen = np.sort(rng.choice(n, size=min(landmarks, n), replace=False))
+    together = np.zeros((len(chosen), len(chosen)), np.float32)
+    labels_of_runs = []
+    for _ in range(runs):
+        centroids, labels, _ = spherical_kmeans(x, min(fine_k or k, n), rng, max_iter=max_iter)
+        own = labels[chosen]
+        labels_of_runs.append(own)
+        member = np.zeros((len(chosen), len(centroids)), np.float32)
+        member[np.arange(len(chosen)), own] = 1
+        together += member @ member.T
+    together /= runs
+    distance = 1 - together
+    np.fill_diagonal(distance, 0)
+    tree = linkage(squareform(distance, checks=False), "average")
+    groups = fcluster(tree, min(k, len(chosen)), "maxclust") - 1
+    centroids = np.stack([x[chosen][groups == g].mean(axis=0) for g in range(groups.max() + 1)])
+    centroids = normalise(centroids)
+    labels = assign(x, centroids)
+    centroids = normalise(_means_or_old(x, labels, centroids))
+    centroids, merged = merge_small(x, centroids, min_share)
+    return centroids, {"run_agreement": _mean_agreement(labels_of_runs), "merged": float(merged)}
+
+
+def assign(x: np.ndarray, centroids: np.ndarray, block: int = 65_536) -> np.ndarray:
+    """Nearest centroid of each row, int32[n]."""
+    out = np.empty(len(x), np.int32)
+    for start in range(0, len(x), block):
+        out[start : start + block] = (x[start : start + block] @ centroids.T).argmax(axis=1)
+    return out
+
+
+def _means_or_old(x: np.ndarray, labels: np.ndarray, centroids: np.ndarray) -> np.ndarray:
+    sums = centroids.copy()
+    for g in range(len(centroids)):
+        rows = x[labels == g]
+        if len(rows):
+            sums[g] = rows.mean(axis=0)
+    return sums
+
+
+def merge_small(x: np.ndarray, centroids: np.ndarray, min_share: float) -> tuple[np.ndarray, int]:
+    """Merge groups below a share of the rows into their nearest, smallest first."""
+    merged = 0
+    while len(centroids) > 2:
+        labels = assign(x, centroids)
+        share = np.bincount(labels, minlength=len(centroids)) / len(x)
+        smallest = int(share.argmin())
+        if share[smallest] >= min_share:
+            break
+        similarity = centroids @ centroids[smallest]
+        similarity[smallest] = -2
+        into = int(similarity.argmax())
+        joined = share[into] * centroids[into] + share[smallest] * centroids[smallest]
+        centroids[into] = joined / max(float(np.linalg.norm(joined)), 1e-12)
+        centroids = np.delete(centroids, smallest, axis=0)
+        merged += 1
+    return centroids, merged
+
+
+def _mean_agreement(labels: list[np.ndarray]) -> float:
+    from sklearn.metrics import adjusted_rand_score
+
+    if len(labels) < 2:
+        return float("nan")
+    pairs = [(i, i + 1) for i in range(min(len(labels) - 1, 10))]
+    return float(np.mean([adjusted_rand_score(labels[i], labels[j]) for i, j in pairs]))

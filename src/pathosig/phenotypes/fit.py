@@ -1,0 +1,212 @@
+"""Fitting a codebook on training tiles: projection, diagnostic, clusters, tree, scales."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pathosig.core.errors import NotEstimableError
+from pathosig.phenotypes.codebook import Codebook
+from pathosig.phenotypes.consensus import assign, consensus_centroids
+from pathosig.phenotypes.kmeans import normalise, spherical_kmeans
+from pathosig.phenotypes.spec import PhenotypeSpec
+from pathosig.phenotypes.tree import ward_tree
+
+_TILES_PER_GROUP = 10
+_BEST_OF = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingTiles:
+    """Tiles a codebook is fitted on.
+
+    Attributes
+    ----------
+    embeddings
+        float32[n, d].
+    slide, patient, site
+        int[n]: numbers of the slide, patient and site of each tile.
+    """
+
+    embeddings: np.ndarray
+    slide: np.ndarray
+    patient: np.ndarray
+    site: np.ndarray
+
+
+def project_basis(x: np.ndarray, dim: int, whiten: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean, PCA projection and explained shares of rows x[n, d].
+
+    Returns
+    -------
+    (float32[d], float32[d, p], float64[p])
+    """
+    mean = x.mean(axis=0, dtype=np.float64)
+    centred = x - mean
+    p = max(1, min(dim, x.shape[1], len(x) - 1))
+    covariance = (centred.T @ centred) / max(len(x) - 1, 1)
+    values, vectors = np.linalg.eigh(covariance.astype(np.float64))
+    values, vectors = np.clip(values[::-1][:p], 1e-12, None), vectors[:, ::-1][:, :p]
+    signs = np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(p)])
+    vectors = vectors * signs
+    total = max(float(np.trace(covariance)), 1e-12)
+    return mean.astype(np.float32), (vectors / values ** (whiten / 2)).astype(np.float32), values / total
+
+
+def batch_diagnostic(x: np.ndarray, slide: np.ndarray, rng: np.random.Generator, *, neighbours: int = 10) -> dict[str, float]:
+    """How much more often than by chance a tile's nearest neighbours come from its own slide.
+
+    Parameters
+    ----------
+    x
+        float32[n, p], unit vectors.
+    slide
+        int[n].
+    neighbours
+        Nearest neighbours looked at.
+
+    Returns
+    -------
+    dict with ``observed`` and ``expected`` shares and their ``ratio``
+
+    Notes
+    -----
+    Neighbours in the same slide are partly right: a tissue pattern covers more than one tile. Only
+    a ratio far above the patterns' own patchiness means a slide effect.
+    """
+    n = len(x)
+    if n < 3 or len(np.unique(slide)) < 2:
+        return {"observed": 0.0, "expected": 0.0, "ratio": 1.0}
+    probe = np.sort(rng.choice(n, size=min(n, 1500), replace=False))
+    k = min(neighbours, n - 1)
+    similarity = x[probe] @ x.T
+    similarity[np.arange(len(probe)), probe] = -2
+    nearest = np.argpartition(-similarity, k - 1, axis=1)[:, :k]
+    observed = float((slide[nearest] == slide[probe][:, None]).mean())
+    sizes = np.bincount(slide)
+    expected = float(((sizes[slide[probe]] - 1) / (n - 1)).mean())
+    return {"observed": observed, "expected": expected, "ratio": observed / max(expected, 1e-9)}
+
+
+def slide_offsets(x: np.ndarray, slide: np.ndarray, *, prior: float = 50.0) -> np.ndarray:
+    """Shrunken mean of each slide, float32[slides, d]: n / (n + prior) of its distance to the grand mean."""
+    grand = x.mean(axis=0)
+    count = np.bincount(slide)
+    sums = np.zeros((len(count), x.shape[1]), np.float64)
+    np.add.at(sums, slide, x)
+    means = sums / np.maximum(count, 1)[:, None]
+    return ((means - grand) * (count / (count + prior))[:, None]).astype(np.float32)
+
+
+def adapted_k(spec: PhenotypeSpec, n: int) -> int:
+    """K, lowered where there are fewer than ten tiles a group.
+
+    Raises
+    ------
+    NotEstimableError
+        If there are too few tiles for two groups.
+    """
+    if n < 2 * _TILES_PER_GROUP:
+        raise NotEstimableError(
+            f"phenotypes: {n} training tiles; at least {2 * _TILES_PER_GROUP} are needed.", code="E_TOO_FEW_TILES"
+        )
+    return max(2, min(spec.k, n // _TILES_PER_GROUP))
+
+
+def fit_codebook(tiles: TrainingTiles, spec: PhenotypeSpec, labels: np.ndarray | None = None) -> tuple[Codebook, dict[str, Any]]:
+    """A frozen codebook and facts of its making.
+
+    Parameters
+    ----------
+    tiles
+        Of training patients only.
+    spec
+        How.
+    labels
+        int[n]: clusters found elsewhere (the DL-CC head); their means become the centroids.
+
+    Returns
+    -------
+    (Codebook, dict for health.json)
+
+    Raises
+    ------
+    NotEstimableError
+        If there are too few tiles.
+    """
+    rng = np.random.default_rng(spec.seed)
+    k = adapted_k(spec, len(tiles.embeddings))
+    unit = normalise(tiles.embeddings)
+    mean, projection, explained = project_basis(unit, spec.pca_dim, spec.whiten)
+    x = normalise((unit - mean) @ projection)
+    diagnostic = batch_diagnostic(x, tiles.slide, rng)
+    tripped = diagnostic["ratio"] > spec.batch_limit
+    centre = spec.centre == "always" or (spec.centre == "auto" and tripped)
+    fitted_on = x
+    if centre:
+        offsets = slide_offsets(unit, tiles.slide)
+        fitted_on = normalise((unit - offsets[tiles.slide] - mean) @ projection)
+    facts: dict[str, Any] = {}
+    if labels is not None:
+        centroids = np.stack([_mean_of(x, labels == g) for g in range(int(labels.max()) + 1)])
+    elif spec.method == "kmeans":
+        runs = [spherical_kmeans(fitted_on, k, rng, max_iter=spec.max_iter) for _ in range(_BEST_OF)]
+        centroids = max(runs, key=lambda r: r[2])[0]
+    elif spec.method == "leiden":
+        from pathosig.phenotypes.leiden import leiden_centroids
+
+        centroids = leiden_centroids(fitted_on, k, spec.seed)
+    else:
+        centroids, facts = consensus_centroids(
+            fitted_on,
+            k,
+            rng,
+            runs=spec.runs,
+            fine_k=spec.fine_k,
+            landmarks=spec.landmarks,
+            max_iter=spec.max_iter,
+            min_share=spec.min_share,
+        )
+    own = assign(x, centroids)
+    size = np.bincount(own, minlength=len(centroids))
+    distance = 1 - np.einsum("ij,ij->i", x, centroids[own])
+    radius = _radii(distance, own, len(centroids))
+    facts |= {
+        "k_asked": spec.k,
+        "k": len(centroids),
+        "n_training_tiles": len(x),
+        "explained_variance": float(explained.sum()),
+        "batch": {**diagnostic, "limit": spec.batch_limit, "tripped": tripped, "centred": centre},
+    }
+    codebook = Codebook(
+        mean=mean,
+        projection=projection,
+        centroids=centroids.astype(np.float32),
+        radius=radius,
+        temperature=spec.temperature,
+        linkage=ward_tree(centroids, size),
+        meta={"k": len(centroids), "method": spec.method, "spec": spec.to_dict(), "sizes": size.tolist()},
+    )
+    return codebook, facts
+
+
+def _mean_of(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Direction of the mean; an empty group points nowhere in particular but keeps its number."""
+    if not rows.any():
+        out = np.zeros(x.shape[1], np.float32)
+        out[-1] = 1
+        return out
+    mean = x[rows].mean(axis=0)
+    return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-12), np.float32)
+
+
+def _radii(distance: np.ndarray, own: np.ndarray, k: int) -> np.ndarray:
+    overall = float(np.percentile(distance, 95))
+    out = np.full(k, max(overall, 1e-4), np.float32)
+    for g in range(k):
+        rows = distance[own == g]
+        if len(rows) >= 10:
+            out[g] = max(float(np.percentile(rows, 95)), 1e-4)
+    return out

@@ -1,0 +1,73 @@
+"""How phenotypes are found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from pathosig.core.errors import ConfigError
+from pathosig.core.spec import Spec
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhenotypeSpec(Spec):
+    """How phenotypes are found.
+
+    Attributes
+    ----------
+    method
+        recommended (consensus of spherical k-means runs) | kmeans | dlcc (the trained cluster head) | leiden.
+    k
+        Number of phenotypes (HPCs).
+    runs
+        Runs of spherical k-means behind the consensus.
+    fine_k
+        Clusters of each of those runs; `k` without it.
+    pca_dim
+        Dimensions kept.
+    whiten
+        Power of the eigenvalues divided out after PCA: 0 keeps them, 1 whitens fully.
+    tiles_per_slide
+        At most this many tiles of a slide are used for fitting, so that large slides do not dominate.
+    landmarks
+        Tiles on which runs are compared.
+    max_iter
+        Iterations of each k-means run.
+    min_share
+        Consensus groups below this share of training tiles are merged into their nearest.
+    centre
+        Remove slide effects: auto (when the batch diagnostic trips) | never | always.
+    batch_limit
+        Ratio of same-slide neighbours to their expectation from which the diagnostic trips.
+    coarse_k
+        Number of coarse phenotypes the tree is cut to for display; chosen from stability without it.
+    temperature
+        Of the soft assignment, on cosine similarity.
+    seed
+        Of every random step.
+    """
+
+    section: ClassVar[str] = "phenotypes"
+    method: Literal["recommended", "kmeans", "dlcc", "leiden"] = "recommended"
+    k: int = 50
+    runs: int = 30
+    fine_k: int | None = None
+    pca_dim: int = 256
+    whiten: float = 0.0
+    tiles_per_slide: int = 400
+    landmarks: int = 4000
+    max_iter: int = 40
+    min_share: float = 0.002
+    centre: Literal["auto", "never", "always"] = "auto"
+    batch_limit: float = 20.0
+    coarse_k: int | None = None
+    temperature: float = 0.05
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.k < 2 or self.runs < 1 or self.pca_dim < 2:
+            raise ConfigError("[phenotypes] k and pca_dim must be at least 2, runs at least 1.")
+        if self.tiles_per_slide < 1 or self.landmarks < 10 * 2:
+            raise ConfigError("[phenotypes] tiles_per_slide must be at least 1, landmarks at least 20.")
+        if not 0 <= self.whiten <= 1 or not 0 <= self.min_share < 0.5 or self.temperature <= 0:
+            raise ConfigError("[phenotypes] whiten lies in 0..1, min_share in 0...5, temperature above 0.")

@@ -1,0 +1,274 @@
+"""The phenotypes stage: fit on discovery, assign everybody, atlas and health."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pathosig.core.errors import InputError, NotEstimableError
+from pathosig.core.execution import Execution, Job, Outcome, Stage, StageReport, Unit, run_each, run_once
+from pathosig.core.records import read_json, read_parquet, write_json
+from pathosig.core.schema import ASSIGNMENTS, ATLAS, write_table
+from pathosig.core.study import Specimen, Study
+from pathosig.phenotypes.atlas import AtlasTiles, atlas_table, choose_exemplars
+from pathosig.phenotypes.codebook import Assignment, Codebook
+from pathosig.phenotypes.fit import TrainingTiles, fit_codebook
+from pathosig.phenotypes.health import assess, choose_coarse
+from pathosig.phenotypes.spec import PhenotypeSpec
+from pathosig.phenotypes.tree import cut_tree, tree_nodes
+
+STAGE = Stage(name="phenotypes", version=1)
+CODEBOOK, TREE = "phenotypes/codebook.safetensors", "phenotypes/tree.json"
+HEALTH, ATLAS_FILE = "phenotypes/health.json", "phenotypes/atlas.parquet"
+_FAR = 1.5
+_QUALITY = ("blur", "pen", "fold", "background")
+
+
+def find_phenotypes(
+    study: Study,
+    spec: PhenotypeSpec | None = None,
+    *,
+    execution: Execution = Execution(),  # noqa: B008 - frozen
+) -> StageReport:
+    """Find phenotypes on discovery patients, freeze the codebook, assign every tile of every slide.
+
+    Returns
+    -------
+    StageReport
+        Of the assignments; the fit itself is the record ``_codebook``.
+
+    Raises
+    ------
+    NotEstimableError
+        If no discovery slide has embeddings, or too few tiles.
+    """
+    spec = spec or study.spec(PhenotypeSpec)
+    specimens = study.specimens()
+    training = [s for s in specimens if s.is_discovery and _n_tiles(study, s) > 0]
+    if not training:
+        raise NotEstimableError(
+            "phenotypes: no slide of a discovery patient has embeddings. Run `pathosig embed`, and check that "
+            f"patients.csv has a cohort {study.primary.discovery!r}.",
+            code="E_TOO_FEW_TILES",
+        )
+    upstream = {f"embed:{s.id}": study.upstream("embed", s.id) for s in training}
+    who = {s.id: [s.patient_id, s.site] for s in training}
+    payload = {"training": [_facts(study, s) for s in training]}
+    fit = Unit(id="_codebook", inputs={"training": who}, upstream=upstream, payload=payload)
+    run_once(study, STAGE, spec, fit, _fit, execution=execution)
+    codebook = study.upstream("phenotypes", "_codebook")
+    units = [
+        Unit(
+            id=s.id,
+            upstream={"embed": study.upstream("embed", s.id), "_codebook": codebook},
+            payload={**_facts(study, s), "output": _relative(study, "phenotypes", s.id, ".parquet")},
+        )
+        for s in specimens
+    ]
+    report = run_each(study, STAGE, spec, units, _assign_one, execution=execution)
+    atlas = Unit(
+        id="_atlas",
+        inputs={"training": who},
+        upstream={"_codebook": codebook, **{s.id: study.upstream("phenotypes", s.id) for s in training}},
+        payload=payload,
+    )
+    run_once(study, STAGE, spec, atlas, _atlas, execution=execution)
+    return report
+
+
+def _n_tiles(study: Study, specimen: Specimen) -> int:
+    record = study.record("embed", specimen.id)
+    return int(record.summary.get("n_tiles", 0)) if record is not None and record.status == "ok" else 0
+
+
+def _relative(study: Study, folder: str, unit: str, suffix: str) -> str:
+    return study.file(folder, unit, suffix).relative_to(study.root).as_posix()
+
+
+def _facts(study: Study, specimen: Specimen) -> dict[str, Any]:
+    return {
+        "id": specimen.id,
+        "patient": specimen.patient_id,
+        "site": specimen.site or "",
+        "embeddings": _relative(study, "embeddings", specimen.id, ".npy"),
+        "tiles": _relative(study, "tiles", specimen.id, ".parquet"),
+        "assigned": _relative(study, "phenotypes", specimen.id, ".parquet"),
+    }
+
+
+def read_embeddings(path: Path) -> np.ndarray:
+    """A slide's embeddings, memory-mapped float16[n, d].
+
+    Raises
+    ------
+    InputError
+        If the file is missing or damaged.
+    """
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path.name}: embeddings cannot be read. Run `pathosig embed`.") from error
+
+
+def _numbers(names: Iterable[str]) -> np.ndarray:
+    return np.unique(np.asarray(list(names)), return_inverse=True)[1].ravel()
+
+
+def training_tiles(root: Path, training: list[dict[str, Any]], spec: PhenotypeSpec) -> tuple[TrainingTiles, dict[str, np.ndarray]]:
+    """At most `tiles_per_slide` tiles of each training slide, with their quality columns."""
+    parts, slides, quality = [], [], {name: [] for name in _QUALITY}  # type: ignore[var-annotated]
+    for number, facts in enumerate(training):
+        embeddings = read_embeddings(root / facts["embeddings"])
+        rng = np.random.default_rng([spec.seed, 1, number])
+        chosen = np.sort(rng.permutation(len(embeddings))[: spec.tiles_per_slide])
+        parts.append(np.asarray(embeddings[chosen], np.float32))
+        slides.append(np.full(len(chosen), number))
+        table = read_parquet(root / facts["tiles"])
+        for name in _QUALITY:
+            if name in table.column_names:
+                quality[name].append(table.column(name).to_numpy()[chosen])
+    slide = np.concatenate(slides)
+    patients = _numbers(f["patient"] for f in training)
+    sites = _numbers(f["site"] for f in training)
+    tiles = TrainingTiles(
+        embeddings=np.concatenate(parts), slide=slide, patient=patients[slide], site=sites[slide]
+    )
+    whole = {k: np.concatenate(v) for k, v in quality.items() if sum(map(len, v)) == len(slide)}
+    return tiles, whole
+
+
+def _fit(job: Job) -> Outcome:
+    spec: PhenotypeSpec = job.spec
+    tiles, quality = training_tiles(job.root, job.payload["training"], spec)
+    labels = _head_labels(job.root, tiles.embeddings) if spec.method == "dlcc" else None
+    codebook, facts = fit_codebook(tiles, spec, labels)
+    encoder = job.root / "encoder" / "encoder.json"
+    card = read_json(encoder) if encoder.is_file() else {}
+    identity = {key: card[key] for key in ("name", "weights_sha256", "mpp", "dim") if key in card}
+    codebook = Codebook(
+        mean=codebook.mean,
+        projection=codebook.projection,
+        centroids=codebook.centroids,
+        radius=codebook.radius,
+        temperature=codebook.temperature,
+        linkage=codebook.linkage,
+        meta={**codebook.meta, "encoder": identity},
+    )
+    health = assess(codebook, tiles, quality, spec)
+    x = codebook.project(tiles.embeddings)
+    own = (x @ codebook.centroids.T).argmax(axis=1)
+    per_patient = len(x) / max(1, len(np.unique(tiles.patient)))
+    coarse_k = spec.coarse_k or choose_coarse(codebook.linkage, x, per_patient, own)
+    tree = {
+        "k": codebook.k,
+        "nodes": tree_nodes(codebook.linkage),
+        "linkage": np.round(codebook.linkage, 9).tolist(),
+        "coarse": {"k": coarse_k, "groups": cut_tree(codebook.linkage, coarse_k).tolist()},
+        "artefact_hpcs": health["artefact_hpcs"],
+        "sizes": codebook.meta["sizes"],
+    }
+    codebook.save(job.root / CODEBOOK)
+    write_json(job.root / TREE, tree)
+    write_json(job.root / HEALTH, {**health, "fit": facts})
+    warnings = []
+    if codebook.k < spec.k:
+        warnings.append(f"{codebook.k} HPCs instead of {spec.k}: too few tiles, or groups were merged")
+    batch = facts["batch"]
+    if batch["tripped"]:
+        warnings.append(
+            f"nearest neighbours come from the same slide {batch['ratio']:.0f} times as often as by chance: "
+            "a slide effect (stain, scanner); slides were centred" if batch["centred"] else "a slide effect"
+        )
+    return Outcome(
+        outputs=(CODEBOOK, TREE, HEALTH),
+        warnings=tuple(warnings),
+        summary={"k": codebook.k, "coarse_k": coarse_k, **facts, **health["stability"], **health["occupancy"]},
+    )
+
+
+def _head_labels(root: Path, embeddings: np.ndarray) -> np.ndarray:
+    from pathosig.encoder.heads import head_probabilities, read_heads
+
+    tensors = read_heads(root / "encoder" / "encoder.safetensors")
+    return np.asarray(head_probabilities(embeddings, tensors).argmax(axis=1))
+
+
+def _head_assignment(root: Path, codebook: Codebook, embeddings: np.ndarray) -> Assignment:
+    from pathosig.encoder.heads import head_probabilities, read_heads
+
+    nearest = codebook.assign(embeddings)
+    c = head_probabilities(embeddings, read_heads(root / "encoder" / "encoder.safetensors"))
+    best = np.argsort(-c, axis=1, kind="stable")[:, :3]
+    own = codebook.centroids[best[:, 0]]
+    distance = 1 - np.einsum("ij,ij->i", codebook.project(embeddings), own)
+    return Assignment(
+        hpc=np.pad(best, ((0, 0), (0, 3 - best.shape[1])), constant_values=-1).astype(np.int16),
+        confidence=np.pad(np.take_along_axis(c, best, axis=1), ((0, 0), (0, 3 - best.shape[1]))).astype(np.float32),
+        distance=(distance / codebook.radius[best[:, 0]]).astype(np.float32)
+        if len(best)
+        else nearest.distance,
+    )
+
+
+def _assign_one(job: Job) -> Outcome:
+    import pyarrow as pa
+
+    payload = job.payload
+    codebook = Codebook.load(job.root / CODEBOOK)
+    path = job.root / payload["embeddings"]
+    if not path.is_file():
+        return Outcome(status="empty", summary={"n_tiles": 0, "reason": "no tiles"})
+    embeddings = np.asarray(read_embeddings(path))
+    if not len(embeddings):
+        return Outcome(status="empty", summary={"n_tiles": 0, "reason": "no tiles"})
+    if codebook.meta["method"] == "dlcc":
+        found = _head_assignment(job.root, codebook, np.asarray(embeddings, np.float32))
+    else:
+        found = codebook.assign(embeddings)
+    table = pa.table(
+        {
+            "tile_id": pa.array(np.arange(len(embeddings), dtype=np.int32)),
+            "hpc": pa.array(found.hpc[:, 0]),
+            "confidence": pa.array(found.confidence[:, 0]),
+            "hpc_2": pa.array(found.hpc[:, 1]),
+            "confidence_2": pa.array(found.confidence[:, 1]),
+            "hpc_3": pa.array(found.hpc[:, 2]),
+            "confidence_3": pa.array(found.confidence[:, 2]),
+            "distance": pa.array(found.distance),
+        }
+    )
+    write_table(job.root / payload["output"], table, ASSIGNMENTS, {"pathosig": {"k": codebook.k}})
+    far = float((found.distance > _FAR).mean())
+    warnings = (f"{far:.0%} of the tiles are unlike anything in discovery",) if far > 0.2 else ()
+    summary = {
+        "n_tiles": len(embeddings),
+        "far": round(far, 6),
+        "mean_confidence": round(float(found.confidence[:, 0].mean()), 6),
+    }
+    return Outcome(outputs=(payload["output"],), summary=summary, warnings=warnings)
+
+
+def _atlas(job: Job) -> Outcome:
+    training = job.payload["training"]
+    patients = _numbers(f["patient"] for f in training)
+    columns: dict[str, list[np.ndarray]] = {
+        name: [] for name in ("hpc", "confidence", "distance", "slide", "patient", "tile_id", "x", "y")
+    }
+    for number, facts in enumerate(training):
+        assigned = read_parquet(job.root / facts["assigned"])
+        tiles = read_parquet(job.root / facts["tiles"])
+        for name in ("hpc", "confidence", "distance", "tile_id"):
+            columns[name].append(assigned.column(name).to_numpy())
+        for name in ("x", "y"):
+            columns[name].append(tiles.column(name).to_numpy())
+        columns["slide"].append(np.full(assigned.num_rows, number))
+        columns["patient"].append(np.full(assigned.num_rows, patients[number]))
+    tiles_of = AtlasTiles(**{name: np.concatenate(v) for name, v in columns.items()})
+    k = Codebook.load(job.root / CODEBOOK).k
+    rows = choose_exemplars(tiles_of, k)
+    table = atlas_table(tiles_of, [f["id"] for f in training], rows)
+    write_table(job.root / ATLAS_FILE, table, ATLAS)
+    return Outcome(outputs=(ATLAS_FILE,), summary={"n_tiles": table.num_rows})
