@@ -71,6 +71,9 @@ def test_small_batches_are_refused_unless_paper():
     assert (paper.batch_size, paper.epochs, paper.lr, paper.weight_decay) == (8, 100, 5e-4, 0.0)
     assert (paper.n_clusters, paper.dim, paper.alpha, paper.barlow_weight) == (50, 128, 0.005, 0.005)
     assert paper.backbone == "resnet50"
+    assert TrainSpec.from_mapping({"preset": "paper"}) == paper
+    assert TrainSpec().replace(preset="paper", n_clusters=20) == TrainSpec.paper(n_clusters=20)
+    assert TrainSpec.paper(epochs=3).replace(lr=1e-3) == TrainSpec.paper(epochs=3, lr=1e-3)
     assert TrainSpec.recommended().batch_size >= 512
 
 

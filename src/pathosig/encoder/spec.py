@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pathosig.core.errors import ConfigError
 from pathosig.core.spec import Spec
@@ -67,6 +68,17 @@ class EncoderSpec(Spec):
         )
 
 
+PAPER: dict[str, Any] = {
+    "backbone": "resnet50",
+    "batch_size": 8,
+    "epochs": 100,
+    "warmup": 0.0,
+    "ema": 0.0,
+    "val_share": 0.0,
+    "precision": "fp32",
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainSpec(Spec):
     """How an encoder is trained by deep contrastive clustering (DL-CC).
@@ -77,7 +89,7 @@ class TrainSpec(Spec):
     Attributes
     ----------
     preset
-        recommended or paper (faithful, unsound where docs/method-training.md says so).
+        recommended or paper (faithful, unsound where docs/method-training.md says so; brings its numbers).
     backbone
         Encoder to start from: resnet50, efficientnet-lite0 or any timm name.
     backbone_weights
@@ -165,17 +177,18 @@ class TrainSpec(Spec):
     @classmethod
     def paper(cls, **changes: object) -> Self:
         """The published settings: batch 8, 100 epochs, no warm-up, no averaging, no normalisation."""
-        published: dict[str, object] = {
-            "preset": "paper",
-            "backbone": "resnet50",
-            "batch_size": 8,
-            "epochs": 100,
-            "warmup": 0.0,
-            "ema": 0.0,
-            "val_share": 0.0,
-            "precision": "fp32",
-        }
-        return cls.from_mapping({**published, **changes})
+        return cls.from_mapping({"preset": "paper", **changes})
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> Self:
+        """As `Spec.from_mapping`; ``preset = "paper"`` brings the published numbers where none are given."""
+        published = PAPER if mapping.get("preset") == "paper" else {}
+        return super().from_mapping({**published, **mapping})
+
+    def replace(self, **changes: Any) -> Self:
+        """As `Spec.replace`; changing the preset to paper brings its numbers."""
+        turned = changes.get("preset") == "paper" and self.preset != "paper"
+        return super().replace(**({**PAPER, **changes} if turned else changes))
 
     @classmethod
     def recommended(cls, **changes: object) -> Self:

@@ -96,8 +96,8 @@ ENCODERS: dict[str, EncoderEntry] = {
     "gigapath": EncoderEntry(
         architecture="vit_giant_patch14_dinov2", hub="prov-gigapath/prov-gigapath", dim=1536, pooling="cls",
         mpp=0.5, licence="Prov-GigaPath licence (research only)", gated=True,
-        options={**_SWIGLU, "img_size": 224, "patch_size": 16, "depth": 40, "num_heads": 24, "embed_dim": 1536,
-                 "mlp_ratio": 5.33334, "init_values": 1e-5, "num_classes": 0},
+        options={**_SWIGLU, "img_size": 224, "patch_size": 16, "depth": 40, "num_heads": 24,
+                 "embed_dim": 1536, "mlp_ratio": 5.33334, "init_values": 1e-5, "num_classes": 0},
     ),
     "conch-v1.5": EncoderEntry(
         architecture="vit_large_patch16_224", hub="MahmoodLab/conchv1_5", dim=768, input_px=448,
