@@ -110,6 +110,7 @@ def forest_plot(
 class _Columns:
     """Horizontal places in inches."""
 
+    show_n: bool
     n: float
     events: float
     plot: float
@@ -128,6 +129,7 @@ class _Columns:
         right = 1.25 + 0.58
         plot = events + 0.2
         return cls(
+            show_n=show_n,
             n=n,
             events=events,
             plot=plot,
@@ -140,7 +142,7 @@ class _Columns:
 def _headings(axes: Axes, columns: _Columns, body: float, effect: str, p_heading: str) -> None:
     y = body + 0.15
     options: dict[str, Any] = {"va": "center", "fontsize": 6.5, "color": MUTED}
-    if columns.n > columns.plot - 0.9 or columns.events != columns.n:
+    if columns.show_n:
         axes.text(columns.n, y, "n", ha="right", **options)
     if columns.events != columns.n:
         axes.text(columns.events, y, "Events", ha="right", **options)

@@ -221,7 +221,7 @@ def _draw_numbers(axes: Axes, data: KmData) -> None:
         for i, c in enumerate(data.curves)
     ]
     title = [f"Median, {data.unit} (95% CI)"]
-    if len(data.curves) > 1:
+    if data.logrank_p is not None:
         title.insert(0, f"Log-rank {p_text(data.logrank_p)}")
     if data.hr is not None:
         title.insert(0, f"HR {data.hr_label}".strip() + f": {estimate_text(*data.hr)}")

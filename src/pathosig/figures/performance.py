@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pathosig.figures.palette import GROUPS, INK, MUTED
-from pathosig.figures.style import COLUMN, axes_at, new_figure, note, style
+from pathosig.figures.style import COLUMN, axes_at, new_figure, note, shortened, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,7 +46,7 @@ def calibration_plot(
     with style():
         figure = new_figure(COLUMN, 3.35)
         axes = axes_at(figure, (0.55, 0.45, 2.75, 2.55))
-        axes.set_title(title)
+        axes.set_title(shortened(title))
         everything = [
             v for g in groups for v in (g["predicted"], g["observed"], g.get("upper", 0.0)) if v == v
         ]
@@ -114,7 +114,7 @@ def decision_curve_plot(
     with style():
         figure = new_figure(COLUMN, 2.7)
         axes = axes_at(figure, (0.55, 0.45, 2.75, 1.95))
-        axes.set_title(title)
+        axes.set_title(shortened(title))
         if not net_benefit:
             note(axes, "Net benefit is not available.")
             return figure
@@ -154,7 +154,7 @@ def time_auc_plot(
     with style():
         figure = new_figure(COLUMN, 2.72)
         axes = axes_at(figure, (0.5, 0.57, 2.85, 1.85))
-        axes.set_title(title)
+        axes.set_title(shortened(title))
         if not any(len(rows) for rows in series.values()):
             note(axes, "AUC over time is not available.")
             return figure
@@ -209,7 +209,7 @@ def effect_curve_plot(
     with style():
         figure = new_figure(COLUMN, 2.6)
         axes = axes_at(figure, (0.55, 0.45, 2.8, 1.85))
-        axes.set_title(title)
+        axes.set_title(shortened(title))
         axes.fill_between(x, *limits, color=GROUPS[0], alpha=0.18, linewidth=0)
         axes.plot(x, hr, color=GROUPS[0])
         axes.set_yscale("log")

@@ -198,7 +198,14 @@ def estimate_text(value: float | None, lower: float | None, upper: float | None,
     """``1.42 (1.10–1.83)``; missing values as dashes."""
     if value is None or not math.isfinite(value):
         return "not estimable"
-    return f"{number(value, digits)} ({number(lower, digits)}–{number(upper, digits)})"
+    low, high = number(lower, digits), number(upper, digits)
+    between = " to " if "−" in low or "−" in high else "–"
+    return f"{number(value, digits)} ({low}{between}{high})"
+
+
+def shortened(text: str, at_most: int = 52) -> str:
+    """Text that fits a title over one column, cut with an ellipsis."""
+    return text if len(text) <= at_most else text[: at_most - 1].rstrip() + "…"
 
 
 def hpc_name(hpc: int) -> str:

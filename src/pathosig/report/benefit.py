@@ -28,6 +28,12 @@ def _analyses(material: Material) -> list[Mapping[str, Any]]:
     return [a for a in material.results.get("analyses") or () if isinstance(a, Mapping)]
 
 
+def _honest(material: Material) -> list[Mapping[str, Any]]:
+    """Analyses of patients the model was not fitted on; all of them when there are no others."""
+    found = _analyses(material)
+    return [a for a in found if not a.get("apparent")] or found
+
+
 def _name(analysis: Mapping[str, Any]) -> str:
     return f"{analysis_title(analysis)}, {endpoint_title(str(analysis.get('endpoint')))}"
 
@@ -93,7 +99,7 @@ def _text(value: Any) -> str:
 def subgroup_section(material: Material) -> Section | None:
     """Effect of the score in every subgroup with its interaction test; None when none is declared."""
     blocks: list[Block] = []
-    for number, a in enumerate(_analyses(material), start=1):
+    for number, a in enumerate(_honest(material), start=1):
         found = a.get("subgroups")
         if not isinstance(found, Sequence) or not found:
             continue

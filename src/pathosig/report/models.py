@@ -143,7 +143,8 @@ def performance_section(material: Material) -> Section | None:
         "integrated Brier score."
     )
     blocks: list[Block] = [Table(caption="Discrimination and error", columns=columns, rows=rows, note=note)]
-    for number, a in enumerate(analyses, start=1):
+    honest = [a for a in analyses if not a.get("apparent")] or analyses
+    for number, a in enumerate(honest, start=1):
         blocks += _curves(a, number)
     return Section(id="performance", title="Discrimination and calibration", blocks=blocks)
 

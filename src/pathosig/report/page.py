@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from matplotlib.figure import Figure
 
 Cell = str | int | float | None
 
@@ -92,8 +93,8 @@ class Picture:
         The bytes of the SVG or JPEG.
     alt
         What it shows, for those who cannot see it.
-    pdf
-        The same figure as PDF, where there is one.
+    figure
+        What `data` was drawn from, for other formats.
     kind
         ``picture``, or ``file`` for one that is written but not shown.
     """
@@ -104,7 +105,7 @@ class Picture:
     alt: str
     wide: bool = True
     media: str = "image/svg+xml"
-    pdf: bytes = b""
+    figure: Figure | None = None
     kind: str = "picture"
 
     @property
@@ -196,7 +197,7 @@ def show(cell: Cell) -> str:
         return f"{cell:,}".replace("-", "−")
     if isinstance(cell, float):
         size = abs(cell)
-        text = f"{cell:.3g}" if size >= 1000 or (0 < size < 0.001) else f"{cell:.3f}"
+        text = f"{cell:.4g}" if size >= 10 else f"{cell:.3g}" if 0 < size < 0.001 else f"{cell:.3f}"
         return text.replace("-", "−")
     return str(cell)
 

@@ -45,7 +45,7 @@ class ReportSpec(Spec):
     exemplars
         Tiles shown per HPC.
     pdf
-        Whether every figure is also written as PDF.
+        Whether every figure is also written as PDF (0.3 s each: fonts are embedded).
     """
 
     section: ClassVar[str] = "report"
@@ -54,7 +54,7 @@ class ReportSpec(Spec):
     max_overviews: int = 96
     overview_px: int = 900
     exemplars: int = 8
-    pdf: bool = True
+    pdf: bool = False
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -103,6 +103,7 @@ def _upstream(study: Study) -> dict[str, str]:
 
 
 def _write_report(job: Job) -> Outcome:
+    from pathosig.figures.style import pdf_bytes
     from pathosig.report.compose import compose
     from pathosig.report.page import Picture, render
 
@@ -115,9 +116,9 @@ def _write_report(job: Job) -> Outcome:
     for block in pictures:
         outputs.append(f"figures/{block.name}.svg")
         write_bytes(study.root / outputs[-1], block.data)
-        if spec.pdf and block.pdf:
+        if spec.pdf and block.figure is not None:
             outputs.append(f"figures/{block.name}.pdf")
-            write_bytes(study.root / outputs[-1], block.pdf)
+            write_bytes(study.root / outputs[-1], pdf_bytes(block.figure))
     _remove_old_figures(study, keep=set(outputs))
     html = render(page)
     write_text(study.root / "report" / "index.html", html)

@@ -12,7 +12,7 @@ from pathosig.figures.flow import flow_diagram
 from pathosig.figures.health import COLUMNS, health_figure, stability_figure
 from pathosig.figures.palette import hpc_colours
 from pathosig.figures.slides import HpcExemplars, SlideMap, atlas_montage, contact_sheet, slide_map
-from pathosig.figures.style import hpc_name, pdf_bytes, svg_bytes
+from pathosig.figures.style import hpc_name, svg_bytes
 from pathosig.report.flow import REASONS, excluded_tiles, flow_steps, loss_rows
 from pathosig.report.material import Material, SlidePicture, cohort_title
 from pathosig.report.page import (
@@ -43,7 +43,7 @@ def picture(name: str, figure: Figure, caption: str, *, alt: str = "", wide: boo
         caption=caption,
         alt=alt or caption,
         wide=wide,
-        pdf=pdf_bytes(figure),
+        figure=figure,
     )
 
 
@@ -190,7 +190,7 @@ def atlas_section(material: Material, effects: Mapping[str, str]) -> Section | N
 def _with_file(section: Section, name: str, figure: Figure) -> Section:
     """The section with one more figure that is written to figures/ but not shown twice in the page."""
     hidden = Picture(
-        name=name, data=svg_bytes(figure), caption="", alt="", wide=True, pdf=pdf_bytes(figure), kind="file"
+        name=name, data=svg_bytes(figure), caption="", alt="", wide=True, figure=figure, kind="file"
     )
     return Section(id=section.id, title=section.title, lead=section.lead, blocks=[*section.blocks, hidden])
 
