@@ -113,6 +113,11 @@ def read_embeddings(path: Path) -> np.ndarray:
         raise InputError(f"{path.name}: embeddings cannot be read. Run `pathosig embed`.") from error
 
 
+def readable(embeddings: np.ndarray) -> np.ndarray:
+    """bool[n]: tiles that could be decoded; the others have rows of NaN (see `embed_tiles`)."""
+    return ~np.isnan(embeddings[:, 0])
+
+
 def _numbers(names: Iterable[str]) -> np.ndarray:
     return np.unique(np.asarray(list(names)), return_inverse=True)[1].ravel()
 
@@ -124,6 +129,7 @@ def training_tiles(root: Path, training: list[dict[str, Any]], spec: PhenotypeSp
         embeddings = read_embeddings(root / facts["embeddings"])
         rng = np.random.default_rng([spec.seed, 1, number])
         chosen = np.sort(rng.permutation(len(embeddings))[: spec.tiles_per_slide])
+        chosen = chosen[readable(embeddings[chosen])]
         parts.append(np.asarray(embeddings[chosen], np.float32))
         slides.append(np.full(len(chosen), number))
         table = read_parquet(root / facts["tiles"])
@@ -224,13 +230,16 @@ def _assign_one(job: Job) -> Outcome:
     embeddings = np.asarray(read_embeddings(path))
     if not len(embeddings):
         return Outcome(status="empty", summary={"n_tiles": 0, "reason": "no tiles"})
+    tile_id = np.flatnonzero(readable(embeddings)).astype(np.int32)
+    if len(tile_id) < len(embeddings):
+        embeddings = embeddings[tile_id]
     if codebook.meta["method"] == "dlcc":
         found = _head_assignment(job.root, codebook, np.asarray(embeddings, np.float32))
     else:
         found = codebook.assign(embeddings)
     table = pa.table(
         {
-            "tile_id": pa.array(np.arange(len(embeddings), dtype=np.int32)),
+            "tile_id": pa.array(tile_id),
             "hpc": pa.array(found.hpc[:, 0]),
             "confidence": pa.array(found.confidence[:, 0]),
             "hpc_2": pa.array(found.hpc[:, 1]),
@@ -263,7 +272,7 @@ def _atlas(job: Job) -> Outcome:
         for name in ("hpc", "confidence", "distance", "tile_id"):
             columns[name].append(assigned.column(name).to_numpy())
         for name in ("x", "y"):
-            columns[name].append(tiles.column(name).to_numpy())
+            columns[name].append(tiles.column(name).to_numpy()[columns["tile_id"][-1]])
         columns["slide"].append(np.full(assigned.num_rows, number))
         columns["patient"].append(np.full(assigned.num_rows, patients[number]))
     tiles_of = AtlasTiles(**{name: np.concatenate(v) for name, v in columns.items()})
