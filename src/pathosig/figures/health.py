@@ -25,6 +25,18 @@ COLUMNS: tuple[tuple[str, str], ...] = (
 """Keys of a row of `health_figure` and their headings; all are shares in 0..1."""
 
 
+VERDICTS = {
+    "stable": "#00695C",
+    "fair": "#8A6100",
+    "weak": "#8A6100",
+    "dominated": "#8A6100",
+    "near empty": "#8A6100",
+    "unstable": "#B71C1C",
+    "drop": "#B71C1C",
+}
+"""Colours of the words in the last column."""
+
+
 def health_figure(
     rows: Sequence[Mapping[str, float | str | None]], colours: Sequence[str], *, title: str = ""
 ) -> Figure:
@@ -33,7 +45,7 @@ def health_figure(
     Parameters
     ----------
     rows
-        Mappings with ``hpc``, any of the keys in `COLUMNS`, and ``verdict`` (``stable``, ``weak``, ``drop``).
+        Mappings with ``hpc``, any of the keys in `COLUMNS`, and ``verdict`` (see `VERDICTS`).
     colours
         Hex colour of every HPC.
     title
@@ -65,9 +77,7 @@ def health_figure(
             for j, (key, _) in enumerate(keys):
                 _bar(axes, _number(row.get(key)), (0.85 + j * each, y, each - 0.48), (key, tops[key]))
             verdict = str(row.get("verdict") or "")
-            colour = {"stable": "#00695C", "weak": "#8A6100", "drop": "#B71C1C"}.get(
-                verdict.split(" ")[0], MUTED
-            )
+            colour = VERDICTS.get(verdict, MUTED)
             axes.text(PAGE - 0.75, y, verdict, va="center", fontsize=6, color=colour)
     return figure
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathosig.core.records import Record
 
 REASONS = {
-    "tissue": "less tissue than required",
+    "tissue": "glass, or less tissue than required",
     "low_tissue": "less tissue than required",
     "edge": "beyond the edge of the slide",
     "pen": "pen",
@@ -43,6 +43,11 @@ def excluded_tiles(records: Sequence[Record]) -> Counter[str]:
             elif isinstance(found, int) and found:
                 total[key] += found
     return Counter({k: v for k, v in total.items() if v})
+
+
+def _lost(records: Sequence[Record]) -> int:
+    """Tiles on tissue that were left out for their quality: glass is no loss."""
+    return sum(n for reason, n in excluded_tiles(records).items() if reason not in ("tissue", "low_tissue"))
 
 
 def tile_total(records: Sequence[Record]) -> int:
@@ -144,7 +149,7 @@ def loss_rows(material: Material) -> list[list[Any]]:
         }
         bad = {r.unit for records in by_stage.values() for r in records if r.status == "failed"}
         empty = {r.unit for records in by_stage.values() for r in records if r.status == "empty"} - bad
-        kept, lost = tile_total(by_stage["tiles"]), sum(excluded_tiles(by_stage["tiles"]).values())
+        kept, lost = tile_total(by_stage["tiles"]), _lost(by_stage["tiles"])
         share = 100 * lost / (kept + lost) if kept + lost else None
         rows.append(
             [

@@ -87,7 +87,7 @@ def read_atlas_tiles(study: Study, *, per_hpc: int) -> tuple[AtlasTile, ...]:
         return ()
     by_slide = defaultdict(list)
     for row in read_parquet(path).to_pylist():
-        if row["rank"] < per_hpc and row["kind"] != "boundary":
+        if row["rank"] < per_hpc and row["kind"] != "border":
             by_slide[row["slide_id"]].append(row)
     specimens = {s.id: s for s in study.specimens()}
     out: list[AtlasTile] = []

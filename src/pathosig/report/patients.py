@@ -173,9 +173,19 @@ def signature_terms(material: Material) -> list[dict[str, Any]]:
     return [{"feature": str(n), "coef": float(b), "center": float(c)} for n, b, c in pairs]
 
 
+def node_leaves(material: Material) -> dict[str, list[int]]:
+    """HPCs inside every node: as the signature froze them, else from the tree."""
+    transform = material.signature.get("transform")
+    frozen = transform.get("leaves") if isinstance(transform, Mapping) else None
+    out = {str(n.get("id")): [int(h) for h in n.get("leaves", [])] for n in material.tree.get("nodes", [])}
+    for name, inside in frozen.items() if isinstance(frozen, Mapping) else ():
+        out[str(name)] = [int(str(h).removeprefix("hpc_")) for h in inside]
+    return out
+
+
 def _signature_leaves(material: Material) -> list[str]:
     """HPC columns that enter the signature, directly or through a node."""
-    leaves = {str(n.get("id")): n.get("leaves", []) for n in material.tree.get("nodes", [])}
+    leaves = node_leaves(material)
     out: set[str] = set()
     for term in signature_terms(material):
         inside = leaves.get(term["feature"])
@@ -195,7 +205,7 @@ def signature_section(material: Material) -> Section:
         why = _why_none(material)
         box = Note(title="No signature.", text=why, level="warning")
         return Section(id="signature", title="Signature", blocks=[box])
-    leaves = {str(n.get("id")): n.get("leaves", []) for n in material.tree.get("nodes", [])}
+    leaves = node_leaves(material)
     rows = []
     for term in terms:
         inside = ", ".join(f"{int(h):02d}" for h in leaves.get(term["feature"], []))
@@ -212,6 +222,8 @@ def signature_section(material: Material) -> Section:
             f"{_float(s.get('cutoff')):.4g}, rule: {s.get('cutoff_rule', '')}; high risk above it",
         ),
     ]
+    if s.get("equation"):
+        facts.insert(1, ("Equation", str(s["equation"])))
     trained = s.get("trained_on")
     if isinstance(trained, Mapping):
         facts += [
@@ -252,15 +264,12 @@ def baseline_rows(material: Material) -> list[list[Any]]:
     baseline = material.signature.get("baseline") or {}
     if not isinstance(baseline, Mapping):
         return []
+    unit = str(baseline.get("unit", ""))
+    if baseline.get("at"):
+        return [[f"{float(r['time']):.4g} {unit}", _float(r.get("survival"))] for r in baseline["at"]]
     time, survival = baseline.get("time") or baseline.get("times"), baseline.get("survival")
-    if survival is None and baseline.get("hazard") is not None:
-        survival = [math.exp(-float(h)) for h in baseline["hazard"]]
-    if survival is None and baseline.get("cumulative_hazard") is not None:
-        survival = [math.exp(-float(h)) for h in baseline["cumulative_hazard"]]
     if not time or survival is None or len(time) != len(survival):
         return []
-    endpoint = material.endpoints.get(str(material.signature.get("endpoint", "")))
-    unit = endpoint.unit if endpoint is not None else ""
     year = {"days": 365.25, "weeks": 52.18, "months": 12.0, "years": 1.0}.get(unit, 0.0)
     wanted = [y * year for y in (1, 2, 3, 5, 10)] if year else list(np.quantile(time, [0.25, 0.5, 0.75]))
     rows = []
@@ -277,14 +286,14 @@ def _nomogram(material: Material, terms: Sequence[Mapping[str, Any]]) -> Block |
     score = [v for v in (_float(r.get("score")) for r in material.scores) if math.isfinite(v)]
     if not score or table is None:
         return None
-    leaves = {str(n.get("id")): n.get("leaves", []) for n in material.tree.get("nodes", [])}
+    leaves = node_leaves(material)
     transform = material.signature.get("transform")
     kind = (
         (transform.get("name") or transform.get("scale") or "share")
         if isinstance(transform, Mapping)
         else transform
     )
-    if str(kind or "share") not in ("share", "shares", "identity", "none", "None") or len(terms) > 12:
+    if str(kind or "share") != "share" or len(terms) > 12:
         return None
     drawn = []
     for term in terms:
@@ -305,7 +314,9 @@ def _nomogram(material: Material, terms: Sequence[Mapping[str, Any]]) -> Block |
     low, high = (float(np.quantile(score, q)) for q in (0.01, 0.99))
     grid = np.linspace(low, high, 60)
     survival = [
-        (f"Survival {t}", grid, float(s) ** np.exp(grid)) for t, s in baseline_rows(material) if 0 < s < 1
+        (f"Survival {t}", grid.tolist(), (float(s) ** np.exp(grid)).tolist())
+        for t, s in baseline_rows(material)
+        if 0 < s < 1
     ]
     figure = equation_figure(
         drawn,

@@ -68,8 +68,8 @@ def flow_section(material: Material) -> Section:
             "Failed",
             "Empty",
             "Tiles kept",
-            "Tiles left out",
-            "Left out",
+            "Left out for quality",
+            "Share",
         ]
         blocks.append(Table(caption="Losses by cohort", columns=columns, rows=loss_rows(material)))
     reasons = excluded_tiles(material.records.get("tiles", ()))
@@ -112,8 +112,8 @@ def tissue_section(material: Material) -> Section | None:
 def _caption(material: Material, item: SlidePicture) -> str:
     text = item.slide_id if len(item.slide_id) <= 24 else item.slide_id[:22] + "…"
     for record in material.of("tissue"):
-        if record.unit == item.slide_id and isinstance(record.summary.get("area_mm2"), (int, float)):
-            return f"{text}\n{record.summary['area_mm2']:.1f} mm², {len(item.x):,} tiles"
+        if record.unit == item.slide_id and isinstance(record.summary.get("area_um2"), (int, float)):
+            return f"{text}\n{record.summary['area_um2'] / 1e6:.1f} mm², {len(item.x):,} tiles"
     return f"{text}\n{len(item.x):,} tiles"
 
 
@@ -145,7 +145,7 @@ def atlas_section(material: Material, effects: Mapping[str, str]) -> Section | N
     entries, montage = [], []
     for hpc in range(len(colours)):
         tiles = sorted(
-            (t for t in material.atlas if t.hpc == hpc and t.kind != "boundary"), key=lambda t: t.rank
+            (t for t in material.atlas if t.hpc == hpc and t.kind != "border"), key=lambda t: t.rank
         )[:8]
         facts = []
         share = rows.get(hpc, {}).get("share")
@@ -206,9 +206,9 @@ def _health_row(position: int, item: dict[str, Any]) -> Iterator[tuple[str, Any]
     aliases = {
         "share": ("share", "occupancy"),
         "confidence": ("confidence", "mean_confidence"),
-        "top_slide": ("top_slide", "slide_share", "max_slide_share", "top_slide_share"),
-        "top_patient": ("top_patient", "patient_share", "max_patient_share", "top_patient_share"),
-        "top_site": ("top_site", "site_share", "max_site_share", "top_site_share"),
+        "top_slide": ("top_slide", "slide_share", "largest_slide"),
+        "top_patient": ("top_patient", "patient_share", "largest_patient"),
+        "top_site": ("top_site", "site_share", "largest_site"),
         "seed_jaccard": ("seed_jaccard", "jaccard_seed", "jaccard_seeds", "stability_seed"),
         "bootstrap_jaccard": ("bootstrap_jaccard", "jaccard_bootstrap", "jaccard_patients", "jaccard"),
     }
@@ -220,8 +220,9 @@ def _health_row(position: int, item: dict[str, Any]) -> Iterator[tuple[str, Any]
             if isinstance(value, (int, float)) and math.isfinite(value):
                 yield key, float(value)
                 break
-    verdict = item.get("verdict") or item.get("status") or ""
+    verdict = item.get("verdict") or item.get("flag") or ""
     yield "verdict", str(verdict)
+    yield "reason", str(item.get("reason") or "")
 
 
 def health_section(material: Material) -> Section | None:
@@ -229,7 +230,7 @@ def health_section(material: Material) -> Section | None:
     if not material.health:
         return None
     blocks: list[Block] = []
-    scalars = {k: v for k, v in material.health.items() if isinstance(v, (int, float, str, bool))}
+    scalars = dict(_scalars(material.health))
     if scalars:
         blocks.append(Facts(rows=[(k.replace("_", " "), _value(v)) for k, v in sorted(scalars.items())]))
     rows = health_rows(material)
@@ -242,6 +243,12 @@ def health_section(material: Material) -> Section | None:
             "slide, patient or site."
         )
         blocks.append(picture("health", health_figure(rows, colours), caption))
+        reasons = [[hpc_name(r["hpc"]), r["verdict"], r["reason"]] for r in rows if r["reason"]]
+        if reasons:
+            columns = ["HPC", "Verdict", "Why"]
+            blocks.append(
+                Table(caption="Verdicts and their reasons", columns=columns, rows=reasons, folded=True)
+            )
     curve = material.health.get("k_curve") or material.health.get("curve") or []
     if isinstance(curve, list) and curve and all(isinstance(r, dict) and "k" in r for r in curve):
         keys = sorted({k for r in curve for k, v in r.items() if k != "k" and isinstance(v, (int, float))})
@@ -255,6 +262,22 @@ def health_section(material: Material) -> Section | None:
     warnings = material.health.get("warnings") or []
     blocks += [Note(text=str(w), level="warning") for w in warnings if isinstance(warnings, list)]
     return Section(id="health", title="Health of the codebook", blocks=blocks)
+
+
+def _scalars(health: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Single numbers of health.json, those of its occupancy and stability included."""
+    names = {
+        "k": "HPCs",
+        "perplexity": "Occupancy perplexity, exp(H)/K",
+        "empty": "Empty HPCs",
+        "near_empty": "Nearly empty HPCs",
+        "seed_ari": "Agreement between seeds (ARI)",
+        "bootstrap_ari": "Agreement between patient bootstraps (ARI)",
+    }
+    for part in (health, health.get("occupancy"), health.get("stability")):
+        for key, value in part.items() if isinstance(part, dict) else ():
+            if isinstance(value, (int, float, str)):
+                yield names.get(key, key.replace("_", " ")), value
 
 
 def _value(value: Any) -> str:

@@ -132,13 +132,7 @@ def _exemplars(study: Study, by_name: dict[str, str]) -> tuple[Exemplar, ...]:
     out = []
     for row in read_parquet(path).to_pylist():
         name = row["slide_id"]
-        if name not in by_name or row["kind"] not in (
-            "typical",
-            "exemplar",
-            "centre",
-            "center",
-            "representative",
-        ):
+        if name not in by_name or row["kind"] == "border":
             continue
         if name not in widths:
             tiles = read_overlay(study, specimens[name])
