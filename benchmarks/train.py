@@ -21,20 +21,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import InterpolationMode, RandomResizedCrop
 from torchvision.transforms import functional as tvf
 
 from pathosig.encoder import ContrastiveClusteringNet, TrainSpec, load_encoder
 from pathosig.encoder import train as loop
-from pathosig.encoder.augment import Views, scale_hue_saturation
+from pathosig.encoder.augment import Views
 from pathosig.encoder.store import open_store, write_store
 
 SIDE = 224
 
 
 def original_view(tile: torch.Tensor, view: int) -> torch.Tensor:
-    """One view of one tile (3, h, w) in 0..1 as the original makes it, on torchvision."""
+    """One view of one tile (3, h, w) in 0..1, one image at a time on torchvision and Pillow."""
     m, s = ((0.25, 0.30), (0.40, 0.40))[view]
     for flip in (tvf.hflip, tvf.vflip, lambda x: x.transpose(1, 2)):
         if random.random() < 0.5:
@@ -47,8 +48,11 @@ def original_view(tile: torch.Tensor, view: int) -> torch.Tensor:
         elif op == 2:
             tile = (tile * random.uniform(1 - m, 1 + m)).clamp(0, 1)
         elif op == 3:
-            factors = torch.tensor([random.uniform(1 - s, 1 + s) for _ in range(2)])
-            tile = scale_hue_saturation(tile[None], factors[:1], factors[1:])[0]
+            image = tvf.to_pil_image(tile).convert("HSV")
+            hsv = np.asarray(image).astype(np.float32)
+            hsv[..., 0] = hsv[..., 0] * random.uniform(1 - s, 1 + s) % 256
+            hsv[..., 1] = (hsv[..., 1] * random.uniform(1 - s, 1 + s)).clip(0, 255)
+            tile = tvf.to_tensor(Image.fromarray(hsv.astype(np.uint8), "HSV").convert("RGB"))
     scale = ((0.5, 2.0), (0.8, 2.4))[view]
     half = random.random() < 0.5
     if view == 1 and half:
@@ -110,15 +114,11 @@ class PngTiles(Dataset):
         return len(self.paths)
 
     def __getitem__(self, i: int) -> torch.Tensor:
-        from PIL import Image
-
         return torch.from_numpy(np.array(Image.open(self.paths[i]).convert("RGB")))
 
 
 def storage(tiles: np.ndarray) -> dict[str, float]:
     """Random batches of 64 from the packed store against PNG through a DataLoader (no workers), CPU time."""
-    from PIL import Image
-
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for i, tile in enumerate(tiles):
@@ -235,8 +235,6 @@ def real_tiles(folder: Path | None, n: int) -> np.ndarray:
         rng = np.random.default_rng(0)
         low = rng.integers(60, 255, (n, 14, 14, 3), dtype=np.uint8)
         return np.kron(low, np.ones((1, 16, 16, 1), np.uint8))
-    from PIL import Image
-
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in (".jpeg", ".jpg", ".png"))[::1]
     paths = paths[:: max(1, len(paths) // n)][:n]
     return np.stack([np.asarray(Image.open(p).convert("RGB").resize((SIDE, SIDE))) for p in paths])

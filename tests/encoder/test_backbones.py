@@ -139,3 +139,75 @@ def test_architecture_of_a_pathology_model_is_built_and_has_its_dimension(name):
         pooled = PooledModel(model, entry.pooling).eval()
         out = pooled(torch.zeros(1, 3, entry.input_px, entry.input_px))
     assert tuple(out.shape) == (1, entry.dim)
+
+
+def test_dinov2_names_become_timms_with_registers_and_gated_mlp():
+    """The converter against timm's own names: renamed by hand, converted back, equal."""
+    import timm
+
+    from pathosig.encoder.backbones import PooledModel
+
+    options = {
+        "img_size": 28,
+        "depth": 2,
+        "embed_dim": 48,
+        "num_heads": 3,
+        "init_values": 1e-5,
+        "num_classes": 0,
+    }
+    entry = EncoderEntry(
+        architecture="vit_giant_patch14_dinov2",
+        hub="x",
+        dim=96,
+        layout="dinov2",
+        pooling="cls+mean",
+        options=options,
+    )
+    model = timm.create_model(entry.architecture, pretrained=False, **options)
+    pooled = PooledModel(model, entry.pooling)
+    own = {k: torch.randn_like(v) for k, v in pooled.state_dict().items()}
+    published = {}
+    renames = [
+        ("model.", ""), ("pos_embed", "embeddings.position_embeddings"), ("cls_token", "embeddings.cls_token"),
+        ("patch_embed.proj", "embeddings.patch_embeddings.projection"), ("blocks.", "encoder.layer."),
+        (".attn.proj.", ".attention.output.dense."), (".ls1.gamma", ".layer_scale1.lambda1"),
+        (".ls2.gamma", ".layer_scale2.lambda1"), (".mlp.fc1.", ".mlp.weights_in."), (".mlp.fc2.", ".mlp.weights_out."),
+    ]  # fmt: skip
+    for key, value in own.items():
+        name = "layernorm." + key.split(".")[-1] if key.startswith("model.norm.") else key
+        for old, new in renames:
+            name = name.replace(old, new)
+        if ".attn.qkv." in name:
+            for part, chunk in zip(("query", "key", "value"), value.chunk(3), strict=True):
+                published[name.replace(".attn.qkv.", f".attention.attention.{part}.")] = chunk
+        else:
+            published[name] = value
+    published["embeddings.mask_token"] = torch.zeros(1, 48)
+    converted = weight_files.to_timm(published, entry, pooled)
+    assert converted.keys() == own.keys()
+    assert all(torch.equal(converted[k], v) for k, v in own.items())
+
+
+def test_position_embeddings_of_another_input_size_are_resampled():
+    import timm
+
+    from pathosig.encoder.backbones import PooledModel
+
+    sizes = {"depth": 1, "embed_dim": 48, "num_heads": 3, "init_values": 1e-5, "num_classes": 0}
+    entry = EncoderEntry(architecture="vit_small_patch14_dinov2", hub="x", dim=48, pooling="cls")
+    large, small = (
+        PooledModel(timm.create_model(entry.architecture, pretrained=False, img_size=s, **sizes), "cls")
+        for s in (56, 28)
+    )
+    state = {k.removeprefix("model."): v for k, v in large.state_dict().items()}
+    converted = weight_files.to_timm(state, entry, small)
+    weight_files.fill(small, converted, where="test")
+    assert converted["model.pos_embed"].shape == (1, 5, 48)
+
+
+def test_position_of_the_class_token_moves_into_the_token_where_timm_has_none():
+    state = {"cls_token": torch.ones(1, 1, 3), "pos_embed": torch.arange(15.0).reshape(1, 5, 3)}
+    folded = weight_files._class_position_folded(state)
+    assert torch.equal(folded["cls_token"], torch.tensor([[[1.0, 2.0, 3.0]]]))
+    assert folded["pos_embed"].shape == (1, 4, 3)
+    assert weight_files._class_position_folded(folded) is folded

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -152,10 +153,22 @@ def to_timm(state: Mapping[str, torch.Tensor], entry: EncoderEntry, module: nn.M
         if out and all(k.startswith(prefix) for k in out):
             out = {k.removeprefix(prefix): v for k, v in out.items()}
     inner = module.get_submodule("model")
-    if not set(inner.state_dict()) <= set(out):
+    if getattr(inner, "no_embed_class", False) and "pos_embed" in out and "cls_token" in out:
+        out = _class_position_folded(out)
+    own = inner.state_dict()
+    if any(k not in out or out[k].shape != v.shape for k, v in own.items()):
         out = _resampled(out, inner)
     named = {f"model.{k}": v for k, v in out.items() if f"model.{k}" in expected}
     return named if len(named) == len(expected) else _in_order(out, expected) or named
+
+
+def _class_position_folded(state: State) -> State:
+    """Add the class token's position embedding to the token, where the file has one and timm has not."""
+    positions = state["pos_embed"]
+    if math.isqrt(positions.shape[1]) ** 2 == positions.shape[1]:
+        return state
+    folded = {"cls_token": state["cls_token"] + positions[:, :1], "pos_embed": positions[:, 1:]}
+    return {**state, **folded}
 
 
 def _resampled(state: State, inner: nn.Module) -> State:
