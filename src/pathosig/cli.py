@@ -238,7 +238,7 @@ def _open(folder: Path) -> Any:
 
 
 def _keyword(name: str, hint: Any) -> inspect.Parameter:
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hint | None)
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hint)
 
 
 def _switch(name: str, help_text: str) -> inspect.Parameter:
@@ -272,7 +272,9 @@ def _flags(spec_class: type[Any]) -> type[Any]:
         hint = hints[item.name]
         note = Parameter(name=name, help=(text + shown).strip(), show_default=False)
         fields.append((item.name, Annotated[hint | None, note], dataclasses.field(default=None)))
-    return dataclasses.make_dataclass(spec_class.__name__ + "Flags", fields, kw_only=True)
+    made = dataclasses.make_dataclass(spec_class.__name__ + "Flags", fields, kw_only=True)
+    made.__module__ = __name__  # cyclopts takes classes of the module `types` for builtins
+    return made
 
 
 def attribute_help(thing: Any) -> dict[str, str]:

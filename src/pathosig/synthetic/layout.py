@@ -1,0 +1,115 @@
+"""Where tissue lies on a simulated slide, and of which type it is."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+TILE = 224
+_SCALE = 8
+"""Level-0 pixels per pixel of the label map."""
+
+REGION_PX = 5 * TILE
+
+
+def slide_size(tiles: int) -> tuple[int, int]:
+    """(width, height) of a slide whose tissue holds about so many tiles."""
+    area = tiles * TILE * TILE * 1.35
+    side = int(np.sqrt(area / 0.62))
+    return (side // 16 + 1) * 16, int(side * 0.95) // 16 * 16
+
+
+def label_map(size: tuple[int, int], shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Types per pixel at 1/8 of a slide, uint8[h, w]: 0 glass, 1 + type elsewhere.
+
+    Regions have random curved outlines and are at least four tiles wide; their centres and the
+    island lie anywhere relative to the tile grid.
+
+    Parameters
+    ----------
+    size
+        (width, height) in level-0 pixels.
+    shares
+        float[types]: wanted shares; each region takes the type that is most behind.
+    rng
+        Decides outlines and order.
+    """
+    width, height = size[0] // _SCALE, size[1] // _SCALE
+    yy, xx = np.mgrid[:height, :width].astype(np.float32)
+    cx, cy = width * rng.uniform(0.47, 0.53), height * rng.uniform(0.47, 0.53)
+    angle = np.arctan2(yy - cy, xx - cx)
+    radius = np.hypot((xx - cx) / (0.46 * width), (yy - cy) / (0.46 * height))
+    outline = 0.97 + sum(
+        0.035 * rng.normal() * np.cos(k * angle + rng.uniform(0, 2 * np.pi)) for k in range(2, 6)
+    )
+    tissue = radius < np.minimum(outline, 1.04)
+    centres = _centres(width, height, REGION_PX / _SCALE, rng)
+    bend = 0.28 * REGION_PX / _SCALE
+    wx = bend * ndimage.gaussian_filter(rng.normal(size=(height, width)), 34)
+    wy = bend * ndimage.gaussian_filter(rng.normal(size=(height, width)), 34)
+    wx, wy = (bend * w / max(float(w.std()), 1e-9) * 0.5 for w in (wx, wy))
+    distance = np.stack([np.hypot(xx + wx - x, yy + wy - y) for x, y in centres])
+    owner = distance.argmin(axis=0)
+    area = np.bincount(owner[tissue], minlength=len(centres)).astype(float)
+    wanted = shares * area.sum()
+    kind = np.zeros(len(centres), int)
+    for region in np.argsort(-area):
+        need = np.clip(wanted, 0, None)
+        probability = need**2 / (need**2).sum() if need.sum() > 0 else shares
+        kind[region] = rng.choice(len(shares), p=probability)
+        wanted[kind[region]] -= area[region]
+    return np.where(tissue, kind[owner] + 1, 0).astype(np.uint8)
+
+
+def _centres(width: int, height: int, spacing: float, rng: np.random.Generator) -> np.ndarray:
+    """Region centres on a jittered staggered grid with a random offset."""
+    offset = rng.uniform(0, spacing, 2)
+    points = []
+    for row, y in enumerate(np.arange(-spacing, height + spacing, spacing)):
+        for x in np.arange(-spacing, width + spacing, spacing):
+            shift = 0.5 * spacing * (row % 2)
+            points.append((x + shift + offset[0], y + offset[1]))
+    jitter = rng.uniform(-0.15, 0.15, (len(points), 2)) * spacing
+    return np.array(points) + jitter
+
+
+def true_shares(labels: np.ndarray, n_types: int) -> np.ndarray:
+    """Shares of the types in a label map's tissue, float[n_types]."""
+    counts = np.bincount(labels.ravel(), minlength=n_types + 1)[1 : n_types + 1]
+    return np.asarray(counts / max(counts.sum(), 1))
+
+
+def tile_fractions(labels: np.ndarray, xy: np.ndarray, tile: float, n_types: int) -> np.ndarray:
+    """Area of each type in tiles, float[n, n_types]; the rest of 1 is glass.
+
+    Parameters
+    ----------
+    labels
+        uint8[h, w]: label map.
+    xy, tile
+        Corners int[n, 2] and side in level-0 pixels.
+    """
+    from pathosig.tiles.grid import tissue_fraction
+
+    return np.stack(
+        [tissue_fraction(labels == t + 1, xy, tile, _SCALE) for t in range(n_types)], axis=1
+    )
+
+
+def enlarge(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The label map at level 0, uint8[height, width], outlines smoothed to the pixel."""
+    out = np.zeros((size[1], size[0]), np.uint8)
+    best = np.zeros((size[1], size[0]), np.float32)
+    for value in np.unique(labels):
+        soft = ndimage.gaussian_filter((labels == value).astype(np.float32), 0.8)
+        grown = _bilinear(soft, size)
+        better = grown > best
+        out[better] = value
+        best[better] = grown[better]
+    return out
+
+
+def _bilinear(field: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    from PIL import Image
+
+    return np.asarray(Image.fromarray(field).resize(size, Image.Resampling.BILINEAR))

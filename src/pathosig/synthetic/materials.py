@@ -1,0 +1,151 @@
+"""What tissue looks like: procedural textures, or mosaics of real labelled tiles."""
+
+from __future__ import annotations
+
+import csv
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pathosig.core.errors import ConfigError
+from pathosig.synthetic.textures import TEXTURE_NAMES, texture
+
+_IMAGES = (".jpeg", ".jpg", ".png", ".tif", ".tiff")
+_FEATHER = 28
+_VARIANTS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class TileLibrary:
+    """Labelled tiles on disk: names of types and, per type, (path, group) of each tile."""
+
+    names: tuple[str, ...]
+    tiles: tuple[tuple[tuple[str, str], ...], ...]
+
+    def half(self, discovery: bool) -> TileLibrary:
+        """Tiles of one half of the groups: discovery and validation never share a group."""
+        out = []
+        for rows in self.tiles:
+            groups = sorted({g for _, g in rows})
+            order = np.random.default_rng(len(groups)).permutation(len(groups))
+            chosen = {groups[i] for i in order[: (len(groups) + 1) // 2]}
+            out.append(tuple(r for r in rows if (r[1] in chosen) == discovery))
+        return TileLibrary(names=self.names, tiles=tuple(out))
+
+
+def read_library(folder: Path) -> TileLibrary:
+    """Labelled tiles of a folder: a subfolder per type; ``<type>.groups.csv`` says what belongs together.
+
+    Raises
+    ------
+    ConfigError
+        If there are fewer than three types, or a type has fewer than four groups.
+    """
+    names = sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
+    if len(names) < 3:
+        raise ConfigError(f"--tiles {folder.name}: found subfolders {names}; expected at least three types.")
+    tiles = []
+    for name in names:
+        group = _groups(folder / f"{name}.groups.csv")
+        files = sorted(p for p in (folder / name).iterdir() if p.suffix.lower() in _IMAGES)
+        rows = tuple((str(p), group.get(p.name, p.name)) for p in files)
+        if len({g for _, g in rows}) < 4:
+            raise ConfigError(f"--tiles: type {name} has fewer than four groups of tiles.")
+        tiles.append(rows)
+    return TileLibrary(names=tuple(names), tiles=tuple(tiles))
+
+
+def _groups(path: Path) -> dict[str, str]:
+    """File name -> group; copies made from one original share it."""
+    if not path.is_file():
+        return {}
+    with path.open(newline="", encoding="utf-8") as handle:
+        return {r["img_path"].rsplit("/", 1)[-1]: r["cluster_label"] for r in csv.DictReader(handle)}
+
+
+def type_names(types: int) -> tuple[str, ...]:
+    """Names of procedural types."""
+    return tuple(TEXTURE_NAMES[i % len(TEXTURE_NAMES)] for i in range(types))
+
+
+@functools.lru_cache(maxsize=40)
+def _procedural(name: str, variant: int, seed: int) -> np.ndarray:
+    spread = (-0.6, 0.0, 0.6)[variant]
+    return texture(name, (seed, 21, variant, TEXTURE_NAMES.index(name)), size=1024, vary=spread)
+
+
+@functools.lru_cache(maxsize=4000)
+def _load(path: str) -> np.ndarray:
+    from PIL import Image
+
+    with Image.open(path) as image:
+        rgb = image.convert("RGB")
+        if rgb.size != (224, 224):
+            rgb = rgb.resize((224, 224), Image.Resampling.BOX)
+        return np.asarray(rgb)
+
+
+def procedural_fill(size: tuple[int, int], name: str, seed: int, rng: np.random.Generator) -> np.ndarray:
+    """A texture repeated from a random offset, uint8[height, width, 3]."""
+    source = _procedural(name, int(rng.integers(_VARIANTS)), seed)
+    side = source.shape[0]
+    rows = (np.arange(size[1]) + int(rng.integers(side))) % side
+    columns = (np.arange(size[0]) + int(rng.integers(side))) % side
+    return source[rows][:, columns]
+
+
+def mosaic_fill(size: tuple[int, int], tiles: Sequence[tuple[str, str]], rng: np.random.Generator) -> np.ndarray:
+    """Real tiles turned, flipped and feathered into each other, uint8[height, width, 3].
+
+    Tiles lie on rows with a random offset and overlap by some pixels, so that no grid of 224 px shows.
+    """
+    step = 224 - _FEATHER
+    ramp = np.minimum(np.arange(1, 225), np.arange(224, 0, -1)) / _FEATHER
+    weight_tile = np.clip(np.minimum.outer(ramp, ramp), 0.02, 1).astype(np.float32)[..., None]
+    width, height = size
+    total = np.zeros((height + 448, width + 448, 3), np.float32)
+    weight = np.zeros((height + 448, width + 448, 1), np.float32)
+    groups = sorted({g for _, g in tiles})
+    chosen = set(rng.permutation(groups)[: max(4, len(groups) // 6)].tolist())
+    pool = [p for p, g in tiles if g in chosen]
+    for top in range(int(rng.integers(step)), height + 224, step):
+        for left in range(int(rng.integers(step)), width + 224, step):
+            tile = _load(pool[int(rng.integers(len(pool)))])
+            tile = np.rot90(tile, int(rng.integers(4)))
+            tile = tile[:, ::-1] if rng.random() < 0.5 else tile
+            place = (slice(top, top + 224), slice(left, left + 224))
+            total[place] += tile * weight_tile
+            weight[place] += weight_tile
+    filled = total[224 : 224 + height, 224 : 224 + width] / np.maximum(weight[224 : 224 + height, 224 : 224 + width], 0.01)
+    return np.clip(np.rint(filled), 0, 255).astype(np.uint8)
+
+
+def paint(labels: np.ndarray, fills: dict[int, np.ndarray], rng: np.random.Generator, shift: float) -> np.ndarray:
+    """A slide at level 0: fills by label, soft borders, glass around, the slide's own stain.
+
+    Parameters
+    ----------
+    labels
+        uint8[h, w] at level 0.
+    fills
+        Label -> uint8[h, w, 3].
+    rng
+        Glass noise and stain.
+    shift
+        SD of the log stain strength per channel is a tenth of it.
+    """
+    height, width = labels.shape
+    glass = np.array([244, 243, 245], np.float32)
+    grain = rng.normal(0, 1.2, (256, 256, 1)).astype(np.float32)
+    rows, columns = np.arange(height) % 256, np.arange(width) % 256
+    out = np.clip(glass + grain[rows][:, columns], 0, 255).astype(np.uint8)
+    strength = np.exp(rng.normal(0, 0.1 * shift, 3))
+    table = np.clip(np.rint(244 * (np.arange(256)[:, None] / 244) ** strength), 0, 255).astype(np.uint8)
+    for value, fill in fills.items():
+        inside = labels == value
+        for channel in range(3):
+            out[..., channel][inside] = table[:, channel][fill[..., channel][inside]]
+    return out

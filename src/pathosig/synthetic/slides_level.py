@@ -1,0 +1,106 @@
+"""A cohort as real slides."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pathosig.core.execution import Execution, Job, Outcome
+from pathosig.core.records import atomic_path
+from pathosig.synthetic.layout import enlarge, label_map, slide_size, true_shares
+from pathosig.synthetic.materials import (
+    mosaic_fill,
+    paint,
+    procedural_fill,
+    read_library,
+    type_names,
+)
+from pathosig.synthetic.patients import Patient, draw_shares
+from pathosig.synthetic.spec import SimulateSpec
+from pathosig.synthetic.svs import write_svs
+
+
+def plan_slides(patients: list[Patient], spec: SimulateSpec) -> list[dict[str, Any]]:
+    """One dict per slide: id, patient, cohort, wanted shares, size, seed."""
+    rng = np.random.default_rng([spec.seed, 14])
+    shares = draw_shares(spec, len(patients))
+    out = []
+    for number, patient in enumerate(patients):
+        n = 2 if rng.random() < spec.second_slide else 1
+        for part in range(n):
+            out.append(
+                {
+                    "slide_id": patient.id if n == 1 else f"{patient.id}-{'AB'[part]}",
+                    "patient_id": patient.id,
+                    "discovery": patient.cohort == "discovery",
+                    "shares": shares[number].tolist(),
+                    "tiles": max(12, spec.tiles_per_patient // n),
+                    "stream": [spec.seed, 15, number, part],
+                }
+            )
+    return out
+
+
+def names_of(spec: SimulateSpec) -> tuple[str, ...]:
+    """Names of the planted types."""
+    return read_library(Path(spec.tiles)).names if spec.tiles else type_names(spec.types)
+
+
+def write_slides(root: Path, slides: list[dict[str, Any]], spec: SimulateSpec, execution: Execution) -> dict[str, list[float]]:
+    """Write all slides and label maps; slide_id -> true shares.
+
+    Raises
+    ------
+    PathosigError
+        If a slide cannot be written.
+    """
+    from pathosig.core.progress import Progress
+    from pathosig.core.workers import run_in_processes
+
+    jobs = [Job(root=root, unit=s["slide_id"], spec=spec, payload=s, execution=execution) for s in slides]
+    shares: dict[str, list[float]] = {}
+    with Progress("simulate", total=len(jobs)) as bar:
+        for unit, answer in run_in_processes(_write_one, jobs, execution=execution):
+            if isinstance(answer, Exception):
+                raise answer
+            shares[unit] = list(answer.summary["shares"])
+            bar.advance()
+    return {s["slide_id"]: shares[s["slide_id"]] for s in slides}
+
+
+def _write_one(job: Job) -> Outcome:
+    spec, slide = job.spec, job.payload
+    rng = np.random.default_rng(slide["stream"])
+    size = slide_size(slide["tiles"])
+    labels = label_map(size, np.asarray(slide["shares"]), rng)
+    full = enlarge(labels, size)
+    kinds = [int(v) for v in np.unique(full) if v > 0]
+    if spec.tiles:
+        library = read_library(Path(spec.tiles)).half(slide["discovery"])
+        fills = {v: mosaic_fill(size, library.tiles[v - 1], rng) for v in kinds}
+    else:
+        names = type_names(spec.types)
+        fills = {v: procedural_fill(size, names[v - 1], spec.seed, rng) for v in kinds}
+    pixels = paint(full, fills, rng, spec.slide_shift)
+    write_svs(job.root / "slides" / f"{job.unit}.svs", pixels)
+    write_label_map(job.root / "truth" / f"{job.unit}.png", labels)
+    n_types = len(slide["shares"])
+    return Outcome(summary={"shares": true_shares(labels, n_types).tolist()})
+
+
+def write_label_map(path: Path, labels: np.ndarray) -> None:
+    """A label map as a PNG of its values."""
+    from PIL import Image
+
+    with atomic_path(path) as temporary:
+        Image.fromarray(labels).save(temporary, format="PNG")
+
+
+def read_label_map(path: Path) -> np.ndarray:
+    """What `write_label_map` wrote, uint8[h, w]."""
+    from PIL import Image
+
+    with Image.open(path) as image:
+        return np.asarray(image)

@@ -1,0 +1,80 @@
+"""What is planted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from pathosig.core.errors import ConfigError
+from pathosig.core.spec import Spec
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulateSpec(Spec):
+    """What is planted in a simulated cohort.
+
+    Attributes
+    ----------
+    level
+        slides (real pyramidal SVS files) | embeddings (tile features straight away, cheap).
+    n_discovery
+        Patients of the discovery cohort.
+    n_validation
+        Patients of each of the two validation cohorts.
+    types
+        Number of tissue types; with `tiles` it is the number of its subfolders.
+    subtypes
+        Embeddings level: variants of each type, which over-clustering splits.
+    tiles_per_patient
+        About how many 224 px tiles of tissue a patient has.
+    harm, protect
+        Log hazard ratio per SD of the share of the harmful and of the protective type.
+    treatment_benefit
+        Log hazard ratio of treatment in patients above the median risk; none below.
+    median_survival
+        Months, of a patient of average risk.
+    follow_up
+        Months from the first to the last patient's administrative censoring.
+    second_slide
+        Share of patients with two slides.
+    slide_shift
+        Strength of stain differences between slides.
+    noise
+        Embeddings level: spread of tiles around their subtype.
+    dim
+        Embeddings level: length of the embeddings.
+    features
+        Embeddings level: an .npy file of real tile features; labels lie beside it as .labels.csv.
+    tiles
+        A folder of labelled tiles, a subfolder per type, instead of procedural textures.
+    seed
+        Of everything.
+    """
+
+    section: ClassVar[str] = "simulate"
+    level: Literal["slides", "embeddings"] = "slides"
+    n_discovery: int = 60
+    n_validation: int = 30
+    types: int = 6
+    subtypes: int = 4
+    tiles_per_patient: int = 80
+    harm: float = 0.7
+    protect: float = -0.7
+    treatment_benefit: float = -0.8
+    median_survival: float = 36.0
+    follow_up: float = 96.0
+    second_slide: float = 0.15
+    slide_shift: float = 0.3
+    noise: float = 1.0
+    dim: int = 64
+    features: str | None = None
+    tiles: str | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.n_discovery < 4 or self.n_validation < 0:
+            raise ConfigError("[simulate] n_discovery must be at least 4, n_validation at least 0.")
+        if not 3 <= self.types <= 40 or self.subtypes < 1 or self.tiles_per_patient < 4:
+            raise ConfigError("[simulate] types lies in 3..40; subtypes >= 1; tiles_per_patient >= 4.")
+        if not 0 <= self.second_slide <= 1 or self.noise < 0 or self.dim < 8 or self.median_survival <= 0:
+            raise ConfigError("[simulate] second_slide lies in 0..1, noise >= 0, dim >= 8, median_survival > 0.")

@@ -1,0 +1,233 @@
+"""Planted against found: how a finished study compares with its truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pathosig.core.errors import InputError
+from pathosig.core.records import parquet_metadata, read_json, read_parquet
+from pathosig.core.study import Study
+from pathosig.synthetic.layout import tile_fractions
+from pathosig.synthetic.patients import HARMFUL, PROTECTIVE
+from pathosig.synthetic.slides_level import read_label_map
+
+_PURE = 0.9
+
+
+def true_tile_labels(study: Study, slide_id: str, xy: np.ndarray, tile: float) -> np.ndarray:
+    """Area of each planted type in tiles of a slide, float[n, types].
+
+    Parameters
+    ----------
+    xy, tile
+        Corners int[n, 2] and side in level-0 pixels.
+
+    Raises
+    ------
+    InputError
+        If the slide has no truth.
+    """
+    n_types = len(read_json(study.root / "truth.json")["types"])
+    path = study.root / "truth" / f"{slide_id}.png"
+    known = study.root / "truth" / f"{slide_id}.npy"
+    if known.is_file():
+        return np.eye(n_types)[np.load(known, allow_pickle=False)]
+    if not path.is_file():
+        raise InputError(f"slide {slide_id}: no label map in truth/; the study was not simulated.")
+    return tile_fractions(read_label_map(path), xy, tile, n_types)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TileTruth:
+    """All tiles of a study: assigned HPC, true type (largest area), its share, cohort."""
+
+    hpc: np.ndarray
+    kind: np.ndarray
+    purity: np.ndarray
+    discovery: np.ndarray
+
+
+def tile_truth(study: Study) -> TileTruth:
+    """Assignments and true types of every assigned tile."""
+    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
+    for specimen in study.specimens():
+        assigned = study.file("phenotypes", specimen.id, ".parquet")
+        if not assigned.is_file():
+            continue
+        table = read_parquet(assigned)
+        path = study.file("tiles", specimen.id, ".parquet")
+        tiles = read_parquet(path)
+        xy = np.stack([tiles.column(c).to_numpy() for c in "xy"], axis=1)[table.column("tile_id").to_numpy()]
+        area = true_tile_labels(study, specimen.id, xy, parquet_metadata(path)["pathosig"]["tile_level0_px"])
+        n = len(xy)
+        parts.append((table.column("hpc").to_numpy(), area.argmax(axis=1), area.max(axis=1), np.full(n, specimen.is_discovery)))
+    hpc, kind, purity, discovery = (np.concatenate(c) for c in zip(*parts, strict=True))
+    return TileTruth(hpc=hpc, kind=kind, purity=purity, discovery=discovery)
+
+
+def oracle(study: Study, endpoint: str = "os") -> dict[str, float]:
+    """C-index per cohort of a Cox model on the true shares of the two planted types, fitted on discovery."""
+    from pathosig.survival import cox, harrell_c
+
+    truth = read_json(study.root / "truth.json")
+    frame = study.survival(endpoint).merge(study.patients()[["patient_id", "cohort"]], on="patient_id")
+    shares = np.array([truth["patients"][p]["shares"] for p in frame["patient_id"]])[:, [HARMFUL, PROTECTIVE]]
+    first = (frame["cohort"] == study.primary.discovery).to_numpy()
+    fit = cox(shares[first], frame["time"][first], frame["event"][first])
+    risk = fit.linear_predictor(shares)
+    out = {}
+    for cohort in study.cohorts():
+        rows = (frame["cohort"] == cohort).to_numpy()
+        out[cohort] = harrell_c(risk[rows], frame["time"][rows], frame["event"][rows]).c
+    return out
+
+
+def node_types(study: Study, tiles: TileTruth | None = None) -> dict[str, str]:
+    """Leaf and node names -> the planted type most of their tiles are of."""
+    tiles = tiles or tile_truth(study)
+    truth = read_json(study.root / "truth.json")
+    tree = read_json(study.root / "phenotypes" / "tree.json")
+    k, n_types = int(tree["k"]), len(truth["types"])
+    table = np.bincount(tiles.hpc.astype(int) * n_types + tiles.kind, minlength=k * n_types).reshape(k, n_types)
+    out = {f"hpc_{i:02d}": truth["types"][int(table[i].argmax())] for i in range(k)}
+    for node in tree["nodes"]:
+        out[node["id"]] = truth["types"][int(table[node["leaves"]].sum(axis=0).argmax())]
+    return out
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Planted against found.
+
+    Attributes
+    ----------
+    ari_all, ari_pure
+        Agreement of the tree cut to the number of planted types with the truth, over validation tiles,
+        all and those with at least 90 % of one type.
+    selected
+        Selected features and the planted type behind each.
+    c_index, oracle_c
+        Per validation cohort.
+    """
+
+    types: tuple[str, ...]
+    harmful: str
+    protective: str
+    k: int
+    ari_all: float
+    ari_pure: float
+    selected: dict[str, str] = field(default_factory=dict)
+    coef: dict[str, float] = field(default_factory=dict)
+    cohorts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    oracle_c: dict[str, float] = field(default_factory=dict)
+    report: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+    def to_text(self) -> str:
+        """The table that `pathosig demo` prints."""
+        lines = [
+            "planted against found",
+            f"  phenotypes  {len(self.types)} types planted, {self.k} HPCs found; tree cut to {len(self.types)}: "
+            f"ARI {self.ari_pure:.2f} on pure validation tiles, {self.ari_all:.2f} on all",
+            f"  planted     {self.harmful} harms, {self.protective} protects",
+        ]
+        if self.selected:
+            shown = ", ".join(f"{n} ({kind}, {self.coef.get(n, 0):+.2f})" for n, kind in self.selected.items())
+            lines.append(f"  selected    {shown}")
+        else:
+            lines.append("  selected    nothing: no signature")
+        for cohort, row in self.cohorts.items():
+            lines.append(
+                f"  {cohort:<12}HR per SD {_ci(row, 'hr')}, high against low {_ci(row, 'hr_group')}, "
+                f"C {_ci(row, 'c')} (oracle {self.oracle_c.get(cohort, float('nan')):.2f})"
+            )
+        if self.report:
+            lines.append(f"report: {self.report}")
+        return "\n".join(lines)
+
+
+def _ci(row: dict[str, Any], key: str) -> str:
+    values = row.get(key)
+    return "n/a" if not values else f"{values[0]:.2f} ({values[1]:.2f}-{values[2]:.2f})"
+
+
+def compare_truth(study: Study) -> Comparison:
+    """What a finished study found of what was planted.
+
+    Raises
+    ------
+    InputError
+        If the study was not simulated, or has no phenotypes yet.
+    """
+    from sklearn.metrics import adjusted_rand_score
+
+    from pathosig.phenotypes.tree import cut_tree
+
+    truth = read_json(study.root / "truth.json")
+    tree = read_json(study.root / "phenotypes" / "tree.json")
+    tiles = tile_truth(study)
+    coarse = cut_tree(np.array(tree["linkage"]), len(truth["types"]))[tiles.hpc]
+    held = ~tiles.discovery if (~tiles.discovery).any() else tiles.discovery
+    pure = held & (tiles.purity >= _PURE)
+    named = node_types(study, tiles)
+    selected, coef = _signature(study.root)
+    report = study.root / "report" / "index.html"
+    return Comparison(
+        types=tuple(truth["types"]),
+        harmful=truth["harmful"],
+        protective=truth["protective"],
+        k=int(tree["k"]),
+        ari_all=float(adjusted_rand_score(tiles.kind[held], coarse[held])),
+        ari_pure=float(adjusted_rand_score(tiles.kind[pure], coarse[pure])),
+        selected={name: named.get(name, "?") for name in selected},
+        coef=coef,
+        cohorts=_cohort_rows(study),
+        oracle_c=oracle(study),
+        report=str(report) if report.is_file() else None,
+    )
+
+
+def _signature(root: Path) -> tuple[list[str], dict[str, float]]:
+    path = root / "signature" / "signature.json"
+    if not path.is_file():
+        return [], {}
+    data = read_json(path)
+    names = list(data.get("hpcs") or [])
+    return names, dict(zip(names, data.get("coef") or [], strict=False))
+
+
+def _cohort_rows(study: Study) -> dict[str, dict[str, Any]]:
+    """HR per SD, HR of groups and C of each validation cohort, recomputed from the frozen scores."""
+    import pandas as pd
+
+    from pathosig.core.errors import NotEstimableError
+    from pathosig.survival import cox, harrell_c
+
+    path = study.root / "signature" / "scores.csv"
+    if not path.is_file():
+        return {}
+    scores = pd.read_csv(path, dtype={"patient_id": str, "cohort": str}, float_precision="round_trip")
+    frame = scores.merge(study.survival(study.primary.endpoint), on="patient_id").dropna(subset=["score"])
+    sd = float(frame.loc[frame["cohort"] == study.primary.discovery, "score"].std())
+    out: dict[str, dict[str, Any]] = {}
+    for cohort in study.cohorts()[1:]:
+        rows = frame[frame["cohort"] == cohort]
+        try:
+            per_sd = cox(rows["score"].to_numpy() / sd, rows["time"], rows["event"])
+            group = cox((rows["group"] == "high").to_numpy(float), rows["time"], rows["event"])
+            c = harrell_c(rows["score"], rows["time"], rows["event"])
+        except NotEstimableError:
+            continue
+        out[cohort] = {
+            "hr": [float(per_sd.hr[0]), float(per_sd.lower[0]), float(per_sd.upper[0])],
+            "hr_group": [float(group.hr[0]), float(group.lower[0]), float(group.upper[0])],
+            "c": [c.c, c.lower, c.upper],
+        }
+    return out

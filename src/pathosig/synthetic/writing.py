@@ -1,0 +1,149 @@
+"""`pathosig simulate`: a complete study folder whose truth is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pathosig.core.errors import ConfigError
+from pathosig.core.execution import Execution
+from pathosig.core.records import write_json
+from pathosig.core.study import Study
+from pathosig.core.tables import write_csv_rows
+from pathosig.synthetic.embeddings_level import FeatureSource, write_embeddings
+from pathosig.synthetic.patients import (
+    COHORTS,
+    HARMFUL,
+    PROTECTIVE,
+    Patient,
+    draw_outcomes,
+    draw_patients,
+    linear_predictor,
+    study_config,
+)
+from pathosig.synthetic.slides_level import names_of, plan_slides, write_slides
+from pathosig.synthetic.spec import SimulateSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulateReport:
+    """What was planted, in short."""
+
+    study: str
+    truth: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {"study": self.study, **self.truth}
+
+    def to_text(self) -> str:
+        """Types, cohorts and events."""
+        t = self.truth
+        events = ", ".join(f"{c}: {n['patients']} patients, {n['os_events']} deaths" for c, n in t["cohorts"].items())
+        return (
+            f"{len(t['types'])} types; {t['harmful']} harms (HR {np.exp(t['effects'][0]):.2f} per SD), "
+            f"{t['protective']} protects (HR {np.exp(t['effects'][1]):.2f} per SD)\n{events}\n"
+            f"truth: {self.study}/truth.json\nnext: pathosig run {self.study}"
+        )
+
+
+def simulate(
+    directory: Path,
+    spec: SimulateSpec | None = None,
+    *,
+    execution: Execution = Execution(),  # noqa: B008 - frozen
+) -> SimulateReport:
+    """Write a cohort with planted truth: slides (or tile features), tables, truth.json.
+
+    Parameters
+    ----------
+    directory
+        The folder to make.
+    spec
+        What is planted.
+    execution
+        Workers that paint slides.
+
+    Raises
+    ------
+    ConfigError
+        If there is a study already, or the tiles folder does not fit.
+    """
+    spec = spec or SimulateSpec()
+    patients = draw_patients(spec)
+    if spec.level == "embeddings":
+        if spec.tiles and not spec.features:
+            raise ConfigError("--level embeddings takes real features with --features FILE.npy, not --tiles.")
+        study = Study.create(directory, study_config("embeddings"))
+        shares, slides = write_embeddings(study, patients, spec)
+        names: tuple[str, ...] = tuple(f"type_{i}" for i in range(FeatureSource(spec).n_types))
+        per_slide = {s["slide_id"]: v for s, v in zip(slides, shares, strict=True)}
+    else:
+        names = names_of(spec)
+        spec = spec.replace(types=len(names))
+        study = Study.create(directory, study_config("slides"))
+        plan = plan_slides(patients, spec)
+        per_slide = write_slides(study.root, plan, spec, execution)
+        shares = _pooled(patients, plan, per_slide)
+        site = {p.id: p.site for p in patients}
+        slides = [
+            {"slide_id": s["slide_id"], "patient_id": s["patient_id"], "path": f"slides/{s['slide_id']}.svs", "site": site[s["patient_id"]]}
+            for s in plan
+        ]
+    truth = _finish(study, spec, patients, np.array(shares), names, per_slide, slides)
+    return SimulateReport(study=str(directory), truth=truth)
+
+
+def _pooled(patients: list[Patient], plan: list[dict[str, Any]], per_slide: dict[str, list[float]]) -> list[list[float]]:
+    out = []
+    for patient in patients:
+        own = [s for s in plan if s["patient_id"] == patient.id]
+        weight = np.array([s["tiles"] for s in own], float)
+        out.append(list(np.average([per_slide[s["slide_id"]] for s in own], axis=0, weights=weight)))
+    return out
+
+
+def _finish(
+    study: Study,
+    spec: SimulateSpec,
+    patients: list[Patient],
+    shares: np.ndarray,
+    names: tuple[str, ...],
+    per_slide: dict[str, list[float]],
+    slides: list[dict[str, Any]],
+) -> dict[str, Any]:
+    discovery = np.array([p.cohort == COHORTS[0] for p in patients])
+    risk, facts = linear_predictor(shares, spec, discovery)
+    rows = draw_outcomes(patients, risk, spec)
+    write_csv_rows(study.root / "patients.csv", rows, tuple(rows[0]))
+    write_csv_rows(study.root / "slides.csv", slides, ("slide_id", "patient_id", "path", "site"))
+    cohorts = {
+        c: {
+            "patients": sum(r["cohort"] == c for r in rows),
+            "os_events": sum(r["os_event"] for r in rows if r["cohort"] == c),
+            "dfs_events": sum(r["dfs_event"] for r in rows if r["cohort"] == c),
+        }
+        for c in COHORTS
+        if any(r["cohort"] == c for r in rows)
+    }
+    truth = {
+        "level": spec.level,
+        "settings": {k: v for k, v in spec.to_dict().items() if k not in ("tiles", "features")},
+        "types": list(names),
+        "harmful": names[HARMFUL],
+        "protective": names[PROTECTIVE],
+        "effects": facts["log_hr_per_sd"],
+        "scaling": {"mean": facts["mean"], "sd": facts["sd"]},
+        "treatment": {"column": "chemo", "log_hr_high_risk": spec.treatment_benefit, "log_hr_low_risk": 0.0},
+        "cohorts": cohorts,
+        "patients": {
+            p.id: {"shares": [round(float(v), 6) for v in s], "linear_predictor": round(float(r), 6)}
+            for p, s, r in zip(patients, shares, risk, strict=True)
+        },
+        "slides": {k: [round(float(v), 6) for v in values] for k, values in per_slide.items()},
+    }
+    write_json(study.root / "truth.json", truth)
+    return truth
