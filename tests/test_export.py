@@ -20,9 +20,12 @@ from pathosig.export import export
 def study(tmp_path_factory):
     root = tmp_path_factory.mktemp("export")
     (root / "patients.csv").write_text(
-        "patient_id,cohort,os_time,os_event,note\n001,discovery,10,1,=SUM(A1)\n002,v1,12,0,\n", encoding="utf-8"
+        "patient_id,cohort,os_time,os_event,note\n001,discovery,10,1,=SUM(A1)\n002,v1,12,0,\n",
+        encoding="utf-8",
     )
-    (root / "slides.csv").write_text("slide_id,patient_id,path\nS1,001,S1.svs\nS2,002,S2.svs\n", encoding="utf-8")
+    (root / "slides.csv").write_text(
+        "slide_id,patient_id,path\nS1,001,S1.svs\nS2,002,S2.svs\n", encoding="utf-8"
+    )
     study = Study.create(root)
     ids = np.arange(4, dtype=np.int32)
     corners = {"x": ids * 300, "y": ids * 0 + 50}
@@ -38,9 +41,15 @@ def study(tmp_path_factory):
     write_table(study.file("phenotypes", "S1", ".parquet"), pa.table(columns), ASSIGNMENTS)
     write_npy(study.file("embeddings", "S1", ".npy"), np.arange(12, dtype=np.float16).reshape(4, 3))
     write_json(root / "phenotypes" / "tree.json", {"k": 3, "artefact_hpcs": [2]})
-    profile = {"patient_id": ["001"], "n_slides": pa.array([1], pa.int32()), "n_tiles": pa.array([4], pa.int32())}
+    profile = {
+        "patient_id": ["001"],
+        "n_slides": pa.array([1], pa.int32()),
+        "n_tiles": pa.array([4], pa.int32()),
+    }
     profile |= {"hpc_00": [0.25], "hpc_01": [0.75]}
-    write_parquet(root / "profiles" / "patients.parquet", pa.table(profile), {"pathosig": {"kind": "composition"}})
+    write_parquet(
+        root / "profiles" / "patients.parquet", pa.table(profile), {"pathosig": {"kind": "composition"}}
+    )
     (root / "signature").mkdir()
     (root / "signature" / "scores.csv").write_text("patient_id,cohort,score,group\n001,discovery,0.5,high\n")
     return study
@@ -111,5 +120,5 @@ def test_the_same_export_twice_gives_the_same_bytes(study, tmp_path):
 
 def test_an_empty_study_is_refused_in_words(tmp_path):
     (tmp_path / "patients.csv").write_text("patient_id,cohort,os_time,os_event\nP1,discovery,10,1\n")
-    with pytest.raises(InputError, match="nothing|no tiles"):
+    with pytest.raises(InputError, match="no tiles"):
         export(Study.create(tmp_path), to="csv")

@@ -165,7 +165,7 @@ def _anndata_profiles(study: Study, folder: Path) -> Iterator[Path]:
             extra = score_table[["patient_id", *(c for c in score_table if c not in obs.columns)]]
             obs = obs.merge(extra, on="patient_id", how="left")
         obs = obs.set_index(obs[key].astype(str).rename("id"))
-        for column in obs.columns[obs.dtypes == object]:
+        for column in obs.select_dtypes(include=object).columns:
             obs[column] = obs[column].astype("string").fillna("").astype(str)
         data = anndata.AnnData(
             X=table[features].to_numpy(np.float64),

@@ -47,8 +47,15 @@ def study(tmp_path_factory):
     root = tmp_path_factory.mktemp("report")
     patients = _patients(root)
     pixels = np.random.default_rng(0).integers(120, 250, (600, 900, 3)).astype(np.uint8)
-    tifffile.imwrite(root / "a.tif", pixels, tile=(256, 256), photometric="rgb", compression="deflate",
-                     resolution=(20000, 20000), resolutionunit="CENTIMETER")  # fmt: skip
+    tifffile.imwrite(
+        root / "a.tif",
+        pixels,
+        tile=(256, 256),
+        photometric="rgb",
+        compression="deflate",
+        resolution=(20000, 20000),
+        resolutionunit="CENTIMETER",
+    )
     (root / "slides.csv").write_text(
         f'slide_id,patient_id,path\n"{EVIL}",P001,a.tif\nS2,P002,a.tif\nS3,P003,gone.svs\n', encoding="utf-8"
     )
@@ -73,8 +80,15 @@ def study(tmp_path_factory):
         columns |= {"confidence_2": zero, "confidence_3": zero, "distance": zero}
         write_table(study.file("phenotypes", specimen.id, ".parquet"), pa.table(columns), ASSIGNMENTS)
         for stage in ("tissue", "tiles"):
-            record = Record(stage=stage, unit=specimen.id, status="ok", fingerprint="1" * 64, spec={"seed": 7},
-                            summary={"n_tiles": len(ids), "excluded": {"pen": 3}}, warnings=["pen marks"])  # fmt: skip
+            record = Record(
+                stage=stage,
+                unit=specimen.id,
+                status="ok",
+                fingerprint="1" * 64,
+                spec={"seed": 7},
+                summary={"n_tiles": len(ids), "excluded": {"pen": 3}},
+                warnings=["pen marks"],
+            )
             record.write(study.record_path(stage, specimen.id))
     one = {k: pa.array([v], pa.int16()) for k, v in (("hpc", 1), ("rank", 0))} | {
         "kind": ["typical"],
@@ -279,8 +293,15 @@ def test_every_template_escapes_and_cells_have_one_format():
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Chromium (Debian package chromium)")
 def test_a_browser_shows_the_page_from_disk(study, page, tmp_path):
     target = tmp_path / "shot.png"
-    command = [shutil.which("chromium"), "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1200,900",
-               f"--screenshot={target}", f"file://{study.root}/report/index.html"]  # fmt: skip
+    command = [
+        shutil.which("chromium"),
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--window-size=1200,900",
+        f"--screenshot={target}",
+        f"file://{study.root}/report/index.html",
+    ]
     subprocess.run(command, check=True, capture_output=True, timeout=60)  # noqa: S603
     from PIL import Image
 

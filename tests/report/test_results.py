@@ -18,10 +18,18 @@ C = {"estimate": 0.68, "lower": 0.63, "upper": 0.73}
 
 def _group(label):
     return {
-        "label": label, "n": 45, "events": 20, "time": [2, 5, 9], "estimate": [0.9, 0.6, 0.4], "lower": [0.8, 0.5, None],
-        "upper": [1, 0.8, None], "n_risk": [45, 30, 10], "n_event": [5, 10, 5], "n_censor": [2, 3, 1],
+        "label": label,
+        "n": 45,
+        "events": 20,
+        "time": [2, 5, 9],
+        "estimate": [0.9, 0.6, 0.4],
+        "lower": [0.8, 0.5, None],
+        "upper": [1, 0.8, None],
+        "n_risk": [45, 30, 10],
+        "n_event": [5, 10, 5],
+        "n_censor": [2, 3, 1],
         "median": [7.0, 5.0, None],
-    }  # fmt: skip
+    }
 
 
 def _analysis(cohort, role):
@@ -44,41 +52,110 @@ def _analysis(cohort, role):
     heading = {"variable": "stage", "label": "Stage", "kind": "heading", "level_depth": 0}
     rows = [heading, {"label": "III-IV", "kind": "estimate", "level_depth": 1, **HR, "upper": None}]
     return {
-        "cohort": cohort, "endpoint": "os", "unit": "months", "role": role, "primary": role == "validation",
-        "apparent": role == "discovery", "n": 90, "events": 41, "follow_up": C, "hr_sd": HR, "hr_group": HR,
-        "km": {"groups": [_group("low"), _group("high")]}, "logrank": {"statistic": 4, "df": 1, "p": 0.04},
-        "spline": {"p_nonlinear": 0.4, **line}, "harrell_c": C, "uno_c": {**C, "tau": 48},
-        "auc": [{"years": 1, "time": 12, **C, "n_risk": 60, "events": 9}, {"not_estimable": "beyond follow-up"}],
-        "calibration": {"slope": C, "horizons": [horizon]}, "ibs": {"score": 0.17, "null": 0.2, "scaled": 0.15},
-        "ph": {"score": {"chisq": 1, "df": 1, "p": 0.3}, "violated": True,
-               "piecewise": [{"from": 0, "to": 12, **HR}, {"from": 12, "to": None, **HR}]},
+        "cohort": cohort,
+        "endpoint": "os",
+        "unit": "months",
+        "role": role,
+        "primary": role == "validation",
+        "apparent": role == "discovery",
+        "n": 90,
+        "events": 41,
+        "follow_up": C,
+        "hr_sd": HR,
+        "hr_group": HR,
+        "km": {"groups": [_group("low"), _group("high")]},
+        "logrank": {"statistic": 4, "df": 1, "p": 0.04},
+        "spline": {"p_nonlinear": 0.4, **line},
+        "harrell_c": C,
+        "uno_c": {**C, "tau": 48},
+        "auc": [
+            {"years": 1, "time": 12, **C, "n_risk": 60, "events": 9},
+            {"not_estimable": "beyond follow-up"},
+        ],
+        "calibration": {"slope": C, "horizons": [horizon]},
+        "ibs": {"score": 0.17, "null": 0.2, "scaled": 0.15},
+        "ph": {
+            "score": {"chisq": 1, "df": 1, "p": 0.3},
+            "violated": True,
+            "piecewise": [{"from": 0, "to": 12, **HR}, {"from": 12, "to": None, **HR}],
+        },
         "rmst": {"tau": 48, "low": C, "high": C, "difference": {"estimate": -8, "lower": -13, "upper": -3}},
         "forest": {"n": 90, "n_complete": 88, "univariable": rows, "multivariable": rows, "imputed": []},
-        "added_value": {"uno_c": {"clinical": C, "score": C, "combined": C}, "difference_c": C, "horizon": {"years": 1, "time": 12},
-                        "net_benefit": {"thresholds": [0.1, 0.2], "models": {"combined": [0.2, 0.1]}, "all": [0.1, 0], "none": [0, 0]},
-                        "lr_test": {"chisq": 9, "df": 1, "p": 0.002}},
+        "added_value": {
+            "uno_c": {"clinical": C, "score": C, "combined": C},
+            "difference_c": C,
+            "horizon": {"years": 1, "time": 12},
+            "net_benefit": {
+                "thresholds": [0.1, 0.2],
+                "models": {"combined": [0.2, 0.1]},
+                "all": [0.1, 0],
+                "none": [0, 0],
+            },
+            "lr_test": {"chisq": 9, "df": 1, "p": 0.002},
+        },
         "subgroups": [{"variable": "sex", "p_interaction": 0.1, "q_interaction": 0.3, "rows": stage}],
-    }  # fmt: skip
+    }
 
 
 RESULTS = {
     "schema": 1,
     "kind": "external",
-    "univariate": [{"feature": "hpc_03", "kind": "leaf", **HR, "q": 0.004, "selected": True, "frequency": 0.9},
-                   {"feature": "node_07", "kind": "node", "hr": None, "lower": None, "upper": None, "p": None, "q": None}],
+    "univariate": [
+        {"feature": "hpc_03", "kind": "leaf", **HR, "q": 0.004, "selected": True, "frequency": 0.9},
+        {
+            "feature": "node_07",
+            "kind": "node",
+            "hr": None,
+            "lower": None,
+            "upper": None,
+            "p": None,
+            "q": None,
+        },
+    ],
     "selection": {"method": "tree", "q": 3, "threshold": 0.75},
     "cutoff": {"rule": "median", "value": 0.1, "bootstrap": {"lower": 0.0, "upper": 0.2}},
-    "cohorts": [{"name": "discovery", "role": "discovery", "n_patients": 90, "n_assessable": 88, "share_high": C}],
+    "cohorts": [
+        {"name": "discovery", "role": "discovery", "n_patients": 90, "n_assessable": 88, "share_high": C}
+    ],
     "analyses": [_analysis("discovery", "discovery"), _analysis("validation_1", "validation")],
-    "pooled": [{"endpoint": "os", "effect": "hr_sd", "cohorts": [{"cohort": "a", **C}], **C, "prediction": [0.5, 0.9], "i2": 20},
-               {"endpoint": "os", "effect": "hr_group", "not_estimable": "2 cohorts"}],
+    "pooled": [
+        {
+            "endpoint": "os",
+            "effect": "hr_sd",
+            "cohorts": [{"cohort": "a", **C}],
+            **C,
+            "prediction": [0.5, 0.9],
+            "i2": 20,
+        },
+        {"endpoint": "os", "effect": "hr_group", "not_estimable": "2 cohorts"},
+    ],
     "core_agreement": {"discovery": {"n": 9, "single": 4, "agree": 4, "heterogeneous": 1}},
-    "table1": {"columns": ["discovery"], "rows": [{"variable": "<i>sex</i>", "level": "F", "values": {"discovery": "44 (49%)"}, "p": 0.3}]},
-    "guards": [{"code": "W_EVENTS", "message": "few events per candidate", "severity": "warning", "where": "discovery"}],
-    "treatment": [{"cohort": "validation_1", "endpoint": "os", "arm": "chemo", "groups": [{"label": "low", **HR, "n_treated": 20}],
-                   "interaction": {**HR, "p_adjusted": 0.03}, "verdict": "prognostic", "words": "prognostic", "reasons": ["one cohort"],
-                   "km": [{**_group("low"), "arm": "treated"}, {**_group("low"), "arm": "untreated"}]}],
-}  # fmt: skip
+    "table1": {
+        "columns": ["discovery"],
+        "rows": [{"variable": "<i>sex</i>", "level": "F", "values": {"discovery": "44 (49%)"}, "p": 0.3}],
+    },
+    "guards": [
+        {
+            "code": "W_EVENTS",
+            "message": "few events per candidate",
+            "severity": "warning",
+            "where": "discovery",
+        }
+    ],
+    "treatment": [
+        {
+            "cohort": "validation_1",
+            "endpoint": "os",
+            "arm": "chemo",
+            "groups": [{"label": "low", **HR, "n_treated": 20}],
+            "interaction": {**HR, "p_adjusted": 0.03},
+            "verdict": "prognostic",
+            "words": "prognostic",
+            "reasons": ["one cohort"],
+            "km": [{**_group("low"), "arm": "treated"}, {**_group("low"), "arm": "untreated"}],
+        }
+    ],
+}
 
 
 def _report(folder, results):
@@ -93,12 +170,36 @@ def _report(folder, results):
 
 def test_every_part_of_the_results_has_its_section_and_figures(tmp_path):
     page = _report(tmp_path, RESULTS)
-    for section in ("characteristics", "univariable", "survival", "models", "performance", "hazards", "added-value", "subgroups",
-                    "treatment", "cores", "warnings"):  # fmt: skip
+    for section in (
+        "characteristics",
+        "univariable",
+        "survival",
+        "models",
+        "performance",
+        "hazards",
+        "added-value",
+        "subgroups",
+        "treatment",
+        "cores",
+        "warnings",
+    ):
         assert f'<section id="{section}"' in page or section == "warnings", section
     drawn = {p.stem for p in (tmp_path / "figures").glob("*.svg")}
-    assert {"volcano", "km_os", "effects_os", "forest_01", "auc_01", "calibration_01", "net_benefit_02", "subgroups_01",
-            "treatment_01", "treatment_km_01", "pooled_os_hr_sd", "spline_02", "flow"} <= drawn  # fmt: skip
+    assert {
+        "volcano",
+        "km_os",
+        "effects_os",
+        "forest_01",
+        "auc_01",
+        "calibration_01",
+        "net_benefit_02",
+        "subgroups_01",
+        "treatment_01",
+        "treatment_km_01",
+        "pooled_os_hr_sd",
+        "spline_02",
+        "flow",
+    } <= drawn
     assert "1.46" in page
     assert "0.680 (0.630–0.730)" in page
     assert "−8.0 (−13.0 to −3.0)" in page
@@ -163,8 +264,15 @@ def test_km_plot_takes_a_validation_its_mapping_or_one_analysis():
 
 
 def test_an_internal_validation_says_that_it_is_internal(tmp_path):
-    internal = {"repeats": 5, "folds": 4, "harrell_c": C, "apparent_c": 0.75, "share_empty": 0.1, "note": "no external cohort",
-                "selected": [{"feature": "hpc_03", "share": 0.8}]}  # fmt: skip
+    internal = {
+        "repeats": 5,
+        "folds": 4,
+        "harrell_c": C,
+        "apparent_c": 0.75,
+        "share_empty": 0.1,
+        "note": "no external cohort",
+        "selected": [{"feature": "hpc_03", "share": 0.8}],
+    }
     results = {
         "kind": "internal",
         "internal": internal,

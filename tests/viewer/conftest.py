@@ -11,7 +11,7 @@ from pathosig.core.records import write_json
 from pathosig.core.schema import ASSIGNMENTS, ATLAS, TILES, write_table
 from pathosig.core.study import Study
 
-SECRET_NAME = "S3 <b>Müller, Anna</b>"
+ODD_NAME = "S3 <b>Müller, Anna</b>"
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +25,7 @@ def study(tmp_path_factory):
         "patient_id,cohort,os_time,os_event\nP1,discovery,10,1\nP2,discovery,12,0\nP3,v1,5,1\n",
         encoding="utf-8",
     )
-    rows = [("S1", "P1", "a.tif"), (SECRET_NAME, "P3", "a.tif"), ("S2", "P2", "broken.svs")]
+    rows = [("S1", "P1", "a.tif"), (ODD_NAME, "P3", "a.tif"), ("S2", "P2", "broken.svs")]
     text = "slide_id,patient_id,path\n" + "".join(f'"{s}",{p},{f}\n' for s, p, f in rows)
     (root / "slides.csv").write_text(text, encoding="utf-8")
     study = Study.create(root)

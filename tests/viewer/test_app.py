@@ -44,8 +44,17 @@ def _slides(client):
 def _paths(client):
     key = next(iter(_slides(client).values()))["id"]
     base = f"/api/slides/{key}"
-    return ["/", "/static/viewer.js", "/static/openseadragon/openseadragon.min.js", "/api/study", base,
-            f"{base}/overlay", f"{base}/tissue", f"{base}/tiles/10/0/0.jpg", "/api/exemplars/0.jpg"]  # fmt: skip
+    return [
+        "/",
+        "/static/viewer.js",
+        "/static/openseadragon/openseadragon.min.js",
+        "/api/study",
+        base,
+        f"{base}/overlay",
+        f"{base}/tissue",
+        f"{base}/tiles/10/0/0.jpg",
+        "/api/exemplars/0.jpg",
+    ]
 
 
 def test_every_route_needs_the_token(client, stranger):
@@ -64,7 +73,7 @@ def test_the_first_page_sets_a_cookie_that_then_carries_the_token(stranger):
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "127.0.0.1.evil.example", "192.168.0.4:80", "", "[", "0.0.0.0"]
+    "host", ["evil.example", "127.0.0.1.evil.example", "192.168.0.4:80", "", "[", "10.0.0.1"]
 )
 def test_foreign_hosts_are_refused_even_with_the_token(client, host):
     assert client.get("/api/study", headers={"Host": host}).status_code == 421
@@ -154,7 +163,7 @@ def _path(client):
 
 def test_fuzzed_addresses_are_404_and_never_an_error(client):
     key = _slides(client)["S1"]["id"]
-    random.seed(0)
+    dice = random.Random(0)  # noqa: S311
     odd = [
         "-1",
         "1e3",
@@ -181,7 +190,7 @@ def test_fuzzed_addresses_are_404_and_never_an_error(client):
         f"/api/slides/{key}/tiles/11/0/0",
     ]
     for _ in range(100):
-        text = "".join(random.choices(string.ascii_letters + string.digits + "-_.", k=random.randint(1, 30)))
+        text = "".join(dice.choices(string.ascii_letters + string.digits + "-_.", k=dice.randint(1, 30)))
         paths.append(f"/api/slides/{text}/tiles/{text[:2]}/{text[-2:]}/{text}.jpg")
     for path in paths:
         assert client.get(path).status_code == 404, path

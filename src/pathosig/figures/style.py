@@ -195,7 +195,7 @@ def number(value: float | None, digits: int = 2) -> str:
 
 
 def estimate_text(value: float | None, lower: float | None, upper: float | None, *, digits: int = 2) -> str:
-    """``1.42 (1.10–1.83)``; missing values as dashes."""
+    """Estimate and limits, such as 1.42 (1.10-1.83) with an en dash."""
     if value is None or not math.isfinite(value):
         return "not estimable"
     low, high = number(lower, digits), number(upper, digits)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathosig.core.clinical import Endpoint
     from pathosig.core.records import Record
 
-__all__ = ["Material", "AtlasTile", "SlidePicture", "cohort_title", "endpoint_title"]
+__all__ = ["AtlasTile", "Material", "SlidePicture", "cohort_title", "endpoint_title"]
 
 STAGES = ("tma", "tissue", "tiles", "train", "embed", "phenotypes", "profiles", "signature", "validate")
 

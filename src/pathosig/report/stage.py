@@ -57,6 +57,7 @@ class ReportSpec(Spec):
     pdf: bool = False
 
     def __post_init__(self) -> None:
+        """Check the ranges."""
         for name, low, high in (
             ("max_maps", 0, 100),
             ("max_overviews", 0, 2000),

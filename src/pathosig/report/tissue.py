@@ -134,6 +134,8 @@ def atlas_section(material: Material, effects: Mapping[str, str]) -> Section | N
 
     Parameters
     ----------
+    material
+        What the study holds.
     effects
         Column of the profiles -> its univariable effect as text.
     """

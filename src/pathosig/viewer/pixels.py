@@ -34,6 +34,7 @@ class SlideShelf:
     """At most `OPEN_SLIDES` readers, the least recently used closed first; safe for threads."""
 
     def __init__(self) -> None:
+        """Nothing is open yet."""
         self._open: OrderedDict[str, _OpenSlide] = OrderedDict()
         self._lock = threading.Lock()
 

@@ -41,9 +41,11 @@ class RunningViewer:
         self._thread.join(timeout=10)
 
     def __enter__(self) -> RunningViewer:
+        """Itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Stop."""
         self.stop()
 
 
