@@ -169,7 +169,7 @@ def _table_unit(study: Study, spec: ProfilesSpec) -> Unit:
 
 def _from_table(job: Job) -> Outcome:
     from pathosig.profiles.pooling import pool_patients
-    from pathosig.profiles.tables import FeatureRules, read_features
+    from pathosig.profiles.tables import FeatureRules, read_features, without_clinical
 
     study, spec = Study.open(job.root), job.spec
     patients = study.patients()
@@ -183,6 +183,7 @@ def _from_table(job: Job) -> Outcome:
             columns=spec.columns,
             leave_out=set(patients.columns) | declared,
         )
+        slides = without_clinical(slides, patients, FACTS, table=str(spec.table))
     names = [c for c in slides.columns if c not in FACTS]
     raw = pool_patients(slides, policy="pooled", columns=names)
     discovery = set(study.cohort(study.primary.discovery)) or set(raw["patient_id"])

@@ -166,6 +166,39 @@ def _number(text: str) -> float:
     return float(text.replace(",", ".")) if "," in text and "." not in text else float(text)
 
 
+def without_clinical(
+    slides: pd.DataFrame, patients: pd.DataFrame, facts: Collection[str], *, table: str
+) -> pd.DataFrame:
+    """The features without those that repeat a numeric column of patients.csv under another name.
+
+    An outcome, an age or a stage in the feature table would let the clinical data predict themselves.
+
+    Parameters
+    ----------
+    slides, patients
+        Slide rows with features; patients.csv.
+    facts
+        Columns that are not features.
+    table
+        Name for the warning.
+    """
+    clinical = patients.set_index("patient_id").select_dtypes("number")
+    same: dict[str, str] = {}
+    for name in [c for c in slides.columns if c not in facts]:
+        values = slides[name].to_numpy(float)
+        for column in clinical.columns:
+            other = slides["patient_id"].map(clinical[column]).to_numpy(float)
+            both = np.isfinite(values) & np.isfinite(other)
+            distinct = len(np.unique(values[both]))
+            if distinct > 5 and both.sum() >= 10 and np.allclose(values[both], other[both], rtol=1e-9, atol=0):
+                same[name] = str(column)
+                break
+    if same:
+        text = f"{table}: {len(same)} features repeat columns of patients.csv and are not used: {same}."
+        warnings.warn(PathosigWarning(text, code="W_CLINICAL_FEATURE"), stacklevel=2)
+    return slides.drop(columns=list(same))
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FeatureRules:
     """How raw features become profiles: fill, centre, scale, fitted once and stored.

@@ -20,8 +20,8 @@ from scipy.spatial.distance import squareform
 
 from pathosig.core.errors import NotEstimableError
 from pathosig.signature.bounds import false_selection_bound, threshold_for
+from pathosig.signature.half_paths import first_entries, half_samples_of
 from pathosig.survival.cox import cox
-from pathosig.survival.path import cox_path
 from pathosig.survival.univariate import cox_univariate
 
 
@@ -77,21 +77,24 @@ def half_samples(event: np.ndarray, n_subsamples: int, rng: np.random.Generator)
     return out[:n_subsamples]
 
 
-def _first_entries(
-    x: np.ndarray, time: np.ndarray, event: np.ndarray, cluster: np.ndarray, *, q: int, screen: int
+def _entries(
+    x: np.ndarray, time: np.ndarray, event: np.ndarray, rows: np.ndarray, cluster: np.ndarray, *, q: int, screen: int
 ) -> np.ndarray:
-    """Columns in the lasso model once it holds `q` clusters."""
-    columns = np.flatnonzero(x.std(0) > 1e-9)
-    if len(columns) > screen:
-        z = np.abs(cox_univariate(x[:, columns], time, event)["z"].to_numpy())
-        columns = np.sort(columns[np.argsort(-np.nan_to_num(z), kind="stable")[:screen]])
-    path = cox_path(x[:, columns], time, event, n_lambda=25, min_ratio=0.1, max_active=3 * q)
-    chosen = np.zeros(0, int)
-    for coef in path.coef:
-        chosen = columns[coef != 0]
-        if len(np.unique(cluster[chosen])) >= q:
-            break
-    return chosen
+    """Columns in the lasso model of each half-sample once it holds `q` clusters: bool[n_halves, p]."""
+    p = x.shape[1]
+    kept = min(screen, p)
+    columns = np.broadcast_to(np.arange(p), (len(rows), p))
+    if p > kept:
+        z = np.stack([np.abs(cox_univariate(x[r], time[r], event[r])["z"].to_numpy()) for r in rows])
+        columns = np.sort(np.argsort(-np.nan_to_num(z), axis=1, kind="stable")[:, :kept], axis=1)
+    out = np.zeros((len(rows), p), bool)
+    block = max(1, 40_000_000 // (rows.shape[1] * kept))
+    for begin in range(0, len(rows), block):
+        part = slice(begin, begin + block)
+        halves = half_samples_of(x, time, event, rows[part], columns[part])
+        found = first_entries(halves, cluster[columns[part]], q=q)
+        np.put_along_axis(out[part], columns[part], found, axis=1)
+    return out
 
 
 def stability_selection(
@@ -139,17 +142,14 @@ def stability_selection(
     cluster = cluster_candidates(x, correlation)
     count = int(cluster.max()) + 1
     wanted = max(1, min(q, count // 3))
-    chosen = np.zeros(x.shape[1])
-    votes = np.zeros(count)
-    sizes = []
-    for rows in half_samples(d, n_subsamples, np.random.default_rng(seed)):
-        found = _first_entries(x[rows], time[rows], d[rows], cluster, q=wanted, screen=screen)
-        clusters = np.unique(cluster[found])
-        chosen[found] += 1
-        votes[clusters] += 1
-        sizes.append(len(clusters))
-    frequency, share = chosen / n_subsamples, votes / n_subsamples
-    mean_q, pairs = float(np.mean(sizes)), n_subsamples // 2
+    halves = half_samples(d, n_subsamples, np.random.default_rng(seed))
+    short = min(len(h) for h in halves)  # an odd number of patients: the larger halves lose their last one
+    found = _entries(x, time, d, np.stack([h[:short] for h in halves]), cluster, q=wanted, screen=screen)
+    held = np.zeros((n_subsamples, count), bool)
+    for half, columns in enumerate(found):
+        held[half, cluster[columns]] = True
+    frequency, share = found.mean(0), held.mean(0)
+    mean_q, pairs = float(held.sum(1).mean()), n_subsamples // 2
     threshold = threshold_for(mean_q, count, pairs, expected_false=expected_false, lowest=lowest)
     speaks = {c: _loudest(np.flatnonzero(cluster == c), frequency) for c in range(count)}
     order = [c for c in np.argsort(-share, kind="stable") if share[c] >= threshold - 1e-12]

@@ -1,0 +1,191 @@
+"""Uni- and multivariable Cox models of the score beside covariates, as rows of a forest plot; subgroups."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from pathosig.signature.estimates import attempt, finite, hazard_ratio
+from pathosig.survival import adjust_p, cox
+
+SCORE = "score"
+_FEW_LEVELS = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Term:
+    """One column of a model: a number, or one level of a category against its reference."""
+
+    variable: str
+    level: str
+    reference: str
+    values: np.ndarray
+
+
+def is_categorical(column: pd.Series) -> bool:
+    """Text, or a number with two values only."""
+    return not pd.api.types.is_numeric_dtype(column) or column.dropna().nunique() == 2
+
+
+def levels_of(column: pd.Series) -> list[str]:
+    """Levels as text, sorted; whole numbers without a point."""
+    return sorted({as_level(v) for v in column.dropna()})
+
+
+def as_level(value: object) -> str:
+    """A level as text: 1.0 becomes "1"."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def encode(patients: pd.DataFrame, variables: Sequence[str]) -> list[Term]:
+    """Covariates as model columns; missing values stay NaN. The reference is the first level.
+
+    Parameters
+    ----------
+    patients
+        One row per patient.
+    variables
+        Columns of it; those absent, constant or with too many text levels are left out.
+    """
+    out: list[Term] = []
+    for name in variables:
+        if name not in patients:
+            continue
+        column = patients[name]
+        if not is_categorical(column):
+            values = column.to_numpy(float)
+            if np.nanstd(values) > 0:
+                out.append(Term(variable=name, level="per unit", reference="", values=values))
+            continue
+        levels = levels_of(column)
+        if not 2 <= len(levels) <= _FEW_LEVELS:
+            continue
+        text = column.map(lambda v: None if pd.isna(v) else as_level(v))
+        known = text.notna().to_numpy()
+        for level in levels[1:]:
+            values = np.where(known, (text == level).to_numpy(float), np.nan)
+            out.append(Term(variable=name, level=level, reference=levels[0], values=values))
+    return out
+
+
+def forest(frame: pd.DataFrame, covariates: Sequence[str], *, sd: float) -> dict[str, Any]:
+    """``forest`` of an analysis: every variable alone, and all together with the score.
+
+    Parameters
+    ----------
+    frame
+        score, time, event and covariates of assessable patients.
+    covariates
+        Their columns.
+    sd
+        SD of the score in discovery.
+    """
+    time, event = frame["time"].to_numpy(float), frame["event"].to_numpy(bool)
+    score = Term(variable=SCORE, level="per SD", reference="", values=frame["score"].to_numpy(float) / (sd or 1.0))
+    terms = [score, *encode(frame, covariates)]
+    alone: list[dict[str, Any]] = []
+    for name in dict.fromkeys(t.variable for t in terms):
+        own = [t for t in terms if t.variable == name]
+        alone += _rows(own, attempt(lambda own=own: _joint(own, time, event)))
+    together = attempt(lambda: _joint(terms, time, event))
+    matrix = np.column_stack([t.values for t in terms])
+    return {
+        "univariable": alone,
+        "multivariable": _rows(terms, together),
+        "n": len(frame),
+        "n_complete": int(np.isfinite(matrix).all(1).sum()),
+    }
+
+
+def _joint(terms: Sequence[Term], time: np.ndarray, event: np.ndarray) -> Any:
+    return cox(np.column_stack([t.values for t in terms]), time, event)
+
+
+def _rows(terms: Sequence[Term], fit: Any) -> list[dict[str, Any]]:
+    """Rows of a forest plot: a heading and a reference for categories, an estimate for each column."""
+    rows: list[dict[str, Any]] = []
+    for i, term in enumerate(terms):
+        if term.reference and (i == 0 or terms[i - 1].variable != term.variable):
+            base = {"variable": term.variable, "level_depth": 0, "reference": term.reference}
+            rows.append({**base, "level": "", "label": term.variable, "kind": "heading"})
+            label = {"level": term.reference, "label": term.reference, "kind": "reference", "level_depth": 1}
+            rows.append({**base, **label, "hr": 1.0})
+        row: dict[str, Any] = {
+            "variable": term.variable,
+            "level": term.level,
+            "reference": term.reference,
+            "label": term.level if term.reference else f"{term.variable} ({term.level})",
+            "kind": "estimate",
+            "level_depth": 1 if term.reference else 0,
+            "remark": "",
+        }
+        if isinstance(fit, dict):
+            rows.append({**row, "hr": None, "lower": None, "upper": None, "p": None, "remark": fit["not_estimable"]})
+            continue
+        separated = any("separates" in note and f"x{i + 1} " in note for note in fit.warnings)
+        values = {k: finite(getattr(fit, k)[i]) for k in ("hr", "lower", "upper", "p")}
+        row |= {**values, "n": fit.n, "events": fit.n_events}
+        rows.append({**row, "remark": "separation"} if separated else row)
+    return rows
+
+
+def subgroup_effects(frame: pd.DataFrame, variables: Sequence[str], *, sd: float) -> list[dict[str, Any]]:
+    """HR per SD in every level of every subgroup variable, interaction p and its BH q over the variables.
+
+    Parameters
+    ----------
+    frame
+        score, time, event and the variables.
+    variables
+        Declared subgroups; numbers are split at their median.
+    sd
+        SD of the score in discovery.
+    """
+    time, event = frame["time"].to_numpy(float), frame["event"].to_numpy(bool)
+    scaled = frame["score"].to_numpy(float) / (sd or 1.0)
+    out: list[dict[str, Any]] = []
+    for name in variables:
+        if name not in frame:
+            continue
+        labels = _labels(frame[name])
+        levels = sorted({v for v in labels if v is not None})
+        if len(levels) < 2:
+            continue
+        rows = []
+        for level in levels:
+            inside = labels == level
+            rows.append({"level": level, **hazard_ratio(scaled[inside], time[inside], event[inside]), "n": int(inside.sum())})
+        tested = attempt(lambda labels=labels, levels=levels: interaction_p(scaled, time, event, labels, levels))
+        p = None if isinstance(tested, dict) else tested
+        out.append({"variable": name, "p_interaction": p, "q_interaction": None, "rows": rows})
+    known = [row for row in out if row["p_interaction"] is not None]
+    if known:
+        for row, q in zip(known, adjust_p([r["p_interaction"] for r in known], "BH"), strict=True):
+            row["q_interaction"] = float(q)
+    return out
+
+
+def _labels(column: pd.Series) -> np.ndarray:
+    if not is_categorical(column) and column.dropna().nunique() > _FEW_LEVELS:
+        middle = float(column.median())
+        high, low = f"> {middle:g}", f"<= {middle:g}"
+        return np.array([None if pd.isna(v) else high if v > middle else low for v in column], dtype=object)
+    return np.array([None if pd.isna(v) else as_level(v) for v in column], dtype=object)
+
+
+def interaction_p(
+    scaled: np.ndarray, time: np.ndarray, event: np.ndarray, labels: np.ndarray, levels: Sequence[str]
+) -> float:
+    """Likelihood-ratio p of score x subgroup."""
+    known = np.array([v is not None for v in labels])
+    dummies = np.column_stack([(labels == level).astype(float) for level in levels[1:]])[known]
+    main = np.column_stack([scaled[known], dummies])
+    full = np.column_stack([main, scaled[known, None] * dummies])
+    small, large = cox(main, time[known], event[known]), cox(full, time[known], event[known])
+    statistic = max(0.0, 2 * (large.loglik - small.loglik))
+    return float(stats.chi2.sf(statistic, dummies.shape[1]))
