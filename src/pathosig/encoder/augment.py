@@ -109,7 +109,7 @@ class Views(nn.Module):
         n, h, w = tiles.shape[:3]
         device = tiles.device
         step = min(CPU_CHUNK, n) if device.type == "cpu" else n
-        out = torch.empty((n, 3, h, w), device=device).to(memory_format=torch.channels_last)
+        out = torch.empty((n, 3, h, w), device=device, memory_format=torch.channels_last)
         x = torch.empty((step, 3, h, w), device=device)
         grid = torch.empty((step, h, w, 2), device=device)
         for start in range(0, n, max(step, 1)):
