@@ -29,6 +29,8 @@ class PhenotypeSpec(Spec):
         Power of the eigenvalues divided out after PCA: 0 keeps them, 1 whitens fully.
     tiles_per_slide
         At most this many tiles of a slide are used for fitting, so that large slides do not dominate.
+    max_tiles
+        At most this many tiles are used for fitting in all, evenly over slides.
     landmarks
         Tiles on which runs are compared.
     max_iter
@@ -55,6 +57,7 @@ class PhenotypeSpec(Spec):
     pca_dim: int = 256
     whiten: float = 0.0
     tiles_per_slide: int = 400
+    max_tiles: int = 20_000
     landmarks: int = 4000
     max_iter: int = 40
     min_share: float = 0.002
@@ -67,7 +70,7 @@ class PhenotypeSpec(Spec):
     def __post_init__(self) -> None:
         if self.k < 2 or self.runs < 1 or self.pca_dim < 2:
             raise ConfigError("[phenotypes] k and pca_dim must be at least 2, runs at least 1.")
-        if self.tiles_per_slide < 1 or self.landmarks < 10 * 2:
+        if min(self.tiles_per_slide, self.max_tiles) < 1 or self.landmarks < 10 * 2:
             raise ConfigError("[phenotypes] tiles_per_slide must be at least 1, landmarks at least 20.")
         if not 0 <= self.whiten <= 1 or not 0 <= self.min_share < 0.5 or self.temperature <= 0:
             raise ConfigError("[phenotypes] whiten lies in 0..1, min_share in 0...5, temperature above 0.")

@@ -118,6 +118,11 @@ def readable(embeddings: np.ndarray) -> np.ndarray:
     return ~np.isnan(embeddings[:, 0])
 
 
+def readable_rows(embeddings: np.ndarray) -> np.ndarray:
+    """Rows of tiles that could be decoded, int[m]; lost tiles are rows of NaN."""
+    return np.flatnonzero(np.isfinite(np.asarray(embeddings[:, 0], np.float32)))
+
+
 def _numbers(names: Iterable[str]) -> np.ndarray:
     return np.unique(np.asarray(list(names)), return_inverse=True)[1].ravel()
 
@@ -227,9 +232,11 @@ def _assign_one(job: Job) -> Outcome:
     path = job.root / payload["embeddings"]
     if not path.is_file():
         return Outcome(status="empty", summary={"n_tiles": 0, "reason": "no tiles"})
-    embeddings = np.asarray(read_embeddings(path))
-    if not len(embeddings):
+    stored = read_embeddings(path)
+    rows = readable_rows(stored) if len(stored) else np.zeros(0, int)
+    if not len(rows):
         return Outcome(status="empty", summary={"n_tiles": 0, "reason": "no tiles"})
+    embeddings = np.asarray(stored[rows])
     tile_id = np.flatnonzero(readable(embeddings)).astype(np.int32)
     if len(tile_id) < len(embeddings):
         embeddings = embeddings[tile_id]

@@ -43,7 +43,7 @@ def write_svs(path: Path, pixels: np.ndarray, *, mpp: float = 0.5, levels: int =
             tiff.write(
                 image,
                 tile=(_TILE, _TILE),
-                photometric="ycbcr",
+                photometric="rgb",  # stored as YCbCr
                 compression="jpeg",
                 compressionargs={"level": _QUALITY},
                 description=text,
