@@ -169,9 +169,11 @@ def test_dinov2_names_become_timms_with_registers_and_gated_mlp():
     published = {}
     renames = [
         ("model.", ""), ("pos_embed", "embeddings.position_embeddings"), ("cls_token", "embeddings.cls_token"),
-        ("patch_embed.proj", "embeddings.patch_embeddings.projection"), ("blocks.", "encoder.layer."),
+        ("patch_embed.proj", "embeddings.patch_embeddings.projection"),
+        ("blocks.", "encoder.layer."),
         (".attn.proj.", ".attention.output.dense."), (".ls1.gamma", ".layer_scale1.lambda1"),
-        (".ls2.gamma", ".layer_scale2.lambda1"), (".mlp.fc1.", ".mlp.weights_in."), (".mlp.fc2.", ".mlp.weights_out."),
+        (".ls2.gamma", ".layer_scale2.lambda1"), (".mlp.fc1.", ".mlp.weights_in."),
+        (".mlp.fc2.", ".mlp.weights_out."),
     ]  # fmt: skip
     for key, value in own.items():
         name = "layernorm." + key.split(".")[-1] if key.startswith("model.norm.") else key

@@ -125,6 +125,20 @@ def test_paper_divides_barlow_by_the_width_and_recommended_by_the_batch():
         torch.testing.assert_close(losses.total, expected)
 
 
+def test_tiles_on_the_device_are_the_same_rows(coloured_tiles):
+    resident = loop._Resident(lambda i: coloured_tiles[i], 64, "cpu")
+    index = np.array([5, 0, 63, 5])
+    assert np.array_equal(resident(index).numpy(), coloured_tiles[index])
+    rows = lambda i: coloured_tiles[i]  # noqa: E731
+    assert loop.rows_on_device(rows, 64, "cpu") is rows
+    spec = TrainSpec(**SMALL)
+    trainers = [_trainer(coloured_tiles, spec), _trainer(coloured_tiles, spec)]
+    trainers[1].data = loop.Data(
+        rows=resident, train=trainers[0].data.train, held_out=trainers[0].data.held_out
+    )
+    assert _same(*(t.run().best for t in trainers))
+
+
 def test_learning_rate_warms_up_and_ends_near_zero():
     spec = TrainSpec(lr=1.0, warmup=0.1)
     rates = [loop.learning_rate(s, 100, spec) for s in range(100)]

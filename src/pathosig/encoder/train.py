@@ -26,7 +26,7 @@ from pathosig.encoder.monitor import CollapseWatch, Occupancy, check_finite, occ
 from pathosig.encoder.network import ContrastiveClusteringNet
 from pathosig.encoder.spec import TrainSpec
 
-Rows = Callable[[np.ndarray], np.ndarray]
+Rows = Callable[[np.ndarray], "np.ndarray | torch.Tensor"]
 logger = logging.getLogger(__name__)
 MONITOR_TILES = 2048
 
@@ -75,7 +75,7 @@ class Data:
     Attributes
     ----------
     rows
-        Row numbers -> uint8 tiles (n, h, w, 3).
+        Row numbers -> uint8 tiles (n, h, w, 3), on the CPU or already on the device.
     train, held_out
         Row numbers; no patient is in both.
     """
@@ -83,6 +83,31 @@ class Data:
     rows: Rows
     train: np.ndarray
     held_out: np.ndarray
+
+
+def rows_on_device(rows: Rows, n: int, device: str, *, share: float = 0.4) -> Rows:
+    """All tiles moved to a GPU when they take at most `share` of its free memory; else `rows` itself."""
+    if not device.startswith("cuda") or not n:
+        return rows
+    first = rows(np.arange(1))
+    free, _ = torch.cuda.mem_get_info(device)
+    if first.nbytes * n > share * free:
+        return rows
+    return _Resident(rows, n, device)
+
+
+class _Resident:
+    """Tiles as one tensor on a device, by row number."""
+
+    def __init__(self, rows: Rows, n: int, device: str) -> None:
+        first = rows(np.arange(1))
+        self.tiles = torch.empty((n, *first.shape[1:]), dtype=torch.uint8, device=device)
+        for at in range(0, n, 1024):
+            part = rows(np.arange(at, min(at + 1024, n)))
+            self.tiles[at : at + len(part)] = torch.as_tensor(part)
+
+    def __call__(self, index: np.ndarray) -> torch.Tensor:
+        return self.tiles[torch.as_tensor(index, device=self.tiles.device)]
 
 
 def total_loss(
@@ -195,7 +220,7 @@ class Trainer:
         state, spec = self.state, self.spec
         share = len(chosen) // self.world
         mine = chosen[self.rank * share : (self.rank + 1) * share]
-        tiles = torch.from_numpy(self.data.rows(mine)).to(self.device)
+        tiles = self._tiles(mine)
         seed = int(np.random.default_rng([spec.seed, 2, epoch, s, self.rank]).integers(2**62))
         a, b = self.views(tiles, seed=seed)
         for group in state.optimiser.param_groups:
@@ -215,6 +240,11 @@ class Trainer:
             "epoch %d/%d step %d/%d loss %.4f", epoch + 1, spec.epochs, s + 1, self.steps_per_epoch,
             losses.total.item(),
         )  # fmt: skip
+
+    def _tiles(self, rows: np.ndarray) -> torch.Tensor:
+        found = self.data.rows(rows)
+        tiles = torch.from_numpy(found) if isinstance(found, np.ndarray) else found
+        return tiles.to(self.device, non_blocking=True)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.split(":")[0], torch.bfloat16, enabled=self.bf16)
@@ -305,7 +335,7 @@ class Trainer:
         total, seen = 0.0, 0
         size = min(self.spec.batch_size, len(rows))
         for start_row in range(0, len(rows) - size + 1, size):
-            tiles = torch.from_numpy(self.data.rows(rows[start_row : start_row + size])).to(self.device)
+            tiles = self._tiles(rows[start_row : start_row + size])
             outs = []
             for view in self.views(tiles, seed=self.spec.seed + start_row):
                 parts = [self._eval(net, part) for part in view.split(64)]
@@ -329,7 +359,7 @@ class Trainer:
         net = self.state.average.eval()
         out: list[np.ndarray] = []
         for at in range(0, len(rows), 64):
-            tiles = torch.from_numpy(self.data.rows(rows[at : at + 64])).to(self.device)
+            tiles = self._tiles(rows[at : at + 64])
             out.append(self._eval(net, self.views.plain(tiles))[2].float().cpu().numpy())
         return occupancy(np.concatenate(out))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -115,7 +116,8 @@ def _train(job: Job) -> Outcome:
     patients = [s["patient"] for s in job.payload["slides"]]
     held_out = split_patients(patients, spec)
     owner = np.array([patients[i] in held_out for i in store.slide], bool)
-    data = loop.Data(rows=store.rows, train=np.flatnonzero(~owner), held_out=np.flatnonzero(owner))
+    rows_of = loop.rows_on_device(store.rows, len(store), device)
+    data = loop.Data(rows=rows_of, train=np.flatnonzero(~owner), held_out=np.flatnonzero(owner))
     start = load_encoder(
         spec.backbone, weights=job.payload["weights"], random_start=spec.random_start, seed=spec.seed
     )
@@ -210,7 +212,7 @@ def _slide_tiles(
 
 
 class _Log:
-    """logs/train.csv: one line an epoch; lines after the checkpoint are cut off on resume."""
+    """logs/train.csv: one line an epoch, cut back to the checkpoint on resume; a live line on a terminal."""
 
     def __init__(self, path: Path, state: TrainState, *, writes: bool) -> None:
         self.path, self.writes = path, writes
@@ -223,6 +225,14 @@ class _Log:
     def write(self, line: Mapping[str, float]) -> None:
         if not self.writes:
             return
+        if sys.stderr is not None and sys.stderr.isatty():
+            sys.stderr.write(
+                f"\rtrain  epoch {line['epoch']:.0f}  {line['tiles_per_s']:.0f} tiles/s  "
+                f"loss {line['total']:.3f}  held out {line['held_out']:.3f}  "
+                f"occupancy {line['perplexity']:.2f}  {line['empty']:.0f} empty  "
+                f"confidence {line['confidence']:.2f}  "
+            )
+            sys.stderr.flush()
         new = not self.path.is_file()
         with self.path.open("a", newline="", encoding="utf-8") as handle:
             writer = csv.DictWriter(handle, fieldnames=list(line))
