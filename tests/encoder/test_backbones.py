@@ -82,6 +82,15 @@ def test_weights_of_another_network_are_refused(tmp_path):
         load_encoder("resnet10t", weights=tmp_path / "none.pth")
 
 
+def test_plug_ins_are_found_by_name(monkeypatch):
+    from pathosig.core import plugins
+
+    small = load_encoder("resnet10t", random_start=True)
+    monkeypatch.setattr(plugins, "available", lambda group: ["mine"])
+    monkeypatch.setattr(plugins, "load", lambda group, name: lambda name, *, weights: (small, name, weights))
+    assert load_encoder("mine", weights="w.pth") == (small, "mine", "w.pth")
+
+
 def test_unknown_names_suggest_the_nearest():
     with pytest.raises(ConfigError, match="resnet50"):
         load_encoder("resnet_50")
@@ -168,7 +177,8 @@ def test_dinov2_names_become_timms_with_registers_and_gated_mlp():
     own = {k: torch.randn_like(v) for k, v in pooled.state_dict().items()}
     published = {}
     renames = [
-        ("model.", ""), ("pos_embed", "embeddings.position_embeddings"), ("cls_token", "embeddings.cls_token"),
+        ("model.", ""), ("pos_embed", "embeddings.position_embeddings"),
+        ("cls_token", "embeddings.cls_token"),
         ("patch_embed.proj", "embeddings.patch_embeddings.projection"),
         ("blocks.", "encoder.layer."),
         (".attn.proj.", ".attention.output.dense."), (".ls1.gamma", ".layer_scale1.lambda1"),

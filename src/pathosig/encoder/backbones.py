@@ -135,9 +135,13 @@ def load_encoder(
     InputError
         If a weights file does not fit the network.
     """
-    if name not in ENCODERS and name in plugins.available("pathosig.encoders"):
+    if not random_start and name in plugins.available("pathosig.encoders"):
         encoder: Encoder = plugins.load("pathosig.encoders", name)(name, weights=weights)
         return encoder
+    return _load(name, weights=weights, random_start=random_start, seed=seed)
+
+
+def _load(name: str, *, weights: Path | str | None, random_start: bool = False, seed: int = 0) -> Encoder:
     entry = ENCODERS.get(name) or _timm_entry(name)
     state = None if random_start else _published(name, entry, weights)
     module = _build(name, entry, seed)
@@ -158,9 +162,9 @@ def load_encoder(
     )
 
 
-def shipped_encoder(name: str = SHIPPED, *, weights: Path | str | None = None) -> Encoder:
-    """Plug-in entry of the encoders of docs/encoders.md."""
-    return load_encoder(name, weights=weights)
+def shipped_encoder(name: str, *, weights: Path | str | None = None) -> Encoder:
+    """Build an encoder of docs/encoders.md: what the plug-in group ``pathosig.encoders`` holds for them."""
+    return _load(name, weights=weights)
 
 
 def encoder_from_state(card: Mapping[str, Any], state: Mapping[str, torch.Tensor]) -> Encoder:
