@@ -17,7 +17,7 @@ from pathosig.phenotypes.tree import cut_tree
 _STABLE, _UNSTABLE = 0.75, 0.5
 _NEAR_EMPTY = 0.002
 _PERMUTATIONS = 200
-_STABILITY_ROWS = 6000
+_STABILITY_ROWS = 4000
 _REPEATS = 3
 ARTEFACT_COLUMNS = {"pen": 0.05, "fold": 0.3, "background": 0.6, "blur": 0.8}
 """Quality columns and the median from which an HPC counts as an artefact."""
@@ -98,9 +98,9 @@ def stability(x: np.ndarray, patient: np.ndarray, spec: PhenotypeSpec, reference
 def _refit(x: np.ndarray, k: int, rng: np.random.Generator, spec: PhenotypeSpec) -> np.ndarray:
     if spec.method == "kmeans":
         return spherical_kmeans(x, k, rng, max_iter=spec.max_iter)[0]
-    runs, landmarks = min(spec.runs, 15), min(spec.landmarks, 2000)
+    runs, landmarks = min(spec.runs, 10), min(spec.landmarks, 2000)
     return consensus_centroids(
-        x, k, rng, runs=runs, landmarks=landmarks, max_iter=min(spec.max_iter, 25), min_share=spec.min_share
+        x, k, rng, runs=runs, landmarks=landmarks, max_iter=min(spec.max_iter, 15), min_share=spec.min_share
     )[0]
 
 

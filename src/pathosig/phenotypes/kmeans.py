@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy import sparse
 
 
 def normalise(x: np.ndarray) -> np.ndarray:
@@ -70,12 +71,11 @@ def spherical_kmeans(
 
 def _means(x: np.ndarray, labels: np.ndarray, k: int, fit: np.ndarray) -> np.ndarray:
     """Directions of the clusters' sums; an empty cluster restarts at a worst-fitting row."""
-    order = np.argsort(labels, kind="stable")
-    counts = np.bincount(labels, minlength=k)
-    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
-    filled = counts > 0
-    sums = np.zeros((k, x.shape[1]), np.float32)
-    sums[filled] = np.add.reduceat(x[order], starts[filled], axis=0)
+    member = sparse.csc_matrix(
+        (np.ones(len(x), np.float32), labels, np.arange(len(x) + 1)), shape=(k, len(x))
+    )
+    sums = np.asarray(member @ x)
+    filled = np.bincount(labels, minlength=k) > 0
     empty = np.flatnonzero(~filled)
     if len(empty):
         sums[empty] = x[np.argsort(fit, kind="stable")[: len(empty)]]

@@ -59,7 +59,7 @@ class PhenotypeSpec(Spec):
     tiles_per_slide: int = 400
     max_tiles: int = 20_000
     landmarks: int = 4000
-    max_iter: int = 40
+    max_iter: int = 25
     min_share: float = 0.002
     centre: Literal["auto", "never", "always"] = "auto"
     batch_limit: float = 20.0
