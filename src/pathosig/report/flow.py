@@ -64,7 +64,7 @@ def flow_steps(material: Material) -> tuple[list[FlowStep], list[FlowStep]]:
     """The trunk and the cohorts of the flow diagram."""
     steps = [_given(material)]
     for stage, title in (("tissue", "Tissue found"), ("tiles", "Cut into tiles"), ("embed", "Embedded")):
-        records = material.records.get(stage, ())
+        records = [r for r in material.records.get(stage, ()) if not r.unit.startswith("_")]
         if records:
             steps[-1] = _with_losses(steps[-1], records, stage)
             steps.append(_stage_step(stage, title, records))

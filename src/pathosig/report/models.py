@@ -143,14 +143,37 @@ def performance_section(material: Material) -> Section | None:
         "integrated Brier score."
     )
     blocks: list[Block] = [Table(caption="Discrimination and error", columns=columns, rows=rows, note=note)]
+    blocks += _benchmark(material)
     honest = [a for a in analyses if not a.get("apparent")] or analyses
     for number, a in enumerate(honest, start=1):
         blocks += _curves(a, number)
     return Section(id="performance", title="Discrimination and calibration", blocks=blocks)
 
 
+def _benchmark(material: Material) -> list[Block]:
+    """The full-information benchmark: ridge on all leaves, and what the signature loses against it."""
+    found = material.results.get("benchmark")
+    rows: list[list[Cell]] = []
+    for cohort, endpoints in sorted(found.items()) if isinstance(found, Mapping) and usable(found) else ():
+        for endpoint, value in sorted(endpoints.items()) if isinstance(endpoints, Mapping) else ():
+            if usable(value) and isinstance(value, Mapping):
+                place = [cohort_title(str(cohort)), endpoint_title(str(endpoint))]
+                rows.append([*place, _text(value.get("harrell_c")), _text(value.get("difference"))])
+    if not rows:
+        return []
+    columns = [
+        "Cohort",
+        "Endpoint",
+        "Ridge on all leaves: Harrell C (95% CI)",
+        "Signature minus ridge (95% CI)",
+    ]
+    return [Table(caption="Against the full-information benchmark", columns=columns, rows=rows)]
+
+
 def _text(value: Any) -> str:
     found = triple(value)
+    if found is None and real(value) is not None:
+        return f"{value:.3f}".replace("-", "−")
     return estimate_text(*found, digits=3) if found else (reason(value) or "–")
 
 

@@ -144,8 +144,8 @@ def _bars(material: Material, ids: Sequence[str]) -> list[ClinicalBar]:
     out = []
     for name in dict.fromkeys(n for n in names if n in indexed.columns):
         values = [None if v != v or v == "" else v for v in indexed.loc[list(ids), name].tolist()]
-        distinct = {v for v in values if v is not None}
-        if len(distinct) <= 6:
+        distinct = set(indexed[name].dropna().tolist()) - {""}
+        if len(distinct) <= 5:
             values = [None if v is None else f"{v:g}" if isinstance(v, float) else str(v) for v in values]
         elif any(isinstance(v, str) for v in distinct):
             continue

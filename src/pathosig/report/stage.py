@@ -169,7 +169,7 @@ def gather(study: Study, spec: ReportSpec) -> Material:
         tree=tree,
         health=_json(study, "phenotypes/health.json"),
         signature=_json(study, "signature/signature.json"),
-        results=_json(study, "validation/results.json"),
+        results=_results(study),
         atlas=read_atlas_tiles(study, per_hpc=spec.exemplars) if tree else (),
         pictures=read_pictures(study, specimens, at_most=spec.max_overviews, size_px=spec.overview_px),
         slide_profiles=slide_profiles,
@@ -206,6 +206,32 @@ def _json(study: Study, name: str) -> dict[str, Any]:
         logger.warning("report: %s", error)
         return {}
     return value if isinstance(value, dict) else {"items": value}
+
+
+def _results(study: Study) -> dict[str, Any]:
+    """results.json; before validation, or without a signature, what the signature stage wrote."""
+    found = _json(study, "validation/results.json")
+    if found:
+        return found
+    selection = _json(study, "signature/selection.json")
+    rows = [{k: _typed(v) for k, v in r.items()} for r in _rows(study.root / "signature" / "univariate.csv")]
+    parts = {
+        "univariate": rows,
+        "selection": selection,
+        "cutoff": selection.get("cutoff"),
+        "core_agreement": _json(study, "signature/cores.json"),
+    }
+    return {k: v for k, v in parts.items() if v}
+
+
+def _typed(text: str) -> Any:
+    """A CSV cell as the value JSON would hold."""
+    if text in ("True", "False", ""):
+        return {"True": True, "False": False, "": None}[text]
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

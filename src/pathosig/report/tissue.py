@@ -234,7 +234,7 @@ def health_section(material: Material) -> Section | None:
     blocks: list[Block] = []
     scalars = dict(_scalars(material.health))
     if scalars:
-        blocks.append(Facts(rows=[(k.replace("_", " "), _value(v)) for k, v in sorted(scalars.items())]))
+        blocks.append(Facts(rows=[(k.replace("_", " "), _value(v)) for k, v in scalars.items()]))
     rows = health_rows(material)
     colours = palette_of(material)
     if rows and colours and max(r["hpc"] for r in rows) < len(colours):

@@ -87,9 +87,8 @@ def places_of(material: Material) -> dict[str, str]:
 
 def validation_sections(material: Material) -> list[Section | None]:
     """All sections on validation, in reading order."""
-    if not material.results:
-        return [_not_run(material)]
     return [
+        None if analyses_of(material.results, material.primary) else _not_run(material),
         table1_section(material),
         univariable_section(material),
         internal_section(material),
