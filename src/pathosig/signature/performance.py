@@ -64,7 +64,7 @@ def analyse(
         "hr_sd": hazard_ratio(scaled, time, event),
         "hr_group": hazard_ratio(high, time, event),
         "harrell_c": attempt(lambda: concordance(harrell_c(score, time, event))),
-        "uno_c": attempt(lambda: concordance(uno_c(score, time, event, tau=default_tau(time, event)))),
+        "uno_c": attempt(lambda: concordance(uno_c(score, time, event, tau=default_tau(time)))),
         "auc": attempt(lambda: auc_rows(score, time, event, per_year=per_year, horizons=horizons)),
         "spline": attempt(lambda: spline(scaled, time, event)),
         "ph": attempt(lambda: proportional(scaled, high, time, event)),

@@ -1,0 +1,313 @@
+"""The validate stage: validation/results.json, from which every number of the report is taken, and tidy tables."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pathosig.core.errors import NotEstimableError, PathosigError, PathosigWarning
+from pathosig.core.execution import Execution, Job, Outcome, Stage, StageReport, Unit, run_once
+from pathosig.core.records import read_json, sha256_value, write_json
+from pathosig.core.study import Study
+from pathosig.core.tables import write_csv_rows
+from pathosig.profiles.stage import Profiles, read_profiles
+from pathosig.signature.spec import SignatureSpec, ValidateSpec
+from pathosig.signature.stage import BENCHMARK, FIT, SCORES, SIGNATURE, read_scores, read_selection
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pathosig.signature.internal import CrossValidation
+    from pathosig.signature.model import Signature
+
+STAGE_VERSION = 1
+STAGE = Stage(name="validate", version=STAGE_VERSION)
+UNIT = "_validate"
+RESULTS = "validation/results.json"
+
+
+def validate_signature(
+    study: Study, spec: ValidateSpec | None = None, *, execution: Execution = Execution()  # noqa: B008
+) -> StageReport:
+    """The frozen signature on every cohort and endpoint; without other cohorts, nested cross-validation.
+
+    Parameters
+    ----------
+    study
+        An open study whose signature stage has run.
+    spec
+        Horizons, resamples, folds; from study.toml by default.
+    execution
+        Only ``force`` matters here.
+
+    Returns
+    -------
+    StageReport
+
+    Raises
+    ------
+    NotEstimableError
+        If there is no signature; the descriptive results.json is written all the same.
+    """
+    spec = spec or study.spec(ValidateSpec)
+    fitted = study.record("signature", FIT)
+    upstream = {"profiles": study.upstream("profiles", "_profiles"), "signature": study.upstream("signature", FIT)}
+    if fitted is not None and fitted.summary.get("selected"):
+        upstream["scores"] = study.upstream("signature", SCORES)
+    unit = Unit(id=UNIT, inputs={"clinical": clinical_identity(study)}, upstream=upstream)
+    report = run_once(study, STAGE, spec, unit, _validate, execution=execution)
+    if fitted is not None and not fitted.summary.get("selected") and not report.waiting:
+        raise NotEstimableError(str(fitted.summary.get("reason", "no signature")), code="E_NO_SIGNATURE")
+    return report
+
+
+def clinical_identity(study: Study) -> str:
+    """Digest of patients.csv and of what study.toml declares about it."""
+    tables = {k: study.config.get(k, {}) for k in ("endpoints", "columns", "primary")}
+    frame = study.patients()
+    rows = {c: [None if v is None or v != v else v for v in frame[c].tolist()] for c in frame.columns}
+    return sha256_value({"tables": tables, "rows": rows})
+
+
+def _validate(job: Job) -> Outcome:
+    study, spec = Study.open(job.root), job.spec
+    profiles = read_profiles(study)
+    selection = read_selection(study)
+    results: dict[str, Any] = {"schema": 1, "primary": _primary(study), "univariate": _univariate(study)}
+    results["selection"] = {k: v for k, v in selection.items() if k not in ("frequency", "cutoff", "dropped")}
+    results["dropped"] = selection.get("dropped", {})
+    results["cutoff"] = selection.get("cutoff", {})
+    results |= _descriptive(study, profiles)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", PathosigWarning)
+        if (study.root / SIGNATURE).is_file():
+            results |= _performance(study, profiles, spec)
+        else:
+            reason = str(selection.get("reason") or "no signature")
+            results |= {"kind": "none", "signature": {"not_estimable": reason}, "analyses": [], "cohorts": [], "guards": []}
+    results["guards"] = [*_stage_guards(study, results), *results["guards"]]
+    results["guards"] += [
+        {"code": w.message.code, "message": str(w.message), "severity": "warning", "where": "validate"}
+        for w in caught
+        if isinstance(w.message, PathosigWarning)
+    ]
+    from pathosig.signature.remark import remark_rows
+
+    results["remark"] = remark_rows(results)
+    write_json(study.root / RESULTS, results)
+    outputs = [RESULTS, *_write_tables(study, results)]
+    notes = tuple(f"{g['code']} {g['message']}" for g in results["guards"])
+    summary = {"kind": results["kind"], "analyses": len(results["analyses"])}
+    return Outcome(outputs=tuple(outputs), warnings=notes, summary=summary)
+
+
+def _primary(study: Study) -> dict[str, Any]:
+    p = study.primary
+    out = {"endpoint": p.endpoint, "discovery": p.discovery, "covariates": list(p.covariates), "treatment": p.treatment}
+    return {**out, "sha256": sha256_value(out)}
+
+
+def _univariate(study: Study) -> list[dict[str, Any]]:
+    from pathosig.core.tables import read_csv_rows
+
+    path = study.root / "signature/univariate.csv"
+    if not path.is_file():
+        return []
+    text = ("feature", "kind", "leaves", "selected")
+    out = []
+    for row in read_csv_rows(path):
+        values: dict[str, Any] = {k: row[k] if k in text else (float(row[k]) if row[k] else None) for k in row}
+        values["selected"] = row["selected"] == "True"
+        values["leaves"] = [int(v) for v in row["leaves"].split()]
+        out.append(values)
+    return out
+
+
+def _variables(study: Study) -> list[str]:
+    c, p = study.columns, study.primary
+    return list(dict.fromkeys([*c.covariates, *p.covariates, *c.treatments, *c.subgroups]))
+
+
+def _covariates(study: Study) -> list[str]:
+    treatments = {*study.columns.treatments, study.primary.treatment}
+    return [c for c in dict.fromkeys([*study.primary.covariates, *study.columns.covariates]) if c not in treatments]
+
+
+def _treatment_arms(study: Study) -> list[str]:
+    arms = [study.primary.treatment] if study.primary.treatment else []
+    return list(dict.fromkeys([*arms, *study.columns.treatments]))
+
+
+def _descriptive(study: Study, profiles: Profiles) -> dict[str, Any]:
+    from pathosig.signature.table1 import missing_rows, table_one
+
+    patients = study.patients()
+    variables = _variables(study)
+    patients = patients[patients["patient_id"].isin(set(profiles.patients["patient_id"]))]
+    return {
+        "table1": table_one(patients, variables, "cohort", study.cohorts()),
+        "missing": missing_rows(patients, variables, "cohort"),
+    }
+
+
+def _performance(study: Study, profiles: Profiles, spec: ValidateSpec) -> dict[str, Any]:
+    import json
+
+    from pathosig.signature.model import Signature
+    from pathosig.signature.table1 import table_one
+    from pathosig.signature.validate import validate
+
+    signature = Signature.load(study.root / SIGNATURE)
+    benchmark = Signature.load(study.root / BENCHMARK) if (study.root / BENCHMARK).is_file() else None
+    scores = read_scores(study)
+    patients = study.patients()
+    endpoints = study.endpoints()
+    survival = {name: study.survival(name) for name in endpoints}
+    found = validate(
+        signature, profiles.patients, survival, patients=patients, units={n: e.unit for n, e in endpoints.items()},
+        discovery=study.primary.discovery, covariates=_covariates(study), subgroups=study.columns.subgroups,
+        treatments=_treatment_arms(study), primary=_primary(study), benchmark=benchmark, scores=scores, spec=spec,
+    )  # fmt: skip
+    results = dict(found.results)
+    results["signature"] = json.loads(signature.to_json())
+    agreement = study.root / "signature/cores.json"
+    results["core_agreement"] = read_json(agreement) if agreement.is_file() else {}
+    grouped = patients.merge(found.scores[["patient_id", "group"]], on="patient_id")
+    results["table1_groups"] = {
+        c: table_one(grouped[grouped["cohort"] == c], _variables(study), "group", ["low", "high", "not assessable"])
+        for c in study.cohorts()
+    }
+    others = [c for c in results["cohorts"] if c["role"] == "validation"]
+    results["kind"] = "external" if others else "internal"
+    if not others:
+        results |= _internal(study, profiles, signature, survival, spec, results)
+    return results
+
+
+def _internal(
+    study: Study,
+    profiles: Profiles,
+    signature: Signature,
+    survival: Mapping[str, pd.DataFrame],
+    spec: ValidateSpec,
+    results: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Cross-validated numbers in place of validation cohorts."""
+    from pathosig.signature.estimates import estimate
+    from pathosig.signature.forests import forest, subgroup_effects
+    from pathosig.signature.internal import cross_validate
+    from pathosig.signature.performance import analyse
+    from pathosig.signature.validate import PER_YEAR, joined
+
+    endpoint = signature.endpoint
+    try:
+        found: CrossValidation = cross_validate(
+            preparer(study, profiles, study.spec(SignatureSpec).policy), survival[endpoint],
+            spec=study.spec(SignatureSpec), repeats=spec.repeats, folds=spec.folds, seed=spec.seed, benchmark=True,
+            endpoint=endpoint, unit=study.endpoints()[endpoint].unit, **model_facts(profiles),
+        )  # fmt: skip
+    except PathosigError as error:
+        return {"internal": {"not_estimable": str(error)}}
+    table = found.scores.merge(study.patients(), on="patient_id")
+    rows = []
+    for name, outcome in survival.items():
+        unit = study.endpoints()[name].unit
+        frame = joined(table, outcome)
+        if not frame["event"].any():
+            continue
+        row = {"cohort": study.primary.discovery, "endpoint": name, "unit": unit, "role": "cross-validated"}
+        row |= {"apparent": False, "primary": name == endpoint}
+        row |= analyse(frame, signature=None, sd=1.0, per_year=PER_YEAR[unit], horizons=spec.horizons)
+        row["forest"] = forest(frame, _covariates(study), sd=1.0)
+        row["subgroups"] = subgroup_effects(frame, study.columns.subgroups, sd=1.0)
+        rows.append(row)
+    apparent = next((a["harrell_c"] for a in results["analyses"] if a["endpoint"] == endpoint), None)
+    primary = next((r for r in rows if r["endpoint"] == endpoint), {})
+    internal = {
+        "repeats": spec.repeats,
+        "folds": spec.folds,
+        "endpoint": endpoint,
+        "harrell_c": estimate(found.c, found.lower, found.upper),
+        "per_repeat": list(found.per_repeat),
+        "uno_c": primary.get("uno_c"),
+        "hr_sd": primary.get("hr_sd"),
+        "share_empty": found.share_empty,
+        "apparent_c": apparent,
+        "ridge_c": estimate(found.ridge),
+        "selected": [{"feature": k, "share": v} for k, v in found.selected.items()],
+        "scores": found.scores.to_dict("records"),
+        "km": primary.get("km"),
+        "logrank": primary.get("logrank"),
+        "note": (
+            "Internal: selection, refit and cut-off are repeated in every training fold; a patient's score never "
+            "uses that patient. C is the mean over repeats; a fold without a signature scores its patients 0 (chance). "
+            + ("Profiles-to-score: the codebook is fixed." if profiles.kind == "composition" else
+               "Filling and scaling of features are refitted in every fold.")
+        ),
+    }  # fmt: skip
+    return {"internal": internal, "analyses": [*results["analyses"], *rows]}
+
+
+def model_facts(profiles: Profiles) -> dict[str, Any]:
+    """Arguments of `fit_details` that come from the profiles."""
+    return {
+        "tree": profiles.tree or None,
+        "artefacts": profiles.artefacts,
+        "kind": profiles.kind,
+        "columns": () if profiles.kind == "features" else profiles.columns,
+    }
+
+
+def preparer(study: Study, profiles: Profiles, policy: str) -> Any:
+    """Training ids -> profiles of discovery patients, outside features scaled by rules of those ids only."""
+    from pathosig.profiles.stage import ProfilesSpec
+    from pathosig.profiles.tables import FeatureRules
+    from pathosig.signature.stage import discovery_rows
+
+    if profiles.kind != "features" or profiles.raw is None:
+        rows = discovery_rows(study, profiles, policy)
+        return lambda ids: rows
+    raw = profiles.raw[profiles.raw["patient_id"].isin(set(study.cohort(study.primary.discovery)))]
+    names = [c for c in raw.columns if c not in ("patient_id", "n_slides", "n_tiles")]
+    least = study.spec(ProfilesSpec).max_missing
+
+    def prepare(ids: set[str]) -> pd.DataFrame:
+        rules = FeatureRules.fit(raw[raw["patient_id"].isin(ids)], names, max_missing=least)
+        scaled = rules.apply(raw)
+        scaled.insert(0, "patient_id", raw["patient_id"])
+        return scaled.reset_index(drop=True)
+
+    return prepare
+
+
+def _stage_guards(study: Study, results: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Guards of the earlier stages and of the fit."""
+    import pandas as pd
+
+    from pathosig.signature.guards import events_guard, guard, leak_guards
+
+    out = []
+    for stage in ("profiles", "signature"):
+        for record in study.records(stage):
+            for text in record.warnings:
+                code, _, message = text.partition(" ")
+                known = code.startswith("W_")
+                out.append(guard(code if known else "W_STAGE", message if known else text, where=stage))
+    signature = results["signature"]
+    if "trained_on" in signature:
+        events = int(signature["trained_on"]["events"])
+        out += events_guard(events=events, candidates=len(results["univariate"]), parameters=len(signature["hpcs"]))
+    return [*out, *leak_guards(pd.DataFrame(results["univariate"]))]
+
+
+def _write_tables(study: Study, results: Mapping[str, Any]) -> list[str]:
+    from pathosig.signature.tidy import tidy_tables
+
+    outputs = []
+    for name, rows in tidy_tables(results).items():
+        relative = f"validation/tables/{name}.csv"
+        columns: Sequence[str] = list(dict.fromkeys(k for row in rows for k in row))
+        write_csv_rows(study.root / relative, rows, columns or ["empty"])
+        outputs.append(relative)
+    return outputs
