@@ -178,7 +178,8 @@ def encoder_from_state(card: Mapping[str, Any], state: Mapping[str, torch.Tensor
         If tensors are missing or their digest is not the one on the card.
     """
     name = str(card["backbone"] if "backbone" in card else card["name"])
-    base = load_encoder(name, random_start=True)
+    foreign = name not in ENCODERS and name in plugins.available("pathosig.encoders")
+    base = load_encoder(name) if foreign else load_encoder(name, random_start=True)
     backbone = {k.removeprefix("backbone."): v for k, v in state.items() if k.startswith("backbone.")}
     weight_files.fill(base.module, backbone, where="encoder.safetensors")
     digest = weight_files.state_sha256(base.module.state_dict())
