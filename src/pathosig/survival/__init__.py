@@ -11,8 +11,12 @@ from pathosig.survival.curves import (
     reverse_kaplan_meier,
     rmst,
 )
+from pathosig.survival.cutpoint import Cutpoint, max_selected_cutpoint
+from pathosig.survival.firth import FirthFit, firth_cox
 from pathosig.survival.path import CoxPath, cox_path
+from pathosig.survival.pooling import Pooled, pool_random_effects
 from pathosig.survival.proportional import PhTest, ph_test
+from pathosig.survival.stepwise import Stepwise, stepwise
 from pathosig.survival.tables import TableTest, adjust_p, chi_square, fisher_exact, kruskal, wilcoxon
 from pathosig.survival.univariate import cox_univariate
 
@@ -20,9 +24,13 @@ __all__ = [
     "Concordance",
     "CoxFit",
     "CoxPath",
+    "Cutpoint",
+    "FirthFit",
     "KaplanMeier",
     "LogRank",
     "PhTest",
+    "Pooled",
+    "Stepwise",
     "TableTest",
     "TimeAuc",
     "adjust_p",
@@ -31,15 +39,19 @@ __all__ = [
     "cox_path",
     "cox_univariate",
     "default_tau",
+    "firth_cox",
     "fisher_exact",
     "harrell_c",
     "kaplan_meier",
     "kruskal",
     "logrank",
+    "max_selected_cutpoint",
     "pairwise_logrank",
     "ph_test",
+    "pool_random_effects",
     "reverse_kaplan_meier",
     "rmst",
+    "stepwise",
     "time_auc",
     "uno_c",
     "wilcoxon",

@@ -1,0 +1,94 @@
+"""Random-effects pooling of estimates over cohorts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import optimize, stats
+
+from pathosig.core.errors import NotEstimableError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pooled:
+    """A pooled estimate on the scale it was given (log HR, say)."""
+
+    estimate: float
+    se: float
+    lower: float
+    upper: float
+    p: float
+    tau2: float
+    i2: float
+    q: float
+    q_p: float
+    prediction_lower: float
+    prediction_upper: float
+    k: int
+
+
+def pool_random_effects(estimates: Any, se: Any, *, conf_level: float = 0.95) -> Pooled:
+    """REML between-cohort variance, Hartung-Knapp limits, prediction interval.
+
+    Parameters
+    ----------
+    estimates, se
+        [k], k >= 3: estimates of the cohorts (log hazard ratios) and their standard errors.
+
+    Raises
+    ------
+    NotEstimableError
+        With fewer than three cohorts.
+
+    References
+    ----------
+    R: metafor::rma(yi, sei = , method = "REML", test = "knha"), predict(). IntHout et al. (2014).
+    """
+    y, s = np.asarray(estimates, float), np.asarray(se, float)
+    k = len(y)
+    if k < 3:
+        raise NotEstimableError(f"pool_random_effects: {k} cohorts; at least 3 are needed.")
+    v = s**2
+
+    def negative(tau2: float) -> float:
+        w = 1 / (v + tau2)
+        mu = (w @ y) / w.sum()
+        return float(0.5 * (np.log(v + tau2).sum() + np.log(w.sum()) + w @ (y - mu) ** 2))
+
+    def slope(tau2: float) -> float:
+        w = 1 / (v + tau2)
+        mu = (w @ y) / w.sum()
+        return float(w @ w * -1 / w.sum() + w.sum() - (w**2) @ (y - mu) ** 2)
+
+    top = 10 * (y.var() + v.max()) + 1e-9
+    if slope(0.0) >= 0:
+        tau2 = 0.0
+        found = optimize.minimize_scalar(negative, bounds=(0, top), method="bounded", options={"xatol": 1e-14})
+        if found.fun < negative(0.0) - 1e-12:
+            tau2 = float(found.x)
+    else:
+        tau2 = float(optimize.brentq(slope, 0.0, top, xtol=1e-15)) if slope(top) > 0 else top
+    w = 1 / (v + tau2)
+    mu = float((w @ y) / w.sum())
+    se_mu = float(np.sqrt((w @ (y - mu) ** 2) / ((k - 1) * w.sum())))
+    quantile = stats.t.ppf(0.5 + conf_level / 2, k - 1)
+    fixed = 1 / v
+    q = float(fixed @ (y - (fixed @ y) / fixed.sum()) ** 2)
+    typical = (k - 1) * fixed.sum() / (fixed.sum() ** 2 - (fixed**2).sum())
+    spread = quantile * np.sqrt(tau2 + se_mu**2)
+    return Pooled(
+        estimate=mu,
+        se=se_mu,
+        lower=float(mu - quantile * se_mu),
+        upper=float(mu + quantile * se_mu),
+        p=float(2 * stats.t.sf(abs(mu / se_mu), k - 1)) if se_mu > 0 else float("nan"),
+        tau2=tau2,
+        i2=float(100 * tau2 / (tau2 + typical)),
+        q=q,
+        q_p=float(stats.chi2.sf(q, k - 1)),
+        prediction_lower=float(mu - spread),
+        prediction_upper=float(mu + spread),
+        k=k,
+    )

@@ -1,0 +1,98 @@
+"""Stepwise Cox regression by an information criterion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from pathosig.core.errors import ConfigError
+from pathosig.survival.cox import CoxFit, cox
+from pathosig.survival.data import as_columns, as_events, as_times
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stepwise:
+    """The path: (what was done, criterion after it), and the last model (None when empty)."""
+
+    path: tuple[tuple[str, float], ...]
+    names: tuple[str, ...]
+    fit: CoxFit | None
+    criterion: float
+
+
+def stepwise(
+    X: Any,  # noqa: N803
+    time: Any,
+    event: Any,
+    *,
+    direction: Literal["forward", "backward", "both"] = "both",
+    start: Literal["auto", "null", "full"] = "auto",
+    k: float = 2.0,
+    ties: str = "efron",
+) -> Stepwise:
+    """Add and drop columns while -2 log L + k p falls.
+
+    Parameters
+    ----------
+    X, time, event, ties
+        As in `cox`; rows with a missing value in any column are left out throughout.
+    direction
+        ``forward`` only adds, ``backward`` only drops, ``both`` does either.
+    start
+        ``null`` or ``full``; auto is null for forward, full otherwise.
+    k
+        2 for AIC, log(events) for BIC.
+
+    Raises
+    ------
+    ConfigError
+        On an unknown direction.
+
+    References
+    ----------
+    R: MASS::stepAIC.
+    """
+    if direction not in ("forward", "backward", "both"):
+        raise ConfigError(f"stepwise: direction {direction!r}; expected forward, backward or both.")
+    x, names = as_columns(X)
+    t, d = as_times(time), as_events(event)
+    kept = np.isfinite(x).all(axis=1) & np.isfinite(t)
+    x, t, d = x[kept], t[kept], d[kept]
+    full = start == "full" or (start == "auto" and direction != "forward")
+    chosen = list(range(x.shape[1])) if full else []
+    cache: dict[tuple[int, ...], float] = {}
+
+    def value(columns: list[int]) -> float:
+        key = tuple(sorted(columns))
+        if key not in cache:
+            fit = cox(x[:, list(key)] if key else x[:, :0], t, d, ties=ties)  # type: ignore[arg-type]
+            cache[key] = -2 * fit.loglik + k * int(np.isfinite(fit.coef).sum())
+        return cache[key]
+
+    current = value(chosen)
+    path = [("", current)]
+    while True:
+        moves: list[tuple[float, str, list[int]]] = []
+        if direction != "forward":
+            for j in chosen:
+                rest = [c for c in chosen if c != j]
+                moves.append((value(rest), f"- {names[j]}", rest))
+        if direction != "backward":
+            for j in range(x.shape[1]):
+                if j not in chosen:
+                    moves.append((value([*chosen, j]), f"+ {names[j]}", [*chosen, j]))
+        if not moves:
+            break
+        best = min(moves, key=lambda m: m[0])
+        if best[0] >= current - 1e-7:
+            break
+        current, chosen = best[0], best[2]
+        path.append((best[1], current))
+    fit = None
+    if chosen:
+        import pandas as pd
+
+        fit = cox(pd.DataFrame(x[:, chosen], columns=[names[c] for c in chosen]), t, d, ties=ties)  # type: ignore[arg-type]
+    return Stepwise(path=tuple(path), names=tuple(names[c] for c in chosen), fit=fit, criterion=current)
