@@ -41,9 +41,7 @@ class HalfSamples:
     last: np.ndarray
 
 
-def half_samples_of(
-    x: np.ndarray, time: np.ndarray, event: np.ndarray, rows: np.ndarray, columns: np.ndarray
-) -> HalfSamples:
+def half_samples_of(x: np.ndarray, time: np.ndarray, event: np.ndarray, rows: np.ndarray) -> HalfSamples:
     """Gather half-samples.
 
     Parameters
@@ -52,14 +50,12 @@ def half_samples_of(
         All patients.
     rows
         int[b, n]: patients of every half-sample.
-    columns
-        int[b, p]: columns kept in every half-sample.
     """
     time = fix_times(np.asarray(time, float))[0]
     order = np.argsort(-time[rows], axis=1, kind="stable")
     rows = np.take_along_axis(rows, order, axis=1)
     t = time[rows]
-    part = x[rows[:, :, None], columns[:, None, :]]
+    part = x[rows]
     spread = part.std(1, keepdims=True)
     part = (part - part.mean(1, keepdims=True)) / np.where(spread > 1e-9, spread, np.inf)
     n = rows.shape[1]

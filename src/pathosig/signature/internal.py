@@ -36,7 +36,7 @@ class CrossValidation:
     selected
         Feature -> part of the fits that selected it.
     ridge
-        C of the full-information benchmark, same folds; NaN when not asked for.
+        C of the full-information benchmark in the folds of the first repeat; NaN when not asked for.
     """
 
     scores: pd.DataFrame
@@ -96,7 +96,7 @@ def cross_validate(
     rng = np.random.default_rng(seed)
     quick = spec.replace(bootstraps=0)
     n = len(table)
-    scores, high, ridge = np.zeros((repeats, n)), np.zeros((repeats, n)), np.zeros((repeats, n))
+    scores, high, ridge = np.zeros((repeats, n)), np.zeros((repeats, n)), np.zeros(n)
     empty, picked = 0, dict[str, int]()
     for repeat in range(repeats):
         fold = fold_of(n, event, folds, rng, labels)
@@ -110,13 +110,13 @@ def cross_validate(
                 try:
                     found = fit_details(
                         rows[rows["patient_id"].isin(set(train["patient_id"]))], train, spec=quick,
-                        benchmark=benchmark, **facts,
+                        benchmark=benchmark and repeat == 0, **facts,
                     )  # fmt: skip
                 except NotEstimableError:
                     empty += 1
                     continue
             if found.benchmark is not None:
-                ridge[repeat, test] = found.benchmark.score(place) / max(found.benchmark.sd, 1e-12)
+                ridge[test] = found.benchmark.score(place) / max(found.benchmark.sd, 1e-12)
             if found.signature is None:
                 empty += 1
                 continue
@@ -133,7 +133,7 @@ def cross_validate(
     mean = scores.mean(0)
     named = np.where(high.mean(0) > 0.5, "high", "low").astype(object)
     named[~usable] = "not assessable"
-    full = [harrell_c(s[usable], time[usable], event[usable]).c for s in ridge] if benchmark else [float("nan")]
+    full = harrell_c(ridge[usable], time[usable], event[usable]).c if benchmark else float("nan")
     return CrossValidation(
         scores=pd.DataFrame({"patient_id": table["patient_id"], "score": mean, "group": named}),
         per_repeat=tuple(f.c for f in found_c),
@@ -142,5 +142,5 @@ def cross_validate(
         upper=c + 1.959963984540054 * se,
         share_empty=empty / fits,
         selected={k: v / fits for k, v in sorted(picked.items(), key=lambda item: -item[1])},
-        ridge=float(np.mean(full)),
+        ridge=float(full),
     )

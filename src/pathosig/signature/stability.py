@@ -11,6 +11,7 @@ Shah RD, Samworth RJ. JRSS B 2013; 75: 55. Faletto G, Bien J. Cluster stability 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,9 +21,8 @@ from scipy.spatial.distance import squareform
 
 from pathosig.core.errors import NotEstimableError
 from pathosig.signature.bounds import false_selection_bound, threshold_for
-from pathosig.signature.half_paths import first_entries, half_samples_of
+from pathosig.signature.half_paths import first_entries, gradient, half_samples_of
 from pathosig.survival.cox import cox
-from pathosig.survival.univariate import cox_univariate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,20 +80,20 @@ def half_samples(event: np.ndarray, n_subsamples: int, rng: np.random.Generator)
 def _entries(
     x: np.ndarray, time: np.ndarray, event: np.ndarray, rows: np.ndarray, cluster: np.ndarray, *, q: int, screen: int
 ) -> np.ndarray:
-    """Columns in the lasso model of each half-sample once it holds `q` clusters: bool[n_halves, p]."""
+    """Columns in the lasso model of each half-sample once it holds `q` clusters: bool[n_halves, p].
+
+    Only the `screen` columns with the largest gradient at 0 are offered: the order in which a lasso path begins.
+    """
     p = x.shape[1]
-    kept = min(screen, p)
-    columns = np.broadcast_to(np.arange(p), (len(rows), p))
-    if p > kept:
-        z = np.stack([np.abs(cox_univariate(x[r], time[r], event[r])["z"].to_numpy()) for r in rows])
-        columns = np.sort(np.argsort(-np.nan_to_num(z), axis=1, kind="stable")[:, :kept], axis=1)
     out = np.zeros((len(rows), p), bool)
-    block = max(1, 40_000_000 // (rows.shape[1] * kept))
+    block = max(1, 10_000_000 // (rows.shape[1] * p))
     for begin in range(0, len(rows), block):
         part = slice(begin, begin + block)
-        halves = half_samples_of(x, time, event, rows[part], columns[part])
-        found = first_entries(halves, cluster[columns[part]], q=q)
-        np.put_along_axis(out[part], columns[part], found, axis=1)
+        halves = half_samples_of(x, time, event, rows[part])
+        slope = np.abs(gradient(halves, np.zeros((len(halves.x), p)))[0])
+        columns = np.sort(np.argsort(-slope, axis=1, kind="stable")[:, : min(screen, p)], axis=1)
+        narrow = dataclasses.replace(halves, x=np.take_along_axis(halves.x, columns[:, None, :], axis=2))
+        np.put_along_axis(out[part], columns, first_entries(narrow, cluster[columns], q=q), axis=1)
     return out
 
 

@@ -1,0 +1,120 @@
+"""`pathosig audit DIR NAME`: runs one honesty check and keeps its result in validation/audits/NAME.json."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pathosig.core.errors import ConfigError, InputError
+from pathosig.core.execution import Execution
+from pathosig.core.records import to_json, write_json
+from pathosig.core.study import Study
+from pathosig.profiles.stage import read_profiles
+from pathosig.signature.spec import AuditSpec, SignatureSpec
+from pathosig.signature.stage import SIGNATURE, discovery_rows, endpoint_of
+from pathosig.signature.validate_stage import model_facts, preparer
+
+AUDITS = ("null", "optimism", "site", "depth", "stability")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditReport:
+    """Result of an audit."""
+
+    name: str
+    result: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {"name": self.name, **self.result}
+
+    def to_text(self) -> str:
+        """The result as readable JSON."""
+        return to_json(self.result)
+
+
+def audit(
+    study: Study,
+    name: str,
+    spec: AuditSpec | None = None,
+    *,
+    execution: Execution = Execution(),  # noqa: B008
+) -> AuditReport:
+    """Honesty checks: null, optimism, site, depth or stability.
+
+    Parameters
+    ----------
+    study
+        An open study with profiles.
+    name
+        null | optimism | site | depth | stability.
+    spec
+        How deep to go; from study.toml by default.
+    execution
+        Not used by audits yet.
+
+    Raises
+    ------
+    ConfigError
+        If there is no audit of that name.
+    """
+    if name not in AUDITS:
+        message = f"audit {name!r}: expected one of {', '.join(AUDITS)}."
+        raise ConfigError(message)
+    from pathosig.signature import audits
+
+    spec = spec or study.spec(AuditSpec)
+    settings = study.spec(SignatureSpec)
+    profiles = read_profiles(study)
+    rows = discovery_rows(study, profiles, settings.policy)
+    endpoint = endpoint_of(study, settings)
+    outcome = study.survival(endpoint)
+    facts = model_facts(profiles)
+    patients = study.patients().set_index("patient_id")
+    column = study.columns.site
+    site = patients[column].astype(str).to_dict() if column and column in patients else _slide_sites(study)
+    if name == "null":
+        strata = {p: f"{patients['cohort'].get(p)}|{site.get(p, '')}" for p in patients.index}
+        result = audits.audit_null(
+            rows, outcome, spec=settings, strata=strata, permutations=spec.permutations, seed=spec.seed, **facts
+        )
+    elif name == "optimism":
+        prepare = preparer(study, profiles, settings.policy)
+        result = audits.audit_optimism(
+            rows, outcome, spec=settings, prepare=prepare, resamples=spec.resamples, repeats=spec.repeats,
+            folds=spec.folds, seed=spec.seed, **facts,
+        )  # fmt: skip
+    elif name == "site":
+        facts = {k: v for k, v in facts.items() if k != "columns"}
+        result = audits.audit_site(
+            rows, outcome, site, spec=settings, folds=spec.folds, seed=spec.seed, columns=profiles.columns, **facts
+        )
+    elif name == "stability":
+        result = audits.audit_stability(rows, outcome, spec=settings, seed=spec.seed, **facts)
+    else:
+        result = _depth(study, profiles, spec)
+    write_json(study.root / "validation" / "audits" / f"{name}.json", result)
+    return AuditReport(name=name, result=result)
+
+
+def _slide_sites(study: Study) -> dict[str, str]:
+    return {s.patient_id: s.site for s in study.slides() if s.site}
+
+
+def _depth(study: Study, profiles: Any, spec: AuditSpec) -> dict[str, Any]:
+    import dataclasses
+
+    from pathosig.signature.audits import audit_depth
+    from pathosig.signature.model import Signature
+
+    if profiles.kind == "features":
+        message = "audit depth: profiles come from an outside table; there are no tiles to leave out."
+        raise ConfigError(message)
+    if not (study.root / SIGNATURE).is_file():
+        message = "audit depth: no signature yet. Run `pathosig signature` first."
+        raise InputError(message, code="E_MISSING")
+    signature = Signature.load(study.root / SIGNATURE)
+    signature = dataclasses.replace(signature, transform={**signature.transform, "min_tiles": 0})
+    counts = profiles.patients[["patient_id", *profiles.columns]].copy()
+    counts[list(profiles.columns)] = counts[list(profiles.columns)].mul(profiles.patients["n_tiles"], axis=0)
+    return audit_depth(signature.score, signature.group, counts, depths=spec.depths, seed=spec.seed)

@@ -1,0 +1,387 @@
+"""Honesty checks of the whole procedure: null, optimism, site, depth, stability."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from pathosig.core.errors import NotEstimableError, PathosigError, PathosigWarning
+from pathosig.signature.estimates import estimate, finite
+from pathosig.signature.fit import SignatureFit, fit_details
+from pathosig.signature.internal import Prepare, cross_validate
+from pathosig.signature.spec import SignatureSpec
+from pathosig.survival import harrell_c, logrank
+
+_PASS = 0.07
+
+
+def _fitted(rows: pd.DataFrame, outcome: pd.DataFrame, spec: SignatureSpec, **facts: Any) -> SignatureFit | None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PathosigWarning)
+        try:
+            return fit_details(rows, outcome, spec=spec, benchmark=False, **facts)
+        except NotEstimableError:
+            return None
+
+
+def permute_outcome(outcome: pd.DataFrame, strata: np.ndarray, rng: np.random.Generator) -> pd.DataFrame:
+    """(time, event) permuted jointly within strata (cohort and site)."""
+    order = np.arange(len(outcome))
+    for label in np.unique(strata):
+        inside = np.flatnonzero(strata == label)
+        order[inside] = rng.permutation(inside)
+    mixed = outcome[["time", "event"]].to_numpy(object)[order]
+    return outcome.assign(time=mixed[:, 0].astype(float), event=mixed[:, 1].astype(bool))
+
+
+def _statistic(found: SignatureFit | None, rows: pd.DataFrame, outcome: pd.DataFrame) -> tuple[float, float]:
+    """(apparent C-index, naive log-rank p) of a whole procedure on its own data; chance without a signature."""
+    if found is None or found.signature is None:
+        return 0.5, 1.0
+    frame = rows.merge(outcome[["patient_id", "time", "event"]], on="patient_id")
+    score = found.signature.score(frame)
+    known = np.isfinite(score)
+    time, event = frame["time"].to_numpy(float)[known], frame["event"].to_numpy(bool)[known]
+    high = score[known] > found.signature.cutoff
+    p = float(logrank(time, event, high).p) if 0 < high.sum() < len(high) else 1.0
+    return float(harrell_c(score[known], time, event).c), p
+
+
+def audit_null(
+    rows: pd.DataFrame,
+    outcome: pd.DataFrame,
+    *,
+    spec: SignatureSpec,
+    strata: Mapping[str, str] | None = None,
+    permutations: int = 1000,
+    seed: int = 0,
+    **facts: Any,
+) -> dict[str, Any]:
+    """The whole procedure on permuted outcomes.
+
+    Parameters
+    ----------
+    rows, outcome
+        Discovery profiles; patient_id, time, event.
+    spec
+        The signature's settings.
+    strata
+        patient_id -> label within which outcomes are permuted (cohort and site).
+    permutations
+        1,000 for a verdict; fewer than 1,000 are a preview without one.
+    seed
+        Seed.
+    facts
+        Further arguments of `fit_details`.
+
+    Returns
+    -------
+    dict with ``any_signature``, ``naive_rejection``, ``reported_rejection`` (each with Monte-Carlo limits),
+    ``observed_c``, ``p`` (rank of the observed apparent C among the permuted ones) and ``verdict``.
+    """
+    quick = spec.replace(bootstraps=0)
+    table = outcome[outcome["patient_id"].isin(set(rows["patient_id"]))].sort_values("patient_id")
+    labels = table["patient_id"].map(strata or {}).fillna("").to_numpy(str)
+    rng = np.random.default_rng(seed)
+    observed, _ = _statistic(_fitted(rows, table, quick, **facts), rows, table)
+    statistics, naive, some = [], [], 0
+    for _ in range(permutations):
+        mixed = permute_outcome(table, labels, rng)
+        found = _fitted(rows, mixed, quick, **facts)
+        some += found is not None and found.signature is not None
+        c, p = _statistic(found, rows, mixed)
+        statistics.append(c)
+        naive.append(p < 0.05)
+    drawn = np.array(statistics)
+    # p of each permuted data set among the others, exactly as the observed one is ranked; no signature never rejects
+    ranks = np.array([(1 + (np.delete(drawn, i) >= c).sum()) / len(drawn) for i, c in enumerate(drawn)])
+    rejected = int(((ranks < 0.05) & (drawn > 0.5)).sum())
+    reported = _rate(rejected, permutations)
+    verdict = "preview" if permutations < 1000 else "pass" if (reported["upper"] or 1) <= _PASS else "fail"
+    return {
+        "audit": "null",
+        "permutations": permutations,
+        "any_signature": _rate(some, permutations),
+        "naive_rejection": _rate(int(np.sum(naive)), permutations),
+        "reported_rejection": reported,
+        "observed_c": observed,
+        "null_c": estimate(drawn.mean(), *np.quantile(drawn, [0.025, 0.975])),
+        "p": float((1 + (drawn >= observed).sum()) / (1 + permutations)) if observed > 0.5 else 1.0,
+        "bar": _PASS,
+        "verdict": verdict,
+    }
+
+
+def _rate(count: int, n: int) -> dict[str, Any]:
+    lower = stats.beta.ppf(0.025, count, n - count + 1) if count else 0.0
+    upper = stats.beta.ppf(0.975, count + 1, n - count) if count < n else 1.0
+    return estimate(count / n, lower, upper, n=n)
+
+
+def audit_optimism(
+    rows: pd.DataFrame,
+    outcome: pd.DataFrame,
+    *,
+    spec: SignatureSpec,
+    prepare: Prepare | None = None,
+    resamples: int = 100,
+    repeats: int = 5,
+    folds: int = 5,
+    seed: int = 0,
+    **facts: Any,
+) -> dict[str, Any]:
+    """Apparent C, repeated nested cross-validation, out-of-bag C, .632+ and Harrell's optimism.
+
+    Profiles to score: the codebook is fixed and outcome-blind. Repeats of a patient in a bootstrap sample stay in
+    one inner fold. A model without a feature scores .50; how often that happens is given.
+
+    Parameters
+    ----------
+    rows, outcome
+        Discovery profiles; patient_id, time, event.
+    prepare
+        Training ids -> profiles (see `cross_validate`); `rows` for everyone by default.
+    resamples, repeats, folds, seed
+        How often.
+    """
+    quick = spec.replace(bootstraps=0)
+    table = outcome[outcome["patient_id"].isin(set(rows["patient_id"]))].sort_values("patient_id")
+    data = rows.merge(table[["patient_id"]], on="patient_id").sort_values("patient_id").reset_index(drop=True)
+    table = table.reset_index(drop=True)
+    apparent, _ = _statistic(_fitted(data, table, quick, **facts), data, table)
+    rng = np.random.default_rng(seed)
+    out_of_bag, optimism, empty = [], [], 0
+    for _ in range(resamples):
+        drawn = rng.integers(0, len(table), len(table))
+        names = [f"{p}#{i}" for i, p in enumerate(table["patient_id"].to_numpy()[drawn])]
+        sample = data.iloc[drawn].assign(patient_id=names)
+        events = table.iloc[drawn].assign(patient_id=names)
+        origin = pd.Series(drawn, index=names)
+        found = _fitted(sample, events, quick, groups=origin, **facts)
+        if found is None or found.signature is None:
+            empty += 1
+            out_of_bag.append(0.5)
+            optimism.append(0.0)
+            continue
+        left = np.setdiff1d(np.arange(len(table)), drawn)
+        out_of_bag.append(_c_of(found, data.iloc[left], table.iloc[left]))
+        optimism.append(_c_of(found, sample, events) - _c_of(found, data, table))
+    bag = float(np.mean(out_of_bag))
+    gap = max(0.0, (apparent - bag) / (apparent - 0.5)) if apparent > 0.5 and bag < apparent else 0.0
+    weight = 0.632 / (1 - 0.368 * min(1.0, gap))
+    validated = cross_validate(
+        prepare or (lambda ids: data), table, spec=spec, repeats=repeats, folds=folds, seed=seed, **facts
+    )
+    return {
+        "audit": "optimism",
+        "what": "profiles-to-score (codebook fixed, outcome-blind)",
+        "apparent_c": apparent,
+        "cross_validated_c": estimate(validated.c, validated.lower, validated.upper),
+        "out_of_bag_c": estimate(bag, *np.quantile(out_of_bag, [0.025, 0.975])),
+        "c_632_plus": (1 - weight) * apparent + weight * max(bag, 0.5),
+        "harrell_corrected_c": apparent - float(np.mean(optimism)),
+        "optimism": estimate(np.mean(optimism), *np.quantile(optimism, [0.025, 0.975])),
+        "share_empty": empty / resamples,
+        "resamples": resamples,
+        "monte_carlo_se": float(np.std(out_of_bag) / np.sqrt(resamples)),
+        "codebook_refit": "not done",
+    }
+
+
+def _c_of(found: SignatureFit, rows: pd.DataFrame, outcome: pd.DataFrame) -> float:
+    if found.signature is None:
+        return 0.5
+    score = found.signature.score(rows)
+    known = np.isfinite(score)
+    time, event = outcome["time"].to_numpy(float)[known], outcome["event"].to_numpy(bool)[known]
+    try:
+        return float(harrell_c(score[known], time, event).c)
+    except PathosigError:
+        return 0.5
+
+
+def audit_site(
+    rows: pd.DataFrame,
+    outcome: pd.DataFrame,
+    site: Mapping[str, str],
+    *,
+    spec: SignatureSpec,
+    folds: int = 5,
+    seed: int = 0,
+    columns: Sequence[str] = (),
+    **facts: Any,
+) -> dict[str, Any]:
+    """Preserved-site cross-validation, C within sites, C of the site alone, and how well profiles tell the site.
+
+    Parameters
+    ----------
+    site
+        patient_id -> site.
+    columns
+        Profile columns; leaf shares by default.
+
+    Raises
+    ------
+    NotEstimableError
+        With fewer than two sites.
+    """
+    table = outcome[outcome["patient_id"].isin(set(rows["patient_id"]))].sort_values("patient_id").reset_index(drop=True)
+    sites = pd.Series({p: site.get(p, "") for p in table["patient_id"]})
+    count = int(sites.nunique())
+    if count < 2:
+        message = f"audit site: {count} site among discovery patients. Name the column in [columns] site."
+        raise NotEstimableError(message)
+    folds = min(folds, count)
+    kept = cross_validate(
+        lambda ids: rows, table, spec=spec, repeats=1, folds=folds, seed=seed, groups=sites, columns=columns, **facts
+    )
+    time, event = table["time"].to_numpy(float), table["event"].to_numpy(bool)
+    score = table["patient_id"].map(kept.scores.set_index("patient_id")["score"]).to_numpy(float)
+    label = sites.to_numpy(str)
+    inside = []
+    for name in np.unique(label):
+        part = label == name
+        if event[part].sum() >= 5:
+            found = harrell_c(score[part], time[part], event[part])
+            inside.append((found.c, found.concordant + found.discordant + found.tied))
+    within = float(np.average([c for c, _ in inside], weights=[w for _, w in inside])) if inside else float("nan")
+    rate = {s: event[label == s].sum() / max(time[label == s].sum(), 1e-9) for s in np.unique(label)}
+    alone = float(harrell_c(np.array([rate[s] for s in label]), time, event).c)
+    names = list(columns) or [c for c in rows.columns if str(c).startswith("hpc_")]
+    matrix = rows.set_index("patient_id").loc[table["patient_id"], names].to_numpy(float)
+    return {
+        "audit": "site",
+        "sites": count,
+        "preserved_site_c": estimate(kept.c, kept.lower, kept.upper),
+        "within_site_c": finite(within),
+        "site_only_c": alone,
+        "site_predictability": _site_accuracy(matrix, label, np.random.default_rng(seed)),
+    }
+
+
+def _site_accuracy(matrix: np.ndarray, label: np.ndarray, rng: np.random.Generator) -> dict[str, Any]:
+    """Leave-one-out nearest-neighbour accuracy of the site against labels permuted 200 times."""
+    spread = matrix.std(0)
+    z = (matrix - matrix.mean(0)) / np.where(spread > 0, spread, 1.0)
+    distance = (z**2).sum(1)[:, None] - 2 * z @ z.T + (z**2).sum(1)[None]
+    np.fill_diagonal(distance, np.inf)
+    nearest = distance.argmin(1)
+    observed = float((label[nearest] == label).mean())
+    chance = [float((mixed[nearest] == mixed).mean()) for mixed in (rng.permutation(label) for _ in range(200))]
+    p = (1 + sum(c >= observed for c in chance)) / 201
+    return {"accuracy": observed, "chance": float(np.mean(chance)), "p": p}
+
+
+def audit_depth(
+    score: Callable[[pd.DataFrame], np.ndarray],
+    group_of: Callable[[np.ndarray], np.ndarray],
+    counts: pd.DataFrame,
+    *,
+    depths: Sequence[int] = (30, 60, 120, 300),
+    draws: int = 20,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Score with fewer tiles: bias, ICC with the full score, and how many patients change group.
+
+    Parameters
+    ----------
+    score, group_of
+        The frozen signature's, without its minimum of tiles.
+    counts
+        patient_id and tile counts ``hpc_00`` ... per patient.
+    """
+    rng = np.random.default_rng(seed)
+    names = [c for c in counts.columns if str(c).startswith("hpc_")]
+    matrix = np.rint(counts[names].to_numpy(float)).astype(int)
+    tiles = matrix.sum(1)
+
+    def scored(part: np.ndarray) -> np.ndarray:
+        table = pd.DataFrame(part / np.maximum(part.sum(1, keepdims=True), 1), columns=names)
+        return score(table.assign(n_tiles=part.sum(1)))
+
+    full = scored(matrix)
+    out = []
+    for depth in depths:
+        enough = tiles >= depth
+        if enough.sum() < 10:
+            continue
+        drawn = [
+            scored(np.stack([rng.multivariate_hypergeometric(row, depth) for row in matrix[enough]]))
+            for _ in range(draws)
+        ]
+        few = np.stack(drawn)
+        between, within = full[enough].var(), ((few - full[enough]) ** 2).mean()
+        flips = np.mean([(group_of(f) != group_of(full[enough])).mean() for f in few])
+        out.append(
+            {
+                "tiles": depth,
+                "patients": int(enough.sum()),
+                "bias": float((few - full[enough]).mean()),
+                "icc": float(between / (between + within)) if between > 0 else None,
+                "group_flips": float(flips),
+            }
+        )
+    return {"audit": "depth", "depths": out, "draws": draws}
+
+
+def audit_stability(
+    rows: pd.DataFrame,
+    outcome: pd.DataFrame,
+    *,
+    spec: SignatureSpec,
+    resamples: int = 20,
+    seeds: Sequence[int] = (1, 2, 3, 4, 5),
+    seed: int = 0,
+    **facts: Any,
+) -> dict[str, Any]:
+    """Scores and selections by other seeds and by patient bootstrap.
+
+    Returns
+    -------
+    dict with the correlation of scores with the original's, and how often each feature was selected.
+    """
+    quick = spec.replace(bootstraps=0)
+    table = outcome[outcome["patient_id"].isin(set(rows["patient_id"]))].sort_values("patient_id").reset_index(drop=True)
+    data = rows.merge(table[["patient_id"]], on="patient_id").sort_values("patient_id").reset_index(drop=True)
+    base = _fitted(data, table, quick, **facts)
+    if base is None or base.signature is None:
+        message = "audit stability: there is no signature to compare with."
+        raise NotEstimableError(message)
+    original = base.signature.score(data)
+    again = [_fitted(data, table, quick.replace(seed=s), **facts) for s in seeds]
+    rng = np.random.default_rng(seed)
+    boots = []
+    for _ in range(resamples):
+        drawn = rng.integers(0, len(table), len(table))
+        names = [f"{p}#{i}" for i, p in enumerate(table["patient_id"].to_numpy()[drawn])]
+        sample, events = data.iloc[drawn].assign(patient_id=names), table.iloc[drawn].assign(patient_id=names)
+        boots.append(_fitted(sample, events, quick, groups=pd.Series(drawn, index=names), **facts))
+    return {
+        "audit": "stability",
+        "seeds": _agreement(again, data, original),
+        "bootstrap": _agreement(boots, data, original),
+        "selected": list(base.signature.hpcs),
+    }
+
+
+def _agreement(fits: Sequence[SignatureFit | None], data: pd.DataFrame, original: np.ndarray) -> dict[str, Any]:
+    made = [f.signature for f in fits if f is not None and f.signature is not None]
+    known = np.isfinite(original)
+    r = [float(np.corrcoef(s.score(data)[known], original[known])[0, 1]) for s in made]
+    names: dict[str, int] = {}
+    for signature in made:
+        for name in signature.hpcs:
+            names[name] = names.get(name, 0) + 1
+    shares = {k: v / len(fits) for k, v in sorted(names.items(), key=lambda item: (-item[1], item[0]))}
+    limits = np.quantile(r, [0.05, 0.95]) if r else [np.nan, np.nan]
+    return {
+        "n": len(fits),
+        "share_empty": 1 - len(made) / max(len(fits), 1),
+        "correlation": estimate(np.mean(r) if r else np.nan, *limits),
+        "selected": shares,
+    }
