@@ -17,6 +17,8 @@ from pathosig.encoder.spec import EncoderSpec
 from pathosig.encoder.stage import CARD, STAGE
 from pathosig.encoder.zoo import ENCODERS
 
+DEFAULT_EXECUTION = Execution()
+
 
 def import_features(
     study: Study,
@@ -24,7 +26,7 @@ def import_features(
     *,
     encoder: str | None = None,
     mpp: float | None = None,
-    execution: Execution | None = None,
+    execution: Execution = DEFAULT_EXECUTION,
 ) -> StageReport:
     """Take tile features from a folder of HDF5 files, one <slide_id>.h5 per slide.
 
@@ -43,7 +45,6 @@ def import_features(
     InputError
         If no file fits a slide, or the files come from different encoders.
     """
-    execution = execution or Execution()
     spec = study.spec(EncoderSpec)
     root = Path(folder).expanduser()
     specimens = study.specimens()

@@ -24,12 +24,13 @@ if TYPE_CHECKING:
 
 STAGE = Stage(name="embed", version=1)
 ENCODER_UNIT = "_encoder"
+DEFAULT_EXECUTION = Execution()
 SMALL_BYTES = 64 << 20
 CARD, WEIGHTS, INT8 = "encoder/encoder.json", "encoder/encoder.safetensors", "encoder/encoder.int8.onnx"
 
 
 def embed_tiles(
-    study: Study, spec: EncoderSpec | None = None, *, execution: Execution | None = None
+    study: Study, spec: EncoderSpec | None = None, *, execution: Execution = DEFAULT_EXECUTION
 ) -> StageReport:
     """Turn every tile into an embedding: embeddings/<id>.npy, float16 (n_tiles, dim).
 
@@ -44,7 +45,6 @@ def embed_tiles(
         If the encoder, its weights or the device are not to be had.
     """
     spec = spec or study.spec(EncoderSpec)
-    execution = execution or Execution()
     specimens = study.specimens()
     settled = _settle(study, spec, execution)
     if settled.waiting:

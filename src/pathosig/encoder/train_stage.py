@@ -24,12 +24,13 @@ if TYPE_CHECKING:
 
 STAGE = Stage(name="train", version=1)
 UNIT = "_train"
+DEFAULT_EXECUTION = Execution()
 CHECKPOINT, LOG = "logs/train-checkpoint.safetensors", "logs/train.csv"
 CHECKPOINT_SECONDS = 60.0
 
 
 def train_encoder(
-    study: Study, spec: TrainSpec | None = None, *, execution: Execution | None = None
+    study: Study, spec: TrainSpec | None = None, *, execution: Execution = DEFAULT_EXECUTION
 ) -> StageReport:
     """Train an encoder with a cluster head on the discovery patients' tiles (DL-CC).
 
@@ -42,7 +43,6 @@ def train_encoder(
         If there are too few tiles, or training collapses or diverges.
     """
     spec = spec or study.spec(TrainSpec)
-    execution = execution or Execution()
     if study.spec(EncoderSpec).method != "dlcc":
         return StageReport(stage=STAGE.name)
     slides = []
