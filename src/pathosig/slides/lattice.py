@@ -1,0 +1,286 @@
+"""A bent, turned, incomplete grid through scattered points: rows and columns of a microarray."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import fft, ndimage
+
+from pathosig.core.errors import SlideError
+
+_MAX_TURN = np.deg2rad(14)
+_NEAR = 0.38
+"""A point belongs to a place when it lies within this share of the pitch."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """One place of a grid; `point` is the index of the point there, or -1."""
+
+    row: int
+    column: int
+    x: float
+    y: float
+    point: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Grid:
+    """Points with their places.
+
+    Attributes
+    ----------
+    points
+        float[n, 2]: (x, y).
+    places_of
+        dict (row, column) from 0 -> index of a point.
+    rows, columns
+        Size of the grid.
+    coef
+        float[terms, 2]: polynomial (row, column) -> (x, y).
+    """
+
+    points: np.ndarray
+    places_of: dict[tuple[int, int], int]
+    rows: int
+    columns: int
+    coef: np.ndarray
+
+    def places(self) -> Iterator[Place]:
+        """All places row by row, counted from 1."""
+        for row in range(self.rows):
+            for column in range(self.columns):
+                x, y = _predict(self.coef, np.array([[row, column]], float))[0]
+                x, y = _local(self, row, column, x, y)
+                point = self.places_of.get((row, column), -1)
+                yield Place(row=row + 1, column=column + 1, x=float(x), y=float(y), point=point)
+
+
+def pitch_of(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Steps from a core to its right and its lower neighbour, each float[2] (x, y) in pixels.
+
+    The nearest peaks of the mask's autocorrelation: they do not depend on finding any core
+    whole, so fragmented and touching cores do not mislead.
+
+    Raises
+    ------
+    SlideError
+        E_TMA where the mask has no repeating pattern.
+    """
+    height, width = mask.shape
+    shape = (fft.next_fast_len(2 * height, real=True), fft.next_fast_len(2 * width, real=True))
+    field = ndimage.gaussian_filter(mask.astype(np.float32), 1.5)
+    spectrum = fft.rfft2(field - field.mean(), shape)
+    corr = fft.irfft2(np.abs(spectrum) ** 2, shape)
+    corr = fft.fftshift(corr)[
+        shape[0] // 2 - height // 2 : shape[0] // 2 + height // 2 + 1,
+        shape[1] // 2 - width // 2 : shape[1] // 2 + width // 2 + 1,
+    ]
+    right = _first_peak(corr, 0.0)
+    down = _first_peak(corr, np.pi / 2)
+    if right is None or down is None:
+        raise SlideError("no repeating pattern of cores was found. Is it a TMA?", code="E_TMA")
+    return right, down
+
+
+def _first_peak(corr: np.ndarray, axis: float) -> np.ndarray | None:
+    """The nearest peak of an autocorrelation in a sector around a direction, as (x, y) from the middle."""
+    cy, cx = corr.shape[0] // 2, corr.shape[1] // 2
+    longest = int(min(cx, cy) * 0.98)
+    angles = axis + np.linspace(-_MAX_TURN, _MAX_TURN, 57)
+    radii = np.arange(3, longest)
+    xs = cx + radii[:, None] * np.cos(angles)
+    ys = cy + radii[:, None] * np.sin(angles)
+    polar = ndimage.map_coordinates(corr, [ys, xs], order=1, mode="nearest")
+    profile = ndimage.gaussian_filter1d(polar.max(axis=1), 1.0)
+    top = float(corr[cy, cx])
+    lowest = profile[0]
+    for index in range(1, len(profile) - 1):
+        lowest = min(lowest, profile[index])
+        window = profile[index : index + max(4, index // 3)]
+        if profile[index] == window.max() and profile[index] - lowest > 0.04 * top and profile[index] > profile[index - 1]:
+            angle = angles[int(np.argmax(polar[index]))]
+            return radii[index] * np.array([np.cos(angle), np.sin(angle)])
+    return None
+
+
+def fit(
+    points: np.ndarray, pitch: tuple[np.ndarray, np.ndarray], *, rows: int = 0, columns: int = 0
+) -> Grid:
+    """Rows and columns of points that lie on a bent grid.
+
+    Parameters
+    ----------
+    points
+        float[n, 2].
+    pitch
+        Steps to the right and downwards.
+    rows, columns
+        Size of the grid where it is known; 0 takes what the points span.
+
+    Returns
+    -------
+    Grid
+        From neighbour to neighbour, then a smooth surface through all for places without one.
+
+    Raises
+    ------
+    SlideError
+        E_TMA where fewer than four points hang together.
+    """
+    labels = _walk(points, pitch)
+    for _ in range(3):
+        if len(labels) < 4:
+            raise SlideError("too few cores hang together as a grid. Is it a TMA?", code="E_TMA")
+        coef = _surface(points, labels)
+        labels = _reassign(points, labels, coef, pitch)
+    labels, size = _trimmed(labels, rows, columns)
+    return Grid(
+        points=points,
+        places_of=labels,
+        rows=size[0],
+        columns=size[1],
+        coef=_surface(points, labels),
+    )
+
+
+def _walk(points: np.ndarray, pitch: tuple[np.ndarray, np.ndarray]) -> dict[tuple[int, int], int]:
+    """Labels by walking from neighbour to neighbour, with steps that adapt to the local bend; largest patch."""
+    from scipy.spatial import cKDTree
+
+    tree = cKDTree(points)
+    side = min(float(np.hypot(*p)) for p in pitch)
+    todo = set(range(len(points)))
+    best: dict[tuple[int, int], int] = {}
+    middle = np.median(points, axis=0)
+    order = [int(i) for i in np.argsort(((points - middle) ** 2).sum(axis=1))]
+    for seed in order:
+        if seed not in todo or len(best) > len(points) / 2:
+            continue
+        todo.discard(seed)
+        labels = {(0, 0): seed}
+        queue = deque([(0, 0, np.array(pitch[0]), np.array(pitch[1]))])
+        while queue:
+            row, column, u, v = queue.popleft()
+            here = points[labels[(row, column)]]
+            for dr, dc, step in ((0, 1, u), (0, -1, -u), (1, 0, v), (-1, 0, -v)):
+                key = (row + dr, column + dc)
+                if key in labels:
+                    continue
+                distance, index = tree.query(here + step)
+                if distance > _NEAR * side or int(index) not in todo:
+                    continue
+                todo.discard(int(index))
+                labels[key] = int(index)
+                moved = points[int(index)] - here
+                nu = 0.8 * u + 0.2 * moved * dc if dc else u
+                nv = 0.8 * v + 0.2 * moved * dr if dr else v
+                queue.append((*key, nu, nv))
+        if len(labels) > len(best):
+            best = labels
+    return best
+
+
+def _terms(places: np.ndarray, degree: int) -> np.ndarray:
+    r, c = places[:, 0] / 10.0, places[:, 1] / 10.0
+    columns = [r**i * c**j for i in range(degree + 1) for j in range(degree + 1 - i)]
+    return np.stack(columns, axis=1)
+
+
+def _degree(count: int) -> int:
+    """Degree from the number of terms of a polynomial in two variables."""
+    return {1: 0, 3: 1, 6: 2, 10: 3}[count]
+
+
+def _predict(coef: np.ndarray, places: np.ndarray) -> np.ndarray:
+    predicted: np.ndarray = _terms(places, _degree(len(coef))) @ coef
+    return predicted
+
+
+def _surface(points: np.ndarray, labels: dict[tuple[int, int], int]) -> np.ndarray:
+    """Robust polynomial (row, column) -> (x, y); the degree grows with the number of points."""
+    places = np.array(list(labels), float)
+    target = points[list(labels.values())]
+    spread = min(len(np.unique(places[:, 0])), len(np.unique(places[:, 1])))
+    degree = 3 if len(places) >= 40 and spread >= 6 else 2 if len(places) >= 15 and spread >= 4 else 1
+    design = _terms(places, degree)
+    keep = np.ones(len(places), bool)
+    for _ in range(3):
+        coef: np.ndarray = np.linalg.lstsq(design[keep], target[keep], rcond=None)[0]
+        error = np.hypot(*(design @ coef - target).T)
+        keep = error <= max(3.5 * float(np.median(error)), 1e-6)
+        if keep.sum() < 2 * design.shape[1]:
+            keep[:] = True
+    return coef
+
+
+def _local(grid: Grid, row: int, column: int, x: float, y: float) -> tuple[float, float]:
+    """A place of the surface, shifted as its neighbours are."""
+    shifts = []
+    for dr in (-1, 0, 1):
+        for dc in (-1, 0, 1):
+            point = grid.places_of.get((row + dr, column + dc))
+            if point is not None and (dr or dc):
+                shifts.append(grid.points[point] - _predict(grid.coef, np.array([[row + dr, column + dc]], float))[0])
+    if len(shifts) < 3:
+        return x, y
+    dx, dy = np.median(shifts, axis=0)
+    return x + float(dx), y + float(dy)
+
+
+def _reassign(
+    points: np.ndarray,
+    labels: dict[tuple[int, int], int],
+    coef: np.ndarray,
+    pitch: tuple[np.ndarray, np.ndarray],
+) -> dict[tuple[int, int], int]:
+    """Every place near the grid takes the point closest to where the surface and its neighbours expect it."""
+    side = min(float(np.hypot(*p)) for p in pitch)
+    rows, columns = (sorted({place[i] for place in labels}) for i in (0, 1))
+    span = [(r, c) for r in range(rows[0] - 2, rows[-1] + 3) for c in range(columns[0] - 2, columns[-1] + 3)]
+    expected = _predict(coef, np.array(span, float))
+    grid = Grid(points=points, places_of=labels, rows=0, columns=0, coef=coef)
+    pairs = []
+    for place, (x, y) in zip(span, expected, strict=True):
+        near = np.array(_local(grid, *place, x, y))
+        distance = np.hypot(*(points - near).T)
+        pairs += [(float(distance[i]), place, int(i)) for i in np.nonzero(distance < _NEAR * side)[0]]
+    taken: dict[tuple[int, int], int] = {}
+    used: set[int] = set()
+    for _, place, index in sorted(pairs):
+        if place not in taken and index not in used:
+            taken[place] = index
+            used.add(index)
+    return taken
+
+
+def _trimmed(
+    labels: dict[tuple[int, int], int], rows: int, columns: int
+) -> tuple[dict[tuple[int, int], int], tuple[int, int]]:
+    """Outer lines that are nearly empty are debris; then places are counted from 0."""
+    kept = dict(labels)
+    for axis, wanted in ((0, rows), (1, columns)):
+        lines = np.array([place[axis] for place in kept])
+        low, high = int(lines.min()), int(lines.max())
+        counts = np.bincount(lines - low)
+        if wanted:
+            padded = np.concatenate([np.zeros(wanted), counts, np.zeros(wanted)])
+            sums = [padded[s : s + wanted].sum() for s in range(len(padded) - wanted + 1)]
+            low, high = low + int(np.argmax(sums)) - wanted, low + int(np.argmax(sums)) - 1
+        else:
+            usual = float(np.median(counts))
+            while high > low and counts[0] < 0.2 * usual:
+                counts, low = counts[1:], low + 1
+            while high > low and counts[-1] < 0.2 * usual:
+                counts, high = counts[:-1], high - 1
+        kept = {p: i for p, i in kept.items() if low <= p[axis] <= high}
+        shift = (low, 0) if axis == 0 else (0, low)
+        kept = {(p[0] - shift[0], p[1] - shift[1]): i for p, i in kept.items()}
+        if axis == 0:
+            size_rows = high - low + 1
+        else:
+            size_columns = high - low + 1
+    return kept, (size_rows, size_columns)

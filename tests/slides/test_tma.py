@@ -1,0 +1,85 @@
+"""Cores of generated microarrays get their rows, columns and patients."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from arrays import microarray, share_right
+from pathosig.core.errors import InputError, SlideError
+from pathosig.core.execution import Execution
+from pathosig.core.study import Study
+from pathosig.slides.stage import find_cores
+from pathosig.slides.tma import TmaSpec, dearray
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "angle", "bend"),
+    [(6, 8, -10, 0.0), (6, 8, 3, 0.5), (8, 14, 10, 0.25), (10, 12, -4, 0.5), (15, 20, 7, 0.25)],
+)
+def test_cores_are_found_and_labelled_on_turned_bent_and_incomplete_arrays(rows, columns, angle, bend):
+    rgb, centres, present = microarray(rows, columns, angle=angle, bend=bend, seed=rows + columns)
+    assert share_right(dearray(rgb), centres, present) >= 0.98
+
+
+def test_missing_cores_are_listed_at_their_places():
+    rgb, centres, present = microarray(6, 8, missing=0.15, seed=5)
+    missing = {(c.row - 1, c.column - 1) for c in dearray(rgb) if c.status == "missing"}
+    assert missing == {(int(r), int(c)) for r, c in zip(*np.nonzero(~present), strict=True)}
+
+
+def test_a_slide_that_is_no_array_is_refused():
+    blank = np.full((400, 500, 3), 240, np.uint8)
+    with pytest.raises(SlideError, match="TMA") as caught:
+        dearray(blank)
+    assert caught.value.code == "E_TMA"
+
+
+@pytest.fixture
+def tma_study(tmp_path):
+    rgb, _, present = microarray(6, 8, angle=4, seed=3)
+    Image.fromarray(rgb).save(tmp_path / "array.png")
+    (tmp_path / "slides.csv").write_text("slide_id,patient_id,path,mpp,kind\nT1,,array.png,20,tma\n")
+    (tmp_path / "patients.csv").write_text(
+        "patient_id,cohort,os_time,os_event\n" + "".join(f"P{i},discovery,{i + 1},1\n" for i in range(6))
+    )
+    lines = [f"T1,{chr(65 + r)},{c + 1},P{r}\n" for r in range(6) for c in range(8)]
+    (tmp_path / "tma_map.csv").write_text("tma,row,column,patient_id\n" + "".join(lines))
+    return Study.create(tmp_path), present
+
+
+def test_cores_become_specimens_of_their_patients(tma_study):
+    study, present = tma_study
+    report = find_cores(study, execution=Execution(workers=1))
+    assert report.done == ("T1",)
+    with (study.root / "cores.csv").open(newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    assert {"slide_id", "parent", "x", "y", "width", "height", "row", "column", "status"} <= set(rows[0])
+    assert len(rows) == 48
+    specimens = study.specimens()
+    assert len(specimens) == int(present.sum())
+    assert all(s.kind == "core" and s.patient_id == f"P{int(s.id.split('#')[1].split('-')[0]) - 1}" for s in specimens)
+    record = json.loads(study.record_path("tma", "T1").read_text())
+    assert len(record["summary"]["missing"]) + len(record["summary"]["poor"]) == int((~present).sum())
+    before = (study.root / "cores.csv").read_bytes()
+    assert find_cores(study, execution=Execution(workers=1)).fresh == ("T1",)
+    assert (study.root / "cores.csv").read_bytes() == before
+
+
+def test_a_map_that_names_an_unknown_slide_or_a_place_twice_is_refused(tma_study):
+    study, _ = tma_study
+    (study.root / "tma_map.csv").write_text("tma,row,column,patient_id\nT9,1,1,P0\n")
+    with pytest.raises(InputError, match="T9"):
+        find_cores(study)
+    (study.root / "tma_map.csv").write_text("tma,row,column,patient_id\nT1,1,1,P0\nT1,A,1,P1\n")
+    with pytest.raises(InputError, match="twice"):
+        find_cores(study)
+
+
+def test_known_rows_and_columns_are_kept_when_an_outer_line_is_empty():
+    rgb, _, _ = microarray(6, 8, missing=0.0, seed=2)
+    cores = dearray(rgb, TmaSpec(rows=6, columns=9))
+    assert max(c.column for c in cores) == 9
+    assert sum(c.status == "missing" for c in cores) == 6
