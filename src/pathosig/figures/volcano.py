@@ -20,7 +20,7 @@ def volcano_plot(
     title: str,
     x_label: str = "log hazard ratio per SD",
     threshold: float = 0.05,
-    label_at_most: int = 12,
+    label_at_most: int = 8,
 ) -> Figure:
     """Every candidate's log HR against its q-value; the significant and the selected are named.
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathosig.core.study import Specimen, Study
 
 logger = logging.getLogger(__name__)
-TILE_PX = 144
+TILE_PX = 128
 
 
 def read_pictures(

@@ -47,7 +47,7 @@ def picture(name: str, figure: Figure, caption: str, *, alt: str = "", wide: boo
     )
 
 
-def jpeg(pixels: NDArray[np.uint8], *, quality: int = 82) -> bytes:
+def jpeg(pixels: NDArray[np.uint8], *, quality: int = 78) -> bytes:
     """uint8[h, w, 3] as JPEG."""
     from PIL import Image
 
@@ -91,9 +91,9 @@ def tissue_section(material: Material) -> Section | None:
     for cohort in sorted(by_cohort, key=lambda c: [*material.cohorts, c].index(c)):
         items = by_cohort[cohort]
         figure = contact_sheet(
-            [i.overview for i in items],
+            [_small(i.overview) for i in items],
             [_caption(material, i) for i in items],
-            outlines=[[ring / i.downsample for ring in i.rings] for i in items],
+            outlines=[[ring / i.downsample * _shrink(i.overview) for ring in i.rings] for i in items],
             flags=[i.slide_id in flagged for i in items],
         )
         caption = (
@@ -107,6 +107,23 @@ def tissue_section(material: Material) -> Section | None:
             Note(text="No overview of a slide could be read, so there is no contact sheet.", level="warning")
         )
     return Section(id="tissue", title="Tissue", blocks=blocks)
+
+
+CONTACT_PX = 260
+
+
+def _shrink(overview: NDArray[np.uint8]) -> float:
+    """Pixels of the contact sheet per pixel of the overview."""
+    return min(1.0, CONTACT_PX / max(overview.shape[:2]))
+
+
+def _small(overview: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The overview at the size of the contact sheet."""
+    from PIL import Image
+
+    scale = _shrink(overview)
+    size = (max(1, round(overview.shape[1] * scale)), max(1, round(overview.shape[0] * scale)))
+    return np.asarray(Image.fromarray(overview).resize(size, Image.Resampling.BOX))
 
 
 def _caption(material: Material, item: SlidePicture) -> str:
@@ -171,7 +188,9 @@ def atlas_section(material: Material, effects: Mapping[str, str]) -> Section | N
                 colour=colours[hpc],
                 tiles=[t.pixels for t in tiles],
                 name=names.get(hpc, ""),
-                caption="\n".join(f.replace("artefact, not in the profiles", "artefact") for f in facts[:2]),
+                caption="\n".join(
+                    f.replace(", not in the profiles", "").replace(" per SD", "") for f in facts[:2]
+                ),
             )
         )
     blocks: list[Block] = [AtlasGrid(entries=entries)]
