@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from safetensors.torch import save_file
 
+from pathosig.core.errors import PathosigWarning
 from pathosig.core.execution import Execution
 from pathosig.core.records import Record, read_json, sha256_file
 from pathosig.core.schema import TILES, write_table
@@ -133,6 +134,18 @@ def test_second_run_is_fresh_and_a_lost_output_alone_is_redone(embedded):
     assert report.done == ("S2",)
     assert len(report.fresh) == 3
     assert _bytes(study, "embeddings", "encoder") == before
+
+
+def test_devices_that_differ_are_warned_about(embedded):
+    import dataclasses
+
+    study, _ = embedded
+    path = study.record_path("embed", "S1")
+    own = study.record("embed", "S1")
+    dataclasses.replace(own, summary={**own.summary, "device": "cuda", "engine": "bf16"}).write(path)
+    with pytest.warns(PathosigWarning, match=r"cpu/ort.*cuda/bf16 \(such as S1\)"):
+        embed_tiles(study, execution=Execution(device="cpu"))
+    own.write(path)
 
 
 def test_two_workers_write_the_same_bytes(embedded, coloured_tiles, tmp_path):

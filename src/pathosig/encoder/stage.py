@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pathosig.core.errors import ConfigError, SlideError
+from pathosig.core.errors import ConfigError, PathosigWarning, SlideError
 from pathosig.core.execution import Execution, Job, Outcome, Stage, StageReport, Unit, run_each, run_once
 from pathosig.core.records import identity, read_json, write_json, write_npy
 from pathosig.core.study import Study
@@ -65,7 +66,23 @@ def embed_tiles(
     ]
     if engine == "ort" and any(u.upstream["tiles"] for u in units):
         _export_once(study, spec, [u for u in units if u.upstream["tiles"]])
-    return run_each(study, STAGE, spec, units, _embed_one, execution=execution)
+    report = run_each(study, STAGE, spec, units, _embed_one, execution=execution)
+    _warn_of_mixed_devices(study)
+    return report
+
+
+def _warn_of_mixed_devices(study: Study) -> None:
+    """Bytes of the same tile differ a little between a CPU and a GPU: worth knowing, not worth stopping."""
+    found: dict[str, str] = {}
+    for record in study.records(STAGE.name):
+        if record.status == "ok" and "device" in record.summary:
+            found.setdefault(f"{record.summary['device']}/{record.summary['engine']}", record.unit)
+    if len(found) > 1:
+        said = ", ".join(f"{kind} (such as {unit})" for kind, unit in sorted(found.items()))
+        message = (
+            f"embeddings were made on different devices or engines: {said}. Use one for the whole study."
+        )
+        warnings.warn(PathosigWarning(message, code="W_DEVICES"), stacklevel=3)
 
 
 # -- the encoder ------------------------------------------------------------------------------
@@ -208,7 +225,7 @@ def _embed_one(job: Job) -> Outcome:
     with opened_tiles(job.payload, table, block=max(64, spec.batch_size), lost=lost) as blocks:
         out = embed_blocks(run, blocks, n=len(table.xy), dim=card["dim"], batch_size=spec.batch_size)
     out[lost] = np.nan
-    warnings = [*_lost_warning(job.unit, len(lost), len(out)), *_mpp_warning(card, table.mpp, spec)]
+    notes = [*_lost_warning(job.unit, len(lost), len(out)), *_mpp_warning(card, table.mpp, spec)]
     relative = f"embeddings/{job.payload['out']}"
     write_npy(job.root / relative, out)
     summary = {
@@ -216,7 +233,7 @@ def _embed_one(job: Job) -> Outcome:
         "n_lost": len(lost),
         **embedding_card(card, tile_mpp=table.mpp, engine=engine, device=device.split(":")[0]),
     }
-    return Outcome(outputs=(relative,), summary=summary, warnings=tuple(warnings))
+    return Outcome(outputs=(relative,), summary=summary, warnings=tuple(notes))
 
 
 @functools.lru_cache(maxsize=2)
