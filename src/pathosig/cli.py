@@ -55,7 +55,7 @@ COMMANDS = (
     Command("verify", "pathosig.pipeline:verify", "Are all outputs there and unchanged?"),
     Command("bundle", "pathosig.scoring:write_bundle", "Freeze encoder, codebook and signature in one file."),
     Command("score", "pathosig.scoring:score_slides", "Score new slides with a frozen bundle."),
-    Command("audit", "pathosig.audit:audit", "Honesty checks: null, optimism, site, depth, stability."),
+    Command("audit", "pathosig.signature.audit_stage:audit", "Honesty checks: null, optimism, site, depth, stability."),
     Command("view", "pathosig.viewer:view", "Look at slides and phenotypes in the browser."),
     Command("export", "pathosig.export:export", "Write results as anndata, geojson, h5, csv or tissuumaps."),
     Command("simulate", "pathosig.synthetic:simulate", "Write a cohort with planted truth."),

@@ -1,0 +1,188 @@
+"""Selecting and fitting a signature."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pathosig.core.errors import InputError, NotEstimableError, PathosigWarning
+from pathosig.signature import Signature, SignatureSpec, fit_details, fit_signature
+from pathosig.signature.bounds import false_selection_bound, tail_bound, threshold_for
+from pathosig.signature.features import candidates, design
+from pathosig.signature.half_paths import first_entries, gradient, half_samples_of
+from pathosig.survival import cox, cox_path, harrell_c
+
+QUICK = SignatureSpec(bootstraps=0)
+
+
+@pytest.fixture(scope="module")
+def fitted(cohort) -> Signature:
+    return fit_signature(cohort["profiles"][:160], cohort["outcome"][:160], tree=cohort["tree"], spec=QUICK)
+
+
+def test_the_tree_selection_finds_both_planted_types(cohort, fitted):
+    owners = [cohort["owner"][fitted.transform["leaves"][name]] for name in fitted.hpcs]
+    signs = {int(np.bincount(o).argmax()): np.sign(b) for o, b in zip(owners, fitted.coef, strict=True)}
+    assert signs[0] == 1
+    assert signs[1] == -1
+    late = cohort["outcome"][160:]
+    assert harrell_c(fitted.score(cohort["profiles"][160:]), late["time"], late["event"]).c > 0.65
+
+
+def test_a_patient_alone_scores_as_in_the_batch(cohort, fitted):
+    rows = cohort["profiles"][160:]
+    batch = fitted.score(rows)
+    np.testing.assert_array_equal(fitted.score(rows.iloc[[7]])[0], batch[7])
+    assert fitted.score(rows.iloc[7].to_dict())[0] == batch[7]
+
+
+def test_validation_patients_never_change_the_signature(cohort, fitted):
+    shuffled = cohort["profiles"][:160].sample(frac=1, random_state=0)
+    again = fit_signature(shuffled, cohort["outcome"], tree=cohort["tree"], spec=QUICK)
+    assert again.to_json() == fitted.to_json()
+
+
+def test_json_and_files_bring_the_signature_back(tmp_path, cohort, fitted):
+    fitted.save(tmp_path / "signature.json")
+    again = Signature.load(tmp_path / "signature.json")
+    np.testing.assert_array_equal(again.score(cohort["profiles"]), fitted.score(cohort["profiles"]))
+    assert again.to_json() == fitted.to_json()
+    with pytest.raises(InputError, match=r"not a signature\.json"):
+        Signature.from_json("{}")
+
+
+def test_half_of_discovery_is_above_the_median_cutoff(cohort, fitted):
+    group = fitted.group(cohort["profiles"][:160])
+    assert (group == "high").mean() == pytest.approx(0.5, abs=0.01)
+
+
+def test_too_few_tiles_are_not_assessable(cohort, fitted):
+    row = cohort["profiles"].iloc[[0]].assign(n_tiles=49)
+    assert np.isnan(fitted.score(row)[0])
+    assert fitted.group(row)[0] == "not assessable"
+
+
+def test_the_baseline_is_the_cox_models_at_score_zero(cohort, fitted):
+    rows = cohort["outcome"][:160]
+    score = fitted.score(cohort["profiles"][:160])
+    slope = cox(score[:, None], rows["time"], rows["event"]).coef[0]
+    predicted = fitted.survival_at(np.array([0.0, 1.0]), [12.0])
+    assert 0 < predicted[1, 0] < predicted[0, 0] < 1
+    assert predicted[1, 0] == pytest.approx(predicted[0, 0] ** np.e)
+    assert slope > 0.8
+    assert np.isnan(fitted.survival_at([0.0], [1e6])[0, 0])
+    assert [row["years"] for row in fitted.baseline["at"]] == [1.0, 3.0, 5.0]
+
+
+@pytest.mark.parametrize("selection", ["ridge", "lasso", "paper", "logcontrast"])
+def test_every_selection_gives_a_score_that_works(cohort, selection):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PathosigWarning)
+        found = fit_details(
+            cohort["profiles"][:160], cohort["outcome"][:160], tree=cohort["tree"],
+            spec=QUICK.replace(selection=selection), benchmark=False,
+        )  # fmt: skip
+    assert found.signature is not None
+    late = cohort["outcome"][160:]
+    assert harrell_c(found.signature.score(cohort["profiles"][160:]), late["time"], late["event"]).c > 0.6
+
+
+def test_a_log_contrast_ignores_depth_and_unused_hpcs(cohort):
+    found = fit_signature(
+        cohort["profiles"][:160], cohort["outcome"][:160], spec=QUICK.replace(selection="logcontrast"), benchmark=False
+    )
+    assert sum(found.coef) == pytest.approx(0, abs=1e-9)
+    own = list(found.hpcs)
+    row = cohort["profiles"][(cohort["profiles"][own] > 0).all(axis=1)].iloc[[0]]
+    scaled = row.copy()
+    scaled[own] *= 0.1
+    more = row.assign(hpc_12=0.0, n_tiles=4000)
+    np.testing.assert_allclose(found.score(scaled), found.score(row), atol=1e-9)
+    np.testing.assert_allclose(found.score(more), found.score(row), atol=1e-12)
+
+
+def test_paper_warns_where_it_is_unsound(cohort):
+    with pytest.warns(PathosigWarning, match="not valid"):
+        fit_details(
+            cohort["profiles"], cohort["outcome"], spec=QUICK.replace(selection="paper"), benchmark=False
+        )
+
+
+def test_no_signature_is_a_result_with_all_univariate_tests(noise):
+    found = fit_details(noise["profiles"], noise["outcome"], tree=noise["tree"], spec=QUICK.replace(min_threshold=1.0))
+    assert found.signature is None
+    assert "no signature" in found.reason
+    assert len(found.univariate) >= 12
+    assert found.univariate["q"].notna().all()
+    assert found.benchmark is not None
+
+
+def test_one_event_is_refused_with_numbers(cohort):
+    outcome = cohort["outcome"].assign(event=False)
+    outcome.loc[0, "event"] = True
+    with pytest.raises(NotEstimableError, match="1 events among 240"):
+        fit_signature(cohort["profiles"], outcome, spec=QUICK)
+
+
+def test_sklearn_style_fit_and_predict(cohort):
+    rows = cohort["outcome"]
+    made = Signature.fit(cohort["profiles"], rows["time"], rows["event"], tree=cohort["tree"], spec=QUICK)
+    np.testing.assert_array_equal(made.predict(cohort["profiles"]), made.score(cohort["profiles"]))
+
+
+def test_artefact_hpcs_are_no_candidates_and_shares_close_again(cohort):
+    found = candidates(cohort["profiles"], tree=cohort["tree"], artefacts=[2])
+    assert "hpc_02" not in found.names
+    assert found.dropped["hpc_02"] == "artefact"
+    x = design(cohort["profiles"], ["hpc_00"], {**found.transform, "leaves": found.leaves})
+    expected = cohort["profiles"]["hpc_00"] / (1 - cohort["profiles"]["hpc_02"])
+    np.testing.assert_allclose(x[:, 0], expected)
+
+
+def test_half_sample_paths_enter_columns_in_the_order_of_cox_path(cohort):
+    rows = np.arange(100)[None, :]
+    x = cohort["profiles"].filter(like="hpc_").to_numpy()
+    time, event = cohort["outcome"]["time"].to_numpy().round(0), cohort["outcome"]["event"].to_numpy()
+    halves = half_samples_of(x, time, event, rows)
+    clusters = np.arange(12)[None, :]
+    path = cox_path(x[:100], time[:100], event[:100], n_lambda=60)
+    for q in (1, 2, 3):
+        found = np.flatnonzero(first_entries(halves, clusters, q=q, n_lambda=60, min_ratio=0.05)[0])
+        step = next(b for b in path.coef if (b != 0).sum() >= q)
+        assert set(found) == set(np.flatnonzero(step))
+
+
+def test_the_batched_gradient_is_that_of_the_likelihood_with_ties(cohort):
+    x = cohort["profiles"].filter(like="hpc_").to_numpy()
+    time, event = np.ceil(cohort["outcome"]["time"].to_numpy() / 5), cohort["outcome"]["event"].to_numpy()
+    halves = half_samples_of(x, time, event, np.arange(80)[None, :])
+    beta = np.linspace(-0.3, 0.3, 12)[None, :]
+    slope, _ = gradient(halves, beta)
+    step = 1e-6
+    for j in (0, 5, 11):
+        shift = np.zeros((1, 12))
+        shift[0, j] = step
+        numeric = (gradient(halves, beta + shift)[1] - gradient(halves, beta - shift)[1]) / (2 * step)
+        assert slope[0, j] == pytest.approx(numeric[0], abs=1e-6)
+
+
+def test_bounds_are_between_chance_and_meinshausen_buhlmann():
+    simple = 6 * 6 / ((2 * 0.8 - 1) * 50)
+    assert 0 < false_selection_bound(6, 50, 0.8, 50) <= simple
+    assert false_selection_bound(6, 50, 0.9, 50) < false_selection_bound(6, 50, 0.6, 50)
+    threshold = threshold_for(6, 50, 50, expected_false=1.0)
+    assert false_selection_bound(6, 50, threshold, 50) <= 1.0
+    assert tail_bound(0.3, 10, 100, -0.5) == 1.0
+    assert 0 < tail_bound(0.05, 60, 100, -0.25) <= 0.05 / 0.6
+
+
+def test_outside_features_need_no_tree():
+    rng = np.random.default_rng(0)
+    x = pd.DataFrame(rng.normal(size=(200, 6)), columns=list("abcdef"))
+    x.insert(0, "patient_id", [str(i) for i in range(200)])
+    time = rng.exponential(20, 200) * np.exp(-x["a"])
+    outcome = pd.DataFrame({"patient_id": x["patient_id"], "time": time, "event": True})
+    assert "a" in fit_signature(x, outcome, spec=QUICK, benchmark=False).hpcs
