@@ -51,6 +51,12 @@ def open_slide(
     path = Path(path)
     kind = _look(path)
     name = _choose(path, kind) if reader == "auto" else reader
+    if name in _PLUGIN_SUFFIXES.values() and name not in plugins.available("pathosig.readers"):
+        raise SlideError(
+            f"{path.name}: {name} slides are read by a plug-in that is not installed. Install a package that registers "
+            f"{name!r} under pathosig.readers, or convert the slide to a tiled TIFF.",
+            code="E_FORMAT",
+        )
     opener = plugins.load("pathosig.readers", name)
     opened: SlideReader = opener(path, mpp=mpp)
     return RegionReader(opened, region) if region is not None else opened

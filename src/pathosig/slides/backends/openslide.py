@@ -26,7 +26,11 @@ class OpenSlideReader(ContextClose):
         self.path = path
         self._file = _dicom_file(path) if path.is_dir() else path
         self._slide = self._open()
-        self.info = self._info(mpp)
+        try:
+            self.info = self._info(mpp)
+        except SlideError:
+            self._slide.close()
+            raise
         bounds = self._slide.properties
         self._x0 = int(bounds.get("openslide.bounds-x", 0) or 0)
         self._y0 = int(bounds.get("openslide.bounds-y", 0) or 0)

@@ -99,7 +99,6 @@ class TiffReader(ContextClose):
         pages = read_pages(path)
         _guard(path, pages[0])
         self._levels = _pyramid(pages)
-        self._file: BinaryIO = path.open("rb")
         self._lock = threading.Lock()
         self._cache: OrderedDict[tuple[int, int, int], np.ndarray] = OrderedDict()
         self._cached_bytes = 0
@@ -115,6 +114,7 @@ class TiffReader(ContextClose):
             objective_power=power,
             warnings=(*power_warning(value, power), *self._lost_tiles()),
         )
+        self._file: BinaryIO = path.open("rb")  # last: nothing above may leave it open
 
     def _lost_tiles(self) -> tuple[str, ...]:
         page = self._levels[0]

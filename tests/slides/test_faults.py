@@ -1,0 +1,215 @@
+"""Bad files are refused with their code, in words, without hanging or allocating."""
+
+import os
+import struct
+import tracemalloc
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from files import deflate_bomb, huge_tiff, looping_tiff, texture, write_svs
+from pathosig.core.errors import SlideError
+from pathosig.slides import open_slide, plan_read, read_all_tiles, read_tiles
+
+RGB = texture(500, 600)
+
+
+def refused(path, code, **options):
+    with pytest.raises(SlideError) as caught, open_slide(path, **options) as reader:
+        reader.read_level(0, 0, 0, 16, 16)
+    assert caught.value.code == code, caught.value.message
+    assert path.name in caught.value.message
+    assert str(path.parent) not in caught.value.message
+    return caught.value.message
+
+
+def test_zero_bytes_and_text_with_the_name_of_a_slide(tmp_path):
+    (tmp_path / "empty.svs").write_bytes(b"")
+    refused(tmp_path / "empty.svs", "E_FORMAT")
+    (tmp_path / "text.svs").write_text("not a slide\n" * 50)
+    refused(tmp_path / "text.svs", "E_FORMAT")
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.9])
+def test_truncated_slides(tmp_path, share):
+    data = write_svs(tmp_path / "good.svs", texture(2400, 2400), levels=(1,)).read_bytes()
+    (tmp_path / "cut.svs").write_bytes(data[: int(len(data) * share)])
+    refused(tmp_path / "cut.svs", "E_FORMAT")
+
+
+def test_a_lost_tail_costs_a_warning_and_only_its_tiles(tmp_path):
+    path = write_svs(tmp_path / "tail.svs", texture(2400, 2400), levels=(1,))
+    with tifffile.TiffFile(path) as file:
+        page = file.pages[0]
+        counts_at, n = page.tags[325].valueoffset, len(page.databytecounts)
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<I", data, counts_at + 4 * (n - 1), len(data))  # the last tile reaches beyond the end
+    path.write_bytes(data)
+    with open_slide(path) as reader:
+        assert any("beyond the end" in w for w in reader.info.warnings)
+        plan = plan_read(reader.info, 0.25)
+        xy = [(x * 240, y * 240) for y in range(10) for x in range(10)]
+        failed = np.concatenate([b.failed for b in read_tiles(reader, plan, xy, 240)])
+    assert failed.tolist() == [False] * 99 + [True]
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_one_unreadable_compressed_tile_costs_exactly_the_tiles_it_touches(tmp_path, threads):
+    path = write_svs(tmp_path / "hole.svs", texture(1200, 1200), levels=(1,))
+    with tifffile.TiffFile(path) as file:
+        start = file.pages[0].dataoffsets[12]  # third row, third column of 5 x 5
+    data = bytearray(path.read_bytes())
+    data[start : start + 64] = bytes(64)
+    path.write_bytes(data)
+    xy = [(x * 120, y * 120) for y in range(9) for x in range(9)]
+    touched = [480 - 240 < x < 720 and 480 - 240 < y < 720 for x, y in xy]
+    for reader_name in ("tiff", "openslide"):
+        with open_slide(path, reader=reader_name) as reader:
+            plan = plan_read(reader.info, 0.25)
+            failed = np.concatenate([b.failed for b in read_tiles(reader, plan, xy, 240, threads=threads)])
+            assert failed.tolist() == touched, reader_name
+            with pytest.raises(SlideError, match="cannot be decoded"):
+                read_all_tiles(reader, plan, xy, 240)
+
+
+def test_images_that_call_themselves_slides(tmp_path):
+    Image.fromarray(RGB).save(tmp_path / "image.png")
+    (tmp_path / "image.png").rename(tmp_path / "image.svs")
+    assert ".png" in refused(tmp_path / "image.svs", "E_FORMAT")
+
+
+@pytest.mark.parametrize(("mpp", "code"), [("10000", "E_MPP_RANGE"), ("352.8", "E_MPP_RANGE")])
+def test_impossible_resolutions(tmp_path, mpp, code):
+    refused(write_svs(tmp_path / "s.svs", RGB, mpp=mpp), code)
+
+
+def test_a_given_resolution_is_checked_too_and_wins(tmp_path):
+    path = write_svs(tmp_path / "s.svs", RGB, mpp="10000")
+    refused(path, "E_MPP_RANGE", mpp=500.0)
+    with open_slide(path, mpp=0.5) as reader:
+        assert (reader.info.mpp, reader.info.mpp_source) == (0.5, "given")
+
+
+def test_pixels_that_are_not_square(tmp_path):
+    path = tmp_path / "aniso.tif"
+    tifffile.imwrite(path, RGB, tile=(256, 256), resolution=(40000, 20000), resolutionunit=3, metadata=None)
+    refused(path, "E_MPP_ANISO")
+
+
+def test_screen_resolution_is_not_taken_for_the_microscopes(tmp_path):
+    path = tmp_path / "screen.tif"
+    tifffile.imwrite(path, RGB, resolution=(72, 72), resolutionunit=2, metadata=None)
+    refused(path, "E_MPP_RANGE")
+
+
+def test_no_resolution_is_never_replaced_by_a_guess(tmp_path):
+    with open_slide(write_svs(tmp_path / "s.svs", RGB, mpp=None, power="40")) as reader:
+        assert (reader.info.mpp, reader.info.mpp_source) == (None, "missing")
+        with pytest.raises(SlideError) as caught:
+            plan_read(reader.info, 0.5)
+    assert caught.value.code == "E_MPP"
+
+
+def test_a_decimal_comma_is_read(tmp_path):
+    with open_slide(write_svs(tmp_path / "s.svs", RGB, mpp="0,5", power="20")) as reader:
+        assert reader.info.mpp == 0.5
+        assert not reader.info.warnings
+
+
+def test_power_and_resolution_that_disagree_are_reported(tmp_path):
+    with open_slide(write_svs(tmp_path / "s.svs", RGB, mpp="0.5", power="40")) as reader:
+        assert any("disagree" in w for w in reader.info.warnings)
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+@pytest.mark.parametrize("tiled", [True, False])
+def test_more_than_eight_bits_are_refused(tmp_path, dtype, tiled):
+    path = tmp_path / "deep.tif"
+    tifffile.imwrite(path, RGB.astype(dtype), photometric="rgb", metadata=None, **({"tile": (256, 256)} if tiled else {}))
+    refused(path, "E_BITDEPTH", mpp=0.5)
+
+
+@pytest.mark.parametrize("tiled", [True, False])
+def test_inks_are_refused(tmp_path, tiled):
+    path = tmp_path / "inks.tif"
+    cmyk = np.concatenate([RGB, RGB[..., :1]], axis=2)
+    tifffile.imwrite(path, cmyk, photometric="separated", metadata=None, **({"tile": (256, 256)} if tiled else {}))
+    refused(path, "E_PHOTOMETRIC", mpp=0.5)
+
+
+def test_gray_palette_and_transparent_images_have_a_defined_conversion(tmp_path):
+    gray = RGB[..., 0]
+    tifffile.imwrite(tmp_path / "gray.tif", gray, tile=(256, 256), photometric="minisblack", metadata=None)
+    with open_slide(tmp_path / "gray.tif", mpp=0.5) as reader:
+        assert np.array_equal(reader.read_level(0, 5, 7, 40, 30), np.repeat(gray[7:37, 5:45, None], 3, axis=2))
+    palette = Image.fromarray(RGB).quantize(32)
+    palette.save(tmp_path / "palette.png")
+    with open_slide(tmp_path / "palette.png", mpp=0.5) as reader:
+        assert np.array_equal(reader.read_level(0, 0, 0, 600, 500), np.asarray(palette.convert("RGB")))
+    clear = np.dstack([RGB, np.zeros(RGB.shape[:2], np.uint8)])
+    Image.fromarray(clear).save(tmp_path / "clear.png")
+    with open_slide(tmp_path / "clear.png", mpp=0.5) as reader:
+        assert reader.read_level(0, 0, 0, 600, 500).min() == 255
+
+
+def test_an_unknown_codec_is_named(tmp_path):
+    path = write_svs(tmp_path / "codec.svs", RGB, levels=(1,))
+    with tifffile.TiffFile(path) as file:
+        at = file.pages[0].tags[259].valueoffset
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<H", data, at, 34713)
+    path.write_bytes(data)
+    assert "34713" in refused(path, "E_CODEC")
+
+
+def test_sizes_that_cannot_be_true_are_refused_before_any_allocation(tmp_path):
+    huge = huge_tiff(tmp_path / "huge.tif")
+    for path in (huge, deflate_bomb(tmp_path / "bomb.tif")):
+        tracemalloc.start()
+        try:
+            refused(path, "E_TOO_LARGE", mpp=0.5)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert peak < 50_000_000
+
+
+def test_directories_that_loop_do_not_hang(tmp_path):
+    refused(looping_tiff(tmp_path / "loop.tif"), "E_FORMAT", mpp=0.5)
+
+
+def test_things_that_are_no_files(tmp_path):
+    folder = tmp_path / "folder.svs"
+    folder.mkdir()
+    refused(folder, "E_FORMAT")
+    (folder / "readme.txt").write_text("nothing")
+    refused(folder, "E_FORMAT")
+    refused(tmp_path / "nowhere.svs", "E_NOT_FILE")
+    link = tmp_path / "link.svs"
+    link.symlink_to(tmp_path / "gone.svs")
+    refused(link, "E_NOT_FILE")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe.svs")
+        refused(tmp_path / "pipe.svs", "E_NOT_FILE")
+
+
+@pytest.mark.parametrize("name", ["a b.svs", "é ü.svs", "🔬.svs", "it's \"q\".svs", "-x.svs", "<b>.svs", "a\nb.svs"])
+def test_any_name_works(tmp_path, name):
+    with open_slide(write_svs(tmp_path / name, RGB)) as reader:
+        assert reader.info.mpp == 0.25
+
+
+def test_labels_are_never_a_level(tmp_path):
+    with open_slide(write_svs(tmp_path / "s.svs", RGB)) as reader:
+        assert reader.info.level_sizes == ((600, 500), (150, 125))
+
+
+@pytest.mark.parametrize(("suffix", "word"), [(".kfb", "kfb"), (".isyntax", "isyntax"), (".czi", "czi")])
+def test_formats_of_plug_ins_say_what_is_missing(tmp_path, suffix, word):
+    path = tmp_path / f"slide{suffix}"
+    path.write_bytes(b"KFB\0" + bytes(500))
+    message = refused(path, "E_FORMAT")
+    assert word in message.lower()
+    assert "plug-in" in message
