@@ -93,6 +93,9 @@ def test_views_of_a_tile_do_not_depend_on_where_the_batch_is_cut(coloured_tiles)
     whole = Views("recommended").render(tiles, params)
     part = Views("recommended").render(tiles[5:9], params.rows(5, 9))
     assert torch.equal(whole[5:9], part)
+    views = Views("recommended")
+    both = [views(tiles, seed=4)[1], views(tiles[6:], seed=4, start=6, total=12)[1]]
+    assert torch.equal(both[0][6:], both[1])
 
 
 def test_recommended_views_have_no_black_corner(coloured_tiles):

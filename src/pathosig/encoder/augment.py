@@ -92,12 +92,17 @@ class Views(nn.Module):
         self.register_buffer("shift", shift.reshape(1, 3, 1, 1))
         self.fill: Literal["zeros", "reflection"] = "zeros" if plain else "reflection"
 
-    def forward(self, tiles: torch.Tensor, *, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """uint8 (n, h, w, 3) -> two float32 (n, 3, h, w); the same seed gives the same views."""
+    def forward(
+        self, tiles: torch.Tensor, *, seed: int, start: int = 0, total: int | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """uint8 (n, h, w, 3) -> two float32 (n, 3, h, w); the same seed gives the same views.
+
+        Tiles `start` .. `start` + n of a batch of `total` get the views that the whole batch would give them.
+        """
         generator = torch.Generator().manual_seed(seed)
-        first = draw(self.preset, 0, len(tiles), generator)
-        second = draw(self.preset, 1, len(tiles), generator)
-        return self.render(tiles, first), self.render(tiles, second)
+        drawn = [draw(self.preset, view, total or len(tiles), generator) for view in (0, 1)]
+        mine = [params.rows(start, start + len(tiles)) for params in drawn]
+        return self.render(tiles, mine[0]), self.render(tiles, mine[1])
 
     def plain(self, tiles: torch.Tensor) -> torch.Tensor:
         """The tiles as they are, normalised: float32 (n, 3, h, w)."""
@@ -244,7 +249,8 @@ def _stain_jitter(n: int, generator: torch.Generator) -> tuple[torch.Tensor, tor
 
 def sampling_grid(matrix: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
     """Fill `grid` (n, h, w, 2) as `affine_grid` does (align_corners False), in a quarter of its "
-    "time on a CPU."""
+    "time on a CPU.
+    """
     h, w = grid.shape[1:3]
     ys = ((torch.arange(h, device=matrix.device) * 2 + 1) / h - 1)[None, :, None]
     xs = ((torch.arange(w, device=matrix.device) * 2 + 1) / w - 1)[None, None, :]

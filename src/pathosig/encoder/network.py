@@ -45,7 +45,7 @@ class ContrastiveClusteringNet(nn.Module):
         return h
 
     def heads(self, h: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """h (n, width) -> z (n, dim) of length 1, and c (n, K) with rows that sum to 1."""
+        """H (n, width) -> z (n, dim) of length 1, and c (n, K) with rows that sum to 1."""
         z = functional.normalize(self.instance_head(h), dim=1)
         c = self.cluster_head(h).float().softmax(dim=1)
         return z, c

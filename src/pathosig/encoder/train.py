@@ -221,8 +221,8 @@ class Trainer:
         share = len(chosen) // self.world
         mine = chosen[self.rank * share : (self.rank + 1) * share]
         tiles = self._tiles(mine)
-        seed = int(np.random.default_rng([spec.seed, 2, epoch, s, self.rank]).integers(2**62))
-        a, b = self.views(tiles, seed=seed)
+        seed = int(np.random.default_rng([spec.seed, 2, epoch, s]).integers(2**62))
+        a, b = self.views(tiles, seed=seed, start=self.rank * share, total=len(chosen))
         for group in state.optimiser.param_groups:
             group["lr"] = learning_rate(state.step, steps, spec)
         state.net.train()

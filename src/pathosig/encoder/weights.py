@@ -20,7 +20,7 @@ _PREFIXES = ("module.", "_orig_mod.", "backbone.", "encoder.model.", "model.")
 
 
 def resolve_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """timm arguments with layer names replaced by the layers."""
+    """Timm arguments with layer names replaced by the layers."""
     from timm.layers.mlp import SwiGLUPacked
 
     layers: dict[str, Any] = {"SwiGLUPacked": SwiGLUPacked, "SiLU": nn.SiLU}
@@ -172,7 +172,7 @@ def _class_position_folded(state: State) -> State:
 
 
 def _resampled(state: State, inner: nn.Module) -> State:
-    """timm's own conversion of published names and of position embeddings, where the model has one."""
+    """Timm's own conversion of published names and of position embeddings, where the model has one."""
     try:
         from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
     except ImportError:
