@@ -77,7 +77,7 @@ def test_the_baseline_is_the_cox_models_at_score_zero(cohort, fitted):
     assert [row["years"] for row in fitted.baseline["at"]] == [1.0, 3.0, 5.0]
 
 
-@pytest.mark.parametrize("selection", ["ridge", "lasso", "paper", "logcontrast"])
+@pytest.mark.parametrize("selection", ["ridge", "lasso", "paper", "stepwise", "logcontrast"])
 def test_every_selection_gives_a_score_that_works(cohort, selection):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PathosigWarning)
@@ -186,3 +186,11 @@ def test_outside_features_need_no_tree():
     time = rng.exponential(20, 200) * np.exp(-x["a"])
     outcome = pd.DataFrame({"patient_id": x["patient_id"], "time": time, "event": True})
     assert "a" in fit_signature(x, outcome, spec=QUICK, benchmark=False).hpcs
+
+
+def test_a_maximal_cutoff_comes_with_a_corrected_p_and_a_warning(cohort):
+    spec = QUICK.replace(cutoff="maximal", permutations=199, bootstraps=10)
+    with pytest.warns(PathosigWarning, match="corrected for the search"):
+        found = fit_details(cohort["profiles"], cohort["outcome"], tree=cohort["tree"], spec=spec, benchmark=False)
+    assert found.cutoff.details["p_naive"] <= found.cutoff.details["p_corrected"]
+    assert found.cutoff.details["bootstrap"]["lower"] <= found.signature.cutoff

@@ -38,7 +38,7 @@ def audit(
     name: str,
     spec: AuditSpec | None = None,
     *,
-    execution: Execution = Execution(),  # noqa: B008
+    execution: Execution = Execution(),
 ) -> AuditReport:
     """Honesty checks: null, optimism, site, depth or stability.
 

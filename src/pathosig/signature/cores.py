@@ -154,7 +154,7 @@ def _mean(values: Any) -> float:
 
 
 def _cochran(scores: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """p of Cochran's Q for each row of scores; NaN when a variance is unknown."""
+    """P of Cochran's Q for each row of scores; NaN when a variance is unknown."""
     if not np.isfinite(variance).all():
         return np.full(len(scores), np.nan)
     weight = 1 / np.maximum(variance, 1e-12)

@@ -77,8 +77,8 @@ def firth(columns: np.ndarray, time: np.ndarray, event: np.ndarray) -> dict[str,
     from pathosig.survival import firth_cox
 
     found = firth_cox(columns, time, event)
-    values = {k: finite(np.asarray(getattr(found, k))[0]) for k in ("hr", "lower", "upper", "p")}
-    return {**values, "remark": "separation; Firth's estimate"}
+    values = {k: finite(np.asarray(getattr(found, k))[0]) for k in ("lower", "upper", "p")}
+    return {**values, "hr": finite(np.exp(found.coef[0])), "remark": "separation; Firth's estimate"}
 
 
 def quietly(make: Callable[[], Any]) -> Any:

@@ -15,7 +15,7 @@ from pathosig.core.errors import NotEstimableError
 from pathosig.signature.cutoff import Cutoff, choose_cutoff
 from pathosig.signature.features import Candidates, candidates, design
 from pathosig.signature.model import Signature
-from pathosig.signature.select import Selection, select
+from pathosig.signature.selection import Selection, select
 from pathosig.signature.spec import SignatureSpec
 from pathosig.survival import adjust_p, cox, cox_univariate
 
@@ -162,7 +162,7 @@ def fit_details(
 
 def _nothing(chosen: Selection, candidates_: int, events: int) -> str:
     detail = ""
-    if "clusters" in chosen.details and chosen.details["clusters"]:
+    if chosen.details.get("clusters"):
         top = chosen.details["clusters"][0]
         detail = (
             f" The most frequent, {top['representative']}, appeared in {top['frequency']:.0%} of half-samples; "

@@ -189,7 +189,7 @@ def _refine(
     for place in sorted(range(len(now)), key=lambda i: -len(sets[now[i]])):
         current = now[place]
         others = [p for i, p in enumerate(now) if i != place]
-        below = [j for j in range(len(sets)) if 1 < len(sets[j]) and sets[j] < sets[current] and j not in others]
+        below = [j for j in range(len(sets)) if len(sets[j]) > 1 and sets[j] < sets[current] and j not in others]
         fits = {j: cox(z[:, [*others, j]], time, event, penalty=1e-3).loglik for j in [current, *below]}
         best = max(fits, key=lambda j: (fits[j], j == current))
         now[place] = best

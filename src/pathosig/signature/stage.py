@@ -31,7 +31,7 @@ _SCORE_COLUMNS = (
 
 
 def build_signature(
-    study: Study, spec: SignatureSpec | None = None, *, execution: Execution = Execution()  # noqa: B008
+    study: Study, spec: SignatureSpec | None = None, *, execution: Execution = Execution()
 ) -> StageReport:
     """Fit and freeze the signature on discovery patients, then score every patient.
 

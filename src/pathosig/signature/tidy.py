@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pathosig.signature.validate import performance_rows
+from pathosig.signature.validation import performance_rows
 
 
 def tidy_tables(results: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:

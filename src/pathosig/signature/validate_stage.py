@@ -28,7 +28,7 @@ RESULTS = "validation/results.json"
 
 
 def validate_signature(
-    study: Study, spec: ValidateSpec | None = None, *, execution: Execution = Execution()  # noqa: B008
+    study: Study, spec: ValidateSpec | None = None, *, execution: Execution = Execution()
 ) -> StageReport:
     """The frozen signature on every cohort and endpoint; without other cohorts, nested cross-validation.
 
@@ -156,7 +156,7 @@ def _performance(study: Study, profiles: Profiles, spec: ValidateSpec) -> dict[s
 
     from pathosig.signature.model import Signature
     from pathosig.signature.table1 import table_one
-    from pathosig.signature.validate import validate
+    from pathosig.signature.validation import validate
 
     signature = Signature.load(study.root / SIGNATURE)
     benchmark = Signature.load(study.root / BENCHMARK) if (study.root / BENCHMARK).is_file() else None
@@ -198,7 +198,7 @@ def _internal(
     from pathosig.signature.forests import forest, subgroup_effects
     from pathosig.signature.internal import cross_validate
     from pathosig.signature.performance import analyse
-    from pathosig.signature.validate import PER_YEAR, joined
+    from pathosig.signature.validation import PER_YEAR, joined
 
     endpoint = signature.endpoint
     try:
