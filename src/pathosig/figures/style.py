@@ -189,8 +189,10 @@ def number(value: float | None, digits: int = 2) -> str:
         return "–"
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
+    if abs(value) >= 100_000:
+        return ">99,999" if value > 0 else "<−99,999"
     if abs(value) >= 1000:
-        return f"{value:.3g}"
+        return f"{value:,.0f}".replace("-", "−")
     return f"{value:.{digits}f}".replace("-", "−")
 
 
@@ -198,7 +200,7 @@ def estimate_text(value: float | None, lower: float | None, upper: float | None,
     """Estimate and limits, such as 1.42 (1.10-1.83) with an en dash."""
     if value is None or not math.isfinite(value):
         return "not estimable"
-    low, high = number(lower, digits), number(upper, digits)
+    low, high = ("NR" if v is None else number(v, digits) for v in (lower, upper))
     between = " to " if "−" in low or "−" in high else "–"
     return f"{number(value, digits)} ({low}{between}{high})"
 

@@ -133,7 +133,9 @@ def treatment_section(material: Material) -> Section | None:
         return None
     blocks: list[Block] = []
     for number, item in enumerate(items, start=1):
-        blocks += _treatment(item, number)
+        declared = material.endpoints.get(str(item.get("endpoint", "")))
+        unit = "" if declared is None else declared.unit
+        blocks += _treatment({"unit": unit, **item}, number)
     lead = (
         "Hazard ratios are treated against untreated. Patients were treated by choice, not by "
         "lot, unless stated."

@@ -52,7 +52,7 @@ def warnings_section(material: Material) -> Section | None:
                 found[key] += 1
                 example.setdefault(key, record.unit)
     blocks: list[Block] = [Note(title=code, text=text, level="warning") for code, text in guards]
-    known = {text for _, text in guards}
+    known = {t for code, text in guards for t in (text, f"{code} {text}", f"{code}: {text}")}
     rows: list[list[Cell]] = [
         [stage, text, n, example[stage, text]]
         for (stage, text), n in sorted(found.items())

@@ -69,7 +69,7 @@ class ReportSpec(Spec):
                 raise ConfigError(message)
 
 
-def build_report(study: Study, spec: ReportSpec | None = None, *, execution: Execution = Execution()) -> Path:  # noqa: B008
+def build_report(study: Study, spec: ReportSpec | None = None, *, execution: Execution = Execution()) -> Path:
     """Write report/index.html and figures/*.svg from whatever the study holds.
 
     Parameters
