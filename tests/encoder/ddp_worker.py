@@ -1,7 +1,6 @@
 """Run by torchrun in test_parallel.py: two processes, half of the batch each."""
 
 import sys
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -9,8 +8,10 @@ import torch
 from pathosig.encoder import ContrastiveClusteringNet, TrainSpec, parallel
 from pathosig.encoder import train as loop
 
-sys.path.insert(0, str(Path(__file__).parent))
-from conftest import TinyBackbone
+if __package__:
+    from .tiny import TinyBackbone
+else:  # run by torchrun as a script
+    from tiny import TinyBackbone
 
 
 def trainer():

@@ -10,7 +10,7 @@ from pathosig.encoder import train as loop
 from pathosig.encoder.augment import Views
 from pathosig.encoder.monitor import CollapseWatch, Occupancy, occupancy
 
-from .conftest import TinyBackbone
+from .tiny import TinyBackbone
 
 SMALL = {
     "n_clusters": 4,
