@@ -23,7 +23,7 @@ def demo(
     directory: Path | None = None,
     *,
     seed: int = 0,
-    execution: Execution = Execution(workers=2),  # noqa: B008 - frozen
+    execution: Execution = Execution(workers=2),
 ) -> Comparison:
     """Whole pipeline on a generated cohort with planted truth, offline, a few minutes on 2 cores.
 

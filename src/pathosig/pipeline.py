@@ -87,7 +87,7 @@ def stage_function(name: str) -> Callable[..., Any]:
 
 
 def run_all(
-    study: Study, *, until: str | None = None, execution: Execution = Execution()  # noqa: B008
+    study: Study, *, until: str | None = None, execution: Execution = Execution()
 ) -> RunReport:
     """Run all stages in order; what is fresh is left alone.
 

@@ -302,7 +302,7 @@ def test_a_browser_shows_the_page_from_disk(study, page, tmp_path):
         f"--screenshot={target}",
         f"file://{study.root}/report/index.html",
     ]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)  # noqa: S603
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
     from PIL import Image
 
     with Image.open(target) as image:

@@ -7,9 +7,9 @@ import tracemalloc
 import numpy as np
 import pytest
 import tifffile
+from files import deflate_bomb, huge_tiff, looping_tiff, texture, write_svs
 from PIL import Image
 
-from files import deflate_bomb, huge_tiff, looping_tiff, texture, write_svs
 from pathosig.core.errors import SlideError
 from pathosig.slides import open_slide, plan_read, read_all_tiles, read_tiles
 

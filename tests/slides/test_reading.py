@@ -8,8 +8,8 @@ import numpy as np
 import openslide
 import pytest
 import tifffile
-
 from files import texture, write_svs
+
 from pathosig.core.errors import SlideError
 from pathosig.slides import open_slide, plan_read, read_all_tiles, read_overview, read_tiles
 from pathosig.slides.pyramid import resample
@@ -151,7 +151,7 @@ def test_a_coarse_dicom_is_refused_at_half_a_micrometre_and_read_at_its_own(path
     path = pathosig_data / "slides" / "camelyon-overview.dcm"
     with open_slide(path) as reader:
         assert reader.info.mpp == pytest.approx(28.97, rel=0.01)
-        with pytest.raises(SlideError, match="28.97") as caught:
+        with pytest.raises(SlideError, match="28.9") as caught:
             plan_read(reader.info, 0.5)
         assert caught.value.code == "E_RESOLUTION"
         tiles = read_all_tiles(reader, plan_read(reader.info, reader.info.mpp), [(200, 100)], 224)

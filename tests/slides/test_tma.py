@@ -5,9 +5,9 @@ import json
 
 import numpy as np
 import pytest
+from arrays import microarray, share_right
 from PIL import Image
 
-from arrays import microarray, share_right
 from pathosig.core.errors import InputError, SlideError
 from pathosig.core.execution import Execution
 from pathosig.core.study import Study

@@ -18,7 +18,7 @@ BASE = "http://127.0.0.1:8123"
 
 @pytest.fixture(scope="module")
 def app(study):
-    return create_app(study, token="right-token")  # noqa: S106
+    return create_app(study, token="right-token")
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_slide_ids_are_opaque_and_differ_between_runs(client, study):
     assert all(len(i) == 20 and set(i) <= set(string.hexdigits) for i in ids)
     from starlette.testclient import TestClient
 
-    other = TestClient(create_app(study, token="t"), base_url=BASE, headers={"Authorization": "Bearer t"})  # noqa: S106
+    other = TestClient(create_app(study, token="t"), base_url=BASE, headers={"Authorization": "Bearer t"})
     assert not ids & {s["id"] for s in _slides(other).values()}
 
 
@@ -163,7 +163,7 @@ def _path(client):
 
 def test_fuzzed_addresses_are_404_and_never_an_error(client):
     key = _slides(client)["S1"]["id"]
-    dice = random.Random(0)  # noqa: S311
+    dice = random.Random(0)
     odd = [
         "-1",
         "1e3",
@@ -209,7 +209,7 @@ def test_a_study_without_slides_is_shown_as_such(tmp_path):
     from pathosig.core.study import Study
 
     (tmp_path / "patients.csv").write_text("patient_id,cohort,os_time,os_event\nP1,discovery,10,1\n")
-    client = TestClient(create_app(Study.create(tmp_path), token="t"), base_url=BASE)  # noqa: S106
+    client = TestClient(create_app(Study.create(tmp_path), token="t"), base_url=BASE)
     found = client.get("/api/study", params={"token": "t"}).json()
     assert found["slides"] == []
     assert found["hpcs"] == []

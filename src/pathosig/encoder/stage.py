@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,20 +50,8 @@ def embed_tiles(
     settled = _settle(study, spec, execution)
     if settled.waiting:
         return StageReport(stage=STAGE.name, waiting=tuple(s.id for s in specimens))
-    encoder = study.upstream(STAGE.name, ENCODER_UNIT)
     engine, _ = engines.resolve(spec.engine, execution.device)
-    units = [
-        Unit(
-            id=s.id,
-            upstream={"tiles": study.upstream("tiles", s.id), "encoder": encoder},
-            payload={
-                **specimen_facts(s),
-                "tiles": study.file("tiles", s.id, ".parquet").name,
-                "out": study.file("embeddings", s.id, ".npy").name,
-            },
-        )
-        for s in specimens
-    ]
+    units, task = embed_units(study)
     if engine == "ort" and any(u.upstream["tiles"] for u in units):
         _export_once(study, spec, [u for u in units if u.upstream["tiles"]])
     report = run_each(study, STAGE, spec, units, _embed_one, execution=execution)
@@ -83,6 +71,24 @@ def _warn_of_mixed_devices(study: Study) -> None:
             f"embeddings were made on different devices or engines: {said}. Use one for the whole study."
         )
         warnings.warn(PathosigWarning(message, code="W_DEVICES"), stacklevel=3)
+
+
+def embed_units(study: Study) -> tuple[list[Unit], Callable[[Job], Outcome]]:
+    """The work of embedding every specimen with the settled encoder, and the task that does one."""
+    encoder = study.upstream(STAGE.name, ENCODER_UNIT)
+    units = [
+        Unit(
+            id=s.id,
+            upstream={"tiles": study.upstream("tiles", s.id), "encoder": encoder},
+            payload={
+                **specimen_facts(s),
+                "tiles": study.file("tiles", s.id, ".parquet").name,
+                "out": study.file("embeddings", s.id, ".npy").name,
+            },
+        )
+        for s in study.specimens()
+    ]
+    return units, _embed_one
 
 
 # -- the encoder ------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ def normalise(x: np.ndarray) -> np.ndarray:
 
 
 def seed_centroids(x: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
-    """k rows of unit vectors x[n, d], chosen by k-means++ on 1 - cosine (Arthur & Vassilvitskii 2007)."""
+    """K rows of unit vectors x[n, d], chosen by k-means++ on 1 - cosine (Arthur & Vassilvitskii 2007)."""
     n = len(x)
     chosen = [int(rng.integers(n))]
     nearest = np.clip(1 - x @ x[chosen[0]], 0, None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ def find_phenotypes(
     study: Study,
     spec: PhenotypeSpec | None = None,
     *,
-    execution: Execution = Execution(),  # noqa: B008 - frozen
+    execution: Execution = Execution(),
 ) -> StageReport:
     """Find phenotypes on discovery patients, freeze the codebook, assign every tile of every slide.
 
@@ -60,14 +60,7 @@ def find_phenotypes(
     fit = Unit(id="_codebook", inputs={"training": who}, upstream=upstream, payload=payload)
     run_once(study, STAGE, spec, fit, _fit, execution=execution)
     codebook = study.upstream("phenotypes", "_codebook")
-    units = [
-        Unit(
-            id=s.id,
-            upstream={"embed": study.upstream("embed", s.id), "_codebook": codebook},
-            payload={**_facts(study, s), "output": _relative(study, "phenotypes", s.id, ".parquet")},
-        )
-        for s in specimens
-    ]
+    units, _ = assign_units(study)
     report = run_each(study, STAGE, spec, units, _assign_one, execution=execution)
     atlas = Unit(
         id="_atlas",
@@ -77,6 +70,20 @@ def find_phenotypes(
     )
     run_once(study, STAGE, spec, atlas, _atlas, execution=execution)
     return report
+
+
+def assign_units(study: Study) -> tuple[list[Unit], Callable[[Job], Outcome]]:
+    """The work of assigning every specimen with the study's codebook, and the task that does one."""
+    codebook = study.upstream("phenotypes", "_codebook")
+    units = [
+        Unit(
+            id=s.id,
+            upstream={"embed": study.upstream("embed", s.id), "_codebook": codebook},
+            payload={**_facts(study, s), "output": _relative(study, "phenotypes", s.id, ".parquet")},
+        )
+        for s in study.specimens()
+    ]
+    return units, _assign_one
 
 
 def _n_tiles(study: Study, specimen: Specimen) -> int:

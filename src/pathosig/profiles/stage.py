@@ -95,7 +95,7 @@ def build_profiles(
     study: Study,
     spec: ProfilesSpec | None = None,
     *,
-    execution: Execution = Execution(),  # noqa: B008
+    execution: Execution = Execution(),
     features: Path | None = None,
 ) -> StageReport:
     """Each patient's mixture of phenotypes, or an outside feature table in its place.

@@ -26,10 +26,10 @@ def estimate(value: Any, lower: Any = math.nan, upper: Any = math.nan, **more: A
     return {"estimate": finite(value), "lower": finite(lower), "upper": finite(upper), **more}
 
 
-def attempt(make: Callable[[], Any]) -> Any:
+def attempt(make: Callable[..., Any], *args: Any, **options: Any) -> Any:
     """What `make` gives, or ``{"not_estimable": reason}``."""
     try:
-        return make()
+        return make(*args, **options)
     except PathosigError as error:
         return {"not_estimable": str(error)}
 
@@ -77,7 +77,7 @@ def firth(columns: np.ndarray, time: np.ndarray, event: np.ndarray) -> dict[str,
     from pathosig.survival import firth_cox
 
     found = firth_cox(columns, time, event)
-    values = {k: finite(np.asarray(getattr(found, k))[0]) for k in ("lower", "upper", "p")}
+    values: dict[str, Any] = {k: finite(np.asarray(getattr(found, k))[0]) for k in ("lower", "upper", "p")}
     return {**values, "hr": finite(np.exp(found.coef[0])), "remark": "separation; Firth's estimate"}
 
 

@@ -89,12 +89,12 @@ def candidates(
         flat = {n: "constant" for n, s in zip(names, matrix.std(0), strict=True) if not s > 1e-12}
         kept = [n for n in names if n not in flat]
         return _some(Candidates(names=tuple(kept), leaves={}, transform={"scale": "feature"}, dropped=flat))
-    leaves = {c: (int(c[len(_LEAF) :]),) for c in leaf_columns(profiles)}
+    leaves: dict[str, tuple[int, ...]] = {c: (int(c[len(_LEAF) :]),) for c in leaf_columns(profiles)}
     if not leaves:
         message = f"profiles: no columns hpc_00 ...; found {list(profiles.columns)[:8]}. Outside features need kind='features'."
         raise InputError(message)
     gone = {hpc_column(i) for i in artefacts}
-    parts = {**{n: v for n, v in leaves.items() if n not in gone}}
+    parts = {n: v for n, v in leaves.items() if n not in gone}
     parts |= tree_nodes(tree, without=artefacts) if tree else {}
     transform = {"scale": scale, "artefact_hpcs": sorted(artefacts), "k": len(leaves)}
     share = design(profiles, list(parts), {**transform, "scale": "share", "leaves": parts})

@@ -91,8 +91,8 @@ def forest(frame: pd.DataFrame, covariates: Sequence[str], *, sd: float) -> dict
     alone: list[dict[str, Any]] = []
     for name in dict.fromkeys(t.variable for t in terms):
         own = [t for t in terms if t.variable == name]
-        alone += _rows(own, attempt(lambda own=own: _joint(own, time, event)))
-    together = attempt(lambda: _joint(terms, time, event))
+        alone += _rows(own, attempt(_joint, own, time, event))
+    together = attempt(_joint, terms, time, event)
     matrix = np.column_stack([t.values for t in terms])
     return {
         "univariable": alone,
@@ -160,7 +160,7 @@ def subgroup_effects(frame: pd.DataFrame, variables: Sequence[str], *, sd: float
         for level in levels:
             inside = labels == level
             rows.append({"level": level, **hazard_ratio(scaled[inside], time[inside], event[inside]), "n": int(inside.sum())})
-        tested = attempt(lambda labels=labels, levels=levels: interaction_p(scaled, time, event, labels, levels))
+        tested = attempt(interaction_p, scaled, time, event, labels, levels)
         p = None if isinstance(tested, dict) else tested
         out.append({"variable": name, "p_interaction": p, "q_interaction": None, "rows": rows})
     known = [row for row in out if row["p_interaction"] is not None]

@@ -159,9 +159,9 @@ class Signature:
             if raw["version"] != 1:
                 message = f"signature: version {raw['version']}; this pathosig reads version 1."
                 raise InputError(message)
-            lists = {k: tuple(raw[k]) for k in ("hpcs", "coef", "center")}
-            rest = {k: raw[k] for k in cls.__dataclass_fields__ if k not in lists}
-            return cls(**lists, **rest)
+            values: dict[str, Any] = {k: raw[k] for k in cls.__dataclass_fields__}
+            values |= {k: tuple(raw[k]) for k in ("hpcs", "coef", "center")}
+            return cls(**values)
         except (ValueError, KeyError, TypeError) as error:
             message = f"signature: not a signature.json ({error})."
             raise InputError(message) from error

@@ -183,7 +183,8 @@ def spline(scaled: np.ndarray, time: np.ndarray, event: np.ndarray) -> dict[str,
     fit = cox((basis - center) / spread, time, event)
     line = cox(scaled[:, None], time, event)
     statistic = max(0.0, 2 * (fit.loglik - line.loglik))
-    grid = np.linspace(*np.quantile(scaled, [0.02, 0.98]), 41)
+    ends = np.quantile(scaled, [0.02, 0.98])
+    grid = np.linspace(ends[0], ends[1], 41)
     shifted = (spline_basis(grid, knots) - spline_basis(np.zeros(1), knots)) / spread
     log_hr = shifted @ fit.coef
     se = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", shifted, fit.covariance, shifted), 0))
@@ -197,12 +198,16 @@ def spline(scaled: np.ndarray, time: np.ndarray, event: np.ndarray) -> dict[str,
     }
 
 
+def _ph(column: np.ndarray, time: np.ndarray, event: np.ndarray) -> Any:
+    return ph_test(cox(column[:, None], time, event), transform="km")
+
+
 def proportional(scaled: np.ndarray, high: np.ndarray, time: np.ndarray, event: np.ndarray) -> dict[str, Any]:
     """Score tests of proportional hazards; on violation HRs before and after the median event time."""
     out: dict[str, Any] = {}
     for name, column in (("score", scaled), ("group", high)):
         if column.std() > 0:
-            found = attempt(lambda column=column: ph_test(cox(column[:, None], time, event), transform="km"))
+            found = attempt(_ph, column, time, event)
             out[name] = found if isinstance(found, dict) else {
                 "chisq": finite(found.global_statistic), "df": found.global_df, "p": finite(found.global_p)
             }  # fmt: skip

@@ -49,10 +49,9 @@ def fold_of(n: int, event: np.ndarray, folds: int, rng: np.random.Generator, gro
 
 def partial_loglik(score: np.ndarray, time: np.ndarray, event: np.ndarray) -> float:
     """Log partial likelihood (Efron) of a given linear predictor."""
-    sets = risk_sets(
-        *fix_times(as_times(time)), as_events(event), stratum=codes(None, len(time)), weight=np.ones(len(time)),
-        entry=None, ties="efron",
-    )  # fmt: skip
+    (fixed,) = fix_times(as_times(time))
+    weight, stratum = np.ones(len(fixed)), codes(None, len(fixed))
+    sets = risk_sets(fixed, as_events(event), stratum=stratum, weight=weight, entry=None, ties="efron")
     return float(loglik_derivatives(np.ones(1), np.asarray(score, float)[sets.order][:, None], sets)[0])
 
 

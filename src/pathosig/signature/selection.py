@@ -207,8 +207,11 @@ def _stepwise(
     columns = _positions(found, names)
     scale = x[:, columns].std(0)
     result = stepwise(pd.DataFrame(x[:, columns] / scale, columns=names), time, event, direction="forward")
-    kept = [names.index(n) for n in result.fit.names] if result.fit is not None else []
-    coef = tuple(float(b) for b in np.nan_to_num(result.fit.coef) / scale[kept]) if kept else ()
+    kept: list[int] = []
+    coef: tuple[float, ...] = ()
+    if result.fit is not None and result.fit.names:
+        kept = [names.index(n) for n in result.fit.names]
+        coef = tuple(float(b) for b in np.nan_to_num(result.fit.coef) / scale[kept])
     return Selection(
         method="stepwise",
         names=tuple(names[j] for j in kept),

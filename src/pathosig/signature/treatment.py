@@ -106,9 +106,7 @@ def treatment_benefit(
     """
     rows = []
     for cohort, frame in frames.items():
-        made = attempt(
-            lambda frame=frame: _one_cohort(frame, arm=arm, covariates=covariates, sd=sd, per_year=per_year)
-        )
+        made = attempt(_one_cohort, frame, arm=arm, covariates=covariates, sd=sd, per_year=per_year)
         rows.append({"cohort": cohort, "role": "discovery" if cohort == discovery else "validation", **made})
     usable = [r for r in rows if r["role"] == "validation" and r.get("interaction", {}).get("p") is not None]
     adjusted: list[float] = []
@@ -193,17 +191,16 @@ def _one_cohort(
         inside = group == label
         row = {"label": label, "n_treated": int(treated[inside].sum()), "n": int(inside.sum())}
         part = {"weights": weights[inside], "cluster": cluster[inside]}
-        groups.append({**row, **attempt(lambda i=inside, p=part: hazard_ratio(treated[i], time[i], event[i], **p))})
+        groups.append({**row, **hazard_ratio(treated[inside], time[inside], event[inside], **part)})
         arms = np.where(treated == 1, "treated", "untreated").astype(object)
         if inside.any():
             made = attempt(
-                lambda i=inside, a=arms: km_curves(
-                    time[i], event[i], a[i], per_year=per_year, horizons=(1.0, 3.0, 5.0), labels=("untreated", "treated")
-                )
-            )
+                km_curves, time[inside], event[inside], arms[inside], per_year=per_year, horizons=(1.0, 3.0, 5.0),
+                labels=("untreated", "treated"),
+            )  # fmt: skip
             curves += [{**c, "arm": c["label"], "label": label} for c in made.get("groups", ())]
             as_groups = np.where(arms == "treated", HIGH, LOW).astype(object)
-            found = attempt(lambda i=inside, g=as_groups: rmst_of(time[i], event[i], g[i]))
+            found = attempt(rmst_of, time[inside], event[inside], as_groups[inside])
             means[label] = found.get("difference", found)
     se = interaction.get("se") or float("nan")
     detectable = float(np.exp((Z95 + stats.norm.ppf(0.8)) * se)) if np.isfinite(se) else None
@@ -227,7 +224,8 @@ def _continuous(
     main: np.ndarray, time: np.ndarray, event: np.ndarray, scaled: np.ndarray, options: Mapping[str, Any]
 ) -> dict[str, Any]:
     fit = cox(main, time, event, **options)
-    grid = np.linspace(*np.quantile(scaled, [0.05, 0.95]), 31)
+    ends = np.quantile(scaled, [0.05, 0.95])
+    grid = np.linspace(ends[0], ends[1], 31)
     shifted = grid - scaled.mean()
     log_hr = fit.coef[1] + fit.coef[0] * shifted
     v = fit.covariance

@@ -216,7 +216,7 @@ def _internal(
         frame = joined(table, outcome)
         if not frame["event"].any():
             continue
-        row = {"cohort": study.primary.discovery, "endpoint": name, "unit": unit, "role": "cross-validated"}
+        row: dict[str, Any] = {"cohort": study.primary.discovery, "endpoint": name, "unit": unit, "role": "cross-validated"}
         row |= {"apparent": False, "primary": name == endpoint}
         row |= analyse(frame, signature=None, sd=1.0, per_year=PER_YEAR[unit], horizons=spec.horizons)
         row["forest"] = forest(frame, _covariates(study), sd=1.0)

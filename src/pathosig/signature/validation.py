@@ -124,8 +124,8 @@ def validate(
                 continue
             own = signature if endpoint == signature.endpoint else None
             row |= analyse(frame, signature=own, sd=signature.sd, per_year=PER_YEAR[unit], horizons=spec.horizons)
-            row["forest"] = attempt(lambda f=frame: forest(f, covariates, sd=signature.sd))
-            row["subgroups"] = attempt(lambda f=frame: subgroup_effects(f, subgroups, sd=signature.sd))
+            row["forest"] = attempt(forest, frame, covariates, sd=signature.sd)
+            row["subgroups"] = attempt(subgroup_effects, frame, subgroups, sd=signature.sd)
             analyses.append(row)
             guards += survival_guards(name, endpoint, frame, row)
     made = _treatments(table, survival, names, signature, discovery, units or {}, treatments, covariates, primary or {})
@@ -208,7 +208,7 @@ def pooled(analyses: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             if len(usable) < 3:
                 out.append({**base, "not_estimable": f"{len(usable)} validation cohorts; pooling needs 3"})
                 continue
-            out.append({**base, **attempt(lambda u=usable, e=effect: _pool(u, e))})
+            out.append({**base, **attempt(_pool, usable, effect)})
     return out
 
 

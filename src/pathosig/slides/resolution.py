@@ -81,7 +81,7 @@ def power_warning(mpp: float | None, power: float | None) -> tuple[str, ...]:
 
 
 def from_resolution_tags(tags: Mapping[str, float | int | None]) -> tuple[float | None, float | None]:
-    """mpp from TIFF resolution tags (``x``, ``y`` in pixels per unit, ``unit`` 2 inch or 3 cm)."""
+    """Mpp from TIFF resolution tags (``x``, ``y`` in pixels per unit, ``unit`` 2 inch or 3 cm)."""
     per_unit = {2: 25_400.0, 3: 10_000.0}.get(int(tags.get("unit") or 0))
     if per_unit is None:
         return None, None

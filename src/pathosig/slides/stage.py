@@ -27,7 +27,7 @@ def find_cores(
     study: Study,
     spec: TmaSpec | None = None,
     *,
-    execution: Execution = Execution(),  # noqa: B008 - frozen
+    execution: Execution = Execution(),
 ) -> StageReport:
     """Find the cores of tissue microarrays and give them to patients by tma_map.csv.
 

@@ -12,7 +12,6 @@ from pathosig.core.errors import ConfigError, SlideError
 from pathosig.core.spec import Spec
 from pathosig.slides import lattice
 
-
 _DUST = 0.1
 """A place with less than this share of the usual core's tissue holds dust, not a core."""
 

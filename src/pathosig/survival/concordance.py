@@ -9,7 +9,6 @@ import numpy as np
 from scipy import stats
 
 from pathosig.core.errors import NotEstimableError
-from pathosig.survival.curves import kaplan_meier
 from pathosig.survival.data import as_events, as_times, fix_times
 
 if TYPE_CHECKING:

@@ -148,7 +148,7 @@ class CoxFit:
 
 
 def cox(
-    X: Any,  # noqa: N803 - the field's name
+    X: Any,
     time: Any,
     event: Any,
     *,

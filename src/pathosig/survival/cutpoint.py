@@ -82,8 +82,8 @@ def max_selected_cutpoint(
     order = np.argsort(values, kind="stable")
     ordered = values[order]
     last = np.flatnonzero(np.append(np.diff(ordered) > 0, False))  # last of each tie, but the largest value
-    low, high = np.quantile(values, [min_prop, 1 - min_prop])
-    last = last[(ordered[last] >= low) & (ordered[last] <= high)]
+    share = (last + 1) / n
+    last = last[(share >= min_prop - 1e-12) & (share <= 1 - min_prop + 1e-12)]
     if not len(last):
         raise NotEstimableError(f"max_selected_cutpoint: no cut leaves {min_prop:.0%} on both sides.")
     m = last + 1

@@ -47,7 +47,7 @@ class FirthFit:
 
 
 def firth_cox(
-    X: Any,  # noqa: N803
+    X: Any,
     time: Any,
     event: Any,
     *,

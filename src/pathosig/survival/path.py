@@ -44,7 +44,7 @@ class CoxPath:
 
 
 def cox_path(
-    X: Any,  # noqa: N803
+    X: Any,
     time: Any,
     event: Any,
     *,

@@ -23,7 +23,7 @@ class Stepwise:
 
 
 def stepwise(
-    X: Any,  # noqa: N803
+    X: Any,
     time: Any,
     event: Any,
     *,

@@ -16,7 +16,7 @@ _BLOCK_VALUES = 2_000_000
 
 
 def cox_univariate(
-    X: Any,  # noqa: N803
+    X: Any,
     time: Any,
     event: Any,
     *,

@@ -54,7 +54,7 @@ def simulate(
     directory: Path,
     spec: SimulateSpec | None = None,
     *,
-    execution: Execution = Execution(),  # noqa: B008 - frozen
+    execution: Execution = Execution(),
 ) -> SimulateReport:
     """Write a cohort with planted truth: slides (or tile features), tables, truth.json.
 

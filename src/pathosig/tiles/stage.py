@@ -28,7 +28,7 @@ def cut_tiles(
     study: Study,
     spec: TileSpec | None = None,
     *,
-    execution: Execution = Execution(),  # noqa: B008 - frozen
+    execution: Execution = Execution(),
 ) -> StageReport:
     """Lay tiles of a physical size over the tissue of every slide.
 

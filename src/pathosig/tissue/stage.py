@@ -22,7 +22,7 @@ def find_tissue(
     study: Study,
     spec: TissueSpec | None = None,
     *,
-    execution: Execution = Execution(),  # noqa: B008 - frozen
+    execution: Execution = Execution(),
 ) -> StageReport:
     """Find tissue on every slide and write polygons that QuPath opens.
 

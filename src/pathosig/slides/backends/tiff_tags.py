@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,13 @@ def read_pages(path: Path) -> list[PageFacts]:
     SlideError
         E_FORMAT if the structure is damaged or loops.
     """
+    stat = path.stat()
+    return list(_read_pages(path, stat.st_size, stat.st_mtime_ns))
+
+
+@functools.lru_cache(maxsize=2)
+def _read_pages(path: Path, _size: int, _changed: int) -> tuple[PageFacts, ...]:
+    """Choosing a reader and opening it parse the file once."""
     import tifffile
 
     pages: list[PageFacts] = []
@@ -68,7 +76,7 @@ def read_pages(path: Path) -> list[PageFacts]:
         ) from error
     if not pages:
         raise SlideError(f"{path.name}: a TIFF without images.", code="E_FORMAT")
-    return pages
+    return tuple(pages)
 
 
 def _chain(file: Any, path: Path) -> Any:

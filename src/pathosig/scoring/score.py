@@ -1,0 +1,210 @@
+"""Scoring new slides with a frozen bundle: the same stages, nothing refitted."""
+
+from __future__ import annotations
+
+import csv
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pathosig.core.errors import ConfigError, InputError
+from pathosig.core.execution import Execution, Job, Outcome, Stage, Unit, run_each, run_once
+from pathosig.core.records import read_json
+from pathosig.core.study import Study
+from pathosig.core.tables import write_csv_rows
+from pathosig.scoring.bundle import read_bundle
+
+_COLUMNS = ("patient_id", "n_slides", "n_tiles", "score", "group", "unlike_training", "remark")
+_FAR_SHARE = 0.5
+"""Share of tiles unlike anything in training from which no score is given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreReport:
+    """Scores of new patients."""
+
+    out: str
+    rows: tuple[dict[str, Any], ...]
+    failed: tuple[str, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """4 when slides failed, else 0."""
+        return 4 if self.failed else 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {"out": self.out, "scores": list(self.rows), "failed": list(self.failed)}
+
+    def to_text(self) -> str:
+        """A line per patient."""
+        lines = []
+        for row in self.rows:
+            score = "-" if row["score"] is None else f"{row['score']:.4f}"
+            lines.append(f"{row['patient_id']:<24} {score:>10}  {row['group']:<15} {row['remark']}")
+        return "\n".join([*lines, *(f"failed: {f}" for f in self.failed), f"written: {self.out}"])
+
+
+def score_slides(
+    bundle: Path,
+    *slides: Path,
+    out: Path = Path("scores.csv"),
+    patients: Path | None = None,
+    mpp: float | None = None,
+    weights: Path | None = None,
+    execution: Execution = Execution(),
+) -> ScoreReport:
+    """Score new slides with a frozen signature; abstains when a patient is out of distribution.
+
+    Parameters
+    ----------
+    bundle
+        A .psig file.
+    slides
+        Slide files or DICOM folders.
+    out
+        The table to write.
+    patients
+        CSV with columns slide (file name without suffix) and patient_id; without it every slide is a patient.
+    mpp
+        Micrometres per pixel of slides whose header has none.
+    weights
+        Local weights of the encoder, where the bundle does not carry them.
+
+    Raises
+    ------
+    ConfigError
+        If no slide is given or two have the same name.
+    InputError
+        E_BUNDLE if the bundle is refused.
+    """
+    if not slides:
+        raise ConfigError("score: no slide given.")
+    owners = _owners(patients)
+    with tempfile.TemporaryDirectory(prefix="pathosig-score-") as folder:
+        root = Path(folder)
+        read_bundle(bundle, root)
+        study = _study(root, slides, owners, mpp, weights)
+        failed = _run(study, weights, execution)
+        rows = _scores(study)
+    write_csv_rows(out, rows, _COLUMNS)
+    return ScoreReport(out=str(out), rows=tuple(rows), failed=tuple(failed))
+
+
+def _owners(path: Path | None) -> dict[str, str]:
+    if path is None:
+        return {}
+    with path.open(newline="", encoding="utf-8-sig") as handle:
+        rows = list(csv.DictReader(handle))
+    if rows and not {"slide", "patient_id"} <= set(rows[0]):
+        raise InputError(f"{path.name}: expected columns slide and patient_id; found {list(rows[0])}.")
+    return {r["slide"]: r["patient_id"] for r in rows}
+
+
+def _study(root: Path, slides: Sequence[Path], owners: dict[str, str], mpp: float | None, weights: Path | None) -> Study:
+    specs = read_json(root / "specs.json")
+    names = [p.name if p.is_dir() else p.stem for p in slides]
+    twice = sorted({n for n in names if names.count(n) > 1})
+    if twice:
+        raise ConfigError(f"score: two slides are called {twice[0]!r}; rename one.", code="E_DUP_ID")
+    encoder = {**specs["embed"], "method": "pretrained"}
+    if weights is not None:
+        encoder["weights"] = str(weights.absolute())
+    config = {
+        "endpoints": {"os": {"time": "os_time", "event": "os_event", "unit": "months"}},
+        "primary": {"endpoint": "os", "discovery": "none"},
+        "tissue": specs["tissue"],
+        "tiles": specs["tiles"],
+        "encoder": {k: v for k, v in encoder.items() if v is not None},
+        "profiles": specs["profiles"],
+    }
+    study = Study.create(root, config)
+    patients = [owners.get(n, n) for n in names]
+    rows = [
+        {"slide_id": n, "patient_id": p, "path": str(s.absolute()), "mpp": mpp}
+        for n, p, s in zip(names, patients, slides, strict=True)
+    ]
+    write_csv_rows(root / "slides.csv", rows, ("slide_id", "patient_id", "path", "mpp"))
+    unique = [{"patient_id": p, "cohort": "new"} for p in sorted(set(patients))]
+    write_csv_rows(root / "patients.csv", unique, ("patient_id", "cohort"))
+    return study
+
+
+def _run(study: Study, weights: Path | None, execution: Execution) -> list[str]:
+    """Tissue, tiles, embeddings, phenotypes, profiles; messages of slides that failed."""
+    from pathosig.encoder.spec import EncoderSpec
+    from pathosig.encoder.stage import embed_units
+    from pathosig.phenotypes.spec import PhenotypeSpec
+    from pathosig.phenotypes.stage import assign_units
+    from pathosig.profiles.stage import build_profiles
+    from pathosig.tiles.stage import cut_tiles
+    from pathosig.tissue.stage import find_tissue
+
+    reports = [find_tissue(study, execution=execution), cut_tiles(study, execution=execution)]
+    frozen = Stage(name="embed", version=1)
+    run_once(study, frozen, study.spec(EncoderSpec), Unit(id="_encoder"), _as_it_is, execution=execution)
+    units, task = embed_units(study)
+    reports.append(run_each(study, frozen, study.spec(EncoderSpec), units, task, execution=execution))
+    stage = Stage(name="phenotypes", version=1)
+    run_once(study, stage, PhenotypeSpec(), Unit(id="_codebook"), _as_it_is, execution=execution)
+    units, task = assign_units(study)
+    reports.append(run_each(study, stage, PhenotypeSpec(), units, task, execution=execution))
+    build_profiles(study, execution=execution)
+    return [e for report in reports for e in report.errors]
+
+
+def _as_it_is(job: Job) -> Outcome:
+    """The fit of a bundle is never made again."""
+    return Outcome(summary={"from": "bundle"})
+
+
+def _scores(study: Study) -> list[dict[str, Any]]:
+    import numpy as np
+
+    from pathosig.profiles.stage import read_profiles
+    from pathosig.signature.model import Signature
+    from pathosig.signature.stage import pooled_rows
+
+    signature = Signature.load(study.root / "signature" / "signature.json")
+    rows = pooled_rows(read_profiles(study), str(signature.transform.get("policy", "pooled")))
+    scores = signature.score(rows)
+    far = _far(study)
+    by_patient: dict[str, dict[str, Any]] = {}
+    for (_, row), score in zip(rows.iterrows(), scores, strict=True):
+        patient = str(row["patient_id"])
+        share = far.get(patient, 0.0)
+        remark = ""
+        if not np.isfinite(score):
+            remark = f"only {int(row['n_tiles'])} tiles"
+        elif share > _FAR_SHARE:
+            remark, score = f"{share:.0%} of the tiles are unlike anything in training", float("nan")
+        by_patient[patient] = {
+            "patient_id": patient,
+            "n_slides": int(row["n_slides"]),
+            "n_tiles": int(row["n_tiles"]),
+            "score": float(score) if np.isfinite(score) else None,
+            "group": str(signature.group(np.array([score]))[0]),
+            "unlike_training": round(share, 4),
+            "remark": remark,
+        }
+    nothing = {"n_slides": 0, "n_tiles": 0, "score": None, "group": "not assessable", "unlike_training": None}
+    out = []
+    for patient in study.patients()["patient_id"]:
+        out.append(by_patient.get(patient, {"patient_id": patient, **nothing, "remark": "no tissue, or unreadable"}))
+    return out
+
+
+def _far(study: Study) -> dict[str, float]:
+    """Per patient the share of tiles unlike anything in training."""
+    total: dict[str, float] = {}
+    count: dict[str, int] = {}
+    for specimen in study.specimens():
+        record = study.record("phenotypes", specimen.id)
+        if record is None or record.status != "ok":
+            continue
+        n = int(record.summary["n_tiles"])
+        total[specimen.patient_id] = total.get(specimen.patient_id, 0.0) + n * float(record.summary["far"])
+        count[specimen.patient_id] = count.get(specimen.patient_id, 0) + n
+    return {p: total[p] / count[p] for p in total}

@@ -1,0 +1,124 @@
+"""The signature and validate stages on a small study with outside features."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pathosig.core.errors import NotEstimableError, PathosigWarning
+from pathosig.core.records import read_json
+from pathosig.core.study import Study
+from pathosig.profiles import build_profiles
+from pathosig.signature import SignatureSpec, ValidateSpec, audit, build_signature, validate_signature
+from pathosig.signature.spec import AuditSpec
+
+QUICK = SignatureSpec(bootstraps=10, n_subsamples=20)
+
+
+def make_study(root: Path, *, cohorts: tuple[str, ...], effect: float = 1.2, n: int = 240) -> Study:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(n, 6))
+    time = rng.exponential(20, n) * np.exp(-effect * x[:, 0])
+    study = Study.create(
+        root,
+        {
+            "endpoints": {"os": {"time": "os_time", "event": "os_event", "unit": "months"}},
+            "columns": {"covariates": ["age"], "treatments": [], "subgroups": ["sex"]},
+            "primary": {"endpoint": "os", "discovery": "discovery", "covariates": ["age"]},
+        },
+    )
+    ids = [f"P{i:03d}" for i in range(n)]
+    cohort = [cohorts[i * len(cohorts) // n] for i in range(n)]
+    clinical = {"patient_id": ids, "cohort": cohort, "os_time": np.minimum(time, 50), "os_event": (time < 50).astype(int)}
+    clinical |= {"age": rng.normal(60, 9, n).round(), "sex": rng.choice(["F", "M"], n)}
+    pd.DataFrame(clinical).to_csv(root / "patients.csv", index=False)
+    features = pd.DataFrame(x, columns=[f"f{j}" for j in range(6)])
+    features.insert(0, "patient_id", ids)
+    features.to_csv(root / "features.csv", index=False)
+    return Study.open(root)
+
+
+def run(study: Study, spec: SignatureSpec = QUICK, **options) -> Study:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PathosigWarning)
+        build_profiles(study, features=study.root / "features.csv")
+        study = Study.open(study.root)
+        build_signature(study, spec)
+        validate_signature(study, ValidateSpec(**options))
+    return study
+
+
+def test_external_validation_writes_results_tables_and_scores(tmp_path):
+    study = run(make_study(tmp_path / "s", cohorts=("discovery", "validation_1")))
+    results = read_json(study.root / "validation/results.json")
+    assert results["kind"] == "external"
+    assert results["signature"]["hpcs"][0] == "f0"
+    roles = {(a["cohort"], a["role"]) for a in results["analyses"]}
+    assert roles == {("discovery", "discovery"), ("validation_1", "validation")}
+    scores = pd.read_csv(study.root / "signature/scores.csv")
+    assert len(scores) == 240
+    assert set(scores["group"]) <= {"low", "high", "not assessable"}
+    assert (study.root / "validation/tables/performance.csv").is_file()
+    again = Study.open(study.root)
+    assert build_signature(again, QUICK).fresh == ("_fit", "_scores")
+    assert validate_signature(again, ValidateSpec()).fresh == ("_validate",)
+
+
+def test_a_further_validation_patient_never_changes_signature_json(tmp_path):
+    study = run(make_study(tmp_path / "s", cohorts=("discovery", "validation_1")))
+    before = (study.root / "signature/signature.json").read_bytes()
+    for name, line in (("patients.csv", "Z999,validation_1,12,1,60,F\n"), ("features.csv", "Z999,9,9,9,9,9,9\n")):
+        with (study.root / name).open("a") as handle:
+            handle.write(line)
+    study = Study.open(study.root)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PathosigWarning)
+        build_profiles(study)
+        report = build_signature(study, QUICK)
+    assert report.fresh == ("_fit",)
+    assert report.done == ("_scores",)
+    assert (study.root / "signature/signature.json").read_bytes() == before
+    assert len(pd.read_csv(study.root / "signature/scores.csv")) == 241
+
+
+def test_one_cohort_is_cross_validated_and_labelled_internal(tmp_path):
+    study = run(make_study(tmp_path / "s", cohorts=("discovery",), n=120), repeats=1, folds=3)
+    results = read_json(study.root / "validation/results.json")
+    assert results["kind"] == "internal"
+    assert results["internal"]["harrell_c"]["estimate"] > 0.65
+    assert {a["role"] for a in results["analyses"]} == {"discovery", "cross-validated"}
+    assert next(r for r in results["remark"] if r["item"] == "external")["status"] == "not available"
+
+
+def test_no_signature_exits_5_and_still_writes_the_descriptive_results(tmp_path):
+    study = make_study(tmp_path / "s", cohorts=("discovery", "validation_1"), effect=0.0)
+    strict = QUICK.replace(min_threshold=1.0)
+    with pytest.raises(NotEstimableError, match="no signature") as caught:
+        run(study, strict)
+    assert caught.value.exit_code == 5
+    study = Study.open(study.root)
+    with pytest.raises(NotEstimableError):
+        validate_signature(study)
+    results = read_json(study.root / "validation/results.json")
+    assert results["kind"] == "none"
+    assert len(results["univariate"]) == 6
+    assert "not_estimable" in results["signature"]
+    assert not (study.root / "signature/signature.json").exists()
+
+
+def test_the_same_seed_gives_the_same_bytes(tmp_path):
+    names = ("signature/signature.json", "signature/scores.csv", "validation/results.json")
+    studies = [run(make_study(tmp_path / k, cohorts=("discovery", "v1"), n=120)) for k in "ab"]
+    for name in names:
+        assert (studies[0].root / name).read_bytes() == (studies[1].root / name).read_bytes()
+
+
+def test_an_audit_is_kept_beside_the_validation(tmp_path):
+    study = run(make_study(tmp_path / "s", cohorts=("discovery", "v1"), n=120))
+    made = audit(study, "null", AuditSpec(permutations=10))
+    assert made.result["verdict"] == "preview"
+    assert read_json(study.root / "validation/audits/null.json")["permutations"] == 10
