@@ -23,7 +23,7 @@ def make_study(root: Path, *, cohorts: tuple[str, ...], effect: float = 1.2, n: 
     rng = np.random.default_rng(0)
     x = rng.normal(size=(n, 6))
     time = rng.exponential(20, n) * np.exp(-effect * x[:, 0])
-    study = Study.create(
+    Study.create(
         root,
         {
             "endpoints": {"os": {"time": "os_time", "event": "os_event", "unit": "months"}},

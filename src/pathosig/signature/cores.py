@@ -1,4 +1,4 @@
-"""Do the cores or slides of a patient agree, beyond what sampling within them explains?"""
+"""Agreement of the cores or slides of a patient, beyond what sampling within them explains."""
 
 from __future__ import annotations
 

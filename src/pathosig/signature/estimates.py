@@ -54,7 +54,7 @@ def hazard_ratio(
         if not np.nanstd(x) > 0:
             return {"not_estimable": "the column does not vary"}
         found = cox(columns, time, event, **options)
-        out = {
+        out: dict[str, Any] = {
             "hr": finite(found.hr[0]),
             "lower": finite(found.lower[0]),
             "upper": finite(found.upper[0]),
