@@ -108,10 +108,14 @@ def test_tiles_over_the_edge_are_padded_white():
     assert not (tile[:60, :50] == 255).all()
 
 
-@pytest.mark.parametrize("compression", ["zlib", "lzw", None, "webp", "jpeg2000", "jpeg"])
-def test_codecs_give_the_pixels_that_tifffile_gives(tmp_path, compression):
+@pytest.mark.parametrize(
+    ("compression", "predictor"),
+    [("zlib", False), ("zlib", True), ("lzw", True), (None, False), ("webp", False), ("jpeg2000", False), ("jpeg", False)],
+)
+def test_codecs_give_the_pixels_that_tifffile_gives(tmp_path, compression, predictor):
     rgb = texture(520, 610)
     options = {"compressionargs": {"lossless": True}} if compression == "webp" else {}
+    options |= {"predictor": predictor} if predictor else {}
     path = write_svs(tmp_path / "s.svs", rgb, levels=(1,), tile=256, compression=compression, **options)
     expected = tifffile.imread(path, key=0)
     with open_slide(path) as reader:
@@ -144,7 +148,7 @@ def test_a_region_behaves_like_a_slide():
         assert np.array_equal(part.read_level(0, 10, 20, 100, 90), whole.read_level(0, 310, 420, 100, 90))
         plan = plan_read(whole.info, 1.0)
         a, b = read_all_tiles(whole, plan, [(300, 400)], 100), read_all_tiles(part, plan, [(0, 0)], 100)
-        assert psnr(a, b) > 40
+    assert np.array_equal(a, b)
 
 
 def test_a_coarse_dicom_is_refused_at_half_a_micrometre_and_read_at_its_own(pathosig_data):

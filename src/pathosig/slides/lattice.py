@@ -103,7 +103,8 @@ def _first_peak(corr: np.ndarray, axis: float) -> np.ndarray | None:
         window = profile[index : index + max(4, index // 3)]
         if profile[index] == window.max() and profile[index] - lowest > 0.04 * top and profile[index] > profile[index - 1]:
             angle = angles[int(np.argmax(polar[index]))]
-            return radii[index] * np.array([np.cos(angle), np.sin(angle)])
+            step: np.ndarray = radii[index] * np.array([np.cos(angle), np.sin(angle)])
+            return step
     return None
 
 

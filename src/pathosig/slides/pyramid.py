@@ -114,7 +114,8 @@ def resample(image: np.ndarray, size: tuple[int, int], *, box: tuple[float, floa
         return whole
     rows = _pass(image.astype(np.float32), y, h, size[1])
     out = _pass(rows.transpose(1, 0, 2), x, w, size[0]).transpose(1, 0, 2)
-    return np.clip(np.rint(out), 0, 255).astype(np.uint8)
+    result: np.ndarray = np.clip(np.rint(out), 0, 255).astype(np.uint8)
+    return result
 
 
 def _whole_factor(
@@ -131,12 +132,13 @@ def _whole_factor(
         return None
     if factor == 1:
         return np.ascontiguousarray(source)
-    total = np.zeros((size[1], size[0], image.shape[2]), np.uint32)
+    total: np.ndarray = np.zeros((size[1], size[0], image.shape[2]), np.uint32)
     for dy in range(factor):
         for dx in range(factor):
             total += source[dy::factor, dx::factor]
     area = factor * factor
-    return ((total + area // 2) // area).astype(np.uint8)
+    mean: np.ndarray = ((total + area // 2) // area).astype(np.uint8)
+    return mean
 
 
 def _pass(image: np.ndarray, start: float, length: float, size: int) -> np.ndarray:
@@ -149,7 +151,8 @@ def _pass(image: np.ndarray, start: float, length: float, size: int) -> np.ndarr
         first = np.floor(centre).astype(int)
         part = (centre - first).astype(np.float32)[:, None, None]
         a, b = np.clip(first, 0, n - 1), np.clip(first + 1, 0, n - 1)
-        return image[a] * (1 - part) + image[b] * part
+        mixed: np.ndarray = image[a] * (1 - part) + image[b] * part
+        return mixed
     upper = lower + step
     first = np.floor(lower + 1e-9).astype(int)
     out = np.zeros((size, *image.shape[1:]), np.float32)

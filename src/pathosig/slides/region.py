@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
+from pathosig.slides.pyramid import ReadPlan
 from pathosig.slides.reader import ContextClose, SlideReader
 
 
@@ -15,7 +17,7 @@ class RegionReader(ContextClose):
     def __init__(self, parent: SlideReader, region: tuple[int, int, int, int]) -> None:
         self.parent = parent
         self.region = region
-        x, y, width, height = region
+        width, height = region[2:]
         sizes = tuple(
             (max(1, round(width / d)), max(1, round(height / d))) for d in parent.info.downsamples
         )
@@ -26,6 +28,19 @@ class RegionReader(ContextClose):
         downsample = self.info.downsamples[level]
         dx, dy = round(self.region[0] / downsample), round(self.region[1] / downsample)
         return self.parent.read_level(level, x + dx, y + dy, width, height)
+
+    def tile_source(
+        self, plan: ReadPlan, xy: np.ndarray, size_px: int, threads: int
+    ) -> Callable[[int, int], np.ndarray] | None:
+        """The fast way of the slide it is part of, where that has one."""
+        source = getattr(self.parent, "tile_source", None)
+        if source is None:
+            return None
+        x0, y0 = self.region[:2]
+        draw: Callable[[int, int], np.ndarray] = source(
+            plan, np.asarray(xy) + np.array([x0, y0]), size_px, threads
+        )
+        return lambda x, y: draw(x + x0, y + y0)
 
     def close(self) -> None:
         """Close the slide it is part of."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pathosig.core.errors import SlideError
 from pathosig.slides.reader import ContextClose, SlideInfo
 from pathosig.slides.resolution import checked_mpp, from_resolution_tags, parse_number, power_warning
+
+if TYPE_CHECKING:
+    import openslide
 
 _MAX_PIXELS = 4e11
 
@@ -37,7 +41,7 @@ class OpenSlideReader(ContextClose):
         colour = str(bounds.get("openslide.background-color", "FFFFFF")).lstrip("#")
         self._background = np.array([int(colour[i : i + 2], 16) for i in (0, 2, 4)], np.uint16)
 
-    def _open(self):  # type: ignore[no-untyped-def]  # noqa: ANN202 - OpenSlide has no types
+    def _open(self) -> openslide.OpenSlide:
         import openslide
 
         try:

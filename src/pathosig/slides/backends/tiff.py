@@ -53,6 +53,11 @@ def choose(path: Path) -> str:
             "Convert the slide to JPEG or JPEG 2000 tiles.",
             code="E_CODEC",
         )
+    if page.predictor not in (1, 2):
+        raise SlideError(
+            f"{path.name}: tiles are stored with TIFF predictor {page.predictor}; expected none or horizontal.",
+            code="E_CODEC",
+        )
     return "tiff" if page.planar == 1 else "openslide"
 
 
@@ -342,9 +347,11 @@ def _decode_other(data: bytes, page: PageFacts) -> np.ndarray:
     elif page.compression == 50001 or page.compression == 34927:
         pixels = imagecodecs.webp_decode(data)
     else:
-        raw = {1: bytes, 5: imagecodecs.lzw_decode}.get(page.compression, imagecodecs.zlib_decode)(data)
+        raw = _inflate(data, page.compression)
         pixels = np.frombuffer(raw, np.uint8, count=width * height * page.samples)
         pixels = pixels.reshape(height, width, page.samples)
+        if page.predictor == 2:  # differences to the left neighbour
+            pixels = np.add.accumulate(pixels, axis=1, dtype=np.uint8)
     if pixels.ndim == 2 or pixels.shape[2] == 1:
         gray = pixels.reshape(height, width, 1)
         return np.repeat(255 - gray if page.photometric == 0 else gray, 3, axis=2)
@@ -354,10 +361,19 @@ def _decode_other(data: bytes, page: PageFacts) -> np.ndarray:
     return np.ascontiguousarray(pixels[:height, :width, :3])
 
 
+def _inflate(data: bytes, compression: int) -> bytes:
+    import imagecodecs
+
+    if compression == 1:
+        return data
+    return bytes(imagecodecs.lzw_decode(data) if compression == 5 else imagecodecs.zlib_decode(data))
+
+
 def _ycbcr_to_rgb(pixels: np.ndarray) -> np.ndarray:
     y, cb, cr = (pixels[..., i].astype(np.float32) for i in range(3))
     rgb = (y + 1.402 * (cr - 128), y - 0.344136 * (cb - 128) - 0.714136 * (cr - 128), y + 1.772 * (cb - 128))
-    return np.clip(np.rint(np.stack(rgb, axis=-1)), 0, 255).astype(np.uint8)
+    out: np.ndarray = np.clip(np.rint(np.stack(rgb, axis=-1)), 0, 255).astype(np.uint8)
+    return out
 
 
 def _shrunk(pixels: np.ndarray, shrink: int) -> np.ndarray:

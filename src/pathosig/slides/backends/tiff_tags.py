@@ -33,6 +33,7 @@ class PageFacts:
     samples: int
     bits: int
     planar: int
+    predictor: int
     tables: bytes | None
     offsets: tuple[int, ...]
     counts: tuple[int, ...]
@@ -119,6 +120,7 @@ def _facts(page: Any) -> PageFacts:
         samples=int(value(277, 1)),
         bits=max(bits) if isinstance(bits, tuple) else int(bits),
         planar=int(value(284, 1)),
+        predictor=int(value(317, 1)),
         tables=value(347),
         offsets=tuple(value(324, ())) if tile[0] else (),
         counts=tuple(value(325, ())) if tile[0] else (),
