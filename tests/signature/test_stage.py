@@ -59,6 +59,10 @@ def test_external_validation_writes_results_tables_and_scores(tmp_path):
     assert results["signature"]["hpcs"][0] == "f0"
     roles = {(a["cohort"], a["role"]) for a in results["analyses"]}
     assert roles == {("discovery", "discovery"), ("validation_1", "validation")}
+    added = next(a for a in results["analyses"] if a["cohort"] == "validation_1")["added_value"]
+    assert added["uno_c"]["combined"]["estimate"] > added["uno_c"]["clinical"]["estimate"] + 0.1
+    assert added["difference_c"]["lower"] > 0
+    assert added["lr_test"]["p"] < 1e-4
     scores = pd.read_csv(study.root / "signature/scores.csv")
     assert len(scores) == 240
     assert set(scores["group"]) <= {"low", "high", "not assessable"}

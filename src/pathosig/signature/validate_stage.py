@@ -180,9 +180,49 @@ def _performance(study: Study, profiles: Profiles, spec: ValidateSpec) -> dict[s
     }
     others = [c for c in results["cohorts"] if c["role"] == "validation"]
     results["kind"] = "external" if others else "internal"
-    if not others:
+    if others:
+        _add_value(study, profiles, signature, survival, spec, results)
+    else:
         results |= _internal(study, profiles, signature, survival, spec, results)
     return results
+
+
+def _add_value(
+    study: Study,
+    profiles: Profiles,
+    signature: Signature,
+    survival: Mapping[str, pd.DataFrame],
+    spec: ValidateSpec,
+    results: Mapping[str, Any],
+) -> None:
+    """Puts ``added_value`` into the analyses of the signature's endpoint in validation cohorts."""
+    from pathosig.signature.added import ClinicalModels, added_value
+    from pathosig.signature.estimates import attempt
+    from pathosig.signature.internal import cross_validate
+    from pathosig.signature.validation import joined
+
+    endpoint, patients, settings = signature.endpoint, study.patients(), study.spec(SignatureSpec)
+    if not _covariates(study):
+        return
+
+    def frozen() -> ClinicalModels:
+        inside = survival[endpoint][survival[endpoint]["patient_id"].isin(study.cohort(study.primary.discovery))]
+        out_of_fold = cross_validate(
+            preparer(study, profiles, settings.policy), inside, spec=settings, repeats=1, folds=spec.folds,
+            seed=spec.seed, endpoint=endpoint, **model_facts(profiles),
+        )  # fmt: skip
+        frame = joined(out_of_fold.scores.merge(patients, on="patient_id"), survival[endpoint])
+        return ClinicalModels.fit(frame, _covariates(study))
+
+    models = attempt(frozen)
+    table = read_scores(study)[["patient_id", "score", "group"]].merge(patients, on="patient_id")
+    for row in results["analyses"]:
+        if row["endpoint"] != endpoint or row["role"] != "validation":
+            continue
+        frame = joined(table[table["cohort"] == row["cohort"]], survival[endpoint])
+        row["added_value"] = models if isinstance(models, dict) else attempt(
+            added_value, models, frame, scale=signature.sd, bootstraps=spec.bootstraps, seed=spec.seed
+        )  # fmt: skip
 
 
 def _internal(
