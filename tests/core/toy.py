@@ -1,0 +1,32 @@
+"""Tasks for workers: importable by spawned processes."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from pathosig.core.errors import SlideError
+from pathosig.core.execution import Job, Outcome
+from pathosig.core.records import write_text
+
+
+def work(job: Job) -> Outcome:
+    what = job.payload.get("what", "write")
+    if what == "fail":
+        raise SlideError(f"slide {job.unit}: no good", code="E_FORMAT")
+    if what == "bug":
+        raise ZeroDivisionError
+    if what == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if what == "die once":
+        flag = Path(job.payload["flag"])
+        if not flag.exists():
+            flag.write_text("")
+            os.kill(os.getpid(), signal.SIGKILL)
+    if what == "hang":
+        time.sleep(60)
+    if what == "empty":
+        return Outcome(status="empty", summary={"reason": "nothing"})
+    relative = f"out/{job.unit}.txt"
+    write_text(job.root / relative, f"{job.unit} {job.spec.size}\n")
+    return Outcome(outputs=(relative,))
