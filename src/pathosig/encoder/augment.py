@@ -248,9 +248,7 @@ def _stain_jitter(n: int, generator: torch.Generator) -> tuple[torch.Tensor, tor
 
 
 def sampling_grid(matrix: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
-    """Fill `grid` (n, h, w, 2) as `affine_grid` does (align_corners False), in a quarter of its "
-    "time on a CPU.
-    """
+    """Fill `grid` (n, h, w, 2) as `affine_grid` does, in a quarter of its time on a CPU."""
     h, w = grid.shape[1:3]
     ys = ((torch.arange(h, device=matrix.device) * 2 + 1) / h - 1)[None, :, None]
     xs = ((torch.arange(w, device=matrix.device) * 2 + 1) / w - 1)[None, None, :]

@@ -249,7 +249,7 @@ def _timm_entry(name: str) -> EncoderEntry:
         message = f"encoder {name!r}: not in docs/encoders.md, no plug-in, and not a timm model.{hint}"
         raise ConfigError(message, code="E_ENCODER")
     config = timm.get_pretrained_cfg(name)
-    values: dict[str, Any] = config.to_dict() if config is not None else {}  # type: ignore[no-untyped-call]
+    values: dict[str, Any] = config.to_dict() if config is not None else {}
     hub = values.get("hf_hub_id") or None
     if hub and hub.endswith("/"):
         hub += f"{base}.{values['tag']}" if values.get("tag") else base

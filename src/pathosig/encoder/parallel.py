@@ -97,7 +97,7 @@ def synchronise_batch_norm(module: nn.Module) -> nn.Module:
     if next(module.parameters()).is_cuda:
         from timm import layers
 
-        converted: nn.Module = layers.convert_sync_batchnorm(module)  # type: ignore[attr-defined, no-untyped-call]
+        converted: nn.Module = layers.convert_sync_batchnorm(module)
         return converted
     for layer in module.modules():
         if isinstance(layer, nn.modules.batchnorm._BatchNorm):

@@ -54,7 +54,7 @@ def embed_tiles(
     units, task = embed_units(study)
     if engine == "ort" and any(u.upstream["tiles"] for u in units):
         _export_once(study, spec, [u for u in units if u.upstream["tiles"]])
-    report = run_each(study, STAGE, spec, units, _embed_one, execution=execution)
+    report = run_each(study, STAGE, spec, units, task, execution=execution)
     _warn_of_mixed_devices(study)
     return report
 

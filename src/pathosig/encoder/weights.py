@@ -43,7 +43,8 @@ def read_weights(path: Path) -> State:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
-            return load_file(path)
+            tensors: State = load_file(path)
+            return tensors
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         kind = type(error).__name__
@@ -55,11 +56,11 @@ def read_weights(path: Path) -> State:
     for key in _WRAPPERS:
         if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
             loaded = loaded[key]
-    tensors = {str(k): v for k, v in dict(loaded).items() if isinstance(v, torch.Tensor)}
-    if not tensors:
+    found = {str(k): v for k, v in dict(loaded).items() if isinstance(v, torch.Tensor)}
+    if not found:
         message = f"weights {path.name}: no tensors in it. Expected the state dict of a network."
         raise InputError(message, code="E_WEIGHTS")
-    return tensors
+    return found
 
 
 def shipped_lite0() -> State:
