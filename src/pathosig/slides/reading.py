@@ -65,13 +65,17 @@ def read_tiles(
     draw = source(plan, xy, size_px, threads) if source is not None else None
     for start in range(0, len(xy), block):
         part = xy[start : start + block]
-        tiles = np.full((len(part), size_px, size_px, 3), 255, np.uint8)
+        tiles = np.empty((len(part), size_px, size_px, 3), np.uint8)
         failed = np.zeros(len(part), bool)
         for row, (x, y) in enumerate(part):
             try:
-                tiles[row] = draw(x, y) if draw is not None else _read_one(reader, plan, x, y, size_px)
+                if draw is not None:
+                    draw(int(x), int(y), tiles[row])
+                else:
+                    tiles[row] = _read_one(reader, plan, x, y, size_px)
             except SlideError:
                 failed[row] = True
+                tiles[row] = 255
         yield TileBlock(index=np.arange(start, start + len(part)), tiles=tiles, failed=failed)
 
 

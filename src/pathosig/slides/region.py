@@ -31,16 +31,16 @@ class RegionReader(ContextClose):
 
     def tile_source(
         self, plan: ReadPlan, xy: np.ndarray, size_px: int, threads: int
-    ) -> Callable[[int, int], np.ndarray] | None:
+    ) -> Callable[[int, int, np.ndarray], None] | None:
         """The fast way of the slide it is part of, where that has one."""
         source = getattr(self.parent, "tile_source", None)
         if source is None:
             return None
         x0, y0 = self.region[:2]
-        draw: Callable[[int, int], np.ndarray] = source(
+        draw: Callable[[int, int, np.ndarray], None] = source(
             plan, np.asarray(xy) + np.array([x0, y0]), size_px, threads
         )
-        return lambda x, y: draw(x + x0, y + y0)
+        return lambda x, y, out: draw(x + x0, y + y0, out)
 
     def close(self) -> None:
         """Close the slide it is part of."""

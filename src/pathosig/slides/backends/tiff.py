@@ -182,12 +182,19 @@ class TiffReader(ContextClose):
 
     def _assemble(self, level: int, x: int, y: int, width: int, height: int, shrink: int) -> np.ndarray:
         """Pixels of a level at 1/shrink, coordinates in shrunk pixels."""
+        out = np.empty((height, width, 3), np.uint8)
+        self._fill(out, level, x, y, shrink)
+        return out
+
+    def _fill(self, out: np.ndarray, level: int, x: int, y: int, shrink: int) -> None:
+        """Write the pixels at (x, y) into `out`; outside the slide white."""
         page = self._levels[level]
+        height, width = out.shape[:2]
         tile_w, tile_h = page.tile[0] // shrink, page.tile[1] // shrink
         full_w, full_h = -(-page.size[0] // shrink), -(-page.size[1] // shrink)
         x1, y1 = min(x + width, full_w), min(y + height, full_h)
-        inside = x >= 0 and y >= 0 and x + width <= full_w and y + height <= full_h
-        out = np.empty((height, width, 3), np.uint8) if inside else np.full((height, width, 3), 255, np.uint8)
+        if x < 0 or y < 0 or x + width > full_w or y + height > full_h:
+            out[:] = 255
         across = -(-page.size[0] // page.tile[0])
         for row in range(max(y, 0) // tile_h, -(-y1 // tile_h)):
             top, bottom = max(row * tile_h, y, 0), min((row + 1) * tile_h, y1)
@@ -197,7 +204,6 @@ class TiffReader(ContextClose):
                 out[top - y : bottom - y, left - x : right - x] = tile[
                     top - row * tile_h : bottom - row * tile_h, left - column * tile_w : right - column * tile_w
                 ]
-        return out
 
     def read_level_shrunk(self, level: int, factor: int) -> np.ndarray | None:
         """A whole level at a half, quarter or eighth, or None where that saves nothing."""
@@ -210,8 +216,8 @@ class TiffReader(ContextClose):
 
     def tile_source(
         self, plan: ReadPlan, xy: np.ndarray, size_px: int, threads: int
-    ) -> Callable[[int, int], np.ndarray]:
-        """A function (x, y in level-0 pixels) -> uint8[size, size, 3], for tiles asked for in order."""
+    ) -> Callable[[int, int, np.ndarray], None]:
+        """A function (x, y in level-0 pixels, out uint8[size, size, 3]) for tiles asked for in order."""
         shrink = self._shrink(plan, xy)
         downsample = plan.level_downsample * shrink
         scale = plan.scale / shrink
@@ -219,10 +225,12 @@ class TiffReader(ContextClose):
         def read(left: int, top: int, width: int, height: int) -> np.ndarray:
             return self._assemble(plan.level, left, top, width, height, shrink)
 
-        def draw(x: int, y: int) -> np.ndarray:
+        def draw(x: int, y: int, out: np.ndarray) -> None:
             if abs(scale - 1) < 1e-9:
-                return read(round(x / downsample), round(y / downsample), size_px, size_px)
-            return draw_scaled(read, x / downsample, y / downsample, scale, size_px)
+                left, top = round(x / downsample), round(y / downsample)
+                self._fill(out, plan.level, left, top, shrink)
+                return
+            out[:] = draw_scaled(read, x / downsample, y / downsample, scale, size_px)
 
         if threads <= 1:
             return draw
@@ -262,7 +270,7 @@ class _Ahead:
     def __init__(
         self,
         reader: TiffReader,
-        draw: Callable[[int, int], np.ndarray],
+        draw: Callable[[int, int, np.ndarray], None],
         xy: np.ndarray,
         side: float,
         level: int,
@@ -281,7 +289,7 @@ class _Ahead:
         self._position = 0
         self._asked = 0
 
-    def __call__(self, x: int, y: int) -> np.ndarray:
+    def __call__(self, x: int, y: int, out: np.ndarray) -> None:
         reader = self._reader
         while self._asked < min(len(self._needs), self._position + _LOOKAHEAD):
             for index in self._needs[self._asked]:
@@ -294,7 +302,7 @@ class _Ahead:
                 reader._remember((self._level, index, self._shrink), job.result())
         self._position += 1
         try:
-            return self._draw(x, y)
+            self._draw(x, y, out)
         finally:
             if self._position == len(self._needs):
                 self._pool.shutdown()
