@@ -247,8 +247,7 @@ def test_any_part_of_the_results_may_be_missing(part):
 
 def test_km_plot_takes_a_validation_its_mapping_or_one_analysis():
     class Validation:
-        def to_dict(self):
-            return RESULTS
+        results = RESULTS
 
     grid = svg_bytes(km_plot(RESULTS)).decode()
     assert svg_bytes(km_plot(Validation())).decode() == grid

@@ -122,7 +122,7 @@ def endpoints_of(analyses: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def as_results(validation: Any) -> Mapping[str, Any]:
-    """The mapping of results.json, from itself or from an object that has it as ``to_dict()``.
+    """The mapping of results.json, from itself or from a `Validation` that holds it as ``results``.
 
     Raises
     ------
@@ -131,11 +131,9 @@ def as_results(validation: Any) -> Mapping[str, Any]:
     """
     if isinstance(validation, Mapping):
         return validation
-    for name in ("to_dict", "as_dict"):
-        if hasattr(validation, name):
-            found = getattr(validation, name)()
-            if isinstance(found, Mapping):
-                return found
+    found = getattr(validation, "results", None)
+    if isinstance(found, Mapping):
+        return found
     message = (
         f"km_plot: found {type(validation).__name__}; expected a Validation or the content of results.json."
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pathosig.figures.alluvial import alluvial_plot
 from pathosig.figures.forest import ForestRow, forest_plot
 from pathosig.figures.km import KmData, km_grid
 from pathosig.figures.performance import decision_curve_plot, effect_curve_plot
@@ -118,12 +119,40 @@ def subgroup_section(material: Material) -> Section | None:
                 f"{_name(a)}: hazard ratio per discovery SD in every subgroup; q over the declared family."
             )
             blocks.append(picture(f"subgroups_{number:02d}", forest_plot(rows, title=_name(a)), caption))
+    moved = _alluvial(material) if blocks else None
+    blocks += [moved] if moved is not None else []
     if not blocks:
         return None
     lead = (
         "All declared subgroups are shown. A difference between them is claimed only by its interaction test."
     )
     return Section(id="subgroups", title="Subgroups", blocks=blocks, lead=lead)
+
+
+def _alluvial(material: Material) -> Block | None:
+    """Risk group against the first two declared subgroups that have few categories; None without any."""
+    table = material.patients
+    declared = (material.config.get("columns") or {}).get("subgroups") or []
+    groups = {
+        r["patient_id"]: r.get("group", "") for r in material.scores if r.get("group") in ("low", "high")
+    }
+    if table is None or not groups:
+        return None
+    known = table[table["patient_id"].isin(groups)].copy()
+    columns = [c for c in declared if c in known and 2 <= known[c].nunique() <= 8][:2]
+    if not columns or len(known) < 5:
+        return None
+    known = known.dropna(subset=columns)
+    patients = [
+        (groups[row["patient_id"]], *(str(row[c]) for c in columns))
+        for row in known[["patient_id", *columns]].to_dict("records")
+    ]
+    figure = alluvial_plot(["Risk group", *columns], patients, title="Risk groups and declared subgroups")
+    return picture(
+        "alluvial",
+        figure,
+        f"Risk group and {' and '.join(columns)} of {len(patients):,} patients, all cohorts.",
+    )
 
 
 def treatment_section(material: Material) -> Section | None:
@@ -237,11 +266,38 @@ def audits_section(material: Material) -> Section | None:
         if verdict is not None:
             good = str(verdict).lower().startswith(("pass", "good", "ok"))
             blocks.append(Note(title=f"{name}:", text=str(verdict), level="good" if good else "warning"))
-        facts = []
-        for key, value in sorted(result.items()):
-            if triple(value):
-                facts.append((key.replace("_", " "), _text(value)))
-            elif isinstance(value, (str, int, float)) and key not in ("verdict", "words", "schema", "audit"):
-                facts.append((key.replace("_", " "), _short(value)))
-        blocks.append(Facts(rows=[(f"{name}: {k}", v) for k, v in facts]))
+        blocks.append(Facts(rows=[(f"{name}: {k}", v) for k, v in _audit_facts(result)]))
+        blocks += [_audit_table(name, k, v) for k, v in sorted(result.items()) if _is_table(v)]
     return Section(id="audits", title="Audits", blocks=blocks)
+
+
+def _audit_facts(result: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Single numbers and estimates of an audit, those one level down included."""
+    out = []
+    for key, value in sorted(result.items()):
+        label = prefix + str(key).replace("_", " ")
+        if triple(value):
+            out.append((label, _text(value)))
+        elif isinstance(value, Mapping) and not prefix and key not in ("selected",):
+            out += _audit_facts(value, f"{label}, ")
+        elif isinstance(value, (str, int, float)) and key not in ("verdict", "words", "schema", "audit"):
+            out.append((label, _short(value)))
+    return out
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(row, Mapping) for row in value)
+
+
+def _audit_table(name: str, key: str, rows: Sequence[Mapping[str, Any]]) -> Table:
+    columns = list(rows[0])
+    cells: list[list[Cell]] = [
+        [_text(row.get(c)) if isinstance(row.get(c), Mapping) else _cell(row.get(c)) for c in columns]
+        for row in rows
+    ]
+    heads = [c.replace("_", " ") for c in columns]
+    return Table(caption=f"{name}: {key.replace('_', ' ')}", columns=heads, rows=cells)
+
+
+def _cell(value: Any) -> Cell:
+    return value if value is None or isinstance(value, (int, float, str)) else str(value)
