@@ -72,7 +72,8 @@ def style() -> Iterator[None]:
 
     with mpl.rc_context():
         mpl.rcdefaults()
-        mpl.rcParams.update(RC)  # type: ignore[arg-type]
+        settings: Any = RC
+        mpl.rcParams.update(settings)
         yield
 
 

@@ -114,7 +114,7 @@ CONTACT_PX = 260
 
 def _shrink(overview: NDArray[np.uint8]) -> float:
     """Pixels of the contact sheet per pixel of the overview."""
-    return min(1.0, CONTACT_PX / max(overview.shape[:2]))
+    return float(min(1.0, CONTACT_PX / max(overview.shape[:2])))
 
 
 def _small(overview: NDArray[np.uint8]) -> NDArray[np.uint8]:
