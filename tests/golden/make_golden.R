@@ -1,0 +1,61 @@
+# Results of R for tests/survival. Run from this folder: Rscript make_golden.R
+# Needs survival, MASS, glmnet, metafor, jsonlite. Data: cohort.csv, simulated here.
+suppressMessages({library(survival); library(MASS); library(glmnet); library(metafor); library(jsonlite)})
+set.seed(20261123)
+n <- 160
+d <- data.frame(x1 = rnorm(n), x2 = rbinom(n, 1, .4), x3 = runif(n), x4 = rexp(n),
+                stratum = sample(c("a", "b", "c"), n, TRUE), cluster = sample(1:40, n, TRUE),
+                weight = round(runif(n, .5, 2), 3))
+death <- rexp(n, .05 * exp(.6 * d$x1 - .5 * d$x2)); cens <- runif(n, 2, 40)
+d$time <- ceiling(pmin(death, cens) * 2) / 2              # many ties
+d$event <- as.integer(death <= cens)
+d$entry <- round(pmax(0, d$time * runif(n, -.4, .6)), 2)
+d$entry[d$entry >= d$time] <- 0
+write.csv(d, "cohort.csv", row.names = FALSE)
+S <- Surv(d$time, d$event)
+fit <- function(f) list(coef = unname(coef(f)), se = unname(sqrt(diag(vcov(f)))), loglik = f$loglik, score = f$score,
+                        lrt = unname(summary(f)$logtest[["test"]]), n = f$n, nevent = f$nevent)
+zph <- function(f, t) {z <- cox.zph(f, transform = t); unname(z$table[, "chisq"])}
+out <- list()
+for (ties in c("efron", "breslow")) {
+  f <- coxph(S ~ x1 + x2 + x3 + x4, d, ties = ties)
+  b <- basehaz(f, centered = FALSE)
+  out$cox[[ties]] <- c(fit(f), list(zph = lapply(c(km = "km", rank = "rank", identity = "identity", log = "log"),
+                       function(t) zph(f, t)), base_time = b$time, base_hazard = b$hazard))
+  out$strata[[ties]] <- fit(coxph(S ~ x1 + x2 + strata(stratum), d, ties = ties))
+  out$weights[[ties]] <- fit(coxph(S ~ x1 + x2 + x3, d, weights = weight, ties = ties, robust = FALSE))
+  f <- coxph(S ~ x1 + x2 + x3, d, cluster = cluster, ties = ties)
+  out$cluster[[ties]] <- c(fit(f), list(naive = unname(sqrt(diag(f$naive.var)))))
+  out$entry[[ties]] <- fit(coxph(Surv(entry, time, event) ~ x1 + x2, d, ties = ties))
+  out$univariate[[ties]] <- lapply(d[c("x1", "x2", "x3", "x4")], function(x) fit(coxph(S ~ x, ties = ties)))
+}
+km <- function(f) list(time = f$time, surv = f$surv, lower = f$lower, upper = f$upper, n_risk = f$n.risk)
+for (ct in c("log", "log-log", "plain")) {
+  f <- survfit(S ~ 1, conf.type = ct); out$km[[ct]] <- c(km(f), list(median = unname(quantile(f, .5, conf.int = TRUE)) ))
+}
+out$km_entry <- km(survfit(Surv(entry, time, event) ~ 1, d))
+lr <- function(f) list(chisq = f$chisq, obs = as.vector(f$obs), exp = as.vector(f$exp))
+out$logrank <- lr(survdiff(S ~ stratum, d)); out$peto <- lr(survdiff(S ~ stratum, d, rho = 1))
+out$logrank_strata <- survdiff(S ~ x2 + strata(stratum), d)$chisq
+cc <- concordance(S ~ x1, d, reverse = TRUE); out$harrell <- list(c = unname(cc$concordance), se = sqrt(unname(cc$var)))
+cc <- concordance(S ~ x1, d, reverse = TRUE, timewt = "n/G2", ymax = 15); out$uno <- list(c = unname(cc$concordance), se = sqrt(unname(cc$var)))
+for (dir in c("forward", "backward", "both")) {
+  low <- coxph(S ~ 1, d); full <- coxph(S ~ x1 + x2 + x3 + x4, d)
+  s <- stepAIC(if (dir == "forward") low else full, scope = list(lower = ~1, upper = ~ x1 + x2 + x3 + x4), direction = dir, trace = 0)
+  out$stepwise[[dir]] <- list(names = names(coef(s)), aic = unname(extractAIC(s)[2]))
+}
+X <- as.matrix(d[c("x1", "x2", "x3", "x4")])
+g <- glmnet(X, S, family = "cox", lambda = c(.2, .1, .05, .01), thresh = 1e-14, standardize = TRUE)
+out$glmnet$lasso <- t(as.matrix(coef(g)))
+g <- glmnet(X, S, family = "cox", alpha = .5, lambda = c(.2, .1, .05, .01), thresh = 1e-14, standardize = TRUE)
+out$glmnet$half <- t(as.matrix(coef(g)))
+r <- rma(yi = c(.5, .2, .9, .3), sei = c(.2, .15, .3, .2), method = "REML", test = "knha", control = list(threshold = 1e-12, maxiter = 1000))
+p <- predict(r)
+out$pool <- list(estimate = as.vector(r$beta), se = r$se, lower = r$ci.lb, upper = r$ci.ub, p = r$pval, tau2 = r$tau2, i2 = r$I2, q = r$QE, pi_lower = p$pi.lb, pi_upper = p$pi.ub)
+tab <- table(d$stratum, d$event, cut(d$x3, 2))[, , 1]
+tab3 <- matrix(c(3, 1, 4, 1, 5, 9, 2, 6, 5), 3)
+out$tables <- list(tab = tab3, fisher = fisher.test(tab3)$p.value, chisq = suppressWarnings(chisq.test(tab3))$p.value,
+  wilcox = wilcox.test(d$x1[d$x2 == 1], d$x1[d$x2 == 0])$p.value, kruskal = kruskal.test(d$x1, factor(d$stratum))$p.value,
+  p = c(.01, .04, .03, .2, .5), BH = p.adjust(c(.01, .04, .03, .2, .5), "BH"), holm = p.adjust(c(.01, .04, .03, .2, .5), "holm"),
+  hochberg = p.adjust(c(.01, .04, .03, .2, .5), "hochberg"), BY = p.adjust(c(.01, .04, .03, .2, .5), "BY"))
+write(toJSON(out, digits = NA, auto_unbox = TRUE, pretty = FALSE), "survival.json")
