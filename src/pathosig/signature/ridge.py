@@ -12,6 +12,7 @@ from pathosig.survival.cox import cox, loglik_derivatives
 from pathosig.survival.data import as_events, as_times, codes, fix_times, risk_sets
 
 _WIDE = 100
+_WORST = 1e6
 PENALTIES = tuple(float(v) for v in np.geomspace(1.0, 1e-3, 10))
 
 
@@ -52,9 +53,12 @@ def partial_loglik(score: np.ndarray, time: np.ndarray, event: np.ndarray) -> fl
     (fixed,) = fix_times(as_times(time))
     weight, stratum = np.ones(len(fixed)), codes(None, len(fixed))
     sets = risk_sets(fixed, as_events(event), stratum=stratum, weight=weight, entry=None, ties="efron")
-    return float(loglik_derivatives(np.ones(1), np.asarray(score, float)[sets.order][:, None], sets)[0])
+    with np.errstate(divide="ignore", invalid="ignore"):  # a held-out outlier can leave a risk set without weight
+        value = float(loglik_derivatives(np.ones(1), np.asarray(score, float)[sets.order][:, None], sets)[0])
+    return value if np.isfinite(value) else -_WORST
 
 
+@np.errstate(divide="ignore", invalid="ignore", over="ignore")  # Newton's trial steps may overshoot; they are halved
 def ridge_fit(
     x: np.ndarray,
     time: np.ndarray,
