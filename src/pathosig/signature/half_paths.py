@@ -1,8 +1,8 @@
 """Lasso Cox paths of many half-samples at once: which columns hold the first clusters to enter.
 
 The same objective as `survival.cox_path` (Breslow ties, standardised columns), solved for all half-samples together
-by accelerated proximal gradient steps, because nested shares make coordinate descent slow (measured: .38 s a
-half-sample against .01 s here).
+by accelerated proximal gradient steps, because nested shares make coordinate descent slow (measured: about .2 s
+a half-sample against .01 s here).
 
 References
 ----------
