@@ -122,12 +122,10 @@ def run_all(
     for name in names:
         if execution.shard is not None and name in _FITS:
             return RunReport(stages=tuple(reports), note=_waiting(study, name))
-        if nothing and name == "validate":
-            continue
         try:
             answer = stage_function(name)(study, execution=execution)
         except NotEstimableError as error:
-            nothing = f"{error.code} {error}"
+            nothing = nothing or f"{error.code} {error}"
             answer = StageReport(stage=name, empty=("_fit",))
         reports.append(answer if isinstance(answer, StageReport) else StageReport(stage=name, done=("_fit",)))
     page = study.root / "report" / "index.html"

@@ -54,7 +54,7 @@ class TileSpec(Spec):
     mpp_tolerance: float = 0.05
     exact: bool = False
     quality_mpp: float = 4.0
-    max_blur: float = 0.9
+    max_blur: float = 0.75
     max_pen: float = 0.1
     max_fold: float = 0.25
     max_background: float = 0.8

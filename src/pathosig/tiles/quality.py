@@ -9,7 +9,7 @@ from pathosig.tissue.artefacts import pen_mask
 from pathosig.tissue.mask import background_colour, optical_density
 
 QUALITY_COLUMNS = ("blur", "pen", "fold", "background", "saturation")
-_SHARP = 0.006
+_SHARP = 0.03
 """Mean squared Laplacian of optical density, relative to the density, of tissue in focus."""
 
 

@@ -40,7 +40,7 @@ class TissueSpec(Spec):
     mpp: float = 8.0
     min_area_um2: float = 25_000.0
     min_hole_um2: float = 10_000.0
-    min_density: float = 0.045
+    min_density: float = 0.02
     sensitivity: float = 1.0
     smooth_um: float = 12.0
     split: bool = False
@@ -140,7 +140,7 @@ def threshold(score: np.ndarray, spec: TissueSpec) -> float:
     with np.errstate(divide="ignore", invalid="ignore"):
         between = (total[-1] * weight / weight[-1] - total) ** 2 / (weight * (weight[-1] - weight))
     cut = float(10 ** edges[1:][int(np.nanargmax(between[:-1]))]) if counts.astype(bool).sum() > 1 else noise
-    return float(np.clip(cut * spec.sensitivity, noise * min(1.0, spec.sensitivity), 4 * noise))
+    return float(np.clip(cut * spec.sensitivity, noise * min(1.0, spec.sensitivity), 8 * noise * max(1.0, spec.sensitivity)))
 
 
 def _shaped(mask: np.ndarray, spec: TissueSpec, mpp: float) -> np.ndarray:

@@ -1,0 +1,117 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pathosig.core.errors import ConfigError
+from pathosig.core.study import Study
+from pathosig.tiles import TileSpec, cut_tiles, grid, quality, read_tile_table, tissue_fraction
+from pathosig.tiles.quality import excluded
+from pathosig.tissue import find_tissue
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 900), st.integers(1, 900), st.floats(16, 300), st.sampled_from(["drop", "pad"]), st.sampled_from([1, 2, 4]))
+def test_tiles_never_overlap_and_stay_inside_or_cover_all(width, height, tile, edge, multiple):
+    xy = grid((width, height), tile, edge=edge, multiple=multiple)
+    for axis, length in ((0, width), (1, height)):
+        corners = np.unique(xy[:, axis])
+        assert (np.diff(corners) >= tile - multiple - 1e-6).all()
+        assert (corners % multiple == 0).all()
+        if edge == "drop":
+            assert (corners + tile <= length + 1e-6).all()
+        elif len(corners):
+            assert corners[-1] + tile >= length - multiple
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 1000), st.floats(4, 30), st.sampled_from([1.0, 2.0, 8.0]))
+def test_the_integral_image_gives_the_mean_of_the_mask(seed, side, downsample):
+    rng = np.random.default_rng(seed)
+    mask = rng.random((40, 50)) < 0.5
+    xy = np.array([[0, 0], [5, 7], [10, 3]]) * int(downsample)
+    tile = float(int(side)) * downsample
+    found = tissue_fraction(mask, xy, tile, downsample)
+    n = int(side)
+    for share, (x, y) in zip(found, xy / downsample, strict=True):
+        x, y = int(x), int(y)
+        assert share == pytest.approx(mask[y : y + n, x : x + n].sum() / n**2, abs=1e-5)
+
+
+def test_bad_settings_are_refused():
+    for bad in ({"size_px": 4}, {"mpp": 0.0}, {"min_tissue": 1.5}, {"edge": "keep"}):
+        with pytest.raises(ConfigError):
+            TileSpec.from_mapping(bad)
+
+
+def artefact_scene():
+    """An overview at 4 um per pixel, 28 px tiles: sharp tissue, blurred tissue, pen, fold, glass."""
+    rng = np.random.default_rng(0)
+    tiles = {}
+    noise = lambda scale: np.kron(rng.normal(0, 1, (28 // scale, 28 // scale)), np.ones((scale, scale)))[:28, :28]
+    base = np.array([200, 140, 185.0])
+    sharp = base + (noise(1) * 28)[..., None]
+    from scipy import ndimage
+
+    tiles["good"] = sharp
+    tiles["blur"] = ndimage.gaussian_filter(base + (noise(1) * 28)[..., None], (2.5, 2.5, 0), mode="wrap")
+    tiles["pen"] = np.where(rng.random((28, 28, 1)) < 0.9, (30.0, 60, 190), sharp)
+    tiles["fold"] = np.array([52, 12, 44.0]) + (noise(1) * 5)[..., None]
+    tiles["background"] = np.full((28, 28, 3), 244.0) + rng.normal(0, 1, (28, 28, 3))
+    kinds = list(tiles) * 12
+    image = np.concatenate([np.concatenate([tiles[k] for k in kinds[r : r + 10]], axis=1) for r in range(0, 60, 10)], axis=0)
+    xy = np.array([((c * 28 + 4) * 8, (r * 28 + 4) * 8) for r in range(6) for c in range(10)])
+    return np.clip(image, 0, 255).astype(np.uint8), xy, np.array(kinds)
+
+
+def test_artefact_tiles_are_found_and_good_ones_kept():
+    image, xy, kinds = artefact_scene()
+    columns = quality(image, xy, 20 * 8.0, 8.0)  # away from the cells' borders
+    reasons = excluded(columns, TileSpec())
+    for kind in ("blur", "pen", "fold", "background"):
+        found, truth = reasons[kind], kinds == kind
+        assert found[truth].mean() >= 0.9, kind
+    out = np.any(list(reasons.values()), axis=0)
+    assert out[kinds == "good"].mean() <= 0.1
+
+
+@pytest.fixture
+def study(tmp_path, cmu_slide):
+    made = Study.create(tmp_path / "study", {"endpoints": {}})
+    (made.root / "slides.csv").write_text(f"slide_id,patient_id,path\ncmu,P1,{cmu_slide}\n")
+    (made.root / "patients.csv").write_text("patient_id,cohort\nP1,discovery\n")
+    find_tissue(made)
+    return made
+
+
+def test_a_real_slide_is_cut_into_tiles_of_a_physical_size(study):
+    assert cut_tiles(study).done == ("cmu",)
+    table, how = read_tile_table(study.file("tiles", "cmu", ".parquet"))
+    assert table.num_rows == study.record("tiles", "cmu").summary["n_tiles"] > 30
+    assert how["tile_level0_px"] == pytest.approx(224 * 0.5 / 0.499, rel=0.01)
+    assert table.column("tissue").to_numpy().min() >= 0.6
+    assert cut_tiles(study).fresh == ("cmu",)
+
+
+def test_a_slide_too_coarse_is_refused_with_the_numbers(study):
+    report = cut_tiles(study, TileSpec(mpp=0.25))
+    assert report.failed == ("cmu",)
+    error = study.record("tiles", "cmu").error
+    assert error["code"] == "E_RESOLUTION"
+    assert "0.499" in error["message"]
+    assert "0.25" in error["message"]
+
+
+def test_no_tile_left_is_empty_with_the_reasons_counted(study):
+    report = cut_tiles(study, TileSpec(min_saturation=1.0))
+    assert report.empty == ("cmu",)
+    assert "saturation" in study.record("tiles", "cmu").summary["reason"]
+
+
+def test_the_dicom_overview_is_refused_at_half_a_micron_and_cut_at_its_own(tmp_path, pathosig_data):
+    made = Study.create(tmp_path / "study", {"endpoints": {}})
+    (made.root / "slides.csv").write_text(f"slide_id,patient_id,path\ncam,P1,{pathosig_data}/slides/camelyon-overview.dcm\n")
+    (made.root / "patients.csv").write_text("patient_id,cohort\nP1,discovery\n")
+    assert find_tissue(made).done == ("cam",)
+    assert cut_tiles(made).failed == ("cam",)
+    assert cut_tiles(made, TileSpec(mpp=28.9685, size_px=32)).done == ("cam",)

@@ -1,0 +1,136 @@
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pathosig.core.errors import SlideError
+from pathosig.core.study import Study
+from pathosig.tissue import TissueSpec, find_tissue, mask_to_polygons, polygons_to_mask, read_polygons, tissue_mask
+from pathosig.tissue.polygons import area_px, to_geojson
+
+
+def scene(*, glass=(244, 243, 245), tissue=(205, 150, 190), seed=0, size=300):
+    """A slide at 8 um per pixel with two pieces of tissue, and the truth."""
+    rng = np.random.default_rng(seed)
+    yy, xx = np.mgrid[:size, :size]
+    truth = ((xx - 100) / 60) ** 2 + ((yy - 130) / 80) ** 2 < 1
+    truth |= ((xx - 220) / 35) ** 2 + ((yy - 200) / 35) ** 2 < 1
+    image = np.where(truth[..., None], np.array(tissue), np.array(glass)).astype(float)
+    grain = rng.normal(0, 12, (size, size, 1)) * truth[..., None] + rng.normal(0, 1.5, (size, size, 3))
+    return np.clip(image + grain, 0, 255).astype(np.uint8), truth
+
+
+def dice(a, b):
+    return 2 * (a & b).sum() / (a.sum() + b.sum())
+
+
+@pytest.mark.parametrize("tissue", [(205, 150, 190), (232, 214, 228), (170, 100, 160), (225, 195, 215)])
+@pytest.mark.parametrize("glass", [(244, 243, 245), (225, 225, 225), (240, 236, 226), (236, 228, 240)])
+def test_tissue_is_found_pale_or_dark_on_white_grey_or_tinted_glass(tissue, glass):
+    if max(np.subtract(glass, tissue)) < 15:
+        pytest.skip("no contrast was planted")
+    image, truth = scene(glass=glass, tissue=tissue)
+    assert dice(tissue_mask(image), truth) > 0.95
+
+
+@pytest.mark.parametrize("ink", [(30, 60, 200), (20, 150, 60), (20, 20, 22)])
+def test_pen_is_not_tissue(ink):
+    image, truth = scene()
+    image[20:40, 20:280] = ink
+    found = tissue_mask(image)
+    assert dice(found, truth) > 0.95
+    assert found[22:38, 22:278].mean() < 0.02
+
+
+def test_dust_and_a_coverslip_edge_are_not_tissue():
+    image, truth = scene()
+    rng = np.random.default_rng(1)
+    for x, y in rng.integers(5, 290, (40, 2)):
+        image[y : y + 2, x : x + 2] = (120, 115, 120)
+    image[:, 285:287] = (190, 190, 195)
+    assert dice(tissue_mask(image), truth) > 0.95
+
+
+@pytest.mark.parametrize("value", [255, 244, 0])
+def test_white_and_black_slides_have_no_tissue(value):
+    image = np.full((200, 200, 3), value, np.uint8)
+    assert not tissue_mask(image).any()
+
+
+def test_touching_cores_are_cut_apart():
+    from scipy import ndimage
+
+    yy, xx = np.mgrid[:200, :200]
+    truth = ((xx - 60) ** 2 + (yy - 100) ** 2 < 42**2) | ((xx - 140) ** 2 + (yy - 100) ** 2 < 42**2)
+    image = np.where(truth[..., None], (190, 130, 180), (244, 244, 244)).astype(np.uint8)
+    assert ndimage.label(tissue_mask(image))[1] == 1
+    assert ndimage.label(tissue_mask(image, TissueSpec(split=True)))[1] == 2
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from([1.0, 7.5, 32.0]))
+def test_polygons_and_masks_agree(seed, downsample):
+    from scipy import ndimage
+
+    noise = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=(60, 80)), 4)
+    mask = noise > 0
+    polygons = mask_to_polygons(mask, downsample)
+    again = polygons_to_mask(polygons, (80, 60), downsample)
+    assert (again != mask).mean() < 0.08
+    assert abs(sum(map(area_px, polygons)) / downsample**2 - mask.sum()) < 0.08 * mask.size
+
+
+def test_holes_stay_holes(tmp_path):
+    mask = np.zeros((50, 50), bool)
+    mask[5:45, 5:45] = True
+    mask[20:30, 20:30] = False
+    polygons = mask_to_polygons(mask, 10.0)
+    assert [len(p) for p in polygons] == [2]
+    (tmp_path / "a.geojson").write_text(to_geojson(polygons, 0.5))
+    assert len(read_polygons(tmp_path / "a.geojson")[0]) == 2
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"type":"FeatureCollection","features":[{"geometry":{"type":"Nonsense"}}]}'])
+def test_broken_geojson_is_refused(tmp_path, text):
+    (tmp_path / "a.geojson").write_text(text)
+    with pytest.raises(SlideError):
+        read_polygons(tmp_path / "a.geojson")
+
+
+@pytest.fixture
+def study(tmp_path, cmu_slide):
+    made = Study.create(tmp_path / "study")
+    (made.root / "slides.csv").write_text(f"slide_id,patient_id,path\ncmu,P1,{cmu_slide}\ngone,P1,nowhere.svs\n")
+    (made.root / "patients.csv").write_text("patient_id,cohort\nP1,discovery\n")
+    return made
+
+
+def test_a_real_slide_gets_polygons_and_a_missing_one_a_reason(study):
+    report = find_tissue(study)
+    assert (report.done, report.failed) == (("cmu",), ("gone",))
+    record = study.record("tissue", "cmu")
+    assert 0.3 < record.summary["share"] < 0.5
+    data = json.loads(study.file("tissue", "cmu", ".geojson").read_text())
+    assert data["features"][0]["properties"]["classification"]["name"] == "Tissue"
+    assert study.record("tissue", "gone").error["code"] == "E_NOT_FILE"
+
+
+def test_an_edit_in_its_folder_is_taken_and_one_in_place_stops_the_slide(study):
+    find_tissue(study)
+    path = study.file("tissue", "cmu", ".geojson")
+    box = [[[0, 0], [500, 0], [500, 500], [0, 500], [0, 0]]]
+    mine = to_geojson([[[tuple(p) for p in box[0]]]], 0.5)
+    path.write_text(mine)
+    report = find_tissue(study)
+    assert "cmu" in report.failed
+    assert study.record("tissue", "cmu").error["code"] == "E_EDITED"
+    assert path.read_text() == mine
+    edited = study.file("tissue/edited", "cmu", ".geojson")
+    edited.parent.mkdir()
+    path.rename(edited)
+    assert "cmu" in find_tissue(study).done
+    assert study.record("tissue", "cmu").summary["edited"] is True
+    assert study.record("tissue", "cmu").summary["area_um2"] == pytest.approx(500 * 500 * 0.499**2, rel=0.01)
+    assert "cmu" in find_tissue(study).fresh
