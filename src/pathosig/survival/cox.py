@@ -233,7 +233,7 @@ def cox(
     loglik0, score0, info0 = loglik_derivatives(zero, centred, sets)
     usable = _usable(info, centred)
     covariance = _inverse(info + penalty * (1 - l1_ratio) * len(x) * np.eye(len(beta)), usable)
-    naive = np.sqrt(np.where(usable, np.diag(covariance), np.nan))
+    naive = _root(np.diag(covariance), usable)
     robust = cluster is not None
     if robust:
         residuals = score_residuals(beta, centred, sets) * sets.weight[:, None]
@@ -242,7 +242,7 @@ def cox(
         np.add.at(summed, groups, residuals)
         influence = summed @ covariance
         covariance = influence.T @ influence
-    se = np.sqrt(np.where(usable, np.diag(covariance), np.nan))
+    se = _root(np.diag(covariance), usable)
     coef = np.where(usable, beta, np.nan)
     z = coef / se
     width = stats.norm.ppf(0.5 + conf_level / 2) * se
@@ -355,6 +355,11 @@ def score_residuals(beta: np.ndarray, x: np.ndarray, sets: RiskSets) -> np.ndarr
     average /= count[:, None]
     out[sets.event] += x[sets.event] - average[sets.group[sets.event]]
     return out
+
+
+def _root(variance: np.ndarray, usable: np.ndarray) -> np.ndarray:
+    """Standard errors; NaN where there is no estimate or the likelihood is flat to rounding."""
+    return np.sqrt(np.where(usable & (variance > 0), variance, np.nan))
 
 
 def _newton(x: np.ndarray, sets: RiskSets, ridge: float) -> tuple[np.ndarray, int, bool]:

@@ -1,0 +1,116 @@
+import shutil
+
+import pytest
+
+from pathosig.core.errors import ConfigError, InputError
+from pathosig.core.study import Study
+from pathosig.intake import check, init
+from pathosig.intake.clinical_table import find_endpoints, read_clinical
+from pathosig.intake.match import match_slides, nearest
+
+
+def test_slides_belong_to_the_longest_patient_id_that_ends_at_a_boundary():
+    found = match_slides(["P1-A", "P10", "P1", "X9", "p2_b"], ["P1", "P10", "P2"])
+    assert found == {"P1-A": "P1", "P10": "P10", "P1": "P1", "X9": None, "p2_b": "P2"}
+
+
+def test_the_nearest_id_is_suggested():
+    assert nearest("PAT-001", ["PAT001", "PAT002"]) == "PAT001"
+    assert nearest("slide7", ["CASE-007", "CASE-008"]) == "CASE-007"
+
+
+def test_endpoints_are_found_whatever_their_spelling():
+    found = {e.name: (e.time, e.event, e.unit) for e in find_endpoints(["OS_months", "OS.event", "dfs_time", "dfs_status", "age"])}
+    assert found == {"os": ("OS_months", "OS.event", "months"), "dfs": ("dfs_time", "dfs_status", None)}
+
+
+@pytest.fixture
+def inputs(tmp_path, cmu_slide):
+    (tmp_path / "slides").mkdir()
+    for name in ("P1", "P2-A", "stray"):
+        shutil.copy(cmu_slide, tmp_path / "slides" / f"{name}.svs")
+    (tmp_path / "clinical.csv").write_text("patient,OS_months,OS_event,age,cohort\nP1,10,1,60,discovery\nP2,20,0,70,val\nP3,5,1,50,val\n")
+    return tmp_path
+
+
+def test_init_writes_a_study_that_check_can_use(inputs):
+    report = init(inputs / "study", slides=str(inputs / "slides" / "*.svs"), clinical=inputs / "clinical.csv")
+    assert (report.n_slides, report.unmatched_slides, report.patients_without_slides) == (2, ("stray",), ("P3",))
+    study = Study.open(inputs / "study")
+    assert study.endpoints()["os"].unit == "months"
+    findings = check(study)
+    assert findings.usable
+    assert findings.counts["slides_readable"] == 2
+    assert findings.counts["os_events"] == {"discovery": 1, "val": 1}
+
+
+def test_a_time_column_without_unit_needs_one(inputs):
+    text = (inputs / "clinical.csv").read_text().replace("OS_months", "OS_time")
+    (inputs / "clinical.csv").write_text(text)
+    with pytest.raises(InputError) as caught:
+        init(inputs / "study", slides=str(inputs / "slides" / "*.svs"), clinical=inputs / "clinical.csv")
+    assert caught.value.code == "E_UNIT"
+    report = init(inputs / "study", slides=str(inputs / "slides" / "*.svs"), clinical=inputs / "clinical.csv", unit="days")
+    assert report.endpoints == ("os",)
+
+
+def test_no_overlap_shows_examples_of_both_sides(inputs):
+    text = (inputs / "clinical.csv").read_text().replace("P1", "Q1").replace("P2", "Q2").replace("P3", "Q3")
+    (inputs / "clinical.csv").write_text(text)
+    with pytest.raises(InputError, match="Q1") as caught:
+        init(inputs / "study", slides=str(inputs / "slides" / "*.svs"), clinical=inputs / "clinical.csv")
+    assert caught.value.exit_code == 3
+    assert "P2-A" in str(caught.value)
+
+
+def test_a_glob_without_files_is_a_usage_error(inputs):
+    with pytest.raises(ConfigError):
+        init(inputs / "study", slides=str(inputs / "*.ndpi"), clinical=inputs / "clinical.csv")
+
+
+def test_excel_with_several_sheets_asks_which(tmp_path):
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    book.active.append(["patient_id", "os_days", "os_event"])
+    book.active.append(["001", 5, 1])
+    book.create_sheet("other")
+    book.save(tmp_path / "t.xlsx")
+    with pytest.raises(InputError, match="sheets"):
+        read_clinical(tmp_path / "t.xlsx")
+    assert read_clinical(tmp_path / "t.xlsx", "Sheet")[0]["patient_id"] == "001"
+
+
+def make(tmp_path, slides, patients):
+    study = Study.create(tmp_path / "s", {"endpoints": {"os": {"time": "t", "event": "e", "unit": "months"}}})
+    (study.root / "slides.csv").write_text(slides)
+    (study.root / "patients.csv").write_text(patients)
+    return study
+
+
+def test_check_finds_nothing_in_common(tmp_path):
+    study = make(tmp_path, "slide_id,patient_id,path\nA,X1,a.svs\n", "patient_id,cohort,t,e\nP1,discovery,1,1\n")
+    findings = check(study, open_slides=False)
+    assert findings.exit_code == 3
+    assert any("E_NO_OVERLAP" in p for p in findings.problems)
+
+
+@pytest.mark.parametrize(("row", "code"), [("P1,discovery,-1,1", "E_TIME"), ("P1,discovery,1,2", "E_EVENT")])
+def test_check_names_bad_outcomes(tmp_path, row, code):
+    study = make(tmp_path, "slide_id,patient_id,path\nA,P1,a.svs\n", f"patient_id,cohort,t,e\n{row}\n")
+    findings = check(study, open_slides=False)
+    assert findings.exit_code == 3
+    assert any(code in p for p in findings.problems)
+
+
+def test_check_warns_of_time_zero_and_lists_unreadable_slides(tmp_path, cmu_slide):
+    study = make(tmp_path, f"slide_id,patient_id,path\nA,P1,{cmu_slide}\nB,P1,nowhere.svs\n", "patient_id,cohort,t,e\nP1,discovery,0,1\n")
+    findings = check(study)
+    assert findings.usable
+    assert any("W_TIME_ZERO" in w for w in findings.warnings)
+    assert any("E_NOT_FILE" in p for p in findings.problems)
+
+
+def test_check_without_a_discovery_cohort_says_what_it_found(tmp_path):
+    study = make(tmp_path, "slide_id,patient_id,path\n", "patient_id,cohort,t,e\nP1,other,1,1\n")
+    assert any("E_COHORT" in p and "other" in p for p in check(study).problems)

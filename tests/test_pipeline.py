@@ -1,0 +1,175 @@
+"""The whole study, end to end, on real slides painted for the test, and the frozen bundle."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+
+import pytest
+
+from pathosig.core.execution import Execution
+from pathosig.core.study import Study
+from pathosig.pipeline import run_all, status, verify
+from pathosig.synthetic import SimulateSpec, compare_truth, simulate
+
+SPEC = SimulateSpec(n_discovery=14, n_validation=3, types=3, tiles_per_patient=20, harm=2.5, protect=-2.5, second_slide=0.1)
+SETTINGS = {"phenotypes": {"k": 8, "runs": 4}, "signature": {"min_tiles": 8, "selection": "ridge"}}
+
+
+def cli(*arguments, cwd=None, **options):
+    command = [sys.executable, "-m", "pathosig", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False, **options)
+
+
+def painted(folder):
+    simulate(folder, SPEC, execution=Execution(workers=2))
+    text = (folder / "study.toml").read_text()
+    for section, table in SETTINGS.items():
+        text += f"\n[{section}]\n" + "\n".join(f"{k} = {json.dumps(v)}" for k, v in table.items()) + "\n"
+    (folder / "study.toml").write_text(text)
+    return Study.open(folder)
+
+
+def results(study):
+    """Every file that must not differ between runs."""
+    files = (p for p in study.root.rglob("*") if p.is_file())
+    return {
+        p.relative_to(study.root).as_posix(): p.read_bytes()
+        for p in files
+        if "logs" not in p.relative_to(study.root).parts
+    }
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    made = painted(tmp_path_factory.mktemp("whole") / "study")
+    report = run_all(made, execution=Execution(workers=2))
+    assert report.exit_code == 0, report.to_text()
+    return made
+
+
+@pytest.mark.xdist_group("pipeline")
+class TestWholeStudy:
+    def test_every_stage_leaves_its_files(self, study):
+        for name in (
+            "phenotypes/codebook.safetensors",
+            "phenotypes/health.json",
+            "phenotypes/atlas.parquet",
+            "profiles/patients.parquet",
+            "signature/signature.json",
+            "signature/scores.csv",
+            "validation/results.json",
+            "report/index.html",
+        ):
+            assert (study.root / name).stat().st_size > 0, name
+
+    def test_planted_types_are_found(self, study):
+        found = compare_truth(study)
+        assert found.ari_pure > 0.6
+        assert found.selected
+        assert set(found.oracle_c) == {"discovery", "validation_1", "validation_2"}
+
+    def test_a_second_run_changes_nothing(self, study):
+        before = results(study)
+        report = run_all(study, execution=Execution(workers=1))
+        assert not any(s.done for s in report.stages if s.stage != "report"), report.to_text()
+        assert results(study) == before
+
+    def test_status_and_verify_find_all_well(self, study):
+        found = status(study)
+        assert all(c["failed"] == 0 and c["missing"] == 0 for c in found.stages.values()), found.to_text()
+        assert verify(study, deep=True).exit_code == 0
+
+    def test_a_flipped_byte_is_found_and_made_again(self, study):
+        path = study.root / "embeddings" / "D001.npy"
+        good = path.read_bytes()
+        path.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+        assert verify(study, deep=True).changed == ("embeddings/D001.npy",)
+        run_all(study, until="embed")
+        assert path.read_bytes() == good
+
+    def test_killed_and_run_again_with_one_worker_gives_the_same_bytes(self, study, tmp_path):
+        other = painted(tmp_path / "study")
+        command = [sys.executable, "-m", "pathosig", "run", str(other.root)]
+        for delay in (4.0, 7.0):
+            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+            time.sleep(delay)
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        done = cli("run", other.root)
+        assert done.returncode == 0, done.stderr
+        ours, theirs = results(study), results(other)
+        assert set(ours) == {n for n in theirs if ".tmp-" not in n}
+        for name, data in ours.items():
+            assert theirs[name] == data, name
+
+    def test_the_bundle_scores_slides_as_the_study_did(self, study, tmp_path):
+        made = cli("bundle", study.root, "--out", tmp_path / "b.psig")
+        assert made.returncode == 0, made.stderr
+        slide = study.root / "slides" / "V001.svs"
+        done = cli("score", tmp_path / "b.psig", slide, "--out", tmp_path / "s.csv", "--json")
+        assert done.returncode == 0, done.stderr
+        score = json.loads(done.stdout)["scores"][0]["score"]
+        row = next(r for r in (study.root / "signature/scores.csv").read_text().splitlines() if r.startswith("V001,"))
+        assert score == pytest.approx(float(row.split(",")[2]), abs=1e-12)
+
+    def test_a_tampered_bundle_is_refused(self, study, tmp_path):
+        cli("bundle", study.root, "--out", tmp_path / "b.psig")
+        with zipfile.ZipFile(tmp_path / "b.psig") as archive:
+            members = {n: archive.read(n) for n in archive.namelist()}
+        members["signature/signature.json"] = members["signature/signature.json"].replace(b'"cutoff"', b'"cut0ff"')
+        for name, extra in (("bad.psig", {}), ("evil.psig", {"../../evil.py": b"boom"})):
+            with zipfile.ZipFile(tmp_path / name, "w") as archive:
+                for member, data in {**members, **extra}.items():
+                    archive.writestr(member, data)
+            done = cli("score", tmp_path / name, study.root / "slides" / "V001.svs", "--out", tmp_path / "s.csv")
+            assert done.returncode == 3
+            assert "E_BUNDLE" in done.stderr
+        assert not (tmp_path.parent / "evil.py").exists()
+
+
+def test_a_missing_study_is_exit_2_without_a_traceback(tmp_path):
+    done = cli("run", tmp_path)
+    assert done.returncode == 2
+    assert "E_NO_STUDY" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [("nonsense",), ("run",), ("run", "x", "--wrong", "1"), ("tiles", "x", "--mpp", "abc")])
+def test_wrong_usage_is_exit_2(arguments, tmp_path):
+    done = cli(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_errors_are_one_json_object_when_asked(tmp_path):
+    done = cli("status", tmp_path, "--json")
+    assert json.loads(done.stdout)["error"]["code"] == "E_NO_STUDY"
+
+
+def test_shards_stop_before_the_first_fit_and_wait(tmp_path):
+    study = painted(tmp_path / "study")
+    first = run_all(study, execution=Execution(shard="1/2"))
+    assert "waiting for" in first.note
+    assert first.exit_code == 0
+    assert not (study.root / "phenotypes").exists()
+    second = run_all(study, execution=Execution(shard="2/2"))
+    assert "all units are there" in second.note
+
+
+def test_no_event_ends_with_exit_5_and_a_report(tmp_path):
+    simulate(tmp_path / "s", SimulateSpec(level="embeddings", n_discovery=12, n_validation=4, tiles_per_patient=60))
+    table = tmp_path / "s" / "patients.csv"
+    rows = [line.split(",") for line in table.read_text().splitlines()]
+    column = rows[0].index("os_event")
+    for row in rows[1:]:
+        row[column] = "0"
+    table.write_text("\n".join(",".join(r) for r in rows) + "\n")
+    config = tmp_path / "s" / "study.toml"
+    config.write_text(config.read_text() + "\n[phenotypes]\nk = 6\nruns = 2\n")
+    done = cli("run", tmp_path / "s", "--json")
+    assert done.returncode == 5, done.stderr
+    assert (tmp_path / "s" / "report" / "index.html").is_file()
