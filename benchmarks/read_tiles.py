@@ -52,7 +52,11 @@ def build(path: Path, side: int) -> Path:
     with tifffile.TiffWriter(path) as file:
         for step in (1, 4, 16):
             n = side // step
-            small = image.reshape(n, step, n, step, 3).mean(axis=(1, 3)).round().astype(np.uint8) if step > 1 else image
+            small = (
+                image.reshape(n, step, n, step, 3).mean(axis=(1, 3)).round().astype(np.uint8)
+                if step > 1
+                else image
+            )
             file.write(
                 small,
                 tile=(240, 240),
@@ -110,7 +114,9 @@ def with_fastslide(path: Path, mpp: float, xy: np.ndarray) -> int:
 
     slide = fastslide.FastSlide.from_file_path(str(path))
     return _tile_by_tile(
-        lambda at, level, side: slide.read_region(location=at, level=level, size=(side, side)).numpy(), mpp, xy
+        lambda at, level, side: slide.read_region(location=at, level=level, size=(side, side)).numpy(),
+        mpp,
+        xy,
     )
 
 
@@ -212,7 +218,9 @@ def measure(path: Path, side: int, rounds: int) -> dict[str, object]:
                 if peer(name, lambda read=read, few=few: read(path, 0.5, few), reasons):
                     runs[name] = lambda read=read, xy=xy: read(path, 0.5, xy)
         times = medians(runs, rounds)
-        against[f"{mpp:g}" if mpp != int(mpp) else f"{mpp:.1f}"] = round(times["openslide"] / times["ours"], 2)
+        against[f"{mpp:g}" if mpp != int(mpp) else f"{mpp:.1f}"] = round(
+            times["openslide"] / times["ours"], 2
+        )
         if mpp == 0.5:
             for name in ("fastslide", "cucim"):
                 result[f"vs_{name}"] = round(times[name] / times["ours"], 2) if name in times else None
@@ -226,7 +234,9 @@ def measure(path: Path, side: int, rounds: int) -> dict[str, object]:
 
 def main() -> None:
     """Run it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--side", type=int, default=6720, help="side of the slide, a multiple of 480")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", type=Path, help=argparse.SUPPRESS)

@@ -79,7 +79,11 @@ def simulate(seed: int, s: Scenario) -> dict:
     profiles.insert(0, "patient_id", [f"P{i:04d}" for i in range(total)])
     profiles["n_tiles"] = counts.sum(1).astype(int)
     outcome = pd.DataFrame(
-        {"patient_id": profiles["patient_id"], "time": np.minimum(death, censoring), "event": death <= censoring}
+        {
+            "patient_id": profiles["patient_id"],
+            "time": np.minimum(death, censoring),
+            "event": death <= censoring,
+        }
     )
     return {
         "profiles": profiles,

@@ -43,7 +43,10 @@ def test_nothing_is_unpickled_evaluated_or_run_in_a_shell(path):
                 assert not (isinstance(value, ast.Constant) and value.value is True), flag
             owner = node.func.value if isinstance(node.func, ast.Attribute) else None
             if isinstance(owner, ast.Name) and owner.id == "torch" and name == "load":
-                assert isinstance(keywords.get("weights_only"), ast.Constant) and keywords["weights_only"].value is True
+                assert (
+                    isinstance(keywords.get("weights_only"), ast.Constant)
+                    and keywords["weights_only"].value is True
+                )
             if isinstance(owner, ast.Name) and owner.id in ("np", "numpy") and name == "load":
                 assert "allow_pickle" in keywords, "say allow_pickle=False"
 
@@ -55,7 +58,9 @@ def test_files_stay_short_and_say_what_they_are(path):
     assert ast.get_docstring(ast.parse(text)), "a file begins with what it is"
 
 
-@pytest.mark.parametrize("path", [p for p in FILES if p.parts[-2] in ("slides", "tissue", "tiles", "phenotypes")], ids=names)
+@pytest.mark.parametrize(
+    "path", [p for p in FILES if p.parts[-2] in ("slides", "tissue", "tiles", "phenotypes")], ids=names
+)
 def test_only_stages_know_the_study_folder(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
     modules = {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module}
@@ -68,7 +73,12 @@ def test_stages_do_not_import_each_other(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
     own = path.parent.name
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.endswith(".stage") and own not in ("report",):
+        if (
+            isinstance(node, ast.ImportFrom)
+            and node.module
+            and node.module.endswith(".stage")
+            and own not in ("report",)
+        ):
             assert node.module.split(".")[1] in (own, "profiles"), node.module
 
 
@@ -79,7 +89,9 @@ def test_importing_pathosig_is_light_and_fast():
     assert not modules & {"torch", "pandas", "openslide", "matplotlib", "scipy", "numpy"}
 
 
-@pytest.mark.parametrize("module", ["pathosig.survival", "pathosig.signature.stage", "pathosig.profiles.stage", "pathosig.figures"])
+@pytest.mark.parametrize(
+    "module", ["pathosig.survival", "pathosig.signature.stage", "pathosig.profiles.stage", "pathosig.figures"]
+)
 def test_the_patients_half_needs_neither_torch_nor_slides(module):
     assert not imported_by(module) & {"torch", "timm", "openslide", "pathosig.slides"}
 
@@ -107,9 +119,26 @@ def test_every_command_is_a_public_function_that_exists():
         assert not target.__name__.startswith("_")
 
 
+@pytest.mark.parametrize("name", [c.name for c in __import__("pathosig.cli", fromlist=["COMMANDS"]).COMMANDS])
+def test_every_command_answers_help(name, capsys):
+    from pathosig.cli import main
+
+    with pytest.raises(SystemExit) as caught:
+        main([name, "--help"])
+    assert caught.value.code in (0, None)
+    assert "--json" in capsys.readouterr().out
+
+
 def test_no_path_of_a_machine_and_no_registry_is_named():
     root = SRC.parents[1]
-    for path in [*FILES, *root.glob("*.md"), *root.glob("docs/**/*.md"), root / "Makefile", root / "constraints.txt", root / "pyproject.toml"]:
+    for path in [
+        *FILES,
+        *root.glob("*.md"),
+        *root.glob("docs/**/*.md"),
+        root / "Makefile",
+        root / "constraints.txt",
+        root / "pyproject.toml",
+    ]:
         text = path.read_text(encoding="utf-8")
         for word in ("/work/", "index-url", "pypi.org", "/root/"):
             assert word not in text, f"{path.name} names {word}"

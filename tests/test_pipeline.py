@@ -15,7 +15,9 @@ from pathosig.core.study import Study
 from pathosig.pipeline import run_all, status, verify
 from pathosig.synthetic import SimulateSpec, compare_truth, simulate
 
-SPEC = SimulateSpec(n_discovery=14, n_validation=3, types=3, tiles_per_patient=20, harm=2.5, protect=-2.5, second_slide=0.1)
+SPEC = SimulateSpec(
+    n_discovery=14, n_validation=3, types=3, tiles_per_patient=20, harm=2.5, protect=-2.5, second_slide=0.1
+)
 SETTINGS = {"phenotypes": {"k": 8, "runs": 4}, "signature": {"min_tiles": 8, "selection": "ridge"}}
 
 
@@ -95,7 +97,9 @@ class TestWholeStudy:
         other = painted(tmp_path / "study")
         command = [sys.executable, "-m", "pathosig", "run", str(other.root)]
         for delay in (4.0, 7.0):
-            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+            process = subprocess.Popen(
+                command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+            )
             time.sleep(delay)
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
@@ -113,19 +117,25 @@ class TestWholeStudy:
         done = cli("score", tmp_path / "b.psig", slide, "--out", tmp_path / "s.csv", "--json")
         assert done.returncode == 0, done.stderr
         score = json.loads(done.stdout)["scores"][0]["score"]
-        row = next(r for r in (study.root / "signature/scores.csv").read_text().splitlines() if r.startswith("V001,"))
+        row = next(
+            r for r in (study.root / "signature/scores.csv").read_text().splitlines() if r.startswith("V001,")
+        )
         assert score == pytest.approx(float(row.split(",")[2]), abs=1e-12)
 
     def test_a_tampered_bundle_is_refused(self, study, tmp_path):
         cli("bundle", study.root, "--out", tmp_path / "b.psig")
         with zipfile.ZipFile(tmp_path / "b.psig") as archive:
             members = {n: archive.read(n) for n in archive.namelist()}
-        members["signature/signature.json"] = members["signature/signature.json"].replace(b'"cutoff"', b'"cut0ff"')
+        members["signature/signature.json"] = members["signature/signature.json"].replace(
+            b'"cutoff"', b'"cut0ff"'
+        )
         for name, extra in (("bad.psig", {}), ("evil.psig", {"../../evil.py": b"boom"})):
             with zipfile.ZipFile(tmp_path / name, "w") as archive:
                 for member, data in {**members, **extra}.items():
                     archive.writestr(member, data)
-            done = cli("score", tmp_path / name, study.root / "slides" / "V001.svs", "--out", tmp_path / "s.csv")
+            done = cli(
+                "score", tmp_path / name, study.root / "slides" / "V001.svs", "--out", tmp_path / "s.csv"
+            )
             assert done.returncode == 3
             assert "E_BUNDLE" in done.stderr
         assert not (tmp_path.parent / "evil.py").exists()
@@ -138,7 +148,9 @@ def test_a_missing_study_is_exit_2_without_a_traceback(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [("nonsense",), ("run",), ("run", "x", "--wrong", "1"), ("tiles", "x", "--mpp", "abc")])
+@pytest.mark.parametrize(
+    "arguments", [("nonsense",), ("run",), ("run", "x", "--wrong", "1"), ("tiles", "x", "--mpp", "abc")]
+)
 def test_wrong_usage_is_exit_2(arguments, tmp_path):
     done = cli(*arguments, cwd=tmp_path)
     assert done.returncode == 2
@@ -161,7 +173,9 @@ def test_shards_stop_before_the_first_fit_and_wait(tmp_path):
 
 
 def test_no_event_ends_with_exit_5_and_a_report(tmp_path):
-    simulate(tmp_path / "s", SimulateSpec(level="embeddings", n_discovery=12, n_validation=4, tiles_per_patient=60))
+    simulate(
+        tmp_path / "s", SimulateSpec(level="embeddings", n_discovery=12, n_validation=4, tiles_per_patient=60)
+    )
     table = tmp_path / "s" / "patients.csv"
     rows = [line.split(",") for line in table.read_text().splitlines()]
     column = rows[0].index("os_event")

@@ -37,16 +37,22 @@ class Command:
 
 
 COMMANDS = (
-    Command("demo", "pathosig.demo:demo", "Whole pipeline on a generated cohort with planted truth, offline."),
+    Command(
+        "demo", "pathosig.demo:demo", "Whole pipeline on a generated cohort with planted truth, offline."
+    ),
     Command("init", "pathosig.intake:init", "Make a study folder from slides and a clinical table."),
     Command("check", "pathosig.intake:check", "Say what is wrong with a study before anything runs."),
     Command("run", "pathosig.pipeline:run_all", "All stages in order; resumes where it stopped."),
     Command("tma", "pathosig.slides.stage:find_cores", "Find and label the cores of tissue microarrays."),
     Command("tissue", "pathosig.tissue.stage:find_tissue", "Find tissue; write polygons that QuPath opens."),
     Command("tiles", "pathosig.tiles.stage:cut_tiles", "Lay tiles of a physical size over the tissue."),
-    Command("train", "pathosig.encoder.train_stage:train_encoder", "Train a DL-CC encoder on discovery slides."),
+    Command(
+        "train", "pathosig.encoder.train_stage:train_encoder", "Train a DL-CC encoder on discovery slides."
+    ),
     Command("embed", "pathosig.encoder.stage:embed_tiles", "Turn tiles into embeddings."),
-    Command("phenotypes", "pathosig.phenotypes.stage:find_phenotypes", "Find phenotypes (HPCs); assign tiles."),
+    Command(
+        "phenotypes", "pathosig.phenotypes.stage:find_phenotypes", "Find phenotypes (HPCs); assign tiles."
+    ),
     Command("profiles", "pathosig.profiles.stage:build_profiles", "Each patient's mixture of phenotypes."),
     Command("signature", "pathosig.signature.stage:build_signature", "Fit and freeze the Cox signature."),
     Command("validate", "pathosig.signature.validate_stage:validate_signature", "Prove it on other cohorts."),
@@ -55,7 +61,11 @@ COMMANDS = (
     Command("verify", "pathosig.pipeline:verify", "Are all outputs there and unchanged?"),
     Command("bundle", "pathosig.scoring:write_bundle", "Freeze encoder, codebook and signature in one file."),
     Command("score", "pathosig.scoring:score_slides", "Score new slides with a frozen bundle."),
-    Command("audit", "pathosig.signature.audit_stage:audit", "Honesty checks: null, optimism, site, depth, stability."),
+    Command(
+        "audit",
+        "pathosig.signature.audit_stage:audit",
+        "Honesty checks: null, optimism, site, depth, stability.",
+    ),
     Command("view", "pathosig.viewer:view", "Look at slides and phenotypes in the browser."),
     Command("export", "pathosig.export:export", "Write results as anndata, geojson, h5, csv or tissuumaps."),
     Command("simulate", "pathosig.synthetic:simulate", "Write a cohort with planted truth."),
@@ -82,7 +92,10 @@ def main(argv: list[str] | None = None) -> NoReturn:
         _say_error(error, as_json)
         code = error.exit_code
     except CycloptsError as error:
-        _say_error(PathosigError(f"{str(error).strip()} See `pathosig {_first(tokens)} --help`.", code="E_USAGE"), as_json)
+        _say_error(
+            PathosigError(f"{str(error).strip()} See `pathosig {_first(tokens)} --help`.", code="E_USAGE"),
+            as_json,
+        )
         code = 2
     except KeyboardInterrupt:
         sys.stderr.write("\nstopped; run the same command again to resume\n")
@@ -184,7 +197,7 @@ def load_target(target: str) -> Callable[..., Any]:
 def _command(row: Command) -> Callable[..., Any]:
     """The target with `study` as a folder, and its Spec and Execution as flags."""
     target = load_target(row.target)
-    signature = inspect.signature(target, eval_str=True)
+    signature = _evaluated(target)
     helps = attribute_help(target)
     parameters: list[inspect.Parameter] = []
     spec_class: type[Any] | None = None
@@ -192,17 +205,18 @@ def _command(row: Command) -> Callable[..., Any]:
         hint = parameter.annotation
         if parameter.name == "study":
             folder = Annotated[Path, Parameter(help="The study folder.")]
-            parameters.append(inspect.Parameter("study", inspect.Parameter.POSITIONAL_ONLY, annotation=folder))
+            parameters.append(
+                inspect.Parameter("study", inspect.Parameter.POSITIONAL_ONLY, annotation=folder)
+            )
         elif parameter.name == "spec":
-            spec_class = next(h for h in typing.get_args(hint) or (hint,) if dataclasses.is_dataclass(h))
-            flags = Annotated[_flags(spec_class), Parameter(name="*")]  # type: ignore[misc]
-            parameters.append(_keyword("spec", flags))
+            options = typing.get_args(hint) or (hint,)
+            spec_class = next(h for h in options if isinstance(h, type) and dataclasses.is_dataclass(h))
+            parameters.append(_keyword("spec", _flattened(spec_class)))
         elif parameter.name == "execution":
-            flags = Annotated[_flags(hint), Parameter(name="*")]  # type: ignore[misc]
-            parameters.append(_keyword("execution", flags))
+            parameters.append(_keyword("execution", _flattened(hint)))
         else:
-            text = Annotated[hint, Parameter(help=helps.get(parameter.name, ""))]
-            parameters.append(parameter.replace(annotation=text))
+            note = Parameter(help=helps.get(parameter.name, ""))
+            parameters.append(parameter.replace(annotation=_annotated(hint, note)))
     parameters += [_switch("json", "Print one JSON object on standard output.")]
     if spec_class is not None and "study" in signature.parameters:
         parameters += [_switch("save", "Write these settings back into study.toml.")]
@@ -231,10 +245,30 @@ def _command(row: Command) -> Callable[..., Any]:
     return body
 
 
+def _evaluated(target: Callable[..., Any]) -> inspect.Signature:
+    """The signature with its parameters' hints evaluated (a return hint may be for type checkers only)."""
+    bare = types.SimpleNamespace(
+        __annotations__={k: v for k, v in target.__annotations__.items() if k != "return"}
+    )
+    module = sys.modules[target.__module__]
+    hints = typing.get_type_hints(bare, globalns=vars(module), include_extras=True)
+    plain = inspect.signature(target)
+    known = [p.replace(annotation=hints.get(p.name, p.annotation)) for p in plain.parameters.values()]
+    return plain.replace(parameters=known)
+
+
 def _open(folder: Path) -> Any:
     from pathosig.core.study import Study
 
     return Study.open(folder)
+
+
+def _annotated(hint: Any, note: Parameter) -> Any:
+    return Annotated[hint, note]
+
+
+def _flattened(spec_class: type[Any]) -> Any:
+    return _annotated(_flags(spec_class), Parameter(name="*"))
 
 
 def _keyword(name: str, hint: Any) -> inspect.Parameter:
@@ -271,7 +305,7 @@ def _flags(spec_class: type[Any]) -> type[Any]:
         name = _FLAG_NAMES.get(item.name)
         hint = hints[item.name]
         note = Parameter(name=name, help=(text + shown).strip(), show_default=False)
-        fields.append((item.name, Annotated[hint | None, note], dataclasses.field(default=None)))
+        fields.append((item.name, _annotated(hint | None, note), dataclasses.field(default=None)))
     made = dataclasses.make_dataclass(spec_class.__name__ + "Flags", fields, kw_only=True)
     made.__module__ = __name__  # cyclopts takes classes of the module `types` for builtins
     return made

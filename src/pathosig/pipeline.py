@@ -86,9 +86,7 @@ def stage_function(name: str) -> Callable[..., Any]:
     return found
 
 
-def run_all(
-    study: Study, *, until: str | None = None, execution: Execution = Execution()
-) -> RunReport:
+def run_all(study: Study, *, until: str | None = None, execution: Execution = Execution()) -> RunReport:
     """Run all stages in order; what is fresh is left alone.
 
     Parameters
@@ -196,7 +194,9 @@ def status(study: Study) -> StudyStatus:
         counts = {"ok": 0, "empty": 0, "failed": 0, "missing": 0, "stale": 0}
         for record in records.values():
             counts[record.status] += 1
-            counts["stale"] += any(study.upstream(k, record.unit) not in (None, v) for k, v in record.upstream.items())
+            counts["stale"] += any(
+                study.upstream(k, record.unit) not in (None, v) for k, v in record.upstream.items()
+            )
             if record.error:
                 reason = f"{record.error['code']} {record.error['message']}"
                 failed.append({"stage": name, "unit": record.unit, "reason": reason})
@@ -253,7 +253,7 @@ class Verification:
 
 
 def verify(study: Study, *, deep: bool = False) -> Verification:
-    """Are all outputs there and, with `deep`, unchanged?
+    """Check that all outputs are there and, with `deep`, unchanged.
 
     Parameters
     ----------
@@ -277,4 +277,3 @@ def verify(study: Study, *, deep: bool = False) -> Verification:
                 elif deep and sha256_file(path) != expected:
                     changed.append(relative)
     return Verification(checked=checked, missing=tuple(missing), changed=tuple(changed))
-

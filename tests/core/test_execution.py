@@ -29,7 +29,9 @@ def run(study, whats, spec=None, **execution):
 
 
 def snapshot(study):
-    return {p.relative_to(study.root).as_posix(): p.read_bytes() for p in study.root.rglob("*") if p.is_file()}
+    return {
+        p.relative_to(study.root).as_posix(): p.read_bytes() for p in study.root.rglob("*") if p.is_file()
+    }
 
 
 def test_a_second_run_finds_everything_fresh(study):
@@ -87,7 +89,9 @@ def test_shards_split_the_work_and_together_do_all(study):
 
 
 def test_a_unit_without_its_upstream_waits(study):
-    report = run_each(study, STAGE, ToySpec(), [Unit(id="a", upstream={"tissue": None})], work, execution=Execution())
+    report = run_each(
+        study, STAGE, ToySpec(), [Unit(id="a", upstream={"tissue": None})], work, execution=Execution()
+    )
     assert report.waiting == ("a",)
 
 

@@ -76,7 +76,13 @@ def test_identity_depends_on_content_not_on_place(tmp_path):
 
 def test_every_part_of_a_fingerprint_counts():
     base = {"stage": "tiles", "version": 1, "spec": {"mpp": 0.5}, "upstream": {"tissue": "x"}, "inputs": 1}
-    changes = ({"stage": "t"}, {"version": 2}, {"spec": {"mpp": 1.0}}, {"upstream": {"tissue": "y"}}, {"inputs": 2})
+    changes = (
+        {"stage": "t"},
+        {"version": 2},
+        {"spec": {"mpp": 1.0}},
+        {"upstream": {"tissue": "y"}},
+        {"inputs": 2},
+    )
     prints = {fingerprint(**{**base, **change}) for change in ({}, *changes)}
     assert len(prints) == 6
 
@@ -84,7 +90,11 @@ def test_every_part_of_a_fingerprint_counts():
 def test_a_flipped_byte_is_seen(tmp_path):
     write_npy(tmp_path / "e.npy", np.arange(10))
     record = Record(
-        stage="embed", unit="a", status="ok", fingerprint="f", outputs={"e.npy": sha256_file(tmp_path / "e.npy")}
+        stage="embed",
+        unit="a",
+        status="ok",
+        fingerprint="f",
+        outputs={"e.npy": sha256_file(tmp_path / "e.npy")},
     )
     assert record.damaged_outputs(tmp_path) == []
     data = bytearray((tmp_path / "e.npy").read_bytes())
@@ -118,7 +128,18 @@ def test_a_full_disk_is_a_storage_error_with_exit_6(tmp_path):
 
 @pytest.mark.parametrize(
     ("unit", "plain"),
-    [("S1", True), ("TCGA-05.a_b", True), ("-rf", False), ("ä b", False), ("CON", False), ("a/b", False), ("x" * 101, False), ("😀", False), ("a\nb", False), (".hidden", False)],
+    [
+        ("S1", True),
+        ("TCGA-05.a_b", True),
+        ("-rf", False),
+        ("ä b", False),
+        ("CON", False),
+        ("a/b", False),
+        ("x" * 101, False),
+        ("😀", False),
+        ("a\nb", False),
+        (".hidden", False),
+    ],
 )
 def test_only_safe_ids_are_file_names_as_they_are(unit, plain):
     stem = file_stem(unit)

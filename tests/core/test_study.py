@@ -32,7 +32,9 @@ def test_a_spec_refuses_unknown_keys_and_suggests_the_nearest():
         ToySpec.from_mapping({"shares": 1.0})
 
 
-@pytest.mark.parametrize("bad", [{"size": "3"}, {"size": True}, {"mode": "c"}, {"share": "x"}, {"names": "a"}, {"limit": []}])
+@pytest.mark.parametrize(
+    "bad", [{"size": "3"}, {"size": True}, {"mode": "c"}, {"share": "x"}, {"names": "a"}, {"limit": []}]
+)
 def test_a_spec_refuses_wrong_types(bad):
     with pytest.raises(ConfigError):
         ToySpec.from_mapping(bad)
@@ -54,7 +56,9 @@ def test_toml_keeps_every_kind_of_value():
 
 def test_ids_stay_text(tmp_path):
     study = study_of(
-        tmp_path, "slide_id,patient_id,path\n001,NA,a.svs\n1E5,007,b.svs\n", "patient_id,cohort\nNA,discovery\n007,v\n"
+        tmp_path,
+        "slide_id,patient_id,path\n001,NA,a.svs\n1E5,007,b.svs\n",
+        "patient_id,cohort\nNA,discovery\n007,v\n",
     )
     assert [s.id for s in study.slides()] == ["001", "1E5"]
     assert list(study.patients()["patient_id"]) == ["007", "NA"]
@@ -83,7 +87,9 @@ def test_mpp_takes_a_decimal_comma_and_may_be_empty(tmp_path, text, value):
 
 def survival(tmp_path, rows, unit="months", values=None):
     endpoint = {"time": "t", "event": "e", "unit": unit} | ({"event_values": values} if values else {})
-    study = study_of(tmp_path, patients="patient_id,cohort,t,e\n" + rows, config={"endpoints": {"os": endpoint}})
+    study = study_of(
+        tmp_path, patients="patient_id,cohort,t,e\n" + rows, config={"endpoints": {"os": endpoint}}
+    )
     return study.survival("os")
 
 

@@ -20,7 +20,10 @@ def test_the_nearest_id_is_suggested():
 
 
 def test_endpoints_are_found_whatever_their_spelling():
-    found = {e.name: (e.time, e.event, e.unit) for e in find_endpoints(["OS_months", "OS.event", "dfs_time", "dfs_status", "age"])}
+    found = {
+        e.name: (e.time, e.event, e.unit)
+        for e in find_endpoints(["OS_months", "OS.event", "dfs_time", "dfs_status", "age"])
+    }
     assert found == {"os": ("OS_months", "OS.event", "months"), "dfs": ("dfs_time", "dfs_status", None)}
 
 
@@ -29,13 +32,19 @@ def inputs(tmp_path, cmu_slide):
     (tmp_path / "slides").mkdir()
     for name in ("P1", "P2-A", "stray"):
         shutil.copy(cmu_slide, tmp_path / "slides" / f"{name}.svs")
-    (tmp_path / "clinical.csv").write_text("patient,OS_months,OS_event,age,cohort\nP1,10,1,60,discovery\nP2,20,0,70,val\nP3,5,1,50,val\n")
+    (tmp_path / "clinical.csv").write_text(
+        "patient,OS_months,OS_event,age,cohort\nP1,10,1,60,discovery\nP2,20,0,70,val\nP3,5,1,50,val\n"
+    )
     return tmp_path
 
 
 def test_init_writes_a_study_that_check_can_use(inputs):
     report = init(inputs / "study", slides=str(inputs / "slides" / "*.svs"), clinical=inputs / "clinical.csv")
-    assert (report.n_slides, report.unmatched_slides, report.patients_without_slides) == (2, ("stray",), ("P3",))
+    assert (report.n_slides, report.unmatched_slides, report.patients_without_slides) == (
+        2,
+        ("stray",),
+        ("P3",),
+    )
     study = Study.open(inputs / "study")
     assert study.endpoints()["os"].unit == "months"
     findings = check(study)
@@ -50,7 +59,12 @@ def test_a_time_column_without_unit_needs_one(inputs):
     with pytest.raises(InputError) as caught:
         init(inputs / "study", slides=str(inputs / "slides" / "*.svs"), clinical=inputs / "clinical.csv")
     assert caught.value.code == "E_UNIT"
-    report = init(inputs / "study", slides=str(inputs / "slides" / "*.svs"), clinical=inputs / "clinical.csv", unit="days")
+    report = init(
+        inputs / "study",
+        slides=str(inputs / "slides" / "*.svs"),
+        clinical=inputs / "clinical.csv",
+        unit="days",
+    )
     assert report.endpoints == ("os",)
 
 
@@ -89,7 +103,9 @@ def make(tmp_path, slides, patients):
 
 
 def test_check_finds_nothing_in_common(tmp_path):
-    study = make(tmp_path, "slide_id,patient_id,path\nA,X1,a.svs\n", "patient_id,cohort,t,e\nP1,discovery,1,1\n")
+    study = make(
+        tmp_path, "slide_id,patient_id,path\nA,X1,a.svs\n", "patient_id,cohort,t,e\nP1,discovery,1,1\n"
+    )
     findings = check(study, open_slides=False)
     assert findings.exit_code == 3
     assert any("E_NO_OVERLAP" in p for p in findings.problems)
@@ -104,7 +120,11 @@ def test_check_names_bad_outcomes(tmp_path, row, code):
 
 
 def test_check_warns_of_time_zero_and_lists_unreadable_slides(tmp_path, cmu_slide):
-    study = make(tmp_path, f"slide_id,patient_id,path\nA,P1,{cmu_slide}\nB,P1,nowhere.svs\n", "patient_id,cohort,t,e\nP1,discovery,0,1\n")
+    study = make(
+        tmp_path,
+        f"slide_id,patient_id,path\nA,P1,{cmu_slide}\nB,P1,nowhere.svs\n",
+        "patient_id,cohort,t,e\nP1,discovery,0,1\n",
+    )
     findings = check(study)
     assert findings.usable
     assert any("W_TIME_ZERO" in w for w in findings.warnings)

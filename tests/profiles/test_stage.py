@@ -33,7 +33,9 @@ def features_study(root: Path) -> Study:
 def table(root: Path, **extra: list) -> Path:
     rng = np.random.default_rng(0)
     ids = [f"P{i:02d}" for i in range(12)] + ["P00"]
-    frame = pd.DataFrame({"case": ids, "area": rng.normal(5, 2, 13), "count": rng.normal(0, 1, 13), "flat": 1.0})
+    frame = pd.DataFrame(
+        {"case": ids, "area": rng.normal(5, 2, 13), "count": rng.normal(0, 1, 13), "flat": 1.0}
+    )
     frame.loc[2, "area"] = np.nan
     for name, values in extra.items():
         frame[name] = values
@@ -81,7 +83,12 @@ def test_a_changed_validation_patient_never_changes_the_rules(tmp_path):
 
 def test_columns_that_name_an_outcome_are_not_features(tmp_path):
     study = features_study(tmp_path / "s")
-    path = table(tmp_path, dfi_time=list(range(13)), death_days_to=list(range(13)), slide_id=[f"x{i}" for i in range(13)])
+    path = table(
+        tmp_path,
+        dfi_time=list(range(13)),
+        death_days_to=list(range(13)),
+        slide_id=[f"x{i}" for i in range(13)],
+    )
     with pytest.warns(PathosigWarning, match="look like outcomes") as caught:
         build_profiles(study, features=path)
     assert caught
@@ -110,7 +117,9 @@ def test_parquet_and_h5ad_give_the_same_profiles_as_csv(tmp_path):
     frame.to_parquet(tmp_path / "t.parquet")
     obs = frame[["case"]].set_index(pd.Index([f"s{i}" for i in range(13)], name="slide"))
     var = pd.DataFrame(index=["area", "count", "flat"])
-    anndata.AnnData(frame[["area", "count", "flat"]].to_numpy(), obs=obs, var=var).write_h5ad(tmp_path / "t.h5ad")
+    anndata.AnnData(frame[["area", "count", "flat"]].to_numpy(), obs=obs, var=var).write_h5ad(
+        tmp_path / "t.h5ad"
+    )
     tables = []
     for name in ("outside.csv", "t.parquet", "t.h5ad"):
         study = features_study(tmp_path / f"study_{name}")
@@ -131,8 +140,12 @@ def test_rules_give_one_patient_alone_the_result_of_the_batch():
 
 def composition_study(root: Path) -> Study:
     study = Study.create(root)
-    (root / "patients.csv").write_text("patient_id,cohort,os_time,os_event\np1,discovery,1,1\np2,discovery,2,0\n")
-    (root / "slides.csv").write_text("slide_id,patient_id,path\ns1,p1,a.svs\ns2,p1,b.svs\ns3,p2,c.svs\ns4,p2,d.svs\n")
+    (root / "patients.csv").write_text(
+        "patient_id,cohort,os_time,os_event\np1,discovery,1,1\np2,discovery,2,0\n"
+    )
+    (root / "slides.csv").write_text(
+        "slide_id,patient_id,path\ns1,p1,a.svs\ns2,p1,b.svs\ns3,p2,c.svs\ns4,p2,d.svs\n"
+    )
     study = Study.open(root)
     tree = {"k": 3, "nodes": [{"id": "node_00", "leaves": [0, 1], "height": 1.0}], "artefact_hpcs": [2]}
     write_json(root / "phenotypes/tree.json", tree)

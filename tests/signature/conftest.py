@@ -18,14 +18,20 @@ def simulate(seed: int = 0, n: int = 240, *, effect: float = 1.0, k: int = 12, t
     lp = effect * 0.7 * ((true - true.mean(0)) / true.std(0))[:, :2] @ np.array([1.0, -1.0])
     counts = np.zeros((n, k))
     for i in range(n):
-        shares = np.concatenate([true[i, t] * rng.dirichlet(np.full((owner == t).sum(), 1.5)) for t in range(types)])
+        shares = np.concatenate(
+            [true[i, t] * rng.dirichlet(np.full((owner == t).sum(), 1.5)) for t in range(types)]
+        )
         counts[i] = rng.multinomial(400, shares)
     death, censored = rng.exponential(30, n) * np.exp(-lp), rng.uniform(10, 90, n)
     profiles = pd.DataFrame(counts / 400, columns=[f"hpc_{j:02d}" for j in range(k)])
     profiles.insert(0, "patient_id", [f"P{i:03d}" for i in range(n)])
     profiles["n_tiles"] = 400
     outcome = pd.DataFrame(
-        {"patient_id": profiles["patient_id"], "time": np.minimum(death, censored), "event": death <= censored}
+        {
+            "patient_id": profiles["patient_id"],
+            "time": np.minimum(death, censored),
+            "event": death <= censored,
+        }
     )
     return {"profiles": profiles, "outcome": outcome, "tree": tree, "owner": owner}
 

@@ -92,7 +92,10 @@ def test_every_selection_gives_a_score_that_works(cohort, selection):
 
 def test_a_log_contrast_ignores_depth_and_unused_hpcs(cohort):
     found = fit_signature(
-        cohort["profiles"][:160], cohort["outcome"][:160], spec=QUICK.replace(selection="logcontrast"), benchmark=False
+        cohort["profiles"][:160],
+        cohort["outcome"][:160],
+        spec=QUICK.replace(selection="logcontrast"),
+        benchmark=False,
     )
     assert sum(found.coef) == pytest.approx(0, abs=1e-9)
     own = list(found.hpcs)
@@ -112,7 +115,9 @@ def test_paper_warns_where_it_is_unsound(cohort):
 
 
 def test_no_signature_is_a_result_with_all_univariate_tests(noise):
-    found = fit_details(noise["profiles"], noise["outcome"], tree=noise["tree"], spec=QUICK.replace(min_threshold=1.0))
+    found = fit_details(
+        noise["profiles"], noise["outcome"], tree=noise["tree"], spec=QUICK.replace(min_threshold=1.0)
+    )
     assert found.signature is None
     assert "no signature" in found.reason
     assert len(found.univariate) >= 12
@@ -191,6 +196,8 @@ def test_outside_features_need_no_tree():
 def test_a_maximal_cutoff_comes_with_a_corrected_p_and_a_warning(cohort):
     spec = QUICK.replace(cutoff="maximal", permutations=199, bootstraps=10)
     with pytest.warns(PathosigWarning, match="corrected for the search"):
-        found = fit_details(cohort["profiles"], cohort["outcome"], tree=cohort["tree"], spec=spec, benchmark=False)
+        found = fit_details(
+            cohort["profiles"], cohort["outcome"], tree=cohort["tree"], spec=spec, benchmark=False
+        )
     assert found.cutoff.details["p_naive"] <= found.cutoff.details["p_corrected"]
     assert found.cutoff.details["bootstrap"]["lower"] <= found.signature.cutoff

@@ -21,7 +21,10 @@ def test_luad_features_give_a_signature_of_histology_only(pathosig_data: Path, t
     with table.open(encoding="utf-8-sig") as handle:
         first = {r["bcr_patient_barcode"]: r for r in reversed(list(csv.DictReader(handle)))}
     names = {"os_time": "os_time", "os_event": "os", "age": "age_at_initial_pathologic_diagnosis"}
-    rows = [{"patient_id": p, "cohort": "discovery", **{k: r[c] for k, c in names.items()}} for p, r in first.items()]
+    rows = [
+        {"patient_id": p, "cohort": "discovery", **{k: r[c] for k, c in names.items()}}
+        for p, r in first.items()
+    ]
     study = Study.create(
         tmp_path / "luad", {"endpoints": {"os": {"time": "os_time", "event": "os_event", "unit": "days"}}}
     )

@@ -33,7 +33,12 @@ def make_study(root: Path, *, cohorts: tuple[str, ...], effect: float = 1.2, n: 
     )
     ids = [f"P{i:03d}" for i in range(n)]
     cohort = [cohorts[i * len(cohorts) // n] for i in range(n)]
-    clinical = {"patient_id": ids, "cohort": cohort, "os_time": np.minimum(time, 50), "os_event": (time < 50).astype(int)}
+    clinical = {
+        "patient_id": ids,
+        "cohort": cohort,
+        "os_time": np.minimum(time, 50),
+        "os_event": (time < 50).astype(int),
+    }
     clinical |= {"age": rng.normal(60, 9, n).round(), "sex": rng.choice(["F", "M"], n)}
     pd.DataFrame(clinical).to_csv(root / "patients.csv", index=False)
     features = pd.DataFrame(x, columns=[f"f{j}" for j in range(6)])
@@ -75,7 +80,10 @@ def test_external_validation_writes_results_tables_and_scores(tmp_path):
 def test_a_further_validation_patient_never_changes_signature_json(tmp_path):
     study = run(make_study(tmp_path / "s", cohorts=("discovery", "validation_1")))
     before = (study.root / "signature/signature.json").read_bytes()
-    for name, line in (("patients.csv", "Z999,validation_1,12,1,60,F\n"), ("features.csv", "Z999,9,9,9,9,9,9\n")):
+    for name, line in (
+        ("patients.csv", "Z999,validation_1,12,1,60,F\n"),
+        ("features.csv", "Z999,9,9,9,9,9,9\n"),
+    ):
         with (study.root / name).open("a") as handle:
             handle.write(line)
     study = Study.open(study.root)

@@ -136,7 +136,11 @@ def frame_with(effect: float, seed: int, n: int = 400) -> pd.DataFrame:
 
 
 def test_a_strong_interaction_in_validation_is_predictive_but_observational():
-    frames = {"discovery": frame_with(-1, 0), "validation_1": frame_with(-1, 1), "validation_2": frame_with(-1, 2)}
+    frames = {
+        "discovery": frame_with(-1, 0),
+        "validation_1": frame_with(-1, 1),
+        "validation_2": frame_with(-1, 2),
+    }
     made = treatment_benefit(frames, arm="arm", endpoint="os")
     assert made.verdict == "predictive"
     assert made.words == "consistent with predictive (observational)"
@@ -157,23 +161,37 @@ def test_an_undeclared_arm_is_never_predictive():
 
 
 def test_opposite_signs_between_cohorts_are_never_predictive():
-    frames = {"discovery": frame_with(0, 0), "validation_1": frame_with(-1, 1), "validation_2": frame_with(1, 2)}
+    frames = {
+        "discovery": frame_with(0, 0),
+        "validation_1": frame_with(-1, 1),
+        "validation_2": frame_with(1, 2),
+    }
     assert treatment_benefit(frames, arm="arm", endpoint="os").verdict == "prognostic"
 
 
 def test_null_treatments_are_rarely_called_predictive():
     calls = [
-        treatment_benefit({"discovery": frame_with(0, 0, 60), "v": frame_with(0, s, 150)}, arm="arm", endpoint="os")
+        treatment_benefit(
+            {"discovery": frame_with(0, 0, 60), "v": frame_with(0, s, 150)}, arm="arm", endpoint="os"
+        )
         for s in range(1, 41)
     ]
     assert sum(c.verdict == "predictive" for c in calls) <= 5
 
 
 def test_forest_rows_have_headings_and_references_for_categories():
-    frame = frame_with(0, 0).assign(sex=lambda f: np.where(f["arm"] == 1, "M", "F"), age=50.0 + np.arange(400) % 30)
+    frame = frame_with(0, 0).assign(
+        sex=lambda f: np.where(f["arm"] == 1, "M", "F"), age=50.0 + np.arange(400) % 30
+    )
     made = forest(frame, ["sex", "age", "absent"], sd=1.0)
     kinds = [(r["variable"], r["kind"]) for r in made["multivariable"]]
-    assert kinds == [("score", "estimate"), ("sex", "heading"), ("sex", "reference"), ("sex", "estimate"), ("age", "estimate")]
+    assert kinds == [
+        ("score", "estimate"),
+        ("sex", "heading"),
+        ("sex", "reference"),
+        ("sex", "estimate"),
+        ("age", "estimate"),
+    ]
     terms = encode(frame, ["sex"])
     assert terms[0].reference == "F"
 
@@ -188,7 +206,11 @@ def test_subgroups_test_interaction_and_adjust_over_the_family():
 def test_alike_cores_are_not_called_heterogeneous_by_sampling_alone():
     rng = np.random.default_rng(0)
     centre = rng.normal(size=300)
-    rows = [{"patient_id": str(i), "score": c + rng.normal() * 0.3, "variance": 0.09} for i, c in enumerate(centre) for _ in "ab"]
+    rows = [
+        {"patient_id": str(i), "score": c + rng.normal() * 0.3, "variance": 0.09}
+        for i, c in enumerate(centre)
+        for _ in "ab"
+    ]
     made = core_agreement(pd.DataFrame(rows), cutoff=0.0)
     assert made.observed < 0.06
     assert made.naive > 0.08
@@ -212,7 +234,9 @@ def test_blocks_see_spatial_clumps_that_independent_tiles_do_not():
 
 
 def test_table_one_counts_levels_and_missing_values():
-    table = pd.DataFrame({"cohort": ["a", "a", "b", "b"], "sex": ["F", "M", "F", None], "age": [1.0, 3.0, 5.0, 7.0]})
+    table = pd.DataFrame(
+        {"cohort": ["a", "a", "b", "b"], "sex": ["F", "M", "F", None], "age": [1.0, 3.0, 5.0, 7.0]}
+    )
     rows = table_one(table, ["sex", "age"], "cohort", ["a", "b"])["rows"]
     assert rows[0]["values"] == {"a": "2", "b": "2"}
     assert [r["level"] for r in rows if r["variable"] == "sex"] == ["F", "M", "missing"]
@@ -234,15 +258,26 @@ def test_cross_validation_needs_events(noise):
 
 
 def test_permutation_keeps_pairs_and_strata():
-    outcome = pd.DataFrame({"patient_id": list("abcd"), "time": [1.0, 2, 3, 4], "event": [True, False, True, False]})
+    outcome = pd.DataFrame(
+        {"patient_id": list("abcd"), "time": [1.0, 2, 3, 4], "event": [True, False, True, False]}
+    )
     mixed = permute_outcome(outcome, np.array(["x", "x", "y", "y"]), np.random.default_rng(1))
     assert set(mixed["time"][:2]) == {1, 2}
-    assert {(t, e) for t, e in zip(mixed["time"], mixed["event"], strict=True)} == {(1, True), (2, False), (3, True), (4, False)}
+    assert {(t, e) for t, e in zip(mixed["time"], mixed["event"], strict=True)} == {
+        (1, True),
+        (2, False),
+        (3, True),
+        (4, False),
+    }
 
 
 def test_the_null_audit_counts_signatures_and_gives_no_verdict_as_a_preview(noise):
     made = audit_null(
-        noise["profiles"], noise["outcome"], spec=QUICK.replace(selection="ridge"), permutations=20, tree=noise["tree"]
+        noise["profiles"],
+        noise["outcome"],
+        spec=QUICK.replace(selection="ridge"),
+        permutations=20,
+        tree=noise["tree"],
     )
     assert made["verdict"] == "preview"
     assert made["any_signature"]["estimate"] == 1.0

@@ -26,7 +26,9 @@ def microarray(rows, columns, *, angle=0.0, missing=0.1, bend=0.0, diameter=34, 
         disc = (xx - cx) ** 2 + (yy - cy) ** 2 < radius**2
         if rng.random() < 0.25:  # a torn core: a wedge or a hole is gone
             direction = rng.uniform(0, 2 * np.pi)
-            disc &= (xx - cx) * np.cos(direction) + (yy - cy) * np.sin(direction) < radius * rng.uniform(0.1, 0.8)
+            disc &= (xx - cx) * np.cos(direction) + (yy - cy) * np.sin(direction) < radius * rng.uniform(
+                0.1, 0.8
+            )
         colour = np.array([205, 140, 180]) + rng.normal(0, 15, 3)
         texture = rng.normal(0, 18, (int(disc.sum()), 1))
         rgb[disc] = np.clip(colour + texture, 0, 238)

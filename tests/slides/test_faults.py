@@ -127,7 +127,9 @@ def test_power_and_resolution_that_disagree_are_reported(tmp_path):
 @pytest.mark.parametrize("tiled", [True, False])
 def test_more_than_eight_bits_are_refused(tmp_path, dtype, tiled):
     path = tmp_path / "deep.tif"
-    tifffile.imwrite(path, RGB.astype(dtype), photometric="rgb", metadata=None, **({"tile": (256, 256)} if tiled else {}))
+    tifffile.imwrite(
+        path, RGB.astype(dtype), photometric="rgb", metadata=None, **({"tile": (256, 256)} if tiled else {})
+    )
     refused(path, "E_BITDEPTH", mpp=0.5)
 
 
@@ -135,7 +137,9 @@ def test_more_than_eight_bits_are_refused(tmp_path, dtype, tiled):
 def test_inks_are_refused(tmp_path, tiled):
     path = tmp_path / "inks.tif"
     cmyk = np.concatenate([RGB, RGB[..., :1]], axis=2)
-    tifffile.imwrite(path, cmyk, photometric="separated", metadata=None, **({"tile": (256, 256)} if tiled else {}))
+    tifffile.imwrite(
+        path, cmyk, photometric="separated", metadata=None, **({"tile": (256, 256)} if tiled else {})
+    )
     refused(path, "E_PHOTOMETRIC", mpp=0.5)
 
 
@@ -143,7 +147,9 @@ def test_gray_palette_and_transparent_images_have_a_defined_conversion(tmp_path)
     gray = RGB[..., 0]
     tifffile.imwrite(tmp_path / "gray.tif", gray, tile=(256, 256), photometric="minisblack", metadata=None)
     with open_slide(tmp_path / "gray.tif", mpp=0.5) as reader:
-        assert np.array_equal(reader.read_level(0, 5, 7, 40, 30), np.repeat(gray[7:37, 5:45, None], 3, axis=2))
+        assert np.array_equal(
+            reader.read_level(0, 5, 7, 40, 30), np.repeat(gray[7:37, 5:45, None], 3, axis=2)
+        )
     palette = Image.fromarray(RGB).quantize(32)
     palette.save(tmp_path / "palette.png")
     with open_slide(tmp_path / "palette.png", mpp=0.5) as reader:
@@ -195,7 +201,9 @@ def test_things_that_are_no_files(tmp_path):
         refused(tmp_path / "pipe.svs", "E_NOT_FILE")
 
 
-@pytest.mark.parametrize("name", ["a b.svs", "é ü.svs", "🔬.svs", "it's \"q\".svs", "-x.svs", "<b>.svs", "a\nb.svs"])
+@pytest.mark.parametrize(
+    "name", ["a b.svs", "é ü.svs", "🔬.svs", 'it\'s "q".svs', "-x.svs", "<b>.svs", "a\nb.svs"]
+)
 def test_any_name_works(tmp_path, name):
     with open_slide(write_svs(tmp_path / name, RGB)) as reader:
         assert reader.info.mpp == 0.25

@@ -45,7 +45,11 @@ def test_scaled_decoding_stays_close_to_area_means(factor):
         plan = plan_read(reader.info, reader.info.mpp * factor)
         full = reader.read_level(0, 0, 0, 2200, 2900)
         side = 200
-        xy = [(x, y) for y in range(0, 2900 - side * factor, side * factor) for x in range(0, 2200 - side * factor, side * factor)]
+        xy = [
+            (x, y)
+            for y in range(0, 2900 - side * factor, side * factor)
+            for x in range(0, 2200 - side * factor, side * factor)
+        ]
         tiles = read_all_tiles(reader, plan, xy, side)
     expected = np.stack([area(full[y : y + side * factor, x : x + side * factor], factor) for x, y in xy])
     assert psnr(tiles, expected) >= 40
@@ -62,7 +66,9 @@ def test_the_exact_mode_is_the_area_mean_rounded():
 
 @pytest.mark.parametrize("mpp", [0.25, 0.4, 0.5, 1.0])
 def test_tiles_side_by_side_have_no_seam_on_a_gradient(tmp_path, mpp):
-    ramp = np.repeat(np.linspace(20, 235, 1200)[None, :, None], 600, axis=0).repeat(3, axis=2).astype(np.uint8)
+    ramp = (
+        np.repeat(np.linspace(20, 235, 1200)[None, :, None], 600, axis=0).repeat(3, axis=2).astype(np.uint8)
+    )
     path = write_svs(tmp_path / "ramp.svs", ramp, levels=(1,), compression=None)
     with open_slide(path) as reader:
         plan = plan_read(reader.info, mpp)
@@ -102,7 +108,9 @@ def test_resampling_a_constant_gives_the_constant():
 def test_tiles_over_the_edge_are_padded_white():
     with open_slide(CMU) as reader:
         width, height = reader.info.level_sizes[0]
-        tile = read_all_tiles(reader, plan_read(reader.info, reader.info.mpp), [(width - 50, height - 60)], 100)[0]
+        tile = read_all_tiles(
+            reader, plan_read(reader.info, reader.info.mpp), [(width - 50, height - 60)], 100
+        )[0]
     assert (tile[:, 50:] == 255).all()
     assert (tile[60:] == 255).all()
     assert not (tile[:60, :50] == 255).all()
@@ -110,7 +118,15 @@ def test_tiles_over_the_edge_are_padded_white():
 
 @pytest.mark.parametrize(
     ("compression", "predictor"),
-    [("zlib", False), ("zlib", True), ("lzw", True), (None, False), ("webp", False), ("jpeg2000", False), ("jpeg", False)],
+    [
+        ("zlib", False),
+        ("zlib", True),
+        ("lzw", True),
+        (None, False),
+        ("webp", False),
+        ("jpeg2000", False),
+        ("jpeg", False),
+    ],
 )
 def test_codecs_give_the_pixels_that_tifffile_gives(tmp_path, compression, predictor):
     rgb = texture(520, 610)

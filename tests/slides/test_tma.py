@@ -60,7 +60,10 @@ def test_cores_become_specimens_of_their_patients(tma_study):
     assert len(rows) == 48
     specimens = study.specimens()
     assert len(specimens) == int(present.sum())
-    assert all(s.kind == "core" and s.patient_id == f"P{int(s.id.split('#')[1].split('-')[0]) - 1}" for s in specimens)
+    assert all(
+        s.kind == "core" and s.patient_id == f"P{int(s.id.split('#')[1].split('-')[0]) - 1}"
+        for s in specimens
+    )
     record = json.loads(study.record_path("tma", "T1").read_text())
     assert len(record["summary"]["missing"]) + len(record["summary"]["poor"]) == int((~present).sum())
     before = (study.root / "cores.csv").read_bytes()

@@ -33,7 +33,9 @@ TIES = ["efron", "breslow"]
 
 
 def close(ours, theirs, tolerance=1e-6):
-    np.testing.assert_allclose(np.asarray(ours, float), np.asarray(theirs, float), rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(
+        np.asarray(ours, float), np.asarray(theirs, float), rtol=tolerance, atol=tolerance
+    )
 
 
 def check_fit(ours, theirs):
@@ -127,7 +129,15 @@ def test_the_path_equals_glmnet(name, l1_ratio):
 
 def test_pooling_equals_metafor():
     ours, theirs = pool_random_effects([0.5, 0.2, 0.9, 0.3], [0.2, 0.15, 0.3, 0.2]), R["pool"]
-    for name, key in (("estimate", "estimate"), ("se", "se"), ("lower", "lower"), ("p", "p"), ("tau2", "tau2"), ("i2", "i2"), ("q", "q")):
+    for name, key in (
+        ("estimate", "estimate"),
+        ("se", "se"),
+        ("lower", "lower"),
+        ("p", "p"),
+        ("tau2", "tau2"),
+        ("i2", "i2"),
+        ("q", "q"),
+    ):
         close(getattr(ours, name), theirs[key], 1e-5)
     close(ours.prediction_upper, theirs["pi_upper"], 1e-4)
 

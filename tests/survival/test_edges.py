@@ -4,7 +4,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pathosig.core.errors import InputError, NotEstimableError
-from pathosig.survival import cox, cox_univariate, firth_cox, harrell_c, kaplan_meier, logrank, max_selected_cutpoint, rmst, time_auc
+from pathosig.survival import (
+    cox,
+    cox_univariate,
+    firth_cox,
+    harrell_c,
+    kaplan_meier,
+    logrank,
+    max_selected_cutpoint,
+    rmst,
+    time_auc,
+)
 from pathosig.survival.data import fix_times
 
 
@@ -134,4 +144,6 @@ def test_log_rank_is_the_score_test_of_a_cox_model_without_ties(seed):
     time, event, group = rng.exponential(size=30), rng.random(30) < 0.8, np.arange(30) % 2
     if not event.any():
         return
-    assert logrank(time, event, group).statistic == pytest.approx(cox(group, time, event).score_test.statistic)
+    assert logrank(time, event, group).statistic == pytest.approx(
+        cox(group, time, event).score_test.statistic
+    )

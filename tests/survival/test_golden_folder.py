@@ -6,7 +6,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pathosig.survival import cox, cox_univariate, harrell_c, kaplan_meier, logrank, max_selected_cutpoint, ph_test, stepwise, time_auc, uno_c
+from pathosig.survival import (
+    cox,
+    cox_univariate,
+    harrell_c,
+    kaplan_meier,
+    logrank,
+    max_selected_cutpoint,
+    ph_test,
+    stepwise,
+    time_auc,
+    uno_c,
+)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +47,12 @@ def test_univariate_models(golden, key):
         if "raw" not in values or ours.loc[name, "separated"]:
             continue
         r = values["raw"]["terms"]["x"]
-        np.testing.assert_allclose(ours.loc[name, ["coef", "se", "z", "p"]].astype(float), [r[k] for k in ("coef", "se", "z", "p")], rtol=2e-6, atol=2e-6)
+        np.testing.assert_allclose(
+            ours.loc[name, ["coef", "se", "z", "p"]].astype(float),
+            [r[k] for k in ("coef", "se", "z", "p")],
+            rtol=2e-6,
+            atol=2e-6,
+        )
         checked += 1
     assert checked > 40
 
@@ -69,18 +85,28 @@ def test_discrimination(golden):
     theirs = golden.performance["discovery"]
     score, (time, event) = golden.scored["score"], outcome(golden)
     found = harrell_c(score, time, event)
-    np.testing.assert_allclose([found.c, found.se], [theirs["harrell"]["C"], theirs["harrell"]["se"]], atol=1e-9)
+    np.testing.assert_allclose(
+        [found.c, found.se], [theirs["harrell"]["C"], theirs["harrell"]["se"]], atol=1e-9
+    )
     found = uno_c(score, time, event, tau=60)
-    np.testing.assert_allclose([found.c, found.se], [theirs["uno_ymax60"]["C"], theirs["uno_ymax60"]["se"]], atol=1e-9)
+    np.testing.assert_allclose(
+        [found.c, found.se], [theirs["uno_ymax60"]["C"], theirs["uno_ymax60"]["se"]], atol=1e-9
+    )
     auc = time_auc(score, time, event, times=theirs["timeROC"]["times"])
     np.testing.assert_allclose(auc.auc, theirs["timeROC"]["AUC"], atol=1e-9)
-    np.testing.assert_allclose(auc.se, theirs["timeROC"]["se"], atol=1e-4)  # timeROC's own small-sample terms differ
+    np.testing.assert_allclose(
+        auc.se, theirs["timeROC"]["se"], atol=1e-4
+    )  # timeROC's own small-sample terms differ
 
 
 def test_cut_points(golden):
     theirs = golden.cutpoints
     time, event = outcome(golden)
-    for key, x in (("discovery_os_score", golden.scored["score"]), ("discovery_os_HPC_6", golden.cohort["HPC_6"]), ("discovery_age", golden.cohort["age"])):
+    for key, x in (
+        ("discovery_os_score", golden.scored["score"]),
+        ("discovery_os_HPC_6", golden.cohort["HPC_6"]),
+        ("discovery_age", golden.cohort["age"]),
+    ):
         for method, name in (("lau92", "Lau92"), ("lau94", "Lau94")):
             found = max_selected_cutpoint(x, time, event, p=method)
             assert found.cutpoint == pytest.approx(theirs[key]["surv_cutpoint"]["cutpoint"], abs=1e-12)

@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 
 from pathosig.core.errors import SlideError
 from pathosig.core.study import Study
-from pathosig.tissue import TissueSpec, find_tissue, mask_to_polygons, polygons_to_mask, read_polygons, tissue_mask
+from pathosig.tissue import (
+    TissueSpec,
+    find_tissue,
+    mask_to_polygons,
+    polygons_to_mask,
+    read_polygons,
+    tissue_mask,
+)
 from pathosig.tissue.polygons import area_px, to_geojson
 
 
@@ -92,7 +99,9 @@ def test_holes_stay_holes(tmp_path):
     assert len(read_polygons(tmp_path / "a.geojson")[0]) == 2
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"type":"FeatureCollection","features":[{"geometry":{"type":"Nonsense"}}]}'])
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[1]", '{"type":"FeatureCollection","features":[{"geometry":{"type":"Nonsense"}}]}']
+)
 def test_broken_geojson_is_refused(tmp_path, text):
     (tmp_path / "a.geojson").write_text(text)
     with pytest.raises(SlideError):
@@ -102,7 +111,9 @@ def test_broken_geojson_is_refused(tmp_path, text):
 @pytest.fixture
 def study(tmp_path, cmu_slide):
     made = Study.create(tmp_path / "study")
-    (made.root / "slides.csv").write_text(f"slide_id,patient_id,path\ncmu,P1,{cmu_slide}\ngone,P1,nowhere.svs\n")
+    (made.root / "slides.csv").write_text(
+        f"slide_id,patient_id,path\ncmu,P1,{cmu_slide}\ngone,P1,nowhere.svs\n"
+    )
     (made.root / "patients.csv").write_text("patient_id,cohort\nP1,discovery\n")
     return made
 

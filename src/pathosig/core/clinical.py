@@ -119,7 +119,9 @@ def parse_primary(table: Mapping[str, Any], endpoints: Mapping[str, Any]) -> Pri
     return Primary(**fields)
 
 
-def _fields(section: str, table: Mapping[str, Any], lists: tuple[str, ...], texts: tuple[str, ...]) -> dict[str, Any]:
+def _fields(
+    section: str, table: Mapping[str, Any], lists: tuple[str, ...], texts: tuple[str, ...]
+) -> dict[str, Any]:
     unknown = set(table) - set(lists) - set(texts)
     if unknown:
         raise ConfigError(

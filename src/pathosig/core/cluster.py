@@ -8,7 +8,9 @@ from typing import Any
 from pathosig.core.errors import ConfigError, SlideError
 
 
-def run_on_dask(task: Callable[[Any], Any], jobs: Sequence[Any], *, execution: Any) -> Iterator[tuple[str, Any]]:
+def run_on_dask(
+    task: Callable[[Any], Any], jobs: Sequence[Any], *, execution: Any
+) -> Iterator[tuple[str, Any]]:
     """Yield (unit id, Outcome or Exception) as the cluster finishes jobs.
 
     The study folder must be reachable under the same path on every worker.
@@ -36,8 +38,11 @@ def run_on_dask(task: Callable[[Any], Any], jobs: Sequence[Any], *, execution: A
             if future.status == "finished":
                 yield unit, future.result()
             else:
-                error = future.exception()
-                yield unit, SlideError(
-                    f"slide {unit}: its Dask worker was lost or raised {type(error).__name__}: {error}.",
-                    code="E_WORKER",
+                lost = future.exception()
+                yield (
+                    unit,
+                    SlideError(
+                        f"slide {unit}: its Dask worker was lost or raised {type(lost).__name__}: {lost}.",
+                        code="E_WORKER",
+                    ),
                 )

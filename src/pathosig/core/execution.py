@@ -330,7 +330,9 @@ def attempt(task: Task, job: Job) -> Outcome | Exception:
         import errno
 
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-            return StorageError(f"slide {job.unit}: {error.strerror}. Free some space and run again: it resumes.")
+            return StorageError(
+                f"slide {job.unit}: {error.strerror}. Free some space and run again: it resumes."
+            )
         return PathosigError(f"slide {job.unit}: {error.strerror or error}.", code="E_IO")
     except Exception as error:
         logger.exception("unexpected error on %s", job.unit)

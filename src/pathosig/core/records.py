@@ -131,7 +131,9 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise InputError(f"{path.name}: no such file. Run the stage that writes it.", code="E_MISSING") from error
+        raise InputError(
+            f"{path.name}: no such file. Run the stage that writes it.", code="E_MISSING"
+        ) from error
     except (ValueError, UnicodeDecodeError) as error:
         raise InputError(f"{path.name}: not valid JSON ({error}). Delete it and run again.") from error
 
@@ -142,9 +144,12 @@ def write_parquet(path: Path, table: pa.Table, metadata: Mapping[str, Any] | Non
 
     extra = {k: json.dumps(_jsonable(v), sort_keys=True) for k, v in (metadata or {}).items()}
     table = table.replace_schema_metadata(None)
-    with atomic_path(path) as temporary, pq.ParquetWriter(
-        temporary, table.schema, compression="zstd", version="2.6", store_schema=False
-    ) as writer:
+    with (
+        atomic_path(path) as temporary,
+        pq.ParquetWriter(
+            temporary, table.schema, compression="zstd", version="2.6", store_schema=False
+        ) as writer,
+    ):
         writer.write_table(table)
         writer.add_key_value_metadata(extra)  # metadata of the schema are dropped without store_schema
 
@@ -163,7 +168,9 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
     try:
         return pq.ParquetFile(path).read(columns=columns)
     except FileNotFoundError as error:
-        raise InputError(f"{path.name}: no such file. Run the stage that writes it.", code="E_MISSING") from error
+        raise InputError(
+            f"{path.name}: no such file. Run the stage that writes it.", code="E_MISSING"
+        ) from error
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(f"{path.name}: not a readable Parquet file ({error}).") from error
 

@@ -90,7 +90,9 @@ def _check_column(table: pa.Table, name: str, column: Column, label: str) -> Non
         raise InputError(f"{label}: column {name} has repeated values.")
 
 
-def write_table(path: Path, table: pa.Table, schema: Schema, metadata: Mapping[str, Any] | None = None) -> None:
+def write_table(
+    path: Path, table: pa.Table, schema: Schema, metadata: Mapping[str, Any] | None = None
+) -> None:
     """Check a table against its schema and write it as Parquet (see `write_parquet`)."""
     write_parquet(path, schema.check(table, where=path.name), metadata)
 

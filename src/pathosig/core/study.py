@@ -292,8 +292,10 @@ class Study:
 
     def record_path(self, stage: str, unit: str) -> Path:
         """Where the record of a unit lies."""
-        return self.file(f"records/{stage}", unit, ".json") if unit[:1] != "_" else (
-            self.root / "records" / stage / f"{unit}.json"
+        return (
+            self.file(f"records/{stage}", unit, ".json")
+            if unit[:1] != "_"
+            else (self.root / "records" / stage / f"{unit}.json")
         )
 
     def record(self, stage: str, unit: str) -> Record | None:

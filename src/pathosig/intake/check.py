@@ -169,7 +169,9 @@ def _check_endpoints(study: Study, problems: list[str], warnings: list[str], cou
             warnings.append(f"W_MISSING {name}: {missing} patients have no outcome and are left out")
         if by_cohort[study.primary.discovery] < 2 and name == study.primary.endpoint:
             n = by_cohort[study.primary.discovery]
-            warnings.append(f"W_EVENTS {name}: {n} events in {study.primary.discovery}; no model can be fitted")
+            warnings.append(
+                f"W_EVENTS {name}: {n} events in {study.primary.discovery}; no model can be fitted"
+            )
     return fatal
 
 
@@ -201,7 +203,9 @@ def _open(specimen: Specimen) -> dict[str, Any]:
                 "warnings": list(info.warnings),
             }
             if info.mpp is None:
-                message = f"slide {specimen.id}: no mpp in its header. Give it in the mpp column of slides.csv."
+                message = (
+                    f"slide {specimen.id}: no mpp in its header. Give it in the mpp column of slides.csv."
+                )
                 row |= {"status": "failed", "code": "E_MPP", "message": message}
     except PathosigError as error:
         row |= {"status": "failed", "code": error.code, "message": f"slide {specimen.id}: {error}"}

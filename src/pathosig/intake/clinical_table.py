@@ -13,7 +13,13 @@ from pathosig.core.tables import read_csv_rows
 _ID = ("patient_id", "patientid", "patient", "case_id", "caseid", "case", "subject_id", "subject", "id")
 _COHORT = ("cohort", "set", "split", "dataset")
 _SITE = ("site", "center", "centre", "hospital", "institution")
-_STEMS = {"os": ("os", "overall"), "dfs": ("dfs", "rfs", "disease"), "pfs": ("pfs", "pfi"), "dss": ("dss",), "dfi": ("dfi",)}
+_STEMS = {
+    "os": ("os", "overall"),
+    "dfs": ("dfs", "rfs", "disease"),
+    "pfs": ("pfs", "pfi"),
+    "dss": ("dss",),
+    "dfi": ("dfi",),
+}
 _TIME = re.compile(r"(time|months?|days?|years?|weeks?|t)$")
 _EVENT = re.compile(r"(event|status|e|dead|death|censor\w*|cens)$")
 _UNITS = ("days", "weeks", "months", "years")
@@ -85,7 +91,9 @@ def find_endpoints(header: Sequence[str]) -> list[FoundEndpoint]:
     for name, stems in _STEMS.items():
         columns = [c for c in header if _words(c) and _words(c)[0] in stems]
         times = [c for c in columns if _TIME.fullmatch(_words(c)[-1]) and len(_words(c)) > 1]
-        events = [c for c in columns if c not in times and _EVENT.fullmatch(_words(c)[-1]) and len(_words(c)) > 1]
+        events = [
+            c for c in columns if c not in times and _EVENT.fullmatch(_words(c)[-1]) and len(_words(c)) > 1
+        ]
         if not events:
             events = [c for c in columns if len(_words(c)) == 1]
         if times and events:

@@ -42,9 +42,13 @@ class InitReport:
 
     def to_text(self) -> str:
         """What was found and what is left to do."""
-        lines = [f"{self.n_slides} slides of {self.n_patients} patients; endpoints: {', '.join(self.endpoints)}"]
+        lines = [
+            f"{self.n_slides} slides of {self.n_patients} patients; endpoints: {', '.join(self.endpoints)}"
+        ]
         if self.unmatched_slides:
-            lines.append(f"{len(self.unmatched_slides)} slides match no patient: {list(self.unmatched_slides[:5])}")
+            lines.append(
+                f"{len(self.unmatched_slides)} slides match no patient: {list(self.unmatched_slides[:5])}"
+            )
         if self.patients_without_slides:
             n = len(self.patients_without_slides)
             lines.append(f"{n} patients have no slide: {list(self.patients_without_slides[:5])}")
@@ -100,7 +104,9 @@ def init(
     header = list(rows[0])
     id_column = patient_column or find_id(header)
     if id_column not in header:
-        raise InputError(f"{clinical.name}: no patient id column in {header[:20]}. Name it with --patient-column.")
+        raise InputError(
+            f"{clinical.name}: no patient id column in {header[:20]}. Name it with --patient-column."
+        )
     cohort = cohort_column or find_cohort(header)
     endpoints = find_endpoints(header)
     if not endpoints:
@@ -123,7 +129,9 @@ def init(
     have = {p for p in matched.values() if p}
     todo = []
     if cohort is None:
-        todo.append("no cohort column: all patients are 'discovery', so validation is internal cross-validation")
+        todo.append(
+            "no cohort column: all patients are 'discovery', so validation is internal cross-validation"
+        )
     return InitReport(
         study=str(directory),
         n_slides=sum(p is not None for p in matched.values()),
@@ -184,7 +192,18 @@ def _config(
     }
 
 
-_COVARIATES = ("age", "sex", "gender", "stage", "grade", "smoking", "lymph_node", "t_stage", "n_stage", "ecog")
+_COVARIATES = (
+    "age",
+    "sex",
+    "gender",
+    "stage",
+    "grade",
+    "smoking",
+    "lymph_node",
+    "t_stage",
+    "n_stage",
+    "ecog",
+)
 
 
 def _endpoint(found: FoundEndpoint, unit: str | None, rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:

@@ -132,7 +132,9 @@ def multi_replace(x: ArrayLike, *, delta: float | ArrayLike | None = None) -> Fl
     total = filled.sum(1, keepdims=True)
     if (total >= 1).any():
         row = int(np.flatnonzero(total[:, 0] >= 1)[0])
-        message = f"multi_replace: the zeros of row {row} would add up to {total[row, 0]:.3g}. Use a smaller delta."
+        message = (
+            f"multi_replace: the zeros of row {row} would add up to {total[row, 0]:.3g}. Use a smaller delta."
+        )
         raise InputError(message)
     return np.asarray(np.where(values == 0, filled, values * (1 - total)))
 
@@ -201,7 +203,9 @@ def _prior(counts: Floats, method: str) -> tuple[Floats, Floats]:
     others = counts.sum(0) - counts
     if (others <= 0).any():
         part = int(np.nonzero(others <= 0)[1][0])
-        message = f"bayesian_replacement: part {part} is seen in one row only; GBM needs two. Use CZM, SQ or BL."
+        message = (
+            f"bayesian_replacement: part {part} is seen in one row only; GBM needs two. Use CZM, SQ or BL."
+        )
         raise InputError(message)
     prior = others / others.sum(1, keepdims=True)
     return prior, np.exp(-np.log(prior).mean(1, keepdims=True))

@@ -199,7 +199,9 @@ def _from_table(job: Job) -> Outcome:
         warnings.warn(warning, stacklevel=2)
     notes = [f"{w.code} {w.message}" for w in found]
     if rules.dropped:
-        notes.append(f"W_FEATURES {len(rules.dropped)} features dropped: {dict(list(rules.dropped.items())[:5])}")
+        notes.append(
+            f"W_FEATURES {len(rules.dropped)} features dropped: {dict(list(rules.dropped.items())[:5])}"
+        )
     missing = int(raw[list(rules.columns)].isna().to_numpy().sum())
     summary = {
         "kind": "features",
@@ -308,7 +310,9 @@ def _counts(path: Path, k: int, *, soft: bool) -> np.ndarray:
 # -- files ------------------------------------------------------------------------------------
 
 
-def _write(study: Study, relative: str, frame: pd.DataFrame, schema: Schema | None, facts: Mapping[str, Any]) -> None:
+def _write(
+    study: Study, relative: str, frame: pd.DataFrame, schema: Schema | None, facts: Mapping[str, Any]
+) -> None:
     import pyarrow as pa
 
     from pathosig.core.records import write_parquet

@@ -74,9 +74,13 @@ def read_features(
     names = _chosen(rest, columns, path.name)
     numbers = {c: v for c in names if (v := _numeric(table[c])) is not None}
     if not numbers:
-        message = f"{path.name}: no numeric feature column left; looked at {names[:10]}. Name them with --columns."
+        message = (
+            f"{path.name}: no numeric feature column left; looked at {names[:10]}. Name them with --columns."
+        )
         raise InputError(message)
-    slide = table["slide_id"].astype(str) if "slide_id" in table else [f"row_{i + 1}" for i in range(len(table))]
+    slide = (
+        table["slide_id"].astype(str) if "slide_id" in table else [f"row_{i + 1}" for i in range(len(table))]
+    )
     facts: dict[str, Any] = {"slide_id": list(slide), "patient_id": list(ids)}
     facts["n_tiles"] = _numeric(table["n_tiles"]) if "n_tiles" in table else np.zeros(len(table))
     out = pd.DataFrame({**facts, **numbers})[known].reset_index(drop=True)
@@ -190,7 +194,11 @@ def without_clinical(
             other = slides["patient_id"].map(clinical[column]).to_numpy(float)
             both = np.isfinite(values) & np.isfinite(other)
             distinct = len(np.unique(values[both]))
-            if distinct > 5 and both.sum() >= 10 and np.allclose(values[both], other[both], rtol=1e-9, atol=0):
+            if (
+                distinct > 5
+                and both.sum() >= 10
+                and np.allclose(values[both], other[both], rtol=1e-9, atol=0)
+            ):
                 same[name] = str(column)
                 break
     if same:

@@ -91,7 +91,9 @@ def write_bundle(study: Study, *, out: Path) -> BundleReport:
     manifest = {
         "format": FORMAT,
         "pathosig": __version__,
-        "members": {n: {"sha256": hashlib.sha256(b).hexdigest(), "size": len(b)} for n, b in sorted(contents.items())},
+        "members": {
+            n: {"sha256": hashlib.sha256(b).hexdigest(), "size": len(b)} for n, b in sorted(contents.items())
+        },
     }
     with atomic_path(out) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
         for name, data in [("manifest.json", to_json(manifest).encode()), *sorted(contents.items())]:
@@ -171,4 +173,6 @@ def _manifest(archive: zipfile.ZipFile) -> dict[str, Any]:
 
 
 def _refused(path: Path, why: str) -> PathosigError:
-    return InputError(f"{path.name}: refused as a bundle ({why}). Get it again from its authors.", code="E_BUNDLE")
+    return InputError(
+        f"{path.name}: refused as a bundle ({why}). Get it again from its authors.", code="E_BUNDLE"
+    )

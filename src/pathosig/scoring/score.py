@@ -103,7 +103,9 @@ def _owners(path: Path | None) -> dict[str, str]:
     return {r["slide"]: r["patient_id"] for r in rows}
 
 
-def _study(root: Path, slides: Sequence[Path], owners: dict[str, str], mpp: float | None, weights: Path | None) -> Study:
+def _study(
+    root: Path, slides: Sequence[Path], owners: dict[str, str], mpp: float | None, weights: Path | None
+) -> Study:
     specs = read_json(root / "specs.json")
     names = [p.name if p.is_dir() else p.stem for p in slides]
     twice = sorted({n for n in names if names.count(n) > 1})
@@ -192,7 +194,9 @@ def _scores(study: Study) -> list[dict[str, Any]]:
     nothing = {"n_slides": 0, "n_tiles": 0, "score": None, "group": "not assessable", "unlike_training": None}
     out = []
     for patient in study.patients()["patient_id"]:
-        out.append(by_patient.get(patient, {"patient_id": patient, **nothing, "remark": "no tissue, or unreadable"}))
+        out.append(
+            by_patient.get(patient, {"patient_id": patient, **nothing, "remark": "no tissue, or unreadable"})
+        )
     return out
 
 

@@ -132,7 +132,9 @@ def added_value(
     for _ in range(bootstraps):
         rows = rng.integers(0, len(time), len(time))
         try:
-            pair = [uno_c(values[k][rows], time[rows], event[rows], tau=tau).c for k in ("combined", "clinical")]
+            pair = [
+                uno_c(values[k][rows], time[rows], event[rows], tau=tau).c for k in ("combined", "clinical")
+            ]
         except PathosigError:
             continue
         gains.append(pair[0] - pair[1])

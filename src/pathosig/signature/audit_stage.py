@@ -76,7 +76,13 @@ def audit(
     if name == "null":
         strata = {p: f"{patients['cohort'].get(p)}|{site.get(p, '')}" for p in patients.index}
         result = audits.audit_null(
-            rows, outcome, spec=settings, strata=strata, permutations=spec.permutations, seed=spec.seed, **facts
+            rows,
+            outcome,
+            spec=settings,
+            strata=strata,
+            permutations=spec.permutations,
+            seed=spec.seed,
+            **facts,
         )
     elif name == "optimism":
         prepare = preparer(study, profiles, settings.policy)
@@ -87,7 +93,14 @@ def audit(
     elif name == "site":
         facts = {k: v for k, v in facts.items() if k != "columns"}
         result = audits.audit_site(
-            rows, outcome, site, spec=settings, folds=spec.folds, seed=spec.seed, columns=profiles.columns, **facts
+            rows,
+            outcome,
+            site,
+            spec=settings,
+            folds=spec.folds,
+            seed=spec.seed,
+            columns=profiles.columns,
+            **facts,
         )
     elif name == "stability":
         result = audits.audit_stability(rows, outcome, spec=settings, seed=spec.seed, **facts)

@@ -20,7 +20,9 @@ from pathosig.survival import harrell_c, logrank
 _PASS = 0.07
 
 
-def _fitted(rows: pd.DataFrame, outcome: pd.DataFrame, spec: SignatureSpec, **facts: Any) -> SignatureFit | None:
+def _fitted(
+    rows: pd.DataFrame, outcome: pd.DataFrame, spec: SignatureSpec, **facts: Any
+) -> SignatureFit | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PathosigWarning)
         try:
@@ -230,7 +232,11 @@ def audit_site(
     NotEstimableError
         With fewer than two sites.
     """
-    table = outcome[outcome["patient_id"].isin(set(rows["patient_id"]))].sort_values("patient_id").reset_index(drop=True)
+    table = (
+        outcome[outcome["patient_id"].isin(set(rows["patient_id"]))]
+        .sort_values("patient_id")
+        .reset_index(drop=True)
+    )
     sites = pd.Series({p: site.get(p, "") for p in table["patient_id"]})
     count = int(sites.nunique())
     if count < 2:
@@ -238,7 +244,15 @@ def audit_site(
         raise NotEstimableError(message)
     folds = min(folds, count)
     kept = cross_validate(
-        lambda ids: rows, table, spec=spec, repeats=1, folds=folds, seed=seed, groups=sites, columns=columns, **facts
+        lambda ids: rows,
+        table,
+        spec=spec,
+        repeats=1,
+        folds=folds,
+        seed=seed,
+        groups=sites,
+        columns=columns,
+        **facts,
     )
     time, event = table["time"].to_numpy(float), table["event"].to_numpy(bool)
     score = table["patient_id"].map(kept.scores.set_index("patient_id")["score"]).to_numpy(float)
@@ -249,7 +263,9 @@ def audit_site(
         if event[part].sum() >= 5:
             found = harrell_c(score[part], time[part], event[part])
             inside.append((found.c, found.concordant + found.discordant + found.tied))
-    within = float(np.average([c for c, _ in inside], weights=[w for _, w in inside])) if inside else float("nan")
+    within = (
+        float(np.average([c for c, _ in inside], weights=[w for _, w in inside])) if inside else float("nan")
+    )
     rate = {s: event[label == s].sum() / max(time[label == s].sum(), 1e-9) for s in np.unique(label)}
     alone = float(harrell_c(np.array([rate[s] for s in label]), time, event).c)
     names = list(columns) or [c for c in rows.columns if str(c).startswith("hpc_")]
@@ -272,7 +288,9 @@ def _site_accuracy(matrix: np.ndarray, label: np.ndarray, rng: np.random.Generat
     np.fill_diagonal(distance, np.inf)
     nearest = distance.argmin(1)
     observed = float((label[nearest] == label).mean())
-    chance = [float((mixed[nearest] == mixed).mean()) for mixed in (rng.permutation(label) for _ in range(200))]
+    chance = [
+        float((mixed[nearest] == mixed).mean()) for mixed in (rng.permutation(label) for _ in range(200))
+    ]
     p = (1 + sum(c >= observed for c in chance)) / 201
     return {"accuracy": observed, "chance": float(np.mean(chance)), "p": p}
 
@@ -346,7 +364,11 @@ def audit_stability(
     dict with the correlation of scores with the original's, and how often each feature was selected.
     """
     quick = spec.replace(bootstraps=0)
-    table = outcome[outcome["patient_id"].isin(set(rows["patient_id"]))].sort_values("patient_id").reset_index(drop=True)
+    table = (
+        outcome[outcome["patient_id"].isin(set(rows["patient_id"]))]
+        .sort_values("patient_id")
+        .reset_index(drop=True)
+    )
     data = rows.merge(table[["patient_id"]], on="patient_id").sort_values("patient_id").reset_index(drop=True)
     base = _fitted(data, table, quick, **facts)
     if base is None or base.signature is None:
@@ -369,7 +391,9 @@ def audit_stability(
     }
 
 
-def _agreement(fits: Sequence[SignatureFit | None], data: pd.DataFrame, original: np.ndarray) -> dict[str, Any]:
+def _agreement(
+    fits: Sequence[SignatureFit | None], data: pd.DataFrame, original: np.ndarray
+) -> dict[str, Any]:
     made = [f.signature for f in fits if f is not None and f.signature is not None]
     known = np.isfinite(original)
     r = [float(np.corrcoef(s.score(data)[known], original[known])[0, 1]) for s in made]

@@ -94,6 +94,10 @@ def threshold_for(q: float, p: int, pairs: int, *, expected_false: float, lowest
     first = math.floor(max(lowest, 0.5) * 2 * pairs)
     for count in range(first, 2 * pairs + 1):
         threshold = count / (2 * pairs)
-        if threshold >= lowest and threshold > 0.5 and false_selection_bound(q, p, threshold, pairs) <= expected_false:
+        if (
+            threshold >= lowest
+            and threshold > 0.5
+            and false_selection_bound(q, p, threshold, pairs) <= expected_false
+        ):
             return threshold
     return 1.01

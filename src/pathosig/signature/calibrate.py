@@ -77,5 +77,7 @@ def _groups(predicted: np.ndarray, time: np.ndarray, event: np.ndarray, when: fl
             continue
         s, lower, upper = kaplan_meier(time[rows], event[rows]).survival_at(when)
         ends = {"lower": finite(1 - upper), "upper": finite(1 - lower)}
-        out.append({"expected": float(predicted[rows].mean()), "observed": 1 - s, **ends, "n": int(rows.sum())})
+        out.append(
+            {"expected": float(predicted[rows].mean()), "observed": 1 - s, **ends, "n": int(rows.sum())}
+        )
     return out

@@ -130,7 +130,15 @@ def core_agreement(
         p = _cochran(score[None, :], variance)[0] if len(score) > 1 else np.nan
         called = differ and (not np.isfinite(p) or p < level)
         label = SINGLE if len(score) == 1 else HETEROGENEOUS if called else AGREE
-        rows.append({"patient_id": patient, "n_cores": len(score), "groups_differ": differ, "p": p, "agreement": label})
+        rows.append(
+            {
+                "patient_id": patient,
+                "n_cores": len(score),
+                "groups_differ": differ,
+                "p": p,
+                "agreement": label,
+            }
+        )
         if len(score) > 1 and np.isfinite(variance).all():
             weight = 1 / np.maximum(variance, 1e-12)
             common = float((weight * score).sum() / weight.sum())

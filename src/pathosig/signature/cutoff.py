@@ -83,7 +83,11 @@ def _maximal(score: np.ndarray, time: np.ndarray, event: np.ndarray, spec: Signa
         if event[rows].any():
             again = max_selected_cutpoint(score[rows], time[rows], event[rows], min_prop=0.1, p="lau92")
             cuts.append(float(again.cutpoint))
-    details: dict[str, Any] = {"p_corrected": float(found.p), "p_naive": naive, "permutations": spec.permutations}
+    details: dict[str, Any] = {
+        "p_corrected": float(found.p),
+        "p_naive": naive,
+        "permutations": spec.permutations,
+    }
     if cuts:
         details["bootstrap"] = _spread(np.array(cuts))
     return Cutoff(rule="maximally selected in discovery", value=float(found.cutpoint), details=details)

@@ -84,7 +84,9 @@ def candidates(
         If nothing varies.
     """
     if kind == "features":
-        names = list(columns) or [c for c in profiles.columns if c not in ("patient_id", "n_slides", "n_tiles")]
+        names = list(columns) or [
+            c for c in profiles.columns if c not in ("patient_id", "n_slides", "n_tiles")
+        ]
         matrix = profiles[names].to_numpy(float)
         flat = {n: "constant" for n, s in zip(names, matrix.std(0), strict=True) if not s > 1e-12}
         kept = [n for n in names if n not in flat]
@@ -148,7 +150,9 @@ def design(profiles: pd.DataFrame, names: Sequence[str], transform: Mapping[str,
     needed = sorted({int(i) for part in wanted.values() for i in part})
     absent = [i for i in needed if i not in place]
     if absent:
-        message = f"profiles: no column {hpc_column(absent[0])}, which the signature needs; found {columns[:5]}."
+        message = (
+            f"profiles: no column {hpc_column(absent[0])}, which the signature needs; found {columns[:5]}."
+        )
         raise InputError(message)
     matrix = profiles[columns].to_numpy(float)
     gone = [place[i] for i in transform.get("artefact_hpcs", ()) if i in place]

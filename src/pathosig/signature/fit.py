@@ -139,7 +139,9 @@ def fit_details(
     facts = {"endpoint": endpoint, "unit": unit, "cohort": cohort}
     reference = None
     if benchmark and chosen.method != "ridge":
-        ridge_spec = spec.replace(selection="ridge", scale=spec.scale, cutoff="median", cutoff_value=None, bootstraps=0)
+        ridge_spec = spec.replace(
+            selection="ridge", scale=spec.scale, cutoff="median", cutoff_value=None, bootstraps=0
+        )
         all_leaves = select(x, time, event, found=found, spec=ridge_spec, groups=inner)
         reference = _frozen(frame, all_leaves, found, transform, ridge_spec, facts)[0]
     if not chosen.names:
@@ -283,7 +285,9 @@ def baseline_of(score: np.ndarray, time: np.ndarray, event: np.ndarray, unit: st
         when = years * per_year
         if when <= until:
             place = int(np.searchsorted(grid[steps], when, side="right"))
-            at.append({"years": years, "time": when, "survival": float(survival[place - 1]) if place else 1.0})
+            at.append(
+                {"years": years, "time": when, "survival": float(survival[place - 1]) if place else 1.0}
+            )
     return {
         "unit": unit,
         "time": [float(t) for t in grid[steps]],

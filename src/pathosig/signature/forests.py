@@ -86,7 +86,9 @@ def forest(frame: pd.DataFrame, covariates: Sequence[str], *, sd: float) -> dict
         SD of the score in discovery.
     """
     time, event = frame["time"].to_numpy(float), frame["event"].to_numpy(bool)
-    score = Term(variable=SCORE, level="per SD", reference="", values=frame["score"].to_numpy(float) / (sd or 1.0))
+    score = Term(
+        variable=SCORE, level="per SD", reference="", values=frame["score"].to_numpy(float) / (sd or 1.0)
+    )
     terms = [score, *encode(frame, covariates)]
     alone: list[dict[str, Any]] = []
     for name in dict.fromkeys(t.variable for t in terms):
@@ -125,7 +127,9 @@ def _rows(terms: Sequence[Term], fit: Any) -> list[dict[str, Any]]:
             "remark": "",
         }
         if isinstance(fit, dict):
-            rows.append({**row, "hr": None, "lower": None, "upper": None, "p": None, "remark": fit["not_estimable"]})
+            rows.append(
+                {**row, "hr": None, "lower": None, "upper": None, "p": None, "remark": fit["not_estimable"]}
+            )
             continue
         separated = any("separates" in note and f"x{i + 1} " in note for note in fit.warnings)
         values = {k: finite(getattr(fit, k)[i]) for k in ("hr", "lower", "upper", "p")}
@@ -159,7 +163,13 @@ def subgroup_effects(frame: pd.DataFrame, variables: Sequence[str], *, sd: float
         rows = []
         for level in levels:
             inside = labels == level
-            rows.append({"level": level, **hazard_ratio(scaled[inside], time[inside], event[inside]), "n": int(inside.sum())})
+            rows.append(
+                {
+                    "level": level,
+                    **hazard_ratio(scaled[inside], time[inside], event[inside]),
+                    "n": int(inside.sum()),
+                }
+            )
         tested = attempt(interaction_p, scaled, time, event, labels, levels)
         p = None if isinstance(tested, dict) else tested
         out.append({"variable": name, "p_interaction": p, "q_interaction": None, "rows": rows})

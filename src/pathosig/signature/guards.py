@@ -64,7 +64,9 @@ def depth_correlation(scores: np.ndarray, n_tiles: np.ndarray) -> float | None:
     return float(np.corrcoef(scores[known], np.log(n_tiles[known]))[0, 1])
 
 
-def survival_guards(cohort: str, endpoint: str, frame: pd.DataFrame, analysis: Mapping[str, Any]) -> list[Guard]:
+def survival_guards(
+    cohort: str, endpoint: str, frame: pd.DataFrame, analysis: Mapping[str, Any]
+) -> list[Guard]:
     """Few events, times of 0, violated proportional hazards, separation."""
     where = f"{cohort} / {endpoint}"
     out = []
@@ -72,14 +74,20 @@ def survival_guards(cohort: str, endpoint: str, frame: pd.DataFrame, analysis: M
     if zero:
         out.append(guard("W_TIME_ZERO", f"{where}: time 0 in {len(zero)} patients: {zero[:5]}.", where=where))
     if analysis["events"] < 10:
-        out.append(guard("W_FEW_EVENTS", f"{where}: {analysis['events']} events; estimates are unstable.", where=where))
+        out.append(
+            guard(
+                "W_FEW_EVENTS", f"{where}: {analysis['events']} events; estimates are unstable.", where=where
+            )
+        )
     if analysis.get("ph", {}).get("violated"):
         p = analysis["ph"]["score"]["p"]
         text = f"{where}: hazards are not proportional (p = {p:.2g}); piecewise HR and RMST difference are given."
         out.append(guard("W_PH", text, where=where))
     for name in ("hr_sd", "hr_group"):
         if "separation" in str(analysis.get(name, {}).get("remark", "")):
-            out.append(guard("W_SEPARATION", f"{where}: {name} is infinite by maximum likelihood.", where=where))
+            out.append(
+                guard("W_SEPARATION", f"{where}: {name} is infinite by maximum likelihood.", where=where)
+            )
     return out
 
 

@@ -70,7 +70,13 @@ class Signature:
 
     @classmethod
     def fit(
-        cls, profiles: pd.DataFrame, time: ArrayLike, event: ArrayLike, *, spec: SignatureSpec | None = None, **facts: Any
+        cls,
+        profiles: pd.DataFrame,
+        time: ArrayLike,
+        event: ArrayLike,
+        *,
+        spec: SignatureSpec | None = None,
+        **facts: Any,
     ) -> Self:
         """Fit on discovery patients; see `fit_signature`.
 
@@ -85,7 +91,11 @@ class Signature:
         if "patient_id" not in frame:
             frame = frame.assign(patient_id=[str(i) for i in range(len(frame))])
         outcome = pd.DataFrame(
-            {"patient_id": frame["patient_id"], "time": np.asarray(time, float), "event": np.asarray(event, bool)}
+            {
+                "patient_id": frame["patient_id"],
+                "time": np.asarray(time, float),
+                "event": np.asarray(event, bool),
+            }
         )
         found = fit_signature(frame, outcome, spec=spec, **facts)
         return cls(**{k: getattr(found, k) for k in cls.__dataclass_fields__})
@@ -114,7 +124,9 @@ class Signature:
         named = np.where(score > self.cutoff, HIGH, LOW).astype(object)
         return np.where(np.isfinite(score), named, NOT_ASSESSABLE)
 
-    def survival_at(self, profiles_or_scores: pd.DataFrame | ArrayLike, times: ArrayLike) -> NDArray[np.float64]:
+    def survival_at(
+        self, profiles_or_scores: pd.DataFrame | ArrayLike, times: ArrayLike
+    ) -> NDArray[np.float64]:
         """Predicted survival, float[n, n_times]; times in the endpoint's unit, NaN beyond the last event time."""
         score = self._scores(profiles_or_scores)
         grid = np.asarray(self.baseline["time"], float)
@@ -137,7 +149,10 @@ class Signature:
     def equation(self) -> str:
         """The score as a formula that can be computed by hand."""
         word = {"logodds": "logit ", "logratio": "ln "}.get(str(self.transform["scale"]), "")
-        terms = [f"{b:+.6g} x ({word}{n} - {c:.6g})" for n, b, c in zip(self.hpcs, self.coef, self.center, strict=True)]
+        terms = [
+            f"{b:+.6g} x ({word}{n} - {c:.6g})"
+            for n, b, c in zip(self.hpcs, self.coef, self.center, strict=True)
+        ]
         return "score = " + " ".join(terms)
 
     def to_json(self) -> str:

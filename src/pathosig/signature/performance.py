@@ -73,7 +73,9 @@ def analyse(
     if signature is not None:
         from pathosig.signature.calibrate import calibration_of
 
-        out |= attempt(lambda: calibration_of(signature, score, time, event, per_year=per_year, horizons=horizons))
+        out |= attempt(
+            lambda: calibration_of(signature, score, time, event, per_year=per_year, horizons=horizons)
+        )
     return out
 
 
@@ -88,7 +90,12 @@ def concordance(found: Any) -> dict[str, Any]:
 
 
 def km_curves(
-    time: np.ndarray, event: np.ndarray, group: np.ndarray, *, per_year: float, horizons: Sequence[float],
+    time: np.ndarray,
+    event: np.ndarray,
+    group: np.ndarray,
+    *,
+    per_year: float,
+    horizons: Sequence[float],
     labels: Sequence[str] = GROUPS,
 ) -> dict[str, Any]:
     """Curves, medians, survival at the horizons and numbers at risk."""
@@ -105,7 +112,9 @@ def km_curves(
             when = years * per_year
             if when <= float(time[rows].max()):
                 s, lower, upper = curve.survival_at(when)
-                at.append({"years": years, "time": when, **estimate(s, lower, upper), "n_risk": curve.at_risk(when)})
+                at.append(
+                    {"years": years, "time": when, **estimate(s, lower, upper), "n_risk": curve.at_risk(when)}
+                )
         curves.append(
             {
                 "label": label,

@@ -42,7 +42,13 @@ def remark_rows(results: Mapping[str, Any]) -> list[dict[str, str]]:
         ("guards", "warnings", "guards", "guards" in results, ""),
     ]  # fmt: skip
     return [
-        {"item": item, "text": text, "where": where, "status": MET if met else MISSING, "note": "" if met else note}
+        {
+            "item": item,
+            "text": text,
+            "where": where,
+            "status": MET if met else MISSING,
+            "note": "" if met else note,
+        }
         for item, text, where, met, note in facts
     ]
 

@@ -35,7 +35,9 @@ class Shrunken:
     penalty: float
 
 
-def fold_of(n: int, event: np.ndarray, folds: int, rng: np.random.Generator, groups: Any = None) -> np.ndarray:
+def fold_of(
+    n: int, event: np.ndarray, folds: int, rng: np.random.Generator, groups: Any = None
+) -> np.ndarray:
     """Fold of every row, int[n]: events spread evenly, rows of one group together."""
     keys = np.arange(n) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
     had = np.zeros(keys.max() + 1, bool)
@@ -53,12 +55,16 @@ def partial_loglik(score: np.ndarray, time: np.ndarray, event: np.ndarray) -> fl
     (fixed,) = fix_times(as_times(time))
     weight, stratum = np.ones(len(fixed)), codes(None, len(fixed))
     sets = risk_sets(fixed, as_events(event), stratum=stratum, weight=weight, entry=None, ties="efron")
-    with np.errstate(divide="ignore", invalid="ignore"):  # a held-out outlier can leave a risk set without weight
+    with np.errstate(
+        divide="ignore", invalid="ignore"
+    ):  # a held-out outlier can leave a risk set without weight
         value = float(loglik_derivatives(np.ones(1), np.asarray(score, float)[sets.order][:, None], sets)[0])
     return value if np.isfinite(value) else -_WORST
 
 
-@np.errstate(divide="ignore", invalid="ignore", over="ignore")  # Newton's trial steps may overshoot; they are halved
+@np.errstate(
+    divide="ignore", invalid="ignore", over="ignore"
+)  # Newton's trial steps may overshoot; they are halved
 def ridge_fit(
     x: np.ndarray,
     time: np.ndarray,
@@ -106,7 +112,10 @@ def ridge_fit(
             continue
         for j, penalty in enumerate(penalties):
             beta = np.nan_to_num(cox(z[train], time[train], d[train], penalty=penalty).coef)
-            everyone, part = partial_loglik(z @ beta, time, d), partial_loglik(z[train] @ beta, time[train], d[train])
+            everyone, part = (
+                partial_loglik(z @ beta, time, d),
+                partial_loglik(z[train] @ beta, time[train], d[train]),
+            )
             gain[j] += everyone - part
     best = float(penalties[int(np.argmax(gain))])
     beta = rotation @ np.nan_to_num(cox(z, time, d, penalty=best).coef)

@@ -46,7 +46,13 @@ class Selection:
 
 
 def select(
-    x: np.ndarray, time: np.ndarray, event: np.ndarray, *, found: Candidates, spec: SignatureSpec, groups: Any = None
+    x: np.ndarray,
+    time: np.ndarray,
+    event: np.ndarray,
+    *,
+    found: Candidates,
+    spec: SignatureSpec,
+    groups: Any = None,
 ) -> Selection:
     """Choose candidates and fit their coefficients.
 
@@ -78,7 +84,12 @@ def _positions(found: Candidates, names: Sequence[str]) -> list[int]:
 
 
 def _refit(
-    x: np.ndarray, time: np.ndarray, event: np.ndarray, columns: Sequence[int], spec: SignatureSpec, groups: Any
+    x: np.ndarray,
+    time: np.ndarray,
+    event: np.ndarray,
+    columns: Sequence[int],
+    spec: SignatureSpec,
+    groups: Any,
 ) -> tuple[tuple[float, ...], float]:
     fit = ridge_fit(x[:, list(columns)], time, event, folds=spec.folds, seed=spec.seed, groups=groups)
     return tuple(float(b) for b in fit.coef), fit.penalty
@@ -119,7 +130,9 @@ def _tree(
     if chosen:
         coef, details["penalty"] = _refit(x, time, event, chosen, spec, groups)
     names = tuple(found.names[j] for j in chosen)
-    return Selection(method="tree", names=names, coef=coef, scale=str(found.transform["scale"]), details=details)
+    return Selection(
+        method="tree", names=names, coef=coef, scale=str(found.transform["scale"]), details=details
+    )
 
 
 def _ridge(
@@ -161,7 +174,9 @@ def _paper(
         stacklevel=4,
     )
     names_ = tuple(found.names[j] for j in kept)
-    return Selection(method="paper", names=names_, coef=coef, scale=str(found.transform["scale"]), details=details)
+    return Selection(
+        method="paper", names=names_, coef=coef, scale=str(found.transform["scale"]), details=details
+    )
 
 
 def _cv_path(
@@ -169,13 +184,17 @@ def _cv_path(
 ) -> tuple[np.ndarray, float]:
     """Coefficients at the penalty with the best cross-validated partial likelihood."""
     full = cox_path(x, time, event, l1_ratio=l1_ratio, n_lambda=30, min_ratio=0.05)
-    fold = fold_of(len(event), event, min(spec.folds, int(event.sum())), np.random.default_rng(spec.seed), groups)
+    fold = fold_of(
+        len(event), event, min(spec.folds, int(event.sum())), np.random.default_rng(spec.seed), groups
+    )
     gain = np.zeros(len(full.lambdas))
     for k in np.unique(fold):
         train = fold != k
         part = cox_path(x[train], time[train], event[train], l1_ratio=l1_ratio, lambdas=full.lambdas)
         for j, beta in enumerate(part.coef):
-            gain[j] += partial_loglik(x @ beta, time, event) - partial_loglik(x[train] @ beta, time[train], event[train])
+            gain[j] += partial_loglik(x @ beta, time, event) - partial_loglik(
+                x[train] @ beta, time[train], event[train]
+            )
     best = int(np.argmax(gain))
     return full.coef[best], float(full.lambdas[best])
 
@@ -231,7 +250,9 @@ def _logcontrast(
     names = found.leaf_names()
     columns = _positions(found, names)
     logs = x[:, columns]
-    coef, penalty = _cv_path(logs - logs.mean(1, keepdims=True), time, event, spec, l1_ratio=0.5, groups=groups)
+    coef, penalty = _cv_path(
+        logs - logs.mean(1, keepdims=True), time, event, spec, l1_ratio=0.5, groups=groups
+    )
     kept = np.flatnonzero(coef)
     scale, details = "logratio", {"penalty": penalty, "l1_ratio": 0.5}
     if len(kept) < 2:

@@ -132,7 +132,12 @@ class ValidateSpec(Spec):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        ranges = (("bootstraps", 0, 100_000), ("repeats", 1, 1000), ("folds", 2, 50), ("imputations", 0, 1000))
+        ranges = (
+            ("bootstraps", 0, 100_000),
+            ("repeats", 1, 1000),
+            ("folds", 2, 50),
+            ("imputations", 0, 1000),
+        )
         for name, low, high in ranges:
             _within(self.section, name, getattr(self, name), low, high)
         if any(h <= 0 for h in self.horizons):
@@ -170,5 +175,11 @@ class AuditSpec(Spec):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, low in (("permutations", 10), ("inner", 19), ("resamples", 10), ("repeats", 1), ("folds", 2)):
+        for name, low in (
+            ("permutations", 10),
+            ("inner", 19),
+            ("resamples", 10),
+            ("repeats", 1),
+            ("folds", 2),
+        ):
             _within(self.section, name, getattr(self, name), low, 100_000)

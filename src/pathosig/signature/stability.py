@@ -78,7 +78,14 @@ def half_samples(event: np.ndarray, n_subsamples: int, rng: np.random.Generator)
 
 
 def _entries(
-    x: np.ndarray, time: np.ndarray, event: np.ndarray, rows: np.ndarray, cluster: np.ndarray, *, q: int, screen: int
+    x: np.ndarray,
+    time: np.ndarray,
+    event: np.ndarray,
+    rows: np.ndarray,
+    cluster: np.ndarray,
+    *,
+    q: int,
+    screen: int,
 ) -> np.ndarray:
     """Columns in the lasso model of each half-sample once it holds `q` clusters: bool[n_halves, p].
 
@@ -189,7 +196,9 @@ def _refine(
     for place in sorted(range(len(now)), key=lambda i: -len(sets[now[i]])):
         current = now[place]
         others = [p for i, p in enumerate(now) if i != place]
-        below = [j for j in range(len(sets)) if len(sets[j]) > 1 and sets[j] < sets[current] and j not in others]
+        below = [
+            j for j in range(len(sets)) if len(sets[j]) > 1 and sets[j] < sets[current] and j not in others
+        ]
         fits = {j: cox(z[:, [*others, j]], time, event, penalty=1e-3).loglik for j in [current, *below]}
         best = max(fits, key=lambda j: (fits[j], j == current))
         now[place] = best

@@ -63,10 +63,14 @@ def build_signature(
     if fitted is None or report.waiting:
         return report
     if not fitted.summary.get("selected"):
-        raise NotEstimableError(str(fitted.summary["reason"]), code=str(fitted.summary.get("code", "E_NO_SIGNATURE")))
+        raise NotEstimableError(
+            str(fitted.summary["reason"]), code=str(fitted.summary.get("code", "E_NO_SIGNATURE"))
+        )
     made = study.upstream("profiles", "_profiles")
     cohorts = {r: c for r, c in zip(*_ids(study), strict=True)}
-    scores = Unit(id=SCORES, inputs={"cohorts": cohorts}, upstream={"signature": fitted.fingerprint, "profiles": made})
+    scores = Unit(
+        id=SCORES, inputs={"cohorts": cohorts}, upstream={"signature": fitted.fingerprint, "profiles": made}
+    )
     second = run_once(study, STAGE, spec, scores, _score, execution=execution)
     names = ("done", "fresh", "waiting", "empty")
     return StageReport(stage=STAGE.name, **{n: (*getattr(report, n), *getattr(second, n)) for n in names})
@@ -165,11 +169,19 @@ def _write_fit(study: Study, found: SignatureFit | None, reason: str, spec: Sign
         (root / name).unlink(missing_ok=True)
     selection: dict[str, Any] = {"method": spec.selection, "selected": [], "reason": reason}
     if found is not None:
-        selection |= {**found.selection.details, "selected": list(found.selection.names), "dropped": dict(found.dropped)}
+        selection |= {
+            **found.selection.details,
+            "selected": list(found.selection.names),
+            "dropped": dict(found.dropped),
+        }
         write_csv_rows(root / UNIVARIATE, found.univariate.to_dict("records"), list(found.univariate.columns))
         outputs.append(UNIVARIATE)
         if found.cutoff is not None:
-            selection["cutoff"] = {"rule": found.cutoff.rule, "value": found.cutoff.value, **found.cutoff.details}
+            selection["cutoff"] = {
+                "rule": found.cutoff.rule,
+                "value": found.cutoff.value,
+                **found.cutoff.details,
+            }
         if found.signature is not None:
             found.signature.save(root / SIGNATURE)
             outputs.append(SIGNATURE)

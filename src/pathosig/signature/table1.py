@@ -15,7 +15,9 @@ from pathosig.survival import chi_square, fisher_exact, kruskal
 _MAX_LEVELS = 12
 
 
-def table_one(patients: pd.DataFrame, variables: Sequence[str], by: str, order: Sequence[str]) -> dict[str, Any]:
+def table_one(
+    patients: pd.DataFrame, variables: Sequence[str], by: str, order: Sequence[str]
+) -> dict[str, Any]:
     """``table1`` of results.json.
 
     Parameters
@@ -40,7 +42,15 @@ def table_one(patients: pd.DataFrame, variables: Sequence[str], by: str, order: 
 def _count_row(patients: pd.DataFrame, by: str, columns: Sequence[str]) -> dict[str, Any]:
     numbers = {c: {"n": int((patients[by] == c).sum())} for c in columns}
     values = {c: str(numbers[c]["n"]) for c in columns}
-    return {"variable": "patients", "level": "", "kind": "count", "values": values, "numbers": numbers, "p": None, "test": ""}
+    return {
+        "variable": "patients",
+        "level": "",
+        "kind": "count",
+        "values": values,
+        "numbers": numbers,
+        "p": None,
+        "test": "",
+    }
 
 
 def _rows(patients: pd.DataFrame, name: str, by: str, columns: Sequence[str]) -> list[dict[str, Any]]:
@@ -56,9 +66,16 @@ def _rows(patients: pd.DataFrame, name: str, by: str, columns: Sequence[str]) ->
         values = column[patients[by] == c].dropna().to_numpy(float)
         low, middle, high = np.quantile(values, [0.25, 0.5, 0.75]) if len(values) else [np.nan] * 3
         missing = int((patients[by] == c).sum() - len(values))
-        numbers[c] = {"median": finite(middle), "q1": finite(low), "q3": finite(high), "n": len(values), "missing": missing}
+        numbers[c] = {
+            "median": finite(middle),
+            "q1": finite(low),
+            "q3": finite(high),
+            "n": len(values),
+            "missing": missing,
+        }
     text = {
-        c: f"{v['median']:g} ({v['q1']:g}-{v['q3']:g})" if v["median"] is not None else "-" for c, v in numbers.items()
+        c: f"{v['median']:g} ({v['q1']:g}-{v['q3']:g})" if v["median"] is not None else "-"
+        for c, v in numbers.items()
     }
     p = None
     if len(columns) > 1 and column[inside].notna().sum() > 2:
@@ -84,7 +101,9 @@ def _category(
         }
         values = {c: f"{v['n']} ({100 * (v['share'] or 0):.0f} %)" for c, v in numbers.items()}
         first = {"p": p, "test": test} if i == 0 else {"p": None, "test": ""}
-        rows.append({"variable": name, "level": level, "kind": "level", "values": values, "numbers": numbers, **first})
+        rows.append(
+            {"variable": name, "level": level, "kind": "level", "values": values, "numbers": numbers, **first}
+        )
     missing = {c: int((text.isna() & (by == c)).sum()) for c in columns}
     if any(missing.values()):
         numbers_: Mapping[str, Any] = {c: {"n": v} for c, v in missing.items()}

@@ -55,7 +55,9 @@ def _subgroups(a: Mapping[str, Any]) -> list[dict[str, Any]]:
     tests = ("variable", "p_interaction", "q_interaction")
     rows = made if isinstance(made, list) else []
     return [
-        {**_of(a), **{n: s[n] for n in tests}, **{n: row.get(n) for n in names}} for s in rows for row in s["rows"]
+        {**_of(a), **{n: s[n] for n in tests}, **{n: row.get(n) for n in names}}
+        for s in rows
+        for row in s["rows"]
     ]
 
 

@@ -144,7 +144,9 @@ def _verdict(
         reasons.append(f"score x treatment p (adjusted) = {min(adjusted):.3f}, not below .05")
     if len(signs) > 1:
         reasons.append("the interaction changes sign between cohorts")
-    unbalanced = [r["cohort"] for r in usable if r.get("max_smd_after") is not None and r["max_smd_after"] >= 0.1]
+    unbalanced = [
+        r["cohort"] for r in usable if r.get("max_smd_after") is not None and r["max_smd_after"] >= 0.1
+    ]
     if unbalanced and not randomised:
         reasons.append(f"arms differ after weighting (|SMD| >= .1) in {', '.join(unbalanced)}")
     strong = declared and min(adjusted) < 0.05 and len(signs) == 1
@@ -256,7 +258,11 @@ def propensity_weights(
     weights = np.where(treated == 1, share / p, (1 - share) / (1 - p))
     weights = np.clip(weights, *np.quantile(weights, [0.01, 0.99]))
     balance = [
-        {"variable": n, "smd_before": _smd(c, treated, np.ones(len(c))), "smd_after": _smd(c, treated, weights)}
+        {
+            "variable": n,
+            "smd_before": _smd(c, treated, np.ones(len(c))),
+            "smd_after": _smd(c, treated, weights),
+        }
         for n, c in zip(names, x.T, strict=True)
     ]
     ends = [max(p[treated == a].min() for a in (0, 1)), min(p[treated == a].max() for a in (0, 1))]

@@ -52,7 +52,10 @@ def validate_signature(
     """
     spec = spec or study.spec(ValidateSpec)
     fitted = study.record("signature", FIT)
-    upstream = {"profiles": study.upstream("profiles", "_profiles"), "signature": study.upstream("signature", FIT)}
+    upstream = {
+        "profiles": study.upstream("profiles", "_profiles"),
+        "signature": study.upstream("signature", FIT),
+    }
     if fitted is not None and fitted.summary.get("selected"):
         upstream["scores"] = study.upstream("signature", SCORES)
     unit = Unit(id=UNIT, inputs={"clinical": clinical_identity(study)}, upstream=upstream)
@@ -85,7 +88,13 @@ def _validate(job: Job) -> Outcome:
             results |= _performance(study, profiles, spec)
         else:
             reason = str(selection.get("reason") or "no signature")
-            results |= {"kind": "none", "signature": {"not_estimable": reason}, "analyses": [], "cohorts": [], "guards": []}
+            results |= {
+                "kind": "none",
+                "signature": {"not_estimable": reason},
+                "analyses": [],
+                "cohorts": [],
+                "guards": [],
+            }
     results["guards"] = [*_stage_guards(study, results), *results["guards"]]
     results["guards"] += [
         {"code": w.message.code, "message": str(w.message), "severity": "warning", "where": "validate"}
@@ -104,7 +113,12 @@ def _validate(job: Job) -> Outcome:
 
 def _primary(study: Study) -> dict[str, Any]:
     p = study.primary
-    out = {"endpoint": p.endpoint, "discovery": p.discovery, "covariates": list(p.covariates), "treatment": p.treatment}
+    out = {
+        "endpoint": p.endpoint,
+        "discovery": p.discovery,
+        "covariates": list(p.covariates),
+        "treatment": p.treatment,
+    }
     return {**out, "sha256": sha256_value(out)}
 
 
@@ -117,7 +131,9 @@ def _univariate(study: Study) -> list[dict[str, Any]]:
     text = ("feature", "kind", "leaves", "selected")
     out = []
     for row in read_csv_rows(path):
-        values: dict[str, Any] = {k: row[k] if k in text else (float(row[k]) if row[k] else None) for k in row}
+        values: dict[str, Any] = {
+            k: row[k] if k in text else (float(row[k]) if row[k] else None) for k in row
+        }
         values["selected"] = row["selected"] == "True"
         values["leaves"] = [int(v) for v in row["leaves"].split()]
         out.append(values)
@@ -131,7 +147,11 @@ def _variables(study: Study) -> list[str]:
 
 def _covariates(study: Study) -> list[str]:
     treatments = {*study.columns.treatments, study.primary.treatment}
-    return [c for c in dict.fromkeys([*study.primary.covariates, *study.columns.covariates]) if c not in treatments]
+    return [
+        c
+        for c in dict.fromkeys([*study.primary.covariates, *study.columns.covariates])
+        if c not in treatments
+    ]
 
 
 def _treatment_arms(study: Study) -> list[str]:
@@ -175,7 +195,9 @@ def _performance(study: Study, profiles: Profiles, spec: ValidateSpec) -> dict[s
     results["core_agreement"] = read_json(agreement) if agreement.is_file() else {}
     grouped = patients.merge(found.scores[["patient_id", "group"]], on="patient_id")
     results["table1_groups"] = {
-        c: table_one(grouped[grouped["cohort"] == c], _variables(study), "group", ["low", "high", "not assessable"])
+        c: table_one(
+            grouped[grouped["cohort"] == c], _variables(study), "group", ["low", "high", "not assessable"]
+        )
         for c in study.cohorts()
     }
     others = [c for c in results["cohorts"] if c["role"] == "validation"]
@@ -206,7 +228,9 @@ def _add_value(
         return
 
     def frozen() -> ClinicalModels:
-        inside = survival[endpoint][survival[endpoint]["patient_id"].isin(study.cohort(study.primary.discovery))]
+        inside = survival[endpoint][
+            survival[endpoint]["patient_id"].isin(study.cohort(study.primary.discovery))
+        ]
         out_of_fold = cross_validate(
             preparer(study, profiles, settings.policy), inside, spec=settings, repeats=1, folds=spec.folds,
             seed=spec.seed, endpoint=endpoint, **model_facts(profiles),
@@ -256,7 +280,12 @@ def _internal(
         frame = joined(table, outcome)
         if not frame["event"].any():
             continue
-        row: dict[str, Any] = {"cohort": study.primary.discovery, "endpoint": name, "unit": unit, "role": "cross-validated"}
+        row: dict[str, Any] = {
+            "cohort": study.primary.discovery,
+            "endpoint": name,
+            "unit": unit,
+            "role": "cross-validated",
+        }
         row |= {"apparent": False, "primary": name == endpoint}
         row |= analyse(frame, signature=None, sd=1.0, per_year=PER_YEAR[unit], horizons=spec.horizons)
         row["forest"] = forest(frame, _covariates(study), sd=1.0)
@@ -337,7 +366,9 @@ def _stage_guards(study: Study, results: Mapping[str, Any]) -> list[dict[str, st
     signature = results["signature"]
     if "trained_on" in signature:
         events = int(signature["trained_on"]["events"])
-        out += events_guard(events=events, candidates=len(results["univariate"]), parameters=len(signature["hpcs"]))
+        out += events_guard(
+            events=events, candidates=len(results["univariate"]), parameters=len(signature["hpcs"])
+        )
     return [*out, *leak_guards(pd.DataFrame(results["univariate"]))]
 
 

@@ -105,7 +105,9 @@ def validate(
         full = dict(zip(profiles["patient_id"], benchmark.score(profiles), strict=True))
         table["ridge_score"] = table["patient_id"].map(full)
     discovery = discovery or str(signature.trained_on.get("cohort", "discovery"))
-    names = [c for c in dict.fromkeys([discovery, *sorted(set(table["cohort"]))]) if (table["cohort"] == c).any()]
+    names = [
+        c for c in dict.fromkeys([discovery, *sorted(set(table["cohort"]))]) if (table["cohort"] == c).any()
+    ]
     cohorts, guards = [], []
     for name in names:
         part = table[table["cohort"] == name]
@@ -118,17 +120,23 @@ def validate(
             frame = joined(table[table["cohort"] == name], outcome)
             row = {"cohort": name, "endpoint": endpoint, "unit": unit, "apparent": name == discovery}
             row["role"] = "discovery" if name == discovery else "validation"
-            row["primary"] = name != discovery and endpoint == (primary or {}).get("endpoint", signature.endpoint)
+            row["primary"] = name != discovery and endpoint == (primary or {}).get(
+                "endpoint", signature.endpoint
+            )
             if not frame["event"].any():
                 analyses.append({**row, "n": len(frame), "events": 0, "not_estimable": "no events"})
                 continue
             own = signature if endpoint == signature.endpoint else None
-            row |= analyse(frame, signature=own, sd=signature.sd, per_year=PER_YEAR[unit], horizons=spec.horizons)
+            row |= analyse(
+                frame, signature=own, sd=signature.sd, per_year=PER_YEAR[unit], horizons=spec.horizons
+            )
             row["forest"] = attempt(forest, frame, covariates, sd=signature.sd)
             row["subgroups"] = attempt(subgroup_effects, frame, subgroups, sd=signature.sd)
             analyses.append(row)
             guards += survival_guards(name, endpoint, frame, row)
-    made = _treatments(table, survival, names, signature, discovery, units or {}, treatments, covariates, primary or {})
+    made = _treatments(
+        table, survival, names, signature, discovery, units or {}, treatments, covariates, primary or {}
+    )
     results = {
         "cohorts": cohorts,
         "analyses": analyses,
@@ -137,7 +145,9 @@ def validate(
         "treatment": [row for t in made for row in t.to_rows()],
         "guards": guards,
     }
-    return Validation(results=results, scores=table[["patient_id", "cohort", "score", "group"]], treatments=made)
+    return Validation(
+        results=results, scores=table[["patient_id", "cohort", "score", "group"]], treatments=made
+    )
 
 
 def _scored(
@@ -148,7 +158,9 @@ def _scored(
     else:
         table = pd.DataFrame({"patient_id": profiles["patient_id"], "score": signature.score(profiles)})
         table["group"] = signature.group(table["score"].to_numpy())
-    tiles = dict(zip(profiles["patient_id"], profiles["n_tiles"], strict=True)) if "n_tiles" in profiles else {}
+    tiles = (
+        dict(zip(profiles["patient_id"], profiles["n_tiles"], strict=True)) if "n_tiles" in profiles else {}
+    )
     table["n_tiles"] = table["patient_id"].map(tiles).fillna(0).astype(float)
     if patients is None:
         return table.assign(cohort="validation")
@@ -294,7 +306,12 @@ def performance_rows(analyses: Sequence[Mapping[str, Any]]) -> list[dict[str, An
             if not isinstance(value, dict):
                 continue
             found = value.get("estimate", value.get("hr", value.get("statistic")))
-            limits = {"estimate": found, "lower": value.get("lower"), "upper": value.get("upper"), "p": value.get("p")}
+            limits = {
+                "estimate": found,
+                "lower": value.get("lower"),
+                "upper": value.get("upper"),
+                "p": value.get("p"),
+            }
             rows.append({**base, "measure": name, "years": None, **limits, **count})
         for row in a["auc"] if isinstance(a.get("auc"), list) else ():
             limits = {k: row[k] for k in ("estimate", "lower", "upper")}
@@ -305,5 +322,7 @@ def performance_rows(analyses: Sequence[Mapping[str, Any]]) -> list[dict[str, An
             rows.append({**base, "measure": "calibration_slope", "years": None, **limits, "p": None, **count})
             for row in calibration["horizons"]:
                 limits = {"estimate": row["ratio"], "lower": row["lower"], "upper": row["upper"], "p": None}
-                rows.append({**base, "measure": "observed_expected", "years": row["years"], **limits, **count})
+                rows.append(
+                    {**base, "measure": "observed_expected", "years": row["years"], **limits, **count}
+                )
     return rows

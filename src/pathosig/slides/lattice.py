@@ -101,16 +101,18 @@ def _first_peak(corr: np.ndarray, axis: float) -> np.ndarray | None:
     for index in range(1, len(profile) - 1):
         lowest = min(lowest, profile[index])
         window = profile[index : index + max(4, index // 3)]
-        if profile[index] == window.max() and profile[index] - lowest > 0.04 * top and profile[index] > profile[index - 1]:
+        if (
+            profile[index] == window.max()
+            and profile[index] - lowest > 0.04 * top
+            and profile[index] > profile[index - 1]
+        ):
             angle = angles[int(np.argmax(polar[index]))]
             step: np.ndarray = radii[index] * np.array([np.cos(angle), np.sin(angle)])
             return step
     return None
 
 
-def fit(
-    points: np.ndarray, pitch: tuple[np.ndarray, np.ndarray], *, rows: int = 0, columns: int = 0
-) -> Grid:
+def fit(points: np.ndarray, pitch: tuple[np.ndarray, np.ndarray], *, rows: int = 0, columns: int = 0) -> Grid:
     """Rows and columns of points that lie on a bent grid.
 
     Parameters
@@ -225,7 +227,9 @@ def _local(grid: Grid, row: int, column: int, x: float, y: float) -> tuple[float
         for dc in (-1, 0, 1):
             point = grid.places_of.get((row + dr, column + dc))
             if point is not None and (dr or dc):
-                shifts.append(grid.points[point] - _predict(grid.coef, np.array([[row + dr, column + dc]], float))[0])
+                shifts.append(
+                    grid.points[point] - _predict(grid.coef, np.array([[row + dr, column + dc]], float))[0]
+                )
     if len(shifts) < 3:
         return x, y
     dx, dy = np.median(shifts, axis=0)

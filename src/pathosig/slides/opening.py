@@ -102,7 +102,10 @@ def _choose(path: Path, kind: str) -> str:
         if suffix == ".zarr":
             return "ome-zarr"
         if not any(path.glob("*")):
-            raise SlideError(f"{path.name}: is an empty folder; a folder must hold the DICOM files of one slide.", code="E_FORMAT")
+            raise SlideError(
+                f"{path.name}: is an empty folder; a folder must hold the DICOM files of one slide.",
+                code="E_FORMAT",
+            )
         return "openslide"
     if kind in _FLAT:
         if suffix in _SLIDE_SUFFIXES:

@@ -87,7 +87,9 @@ def plan_read(info: SlideInfo, mpp: float, *, tolerance: float = 0.05, exact: bo
     )
 
 
-def resample(image: np.ndarray, size: tuple[int, int], *, box: tuple[float, float, float, float] | None = None) -> np.ndarray:
+def resample(
+    image: np.ndarray, size: tuple[int, int], *, box: tuple[float, float, float, float] | None = None
+) -> np.ndarray:
     """Area resampling: every target pixel is the mean of the source area it covers.
 
     Parameters

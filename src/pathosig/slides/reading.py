@@ -36,7 +36,13 @@ class TileBlock:
 
 
 def read_tiles(
-    reader: SlideReader, plan: ReadPlan, xy: np.ndarray, size_px: int, *, threads: int = 1, block: int = _BLOCK
+    reader: SlideReader,
+    plan: ReadPlan,
+    xy: np.ndarray,
+    size_px: int,
+    *,
+    threads: int = 1,
+    block: int = _BLOCK,
 ) -> Iterator[TileBlock]:
     """Tiles at the plan's resolution, block by block, in the order of `xy`.
 
@@ -103,7 +109,11 @@ def _read_one(reader: SlideReader, plan: ReadPlan, x: int, y: int, size_px: int)
     if plan.scale == 1.0:
         return reader.read_level(plan.level, round(x_level), round(y_level), size_px, size_px)
     return draw_scaled(
-        lambda left, top, w, h: reader.read_level(plan.level, left, top, w, h), x_level, y_level, plan.scale, size_px
+        lambda left, top, w, h: reader.read_level(plan.level, left, top, w, h),
+        x_level,
+        y_level,
+        plan.scale,
+        size_px,
     )
 
 

@@ -18,9 +18,7 @@ class RegionReader(ContextClose):
         self.parent = parent
         self.region = region
         width, height = region[2:]
-        sizes = tuple(
-            (max(1, round(width / d)), max(1, round(height / d))) for d in parent.info.downsamples
-        )
+        sizes = tuple((max(1, round(width / d)), max(1, round(height / d))) for d in parent.info.downsamples)
         self.info = replace(parent.info, level_sizes=sizes)
 
     def read_level(self, level: int, x: int, y: int, width: int, height: int) -> np.ndarray:

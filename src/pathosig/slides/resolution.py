@@ -77,7 +77,9 @@ def power_warning(mpp: float | None, power: float | None) -> tuple[str, ...]:
     ratio = mpp * power / 10.0
     if 1 / 1.6 <= ratio <= 1.6:
         return ()
-    return (f"mpp {mpp:g} and objective power {power:g} disagree (a {power:g}x scan has about {10 / power:g})",)
+    return (
+        f"mpp {mpp:g} and objective power {power:g} disagree (a {power:g}x scan has about {10 / power:g})",
+    )
 
 
 def from_resolution_tags(tags: Mapping[str, float | int | None]) -> tuple[float | None, float | None]:

@@ -113,7 +113,10 @@ def dearray(rgb: np.ndarray, spec: TmaSpec | None = None) -> list[Core]:
         )
     grid = lattice.fit(points, pitch, rows=spec.rows, columns=spec.columns)
     diameter = _diameter(mask, points, pitch)
-    return [_core(mask, place, grid, diameter, usual_mass=float(np.median(mass)), spec=spec) for place in grid.places()]
+    return [
+        _core(mask, place, grid, diameter, usual_mass=float(np.median(mass)), spec=spec)
+        for place in grid.places()
+    ]
 
 
 def darkness_mask(rgb: np.ndarray) -> np.ndarray:
@@ -176,7 +179,13 @@ def _diameter(mask: np.ndarray, points: np.ndarray, pitch: tuple[np.ndarray, np.
 
 
 def _core(
-    mask: np.ndarray, place: lattice.Place, grid: lattice.Grid, diameter: float, *, usual_mass: float, spec: TmaSpec
+    mask: np.ndarray,
+    place: lattice.Place,
+    grid: lattice.Grid,
+    diameter: float,
+    *,
+    usual_mass: float,
+    spec: TmaSpec,
 ) -> Core:
     expected = np.array([place.x, place.y])
     centre = grid.points[place.point] if place.point >= 0 else expected

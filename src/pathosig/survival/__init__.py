@@ -1,21 +1,16 @@
 """Survival statistics that agree with R; they know nothing of phenotypes."""
 
 from pathosig.survival.concordance import Concordance, TimeAuc, default_tau, harrell_c, time_auc, uno_c
-from pathosig.survival.cox import CoxFit, cox
-from pathosig.survival.curves import (
-    KaplanMeier,
-    LogRank,
-    kaplan_meier,
-    logrank,
-    pairwise_logrank,
-    reverse_kaplan_meier,
-    rmst,
-)
+from pathosig.survival.cox import cox
+from pathosig.survival.coxfit import CoxFit
+from pathosig.survival.curves import KaplanMeier, kaplan_meier, reverse_kaplan_meier
 from pathosig.survival.cutpoint import Cutpoint, max_selected_cutpoint
 from pathosig.survival.firth import FirthFit, firth_cox
+from pathosig.survival.logrank import LogRank, logrank, pairwise_logrank
 from pathosig.survival.path import CoxPath, cox_path
 from pathosig.survival.pooling import Pooled, pool_random_effects
 from pathosig.survival.proportional import PhTest, ph_test
+from pathosig.survival.restricted import rmst
 from pathosig.survival.stepwise import Stepwise, stepwise
 from pathosig.survival.tables import TableTest, adjust_p, chi_square, fisher_exact, kruskal, wilcoxon
 from pathosig.survival.univariate import cox_univariate

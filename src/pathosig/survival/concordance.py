@@ -43,7 +43,9 @@ class Concordance:
     n_events: int
 
 
-def harrell_c(score: Any, time: Any, event: Any, *, tau: float | None = None, conf_level: float = 0.95) -> Concordance:
+def harrell_c(
+    score: Any, time: Any, event: Any, *, tau: float | None = None, conf_level: float = 0.95
+) -> Concordance:
     """Harrell's C of a risk score; higher scores mean higher risk, never the other way round.
 
     Parameters
@@ -66,7 +68,9 @@ def harrell_c(score: Any, time: Any, event: Any, *, tau: float | None = None, co
     return _concordance(s, t, d, np.ones(len(t)), tau, conf_level)
 
 
-def uno_c(score: Any, time: Any, event: Any, *, tau: float | None = None, conf_level: float = 0.95) -> Concordance:
+def uno_c(
+    score: Any, time: Any, event: Any, *, tau: float | None = None, conf_level: float = 0.95
+) -> Concordance:
     """Uno's C: pairs weighted by 1/G(t-)^2, G the evaluated cohort's own censoring distribution.
 
     Parameters
@@ -217,7 +221,9 @@ def time_auc(score: Any, time: Any, event: Any, *, times: Any, conf_level: float
     )
 
 
-def _auc_at(s: np.ndarray, t: np.ndarray, d: np.ndarray, horizon: float) -> tuple[float, float, int, int, int]:
+def _auc_at(
+    s: np.ndarray, t: np.ndarray, d: np.ndarray, horizon: float
+) -> tuple[float, float, int, int, int]:
     case, control = d & (t <= horizon), t > horizon
     numbers = (int(case.sum()), int(control.sum()), int((~d & (t <= horizon)).sum()))
     if not case.any() or not control.any():
@@ -233,14 +239,18 @@ def _auc_at(s: np.ndarray, t: np.ndarray, d: np.ndarray, horizon: float) -> tupl
     cases = np.argsort(s[case])
     ranked, weights = s[case][cases], np.concatenate([[0.0], np.cumsum(w[case][cases])])
     total = weights[-1]
-    lost = (weights[np.searchsorted(ranked, s, side="left")] + weights[np.searchsorted(ranked, s, side="right")]) / 2
+    lost = (
+        weights[np.searchsorted(ranked, s, side="left")] + weights[np.searchsorted(ranked, s, side="right")]
+    ) / 2
     won = (total - lost) / total  # for a control: weighted share of cases with a higher score
     influence = n * w / w.sum() * (beaten - auc) + n * v / v.sum() * (won - auc)
     influence = influence + _censoring_influence(t, d, w, beaten - auc, horizon)
     return (auc, float(np.sqrt(np.mean(influence**2) / n)), *numbers)
 
 
-def _censoring_influence(t: np.ndarray, d: np.ndarray, w: np.ndarray, centred: np.ndarray, horizon: float) -> np.ndarray:
+def _censoring_influence(
+    t: np.ndarray, d: np.ndarray, w: np.ndarray, centred: np.ndarray, horizon: float
+) -> np.ndarray:
     """What estimating the censoring distribution adds to the influence of each patient on the AUC."""
     n = len(t)
     grid, which = np.unique(t, return_inverse=True)

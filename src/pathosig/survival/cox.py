@@ -2,149 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from scipy import stats
 
-from pathosig.core.errors import ConfigError, InputError, NotEstimableError
+from pathosig.core.errors import InputError, NotEstimableError
+from pathosig.survival.coxfit import CoxFit, Test, term_sums
 from pathosig.survival.data import RiskSets, as_columns, as_events, as_times, codes, fix_times, risk_sets
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 _MAX_ITER = 50
 _EPS = 1e-11
 _SEPARATED = 12.0
 """Largest |coefficient x SD of the column| that data with finite estimates give."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Test:
-    """A chi-square test: statistic, degrees of freedom, p."""
-
-    statistic: float
-    df: int
-    p: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class CoxFit:
-    """A fitted Cox model.
-
-    Attributes
-    ----------
-    coef, se, z, p
-        float[p]; `se` is robust where clusters were given, `naive_se` never is.
-    hr, lower, upper
-        exp(coef) and its confidence interval.
-    covariance
-        float[p, p], robust where clusters were given.
-    loglik, loglik_null
-        Log partial likelihoods.
-    lr_test, wald_test, score_test
-        Global tests.
-    means
-        float[p]: weighted column means, as R centres.
-    warnings
-        Separation, columns without variation, no convergence.
-    """
-
-    names: tuple[str, ...]
-    coef: np.ndarray
-    se: np.ndarray
-    naive_se: np.ndarray
-    z: np.ndarray
-    p: np.ndarray
-    lower: np.ndarray
-    upper: np.ndarray
-    covariance: np.ndarray
-    loglik: float
-    loglik_null: float
-    lr_test: Test
-    wald_test: Test
-    score_test: Test
-    means: np.ndarray
-    n: int
-    n_events: int
-    n_missing: int
-    ties: str
-    iterations: int
-    converged: bool
-    conf_level: float
-    robust: bool
-    warnings: tuple[str, ...]
-    kept: np.ndarray = field(repr=False)
-    sets: RiskSets = field(repr=False)
-    x: np.ndarray = field(repr=False)
-
-    @property
-    def hr(self) -> np.ndarray:
-        """Hazard ratios."""
-        return np.exp(self.coef)
-
-    @property
-    def robust_se(self) -> np.ndarray | None:
-        """Robust standard errors, None without clusters."""
-        return self.se if self.robust else None
-
-    @property
-    def aic(self) -> float:
-        """Akaike's criterion, 2 p - 2 log L."""
-        return -2 * self.loglik + 2 * int(np.isfinite(self.coef).sum())
-
-    def linear_predictor(self, x: Any) -> np.ndarray:
-        """X @ coef, not centred, float[n]; columns of a DataFrame are taken by name."""
-        if hasattr(x, "columns"):
-            x = x[list(self.names)]
-        return np.asarray(as_columns(x)[0] @ np.nan_to_num(self.coef))
-
-    def baseline_hazard(self, *, centered: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        """(times, cumulative hazard) at covariates 0 (or at the means), as R's basehaz.
-
-        Raises
-        ------
-        ConfigError
-            If the model has strata (each has a baseline of its own).
-        """
-        if len(np.unique(self.sets.stratum)) > 1:
-            raise ConfigError("baseline_hazard: the model has strata; fit the strata separately.")
-        beta = np.nan_to_num(self.coef)
-        shift = float(self.means @ beta)
-        sets = self.sets
-        risk = sets.weight * np.exp(self.x @ beta - shift)
-        s0 = _term_sums(sets, risk)
-        jump = np.bincount(sets.term_group, weights=sets.term_weight / s0, minlength=sets.n_groups)
-        event_times = sets.time[sets.end - 1]
-        times = np.unique(sets.time)
-        order = np.argsort(event_times)
-        total = np.concatenate([[0.0], np.cumsum(jump[order])])
-        hazard = total[np.searchsorted(event_times[order], times, side="right")]
-        return times, hazard * (1.0 if centered else np.exp(-shift))
-
-    def survival_at(self, x: Any, times: Any) -> np.ndarray:
-        """Predicted survival, float[n, len(times)], exp(-H0(t) exp(X @ coef))."""
-        grid, hazard = self.baseline_hazard()
-        at = np.concatenate([[0.0], hazard])[np.searchsorted(grid, np.atleast_1d(times), side="right")]
-        return np.exp(-np.outer(np.exp(self.linear_predictor(x)), at))
-
-    def to_frame(self) -> pd.DataFrame:
-        """One row per column: coef, hr, lower, upper, se, z, p."""
-        import pandas as pd
-
-        return pd.DataFrame(
-            {
-                "name": self.names,
-                "coef": self.coef,
-                "hr": self.hr,
-                "lower": self.lower,
-                "upper": self.upper,
-                "se": self.se,
-                "z": self.z,
-                "p": self.p,
-            }
-        )
 
 
 def cox(
@@ -228,7 +101,7 @@ def cox(
         beta, iterations, converged = elastic_net(centred, sets, penalty, l1_ratio), 0, True
     else:
         beta, iterations, converged = _newton(centred, sets, penalty)
-    loglik, score, info = loglik_derivatives(beta, centred, sets)
+    loglik, _, info = loglik_derivatives(beta, centred, sets)
     zero = np.zeros_like(beta)
     loglik0, score0, info0 = loglik_derivatives(zero, centred, sets)
     usable = _usable(info, centred)
@@ -291,9 +164,17 @@ def _chi2(statistic: float, df: int) -> Test:
 def _notes(
     names: tuple[str, ...], usable: np.ndarray, coef: np.ndarray, x: np.ndarray, converged: bool, events: int
 ) -> tuple[str, ...]:
-    out = [f"column {n} is constant or repeats others; no estimate" for n, u in zip(names, usable, strict=True) if not u]
+    out = [
+        f"column {n} is constant or repeats others; no estimate"
+        for n, u in zip(names, usable, strict=True)
+        if not u
+    ]
     spread = np.abs(np.nan_to_num(coef)) * x.std(axis=0) if len(coef) else np.zeros(0)
-    out += [f"column {n} separates events (infinite estimate); use firth_cox" for n, s in zip(names, spread, strict=True) if s > _SEPARATED]
+    out += [
+        f"column {n} separates events (infinite estimate); use firth_cox"
+        for n, s in zip(names, spread, strict=True)
+        if s > _SEPARATED
+    ]
     if not converged:
         out.append("Newton's method did not converge")
     if events == 1:
@@ -301,19 +182,15 @@ def _notes(
     return tuple(out)
 
 
-def _term_sums(sets: RiskSets, risk: np.ndarray) -> np.ndarray:
-    """Denominator of each event term."""
-    at_risk, dying = sets.at_risk(risk), sets.deaths(risk)
-    return np.asarray(at_risk[sets.term_group] - sets.term_fraction * dying[sets.term_group])
-
-
-def loglik_derivatives(beta: np.ndarray, x: np.ndarray, sets: RiskSets) -> tuple[float, np.ndarray, np.ndarray]:
+def loglik_derivatives(
+    beta: np.ndarray, x: np.ndarray, sets: RiskSets
+) -> tuple[float, np.ndarray, np.ndarray]:
     """Log partial likelihood, its gradient[p] and the information[p, p] at beta; rows of x as in `sets`."""
     eta = x @ beta
     eta = eta - eta.max(initial=0.0) if len(eta) else eta
     risk = sets.weight * np.exp(eta)
     g, f, v = sets.term_group, sets.term_fraction, sets.term_weight
-    s0 = _term_sums(sets, risk)
+    s0 = term_sums(sets, risk)
     weighted = risk[:, None] * x
     s1 = sets.at_risk(weighted)[g] - f[:, None] * sets.deaths(weighted)[g]
     mean = s1 / s0[:, None]
@@ -343,7 +220,7 @@ def score_residuals(beta: np.ndarray, x: np.ndarray, sets: RiskSets) -> np.ndarr
     eta = eta - eta.max(initial=0.0)
     risk = sets.weight * np.exp(eta)
     g, f, v = sets.term_group, sets.term_fraction, sets.term_weight
-    s0 = _term_sums(sets, risk)
+    s0 = term_sums(sets, risk)
     weighted = risk[:, None] * x
     mean = (sets.at_risk(weighted)[g] - f[:, None] * sets.deaths(weighted)[g]) / s0[:, None]
     a = exposure(sets, v / s0)
@@ -375,13 +252,13 @@ def _newton(x: np.ndarray, sets: RiskSets, ridge: float) -> tuple[np.ndarray, in
         for _ in range(30):
             trial = beta + step
             loglik, score, info = loglik_derivatives(trial, x, sets)
-            new = loglik - penalty / 2 * trial @ trial
+            new = loglik - penalty / 2 * float(trial @ trial)
             if np.isfinite(new) and new >= value - 1e-10 * abs(value):
                 break
             step = step / 2
-        small = abs(new - value) <= _EPS * (abs(value) + 1e-8) and np.max(np.abs(step), initial=0.0) < 1e-7 * (
-            1 + np.max(np.abs(trial), initial=0.0)
-        )
+        small = abs(new - value) <= _EPS * (abs(value) + 1e-8) and np.max(
+            np.abs(step), initial=0.0
+        ) < 1e-7 * (1 + np.max(np.abs(trial), initial=0.0))
         beta, value = trial, new
         if small:
             return beta, iteration, True

@@ -1,17 +1,15 @@
-"""Kaplan-Meier curves, log-rank tests, restricted means."""
+"""Kaplan-Meier curves."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from scipy import stats
 
-from pathosig.core.errors import ConfigError, NotEstimableError
-from pathosig.survival.data import as_events, as_times, codes, fix_times
-from pathosig.survival.tables import adjust_p
+from pathosig.core.errors import ConfigError
+from pathosig.survival.data import as_events, as_times, fix_times
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,7 +70,9 @@ class KaplanMeier:
         if abs(curve[first] - target) < tolerance:
             later = np.flatnonzero(known & steps & (curve < target - tolerance))
             later = later[later > first]
-            return float((self.time[first] + self.time[later[0]]) / 2) if len(later) else float(self.time[first])
+            return (
+                float((self.time[first] + self.time[later[0]]) / 2) if len(later) else float(self.time[first])
+            )
         return float(self.time[first])
 
     @property
@@ -145,14 +145,22 @@ def kaplan_meier(
     if groups is None:
         return _one_curve(t, d, start, w, conf_type, conf_level)
     labels = np.asarray(groups)
-    present = [g for g in _labels(labels)]
+    present = [g for g in sorted_labels(labels)]
     return {
-        g: _one_curve(t[labels == g], d[labels == g], None if start is None else start[labels == g], w[labels == g], conf_type, conf_level)
+        g: _one_curve(
+            t[labels == g],
+            d[labels == g],
+            None if start is None else start[labels == g],
+            w[labels == g],
+            conf_type,
+            conf_level,
+        )
         for g in present
     }
 
 
-def _labels(labels: np.ndarray) -> list[Any]:
+def sorted_labels(labels: np.ndarray) -> list[Any]:
+    """Distinct labels in order, missing ones left out."""
     known = [v for v in labels.tolist() if v is not None and v == v]
     return sorted(set(known), key=lambda v: (str(type(v)), v))
 
@@ -225,232 +233,3 @@ def _limits(s: np.ndarray, se: np.ndarray, conf_type: str, level: float) -> tupl
 def reverse_kaplan_meier(time: Any, event: Any, **options: Any) -> Any:
     """Follow-up: the Kaplan-Meier estimate of censoring (Schemper & Smith 1996); `.median` is the median follow-up."""
     return kaplan_meier(time, ~as_events(event), **options)
-
-
-@dataclass(frozen=True, kw_only=True)
-class LogRank:
-    """A (weighted, stratified) log-rank test.
-
-    Attributes
-    ----------
-    statistic, df, p
-        Chi-square test.
-    groups
-        Labels; n, observed, expected per group.
-    variance
-        float[k, k] of observed - expected.
-    """
-
-    statistic: float
-    df: int
-    p: float
-    groups: tuple[Any, ...]
-    n: np.ndarray
-    observed: np.ndarray
-    expected: np.ndarray
-    variance: np.ndarray
-
-    def to_frame(self) -> pd.DataFrame:
-        """One row per group."""
-        import pandas as pd
-
-        return pd.DataFrame({"group": self.groups, "n": self.n, "observed": self.observed, "expected": self.expected})
-
-
-def logrank(time: Any, event: Any, groups: Any, *, strata: Any = None, rho: float = 0.0) -> LogRank:
-    """Log-rank test (rho = 0) or Peto & Peto's modification (rho = 1) of two or more groups.
-
-    Parameters
-    ----------
-    time, event, groups
-        [n]; rows with a missing time or group are left out.
-    strata
-        [n] labels, or [n, s].
-    rho
-        Power of the left-continuous Kaplan-Meier estimate that weights the times.
-
-    Raises
-    ------
-    NotEstimableError
-        If there are fewer than two groups or no event.
-
-    References
-    ----------
-    R: survival::survdiff. Harrington & Fleming (1982), Biometrika 69.
-    """
-    t, d = as_times(time), as_events(event)
-    labels = np.asarray(groups)
-    kept = np.isfinite(t) & np.array([v is not None and v == v for v in labels.tolist()], bool)
-    if strata is not None:
-        raw = np.asarray(strata)
-        raw = raw.reshape(len(raw), -1)
-        kept &= np.array([all(v is not None and v == v for v in row) for row in raw.tolist()], bool)
-    t, d, labels = t[kept], d[kept], labels[kept]
-    names = _labels(labels)
-    if len(names) < 2:
-        raise NotEstimableError(f"logrank: found groups {names}; at least two are needed.")
-    if not d.any():
-        raise NotEstimableError("logrank: no event at all.")
-    member = np.stack([labels == g for g in names], axis=1)
-    stratum = codes(None if strata is None else np.asarray(strata)[kept], len(t))
-    k = len(names)
-    observed, expected, variance = np.zeros(k), np.zeros(k), np.zeros((k, k))
-    (t,) = fix_times(t)
-    for s in np.unique(stratum):
-        part = stratum == s
-        o, e, v = _logrank_sums(t[part], d[part], member[part], rho)
-        observed, expected, variance = observed + o, expected + e, variance + v
-    used = expected > 0
-    difference = (observed - expected)[used][1:]
-    block = variance[np.ix_(used, used)][1:, 1:]
-    df = int(used.sum()) - 1
-    if df < 1:
-        raise NotEstimableError("logrank: no event while two groups were at risk.")
-    statistic = float(difference @ np.linalg.pinv(block) @ difference)
-    return LogRank(
-        statistic=statistic,
-        df=df,
-        p=float(stats.chi2.sf(statistic, df)),
-        groups=tuple(names),
-        n=member.sum(axis=0),
-        observed=observed,
-        expected=expected,
-        variance=variance,
-    )
-
-
-def _logrank_sums(t: np.ndarray, d: np.ndarray, member: np.ndarray, rho: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    grid, which = np.unique(t, return_inverse=True)
-    which = which.ravel()
-    k = member.shape[1]
-    risk, dead = np.zeros((len(grid), k)), np.zeros((len(grid), k))
-    np.add.at(risk, which, member.astype(float))
-    np.add.at(dead, which[d], member[d].astype(float))
-    risk = np.cumsum(risk[::-1], axis=0)[::-1]
-    n, m = risk.sum(axis=1), dead.sum(axis=1)
-    weight = np.ones(len(grid))
-    if rho:
-        km = np.concatenate([[1.0], np.cumprod(1 - m / n)[:-1]])
-        weight = km**rho
-    some = m > 0
-    risk, dead, n, m, weight = risk[some], dead[some], n[some], m[some], weight[some]
-    share = risk / n[:, None]
-    scale = weight**2 * m * (n - m) / np.maximum(n - 1, 1)
-    variance = np.diag(scale @ share) - (share * scale[:, None]).T @ share
-    return weight @ dead, (weight * m) @ share, variance
-
-
-def pairwise_logrank(
-    time: Any, event: Any, groups: Any, *, strata: Any = None, rho: float = 0.0, adjust: str = "BH"
-) -> pd.DataFrame:
-    """Log-rank tests of all pairs of groups with adjusted p (R: survminer::pairwise_survdiff).
-
-    Returns
-    -------
-    DataFrame with group_1, group_2, statistic, p, p_adjusted
-    """
-    import pandas as pd
-
-    labels, t, d = np.asarray(groups), np.asarray(time, float), as_events(event)
-    names = _labels(labels)
-    rows = []
-    for i, first in enumerate(names):
-        for second in names[i + 1 :]:
-            pair = (labels == first) | (labels == second)
-            layers = None if strata is None else np.asarray(strata)[pair]
-            test = logrank(t[pair], d[pair], labels[pair], strata=layers, rho=rho)
-            rows.append((first, second, test.statistic, test.p))
-    frame = pd.DataFrame(rows, columns=["group_1", "group_2", "statistic", "p"])
-    frame["p_adjusted"] = adjust_p(frame["p"].to_numpy(), adjust)
-    return frame
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RestrictedMean:
-    """Mean survival time up to tau: estimate, standard error and limits."""
-
-    tau: float
-    estimate: float
-    se: float
-    lower: float
-    upper: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class RestrictedMeanDifference:
-    """Restricted means of two groups and their difference (second minus first)."""
-
-    groups: Mapping[Any, RestrictedMean]
-    difference: float
-    se: float
-    lower: float
-    upper: float
-    p: float
-    tau: float
-
-
-def rmst(time: Any, event: Any, *, tau: float | None = None, groups: Any = None, conf_level: float = 0.95) -> Any:
-    """Restricted mean survival time, of one sample or the difference of two.
-
-    Parameters
-    ----------
-    tau
-        Horizon in units of time; the smallest of the groups' largest times without it.
-    groups
-        [n] labels of two groups.
-
-    Returns
-    -------
-    RestrictedMean or RestrictedMeanDifference
-
-    Raises
-    ------
-    NotEstimableError
-        If tau lies beyond a group's follow-up.
-
-    References
-    ----------
-    R: survRM2::rmst2. Uno et al. (2014), JCO 32.
-    """
-    t, d = as_times(time), as_events(event)
-    z = stats.norm.ppf(0.5 + conf_level / 2)
-    if groups is None:
-        horizon = float(np.nanmax(t)) if tau is None else tau
-        return _restricted(t, d, horizon, z)
-    labels = np.asarray(groups)
-    names = _labels(labels)
-    if len(names) != 2:
-        raise NotEstimableError(f"rmst: found groups {names}; exactly two are needed.")
-    horizon = min(float(t[labels == g].max()) for g in names) if tau is None else tau
-    means = {g: _restricted(t[labels == g], d[labels == g], horizon, z) for g in names}
-    first, second = (means[g] for g in names)
-    difference = second.estimate - first.estimate
-    se = float(np.hypot(first.se, second.se))
-    return RestrictedMeanDifference(
-        groups=means,
-        difference=difference,
-        se=se,
-        lower=difference - z * se,
-        upper=difference + z * se,
-        p=float(2 * stats.norm.sf(abs(difference) / se)) if se > 0 else float("nan"),
-        tau=horizon,
-    )
-
-
-def _restricted(t: np.ndarray, d: np.ndarray, tau: float, z: float) -> RestrictedMean:
-    curve = kaplan_meier(t, d)
-    last_event = d[t == t.max()].any()
-    if tau <= 0 or (tau > t.max() and not last_event):
-        raise NotEstimableError(f"rmst: tau {tau:g} lies beyond the follow-up of {t.max():g}.")
-    inside = curve.time <= tau
-    times = curve.time[inside]
-    edges = np.concatenate([[0.0], times, [tau]])
-    heights = np.concatenate([[1.0], curve.survival[inside]])
-    areas = np.diff(edges) * heights
-    estimate = float(areas.sum())
-    after = np.cumsum(areas[::-1])[::-1][1:]  # area to the right of each time
-    n, m = curve.n_risk[inside].astype(float), curve.n_event[inside].astype(float)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        term = np.where((m > 0) & (n > m), m / (n * (n - m)), 0.0)
-    se = float(np.sqrt(np.sum(after**2 * term)))
-    return RestrictedMean(tau=tau, estimate=estimate, se=se, lower=estimate - z * se, upper=estimate + z * se)

@@ -124,7 +124,14 @@ def _lau94(b: float, n: int, m: np.ndarray) -> float:
 
 
 def _permutation(
-    scores: np.ndarray, order: np.ndarray, last: np.ndarray, m: np.ndarray, spread: np.ndarray, top: float, count: int, seed: int
+    scores: np.ndarray,
+    order: np.ndarray,
+    last: np.ndarray,
+    m: np.ndarray,
+    spread: np.ndarray,
+    top: float,
+    count: int,
+    seed: int,
 ) -> float:
     rng = np.random.default_rng(seed)
     n, reached, done = len(scores), 0, 0

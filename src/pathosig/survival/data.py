@@ -45,7 +45,9 @@ def as_times(time: Any, *, name: str = "time") -> np.ndarray:
         raise InputError(f"{name}: expected one dimension, found {out.ndim}.", code="E_TIME")
     bad = np.flatnonzero(np.isinf(out) | (out < 0))
     if len(bad):
-        raise InputError(f"{name}: {len(bad)} values are negative or infinite, at rows {bad[:5].tolist()}.", code="E_TIME")
+        raise InputError(
+            f"{name}: {len(bad)} values are negative or infinite, at rows {bad[:5].tolist()}.", code="E_TIME"
+        )
     return out
 
 
@@ -62,7 +64,9 @@ def as_events(event: Any) -> np.ndarray:
         return raw
     values = raw.astype(float)
     if not np.isin(values[~np.isnan(values)], (0.0, 1.0)).all():
-        raise InputError(f"event: found {sorted(set(values.tolist()))[:5]}; expected 0/1 or booleans.", code="E_EVENT")
+        raise InputError(
+            f"event: found {sorted(set(values.tolist()))[:5]}; expected 0/1 or booleans.", code="E_EVENT"
+        )
     return values == 1.0
 
 
@@ -136,10 +140,10 @@ class RiskSets:
     def spread(self, per_group: np.ndarray) -> np.ndarray:
         """For each row the sum of per_group[groups, ...] over event times at which it is at risk."""
         out = np.zeros((len(self.time), *per_group.shape[1:]))
-        _add_back(out, per_group, self.first, self.end, None)
-        if self.late_order is not None:
+        _add_back(out, per_group, self.first, self.end)
+        if self.late_order is not None and self.late_first is not None and self.late_end is not None:
             minus = np.zeros_like(out)
-            _add_back(minus, per_group, self.late_first, self.late_end, None)
+            _add_back(minus, per_group, self.late_first, self.late_end)
             back = np.empty_like(out)
             back[self.late_order] = minus
             out -= back
@@ -152,9 +156,7 @@ def _ends(values: np.ndarray, first: np.ndarray | None, end: np.ndarray | None) 
     return np.asarray(sums[end] - sums[first])
 
 
-def _add_back(
-    out: np.ndarray, per_group: np.ndarray, first: np.ndarray | None, end: np.ndarray | None, _: None
-) -> None:
+def _add_back(out: np.ndarray, per_group: np.ndarray, first: np.ndarray, end: np.ndarray) -> None:
     """Add per_group to rows first..end-1."""
     steps = np.zeros((len(out) + 1, *out.shape[1:]))
     np.add.at(steps, first, per_group)
@@ -182,7 +184,6 @@ def risk_sets(
         raise NotEstimableError("no event at all: a Cox model cannot be fitted.")
     order = np.lexsort((-time, stratum))
     time, event, stratum, weight = time[order], event[order], stratum[order], weight[order]
-    begin = np.searchsorted(stratum, stratum)  # start of each row's stratum block
     keys = np.stack([stratum[event], -time[event]], axis=1)
     unique, which = np.unique(keys, axis=0, return_inverse=True)
     which = which.ravel()
@@ -191,7 +192,10 @@ def risk_sets(
     block = np.searchsorted(stratum, unique[:, 0])
     block_end = np.searchsorted(stratum, unique[:, 0], side="right")
     end = np.array(
-        [b + np.searchsorted(-time[b:e], t, side="right") for b, e, t in zip(block, block_end, unique[:, 1], strict=True)],
+        [
+            b + np.searchsorted(-time[b:e], t, side="right")
+            for b, e, t in zip(block, block_end, unique[:, 1], strict=True)
+        ],
         int,
     )
     count = np.bincount(which, minlength=len(unique))
@@ -204,19 +208,23 @@ def risk_sets(
     else:
         term_group = np.arange(len(unique))
         term_fraction = np.zeros(len(unique))
-        term_weight = total_weight
-    late_order = late_first = late_end = None
-    entry_sorted = None
+        term_weight = np.asarray(total_weight, float)
+    late_order: np.ndarray | None = None
+    late_first: np.ndarray | None = None
+    late_end: np.ndarray | None = None
+    entry_sorted: np.ndarray | None = None
     if entry is not None:
         entry_sorted = entry[order]
         late_order = np.lexsort((-entry_sorted, stratum))
         late = entry_sorted[late_order]
         late_first = block
         late_end = np.array(
-            [b + np.searchsorted(-late[b:e], t, side="right") for b, e, t in zip(block, block_end, unique[:, 1], strict=True)],
+            [
+                b + np.searchsorted(-late[b:e], t, side="right")
+                for b, e, t in zip(block, block_end, unique[:, 1], strict=True)
+            ],
             int,
         )
-    del begin
     return RiskSets(
         order=order,
         time=time,

@@ -76,7 +76,12 @@ def firth_cox(
     t, d = as_times(time), as_events(event)
     kept = np.isfinite(x_all).all(axis=1) & np.isfinite(t)
     sets = risk_sets(
-        *fix_times(t[kept]), d[kept], stratum=codes(None, int(kept.sum())), weight=np.ones(int(kept.sum())), entry=None, ties=ties
+        fix_times(t[kept])[0],
+        d[kept],
+        stratum=codes(None, int(kept.sum())),
+        weight=np.ones(int(kept.sum())),
+        entry=None,
+        ties=ties,
     )
     x = x_all[kept][sets.order]
     scale = np.maximum(x.std(axis=0), 1e-12)
@@ -118,7 +123,7 @@ def _limit(profile: Any, centre: float, step: float, target: float) -> float:
     for _ in range(12):
         if profile(reach) < target:
             return float(optimize.brentq(lambda b: profile(b) - target, centre, reach, xtol=1e-8))
-        reach += (reach - centre)
+        reach += reach - centre
     return float(np.sign(step) * np.inf)
 
 
@@ -133,7 +138,9 @@ def _half_logdet(beta: np.ndarray, x: np.ndarray, sets: RiskSets) -> float:
     return 0.5 * float(logdet) if sign > 0 else -np.inf
 
 
-def _maximise(x: np.ndarray, sets: RiskSets, start: np.ndarray, free: np.ndarray) -> tuple[np.ndarray, float, bool]:
+def _maximise(
+    x: np.ndarray, sets: RiskSets, start: np.ndarray, free: np.ndarray
+) -> tuple[np.ndarray, float, bool]:
     """Maximise over the free columns, the others held."""
     beta = start.copy()
     value, score, info = _penalised(beta, x, sets)
@@ -144,7 +151,9 @@ def _maximise(x: np.ndarray, sets: RiskSets, start: np.ndarray, free: np.ndarray
         for j in free:
             shift = np.zeros(len(beta))
             shift[j] = _STEP
-            gradient[j] += (_half_logdet(beta + shift, x, sets) - _half_logdet(beta - shift, x, sets)) / (2 * _STEP)
+            gradient[j] += (_half_logdet(beta + shift, x, sets) - _half_logdet(beta - shift, x, sets)) / (
+                2 * _STEP
+            )
         step = np.linalg.lstsq(info[np.ix_(free, free)], gradient[free], rcond=None)[0]
         step = np.clip(step, -5, 5)
         while True:

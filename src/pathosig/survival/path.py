@@ -89,7 +89,7 @@ def cox_path(
     x, names = as_columns(X)
     t, d = as_times(time), as_events(event)
     w = np.ones(len(t)) if weights is None else np.asarray(weights, float)
-    sets = risk_sets(*fix_times(t), d, stratum=codes(strata, len(t)), weight=w, entry=None, ties=ties)
+    sets = risk_sets(fix_times(t)[0], d, stratum=codes(strata, len(t)), weight=w, entry=None, ties=ties)
     x = x[sets.order]
     total = sets.weight.sum()
     mean = sets.weight @ x / total
@@ -99,7 +99,11 @@ def cox_path(
     beta = np.zeros(x.shape[1])
     _, score, _ = loglik_derivatives(beta, z, sets)
     top = np.abs(score).max(initial=0.0) / total / max(l1_ratio, 1e-3)
-    grid = top * min_ratio ** (np.arange(n_lambda) / (n_lambda - 1)) if lambdas is None else np.asarray(lambdas, float)
+    grid = (
+        top * min_ratio ** (np.arange(n_lambda) / (n_lambda - 1))
+        if lambdas is None
+        else np.asarray(lambdas, float)
+    )
     coefs, logliks = [], []
     for value in grid:
         beta, loglik = _solve(z, sets, float(value), l1_ratio, beta, total)

@@ -65,7 +65,9 @@ def pool_random_effects(estimates: Any, se: Any, *, conf_level: float = 0.95) ->
     top = 10 * (y.var() + v.max()) + 1e-9
     if slope(0.0) >= 0:
         tau2 = 0.0
-        found = optimize.minimize_scalar(negative, bounds=(0, top), method="bounded", options={"xatol": 1e-14})
+        found = optimize.minimize_scalar(
+            negative, bounds=(0, top), method="bounded", options={"xatol": 1e-14}
+        )
         if found.fun < negative(0.0) - 1e-12:
             tau2 = float(found.x)
     else:

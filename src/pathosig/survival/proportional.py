@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from pathosig.core.errors import ConfigError
-from pathosig.survival.cox import CoxFit, _term_sums
+from pathosig.survival.coxfit import CoxFit, term_sums
 from pathosig.survival.curves import kaplan_meier
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def ph_test(fit: CoxFit, transform: Literal["km", "rank", "identity", "log"] = "
     eta = x @ beta
     risk = sets.weight * np.exp(eta - eta.max(initial=0.0))
     term, fraction, v = sets.term_group, sets.term_fraction, sets.term_weight
-    s0 = _term_sums(sets, risk)
+    s0 = term_sums(sets, risk)
     weighted = risk[:, None] * x
     mean = (sets.at_risk(weighted)[term] - fraction[:, None] * sets.deaths(weighted)[term]) / s0[:, None]
     p = x.shape[1]

@@ -8,7 +8,8 @@ from typing import Any, Literal
 import numpy as np
 
 from pathosig.core.errors import ConfigError
-from pathosig.survival.cox import CoxFit, cox
+from pathosig.survival.cox import cox
+from pathosig.survival.coxfit import CoxFit
 from pathosig.survival.data import as_columns, as_events, as_times
 
 

@@ -61,7 +61,9 @@ def adjust_p(p: Any, method: str = "BH") -> np.ndarray:
     elif method == "none":
         adjusted = ranked
     else:
-        raise ConfigError(f"adjust_p: method {method!r}; expected BH, BY, holm, hochberg, bonferroni or none.")
+        raise ConfigError(
+            f"adjust_p: method {method!r}; expected BH, BY, holm, hochberg, bonferroni or none."
+        )
     back = np.empty(n)
     back[order] = np.minimum(adjusted, 1)
     out[known] = back
@@ -78,7 +80,9 @@ def chi_square(table: Any, *, correct: bool = True) -> TableTest:
     """
     counts = _filled(table)
     answer = stats.chi2_contingency(counts, correction=correct and counts.shape == (2, 2))
-    return TableTest(method="chi-square", statistic=float(answer.statistic), df=int(answer.dof), p=float(answer.pvalue))
+    return TableTest(
+        method="chi-square", statistic=float(answer.statistic), df=int(answer.dof), p=float(answer.pvalue)
+    )
 
 
 def _filled(table: Any) -> np.ndarray:
@@ -139,7 +143,9 @@ def _network(
                     target[key] = target.get(key, 0.0) + multiplicity
                     size += 1
             if size > 20 * workspace:
-                raise NotEstimableError("fisher_exact: the table is too large for an exact p; use chi_square.")
+                raise NotEstimableError(
+                    "fisher_exact: the table is too large for an exact p; use chi_square."
+                )
         states = following
     total = 0.0
     for left, past in states.items():
@@ -171,7 +177,9 @@ def wilcoxon(x: Any, y: Any) -> TableTest:
     both = np.concatenate([a, b])
     exact = len(a) < 50 and len(b) < 50 and len(np.unique(both)) == len(both)
     answer = stats.mannwhitneyu(a, b, method="exact" if exact else "asymptotic", use_continuity=True)
-    return TableTest(method="Wilcoxon rank sum", statistic=float(answer.statistic), df=None, p=float(answer.pvalue))
+    return TableTest(
+        method="Wilcoxon rank sum", statistic=float(answer.statistic), df=None, p=float(answer.pvalue)
+    )
 
 
 def kruskal(values: Any, groups: Any) -> TableTest:
@@ -190,4 +198,6 @@ def kruskal(values: Any, groups: Any) -> TableTest:
     if np.ptp(v[kept]) == 0:
         return TableTest(method="Kruskal-Wallis", statistic=0.0, df=len(parts) - 1, p=1.0)
     answer = stats.kruskal(*parts)
-    return TableTest(method="Kruskal-Wallis", statistic=float(answer.statistic), df=len(parts) - 1, p=float(answer.pvalue))
+    return TableTest(
+        method="Kruskal-Wallis", statistic=float(answer.statistic), df=len(parts) - 1, p=float(answer.pvalue)
+    )

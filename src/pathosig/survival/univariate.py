@@ -61,7 +61,7 @@ def cox_univariate(
         if not d[mask].any():
             continue
         sets = risk_sets(
-            *fix_times(t[mask]), d[mask], stratum=strata_codes[mask], weight=w[mask], entry=None, ties=ties
+            fix_times(t[mask])[0], d[mask], stratum=strata_codes[mask], weight=w[mask], entry=None, ties=ties
         )
         part = x[mask][sets.order]
         size = max(1, _BLOCK_VALUES // max(len(part), 1))
@@ -128,7 +128,9 @@ def batch_newton(x: np.ndarray, sets: RiskSets) -> np.ndarray:
         loglik[good], info[good] = new[~worse], information[~worse]
         with np.errstate(divide="ignore", invalid="ignore"):
             step[good] = np.nan_to_num(score[~worse] / information[~worse])
-        converged = (np.abs(step[good]) < 1e-9 * (1 + np.abs(beta[good]))) & (change < 1e-8 * np.abs(new[~worse]))
+        converged = (np.abs(step[good]) < 1e-9 * (1 + np.abs(beta[good]))) & (
+            change < 1e-8 * np.abs(new[~worse])
+        )
         active[good[converged | (np.abs(beta[good]) > 24)]] = False
         active[bad[halvings[bad] > 30]] = False
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -138,7 +140,9 @@ def batch_newton(x: np.ndarray, sets: RiskSets) -> np.ndarray:
     return np.stack([coef, se, loglik, ((np.abs(beta) > 12) | flat).astype(float)], axis=1)
 
 
-def _column_derivatives(beta: np.ndarray, x: np.ndarray, sets: RiskSets) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _column_derivatives(
+    beta: np.ndarray, x: np.ndarray, sets: RiskSets
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Log-likelihood, gradient and information of each one-column model, [p] each."""
     eta = x * beta
     eta -= eta.max(axis=0, initial=0.0)

@@ -74,7 +74,9 @@ def _read_features(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
     return [(features[labels == name], groups[labels == name]) for name in sorted(set(labels.tolist()))]
 
 
-def write_embeddings(study: Study, patients: list[Patient], spec: SimulateSpec) -> tuple[list[list[float]], list[dict[str, Any]]]:
+def write_embeddings(
+    study: Study, patients: list[Patient], spec: SimulateSpec
+) -> tuple[list[list[float]], list[dict[str, Any]]]:
     """Write tiles and embeddings with their records; (true shares per patient, rows of slides.csv)."""
     source = FeatureSource(spec)
     wanted = draw_shares(spec.replace(types=max(3, source.n_types)), len(patients))
@@ -84,12 +86,19 @@ def write_embeddings(study: Study, patients: list[Patient], spec: SimulateSpec) 
     for number, patient in enumerate(patients):
         rng = np.random.default_rng([spec.seed, 32, number])
         n = max(8, int(rng.normal(spec.tiles_per_patient, 0.1 * spec.tiles_per_patient)))
-        types = rng.choice(source.n_types, size=n, p=wanted[number][: source.n_types] / wanted[number][: source.n_types].sum())
+        types = rng.choice(
+            source.n_types,
+            size=n,
+            p=wanted[number][: source.n_types] / wanted[number][: source.n_types].sum(),
+        )
         features = source.draw(types, rng, discovery=patient.cohort == "discovery")
         payload = {"types": types.tolist(), "features": features}
         _write_unit(study, patient.id, spec, payload)
         shares.append((np.bincount(types, minlength=source.n_types) / n).tolist())
-    slides = [{"slide_id": p.id, "patient_id": p.id, "path": f"slides/{p.id}.none", "site": p.site} for p in patients]
+    slides = [
+        {"slide_id": p.id, "patient_id": p.id, "path": f"slides/{p.id}.none", "site": p.site}
+        for p in patients
+    ]
     return shares, slides
 
 
@@ -97,7 +106,9 @@ def _write_unit(study: Study, unit: str, spec: SimulateSpec, payload: dict[str, 
     """One slide's tables, through the same record keeping as a real stage."""
     for stage, task in ((Stage(name="tiles", version=1), _tiles), (Stage(name="embed", version=1), _embed)):
         inputs = {"simulated": unit, "types": payload["types"]}
-        run_once(study, stage, spec, Unit(id=unit, inputs=inputs, payload=payload), task, execution=Execution())
+        run_once(
+            study, stage, spec, Unit(id=unit, inputs=inputs, payload=payload), task, execution=Execution()
+        )
 
 
 def _tiles(job: Job) -> Outcome:

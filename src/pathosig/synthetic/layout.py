@@ -91,9 +91,7 @@ def tile_fractions(labels: np.ndarray, xy: np.ndarray, tile: float, n_types: int
     """
     from pathosig.tiles.grid import tissue_fraction
 
-    return np.stack(
-        [tissue_fraction(labels == t + 1, xy, tile, _SCALE) for t in range(n_types)], axis=1
-    )
+    return np.stack([tissue_fraction(labels == t + 1, xy, tile, _SCALE) for t in range(n_types)], axis=1)
 
 
 def enlarge(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -97,7 +97,9 @@ def procedural_fill(size: tuple[int, int], name: str, seed: int, rng: np.random.
     return source[rows][:, columns]
 
 
-def mosaic_fill(size: tuple[int, int], tiles: Sequence[tuple[str, str]], rng: np.random.Generator) -> np.ndarray:
+def mosaic_fill(
+    size: tuple[int, int], tiles: Sequence[tuple[str, str]], rng: np.random.Generator
+) -> np.ndarray:
     """Real tiles turned, flipped and feathered into each other, uint8[height, width, 3].
 
     Tiles lie on rows with a random offset and overlap by some pixels, so that no grid of 224 px shows.
@@ -119,11 +121,15 @@ def mosaic_fill(size: tuple[int, int], tiles: Sequence[tuple[str, str]], rng: np
             place = (slice(top, top + 224), slice(left, left + 224))
             total[place] += tile * weight_tile
             weight[place] += weight_tile
-    filled = total[224 : 224 + height, 224 : 224 + width] / np.maximum(weight[224 : 224 + height, 224 : 224 + width], 0.01)
+    filled = total[224 : 224 + height, 224 : 224 + width] / np.maximum(
+        weight[224 : 224 + height, 224 : 224 + width], 0.01
+    )
     return np.clip(np.rint(filled), 0, 255).astype(np.uint8)
 
 
-def paint(labels: np.ndarray, fills: dict[int, np.ndarray], rng: np.random.Generator, shift: float) -> np.ndarray:
+def paint(
+    labels: np.ndarray, fills: dict[int, np.ndarray], rng: np.random.Generator, shift: float
+) -> np.ndarray:
     """A slide at level 0: fills by label, soft borders, glass around, the slide's own stain.
 
     Parameters

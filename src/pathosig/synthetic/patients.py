@@ -64,7 +64,9 @@ def draw_shares(spec: SimulateSpec, n: int) -> np.ndarray:
     return np.asarray(weight / weight.sum(axis=1, keepdims=True))
 
 
-def linear_predictor(shares: np.ndarray, spec: SimulateSpec, discovery: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
+def linear_predictor(
+    shares: np.ndarray, spec: SimulateSpec, discovery: np.ndarray
+) -> tuple[np.ndarray, dict[str, Any]]:
     """Log hazard from the true shares, float[n], and how it was made.
 
     Parameters

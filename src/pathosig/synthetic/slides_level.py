@@ -48,7 +48,9 @@ def names_of(spec: SimulateSpec) -> tuple[str, ...]:
     return read_library(Path(spec.tiles)).names if spec.tiles else type_names(spec.types)
 
 
-def write_slides(root: Path, slides: list[dict[str, Any]], spec: SimulateSpec, execution: Execution) -> dict[str, list[float]]:
+def write_slides(
+    root: Path, slides: list[dict[str, Any]], spec: SimulateSpec, execution: Execution
+) -> dict[str, list[float]]:
     """Write all slides and label maps; slide_id -> true shares.
 
     Raises

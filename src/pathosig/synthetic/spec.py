@@ -77,4 +77,6 @@ class SimulateSpec(Spec):
         if not 3 <= self.types <= 40 or self.subtypes < 1 or self.tiles_per_patient < 4:
             raise ConfigError("[simulate] types lies in 3..40; subtypes >= 1; tiles_per_patient >= 4.")
         if not 0 <= self.second_slide <= 1 or self.noise < 0 or self.dim < 8 or self.median_survival <= 0:
-            raise ConfigError("[simulate] second_slide lies in 0..1, noise >= 0, dim >= 8, median_survival > 0.")
+            raise ConfigError(
+                "[simulate] second_slide lies in 0..1, noise >= 0, dim >= 8, median_survival > 0."
+            )

@@ -46,9 +46,7 @@ def lattice(rng: np.random.Generator, size: int, spacing: float, *, jitter: floa
     return np.asarray((grid + rng.uniform(-jitter, jitter, grid.shape)) * step % size)
 
 
-def nearest_centre(
-    centres: Points, size: int
-) -> tuple[Field, npt.NDArray[np.intp], Field]:
+def nearest_centre(centres: Points, size: int) -> tuple[Field, npt.NDArray[np.intp], Field]:
     """Per pixel: distance to the nearest centre around the torus, its index, and the angle from it."""
     rows, columns = np.meshgrid(np.arange(size), np.arange(size), indexing="ij")
     tree = spatial.KDTree(centres, boxsize=size)

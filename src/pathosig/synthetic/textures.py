@@ -114,9 +114,7 @@ def _glands(rng: np.random.Generator, size: int, vary: float) -> _Stains:
         ring.append(centre + np.stack([np.sin(steps), np.cos(steps)], axis=1) * reach[:, None])
         turn.append(steps)
     spots = np.concatenate(ring) % size
-    stamp_nuclei(
-        out.h, rng, spots, radius=(6.6, 3.6), depth=1.05, spread=0.14, angle=np.concatenate(turn)
-    )
+    stamp_nuclei(out.h, rng, spots, radius=(6.6, 3.6), depth=1.05, spread=0.14, angle=np.concatenate(turn))
     del angle
     return out
 
@@ -177,7 +175,9 @@ _RECIPES: dict[str, Callable[[np.random.Generator, int, float], _Stains]] = {
 TEXTURE_NAMES: tuple[str, ...] = tuple(_RECIPES)
 
 
-def texture(name: str, seed: tuple[int, ...], *, size: int = 1024, vary: float = 0.0) -> npt.NDArray[np.uint8]:
+def texture(
+    name: str, seed: tuple[int, ...], *, size: int = 1024, vary: float = 0.0
+) -> npt.NDArray[np.uint8]:
     """One tissue texture that repeats without a seam.
 
     Parameters

@@ -64,7 +64,14 @@ def tile_truth(study: Study) -> TileTruth:
         xy = np.stack([tiles.column(c).to_numpy() for c in "xy"], axis=1)[table.column("tile_id").to_numpy()]
         area = true_tile_labels(study, specimen.id, xy, parquet_metadata(path)["pathosig"]["tile_level0_px"])
         n = len(xy)
-        parts.append((table.column("hpc").to_numpy(), area.argmax(axis=1), area.max(axis=1), np.full(n, specimen.is_discovery)))
+        parts.append(
+            (
+                table.column("hpc").to_numpy(),
+                area.argmax(axis=1),
+                area.max(axis=1),
+                np.full(n, specimen.is_discovery),
+            )
+        )
     hpc, kind, purity, discovery = (np.concatenate(c) for c in zip(*parts, strict=True))
     return TileTruth(hpc=hpc, kind=kind, purity=purity, discovery=discovery)
 
@@ -92,7 +99,9 @@ def node_types(study: Study, tiles: TileTruth | None = None) -> dict[str, str]:
     truth = read_json(study.root / "truth.json")
     tree = read_json(study.root / "phenotypes" / "tree.json")
     k, n_types = int(tree["k"]), len(truth["types"])
-    table = np.bincount(tiles.hpc.astype(int) * n_types + tiles.kind, minlength=k * n_types).reshape(k, n_types)
+    table = np.bincount(tiles.hpc.astype(int) * n_types + tiles.kind, minlength=k * n_types).reshape(
+        k, n_types
+    )
     out = {f"hpc_{i:02d}": truth["types"][int(table[i].argmax())] for i in range(k)}
     for node in tree["nodes"]:
         out[node["id"]] = truth["types"][int(table[node["leaves"]].sum(axis=0).argmax())]
@@ -139,7 +148,9 @@ class Comparison:
             f"  planted     {self.harmful} harms, {self.protective} protects",
         ]
         if self.selected:
-            shown = ", ".join(f"{n} ({kind}, {self.coef.get(n, 0):+.2f})" for n, kind in self.selected.items())
+            shown = ", ".join(
+                f"{n} ({kind}, {self.coef.get(n, 0):+.2f})" for n, kind in self.selected.items()
+            )
             lines.append(f"  selected    {shown}")
         else:
             lines.append("  selected    nothing: no signature")

@@ -42,7 +42,9 @@ class SimulateReport:
     def to_text(self) -> str:
         """Types, cohorts and events."""
         t = self.truth
-        events = ", ".join(f"{c}: {n['patients']} patients, {n['os_events']} deaths" for c, n in t["cohorts"].items())
+        events = ", ".join(
+            f"{c}: {n['patients']} patients, {n['os_events']} deaths" for c, n in t["cohorts"].items()
+        )
         return (
             f"{len(t['types'])} types; {t['harmful']} harms (HR {np.exp(t['effects'][0]):.2f} per SD), "
             f"{t['protective']} protects (HR {np.exp(t['effects'][1]):.2f} per SD)\n{events}\n"
@@ -90,14 +92,21 @@ def simulate(
         shares = _pooled(patients, plan, per_slide)
         site = {p.id: p.site for p in patients}
         slides = [
-            {"slide_id": s["slide_id"], "patient_id": s["patient_id"], "path": f"slides/{s['slide_id']}.svs", "site": site[s["patient_id"]]}
+            {
+                "slide_id": s["slide_id"],
+                "patient_id": s["patient_id"],
+                "path": f"slides/{s['slide_id']}.svs",
+                "site": site[s["patient_id"]],
+            }
             for s in plan
         ]
     truth = _finish(study, spec, patients, np.array(shares), names, per_slide, slides)
     return SimulateReport(study=str(directory), truth=truth)
 
 
-def _pooled(patients: list[Patient], plan: list[dict[str, Any]], per_slide: dict[str, list[float]]) -> list[list[float]]:
+def _pooled(
+    patients: list[Patient], plan: list[dict[str, Any]], per_slide: dict[str, list[float]]
+) -> list[list[float]]:
     out = []
     for patient in patients:
         own = [s for s in plan if s["patient_id"] == patient.id]

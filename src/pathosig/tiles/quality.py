@@ -42,7 +42,9 @@ def quality(rgb: np.ndarray, xy: np.ndarray, tile: float, downsample: float) -> 
     inner = -4 * mean[1:-1, 1:-1] + mean[:-2, 1:-1] + mean[2:, 1:-1] + mean[1:-1, :-2] + mean[1:-1, 2:]
     laplacian[1:-1, 1:-1] = inner
     maps = {"pen": pen, "fold": fold, "background": glass, "saturation": saturation}
-    columns = {name: tissue_fraction(np.asarray(m, np.float32), xy, tile, downsample) for name, m in maps.items()}
+    columns = {
+        name: tissue_fraction(np.asarray(m, np.float32), xy, tile, downsample) for name, m in maps.items()
+    }
     stained = np.maximum(_mean(mean**2, xy, tile, downsample), 1e-4)
     detail = _mean(laplacian**2, xy, tile, downsample) / stained
     columns["blur"] = (1 - np.clip(detail / _SHARP, 0, 1)).astype(np.float32)

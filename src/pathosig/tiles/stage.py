@@ -54,7 +54,12 @@ def cut_tiles(
         # what the tissue stage read is in its fingerprint; its output must still be what it wrote
         inputs = {"slide": study.input_identity(specimen), "tissue_intact": payload["intact"]}
         units.append(
-            Unit(id=specimen.id, inputs=inputs, upstream={"tissue": study.upstream("tissue", specimen.id)}, payload=payload)
+            Unit(
+                id=specimen.id,
+                inputs=inputs,
+                upstream={"tissue": study.upstream("tissue", specimen.id)},
+                payload=payload,
+            )
         )
     return run_each(study, STAGE, spec, units, _one, execution=execution)
 
@@ -81,7 +86,9 @@ def _one(job: Job) -> Outcome:
             raise SlideError(f"slide {job.unit} ({path.name}): {error}", code=error.code) from error
         tile = spec.size_px * plan.level0_per_px
         stride = (spec.stride_px or spec.size_px) * plan.level0_per_px
-        multiple = round(2 * plan.level_downsample) if plan.scale >= 2 else max(1, round(plan.level_downsample))
+        multiple = (
+            round(2 * plan.level_downsample) if plan.scale >= 2 else max(1, round(plan.level_downsample))
+        )
         size = reader.info.level_sizes[0]
         corners = grid(size, tile, stride, edge=spec.edge, multiple=multiple)
         downsample = max(1.0, tile / _MASK_PX_PER_TILE)
@@ -112,7 +119,9 @@ def _one(job: Job) -> Outcome:
         return Outcome(outputs=(payload["output"],), summary=summary)
     said = ", ".join(f"{n} {k}" for k, n in counts.items() if n) or "the slide is smaller than one tile"
     summary["reason"] = f"no tile left of {len(corners)}; left out for: {said}"
-    return Outcome(outputs=(payload["output"],), status="empty", summary=summary, warnings=(summary["reason"],))
+    return Outcome(
+        outputs=(payload["output"],), status="empty", summary=summary, warnings=(summary["reason"],)
+    )
 
 
 def _table(xy: np.ndarray, share: np.ndarray, columns: dict[str, np.ndarray]) -> pa.Table:

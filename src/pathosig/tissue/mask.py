@@ -140,7 +140,11 @@ def threshold(score: np.ndarray, spec: TissueSpec) -> float:
     with np.errstate(divide="ignore", invalid="ignore"):
         between = (total[-1] * weight / weight[-1] - total) ** 2 / (weight * (weight[-1] - weight))
     cut = float(10 ** edges[1:][int(np.nanargmax(between[:-1]))]) if counts.astype(bool).sum() > 1 else noise
-    return float(np.clip(cut * spec.sensitivity, noise * min(1.0, spec.sensitivity), 8 * noise * max(1.0, spec.sensitivity)))
+    return float(
+        np.clip(
+            cut * spec.sensitivity, noise * min(1.0, spec.sensitivity), 8 * noise * max(1.0, spec.sensitivity)
+        )
+    )
 
 
 def _shaped(mask: np.ndarray, spec: TissueSpec, mpp: float) -> np.ndarray:
@@ -197,7 +201,12 @@ def _drop_lines(mask: np.ndarray) -> np.ndarray:
         long, short = max(height, width), min(height, width)
         piece = labels[where] == number
         thickness = piece.sum() / long
-        if long > 0.4 * max(mask.shape) and thickness < 0.02 * max(mask.shape) and thickness < 8 and short < 0.2 * long:
+        if (
+            long > 0.4 * max(mask.shape)
+            and thickness < 0.02 * max(mask.shape)
+            and thickness < 8
+            and short < 0.2 * long
+        ):
             out[where][piece] = False
     return out
 

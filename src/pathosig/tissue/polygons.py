@@ -112,7 +112,9 @@ def to_geojson(polygons: Sequence[Polygon], mpp: float | None) -> str:
         if mpp is not None:
             properties["area_um2"] = round(area_px(polygon) * mpp * mpp, 1)
         geometry = {"type": "Polygon", "coordinates": polygon}
-        features.append({"type": "Feature", "id": f"tissue-{number}", "geometry": geometry, "properties": properties})
+        features.append(
+            {"type": "Feature", "id": f"tissue-{number}", "geometry": geometry, "properties": properties}
+        )
     return json.dumps({"type": "FeatureCollection", "features": features}) + "\n"
 
 

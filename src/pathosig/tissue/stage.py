@@ -92,7 +92,9 @@ def _one(job: Job) -> Outcome:
             mask = tissue_mask(overview, spec, mpp=info.mpp * downsample)
             polygons = mask_to_polygons(mask, downsample)
     if _stamp(path) != before:
-        raise SlideError(f"slide {job.unit}: the file changed while it was read. Run again.", code="E_CHANGED")
+        raise SlideError(
+            f"slide {job.unit}: the file changed while it was read. Run again.", code="E_CHANGED"
+        )
     area = sum(area_px(p) for p in polygons)
     width, height = info.level_sizes[0]
     share = area / (width * height)
@@ -110,7 +112,9 @@ def _one(job: Job) -> Outcome:
         "edited": bool(payload["edited"]),
     }
     if not polygons:
-        warnings.append("no tissue found; a white, black or very pale slide. Lower [tissue] min_density, or draw it")
+        warnings.append(
+            "no tissue found; a white, black or very pale slide. Lower [tissue] min_density, or draw it"
+        )
     return Outcome(
         outputs=(payload["output"],),
         status="ok" if polygons else "empty",

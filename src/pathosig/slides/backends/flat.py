@@ -73,9 +73,13 @@ def _raster(path: Path) -> tuple[tuple[int, int], tuple[float | None, float | No
         with Image.open(path) as image:
             size, mode, dpi = image.size, image.mode, image.info.get("dpi")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise SlideError(f"{path.name}: cannot be read as an image. Copy it again.", code="E_FORMAT") from error
+        raise SlideError(
+            f"{path.name}: cannot be read as an image. Copy it again.", code="E_FORMAT"
+        ) from error
     if mode.startswith(("I", "F")):
-        raise SlideError(f"{path.name}: has more than 8 bits a channel. Convert it to 8-bit RGB.", code="E_BITDEPTH")
+        raise SlideError(
+            f"{path.name}: has more than 8 bits a channel. Convert it to 8-bit RGB.", code="E_BITDEPTH"
+        )
     if mode in ("CMYK", "LAB", "YCbCr") and mode != "YCbCr":
         raise SlideError(f"{path.name}: colours are {mode}. Convert it to RGB.", code="E_PHOTOMETRIC")
     del dpi  # screen resolution of an export, never the microscope's

@@ -117,7 +117,9 @@ def _dicom_file(folder: Path) -> Path:
             with path.open("rb") as handle:
                 if handle.read(132)[128:] == b"DICM":
                     return path
-    raise SlideError(f"{folder.name}: is a folder without DICOM files; give the slide file itself.", code="E_FORMAT")
+    raise SlideError(
+        f"{folder.name}: is a folder without DICOM files; give the slide file itself.", code="E_FORMAT"
+    )
 
 
 def _tiff_mpp(properties: object) -> tuple[float | None, float | None]:

@@ -76,7 +76,9 @@ def _guard(path: Path, page: PageFacts) -> None:
     width, height = page.size
     size = path.stat().st_size
     if width * height > min(_MAX_PIXELS, _MAX_PIXELS_PER_BYTE * size):
-        raise SlideError(f"{path.name}: declares {width} x {height} pixels in {size} bytes.", code="E_TOO_LARGE")
+        raise SlideError(
+            f"{path.name}: declares {width} x {height} pixels in {size} bytes.", code="E_TOO_LARGE"
+        )
     if page.bits != 8:
         raise SlideError(
             f"{path.name}: has {page.bits} bits a channel; expected 8. Convert it, choosing the range yourself.",
@@ -202,7 +204,8 @@ class TiffReader(ContextClose):
                 left, right = max(column * tile_w, x, 0), min((column + 1) * tile_w, x1)
                 tile = self._tile(level, row * across + column, shrink)
                 out[top - y : bottom - y, left - x : right - x] = tile[
-                    top - row * tile_h : bottom - row * tile_h, left - column * tile_w : right - column * tile_w
+                    top - row * tile_h : bottom - row * tile_h,
+                    left - column * tile_w : right - column * tile_w,
                 ]
 
     def read_level_shrunk(self, level: int, factor: int) -> np.ndarray | None:
@@ -244,7 +247,11 @@ class TiffReader(ContextClose):
         corners = np.asarray(xy, float) / plan.level_downsample
         for shrink in (2,):  # at 4 and 8 the DCT low-pass is below 40 dB against area averages
             whole = not np.any(np.abs(corners / shrink - np.rint(corners / shrink)) > 1e-6)
-            if shrink <= plan.scale * 1.001 and whole and not (page.tile[0] % shrink or page.tile[1] % shrink):
+            if (
+                shrink <= plan.scale * 1.001
+                and whole
+                and not (page.tile[0] % shrink or page.tile[1] % shrink)
+            ):
                 return shrink
         return 1
 
@@ -281,7 +288,9 @@ class _Ahead:
         self._reader, self._draw = reader, draw
         self._level, self._shrink = level, shrink
         self._needs = [
-            reader.indices(level, int(x // downsample), int(y // downsample), int(side) + 2, int(side) + 2, shrink)
+            reader.indices(
+                level, int(x // downsample), int(y // downsample), int(side) + 2, int(side) + 2, shrink
+            )
             for x, y in np.asarray(xy)
         ]
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")

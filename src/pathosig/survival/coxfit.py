@@ -1,0 +1,147 @@
+"""What a Cox regression gives back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pathosig.core.errors import ConfigError
+from pathosig.survival.data import RiskSets, as_columns
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Test:
+    """A chi-square test: statistic, degrees of freedom, p."""
+
+    statistic: float
+    df: int
+    p: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoxFit:
+    """A fitted Cox model.
+
+    Attributes
+    ----------
+    coef, se, z, p
+        float[p]; `se` is robust where clusters were given, `naive_se` never is.
+    hr, lower, upper
+        exp(coef) and its confidence interval.
+    covariance
+        float[p, p], robust where clusters were given.
+    loglik, loglik_null
+        Log partial likelihoods.
+    lr_test, wald_test, score_test
+        Global tests.
+    means
+        float[p]: weighted column means, as R centres.
+    warnings
+        Separation, columns without variation, no convergence.
+    """
+
+    names: tuple[str, ...]
+    coef: np.ndarray
+    se: np.ndarray
+    naive_se: np.ndarray
+    z: np.ndarray
+    p: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    covariance: np.ndarray
+    loglik: float
+    loglik_null: float
+    lr_test: Test
+    wald_test: Test
+    score_test: Test
+    means: np.ndarray
+    n: int
+    n_events: int
+    n_missing: int
+    ties: str
+    iterations: int
+    converged: bool
+    conf_level: float
+    robust: bool
+    warnings: tuple[str, ...]
+    kept: np.ndarray = field(repr=False)
+    sets: RiskSets = field(repr=False)
+    x: np.ndarray = field(repr=False)
+
+    @property
+    def hr(self) -> np.ndarray:
+        """Hazard ratios."""
+        return np.exp(self.coef)
+
+    @property
+    def robust_se(self) -> np.ndarray | None:
+        """Robust standard errors, None without clusters."""
+        return self.se if self.robust else None
+
+    @property
+    def aic(self) -> float:
+        """Akaike's criterion, 2 p - 2 log L."""
+        return -2 * self.loglik + 2 * int(np.isfinite(self.coef).sum())
+
+    def linear_predictor(self, x: Any) -> np.ndarray:
+        """X @ coef, not centred, float[n]; columns of a DataFrame are taken by name."""
+        if hasattr(x, "columns"):
+            x = x[list(self.names)]
+        return np.asarray(as_columns(x)[0] @ np.nan_to_num(self.coef))
+
+    def baseline_hazard(self, *, centered: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """(times, cumulative hazard) at covariates 0 (or at the means), as R's basehaz.
+
+        Raises
+        ------
+        ConfigError
+            If the model has strata (each has a baseline of its own).
+        """
+        if len(np.unique(self.sets.stratum)) > 1:
+            raise ConfigError("baseline_hazard: the model has strata; fit the strata separately.")
+        beta = np.nan_to_num(self.coef)
+        shift = float(self.means @ beta)
+        sets = self.sets
+        risk = sets.weight * np.exp(self.x @ beta - shift)
+        s0 = term_sums(sets, risk)
+        jump = np.bincount(sets.term_group, weights=sets.term_weight / s0, minlength=sets.n_groups)
+        event_times = sets.time[sets.end - 1]
+        times = np.unique(sets.time)
+        order = np.argsort(event_times)
+        total = np.concatenate([[0.0], np.cumsum(jump[order])])
+        hazard = total[np.searchsorted(event_times[order], times, side="right")]
+        return times, hazard * (1.0 if centered else np.exp(-shift))
+
+    def survival_at(self, x: Any, times: Any) -> np.ndarray:
+        """Predicted survival, float[n, len(times)], exp(-H0(t) exp(X @ coef))."""
+        grid, hazard = self.baseline_hazard()
+        at = np.concatenate([[0.0], hazard])[np.searchsorted(grid, np.atleast_1d(times), side="right")]
+        return np.exp(-np.outer(np.exp(self.linear_predictor(x)), at))
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per column: coef, hr, lower, upper, se, z, p."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            {
+                "name": self.names,
+                "coef": self.coef,
+                "hr": self.hr,
+                "lower": self.lower,
+                "upper": self.upper,
+                "se": self.se,
+                "z": self.z,
+                "p": self.p,
+            }
+        )
+
+
+def term_sums(sets: RiskSets, risk: np.ndarray) -> np.ndarray:
+    """Denominator of each event term, float[terms]; `risk` is weight x exp(eta) per row."""
+    at_risk, dying = sets.at_risk(risk), sets.deaths(risk)
+    return np.asarray(at_risk[sets.term_group] - sets.term_fraction * dying[sets.term_group])

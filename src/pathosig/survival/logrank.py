@@ -1,0 +1,159 @@
+"""Log-rank tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import stats
+
+from pathosig.core.errors import NotEstimableError
+from pathosig.survival.curves import sorted_labels
+from pathosig.survival.data import as_events, as_times, codes, fix_times
+from pathosig.survival.tables import adjust_p
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogRank:
+    """A (weighted, stratified) log-rank test.
+
+    Attributes
+    ----------
+    statistic, df, p
+        Chi-square test.
+    groups
+        Labels; n, observed, expected per group.
+    variance
+        float[k, k] of observed - expected.
+    """
+
+    statistic: float
+    df: int
+    p: float
+    groups: tuple[Any, ...]
+    n: np.ndarray
+    observed: np.ndarray
+    expected: np.ndarray
+    variance: np.ndarray
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per group."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            {"group": self.groups, "n": self.n, "observed": self.observed, "expected": self.expected}
+        )
+
+
+def logrank(time: Any, event: Any, groups: Any, *, strata: Any = None, rho: float = 0.0) -> LogRank:
+    """Log-rank test (rho = 0) or Peto & Peto's modification (rho = 1) of two or more groups.
+
+    Parameters
+    ----------
+    time, event, groups
+        [n]; rows with a missing time or group are left out.
+    strata
+        [n] labels, or [n, s].
+    rho
+        Power of the left-continuous Kaplan-Meier estimate that weights the times.
+
+    Raises
+    ------
+    NotEstimableError
+        If there are fewer than two groups or no event.
+
+    References
+    ----------
+    R: survival::survdiff. Harrington & Fleming (1982), Biometrika 69.
+    """
+    t, d = as_times(time), as_events(event)
+    labels = np.asarray(groups)
+    kept = np.isfinite(t) & np.array([v is not None and v == v for v in labels.tolist()], bool)
+    if strata is not None:
+        raw = np.asarray(strata)
+        raw = raw.reshape(len(raw), -1)
+        kept &= np.array([all(v is not None and v == v for v in row) for row in raw.tolist()], bool)
+    t, d, labels = t[kept], d[kept], labels[kept]
+    names = sorted_labels(labels)
+    if len(names) < 2:
+        raise NotEstimableError(f"logrank: found groups {names}; at least two are needed.")
+    if not d.any():
+        raise NotEstimableError("logrank: no event at all.")
+    member = np.stack([labels == g for g in names], axis=1)
+    stratum = codes(None if strata is None else np.asarray(strata)[kept], len(t))
+    k = len(names)
+    observed, expected, variance = np.zeros(k), np.zeros(k), np.zeros((k, k))
+    (t,) = fix_times(t)
+    for s in np.unique(stratum):
+        part = stratum == s
+        o, e, v = _logrank_sums(t[part], d[part], member[part], rho)
+        observed, expected, variance = observed + o, expected + e, variance + v
+    used = expected > 0
+    difference = (observed - expected)[used][1:]
+    block = variance[np.ix_(used, used)][1:, 1:]
+    df = int(used.sum()) - 1
+    if df < 1:
+        raise NotEstimableError("logrank: no event while two groups were at risk.")
+    statistic = float(difference @ np.linalg.pinv(block) @ difference)
+    return LogRank(
+        statistic=statistic,
+        df=df,
+        p=float(stats.chi2.sf(statistic, df)),
+        groups=tuple(names),
+        n=member.sum(axis=0),
+        observed=observed,
+        expected=expected,
+        variance=variance,
+    )
+
+
+def _logrank_sums(
+    t: np.ndarray, d: np.ndarray, member: np.ndarray, rho: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    grid, which = np.unique(t, return_inverse=True)
+    which = which.ravel()
+    k = member.shape[1]
+    risk, dead = np.zeros((len(grid), k)), np.zeros((len(grid), k))
+    np.add.at(risk, which, member.astype(float))
+    np.add.at(dead, which[d], member[d].astype(float))
+    risk = np.cumsum(risk[::-1], axis=0)[::-1]
+    n, m = risk.sum(axis=1), dead.sum(axis=1)
+    weight = np.ones(len(grid))
+    if rho:
+        km = np.concatenate([[1.0], np.cumprod(1 - m / n)[:-1]])
+        weight = km**rho
+    some = m > 0
+    risk, dead, n, m, weight = risk[some], dead[some], n[some], m[some], weight[some]
+    share = risk / n[:, None]
+    scale = weight**2 * m * (n - m) / np.maximum(n - 1, 1)
+    variance = np.diag(scale @ share) - (share * scale[:, None]).T @ share
+    return weight @ dead, (weight * m) @ share, variance
+
+
+def pairwise_logrank(
+    time: Any, event: Any, groups: Any, *, strata: Any = None, rho: float = 0.0, adjust: str = "BH"
+) -> pd.DataFrame:
+    """Log-rank tests of all pairs of groups with adjusted p (R: survminer::pairwise_survdiff).
+
+    Returns
+    -------
+    DataFrame with group_1, group_2, statistic, p, p_adjusted
+    """
+    import pandas as pd
+
+    labels, t, d = np.asarray(groups), np.asarray(time, float), as_events(event)
+    names = sorted_labels(labels)
+    rows = []
+    for i, first in enumerate(names):
+        for second in names[i + 1 :]:
+            pair = (labels == first) | (labels == second)
+            layers = None if strata is None else np.asarray(strata)[pair]
+            test = logrank(t[pair], d[pair], labels[pair], strata=layers, rho=rho)
+            rows.append((first, second, test.statistic, test.p))
+    frame = pd.DataFrame(rows, columns=["group_1", "group_2", "statistic", "p"])
+    frame["p_adjusted"] = adjust_p(frame["p"].to_numpy(), adjust)
+    return frame
