@@ -62,6 +62,7 @@ def audit(
         message = f"audit {name!r}: expected one of {', '.join(AUDITS)}."
         raise ConfigError(message)
     from pathosig.signature import audits
+    from pathosig.signature.audit_stability import audit_stability
 
     spec = spec or study.spec(AuditSpec)
     settings = study.spec(SignatureSpec)
@@ -103,7 +104,7 @@ def audit(
             **facts,
         )
     elif name == "stability":
-        result = audits.audit_stability(rows, outcome, spec=settings, seed=spec.seed, **facts)
+        result = audit_stability(rows, outcome, spec=settings, seed=spec.seed, **facts)
     else:
         result = _depth(study, profiles, spec)
     write_json(study.root / "validation" / "audits" / f"{name}.json", result)

@@ -1,4 +1,4 @@
-"""Honesty checks of the whole procedure: null, optimism, site, depth, stability."""
+"""Honesty checks of the whole procedure: null, optimism, site, depth."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from pathosig.survival import harrell_c, logrank
 _PASS = 0.07
 
 
-def _fitted(
+def quiet_fit(
     rows: pd.DataFrame, outcome: pd.DataFrame, spec: SignatureSpec, **facts: Any
 ) -> SignatureFit | None:
+    """A fit without its warnings; None where nothing can be estimated."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PathosigWarning)
         try:
@@ -90,11 +91,11 @@ def audit_null(
     table = outcome[outcome["patient_id"].isin(set(rows["patient_id"]))].sort_values("patient_id")
     labels = table["patient_id"].map(strata or {}).fillna("").to_numpy(str)
     rng = np.random.default_rng(seed)
-    observed, _ = _statistic(_fitted(rows, table, quick, **facts), rows, table)
+    observed, _ = _statistic(quiet_fit(rows, table, quick, **facts), rows, table)
     statistics, naive, some = [], [], 0
     for _ in range(permutations):
         mixed = permute_outcome(table, labels, rng)
-        found = _fitted(rows, mixed, quick, **facts)
+        found = quiet_fit(rows, mixed, quick, **facts)
         some += found is not None and found.signature is not None
         c, p = _statistic(found, rows, mixed)
         statistics.append(c)
@@ -155,7 +156,7 @@ def audit_optimism(
     table = outcome[outcome["patient_id"].isin(set(rows["patient_id"]))].sort_values("patient_id")
     data = rows.merge(table[["patient_id"]], on="patient_id").sort_values("patient_id").reset_index(drop=True)
     table = table.reset_index(drop=True)
-    apparent, _ = _statistic(_fitted(data, table, quick, **facts), data, table)
+    apparent, _ = _statistic(quiet_fit(data, table, quick, **facts), data, table)
     rng = np.random.default_rng(seed)
     out_of_bag, optimism, empty = [], [], 0
     for _ in range(resamples):
@@ -164,7 +165,7 @@ def audit_optimism(
         sample = data.iloc[drawn].assign(patient_id=names)
         events = table.iloc[drawn].assign(patient_id=names)
         origin = pd.Series(drawn, index=names)
-        found = _fitted(sample, events, quick, groups=origin, **facts)
+        found = quiet_fit(sample, events, quick, groups=origin, **facts)
         if found is None or found.signature is None:
             empty += 1
             out_of_bag.append(0.5)
@@ -345,67 +346,3 @@ def audit_depth(
             }
         )
     return {"audit": "depth", "depths": out, "draws": draws}
-
-
-def audit_stability(
-    rows: pd.DataFrame,
-    outcome: pd.DataFrame,
-    *,
-    spec: SignatureSpec,
-    resamples: int = 20,
-    seeds: Sequence[int] = (1, 2, 3, 4, 5),
-    seed: int = 0,
-    **facts: Any,
-) -> dict[str, Any]:
-    """Scores and selections by other seeds and by patient bootstrap.
-
-    Returns
-    -------
-    dict with the correlation of scores with the original's, and how often each feature was selected.
-    """
-    quick = spec.replace(bootstraps=0)
-    table = (
-        outcome[outcome["patient_id"].isin(set(rows["patient_id"]))]
-        .sort_values("patient_id")
-        .reset_index(drop=True)
-    )
-    data = rows.merge(table[["patient_id"]], on="patient_id").sort_values("patient_id").reset_index(drop=True)
-    base = _fitted(data, table, quick, **facts)
-    if base is None or base.signature is None:
-        message = "audit stability: there is no signature to compare with."
-        raise NotEstimableError(message)
-    original = base.signature.score(data)
-    again = [_fitted(data, table, quick.replace(seed=s), **facts) for s in seeds]
-    rng = np.random.default_rng(seed)
-    boots = []
-    for _ in range(resamples):
-        drawn = rng.integers(0, len(table), len(table))
-        names = [f"{p}#{i}" for i, p in enumerate(table["patient_id"].to_numpy()[drawn])]
-        sample, events = data.iloc[drawn].assign(patient_id=names), table.iloc[drawn].assign(patient_id=names)
-        boots.append(_fitted(sample, events, quick, groups=pd.Series(drawn, index=names), **facts))
-    return {
-        "audit": "stability",
-        "seeds": _agreement(again, data, original),
-        "bootstrap": _agreement(boots, data, original),
-        "selected": list(base.signature.hpcs),
-    }
-
-
-def _agreement(
-    fits: Sequence[SignatureFit | None], data: pd.DataFrame, original: np.ndarray
-) -> dict[str, Any]:
-    made = [f.signature for f in fits if f is not None and f.signature is not None]
-    known = np.isfinite(original)
-    r = [float(np.corrcoef(s.score(data)[known], original[known])[0, 1]) for s in made]
-    names: dict[str, int] = {}
-    for signature in made:
-        for name in signature.hpcs:
-            names[name] = names.get(name, 0) + 1
-    shares = {k: v / len(fits) for k, v in sorted(names.items(), key=lambda item: (-item[1], item[0]))}
-    limits = np.quantile(r, [0.05, 0.95]) if r else [np.nan, np.nan]
-    return {
-        "n": len(fits),
-        "share_empty": 1 - len(made) / max(len(fits), 1),
-        "correlation": estimate(np.mean(r) if r else np.nan, *limits),
-        "selected": shares,
-    }
