@@ -55,7 +55,9 @@ def project_basis(x: np.ndarray, dim: int, whiten: float) -> tuple[np.ndarray, n
     return mean.astype(np.float32), (vectors / values ** (whiten / 2)).astype(np.float32), values / total
 
 
-def batch_diagnostic(x: np.ndarray, slide: np.ndarray, rng: np.random.Generator, *, neighbours: int = 10) -> dict[str, float]:
+def batch_diagnostic(
+    x: np.ndarray, slide: np.ndarray, rng: np.random.Generator, *, neighbours: int = 10
+) -> dict[str, float]:
     """How much more often than by chance a tile's nearest neighbours come from its own slide.
 
     Parameters
@@ -110,12 +112,15 @@ def adapted_k(spec: PhenotypeSpec, n: int) -> int:
     """
     if n < 2 * _TILES_PER_GROUP:
         raise NotEstimableError(
-            f"phenotypes: {n} training tiles; at least {2 * _TILES_PER_GROUP} are needed.", code="E_TOO_FEW_TILES"
+            f"phenotypes: {n} training tiles; at least {2 * _TILES_PER_GROUP} are needed.",
+            code="E_TOO_FEW_TILES",
         )
     return max(2, min(spec.k, n // _TILES_PER_GROUP))
 
 
-def fit_codebook(tiles: TrainingTiles, spec: PhenotypeSpec, labels: np.ndarray | None = None) -> tuple[Codebook, dict[str, Any]]:
+def fit_codebook(
+    tiles: TrainingTiles, spec: PhenotypeSpec, labels: np.ndarray | None = None
+) -> tuple[Codebook, dict[str, Any]]:
     """A frozen codebook and facts of its making.
 
     Parameters

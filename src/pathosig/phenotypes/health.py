@@ -59,7 +59,9 @@ def _largest(labels: np.ndarray, group: np.ndarray, k: int, n_groups: int) -> np
     return np.asarray(table.max(axis=1) / np.maximum(table.sum(axis=1), 1))
 
 
-def stability(x: np.ndarray, patient: np.ndarray, spec: PhenotypeSpec, reference: np.ndarray) -> dict[str, Any]:
+def stability(
+    x: np.ndarray, patient: np.ndarray, spec: PhenotypeSpec, reference: np.ndarray
+) -> dict[str, Any]:
     """Agreement of refits with other seeds and on bootstrapped patients.
 
     Parameters
@@ -92,7 +94,11 @@ def stability(x: np.ndarray, patient: np.ndarray, spec: PhenotypeSpec, reference
         labels = assign(x, _refit(x[rows], k, rng, spec))
         boots.append(adjusted_rand_score(reference, labels))
         jaccard += matched_jaccard(reference, labels, k) / _REPEATS
-    return {"seed_ari": float(np.mean(seeds)), "bootstrap_ari": float(np.mean(boots)), "jaccard": jaccard.tolist()}
+    return {
+        "seed_ari": float(np.mean(seeds)),
+        "bootstrap_ari": float(np.mean(boots)),
+        "jaccard": jaccard.tolist(),
+    }
 
 
 def _refit(x: np.ndarray, k: int, rng: np.random.Generator, spec: PhenotypeSpec) -> np.ndarray:
@@ -151,7 +157,9 @@ def choose_coarse(linkage: np.ndarray, x: np.ndarray, tiles_per_patient: float, 
     return chosen
 
 
-def assess(codebook: Codebook, tiles: TrainingTiles, quality: dict[str, np.ndarray], spec: PhenotypeSpec) -> dict[str, Any]:
+def assess(
+    codebook: Codebook, tiles: TrainingTiles, quality: dict[str, np.ndarray], spec: PhenotypeSpec
+) -> dict[str, Any]:
     """Everything for health.json: overall numbers, and per HPC a flag and its reason."""
     rng = np.random.default_rng([spec.seed, 5])
     x = codebook.project(tiles.embeddings)
@@ -170,7 +178,13 @@ def assess(codebook: Codebook, tiles: TrainingTiles, quality: dict[str, np.ndarr
     rows = []
     for hpc in range(k):
         flag, reason = _flag(hpc, fill["share"][hpc], float(jaccard[hpc]), owners, artefacts)
-        row = {"hpc": hpc, "share": fill["share"][hpc], "jaccard": float(jaccard[hpc]), "flag": flag, "reason": reason}
+        row = {
+            "hpc": hpc,
+            "share": fill["share"][hpc],
+            "jaccard": float(jaccard[hpc]),
+            "flag": flag,
+            "reason": reason,
+        }
         for name, values in owners.items():
             row[f"largest_{name}"] = values["largest"][hpc]
             row[f"largest_{name}_null"] = values["null_95"][hpc]

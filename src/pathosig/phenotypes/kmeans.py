@@ -30,7 +30,12 @@ def seed_centroids(x: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarra
 
 
 def spherical_kmeans(
-    x: np.ndarray, k: int, rng: np.random.Generator, *, max_iter: int = 40, centroids: np.ndarray | None = None
+    x: np.ndarray,
+    k: int,
+    rng: np.random.Generator,
+    *,
+    max_iter: int = 40,
+    centroids: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Cluster unit vectors by cosine.
 

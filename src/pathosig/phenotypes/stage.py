@@ -134,7 +134,9 @@ def _numbers(names: Iterable[str]) -> np.ndarray:
     return np.unique(np.asarray(list(names)), return_inverse=True)[1].ravel()
 
 
-def training_tiles(root: Path, training: list[dict[str, Any]], spec: PhenotypeSpec) -> tuple[TrainingTiles, dict[str, np.ndarray]]:
+def training_tiles(
+    root: Path, training: list[dict[str, Any]], spec: PhenotypeSpec
+) -> tuple[TrainingTiles, dict[str, np.ndarray]]:
     """At most `tiles_per_slide` tiles of each training slide, with their quality columns."""
     parts, slides, quality = [], [], {name: [] for name in _QUALITY}  # type: ignore[var-annotated]
     for number, facts in enumerate(training):
@@ -198,12 +200,20 @@ def _fit(job: Job) -> Outcome:
     if batch["tripped"]:
         warnings.append(
             f"nearest neighbours come from the same slide {batch['ratio']:.0f} times as often as by chance: "
-            "a slide effect (stain, scanner); slides were centred" if batch["centred"] else "a slide effect"
+            "a slide effect (stain, scanner); slides were centred"
+            if batch["centred"]
+            else "a slide effect"
         )
     return Outcome(
         outputs=(CODEBOOK, TREE, HEALTH),
         warnings=tuple(warnings),
-        summary={"k": codebook.k, "coarse_k": coarse_k, **facts, **health["stability"], **health["occupancy"]},
+        summary={
+            "k": codebook.k,
+            "coarse_k": coarse_k,
+            **facts,
+            **health["stability"],
+            **health["occupancy"],
+        },
     )
 
 
@@ -224,7 +234,9 @@ def _head_assignment(root: Path, codebook: Codebook, embeddings: np.ndarray) -> 
     distance = 1 - np.einsum("ij,ij->i", codebook.project(embeddings), own)
     return Assignment(
         hpc=np.pad(best, ((0, 0), (0, 3 - best.shape[1])), constant_values=-1).astype(np.int16),
-        confidence=np.pad(np.take_along_axis(c, best, axis=1), ((0, 0), (0, 3 - best.shape[1]))).astype(np.float32),
+        confidence=np.pad(np.take_along_axis(c, best, axis=1), ((0, 0), (0, 3 - best.shape[1]))).astype(
+            np.float32
+        ),
         distance=(distance / codebook.radius[best[:, 0]]).astype(np.float32)
         if len(best)
         else nearest.distance,

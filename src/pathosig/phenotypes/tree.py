@@ -75,5 +75,7 @@ def tree_nodes(linkage: np.ndarray) -> list[dict[str, Any]]:
     for step, (a, b, height, _) in enumerate(linkage):
         members[n + step] = sorted(members[int(a)] + members[int(b)])
         if step < len(linkage) - 1:
-            out.append({"id": f"node_{step:02d}", "leaves": members[n + step], "height": round(float(height), 9)})
+            out.append(
+                {"id": f"node_{step:02d}", "leaves": members[n + step], "height": round(float(height), 9)}
+            )
     return out
