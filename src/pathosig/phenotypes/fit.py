@@ -191,7 +191,7 @@ def fit_codebook(
         centroids=centroids.astype(np.float32),
         radius=radius,
         temperature=spec.temperature,
-        linkage=ward_tree(centroids, size),
+        linkage=ward_tree(centroids, np.ones(len(centroids))),
         meta={"k": len(centroids), "method": spec.method, "spec": spec.to_dict(), "sizes": size.tolist()},
     )
     return codebook, facts

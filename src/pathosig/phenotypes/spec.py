@@ -54,7 +54,7 @@ class PhenotypeSpec(Spec):
     k: int = 50
     runs: int = 30
     fine_k: int | None = None
-    pca_dim: int = 256
+    pca_dim: int = 64
     whiten: float = 0.0
     tiles_per_slide: int = 400
     max_tiles: int = 20_000

@@ -20,7 +20,7 @@ from pathosig.phenotypes.health import assess, choose_coarse
 from pathosig.phenotypes.spec import PhenotypeSpec
 from pathosig.phenotypes.tree import cut_tree, tree_nodes
 
-STAGE = Stage(name="phenotypes", version=1)
+STAGE = Stage(name="phenotypes", version=2)
 CODEBOOK, TREE = "phenotypes/codebook.safetensors", "phenotypes/tree.json"
 HEALTH, ATLAS_FILE = "phenotypes/health.json", "phenotypes/atlas.parquet"
 _FAR = 1.5

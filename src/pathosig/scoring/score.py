@@ -149,7 +149,7 @@ def _run(study: Study, weights: Path | None, execution: Execution) -> list[str]:
     run_once(study, frozen, study.spec(EncoderSpec), Unit(id="_encoder"), _as_it_is, execution=execution)
     units, task = embed_units(study)
     reports.append(run_each(study, frozen, study.spec(EncoderSpec), units, task, execution=execution))
-    stage = Stage(name="phenotypes", version=1)
+    stage = Stage(name="phenotypes", version=2)
     run_once(study, stage, PhenotypeSpec(), Unit(id="_codebook"), _as_it_is, execution=execution)
     units, task = assign_units(study)
     reports.append(run_each(study, stage, PhenotypeSpec(), units, task, execution=execution))

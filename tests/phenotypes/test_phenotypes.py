@@ -1,0 +1,154 @@
+import numpy as np
+import pytest
+from scipy.cluster.hierarchy import linkage
+from sklearn.metrics import adjusted_rand_score
+
+from pathosig.core.errors import InputError, NotEstimableError, PathosigError
+from pathosig.core.study import Study
+from pathosig.phenotypes import (
+    Codebook,
+    PhenotypeSpec,
+    TrainingTiles,
+    batch_diagnostic,
+    cut_tree,
+    find_phenotypes,
+    fit_codebook,
+    spherical_kmeans,
+    tree_nodes,
+    ward_tree,
+)
+from pathosig.phenotypes.atlas import AtlasTiles, choose_exemplars
+from pathosig.phenotypes.health import artefact_hpcs, matched_jaccard, occupancy
+from pathosig.phenotypes.kmeans import normalise
+from pathosig.synthetic import SimulateSpec, simulate
+
+SPEC = PhenotypeSpec(k=16, runs=6, landmarks=600, max_iter=15)
+
+
+def planted(n=1500, types=8, dim=24, seed=0):
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(size=(types, dim)) * 2
+    labels = rng.integers(0, types, n)
+    return (centres[labels] + rng.normal(size=(n, dim))).astype(np.float32), labels
+
+
+def training(x, seed=0):
+    slide = np.random.default_rng(seed).integers(0, 20, len(x))
+    return TrainingTiles(embeddings=x, slide=slide, patient=slide // 2, site=np.zeros(len(x), int))
+
+
+def test_kmeans_repeats_with_its_seed_and_finds_what_is_there():
+    x, labels = planted()
+    unit = normalise(x)
+    first = spherical_kmeans(unit, 8, np.random.default_rng(3))
+    again = spherical_kmeans(unit, 8, np.random.default_rng(3))
+    assert np.array_equal(first[1], again[1])
+    assert (
+        max(
+            adjusted_rand_score(labels, spherical_kmeans(unit, 8, np.random.default_rng(s))[1])
+            for s in range(5)
+        )
+        > 0.9
+    )
+
+
+def test_ward_with_equal_weights_is_scipys_ward():
+    points = np.random.default_rng(0).normal(size=(12, 5))
+    ours, theirs = ward_tree(points, np.ones(12)), linkage(points, "ward")
+    for k in range(2, 12):
+        from scipy.cluster.hierarchy import fcluster
+
+        assert adjusted_rand_score(cut_tree(ours, k), fcluster(theirs, k, "maxclust")) == 1.0
+
+
+def test_every_node_but_the_root_is_named_and_its_leaves_nest():
+    nodes = tree_nodes(ward_tree(np.random.default_rng(0).normal(size=(9, 3)), np.ones(9)))
+    assert len(nodes) == 7
+    assert all(2 <= len(n["leaves"]) < 9 for n in nodes)
+
+
+def test_the_consensus_cut_finds_planted_phenotypes():
+    x, labels = planted()
+    codebook, _ = fit_codebook(training(x), SPEC)
+    assert adjusted_rand_score(labels, cut_tree(codebook.linkage, 8)[codebook.labels(x)]) >= 0.9
+
+
+def test_a_fit_repeats_and_a_codebook_survives_the_disk(tmp_path):
+    x, _ = planted()
+    codebook, _ = fit_codebook(training(x), SPEC)
+    again, _ = fit_codebook(training(x), SPEC)
+    codebook.save(tmp_path / "a")
+    again.save(tmp_path / "b")
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    loaded = Codebook.load(tmp_path / "a")
+    one, all_ = loaded.assign(x[:1]), codebook.assign(x)
+    assert one.hpc[0].tolist() == all_.hpc[0].tolist()
+    assert np.allclose(one.confidence[0], all_.confidence[0], atol=1e-5)
+    (tmp_path / "c").write_bytes(b"nonsense")
+    with pytest.raises(PathosigError):
+        Codebook.load(tmp_path / "c")
+
+
+def test_embeddings_of_another_encoder_are_refused():
+    codebook, _ = fit_codebook(training(planted()[0]), SPEC)
+    with pytest.raises(InputError) as caught:
+        codebook.assign(np.zeros((3, 7), np.float32))
+    assert caught.value.code == "E_DIM"
+
+
+def test_what_was_never_seen_is_far():
+    x, _ = planted()
+    codebook, _ = fit_codebook(training(x), SPEC)
+    strange = np.random.default_rng(9).normal(size=(200, 24)).astype(np.float32) * 3
+    assert np.median(codebook.assign(strange).distance) > 1.2 * np.median(codebook.assign(x).distance)
+
+
+def test_too_few_tiles_are_not_estimable():
+    with pytest.raises(NotEstimableError):
+        fit_codebook(training(planted(n=12)[0]), SPEC)
+
+
+def test_the_batch_diagnostic_sees_slides_that_differ():
+    x, _ = planted(dim=24)
+    slide = np.random.default_rng(0).integers(0, 30, len(x))
+    shifted = x + np.random.default_rng(1).normal(size=(30, 24))[slide] * 6
+    rng = np.random.default_rng(0)
+    assert batch_diagnostic(normalise(x), slide, rng)["ratio"] < 1.5
+    assert batch_diagnostic(normalise(shifted), slide, rng)["ratio"] > 10
+
+
+def test_health_counts_occupancy_artefacts_and_matches_clusters():
+    labels = np.array([0] * 50 + [1] * 50)
+    assert occupancy(labels, 4)["empty"] == 2
+    assert occupancy(labels, 2)["perplexity"] == pytest.approx(1)
+    assert artefact_hpcs(labels, {"pen": np.array([0.0] * 50 + [0.9] * 50)}, 2).keys() == {1}
+    assert matched_jaccard(labels, 1 - labels, 2).tolist() == [1.0, 1.0]
+
+
+def test_exemplars_come_from_many_patients():
+    n = 40
+    tiles = AtlasTiles(
+        hpc=np.zeros(n, int), confidence=np.ones(n), distance=np.arange(n) / n, slide=np.repeat([0, 1, 2, 3], 10),
+        patient=np.repeat([0, 1, 2, 3], 10), tile_id=np.arange(n), x=np.arange(n), y=np.arange(n),
+    )  # fmt: skip
+    rows = choose_exemplars(tiles, 1, exemplars=4)
+    assert sorted(tiles.patient[rows["index"]].tolist()) == [0, 1, 2, 3]
+
+
+def test_a_new_validation_slide_changes_no_byte_of_the_codebook_and_lost_tiles_are_left_out(tmp_path):
+    simulate(
+        tmp_path / "s",
+        SimulateSpec(level="embeddings", n_discovery=6, n_validation=3, tiles_per_patient=60, dim=16),
+    )
+    study = Study.open(tmp_path / "s")
+    spec = PhenotypeSpec(k=6, runs=3)
+    table = (study.root / "slides.csv").read_text()
+    (study.root / "slides.csv").write_text(
+        "".join(r for r in table.splitlines(True) if not r.startswith("V001"))
+    )
+    find_phenotypes(Study.open(study.root), spec)
+    before = (study.root / "phenotypes/codebook.safetensors").read_bytes()
+    (study.root / "slides.csv").write_text(table)
+    report = find_phenotypes(Study.open(study.root), spec)
+    assert report.done == ("V001",)
+    assert (study.root / "phenotypes/codebook.safetensors").read_bytes() == before
