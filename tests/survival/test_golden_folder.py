@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 
 from pathosig.survival import (
+    bootstrap_cox,
+    brier,
     cox,
     cox_univariate,
     harrell_c,
@@ -128,3 +130,21 @@ def test_curves_and_logrank(golden):
         assert curve.median == pytest.approx((r["median"], r["median_lower"], r["median_upper"]))
     found = logrank(time, event, golden.scored["risk"])
     assert found.statistic == pytest.approx(theirs["lr_os"]["chisq"], abs=1e-10)
+
+
+def test_brier_scores_of_the_null_model_equal_riskregression(golden):
+    time, event = outcome(golden)
+    curve = kaplan_meier(time, event)
+    for row in golden.performance["discovery"]["riskRegression"]["Brier"]:
+        if row["model"] == "Null model":
+            found = brier([curve.survival_at(row["times"])[0]], time, event, times=[row["times"]])
+            assert found[0] == pytest.approx(row["Brier"], abs=1e-6)
+
+
+def test_bootstrap_coefficients_equal_r_on_the_same_resamples(golden, golden_folder):
+    theirs = golden.performance["bootstrap"]
+    indices = np.loadtxt(golden_folder / "bootstrap_indices_B200.csv", delimiter=",", dtype=int)
+    indices = indices if indices.shape[1] == len(golden.cohort) else indices.T
+    found = bootstrap_cox(golden.cohort[["HPC_6", "HPC_21"]], *outcome(golden), indices)
+    np.testing.assert_allclose(found[:, 0], theirs["coef6"], atol=1e-6, rtol=1e-6)
+    np.testing.assert_allclose(found[:, 1], theirs["coef21"], atol=1e-6, rtol=1e-6)

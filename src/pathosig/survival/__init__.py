@@ -1,5 +1,6 @@
 """Survival statistics that agree with R; they know nothing of phenotypes."""
 
+from pathosig.survival.accuracy import brier, ibs
 from pathosig.survival.concordance import Concordance, TimeAuc, default_tau, harrell_c, time_auc, uno_c
 from pathosig.survival.cox import cox
 from pathosig.survival.coxfit import CoxFit
@@ -10,6 +11,7 @@ from pathosig.survival.logrank import LogRank, logrank, pairwise_logrank
 from pathosig.survival.path import CoxPath, cox_path
 from pathosig.survival.pooling import Pooled, pool_random_effects
 from pathosig.survival.proportional import PhTest, ph_test
+from pathosig.survival.resampling import bootstrap_c, bootstrap_cox
 from pathosig.survival.restricted import rmst
 from pathosig.survival.stepwise import Stepwise, stepwise
 from pathosig.survival.tables import TableTest, adjust_p, chi_square, fisher_exact, kruskal, wilcoxon
@@ -29,6 +31,9 @@ __all__ = [
     "TableTest",
     "TimeAuc",
     "adjust_p",
+    "bootstrap_c",
+    "bootstrap_cox",
+    "brier",
     "chi_square",
     "cox",
     "cox_path",
@@ -37,6 +42,7 @@ __all__ = [
     "firth_cox",
     "fisher_exact",
     "harrell_c",
+    "ibs",
     "kaplan_meier",
     "kruskal",
     "logrank",

@@ -1,0 +1,74 @@
+"""Overall error of predicted survival: Brier score and its integral."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pathosig.core.errors import InputError
+from pathosig.survival.concordance import censoring_before
+from pathosig.survival.data import as_events, as_times
+
+
+def brier(prediction: Any, time: Any, event: Any, *, times: Any) -> np.ndarray:
+    """Brier score with inverse-probability-of-censoring weights, float[m].
+
+    Parameters
+    ----------
+    prediction
+        float[n, m]: predicted survival at `times` (or [m]: the same for everybody).
+    time, event
+        [n]: of the evaluated cohort; its own Kaplan-Meier estimate of censoring gives the weights.
+    times
+        [m] horizons.
+
+    Raises
+    ------
+    InputError
+        If the shapes do not fit.
+
+    References
+    ----------
+    R: riskRegression::Score(metrics = "brier"). Graf et al. (1999), Stat. Med. 18.
+    """
+    t, d = as_times(time), as_events(event)
+    grid = np.atleast_1d(np.asarray(times, float))
+    survival = np.asarray(prediction, float)
+    if survival.ndim < 2:
+        survival = np.broadcast_to(np.atleast_1d(survival), (len(t), len(grid)))
+    if survival.shape != (len(t), len(grid)):
+        raise InputError(f"brier: prediction is {survival.shape}; expected {(len(t), len(grid))}.")
+    dead_weight = np.where(d, 1 / censoring_before(t, d), 0.0)
+    out = np.empty(len(grid))
+    for j, horizon in enumerate(grid):
+        after = censoring_before(t, d, np.array([np.nextafter(horizon, np.inf)]))[0]
+        died = d & (t <= horizon)
+        alive = t > horizon
+        loss = np.where(died, survival[:, j] ** 2 * dead_weight, 0.0)
+        if alive.any():
+            loss = loss + np.where(alive, (1 - survival[:, j]) ** 2 / after, 0.0)
+        out[j] = loss.mean()
+    return out
+
+
+def ibs(prediction: Any, time: Any, event: Any, *, times: Any) -> float:
+    """Brier score averaged over a grid by the trapezoid rule.
+
+    Parameters
+    ----------
+    prediction, time, event
+        As in `brier`.
+    times
+        [m] the grid, rising, m >= 2; state it with the result.
+
+    Raises
+    ------
+    InputError
+        If the grid has fewer than two times.
+    """
+    grid = np.atleast_1d(np.asarray(times, float))
+    if len(grid) < 2:
+        raise InputError("ibs: the grid needs at least two times.")
+    score = brier(prediction, time, event, times=grid)
+    return float(np.trapezoid(score, grid) / (grid[-1] - grid[0]))
