@@ -12,6 +12,7 @@ from pathosig.survival import (
     kaplan_meier,
     logrank,
     max_selected_cutpoint,
+    ph_test,
     rmst,
     time_auc,
 )
@@ -147,3 +148,8 @@ def test_log_rank_is_the_score_test_of_a_cox_model_without_ties(seed):
     assert logrank(time, event, group).statistic == pytest.approx(
         cox(group, time, event).score_test.statistic
     )
+
+
+def test_two_events_leave_no_ph_test_but_no_error_either():
+    fit = cox(np.array([0.3, -1.0, 0.5]), [1.0, 2.0, 3.0], [True, False, True])
+    assert np.isnan(ph_test(fit).statistic[0])

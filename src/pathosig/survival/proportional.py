@@ -96,7 +96,9 @@ def ph_test(fit: CoxFit, transform: Literal["km", "rank", "identity", "log"] = "
         index = [*np.flatnonzero(usable), p + j]
         u = np.zeros(len(index))
         u[-1] = score[j]
-        statistic[j] = u @ np.linalg.solve(full[np.ix_(index, index)], u)
+        block = full[np.ix_(index, index)]
+        if np.linalg.matrix_rank(block) == len(index):  # a handful of events leave no information over time
+            statistic[j] = u @ np.linalg.solve(block, u)
     keep = np.flatnonzero(usable)
     index = [*keep, *(p + keep)]
     u = np.concatenate([np.zeros(len(keep)), score[keep]])
