@@ -53,9 +53,23 @@ def _painted(page):
     )
 
 
+def _wait_until(page, condition, seconds=30.0):
+    """Ask the page until it says yes.
+
+    Playwright's own wait_for_function evaluates a string inside the page, which the viewer's content
+    security policy rightly forbids.
+    """
+    for _ in range(int(seconds / 0.1)):
+        if page.evaluate(f"!!({condition})"):
+            return
+        page.wait_for_timeout(100)
+    pytest.fail(f"not seen within {seconds:.0f} s: {condition}")
+
+
 def _wait_painted(page):
-    page.wait_for_function(
-        "document.querySelector('#legend .count') && state.tiles !== null && !!osd.world.getItemAt(0)"
+    _wait_until(
+        page,
+        "document.querySelector('#legend .count') && state.tiles !== null && osd.world.getItemAt(0)",
     )
     page.wait_for_timeout(300)
 
@@ -94,7 +108,7 @@ def test_an_exemplar_of_the_atlas_jumps_to_its_place(page):
     before = page.evaluate("osd.viewport.getZoom()")
     page.click("#legend [data-hpc='1']")
     page.click("#atlas button >> nth=0")
-    page.wait_for_function("state.mark !== null")
+    _wait_until(page, "state.mark !== null")
     page.wait_for_timeout(800)
     assert page.inner_text("#name") == "S1"
     assert page.evaluate("osd.viewport.getZoom()") > before
@@ -102,7 +116,7 @@ def test_an_exemplar_of_the_atlas_jumps_to_its_place(page):
 
 def test_a_damaged_slide_gives_a_sentence(page):
     page.click("#slides button:has-text('S2')")
-    page.wait_for_function("document.getElementById('message').textContent.includes('S2')")
+    _wait_until(page, "document.getElementById('message').textContent.includes('S2')")
 
 
 def test_the_search_finds_patients(page):
