@@ -32,7 +32,7 @@ _LAZY = {
     "serve_viewer": "pathosig.viewer",
     "simulate": "pathosig.synthetic",
     "run_all": "pathosig.pipeline",
-    "score_slides": "pathosig.bundle",
+    "score_slides": "pathosig.scoring",
 }
 
 __all__ = ["__version__", *sorted(_LAZY)]

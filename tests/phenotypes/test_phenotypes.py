@@ -4,6 +4,7 @@ from scipy.cluster.hierarchy import linkage
 from sklearn.metrics import adjusted_rand_score
 
 from pathosig.core.errors import InputError, NotEstimableError, PathosigError
+from pathosig.core.records import read_parquet
 from pathosig.core.study import Study
 from pathosig.phenotypes import (
     Codebook,
@@ -135,7 +136,7 @@ def test_exemplars_come_from_many_patients():
     assert sorted(tiles.patient[rows["index"]].tolist()) == [0, 1, 2, 3]
 
 
-def test_a_new_validation_slide_changes_no_byte_of_the_codebook_and_lost_tiles_are_left_out(tmp_path):
+def test_a_new_validation_slide_changes_no_byte_of_the_codebook(tmp_path):
     simulate(
         tmp_path / "s",
         SimulateSpec(level="embeddings", n_discovery=6, n_validation=3, tiles_per_patient=60, dim=16),
@@ -152,3 +153,20 @@ def test_a_new_validation_slide_changes_no_byte_of_the_codebook_and_lost_tiles_a
     report = find_phenotypes(Study.open(study.root), spec)
     assert report.done == ("V001",)
     assert (study.root / "phenotypes/codebook.safetensors").read_bytes() == before
+
+
+def test_tiles_that_could_not_be_decoded_are_left_out_and_the_others_keep_their_ids(tmp_path):
+    simulate(
+        tmp_path / "s",
+        SimulateSpec(level="embeddings", n_discovery=6, n_validation=0, tiles_per_patient=60, dim=16),
+    )
+    path = tmp_path / "s" / "embeddings" / "D001.npy"
+    embeddings = np.load(path)
+    embeddings[[2, 7]] = np.nan
+    np.save(path, embeddings)
+    study = Study.open(tmp_path / "s")
+    find_phenotypes(study, PhenotypeSpec(k=6, runs=3))
+    assigned = read_parquet(study.file("phenotypes", "D001", ".parquet"))
+    wanted = [i for i in range(len(embeddings)) if i not in (2, 7)]
+    assert assigned.column("tile_id").to_pylist() == wanted
+    assert np.isfinite(assigned.column("confidence").to_numpy()).all()

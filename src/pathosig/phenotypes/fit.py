@@ -11,6 +11,8 @@ from pathosig.core.errors import NotEstimableError
 from pathosig.phenotypes.codebook import Codebook
 from pathosig.phenotypes.consensus import assign, consensus_centroids
 from pathosig.phenotypes.kmeans import normalise, spherical_kmeans
+from pathosig.phenotypes.projection import find_projection
+from pathosig.phenotypes.spatial import NeighbourScatter
 from pathosig.phenotypes.spec import PhenotypeSpec
 from pathosig.phenotypes.tree import ward_tree
 
@@ -28,31 +30,15 @@ class TrainingTiles:
         float32[n, d].
     slide, patient, site
         int[n]: numbers of the slide, patient and site of each tile.
+    neighbours
+        How tiles that touch differ, gathered over whole slides; None where positions are unknown.
     """
 
     embeddings: np.ndarray
     slide: np.ndarray
     patient: np.ndarray
     site: np.ndarray
-
-
-def project_basis(x: np.ndarray, dim: int, whiten: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean, PCA projection and explained shares of rows x[n, d].
-
-    Returns
-    -------
-    (float32[d], float32[d, p], float64[p])
-    """
-    mean = x.mean(axis=0, dtype=np.float64)
-    centred = x - mean
-    p = max(1, min(dim, x.shape[1], len(x) - 1))
-    covariance = (centred.T @ centred) / max(len(x) - 1, 1)
-    values, vectors = np.linalg.eigh(covariance.astype(np.float64))
-    values, vectors = np.clip(values[::-1][:p], 1e-12, None), vectors[:, ::-1][:, :p]
-    signs = np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(p)])
-    vectors = vectors * signs
-    total = max(float(np.trace(covariance)), 1e-12)
-    return mean.astype(np.float32), (vectors / values ** (whiten / 2)).astype(np.float32), values / total
+    neighbours: NeighbourScatter | None = None
 
 
 def batch_diagnostic(
@@ -144,7 +130,7 @@ def fit_codebook(
     rng = np.random.default_rng(spec.seed)
     k = adapted_k(spec, len(tiles.embeddings))
     unit = normalise(tiles.embeddings)
-    mean, projection, explained = project_basis(unit, spec.pca_dim, spec.whiten)
+    mean, projection, space = find_projection(unit, tiles.slide, tiles.neighbours, spec)
     x = normalise((unit - mean) @ projection)
     diagnostic = batch_diagnostic(x, tiles.slide, rng)
     tripped = diagnostic["ratio"] > spec.batch_limit
@@ -182,7 +168,7 @@ def fit_codebook(
         "k_asked": spec.k,
         "k": len(centroids),
         "n_training_tiles": len(x),
-        "explained_variance": float(explained.sum()),
+        **space,
         "batch": {**diagnostic, "limit": spec.batch_limit, "tripped": tripped, "centred": centre},
     }
     codebook = Codebook(
@@ -191,7 +177,7 @@ def fit_codebook(
         centroids=centroids.astype(np.float32),
         radius=radius,
         temperature=spec.temperature,
-        linkage=ward_tree(centroids, np.ones(len(centroids))),
+        linkage=ward_tree(centroids, np.sqrt(size)),
         meta={"k": len(centroids), "method": spec.method, "spec": spec.to_dict(), "sizes": size.tolist()},
     )
     return codebook, facts

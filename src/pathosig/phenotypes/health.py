@@ -10,7 +10,7 @@ import numpy as np
 from pathosig.phenotypes.codebook import Codebook
 from pathosig.phenotypes.consensus import assign, consensus_centroids
 from pathosig.phenotypes.fit import TrainingTiles
-from pathosig.phenotypes.kmeans import normalise, spherical_kmeans
+from pathosig.phenotypes.kmeans import spherical_kmeans
 from pathosig.phenotypes.spec import PhenotypeSpec
 from pathosig.phenotypes.tree import cut_tree
 
@@ -217,9 +217,18 @@ def _flag(
 
 
 def stability_curve(
-    embeddings: np.ndarray, patient: np.ndarray, ks: Sequence[int], spec: PhenotypeSpec
+    x: np.ndarray, patient: np.ndarray, ks: Sequence[int], spec: PhenotypeSpec
 ) -> list[dict[str, float]]:
     """Seed and bootstrap stability and prediction strength over K; never looks at survival.
+
+    Parameters
+    ----------
+    x
+        float32[n, p]: training tiles in the codebook's space (`Codebook.project`).
+    patient
+        int[n].
+    ks
+        Numbers of HPCs tried.
 
     Returns
     -------
@@ -229,11 +238,6 @@ def stability_curve(
     ----------
     Tibshirani & Walther (2005), J. Comput. Graph. Stat. 14 (prediction strength).
     """
-    from pathosig.phenotypes.fit import project_basis
-
-    unit = normalise(embeddings)
-    mean, projection, _ = project_basis(unit, spec.pca_dim, spec.whiten)
-    x = normalise((unit - mean) @ projection)
     out = []
     for k in ks:
         rng = np.random.default_rng([spec.seed, k])

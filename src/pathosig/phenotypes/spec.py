@@ -24,9 +24,14 @@ class PhenotypeSpec(Spec):
     fine_k
         Clusters of each of those runs; `k` without it.
     pca_dim
-        Dimensions kept.
+        Dimensions kept by PCA.
     whiten
         Power of the eigenvalues divided out after PCA: 0 keeps them, 1 whitens fully.
+    spatial
+        Divide out what differs between tiles that touch: auto (where neighbours are more alike than other
+        tiles of their slide) | never | always.
+    spatial_dim
+        Dimensions kept after that.
     tiles_per_slide
         At most this many tiles of a slide are used for fitting, so that large slides do not dominate.
     max_tiles
@@ -54,8 +59,10 @@ class PhenotypeSpec(Spec):
     k: int = 50
     runs: int = 30
     fine_k: int | None = None
-    pca_dim: int = 64
+    pca_dim: int = 128
     whiten: float = 0.0
+    spatial: Literal["auto", "never", "always"] = "auto"
+    spatial_dim: int = 64
     tiles_per_slide: int = 400
     max_tiles: int = 20_000
     landmarks: int = 4000
@@ -68,8 +75,8 @@ class PhenotypeSpec(Spec):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.k < 2 or self.runs < 1 or self.pca_dim < 2:
-            raise ConfigError("[phenotypes] k and pca_dim must be at least 2, runs at least 1.")
+        if min(self.k, self.pca_dim, self.spatial_dim) < 2 or self.runs < 1:
+            raise ConfigError("[phenotypes] k, pca_dim and spatial_dim must be at least 2, runs at least 1.")
         if min(self.tiles_per_slide, self.max_tiles) < 1 or self.landmarks < 10 * 2:
             raise ConfigError("[phenotypes] tiles_per_slide must be at least 1, landmarks at least 20.")
         if not 0 <= self.whiten <= 1 or not 0 <= self.min_share < 0.5 or self.temperature <= 0:

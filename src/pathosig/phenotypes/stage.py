@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pathosig.core.errors import InputError, NotEstimableError
+from pathosig.core.errors import NotEstimableError
 from pathosig.core.execution import Execution, Job, Outcome, Stage, StageReport, Unit, run_each, run_once
 from pathosig.core.records import read_json, read_parquet, write_json
 from pathosig.core.schema import ASSIGNMENTS, ATLAS, write_table
 from pathosig.core.study import Specimen, Study
 from pathosig.phenotypes.atlas import AtlasTiles, atlas_table, choose_exemplars
 from pathosig.phenotypes.codebook import Assignment, Codebook
-from pathosig.phenotypes.fit import TrainingTiles, fit_codebook
+from pathosig.phenotypes.fit import fit_codebook
 from pathosig.phenotypes.health import assess, choose_coarse
 from pathosig.phenotypes.spec import PhenotypeSpec
+from pathosig.phenotypes.training import numbers, read_embeddings, readable_rows, training_tiles
 from pathosig.phenotypes.tree import cut_tree, tree_nodes
 
-STAGE = Stage(name="phenotypes", version=2)
+STAGE = Stage(name="phenotypes", version=3)
 CODEBOOK, TREE = "phenotypes/codebook.safetensors", "phenotypes/tree.json"
 HEALTH, ATLAS_FILE = "phenotypes/health.json", "phenotypes/atlas.parquet"
 _FAR = 1.5
-_QUALITY = ("blur", "pen", "fold", "background")
 
 
 def find_phenotypes(
@@ -104,60 +104,6 @@ def _facts(study: Study, specimen: Specimen) -> dict[str, Any]:
         "tiles": _relative(study, "tiles", specimen.id, ".parquet"),
         "assigned": _relative(study, "phenotypes", specimen.id, ".parquet"),
     }
-
-
-def read_embeddings(path: Path) -> np.ndarray:
-    """A slide's embeddings, memory-mapped float16[n, d].
-
-    Raises
-    ------
-    InputError
-        If the file is missing or damaged.
-    """
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path.name}: embeddings cannot be read. Run `pathosig embed`.") from error
-
-
-def readable(embeddings: np.ndarray) -> np.ndarray:
-    """bool[n]: tiles that could be decoded; the others have rows of NaN (see `embed_tiles`)."""
-    return ~np.isnan(embeddings[:, 0])
-
-
-def readable_rows(embeddings: np.ndarray) -> np.ndarray:
-    """Rows of tiles that could be decoded, int[m]; lost tiles are rows of NaN."""
-    return np.flatnonzero(np.isfinite(np.asarray(embeddings[:, 0], np.float32)))
-
-
-def _numbers(names: Iterable[str]) -> np.ndarray:
-    return np.unique(np.asarray(list(names)), return_inverse=True)[1].ravel()
-
-
-def training_tiles(
-    root: Path, training: list[dict[str, Any]], spec: PhenotypeSpec
-) -> tuple[TrainingTiles, dict[str, np.ndarray]]:
-    """At most `tiles_per_slide` tiles of each training slide, with their quality columns."""
-    parts, slides, quality = [], [], {name: [] for name in _QUALITY}  # type: ignore[var-annotated]
-    for number, facts in enumerate(training):
-        embeddings = read_embeddings(root / facts["embeddings"])
-        rng = np.random.default_rng([spec.seed, 1, number])
-        chosen = np.sort(rng.permutation(len(embeddings))[: spec.tiles_per_slide])
-        chosen = chosen[readable(embeddings[chosen])]
-        parts.append(np.asarray(embeddings[chosen], np.float32))
-        slides.append(np.full(len(chosen), number))
-        table = read_parquet(root / facts["tiles"])
-        for name in _QUALITY:
-            if name in table.column_names:
-                quality[name].append(table.column(name).to_numpy()[chosen])
-    slide = np.concatenate(slides)
-    patients = _numbers(f["patient"] for f in training)
-    sites = _numbers(f["site"] for f in training)
-    tiles = TrainingTiles(
-        embeddings=np.concatenate(parts), slide=slide, patient=patients[slide], site=sites[slide]
-    )
-    whole = {k: np.concatenate(v) for k, v in quality.items() if sum(map(len, v)) == len(slide)}
-    return tiles, whole
 
 
 def _fit(job: Job) -> Outcome:
@@ -255,10 +201,7 @@ def _assign_one(job: Job) -> Outcome:
     rows = readable_rows(stored) if len(stored) else np.zeros(0, int)
     if not len(rows):
         return Outcome(status="empty", summary={"n_tiles": 0, "reason": "no tiles"})
-    embeddings = np.asarray(stored[rows])
-    tile_id = np.flatnonzero(readable(embeddings)).astype(np.int32)
-    if len(tile_id) < len(embeddings):
-        embeddings = embeddings[tile_id]
+    embeddings, tile_id = np.asarray(stored[rows]), rows.astype(np.int32)
     if codebook.meta["method"] == "dlcc":
         found = _head_assignment(job.root, codebook, np.asarray(embeddings, np.float32))
     else:
@@ -288,7 +231,7 @@ def _assign_one(job: Job) -> Outcome:
 
 def _atlas(job: Job) -> Outcome:
     training = job.payload["training"]
-    patients = _numbers(f["patient"] for f in training)
+    patients = numbers(f["patient"] for f in training)
     columns: dict[str, list[np.ndarray]] = {
         name: [] for name in ("hpc", "confidence", "distance", "slide", "patient", "tile_id", "x", "y")
     }
