@@ -17,6 +17,7 @@ from pathosig.synthetic.patients import Patient, draw_shares
 from pathosig.synthetic.spec import SimulateSpec
 
 _TILE = 224
+_PATCH = 16
 
 
 class FeatureSource:
@@ -91,6 +92,7 @@ def write_embeddings(
             size=n,
             p=wanted[number][: source.n_types] / wanted[number][: source.n_types].sum(),
         )
+        types = _in_patches(types, rng)
         features = source.draw(types, rng, discovery=patient.cohort == "discovery")
         payload = {"types": types.tolist(), "features": features}
         _write_unit(study, patient.id, spec, payload)
@@ -100,6 +102,25 @@ def write_embeddings(
         for p in patients
     ]
     return shares, slides
+
+
+def _in_patches(types: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The same types in another order: tissue comes in patches of about `_PATCH` tiles, not tile by tile."""
+    pieces = []
+    for kind in np.unique(types):
+        count = int((types == kind).sum())
+        pieces += [np.full(len(part), kind) for part in np.array_split(np.arange(count), -(-count // _PATCH))]
+    return np.concatenate([pieces[i] for i in rng.permutation(len(pieces))])
+
+
+def _along_a_curve(n: int) -> np.ndarray:
+    """Grid places of n tiles, int[n, 2]: along Morton's curve, so that a run of tiles is a patch of tissue."""
+    index = np.arange(n)
+    xy = np.zeros((n, 2), np.int64)
+    for bit in range(16):
+        xy[:, 0] |= (index >> (2 * bit) & 1) << bit
+        xy[:, 1] |= (index >> (2 * bit + 1) & 1) << bit
+    return xy
 
 
 def _write_unit(study: Study, unit: str, spec: SimulateSpec, payload: dict[str, Any]) -> None:
@@ -115,13 +136,13 @@ def _tiles(job: Job) -> Outcome:
     import pyarrow as pa
 
     n = len(job.payload["types"])
-    across = int(np.ceil(np.sqrt(n)))
     index = np.arange(n)
+    xy = _along_a_curve(n) * _TILE
     table = pa.table(
         {
             "tile_id": pa.array(index.astype(np.int32)),
-            "x": pa.array((index % across * _TILE).astype(np.int32)),
-            "y": pa.array((index // across * _TILE).astype(np.int32)),
+            "x": pa.array(xy[:, 0].astype(np.int32)),
+            "y": pa.array(xy[:, 1].astype(np.int32)),
             "tissue": pa.array(np.ones(n, np.float32)),
         }
     )

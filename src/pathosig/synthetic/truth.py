@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,11 @@ from pathosig.synthetic.layout import tile_fractions
 from pathosig.synthetic.patients import HARMFUL, PROTECTIVE
 from pathosig.synthetic.slides_level import read_label_map
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 _PURE = 0.9
+_RESAMPLES = 500
 
 
 def true_tile_labels(study: Study, slide_id: str, xy: np.ndarray, tile: float) -> np.ndarray:
@@ -76,21 +80,33 @@ def tile_truth(study: Study) -> TileTruth:
     return TileTruth(hpc=hpc, kind=kind, purity=purity, discovery=discovery)
 
 
-def oracle(study: Study, endpoint: str = "os") -> dict[str, float]:
-    """C-index per cohort of a Cox model on the true shares of the two planted types, fitted on discovery."""
-    from pathosig.survival import cox, harrell_c
+def oracle_risk(study: Study, endpoint: str = "os") -> pd.DataFrame:
+    """Risk by a Cox model on the true shares of the two planted types, fitted on discovery.
+
+    Returns
+    -------
+    DataFrame with patient_id, cohort, time, event and oracle (linear predictor), a row per patient
+    """
+    from pathosig.survival import cox
 
     truth = read_json(study.root / "truth.json")
     frame = study.survival(endpoint).merge(study.patients()[["patient_id", "cohort"]], on="patient_id")
     shares = np.array([truth["patients"][p]["shares"] for p in frame["patient_id"]])[:, [HARMFUL, PROTECTIVE]]
     first = (frame["cohort"] == study.primary.discovery).to_numpy()
     fit = cox(shares[first], frame["time"][first], frame["event"][first])
-    risk = fit.linear_predictor(shares)
-    out = {}
-    for cohort in study.cohorts():
-        rows = (frame["cohort"] == cohort).to_numpy()
-        out[cohort] = harrell_c(risk[rows], frame["time"][rows], frame["event"][rows]).c
-    return out
+    return frame.assign(oracle=fit.linear_predictor(shares))
+
+
+def oracle(study: Study, endpoint: str = "os") -> dict[str, float]:
+    """C-index per cohort of `oracle_risk`."""
+    from pathosig.survival import harrell_c
+
+    frame = oracle_risk(study, endpoint)
+    return {
+        cohort: harrell_c(rows["oracle"], rows["time"], rows["event"]).c
+        for cohort, rows in ((c, frame[frame["cohort"] == c]) for c in study.cohorts())
+        if len(rows)
+    }
 
 
 def node_types(study: Study, tiles: TileTruth | None = None) -> dict[str, str]:
@@ -157,7 +173,8 @@ class Comparison:
         for cohort, row in self.cohorts.items():
             lines.append(
                 f"  {cohort:<12}HR per SD {_ci(row, 'hr')}, high against low {_ci(row, 'hr_group')}, "
-                f"C {_ci(row, 'c')} (oracle {self.oracle_c.get(cohort, float('nan')):.2f})"
+                f"C {_ci(row, 'c')} (oracle {self.oracle_c.get(cohort, float('nan')):.2f}, "
+                f"difference {_ci(row, 'c_gap')})"
             )
         if self.report:
             lines.append(f"report: {self.report}")
@@ -215,17 +232,22 @@ def _signature(root: Path) -> tuple[list[str], dict[str, float]]:
 
 
 def _cohort_rows(study: Study) -> dict[str, dict[str, Any]]:
-    """HR per SD, HR of groups and C of each validation cohort, recomputed from the frozen scores."""
+    """HR per SD, HR of groups, C and what it lacks to the oracle's, per validation cohort.
+
+    Recomputed from the frozen scores; the interval of the difference is a paired bootstrap of patients.
+    """
     import pandas as pd
 
     from pathosig.core.errors import NotEstimableError
-    from pathosig.survival import cox, harrell_c
+    from pathosig.survival import bootstrap_c, cox, harrell_c
 
     path = study.root / "signature" / "scores.csv"
     if not path.is_file():
         return {}
     scores = pd.read_csv(path, dtype={"patient_id": str, "cohort": str}, float_precision="round_trip")
-    frame = scores.merge(study.survival(study.primary.endpoint), on="patient_id").dropna(subset=["score"])
+    frame = scores.merge(oracle_risk(study, study.primary.endpoint).drop(columns="cohort"), on="patient_id")
+    frame = frame.dropna(subset=["score"])
+    rng = np.random.default_rng(0)
     sd = float(frame.loc[frame["cohort"] == study.primary.discovery, "score"].std())
     out: dict[str, dict[str, Any]] = {}
     for cohort in study.cohorts()[1:]:
@@ -236,7 +258,13 @@ def _cohort_rows(study: Study) -> dict[str, dict[str, Any]]:
             c = harrell_c(rows["score"], rows["time"], rows["event"])
         except NotEstimableError:
             continue
+        drawn = rng.integers(0, len(rows), (_RESAMPLES, len(rows)))
+        best, own = (
+            bootstrap_c(rows[name], rows["time"], rows["event"], drawn) for name in ("oracle", "score")
+        )
+        gap = harrell_c(rows["oracle"], rows["time"], rows["event"]).c - c.c
         out[cohort] = {
+            "c_gap": [gap, *(float(v) for v in np.nanquantile(best - own, [0.025, 0.975]))],
             "hr": [float(per_sd.hr[0]), float(per_sd.lower[0]), float(per_sd.upper[0])],
             "hr_group": [float(group.hr[0]), float(group.lower[0]), float(group.upper[0])],
             "c": [c.c, c.lower, c.upper],
