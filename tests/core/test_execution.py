@@ -1,10 +1,11 @@
+import errno
 from dataclasses import dataclass
 from typing import ClassVar
 
 import pytest
 
 from pathosig.core.errors import ConfigError, SlideError
-from pathosig.core.execution import Execution, Stage, Unit, run_each, run_once
+from pathosig.core.execution import Execution, Job, Outcome, Stage, Unit, attempt, run_each, run_once
 from pathosig.core.spec import Spec
 from pathosig.core.study import Study
 from tests.core.toy import work
@@ -113,3 +114,36 @@ def test_a_dask_cluster_does_the_same_work(study):
     with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster:
         report = run(study, {"a": {}, "b": {"what": "fail"}}, scheduler=cluster.scheduler_address)
     assert (report.done, report.failed) == (("a",), ("b",))
+
+
+def job_of(study):
+    return Job(root=study.root, unit="a", spec=ToySpec(), payload={}, execution=Execution())
+
+
+@pytest.mark.parametrize(("failures", "good"), [(2, True), (3, False)])
+def test_a_failed_read_is_tried_twice_more(study, failures, good):
+    tried = []
+
+    def flaky(job):
+        tried.append(job.unit)
+        if len(tried) <= failures:
+            cause = OSError(errno.EIO, "Input/output error")
+            if len(tried) % 2:
+                raise cause
+            raise SlideError(f"slide {job.unit}: pixels cannot be read.", code="E_FORMAT") from cause
+        return work(job)
+
+    answer = attempt(flaky, job_of(study))
+    assert len(tried) == 3
+    assert isinstance(answer, Outcome) if good else answer.code == "E_IO"
+
+
+def test_other_errors_are_not_tried_again(study):
+    tried = []
+
+    def broken(job):
+        tried.append(job.unit)
+        raise SlideError(f"slide {job.unit}: no good", code="E_FORMAT")
+
+    assert attempt(broken, job_of(study)).code == "E_FORMAT"
+    assert len(tried) == 1

@@ -6,10 +6,12 @@ long-lived workers (spawned processes here, or a Dask cluster), and writes every
 
 from __future__ import annotations
 
+import errno
 import importlib.metadata
 import logging
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -23,6 +25,9 @@ from pathosig.core.spec import Spec
 from pathosig.core.study import Study
 
 logger = logging.getLogger(__name__)
+
+_READ_RETRIES = 2
+_RETRY_WAIT_S = 0.2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -313,11 +318,27 @@ def _record(
 def attempt(task: Task, job: Job) -> Outcome | Exception:
     """Run a task and give back its outcome or its error; unexpected errors keep their place in the log.
 
-    Raises
-    ------
-    StorageError
-        Passed on: nothing can go on without the disk.
+    A failed read (EIO, as network disks have it) is tried twice more.
     """
+    for number in range(_READ_RETRIES):
+        answer = _attempt_once(task, job)
+        if not _is_failed_read(answer):
+            return answer
+        logger.warning("%s: reading failed (%s); trying again", job.unit, answer)
+        time.sleep(_RETRY_WAIT_S * (number + 1))
+    return _attempt_once(task, job)
+
+
+def _is_failed_read(answer: Outcome | Exception) -> bool:
+    error: BaseException | None = answer if isinstance(answer, Exception) else None
+    while error is not None:
+        if isinstance(error, OSError) and error.errno == errno.EIO:
+            return True
+        error = error.__cause__
+    return False
+
+
+def _attempt_once(task: Task, job: Job) -> Outcome | Exception:
     try:
         return task(job)
     except PathosigError as error:
@@ -327,13 +348,13 @@ def attempt(task: Task, job: Job) -> Outcome | Exception:
             f"slide {job.unit}: out of memory. Give the job more memory or fewer workers.", code="E_MEMORY"
         )
     except OSError as error:
-        import errno
-
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             return StorageError(
                 f"slide {job.unit}: {error.strerror}. Free some space and run again: it resumes."
             )
-        return PathosigError(f"slide {job.unit}: {error.strerror or error}.", code="E_IO")
+        failure = PathosigError(f"slide {job.unit}: {error.strerror or error}.", code="E_IO")
+        failure.__cause__ = error
+        return failure
     except Exception as error:
         logger.exception("unexpected error on %s", job.unit)
         last = traceback.extract_tb(error.__traceback__)[-1]

@@ -46,7 +46,7 @@ def compose(material: Material, spec: ReportSpec) -> Page:
         {s.id: s.id for s in sections} | {"primary": "summary", "endpoints": "data"} | places_of(material)
     )
     sections.insert(-1, checklist_section(sections, places))
-    title = spec.title or f"Study {material.name}"
+    title = spec.title or (f"Study {material.name}" if material.name else "Tissue phenotypes and survival")
     footer = [
         "Made by pathosig, an independent implementation; research use only, not for clinical decisions.",
         "This file makes no request to any host and runs no script. Figures lie beside it in figures/.",

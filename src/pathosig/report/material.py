@@ -74,7 +74,7 @@ class Material:
     Attributes
     ----------
     name
-        Name of the study folder.
+        Name in the table [study], empty without one.
     config
         study.toml.
     slides

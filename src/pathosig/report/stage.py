@@ -35,7 +35,7 @@ class ReportSpec(Spec):
     Attributes
     ----------
     title
-        Heading of the report; the study folder's name when empty.
+        Heading of the report; without it the name in the table [study], if there is one.
     max_maps
         Slides shown with their HPC map beside the H&E.
     max_overviews
@@ -153,7 +153,7 @@ def gather(study: Study, spec: ReportSpec) -> Material:
     slide_profiles, _ = _profiles(study, "slides")
     patient_profiles, facts = _profiles(study, "patients")
     return Material(
-        name=study.root.name,
+        name=str(study.config.get("study", {}).get("name", "")),
         config=study.config,
         slides=[
             {"id": s.id, "patient": s.patient_id, "cohort": s.cohort, "kind": s.kind, "site": s.site}

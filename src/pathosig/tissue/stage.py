@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pathosig.core.errors import SlideError
+from pathosig.core.errors import InputError, SlideError
 from pathosig.core.execution import Execution, Job, Outcome, Stage, StageReport, Unit, run_each
 from pathosig.core.records import identity, sha256_file, write_text
 from pathosig.core.study import Specimen, Study
@@ -32,9 +32,19 @@ def find_tissue(
     -------
     StageReport
         Slides without tissue are ``empty``; unreadable ones are ``failed``.
+
+    Raises
+    ------
+    InputError
+        If the study has no slides.
     """
     spec = spec or study.spec(TissueSpec)
-    units = [_unit(study, specimen) for specimen in study.specimens()]
+    specimens = study.specimens()
+    if not specimens:
+        raise InputError(
+            "slides.csv: no slides. It needs the columns slide_id, patient_id, path; `pathosig init` writes one."
+        )
+    units = [_unit(study, specimen) for specimen in specimens]
     return run_each(study, STAGE, spec, units, _one, execution=execution)
 
 
