@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 
-def pen_mask(density: np.ndarray) -> np.ndarray:
-    """Which pixels are pen: colours that haematoxylin and eosin cannot mix.
+def is_ink(density: np.ndarray) -> np.ndarray:
+    """Which pixels have colours that haematoxylin and eosin cannot mix, each by itself.
 
     H&E absorbs green most: the optical density of green is above that of red and blue. Blue, green
     and black ink are elsewhere; red ink absorbs green and blue alike.
@@ -14,7 +14,32 @@ def pen_mask(density: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     density
-        float32[h, w, 3]: optical densities of red, green, blue.
+        float32[..., 3]: optical densities (decadic) of red, green, blue.
+
+    Returns
+    -------
+    bool[...]
+    """
+    r, g, b = density[..., 0], density[..., 1], density[..., 2]
+    total = r + g + b
+    strong = total > 0.35
+    share_r, share_g, share_b = (c / np.maximum(total, 1e-6) for c in (r, g, b))
+    low, high = np.minimum(np.minimum(r, g), b), np.maximum(np.maximum(r, g), b)
+    blue_ink = strong & (share_r > 0.46) & (share_b < 0.24)
+    green_ink = strong & (share_g < 0.30) & (share_r > 0.36)
+    red_ink = strong & (share_r < 0.14) & (share_b > 0.40) & (total > 0.6)
+    yellow_ink = strong & (share_b > 0.62)
+    black_ink = (low > 0.75) & (high - low < 0.18)
+    return np.asarray(blue_ink | green_ink | red_ink | yellow_ink | black_ink)
+
+
+def pen_mask(density: np.ndarray) -> np.ndarray:
+    """Which pixels are pen: ink in strokes, with a rim.
+
+    Parameters
+    ----------
+    density
+        float32[h, w, 3]: see `is_ink`.
 
     Returns
     -------
@@ -22,18 +47,7 @@ def pen_mask(density: np.ndarray) -> np.ndarray:
     """
     from scipy import ndimage
 
-    r, g, b = density[..., 0], density[..., 1], density[..., 2]
-    total = r + g + b
-    strong = total > 0.35
-    share_r, share_g, share_b = (c / np.maximum(total, 1e-6) for c in (r, g, b))
-    blue_ink = strong & (share_r > 0.46) & (share_b < 0.24)
-    green_ink = strong & (share_g < 0.30) & (share_r > 0.36)
-    red_ink = strong & (share_r < 0.14) & (share_b > 0.40) & (total > 0.6)
-    yellow_ink = strong & (share_b > 0.62)
-    black_ink = (np.minimum(np.minimum(r, g), b) > 0.75) & (
-        np.maximum(np.maximum(r, g), b) - np.minimum(np.minimum(r, g), b) < 0.18
-    )
-    ink = blue_ink | green_ink | red_ink | yellow_ink | black_ink
+    ink = is_ink(density)
     if not ink.any():
         return ink
     solid = ndimage.binary_opening(ink, np.ones((2, 2), bool))  # nuclei and dust are single pixels here

@@ -1,0 +1,290 @@
+"""Stain normalisation: tiles in the colours of a reference, Macenko's or Reinhard's way, a batch at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+
+from pathosig.core.errors import ConfigError, NotEstimableError
+from pathosig.tissue.artefacts import is_ink
+
+Method = Literal["macenko", "reinhard"]
+METHODS = ("macenko", "reinhard")
+
+_LAMP = 240.0
+_BETA = 0.15
+"""Optical density (natural logarithm) under which a pixel is glass; both values as in the paper."""
+
+_ALPHA = 1.0
+"""Percentiles alpha and 100 - alpha of the angle are the two stains."""
+
+_SAMPLE_SIDE = 48
+"""Statistics are taken on about this many rows and columns of a tile."""
+
+_LEAST_STAINED, _LEAST_FITTED, _MOST_INK, _LEAST_ANGLE = 0.05, 0.02, 0.35, np.deg2rad(4.0)
+_LARGEST_GAIN = 4.0
+_CHUNK, _BAND = 4, 12_544
+"""Tiles fitted at once, and pixels recoloured at once: what stays in the cache of the processor."""
+
+_RGB_TO_LMS = np.array([[0.3811, 0.5783, 0.0402], [0.1967, 0.7244, 0.0782], [0.0241, 0.1288, 0.8444]])
+_LMS_TO_LAB = np.diag(1 / np.sqrt([3.0, 6.0, 2.0])) @ np.array([[1.0, 1, 1], [1, 1, -2], [1, -1, 0]])
+
+
+def fit_reference(tiles: np.ndarray, method: Method) -> dict[str, Any]:
+    """The reference that `normalise` takes: plain numbers, as JSON keeps them.
+
+    Parameters
+    ----------
+    tiles
+        uint8[n, h, w, 3], tissue of the training slides; some dozens drawn from many slides.
+    method
+        ``macenko`` or ``reinhard``.
+
+    Returns
+    -------
+    dict
+        macenko: ``stains`` (two unit vectors of optical density, haematoxylin first) and ``strength``
+        (99th percentile of the concentration of each); reinhard: ``mean`` and ``std`` of l, alpha, beta.
+        Each is the median over the tiles that can be assessed; ``n_tiles`` is their number.
+
+    Raises
+    ------
+    NotEstimableError
+        E_STAIN if no tile shows two stains.
+
+    References
+    ----------
+    See `normalise`.
+    """
+    _check(tiles, method)
+    sample = _sample(tiles)
+    density = -sample
+    stains, angle = _stain_vectors(density)
+    good = _assessable(density, angle)
+    if not good.any():
+        raise NotEstimableError(
+            f"stain reference: none of {len(tiles)} tiles shows two stains. Use slides stained with H&E, or set "
+            '[encoder] stain = "none".',
+            code="E_STAIN",
+        )
+    facts: dict[str, Any] = {"method": method, "n_tiles": int(good.sum())}
+    if method == "macenko":
+        vectors = np.median(stains[good], axis=0)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        strength = np.median(_strength(density[good], stains[good]), axis=0)
+        return {**facts, "stains": vectors.round(6).tolist(), "strength": strength.round(6).tolist()}
+    mean, std = _colour_moments(sample[good])
+    return {
+        **facts,
+        "mean": np.median(mean, axis=0).round(6).tolist(),
+        "std": np.median(std, axis=0).round(6).tolist(),
+    }
+
+
+def normalise(tiles: np.ndarray, reference: Mapping[str, Any]) -> np.ndarray:
+    """Tiles in the colours of the reference.
+
+    Every tile is fitted by itself, so the result never depends on what shares a batch. Tiles that
+    cannot be assessed (glass, a single stain, ink) come back as they are.
+
+    Parameters
+    ----------
+    tiles
+        uint8[n, h, w, 3].
+    reference
+        From `fit_reference`.
+
+    Returns
+    -------
+    uint8[n, h, w, 3]
+
+    Raises
+    ------
+    ConfigError
+        If the tiles or the reference are of another kind.
+
+    References
+    ----------
+    Macenko, M. et al. (2009). A method for normalizing histology slides for quantitative analysis. ISBI.
+    Reinhard, E. et al. (2001). Color transfer between images. IEEE Computer Graphics and Applications 21(5).
+    """
+    _check(tiles, str(reference.get("method")))
+    out = np.empty_like(tiles)
+    scratch = np.empty((2, _BAND, 3), np.float32)
+    change = _macenko_change if reference["method"] == "macenko" else _reinhard_change
+    for start in range(0, len(tiles), _CHUNK):
+        part = tiles[start : start + _CHUNK]
+        good, before, matrix, after = change(_sample(part), reference)
+        for row, tile in enumerate(part):
+            if good[row]:
+                mixes = (before[row], matrix[row], after[row])
+                _recolour(tile, out[start + row], *mixes, scratch=scratch)
+            else:
+                out[start + row] = tile
+    return out
+
+
+Change = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+"""Which tiles change, bool[n]; then float32[n, 3, 3] each: mixed before, powers, mixed after (empty: not at all)."""
+
+
+def _macenko_change(sample: np.ndarray, reference: Mapping[str, Any]) -> Change:
+    density = -sample
+    stains, angle = _stain_vectors(density)
+    gain = np.asarray(reference["strength"]) / np.maximum(_strength(density, stains), 1e-6)
+    gain = np.clip(gain, 1 / _LARGEST_GAIN, _LARGEST_GAIN)
+    matrix = np.asarray(reference["stains"]).T @ (gain[:, :, None] * _unmixing(stains))
+    none = np.empty((len(sample), 0), np.float32)
+    return _assessable(density, angle), none, _rows(matrix), none
+
+
+def _reinhard_change(sample: np.ndarray, reference: Mapping[str, Any]) -> Change:
+    density = -np.ascontiguousarray(sample[:, :, ::4])
+    _, angle = _stain_vectors(density)
+    mean, std = _colour_moments(sample)
+    gain = np.clip(np.asarray(reference["std"]) / np.maximum(std, 1e-6), 1 / _LARGEST_GAIN, _LARGEST_GAIN)
+    back = np.linalg.inv(_LMS_TO_LAB)
+    matrix = back @ (gain[:, :, None] * _LMS_TO_LAB)
+    factor = np.exp((np.asarray(reference["mean"]) - gain * mean) @ back.T)
+    after = _LAMP * np.linalg.inv(_RGB_TO_LMS) * factor[:, None, :]
+    before = np.broadcast_to(_RGB_TO_LMS / _LAMP, matrix.shape)
+    return _assessable(density, angle), _rows(before), _rows(matrix), _rows(after)
+
+
+def _rows(matrices: np.ndarray) -> np.ndarray:
+    """Matrices that act on columns, for pixels that are rows."""
+    return np.ascontiguousarray(matrices.transpose(0, 2, 1), np.float32)
+
+
+def _check(tiles: np.ndarray, method: str) -> None:
+    if tiles.dtype != np.uint8 or tiles.ndim != 4 or tiles.shape[3] != 3:
+        raise ConfigError(
+            f"stain: tiles are {tiles.dtype}{list(tiles.shape)}; expected uint8[n, height, width, 3]."
+        )
+    if method not in METHODS:
+        raise ConfigError(f"stain: method {method!r}; expected one of {', '.join(METHODS)}.")
+
+
+def _sample(tiles: np.ndarray) -> np.ndarray:
+    """ln((pixel + 1) / lamp) of evenly spaced pixels, float32[n, 3, m]."""
+    step = max(1, -(-min(tiles.shape[1:3]) // _SAMPLE_SIDE))
+    part = tiles[:, step // 2 :: step, step // 2 :: step].reshape(len(tiles), -1, 3).transpose(0, 2, 1)
+    return np.log((part.astype(np.float32) + 1) / np.float32(_LAMP))
+
+
+def _stain_vectors(density: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors of the two stains, float64[n, 2, 3], and the angle between them, float64[n]."""
+    stained = _dense(density)
+    count = np.maximum(stained.sum(axis=1), 1)
+    held = density * stained[:, None]
+    mean = held.sum(axis=2) / count[:, None]
+    centred = (density - mean[:, :, None]) * stained[:, None]
+    moments = np.matmul(centred, centred.transpose(0, 2, 1)).astype(np.float64)
+    axes = np.linalg.eigh(moments / count[:, None, None])[1][:, :, :0:-1]  # largest, second: [n, 3, 2]
+    sign = np.where((axes * mean[:, :, None]).sum(axis=1) < 0, -1.0, 1.0)  # towards the stained pixels
+    axes = axes * sign[:, None, :]
+    plane = np.matmul(axes.transpose(0, 2, 1).astype(np.float32), density)
+    slopes = plane[:, 1] / np.maximum(plane[:, 0], np.float32(1e-6))  # in the order of the angles
+    slopes[~stained] = np.inf
+    slopes.sort(axis=1)
+    ends = np.arctan(np.stack([_quantile(slopes, count, q / 100) for q in (_ALPHA, 100 - _ALPHA)], axis=1))
+    vectors = np.cos(ends)[..., None] * axes[:, None, :, 0] + np.sin(ends)[..., None] * axes[:, None, :, 1]
+    flipped = vectors[:, 0, 0] < vectors[:, 1, 0]  # haematoxylin absorbs more red than eosin
+    vectors[flipped] = vectors[flipped][:, ::-1]
+    return vectors, ends[:, 1] - ends[:, 0]
+
+
+def _quantile(ordered: np.ndarray, count: np.ndarray, q: float) -> np.ndarray:
+    """Linear quantile of the first `count` values of each sorted row."""
+    at = q * (count - 1)
+    low = np.floor(at).astype(int)
+    rows = np.arange(len(ordered))
+    a, b = ordered[rows, low], ordered[rows, np.minimum(low + 1, count - 1)]
+    a, b = (np.where(np.isfinite(v), v, 0.0) for v in (a, b))  # no value at all
+    return np.asarray(a + (b - a) * (at - low), np.float64)
+
+
+def _dense(density: np.ndarray) -> np.ndarray:
+    """Pixels that every channel is absorbed in, bool[n, m]; stain vectors are fitted to these."""
+    return np.minimum(np.minimum(density[:, 0], density[:, 1]), density[:, 2]) >= _BETA
+
+
+def _unmixing(stains: np.ndarray) -> np.ndarray:
+    return np.linalg.pinv(stains.transpose(0, 2, 1))
+
+
+def _strength(density: np.ndarray, stains: np.ndarray) -> np.ndarray:
+    """99th percentile of the concentration of each stain, float64[n, 2]."""
+    amounts = np.matmul(_unmixing(stains).astype(np.float32), density)
+    amounts.sort(axis=2)
+    counts = np.full(len(amounts), amounts.shape[2])
+    return np.stack([_quantile(amounts[:, i], counts, 0.99) for i in range(2)], axis=1)
+
+
+def _assessable(density: np.ndarray, angle: np.ndarray) -> np.ndarray:
+    """Tiles with enough stain, of two kinds, and not covered by ink, bool[n]."""
+    few = np.ascontiguousarray(density[:, :, ::3])
+    share = (few.mean(axis=1) >= _BETA).mean(axis=1)
+    enough = (share >= _LEAST_STAINED) & (_dense(few).mean(axis=1) >= _LEAST_FITTED)
+    decadic = np.clip(few, 0, None) / np.float32(np.log(10))
+    ink = is_ink(decadic.transpose(0, 2, 1)).mean(axis=1)
+    return enough & (ink <= _MOST_INK) & (angle >= _LEAST_ANGLE)
+
+
+def _colour_moments(sample: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of l, alpha, beta (natural logarithms), float64[n, 3] each."""
+    lms = np.log(np.matmul(_RGB_TO_LMS.astype(np.float32), np.exp(sample)))
+    lab = np.matmul(_LMS_TO_LAB.astype(np.float32), lms)
+    mean = lab.mean(axis=2, keepdims=True)
+    lab -= mean
+    return mean[..., 0].astype(np.float64), np.sqrt((lab * lab).mean(axis=2, dtype=np.float64))
+
+
+def _recolour(
+    tile: np.ndarray,
+    out: np.ndarray,
+    before: np.ndarray,
+    matrix: np.ndarray,
+    after: np.ndarray,
+    *,
+    scratch: np.ndarray,
+) -> None:
+    """Pixels + 1, mixed by `before`, to the powers in `matrix`, mixed by `after`; each float32[3, 3].
+
+    Where `before` and `after` are empty, pixels are taken and given as shares of the lamp.
+    """
+    source, target = tile.reshape(-1, 3), out.reshape(-1, 3)
+    for start in range(0, len(source), _BAND):
+        band = slice(start, start + _BAND)
+        _recolour_band(source[band], target[band], before, matrix, after, scratch=scratch)
+
+
+def _recolour_band(
+    source: np.ndarray,
+    target: np.ndarray,
+    before: np.ndarray,
+    matrix: np.ndarray,
+    after: np.ndarray,
+    *,
+    scratch: np.ndarray,
+) -> None:
+    pixels, values = scratch[:, : len(source)]
+    np.add(source, np.float32(1), out=pixels)
+    if before.size:
+        np.matmul(pixels, before, out=values)
+        pixels, values = values, pixels
+    else:
+        pixels *= np.float32(1 / _LAMP)
+    np.log(pixels, out=pixels)
+    np.matmul(pixels, matrix, out=values)
+    np.exp(values, out=values)
+    if after.size:
+        np.matmul(values, after, out=pixels)
+        values = pixels
+    else:
+        values *= np.float32(_LAMP)
+    values -= np.float32(0.5)  # - 1, and + 0.5 to round
+    np.clip(values, 0, 255, out=values)
+    np.copyto(target, values, casting="unsafe")
