@@ -1,6 +1,6 @@
 # Results of R for tests/survival. Run from this folder: Rscript make_golden.R
-# Needs survival, MASS, glmnet, metafor, jsonlite. Data: cohort.csv, simulated here.
-suppressMessages({library(survival); library(MASS); library(glmnet); library(metafor); library(jsonlite)})
+# Needs survival, MASS, glmnet, metafor, cmprsk, maxstat, jsonlite. Data: cohort.csv, simulated here.
+suppressMessages({library(survival); library(MASS); library(glmnet); library(metafor); library(jsonlite); library(cmprsk); library(maxstat)})
 set.seed(20261123)
 n <- 160
 d <- data.frame(x1 = rnorm(n), x2 = rbinom(n, 1, .4), x3 = runif(n), x4 = rexp(n),
@@ -11,6 +11,8 @@ d$time <- ceiling(pmin(death, cens) * 2) / 2              # many ties
 d$event <- as.integer(death <= cens)
 d$entry <- round(pmax(0, d$time * runif(n, -.4, .6)), 2)
 d$entry[d$entry >= d$time] <- 0
+set.seed(7)
+d$cause <- ifelse(d$event == 1, ifelse(runif(n) < plogis(.3 + .5 * d$x1), 1, 2), 0)
 write.csv(d, "cohort.csv", row.names = FALSE)
 S <- Surv(d$time, d$event)
 fit <- function(f) list(coef = unname(coef(f)), se = unname(sqrt(diag(vcov(f)))), loglik = f$loglik, score = f$score,
@@ -58,4 +60,28 @@ out$tables <- list(tab = tab3, fisher = fisher.test(tab3)$p.value, chisq = suppr
   wilcox = wilcox.test(d$x1[d$x2 == 1], d$x1[d$x2 == 0])$p.value, kruskal = kruskal.test(d$x1, factor(d$stratum))$p.value,
   p = c(.01, .04, .03, .2, .5), BH = p.adjust(c(.01, .04, .03, .2, .5), "BH"), holm = p.adjust(c(.01, .04, .03, .2, .5), "holm"),
   hochberg = p.adjust(c(.01, .04, .03, .2, .5), "hochberg"), BY = p.adjust(c(.01, .04, .03, .2, .5), "BY"))
+# competing risks
+at <- c(2, 5, 10, 20)
+r <- cuminc(d$time, d$cause, d$stratum)
+out$cuminc$grouped <- list(est = timepoints(r, at)$est, var = timepoints(r, at)$var, curves = rownames(timepoints(r, at)$est), times = at, tests = r$Tests)
+r <- cuminc(d$time, d$cause); out$cuminc$all <- list(est = timepoints(r, at)$est, var = timepoints(r, at)$var)
+out$cuminc$stratified <- cuminc(d$time, d$cause, d$x2, strata = d$stratum, rho = 1)$Tests
+small <- data.frame(t = c(1, 1, 2, 2, 3, 3, 3, 4, 5, 6), s = c(1, 2, 1, 1, 0, 2, 1, 1, 2, 1), g = rep(1:2, 5))
+r <- cuminc(small$t, small$s, small$g)
+out$cuminc$small <- list(est = timepoints(r, 1:6)$est, var = timepoints(r, 1:6)$var, tests = r$Tests)
+e <- d; e$pid <- seq_len(n)
+for (ties in c("efron", "breslow")) {
+  fg <- finegray(Surv(time, factor(cause, 0:2)) ~ ., e, etype = "1")
+  f <- coxph(Surv(fgstart, fgstop, fgstatus) ~ x1 + x2 + x3, fg, weights = fgwt, cluster = pid, ties = ties)
+  b <- basehaz(f, centered = FALSE)
+  out$finegray[[ties]] <- list(coef = unname(coef(f)), se = unname(sqrt(diag(vcov(f)))), naive = unname(sqrt(diag(f$naive.var))),
+                               loglik = f$loglik, at = at, base = stepfun(b$time, c(0, b$hazard))(at))
+  fg <- finegray(Surv(time, factor(cause, 0:2)) ~ . + strata(stratum), e, etype = "2")
+  f <- coxph(Surv(fgstart, fgstop, fgstatus) ~ x1 + x2 + strata(stratum), fg, weights = fgwt, cluster = cluster, ties = ties)
+  out$finegray_strata[[ties]] <- list(coef = unname(coef(f)), se = unname(sqrt(diag(vcov(f)))))
+  f <- coxph(Surv(time, cause == 2) ~ x1 + x2, d, ties = ties)
+  out$cause_specific[[ties]] <- fit(f)
+}
+f <- crr(d$time, d$cause, as.matrix(d[c("x1", "x2", "x3")]), gtol = 1e-12)
+out$crr <- list(coef = unname(f$coef), se = sqrt(diag(f$var)), naive = sqrt(diag(f$inf |> solve())), loglik = f$loglik)
 write(toJSON(out, digits = NA, auto_unbox = TRUE, pretty = FALSE), "survival.json")

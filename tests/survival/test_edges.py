@@ -153,3 +153,12 @@ def test_log_rank_is_the_score_test_of_a_cox_model_without_ties(seed):
 def test_two_events_leave_no_ph_test_but_no_error_either():
     fit = cox(np.array([0.3, -1.0, 0.5]), [1.0, 2.0, 3.0], [True, False, True])
     assert np.isnan(ph_test(fit).statistic[0])
+
+
+def test_separation_by_a_rare_column_is_flagged_too():
+    x, time, event = cohort()
+    rare = np.zeros(60)
+    rare[np.flatnonzero(~event)[-2:]] = 1
+    fit = cox(np.column_stack([rare, x[:, 0]]), time, event)
+    assert any("x1 separates" in note for note in fit.warnings)
+    assert not any("x2 separates" in note for note in fit.warnings)

@@ -6,7 +6,9 @@ from pathosig.survival.cox import cox
 from pathosig.survival.coxfit import CoxFit
 from pathosig.survival.curves import KaplanMeier, kaplan_meier, reverse_kaplan_meier
 from pathosig.survival.cutpoint import Cutpoint, max_selected_cutpoint
+from pathosig.survival.finegray import cause_specific, fine_gray
 from pathosig.survival.firth import FirthFit, firth_cox
+from pathosig.survival.incidence import CumulativeIncidence, GrayTest, IncidenceCurve, cumulative_incidence
 from pathosig.survival.logrank import LogRank, logrank, pairwise_logrank
 from pathosig.survival.path import CoxPath, cox_path
 from pathosig.survival.pooling import Pooled, pool_random_effects
@@ -21,8 +23,11 @@ __all__ = [
     "Concordance",
     "CoxFit",
     "CoxPath",
+    "CumulativeIncidence",
     "Cutpoint",
     "FirthFit",
+    "GrayTest",
+    "IncidenceCurve",
     "KaplanMeier",
     "LogRank",
     "PhTest",
@@ -34,11 +39,14 @@ __all__ = [
     "bootstrap_c",
     "bootstrap_cox",
     "brier",
+    "cause_specific",
     "chi_square",
     "cox",
     "cox_path",
     "cox_univariate",
+    "cumulative_incidence",
     "default_tau",
+    "fine_gray",
     "firth_cox",
     "fisher_exact",
     "harrell_c",

@@ -104,7 +104,7 @@ def cox(
     loglik, _, info = loglik_derivatives(beta, centred, sets)
     zero = np.zeros_like(beta)
     loglik0, score0, info0 = loglik_derivatives(zero, centred, sets)
-    usable = _usable(info, centred)
+    usable = _usable(info0, centred)  # not at beta: under separation its information vanishes
     covariance = _inverse(info + penalty * (1 - l1_ratio) * len(x) * np.eye(len(beta)), usable)
     naive = _root(np.diag(covariance), usable)
     robust = cluster is not None
@@ -125,7 +125,7 @@ def cox(
     inside = np.ix_(usable, usable)
     wald = float(beta[usable] @ np.linalg.pinv(covariance[inside]) @ beta[usable]) if df else 0.0
     score_stat = float(score0 @ _inverse(info0, _usable(info0, centred)) @ score0)
-    notes = _notes(names, usable, coef, centred, converged, int(sets.event.sum()))
+    notes = _notes(names, usable, coef, naive, centred, converged, int(sets.event.sum()))
     return CoxFit(
         names=names,
         coef=coef,
@@ -162,7 +162,13 @@ def _chi2(statistic: float, df: int) -> Test:
 
 
 def _notes(
-    names: tuple[str, ...], usable: np.ndarray, coef: np.ndarray, x: np.ndarray, converged: bool, events: int
+    names: tuple[str, ...],
+    usable: np.ndarray,
+    coef: np.ndarray,
+    se: np.ndarray,
+    x: np.ndarray,
+    converged: bool,
+    events: int,
 ) -> tuple[str, ...]:
     out = [
         f"column {n} is constant or repeats others; no estimate"
@@ -170,10 +176,13 @@ def _notes(
         if not u
     ]
     spread = np.abs(np.nan_to_num(coef)) * x.std(axis=0) if len(coef) else np.zeros(0)
+    # a rare column has a small SD: there a huge effect over its range without any information tells
+    effect = np.abs(np.nan_to_num(coef)) * np.ptp(x, axis=0) if len(coef) else spread
+    flat = (effect > 10) & ~(np.abs(coef) > 0.1 * se)
     out += [
         f"column {n} separates events (infinite estimate); use firth_cox"
-        for n, s in zip(names, spread, strict=True)
-        if s > _SEPARATED
+        for n, s, f in zip(names, spread, flat, strict=True)
+        if s > _SEPARATED or f
     ]
     if not converged:
         out.append("Newton's method did not converge")
