@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,7 +14,7 @@ from pathosig.core.errors import InputError, PathosigError
 from pathosig.core.records import atomic_path
 from pathosig.phenotypes.kmeans import normalise
 
-_BLOCK = 16_384
+_BLOCK = 4096
 
 
 class Clusterer(Protocol):
@@ -91,14 +92,37 @@ class Codebook:
         InputError
             E_DIM if the embeddings have another length than those the codebook was made from.
         """
+        self._check(embeddings)
+        x = normalise(np.asarray(embeddings, np.float32))
+        return normalise((x - self.mean) @ self.projection)
+
+    def _check(self, embeddings: np.ndarray) -> None:
         if embeddings.ndim != 2 or embeddings.shape[1] != len(self.mean):
             raise InputError(
                 f"codebook: made from embeddings of length {len(self.mean)}, found {embeddings.shape}. "
                 "Use the same encoder.",
                 code="E_DIM",
             )
-        x = normalise(np.asarray(embeddings, np.float32))
-        return normalise((x - self.mean) @ self.projection)
+
+    def _similarities(self, embeddings: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+        """Cosines to the centroids, block by block: (rows, float32[m, k]), the array valid until the next.
+
+        The same as ``project(embeddings) @ centroids.T`` with the lengths divided out after the
+        products, where rows are short.
+        """
+        self._check(embeddings)
+        offset = self.mean @ self.projection
+        buffer = np.empty((min(_BLOCK, len(embeddings)), len(self.mean)), np.float32)
+        for start in range(0, len(embeddings), _BLOCK):
+            rows = slice(start, min(len(embeddings), start + _BLOCK))
+            x = buffer[: rows.stop - rows.start]
+            np.copyto(x, embeddings[rows], casting="same_kind")
+            z = x @ self.projection
+            z /= np.maximum(np.sqrt(np.einsum("ij,ij->i", x, x)), 1e-12)[:, None]
+            z -= offset
+            similarity = z @ self.centroids.T
+            similarity /= np.maximum(np.sqrt(np.einsum("ij,ij->i", z, z)), 1e-12)[:, None]
+            yield rows, similarity
 
     def assign(self, embeddings: np.ndarray) -> Assignment:
         """Phenotypes of embeddings[n, d], block by block in bounded memory."""
@@ -106,28 +130,28 @@ class Codebook:
         hpc = np.full((n, 3), -1, np.int16)
         confidence = np.zeros((n, 3), np.float32)
         distance = np.empty(n, np.float32)
-        for start in range(0, n, _BLOCK):
-            rows = slice(start, min(n, start + _BLOCK))
-            similarity = self.project(embeddings[rows]) @ self.centroids.T
-            best = np.argpartition(-similarity, top - 1, axis=1)[:, :top]
-            values = np.take_along_axis(similarity, best, axis=1)
-            order = np.argsort(-values, axis=1, kind="stable")
-            best, values = np.take_along_axis(best, order, axis=1), np.take_along_axis(values, order, axis=1)
-            similarity -= values[:, :1]
+        for rows, similarity in self._similarities(embeddings):
+            every = np.arange(len(similarity))
+            best = similarity.argmax(axis=1)
+            value = similarity[every, best]
+            distance[rows] = (1 - value) / self.radius[best]
+            similarity -= value[:, None]
             similarity /= self.temperature
-            np.exp(similarity, out=similarity)
-            total = similarity.sum(axis=1, keepdims=True)
-            hpc[rows, :top] = best
-            confidence[rows, :top] = np.take_along_axis(similarity, best, axis=1) / total
-            distance[rows] = (1 - values[:, 0]) / self.radius[best[:, 0]]
+            weight = np.exp(similarity, out=similarity)
+            total = weight.sum(axis=1)
+            for place in range(top):
+                if place:
+                    best = weight.argmax(axis=1)
+                hpc[rows, place] = best
+                confidence[rows, place] = weight[every, best] / total
+                weight[every, best] = -1.0
         return Assignment(hpc=hpc, confidence=confidence, distance=distance)
 
     def labels(self, embeddings: np.ndarray) -> np.ndarray:
         """HPC of each row, int32[n]; the fast way when nothing else is wanted."""
         out = np.empty(len(embeddings), np.int32)
-        for start in range(0, len(embeddings), _BLOCK):
-            rows = slice(start, start + _BLOCK)
-            out[rows] = (self.project(embeddings[rows]) @ self.centroids.T).argmax(axis=1)
+        for rows, similarity in self._similarities(embeddings):
+            out[rows] = similarity.argmax(axis=1)
         return out
 
     def save(self, path: Path) -> None:

@@ -1,0 +1,100 @@
+"""Assigning ten million embeddings: seconds against the matrix multiplications alone, and memory.
+
+    python benchmarks/assign.py [--tiles 10000000] [--dim 256] [--k 50]
+
+Embeddings lie on disk as float16 files of 100,000 tiles, as `pathosig embed` writes one a slide, and are
+read and assigned file by file (three nearest HPCs, confidence, distance). The floor is the same two
+products (projection, centroids) on a block already in memory as float32, nothing else; what the conversion
+from float16 alone takes is printed too. Prints one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from pathosig.phenotypes.codebook import Codebook
+from pathosig.phenotypes.kmeans import normalise
+from pathosig.phenotypes.tree import ward_tree
+
+_SLIDE = 100_000
+
+
+def write(folder: Path, n: int, dim: int) -> list[Path]:
+    """n rows of float16 noise, a file for each 100,000."""
+    rng = np.random.default_rng(0)
+    part = rng.normal(size=(_SLIDE, dim)).astype(np.float16)
+    paths = []
+    for start in range(0, n, _SLIDE):
+        paths.append(folder / f"{start:010d}.npy")
+        np.save(paths[-1], part[: min(_SLIDE, n - start)])
+    return paths
+
+
+def matmul_seconds(rows: np.ndarray, codebook: Codebook, n: int, block: int) -> float:
+    """Time of the products alone, for n tiles."""
+    start = time.perf_counter()
+    for at in range(0, n, block):
+        (rows[: min(block, n - at)] @ codebook.projection) @ codebook.centroids.T
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tiles", type=int, default=10_000_000)
+    parser.add_argument("--dim", type=int, default=256)
+    parser.add_argument("--pca", type=int, default=64)
+    parser.add_argument("--k", type=int, default=50)
+    given = parser.parse_args()
+    rng = np.random.default_rng(1)
+    centroids = normalise(rng.normal(size=(given.k, given.pca)))
+    codebook = Codebook(
+        mean=np.zeros(given.dim, np.float32),
+        projection=(rng.normal(size=(given.dim, given.pca)) / given.dim**0.5).astype(np.float32),
+        centroids=centroids, radius=np.ones(given.k, np.float32), temperature=0.05,
+        linkage=ward_tree(centroids, np.ones(given.k)),
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        paths = write(Path(folder), given.tiles, given.dim)
+        block = 4096
+        stored = np.load(paths[0])
+        rows = stored[:block].astype(np.float32)
+        ratios, label_ratios, casts = [], [], []
+        for _ in range(7):
+            floor = matmul_seconds(rows, codebook, len(stored), block)
+            start = time.perf_counter()
+            codebook.assign(stored)
+            ratios.append((time.perf_counter() - start) / floor)
+            start = time.perf_counter()
+            codebook.labels(stored)
+            label_ratios.append((time.perf_counter() - start) / floor)
+            start = time.perf_counter()
+            for at in range(0, len(stored), block):
+                np.copyto(rows[: len(stored[at : at + block])], stored[at : at + block])
+            casts.append((time.perf_counter() - start) / floor)
+        del stored
+        start = time.perf_counter()
+        used: set[int] = set()
+        for path in paths:
+            used |= set(np.unique(codebook.assign(np.load(path)).hpc[:, 0]).tolist())
+        seconds = time.perf_counter() - start
+        floor = matmul_seconds(rows, codebook, given.tiles, block)
+    print(json.dumps({
+        "tiles": given.tiles, "dim": given.dim, "pca": given.pca, "k": given.k,
+        "seconds": seconds, "matmul_seconds": floor, "vs_matmul": seconds / floor,
+        "vs_matmul_rounds": statistics.median(ratios), "labels_vs_matmul": statistics.median(label_ratios),
+        "conversion_vs_matmul": statistics.median(casts),
+        "rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "hpcs_used": len(used),
+    }))  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
