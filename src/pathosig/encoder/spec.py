@@ -37,8 +37,10 @@ class EncoderSpec(Spec):
         Threads of the model in one worker; parallelism comes from workers.
     mpp_tolerance
         Relative difference between the tiles' and the encoder's micrometres per pixel before a warning.
+    stain
+        none, macenko or reinhard: bring tiles to the stain of the discovery slides before they are embedded.
     calibration_tiles
-        Discovery tiles that set the value ranges of the int8 engine.
+        Discovery tiles that set the stain reference and the value ranges of the int8 engine.
     seed
         Seed of the choice of calibration tiles.
     """
@@ -52,6 +54,7 @@ class EncoderSpec(Spec):
     batch_size: int = 16
     threads: int = 1
     mpp_tolerance: float = 0.25
+    stain: Literal["none", "macenko", "reinhard"] = "none"
     calibration_tiles: int = 256
     seed: int = 0
 

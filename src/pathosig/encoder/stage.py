@@ -19,6 +19,7 @@ from pathosig.encoder.cards import embedding_card
 from pathosig.encoder.embed import embed_blocks
 from pathosig.encoder.reading import opened_tiles, read_tile_table, specimen_facts
 from pathosig.encoder.spec import EncoderSpec
+from pathosig.encoder.stain import fit_stain, in_reference_colours, sample_tiles
 
 if TYPE_CHECKING:
     from pathosig.encoder.backbones import Encoder
@@ -100,7 +101,7 @@ def _settle(study: Study, spec: EncoderSpec, execution: Execution) -> StageRepor
     calibration: list[dict[str, Any]] = []
     if spec.method == "dlcc":
         upstream["train"] = study.upstream("train", "_train")
-    if spec.engine == "int8":
+    if spec.engine == "int8" or (spec.stain != "none" and spec.method != "dlcc"):
         for s in study.specimens():
             if s.is_discovery and (record := study.record("tiles", s.id)) and record.status == "ok":
                 upstream[f"tiles/{s.id}"] = record.fingerprint
@@ -145,6 +146,8 @@ def _make_encoder(job: Job) -> Outcome:
     else:
         encoder = load_encoder(spec.name, weights=job.payload["weights"])
         card = {**encoder.card(), "method": spec.method, "weights_file": None}
+        if spec.stain != "none":
+            card["stain"] = fit_stain(_calibration_tiles(job), spec.stain)
         state = {f"backbone.{k}": v.contiguous() for k, v in encoder.module.state_dict().items()}
         if sum(v.numel() * v.element_size() for v in state.values()) <= SMALL_BYTES:
             with atomic_path(job.root / WEIGHTS) as temporary:
@@ -153,31 +156,25 @@ def _make_encoder(job: Job) -> Outcome:
             outputs.append(WEIGHTS)
     write_json(job.root / CARD, card)
     if spec.engine == "int8":
-        _calibrate(job)
+        _calibrate(job, card.get("stain"))
         outputs.append(INT8)
     return Outcome(
         outputs=tuple(outputs), summary={k: card[k] for k in ("name", "weights_sha256", "dim", "licence")}
     )
 
 
-def _calibrate(job: Job) -> None:
+def _calibration_tiles(job: Job) -> np.ndarray:
+    slides, spec = job.payload["calibration"], job.spec
+    return sample_tiles(job.root, slides, n=spec.calibration_tiles, seed=spec.seed)
+
+
+def _calibrate(job: Job, stain: Mapping[str, Any] | None) -> None:
     """Quantise on tiles drawn evenly from the discovery slides."""
     from pathosig.encoder.export import quantise
 
-    spec: EncoderSpec = job.spec
-    slides = job.payload["calibration"]
-    each = -(-spec.calibration_tiles // len(slides))
-    sample: list[np.ndarray] = []
-    for number, slide in enumerate(slides):
-        table = read_tile_table(job.root / "tiles" / slide["tiles"])
-        rng = np.random.default_rng([spec.seed, number])
-        rows = np.sort(rng.permutation(len(table.xy))[:each])
-        if len(rows):
-            with opened_tiles(slide, table, rows=rows) as blocks:
-                sample.extend(blocks)
-    tiles = np.concatenate(sample)[: spec.calibration_tiles]
+    tiles = np.concatenate(list(in_reference_colours([_calibration_tiles(job)], stain)))
     encoder = read_encoder(job.root, weights=job.payload["weights"])
-    quantise(encoder, tiles, job.root / INT8, batch_size=spec.batch_size)
+    quantise(encoder, tiles, job.root / INT8, batch_size=job.spec.batch_size)
 
 
 def read_encoder(root: Path, *, weights: str | None = None) -> Encoder:
@@ -229,7 +226,8 @@ def _embed_one(job: Job) -> Outcome:
     run = _engine(job.root, card["weights_sha256"], spec.weights, plan)
     lost: list[int] = []
     with opened_tiles(job.payload, table, block=max(64, spec.batch_size), lost=lost) as blocks:
-        out = embed_blocks(run, blocks, n=len(table.xy), dim=card["dim"], batch_size=spec.batch_size)
+        seen = in_reference_colours(blocks, card.get("stain"))
+        out = embed_blocks(run, seen, n=len(table.xy), dim=card["dim"], batch_size=spec.batch_size)
     out[lost] = np.nan
     notes = [*_lost_warning(job.unit, len(lost), len(out)), *_mpp_warning(card, table.mpp, spec)]
     relative = f"embeddings/{job.payload['out']}"

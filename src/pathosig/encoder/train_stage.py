@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from pathosig.core.records import fingerprint, identity, sha256_value
 from pathosig.core.study import Study
 from pathosig.encoder.reading import TileTable, opened_tiles, read_tile_table, specimen_facts
 from pathosig.encoder.spec import EncoderSpec, TrainSpec
+from pathosig.encoder.stain import fit_stain, in_reference_colours, sample_tiles
 from pathosig.encoder.store import TileStore, open_store, write_store
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ def train_encoder(
         If there are too few tiles, or training collapses or diverges.
     """
     spec = spec or study.spec(TrainSpec)
-    if study.spec(EncoderSpec).method != "dlcc":
+    encoder = study.spec(EncoderSpec)
+    if encoder.method != "dlcc":
         return StageReport(stage=STAGE.name)
     slides = []
     upstream: dict[str, str | None] = {}
@@ -58,14 +60,16 @@ def train_encoder(
             name = study.file("tiles", s.id, ".parquet").name
             slides.append({"id": s.id, "patient": s.patient_id, "tiles": name, **specimen_facts(s)})
     weights = _backbone_weights(study, spec)
+    stain = {"method": encoder.stain, "tiles": encoder.calibration_tiles, "seed": encoder.seed}
     unit = Unit(
         id=UNIT,
         inputs={
             "weights": identity(weights) if weights else None,
             "patients": {s["id"]: s["patient"] for s in slides},
+            **({} if encoder.stain == "none" else {"stain": stain}),
         },
         upstream=upstream,
-        payload={"slides": slides, "weights": str(weights) if weights else None},
+        payload={"slides": slides, "weights": str(weights) if weights else None, "stain": stain},
     )
     if _rank() > 0:  # a helper of the first process: it trains along and writes nothing
         if _is_due(study, spec, unit, execution):
@@ -125,10 +129,9 @@ def _train(job: Job) -> Outcome:
     tables = {s["id"]: read_tile_table(job.root / "tiles" / s["tiles"]) for s in job.payload["slides"]}
     rows = choose_rows({k: len(t.xy) for k, t in tables.items()}, spec)
     mpp = _one_mpp(tables)
-    key = sha256_value(
-        {"spec": spec.to_dict(), "slides": job.payload["slides"], "mpp": mpp, "device": device}
-    )
-    store = _packed(job, tables, rows, rank)
+    key = sha256_value({**_what_is_seen(job), "spec": spec.to_dict(), "mpp": mpp, "device": device})
+    stain = _stain_reference(job) if rank == 0 else None
+    store = _packed(job, tables, rows, rank, stain)
     patients = [s["patient"] for s in job.payload["slides"]]
     held_out = split_patients(patients, spec)
     owner = np.array([patients[i] in held_out for i in store.slide], bool)
@@ -154,7 +157,7 @@ def _train(job: Job) -> Outcome:
         "held_out_patients": len(held_out), "steps": state.step, "device": device.split(":")[0],
     }  # fmt: skip
     if rank == 0:
-        card = write_trained(job.root, state.best, start, spec, facts)
+        card = write_trained(job.root, state.best, start, spec, facts, stain=stain)
         facts["weights_sha256"] = card["weights_sha256"]
         checkpoint_path.unlink(missing_ok=True)
     last = {
@@ -199,16 +202,37 @@ def _one_mpp(tables: Mapping[str, TileTable]) -> float | None:
     return found[0][0] if found else None
 
 
+def _what_is_seen(job: Job) -> dict[str, Any]:
+    """Slides and stain, for the keys of what is kept between attempts."""
+    stain = job.payload["stain"]
+    return {
+        "slides": job.payload["slides"],
+        **({} if stain["method"] == "none" else {"stain": stain}),
+    }
+
+
+def _stain_reference(job: Job) -> dict[str, Any] | None:
+    wanted = job.payload["stain"]
+    if wanted["method"] == "none":
+        return None
+    tiles = sample_tiles(job.root, job.payload["slides"], n=wanted["tiles"], seed=wanted["seed"])
+    return fit_stain(tiles, wanted["method"])
+
+
 def _packed(
-    job: Job, tables: Mapping[str, TileTable], rows: Mapping[str, np.ndarray], rank: int
+    job: Job,
+    tables: Mapping[str, TileTable],
+    rows: Mapping[str, np.ndarray],
+    rank: int,
+    stain: Mapping[str, Any] | None,
 ) -> TileStore:
     """The packed tiles, written by the first process and reused while slides and choice are the same."""
     folder = job.root / "encoder" / "store"
     chosen = {k: sha256_value([tables[k].xy[v].tolist(), tables[k].mpp]) for k, v in rows.items()}
-    key = sha256_value({"rows": chosen, "slides": job.payload["slides"]})
+    key = sha256_value({**_what_is_seen(job), "rows": chosen})
     store = open_store(folder, key=key)
     if store is None and rank == 0:
-        store = write_store(folder, _slide_tiles(job, tables, rows), key=key)
+        store = write_store(folder, _slide_tiles(job, tables, rows, stain), key=key)
     while store is None:
         time.sleep(1.0)
         store = open_store(folder, key=key)
@@ -216,13 +240,16 @@ def _packed(
 
 
 def _slide_tiles(
-    job: Job, tables: Mapping[str, TileTable], rows: Mapping[str, np.ndarray]
+    job: Job,
+    tables: Mapping[str, TileTable],
+    rows: Mapping[str, np.ndarray],
+    stain: Mapping[str, Any] | None,
 ) -> Iterator[tuple[str, Iterator[np.ndarray]]]:
     for slide in job.payload["slides"]:
         name = slide["id"]
         if len(rows[name]):
             with opened_tiles(slide, tables[name], rows=rows[name]) as blocks:
-                yield name, blocks
+                yield name, in_reference_colours(blocks, stain)
         else:
             yield name, iter(())
 

@@ -18,7 +18,13 @@ TRAINED_CARD, TRAINED_WEIGHTS = "encoder/trained.json", "encoder/trained.safeten
 
 
 def write_trained(
-    root: Path, state: Mapping[str, torch.Tensor], start: Encoder, spec: TrainSpec, facts: Mapping[str, Any]
+    root: Path,
+    state: Mapping[str, torch.Tensor],
+    start: Encoder,
+    spec: TrainSpec,
+    facts: Mapping[str, Any],
+    *,
+    stain: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Write weights (``backbone.``, ``instance_head.``, ``cluster_head.``) and card; returns the card."""
     from safetensors.torch import save_file
@@ -41,6 +47,8 @@ def write_trained(
         "train": {"spec": spec.to_dict(), **facts},
     }
     card["mpp"] = facts.get("mpp")
+    if stain is not None:
+        card["stain"] = dict(stain)
     with atomic_path(root / TRAINED_WEIGHTS) as temporary:
         save_file(tensors, temporary)
     write_json(root / TRAINED_CARD, card)
