@@ -93,7 +93,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
         code = error.exit_code
     except CycloptsError as error:
         _say_error(
-            PathosigError(f"{str(error).strip()} See `pathosig {_first(tokens)} --help`.", code="E_USAGE"),
+            PathosigError(f"{str(error).strip()} See `{_help_of(tokens)}`.", code="E_USAGE"),
             as_json,
         )
         code = 2
@@ -118,6 +118,11 @@ def main(argv: list[str] | None = None) -> NoReturn:
 
 def _first(tokens: list[str]) -> str:
     return tokens[0] if tokens and not tokens[0].startswith("-") else ""
+
+
+def _help_of(tokens: list[str]) -> str:
+    known = _first(tokens) in {row.name for row in COMMANDS}
+    return f"pathosig {_first(tokens)} --help" if known else "pathosig --help"
 
 
 def _terminated(number: int, frame: types.FrameType | None) -> NoReturn:
@@ -154,6 +159,7 @@ def _run(tokens: list[str], as_json: bool) -> int:
         version=__version__,
         help_format="plaintext",
         result_action="return_value",
+        suppress_keyboard_interrupt=False,
     )
     wanted = _first(tokens)
     for row in COMMANDS:
@@ -227,7 +233,10 @@ def _command(row: Command) -> Callable[..., Any]:
         arguments = list(args)
         study = _open(arguments[0]) if "study" in signature.parameters else None
         if study is not None:
+            from pathosig.pipeline import refuse_left_out
+
             arguments[0] = study
+            refuse_left_out(study, row.name)
         if spec_class is not None:
             kwargs["spec"] = _merged(spec_class, kwargs.get("spec"), study)
             if save and study is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pathosig.core.errors import ConfigError, NotEstimableError
@@ -79,6 +80,22 @@ def stages_of(study: Study) -> list[str]:
     return names
 
 
+def refuse_left_out(study: Study, name: str) -> None:
+    """Refuse a stage whose inputs this study does not have, before it records a failure per slide.
+
+    Raises
+    ------
+    ConfigError
+        If study.toml says that the study starts after the stage `name`.
+    """
+    left_out = (*PIXEL_STAGES, "phenotypes") if study.level == "features" else PIXEL_STAGES
+    if study.level != "slides" and name in left_out:
+        raise ConfigError(
+            f"{name}: this study starts from {study.level} ([study] level in study.toml) and has no such stage. "
+            f"Its stages are {', '.join(stages_of(study))}."
+        )
+
+
 def stage_function(name: str) -> Callable[..., Any]:
     """The public function of a stage."""
     module, function = dict(STAGES)[name].split(":")
@@ -117,7 +134,9 @@ def run_all(study: Study, *, until: str | None = None, execution: Execution = Ex
     remove_stale(study.root)
     reports: list[StageReport] = []
     nothing = ""
+    page = study.root / "report" / "index.html"
     for name in names:
+        before = _written(page)
         if execution.shard is not None and name in _FITS:
             return RunReport(stages=tuple(reports), note=_waiting(study, name))
         try:
@@ -125,10 +144,20 @@ def run_all(study: Study, *, until: str | None = None, execution: Execution = Ex
         except NotEstimableError as error:
             nothing = nothing or f"{error.code} {error}"
             answer = StageReport(stage=name, empty=("_fit",))
-        reports.append(answer if isinstance(answer, StageReport) else StageReport(stage=name, done=("_fit",)))
-    page = study.root / "report" / "index.html"
+        reports.append(answer if isinstance(answer, StageReport) else _page_report(name, before, page))
     shown = str(page) if "report" in names and page.is_file() else None
     return RunReport(stages=tuple(reports), not_estimable=nothing, report=shown)
+
+
+def _written(page: Path) -> int:
+    return page.stat().st_mtime_ns if page.is_file() else 0
+
+
+def _page_report(name: str, before: int, page: Path) -> StageReport:
+    """The report gives its path, not a StageReport: fresh when the page is the one from before."""
+    units = (f"_{name}",)
+    same = before == _written(page)
+    return StageReport(stage=name, fresh=units) if same else StageReport(stage=name, done=units)
 
 
 def _waiting(study: Study, stage: str) -> str:
@@ -182,24 +211,27 @@ def status(study: Study) -> StudyStatus:
     Returns
     -------
     StudyStatus
-        ``stale`` counts units whose upstream record has another fingerprint by now.
+        ``stale`` counts units made from records that are no longer there: something upstream was made anew.
     """
     names = stages_of(study)
     specimens = [s.id for s in study.specimens()]
     table: dict[str, dict[str, int]] = {}
     failed: list[dict[str, str]] = []
     empty: list[dict[str, str]] = []
+    current = {r.fingerprint for name in _recorded(study) for r in study.records(name)}
     for name in names:
         records = {r.unit: r for r in study.records(name)}
         counts = {"ok": 0, "empty": 0, "failed": 0, "missing": 0, "stale": 0}
         for record in records.values():
-            counts[record.status] += 1
-            counts["stale"] += any(
-                study.upstream(k, record.unit) not in (None, v) for k, v in record.upstream.items()
-            )
+            nothing = record.status == "ok" and "code" in record.summary  # a fit that found nothing to keep
+            counts["empty" if nothing else record.status] += 1
+            counts["stale"] += any(v.split()[-1] not in current for v in record.upstream.values())
             if record.error:
                 reason = f"{record.error['code']} {record.error['message']}"
                 failed.append({"stage": name, "unit": record.unit, "reason": reason})
+            elif nothing:
+                reason = f"{record.summary['code']} {record.summary.get('reason', '')}"
+                empty.append({"stage": name, "unit": record.unit, "reason": reason})
             elif record.status == "empty":
                 reason = "; ".join(record.warnings) or str(record.summary.get("reason", "nothing to do"))
                 empty.append({"stage": name, "unit": record.unit, "reason": reason})
@@ -209,6 +241,12 @@ def status(study: Study) -> StudyStatus:
     return StudyStatus(
         stages=table, failed=tuple(failed), empty=tuple(empty), changed_settings=_changed(study, names)
     )
+
+
+def _recorded(study: Study) -> list[str]:
+    """Names of the stages that left records."""
+    folder = study.root / "records"
+    return sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
 
 
 def _changed(study: Study, names: list[str]) -> dict[str, dict[str, Any]]:
@@ -265,9 +303,7 @@ def verify(study: Study, *, deep: bool = False) -> Verification:
     checked = 0
     missing: list[str] = []
     changed: list[str] = []
-    folder = study.root / "records"
-    names = sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
-    for name in names:
+    for name in _recorded(study):
         for record in study.records(name):
             for relative, expected in record.outputs.items():
                 checked += 1

@@ -134,3 +134,46 @@ def test_check_warns_of_time_zero_and_lists_unreadable_slides(tmp_path, cmu_slid
 def test_check_without_a_discovery_cohort_says_what_it_found(tmp_path):
     study = make(tmp_path, "slide_id,patient_id,path\n", "patient_id,cohort,t,e\nP1,other,1,1\n")
     assert any("E_COHORT" in p and "other" in p for p in check(study).problems)
+
+
+def test_an_id_that_looks_like_a_number_is_not_a_slide_of_its_first_digit():
+    assert match_slides(["1E5", "1A", "1e5-2"], ["1", "1E5"]) == {"1E5": "1E5", "1A": "1", "1e5-2": "1E5"}
+    assert match_slides(["1E5"], ["1"]) == {"1E5": None}
+
+
+def test_slides_left_out_come_with_the_patient_that_may_be_meant(inputs):
+    (inputs / "slides" / "stray.svs").rename(inputs / "slides" / "P-3.svs")
+    report = init(inputs / "study", slides=str(inputs / "slides" / "*.svs"), clinical=inputs / "clinical.csv")
+    assert report.suggestions == {"P-3": "P3"}
+    assert "did you mean patient P3?" in report.to_text()
+
+
+@pytest.mark.parametrize("name", ["nothing.csv", "slides"])
+def test_a_clinical_table_that_is_not_there_is_said_to_be_missing(inputs, name):
+    with pytest.raises(InputError, match="CSV, TSV or Excel") as caught:
+        init(inputs / "study", slides=str(inputs / "slides" / "*.svs"), clinical=inputs / name)
+    assert caught.value.code == "E_MISSING"
+
+
+def test_an_unknown_unit_is_refused_before_anything_is_written(inputs):
+    with pytest.raises(ConfigError, match="fortnights"):
+        init(
+            inputs / "study",
+            slides=str(inputs / "slides" / "*.svs"),
+            clinical=inputs / "clinical.csv",
+            unit="fortnights",
+        )
+    assert not (inputs / "study").exists()
+
+
+def test_an_event_without_its_time_is_an_error_and_no_outcome_at_all_is_not(inputs):
+    study = inputs / "study"
+    init(study, slides=str(inputs / "slides" / "*.svs"), clinical=inputs / "clinical.csv")
+    table = study / "patients.csv"
+    text = table.read_text()
+    table.write_text(text.replace("P1,discovery,10,1", "P1,discovery,,"))
+    assert any("have no outcome" in w for w in check(Study.open(study)).warnings)
+    table.write_text(text.replace("P1,discovery,10,1", "P1,discovery,,1"))
+    found = check(Study.open(study))
+    assert not found.usable
+    assert any(p.startswith("E_TIME") and "P1" in p for p in found.problems)

@@ -228,7 +228,7 @@ def survival_frame(rows: Sequence[Mapping[str, str]], endpoint: Endpoint) -> pd.
     Raises
     ------
     InputError
-        E_TIME: negative, infinite or non-numeric times. E_EVENT: values other than 0/1 that
+        E_TIME: negative, infinite or non-numeric times, or an event without its time. E_EVENT: values other than 0/1 that
         `event_values` does not map.
     """
     import pandas as pd
@@ -243,6 +243,7 @@ def survival_frame(rows: Sequence[Mapping[str, str]], endpoint: Endpoint) -> pd.
         for r in rows
         if r[endpoint.time].lower() not in _MISSING and r[endpoint.event].lower() not in _MISSING
     ]
+    _refuse_lost_events([r for r in rows if r[endpoint.time].lower() in _MISSING], endpoint)
     return pd.DataFrame(
         {
             "patient_id": [r["patient_id"] for r in kept],
@@ -250,6 +251,18 @@ def survival_frame(rows: Sequence[Mapping[str, str]], endpoint: Endpoint) -> pd.
             "event": _events(kept, endpoint),
         }
     )
+
+
+def _refuse_lost_events(untimed: Sequence[Mapping[str, str]], endpoint: Endpoint) -> None:
+    """A patient without time and event has no outcome; one with an event but no time would be lost unseen."""
+    told = [r for r in untimed if r[endpoint.event].lower() not in _MISSING]
+    lost = [r["patient_id"] for r, event in zip(told, _events(told, endpoint), strict=True) if event]
+    if lost:
+        raise InputError(
+            f"patients.csv: column {endpoint.time} is empty for {len(lost)} patients whose {endpoint.event} says "
+            f"that the event happened ({', '.join(lost[:5])}). Give the time, or empty both cells.",
+            code="E_TIME",
+        )
 
 
 def _times(rows: Sequence[Mapping[str, str]], endpoint: Endpoint) -> list[float]:

@@ -55,13 +55,19 @@ def atomic_path(final: Path) -> Iterator[Path]:
             os.fsync(handle.fileno())
         temporary.replace(final)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        _forget(temporary)
         if error.errno in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EPERM, errno.EDQUOT):
             raise _storage_error(final, error) from error
         raise
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        _forget(temporary)
         raise
+
+
+def _forget(temporary: Path) -> None:
+    # On a read-only disk even the removal of a file that is not there fails, and would hide the reason.
+    with contextlib.suppress(OSError):
+        temporary.unlink(missing_ok=True)
 
 
 def remove_stale(folder: Path) -> int:

@@ -50,10 +50,16 @@ class Findings:
 
     def to_text(self) -> str:
         """Counts, then problems, then warnings."""
-        lines = [f"{name.replace('_', ' ')}: {value}" for name, value in self.counts.items()]
+        lines = [f"{name.replace('_', ' ')}: {_listed(value)}" for name, value in self.counts.items()]
         lines += [f"problem {p}" for p in self.problems] + [f"warning {w}" for w in self.warnings]
         lines.append("usable" if self.usable else "not usable as it is")
         return "\n".join(lines)
+
+
+def _listed(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{k or 'no cohort'} {v}" for k, v in value.items()) or "none"
+    return str(value)
 
 
 def check(study: Study, *, open_slides: bool = True) -> Findings:
@@ -170,7 +176,8 @@ def _check_endpoints(study: Study, problems: list[str], warnings: list[str], cou
         if by_cohort[study.primary.discovery] < 2 and name == study.primary.endpoint:
             n = by_cohort[study.primary.discovery]
             warnings.append(
-                f"W_EVENTS {name}: {n} events in {study.primary.discovery}; no model can be fitted"
+                f"W_EVENTS {name}: {n} events in {study.primary.discovery}; no model can be fitted "
+                "(`run` will end with exit 5 and a descriptive report)"
             )
     return fatal
 

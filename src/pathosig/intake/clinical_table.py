@@ -41,8 +41,11 @@ def read_clinical(path: Path, sheet: str | None = None) -> list[dict[str, str]]:
     Raises
     ------
     InputError
-        If it cannot be read, or an Excel file has several sheets and none is named.
+        If it is missing or cannot be read, or an Excel file has several sheets and none is named.
     """
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "no such file"
+        raise InputError(f"{path}: {what}. Give the clinical table: CSV, TSV or Excel.", code="E_MISSING")
     if path.suffix.lower() in (".xlsx", ".xlsm"):
         return _read_excel(path, sheet)
     return read_csv_rows(path)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pathosig.core.clinical import UNITS
 from pathosig.core.errors import ConfigError, InputError
 from pathosig.core.study import Study
 from pathosig.core.tables import write_csv_rows
@@ -22,6 +23,7 @@ from pathosig.intake.clinical_table import (
 from pathosig.intake.match import match_slides, nearest
 
 _EXAMPLES = 5
+_SUGGESTED = 50
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,9 +34,14 @@ class InitReport:
     n_slides: int
     n_patients: int
     unmatched_slides: tuple[str, ...]
+    suggestions: dict[str, str]
     patients_without_slides: tuple[str, ...]
     endpoints: tuple[str, ...]
     todo: tuple[str, ...]
+
+    def _suggested(self, slide: str) -> str:
+        near = self.suggestions.get(slide)
+        return f"{slide} (did you mean patient {near}?)" if near else slide
 
     def to_dict(self) -> dict[str, Any]:
         """For ``--json``."""
@@ -46,8 +53,9 @@ class InitReport:
             f"{self.n_slides} slides of {self.n_patients} patients; endpoints: {', '.join(self.endpoints)}"
         ]
         if self.unmatched_slides:
+            shown = [self._suggested(name) for name in self.unmatched_slides[:_EXAMPLES]]
             lines.append(
-                f"{len(self.unmatched_slides)} slides match no patient: {list(self.unmatched_slides[:5])}"
+                f"{len(self.unmatched_slides)} slides match no patient and are left out: {'; '.join(shown)}"
             )
         if self.patients_without_slides:
             n = len(self.patients_without_slides)
@@ -91,13 +99,15 @@ def init(
     Raises
     ------
     ConfigError
-        If there is a study already, or no slide fits the glob.
+        If there is a study already, no slide fits the glob, or the unit is not a unit of time.
     InputError
         If the ids of both sides do not overlap, or no endpoint can be found.
     """
     paths = sorted(Path(p) for p in globbing.glob(slides, recursive=True))  # noqa: PTH207 - a glob with a root
     if not paths:
         raise ConfigError(f"--slides {slides!r}: no file fits. Quote the glob and check the folder.")
+    if unit is not None and unit not in UNITS:
+        raise ConfigError(f"--unit {unit!r}: expected one of {', '.join(UNITS)}.")
     rows = read_clinical(clinical, sheet)
     if not rows:
         raise InputError(f"{clinical.name}: has a header but no rows.")
@@ -127,6 +137,8 @@ def init(
     _write_slides(study, stems, matched, mpp)
     _write_patients(study, rows, id_column, cohort)
     have = {p for p in matched.values() if p}
+    unmatched = [s for s, p in matched.items() if p is None]
+    ids = sorted({r[id_column] for r in rows})
     todo = []
     if cohort is None:
         todo.append(
@@ -136,7 +148,8 @@ def init(
         study=str(directory),
         n_slides=sum(p is not None for p in matched.values()),
         n_patients=len({r[id_column] for r in rows}),
-        unmatched_slides=tuple(s for s, p in matched.items() if p is None),
+        unmatched_slides=tuple(unmatched),
+        suggestions={s: near for s in unmatched[:_SUGGESTED] if (near := nearest(s, ids))},
         patients_without_slides=tuple(sorted({r[id_column] for r in rows} - have)),
         endpoints=tuple(e.name for e in endpoints),
         todo=tuple(todo),

@@ -17,6 +17,10 @@ def match_slides(slides: Iterable[str], patients: Sequence[str]) -> dict[str, st
     return {slide: _match(slide, ordered) for slide in slides}
 
 
+_EXPONENT = re.compile(r"\d+e\d")
+"""``1E5`` is an id that looks like a number, not a slide of patient 1."""
+
+
 def _match(slide: str, ordered: Sequence[str]) -> str | None:
     lower = slide.lower()
     for patient in ordered:
@@ -26,7 +30,7 @@ def _match(slide: str, ordered: Sequence[str]) -> str | None:
         rest = lower[len(start) :]
         if not rest or not rest[0].isalnum():
             return patient
-        if start[-1].isdigit() and rest[0].isalpha():
+        if start[-1].isdigit() and rest[0].isalpha() and not _EXPONENT.match(lower):
             return patient
     return None
 

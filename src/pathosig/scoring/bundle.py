@@ -136,8 +136,11 @@ def read_bundle(path: Path, into: Path) -> dict[str, Any]:
     Raises
     ------
     PathosigError
-        E_BUNDLE if it is not a bundle, or any member is unknown, missing, too large or changed.
+        E_MISSING if there is no such file. E_BUNDLE if it is not a bundle, or any member is unknown, missing, too large or changed.
     """
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "no such file"
+        raise InputError(f"{path}: {what}. Expected a bundle that `pathosig bundle` wrote.", code="E_MISSING")
     try:
         with zipfile.ZipFile(path) as archive:
             manifest = _manifest(archive)

@@ -78,14 +78,21 @@ def score_slides(
     ConfigError
         If no slide is given or two have the same name.
     InputError
-        E_BUNDLE if the bundle is refused.
+        E_BUNDLE if the bundle is refused. E_NOT_FILE, E_MISSING if a slide or table is not there.
     """
     if not slides:
         raise ConfigError("score: no slide given.")
     owners = _owners(patients)
+    missing = [str(p) for p in slides if not p.exists()]
+    if missing:
+        raise InputError(
+            f"score: {len(missing)} of {len(slides)} slides are not there: {', '.join(missing[:5])}.",
+            code="E_NOT_FILE",
+        )
     with tempfile.TemporaryDirectory(prefix="pathosig-score-") as folder:
         root = Path(folder)
         read_bundle(bundle, root)
+        _refuse_without_pixels(root)
         study = _study(root, slides, owners, mpp, weights)
         failed = _run(study, weights, execution)
         rows = _scores(study)
@@ -93,9 +100,25 @@ def score_slides(
     return ScoreReport(out=str(out), rows=tuple(rows), failed=tuple(failed))
 
 
+def _refuse_without_pixels(root: Path) -> None:
+    specs = read_json(root / "specs.json")
+    if specs["tissue"] and specs["tiles"]:
+        return
+    name = read_json(root / "encoder" / "encoder.json").get("name")
+    raise InputError(
+        f"score: this bundle comes from a study that started from embeddings ({name}), so it does not know how "
+        "tissue, tiles and embeddings of a slide are made. Score with a bundle of a study that started from slides.",
+        code="E_BUNDLE",
+    )
+
+
 def _owners(path: Path | None) -> dict[str, str]:
     if path is None:
         return {}
+    if not path.is_file():
+        raise InputError(
+            f"{path}: no such file. Expected a CSV with columns slide and patient_id.", code="E_MISSING"
+        )
     with path.open(newline="", encoding="utf-8-sig") as handle:
         rows = list(csv.DictReader(handle))
     if rows and not {"slide", "patient_id"} <= set(rows[0]):

@@ -182,17 +182,28 @@ def _patients(
     """Assessable patients with an outcome, sorted by id."""
     frame = profiles.drop(columns=[c for c in ("time", "event") if c in profiles])
     frame = frame.merge(survival[["patient_id", "time", "event"]], on="patient_id", how="inner")
-    if kind != "features" and "n_tiles" in frame:
+    tiles = frame["n_tiles"] if kind != "features" and "n_tiles" in frame else None
+    if tiles is not None:
         frame = frame[frame["n_tiles"] >= spec.min_tiles]
     frame = frame.sort_values("patient_id", kind="stable").reset_index(drop=True)
     events = int(frame["event"].sum())
     if events < 2:
         message = (
             f"signature: endpoint {endpoint!r} has {events} events among {len(frame)} assessable discovery patients; "
-            "at least 2 are needed. The descriptive report is written."
+            f"at least 2 are needed.{_too_few_tiles(tiles, spec.min_tiles)} The descriptive report is written."
         )
         raise NotEstimableError(message, code="E_EVENTS")
     return frame
+
+
+def _too_few_tiles(tiles: pd.Series | None, min_tiles: int) -> str:
+    lost = int((tiles < min_tiles).sum()) if tiles is not None else 0
+    if tiles is None or not lost:
+        return ""
+    return (
+        f" {lost} of {len(tiles)} patients have fewer than {min_tiles} tiles (median {tiles.median():.0f}): "
+        "lower [signature] min_tiles in study.toml, or use smaller tiles."
+    )
 
 
 def univariate_table(x: np.ndarray, time: np.ndarray, event: np.ndarray, found: Candidates) -> pd.DataFrame:

@@ -24,6 +24,7 @@ STAGE_VERSION = 1
 STAGE = Stage(name="signature", version=STAGE_VERSION)
 FIT, SCORES = "_fit", "_scores"
 SIGNATURE, SELECTION, BENCHMARK = (f"signature/{n}.json" for n in ("signature", "selection", "benchmark"))
+CORES = "signature/cores.json"
 UNIVARIATE, SCORE_TABLE = "signature/univariate.csv", "signature/scores.csv"
 _SCORE_COLUMNS = (
     "patient_id", "cohort", "score", "group", "core_agreement", "n_slides", "n_tiles", "ridge_score", "paper_group",
@@ -165,8 +166,6 @@ def _fit(job: Job) -> Outcome:
 def _write_fit(study: Study, found: SignatureFit | None, reason: str, spec: SignatureSpec) -> tuple[str, ...]:
     root = study.root
     outputs = [SELECTION]
-    for name in (SIGNATURE, BENCHMARK, UNIVARIATE, SCORE_TABLE):
-        (root / name).unlink(missing_ok=True)
     selection: dict[str, Any] = {"method": spec.selection, "selected": [], "reason": reason}
     if found is not None:
         selection |= {
@@ -189,7 +188,14 @@ def _write_fit(study: Study, found: SignatureFit | None, reason: str, spec: Sign
             found.benchmark.save(root / BENCHMARK)
             outputs.append(BENCHMARK)
     write_json(root / SELECTION, selection)
+    for name in {SIGNATURE, BENCHMARK, UNIVARIATE, SCORE_TABLE, CORES} - set(outputs) - _still_good(found):
+        (root / name).unlink(missing_ok=True)  # last: another run on this study may be reading them
     return tuple(outputs)
+
+
+def _still_good(found: SignatureFit | None) -> set[str]:
+    """Scores are replaced by their own unit as long as there is a signature."""
+    return {SCORE_TABLE, CORES} if found is not None and found.signature is not None else set()
 
 
 # -- scores -----------------------------------------------------------------------------------
@@ -205,10 +211,10 @@ def _score(job: Job) -> Outcome:
     cores = core_table(study, profiles, signature)
     table, agreement = score_table(study, profiles, signature, benchmark, cores)
     write_csv_rows(study.root / SCORE_TABLE, table.to_dict("records"), _SCORE_COLUMNS)
-    write_json(study.root / "signature/cores.json", agreement)
+    write_json(study.root / CORES, agreement)
     left_out = int((table["group"] == "not assessable").sum())
     summary = {"patients": len(table), "not_assessable": left_out}
-    return Outcome(outputs=(SCORE_TABLE, "signature/cores.json"), summary=summary)
+    return Outcome(outputs=(SCORE_TABLE, CORES), summary=summary)
 
 
 def score_table(
