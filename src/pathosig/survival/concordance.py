@@ -245,26 +245,27 @@ def _auc_at(
     won = (total - lost) / total  # for a control: weighted share of cases with a higher score
     influence = n * w / w.sum() * (beaten - auc) + n * v / v.sum() * (won - auc)
     influence = influence + _censoring_influence(t, d, w, beaten - auc, horizon)
-    return (auc, float(np.sqrt(np.mean(influence**2) / n)), *numbers)
+    return (auc, float(influence.std(ddof=1) / np.sqrt(n)), *numbers)  # n - 1, as timeROC
 
 
 def _censoring_influence(
     t: np.ndarray, d: np.ndarray, w: np.ndarray, centred: np.ndarray, horizon: float
 ) -> np.ndarray:
-    """What estimating the censoring distribution adds to the influence of each patient on the AUC."""
+    """What estimating the censoring distribution adds to the influence of each patient on the AUC.
+
+    Everybody observed until a time counts as at risk of censoring at it (riskRegression's convention for ties).
+    """
     n = len(t)
     grid, which = np.unique(t, return_inverse=True)
     which = which.ravel()
     left = np.bincount(which[~d], minlength=len(grid)).astype(float)
     risk = np.cumsum(np.bincount(which, minlength=len(grid))[::-1])[::-1].astype(float)
-    risk_c = risk - np.bincount(which[d], minlength=len(grid))
     # weight that depends on G(u-) for u beyond each grid time
     value = np.bincount(which, weights=w * centred, minlength=len(grid)) / w.sum()
     beyond = np.concatenate([np.cumsum(value[::-1])[::-1][1:], [0.0]])
     with np.errstate(divide="ignore", invalid="ignore"):
-        hazard = np.where(left > 0, left / risk_c, 0.0)
-        jump = np.where((left > 0) & (grid <= horizon), beyond / risk_c, 0.0)
+        hazard = np.where(left > 0, left / risk, 0.0)
+        jump = np.where((left > 0) & (grid <= horizon), beyond / risk, 0.0)
     compensator = np.cumsum(np.where(grid <= horizon, jump * hazard, 0.0))
     direct = np.where(~d, jump[which], 0.0)
-    own = np.where(d, np.concatenate([[0.0], compensator])[which], compensator[which])
-    return np.asarray(n * (direct - own))
+    return np.asarray(n * (direct - compensator[which]))
