@@ -19,6 +19,7 @@ from pathosig.phenotypes import (
     ward_tree,
 )
 from pathosig.phenotypes.atlas import AtlasTiles, choose_exemplars
+from pathosig.phenotypes.codebook import _read_rows
 from pathosig.phenotypes.health import artefact_hpcs, matched_jaccard, occupancy
 from pathosig.phenotypes.kmeans import normalise
 from pathosig.synthetic import SimulateSpec, simulate
@@ -170,3 +171,27 @@ def test_tiles_that_could_not_be_decoded_are_left_out_and_the_others_keep_their_
     wanted = [i for i in range(len(embeddings)) if i not in (2, 7)]
     assert assigned.column("tile_id").to_pylist() == wanted
     assert np.isfinite(assigned.column("confidence").to_numpy()).all()
+
+
+def test_half_precision_is_widened_exactly_and_infinities_stay_what_they_are():
+    rng = np.random.default_rng(0)
+    half = np.concatenate([rng.normal(size=500), [0, -0.0, 6e-8, -6e-8, 65504, 1e-5]]).astype(np.float16)
+    for rows in (half[None], np.array([[1, np.inf, np.nan, -np.inf]], np.float16)):
+        out = np.empty(rows.shape, np.float32)
+        squared = _read_rows(rows, out)
+        np.testing.assert_array_equal(out, rows.astype(np.float32))
+        np.testing.assert_array_equal(squared, np.einsum("ij,ij->i", out, out))
+
+
+def test_assignment_equals_projecting_and_multiplying():
+    x = planted()
+    codebook, _ = fit_codebook(training(x[0]), PhenotypeSpec(k=12, runs=4))
+    similarity = codebook.project(x[0]) @ codebook.centroids.T
+    found = codebook.assign(x[0].astype(np.float16))
+    order = np.argsort(-similarity, axis=1)[:, :3]
+    assert (found.hpc == order).mean() > 0.99
+    soft = np.exp(similarity / codebook.temperature)
+    soft /= soft.sum(axis=1, keepdims=True)
+    wanted = np.take_along_axis(soft, found.hpc.astype(int), axis=1)
+    np.testing.assert_allclose(found.confidence, wanted, atol=5e-3)
+    np.testing.assert_array_equal(codebook.labels(x[0].astype(np.float16)), found.hpc[:, 0])

@@ -15,6 +15,9 @@ from pathosig.core.records import atomic_path
 from pathosig.phenotypes.kmeans import normalise
 
 _BLOCK = 4096
+_SIGN_AND_VALUE = np.int32(-0x70002000)
+_REBIAS = np.float32(2.0**112)
+_MAYBE_INFINITE = 2.0**32
 
 
 class Clusterer(Protocol):
@@ -104,7 +107,7 @@ class Codebook:
                 code="E_DIM",
             )
 
-    def _similarities(self, embeddings: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    def _products(self, embeddings: np.ndarray) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
         """Cosines to the centroids, block by block: (rows, float32[m, k]), the array valid until the next.
 
         The same as ``project(embeddings) @ centroids.T`` with the lengths divided out after the
@@ -116,13 +119,11 @@ class Codebook:
         for start in range(0, len(embeddings), _BLOCK):
             rows = slice(start, min(len(embeddings), start + _BLOCK))
             x = buffer[: rows.stop - rows.start]
-            np.copyto(x, embeddings[rows], casting="same_kind")
+            squared = _read_rows(embeddings[rows], x)
             z = x @ self.projection
-            z /= np.maximum(np.sqrt(np.einsum("ij,ij->i", x, x)), 1e-12)[:, None]
+            z /= np.maximum(np.sqrt(squared), 1e-12)[:, None]
             z -= offset
-            similarity = z @ self.centroids.T
-            similarity /= np.maximum(np.sqrt(np.einsum("ij,ij->i", z, z)), 1e-12)[:, None]
-            yield rows, similarity
+            yield rows, z, z @ self.centroids.T
 
     def assign(self, embeddings: np.ndarray) -> Assignment:
         """Phenotypes of embeddings[n, d], block by block in bounded memory."""
@@ -130,7 +131,8 @@ class Codebook:
         hpc = np.full((n, 3), -1, np.int16)
         confidence = np.zeros((n, 3), np.float32)
         distance = np.empty(n, np.float32)
-        for rows, similarity in self._similarities(embeddings):
+        for rows, z, similarity in self._products(embeddings):
+            similarity /= np.maximum(np.sqrt(np.einsum("ij,ij->i", z, z)), 1e-12)[:, None]
             every = np.arange(len(similarity))
             best = similarity.argmax(axis=1)
             value = similarity[every, best]
@@ -150,7 +152,7 @@ class Codebook:
     def labels(self, embeddings: np.ndarray) -> np.ndarray:
         """HPC of each row, int32[n]; the fast way when nothing else is wanted."""
         out = np.empty(len(embeddings), np.int32)
-        for rows, similarity in self._similarities(embeddings):
+        for rows, _, similarity in self._products(embeddings):
             out[rows] = similarity.argmax(axis=1)
         return out
 
@@ -191,3 +193,22 @@ class Codebook:
                 f"{path.name}: not a readable codebook ({type(error).__name__}). Run `pathosig phenotypes`.",
                 code="E_CODEBOOK",
             ) from error
+
+
+def _read_rows(rows: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """Copy rows into float32 `out`[m, d] and give back their squared lengths, float32[m].
+
+    float16 is widened by moving its bits, six times as fast as numpy's own conversion. That is exact
+    for finite numbers; where a row is long enough to hold an infinity or NaN, numpy does it again.
+    """
+    if rows.dtype == np.float16:
+        bits = out.view(np.int32)
+        np.copyto(bits, rows.view(np.int16))
+        np.left_shift(bits, 13, out=bits)
+        np.bitwise_and(bits, _SIGN_AND_VALUE, out=bits)
+        np.multiply(out, _REBIAS, out=out)
+        squared: np.ndarray = np.einsum("ij,ij->i", out, out)
+        if squared.max(initial=0) < _MAYBE_INFINITE:
+            return squared
+    np.copyto(out, rows, casting="same_kind")
+    return np.asarray(np.einsum("ij,ij->i", out, out))
