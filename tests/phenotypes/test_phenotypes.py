@@ -20,6 +20,7 @@ from pathosig.phenotypes import (
 )
 from pathosig.phenotypes.atlas import AtlasTiles, choose_exemplars
 from pathosig.phenotypes.codebook import _read_rows
+from pathosig.phenotypes.curve_stage import stability_over_k
 from pathosig.phenotypes.health import artefact_hpcs, matched_jaccard, occupancy
 from pathosig.phenotypes.kmeans import normalise
 from pathosig.synthetic import SimulateSpec, simulate
@@ -195,3 +196,28 @@ def test_assignment_equals_projecting_and_multiplying():
     wanted = np.take_along_axis(soft, found.hpc.astype(int), axis=1)
     np.testing.assert_allclose(found.confidence, wanted, atol=5e-3)
     np.testing.assert_array_equal(codebook.labels(x[0].astype(np.float16)), found.hpc[:, 0])
+
+
+def test_the_curve_over_k_knows_where_phenotypes_are_stable(tmp_path):
+    simulate(
+        tmp_path / "s",
+        SimulateSpec(
+            level="embeddings",
+            n_discovery=20,
+            n_validation=0,
+            tiles_per_patient=60,
+            dim=16,
+            types=5,
+            subtypes=1,
+        ),
+    )
+    study = Study.open(tmp_path / "s")
+    with pytest.raises(InputError, match="no codebook"):
+        stability_over_k(study)
+    find_phenotypes(study, PhenotypeSpec(k=10, runs=5))
+    found = stability_over_k(study, [5, 20])
+    curve = {row["k"]: row for row in found["curve"]}
+    assert set(curve) == {5, 20, found["k"]}
+    assert curve[5]["seed_ari"] > 0.95
+    assert curve[5]["prediction_strength"] > 0.9
+    assert curve[20]["prediction_strength"] < 0.7

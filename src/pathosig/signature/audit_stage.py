@@ -61,6 +61,7 @@ def audit(
     if name not in AUDITS:
         message = f"audit {name!r}: expected one of {', '.join(AUDITS)}."
         raise ConfigError(message)
+    from pathosig.phenotypes.curve_stage import stability_over_k
     from pathosig.signature import audits
     from pathosig.signature.audit_stability import audit_stability
 
@@ -105,6 +106,8 @@ def audit(
         )
     elif name == "stability":
         result = audit_stability(rows, outcome, spec=settings, seed=spec.seed, **facts)
+        if (study.root / "phenotypes" / "codebook.safetensors").is_file():
+            result["phenotypes"] = stability_over_k(study)
     else:
         result = _depth(study, profiles, spec)
     write_json(study.root / "validation" / "audits" / f"{name}.json", result)
