@@ -1,5 +1,5 @@
 # Results of R for tests/survival. Run from this folder: Rscript make_golden.R
-# Needs survival, MASS, glmnet, metafor, cmprsk, maxstat, jsonlite. Data: cohort.csv, simulated here.
+# Needs survival, MASS, glmnet, metafor, cmprsk, maxstat, Hmisc, riskRegression, jsonlite. Data: cohort.csv, simulated here.
 suppressMessages({library(survival); library(MASS); library(glmnet); library(metafor); library(jsonlite); library(cmprsk); library(maxstat)})
 set.seed(20261123)
 n <- 160
@@ -84,4 +84,72 @@ for (ties in c("efron", "breslow")) {
 }
 f <- crr(d$time, d$cause, as.matrix(d[c("x1", "x2", "x3")]), gtol = 1e-12)
 out$crr <- list(coef = unname(f$coef), se = sqrt(diag(f$var)), naive = sqrt(diag(f$inf |> solve())), loglik = f$loglik)
+# calibration of a model fitted on the first half, in the second
+half <- d[1:80, ]; other <- d[81:160, ]
+f <- coxph(Surv(time, event) ~ x1 + x2, half); b <- basehaz(f, centered = FALSE)
+lp <- as.vector(as.matrix(other[c("x1", "x2")]) %*% coef(f))
+when <- c(5, 12); H <- stepfun(b$time, c(0, b$hazard))(when)
+pred <- exp(-outer(exp(lp), H)); So <- Surv(other$time, other$event)
+g <- coxph(So ~ lp); out$calibration <- list(prediction = pred, times = when, lp = lp, slope = unname(coef(g)), slope_se = sqrt(vcov(g)[1]))
+for (j in 1:2) {
+  risk <- 1 - pred[, j]; s <- summary(survfit(So ~ 1), times = when[j]); cll <- log(-log(pred[, j]))
+  grp <- cut(risk, quantile(risk, 0:5 / 5), include.lowest = TRUE)
+  k <- sapply(levels(grp), function(l) {v <- summary(survfit(So[grp == l] ~ 1), times = when[j], extend = TRUE); c(mean(risk[grp == l]), 1 - v$surv, 1 - v$upper, 1 - v$lower, sum(grp == l))})
+  z <- cbind(cll, Hmisc::rcspline.eval(cll, knots = quantile(cll, c(.1, .5, .9)), inclx = FALSE))
+  m <- coxph(So ~ z); bz <- basehaz(m, centered = FALSE)
+  sm <- 1 - exp(-stepfun(bz$time, c(0, bz$hazard))(when[j]) * exp(as.vector(z %*% coef(m))))
+  e <- abs(sm - risk)
+  out$calibration$at[[j]] <- list(observed = 1 - s$surv, upper = 1 - s$lower, lower = 1 - s$upper, expected = mean(risk), groups = unname(t(k)), smooth = sm, ici = mean(e), e50 = median(e), e90 = unname(quantile(e, .9)), emax = max(e))
+}
+# decision curve: net benefit from survfit among those at or above the threshold
+cuts <- c(0, .1, .25, .4, .5, .6, .75, .95); risk <- 1 - pred[, 2]
+nb <- sapply(cuts, function(p) {pos <- risk >= p; if (!any(pos)) return(0)
+  F <- 1 - summary(survfit(So[pos] ~ 1), times = when[2])$surv; if (!length(F)) return(NA)
+  mean(pos) * (F - (1 - F) * p / (1 - p))})
+F <- 1 - summary(survfit(So ~ 1), times = when[2])$surv
+out$decision <- list(thresholds = cuts, model = nb, all = F - (1 - F) * cuts / (1 - cuts))
+# restricted means and follow-up
+for (tau in c(8, 15.25)) {
+  v <- summary(survfit(S ~ x2, d), rmean = tau)$table; out$rmst[[as.character(tau)]] <- list(mean = unname(v[, "rmean"]), se = unname(v[, "se(rmean)"]))
+}
+f <- survfit(Surv(time, 1 - event) ~ 1, d)
+out$reverse <- list(km = km(f), median = lapply(quantile(f, c(.25, .5, .75), conf.int = TRUE), unname))
+f <- survfit(S ~ 1, d, weights = weight); out$km_weights <- list(time = f$time, surv = f$surv)
+# inverse probability of treatment weights and a robust Cox model
+p <- fitted(glm(x2 ~ x1 + x3, binomial, d)); d$iptw <- ifelse(d$x2 == 1, mean(d$x2) / p, (1 - mean(d$x2)) / (1 - p))
+out$iptw$weights <- unname(d$iptw)
+for (ties in c("efron", "breslow")) {
+  e <- d; e$pid <- seq_len(n)
+  f <- coxph(S ~ x2, e, weights = iptw, cluster = pid, ties = ties); out$iptw[[ties]] <- c(fit(f), list(naive = sqrt(f$naive.var[1])))
+  f <- coxph(Surv(entry, time, event) ~ x1 + x2 + strata(stratum), e, weights = weight, cluster = cluster, ties = ties)
+  b <- cox.zph(coxph(Surv(entry, time, event) ~ x1 + x2, e, ties = ties), transform = "identity")
+  out$everything[[ties]] <- c(fit(f), list(naive = unname(sqrt(diag(f$naive.var))), zph_entry = unname(b$table[, "chisq"])))
+  f <- coxph(S ~ x1 + x2 + strata(stratum), e, ties = ties)
+  out$zph_strata[[ties]] <- lapply(c(km = "km", rank = "rank", identity = "identity", log = "log"), function(t) zph(f, t))
+  f <- coxph(Surv(time * 1 + ifelse(pid %% 2, 1e-10, 0), event) ~ x1 + x2, e, ties = ties); out$near_ties[[ties]] <- fit(f)
+  e$time[e$time < 2] <- 0
+  out$time_zero[[ties]] <- fit(coxph(Surv(time, event) ~ x1 + x2, e, ties = ties))
+  e <- d; e$x1[c(3, 50)] <- NA; e$time[7] <- NA
+  out$missing[[ties]] <- fit(coxph(Surv(time, event) ~ x1 + x2, e, ties = ties))
+}
+e <- d[order(d$time), ]; e$event <- 0; e$event[40] <- 1
+out$one_event <- list(x = e$x1, time = e$time, event = e$event, fit = fit(coxph(Surv(time, event) ~ x1, e)))
+out$near_ties$logrank <- survdiff(Surv(d$time + ifelse(seq_len(n) %% 2, 1e-10, 0), d$event) ~ d$stratum)$chisq
+# Firth: the penalised likelihood from coxph, maximised by optim
+e <- d; e$rare <- as.integer(seq_len(n) %in% which(d$event == 0)[1:4])
+firth <- function(b, vars) {f <- coxph(as.formula(paste("S ~", paste(vars, collapse = "+"))), e, init = b, ties = "breslow", control = coxph.control(iter.max = 0)); f$loglik[2] - .5 * as.numeric(determinant(as.matrix(f$var))$modulus)}
+o <- suppressWarnings(optim(c(0, 0), firth, vars = c("rare", "x1"), control = list(fnscale = -1, reltol = 1e-15, maxit = 5000)))
+out$firth <- list(rare = e$rare, coef = o$par, loglik = o$value)
+# discrimination with ties (riskRegression), maximally selected cut-points, exact tables
+suppressMessages(library(riskRegression)); library(prodlim)
+m <- matrix(rep(plogis(-d$x1), 3), ncol = 3)
+s <- Score(list(m = 1 - m), Surv(time, event) ~ 1, d, times = c(5, 10, 20), metrics = c("AUC", "Brier"), conservative = FALSE)
+v <- as.data.frame(s$AUC$score); w <- as.data.frame(s$Brier$score); w <- w[w$model == "m", ]
+out$score <- list(times = v$times, auc = v$AUC, se = v$se, prediction = plogis(-d$x1), brier = w$Brier)
+for (v in c("x1", "x3", "x4")) {
+  e <- data.frame(time = d$time, event = d$event, x = round(d[[v]], 1))
+  for (m in c("Lau92", "Lau94")) {r <- maxstat.test(Surv(time, event) ~ x, e, smethod = "LogRank", pmethod = m, minprop = .1, maxprop = .9); out$maxstat[[v]][[m]] <- list(cut = unname(r$estimate), statistic = unname(r$statistic), p = unname(r$p.value))}
+}
+tabs <- list(matrix(c(3, 0, 2, 7, 1, 4), 2), matrix(c(5, 2, 0, 1, 8, 3, 2, 2, 9, 0, 1, 4), 3), matrix(c(12, 5, 7, 9, 3, 20, 8, 2), 4), matrix(c(1, 0, 0, 6, 3, 2, 0, 4, 4, 1, 1, 5, 0, 2, 3, 3), 4), matrix(c(10, 2, 3, 15), 2))
+out$fisher <- lapply(tabs, function(m) list(table = m, p = fisher.test(m, workspace = 2e7)$p.value))
 write(toJSON(out, digits = NA, auto_unbox = TRUE, pretty = FALSE), "survival.json")

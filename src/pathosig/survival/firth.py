@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,7 +59,7 @@ def firth_cox(
     Parameters
     ----------
     X, time, event
-        As in `cox`; rows with missing values are left out.
+        As in `cox`; rows with missing values are left out, constant columns have no estimate (NaN).
     ties
         ``breslow`` as coxphf, or ``efron``.
 
@@ -84,6 +84,14 @@ def firth_cox(
         ties=ties,
     )
     x = x_all[kept][sets.order]
+    varies = np.ptp(x, axis=0) > 0 if len(x) else np.zeros(x.shape[1], bool)
+    if not varies.all() and varies.any():  # constant columns have no estimate; the others are not disturbed
+        part = firth_cox(x_all[:, varies], np.where(kept, t, np.nan), event, ties=ties, conf_level=conf_level)
+        spread = {}
+        for field in ("coef", "se", "lower", "upper", "p"):
+            spread[field] = np.full(len(varies), np.nan)
+            spread[field][varies] = getattr(part, field)
+        return replace(part, names=names, **spread)
     scale = np.maximum(x.std(axis=0), 1e-12)
     z = (x - x.mean(axis=0)) / scale
     everything = np.arange(z.shape[1])
@@ -110,7 +118,7 @@ def firth_cox(
         lower=np.exp(lower / scale),
         upper=np.exp(upper / scale),
         p=p,
-        loglik=value,
+        loglik=value + float(np.log(scale).sum()),  # of columns as given, not standardised
         n=int(kept.sum()),
         n_events=int(sets.event.sum()),
         converged=converged,

@@ -1,0 +1,169 @@
+"""Decision curves: net benefit of acting on a predicted risk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pathosig.core.errors import InputError
+from pathosig.survival.curves import kaplan_meier
+from pathosig.survival.data import as_events, as_times
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecisionCurve:
+    """Net benefit of models, of treating everybody and of treating nobody.
+
+    Attributes
+    ----------
+    thresholds
+        float[k]: risks from which one would act.
+    net_benefit
+        Strategy -> float[k]; ``all`` and ``none`` are always there. NaN where those above the threshold are not
+        followed until the horizon.
+    lower, upper
+        The same, percentile limits over resamples; empty without `indices`.
+    positive
+        Model -> float[k]: share of patients at or above the threshold.
+    """
+
+    horizon: float
+    thresholds: np.ndarray
+    net_benefit: Mapping[str, np.ndarray]
+    lower: Mapping[str, np.ndarray]
+    upper: Mapping[str, np.ndarray]
+    positive: Mapping[str, np.ndarray]
+    n: int
+    n_events: int
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per strategy and threshold."""
+        import pandas as pd
+
+        rows = []
+        for name, values in self.net_benefit.items():
+            frame = pd.DataFrame({"strategy": name, "threshold": self.thresholds, "net_benefit": values})
+            if name in self.lower:
+                frame = frame.assign(lower=self.lower[name], upper=self.upper[name])
+            rows.append(frame)
+        return pd.concat(rows, ignore_index=True)
+
+
+def decision_curve(
+    risk: Any,
+    time: Any,
+    event: Any,
+    *,
+    horizon: float,
+    thresholds: Any = None,
+    indices: Any = None,
+    conf_level: float = 0.95,
+) -> DecisionCurve:
+    """Net benefit with censoring: Kaplan-Meier among those at or above each threshold.
+
+    Parameters
+    ----------
+    risk
+        float[n] predicted probability of an event by the horizon, or a mapping or DataFrame of such, by model.
+    time, event
+        [n]; rows with anything missing are left out for all models alike.
+    horizon
+        In units of time.
+    thresholds
+        [k] in 0..1 (1 excluded); 0, .01 ... .99 without it.
+    indices
+        int[resamples, n]: row numbers from 0, for percentile limits (paired over strategies).
+
+    Raises
+    ------
+    InputError
+        If risks lie outside 0..1, thresholds outside 0..1, or lengths differ.
+
+    References
+    ----------
+    R: dcurves::dca(Surv(time, event) ~ risk, time = horizon). Vickers et al. (2008), BMC Med. Inform. Decis. Mak. 8.
+    """
+    t, d = as_times(time), as_events(event)
+    if hasattr(risk, "columns"):
+        models = {str(c): np.asarray(risk[c], float) for c in risk.columns}
+    elif isinstance(risk, Mapping):
+        models = {str(k): np.asarray(v, float) for k, v in risk.items()}
+    else:
+        models = {"model": np.asarray(risk, float)}
+    cuts = np.arange(100) / 100 if thresholds is None else np.atleast_1d(np.asarray(thresholds, float))
+    if not ((cuts >= 0) & (cuts < 1)).all():
+        raise InputError("decision_curve: thresholds must lie in 0 <= threshold < 1.")
+    for name, values in models.items():
+        if name in ("all", "none") or values.shape != t.shape:
+            raise InputError(f"decision_curve: risk {name!r} has shape {values.shape}; expected {t.shape}.")
+        if np.nanmin(values, initial=0.0) < 0 or np.nanmax(values, initial=1.0) > 1:
+            raise InputError(
+                f"decision_curve: risk {name!r} lies outside 0..1; give probabilities of an event."
+            )
+    if indices is not None and np.asarray(indices).ndim != 2:
+        raise InputError("decision_curve: indices must be int[resamples, n].")
+    rows = np.flatnonzero(np.isfinite(np.column_stack([t, *models.values()])).all(axis=1))
+    net, positive = _strategies(models, t, d, rows, horizon, cuts)
+    lower: dict[str, np.ndarray] = {}
+    upper: dict[str, np.ndarray] = {}
+    if indices is not None:
+        known = np.isin(np.arange(len(t)), rows)
+        draws = [_strategies(models, t, d, i[known[i]], horizon, cuts)[0] for i in np.asarray(indices)]
+        ends = [(1 - conf_level) / 2, (1 + conf_level) / 2]
+        for name in net:
+            values = np.stack([draw[name] for draw in draws])
+            usable = np.isfinite(values).all(axis=0)
+            limits = np.full((2, len(cuts)), np.nan)
+            limits[:, usable] = np.quantile(values[:, usable], ends, axis=0)
+            lower[name], upper[name] = limits
+    return DecisionCurve(
+        horizon=float(horizon),
+        thresholds=cuts,
+        net_benefit=net,
+        lower=lower,
+        upper=upper,
+        positive=positive,
+        n=len(rows),
+        n_events=int(d[rows].sum()),
+    )
+
+
+def _strategies(
+    models: Mapping[str, np.ndarray],
+    t: np.ndarray,
+    d: np.ndarray,
+    rows: np.ndarray,
+    horizon: float,
+    cuts: np.ndarray,
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    odds = cuts / (1 - cuts)
+    everybody = _risk_by(t[rows], d[rows], horizon)
+    out = {"all": everybody - (1 - everybody) * odds, "none": np.zeros(len(cuts))}
+    shares = {}
+    for name, values in models.items():
+        value = values[rows]
+        rates = np.empty((2, len(cuts)))
+        seen: dict[int, float] = {}  # the group changes only where a threshold passes a patient
+        for j, cut in enumerate(cuts):
+            above = value >= cut
+            size = int(above.sum())
+            if size not in seen:
+                seen[size] = _risk_by(t[rows][above], d[rows][above], horizon) if size else 0.0
+            rates[:, j] = seen[size], size / max(len(rows), 1)
+        event_rate, share = rates
+        out[name] = event_rate * share - (1 - event_rate) * share * odds
+        shares[name] = share
+    return out, shares
+
+
+def _risk_by(t: np.ndarray, d: np.ndarray, horizon: float) -> float:
+    """1 - Kaplan-Meier at the horizon; NaN where nobody is followed so long."""
+    if not len(t) or t.max() < horizon:
+        return float("nan")
+    return float(1 - kaplan_meier(t, d).survival_at(horizon)[0])

@@ -1,0 +1,118 @@
+"""Harrell's bootstrap estimate of a model's optimism."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pathosig.core.errors import InputError, NotEstimableError, PathosigError
+from pathosig.survival.concordance import harrell_c
+from pathosig.survival.cox import cox
+from pathosig.survival.data import as_events, as_times
+
+Scorer = Callable[[Any], np.ndarray]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimism:
+    """Apparent and optimism-corrected C, and calibration slope.
+
+    Attributes
+    ----------
+    apparent, corrected, optimism
+        C of the model in its own data; minus the optimism, the mean of `boot` - `original`.
+    boot, original
+        float[resamples]: C of each resample's model in that resample, and in all patients; NaN where it failed.
+    slope
+        Mean calibration slope of the resamples' models in all patients: the expected shrinkage.
+    empty
+        Share of resamples whose model gave everybody the same score (C = .5 by definition).
+    """
+
+    apparent: float
+    corrected: float
+    optimism: float
+    boot: np.ndarray
+    original: np.ndarray
+    slope: float
+    slopes: np.ndarray
+    empty: float
+    failed: int
+
+
+def optimism(
+    fit: Callable[[Any, np.ndarray, np.ndarray], Scorer], X: Any, time: Any, event: Any, indices: Any
+) -> Optimism:
+    """Harrell's optimism of the C-index of a whole modelling procedure.
+
+    Parameters
+    ----------
+    fit
+        ``fit(X, time, event)`` does everything that looked at the outcome (selection too) and returns a function
+        from X to risk scores float[n].
+    X
+        [n, p] array or DataFrame, passed to `fit` by rows.
+    time, event
+        [n].
+    indices
+        int[resamples, n]: row numbers from 0.
+
+    Raises
+    ------
+    InputError
+        If `indices` is no matrix of row numbers.
+    NotEstimableError
+        If the model fails on the data themselves, or in every resample.
+
+    References
+    ----------
+    R: rms::validate (index "Dxy", C = Dxy / 2 + .5). Harrell, Lee & Mark (1996), Stat. Med. 15.
+    """
+    t, d = as_times(time), as_events(event)
+    draws = np.asarray(indices)
+    if draws.ndim != 2 or draws.min(initial=0) < 0 or draws.max(initial=0) >= len(t):
+        raise InputError(
+            f"optimism: indices {draws.shape}; expected int[resamples, n] of rows 0..{len(t) - 1}."
+        )
+    apparent, _ = _c(fit(X, t, d)(X), t, d)
+    boot, original, slopes = (np.full(len(draws), np.nan) for _ in range(3))
+    empty = 0
+    for row, chosen in enumerate(draws):
+        try:
+            inside, t_in, d_in = _rows(X, chosen), t[chosen], d[chosen]
+            score = fit(inside, t_in, d_in)
+            boot[row], varies = _c(score(inside), t_in, d_in)
+            everybody = score(X)
+            original[row], _ = _c(everybody, t, d)
+            empty += not varies
+            slopes[row] = cox(everybody, t, d).coef[0] if varies else 0.0
+        except PathosigError:
+            boot[row] = original[row] = slopes[row] = np.nan
+    done = np.isfinite(boot) & np.isfinite(original)
+    if not done.any():
+        raise NotEstimableError("optimism: the model could not be fitted in any resample.")
+    excess = float((boot - original)[done].mean())
+    return Optimism(
+        apparent=apparent,
+        corrected=apparent - excess,
+        optimism=excess,
+        boot=boot,
+        original=original,
+        slope=float(np.nanmean(slopes)),
+        slopes=slopes,
+        empty=empty / int(done.sum()),
+        failed=int((~done).sum()),
+    )
+
+
+def _rows(x: Any, chosen: np.ndarray) -> Any:
+    return x.iloc[chosen] if hasattr(x, "iloc") else np.asarray(x)[chosen]
+
+
+def _c(score: Any, t: np.ndarray, d: np.ndarray) -> tuple[float, bool]:
+    values = np.asarray(score, float).ravel()
+    varies = bool(np.ptp(values) > 0)
+    return (harrell_c(values, t, d).c if varies else 0.5), varies

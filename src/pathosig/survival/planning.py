@@ -1,0 +1,133 @@
+"""Sample size for developing a survival model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pathosig.core.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SampleSize:
+    """Patients needed by each of Riley's criteria, and by all.
+
+    Attributes
+    ----------
+    n
+        Largest of the criteria; `events` and `events_per_parameter` follow from it.
+    n_shrinkage, n_optimism, n_risk
+        Criteria 1 (shrinkage), 2 (optimism of R2 at most .05 of its maximum), 3 (overall risk).
+    shrinkage
+        Expected uniform shrinkage at `n`.
+    max_r2
+        Largest possible Cox-Snell R2 at this event rate.
+    risk, risk_lower, risk_upper
+        Overall risk by `timepoint` with the 95 % interval that `n` gives.
+    risk_margin
+        `risk_upper` - `risk`; above the margin criterion 3 is `n_risk_margin` patients.
+    """
+
+    n: int
+    events: float
+    events_per_parameter: float
+    n_shrinkage: int
+    n_optimism: int
+    n_risk: int
+    shrinkage: float
+    max_r2: float
+    risk: float
+    risk_lower: float
+    risk_upper: float
+    risk_margin: float
+    n_risk_margin: int
+
+
+def sample_size(
+    parameters: int,
+    rate: float,
+    timepoint: float,
+    mean_followup: float,
+    *,
+    r2: float | None = None,
+    nagelkerke_r2: float | None = None,
+    shrinkage: float = 0.9,
+    margin: float = 0.05,
+) -> SampleSize:
+    """Smallest number of patients for a survival model, by Riley's three criteria.
+
+    Parameters
+    ----------
+    parameters
+        Candidate parameters, tried ones included.
+    rate
+        Events per patient and unit of time.
+    timepoint, mean_followup
+        In the same unit.
+    r2, nagelkerke_r2
+        Anticipated Cox-Snell R2, or its share of the maximum (one of them).
+    shrinkage
+        Aim of criterion 1.
+    margin
+        Widest half-interval of the overall risk for `n_risk_margin`; as pmsampsize, `n` does not grow by it.
+
+    Raises
+    ------
+    ConfigError
+        On impossible values, or an R2 above its maximum.
+
+    References
+    ----------
+    R: pmsampsize(type = "s"), whose rounding is followed. Riley et al. (2019), Stat. Med. 38.
+    """
+    if parameters < 1 or not min(rate, timepoint, mean_followup) > 0 or not 0 < shrinkage < 1:
+        raise ConfigError(
+            f"sample_size: parameters {parameters}, rate {rate}, timepoint {timepoint}, mean_followup "
+            f"{mean_followup}, shrinkage {shrinkage}; all must be positive, shrinkage below 1."
+        )
+    if (r2 is None) == (nagelkerke_r2 is None):
+        raise ConfigError("sample_size: give either r2 (Cox-Snell) or nagelkerke_r2.")
+    reference = 10_000
+    events = np.ceil(round(rate * mean_followup * reference, 6))
+    log_null = events * np.log(events / reference) - events
+    exact_max = 1 - np.exp(2 * log_null / reference)
+    max_r2 = float(np.round(exact_max, 2))
+    anticipated = float(r2) if r2 is not None else float(nagelkerke_r2 or 0) * max_r2
+    if not 0 < anticipated < min(max_r2, shrinkage):
+        raise ConfigError(
+            f"sample_size: Cox-Snell R2 {anticipated:g}; expected between 0 and {min(max_r2, shrinkage):g}."
+        )
+    first = _needed(parameters, anticipated, shrinkage)
+    small_difference = float(np.round(anticipated / (anticipated + 0.05 * max_r2), 3))
+    second = _needed(parameters, anticipated, small_difference)
+    n = max(first, second)
+    risk, lower, upper = _overall_risk(n, rate, timepoint, mean_followup)
+    slack = -np.log1p(-min(risk + margin, 1 - 1e-12)) / timepoint - rate  # of the rate, for the margin
+    exposure = rate * (1.96 / slack) ** 2
+    return SampleSize(
+        n=n,
+        events=n * rate * mean_followup,
+        events_per_parameter=n * rate * mean_followup / parameters,
+        n_shrinkage=first,
+        n_optimism=second,
+        n_risk=n,
+        shrinkage=max(shrinkage, small_difference),
+        max_r2=max_r2,
+        risk=risk,
+        risk_lower=lower,
+        risk_upper=upper,
+        risk_margin=upper - risk,
+        n_risk_margin=int(np.ceil(exposure / mean_followup)),
+    )
+
+
+def _needed(parameters: int, r2: float, shrinkage: float) -> int:
+    """Patients for which the expected shrinkage is the given one (Riley's equation 11)."""
+    return int(np.ceil(parameters / ((shrinkage - 1) * np.log(1 - r2 / shrinkage))))
+
+
+def _overall_risk(n: int, rate: float, timepoint: float, followup: float) -> tuple[float, float, float]:
+    half = 1.96 * np.sqrt(rate / np.round(followup * n, 1))
+    risk, lower, upper = (float(1 - np.exp(-r * timepoint)) for r in (rate, rate - half, rate + half))
+    return risk, max(lower, 0.0), upper
