@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -109,7 +110,7 @@ def grid(
 
 
 def tissue_fraction(mask: np.ndarray, xy: np.ndarray, tile: float, downsample: float) -> np.ndarray:
-    """Share of each tile that a mask covers, from an integral image.
+    """Share of each tile that a mask covers, from integrals along rows of tiles.
 
     Parameters
     ----------
@@ -126,22 +127,71 @@ def tissue_fraction(mask: np.ndarray, xy: np.ndarray, tile: float, downsample: f
     -------
     float32[n] in 0..1; area beyond the mask counts as none.
     """
-    sums = np.zeros((mask.shape[0] + 1, mask.shape[1] + 1))
-    np.cumsum(np.cumsum(mask, axis=0, dtype=np.float64), axis=1, out=sums[1:, 1:])
-    corners = np.asarray(xy, float) / downsample
-    side = tile / downsample
-    x0, y0 = corners[:, 0], corners[:, 1]
-    total = _at(sums, x0 + side, y0 + side) - _at(sums, x0, y0 + side)
-    total += _at(sums, x0, y0) - _at(sums, x0 + side, y0)
-    return np.clip(total / side**2, 0, 1).astype(np.float32)
+    out = np.zeros(len(xy), np.float32)
+    for band in bands(xy, tile, downsample, height=mask.shape[0]):
+        rows = mask[band.top : band.bottom].astype(np.float32, copy=False)
+        out[band.members] = band.means(rows)
+    return np.clip(out, 0, 1)
 
 
-def _at(sums: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The integral image between its points, bilinear (exact for areas of whole pixels)."""
-    height, width = sums.shape
-    x, y = np.clip(x, 0, width - 1), np.clip(y, 0, height - 1)
-    i, j = np.minimum(y.astype(int), height - 2), np.minimum(x.astype(int), width - 2)
-    v, u = y - i, x - j
-    top = sums[i, j] * (1 - u) + sums[i, j + 1] * u
-    bottom = sums[i + 1, j] * (1 - u) + sums[i + 1, j + 1] * u
-    return np.asarray(top * (1 - v) + bottom * v)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Band:
+    """Rows of a low-power image that one row of tiles covers.
+
+    Attributes
+    ----------
+    members
+        int[n]: the tiles, as positions in the list of corners.
+    top, bottom
+        First row, and the row after the last.
+    weights
+        float32[bottom - top]: share of each row that is covered.
+    left, side
+        float[n] left edges, and the side, in pixels of the image.
+    """
+
+    members: np.ndarray
+    top: int
+    bottom: int
+    weights: np.ndarray
+    left: np.ndarray
+    side: float
+
+    def means(self, rows: np.ndarray) -> np.ndarray:
+        """Mean of the band's rows (float32[bottom - top, w]) over each tile, float64[n]."""
+        sums = np.zeros(rows.shape[1] + 1)  # the integral along the band, linear between its points
+        np.cumsum(self.weights @ rows, dtype=np.float64, out=sums[1:])
+        at = np.arange(len(sums))
+        total = np.interp(self.left + self.side, at, sums) - np.interp(self.left, at, sums)
+        return np.asarray(total / self.side**2)
+
+
+def bands(xy: np.ndarray, tile: float, downsample: float, *, height: int) -> Iterator[Band]:
+    """The rows of tiles, each with the rows of a low-power image of `height` pixels that it covers.
+
+    Parameters
+    ----------
+    xy, tile
+        int[n, 2] corners and side in level-0 pixels.
+    downsample
+        Level-0 pixels per pixel of the image.
+    """
+    xy = np.asarray(xy)
+    order = np.argsort(xy[:, 1], kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(xy[order, 1]) != 0]) if len(xy) else np.empty(0, int)
+    for members in np.split(order, starts[1:]) if len(xy) else ():
+        low = max(0.0, xy[members[0], 1] / downsample)
+        high = min(float(height), (xy[members[0], 1] + tile) / downsample)
+        if high <= low:
+            continue
+        top, bottom = int(np.floor(low)), int(np.ceil(high))
+        rows = np.arange(top, bottom)
+        weights = np.minimum(rows + 1, high) - np.maximum(rows, low)
+        yield Band(
+            members=members,
+            top=top,
+            bottom=bottom,
+            weights=weights.astype(np.float32),
+            left=xy[members, 0] / downsample,
+            side=tile / downsample,
+        )

@@ -20,8 +20,8 @@ from pathosig.tissue import polygons_to_mask, read_polygons
 if TYPE_CHECKING:
     import pyarrow as pa
 
-STAGE = Stage(name="tiles", version=1)
-_MASK_PX_PER_TILE = 56
+STAGE = Stage(name="tiles", version=2)
+_MASK_PX_PER_TILE = 32
 
 
 def cut_tiles(
@@ -127,13 +127,18 @@ def _one(job: Job) -> Outcome:
 def _table(xy: np.ndarray, share: np.ndarray, columns: dict[str, np.ndarray]) -> pa.Table:
     import pyarrow as pa
 
+    def column(values: np.ndarray, kind: pa.DataType) -> pa.Array:
+        # pa.array(ndarray) would import pandas: half a second and 40 MB in every worker
+        data = np.ascontiguousarray(values, kind.to_pandas_dtype())
+        return pa.Array.from_buffers(kind, len(data), [None, pa.py_buffer(data)])
+
     data = {
-        "tile_id": pa.array(np.arange(len(xy), dtype=np.int32)),
-        "x": pa.array(np.ascontiguousarray(xy[:, 0], np.int32)),
-        "y": pa.array(np.ascontiguousarray(xy[:, 1], np.int32)),
-        "tissue": pa.array(share.astype(np.float32)),
+        "tile_id": column(np.arange(len(xy)), pa.int32()),
+        "x": column(xy[:, 0], pa.int32()),
+        "y": column(xy[:, 1], pa.int32()),
+        "tissue": column(share, pa.float32()),
     }
-    data |= {name: pa.array(columns[name].astype(np.float32)) for name in QUALITY_COLUMNS}
+    data |= {name: column(columns[name], pa.float32()) for name in QUALITY_COLUMNS}
     return pa.table(data)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+_BAND = 64
+
 
 def is_ink(density: np.ndarray) -> np.ndarray:
     """Which pixels have colours that haematoxylin and eosin cannot mix, each by itself.
@@ -20,10 +22,11 @@ def is_ink(density: np.ndarray) -> np.ndarray:
     -------
     bool[...]
     """
-    r, g, b = density[..., 0], density[..., 1], density[..., 2]
+    r, g, b = (np.ascontiguousarray(density[..., i]) for i in range(3))
     total = r + g + b
     strong = total > 0.35
-    share_r, share_g, share_b = (c / np.maximum(total, 1e-6) for c in (r, g, b))
+    scale = 1 / np.maximum(total, 1e-6)
+    share_r, share_g, share_b = r * scale, g * scale, b * scale
     low, high = np.minimum(np.minimum(r, g), b), np.maximum(np.maximum(r, g), b)
     blue_ink = strong & (share_r > 0.46) & (share_b < 0.24)
     green_ink = strong & (share_g < 0.30) & (share_r > 0.36)
@@ -47,7 +50,9 @@ def pen_mask(density: np.ndarray) -> np.ndarray:
     """
     from scipy import ndimage
 
-    ink = is_ink(density)
+    ink = np.empty(density.shape[:2], bool)
+    for top in range(0, len(ink), _BAND):  # a dozen temporary arrays: keep them small
+        ink[top : top + _BAND] = is_ink(density[top : top + _BAND])
     if not ink.any():
         return ink
     solid = ndimage.binary_opening(ink, np.ones((2, 2), bool))  # nuclei and dust are single pixels here

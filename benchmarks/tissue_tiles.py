@@ -1,0 +1,248 @@
+"""What finding tissue and cutting tiles costs on a slide of 40,000 x 30,000 px, files written.
+
+    python benchmarks/tissue_tiles.py [--slides N] [--rounds N] [--peers PYTHON]
+
+Builds a pyramidal slide (0.25 mpp, JPEG tiles of 256 px, levels 1, 4 and 16) and studies of it and of copies of
+it. Everything a run does counts: hashing the slide, records, GeoJSON, Parquet, the worker processes.
+
+seconds        CPU-seconds another slide adds: (a study of N + 1 slides - a study of one) / N, one worker, median
+startup_s      CPU-seconds of a study of one slide less that: interpreters, imports
+imported       heavy packages that the stages import: must be empty
+rss_mb         peak resident memory of any process of the run
+vs_lazyslide   CPU-seconds of a whole process of LazySlide (open, find_tissues, tile_tissues, written as zarr) over
+               ours for one slide, start-up included; null with a reason where it is not installed. `--peers` names
+               a Python that has it (default: this one)
+vs_clam        CLAM is not a package: null
+
+Prints one JSON object as the last line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+SIZE = (40_000, 30_000)
+TILE, STEPS = 256, (1, 4, 16)
+HEAVY = ("torch", "pandas", "sklearn", "matplotlib", "timm")
+LAZYSLIDE = """
+import sys, warnings
+warnings.filterwarnings("ignore")
+import lazyslide as zs
+from wsidata import open_wsi
+wsi = open_wsi(sys.argv[1], store=sys.argv[2])
+zs.pp.find_tissues(wsi)
+zs.pp.tile_tissues(wsi, 224, mpp=0.5)
+wsi.write(sys.argv[2])
+print(len(wsi.shapes["tiles"]))
+"""
+
+
+def picture(size: tuple[int, int]) -> np.ndarray:
+    """Pieces of tissue with texture on glass, uint8[h, w, 3]."""
+    from scipy import ndimage
+
+    width, height = size
+    rng = np.random.default_rng(0)
+    rough = ndimage.zoom(rng.normal(size=(24, 32)), (height / 24, width / 32), order=3)[:height, :width]
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    tissue = np.zeros((height, width), bool)
+    for cx, cy, radius in ((0.3, 0.35, 0.2), (0.68, 0.4, 0.17), (0.5, 0.75, 0.13)):
+        distance = np.hypot(x - cx * width, (y - cy * height) * 1.1) / height
+        tissue |= distance < radius + 0.03 * rough
+    grain = ndimage.gaussian_filter(rng.normal(size=(height, width)).astype(np.float32), 1.2)
+    grain /= grain.std()
+    nuclei = np.clip(grain - 0.6, 0, 1.5)[..., None] * np.array([70, 85, 40])
+    stroma = np.array([222, 165, 195]) + 8 * grain[..., None]
+    image = np.where(tissue[..., None], stroma - nuclei, 243 + 0.8 * grain[..., None])
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def build(path: Path) -> Path:
+    """The slide. Level 0 is painted tile by tile from a few encoded tiles: these stages read it nowhere."""
+    import simplejpeg
+    import tifffile
+
+    small = picture((SIZE[0] // 16, SIZE[1] // 16))
+
+    def encoded(image: np.ndarray) -> Iterator[bytes]:
+        for y in range(0, image.shape[0], TILE):
+            for x in range(0, image.shape[1], TILE):
+                part = image[y : y + TILE, x : x + TILE]
+                room = ((0, TILE - part.shape[0]), (0, TILE - part.shape[1]), (0, 0))
+                yield simplejpeg.encode_jpeg(np.ascontiguousarray(np.pad(part, room, mode="edge")), 85)
+
+    def level_0() -> Iterator[bytes]:
+        bank: dict[tuple[int, int], bytes] = {}
+        side = TILE // 16
+        for y in range(0, SIZE[1], TILE):
+            for x in range(0, SIZE[0], TILE):
+                part = small[y // 16 : y // 16 + side, x // 16 : x // 16 + side]
+                kind = (int(part.mean()) // 4, (x // TILE + y // TILE) % 3)
+                if kind not in bank:
+                    part = np.pad(part, ((0, side - part.shape[0]), (0, side - part.shape[1]), (0, 0)), "edge")
+                    bank[kind] = next(encoded(part.repeat(16, axis=0).repeat(16, axis=1)))
+                yield bank[kind]
+
+    text = "Aperio Image Library v12\r\nbenchmark|AppMag = 40|MPP = 0.25"
+    with tifffile.TiffWriter(path, bigtiff=True) as file:
+        for step in STEPS:
+            width, height = SIZE[0] // step, SIZE[1] // step
+            if step == 1:
+                data = level_0()
+            else:
+                times = 16 // step
+                data = encoded(small.repeat(times, axis=0).repeat(times, axis=1)[:height, :width])
+            file.write(
+                data,
+                shape=(height, width, 3),
+                dtype=np.uint8,
+                tile=(TILE, TILE),
+                photometric="ycbcr",
+                subsampling=(1, 1),
+                compression="jpeg",
+                description=text,
+                metadata=None,
+                software=False,
+            )
+    return path
+
+
+def study(root: Path, slide: Path, n: int) -> Path:
+    """A study of n copies (links) of the slide."""
+    from pathosig.core.study import Study
+
+    config = {
+        "endpoints": {"os": {"time": "os_time", "event": "os_event", "unit": "months"}},
+        "primary": {"endpoint": "os", "discovery": "discovery"},
+    }
+    Study.create(root, config)
+    rows = ["slide_id,patient_id,path"]
+    for number in range(n):
+        copy = root / f"S{number}.svs"
+        os.link(slide, copy)
+        rows.append(f"S{number},P{number},{copy}")
+    (root / "slides.csv").write_text("\n".join(rows) + "\n")
+    people = [f"P{i},discovery,{i + 1},1" for i in range(n)]
+    (root / "patients.csv").write_text("\n".join(["patient_id,cohort,os_time,os_event", *people]) + "\n")
+    return root
+
+
+def one_run(root: Path) -> None:
+    """What is measured, in a process of its own; prints its facts."""
+    from pathosig.core.study import Study
+    from pathosig.tiles.stage import cut_tiles
+    from pathosig.tissue.stage import find_tissue
+
+    opened = Study.open(root)
+    reports = [find_tissue(opened), cut_tiles(opened)]
+    uses = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    record = opened.record("tiles", "S0")
+    facts = {
+        "cpu": sum(u.ru_utime + u.ru_stime for u in uses),
+        "rss_mb": max(_peak_mb(), uses[1].ru_maxrss / 1024),
+        "failed": sum(len(r.failed) for r in reports),
+        "tiles": record.summary["n_tiles"] if record else 0,
+        "imported": [m for m in HEAVY if m in sys.modules],
+    }
+    print(json.dumps(facts))
+
+
+def _peak_mb() -> float:
+    status = Path("/proc/self/status")
+    found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.exists() else None
+    return int(found.group(1)) / 1024 if found else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def run(root: Path) -> dict[str, object]:
+    """`one_run` in a new process."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    command = [sys.executable, __file__, "--only", str(root)]
+    out = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    return json.loads(out.stdout.strip().splitlines()[-1])
+
+
+def lazyslide(python: str, slide: Path, store: Path) -> tuple[float, float]:
+    """(CPU-seconds, peak MB) of a whole LazySlide process."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    script = LAZYSLIDE + (
+        "import resource, json\n"
+        "u = resource.getrusage(resource.RUSAGE_SELF); c = resource.getrusage(resource.RUSAGE_CHILDREN)\n"
+        "print(json.dumps([u.ru_utime + u.ru_stime + c.ru_utime + c.ru_stime, u.ru_maxrss / 1024]))\n"
+    )
+    command = [python, "-c", script, str(slide), str(store)]
+    out = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if out.returncode:
+        raise RuntimeError((out.stderr.strip().splitlines() or ["failed"])[-1])
+    cpu, peak = json.loads(out.stdout.strip().splitlines()[-1])
+    return cpu, peak
+
+
+def measure(folder: Path, slides: int, rounds: int, peers: str) -> dict[str, object]:
+    """All numbers."""
+    slide = build(folder / "large.svs")
+    few, many, theirs, reasons = [], [], [], {}
+    peak, heavy, tiles = 0.0, set(), 0
+    reasons["clam"] = "CLAM is a repository, not an installable package"
+    for number in range(rounds):
+        for n, into in ((1, few), (slides + 1, many)):
+            facts = run(study(folder / f"study-{n}-{number}", slide, n))
+            if facts["failed"]:
+                raise RuntimeError("a slide failed")
+            into.append(facts["cpu"])
+            peak, tiles = max(peak, facts["rss_mb"]), facts["tiles"]
+            heavy |= set(facts["imported"])
+        if "lazyslide" not in reasons:
+            try:
+                theirs.append(lazyslide(peers, slide, folder / f"lazy-{number}.zarr"))
+            except (OSError, RuntimeError) as error:
+                reasons["lazyslide"] = f"{error}"[:200]
+    seconds = statistics.median((m - f) / slides for m, f in zip(many, few, strict=True))
+    one = statistics.median(few)
+    their_cpu = statistics.median(cpu for cpu, _ in theirs) if theirs else None
+    return {
+        "seconds": round(seconds, 3),
+        "startup_s": round(one - seconds, 3),
+        "rss_mb": round(peak, 1),
+        "vs_lazyslide": round(their_cpu / one, 1) if their_cpu else None,
+        "vs_clam": None,
+        "lazyslide_s": round(their_cpu, 2) if their_cpu else None,
+        "lazyslide_mb": round(max(mb for _, mb in theirs), 1) if theirs else None,
+        "whole_process_s": round(one, 3),
+        "tiles": tiles,
+        "file_mb": round(slide.stat().st_size / 1e6, 1),
+        "imported": sorted(heavy),
+        "reasons": reasons,
+    }
+
+
+def main() -> None:
+    """Run it."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--slides", type=int, default=4, help="slides beyond the first")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--peers", default=sys.executable)
+    parser.add_argument("--only", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.only:
+        one_run(arguments.only)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        print(json.dumps(measure(Path(folder), arguments.slides, arguments.rounds, arguments.peers)))
+
+
+if __name__ == "__main__":
+    main()
