@@ -219,5 +219,5 @@ def test_the_curve_over_k_knows_where_phenotypes_are_stable(tmp_path):
     curve = {row["k"]: row for row in found["curve"]}
     assert set(curve) == {5, 20, found["k"]}
     assert curve[5]["seed_ari"] > 0.95
-    assert curve[5]["prediction_strength"] > 0.9
-    assert curve[20]["prediction_strength"] < 0.7
+    assert curve[5]["prediction_strength"] > 0.8  # the usual bar of Tibshirani & Walther
+    assert curve[20]["prediction_strength"] < 0.3
