@@ -87,7 +87,7 @@ def firth_cox(
     varies = np.ptp(x, axis=0) > 0 if len(x) else np.zeros(x.shape[1], bool)
     if not varies.all() and varies.any():  # constant columns have no estimate; the others are not disturbed
         part = firth_cox(x_all[:, varies], np.where(kept, t, np.nan), event, ties=ties, conf_level=conf_level)
-        spread = {}
+        spread: dict[str, Any] = {}
         for field in ("coef", "se", "lower", "upper", "p"):
             spread[field] = np.full(len(varies), np.nan)
             spread[field][varies] = getattr(part, field)

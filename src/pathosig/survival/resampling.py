@@ -6,10 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from pathosig.core.errors import NotEstimableError
+from pathosig.core.errors import InputError, NotEstimableError
 from pathosig.survival.concordance import harrell_c
 from pathosig.survival.cox import cox
-from pathosig.survival.data import as_columns, as_events, as_times
+from pathosig.survival.data import as_columns, as_events, as_times, fix_times
+from pathosig.survival.replicates import fit_replicates
+
+_BATCHED_COLUMNS = 12
+"""Beyond, one model at a time is as fast: the batch's cost grows with the square of the columns."""
 
 
 def bootstrap_cox(X: Any, time: Any, event: Any, indices: Any, *, ties: str = "efron") -> np.ndarray:
@@ -21,23 +25,48 @@ def bootstrap_cox(X: Any, time: Any, event: Any, indices: Any, *, ties: str = "e
         As in `cox`.
     indices
         int[resamples, n]: row numbers from 0.
+    ties
+        ``efron`` or ``breslow``.
+
+    Raises
+    ------
+    InputError
+        If `indices` is no matrix of row numbers.
+
+    References
+    ----------
+    R: coxph(..., data[i, ]) in a loop over resamples; all resamples are fitted at once, `cox` takes the rest.
     """
     x, _ = as_columns(X)
     t, d = as_times(time), as_events(event)
-    out = np.full((len(indices), x.shape[1]), np.nan)
-    for row, chosen in enumerate(np.asarray(indices)):
+    draws = _checked(indices, len(t), "bootstrap_cox")
+    rows = np.flatnonzero(np.isfinite(x).all(axis=1) & np.isfinite(t))
+    out = np.full((len(draws), x.shape[1]), np.nan)
+    converged = np.zeros(len(draws), bool)
+    if x.shape[1] and d[rows].any() and x.shape[1] <= _BATCHED_COLUMNS:
+        counts = np.stack([np.bincount(chosen, minlength=len(t)) for chosen in draws])[:, rows]
+        out, converged = fit_replicates(x[rows], fix_times(t[rows])[0], d[rows], counts, ties=ties)
+    for row in np.flatnonzero(~converged):  # separation, no event, a constant column: one by one
+        chosen = draws[row]
         try:
             out[row] = cox(x[chosen], t[chosen], d[chosen], ties=ties).coef  # type: ignore[arg-type]
         except NotEstimableError:
-            continue
+            out[row] = np.nan
     return out
+
+
+def _checked(indices: Any, n: int, what: str) -> np.ndarray:
+    draws = np.asarray(indices)
+    if draws.ndim != 2 or draws.min(initial=0) < 0 or draws.max(initial=0) >= n:
+        raise InputError(f"{what}: indices {draws.shape}; expected int[resamples, n] of rows 0..{n - 1}.")
+    return draws
 
 
 def bootstrap_c(score: Any, time: Any, event: Any, indices: Any) -> np.ndarray:
     """Harrell's C of a fixed score in each resample, float[resamples]; NaN without comparable pairs."""
     s, t, d = np.asarray(score, float), as_times(time), as_events(event)
-    out = np.full(len(indices), np.nan)
-    for row, chosen in enumerate(np.asarray(indices)):
+    out = np.full(len(np.asarray(indices)), np.nan)
+    for row, chosen in enumerate(_checked(indices, len(t), "bootstrap_c")):
         try:
             out[row] = harrell_c(s[chosen], t[chosen], d[chosen]).c
         except NotEstimableError:
