@@ -202,8 +202,10 @@ def loglik_derivatives(
     s0 = term_sums(sets, risk)
     weighted = risk[:, None] * x
     s1 = sets.at_risk(weighted)[g] - f[:, None] * sets.deaths(weighted)[g]
-    mean = s1 / s0[:, None]
     per_event = sets.weight * sets.event
+    if not (s0 > 0).all():  # a step so long that risks underflow: the caller halves it
+        return -np.inf, np.zeros_like(beta), np.zeros((len(beta), len(beta)))
+    mean = s1 / s0[:, None]
     loglik = float(per_event @ eta - v @ np.log(s0))
     score = per_event @ x - v @ mean
     info = (x * (risk * exposure(sets, v / s0))[:, None]).T @ x - (mean * v[:, None]).T @ mean
