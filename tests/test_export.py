@@ -122,3 +122,15 @@ def test_an_empty_study_is_refused_in_words(tmp_path):
     (tmp_path / "patients.csv").write_text("patient_id,cohort,os_time,os_event\nP1,discovery,10,1\n")
     with pytest.raises(InputError, match="no tiles"):
         export(Study.create(tmp_path), to="csv")
+
+
+def test_names_of_pathologists_are_written_out(study, tmp_path):
+    names = study.root / "hpc_names.csv"
+    names.write_text("hpc,name\n" + "".join(f"{i},kind {i}\n" for i in range(60)))
+    try:
+        export(study, to="geojson", out=tmp_path / "named")
+    finally:
+        names.unlink()
+    texts = [p.read_text() for p in sorted((tmp_path / "named").rglob("*.geojson"))]
+    assert texts
+    assert all("kind " in text for text in texts if "HPC" in text)

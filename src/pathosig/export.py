@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from pathosig.core.errors import InputError
+from pathosig.core.labels import read_hpc_names
 from pathosig.core.records import atomic_path, read_json, read_parquet, write_text
 from pathosig.core.study import Specimen, Study
 from pathosig.core.tables import read_csv_rows, write_csv_rows
@@ -109,12 +110,13 @@ def export(study: Study, *, to: Format, out: Path | None = None) -> ExportReport
 
 @dataclass(frozen=True, kw_only=True)
 class _Tiles:
-    """Tiles of a slide with the codebook's K and artefacts."""
+    """Tiles of a slide, and the colours and names of HPCs."""
 
     columns: Mapping[str, np.ndarray]
     corners: np.ndarray
     width: int
     colours: Sequence[str]
+    names: Mapping[int, str]
 
 
 def _tiles(study: Study, specimen: Specimen) -> _Tiles | None:
@@ -125,7 +127,13 @@ def _tiles(study: Study, specimen: Specimen) -> _Tiles | None:
     tree = read_json(tree_path) if tree_path.is_file() else {}
     k = max(int(tree.get("k", 0)), int(found.columns["hpc"].max(initial=-1)) + 1)
     colours = hpc_colours(k, artefacts={int(h) for h in tree.get("artefact_hpcs", [])})
-    return _Tiles(columns=found.columns, corners=found.corners, width=found.tile_px, colours=colours)
+    return _Tiles(
+        columns=found.columns,
+        corners=found.corners,
+        width=found.tile_px,
+        colours=colours,
+        names=read_hpc_names(study),
+    )
 
 
 def _embedding(study: Study, specimen: Specimen) -> np.ndarray | None:
@@ -133,8 +141,8 @@ def _embedding(study: Study, specimen: Specimen) -> np.ndarray | None:
     return np.load(path, mmap_mode="r", allow_pickle=False) if path.is_file() else None
 
 
-def _name(hpc: int) -> str:
-    return hpc_name(hpc) if hpc >= 0 else "unassigned"
+def _name(hpc: int, names: Mapping[int, str]) -> str:
+    return f"{hpc_name(hpc)} {names.get(hpc, '')}".rstrip() if hpc >= 0 else "unassigned"
 
 
 # -- anndata ----------------------------------------------------------------------------------
@@ -187,7 +195,7 @@ def _anndata_tiles(study: Study, specimen: Specimen, tiles: _Tiles, folder: Path
     )
     obs = pd.DataFrame({k: v for k, v in tiles.columns.items() if k not in ("x", "y")})
     obs.index = obs["tile_id"].astype(str).rename("tile")
-    obs["hpc_name"] = [_name(int(h)) for h in tiles.columns["hpc"]]
+    obs["hpc_name"] = [_name(int(h), tiles.names) for h in tiles.columns["hpc"]]
     data = anndata.AnnData(
         X=matrix, obs=obs, var=pd.DataFrame(index=[f"e{i}" for i in range(matrix.shape[1])])
     )
@@ -223,7 +231,7 @@ def _geojson_tiles(study: Study, specimen: Specimen, tiles: _Tiles, folder: Path
         colour = list(rgb(tiles.colours[hpc])) if hpc >= 0 else [160, 160, 160]
         properties = {
             "objectType": "tile",
-            "classification": {"name": _name(hpc), "color": colour},
+            "classification": {"name": _name(hpc, tiles.names), "color": colour},
             "measurements": {"confidence": round(float(tiles.columns["confidence"][i]), 4)},
         }
         shape = {"type": "Polygon", "coordinates": [ring]}
@@ -278,7 +286,7 @@ def _tissuumaps(study: Study, specimen: Specimen, tiles: _Tiles, folder: Path) -
         {
             "x": float(x),
             "y": float(y),
-            "hpc": _name(int(h)),
+            "hpc": _name(int(h), tiles.names),
             "color": tiles.colours[h] if h >= 0 else "#A0A0A0",
         }
         for (x, y), h in zip(centres, tiles.columns["hpc"].tolist(), strict=True)

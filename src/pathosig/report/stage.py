@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pathosig.core.errors import ConfigError, InputError, PathosigError
 from pathosig.core.execution import Execution, Job, Outcome, Stage, Unit, run_once, versions
+from pathosig.core.labels import NAMES_FILE, read_hpc_names
 from pathosig.core.records import identity, parquet_metadata, read_json, read_parquet, write_bytes, write_text
 from pathosig.core.spec import Spec
 from pathosig.core.study import Study
@@ -93,7 +94,7 @@ def build_report(study: Study, spec: ReportSpec | None = None, *, execution: Exe
 
 def _inputs(study: Study) -> dict[str, Any]:
     """Identities of the files a report reads that no record covers, and of the edits made by hand."""
-    names = ["study.toml", "slides.csv", "patients.csv", "cores.csv", "truth.json"]
+    names = ["study.toml", "slides.csv", "patients.csv", "cores.csv", "truth.json", NAMES_FILE]
     audits = sorted((study.root / "validation" / "audits").glob("*.json"))
     paths = [study.root / n for n in names] + audits
     return {p.relative_to(study.root).as_posix(): identity(p) for p in paths if p.is_file()}
@@ -147,6 +148,8 @@ def gather(study: Study, spec: ReportSpec) -> Material:
     records: dict[str, list[Record]] = {s: study.records(s) for s in STAGES}
     records = {s: r for s, r in records.items() if r}
     tree = _json(study, "phenotypes/tree.json")
+    if tree:
+        tree["names"] = read_hpc_names(study)
     cohorts = study.cohorts() if (study.root / "patients.csv").is_file() else []
     patients = study.patients() if cohorts or (study.root / "patients.csv").is_file() else None
     specimens = study.specimens()

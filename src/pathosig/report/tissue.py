@@ -141,9 +141,8 @@ def palette_of(material: Material) -> list[str]:
 
 
 def hpc_names(material: Material) -> dict[int, str]:
-    """Names given to HPCs, where there are any: from the tree, or from the labels in study.toml."""
-    given = {**(material.tree.get("names") or {}), **(material.config.get("hpc_names") or {})}
-    return {int(k): str(v) for k, v in given.items()}
+    """Names given to HPCs, where there are any (see `read_hpc_names`)."""
+    return {int(k): str(v) for k, v in (material.tree.get("names") or {}).items()}
 
 
 def atlas_section(material: Material, effects: Mapping[str, str]) -> Section | None:

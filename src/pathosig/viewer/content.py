@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pathosig.core.errors import InputError
+from pathosig.core.labels import read_hpc_names
 from pathosig.core.records import read_json, read_parquet
 from pathosig.core.tables import read_csv_rows
 from pathosig.figures.palette import hpc_colours
@@ -115,10 +116,15 @@ def _hpcs(study: Study) -> tuple[dict[str, Any], ...]:
     except InputError:
         return ()
     artefacts = {int(h) for h in tree.get("artefact_hpcs", [])}
-    names = {int(k): str(v) for k, v in (tree.get("names") or {}).items()}
+    names = read_hpc_names(study)
     colours = hpc_colours(int(tree["k"]), artefacts=artefacts)
     return tuple(
-        {"hpc": i, "name": names.get(i, hpc_name(i)), "colour": colour, "artefact": i in artefacts}
+        {
+            "hpc": i,
+            "name": f"{hpc_name(i)} {names.get(i, '')}".rstrip(),
+            "colour": colour,
+            "artefact": i in artefacts,
+        }
         for i, colour in enumerate(colours)
     )
 
