@@ -15,7 +15,7 @@ from pathosig.synthetic.spec import SimulateSpec
 if TYPE_CHECKING:
     from pathosig.synthetic.truth import Comparison
 
-DEMO = SimulateSpec(n_discovery=48, n_validation=24, types=5, tiles_per_patient=72, harm=1.0, protect=-1.0)
+DEMO = SimulateSpec(n_discovery=48, n_validation=24, types=5, tiles_per_patient=72, harm=1.3, protect=-1.3)
 """Small enough for ten minutes on two cores, strong enough that there is something to find."""
 
 

@@ -97,8 +97,8 @@ def tissue_section(material: Material) -> Section | None:
             flags=[i.slide_id in flagged for i in items],
         )
         caption = (
-            f"{cohort_title(cohort)}: tissue found (green) on {len(items)} of "
-            f"{sum(s.get('cohort') == cohort for s in material.slides)} slides. A red frame marks slides "
+            f"{cohort_title(cohort)}: {len(items)} of "
+            f"{sum(s.get('cohort') == cohort for s in material.slides)} slides, tissue outlined in green. A red frame marks slides "
             "that are empty, failed or carry a warning."
         )
         blocks.append(picture(f"tissue_{len(blocks) + 1}", figure, caption))

@@ -159,20 +159,20 @@ class Comparison:
         """The table that `pathosig demo` prints."""
         lines = [
             "planted against found",
-            f"  phenotypes  {len(self.types)} types planted, {self.k} HPCs found; tree cut to {len(self.types)}: "
+            f"  phenotypes    {len(self.types)} types planted, {self.k} HPCs found; tree cut to {len(self.types)}: "
             f"ARI {self.ari_pure:.2f} on pure validation tiles, {self.ari_all:.2f} on all",
-            f"  planted     {self.harmful} harms, {self.protective} protects",
+            f"  planted       {self.harmful} harms, {self.protective} protects",
         ]
         if self.selected:
             shown = ", ".join(
                 f"{n} ({kind}, {self.coef.get(n, 0):+.2f})" for n, kind in self.selected.items()
             )
-            lines.append(f"  selected    {shown}")
+            lines.append(f"  selected      {shown}")
         else:
-            lines.append("  selected    nothing: no signature")
+            lines.append("  selected      nothing: no signature")
         for cohort, row in self.cohorts.items():
             lines.append(
-                f"  {cohort:<12}HR per SD {_ci(row, 'hr')}, high against low {_ci(row, 'hr_group')}, "
+                f"  {cohort:<14}HR per SD {_ci(row, 'hr')}, high against low {_ci(row, 'hr_group')}, "
                 f"C {_ci(row, 'c')} (oracle {self.oracle_c.get(cohort, float('nan')):.2f}, "
                 f"difference {_ci(row, 'c_gap')})"
             )
