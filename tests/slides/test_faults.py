@@ -1,5 +1,6 @@
 """Bad files are refused with their code, in words, without hanging or allocating."""
 
+import errno
 import os
 import struct
 import tracemalloc
@@ -221,3 +222,41 @@ def test_formats_of_plug_ins_say_what_is_missing(tmp_path, suffix, word):
     message = refused(path, "E_FORMAT")
     assert word in message.lower()
     assert "plug-in" in message
+
+
+@pytest.mark.skipif(not hasattr(os, "pread"), reason="files are read in another way on this system")
+@pytest.mark.parametrize("failures", [2, 3])
+def test_a_disk_that_fails_for_a_moment_is_asked_again(tmp_path, monkeypatch, failures):
+    path = write_svs(tmp_path / "s.svs", RGB)
+    real, left = os.pread, [failures]
+
+    def pread(*arguments):
+        if left[0]:
+            left[0] -= 1
+            raise OSError(errno.EIO, "Input/output error")
+        return real(*arguments)
+
+    monkeypatch.setattr("pathosig.slides.backends.source._WAIT_S", 0.0)
+    with open_slide(path) as reader:
+        expected = read_all_tiles(reader, plan_read(reader.info, 0.25), [(0, 0)], 200)
+    monkeypatch.setattr(os, "pread", pread)
+    with open_slide(path) as reader:
+        plan = plan_read(reader.info, 0.25)
+        if failures <= 2:
+            assert np.array_equal(read_all_tiles(reader, plan, [(0, 0)], 200), expected)
+            return
+        with pytest.raises(SlideError) as caught:  # and is never taken for a damaged tile
+            read_all_tiles(reader, plan, [(0, 0)], 200)
+    assert caught.value.code == "E_READ"
+    assert "s.svs" in caught.value.message
+
+
+def test_a_disk_that_fails_while_opening_is_not_called_a_damaged_slide(tmp_path, monkeypatch):
+    path = write_svs(tmp_path / "s.svs", RGB)
+
+    class Broken:
+        def __init__(self, *_):
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(tifffile, "TiffFile", Broken)
+    assert "Input/output error" in refused(path, "E_READ")

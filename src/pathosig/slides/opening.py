@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import stat
 from pathlib import Path
 
@@ -85,7 +86,8 @@ def _look(path: Path) -> str:
         with path.open("rb") as handle:
             head = handle.read(132)
     except OSError as error:
-        raise SlideError(f"{name}: cannot be read ({error.strerror}).", code="E_NOT_FILE") from error
+        code = "E_READ" if error.errno == errno.EIO else "E_NOT_FILE"
+        raise SlideError(f"{name}: cannot be read ({error.strerror}).", code=code) from error
     if not head:
         raise SlideError(f"{name}: has zero bytes. Copy it again.", code="E_FORMAT")
     if head[:4] in (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+"):

@@ -65,6 +65,11 @@ def read_tiles(
     ------
     TileBlock
         A tile that cannot be decoded is marked, the others are not affected.
+
+    Raises
+    ------
+    SlideError
+        E_READ if the disk keeps failing.
     """
     xy = np.asarray(xy).reshape(-1, 2)
     source = getattr(reader, "tile_source", None)
@@ -79,7 +84,9 @@ def read_tiles(
                     draw(int(x), int(y), tiles[row])
                 else:
                     tiles[row] = _read_one(reader, plan, x, y, size_px)
-            except SlideError:
+            except SlideError as error:
+                if error.code == "E_READ":  # the disk fails, not the tile
+                    raise
                 failed[row] = True
                 tiles[row] = 255
         yield TileBlock(index=np.arange(start, start + len(part)), tiles=tiles, failed=failed)

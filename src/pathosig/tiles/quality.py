@@ -43,8 +43,8 @@ def quality(rgb: np.ndarray, xy: np.ndarray, tile: float, downsample: float) -> 
         for name, values in maps.items():
             sums[name][band.members] = band.means(np.asarray(values[inner], np.float32))
     detail = sums["blur"] / np.maximum(sums["stained"], 1e-4)
-    sums["blur"] = 1 - detail / _SHARP
-    return {name: np.clip(sums[name], 0, 1).astype(np.float32) for name in QUALITY_COLUMNS}
+    sums["blur"] = (1 - detail / _SHARP).astype(np.float32)
+    return {name: np.clip(sums[name], 0, 1) for name in QUALITY_COLUMNS}
 
 
 def _maps(rgb: np.ndarray, background: np.ndarray) -> dict[str, np.ndarray]:

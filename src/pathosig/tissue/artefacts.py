@@ -48,12 +48,12 @@ def pen_mask(density: np.ndarray) -> np.ndarray:
     -------
     bool[h, w]
     """
-    from scipy import ndimage
-
     ink = np.empty(density.shape[:2], bool)
     for top in range(0, len(ink), _BAND):  # a dozen temporary arrays: keep them small
         ink[top : top + _BAND] = is_ink(density[top : top + _BAND])
     if not ink.any():
         return ink
+    from scipy import ndimage
+
     solid = ndimage.binary_opening(ink, np.ones((2, 2), bool))  # nuclei and dust are single pixels here
     return ndimage.binary_dilation(solid, np.ones((3, 3), bool), iterations=2)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pathosig.core.errors import SlideError
+from pathosig.slides.backends.source import read_error
 from pathosig.slides.reader import ContextClose, SlideInfo
 from pathosig.slides.resolution import checked_mpp, from_resolution_tags, parse_number, power_warning
 
@@ -90,6 +92,8 @@ class OpenSlideReader(ContextClose):
         except openslide.OpenSlideError as error:
             self._slide.close()
             self._slide = self._open()  # a handle stays broken after its first error
+            if "Input/output error" in str(error):
+                raise read_error(self.path.name, OSError(errno.EIO, "Input/output error")) from error
             raise SlideError(
                 f"{self.path.name}: pixels at ({x}, {y}) of level {level} cannot be decoded "
                 f"({_plain(error, self.path)}).",

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import threading
+import contextlib
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
 from pathosig.core.errors import SlideError
+from pathosig.slides.backends.source import ByteSource
+from pathosig.slides.backends.tiff_codecs import decode_jpeg, decode_other, shrunk
 from pathosig.slides.backends.tiff_tags import CODECS, JPEG, PageFacts, header_mpp, read_pages
 from pathosig.slides.pyramid import ReadPlan
 from pathosig.slides.reader import ContextClose, SlideInfo
 from pathosig.slides.reading import draw_scaled
 from pathosig.slides.resolution import checked_mpp, power_warning
-
-_APP14_RGB = b"\xff\xee\x00\x0eAdobe\x00d\x00\x00\x00\x00\x00"
-"""Adobe marker, transform 0: the components are RGB as they are."""
 
 _MAX_PIXELS = 4e11
 _MAX_PIXELS_PER_BYTE = 20_000
@@ -106,9 +104,10 @@ class TiffReader(ContextClose):
         pages = read_pages(path)
         _guard(path, pages[0])
         self._levels = _pyramid(pages)
-        self._lock = threading.Lock()
         self._cache: OrderedDict[tuple[int, int, int], np.ndarray] = OrderedDict()
         self._cached_bytes = 0
+        self._cache_limit = _CACHE_BYTES
+        self._spare: list[np.ndarray] = []
         x, y, power, vendor = header_mpp(pages[0])
         value, source = checked_mpp(x, y, given=mpp, name=path.name)
         width = pages[0].size[0]
@@ -121,7 +120,7 @@ class TiffReader(ContextClose):
             objective_power=power,
             warnings=(*power_warning(value, power), *self._lost_tiles()),
         )
-        self._file: BinaryIO = path.open("rb")  # last: nothing above may leave it open
+        self._file = ByteSource(path)  # last: nothing above may leave it open
 
     def _lost_tiles(self) -> tuple[str, ...]:
         page = self._levels[0]
@@ -137,9 +136,7 @@ class TiffReader(ContextClose):
     # -- decoding one compressed tile ------------------------------------------------------
 
     def _raw(self, page: PageFacts, index: int) -> bytes:
-        with self._lock:
-            self._file.seek(page.offsets[index])
-            data = self._file.read(page.counts[index])
+        data = self._file.read(page.offsets[index], page.counts[index])
         if len(data) != page.counts[index]:
             raise SlideError(f"{self.path.name}: a tile lies beyond the end of the file.", code="E_PIXELS")
         return data
@@ -152,13 +149,22 @@ class TiffReader(ContextClose):
         data = self._raw(page, index)
         try:
             if page.compression == JPEG:
-                return _decode_jpeg(data, page, shrink)
-            pixels = _decode_other(data, page)
+                return decode_jpeg(data, page, shrink, self._buffer(page, shrink))
+            pixels = decode_other(data, page)
         except Exception as error:  # codecs raise many kinds on damaged data
             raise SlideError(
                 f"{self.path.name}: tile {index} of level {level} cannot be decoded.", code="E_PIXELS"
             ) from error
-        return _shrunk(pixels, shrink) if shrink > 1 else pixels
+        return shrunk(pixels, shrink) if shrink > 1 else pixels
+
+    def _buffer(self, page: PageFacts, shrink: int) -> np.ndarray:
+        """Memory for a decoded tile, that of a dropped one where it fits: fresh pages cost a tenth of decoding."""
+        shape = (page.tile[1] // shrink, page.tile[0] // shrink, 3)
+        with contextlib.suppress(IndexError):
+            spare = self._spare.pop()
+            if spare.shape == shape:
+                return spare
+        return np.empty(shape, np.uint8)
 
     def _tile(self, level: int, index: int, shrink: int) -> np.ndarray:
         key = (level, index, shrink)
@@ -173,8 +179,11 @@ class TiffReader(ContextClose):
     def _remember(self, key: tuple[int, int, int], pixels: np.ndarray) -> None:
         self._cache[key] = pixels
         self._cached_bytes += pixels.nbytes
-        while self._cached_bytes > _CACHE_BYTES and len(self._cache) > 1:
-            self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes
+        while self._cached_bytes > self._cache_limit and len(self._cache) > 1:
+            dropped = self._cache.popitem(last=False)[1]
+            self._cached_bytes -= dropped.nbytes
+            if len(self._spare) < 2 and dropped.flags.owndata:
+                self._spare.append(dropped)
 
     # -- assembling -----------------------------------------------------------------------
 
@@ -215,7 +224,11 @@ class TiffReader(ContextClose):
         width, height = -(-page.size[0] // shrink), -(-page.size[1] // shrink)
         if page.compression != JPEG or width * height > _SHRUNK_LIMIT:
             return None
-        return self._assemble(level, 0, 0, width, height, shrink)
+        self._cache_limit = 0  # every tile is needed once
+        try:
+            return self._assemble(level, 0, 0, width, height, shrink)
+        finally:
+            self._cache_limit = _CACHE_BYTES
 
     def tile_source(
         self, plan: ReadPlan, xy: np.ndarray, size_px: int, threads: int
@@ -224,6 +237,7 @@ class TiffReader(ContextClose):
         shrink = self._shrink(plan, xy)
         downsample = plan.level_downsample * shrink
         scale = plan.scale / shrink
+        self._cache_limit = self._enough(plan.level, xy, size_px * scale, shrink)
 
         def read(left: int, top: int, width: int, height: int) -> np.ndarray:
             return self._assemble(plan.level, left, top, width, height, shrink)
@@ -238,6 +252,15 @@ class TiffReader(ContextClose):
         if threads <= 1:
             return draw
         return _Ahead(self, draw, xy, size_px * scale, plan.level, shrink, downsample, threads)
+
+    def _enough(self, level: int, xy: np.ndarray, side: float, shrink: int) -> int:
+        """Bytes of decoded tiles worth keeping: for tiles asked for row by row, the rows that one row touches."""
+        page = self._levels[level]
+        if not len(xy) or np.any(np.diff(np.asarray(xy)[:, 1]) < 0):
+            return _CACHE_BYTES
+        width, height = page.tile[0] // shrink, page.tile[1] // shrink
+        across = -(-page.size[0] // page.tile[0])
+        return min(_CACHE_BYTES, int(side / height + 2) * (across + 1) * width * height * 3)
 
     def _shrink(self, plan: ReadPlan, xy: np.ndarray) -> int:
         """How far JPEG tiles are decoded small: never below the target, only where corners stay whole pixels."""
@@ -333,67 +356,3 @@ def _pyramid(pages: list[PageFacts]) -> tuple[PageFacts, ...]:
 def _downsample(value: float) -> float:
     """Whole downsamples are whole: level sizes are rounded, pyramids are not."""
     return float(round(value)) if abs(value - round(value)) < 0.01 * value else value
-
-
-def _decode_jpeg(data: bytes, page: PageFacts, shrink: int) -> np.ndarray:
-    import simplejpeg
-
-    head = b"\xff\xd8"
-    if page.tables:
-        head = page.tables[:-2]
-    body = data[2:]
-    if page.photometric == 2:
-        head = b"\xff\xd8" + _APP14_RGB + head[2:]
-    width, height = page.tile
-    pixels: np.ndarray = simplejpeg.decode_jpeg(
-        head + body, "RGB", min_height=height // shrink, min_width=width // shrink, min_factor=shrink
-    )
-    if pixels.shape[:2] != (height // shrink, width // shrink):
-        raise ValueError("tile of another size than declared")
-    return pixels
-
-
-def _decode_other(data: bytes, page: PageFacts) -> np.ndarray:
-    import imagecodecs
-
-    width, height = page.tile
-    if page.compression in (33003, 33004, 33005, 34712):
-        pixels = imagecodecs.jpeg2k_decode(data)
-        if page.compression == 33003:  # Aperio: YCbCr without saying so in the codestream
-            pixels = _ycbcr_to_rgb(pixels)
-    elif page.compression == 50001 or page.compression == 34927:
-        pixels = imagecodecs.webp_decode(data)
-    else:
-        raw = _inflate(data, page.compression)
-        pixels = np.frombuffer(raw, np.uint8, count=width * height * page.samples)
-        pixels = pixels.reshape(height, width, page.samples)
-        if page.predictor == 2:  # differences to the left neighbour
-            pixels = np.add.accumulate(pixels, axis=1, dtype=np.uint8)
-    if pixels.ndim == 2 or pixels.shape[2] == 1:
-        gray = pixels.reshape(height, width, 1)
-        return np.repeat(255 - gray if page.photometric == 0 else gray, 3, axis=2)
-    if pixels.shape[2] == 4:
-        alpha = pixels[..., 3:].astype(np.uint16)
-        return ((pixels[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
-    return np.ascontiguousarray(pixels[:height, :width, :3])
-
-
-def _inflate(data: bytes, compression: int) -> bytes:
-    import imagecodecs
-
-    if compression == 1:
-        return data
-    return bytes(imagecodecs.lzw_decode(data) if compression == 5 else imagecodecs.zlib_decode(data))
-
-
-def _ycbcr_to_rgb(pixels: np.ndarray) -> np.ndarray:
-    y, cb, cr = (pixels[..., i].astype(np.float32) for i in range(3))
-    rgb = (y + 1.402 * (cr - 128), y - 0.344136 * (cb - 128) - 0.714136 * (cr - 128), y + 1.772 * (cb - 128))
-    out: np.ndarray = np.clip(np.rint(np.stack(rgb, axis=-1)), 0, 255).astype(np.uint8)
-    return out
-
-
-def _shrunk(pixels: np.ndarray, shrink: int) -> np.ndarray:
-    from pathosig.slides.pyramid import resample
-
-    return resample(pixels, (pixels.shape[1] // shrink, pixels.shape[0] // shrink))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from pathosig.core.errors import SlideError
+from pathosig.slides.backends.source import read_error
 from pathosig.slides.resolution import from_resolution_tags, parse_number
 
 JPEG, JPEG2000, NONE = 7, (33003, 33004, 33005, 34712), 1
@@ -71,6 +72,8 @@ def _read_pages(path: Path, _size: int, _changed: int) -> tuple[PageFacts, ...]:
                 pages.append(_facts(page))
     except SlideError:
         raise
+    except OSError as error:
+        raise read_error(path.name, error) from error
     except Exception as error:  # tifffile raises many kinds on damaged structure
         raise SlideError(
             f"{path.name}: damaged TIFF structure ({type(error).__name__}). Copy it again.", code="E_FORMAT"

@@ -1,0 +1,70 @@
+"""Bytes of a slide file, patient with disks that fail for a moment."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import threading
+import time
+from pathlib import Path
+
+from pathosig.core.errors import SlideError
+
+logger = logging.getLogger(__name__)
+
+_RETRIES = 2
+_WAIT_S = 0.1
+
+
+class ByteSource:
+    """An opened file, read at any place from any thread.
+
+    A read that fails with an input/output error, as network disks have it, is tried twice more.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._name = path.name
+        self._file = path.open("rb", buffering=0)
+        self._lock = threading.Lock()
+
+    def read(self, offset: int, count: int) -> bytes:
+        """`count` bytes from `offset`; fewer at the end of the file.
+
+        Raises
+        ------
+        SlideError
+            E_READ if reading keeps failing.
+        """
+        for number in range(_RETRIES):
+            try:
+                return self._read(offset, count)
+            except OSError as error:
+                if error.errno != errno.EIO:
+                    raise read_error(self._name, error) from error
+                logger.warning("%s: reading failed (%s); trying again", self._name, error.strerror)
+                time.sleep(_WAIT_S * (number + 1))
+        try:
+            return self._read(offset, count)
+        except OSError as error:
+            raise read_error(self._name, error) from error
+
+    def _read(self, offset: int, count: int) -> bytes:
+        if hasattr(os, "pread"):
+            return os.pread(self._file.fileno(), count, offset)
+        with self._lock:  # Windows
+            self._file.seek(offset)
+            return self._file.read(count)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def read_error(name: str, error: OSError) -> SlideError:
+    """The error that is raised when a disk fails, as against a file that is damaged."""
+    return SlideError(
+        f"{name}: reading failed ({error.strerror or type(error).__name__}). Check the disk or the network it lies on, "
+        "then run again.",
+        code="E_READ",
+    )
