@@ -122,6 +122,14 @@ class TestWholeStudy:
         )
         assert score == pytest.approx(float(row.split(",")[2]), abs=1e-12)
 
+    def test_slides_that_cannot_be_read_are_in_the_table_with_the_reason(self, study, tmp_path):
+        cli("bundle", study.root, "--out", tmp_path / "b.psig")
+        (tmp_path / "empty.svs").touch()
+        done = cli("score", tmp_path / "b.psig", tmp_path / "empty.svs", "--out", tmp_path / "s.csv")
+        assert done.returncode == 4, done.stderr
+        assert "not assessable" in (tmp_path / "s.csv").read_text()
+        assert "E_FORMAT empty.svs: has zero bytes" in (tmp_path / "s.csv").read_text()
+
     def test_a_tampered_bundle_is_refused(self, study, tmp_path):
         cli("bundle", study.root, "--out", tmp_path / "b.psig")
         with zipfile.ZipFile(tmp_path / "b.psig") as archive:

@@ -83,6 +83,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
             stream.reconfigure(errors="backslashreplace")
     signal.signal(signal.SIGTERM, _terminated)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it finds is said by our own errors
     warnings.showwarning = _show_warning
     as_json = "--json" in tokens
     try:

@@ -8,6 +8,7 @@ what the task's module imports.
 from __future__ import annotations
 
 import contextlib
+import logging
 import multiprocessing as mp
 import os
 import signal
@@ -110,6 +111,7 @@ def _serve(pipe: Connection, task: Callable[[Any], Any]) -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it finds is said by our own errors
     while True:
         try:
             job = pipe.recv()

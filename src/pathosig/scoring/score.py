@@ -176,7 +176,8 @@ def _run(study: Study, weights: Path | None, execution: Execution) -> list[str]:
     run_once(study, stage, PhenotypeSpec(), Unit(id="_codebook"), _as_it_is, execution=execution)
     units, task = assign_units(study)
     reports.append(run_each(study, stage, PhenotypeSpec(), units, task, execution=execution))
-    build_profiles(study, execution=execution)
+    if any(r.status == "ok" for r in study.records("phenotypes") if not r.unit.startswith("_")):
+        build_profiles(study, execution=execution)
     return [e for report in reports for e in report.errors]
 
 
@@ -193,6 +194,8 @@ def _scores(study: Study) -> list[dict[str, Any]]:
     from pathosig.signature.stage import pooled_rows
 
     signature = Signature.load(study.root / "signature" / "signature.json")
+    if study.record("profiles", "_profiles") is None:
+        return [_unscored(study, patient) for patient in study.patients()["patient_id"]]
     rows = pooled_rows(read_profiles(study), str(signature.transform.get("policy", "pooled")))
     scores = signature.score(rows)
     far = _far(study)
@@ -214,13 +217,17 @@ def _scores(study: Study) -> list[dict[str, Any]]:
             "unlike_training": round(share, 4),
             "remark": remark,
         }
+    return [by_patient.get(p) or _unscored(study, p) for p in study.patients()["patient_id"]]
+
+
+def _unscored(study: Study, patient: str) -> dict[str, Any]:
+    """The row of a patient of whom nothing could be measured, with the reason."""
+    own = [s.id for s in study.specimens() if s.patient_id == patient]
+    stages = ("tissue", "tiles", "embed", "phenotypes")
+    errors = [r.error for s in stages for unit in own if (r := study.record(s, unit)) is not None and r.error]
+    remark = f"{errors[0]['code']} {errors[0]['message']}" if errors else "no tissue found"
     nothing = {"n_slides": 0, "n_tiles": 0, "score": None, "group": "not assessable", "unlike_training": None}
-    out = []
-    for patient in study.patients()["patient_id"]:
-        out.append(
-            by_patient.get(patient, {"patient_id": patient, **nothing, "remark": "no tissue, or unreadable"})
-        )
-    return out
+    return {"patient_id": patient, **nothing, "remark": remark}
 
 
 def _far(study: Study) -> dict[str, float]:
