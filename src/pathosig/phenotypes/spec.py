@@ -57,7 +57,7 @@ class PhenotypeSpec(Spec):
     section: ClassVar[str] = "phenotypes"
     method: Literal["recommended", "kmeans", "dlcc", "leiden"] = "recommended"
     k: int = 50
-    runs: int = 30
+    runs: int = 60
     fine_k: int | None = None
     pca_dim: int = 128
     whiten: float = 0.0
