@@ -1,0 +1,222 @@
+"""Writes docs/cli.md from the table of commands: `python docs/generate_cli.py`. tests/test_docs.py checks it."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+from pathosig import cli
+from pathosig.core.execution import Execution
+
+PAGE = Path(__file__).parent / "cli.md"
+
+HEAD = """<!-- Made by docs/generate_cli.py from the functions themselves; do not edit. -->
+# Commands
+
+`pathosig --help` lists the commands, `pathosig COMMAND --help` the flags of one. Every command *is* a Python function
+(named under each heading) with the same arguments: `STUDY` is `Study.open(folder)`, flags of the stage make its Spec,
+and the [flags of how it runs](#how-it-runs) make its `Execution`.
+
+A Spec says *what* is computed: it is a table of study.toml, it enters the fingerprint, and a flag overrides it for
+one run. `--save` writes the overriding values back into study.toml; `pathosig status` shows where results and study.toml
+differ. An Execution says *how* and changes no byte of the results.
+
+{contents}
+
+## Exit codes
+
+| code | meaning | what to do |
+|---:|---|---|
+| 0 | done (`run --shard` that waits for other shards too) | - |
+| 1 | a bug | run again with the environment variable `PATHOSIG_DEBUG=1` and report the traceback |
+| 2 | usage or configuration: unknown flag, wrong value, no study there | the message names the flag or key and what is expected |
+| 3 | input unusable: tables, ids, endpoints, bundles; `verify` found outputs missing or changed | the message names file, column and rows |
+| 4 | finished, some slides failed | `pathosig status STUDY` lists them with the reason; mend them and run again |
+| 5 | not estimable: too few events, nothing selected | the report is written all the same and says why |
+| 6 | disk full, read-only, no permission | free space or choose another folder, and run again: it resumes |
+| 130, 143 | stopped by SIGINT (Ctrl-C) or SIGTERM | run the same command again: it resumes |
+
+## Standard output, standard error, `--json`
+
+Results go to standard output; progress (on a terminal only), warnings and errors go to standard error. With `--json`
+standard output holds exactly one JSON object, also when the command fails:
+
+```json
+{{"error": {{"code": "E_NO_STUDY", "message": "study: no study.toml there. ..."}}}}
+```
+
+| command | keys of the object |
+|---|---|
+| `tma tissue tiles train embed phenotypes profiles signature validate` | stage, done, fresh, empty, failed, waiting (lists of ids), errors |
+| `run` | stages (objects as above), note, not_estimable, report, exit_code |
+| `report` | result (path of the page) |
+| `status` | stages (counts of ok, empty, failed, missing, stale), failed, empty, changed_settings |
+| `verify` | checked, missing, changed |
+| `init` | study, n_slides, n_patients, unmatched_slides, suggestions, patients_without_slides, endpoints, todo |
+| `check` | usable, problems, warnings, slides, counts |
+| `bundle` | path, sha256, endpoint, equation, encoder, weights_inside |
+| `score` | out, scores, failed |
+| `audit` | name, and what [the audit](signature.md) found |
+| `export` | format, folder, files, skipped |
+| `simulate`, `demo` | what was planted; for `demo` also what was found |
+| `doctor` | versions, platform, cores, memory_gb, devices, readers, encoders, missing |
+
+Codes of errors and warnings (`E_MPP`, `W_EVENTS` ...) are stable; texts may change.
+"""
+
+
+def flag_of(name: str) -> str:
+    """The flag of a field."""
+    return cli._FLAG_NAMES.get(name, "--" + name.replace("_", "-"))
+
+
+def type_text(hint: Any) -> str:
+    """A type as a person would say it."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Literal:
+        return " \\| ".join(f"`{a}`" for a in arguments)
+    if origin in (typing.Union, types.UnionType):
+        return ", ".join(type_text(a) for a in arguments if a is not type(None))
+    if origin is tuple:
+        return f"{type_text(arguments[0])}, repeated"
+    return {int: "integer", float: "number", str: "text", bool: "switch", Path: "path"}.get(hint, str(hint))
+
+
+def default_text(value: Any) -> str:
+    """A default as printed; nothing for none."""
+    if value is None or value == () or value is dataclasses.MISSING or value is inspect.Parameter.empty:
+        return ""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"`{' '.join(map(str, value)) if isinstance(value, tuple) else value}`"
+
+
+def spec_rows(spec_class: type[Any]) -> list[tuple[str, str, str, str]]:
+    """Flag, type, default, meaning of every field of a Spec or of Execution."""
+    helps, hints = cli.attribute_help(spec_class), typing.get_type_hints(spec_class)
+    rows = []
+    for field in dataclasses.fields(spec_class):
+        flag = flag_of(field.name)
+        if hints[field.name] is bool:
+            flag += f", --no-{flag[2:]}"
+        rows.append(
+            (flag, type_text(hints[field.name]), default_text(field.default), helps.get(field.name, ""))
+        )
+    return rows
+
+
+@dataclasses.dataclass(frozen=True)
+class Page:
+    """What the page says of one command."""
+
+    row: cli.Command
+    usage: str
+    own: list[tuple[str, str, str, str]]
+    spec: type[Any] | None
+    has_execution: bool
+
+    @property
+    def flags(self) -> set[str]:
+        """Every flag the command knows."""
+        rows = [
+            *self.own,
+            *(spec_rows(self.spec) if self.spec else []),
+            *(spec_rows(Execution) if self.has_execution else []),
+        ]
+        found = {part.strip() for row in rows for part in row[0].split(",") if part.strip().startswith("--")}
+        return found | {"--json", "--help"} | ({"--save"} if self.spec else set())
+
+
+def read_command(row: cli.Command) -> Page:
+    """Read a command from the function it is."""
+    target = cli.load_target(row.target)
+    helps, own, words, spec, execution = cli.attribute_help(target), [], [], None, False
+    for item in cli._evaluated(target).parameters.values():
+        if item.name == "study":
+            words.append("STUDY")
+        elif item.name == "spec":
+            options = typing.get_args(item.annotation) or (item.annotation,)
+            spec = next(h for h in options if dataclasses.is_dataclass(h))
+        elif item.name == "execution":
+            execution = True
+        else:
+            needed = item.default is inspect.Parameter.empty
+            name = item.name.upper()
+            if item.annotation is bool:
+                name = f"{flag_of(item.name)}, --no-{flag_of(item.name)[2:]}"
+            elif item.kind is inspect.Parameter.VAR_POSITIONAL:
+                words.append(f"{name}...")
+            elif item.kind is inspect.Parameter.KEYWORD_ONLY:
+                name = flag_of(item.name)
+                if needed:
+                    words.append(f"{name} VALUE")
+            else:
+                words.append(name if needed else f"[{name}]")
+            shown = "" if item.kind is inspect.Parameter.VAR_POSITIONAL else default_text(item.default)
+            own.append(
+                (
+                    name,
+                    type_text(item.annotation),
+                    "required" if needed and not name.startswith("[") else shown,
+                    helps.get(item.name, ""),
+                )
+            )
+    return Page(row, " ".join(["pathosig", row.name, *words, "[FLAGS]"]), own, spec, execution)
+
+
+def table(rows: list[tuple[str, str, str, str]]) -> list[str]:
+    """A Markdown table of flags."""
+    lines = ["| argument | type | default | meaning |", "|---|---|---|---|"]
+    for name, kind, default, meaning in rows:
+        flags = ", ".join(f"`{part.strip()}`" for part in name.split(","))
+        lines.append(
+            f"| {flags} | {kind} | {default} | {meaning.replace('``', '`').replace('|', chr(92) + '|')} |"
+        )
+    return lines
+
+
+def section(page: Page) -> list[str]:
+    """The chapter of a command."""
+    doc = (inspect.getdoc(cli.load_target(page.row.target)) or "").split("\n\n")[0].replace("\n", " ")
+    module, name = page.row.target.split(":")
+    lines = [
+        f"## `pathosig {page.row.name}`",
+        "",
+        doc.replace("``", "`"),
+        "",
+        f"    {page.usage}",
+        "",
+        f"Python: `{module}.{name}`",
+        "",
+    ]
+    if page.own:
+        lines += [*table(page.own), ""]
+    if page.spec is not None:
+        where = f"table `[{page.spec.section}]` of study.toml" if "STUDY" in page.usage else "what is made"
+        lines += [f"Its Spec, {where}:", "", *table(spec_rows(page.spec)), ""]
+    if page.has_execution:
+        lines += ["And the flags of [how it runs](#how-it-runs).", ""]
+    return lines
+
+
+def pages() -> dict[str, Page]:
+    """Every command by name."""
+    return {row.name: read_command(row) for row in cli.COMMANDS}
+
+
+def text() -> str:
+    """The whole of docs/cli.md."""
+    contents = "\n".join(f"* [`{r.name}`](#pathosig-{r.name}): {r.help}" for r in cli.COMMANDS)
+    lines = [HEAD.format(contents=contents), "## How it runs", "", *table(spec_rows(Execution)), ""]
+    lines += ["Every command also has `--json` and `--help`; commands with a Spec have `--save`.", ""]
+    for page in pages().values():
+        lines += section(page)
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(text(), encoding="utf-8")

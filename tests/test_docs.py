@@ -1,0 +1,169 @@
+"""The pages hold: links lead somewhere, commands and flags exist, code is code, tables have the columns they say."""
+
+import ast
+import importlib.util
+import re
+import shlex
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from pathosig.core import clinical, schema
+from pathosig.core.spec import Spec
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+IDS = [p.relative_to(ROOT).as_posix() for p in PAGES]
+
+
+@pytest.fixture(scope="session")
+def generator():
+    where = importlib.util.spec_from_file_location("generate_cli", ROOT / "docs" / "generate_cli.py")
+    module = importlib.util.module_from_spec(where)
+    sys.modules["generate_cli"] = module
+    where.loader.exec_module(module)
+    return module
+
+
+def anchors(page):
+    found = set()
+    for line in re.sub(r"```.*?```", "", page.read_text(), flags=re.S).splitlines():
+        if line.startswith("#"):
+            title = re.sub(r"[`*]|\[|\]\([^)]*\)", "", line.lstrip("#").strip()).lower()
+            found.add(re.sub(r"[^\w\- ]", "", title).replace(" ", "-"))
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_every_relative_link_leads_somewhere(page):
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.S)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        other = (page.parent / name).resolve() if name else page
+        assert other.exists(), f"{target}: no such file"
+        if anchor and other.suffix == ".md":
+            assert anchor in anchors(other), f"{target}: no such heading, found {sorted(anchors(other))}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_files_of_the_repository_that_are_named_exist(page):
+    for name in re.findall(r"`((?:src|tests|docs|benchmarks|examples)/[\w./-]+\.\w+)`", page.read_text()):
+        assert (ROOT / name).exists(), name
+
+
+def test_the_index_names_every_page():
+    text = (ROOT / "docs" / "index.md").read_text()
+    for page in (ROOT / "docs").rglob("*.md"):
+        name = page.relative_to(ROOT / "docs").as_posix()
+        assert name == "index.md" or f"({name})" in text, name
+
+
+def test_the_page_of_commands_is_what_the_functions_say(generator):
+    assert (ROOT / "docs" / "cli.md").read_text() == generator.text(), "run python docs/generate_cli.py"
+
+
+def shell_lines(text):
+    """Lines of indented and fenced blocks that start with pathosig, and commands in running text."""
+    blocks = re.findall(r"^(?: {4,}|\$ )(pathosig .*)$", text, flags=re.M)
+    return [part.split("#")[0] for line in blocks for part in line.split("&&")] + re.findall(
+        r"`(pathosig [^`]+)`", text
+    )
+
+
+@pytest.mark.parametrize(
+    "page", [p for p in PAGES if p.name != "cli.md"], ids=[i for i in IDS if "cli.md" not in i]
+)
+def test_commands_and_flags_that_are_named_exist(page, generator):
+    known = generator.pages()
+    for line in shell_lines(page.read_text()):
+        words = (
+            shlex.split(line.replace("...", "").replace("'", ""))
+            if line.count('"') % 2 == 0
+            else line.split()
+        )
+        words = words[words.index("pathosig") + 1 :]
+        if not words or words[0] in ("COMMAND", "--help", "--version"):
+            continue
+        assert words[0] in known, line
+        for word in words[1:]:
+            flag = word.split("=")[0].strip("[],;.")
+            if flag.startswith("--"):
+                assert flag in known[words[0]].flags, f"{line}: {sorted(known[words[0]].flags)}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_python_blocks_are_python_and_import_what_exists(page):
+    for block in re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.S):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pathosig"):
+                module = importlib.import_module(node.module)
+                for alias in node.names:
+                    assert hasattr(module, alias.name), f"{node.module}.{alias.name}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_toml_blocks_are_settings_that_are_understood(page, generator):
+    specs = {
+        s.spec.section: s.spec for s in generator.pages().values() if s.spec and issubclass(s.spec, Spec)
+    }
+    for block in re.findall(r"```toml\n(.*?)```", page.read_text(), flags=re.S):
+        config = tomllib.loads(block)
+        for name, table in config.items():
+            if name in specs:
+                specs[name].from_mapping(table)
+            elif name not in ("project", "hpc_names", "study"):
+                parse = {"endpoints": clinical.parse_endpoints, "columns": clinical.parse_columns}.get(name)
+                assert parse or name == "primary", f"[{name}]"
+                if parse:
+                    parse(table)
+        if "primary" in config:
+            clinical.parse_primary(config["primary"], config.get("endpoints", {}))
+
+
+@pytest.mark.parametrize(
+    ("heading", "table"),
+    [("tiles", schema.TILES), ("phenotypes", schema.ASSIGNMENTS), ("profiles", schema.PATIENT_PROFILES)],
+)
+def test_the_page_of_files_has_the_columns_and_types_of_the_schemas(heading, table):
+    text = (ROOT / "docs" / "artifacts.md").read_text()
+    part = re.search(rf"^## {heading}\n(.*?)(?=^## )", text, flags=re.S | re.M).group(1)
+    rows = re.findall(r"^\| (`[^|]+) \| (\w+) \|", part, flags=re.M)
+    told = {name: kind for names, kind in rows for name in re.findall(r"`([^`]+)`", names)}
+    assert told
+    for name, kind in told.items():
+        if name in ("slide_id", "artefact_share"):
+            continue
+        matching = [c for c in table.columns if c.matches(name)]
+        assert matching, f"{name} is not in the schema"
+        assert matching[0].type == kind, name
+    for column in table.columns:
+        assert any(column.matches(name) for name in told), f"{column.name} is not on the page"
+
+
+def test_the_atlas_is_described_with_its_columns():
+    text = (ROOT / "docs" / "artifacts.md").read_text()
+    part = text[text.index("phenotypes/atlas.parquet") : text.index("phenotypes/tree.json")]
+    for column in schema.ATLAS.columns:
+        for name in column.name.split("|"):
+            assert f"`{name}`" in part, name
+
+
+def test_exit_codes_on_the_page_are_those_of_the_errors():
+    from pathosig.core import errors
+
+    text = (ROOT / "docs" / "cli.md").read_text()
+    told = {int(n) for n in re.findall(r"^\| (\d+) \|", text, flags=re.M)}
+    classes = [
+        c for c in vars(errors).values() if isinstance(c, type) and issubclass(c, errors.PathosigError)
+    ]
+    assert {c.exit_code for c in classes} <= told | {0}
+
+
+def test_hooks_name_no_host():
+    text = (ROOT / ".pre-commit-config.yaml").read_text()
+    assert "http" not in text
+    assert "repo: local" in text
