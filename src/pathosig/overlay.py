@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pathosig.core.records import parquet_metadata, read_json, read_parquet
+from pathosig.core.records import parquet_metadata, read_json
+from pathosig.core.schema import ASSIGNMENTS, TILES, read_table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,7 +54,7 @@ def read_overlay(study: Study, specimen: Specimen) -> Overlay | None:
     path = study.file("tiles", specimen.id, ".parquet")
     if not path.is_file():
         return None
-    table = read_parquet(path)
+    table = read_table(path, TILES)
     columns = {
         name: np.array(column.to_numpy())
         for name, column in zip(table.column_names, table.columns, strict=True)
@@ -63,7 +64,7 @@ def read_overlay(study: Study, specimen: Specimen) -> Overlay | None:
     columns["confidence"] = np.zeros(n, dtype=np.float32)
     found_path = study.file("phenotypes", specimen.id, ".parquet")
     if found_path.is_file():
-        found = read_parquet(found_path, columns=["tile_id", "hpc", "confidence"])
+        found = read_table(found_path, ASSIGNMENTS)
         known = np.isin(found["tile_id"].to_numpy(), columns["tile_id"])
         place = np.searchsorted(columns["tile_id"], found["tile_id"].to_numpy()[known])
         for name in ("hpc", "confidence"):

@@ -13,6 +13,7 @@ import pytest
 from pathosig.core.errors import InputError, PathosigWarning
 from pathosig.core.execution import Outcome, Stage, Unit, run_once
 from pathosig.core.records import write_json, write_parquet
+from pathosig.core.schema import ASSIGNMENTS, write_table
 from pathosig.core.spec import Spec
 from pathosig.core.study import Study
 from pathosig.profiles import FeatureRules, ProfilesSpec, build_profiles, read_profiles
@@ -151,7 +152,10 @@ def composition_study(root: Path) -> Study:
     write_json(root / "phenotypes/tree.json", tree)
     for name, hpc in (("s1", [0, 0, 1, 2]), ("s2", [1, 1, 1, 1]), ("s3", [0, 1, 2, 2])):
         columns = {"tile_id": pa.array(range(4), pa.int32()), "hpc": pa.array(hpc, pa.int16())}
-        write_parquet(study.file("phenotypes", name, ".parquet"), pa.table(columns))
+        columns |= {f"hpc_{i}": pa.array([-1] * 4, pa.int16()) for i in (2, 3)}
+        columns |= {f"confidence{i}": pa.array([0.0] * 4, pa.float32()) for i in ("_2", "_3")}
+        columns |= {name_: pa.array([1.0] * 4, pa.float32()) for name_ in ("confidence", "distance")}
+        write_table(study.file("phenotypes", name, ".parquet"), pa.table(columns), ASSIGNMENTS)
         run_once(study, Stage(name="phenotypes", version=1), _Spec(), Unit(id=name), lambda job: Outcome())
     return study
 
@@ -173,4 +177,13 @@ def test_composition_is_counted_from_assignments_with_artefacts_taken_out(tmp_pa
 def test_without_slides_and_without_a_table_the_way_out_is_named(tmp_path):
     study = features_study(tmp_path / "s")
     with pytest.raises(InputError, match="--features TABLE"):
+        build_profiles(study)
+
+
+def test_an_assignment_table_that_is_not_one_is_named(tmp_path):
+    study = composition_study(tmp_path / "s")
+    path = study.file("phenotypes", "s1", ".parquet")
+    table = pa.table({"tile_id": pa.array(range(4), pa.int32()), "hpc": pa.array(["a"] * 4)})
+    write_parquet(path, table)
+    with pytest.raises(InputError, match=r"s1.parquet: column hpc is string; expected int16"):
         build_profiles(study)

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from pathosig.core.errors import InputError
-from pathosig.core.records import parquet_metadata, read_parquet
+from pathosig.core.records import parquet_metadata
+from pathosig.core.schema import TILES, read_table
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,7 +46,7 @@ def read_tile_table(path: Path) -> TileTable:
     InputError
         If the file is damaged or lacks its geometry.
     """
-    table = read_parquet(path, ["x", "y"])
+    table = read_table(path, TILES)
     facts = parquet_metadata(path).get("pathosig", {})
     spec = facts.get("spec", {})
     if "size_px" not in spec or not (facts.get("mpp") or spec.get("mpp")):

@@ -10,8 +10,8 @@ import numpy as np
 
 from pathosig.core.errors import NotEstimableError
 from pathosig.core.execution import Execution, Job, Outcome, Stage, StageReport, Unit, run_each, run_once
-from pathosig.core.records import read_json, read_parquet, write_json
-from pathosig.core.schema import ASSIGNMENTS, ATLAS, write_table
+from pathosig.core.records import read_json, write_json
+from pathosig.core.schema import ASSIGNMENTS, ATLAS, TILES, read_table, write_table
 from pathosig.core.study import Specimen, Study
 from pathosig.phenotypes.atlas import AtlasTiles, atlas_table, choose_exemplars
 from pathosig.phenotypes.codebook import Assignment, Codebook
@@ -236,8 +236,8 @@ def _atlas(job: Job) -> Outcome:
         name: [] for name in ("hpc", "confidence", "distance", "slide", "patient", "tile_id", "x", "y")
     }
     for number, facts in enumerate(training):
-        assigned = read_parquet(job.root / facts["assigned"])
-        tiles = read_parquet(job.root / facts["tiles"])
+        assigned = read_table(job.root / facts["assigned"], ASSIGNMENTS)
+        tiles = read_table(job.root / facts["tiles"], TILES)
         for name in ("hpc", "confidence", "distance", "tile_id"):
             columns[name].append(assigned.column(name).to_numpy())
         for name in ("x", "y"):

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from pathosig.core.errors import InputError
-from pathosig.core.records import parquet_metadata, read_parquet
+from pathosig.core.records import parquet_metadata
+from pathosig.core.schema import TILES, read_table
 from pathosig.phenotypes.fit import TrainingTiles
 from pathosig.phenotypes.spatial import NeighbourScatter, neighbour_pairs
 from pathosig.phenotypes.spec import PhenotypeSpec
@@ -59,7 +60,7 @@ def training_tiles(
         chosen = chosen[readable_rows(embeddings[chosen])]
         parts.append(np.asarray(embeddings[chosen], np.float32))
         slides.append(np.full(len(chosen), number))
-        table = read_parquet(root / facts["tiles"])
+        table = read_table(root / facts["tiles"], TILES)
         for name in _QUALITY:
             if name in table.column_names:
                 quality[name].append(table.column(name).to_numpy()[chosen])
@@ -83,7 +84,7 @@ def _add_neighbours(
     scatter: NeighbourScatter, embeddings: np.ndarray, tiles: Path, most: int, rng: np.random.Generator
 ) -> None:
     """Add at most `most` pairs of touching tiles of a slide."""
-    table = read_parquet(tiles)
+    table = read_table(tiles, TILES)
     xy = np.stack([table.column(axis).to_numpy() for axis in "xy"], axis=1)
     size = float(parquet_metadata(tiles).get("pathosig", {}).get("tile_level0_px") or 0)
     if size <= 0 or len(xy) != len(embeddings):

@@ -13,7 +13,14 @@ import numpy as np
 from pathosig.core.errors import ConfigError, InputError, PathosigWarning
 from pathosig.core.execution import Execution, Job, Outcome, Stage, StageReport, Unit, run_once
 from pathosig.core.records import identity, parquet_metadata, read_json, read_parquet, write_text
-from pathosig.core.schema import PATIENT_PROFILES, SLIDE_PROFILES, Schema, write_table
+from pathosig.core.schema import (
+    ASSIGNMENTS,
+    PATIENT_PROFILES,
+    SLIDE_PROFILES,
+    Schema,
+    read_table,
+    write_table,
+)
 from pathosig.core.spec import Spec
 from pathosig.core.study import Study, to_toml
 
@@ -295,10 +302,10 @@ def _counts(path: Path, k: int, *, soft: bool) -> np.ndarray:
     from pathosig.profiles.tree import shares
 
     if not soft:
-        hpc = read_parquet(path, ["hpc"]).column("hpc").to_numpy()
+        hpc = read_table(path, ASSIGNMENTS).column("hpc").to_numpy()
         return np.asarray(shares(hpc, k) * len(hpc))
     pairs = (("hpc", "confidence"), ("hpc_2", "confidence_2"), ("hpc_3", "confidence_3"))
-    table = read_parquet(path, [c for pair in pairs for c in pair])
+    table = read_table(path, ASSIGNMENTS)
     total = np.zeros(k)
     for label, weight in pairs:
         hpc, value = table.column(label).to_numpy(), table.column(weight).to_numpy().astype(float)
@@ -347,8 +354,8 @@ def read_profiles(study: Study) -> Profiles:
     raw = study.root / RAW
     return Profiles(
         kind=str(facts.get("kind", "composition")),
-        patients=read_parquet(path).to_pandas(),
-        slides=read_parquet(study.root / SLIDES).to_pandas(),
+        patients=read_table(path, PATIENT_PROFILES).to_pandas(),
+        slides=read_table(study.root / SLIDES, SLIDE_PROFILES).to_pandas(),
         columns=tuple(facts.get("columns", ())),
         tree=facts.get("tree", {}),
         artefacts=tuple(facts.get("artefact_hpcs", ())),

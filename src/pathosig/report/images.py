@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pathosig.core.errors import PathosigError
-from pathosig.core.records import read_parquet
+from pathosig.core.schema import ATLAS, read_table
 from pathosig.overlay import read_overlay, tissue_rings
 from pathosig.report.material import AtlasTile, SlidePicture
 
@@ -86,7 +86,7 @@ def read_atlas_tiles(study: Study, *, per_hpc: int) -> tuple[AtlasTile, ...]:
     if not path.is_file():
         return ()
     by_slide = defaultdict(list)
-    for row in read_parquet(path).to_pylist():
+    for row in read_table(path, ATLAS).to_pylist():
         if row["rank"] < per_hpc and row["kind"] != "border":
             by_slide[row["slide_id"]].append(row)
     specimens = {s.id: s for s in study.specimens()}

@@ -284,14 +284,14 @@ def _block_variance(study: Study, slide: str, slope: Any, artefacts: tuple[int, 
     """Variance of a slide's score over spatial blocks of its tiles; NaN when tile places are not there."""
     import numpy as np
 
-    from pathosig.core.records import read_parquet
+    from pathosig.core.schema import ASSIGNMENTS, TILES, read_table
     from pathosig.signature.cores import block_variance
 
     tiles, labels = study.file("tiles", slide, ".parquet"), study.file("phenotypes", slide, ".parquet")
     if not (tiles.is_file() and labels.is_file()):
         return float("nan")
-    place = read_parquet(tiles, ["x", "y"])
-    hpc = read_parquet(labels, ["hpc"]).column("hpc").to_numpy()
+    place = read_table(tiles, TILES)
+    hpc = read_table(labels, ASSIGNMENTS).column("hpc").to_numpy()
     if place.num_rows != len(hpc):
         return float("nan")
     x, y = (place.column(c).to_numpy().astype(float) for c in ("x", "y"))

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pathosig.core.errors import InputError
-from pathosig.core.records import parquet_metadata, read_json, read_parquet
+from pathosig.core.records import parquet_metadata, read_json
+from pathosig.core.schema import ASSIGNMENTS, TILES, read_table
 from pathosig.core.study import Study
 from pathosig.synthetic.layout import tile_fractions
 from pathosig.synthetic.patients import HARMFUL, PROTECTIVE
@@ -62,9 +63,9 @@ def tile_truth(study: Study) -> TileTruth:
         assigned = study.file("phenotypes", specimen.id, ".parquet")
         if not assigned.is_file():
             continue
-        table = read_parquet(assigned)
+        table = read_table(assigned, ASSIGNMENTS)
         path = study.file("tiles", specimen.id, ".parquet")
-        tiles = read_parquet(path)
+        tiles = read_table(path, TILES)
         xy = np.stack([tiles.column(c).to_numpy() for c in "xy"], axis=1)[table.column("tile_id").to_numpy()]
         area = true_tile_labels(study, specimen.id, xy, parquet_metadata(path)["pathosig"]["tile_level0_px"])
         n = len(xy)

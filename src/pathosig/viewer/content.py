@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from pathosig.core.errors import InputError
 from pathosig.core.labels import read_hpc_names
-from pathosig.core.records import read_json, read_parquet
+from pathosig.core.records import read_json
+from pathosig.core.schema import ATLAS, read_table
 from pathosig.core.tables import read_csv_rows
 from pathosig.figures.palette import hpc_colours
 from pathosig.figures.style import hpc_name
@@ -136,7 +137,7 @@ def _exemplars(study: Study, by_name: dict[str, str]) -> tuple[Exemplar, ...]:
     widths: dict[str, int] = {}
     specimens = {s.id: s for s in study.specimens()}
     out = []
-    for row in read_parquet(path).to_pylist():
+    for row in read_table(path, ATLAS).to_pylist():
         name = row["slide_id"]
         if name not in by_name or row["kind"] == "border":
             continue
