@@ -303,3 +303,39 @@ def test_importing_the_package_does_not_load_matplotlib():
     code = "import sys, pathosig.figures; sys.exit('matplotlib' in sys.modules or 'torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     assert "forest_plot" in dir(figures) or "forest_plot" in figures.__all__
+
+
+def test_the_numbers_of_a_km_panel_stand_over_the_curves_never_on_them():
+    figure = km_figure(KM)
+    panel = next(a for a in figure.axes if a.get_xlabel().startswith("Time"))
+    assert panel.get_legend() is None
+    drawn = figure.canvas.get_renderer()
+    top = panel.get_window_extent(drawn).y1
+    texts = [t for a in figure.axes for t in a.texts if "HR" in t.get_text() or "median" in t.get_text()]
+    assert [t.get_text() for t in texts] == [
+        "HR high vs low 1.60 (95% CI 1.10–2.20); log-rank p = 0.012",
+        "Low risk: median 9.0 months (95% CI 4.0–NR)",
+    ]
+    assert all(t.get_window_extent(drawn).y0 >= top for t in texts)
+    ends = [t.get_window_extent(drawn).x1 for t in texts]
+    assert max(ends) <= figure.bbox.x1
+
+
+def test_five_years_of_months_are_shown_by_the_year():
+    assert list(nice_ticks(95, "months")) == [0, 12, 24, 36, 48, 60, 72, 84]
+
+
+def test_clinical_columns_of_two_values_have_hues_of_their_own():
+    from pathosig.figures.heatmap import _category_colours
+
+    sex, stage = _category_colours(["F", "M"], 0), _category_colours(["I", "II"], 1)
+    assert not set(sex.values()) & set(stage.values())
+    assert not {palette.LOW, palette.HIGH} & {*sex.values(), *stage.values()}
+    assert len(set(_category_colours(["a", "b", "c", "d"], 0).values())) == 4
+
+
+def test_an_effect_that_leaves_the_page_is_cut_at_a_fiftyfold():
+    figure = effect_curve_plot(
+        [-1, 0, 1], [1e-6, 1, 2], ([1e-9, 0.9, 1], [1e-3, 1.1, 900]), title="Spline", x_label="Score"
+    )
+    assert figure.axes[0].get_ylim() == (0.02, 50)

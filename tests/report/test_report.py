@@ -307,3 +307,31 @@ def test_a_browser_shows_the_page_from_disk(study, page, tmp_path):
 
     with Image.open(target) as image:
         assert len(image.convert("RGB").getcolors(maxcolors=1_000_000)) > 50
+
+
+def test_a_study_from_embeddings_lists_its_hpcs_without_empty_frames(study, tmp_path):
+    other = Study.open(shutil.copytree(study.root, tmp_path / "copy"))
+    (other.root / "phenotypes" / "atlas.parquet").unlink()
+    config = other.root / "study.toml"
+    config.write_text(config.read_text() + '\n[study]\nlevel = "embeddings"\n')
+    page = build_report(Study.open(other.root)).read_text()
+    assert "the study starts from embeddings, there are no slides" in page
+    assert "No tile could be read" not in re.sub(r"\s+", " ", page)
+
+
+def test_planted_effects_are_told_as_hazard_ratios(study, tmp_path):
+    other = Study.open(shutil.copytree(study.root, tmp_path / "copy"))
+    treatment = {"column": "chemo", "log_hr_high_risk": -0.8, "log_hr_low_risk": 0.0}
+    truth = {"effects": [0.7, -0.7], "harmful": "tumour", "protective": "stroma", "treatment": treatment}
+    write_json(other.root / "truth.json", truth)
+    page = build_report(other).read_text()
+    for text in ("tumour: HR 2.01 per SD", "stroma: HR 0.50 per SD", "chemo: HR 0.45 above the median risk"):
+        assert text in page
+
+
+def test_the_report_has_the_name_of_the_study_not_of_its_folder(study, tmp_path):
+    other = shutil.copytree(study.root, tmp_path / "secret-folder")
+    assert "secret-folder" not in build_report(Study.open(other)).read_text()
+    config = other / "study.toml"
+    config.write_text(config.read_text() + '\n[study]\nname = "Three centres"\n')
+    assert "Study Three centres" in build_report(Study.open(other)).read_text()

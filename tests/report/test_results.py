@@ -281,3 +281,13 @@ def test_an_internal_validation_says_that_it_is_internal(tmp_path):
     assert "There is no external cohort" in page
     assert "not available: the study has no validation cohort" in page
     assert "5 × 4" in page
+
+
+def test_hazard_ratios_of_a_handful_of_events_are_said_to_be_weak():
+    from pathosig.report.material import Material
+    from pathosig.report.validation import headline
+
+    for events, expected in ((9, True), (10, False)):
+        analysis = {**_analysis("validation_1", "validation"), "events": events}
+        material = Material(name="", primary={"endpoint": "os"}, results={"analyses": [analysis]})
+        assert any("too few" in small for _, _, small in headline(material)) is expected

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pathosig.figures.palette import ARTEFACT, HIGH, LOW, MUTED, group_colour
+from pathosig.figures.palette import ARTEFACT, HIGH, LOW, MUTED, NAMED_GROUPS, group_colour
 from pathosig.figures.style import PAGE, axes_at, bare, new_figure, style
 
 if TYPE_CHECKING:
@@ -77,9 +77,9 @@ def profile_heatmap(
         _score_panel(panel, np.asarray(score, float), cutoff)
         y = top - 0.64
         legends: list[tuple[str, list[tuple[str, str]]]] = []
-        for bar in bars:
+        for turn, bar in enumerate(bars):
             y -= 0.13
-            legends += _bar(axes_at(figure, (left, y, width, 0.11)), bar, n)
+            legends += _bar(axes_at(figure, (left, y, width, 0.11)), bar, n, turn)
         y -= 0.05 + body
         axes = axes_at(figure, (left, y, width, body))
         colour_top = float(np.quantile(shares[shares > 0], 0.98)) if (shares > 0).any() else 1.0
@@ -124,7 +124,20 @@ def _is_text(bar: ClinicalBar) -> bool:
     return bool(known) and not all(isinstance(v, (int, float, np.number)) for v in known)
 
 
-def _bar(axes: Axes, bar: ClinicalBar, n: int) -> list[tuple[str, list[tuple[str, str]]]]:
+_PAIRS = (
+    ("#009E73", "#C7E9DF"), ("#CC79A7", "#F3DCE9"), ("#E69F00", "#FBE7BF"), ("#5F6670", "#D5D8DC"),
+    ("#79183D", "#E3C6D0"),
+)  # fmt: skip
+"""Dark and pale of one hue for columns of two values: each column its own hue, none that of a risk group."""
+
+
+def _category_colours(categories: Sequence[str], turn: int) -> dict[str, str]:
+    if len(categories) > 2 or any(c.lower() in NAMED_GROUPS for c in categories):
+        return {c: group_colour(c, i + 2) for i, c in enumerate(categories)}
+    return {c: _PAIRS[turn % len(_PAIRS)][1 - i] for i, c in enumerate(categories)}
+
+
+def _bar(axes: Axes, bar: ClinicalBar, n: int, turn: int) -> list[tuple[str, list[tuple[str, str]]]]:
     from matplotlib.colors import to_rgb
 
     known = [v for v in bar.values if v is not None and v == v and v != ""]
@@ -132,7 +145,7 @@ def _bar(axes: Axes, bar: ClinicalBar, n: int) -> list[tuple[str, list[tuple[str
     cells = np.ones((1, n, 3))
     if _is_text(bar):
         categories = sorted({str(v) for v in known})
-        colours = {c: group_colour(c, i) for i, c in enumerate(categories)}
+        colours = _category_colours(categories, turn)
         for i, value in enumerate(bar.values):
             missing = value is None or value != value or value == ""
             cells[0, i] = to_rgb("#FFFFFF" if missing else colours[str(value)])

@@ -118,7 +118,7 @@ def km_figure(data: KmData, *, width: float = COLUMN, curve_height: float = 2.15
     """
     with style():
         table = _table_height(data)
-        figure = new_figure(width, curve_height + table + 0.66)
+        figure = new_figure(width, curve_height + table + _header_height(data) + 0.66)
         _panel(figure, data, (0.0, 0.0, width), curve_height)
     return figure
 
@@ -137,7 +137,10 @@ def km_grid(panels: Sequence[KmData], *, columns: int = 2, curve_height: float =
     with style():
         columns = min(columns, len(panels))
         rows = [panels[i : i + columns] for i in range(0, len(panels), columns)]
-        heights = [curve_height + max(_table_height(p) for p in row) + 0.80 for row in rows]
+        heights = [
+            curve_height + max(_table_height(p) for p in row) + max(_header_height(p) for p in row) + 0.80
+            for row in rows
+        ]
         figure = new_figure(3.6 * columns, sum(heights))
         top = sum(heights)
         for row, height in zip(rows, heights, strict=True):
@@ -149,7 +152,7 @@ def km_grid(panels: Sequence[KmData], *, columns: int = 2, curve_height: float =
 
 
 def nice_ticks(longest: float, unit: str) -> NDArray[np.floating]:
-    """Five to seven round time points from 0 to about `longest`, in multiples that suit the unit."""
+    """Five to nine round time points from 0 to about `longest`, in multiples that suit the unit."""
     if not math.isfinite(longest) or longest <= 0:
         return np.array([0.0, 1.0])
     families: dict[str, list[float]] = {
@@ -159,11 +162,13 @@ def nice_ticks(longest: float, unit: str) -> NDArray[np.floating]:
         "years": [0.25, 0.5, 1, 2, 5, 10],
     }
     steps = families.get(unit, [m * 10.0**e for e in range(-3, 6) for m in (1, 2, 5)])
-    step = next((s for s in steps if longest / s <= 6.5), steps[-1])
+    step = next((s for s in steps if longest / s <= 8.5), steps[-1])
     return np.arange(0, math.floor(longest / step + 1e-9) + 1) * float(step)
 
 
 _ROW = 0.125
+_LINE = 0.118
+_DASHES: tuple[Literal["-", "--", "-.", ":"], ...] = ("-", "--", "-.", ":")
 
 
 def _table_height(data: KmData) -> float:
@@ -174,8 +179,9 @@ def _panel(figure: Figure, data: KmData, place: tuple[float, float, float], curv
     left, bottom, width = place
     table = _table_height(data)
     inner_left, inner_width = left + 0.72, width - 0.72 - 0.14
+    header = _header_height(data)
     axes = axes_at(figure, (inner_left, bottom + table + 0.36, inner_width, curve_height))
-    axes.set_title(data.title, x=-0.62 / inner_width, pad=6)
+    axes.set_title(data.title, x=-0.62 / inner_width, pad=5 + 72 * header)
     if not data.curves:
         note(axes, "No patients to show.")
         return
@@ -191,7 +197,7 @@ def _panel(figure: Figure, data: KmData, place: tuple[float, float, float], curv
     axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
     axes.grid(axis="y")
     axes.set_axisbelow(True)
-    _draw_numbers(axes, data)
+    _draw_header(figure, data, (left + 0.10, bottom + table + 0.40 + curve_height, width - 0.2, header))
     _draw_table(figure, data, (inner_left, bottom + 0.02, inner_width, table), ticks)
 
 
@@ -202,7 +208,7 @@ def _draw_curve(axes: Axes, curve: KmCurve, colour: str, position: int) -> None:
     upper = np.concatenate([[1.0], np.asarray(curve.upper, float)])
     known = np.isfinite(lower) & np.isfinite(upper)
     axes.fill_between(time, lower, upper, where=known, step="post", color=colour, alpha=0.16, linewidth=0)
-    dashes = ("-", "--", "-.", ":")[position % 4] if position >= 2 else "-"
+    dashes = _DASHES[position % 4] if position >= 2 else "-"
     axes.step(time, estimate, where="post", color=colour, linestyle=dashes, solid_capstyle="butt")
     censored = np.concatenate([[0], np.asarray(curve.n_censor, float)]) > 0
     axes.plot(time[censored], estimate[censored], "|", color=colour, markersize=3.2, markeredgewidth=0.7)
@@ -212,57 +218,49 @@ def _draw_curve(axes: Axes, curve: KmCurve, colour: str, position: int) -> None:
         axes.plot([0, median], [0.5, 0.5], color=GRID, linewidth=0.8, zorder=0)
 
 
-def _draw_numbers(axes: Axes, data: KmData) -> None:
-    """Medians as the legend, then the test, in whichever corner the curves leave free."""
-    from matplotlib.lines import Line2D
-
-    handles = [
-        Line2D([], [], color=group_colour(c.label, i), linewidth=1.6, label=f"{c.label}: {_median_text(c)}")
-        for i, c in enumerate(data.curves)
-    ]
-    title = [f"Median, {data.unit} (95% CI)"]
-    if data.logrank_p is not None:
-        title.insert(0, f"Log-rank {p_text(data.logrank_p)}")
+def _test_text(data: KmData) -> str:
+    """Hazard ratio and test, as printed over the curves."""
+    parts = []
     if data.hr is not None:
-        title.insert(0, f"HR {data.hr_label}".strip() + f": {estimate_text(*data.hr)}")
-    legend = axes.legend(
-        handles=handles,
-        loc=_free_corner(data.curves, axes.get_xlim()[1]),
-        title="\n".join(title),
-        handlelength=1.3,
-        borderaxespad=0.2,
-        labelspacing=0.25,
-        alignment="left",
-        title_fontsize=6.5,
-        frameon=True,
-        facecolor="white",
-        edgecolor="none",
-        framealpha=0.85,
-    )
-    legend.set_zorder(5)
-
-
-def _free_corner(curves: Sequence[KmCurve], longest: float) -> Literal["lower left", "upper right"]:
-    """Lower left when the curves stay high there, else upper right: the corner with more room."""
-    early = [_value_at(c, longest * 0.55, c.lower) for c in curves]
-    late = [_value_at(c, longest * 0.45, c.upper) for c in curves]
-    return "lower left" if min(early) > 1 - max(late) else "upper right"
-
-
-def _value_at(curve: KmCurve, time: float, values: Sequence[float]) -> float:
-    at = int(np.searchsorted(curve.time, time, side="right")) - 1
-    value = float(values[at]) if at >= 0 else 1.0
-    return value if math.isfinite(value) else float(curve.estimate[at])
-
-
-def _median_text(curve: KmCurve) -> str:
-    median, lower, upper = curve.median
-    if median is None or not math.isfinite(median):
-        return "not reached" + (
-            f" ({number(lower, 1)}–NR)" if lower is not None and math.isfinite(lower) else ""
+        parts.append(
+            f"HR {data.hr_label}".strip() + " " + estimate_text(*data.hr).replace("(", "(95% CI ", 1)
         )
+    if data.logrank_p is not None:
+        parts.append(f"log-rank {p_text(data.logrank_p)}")
+    return "; ".join(parts)
+
+
+def _header_height(data: KmData) -> float:
+    return _LINE * (len(data.curves) + bool(_test_text(data))) + 0.04 if data.curves else 0.0
+
+
+def _draw_header(figure: Figure, data: KmData, box: tuple[float, float, float, float]) -> None:
+    """Test and medians over the panel, never in it: no curve, band or mark is hidden behind them."""
+    _, _, width, height = box
+    axes = bare(axes_at(figure, box))
+    axes.set_xlim(0, width)
+    axes.set_ylim(0, height)
+    axes.patch.set_visible(False)
+    y = height - _LINE / 2
+    test = _test_text(data)
+    if test:
+        axes.text(0, y, test, va="center", fontsize=6.5)
+        y -= _LINE
+    for i, curve in enumerate(data.curves):
+        dashes = _DASHES[i % 4] if i >= 2 else "-"
+        axes.plot([0, 0.2], [y, y], color=group_colour(curve.label, i), linewidth=1.6, linestyle=dashes)
+        text = f"{curve.label}: median {_median_text(curve, data.unit)}"
+        axes.text(0.27, y, text, va="center", fontsize=6.5)
+        y -= _LINE
+
+
+def _median_text(curve: KmCurve, unit: str) -> str:
+    median, lower, upper = curve.median
     ends = ["NR" if v is None or not math.isfinite(v) else number(v, 1) for v in (lower, upper)]
-    return f"{number(median, 1)} ({ends[0]}–{ends[1]})"
+    span = f" (95% CI {ends[0]}–{ends[1]})" if ends != ["NR", "NR"] else ""
+    if median is None or not math.isfinite(median):
+        return f"not reached{span}"
+    return f"{number(median, 1)} {unit}{span}"
 
 
 def _draw_table(

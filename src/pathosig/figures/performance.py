@@ -213,6 +213,8 @@ def effect_curve_plot(
         axes.fill_between(x, *limits, color=GROUPS[0], alpha=0.18, linewidth=0)
         axes.plot(x, hr, color=GROUPS[0])
         axes.set_yscale("log")
+        known = [v for v in [*hr, *limits[0], *limits[1]] if math.isfinite(v) and v > 0]
+        axes.set_ylim(max(min([*known, 0.5]) / 1.15, 0.02), min(max([*known, 2.0]) * 1.15, 50))
         _plain_log_ticks(axes)
         axes.axhline(1, color=MUTED, linewidth=0.7, linestyle=(0, (3, 2)))
         if cutoff is not None:

@@ -12,7 +12,7 @@ from pathosig.figures.equation import Term, equation_figure
 from pathosig.figures.heatmap import ClinicalBar, profile_heatmap
 from pathosig.figures.style import hpc_name
 from pathosig.report.material import Material, cohort_title, endpoint_title
-from pathosig.report.page import Block, Cell, Facts, Note, Section, Table
+from pathosig.report.page import Block, Cell, Facts, Note, Section, Table, show
 from pathosig.report.tissue import picture
 
 
@@ -227,7 +227,7 @@ def signature_section(material: Material) -> Section:
     trained = s.get("trained_on")
     if isinstance(trained, Mapping):
         facts += [
-            (f"Trained on: {k}".replace("_", " "), str(v)) for k, v in sorted(trained.items()) if _plain(v)
+            (f"Trained on: {k}".replace("_", " "), show(v)) for k, v in sorted(trained.items()) if _plain(v)
         ]
     blocks: list[Block] = [
         Table(caption="Equation", columns=["Term", "HPCs inside", "Coefficient", "Centre"], rows=rows),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -147,8 +148,10 @@ def planted_section(material: Material) -> Section | None:
     if not material.truth:
         return None
     lead = "This study was simulated. These are the facts it was made from; the method never saw them."
-    rows, tables = [], []
+    rows, tables = _effects_planted(material.truth), []
     for key, value in sorted(material.truth.items()):
+        if rows and key in ("effects", "harmful", "protective", "treatment", "scaling"):
+            continue
         if isinstance(value, Mapping) and len(value) <= 12 and all(_plain(v) for v in value.values()):
             rows.append(
                 (key.replace("_", " "), ", ".join(f"{k} {_short(v)}" for k, v in sorted(value.items())))
@@ -160,6 +163,22 @@ def planted_section(material: Material) -> Section | None:
         elif isinstance(value, list) and 0 < len(value) <= 40 and all(isinstance(v, Mapping) for v in value):
             tables.append(_truth_table(key, value))
     return Section(id="planted", title="What was planted", lead=lead, blocks=[Facts(rows=rows), *tables])
+
+
+def _effects_planted(truth: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The planted effects in words; empty when truth.json is not as `simulate` writes it."""
+    try:
+        harm, protect = (math.exp(float(v)) for v in truth["effects"])
+        rows = [
+            ("Harmful type", f"{truth['harmful']}: HR {harm:.2f} per SD of its share"),
+            ("Protective type", f"{truth['protective']}: HR {protect:.2f} per SD of its share"),
+        ]
+        treatment = truth["treatment"]
+        high, low = (math.exp(float(treatment[k])) for k in ("log_hr_high_risk", "log_hr_low_risk"))
+        text = f"{treatment['column']}: HR {high:.2f} above the median risk, {low:.2f} below"
+    except (KeyError, TypeError, ValueError):
+        return []
+    return [*rows, ("Treatment", text)]
 
 
 def _truth_table(key: str, rows: list[Mapping[str, Any]]) -> Table:

@@ -145,6 +145,19 @@ def hpc_names(material: Material) -> dict[int, str]:
     return {int(k): str(v) for k, v in (material.tree.get("names") or {}).items()}
 
 
+def _atlas_without_pixels(material: Material, entries: list[AtlasEntry]) -> Section:
+    """What is known of each HPC as a table, when there are no slides to show it on."""
+    from_features = material.config.get("study", {}).get("level") == "embeddings"
+    why = (
+        "the study starts from embeddings, there are no slides" if from_features else "no slide could be read"
+    )
+    note = Note(text=f"No tiles are shown: {why}.", level="info" if from_features else "warning")
+    rows: list[list[Cell]] = [[e.hpc, e.name or None, "; ".join(e.facts)] for e in entries]
+    table = Table(caption="HPCs", columns=["HPC", "Name", "Facts"], rows=rows, folded=True)
+    lead = f"{len(entries)} HPCs (histomorphological phenotype clusters)."
+    return Section(id="atlas", title="Atlas of HPCs", blocks=[note, table], lead=lead)
+
+
 def atlas_section(material: Material, effects: Mapping[str, str]) -> Section | None:
     """The most typical tiles of every HPC; None when there is no codebook.
 
@@ -192,9 +205,9 @@ def atlas_section(material: Material, effects: Mapping[str, str]) -> Section | N
                 ),
             )
         )
-    blocks: list[Block] = [AtlasGrid(entries=entries)]
     if not material.atlas:
-        blocks.insert(0, Note(text="No tile of the atlas could be read from its slide.", level="warning"))
+        return _atlas_without_pixels(material, entries)
+    blocks: list[Block] = [AtlasGrid(entries=entries)]
     lead = (
         f"{len(colours)} HPCs (histomorphological phenotype clusters). Shown are the tiles nearest to each "
         "centre; every HPC has the same colour throughout this report."

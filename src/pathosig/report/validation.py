@@ -43,6 +43,10 @@ def effects_by_column(material: Material) -> dict[str, str]:
     return out
 
 
+FEW_EVENTS = 10
+"""Below this many events the summary says that a hazard ratio is not to be relied on."""
+
+
 def headline(material: Material) -> list[tuple[str, str, str]]:
     """The main numbers of the summary: the primary endpoint in every cohort."""
     out = []
@@ -53,9 +57,9 @@ def headline(material: Material) -> list[tuple[str, str, str]]:
         title = analysis_title(analysis)
         c, hr = triple(analysis.get("harrell_c")), triple(analysis.get("hr_sd"), key="hr")
         if hr is not None:
-            small = (
-                f"95% CI {estimate_text(*hr).partition('(')[2].rstrip(')')}; {analysis.get('events')} events"
-            )
+            events = analysis.get("events")
+            few = ", too few for a firm estimate" if isinstance(events, int) and events < FEW_EVENTS else ""
+            small = f"95% CI {estimate_text(*hr).partition('(')[2].rstrip(')')}; {events} events{few}"
             out.append((f"{title}: HR per SD", estimate_text(*hr).split(" ")[0], small))
         if c is not None:
             span = estimate_text(*c).partition("(")[2].rstrip(")")
