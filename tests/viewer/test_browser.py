@@ -114,6 +114,26 @@ def test_an_exemplar_of_the_atlas_jumps_to_its_place(page):
     assert page.evaluate("osd.viewport.getZoom()") > before
 
 
+def test_a_click_on_a_tile_says_its_hpc_and_shows_its_kin(page):
+    _wait_painted(page)
+    tile = page.evaluate(
+        """() => { const t = state.tiles, i = 0, p = osd.world.getItemAt(0).imageToViewerElementCoordinates(
+        new OpenSeadragon.Point(t.x[i] + t.width / 2, t.y[i] + t.width / 2));
+        return { x: p.x, y: p.y, hpc: t.hpc[i] }; }"""
+    )
+    page.click("#view", position={"x": tile["x"], "y": tile["y"]})
+    _wait_until(page, "state.mark !== null")
+    assert page.inner_text("#tile").startswith(f"HPC {tile['hpc']:02d}, confidence")
+    assert page.get_attribute(f"#legend [data-hpc='{tile['hpc']}']", "aria-pressed") == "true"
+
+
+def test_the_legend_starts_with_the_most_common_hpc_of_the_slide(page):
+    _wait_painted(page)
+    counts = [int(text or 0) for text in page.locator("#legend .count").all_inner_texts()]
+    assert counts == sorted(counts, reverse=True)
+    assert counts[0] > 0
+
+
 def test_a_damaged_slide_gives_a_sentence(page):
     page.click("#slides button:has-text('S2')")
     _wait_until(page, "document.getElementById('message').textContent.includes('S2')")

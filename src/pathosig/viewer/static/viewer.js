@@ -65,6 +65,7 @@ async function openSlide(slide, then) {
   say("");
   $("name").textContent = slide.name;
   $("facts").textContent = "";
+  $("tile").textContent = "";
   const base = `/api/slides/${slide.id}`;
   try {
     const info = await get(base);
@@ -154,8 +155,9 @@ function drawScale(scale) {
 function legend() {
   const counts = new Map();
   for (const h of state.tiles ? state.tiles.hpc : []) counts.set(h, (counts.get(h) || 0) + 1);
-  $("legend").replaceChildren(...state.study.hpcs.map((hpc) => {
-    const item = element("li");
+  const commonFirst = [...state.study.hpcs].sort((a, b) => (counts.get(b.hpc) || 0) - (counts.get(a.hpc) || 0));
+  $("legend").replaceChildren(...commonFirst.map((hpc) => {
+    const item = element("li", null, counts.has(hpc.hpc) ? {} : { class: "absent" });
     const box = element("input", null, { type: "checkbox", "aria-label": `Show ${hpc.name}` });
     box.checked = state.shown.has(hpc.hpc);
     box.addEventListener("change", () => {
@@ -176,7 +178,7 @@ function legend() {
 
 function atlas() {
   const found = state.study.exemplars.filter((e) => e.hpc === state.chosen);
-  const hint = state.chosen === null ? "Choose an HPC to see its most typical tiles."
+  const hint = state.chosen === null ? "Choose an HPC, or click a tile, to see the HPC's most typical tiles."
     : found.length ? `${state.study.hpcs[state.chosen].name}: most typical tiles` : "No exemplars of this HPC.";
   $("atlas-hint").textContent = hint;
   $("atlas").replaceChildren(...found.map((e) => {
@@ -186,6 +188,24 @@ function atlas() {
     button.addEventListener("click", () => openSlide(slide, () => jump(e)));
     return button;
   }));
+}
+
+// A click on a tile says what it is and shows the HPC's typical tiles; elsewhere it zooms as usual.
+function pick(event) {
+  const item = osd.world.getItemAt(0);
+  if (!event.quick || !item || !state.tiles || !$("show-hpc").checked) return;
+  const point = item.viewerElementToImageCoordinates(event.position);
+  const { x, y, hpc, confidence, width } = state.tiles;
+  const i = x.findIndex((left, n) => state.shown.has(hpc[n])
+    && point.x >= left && point.x < left + width && point.y >= y[n] && point.y < y[n] + width);
+  if (i < 0) return;
+  event.preventDefaultAction = true;
+  state.mark = { x: x[i], y: y[i], width };
+  state.chosen = hpc[i];
+  $("tile").textContent = `${state.study.hpcs[hpc[i]].name}, confidence ${confidence[i].toFixed(2)}`;
+  legend();
+  atlas();
+  draw();
 }
 
 function jump(e) {
@@ -198,6 +218,7 @@ function jump(e) {
 }
 
 // -- start ------------------------------------------------------------------------------------
+osd.addHandler("canvas-click", pick);
 for (const name of ["open", "update-viewport", "resize", "animation"]) osd.addHandler(name, draw);
 window.addEventListener("resize", draw);
 for (const id of ["search", "cohort", "order"]) $(id).addEventListener("input", listSlides);
