@@ -35,7 +35,7 @@ class TileSpec(Spec):
     quality_mpp
         Micrometres per pixel at which quality is measured.
     max_blur
-        Highest blur (0 sharp .. 1 none of the usual detail) of a kept tile.
+        Highest blur (0 sharp .. 1 nothing in focus) of a kept tile.
     max_pen
         Highest share of pen in a kept tile.
     max_fold
@@ -55,9 +55,9 @@ class TileSpec(Spec):
     mpp_tolerance: float = 0.05
     exact: bool = False
     quality_mpp: float = 4.0
-    max_blur: float = 0.75
+    max_blur: float = 0.5
     max_pen: float = 0.1
-    max_fold: float = 0.25
+    max_fold: float = 0.2
     max_background: float = 0.8
     min_saturation: float = 0.0
 

@@ -20,7 +20,7 @@ from pathosig.tissue import polygons_to_mask, read_polygons
 if TYPE_CHECKING:
     import pyarrow as pa
 
-STAGE = Stage(name="tiles", version=2)
+STAGE = Stage(name="tiles", version=3)
 _MASK_PX_PER_TILE = 32
 
 

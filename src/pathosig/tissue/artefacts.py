@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from pathosig.tissue.morphology import dilated, opened
+
 _BAND = 64
 
 
@@ -32,7 +34,7 @@ def is_ink(density: np.ndarray) -> np.ndarray:
     green_ink = strong & (share_g < 0.30) & (share_r > 0.36)
     red_ink = strong & (share_r < 0.14) & (share_b > 0.40) & (total > 0.6)
     yellow_ink = strong & (share_b > 0.62)
-    black_ink = (low > 0.75) & (high - low < 0.18)
+    black_ink = (low > 0.45) & (high - low < 0.22 * high)
     return np.asarray(blue_ink | green_ink | red_ink | yellow_ink | black_ink)
 
 
@@ -53,7 +55,4 @@ def pen_mask(density: np.ndarray) -> np.ndarray:
         ink[top : top + _BAND] = is_ink(density[top : top + _BAND])
     if not ink.any():
         return ink
-    from scipy import ndimage
-
-    solid = ndimage.binary_opening(ink, np.ones((2, 2), bool))  # nuclei and dust are single pixels here
-    return ndimage.binary_dilation(solid, np.ones((3, 3), bool), iterations=2)
+    return dilated(opened(ink, 1), 2)  # nuclei and dust are single pixels here

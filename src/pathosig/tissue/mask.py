@@ -10,9 +10,16 @@ import numpy as np
 from pathosig.core.errors import ConfigError
 from pathosig.core.spec import Spec
 from pathosig.tissue.artefacts import pen_mask
+from pathosig.tissue.morphology import closed, opened
 
 _BAND, _MARGIN = 128, 4
 """Rows worked on at once, and the rows around them that decide what is a stroke of pen."""
+
+_GAP_UM = 28.0
+"""Radius of the closing: the walls of fat cells join, and their insides are small holes."""
+
+_THIN_UM = 20.0
+"""Radius of the opening: fibres and edges of coverslips are thinner than twice this."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +39,7 @@ class TissueSpec(Spec):
     sensitivity
         Multiplies the automatic threshold; below 1 keeps paler tissue.
     smooth_um
-        Radius of the smoothing before thresholding and of the closing after it.
+        Radius of the smoothing before thresholding.
     split
         Cut pieces that touch (cores of a microarray) by watershed.
     remove_pen
@@ -176,23 +183,16 @@ def threshold(score: np.ndarray, spec: TissueSpec) -> float:
 
 
 def _shaped(mask: np.ndarray, spec: TissueSpec, mpp: float) -> np.ndarray:
-    """Closed, without specks, small holes and slide edges."""
-    from scipy import ndimage
-
-    radius = max(1, round(spec.smooth_um / mpp / 2))
-    ball = _disk(radius)
-    padded = np.pad(mask, radius)
-    closed = ndimage.binary_closing(padded, ball)[radius:-radius, radius:-radius]
-    opened = ndimage.binary_opening(closed, _disk(1)) if min(mask.shape) > 8 else closed
-    filled = _fill_holes(opened, spec.min_hole_um2 / mpp**2)
+    """Without gaps, small holes, fibres, specks and slide edges."""
+    whole = closed(mask, max(1, round(_GAP_UM / mpp)))
+    filled = _fill_holes(whole, spec.min_hole_um2 / mpp**2)
+    if spec.min_hole_um2:  # glass that holds a disc as large as a hole stays glass, bays included
+        filled &= ~opened(~closed(mask, 1), max(1, round(np.sqrt(spec.min_hole_um2 / np.pi) / mpp)))
+    if min(mask.shape) > 50:
+        filled = opened(filled, max(1, round(_THIN_UM / mpp)))
     kept = _drop_small(filled, spec.min_area_um2 / mpp**2)
     kept = _drop_lines(kept)
     return split_touching(kept, radius=max(2, round(100 / mpp))) if spec.split else kept
-
-
-def _disk(radius: int) -> np.ndarray:
-    y, x = np.ogrid[-radius : radius + 1, -radius : radius + 1]
-    return (x * x + y * y <= radius * radius + 0.5).astype(bool)
 
 
 def _fill_holes(mask: np.ndarray, area: float) -> np.ndarray:

@@ -13,7 +13,7 @@ from pathosig.slides import open_slide, read_overview
 from pathosig.tissue.mask import TissueSpec, tissue_mask
 from pathosig.tissue.polygons import area_px, mask_to_polygons, read_polygons, to_geojson
 
-STAGE = Stage(name="tissue", version=1)
+STAGE = Stage(name="tissue", version=2)
 _OVERVIEW_SIDE = 5000
 _MIN_OVERVIEW_SIDE = 400
 
