@@ -13,6 +13,7 @@ import numpy as np
 from pathosig.core.errors import InputError, PathosigError
 from pathosig.core.records import atomic_path
 from pathosig.phenotypes.kmeans import normalise
+from pathosig.phenotypes.refine import Residual
 
 _BLOCK = 4096
 _SIGN_AND_VALUE = np.int32(-0x70002000)
@@ -70,6 +71,8 @@ class Codebook:
         Of the soft assignment.
     linkage
         float64[k - 1, 4]: the Ward tree.
+    residual
+        Refinement of projected tiles, None without.
     meta
         K, encoder identity, mpp, Spec: JSON-able.
     """
@@ -81,6 +84,7 @@ class Codebook:
     temperature: float
     linkage: np.ndarray
     meta: dict[str, Any] = field(default_factory=dict)
+    residual: Residual | None = None
 
     @property
     def k(self) -> int:
@@ -97,7 +101,8 @@ class Codebook:
         """
         self._check(embeddings)
         x = normalise(np.asarray(embeddings, np.float32))
-        return normalise((x - self.mean) @ self.projection)
+        projected = normalise((x - self.mean) @ self.projection)
+        return projected if self.residual is None else self.residual.apply(projected)
 
     def _check(self, embeddings: np.ndarray) -> None:
         if embeddings.ndim != 2 or embeddings.shape[1] != len(self.mean):
@@ -123,6 +128,8 @@ class Codebook:
             z = x @ self.projection
             z /= np.maximum(np.sqrt(squared), 1e-12)[:, None]
             z -= offset
+            if self.residual is not None:
+                z = self.residual.apply(normalise(z))
             yield rows, z, z @ self.centroids.T
 
     def assign(self, embeddings: np.ndarray) -> Assignment:
@@ -167,6 +174,9 @@ class Codebook:
             "radius": self.radius.astype(np.float32),
             "linkage": np.ascontiguousarray(self.linkage, np.float64),
         }
+        if self.residual is not None:
+            for name in ("w1", "b1", "w2"):
+                tensors[f"residual.{name}"] = np.ascontiguousarray(getattr(self.residual, name), np.float32)
         meta = {"pathosig": json.dumps({"temperature": self.temperature, **self.meta}, sort_keys=True)}
         with atomic_path(path) as temporary:
             save_file(tensors, temporary, metadata=meta)
@@ -187,7 +197,11 @@ class Codebook:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
                 meta = json.loads((file.metadata() or {})["pathosig"])
             temperature = float(meta.pop("temperature"))
-            return cls(temperature=temperature, meta=meta, **tensors)
+            network = {
+                n: tensors.pop(f"residual.{n}") for n in ("w1", "b1", "w2") if f"residual.{n}" in tensors
+            }
+            residual = Residual(**network) if network else None
+            return cls(temperature=temperature, meta=meta, residual=residual, **tensors)
         except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
             raise PathosigError(
                 f"{path.name}: not a readable codebook ({type(error).__name__}). Run `pathosig phenotypes`.",

@@ -12,6 +12,7 @@ from pathosig.phenotypes.codebook import Codebook
 from pathosig.phenotypes.consensus import assign, consensus_centroids
 from pathosig.phenotypes.kmeans import normalise, spherical_kmeans
 from pathosig.phenotypes.projection import find_projection
+from pathosig.phenotypes.refine import gated_refinement
 from pathosig.phenotypes.spatial import NeighbourScatter
 from pathosig.phenotypes.spec import PhenotypeSpec
 from pathosig.phenotypes.tree import ward_tree
@@ -160,6 +161,12 @@ def fit_codebook(
             max_iter=spec.max_iter,
             min_share=spec.min_share,
         )
+    residual = None
+    if spec.refine == "auto" and spec.method == "recommended" and labels is None:
+        residual, centroids, facts["refinement"] = gated_refinement(
+            fitted_on, tiles.slide, tiles.patient, centroids, spec
+        )
+        x = x if residual is None else residual.apply(x)
     own = assign(x, centroids)
     size = np.bincount(own, minlength=len(centroids))
     distance = 1 - np.einsum("ij,ij->i", x, centroids[own])
@@ -177,6 +184,7 @@ def fit_codebook(
         centroids=centroids.astype(np.float32),
         radius=radius,
         temperature=spec.temperature,
+        residual=residual,
         linkage=ward_tree(centroids, np.sqrt(size)),
         meta={"k": len(centroids), "method": spec.method, "spec": spec.to_dict(), "sizes": size.tolist()},
     )

@@ -48,6 +48,9 @@ class PhenotypeSpec(Spec):
         Ratio of same-slide neighbours to their expectation from which the diagnostic trips.
     coarse_k
         Number of coarse phenotypes the tree is cut to for display; chosen from stability without it.
+    refine
+        never | auto: train a residual network on the codebook (swapped prediction) and keep it where
+        held-out stability does not fall.
     temperature
         Of the soft assignment, on cosine similarity.
     seed
@@ -71,6 +74,7 @@ class PhenotypeSpec(Spec):
     centre: Literal["auto", "never", "always"] = "auto"
     batch_limit: float = 20.0
     coarse_k: int | None = None
+    refine: Literal["never", "auto"] = "never"
     temperature: float = 0.05
     seed: int = 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,15 +115,7 @@ def _fit(job: Job) -> Outcome:
     encoder = job.root / "encoder" / "encoder.json"
     card = read_json(encoder) if encoder.is_file() else {}
     identity = {key: card[key] for key in ("name", "weights_sha256", "mpp", "dim") if key in card}
-    codebook = Codebook(
-        mean=codebook.mean,
-        projection=codebook.projection,
-        centroids=codebook.centroids,
-        radius=codebook.radius,
-        temperature=codebook.temperature,
-        linkage=codebook.linkage,
-        meta={**codebook.meta, "encoder": identity},
-    )
+    codebook = replace(codebook, meta={**codebook.meta, "encoder": identity})
     health = assess(codebook, tiles, quality, spec)
     x = codebook.project(tiles.embeddings)
     own = (x @ codebook.centroids.T).argmax(axis=1)
