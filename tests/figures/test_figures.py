@@ -339,3 +339,9 @@ def test_an_effect_that_leaves_the_page_is_cut_at_a_fiftyfold():
         [-1, 0, 1], [1e-6, 1, 2], ([1e-9, 0.9, 1], [1e-3, 1.1, 900]), title="Spline", x_label="Score"
     )
     assert figure.axes[0].get_ylim() == (0.02, 50)
+
+
+def test_treatment_arms_never_look_like_risk_groups():
+    arms = {palette.group_colour(arm, i) for i, arm in enumerate(("untreated", "treated"))}
+    assert len(arms) == 2
+    assert not arms & {palette.LOW, palette.HIGH}

@@ -20,7 +20,7 @@ from pathosig.core.records import Record, write_json, write_parquet
 from pathosig.core.schema import ASSIGNMENTS, ATLAS, TILES, write_table
 from pathosig.core.study import Study
 from pathosig.report import ReportSpec, build_report
-from pathosig.report.page import Page, Section, Table, Text, render, show
+from pathosig.report.page import Page, Section, Table, Text, render, show, without_empty
 
 EVIL = "S1 <script>alert('x')</script>"
 CONFIG = {
@@ -335,3 +335,12 @@ def test_the_report_has_the_name_of_the_study_not_of_its_folder(study, tmp_path)
     config = other / "study.toml"
     config.write_text(config.read_text() + '\n[study]\nname = "Three centres"\n')
     assert "Study Three centres" in build_report(Study.open(other)).read_text()
+
+
+def test_columns_without_any_value_are_left_out_and_named():
+    table = Table(caption="c", columns=["a", "b", "d"], rows=[[1, None, "–"], [2, None, 0.5]], note="n.")
+    found = without_empty(table)
+    assert list(found.columns) == ["a", "d"]
+    assert [list(r) for r in found.rows] == [[1, "–"], [2, 0.5]]
+    assert found.note == "n. Not available in any row: b."
+    assert without_empty(found) == found

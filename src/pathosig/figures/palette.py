@@ -31,6 +31,8 @@ NAMED_GROUPS = {
     "intermediate": "#E69F00",
     "heterogeneous": HETEROGENEOUS,
     "not assessable": ARTEFACT,
+    "untreated": "#5F6670",
+    "treated": "#009E73",
 }
 
 HPCS = (

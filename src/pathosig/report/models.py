@@ -23,7 +23,7 @@ from pathosig.figures.results import (
 )
 from pathosig.figures.style import estimate_text
 from pathosig.report.material import Material, cohort_title, endpoint_title
-from pathosig.report.page import Block, Cell, Facts, Note, Section, Table
+from pathosig.report.page import Block, Cell, Facts, Note, Section, Table, without_empty
 from pathosig.report.patients import feature_name
 from pathosig.report.tissue import picture
 
@@ -142,7 +142,8 @@ def performance_section(material: Material) -> Section | None:
         "C-index: higher score means earlier event; below 0.50 is reported as it is. IBS: "
         "integrated Brier score."
     )
-    blocks: list[Block] = [Table(caption="Discrimination and error", columns=columns, rows=rows, note=note)]
+    table = Table(caption="Discrimination and error", columns=columns, rows=rows, note=note)
+    blocks: list[Block] = [without_empty(table)]
     blocks += _benchmark(material)
     honest = [a for a in analyses if not a.get("apparent")] or analyses
     for number, a in enumerate(honest, start=1):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
@@ -180,6 +180,22 @@ class Page:
     subtitle: str
     sections: Sequence[Section]
     footer: Sequence[str] = field(default_factory=tuple)
+
+
+def without_empty(table: Table) -> Table:
+    """The table without columns in which every cell is missing; the note says which were left out."""
+    missing = [all(show(row[i]) == "–" for row in table.rows) for i in range(len(table.columns))]
+    if not table.rows or not any(missing):
+        return table
+    left_out = "Not available in any row: " + ", ".join(
+        c for c, gone in zip(table.columns, missing, strict=True) if gone
+    )
+    return replace(
+        table,
+        columns=[c for c, gone in zip(table.columns, missing, strict=True) if not gone],
+        rows=[[v for v, gone in zip(row, missing, strict=True) if not gone] for row in table.rows],
+        note=f"{table.note} {left_out}.".strip(),
+    )
 
 
 def data_uri(data: bytes, media: str) -> str:
