@@ -86,3 +86,37 @@ def test_known_rows_and_columns_are_kept_when_an_outer_line_is_empty():
     cores = dearray(rgb, TmaSpec(rows=6, columns=9))
     assert max(c.column for c in cores) == 9
     assert sum(c.status == "missing" for c in cores) == 6
+
+
+def test_cores_changed_by_hand_are_kept_until_forced(tma_study, caplog):
+    study, _ = tma_study
+    find_cores(study)
+    path = study.root / "cores.csv"
+    ours = path.read_bytes()
+    find_cores(study)
+    assert path.read_bytes() == ours
+    path.write_bytes(ours.replace(b",ok,", b",poor,", 1))
+    theirs = path.read_bytes()
+    for _ in range(2):
+        caplog.clear()
+        find_cores(study)
+        assert path.read_bytes() == theirs
+        assert "--force" in caplog.text
+    (study.root / "second.png").write_bytes((study.root / "array.png").read_bytes())
+    with (study.root / "slides.csv").open("a") as handle:
+        handle.write("T2,,second.png,20,tma\n")
+    find_cores(Study.open(study.root))
+    assert path.read_bytes().startswith(theirs)
+    assert path.read_text().count("T2#") == 48
+    find_cores(Study.open(study.root), execution=Execution(force=True))
+    assert path.read_bytes().startswith(ours)
+
+
+def test_a_new_map_is_taken_over_where_nothing_was_changed_by_hand(tma_study):
+    study, _ = tma_study
+    find_cores(study)
+    (study.root / "tma_map.csv").write_text("tma,row,column,patient_id\nT1,1,1,P5\n")
+    find_cores(study)
+    with (study.root / "cores.csv").open(newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    assert [r["patient_id"] for r in rows if r["patient_id"]] == ["P5"]

@@ -62,12 +62,17 @@ def read_text(path: Path) -> str:
 
 def write_csv_rows(path: Path, rows: Iterable[Mapping[str, object]], columns: Sequence[str]) -> None:
     """Write rows as CSV atomically; cells a spreadsheet would run as a formula are quoted with '."""
+    write_text(path, csv_text(rows, columns))
+
+
+def csv_text(rows: Iterable[Mapping[str, object]], columns: Sequence[str]) -> str:
+    """What `write_csv_rows` writes."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(columns)
     for row in rows:
         writer.writerow([_cell(row.get(c)) for c in columns])
-    write_text(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def _cell(value: object) -> str:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pathosig.core.errors import InputError, SlideError
 from pathosig.core.execution import Execution, Job, Outcome, Stage, StageReport, Unit, run_each
+from pathosig.core.records import read_json, sha256_file, write_json
 from pathosig.core.study import Specimen, Study
-from pathosig.core.tables import read_csv_rows, write_csv_rows
+from pathosig.core.tables import csv_text, read_csv_rows, read_text, write_csv_rows
 from pathosig.slides.opening import open_slide
 from pathosig.slides.reading import read_overview
 from pathosig.slides.tma import Core, TmaSpec, dearray
+
+logger = logging.getLogger(__name__)
 
 STAGE = Stage(name="tma", version=1)
 MAP_COLUMNS = ("tma", "row", "column", "patient_id")
@@ -32,7 +36,8 @@ def find_cores(
     """Find the cores of tissue microarrays and give them to patients by tma_map.csv.
 
     Writes cores.csv: one row for each place of each array, missing cores included. Later stages take
-    the cores with status ``ok`` that have a patient.
+    the cores with status ``ok`` that have a patient. A cores.csv that was changed by hand is kept;
+    ``force`` writes it anew.
 
     Returns
     -------
@@ -57,8 +62,30 @@ def find_cores(
                 place = (slide.id, int(row["row"]), int(row["column"]))
                 rows.append({**row, "patient_id": patients.get(place, "")})
     if slides:
-        write_csv_rows(study.root / "cores.csv", rows, COLUMNS)
+        _write_cores(study, rows, force=execution.force)
     return report
+
+
+def _write_cores(study: Study, rows: list[dict[str, Any]], *, force: bool) -> None:
+    """Write cores.csv, unless it was changed by hand: then it keeps its rows and gets those of new arrays."""
+    path, note = study.root / "cores.csv", study.root / "tma" / "_cores.json"
+    known = read_json(note) if note.is_file() else {}
+    wanted = csv_text(rows, COLUMNS)
+    found = read_text(path) if path.is_file() and not force else wanted
+    edited = found != wanted and (known.get("edited") or sha256_file(path) != known.get("sha256"))
+    if not edited:
+        write_csv_rows(path, rows, COLUMNS)
+    else:
+        held = read_csv_rows(path)
+        parents = {row.get("parent") for row in held}
+        new = [row for row in rows if row["parent"] not in parents]
+        if new:
+            write_csv_rows(path, [*held, *new], [*(held[0] if held else COLUMNS)])
+        logger.warning(
+            "cores.csv was changed by hand and is kept as it is%s. `pathosig tma --force` writes it anew.",
+            f", with {len(new)} places of new arrays added" if new else "",
+        )
+    write_json(note, {"sha256": sha256_file(path), "edited": bool(edited)})
 
 
 def _read_map(path: Path, known: set[str]) -> dict[Place, str]:
