@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from pathosig.core.errors import NotEstimableError
-from pathosig.signature.audits import quiet_fit
 from pathosig.signature.estimates import estimate
 from pathosig.signature.fit import SignatureFit
+from pathosig.signature.repeats import quiet_fit
 from pathosig.signature.spec import SignatureSpec
 
 

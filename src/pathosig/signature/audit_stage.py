@@ -51,7 +51,7 @@ def audit(
     spec
         How deep to go; from study.toml by default.
     execution
-        Not used by audits yet.
+        ``workers`` runs permutations and resamples of `null` and `optimism` side by side.
 
     Raises
     ------
@@ -84,13 +84,14 @@ def audit(
             strata=strata,
             permutations=spec.permutations,
             seed=spec.seed,
+            workers=execution.workers,
             **facts,
         )
     elif name == "optimism":
         prepare = preparer(study, profiles, settings.policy)
         result = audits.audit_optimism(
             rows, outcome, spec=settings, prepare=prepare, resamples=spec.resamples, repeats=spec.repeats,
-            folds=spec.folds, seed=spec.seed, **facts,
+            folds=spec.folds, seed=spec.seed, workers=execution.workers, **facts,
         )  # fmt: skip
     elif name == "site":
         facts = {k: v for k, v in facts.items() if k != "columns"}

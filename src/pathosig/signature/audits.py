@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,49 +9,30 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from pathosig.core.errors import NotEstimableError, PathosigError, PathosigWarning
+from pathosig.core.errors import NotEstimableError
 from pathosig.signature.estimates import estimate, finite
-from pathosig.signature.fit import SignatureFit, fit_details
 from pathosig.signature.internal import Prepare, cross_validate
+from pathosig.signature.repeats import Procedure, repeat
 from pathosig.signature.spec import SignatureSpec
-from pathosig.survival import harrell_c, logrank
+from pathosig.survival import harrell_c
 
 _PASS = 0.07
 
 
-def quiet_fit(
-    rows: pd.DataFrame, outcome: pd.DataFrame, spec: SignatureSpec, **facts: Any
-) -> SignatureFit | None:
-    """A fit without its warnings; None where nothing can be estimated."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", PathosigWarning)
-        try:
-            return fit_details(rows, outcome, spec=spec, benchmark=False, **facts)
-        except NotEstimableError:
-            return None
-
-
-def permute_outcome(outcome: pd.DataFrame, strata: np.ndarray, rng: np.random.Generator) -> pd.DataFrame:
-    """(time, event) permuted jointly within strata (cohort and site)."""
-    order = np.arange(len(outcome))
+def permuted_order(strata: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """An order of patients that mixes them within strata (cohort and site): int[n]."""
+    order = np.arange(len(strata))
     for label in np.unique(strata):
         inside = np.flatnonzero(strata == label)
         order[inside] = rng.permutation(inside)
-    mixed = outcome[["time", "event"]].to_numpy(object)[order]
-    return outcome.assign(time=mixed[:, 0].astype(float), event=mixed[:, 1].astype(bool))
+    return order
 
 
-def _statistic(found: SignatureFit | None, rows: pd.DataFrame, outcome: pd.DataFrame) -> tuple[float, float]:
-    """(apparent C-index, naive log-rank p) of a whole procedure on its own data; chance without a signature."""
-    if found is None or found.signature is None:
-        return 0.5, 1.0
-    frame = rows.merge(outcome[["patient_id", "time", "event"]], on="patient_id")
-    score = found.signature.score(frame)
-    known = np.isfinite(score)
-    time, event = frame["time"].to_numpy(float)[known], frame["event"].to_numpy(bool)[known]
-    high = score[known] > found.signature.cutoff
-    p = float(logrank(time, event, high).p) if 0 < high.sum() < len(high) else 1.0
-    return float(harrell_c(score[known], time, event).c), p
+def _aligned(rows: pd.DataFrame, outcome: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Profiles and outcomes of the patients who have both, sorted by patient."""
+    table = outcome[outcome["patient_id"].isin(set(rows["patient_id"]))].sort_values("patient_id")
+    data = rows.merge(table[["patient_id"]], on="patient_id").sort_values("patient_id")
+    return data.reset_index(drop=True), table.reset_index(drop=True)
 
 
 def audit_null(
@@ -63,6 +43,7 @@ def audit_null(
     strata: Mapping[str, str] | None = None,
     permutations: int = 1000,
     seed: int = 0,
+    workers: int = 1,
     **facts: Any,
 ) -> dict[str, Any]:
     """The whole procedure on permuted outcomes.
@@ -79,6 +60,8 @@ def audit_null(
         1,000 for a verdict; fewer than 1,000 are a preview without one.
     seed
         Seed.
+    workers
+        Processes side by side; results do not depend on it.
     facts
         Further arguments of `fit_details`.
 
@@ -87,19 +70,15 @@ def audit_null(
     dict with ``any_signature``, ``naive_rejection``, ``reported_rejection`` (each with Monte-Carlo limits),
     ``observed_c``, ``p`` (rank of the observed apparent C among the permuted ones) and ``verdict``.
     """
-    quick = spec.replace(bootstraps=0)
-    table = outcome[outcome["patient_id"].isin(set(rows["patient_id"]))].sort_values("patient_id")
+    data, table = _aligned(rows, outcome)
+    procedure = Procedure(rows=data, outcome=table, spec=spec.replace(bootstraps=0), facts=facts)
     labels = table["patient_id"].map(strata or {}).fillna("").to_numpy(str)
     rng = np.random.default_rng(seed)
-    observed, _ = _statistic(quiet_fit(rows, table, quick, **facts), rows, table)
-    statistics, naive, some = [], [], 0
-    for _ in range(permutations):
-        mixed = permute_outcome(table, labels, rng)
-        found = quiet_fit(rows, mixed, quick, **facts)
-        some += found is not None and found.signature is not None
-        c, p = _statistic(found, rows, mixed)
-        statistics.append(c)
-        naive.append(p < 0.05)
+    observed = procedure.apparent(table)[0]
+    orders = [permuted_order(labels, rng) for _ in range(permutations)]
+    made = repeat(procedure, "permuted", orders, workers=workers)
+    statistics, some = [c for c, _, _ in made], sum(found for _, _, found in made)
+    naive = [p < 0.05 for _, p, _ in made]
     drawn = np.array(statistics)
     # p of each permuted data set among the others, exactly as the observed one is ranked; no signature never rejects
     ranks = np.array([(1 + (np.delete(drawn, i) >= c).sum()) / len(drawn) for i, c in enumerate(drawn)])
@@ -136,6 +115,7 @@ def audit_optimism(
     repeats: int = 5,
     folds: int = 5,
     seed: int = 0,
+    workers: int = 1,
     **facts: Any,
 ) -> dict[str, Any]:
     """Apparent C, repeated nested cross-validation, out-of-bag C, .632+ and Harrell's optimism.
@@ -151,29 +131,17 @@ def audit_optimism(
         Training ids -> profiles (see `cross_validate`); `rows` for everyone by default.
     resamples, repeats, folds, seed
         How often.
+    workers
+        Processes side by side; results do not depend on it.
     """
-    quick = spec.replace(bootstraps=0)
-    table = outcome[outcome["patient_id"].isin(set(rows["patient_id"]))].sort_values("patient_id")
-    data = rows.merge(table[["patient_id"]], on="patient_id").sort_values("patient_id").reset_index(drop=True)
-    table = table.reset_index(drop=True)
-    apparent, _ = _statistic(quiet_fit(data, table, quick, **facts), data, table)
+    data, table = _aligned(rows, outcome)
+    procedure = Procedure(rows=data, outcome=table, spec=spec.replace(bootstraps=0), facts=facts)
+    apparent = procedure.apparent(table)[0]
     rng = np.random.default_rng(seed)
-    out_of_bag, optimism, empty = [], [], 0
-    for _ in range(resamples):
-        drawn = rng.integers(0, len(table), len(table))
-        names = [f"{p}#{i}" for i, p in enumerate(table["patient_id"].to_numpy()[drawn])]
-        sample = data.iloc[drawn].assign(patient_id=names)
-        events = table.iloc[drawn].assign(patient_id=names)
-        origin = pd.Series(drawn, index=names)
-        found = quiet_fit(sample, events, quick, groups=origin, **facts)
-        if found is None or found.signature is None:
-            empty += 1
-            out_of_bag.append(0.5)
-            optimism.append(0.0)
-            continue
-        left = np.setdiff1d(np.arange(len(table)), drawn)
-        out_of_bag.append(_c_of(found, data.iloc[left], table.iloc[left]))
-        optimism.append(_c_of(found, sample, events) - _c_of(found, data, table))
+    draws = [rng.integers(0, len(table), len(table)) for _ in range(resamples)]
+    made = repeat(procedure, "bootstrapped", draws, workers=workers)
+    out_of_bag, optimism = [c for c, _, _ in made], [gap for _, gap, _ in made]
+    empty = sum(not found for _, _, found in made)
     bag = float(np.mean(out_of_bag))
     gap = max(0.0, (apparent - bag) / (apparent - 0.5)) if apparent > 0.5 and bag < apparent else 0.0
     weight = 0.632 / (1 - 0.368 * min(1.0, gap))
@@ -191,21 +159,19 @@ def audit_optimism(
         "optimism": estimate(np.mean(optimism), *np.quantile(optimism, [0.025, 0.975])),
         "share_empty": empty / resamples,
         "resamples": resamples,
-        "monte_carlo_se": float(np.std(out_of_bag) / np.sqrt(resamples)),
+        "monte_carlo_se": _monte_carlo(out_of_bag),
+        "monte_carlo": {
+            "out_of_bag_c": _monte_carlo(out_of_bag),
+            "optimism": _monte_carlo(optimism),
+            "cross_validated_c": _monte_carlo(validated.per_repeat),
+        },
         "codebook_refit": "not done",
     }
 
 
-def _c_of(found: SignatureFit, rows: pd.DataFrame, outcome: pd.DataFrame) -> float:
-    if found.signature is None:
-        return 0.5
-    score = found.signature.score(rows)
-    known = np.isfinite(score)
-    time, event = outcome["time"].to_numpy(float)[known], outcome["event"].to_numpy(bool)[known]
-    try:
-        return float(harrell_c(score[known], time, event).c)
-    except PathosigError:
-        return 0.5
+def _monte_carlo(values: Sequence[float]) -> float | None:
+    """Standard error of a mean over repeats: how far another seed would be."""
+    return finite(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
 
 
 def audit_site(

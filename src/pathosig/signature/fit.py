@@ -14,7 +14,7 @@ import pandas as pd
 from pathosig.core.errors import NotEstimableError
 from pathosig.signature.cutoff import Cutoff, choose_cutoff
 from pathosig.signature.features import Candidates, candidates, design
-from pathosig.signature.model import Signature
+from pathosig.signature.model import Signature, linear_score
 from pathosig.signature.selection import Selection, select
 from pathosig.signature.spec import SignatureSpec
 from pathosig.survival import adjust_p, cox, cox_univariate
@@ -251,7 +251,7 @@ def _frozen(
         kept["rules"] = _own_rules(kept["rules"], chosen.names)
     x = design(frame, chosen.names, kept)
     center = x.mean(0)
-    score = (x - center) @ np.asarray(chosen.coef)
+    score = linear_score(x, chosen.coef, center.tolist())
     time, event = frame["time"].to_numpy(float), frame["event"].to_numpy(bool)
     cutoff = choose_cutoff(score, time, event, spec)
     digest = hashlib.sha256("\n".join(frame["patient_id"].astype(str)).encode()).hexdigest()

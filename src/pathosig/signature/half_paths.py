@@ -67,19 +67,29 @@ def half_samples_of(x: np.ndarray, time: np.ndarray, event: np.ndarray, rows: np
     return HalfSamples(x=part, event=np.asarray(event, bool)[rows], first=first, last=last)
 
 
-def gradient(halves: HalfSamples, beta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Gradient[b, p] and value[b] of minus the mean log partial likelihood."""
+def gradient(halves: HalfSamples, beta: np.ndarray) -> np.ndarray:
+    """Gradient[b, p] of minus the mean log partial likelihood."""
+    return _derivatives(halves, beta)[0]
+
+
+def loss(halves: HalfSamples, beta: np.ndarray) -> np.ndarray:
+    """Minus the mean log partial likelihood: float[b]."""
+    eta, at_risk = _derivatives(halves, beta)[1:]
+    return np.asarray(-np.where(halves.event, eta - np.log(at_risk), 0.0).sum(1) / eta.shape[1])
+
+
+def _derivatives(halves: HalfSamples, beta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Gradient[b, p], and what the value needs: linear predictor and size of the risk set, both [b, n]."""
     eta = np.matmul(halves.x, beta[:, :, None])[:, :, 0]
     eta -= eta.max(1, keepdims=True)
     risk = np.exp(eta)
-    at_risk = np.take_along_axis(np.cumsum(risk, axis=1), halves.last, axis=1)
+    count, n = risk.shape
+    base = np.arange(0, count * n, n)[:, None]  # plain take on flat rows: half the time of take_along_axis
+    at_risk = np.cumsum(risk, axis=1).ravel()[halves.last + base]
     share = np.where(halves.event, 1 / at_risk, 0.0)
-    later = np.cumsum(share[:, ::-1], axis=1)[:, ::-1]
-    total = np.take_along_axis(later, halves.first, axis=1)
+    total = np.cumsum(share[:, ::-1], axis=1)[:, ::-1].ravel()[halves.first + base]
     residual = halves.event - risk * total
-    n = halves.x.shape[1]
-    value = -np.where(halves.event, eta - np.log(at_risk), 0.0).sum(1) / n
-    return -np.matmul(residual[:, None, :], halves.x)[:, 0, :] / n, value
+    return -np.matmul(residual[:, None, :], halves.x)[:, 0, :] / n, eta, at_risk
 
 
 def first_entries(
@@ -98,7 +108,7 @@ def first_entries(
     """
     count, n, p = halves.x.shape
     beta = np.zeros((count, p))
-    start, _ = gradient(halves, beta)
+    start = gradient(halves, beta)
     top = np.abs(start).max(1)
     norm = np.linalg.norm(np.matmul(halves.x.transpose(0, 2, 1), halves.x) / n, 2, axis=(1, 2))
     steep = np.maximum(norm * halves.event.mean(1), 1e-9)
@@ -125,7 +135,7 @@ def _solve(
     for _ in range(8):
         beta, ahead, momentum = begin.copy(), begin.copy(), 1.0
         for _ in range(_STEPS):
-            slope, _ = gradient(halves, ahead)
+            slope = gradient(halves, ahead)
             raw = ahead - slope / steep[:, None]
             new = np.sign(raw) * np.maximum(np.abs(raw) - (penalty / steep)[:, None], 0.0)
             following = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
@@ -134,8 +144,8 @@ def _solve(
             beta, momentum = new, following
             if change < _TOLERANCE:
                 break
-        before = gradient(halves, begin)[1] + penalty * np.abs(begin).sum(1)
-        after = gradient(halves, beta)[1] + penalty * np.abs(beta).sum(1)
+        before = loss(halves, begin) + penalty * np.abs(begin).sum(1)
+        after = loss(halves, beta) + penalty * np.abs(beta).sum(1)
         worse = ~(after <= before + 1e-6)
         if not worse.any():
             break

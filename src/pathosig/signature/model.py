@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -21,6 +21,17 @@ if TYPE_CHECKING:
     from pathosig.signature.spec import SignatureSpec
 
 LOW, HIGH, NOT_ASSESSABLE = "low", "high", "not assessable"
+
+
+def linear_score(x: np.ndarray, coef: Sequence[float], center: Sequence[float]) -> np.ndarray:
+    """Sum of coef x (x - center) by row: float[n].
+
+    Term by term, because a matrix product rounds differently for one row and for many.
+    """
+    out = np.zeros(len(x))
+    for j, (weight, middle) in enumerate(zip(coef, center, strict=True)):
+        out = out + weight * (x[:, j] - middle)
+    return out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +121,11 @@ class Signature:
         """
         frame = profiles if isinstance(profiles, pd.DataFrame) else pd.DataFrame([dict(profiles)])
         x = design(frame, self.hpcs, self.transform)
-        out = (x - np.asarray(self.center)) @ np.asarray(self.coef)
+        out = np.zeros(
+            len(x)
+        )  # term by term: a matrix product would round differently for one row and for many
+        for j, (weight, middle) in enumerate(zip(self.coef, self.center, strict=True)):
+            out = out + weight * (x[:, j] - middle)
         least = float(self.transform.get("min_tiles", 0))
         if self.transform["scale"] != "feature" and "n_tiles" in frame and least > 0:
             out = np.where(frame["n_tiles"].to_numpy(float) >= least, out, np.nan)

@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 
 from pathosig.core.errors import NotEstimableError
-from pathosig.survival.cox import cox, loglik_derivatives
+from pathosig.survival.cox import loglik_derivatives
+from pathosig.survival.coxfit import term_sums
 from pathosig.survival.data import as_events, as_times, codes, fix_times, risk_sets
 
 _WIDE = 100
 _WORST = 1e6
+_MAX_ITER = 40
+_ENOUGH = 1e-12
 PENALTIES = tuple(float(v) for v in np.geomspace(1.0, 1e-3, 10))
 
 
@@ -50,16 +53,56 @@ def fold_of(
     return np.asarray(fold[keys])
 
 
+class Likelihood:
+    """Log partial likelihood (Efron) of fixed patients, laid out once for many linear predictors."""
+
+    def __init__(self, time: np.ndarray, event: np.ndarray) -> None:
+        (fixed,) = fix_times(as_times(time))
+        weight, stratum = np.ones(len(fixed)), codes(None, len(fixed))
+        self.sets = risk_sets(
+            fixed, as_events(event), stratum=stratum, weight=weight, entry=None, ties="efron"
+        )
+
+    def of(self, score: np.ndarray) -> float:
+        """Value of a linear predictor; very low where a held-out outlier leaves a risk set without weight."""
+        sets = self.sets
+        eta = np.asarray(score, float)[sets.order]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            eta = eta - eta.max()
+            s0 = term_sums(sets, np.exp(eta))
+            value = float(eta[sets.event].sum() - sets.term_weight @ np.log(s0))
+        return value if np.isfinite(value) else -_WORST
+
+    def ridge_path(self, x: np.ndarray, penalties: tuple[float, ...]) -> np.ndarray:
+        """Coefficients[len(penalties), p] of ridge fits, each started at the one before."""
+        rows, n, p = x[self.sets.order], len(x), x.shape[1]
+        out = np.zeros((len(penalties), p))
+        beta = np.zeros(p)
+        for j, penalty in enumerate(penalties):
+            beta = self._climb(rows, beta, penalty * n)
+            out[j] = beta
+        return out
+
+    def _climb(self, rows: np.ndarray, beta: np.ndarray, ridge: float) -> np.ndarray:
+        step = np.zeros_like(beta)
+        value = -np.inf
+        for _ in range(_MAX_ITER):
+            trial = beta + step
+            loglik, score, info = loglik_derivatives(trial, rows, self.sets)
+            new = loglik - ridge / 2 * float(trial @ trial)
+            if not (np.isfinite(new) and new >= value - 1e-10 * abs(value)):
+                step = step / 2
+                continue
+            gained, beta, value = new - value, trial, new
+            if gained <= _ENOUGH * (abs(value) + 1.0):
+                break
+            step = np.linalg.solve(info + ridge * np.eye(len(beta)), score - ridge * beta)
+        return beta
+
+
 def partial_loglik(score: np.ndarray, time: np.ndarray, event: np.ndarray) -> float:
     """Log partial likelihood (Efron) of a given linear predictor."""
-    (fixed,) = fix_times(as_times(time))
-    weight, stratum = np.ones(len(fixed)), codes(None, len(fixed))
-    sets = risk_sets(fixed, as_events(event), stratum=stratum, weight=weight, entry=None, ties="efron")
-    with np.errstate(
-        divide="ignore", invalid="ignore"
-    ):  # a held-out outlier can leave a risk set without weight
-        value = float(loglik_derivatives(np.ones(1), np.asarray(score, float)[sets.order][:, None], sets)[0])
-    return value if np.isfinite(value) else -_WORST
+    return Likelihood(time, event).of(score)
 
 
 @np.errstate(
@@ -106,19 +149,16 @@ def ridge_fit(
     usable = min(folds, int(d.sum()))
     fold = fold_of(len(d), d, usable, rng, groups)
     gain = np.zeros(len(penalties))
+    everyone = Likelihood(time, d)
     for k in range(usable):
         train = fold != k
         if d[train].sum() < 2:
             continue
-        for j, penalty in enumerate(penalties):
-            beta = np.nan_to_num(cox(z[train], time[train], d[train], penalty=penalty).coef)
-            everyone, part = (
-                partial_loglik(z @ beta, time, d),
-                partial_loglik(z[train] @ beta, time[train], d[train]),
-            )
-            gain[j] += everyone - part
+        part = Likelihood(time[train], d[train])
+        for j, beta in enumerate(part.ridge_path(z[train], penalties)):
+            gain[j] += everyone.of(z @ beta) - part.of(z[train] @ beta)
     best = float(penalties[int(np.argmax(gain))])
-    beta = rotation @ np.nan_to_num(cox(z, time, d, penalty=best).coef)
+    beta = rotation @ everyone.ridge_path(z, (best,))[0]
     return Shrunken(coef=beta / scale, center=center, penalty=best)
 
 

@@ -97,7 +97,7 @@ def _entries(
     for begin in range(0, len(rows), block):
         part = slice(begin, begin + block)
         halves = half_samples_of(x, time, event, rows[part])
-        slope = np.abs(gradient(halves, np.zeros((len(halves.x), p)))[0])
+        slope = np.abs(gradient(halves, np.zeros((len(halves.x), p))))
         columns = np.sort(np.argsort(-slope, axis=1, kind="stable")[:, : min(screen, p)], axis=1)
         narrow = dataclasses.replace(halves, x=np.take_along_axis(halves.x, columns[:, None, :], axis=2))
         np.put_along_axis(out[part], columns, first_entries(narrow, cluster[columns], q=q), axis=1)
