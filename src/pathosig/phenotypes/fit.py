@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from pathosig.core.errors import NotEstimableError
+from pathosig.phenotypes.clusterers import find_centroids
 from pathosig.phenotypes.codebook import Codebook
-from pathosig.phenotypes.consensus import assign, consensus_centroids
-from pathosig.phenotypes.kmeans import normalise, spherical_kmeans
+from pathosig.phenotypes.consensus import assign
+from pathosig.phenotypes.kmeans import normalise
 from pathosig.phenotypes.projection import find_projection
 from pathosig.phenotypes.refine import gated_refinement
 from pathosig.phenotypes.spatial import NeighbourScatter
@@ -18,7 +19,6 @@ from pathosig.phenotypes.spec import PhenotypeSpec
 from pathosig.phenotypes.tree import ward_tree
 
 _TILES_PER_GROUP = 10
-_BEST_OF = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,24 +143,8 @@ def fit_codebook(
     facts: dict[str, Any] = {}
     if labels is not None:
         centroids = np.stack([_mean_of(x, labels == g) for g in range(int(labels.max()) + 1)])
-    elif spec.method == "kmeans":
-        runs = [spherical_kmeans(fitted_on, k, rng, max_iter=spec.max_iter) for _ in range(_BEST_OF)]
-        centroids = max(runs, key=lambda r: r[2])[0]
-    elif spec.method == "leiden":
-        from pathosig.phenotypes.leiden import leiden_centroids
-
-        centroids = leiden_centroids(fitted_on, k, spec.seed)
     else:
-        centroids, facts = consensus_centroids(
-            fitted_on,
-            k,
-            rng,
-            runs=spec.runs,
-            fine_k=spec.fine_k,
-            landmarks=spec.landmarks,
-            max_iter=spec.max_iter,
-            min_share=spec.min_share,
-        )
+        centroids, facts = find_centroids(fitted_on, k, rng, spec)
     residual = None
     if spec.refine == "auto" and spec.method == "recommended" and labels is None:
         residual, centroids, facts["refinement"] = gated_refinement(

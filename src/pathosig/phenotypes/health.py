@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from pathosig.phenotypes.clusterers import find_centroids
 from pathosig.phenotypes.codebook import Codebook
 from pathosig.phenotypes.consensus import assign, consensus_centroids
 from pathosig.phenotypes.fit import TrainingTiles
 from pathosig.phenotypes.kmeans import spherical_kmeans
-from pathosig.phenotypes.spec import PhenotypeSpec
+from pathosig.phenotypes.spec import BUILT_IN, PhenotypeSpec
 from pathosig.phenotypes.tree import cut_tree
 
 _STABLE, _UNSTABLE = 0.75, 0.5
@@ -104,6 +105,8 @@ def stability(
 def _refit(x: np.ndarray, k: int, rng: np.random.Generator, spec: PhenotypeSpec) -> np.ndarray:
     if spec.method == "kmeans":
         return spherical_kmeans(x, k, rng, max_iter=spec.max_iter)[0]
+    if spec.method not in BUILT_IN:
+        return find_centroids(x, k, rng, spec)[0]
     runs, landmarks = min(spec.runs, 10), min(spec.landmarks, 2000)
     return consensus_centroids(
         x, k, rng, runs=runs, landmarks=landmarks, max_iter=min(spec.max_iter, 15), min_share=spec.min_share

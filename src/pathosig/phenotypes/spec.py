@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from pathosig.core import plugins
 from pathosig.core.errors import ConfigError
 from pathosig.core.spec import Spec
+
+BUILT_IN = ("recommended", "kmeans", "dlcc", "leiden")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +19,8 @@ class PhenotypeSpec(Spec):
     Attributes
     ----------
     method
-        recommended (consensus of spherical k-means runs) | kmeans | dlcc (the trained cluster head) | leiden.
+        recommended (consensus of spherical k-means runs) | kmeans | dlcc (the trained cluster head) | leiden, or
+        the name of a plug-in of the group ``pathosig.clusterers``.
     k
         Number of phenotypes (HPCs).
     runs
@@ -58,7 +62,7 @@ class PhenotypeSpec(Spec):
     """
 
     section: ClassVar[str] = "phenotypes"
-    method: Literal["recommended", "kmeans", "dlcc", "leiden"] = "recommended"
+    method: str = "recommended"
     k: int = 50
     runs: int = 60
     fine_k: int | None = None
@@ -79,6 +83,11 @@ class PhenotypeSpec(Spec):
     seed: int = 0
 
     def __post_init__(self) -> None:
+        known = (*BUILT_IN, *plugins.available("pathosig.clusterers"))
+        if self.method not in known:
+            raise ConfigError(
+                f"[phenotypes] method {self.method!r}: expected one of {', '.join(dict.fromkeys(known))}."
+            )
         if min(self.k, self.pca_dim, self.spatial_dim) < 2 or self.runs < 1:
             raise ConfigError("[phenotypes] k, pca_dim and spatial_dim must be at least 2, runs at least 1.")
         if min(self.tiles_per_slide, self.max_tiles) < 1 or self.landmarks < 10 * 2:
