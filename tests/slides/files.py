@@ -85,3 +85,46 @@ def looping_tiff(path):
     data += struct.pack("<I", 8)
     path.write_bytes(data.ljust(400, b"\0") + bytes(4096))
     return path
+
+
+def write_philips(path, rgb, *, tile=256, mm=0.00025, levels=3):
+    """A Philips TIFF: levels halved and padded to whole tiles, resolution in XML."""
+    spacing = '<Attribute Name="DICOM_PIXEL_SPACING">&quot;{0:.9f}&quot; &quot;{0:.9f}&quot;</Attribute>'
+    parts = "".join(
+        f'<DataObject ObjectType="PixelDataRepresentation">{spacing.format(mm * 2**k)}</DataObject>'
+        for k in range(levels)
+    )
+    text = (
+        '<?xml version="1.0" encoding="UTF-8" ?><DataObject ObjectType="DPUfsImport">'
+        '<Attribute Name="PIM_DP_SCANNED_IMAGES"><Array><DataObject ObjectType="DPScannedImage">'
+        f'<Attribute Name="PIM_DP_IMAGE_TYPE">WSI</Attribute>{spacing.format(mm)}'
+        f'<Attribute Name="PIIM_PIXEL_DATA_REPRESENTATION_SEQUENCE"><Array>{parts}</Array></Attribute>'
+        "</DataObject></Array></Attribute></DataObject>"
+    )
+    with tifffile.TiffWriter(path) as file:
+        for k in range(levels):
+            small = rgb[:: 2**k, :: 2**k]
+            room = [(0, -n % tile) for n in small.shape[:2]]
+            file.write(
+                np.pad(small, [*room, (0, 0)], constant_values=255),
+                tile=(tile, tile),
+                photometric="rgb",
+                compression="jpeg",
+                compressionargs={"level": 90},
+                description=text if k == 0 else "",
+                metadata=None,
+                software="Philips DP v1.0",
+                subfiletype=min(k, 1),
+            )
+    return path
+
+
+def write_ome(path, rgb, *, mpp=0.25):
+    """An OME-TIFF with its pyramid in sub-images."""
+    facts = {"axes": "YXS"} | {f"PhysicalSize{a}{u}": v for a in "XY" for u, v in (("", mpp), ("Unit", "µm"))}
+    jpeg = {"tile": (256, 256), "photometric": "rgb", "compression": "jpeg", "compressionargs": {"level": 92}}
+    with tifffile.TiffWriter(path, bigtiff=True) as file:
+        file.write(rgb, subifds=2, metadata=facts, **jpeg)
+        for step in (2, 4):
+            file.write(np.ascontiguousarray(rgb[::step, ::step]), subfiletype=1, metadata=None, **jpeg)
+    return path

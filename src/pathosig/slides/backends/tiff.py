@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -27,7 +28,7 @@ _LOST_SHARE = 0.02
 _CACHE_BYTES = 48_000_000
 _SHRUNK_LIMIT = 60_000_000
 _LOOKAHEAD = 24
-_VENDORS = {"aperio", "generic-tiff", None}
+_VENDORS = {"aperio", "generic-tiff", "philips", None}
 
 
 def choose(path: Path) -> str:
@@ -103,12 +104,12 @@ class TiffReader(ContextClose):
         self.path = path
         pages = read_pages(path)
         _guard(path, pages[0])
-        self._levels = _pyramid(pages)
+        x, y, power, vendor = header_mpp(pages[0])
+        self._levels = _halved(pages) if vendor == "philips" else _pyramid(pages)
         self._cache: OrderedDict[tuple[int, int, int], np.ndarray] = OrderedDict()
         self._cached_bytes = 0
         self._cache_limit = _CACHE_BYTES
         self._spare: list[np.ndarray] = []
-        x, y, power, vendor = header_mpp(pages[0])
         value, source = checked_mpp(x, y, given=mpp, name=path.name)
         width = pages[0].size[0]
         self.info = SlideInfo(
@@ -206,7 +207,7 @@ class TiffReader(ContextClose):
         x1, y1 = min(x + width, full_w), min(y + height, full_h)
         if x < 0 or y < 0 or x + width > full_w or y + height > full_h:
             out[:] = 255
-        across = -(-page.size[0] // page.tile[0])
+        across = page.across
         for row in range(max(y, 0) // tile_h, -(-y1 // tile_h)):
             top, bottom = max(row * tile_h, y, 0), min((row + 1) * tile_h, y1)
             for column in range(max(x, 0) // tile_w, -(-x1 // tile_w)):
@@ -259,8 +260,7 @@ class TiffReader(ContextClose):
         if not len(xy) or np.any(np.diff(np.asarray(xy)[:, 1]) < 0):
             return _CACHE_BYTES
         width, height = page.tile[0] // shrink, page.tile[1] // shrink
-        across = -(-page.size[0] // page.tile[0])
-        return min(_CACHE_BYTES, int(side / height + 2) * (across + 1) * width * height * 3)
+        return min(_CACHE_BYTES, int(side / height + 2) * (page.across + 1) * width * height * 3)
 
     def _shrink(self, plan: ReadPlan, xy: np.ndarray) -> int:
         """How far JPEG tiles are decoded small: never below the target, only where corners stay whole pixels."""
@@ -282,7 +282,7 @@ class TiffReader(ContextClose):
         """Compressed tiles that cover a part of a level, coordinates in shrunk pixels."""
         page = self._levels[level]
         tile_w, tile_h = page.tile[0] // shrink, page.tile[1] // shrink
-        across, down = -(-page.size[0] // page.tile[0]), -(-page.size[1] // page.tile[1])
+        across, down = page.across, -(-page.size[1] // page.tile[1])
         columns = range(max(x // tile_w, 0), min(-(-(x + width) // tile_w), across))
         rows = range(max(y // tile_h, 0), min(-(-(y + height) // tile_h), down))
         return [row * across + column for row in rows for column in columns]
@@ -351,6 +351,15 @@ def _pyramid(pages: list[PageFacts]) -> tuple[PageFacts, ...]:
         if page.tiled and smaller and abs(page.size[0] / page.size[1] / ratio - 1) < slack:
             levels.append(page)
     return tuple(levels)
+
+
+def _halved(pages: list[PageFacts]) -> tuple[PageFacts, ...]:
+    """Philips' levels: each half of the one before, though stored with whole tiles of padding."""
+    width, height = pages[0].size
+    tiled = [
+        p for p in pages if p.tiled and p.tile == pages[0].tile and p.photometric == pages[0].photometric
+    ]
+    return tuple(dataclasses.replace(p, size=(width >> k, height >> k)) for k, p in enumerate(tiled))
 
 
 def _downsample(value: float) -> float:

@@ -29,6 +29,7 @@ class PageFacts:
 
     size: tuple[int, int]
     tile: tuple[int, int]
+    across: int
     compression: int
     photometric: int
     samples: int
@@ -118,6 +119,7 @@ def _facts(page: Any) -> PageFacts:
     return PageFacts(
         size=(width, height),
         tile=tile,
+        across=-(-width // tile[0]) if tile[0] else 0,
         compression=int(value(259, 1)),
         photometric=int(value(262, _RGB)),
         samples=int(value(277, 1)),
@@ -147,6 +149,11 @@ def header_mpp(page: PageFacts) -> tuple[float | None, float | None, float | Non
         power = re.search(r"AppMag\s*=\s*([\d.,]+)", text)
         mpp = parse_number(found.group(1)) if found else None
         return mpp, mpp, parse_number(power.group(1)) if power else None, "aperio"
+    if "DPUfsImport" in text[:2000]:
+        spacing = re.search(r'"DICOM_PIXEL_SPACING"[^>]*>([^<]+)<', text)
+        found_mm = [parse_number(v) for v in re.findall(r"\d[\d.e-]*", spacing.group(1))] if spacing else []
+        y, x = (None if v is None else 1000 * v for v in found_mm) if len(found_mm) == 2 else (None, None)
+        return x, y, None, "philips"
     if "<OME" in text[:2000]:
         sizes = [re.search(rf'PhysicalSize{a}="([^"]+)"', text) for a in "XY"]
         units = [re.search(rf'PhysicalSize{a}Unit="([^"]+)"', text) for a in "XY"]
