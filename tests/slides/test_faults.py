@@ -40,6 +40,15 @@ def test_truncated_slides(tmp_path, share):
     refused(tmp_path / "cut.svs", "E_FORMAT")
 
 
+def test_a_slide_that_lacks_its_last_bytes_is_read_with_a_warning(tmp_path):
+    data = write_svs(tmp_path / "good.svs", texture(2400, 2400)).read_bytes()
+    (tmp_path / "cut.svs").write_bytes(data[: int(len(data) * 0.999)])
+    with open_slide(tmp_path / "cut.svs") as reader, open_slide(tmp_path / "good.svs") as good:
+        assert any("cut short" in w for w in reader.info.warnings)
+        assert not good.info.warnings
+        assert np.array_equal(reader.read_level(0, 0, 0, 2400, 2400), good.read_level(0, 0, 0, 2400, 2400))
+
+
 def test_a_lost_tail_costs_a_warning_and_only_its_tiles(tmp_path):
     path = write_svs(tmp_path / "tail.svs", texture(2400, 2400), levels=(1,))
     with tifffile.TiffFile(path) as file:

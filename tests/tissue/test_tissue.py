@@ -145,3 +145,21 @@ def test_an_edit_in_its_folder_is_taken_and_one_in_place_stops_the_slide(study):
     assert study.record("tissue", "cmu").summary["edited"] is True
     assert study.record("tissue", "cmu").summary["area_um2"] == pytest.approx(500 * 500 * 0.499**2, rel=0.01)
     assert "cmu" in find_tissue(study).fresh
+
+
+def test_a_slide_that_changes_while_it_is_read_is_refused(study, monkeypatch):
+    from pathosig.core.execution import Execution, Job
+    from pathosig.tissue import stage
+
+    payload = {
+        "path": str(study.specimens()[0].path), "mpp": None, "region": None, "output": "tissue/x.geojson",
+        "edited": None, "in_place": False,
+    }  # fmt: skip
+    stamps = iter([(1, 1), (1, 2)])
+    monkeypatch.setattr(stage, "_stamp", lambda path: next(stamps))
+    with pytest.raises(SlideError, match="changed while") as caught:
+        stage._one(
+            Job(root=study.root, unit="cmu", spec=TissueSpec(), payload=payload, execution=Execution())
+        )
+    assert caught.value.code == "E_CHANGED"
+    assert not (study.root / "tissue/x.geojson").exists()

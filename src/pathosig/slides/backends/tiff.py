@@ -119,20 +119,25 @@ class TiffReader(ContextClose):
             mpp_source=source,
             vendor=vendor,
             objective_power=power,
-            warnings=(*power_warning(value, power), *self._lost_tiles()),
+            warnings=(*power_warning(value, power), *self._lost_tiles(pages)),
         )
         self._file = ByteSource(path)  # last: nothing above may leave it open
 
-    def _lost_tiles(self) -> tuple[str, ...]:
+    def _lost_tiles(self, pages: list[PageFacts]) -> tuple[str, ...]:
         page = self._levels[0]
         size = self.path.stat().st_size
-        lost = sum(o + c > size for o, c in zip(page.offsets, page.counts, strict=True))
+        lost, *others = (sum(o + c > size for o, c in zip(p.offsets, p.counts, strict=False)) for p in pages)
         if lost > _LOST_SHARE * len(page.offsets):
             raise SlideError(
                 f"{self.path.name}: is truncated, {lost} of {len(page.offsets)} tiles lie beyond its end. Copy it again.",
                 code="E_FORMAT",
             )
-        return (f"{lost} of {len(page.offsets)} tiles lie beyond the end of the file",) if lost else ()
+        found = [f"{lost} of {len(page.offsets)} tiles lie beyond the end of the file"] if lost else []
+        if any(others):
+            found.append(
+                f"the file is cut short: {sum(map(bool, others))} of its smaller images lack their end"
+            )
+        return tuple(found)
 
     # -- decoding one compressed tile ------------------------------------------------------
 
