@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pathosig.core.errors import ConfigError, NotEstimableError
+from pathosig.core.errors import ConfigError, NotEstimableError, one_line
 from pathosig.core.execution import Execution, StageReport
 from pathosig.core.records import remove_stale
 from pathosig.core.study import Study
@@ -193,7 +193,7 @@ class StudyStatus:
             row = "".join(f"{counts[k]:>{w}}" for k, w in _STATUS_COLUMNS)
             lines.append(f"{name:<12}{row}")
         for title, items in (("failed", self.failed), ("empty", self.empty)):
-            lines += [f"{title} {i['stage']} {i['unit']}: {i['reason']}" for i in items[:20]]
+            lines += [one_line(f"{title} {i['stage']} {i['unit']}: {i['reason']}") for i in items[:20]]
             lines += [f"  and {len(items) - 20} more {title}"] if len(items) > 20 else []
         for stage, changes in self.changed_settings.items():
             for key, (was, now) in changes.items():

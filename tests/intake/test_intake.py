@@ -177,3 +177,11 @@ def test_an_event_without_its_time_is_an_error_and_no_outcome_at_all_is_not(inpu
     found = check(Study.open(study))
     assert not found.usable
     assert any(p.startswith("E_TIME") and "P1" in p for p in found.problems)
+
+
+def test_a_line_end_in_a_name_cannot_forge_a_line_of_output(inputs):
+    (inputs / "slides" / "P3\nproblem none.svs").write_text("no slide")
+    init(inputs / "study", slides=str(inputs / "slides" / "*.svs"), clinical=inputs / "clinical.csv")
+    text = check(Study.open(inputs / "study")).to_text()
+    assert "P3\\nproblem none.svs" in text
+    assert not any(line.startswith("problem none") for line in text.splitlines())

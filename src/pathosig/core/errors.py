@@ -36,6 +36,11 @@ class PathosigError(Exception):
         return _rebuild, (type(self), self.message, self.code)
 
 
+def one_line(text: str) -> str:
+    """`text` with line ends and other control characters of names spelled out: a name cannot forge a line."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def _rebuild(kind: type[PathosigError], message: str, code: str) -> PathosigError:
     return kind(message, code=code)
 
@@ -59,6 +64,9 @@ class SlideError(PathosigError):
 
     exit_code = 4
     default_code = "E_SLIDE"
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        super().__init__(one_line(message), code=code)
 
 
 class NotEstimableError(PathosigError):

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from pathosig.core.errors import ConfigError, InputError, PathosigError
+from pathosig.core.errors import ConfigError, InputError, PathosigError, one_line
 from pathosig.core.study import Specimen, Study
 from pathosig.intake.match import nearest
 
@@ -51,7 +51,8 @@ class Findings:
     def to_text(self) -> str:
         """Counts, then problems, then warnings."""
         lines = [f"{name.replace('_', ' ')}: {_listed(value)}" for name, value in self.counts.items()]
-        lines += [f"problem {p}" for p in self.problems] + [f"warning {w}" for w in self.warnings]
+        lines += [f"problem {one_line(p)}" for p in self.problems]
+        lines += [f"warning {one_line(w)}" for w in self.warnings]
         lines.append("usable" if self.usable else "not usable as it is")
         return "\n".join(lines)
 
