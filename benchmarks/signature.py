@@ -1,6 +1,6 @@
 """How much of the truth the signature finds, on simulated compositions. Prints one JSON object as its last line.
 
-    python benchmarks/signature.py [--seeds 10] [--selections tree,ridge] [--scenario default]
+    python benchmarks/signature.py [--seeds 20] [--selections tree,ridge] [--scenarios default,rare]
 
 Tissue types are planted with an effect on the hazard, each type is split into several HPCs whose centroids give a
 Ward tree; some tiles are confused. Oracle = Cox on the true shares of the planted types, fitted on discovery.
@@ -43,10 +43,13 @@ class Scenario:
 SCENARIOS = {
     "default": Scenario(),
     "two_types": Scenario(types=6, planted=((0, 1.2), (1, -1.2))),
+    "two_of_8": Scenario(types=8, planted=((0, 1.2), (1, -1.2))),
+    "two_of_10": Scenario(types=10, planted=((0, 1.2), (1, -1.2))),
+    "three_of_6": Scenario(types=6, planted=((0, 1.0), (1, -1.0), (2, 1.0))),
     "three_classes": Scenario(types=3, planted=((0, 1.0), (1, -1.0))),
     "ten_types": Scenario(types=10),
     "log_ratio": Scenario(log_ratio=True),
-    "rare": Scenario(types=12, planted=((0, 1.0), (1, -1.0), (2, 1.0))),
+    "rare": Scenario(types=20, planted=tuple((i, 0.7 if i % 2 else -0.7) for i in range(8))),
     "null": Scenario(planted=((0, 0.0), (1, 0.0), (2, 0.0))),
 }
 
@@ -168,7 +171,7 @@ def summary(runs: list[dict]) -> dict:
 def main() -> None:
     """Run the scenarios asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--first", type=int, default=100)
     parser.add_argument("--selections", default="tree")
     parser.add_argument("--scenarios", default="default,two_types,three_classes")

@@ -30,6 +30,8 @@ class Endpoint:
         days | weeks | months | years; mandatory, months are never guessed.
     event_values
         How the event column is coded, for codings other than 0/1: ``{"1": 0, "2": 1}``.
+    competing
+        Another endpoint whose event rules this one out: recurrence with ``competing = "os"``.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Endpoint:
     event: str
     unit: str
     event_values: Mapping[str, int] | None = None
+    competing: str | None = None
 
     @property
     def per_year(self) -> float:
@@ -76,16 +79,21 @@ def parse_endpoints(table: Mapping[str, Any]) -> dict[str, Endpoint]:
     for name, raw in table.items():
         if not isinstance(raw, Mapping):
             raise ConfigError(f"study.toml: [endpoints] {name}: expected {{time=..., event=..., unit=...}}.")
-        unknown = set(raw) - {"time", "event", "unit", "event_values"}
+        unknown = set(raw) - {"time", "event", "unit", "event_values", "competing"}
         missing = {"time", "event", "unit"} - set(raw)
         if unknown or missing:
             raise ConfigError(
                 f"study.toml: [endpoints] {name}: missing {sorted(missing)}, unknown {sorted(unknown)}; "
-                "expected time, event, unit and, for codings other than 0/1, event_values."
+                "expected time, event, unit and, where needed, event_values (codings other than 0/1) and competing."
             )
         if raw["unit"] not in UNITS:
             raise ConfigError(
                 f"study.toml: [endpoints] {name}: unit {raw['unit']!r}; expected one of {', '.join(UNITS)}."
+            )
+        other = raw.get("competing")
+        if other is not None and (other == name or other not in table):
+            raise ConfigError(
+                f"study.toml: [endpoints] {name}: competing = {other!r}; expected another of {list(table)}."
             )
         out[name] = Endpoint(name=name, **raw)
     return out

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
+from pathosig.core.errors import NotEstimableError
 from pathosig.signature.estimates import attempt, finite, hazard_ratio
 from pathosig.survival import adjust_p, cox
 
@@ -73,7 +75,9 @@ def encode(patients: pd.DataFrame, variables: Sequence[str]) -> list[Term]:
     return out
 
 
-def forest(frame: pd.DataFrame, covariates: Sequence[str], *, sd: float) -> dict[str, Any]:
+def forest(
+    frame: pd.DataFrame, covariates: Sequence[str], *, sd: float, imputations: int = 0, seed: int = 0
+) -> dict[str, Any]:
     """``forest`` of an analysis: every variable alone, and all together with the score.
 
     Parameters
@@ -84,6 +88,8 @@ def forest(frame: pd.DataFrame, covariates: Sequence[str], *, sd: float) -> dict
         Their columns.
     sd
         SD of the score in discovery.
+    imputations, seed
+        Imputed data sets for missing covariates; 0 leaves ``imputed`` out.
     """
     time, event = frame["time"].to_numpy(float), frame["event"].to_numpy(bool)
     score = Term(
@@ -95,13 +101,58 @@ def forest(frame: pd.DataFrame, covariates: Sequence[str], *, sd: float) -> dict
         own = [t for t in terms if t.variable == name]
         alone += _rows(own, attempt(_joint, own, time, event))
     together = attempt(_joint, terms, time, event)
-    matrix = np.column_stack([t.values for t in terms])
-    return {
+    complete = int(np.isfinite(np.column_stack([t.values for t in terms])).all(1).sum())
+    out: dict[str, Any] = {
         "univariable": alone,
         "multivariable": _rows(terms, together),
         "n": len(frame),
-        "n_complete": int(np.isfinite(matrix).all(1).sum()),
+        "n_complete": complete,
     }
+    if imputations > 1 and complete < len(frame):
+        made = attempt(imputed_model, frame, covariates, sd=sd, m=imputations, seed=seed)
+        out |= {"imputation": made} if "not_estimable" in made else {
+            "imputed": _rows(terms, made["fit"]), "imputation": made["how"]
+        }  # fmt: skip
+    return out
+
+
+def imputed_model(
+    frame: pd.DataFrame, covariates: Sequence[str], *, sd: float, m: int, seed: int
+) -> dict[str, Any]:
+    """The multivariable model over `m` imputed data sets, pooled; ``fit`` reads like one fit, ``how`` says what was done.
+
+    Raises
+    ------
+    NotEstimableError
+        If a covariate cannot be imputed, or the model cannot be fitted in every imputed data set.
+    """
+    from pathosig.signature.imputation import impute, rubin
+
+    time, event = frame["time"].to_numpy(float), frame["event"].to_numpy(bool)
+    scaled = frame["score"].to_numpy(float) / (sd or 1.0)
+    coef, se = [], []
+    for table in impute(frame, covariates, m=m, seed=seed):
+        columns = [scaled, *(t.values for t in encode(table, covariates))]
+        fit = cox(np.column_stack(columns), time, event)
+        coef.append(fit.coef)
+        se.append(fit.se)
+    if not (np.isfinite(coef).all() and np.isfinite(se).all()):
+        message = "multiple imputation: the model has no estimate of a covariate in some imputed data sets."
+        raise NotEstimableError(message)
+    pooled = rubin(np.array(coef), np.array(se), n=int(event.sum()) - len(coef[0]))
+    with np.errstate(over="ignore"):
+        values = {
+            k: np.exp(v) for k, v in (("hr", pooled.coef), ("lower", pooled.lower), ("upper", pooled.upper))
+        }
+    named = SimpleNamespace(**values, p=pooled.p, n=len(frame), n_events=int(event.sum()), warnings=())
+    holes = {c: int(frame[c].isna().sum()) for c in covariates if c in frame and frame[c].isna().any()}
+    how = {
+        "m": m,
+        "method": "chained equations with event and Nelson-Aalen hazard; Rubin's rules",
+        "missing": holes,
+        "missing_information": [finite(v) for v in pooled.missing_information],
+    }
+    return {"fit": named, "how": how}
 
 
 def _joint(terms: Sequence[Term], time: np.ndarray, event: np.ndarray) -> Any:
@@ -156,7 +207,7 @@ def subgroup_effects(frame: pd.DataFrame, variables: Sequence[str], *, sd: float
     for name in variables:
         if name not in frame:
             continue
-        labels = _labels(frame[name])
+        labels = subgroup_labels(frame[name])
         levels = sorted({v for v in labels if v is not None})
         if len(levels) < 2:
             continue
@@ -180,7 +231,8 @@ def subgroup_effects(frame: pd.DataFrame, variables: Sequence[str], *, sd: float
     return out
 
 
-def _labels(column: pd.Series) -> np.ndarray:
+def subgroup_labels(column: pd.Series) -> np.ndarray:
+    """Level of every patient, None where unknown; numbers of many values are split at their median."""
     if not is_categorical(column) and column.dropna().nunique() > _FEW_LEVELS:
         middle = float(column.median())
         high, low = f"> {middle:g}", f"<= {middle:g}"

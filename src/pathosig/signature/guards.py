@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pathosig.core.errors import PathosigWarning
+from pathosig.survival import sample_size
 
 Guard = dict[str, str]
 
@@ -35,6 +36,71 @@ def events_guard(*, events: int, candidates: int, parameters: int) -> list[Guard
         text = f"{events} events for {candidates} candidates ({events / max(candidates, 1):.2f} each): expect shrinkage."
         out.append(guard("W_EVENTS_PER_CANDIDATE", text, where="signature"))
     return out
+
+
+def riley(outcome: pd.DataFrame, *, candidates: int, selected: int, per_year: float) -> dict[str, Any]:
+    """``sample_size`` of results.json: patients Riley's criteria ask for, and the shrinkage expected with those there are.
+
+    Anticipated Cox-Snell R2 is 15 % of its maximum, Riley's advice where nothing is known. Nested tree nodes all
+    count as candidates, so the requirement is an upper bound; the number for the selected coefficients alone is a
+    lower one.
+
+    Parameters
+    ----------
+    outcome
+        time, event of the discovery patients.
+    candidates, selected
+        Candidates looked at; coefficients kept.
+    per_year
+        Units of time in a year.
+
+    References
+    ----------
+    Riley RD et al. Stat Med 2019; 38: 1276.
+    """
+    time, event = outcome["time"].to_numpy(float), outcome["event"].to_numpy(bool)
+    rate, follow_up, n = event.sum() / time.sum(), float(time.mean()), len(time)
+    when = min(3 * per_year, float(time.max()))
+    out: dict[str, Any] = {
+        "n": n,
+        "events": int(event.sum()),
+        "timepoint": when,
+        "anticipated_r2": "15 % of its maximum",
+    }
+    for name, parameters in (("candidates", candidates), ("selected", selected)):
+        if parameters < 1:
+            continue
+        need = sample_size(parameters, rate, when, follow_up, nagelkerke_r2=0.15)
+        out[name] = {
+            "parameters": parameters,
+            "required_n": need.n,
+            "required_events": need.events,
+            "events_per_parameter": float(event.sum() / parameters),
+            "expected_shrinkage": _shrinkage(n, parameters, 0.15 * need.max_r2),
+        }
+    return out
+
+
+def _shrinkage(n: int, parameters: int, r2: float) -> float:
+    """Expected uniform shrinkage with n patients: Riley's first criterion solved for S (0 where it has no solution)."""
+    grid = np.linspace(r2 + 1e-6, 1 - 1e-6, 20_000)
+    needed = parameters / ((grid - 1) * np.log(1 - r2 / grid))
+    reached = grid[needed <= n]
+    return float(reached.max()) if len(reached) else 0.0
+
+
+def sample_size_guard(found: Mapping[str, Any]) -> list[Guard]:
+    """A warning when there are fewer discovery patients than Riley's criteria ask for; never a refusal."""
+    row = found.get("candidates") or {}
+    if not row or found["n"] >= row["required_n"]:
+        return []
+    few = found.get("selected") or row
+    text = (
+        f"{found['n']} patients, {found['events']} events; Riley's criteria ask for {row['required_n']} patients for "
+        f"{row['parameters']} candidates (expected shrinkage {row['expected_shrinkage']:.2f} without penalty) and "
+        f"{few['required_n']} for the {few['parameters']} coefficients alone ({few['expected_shrinkage']:.2f})."
+    )
+    return [guard("W_SAMPLE_SIZE", text, where="signature")]
 
 
 def cohort_guards(cohort: str, scores: np.ndarray, groups: np.ndarray, n_tiles: np.ndarray) -> list[Guard]:

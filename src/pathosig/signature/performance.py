@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from pathosig.signature.associations import outcomes_by_group
 from pathosig.signature.estimates import Z95, attempt, estimate, finite, hazard_ratio
 from pathosig.signature.model import HIGH, LOW, Signature
 from pathosig.survival import (
@@ -34,6 +35,8 @@ def analyse(
     sd: float,
     per_year: float,
     horizons: Sequence[float] = (1.0, 3.0, 5.0),
+    bootstraps: int = 200,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """All numbers of one cohort and endpoint; see docs/results-json.md, ``analyses[]``.
 
@@ -49,6 +52,8 @@ def analyse(
         Units of time in a year.
     horizons
         Years.
+    bootstraps, seed
+        Resamples for the limits of differences.
     """
     time, event = frame["time"].to_numpy(float), frame["event"].to_numpy(bool)
     score = frame["score"].to_numpy(float)
@@ -69,6 +74,7 @@ def analyse(
         "spline": attempt(lambda: spline(scaled, time, event)),
         "ph": attempt(lambda: proportional(scaled, high, time, event)),
         "rmst": attempt(lambda: rmst_of(time, event, group)),
+        "outcome_counts": attempt(outcomes_by_group, frame),
     }
     if signature is not None:
         from pathosig.signature.calibrate import calibration_of
@@ -76,6 +82,13 @@ def analyse(
         out |= attempt(
             lambda: calibration_of(signature, score, time, event, per_year=per_year, horizons=horizons)
         )
+        from pathosig.signature.error import overall_error
+
+        made = attempt(
+            overall_error, signature, score, time, event, per_year=per_year, horizons=horizons, bootstraps=bootstraps,
+            seed=seed,
+        )  # fmt: skip
+        out |= {"ibs": made} if "not_estimable" in made else made
     return out
 
 

@@ -14,6 +14,7 @@ from pathosig.core.tables import write_csv_rows
 from pathosig.profiles.stage import Profiles, read_profiles
 from pathosig.signature.spec import SignatureSpec, ValidateSpec
 from pathosig.signature.stage import BENCHMARK, FIT, SCORES, SIGNATURE, read_scores, read_selection
+from pathosig.signature.stage_guards import stage_guards
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from pathosig.signature.internal import CrossValidation
     from pathosig.signature.model import Signature
 
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 STAGE = Stage(name="validate", version=STAGE_VERSION)
 UNIT = "_validate"
 RESULTS = "validation/results.json"
@@ -95,7 +96,7 @@ def _validate(job: Job) -> Outcome:
                 "cohorts": [],
                 "guards": [],
             }
-    results["guards"] = [*_stage_guards(study, results), *results["guards"]]
+    results["guards"] = [*stage_guards(study, results), *results["guards"]]
     results["guards"] += [
         {"code": w.message.code, "message": str(w.message), "severity": "warning", "where": "validate"}
         for w in caught
@@ -174,6 +175,8 @@ def _descriptive(study: Study, profiles: Profiles) -> dict[str, Any]:
 def _performance(study: Study, profiles: Profiles, spec: ValidateSpec) -> dict[str, Any]:
     import json
 
+    from pathosig.signature.estimates import attempt
+    from pathosig.signature.guards import riley
     from pathosig.signature.model import Signature
     from pathosig.signature.table1 import table_one
     from pathosig.signature.validation import validate
@@ -187,11 +190,18 @@ def _performance(study: Study, profiles: Profiles, spec: ValidateSpec) -> dict[s
     found = validate(
         signature, profiles.patients, survival, patients=patients, units={n: e.unit for n, e in endpoints.items()},
         discovery=study.primary.discovery, covariates=_covariates(study), subgroups=study.columns.subgroups,
-        treatments=_treatment_arms(study), primary=_primary(study), benchmark=benchmark, scores=scores, spec=spec,
+        treatments=_treatment_arms(study), primary=_primary(study), benchmark=benchmark, scores=scores,
+        competing={n: e.competing for n, e in endpoints.items() if e.competing}, spec=spec,
     )  # fmt: skip
     results = dict(found.results)
     results["signature"] = json.loads(signature.to_json())
     agreement = study.root / "signature/cores.json"
+    trained = survival[signature.endpoint]
+    trained = trained[trained["patient_id"].isin(study.cohort(study.primary.discovery))]
+    results["sample_size"] = attempt(
+        riley, trained, candidates=len(_univariate(study)), selected=len(signature.hpcs),
+        per_year=endpoints[signature.endpoint].per_year,
+    )  # fmt: skip
     results["core_agreement"] = read_json(agreement) if agreement.is_file() else {}
     grouped = patients.merge(found.scores[["patient_id", "group"]], on="patient_id")
     results["table1_groups"] = {
@@ -221,9 +231,10 @@ def _add_value(
     from pathosig.signature.added import ClinicalModels, added_value
     from pathosig.signature.estimates import attempt
     from pathosig.signature.internal import cross_validate
-    from pathosig.signature.validation import joined
+    from pathosig.signature.validation import PER_YEAR, joined
 
     endpoint, patients, settings = signature.endpoint, study.patients(), study.spec(SignatureSpec)
+    unit = study.endpoints()[endpoint].unit
     if not _covariates(study):
         return
 
@@ -236,7 +247,7 @@ def _add_value(
             seed=spec.seed, endpoint=endpoint, **model_facts(profiles),
         )  # fmt: skip
         frame = joined(out_of_fold.scores.merge(patients, on="patient_id"), survival[endpoint])
-        return ClinicalModels.fit(frame, _covariates(study))
+        return ClinicalModels.fit(frame, _covariates(study), unit=unit)
 
     models = attempt(frozen)
     table = read_scores(study)[["patient_id", "score", "group"]].merge(patients, on="patient_id")
@@ -245,7 +256,8 @@ def _add_value(
             continue
         frame = joined(table[table["cohort"] == row["cohort"]], survival[endpoint])
         row["added_value"] = models if isinstance(models, dict) else attempt(
-            added_value, models, frame, scale=signature.sd, bootstraps=spec.bootstraps, seed=spec.seed
+            added_value, models, frame, scale=signature.sd, per_year=PER_YEAR[unit], horizons=spec.horizons,
+            bootstraps=spec.bootstraps, seed=spec.seed,
         )  # fmt: skip
 
 
@@ -288,7 +300,13 @@ def _internal(
         }
         row |= {"apparent": False, "primary": name == endpoint}
         row |= analyse(frame, signature=None, sd=1.0, per_year=PER_YEAR[unit], horizons=spec.horizons)
-        row["forest"] = forest(frame, _covariates(study), sd=1.0)
+        row["forest"] = forest(
+            frame,
+            _covariates(study),
+            sd=1.0,
+            imputations=spec.imputations if spec.forest else 0,
+            seed=spec.seed,
+        )
         row["subgroups"] = subgroup_effects(frame, study.columns.subgroups, sd=1.0)
         rows.append(row)
     apparent = next((a["harrell_c"] for a in results["analyses"] if a["endpoint"] == endpoint), None)
@@ -348,28 +366,6 @@ def preparer(study: Study, profiles: Profiles, policy: str) -> Any:
         return scaled.reset_index(drop=True)
 
     return prepare
-
-
-def _stage_guards(study: Study, results: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Guards of the earlier stages and of the fit."""
-    import pandas as pd
-
-    from pathosig.signature.guards import events_guard, guard, leak_guards
-
-    out = []
-    for stage in ("profiles", "signature"):
-        for record in study.records(stage):
-            for text in record.warnings:
-                code, _, message = text.partition(" ")
-                known = code.startswith("W_")
-                out.append(guard(code if known else "W_STAGE", message if known else text, where=stage))
-    signature = results["signature"]
-    if "trained_on" in signature:
-        events = int(signature["trained_on"]["events"])
-        out += events_guard(
-            events=events, candidates=len(results["univariate"]), parameters=len(signature["hpcs"])
-        )
-    return [*out, *leak_guards(pd.DataFrame(results["univariate"]))]
 
 
 def _write_tables(study: Study, results: Mapping[str, Any]) -> list[str]:

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from pathosig.signature.associations import associations, outcomes_by_group
+from pathosig.signature.competing import CAUSES, causes_of, competing_risks
 from pathosig.signature.estimates import attempt, estimate, finite
 from pathosig.signature.forests import forest, subgroup_effects
 from pathosig.signature.guards import cohort_guards, depth_correlation, survival_guards
@@ -70,6 +72,7 @@ def validate(
     primary: Mapping[str, Any] | None = None,
     benchmark: Signature | None = None,
     scores: pd.DataFrame | None = None,
+    competing: Mapping[str, str] | None = None,
     spec: ValidateSpec | None = None,
 ) -> Validation:
     """Performance of a frozen signature, cohort by cohort and endpoint by endpoint.
@@ -96,6 +99,8 @@ def validate(
         Full-information score, compared by C-index.
     scores
         patient_id, score, group to use in place of scoring `profiles` (policies that need slides).
+    competing
+        Endpoint -> endpoint whose event rules it out (recurrence -> os).
     spec
         Horizons, resamples.
     """
@@ -128,10 +133,18 @@ def validate(
                 continue
             own = signature if endpoint == signature.endpoint else None
             row |= analyse(
-                frame, signature=own, sd=signature.sd, per_year=PER_YEAR[unit], horizons=spec.horizons
-            )
-            row["forest"] = attempt(forest, frame, covariates, sd=signature.sd)
+                frame, signature=own, sd=signature.sd, per_year=PER_YEAR[unit], horizons=spec.horizons,
+                bootstraps=spec.bootstraps, seed=spec.seed,
+            )  # fmt: skip
+            row["forest"] = attempt(
+                forest, frame, covariates, sd=signature.sd, imputations=spec.imputations if spec.forest else 0,
+                seed=spec.seed,
+            )  # fmt: skip
             row["subgroups"] = attempt(subgroup_effects, frame, subgroups, sd=signature.sd)
+            if (competing or {}).get(endpoint) in survival:
+                coded = causes_of(frame, survival[(competing or {})[endpoint]])
+                row["competing"] = attempt(competing_risks, coded, sd=signature.sd)
+                row["outcome_counts"] = attempt(outcomes_by_group, coded, CAUSES)
             analyses.append(row)
             guards += survival_guards(name, endpoint, frame, row)
     made = _treatments(
@@ -141,6 +154,7 @@ def validate(
         "cohorts": cohorts,
         "analyses": analyses,
         "pooled": pooled(analyses),
+        "associations": associations(table, list(dict.fromkeys([*subgroups, *covariates])), names),
         "benchmark": _benchmark(table, survival, names) if benchmark is not None else {},
         "treatment": [row for t in made for row in t.to_rows()],
         "guards": guards,
@@ -316,6 +330,11 @@ def performance_rows(analyses: Sequence[Mapping[str, Any]]) -> list[dict[str, An
         for row in a["auc"] if isinstance(a.get("auc"), list) else ():
             limits = {k: row[k] for k in ("estimate", "lower", "upper")}
             rows.append({**base, "measure": "auc", "years": row["years"], **limits, "p": None, **count})
+        for name, found in (("brier_difference", a.get("brier")), ("ibs_difference", a.get("ibs"))):
+            for row in found if isinstance(found, list) else [found]:
+                if isinstance(row, dict) and "difference" in row:
+                    base_ = {**base, "measure": name, "years": row.get("years")}
+                    rows.append({**base_, **row["difference"], "p": None, **count})
         calibration = a.get("calibration")
         if isinstance(calibration, dict) and "slope" in calibration:
             limits = {k: calibration["slope"][k] for k in ("estimate", "lower", "upper")}

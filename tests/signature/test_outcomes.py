@@ -1,0 +1,198 @@
+"""Imputation, competing risks, overall error, associations and sample size."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pathosig.core.errors import NotEstimableError
+from pathosig.signature import SignatureSpec, ValidateSpec, fit_signature, validate
+from pathosig.signature.added import ClinicalModels, added_value
+from pathosig.signature.associations import associations, counted
+from pathosig.signature.competing import causes_of, competing_risks
+from pathosig.signature.error import overall_error
+from pathosig.signature.forests import forest
+from pathosig.signature.guards import riley, sample_size_guard
+from pathosig.signature.imputation import impute, nelson_aalen, rubin
+from pathosig.signature.tidy import tidy_tables
+from pathosig.survival import cox, fisher_exact
+
+QUICK = SignatureSpec(bootstraps=0, n_subsamples=40)
+
+
+@pytest.fixture(scope="module")
+def signature(cohort):
+    return fit_signature(cohort["profiles"][:140], cohort["outcome"][:140], tree=cohort["tree"], spec=QUICK)
+
+
+@pytest.fixture(scope="module")
+def clinical() -> pd.DataFrame:
+    """Age and stage raise the hazard; age is lost more often where the outcome is early."""
+    rng = np.random.default_rng(5)
+    n = 600
+    score, age, stage = rng.normal(size=n), rng.normal(60, 10, n), rng.choice(["I", "II", "III"], n)
+    lp = 0.5 * score + 0.05 * (age - 60) + 0.7 * (stage == "III")
+    death, censored = rng.exponential(20, n) * np.exp(-lp), rng.uniform(5, 60, n)
+    frame = pd.DataFrame({"score": score, "age": age, "stage": stage})
+    frame["time"], frame["event"] = np.minimum(death, censored), death <= censored
+    frame["group"] = np.where(score > 0, "high", "low")
+    frame["full_age"], frame["full_stage"] = age, stage
+    frame.loc[rng.random(n) < np.where(frame["time"] < 10, 0.5, 0.1), "age"] = np.nan
+    frame.loc[rng.random(n) < 0.15, "stage"] = None
+    return frame
+
+
+def test_nelson_aalen_counts_deaths_over_those_at_risk_ties_too():
+    found = nelson_aalen(np.array([3.0, 1, 3, 2]), np.array([True, True, False, False]))
+    np.testing.assert_allclose(found, [1 / 4 + 1 / 2, 1 / 4, 1 / 4 + 1 / 2, 1 / 4])
+
+
+def test_rubins_rules_by_hand():
+    pooled = rubin(np.array([[1.0], [2.0], [3.0]]), np.array([[0.5], [0.5], [0.5]]), n=100)
+    assert pooled.coef[0] == 2.0
+    assert pooled.se[0] == pytest.approx(np.sqrt(0.25 + (1 + 1 / 3) * 1.0))
+    assert pooled.missing_information[0] == pytest.approx((4 / 3) / (0.25 + 4 / 3))
+    assert pooled.lower[0] < 2.0 - 1.96 * pooled.se[0]
+
+
+def test_imputation_fills_holes_only_is_repeatable_and_keeps_levels(clinical):
+    names = ["age", "stage"]
+    tables = impute(clinical, names, m=3, seed=1)
+    again = impute(clinical, names, m=3, seed=1)
+    for one, two in zip(tables, again, strict=True):
+        pd.testing.assert_frame_equal(one, two)
+        assert not one[names].isna().any().any()
+        known = clinical["age"].notna()
+        np.testing.assert_array_equal(one.loc[known, "age"], clinical.loc[known, "age"])
+        assert set(one["stage"]) == {"I", "II", "III"}
+        np.testing.assert_array_equal(one["score"], clinical["score"])
+    assert not tables[0]["age"].equals(tables[1]["age"])
+
+
+def test_the_imputed_model_is_nearer_to_the_full_one_than_complete_cases_where_the_outcome_drives_missingness(
+    clinical,
+):
+    made = forest(clinical, ["age", "stage"], sd=1.0, imputations=20)
+    assert made["imputation"]["m"] == 20
+    assert made["imputation"]["missing"] == {
+        "age": int(clinical["age"].isna().sum()),
+        "stage": int(clinical["stage"].isna().sum()),
+    }
+    stage = (clinical["full_stage"].to_numpy()[:, None] == np.array(["II", "III"])).astype(float)
+    truth = cox(
+        np.column_stack([clinical["score"], clinical["full_age"], stage]), clinical["time"], clinical["event"]
+    )
+    rows = {k: [r for r in made[k] if r["kind"] == "estimate"] for k in ("imputed", "multivariable")}
+    assert rows["imputed"][0]["n"] == len(clinical) > rows["multivariable"][0]["n"]
+    off = {k: abs(np.log(v[1]["hr"]) - truth.coef[1]) for k, v in rows.items()}
+    assert off["imputed"] < truth.se[1]
+    widths = {k: np.log(v[0]["upper"] / v[0]["lower"]) for k, v in rows.items()}
+    assert widths["imputed"] < widths["multivariable"]
+    assert "imputed" not in forest(clinical.dropna(), ["age", "stage"], sd=1.0, imputations=20)
+
+
+def test_overall_error_beats_the_null_model_in_new_patients_and_loses_with_a_shuffled_score(
+    cohort, signature
+):
+    late = cohort["outcome"][140:]
+    time, event = late["time"].to_numpy(), late["event"].to_numpy()
+    score = signature.score(cohort["profiles"][140:])
+    options = {"per_year": 12.0, "horizons": (1.0, 3.0, 5.0), "bootstraps": 30}
+    made = overall_error(signature, score, time, event, **options)
+    assert made["ibs"]["score"] < made["ibs"]["null"]
+    assert (
+        made["ibs"]["difference"]["lower"]
+        < made["ibs"]["difference"]["estimate"]
+        < made["ibs"]["difference"]["upper"]
+    )
+    assert all(0 < row["score"] < 0.3 for row in made["brier"])
+    mixed = overall_error(signature, np.random.default_rng(0).permutation(score), time, event, **options)
+    assert mixed["ibs"]["scaled"] < 0 < made["ibs"]["scaled"]
+    with pytest.raises(NotEstimableError, match="first horizon"):
+        overall_error(signature, score, time, event, per_year=1e6, horizons=(1.0,))
+
+
+def test_a_competing_death_is_cause_two_and_ends_follow_up():
+    frame = pd.DataFrame(
+        {"patient_id": list("abcd"), "time": [5.0, 6, 7, 8], "event": [True, False, False, False]}
+    )
+    other = pd.DataFrame({"patient_id": list("abc"), "time": [9.0, 6, 3], "event": [True, True, False]})
+    coded = causes_of(frame, other)
+    assert coded["cause"].tolist() == [1, 2, 0, 0]
+    assert coded["time"].tolist() == [5.0, 6, 7, 8]
+
+
+def test_competing_risks_give_curves_gray_and_both_models(clinical):
+    rng = np.random.default_rng(2)
+    frame = clinical.assign(cause=np.where(clinical["event"], rng.choice([1, 2], len(clinical)), 0))
+    made = competing_risks(frame, sd=1.0)
+    assert {(r["model"], r["effect"], r["cause"]) for r in made["models"]} == {
+        (m, e, c) for m in ("cause-specific", "Fine-Gray") for e in ("hr_sd", "hr_group") for c in (1, 2)
+    }
+    direct = cox(frame["score"].to_numpy()[:, None], frame["time"], frame["cause"] == 1)
+    first = next(r for r in made["models"] if r["model"] == "cause-specific" and r["effect"] == "hr_sd")
+    assert first["hr"] == pytest.approx(direct.hr[0])
+    assert len(made["gray"]) == 2
+    with pytest.raises(NotEstimableError, match="0 competing"):
+        competing_risks(frame.assign(cause=frame["cause"].clip(upper=1)), sd=1.0)
+
+
+def test_counts_of_groups_carry_exact_tests_and_leave_unknown_out(clinical):
+    labels = clinical["stage"].to_numpy(object)
+    made = counted(
+        clinical["group"].to_numpy(object), np.array([v if isinstance(v, str) else None for v in labels])
+    )
+    assert made["n"] + made["missing"] == len(clinical)
+    counts = np.array([r["n"] for r in made["rows"]]).reshape(2, 3)
+    assert made["fisher"]["p"] == pytest.approx(fisher_exact(counts).p)
+    rows = associations(clinical.assign(cohort="A"), ["stage", "age", "absent"], ["A"])
+    assert [r["variable"] for r in rows] == ["stage", "age"]
+    assert all(r["fisher"]["q"] >= r["fisher"]["p"] for r in rows)
+
+
+def test_sample_size_says_what_is_needed_and_what_shrinkage_to_expect(clinical):
+    found = riley(clinical, candidates=60, selected=3, per_year=12.0)
+    assert found["selected"]["required_n"] < found["candidates"]["required_n"]
+    assert found["selected"]["expected_shrinkage"] > found["candidates"]["expected_shrinkage"]
+    enough = riley(pd.concat([clinical] * 40), candidates=60, selected=3, per_year=12.0)
+    assert sample_size_guard(enough) == []
+    assert sample_size_guard(found)[0]["code"] == "W_SAMPLE_SIZE"
+    exact = riley(clinical.iloc[: found["selected"]["required_n"]], candidates=60, selected=3, per_year=12.0)
+    assert exact["selected"]["expected_shrinkage"] > 0.8
+
+
+def test_added_value_has_brier_and_net_benefit_with_paired_limits(clinical):
+    frame = clinical.assign(age=clinical["full_age"])
+    models = ClinicalModels.fit(frame[:300], ["age"])
+    made = added_value(models, frame[300:], bootstraps=20)
+    assert made["difference_brier"]["estimate"] < 0
+    assert (
+        made["difference_brier"]["lower"]
+        <= made["difference_brier"]["estimate"]
+        <= made["difference_brier"]["upper"]
+    )
+    assert len(made["net_benefit"]["models"]["combined"]) == len(made["net_benefit"]["thresholds"])
+    assert {d["threshold"] for d in made["net_benefit"]["difference"]} == {0.2, 0.4, 0.6, 0.8}
+
+
+def test_validation_holds_all_of_it_and_tidy_tables_too(cohort, signature):
+    rng = np.random.default_rng(0)
+    rows, n = cohort["profiles"], len(cohort["profiles"])
+    patients = pd.DataFrame(
+        {"patient_id": rows["patient_id"], "cohort": np.where(np.arange(n) < 140, "discovery", "v1")}
+    )
+    patients["age"] = np.where(rng.random(n) < 0.2, np.nan, rng.normal(60, 9, n))
+    patients["sex"] = rng.choice(["F", "M"], n)
+    relapse = cohort["outcome"].assign(event=cohort["outcome"]["event"] & (rng.random(n) < 0.5))
+    found = validate(
+        signature, rows, {"os": cohort["outcome"], "relapse": relapse}, patients=patients, covariates=["age"],
+        subgroups=["sex"], competing={"relapse": "os"}, spec=ValidateSpec(bootstraps=10, imputations=5),
+    )  # fmt: skip
+    own, other = found.analysis("v1", "os"), found.analysis("v1", "relapse")
+    assert own["ibs"]["score"] > 0
+    assert own["forest"]["imputation"]["m"] == 5
+    assert other["competing"]["competing_events"] > 0
+    assert {r["level"] for r in other["outcome_counts"]["rows"]} == {"no event", "event", "competing event"}
+    tables = tidy_tables({**found.results, "univariate": [], "table1": {"rows": []}})
+    assert {"associations", "outcomes", "brier", "competing", "incidence"} <= set(tables)
