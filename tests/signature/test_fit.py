@@ -201,3 +201,18 @@ def test_a_maximal_cutoff_comes_with_a_corrected_p_and_a_warning(cohort):
         )
     assert found.cutoff.details["p_naive"] <= found.cutoff.details["p_corrected"]
     assert found.cutoff.details["bootstrap"]["lower"] <= found.signature.cutoff
+
+
+def test_raw_features_with_holes_are_fitted_saved_and_scored_alone_as_together(tmp_path):
+    rng = np.random.default_rng(4)
+    table = pd.DataFrame(rng.normal(50, 10, (200, 4)), columns=["area", "grade", "mitoses", "necrosis"])
+    time = rng.exponential(20, 200) * np.exp(-(table["area"] - 50) / 10)
+    table.loc[3, "area"] = np.nan
+    made = Signature.fit(table, np.minimum(time, 40), time < 40, spec=QUICK.replace(selection="ridge"))
+    made.save(tmp_path / "signature.json")
+    again = Signature.load(tmp_path / "signature.json")
+    np.testing.assert_array_equal(again.predict(table), made.predict(table))
+    assert again.predict(table.iloc[[3]])[0] == made.predict(table)[3]
+    assert harrell_c(made.predict(table), np.minimum(time, 40), time < 40).c > 0.65
+    with pytest.raises(InputError, match="lacks features"):
+        made.predict(table[["area"]])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -32,6 +32,24 @@ def linear_score(x: np.ndarray, coef: Sequence[float], center: Sequence[float]) 
     for j, (weight, middle) in enumerate(zip(coef, center, strict=True)):
         out = out + weight * (x[:, j] - middle)
     return out
+
+
+def _by_rules(frame: pd.DataFrame, names: Sequence[str], rules: Mapping[str, Any]) -> pd.DataFrame:
+    """Raw features filled, centred and scaled as in discovery.
+
+    Raises
+    ------
+    InputError
+        If a feature is missing from the table.
+    """
+    absent = [n for n in names if n not in frame]
+    if absent:
+        message = f"signature: the table lacks features {absent[:5]}; it has {list(frame.columns)[:8]}."
+        raise InputError(message)
+    return pd.DataFrame(
+        {n: (frame[n].fillna(rules[n]["fill"]) - rules[n]["center"]) / rules[n]["scale"] for n in names},
+        index=frame.index,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +109,9 @@ class Signature:
     ) -> Self:
         """Fit on discovery patients; see `fit_signature`.
 
+        Columns that are no HPC shares are taken as raw features: their numeric columns are filled and z-scored by
+        rules fitted here, which `score` then applies to raw rows.
+
         Raises
         ------
         NotEstimableError
@@ -108,7 +129,20 @@ class Signature:
                 "event": np.asarray(event, bool),
             }
         )
+        raw = "kind" not in facts and not any(str(c).startswith("hpc_") for c in frame.columns)
+        if raw:
+            from pathosig.profiles.tables import FeatureRules
+
+            others = {"patient_id", "slide_id", "n_slides", "n_tiles"}
+            names = facts.pop("columns", None) or [
+                c for c in frame.select_dtypes("number") if c not in others
+            ]
+            rules = FeatureRules.fit(frame, names)
+            frame = rules.apply(frame).assign(patient_id=frame["patient_id"])
+            facts |= {"kind": "features", "columns": rules.columns, "rules": rules.to_dict()}
         found = fit_signature(frame, outcome, spec=spec, **facts)
+        if raw:
+            found = replace(found, transform={**found.transform, "raw": True})
         return cls(**{k: getattr(found, k) for k in cls.__dataclass_fields__})
 
     def score(self, profiles: pd.DataFrame | Mapping[str, Any]) -> NDArray[np.float64]:
@@ -120,12 +154,10 @@ class Signature:
             Leaf shares ``hpc_00`` ... (with n_tiles), or outside features as profiles/patients.parquet holds them.
         """
         frame = profiles if isinstance(profiles, pd.DataFrame) else pd.DataFrame([dict(profiles)])
+        if self.transform.get("raw"):
+            frame = _by_rules(frame, self.hpcs, self.transform["rules"])
         x = design(frame, self.hpcs, self.transform)
-        out = np.zeros(
-            len(x)
-        )  # term by term: a matrix product would round differently for one row and for many
-        for j, (weight, middle) in enumerate(zip(self.coef, self.center, strict=True)):
-            out = out + weight * (x[:, j] - middle)
+        out = linear_score(x, self.coef, self.center)
         least = float(self.transform.get("min_tiles", 0))
         if self.transform["scale"] != "feature" and "n_tiles" in frame and least > 0:
             out = np.where(frame["n_tiles"].to_numpy(float) >= least, out, np.nan)

@@ -1,0 +1,73 @@
+"""Seconds of `fit_details` at n = 380 with 50 HPCs and two endpoints. Prints one JSON object as its last line.
+
+`fit`: the shipped fit (selection, refit, cut-off with its bootstrap distribution, ridge benchmark). `procedure`: the
+whole procedure, selection included, refitted in that many bootstrap resamples of patients, over `--workers` processes.
+
+    python benchmarks/signature_speed.py [--workers 2] [--paper 1000] [--tree 200]
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import resource
+import sys
+import time as clock
+import warnings
+
+import numpy as np
+
+from pathosig.core.errors import PathosigWarning
+from pathosig.signature import SignatureSpec, fit_details
+from pathosig.signature.repeats import Procedure, repeat
+from signature import SCENARIOS, simulate
+
+
+def _spent() -> float:
+    both = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(use.ru_utime + use.ru_stime for use in both)
+
+
+def measure(selection: str, resamples: int, workers: int) -> dict[str, float]:
+    """CPU and wall seconds of the fit and of the repeated procedure, both endpoints together."""
+    rng = np.random.default_rng(0)
+    out = dict.fromkeys(("fit_cpu", "fit_wall", "procedure_cpu", "procedure_wall"), 0.0)
+    for endpoint in range(2):
+        data = simulate(endpoint, dataclasses.replace(SCENARIOS["default"], n=380, n_validation=2))
+        rows, outcome = data["profiles"][:380], data["outcome"][:380]
+        spec = SignatureSpec(selection=selection, bootstraps=resamples)
+        cpu, wall = _spent(), clock.perf_counter()
+        fit_details(rows, outcome, tree=data["tree"], spec=spec)
+        out["fit_cpu"] += _spent() - cpu
+        out["fit_wall"] += clock.perf_counter() - wall
+        procedure = Procedure(
+            rows=rows, outcome=outcome, spec=spec.replace(bootstraps=0), facts={"tree": data["tree"]}
+        )
+        draws = [rng.integers(0, 380, 380) for _ in range(resamples)]
+        cpu, wall = _spent(), clock.perf_counter()
+        repeat(procedure, "bootstrapped", draws, workers=workers)
+        out["procedure_cpu"] += _spent() - cpu
+        out["procedure_wall"] += clock.perf_counter() - wall
+    return {k: round(v, 1) for k, v in out.items()} | {"resamples": resamples}
+
+
+def main() -> None:
+    """Both selections."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--paper", type=int, default=1000)
+    parser.add_argument("--tree", type=int, default=200)
+    options = parser.parse_args()
+    found: dict[str, dict[str, float]] = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PathosigWarning)
+        for selection, count in (("paper", options.paper), ("tree", options.tree)):
+            if count:
+                found[selection] = measure(selection, count, options.workers)
+                sys.stderr.write(f"{selection} {json.dumps(found[selection])}\n")
+    sys.stdout.write(json.dumps(found) + "\n")
+
+
+if __name__ == "__main__":
+    main()
