@@ -88,6 +88,7 @@ def fit_details(
     spec: SignatureSpec | None = None,
     groups: Any = None,
     benchmark: bool = True,
+    univariate: bool = True,
 ) -> SignatureFit:
     """Select, fit and cut on discovery patients, with everything that is reported about it.
 
@@ -111,6 +112,8 @@ def fit_details(
         patient_id -> label kept together in inner folds (bootstrap repeats).
     benchmark
         Whether ridge on all leaves is fitted too.
+    univariate
+        Whether every candidate is tested by itself; repeats of a fit leave it out.
 
     Raises
     ------
@@ -129,7 +132,9 @@ def fit_details(
     )  # fmt: skip
     transform: dict[str, Any] = {**found.transform, "min_tiles": spec.min_tiles, "policy": spec.policy}
     x = design(frame, found.names, {**transform, "leaves": found.leaves})
-    table = univariate_table(x, time, event, found)
+    table = pd.DataFrame({"feature": found.names})
+    if univariate:
+        table = univariate_table(x, time, event, found)
     inner = None if groups is None else frame["patient_id"].map(groups).to_numpy()
     chosen = select(x, time, event, found=found, spec=spec, groups=inner)
     table["selected"] = table["feature"].isin(chosen.names)

@@ -31,7 +31,7 @@ def quiet_fit(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PathosigWarning)
         try:
-            return fit_details(rows, outcome, spec=spec, benchmark=False, **facts)
+            return fit_details(rows, outcome, spec=spec, benchmark=False, univariate=False, **facts)
         except NotEstimableError:
             return None
 
