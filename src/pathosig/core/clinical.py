@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pathosig.core.errors import ConfigError, InputError
+from pathosig.core.errors import ConfigError, InputError, PathosigWarning
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -233,10 +234,13 @@ def _is_number(text: str) -> bool:
 def survival_frame(rows: Sequence[Mapping[str, str]], endpoint: Endpoint) -> pd.DataFrame:
     """patient_id, time, event of an endpoint; rows without an outcome are left out.
 
+    An event without its time is left out too, with a warning that names the patients (code E_TIME);
+    `pathosig check` counts it as a problem.
+
     Raises
     ------
     InputError
-        E_TIME: negative, infinite or non-numeric times, or an event without its time. E_EVENT: values other than 0/1 that
+        E_TIME: negative, infinite or non-numeric times. E_EVENT: values other than 0/1 that
         `event_values` does not map.
     """
     import pandas as pd
@@ -251,7 +255,7 @@ def survival_frame(rows: Sequence[Mapping[str, str]], endpoint: Endpoint) -> pd.
         for r in rows
         if r[endpoint.time].lower() not in _MISSING and r[endpoint.event].lower() not in _MISSING
     ]
-    _refuse_lost_events([r for r in rows if r[endpoint.time].lower() in _MISSING], endpoint)
+    _name_lost_events([r for r in rows if r[endpoint.time].lower() in _MISSING], endpoint)
     return pd.DataFrame(
         {
             "patient_id": [r["patient_id"] for r in kept],
@@ -261,16 +265,16 @@ def survival_frame(rows: Sequence[Mapping[str, str]], endpoint: Endpoint) -> pd.
     )
 
 
-def _refuse_lost_events(untimed: Sequence[Mapping[str, str]], endpoint: Endpoint) -> None:
+def _name_lost_events(untimed: Sequence[Mapping[str, str]], endpoint: Endpoint) -> None:
     """A patient without time and event has no outcome; one with an event but no time would be lost unseen."""
     told = [r for r in untimed if r[endpoint.event].lower() not in _MISSING]
     lost = [r["patient_id"] for r, event in zip(told, _events(told, endpoint), strict=True) if event]
     if lost:
-        raise InputError(
+        message = (
             f"patients.csv: column {endpoint.time} is empty for {len(lost)} patients whose {endpoint.event} says "
-            f"that the event happened ({', '.join(lost[:5])}). Give the time, or empty both cells.",
-            code="E_TIME",
+            f"that the event happened ({', '.join(lost[:5])}); they are left out. Give the time, or empty both cells."
         )
+        warnings.warn(PathosigWarning(message, code="E_TIME"), stacklevel=3)
 
 
 def _times(rows: Sequence[Mapping[str, str]], endpoint: Endpoint) -> list[float]:

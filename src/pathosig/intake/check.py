@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings as warn
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from pathosig.core.errors import ConfigError, InputError, PathosigError, one_line
+from pathosig.core.errors import ConfigError, InputError, PathosigError, PathosigWarning, one_line
 from pathosig.core.study import Specimen, Study
 from pathosig.intake.match import nearest
 
@@ -161,11 +162,16 @@ def _check_endpoints(study: Study, problems: list[str], warnings: list[str], cou
     cohorts = {p: c for p, c in zip(*(study.patients()[k] for k in ("patient_id", "cohort")), strict=True)}
     for name in endpoints:
         try:
-            frame = study.survival(name)
+            with warn.catch_warnings(record=True) as said:
+                warn.simplefilter("always", PathosigWarning)
+                frame = study.survival(name)
         except PathosigError as error:
             problems.append(f"{error.code} {error}")
             fatal |= name == study.primary.endpoint
             continue
+        lost = [w.message for w in said if isinstance(w.message, PathosigWarning)]
+        problems += [f"{w.code} {w}" for w in lost]
+        fatal |= bool(lost) and name == study.primary.endpoint
         by_cohort = Counter(cohorts[p] for p, e in zip(frame["patient_id"], frame["event"], strict=True) if e)
         counts[f"{name}_events"] = dict(sorted(by_cohort.items()))
         zero = list(frame["patient_id"][frame["time"] == 0])
