@@ -182,22 +182,17 @@ def risk_sets(
     """
     if not event.any():
         raise NotEstimableError("no event at all: a Cox model cannot be fitted.")
-    order = np.lexsort((-time, stratum))
-    time, event, stratum, weight = time[order], event[order], stratum[order], weight[order]
-    keys = np.stack([stratum[event], -time[event]], axis=1)
-    unique, which = np.unique(keys, axis=0, return_inverse=True)
+    grid, rank = np.unique(time, return_inverse=True)
+    key = stratum.astype(np.int64) * len(grid) + (len(grid) - 1 - rank.ravel())  # stratum, then latest first
+    order = np.argsort(key, kind="stable")
+    time, event, stratum, weight, key = time[order], event[order], stratum[order], weight[order], key[order]
+    unique, which = np.unique(key[event], return_inverse=True)
     which = which.ravel()
     group = np.full(len(time), -1)
     group[event] = which
-    block = np.searchsorted(stratum, unique[:, 0])
-    block_end = np.searchsorted(stratum, unique[:, 0], side="right")
-    end = np.array(
-        [
-            b + np.searchsorted(-time[b:e], t, side="right")
-            for b, e, t in zip(block, block_end, unique[:, 1], strict=True)
-        ],
-        int,
-    )
+    end = np.searchsorted(key, unique, side="right")
+    block = np.searchsorted(stratum, unique // len(grid))
+    block_end = np.searchsorted(stratum, unique // len(grid), side="right")
     count = np.bincount(which, minlength=len(unique))
     total_weight = np.bincount(which, weights=weight[event], minlength=len(unique))
     if ties == "efron":
@@ -221,7 +216,7 @@ def risk_sets(
         late_end = np.array(
             [
                 b + np.searchsorted(-late[b:e], t, side="right")
-                for b, e, t in zip(block, block_end, unique[:, 1], strict=True)
+                for b, e, t in zip(block, block_end, -time[end - 1], strict=True)
             ],
             int,
         )
