@@ -177,7 +177,9 @@ def _interval(values: np.ndarray) -> list[float]:
 
 def measure(source: Iterator[Data], seeds: int, k: int) -> dict[str, object]:
     """All methods on one data set."""
-    scores: dict[str, dict[str, list[float]]] = {m: {"nmi": [], "ari_cut": [], "nmi_cut": []} for m in METHODS}
+    scores: dict[str, dict[str, list[float]]] = {
+        m: {"nmi": [], "ari_cut": [], "nmi_cut": []} for m in METHODS
+    }
     again: dict[str, list[np.ndarray]] = {m: [] for m in METHODS}
     first: Data | None = None
     for seed in range(seeds):
@@ -203,7 +205,9 @@ def measure(source: Iterator[Data], seeds: int, k: int) -> dict[str, object]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--features", type=Path, nargs="*", default=[])
     parser.add_argument("--study", type=Path, nargs="*", default=[])
     parser.add_argument("--seeds", type=int, default=10)

@@ -91,7 +91,9 @@ def build(path: Path) -> Path:
                 part = small[y // 16 : y // 16 + side, x // 16 : x // 16 + side]
                 kind = (int(part.mean()) // 4, (x // TILE + y // TILE) % 3)
                 if kind not in bank:
-                    part = np.pad(part, ((0, side - part.shape[0]), (0, side - part.shape[1]), (0, 0)), "edge")
+                    part = np.pad(
+                        part, ((0, side - part.shape[0]), (0, side - part.shape[1]), (0, 0)), "edge"
+                    )
                     bank[kind] = next(encoded(part.repeat(16, axis=0).repeat(16, axis=1)))
                 yield bank[kind]
 
