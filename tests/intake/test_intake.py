@@ -185,3 +185,12 @@ def test_a_line_end_in_a_name_cannot_forge_a_line_of_output(inputs):
     text = check(Study.open(inputs / "study")).to_text()
     assert "P3\\nproblem none.svs" in text
     assert not any(line.startswith("problem none") for line in text.splitlines())
+
+
+def test_without_slides_the_study_starts_from_a_table_of_features(inputs):
+    report = init(inputs / "study", clinical=inputs / "clinical.csv")
+    study = Study.open(inputs / "study")
+    assert study.level == "features"
+    assert not (study.root / "slides.csv").exists()
+    assert "pathosig profiles" in report.to_text()
+    assert check(study).usable

@@ -49,9 +49,8 @@ class InitReport:
 
     def to_text(self) -> str:
         """What was found and what is left to do."""
-        lines = [
-            f"{self.n_slides} slides of {self.n_patients} patients; endpoints: {', '.join(self.endpoints)}"
-        ]
+        slides = f"{self.n_slides} slides of " if self.n_slides else ""
+        lines = [f"{slides}{self.n_patients} patients; endpoints: {', '.join(self.endpoints)}"]
         if self.unmatched_slides:
             shown = [self._suggested(name) for name in self.unmatched_slides[:_EXAMPLES]]
             lines.append(
@@ -61,13 +60,19 @@ class InitReport:
             n = len(self.patients_without_slides)
             lines.append(f"{n} patients have no slide: {list(self.patients_without_slides[:5])}")
         lines += [f"to do: {item}" for item in self.todo]
-        return "\n".join([*lines, f"next: pathosig check {self.study}"])
+        first = f"pathosig check {self.study}"
+        return "\n".join(
+            [
+                *lines,
+                f"next: {first if self.n_slides else f'pathosig profiles {self.study} --features TABLE'}",
+            ]
+        )
 
 
 def init(
     directory: Path,
     *,
-    slides: str,
+    slides: str | None = None,
     clinical: Path,
     patient_column: str | None = None,
     cohort_column: str | None = None,
@@ -82,7 +87,8 @@ def init(
     directory
         The folder to make.
     slides
-        Glob of slide files or DICOM folders, quoted: ``"/data/slides/*.svs"``.
+        Glob of slide files or DICOM folders, quoted: ``"/data/slides/*.svs"``. Without it the study
+        starts from a table of features (`pathosig profiles DIR --features TABLE`).
     clinical
         CSV, TSV or Excel table with one row per patient.
     patient_column
@@ -103,8 +109,8 @@ def init(
     InputError
         If the ids of both sides do not overlap, or no endpoint can be found.
     """
-    paths = sorted(Path(p) for p in globbing.glob(slides, recursive=True))  # noqa: PTH207 - a glob with a root
-    if not paths:
+    paths = sorted(Path(p) for p in globbing.glob(slides or "", recursive=True))  # noqa: PTH207 - a glob with a root
+    if not paths and slides is not None:
         raise ConfigError(f"--slides {slides!r}: no file fits. Quote the glob and check the folder.")
     if unit is not None and unit not in UNITS:
         raise ConfigError(f"--unit {unit!r}: expected one of {', '.join(UNITS)}.")
@@ -132,9 +138,14 @@ def init(
         )
     stems = _stems(paths)
     matched = match_slides(stems, [r[id_column] for r in rows])
-    _refuse_no_overlap(matched, [r[id_column] for r in rows])
-    study = Study.create(directory, _config(endpoints, unit, header, rows, id_column, cohort))
-    _write_slides(study, stems, matched, mpp)
+    config = _config(endpoints, unit, header, rows, id_column, cohort)
+    if slides is None:
+        config["study"] = {"level": "features"}
+    else:
+        _refuse_no_overlap(matched, [r[id_column] for r in rows])
+    study = Study.create(directory, config)
+    if slides is not None:
+        _write_slides(study, stems, matched, mpp)
     _write_patients(study, rows, id_column, cohort)
     have = {p for p in matched.values() if p}
     unmatched = [s for s, p in matched.items() if p is None]
@@ -150,7 +161,7 @@ def init(
         n_patients=len({r[id_column] for r in rows}),
         unmatched_slides=tuple(unmatched),
         suggestions={s: near for s in unmatched[:_SUGGESTED] if (near := nearest(s, ids))},
-        patients_without_slides=tuple(sorted({r[id_column] for r in rows} - have)),
+        patients_without_slides=tuple(sorted({r[id_column] for r in rows} - have)) if slides else (),
         endpoints=tuple(e.name for e in endpoints),
         todo=tuple(todo),
     )
