@@ -6,6 +6,7 @@ An entry point is called with the number of clusters wanted and the PhenotypeSpe
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -21,7 +22,7 @@ _BEST_OF = 10
 
 
 @dataclass
-class CentroidClusterer:
+class CentroidClusterer(ABC):
     """A clusterer whose groups are the nearest of its centroids.
 
     Attributes
@@ -39,9 +40,9 @@ class CentroidClusterer:
     centroids: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     facts: dict[str, Any] = field(default_factory=dict)
 
+    @abstractmethod
     def fit(self, x: np.ndarray, rng: np.random.Generator) -> Self:
         """Learn from unit rows x[n, p]."""
-        raise NotImplementedError
 
     def assign(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(hpc int[n], cosine to its centroid float[n] in 0..1) of each row."""
