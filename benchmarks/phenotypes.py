@@ -7,9 +7,11 @@ benchmarks/features.py (groups split in halves, so no group is in both), and stu
 with embeddings (discovery against validation, tiles with at least 90 % of one type, tile positions known).
 Methods: `recommended`; spherical k-means (best of 10) in the same space, and in plain PCA; a Gaussian mixture
 (diagonal); Ward's agglomeration with nearest mean, on at most 4,000 tiles (with fewer it has no seed: its seed ARI
-of 1 says nothing). All get the same unit-length features and K; the last two work in plain PCA to 64 dimensions. Clusters are cut to the number of types by Ward's method.
+of 1 says nothing); TEMI heads (temi.py). All get the same unit-length features and K; the last three work in plain
+PCA to 64 dimensions. Clusters are cut to the number of types by Ward's method.
 Per data set and method, held-out medians over seeds: NMI of the K clusters, ARI and NMI of the cut, ARI between
-the K clusters of two seeds; the paired difference to k-means with its 95 % interval. One JSON object last.
+the K clusters of two seeds, ARI and NMI when as many clusters as types are asked for (`direct`); the paired
+difference to k-means with its 95 % interval. One JSON object last.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from sklearn.cluster import AgglomerativeClustering
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from sklearn.mixture import GaussianMixture
 
+import temi
 from pathosig import Study
 from pathosig.phenotypes import PhenotypeSpec, TrainingTiles, cut_tree, fit_codebook, ward_tree
 from pathosig.phenotypes.kmeans import normalise
@@ -159,12 +162,26 @@ def by_agglomeration(data: Data, k: int, seed: int) -> Labels:
     return _cut(centres, np.bincount(labels, minlength=k), data.types, nearest)
 
 
-METHODS: dict[str, Callable[[Data, int, int], Labels]] = {
+def by_temi(data: Data, k: int, seed: int) -> Labels:
+    """TEMI heads; a cluster's place in the tree is the mean of its training tiles."""
+    x, held = _plain(data)
+    heads = temi.fit(x, k, seed)
+    own = temi.labels(heads, x)
+    sizes = np.bincount(own, minlength=k)
+    used = np.flatnonzero(sizes)
+    centres = np.stack([x[own == g].mean(axis=0) for g in used])
+    to = np.searchsorted(used, temi.labels(heads, held)).clip(max=len(used) - 1)
+    return _cut(centres, sizes[used], data.types, to)
+
+
+Methods = dict[str, Callable[[Data, int, int], Labels]]
+METHODS: Methods = {
     "recommended": by_codebook("recommended"),
     "kmeans": by_codebook("kmeans"),
     "kmeans_plain_pca": by_codebook("kmeans", "never"),
     "gmm": by_mixture,
     "agglomerative": by_agglomeration,
+    "temi": by_temi,
 }
 
 
@@ -175,29 +192,32 @@ def _interval(values: np.ndarray) -> list[float]:
     return [round(mean, 4), round(mean - half, 4), round(mean + half, 4)]
 
 
-def measure(source: Iterator[Data], seeds: int, k: int) -> dict[str, object]:
+def measure(source: Iterator[Data], seeds: int, k: int, methods: Methods) -> dict[str, object]:
     """All methods on one data set."""
     scores: dict[str, dict[str, list[float]]] = {
-        m: {"nmi": [], "ari_cut": [], "nmi_cut": []} for m in METHODS
+        m: {"nmi": [], "ari_cut": [], "nmi_cut": [], "nmi_direct": [], "ari_direct": []} for m in methods
     }
-    again: dict[str, list[np.ndarray]] = {m: [] for m in METHODS}
+    again: dict[str, list[np.ndarray]] = {m: [] for m in methods}
     first: Data | None = None
     for seed in range(seeds):
         data = next(source)
         first = first or data
-        for name, method in METHODS.items():
+        for name, method in methods.items():
             found, cut = method(data, k, seed)
             scores[name]["nmi"].append(normalized_mutual_info_score(data.kind, found))
             scores[name]["ari_cut"].append(adjusted_rand_score(data.kind, cut))
             scores[name]["nmi_cut"].append(normalized_mutual_info_score(data.kind, cut))
+            direct = method(data, data.types, seed)[0]
+            scores[name]["nmi_direct"].append(normalized_mutual_info_score(data.kind, direct))
+            scores[name]["ari_direct"].append(adjusted_rand_score(data.kind, direct))
             if seed < 5:
                 again[name].append(found if data is first else method(first, k, seed)[0])
     out: dict[str, object] = {}
-    for name in METHODS:
+    for name in methods:
         pairs = [adjusted_rand_score(a, b) for a, b in combinations(again[name], 2)]
         row: dict[str, object] = {m: round(float(np.median(v)), 4) for m, v in scores[name].items()}
         row["seed_ari"] = round(float(np.mean(pairs)), 4) if pairs else None
-        for metric in ("nmi", "ari_cut"):
+        for metric in ("nmi", "ari_cut", "nmi_direct", "ari_direct"):
             gap = np.array(scores[name][metric]) - np.array(scores["kmeans"][metric])
             row[f"{metric}_minus_kmeans"] = _interval(gap)
         out[name] = row
@@ -213,7 +233,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--k", type=int, default=50)
     parser.add_argument("--no-gaussian", action="store_true")
+    parser.add_argument("--methods", default=",".join(METHODS), help="comma-separated; kmeans is always in")
     given = parser.parse_args()
+    methods = {m: METHODS[m] for m in METHODS if m in {"kmeans", *given.methods.split(",")}}
     warnings.simplefilter("ignore")
     sources = [] if given.no_gaussian else [gaussian(0.3), gaussian(1.0)]
     sources += [labelled(p) for p in given.features] + [simulated(p) for p in given.study]
@@ -225,7 +247,7 @@ def main() -> None:
             yield head
             yield from rest
 
-        result[peeked.name] = measure(chained(), given.seeds, given.k)
+        result[peeked.name] = measure(chained(), given.seeds, given.k, methods)
         print(peeked.name, json.dumps(result[peeked.name]), flush=True)
     print(json.dumps(result))
 
