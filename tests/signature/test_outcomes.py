@@ -13,7 +13,7 @@ from pathosig.signature.associations import associations, counted
 from pathosig.signature.competing import causes_of, competing_risks
 from pathosig.signature.error import overall_error
 from pathosig.signature.forests import forest
-from pathosig.signature.guards import riley, sample_size_guard
+from pathosig.signature.guards import riley, sample_size_guard, spread_guard
 from pathosig.signature.imputation import impute, nelson_aalen, rubin
 from pathosig.signature.tidy import tidy_tables
 from pathosig.survival import cox, fisher_exact
@@ -196,3 +196,17 @@ def test_validation_holds_all_of_it_and_tidy_tables_too(cohort, signature):
     assert {r["level"] for r in other["outcome_counts"]["rows"]} == {"no event", "event", "competing event"}
     tables = tidy_tables({**found.results, "univariate": [], "table1": {"rows": []}})
     assert {"associations", "outcomes", "brier", "competing", "incidence"} <= set(tables)
+
+
+def test_a_selection_that_loses_to_ridge_on_discovery_patients_is_reported():
+    def found(own, full):
+        return {
+            "harrell_c": {"estimate": own},
+            "ridge_c": {"estimate": full},
+            "difference": None if full is None else own - full,
+        }
+
+    said = spread_guard(found(0.62, 0.68))
+    assert [g["code"] for g in said] == ["W_SPREAD"]
+    assert "0.620" in said[0]["message"] and "0.680" in said[0]["message"]
+    assert spread_guard(found(0.68, 0.69)) == spread_guard(found(0.62, None)) == []

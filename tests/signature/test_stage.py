@@ -64,6 +64,7 @@ def test_external_validation_writes_results_tables_and_scores(tmp_path):
     assert results["signature"]["hpcs"][0] == "f0"
     roles = {(a["cohort"], a["role"]) for a in results["analyses"]}
     assert roles == {("discovery", "discovery"), ("validation_1", "validation")}
+    assert -0.2 < results["against_ridge"]["difference"] < 0.2
     added = next(a for a in results["analyses"] if a["cohort"] == "validation_1")["added_value"]
     assert added["uno_c"]["combined"]["estimate"] > added["uno_c"]["clinical"]["estimate"] + 0.1
     assert added["difference_c"]["lower"] > 0
@@ -102,6 +103,7 @@ def test_one_cohort_is_cross_validated_and_labelled_internal(tmp_path):
     results = read_json(study.root / "validation/results.json")
     assert results["kind"] == "internal"
     assert results["internal"]["harrell_c"]["estimate"] > 0.65
+    assert results["against_ridge"]["ridge_c"]["estimate"] == results["internal"]["ridge_c"]["estimate"]
     assert {a["role"] for a in results["analyses"]} == {"discovery", "cross-validated"}
     assert next(r for r in results["remark"] if r["item"] == "external")["status"] == "not available"
 

@@ -26,6 +26,26 @@ def warn_all(guards: Sequence[Guard]) -> None:
         warnings.warn(PathosigWarning(item["message"], code=item["code"]), stacklevel=3)
 
 
+def spread_guard(found: Mapping[str, Any], *, limit: float = 0.03) -> list[Guard]:
+    """A selection that loses to ridge on all leaves in cross-validation: the truth may be spread over many HPCs.
+
+    Parameters
+    ----------
+    found
+        ``against_ridge`` of results.json: out-of-fold C of both on discovery patients, and their difference.
+    limit
+        Loss of C from which it is said.
+    """
+    if found["difference"] is None or found["difference"] >= -limit:
+        return []
+    text = (
+        f"Cross-validated on discovery patients, the selected HPCs have C {found['harrell_c']['estimate']:.3f} and ridge "
+        f"on all leaves {found['ridge_c']['estimate']:.3f}: prognosis seems spread over many HPCs. selection = "
+        '"ridge" suits that; validate a changed choice on patients not used here.'
+    )
+    return [guard("W_SPREAD", text, where="signature")]
+
+
 def events_guard(*, events: int, candidates: int, parameters: int) -> list[Guard]:
     """Events per candidate and per coefficient; printed, never a refusal."""
     out = []

@@ -12,7 +12,7 @@ def stage_guards(study: Study, results: Mapping[str, Any]) -> list[dict[str, str
     """Guards of the earlier stages and of the fit."""
     import pandas as pd
 
-    from pathosig.signature.guards import events_guard, guard, leak_guards, sample_size_guard
+    from pathosig.signature.guards import events_guard, guard, leak_guards, sample_size_guard, spread_guard
 
     out = []
     for stage in ("profiles", "signature"):
@@ -28,4 +28,6 @@ def stage_guards(study: Study, results: Mapping[str, Any]) -> list[dict[str, str
             events=events, candidates=len(results["univariate"]), parameters=len(signature["hpcs"])
         )
         out += sample_size_guard(results["sample_size"])
+    if "against_ridge" in results:
+        out += spread_guard(results["against_ridge"])
     return [*out, *leak_guards(pd.DataFrame(results["univariate"]))]

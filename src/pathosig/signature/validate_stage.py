@@ -225,9 +225,12 @@ def _add_value(
     signature: Signature,
     survival: Mapping[str, pd.DataFrame],
     spec: ValidateSpec,
-    results: Mapping[str, Any],
+    results: dict[str, Any],
 ) -> None:
-    """Puts ``added_value`` into the analyses of the signature's endpoint in validation cohorts."""
+    """Puts ``added_value`` into the analyses of the signature's endpoint in validation cohorts.
+
+    The out-of-fold scores it needs also give ``against_ridge``.
+    """
     from pathosig.signature.added import ClinicalModels, added_value
     from pathosig.signature.estimates import attempt
     from pathosig.signature.internal import cross_validate
@@ -244,8 +247,9 @@ def _add_value(
         ]
         out_of_fold = cross_validate(
             preparer(study, profiles, settings.policy), inside, spec=settings, repeats=1, folds=spec.folds,
-            seed=spec.seed, endpoint=endpoint, **model_facts(profiles),
+            seed=spec.seed, endpoint=endpoint, benchmark=True, **model_facts(profiles),
         )  # fmt: skip
+        results["against_ridge"] = against_ridge(out_of_fold)
         frame = joined(out_of_fold.scores.merge(patients, on="patient_id"), survival[endpoint])
         return ClinicalModels.fit(frame, _covariates(study), unit=unit)
 
@@ -333,7 +337,22 @@ def _internal(
                "Filling and scaling of features are refitted in every fold.")
         ),
     }  # fmt: skip
-    return {"internal": internal, "analyses": [*results["analyses"], *rows]}
+    return {
+        "internal": internal,
+        "against_ridge": against_ridge(found),
+        "analyses": [*results["analyses"], *rows],
+    }
+
+
+def against_ridge(found: CrossValidation) -> dict[str, Any]:
+    """Out-of-fold C of the selection and of ridge on all leaves, on discovery patients."""
+    from pathosig.signature.estimates import estimate, finite
+
+    return {
+        "harrell_c": estimate(found.c, found.lower, found.upper),
+        "ridge_c": estimate(found.ridge),
+        "difference": finite(found.c - found.ridge),
+    }
 
 
 def model_facts(profiles: Profiles) -> dict[str, Any]:
