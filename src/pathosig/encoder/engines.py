@@ -118,9 +118,9 @@ def make_engine(
         if int8_model is None:
             message = "engine int8: no quantised model given. Run `pathosig embed`, which makes one first."
             raise ConfigError(message, code="E_ENGINE")
-        return padded(_onnx_run(int8_model, plan.threads), plan.batch_size)
+        return padded(onnx_run(int8_model, plan.threads), plan.batch_size)
     if plan.engine == "ort":
-        return padded(_onnx_run(onnx_file(digest, plan.size_px, load), plan.threads), plan.batch_size)
+        return padded(onnx_run(onnx_file(digest, plan.size_px, load), plan.threads), plan.batch_size)
     return padded(_torch_run(plan, load()), plan.batch_size)
 
 
@@ -162,7 +162,8 @@ def _torch_run(plan: EnginePlan, encoder: Encoder) -> Run:
     return run
 
 
-def _onnx_run(path: Path, threads: int) -> Run:
+def onnx_run(path: Path, threads: int) -> Run:
+    """A graph written by `export` as a callable."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
