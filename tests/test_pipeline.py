@@ -60,6 +60,7 @@ class TestWholeStudy:
             "phenotypes/codebook.safetensors",
             "phenotypes/health.json",
             "phenotypes/atlas.parquet",
+            "phenotypes/map.parquet",
             "profiles/patients.parquet",
             "signature/signature.json",
             "signature/scores.csv",

@@ -345,3 +345,14 @@ def test_treatment_arms_never_look_like_risk_groups():
     arms = {palette.group_colour(arm, i) for i, arm in enumerate(("untreated", "treated"))}
     assert len(arms) == 2
     assert not arms & {palette.LOW, palette.HIGH}
+
+
+def test_a_map_of_tiles_never_writes_one_label_over_another():
+    rng = np.random.default_rng(1)
+    labels = [f"HPC {i % 30:02d}" for i in range(600)]
+    figure = embedding_map(rng.normal(size=(600, 2)), labels, title="t")
+    figure.canvas.draw()
+    boxes = [t.get_window_extent() for t in figure.axes[0].texts]
+    assert boxes
+    for i, one in enumerate(boxes):
+        assert not any(one.overlaps(other) for other in boxes[i + 1 :])

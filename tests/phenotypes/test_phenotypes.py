@@ -18,7 +18,7 @@ from pathosig.phenotypes import (
     tree_nodes,
     ward_tree,
 )
-from pathosig.phenotypes.atlas import AtlasTiles, choose_exemplars
+from pathosig.phenotypes.atlas import AtlasTiles, choose_exemplars, map_of_tiles
 from pathosig.phenotypes.codebook import _read_rows
 from pathosig.phenotypes.curve_stage import stability_over_k
 from pathosig.phenotypes.health import artefact_hpcs, matched_jaccard, occupancy
@@ -221,3 +221,18 @@ def test_the_curve_over_k_knows_where_phenotypes_are_stable(tmp_path):
     assert curve[5]["seed_ari"] > 0.95
     assert curve[5]["prediction_strength"] > 0.8  # the usual bar of Tibshirani & Walther
     assert curve[20]["prediction_strength"] < 0.3
+
+
+def test_the_map_shows_the_two_directions_of_most_variance_and_never_more_tiles_than_asked():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(500, 6)).astype(np.float32) * [0.1, 5, 0.1, 0.1, 2, 0.1]
+    rows, points = map_of_tiles(x, at_most=200)
+    assert len(rows) == len(points) == 200 and rows[0] == 0 and rows[-1] == 499
+    assert abs(np.corrcoef(points[:, 0], x[rows, 1])[0, 1]) > 0.99
+    assert abs(np.corrcoef(points[:, 1], x[rows, 4])[0, 1]) > 0.99
+    np.testing.assert_allclose(np.abs(map_of_tiles(-x)[1]), np.abs(map_of_tiles(x)[1]), atol=1e-4)
+
+
+def test_the_map_of_a_space_with_one_dimension_is_flat():
+    rows, points = map_of_tiles(np.arange(5, dtype=np.float32)[:, None])
+    assert points.shape == (5, 2) and (points[:, 1] == 0).all()

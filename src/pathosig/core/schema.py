@@ -134,6 +134,14 @@ ATLAS = Schema(
         Column(name="distance", type="float"),
     ),
 )
+TILE_MAP = Schema(
+    name="tile map",
+    columns=(
+        Column(name="x|y", type="float"),
+        Column(name="hpc", type="int16", minimum=0),
+        Column(name="slide_id", type="string"),
+    ),
+)
 SLIDE_PROFILES = Schema(
     name="slide profiles",
     columns=(

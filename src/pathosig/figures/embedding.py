@@ -11,6 +11,7 @@ from pathosig.figures.palette import GROUPS, MUTED
 from pathosig.figures.style import COLUMN, axes_at, new_figure, note, style
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
@@ -37,7 +38,7 @@ def embedding_map(
     colours
         Label -> hex colour; the group palette otherwise.
     label_in_place
-        Whether to write labels into the map; a legend is drawn when there are at most eight.
+        Whether to write labels into the map, the most frequent first, none over another; a legend is drawn when there are at most eight.
     """
     with style():
         points = np.asarray(points, float)
@@ -49,7 +50,7 @@ def embedding_map(
             return figure
         categories = sorted(set(labels))
         palette = colours or {c: GROUPS[i % len(GROUPS)] for i, c in enumerate(categories)}
-        size = float(np.clip(2200 / max(len(points), 1), 0.8, 9))
+        size = float(np.clip(9000 / max(len(points), 1), 1.5, 9))
         faces = np.array([palette[label] for label in labels])
         order = np.random.default_rng(0).permutation(len(points))
         axes.scatter(
@@ -61,9 +62,9 @@ def embedding_map(
             alpha=0.75,
             rasterized=len(points) > 3000,
         )
-        array = np.asarray(labels)
-        for category in categories if label_in_place else ():
-            x, y = np.median(points[array == category], axis=0)
+        axes.margins(0.04)
+        axes.autoscale_view()
+        for category, (x, y) in _places(points, labels, axes) if label_in_place else ():
             axes.text(
                 x,
                 y,
@@ -88,5 +89,22 @@ def embedding_map(
         axes.set_yticks([])
         axes.set_xlabel(axis_names[0], color=MUTED)
         axes.set_ylabel(axis_names[1], color=MUTED)
-        axes.margins(0.04)
     return figure
+
+
+def _places(
+    points: NDArray[np.floating], labels: Sequence[str], axes: Axes
+) -> list[tuple[str, tuple[float, float]]]:
+    """Categories, the most frequent first, at the median of their points; those that would cover another are left out."""
+    array = np.asarray(labels)
+    names, counts = np.unique(array, return_counts=True)
+    kept: list[tuple[str, tuple[float, float]]] = []
+    taken: list[NDArray[np.floating]] = []
+    width = 4.2 * max(len(name.removeprefix("HPC ")) for name in names) + 4
+    for name in names[np.argsort(-counts, kind="stable")]:
+        x, y = np.median(points[array == name], axis=0)
+        at = axes.transData.transform((x, y)) * 72 / axes.get_figure().dpi  # type: ignore[union-attr]
+        if all(abs(at[0] - other[0]) > width or abs(at[1] - other[1]) > 9.5 for other in taken):
+            kept.append((str(name), (float(x), float(y))))
+            taken.append(at)
+    return kept

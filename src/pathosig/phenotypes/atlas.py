@@ -1,4 +1,4 @@
-"""The atlas: for every HPC the tiles that show it best, from many patients, and border cases."""
+"""The atlas: for every HPC the tiles that show it best and border cases, and a map of all tiles."""
 
 from __future__ import annotations
 
@@ -80,3 +80,28 @@ def atlas_table(tiles: AtlasTiles, slide_ids: list[str], rows: np.ndarray) -> pa
             "distance": pa.array(tiles.distance[index].astype(np.float32)),
         }
     )
+
+
+def map_of_tiles(x: np.ndarray, *, at_most: int = 3000) -> tuple[np.ndarray, np.ndarray]:
+    """First two principal components of the codebook's space, for tiles spread evenly over the rows.
+
+    Parameters
+    ----------
+    x
+        float32[n, p], projected tiles.
+    at_most
+        Tiles on the map.
+
+    Returns
+    -------
+    (rows int[m], points float32[m, 2])
+        The larger half of each axis' extreme values is positive, so that two runs do not mirror each other.
+    """
+    mean = x.mean(axis=0)
+    covariance = (x - mean).T @ (x - mean) / max(len(x) - 1, 1)
+    axes = np.linalg.eigh(covariance.astype(np.float64))[1][:, ::-1][:, :2]
+    axes = np.pad(axes, ((0, 0), (0, 2 - axes.shape[1])))
+    rows = np.unique(np.linspace(0, len(x) - 1, min(at_most, len(x))).round().astype(int))
+    points = (x[rows] - mean) @ axes
+    points *= np.where((points**3).sum(axis=0) < 0, -1, 1)
+    return rows, points.astype(np.float32)

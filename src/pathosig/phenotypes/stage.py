@@ -12,9 +12,9 @@ import numpy as np
 from pathosig.core.errors import NotEstimableError
 from pathosig.core.execution import Execution, Job, Outcome, Stage, StageReport, Unit, run_each, run_once
 from pathosig.core.records import read_json, write_json
-from pathosig.core.schema import ASSIGNMENTS, ATLAS, TILES, read_table, write_table
+from pathosig.core.schema import ASSIGNMENTS, ATLAS, TILE_MAP, TILES, read_table, write_table
 from pathosig.core.study import Specimen, Study
-from pathosig.phenotypes.atlas import AtlasTiles, atlas_table, choose_exemplars
+from pathosig.phenotypes.atlas import AtlasTiles, atlas_table, choose_exemplars, map_of_tiles
 from pathosig.phenotypes.codebook import Assignment, Codebook
 from pathosig.phenotypes.fit import fit_codebook
 from pathosig.phenotypes.health import assess, choose_coarse
@@ -22,9 +22,10 @@ from pathosig.phenotypes.spec import PhenotypeSpec
 from pathosig.phenotypes.training import numbers, read_embeddings, readable_rows, training_tiles
 from pathosig.phenotypes.tree import cut_tree, tree_nodes
 
-STAGE = Stage(name="phenotypes", version=3)
+STAGE = Stage(name="phenotypes", version=4)
 CODEBOOK, TREE = "phenotypes/codebook.safetensors", "phenotypes/tree.json"
 HEALTH, ATLAS_FILE = "phenotypes/health.json", "phenotypes/atlas.parquet"
+MAP = "phenotypes/map.parquet"
 _FAR = 1.5
 
 
@@ -132,6 +133,7 @@ def _fit(job: Job) -> Outcome:
     codebook.save(job.root / CODEBOOK)
     write_json(job.root / TREE, tree)
     write_json(job.root / HEALTH, {**health, "fit": facts})
+    _write_map(job.root / MAP, x, own, [job.payload["training"][i]["id"] for i in tiles.slide])
     warnings = []
     if codebook.k < spec.k:
         warnings.append(f"{codebook.k} HPCs instead of {spec.k}: too few tiles, or groups were merged")
@@ -144,7 +146,7 @@ def _fit(job: Job) -> Outcome:
             else "a slide effect"
         )
     return Outcome(
-        outputs=(CODEBOOK, TREE, HEALTH),
+        outputs=(CODEBOOK, TREE, HEALTH, MAP),
         warnings=tuple(warnings),
         summary={
             "k": codebook.k,
@@ -154,6 +156,21 @@ def _fit(job: Job) -> Outcome:
             **health["occupancy"],
         },
     )
+
+
+def _write_map(path: Path, x: np.ndarray, own: np.ndarray, slides: list[str]) -> None:
+    import pyarrow as pa
+
+    rows, points = map_of_tiles(x)
+    table = pa.table(
+        {
+            "x": points[:, 0],
+            "y": points[:, 1],
+            "hpc": own[rows].astype(np.int16),
+            "slide_id": [slides[i] for i in rows],
+        }
+    )
+    write_table(path, table, TILE_MAP)
 
 
 def _head_labels(root: Path, embeddings: np.ndarray) -> np.ndarray:

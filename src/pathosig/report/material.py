@@ -91,6 +91,8 @@ class Material:
         truth.json of a simulated study.
     tree, health, signature, results
         The JSON files of those names; empty when absent.
+    tile_map
+        Columns of phenotypes/map.parquet; empty when absent.
     atlas, pictures
         Tiles and overviews that could be read.
     slide_profiles, patient_profiles
@@ -117,6 +119,7 @@ class Material:
     truth: Mapping[str, Any] = field(default_factory=dict)
     tree: Mapping[str, Any] = field(default_factory=dict)
     health: Mapping[str, Any] = field(default_factory=dict)
+    tile_map: Mapping[str, np.ndarray] = field(default_factory=dict)
     signature: Mapping[str, Any] = field(default_factory=dict)
     results: Mapping[str, Any] = field(default_factory=dict)
     atlas: Sequence[AtlasTile] = ()

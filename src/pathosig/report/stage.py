@@ -171,6 +171,7 @@ def gather(study: Study, spec: ReportSpec) -> Material:
         truth=_json(study, "truth.json"),
         tree=tree,
         health=_json(study, "phenotypes/health.json"),
+        tile_map=_tile_map(study.root / "phenotypes" / "map.parquet"),
         signature=_json(study, "signature/signature.json"),
         results=_results(study),
         atlas=read_atlas_tiles(study, per_hpc=spec.exemplars) if tree else (),
@@ -182,6 +183,15 @@ def gather(study: Study, spec: ReportSpec) -> Material:
         audits=_audits(study),
         versions=versions(),
     )
+
+
+def _tile_map(path: Path) -> dict[str, Any]:
+    from pathosig.core.schema import TILE_MAP, read_table
+
+    if not path.is_file():
+        return {}
+    table = read_table(path, TILE_MAP)
+    return {name: table.column(name).to_numpy() for name in ("x", "y", "hpc")}
 
 
 def vars_of(value: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pathosig.figures.embedding import embedding_map
 from pathosig.figures.flow import flow_diagram
 from pathosig.figures.health import COLUMNS, health_figure, stability_figure
 from pathosig.figures.palette import hpc_colours
@@ -282,6 +283,8 @@ def health_section(material: Material) -> Section | None:
             blocks.append(
                 Table(caption="Verdicts and their reasons", columns=columns, rows=reasons, folded=True)
             )
+    if material.tile_map and colours:
+        blocks.append(_tile_map(material, colours))
     curve = material.health.get("k_curve") or material.health.get("curve") or []
     if isinstance(curve, list) and curve and all(isinstance(r, dict) and "k" in r for r in curve):
         keys = sorted({k for r in curve for k, v in r.items() if k != "k" and isinstance(v, (int, float))})
@@ -295,6 +298,23 @@ def health_section(material: Material) -> Section | None:
     warnings = material.health.get("warnings") or []
     blocks += [Note(text=str(w), level="warning") for w in warnings if isinstance(warnings, list)]
     return Section(id="health", title="Health of the codebook", blocks=blocks)
+
+
+def _tile_map(material: Material, colours: list[str]) -> Picture:
+    """Training tiles on two principal components, coloured by HPC."""
+    hpc = material.tile_map["hpc"]
+    names = [hpc_name(int(h)) for h in hpc]
+    figure = embedding_map(
+        np.column_stack([material.tile_map["x"], material.tile_map["y"]]),
+        names,
+        title="Tiles by HPC",
+        colours={hpc_name(h): colour for h, colour in enumerate(colours)},
+    )
+    caption = (
+        f"{len(hpc):,} training tiles on the first two principal components of the space HPCs are found in. Two of its "
+        "many dimensions: HPCs that overlap here can be far apart. Numbers that would cover another are left out."
+    )
+    return picture("tile_map", figure, caption, wide=False)
 
 
 def _scalars(health: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
