@@ -30,8 +30,10 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 SIZE = (40_000, 30_000)
 TILE, STEPS = 256, (1, 4, 16)
@@ -51,6 +53,7 @@ print(len(wsi.shapes["tiles"]))
 
 def picture(size: tuple[int, int]) -> np.ndarray:
     """Pieces of tissue with texture on glass, uint8[h, w, 3]."""
+    import numpy as np
     from scipy import ndimage
 
     width, height = size
@@ -71,6 +74,7 @@ def picture(size: tuple[int, int]) -> np.ndarray:
 
 def build(path: Path) -> Path:
     """The slide. Level 0 is painted tile by tile from a few encoded tiles: these stages read it nowhere."""
+    import numpy as np
     import simplejpeg
     import tifffile
 
@@ -144,16 +148,16 @@ def study(root: Path, slide: Path, n: int) -> Path:
 def one_run(root: Path) -> None:
     """What is measured, in a process of its own; prints its facts."""
     from pathosig.core.study import Study
+    from pathosig.core.workers import end_workers
     from pathosig.tiles.stage import cut_tiles
     from pathosig.tissue.stage import find_tissue
 
     opened = Study.open(root)
     reports = [find_tissue(opened), cut_tiles(opened)]
-    uses = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    end_workers()
     record = opened.record("tiles", "S0")
     facts = {
-        "cpu": sum(u.ru_utime + u.ru_stime for u in uses),
-        "rss_mb": max(_peak_mb(), uses[1].ru_maxrss / 1024),
+        "rss_mb": max(_peak_mb(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024),
         "failed": sum(len(r.failed) for r in reports),
         "tiles": record.summary["n_tiles"] if record else 0,
         "imported": [m for m in HEAVY if m in sys.modules],
@@ -171,8 +175,15 @@ def run(root: Path) -> dict[str, object]:
     """`one_run` in a new process."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     command = [sys.executable, __file__, "--only", str(root)]
+    before = children_cpu()
     out = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    return json.loads(out.stdout.strip().splitlines()[-1])
+    return {"cpu": children_cpu() - before, **json.loads(out.stdout.strip().splitlines()[-1])}
+
+
+def children_cpu() -> float:
+    """CPU-seconds of all processes that this one has waited for, and of theirs: nothing of a run is left out."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def lazyslide(python: str, slide: Path, store: Path) -> tuple[float, float]:

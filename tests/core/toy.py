@@ -25,6 +25,8 @@ def work(job: Job) -> Outcome:
             os.kill(os.getpid(), signal.SIGKILL)
     if what == "hang":
         time.sleep(60)
+    if what == "pid":
+        return Outcome(summary={"pid": os.getpid()})
     if what == "empty":
         return Outcome(status="empty", summary={"reason": "nothing"})
     relative = f"out/{job.unit}.txt"

@@ -2,35 +2,47 @@
 
 Each worker has a pipe of its own, so a worker that is killed takes down nothing but its slide,
 which is tried once more in a fresh process. Workers are spawned, never forked, and import only
-what the task's module imports.
+what their tasks' modules import. When a stage is done its workers rest for a while, and the next
+stage of the same program takes them over: starting one costs more than a slide's tissue and tiles.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import multiprocessing as mp
 import os
 import signal
+import sys
 import time
+import types
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any
 
 from pathosig.core.errors import SlideError
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 _POLL_S = 0.5
+_REST_S = 20.0
+_WAKE_S = 5.0
+_WAKE = "wake"
 
 
 @dataclass
 class _Worker:
     process: Any
     pipe: Connection
+    surroundings: Any
     job: Any = None
     since: float = 0.0
+
+
+_resting: list[_Worker] = []
 
 
 def run_in_processes(
@@ -43,16 +55,17 @@ def run_in_processes(
     queue = deque(jobs)
     tries: dict[str, int] = {}
     workers: list[_Worker] = []
+    main = "__main__" in (task.__module__, *(type(job.spec).__module__ for job in jobs[:1]))
     try:
         for _ in range(min(execution.workers, len(jobs))):
-            workers.append(_start(task))
+            workers.append(_rested(main) or _start(main))
         pending = len(jobs)
         while pending:
             for worker in workers:
                 if worker.job is None and queue:
                     worker.job, worker.since = queue.popleft(), time.monotonic()
                     with contextlib.suppress(OSError):  # a worker dead already is seen below
-                        worker.pipe.send(worker.job)
+                        worker.pipe.send((task, worker.job))
             for position, worker in enumerate(workers):
                 _stop_if_over_limits(worker, execution)
                 answer = _poll(worker)
@@ -60,7 +73,7 @@ def run_in_processes(
                     continue
                 job = worker.job
                 if isinstance(answer, _Died):
-                    workers[position] = _start(task)
+                    workers[position] = _start(main)
                     if job is None:
                         continue
                     tries[job.unit] = tries.get(job.unit, 0) + 1
@@ -77,7 +90,8 @@ def run_in_processes(
                 wait([w.pipe for w in busy] + [w.process.sentinel for w in busy], timeout=_POLL_S)
     finally:
         for worker in workers:
-            _end(worker)
+            if worker.job is not None or not _lies_down(worker):
+                _end(worker)
 
 
 @dataclass
@@ -87,43 +101,92 @@ class _Died:
     limit: bool = False
 
 
-def _start(task: Callable[[Any], Any]) -> _Worker:
+def _start(main: bool) -> _Worker:
+    """A new worker; `main` says that it needs the program's own module, which is otherwise not run again."""
     context = mp.get_context("spawn")
     here, there = context.Pipe()
+    surroundings = _surroundings(main)
     saved = {name: os.environ.get(name) for name in _THREADS}
     os.environ.update(dict.fromkeys(_THREADS, "1"))
+    program = sys.modules["__main__"]
     try:
-        process = context.Process(target=_serve, args=(there, task), daemon=True)
+        if not main:
+            sys.modules["__main__"] = types.ModuleType("__main__")
+        process = context.Process(target=_serve, args=(there,), daemon=True)
         process.start()
     finally:
+        sys.modules["__main__"] = program
         for name, value in saved.items():
             if value is None:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
     there.close()
-    return _Worker(process=process, pipe=here)
+    return _Worker(process=process, pipe=here, surroundings=surroundings)
 
 
-def _serve(pipe: Connection, task: Callable[[Any], Any]) -> None:
-    """The worker's loop: jobs in, outcomes out, until the pipe closes."""
+def _surroundings(main: bool) -> Any:
+    """What a worker has taken over from this process when it was started."""
+    try:
+        folder = Path.cwd()
+    except FileNotFoundError:
+        folder = None
+    return main, os.getpid(), folder, tuple(sys.path), dict(os.environ)
+
+
+def _lies_down(worker: _Worker) -> bool:
+    """Leave an idle worker for the next stage; False where it is gone."""
+    try:
+        worker.pipe.send(_REST_S)
+    except OSError:
+        return False
+    _resting.append(worker)
+    return True
+
+
+def _rested(main: bool) -> _Worker | None:
+    """A worker of an earlier stage that still answers and was started in the same surroundings."""
+    wanted = _surroundings(main)
+    while _resting:
+        worker = _resting.pop()
+        if worker.surroundings == wanted:
+            with contextlib.suppress(EOFError, OSError):
+                worker.pipe.send(_WAKE)
+                if worker.pipe.poll(_WAKE_S) and worker.pipe.recv() == _WAKE:
+                    return worker
+        if worker.surroundings[1] == os.getpid():
+            _end(worker)
+    return None
+
+
+def end_workers() -> None:
+    """End the workers that rest; they would by themselves after a while, or with this process."""
+    while _resting:
+        worker = _resting.pop()
+        if worker.surroundings[1] == os.getpid():
+            _end(worker)
+
+
+atexit.register(end_workers)
+
+
+def _serve(pipe: Connection) -> None:
+    """The worker's loop: tasks and jobs in, outcomes out, until the pipe closes."""
     from pathosig.core.execution import attempt
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it finds is said by our own errors
-    while True:
-        try:
-            job = pipe.recv()
-        except (EOFError, OSError):
-            return
-        if job is None:
-            return
-        answer = attempt(task, job)
-        try:
-            pipe.send(answer)
-        except (BrokenPipeError, OSError):
-            return
+    with contextlib.suppress(EOFError, OSError):
+        while (message := pipe.recv()) is not None:
+            if isinstance(message, float):  # seconds of rest
+                if "torch" in sys.modules or not pipe.poll(message):  # too large to be kept, or forgotten
+                    return
+            elif message == _WAKE:
+                pipe.send(_WAKE)
+            else:
+                task, job = message
+                pipe.send(attempt(task, job))
 
 
 _limits: dict[int, _Died] = {}
