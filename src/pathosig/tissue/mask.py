@@ -10,7 +10,7 @@ import numpy as np
 from pathosig.core.errors import ConfigError
 from pathosig.core.spec import Spec
 from pathosig.tissue.artefacts import pen_mask
-from pathosig.tissue.morphology import closed, opened
+from pathosig.tissue.morphology import closed, opened, pieces, smoothed
 
 _BAND, _MARGIN = 128, 4
 """Rows worked on at once, and the rows around them that decide what is a stroke of pen."""
@@ -135,8 +135,6 @@ def tissue_mask(rgb: np.ndarray, spec: TissueSpec | None = None, *, mpp: float |
     ----------
     Otsu, N. (1979). A threshold selection method from gray-level histograms. IEEE Trans. SMC 9(1).
     """
-    from scipy import ndimage
-
     spec = spec or TissueSpec()
     scale = mpp or spec.mpp
     background = background_colour(rgb)
@@ -152,7 +150,7 @@ def tissue_mask(rgb: np.ndarray, spec: TissueSpec | None = None, *, mpp: float |
     score[blocked] = 0
     radius = spec.smooth_um / scale
     if radius >= 0.5:
-        score = ndimage.gaussian_filter(score, radius / 2)
+        score = smoothed(score, radius / 2)
     mask = score > threshold(score, spec)
     mask &= ~blocked
     return _shaped(mask, spec, scale)
@@ -196,47 +194,25 @@ def _shaped(mask: np.ndarray, spec: TissueSpec, mpp: float) -> np.ndarray:
 
 
 def _fill_holes(mask: np.ndarray, area: float) -> np.ndarray:
-    from scipy import ndimage
-
-    labels, n = ndimage.label(~mask)
-    if not n:
-        return mask
-    sizes = np.bincount(labels.ravel())
-    small = sizes < area
-    small[0] = False
-    border = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
-    small[border] = False
-    return mask | small[labels]
+    holes = pieces(~mask)
+    height, width = mask.shape
+    inside = np.all(holes.boxes[:, :2] > 0, axis=1) & np.all(holes.boxes[:, 2:] < (height, width), axis=1)
+    return mask | holes.chosen(inside & (holes.areas < area))
 
 
 def _drop_small(mask: np.ndarray, area: float) -> np.ndarray:
-    from scipy import ndimage
-
-    labels, _ = ndimage.label(mask)
-    keep = np.bincount(labels.ravel()) >= area
-    keep[0] = False
-    return keep[labels]
+    found = pieces(mask)
+    return found.chosen(found.areas >= area)
 
 
 def _drop_lines(mask: np.ndarray) -> np.ndarray:
     """Without long thin pieces: coverslip and slide edges."""
-    from scipy import ndimage
-
-    labels, _ = ndimage.label(mask)
-    out = mask.copy()
-    for number, where in enumerate(ndimage.find_objects(labels), start=1):
-        height, width = (s.stop - s.start for s in where)
-        long, short = max(height, width), min(height, width)
-        piece = labels[where] == number
-        thickness = piece.sum() / long
-        if (
-            long > 0.4 * max(mask.shape)
-            and thickness < 0.02 * max(mask.shape)
-            and thickness < 8
-            and short < 0.2 * long
-        ):
-            out[where][piece] = False
-    return out
+    found = pieces(mask)
+    sides = found.boxes[:, 2:] - found.boxes[:, :2]
+    long, short = sides.max(axis=1), sides.min(axis=1)
+    thickness, largest = found.areas / long, max(mask.shape)
+    lines = (long > 0.4 * largest) & (thickness < min(0.02 * largest, 8)) & (short < 0.2 * long)
+    return found.chosen(~lines) if lines.any() else mask
 
 
 def split_touching(mask: np.ndarray, *, radius: int) -> np.ndarray:

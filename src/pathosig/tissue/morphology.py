@@ -1,6 +1,11 @@
-"""Growing and shrinking of masks by rounded squares, much faster than SciPy's for the few pixels needed here."""
+"""Growing, shrinking and labelling of masks, smoothing: what SciPy's image package does, without its import.
+
+That import costs more than all the tissue of a slide. Pieces and smoothing agree with SciPy to the bit.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -37,3 +42,86 @@ def closed(mask: np.ndarray, radius: int) -> np.ndarray:
 def opened(mask: np.ndarray, radius: int) -> np.ndarray:
     """Without parts narrower than two radii."""
     return dilated(eroded(mask, radius), radius)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pieces:
+    """The connected pieces of a mask, neighbours across edges, in the order of their first pixels.
+
+    Attributes
+    ----------
+    labels
+        int32[h, w]: 0 outside, else the number of the piece, from 1.
+    areas
+        int[n]: pixels.
+    boxes
+        int[n, 4]: top, left, bottom, right; the last two exclusive.
+    """
+
+    labels: np.ndarray
+    areas: np.ndarray
+    boxes: np.ndarray
+
+    def chosen(self, keep: np.ndarray) -> np.ndarray:
+        """The pieces that bool[n] says, as bool[h, w]."""
+        return np.asarray(np.concatenate([[False], keep])[self.labels])
+
+
+def pieces(mask: np.ndarray) -> Pieces:
+    """Connected pieces of bool[h, w]: runs of pixels in rows, joined where they touch those of the next row."""
+    height, width = mask.shape
+    line = np.zeros(height * (width + 1) + 2, np.int8)  # a gap before each row: runs end with it
+    line[1:-1].reshape(height, width + 1)[:, 1:] = mask
+    steps = np.diff(line)
+    start, stop = np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)
+    parent = _joined(start, stop, width + 1)
+    roots, number = np.unique(parent, return_inverse=True)
+    marks = np.zeros(height * (width + 1), np.int32)
+    marks[start] = number + 1
+    ends = stop < len(marks)
+    marks[stop[ends]] -= number[ends] + 1
+    labels = np.cumsum(marks, dtype=np.int32).reshape(height, width + 1)[:, 1:]
+    row, n = start // (width + 1), len(roots)
+    boxes = np.empty((n, 4), np.int64)
+    boxes[:, :2], boxes[:, 2:] = max(height, width), 0
+    for column, values in enumerate((row, start % (width + 1) - 1)):
+        np.minimum.at(boxes[:, column], number, values)
+    for column, values in enumerate((row + 1, (stop - 1) % (width + 1)), start=2):
+        np.maximum.at(boxes[:, column], number, values)
+    areas = np.bincount(number, stop - start, minlength=n).astype(np.int64)
+    return Pieces(labels=labels, areas=areas, boxes=boxes)
+
+
+def _joined(start: np.ndarray, stop: np.ndarray, stride: int) -> np.ndarray:
+    """For each run the first run of its piece; `stride` leads to the pixel below."""
+    first = np.searchsorted(stop, start + stride, side="right")
+    count = np.maximum(np.searchsorted(start, stop + stride, side="left") - first, 0)
+    above = np.repeat(np.arange(len(start)), count)
+    below = np.repeat(first - (np.cumsum(count) - count), count) + np.arange(len(above))
+    parent = np.arange(len(start))
+    while True:
+        a, b = parent[above], parent[below]
+        apart = a != b
+        if not apart.any():
+            return parent
+        above, below, a, b = above[apart], below[apart], a[apart], b[apart]
+        np.minimum.at(parent, np.maximum(a, b), np.minimum(a, b))
+        while not np.array_equal(parent, parent[parent]):
+            parent = parent[parent]
+
+
+def smoothed(values: np.ndarray, sigma: float) -> np.ndarray:
+    """Gaussian smoothing of float32[h, w], four sigma wide, mirrored at the edges."""
+    radius = int(4 * sigma + 0.5)
+    kernel = np.exp(-0.5 / (sigma * sigma) * np.arange(-radius, radius + 1) ** 2)
+    kernel /= kernel.sum()
+    out = values
+    for axis in (0, 1):
+        room = [(radius, radius) if a == axis else (0, 0) for a in (0, 1)]
+        wide, n = np.pad(out, room, mode="symmetric").astype(np.float64), out.shape[axis]
+        taps = [wide[i : i + n] if axis == 0 else wide[:, i : i + n] for i in range(2 * radius + 1)]
+        total = taps[radius] * kernel[radius]
+        for i in range(radius):
+            total += (taps[i] + taps[2 * radius - i]) * kernel[i]
+        out = total.astype(np.float32)
+    return out
