@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -128,3 +131,12 @@ def test_the_dicom_overview_is_refused_at_half_a_micron_and_cut_at_its_own(tmp_p
     assert find_tissue(made).done == ("cam",)
     assert cut_tiles(made).failed == ("cam",)
     assert cut_tiles(made, TileSpec(mpp=28.9685, size_px=32)).done == ("cam",)
+
+
+def test_grid_and_quality_are_functions_whatever_was_imported_first():
+    code = (
+        "import pathosig.tiles.quality, pathosig.tiles.grid\n"
+        "from pathosig.tiles import grid, quality\n"
+        "assert callable(grid) and callable(quality) and pathosig.tiles.grid is grid\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

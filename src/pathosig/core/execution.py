@@ -7,12 +7,11 @@ long-lived workers (spawned processes here, or a Dask cluster), and writes every
 from __future__ import annotations
 
 import errno
-import importlib.metadata
+import functools
 import logging
 import os
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -357,6 +356,8 @@ def _attempt_once(task: Task, job: Job) -> Outcome | Exception:
         return failure
     except Exception as error:
         logger.exception("unexpected error on %s", job.unit)
+        import traceback
+
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(last.filename).name}:{last.lineno}"
         return PathosigError(
@@ -377,13 +378,20 @@ def _ensure_writable(root: Path) -> None:
         raise StorageError("study folder: cannot write into it. Give write permission, or copy it elsewhere.")
 
 
-def versions() -> dict[str, str]:
-    """Versions of pathosig, Python and the libraries that decide numbers."""
+@functools.cache
+def _versions() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+
     names = ("pathosig", "numpy", "scipy", "scikit-learn", "torch", "timm", "onnxruntime", "openslide-bin")
     found = {"python": ".".join(map(str, sys.version_info[:3]))}
     for name in names:
         try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
+            found[name] = version(name)
+        except PackageNotFoundError:
             continue
     return found
+
+
+def versions() -> dict[str, str]:
+    """Versions of pathosig, Python and the libraries that decide numbers."""
+    return dict(_versions())

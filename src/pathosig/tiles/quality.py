@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from pathosig.tiles.grid import TileSpec, bands
+from pathosig.tiles.grid import bands
+from pathosig.tiles.spec import TileSpec
 from pathosig.tissue.artefacts import is_ink, pen_mask
 from pathosig.tissue.mask import background_colour, channel_mean, channel_range, optical_density
 

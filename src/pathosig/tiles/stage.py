@@ -5,19 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from pathosig.core.errors import SlideError
 from pathosig.core.execution import Execution, Job, Outcome, Stage, StageReport, Unit, run_each
 from pathosig.core.records import parquet_metadata
 from pathosig.core.schema import TILES, read_table, write_table
 from pathosig.core.study import Study
-from pathosig.slides import open_slide, plan_read, read_overview
-from pathosig.tiles.grid import TileSpec, grid, tissue_fraction
-from pathosig.tiles.quality import QUALITY_COLUMNS, excluded, quality
-from pathosig.tissue import polygons_to_mask, read_polygons
+from pathosig.tiles.spec import TileSpec
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
 STAGE = Stage(name="tiles", version=3)
@@ -70,6 +66,13 @@ def _intact(study: Study, unit: str) -> bool:
 
 
 def _one(job: Job) -> Outcome:
+    import numpy as np
+
+    from pathosig.slides import open_slide, plan_read, read_overview
+    from pathosig.tiles.grid import grid, tissue_fraction
+    from pathosig.tiles.quality import QUALITY_COLUMNS, excluded, quality
+    from pathosig.tissue.polygons import polygons_to_mask, read_polygons
+
     payload, spec = job.payload, job.spec
     path = Path(payload["path"])
     if not payload["intact"]:
@@ -125,6 +128,7 @@ def _one(job: Job) -> Outcome:
 
 
 def _table(xy: np.ndarray, share: np.ndarray, columns: dict[str, np.ndarray]) -> pa.Table:
+    import numpy as np
     import pyarrow as pa
 
     def column(values: np.ndarray, kind: pa.DataType) -> pa.Array:
@@ -138,7 +142,7 @@ def _table(xy: np.ndarray, share: np.ndarray, columns: dict[str, np.ndarray]) ->
         "y": column(xy[:, 1], pa.int32()),
         "tissue": column(share, pa.float32()),
     }
-    data |= {name: column(columns[name], pa.float32()) for name in QUALITY_COLUMNS}
+    data |= {name: column(columns[name], pa.float32()) for name in columns}
     return pa.table(data)
 
 

@@ -9,9 +9,7 @@ from pathosig.core.errors import InputError, SlideError
 from pathosig.core.execution import Execution, Job, Outcome, Stage, StageReport, Unit, run_each
 from pathosig.core.records import identity, sha256_file, write_text
 from pathosig.core.study import Specimen, Study
-from pathosig.slides import open_slide, read_overview
-from pathosig.tissue.mask import TissueSpec, tissue_mask
-from pathosig.tissue.polygons import area_px, mask_to_polygons, read_polygons, to_geojson
+from pathosig.tissue.spec import TissueSpec
 
 STAGE = Stage(name="tissue", version=2)
 _OVERVIEW_SIDE = 5000
@@ -72,6 +70,10 @@ def _unit(study: Study, specimen: Specimen) -> Unit:
 
 
 def _one(job: Job) -> Outcome:
+    from pathosig.slides import open_slide, read_overview
+    from pathosig.tissue.mask import tissue_mask
+    from pathosig.tissue.polygons import area_px, mask_to_polygons, read_polygons, to_geojson
+
     payload, spec = job.payload, job.spec
     if payload["in_place"]:
         name = Path(payload["output"]).name

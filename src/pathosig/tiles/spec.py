@@ -1,0 +1,68 @@
+"""Size of tiles, and which are kept: `[tiles]` of study.toml."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from pathosig.core.errors import ConfigError
+from pathosig.core.spec import Spec
+
+
+@dataclass(frozen=True, kw_only=True)
+class TileSpec(Spec):
+    """Size of tiles, and which are kept.
+
+    Attributes
+    ----------
+    size_px
+        Side of a tile in pixels at `mpp`.
+    mpp
+        Micrometres per pixel of the tiles.
+    stride_px
+        Distance between tiles in pixels at `mpp`; the side without it, so that no area is used twice.
+    min_tissue
+        Lowest share of tissue in a tile.
+    edge
+        What happens at the right and lower edge of the slide: drop | pad (white).
+    mpp_tolerance
+        How much coarser than `mpp` a slide's finest level may be, as a fraction.
+    exact
+        Decode at full size and average areas instead of decoding JPEG at half size.
+    quality_mpp
+        Micrometres per pixel at which quality is measured.
+    max_blur
+        Highest blur (0 sharp .. 1 nothing in focus) of a kept tile.
+    max_pen
+        Highest share of pen in a kept tile.
+    max_fold
+        Highest share of folded tissue (very dark and strongly coloured) in a kept tile.
+    max_background
+        Highest share of glass in a kept tile.
+    min_saturation
+        Lowest mean saturation (0..1) of a kept tile.
+    """
+
+    section: ClassVar[str] = "tiles"
+    size_px: int = 224
+    mpp: float = 0.5
+    stride_px: int | None = None
+    min_tissue: float = 0.6
+    edge: Literal["drop", "pad"] = "drop"
+    mpp_tolerance: float = 0.05
+    exact: bool = False
+    quality_mpp: float = 4.0
+    max_blur: float = 0.5
+    max_pen: float = 0.1
+    max_fold: float = 0.2
+    max_background: float = 0.8
+    min_saturation: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.size_px < 16 or (self.stride_px is not None and self.stride_px < 1):
+            raise ConfigError("[tiles] size_px must be at least 16 and stride_px at least 1.")
+        if self.mpp <= 0 or self.quality_mpp <= 0:
+            raise ConfigError("[tiles] mpp and quality_mpp must be above 0.")
+        for name in ("min_tissue", "max_blur", "max_pen", "max_fold", "max_background", "min_saturation"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"[tiles] {name} must lie between 0 and 1.")
