@@ -229,7 +229,7 @@ def identity(path: Path) -> dict[str, Any]:
     """
     import xxhash
 
-    parts = _parts(path)
+    parts = _input_parts(path)
     digest = xxhash.xxh3_128()
     size = 0
     for part in parts:
@@ -242,13 +242,22 @@ def identity(path: Path) -> dict[str, Any]:
     return {"size": size, "xxh3": digest.hexdigest()}
 
 
-def _parts(path: Path) -> list[Path]:
+def _input_parts(path: Path) -> list[Path]:
+    """The files that are one input: itself, all in a folder (DICOM, OME-Zarr), MRXS with its data folder."""
     if path.is_dir():
         return sorted(p for p in path.rglob("*") if p.is_file())
     companion = path.with_suffix("")
     if path.suffix.lower() == ".mrxs" and companion.is_dir():
         return [path, *sorted(p for p in companion.rglob("*") if p.is_file())]
     return [path]
+
+
+def input_key(path: Path) -> str:
+    """What changes when a file, or any file of a folder that is one input, does: sizes and times, nothing read."""
+    stats = [(part.relative_to(path.parent).as_posix(), part.stat()) for part in _input_parts(path)]
+    if len(stats) == 1 and stats[0][0] == path.name:
+        return f"{path}|{stats[0][1].st_size}|{stats[0][1].st_mtime_ns}"
+    return f"{path}|{sha256_value([(name, s.st_size, s.st_mtime_ns) for name, s in stats])}"
 
 
 def fingerprint(

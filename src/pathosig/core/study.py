@@ -14,7 +14,7 @@ from pathosig.core import clinical
 from pathosig.core.clinical import Columns, Endpoint, Primary
 from pathosig.core.errors import ConfigError, InputError
 from pathosig.core.names import file_stem
-from pathosig.core.records import Record, identity, read_json, write_json, write_text
+from pathosig.core.records import Record, identity, input_key, read_json, write_json, write_text
 from pathosig.core.spec import Spec
 from pathosig.core.tables import read_csv_rows
 
@@ -328,11 +328,7 @@ class Study:
     def _cached_identity(self, path: Path) -> dict[str, Any]:
         if not (path.is_file() or path.is_dir()):
             raise FileNotFoundError(2, "no such file")
-        companion = path.suffix.lower() == ".mrxs"
-        if path.is_dir() or companion:
-            return identity(path)
-        stat = path.stat()
-        key = f"{path}|{stat.st_size}|{stat.st_mtime_ns}"
+        key = input_key(path)
         cache = self._identity_cache
         if key not in cache:
             cache[key] = identity(path)

@@ -21,6 +21,7 @@ from pathosig.intake.clinical_table import (
     read_clinical,
 )
 from pathosig.intake.match import match_slides, nearest
+from pathosig.slides.listing import slide_name, slides_among
 
 _EXAMPLES = 5
 _SUGGESTED = 50
@@ -87,8 +88,8 @@ def init(
     directory
         The folder to make.
     slides
-        Glob of slide files or DICOM folders, quoted: ``"/data/slides/*.svs"``. Without it the study
-        starts from a table of features (`pathosig profiles DIR --features TABLE`).
+        Glob of slide files or folders that are one slide (DICOM, OME-Zarr), quoted: ``"/data/slides/*.svs"``.
+        Without it the study starts from a table of features (`pathosig profiles DIR --features TABLE`).
     clinical
         CSV, TSV or Excel table with one row per patient.
     patient_column
@@ -109,9 +110,10 @@ def init(
     InputError
         If the ids of both sides do not overlap, or no endpoint can be found.
     """
-    paths = sorted(Path(p) for p in globbing.glob(slides or "", recursive=True))  # noqa: PTH207 - a glob with a root
+    found = [Path(p) for p in globbing.glob(slides or "", recursive=True)]  # noqa: PTH207 - a glob with a root
+    paths = slides_among(found)
     if not paths and slides is not None:
-        raise ConfigError(f"--slides {slides!r}: no file fits. Quote the glob and check the folder.")
+        raise ConfigError(f"--slides {slides!r}: no slide fits. Quote the glob and check the folder.")
     if unit is not None and unit not in UNITS:
         raise ConfigError(f"--unit {unit!r}: expected one of {', '.join(UNITS)}.")
     rows = read_clinical(clinical, sheet)
@@ -170,7 +172,7 @@ def init(
 def _stems(paths: Sequence[Path]) -> dict[str, Path]:
     out: dict[str, Path] = {}
     for path in paths:
-        stem = path.name if path.is_dir() else path.stem
+        stem = slide_name(path)
         if stem in out:
             raise InputError(
                 f"two slides are both called {stem!r}: {out[stem].name} in {out[stem].parent.name}/ and "

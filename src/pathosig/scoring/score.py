@@ -15,6 +15,7 @@ from pathosig.core.records import read_json
 from pathosig.core.study import Study
 from pathosig.core.tables import write_csv_rows
 from pathosig.scoring.bundle import read_bundle
+from pathosig.slides.listing import slide_name
 
 _COLUMNS = ("patient_id", "n_slides", "n_tiles", "score", "group", "unlike_training", "remark")
 _FAR_SHARE = 0.5
@@ -130,7 +131,7 @@ def _study(
     root: Path, slides: Sequence[Path], owners: dict[str, str], mpp: float | None, weights: Path | None
 ) -> Study:
     specs = read_json(root / "specs.json")
-    names = [p.name if p.is_dir() else p.stem for p in slides]
+    names = [slide_name(p) for p in slides]
     twice = sorted({n for n in names if names.count(n) > 1})
     if twice:
         raise ConfigError(f"score: two slides are called {twice[0]!r}; rename one.", code="E_DUP_ID")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pathosig.core import plugins
 from pathosig.core.errors import SlideError
+from pathosig.slides.backends.ngff import is_zarr
 from pathosig.slides.reader import SlideReader
 from pathosig.slides.region import RegionReader
 
@@ -30,9 +31,9 @@ def open_slide(
     Parameters
     ----------
     path
-        A slide file, or a folder of DICOM files that are one slide.
+        A slide file, or a folder that is one slide: DICOM files, OME-Zarr.
     reader
-        ``auto``, or the name of a reader (built-in: tiff, openslide, flat; others through the
+        ``auto``, or the name of a reader (built-in: tiff, openslide, flat, ome-zarr; others through the
         plug-in group ``pathosig.readers``).
     mpp
         Micrometres per level-0 pixel where the header has none; wins over the header.
@@ -101,7 +102,7 @@ def _choose(path: Path, kind: str) -> str:
     """The reader for a file."""
     suffix = path.suffix.lower()
     if kind == "folder":
-        if suffix == ".zarr":
+        if suffix == ".zarr" or is_zarr(path):
             return "ome-zarr"
         if not any(path.glob("*")):
             raise SlideError(

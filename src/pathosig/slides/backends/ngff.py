@@ -1,0 +1,268 @@
+"""What an OME-Zarr folder says of itself (NGFF 0.4 and 0.5), checked before a pixel is decoded."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pathosig.core.errors import SlideError
+
+_MAX_PIXELS = 4e11
+_MAX_PIXELS_PER_BYTE = 20_000
+_MAX_CHUNK_BYTES = 256_000_000
+_MAX_LEVELS = 40
+_MAX_METADATA_BYTES = 20_000_000
+_CODECS = {
+    "blosc", "bytes", "bz2", "crc32c", "gzip", "lz4", "numcodecs.lz4", "numcodecs.zlib", "sharding_indexed",
+    "shuffle", "transpose", "zlib", "zstd",
+}  # fmt: skip
+"""Codecs that turn bytes into bytes. Others are refused by name: some of them unpickle."""
+
+_UNITS = {
+    "angstrom": 1e-4, "centimeter": 1e4, "meter": 1e6, "micrometer": 1.0, "millimeter": 1e3, "nanometer": 1e-3,
+    "um": 1.0, "µm": 1.0, "nm": 1e-3, "mm": 1e3,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ZarrLevel:
+    """One array of the pyramid.
+
+    Attributes
+    ----------
+    folder
+        Where its metadata and chunks lie.
+    version
+        Zarr format, 2 or 3.
+    shape
+        Along all axes.
+    scale
+        Physical size of a pixel along (x, y), in the axes' units.
+    """
+
+    folder: Path
+    version: int
+    shape: tuple[int, ...]
+    scale: tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ZarrFacts:
+    """The pyramid of an OME-Zarr slide.
+
+    Attributes
+    ----------
+    axes
+        Names in the order of the arrays, among t, c, z, y, x.
+    levels
+        Finest first.
+    mpp
+        (x, y) of level 0 in micrometres, or None where the axes have no unit of length.
+    """
+
+    axes: tuple[str, ...]
+    levels: tuple[ZarrLevel, ...]
+    mpp: tuple[float | None, float | None]
+
+    def size(self, level: int) -> tuple[int, int]:
+        """(width, height) of a level."""
+        shape = self.levels[level].shape
+        return shape[self.axes.index("x")], shape[self.axes.index("y")]
+
+
+def is_zarr(folder: Path) -> bool:
+    """Whether a folder is a Zarr store, by what lies in it."""
+    return any((folder / name).is_file() for name in ("zarr.json", ".zgroup", ".zattrs", ".zarray"))
+
+
+def read_facts(path: Path) -> ZarrFacts:
+    """The pyramid of a store, its shapes, chunks, pixel type and codecs checked.
+
+    Raises
+    ------
+    SlideError
+        E_FORMAT, E_BITDEPTH, E_PHOTOMETRIC, E_CODEC, E_TOO_LARGE.
+    """
+    try:
+        facts = _facts(path)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise _refuse(
+            path, f"damaged OME-Zarr metadata ({type(error).__name__}: {error}). Copy it again."
+        ) from error
+    width, height = facts.size(0)
+    if width * height > _MAX_PIXELS or not _plausible(facts.levels[0].folder, width * height):
+        raise _refuse(path, f"declares {width} x {height} pixels in next to no bytes.", "E_TOO_LARGE")
+    return facts
+
+
+def _facts(path: Path) -> ZarrFacts:
+    root, attributes = _image(path)
+    multiscale = attributes["multiscales"][0]
+    axes = tuple(str(axis["name"]) if isinstance(axis, Mapping) else str(axis) for axis in multiscale["axes"])
+    if len(set(axes)) != len(axes) or not {"y", "x"} <= set(axes) <= set("tczyx"):
+        raise _refuse(path, f"has the axes {list(axes)}; expected y, x and c, and t and z of length 1.")
+    if "c" not in axes:
+        raise _refuse(path, "has no colour axis; expected RGB (an axis c of length 3).", "E_PHOTOMETRIC")
+    datasets = multiscale["datasets"]
+    if not 1 <= len(datasets) <= _MAX_LEVELS:
+        raise _refuse(path, f"has {len(datasets)} levels.")
+    common = _scale(multiscale, len(axes))
+    levels = []
+    for dataset in datasets:
+        scale = [a * b for a, b in zip(common, _scale(dataset, len(axes)), strict=True)]
+        folder = root / _inside(path, str(dataset["path"]))
+        version, shape = _array(path, folder, axes)
+        pair = (scale[axes.index("x")], scale[axes.index("y")])
+        levels.append(ZarrLevel(folder=folder, version=version, shape=shape, scale=pair))
+    x, y = axes.index("x"), axes.index("y")
+    levels.sort(key=lambda level: -level.shape[x])
+    factors = {name: _unit(multiscale["axes"][i]) for name, i in (("x", x), ("y", y))}
+    fx, fy = factors["x"], factors["y"]
+    first = levels[0].scale
+    return ZarrFacts(
+        axes=axes,
+        levels=tuple(levels),
+        mpp=(None if fx is None else first[0] * fx, None if fy is None else first[1] * fy),
+    )
+
+
+def _image(path: Path) -> tuple[Path, Mapping[str, Any]]:
+    """The group of the slide's image and its attributes; of several images the first (others may be the label)."""
+    root = path
+    attributes = _attributes(root)
+    if "multiscales" not in attributes and "bioformats2raw.layout" in attributes:
+        root = path / "0"
+        attributes = _attributes(root)
+    if "plate" in attributes:
+        raise _refuse(path, "is a plate of many images; give one image of it.")
+    if not attributes.get("multiscales"):
+        raise _refuse(
+            path,
+            "is a Zarr store without OME-Zarr metadata (multiscales, NGFF 0.4 or 0.5). Give the folder of the image itself.",
+        )
+    return root, attributes
+
+
+def _attributes(group: Path) -> Mapping[str, Any]:
+    if (group / "zarr.json").is_file():
+        found = _json(group / "zarr.json").get("attributes", {})
+        attributes = found.get("ome", found)
+    elif (group / ".zattrs").is_file():
+        attributes = _json(group / ".zattrs")
+    else:
+        return {}
+    if not isinstance(attributes, Mapping):
+        raise TypeError("attributes are no table")
+    return attributes
+
+
+def _json(file: Path) -> dict[str, Any]:
+    if file.stat().st_size > _MAX_METADATA_BYTES:
+        raise ValueError(f"{file.name} is larger than metadata ever are")
+    found = json.loads(file.read_text(encoding="utf-8"))
+    if not isinstance(found, dict):
+        raise TypeError(f"{file.name} is no table")
+    return found
+
+
+def _inside(path: Path, name: str) -> PurePosixPath:
+    part = PurePosixPath(name)
+    if part.is_absolute() or ".." in part.parts or "\\" in name or ":" in name:
+        raise _refuse(path, f"names a level outside itself ({name!r}).")
+    return part
+
+
+def _scale(entry: Mapping[str, Any], n: int) -> list[float]:
+    """The scale of a dataset or of the whole image; ones without it."""
+    for transform in entry.get("coordinateTransformations") or ():
+        if transform.get("type") == "scale":
+            values = [float(v) for v in transform["scale"]]
+            if len(values) != n or not all(math.isfinite(v) and v > 0 for v in values):
+                raise ValueError(f"scale {values} for {n} axes")
+            return values
+    return [1.0] * n
+
+
+def _unit(axis: object) -> float | None:
+    unit = axis.get("unit") if isinstance(axis, Mapping) else None
+    return _UNITS.get(str(unit).lower())
+
+
+def _array(path: Path, folder: Path, axes: Sequence[str]) -> tuple[int, tuple[int, ...]]:
+    """(zarr version, shape) of a level."""
+    if (folder / "zarr.json").is_file():
+        version, facts = 3, _json(folder / "zarr.json")
+        dtype, chunks = str(facts["data_type"]), facts["chunk_grid"]["configuration"]["chunk_shape"]
+        codecs = list(_codecs(facts["codecs"]))
+        eight_bit = dtype == "uint8"
+    elif (folder / ".zarray").is_file():
+        version, facts = 2, _json(folder / ".zarray")
+        dtype, chunks = str(facts["dtype"]), facts["chunks"]
+        codecs = list(_codecs([facts.get("compressor"), *(facts.get("filters") or ())]))
+        eight_bit = dtype in ("|u1", "<u1", ">u1", "u1")
+    else:
+        raise _refuse(path, f"lacks its level {folder.name!r}. Copy the folder again.")
+    if not eight_bit:
+        raise _refuse(path, f"has pixels of type {dtype}; expected 8 bits a channel.", "E_BITDEPTH")
+    unknown = sorted(set(codecs) - _CODECS)
+    if unknown:
+        raise _refuse(path, f"is compressed with {unknown[0]}, which is not decoded here.", "E_CODEC")
+    shape, chunk = (tuple(int(v) for v in values) for values in (facts["shape"], chunks))
+    if len(shape) != len(axes) or len(chunk) != len(axes) or min(*shape, *chunk) < 1:
+        raise ValueError(f"shape {shape} and chunks {chunk} for the axes {list(axes)}")
+    _check_axes(path, dict(zip(axes, shape, strict=True)))
+    if "sharding_indexed" not in codecs and math.prod(chunk) > _MAX_CHUNK_BYTES:
+        raise _refuse(path, f"is stored in chunks of {chunk} pixels; too large to decode one.", "E_TOO_LARGE")
+    for inner in _inner_chunks(facts.get("codecs") or ()):
+        if math.prod(inner) > _MAX_CHUNK_BYTES:
+            raise _refuse(path, f"is stored in chunks of {inner} pixels.", "E_TOO_LARGE")
+    return version, shape
+
+
+def _check_axes(path: Path, lengths: Mapping[str, int]) -> None:
+    if lengths["c"] != 3:
+        raise _refuse(
+            path,
+            f"has {lengths['c']} channels; expected 3 (RGB). Fluorescence is not H&E.",
+            "E_PHOTOMETRIC",
+        )
+    for name in "tz":
+        if lengths.get(name, 1) != 1:
+            raise _refuse(path, f"has {lengths[name]} planes along {name}; expected one. Choose one of them.")
+
+
+def _codecs(entries: Sequence[Any]) -> Iterator[str]:
+    """Names of all codecs, those inside shards too."""
+    for entry in entries:
+        if entry is None:
+            continue
+        yield str(entry.get("id") or entry["name"])
+        inner = entry.get("configuration") or {}
+        yield from _codecs([*inner.get("codecs", ()), *inner.get("index_codecs", ())])
+
+
+def _inner_chunks(entries: Sequence[Any]) -> Iterator[tuple[int, ...]]:
+    for entry in entries:
+        inner = entry.get("configuration") or {}
+        if entry.get("name") == "sharding_indexed":
+            yield tuple(int(v) for v in inner["chunk_shape"])
+            yield from _inner_chunks(inner.get("codecs", ()))
+
+
+def _plausible(folder: Path, pixels: int) -> bool:
+    """Whether there are bytes enough; stops at the first files that suffice."""
+    found = 0
+    for part in folder.rglob("*"):
+        found += part.stat().st_size if part.is_file() else 0
+        if found * _MAX_PIXELS_PER_BYTE >= pixels:
+            return True
+    return False
+
+
+def _refuse(path: Path, what: str, code: str = "E_FORMAT") -> SlideError:
+    advice = "" if code == "E_FORMAT" else " Convert it to 8-bit RGB with JPEG, zstd or blosc chunks."
+    return SlideError(f"{path.name}: {what}{advice if code != 'E_TOO_LARGE' else ''}", code=code)

@@ -1,0 +1,161 @@
+"""OME-Zarr: folders of chunks (NGFF 0.4 and 0.5, Zarr 2 and 3), read through the package zarr."""
+
+from __future__ import annotations
+
+import errno
+import math
+import warnings
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pathosig.core.errors import SlideError
+from pathosig.slides.backends.ngff import ZarrFacts, ZarrLevel, read_facts
+from pathosig.slides.backends.source import read_error
+from pathosig.slides.reader import ContextClose, SlideInfo
+from pathosig.slides.resolution import checked_mpp
+
+_CACHE_BYTES = 48_000_000
+_ROUNDING = 0.02
+
+
+class OmeZarrReader(ContextClose):
+    """An OME-Zarr slide; decoded chunks are kept while they are needed again.
+
+    A chunk that is not stored has the fill value, as the format says.
+
+    Raises
+    ------
+    SlideError
+        E_FORMAT, also where the package zarr is not installed; what `read_facts` raises.
+    """
+
+    def __init__(self, path: Path, *, mpp: float | None = None) -> None:
+        self.path = path
+        if not path.is_dir():
+            raise SlideError(
+                f"{path.name}: is a file; an OME-Zarr slide is a folder. Unpack it.", code="E_FORMAT"
+            )
+        self._facts = read_facts(path)
+        self._arrays = [_open(path, level) for level in self._facts.levels]
+        self._cache: OrderedDict[tuple[int, int, int], np.ndarray] = OrderedDict()
+        self._cached_bytes = 0
+        value, source = checked_mpp(*self._facts.mpp, given=mpp, name=path.name)
+        self.info = SlideInfo(
+            level_sizes=tuple(self._facts.size(i) for i in range(len(self._arrays))),
+            downsamples=_downsamples(self._facts),
+            mpp=value,
+            mpp_source=source,
+            vendor="ome-zarr",
+        )
+
+    def read_level(self, level: int, x: int, y: int, width: int, height: int) -> np.ndarray:
+        """Pixels of a level; outside the slide white."""
+        out = np.full((height, width, 3), 255, np.uint8)
+        total_w, total_h = self.info.level_sizes[level]
+        x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + width, total_w), min(y + height, total_h)
+        if x1 <= x0 or y1 <= y0:
+            return out
+        step_x, step_y = self._chunk(level)
+        for row in range(y0 // step_y, -(-y1 // step_y)):
+            top, bottom = max(row * step_y, y0), min((row + 1) * step_y, y1)
+            for column in range(x0 // step_x, -(-x1 // step_x)):
+                left, right = max(column * step_x, x0), min((column + 1) * step_x, x1)
+                pixels = self._decoded(level, column, row)
+                out[top - y : bottom - y, left - x : right - x] = pixels[
+                    top - row * step_y : bottom - row * step_y,
+                    left - column * step_x : right - column * step_x,
+                ]
+        return out
+
+    def _chunk(self, level: int) -> tuple[int, int]:
+        """(width, height) of a level's chunks."""
+        chunks = self._arrays[level].chunks
+        return int(chunks[self._facts.axes.index("x")]), int(chunks[self._facts.axes.index("y")])
+
+    def _decoded(self, level: int, column: int, row: int) -> np.ndarray:
+        """The chunk (of all channels) at a place, uint8[h, w, 3]."""
+        key = (level, column, row)
+        found = self._cache.get(key)
+        if found is not None:
+            self._cache.move_to_end(key)
+            return found
+        pixels = self._decode(level, column, row)
+        self._cache[key] = pixels
+        self._cached_bytes += pixels.nbytes
+        while self._cached_bytes > _CACHE_BYTES and len(self._cache) > 1:
+            self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes
+        return pixels
+
+    def _decode(self, level: int, column: int, row: int) -> np.ndarray:
+        axes = self._facts.axes
+        step_x, step_y = self._chunk(level)
+        spans = {
+            "x": slice(column * step_x, (column + 1) * step_x),
+            "y": slice(row * step_y, (row + 1) * step_y),
+            "c": slice(None),
+        }
+        place = tuple(spans.get(name, 0) for name in axes)
+        kept = [name for name in axes if name in spans]
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of codecs whose specification is young
+                pixels = np.asarray(self._arrays[level][place])
+        except OSError as error:
+            if error.errno == errno.EIO:
+                raise read_error(self.path.name, error) from error
+            raise self._damaged(level, column, row) from error
+        except Exception as error:  # codecs raise many kinds on damaged data
+            raise self._damaged(level, column, row) from error
+        return np.ascontiguousarray(pixels.transpose([kept.index(name) for name in "yxc"]))
+
+    def _damaged(self, level: int, column: int, row: int) -> SlideError:
+        return SlideError(
+            f"{self.path.name}: chunk ({column}, {row}) of level {level} cannot be decoded.", code="E_PIXELS"
+        )
+
+    def close(self) -> None:
+        """Drop decoded chunks."""
+        self._cache.clear()
+        self._cached_bytes = 0
+
+
+def _open(path: Path, level: ZarrLevel) -> Any:
+    try:
+        import zarr
+    except ImportError as error:
+        raise SlideError(
+            f"{path.name}: OME-Zarr slides need the package zarr, which is not installed. "
+            "Install it with: pip install 'pathosig[zarr]'",
+            code="E_FORMAT",
+        ) from error
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            store = zarr.storage.LocalStore(level.folder, read_only=True)
+            array = zarr.open_array(store, mode="r", zarr_format=level.version)
+    except Exception as error:  # zarr raises many kinds on damaged metadata
+        raise SlideError(
+            f"{path.name}: level {level.folder.name!r} cannot be opened ({type(error).__name__}). Copy it again.",
+            code="E_FORMAT",
+        ) from error
+    if tuple(array.shape) != level.shape or array.dtype != np.uint8 or math.prod(array.chunks) < 1:
+        raise SlideError(
+            f"{path.name}: level {level.folder.name!r} is not what its metadata say.", code="E_FORMAT"
+        )
+    return array
+
+
+def _downsamples(facts: ZarrFacts) -> tuple[float, ...]:
+    """Level-0 pixels per pixel: as the scales say where they fit the sizes, which are rounded."""
+    found = []
+    for index, level in enumerate(facts.levels):
+        width, height = facts.size(index)
+        by_size = facts.size(0)[0] / width
+        by_scale = level.scale[0] / facts.levels[0].scale[0]
+        slack = _ROUNDING + 2 / min(width, height)
+        value = by_scale if abs(by_scale / by_size - 1) < slack else by_size
+        found.append(float(round(value)) if abs(value - round(value)) < 0.01 * value else value)
+    return tuple(found)

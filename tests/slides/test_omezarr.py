@@ -1,0 +1,229 @@
+"""OME-Zarr folders are slides like any other, from `init` to reading for embeddings."""
+
+import shutil
+import sys
+
+import numpy as np
+import pytest
+from files import texture
+from zarrs import edit, write_zarr
+
+pytest.importorskip("zarr", reason="the optional extra zarr is not installed")
+
+from pathosig.core.errors import SlideError
+from pathosig.core.records import identity
+from pathosig.core.study import Study
+from pathosig.intake.check import check
+from pathosig.intake.init import init
+from pathosig.slides import open_slide, plan_read, read_all_tiles, read_overview
+from pathosig.slides.backends.omezarr import OmeZarrReader
+from pathosig.slides.listing import slide_name, slides_among
+from pathosig.tiles.stage import cut_tiles
+from pathosig.tissue.stage import find_tissue
+
+RGB = texture(420, 610)
+
+
+def code_of(path):
+    with pytest.raises(SlideError) as caught:
+        open_slide(path)
+    assert path.name in str(caught.value)
+    return caught.value.code
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("axes", ["cyx", "yxc", "tczyx", "zyxc"])
+def test_pixels_levels_and_mpp_for_both_versions_and_any_order_of_axes(tmp_path, version, axes):
+    path = write_zarr(tmp_path / "s.ome.zarr", RGB, version=version, axes=axes)
+    with open_slide(path) as reader:
+        assert isinstance(reader, OmeZarrReader)
+        assert reader.info.level_sizes == ((610, 420), (305, 210), (153, 105))
+        assert reader.info.downsamples == (1.0, 2.0, 4.0)
+        assert (reader.info.mpp, reader.info.mpp_source, reader.info.vendor) == (0.25, "header", "ome-zarr")
+        assert np.array_equal(reader.read_level(0, 100, 90, 300, 200), RGB[90:290, 100:400])
+        assert np.array_equal(reader.read_level(2, 0, 0, 153, 105), RGB[::4, ::4])
+        outside = reader.read_level(0, 560, -10, 100, 60)
+        assert np.array_equal(outside[10:, :50], RGB[:50, 560:])
+        assert (outside[:10] == 255).all()
+        assert (outside[:, 50:] == 255).all()
+        tiles = read_all_tiles(reader, plan_read(reader.info, 0.5), [(0, 0), (200, 100)], 64)
+        assert np.array_equal(tiles[1], RGB[::2, ::2][50:114, 100:164])
+        overview, factor = read_overview(reader, 1.0)
+        assert overview.shape == (105, 152, 3)
+        assert abs(factor - 4) < 0.05
+
+
+def test_shards_are_read(tmp_path):
+    path = write_zarr(
+        tmp_path / "s.zarr", RGB, version=3, axes="yxc", chunks=(64, 64, 3), shards=(256, 256, 3), levels=(1,)
+    )
+    with open_slide(path) as reader:
+        assert np.array_equal(reader.read_level(0, 0, 0, 610, 420), RGB)
+
+
+@pytest.mark.parametrize(("unit", "scale"), [("nanometer", 250), ("millimeter", 0.00025), ("angstrom", 2500)])
+def test_units_of_the_axes_are_converted(tmp_path, unit, scale):
+    with open_slide(write_zarr(tmp_path / "s.zarr", RGB, mpp=scale, unit=unit, levels=(1,))) as reader:
+        assert abs(reader.info.mpp - 0.25) < 1e-9
+
+
+def test_a_scale_without_a_unit_of_length_is_no_resolution(tmp_path):
+    path = write_zarr(tmp_path / "s.zarr", RGB, unit=None, levels=(1,))
+    with open_slide(path) as reader:
+        assert (reader.info.mpp, reader.info.mpp_source) == (None, "missing")
+    with open_slide(path, mpp=0.5) as reader:
+        assert (reader.info.mpp, reader.info.mpp_source) == (0.5, "given")
+
+
+def test_a_scale_of_the_whole_image_multiplies_those_of_its_levels(tmp_path):
+    path = write_zarr(tmp_path / "s.zarr", RGB, mpp=0.5, levels=(1, 2))
+    whole = [{"type": "scale", "scale": [1.0, 0.5, 0.5]}]
+    edit(path / ".zattrs", lambda z: z["multiscales"][0].update(coordinateTransformations=whole))
+    with open_slide(path) as reader:
+        assert (reader.info.mpp, reader.info.downsamples) == (0.25, (1.0, 2.0))
+
+
+def test_of_several_images_the_first_is_the_slide(tmp_path):
+    path = tmp_path / "s.zarr"
+    write_zarr(path / "0", RGB, levels=(1,))
+    write_zarr(path / "1", RGB[:50, :60], levels=(1,))  # the label
+    (path / ".zgroup").write_text('{"zarr_format": 2}')
+    (path / ".zattrs").write_text('{"bioformats2raw.layout": 3}')
+    with open_slide(path) as reader:
+        assert reader.info.level_sizes == ((610, 420),)
+
+
+def test_what_is_not_8_bit_rgb_is_refused(tmp_path):
+    assert code_of(write_zarr(tmp_path / "deep.zarr", RGB.astype(np.uint16), levels=(1,))) == "E_BITDEPTH"
+    path = write_zarr(tmp_path / "channels.zarr", np.repeat(RGB, 2, axis=2)[..., :4], levels=(1,))
+    assert code_of(path) == "E_PHOTOMETRIC"
+    path = write_zarr(tmp_path / "long.zarr", RGB, axes="tcyx", levels=(1,))
+    edit(path / "0" / ".zarray", lambda a: a.update(shape=[5, 3, 420, 610]))
+    assert code_of(path) == "E_FORMAT"
+    path = write_zarr(tmp_path / "gray.zarr", RGB, levels=(1,))
+    edit(path / ".zattrs", lambda z: z["multiscales"][0].update(axes=[{"name": "y"}, {"name": "x"}]))
+    assert code_of(path) == "E_PHOTOMETRIC"
+
+
+def test_absurd_shapes_and_chunks_are_refused_before_any_allocation(tmp_path):
+    path = write_zarr(tmp_path / "wide.zarr", RGB, levels=(1,))
+    edit(path / "0" / ".zarray", lambda a: a.update(shape=[3, 600_000, 600_000]))
+    assert code_of(path) == "E_TOO_LARGE"
+    edit(path / "0" / ".zarray", lambda a: a.update(shape=[3, 420, 610], chunks=[3, 100_000, 100_000]))
+    assert code_of(path) == "E_TOO_LARGE"
+    path = write_zarr(
+        tmp_path / "wide3.zarr", RGB, version=3, levels=(1,), chunks=(3, 128, 128), shards=(3, 256, 256)
+    )
+
+    def swell(array):
+        array["codecs"][0]["configuration"]["chunk_shape"] = [3, 100_000, 100_000]
+
+    edit(path / "0" / "zarr.json", swell)
+    assert code_of(path) == "E_TOO_LARGE"
+
+
+@pytest.mark.parametrize("filters", [[{"id": "pickle"}], [{"id": "json2"}]])
+def test_codecs_that_could_run_code_are_refused_by_name(tmp_path, filters):
+    path = write_zarr(tmp_path / "s.zarr", RGB, levels=(1,))
+    edit(path / "0" / ".zarray", lambda a: a.update(filters=filters))
+    with pytest.raises(SlideError, match=filters[0]["id"]) as caught:
+        open_slide(path)
+    assert caught.value.code == "E_CODEC"
+
+
+@pytest.mark.parametrize("name", ["../../secret", "/etc", "C:\\x"])
+def test_levels_outside_the_folder_are_refused(tmp_path, name):
+    path = write_zarr(tmp_path / "s.zarr", RGB, levels=(1,))
+    edit(path / ".zattrs", lambda z: z["multiscales"][0]["datasets"][0].update(path=name))
+    with pytest.raises(SlideError, match="outside"):
+        open_slide(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", '{"multiscales": 3}', '{"multiscales": [{}]}', '{"multiscales": [{"axes": 1}]}', "{}"],
+)
+def test_damaged_metadata_are_a_plain_error(tmp_path, text):
+    path = write_zarr(tmp_path / "s.zarr", RGB, levels=(1,))
+    (path / ".zattrs").write_text(text)
+    assert code_of(path) == "E_FORMAT"
+
+
+def test_a_level_that_is_gone_and_an_empty_folder_are_plain_errors(tmp_path):
+    path = write_zarr(tmp_path / "s.zarr", RGB)
+    shutil.rmtree(path / "1")
+    assert code_of(path) == "E_FORMAT"
+    (tmp_path / "empty.zarr").mkdir()
+    assert code_of(tmp_path / "empty.zarr") == "E_FORMAT"
+    (tmp_path / "file.zarr").write_bytes(b"PK\x03\x04" + bytes(300))
+    assert code_of(tmp_path / "file.zarr") == "E_FORMAT"
+
+
+def test_a_damaged_chunk_costs_only_the_tiles_it_touches(tmp_path):
+    from pathosig.slides import read_tiles
+
+    path = write_zarr(tmp_path / "s.zarr", RGB, levels=(1,))
+    chunk = next(p for p in (path / "0").iterdir() if p.name in ("0.0.0", "0"))
+    chunk = chunk if chunk.is_file() else chunk / "0" / "0"
+    chunk.write_bytes(b"damaged")
+    with open_slide(path) as reader:
+        (block,) = read_tiles(reader, plan_read(reader.info, 0.25), [(0, 0), (128, 0), (0, 128)], 100)
+    assert block.failed.tolist() == [True, False, False]
+
+
+def test_without_the_package_the_message_names_the_extra(tmp_path, monkeypatch):
+    path = write_zarr(tmp_path / "s.zarr", RGB, levels=(1,))
+    monkeypatch.setitem(sys.modules, "zarr", None)
+    with pytest.raises(
+        SlideError, match=r"s\.zarr.*zarr, which is not installed.*pip install 'pathosig\[zarr\]'"
+    ):
+        open_slide(path)
+
+
+def test_a_glob_that_reaches_into_folders_lists_each_slide_once(tmp_path):
+    write_zarr(tmp_path / "a.ome.zarr", RGB[:50, :50], levels=(1,))
+    write_zarr(tmp_path / "deeper" / "b.zarr", RGB[:50, :50], levels=(1,), version=3)
+    (tmp_path / "c.mrxs").write_bytes(b"x")
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "Slidedat.ini").write_text("x")
+    (tmp_path / "d.svs").write_bytes(b"x")
+    found = slides_among(tmp_path.rglob("*"))
+    assert [p.name for p in found] == ["a.ome.zarr", "c.mrxs", "d.svs", "b.zarr"]
+    assert [slide_name(p) for p in found] == ["a", "c", "d", "b"]
+
+
+def test_a_folder_is_one_input_whose_digest_follows_every_file(tmp_path):
+    path = write_zarr(tmp_path / "s.zarr", RGB, levels=(1,))
+    before = identity(path)
+    moved = tmp_path / "elsewhere" / "s.zarr"
+    shutil.copytree(path, moved)
+    assert identity(moved) == before
+    edit(path / ".zattrs", lambda z: z["multiscales"][0].update(name="other"))
+    assert identity(path) != before
+
+
+def test_from_init_to_tiles_a_folder_is_one_slide(tmp_path, cmu_slide):
+    with open_slide(cmu_slide) as real:
+        rgb = real.read_level(0, 0, 0, 1500, 1500)
+    write_zarr(tmp_path / "slides" / "P1.ome.zarr", rgb, mpp=0.499, chunk=256)
+    write_zarr(tmp_path / "slides" / "P2.zarr", rgb, mpp=0.499, chunk=256, version=3)
+    (tmp_path / "clinical.csv").write_text("patient,OS_months,OS_event\nP1,10,1\nP2,20,0\n")
+    report = init(
+        tmp_path / "study", slides=str(tmp_path / "slides" / "**"), clinical=tmp_path / "clinical.csv"
+    )
+    assert (report.n_slides, report.unmatched_slides) == (2, ())
+    study = Study.open(tmp_path / "study")
+    assert [s.id for s in study.specimens()] == ["P1", "P2"]
+    found = check(study)
+    assert found.counts["slides_readable"] == 2
+    assert set(find_tissue(study).done) == {"P1", "P2"}
+    assert set(cut_tiles(study).done) == {"P1", "P2"}
+    assert set(cut_tiles(study).fresh) == {"P1", "P2"}
+    tables = [study.file("tiles", name, ".parquet").stat().st_size for name in ("P1", "P2")]
+    assert min(tables) > 0
+    assert (
+        study.record("tiles", "P1").summary["n_tiles"] == study.record("tiles", "P2").summary["n_tiles"] > 5
+    )
+    edit(tmp_path / "slides" / "P1.ome.zarr" / ".zattrs", lambda z: z["multiscales"][0].update(name="new"))
+    again = find_tissue(Study.open(tmp_path / "study"))
+    assert (again.done, again.fresh) == (("P1",), ("P2",))
