@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -27,6 +28,8 @@ def work(job: Job) -> Outcome:
         time.sleep(60)
     if what == "pid":
         return Outcome(summary={"pid": os.getpid()})
+    if what == "modules":
+        return Outcome(summary={"pid": os.getpid(), "modules": sorted(sys.modules)})
     if what == "empty":
         return Outcome(status="empty", summary={"reason": "nothing"})
     relative = f"out/{job.unit}.txt"

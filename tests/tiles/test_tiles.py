@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.core.toy import work
 
 from pathosig.core.errors import ConfigError
+from pathosig.core.execution import Execution, Stage, Unit, run_each
 from pathosig.core.study import Study
 from pathosig.tiles import TileSpec, cut_tiles, grid, quality, read_tile_table, tissue_fraction
 from pathosig.tiles.quality import excluded
@@ -140,3 +142,39 @@ def test_grid_and_quality_are_functions_whatever_was_imported_first():
         "assert callable(grid) and callable(quality) and pathosig.tiles.grid is grid\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_tiles_far_apart_in_a_row_are_measured_as_if_they_were_alone():
+    rng = np.random.default_rng(3)
+    rgb = rng.integers(60, 256, (80, 400, 3), dtype=np.uint8)
+    xy = np.array([[0, 12], [30, 12], [330, 12], [380, 12], [100, 40]]) * 4
+    together = quality(rgb, xy, 112.0, 4.0)
+    for number in range(len(xy)):
+        alone = quality(rgb, xy[number : number + 1], 112.0, 4.0)
+        for name, values in together.items():
+            assert values[number] == pytest.approx(alone[name][0], abs=1e-6)
+    whole = np.zeros((80, 400), bool)
+    whole[20:60, 90:340] = True
+    share = tissue_fraction(whole, xy[::-1], 112.0, 4.0)
+    expected = [whole[y : y + 28, x : x + 28].sum() / 28**2 for x, y in xy[::-1] // 4]
+    assert share == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_worker_of_tissue_and_tiles_never_imports_what_is_heavy(study):
+    report = run_each(
+        study,
+        Stage(name="toy", version=1),
+        TileSpec(),
+        [Unit(id="first", payload={"what": "pid"})],
+        work,
+        execution=Execution(),
+    )
+    find_tissue(study)
+    cut_tiles(study)
+    unit = Unit(id="last", payload={"what": "modules"})
+    run_each(study, Stage(name="toy", version=1), TileSpec(), [unit], work, execution=Execution())
+    first, last = (study.record("toy", name).summary for name in ("first", "last"))
+    assert report.done and first["pid"] == last["pid"]
+    heavy = {"torch", "pandas", "matplotlib", "sklearn", "scipy.ndimage", "pyarrow.compute", "cyclopts"}
+    assert not heavy & set(last["modules"])
+    assert {"numpy", "pyarrow"} <= set(last["modules"])

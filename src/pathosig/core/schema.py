@@ -15,6 +15,7 @@ from pathosig.core.errors import InputError
 from pathosig.core.records import read_parquet, write_parquet
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
 
@@ -65,7 +66,6 @@ class Schema:
 
 def _check_column(table: pa.Table, name: str, column: Column, label: str) -> None:
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     values = table.column(name)
     expected = pa.type_for_alias(column.type)
@@ -74,19 +74,40 @@ def _check_column(table: pa.Table, name: str, column: Column, label: str) -> Non
         raise InputError(f"{label}: column {name} is {values.type}; expected {column.type}.")
     if values.null_count:
         raise InputError(f"{label}: column {name} has {values.null_count} empty values.")
-    if not len(values):
-        return
-    if pa.types.is_floating(values.type) and not pc.all(pc.is_finite(values)).as_py():
+    if len(values) and (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
+        _check_numbers(_as_array(values), name, column, label)
+    elif len(values) and column.unique:
+        import pyarrow.compute as pc  # 50 ms: numbers do without
+
+        if pc.count_distinct(values).as_py() != len(values):
+            raise InputError(f"{label}: column {name} has repeated values.")
+
+
+def _as_array(values: pa.ChunkedArray) -> np.ndarray:
+    """Numbers without nulls as NumPy (Arrow's own way imports pandas)."""
+    import numpy as np
+
+    kind = np.dtype(values.type.to_pandas_dtype())
+    parts = [
+        np.frombuffer(chunk.buffers()[1], kind, count=len(chunk), offset=chunk.offset * kind.itemsize)
+        for chunk in values.chunks
+        if len(chunk)
+    ]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _check_numbers(values: np.ndarray, name: str, column: Column, label: str) -> None:
+    import numpy as np
+
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise InputError(f"{label}: column {name} has values that are not finite.")
     if column.minimum is not None or column.maximum is not None:
-        ends = pc.min_max(values).as_py()
-        low = column.minimum if column.minimum is not None else ends["min"]
-        high = column.maximum if column.maximum is not None else ends["max"]
-        if ends["min"] < low or ends["max"] > high:
-            raise InputError(
-                f"{label}: column {name} spans {ends['min']} to {ends['max']}; expected {low} to {high}."
-            )
-    if column.unique and pc.count_distinct(values).as_py() != len(values):
+        least, most = values.min().item(), values.max().item()
+        low = column.minimum if column.minimum is not None else least
+        high = column.maximum if column.maximum is not None else most
+        if least < low or most > high:
+            raise InputError(f"{label}: column {name} spans {least} to {most}; expected {low} to {high}.")
+    if column.unique and len(np.unique(values)) != len(values):
         raise InputError(f"{label}: column {name} has repeated values.")
 
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+_GAP = 2.5
+"""A row of tiles is parted where corners are further apart than this many sides."""
+
 
 def grid(
     size: tuple[int, int],
@@ -66,14 +69,14 @@ def tissue_fraction(mask: np.ndarray, xy: np.ndarray, tile: float, downsample: f
     """
     out = np.zeros(len(xy), np.float32)
     for band in bands(xy, tile, downsample, height=mask.shape[0]):
-        rows = mask[band.top : band.bottom].astype(np.float32, copy=False)
-        out[band.members] = band.means(rows)
+        part = mask[band.top : band.bottom, band.first : band.last]
+        out[band.members] = band.means(part.astype(np.float32, copy=False))
     return np.clip(out, 0, 1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Band:
-    """Rows of a low-power image that one row of tiles covers.
+    """Part of a low-power image that neighbouring tiles of one row of tiles cover.
 
     Attributes
     ----------
@@ -81,21 +84,25 @@ class Band:
         int[n]: the tiles, as positions in the list of corners.
     top, bottom
         First row, and the row after the last.
+    first, last
+        First column, and the column after the last; the last may lie outside the image.
     weights
         float32[bottom - top]: share of each row that is covered.
     left, side
-        float[n] left edges, and the side, in pixels of the image.
+        float[n] left edges from `first`, and the side, in pixels of the image.
     """
 
     members: np.ndarray
     top: int
     bottom: int
+    first: int
+    last: int
     weights: np.ndarray
     left: np.ndarray
     side: float
 
     def means(self, rows: np.ndarray) -> np.ndarray:
-        """Mean of the band's rows (float32[bottom - top, w]) over each tile, float64[n]."""
+        """Mean of the band's pixels (float32[bottom - top, last - first]) over each tile, float64[n]."""
         sums = np.zeros(rows.shape[1] + 1)  # the integral along the band, linear between its points
         np.cumsum(self.weights @ rows, dtype=np.float64, out=sums[1:])
         at = np.arange(len(sums))
@@ -104,7 +111,9 @@ class Band:
 
 
 def bands(xy: np.ndarray, tile: float, downsample: float, *, height: int) -> Iterator[Band]:
-    """The rows of tiles, each with the rows of a low-power image of `height` pixels that it covers.
+    """Runs of tiles along rows, each with the part of a low-power image of `height` pixels that it covers.
+
+    A row of tiles is parted at wide gaps: what lies between is never looked at.
 
     Parameters
     ----------
@@ -114,9 +123,10 @@ def bands(xy: np.ndarray, tile: float, downsample: float, *, height: int) -> Ite
         Level-0 pixels per pixel of the image.
     """
     xy = np.asarray(xy)
-    order = np.argsort(xy[:, 1], kind="stable")
-    starts = np.flatnonzero(np.r_[True, np.diff(xy[order, 1]) != 0]) if len(xy) else np.empty(0, int)
-    for members in np.split(order, starts[1:]) if len(xy) else ():
+    order = np.lexsort((xy[:, 0], xy[:, 1]))
+    steps = np.diff(xy[order], axis=0)
+    parted = (steps[:, 1] != 0) | (steps[:, 0] > _GAP * tile)
+    for members in np.split(order, np.flatnonzero(parted) + 1) if len(xy) else ():
         low = max(0.0, xy[members[0], 1] / downsample)
         high = min(float(height), (xy[members[0], 1] + tile) / downsample)
         if high <= low:
@@ -124,11 +134,15 @@ def bands(xy: np.ndarray, tile: float, downsample: float, *, height: int) -> Ite
         top, bottom = int(np.floor(low)), int(np.ceil(high))
         rows = np.arange(top, bottom)
         weights = np.minimum(rows + 1, high) - np.maximum(rows, low)
+        left, side = xy[members, 0] / downsample, tile / downsample
+        first = max(0, int(np.floor(left[0])))
         yield Band(
             members=members,
             top=top,
             bottom=bottom,
+            first=first,
+            last=int(np.ceil(left[-1] + side)),
             weights=weights.astype(np.float32),
-            left=xy[members, 0] / downsample,
-            side=tile / downsample,
+            left=left - first,
+            side=side,
         )

@@ -11,7 +11,7 @@ from pathosig.tissue.mask import background_colour, channel_mean, channel_range,
 
 QUALITY_COLUMNS = ("blur", "pen", "fold", "background", "saturation")
 _MARGIN = 5
-"""Rows around a row of tiles that decide what is a stroke of pen, or out of focus, in it."""
+"""Pixels around tiles that decide what is a stroke of pen, or out of focus, in it."""
 
 _SHARP = 0.03
 """Mean squared Laplacian of optical density, relative to the squared density, of tissue in focus."""
@@ -47,9 +47,10 @@ def quality(rgb: np.ndarray, xy: np.ndarray, tile: float, downsample: float) -> 
     usual = _usual(rgb, background)
     sums = {name: np.zeros(len(xy), np.float32) for name in (*QUALITY_COLUMNS, "stained")}
     for band in bands(xy, tile, downsample, height=len(rgb)):
-        top = max(band.top - _MARGIN, 0)
-        inner = slice(band.top - top, band.bottom - top)
-        maps = _maps(rgb[top : band.bottom + _MARGIN], background, usual)
+        top, left = max(band.top - _MARGIN, 0), max(band.first - _MARGIN, 0)
+        inner = (slice(band.top - top, band.bottom - top), slice(band.first - left, band.last - left))
+        part = rgb[top : band.bottom + _MARGIN, left : band.last + _MARGIN]
+        maps = _maps(part, background, usual)
         for name, values in maps.items():
             sums[name][band.members] = band.means(np.asarray(values[inner], np.float32))
     sums["blur"] /= np.maximum(sums["stained"], 1e-4)
