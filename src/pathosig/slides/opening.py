@@ -16,7 +16,7 @@ _PLUGIN_SUFFIXES = {".kfb": "kfb", ".isyntax": "isyntax", ".czi": "czi", ".zarr"
 _SLIDE_SUFFIXES = {".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".vms", ".vmu", ".tiff", ".tif", ".btf", ".dcm"}
 _MAGIC = {b"\x89PNG\r\n\x1a\n": "PNG", b"\xff\xd8\xff": "JPEG", b"GIF8": "GIF", b"BM": "BMP"}
 _FLAT = {"PNG", "JPEG", "BMP"}
-_FLAT_SUFFIXES = {"PNG": {".png"}, "JPEG": {".jpg", ".jpeg", ".jpe"}, "BMP": {".bmp"}}
+_FLAT_SUFFIX = {"PNG": ".png", "JPEG": ".jpg", "BMP": ".bmp"}
 
 
 def open_slide(
@@ -110,10 +110,18 @@ def _choose(path: Path, kind: str) -> str:
                 code="E_FORMAT",
             )
         return "openslide"
+    if suffix == ".mrxs":  # itself a small JPEG of the slide; the pixels lie in its folder
+        if not (path.with_suffix("") / "Slidedat.ini").is_file():
+            raise SlideError(
+                f"{path.name}: lacks its folder {path.stem} with Slidedat.ini. An MRXS slide is a file and the folder of the "
+                "same name beside it; copy both.",
+                code="E_FORMAT",
+            )
+        return "openslide"
     if kind in _FLAT:
         if suffix in _SLIDE_SUFFIXES:
             raise SlideError(
-                f"{path.name}: is a {kind} file in spite of its name. Rename it to {sorted(_FLAT_SUFFIXES[kind])[0]} "
+                f"{path.name}: is a {kind} file in spite of its name. Rename it to {_FLAT_SUFFIX[kind]} "
                 "and give its mpp in slides.csv.",
                 code="E_FORMAT",
             )
