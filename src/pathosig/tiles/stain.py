@@ -25,7 +25,7 @@ _SAMPLE_SIDE = 48
 
 _LEAST_STAINED, _LEAST_FITTED, _MOST_INK, _LEAST_ANGLE = 0.05, 0.02, 0.35, np.deg2rad(4.0)
 _LARGEST_GAIN = 4.0
-_CHUNK, _BAND = 4, 12_544
+_CHUNK, _BAND = 16, 12_544
 """Tiles fitted at once, and pixels recoloured at once: what stays in the cache of the processor."""
 
 _RGB_TO_LMS = np.array([[0.3811, 0.5783, 0.0402], [0.1967, 0.7244, 0.0782], [0.0241, 0.1288, 0.8444]])
@@ -59,8 +59,8 @@ def fit_reference(tiles: np.ndarray, method: Method) -> dict[str, Any]:
     See `normalise`.
     """
     _check(tiles, method)
-    sample = _sample(tiles)
-    density = -sample
+    light = _sample(tiles)
+    density = -np.log(light)
     stains, angle = _stain_vectors(density)
     good = _assessable(density, angle)
     if not good.any():
@@ -75,7 +75,7 @@ def fit_reference(tiles: np.ndarray, method: Method) -> dict[str, Any]:
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         strength = np.median(_strength(density[good], stains[good]), axis=0)
         return {**facts, "stains": vectors.round(6).tolist(), "strength": strength.round(6).tolist()}
-    mean, std = _colour_moments(sample[good])
+    mean, std = _colour_moments(light[good])
     return {
         **facts,
         "mean": np.median(mean, axis=0).round(6).tolist(),
@@ -130,20 +130,20 @@ Change = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 """Which tiles change, bool[n]; then float32[n, 3, 3] each: mixed before, powers, mixed after (empty: not at all)."""
 
 
-def _macenko_change(sample: np.ndarray, reference: Mapping[str, Any]) -> Change:
-    density = -sample
+def _macenko_change(light: np.ndarray, reference: Mapping[str, Any]) -> Change:
+    density = -np.log(light)
     stains, angle = _stain_vectors(density)
     gain = np.asarray(reference["strength"]) / np.maximum(_strength(density, stains), 1e-6)
     gain = np.clip(gain, 1 / _LARGEST_GAIN, _LARGEST_GAIN)
     matrix = np.asarray(reference["stains"]).T @ (gain[:, :, None] * _unmixing(stains))
-    none = np.empty((len(sample), 0), np.float32)
+    none = np.empty((len(light), 0), np.float32)
     return _assessable(density, angle), none, _rows(matrix), none
 
 
-def _reinhard_change(sample: np.ndarray, reference: Mapping[str, Any]) -> Change:
-    density = -np.ascontiguousarray(sample[:, :, ::4])
+def _reinhard_change(light: np.ndarray, reference: Mapping[str, Any]) -> Change:
+    density = -np.log(np.ascontiguousarray(light[:, :, ::4]))
     _, angle = _stain_vectors(density)
-    mean, std = _colour_moments(sample)
+    mean, std = _colour_moments(light)
     gain = np.clip(np.asarray(reference["std"]) / np.maximum(std, 1e-6), 1 / _LARGEST_GAIN, _LARGEST_GAIN)
     back = np.linalg.inv(_LMS_TO_LAB)
     matrix = back @ (gain[:, :, None] * _LMS_TO_LAB)
@@ -168,10 +168,10 @@ def _check(tiles: np.ndarray, method: str) -> None:
 
 
 def _sample(tiles: np.ndarray) -> np.ndarray:
-    """ln((pixel + 1) / lamp) of evenly spaced pixels, float32[n, 3, m]."""
+    """(pixel + 1) / lamp of evenly spaced pixels, float32[n, 3, m]."""
     step = max(1, -(-min(tiles.shape[1:3]) // _SAMPLE_SIDE))
     part = tiles[:, step // 2 :: step, step // 2 :: step].reshape(len(tiles), -1, 3).transpose(0, 2, 1)
-    return np.log((part.astype(np.float32) + 1) / np.float32(_LAMP))
+    return (part.astype(np.float32) + 1) / np.float32(_LAMP)
 
 
 def _stain_vectors(density: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -233,9 +233,9 @@ def _assessable(density: np.ndarray, angle: np.ndarray) -> np.ndarray:
     return enough & (ink <= _MOST_INK) & (angle >= _LEAST_ANGLE)
 
 
-def _colour_moments(sample: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _colour_moments(light: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of l, alpha, beta (natural logarithms), float64[n, 3] each."""
-    lms = np.log(np.matmul(_RGB_TO_LMS.astype(np.float32), np.exp(sample)))
+    lms = np.log(np.matmul(_RGB_TO_LMS.astype(np.float32), light))
     lab = np.matmul(_LMS_TO_LAB.astype(np.float32), lms)
     mean = lab.mean(axis=2, keepdims=True)
     lab -= mean
