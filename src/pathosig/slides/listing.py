@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from pathosig.core.errors import SlideError
+from pathosig.slides.backends.dicom import is_dicom, read_instance
 from pathosig.slides.backends.ngff import is_zarr
+
+SLIDE_SUFFIXES = {".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".vms", ".vmu", ".tiff", ".tif", ".btf"}
+"""Of slides that are files of their own."""
 
 _STORE_SUFFIXES = (".ome.zarr", ".zarr")
 
@@ -13,36 +18,58 @@ _STORE_SUFFIXES = (".ome.zarr", ".zarr")
 def slides_among(paths: Iterable[Path]) -> list[Path]:
     """The slides among files and folders, as a glob gives them, each once and sorted.
 
-    A folder is a slide if it is a Zarr store or if DICOM files lie in it; what lies inside such a folder
-    is part of that slide. Other folders are no slides: those above slides, the data folders of MRXS.
+    A folder is a slide if it is a Zarr store or if the DICOM files of one slide lie in it; what lies inside
+    such a folder is part of that slide, and several DICOM files of one slide stand for it once. Other folders
+    are no slides: those above slides, the data folders of MRXS.
     """
     ordered = sorted(set(paths))
     folders = {path for path in ordered if path.is_dir()}
     slides = {path for path in folders if is_slide_folder(path)}
     slides = {path for path in slides if not slides.intersection(path.parents)}
     data = {path.with_suffix("") for path in ordered if path.suffix.lower() == ".mrxs"}
-    return [
+    kept = [
         path
         for path in ordered
         if (path in slides or path not in folders)
         and not slides.intersection(path.parents)
         and not data.intersection(path.parents)
     ]
+    return _one_per_series(kept)
+
+
+def _one_per_series(paths: list[Path]) -> list[Path]:
+    """Several files of a DICOM series become their folder, or the first of them where others lie there too."""
+    series: dict[tuple[Path, str], list[Path]] = {}
+    for path in paths:
+        if path.suffix.lower() == ".dcm" and path.is_file() and (uid := _series(path)):
+            series.setdefault((path.parent, uid), []).append(path)
+    dropped: set[Path] = set()
+    added: set[Path] = set()
+    for (folder, _), files in series.items():
+        if len(files) > 1:
+            whole = is_slide_folder(folder)
+            added.add(folder if whole else files[0])
+            dropped.update(files if whole else files[1:])
+    return sorted((set(paths) - dropped) | added)
+
+
+def _series(path: Path) -> str:
+    try:
+        found = read_instance(path)
+    except (SlideError, OSError):
+        return ""
+    return found.series if found is not None else ""
 
 
 def is_slide_folder(folder: Path) -> bool:
     """Whether a folder as a whole is one slide."""
     if folder.suffix.lower() == ".zarr" or is_zarr(folder):
         return True
-    return any(_is_dicom(path) for path in sorted(folder.iterdir()) if path.is_file())
-
-
-def _is_dicom(path: Path) -> bool:
-    try:
-        with path.open("rb") as handle:
-            return handle.read(132)[128:] == b"DICM"
-    except OSError:
+    files = [path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith(".")]
+    if any(path.suffix.lower() in SLIDE_SUFFIXES for path in files):
         return False
+    dicom = [path for path in files if path.suffix.lower() == ".dcm" or is_dicom(path)]
+    return bool(dicom) and len({uid for path in dicom if (uid := _series(path))}) == 1
 
 
 def slide_name(path: Path) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pathosig.core.errors import SlideError
+from pathosig.slides.backends.dicom import damage, slide_instances
 from pathosig.slides.backends.source import read_error
 from pathosig.slides.reader import ContextClose, SlideInfo
 from pathosig.slides.resolution import checked_mpp, from_resolution_tags, parse_number, power_warning
@@ -30,10 +32,13 @@ class OpenSlideReader(ContextClose):
 
     def __init__(self, path: Path, *, mpp: float | None = None) -> None:
         self.path = path
-        self._file = _dicom_file(path) if path.is_dir() else path
+        levels = slide_instances(path) if path.is_dir() else []
+        found = damage(levels) if levels else ()
+        self._file = levels[0].path if levels else path
         self._slide = self._open()
         try:
-            self.info = self._info(mpp)
+            info = self._info(mpp)
+            self.info = replace(info, warnings=(*info.warnings, *found))
         except SlideError:
             self._slide.close()
             raise
@@ -112,18 +117,6 @@ class OpenSlideReader(ContextClose):
     def close(self) -> None:
         """Close the handle."""
         self._slide.close()
-
-
-def _dicom_file(folder: Path) -> Path:
-    """The file OpenSlide needs to find a folder's other files: any DICOM file of the slide."""
-    for path in sorted(folder.iterdir()):
-        if path.is_file():
-            with path.open("rb") as handle:
-                if handle.read(132)[128:] == b"DICM":
-                    return path
-    raise SlideError(
-        f"{folder.name}: is a folder without DICOM files; give the slide file itself.", code="E_FORMAT"
-    )
 
 
 def _tiff_mpp(properties: object) -> tuple[float | None, float | None]:

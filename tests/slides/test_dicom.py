@@ -1,0 +1,176 @@
+"""A folder of DICOM files is one slide; damaged and mixed folders are refused in words."""
+
+import shutil
+import warnings
+
+import numpy as np
+import pydicom
+import pytest
+from dicoms import write_series
+from files import texture
+
+from pathosig.core.errors import SlideError
+from pathosig.core.study import Study
+from pathosig.intake.check import check
+from pathosig.intake.init import init
+from pathosig.slides import open_slide, plan_read, read_all_tiles
+from pathosig.slides.backends.dicom import read_instance
+from pathosig.slides.backends.openslide import OpenSlideReader
+from pathosig.slides.listing import slides_among
+from pathosig.tiles.stage import cut_tiles
+from pathosig.tissue.stage import find_tissue
+
+RGB = texture(1000, 1210)
+
+
+@pytest.fixture(scope="module")
+def series(tmp_path_factory):
+    return write_series(tmp_path_factory.mktemp("dicom") / "P1", RGB)
+
+
+@pytest.fixture
+def copy(series, tmp_path):
+    return shutil.copytree(series, tmp_path / "P1")
+
+
+def refused(path):
+    with pytest.raises(SlideError, match=path.name) as caught:
+        open_slide(path)
+    assert caught.value.code == "E_FORMAT"
+    assert str(path.parent) not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_folder_opens_as_a_slide_of_all_its_levels(series):
+    with open_slide(series) as reader:
+        assert isinstance(reader, OpenSlideReader)
+        assert reader.info.level_sizes == ((1210, 1000), (605, 500), (303, 250))
+        assert (reader.info.mpp, reader.info.mpp_source, reader.info.vendor) == (0.25, "header", "dicom")
+        assert (reader.info.objective_power, reader.info.warnings) == (40.0, ())
+        pixels = reader.read_level(0, 100, 200, 500, 400)
+        assert np.abs(pixels.astype(int) - RGB[200:600, 100:600]).mean() < 2.5
+        tiles = read_all_tiles(reader, plan_read(reader.info, 0.5), [(400, 200)], 200)
+        assert np.abs(tiles[0].astype(int) - RGB[::2, ::2][100:300, 200:400]).mean() < 3
+
+
+def test_the_header_is_read_past_nested_sequences(series):
+    found = read_instance(series / "level-1.dcm")
+    truth = pydicom.dcmread(series / "level-1.dcm", stop_before_pixels=True)
+    assert found.series == truth.SeriesInstanceUID != "1.2.3.4.5"
+    assert (found.volume, found.resampled) == (True, True)
+    assert not read_instance(series / "label.dcm").volume
+
+
+@pytest.mark.parametrize("undefined", [True, False])
+@pytest.mark.parametrize("implicit", [True, False])
+def test_headers_of_either_encoding_are_read(series, tmp_path, implicit, undefined):
+    found = pydicom.dcmread(series / "level-0.dcm")
+    found.ReferencedSeriesSequence.is_undefined_length = undefined
+    for item in found.ReferencedSeriesSequence:
+        item.is_undefined_length_sequence_item = undefined
+    uid = found.SeriesInstanceUID
+    found.NumberOfFrames, found.Rows, found.Columns = 1, 2, 2
+    found.PixelData = bytes(12)
+    syntax = pydicom.uid.ImplicitVRLittleEndian if implicit else pydicom.uid.ExplicitVRLittleEndian
+    found.file_meta.TransferSyntaxUID = syntax
+    found["PixelData"].is_undefined_length = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found.save_as(tmp_path / "x.dcm", implicit_vr=implicit, little_endian=True, enforce_file_format=True)
+    assert read_instance(tmp_path / "x.dcm").series == uid
+
+
+@pytest.mark.parametrize("pattern", ["*", "**", "*/*.dcm"])
+def test_any_glob_lists_the_folder_as_one_slide(tmp_path, pattern):
+    write_series(tmp_path / "P1", RGB[:200, :200])
+    write_series(tmp_path / "P2", RGB[:200, :200])
+    assert [
+        p.name for p in slides_among(tmp_path.rglob("*") if pattern == "**" else tmp_path.glob(pattern))
+    ] == [
+        "P1",
+        "P2",
+    ]
+
+
+def test_slides_beside_one_another_in_a_folder_are_listed_once_each(tmp_path):
+    write_series(tmp_path / "a", RGB[:200, :200])
+    write_series(tmp_path / "b", RGB[:200, :200])
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for name in "ab":
+        for path in (tmp_path / name).glob("*.dcm"):
+            shutil.move(path, flat / f"{name}-{path.name}")
+    found = slides_among(flat.glob("*.dcm"))
+    assert [p.name for p in found] == ["a-label.dcm", "b-label.dcm"]
+    with open_slide(found[0]) as reader:
+        assert reader.info.level_sizes[0] == (200, 200)
+    assert "2 slides" in refused(flat)
+
+
+def test_a_folder_with_other_slides_in_it_is_no_dicom_slide(copy):
+    (copy / "other.svs").write_bytes(b"x")
+    assert copy not in slides_among([copy, copy / "other.svs"])
+
+
+@pytest.mark.parametrize("size", [0, 100, 400])
+def test_a_level_without_its_header_is_never_passed_over(copy, size):
+    # OpenSlide would open the rest: the slide would seem to have half its resolution
+    path = copy / "level-0.dcm"
+    path.write_bytes(path.read_bytes()[:size])
+    assert "level-0.dcm" in refused(copy)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.9])
+def test_a_truncated_level_is_refused(copy, share):
+    path = copy / "level-0.dcm"
+    data = path.read_bytes()
+    path.write_bytes(data[: int(share * len(data))])
+    assert "level-0.dcm" in refused(copy)
+
+
+def test_a_few_lost_bytes_are_a_warning_and_cost_one_frame(copy):
+    path = copy / "level-0.dcm"
+    path.write_bytes(path.read_bytes()[:-60])
+    with open_slide(copy) as reader:
+        assert reader.info.warnings == ("1 of 80 frames of level-0.dcm are lost",)
+        with pytest.raises(SlideError) as caught:
+            reader.read_level(0, 1160, 960, 20, 20)
+        assert caught.value.code == "E_PIXELS"
+        assert reader.read_level(0, 0, 0, 20, 20).shape == (20, 20, 3)
+
+
+def test_a_missing_finest_level_is_a_warning(copy):
+    (copy / "level-0.dcm").unlink()
+    with open_slide(copy) as reader:
+        assert reader.info.mpp == 0.5
+        assert "may be missing" in reader.info.warnings[-1]
+
+
+def test_a_folder_without_slides_and_an_empty_one_are_refused(tmp_path, copy):
+    for path in copy.glob("level*"):
+        path.unlink()
+    refused(copy)  # the label alone is no slide
+    (tmp_path / "none").mkdir()
+    refused(tmp_path / "none")
+
+
+def test_other_files_in_the_folder_do_not_matter(copy):
+    (copy / "notes.txt").write_text("scanned on Monday")
+    (copy / ".DS_Store").write_bytes(b"\0")
+    with open_slide(copy) as reader:
+        assert len(reader.info.level_sizes) == 3
+
+
+def test_from_init_to_tiles_a_folder_is_one_slide(tmp_path, cmu_slide):
+    with open_slide(cmu_slide) as real:
+        write_series(tmp_path / "slides" / "P1", real.read_level(0, 0, 0, 1500, 1500), mpp=0.499)
+    (tmp_path / "clinical.csv").write_text("patient,OS_months,OS_event\nP1,10,1\n")
+    slides = str(tmp_path / "slides" / "**" / "*")
+    report = init(tmp_path / "study", slides=slides, clinical=tmp_path / "clinical.csv")
+    assert (report.n_slides, report.unmatched_slides) == (1, ())
+    study = Study.open(tmp_path / "study")
+    assert [(s.id, s.path.name) for s in study.specimens()] == [("P1", "P1")]
+    assert check(study).counts["slides_readable"] == 1
+    assert find_tissue(study).done == ("P1",)
+    assert cut_tiles(study).done == ("P1",)
+    assert study.record("tiles", "P1").summary["n_tiles"] > 5
