@@ -32,7 +32,7 @@ _VENDORS = {"aperio", "generic-tiff", "philips", None}
 
 
 def choose(path: Path) -> str:
-    """The reader for a TIFF: ``tiff`` (the fast path), ``openslide`` or ``flat``.
+    """The reader for a TIFF: ``tiff`` or ``ndpi`` (the fast paths), ``openslide`` or ``flat``.
 
     Raises
     ------
@@ -41,6 +41,10 @@ def choose(path: Path) -> str:
     """
     page = read_pages(path)[0]
     vendor = _openslide_vendor(path)
+    if vendor == "hamamatsu":
+        from pathosig.slides.backends.ndpi import readable
+
+        return "ndpi" if readable(path) else "openslide"
     if vendor not in _VENDORS:
         return "openslide"
     if not page.tiled:

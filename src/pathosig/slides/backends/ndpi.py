@@ -1,0 +1,267 @@
+"""Hamamatsu NDPI: one huge JPEG a level, decoded in pieces between its restart markers."""
+
+from __future__ import annotations
+
+import struct
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pathosig.core.errors import SlideError
+from pathosig.slides.backends.source import ByteSource, read_error
+from pathosig.slides.backends.tiff import TiffReader
+from pathosig.slides.backends.tiff_codecs import decode_jpeg
+from pathosig.slides.backends.tiff_tags import JPEG, PageFacts
+from pathosig.slides.reader import SlideInfo
+from pathosig.slides.resolution import checked_mpp, from_resolution_tags, power_warning
+
+_MAX_PIXELS = 4e11
+_MAX_WHOLE = 40_000_000
+"""Pixels of a level without restart markers that is decoded in one go."""
+
+_MAX_PIECE = 16_000_000
+_ROWS = 64
+"""Rows of pixels decoded together; more would cost memory, fewer calls of the decoder."""
+
+_LENS, _FOCUS, _STARTS, _STARTS_HIGH = 65421, 65424, 65426, 65432
+_YCBCR = 6
+_HEADER = 1 << 16
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Layout:
+    """How a level's JPEG is cut: ``header`` up to its data, ``starts`` of the intervals in the file, their size."""
+
+    header: bytes
+    size_at: int
+    starts: np.ndarray
+    end: int
+    interval: tuple[int, int]
+    across: int
+    stacked: int
+
+
+class NdpiReader(TiffReader):
+    """An NDPI slide whose JPEGs have restart markers: only the intervals that are needed are decoded.
+
+    Intervals above one another are decoded as one small JPEG. With 4:4:4 and 4:2:2, as scanners write it, no colour
+    is shared between rows, so these are the pixels of decoding them one by one, as OpenSlide does. OpenSlide 4.0
+    cannot decode intervals of 4:2:0; here colour at the borders of two such pieces is not smoothed.
+
+    Raises
+    ------
+    SlideError
+        E_FORMAT for damaged files; `readable` says beforehand whether a slide can be read so.
+    """
+
+    def __init__(self, path: Path, *, mpp: float | None = None) -> None:
+        self.path = path
+        found = _levels(path)
+        if found is None:
+            raise SlideError(
+                f"{path.name}: has no restart markers that are listed; the reader openslide takes it.",
+                code="E_FORMAT",
+            )
+        facts, layouts, power = found
+        self._levels = tuple(facts)
+        self._layouts = layouts
+        self._cache: OrderedDict[tuple[int, int, int], np.ndarray] = OrderedDict()
+        self._cached_bytes = 0
+        self._cache_limit = 48_000_000
+        self._spare: list[np.ndarray] = []
+        x, y = from_resolution_tags(facts[0].resolution) if facts[0].resolution["unit"] == 3 else (None, None)
+        value, source = checked_mpp(x, y, given=mpp, name=path.name)
+        width = facts[0].size[0]
+        self.info = SlideInfo(
+            level_sizes=tuple(f.size for f in facts),
+            downsamples=tuple(_whole(width / f.size[0]) for f in facts),
+            mpp=value,
+            mpp_source=source,
+            vendor="hamamatsu",
+            objective_power=power,
+            warnings=power_warning(value, power),
+        )
+        self._file = ByteSource(path)
+
+    def _decode(self, level: int, index: int, shrink: int) -> np.ndarray:
+        """A stack of intervals at 1/shrink of its size, uint8[h, w, 3]."""
+        page, layout = self._levels[level], self._layouts[level]
+        try:
+            if layout is None:
+                data = self._raw(page, 0)
+                return decode_jpeg(data, page, shrink, np.empty((page.tile[1], page.tile[0], 3), np.uint8))
+            return self._stack(page, layout, index, shrink)
+        except SlideError:
+            raise
+        except Exception as error:  # the decoder raises many kinds on damaged data
+            raise SlideError(
+                f"{self.path.name}: piece {index} of level {level} cannot be decoded.", code="E_PIXELS"
+            ) from error
+
+    def _stack(self, page: PageFacts, layout: _Layout, index: int, shrink: int) -> np.ndarray:
+        row, column = divmod(index, layout.across)
+        top = row * layout.stacked
+        rows = min(layout.stacked, page.size[1] // layout.interval[1] - top)
+        pieces = [self._piece(layout, (top + k) * layout.across + column) for k in range(rows)]
+        return self._jpeg(page, layout, pieces, shrink)
+
+    def _jpeg(self, page: PageFacts, layout: _Layout, pieces: list[bytes], shrink: int) -> np.ndarray:
+        """Decode intervals as a JPEG of their own: the header with its size set, markers counted from 0."""
+        width, height = layout.interval[0], layout.interval[1] * len(pieces)
+        header = bytearray(layout.header)
+        struct.pack_into(">HH", header, layout.size_at, height, width)
+        parts = [bytes(header)]
+        for k, piece in enumerate(pieces):
+            parts += [piece, bytes((0xFF, 0xD9 if k == len(pieces) - 1 else 0xD0 + k % 8))]
+        small = replace(page, tile=(width, height), tables=None)
+        out = np.empty((height // shrink, width // shrink, 3), np.uint8)
+        return decode_jpeg(b"".join(parts), small, shrink, out)
+
+    def _piece(self, layout: _Layout, number: int) -> bytes:
+        """Data of an interval without the marker behind it.
+
+        Raises
+        ------
+        SlideError
+            E_PIXELS if the listed place is not behind a restart marker.
+        """
+        start = int(layout.starts[number])
+        stop = int(layout.starts[number + 1]) if number + 1 < len(layout.starts) else layout.end
+        data = self._file.read(start, stop - start)
+        if len(data) != stop - start or len(data) < 2 or data[-2] != 0xFF or data[-1] < 0xD0:
+            raise SlideError(
+                f"{self.path.name}: no restart marker at a place where one is listed.", code="E_PIXELS"
+            )
+        return data[:-2]
+
+    def read_level_shrunk(self, level: int, factor: int) -> np.ndarray | None:
+        """A whole level at a half, quarter or eighth, or None where that saves nothing."""
+        return None if self._layouts[level] is None else super().read_level_shrunk(level, factor)
+
+
+def readable(path: Path) -> bool:
+    """Whether a slide's JPEGs have restart markers and say where they are."""
+    return _levels(path) is not None
+
+
+def _levels(path: Path) -> tuple[list[PageFacts], list[_Layout | None], float | None] | None:
+    """Levels of the focal plane 0 as if tiled, or None where level 0 cannot be read in pieces."""
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as file, path.open("rb") as handle:
+            pages = [page for page in file.pages if _is_level(page)]
+            cut = [_level(page, handle) for page in pages]
+            power = float(pages[0].tags.valueof(_LENS)) if pages else None
+    except SlideError:
+        raise
+    except OSError as error:
+        raise read_error(path.name, error) from error
+    except Exception as error:  # tifffile raises many kinds on damaged structure
+        raise SlideError(
+            f"{path.name}: damaged NDPI structure ({type(error).__name__}). Copy it again.", code="E_FORMAT"
+        ) from error
+    kept: list[tuple[PageFacts, _Layout | None]] = []
+    for level in cut:
+        if level is not None and (not kept or level[0].size[0] < kept[-1][0].size[0]):
+            kept.append(level)
+    if not cut or cut[0] is None or cut[0][1] is None:
+        return None
+    width, height = kept[0][0].size
+    size = path.stat().st_size
+    if width * height > min(_MAX_PIXELS, 20_000 * size):
+        raise SlideError(
+            f"{path.name}: declares {width} x {height} pixels in {size} bytes.", code="E_TOO_LARGE"
+        )
+    end = cut[0][1].end
+    if end > size:
+        raise SlideError(
+            f"{path.name}: is truncated; its first image lacks its end. Copy it again.", code="E_FORMAT"
+        )
+    return [facts for facts, _ in kept], [layout for _, layout in kept], power
+
+
+def _is_level(page: Any) -> bool:
+    tags = page.tags
+    return float(tags.valueof(_LENS) or 0) > 0 and not int(tags.valueof(_FOCUS) or 0)
+
+
+def _level(page: Any, handle: Any) -> tuple[PageFacts, _Layout | None] | None:
+    tags = page.tags
+    width, height = int(tags.valueof(256)), int(tags.valueof(257))
+    start, count = int(tags.valueof(273)[0]), int(tags.valueof(279)[0])
+    if int(tags.valueof(259)) != JPEG or int(tags.valueof(278)) != height or int(tags.valueof(262)) != _YCBCR:
+        return None
+    layout = _layout(page, handle, (width, height), (start, start + count))
+    if layout is None and width * height > _MAX_WHOLE:
+        return None
+    tile = (width, height) if layout is None else (layout.interval[0], layout.interval[1] * layout.stacked)
+    facts = PageFacts(
+        size=(width, height), tile=tile, across=-(-width // tile[0]), compression=JPEG, photometric=_YCBCR,
+        samples=3, bits=8, planar=1, predictor=1, tables=None, offsets=(start,), counts=(count,), description="",
+        resolution={"x": _ratio(tags.valueof(282)), "y": _ratio(tags.valueof(283)), "unit": int(tags.valueof(296) or 2)},
+        reduced=False,
+    )  # fmt: skip
+    return facts, layout
+
+
+def _layout(page: Any, handle: Any, size: tuple[int, int], span: tuple[int, int]) -> _Layout | None:
+    """Where the intervals lie, or None where the JPEG has none or they do not tile the image."""
+    listed = page.tags.valueof(_STARTS)
+    if listed is None:
+        return None
+    starts = np.atleast_1d(listed).astype(np.int64)
+    high = page.tags.valueof(_STARTS_HIGH)
+    if high is not None:
+        starts = starts + (np.atleast_1d(high).astype(np.int64) << 32)
+    handle.seek(span[0])
+    header = _header(handle.read(_HEADER))
+    if header is None:
+        return None
+    data, size_at, mcu, blocks = header
+    interval = (blocks * mcu[0], mcu[1])
+    if not blocks or size[0] % interval[0] or size[1] % interval[1] or interval[0] * interval[1] > _MAX_PIECE:
+        return None
+    starts = starts + span[0]
+    across = size[0] // interval[0]
+    whole = len(starts) == across * (size[1] // interval[1]) and starts[0] == span[0] + len(data)
+    if not whole or np.any(np.diff(starts) < 2) or starts[-1] >= span[1]:
+        return None
+    return _Layout(
+        header=data, size_at=size_at, starts=starts, end=span[1], interval=interval, across=across,
+        stacked=max(1, _ROWS // interval[1]),
+    )  # fmt: skip
+
+
+def _header(data: bytes) -> tuple[bytes, int, tuple[int, int], int] | None:
+    """(bytes before the data, where the size stands, MCU (width, height), MCUs an interval) of a baseline JPEG."""
+    at, size_at, blocks = 2, 0, 0
+    mcu = (0, 0)
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        length = struct.unpack_from(">H", data, at + 2)[0]
+        if marker in (0xC0, 0xC1):
+            size_at = at + 5
+            sampling = [data[at + 11 + 3 * k] for k in range(data[at + 9])]
+            mcu = (8 * max(s >> 4 for s in sampling), 8 * max(s & 15 for s in sampling))
+        elif 0xC2 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            return None  # progressive: intervals cannot be read one by one
+        elif marker == 0xDD:
+            blocks = struct.unpack_from(">H", data, at + 4)[0]
+        at += 2 + length
+        if marker == 0xDA:
+            return (data[:at], size_at, mcu, blocks) if size_at and at <= len(data) else None
+    return None
+
+
+def _ratio(value: Any) -> float | None:
+    if isinstance(value, tuple) and len(value) == 2:
+        return value[0] / value[1] if value[1] else None
+    return float(value) if value else None
+
+
+def _whole(value: float) -> float:
+    return float(round(value)) if abs(value - round(value)) < 0.01 * value else value
