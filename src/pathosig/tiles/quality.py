@@ -17,11 +17,19 @@ _SHARP = 0.03
 """Mean squared Laplacian of optical density, relative to the squared density, of tissue in focus."""
 
 _GLASS = 0.045
-_FOLDED, _LEAST_FOLD, _REDDER = 1.9, 0.25, 0.05
-"""A fold is this many times as dense as the slide's usual tissue, at least this dense, and not bluer by more:
-layers multiply density and keep the colour, crowds of nuclei shift it towards haematoxylin."""
+_FOLDED, _LEAST_FOLD = 1.9, 0.25
+"""A fold is this many times as dense as the slide's tissue of the same colour, and as its usual tissue, and at
+least this dense: layers multiply density and keep the colour, while crowds of nuclei and blood are dense by
+themselves, and each slide shows how dense."""
 
-_SAMPLE = 100_000
+_REDDER, _DENSER = 0.05, 1.5
+"""Colours whose share of red is not above the usual one by more are no crowds of nuclei: they count as at most so
+many times as dense as usual, or a fold of a colour of its own would be its own measure."""
+
+_COLOURS, _LEAST_SHARE, _LEAST_BLOCKS = 50, 0.002, 20
+"""Steps of the share of red in the density; share and number of blocks that make a colour of the slide's own."""
+
+_BLOCK, _BLOCKS = 5, 20_000
 
 
 def quality(rgb: np.ndarray, xy: np.ndarray, tile: float, downsample: float) -> dict[str, np.ndarray]:
@@ -44,32 +52,52 @@ def quality(rgb: np.ndarray, xy: np.ndarray, tile: float, downsample: float) -> 
         saturation: mean of (max - min) / max.
     """
     background = background_colour(rgb)
-    usual = _usual(rgb, background)
+    folded = _folded(rgb, background)
     sums = {name: np.zeros(len(xy), np.float32) for name in (*QUALITY_COLUMNS, "stained")}
     for band in bands(xy, tile, downsample, height=len(rgb)):
         top, left = max(band.top - _MARGIN, 0), max(band.first - _MARGIN, 0)
         inner = (slice(band.top - top, band.bottom - top), slice(band.first - left, band.last - left))
         part = rgb[top : band.bottom + _MARGIN, left : band.last + _MARGIN]
-        maps = _maps(part, background, usual)
+        maps = _maps(part, background, folded)
         for name, values in maps.items():
             sums[name][band.members] = band.means(np.asarray(values[inner], np.float32))
     sums["blur"] /= np.maximum(sums["stained"], 1e-4)
     return {name: np.clip(sums[name], 0, 1) for name in QUALITY_COLUMNS}
 
 
-def _usual(rgb: np.ndarray, background: np.ndarray) -> tuple[float, float]:
-    """(density, share of red in it) of the slide's usual tissue."""
-    step = max(1, round(np.sqrt(rgb.shape[0] * rgb.shape[1] / _SAMPLE)))
-    density = optical_density(rgb[::step, ::step], background)
+def _folded(rgb: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """Density from which tissue of a colour counts as folded, by the step of red in it, float32[_COLOURS]."""
+    height, width = rgb.shape[:2]
+    step = max(_BLOCK, round(np.sqrt(height * width / _BLOCKS)))
+    rows, columns = (
+        np.add.outer(np.arange(0, max(n - _BLOCK + 1, 1), step), np.arange(min(_BLOCK, n)))
+        for n in (height, width)
+    )
+    pixels = rgb[rows[:, None, :, None], columns[None, :, None, :]]
+    density = optical_density(pixels, background).mean(axis=(2, 3)).reshape(-1, 3)
     mean = channel_mean(density)
     tissue = (mean > 2 * _GLASS) & ~is_ink(density)
     if not tissue.any():
-        return 1.0, 1.0
-    found = density[tissue]
-    return float(np.median(mean[tissue])), float(np.median(found[:, 0] / (3 * mean[tissue])))
+        return np.full(_COLOURS, np.inf, np.float32)
+    mean = mean[tissue]
+    colour = _colour(density[tissue, 0], mean)
+    least = max(_LEAST_BLOCKS, _LEAST_SHARE * len(mean))
+    usual = np.full(_COLOURS, np.inf)  # a colour that is not the slide's own is no fold
+    for number in np.flatnonzero(np.bincount(colour, minlength=_COLOURS) >= least):
+        usual[number] = np.median(mean[colour == number])
+    plain = slice(int((np.median(density[tissue, 0] / (3 * mean)) + _REDDER) * _COLOURS) + 1)
+    usual[plain] = np.minimum(usual[plain], _DENSER * np.median(mean))
+    usual = np.maximum(usual, np.median(mean))
+    return np.maximum(_FOLDED * usual, _LEAST_FOLD).astype(np.float32)
 
 
-def _maps(rgb: np.ndarray, background: np.ndarray, usual: tuple[float, float]) -> dict[str, np.ndarray]:
+def _colour(red: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Step of the share of red in the density of three channels, int[...]."""
+    share = red * np.float32(_COLOURS / 3) / np.maximum(mean, np.float32(1e-6))
+    return np.minimum(share.astype(np.intp), _COLOURS - 1)
+
+
+def _maps(rgb: np.ndarray, background: np.ndarray, folded: np.ndarray) -> dict[str, np.ndarray]:
     """What is averaged over tiles; ``stained`` is the area that ``blur`` is a share of."""
     density = optical_density(rgb, background)
     mean = channel_mean(density)
@@ -81,11 +109,10 @@ def _maps(rgb: np.ndarray, background: np.ndarray, usual: tuple[float, float]) -
     around = box_mean(mean)
     detail = box_mean(laplacian**2) / np.maximum(box_mean(mean**2), 1e-4)
     stained = around > 2 * _GLASS
-    dense = around > np.maximum(_FOLDED * usual[0], _LEAST_FOLD)
-    layered = box_mean(np.ascontiguousarray(density[..., 0])) < (usual[1] + _REDDER) * 3 * around
+    colour = _colour(box_mean(np.ascontiguousarray(density[..., 0])), around)
     return {
         "pen": pen,
-        "fold": dense & layered & ~pen,
+        "fold": (around > folded[colour]) & ~pen,
         "background": mean < _GLASS,
         "saturation": (high - low) / np.maximum(high, 1).astype(np.float32),
         "blur": np.clip(1 - detail / _SHARP, 0, 1) * stained,

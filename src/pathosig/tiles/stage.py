@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-STAGE = Stage(name="tiles", version=3)
+STAGE = Stage(name="tiles", version=4)
 _MASK_PX_PER_TILE = 32
 
 
