@@ -1,19 +1,22 @@
 """What finding tissue and cutting tiles costs on a slide of 40,000 x 30,000 px, files written.
 
-    python benchmarks/tissue_tiles.py [--slides N] [--rounds N] [--peers PYTHON]
+    python benchmarks/tissue_tiles.py [--slides N] [--rounds N] [--peers PYTHON] [--hs2p PYTHON]
 
 Builds a pyramidal slide (0.25 mpp, JPEG tiles of 256 px, levels 1, 4 and 16) and studies of it and of copies of
 it. Everything a run does counts: hashing the slide, records, GeoJSON, Parquet, the worker processes.
 
 seconds        CPU-seconds another slide adds: (a study of N + 1 slides - a study of one) / N, one worker, median
-startup_s      CPU-seconds of a study of one slide less that: interpreters, imports
-imported       heavy packages that the stages import: must be empty
+whole_process_s  CPU-seconds of tissue and tiles of one slide, everything: interpreters, imports, worker
+startup_s      that less `seconds`
 rss_mb         peak resident memory of any process of the run
 vs_lazyslide   CPU-seconds of a whole process of LazySlide (open, find_tissues, tile_tissues, written as zarr) over
-               ours for one slide, start-up included; null with a reason where it is not installed. `--peers` names
-               a Python that has it (default: this one)
+               ours for one slide; null with a reason where it is not installed. `--peers` names a Python that has
+               it (default: this one)
+vs_hs2p        the same for the command hs2p (defaults but 224 px tiles and no previews; reading through
+               openslide-python); `--hs2p` names a Python that has both
 vs_clam        CLAM is not a package: null
 
+Peers and ours are run in turn; CPU time is that of all processes of a run.
 Prints one JSON object as the last line.
 """
 
@@ -37,7 +40,6 @@ if TYPE_CHECKING:
 
 SIZE = (40_000, 30_000)
 TILE, STEPS = 256, (1, 4, 16)
-HEAVY = ("torch", "pandas", "sklearn", "matplotlib", "timm")
 LAZYSLIDE = """
 import sys, warnings
 warnings.filterwarnings("ignore")
@@ -47,7 +49,17 @@ wsi = open_wsi(sys.argv[1], store=sys.argv[2])
 zs.pp.find_tissues(wsi)
 zs.pp.tile_tissues(wsi, 224, mpp=0.5)
 wsi.write(sys.argv[2])
-print(len(wsi.shapes["tiles"]))
+import resource
+print(f"peak_mb={resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.1f}")
+"""
+HS2P = """
+csv: {folder}/slides.csv
+output_dir: {folder}/out
+tiling:
+  params: {{requested_tile_size_px: 224}}
+  preview: {{save_mask_preview: false, save_tiling_preview: false}}
+speed: {{num_workers: 1}}
+wandb: {{enable: false}}
 """
 
 
@@ -160,7 +172,6 @@ def one_run(root: Path) -> None:
         "rss_mb": max(_peak_mb(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024),
         "failed": sum(len(r.failed) for r in reports),
         "tiles": record.summary["n_tiles"] if record else 0,
-        "imported": [m for m in HEAVY if m in sys.modules],
     }
     print(json.dumps(facts))
 
@@ -186,28 +197,46 @@ def children_cpu() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def lazyslide(python: str, slide: Path, store: Path) -> tuple[float, float]:
-    """(CPU-seconds, peak MB) of a whole LazySlide process."""
+def lazyslide(python: str, slide: Path, store: Path) -> dict[str, float]:
+    """A whole LazySlide process."""
+    return peer([python, "-c", LAZYSLIDE, str(slide), str(store)])
+
+
+def hs2p(python: str, slide: Path, folder: Path) -> dict[str, float]:
+    """A whole hs2p process."""
+    folder.mkdir()
+    (folder / "slides.csv").write_text(f"sample_id,image_path\nS0,{slide}\n")
+    config = folder / "config.yaml"
+    config.write_text(HS2P.format(folder=folder))
+    found = peer([python, "-m", "hs2p", str(config), "--skip-datetime"])
+    if not list(folder.glob("out/tiles/*.npz")):
+        raise RuntimeError("hs2p wrote no tiles")
+    return found
+
+
+def peer(command: list[str]) -> dict[str, float]:
+    """CPU-seconds of a command and of all its processes.
+
+    Raises
+    ------
+    RuntimeError
+        With the last line it said, if it fails.
+    """
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    script = LAZYSLIDE + (
-        "import resource, json\n"
-        "u = resource.getrusage(resource.RUSAGE_SELF); c = resource.getrusage(resource.RUSAGE_CHILDREN)\n"
-        "print(json.dumps([u.ru_utime + u.ru_stime + c.ru_utime + c.ru_stime, u.ru_maxrss / 1024]))\n"
-    )
-    command = [python, "-c", script, str(slide), str(store)]
+    before = children_cpu()
     out = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if out.returncode:
         raise RuntimeError((out.stderr.strip().splitlines() or ["failed"])[-1])
-    cpu, peak = json.loads(out.stdout.strip().splitlines()[-1])
-    return cpu, peak
+    said = re.search(r"peak_mb=([\d.]+)", out.stdout)
+    return {"cpu": children_cpu() - before, "mb": float(said.group(1)) if said else 0.0}
 
 
-def measure(folder: Path, slides: int, rounds: int, peers: str) -> dict[str, object]:
+def measure(folder: Path, slides: int, rounds: int, pythons: dict[str, str]) -> dict[str, object]:
     """All numbers."""
     slide = build(folder / "large.svs")
-    few, many, theirs, reasons = [], [], [], {}
-    peak, heavy, tiles = 0.0, set(), 0
-    reasons["clam"] = "CLAM is a repository, not an installable package"
+    few, many, peak, tiles = [], [], 0.0, 0
+    theirs: dict[str, list[dict[str, float]]] = {"lazyslide": [], "hs2p": []}
+    reasons = {"clam": "CLAM is a repository, not an installable package"}
     for number in range(rounds):
         for n, into in ((1, few), (slides + 1, many)):
             facts = run(study(folder / f"study-{n}-{number}", slide, n))
@@ -215,29 +244,27 @@ def measure(folder: Path, slides: int, rounds: int, peers: str) -> dict[str, obj
                 raise RuntimeError("a slide failed")
             into.append(facts["cpu"])
             peak, tiles = max(peak, facts["rss_mb"]), facts["tiles"]
-            heavy |= set(facts["imported"])
-        if "lazyslide" not in reasons:
-            try:
-                theirs.append(lazyslide(peers, slide, folder / f"lazy-{number}.zarr"))
-            except (OSError, RuntimeError) as error:
-                reasons["lazyslide"] = f"{error}"[:200]
+        for name, call in (("lazyslide", lazyslide), ("hs2p", hs2p)):
+            if name not in reasons:
+                try:
+                    theirs[name].append(call(pythons[name], slide, folder / f"{name}-{number}"))
+                except (OSError, RuntimeError) as error:
+                    reasons[name] = f"{error}"[:200]
     seconds = statistics.median((m - f) / slides for m, f in zip(many, few, strict=True))
     one = statistics.median(few)
-    their_cpu = statistics.median(cpu for cpu, _ in theirs) if theirs else None
-    return {
+    result: dict[str, object] = {
         "seconds": round(seconds, 3),
+        "whole_process_s": round(one, 3),
         "startup_s": round(one - seconds, 3),
         "rss_mb": round(peak, 1),
-        "vs_lazyslide": round(their_cpu / one, 1) if their_cpu else None,
         "vs_clam": None,
-        "lazyslide_s": round(their_cpu, 2) if their_cpu else None,
-        "lazyslide_mb": round(max(mb for _, mb in theirs), 1) if theirs else None,
-        "whole_process_s": round(one, 3),
-        "tiles": tiles,
-        "file_mb": round(slide.stat().st_size / 1e6, 1),
-        "imported": sorted(heavy),
-        "reasons": reasons,
     }
+    for name, runs in theirs.items():
+        cpu = statistics.median(r["cpu"] for r in runs) if runs else None
+        result[f"vs_{name}"] = round(cpu / one, 2) if cpu else None
+        result[f"{name}_s"] = round(cpu, 2) if cpu else None
+    result["lazyslide_mb"] = max((r["mb"] for r in theirs["lazyslide"]), default=None)
+    return {**result, "tiles": tiles, "file_mb": round(slide.stat().st_size / 1e6, 1), "reasons": reasons}
 
 
 def main() -> None:
@@ -248,13 +275,15 @@ def main() -> None:
     parser.add_argument("--slides", type=int, default=4, help="slides beyond the first")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--peers", default=sys.executable)
+    parser.add_argument("--hs2p", default=sys.executable)
     parser.add_argument("--only", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.only:
         one_run(arguments.only)
         return
     with tempfile.TemporaryDirectory() as folder:
-        print(json.dumps(measure(Path(folder), arguments.slides, arguments.rounds, arguments.peers)))
+        pythons = {"lazyslide": arguments.peers, "hs2p": arguments.hs2p}
+        print(json.dumps(measure(Path(folder), arguments.slides, arguments.rounds, pythons)))
 
 
 if __name__ == "__main__":
