@@ -16,7 +16,9 @@ vs_hs2p        the same for the command hs2p (defaults but 224 px tiles and no p
                openslide-python); `--hs2p` names a Python that has both
 vs_clam        CLAM is not a package: null
 
-Peers and ours are run in turn; CPU time is that of all processes of a run.
+Peers and ours are run in turn; CPU time is that of all processes of a run. All of them find their modules
+compiled, as installed packages are: bytecode is kept in a folder of this benchmark, written by a first round that
+does not count.
 Prints one JSON object as the last line.
 """
 
@@ -184,11 +186,16 @@ def _peak_mb() -> float:
 
 def run(root: Path) -> dict[str, object]:
     """`one_run` in a new process."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     command = [sys.executable, __file__, "--only", str(root)]
     before = children_cpu()
-    out = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    out = subprocess.run(command, capture_output=True, text=True, check=True, env=environment())
     return {"cpu": children_cpu() - before, **json.loads(out.stdout.strip().splitlines()[-1])}
+
+
+def environment() -> dict[str, str]:
+    """One thread; bytecode is kept."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 def children_cpu() -> float:
@@ -222,9 +229,8 @@ def peer(command: list[str]) -> dict[str, float]:
     RuntimeError
         With the last line it said, if it fails.
     """
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     before = children_cpu()
-    out = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    out = subprocess.run(command, capture_output=True, text=True, check=False, env=environment())
     if out.returncode:
         raise RuntimeError((out.stderr.strip().splitlines() or ["failed"])[-1])
     said = re.search(r"peak_mb=([\d.]+)", out.stdout)
@@ -234,10 +240,11 @@ def peer(command: list[str]) -> dict[str, float]:
 def measure(folder: Path, slides: int, rounds: int, pythons: dict[str, str]) -> dict[str, object]:
     """All numbers."""
     slide = build(folder / "large.svs")
+    os.environ["PYTHONPYCACHEPREFIX"] = str(folder / "bytecode")
     few, many, peak, tiles = [], [], 0.0, 0
     theirs: dict[str, list[dict[str, float]]] = {"lazyslide": [], "hs2p": []}
     reasons = {"clam": "CLAM is a repository, not an installable package"}
-    for number in range(rounds):
+    for number in range(rounds + 1):  # the first does not count
         for n, into in ((1, few), (slides + 1, many)):
             facts = run(study(folder / f"study-{n}-{number}", slide, n))
             if facts["failed"]:
@@ -250,6 +257,8 @@ def measure(folder: Path, slides: int, rounds: int, pythons: dict[str, str]) -> 
                     theirs[name].append(call(pythons[name], slide, folder / f"{name}-{number}"))
                 except (OSError, RuntimeError) as error:
                     reasons[name] = f"{error}"[:200]
+    few, many = few[1:], many[1:]
+    theirs = {name: runs[1:] for name, runs in theirs.items()}
     seconds = statistics.median((m - f) / slides for m, f in zip(many, few, strict=True))
     one = statistics.median(few)
     result: dict[str, object] = {

@@ -29,12 +29,13 @@ def background_colour(rgb: np.ndarray) -> np.ndarray:
     flat = rgb.reshape(-1, 3)
     if len(flat) > 200_000:
         flat = flat[:: len(flat) // 200_000]
-    low, high = (v.astype(np.int16) for v in channel_range(flat))
+    planes = np.ascontiguousarray(flat.T)
+    low, high = np.minimum.reduce(planes), np.maximum.reduce(planes)
     glass = (low > 140) & (high - low < 45)
     if glass.mean() < 0.005:  # no glass in sight: assume a white lamp
         return np.array([245.0, 245.0, 245.0])
-    bright = flat[glass]
-    level = bright.sum(axis=1) // 3
+    bright = planes[:, glass]
+    level = bright.sum(axis=0, dtype=np.uint16) // 3
     counts = np.bincount(level, minlength=256).astype(float)
     counts = np.convolve(counts, np.ones(5) / 5, mode="same")
     if counts[250:].sum() > 0.2 * counts.sum():
@@ -45,8 +46,8 @@ def background_colour(rgb: np.ndarray) -> np.ndarray:
         mode = int(peaks[-1])
         window = slice(max(mode - 8, 0), mode + 1)
         mode = window.start + int(np.argmax(counts[window]))
-    near = bright[np.abs(level - mode) <= 4]
-    return np.median(near if len(near) else bright, axis=0).astype(float)
+    near = bright[:, (level >= mode) & (level <= mode + 4)]  # darker ones may be pale tissue
+    return np.median(near if near.size else bright, axis=1).astype(float)
 
 
 def optical_density(rgb: np.ndarray, background: np.ndarray) -> np.ndarray:

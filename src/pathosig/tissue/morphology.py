@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+_BAND = 32
+
 
 def dilated(mask: np.ndarray, radius: int) -> np.ndarray:
     """A mask grown by an octagon of `radius` pixels, bool[h, w]; beyond the edge is nothing.
@@ -115,13 +117,21 @@ def smoothed(values: np.ndarray, sigma: float) -> np.ndarray:
     radius = int(4 * sigma + 0.5)
     kernel = np.exp(-0.5 / (sigma * sigma) * np.arange(-radius, radius + 1) ** 2)
     kernel /= kernel.sum()
-    out = values
-    for axis in (0, 1):
-        room = [(radius, radius) if a == axis else (0, 0) for a in (0, 1)]
-        wide, n = np.pad(out, room, mode="symmetric").astype(np.float64), out.shape[axis]
-        taps = [wide[i : i + n] if axis == 0 else wide[:, i : i + n] for i in range(2 * radius + 1)]
-        total = taps[radius] * kernel[radius]
-        for i in range(radius):
-            total += (taps[i] + taps[2 * radius - i]) * kernel[i]
-        out = total.astype(np.float32)
+    tall = np.pad(values, ((radius, radius), (0, 0)), mode="symmetric")
+    out = np.empty_like(values)
+    for top in range(0, len(values), _BAND):  # in the cache
+        part = tall[top : top + _BAND + 2 * radius].astype(np.float64)
+        once = _taps(part, kernel).astype(np.float32)
+        wide = np.pad(once, ((0, 0), (radius, radius)), mode="symmetric").astype(np.float64)
+        out[top : top + _BAND] = _taps(wide.T, kernel).T
     return out
+
+
+def _taps(values: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """Weighted sums along the first axis of as many neighbours as the kernel has, in SciPy's order."""
+    radius = len(kernel) // 2
+    n = len(values) - 2 * radius
+    total = values[radius : radius + n] * kernel[radius]
+    for i in range(radius):
+        total += (values[i : i + n] + values[2 * radius - i : 2 * radius - i + n]) * kernel[i]
+    return np.asarray(total)
