@@ -24,7 +24,7 @@ def slide(tmp_path_factory):
 
 
 def psnr(a, b):
-    return 10 * np.log10(255**2 / np.mean((a.astype(float) - b) ** 2))
+    return 10 * np.log10(255**2 / max(1e-9, np.mean((a.astype(float) - b) ** 2)))
 
 
 def test_the_file_is_one_openslide_knows_and_takes_the_fast_path(slide):
@@ -68,10 +68,12 @@ def test_colour_shared_between_rows_is_decoded_too_where_openslide_gives_up(tmp_
     assert np.array_equal(pixels[1:63, 1:255], whole[1:63, 1:255])  # within a piece
 
 
-@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2"])
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
 @pytest.mark.parametrize("mpp", [0.5, 1.0, 2.0])
-def test_scaled_decoding_stays_close_to_area_means(tmp_path, mpp, subsampling):
-    path = write_ndpi(tmp_path / "s.ndpi", RGB, subsampling=subsampling, levels=(1,))
+def test_scaled_decoding_stays_close_to_area_means(tmp_path, mpp, subsampling, cmu_slide):
+    with open_slide(cmu_slide) as real:
+        rgb = real.read_level(0, 600, 600, 1024, 640)
+    path = write_ndpi(tmp_path / "s.ndpi", rgb, subsampling=subsampling, levels=(1,))
     with open_slide(path) as reader:
         size = round(400 * 0.25 / mpp)
         (tile,) = read_all_tiles(reader, plan_read(reader.info, mpp), [(240, 160)], size)
