@@ -25,7 +25,7 @@ for (ties in c("efron", "breslow")) {
   out$cox[[ties]] <- c(fit(f), list(zph = lapply(c(km = "km", rank = "rank", identity = "identity", log = "log"),
                        function(t) zph(f, t)), base_time = b$time, base_hazard = b$hazard))
   out$strata[[ties]] <- fit(coxph(S ~ x1 + x2 + strata(stratum), d, ties = ties))
-  out$weights[[ties]] <- fit(coxph(S ~ x1 + x2 + x3, d, weights = weight, ties = ties, robust = FALSE))
+  out$weights[[ties]] <- fit(coxph(S ~ x1 + x2 + x3, d, weights = weight, ties = ties))
   f <- coxph(S ~ x1 + x2 + x3, d, cluster = cluster, ties = ties)
   out$cluster[[ties]] <- c(fit(f), list(naive = unname(sqrt(diag(f$naive.var)))))
   out$entry[[ties]] <- fit(coxph(Surv(entry, time, event) ~ x1 + x2, d, ties = ties))
@@ -152,4 +152,12 @@ for (v in c("x1", "x3", "x4")) {
 }
 tabs <- list(matrix(c(3, 0, 2, 7, 1, 4), 2), matrix(c(5, 2, 0, 1, 8, 3, 2, 2, 9, 0, 1, 4), 3), matrix(c(12, 5, 7, 9, 3, 20, 8, 2), 4), matrix(c(1, 0, 0, 6, 3, 2, 0, 4, 4, 1, 1, 5, 0, 2, 3, 3), 4), matrix(c(10, 2, 3, 15), 2))
 out$fisher <- lapply(tabs, function(m) list(table = m, p = fisher.test(m, workspace = 2e7)$p.value))
+# what real data sets of R's survival package turned up
+e <- d; e$alias <- as.integer(e$stratum == "b") + .5 * (e$stratum == "c")
+f <- coxph(S ~ x1 + alias + x3 + strata(stratum), e); out$alias <- list(coef = unname(coef(f)[c(1, 3)]), se = unname(sqrt(diag(vcov(f)))[c(1, 3)]))
+f <- coxph(Surv(entry, time, event) ~ x1 + x2, d); out$zph_entry <- lapply(c(km = "km", rank = "rank", identity = "identity", log = "log"), function(t) zph(f, t))
+f <- coxph(S ~ x1 + x2 + strata(stratum), d, ties = "efron"); b <- basehaz(f, centered = FALSE); out$base_strata <- list(time = b$time, hazard = b$hazard, stratum = as.character(b$strata))
+e <- d; e$event[e$time < 4] <- 0; f <- survfit(Surv(time, event) ~ 1, e, conf.type = "log-log"); out$late_events <- km(f)
+e <- data.frame(time = d$time, event = d$event, x = sin(seq_len(n)))
+for (size in c(26, 43, 97, 155)) {s <- e[seq_len(size), ]; for (m in c("Lau92", "Lau94")) {r <- maxstat.test(Surv(time, event) ~ x, s, smethod = "LogRank", pmethod = m, minprop = .1, maxprop = .9); out$small_maxstat[[as.character(size)]][[m]] <- list(cut = unname(r$estimate), statistic = unname(r$statistic), p = unname(r$p.value))}}
 write(toJSON(out, digits = NA, auto_unbox = TRUE, pretty = FALSE), "survival.json")

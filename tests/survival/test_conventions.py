@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pathosig.core.errors import ConfigError
 from pathosig.survival import (
     brier,
     cox,
@@ -164,3 +165,46 @@ def R_round(column):
 def test_exact_tables_equal_fisher_test(which):
     r = R["fisher"][which]
     close(fisher_exact(r["table"]).p, r["p"], 1e-8)
+
+
+def test_a_column_that_is_constant_within_strata_has_no_estimate_as_in_coxph():
+    columns = D[["x1", "x3"]].copy()
+    columns.insert(1, "alias", (D["stratum"] == "b") + 0.5 * (D["stratum"] == "c"))
+    fit = cox(columns, T, E, strata=D["stratum"])
+    assert np.isnan(fit.coef[1]) and np.isnan(fit.se[1])
+    close(fit.coef[[0, 2]], R["alias"]["coef"])
+    close(fit.se[[0, 2]], R["alias"]["se"])
+
+
+@pytest.mark.parametrize("transform", ["km", "rank", "identity", "log"])
+def test_ph_tests_with_delayed_entry_use_the_curve_of_those_at_risk(transform):
+    found = ph_test(cox(X, T, E, entry=D["entry"]), transform)
+    close([*found.statistic, found.global_statistic], R["zph_entry"][transform])
+
+
+def test_each_stratum_has_the_baseline_hazard_of_basehaz():
+    fit, r = cox(X, T, E, strata=D["stratum"]), pd.DataFrame(R["base_strata"])
+    for label, theirs in r.groupby("stratum"):
+        times, hazard = fit.baseline_hazard(stratum=label)
+        close(times, theirs["time"], 1e-12)
+        close(hazard, theirs["hazard"])
+        survival = fit.survival_at(np.zeros((1, 2)), times, stratum=label)
+        close(survival[0], np.exp(-theirs["hazard"]))
+    with pytest.raises(ConfigError, match="stratum must be one of a, b, c"):
+        fit.baseline_hazard()
+
+
+def test_log_log_limits_before_the_first_death_are_undefined_as_in_survfit():
+    curve, r = kaplan_meier(T, E & (T >= 4), conf_type="log-log"), R["late_events"]
+    theirs = np.array([np.nan if v == "NA" else v for v in r["lower"]], float)
+    assert np.isnan(theirs[0])
+    close(curve.lower, theirs, 1e-10)
+
+
+@pytest.mark.parametrize("size", [26, 43, 97, 155])
+def test_cut_points_of_few_patients_have_maxstats_bounds(size):
+    x = np.sin(np.arange(1, size + 1))
+    for name, theirs in R["small_maxstat"][str(size)].items():
+        found = max_selected_cutpoint(x, T[:size], E[:size], p=name.lower())
+        close([found.cutpoint, found.statistic], [theirs["cut"], theirs["statistic"]], 1e-10)
+        close(found.p, min(1.0, theirs["p"]), 1e-8)

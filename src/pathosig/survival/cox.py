@@ -9,7 +9,16 @@ from scipy import stats
 
 from pathosig.core.errors import InputError, NotEstimableError
 from pathosig.survival.coxfit import CoxFit, Test, term_sums
-from pathosig.survival.data import RiskSets, as_columns, as_events, as_times, codes, fix_times, risk_sets
+from pathosig.survival.data import (
+    RiskSets,
+    as_columns,
+    as_events,
+    as_times,
+    codes,
+    fix_times,
+    labelled_codes,
+    risk_sets,
+)
 
 if TYPE_CHECKING:
     pass
@@ -47,12 +56,13 @@ def cox(
     strata
         [n] labels: a baseline hazard each.
     cluster
-        [n] labels: robust (sandwich) standard errors.
+        [n] labels: robust (sandwich) standard errors, one contribution a cluster.
     penalty, l1_ratio
         Elastic net, minimising ``-loglik / n + penalty * (l1_ratio |b|_1 + (1 - l1_ratio) / 2 |b|^2)``, glmnet's
         scale without standardisation; standard errors then ignore the penalty's bias.
     weights
-        [n] case weights > 0.
+        [n] case weights > 0. Weights that are not whole numbers give robust standard errors, as in R, every row a
+        cluster of its own where none are named.
     entry
         [n] times of delayed entry, < time.
     conf_level
@@ -82,7 +92,7 @@ def cox(
     kept = np.isfinite(x_all).all(axis=1) & np.isfinite(t) & np.isfinite(w) & (w > 0)
     if start is not None:
         kept &= np.isfinite(start) & (start < t)
-    strata_codes, cluster_codes = codes(strata, len(t)), codes(cluster, len(t))
+    (strata_codes, labels), cluster_codes = labelled_codes(strata, len(t)), codes(cluster, len(t))
     fixed = fix_times(t[kept]) if start is None else fix_times(t[kept], start[kept])
     sets = risk_sets(
         fixed[0],
@@ -104,13 +114,13 @@ def cox(
     loglik, _, info = loglik_derivatives(beta, centred, sets)
     zero = np.zeros_like(beta)
     loglik0, score0, info0 = loglik_derivatives(zero, centred, sets)
-    usable = _usable(info0, centred)  # not at beta: under separation its information vanishes
+    usable = _usable(info0, centred, sets)  # not at beta: under separation its information vanishes
     covariance = _inverse(info + penalty * (1 - l1_ratio) * len(x) * np.eye(len(beta)), usable)
     naive = _root(np.diag(covariance), usable)
-    robust = cluster is not None
+    robust = cluster is not None or bool((w % 1 != 0).any())
     if robust:
         residuals = score_residuals(beta, centred, sets) * sets.weight[:, None]
-        groups = cluster_codes[kept][sets.order]
+        groups = (np.arange(len(t)) if cluster is None else cluster_codes)[kept][sets.order]
         summed = np.zeros((groups.max() + 1, len(beta)))
         np.add.at(summed, groups, residuals)
         influence = summed @ covariance
@@ -124,7 +134,7 @@ def cox(
     df = int(usable.sum())
     inside = np.ix_(usable, usable)
     wald = float(beta[usable] @ np.linalg.pinv(covariance[inside]) @ beta[usable]) if df else 0.0
-    score_stat = float(score0 @ _inverse(info0, _usable(info0, centred)) @ score0)
+    score_stat = float(score0 @ _inverse(info0, usable) @ score0)
     notes = _notes(names, usable, coef, naive, centred, converged, int(sets.event.sum()))
     return CoxFit(
         names=names,
@@ -154,6 +164,7 @@ def cox(
         kept=kept,
         sets=sets,
         x=x,
+        strata=labels,
     )
 
 
@@ -256,7 +267,7 @@ def _newton(x: np.ndarray, sets: RiskSets, ridge: float) -> tuple[np.ndarray, in
     penalty = ridge * len(x)
     loglik, score, info = loglik_derivatives(beta, x, sets)
     value = loglik
-    usable = _usable(info, x)
+    usable = _usable(info, x, sets)
     for iteration in range(1, _MAX_ITER + 1):
         gradient = score - penalty * beta
         step = _inverse(info + penalty * np.eye(len(beta)), usable) @ gradient
@@ -278,16 +289,18 @@ def _newton(x: np.ndarray, sets: RiskSets, ridge: float) -> tuple[np.ndarray, in
     return beta, _MAX_ITER, False
 
 
-def _usable(info: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Columns that carry information of their own, earlier ones first (R's NA coefficients)."""
-    p = len(info)
+def _usable(info: np.ndarray, x: np.ndarray, sets: RiskSets) -> np.ndarray:
+    """Columns that carry information of their own within strata, earlier ones first (R's NA coefficients)."""
     scale = np.sqrt(np.maximum(np.diag(info), 0))
-    usable = x.std(axis=0) > 1e-12 * (1 + np.abs(x).max(axis=0, initial=0.0)) if len(x) else np.zeros(p, bool)
-    usable &= scale > 0
+    if not len(x):
+        return scale > 0
+    largest = 1 + np.abs(x).max(axis=0, initial=0.0)
+    within = x - _stratum_means(x, sets.stratum)
+    usable = (within.std(axis=0) > 1e-12 * largest) & (scale > 0)
     if not usable.any():
         return usable
     columns = np.flatnonzero(usable)
-    normal = x[:, columns] / x[:, columns].std(axis=0)
+    normal = within[:, columns] / within[:, columns].std(axis=0)
     upper = np.linalg.qr(normal, mode="r")
     rank = np.abs(np.diag(upper)) > 1e-8 * np.sqrt(len(x))
     if len(rank) == len(columns) and not rank.all():
@@ -295,6 +308,17 @@ def _usable(info: np.ndarray, x: np.ndarray) -> np.ndarray:
     elif len(rank) < len(columns):
         usable[columns[len(rank) :]] = False
     return usable
+
+
+def _stratum_means(x: np.ndarray, stratum: np.ndarray) -> np.ndarray:
+    """Mean of each column in the row's own stratum, [n, p]."""
+    labels, which = np.unique(stratum, return_inverse=True)
+    if len(labels) == 1:
+        return np.broadcast_to(x.mean(axis=0), x.shape)
+    sums = np.zeros((len(labels), x.shape[1]))
+    np.add.at(sums, which.ravel(), x)
+    means: np.ndarray = (sums / np.bincount(which.ravel())[:, None])[which.ravel()]
+    return means
 
 
 def _inverse(info: np.ndarray, usable: np.ndarray) -> np.ndarray:

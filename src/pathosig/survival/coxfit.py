@@ -72,6 +72,7 @@ class CoxFit:
     kept: np.ndarray = field(repr=False)
     sets: RiskSets = field(repr=False)
     x: np.ndarray = field(repr=False)
+    strata: tuple[Any, ...] = ()
 
     @property
     def hr(self) -> np.ndarray:
@@ -94,32 +95,44 @@ class CoxFit:
             x = x[list(self.names)]
         return np.asarray(as_columns(x)[0] @ np.nan_to_num(self.coef))
 
-    def baseline_hazard(self, *, centered: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    def baseline_hazard(
+        self, *, centered: bool = False, stratum: Any = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """(times, cumulative hazard) at covariates 0 (or at the means), as R's basehaz.
+
+        Parameters
+        ----------
+        centered
+            At the means of the covariates instead of at 0.
+        stratum
+            Label of the stratum, where the model has strata.
 
         Raises
         ------
         ConfigError
-            If the model has strata (each has a baseline of its own).
+            If the model has strata (each has a baseline of its own) and none of them is named.
         """
-        if len(np.unique(self.sets.stratum)) > 1:
-            raise ConfigError("baseline_hazard: the model has strata; fit the strata separately.")
+        sets = self.sets
+        if len(self.strata) > 1 and stratum not in self.strata:
+            known = ", ".join(map(str, self.strata))
+            raise ConfigError(f"baseline_hazard: the model has strata; stratum must be one of {known}.")
+        inside = sets.stratum == (self.strata.index(stratum) if len(self.strata) > 1 else sets.stratum)
         beta = np.nan_to_num(self.coef)
         shift = float(self.means @ beta)
-        sets = self.sets
         risk = sets.weight * np.exp(self.x @ beta - shift)
         s0 = term_sums(sets, risk)
         jump = np.bincount(sets.term_group, weights=sets.term_weight / s0, minlength=sets.n_groups)
-        event_times = sets.time[sets.end - 1]
-        times = np.unique(sets.time)
+        here = inside[sets.end - 1]
+        event_times, jump = sets.time[sets.end - 1][here], jump[here]
+        times = np.unique(sets.time[inside])
         order = np.argsort(event_times)
         total = np.concatenate([[0.0], np.cumsum(jump[order])])
         hazard = total[np.searchsorted(event_times[order], times, side="right")]
         return times, hazard * (1.0 if centered else np.exp(-shift))
 
-    def survival_at(self, x: Any, times: Any) -> np.ndarray:
-        """Predicted survival, float[n, len(times)], exp(-H0(t) exp(X @ coef))."""
-        grid, hazard = self.baseline_hazard()
+    def survival_at(self, x: Any, times: Any, *, stratum: Any = None) -> np.ndarray:
+        """Predicted survival, float[n, len(times)], exp(-H0(t) exp(X @ coef)); `stratum` where the model has strata."""
+        grid, hazard = self.baseline_hazard(stratum=stratum)
         at = np.concatenate([[0.0], hazard])[np.searchsorted(grid, np.atleast_1d(times), side="right")]
         return np.exp(-np.outer(np.exp(self.linear_predictor(x)), at))
 

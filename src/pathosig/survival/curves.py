@@ -116,7 +116,7 @@ def kaplan_meier(
     time, event
         [n]; rows with a missing time are left out.
     conf_type
-        ``log`` (R's default), ``log-log`` or ``plain``.
+        ``log`` (R's default), ``log-log`` (no limits where nobody has died yet, as R) or ``plain``.
     groups
         [n] labels: one curve each.
     entry
@@ -224,7 +224,7 @@ def _limits(s: np.ndarray, se: np.ndarray, conf_type: str, level: float) -> tupl
         else:
             wide = z * se / np.log(s)
             lower, upper = np.exp(np.log(s) * np.exp(-wide)), np.exp(np.log(s) * np.exp(wide))
-            lower, upper = np.where(s == 1, 1.0, lower), np.where(s == 1, 1.0, upper)
+            lower, upper = np.where(s == 1, np.nan, lower), np.where(s == 1, np.nan, upper)  # as R: undefined
     nothing = (s <= 0) | ~np.isfinite(se)
     lower, upper = np.where(nothing, np.nan, lower), np.where(nothing, np.nan, upper)
     return np.clip(lower, 0, 1), np.clip(upper, 0, 1)

@@ -82,8 +82,8 @@ def max_selected_cutpoint(
     order = np.argsort(values, kind="stable")
     ordered = values[order]
     last = np.flatnonzero(np.append(np.diff(ordered) > 0, False))  # last of each tie, but the largest value
-    share = (last + 1) / n
-    last = last[(share >= min_prop - 1e-12) & (share <= 1 - min_prop + 1e-12)]
+    low = last + 1  # patients at or below each cut, bounded as maxstat does: rounded down on both sides
+    last = last[(low >= max(1, np.floor(n * min_prop))) & (low <= np.floor(n * (1 - min_prop)))]
     if not len(last):
         raise NotEstimableError(f"max_selected_cutpoint: no cut leaves {min_prop:.0%} on both sides.")
     m = last + 1
@@ -112,6 +112,8 @@ def max_selected_cutpoint(
 
 
 def _lau92(b: float, share: float) -> float:
+    if b < 1:
+        return 1.0
     density = stats.norm.pdf(b)
     return float(4 * density / b + density * (b - 1 / b) * np.log((1 - share) ** 2 / share**2))
 

@@ -83,12 +83,20 @@ def as_columns(x: Any) -> tuple[np.ndarray, tuple[str, ...]]:
 
 def codes(values: Any, n: int) -> np.ndarray:
     """int[n] group numbers of strata or clusters; zeros for None."""
+    return labelled_codes(values, n)[0]
+
+
+def labelled_codes(values: Any, n: int) -> tuple[np.ndarray, tuple[Any, ...]]:
+    """int[n] group numbers of strata or clusters and the groups' labels in that order; zeros for None."""
     if values is None:
-        return np.zeros(n, int)
+        return np.zeros(n, int), ()
     array = np.asarray(values)
     if array.ndim == 2:
-        return np.unique(array.astype(str), axis=0, return_inverse=True)[1].ravel()
-    return np.unique(array.astype(str) if array.dtype == object else array, return_inverse=True)[1].ravel()
+        rows, which = np.unique(array.astype(str), axis=0, return_inverse=True)
+        return which.ravel(), tuple(map(tuple, rows.tolist()))
+    plain = array.astype(str) if array.dtype == object else array
+    labels, which = np.unique(plain, return_inverse=True)
+    return which.ravel(), tuple(labels.tolist())
 
 
 @dataclass(frozen=True, kw_only=True)

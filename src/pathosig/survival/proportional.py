@@ -124,7 +124,7 @@ def _transformed(fit: CoxFit, times: np.ndarray, transform: str) -> np.ndarray:
         lookup = dict(zip(fit.sets.time.tolist(), ranks.tolist(), strict=True))
         return np.array([lookup[t] for t in times.tolist()])
     if transform == "km":
-        curve = kaplan_meier(fit.sets.time, fit.sets.event)
+        curve = kaplan_meier(fit.sets.time, fit.sets.event, entry=fit.sets.entry)
         before = np.concatenate([[1.0], curve.survival])
         return np.asarray(1 - before[np.searchsorted(curve.time, times, side="left")])
     raise ConfigError(f"ph_test: transform {transform!r}; expected km, rank, identity or log.")
