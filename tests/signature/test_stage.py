@@ -57,6 +57,21 @@ def run(study: Study, spec: SignatureSpec = QUICK, **options) -> Study:
     return study
 
 
+def test_missing_covariates_are_imputed_inside_the_resamples_of_added_value(tmp_path):
+    study = make_study(tmp_path / "s", cohorts=("discovery", "validation_1"))
+    patients = pd.read_csv(study.root / "patients.csv")
+    patients.loc[::7, "age"] = np.nan
+    patients.to_csv(study.root / "patients.csv", index=False)
+    study = run(Study.open(study.root), imputations=5, bootstraps=20)
+    results = read_json(study.root / "validation/results.json")
+    added = next(a for a in results["analyses"] if a["cohort"] == "validation_1")["added_value"]
+    assert added["imputed"]["n"] == 120 > added["n"]
+    assert added["imputed"]["m"] == 5
+    assert added["imputed"]["difference_c"]["lower"] > 0
+    table = pd.read_csv(study.root / "validation/tables/added_value.csv")
+    assert "difference_c imputed" in set(table["measure"])
+
+
 def test_external_validation_writes_results_tables_and_scores(tmp_path):
     study = run(make_study(tmp_path / "s", cohorts=("discovery", "validation_1")))
     results = read_json(study.root / "validation/results.json")

@@ -10,9 +10,9 @@ from pathosig.core.execution import Execution
 from pathosig.core.records import to_json, write_json
 from pathosig.core.study import Study
 from pathosig.profiles.stage import read_profiles
+from pathosig.signature.inputs import model_facts, preparer
 from pathosig.signature.spec import AuditSpec, SignatureSpec
 from pathosig.signature.stage import SIGNATURE, discovery_rows, endpoint_of
-from pathosig.signature.validate_stage import model_facts, preparer
 
 AUDITS = ("null", "optimism", "site", "depth", "stability")
 

@@ -10,8 +10,9 @@ White IR, Royston P. Stat Med 2009; 28: 1982. Rubin DB. Multiple Imputation for 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -57,6 +58,38 @@ def nelson_aalen(time: np.ndarray, event: np.ndarray) -> np.ndarray:
     return np.asarray(np.cumsum(died / at_risk)[place])
 
 
+@dataclass(frozen=True)
+class _Column:
+    """A covariate as numbers; levels of a category are codes 0, 1, ..."""
+
+    name: str
+    values: np.ndarray
+    lost: np.ndarray
+    levels: tuple[str, ...]
+    known: tuple[Any, ...]
+
+    @classmethod
+    def of(cls, column: pd.Series) -> _Column:
+        lost = column.isna().to_numpy()
+        if not is_categorical(column):
+            return cls(str(column.name), column.to_numpy(float), lost, (), ())
+        text = np.array([None if gone else as_level(v) for v, gone in zip(column, lost, strict=True)], object)
+        levels = tuple(levels_of(column))
+        codes = np.full(len(column), np.nan)
+        known: list[Any] = []
+        for code, level in enumerate(levels):
+            rows = np.flatnonzero(text == level)
+            codes[rows] = code
+            known.append(column.iloc[rows[0]])
+        return cls(str(column.name), codes, lost, levels, tuple(known))
+
+    def design(self, values: np.ndarray) -> list[np.ndarray]:
+        """Columns this covariate gives to the models of the others."""
+        if not self.levels:
+            return [values]
+        return [(values == code).astype(float) for code in range(1, len(self.levels))]
+
+
 def impute(
     frame: pd.DataFrame, covariates: Sequence[str], *, m: int = 20, seed: int = 0
 ) -> list[pd.DataFrame]:
@@ -77,6 +110,10 @@ def impute(
     ------
     NotEstimableError
         If a covariate has fewer than ten known values.
+
+    References
+    ----------
+    R: mice::mice with pmm and polyreg, event and nelsonaalen() among the predictors.
     """
     names = [c for c in covariates if c in frame and frame[c].notna().any()]
     for name in names:
@@ -87,41 +124,44 @@ def impute(
             raise NotEstimableError(message)
     hazard = nelson_aalen(frame["time"].to_numpy(float), frame["event"].to_numpy(bool))
     fixed = [frame["score"].to_numpy(float), frame["event"].to_numpy(float), hazard]
-    holes = sorted((c for c in names if frame[c].isna().any()), key=lambda c: int(frame[c].isna().sum()))
-    seeds = np.random.SeedSequence(seed).spawn(m)
-    return [_one(frame, names, holes, fixed, np.random.default_rng(s)) for s in seeds]
+    columns = [_Column.of(frame[name]) for name in names]
+    return [
+        _filled(frame, columns, _chained(columns, fixed, np.random.default_rng(s)))
+        for s in np.random.SeedSequence(seed).spawn(m)
+    ]
 
 
-def _one(
-    frame: pd.DataFrame,
-    names: Sequence[str],
-    holes: Sequence[str],
-    fixed: Sequence[np.ndarray],
-    rng: np.random.Generator,
+def _chained(
+    columns: Sequence[_Column], fixed: Sequence[np.ndarray], rng: np.random.Generator
+) -> dict[str, np.ndarray]:
+    """Filled values of the columns that have holes, fewest holes first in every round."""
+    now = {c.name: c.values.copy() for c in columns}
+    holes = sorted((c for c in columns if c.lost.any()), key=lambda c: int(c.lost.sum()))
+    for c in holes:  # start: draws from the known values
+        now[c.name][c.lost] = rng.choice(c.values[~c.lost], int(c.lost.sum()))
+    for _ in range(_ROUNDS if len(holes) > 1 else 1):
+        for c in holes:
+            others = [x for o in columns if o.name != c.name for x in o.design(now[o.name])]
+            x = _standard(np.column_stack([*fixed, *others]))
+            draw = _draw_level if c.levels else _draw_number
+            now[c.name][c.lost] = draw(x, c, rng)
+    return {c.name: now[c.name] for c in holes}
+
+
+def _filled(
+    frame: pd.DataFrame, columns: Sequence[_Column], values: Mapping[str, np.ndarray]
 ) -> pd.DataFrame:
     out = frame.copy()
-    lost = {name: frame[name].isna().to_numpy() for name in holes}
-    for name in holes:  # start: draws from the known values
-        known = frame[name].dropna().to_numpy()
-        values = frame[name].to_numpy(dtype=object, copy=True)
-        values[lost[name]] = rng.choice(known, int(lost[name].sum()))
-        out[name] = pd.Series(values, index=frame.index).astype(frame[name].dtype)
-    for _ in range(_ROUNDS if len(holes) > 1 else 1):
-        for name in holes:
-            others = [c for other in names if other != name for c in _columns(out[other])]
-            x = _standard(np.column_stack([*fixed, *others]))
-            draw = _draw_level if is_categorical(frame[name]) else _draw_number
-            values = out[name].to_numpy(dtype=object, copy=True)
-            values[lost[name]] = draw(x, frame[name], lost[name], rng)
-            out[name] = pd.Series(values, index=frame.index).astype(frame[name].dtype)
+    for c in columns:
+        if c.name not in values:
+            continue
+        if not c.levels:
+            out[c.name] = values[c.name]
+            continue
+        text = frame[c.name].to_numpy(dtype=object, copy=True)
+        text[c.lost] = [c.known[int(v)] for v in values[c.name][c.lost]]
+        out[c.name] = pd.Series(text, index=frame.index).astype(frame[c.name].dtype)
     return out
-
-
-def _columns(column: pd.Series) -> list[np.ndarray]:
-    if not is_categorical(column):
-        return [column.to_numpy(float)]
-    text = column.map(as_level)
-    return [(text == level).to_numpy(float) for level in levels_of(column)[1:]]
 
 
 def _standard(x: np.ndarray) -> np.ndarray:
@@ -130,9 +170,10 @@ def _standard(x: np.ndarray) -> np.ndarray:
     return np.column_stack([np.ones(len(x)), (x[:, kept] - x[:, kept].mean(0)) / spread[kept]])
 
 
-def _draw_number(x: np.ndarray, column: pd.Series, lost: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _draw_number(x: np.ndarray, column: _Column, rng: np.random.Generator) -> np.ndarray:
     """Predictive mean matching: the value of one of the five patients whose prediction is nearest."""
-    y = column.to_numpy(float)[~lost]
+    lost = column.lost
+    y = column.values[~lost]
     known = x[~lost]
     inverse = np.linalg.inv(known.T @ known + _RIDGE * len(y) * np.diag([0.0] + [1.0] * (x.shape[1] - 1)))
     beta = inverse @ known.T @ y
@@ -144,18 +185,14 @@ def _draw_number(x: np.ndarray, column: pd.Series, lost: np.ndarray, rng: np.ran
     return np.asarray(y[donors[np.arange(len(donors)), rng.integers(0, donors.shape[1], len(donors))]])
 
 
-def _draw_level(x: np.ndarray, column: pd.Series, lost: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _draw_level(x: np.ndarray, column: _Column, rng: np.random.Generator) -> np.ndarray:
     """Levels drawn from a multinomial logistic model of a bootstrap sample of the known patients."""
-    known = np.flatnonzero(~lost)
-    values = column.to_numpy(object)
-    levels = sorted(set(values[known].tolist()), key=str)
+    known = np.flatnonzero(~column.lost)
     rows = rng.choice(known, len(known))
-    target = np.array([[v == level for level in levels] for v in values[rows]], float)
-    chance = _softmax_fit(x[rows], target)(x[lost])
-    place = (chance.cumsum(1) < rng.random((len(chance), 1))).sum(1).clip(0, len(levels) - 1)
-    out = np.empty(len(place), object)
-    out[:] = [levels[i] for i in place]
-    return out
+    target = (column.values[rows, None] == np.arange(len(column.levels))).astype(float)
+    chance = _softmax_fit(x[rows], target)(x[column.lost])
+    drawn = (chance.cumsum(1) < rng.random((len(chance), 1))).sum(1)
+    return np.asarray(drawn.clip(0, len(column.levels) - 1), float)
 
 
 def _softmax_fit(x: np.ndarray, target: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:

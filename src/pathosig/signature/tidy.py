@@ -122,6 +122,11 @@ def _added(a: Mapping[str, Any]) -> list[dict[str, Any]]:
     for name in ("difference_c", "difference_brier"):
         if "estimate" in (made.get(name) or {}):
             rows.append({**_of(a), "measure": name, "threshold": None, **{k: made[name][k] for k in names}})
+    filled = (made.get("imputed") or {}).get("difference_c")
+    if filled:
+        rows.append(
+            {**_of(a), "measure": "difference_c imputed", "threshold": None, **{k: filled[k] for k in names}}
+        )
     for row in (made.get("net_benefit") or {}).get("difference", ()):
         values = {k: row[k] for k in names}
         rows.append({**_of(a), "measure": "difference_net_benefit", "threshold": row["threshold"], **values})

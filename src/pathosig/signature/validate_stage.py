@@ -12,6 +12,7 @@ from pathosig.core.records import read_json, sha256_value, write_json
 from pathosig.core.study import Study
 from pathosig.core.tables import write_csv_rows
 from pathosig.profiles.stage import Profiles, read_profiles
+from pathosig.signature.inputs import clinical_variables, covariates_of, model_facts, preparer, treatment_arms
 from pathosig.signature.spec import SignatureSpec, ValidateSpec
 from pathosig.signature.stage import BENCHMARK, FIT, SCORES, SIGNATURE, read_scores, read_selection
 from pathosig.signature.stage_guards import stage_guards
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from pathosig.signature.internal import CrossValidation
     from pathosig.signature.model import Signature
 
-STAGE_VERSION = 2
+STAGE_VERSION = 3
 STAGE = Stage(name="validate", version=STAGE_VERSION)
 UNIT = "_validate"
 RESULTS = "validation/results.json"
@@ -141,30 +142,11 @@ def _univariate(study: Study) -> list[dict[str, Any]]:
     return out
 
 
-def _variables(study: Study) -> list[str]:
-    c, p = study.columns, study.primary
-    return list(dict.fromkeys([*c.covariates, *p.covariates, *c.treatments, *c.subgroups]))
-
-
-def _covariates(study: Study) -> list[str]:
-    treatments = {*study.columns.treatments, study.primary.treatment}
-    return [
-        c
-        for c in dict.fromkeys([*study.primary.covariates, *study.columns.covariates])
-        if c not in treatments
-    ]
-
-
-def _treatment_arms(study: Study) -> list[str]:
-    arms = [study.primary.treatment] if study.primary.treatment else []
-    return list(dict.fromkeys([*arms, *study.columns.treatments]))
-
-
 def _descriptive(study: Study, profiles: Profiles) -> dict[str, Any]:
     from pathosig.signature.table1 import missing_rows, table_one
 
     patients = study.patients()
-    variables = _variables(study)
+    variables = clinical_variables(study)
     patients = patients[patients["patient_id"].isin(set(profiles.patients["patient_id"]))]
     return {
         "table1": table_one(patients, variables, "cohort", study.cohorts()),
@@ -189,8 +171,8 @@ def _performance(study: Study, profiles: Profiles, spec: ValidateSpec) -> dict[s
     survival = {name: study.survival(name) for name in endpoints}
     found = validate(
         signature, profiles.patients, survival, patients=patients, units={n: e.unit for n, e in endpoints.items()},
-        discovery=study.primary.discovery, covariates=_covariates(study), subgroups=study.columns.subgroups,
-        treatments=_treatment_arms(study), primary=_primary(study), benchmark=benchmark, scores=scores,
+        discovery=study.primary.discovery, covariates=covariates_of(study), subgroups=study.columns.subgroups,
+        treatments=treatment_arms(study), primary=_primary(study), benchmark=benchmark, scores=scores,
         competing={n: e.competing for n, e in endpoints.items() if e.competing}, spec=spec,
     )  # fmt: skip
     results = dict(found.results)
@@ -206,7 +188,10 @@ def _performance(study: Study, profiles: Profiles, spec: ValidateSpec) -> dict[s
     grouped = patients.merge(found.scores[["patient_id", "group"]], on="patient_id")
     results["table1_groups"] = {
         c: table_one(
-            grouped[grouped["cohort"] == c], _variables(study), "group", ["low", "high", "not assessable"]
+            grouped[grouped["cohort"] == c],
+            clinical_variables(study),
+            "group",
+            ["low", "high", "not assessable"],
         )
         for c in study.cohorts()
     }
@@ -232,16 +217,17 @@ def _add_value(
     The out-of-fold scores it needs also give ``against_ridge``.
     """
     from pathosig.signature.added import ClinicalModels, added_value
+    from pathosig.signature.added_imputed import added_value_imputed, fit_imputed
     from pathosig.signature.estimates import attempt
     from pathosig.signature.internal import cross_validate
     from pathosig.signature.validation import PER_YEAR, joined
 
     endpoint, patients, settings = signature.endpoint, study.patients(), study.spec(SignatureSpec)
-    unit = study.endpoints()[endpoint].unit
-    if not _covariates(study):
+    unit, covariates = study.endpoints()[endpoint].unit, covariates_of(study)
+    if not covariates:
         return
 
-    def frozen() -> ClinicalModels:
+    def discovery() -> pd.DataFrame:
         inside = survival[endpoint][
             survival[endpoint]["patient_id"].isin(study.cohort(study.primary.discovery))
         ]
@@ -250,10 +236,13 @@ def _add_value(
             seed=spec.seed, endpoint=endpoint, benchmark=True, **model_facts(profiles),
         )  # fmt: skip
         results["against_ridge"] = against_ridge(out_of_fold)
-        frame = joined(out_of_fold.scores.merge(patients, on="patient_id"), survival[endpoint])
-        return ClinicalModels.fit(frame, _covariates(study), unit=unit)
+        return joined(out_of_fold.scores.merge(patients, on="patient_id"), survival[endpoint])
 
-    models = attempt(frozen)
+    trained = attempt(discovery)
+    models = (
+        trained if isinstance(trained, dict) else attempt(ClinicalModels.fit, trained, covariates, unit=unit)
+    )
+    filled: Any = None
     table = read_scores(study)[["patient_id", "score", "group"]].merge(patients, on="patient_id")
     for row in results["analyses"]:
         if row["endpoint"] != endpoint or row["role"] != "validation":
@@ -261,6 +250,16 @@ def _add_value(
         frame = joined(table[table["cohort"] == row["cohort"]], survival[endpoint])
         row["added_value"] = models if isinstance(models, dict) else attempt(
             added_value, models, frame, scale=signature.sd, per_year=PER_YEAR[unit], horizons=spec.horizons,
+            bootstraps=spec.bootstraps, seed=spec.seed,
+        )  # fmt: skip
+        known = [c for c in covariates if c in frame]
+        if spec.imputations < 2 or isinstance(trained, dict) or not frame[known].isna().any(axis=None):
+            continue
+        filled = filled or attempt(
+            fit_imputed, trained, covariates, unit=unit, m=spec.imputations, seed=spec.seed
+        )
+        row["added_value"]["imputed"] = filled if isinstance(filled, dict) else attempt(
+            added_value_imputed, filled, frame, covariates, scale=signature.sd, m=spec.imputations,
             bootstraps=spec.bootstraps, seed=spec.seed,
         )  # fmt: skip
 
@@ -306,7 +305,7 @@ def _internal(
         row |= analyse(frame, signature=None, sd=1.0, per_year=PER_YEAR[unit], horizons=spec.horizons)
         row["forest"] = forest(
             frame,
-            _covariates(study),
+            covariates_of(study),
             sd=1.0,
             imputations=spec.imputations if spec.forest else 0,
             seed=spec.seed,
@@ -353,38 +352,6 @@ def against_ridge(found: CrossValidation) -> dict[str, Any]:
         "ridge_c": estimate(found.ridge),
         "difference": finite(found.c - found.ridge),
     }
-
-
-def model_facts(profiles: Profiles) -> dict[str, Any]:
-    """Arguments of `fit_details` that come from the profiles."""
-    return {
-        "tree": profiles.tree or None,
-        "artefacts": profiles.artefacts,
-        "kind": profiles.kind,
-        "columns": () if profiles.kind == "features" else profiles.columns,
-    }
-
-
-def preparer(study: Study, profiles: Profiles, policy: str) -> Any:
-    """Training ids -> profiles of discovery patients, outside features scaled by rules of those ids only."""
-    from pathosig.profiles.stage import ProfilesSpec
-    from pathosig.profiles.tables import FeatureRules
-    from pathosig.signature.stage import discovery_rows
-
-    if profiles.kind != "features" or profiles.raw is None:
-        rows = discovery_rows(study, profiles, policy)
-        return lambda ids: rows
-    raw = profiles.raw[profiles.raw["patient_id"].isin(set(study.cohort(study.primary.discovery)))]
-    names = [c for c in raw.columns if c not in ("patient_id", "n_slides", "n_tiles")]
-    least = study.spec(ProfilesSpec).max_missing
-
-    def prepare(ids: set[str]) -> pd.DataFrame:
-        rules = FeatureRules.fit(raw[raw["patient_id"].isin(ids)], names, max_missing=least)
-        scaled = rules.apply(raw)
-        scaled.insert(0, "patient_id", raw["patient_id"])
-        return scaled.reset_index(drop=True)
-
-    return prepare
 
 
 def _write_tables(study: Study, results: Mapping[str, Any]) -> list[str]:
