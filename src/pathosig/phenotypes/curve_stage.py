@@ -10,7 +10,7 @@ from pathosig.core.study import Study
 from pathosig.phenotypes.codebook import Codebook
 from pathosig.phenotypes.health import stability_curve
 from pathosig.phenotypes.spec import PhenotypeSpec
-from pathosig.phenotypes.training import training_tiles
+from pathosig.phenotypes.training import discovery_facts, training_tiles
 
 _MOST_TILES = 4000
 
@@ -49,15 +49,7 @@ def stability_over_k(study: Study, ks: Sequence[int] | None = None) -> dict[str,
         )
     codebook = Codebook.load(path)
     spec = study.spec(PhenotypeSpec).replace(spatial="never")
-    training = []
-    for s in study.specimens():
-        embeddings = study.file("embeddings", s.id, ".npy")
-        if s.is_discovery and embeddings.is_file():
-            files = {
-                "embeddings": embeddings.relative_to(study.root).as_posix(),
-                "tiles": study.file("tiles", s.id, ".parquet").relative_to(study.root).as_posix(),
-            }
-            training.append({"id": s.id, "patient": s.patient_id, "site": s.site or "", **files})
+    training = discovery_facts(study)
     tiles, _ = training_tiles(study.root, training, spec)
     rows = np.random.default_rng([spec.seed, 6]).permutation(len(tiles.embeddings))[:_MOST_TILES]
     rows = np.sort(rows)

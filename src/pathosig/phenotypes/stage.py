@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,7 +18,7 @@ from pathosig.phenotypes.codebook import Assignment, Codebook
 from pathosig.phenotypes.fit import fit_codebook
 from pathosig.phenotypes.health import assess, choose_coarse
 from pathosig.phenotypes.spec import PhenotypeSpec
-from pathosig.phenotypes.training import numbers, read_embeddings, readable_rows, training_tiles
+from pathosig.phenotypes.training import numbers, read_embeddings, readable_rows, slide_facts, training_tiles
 from pathosig.phenotypes.tree import cut_tree, tree_nodes
 
 STAGE = Stage(name="phenotypes", version=4)
@@ -58,7 +57,7 @@ def find_phenotypes(
         )
     upstream = {f"embed:{s.id}": study.upstream("embed", s.id) for s in training}
     who = {s.id: [s.patient_id, s.site] for s in training}
-    payload = {"training": [_facts(study, s) for s in training]}
+    payload = {"training": [slide_facts(study, s) for s in training]}
     fit = Unit(id="_codebook", inputs={"training": who}, upstream=upstream, payload=payload)
     run_once(study, STAGE, spec, fit, _fit, execution=execution)
     codebook = study.upstream("phenotypes", "_codebook")
@@ -81,7 +80,7 @@ def assign_units(study: Study) -> tuple[list[Unit], Callable[[Job], Outcome]]:
         Unit(
             id=s.id,
             upstream={"embed": study.upstream("embed", s.id), "_codebook": codebook},
-            payload={**_facts(study, s), "output": _relative(study, "phenotypes", s.id, ".parquet")},
+            payload=slide_facts(study, s),
         )
         for s in study.specimens()
     ]
@@ -91,21 +90,6 @@ def assign_units(study: Study) -> tuple[list[Unit], Callable[[Job], Outcome]]:
 def _n_tiles(study: Study, specimen: Specimen) -> int:
     record = study.record("embed", specimen.id)
     return int(record.summary.get("n_tiles", 0)) if record is not None and record.status == "ok" else 0
-
-
-def _relative(study: Study, folder: str, unit: str, suffix: str) -> str:
-    return study.file(folder, unit, suffix).relative_to(study.root).as_posix()
-
-
-def _facts(study: Study, specimen: Specimen) -> dict[str, Any]:
-    return {
-        "id": specimen.id,
-        "patient": specimen.patient_id,
-        "site": specimen.site or "",
-        "embeddings": _relative(study, "embeddings", specimen.id, ".npy"),
-        "tiles": _relative(study, "tiles", specimen.id, ".parquet"),
-        "assigned": _relative(study, "phenotypes", specimen.id, ".parquet"),
-    }
 
 
 def _fit(job: Job) -> Outcome:
@@ -228,7 +212,7 @@ def _assign_one(job: Job) -> Outcome:
             "distance": pa.array(found.distance),
         }
     )
-    write_table(job.root / payload["output"], table, ASSIGNMENTS, {"pathosig": {"k": codebook.k}})
+    write_table(job.root / payload["assigned"], table, ASSIGNMENTS, {"pathosig": {"k": codebook.k}})
     far = float((found.distance > _FAR).mean())
     warnings = (f"{far:.0%} of the tiles are unlike anything in discovery",) if far > 0.2 else ()
     summary = {
@@ -236,7 +220,7 @@ def _assign_one(job: Job) -> Outcome:
         "far": round(far, 6),
         "mean_confidence": round(float(found.confidence[:, 0].mean()), 6),
     }
-    return Outcome(outputs=(payload["output"],), summary=summary, warnings=warnings)
+    return Outcome(outputs=(payload["assigned"],), summary=summary, warnings=warnings)
 
 
 def _atlas(job: Job) -> Outcome:

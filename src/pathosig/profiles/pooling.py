@@ -9,12 +9,34 @@ import numpy as np
 import pandas as pd
 
 from pathosig.core.errors import ConfigError, InputError
+from pathosig.profiles.tree import close_without, hpc_column
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 Policy = Literal["pooled", "mean", "worst", "per_core"]
 _FACTS = ("slide_id", "patient_id", "n_tiles", "n_slides")
+
+
+def slide_profiles(slides: pd.DataFrame, counts: np.ndarray, artefacts: Sequence[int] = ()) -> pd.DataFrame:
+    """Shares of HPCs of slides from their tile counts: the ids, n_tiles, artefact_share and one column per HPC.
+
+    Parameters
+    ----------
+    slides
+        slide_id and patient_id, one row per slide.
+    counts
+        float[slides, k]: tiles (or confidence) per HPC.
+    artefacts
+        HPCs that are taken out before shares are closed; a slide with nothing else is left out.
+    """
+    tiles = counts.sum(1)
+    closed, taken = close_without(counts / np.maximum(tiles, 1)[:, None], artefacts)
+    table = slides.reset_index(drop=True)
+    table["n_tiles"], table["artefact_share"] = np.rint(tiles * (1 - taken)).astype(np.int32), taken
+    names = [hpc_column(i) for i in range(counts.shape[1])]
+    out = pd.concat([table, pd.DataFrame(closed, columns=names)], axis=1)
+    return out[out["n_tiles"] > 0].reset_index(drop=True)
 
 
 def pool_patients(

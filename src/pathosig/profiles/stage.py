@@ -248,8 +248,8 @@ def _composition_unit(study: Study) -> Unit:
 def _from_assignments(job: Job) -> Outcome:
     import pandas as pd
 
-    from pathosig.profiles.pooling import pool_patients
-    from pathosig.profiles.tree import close_without, hpc_column, tree_shares
+    from pathosig.profiles.pooling import pool_patients, slide_profiles
+    from pathosig.profiles.tree import hpc_column, tree_shares
 
     study, spec = Study.open(job.root), job.spec
     tree = read_json(study.root / "phenotypes" / "tree.json")
@@ -268,15 +268,9 @@ def _from_assignments(job: Job) -> Outcome:
     if not rows:
         message = "profiles: no slide has a tile with a phenotype. See `pathosig status`."
         raise InputError(message)
-    matrix = np.vstack(counts)
     names = [hpc_column(i) for i in range(k)]
-    tiles = matrix.sum(1)
-    closed, taken = close_without(matrix / np.maximum(tiles, 1)[:, None], artefacts)
-    kept = np.rint(tiles * (1 - taken)).astype(np.int32)
-    table = pd.DataFrame(rows, columns=["slide_id", "patient_id"])
-    table["n_tiles"], table["artefact_share"] = kept, taken
-    slides = pd.concat([table, pd.DataFrame(closed, columns=names)], axis=1)
-    slides = slides[slides["n_tiles"] > 0].reset_index(drop=True)
+    found = pd.DataFrame(rows, columns=["slide_id", "patient_id"])
+    slides = slide_profiles(found, np.vstack(counts), artefacts)
     patients = pool_patients(slides, policy="pooled", columns=["artefact_share", *names])
     facts = {"kind": "composition", "k": k, "columns": names, "tree": tree, "artefact_hpcs": list(artefacts)}
     for path, frame, schema in ((SLIDES, slides, SLIDE_PROFILES), (PATIENTS, patients, PATIENT_PROFILES)):
@@ -290,8 +284,8 @@ def _from_assignments(job: Job) -> Outcome:
         "k": k,
         "slides": len(slides),
         "patients": len(patients),
-        "tiles": int(tiles.sum()),
-        "artefact_tiles": int(np.rint((tiles * taken).sum())),
+        "tiles": int(np.vstack(counts).sum()),
+        "artefact_tiles": int(np.vstack(counts)[:, list(artefacts)].sum()),
         "artefact_hpcs": list(artefacts),
     }
     return Outcome(outputs=(SLIDES, PATIENTS), warnings=tuple(notes), summary=summary)
