@@ -10,7 +10,8 @@ from pathosig.core.study import Study
 from pathosig.phenotypes.codebook import Codebook
 from pathosig.phenotypes.health import stability_curve
 from pathosig.phenotypes.spec import PhenotypeSpec
-from pathosig.phenotypes.training import discovery_facts, training_tiles
+from pathosig.phenotypes.stage_inputs import discovery_facts
+from pathosig.phenotypes.training import training_tiles
 
 _MOST_TILES = 4000
 

@@ -18,7 +18,8 @@ from pathosig.phenotypes.codebook import Assignment, Codebook
 from pathosig.phenotypes.fit import fit_codebook
 from pathosig.phenotypes.health import assess, choose_coarse
 from pathosig.phenotypes.spec import PhenotypeSpec
-from pathosig.phenotypes.training import numbers, read_embeddings, readable_rows, slide_facts, training_tiles
+from pathosig.phenotypes.stage_inputs import slide_facts
+from pathosig.phenotypes.training import numbers, read_embeddings, readable_rows, training_tiles
 from pathosig.phenotypes.tree import cut_tree, tree_nodes
 
 STAGE = Stage(name="phenotypes", version=4)

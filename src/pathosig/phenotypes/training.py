@@ -11,7 +11,6 @@ import numpy as np
 from pathosig.core.errors import InputError
 from pathosig.core.records import parquet_metadata
 from pathosig.core.schema import TILES, read_table
-from pathosig.core.study import Specimen, Study
 from pathosig.phenotypes.fit import TrainingTiles
 from pathosig.phenotypes.spatial import NeighbourScatter, neighbour_pairs
 from pathosig.phenotypes.spec import PhenotypeSpec
@@ -41,31 +40,6 @@ def readable_rows(embeddings: np.ndarray) -> np.ndarray:
 def numbers(names: Iterable[str]) -> np.ndarray:
     """Names as numbers from 0, in alphabetical order, int[n]."""
     return np.unique(np.asarray(list(names)), return_inverse=True)[1].ravel()
-
-
-def discovery_facts(study: Study) -> list[dict[str, Any]]:
-    """Files and names of discovery slides that have embeddings, as `training_tiles` wants them."""
-    return [
-        slide_facts(study, s)
-        for s in study.specimens()
-        if s.is_discovery and study.file("embeddings", s.id, ".npy").is_file()
-    ]
-
-
-def slide_facts(study: Study, specimen: Specimen) -> dict[str, Any]:
-    """id, patient, site of a slide, and its embeddings, tiles and assignments relative to the study."""
-
-    def place(folder: str, suffix: str) -> str:
-        return study.file(folder, specimen.id, suffix).relative_to(study.root).as_posix()
-
-    return {
-        "id": specimen.id,
-        "patient": specimen.patient_id,
-        "site": specimen.site or "",
-        "embeddings": place("embeddings", ".npy"),
-        "tiles": place("tiles", ".parquet"),
-        "assigned": place("phenotypes", ".parquet"),
-    }
 
 
 def training_tiles(

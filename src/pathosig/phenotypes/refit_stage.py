@@ -14,7 +14,8 @@ from pathosig.core.study import Study
 from pathosig.phenotypes.fit import fit_codebook
 from pathosig.phenotypes.health import artefact_hpcs
 from pathosig.phenotypes.spec import PhenotypeSpec
-from pathosig.phenotypes.training import discovery_facts, read_embeddings, readable_rows, training_tiles
+from pathosig.phenotypes.stage_inputs import discovery_facts
+from pathosig.phenotypes.training import read_embeddings, readable_rows, training_tiles
 from pathosig.phenotypes.tree import tree_nodes
 
 
