@@ -7,14 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
-from pathosig.core.errors import NotEstimableError, PathosigWarning
+from pathosig.core.errors import InputError, NotEstimableError, PathosigWarning
+from pathosig.core.execution import Execution
 from pathosig.core.records import read_json
 from pathosig.core.study import Study
+from pathosig.phenotypes import find_phenotypes
+from pathosig.phenotypes.refit_stage import refit_codebook
 from pathosig.profiles import build_profiles
 from pathosig.signature import SignatureSpec, ValidateSpec, audit, build_signature, validate_signature
 from pathosig.signature.spec import AuditSpec
+from pathosig.synthetic import SimulateSpec, simulate
 
 QUICK = SignatureSpec(bootstraps=10, n_subsamples=20)
 
@@ -151,3 +156,83 @@ def test_an_audit_is_kept_beside_the_validation(tmp_path):
     made = audit(study, "null", AuditSpec(permutations=10))
     assert made.result["verdict"] == "preview"
     assert read_json(study.root / "validation/audits/null.json")["permutations"] == 10
+
+
+def test_optimism_of_outside_features_says_that_there_is_no_codebook_to_refit(tmp_path):
+    study = run(make_study(tmp_path / "s", cohorts=("discovery", "v1"), n=120))
+    made = audit(study, "optimism", AuditSpec(resamples=10, repeats=1, folds=2))
+    assert (
+        made.result["codebook_refit"] == "not done: profiles come from an outside table; there is no codebook"
+    )
+
+
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory):
+    """A small cohort of tile features, as far as profiles."""
+    root = tmp_path_factory.mktemp("embedded") / "study"
+    simulate(
+        root,
+        SimulateSpec(
+            level="embeddings",
+            n_discovery=60,
+            n_validation=2,
+            tiles_per_patient=60,
+            types=3,
+            dim=16,
+            harm=1.2,
+        ),
+    )
+    config = root / "study.toml"
+    config.write_text(
+        config.read_text() + '\n[phenotypes]\nk = 6\nruns = 2\n\n[signature]\nselection = "ridge"\n'
+    )
+    study = Study.open(root)
+    find_phenotypes(study)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PathosigWarning)
+        build_profiles(study)
+    return study
+
+
+def test_optimism_refits_the_codebook_on_each_resamples_patients_for_any_number_of_workers(embedded):
+    made = [
+        audit(
+            embedded,
+            "optimism",
+            AuditSpec(resamples=10, repeats=1, folds=2, codebook_resamples=4),
+            execution=Execution(workers=workers),
+        ).result["codebook_refit"]
+        for workers in (1, 2)
+    ]
+    assert made[0] == made[1]
+    found = made[0]
+    assert found["resamples"] == 4
+    assert found["out_of_bag_c"]["estimate"] != found["fixed_c"]["estimate"]
+    assert found["difference"]["estimate"] == pytest.approx(
+        found["out_of_bag_c"]["estimate"] - found["fixed_c"]["estimate"]
+    )
+    assert 0.3 < found["agreement"] < 1
+    assert found["out_of_bag_c"]["estimate"] > 0.55
+    skipped = audit(embedded, "optimism", AuditSpec(resamples=10, repeats=1, folds=2, codebook_resamples=0))
+    assert skipped.result["codebook_refit"] == "not done: codebook_resamples = 0"
+
+
+def test_a_refitted_codebook_knows_only_the_patients_it_was_given(embedded):
+    patients = embedded.cohort("discovery")
+    some = refit_codebook(embedded, patients[:30])
+    assert set(some.patient_ids) == set(patients)
+    assert some.counts.sum() == refit_codebook(embedded, patients).counts.sum()
+    same = refit_codebook(embedded, patients)
+    own = np.stack(
+        [
+            np.bincount(
+                pq.read_table(embedded.file("phenotypes", i, ".parquet")).column("hpc").to_numpy(),
+                minlength=same.counts.shape[1],
+            )
+            for i in same.slide_ids
+        ]
+    )
+    np.testing.assert_array_equal(same.counts, own)  # all patients: the study's own codebook
+    assert same.agreement == 1.0 > some.agreement
+    with pytest.raises(InputError, match="none of these patients"):
+        refit_codebook(embedded, ["nobody"])

@@ -93,6 +93,9 @@ def audit(
             rows, outcome, spec=settings, prepare=prepare, resamples=spec.resamples, repeats=spec.repeats,
             folds=spec.folds, seed=spec.seed, workers=execution.workers, **facts,
         )  # fmt: skip
+        result["codebook_refit"] = _codebook_refit(
+            study, rows, outcome, settings, spec, facts, execution.workers
+        )
     elif name == "site":
         facts = {k: v for k, v in facts.items() if k != "columns"}
         result = audits.audit_site(
@@ -113,6 +116,28 @@ def audit(
         result = _depth(study, profiles, spec)
     write_json(study.root / "validation" / "audits" / f"{name}.json", result)
     return AuditReport(name=name, result=result)
+
+
+def _codebook_refit(
+    study: Study, rows: Any, outcome: Any, settings: SignatureSpec, spec: AuditSpec, facts: Any, workers: int
+) -> Any:
+    """The second line of `optimism`, or why it was not done."""
+    from pathosig.core.errors import PathosigError
+    from pathosig.signature.audit_codebook import audit_codebook
+    from pathosig.signature.audits import aligned
+
+    if facts["kind"] != "composition":
+        return "not done: profiles come from an outside table; there is no codebook"
+    if spec.codebook_resamples == 0:
+        return "not done: codebook_resamples = 0"
+    try:
+        data, table = aligned(rows, outcome)
+        return audit_codebook(
+            study, data, table, spec=settings, facts=facts, resamples=spec.codebook_resamples, seed=spec.seed,
+            workers=workers,
+        )  # fmt: skip
+    except PathosigError as error:
+        return f"not done: {error}"
 
 
 def _slide_sites(study: Study) -> dict[str, str]:

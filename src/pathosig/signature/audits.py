@@ -28,7 +28,7 @@ def permuted_order(strata: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return order
 
 
-def _aligned(rows: pd.DataFrame, outcome: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def aligned(rows: pd.DataFrame, outcome: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Profiles and outcomes of the patients who have both, sorted by patient."""
     table = outcome[outcome["patient_id"].isin(set(rows["patient_id"]))].sort_values("patient_id")
     data = rows.merge(table[["patient_id"]], on="patient_id").sort_values("patient_id")
@@ -70,7 +70,7 @@ def audit_null(
     dict with ``any_signature``, ``naive_rejection``, ``reported_rejection`` (each with Monte-Carlo limits),
     ``observed_c``, ``p`` (rank of the observed apparent C among the permuted ones) and ``verdict``.
     """
-    data, table = _aligned(rows, outcome)
+    data, table = aligned(rows, outcome)
     procedure = Procedure(rows=data, outcome=table, spec=spec.replace(bootstraps=0), facts=facts)
     labels = table["patient_id"].map(strata or {}).fillna("").to_numpy(str)
     rng = np.random.default_rng(seed)
@@ -134,7 +134,7 @@ def audit_optimism(
     workers
         Processes side by side; results do not depend on it.
     """
-    data, table = _aligned(rows, outcome)
+    data, table = aligned(rows, outcome)
     procedure = Procedure(rows=data, outcome=table, spec=spec.replace(bootstraps=0), facts=facts)
     apparent = procedure.apparent(table)[0]
     rng = np.random.default_rng(seed)
@@ -165,7 +165,7 @@ def audit_optimism(
             "optimism": _monte_carlo(optimism),
             "cross_validated_c": _monte_carlo(validated.per_repeat),
         },
-        "codebook_refit": "not done",
+        "codebook_refit": "not done: see `codebook_resamples`",
     }
 
 

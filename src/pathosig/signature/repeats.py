@@ -102,7 +102,7 @@ class Procedure:
 
 
 @contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Processes started inside compute with one thread each: results must not depend on their number."""
     saved = {name: os.environ.get(name) for name in _THREADS}
     os.environ.update(dict.fromkeys(_THREADS, "1"))
@@ -124,7 +124,7 @@ def repeat(
         return [getattr(procedure, kind)(task) for task in tasks]
     parts = np.array_split(np.arange(len(tasks)), min(len(tasks), 4 * workers))
     context = multiprocessing.get_context("spawn")
-    with _one_thread(), ProcessPoolExecutor(max_workers=workers, mp_context=context) as pool:
+    with one_thread(), ProcessPoolExecutor(max_workers=workers, mp_context=context) as pool:
         made: list[Future[list[tuple[float, float, bool]]]] = [
             pool.submit(repeat, procedure, kind, [tasks[i] for i in part]) for part in parts
         ]

@@ -153,12 +153,12 @@ class AuditSpec(Spec):
     ----------
     permutations
         Permutations of `null`; 1,000 for a verdict, fewer are a preview.
-    inner
-        Permutations behind the reported p-value inside each of them.
     resamples
         Bootstrap resamples of `optimism` and `stability`.
     repeats, folds
         Cross-validation of `optimism` and `site`.
+    codebook_resamples
+        Resamples of `optimism` in which the codebook is refitted too; 0 leaves that out.
     depths
         Tiles per patient of `depth`.
     seed
@@ -167,19 +167,19 @@ class AuditSpec(Spec):
 
     section: ClassVar[str] = "audit"
     permutations: int = 200
-    inner: int = 99
     resamples: int = 100
     repeats: int = 5
     folds: int = 5
+    codebook_resamples: int = 20
     depths: tuple[int, ...] = (30, 60, 120, 300)
     seed: int = 0
 
     def __post_init__(self) -> None:
         for name, low in (
             ("permutations", 10),
-            ("inner", 19),
             ("resamples", 10),
             ("repeats", 1),
             ("folds", 2),
+            ("codebook_resamples", 0),
         ):
             _within(self.section, name, getattr(self, name), low, 100_000)
