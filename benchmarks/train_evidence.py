@@ -5,8 +5,9 @@
 TILES holds one folder per class and <class>.groups.csv (cluster_label, img_path): groups are
 split, never tiles.
 Reported on held-out groups: NMI and ARI of the clusters cut to the number of classes by Ward, for the
-starting weights with k-means (best of 10), the trained embeddings with k-means, and the trained head; and the
-accuracy of 20 nearest training tiles for both embeddings (labels are used for nothing else).
+starting weights with k-means (best of 10), the trained embeddings with k-means, and the trained head; NMI and ARI
+of k-means with as many clusters as classes (`direct`); and the accuracy of 20 nearest training tiles for both
+embeddings (labels are used for nothing else).
 Prints one JSON object, with the curves.
 """
 
@@ -68,7 +69,13 @@ def quality(labels: np.ndarray, centres: np.ndarray, truth: np.ndarray) -> dict[
 def by_kmeans(train_h: np.ndarray, test_h: np.ndarray, truth: np.ndarray, k: int) -> dict[str, float]:
     """k-means (best of 10) fitted on training embeddings of length 1, held-out tiles assigned."""
     model = KMeans(k, n_init=10, random_state=0).fit(normalize(train_h))
-    return quality(model.predict(normalize(test_h)), model.cluster_centers_, truth)
+    direct = KMeans(len(np.unique(truth)), n_init=10, random_state=0).fit(normalize(train_h))
+    found = direct.predict(normalize(test_h))
+    return {
+        **quality(model.predict(normalize(test_h)), model.cluster_centers_, truth),
+        "nmi_direct": normalized_mutual_info_score(truth, found),
+        "ari_direct": adjusted_rand_score(truth, found),
+    }
 
 
 def by_neighbours(train_h: np.ndarray, train_y: np.ndarray, test_h: np.ndarray, truth: np.ndarray) -> float:

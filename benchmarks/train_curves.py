@@ -1,0 +1,93 @@
+"""What `benchmarks/train_evidence.py` found, over presets and seeds: tables in Markdown and the curves as a figure.
+
+    python benchmarks/train_evidence.py TILES --preset recommended --seed 0 > recommended_0.json   # and so on
+    python benchmarks/train_curves.py recommended_*.json paper_*.json [--figure FILE.svg]
+
+Draws what it is given and computes nothing but means over seeds. Two runs with the same files give the same bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+
+from pathosig.figures.style import axes_at, new_figure, style
+
+ROWS = (("start_kmeans", "start, k-means"), ("trained_kmeans", "trained, k-means"), ("trained_head", "head"))
+CURVES = (
+    ("total", "Training loss"), ("held_out", "Held-out loss"), ("perplexity", "Occupancy exp(H) / K"),
+    ("confidence", "Confidence"),
+)  # fmt: skip
+COLOURS = {"paper": "#b5651d", "recommended": "#1f5f8b"}
+
+
+def table(results: dict[str, list[dict[str, Any]]]) -> str:
+    """Every score of every seed, and its mean over seeds."""
+    out = ["| | NMI, K | NMI, cut | ARI, cut | 20 nearest | confidence |", "|---|---|---|---|---|---|"]
+    for preset, runs in results.items():
+        for key, title in ROWS:
+            if key == "start_kmeans" and preset != next(iter(results)):
+                continue
+            cells = []
+            for field in ("nmi", "nmi_cut", "ari_cut"):
+                cells.append(_cell([r[key][field] for r in runs]))
+            knn = {"start_kmeans": "start_knn", "trained_kmeans": "trained_knn"}.get(key)
+            cells.append(_cell([r[knn] for r in runs]) if knn else "")
+            cells.append(_cell([r[key]["confidence"] for r in runs]) if key == "trained_head" else "")
+            name = title if key == "start_kmeans" else f"`{preset}`, {title}"
+            out.append("| " + " | ".join([name, *cells]) + " |")
+    return "\n".join(out)
+
+
+def _cell(values: list[float]) -> str:
+    return f"**{np.mean(values):.2f}** ({' '.join(f'{v:.2f}' for v in values)})"
+
+
+def figure(results: dict[str, list[dict[str, Any]]], path: Path) -> None:
+    """Curves of loss, held-out loss, occupancy and confidence, a line for each seed."""
+    with style():
+        canvas = new_figure(7.6, 2.0)
+        for number, (key, title) in enumerate(CURVES):
+            axes = axes_at(canvas, (0.35 + 1.85 * number, 0.4, 1.45, 1.3))
+            for preset, runs in results.items():
+                for seed, run in enumerate(runs):
+                    line = run["curve"][key]
+                    axes.plot(
+                        range(1, len(line) + 1), line, color=COLOURS[preset], linewidth=1,
+                        label=preset if seed == 0 else None,
+                    )  # fmt: skip
+            axes.set_title(title, loc="left")
+            axes.set_xlabel("Epoch")
+            axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+            if key in ("perplexity", "confidence"):
+                axes.set_ylim(0, 1)
+            if key == "confidence":
+                axes.legend(frameon=False, loc="upper left")
+        canvas.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else {})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("results", type=Path, nargs="+")
+    parser.add_argument("--figure", type=Path)
+    given = parser.parse_args()
+    results: dict[str, list[dict[str, Any]]] = {}
+    for run in sorted((json.loads(p.read_text()) for p in given.results), key=lambda r: r["seed"]):
+        results.setdefault(run["preset"], []).append(run)
+    print(table(results))
+    print(
+        {p: round(float(np.mean([r["cpu_s"] for r in runs]))) for p, runs in results.items()}, "CPU-seconds"
+    )
+    if given.figure:
+        figure(results, given.figure)
+
+
+if __name__ == "__main__":
+    main()
