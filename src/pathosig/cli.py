@@ -73,6 +73,7 @@ COMMANDS = (
 )
 
 _FLAG_NAMES = {"scheduler": "--dask"}
+_WARNED: set[str] = set()
 
 
 def main(argv: list[str] | None = None) -> NoReturn:
@@ -139,7 +140,10 @@ def _show_warning(
     line: str | None = None,
 ) -> None:
     if isinstance(message, PathosigWarning):
-        sys.stderr.write(f"warning {message.code}: {message}\n")
+        text = f"warning {message.code}: {message}\n"
+        if text not in _WARNED:  # stages that read the same table find the same things
+            _WARNED.add(text)
+            sys.stderr.write(text)
     elif os.environ.get("PATHOSIG_DEBUG"):
         sys.stderr.write(warnings.formatwarning(message, category, filename, lineno, line))
 

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from pathosig.core.errors import ConfigError, PathosigError, StorageError
 from pathosig.core.progress import Progress
-from pathosig.core.records import Record, fingerprint, sha256_file
+from pathosig.core.records import Record, fingerprint, said_in, sha256_file
 from pathosig.core.spec import Spec
 from pathosig.core.study import Study
 
@@ -140,7 +140,7 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageReport:
-    """What became of a stage's units, by id."""
+    """What became of a stage's units, by id; `said` are its main results in words."""
 
     stage: str
     done: tuple[str, ...] = ()
@@ -149,6 +149,7 @@ class StageReport:
     empty: tuple[str, ...] = ()
     waiting: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
+    said: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -157,15 +158,15 @@ class StageReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Counts and ids, for ``--json``."""
-        keys = ("done", "fresh", "failed", "empty", "waiting", "errors")
+        keys = ("done", "fresh", "failed", "empty", "waiting", "errors", "said")
         return {"stage": self.stage, **{k: list(getattr(self, k)) for k in keys}}
 
     def to_text(self) -> str:
-        """One line for people."""
+        """Counts in one line, and below it what was found."""
         counts = [("done", self.done), ("fresh", self.fresh), ("empty", self.empty)]
         counts += [("failed", self.failed), ("waiting", self.waiting)]
         said = ", ".join(f"{len(v)} {k}" for k, v in counts if v) or "nothing to do"
-        return f"{self.stage}: {said}"
+        return "\n  ".join([f"{self.stage}: {said}", *self.said])
 
 
 Task = Callable[[Job], Outcome]
@@ -232,7 +233,9 @@ def run_once(
     _ensure_writable(study.root)
     unit, print_, state = _planned(study, stage, spec, unit, execution)
     if state == "fresh":
-        return StageReport(stage=stage.name, fresh=(unit.id,))
+        return StageReport(
+            stage=stage.name, fresh=(unit.id,), said=said_in(study.record(stage.name, unit.id))
+        )
     if state == "empty":
         return StageReport(stage=stage.name, empty=(unit.id,))
     if state == "waiting":
@@ -247,7 +250,7 @@ def run_once(
     record.write(study.record_path(stage.name, unit.id))
     if record.status == "empty":
         return StageReport(stage=stage.name, empty=(unit.id,))
-    return StageReport(stage=stage.name, done=(unit.id,))
+    return StageReport(stage=stage.name, done=(unit.id,), said=said_in(record))
 
 
 def _planned(

@@ -332,3 +332,8 @@ class Record:
             if not path.is_file() or sha256_file(path) != expected:
                 bad.append(relative)
         return bad
+
+
+def said_in(record: Record | None) -> tuple[str, ...]:
+    """Main results of a unit in words, as its task left them in the summary."""
+    return tuple(map(str, record.summary.get("said", ()))) if record is not None else ()

@@ -22,7 +22,7 @@ from pathosig.phenotypes.stage_inputs import slide_facts
 from pathosig.phenotypes.training import numbers, read_embeddings, readable_rows, training_tiles
 from pathosig.phenotypes.tree import cut_tree, tree_nodes
 
-STAGE = Stage(name="phenotypes", version=4)
+STAGE = Stage(name="phenotypes", version=5)
 CODEBOOK, TREE = "phenotypes/codebook.safetensors", "phenotypes/tree.json"
 HEALTH, ATLAS_FILE = "phenotypes/health.json", "phenotypes/atlas.parquet"
 MAP = "phenotypes/map.parquet"
@@ -60,7 +60,7 @@ def find_phenotypes(
     who = {s.id: [s.patient_id, s.site] for s in training}
     payload = {"training": [slide_facts(study, s) for s in training]}
     fit = Unit(id="_codebook", inputs={"training": who}, upstream=upstream, payload=payload)
-    run_once(study, STAGE, spec, fit, _fit, execution=execution)
+    fitted = run_once(study, STAGE, spec, fit, _fit, execution=execution)
     codebook = study.upstream("phenotypes", "_codebook")
     units, _ = assign_units(study)
     report = run_each(study, STAGE, spec, units, _assign_one, execution=execution)
@@ -71,7 +71,7 @@ def find_phenotypes(
         payload=payload,
     )
     run_once(study, STAGE, spec, atlas, _atlas, execution=execution)
-    return report
+    return replace(report, said=fitted.said)
 
 
 def assign_units(study: Study) -> tuple[list[Unit], Callable[[Job], Outcome]]:
@@ -95,7 +95,8 @@ def _n_tiles(study: Study, specimen: Specimen) -> int:
 
 def _fit(job: Job) -> Outcome:
     spec: PhenotypeSpec = job.spec
-    tiles, quality = training_tiles(job.root, job.payload["training"], spec)
+    training = job.payload["training"]
+    tiles, quality = training_tiles(job.root, training, spec)
     labels = _head_labels(job.root, tiles.embeddings) if spec.method == "dlcc" else None
     codebook, facts = fit_codebook(tiles, spec, labels)
     encoder = job.root / "encoder" / "encoder.json"
@@ -118,7 +119,7 @@ def _fit(job: Job) -> Outcome:
     codebook.save(job.root / CODEBOOK)
     write_json(job.root / TREE, tree)
     write_json(job.root / HEALTH, {**health, "fit": facts})
-    _write_map(job.root / MAP, x, own, [job.payload["training"][i]["id"] for i in tiles.slide])
+    _write_map(job.root / MAP, x, own, [training[i]["id"] for i in tiles.slide])
     warnings = []
     if codebook.k < spec.k:
         warnings.append(f"{codebook.k} HPCs instead of {spec.k}: too few tiles, or groups were merged")
@@ -139,6 +140,10 @@ def _fit(job: Job) -> Outcome:
             **facts,
             **health["stability"],
             **health["occupancy"],
+            "said": [
+                f"{codebook.k} HPCs ({coarse_k} coarse) of {len(x)} tiles, {len(training)} slides; "
+                f"{len(health['artefact_hpcs'])} artefacts"
+            ],
         },
     )
 

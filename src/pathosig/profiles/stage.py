@@ -190,7 +190,7 @@ def _from_table(job: Job) -> Outcome:
             columns=spec.columns,
             leave_out=set(patients.columns) | declared,
         )
-        slides = without_clinical(slides, patients, FACTS, table=str(spec.table))
+        slides = without_clinical(slides, patients, FACTS, table=Path(str(spec.table)).name)
     names = [c for c in slides.columns if c not in FACTS]
     raw = pool_patients(slides, policy="pooled", columns=names)
     discovery = set(study.cohort(study.primary.discovery)) or set(raw["patient_id"])

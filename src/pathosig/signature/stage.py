@@ -73,7 +73,7 @@ def build_signature(
         id=SCORES, inputs={"cohorts": cohorts}, upstream={"signature": fitted.fingerprint, "profiles": made}
     )
     second = run_once(study, STAGE, spec, scores, _score, execution=execution)
-    names = ("done", "fresh", "waiting", "empty")
+    names = ("done", "fresh", "waiting", "empty", "said")
     return StageReport(stage=STAGE.name, **{n: (*getattr(report, n), *getattr(second, n)) for n in names})
 
 
@@ -160,7 +160,19 @@ def _fit(job: Job) -> Outcome:
     summary: dict[str, Any] = {"selected": chosen, "endpoint": endpoint, "selection": spec.selection}
     if reason:
         summary |= {"reason": reason, "code": code}
+    elif found and found.signature:
+        summary["said"] = _words(found.signature)
     return Outcome(outputs=outputs, warnings=tuple(f"{n.code} {n.message}" for n in notes), summary=summary)
+
+
+def _words(signature: Signature) -> list[str]:
+    """What was selected and where the cut-off lies."""
+    terms = [f"{n} {b:+.3g}" for n, b in zip(signature.hpcs, signature.coef, strict=True)]
+    shown = ", ".join(terms[:8]) + (f" and {len(terms) - 8} more" if len(terms) > 8 else "")
+    return [
+        f"{signature.endpoint}, log hazard ratio per unit: {shown}",
+        f"cut-off {signature.cutoff:.4g} ({signature.cutoff_rule})",
+    ]
 
 
 def _write_fit(study: Study, found: SignatureFit | None, reason: str, spec: SignatureSpec) -> tuple[str, ...]:

@@ -109,8 +109,34 @@ def _validate(job: Job) -> Outcome:
     write_json(study.root / RESULTS, results)
     outputs = [RESULTS, *_write_tables(study, results)]
     notes = tuple(f"{g['code']} {g['message']}" for g in results["guards"])
-    summary = {"kind": results["kind"], "analyses": len(results["analyses"])}
+    summary = {"kind": results["kind"], "analyses": len(results["analyses"]), "said": _words(results)}
     return Outcome(outputs=tuple(outputs), warnings=notes, summary=summary)
+
+
+def _words(results: Mapping[str, Any]) -> list[str]:
+    """The signature's discrimination in patients it was not fitted on, a line each."""
+    lines = []
+    internal = results.get("internal") or {}
+    found = internal.get("harrell_c") or {}
+    if found.get("estimate") is not None:
+        lines.append(f"{internal['endpoint']}, nested cross-validation: C {_with_limits(found)}")
+    for a in results["analyses"]:
+        c, hr = a.get("harrell_c") or {}, a.get("hr_sd") or {}
+        if a.get("role") != "validation" or c.get("estimate") is None:
+            continue
+        effect = (
+            f", HR per SD {_with_limits({**hr, 'estimate': hr['hr']})}" if hr.get("hr") is not None else ""
+        )
+        lines.append(
+            f"{a['endpoint']} in {a['cohort']}: C {_with_limits(c)}{effect}, {a['n']} patients, {a['events']} events"
+        )
+    return lines
+
+
+def _with_limits(found: Mapping[str, Any]) -> str:
+    low, high = found.get("lower"), found.get("upper")
+    limits = f" [{low:.3f}, {high:.3f}]" if low is not None and high is not None else ""
+    return f"{found['estimate']:.3f}{limits}"
 
 
 def _primary(study: Study) -> dict[str, Any]:
