@@ -1,6 +1,7 @@
 """Conventions of the code, held by tests."""
 
 import ast
+import importlib
 import subprocess
 import sys
 import time
@@ -71,7 +72,7 @@ def test_only_stages_know_the_study_folder(path):
 @pytest.mark.parametrize("path", [p for p in FILES if p.stem == "stage"], ids=names)
 def test_stages_do_not_import_each_other(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    own = path.parent.name
+    own = path.relative_to(SRC).parts[0]
     for node in ast.walk(tree):
         if (
             isinstance(node, ast.ImportFrom)
@@ -127,6 +128,15 @@ def test_every_command_answers_help(name, capsys):
         main([name, "--help"])
     assert caught.value.code in (0, None)
     assert "--json" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "package", sorted(".".join(p.parent.relative_to(SRC.parent).parts) for p in SRC.rglob("__init__.py"))
+)
+def test_every_name_a_package_offers_is_there(package):
+    module = importlib.import_module(package)
+    for name in getattr(module, "__all__", ()):
+        assert getattr(module, name) is not None
 
 
 def test_no_path_of_a_machine_and_no_registry_is_named():

@@ -63,7 +63,7 @@ COMMANDS = (
     Command("score", "pathosig.scoring:score_slides", "Score new slides with a frozen bundle."),
     Command(
         "audit",
-        "pathosig.signature.audit_stage:audit",
+        "pathosig.signature.audits.stage:audit",
         "Honesty checks: null, optimism, site, depth, stability.",
     ),
     Command("view", "pathosig.viewer:view", "Look at slides and phenotypes in the browser."),

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pathosig.core.errors import InputError
-from pathosig.profiles import close_without, pool_patients, shares, tree_nodes, tree_shares
+from pathosig.profiles import close_without, pool_patients, shares, shares_at_level, tree_nodes, tree_shares
 
 TREE = {
     "k": 4,
@@ -89,3 +89,18 @@ def test_missing_features_are_averaged_over_the_slides_that_have_them():
     pooled = pool_patients(table)
     assert pooled["f"][0] == 1.0
     assert np.isnan(pooled["f"][1])
+
+
+def test_shares_at_a_level_follow_the_merges_and_add_up_to_one():
+    # 0 and 1 merge first, then 2 and 3, then all
+    tree = {"k": 4, "linkage": [[0, 1, 0.1, 2], [2, 3, 0.2, 2], [4, 5, 1.0, 4]]}
+    rows = pd.DataFrame([[0.1, 0.2, 0.3, 0.4]], columns=[f"hpc_0{i}" for i in range(4)])
+    np.testing.assert_allclose(shares_at_level(rows, tree, 4), rows)
+    np.testing.assert_allclose(shares_at_level(rows, tree, 3), [[0.3, 0.3, 0.4]])
+    np.testing.assert_allclose(shares_at_level(rows, tree, 2), [[0.3, 0.7]])
+    np.testing.assert_allclose(shares_at_level(rows, tree, 1), [[1.0]])
+    np.testing.assert_allclose(shares_at_level(rows, tree, 2, without=[0]), [[0.2 / 0.9, 0.7 / 0.9]])
+    with pytest.raises(InputError, match="cut at 5"):
+        shares_at_level(rows, tree, 5)
+    with pytest.raises(InputError, match="hpc_03"):
+        shares_at_level(rows.drop(columns="hpc_03"), tree, 2)

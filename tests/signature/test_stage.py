@@ -236,3 +236,21 @@ def test_a_refitted_codebook_knows_only_the_patients_it_was_given(embedded):
     assert same.agreement == 1.0 > some.agreement
     with pytest.raises(InputError, match="none of these patients"):
         refit_codebook(embedded, ["nobody"])
+
+
+def test_stages_say_what_they_found_in_words(tmp_path):
+    study = make_study(tmp_path / "s", cohorts=("discovery", "v1"), n=240)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PathosigWarning)
+        build_profiles(study, features=study.root / "features.csv")
+        study = Study.open(study.root)
+        made = build_signature(study, QUICK)
+        proved = validate_signature(study, ValidateSpec(repeats=1, folds=2))
+    assert any("f0" in line for line in made.said)
+    found = read_json(study.root / "validation/results.json")
+    c = next(a for a in found["analyses"] if a["cohort"] == "v1")["harrell_c"]["estimate"]
+    assert any(f"C {c:.3f} [" in line for line in proved.said), proved.said
+    assert made.said[0] in made.to_text()
+    again = build_signature(study, QUICK)
+    assert again.fresh
+    assert again.said == made.said

@@ -17,7 +17,6 @@ from pathosig.signature import (
     treatment_benefit,
     validate,
 )
-from pathosig.signature.audits import audit_depth, audit_null, audit_optimism, permuted_order
 from pathosig.signature.cores import block_variance, multinomial_variance
 from pathosig.signature.estimates import hazard_ratio
 from pathosig.signature.forests import encode, forest, subgroup_effects
@@ -255,57 +254,3 @@ def test_cross_validation_needs_events(noise):
     outcome = noise["outcome"].assign(event=False)
     with pytest.raises(NotEstimableError, match="0 events"):
         cross_validate(lambda ids: noise["profiles"], outcome, spec=QUICK)
-
-
-def test_permutation_keeps_pairs_and_strata():
-    outcome = pd.DataFrame(
-        {"patient_id": list("abcd"), "time": [1.0, 2, 3, 4], "event": [True, False, True, False]}
-    )
-    order = permuted_order(np.array(["x", "x", "y", "y"]), np.random.default_rng(1))
-    mixed = outcome.assign(**{k: outcome[k].to_numpy()[order] for k in ("time", "event")})
-    assert set(mixed["time"][:2]) == {1, 2}
-    assert {(t, e) for t, e in zip(mixed["time"], mixed["event"], strict=True)} == {
-        (1, True),
-        (2, False),
-        (3, True),
-        (4, False),
-    }
-
-
-def test_the_null_audit_counts_signatures_and_gives_no_verdict_as_a_preview(noise):
-    made = audit_null(
-        noise["profiles"],
-        noise["outcome"],
-        spec=QUICK.replace(selection="ridge"),
-        permutations=20,
-        tree=noise["tree"],
-    )
-    assert made["verdict"] == "preview"
-    assert made["any_signature"]["estimate"] == 1.0
-    assert made["reported_rejection"]["estimate"] <= 0.1
-    assert made["naive_rejection"]["estimate"] > made["reported_rejection"]["estimate"]
-
-
-def test_optimism_is_the_same_over_one_and_two_processes_and_says_its_monte_carlo_error(noise):
-    made = [
-        audit_optimism(
-            noise["profiles"], noise["outcome"], spec=QUICK.replace(selection="ridge"), resamples=10, repeats=2,
-            folds=3, workers=workers, tree=noise["tree"],
-        )
-        for workers in (1, 2)
-    ]  # fmt: skip
-    assert made[0] == made[1]
-    assert made[0]["apparent_c"] > made[0]["out_of_bag_c"]["estimate"]
-    assert made[0]["harrell_corrected_c"] < made[0]["apparent_c"]
-    assert 0 < made[0]["monte_carlo"]["out_of_bag_c"] < 0.1
-
-
-def test_fewer_tiles_lower_the_icc(cohort, signature):
-    import dataclasses
-
-    free = dataclasses.replace(signature, transform={**signature.transform, "min_tiles": 0})
-    counts = cohort["profiles"].copy()
-    counts[[c for c in counts if c.startswith("hpc_")]] *= 400
-    made = audit_depth(free.score, free.group, counts, depths=(30, 300), draws=3)["depths"]
-    assert made[0]["icc"] < made[1]["icc"]
-    assert made[0]["group_flips"] > made[1]["group_flips"]

@@ -10,6 +10,7 @@ _HOMES = {
     "multi_replace": "composition", "bayesian_replacement": "composition", "log_ratios": "composition",
     "log_odds": "composition",
     "shares": "tree", "tree_shares": "tree", "tree_nodes": "tree", "hpc_column": "tree", "close_without": "tree",
+    "shares_at_level": "tree",
     "pool_patients": "pooling",
     "FeatureRules": "tables", "read_features": "tables",
     "ProfilesSpec": "stage", "build_profiles": "stage", "Profiles": "stage", "read_profiles": "stage",

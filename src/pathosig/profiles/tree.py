@@ -122,6 +122,44 @@ def tree_shares(
     return pd.DataFrame(out, index=index)
 
 
+def shares_at_level(
+    shares: pd.DataFrame, tree: Mapping[str, Any], k: int, *, without: Collection[int] = ()
+) -> NDArray[np.float64]:
+    """Shares of the clusters of a tree cut at k, float[n, k], adding up to 1; numbered by their first leaf.
+
+    Parameters
+    ----------
+    shares
+        Leaf shares: columns ``hpc_00`` ...
+    tree
+        Content of phenotypes/tree.json, with its ``linkage``.
+    k
+        Number of clusters, 1 to the number of leaves kept.
+    without
+        Artefact HPCs, taken out before the cut; the others are re-closed.
+
+    Raises
+    ------
+    InputError
+        If the tree has no such level or a leaf has no column.
+    """
+    leaves = [i for i in range(int(tree["k"])) if i not in set(without)]
+    missing = [hpc_column(i) for i in range(int(tree["k"])) if hpc_column(i) not in shares]
+    if missing or not 1 <= k <= len(leaves):
+        found = f"no column {missing[0]}" if missing else f"{len(leaves)} leaves for a cut at {k}"
+        message = f"profiles: {found}. Run `pathosig profiles` again."
+        raise InputError(message)
+    groups = {i: [i] for i in leaves}  # by the first leaf
+    for _, merged in _from_linkage(tree["linkage"], int(tree["k"])):
+        if len(groups) <= k:
+            break
+        inside = [first for first, group in groups.items() if group[0] in merged]
+        if len(inside) == 2:
+            groups[min(inside)] = sorted(groups.pop(inside[0]) + groups.pop(inside[1]))
+    closed = close_without(shares[[hpc_column(i) for i in range(int(tree["k"]))]], without)[0]
+    return np.stack([closed[:, groups[first]].sum(1) for first in sorted(groups)], axis=1)
+
+
 def close_without(
     leaf_shares: ArrayLike, without: Collection[int]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

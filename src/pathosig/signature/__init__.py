@@ -15,10 +15,10 @@ _HOMES = {
     "validate": "validation", "Validation": "validation",
     "cross_validate": "internal",
     "treatment_benefit": "treatment", "TreatmentBenefit": "treatment",
-    "core_agreement": "cores", "subgroup_effects": "subgroups",
+    "core_agreement": "cores", "subgroup_effects": "forests",
     "audit_null": "audits", "audit_optimism": "audits", "audit_site": "audits", "audit_depth": "audits",
     "audit_stability": "audits",
-    "build_signature": "stage", "validate_signature": "validate_stage", "audit": "audit_stage",
+    "build_signature": "stage", "validate_signature": "validate_stage", "audit": "audits.stage",
 }  # fmt: skip
 
 __all__ = sorted(_HOMES)

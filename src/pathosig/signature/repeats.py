@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from pathosig.core.errors import NotEstimableError, PathosigError, PathosigWarning
+from pathosig.core.progress import Progress
 from pathosig.signature.fit import SignatureFit, fit_details
 from pathosig.signature.spec import SignatureSpec
 from pathosig.survival import harrell_c, logrank
@@ -47,6 +48,13 @@ def c_of(found: SignatureFit, rows: pd.DataFrame, outcome: pd.DataFrame) -> floa
         return float(harrell_c(score[known], time, event).c)
     except PathosigError:
         return 0.5
+
+
+def aligned(rows: pd.DataFrame, outcome: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Profiles and outcomes of the patients who have both, sorted by patient."""
+    table = outcome[outcome["patient_id"].isin(set(rows["patient_id"]))].sort_values("patient_id")
+    data = rows.merge(table[["patient_id"]], on="patient_id").sort_values("patient_id")
+    return data.reset_index(drop=True), table.reset_index(drop=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,12 +128,22 @@ def repeat(
     procedure: Procedure, kind: Kind, tasks: Sequence[np.ndarray], *, workers: int = 1
 ) -> list[tuple[float, float, bool]]:
     """Results of ``procedure.permuted`` or ``.bootstrapped``, in the order of `tasks`, for any number of workers."""
-    if workers <= 1 or len(tasks) < _FEW:
-        return [getattr(procedure, kind)(task) for task in tasks]
-    parts = np.array_split(np.arange(len(tasks)), min(len(tasks), 4 * workers))
-    context = multiprocessing.get_context("spawn")
-    with one_thread(), ProcessPoolExecutor(max_workers=workers, mp_context=context) as pool:
-        made: list[Future[list[tuple[float, float, bool]]]] = [
-            pool.submit(repeat, procedure, kind, [tasks[i] for i in part]) for part in parts
-        ]
-        return [one for future in made for one in future.result()]
+    made: list[tuple[float, float, bool]] = []
+    with Progress(kind, total=len(tasks)) as bar:
+        if workers <= 1 or len(tasks) < _FEW:
+            for task in tasks:
+                made += _part(procedure, kind, [task])
+                bar.advance()
+            return made
+        parts = np.array_split(np.arange(len(tasks)), min(len(tasks), 16 * workers))
+        context = multiprocessing.get_context("spawn")
+        with one_thread(), ProcessPoolExecutor(max_workers=workers, mp_context=context) as pool:
+            futures = [pool.submit(_part, procedure, kind, [tasks[i] for i in part]) for part in parts]
+            for future in futures:
+                made += future.result()
+                bar.advance(len(made) - bar.count)
+    return made
+
+
+def _part(procedure: Procedure, kind: Kind, tasks: Sequence[np.ndarray]) -> list[tuple[float, float, bool]]:
+    return [getattr(procedure, kind)(task) for task in tasks]

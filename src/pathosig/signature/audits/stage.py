@@ -7,9 +7,10 @@ from typing import Any
 
 from pathosig.core.errors import ConfigError, InputError
 from pathosig.core.execution import Execution
-from pathosig.core.records import to_json, write_json
+from pathosig.core.records import write_json
 from pathosig.core.study import Study
 from pathosig.profiles.stage import read_profiles
+from pathosig.signature.audits.text import audit_text
 from pathosig.signature.inputs import model_facts, preparer
 from pathosig.signature.spec import AuditSpec, SignatureSpec
 from pathosig.signature.stage import SIGNATURE, discovery_rows, endpoint_of
@@ -29,8 +30,8 @@ class AuditReport:
         return {"name": self.name, **self.result}
 
     def to_text(self) -> str:
-        """The result as readable JSON."""
-        return to_json(self.result)
+        """The result in lines, and where it is kept."""
+        return f"{audit_text(self.result)}\n  kept in validation/audits/{self.name}.json"
 
 
 def audit(
@@ -63,7 +64,6 @@ def audit(
         raise ConfigError(message)
     from pathosig.phenotypes.curve_stage import stability_over_k
     from pathosig.signature import audits
-    from pathosig.signature.audit_stability import audit_stability
 
     spec = spec or study.spec(AuditSpec)
     settings = study.spec(SignatureSpec)
@@ -109,7 +109,9 @@ def audit(
             **facts,
         )
     elif name == "stability":
-        result = audit_stability(rows, outcome, spec=settings, seed=spec.seed, **facts)
+        result = audits.audit_stability(
+            rows, outcome, spec=settings, resamples=spec.resamples, seed=spec.seed, **facts
+        )
         if (study.root / "phenotypes" / "codebook.safetensors").is_file():
             result["phenotypes"] = stability_over_k(study)
     else:
@@ -123,8 +125,8 @@ def _codebook_refit(
 ) -> Any:
     """The second line of `optimism`, or why it was not done."""
     from pathosig.core.errors import PathosigError
-    from pathosig.signature.audit_codebook import audit_codebook
-    from pathosig.signature.audits import aligned
+    from pathosig.signature.audits.codebook import audit_codebook
+    from pathosig.signature.repeats import aligned
 
     if facts["kind"] != "composition":
         return "not done: profiles come from an outside table; there is no codebook"
@@ -160,4 +162,7 @@ def _depth(study: Study, profiles: Any, spec: AuditSpec) -> dict[str, Any]:
     signature = dataclasses.replace(signature, transform={**signature.transform, "min_tiles": 0})
     counts = profiles.patients[["patient_id", *profiles.columns]].copy()
     counts[list(profiles.columns)] = counts[list(profiles.columns)].mul(profiles.patients["n_tiles"], axis=0)
-    return audit_depth(signature.score, signature.group, counts, depths=spec.depths, seed=spec.seed)
+    cohorts = study.patients().set_index("patient_id")["cohort"].dropna().astype(str).to_dict()
+    return audit_depth(
+        signature.score, signature.group, counts, depths=spec.depths, seed=spec.seed, cohorts=cohorts
+    )

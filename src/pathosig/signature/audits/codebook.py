@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pathosig.core.errors import NotEstimableError, PathosigError
+from pathosig.core.progress import Progress
 from pathosig.core.study import Study
 from pathosig.signature.estimates import estimate, finite
 from pathosig.signature.inputs import model_facts
@@ -57,12 +58,18 @@ def audit_codebook(
     rng = np.random.default_rng([seed, 11])
     draws = [rng.integers(0, len(outcome), len(outcome)) for _ in range(resamples)]
     jobs = [(study.root, rows, outcome, spec, facts, draw) for draw in draws]
-    if workers <= 1:
-        made = [_one(*job) for job in jobs]
-    else:
-        context = multiprocessing.get_context("spawn")
-        with one_thread(), ProcessPoolExecutor(max_workers=workers, mp_context=context) as pool:
-            made = [future.result() for future in [pool.submit(_one, *job) for job in jobs]]
+    made = []
+    with Progress("codebooks", total=len(jobs)) as bar:
+        if workers <= 1:
+            for job in jobs:
+                made.append(_one(*job))
+                bar.advance()
+        else:
+            context = multiprocessing.get_context("spawn")
+            with one_thread(), ProcessPoolExecutor(max_workers=workers, mp_context=context) as pool:
+                for future in [pool.submit(_one, *job) for job in jobs]:
+                    made.append(future.result())
+                    bar.advance()
     again = np.array([m["refitted"] for m in made])
     fixed = np.array([m["fixed"] for m in made])
     gap = again - fixed
