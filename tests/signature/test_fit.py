@@ -13,6 +13,7 @@ from pathosig.signature import Signature, SignatureSpec, fit_details, fit_signat
 from pathosig.signature.bounds import false_selection_bound, tail_bound, threshold_for
 from pathosig.signature.features import candidates, design
 from pathosig.signature.half_paths import first_entries, gradient, half_samples_of, loss
+from pathosig.signature.ridge import WIDE_PENALTIES, ridge_fit
 from pathosig.survival import cox, cox_path, harrell_c
 
 QUICK = SignatureSpec(bootstraps=0)
@@ -216,3 +217,85 @@ def test_raw_features_with_holes_are_fitted_saved_and_scored_alone_as_together(t
     assert harrell_c(made.predict(table), np.minimum(time, 40), time < 40).c > 0.65
     with pytest.raises(InputError, match="lacks features"):
         made.predict(table[["area"]])
+
+
+def wide(seed: int, columns: int, planted: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Outside features of 300 patients; `planted` of them with an effect."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(300, columns))
+    eta = x[:, :planted].sum(1)
+    time = rng.exponential(np.exp(-0.9 * eta / eta.std()))
+    names = [f"f{i:03d}" for i in range(columns)]
+    ids = [f"P{i}" for i in range(300)]
+    end = pd.DataFrame({"patient_id": ids, "time": np.minimum(time, 3), "event": time < 3})
+    return pd.DataFrame(x, columns=names).assign(patient_id=ids), end
+
+
+@pytest.mark.parametrize(("planted", "expected"), [(2, "tree"), (40, "ridge")])
+def test_auto_takes_what_predicts_patients_left_out_better_in_outside_features(planted, expected):
+    table, outcome = wide(1, 80, planted)
+    spec = SignatureSpec(bootstraps=0, n_subsamples=20, screen=80)
+    assert spec.selection == "auto"
+    made = fit_details(table, outcome, spec=spec, kind="features", benchmark=False, univariate=False)
+    assert made.selection.method == expected
+    gain = made.selection.details["auto"]
+    assert max(gain, key=gain.get) == expected
+    same = fit_details(
+        table, outcome, spec=spec.replace(selection=expected), kind="features", benchmark=False
+    )
+    assert same.selection.coef == made.selection.coef
+
+
+def test_auto_is_the_tree_for_hpcs(cohort):
+    made = [
+        fit_details(
+            cohort["profiles"], cohort["outcome"], tree=cohort["tree"], benchmark=False,
+            spec=SignatureSpec(bootstraps=0, n_subsamples=20, selection=name),
+        )
+        for name in ("auto", "tree")
+    ]  # fmt: skip
+    assert made[0].selection == made[1].selection
+    assert made[0].selection.method == "tree"
+
+
+def test_ridge_on_hundreds_of_columns_shrinks_as_much_as_cross_validation_asks():
+    table, outcome = wide(2, 300, 150)
+    x = table.drop(columns="patient_id").to_numpy()
+    time, event = outcome["time"].to_numpy(), outcome["event"].to_numpy()
+    free = ridge_fit(x, time, event)
+    full = ridge_fit(x, time, event, penalties=WIDE_PENALTIES)
+    assert free.penalty > 1
+    assert full.penalty == free.penalty  # the early end of the search loses nothing here
+    np.testing.assert_allclose(full.coef, free.coef)
+
+
+def test_fit_and_predict_take_frames_anndata_and_files_alike(tmp_path):
+    import anndata
+
+    table, outcome = wide(3, 6, 2)
+    features = [c for c in table if c != "patient_id"]
+    table["patient_id"] = [f"{i:03d}" for i in range(300)]  # ids that look like numbers stay ids
+    data = anndata.AnnData(
+        table[features].to_numpy(), obs=table[["patient_id"]].set_index(np.arange(300).astype(str))
+    )
+    data.var_names = features
+    data.write_h5ad(tmp_path / "t.h5ad")
+    table.to_csv(tmp_path / "t.csv", index=False)
+    table.to_parquet(tmp_path / "t.parquet")
+    made = [
+        Signature.fit(source, outcome["time"], outcome["event"], spec=QUICK.replace(selection="ridge"))
+        for source in (table, data, tmp_path / "t.h5ad", str(tmp_path / "t.csv"), tmp_path / "t.parquet")
+    ]
+    for one in made[1:]:
+        assert one.hpcs == made[0].hpcs == tuple(features)
+        assert one.coef == made[0].coef
+    for source in (data, tmp_path / "t.h5ad", tmp_path / "t.csv", tmp_path / "t.parquet"):
+        np.testing.assert_array_equal(made[0].predict(source), made[0].predict(table))
+
+
+def test_fit_does_not_take_an_outcome_for_a_feature():
+    table, outcome = wide(3, 6, 2)
+    leaky = table.assign(os_time=outcome["time"])
+    with pytest.warns(PathosigWarning, match="os_time"):
+        made = Signature.fit(leaky, outcome["time"], outcome["event"], spec=QUICK.replace(selection="ridge"))
+    assert "os_time" not in made.hpcs

@@ -89,6 +89,36 @@ def read_features(
     return out.sort_values(["patient_id", "slide_id"]).reset_index(drop=True)
 
 
+def feature_table(source: Any) -> pd.DataFrame:
+    """Rows of features from whatever holds them; numbers as numbers, ids as text.
+
+    Parameters
+    ----------
+    source
+        A DataFrame (returned as it is), an ``anndata.AnnData`` (`X` and the columns of `obs`), or the path of a CSV, Parquet or
+        h5ad file.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read.
+    """
+    if isinstance(source, pd.DataFrame):
+        return source
+    if hasattr(source, "var_names") and hasattr(source, "obs"):
+        return _from_anndata(source)
+    table = _read(Path(source))
+    ids = [c for c in ("patient_id", "slide_id") if c in table]
+    numbers = {c: v for c in table.columns.difference(ids) if (v := _numeric(table[c])) is not None}
+    return table.assign(**numbers, **{c: table[c].astype(str) for c in ids})
+
+
+def feature_names(table: pd.DataFrame) -> list[str]:
+    """Numeric columns that are features: no ids, no counts of slides and tiles, nothing named like an outcome (warns)."""
+    others = {"patient_id", "slide_id", "n_slides", "n_tiles"}
+    return _chosen([str(c) for c in table.select_dtypes("number") if c not in others], (), "features")
+
+
 def _read(path: Path) -> pd.DataFrame:
     kind = path.suffix.lower()
     if kind == ".parquet":
@@ -106,6 +136,10 @@ def _read_h5ad(path: Path) -> pd.DataFrame:
     except (OSError, KeyError, ValueError) as error:
         message = f"{path.name}: not a readable h5ad file ({error})."
         raise InputError(message) from error
+    return _from_anndata(data)
+
+
+def _from_anndata(data: Any) -> pd.DataFrame:
     matrix = data.X.toarray() if hasattr(data.X, "toarray") else np.asarray(data.X)
     features = pd.DataFrame(matrix, columns=[str(v) for v in data.var_names])
     obs = data.obs.reset_index(names="slide_id" if "slide_id" not in data.obs else "obs_name")

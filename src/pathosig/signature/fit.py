@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from pathosig.core.errors import NotEstimableError
+from pathosig.core.threads import one_blas_thread
 from pathosig.signature.cutoff import Cutoff, choose_cutoff
 from pathosig.signature.features import Candidates, candidates, design
 from pathosig.signature.model import Signature, linear_score
@@ -73,6 +74,7 @@ def fit_signature(profiles: pd.DataFrame, survival: pd.DataFrame, **options: Any
     return found.signature
 
 
+@one_blas_thread()
 def fit_details(
     profiles: pd.DataFrame,
     survival: pd.DataFrame,

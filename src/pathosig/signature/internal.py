@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pathosig.core.errors import NotEstimableError, PathosigWarning
+from pathosig.core.threads import one_blas_thread
 from pathosig.signature.fit import fit_details
 from pathosig.signature.ridge import fold_of
 from pathosig.signature.spec import SignatureSpec
@@ -49,6 +50,7 @@ class CrossValidation:
     ridge: float
 
 
+@one_blas_thread()
 def cross_validate(
     prepare: Prepare,
     survival: pd.DataFrame,

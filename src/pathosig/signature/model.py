@@ -13,6 +13,7 @@ import pandas as pd
 
 from pathosig.core.errors import InputError
 from pathosig.core.records import to_json, write_text
+from pathosig.profiles.tables import FeatureRules, feature_names, feature_table
 from pathosig.signature.features import design
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class Signature:
     @classmethod
     def fit(
         cls,
-        profiles: pd.DataFrame,
+        profiles: Any,
         time: ArrayLike,
         event: ArrayLike,
         *,
@@ -112,6 +113,17 @@ class Signature:
         Columns that are no HPC shares are taken as raw features: their numeric columns are filled and z-scored by
         rules fitted here, which `score` then applies to raw rows.
 
+        Parameters
+        ----------
+        profiles
+            One row a patient: a DataFrame, an ``anndata.AnnData``, or the path of a CSV, Parquet or h5ad file.
+        time, event
+            Follow-up of the same rows and whether the event was seen: float[n] >= 0, bool[n].
+        spec
+            Settings; the defaults without it.
+        facts
+            ``endpoint``, ``unit``, ``columns`` and further arguments of `fit_details`.
+
         Raises
         ------
         NotEstimableError
@@ -119,7 +131,7 @@ class Signature:
         """
         from pathosig.signature.fit import fit_signature
 
-        frame = profiles.reset_index(drop=True)
+        frame = feature_table(profiles).reset_index(drop=True)
         if "patient_id" not in frame:
             frame = frame.assign(patient_id=[str(i) for i in range(len(frame))])
         outcome = pd.DataFrame(
@@ -131,12 +143,7 @@ class Signature:
         )
         raw = "kind" not in facts and not any(str(c).startswith("hpc_") for c in frame.columns)
         if raw:
-            from pathosig.profiles.tables import FeatureRules
-
-            others = {"patient_id", "slide_id", "n_slides", "n_tiles"}
-            names = facts.pop("columns", None) or [
-                c for c in frame.select_dtypes("number") if c not in others
-            ]
+            names = facts.pop("columns", None) or feature_names(frame)
             rules = FeatureRules.fit(frame, names)
             frame = rules.apply(frame).assign(patient_id=frame["patient_id"])
             facts |= {"kind": "features", "columns": rules.columns, "rules": rules.to_dict()}
@@ -145,15 +152,21 @@ class Signature:
             found = replace(found, transform={**found.transform, "raw": True})
         return cls(**{k: getattr(found, k) for k in cls.__dataclass_fields__})
 
-    def score(self, profiles: pd.DataFrame | Mapping[str, Any]) -> NDArray[np.float64]:
+    def score(self, profiles: Any) -> NDArray[np.float64]:
         """Risk score of every row: float[n]; NaN where fewer than ``min_tiles`` tiles were seen.
 
         Parameters
         ----------
         profiles
-            Leaf shares ``hpc_00`` ... (with n_tiles), or outside features as profiles/patients.parquet holds them.
+            Leaf shares ``hpc_00`` ... (with n_tiles), or outside features as profiles/patients.parquet holds them: a DataFrame,
+            one patient as a mapping, an ``anndata.AnnData``, or the path of a CSV, Parquet or h5ad file.
+
+        Raises
+        ------
+        InputError
+            If a feature of the signature is missing.
         """
-        frame = profiles if isinstance(profiles, pd.DataFrame) else pd.DataFrame([dict(profiles)])
+        frame = pd.DataFrame([dict(profiles)]) if isinstance(profiles, Mapping) else feature_table(profiles)
         if self.transform.get("raw"):
             frame = _by_rules(frame, self.hpcs, self.transform["rules"])
         x = design(frame, self.hpcs, self.transform)

@@ -16,6 +16,7 @@ import pandas as pd
 
 from pathosig.core.errors import NotEstimableError, PathosigError, PathosigWarning
 from pathosig.core.progress import Progress
+from pathosig.core.threads import one_blas_thread
 from pathosig.signature.fit import SignatureFit, fit_details
 from pathosig.signature.spec import SignatureSpec
 from pathosig.survival import harrell_c, logrank
@@ -124,6 +125,7 @@ def one_thread() -> Iterator[None]:
                 os.environ[name] = value
 
 
+@one_blas_thread()
 def repeat(
     procedure: Procedure, kind: Kind, tasks: Sequence[np.ndarray], *, workers: int = 1
 ) -> list[tuple[float, float, bool]]:
@@ -145,5 +147,6 @@ def repeat(
     return made
 
 
+@one_blas_thread()
 def _part(procedure: Procedure, kind: Kind, tasks: Sequence[np.ndarray]) -> list[tuple[float, float, bool]]:
     return [getattr(procedure, kind)(task) for task in tasks]

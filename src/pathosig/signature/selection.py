@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -144,6 +144,32 @@ def _ridge(
     return Selection(method="ridge", names=tuple(names), coef=coef, scale=scale, details={"penalty": penalty})
 
 
+def _auto(
+    x: np.ndarray, time: np.ndarray, event: np.ndarray, found: Candidates, spec: SignatureSpec, groups: Any
+) -> Selection:
+    """Tree for compositions; for outside features tree or ridge, whichever predicts patients left out better."""
+    if found.transform["scale"] != "feature":
+        return _tree(x, time, event, found, spec, groups)
+    fold = fold_of(
+        len(event), event, min(spec.folds, int(event.sum())), np.random.default_rng(spec.seed), groups
+    )
+    gain = {"tree": 0.0, "ridge": 0.0}
+    for k in np.unique(fold):
+        train = fold != k
+        if event[train].sum() < 2:
+            continue
+        part = None if groups is None else np.asarray(groups)[train]
+        for name in gain:
+            made = _METHODS[name](x[train], time[train], event[train], found, spec, part)
+            score = x[:, _positions(found, made.names)] @ np.array(made.coef)
+            gain[name] += partial_loglik(score, time, event) - partial_loglik(
+                score[train], time[train], event[train]
+            )
+    best = "tree" if gain["tree"] >= gain["ridge"] else "ridge"
+    chosen = _METHODS[best](x, time, event, found, spec, groups)
+    return replace(chosen, details={**chosen.details, "auto": gain})
+
+
 def _paper(
     x: np.ndarray, time: np.ndarray, event: np.ndarray, found: Candidates, spec: SignatureSpec, groups: Any
 ) -> Selection:
@@ -270,6 +296,7 @@ def _logcontrast(
 
 
 _METHODS = {
+    "auto": _auto,
     "tree": _tree,
     "ridge": _ridge,
     "paper": _paper,

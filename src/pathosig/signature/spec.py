@@ -8,8 +8,6 @@ from typing import ClassVar, Literal
 from pathosig.core.errors import ConfigError
 from pathosig.core.spec import Spec
 
-SELECTIONS = ("tree", "ridge", "paper", "lasso", "stepwise", "logcontrast")
-
 
 def _within(section: str, name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
@@ -26,7 +24,8 @@ class SignatureSpec(Spec):
     endpoint
         Endpoint to fit on; the primary one by default.
     selection
-        tree (cluster stability selection over tree nodes), ridge, paper, lasso, stepwise or logcontrast.
+        auto (tree for HPCs; for outside features tree or ridge by cross-validated partial likelihood), tree (cluster
+        stability selection over tree nodes), ridge, paper, lasso, stepwise or logcontrast.
     scale
         share, logodds or logratio; features of an outside table are used as they are.
     cutoff
@@ -65,7 +64,7 @@ class SignatureSpec(Spec):
 
     section: ClassVar[str] = "signature"
     endpoint: str | None = None
-    selection: Literal["tree", "ridge", "paper", "lasso", "stepwise", "logcontrast"] = "tree"
+    selection: Literal["auto", "tree", "ridge", "paper", "lasso", "stepwise", "logcontrast"] = "auto"
     scale: Literal["share", "logodds", "logratio"] = "share"
     cutoff: Literal["median", "maximal", "quantile", "given"] = "median"
     cutoff_value: float | None = None

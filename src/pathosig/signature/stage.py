@@ -157,7 +157,11 @@ def _fit(job: Job) -> Outcome:
         warnings.warn(note, stacklevel=2)
     outputs = _write_fit(study, found, reason, spec)
     chosen = list(found.signature.hpcs) if found and found.signature else []
-    summary: dict[str, Any] = {"selected": chosen, "endpoint": endpoint, "selection": spec.selection}
+    summary: dict[str, Any] = {
+        "selected": chosen,
+        "endpoint": endpoint,
+        "selection": found.selection.method if found else spec.selection,
+    }
     if reason:
         summary |= {"reason": reason, "code": code}
     elif found and found.signature:
@@ -170,7 +174,7 @@ def _words(signature: Signature) -> list[str]:
     terms = [f"{n} {b:+.3g}" for n, b in zip(signature.hpcs, signature.coef, strict=True)]
     shown = ", ".join(terms[:8]) + (f" and {len(terms) - 8} more" if len(terms) > 8 else "")
     return [
-        f"{signature.endpoint}, log hazard ratio per unit: {shown}",
+        f"{signature.endpoint}, selection {signature.trained_on.get('selection', 'given')}, log hazard ratio per unit: {shown}",
         f"cut-off {signature.cutoff:.4g} ({signature.cutoff_rule})",
     ]
 
@@ -181,6 +185,7 @@ def _write_fit(study: Study, found: SignatureFit | None, reason: str, spec: Sign
     selection: dict[str, Any] = {"method": spec.selection, "selected": [], "reason": reason}
     if found is not None:
         selection |= {
+            "method": found.selection.method,
             **found.selection.details,
             "selected": list(found.selection.names),
             "dropped": dict(found.dropped),

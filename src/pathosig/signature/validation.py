@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from pathosig.core.threads import one_blas_thread
 from pathosig.signature.associations import associations, outcomes_by_group
 from pathosig.signature.competing import CAUSES, causes_of, competing_risks
 from pathosig.signature.estimates import attempt, estimate, finite
@@ -58,6 +59,7 @@ class Validation:
         raise KeyError((cohort, endpoint))
 
 
+@one_blas_thread()
 def validate(
     signature: Signature,
     profiles: pd.DataFrame,

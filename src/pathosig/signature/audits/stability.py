@@ -10,6 +10,7 @@ import pandas as pd
 
 from pathosig.core.errors import NotEstimableError
 from pathosig.core.progress import Progress
+from pathosig.core.threads import one_blas_thread
 from pathosig.profiles.tree import hpc_column, shares_at_level
 from pathosig.signature.estimates import estimate, finite
 from pathosig.signature.fit import SignatureFit
@@ -19,6 +20,7 @@ from pathosig.signature.spec import SignatureSpec
 _LEVELS = (3, 5, 10, 20, 30)
 
 
+@one_blas_thread()
 def audit_stability(
     rows: pd.DataFrame,
     outcome: pd.DataFrame,
