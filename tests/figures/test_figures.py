@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pathosig import figures
+from pathosig.core.errors import InputError
 from pathosig.figures import palette
 from pathosig.figures.alluvial import alluvial_plot
 from pathosig.figures.embedding import embedding_map
@@ -356,3 +357,8 @@ def test_a_map_of_tiles_never_writes_one_label_over_another():
     assert boxes
     for i, one in enumerate(boxes):
         assert not any(one.overlaps(other) for other in boxes[i + 1 :])
+
+
+def test_a_heatmap_the_wrong_way_round_is_refused():
+    with pytest.raises(InputError, match=r"\(3, 5\); expected \(5 patients, 3 HPCs\)"):
+        profile_heatmap(np.ones((3, 5)), ["a", "b", "c"], [1.0, 2.0, 3.0, 4.0, 5.0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 
 import numpy as np
@@ -299,3 +300,14 @@ def test_fit_does_not_take_an_outcome_for_a_feature():
     with pytest.warns(PathosigWarning, match="os_time"):
         made = Signature.fit(leaky, outcome["time"], outcome["event"], spec=QUICK.replace(selection="ridge"))
     assert "os_time" not in made.hpcs
+
+
+def test_the_equation_of_outside_features_is_in_the_units_of_the_table():
+    table, outcome = wide(3, 4, 2)
+    features = [c for c in table if c != "patient_id"]
+    table[features] = table[features] * [1.0, 10.0, 0.1, 3.0] + [0.0, 50.0, -4.0, 7.0]
+    made = Signature.fit(table, outcome["time"], outcome["event"], spec=QUICK.replace(selection="ridge"))
+    terms = re.findall(r"([+-][\d.e+-]+) x \((\w+) ([+-]) ([\d.e+-]+)\)", made.equation())
+    assert len(terms) == 4
+    by_hand = sum(float(b) * (table[n] + float(sign + c)) for b, n, sign, c in terms)
+    np.testing.assert_allclose(by_hand, made.predict(table), atol=1e-4)

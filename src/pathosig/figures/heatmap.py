@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pathosig.core.errors import InputError
 from pathosig.figures.palette import ARTEFACT, HIGH, LOW, MUTED, NAMED_GROUPS, group_colour
 from pathosig.figures.style import PAGE, axes_at, bare, new_figure, style
 
@@ -61,9 +62,19 @@ def profile_heatmap(
         Title of the figure.
     marked
         Names printed in bold: those in the signature.
+
+    Raises
+    ------
+    InputError
+        If shares are not patients by HPCs.
     """
+    shares = np.asarray(shares, float)
+    if shares.shape != (len(score), len(names)):
+        message = (
+            f"heatmap: shares of shape {shares.shape}; expected ({len(score)} patients, {len(names)} HPCs)."
+        )
+        raise InputError(message)
     with style():
-        shares = np.asarray(shares, float)
         row = 0.115
         body = max(len(names) * row, 0.6)
         legend = 0.16 * sum(_is_text(b) for b in bars)

@@ -207,12 +207,14 @@ class Signature:
         return float(self.trained_on.get("sd", 1.0))
 
     def equation(self) -> str:
-        """The score as a formula that can be computed by hand."""
+        """The score as a formula that can be computed by hand; outside features in the units of their table."""
         word = {"logodds": "logit ", "logratio": "ln "}.get(str(self.transform["scale"]), "")
-        terms = [
-            f"{b:+.6g} x ({word}{n} - {c:.6g})"
-            for n, b, c in zip(self.hpcs, self.coef, self.center, strict=True)
-        ]
+        rules = self.transform.get("rules", {}) if self.transform["scale"] == "feature" else {}
+        terms = []
+        for name, weight, middle in zip(self.hpcs, self.coef, self.center, strict=True):
+            rule = rules.get(name, {"center": 0.0, "scale": 1.0})
+            b, c = weight / rule["scale"], rule["center"] + middle * rule["scale"]
+            terms.append(f"{b:+.6g} x ({word}{name} {'-' if c >= 0 else '+'} {abs(c):.6g})")
         return "score = " + " ".join(terms)
 
     def to_json(self) -> str:
