@@ -42,6 +42,24 @@ if TYPE_CHECKING:
 
 SIZE = (40_000, 30_000)
 TILE, STEPS = 256, (1, 4, 16)
+OURS = """
+import sys
+from pathlib import Path
+from pathosig.core.study import Study
+from pathosig.core.workers import end_workers
+from pathosig.tiles.stage import cut_tiles
+from pathosig.tissue.stage import find_tissue
+study = Study.open(Path(sys.argv[1]))
+reports = [find_tissue(study), cut_tiles(study)]
+end_workers()
+import json, re, resource
+kb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+status = Path("/proc/self/status")  # ru_maxrss of a new process counts its parent's before exec
+if status.exists():
+    kb = max(kb, int(re.search(r"VmHWM:\\s+(\\d+) kB", status.read_text())[1]))
+facts = {"failed": sum(len(r.failed) for r in reports), "tiles": study.record("tiles", "S0").summary["n_tiles"]}
+print(json.dumps({"rss_mb": kb / 1024, **facts}))
+"""
 LAZYSLIDE = """
 import sys, warnings
 warnings.filterwarnings("ignore")
@@ -159,34 +177,9 @@ def study(root: Path, slide: Path, n: int) -> Path:
     return root
 
 
-def one_run(root: Path) -> None:
-    """What is measured, in a process of its own; prints its facts."""
-    from pathosig.core.study import Study
-    from pathosig.core.workers import end_workers
-    from pathosig.tiles.stage import cut_tiles
-    from pathosig.tissue.stage import find_tissue
-
-    opened = Study.open(root)
-    reports = [find_tissue(opened), cut_tiles(opened)]
-    end_workers()
-    record = opened.record("tiles", "S0")
-    facts = {
-        "rss_mb": max(_peak_mb(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024),
-        "failed": sum(len(r.failed) for r in reports),
-        "tiles": record.summary["n_tiles"] if record else 0,
-    }
-    print(json.dumps(facts))
-
-
-def _peak_mb() -> float:
-    status = Path("/proc/self/status")
-    found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.exists() else None
-    return int(found.group(1)) / 1024 if found else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 def run(root: Path) -> dict[str, object]:
     """`one_run` in a new process."""
-    command = [sys.executable, __file__, "--only", str(root)]
+    command = [sys.executable, "-c", OURS, str(root)]
     before = children_cpu()
     out = subprocess.run(command, capture_output=True, text=True, check=True, env=environment())
     return {"cpu": children_cpu() - before, **json.loads(out.stdout.strip().splitlines()[-1])}
@@ -285,11 +278,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--peers", default=sys.executable)
     parser.add_argument("--hs2p", default=sys.executable)
-    parser.add_argument("--only", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.only:
-        one_run(arguments.only)
-        return
     with tempfile.TemporaryDirectory() as folder:
         pythons = {"lazyslide": arguments.peers, "hs2p": arguments.hs2p}
         print(json.dumps(measure(Path(folder), arguments.slides, arguments.rounds, pythons)))

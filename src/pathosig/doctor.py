@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pathosig.core import plugins
-from pathosig.core.execution import versions
+from pathosig.core.versions import versions
 
 _OPTIONAL = {
     "leidenalg": "phenotypes.method = leiden: pip install 'pathosig[leiden]' (GPL)",

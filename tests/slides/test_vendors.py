@@ -2,6 +2,7 @@
 
 import numpy as np
 import openslide
+import pytest
 import tifffile
 from files import texture, write_ome, write_philips
 
@@ -37,3 +38,23 @@ def test_ome_tiff_with_sub_images_takes_the_fast_path(tmp_path):
         tiles = read_all_tiles(reader, plan_read(reader.info, 0.5), [(0, 0), (400, 200)], 200)
     small = tifffile.imread(path, level=1)
     assert np.array_equal(tiles[1], small[100:300, 200:400])
+
+
+def test_the_readers_that_are_opened_without_looking_them_up_are_the_registered_ones():
+    from importlib.metadata import entry_points
+
+    from pathosig.slides.opening import BUILT_IN
+
+    registered = {
+        p.name: p.value for p in entry_points(group="pathosig.readers") if p.value.startswith("pathosig.")
+    }
+    assert registered == BUILT_IN
+
+
+def test_a_reader_that_is_not_registered_is_named(tmp_path):
+    from pathosig.core.errors import ConfigError
+
+    path = tmp_path / "s.tiff"
+    path.write_bytes(b"II*\x00" + bytes(200))
+    with pytest.raises(ConfigError, match="nothing is registered as 'other'"):
+        open_slide(path, reader="other")

@@ -7,10 +7,8 @@ long-lived workers (spawned processes here, or a Dask cluster), and writes every
 from __future__ import annotations
 
 import errno
-import functools
 import logging
 import os
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +20,7 @@ from pathosig.core.progress import Progress
 from pathosig.core.records import Record, fingerprint, said_in, sha256_file
 from pathosig.core.spec import Spec
 from pathosig.core.study import Study
+from pathosig.core.versions import versions as versions
 
 logger = logging.getLogger(__name__)
 
@@ -379,22 +378,3 @@ def _ensure_writable(root: Path) -> None:
         raise StorageError(f"study folder: cannot write into it ({error.strerror}).") from error
     if not writable:
         raise StorageError("study folder: cannot write into it. Give write permission, or copy it elsewhere.")
-
-
-@functools.cache
-def _versions() -> dict[str, str]:
-    from importlib.metadata import PackageNotFoundError, version
-
-    names = ("pathosig", "numpy", "scipy", "scikit-learn", "torch", "timm", "onnxruntime", "openslide-bin")
-    found = {"python": ".".join(map(str, sys.version_info[:3]))}
-    for name in names:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def versions() -> dict[str, str]:
-    """Versions of pathosig, Python and the libraries that decide numbers."""
-    return dict(_versions())

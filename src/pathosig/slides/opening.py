@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
-from pathosig.core import plugins
 from pathosig.core.errors import SlideError
 from pathosig.slides.backends.ngff import is_zarr
 from pathosig.slides.reader import SlideReader
 from pathosig.slides.region import RegionReader
 
 _PLUGIN_SUFFIXES = {".kfb": "kfb", ".isyntax": "isyntax", ".czi": "czi", ".zarr": "ome-zarr"}
+BUILT_IN = {
+    "tiff": "pathosig.slides.backends.tiff:TiffReader",
+    "openslide": "pathosig.slides.backends.openslide:OpenSlideReader",
+    "ndpi": "pathosig.slides.backends.ndpi:NdpiReader",
+    "flat": "pathosig.slides.backends.flat:FlatReader",
+    "ome-zarr": "pathosig.slides.backends.omezarr:OmeZarrReader",
+}
+"""The readers of this package, as they are registered in pyproject.toml too."""
+
 _SLIDE_SUFFIXES = {".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".vms", ".vmu", ".tiff", ".tif", ".btf", ".dcm"}
 _MAGIC = {b"\x89PNG\r\n\x1a\n": "PNG", b"\xff\xd8\xff": "JPEG", b"GIF8": "GIF", b"BM": "BMP"}
 _FLAT = {"PNG", "JPEG", "BMP"}
@@ -53,15 +63,34 @@ def open_slide(
     path = Path(path)
     kind = _look(path)
     name = _choose(path, kind) if reader == "auto" else reader
+    opener = _opener(name, path)
+    opened: SlideReader = opener(path, mpp=mpp)
+    return RegionReader(opened, region) if region is not None else opened
+
+
+def _opener(name: str, path: Path) -> Callable[..., SlideReader]:
+    """The class or function that opens slides; to look up a built-in one would cost more than to open a slide.
+
+    Raises
+    ------
+    SlideError
+        If it is a plug-in's that is not installed.
+    """
+    built_in = BUILT_IN.get(name)
+    if built_in is not None:
+        module, _, attribute = built_in.partition(":")
+        found: Callable[..., SlideReader] = getattr(importlib.import_module(module), attribute)
+        return found
+    from pathosig.core import plugins
+
     if name in _PLUGIN_SUFFIXES.values() and name not in plugins.available("pathosig.readers"):
         raise SlideError(
             f"{path.name}: {name} slides are read by a plug-in that is not installed. Install a package that registers "
             f"{name!r} under pathosig.readers, or convert the slide to a tiled TIFF.",
             code="E_FORMAT",
         )
-    opener = plugins.load("pathosig.readers", name)
-    opened: SlideReader = opener(path, mpp=mpp)
-    return RegionReader(opened, region) if region is not None else opened
+    opener: Callable[..., SlideReader] = plugins.load("pathosig.readers", name)
+    return opener
 
 
 def _look(path: Path) -> str:

@@ -11,7 +11,7 @@ from pathosig.core.errors import SlideError
 from pathosig.slides.pyramid import ReadPlan, resample
 from pathosig.slides.reader import SlideReader
 
-_BLOCK = 64
+_BLOCK = 16
 _OVERVIEW_LIMIT = 48_000_000
 """Pixels of a level that an overview may decode at once; larger ones are read in strips."""
 

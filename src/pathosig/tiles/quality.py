@@ -84,11 +84,19 @@ def _folded(rgb: np.ndarray, background: np.ndarray) -> np.ndarray:
     least = max(_LEAST_BLOCKS, _LEAST_SHARE * len(mean))
     usual = np.full(_COLOURS, np.inf)  # a colour that is not the slide's own is no fold
     for number in np.flatnonzero(np.bincount(colour, minlength=_COLOURS) >= least):
-        usual[number] = np.median(mean[colour == number])
-    plain = slice(int((np.median(density[tissue, 0] / (3 * mean)) + _REDDER) * _COLOURS) + 1)
-    usual[plain] = np.minimum(usual[plain], _DENSER * np.median(mean))
-    usual = np.maximum(usual, np.median(mean))
+        usual[number] = _median(mean[colour == number])
+    plain = slice(int((_median(density[tissue, 0] / (3 * mean)) + _REDDER) * _COLOURS) + 1)
+    usual[plain] = np.minimum(usual[plain], _DENSER * _median(mean))
+    usual = np.maximum(usual, _median(mean))
     return np.maximum(_FOLDED * usual, _LEAST_FOLD).astype(np.float32)
+
+
+def _median(values: np.ndarray) -> np.floating:
+    """NumPy's, which imports its masked arrays in every worker to look for NaN."""
+    ordered = np.sort(values, axis=None)
+    n = len(ordered)
+    middle: np.floating = (ordered[(n - 1) // 2] + ordered[n // 2]) / 2
+    return middle
 
 
 def _colour(red: np.ndarray, mean: np.ndarray) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections import OrderedDict
 from collections.abc import Callable
@@ -130,7 +129,7 @@ class TiffReader(ContextClose):
     def _lost_tiles(self, pages: list[PageFacts]) -> tuple[str, ...]:
         page = self._levels[0]
         size = self.path.stat().st_size
-        lost, *others = (sum(o + c > size for o, c in zip(p.offsets, p.counts, strict=False)) for p in pages)
+        lost, *others = (_beyond(p, size) for p in pages)
         if lost > _LOST_SHARE * len(page.offsets):
             raise SlideError(
                 f"{self.path.name}: is truncated, {lost} of {len(page.offsets)} tiles lie beyond its end. Copy it again.",
@@ -170,20 +169,16 @@ class TiffReader(ContextClose):
     def _buffer(self, page: PageFacts, shrink: int) -> np.ndarray:
         """Memory for a decoded tile, that of a dropped one where it fits: fresh pages cost a tenth of decoding."""
         shape = (page.tile[1] // shrink, page.tile[0] // shrink, 3)
-        with contextlib.suppress(IndexError):
+        if self._spare:
             spare = self._spare.pop()
             if spare.shape == shape:
                 return spare
         return np.empty(shape, np.uint8)
 
     def _tile(self, level: int, index: int, shrink: int) -> np.ndarray:
-        key = (level, index, shrink)
-        found = self._cache.get(key)
-        if found is not None:
-            self._cache.move_to_end(key)
-            return found
+        """A tile that is not in the cache; it is afterwards."""
         pixels = self._decode(level, index, shrink)
-        self._remember(key, pixels)
+        self._remember((level, index, shrink), pixels)
         return pixels
 
     def _remember(self, key: tuple[int, int, int], pixels: np.ndarray) -> None:
@@ -211,21 +206,21 @@ class TiffReader(ContextClose):
         """Write the pixels at (x, y) into `out`; outside the slide white."""
         page = self._levels[level]
         height, width = out.shape[:2]
-        tile_w, tile_h = page.tile[0] // shrink, page.tile[1] // shrink
-        full_w, full_h = -(-page.size[0] // shrink), -(-page.size[1] // shrink)
-        x1, y1 = min(x + width, full_w), min(y + height, full_h)
-        if x < 0 or y < 0 or x + width > full_w or y + height > full_h:
+        full = (-(-page.size[0] // shrink), -(-page.size[1] // shrink))
+        if x < 0 or y < 0 or x + width > full[0] or y + height > full[1]:
             out[:] = 255
-        across = page.across
-        for row in range(max(y, 0) // tile_h, -(-y1 // tile_h)):
-            top, bottom = max(row * tile_h, y, 0), min((row + 1) * tile_h, y1)
-            for column in range(max(x, 0) // tile_w, -(-x1 // tile_w)):
-                left, right = max(column * tile_w, x, 0), min((column + 1) * tile_w, x1)
-                tile = self._tile(level, row * across + column, shrink)
-                out[top - y : bottom - y, left - x : right - x] = tile[
-                    top - row * tile_h : bottom - row * tile_h,
-                    left - column * tile_w : right - column * tile_w,
-                ]
+        columns = _parts(x, width, page.tile[0] // shrink, full[0])
+        cache = self._cache
+        for row, to_rows, from_rows in _parts(y, height, page.tile[1] // shrink, full[1]):
+            strip, first = out[to_rows], row * page.across
+            for column, to_columns, from_columns in columns:
+                key = (level, first + column, shrink)
+                tile = cache.get(key)
+                if tile is None:
+                    tile = self._tile(*key)
+                else:
+                    cache.move_to_end(key)
+                strip[:, to_columns] = tile[from_rows, from_columns]
 
     def read_level_shrunk(self, level: int, factor: int) -> np.ndarray | None:
         """A whole level at a half, quarter or eighth, or None where that saves nothing."""
@@ -369,6 +364,24 @@ def _halved(pages: list[PageFacts]) -> tuple[PageFacts, ...]:
         p for p in pages if p.tiled and p.tile == pages[0].tile and p.photometric == pages[0].photometric
     ]
     return tuple(dataclasses.replace(p, size=(width >> k, height >> k)) for k, p in enumerate(tiled))
+
+
+def _beyond(page: PageFacts, size: int) -> int:
+    """How many tiles or strips end behind the last byte of a file."""
+    n = min(len(page.offsets), len(page.counts))
+    offsets, counts = (np.array(v[:n], float) for v in (page.offsets, page.counts))
+    return int(np.count_nonzero(offsets + counts > size))
+
+
+def _parts(start: int, length: int, tile: int, end: int) -> list[tuple[int, slice, slice]]:
+    """Tiles of an axis that [start, start + length) touches within [0, end): number, where to, where from."""
+    low, high = max(start, 0), min(start + length, end)
+    found = []
+    for number in range(low // tile, -(-high // tile)):
+        base = number * tile
+        a, b = max(base, low), min(base + tile, high)
+        found.append((number, slice(a - start, b - start), slice(a - base, b - base)))
+    return found
 
 
 def _downsample(value: float) -> float:
