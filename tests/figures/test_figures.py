@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -362,3 +363,10 @@ def test_a_map_of_tiles_never_writes_one_label_over_another():
 def test_a_heatmap_the_wrong_way_round_is_refused():
     with pytest.raises(InputError, match=r"\(3, 5\); expected \(5 patients, 3 HPCs\)"):
         profile_heatmap(np.ones((3, 5)), ["a", "b", "c"], [1.0, 2.0, 3.0, 4.0, 5.0])
+
+
+def test_a_median_of_hundreds_of_days_is_printed_without_decimals():
+    curve = replace(CURVE, median=(1043.2, 836.04, 1493.0))
+    figure = km_figure(replace(KM, unit="days", curves=[curve]))
+    texts = [t.get_text() for a in figure.axes for t in a.texts]
+    assert "Low risk: median 1,043 days (95% CI 836–1,493)" in texts

@@ -171,7 +171,8 @@ def _fit(job: Job) -> Outcome:
 
 def _words(signature: Signature) -> list[str]:
     """What was selected and where the cut-off lies."""
-    terms = [f"{n} {b:+.3g}" for n, b in zip(signature.hpcs, signature.coef, strict=True)]
+    largest = sorted(zip(signature.hpcs, signature.coef, strict=True), key=lambda term: -abs(term[1]))
+    terms = [f"{n} {b:+.3g}" for n, b in largest]
     shown = ", ".join(terms[:8]) + (f" and {len(terms) - 8} more" if len(terms) > 8 else "")
     return [
         f"{signature.endpoint}, selection {signature.trained_on.get('selection', 'given')}, log hazard ratio per unit: {shown}",
