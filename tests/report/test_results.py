@@ -84,6 +84,18 @@ def _analysis(cohort, role):
         "added_value": {
             "uno_c": {"clinical": C, "score": C, "combined": C},
             "difference_c": C,
+            "brier": {"clinical": 0.298, "score": 0.196, "combined": 0.205},
+            "difference_brier": {"estimate": -0.093, "lower": -0.2, "upper": -0.01},
+            "imputed": {
+                "n": 90,
+                "events": 41,
+                "missing": {"age": 4},
+                "m": 20,
+                "bootstraps": 200,
+                "method": "chained equations",
+                "uno_c": {"clinical": 0.5, "score": 0.6, "combined": 0.65},
+                "difference_c": C,
+            },
             "horizon": {"years": 1, "time": 12},
             "net_benefit": {
                 "thresholds": [0.1, 0.2],
@@ -93,12 +105,59 @@ def _analysis(cohort, role):
             },
             "lr_test": {"chisq": 9, "df": 1, "p": 0.002},
         },
+        "brier": [{"years": 1, "time": 12, "score": 0.17, "null": 0.2, "scaled": 0.15, "difference": C}],
+        "outcome_counts": {
+            "n": 90,
+            "rows": [
+                {"group": g, "level": v, "n": n, "share": n / 45}
+                for g in ("low", "high")
+                for v, n in (("competing event", 5), ("event", 20), ("no event", 20))
+            ],
+            "chi_square": {"statistic": 18.88, "df": 2, "p": 0.0001},
+            "fisher": {"p": 0.0002},
+        },
+        "competing": {
+            "n": 90,
+            "events": 41,
+            "competing_events": 10,
+            "curves": [
+                {
+                    "group": g,
+                    "cause": c,
+                    "time": [2, 9],
+                    "estimate": [0.1, 0.3],
+                    "lower": [0, 0.1],
+                    "upper": [0.2, 0.6],
+                }
+                for g in ("low", "high")
+                for c in (1, 2)
+            ],
+            "gray": [{"cause": 1, "p": 0.039}, {"cause": 2, "p": 0.148}],
+            "models": [
+                {"model": m, "effect": "hr_sd", "cause": c, **HR}
+                for c in (1, 2)
+                for m in ("cause-specific", "Fine-Gray")
+            ],
+        },
         "subgroups": [{"variable": "sex", "p_interaction": 0.1, "q_interaction": 0.3, "rows": stage}],
     }
 
 
+NEEDED = {"parameters": 610, "required_n": 45040, "required_events": 15872.2, "events_per_parameter": 0.25}
 RESULTS = {
     "schema": 1,
+    "sample_size": {"n": 437, "events": 154, "timepoint": 36.0, "candidates": NEEDED},
+    "associations": [
+        {
+            "cohort": "validation_1",
+            "variable": "sex",
+            "n": 90,
+            "rows": [{"group": g, "level": v, "n": 22, "share": 0.5} for g in ("low", "high") for v in "FM"],
+            "chi_square": {"statistic": 0, "df": 1, "p": 1.0},
+            "fisher": {"p": 1.0, "q": 1.0},
+        },
+        {"cohort": "validation_1", "variable": "age", "not_estimable": "one level"},
+    ],
     "kind": "external",
     "univariate": [
         {"feature": "hpc_03", "kind": "leaf", **HR, "q": 0.004, "selected": True, "frequency": 0.9},
@@ -180,6 +239,9 @@ def test_every_part_of_the_results_has_its_section_and_figures(tmp_path):
         "added-value",
         "subgroups",
         "treatment",
+        "outcomes",
+        "associations",
+        "sample-size",
         "cores",
         "warnings",
     ):
@@ -190,12 +252,16 @@ def test_every_part_of_the_results_has_its_section_and_figures(tmp_path):
         "km_os",
         "effects_os",
         "forest_01",
-        "auc_01",
-        "calibration_01",
+        "auc_02",
+        "calibration_02",
         "net_benefit_02",
-        "subgroups_01",
+        "subgroups_02",
         "treatment_01",
         "treatment_km_01",
+        "incidence_02",
+        "competing_02",
+        "outcome_02",
+        "associations_01",
         "pooled_os_hr_sd",
         "spline_02",
         "flow",
@@ -205,6 +271,14 @@ def test_every_part_of_the_results_has_its_section_and_figures(tmp_path):
     assert "−8.0 (−13.0 to −3.0)" in page
     assert "prognostic" in page
     assert "<i>sex" not in page
+    incidence = (tmp_path / "figures" / "incidence_02.svg").read_text()
+    assert ">Gray p = 0.039<" in incidence
+    assert ">Gray p = 0.15<" in incidence
+    assert ">Fine-Gray, competing event<" in (tmp_path / "figures" / "competing_02.svg").read_text()
+    assert "Chi-square 18.88, 2 df, p &lt; 0.001" in page
+    assert "20 imputations inside each of 200 resamples" in page
+    assert "0.205" in page  # Brier score of the combined model
+    assert "45,040" in page
 
 
 ALWAYS = ("cohort", "endpoint", "unit", "role", "subgroups", "auc")
@@ -221,8 +295,9 @@ def _without_writing(monkeypatch):
 @pytest.mark.usefixtures("_without_writing")
 @pytest.mark.parametrize(("part", "value"), MISSING)
 def test_any_part_of_an_analysis_may_be_missing(part, value):
+    from pathosig.report.compose import compose
     from pathosig.report.material import Material
-    from pathosig.report.validation import validation_sections
+    from pathosig.report.stage import ReportSpec
 
     results = copy.deepcopy(RESULTS)
     results["analyses"] = results["analyses"][1:]
@@ -231,18 +306,20 @@ def test_any_part_of_an_analysis_may_be_missing(part, value):
         del results["analyses"][0][part]
     else:
         results["analyses"][0][part] = value
-    found = [s for s in validation_sections(Material(name="x", results=results)) if s is not None]
-    assert "survival" in {s.id for s in found}
+    page = compose(Material(name="x", results=results), ReportSpec())
+    assert "survival" in {s.id for s in page.sections}
 
 
 @pytest.mark.usefixtures("_without_writing")
 @pytest.mark.parametrize("part", sorted(RESULTS))
 def test_any_part_of_the_results_may_be_missing(part):
+    from pathosig.report.compose import compose
     from pathosig.report.material import Material
-    from pathosig.report.validation import validation_sections
+    from pathosig.report.stage import ReportSpec
 
     results = {k: v for k, v in RESULTS.items() if k != part and k != "analyses"}
-    assert validation_sections(Material(name="x", results=results))
+    page = compose(Material(name="x", results=results), ReportSpec())
+    assert "survival" not in {s.id for s in page.sections}
 
 
 def test_km_plot_takes_a_validation_its_mapping_or_one_analysis():
@@ -291,3 +368,100 @@ def test_hazard_ratios_of_a_handful_of_events_are_said_to_be_weak():
         analysis = {**_analysis("validation_1", "validation"), "events": events}
         material = Material(name="", primary={"endpoint": "os"}, results={"analyses": [analysis]})
         assert any("too few" in small for _, _, small in headline(material)) is expected
+
+
+def test_a_subgroup_of_four_events_has_no_hazard_ratio_and_one_of_five_has():
+    from pathosig.figures.results import subgroup_row
+
+    few = subgroup_row({"level": "N+", **HR, "hr": 1.2e8, "n": 6, "events": 4})
+    assert (few.hr, few.remark) == (None, "not estimable (4 events)")
+    assert subgroup_row({"level": "N+", **HR, "events": 1}).remark == "not estimable (1 event)"
+    assert subgroup_row({"level": "N+", **HR, "events": 5}).hr == 1.46
+
+
+AUDITS = {
+    "null": {
+        "audit": "null",
+        "verdict": "pass",
+        "bar": 0.07,
+        "permutations": 1000,
+        "p": 0.002,
+        "observed_c": 0.7,
+        "null_c": C,
+        "any_signature": {"estimate": 0.41, "lower": 0.38, "upper": 0.44},
+        "naive_rejection": {"estimate": 0.275, "lower": 0.25, "upper": 0.3},
+        "reported_rejection": {"estimate": 0.045, "lower": 0.033, "upper": 0.06},
+    },
+    "optimism": {
+        "audit": "optimism",
+        "what": "profiles-to-score",
+        "resamples": 100,
+        "cross_validated_c": C,
+        "out_of_bag_c": C,
+        "c_632_plus": 0.66,
+        "apparent_c": 0.71,
+        "harrell_corrected_c": 0.67,
+        "share_empty": 0.05,
+        "monte_carlo": {"cross_validated_c": 0.0031, "out_of_bag_c": 0.0072, "optimism": 0.0043},
+        "codebook_refit": {"resamples": 20, "out_of_bag_c": C, "difference": C, "agreement": 0.68},
+    },
+    "site": {"audit": "site", "sites": 3, "preserved_site_c": C, "site_predictability": {"accuracy": 0.3}},
+    "depth": {"audit": "depth", "draws": 20, "depths": [{"tiles": 30, "patients": 96, "icc": 0.89}]},
+    "stability": {
+        "audit": "stability",
+        "selected": ["hpc_03"],
+        "bootstrap": {"n": 100, "correlation": C, "share_empty": 0, "selected": {"hpc_03": 0.73}},
+    },
+    "mine": {"audit": "mine", "value": 0.5},
+}
+
+
+def test_every_audit_shows_its_numbers_its_error_and_its_bar():
+    from pathosig.report.audits import audits_section
+    from pathosig.report.material import Material
+    from pathosig.report.page import Note, Page, Table, render
+
+    section = audits_section(Material(name="x", audits=AUDITS))
+    verdicts = [b for b in section.blocks if isinstance(b, Note)]
+    assert [(v.level, v.text.split(":")[0]) for v in verdicts] == [("good", "pass")]
+    cells = {c for b in section.blocks if isinstance(b, Table) for row in b.rows for c in row}
+    assert {"4.5 (3.3–6.0) %", "upper limit at most 7%", "0.0031", "30.0%"} <= cells
+    page = render(Page(title="", subtitle="", sections=[section]))
+    assert "Codebook refitted on 20 resamples: C, out of bag" in page
+    assert "HPC 03" in page
+    without = audits_section(Material(name="x", audits={"null": AUDITS["null"]}))
+    assert "Not run: optimism, site, depth, stability" in without.lead
+    assert audits_section(Material(name="x")) is None
+
+
+@pytest.mark.parametrize(("verdict", "level"), [("fail", "error"), ("preview", "warning")])
+def test_a_null_audit_that_did_not_pass_is_never_shown_as_good(verdict, level):
+    from pathosig.report.audits import audits_section
+    from pathosig.report.material import Material
+
+    section = audits_section(Material(name="x", audits={"null": {**AUDITS["null"], "verdict": verdict}}))
+    assert section.blocks[0].level == level
+
+
+@pytest.mark.usefixtures("_without_writing")
+def test_other_endpoints_and_apparent_results_are_folded_and_the_primary_ones_open():
+    from pathosig.report.compose import compose
+    from pathosig.report.material import Material
+    from pathosig.report.page import Folded, Picture, every_block
+    from pathosig.report.stage import ReportSpec
+
+    other = {**_analysis("validation_1", "validation"), "endpoint": "dfs", "primary": False}
+    results = {**RESULTS, "analyses": [*RESULTS["analyses"], other]}
+    material = Material(name="x", primary={"endpoint": "os"}, results=results)
+    sections = {s.id: s for s in compose(material, ReportSpec()).sections}
+    for name in ("survival", "models", "performance", "subgroups"):
+        shown = {b.name for b in sections[name].blocks if isinstance(b, Picture)}
+        hidden = {b.name for b in every_block(sections[name].blocks) if isinstance(b, Picture)} - shown
+        assert shown, name
+        assert not {n for n in shown if n.endswith(("_01", "_03", "_dfs"))}, name
+        assert {n for n in hidden if n.endswith(("_01", "_03", "_dfs"))}, name
+    assert [b.title for b in sections["survival"].blocks if isinstance(b, Folded)] == [
+        "Disease-free survival"
+    ]
+    summary = [b.name for b in sections["summary"].blocks if isinstance(b, Picture)]
+    assert summary == ["primary"]

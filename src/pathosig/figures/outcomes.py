@@ -1,19 +1,23 @@
-"""Recurrence and response by group: stacked bars, and cumulative incidence under competing risks."""
+"""What happened in each group: stacked bars with exact tests, and cumulative incidence under competing risks."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pathosig.figures.km import nice_ticks
-from pathosig.figures.palette import GROUPS, MUTED, group_colour, is_dark
-from pathosig.figures.style import COLUMN, axes_at, new_figure, note, p_text, style
+from pathosig.figures.km import KmCurve, nice_ticks
+from pathosig.figures.palette import ARTEFACT, GROUPS, MUTED, group_colour, is_dark
+from pathosig.figures.style import COLUMN, PAGE, axes_at, bare, new_figure, note, p_text, shortened, style
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+CATEGORIES = {"no event": "#DCE3EA", "competing event": ARTEFACT, "event": "#8C2D04"}
+"""Colours of outcomes; none of them is a risk group's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +26,29 @@ class StackedBar:
 
     label: str
     counts: Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BarPanel:
+    """One variable of a page of stacked bars.
+
+    Attributes
+    ----------
+    title
+        The variable.
+    bars
+        One per group.
+    p, test
+        p-value and name of the test.
+    n
+        Patients with the variable, 0 when not told.
+    """
+
+    title: str
+    bars: Sequence[StackedBar]
+    p: float | None = None
+    test: str = "Fisher"
+    n: int = 0
 
 
 def stacked_bars(
@@ -44,43 +71,93 @@ def stacked_bars(
         p-value and name of the test, such as ``Fisher's exact test``.
     """
     with style():
-        figure = new_figure(COLUMN, 2.9)
-        axes = axes_at(figure, (0.5, 0.5, 1.95, 1.9))
-        figure.text(0.03, 0.945, title, weight="bold", fontsize=8)
+        figure = new_figure(COLUMN, 2.75)
+        axes = axes_at(figure, (0.5, 0.42, 1.95, 1.86))
+        figure.text(0.03, 0.945, shortened(title), weight="bold", fontsize=8)
         if p is not None:
             figure.text(0.03, 0.885, f"{test + ' ' if test else ''}{p_text(p)}", fontsize=6.5, color=MUTED)
         if not bars:
             note(axes, "No patients to show.")
             return figure
-        categories = list(dict.fromkeys(c for b in bars for c in b.counts))
-        colours = {c: GROUPS[(5, 1, 2, 3, 4, 6)[i % 6]] for i, c in enumerate(categories)}
-        for i, bar in enumerate(bars):
-            total, base = sum(bar.counts.values()), 0.0
-            for category in categories:
-                count = bar.counts.get(category, 0)
-                height = 100 * count / total if total else 0.0
-                axes.bar(i, height, bottom=base, width=0.66, color=colours[category], linewidth=0)
-                if height > 5:
-                    ink = "white" if is_dark(colours[category]) else "black"
-                    axes.text(
-                        i,
-                        base + height / 2,
-                        f"{count}\n{height:.0f}%",
-                        ha="center",
-                        va="center",
-                        fontsize=6,
-                        color=ink,
-                        linespacing=1.1,
-                    )
-                base += height
-        axes.set_xticks(range(len(bars)), [f"{b.label}\nn = {sum(b.counts.values())}" for b in bars])
-        axes.tick_params(axis="x", length=0)
-        axes.set_xlim(-0.6, len(bars) - 0.4)
-        axes.set_ylim(0, 100)
-        axes.set_ylabel(y_label)
-        handles = [axes.bar(0, 0, color=colours[c], label=c) for c in reversed(categories)]
-        axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.02, 1.0), handlelength=0.9)
+        _draw_bars(axes, bars, y_label)
     return figure
+
+
+def bar_panels(panels: Sequence[BarPanel], *, columns: int = 4) -> Figure:
+    """Stacked bars of several variables side by side, row by row, levels named beside the bars.
+
+    Raises
+    ------
+    ValueError
+        If there is no panel.
+    """
+    if not panels:
+        message = "bar_panels needs at least one panel."
+        raise ValueError(message)
+    with style():
+        rows, height = -(-len(panels) // columns), 2.25
+        step = PAGE / columns
+        figure = new_figure(PAGE, rows * height)
+        for i, panel in enumerate(panels):
+            row, column = divmod(i, columns)
+            left, bottom = column * step, (rows - 1 - row) * height
+            inset = 0.44 if column == 0 else 0.3
+            axes = axes_at(figure, (left + inset, bottom + 0.38, step - inset - 0.52, height - 0.86))
+            known = f"n = {panel.n:,}; " if panel.n else ""
+            words = f"{known}{panel.test + ' ' if panel.test else ''}{p_text(panel.p)}"
+            head = bare(axes_at(figure, (left, bottom + height - 0.44, step, 0.4)))
+            head.patch.set_visible(False)
+            head.text(0.04, 0.72, shortened(panel.title, 24), weight="bold", fontsize=7.5, va="center")
+            head.text(0.04, 0.3, words, fontsize=6, color=MUTED, va="center")
+            _draw_bars(axes, panel.bars, "Patients (%)" if column == 0 else "", small=True)
+    return figure
+
+
+def _draw_bars(axes: Axes, bars: Sequence[StackedBar], y_label: str, *, small: bool = False) -> None:
+    categories = list(dict.fromkeys(c for b in bars for c in b.counts))
+    order = (5, 4, 2, 3, 6, 7)  # not the colours of the risk groups
+    colours = {c: CATEGORIES.get(c, GROUPS[order[i % 6]]) for i, c in enumerate(categories)}
+    middles: dict[str, float] = {}
+    for i, bar in enumerate(bars):
+        total, base = sum(bar.counts.values()), 0.0
+        for category in categories:
+            count = bar.counts.get(category, 0)
+            height = 100 * count / total if total else 0.0
+            axes.bar(
+                i, height, bottom=base, width=0.7, color=colours[category], linewidth=0.5, edgecolor="white"
+            )
+            middles[category] = base + height / 2
+            if height > (9 if small else 5):
+                ink = "white" if is_dark(colours[category]) else "black"
+                between = " · " if not small or height < 16 else "\n"
+                text = f"{count}" if small and height < 16 else f"{count}{between}{height:.0f}%"
+                axes.text(
+                    i, base + height / 2, text, ha="center", va="center", fontsize=5.8, color=ink, linespacing=1.1
+                )  # fmt: skip
+            base += height
+    axes.set_xticks(range(len(bars)), [f"{b.label}\nn = {sum(b.counts.values())}" for b in bars])
+    axes.tick_params(axis="x", length=0, labelsize=6)
+    axes.set_xlim(-0.5, len(bars) - 0.5)
+    axes.set_ylim(0, 100)
+    axes.set_yticks([0, 25, 50, 75, 100])
+    axes.set_ylabel(y_label)
+    _name_levels(axes, middles, colours, len(bars))
+
+
+def _name_levels(axes: Axes, middles: Mapping[str, float], colours: Mapping[str, str], n: int) -> None:
+    """Names of the categories at the height where the last bar has them, pushed apart."""
+    gap, last = 7.5, -100.0
+    names = sorted(middles, key=lambda c: middles[c])
+    places = []
+    for name in names:
+        last = max(middles[name], last + gap)
+        places.append(last)
+    over = max(0.0, (places[-1] if places else 0.0) - 97)
+    for name, place in zip(names, places, strict=True):
+        y = place - over
+        x = n - 0.58
+        axes.plot([x], [y], "s", color=colours[name], markersize=4, clip_on=False)
+        axes.text(x + 0.1, y, shortened(name, 18), fontsize=5.8, va="center", ha="left", clip_on=False)
 
 
 def cumulative_incidence_plot(
@@ -91,6 +168,8 @@ def cumulative_incidence_plot(
     y_label: str = "Cumulative incidence (%)",
     competing: Mapping[str, Mapping[str, Sequence[float]]] | None = None,
     p: float | None = None,
+    p_competing: float | None = None,
+    at_risk: Sequence[KmCurve] = (),
 ) -> Figure:
     """Aalen-Johansen curves of the event of interest (solid) and of the competing one (dotted).
 
@@ -102,46 +181,90 @@ def cumulative_incidence_plot(
         Labels.
     competing
         The same for the competing event.
-    p
-        Gray's test.
+    p, p_competing
+        Gray's test of the event and of the competing event.
+    at_risk
+        Kaplan-Meier curves of the same groups; their numbers at risk stand under the axis.
     """
     with style():
-        figure = new_figure(COLUMN, 2.7)
-        axes = axes_at(figure, (0.5, 0.45, 2.85, 1.95))
-        axes.set_title(title)
+        rows = 0.13 * len(at_risk) + 0.16 if at_risk else 0.0
+        figure = new_figure(COLUMN, 3.0 + rows)
+        place = (0.62, 0.45 + rows, 2.74, 1.85)
+        axes = axes_at(figure, place)
+        axes.set_title(shortened(title), x=-0.54 / 2.74, pad=34)
         if not curves:
             note(axes, "No patients to show.")
             return figure
         longest = 0.0
         for i, (name, curve) in enumerate(curves.items()):
-            colour = group_colour(name, i)
-            time = np.concatenate([[0.0], np.asarray(curve["time"], float)])
-            estimate = np.concatenate([[0.0], np.asarray(curve["estimate"], float)]) * 100
-            axes.step(time, estimate, where="post", color=colour, label=name)
-            if "lower" in curve and "upper" in curve:
-                lower, upper = (
-                    np.concatenate([[0.0], np.asarray(curve[k], float)]) * 100 for k in ("lower", "upper")
-                )
-                axes.fill_between(time, lower, upper, step="post", color=colour, alpha=0.15, linewidth=0)
-            if competing and name in competing:
-                other = competing[name]
-                axes.step(
-                    [0.0, *other["time"]],
-                    np.array([0.0, *other["estimate"]]) * 100,
-                    where="post",
-                    color=colour,
-                    linestyle=":",
-                    linewidth=1.0,
-                    label=f"{name}, competing event",
-                )
-            longest = max(longest, float(time[-1]))
+            longest = max(longest, _incidence(axes, curve, group_colour(name, i)))
+            other = (competing or {}).get(name)
+            if other is not None and len(other["time"]):
+                longest = max(longest, _incidence(axes, other, group_colour(name, i), dotted=True))
+        longest = max([longest, *(float(c.time[-1]) for c in at_risk if len(c.time))])
         ticks = nice_ticks(longest, unit)
         axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
         axes.set_xlim(0, longest * 1.02)
-        axes.set_ylim(0, min(100, axes.get_ylim()[1] * 1.15))
+        axes.set_ylim(0, min(100, axes.get_ylim()[1] * 1.05))
         axes.grid(axis="y")
-        axes.set_xlabel(f"Time ({unit})")
+        axes.set_axisbelow(True)
+        axes.set_xlabel(f"Time ({unit})", labelpad=2)
         axes.set_ylabel(y_label)
-        heading = None if p is None else f"Gray's test {p_text(p)}"
-        axes.legend(loc="upper left", title=heading, title_fontsize=6.5, alignment="left")
+        _incidence_legend(axes, list(curves), bool(competing), p, p_competing)
+        if at_risk:
+            _numbers_at_risk(axes_at(figure, (place[0], 0.04, place[2], rows)), at_risk, ticks, longest, rows)
     return figure
+
+
+def _incidence(
+    axes: Axes, curve: Mapping[str, Sequence[float]], colour: str, *, dotted: bool = False
+) -> float:
+    """One curve with its band; its last time."""
+    time = np.concatenate([[0.0], np.asarray(curve["time"], float)])
+    estimate = np.concatenate([[0.0], np.asarray(curve["estimate"], float)]) * 100
+    look: dict[str, Any] = (
+        {"linestyle": (0, (1, 1.2)), "linewidth": 1.1} if dotted else {"linestyle": "-", "linewidth": 1.3}
+    )
+    axes.step(time, estimate, where="post", color=colour, **look)
+    if not dotted and "lower" in curve and "upper" in curve:
+        lower, upper = (
+            np.concatenate([[0.0], np.asarray(curve[k], float)]) * 100 for k in ("lower", "upper")
+        )
+        axes.fill_between(time, lower, upper, step="post", color=colour, alpha=0.15, linewidth=0)
+    return float(time[-1])
+
+
+def _incidence_legend(
+    axes: Axes, names: Sequence[str], competing: bool, p: float | None, p_competing: float | None
+) -> None:
+    """Over the panel: groups by colour, causes by line, Gray's test of each."""
+    lines = [("Event", "-", p, 1.125), ("Competing", ":", p_competing, 1.045)]
+    for what, dash, value, y in lines[: 2 if competing else 1]:
+        for i, name in enumerate(names):
+            x = 0.13 + 0.24 * i
+            axes.plot(
+                [x, x + 0.06], [y, y], color=group_colour(name, i), linestyle=dash, linewidth=1.3,
+                transform=axes.transAxes, clip_on=False,
+            )  # fmt: skip
+            axes.text(x + 0.075, y, name, transform=axes.transAxes, fontsize=6.3, va="center")
+        axes.text(-0.2, y, what, transform=axes.transAxes, fontsize=6.3, va="center", color=MUTED)
+        if value is not None:
+            axes.text(
+                1.0, y, f"Gray {p_text(value)}", transform=axes.transAxes, fontsize=6.3, va="center", ha="right"
+            )  # fmt: skip
+
+
+def _numbers_at_risk(
+    axes: Axes, at_risk: Sequence[KmCurve], ticks: Sequence[float] | np.ndarray, longest: float, height: float
+) -> None:
+    bare(axes)
+    axes.patch.set_visible(False)
+    axes.set_xlim(0, longest * 1.02)
+    axes.set_ylim(height, 0)
+    axes.text(-0.2 * longest, 0.05, "At risk", fontsize=6, color=MUTED, va="center")
+    for i, curve in enumerate(at_risk):
+        y = 0.05 + 0.13 * (i + 1)
+        colour = group_colour(curve.label, i)
+        axes.text(-0.2 * longest, y, curve.label, fontsize=6, color=colour, va="center", weight="bold")
+        for tick, (risk, _, _) in zip(ticks, curve.counts_at(ticks), strict=True):
+            axes.text(float(tick), y, f"{risk}", fontsize=6, ha="center", va="center")

@@ -195,6 +195,19 @@ def hr_row(label: str, value: Any, *, level: int = 0) -> ForestRow:
     return forest_row({**found, "label": label, "level_depth": level, "kind": "estimate"})
 
 
+FEWEST_EVENTS = 5
+"""Below this many events a subgroup's hazard ratio is not printed: its limits say nothing."""
+
+
+def subgroup_row(row: Mapping[str, Any]) -> ForestRow:
+    """A row of a subgroup; with fewer than five events it says so in place of an estimate."""
+    level, events = str(row.get("level")), _whole(row.get("events"))
+    if events is not None and events < FEWEST_EVENTS:
+        remark = f"not estimable ({events} event{'' if events == 1 else 's'})"
+        return ForestRow(label=level, n=_whole(row.get("n")), events=events, level=1, remark=remark)
+    return hr_row(level, row, level=1)
+
+
 def _upper(row: Mapping[str, Any]) -> float | None:
     """The upper limit; a missing one beside a known lower limit is infinite (JSON has no infinity)."""
     if row.get("upper") is None and row.get("hr") is not None and row.get("lower") is not None:

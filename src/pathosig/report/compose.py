@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from pathosig.report.added import added_value_section
+from pathosig.report.audits import audits_section
 from pathosig.report.checklist import checklist_section
-from pathosig.report.material import Material, cohort_title, endpoint_title
-from pathosig.report.page import Page, Section, Tiles
-from pathosig.report.patients import data_section, primary_text, profiles_section, signature_section
+from pathosig.report.checks import cores_section, hazards_section, internal_section, sample_size_section
+from pathosig.report.material import Material, endpoint_title
+from pathosig.report.models import models_section
+from pathosig.report.outcomes import associations_section, outcomes_section
+from pathosig.report.page import Page, Section
+from pathosig.report.patients import data_section, profiles_section, signature_section
+from pathosig.report.performance import performance_section
 from pathosig.report.provenance import (
     failures_section,
     limitations_section,
@@ -15,8 +22,18 @@ from pathosig.report.provenance import (
     provenance_section,
     warnings_section,
 )
+from pathosig.report.subgroups import subgroup_section
+from pathosig.report.summary import summary_section
 from pathosig.report.tissue import atlas_section, flow_section, health_section, maps_section, tissue_section
-from pathosig.report.validation import effects_by_column, headline, places_of, validation_sections
+from pathosig.report.treatment import treatment_section
+from pathosig.report.validation import (
+    effects_by_column,
+    not_run_section,
+    places_of,
+    survival_section,
+    table1_section,
+    univariable_section,
+)
 
 if TYPE_CHECKING:
     from pathosig.report.stage import ReportSpec
@@ -24,28 +41,50 @@ if TYPE_CHECKING:
 
 def compose(material: Material, spec: ReportSpec) -> Page:
     """All sections that the study can fill, in reading order."""
-    found = [
-        _summary(material),
-        planted_section(material),
-        flow_section(material),
-        data_section(material),
-        tissue_section(material),
-        atlas_section(material, effects_by_column(material)),
-        health_section(material),
-        maps_section(material, at_most=spec.max_maps),
-        profiles_section(material),
-        signature_section(material),
-        *validation_sections(material),
-        warnings_section(material),
-        failures_section(material),
-        limitations_section(material),
-        provenance_section(material),
-    ]
-    sections = [s for s in found if s is not None]
+    parts: dict[str, list[Section | None]] = {
+        "Overview": [summary_section(material), planted_section(material)],
+        "Patients": [flow_section(material), data_section(material), table1_section(material)],
+        "Results": [
+            not_run_section(material),
+            internal_section(material),
+            survival_section(material),
+            models_section(material),
+            performance_section(material),
+            added_value_section(material),
+        ],
+        "Signature": [
+            signature_section(material),
+            profiles_section(material),
+            univariable_section(material),
+        ],
+        "Clinic": [
+            outcomes_section(material),
+            subgroup_section(material),
+            associations_section(material),
+            treatment_section(material),
+        ],
+        "Tissue": [
+            tissue_section(material),
+            atlas_section(material, effects_by_column(material)),
+            maps_section(material, at_most=spec.max_maps),
+            health_section(material),
+            cores_section(material),
+        ],
+        "Trust": [
+            audits_section(material),
+            hazards_section(material),
+            sample_size_section(material),
+            warnings_section(material),
+            failures_section(material),
+            limitations_section(material),
+        ],
+        "Record": [provenance_section(material)],
+    }
+    sections = [replace(s, part=name) for name, found in parts.items() for s in found if s is not None]
     places = (
         {s.id: s.id for s in sections} | {"primary": "summary", "endpoints": "data"} | places_of(material)
     )
-    sections.insert(-1, checklist_section(sections, places))
+    sections.insert(-1, replace(checklist_section(sections, places), part="Record"))
     title = spec.title or (f"Study {material.name}" if material.name else "Tissue phenotypes and survival")
     footer = [
         "Made by pathosig, an independent implementation; research use only, not for clinical decisions.",
@@ -63,17 +102,3 @@ def _subtitle(material: Material) -> str:
     if material.endpoints:
         parts.append("endpoints " + ", ".join(endpoint_title(e).lower() for e in material.endpoints))
     return "; ".join(parts)
-
-
-def _summary(material: Material) -> Section:
-    """The main numbers and the primary analysis."""
-    tiles = headline(material)
-    if not tiles:
-        for cohort in material.cohorts[:4]:
-            endpoint = str(material.primary.get("endpoint", "")) or next(iter(material.endpoints), "")
-            n, events = material.events.get((cohort, endpoint), (0, 0))
-            tiles.append(
-                (cohort_title(cohort), f"{n:,}", f"patients, {events:,} events ({endpoint.upper()})")
-            )
-    lead = f"Primary analysis: {primary_text(material)}"
-    return Section(id="summary", title="Summary", blocks=[Tiles(items=tiles)] if tiles else [], lead=lead)

@@ -7,7 +7,7 @@ own Content-Security-Policy forbids scripts and every request, so opening it can
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Literal
@@ -159,17 +159,39 @@ class Checklist:
     kind: str = "checklist"
 
 
-Block = Text | Note | Facts | Tiles | Table | Picture | AtlasGrid | Checklist
+@dataclass(frozen=True, kw_only=True)
+class Folded:
+    """Blocks behind a line of text until opened; on paper they are open.
+
+    Attributes
+    ----------
+    title
+        The line that is always seen.
+    small
+        What is inside, beside the title.
+    """
+
+    title: str
+    blocks: Sequence[Block]
+    small: str = ""
+    kind: str = "folded"
+
+
+Block = Text | Note | Facts | Tiles | Table | Picture | AtlasGrid | Checklist | Folded
+
+LONG = 60
+"""A folded table of more rows than this is left out on paper."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """One chapter of the report."""
+    """One chapter of the report; chapters of one part stand together in the contents."""
 
     id: str
     title: str
     blocks: Sequence[Block] = ()
     lead: str = ""
+    part: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,6 +202,19 @@ class Page:
     subtitle: str
     sections: Sequence[Section]
     footer: Sequence[str] = field(default_factory=tuple)
+
+
+def every_block(blocks: Iterable[Block]) -> Iterator[Block]:
+    """All blocks in reading order, those inside folded ones included."""
+    for block in blocks:
+        yield block
+        if isinstance(block, Folded):
+            yield from every_block(block.blocks)
+
+
+def folded(title: str, blocks: Sequence[Block], *, small: str = "") -> list[Block]:
+    """The blocks behind one line; nothing when there are none."""
+    return [Folded(title=title, blocks=blocks, small=small)] if blocks else []
 
 
 def without_empty(table: Table) -> Table:
@@ -237,6 +272,7 @@ def environment() -> Environment:
     )
     env.filters["show"] = show
     env.tests["number_cell"] = is_number
+    env.globals["LONG"] = LONG
     return env
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 STAGE = Stage(name="report", version=STAGE_VERSION)
 UNIT = "_report"
 
@@ -107,14 +107,14 @@ def _upstream(study: Study) -> dict[str, str]:
 def _write_report(job: Job) -> Outcome:
     from pathosig.figures.style import pdf_bytes
     from pathosig.report.compose import compose
-    from pathosig.report.page import Picture, render
+    from pathosig.report.page import Picture, every_block, render
 
     study = Study.open(job.root)
     spec: ReportSpec = job.spec
     material = gather(study, spec)
     page = compose(material, spec)
     outputs = []
-    pictures = [b for s in page.sections for b in s.blocks if isinstance(b, Picture)]
+    pictures = [b for s in page.sections for b in every_block(s.blocks) if isinstance(b, Picture)]
     for block in pictures:
         outputs.append(f"figures/{block.name}.svg")
         write_bytes(study.root / outputs[-1], block.data)

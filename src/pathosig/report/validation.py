@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pathosig.figures.km import km_grid
@@ -19,16 +19,9 @@ from pathosig.figures.results import (
 )
 from pathosig.figures.style import estimate_text, p_text
 from pathosig.figures.volcano import volcano_plot
-from pathosig.report.benefit import added_value_section, audits_section, subgroup_section, treatment_section
+from pathosig.report.cells import is_primary_endpoint, short
 from pathosig.report.material import Material, cohort_title, endpoint_title
-from pathosig.report.models import (
-    cores_section,
-    hazards_section,
-    internal_section,
-    models_section,
-    performance_section,
-)
-from pathosig.report.page import Block, Cell, Facts, Note, Section, Table
+from pathosig.report.page import Block, Cell, Facts, Note, Section, Table, folded
 from pathosig.report.patients import feature_name
 from pathosig.report.tissue import picture
 
@@ -51,9 +44,8 @@ def headline(material: Material) -> list[tuple[str, str, str]]:
     """The main numbers of the summary: the primary endpoint in every cohort."""
     out = []
     primary = str(material.primary.get("endpoint", ""))
-    for analysis in analyses_of(material.results, material.primary):
-        if analysis.get("endpoint") != primary:
-            continue
+    found = [a for a in analyses_of(material.results, material.primary) if a.get("endpoint") == primary]
+    for analysis in [a for a in found if not a.get("apparent")] or found:
         title = analysis_title(analysis)
         c, hr = triple(analysis.get("harrell_c")), triple(analysis.get("hr_sd"), key="hr")
         if hr is not None:
@@ -89,26 +81,10 @@ def places_of(material: Material) -> dict[str, str]:
     return places
 
 
-def validation_sections(material: Material) -> list[Section | None]:
-    """All sections on validation, in reading order."""
-    return [
-        None if analyses_of(material.results, material.primary) else _not_run(material),
-        table1_section(material),
-        univariable_section(material),
-        internal_section(material),
-        survival_section(material),
-        models_section(material),
-        performance_section(material),
-        hazards_section(material),
-        added_value_section(material),
-        subgroup_section(material),
-        treatment_section(material),
-        cores_section(material),
-        audits_section(material),
-    ]
-
-
-def _not_run(material: Material) -> Section | None:
+def not_run_section(material: Material) -> Section | None:
+    """Why there is no validation; None when there is one."""
+    if analyses_of(material.results, material.primary):
+        return None
     for record in material.of("validate"):
         if record.error:
             note = Note(title="No validation.", text=str(record.error.get("message", "")), level="warning")
@@ -221,17 +197,17 @@ def _selection(material: Material) -> list[Block]:
             "expected_false": "Expected false selections allowed",
             "bound": "Bound used",
         }
-        facts = [(label, _short(selection[k])) for k, label in names.items() if selection.get(k) is not None]
+        facts = [(label, short(selection[k])) for k, label in names.items() if selection.get(k) is not None]
         out.append(Facts(rows=facts))
     cutoff = material.results.get("cutoff")
     if usable(cutoff) and isinstance(cutoff, Mapping):
         spread = cutoff.get("bootstrap") or {}
-        facts = [("Cut-off rule", _short(cutoff.get("rule"))), ("Cut-off", _short(cutoff.get("value")))]
+        facts = [("Cut-off rule", short(cutoff.get("rule"))), ("Cut-off", short(cutoff.get("value")))]
         if real(spread.get("lower")) is not None:
             facts.append(
                 (
                     "Cut-off over bootstrap samples",
-                    f"{_short(spread['lower'])} to {_short(spread.get('upper'))}",
+                    f"{short(spread['lower'])} to {short(spread.get('upper'))}",
                 )
             )
         for key, label in (
@@ -239,13 +215,9 @@ def _selection(material: Material) -> list[Block]:
             ("p_corrected", "p, corrected for the search"),
         ):
             if real(cutoff.get(key)) is not None:
-                facts.append((label, _short(cutoff[key])))
+                facts.append((label, short(cutoff[key])))
         out.append(Facts(rows=facts))
     return out
-
-
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def survival_section(material: Material) -> Section | None:
@@ -256,22 +228,11 @@ def survival_section(material: Material) -> Section | None:
     blocks: list[Block] = []
     for endpoint in endpoints_of(analyses):
         chosen = [a for a in analyses if a.get("endpoint") == endpoint]
-        panels = [km_data(a) for a in chosen if usable(a.get("km"))]
-        if panels:
-            caption = (
-                f"{endpoint_title(endpoint)} by risk group. Bands: 95% CI. Ticks: censored. "
-                "The table counts patients at "
-                "risk, censored so far and with an event so far."
-            )
-            blocks.append(picture(f"km_{endpoint}", km_grid(panels), caption))
-        blocks += [
-            Note(
-                text=f"{analysis_title(a)}, {endpoint_title(endpoint)}: {reason(a.get('km'))}",
-                level="warning",
-            )
-            for a in chosen
-            if reason(a.get("km"))
-        ]
+        inside = _curves(endpoint, chosen)
+        if is_primary_endpoint(material, endpoint):
+            blocks += inside
+        else:
+            blocks += folded(endpoint_title(endpoint), inside, small="Kaplan-Meier curves of every cohort")
     rows: list[list[Cell]] = []
     for a in analyses:
         follow = triple(a.get("follow_up"))
@@ -304,6 +265,25 @@ def survival_section(material: Material) -> Section | None:
         )
     )
     return Section(id="survival", title="Survival by risk group", blocks=blocks, lead=lead)
+
+
+def _curves(endpoint: str, chosen: Sequence[Mapping[str, Any]]) -> list[Block]:
+    """Kaplan-Meier panels of one endpoint, patients the model has not seen first."""
+    blocks: list[Block] = []
+    ordered = sorted(chosen, key=lambda a: bool(a.get("apparent")))
+    panels = [km_data(a) for a in ordered if usable(a.get("km"))]
+    if panels:
+        caption = (
+            f"{endpoint_title(endpoint)} by risk group. Bands: 95% CI. Ticks: censored. The table counts "
+            "patients at risk, censored so far and with an event so far."
+        )
+        blocks.append(picture(f"km_{endpoint}", km_grid(panels), caption))
+    blocks += [
+        Note(text=f"{analysis_title(a)}, {endpoint_title(endpoint)}: {reason(a.get('km'))}", level="warning")
+        for a in chosen
+        if reason(a.get("km"))
+    ]
+    return blocks
 
 
 def _shares(material: Material) -> list[Block]:

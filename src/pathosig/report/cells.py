@@ -1,0 +1,70 @@
+"""Cells and lines out of results.json, and which analyses stand open in the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pathosig.figures.results import analyses_of, analysis_title, real, reason, triple, usable
+from pathosig.figures.style import estimate_text
+from pathosig.report.material import Material, endpoint_title
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """A part of the results that is there and was estimable; else empty."""
+    return value if usable(value) and isinstance(value, Mapping) else {}
+
+
+def mappings(value: Any) -> list[Mapping[str, Any]]:
+    """The mappings of a list; empty for anything else."""
+    return (
+        [v for v in value if isinstance(v, Mapping)]
+        if isinstance(value, Sequence) and not isinstance(value, str)
+        else []
+    )
+
+
+def short(value: Any) -> str:
+    """A value in at most four digits, empty when missing."""
+    return f"{value:.4g}" if isinstance(value, float) else str("" if value is None else value)
+
+
+def estimate_cell(value: Any, *, digits: int = 3, key: str = "estimate") -> str:
+    """An estimate with its limits, or why there is none."""
+    found = triple(value, key=key)
+    if found is None and real(value) is not None:
+        return f"{value:.{digits}f}".replace("-", "−")
+    return estimate_text(*found, digits=digits) if found else (reason(value) or "–")
+
+
+def line_of(values: Any) -> list[float]:
+    """Numbers of a curve; missing ones are NaN."""
+    return [float("nan") if v is None else float(v) for v in values or ()]
+
+
+def analysis_name(analysis: Mapping[str, Any]) -> str:
+    """Cohort and endpoint, as printed over a figure."""
+    return f"{analysis_title(analysis)}, {endpoint_title(str(analysis.get('endpoint')))}"
+
+
+def numbered(material: Material) -> list[tuple[int, Mapping[str, Any]]]:
+    """The analyses, those of the primary endpoint first, with the number of their figures from 1."""
+    return list(enumerate(analyses_of(material.results, material.primary), start=1))
+
+
+def is_main(material: Material, analysis: Mapping[str, Any]) -> bool:
+    """Whether an analysis stands open: the primary endpoint in patients the model was not fitted on.
+
+    Without any such analysis the apparent one of the primary endpoint does.
+    """
+    endpoint = str(material.primary.get("endpoint", "")) or None
+    found = analyses_of(material.results, material.primary)
+    same = [a for a in found if endpoint in (None, str(a.get("endpoint")))] or found
+    honest = [a for a in same if not a.get("apparent")] or same
+    return any(a is analysis for a in honest)
+
+
+def is_primary_endpoint(material: Material, endpoint: str) -> bool:
+    """Whether this is the endpoint of the primary analysis, or the only one there is."""
+    declared = str(material.primary.get("endpoint", ""))
+    return endpoint == declared or not declared
