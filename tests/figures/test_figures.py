@@ -20,7 +20,13 @@ from pathosig.figures.forest import ForestRow, forest_plot
 from pathosig.figures.health import health_figure, stability_figure
 from pathosig.figures.heatmap import ClinicalBar, profile_heatmap
 from pathosig.figures.km import KmCurve, KmData, km_figure, km_grid, nice_ticks
-from pathosig.figures.outcomes import StackedBar, cumulative_incidence_plot, stacked_bars
+from pathosig.figures.outcomes import (
+    BarPanel,
+    StackedBar,
+    bar_panels,
+    cumulative_incidence_plot,
+    stacked_bars,
+)
 from pathosig.figures.performance import (
     calibration_plot,
     decision_curve_plot,
@@ -35,6 +41,7 @@ from pathosig.figures.style import (
     pdf_bytes,
     png_bytes,
     save_figure,
+    spread,
     svg_bytes,
 )
 from pathosig.figures.volcano import volcano_plot
@@ -122,11 +129,13 @@ def _all_figures():
         lambda: stacked_bars([StackedBar(label="low", counts={"no": 8, "yes": 2})], title="R", p=0.2),
         "n = 10",
     )
+    panel = BarPanel(title="stage", bars=[StackedBar(label="low", counts={"I": 3, "II": 4})], p=0.03, n=7)
+    yield "panels", lambda: bar_panels([panel] * 5), "n = 7; Fisher p = 0.030"
     curve = {"time": [1, 2, 3], "estimate": [0.1, 0.2, 0.3]}
     yield (
         "incidence",
         lambda: cumulative_incidence_plot({"low": curve}, title="R", unit="years", p=0.5),
-        "Gray's test",
+        "Gray's test p = 0.50",
     )
     steps = [
         FlowStep(title="Given", lines=["9 slides"], excluded=["1 slide: E_MPP"]),
@@ -358,6 +367,41 @@ def test_a_map_of_tiles_never_writes_one_label_over_another():
     assert boxes
     for i, one in enumerate(boxes):
         assert not any(one.overlaps(other) for other in boxes[i + 1 :])
+
+
+def _overlapping(texts):
+    boxes = [t.get_window_extent() for t in texts if t.get_text()]
+    assert boxes
+    return [(a, b) for i, a in enumerate(boxes) for b in boxes[i + 1 :] if a.overlaps(b)]
+
+
+def test_a_volcano_never_writes_one_name_over_another():
+    rng = np.random.default_rng(3)
+    rows = [
+        {"name": f"node {i:02d}", "log_hr": 0.6 + 0.02 * rng.normal(), "q": 1e-8, "selected": i < 14}
+        for i in range(30)
+    ]
+    rows += [{"name": f"HPC {i:02d}", "log_hr": -0.3, "q": 0.2, "selected": True} for i in range(8)]
+    figure = volcano_plot(rows, title="t")
+    figure.canvas.draw()
+    names = [t for t in figure.axes[0].texts if t.get_text().startswith(("node", "HPC"))]
+    assert len(names) == 22
+    assert not _overlapping(names)
+
+
+def test_levels_of_a_few_patients_are_named_beside_the_bars_without_overlap():
+    counts = {"A": 90, "B": 1, "C": 1, "D": 1, "E": 1}
+    figure = stacked_bars([StackedBar(label="Low", counts=counts)], title="t")
+    figure.canvas.draw()
+    names = [t for t in figure.axes[0].texts if t.get_text() in counts]
+    assert len(names) == 5
+    assert not _overlapping(names)
+
+
+def test_places_keep_their_distance_and_their_order():
+    assert spread([5.0, 4.9, 1.0], step=1.0, low=0.0, high=10.0) == pytest.approx([5.0, 4.0, 1.0])
+    assert spread([0.2, 0.1, 0.0], step=1.0, low=0.0, high=10.0) == pytest.approx([2.0, 1.0, 0.0])
+    assert spread([], step=1.0, low=0.0, high=1.0) == []
 
 
 def test_a_heatmap_the_wrong_way_round_is_refused():

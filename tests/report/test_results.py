@@ -272,8 +272,8 @@ def test_every_part_of_the_results_has_its_section_and_figures(tmp_path):
     assert "prognostic" in page
     assert "<i>sex" not in page
     incidence = (tmp_path / "figures" / "incidence_02.svg").read_text()
-    assert ">Gray p = 0.039<" in incidence
-    assert ">Gray p = 0.15<" in incidence
+    assert ">Gray's test p = 0.039<" in incidence
+    assert ">Gray's test p = 0.15<" in incidence
     assert ">Fine-Gray, competing event<" in (tmp_path / "figures" / "competing_02.svg").read_text()
     assert "Chi-square 18.88, 2 df, p &lt; 0.001" in page
     assert "20 imputations inside each of 200 resamples" in page

@@ -17,6 +17,7 @@ _HOMES = {
     "ClinicalBar": "heatmap", "profile_heatmap": "heatmap",
     "alluvial_plot": "alluvial",
     "StackedBar": "outcomes", "stacked_bars": "outcomes", "cumulative_incidence_plot": "outcomes",
+    "BarPanel": "outcomes", "bar_panels": "outcomes",
     "flow_diagram": "flow",
     "HpcExemplars": "slides", "SlideMap": "slides", "atlas_montage": "slides", "slide_map": "slides",
     "contact_sheet": "slides",

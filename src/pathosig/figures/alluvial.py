@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pathosig.figures.palette import group_colour
-from pathosig.figures.style import PAGE, axes_at, bare, new_figure, note, style
+from pathosig.figures.style import PAGE, axes_at, bare, new_figure, note, shortened, spread, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,9 +35,10 @@ def alluvial_plot(
         The column whose categories colour the bands.
     """
     with style():
-        figure = new_figure(PAGE * 0.75, 3.1)
-        axes = bare(axes_at(figure, (0.15, 0.3, PAGE * 0.75 - 0.3, 2.45)))
-        figure.text(0.03, 0.955, title, weight="bold", fontsize=8)
+        width = min(PAGE, 1.8 * max(len(stages), 2))
+        figure = new_figure(width, 2.85)
+        axes = bare(axes_at(figure, (0.15, 0.2, width - 0.3, 2.4)))
+        figure.text(0.02, 0.955, shortened(title, 90), weight="bold", fontsize=8)
         if not patients:
             note(axes, "No patients to show.")
             return figure
@@ -45,20 +46,22 @@ def alluvial_plot(
         colours = {c: group_colour(c, i) for i, c in enumerate(orders[colour_by])}
         blocks = [_blocks(patients, j, order) for j, order in enumerate(orders)]
         axes.set_xlim(-0.28, len(stages) - 1 + 0.28)
-        axes.set_ylim(-_GAP * 6, 1.0 + _GAP * 6)
+        axes.set_ylim(-_GAP * 6, 1.0 + _GAP)
         for j in range(len(stages) - 1):
             _bands(axes, patients, j, (blocks[j], blocks[j + 1]), (colour_by, colours))
         for j, name in enumerate(stages):
             axes.text(j, -_GAP * 2.5, name, ha="center", va="top", weight="bold")
-            for category, (low, high) in blocks[j].items():
+            middles = [(low + high) / 2 for low, high in blocks[j].values()]
+            places = spread(middles, step=0.06, low=0.0, high=1.0)
+            for (category, (low, high)), place in zip(blocks[j].items(), places, strict=True):
                 face = colours[category] if j == colour_by else "#4A4F57"
                 axes.fill_between([j - 0.035, j + 0.035], low, high, color=face, linewidth=0, zorder=4)
                 side = -1 if j == 0 else 1
                 count = sum(p[j] == category for p in patients)
                 axes.text(
                     j + 0.05 * side,
-                    (low + high) / 2,
-                    f"{category} ({count})",
+                    place,
+                    f"{shortened(category, 22)} ({count})",
                     va="center",
                     ha="right" if side < 0 else "left",
                     fontsize=6.2,

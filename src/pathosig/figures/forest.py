@@ -120,8 +120,9 @@ class _Columns:
 
     @classmethod
     def of(cls, width: float, rows: Sequence[ForestRow]) -> _Columns:
-        longest = max((len(r.label) + 2 * r.level for r in rows), default=10)
-        label = min(max(1.0, 0.056 * longest + 0.25), width * 0.38)
+        # A heading may run on over the columns of numbers, which are empty in its row.
+        lengths = [len(r.label) + 2 * r.level - (14 if r.kind == "heading" else 0) for r in rows]
+        label = min(max(1.0, 0.056 * max(lengths, default=10) + 0.25), width * 0.38)
         show_n = any(r.n is not None for r in rows)
         show_events = any(r.events is not None for r in rows)
         n = label + (0.36 if show_n else 0.0)

@@ -10,7 +10,18 @@ import numpy as np
 
 from pathosig.figures.km import KmCurve, nice_ticks
 from pathosig.figures.palette import ARTEFACT, GROUPS, MUTED, group_colour, is_dark
-from pathosig.figures.style import COLUMN, PAGE, axes_at, bare, new_figure, note, p_text, shortened, style
+from pathosig.figures.style import (
+    COLUMN,
+    PAGE,
+    axes_at,
+    bare,
+    new_figure,
+    note,
+    p_text,
+    shortened,
+    spread,
+    style,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -146,15 +157,9 @@ def _draw_bars(axes: Axes, bars: Sequence[StackedBar], y_label: str, *, small: b
 
 def _name_levels(axes: Axes, middles: Mapping[str, float], colours: Mapping[str, str], n: int) -> None:
     """Names of the categories at the height where the last bar has them, pushed apart."""
-    gap, last = 7.5, -100.0
-    names = sorted(middles, key=lambda c: middles[c])
-    places = []
-    for name in names:
-        last = max(middles[name], last + gap)
-        places.append(last)
-    over = max(0.0, (places[-1] if places else 0.0) - 97)
-    for name, place in zip(names, places, strict=True):
-        y = place - over
+    names = sorted(middles, key=lambda c: -middles[c])
+    places = spread([middles[c] for c in names], step=7.5, low=3.0, high=97.0)
+    for name, y in zip(names, places, strict=True):
         x = n - 0.58
         axes.plot([x], [y], "s", color=colours[name], markersize=4, clip_on=False)
         axes.text(x + 0.1, y, shortened(name, 18), fontsize=5.8, va="center", ha="left", clip_on=False)
@@ -250,7 +255,7 @@ def _incidence_legend(
         axes.text(-0.2, y, what, transform=axes.transAxes, fontsize=6.3, va="center", color=MUTED)
         if value is not None:
             axes.text(
-                1.0, y, f"Gray {p_text(value)}", transform=axes.transAxes, fontsize=6.3, va="center", ha="right"
+                1.0, y, f"Gray's test {p_text(value)}", transform=axes.transAxes, fontsize=6.3, va="center", ha="right"
             )  # fmt: skip
 
 

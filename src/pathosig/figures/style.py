@@ -206,6 +206,18 @@ def estimate_text(value: float | None, lower: float | None, upper: float | None,
     return f"{number(value, digits)} ({low}{between}{high})"
 
 
+def spread(wanted: Sequence[float], *, step: float, low: float, high: float) -> list[float]:
+    """Places at least `step` apart, near the wanted ones (descending) and between the limits if they fit."""
+    places: list[float] = []
+    for y in wanted:
+        places.append(min(y, high, *(p - step for p in places[-1:])))
+    floor = low
+    for i in range(len(places) - 1, -1, -1):
+        places[i] = max(places[i], floor)
+        floor = places[i] + step
+    return places
+
+
 def shortened(text: str, at_most: int = 52) -> str:
     """Text that fits a title over one column, cut with an ellipsis."""
     return text if len(text) <= at_most else text[: at_most - 1].rstrip() + "…"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pathosig.figures.palette import ARTEFACT, INK, MUTED, NEGATIVE, POSITIVE
-from pathosig.figures.style import COLUMN, axes_at, new_figure, note, style
+from pathosig.figures.style import COLUMN, axes_at, new_figure, note, shortened, spread, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -89,25 +89,29 @@ def volcano_plot(
 
 
 def _labels(axes: Axes, points: Sequence[tuple[float, float, str, bool]]) -> None:
-    """Names beside their points, pushed apart downwards where they would overlap."""
+    """Names in one column per side, beyond the outermost point, so that none lies on another or on a point."""
     low, high = axes.get_ylim()
-    step = (high - low) * 0.042
+    edge = axes.get_xlim()[1] / 1.5
+    step = (high - low) * 0.043
     for side in (1, -1):
-        last = math.inf
-        for x, y, name, selected in sorted(
-            (p for p in points if (p[0] > 0) == (side > 0)), key=lambda p: -p[1]
-        ):
-            place = min(y, last - step)
-            last = place
+        mine = sorted((p for p in points if (p[0] > 0) == (side > 0)), key=lambda p: -p[1])
+        places = spread([p[1] for p in mine], step=step, low=low + step, high=high - step / 2)
+        for (x, y, name, selected), place in zip(mine, places, strict=True):
             axes.annotate(
-                name,
+                shortened(name, 20),
                 (x, y),
-                xytext=(x + side * axes.get_xlim()[1] * 0.04, place),
+                xytext=(side * edge * 1.1, place),
                 fontsize=5.8,
                 va="center",
                 ha="left" if side > 0 else "right",
                 weight="bold" if selected else "normal",
-                arrowprops={"arrowstyle": "-", "linewidth": 0.3, "color": MUTED, "shrinkA": 0, "shrinkB": 2},
+                arrowprops={
+                    "arrowstyle": "-",
+                    "linewidth": 0.35,
+                    "color": MUTED,
+                    "shrinkA": 1,
+                    "shrinkB": 2.5,
+                },
             )
 
 

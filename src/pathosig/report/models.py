@@ -82,7 +82,7 @@ def _forest(analysis: Mapping[str, Any], number: int) -> list[Block]:
     for key, label in (
         ("univariable", "Univariable"),
         ("multivariable", "Multivariable, complete cases"),
-        ("imputed", f"Multivariable, all patients by multiple imputation{m}"),
+        ("imputed", f"Multivariable, imputed{m}"),
     ):
         part = mappings(forest.get(key))
         if part:

@@ -109,6 +109,13 @@ class Picture:
     kind: str = "picture"
 
     @property
+    def width(self) -> str:
+        """Width on the page, the same for every inch of a figure: text then has one size everywhere."""
+        if self.figure is None:
+            return "100%"
+        return f"{8.4 * float(self.figure.get_size_inches()[0]):.2f}rem"
+
+    @property
     def uri(self) -> str:
         """The image as a data URI."""
         return data_uri(self.data, self.media)

@@ -55,7 +55,8 @@ def _alluvial(material: Material) -> Block | None:
     if table is None or not groups:
         return None
     known = table[table["patient_id"].isin(groups)].copy()
-    columns = [c for c in declared if c in known and 2 <= known[c].nunique() <= 8][:2]
+    columns = [c for c in declared if c in known and 2 <= known[c].nunique() <= 8]
+    columns = sorted(columns, key=lambda c: "type" not in c.lower())[:3]  # subtypes first
     if not columns or len(known) < 5:
         return None
     known = known.dropna(subset=columns)
@@ -63,7 +64,7 @@ def _alluvial(material: Material) -> Block | None:
         (groups[row["patient_id"]], *(str(row[c]) for c in columns))
         for row in known[["patient_id", *columns]].to_dict("records")
     ]
-    figure = alluvial_plot(["Risk group", *columns], patients, title="Risk groups and declared subgroups")
+    figure = alluvial_plot(["Risk group", *columns], patients, title="Risk group, " + ", ".join(columns))
     return picture(
         "alluvial",
         figure,
