@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,13 +72,29 @@ def read_tiles(
         E_READ if the disk keeps failing.
     """
     xy = np.asarray(xy).reshape(-1, 2)
+    fill = _filler(reader, plan, xy, size_px=size_px, threads=threads)
+    for start in range(0, len(xy), block):
+        n = len(xy[start : start + block])
+        tiles = np.empty((n, size_px, size_px, 3), np.uint8)
+        failed = np.zeros(n, bool)
+        fill(start, tiles, failed)
+        yield TileBlock(index=np.arange(start, start + n), tiles=tiles, failed=failed)
+
+
+def _filler(
+    reader: SlideReader, plan: ReadPlan, xy: np.ndarray, *, size_px: int, threads: int
+) -> Callable[[int, np.ndarray, np.ndarray], None]:
+    """A function (position of the first tile, tiles to write, where to mark lost ones) for blocks in order."""
+    by_blocks = getattr(reader, "block_source", None)
+    fill: Callable[[int, np.ndarray, np.ndarray], None] | None
+    fill = by_blocks(plan, xy, size_px, threads) if by_blocks is not None else None
+    if fill is not None:
+        return fill
     source = getattr(reader, "tile_source", None)
     draw = source(plan, xy, size_px, threads) if source is not None else None
-    for start in range(0, len(xy), block):
-        part = xy[start : start + block]
-        tiles = np.empty((len(part), size_px, size_px, 3), np.uint8)
-        failed = np.zeros(len(part), bool)
-        for row, (x, y) in enumerate(part):
+
+    def one_by_one(start: int, tiles: np.ndarray, failed: np.ndarray) -> None:
+        for row, (x, y) in enumerate(xy[start : start + len(tiles)]):
             try:
                 if draw is not None:
                     draw(int(x), int(y), tiles[row])
@@ -89,7 +105,8 @@ def read_tiles(
                     raise
                 failed[row] = True
                 tiles[row] = 255
-        yield TileBlock(index=np.arange(start, start + len(part)), tiles=tiles, failed=failed)
+
+    return one_by_one
 
 
 def read_all_tiles(

@@ -40,6 +40,16 @@ class RegionReader(ContextClose):
         )
         return lambda x, y, out: draw(x + x0, y + y0, out)
 
+    def block_source(
+        self, plan: ReadPlan, xy: np.ndarray, size_px: int, threads: int
+    ) -> Callable[[int, np.ndarray, np.ndarray], None] | None:
+        """The same for whole blocks of tiles."""
+        source = getattr(self.parent, "block_source", None)
+        found: Callable[[int, np.ndarray, np.ndarray], None] | None = None
+        if source is not None:
+            found = source(plan, np.asarray(xy) + np.array(self.region[:2]), size_px, threads)
+        return found
+
     def close(self) -> None:
         """Close the slide it is part of."""
         self.parent.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from pathosig.core.errors import SlideError
+from pathosig.slides.backends.scatter import Scatter, parts
 from pathosig.slides.backends.source import ByteSource
 from pathosig.slides.backends.tiff_codecs import decode_jpeg, decode_other, shrunk
 from pathosig.slides.backends.tiff_tags import CODECS, JPEG, PageFacts, header_mpp, read_pages
@@ -187,8 +189,12 @@ class TiffReader(ContextClose):
         while self._cached_bytes > self._cache_limit and len(self._cache) > 1:
             dropped = self._cache.popitem(last=False)[1]
             self._cached_bytes -= dropped.nbytes
-            if len(self._spare) < 2 and dropped.flags.owndata:
-                self._spare.append(dropped)
+            self._give_back(dropped)
+
+    def _give_back(self, pixels: np.ndarray) -> None:
+        """Memory that the next decoded tile may have."""
+        if len(self._spare) < 2 and pixels.flags.owndata:
+            self._spare.append(pixels)
 
     # -- assembling -----------------------------------------------------------------------
 
@@ -209,9 +215,9 @@ class TiffReader(ContextClose):
         full = (-(-page.size[0] // shrink), -(-page.size[1] // shrink))
         if x < 0 or y < 0 or x + width > full[0] or y + height > full[1]:
             out[:] = 255
-        columns = _parts(x, width, page.tile[0] // shrink, full[0])
+        columns = parts(x, width, page.tile[0] // shrink, full[0])
         cache = self._cache
-        for row, to_rows, from_rows in _parts(y, height, page.tile[1] // shrink, full[1]):
+        for row, to_rows, from_rows in parts(y, height, page.tile[1] // shrink, full[1]):
             strip, first = out[to_rows], row * page.across
             for column, to_columns, from_columns in columns:
                 key = (level, first + column, shrink)
@@ -257,6 +263,22 @@ class TiffReader(ContextClose):
         if threads <= 1:
             return draw
         return _Ahead(self, draw, xy, size_px * scale, plan.level, shrink, downsample, threads)
+
+    def block_source(self, plan: ReadPlan, xy: np.ndarray, size_px: int, threads: int) -> Scatter | None:
+        """What fills blocks of these tiles, or None where they are not pixels of decoded tiles as they are."""
+        shrink = self._shrink(plan, xy)
+        if threads > 1 or not len(xy) or abs(plan.scale / shrink - 1) >= 1e-9:
+            return None
+        corners = np.rint(np.asarray(xy) / (plan.level_downsample * shrink)).astype(int)
+        return Scatter(
+            self._levels[plan.level],
+            shrink,
+            corners,
+            size_px=size_px,
+            decode=functools.partial(self._decode, plan.level, shrink=shrink),
+            give_back=self._give_back,
+            limit=_CACHE_BYTES,
+        )
 
     def _enough(self, level: int, xy: np.ndarray, side: float, shrink: int) -> int:
         """Bytes of decoded tiles worth keeping: for tiles asked for row by row, the rows that one row touches."""
@@ -371,17 +393,6 @@ def _beyond(page: PageFacts, size: int) -> int:
     n = min(len(page.offsets), len(page.counts))
     offsets, counts = (np.array(v[:n], float) for v in (page.offsets, page.counts))
     return int(np.count_nonzero(offsets + counts > size))
-
-
-def _parts(start: int, length: int, tile: int, end: int) -> list[tuple[int, slice, slice]]:
-    """Tiles of an axis that [start, start + length) touches within [0, end): number, where to, where from."""
-    low, high = max(start, 0), min(start + length, end)
-    found = []
-    for number in range(low // tile, -(-high // tile)):
-        base = number * tile
-        a, b = max(base, low), min(base + tile, high)
-        found.append((number, slice(a - start, b - start), slice(a - base, b - base)))
-    return found
 
 
 def _downsample(value: float) -> float:

@@ -1,0 +1,136 @@
+"""Tiles cut from compressed ones pixel for pixel: each is decoded once and copied wherever it belongs, then and there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from pathosig.core.errors import SlideError
+from pathosig.slides.backends.tiff_tags import PageFacts
+
+Part = tuple[int, slice, slice]
+"""A compressed tile on an axis: its number, where to, where from."""
+
+_Place = tuple[int, np.ndarray, slice, slice, slice]
+"""A part of a block: its tile, that tile's rows, columns of them; rows and columns of the compressed tile."""
+
+
+def parts(start: int, length: int, tile: int, end: int) -> list[Part]:
+    """Compressed tiles of an axis that [start, start + length) touches within [0, end)."""
+    low, high = max(start, 0), min(start + length, end)
+    found = []
+    for number in range(low // tile, -(-high // tile) if low < high else 0):
+        base = number * tile
+        a, b = max(base, low), min(base + tile, high)
+        found.append((number, slice(a - start, b - start), slice(a - base, b - base)))
+    return found
+
+
+class Scatter:
+    """Fills blocks of tiles. What later blocks need of a compressed tile is kept, up to `limit` bytes.
+
+    Parameters
+    ----------
+    page, shrink
+        The level, and how far its compressed tiles are decoded small.
+    corners
+        int[n, 2]: top-left corners of all tiles in shrunk pixels, in the order of the blocks.
+    size_px
+        Side of the tiles.
+    decode, give_back
+        Pixels of a compressed tile by its number; takes memory that is not needed any more.
+    """
+
+    def __init__(
+        self,
+        page: PageFacts,
+        shrink: int,
+        corners: np.ndarray,
+        *,
+        size_px: int,
+        decode: Callable[[int], np.ndarray],
+        give_back: Callable[[np.ndarray], None],
+        limit: int,
+    ) -> None:
+        self._across, self._limit = page.across, limit
+        self._decode, self._give_back = decode, give_back
+        full = [-(-side // shrink) for side in page.size]
+        self._corners: Sequence[tuple[int, int]] = [(int(x), int(y)) for x, y in corners]
+        self._columns, self._rows = (
+            {
+                v: parts(v, size_px, page.tile[axis] // shrink, full[axis])
+                for v in set(corners[:, axis].tolist())
+            }
+            for axis in (0, 1)
+        )
+        self._last: dict[int, int] = {}
+        for position, (x, y) in enumerate(self._corners):
+            for row, _, _ in self._rows[y]:
+                for column, _, _ in self._columns[x]:
+                    self._last[row * self._across + column] = position
+        self._kept: dict[int, np.ndarray] = {}
+        self._kept_bytes = 0
+
+    def __call__(self, start: int, tiles: np.ndarray, failed: np.ndarray) -> None:
+        """Write the tiles from position `start` on, uint8[n, size, size, 3]; lost ones are marked and white.
+
+        Raises
+        ------
+        SlideError
+            E_READ if the disk keeps failing.
+        """
+        stop = start + len(tiles)
+        for number, places in self._places(start, tiles).items():
+            try:
+                pixels = self._pixels(number)
+            except SlideError as error:
+                if error.code == "E_READ":  # the disk fails, not the tile
+                    raise
+                failed[[place[0] for place in places]] = True
+                continue
+            for _, strip, to_columns, from_rows, from_columns in places:
+                strip[:, to_columns] = pixels[from_rows, from_columns]
+            if self._last[number] >= stop:
+                self._keep(number, pixels)
+            else:
+                self._give_back(pixels)
+        tiles[failed] = 255
+
+    def _places(self, start: int, tiles: np.ndarray) -> dict[int, list[_Place]]:
+        """Where each compressed tile goes in a block."""
+        found: dict[int, list[_Place]] = {}
+        size = tiles.shape[1]
+        for position, tile in enumerate(tiles):
+            x, y = self._corners[start + position]
+            columns, rows = self._columns[x], self._rows[y]
+            if not _covers(columns, size) or not _covers(rows, size):
+                tile[:] = 255  # beyond the slide
+            for row, to_rows, from_rows in rows:
+                strip, first = tile[to_rows], row * self._across
+                for column, to_columns, from_columns in columns:
+                    place = (position, strip, to_columns, from_rows, from_columns)
+                    number = first + column
+                    if number in found:
+                        found[number].append(place)
+                    else:
+                        found[number] = [place]
+        return found
+
+    def _pixels(self, number: int) -> np.ndarray:
+        kept = self._kept.pop(number, None)
+        if kept is None:
+            return self._decode(number)
+        self._kept_bytes -= kept.nbytes
+        return kept
+
+    def _keep(self, number: int, pixels: np.ndarray) -> None:
+        self._kept[number] = pixels
+        self._kept_bytes += pixels.nbytes
+        while self._kept_bytes > self._limit:  # tiles in no order: it is decoded again when its turn comes
+            dropped = self._kept.pop(next(iter(self._kept)))
+            self._kept_bytes -= dropped.nbytes
+
+
+def _covers(found: list[Part], size: int) -> bool:
+    return bool(found) and found[0][1].start == 0 and found[-1][1].stop == size
