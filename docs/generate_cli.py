@@ -54,7 +54,7 @@ standard output holds exactly one JSON object, also when the command fails:
 | `tma tissue tiles train embed phenotypes profiles signature validate` | stage, done, fresh, empty, failed, waiting (lists of ids), errors |
 | `run` | stages (objects as above), note, not_estimable, report, exit_code |
 | `report` | result (path of the page) |
-| `status` | stages (counts of ok, empty, failed, missing, stale), failed, empty, changed_settings |
+| `status` | stages (counts of ok and, of these, slides; of empty, failed, missing, stale), failed, empty, changed_settings |
 | `verify` | checked, missing, changed |
 | `init` | study, n_slides, n_patients, unmatched_slides, suggestions, patients_without_slides, endpoints, todo |
 | `check` | usable, problems, warnings, slides, counts |

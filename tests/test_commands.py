@@ -50,6 +50,17 @@ class TestFinishedStudy:
         assert not any(s.done for s in again.stages), again.to_text()
         assert all(c["stale"] == 0 for c in status(study).stages.values()), status(study).to_text()
 
+    def test_status_counts_slides_and_fits_apart(self, study):
+        found = status(study)
+        slides = len(study.specimens())
+        assert found.stages["phenotypes"]["slides"] == slides
+        assert found.stages["profiles"]["slides"] == 0
+        lines = [line.split() for line in found.to_text().splitlines()]
+        assert lines[0] == ["stage", "slides", "fits", "empty", "failed", "missing", "stale"]
+        fits = found.stages["phenotypes"]["ok"] - slides
+        assert ["phenotypes", str(slides), str(fits)] in lines
+        assert ["profiles", "1"] in lines
+
     def test_a_unit_made_from_an_older_record_is_stale(self, study, tmp_path):
         other = Study.open(shutil.copytree(study.root, tmp_path / "copy"))
         path = other.record_path("profiles", "_profiles")

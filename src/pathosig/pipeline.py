@@ -170,7 +170,7 @@ def _waiting(study: Study, stage: str) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudyStatus:
-    """Per stage how many units are ok, empty, failed, missing, stale; with reasons."""
+    """Per stage how many units are ok (slides of them), empty, failed, missing, stale; with reasons."""
 
     stages: dict[str, dict[str, int]]
     failed: tuple[dict[str, str], ...]
@@ -188,10 +188,12 @@ class StudyStatus:
 
     def to_text(self) -> str:
         """A table for people, then reasons."""
-        lines = [f"{'stage':<12}{'ok':>7}{'empty':>7}{'failed':>8}{'missing':>9}{'stale':>7}"]
+        lines = ["stage       " + "".join(f"{k:>{w}}" for k, w in _STATUS_COLUMNS)]
         for name, counts in self.stages.items():
-            row = "".join(f"{counts[k]:>{w}}" for k, w in _STATUS_COLUMNS)
-            lines.append(f"{name:<12}{row}")
+            shown = {**counts, "fits": counts["ok"] - counts["slides"]}
+            lines.append(
+                (f"{name:<12}" + "".join(f"{shown[k] or '':>{w}}" for k, w in _STATUS_COLUMNS)).rstrip()
+            )
         for title, items in (("failed", self.failed), ("empty", self.empty)):
             lines += [one_line(f"{title} {i['stage']} {i['unit']}: {i['reason']}") for i in items[:20]]
             lines += [f"  and {len(items) - 20} more {title}"] if len(items) > 20 else []
@@ -201,7 +203,7 @@ class StudyStatus:
         return "\n".join(lines)
 
 
-_STATUS_COLUMNS = (("ok", 7), ("empty", 7), ("failed", 8), ("missing", 9), ("stale", 7))
+_STATUS_COLUMNS = (("slides", 8), ("fits", 6), ("empty", 7), ("failed", 8), ("missing", 9), ("stale", 7))
 _PER_SLIDE = ("tissue", "tiles", "embed", "phenotypes")
 
 
@@ -221,10 +223,11 @@ def status(study: Study) -> StudyStatus:
     current = {r.fingerprint for name in _recorded(study) for r in study.records(name)}
     for name in names:
         records = {r.unit: r for r in study.records(name)}
-        counts = {"ok": 0, "empty": 0, "failed": 0, "missing": 0, "stale": 0}
+        counts = {"ok": 0, "slides": 0, "empty": 0, "failed": 0, "missing": 0, "stale": 0}
         for record in records.values():
             nothing = record.status == "ok" and "code" in record.summary  # a fit that found nothing to keep
             counts["empty" if nothing else record.status] += 1
+            counts["slides"] += record.status == "ok" and not record.unit.startswith("_")
             counts["stale"] += any(v.split()[-1] not in current for v in record.upstream.values())
             if record.error:
                 reason = f"{record.error['code']} {record.error['message']}"
