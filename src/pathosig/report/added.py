@@ -35,11 +35,13 @@ def added_value_section(material: Material) -> Section | None:
     error = _error([(a, v) for _, a, v in found])
     blocks += [error] if error is not None else []
     for number, analysis, value in found:
-        inside = _net_benefit(analysis, value, number)
+        drawn = _net_benefit(analysis, value, number)
         if is_main(material, analysis):
-            blocks += inside
+            blocks += drawn
         else:
-            blocks += folded(f"Net benefit: {analysis_name(analysis)}", inside)
+            blocks += folded(f"Net benefit: {analysis_name(analysis)}", drawn)
+    benefit = _benefit([(a, v) for _, a, v in found])
+    blocks += [benefit] if benefit is not None else []
     lead = (
         "All three models are frozen from discovery; differences are combined minus clinical with paired "
         "bootstrap intervals. A difference in C above 0, in Brier score below 0, favours the score."
@@ -122,13 +124,21 @@ def _net_benefit(analysis: Mapping[str, Any], value: Mapping[str, Any], number: 
     label = f"{short(mapping(value.get('horizon')).get('time'))} {analysis.get('unit', '')}".strip()
     figure = decision_curve_plot(at, lines, title=name, time_label=label)
     caption = f"{name}: net benefit of acting on each model's risk of an event by {label}."
-    out: list[Block] = [picture(f"net_benefit_{number:02d}", figure, caption, wide=False)]
-    rows: list[list[Cell]] = [
-        [f"{100 * float(d['threshold']):.0f}%", estimate_cell(d)]
-        for d in mappings(benefit.get("difference"))
-        if real(d.get("threshold")) is not None
-    ]
-    if rows:
-        columns = ["Threshold", "Combined − clinical (95% CI)"]
-        out.append(Table(caption=f"Net benefit, {name}", columns=columns, rows=rows))
-    return out
+    return [picture(f"net_benefit_{number:02d}", figure, caption, wide=False)]
+
+
+def _benefit(found: list[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> Table | None:
+    """Net benefit, combined minus clinical, at the thresholds that were tested."""
+    rows = {
+        analysis_name(a): {
+            real(d.get("threshold")): estimate_cell(d)
+            for d in mappings(mapping(v.get("net_benefit")).get("difference"))
+        }
+        for a, v in found
+    }
+    at = sorted({t for cells in rows.values() for t in cells if t is not None})
+    if not at:
+        return None
+    columns = ["Analysis", *(f"at {100 * t:.3g}%" for t in at)]
+    cells: list[list[Cell]] = [[name, *(row.get(t) for t in at)] for name, row in rows.items()]
+    return Table(caption="Net benefit, combined − clinical (95% CI)", columns=columns, rows=cells)

@@ -8,7 +8,7 @@ from typing import Any
 from pathosig.figures.results import real, triple
 from pathosig.figures.style import estimate_text
 from pathosig.report.cells import mapping, mappings, short
-from pathosig.report.material import Material
+from pathosig.report.material import Material, cohort_title
 from pathosig.report.page import Block, Cell, Note, Section, Table, folded, without_empty
 from pathosig.report.patients import feature_name
 
@@ -147,7 +147,7 @@ def _depth(result: _Result, title: str) -> list[Block]:
     note = f"{result.get('draws')} draws of so many tiles, against the score from all tiles of the patient."
     out: list[Block] = [without_empty(Table(caption=title, columns=columns, rows=rows, note=note))]
     tiles: list[list[Cell]] = [
-        [str(t.get("cohort")), t.get("patients"), _c(t.get("correlation")), real(t.get("p"))]
+        [cohort_title(str(t.get("cohort"))), t.get("patients"), _c(t.get("correlation")), real(t.get("p"))]
         for t in mappings(result.get("tiles"))
     ]
     if tiles:

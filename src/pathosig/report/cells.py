@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pathosig.figures.results import analyses_of, analysis_title, real, reason, triple, usable
+from pathosig.figures.results import analyses_of, analysis_title, endpoints_of, real, reason, triple, usable
 from pathosig.figures.style import estimate_text
 from pathosig.report.material import Material, endpoint_title
 
@@ -48,8 +48,11 @@ def analysis_name(analysis: Mapping[str, Any]) -> str:
 
 
 def numbered(material: Material) -> list[tuple[int, Mapping[str, Any]]]:
-    """The analyses, those of the primary endpoint first, with the number of their figures from 1."""
-    return list(enumerate(analyses_of(material.results, material.primary), start=1))
+    """The analyses with the number of their figures from 1: primary endpoint first, apparent ones last in each."""
+    found = analyses_of(material.results, material.primary)
+    endpoints = endpoints_of(found)
+    found = sorted(found, key=lambda a: (endpoints.index(str(a.get("endpoint"))), bool(a.get("apparent"))))
+    return list(enumerate(found, start=1))
 
 
 def is_main(material: Material, analysis: Mapping[str, Any]) -> bool:

@@ -175,7 +175,7 @@ def cores_section(material: Material) -> Section | None:
                     real(c.get("expected_rate")),
                 ]
             )
-    if not rows:
+    if not rows or all(mapping(c).get("single") == mapping(c).get("n") for c in found.values()):
         return None
     columns = [
         "Cohort",

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pathosig.report.added import added_value_section
+from pathosig.report.atlas import atlas_section
 from pathosig.report.audits import audits_section
 from pathosig.report.checklist import checklist_section
 from pathosig.report.checks import cores_section, hazards_section, internal_section, sample_size_section
@@ -13,7 +14,7 @@ from pathosig.report.material import Material, endpoint_title
 from pathosig.report.models import models_section
 from pathosig.report.outcomes import associations_section, outcomes_section
 from pathosig.report.page import Page, Section
-from pathosig.report.patients import data_section, profiles_section, signature_section
+from pathosig.report.patients import data_section, profiles_section, signature_leaves, signature_section
 from pathosig.report.performance import performance_section
 from pathosig.report.provenance import (
     failures_section,
@@ -24,7 +25,7 @@ from pathosig.report.provenance import (
 )
 from pathosig.report.subgroups import subgroup_section
 from pathosig.report.summary import summary_section
-from pathosig.report.tissue import atlas_section, flow_section, health_section, maps_section, tissue_section
+from pathosig.report.tissue import flow_section, health_section, maps_section, tissue_section
 from pathosig.report.treatment import treatment_section
 from pathosig.report.validation import (
     effects_by_column,
@@ -65,7 +66,7 @@ def compose(material: Material, spec: ReportSpec) -> Page:
         ],
         "Tissue": [
             tissue_section(material),
-            atlas_section(material, effects_by_column(material)),
+            atlas_section(material, effects_by_column(material), signature_leaves(material)),
             maps_section(material, at_most=spec.max_maps),
             health_section(material),
             cores_section(material),

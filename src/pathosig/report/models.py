@@ -16,7 +16,7 @@ from pathosig.figures.results import (
     pooled_rows,
     real,
 )
-from pathosig.report.cells import analysis_name, is_main, is_primary_endpoint, mapping, mappings, numbered
+from pathosig.report.cells import analysis_name, is_primary_endpoint, mapping, mappings, numbered
 from pathosig.report.material import Material, endpoint_title
 from pathosig.report.page import Block, Section, folded
 from pathosig.report.tissue import picture
@@ -34,7 +34,7 @@ def models_section(material: Material) -> Section | None:
             if analysis.get("endpoint") != endpoint:
                 continue
             drawn = _forest(analysis, number)
-            if is_main(material, analysis) or not is_primary_endpoint(material, endpoint):
+            if number == 1 or not is_primary_endpoint(material, endpoint):
                 inside += drawn
             else:
                 inside += folded(f"Models: {analysis_name(analysis)}", drawn)

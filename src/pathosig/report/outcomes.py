@@ -28,7 +28,12 @@ def outcomes_section(material: Material) -> Section | None:
     """Cumulative incidence under competing risks and counts of what happened; None without either."""
     blocks: list[Block] = []
     for number, analysis in numbered(material):
-        inside = _competing(analysis, number) + _counts(analysis, number)
+        competing = _competing(analysis, number)
+        inside = [
+            *competing[:1],
+            *_counts(analysis, number),
+            *competing[1:],
+        ]  # two narrow figures side by side
         if not inside:
             continue
         if is_main(material, analysis) or (
@@ -161,11 +166,9 @@ def associations_section(material: Material) -> Section | None:
         table = Table(
             caption=f"{cohort_title(cohort)}: tables and tests", columns=columns, rows=rows, note=note
         )
-        drawn = _bars(chosen, cohort, number)
-        blocks += drawn
-        blocks += folded(
-            f"{cohort_title(cohort)}: counts and tests", [table], small=f"{len(chosen)} variables"
-        )
+        inside = [*_bars(chosen, cohort, number), *folded("Counts and tests", [table])]
+        small = f"{len(chosen)} variables"
+        blocks += inside if cohort == first else folded(cohort_title(cohort), inside, small=small)
     lead = "Which patients the risk groups are made of: an association is no effect on outcome."
     return Section(id="associations", title="Risk groups and clinical variables", blocks=blocks, lead=lead)
 

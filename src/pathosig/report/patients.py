@@ -12,7 +12,7 @@ from pathosig.figures.equation import Term, equation_figure
 from pathosig.figures.heatmap import ClinicalBar, profile_heatmap
 from pathosig.figures.style import hpc_name
 from pathosig.report.material import Material, cohort_title, endpoint_title
-from pathosig.report.page import Block, Cell, Facts, Note, Section, Table, show
+from pathosig.report.page import Block, Cell, Facts, Note, Section, Table, folded, show
 from pathosig.report.tissue import picture
 
 
@@ -39,9 +39,7 @@ def data_section(material: Material) -> Section | None:
     ]
     if missing:
         columns = ["Column", "Missing", "Patients"]
-        blocks.append(
-            Table(caption="Clinical columns", columns=columns, rows=missing, folded=len(missing) > 12)
-        )
+        blocks.append(Table(caption="Clinical columns", columns=columns, rows=missing, folded=True))
     lead = (
         "Time zero is where the time columns of patients.csv start; pathosig does not move it. "
         f"Primary analysis: {primary_text(material)}"
@@ -93,14 +91,15 @@ def profiles_section(material: Material) -> Section | None:
             score,
             cutoff=_cutoff(material),
             bars=_bars(material, list(rows["patient_id"])),
-            marked=[feature_name(c) for c in _signature_leaves(material)],
+            marked=[feature_name(c) for c in signature_leaves(material)],
         )
         caption = (
             f"{cohort_title(cohort)}: shares of the HPCs (rows) of every patient (columns), "
             "ordered by risk score. "
             "HPCs that enter the signature are in bold."
         )
-        blocks.append(picture(f"profiles_{number}", figure, caption))
+        drawn = picture(f"profiles_{number}", figure, caption)
+        blocks += folded(cohort_title(cohort), [drawn], small="profiles by risk") if blocks else [drawn]
     kind = str(material.profile_facts.get("kind", "composition"))
     if not blocks:
         blocks.append(Note(text="No score was given, so profiles are not ordered by risk here."))
@@ -183,7 +182,7 @@ def node_leaves(material: Material) -> dict[str, list[int]]:
     return out
 
 
-def _signature_leaves(material: Material) -> list[str]:
+def signature_leaves(material: Material) -> list[str]:
     """HPC columns that enter the signature, directly or through a node."""
     leaves = node_leaves(material)
     out: set[str] = set()

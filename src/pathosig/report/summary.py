@@ -13,7 +13,7 @@ from pathosig.report.material import Material, cohort_title, endpoint_title
 from pathosig.report.page import Block, Facts, Section, Tiles
 from pathosig.report.patients import feature_name, primary_text, signature_terms
 from pathosig.report.tissue import picture
-from pathosig.report.validation import headline
+from pathosig.report.validation import IN_SUMMARY, headline
 
 
 def summary_section(material: Material) -> Section:
@@ -31,7 +31,7 @@ def summary_section(material: Material) -> Section:
     if main:
         endpoint = endpoint_title(str(main[0].get("endpoint", "")))
         caption = f"Primary analysis: {endpoint} by risk group in patients the model was not fitted on."
-        blocks.append(picture("primary", km_grid([km_data(a) for a in main[:2]]), caption))
+        blocks.append(picture("primary", km_grid([km_data(a) for a in main[:IN_SUMMARY]]), caption))
     facts = _answers(material, main)
     blocks += [Facts(rows=facts)] if facts else []
     lead = f"Primary analysis: {primary_text(material)}"
@@ -45,13 +45,13 @@ def _answers(material: Material, main: list[Mapping[str, Any]]) -> list[tuple[st
     if terms:
         more = f" and {len(terms) - 6} more" if len(terms) > 6 else ""
         rows.append(("Signature", f"{', '.join(terms[:6])}{more}"))
-    for a in main[:2]:
+    for a in main[:IN_SUMMARY]:
         name = cohort_title(str(a.get("cohort", "")))
         logrank = p_text(real(mapping(a.get("logrank")).get("p")))
         group = triple(a.get("hr_group"), key="hr")
         if group:
             rows.append((f"{name}: high against low risk", f"HR {estimate_text(*group)}; log-rank {logrank}"))
-    for a in main[:2]:
+    for a in main[:IN_SUMMARY]:
         value = mapping(a.get("added_value"))
         if triple(value.get("difference_c")):
             name = cohort_title(str(a.get("cohort", "")))

@@ -12,13 +12,11 @@ from pathosig.figures.embedding import embedding_map
 from pathosig.figures.flow import flow_diagram
 from pathosig.figures.health import COLUMNS, health_figure, stability_figure
 from pathosig.figures.palette import hpc_colours
-from pathosig.figures.slides import HpcExemplars, SlideMap, atlas_montage, contact_sheet, slide_map
+from pathosig.figures.slides import SlideMap, contact_sheet, slide_map
 from pathosig.figures.style import hpc_name, svg_bytes
 from pathosig.report.flow import REASONS, excluded_tiles, flow_steps, loss_rows
 from pathosig.report.material import Material, SlidePicture, cohort_title
 from pathosig.report.page import (
-    AtlasEntry,
-    AtlasGrid,
     Block,
     Cell,
     Facts,
@@ -26,7 +24,7 @@ from pathosig.report.page import (
     Picture,
     Section,
     Table,
-    data_uri,
+    folded,
 )
 
 if TYPE_CHECKING:
@@ -85,6 +83,7 @@ def tissue_section(material: Material) -> Section | None:
     if not material.slides:
         return None
     blocks: list[Block] = []
+    sheets: list[tuple[str, Block]] = []
     by_cohort: dict[str, list[SlidePicture]] = {}
     for item in material.pictures:
         by_cohort.setdefault(item.cohort, []).append(item)
@@ -102,11 +101,14 @@ def tissue_section(material: Material) -> Section | None:
             f"{sum(s.get('cohort') == cohort for s in material.slides)} slides, tissue outlined in green. A red frame marks slides "
             "that are empty, failed or carry a warning."
         )
-        blocks.append(picture(f"tissue_{len(blocks) + 1}", figure, caption))
+        sheets.append((cohort, picture(f"tissue_{len(sheets) + 1}", figure, caption)))
+    for number, (cohort, sheet) in enumerate(sheets):
+        blocks += [sheet] if number == 0 else folded(cohort_title(cohort), [sheet], small="contact sheet")
     if not blocks:
-        blocks.append(
-            Note(text="No overview of a slide could be read, so there is no contact sheet.", level="warning")
-        )
+        if material.config.get("study", {}).get("level") == "embeddings":
+            return None  # there never were slides; the atlas says so
+        text = "No overview of a slide could be read, so there is no contact sheet."
+        blocks.append(Note(text=text, level="warning"))
     return Section(id="tissue", title="Tissue", blocks=blocks)
 
 
@@ -144,89 +146,6 @@ def palette_of(material: Material) -> list[str]:
 def hpc_names(material: Material) -> dict[int, str]:
     """Names given to HPCs, where there are any (see `read_hpc_names`)."""
     return {int(k): str(v) for k, v in (material.tree.get("names") or {}).items()}
-
-
-def _atlas_without_pixels(material: Material, entries: list[AtlasEntry]) -> Section:
-    """What is known of each HPC as a table, when there are no slides to show it on."""
-    from_features = material.config.get("study", {}).get("level") == "embeddings"
-    why = (
-        "the study starts from embeddings, there are no slides" if from_features else "no slide could be read"
-    )
-    note = Note(text=f"No tiles are shown: {why}.", level="info" if from_features else "warning")
-    rows: list[list[Cell]] = [[e.hpc, e.name or None, "; ".join(e.facts)] for e in entries]
-    table = Table(caption="HPCs", columns=["HPC", "Name", "Facts"], rows=rows, folded=True)
-    lead = f"{len(entries)} HPCs (histomorphological phenotype clusters)."
-    return Section(id="atlas", title="Atlas of HPCs", blocks=[note, table], lead=lead)
-
-
-def atlas_section(material: Material, effects: Mapping[str, str]) -> Section | None:
-    """The most typical tiles of every HPC; None when there is no codebook.
-
-    Parameters
-    ----------
-    material
-        What the study holds.
-    effects
-        Column of the profiles -> its univariable effect as text.
-    """
-    if not material.tree:
-        return None
-    colours, names = palette_of(material), hpc_names(material)
-    artefacts = {int(h) for h in material.tree.get("artefact_hpcs", [])}
-    rows = {int(str(r["hpc"])): r for r in health_rows(material)}
-    entries, montage = [], []
-    for hpc in range(len(colours)):
-        tiles = sorted(
-            (t for t in material.atlas if t.hpc == hpc and t.kind != "border"), key=lambda t: t.rank
-        )[:8]
-        facts = []
-        share = rows.get(hpc, {}).get("share")
-        if isinstance(share, float):
-            facts.append(f"{100 * share:.1f}% of tiles")
-        if hpc in artefacts:
-            facts.append("artefact, not in the profiles")
-        if f"hpc_{hpc:02d}" in effects:
-            facts.append(effects[f"hpc_{hpc:02d}"])
-        uris = [
-            (data_uri(jpeg(t.pixels), "image/jpeg"), f"{hpc_name(hpc)}, slide {t.slide_id}") for t in tiles
-        ]
-        entries.append(
-            AtlasEntry(
-                hpc=hpc_name(hpc), colour=colours[hpc], name=names.get(hpc, ""), facts=facts, tiles=uris
-            )
-        )
-        montage.append(
-            HpcExemplars(
-                hpc=hpc,
-                colour=colours[hpc],
-                tiles=[t.pixels for t in tiles],
-                name=names.get(hpc, ""),
-                caption="\n".join(
-                    f.replace(", not in the profiles", "").replace(" per SD", "") for f in facts[:2]
-                ),
-            )
-        )
-    if not material.atlas:
-        return _atlas_without_pixels(material, entries)
-    blocks: list[Block] = [AtlasGrid(entries=entries)]
-    lead = (
-        f"{len(colours)} HPCs (histomorphological phenotype clusters). Shown are the tiles nearest to each "
-        "centre; every HPC has the same colour throughout this report."
-    )
-    section = Section(id="atlas", title="Atlas of HPCs", blocks=blocks, lead=lead)
-    return (
-        section
-        if not material.atlas
-        else _with_file(section, "atlas", atlas_montage(montage, title="Atlas of HPCs"))
-    )
-
-
-def _with_file(section: Section, name: str, figure: Figure) -> Section:
-    """The section with one more figure that is written to figures/ but not shown twice in the page."""
-    hidden = Picture(
-        name=name, data=svg_bytes(figure), caption="", alt="", wide=True, figure=figure, kind="file"
-    )
-    return Section(id=section.id, title=section.title, lead=section.lead, blocks=[*section.blocks, hidden])
 
 
 def health_rows(material: Material) -> list[dict[str, Any]]:
@@ -346,7 +265,7 @@ def maps_section(material: Material, *, at_most: int) -> Section | None:
     usable.sort(key=lambda p: (_score(scores.get(p.patient_id, {})), p.slide_id))
     steps = np.unique(np.linspace(0, len(usable) - 1, min(at_most, len(usable))).round().astype(int))
     colours, names = palette_of(material), hpc_names(material)
-    blocks: list[Block] = []
+    drawn: list[Block] = []
     for number, index in enumerate(steps, start=1):
         item = usable[int(index)]
         facts = scores.get(item.patient_id, {})
@@ -366,10 +285,12 @@ def maps_section(material: Material, *, at_most: int) -> Section | None:
         legend = {h: f"{hpc_name(h)} {n}" for h, n in names.items()}
         caption = f"Slide {item.slide_id}: H&E, and the same slide with every tile in the colour of its HPC."
         alt = f"H&E of slide {item.slide_id} beside its tiles coloured by HPC"
-        blocks.append(
+        drawn.append(
             picture(f"map_{number:02d}", slide_map([panel], colours, names=legend), caption, alt=alt)
         )
-    lead = f"{len(steps)} of {len(usable)} slides, from the lowest to the highest score."
+    ends = drawn[:1] + drawn[1:][-1:]
+    blocks = ends + folded("Slides between them, by score", drawn[1:-1])
+    lead = f"{len(steps)} of {len(usable)} slides; the lowest and the highest score stand open."
     return Section(id="maps", title="HPCs on the slides", blocks=blocks, lead=lead)
 
 

@@ -78,7 +78,7 @@ def _table(items: list[_Item]) -> Table:
         place = [str(item.get("arm", "treatment")), cohort_title(str(item.get("cohort", "")))]
         place.append(endpoint_title(str(item.get("endpoint", ""))))
         if reason(item):
-            rows.append([*place, None, None, reason(item), None, None, None, None])
+            rows.append([*place, None, None, reason(item), None, None, None])
             continue
         groups = {str(g.get("label")): g for g in mappings(item.get("groups"))}
         interaction = mapping(item.get("interaction"))
@@ -90,14 +90,13 @@ def _table(items: list[_Item]) -> Table:
                 *(_hr(groups.get(g)) for g in ("low", "high")),
                 _hr(interaction),
                 real(interaction.get("p_adjusted")),
-                real(item.get("minimum_detectable")),
             ]
         )
     columns = ["Treatment", "Cohort", "Endpoint", "n", "Events", "HR, low risk", "HR, high risk"]
-    columns += ["Interaction per SD", "p, adjusted", "Smallest detectable"]
+    columns += ["Interaction per SD", "p, adjusted"]
     note = (
         "Interaction: how the hazard ratio of treatment changes per discovery SD of the score; p adjusted over "
-        "cohorts and endpoints. Smallest detectable: interaction found with 80% power."
+        "cohorts and endpoints."
     )
     return Table(caption="Effect of treatment by risk group", columns=columns, rows=rows, note=note)
 

@@ -19,7 +19,7 @@ from pathosig.figures.results import (
 )
 from pathosig.figures.style import estimate_text, p_text
 from pathosig.figures.volcano import volcano_plot
-from pathosig.report.cells import is_primary_endpoint, short
+from pathosig.report.cells import is_main, is_primary_endpoint, short
 from pathosig.report.material import Material, cohort_title, endpoint_title
 from pathosig.report.page import Block, Cell, Facts, Note, Section, Table, folded
 from pathosig.report.patients import feature_name
@@ -35,6 +35,9 @@ def effects_by_column(material: Material) -> dict[str, str]:
             out[str(row.get("feature"))] = f"HR {hr:.2f} per SD, q {'< 0.001' if q < 0.001 else f'= {q:.3f}'}"
     return out
 
+
+IN_SUMMARY = 2
+"""Primary analyses whose curves fit the summary; with more, the survival section shows all of them."""
 
 FEW_EVENTS = 10
 """Below this many events the summary says that a hazard ratio is not to be relied on."""
@@ -226,10 +229,12 @@ def survival_section(material: Material) -> Section | None:
     if not analyses:
         return None
     blocks: list[Block] = []
+    shown = sum(is_main(material, a) for a in analyses) <= IN_SUMMARY
     for endpoint in endpoints_of(analyses):
         chosen = [a for a in analyses if a.get("endpoint") == endpoint]
         inside = _curves(endpoint, chosen)
-        if is_primary_endpoint(material, endpoint):
+        primary = is_primary_endpoint(material, endpoint)
+        if primary and (len(chosen) == 1 or not shown):
             blocks += inside
         else:
             blocks += folded(endpoint_title(endpoint), inside, small="Kaplan-Meier curves of every cohort")
@@ -264,6 +269,7 @@ def survival_section(material: Material) -> Section | None:
             "apparent, hence optimistic."
         )
     )
+    lead += " The primary curves stand in the summary." if shown else ""
     return Section(id="survival", title="Survival by risk group", blocks=blocks, lead=lead)
 
 
