@@ -13,6 +13,7 @@ from PIL import Image
 
 from pathosig.core.errors import SlideError
 from pathosig.slides import open_slide, plan_read, read_all_tiles, read_tiles
+from pathosig.slides.listing import slides_among
 
 RGB = texture(500, 600)
 
@@ -269,3 +270,36 @@ def test_a_disk_that_fails_while_opening_is_not_called_a_damaged_slide(tmp_path,
 
     monkeypatch.setattr(tifffile, "TiffFile", Broken)
     assert "Input/output error" in refused(path, "E_READ")
+
+
+def test_a_folder_with_the_name_of_a_slide_is_refused_with_a_reason_and_not_passed_over(tmp_path):
+    (tmp_path / "folder.svs").mkdir()
+    (tmp_path / "rack.tif").mkdir()
+    inside = write_svs(tmp_path / "rack.tif" / "a.svs", texture(480, 480), levels=(1,))
+    assert slides_among(tmp_path.rglob("*")) == [tmp_path / "folder.svs", inside]
+    refused(tmp_path / "folder.svs", "E_FORMAT")
+    (tmp_path / "folder.svs" / "notes.txt").write_text("no pixels")
+    refused(tmp_path / "folder.svs", "E_FORMAT")
+
+
+def test_tiles_as_large_as_the_slide_are_refused_before_one_is_decoded(tmp_path):
+    path = huge_tiff(tmp_path / "s.tif", side=60_000)
+    data = bytearray(path.read_bytes())
+    for code in (322, 323):
+        at = data.index(struct.pack("<HHQ", code, 3, 1))
+        data[at : at + 20] = struct.pack("<HHQQ", code, 4, 1, 60_000)
+    path.write_bytes(data)
+    assert "60000 x 60000" in refused(path, "E_TOO_LARGE")
+
+
+def test_places_of_tiles_that_no_file_can_have_count_as_lost(tmp_path):
+    path = tmp_path / "s.tif"
+    tifffile.imwrite(
+        path, texture(480, 480), tile=(240, 240), photometric="rgb", bigtiff=True, compression="deflate"
+    )
+    with tifffile.TiffFile(path) as file:
+        at = file.pages[0].tags[324].valueoffset
+    data = bytearray(path.read_bytes())
+    data[at : at + 8] = struct.pack("<Q", 2**64 - 1)
+    path.write_bytes(data)
+    refused(path, "E_FORMAT")

@@ -3,6 +3,7 @@ import sys
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.core.toy import work
@@ -175,6 +176,50 @@ def test_the_worker_of_tissue_and_tiles_never_imports_what_is_heavy(study):
     run_each(study, Stage(name="toy", version=1), TileSpec(), [unit], work, execution=Execution())
     first, last = (study.record("toy", name).summary for name in ("first", "last"))
     assert report.done and first["pid"] == last["pid"]
-    heavy = {"torch", "pandas", "matplotlib", "sklearn", "scipy.ndimage", "pyarrow.compute", "cyclopts"}
+    heavy = {
+        "importlib.metadata",
+        "numpy.ma",
+        "torch",
+        "pandas",
+        "matplotlib",
+        "sklearn",
+        "scipy.ndimage",
+        "pyarrow.compute",
+        "cyclopts",
+    }
     assert not heavy & set(last["modules"])
     assert {"numpy", "pyarrow"} <= set(last["modules"])
+
+
+def test_tiles_of_a_slide_of_0_265_micrometres_are_112_micrometres_wide_as_those_of_any_other(tmp_path):
+    from pathosig.slides import open_slide, plan_read, read_all_tiles
+
+    rng = np.random.default_rng(0)
+    pattern = np.repeat(np.repeat(rng.integers(60, 200, (70, 70, 3), np.uint8), 40, axis=0), 40, axis=1)
+    text = "Aperio Image Library v11\r\n|AppMag = 40|MPP = 0.265"
+    path = tmp_path / "s.svs"
+    tifffile.imwrite(
+        path,
+        pattern,
+        tile=(256, 256),
+        photometric="rgb",
+        compression="deflate",
+        description=text,
+        metadata=None,
+    )
+    with open_slide(path) as reader:
+        plan = plan_read(reader.info, 0.5)
+        side = 224 * plan.level0_per_px
+        assert side * 0.265 == pytest.approx(112.0)
+        xy = grid(reader.info.level_sizes[0], side, side, edge="drop", multiple=1)
+        tiles = read_all_tiles(reader, plan, xy, 224)
+    step = 0.5 / 0.265
+    centres = (np.arange(224) + 0.5) * step
+    for (x, y), tile in zip(xy, tiles, strict=True):
+        # away from the borders of the pattern's fields a target pixel is its field's colour
+        rows, columns = y + centres, x + centres
+        plain = [np.abs((at % 40) - 20) < 18 for at in (rows, columns)]
+        expected = pattern[rows.astype(int)[:, None], columns.astype(int)[None]]
+        inside = plain[0][:, None] & plain[1][None]
+        assert inside.mean() > 0.7
+        assert np.abs(tile.astype(int) - expected)[inside].max() <= 1

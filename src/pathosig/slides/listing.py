@@ -20,12 +20,15 @@ def slides_among(paths: Iterable[Path]) -> list[Path]:
 
     A folder is a slide if it is a Zarr store or if the DICOM files of one slide lie in it; what lies inside
     such a folder is part of that slide, and several DICOM files of one slide stand for it once. Other folders
-    are no slides: those above slides, the data folders of MRXS.
+    are no slides: those above slides, the data folders of MRXS. One that has the name of a slide file and none
+    below it is kept, to be refused with a reason instead of missing without one.
     """
     ordered = sorted(set(paths))
     folders = {path for path in ordered if path.is_dir()}
     slides = {path for path in folders if is_slide_folder(path)}
     slides = {path for path in slides if not slides.intersection(path.parents)}
+    above = {parent for path in ordered for parent in path.parents}
+    slides |= {path for path in folders - above if path.suffix.lower() in SLIDE_SUFFIXES}
     data = {path.with_suffix("") for path in ordered if path.suffix.lower() == ".mrxs"}
     kept = [
         path

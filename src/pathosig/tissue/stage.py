@@ -125,7 +125,9 @@ def _one(job: Job) -> Outcome:
     }
     if not polygons:
         warnings.append(
-            "no tissue found; a white, black or very pale slide. Lower [tissue] min_density, or draw it"
+            f"{payload['edited']} holds no polygon; draw the tissue, or delete the file"
+            if payload["edited"]
+            else "no tissue found; a white, black or very pale slide. Lower [tissue] min_density, or draw it"
         )
     return Outcome(
         outputs=(payload["output"],),

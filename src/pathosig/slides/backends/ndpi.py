@@ -178,7 +178,8 @@ def _levels(path: Path) -> tuple[list[PageFacts], list[_Layout | None], float | 
     size = path.stat().st_size
     if width * height > min(_MAX_PIXELS, 20_000 * size):
         raise SlideError(
-            f"{path.name}: declares {width} x {height} pixels in {size} bytes.", code="E_TOO_LARGE"
+            f"{path.name}: declares {width} x {height} pixels in {size} bytes, which cannot be. Copy it again.",
+            code="E_TOO_LARGE",
         )
     end = cut[0][1].end
     if end > size:

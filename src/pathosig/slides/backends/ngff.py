@@ -95,7 +95,11 @@ def read_facts(path: Path) -> ZarrFacts:
         ) from error
     width, height = facts.size(0)
     if width * height > _MAX_PIXELS or not _plausible(facts.levels[0].folder, width * height):
-        raise _refuse(path, f"declares {width} x {height} pixels in next to no bytes.", "E_TOO_LARGE")
+        raise _refuse(
+            path,
+            f"declares {width} x {height} pixels in next to no bytes, which cannot be. Copy it again.",
+            "E_TOO_LARGE",
+        )
     return facts
 
 
@@ -216,10 +220,18 @@ def _array(path: Path, folder: Path, axes: Sequence[str]) -> tuple[int, tuple[in
         raise ValueError(f"shape {shape} and chunks {chunk} for the axes {list(axes)}")
     _check_axes(path, dict(zip(axes, shape, strict=True)))
     if "sharding_indexed" not in codecs and math.prod(chunk) > _MAX_CHUNK_BYTES:
-        raise _refuse(path, f"is stored in chunks of {chunk} pixels; too large to decode one.", "E_TOO_LARGE")
+        raise _refuse(
+            path,
+            f"is stored in chunks of {chunk} pixels; too large to decode one. Write it with chunks of 256 to 1024.",
+            "E_TOO_LARGE",
+        )
     for inner in _inner_chunks(facts.get("codecs") or ()):
         if math.prod(inner) > _MAX_CHUNK_BYTES:
-            raise _refuse(path, f"is stored in chunks of {inner} pixels.", "E_TOO_LARGE")
+            raise _refuse(
+                path,
+                f"is stored in chunks of {inner} pixels; too large to decode one. Write it with chunks of 256 to 1024.",
+                "E_TOO_LARGE",
+            )
     return version, shape
 
 

@@ -65,7 +65,10 @@ class OpenSlideReader(ContextClose):
         sizes = [tuple(size) for size in self._slide.level_dimensions]
         width, height = sizes[0]
         if width * height > _MAX_PIXELS:
-            raise SlideError(f"{self.path.name}: declares {width} x {height} pixels.", code="E_TOO_LARGE")
+            raise SlideError(
+                f"{self.path.name}: declares {width} x {height} pixels, which cannot be. Copy it again.",
+                code="E_TOO_LARGE",
+            )
         if "openslide.bounds-width" in properties:
             w, h = (int(properties[f"openslide.bounds-{k}"]) for k in ("width", "height"))
             sizes = [(max(1, round(w / d)), max(1, round(h / d))) for d in self._slide.level_downsamples]

@@ -81,7 +81,8 @@ def _guard(path: Path, page: PageFacts) -> None:
     size = path.stat().st_size
     if width * height > min(_MAX_PIXELS, _MAX_PIXELS_PER_BYTE * size):
         raise SlideError(
-            f"{path.name}: declares {width} x {height} pixels in {size} bytes.", code="E_TOO_LARGE"
+            f"{path.name}: declares {width} x {height} pixels in {size} bytes, which cannot be. Copy it again.",
+            code="E_TOO_LARGE",
         )
     if page.bits != 8:
         raise SlideError(
@@ -131,7 +132,7 @@ class TiffReader(ContextClose):
     def _lost_tiles(self, pages: list[PageFacts]) -> tuple[str, ...]:
         page = self._levels[0]
         size = self.path.stat().st_size
-        lost, *others = (_beyond(p, size) for p in pages)
+        lost, *others = (p.beyond(size) for p in pages)
         if lost > _LOST_SHARE * len(page.offsets):
             raise SlideError(
                 f"{self.path.name}: is truncated, {lost} of {len(page.offsets)} tiles lie beyond its end. Copy it again.",
@@ -386,13 +387,6 @@ def _halved(pages: list[PageFacts]) -> tuple[PageFacts, ...]:
         p for p in pages if p.tiled and p.tile == pages[0].tile and p.photometric == pages[0].photometric
     ]
     return tuple(dataclasses.replace(p, size=(width >> k, height >> k)) for k, p in enumerate(tiled))
-
-
-def _beyond(page: PageFacts, size: int) -> int:
-    """How many tiles or strips end behind the last byte of a file."""
-    n = min(len(page.offsets), len(page.counts))
-    offsets, counts = (np.array(v[:n], float) for v in (page.offsets, page.counts))
-    return int(np.count_nonzero(offsets + counts > size))
 
 
 def _downsample(value: float) -> float:

@@ -48,6 +48,12 @@ class PageFacts:
         """Whether it is stored in tiles."""
         return self.tile != (0, 0)
 
+    def beyond(self, size: int) -> int:
+        """How many of its tiles or strips end behind the last of `size` bytes."""
+        n = min(len(self.offsets), len(self.counts))
+        offsets, counts = (np.array(v[:n], float) for v in (self.offsets, self.counts))
+        return int(np.count_nonzero(offsets + counts > size))
+
 
 def read_pages(path: Path) -> list[PageFacts]:
     """Facts of all images in the main chain of a TIFF, and of the sub-images of the first.
@@ -115,7 +121,11 @@ def _facts(page: Any) -> PageFacts:
     resolution = {"x": _ratio(value(282)), "y": _ratio(value(283)), "unit": int(value(296, 2) or 0)}
     tile = (int(value(322, 0)), int(value(323, 0)))
     if tile[0] * tile[1] > _MAX_TILE:
-        raise SlideError("tiles are larger than any scanner writes.", code="E_TOO_LARGE")
+        raise SlideError(
+            f"{page.parent.filename}: has tiles of {tile[0]} x {tile[1]} pixels, larger than any scanner writes. "
+            "Convert it to tiles of 256 to 1024 pixels.",
+            code="E_TOO_LARGE",
+        )
     return PageFacts(
         size=(width, height),
         tile=tile,
