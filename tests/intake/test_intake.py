@@ -1,9 +1,12 @@
 import shutil
 
+import numpy as np
 import pytest
+import tifffile
 
 from pathosig.core.errors import ConfigError, InputError
 from pathosig.core.study import Study
+from pathosig.core.tables import read_csv_rows
 from pathosig.intake import check, init
 from pathosig.intake.clinical_table import find_endpoints, read_clinical
 from pathosig.intake.match import match_slides, nearest
@@ -194,3 +197,16 @@ def test_without_slides_the_study_starts_from_a_table_of_features(inputs):
     assert not (study.root / "slides.csv").exists()
     assert "pathosig profiles" in report.to_text()
     assert check(study).usable
+
+
+def test_a_given_mpp_is_for_slides_whose_header_has_none_or_an_impossible_one(inputs):
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 255, (512, 512, 3), np.uint8)
+    options = {"tile": (256, 256), "photometric": "rgb", "compression": "deflate"}
+    slides = inputs / "slides"
+    tifffile.imwrite(slides / "P2-none.tiff", pixels, **options)
+    tifffile.imwrite(slides / "P2-screen.tiff", pixels, **options, resolution=(72, 72), resolutionunit="INCH")
+    (slides / "P3.svs").write_text("no slide")
+    init(inputs / "study", slides=str(slides / "*"), clinical=inputs / "clinical.csv", mpp=0.25)
+    given = {row["slide_id"]: row["mpp"] for row in read_csv_rows(inputs / "study" / "slides.csv")}
+    assert given == {"P1": "", "P2-A": "", "P2-none": "0.25", "P2-screen": "0.25", "P3": ""}

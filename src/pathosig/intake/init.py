@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pathosig.core.clinical import UNITS
-from pathosig.core.errors import ConfigError, InputError
+from pathosig.core.errors import ConfigError, InputError, SlideError
 from pathosig.core.study import Study
 from pathosig.core.tables import write_csv_rows
 from pathosig.intake.clinical_table import (
@@ -101,7 +101,7 @@ def init(
     sheet
         Sheet of an Excel file.
     mpp
-        Micrometres per pixel for slides whose header has none.
+        Micrometres per pixel for slides whose header has none, or an impossible one.
 
     Raises
     ------
@@ -244,6 +244,17 @@ def _endpoint(found: FoundEndpoint, unit: str | None, rows: Sequence[Mapping[str
     return out
 
 
+def _lacks_mpp(path: Path) -> bool:
+    """Whether a slide's header has no mpp or an impossible one; a value in slides.csv would win over a good one."""
+    from pathosig.slides import open_slide
+
+    try:
+        with open_slide(path) as reader:
+            return reader.info.mpp is None
+    except SlideError as error:  # `pathosig check` says what else is wrong with it
+        return error.code == "E_MPP_RANGE"
+
+
 def _write_slides(
     study: Study, stems: Mapping[str, Path], matched: Mapping[str, str | None], mpp: float | None
 ) -> None:
@@ -254,7 +265,8 @@ def _write_slides(
         absolute = path.absolute()
         inside = absolute.is_relative_to(study.root)
         shown = absolute.relative_to(study.root) if inside else absolute
-        rows.append({"slide_id": stem, "patient_id": matched[stem], "path": shown.as_posix(), "mpp": mpp})
+        given = mpp if mpp is not None and _lacks_mpp(path) else None
+        rows.append({"slide_id": stem, "patient_id": matched[stem], "path": shown.as_posix(), "mpp": given})
     write_csv_rows(study.root / "slides.csv", rows, ("slide_id", "patient_id", "path", "mpp"))
 
 
