@@ -17,7 +17,7 @@ from pathosig.core.study import Study, to_toml
 from pathosig.encoder import cluster_labels, embed_tiles, load_encoder, train_encoder
 from pathosig.encoder.cards import one_encoder
 from pathosig.encoder.heads import head_probabilities, read_heads
-from pathosig.encoder.spec import TrainSpec
+from pathosig.encoder.spec import EncoderSpec, TrainSpec
 from pathosig.encoder.stage import read_encoder
 from pathosig.encoder.train_stage import choose_rows, split_patients
 
@@ -200,6 +200,22 @@ def test_tiles_that_cannot_be_decoded_are_lost_alone(embedded, coloured_tiles, t
     record = study.record("embed", "S0")
     assert record.summary["n_lost"] == 1
     assert "W_LOST_TILES 1 of 16" in record.warnings[0]
+
+
+def test_int8_says_what_it_kept_and_is_made_again_when_another_cosine_is_asked_for(
+    coloured_tiles, weights, tmp_path, cache
+):
+    encoder = {"name": "resnet10t", "weights": str(weights), "engine": "int8", "batch_size": 4}
+    study = _make_study(tmp_path / "i8", coloured_tiles, encoder=encoder)
+    report = embed_tiles(study)
+    card = read_json(study.root / "encoder/encoder.json")["int8"]
+    assert card["cosine_min"] >= 0.999
+    assert card["n_int8"] + len(card["kept_in_float"]) == card["n_layers"]
+    assert f"int8: {card['n_int8']} of {card['n_layers']} layers" in report.to_text()
+    assert len(embed_tiles(study).fresh) == 4
+    strict = study.spec(EncoderSpec).replace(int8_cosine=0.999999)
+    assert len(embed_tiles(study, strict).done) == 4
+    assert read_json(study.root / "encoder/encoder.json")["int8"]["n_int8"] < card["n_int8"]
 
 
 def test_encoder_made_for_another_resolution_is_warned_about(monkeypatch):

@@ -107,7 +107,7 @@ def make_engine(
     load
         Gives the encoder; called only when torch is needed (not when a cached graph is there).
     int8_model
-        The quantised graph of `export.quantise`, needed by engine int8.
+        The graph of `quantise.quantise`, needed by engine int8.
 
     Raises
     ------

@@ -41,6 +41,8 @@ class EncoderSpec(Spec):
         none, macenko or reinhard: bring tiles to the stain of the discovery slides before they are embedded.
     calibration_tiles
         Discovery tiles that set the stain reference and the value ranges of the int8 engine.
+    int8_cosine
+        Least cosine of an int8 embedding to the exact one; as many layers become int8 as keep it.
     seed
         Seed of the choice of calibration tiles.
     """
@@ -56,6 +58,7 @@ class EncoderSpec(Spec):
     mpp_tolerance: float = 0.25
     stain: Literal["none", "macenko", "reinhard"] = "none"
     calibration_tiles: int = 256
+    int8_cosine: float = 0.999
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -68,6 +71,10 @@ class EncoderSpec(Spec):
         _need(
             self.calibration_tiles >= 16,
             f"[encoder] calibration_tiles: found {self.calibration_tiles}; expected at least 16.",
+        )
+        _need(
+            0 <= self.int8_cosine < 1,
+            f"[encoder] int8_cosine: found {self.int8_cosine}; expected 0 <= int8_cosine < 1.",
         )
 
 
