@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +22,7 @@ from pathosig.core.schema import ASSIGNMENTS, ATLAS, TILES, write_table
 from pathosig.core.study import Study
 from pathosig.report import ReportSpec, build_report
 from pathosig.report.page import Page, Section, Table, Text, render, show, without_empty
+from pathosig.report.tissue import _reason
 
 EVIL = "S1 <script>alert('x')</script>"
 CONFIG = {
@@ -344,3 +346,29 @@ def test_columns_without_any_value_are_left_out_and_named():
     assert [list(r) for r in found.rows] == [[1, "–"], [2, 0.5]]
     assert found.note == "n. Not available in any row: b."
     assert without_empty(found) == found
+
+
+def test_the_contact_sheet_says_why_a_slide_is_framed():
+    def record(stage, unit, status="ok", **facts):
+        return Record(stage=stage, unit=unit, status=status, fingerprint="f", **facts)
+
+    excluded = {"tissue": 22, "blur": 8, "pen": 1}
+    tissue = [record("tissue", u) for u in "abcd"] + [record("tissue", "e", "empty")]
+    tiles = [
+        record("tiles", "a"),
+        record("tiles", "b", "failed", error={"code": "E_RESOLUTION", "message": "too coarse"}),
+        record("tiles", "c", "empty", summary={"excluded": excluded}),
+        record("tiles", "d", warnings=["lost its end"]),
+        record("tiles", "e", "empty", summary={"excluded": {"tissue": 30}}),
+        record("tiles", "f", "empty", summary={"excluded": {"tissue": 30}}),
+    ]
+    material = SimpleNamespace(of=lambda stage: {"tissue": tissue, "tiles": tiles}[stage])
+    said = {unit: _reason(material, unit) for unit in "abcdef"}
+    assert said == {
+        "a": [],
+        "b": ["tiles failed: E_RESOLUTION"],
+        "c": ["empty: out of focus"],
+        "d": ["see its warnings"],
+        "e": ["empty: no tissue"],
+        "f": ["empty: too little tissue"],
+    }

@@ -240,7 +240,9 @@ def contact_sheet(
         columns = max(1, columns)
         rows = math.ceil(len(images) / columns) or 1
         cell = (PAGE - 0.1) / columns
-        height = rows * (cell + 0.26) + 0.32
+        words = 0.10 + 0.08 * max((c.count("\n") + 1 for c in captions), default=2)
+        head = 0.30 if title or not images else 0.04
+        height = rows * (cell + words) + head + 0.02
         figure = new_figure(PAGE, height)
         figure.text(0.08 / PAGE, 1 - 0.15 / height, title, weight="bold", fontsize=8, va="center")
         if not images:
@@ -248,7 +250,7 @@ def contact_sheet(
         for i, image in enumerate(images):
             left, bottom = (
                 0.05 + (i % columns) * cell,
-                height - 0.30 - (i // columns + 1) * (cell + 0.26) + 0.26,
+                height - head - (i // columns + 1) * (cell + words) + words,
             )
             axes = bare(axes_at(figure, (left, bottom, cell - 0.06, cell - 0.02)))
             axes.imshow(image, interpolation="lanczos")

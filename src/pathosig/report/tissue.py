@@ -131,10 +131,28 @@ def _small(overview: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _caption(material: Material, item: SlidePicture) -> str:
     text = item.slide_id if len(item.slide_id) <= 24 else item.slide_id[:22] + "…"
+    tiles = f"{len(item.x):,} tiles"
     for record in material.of("tissue"):
         if record.unit == item.slide_id and isinstance(record.summary.get("area_um2"), (int, float)):
-            return f"{text}\n{record.summary['area_um2'] / 1e6:.1f} mm², {len(item.x):,} tiles"
-    return f"{text}\n{len(item.x):,} tiles"
+            tiles = f"{record.summary['area_um2'] / 1e6:.1f} mm², {tiles}"
+    return "\n".join([text, tiles, *_reason(material, item.slide_id)])
+
+
+def _reason(material: Material, slide_id: str) -> list[str]:
+    """Why a slide is framed, in a word or two; nothing where all is well."""
+    records = [r for stage in ("tissue", "tiles") for r in material.of(stage) if r.unit == slide_id]
+    for record in records:
+        if record.status == "failed":
+            return [f"{record.stage} failed: {(record.error or {}).get('code', '')}".rstrip(": ")]
+    for record in records:
+        if record.status == "empty":
+            counts = {
+                k: v for k, v in dict(record.summary.get("excluded", {})).items() if v and k != "tissue"
+            }
+            most = max(counts, key=lambda k: counts[k], default="")
+            little = "no tissue" if record.stage == "tissue" else "too little tissue"
+            return [f"empty: {REASONS.get(most, most) or little}"]
+    return ["see its warnings"] if any(r.warnings for r in records) else []
 
 
 def palette_of(material: Material) -> list[str]:

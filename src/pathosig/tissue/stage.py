@@ -127,7 +127,8 @@ def _one(job: Job) -> Outcome:
         warnings.append(
             f"{payload['edited']} holds no polygon; draw the tissue, or delete the file"
             if payload["edited"]
-            else "no tissue found; a white, black or very pale slide. Lower [tissue] min_density, or draw it"
+            else "no tissue found; a white, black or very pale slide, or pieces under [tissue] min_area_um2. "
+            "Lower [tissue] min_density or that, or draw it"
         )
     return Outcome(
         outputs=(payload["output"],),
