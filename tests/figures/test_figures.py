@@ -415,3 +415,29 @@ def test_a_median_of_hundreds_of_days_is_printed_without_decimals():
     figure = km_figure(replace(KM, unit="days", curves=[curve]))
     texts = [t.get_text() for a in figure.axes for t in a.texts]
     assert "Low risk: median 1,043 days (95% CI 836–1,493)" in texts
+
+
+def test_a_patient_on_the_equation_lies_at_the_sum_of_the_contributions():
+    terms = [
+        Term(label="HPC 01", coefficient=2.0, low=0, high=0.5, center=0.2),
+        Term(label="HPC 02", coefficient=-1.0, low=0, high=0.4, center=0.1),
+    ]
+    options = {"cutoff": 0.1, "score_range": (-0.4, 0.6)}
+    marked = equation_figure(terms, example=[0.4, 0.3], **options)
+    places = [tuple(line.get_xydata()[0]) for line in marked.axes[0].lines if line.get_marker() == "D"]
+    assert places == [pytest.approx(p) for p in ((0.4, 1), (-0.2, 2), (0.2, 3))]
+    without = equation_figure(terms, **options)
+    assert not [line for line in without.axes[0].lines if line.get_marker() == "D"]
+
+
+def test_a_subtype_that_is_high_or_low_is_not_coloured_as_a_risk_group():
+    from pathosig.figures.heatmap import _category_colours
+
+    assert not {palette.LOW, palette.HIGH} & set(_category_colours(["high", "low"], 0).values())
+    assert _category_colours(["treated", "untreated"], 0)["treated"] == palette.NAMED_GROUPS["treated"]
+
+
+def test_levels_are_printed_with_the_signs_of_print():
+    from pathosig.figures.results import subgroup_row
+
+    assert subgroup_row({"level": "<= 63", "hr": 1.2, "events": 40}).label == "≤ 63"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pathosig.figures.palette import HIGH, INK, LOW, MUTED
-from pathosig.figures.style import PAGE, axes_at, bare, new_figure, note, style
+from pathosig.figures.palette import GRID, HIGH, INK, LOW, MUTED
+from pathosig.figures.style import PAGE, axes_at, bare, new_figure, note, shortened, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,6 +49,7 @@ def equation_figure(
     score_range: tuple[float, float],
     survival: Sequence[tuple[str, Sequence[float], Sequence[float]]] = (),
     title: str = "",
+    example: Sequence[float] = (),
 ) -> Figure:
     """Scales to read a patient's score by hand: each share gives a contribution, their sum is the score.
 
@@ -62,61 +63,89 @@ def equation_figure(
         Rows such as ``("36 months", scores, probabilities)`` to mark survival along the score.
     title
         Title of the figure.
+    example
+        One patient's value of every term, marked on all scales; none is marked when empty.
     """
     with style():
-        height = 0.55 + 0.36 * (len(terms) + 1 + len(survival)) + 0.45
+        top = 0.30 if title else 0.10
+        rows = len(terms) + 2 + len(survival)
+        height = top + 0.36 * rows + 0.12
         figure = new_figure(PAGE, height)
-        axes = bare(axes_at(figure, (1.35, 0.1, PAGE - 1.75, height - 0.45)))
+        axes = bare(axes_at(figure, (1.35, 0.06, PAGE - 1.65, height - top - 0.06)))
         figure.text(0.08 / PAGE, 1 - 0.15 / height, title, weight="bold", fontsize=8, va="center")
         if not terms:
             note(axes, "The signature has no terms.")
             return figure
         values = [t.coefficient * (v - t.center) for t in terms for v in (t.low, t.high)]
-        left, right = min(*values, score_range[0]), max(*values, score_range[1])
+        parts = [t.coefficient * (v - t.center) for t, v in zip(terms, example, strict=False)]
+        left, right = (pick(*values, *parts, *score_range) for pick in (min, max))
         pad = 0.04 * (right - left)
         axes.set_xlim(left - pad, right + pad)
-        rows = len(terms) + 1 + len(survival)
-        axes.set_ylim(rows + 0.1, -0.9)
-        axes.axvline(0, color="#E3E6EA", linewidth=0.8, zorder=0)
-        for i, term in enumerate(terms):
+        axes.set_ylim(rows - 0.45, -0.55)
+        common = _round_values(left, right, at_most=9)
+        signed = [f"{v:+.3g}".replace("-", "−") if v else "0" for v in common]
+        _scale(axes, 0, (common, signed), ("Contribution", INK))
+        for tick in common:
+            axes.plot([tick, tick], [0.1, len(terms) + 1], color=GRID, linewidth=0.6, zorder=0)
+        for i, term in enumerate(terms, start=1):
             ticks = _round_values(term.low, term.high)
             places = [term.coefficient * (v - term.center) for v in ticks]
-            names = [f"{100 * v:.3g}%" if term.percent else f"{v:.3g}" for v in ticks]
-            _scale(axes, i, (places, names), (term.label, HIGH if term.coefficient > 0 else LOW))
+            names = [f"{100 * v:.3g}%" if term.percent else f"{v:.3g}".replace("-", "−") for v in ticks]
+            _scale(
+                axes, i, (places, names), (shortened(term.label, 24), HIGH if term.coefficient > 0 else LOW)
+            )
         ticks = _round_values(*score_range)
-        _scale(axes, len(terms), (ticks, [f"{v:.3g}".replace("-", "−") for v in ticks]), ("Score (sum)", INK))
-        axes.plot(
-            [cutoff, cutoff],
-            [len(terms) - 0.32, rows - 0.55],
-            color=HIGH,
-            linewidth=0.9,
-            linestyle=(0, (3, 2)),
-        )
-        axes.text(
-            cutoff,
-            len(terms) - 0.36,
-            f"cut-off {cutoff:.3g}",
-            color=HIGH,
-            fontsize=6,
-            ha="center",
-            va="bottom",
-        )
+        names = [f"{v:.3g}".replace("-", "−") for v in ticks]
+        _scale(axes, len(terms) + 1, (ticks, names), ("Score (sum)", INK))
         for j, (label, scores, probabilities) in enumerate(survival):
-            wanted = [
-                p
-                for p in (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
-                if min(probabilities) <= p <= max(probabilities)
-            ]
-            order = np.argsort(probabilities)
-            places = list(np.interp(wanted, np.asarray(probabilities)[order], np.asarray(scores)[order]))
-            _scale(axes, len(terms) + 1 + j, (places, [f"{100 * p:.0f}%" for p in wanted]), (label, MUTED))
+            _survival(axes, len(terms) + 2 + j, label, (scores, probabilities))
+        _cutoff(axes, cutoff, (len(terms) + 1, rows - 1))
+        if len(parts) == len(terms):
+            _example(axes, parts, rows - 1)
     return figure
 
 
-def _round_values(low: float, high: float) -> list[float]:
+def _survival(axes: Axes, row: int, label: str, line: tuple[Sequence[float], Sequence[float]]) -> None:
+    scores, probabilities = line
+    choices = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+    wanted = [p for p in choices if min(probabilities) <= p <= max(probabilities)]
+    order = np.argsort(probabilities)
+    places = list(np.interp(wanted, np.asarray(probabilities)[order], np.asarray(scores)[order]))
+    _scale(axes, row, (places, [f"{100 * p:.0f}%" for p in wanted]), (label, MUTED))
+
+
+def _cutoff(axes: Axes, cutoff: float, rows: tuple[int, int]) -> None:
+    first, last = rows
+    axes.plot(
+        [cutoff, cutoff],
+        [first - 0.32, last + 0.3],
+        color=INK,
+        linewidth=0.8,
+        linestyle=(0, (3, 2)),
+        zorder=1,
+    )
+    text = "cut-off " + f"{cutoff:.3g}".replace("-", "−")
+    axes.text(
+        cutoff, first - 0.34, text, fontsize=6, ha="center", va="bottom", bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6}
+    )  # fmt: skip
+
+
+def _example(axes: Axes, parts: Sequence[float], last: int) -> None:
+    """One patient: a diamond on every term, their sum on the score and down the survival scales."""
+    score = sum(parts)
+    look: dict[str, Any] = {"color": "#009E73", "markersize": 4.6, "markeredgecolor": "white", "zorder": 6}
+    for i, part in enumerate(parts, start=1):
+        axes.plot([part], [i], "D", **look)
+    row = len(parts) + 1
+    axes.plot([score, score], [row, last], color="#009E73", linewidth=0.8, zorder=2)
+    for at in range(row, last + 1):
+        axes.plot([score], [at], "D", **look)
+
+
+def _round_values(low: float, high: float, *, at_most: int = 6) -> list[float]:
     from matplotlib.ticker import MaxNLocator
 
-    ticks = MaxNLocator(nbins=6, steps=[1, 2, 5, 10]).tick_values(low, high)
+    ticks = MaxNLocator(nbins=at_most, steps=[1, 2, 5, 10]).tick_values(low, high)
     span = high - low
     return [float(t) for t in ticks if low - 0.02 * span <= t <= high + 0.02 * span]
 
@@ -143,5 +172,8 @@ def _scale(axes: Axes, row: int, marks: tuple[Sequence[float], Sequence[str]], h
     for place, name in sorted(zip(places, names, strict=True)):
         axes.plot([place, place], [row, row + 0.14], color=colour, linewidth=0.8)
         if place - last > (high - low) * 0.035:
-            axes.text(place, row + 0.20, name, ha="center", va="top", fontsize=5.8)
+            axes.text(
+                place, row + 0.19, name, ha="center", va="top", fontsize=5.8, zorder=3,
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.4},
+            )  # fmt: skip
             last = place

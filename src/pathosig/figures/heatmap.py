@@ -143,7 +143,10 @@ _PAIRS = (
 
 
 def _category_colours(categories: Sequence[str], turn: int) -> dict[str, str]:
-    if len(categories) > 2 or any(c.lower() in NAMED_GROUPS for c in categories):
+    risk = {"low", "high"} >= {
+        c.lower() for c in categories
+    }  # a subtype that is high or low is no risk group
+    if len(categories) > 2 or (not risk and any(c.lower() in NAMED_GROUPS for c in categories)):
         return {c: group_colour(c, i + 2) for i, c in enumerate(categories)}
     return {c: _PAIRS[turn % len(_PAIRS)][1 - i] for i, c in enumerate(categories)}
 

@@ -157,7 +157,7 @@ def nice_ticks(longest: float, unit: str) -> NDArray[np.floating]:
         return np.array([0.0, 1.0])
     families: dict[str, list[float]] = {
         "months": [1, 2, 3, 6, 12, 24, 36, 60, 120],
-        "days": [5, 10, 30, 60, 90, 182.5, 365, 730, 1095, 1825],
+        "days": [5, 10, 30, 60, 90, 180, 365, 730, 1095, 1825],
         "weeks": [1, 2, 4, 13, 26, 52, 104, 156, 260],
         "years": [0.25, 0.5, 1, 2, 5, 10],
     }

@@ -199,9 +199,14 @@ FEWEST_EVENTS = 5
 """Below this many events a subgroup's hazard ratio is not printed: its limits say nothing."""
 
 
+def level_title(level: Any) -> str:
+    """A level as printed: ``<= 63`` becomes ``≤ 63``."""
+    return str(level).replace("<=", "≤").replace(">=", "≥")
+
+
 def subgroup_row(row: Mapping[str, Any]) -> ForestRow:
     """A row of a subgroup; with fewer than five events it says so in place of an estimate."""
-    level, events = str(row.get("level")), _whole(row.get("events"))
+    level, events = level_title(row.get("level")), _whole(row.get("events"))
     if events is not None and events < FEWEST_EVENTS:
         remark = f"not estimable ({events} event{'' if events == 1 else 's'})"
         return ForestRow(label=level, n=_whole(row.get("n")), events=events, level=1, remark=remark)

@@ -10,11 +10,12 @@ from pathosig.report.atlas import atlas_section
 from pathosig.report.audits import audits_section
 from pathosig.report.checklist import checklist_section
 from pathosig.report.checks import cores_section, hazards_section, internal_section, sample_size_section
+from pathosig.report.equation import signature_section
 from pathosig.report.material import Material, endpoint_title
 from pathosig.report.models import models_section
 from pathosig.report.outcomes import associations_section, outcomes_section
 from pathosig.report.page import Page, Section
-from pathosig.report.patients import data_section, profiles_section, signature_leaves, signature_section
+from pathosig.report.patients import data_section, profiles_section, signature_leaves
 from pathosig.report.performance import performance_section
 from pathosig.report.provenance import (
     failures_section,

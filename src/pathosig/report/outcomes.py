@@ -13,7 +13,7 @@ from pathosig.figures.outcomes import (
     cumulative_incidence_plot,
     stacked_bars,
 )
-from pathosig.figures.results import hr_row, km_data, real, reason, risk_label
+from pathosig.figures.results import hr_row, km_data, level_title, real, reason, risk_label
 from pathosig.figures.style import p_text
 from pathosig.report.cells import analysis_name, is_main, mapping, mappings, numbered, short
 from pathosig.report.material import Material, cohort_title
@@ -145,7 +145,8 @@ def bars_of(found: Mapping[str, Any]) -> list[StackedBar]:
     groups = list(dict.fromkeys(str(r.get("group")) for r in rows))
     counts = {(str(r.get("group")), str(r.get("level"))): int(r.get("n") or 0) for r in rows}
     return [
-        StackedBar(label=risk_label(g), counts={v: counts.get((g, v), 0) for v in levels}) for g in groups
+        StackedBar(label=risk_label(g), counts={level_title(v): counts.get((g, v), 0) for v in levels})
+        for g in groups
     ]
 
 
@@ -200,7 +201,7 @@ def _association_rows(found: Mapping[str, Any]) -> list[list[Cell]]:
             real(fisher.get("p")),
             real(fisher.get("q")),
         ]
-        out.append([name if i == 0 else "", level, *shown, *(tests if i == 0 else ("", "", ""))])
+        out.append([name if i == 0 else "", level_title(level), *shown, *(tests if i == 0 else ("", "", ""))])
     return out
 
 

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from pathosig.figures.equation import Term, equation_figure
 from pathosig.figures.heatmap import ClinicalBar, profile_heatmap
 from pathosig.figures.style import hpc_name
 from pathosig.report.material import Material, cohort_title, endpoint_title
-from pathosig.report.page import Block, Cell, Facts, Note, Section, Table, folded, show
+from pathosig.report.page import Block, Cell, Note, Section, Table, folded
 from pathosig.report.tissue import picture
 
 
@@ -68,7 +67,7 @@ def profiles_section(material: Material) -> Section | None:
     if table is None:
         return None
     columns = _profile_columns(material)
-    scores = {r["patient_id"]: _float(r.get("score")) for r in material.scores}
+    scores = {r["patient_id"]: number_of(r.get("score")) for r in material.scores}
     blocks: list[Block] = []
     for number, cohort in enumerate(material.cohorts[:4], start=1):
         ids = (
@@ -89,7 +88,7 @@ def profiles_section(material: Material) -> Section | None:
             _unit(rows[columns].to_numpy(float), material),
             [feature_name(c) for c in columns],
             score,
-            cutoff=_cutoff(material),
+            cutoff=locked_cutoff(material),
             bars=_bars(material, list(rows["patient_id"])),
             marked=[feature_name(c) for c in signature_leaves(material)],
         )
@@ -192,150 +191,14 @@ def signature_leaves(material: Material) -> list[str]:
     return sorted(out)
 
 
-def _cutoff(material: Material) -> float | None:
-    value = _float(material.signature.get("cutoff"))
+def locked_cutoff(material: Material) -> float | None:
+    """The cut-off of the signature, None without one."""
+    value = number_of(material.signature.get("cutoff"))
     return value if math.isfinite(value) else None
 
 
-def signature_section(material: Material) -> Section:
-    """The equation, the cut-off, baseline survival and a scale to read a score by hand."""
-    terms = signature_terms(material)
-    if not terms:
-        why = _why_none(material)
-        box = Note(title="No signature.", text=why, level="warning")
-        return Section(id="signature", title="Signature", blocks=[box])
-    leaves = node_leaves(material)
-    rows = []
-    for term in terms:
-        inside = ", ".join(f"{int(h):02d}" for h in leaves.get(term["feature"], []))
-        rows.append([feature_name(term["feature"]), inside or "–", term["coef"], term["center"]])
-    s = material.signature
-    transform = s.get("transform")
-    scale = transform.get("name") or transform.get("scale") if isinstance(transform, Mapping) else transform
-    facts = [
-        ("Endpoint", endpoint_title(str(s.get("endpoint", "")))),
-        ("Score", "sum over the terms of coefficient × (value − centre)"),
-        ("Scale of the values", str(scale or "share")),
-        (
-            "Cut-off (locked)",
-            f"{_float(s.get('cutoff')):.4g}, rule: {s.get('cutoff_rule', '')}; high risk above it",
-        ),
-    ]
-    if s.get("equation"):
-        facts.insert(1, ("Equation", str(s["equation"])))
-    trained = s.get("trained_on")
-    if isinstance(trained, Mapping):
-        facts += [
-            (f"Trained on: {k}".replace("_", " "), show(v)) for k, v in sorted(trained.items()) if _plain(v)
-        ]
-    blocks: list[Block] = [
-        Table(caption="Equation", columns=["Term", "HPCs inside", "Coefficient", "Centre"], rows=rows),
-        Facts(rows=facts),
-    ]
-    baseline = baseline_rows(material)
-    if baseline:
-        columns = ["Time", "Baseline survival"]
-        note = "Survival of a patient with score s at a time is the baseline survival to the power exp(s)."
-        blocks.append(Table(caption="Baseline survival", columns=columns, rows=baseline, note=note))
-    nomogram = _nomogram(material, terms)
-    if nomogram is not None:
-        blocks.append(nomogram)
-    lead = (
-        "Everything needed to compute one patient's score by hand. It was frozen before any "
-        "validation cohort was read."
-    )
-    return Section(id="signature", title="Signature", blocks=blocks, lead=lead)
-
-
-def _why_none(material: Material) -> str:
-    for record in material.records.get("signature", ()):
-        if record.error:
-            return str(record.error.get("message", ""))
-        if record.status == "empty":
-            return (
-                "; ".join(record.warnings) or "Nothing was selected: no HPC is associated with the endpoint."
-            )
-    return "The signature stage has not run."
-
-
-def baseline_rows(material: Material) -> list[list[Any]]:
-    """Time and baseline survival at up to eight times."""
-    baseline = material.signature.get("baseline") or {}
-    if not isinstance(baseline, Mapping):
-        return []
-    unit = str(baseline.get("unit", ""))
-    if baseline.get("at"):
-        return [[f"{float(r['time']):.4g} {unit}", _float(r.get("survival"))] for r in baseline["at"]]
-    time, survival = baseline.get("time") or baseline.get("times"), baseline.get("survival")
-    if not time or survival is None or len(time) != len(survival):
-        return []
-    year = {"days": 365.25, "weeks": 52.18, "months": 12.0, "years": 1.0}.get(unit, 0.0)
-    wanted = [y * year for y in (1, 2, 3, 5, 10)] if year else list(np.quantile(time, [0.25, 0.5, 0.75]))
-    rows = []
-    for t in wanted:
-        if not float(time[0]) <= t <= float(time[-1]):
-            continue
-        at = int(np.searchsorted(np.asarray(time, float), t, side="right")) - 1
-        rows.append([f"{t:.4g} {unit}", float(survival[at])])
-    return rows
-
-
-def _nomogram(material: Material, terms: Sequence[Mapping[str, Any]]) -> Block | None:
-    table = material.patient_profiles
-    score = [v for v in (_float(r.get("score")) for r in material.scores) if math.isfinite(v)]
-    if not score or table is None:
-        return None
-    leaves = node_leaves(material)
-    transform = material.signature.get("transform")
-    kind = (
-        (transform.get("name") or transform.get("scale") or "share")
-        if isinstance(transform, Mapping)
-        else transform
-    )
-    if str(kind or "share") != "share" or len(terms) > 12:
-        return None
-    drawn = []
-    for term in terms:
-        columns = [f"hpc_{int(h):02d}" for h in leaves.get(term["feature"], [])] or [term["feature"]]
-        if not set(columns) <= set(table.columns):
-            return None
-        values = table[columns].sum(axis=1).to_numpy(float)
-        low, high = np.nanquantile(values, [0.01, 0.99])
-        drawn.append(
-            Term(
-                label=feature_name(str(term["feature"])),
-                coefficient=float(term["coef"]),
-                low=float(low),
-                high=float(high),
-                center=float(term["center"]),
-            )
-        )
-    low, high = (float(np.quantile(score, q)) for q in (0.01, 0.99))
-    grid = np.linspace(low, high, 60)
-    survival = [
-        (f"Survival {t}", grid.tolist(), (float(s) ** np.exp(grid)).tolist())
-        for t, s in baseline_rows(material)
-        if 0 < s < 1
-    ]
-    figure = equation_figure(
-        drawn,
-        cutoff=_cutoff(material) or 0.0,
-        score_range=(float(grid[0]), float(grid[-1])),
-        survival=survival,
-    )
-    caption = (
-        "The score read by hand: each share points to its contribution on the common scale, "
-        "the contributions add up "
-        "to the score, and the scales below give the survival it means."
-    )
-    return picture("equation", figure, caption)
-
-
-def _plain(value: Any) -> bool:
-    return isinstance(value, (str, int, float, bool))
-
-
-def _float(value: Any) -> float:
+def number_of(value: Any) -> float:
+    """A number from a CSV cell or JSON; NaN when it is none."""
     try:
         return float(value)
     except (TypeError, ValueError):
