@@ -7,7 +7,7 @@ import pytest
 from pathosig.core.errors import InputError
 from pathosig.core.records import parquet_metadata, read_json, read_parquet
 from pathosig.core.study import Study
-from pathosig.encoder import import_features
+from pathosig.encoder import EncoderSpec, embed_tiles, import_features
 from pathosig.encoder.cards import one_encoder
 from pathosig.encoder.hdf5 import read_features
 
@@ -122,3 +122,17 @@ def test_mixing_encoders_or_mpp_is_refused():
     for change in ({"weights_sha256": "2" * 64}, {"mpp": 1.0}, {"dim": 4}):
         with pytest.raises(InputError, match="slide S2"):
             one_encoder({"S1": card, "S2": {**card, **change}})
+
+
+def test_embed_takes_features_and_the_study_then_starts_from_embeddings(study, tmp_path):
+    for name in ("S1", "S2"):
+        _clam(tmp_path / f"h5/{name}.h5")
+    report = embed_tiles(study, EncoderSpec(name="phikon-v2"), features=tmp_path / "h5")
+    assert report.done == ("S1", "S2")
+    assert np.load(study.root / "embeddings/S1.npy").shape == (3, 6)
+    again = Study.open(study.root)
+    assert again.level == "embeddings"
+    assert read_json(study.root / "encoder/encoder.json")["name"] == "phikon-v2"
+    assert embed_tiles(again, EncoderSpec(name="phikon-v2"), features=tmp_path / "h5").fresh == ("S1", "S2")
+    with pytest.raises(InputError, match="no features for any slide"):
+        embed_tiles(again, features=tmp_path / "nothing")

@@ -9,9 +9,9 @@ import numpy as np
 
 from pathosig.core.errors import InputError
 from pathosig.core.execution import Execution, Job, Outcome, StageReport, Unit, run_each
-from pathosig.core.records import identity, write_json, write_npy
+from pathosig.core.records import identity, write_json, write_npy, write_text
 from pathosig.core.schema import TILES, write_table
-from pathosig.core.study import Study
+from pathosig.core.study import Study, to_toml
 from pathosig.encoder.hdf5 import TileFeatures, read_features
 from pathosig.encoder.spec import EncoderSpec
 from pathosig.encoder.stage import CARD, STAGE
@@ -30,8 +30,9 @@ def import_features(
 ) -> StageReport:
     """Take tile features from a folder of HDF5 files, one <slide_id>.h5 per slide.
 
-    Writes tiles/<id>.parquet, embeddings/<id>.npy and encoder/encoder.json. Set ``level =
-    "embeddings"`` in [study] of study.toml so that `pathosig run` goes on from there.
+    Writes tiles/<id>.parquet, embeddings/<id>.npy and encoder/encoder.json; `pathosig embed
+    DIR --features FOLDER` does this and notes ``level = "embeddings"`` in study.toml, so that `pathosig run`
+    goes on from there.
 
     Parameters
     ----------
@@ -79,6 +80,15 @@ def import_features(
         if s.id in found
     ]  # fmt: skip
     return run_each(study, STAGE, spec, units, _import_one, execution=execution)
+
+
+def start_from_embeddings(study: Study) -> None:
+    """Note in study.toml that this study has embeddings and no slides to read."""
+    config = dict(study.config)
+    level = {**config.get("study", {}), "level": "embeddings"}
+    if level != config.get("study"):
+        write_text(study.root / "study.toml", to_toml({"study": level, **config} | {"study": level}))
+        study.__dict__.pop("config", None)
 
 
 def _file_of(folder: Path, specimen: str) -> Path | None:

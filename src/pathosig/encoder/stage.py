@@ -34,7 +34,11 @@ CARD, WEIGHTS, INT8 = "encoder/encoder.json", "encoder/encoder.safetensors", "en
 
 
 def embed_tiles(
-    study: Study, spec: EncoderSpec | None = None, *, execution: Execution = DEFAULT_EXECUTION
+    study: Study,
+    spec: EncoderSpec | None = None,
+    *,
+    execution: Execution = DEFAULT_EXECUTION,
+    features: Path | None = None,
 ) -> StageReport:
     """Turn every tile into an embedding: embeddings/<id>.npy, float16 (n_tiles, dim).
 
@@ -43,12 +47,27 @@ def embed_tiles(
     The encoder is settled first (encoder/encoder.json with the digest of its weights; the weights
     themselves when they are small or trained here), then slides run one by one, resumable.
 
+    Parameters
+    ----------
+    features
+        Folder of <slide_id>.h5 files of TRIDENT, CLAM or STAMP to take instead of embedding; study.toml then
+        says that the study starts from embeddings. Another encoder than the files name: ``name``.
+
     Raises
     ------
     ConfigError
         If the encoder, its weights or the device are not to be had.
+    InputError
+        If no file fits a slide, or the files come from different encoders.
     """
     spec = spec or study.spec(EncoderSpec)
+    if features is not None:
+        from pathosig.encoder.import_stage import import_features, start_from_embeddings
+
+        named = spec.name if spec.name != EncoderSpec().name else None
+        report = import_features(study, features, encoder=named, execution=execution)
+        start_from_embeddings(study)
+        return report
     specimens = study.specimens()
     settled = _settle(study, spec, execution)
     if settled.waiting:
