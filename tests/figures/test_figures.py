@@ -441,3 +441,32 @@ def test_levels_are_printed_with_the_signs_of_print():
     from pathosig.figures.results import subgroup_row
 
     assert subgroup_row({"level": "<= 63", "hr": 1.2, "events": 40}).label == "≤ 63"
+
+
+def test_long_names_of_a_volcano_stand_under_it_by_number():
+    rows = [
+        {"name": "AREA OF NECROSIS IN TISSUE", "log_hr": 0.3, "q": 0.01, "selected": True},
+        {"name": "b", "log_hr": -0.2, "q": 0.02},
+    ]
+    figure = volcano_plot(rows, title="t")
+    written = [[x.get_text() for x in a.texts] for a in figure.axes]
+    assert {"1", "2"} <= set(written[0])
+    assert not {"b", "AREA OF NECROSIS IN TISSUE"} & set(written[0])
+    assert written[1] == ["1", "AREA OF NECROSIS IN TISSUE", "2", "b"]
+
+
+def test_values_that_are_no_shares_are_not_printed_in_per_cent():
+    shown = profile_heatmap(np.array([[0.0], [0.5], [1.0]]), ["AREA"], [1.0, 2.0, 3.0], percent=False)
+    texts = svg_bytes(shown).decode()
+    assert ">Value, scaled<" in texts
+    assert "%<" not in texts
+
+
+def test_a_score_that_says_little_has_finer_steps_of_survival():
+    term = Term(label="x", coefficient=0.1, low=0, high=2, center=1.0)
+    grid = [-0.1, 0.0, 0.1]
+    made = equation_figure(
+        [term], cutoff=0.0, score_range=(-0.1, 0.1), survival=[("Survival 1 year", grid, [0.64, 0.62, 0.60])]
+    )
+    texts = {t.get_text() for t in made.axes[0].texts}
+    assert {"60%", "61%", "62%", "63%", "64%"} <= texts

@@ -464,3 +464,14 @@ def test_other_endpoints_and_apparent_results_are_folded_and_the_primary_ones_op
     assert titles == ["Overall survival", "Disease-free survival"]
     summary = [b.name for b in sections["summary"].blocks if isinstance(b, Picture)]
     assert summary == ["primary"]
+
+
+def test_numbers_of_the_results_are_printed_as_they_are_meant():
+    from pathosig.report.cells import estimate_cell, time_text
+
+    assert time_text(1095.75, "days") == "1096 days"
+    assert time_text(36, "months") == "36 months"
+    assert time_text(None, "months") == ""
+    assert estimate_cell({"estimate": 0.607, "lower": None, "upper": None}) == "0.607"
+    assert estimate_cell({"estimate": 0.607, "lower": 0.5, "upper": None}) == "0.607 (0.500–NR)"
+    assert estimate_cell({"not_estimable": "one event"}) == "one event"

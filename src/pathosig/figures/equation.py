@@ -71,14 +71,16 @@ def equation_figure(
         rows = len(terms) + 2 + len(survival)
         height = top + 0.36 * rows + 0.12
         figure = new_figure(PAGE, height)
-        axes = bare(axes_at(figure, (1.35, 0.06, PAGE - 1.65, height - top - 0.06)))
+        names = [shortened(t.label, 30) for t in terms]
+        margin = min(2.5, max(1.35, 0.074 * max((len(n) for n in names), default=0) + 0.2))
+        axes = bare(axes_at(figure, (margin, 0.06, PAGE - margin - 0.3, height - top - 0.06)))
         figure.text(0.08 / PAGE, 1 - 0.15 / height, title, weight="bold", fontsize=8, va="center")
         if not terms:
             note(axes, "The signature has no terms.")
             return figure
         values = [t.coefficient * (v - t.center) for t in terms for v in (t.low, t.high)]
         parts = [t.coefficient * (v - t.center) for t, v in zip(terms, example, strict=False)]
-        left, right = (pick(*values, *parts, *score_range) for pick in (min, max))
+        left, right = (pick(*values, *parts, *score_range, cutoff) for pick in (min, max))
         pad = 0.04 * (right - left)
         axes.set_xlim(left - pad, right + pad)
         axes.set_ylim(rows - 0.45, -0.55)
@@ -90,13 +92,11 @@ def equation_figure(
         for i, term in enumerate(terms, start=1):
             ticks = _round_values(term.low, term.high)
             places = [term.coefficient * (v - term.center) for v in ticks]
-            names = [f"{100 * v:.3g}%" if term.percent else f"{v:.3g}".replace("-", "−") for v in ticks]
-            _scale(
-                axes, i, (places, names), (shortened(term.label, 24), HIGH if term.coefficient > 0 else LOW)
-            )
+            texts = [f"{100 * v:.3g}%" if term.percent else f"{v:.3g}".replace("-", "−") for v in ticks]
+            _scale(axes, i, (places, texts), (names[i - 1], HIGH if term.coefficient > 0 else LOW))
         ticks = _round_values(*score_range)
-        names = [f"{v:.3g}".replace("-", "−") for v in ticks]
-        _scale(axes, len(terms) + 1, (ticks, names), ("Score (sum)", INK))
+        texts = [f"{v:.3g}".replace("-", "−") for v in ticks]
+        _scale(axes, len(terms) + 1, (ticks, texts), ("Score (sum)", INK))
         for j, (label, scores, probabilities) in enumerate(survival):
             _survival(axes, len(terms) + 2 + j, label, (scores, probabilities))
         _cutoff(axes, cutoff, (len(terms) + 1, rows - 1))
@@ -108,10 +108,14 @@ def equation_figure(
 def _survival(axes: Axes, row: int, label: str, line: tuple[Sequence[float], Sequence[float]]) -> None:
     scores, probabilities = line
     choices = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
-    wanted = [p for p in choices if min(probabilities) <= p <= max(probabilities)]
+    low, high = min(probabilities), max(probabilities)
+    wanted = [p for p in choices if low <= p <= high]
+    if len(wanted) < 3:  # a score that says little: finer steps
+        wanted = _round_values(low, high, at_most=5)
     order = np.argsort(probabilities)
     places = list(np.interp(wanted, np.asarray(probabilities)[order], np.asarray(scores)[order]))
-    _scale(axes, row, (places, [f"{100 * p:.0f}%" for p in wanted]), (label, MUTED))
+    axes.plot([min(scores), max(scores)], [row, row], color=MUTED, linewidth=1.6, solid_capstyle="butt")
+    _scale(axes, row, (places, [f"{100 * p:.3g}%" for p in wanted]), (label, MUTED))
 
 
 def _cutoff(axes: Axes, cutoff: float, rows: tuple[int, int]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from pathosig.core.errors import InputError
 from pathosig.figures.palette import ARTEFACT, HIGH, LOW, MUTED, NAMED_GROUPS, group_colour
-from pathosig.figures.style import PAGE, axes_at, bare, new_figure, style
+from pathosig.figures.style import PAGE, axes_at, bare, new_figure, shortened, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,6 +43,7 @@ def profile_heatmap(
     bars: Sequence[ClinicalBar] = (),
     title: str = "",
     marked: Sequence[str] = (),
+    percent: bool = True,
 ) -> Figure:
     """Profiles (rows HPCs, columns patients) with the score above and clinical bars between.
 
@@ -62,6 +63,8 @@ def profile_heatmap(
         Title of the figure.
     marked
         Names printed in bold: those in the signature.
+    percent
+        Whether the values are shares; other values, in 0..1 from their lowest to their highest, are drawn as they are.
 
     Raises
     ------
@@ -80,7 +83,9 @@ def profile_heatmap(
         legend = 0.16 * sum(_is_text(b) for b in bars)
         height = 0.30 + 0.64 + 0.13 * len(bars) + 0.05 + body + 0.26 + legend
         figure = new_figure(PAGE, height)
-        left, width = 1.25, PAGE - 1.25 - 0.85
+        shown = [shortened(n, 42) for n in names]
+        left = min(2.7, max(1.25, 0.06 * max((len(n) for n in shown), default=0) + 0.1))
+        width = PAGE - left - 0.85
         top = height - 0.30
         figure.text(0.08 / PAGE, (height - 0.14) / height, title, weight="bold", fontsize=8, va="center")
         n = len(score)
@@ -95,25 +100,28 @@ def profile_heatmap(
         axes = axes_at(figure, (left, y, width, body))
         colour_top = float(np.quantile(shares[shares > 0], 0.98)) if (shares > 0).any() else 1.0
         image = axes.imshow(
-            np.sqrt(np.clip(shares, 0, colour_top)).T,
+            (np.sqrt(np.clip(shares, 0, colour_top)) if percent else shares).T,
             aspect="auto",
             cmap="magma_r",
             vmin=0,
-            vmax=np.sqrt(colour_top),
+            vmax=np.sqrt(colour_top) if percent else 1.0,
             interpolation="nearest",
         )
-        axes.set_yticks(range(len(names)), list(names), fontsize=5.6)
-        for label in axes.get_yticklabels():
-            label.set_fontweight("bold" if label.get_text() in marked else "normal")
+        axes.set_yticks(range(len(names)), shown, fontsize=5.6)
+        for label, name in zip(axes.get_yticklabels(), names, strict=True):
+            label.set_fontweight("bold" if name in marked else "normal")
         axes.tick_params(length=0)
         axes.set_xticks([])
         axes.set_xlabel(f"{n} patients, by risk score →")
         bar_axes = axes_at(figure, (left + width + 0.12, y + body - min(body, 1.0), 0.10, min(body, 1.0)))
         colours = figure.colorbar(image, cax=bar_axes)
         ticks = [t for t in (0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8) if t <= colour_top]
-        colours.set_ticks([float(np.sqrt(t)) for t in ticks], labels=[f"{100 * t:g}%" for t in ticks])
+        if percent:
+            colours.set_ticks([float(np.sqrt(t)) for t in ticks], labels=[f"{100 * t:g}%" for t in ticks])
+        else:
+            colours.set_ticks([0.0, 1.0], labels=["lowest", "highest"])
         colours.ax.tick_params(labelsize=5.8)
-        colours.set_label("Share (square-root scale)", fontsize=6)
+        colours.set_label("Share (square-root scale)" if percent else "Value, scaled", fontsize=6)
         _legends(figure, legends, left)
     return figure
 

@@ -180,7 +180,7 @@ def time_auc_plot(
             )
         axes.axhline(0.5, color=MUTED, linewidth=0.7, linestyle=(0, (3, 2)))
         times = [r["time"] for r in next(iter(series.values()))]
-        labels = [f"{t:g}" for t in times]
+        labels = [f"{t:.0f}" if t >= 100 else f"{t:g}" for t in times]
         if len(at_risk) == len(times):
             labels = [f"{t}\n({n} at risk)" for t, n in zip(labels, at_risk, strict=True)]
         axes.set_xticks(times, labels)

@@ -7,11 +7,15 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pathosig.figures.palette import ARTEFACT, INK, MUTED, NEGATIVE, POSITIVE
-from pathosig.figures.style import COLUMN, axes_at, new_figure, note, shortened, spread, style
+from pathosig.figures.style import COLUMN, axes_at, bare, new_figure, note, shortened, spread, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+
+LONG = 14
+"""With a longer name among those shown, points carry numbers and the names stand under the figure."""
 
 
 def volcano_plot(
@@ -36,13 +40,6 @@ def volcano_plot(
         Names printed at most, the smallest q first; selected ones always.
     """
     with style():
-        figure = new_figure(COLUMN, 2.9)
-        axes = axes_at(figure, (0.5, 0.45, 2.85, 2.15))
-        axes.set_title(title)
-        usable = [r for r in rows if _finite(r.get("log_hr")) and _finite(r.get("q"))]
-        if not usable:
-            note(axes, "No candidate could be estimated.")
-            return figure
         points = [
             (
                 float(str(r["log_hr"])),
@@ -50,9 +47,20 @@ def volcano_plot(
                 str(r["name"]),
                 bool(r.get("selected")),
             )
-            for r in usable
+            for r in rows
+            if _finite(r.get("log_hr")) and _finite(r.get("q"))
         ]
         cut = -math.log10(threshold)
+        ranked = sorted(points, key=lambda p: (-int(p[3]), -p[1]))
+        named = [p for p in ranked if p[3] or p[1] >= cut][: max(label_at_most, sum(p[3] for p in points))]
+        key = [p[2] for p in named] if any(len(p[2]) > LONG for p in named) else []
+        below = 0.12 * len(key) + 0.08 if key else 0.0
+        figure = new_figure(COLUMN, 2.9 + below)
+        axes = axes_at(figure, (0.5, 0.45 + below, 2.85, 2.15))
+        axes.set_title(title)
+        if not points:
+            note(axes, "No candidate could be estimated.")
+            return figure
         for x, y, _, selected in points:
             colour = (POSITIVE if x > 0 else NEGATIVE) if y >= cut else ARTEFACT
             axes.plot(
@@ -61,7 +69,7 @@ def volcano_plot(
                 "o",
                 markersize=4.6 if selected else 3.2,
                 color=colour,
-                zorder=3,
+                zorder=4 if selected else 3,
                 markeredgecolor=INK if selected else "white",
                 markeredgewidth=0.9 if selected else 0.3,
             )
@@ -82,10 +90,21 @@ def volcano_plot(
         )
         axes.set_xlabel(f"← protective\u2003\u2003{x_label}\u2003\u2003harmful →")
         axes.set_ylabel("−log10 q (Benjamini–Hochberg)")
-        ranked = sorted(points, key=lambda p: (-int(p[3]), -p[1]))
-        named = [p for p in ranked if p[3] or p[1] >= cut][: max(label_at_most, sum(p[3] for p in points))]
+        if key:
+            named = [(x, y, str(i), selected) for i, (x, y, _, selected) in enumerate(named, start=1)]
+            _key(axes_at(figure, (0.1, 0.04, COLUMN - 0.2, below)), key, below)
         _labels(axes, named)
     return figure
+
+
+def _key(axes: Axes, names: Sequence[str], height: float) -> None:
+    """Long names under the figure, by the number at their point."""
+    bare(axes)
+    axes.patch.set_visible(False)
+    axes.set_ylim(height, 0)
+    for i, name in enumerate(names):
+        axes.text(0.03, 0.06 + 0.12 * i, f"{i + 1}", fontsize=5.8, ha="right", va="center", weight="bold")
+        axes.text(0.05, 0.06 + 0.12 * i, shortened(name, 62), fontsize=5.8, va="center")
 
 
 def _labels(axes: Axes, points: Sequence[tuple[float, float, str, bool]]) -> None:

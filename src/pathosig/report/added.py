@@ -16,7 +16,7 @@ from pathosig.report.cells import (
     mapping,
     mappings,
     numbered,
-    short,
+    time_text,
 )
 from pathosig.report.material import Material
 from pathosig.report.page import Block, Cell, Section, Table, folded, without_empty
@@ -100,7 +100,7 @@ def _error(found: list[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> Table | 
         rows.append(
             [
                 analysis_name(analysis),
-                f"{short(horizon)} {analysis.get('unit', '')}".strip(),
+                time_text(horizon, analysis.get("unit")),
                 *(estimate_cell(brier.get(k)) for k in MODELS),
                 estimate_cell(value.get("difference_brier")),
             ]
@@ -121,7 +121,7 @@ def _net_benefit(analysis: Mapping[str, Any], value: Mapping[str, Any], number: 
     lines = {str(k): line_of(v) for k, v in mapping(benefit.get("models")).items()}
     lines |= {"treat all": line_of(benefit.get("all")), "treat none": line_of(benefit.get("none"))}
     lines = {k: v for k, v in lines.items() if len(v) == len(at)}
-    label = f"{short(mapping(value.get('horizon')).get('time'))} {analysis.get('unit', '')}".strip()
+    label = time_text(mapping(value.get("horizon")).get("time"), analysis.get("unit"))
     figure = decision_curve_plot(at, lines, title=name, time_label=label)
     caption = f"{name}: net benefit of acting on each model's risk of an event by {label}."
     return [picture(f"net_benefit_{number:02d}", figure, caption, wide=False)]

@@ -34,7 +34,17 @@ def estimate_cell(value: Any, *, digits: int = 3, key: str = "estimate") -> str:
     found = triple(value, key=key)
     if found is None and real(value) is not None:
         return f"{value:.{digits}f}".replace("-", "−")
+    if found is not None and found[1:] == (None, None):  # no interval was made
+        return estimate_text(*found, digits=digits).partition(" (")[0]
     return estimate_text(*found, digits=digits) if found else (reason(value) or "–")
+
+
+def time_text(time: Any, unit: Any = "") -> str:
+    """A time with its unit: hundreds of days without decimals."""
+    value = real(time)
+    if value is None:
+        return ""
+    return f"{f'{value:.0f}' if abs(value) >= 100 else f'{value:.4g}'} {unit or ''}".strip()
 
 
 def line_of(values: Any) -> list[float]:

@@ -9,9 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pathosig.figures.equation import Term, equation_figure
+from pathosig.report.cells import time_text
 from pathosig.report.material import Material, endpoint_title
 from pathosig.report.page import Block, Facts, Note, Section, Table, show
-from pathosig.report.patients import feature_name, locked_cutoff, node_leaves, number_of, signature_terms
+from pathosig.report.patients import (
+    feature_name,
+    largest_first,
+    locked_cutoff,
+    node_leaves,
+    number_of,
+    signature_terms,
+)
 from pathosig.report.tissue import picture
 
 if TYPE_CHECKING:
@@ -20,6 +28,8 @@ if TYPE_CHECKING:
 
 MOST_TERMS = 12
 """A signature of more terms is not drawn as scales."""
+MOST_ROWS = 40
+"""A signature of more terms is printed by its largest coefficients."""
 
 
 def signature_section(material: Material) -> Section:
@@ -31,7 +41,7 @@ def signature_section(material: Material) -> Section:
         return Section(id="signature", title="Signature", blocks=[box])
     leaves = node_leaves(material)
     rows = []
-    for term in terms:
+    for term in largest_first(terms)[:MOST_ROWS]:
         inside = ", ".join(f"{int(h):02d}" for h in leaves.get(term["feature"], []))
         rows.append([feature_name(term["feature"]), inside or "–", term["coef"], term["center"]])
     s = material.signature
@@ -40,21 +50,30 @@ def signature_section(material: Material) -> Section:
     facts = [
         ("Endpoint", endpoint_title(str(s.get("endpoint", "")))),
         ("Score", "sum over the terms of coefficient × (value − centre)"),
-        ("Scale of the values", str(scale or "share")),
+        (
+            "Scale of the values",
+            "feature, as z-score of discovery" if scale == "feature" else str(scale or "share"),
+        ),
         (
             "Cut-off (locked)",
             f"{number_of(s.get('cutoff')):.4g}, rule: {s.get('cutoff_rule', '')}; high risk above it",
         ),
     ]
     if s.get("equation"):
-        facts.insert(1, ("Equation", str(s["equation"])))
+        short = len(terms) <= MOST_TERMS
+        written = str(s["equation"]) if short else f"{len(terms)} terms: signature/signature.json, equation"
+        facts.insert(1, ("Equation", written))
     trained = s.get("trained_on")
     if isinstance(trained, Mapping):
         facts += [
             (f"Trained on: {k}".replace("_", " "), show(v)) for k, v in sorted(trained.items()) if _plain(v)
         ]
+    more = len(terms) - len(rows)
+    left = f"The {len(rows)} largest coefficients; {more} more in signature/signature.json." if more else ""
     blocks: list[Block] = [
-        Table(caption="Equation", columns=["Term", "HPCs inside", "Coefficient", "Centre"], rows=rows),
+        Table(
+            caption="Equation", columns=["Term", "HPCs inside", "Coefficient", "Centre"], rows=rows, note=left
+        ),
         Facts(rows=facts),
     ]
     baseline = baseline_rows(material)
@@ -90,7 +109,7 @@ def baseline_rows(material: Material) -> list[list[Any]]:
         return []
     unit = str(baseline.get("unit", ""))
     if baseline.get("at"):
-        return [[f"{float(r['time']):.4g} {unit}", number_of(r.get("survival"))] for r in baseline["at"]]
+        return [[time_text(r["time"], unit), number_of(r.get("survival"))] for r in baseline["at"]]
     time, survival = baseline.get("time") or baseline.get("times"), baseline.get("survival")
     if not time or survival is None or len(time) != len(survival):
         return []
@@ -101,7 +120,7 @@ def baseline_rows(material: Material) -> list[list[Any]]:
         if not float(time[0]) <= t <= float(time[-1]):
             continue
         at = int(np.searchsorted(np.asarray(time, float), t, side="right")) - 1
-        rows.append([f"{t:.4g} {unit}", float(survival[at])])
+        rows.append([time_text(t, unit), float(survival[at])])
     return rows
 
 

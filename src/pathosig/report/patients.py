@@ -67,6 +67,7 @@ def profiles_section(material: Material) -> Section | None:
     if table is None:
         return None
     columns = _profile_columns(material)
+    outside = material.profile_facts.get("kind") == "features"
     scores = {r["patient_id"]: number_of(r.get("score")) for r in material.scores}
     blocks: list[Block] = []
     for number, cohort in enumerate(material.cohorts[:4], start=1):
@@ -91,11 +92,12 @@ def profiles_section(material: Material) -> Section | None:
             cutoff=locked_cutoff(material),
             bars=_bars(material, list(rows["patient_id"])),
             marked=[feature_name(c) for c in signature_leaves(material)],
+            percent=not outside,
         )
+        what = "features" if outside else "shares of the HPCs"
         caption = (
-            f"{cohort_title(cohort)}: shares of the HPCs (rows) of every patient (columns), "
-            "ordered by risk score. "
-            "HPCs that enter the signature are in bold."
+            f"{cohort_title(cohort)}: {what} (rows) of every patient (columns), ordered by risk score. "
+            "Those that enter the signature are in bold."
         )
         drawn = picture(f"profiles_{number}", figure, caption)
         blocks += folded(cohort_title(cohort), [drawn], small="profiles by risk") if blocks else [drawn]
@@ -120,8 +122,8 @@ def _profile_columns(material: Material) -> list[str]:
     hpcs = [c for c in numeric if c.startswith("hpc_")]
     if hpcs:
         return hpcs[:80]
-    wanted = [t["feature"] for t in signature_terms(material) if t["feature"] in numeric]
-    return wanted or numeric[:40]
+    wanted = [t["feature"] for t in largest_first(signature_terms(material)) if t["feature"] in numeric]
+    return (wanted or numeric)[:40]
 
 
 def _unit(values: np.ndarray, material: Material) -> np.ndarray:
@@ -169,6 +171,11 @@ def signature_terms(material: Material) -> list[dict[str, Any]]:
         coefs = [coefs[n] for n in names]
     pairs = zip(names, coefs, center, strict=False)
     return [{"feature": str(n), "coef": float(b), "center": float(c)} for n, b, c in pairs]
+
+
+def largest_first(terms: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Terms by the size of their coefficients, comparable where features are z-scores; few stay in their order."""
+    return list(terms) if len(terms) <= 40 else sorted(terms, key=lambda term: -abs(float(term["coef"])))
 
 
 def node_leaves(material: Material) -> dict[str, list[int]]:

@@ -9,7 +9,15 @@ from typing import Any
 from pathosig.figures.performance import calibration_plot, time_auc_plot
 from pathosig.figures.results import analyses_of, analysis_title, real, triple, usable
 from pathosig.figures.style import estimate_text
-from pathosig.report.cells import analysis_name, estimate_cell, is_main, mapping, mappings, numbered
+from pathosig.report.cells import (
+    analysis_name,
+    estimate_cell,
+    is_main,
+    mapping,
+    mappings,
+    numbered,
+    time_text,
+)
 from pathosig.report.material import Material, cohort_title, endpoint_title
 from pathosig.report.page import Block, Cell, Section, Table, folded, without_empty
 from pathosig.report.tissue import picture
@@ -70,12 +78,12 @@ def _brier(material: Material) -> list[Block]:
     rows: list[list[Cell]] = []
     for _, a in numbered(material):
         name, unit = analysis_name(a), str(a.get("unit", ""))
-        found = [(f"{float(b['time']):.4g} {unit}", b) for b in mappings(a.get("brier")) if usable(b)]
+        found = [(time_text(b["time"], unit), b) for b in mappings(a.get("brier")) if usable(b)]
         whole = mapping(a.get("ibs"))
         if whole:
             grid = mapping(whole.get("grid"))
             ends = [real(grid.get(k)) for k in ("from", "to")]
-            span = "" if None in ends else f", {ends[0]:.4g} to {ends[1]:.4g} {unit}"
+            span = "" if None in ends else f", {time_text(ends[0])} to {time_text(ends[1], unit)}"
             found.append((f"Integrated{span}", whole))
         for at, b in found:
             rows.append(
@@ -170,7 +178,7 @@ def _curves(analysis: Mapping[str, Any], number: int) -> list[Block]:
             facts.append(f"O/E {ratio}")
         slope = triple(calibration.get("slope")) if isinstance(calibration, Mapping) else None
         facts += [f"slope {estimate_text(*slope)}"] if slope else []
-        label = f"{float(horizon['time']):.4g} {unit}"
+        label = time_text(horizon["time"], unit)
         figure = calibration_plot(groups, title=name, time_label=label, facts=facts)
         out.append(
             picture(

@@ -128,6 +128,8 @@ def _table1(table: Any, caption: str, *, folded: bool = False) -> Table:
         shown = "" if p is None else ("<0.001" if p < 0.001 else f"{p:.3f}")
         rows.append([label, *(str(values.get(c, "")) for c in columns), shown, str(row.get("test") or "")])
     heads = ["", *(cohort_title(c) for c in columns), "p", "Test"]
+    if not any(row[-1] or row[-2] for row in rows):  # one column has nothing to be compared with
+        heads, rows = heads[:-2], [row[:-2] for row in rows]
     return Table(caption=caption, columns=heads, rows=rows, folded=folded)
 
 
@@ -309,7 +311,7 @@ def _shares(material: Material) -> list[Block]:
                 c.get("n_patients"),
                 c.get("n_assessable"),
                 text,
-                tiles.get("median"),
+                tiles.get("median") or None,
             ]
         )
     columns = ["Cohort", "Role", "Patients", "Assessable", "High risk (95% CI)", "Tiles per patient, median"]
