@@ -11,12 +11,10 @@ from __future__ import annotations
 import atexit
 import contextlib
 import logging
-import multiprocessing as mp
 import os
 import signal
 import sys
 import time
-import types
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from pathosig.core.errors import SlideError
+from pathosig.core.processes import Process, start
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 _POLL_S = 0.5
@@ -35,7 +34,7 @@ _WAKE = "wake"
 
 @dataclass
 class _Worker:
-    process: Any
+    process: Process
     pipe: Connection
     surroundings: Any
     job: Any = None
@@ -103,26 +102,18 @@ class _Died:
 
 def _start(main: bool) -> _Worker:
     """A new worker; `main` says that it needs the program's own module, which is otherwise not run again."""
-    context = mp.get_context("spawn")
-    here, there = context.Pipe()
     surroundings = _surroundings(main)
     saved = {name: os.environ.get(name) for name in _THREADS}
     os.environ.update(dict.fromkeys(_THREADS, "1"))
-    program = sys.modules["__main__"]
     try:
-        if not main:
-            sys.modules["__main__"] = types.ModuleType("__main__")
-        process = context.Process(target=_serve, args=(there,), daemon=True)
-        process.start()
+        process, pipe = start(_serve, main=main)
     finally:
-        sys.modules["__main__"] = program
         for name, value in saved.items():
             if value is None:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-    there.close()
-    return _Worker(process=process, pipe=here, surroundings=surroundings)
+    return _Worker(process=process, pipe=pipe, surroundings=surroundings)
 
 
 def _surroundings(main: bool) -> Any:
@@ -189,7 +180,7 @@ def _serve(pipe: Connection) -> None:
                 pipe.send(attempt(task, job))
 
 
-_limits: dict[int, _Died] = {}
+_limits: dict[int | None, _Died] = {}
 
 
 def _poll(worker: _Worker) -> Any:
