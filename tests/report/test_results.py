@@ -279,6 +279,8 @@ def test_every_part_of_the_results_has_its_section_and_figures(tmp_path):
     assert "20 imputations inside each of 200 resamples" in page
     assert "0.205" in page  # Brier score of the combined model
     assert "45,040" in page
+    assert '<a href="#sample-size">Sample size</a>' in page
+    assert '<a href="#outcomes">Events and competing risks</a></td>' in page
 
 
 ALWAYS = ("cohort", "endpoint", "unit", "role", "subgroups", "auc")

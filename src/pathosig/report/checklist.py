@@ -29,6 +29,13 @@ ITEMS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
         ("characteristics",),
         "there is no clinical table or no risk group",
     ),
+    ("Sample size", "REMARK 9, TRIPOD 10", ("sample-size",), "no model was fitted"),
+    (
+        "Events of other causes (competing risks)",
+        "TRIPOD 12, REMARK 7",
+        ("competing",),
+        "study.toml names no competing endpoint",
+    ),
     ("All univariable results", "REMARK 15", ("univariable",), "no univariable screen was run"),
     (
         "Full equation, baseline survival and the locked cut-off",

@@ -127,11 +127,11 @@ def _profile_columns(material: Material) -> list[str]:
 
 
 def _unit(values: np.ndarray, material: Material) -> np.ndarray:
-    """Shares as they are; outside features scaled to 0..1 per column for display."""
+    """Shares as they are; outside features by their rank among the patients shown, 0 to 1."""
     if material.profile_facts.get("kind") != "features":
         return values
-    low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
-    return np.asarray(np.nan_to_num((values - low) / np.where(high > low, high - low, 1.0)))
+    ranks = values.argsort(axis=0, kind="stable").argsort(axis=0, kind="stable")
+    return np.asarray(ranks / max(len(values) - 1, 1))
 
 
 def _bars(material: Material, ids: Sequence[str]) -> list[ClinicalBar]:

@@ -11,7 +11,7 @@ from pathosig.figures.style import estimate_text, p_text
 from pathosig.report.cells import estimate_cell, is_main, is_primary_endpoint, mapping, mappings, numbered
 from pathosig.report.material import Material, cohort_title, endpoint_title
 from pathosig.report.page import Block, Facts, Section, Tiles
-from pathosig.report.patients import feature_name, primary_text, signature_terms
+from pathosig.report.patients import feature_name, largest_first, primary_text, signature_terms
 from pathosig.report.tissue import picture
 from pathosig.report.validation import IN_SUMMARY, headline
 
@@ -41,7 +41,7 @@ def summary_section(material: Material) -> Section:
 def _answers(material: Material, main: list[Mapping[str, Any]]) -> list[tuple[str, str]]:
     """One line for each question, in the words of its section; a question without an answer is left out."""
     rows: list[tuple[str, str]] = []
-    terms = [feature_name(t["feature"]) for t in signature_terms(material)]
+    terms = [feature_name(t["feature"]) for t in largest_first(signature_terms(material))]
     if terms:
         more = f" and {len(terms) - 6} more" if len(terms) > 6 else ""
         rows.append(("Signature", f"{', '.join(terms[:6])}{more}"))

@@ -74,6 +74,8 @@ def places_of(material: Material) -> dict[str, str]:
     external = any(a.get("role") == "validation" for a in analyses_of(material.results, material.primary))
     if external:
         places["external"] = "survival"
+    if any(usable(a.get("competing")) for a in analyses_of(material.results, material.primary)):
+        places["competing"] = "outcomes"
     names = {
         str(s.get("variable", "")).lower()
         for a in analyses_of(material.results, material.primary)
