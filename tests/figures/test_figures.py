@@ -458,7 +458,7 @@ def test_long_names_of_a_volcano_stand_under_it_by_number():
 def test_values_that_are_no_shares_are_not_printed_in_per_cent():
     shown = profile_heatmap(np.array([[0.0], [0.5], [1.0]]), ["AREA"], [1.0, 2.0, 3.0], percent=False)
     texts = svg_bytes(shown).decode()
-    assert ">Value, scaled<" in texts
+    assert ">Rank among patients<" in texts
     assert "%<" not in texts
 
 
@@ -470,3 +470,28 @@ def test_a_score_that_says_little_has_finer_steps_of_survival():
     )
     texts = {t.get_text() for t in made.axes[0].texts}
     assert {"60%", "61%", "62%", "63%", "64%"} <= texts
+
+
+def test_a_volcano_of_a_ridge_names_the_strongest_only():
+    rows = [
+        {"name": f"a long feature name {i:03d}", "log_hr": 0.01 * i, "q": 0.04 / (i + 1), "selected": True}
+        for i in range(60)
+    ]
+    figure = volcano_plot(rows, title="Screen")
+    names = [t.get_text() for a in figure.axes for t in a.texts if t.get_text().startswith("a long")]
+    assert names == [f"a long feature name {i:03d}" for i in range(59, 51, -1)]
+    assert figure.get_figheight() < 5
+
+
+def test_cumulative_incidence_goes_on_to_the_end_of_follow_up():
+    label = CURVE.label
+    event = {"time": [1, 3], "estimate": [0.1, 0.3], "lower": [0.0, 0.1], "upper": [0.2, 0.5]}
+    other = {"time": [], "estimate": [], "lower": [], "upper": []}
+    figure = cumulative_incidence_plot(
+        {label: event}, competing={label: other}, title="t", unit="months", at_risk=[CURVE]
+    )
+    solid, dotted = figure.axes[0].lines[:2]
+    assert list(solid.get_xdata()) == [0, 1, 3, 12]
+    assert list(solid.get_ydata()) == pytest.approx([0, 10, 30, 30])
+    assert list(dotted.get_xdata()) == [0, 12]
+    assert list(dotted.get_ydata()) == [0, 0]

@@ -64,7 +64,7 @@ def profile_heatmap(
     marked
         Names printed in bold: those in the signature.
     percent
-        Whether the values are shares; other values, in 0..1 from their lowest to their highest, are drawn as they are.
+        Whether the values are shares; others are ranks in 0..1, drawn as they are.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def profile_heatmap(
         else:
             colours.set_ticks([0.0, 1.0], labels=["lowest", "highest"])
         colours.ax.tick_params(labelsize=5.8)
-        colours.set_label("Share (square-root scale)" if percent else "Value, scaled", fontsize=6)
+        colours.set_label("Share (square-root scale)" if percent else "Rank among patients", fontsize=6)
         _legends(figure, legends, left)
     return figure
 

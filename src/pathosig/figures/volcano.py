@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 LONG = 14
 """With a longer name among those shown, points carry numbers and the names stand under the figure."""
 
+MOST_NAMED = 24
+"""Of more selected candidates, as ridge has them, only the first `label_at_most` are named."""
+
 
 def volcano_plot(
     rows: Sequence[Mapping[str, object]],
@@ -37,7 +40,7 @@ def volcano_plot(
     threshold
         q-value of the dashed line.
     label_at_most
-        Names printed at most, the smallest q first; selected ones always.
+        Names printed at most, the smallest q first; selected ones always unless they are more than `MOST_NAMED`.
     """
     with style():
         points = [
@@ -51,8 +54,10 @@ def volcano_plot(
             if _finite(r.get("log_hr")) and _finite(r.get("q"))
         ]
         cut = -math.log10(threshold)
-        ranked = sorted(points, key=lambda p: (-int(p[3]), -p[1]))
-        named = [p for p in ranked if p[3] or p[1] >= cut][: max(label_at_most, sum(p[3] for p in points))]
+        chosen = sum(p[3] for p in points)
+        few = chosen <= MOST_NAMED
+        ranked = sorted(points, key=lambda p: (-int(p[3] and few), -p[1]))
+        named = [p for p in ranked if p[3] or p[1] >= cut][: max(label_at_most, chosen if few else 0)]
         key = [p[2] for p in named] if any(len(p[2]) > LONG for p in named) else []
         below = 0.12 * len(key) + 0.08 if key else 0.0
         figure = new_figure(COLUMN, 2.9 + below)

@@ -70,10 +70,11 @@ def signature_section(material: Material) -> Section:
         ]
     more = len(terms) - len(rows)
     left = f"The {len(rows)} largest coefficients; {more} more in signature/signature.json." if more else ""
+    columns = ["Term", "HPCs inside", "Coefficient", "Centre"]
+    if scale == "feature":
+        columns, rows = [columns[0], *columns[2:]], [[r[0], *r[2:]] for r in rows]
     blocks: list[Block] = [
-        Table(
-            caption="Equation", columns=["Term", "HPCs inside", "Coefficient", "Centre"], rows=rows, note=left
-        ),
+        Table(caption="Equation", columns=columns, rows=rows, note=left),
         Facts(rows=facts),
     ]
     baseline = baseline_rows(material)
