@@ -163,6 +163,12 @@ def _all_figures():
     yield "embedding", lambda: embedding_map(shares[:, :2], ["HPC 00", "HPC 01"] * 6, title="Tiles"), "Tiles"
     health = [{"hpc": 1, "share": 0.1, "confidence": 0.8, "seed_jaccard": 0.9, "verdict": "stable"}]
     yield "health", lambda: health_figure(health, COLOURS, title="Health"), "stable"
+    named = {1: "Squamous carcinoma with keratin pearls"}
+    yield (
+        "health, named",
+        lambda: health_figure(health, COLOURS, names=named),
+        "HPC 01 Squamous carcinoma with…",
+    )
     yield "stability", lambda: stability_figure([5, 10], {"ARI": [0.9, 0.8]}, title="K", chosen=10), "K = 10"
     term = Term(label="node_03", coefficient=2.0, low=0, high=0.5, center=0.2)
     yield (

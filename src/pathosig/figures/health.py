@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pathosig.figures.palette import GROUPS, INK, MUTED
-from pathosig.figures.style import COLUMN, PAGE, axes_at, bare, hpc_name, new_figure, note, style
+from pathosig.figures.style import COLUMN, PAGE, axes_at, bare, hpc_name, new_figure, note, shortened, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 COLUMNS: tuple[tuple[str, str], ...] = (
     ("share", "Share of tiles"),
     ("confidence", "Mean confidence"),
-    ("top_slide", "From its biggest slide"),
-    ("top_patient", "From its biggest patient"),
-    ("top_site", "From its biggest site"),
+    ("top_slide", "Biggest slide"),
+    ("top_patient", "Biggest patient"),
+    ("top_site", "Biggest site"),
     ("seed_jaccard", "Stability, seeds"),
     ("bootstrap_jaccard", "Stability, patients"),
 )
@@ -38,7 +38,11 @@ VERDICTS = {
 
 
 def health_figure(
-    rows: Sequence[Mapping[str, float | str | None]], colours: Sequence[str], *, title: str = ""
+    rows: Sequence[Mapping[str, float | str | None]],
+    colours: Sequence[str],
+    *,
+    title: str = "",
+    names: Mapping[int, str] | None = None,
 ) -> Figure:
     """One row per HPC with small bars for share, confidence, dominance and stability.
 
@@ -50,11 +54,16 @@ def health_figure(
         Hex colour of every HPC.
     title
         Title of the figure.
+    names
+        Names that stand beside the numbers of these HPCs.
     """
     with style():
+        labels = {h: shortened(f"{hpc_name(h)} {n}", 32) for h, n in (names or {}).items()}
+        left = max(0.85, 0.38 + 0.047 * max((len(n) for n in labels.values()), default=0))
+        top = 0.0 if title else -0.3
         keys = [c for c in COLUMNS if any(_number(r.get(c[0])) is not None for r in rows)]
         line = 0.135
-        height = 0.65 + max(len(rows), 1) * line
+        height = 0.65 + top + max(len(rows), 1) * line
         figure = new_figure(PAGE, height)
         axes = bare(axes_at(figure, (0, 0, PAGE, height)))
         axes.set_xlim(0, PAGE)
@@ -63,19 +72,19 @@ def health_figure(
         if not rows:
             note(axes, "No health figures.")
             return figure
-        each = (PAGE - 0.85 - 0.85) / max(len(keys), 1)
+        each = (PAGE - left - 0.85) / max(len(keys), 1)
         for j, (_, heading) in enumerate(keys):
-            axes.text(0.85 + j * each, 0.40, heading, fontsize=6, color=MUTED, va="center")
-        axes.text(PAGE - 0.75, 0.40, "Verdict", fontsize=6, color=MUTED, va="center")
-        axes.plot([0.06, PAGE - 0.06], [0.50, 0.50], color=INK, linewidth=0.6)
+            axes.text(left + j * each, 0.40 + top, heading, fontsize=6, color=MUTED, va="center")
+        axes.text(PAGE - 0.75, 0.40 + top, "Verdict", fontsize=6, color=MUTED, va="center")
+        axes.plot([0.06, PAGE - 0.06], [0.50 + top, 0.50 + top], color=INK, linewidth=0.6)
         tops = {key: _top(rows, key) for key, _ in keys}
         for i, row in enumerate(rows):
-            y = 0.59 + i * line
+            y = 0.59 + top + i * line
             hpc = int(str(row["hpc"]))
             axes.plot([0.14], [y], "s", color=colours[hpc], markersize=5)
-            axes.text(0.24, y, hpc_name(hpc), va="center", fontsize=6.3)
+            axes.text(0.24, y, labels.get(hpc, hpc_name(hpc)), va="center", fontsize=6.3)
             for j, (key, _) in enumerate(keys):
-                _bar(axes, _number(row.get(key)), (0.85 + j * each, y, each - 0.48), (key, tops[key]))
+                _bar(axes, _number(row.get(key)), (left + j * each, y, each - 0.48), (key, tops[key]))
             verdict = str(row.get("verdict") or "")
             colour = VERDICTS.get(verdict, MUTED)
             axes.text(PAGE - 0.75, y, verdict, va="center", fontsize=6, color=colour)

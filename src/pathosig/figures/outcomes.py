@@ -26,6 +26,7 @@ from pathosig.figures.style import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
 CATEGORIES = {"no event": "#DCE3EA", "competing event": ARTEFACT, "event": "#8C2D04"}
 """Colours of outcomes; none of them is a risk group's."""
@@ -160,7 +161,7 @@ def _name_levels(axes: Axes, middles: Mapping[str, float], colours: Mapping[str,
     names = sorted(middles, key=lambda c: -middles[c])
     places = spread([middles[c] for c in names], step=7.5, low=3.0, high=97.0)
     for name, y in zip(names, places, strict=True):
-        x = n - 0.58
+        x = n - 0.52
         axes.plot([x], [y], "s", color=colours[name], markersize=4, clip_on=False)
         axes.text(x + 0.1, y, shortened(name, 18), fontsize=5.8, va="center", ha="left", clip_on=False)
 
@@ -200,13 +201,14 @@ def cumulative_incidence_plot(
         if not curves:
             note(axes, "No patients to show.")
             return figure
-        longest = 0.0
+        ends = {c.label: float(c.time[-1]) for c in at_risk if len(c.time)}
         for i, (name, curve) in enumerate(curves.items()):
-            longest = max(longest, _incidence(axes, curve, group_colour(name, i)))
-            other = (competing or {}).get(name)
-            if other is not None and len(other["time"]):
-                longest = max(longest, _incidence(axes, other, group_colour(name, i), dotted=True))
-        longest = max([longest, *(float(c.time[-1]) for c in at_risk if len(c.time))])
+            both = [curve, *([competing[name]] if competing and name in competing else [])]
+            # A curve goes on to the end of its group's follow-up, not to its last event.
+            ends[name] = max([ends.get(name, 0.0), *(float(t) for c in both for t in c["time"])])
+            for cause, drawn in enumerate(both):
+                _incidence(axes, drawn, group_colour(name, i), until=ends[name], dotted=cause == 1)
+        longest = max(ends.values())
         ticks = nice_ticks(longest, unit)
         axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
         axes.set_xlim(0, longest * 1.02)
@@ -222,21 +224,28 @@ def cumulative_incidence_plot(
 
 
 def _incidence(
-    axes: Axes, curve: Mapping[str, Sequence[float]], colour: str, *, dotted: bool = False
-) -> float:
-    """One curve with its band; its last time."""
-    time = np.concatenate([[0.0], np.asarray(curve["time"], float)])
-    estimate = np.concatenate([[0.0], np.asarray(curve["estimate"], float)]) * 100
+    axes: Axes,
+    curve: Mapping[str, Sequence[float]],
+    colour: str,
+    *,
+    until: float,
+    dotted: bool = False,
+) -> None:
+    """One curve with its band, from 0 to the end of follow-up."""
+
+    def steps(key: str) -> NDArray[np.floating]:
+        values = np.concatenate([[0.0], np.asarray(curve[key], float)])
+        return np.append(values, values[-1]) * 100
+
+    time = np.concatenate([[0.0], np.asarray(curve["time"], float), [until]])
     look: dict[str, Any] = (
         {"linestyle": (0, (1, 1.2)), "linewidth": 1.1} if dotted else {"linestyle": "-", "linewidth": 1.3}
     )
-    axes.step(time, estimate, where="post", color=colour, **look)
+    axes.step(time, steps("estimate"), where="post", color=colour, **look)
     if not dotted and "lower" in curve and "upper" in curve:
-        lower, upper = (
-            np.concatenate([[0.0], np.asarray(curve[k], float)]) * 100 for k in ("lower", "upper")
+        axes.fill_between(
+            time, steps("lower"), steps("upper"), step="post", color=colour, alpha=0.15, linewidth=0
         )
-        axes.fill_between(time, lower, upper, step="post", color=colour, alpha=0.15, linewidth=0)
-    return float(time[-1])
 
 
 def _incidence_legend(
