@@ -210,11 +210,16 @@ def health_section(material: Material) -> Section | None:
         caption = (
             "Health of every HPC. Stability is the Jaccard overlap after matching (green: "
             "0.75 or more, red: below "
-            "0.50); yellow dominance bars mark HPCs of which more than half comes from one "
-            "slide, patient or site."
+            "0.50); biggest slide, patient and site: the share of "
+            "an HPC's tiles that comes from there (yellow: more than half)."
         )
-        blocks.append(picture("health", health_figure(rows, colours), caption))
-        reasons = [[hpc_name(r["hpc"]), r["verdict"], r["reason"]] for r in rows if r["reason"]]
+        blocks.append(picture("health", health_figure(rows, colours, names=hpc_names(material)), caption))
+        names = hpc_names(material)
+        reasons = [
+            [f"{hpc_name(r['hpc'])} {names.get(r['hpc'], '')}".strip(), r["verdict"], r["reason"]]
+            for r in rows
+            if r["reason"]
+        ]
         if reasons:
             columns = ["HPC", "Verdict", "Why"]
             blocks.append(
