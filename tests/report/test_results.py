@@ -477,3 +477,19 @@ def test_numbers_of_the_results_are_printed_as_they_are_meant():
     assert estimate_cell({"estimate": 0.607, "lower": None, "upper": None}) == "0.607"
     assert estimate_cell({"estimate": 0.607, "lower": 0.5, "upper": None}) == "0.607 (0.500–NR)"
     assert estimate_cell({"not_estimable": "one event"}) == "one event"
+
+
+@pytest.mark.usefixtures("_without_writing")
+@pytest.mark.parametrize("everywhere", [True, False])
+def test_competing_risks_of_discovery_stand_open_only_where_no_other_cohort_has_them(everywhere):
+    from pathosig.report.material import Material
+    from pathosig.report.outcomes import outcomes_section
+    from pathosig.report.page import Picture
+
+    found = [_analysis("discovery", "discovery"), _analysis("validation_1", "validation")]
+    if not everywhere:
+        del found[1]["competing"]
+    material = Material(name="x", primary={"endpoint": "dfs"}, results={"analyses": found})
+    shown = {b.name for b in outcomes_section(material).blocks if isinstance(b, Picture)}
+    assert ("incidence_01" in shown) is everywhere
+    assert ("incidence_02" in shown) is not everywhere

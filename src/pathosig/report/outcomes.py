@@ -27,6 +27,11 @@ OUTCOMES = ("no event", "competing event", "event")
 def outcomes_section(material: Material) -> Section | None:
     """Cumulative incidence under competing risks and counts of what happened; None without either."""
     blocks: list[Block] = []
+    unseen = any(mapping(a.get("competing")) and not a.get("apparent") for _, a in numbered(material))
+
+    def hidden(analysis: Mapping[str, Any]) -> bool:
+        return unseen and bool(analysis.get("apparent"))
+
     for number, analysis in numbered(material):
         competing = _competing(analysis, number)
         inside = [
@@ -36,9 +41,7 @@ def outcomes_section(material: Material) -> Section | None:
         ]  # two narrow figures side by side
         if not inside:
             continue
-        if is_main(material, analysis) or (
-            mapping(analysis.get("competing")) and not analysis.get("apparent")
-        ):
+        if is_main(material, analysis) or (mapping(analysis.get("competing")) and not hidden(analysis)):
             blocks += inside
         else:
             blocks += folded(analysis_name(analysis), inside)
