@@ -151,3 +151,12 @@ def test_formulas_are_quoted_and_come_back(tmp_path, cell):
 def test_a_folder_without_a_study_says_how_to_make_one(tmp_path):
     with pytest.raises(ConfigError, match="pathosig init"):
         Study.open(tmp_path)
+
+
+def test_none_among_words_is_a_level_and_among_numbers_is_missing(tmp_path):
+    study = Study.create(tmp_path)
+    rows = ["P1,discovery,none,3", "P2,discovery,distant,none", "P3,discovery,NA,1.5", "P4,discovery,,."]
+    (tmp_path / "patients.csv").write_text("\n".join(["patient_id,cohort,recurrence,size", *rows]) + "\n")
+    found = study.patients()
+    assert list(found["recurrence"]) == ["none", "distant", None, None]
+    assert found["size"].isna().tolist() == [False, True, False, True]

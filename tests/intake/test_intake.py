@@ -1,3 +1,4 @@
+import re
 import shutil
 
 import numpy as np
@@ -210,3 +211,16 @@ def test_a_given_mpp_is_for_slides_whose_header_has_none_or_an_impossible_one(in
     init(inputs / "study", slides=str(slides / "*"), clinical=inputs / "clinical.csv", mpp=0.25)
     given = {row["slide_id"]: row["mpp"] for row in read_csv_rows(inputs / "study" / "slides.csv")}
     assert given == {"P1": "", "P2-A": "", "P2-none": "0.25", "P2-screen": "0.25", "P3": ""}
+
+
+def test_check_says_that_none_is_taken_as_a_level(inputs):
+    study = inputs / "study"
+    init(study, slides=str(inputs / "slides" / "*.svs"), clinical=inputs / "clinical.csv")
+    table = study / "patients.csv"
+    lines = table.read_text().splitlines()
+    lines = [f"{lines[0]},recurrence", *[f"{r},{'none' if i else 'local'}" for i, r in enumerate(lines[1:])]]
+    table.write_text("\n".join(lines) + "\n")
+    config = study / "study.toml"
+    text = config.read_text()
+    config.write_text(re.sub(r"subgroups = .*", 'subgroups = ["recurrence"]', text))
+    assert any(w.startswith("W_NONE column recurrence") for w in check(Study.open(study)).warnings)

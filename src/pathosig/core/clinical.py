@@ -198,7 +198,10 @@ def unique_patients(rows: Sequence[dict[str, str]]) -> list[dict[str, str]]:
 
 
 def to_frame(rows: Sequence[Mapping[str, str]], text: frozenset[str]) -> pd.DataFrame:
-    """Patient rows as a DataFrame; columns whose every filled cell is a number become float."""
+    """Patient rows as a DataFrame; columns whose every filled cell is a number become float.
+
+    Empty cells and ``NA``, ``N/A``, ``NaN``, ``null`` and ``.`` are missing, in columns of numbers ``none`` too.
+    """
     import pandas as pd
 
     columns = list(rows[0]) if rows else ["patient_id", "cohort"]
@@ -211,8 +214,8 @@ def to_frame(rows: Sequence[Mapping[str, str]], text: frozenset[str]) -> pd.Data
         filled = [c for c in cells if c.lower() not in _MISSING]
         if filled and all(_is_number(c) for c in filled):
             data[name] = [_number(c) if c.lower() not in _MISSING else math.nan for c in cells]
-        else:
-            data[name] = [c if c.lower() not in _MISSING else None for c in cells]
+        else:  # among words `none` is an answer: no recurrence, no treatment
+            data[name] = [c if c.lower() not in _MISSING - {"none"} else None for c in cells]
     frame = pd.DataFrame(data)
     if "cohort" not in frame:
         frame["cohort"] = ""

@@ -85,7 +85,7 @@ def check(study: Study, *, open_slides: bool = True) -> Findings:
     try:
         fatal |= _check_ids(study, problems, warnings, counts)
         fatal |= _check_endpoints(study, problems, warnings, counts)
-        _check_columns(study, problems)
+        _check_columns(study, problems, warnings)
     except (InputError, ConfigError) as error:
         problems.append(f"{error.code} {error}")
         return _findings(problems, warnings, (), counts, usable=False)
@@ -189,8 +189,9 @@ def _check_endpoints(study: Study, problems: list[str], warnings: list[str], cou
     return fatal
 
 
-def _check_columns(study: Study, problems: list[str]) -> None:
-    header = list(study.patients().columns)
+def _check_columns(study: Study, problems: list[str], warnings: list[str]) -> None:
+    patients = study.patients()
+    header = list(patients.columns)
     columns = study.columns
     declared = [*columns.covariates, *columns.treatments, *columns.subgroups, *study.primary.covariates]
     declared += [c for c in (columns.site, study.primary.treatment) if c]
@@ -200,6 +201,12 @@ def _check_columns(study: Study, problems: list[str]) -> None:
             near = nearest(name, header)
             hint = f"; did you mean {near!r}?" if near else ""
             problems.append(f"E_COLUMN study.toml names column {name!r}, not in patients.csv{hint}")
+        elif not in_slides and (
+            said := sum(str(v).lower() == "none" for v in patients[name] if v is not None)
+        ):
+            warnings.append(
+                f"W_NONE column {name}: 'none' in {said} rows is a level of its own; empty the cells if they are missing"
+            )
 
 
 def _open(specimen: Specimen) -> dict[str, Any]:
