@@ -92,6 +92,19 @@ def test_it_ends_when_its_pipe_is_closed_from_this_side(started):
     assert not process.is_alive()
 
 
+@pytest.mark.skipif(os.name != "posix", reason="no signals")
+def test_an_interrupt_while_it_starts_waits_until_it_is_heeded(capfd):
+    process, pipe = start(answer, main=False)
+    os.kill(process.pid, signal.SIGINT)
+    pipe.send("add")
+    assert pipe.recv() == 10
+    pipe.send("end")
+    process.join(20)
+    assert process.exitcode == 0
+    assert "Traceback" not in capfd.readouterr().err
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
 def test_flags_of_this_interpreter_are_those_of_the_next():
     code = "from pathosig.core.processes import _flags; print(_flags())"
     flags = ["-s", "-B", "-O", "-Wignore::DeprecationWarning"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing as mp
 import os
+import signal
 import subprocess
 import sys
 import types
@@ -78,6 +79,12 @@ def opened(descriptor: int) -> Connection:
     return Connection(descriptor)
 
 
+def heed_interrupts() -> None:
+    """Let Ctrl-C reach this process, which was started without: it would have died with a traceback while importing."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
 class _Started:
     """A process started by its command line; `sentinel` can be read when it has ended."""
 
@@ -86,6 +93,7 @@ class _Started:
             path=sys.path, module=serve.__module__, name=serve.__qualname__, here=__name__, fd=there.fileno()
         )
         self.sentinel, held = os.pipe()  # the process holds its end as long as it lives
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # see `heed_interrupts`
         try:
             self._process = subprocess.Popen(
                 [sys.executable, *_flags(), "-c", code],
@@ -96,6 +104,7 @@ class _Started:
             os.close(self.sentinel)
             raise
         finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             os.close(held)
         self.pid = self._process.pid
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from pathosig.core.errors import SlideError
-from pathosig.core.processes import Process, start
+from pathosig.core.processes import Process, heed_interrupts, start
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 _POLL_S = 0.5
@@ -166,6 +166,7 @@ def _serve(pipe: Connection) -> None:
     from pathosig.core.execution import attempt
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor decides
+    heed_interrupts()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it finds is said by our own errors
     with contextlib.suppress(EOFError, OSError):
