@@ -241,7 +241,8 @@ def _command(row: Command) -> Callable[..., Any]:
             from pathosig.pipeline import refuse_left_out
 
             arguments[0] = study
-            refuse_left_out(study, row.name)
+            if kwargs.get("features") is None:  # tables and features made elsewhere come in at any level
+                refuse_left_out(study, row.name)
         if spec_class is not None:
             kwargs["spec"] = _merged(spec_class, kwargs.get("spec"), study)
             if save and study is not None:

@@ -4,6 +4,7 @@ import h5py
 import numpy as np
 import pytest
 
+from pathosig.cli import main
 from pathosig.core.errors import InputError
 from pathosig.core.records import parquet_metadata, read_json, read_parquet
 from pathosig.core.study import Study
@@ -136,3 +137,22 @@ def test_embed_takes_features_and_the_study_then_starts_from_embeddings(study, t
     assert embed_tiles(again, EncoderSpec(name="phikon-v2"), features=tmp_path / "h5").fresh == ("S1", "S2")
     with pytest.raises(InputError, match="no features for any slide"):
         embed_tiles(again, features=tmp_path / "nothing")
+
+
+def test_features_can_be_taken_again_from_the_command_line(study, tmp_path, capsys, caplog):
+    for name in ("S1", "S2"):
+        _trident(tmp_path / f"h5/{name}.h5")
+    command = ["embed", str(study.root), "--features", str(tmp_path / "h5")]
+    for said in ("2 done", "2 fresh"):
+        with pytest.raises(SystemExit) as stopped:
+            main(command)
+        assert stopped.value.code in (0, None)
+        assert said in capsys.readouterr().out
+    with pytest.raises(SystemExit) as stopped:
+        main(command[:2])
+    assert stopped.value.code == 2
+    _trident(tmp_path / "h5/S2.h5", encoder="virchow2")
+    with pytest.raises(SystemExit) as stopped:
+        main(command)
+    assert stopped.value.code == 4
+    assert "One study needs one encoder" in caplog.text
