@@ -311,3 +311,16 @@ def test_the_equation_of_outside_features_is_in_the_units_of_the_table():
     assert len(terms) == 4
     by_hand = sum(float(b) * (table[n] + float(sign + c)) for b, n, sign, c in terms)
     np.testing.assert_allclose(by_hand, made.predict(table), atol=1e-4)
+
+
+def test_an_outlier_that_leaves_a_risk_set_without_weight_does_not_overflow():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(40, 2))
+    x[0, 0] = 1e4  # with its score every other patient's risk underflows
+    time, event = rng.permutation(40) + 1.0, np.ones(40, bool)
+    halves = half_samples_of(x, time, event, np.array([np.arange(40)]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = gradient(halves, np.array([[150.0, 0.0]]))
+    assert np.isfinite(found).all()
+    assert np.isfinite(loss(halves, np.array([[150.0, 0.0]]))).all()

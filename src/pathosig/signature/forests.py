@@ -17,6 +17,7 @@ from pathosig.survival import adjust_p, cox
 
 SCORE = "score"
 _FEW_LEVELS = 6
+FEWEST_EVENTS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,6 +193,8 @@ def _rows(terms: Sequence[Term], fit: Any) -> list[dict[str, Any]]:
 def subgroup_effects(frame: pd.DataFrame, variables: Sequence[str], *, sd: float) -> list[dict[str, Any]]:
     """HR per SD in every level of every subgroup variable, interaction p and its BH q over the variables.
 
+    A level with fewer than five events is not estimable: its limits would say nothing.
+
     Parameters
     ----------
     frame
@@ -214,13 +217,12 @@ def subgroup_effects(frame: pd.DataFrame, variables: Sequence[str], *, sd: float
         rows = []
         for level in levels:
             inside = labels == level
-            rows.append(
-                {
-                    "level": level,
-                    **hazard_ratio(scaled[inside], time[inside], event[inside]),
-                    "n": int(inside.sum()),
-                }
-            )
+            row = {"level": level, "n": int(inside.sum()), "events": int(event[inside].sum())}
+            if row["events"] < FEWEST_EVENTS:
+                effect = {"not_estimable": f"{row['events']} event{'s' * (row['events'] != 1)}"}
+            else:
+                effect = hazard_ratio(scaled[inside], time[inside], event[inside])
+            rows.append({**effect, **row})
         tested = attempt(interaction_p, scaled, time, event, labels, levels)
         p = None if isinstance(tested, dict) else tested
         out.append({"variable": name, "p_interaction": p, "q_interaction": None, "rows": rows})

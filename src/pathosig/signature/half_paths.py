@@ -19,6 +19,7 @@ from pathosig.survival.data import fix_times
 
 _TOLERANCE = 1e-4
 _STEPS = 150
+_TINY = 1e-300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +86,9 @@ def _derivatives(halves: HalfSamples, beta: np.ndarray) -> tuple[np.ndarray, np.
     risk = np.exp(eta)
     count, n = risk.shape
     base = np.arange(0, count * n, n)[:, None]  # plain take on flat rows: half the time of take_along_axis
-    at_risk = np.cumsum(risk, axis=1).ravel()[halves.last + base]
+    at_risk = np.maximum(
+        np.cumsum(risk, axis=1).ravel()[halves.last + base], _TINY
+    )  # an outlier's score leaves others none
     share = np.where(halves.event, 1 / at_risk, 0.0)
     total = np.cumsum(share[:, ::-1], axis=1)[:, ::-1].ravel()[halves.first + base]
     residual = halves.event - risk * total
