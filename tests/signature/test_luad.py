@@ -11,7 +11,7 @@ import pytest
 from pathosig.core.errors import PathosigWarning
 from pathosig.core.study import Study
 from pathosig.core.tables import write_csv_rows
-from pathosig.profiles import build_profiles, read_profiles
+from pathosig.profiles import ProfilesSpec, build_profiles, read_profiles
 from pathosig.signature import Signature, SignatureSpec, build_signature
 
 
@@ -32,12 +32,18 @@ def test_luad_features_give_a_signature_of_histology_only(pathosig_data: Path, t
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PathosigWarning)
         build_profiles(study, features=table)
+        everything = set(read_profiles(study).columns)
+        build_profiles(study, ProfilesSpec(columns=("*_HE",)), features=table)
         found = read_profiles(study)
         build_signature(Study.open(study.root), SignatureSpec(bootstraps=0))
     assert len(found.patients) == 444
     assert len(found.slides) == 501
     assert sum(c.endswith("_HE") for c in found.columns) > 590
-    assert not {"age_at_initial_pathologic_diagnosis", "death_days_to", "dss_time"} & set(found.columns)
+    clinical = {"age_at_initial_pathologic_diagnosis", "birth_days_to", "initial_pathologic_dx_year"}
+    assert not (clinical | {"death_days_to", "dss_time"}) & everything
+    assert everything - set(found.columns) == {
+        "num_mutations"
+    }  # no name and no number says that it is not histology
     signature = Signature.load(study.root / "signature" / "signature.json")
     assert all(name.endswith("_HE") for name in signature.hpcs)
     assert signature.baseline["unit"] == "days"

@@ -22,10 +22,12 @@ _MISSING = {"", "na", "nan", "n/a", "#n/a", "null", "none", "."}
 _ID_LIKE = re.compile(r"(^|[ _.-])(id|ids|uuid|barcode|index|map)$", re.IGNORECASE)
 _OUTCOME_LIKE = re.compile(
     r"(^|[ _.-])(os|dfs|pfs|dss|dfi|pfi|rfs|efs|ttp|mfs|css|event|death|dead|died|vital|status|followup"
-    r"|follow[ _.-]up|last[ _.-]contact|survival|recurrence|relapse|progression|new[ _.-]tumor)([ _.-]|\d|$)",
+    r"|follow[ _.-]up|last[ _.-]contact|survival|recurrence|relapse|progression|new[ _.-]tumor"
+    r"|date|year|dx|birth|diagnosis|days[ _.-]to)([ _.-]|\d|$)",
     re.IGNORECASE,
 )
 _EXAMPLES = 5
+_THE_SAME = 0.995
 
 
 def read_features(
@@ -179,7 +181,7 @@ def _chosen(names: Sequence[str], patterns: Sequence[str], table: str) -> list[s
     outcome = [n for n in names if _OUTCOME_LIKE.search(n)]
     if outcome:
         text = (
-            f"{table}: {len(outcome)} columns look like outcomes and are not used as features: {outcome[:30]}. "
+            f"{table}: {len(outcome)} columns look like outcomes or dates and are not used as features: {outcome[:30]}. "
             "If one is a feature, name the features with --columns."
         )
         warnings.warn(PathosigWarning(text, code="W_OUTCOME_LIKE"), stacklevel=3)
@@ -207,9 +209,10 @@ def _number(text: str) -> float:
 def without_clinical(
     slides: pd.DataFrame, patients: pd.DataFrame, facts: Collection[str], *, table: str
 ) -> pd.DataFrame:
-    """The features without those that repeat a numeric column of patients.csv under another name.
+    """The features without those that repeat a numeric column of patients.csv under another name or in another unit.
 
-    An outcome, an age or a stage in the feature table would let the clinical data predict themselves.
+    An outcome, an age or a stage in the feature table would let the clinical data predict themselves. Days to birth are an
+    age: what correlates with a column above .995 (absolute) is taken to be that column.
 
     Parameters
     ----------
@@ -227,16 +230,13 @@ def without_clinical(
         for column in clinical.columns:
             other = slides["patient_id"].map(clinical[column]).to_numpy(float)
             both = np.isfinite(values) & np.isfinite(other)
-            distinct = len(np.unique(values[both]))
-            if (
-                distinct > 5
-                and both.sum() >= 10
-                and np.allclose(values[both], other[both], rtol=1e-9, atol=0)
-            ):
-                same[name] = str(column)
-                break
+            if min(len(np.unique(v[both])) for v in (values, other)) > 5 and both.sum() >= 10:
+                r = np.corrcoef(values[both], other[both])[0, 1]
+                if abs(r) > _THE_SAME:
+                    same[name] = str(column)
+                    break
     if same:
-        text = f"{table}: {len(same)} features repeat columns of patients.csv and are not used: {same}."
+        text = f"{table}: {len(same)} features repeat columns of patients.csv (|r| > {_THE_SAME}) and are not used: {same}."
         warnings.warn(PathosigWarning(text, code="W_CLINICAL_FEATURE"), stacklevel=2)
     return slides.drop(columns=list(same))
 
