@@ -1,6 +1,10 @@
 """Which selection suits outside feature tables: C in new patients against the truth's. Prints one JSON object as its last line.
 
     python benchmarks/outside_features.py [--seeds 10] [--columns 10,60,600]
+    python benchmarks/outside_features.py --study DIR [--endpoints os,dss]
+
+With --study: repeated, patient-grouped, nested cross-validation of a study made by `pathosig init` and `pathosig profiles
+--features TABLE`, for every selection and endpoint.
 
 Columns are standard normal in blocks of five (correlation .6), as features of one structure are. Truth: three columns
 (`sparse`), every tenth (`dense`), or none of them alone but six hidden factors behind all (`factors`). 300 patients,
@@ -14,12 +18,16 @@ import json
 import sys
 import time as clock
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from pathosig.core.errors import PathosigWarning
-from pathosig.signature import SignatureSpec, fit_details
+from pathosig.core.study import Study
+from pathosig.profiles import read_profiles
+from pathosig.signature import SignatureSpec, cross_validate, fit_details
+from pathosig.signature.inputs import model_facts, preparer
 from pathosig.survival import harrell_c
 
 TRUTHS = ("sparse", "dense", "factors")
@@ -72,6 +80,30 @@ def one(seed: int, columns: int, truth: str, selections: list[str]) -> dict[str,
     return out
 
 
+def of_study(
+    root: Path, endpoints: list[str], selections: list[str], repeats: int
+) -> dict[str, dict[str, float]]:
+    """Cross-validated C of every endpoint and selection, mean over repeats."""
+    study = Study.open(root)
+    profiles = read_profiles(study)
+    result: dict[str, dict[str, float]] = {}
+    for endpoint in endpoints or list(study.endpoints()):
+        result[endpoint] = {}
+        for name in selections:
+            spec = SignatureSpec(selection=name, bootstraps=0)
+            start = clock.process_time()
+            found = cross_validate(
+                preparer(study, profiles, spec.policy), study.survival(endpoint), spec=spec, repeats=repeats, folds=5,
+                seed=1, endpoint=endpoint, unit=study.endpoints()[endpoint].unit, **model_facts(profiles),
+            )  # fmt: skip
+            result[endpoint][name] = round(found.c, 3)
+            seconds = clock.process_time() - start
+            sys.stderr.write(
+                f"{endpoint} {name}: {found.c:.3f}, none in {found.share_empty:.0%} ({seconds:.0f} CPU-s)\n"
+            )
+    return result
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -79,10 +111,18 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--columns", default="10,60,600")
     parser.add_argument("--truths", default=",".join(TRUTHS))
-    parser.add_argument("--selections", default="tree,ridge")
+    parser.add_argument("--selections", default="tree,ridge,auto")
+    parser.add_argument("--study", type=Path)
+    parser.add_argument("--endpoints", default="")
+    parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     warnings.simplefilter("ignore", PathosigWarning)
     selections = options.selections.split(",")
+    if options.study:
+        endpoints = [name for name in options.endpoints.split(",") if name]
+        found = of_study(options.study, endpoints, selections, options.repeats)
+        print(json.dumps({"study": options.study.name, "repeats": options.repeats, "c": found}))
+        return
     result: dict[str, dict[str, float]] = {}
     for columns in map(int, options.columns.split(",")):
         for truth in options.truths.split(","):

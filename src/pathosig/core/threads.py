@@ -13,8 +13,8 @@ _inside: ContextVar[bool] = ContextVar("one_blas_thread", default=False)
 def one_blas_thread() -> Iterator[None]:
     """Linear algebra inside runs on one thread; a context and a decorator.
 
-    Matrices of a few hundred patients gain nothing from more: threads that wait for each other made the ridge fits of a
-    busy 2-core machine twenty times as slow. And the bits do not depend on the number of cores.
+    Matrices of a few hundred patients gain nothing from more: on a busy machine threads that wait for each other
+    cost many times the work. And the bits do not depend on the number of cores.
     """
     if _inside.get():
         yield

@@ -13,6 +13,7 @@ from pathosig.report.cells import time_text
 from pathosig.report.material import Material, endpoint_title
 from pathosig.report.page import Block, Facts, Note, Section, Table, show
 from pathosig.report.patients import (
+    MOST_ROWS,
     feature_name,
     largest_first,
     locked_cutoff,
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 
 MOST_TERMS = 12
 """A signature of more terms is not drawn as scales."""
-MOST_ROWS = 40
-"""A signature of more terms is printed by its largest coefficients."""
 
 
 def signature_section(material: Material) -> Section:

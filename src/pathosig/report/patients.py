@@ -14,6 +14,9 @@ from pathosig.report.material import Material, cohort_title, endpoint_title
 from pathosig.report.page import Block, Cell, Note, Section, Table, folded
 from pathosig.report.tissue import picture
 
+MOST_ROWS = 40
+"""Of more features, the largest coefficients are shown."""
+
 
 def data_section(material: Material) -> Section | None:
     """Endpoints, cohorts, covariates and how much is missing; None without a patient table."""
@@ -123,7 +126,7 @@ def _profile_columns(material: Material) -> list[str]:
     if hpcs:
         return hpcs[:80]
     wanted = [t["feature"] for t in largest_first(signature_terms(material)) if t["feature"] in numeric]
-    return (wanted or numeric)[:40]
+    return (wanted or numeric)[:MOST_ROWS]
 
 
 def _unit(values: np.ndarray, material: Material) -> np.ndarray:
@@ -175,7 +178,9 @@ def signature_terms(material: Material) -> list[dict[str, Any]]:
 
 def largest_first(terms: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Terms by the size of their coefficients, comparable where features are z-scores; few stay in their order."""
-    return list(terms) if len(terms) <= 40 else sorted(terms, key=lambda term: -abs(float(term["coef"])))
+    return (
+        list(terms) if len(terms) <= MOST_ROWS else sorted(terms, key=lambda term: -abs(float(term["coef"])))
+    )
 
 
 def node_leaves(material: Material) -> dict[str, list[int]]:
