@@ -30,6 +30,7 @@ class Diagnosis:
     cores: int
     memory_gb: float
     devices: tuple[str, ...]
+    jpeg_decoder: str
     readers: tuple[str, ...]
     encoders: tuple[str, ...]
     missing: dict[str, str]
@@ -45,6 +46,7 @@ class Diagnosis:
             "",
             f"machine        {self.platform}, {self.cores} cores, {self.memory_gb:.0f} GB memory",
             f"devices        {', '.join(self.devices)}",
+            f"JPEG tiles     {self.jpeg_decoder}",
             f"readers        {', '.join(self.readers)}",
             f"encoders       {', '.join(self.encoders)}",
         ]
@@ -64,9 +66,20 @@ def doctor() -> Diagnosis:
         cores=os.cpu_count() or 1,
         memory_gb=psutil.virtual_memory().total / 1e9,
         devices=_devices(),
+        jpeg_decoder=_jpeg_decoder(),
         readers=tuple(plugins.available("pathosig.readers")),
         encoders=tuple(plugins.available("pathosig.encoders")),
         missing=missing,
+    )
+
+
+def _jpeg_decoder() -> str:
+    from pathosig.slides.backends.tiff_codecs import OWN_DECODER
+
+    if OWN_DECODER:
+        return "own decoder"
+    return (
+        "libjpeg-turbo (the own, faster decoder needs a C compiler at installation and a processor with AVX2)"
     )
 
 
