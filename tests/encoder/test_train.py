@@ -8,7 +8,7 @@ from pathosig.core.errors import NotEstimableError
 from pathosig.encoder import ContrastiveClusteringNet, TrainSpec, checkpoint
 from pathosig.encoder import train as loop
 from pathosig.encoder.augment import Views
-from pathosig.encoder.monitor import CollapseWatch, Occupancy, occupancy
+from pathosig.encoder.monitor import CollapseWatch, Occupancy, few_steps, occupancy
 
 from .tiny import TinyBackbone
 
@@ -49,6 +49,32 @@ def test_same_seed_gives_the_same_weights_and_another_seed_does_not(coloured_til
     runs = [_trainer(coloured_tiles, TrainSpec(**SMALL, seed=s)).run().best for s in (0, 0, 1)]
     assert _same(runs[0], runs[1])
     assert not _same(runs[0], runs[2])
+
+
+def test_too_few_steps_are_a_warning_that_names_the_epochs_and_the_batch_that_would_do(coloured_tiles):
+    state = _trainer(coloured_tiles, TrainSpec(**SMALL)).run()
+    assert len(state.warnings) == 1
+    assert "only 9 steps (3 epochs of 3 steps of 16 tiles)" in state.warnings[0]
+    assert "Raise epochs to 67, or lower batch_size (at least 2 K = 8)" in state.warnings[0]
+
+
+def test_enough_steps_or_the_published_preset_are_no_warning(coloured_tiles):
+    assert few_steps(steps_per_epoch=20, epochs=10, batch=40, n_clusters=20) is None
+    assert "lower batch_size" not in str(few_steps(steps_per_epoch=1, epochs=10, batch=40, n_clusters=20))
+    paper = TrainSpec.paper(**{k: v for k, v in SMALL.items() if k != "batch_size"})
+    assert _trainer(coloured_tiles, paper.replace(epochs=1)).run().warnings == []
+
+
+def test_held_out_batches_mix_the_held_out_slides_and_are_the_same_every_epoch(coloured_tiles):
+    trainer = _trainer(coloured_tiles, TrainSpec(**SMALL))
+    trainer.data = loop.Data(rows=trainer.data.rows, train=np.arange(16), held_out=np.arange(16, 64))
+    seen = []
+    rows, trainer._tiles = trainer._tiles, lambda index: seen.append(index) or rows(index)
+    assert trainer.held_out_loss() == trainer.held_out_loss()
+    first = [set(batch) for batch in seen[:3]]
+    assert [set(batch) for batch in seen[3:]] == first
+    for batch in first:  # three "slides" of 16 tiles each, as many as a batch
+        assert len({(row - 16) // 16 for row in batch}) == 3
 
 
 @pytest.mark.parametrize("stop", [1, 3, 5])

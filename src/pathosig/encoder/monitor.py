@@ -8,6 +8,10 @@ import numpy as np
 
 from pathosig.core.errors import NotEstimableError
 
+# On real tiles an embedding at 40 steps had half of its gain, and from 100 steps on nearly all of it, whether
+# a step saw 40 or 128 tiles (docs/method-training.md); twice that leaves room for warm-up and harder tiles.
+ENOUGH_STEPS = 200
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Occupancy:
@@ -77,6 +81,20 @@ class CollapseWatch:
             )
             raise NotEstimableError(message, code="E_COLLAPSE")
         return f"epoch {epoch}: occupancy {found.perplexity:.2f} is below {self.min_perplexity}"
+
+
+def few_steps(*, steps_per_epoch: int, epochs: int, batch: int, n_clusters: int) -> str | None:
+    """A warning when training takes too few optimiser steps, however many tiles each of them sees."""
+    steps = steps_per_epoch * epochs
+    if steps >= ENOUGH_STEPS:
+        return None
+    advice = f"Raise epochs to {-(-ENOUGH_STEPS // steps_per_epoch)}"
+    if batch > 2 * n_clusters:
+        advice += f", or lower batch_size (at least 2 K = {2 * n_clusters}): steps count, not tiles a step"
+    return (
+        f"training takes only {steps} steps ({epochs} epochs of {steps_per_epoch} steps of {batch} tiles); "
+        f"expected at least {ENOUGH_STEPS}. {advice}."
+    )
 
 
 def check_finite(loss: float, *, step: int) -> None:

@@ -22,7 +22,7 @@ from pathosig.core.errors import NotEstimableError
 from pathosig.encoder import parallel
 from pathosig.encoder.augment import Views
 from pathosig.encoder.losses import barlow_loss, cluster_loss, instance_loss
-from pathosig.encoder.monitor import CollapseWatch, Occupancy, check_finite, occupancy
+from pathosig.encoder.monitor import CollapseWatch, Occupancy, check_finite, few_steps, occupancy
 from pathosig.encoder.network import ContrastiveClusteringNet
 from pathosig.encoder.spec import TrainSpec
 
@@ -196,6 +196,7 @@ class Trainer:
     def run(self) -> TrainState:
         """Train to the last epoch (from wherever the state stands) and return the state."""
         steps = self.steps_per_epoch * self.spec.epochs
+        self._warn_of_few_steps()
         while self.state.step < steps:
             epoch, at = divmod(self.state.step, self.steps_per_epoch)
             order = self._order(epoch)
@@ -209,6 +210,18 @@ class Trainer:
             self._end_epoch(epoch, done / (time.perf_counter() - began))
             self.on_step(self.state)
         return self.state
+
+    def _warn_of_few_steps(self) -> None:
+        spec = self.spec
+        if self.state.step or spec.preset == "paper":  # already said; published numbers
+            return
+        note = few_steps(
+            steps_per_epoch=self.steps_per_epoch, epochs=spec.epochs, batch=self.batch,
+            n_clusters=spec.n_clusters,
+        )  # fmt: skip
+        if note:
+            self.state.warnings.append(note)
+            logger.warning(note)
 
     # -- one step ---------------------------------------------------------------------------
 
@@ -327,10 +340,14 @@ class Trainer:
 
     @torch.no_grad()
     def held_out_loss(self) -> float:
-        """Loss of the averaged weights on held-out tiles, the same views every time; NaN without any."""
-        rows = self.data.held_out
-        if not len(rows):
+        """Loss of the averaged weights on held-out tiles, the same batches and views every time; NaN without any.
+
+        Batches are drawn over all held-out slides, as in training: rows in order would make a batch of one
+        slide, and the cluster loss would then ask each slide for every phenotype.
+        """
+        if not len(self.data.held_out):
             return math.nan
+        rows = np.random.default_rng([self.spec.seed, 5]).permutation(self.data.held_out)
         net = self.state.average.eval()
         total, seen = 0.0, 0
         size = min(self.spec.batch_size, len(rows))

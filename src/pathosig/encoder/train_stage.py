@@ -23,7 +23,7 @@ from pathosig.encoder.store import TileStore, open_store, write_store
 if TYPE_CHECKING:
     from pathosig.encoder.train import TrainState
 
-STAGE = Stage(name="train", version=1)
+STAGE = Stage(name="train", version=2)
 UNIT = "_train"
 DEFAULT_EXECUTION = Execution()
 CHECKPOINT, LOG = "logs/train-checkpoint.safetensors", "logs/train.csv"
