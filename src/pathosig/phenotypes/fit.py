@@ -16,7 +16,7 @@ from pathosig.phenotypes.projection import find_projection
 from pathosig.phenotypes.refine import gated_refinement
 from pathosig.phenotypes.spatial import NeighbourScatter
 from pathosig.phenotypes.spec import PhenotypeSpec
-from pathosig.phenotypes.tree import ward_tree
+from pathosig.phenotypes.tree import leaf_means, ward_tree
 
 _TILES_PER_GROUP = 10
 
@@ -169,7 +169,7 @@ def fit_codebook(
         radius=radius,
         temperature=spec.temperature,
         residual=residual,
-        linkage=ward_tree(centroids, np.sqrt(size)),
+        linkage=ward_tree(leaf_means(x, own, centroids), size),
         meta={"k": len(centroids), "method": spec.method, "spec": spec.to_dict(), "sizes": size.tolist()},
     )
     return codebook, facts

@@ -1,4 +1,4 @@
-"""The Ward tree over a codebook: every node is a named share."""
+"""The Ward tree over a codebook, by the tiles in its clusters: every node is a named share."""
 
 from __future__ import annotations
 
@@ -7,15 +7,42 @@ from typing import Any
 import numpy as np
 
 
-def ward_tree(centroids: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Ward linkage of centroids weighted by how many tiles they hold.
+def leaf_means(x: np.ndarray, own: np.ndarray, centroids: np.ndarray) -> np.ndarray:
+    """Mean of the tiles of each cluster, where Ward's method starts.
 
     Parameters
     ----------
+    x
+        float[n, d]: training tiles.
+    own
+        int[n]: cluster of each.
     centroids
+        float[k, d]: stand in for clusters without tiles.
+
+    Returns
+    -------
+    float64[k, d]
+        Not of length 1: the more a cluster's tiles scatter, the shorter its mean. A centroid of length 1
+        has lost that, and two loose clusters look further apart than they are (docs/adr/0021).
+    """
+    means = np.array(centroids, np.float64)
+    for g in np.unique(own):
+        means[g] = x[own == g].mean(axis=0, dtype=np.float64)
+    return means
+
+
+def ward_tree(centres: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Ward linkage of points that stand for several tiles each.
+
+    With the means of clusters and their tiles, this is Ward's method on all tiles, continued from the
+    clusters: each step joins the two whose union adds least to the scatter within.
+
+    Parameters
+    ----------
+    centres
         float[k, d].
     sizes
-        float[k]: tiles (or shares) of each; at least a little.
+        float[k]: tiles (or other weights) of each; at least a little.
 
     Returns
     -------
@@ -26,10 +53,10 @@ def ward_tree(centroids: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     ----------
     Ward (1963), JASA 58; weighted start as in Murtagh & Legendre (2014), J. Classif. 31.
     """
-    k = len(centroids)
+    k = len(centres)
     weight = np.maximum(np.asarray(sizes, float), 1e-9)
     weight = weight / weight.sum()
-    centre = np.asarray(centroids, float).copy()
+    centre = np.asarray(centres, float).copy()
     alive = list(range(k))
     names = list(range(k))
     leaves = [1] * k
