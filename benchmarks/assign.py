@@ -5,8 +5,9 @@
 Embeddings lie on disk as float16 files of 100,000 tiles, as `pathosig embed` writes one a slide, and are
 read and assigned file by file (three nearest HPCs, confidence, distance). The floor is the same two
 products (projection, centroids) on a block already in memory as float32, nothing else, with the fastest of four
-block sizes; what widening float16 takes alone is printed too. Ratios are medians of CPU time over interleaved rounds.
-Prints one JSON object.
+block sizes; what reading and widening float16 takes alone, and with the first product, is printed too. Ratios are medians
+of CPU time over interleaved rounds; they depend on the kernel of the BLAS, which is printed: the faster it multiplies, the
+more the rest weighs. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ import time
 from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_info
 
 from pathosig.phenotypes.codebook import Codebook
 from pathosig.phenotypes.kmeans import normalise
-from pathosig.phenotypes.nearest import blocks
+from pathosig.phenotypes.nearest import blocks, projected
 from pathosig.phenotypes.tree import ward_tree
 
 _SLIDE = 100_000
@@ -68,7 +70,7 @@ def main() -> None:
         paths = write(Path(folder), given.tiles, given.dim)
         stored = np.load(paths[0])
         rows = stored[: max(_BLOCKS)].astype(np.float32)
-        ratios, label_ratios, casts, floors = [], [], [], []
+        ratios, label_ratios, casts, halves, floors = [], [], [], [], []
         for _ in range(11):
             floors.append(min(matmul_seconds(rows, codebook, len(stored), b) for b in _BLOCKS))
             start = time.process_time()
@@ -81,6 +83,10 @@ def main() -> None:
             for _ in blocks(stored):
                 pass
             casts.append((time.process_time() - start) / floors[-1])
+            start = time.process_time()
+            for _ in projected(stored, codebook.projection):
+                pass
+            halves.append((time.process_time() - start) / floors[-1])
         del stored
         start = time.perf_counter()
         used: set[int] = set()
@@ -93,8 +99,10 @@ def main() -> None:
         "seconds": seconds, "matmul_cpu_seconds": floor, "vs_matmul": statistics.median(ratios),
         "labels_vs_matmul": statistics.median(label_ratios),
         "conversion_vs_matmul": statistics.median(casts),
+        "projection_vs_matmul": statistics.median(halves),
         "rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "hpcs_used": len(used),
+        "blas": sorted({str(library.get("architecture")) for library in threadpool_info()}),
     }))  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from pathosig.core.errors import InputError, PathosigError
 from pathosig.core.records import atomic_path
 from pathosig.phenotypes.kmeans import normalise
-from pathosig.phenotypes.nearest import best_of_columns, blocks, minus_outer
+from pathosig.phenotypes.nearest import TOGETHER, best_of_columns, minus_outer, projected
 from pathosig.phenotypes.refine import Residual
 
 _COLD = 1 / 80
@@ -113,7 +113,9 @@ class Codebook:
     def assign(self, embeddings: np.ndarray) -> Assignment:
         """Phenotypes of embeddings[n, d], block by block in bounded memory.
 
-        The same as ``project(embeddings) @ centroids.T``, with the lengths divided out after the products.
+        The same as ``project(embeddings) @ centroids.T``, with the lengths divided out after the products, up to the last
+        bits: those depend on how many rows the BLAS multiplies at once, and decide between HPCs equally near but for
+        rounding. Of exactly equal similarities the first wins.
         """
         self._check(embeddings)
         n, top = len(embeddings), min(3, self.k)
@@ -122,22 +124,23 @@ class Codebook:
         distance = np.empty(n, np.float32)
         offset = self.mean @ self.projection
         ones = np.ones(self.k, np.float32)
-        for rows, x, squared in blocks(embeddings):
-            z = minus_outer(x @ self.projection, np.maximum(np.sqrt(squared), 1e-12), offset)
+        temperature = np.float32(self.temperature)
+        logits, weights = np.empty((2, self.k * min(n, TOGETHER)), np.float32)
+        for rows, z, length in projected(embeddings, self.projection):
+            z = minus_outer(z, length, offset)
             if self.residual is not None:
                 z = self.residual.apply(normalise(z))
-            scale = 1 / np.maximum(np.sqrt(np.vecdot(z, z)), 1e-18)
-            similarity = self.centroids @ z.T
-            weight = similarity * (scale / np.float32(self.temperature))
-            if self.temperature < _COLD:
-                weight -= weight.max(axis=0)
-            total = ones @ np.exp(weight, out=weight)
-            every = np.arange(len(z))
-            for place, (best, value) in enumerate(best_of_columns(similarity, top)):
-                if place == 0:
-                    distance[rows] = (1 - value * scale) / self.radius[best]
-                hpc[place, rows] = best
-                np.divide(weight[best, every], total, out=confidence[place, rows])
+            logit = logits[: self.k * len(z)].reshape(self.k, len(z))
+            weight = weights[: logit.size].reshape(logit.shape)
+            np.matmul(self.centroids, z.T, out=logit)
+            logit *= 1 / np.maximum(np.sqrt(np.vecdot(z, z)), 1e-18) / temperature
+            highest = logit.max(axis=0) if self.temperature < _COLD else np.float32(0)
+            finite = np.subtract(logit, highest, out=weight) if self.temperature < _COLD else logit
+            total = ones @ np.exp(finite, out=weight)
+            best, value = best_of_columns(logit, top)
+            hpc[:top, rows] = best
+            distance[rows] = (1 - value[0] * temperature) / self.radius[best[0]]
+            np.divide(np.exp(value - highest), total, out=confidence[:top, rows])
         return Assignment(hpc=hpc.T, confidence=confidence.T, distance=distance)
 
     def labels(self, embeddings: np.ndarray) -> np.ndarray:
@@ -149,14 +152,13 @@ class Codebook:
         out = np.empty(len(embeddings), np.int32)
         centroids = np.ascontiguousarray(self.centroids.T)
         offset = self.mean @ self.projection
-        both, shift = self.projection @ centroids, offset @ centroids
-        for rows, x, squared in blocks(embeddings):
-            length = np.maximum(np.sqrt(squared), 1e-12)
-            if self.residual is None:
-                similarity = minus_outer(x @ both, length, shift)
-            else:
-                z = minus_outer(x @ self.projection, length, offset)
-                similarity = self.residual.apply(normalise(z)) @ centroids
+        matrix, shift = self.projection, offset
+        if self.residual is None:
+            matrix, shift = self.projection @ centroids, offset @ centroids
+        for rows, product, length in projected(embeddings, matrix):
+            similarity = minus_outer(product, length, shift)
+            if self.residual is not None:
+                similarity = self.residual.apply(normalise(similarity)) @ centroids
             out[rows] = similarity.argmax(axis=1)
         return out
 

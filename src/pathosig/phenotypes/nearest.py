@@ -1,4 +1,4 @@
-"""Reading blocks of embeddings and finding the best three of each tile, at nearly the speed of the products alone."""
+"""Reading and projecting embeddings block by block, and finding the best three of each tile."""
 
 from __future__ import annotations
 
@@ -10,27 +10,50 @@ _SIGN_AND_VALUE = np.int32(-0x70002000)
 _REBIAS = np.float32(2.0**112)
 _MAYBE_INFINITE = 2.0**32
 _CACHED = 2**18  # float32 numbers in a block: 1 MiB, what the second-level cache of a core holds
+TOGETHER = 2048
+"""Tiles compared with the centroids at once: with fewer, calling numpy costs as much as its work."""
 _TAKEN = np.float32(-np.inf)
 
 
 def blocks(embeddings: np.ndarray) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
     """Embeddings[n, d] block by block: (rows, float32[m, d], squared lengths float32[m]).
 
-    The arrays are valid until the next block; 256 to 2048 rows, as many as stay in the cache.
+    The arrays are valid until the next block. As many rows as stay in the cache, a power of two from 256 to `TOGETHER`.
     """
     n, d = embeddings.shape
-    size = min(max(_CACHED // d, 256), 2048, n)
-    buffer = np.empty((size, d), np.float32)
-    for start in range(0, n, max(size, 1)):
+    size = 1 << (min(max(_CACHED // d, 256), TOGETHER).bit_length() - 1)
+    buffer = np.empty((min(size, n), d), np.float32)
+    for start in range(0, n, size):
         rows = slice(start, min(n, start + size))
         x = buffer[: rows.stop - rows.start]
         yield rows, x, read_rows(embeddings[rows], x)
 
 
+def projected(
+    embeddings: np.ndarray, projection: np.ndarray
+) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+    """Embeddings[n, d] @ projection[d, p], `TOGETHER` rows at a time: (rows, float32[m, p], lengths float32[m]).
+
+    Widening and product take a block after the other, while it is in the cache; what comes after the product is
+    smaller and takes several blocks at once. The arrays are valid until the next ones; lengths are at least 1e-12.
+    """
+    n = len(embeddings)
+    z = np.empty((min(n, TOGETHER), projection.shape[1]), np.float32)
+    length = np.empty(len(z), np.float32)
+    start = 0
+    for rows, x, squared in blocks(embeddings):
+        here = slice(rows.start - start, rows.stop - start)
+        np.matmul(x, projection, out=z[here])
+        np.maximum(np.sqrt(squared), 1e-12, out=length[here])
+        if here.stop == len(z) or rows.stop == n:
+            yield slice(start, rows.stop), z[: here.stop], length[: here.stop]
+            start = rows.stop
+
+
 def read_rows(rows: np.ndarray, out: np.ndarray) -> np.ndarray:
     """Copy rows into float32 `out`[m, d] and give back their squared lengths, float32[m].
 
-    float16 is widened by moving its bits, six times as fast as numpy's own conversion. That is exact
+    float16 is widened by moving its bits, two to six times as fast as numpy's own conversion. That is exact
     for finite numbers; where a row is long enough to hold an infinity or NaN, numpy does it again.
     """
     if rows.dtype == np.float16:
@@ -53,23 +76,26 @@ def minus_outer(z: np.ndarray, length: np.ndarray, offset: np.ndarray) -> np.nda
     return np.asarray(sger(-1.0, offset, length, a=z.T, overwrite_a=1).T)
 
 
-def best_of_columns(similarity: np.ndarray, places: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The rows with the largest values of every column of [k, m], best first: (int[m], their values float32[m]).
+def best_of_columns(similarity: np.ndarray, places: int) -> tuple[np.ndarray, np.ndarray]:
+    """The rows with the largest values of every column of [k, m], best first: intp[places, m], their values float32[places, m].
 
-    Of equal values the first row wins, as in argmax; a column of NaN gives the last row. What was found is overwritten with
-    minus infinity. Tiles are columns because the largest of each is then found with whole-vector comparisons, three
-    times as fast as an argmax along short rows.
+    Of equal values the first row wins, as in argmax; a column of NaN gives the last row. `similarity`, C-contiguous, is
+    used up: what was found is overwritten with minus infinity. Tiles are columns because the largest of each is then
+    found with whole-vector comparisons, three times as fast as an argmax along short rows.
     """
     k, m = similarity.shape
     order = np.arange(k, 0, -1, dtype=np.int8 if k <= np.iinfo(np.int8).max else np.int16)[:, None]
     equal = np.empty((k, m), bool)
     ranks = np.empty((k, m), order.dtype)
-    every = np.arange(m)
+    best = np.empty((places, m), np.intp)
+    values = np.empty((places, m), np.float32)
+    flat, every = similarity.reshape(-1), np.arange(m)
     for place in range(places):
-        value = similarity.max(axis=0)
-        np.equal(similarity, value, out=equal)
+        similarity.max(axis=0, out=values[place])
+        np.equal(similarity, values[place], out=equal)
         np.multiply(equal.view(np.int8), order, out=ranks)
-        best = np.minimum(k - ranks.max(axis=0).astype(np.intp), k - 1)
-        yield best, value
+        np.subtract(k, ranks.max(axis=0), out=best[place])
+        np.minimum(best[place], k - 1, out=best[place])
         if place + 1 < places:
-            similarity[best, every] = _TAKEN
+            flat[best[place] * m + every] = _TAKEN
+    return best, values
