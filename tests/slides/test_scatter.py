@@ -68,6 +68,19 @@ def test_memory_of_what_is_kept_stays_under_its_limit(slide):
     assert kept[-1] == 0
 
 
+@pytest.mark.parametrize("mpp", [0.25, 0.5, 0.57])
+def test_threads_change_no_pixel_and_decode_nothing_twice(slide, monkeypatch, mpp):
+    decoded = []
+    decode = tiff.TiffReader._decode
+    xy = corners(step=200, low=0)
+    alone, _ = read(slide, xy, mpp=mpp, block=4)
+    monkeypatch.setattr(tiff.TiffReader, "_decode", lambda *a, **k: decoded.append(a[2]) or decode(*a, **k))
+    with open_slide(slide) as reader:
+        blocks = list(read_tiles(reader, plan_read(reader.info, mpp), xy, 100, threads=3, block=4))
+    assert np.array_equal(np.concatenate([b.tiles for b in blocks]), alone)
+    assert len(decoded) == len(set(decoded)) == 30
+
+
 def test_a_region_of_a_slide_is_filled_the_same_way(slide):
     xy = corners(step=50, low=0)[:200]
     tiles, _ = read(slide, xy, region=(120, 240, 700, 600))

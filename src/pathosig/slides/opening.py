@@ -6,20 +6,30 @@ import errno
 import importlib
 import stat
 from collections.abc import Callable
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from pathosig.core.errors import SlideError
+from pathosig.slides.backends.kfb_layout import is_kfb
 from pathosig.slides.backends.ngff import is_zarr
 from pathosig.slides.reader import SlideReader
 from pathosig.slides.region import RegionReader
 
-_PLUGIN_SUFFIXES = {".kfb": "kfb", ".isyntax": "isyntax", ".czi": "czi", ".zarr": "ome-zarr"}
+_GROUP = "pathosig.readers"
+_OWN_SUFFIXES = {".kfb": "kfb", ".isyntax": "isyntax", ".czi": "czi", ".zarr": "ome-zarr"}
+_REPLACEABLE = {"kfb", "isyntax", "czi"}
+"""Readers of closed formats, for which another package may have a better one, such as the vendor's own."""
+
 BUILT_IN = {
     "tiff": "pathosig.slides.backends.tiff:TiffReader",
     "openslide": "pathosig.slides.backends.openslide:OpenSlideReader",
     "ndpi": "pathosig.slides.backends.ndpi:NdpiReader",
     "flat": "pathosig.slides.backends.flat:FlatReader",
     "ome-zarr": "pathosig.slides.backends.omezarr:OmeZarrReader",
+    "kfb": "pathosig.slides.backends.kfb:KfbReader",
+    "czi": "pathosig.slides.backends.czi:open_czi",
+    "isyntax": "pathosig.slides.backends.isyntax:ISyntaxReader",
 }
 """The readers of this package, as they are registered in pyproject.toml too."""
 
@@ -43,8 +53,8 @@ def open_slide(
     path
         A slide file, or a folder that is one slide: DICOM files, OME-Zarr.
     reader
-        ``auto``, or the name of a reader (built-in: tiff, openslide, flat, ome-zarr; others through the
-        plug-in group ``pathosig.readers``).
+        ``auto``, or the name of a reader (built-in: tiff, openslide, ndpi, flat, ome-zarr, kfb, czi, isyntax;
+        others through the plug-in group ``pathosig.readers``). Of kfb, czi and isyntax, another package's wins.
     mpp
         Micrometres per level-0 pixel where the header has none; wins over the header.
     region
@@ -63,38 +73,40 @@ def open_slide(
     path = Path(path)
     kind = _look(path)
     name = _choose(path, kind) if reader == "auto" else reader
-    opener = _opener(name, path)
+    opener = _opener(name)
     opened: SlideReader = opener(path, mpp=mpp)
     return RegionReader(opened, region) if region is not None else opened
 
 
-def _opener(name: str, path: Path) -> Callable[..., SlideReader]:
+def _opener(name: str) -> Callable[..., SlideReader]:
     """The class or function that opens slides; to look up a built-in one would cost more than to open a slide.
 
     Raises
     ------
-    SlideError
-        If it is a plug-in's that is not installed.
+    ConfigError
+        If there is none of that name.
     """
     built_in = BUILT_IN.get(name)
-    if built_in is not None:
+    other = _registered_by_others(name) if name in _REPLACEABLE else None
+    if built_in is not None and other is None:
         module, _, attribute = built_in.partition(":")
         found: Callable[..., SlideReader] = getattr(importlib.import_module(module), attribute)
         return found
     from pathosig.core import plugins
 
-    if name in _PLUGIN_SUFFIXES.values() and name not in plugins.available("pathosig.readers"):
-        raise SlideError(
-            f"{path.name}: {name} slides are read by a plug-in that is not installed. Install a package that registers "
-            f"{name!r} under pathosig.readers, or convert the slide to a tiled TIFF.",
-            code="E_FORMAT",
-        )
-    opener: Callable[..., SlideReader] = plugins.load("pathosig.readers", name)
+    opener: Callable[..., SlideReader] = other.load() if other is not None else plugins.load(_GROUP, name)
     return opener
 
 
+@cache
+def _registered_by_others(name: str) -> EntryPoint | None:
+    """What another package registers under the name of a reader of this one."""
+    found = [point for point in entry_points(group=_GROUP, name=name) if point.value != BUILT_IN[name]]
+    return min(found, key=lambda point: point.value, default=None)
+
+
 def _look(path: Path) -> str:
-    """What the first bytes say: tiff | dicom | PNG | JPEG | ... | folder | other.
+    """What the first bytes say: tiff | dicom | czi | kfb | PNG | JPEG | ... | folder | other.
 
     Raises
     ------
@@ -124,6 +136,10 @@ def _look(path: Path) -> str:
         return "tiff"
     if head[128:132] == b"DICM":
         return "dicom"
+    if head.startswith(b"ZISRAWFILE"):
+        return "czi"
+    if is_kfb(head):
+        return "kfb"
     return next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), "other")
 
 
@@ -155,8 +171,10 @@ def _choose(path: Path, kind: str) -> str:
                 code="E_FORMAT",
             )
         return "flat"
-    if suffix in _PLUGIN_SUFFIXES:
-        return _PLUGIN_SUFFIXES[suffix]
+    if kind in ("czi", "kfb"):
+        return kind
+    if suffix in _OWN_SUFFIXES:
+        return _OWN_SUFFIXES[suffix]
     if kind == "tiff":
         from pathosig.slides.backends.tiff import choose
 

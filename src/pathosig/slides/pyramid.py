@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -9,6 +10,14 @@ import numpy as np
 
 from pathosig.core.errors import SlideError
 from pathosig.slides.reader import SlideInfo
+
+try:
+    from pathosig.slides import _resample
+except ImportError:  # built where there was no compiler
+    COMPILED = False
+else:
+    COMPILED = True
+"""Whether the resampler's loops are compiled; the bytes are the same either way."""
 
 _SAME = 0.01
 """Level and target closer than this are read pixel for pixel."""
@@ -114,9 +123,14 @@ def resample(
     whole = _whole_factor(image, size, (x, y, w, h))
     if whole is not None:
         return whole
-    rows = _pass(image.astype(np.float32), y, h, size[1])
-    out = _pass(rows.transpose(1, 0, 2), x, w, size[0]).transpose(1, 0, 2)
-    result: np.ndarray = np.clip(np.rint(out), 0, 255).astype(np.uint8)
+    rows, columns = _taps(y, h, size[1], height), _taps(x, w, size[0], width)
+    if COMPILED and image.dtype == np.uint8:
+        result = np.empty((size[1], size[0], image.shape[2]), np.uint8)
+        _resample.resample(np.ascontiguousarray(image), *rows, *columns, result)
+        return result
+    sums = _weighted(image.astype(np.float32), *rows)
+    out = _weighted(sums.transpose(1, 0, 2), *columns).transpose(1, 0, 2)
+    result = np.clip(np.rint(out), 0, 255).astype(np.uint8)
     return result
 
 
@@ -134,33 +148,42 @@ def _whole_factor(
         return None
     if factor == 1:
         return np.ascontiguousarray(source)
+    if COMPILED and image.dtype == np.uint8:
+        mean: np.ndarray = np.empty((size[1], size[0], image.shape[2]), np.uint8)
+        _resample.block_means(np.ascontiguousarray(source), factor, mean)
+        return mean
     total: np.ndarray = np.zeros((size[1], size[0], image.shape[2]), np.uint32)
     for dy in range(factor):
         for dx in range(factor):
             total += source[dy::factor, dx::factor]
     area = factor * factor
-    mean: np.ndarray = ((total + area // 2) // area).astype(np.uint8)
+    mean = ((total + area // 2) // area).astype(np.uint8)
     return mean
 
 
-def _pass(image: np.ndarray, start: float, length: float, size: int) -> np.ndarray:
-    """One axis: weighted sums of the source rows that each target row covers."""
+@functools.lru_cache(maxsize=64)
+def _taps(start: float, length: float, size: int, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which of n source rows each of `size` target rows is made of, int32[taps, size], and how much, float32[taps, size]."""
     step = length / size
-    n = image.shape[0]
     lower = start + step * np.arange(size)
     if step < 1:  # enlarging: linear between pixel centres
         centre = lower + step / 2 - 0.5
         first = np.floor(centre).astype(int)
-        part = (centre - first).astype(np.float32)[:, None, None]
-        a, b = np.clip(first, 0, n - 1), np.clip(first + 1, 0, n - 1)
-        mixed: np.ndarray = image[a] * (1 - part) + image[b] * part
-        return mixed
-    upper = lower + step
-    first = np.floor(lower + 1e-9).astype(int)
-    out = np.zeros((size, *image.shape[1:]), np.float32)
-    for tap in range(int(np.ceil(step)) + 1):
-        source = first + tap
-        weight = np.clip(np.minimum(source + 1, upper) - np.maximum(source, lower), 0, None) / step
-        if weight.any():
-            out += image[np.clip(source, 0, n - 1)] * weight.astype(np.float32)[:, None, None]
+        part = (centre - first).astype(np.float32)
+        sources, weights = [first, first + 1], [1 - part, part]
+    else:
+        upper = lower + step
+        first = np.floor(lower + 1e-9).astype(int)
+        sources = [first + tap for tap in range(int(np.ceil(step)) + 1)]
+        weights = [np.clip(np.minimum(s + 1, upper) - np.maximum(s, lower), 0, None) / step for s in sources]
+    index = np.clip(np.stack(sources), 0, n - 1).astype(np.int32)
+    return index, np.stack(weights).astype(np.float32)
+
+
+def _weighted(image: np.ndarray, index: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Weighted sums of source rows, float32[size, ...]."""
+    out = np.zeros((index.shape[1], *image.shape[1:]), np.float32)
+    for source, part in zip(index, weight, strict=True):
+        if part.any():
+            out += image[source] * part[:, None, None]
     return out

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from pathosig.slides.backends.tiff_tags import PageFacts
 
 Part = tuple[int, slice, slice]
 """A compressed tile on an axis: its number, where to, where from."""
+
+_Decoded = dict[int, np.ndarray | SlideError]
+"""Pixels of compressed tiles by their number, or why there are none."""
 
 _Place = tuple[int, np.ndarray, slice, slice, slice]
 """A part of a block: its tile, that tile's rows, columns of them; rows and columns of the compressed tile."""
@@ -40,6 +44,10 @@ class Scatter:
         Side of the tiles.
     decode, give_back
         Pixels of a compressed tile by its number; takes memory that is not needed any more.
+    limit
+        Bytes of decoded tiles kept for later blocks.
+    threads
+        Threads that decode the compressed tiles of a block.
     """
 
     def __init__(
@@ -52,8 +60,11 @@ class Scatter:
         decode: Callable[[int], np.ndarray],
         give_back: Callable[[np.ndarray], None],
         limit: int,
+        threads: int = 1,
     ) -> None:
         self._across, self._limit = page.across, limit
+        self._threads = threads
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode") if threads > 1 else None
         self._decode, self._give_back = decode, give_back
         full = [-(-side // shrink) for side in page.size]
         self._corners: Sequence[tuple[int, int]] = [(int(x), int(y)) for x, y in corners]
@@ -81,9 +92,11 @@ class Scatter:
             E_READ if the disk keeps failing.
         """
         stop = start + len(tiles)
-        for number, places in self._places(start, tiles).items():
+        wanted = self._places(start, tiles)
+        jobs = self._jobs(wanted)
+        for number, places in wanted.items():
             try:
-                pixels = self._pixels(number)
+                pixels = self._pixels(number, jobs)
             except SlideError as error:
                 if error.code == "E_READ":  # the disk fails, not the tile
                     raise
@@ -96,6 +109,29 @@ class Scatter:
             else:
                 self._give_back(pixels)
         tiles[failed] = 255
+        if self._pool is not None and stop == len(self._corners):
+            self._pool.shutdown()
+
+    def _jobs(self, wanted: Iterable[int]) -> dict[int, Future[_Decoded]]:
+        """The compressed tiles that are not kept, being decoded side by side; none without threads."""
+        if self._pool is None:
+            return {}
+        numbers = [n for n in wanted if n not in self._kept]
+        size = max(1, -(-len(numbers) // (2 * self._threads)))  # a job costs as much as a third of a decode
+        jobs: dict[int, Future[_Decoded]] = {}
+        for at in range(0, len(numbers), size):
+            part = numbers[at : at + size]
+            jobs |= dict.fromkeys(part, self._pool.submit(self._decode_all, part))
+        return jobs
+
+    def _decode_all(self, numbers: list[int]) -> _Decoded:
+        found: _Decoded = {}
+        for number in numbers:
+            try:
+                found[number] = self._decode(number)
+            except SlideError as error:
+                found[number] = error
+        return found
 
     def _places(self, start: int, tiles: np.ndarray) -> dict[int, list[_Place]]:
         """Where each compressed tile goes in a block."""
@@ -117,10 +153,14 @@ class Scatter:
                         found[number] = [place]
         return found
 
-    def _pixels(self, number: int) -> np.ndarray:
+    def _pixels(self, number: int, jobs: dict[int, Future[_Decoded]]) -> np.ndarray:
         kept = self._kept.pop(number, None)
         if kept is None:
-            return self._decode(number)
+            job = jobs.pop(number, None)
+            found = self._decode(number) if job is None else job.result().pop(number)
+            if isinstance(found, SlideError):
+                raise found
+            return found
         self._kept_bytes -= kept.nbytes
         return kept
 

@@ -172,11 +172,11 @@ class TiffReader(ContextClose):
     def _buffer(self, page: PageFacts, shrink: int) -> np.ndarray:
         """Memory for a decoded tile, that of a dropped one where it fits: fresh pages cost a tenth of decoding."""
         shape = (page.tile[1] // shrink, page.tile[0] // shrink, 3)
-        if self._spare:
+        try:
             spare = self._spare.pop()
-            if spare.shape == shape:
-                return spare
-        return np.empty(shape, np.uint8)
+        except IndexError:  # also where another thread was quicker
+            return np.empty(shape, np.uint8)
+        return spare if spare.shape == shape else np.empty(shape, np.uint8)
 
     def _tile(self, level: int, index: int, shrink: int) -> np.ndarray:
         """A tile that is not in the cache; it is afterwards."""
@@ -268,7 +268,7 @@ class TiffReader(ContextClose):
     def block_source(self, plan: ReadPlan, xy: np.ndarray, size_px: int, threads: int) -> Scatter | None:
         """What fills blocks of these tiles, or None where they are not pixels of decoded tiles as they are."""
         shrink = self._shrink(plan, xy)
-        if threads > 1 or not len(xy) or abs(plan.scale / shrink - 1) >= 1e-9:
+        if not len(xy) or abs(plan.scale / shrink - 1) >= 1e-9:
             return None
         corners = np.rint(np.asarray(xy) / (plan.level_downsample * shrink)).astype(int)
         return Scatter(
@@ -279,6 +279,7 @@ class TiffReader(ContextClose):
             decode=functools.partial(self._decode, plan.level, shrink=shrink),
             give_back=self._give_back,
             limit=_CACHE_BYTES,
+            threads=threads,
         )
 
     def _enough(self, level: int, xy: np.ndarray, side: float, shrink: int) -> int:
