@@ -16,6 +16,7 @@ from pathosig.core.versions import versions
 _OPTIONAL = {
     "leidenalg": "phenotypes.method = leiden: pip install 'pathosig[leiden]' (GPL)",
     "zarr": "OME-Zarr slides: pip install 'pathosig[zarr]'",
+    "isyntax": "iSyntax slides: pip install 'pathosig[isyntax]'",
     "tifffile": "fast reading of TIFF slides: pip install tifffile imagecodecs",
     "simplejpeg": "fast reading of JPEG slides: pip install simplejpeg",
 }

@@ -225,13 +225,11 @@ def test_labels_are_never_a_level(tmp_path):
         assert reader.info.level_sizes == ((600, 500), (150, 125))
 
 
-@pytest.mark.parametrize(("suffix", "word"), [(".kfb", "kfb"), (".isyntax", "isyntax"), (".czi", "czi")])
-def test_formats_of_plug_ins_say_what_is_missing(tmp_path, suffix, word):
+@pytest.mark.parametrize("suffix", [".kfb", ".isyntax", ".czi"])
+def test_closed_formats_are_refused_where_the_file_is_of_another(tmp_path, suffix):
     path = tmp_path / f"slide{suffix}"
     path.write_bytes(b"KFB\0" + bytes(500))
-    message = refused(path, "E_FORMAT")
-    assert word in message.lower()
-    assert "plug-in" in message
+    assert suffix[1:] in refused(path, "E_FORMAT").lower()
 
 
 @pytest.mark.skipif(not hasattr(os, "pread"), reason="files are read in another way on this system")

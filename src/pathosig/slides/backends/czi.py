@@ -1,0 +1,196 @@
+"""CZI slides (ZEISS): through OpenSlide where it opens them, else subblock by subblock, JPEG XR among them."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from pathosig.core.errors import SlideError
+from pathosig.slides.backends import czi_layout as layout
+from pathosig.slides.backends.czi_layout import CziFacts, Subblock, read_facts
+from pathosig.slides.backends.mosaic import MosaicReader, Pieces, whole_levels
+from pathosig.slides.backends.source import ByteSource
+from pathosig.slides.reader import SlideInfo, SlideReader
+from pathosig.slides.resolution import checked_mpp, power_warning
+
+_CLEAR = 32
+"""Pixels a side from which sizes say what a subblock's downsample is, roundings or not."""
+
+
+def open_czi(path: Path, *, mpp: float | None = None) -> SlideReader:
+    """A CZI slide.
+
+    OpenSlide is asked first. It knows neither JPEG XR (as it is bundled), which most scanners write, nor focal
+    planes, nor gray pixels; `CziReader` does. What neither can read is found before, in the directory: OpenSlide makes
+    8 bits of 16 without a word.
+
+    Raises
+    ------
+    SlideError
+        What `CziReader` raises.
+    """
+    reader = CziReader(path, mpp=mpp)
+    if not reader.for_openslide:
+        return reader
+    from pathosig.slides.backends.openslide import OpenSlideReader
+
+    try:
+        found = OpenSlideReader(path, mpp=mpp)
+    except SlideError as error:
+        if error.code != "E_FORMAT":
+            reader.close()
+            raise
+        return reader
+    reader.close()
+    return found
+
+
+class CziReader(MosaicReader):
+    """A CZI slide, one coordinate system for all its scenes; what no subblock covers is white.
+
+    Levels are those that are stored for all of the slide. Nothing is shrunk on the way: a file without a pyramid
+    has one level.
+
+    Attributes
+    ----------
+    for_openslide
+        Whether OpenSlide may be given the file: it divides by the stored size, which may be 0 for "the same".
+
+    Raises
+    ------
+    SlideError
+        What `read_facts` raises; E_MPP_RANGE, E_MPP_ANISO.
+    """
+
+    def __init__(self, path: Path, *, mpp: float | None = None) -> None:
+        self.path = path
+        self._source = ByteSource(path)
+        try:
+            facts = read_facts(path, self._source)
+            self._blocks = sorted(facts.blocks, key=lambda block: block.order)
+            self._file_bytes = path.stat().st_size
+            self.info, levels = _levels(facts, self._blocks, given=mpp, name=path.name)
+        except SlideError:
+            self._source.close()
+            raise
+        self.for_openslide = all(block.sizes_said for block in facts.blocks)
+        super().__init__(levels)
+
+    def _decode(self, number: int) -> np.ndarray:
+        block = self._blocks[number]
+        try:
+            return _pixels(self._data(block), block)
+        except SlideError:
+            raise
+        except Exception as error:  # codecs raise many kinds on damaged data
+            raise SlideError(
+                f"{self.path.name}: subblock at ({block.x}, {block.y}) of {block.stored[0]} x {block.stored[1]} pixels "
+                f"cannot be decoded ({error}).",
+                code="E_PIXELS",
+            ) from error
+
+    def _data(self, block: Subblock) -> bytes:
+        head = self._source.read(block.place, 48)
+        if not head.startswith(b"ZISRAWSUBBLOCK") or len(head) < 48:
+            raise ValueError("no subblock there")
+        metadata, _, size = struct.unpack_from("<iiq", head, 32)
+        begin = block.place + 32 + max(256, 16 + block.entry_bytes) + metadata
+        if metadata < 0 or not 0 < size <= self._file_bytes - begin:
+            raise ValueError("it lies beyond the end of the file")
+        return self._source.read(begin, size)
+
+    def close(self) -> None:
+        """Close the file."""
+        super().close()
+        self._source.close()
+
+
+def _pixels(data: bytes, block: Subblock) -> np.ndarray:
+    """A subblock decoded, uint8[h, w, 3]; transparent pixels on white.
+
+    Raises
+    ------
+    ValueError
+        If it does not hold the pixels it declares; codecs raise other kinds.
+    """
+    import imagecodecs
+
+    channels = {layout.GRAY8: 1, layout.BGR24: 3, layout.BGRA32: 4}[block.pixels]
+    width, height = block.stored
+    if block.codec == layout.JPEG_XR:  # decoded to RGB
+        shape = (height, width, 3) if channels == 3 else (height, width)
+        pixels = imagecodecs.jpegxr_decode(data, out=np.empty(shape, np.uint8))
+        return pixels if channels == 3 else np.repeat(pixels[..., None], 3, axis=2)
+    expected = width * height * channels
+    if block.codec == layout.ZSTD1:
+        data = _without_header(data)
+    if block.codec in (layout.ZSTD0, layout.ZSTD1):
+        data = bytes(imagecodecs.zstd_decode(data, out=expected))
+    if len(data) != expected:
+        raise ValueError(f"{len(data)} bytes of pixels, expected {expected}")
+    pixels = np.frombuffer(data, np.uint8).reshape(height, width, channels)
+    if channels == 1:
+        return np.repeat(pixels, 3, axis=2)
+    if channels == 4:
+        alpha = pixels[..., 3:].astype(np.uint16)
+        return ((pixels[..., 2::-1] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+    return np.ascontiguousarray(pixels[..., ::-1])
+
+
+def _without_header(data: bytes) -> bytes:
+    """The zstd stream of a "zstd1" subblock: 1 byte before it, or 3 that may say that bytes are shuffled."""
+    length = data[0] if data else 0
+    if length == 1:
+        return data[1:]
+    if length != 3 or len(data) < 3 or data[1] != 1 or data[2] & 1:
+        raise ValueError("its header is unknown")
+    return data[3:]
+
+
+def _levels(
+    facts: CziFacts, blocks: list[Subblock], *, given: float | None, name: str
+) -> tuple[SlideInfo, tuple[Pieces, ...]]:
+    factors = _factors(blocks)
+    downsamples = tuple(sorted({1, *factors}))
+    levels = tuple(_pieces(facts, blocks, factors, factor=d) for d in downsamples)
+    kept = whole_levels(levels, tuple(float(d) for d in downsamples), facts.size)
+    mpp, source = checked_mpp(*facts.mpp, given=given, name=name)
+    width, height = facts.size
+    info = SlideInfo(
+        level_sizes=tuple((max(1, width // downsamples[i]), max(1, height // downsamples[i])) for i in kept),
+        downsamples=tuple(float(downsamples[i]) for i in kept),
+        mpp=mpp,
+        mpp_source=source,
+        vendor="zeiss",
+        objective_power=facts.power,
+        warnings=(*power_warning(mpp, facts.power), *facts.warnings),
+    )
+    return info, tuple(levels[i] for i in kept)
+
+
+def _factors(blocks: list[Subblock]) -> list[int]:
+    """The downsample of each subblock; small ones, whose rounded sizes say little, have one that others have."""
+    raw = [
+        max(1, round(max(b.width, b.height) / (b.stored[0] if b.width >= b.height else b.stored[1])))
+        for b in blocks
+    ]
+    clear = sorted({1, *(f for f, b in zip(raw, blocks, strict=True) if max(b.stored) >= _CLEAR)})
+    return [min(clear, key=_misfit(block)) for block in blocks]
+
+
+def _misfit(block: Subblock) -> Callable[[int], float]:
+    """How far a downsample is from explaining a subblock's two sizes, in stored pixels."""
+    return lambda f: abs(block.width / f - block.stored[0]) + abs(block.height / f - block.stored[1])
+
+
+def _pieces(facts: CziFacts, blocks: list[Subblock], factors: list[int], *, factor: int) -> Pieces:
+    number = [i for i, found in enumerate(factors) if found == factor]
+    chosen = [blocks[i] for i in number]
+    left, top = facts.origin
+    place = np.array([(b.x - left, b.y - top) for b in chosen], np.float64).reshape(-1, 2)
+    size = np.array([b.stored for b in chosen], np.int64).reshape(-1, 2)
+    x, y = np.rint(place / factor).astype(np.int64).T
+    return Pieces(x=x, y=y, width=size[:, 0], height=size[:, 1], number=np.array(number, np.int64))

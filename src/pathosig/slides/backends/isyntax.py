@@ -1,0 +1,160 @@
+"""iSyntax slides (Philips), through the package pyisyntax."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pathosig.core.errors import SlideError
+from pathosig.slides.reader import ContextClose, SlideInfo
+from pathosig.slides.resolution import checked_mpp
+
+_MAX_PIXELS = 4e11
+_CACHED_TILES = 200
+"""Of 256 x 256 pixels with their wavelet coefficients; the package's own default is 2000, about a gigabyte."""
+
+_TRIAL_S = 60
+_TRIAL = """
+import sys
+from isyntax import ISyntax
+slide = ISyntax.open(sys.argv[1], cache_size=64)
+width, height = slide.level_dimensions[-1]
+if width * height <= 16_000_000:
+    slide.read_region(0, 0, width, height, slide.level_count - 1)
+"""
+_passed: set[tuple[str, int, int]] = set()
+
+
+class ISyntaxReader(ContextClose):
+    """An iSyntax slide; label and macro image are never asked for.
+
+    The library behind it ends the process on some damaged files, so each file is opened once in a process of its own
+    before it is opened here.
+
+    Raises
+    ------
+    SlideError
+        E_FORMAT, also where the package pyisyntax is not installed; E_TOO_LARGE, E_MPP_RANGE, E_MPP_ANISO.
+    """
+
+    def __init__(self, path: Path, *, mpp: float | None = None) -> None:
+        self.path = path
+        try:
+            from isyntax import ISyntax
+        except ImportError as error:
+            raise SlideError(
+                f"{path.name}: iSyntax slides need the package pyisyntax, which is not installed. "
+                "Install it with: pip install 'pathosig[isyntax]'",
+                code="E_FORMAT",
+            ) from error
+        if not is_isyntax(_head(path)):
+            raise SlideError(
+                f"{path.name}: is not an iSyntax file in spite of its name, or is damaged. Copy it again.",
+                code="E_FORMAT",
+            )
+        _try_elsewhere(path)
+        self._slide: Any = ISyntax.open(path, cache_size=_CACHED_TILES)
+        try:
+            self.info = self._info(mpp)
+        except SlideError:
+            self._slide.close()
+            raise
+
+    def _info(self, given: float | None) -> SlideInfo:
+        sizes = tuple((int(w), int(h)) for w, h in self._slide.level_dimensions)
+        downsamples = tuple(float(d) for d in self._slide.level_downsamples)
+        if not sizes or min(min(size) for size in sizes) < 1 or downsamples[0] != 1.0:
+            raise SlideError(f"{self.path.name}: has no level of full resolution.", code="E_FORMAT")
+        if sizes[0][0] * sizes[0][1] > _MAX_PIXELS:
+            raise SlideError(
+                f"{self.path.name}: declares {sizes[0][0]} x {sizes[0][1]} pixels, which cannot be. Copy it again.",
+                code="E_TOO_LARGE",
+            )
+        x, y = (_known(value) for value in (self._slide.mpp_x, self._slide.mpp_y))
+        mpp, source = checked_mpp(x, y, given=given, name=self.path.name)
+        return SlideInfo(
+            level_sizes=sizes, downsamples=downsamples, mpp=mpp, mpp_source=source, vendor="philips-isyntax"
+        )
+
+    def read_level(self, level: int, x: int, y: int, width: int, height: int) -> np.ndarray:
+        """Pixels of a level; outside the slide, and where nothing was scanned, white.
+
+        Raises
+        ------
+        SlideError
+            E_PIXELS if the library says that it cannot decode them.
+        """
+        out = np.full((height, width, 3), 255, np.uint8)
+        total_w, total_h = self.info.level_sizes[level]
+        x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + width, total_w), min(y + height, total_h)
+        if x1 <= x0 or y1 <= y0:  # the library does not check
+            return out
+        try:
+            rgba = self._slide.read_region(x0, y0, x1 - x0, y1 - y0, level)
+        except Exception as error:  # its errors are known only once it is imported
+            raise SlideError(
+                f"{self.path.name}: pixels at ({x}, {y}) of level {level} cannot be decoded "
+                f"({type(error).__name__}).",
+                code="E_PIXELS",
+            ) from error
+        out[y0 - y : y1 - y, x0 - x : x1 - x] = _on_white(np.asarray(rgba))
+        return out
+
+    def close(self) -> None:
+        """Close the file."""
+        self._slide.close()
+
+
+def is_isyntax(head: bytes) -> bool:
+    """Whether the first bytes of a file are those of an iSyntax file."""
+    return b"<DataObject" in head[:200] and b"DPUfsImport" in head
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as handle:
+        return handle.read(400)
+
+
+def _try_elsewhere(path: Path) -> None:
+    """Open the file and read its coarsest level in another process, which may die of it.
+
+    Raises
+    ------
+    SlideError
+        E_FORMAT if it dies, fails or does not end.
+    """
+    facts = path.stat()
+    key = (str(path.resolve()), facts.st_size, facts.st_mtime_ns)
+    if key in _passed:
+        return
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", _TRIAL, str(path)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_TRIAL_S,
+            check=False,
+        )
+        ended = "" if done.returncode == 0 else f"ends with {done.returncode}"
+    except subprocess.TimeoutExpired:
+        ended = f"does not end within {_TRIAL_S} s"
+    if ended:
+        raise SlideError(
+            f"{path.name}: cannot be opened (the library that reads iSyntax {ended}). It may be damaged or cut off; copy it "
+            "again or convert it to a tiled TIFF.",
+            code="E_FORMAT",
+        )
+    _passed.add(key)
+
+
+def _known(value: float) -> float | None:
+    return float(f"{value:.6g}") if np.isfinite(value) and value > 0 else None  # a 32-bit number
+
+
+def _on_white(rgba: np.ndarray) -> np.ndarray:
+    alpha = rgba[..., 3:].astype(np.uint16)
+    return ((rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)

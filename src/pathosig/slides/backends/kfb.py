@@ -1,0 +1,124 @@
+"""KFB slides (KFBio): JPEG tiles, each found through the index of the file and decoded as it is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from pathosig.core.errors import SlideError
+from pathosig.slides.backends.kfb_layout import KfbFacts, read_facts
+from pathosig.slides.backends.mosaic import MosaicReader, Pieces, whole_levels
+from pathosig.slides.backends.source import ByteSource
+from pathosig.slides.reader import SlideInfo
+from pathosig.slides.resolution import checked_mpp, power_warning
+
+_MAX_PIXELS = 4e11
+_MAX_BYTES = 64_000_000
+_LOST = 0.02
+"""Share of level-0 tiles beyond the end of the file from which a slide counts as cut off."""
+
+
+class KfbReader(MosaicReader):
+    """A KFB slide. A damaged tile is an error of that tile: nothing is put in its place.
+
+    Raises
+    ------
+    SlideError
+        What `read_facts` raises; E_TOO_LARGE, E_MPP_RANGE.
+    """
+
+    def __init__(self, path: Path, *, mpp: float | None = None) -> None:
+        self.path = path
+        self._source = ByteSource(path)
+        try:
+            file_bytes = path.stat().st_size
+            self._facts = read_facts(self._source, file_bytes, path.name)
+            lost = _lost(self._facts, file_bytes, path.name)
+            info = _info(self._facts, given=mpp, name=path.name, lost=lost)
+            levels = tuple(_pieces(self._facts, scale) for scale in _scales(self._facts))
+            kept = whole_levels(levels, info.downsamples, info.level_sizes[0])
+            super().__init__(tuple(levels[i] for i in kept))
+            self.info = replace(
+                info,
+                level_sizes=tuple(info.level_sizes[i] for i in kept),
+                downsamples=tuple(info.downsamples[i] for i in kept),
+            )
+        except SlideError:
+            self._source.close()
+            raise
+
+    def _decode(self, number: int) -> np.ndarray:
+        import simplejpeg
+
+        tile = self._facts.tiles[number]
+        size, length = (int(tile["height"]), int(tile["width"])), int(tile["length"])
+        data = self._source.read(int(tile["offset"]), length) if length <= _MAX_BYTES else b""
+        try:
+            if simplejpeg.decode_jpeg_header(data)[:2] != size:
+                raise ValueError("another size than declared")
+            return np.asarray(simplejpeg.decode_jpeg(data, "RGB"))
+        except ValueError as error:
+            x, y, scale = int(tile["x"]), int(tile["y"]), float(tile["scale"])
+            raise SlideError(
+                f"{self.path.name}: tile at ({x}, {y}) of scale {scale:g} cannot be decoded ({error}).",
+                code="E_PIXELS",
+            ) from error
+
+    def close(self) -> None:
+        """Close the file."""
+        super().close()
+        self._source.close()
+
+
+def _scales(facts: KfbFacts) -> list[float]:
+    """Scales of the levels, finest first; those below 1 are previews."""
+    return sorted((float(s) for s in np.unique(facts.tiles["scale"]) if s >= 1.0), reverse=True)
+
+
+def _pieces(facts: KfbFacts, scale: float) -> Pieces:
+    number = np.flatnonzero(facts.tiles["scale"] == np.float32(scale))
+    x, y, w, h = (facts.tiles[name][number].astype(np.int64) for name in ("x", "y", "width", "height"))
+    return Pieces(x=x, y=y, width=w, height=h, number=number)
+
+
+def _lost(facts: KfbFacts, file_bytes: int, name: str) -> tuple[str, ...]:
+    """A warning where a few tiles lie beyond the end of the file.
+
+    Raises
+    ------
+    SlideError
+        E_FORMAT where many do.
+    """
+    full = facts.tiles[facts.tiles["scale"] == facts.tiles["scale"].max()]
+    lost = int((full["offset"] >= file_bytes).sum())
+    if lost > _LOST * len(full):
+        raise SlideError(
+            f"{name}: is cut off, {lost} of {len(full)} tiles lie beyond its end. Copy it again.",
+            code="E_FORMAT",
+        )
+    return (f"cut off: {lost} of {len(full)} tiles are lost",) if lost else ()
+
+
+def _info(facts: KfbFacts, *, given: float | None, name: str, lost: tuple[str, ...]) -> SlideInfo:
+    width, height = facts.size
+    if width * height > _MAX_PIXELS:
+        raise SlideError(
+            f"{name}: declares {width} x {height} pixels, which cannot be. Copy it again.", code="E_TOO_LARGE"
+        )
+    header = (
+        float(f"{facts.mpp:.6g}") if np.isfinite(facts.mpp) and facts.mpp > 0 else None
+    )  # a 32-bit number
+    mpp, source = checked_mpp(header, header, given=given, name=name)
+    scales = _scales(facts)
+    downsamples = tuple(scales[0] / scale for scale in scales)
+    return SlideInfo(
+        level_sizes=tuple((max(1, int(width / d)), max(1, int(height / d))) for d in downsamples),
+        downsamples=downsamples,
+        mpp=mpp,
+        mpp_source=source,
+        vendor="kfbio",
+        objective_power=facts.power,
+        warnings=(*power_warning(mpp, facts.power), *lost),
+    )

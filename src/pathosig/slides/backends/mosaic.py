@@ -1,0 +1,147 @@
+"""Slides made of compressed pieces that lie anywhere: found by place, decoded when needed, kept while needed."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import numpy as np
+
+from pathosig.slides.reader import ContextClose, SlideInfo
+
+_CACHE_BYTES = 48_000_000
+_CELL, _CELLS = 64, 1024
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pieces:
+    """Where the pieces of one level lie, in pixels of that level.
+
+    Attributes
+    ----------
+    x, y, width, height
+        int64[n].
+    number
+        int64[n]: of the piece in its file; what lies later in it is painted over what lies earlier.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    width: np.ndarray
+    height: np.ndarray
+    number: np.ndarray
+
+    def sorted_by_y(self) -> Pieces:
+        """The same pieces from top to bottom."""
+        order = np.argsort(self.y, kind="stable")
+        return Pieces(
+            x=self.x[order],
+            y=self.y[order],
+            width=self.width[order],
+            height=self.height[order],
+            number=self.number[order],
+        )
+
+    def touching(self, left: int, top: int, right: int, bottom: int) -> np.ndarray:
+        """Positions of the pieces that touch an area, in the order they are painted; sorted by y before."""
+        first = np.searchsorted(self.y, top - int(self.height.max(initial=0)), side="right")
+        last = np.searchsorted(self.y, bottom, side="left")
+        near = slice(int(first), int(last))
+        hit = (
+            (self.y[near] + self.height[near] > top)
+            & (self.x[near] < right)
+            & (self.x[near] + self.width[near] > left)
+        )
+        found = np.flatnonzero(hit) + int(first)
+        return found[np.argsort(self.number[found], kind="stable")]
+
+
+def whole_levels(
+    levels: tuple[Pieces, ...], downsamples: tuple[float, ...], size: tuple[int, int]
+) -> list[int]:
+    """Numbers of the levels that hold all that level 0 holds; another would show tissue as white.
+
+    Parameters
+    ----------
+    levels
+        Finest first.
+    downsamples
+        Level-0 pixels per pixel of each.
+    size
+        (width, height) of level 0.
+    """
+    step = max(_CELL, -(-max(size) // _CELLS))
+    finest = _covered(levels[0], downsamples[0], size, step=step)
+    return [0] + [
+        number
+        for number in range(1, len(levels))
+        if not (finest & ~_covered(levels[number], downsamples[number], size, step=step)).any()
+    ]
+
+
+def _covered(pieces: Pieces, downsample: float, size: tuple[int, int], *, step: int) -> np.ndarray:
+    """Which cells of `step` level-0 pixels have their middle on a piece, bool[rows, columns]."""
+    cells = np.zeros((-(-size[1] // step), -(-size[0] // step)), bool)
+    starts, ends = [], []
+    for start, length in ((pieces.y, pieces.height), (pieces.x, pieces.width)):
+        starts.append(np.maximum(np.ceil(start * downsample / step - 0.5), 0).astype(int))
+        ends.append(np.maximum(np.ceil((start + length) * downsample / step - 0.5), 0).astype(int))
+    for top, bottom, left, right in zip(starts[0], ends[0], starts[1], ends[1], strict=True):
+        cells[top:bottom, left:right] = True
+    return cells
+
+
+class MosaicReader(ContextClose):
+    """A reader whose levels are pieces; `_decode` gives the pixels of one. What no piece covers is white."""
+
+    info: SlideInfo
+
+    def __init__(self, levels: tuple[Pieces, ...]) -> None:
+        self._levels = tuple(pieces.sorted_by_y() for pieces in levels)
+        self._cache: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._cached_bytes = 0
+
+    def _decode(self, number: int) -> np.ndarray:
+        """Pixels of a piece, uint8[h, w, 3], of the size its level declares."""
+        raise NotImplementedError
+
+    def read_level(self, level: int, x: int, y: int, width: int, height: int) -> np.ndarray:
+        """Pixels of a level; outside the slide, and where nothing is stored, white.
+
+        Raises
+        ------
+        SlideError
+            E_PIXELS if a piece that is touched cannot be decoded.
+        """
+        out = np.full((height, width, 3), 255, np.uint8)
+        total_w, total_h = self.info.level_sizes[level]
+        x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + width, total_w), min(y + height, total_h)
+        if x1 <= x0 or y1 <= y0:
+            return out
+        pieces = self._levels[level]
+        for place in pieces.touching(x0, y0, x1, y1):
+            px, py = int(pieces.x[place]), int(pieces.y[place])
+            left, right = max(px, x0), min(px + int(pieces.width[place]), x1)
+            top, bottom = max(py, y0), min(py + int(pieces.height[place]), y1)
+            pixels = self._decoded(int(pieces.number[place]))
+            out[top - y : bottom - y, left - x : right - x] = pixels[
+                top - py : bottom - py, left - px : right - px
+            ]
+        return out
+
+    def _decoded(self, number: int) -> np.ndarray:
+        found = self._cache.get(number)
+        if found is not None:
+            self._cache.move_to_end(number)
+            return found
+        pixels = self._decode(number)
+        self._cache[number] = pixels
+        self._cached_bytes += pixels.nbytes
+        while self._cached_bytes > _CACHE_BYTES and len(self._cache) > 1:
+            self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes
+        return pixels
+
+    def close(self) -> None:
+        """Drop decoded pieces."""
+        self._cache.clear()
+        self._cached_bytes = 0
