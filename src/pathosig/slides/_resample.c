@@ -160,6 +160,17 @@ WIDE static void add_counts(uint32_t *restrict totals, const uint8_t *restrict r
     for (Py_ssize_t i = 0; i < n; i++) totals[i] += row[i];
 }
 
+/* Sums of `factor` neighbours in a row of totals, divided by the area; a constant factor makes a loop that is unrolled. */
+static inline void means_of(const uint32_t *totals, int factor, Py_ssize_t channels, Py_ssize_t n, uint8_t *out) {
+    const uint32_t area = (uint32_t)(factor * factor);
+    for (Py_ssize_t x = 0; x < n; x++)
+        for (Py_ssize_t c = 0; c < channels; c++) {
+            uint32_t total = area / 2;
+            for (int dx = 0; dx < factor; dx++) total += totals[(x * factor + dx) * channels + c];
+            out[x * channels + c] = (uint8_t)(total / area);
+        }
+}
+
 /* block_means(image, factor, out): means of factor x factor pixels, half rounded up */
 static PyObject *block_means(PyObject *self, PyObject *args) {
     PyObject *source, *target;
@@ -175,19 +186,14 @@ static PyObject *block_means(PyObject *self, PyObject *args) {
     } else if (!(totals = malloc((size_t)(width + 1) * sizeof *totals))) {
         PyErr_NoMemory();
     } else {
-        const uint32_t area = (uint32_t)(factor * factor);
         Py_BEGIN_ALLOW_THREADS
         for (Py_ssize_t r = 0; r < out.shape[0]; r++) {
             memset(totals, 0, (size_t)width * sizeof *totals);
             for (int dy = 0; dy < factor; dy++)
                 add_counts(totals, (const uint8_t *)image.buf + (r * factor + dy) * width, width);
             uint8_t *to = (uint8_t *)out.buf + r * out.shape[1] * channels;
-            for (Py_ssize_t x = 0; x < out.shape[1]; x++)
-                for (Py_ssize_t c = 0; c < channels; c++) {
-                    uint32_t total = area / 2;
-                    for (int dx = 0; dx < factor; dx++) total += totals[(x * factor + dx) * channels + c];
-                    to[x * channels + c] = (uint8_t)(total / area);
-                }
+            if (factor == 2 && channels == 3) means_of(totals, 2, 3, out.shape[1], to);
+            else means_of(totals, factor, channels, out.shape[1], to);
         }
         Py_END_ALLOW_THREADS
     }

@@ -7,14 +7,17 @@ import importlib
 import stat
 from collections.abc import Callable
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pathosig.core.errors import SlideError
 from pathosig.slides.backends.kfb_layout import is_kfb
 from pathosig.slides.backends.ngff import is_zarr
 from pathosig.slides.reader import SlideReader
 from pathosig.slides.region import RegionReader
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 _GROUP = "pathosig.readers"
 _OWN_SUFFIXES = {".kfb": "kfb", ".isyntax": "isyntax", ".czi": "czi", ".zarr": "ome-zarr"}
@@ -101,6 +104,8 @@ def _opener(name: str) -> Callable[..., SlideReader]:
 @cache
 def _registered_by_others(name: str) -> EntryPoint | None:
     """What another package registers under the name of a reader of this one."""
+    from importlib.metadata import entry_points  # costs as much as a slide's tissue
+
     found = [point for point in entry_points(group=_GROUP, name=name) if point.value != BUILT_IN[name]]
     return min(found, key=lambda point: point.value, default=None)
 

@@ -1,8 +1,8 @@
 /* Baseline JPEG at its own size or at half of it, to the very pixels libjpeg-turbo gives, in two thirds of its time.
  *
  * decode(jpeg, out) fills out, uint8[h, w, 3] or uint8[h / 2, w / 2, 3], and returns True; it returns False, with out
- * in any state, for every file that it does not take or that is not whole: progressive, 12 bits, restart intervals,
- * other sampling than 4:4:4, 4:2:2 and 4:2:0, a bad code, too few or too many bytes. The caller then asks libjpeg, so
+ * in any state, for every file that it does not take or that is not whole: progressive, 12 bits, other sampling than
+ * 4:4:4, 4:2:2 and 4:2:0, a bad code, too few or too many bytes. The caller then asks libjpeg, so
  * damage is judged in one place. AVAILABLE says whether this processor has what is needed (x86-64 with AVX2).
  *
  * Where the time is won: up to two values, and the end of a block, come from one look-up of eleven bits, in data from
@@ -36,7 +36,7 @@
 #define INLINE static inline __attribute__((always_inline))
 #endif
 
-enum { LOOK = 11, PAD = 4096, MAX_SIDE = 2048, SLACK = 64, END = 128, TURN = 32 };
+enum { LOOK = 11, PAD = 4096, MAX_SIDE = 4096, SLACK = 64, END = 128, TURN = 32 };
 
 /* ---- what the header says ------------------------------------------------------------------------------------- */
 
@@ -56,7 +56,7 @@ typedef struct {
 
 typedef struct {
     int width, height, h, v; /* luma sampling; chroma is 1 x 1 */
-    int is_rgb;
+    int is_rgb, restart; /* MCUs between restart markers, 0 without */
     int quant_of[3], dc_of[3], ac_of[3];
     const uint8_t *scan, *end;
 } Header;
@@ -198,7 +198,8 @@ static int read_header(Work *w, Header *out, const uint8_t *p, const uint8_t *en
             out->scan = stop, out->end = end;
             break;
         } else if (marker == 0xDD) {
-            if (length != 4 || body[0] || body[1]) return 0;
+            if (length != 4) return 0;
+            out->restart = body[0] << 8 | body[1];
         } else if ((marker & 0xF0) != 0xE0 && marker != 0xFE) {
             return 0; /* progressive and the rest */
         }
@@ -220,19 +221,25 @@ typedef struct {
     int count;
 } Bits;
 
-/* The scan without stuffed zeros; its length, or -1 unless it ends with EOI and nothing else in it is a marker. */
-static Py_ssize_t unstuffed(const uint8_t *p, const uint8_t *end, uint8_t *out) {
+/* The scan without stuffed zeros and markers; `ends` gets where each of n parts between restart markers ends. 0 unless it
+ * has just these, in turn, and then EOI. */
+static int unstuffed(const uint8_t *p, const uint8_t *end, uint8_t *out, Py_ssize_t *ends, Py_ssize_t n) {
     uint8_t *start = out;
+    Py_ssize_t part = 0;
     for (;;) {
         const uint8_t *ff = memchr(p, 0xFF, (size_t)(end - p));
-        if (!ff || ff + 1 >= end) return -1;
-        size_t n = (size_t)(ff - p);
-        memcpy(out, p, n);
-        out += n;
-        if (ff[1] == 0xD9) return out - start;
-        if (ff[1]) return -1;
-        *out++ = 0xFF;
+        if (!ff || ff + 1 >= end) return 0;
+        size_t length = (size_t)(ff - p);
+        memcpy(out, p, length);
+        out += length;
         p = ff + 2;
+        if (!ff[1]) {
+            *out++ = 0xFF;
+            continue;
+        }
+        ends[part++] = out - start;
+        if (part == n) return ff[1] == 0xD9;
+        if (ff[1] != 0xD0 + ((part - 1) & 7)) return 0;
     }
 }
 
@@ -620,12 +627,19 @@ typedef struct {
     uint8_t *plane[3];
 } Shape;
 
-/* The blocks of a scan into planes; 0 for damage. */
-AVX2 static int decode_scan(const Work *w, const Header *head, const Shape *shape, const uint8_t *data, Py_ssize_t n) {
+/* Whether all bits of a part were read, and no more: else libjpeg has something to say about them. */
+INLINE int at_end(const Bits *b, const uint8_t *end) {
+    Py_ssize_t left = 8 * (end - b->p) + b->count;
+    return left >= 0 && left < 8;
+}
+
+/* The blocks of a scan, in parts between restart markers, into planes; 0 for damage. */
+AVX2 static int decode_scan(const Work *w, const Header *head, const Shape *shape, const uint8_t *data, const Py_ssize_t *ends) {
     const int h = head->h, v = head->v, luma = h * v, blocks = luma + 2;
     const int across = (head->width + 8 * h - 1) / (8 * h), down = (head->height + 8 * v - 1) / (8 * v);
-    const uint8_t *end = data + n;
+    const uint8_t *end = data + *ends;
     Bits b = {data, 0, 0};
+    int left = head->restart;
     ALIGNED int16_t values[6][80];
     Slot slots[13];
     memset(values, 0, sizeof values);
@@ -638,6 +652,13 @@ AVX2 static int decode_scan(const Work *w, const Header *head, const Shape *shap
     int before[3] = {0, 0, 0};
     for (int my = 0; my < down; my++) {
         for (int mx = 0; mx < across; mx++) {
+            if (head->restart && !left--) {
+                if (!at_end(&b, end)) return 0;
+                b = (Bits){end, 0, 0};
+                end = data + *++ends;
+                before[0] = before[1] = before[2] = 0;
+                left = head->restart - 1;
+            }
             if (b.p > end + 16 || !read_mcu(&b, slots, slots + 2 * blocks)) return 0;
             for (int i = 0; i < blocks; i++) {
                 int c = i < luma ? 0 : i - luma + 1, side = c ? shape->colour : shape->luma;
@@ -651,9 +672,7 @@ AVX2 static int decode_scan(const Work *w, const Header *head, const Shape *shap
             }
         }
     }
-    /* all bytes used, no more than there are: else libjpeg has something to say about them */
-    Py_ssize_t left = 8 * (end - b.p) + b.count;
-    return left >= 0 && left < 8;
+    return at_end(&b, end);
 }
 
 AVX2 static void colour_all(const Header *head, const Shape *shape, uint8_t *out) {
@@ -698,19 +717,20 @@ static int decode_to(const uint8_t *jpeg, Py_ssize_t n, uint8_t *out, Py_ssize_t
         shape.stride[c] = (ptrdiff_t)stride;
         sizes[c] = stride * down * side * (c ? 1 : (size_t)head.v);
     }
+    const size_t parts = head.restart ? (across * down + (size_t)head.restart - 1) / (size_t)head.restart : 1;
     const size_t compressed = (size_t)(head.end - head.scan) + PAD;
-    uint8_t *room = malloc(sizes[0] + sizes[1] + sizes[2] + compressed);
-    if (!room) return 0;
+    Py_ssize_t *ends = malloc(parts * sizeof *ends + sizes[0] + sizes[1] + sizes[2] + compressed);
+    if (!ends) return 0;
+    uint8_t *room = (uint8_t *)(ends + parts);
     shape.plane[0] = room, shape.plane[1] = room + sizes[0], shape.plane[2] = shape.plane[1] + sizes[1];
     uint8_t *data = shape.plane[2] + sizes[2];
-    Py_ssize_t length = unstuffed(head.scan, head.end, data);
-    int done = 0;
-    if (length >= 0) {
-        memset(data + length, 0, PAD);
-        done = decode_scan(&work, &head, &shape, data, length);
+    int done = unstuffed(head.scan, head.end, data, ends, (Py_ssize_t)parts);
+    if (done) {
+        memset(data + ends[parts - 1], 0, PAD);
+        done = decode_scan(&work, &head, &shape, data, ends);
         if (done) colour_all(&head, &shape, out);
     }
-    free(room);
+    free(ends);
     return done;
 }
 

@@ -13,7 +13,7 @@ import numpy as np
 from pathosig.core.errors import SlideError
 from pathosig.slides.backends.source import ByteSource, read_error
 from pathosig.slides.backends.tiff import TiffReader
-from pathosig.slides.backends.tiff_codecs import decode_jpeg
+from pathosig.slides.backends.tiff_codecs import decode_jpeg, shrunk
 from pathosig.slides.backends.tiff_tags import JPEG, PageFacts
 from pathosig.slides.reader import SlideInfo
 from pathosig.slides.resolution import checked_mpp, from_resolution_tags, power_warning
@@ -109,7 +109,7 @@ class NdpiReader(TiffReader):
         pieces = [self._piece(layout, (top + k) * layout.across + column) for k in range(rows)]
         if shrink == 2 and layout.halved_colour:
             # at half size the decoder treats stored half-size colour otherwise than in full: 38 dB against area means
-            return _half(self._jpeg(page, layout, pieces, 1))
+            return shrunk(self._jpeg(page, layout, pieces, 1), 2)
         return self._jpeg(page, layout, pieces, shrink)
 
     def _jpeg(self, page: PageFacts, layout: _Layout, pieces: list[bytes], shrink: int) -> np.ndarray:
@@ -260,14 +260,6 @@ def _header(data: bytes) -> tuple[bytes, int, tuple[int, int], int] | None:
         if marker == 0xDA:
             return (data[:at], size_at, mcu, blocks) if size_at and at <= len(data) else None
     return None
-
-
-def _half(pixels: np.ndarray) -> np.ndarray:
-    """Means of 2 x 2 pixels, rounded."""
-    from PIL import Image
-
-    half: np.ndarray = np.asarray(Image.fromarray(pixels).reduce(2))
-    return half
 
 
 def _ratio(value: Any) -> float | None:
