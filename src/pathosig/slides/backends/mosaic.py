@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -91,7 +92,7 @@ def _covered(pieces: Pieces, downsample: float, size: tuple[int, int], *, step: 
     return cells
 
 
-class MosaicReader(ContextClose):
+class MosaicReader(ContextClose, ABC):
     """A reader whose levels are pieces; `_decode` gives the pixels of one. What no piece covers is white."""
 
     info: SlideInfo
@@ -101,9 +102,9 @@ class MosaicReader(ContextClose):
         self._cache: OrderedDict[int, np.ndarray] = OrderedDict()
         self._cached_bytes = 0
 
+    @abstractmethod
     def _decode(self, number: int) -> np.ndarray:
         """Pixels of a piece, uint8[h, w, 3], of the size its level declares."""
-        raise NotImplementedError
 
     def read_level(self, level: int, x: int, y: int, width: int, height: int) -> np.ndarray:
         """Pixels of a level; outside the slide, and where nothing is stored, white.
