@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pathosig.core.errors import ConfigError, InputError
-from pathosig.core.execution import Execution, Job, Outcome, Stage, Unit, run_each, run_once
+from pathosig.core.execution import Execution, Job, Outcome, Unit, run_each, run_once
 from pathosig.core.records import read_json
 from pathosig.core.study import Study
 from pathosig.core.tables import write_csv_rows
@@ -161,22 +161,22 @@ def _study(
 def _run(study: Study, weights: Path | None, execution: Execution) -> list[str]:
     """Tissue, tiles, embeddings, phenotypes, profiles; messages of slides that failed."""
     from pathosig.encoder.spec import EncoderSpec
+    from pathosig.encoder.stage import STAGE as EMBED
     from pathosig.encoder.stage import embed_units
     from pathosig.phenotypes.spec import PhenotypeSpec
+    from pathosig.phenotypes.stage import STAGE as PHENOTYPES
     from pathosig.phenotypes.stage import assign_units
     from pathosig.profiles.stage import build_profiles
     from pathosig.tiles.stage import cut_tiles
     from pathosig.tissue.stage import find_tissue
 
     reports = [find_tissue(study, execution=execution), cut_tiles(study, execution=execution)]
-    frozen = Stage(name="embed", version=1)
-    run_once(study, frozen, study.spec(EncoderSpec), Unit(id="_encoder"), _as_it_is, execution=execution)
+    run_once(study, EMBED, study.spec(EncoderSpec), Unit(id="_encoder"), _as_it_is, execution=execution)
     units, task = embed_units(study)
-    reports.append(run_each(study, frozen, study.spec(EncoderSpec), units, task, execution=execution))
-    stage = Stage(name="phenotypes", version=2)
-    run_once(study, stage, PhenotypeSpec(), Unit(id="_codebook"), _as_it_is, execution=execution)
+    reports.append(run_each(study, EMBED, study.spec(EncoderSpec), units, task, execution=execution))
+    run_once(study, PHENOTYPES, PhenotypeSpec(), Unit(id="_codebook"), _as_it_is, execution=execution)
     units, task = assign_units(study)
-    reports.append(run_each(study, stage, PhenotypeSpec(), units, task, execution=execution))
+    reports.append(run_each(study, PHENOTYPES, PhenotypeSpec(), units, task, execution=execution))
     if any(r.status == "ok" for r in study.records("phenotypes") if not r.unit.startswith("_")):
         build_profiles(study, execution=execution)
     return [e for report in reports for e in report.errors]
