@@ -26,9 +26,19 @@ CURVES = (
 COLOURS = {"paper": "#b5651d", "recommended": "#1f5f8b"}
 
 
+def label(run: dict[str, Any]) -> str:
+    """The preset, with batch and learning rate where they are not this comparison's."""
+    name = f"`{run['preset']}`"
+    usual = run["preset"] == "paper" or run["batch"] == 2 * run["clusters"]
+    return name if usual and run["lr"] == 5e-4 else f"{name}, batch {run['batch']}, lr {run['lr']:g}"
+
+
 def table(results: dict[str, list[dict[str, Any]]]) -> str:
     """Every score of every seed, and its mean over seeds."""
-    out = ["| | NMI, K | NMI, cut | ARI, cut | 20 nearest | confidence |", "|---|---|---|---|---|---|"]
+    out = [
+        "| | NMI, K | NMI, cut | ARI, cut | ARI, direct | 20 nearest | confidence |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for preset, runs in results.items():
         for key, title in ROWS:
             if key == "start_kmeans" and preset != next(iter(results)):
@@ -36,16 +46,17 @@ def table(results: dict[str, list[dict[str, Any]]]) -> str:
             cells = []
             for field in ("nmi", "nmi_cut", "ari_cut"):
                 cells.append(_cell([r[key][field] for r in runs]))
+            cells.append(_cell([r[key]["ari_direct"] for r in runs]) if "ari_direct" in runs[0][key] else "")
             knn = {"start_kmeans": "start_knn", "trained_kmeans": "trained_knn"}.get(key)
             cells.append(_cell([r[knn] for r in runs]) if knn else "")
             cells.append(_cell([r[key]["confidence"] for r in runs]) if key == "trained_head" else "")
-            name = title if key == "start_kmeans" else f"`{preset}`, {title}"
+            name = title if key == "start_kmeans" else f"{preset}, {title}"
             out.append("| " + " | ".join([name, *cells]) + " |")
     return "\n".join(out)
 
 
 def _cell(values: list[float]) -> str:
-    return f"**{np.mean(values):.2f}** ({' '.join(f'{v:.2f}' for v in values)})"
+    return f"{np.mean(values):.2f} ({' '.join(f'{v:.2f}' for v in values)})"
 
 
 def figure(results: dict[str, list[dict[str, Any]]], path: Path) -> None:
@@ -54,15 +65,15 @@ def figure(results: dict[str, list[dict[str, Any]]], path: Path) -> None:
         canvas = new_figure(7.6, 2.0)
         for number, (key, title) in enumerate(CURVES):
             axes = axes_at(canvas, (0.35 + 1.85 * number, 0.4, 1.45, 1.3))
-            for preset, runs in results.items():
+            for runs in results.values():
                 for seed, run in enumerate(runs):
-                    line = run["curve"][key]
                     axes.plot(
-                        range(1, len(line) + 1), line, color=COLOURS[preset], linewidth=1,
-                        label=preset if seed == 0 else None,
+                        run["curve"]["cpu_s"], run["curve"][key], color=COLOURS[run["preset"]], linewidth=1,
+                        label=run["preset"] if seed == 0 else None,
                     )  # fmt: skip
             axes.set_title(title, loc="left")
-            axes.set_xlabel("Epoch")
+            axes.set_xlabel("CPU-seconds")
+            axes.set_xlim(left=0)
             axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
             if key in ("perplexity", "confidence"):
                 axes.set_ylim(0, 1)
@@ -80,11 +91,15 @@ def main() -> None:
     given = parser.parse_args()
     results: dict[str, list[dict[str, Any]]] = {}
     for run in sorted((json.loads(p.read_text()) for p in given.results), key=lambda r: r["seed"]):
-        results.setdefault(run["preset"], []).append(run)
+        results.setdefault(label(run), []).append(run)
     print(table(results))
-    print(
-        {p: round(float(np.mean([r["cpu_s"] for r in runs]))) for p, runs in results.items()}, "CPU-seconds"
-    )
+    for preset, runs in results.items():
+        seconds = [round(r["cpu_s"]) for r in runs]
+        cut = float(np.mean([r["trained_kmeans"]["ari_cut_sd"] for r in runs]))
+        print(
+            f"{preset}: batch {runs[0]['batch']}, {runs[0]['epochs']} epochs, {runs[0]['steps']} steps, "
+            f"{seconds} CPU-seconds, kept epoch {[r['kept_epoch'] for r in runs]}, sd of ARI, cut over fits {cut:.2f}"
+        )
     if given.figure:
         figure(results, given.figure)
 
