@@ -4,9 +4,10 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from sklearn.metrics import adjusted_rand_score
 
 from pathosig.phenotypes import PhenotypeSpec, TrainingTiles, cut_tree, fit_codebook, ward_tree
+from pathosig.phenotypes import tree as tree_module
 from pathosig.phenotypes.consensus import assign
-from pathosig.phenotypes.kmeans import normalise
-from pathosig.phenotypes.tree import leaf_means
+from pathosig.phenotypes.kmeans import normalise, spherical_kmeans
+from pathosig.phenotypes.tree import grow_tree, leaf_means
 
 
 def tiles(n=400, dim=6, seed=0):
@@ -67,3 +68,47 @@ def test_a_codebooks_tree_is_that_of_its_training_tiles_and_repeats(method):
     assert np.allclose(codebook.linkage, expected, atol=1e-5)
     assert np.all(np.diff(codebook.linkage[:, 2]) >= 0)
     assert np.array_equal(codebook.linkage, fit_codebook(training, spec)[0].linkage)
+
+
+def mixed(rng, n, share):
+    """Tiles of four tissues in pairs, a share of them mixtures of two from anywhere, unit rows."""
+    axes = np.eye(4, 24)
+    kind = rng.integers(0, 4, n)
+    x = axes[kind] * 1.0
+    other = rng.random(n) < share
+    part = rng.uniform(0.3, 0.7, (n, 1))
+    x[other] = (part * axes[kind] + (1 - part) * axes[rng.integers(0, 4, n)])[other]
+    return normalise(x + 0.1 * rng.normal(size=(n, 24))), np.where(other, -1, kind)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.6])
+def test_the_tree_that_is_taken_follows_direct_clusterings_about_as_well_as_the_other(share):
+    rng = np.random.default_rng(2)
+    x, kind = mixed(rng, 3000, share)
+    centroids, own, _ = spherical_kmeans(x, 24, rng)
+    tree, facts = grow_tree(x, own, centroids, np.random.default_rng(0))
+    follows = facts["follows"]
+    other = {"tiles": "directions", "directions": "tiles"}[facts["of"]]
+    assert follows[other] - follows[facts["of"]] <= 0.07
+    pure = kind >= 0
+    assert adjusted_rand_score(kind[pure], cut_tree(tree, 4)[own[pure]]) > 0.9
+
+
+def test_the_tree_of_directions_is_taken_where_it_follows_direct_clusterings_clearly_better(monkeypatch):
+    rng = np.random.default_rng(3)
+    x, _ = mixed(rng, 1500, 0.3)
+    centroids, own, _ = spherical_kmeans(x, 16, rng)
+    sizes = np.bincount(own, minlength=16)
+    plain = ward_tree(centroids, np.sqrt(sizes))
+    assert grow_tree(x, own, centroids, np.random.default_rng(0))[1]["of"] == "tiles"
+    monkeypatch.setattr(tree_module, "_CLEARLY", -2.0)  # any difference is clear
+    taken, facts = grow_tree(x, own, centroids, np.random.default_rng(0))
+    assert facts["of"] == "directions"
+    assert np.array_equal(taken, plain)
+
+
+def test_a_codebook_of_two_clusters_has_a_tree():
+    x, _ = mixed(np.random.default_rng(4), 60, 0.0)
+    tree, facts = grow_tree(x, np.arange(60) % 2, x[:2], np.random.default_rng(0))
+    assert tree.shape == (1, 4)
+    assert facts["of"] == "tiles"

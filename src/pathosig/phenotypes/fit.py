@@ -16,7 +16,7 @@ from pathosig.phenotypes.projection import find_projection
 from pathosig.phenotypes.refine import gated_refinement
 from pathosig.phenotypes.spatial import NeighbourScatter
 from pathosig.phenotypes.spec import PhenotypeSpec
-from pathosig.phenotypes.tree import leaf_means, ward_tree
+from pathosig.phenotypes.tree import grow_tree
 
 _TILES_PER_GROUP = 10
 
@@ -155,6 +155,7 @@ def fit_codebook(
     size = np.bincount(own, minlength=len(centroids))
     distance = 1 - np.einsum("ij,ij->i", x, centroids[own])
     radius = _radii(distance, own, len(centroids))
+    linkage, facts["tree"] = grow_tree(x, own, centroids, np.random.default_rng([spec.seed, 21]))
     facts |= {
         "k_asked": spec.k,
         "k": len(centroids),
@@ -169,7 +170,7 @@ def fit_codebook(
         radius=radius,
         temperature=spec.temperature,
         residual=residual,
-        linkage=ward_tree(leaf_means(x, own, centroids), size),
+        linkage=linkage,
         meta={"k": len(centroids), "method": spec.method, "spec": spec.to_dict(), "sizes": size.tolist()},
     )
     return codebook, facts

@@ -6,6 +6,63 @@ from typing import Any
 
 import numpy as np
 
+from pathosig.phenotypes.kmeans import spherical_kmeans
+
+_COARSE = range(2, 11)
+_BEST_OF = 3
+_CLEARLY = 0.07
+"""How much better the tree of directions has to follow direct clusterings to be taken: measured, docs/adr/0021."""
+
+
+def grow_tree(
+    x: np.ndarray, own: np.ndarray, centroids: np.ndarray, rng: np.random.Generator, *, most: int = 4000
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """The Ward tree over clusters, and how it was chosen.
+
+    Ward's method on the tiles themselves is the tree. Where many tiles hold several tissues it joins the loose
+    clusters of mixtures with each other instead of with what they are near to. Then its coarse cuts
+    follow a direct clustering of the tiles clearly less than those of Ward's method on the centroids, which is taken instead.
+
+    Parameters
+    ----------
+    x
+        float32[n, d]: training tiles, unit vectors.
+    own
+        int[n]: cluster of each.
+    centroids
+        float32[k, d], length 1.
+    rng
+        Chooses the tiles of the direct clusterings, and seeds them.
+    most
+        Tiles of the direct clusterings at most.
+
+    Returns
+    -------
+    (linkage float64[k - 1, 4], dict for health.json)
+        ``of`` is ``tiles`` or ``directions``; ``follows`` the mean ARI of the cuts into 2 to 10 groups with spherical
+        k-means into as many, for both.
+    """
+    from sklearn.metrics import adjusted_rand_score
+
+    k = len(centroids)
+    size = np.bincount(own, minlength=k)
+    trees = {
+        "tiles": ward_tree(leaf_means(x, own, centroids), size),
+        "directions": ward_tree(centroids, np.sqrt(size)),
+    }
+    chosen = np.sort(rng.choice(len(x), size=min(most, len(x)), replace=False))
+    follows: dict[str, list[float]] = {name: [] for name in trees}
+    for groups in _COARSE:
+        if groups >= k:
+            break
+        runs = [spherical_kmeans(x[chosen], groups, rng, max_iter=25) for _ in range(_BEST_OF)]
+        direct = max(runs, key=lambda run: run[2])[1]
+        for name, tree in trees.items():
+            follows[name].append(adjusted_rand_score(direct, cut_tree(tree, groups)[own[chosen]]))
+    means = {name: float(np.mean(values)) if values else 0.0 for name, values in follows.items()}
+    of = "directions" if means["directions"] - means["tiles"] > _CLEARLY else "tiles"
+    return trees[of], {"of": of, "follows": means}
+
 
 def leaf_means(x: np.ndarray, own: np.ndarray, centroids: np.ndarray) -> np.ndarray:
     """Mean of the tiles of each cluster, where Ward's method starts.
