@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pathosig.phenotypes import Codebook, PhenotypeSpec, TrainingTiles, fit_codebook
+from pathosig.phenotypes import Codebook, PhenotypeSpec, TrainingTiles, fit_codebook, nearest
 from pathosig.phenotypes.kmeans import normalise
 from pathosig.phenotypes.nearest import TOGETHER, best_of_columns, blocks, projected, read_rows
 from pathosig.phenotypes.refine import Residual
@@ -18,6 +18,14 @@ def codebook():
     return fit_codebook(tiles, PhenotypeSpec(k=12, runs=3, landmarks=300))[0]
 
 
+@pytest.fixture(params=[True, False], ids=["compiled", "numpy"])
+def compiled(request, monkeypatch):
+    if request.param and not nearest.COMPILED:
+        pytest.skip("installed where there was no compiler, or on another processor")
+    monkeypatch.setattr(nearest, "COMPILED", request.param)
+
+
+@pytest.mark.usefixtures("compiled")
 def test_half_precision_is_widened_exactly_and_infinities_stay_what_they_are():
     rng = np.random.default_rng(0)
     half = np.concatenate([rng.normal(size=500), [0, -0.0, 6e-8, -6e-8, 65504, 1e-5]]).astype(np.float16)
@@ -28,15 +36,38 @@ def test_half_precision_is_widened_exactly_and_infinities_stay_what_they_are():
         np.testing.assert_allclose(squared, np.einsum("ij,ij->i", out, out), rtol=1e-6)
 
 
+@pytest.mark.usefixtures("compiled")
 @pytest.mark.parametrize("k", [1, 2, 3, 50, 127, 128, 300])
 def test_the_best_three_are_those_of_a_stable_sort_whatever_the_number_of_phenotypes(k):
     rng = np.random.default_rng(k)
-    similarity = rng.integers(-5, 5, size=(k, 400)).astype(np.float32)  # many ties
+    similarity = rng.integers(-5, 5, size=(k, 403)).astype(np.float32)  # many ties
     order = np.argsort(-similarity, axis=0, kind="stable")
     values = np.sort(similarity, axis=0)[::-1]
     best, found = best_of_columns(similarity.copy(), min(3, k))
     np.testing.assert_array_equal(best, order[:3])
     np.testing.assert_array_equal(found, values[:3])
+
+
+@pytest.mark.skipif(not nearest.COMPILED, reason="installed where there was no compiler")
+def test_an_assignment_is_bit_for_bit_the_same_compiled_and_in_numpy(monkeypatch):
+    book = some_codebook(50, 40, 16)
+    x = np.random.default_rng(5).normal(size=(5003, 40)).astype(np.float16)
+    x[7] = np.nan
+    compiled = book.assign(x)
+    monkeypatch.setattr(nearest, "COMPILED", False)
+    plain = book.assign(x)
+    for name in ("hpc", "confidence", "distance"):
+        np.testing.assert_array_equal(getattr(compiled, name), getattr(plain, name))
+
+
+@pytest.mark.skipif(not nearest.COMPILED, reason="installed where there was no compiler")
+def test_arrays_of_other_kinds_are_refused():
+    half, single = np.zeros((2, 3), np.float16), np.zeros((2, 3), np.float32)
+    for wrong in ((single, single), (half, half), (half, single[:1]), (half, single.T)):
+        with pytest.raises((ValueError, BufferError)):
+            nearest._nearest.widen(*wrong)
+    with pytest.raises(ValueError, match=r"\[3, m\]"):
+        nearest._nearest.best_three(single, np.zeros((2, 3), np.float32), np.zeros((3, 3), np.int32))
 
 
 def test_a_column_that_is_not_a_number_has_a_phenotype_that_exists():

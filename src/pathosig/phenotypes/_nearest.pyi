@@ -1,0 +1,6 @@
+import numpy as np
+
+AVAILABLE: bool
+
+def widen(rows: np.ndarray, out: np.ndarray, /) -> None: ...
+def best_three(similarity: np.ndarray, values: np.ndarray, rows: np.ndarray, /) -> None: ...
