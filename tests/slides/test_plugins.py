@@ -27,7 +27,8 @@ def other_package(monkeypatch):
     theirs = [EntryPoint(name, f"{__name__}:Other", "pathosig.readers") for name in ("kfb", "czi", "tiff")]
     monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__])
     monkeypatch.setattr(
-        opening, "entry_points", lambda *, group, name: [p for p in theirs + ours if p.name == name]
+        "importlib.metadata.entry_points",
+        lambda *, group, name: [p for p in theirs + ours if p.name == name],
     )
     opening._registered_by_others.cache_clear()
     yield
