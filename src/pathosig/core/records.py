@@ -232,13 +232,14 @@ def identity(path: Path) -> dict[str, Any]:
     parts = _input_parts(path)
     digest = xxhash.xxh3_128()
     size = 0
+    room = memoryview(bytearray(_CHUNK))
     for part in parts:
         if len(parts) > 1:
             digest.update(part.relative_to(path.parent).as_posix().encode())
-        with part.open("rb") as handle:
-            while chunk := handle.read(_CHUNK):
-                size += len(chunk)
-                digest.update(chunk)
+        with part.open("rb", buffering=0) as handle:
+            while n := handle.readinto(room):
+                size += n
+                digest.update(room[:n])
     return {"size": size, "xxh3": digest.hexdigest()}
 
 
