@@ -9,6 +9,9 @@ one thread, medians of interleaved rounds.
 vs_openslide   by target mpp: OpenSlide read_region of the nearest finer level + PIL bicubic, one tile at a time
 vs_openslide_uneven   the same at 0.5 mpp when the slide's pixels are 0.2527 um, as scanners' are: no whole factor, so
                nothing can be decoded small and every tile is resampled
+uneven_without_extensions   that again, with libjpeg and NumPy in place of the compiled decoder and resampler
+vs_libjpeg     the compiled decoder over libjpeg-turbo on every tile of level 0, at full and at half size; null without it
+vs_numpy       the compiled resampler over NumPy's on a tile of the uneven slide; null without it
 vs_fastslide, vs_cucim   the same at 0.5 mpp, null with a reason where the peer is not installed
 vs_floor       CPU time over that of the Huffman decode of every needed JPEG tile, once, at 0.5 mpp
 psnr_db, bias  at 0.5 mpp against area means of the full-size decode; bias is the worst channel's, in grey levels
@@ -28,7 +31,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -146,6 +150,50 @@ def floor(path: Path, xy: np.ndarray) -> int:
     return len(xy)
 
 
+def decode_all(path: Path, shrink: int, *, own: bool) -> int:
+    """Every compressed tile of level 0, by our decoder or by libjpeg."""
+    from pathosig.slides.backends import tiff_codecs
+    from pathosig.slides.backends.tiff import TiffReader
+
+    with replaced(tiff_codecs, "OWN_DECODER", own and tiff_codecs.OWN_DECODER), TiffReader(path) as reader:
+        n = len(reader._levels[0].offsets)
+        for index in range(n):
+            reader._give_back(reader._decode(0, index, shrink))
+    return n
+
+
+def resample_some(compiled: bool) -> int:
+    """A tile of the uneven slide, forty times."""
+    from pathosig.slides import pyramid
+
+    source = np.random.default_rng(0).integers(0, 256, (444, 444, 3)).astype(np.uint8)
+    side = SIZE * 0.5 / UNEVEN
+    with replaced(pyramid, "COMPILED", compiled and pyramid.COMPILED):
+        for _ in range(40):
+            pyramid.resample(source, (SIZE, SIZE), box=(0.0, 0.0, side, side))
+    return 40
+
+
+def without_extensions(path: Path, xy: np.ndarray) -> int:
+    """The uneven pass by libjpeg and NumPy."""
+    from pathosig.slides import pyramid
+    from pathosig.slides.backends import tiff_codecs
+
+    with replaced(pyramid, "COMPILED", False), replaced(tiff_codecs, "OWN_DECODER", False):
+        return ours(path, 0.5, xy, UNEVEN)
+
+
+@contextmanager
+def replaced(module: object, name: str, value: object) -> Iterator[None]:
+    """A module's name with another value for a while."""
+    before = getattr(module, name)
+    setattr(module, name, value)
+    try:
+        yield
+    finally:
+        setattr(module, name, before)
+
+
 def cpu(run: Callable[[], int]) -> float:
     """CPU-seconds for each tile."""
     start = time.process_time()
@@ -206,6 +254,25 @@ def resident(path: Path, side: int) -> float:
     return float(out.stdout.strip().splitlines()[-1])
 
 
+def extensions(path: Path, rounds: int) -> dict[str, object]:
+    """What the compiled parts win."""
+    from pathosig.slides import pyramid
+    from pathosig.slides.backends import tiff_codecs
+
+    runs: dict[str, Callable[[], int]] = {
+        f"{own} {shrink}": lambda own=own, shrink=shrink: decode_all(path, shrink, own=own)
+        for own in (True, False)
+        for shrink in (1, 2)
+    }
+    runs |= {f"resample {c}": lambda c=c: resample_some(c) for c in (True, False)}
+    times = medians(runs, rounds)
+    decoder = {"full": times["False 1"] / times["True 1"], "half": times["False 2"] / times["True 2"]}
+    return {
+        "vs_libjpeg": {k: round(v, 2) for k, v in decoder.items()} if tiff_codecs.OWN_DECODER else None,
+        "vs_numpy": round(times["resample False"] / times["resample True"], 1) if pyramid.COMPILED else None,
+    }
+
+
 def measure(path: Path, side: int, rounds: int) -> dict[str, object]:
     """All numbers."""
     result: dict[str, object] = {"tiles": len(grid(side, 0.5))}
@@ -237,10 +304,13 @@ def measure(path: Path, side: int, rounds: int) -> dict[str, object]:
         {
             "ours": lambda: ours(path, 0.5, uneven, UNEVEN),
             "openslide": lambda: with_openslide(path, 0.5, uneven, UNEVEN),
+            "plain": lambda: without_extensions(path, uneven),
         },
         rounds,
     )
     result["vs_openslide_uneven"] = round(times["openslide"] / times["ours"], 2)
+    result["uneven_without_extensions"] = round(times["openslide"] / times["plain"], 2)
+    result |= extensions(path, rounds)
     psnr, bias = fidelity(path, side)
     result |= {"vs_openslide": against, "psnr_db": round(psnr, 2), "bias": round(bias, 3)}
     result |= {"rss_mb": resident(path, side), "reasons": reasons}

@@ -1,4 +1,4 @@
-/* Baseline JPEG at its own size or at half of it, to the very pixels libjpeg-turbo gives, in two thirds of its time.
+/* Baseline JPEG at its own size or at half of it, to the very pixels libjpeg-turbo gives, 1.3 to 1.4 times as fast.
  *
  * decode(jpeg, out) fills out, uint8[h, w, 3] or uint8[h / 2, w / 2, 3], and returns True; it returns False, with out
  * in any state, for every file that it does not take or that is not whole: progressive, 12 bits, other sampling than

@@ -23,7 +23,7 @@ _CLEAR = 32
 def open_czi(path: Path, *, mpp: float | None = None) -> SlideReader:
     """A CZI slide.
 
-    OpenSlide is asked first. It knows neither JPEG XR (as it is bundled), which most scanners write, nor focal
+    OpenSlide is asked first. It knows neither JPEG XR (as it is bundled), which scanners commonly write, nor focal
     planes, nor gray pixels; `CziReader` does. What neither can read is found before, in the directory: OpenSlide makes
     8 bits of 16 without a word.
 
