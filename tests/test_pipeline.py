@@ -45,6 +45,19 @@ def results(study):
     }
 
 
+def differences(ours, theirs):
+    """What differs: the name of each file, and the first place where its bytes do."""
+    found = []
+    for name in sorted(n for n, data in ours.items() if theirs[n] != data):
+        one, two = ours[name], theirs[name]
+        at = next(
+            (i for i, (a, b) in enumerate(zip(one, two, strict=False)) if a != b), min(len(one), len(two))
+        )
+        place = slice(max(0, at - 120), at + 80)
+        found.append(f"{name}, byte {at}: {one[place]!r} against {two[place]!r}")
+    return found
+
+
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     made = painted(tmp_path_factory.mktemp("whole") / "study")
@@ -108,8 +121,7 @@ class TestWholeStudy:
         assert done.returncode == 0, done.stderr
         ours, theirs = results(study), results(other)
         assert set(ours) == {n for n in theirs if ".tmp-" not in n}
-        for name, data in ours.items():
-            assert theirs[name] == data, name
+        assert not differences(ours, theirs)
 
     def test_the_bundle_scores_slides_as_the_study_did(self, study, tmp_path):
         made = cli("bundle", study.root, "--out", tmp_path / "b.psig")
