@@ -1,13 +1,13 @@
 """Assigning ten million embeddings: seconds against the matrix multiplications alone, and memory.
 
-    python benchmarks/assign.py [--tiles 10000000] [--dim 256] [--k 50]
+    python benchmarks/assign.py [--tiles 10000000] [--dim 256] [--pca 64] [--k 50] [--lanes 16 | 8 | 0]
 
 Embeddings lie on disk as float16 files of 100,000 tiles, as `pathosig embed` writes one a slide, and are
 read and assigned file by file (three nearest HPCs, confidence, distance). The floor is the same two
 products (projection, centroids) on a block already in memory as float32, nothing else, with the fastest of four
-block sizes; what reading and widening float16 takes alone, and with the first product, is printed too. Ratios are medians
-of CPU time over interleaved rounds; they depend on the kernel of the BLAS, which is printed: the faster it multiplies, the
-more the rest weighs. Prints one JSON object.
+block sizes. `--lanes` picks the kernel: numbers in a vector, 16 (AVX-512), 8 (AVX2) or 0 (NumPy, as where nothing is
+compiled); what NumPy takes is printed too. Ratios are medians of CPU time over interleaved rounds; they depend on the kernel
+of the BLAS, which is printed: the faster it multiplies, the more the rest weighs. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_info
 
+from pathosig.phenotypes import nearest
 from pathosig.phenotypes.codebook import Codebook
 from pathosig.phenotypes.kmeans import normalise
-from pathosig.phenotypes.nearest import blocks, projected
 from pathosig.phenotypes.tree import ward_tree
 
 _SLIDE = 100_000
@@ -57,6 +57,7 @@ def main() -> None:
     parser.add_argument("--dim", type=int, default=256)
     parser.add_argument("--pca", type=int, default=64)
     parser.add_argument("--k", type=int, default=50)
+    parser.add_argument("--lanes", type=int, default=nearest.LANES)
     given = parser.parse_args()
     rng = np.random.default_rng(1)
     centroids = normalise(rng.normal(size=(given.k, given.pca)))
@@ -70,23 +71,19 @@ def main() -> None:
         paths = write(Path(folder), given.tiles, given.dim)
         stored = np.load(paths[0])
         rows = stored[: max(_BLOCKS)].astype(np.float32)
-        ratios, label_ratios, casts, halves, floors = [], [], [], [], []
+        ratios, label_ratios, numpy_ratios, floors = [], [], [], []
         for _ in range(11):
             floors.append(min(matmul_seconds(rows, codebook, len(stored), b) for b in _BLOCKS))
-            start = time.process_time()
-            codebook.assign(stored)
-            ratios.append((time.process_time() - start) / floors[-1])
-            start = time.process_time()
-            codebook.labels(stored)
-            label_ratios.append((time.process_time() - start) / floors[-1])
-            start = time.process_time()
-            for _ in blocks(stored):
-                pass
-            casts.append((time.process_time() - start) / floors[-1])
-            start = time.process_time()
-            for _ in projected(stored, codebook.projection):
-                pass
-            halves.append((time.process_time() - start) / floors[-1])
+            for lanes, call, taken in (
+                (given.lanes, codebook.assign, ratios),
+                (given.lanes, codebook.labels, label_ratios),
+                (0, codebook.assign, numpy_ratios),
+            ):
+                nearest.LANES = lanes
+                start = time.process_time()
+                call(stored)
+                taken.append((time.process_time() - start) / floors[-1])
+        nearest.LANES = given.lanes
         del stored
         start = time.perf_counter()
         used: set[int] = set()
@@ -95,11 +92,10 @@ def main() -> None:
         seconds = time.perf_counter() - start
         floor = statistics.median(floors) * given.tiles / _SLIDE
     print(json.dumps({
-        "tiles": given.tiles, "dim": given.dim, "pca": given.pca, "k": given.k,
+        "tiles": given.tiles, "dim": given.dim, "pca": given.pca, "k": given.k, "lanes": given.lanes,
         "seconds": seconds, "matmul_cpu_seconds": floor, "vs_matmul": statistics.median(ratios),
         "labels_vs_matmul": statistics.median(label_ratios),
-        "conversion_vs_matmul": statistics.median(casts),
-        "projection_vs_matmul": statistics.median(halves),
+        "numpy_vs_matmul": statistics.median(numpy_ratios),
         "rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "hpcs_used": len(used),
         "blas": sorted({str(library.get("architecture")) for library in threadpool_info()}),

@@ -18,14 +18,34 @@ def codebook():
     return fit_codebook(tiles, PhenotypeSpec(k=12, runs=3, landmarks=300))[0]
 
 
-@pytest.fixture(params=[True, False], ids=["compiled", "numpy"])
-def compiled(request, monkeypatch):
-    if request.param and not nearest.COMPILED:
-        pytest.skip("installed where there was no compiler, or on another processor")
-    monkeypatch.setattr(nearest, "COMPILED", request.param)
+AVAILABLE = nearest._nearest.LANES if nearest.LANES else ()
 
 
-@pytest.mark.usefixtures("compiled")
+def with_lanes(*lanes):
+    return pytest.mark.parametrize(
+        "lanes",
+        [
+            pytest.param(
+                n,
+                id={16: "avx512", 8: "avx2", 0: "numpy"}[n],
+                marks=pytest.mark.skipif(
+                    n not in (*AVAILABLE, 0), reason="no compiler, or another processor"
+                ),
+            )
+            for n in lanes
+        ],
+    )
+
+
+@pytest.fixture
+def use(lanes, monkeypatch):
+    monkeypatch.setattr(nearest, "LANES", lanes)
+
+
+compiled = with_lanes(16, 8)
+everywhere = with_lanes(16, 8, 0)
+
+
 def test_half_precision_is_widened_exactly_and_infinities_stay_what_they_are():
     rng = np.random.default_rng(0)
     half = np.concatenate([rng.normal(size=500), [0, -0.0, 6e-8, -6e-8, 65504, 1e-5]]).astype(np.float16)
@@ -36,7 +56,6 @@ def test_half_precision_is_widened_exactly_and_infinities_stay_what_they_are():
         np.testing.assert_allclose(squared, np.einsum("ij,ij->i", out, out), rtol=1e-6)
 
 
-@pytest.mark.usefixtures("compiled")
 @pytest.mark.parametrize("k", [1, 2, 3, 50, 127, 128, 300])
 def test_the_best_three_are_those_of_a_stable_sort_whatever_the_number_of_phenotypes(k):
     rng = np.random.default_rng(k)
@@ -46,28 +65,6 @@ def test_the_best_three_are_those_of_a_stable_sort_whatever_the_number_of_phenot
     best, found = best_of_columns(similarity.copy(), min(3, k))
     np.testing.assert_array_equal(best, order[:3])
     np.testing.assert_array_equal(found, values[:3])
-
-
-@pytest.mark.skipif(not nearest.COMPILED, reason="installed where there was no compiler")
-def test_an_assignment_is_bit_for_bit_the_same_compiled_and_in_numpy(monkeypatch):
-    book = some_codebook(50, 40, 16)
-    x = np.random.default_rng(5).normal(size=(5003, 40)).astype(np.float16)
-    x[7] = np.nan
-    compiled = book.assign(x)
-    monkeypatch.setattr(nearest, "COMPILED", False)
-    plain = book.assign(x)
-    for name in ("hpc", "confidence", "distance"):
-        np.testing.assert_array_equal(getattr(compiled, name), getattr(plain, name))
-
-
-@pytest.mark.skipif(not nearest.COMPILED, reason="installed where there was no compiler")
-def test_arrays_of_other_kinds_are_refused():
-    half, single = np.zeros((2, 3), np.float16), np.zeros((2, 3), np.float32)
-    for wrong in ((single, single), (half, half), (half, single[:1]), (half, single.T)):
-        with pytest.raises((ValueError, BufferError)):
-            nearest._nearest.widen(*wrong)
-    with pytest.raises(ValueError, match=r"\[3, m\]"):
-        nearest._nearest.best_three(single, np.zeros((2, 3), np.float32), np.zeros((3, 3), np.int32))
 
 
 def test_a_column_that_is_not_a_number_has_a_phenotype_that_exists():
@@ -115,6 +112,8 @@ def some_codebook(k, d=24, p=10, *, temperature=0.05, refined=False):
     )  # fmt: skip
 
 
+@everywhere
+@pytest.mark.usefixtures("use")
 @pytest.mark.parametrize("refined", [False, True])
 @pytest.mark.parametrize("k", [1, 2, 3, 50, 200])
 @pytest.mark.parametrize("n", [0, 1, 777, TOGETHER, 2 * TOGETHER + 913])
@@ -140,6 +139,180 @@ def test_an_assignment_is_what_the_formula_says(k, n, refined):
     np.testing.assert_array_equal(same.confidence, found.confidence)
 
 
+SHAPES = [
+    (1, 1, 1), (1, 1, 2), (2, 5, 3), (7, 3, 4), (15, 16, 16), (16, 15, 17), (31, 48, 33), (33, 129, 17), (47, 64, 64),
+    (100, 63, 65), (256, 64, 50), (1280, 64, 50), (3000, 600, 300),
+]  # fmt: skip
+
+
+@compiled
+@pytest.mark.usefixtures("use")
+@pytest.mark.parametrize("refined", [False, True])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+@pytest.mark.parametrize(("d", "p", "k"), SHAPES)
+def test_the_compiled_kernel_agrees_with_double_precision_and_with_numpy(
+    d, p, k, dtype, refined, monkeypatch
+):
+    book = some_codebook(k, d, p, refined=refined)
+    x = np.random.default_rng(d).normal(size=(203, d)).astype(dtype)
+    found, label, top = book.assign(x), book.labels(x), min(3, k)
+    monkeypatch.setattr(nearest, "LANES", 0)
+    plain, plain_label = book.assign(x), book.labels(x)
+
+    z = x / np.linalg.norm(x.astype(float), axis=1, keepdims=True) - book.mean.astype(float)
+    z = z @ book.projection.astype(float)
+    z /= np.linalg.norm(z, axis=1, keepdims=True)
+    if refined:
+        z += np.maximum(z @ book.residual.w1 + book.residual.b1, 0) @ book.residual.w2.astype(float)
+        z /= np.linalg.norm(z, axis=1, keepdims=True)
+    cosine = z @ book.centroids.T.astype(float)
+    chosen = np.take_along_axis(cosine, found.hpc[:, :top].astype(int), axis=1)
+    np.testing.assert_allclose(chosen, -np.sort(-cosine, axis=1)[:, :top], atol=1e-6)
+    soft = np.exp((cosine - cosine.max(axis=1, keepdims=True)) / 0.05)
+    wanted = np.take_along_axis(soft, found.hpc[:, :top].astype(int), axis=1) / soft.sum(1, keepdims=True)
+    np.testing.assert_allclose(found.confidence[:, :top], wanted, rtol=2e-5)
+    distance = (1 - chosen[:, 0]) / book.radius[found.hpc[:, 0]]
+    np.testing.assert_allclose(found.distance, distance, atol=1e-6)
+
+    gap = -np.diff(-np.sort(-cosine, axis=1)[:, :4], axis=1)
+    clear = (gap > 1e-5).all(axis=1)
+    np.testing.assert_array_equal(found.hpc[clear], plain.hpc[clear])
+    np.testing.assert_array_equal(label[clear], plain_label[clear])
+    np.testing.assert_allclose(found.confidence[clear], plain.confidence[clear], rtol=4e-5)
+    np.testing.assert_allclose(found.distance[clear], plain.distance[clear], atol=2e-6)
+
+
+@everywhere
+@pytest.mark.usefixtures("use")
+def test_of_equal_similarities_the_first_wins_where_every_sum_is_exact():
+    rng = np.random.default_rng(3)
+    book = replace(
+        some_codebook(40, 12, 8), mean=np.zeros(12, np.float32),
+        projection=rng.integers(-2, 3, size=(12, 8)).astype(np.float32),
+        centroids=rng.integers(-1, 2, size=(40, 8)).astype(np.float32),
+    )  # fmt: skip
+    x = rng.integers(-3, 4, size=(2000, 12)).astype(np.float16)
+    exact = x.astype(int) @ book.projection.astype(int) @ book.centroids.T.astype(int)
+    order = np.argsort(-exact, axis=1, kind="stable")
+    assert (np.diff(np.take_along_axis(exact, order[:, :4], axis=1)) == 0).any(axis=1).mean() > 0.25
+    np.testing.assert_array_equal(book.assign(x).hpc, order[:, :3])
+    np.testing.assert_array_equal(book.labels(x), order[:, 0])
+
+
+@compiled
+@pytest.mark.usefixtures("use")
+@pytest.mark.parametrize("refined", [False, True])
+def test_compiled_a_tile_has_the_same_bits_wherever_it_stands_and_however_it_is_stored(refined, monkeypatch):
+    book = some_codebook(50, 40, 21, refined=refined)
+    x = np.random.default_rng(0).normal(size=(1000, 40)).astype(np.float16)
+    columns = ("hpc", "confidence", "distance")
+    whole, labels = book.assign(x), book.labels(x)
+    wide = np.zeros((1000, 80), np.float16)
+    wide[:, ::2] = x
+    shifted = np.frombuffer(b"-" + x.tobytes(), np.uint8)[1:].view(np.float16).reshape(x.shape)
+    assert not shifted.flags.aligned
+    same = [
+        x.astype(np.float32),
+        x.astype(float),
+        x.astype(">f2"),
+        np.asfortranarray(x),
+        wide[:, ::2],
+        shifted,
+    ]
+    for stored in (*same, np.ascontiguousarray(x[::-1])[::-1]):
+        again = book.assign(stored)
+        for name in columns:
+            np.testing.assert_array_equal(getattr(again, name), getattr(whole, name))
+        np.testing.assert_array_equal(book.labels(stored), labels)
+    for size in (1, 5, 47, 48, 49, 333):
+        parts = [book.assign(x[start : start + size]) for start in range(0, 1000, size)]
+        for name in columns:
+            joined = np.concatenate([getattr(part, name) for part in parts])
+            np.testing.assert_array_equal(joined, getattr(whole, name))
+    monkeypatch.setattr(nearest, "_AT_ONCE", 100)
+    np.testing.assert_array_equal(book.assign(x).confidence, whole.confidence)
+
+
+@everywhere
+@pytest.mark.usefixtures("use")
+@pytest.mark.parametrize("refined", [False, True])
+@pytest.mark.parametrize("temperature", [0.05, 0.001])
+@pytest.mark.parametrize("k", [2, 50])
+def test_rows_that_are_not_finite_have_the_last_phenotype_and_no_confidence(k, temperature, refined):
+    book = some_codebook(k, temperature=temperature, refined=refined)
+    x = np.random.default_rng(0).normal(size=(200, 24)).astype(np.float16)
+    x[3], x[50, 7], x[70, 0], x[90, [0, 5]], x[199] = np.nan, np.nan, np.inf, [np.inf, -np.inf], -np.inf
+    strange = [3, 50, 70, 90, 199]
+    with np.errstate(all="ignore"):
+        found, label = book.assign(x), book.labels(x)
+    top = min(3, k)
+    assert (found.hpc[strange, :top] == k - 1).all() and (found.hpc[:, top:] == -1).all()
+    assert np.isnan(found.confidence[strange, :top]).all() and (found.confidence[:, top:] == 0).all()
+    assert np.isnan(found.distance[strange]).all()
+    assert (label[[3, 50]] == 0).all() and ((label >= 0) & (label < k)).all()
+    others = np.delete(np.arange(200), strange)
+    assert np.isfinite(found.confidence[others]).all() and np.isfinite(found.distance[others]).all()
+
+
+@compiled
+@pytest.mark.usefixtures("use")
+@pytest.mark.parametrize("refined", [False, True])
+@pytest.mark.parametrize("p", [1, 10])
+def test_a_row_with_an_infinity_has_the_label_that_numpy_gives_it(p, refined, monkeypatch):
+    book = some_codebook(20, 24, p, refined=refined)
+    x = np.random.default_rng(0).normal(size=(300, 24)).astype(np.float16)
+    x[np.arange(300), np.arange(300) % 24] = np.where(np.arange(300) % 2, np.inf, -np.inf)
+    found, label = book.assign(x), book.labels(x)
+    monkeypatch.setattr(nearest, "LANES", 0)
+    with np.errstate(all="ignore"):
+        plain, plain_label = book.assign(x), book.labels(x)
+    np.testing.assert_array_equal(label, plain_label)
+    for name in ("hpc", "confidence", "distance"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(plain, name))
+
+
+@pytest.mark.skipif(not AVAILABLE, reason="no compiler, or another processor")
+def test_arrays_of_other_kinds_are_refused():
+    n, d, p, k, h = 4, 3, 5, 6, 2
+
+    def single(*shape):
+        return np.zeros(shape, np.float32)
+
+    good = {
+        "rows": np.zeros((n, d), np.float16),
+        "matrices": (single(d + 1, p), single(p + 1, h), single(h, p), single(p, k)),
+        "radius": single(k) + 1, "sharpness": 20.0, "start": 1,
+        "columns": (np.zeros((3, n + 1), np.int16), single(3, n + 1), single(n + 1)), "lanes": AVAILABLE[0],
+    }  # fmt: skip
+    nearest._nearest.assign(*good.values())
+    projection, w1, w2, centroids = good["matrices"]
+    hpc, confidence, distance = good["columns"]
+    frozen = confidence.copy()
+    frozen.flags.writeable = False
+    wrong = {
+        "rows": [np.zeros((n, d)), np.zeros((n, d), np.int16), np.zeros((d, n), np.float16).T, np.zeros(d, np.float16),
+                 np.zeros((n, d + 1), np.float16), np.zeros((n + 1, d), np.float16), np.zeros((n, 0), np.float16)],
+        "matrices": [(), (projection, w1, centroids), (projection.astype(float), centroids), (projection[:-1], centroids),
+                     (projection, centroids[:-1]), (projection, np.asfortranarray(centroids)), (projection,),
+                     (projection, w1[1:], w2, centroids), (projection, w1, w2[1:], centroids),
+                     (projection, w1, single(h, p - 1), centroids), (projection, single(p, 0))],
+        "radius": [single(k - 1), single(k, 1), single(k).astype(float)],
+        "start": [-1, 2, 2**62],
+        "columns": [(), (hpc,), (hpc[:1], confidence, distance), (hpc.astype(np.int32), confidence, distance),
+                    (hpc, confidence[:, 1:], distance), (hpc, confidence[:2], distance), (hpc, confidence, distance[1:]),
+                    (hpc, frozen, distance), (hpc[:, ::-1], confidence, distance)],
+        "lanes": [0, 4, 32],
+    }  # fmt: skip
+    for name, values in wrong.items():
+        for value in values:
+            with pytest.raises(ValueError):
+                nearest._nearest.assign(*{**good, name: value}.values())
+    with pytest.raises(TypeError):
+        nearest._nearest.assign(*{**good, "radius": None}.values())
+
+
+@everywhere
+@pytest.mark.usefixtures("use")
 def test_a_tile_near_phenotypes_that_coincide_has_three_of_them():
     codebook = some_codebook(50)
     twins = [0, *range(25, 50, 7)]
@@ -150,6 +323,8 @@ def test_a_tile_near_phenotypes_that_coincide_has_three_of_them():
     assert exact > 0.9  # all, but for a BLAS that rounds its last rows otherwise
 
 
+@everywhere
+@pytest.mark.usefixtures("use")
 def test_a_tile_that_is_not_a_number_changes_no_other():
     codebook = some_codebook(50)
     x = np.random.default_rng(0).normal(size=(3000, 24)).astype(np.float16)
@@ -163,6 +338,8 @@ def test_a_tile_that_is_not_a_number_changes_no_other():
     assert ((found.hpc >= 0) & (found.hpc < 50)).all()
 
 
+@everywhere
+@pytest.mark.usefixtures("use")
 def test_where_a_tile_stands_changes_its_assignment_by_rounding_at_most():
     codebook = some_codebook(50)
     x = np.random.default_rng(0).normal(size=(5000, 24)).astype(np.float16)
@@ -171,6 +348,8 @@ def test_where_a_tile_stands_changes_its_assignment_by_rounding_at_most():
     np.testing.assert_allclose(whole.distance[1237:4001], part.distance, atol=1e-5)
 
 
+@everywhere
+@pytest.mark.usefixtures("use")
 @pytest.mark.parametrize("temperature", [1.0, 0.05, 0.0126, 0.0124, 0.001])
 def test_confidence_is_the_softmax_at_any_temperature(codebook, temperature):
     x = np.random.default_rng(1).normal(size=(300, 20)).astype(np.float32)
@@ -183,6 +362,8 @@ def test_confidence_is_the_softmax_at_any_temperature(codebook, temperature):
     np.testing.assert_allclose(found.confidence, wanted, rtol=2e-5 / temperature, atol=1e-7)
 
 
+@everywhere
+@pytest.mark.usefixtures("use")
 def test_a_tile_without_any_embedding_has_the_phenotype_of_the_zero_vector(codebook):
     x = np.zeros((3, 20), np.float16)
     x[1] = 1

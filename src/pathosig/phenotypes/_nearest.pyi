@@ -1,6 +1,14 @@
 import numpy as np
 
-AVAILABLE: bool
+LANES: tuple[int, ...]
 
-def widen(rows: np.ndarray, out: np.ndarray, /) -> None: ...
-def best_three(similarity: np.ndarray, values: np.ndarray, rows: np.ndarray, /) -> None: ...
+def assign(
+    rows: np.ndarray,
+    matrices: tuple[np.ndarray, ...],
+    radius: np.ndarray | None,
+    sharpness: float,
+    start: int,
+    columns: tuple[np.ndarray, ...],
+    lanes: int,
+    /,
+) -> None: ...

@@ -11,8 +11,9 @@ import numpy as np
 
 from pathosig.core.errors import InputError, PathosigError
 from pathosig.core.records import atomic_path
+from pathosig.phenotypes import nearest
 from pathosig.phenotypes.kmeans import normalise
-from pathosig.phenotypes.nearest import TOGETHER, best_of_columns, minus_outer, projected
+from pathosig.phenotypes.nearest import TOGETHER, best_of_columns, in_one_pass, minus_outer, projected
 from pathosig.phenotypes.refine import Residual
 
 _COLD = 1 / 80
@@ -111,17 +112,38 @@ class Codebook:
             )
 
     def assign(self, embeddings: np.ndarray) -> Assignment:
-        """Phenotypes of embeddings[n, d], block by block in bounded memory.
+        """Phenotypes of embeddings[n, d], a few rows at a time in bounded memory.
 
         The same as ``project(embeddings) @ centroids.T``, with the lengths divided out after the products, up to the last
-        bits: those depend on how many rows the BLAS multiplies at once, and decide between HPCs equally near but for
-        rounding. Of exactly equal similarities the first wins.
+        bits, which decide between HPCs equally near but for rounding. Of exactly equal similarities the first wins.
+        With the compiled kernel a tile's result depends on that tile only; without it the last bits depend on how many
+        rows the BLAS multiplies at once.
         """
         self._check(embeddings)
-        n, top = len(embeddings), min(3, self.k)
-        hpc = np.full((3, n), -1, np.int16)
-        confidence = np.zeros((3, n), np.float32)
+        n = len(embeddings)
+        hpc, confidence = np.full((3, n), -1, np.int16), np.zeros((3, n), np.float32)
         distance = np.empty(n, np.float32)
+        if nearest.LANES:
+            in_one_pass(
+                embeddings, self._matrices(), (hpc, confidence, distance),
+                radius=self.radius, sharpness=1 / self.temperature,
+            )  # fmt: skip
+        else:
+            self._assign_by_blocks(embeddings, hpc, confidence, distance=distance)
+        return Assignment(hpc=hpc.T, confidence=confidence.T, distance=distance)
+
+    def _matrices(self) -> tuple[np.ndarray, ...]:
+        """Projection, refinement and centroids as `in_one_pass` takes them."""
+        projection = np.vstack([self.projection, self.mean @ self.projection])
+        if self.residual is None:
+            return projection, self.centroids.T
+        hidden = np.vstack([self.residual.w1, self.residual.b1])
+        return projection, hidden, self.residual.w2, self.centroids.T
+
+    def _assign_by_blocks(
+        self, embeddings: np.ndarray, hpc: np.ndarray, confidence: np.ndarray, *, distance: np.ndarray
+    ) -> None:
+        n, top = len(embeddings), min(3, self.k)
         offset = self.mean @ self.projection
         ones = np.ones(self.k, np.float32)
         temperature = np.float32(self.temperature)
@@ -141,7 +163,6 @@ class Codebook:
             hpc[:top, rows] = best
             distance[rows] = (1 - value[0] * temperature) / self.radius[best[0]]
             np.divide(np.exp(value - highest), total, out=confidence[:top, rows])
-        return Assignment(hpc=hpc.T, confidence=confidence.T, distance=distance)
 
     def labels(self, embeddings: np.ndarray) -> np.ndarray:
         """HPC of each row, int32[n]; the fast way when nothing else is wanted.
@@ -149,16 +170,18 @@ class Codebook:
         Without a refinement the two products are one: an embedding with projection times centroids.
         """
         self._check(embeddings)
-        out = np.empty(len(embeddings), np.int32)
-        centroids = np.ascontiguousarray(self.centroids.T)
-        offset = self.mean @ self.projection
-        matrix, shift = self.projection, offset
+        matrices = self._matrices()
         if self.residual is None:
-            matrix, shift = self.projection @ centroids, offset @ centroids
-        for rows, product, length in projected(embeddings, matrix):
-            similarity = minus_outer(product, length, shift)
+            matrices = (matrices[0] @ matrices[1],)
+        if nearest.LANES:
+            first = np.empty((1, len(embeddings)), np.int16)
+            in_one_pass(embeddings, matrices, (first,))
+            return first[0].astype(np.int32)
+        out = np.empty(len(embeddings), np.int32)
+        for rows, product, length in projected(embeddings, matrices[0][:-1]):
+            similarity = minus_outer(product, length, matrices[0][-1])
             if self.residual is not None:
-                similarity = self.residual.apply(normalise(similarity)) @ centroids
+                similarity = self.residual.apply(normalise(similarity)) @ matrices[-1]
             out[rows] = similarity.argmax(axis=1)
         return out
 

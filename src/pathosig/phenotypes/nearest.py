@@ -1,4 +1,4 @@
-"""Reading and projecting embeddings block by block, and finding the best three of each tile."""
+"""From embeddings to the three nearest: in one pass where the kernel is compiled, else block by block in NumPy."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import numpy as np
 try:
     from pathosig.phenotypes import _nearest
 except ImportError:  # built where there was no compiler
-    COMPILED = False
+    LANES = 0
 else:
-    COMPILED = _nearest.AVAILABLE
-"""Whether widening and the search for the best three are compiled; the numbers are the same either way."""
+    LANES = max(_nearest.LANES, default=0)
+"""Numbers in a vector of the compiled kernel; 0 where there is none for this processor, and NumPy does the work."""
 
+_AT_ONCE = 8192  # rows a call: a copy of so many is small, and an interrupt does not wait long
 _SIGN_AND_VALUE = np.int32(-0x70002000)
 _REBIAS = np.float32(2.0**112)
 _MAYBE_INFINITE = 2.0**32
@@ -21,6 +22,40 @@ _CACHED = 2**18  # float32 numbers in a block: 1 MiB, what the second-level cach
 TOGETHER = 2048
 """Tiles compared with the centroids at once: with fewer, calling numpy costs as much as its work."""
 _TAKEN = np.float32(-np.inf)
+
+
+def in_one_pass(
+    embeddings: np.ndarray,
+    matrices: tuple[np.ndarray, ...],
+    columns: tuple[np.ndarray, ...],
+    *,
+    radius: np.ndarray | None = None,
+    sharpness: float = 1.0,
+) -> None:
+    """Fill the columns of embeddings[n, d] with the compiled kernel; a row's result depends on that row only.
+
+    Parameters
+    ----------
+    matrices
+        Projection[d + 1, p], whose last row is multiplied by minus a row's length; w1[p + 1, h], whose last row is b1,
+        and w2[h, p] if there is a refinement; centroids[p, k].
+    columns
+        hpc int16[3, n], confidence float32[3, n] and distance float32[n]; or hpc int16[1, n] alone, for which centroids
+        may be multiplied into the projection.
+    radius
+        [k], for the distance.
+    sharpness
+        1 / temperature.
+    """
+    packed = tuple(np.ascontiguousarray(m, np.float32) for m in matrices)
+    if radius is not None:
+        radius = np.ascontiguousarray(radius, np.float32)
+    for start in range(0, len(embeddings), _AT_ONCE):
+        rows = embeddings[start : start + _AT_ONCE]
+        if rows.dtype not in (np.float16, np.float32):
+            rows = rows.astype(np.float32, casting="same_kind")
+        rows = np.require(rows, requirements=["C", "A"])
+        _nearest.assign(rows, packed, radius, sharpness, start, columns, LANES)
 
 
 def blocks(embeddings: np.ndarray) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
@@ -64,9 +99,6 @@ def read_rows(rows: np.ndarray, out: np.ndarray) -> np.ndarray:
     float16 is widened by moving its bits, two to six times as fast as numpy's own conversion. That is exact
     for finite numbers; where a row is long enough to hold an infinity or NaN, numpy does it again.
     """
-    if rows.dtype == np.float16 and COMPILED and rows.flags.c_contiguous:
-        _nearest.widen(rows, out)
-        return np.asarray(np.vecdot(out, out))
     if rows.dtype == np.float16:
         bits = out.view(np.int32)
         np.copyto(bits, rows.view(np.int16))
@@ -95,13 +127,6 @@ def best_of_columns(similarity: np.ndarray, places: int) -> tuple[np.ndarray, np
     found with whole-vector comparisons, three times as fast as an argmax along short rows.
     """
     k, m = similarity.shape
-    if COMPILED and places == 3:
-        values, found = np.empty((3, m), np.float32), np.empty((3, m), np.int32)
-        _nearest.best_three(similarity, values, found)
-        lost = found[0] < 0
-        if lost.any():
-            found[:, lost], values[:, lost] = k - 1, np.nan
-        return found, values
     order = np.arange(k, 0, -1, dtype=np.int8 if k <= np.iinfo(np.int8).max else np.int16)[:, None]
     equal = np.empty((k, m), bool)
     ranks = np.empty((k, m), order.dtype)
