@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy.cluster.hierarchy import linkage
 from sklearn.metrics import adjusted_rand_score
+from threadpoolctl import threadpool_limits
 
 from pathosig.core.errors import InputError, NotEstimableError, PathosigError
 from pathosig.core.records import read_parquet
@@ -89,6 +90,15 @@ def test_a_fit_repeats_and_a_codebook_survives_the_disk(tmp_path):
     (tmp_path / "c").write_bytes(b"nonsense")
     with pytest.raises(PathosigError):
         Codebook.load(tmp_path / "c")
+
+
+def test_no_bit_of_a_codebook_depends_on_the_number_of_threads(tmp_path, monkeypatch):
+    x, _ = planted(dim=640)
+    for threads in (1, 2, 3):
+        monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
+        with threadpool_limits(limits=threads, user_api="blas"):
+            fit_codebook(training(x), SPEC)[0].save(tmp_path / str(threads))
+    assert len({(tmp_path / str(threads)).read_bytes() for threads in (1, 2, 3)}) == 1
 
 
 def test_embeddings_of_another_encoder_are_refused():

@@ -1,10 +1,15 @@
-"""How many threads linear algebra may use."""
+"""How many threads may compute, and how they share the work so that no bit depends on their number."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
+from typing import TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 _inside: ContextVar[bool] = ContextVar("one_blas_thread", default=False)
 
@@ -27,3 +32,27 @@ def one_blas_thread() -> Iterator[None]:
             yield
     finally:
         _inside.reset(token)
+
+
+def computing_threads() -> int:
+    """Threads that may compute side by side: OMP_NUM_THREADS where it is set, else the processors this process may use."""
+    with contextlib.suppress(ValueError):
+        return max(1, int(os.environ.get("OMP_NUM_THREADS", "")))
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def side_by_side(task: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    """``[task(item) for item in items]`` on several threads, each with linear algebra of its own on one thread.
+
+    For NumPy code, which lets other threads run while it computes. The results do not depend on the number of threads.
+    """
+    count = computing_threads()
+    with one_blas_thread():
+        if count == 1:
+            return [task(item) for item in items]
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(count, thread_name_prefix="compute") as pool:
+            return list(pool.map(task, items))

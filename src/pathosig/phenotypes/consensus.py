@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from pathosig.phenotypes.kmeans import normalise, spherical_kmeans
+from pathosig.core.threads import side_by_side
+from pathosig.phenotypes.kmeans import normalise, seed_centroids, spherical_kmeans
 
 
 def consensus_centroids(
@@ -51,17 +52,14 @@ def consensus_centroids(
 
     n = len(x)
     chosen = np.sort(rng.choice(n, size=min(landmarks, n), replace=False))
-    together = np.zeros((len(chosen), len(chosen)), np.float32)
-    labels_of_runs = []
-    for _ in range(runs):
-        centroids, labels, _ = spherical_kmeans(x, min(fine_k or k, n), rng, max_iter=max_iter)
-        own = labels[chosen]
-        labels_of_runs.append(own)
-        member = np.zeros((len(chosen), len(centroids)), np.float32)
-        member[np.arange(len(chosen)), own] = 1
-        together += member @ member.T
-    together /= runs
-    distance = 1 - together
+    fine = min(fine_k or k, n)
+    starts = [seed_centroids(x, fine, rng) for _ in range(runs)]
+
+    def landmarks_of(start: np.ndarray) -> np.ndarray:
+        return spherical_kmeans(x, fine, rng, max_iter=max_iter, centroids=start)[1][chosen]
+
+    labels_of_runs = side_by_side(landmarks_of, starts)
+    distance = 1 - _together(labels_of_runs)
     np.fill_diagonal(distance, 0)
     tree = linkage(squareform(distance, checks=False), "average")
     groups = fcluster(tree, min(k, len(chosen)), "maxclust") - 1
@@ -71,6 +69,19 @@ def consensus_centroids(
     centroids = normalise(_means_or_old(x, labels, centroids))
     centroids, merged = merge_small(x, centroids, min_share)
     return centroids, {"run_agreement": _mean_agreement(labels_of_runs), "merged": float(merged)}
+
+
+def _together(labels: list[np.ndarray], block: int = 256) -> np.ndarray:
+    """Share of the labellings int[n] that put two rows into one cluster, float32[n, n]."""
+    runs = np.stack(labels).astype(np.int16)
+
+    def rows_from(start: int) -> np.ndarray:
+        count = np.zeros((len(runs[0, start : start + block]), runs.shape[1]), np.int16)
+        for own in runs:
+            count += own[start : start + block, None] == own
+        return np.divide(count, len(runs), dtype=np.float32)
+
+    return np.concatenate(side_by_side(rows_from, range(0, runs.shape[1], block)))
 
 
 def assign(x: np.ndarray, centroids: np.ndarray, block: int = 65_536) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import Any
 
 from pathosig.core.errors import InputError
 from pathosig.core.study import Study
+from pathosig.core.threads import one_blas_thread
 from pathosig.phenotypes.codebook import Codebook
 from pathosig.phenotypes.health import stability_curve
 from pathosig.phenotypes.spec import PhenotypeSpec
@@ -16,6 +17,7 @@ from pathosig.phenotypes.training import training_tiles
 _MOST_TILES = 4000
 
 
+@one_blas_thread()
 def stability_over_k(study: Study, ks: Sequence[int] | None = None) -> dict[str, Any]:
     """Seed and patient-bootstrap stability and prediction strength for several K; blind to outcome.
 

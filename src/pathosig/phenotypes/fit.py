@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from pathosig.core.errors import NotEstimableError
+from pathosig.core.threads import one_blas_thread
 from pathosig.phenotypes.clusterers import find_centroids
 from pathosig.phenotypes.codebook import Codebook
 from pathosig.phenotypes.consensus import assign
@@ -105,6 +106,7 @@ def adapted_k(spec: PhenotypeSpec, n: int) -> int:
     return max(2, min(spec.k, n // _TILES_PER_GROUP))
 
 
+@one_blas_thread()
 def fit_codebook(
     tiles: TrainingTiles, spec: PhenotypeSpec, labels: np.ndarray | None = None
 ) -> tuple[Codebook, dict[str, Any]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from pathosig.core.threads import one_blas_thread
 from pathosig.phenotypes.clusterers import find_centroids
 from pathosig.phenotypes.codebook import Codebook
 from pathosig.phenotypes.consensus import assign, consensus_centroids
@@ -160,6 +161,7 @@ def choose_coarse(linkage: np.ndarray, x: np.ndarray, tiles_per_patient: float, 
     return chosen
 
 
+@one_blas_thread()
 def assess(
     codebook: Codebook, tiles: TrainingTiles, quality: dict[str, np.ndarray], spec: PhenotypeSpec
 ) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pathosig.core.execution import Execution, Job, Outcome, Stage, StageReport,
 from pathosig.core.records import read_json, write_json
 from pathosig.core.schema import ASSIGNMENTS, ATLAS, TILE_MAP, TILES, read_table, write_table
 from pathosig.core.study import Specimen, Study
+from pathosig.core.threads import one_blas_thread
 from pathosig.phenotypes.atlas import AtlasTiles, atlas_table, choose_exemplars, map_of_tiles
 from pathosig.phenotypes.codebook import Assignment, Codebook
 from pathosig.phenotypes.fit import fit_codebook
@@ -22,7 +23,7 @@ from pathosig.phenotypes.stage_inputs import slide_facts
 from pathosig.phenotypes.training import numbers, read_embeddings, readable_rows, training_tiles
 from pathosig.phenotypes.tree import cut_tree, tree_nodes
 
-STAGE = Stage(name="phenotypes", version=6)
+STAGE = Stage(name="phenotypes", version=7)
 CODEBOOK, TREE = "phenotypes/codebook.safetensors", "phenotypes/tree.json"
 HEALTH, ATLAS_FILE = "phenotypes/health.json", "phenotypes/atlas.parquet"
 MAP = "phenotypes/map.parquet"
@@ -93,6 +94,7 @@ def _n_tiles(study: Study, specimen: Specimen) -> int:
     return int(record.summary.get("n_tiles", 0)) if record is not None and record.status == "ok" else 0
 
 
+@one_blas_thread()
 def _fit(job: Job) -> Outcome:
     spec: PhenotypeSpec = job.spec
     training = job.payload["training"]
