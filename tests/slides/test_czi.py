@@ -2,6 +2,7 @@
 
 import os
 import struct
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -23,7 +24,9 @@ from czis import (
 from files import texture
 
 from pathosig.core.errors import SlideError
-from pathosig.slides import open_slide, plan_read, read_all_tiles, read_overview, read_tiles
+from pathosig.encoder.reading import TileTable, opened_tiles
+from pathosig.slides import open_slide, plan_read, read_all_tiles, read_overview, read_tiles, reading_order
+from pathosig.slides.backends import cache
 from pathosig.slides.backends.czi import CziReader
 from pathosig.slides.backends.openslide import OpenSlideReader
 
@@ -120,6 +123,58 @@ def test_tiles_and_overview_come_from_the_levels(tmp_path):
         overview, factor = read_overview(reader, 1.0)
         assert overview.shape == (175, 225, 3)
         assert abs(factor - 4) < 0.05
+
+
+def test_in_reading_order_no_subblock_is_decoded_more_than_twice(tmp_path, monkeypatch):
+    path = write_czi(tmp_path / "s.czi", mosaic(RGB, side=128, codec=RAW, levels=(1,)))
+    xy = np.array([(x, y) for y in range(0, 660, 20) for x in range(0, 860, 20)])
+    monkeypatch.setattr(cache, "_LEAST", 0)  # four subblocks are kept, as of large ones
+    decoded = Counter()
+
+    def tiles_in(order):
+        decoded.clear()
+        with CziReader(path) as reader:
+            plan, decode = plan_read(reader.info, 0.25), reader._decode
+            monkeypatch.setattr(reader, "_decode", lambda number: decoded.update([number]) or decode(number))
+            wanted = reading_order(reader, plan, xy) if order is None else order
+            return wanted, read_all_tiles(reader, plan, xy[wanted], 30)
+
+    order, tiles = tiles_in(None)
+    assert len(decoded) == 42
+    assert max(decoded.values()) == 2
+    for place, tile in zip(order, tiles, strict=True):
+        x, y = xy[place]
+        assert np.array_equal(tile, RGB[y : y + 30, x : x + 30])
+    _, rows = tiles_in(np.arange(len(xy)))
+    assert np.array_equal(rows[order], tiles)
+    assert max(decoded.values()) > 5
+
+
+def test_where_a_row_of_subblocks_is_kept_tiles_are_read_row_by_row(tmp_path):
+    xy = np.array([(x, y) for y in range(0, 640, 40) for x in range(0, 840, 40)])
+    with CziReader(write_czi(tmp_path / "s.czi", mosaic(RGB, codec=JPEG_XR))) as reader:
+        assert np.array_equal(reading_order(reader, plan_read(reader.info, 0.25), xy), np.arange(len(xy)))
+        assert len(reading_order(reader, plan_read(reader.info, 0.25), np.zeros((0, 2), int))) == 0
+
+
+def test_embedding_gets_tiles_in_that_order_with_their_places_and_those_that_are_lost(tmp_path, monkeypatch):
+    blocks = mosaic(RGB, side=128, codec=JPEG_XR, levels=(1,))
+    blocks[10]["data"] = bytes(len(blocks[10]["data"]))  # column 2, row 1
+    path = write_czi(tmp_path / "s.czi", blocks)
+    monkeypatch.setattr(cache, "_LEAST", 0)
+    xy = np.array([(x, y) for y in range(0, 640, 64) for x in range(0, 832, 64)], np.int32)
+    table = TileTable(xy=xy, size_px=64, mpp=0.25, spec={})
+    places, lost = [], []
+    with opened_tiles({"path": str(path)}, table, lost=lost, places=places) as found:
+        tiles = np.concatenate(list(found))
+    assert sorted(places) == list(range(len(xy)))
+    assert places != sorted(places)
+    assert sorted(xy[lost].tolist()) == [[256, 128], [256, 192], [320, 128], [320, 192]]
+    for place, tile in zip(places, tiles, strict=True):
+        x, y = xy[place]
+        assert np.array_equal(
+            tile, RGB[y : y + 64, x : x + 64] if place not in lost else np.full_like(tile, 255)
+        )
 
 
 def test_gray_and_transparent_pixels_are_converted(tmp_path):

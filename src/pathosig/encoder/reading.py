@@ -73,6 +73,7 @@ def opened_tiles(
     rows: np.ndarray | None = None,
     block: int = 64,
     lost: list[int] | None = None,
+    places: list[int] | None = None,
 ) -> Iterator[Iterator[np.ndarray]]:
     """Blocks of uint8 tiles (n, h, w, 3) of a specimen, in the order of `rows` (all by default).
 
@@ -85,20 +86,25 @@ def opened_tiles(
     lost
         Filled with the positions of tiles that cannot be decoded; they come as white. Without it
         such tiles are left out.
+    places
+        Filled with the position of each tile that will come: then they come in the order that is read fastest.
     """
-    from pathosig.slides import ReadPlan, open_slide, plan_read, read_tiles
+    from pathosig.slides import ReadPlan, open_slide, plan_read, read_tiles, reading_order
 
     region = tuple(facts["region"]) if facts.get("region") else None
     with open_slide(Path(facts["path"]), mpp=facts.get("mpp"), region=region) as reader:
         plan = ReadPlan(**table.plan) if table.plan else plan_read(reader.info, table.mpp)
         xy = table.xy if rows is None else table.xy[rows]
+        order = np.arange(len(xy)) if places is None else reading_order(reader, plan, xy)
+        if places is not None:
+            places.extend(order.tolist())
 
         def blocks() -> Iterator[np.ndarray]:
-            for part in read_tiles(reader, plan, xy, table.size_px, threads=1, block=block):
+            for part in read_tiles(reader, plan, xy[order], table.size_px, threads=1, block=block):
                 if lost is None:
                     yield part.tiles[~part.failed]
                 else:
-                    lost.extend(part.index[part.failed].tolist())
+                    lost.extend(order[part.index[part.failed]].tolist())
                     yield part.tiles
 
         yield blocks()

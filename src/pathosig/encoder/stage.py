@@ -265,9 +265,13 @@ def _embed_one(job: Job) -> Outcome:
     )
     run = _engine(job.root, card["weights_sha256"], spec.weights, plan)
     lost: list[int] = []
-    with opened_tiles(job.payload, table, block=max(64, spec.batch_size), lost=lost) as blocks:
+    places: list[int] = []
+    block = max(64, spec.batch_size)
+    with opened_tiles(job.payload, table, block=block, lost=lost, places=places) as blocks:
         seen = in_reference_colours(blocks, card.get("stain"))
-        out = embed_blocks(run, seen, n=len(table.xy), dim=card["dim"], batch_size=spec.batch_size)
+        found = embed_blocks(run, seen, n=len(table.xy), dim=card["dim"], batch_size=spec.batch_size)
+    out = np.empty_like(found)
+    out[places] = found
     out[lost] = np.nan
     notes = [*_lost_warning(job.unit, len(lost), len(out)), *_mpp_warning(card, table.mpp, spec)]
     relative = f"embeddings/{job.payload['out']}"

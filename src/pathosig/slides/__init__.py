@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathosig.slides.opening import open_slide
     from pathosig.slides.pyramid import ReadPlan, plan_read
     from pathosig.slides.reader import SlideInfo, SlideReader
-    from pathosig.slides.reading import TileBlock, read_all_tiles, read_overview, read_tiles
+    from pathosig.slides.reading import TileBlock, read_all_tiles, read_overview, read_tiles, reading_order
 
 _WHERE = {
     "open_slide": "opening",
@@ -24,6 +24,7 @@ _WHERE = {
     "read_all_tiles": "reading",
     "read_overview": "reading",
     "read_tiles": "reading",
+    "reading_order": "reading",
 }
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "read_all_tiles",
     "read_overview",
     "read_tiles",
+    "reading_order",
 ]
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pathosig.core.errors import SlideError
+from pathosig.slides.backends.cache import bytes_kept
 from pathosig.slides.pyramid import ReadPlan, resample
 from pathosig.slides.reader import SlideReader
 
@@ -53,7 +54,7 @@ def read_tiles(
     plan
         From `plan_read`.
     xy
-        int[n, 2]: top-left corners in level-0 pixels; row by row is fastest.
+        int[n, 2]: top-left corners in level-0 pixels; in `reading_order` is fastest.
     size_px
         Side of the tiles in target pixels.
     threads
@@ -107,6 +108,34 @@ def _filler(
                 tiles[row] = 255
 
     return one_by_one
+
+
+def reading_order(reader: SlideReader, plan: ReadPlan, xy: np.ndarray) -> np.ndarray:
+    """The order in which tiles are read with fewest pieces of the slide decoded twice.
+
+    Row by row, but where a row of tiles passes more pieces than the reader keeps (CZI and OME-Zarr may store pieces of
+    2,048 pixels and more), column of pieces by column of pieces.
+
+    Parameters
+    ----------
+    xy
+        int[n, 2]: top-left corners in level-0 pixels, row by row.
+
+    Returns
+    -------
+    int[n]
+        Positions in `xy`.
+    """
+    piece_px = getattr(reader, "piece_px", None)
+    xy = np.asarray(xy).reshape(-1, 2)
+    if piece_px is None or not len(xy):
+        return np.arange(len(xy))
+    width, height = piece_px(plan.level)
+    column = (xy[:, 0] / plan.level_downsample).astype(np.int64) // width
+    across = int(column.max() - column.min()) + 2
+    if 2 * across * width * height * 3 <= bytes_kept(width, height):
+        return np.arange(len(xy))
+    return np.argsort(column, kind="stable")
 
 
 def read_all_tiles(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import OrderedDict
 from dataclasses import dataclass
 
 import numpy as np
 
+from pathosig.slides.backends.cache import PieceCache, bytes_kept
 from pathosig.slides.reader import ContextClose, SlideInfo
 
-_CACHE_BYTES = 48_000_000
 _CELL, _CELLS = 64, 1024
 
 
@@ -99,8 +98,7 @@ class MosaicReader(ContextClose, ABC):
 
     def __init__(self, levels: tuple[Pieces, ...]) -> None:
         self._levels = tuple(pieces.sorted_by_y() for pieces in levels)
-        self._cache: OrderedDict[int, np.ndarray] = OrderedDict()
-        self._cached_bytes = 0
+        self._cache = PieceCache(max(bytes_kept(*self.piece_px(i)) for i in range(len(levels))))
 
     @abstractmethod
     def _decode(self, number: int) -> np.ndarray:
@@ -130,19 +128,14 @@ class MosaicReader(ContextClose, ABC):
             ]
         return out
 
+    def piece_px(self, level: int) -> tuple[int, int]:
+        """(width, height) of a level's largest pieces, in pixels of that level."""
+        pieces = self._levels[level]
+        return int(pieces.width.max(initial=1)), int(pieces.height.max(initial=1))
+
     def _decoded(self, number: int) -> np.ndarray:
-        found = self._cache.get(number)
-        if found is not None:
-            self._cache.move_to_end(number)
-            return found
-        pixels = self._decode(number)
-        self._cache[number] = pixels
-        self._cached_bytes += pixels.nbytes
-        while self._cached_bytes > _CACHE_BYTES and len(self._cache) > 1:
-            self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes
-        return pixels
+        return self._cache.get(number, lambda: self._decode(number))
 
     def close(self) -> None:
         """Drop decoded pieces."""
         self._cache.clear()
-        self._cached_bytes = 0

@@ -5,19 +5,18 @@ from __future__ import annotations
 import errno
 import math
 import warnings
-from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pathosig.core.errors import SlideError
+from pathosig.slides.backends.cache import PieceCache, bytes_kept
 from pathosig.slides.backends.ngff import ZarrFacts, ZarrLevel, read_facts
 from pathosig.slides.backends.source import read_error
 from pathosig.slides.reader import ContextClose, SlideInfo
 from pathosig.slides.resolution import checked_mpp
 
-_CACHE_BYTES = 48_000_000
 _ROUNDING = 0.02
 
 
@@ -40,8 +39,7 @@ class OmeZarrReader(ContextClose):
             )
         self._facts = read_facts(path)
         self._arrays = [_open(path, level) for level in self._facts.levels]
-        self._cache: OrderedDict[tuple[int, int, int], np.ndarray] = OrderedDict()
-        self._cached_bytes = 0
+        self._cache = PieceCache(max(bytes_kept(*self.piece_px(i)) for i in range(len(self._arrays))))
         value, source = checked_mpp(*self._facts.mpp, given=mpp, name=path.name)
         self.info = SlideInfo(
             level_sizes=tuple(self._facts.size(i) for i in range(len(self._arrays))),
@@ -58,7 +56,7 @@ class OmeZarrReader(ContextClose):
         x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + width, total_w), min(y + height, total_h)
         if x1 <= x0 or y1 <= y0:
             return out
-        step_x, step_y = self._chunk(level)
+        step_x, step_y = self.piece_px(level)
         for row in range(y0 // step_y, -(-y1 // step_y)):
             top, bottom = max(row * step_y, y0), min((row + 1) * step_y, y1)
             for column in range(x0 // step_x, -(-x1 // step_x)):
@@ -70,28 +68,18 @@ class OmeZarrReader(ContextClose):
                 ]
         return out
 
-    def _chunk(self, level: int) -> tuple[int, int]:
+    def piece_px(self, level: int) -> tuple[int, int]:
         """(width, height) of a level's chunks."""
         chunks = self._arrays[level].chunks
         return int(chunks[self._facts.axes.index("x")]), int(chunks[self._facts.axes.index("y")])
 
     def _decoded(self, level: int, column: int, row: int) -> np.ndarray:
         """The chunk (of all channels) at a place, uint8[h, w, 3]."""
-        key = (level, column, row)
-        found = self._cache.get(key)
-        if found is not None:
-            self._cache.move_to_end(key)
-            return found
-        pixels = self._decode(level, column, row)
-        self._cache[key] = pixels
-        self._cached_bytes += pixels.nbytes
-        while self._cached_bytes > _CACHE_BYTES and len(self._cache) > 1:
-            self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes
-        return pixels
+        return self._cache.get((level, column, row), lambda: self._decode(level, column, row))
 
     def _decode(self, level: int, column: int, row: int) -> np.ndarray:
         axes = self._facts.axes
-        step_x, step_y = self._chunk(level)
+        step_x, step_y = self.piece_px(level)
         spans = {
             "x": slice(column * step_x, (column + 1) * step_x),
             "y": slice(row * step_y, (row + 1) * step_y),
@@ -119,7 +107,6 @@ class OmeZarrReader(ContextClose):
     def close(self) -> None:
         """Drop decoded chunks."""
         self._cache.clear()
-        self._cached_bytes = 0
 
 
 def _open(path: Path, level: ZarrLevel) -> Any:
