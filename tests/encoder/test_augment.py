@@ -6,17 +6,9 @@ import torch
 from scipy.ndimage import map_coordinates
 from skimage.color import hsv2rgb, rgb2hsv
 
-from pathosig.encoder.augment import (
-    BRIGHTNESS,
-    HUE,
-    NOISE,
-    STAINS,
-    Views,
-    draw,
-    restain,
-    sampling_grid,
-    scale_hue_saturation,
-)
+from pathosig.encoder import augment
+from pathosig.encoder.augment import Views, restain, sampling_grid, scale_hue_saturation
+from pathosig.encoder.view_params import BRIGHTNESS, HUE, NOISE, STAINS, draw
 
 PRESETS = ("paper", "recommended")
 
@@ -62,6 +54,94 @@ def test_batched_view_equals_one_tile_at_a_time(coloured_tiles, preset, view):
         assert np.abs(rendered[i] - expected).max() < 2e-5
         checked += 1
     assert checked >= 10
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_tiles_that_are_not_square_are_sampled_alike(preset):
+    tiles = np.random.default_rng(0).integers(0, 256, (24, 20, 36, 3), dtype=np.uint8)
+    params = draw(preset, 0, 24, torch.Generator().manual_seed(0))
+    params.ops[:] = BRIGHTNESS
+    views = Views(preset)
+    rendered = views.render(torch.from_numpy(tiles), params).numpy()
+    for i in range(24):
+        assert np.abs(rendered[i] - _one_tile(tiles[i], params, i, views.fill)).max() < 2e-5
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("view", [0, 1])
+@pytest.mark.parametrize("together", [2, 32])
+def test_tiles_rendered_together_as_on_a_gpu_equal_tiles_rendered_one_by_one(
+    coloured_tiles, monkeypatch, preset, view, together
+):
+    params = draw(preset, view, 32, torch.Generator().manual_seed(6))
+    if together > augment.CPU_STREAM:  # then tiles share other streams
+        params.ops[params.ops == NOISE] = HUE
+    tiles = torch.from_numpy(coloured_tiles[:32])
+    alone = Views(preset).render(tiles, params)
+    monkeypatch.setattr(augment, "CPU_CHUNK", together)
+    torch.testing.assert_close(Views(preset).render(tiles, params), alone, rtol=0, atol=2e-5)
+
+
+def test_pixels_outside_what_a_view_shows_are_not_needed(coloured_tiles):
+    """A crop of the left upper quarter: the rest may be anything."""
+    params = draw("paper", 1, 8, torch.Generator().manual_seed(0))
+    params.matrix[:] = torch.tensor([[0.3, 0.1, -0.6], [-0.1, 0.3, -0.6]])
+    tiles = torch.from_numpy(coloured_tiles[:8]).clone()
+    first = Views("paper").render(tiles, params)
+    tiles[:, 20:] = 0
+    tiles[:, :, 20:] = 0
+    assert torch.equal(Views("paper").render(tiles, params), first)
+
+
+@pytest.mark.parametrize("shift", [0.0, 1.5, 7.0])
+@pytest.mark.parametrize("preset", PRESETS)
+def test_views_that_reach_far_beyond_the_tile(coloured_tiles, preset, shift):
+    params = draw(preset, 0, 4, torch.Generator().manual_seed(0))
+    params.ops[:] = BRIGHTNESS
+    params.matrix[:] = torch.tensor([[1.1, 0.6, shift], [-0.4, 1.2, -shift]])
+    views = Views(preset)
+    rendered = views.render(torch.from_numpy(coloured_tiles[:4]), params).numpy()
+    for i in range(4):
+        assert np.abs(rendered[i] - _one_tile(coloured_tiles[i], params, i, views.fill)).max() < 2e-4
+
+
+def test_a_flipped_or_turned_tile_has_exactly_its_pixels(coloured_tiles):
+    params = draw("paper", 0, 8, torch.Generator().manual_seed(0))
+    params.ops[:] = 0
+    signs = [(a, b) for a in (1, -1) for b in (1, -1)]
+    rows = [[[a, 0, 0], [0, b, 0]] for a, b in signs] + [[[0, a, 0], [b, 0, 0]] for a, b in signs]
+    params.matrix[:] = torch.tensor(rows)
+    rendered = Views("paper").render(torch.from_numpy(coloured_tiles[:8]), params).numpy()
+    for i, (a, b) in enumerate(signs * 2):
+        tile = coloured_tiles[i] if i < 4 else coloured_tiles[i].swapaxes(0, 1)[::a, ::b]
+        expected = tile[::b, ::a] if i < 4 else tile
+        assert np.abs(rendered[i].transpose(1, 2, 0) - expected / 255).max() < 1e-7
+
+
+def test_noise_of_two_neighbours_comes_from_one_stream(coloured_tiles):
+    """The stream of a seed is part of what is reproducible: it does not depend on crop or placement."""
+    params = draw("paper", 1, 4, torch.Generator().manual_seed(3))
+    params.ops[:] = torch.tensor([[NOISE, 0], [NOISE, 0], [0, 0], [0, NOISE]])
+    grey = torch.full((4, 32, 32, 3), 128, dtype=torch.uint8)
+    params.matrix[:] = torch.tensor([[0.5, 0, 0.5], [0, 0.5, 0.5]])  # the last quarter, enlarged
+    small = Views("paper").render(grey, params)[:, :, 1::2, 1::2]
+    params.matrix[:] = torch.eye(3)[:2]
+    rendered = Views("paper").render(grey, params)
+    for i, start, index, skipped in ((0, 0, 0, 0), (1, 0, 0, 768), (3, 2, 1, 0)):
+        stream = torch.Generator().manual_seed(params.noise_seed + start + 7919 * index)
+        words = torch.randint(-(2**63), 2**63 - 1, (skipped + 768,), generator=stream)[skipped:]
+        noise = (words.view(torch.int16).reshape(3, 32, 32).double() + 0.5) * 0.1 / 32768
+        assert (rendered[i] - (128 / 255 + noise)).abs().max() < 1e-6
+    assert (small - _halved(rendered[:, :, 16:, 16:])).abs().max() < 1e-5
+
+
+def _halved(x):
+    """What an enlargement by two puts at its odd places: three quarters of a pixel, a quarter of the next."""
+    at = torch.arange(x.shape[2])
+    after = (at + 1).clamp(max=len(at) - 1)
+    inside = (at < len(at) - 1).float()  # beyond the border is black
+    rows = 0.75 * x + 0.25 * x[:, :, after] * inside[:, None]
+    return 0.75 * rows + 0.25 * rows[:, :, :, after] * inside
 
 
 def test_noise_stays_within_a_tenth_and_changes_every_pixel(coloured_tiles):
@@ -158,3 +238,17 @@ def test_unit_factors_leave_hue_and_saturation_alone():
     x = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     x[:, :, :2] = 0.5  # grey: no hue at all
     torch.testing.assert_close(scale_hue_saturation(x, torch.ones(2), torch.ones(2)), x, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("hue", [0.0, 0.6, 0.999, 1.0, 1.001, 1.4, 2.7])
+@pytest.mark.parametrize("saturation", [0.0, 0.6, 1.4])
+def test_hue_and_saturation_equal_those_of_scikit_image(hue, saturation):
+    """Also where two channels are alike, at black, white, grey and the primaries."""
+    steps = np.linspace(0, 1, 9)
+    colours = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), -1).reshape(1, 27, 27, 3)
+    hsv = rgb2hsv(colours)
+    hsv[..., 0] = hsv[..., 0] * hue % 1
+    hsv[..., 1] = (hsv[..., 1] * saturation).clip(0, 1)
+    x = torch.from_numpy(colours).permute(0, 3, 1, 2).float()
+    changed = scale_hue_saturation(x, torch.tensor([hue]), torch.tensor([saturation]))
+    assert np.abs(changed[0].permute(1, 2, 0).numpy() - hsv2rgb(hsv)[0]).max() < 5e-6

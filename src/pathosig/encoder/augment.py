@@ -1,69 +1,36 @@
 """Two views of every tile, made for a whole batch at once on the device that trains.
 
-Drawing (random numbers only) and rendering (pixels only) are apart, so that rendering can be
-checked pixel by pixel and costs the same whatever was drawn. Every view is one colour map on
-the source tile followed by one bilinear sampling: flips, transposes, quarter turns, rotation,
-scale and crop are multiplied into a single 2 x 3 matrix.
+Drawing (`view_params`: random numbers only) and rendering (here: pixels only) are apart, so that
+rendering can be checked pixel by pixel. Every view is one colour map on the source tile followed by
+one bilinear sampling: flips, transposes, quarter turns, rotation, scale and crop are multiplied into
+a single 2 x 3 matrix.
+
+A GPU renders the batch as one. A CPU renders one tile after the other, so that its planes stay in the
+cache, and leaves out what cannot be seen: only the window that the sampling reads is coloured, and a
+tile that is only flipped or turned is copied.
 
 References
 ----------
-Zhang et al., npj Digital Medicine 2024 (views of ``paper``); Tellez et al., Medical Image
-Analysis 2019 (jitter in stain space); Ruifrok and Johnston 2001 (stain vectors).
+Zhang et al., npj Digital Medicine 2024 (views of ``paper``).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
-Preset = Literal["paper", "recommended"]
+from pathosig.encoder.view_params import BRIGHTNESS, HUE, NOISE, Preset, ViewParams, draw
 
-# Rows: haematoxylin, eosin, DAB as optical density of red, green, blue (Ruifrok and Johnston).
-STAINS = ((0.65, 0.70, 0.29), (0.07, 0.99, 0.11), (0.27, 0.57, 0.78))
-KEEP, NOISE, BRIGHTNESS, HUE = range(4)
-CPU_CHUNK = 2  # tiles at a time on the CPU: the planes then stay in the cache
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ViewParams:
-    """What was drawn for one view of n tiles.
-
-    Attributes
-    ----------
-    matrix
-        (n, 2, 3): normalised output coordinates -> input coordinates, as `affine_grid` takes them.
-    ops
-        (n, d) colour operations in order (KEEP, NOISE, BRIGHTNESS, HUE); d = 0 in ``recommended``.
-    factors
-        (n, d, 3): brightness, hue and saturation factors of each draw.
-    stain, offset
-        (n, 3, 3) and (n, 3): optical density od -> stain @ od + offset; d = 0 in ``paper``.
-    noise_seed
-        Seed of the pixel noise.
-    """
-
-    matrix: torch.Tensor
-    ops: torch.Tensor
-    factors: torch.Tensor
-    stain: torch.Tensor | None
-    offset: torch.Tensor | None
-    noise_seed: int
-
-    def rows(self, start: int, stop: int) -> ViewParams:
-        """The parameters of some of the tiles."""
-        return ViewParams(
-            matrix=self.matrix[start:stop],
-            ops=self.ops[start:stop],
-            factors=self.factors[start:stop],
-            stain=None if self.stain is None else self.stain[start:stop],
-            offset=None if self.offset is None else self.offset[start:stop],
-            noise_seed=self.noise_seed + start,
-        )
+CPU_CHUNK = 1  # tiles at a time on the CPU: the planes then stay in the cache
+CPU_STREAM = 2  # neighbours that take their pixel noise from one random stream on the CPU
 
 
 class Views(nn.Module):
@@ -111,191 +78,201 @@ class Views(nn.Module):
     @torch.no_grad()
     def render(self, tiles: torch.Tensor, params: ViewParams) -> torch.Tensor:
         """One view: float32 (n, 3, h, w), channels last in memory."""
-        n, h, w = tiles.shape[:3]
-        device = tiles.device
-        step = min(CPU_CHUNK, n) if device.type == "cpu" else n
-        out = torch.empty((n, 3, h, w), device=device, memory_format=torch.channels_last)
-        x = torch.empty((step, 3, h, w), device=device)
-        grid = torch.empty((step, h, w, 2), device=device)
+        n, on_cpu = len(tiles), tiles.device.type == "cpu"
+        step, shared = (CPU_CHUNK, CPU_STREAM) if on_cpu else (n, n)
+        out = _empty_like_tiles(tiles)
+        noise: list[torch.Generator] = []
         for start in range(0, n, max(step, 1)):
-            part = tiles[start : start + step]
-            rows = params.rows(start, start + len(part))
-            torch.mul(part.permute(0, 3, 1, 2).contiguous(), 1 / 255, out=x[: len(part)])
-            out[start : start + len(part)] = self._render(x[: len(part)], rows, grid[: len(part)])
+            if start % shared == 0:
+                noise = _noise_streams(params, start, tiles.device)
+            rows = params.rows(start, start + step)
+            out[start : start + step] = self._render(tiles[start : start + step], rows, noise)
         return out
 
-    def _render(self, x: torch.Tensor, params: ViewParams, grid: torch.Tensor) -> torch.Tensor:
-        """Colour, then place; `x` (n, 3, h, w) in 0..1 is overwritten, `grid` is scratch."""
+    def _render(self, tiles: torch.Tensor, params: ViewParams, noise: list[torch.Generator]) -> torch.Tensor:
+        """Colour, then place."""
+        alone = params.matrix[0].tolist() if len(tiles) == 1 else None
+        size = (tiles.shape[1], tiles.shape[2])
+        seen = _whole(size) if alone is None else _window(alone, size, self.fill)
+        x = tiles[:, seen.top : seen.bottom, seen.left : seen.right].permute(0, 3, 1, 2)
         if params.stain is not None and params.offset is not None:
-            x = restain(x, params.stain.to(x.device), params.offset.to(x.device))
-        for draw_index in range(params.ops.shape[1]):
-            x = _recolour(x, params, draw_index)
-        sampling_grid(params.matrix.to(x.device), grid)
-        x = functional.grid_sample(x, grid, mode="bilinear", padding_mode=self.fill, align_corners=False)
-        return x.mul_(self.scale).add_(self.shift)
+            x = restain(_unit(x), params.stain.to(x.device), params.offset.to(x.device))
+        else:
+            x = _recolour(x, params, noise, seen)
+        if alone is not None and _only_turned(alone, size):
+            x = _turned(x, alone)
+        else:
+            matrix = params.matrix if alone is None else torch.tensor([seen.matrix(alone)])
+            x = _sample(x, matrix, size, self.fill)
+        return x if self.preset == "paper" else x.mul_(self.scale).add_(self.shift)
 
 
-# -- drawing --------------------------------------------------------------------------------
+# -- the window -----------------------------------------------------------------------------
+
+Rows = list[list[float]]  # a sampling matrix, 2 x 3
 
 
-def draw(preset: Preset, view: int, n: int, generator: torch.Generator) -> ViewParams:
-    """Random parameters of view 0 (a) or 1 (b) of n tiles, on the CPU."""
-    dihedral = _dihedral(n, generator)
-    if preset == "paper":
-        placed = _paper_geometry(view, n, generator)
-        ops = torch.randint(0, 4, (n, 2), generator=generator)
-        m, s = ((0.25, 0.30), (0.40, 0.40))[view]
-        spread = torch.tensor([m, s, s])
-        factors = 1 + (2 * torch.rand((n, 2, 3), generator=generator) - 1) * spread
-        stain = offset = None
-    else:
-        placed = _recommended_geometry(n, generator)
-        ops = torch.zeros((n, 0), dtype=torch.int64)
-        factors = torch.ones((n, 0, 3))
-        stain, offset = _stain_jitter(n, generator)
-    seed = int(torch.randint(0, 2**62, (1,), generator=generator).item())
-    matrix = (dihedral @ placed)[:, :2]
-    return ViewParams(matrix=matrix, ops=ops, factors=factors, stain=stain, offset=offset, noise_seed=seed)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Window:
+    """The part of a tile of `size` (h, w) that is coloured, in pixels."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+    size: tuple[int, int]
+
+    def matrix(self, of_tile: Rows) -> Rows:
+        """Sampling matrix of the tile -> the one that samples the same places of the window."""
+        h, w = self.size
+        out = []
+        for (a, b, c), first, last, whole in zip(
+            of_tile, (self.left, self.top), (self.right, self.bottom), (w, h), strict=True
+        ):
+            length = last - first
+            zoom = whole / length
+            out.append([a * zoom, b * zoom, c * zoom + (whole - 2 * first) / length - 1])
+        return out
 
 
-def _uniform(low: float, high: float, n: int, generator: torch.Generator) -> torch.Tensor:
-    return low + (high - low) * torch.rand(n, generator=generator)
+def _whole(size: tuple[int, int]) -> Window:
+    return Window(top=0, bottom=size[0], left=0, right=size[1], size=size)
 
 
-def _identity(n: int) -> torch.Tensor:
-    return torch.eye(3).repeat(n, 1, 1)
+def _window(matrix: Rows, size: tuple[int, int], fill: str) -> Window:
+    """What the sampling with `matrix` reads of a tile, and a pixel or two around it."""
+    ends = []
+    for (a, b, c), whole in zip(matrix, reversed(size), strict=True):
+        reach = abs(a) + abs(b)
+        if fill == "reflection" and abs(c) + reach > 1:
+            ends.append((0, whole))
+            continue
+        first = math.floor((c - reach + 1) * whole / 2) - 2
+        last = math.ceil((c + reach + 1) * whole / 2) + 2
+        ends.append((min(max(first, 0), whole - 1), max(min(last, whole), 1)))
+    (left, right), (top, bottom) = ends
+    return Window(top=top, bottom=bottom, left=left, right=right, size=size)
 
 
-def _dihedral(n: int, generator: torch.Generator) -> torch.Tensor:
-    """Flips and a transpose with probability one half each, then a quarter turn: (n, 3, 3)."""
-    coin = torch.rand((n, 3), generator=generator) < 0.5
-    turns = torch.randint(0, 4, (n,), generator=generator)
-    flip = _identity(n)
-    flip[:, 0, 0] = torch.where(coin[:, 0], -1.0, 1.0)
-    flip[:, 1, 1] = torch.where(coin[:, 1], -1.0, 1.0)
-    swap = torch.tensor([[0.0, 1, 0], [1, 0, 0], [0, 0, 1]])
-    transpose = torch.where(coin[:, 2, None, None], swap, torch.eye(3))
-    cosine = torch.tensor([1.0, 0.0, -1.0, 0.0])[turns]
-    sine = torch.tensor([0.0, 1.0, 0.0, -1.0])[turns]
-    return flip @ transpose @ _rotation(cosine, sine)
+# -- placing --------------------------------------------------------------------------------
 
 
-def _rotation(cosine: torch.Tensor, sine: torch.Tensor) -> torch.Tensor:
-    out = _identity(len(cosine))
-    out[:, 0, 0] = out[:, 1, 1] = cosine
-    out[:, 0, 1], out[:, 1, 0] = -sine, sine
-    return out
+def _empty_like_tiles(tiles: torch.Tensor) -> torch.Tensor:
+    """Uninitialised float32 (n, 3, h, w), channels last."""
+    if tiles.device.type == "cpu":
+        # NumPy asks Linux for huge pages, torch does not: half the time to touch them first.
+        return torch.from_numpy(np.empty(tiles.shape, np.float32)).permute(0, 3, 1, 2)
+    return torch.empty(tiles.shape, device=tiles.device).permute(0, 3, 1, 2)
 
 
-def _affine(n: int, scale: tuple[float, float], generator: torch.Generator) -> torch.Tensor:
-    """Rotation within +-45 degrees and a scale factor (> 1 enlarges): output -> input, (n, 3, 3)."""
-    angle = _uniform(-math.pi / 4, math.pi / 4, n, generator)
-    factor = _uniform(*scale, n, generator)
-    out = _rotation(angle.cos(), angle.sin())
-    out[:, :2, :2] /= factor[:, None, None]
-    return out
+def _only_turned(matrix: Rows, size: tuple[int, int]) -> bool:
+    """Whether `matrix` only flips, transposes and turns by quarters: every output pixel is one of the tile."""
+    (a, b, c), (d, e, f) = matrix
+    flipped = (abs(a), abs(b), c, abs(d), abs(e), f) == (1, 0, 0, 0, 1, 0)
+    transposed = (abs(a), abs(b), c, abs(d), abs(e), f) == (0, 1, 0, 1, 0, 0)
+    return flipped or (transposed and size[0] == size[1])
 
 
-def _crop(n: int, area: tuple[float, float], generator: torch.Generator) -> torch.Tensor:
-    """Random resized crop: area uniform, log aspect uniform in 3/4..4/3, position uniform."""
-    tries = 10
-    share = area[0] + (area[1] - area[0]) * torch.rand((n, tries), generator=generator)
-    log_ratio = (2 * torch.rand((n, tries), generator=generator) - 1) * math.log(4 / 3)
-    width, height = (share * log_ratio.exp()).sqrt(), (share / log_ratio.exp()).sqrt()
-    fits = (width <= 1) & (height <= 1)
-    first = fits.float().argmax(1, keepdim=True)
-    none = ~fits.any(1)
-    width = torch.where(none, 1.0, width.gather(1, first)[:, 0])
-    height = torch.where(none, 1.0, height.gather(1, first)[:, 0])
-    out = _identity(n)
-    out[:, 0, 0], out[:, 1, 1] = width, height
-    out[:, 0, 2] = (1 - width) * (2 * torch.rand(n, generator=generator) - 1)
-    out[:, 1, 2] = (1 - height) * (2 * torch.rand(n, generator=generator) - 1)
-    return out
+def _turned(x: torch.Tensor, matrix: Rows) -> torch.Tensor:
+    """What sampling (n, 3, h, w) with such a matrix gives."""
+    (a, b, _), (d, e, _) = matrix
+    if b:
+        x, a, e = x.mT, d, b
+    return x.flip([axis for axis, sign in ((2, e), (3, a)) if sign < 0])
 
 
-def _paper_geometry(view: int, n: int, generator: torch.Generator) -> torch.Tensor:
-    half = (torch.rand(n, generator=generator) < 0.5)[:, None, None]
-    if view == 0:
-        return torch.where(half, _affine(n, (0.5, 2.0), generator), _identity(n))
-    crop = _crop(n, (0.08, 1.0), generator)
-    mirrored = torch.rand(n, generator=generator) < 0.5
-    crop[:, 0, 0] = torch.where(mirrored, -crop[:, 0, 0], crop[:, 0, 0])
-    return torch.where(half, crop, _affine(n, (0.8, 2.4), generator))
-
-
-def _recommended_geometry(n: int, generator: torch.Generator) -> torch.Tensor:
-    """Crops of at least half the area; half of the tiles turn freely within +-45 degrees as well."""
-    half = (torch.rand(n, generator=generator) < 0.5)[:, None, None]
-    turned = _affine(n, (1.0, 1.0), generator)
-    return torch.where(half, turned, _identity(n)) @ _crop(n, (0.5, 1.0), generator)
-
-
-def _stain_jitter(n: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Each stain's strength x (1 +- .2) and + (+-.02), exposure +- .05: as a map of optical density."""
-    stains = torch.tensor(STAINS)
-    stains = stains / stains.norm(dim=1, keepdim=True)
-    strength = 1 + 0.2 * (2 * torch.rand((n, 3), generator=generator) - 1)
-    added = 0.02 * (2 * torch.rand((n, 3), generator=generator) - 1)
-    exposure = 0.05 * (2 * torch.rand((n, 1), generator=generator) - 1)
-    # od (column) = stains^T a, with a the amounts; jittered: stains^T (strength * a + added)
-    to_amounts = torch.linalg.inv(stains.T)
-    matrix = stains.T @ (strength[:, :, None] * to_amounts)
-    return matrix, added @ stains + exposure
-
-
-# -- rendering ------------------------------------------------------------------------------
+def _sample(x: torch.Tensor, matrix: torch.Tensor, size: tuple[int, int], fill: str) -> torch.Tensor:
+    """(n, 3, any, any) -> (n, 3, *size), bilinear."""
+    planes = torch.empty((len(x), 2, *size), device=x.device)  # x, then y: faster to fill than pairs
+    grid = sampling_grid(matrix.to(x.device), planes.permute(0, 2, 3, 1))
+    furthest = float(matrix.abs().sum(2).max()) if fill == "reflection" else 0.0
+    if fill == "reflection" and furthest <= 3:  # reflected once at most: cheaper here than in `grid_sample`
+        fill = "border"
+        if furthest > 1:
+            planes.lerp_(planes.clamp(-1, 1), 2.0)
+    return functional.grid_sample(x, grid, mode="bilinear", padding_mode=fill, align_corners=False)
 
 
 def sampling_grid(matrix: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
-    """Fill `grid` (n, h, w, 2) as `affine_grid` does, in a quarter of its time on a CPU."""
+    """Fill `grid` (n, h, w, 2) as `affine_grid` does, in a fraction of its time on a CPU."""
     h, w = grid.shape[1:3]
-    ys = ((torch.arange(h, device=matrix.device) * 2 + 1) / h - 1)[None, :, None]
-    xs = ((torch.arange(w, device=matrix.device) * 2 + 1) / w - 1)[None, None, :]
-    for axis in range(2):
-        a, b, c = (matrix[:, axis, j, None, None] for j in range(3))
-        torch.add(b * ys + c, a * xs, out=grid[..., axis])
+    a, b, c = matrix[:, :, None, None].unbind(4)
+    down, across = b * _centres(h, matrix.device)[:, None] + c, a * _centres(w, matrix.device)
+    torch.add(down, across, out=grid.permute(0, 3, 1, 2))
     return grid
+
+
+@lru_cache(maxsize=16)
+def _centres(length: int, device: torch.device) -> torch.Tensor:
+    """Centres of the pixels of a side, -1 .. 1 from edge to edge."""
+    return (torch.arange(length, device=device) * 2 + 1) / length - 1
+
+
+# -- colours --------------------------------------------------------------------------------
+
+
+def _unit(x: torch.Tensor, *, planar: bool = False) -> torch.Tensor:
+    """uint8 -> float32 in 0..1, with the strides of `x` or as planes."""
+    layout = torch.contiguous_format if planar else torch.preserve_format
+    return x.to(torch.float32, memory_format=layout).mul_(1 / 255)
 
 
 def restain(x: torch.Tensor, matrix: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
     """Map optical densities: x (n, 3, h, w) in 0..1 -> the same, clipped to 0..1; `x` is overwritten."""
     n, _, h, w = x.shape
-    density = x.clamp_(1 / 255, 1).log_().neg_().reshape(n, 3, h * w)
-    mapped = torch.baddbmm(offset[:, :, None], matrix, density)
-    return mapped.neg_().exp_().clamp_(0, 1).reshape(n, 3, h, w)
+    logs = x.clamp_(1 / 255, 1).log_().flatten(2)  # minus the density: so is what is mapped below
+    mapped = torch.bmm(matrix, logs).sub_(offset[:, :, None])
+    return mapped.exp_().clamp_(max=1).reshape(n, 3, h, w)
 
 
-def _recolour(x: torch.Tensor, params: ViewParams, index: int) -> torch.Tensor:
-    """One draw of ``paper``: each tile gets one of four operations, clipped to 0..1."""
-    device = x.device
-    ops = params.ops[:, index]
-    factors = params.factors[:, index].to(device)
-    generator = torch.Generator(device=device).manual_seed(params.noise_seed + 7919 * index)
-    for rows in _groups(ops == NOISE, device):
-        part = x[rows]
-        x[rows] = _noise(part, generator).add_(part).clamp_(0, 1)
-    for rows in _groups(ops == BRIGHTNESS, device):
-        x[rows] = (x[rows] * factors[rows, 0, None, None, None]).clamp_(0, 1)
-    for rows in _groups(ops == HUE, device):
-        x[rows] = scale_hue_saturation_(x[rows], factors[rows, 1], factors[rows, 2])
+def _noise_streams(params: ViewParams, start: int, device: torch.device) -> list[torch.Generator]:
+    """One random stream for each colour draw, from tile `start` on."""
+    seeds = [params.noise_seed + start + 7919 * index for index in range(params.ops.shape[1])]
+    return [torch.Generator(device=device).manual_seed(seed) for seed in seeds]
+
+
+def _recolour(
+    tiles: torch.Tensor, params: ViewParams, noise: list[torch.Generator], seen: Window
+) -> torch.Tensor:
+    """The colour draws of ``paper``: each tile gets one of four operations, clipped to 0..1, twice."""
+    columns = params.ops.T.tolist()
+    planar = any(op in (NOISE, HUE) for column in columns for op in column)
+    x = _unit(tiles, planar=planar)
+    for stream, column, factors in zip(noise, columns, params.factors.to(x.device).unbind(1), strict=True):
+        for op, rows in _groups(column, x.device):
+            part = x[rows]
+            if op == NOISE:
+                _add_noise_(part, stream, seen)
+            elif op == BRIGHTNESS:
+                part.mul_(factors[rows, 0, None, None, None]).clamp_(max=1)
+            else:
+                scale_hue_saturation_(part, factors[rows, 1], factors[rows, 2])
+            if len(part) < len(x):
+                x[rows] = part
     return x
 
 
-def _groups(chosen: torch.Tensor, device: torch.device) -> list[torch.Tensor] | list[slice]:
-    """The chosen tiles: one by one on the CPU (no copies), all at once elsewhere."""
-    rows = chosen.nonzero()[:, 0]
-    if device.type == "cpu":
-        return [slice(i, i + 1) for i in rows.tolist()]
-    return [rows.to(device)] if len(rows) else []
+def _groups(ops: list[int], device: torch.device) -> Iterator[tuple[int, slice | torch.Tensor]]:
+    """Every operation that was drawn, with its tiles: a slice (no copies) if these are all."""
+    for op in (NOISE, BRIGHTNESS, HUE):
+        rows = [i for i, drawn in enumerate(ops) if drawn == op]
+        if len(rows) == len(ops):
+            yield op, slice(None)
+        elif rows:
+            yield op, torch.tensor(rows, device=device)
 
 
-def _noise(like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Uniform in -0.1 .. 0.1, in 65,536 steps: four values from every random 64 bits."""
-    words = -(-like.numel() // 4)
-    bits = torch.randint(-(2**63), 2**63 - 1, (words,), device=like.device, generator=generator)
-    steps = bits.view(torch.int16)[: like.numel()].reshape(like.shape)
-    return steps.to(torch.float32).add_(0.5).mul_(0.1 / 32768)
+def _add_noise_(x: torch.Tensor, generator: torch.Generator, seen: Window) -> None:
+    """Add uniform noise in -0.1 .. 0.1, in 65,536 steps: four values from every random 64 bits.
+
+    Drawn for the whole tile, so that a pixel's noise does not depend on the window.
+    """
+    shape = (len(x), 3, *seen.size)
+    values = math.prod(shape)
+    bits = torch.randint(-(2**63), 2**63 - 1, (-(-values // 4),), device=x.device, generator=generator)
+    steps = bits.view(torch.int16)[:values].reshape(shape)
+    steps = steps[:, :, seen.top : seen.bottom, seen.left : seen.right].to(torch.float32)
+    x.add_(steps.add_(0.5), alpha=0.1 / 32768).clamp_(0, 1)
 
 
 def scale_hue_saturation(x: torch.Tensor, hue: torch.Tensor, saturation: torch.Tensor) -> torch.Tensor:
@@ -306,38 +283,34 @@ def scale_hue_saturation(x: torch.Tensor, hue: torch.Tensor, saturation: torch.T
     x
         (n, 3, h, w) in 0..1.
     hue, saturation
-        (n,) factors.
+        (n,) factors, not negative.
     """
-    return scale_hue_saturation_(x.clone(), hue, saturation)
+    out = x.clone()
+    scale_hue_saturation_(out, hue, saturation)
+    return out
 
 
-def scale_hue_saturation_(x: torch.Tensor, hue: torch.Tensor, saturation: torch.Tensor) -> torch.Tensor:
-    """`scale_hue_saturation` in place: on a CPU fresh memory costs more than the arithmetic."""
+def scale_hue_saturation_(x: torch.Tensor, hue: torch.Tensor, saturation: torch.Tensor) -> None:
+    """`scale_hue_saturation` in place.
+
+    The hue in turns is q / 6 for q = 1 + (green + blue - red - least) / chroma in 0..3, and 1 - q / 6
+    where green < blue: no case for each largest channel, as comparisons are slow on a CPU.
+    """
     red, green, blue = x.unbind(1)
-    value, chroma = x.amax(1), x.amin(1)
-    torch.sub(value, chroma, out=chroma)
-    inverse = chroma.clamp_min(1e-8).reciprocal_()
-    angle, part, chosen = red - green, blue - red, value - green
-    angle.mul_(inverse).add_(4)
-    angle.lerp_(part.mul_(inverse).add_(2), _is_zero(chosen))
-    torch.sub(green, blue, out=part)
-    torch.sub(value, red, out=chosen)
-    angle.lerp_(part.mul_(inverse), _is_zero(chosen))
-    _wrap(angle, part)
-    _wrap(angle.mul_(hue[:, None, None]), part)
-    depth = torch.minimum(chroma.mul_(saturation[:, None, None]), value, out=chosen)
-    # How far each channel lies below the value, as a share of the depth (Smith's hexcone).
-    for channel, (centre, sign, level) in enumerate(((3.0, -1.0, 2.0), (2.0, 1.0, -1.0), (4.0, 1.0, -1.0))):
-        torch.sub(angle, centre, out=part).abs_().mul_(sign).add_(level).clamp_(0, 1)
-        torch.addcmul(value, depth, part, value=-1, out=x[:, channel])
-    return x
-
-
-def _is_zero(x: torch.Tensor) -> torch.Tensor:
-    """1.0 where x == 0, 0.0 where x > 0, in place; comparisons and `where` are ten times slower on a CPU."""
-    return x.mul_(-1e30).add_(1).clamp_(0, 1)
-
-
-def _wrap(angle: torch.Tensor, scratch: torch.Tensor) -> None:
-    """Bring angles into 0..6, in place."""
-    angle.sub_(torch.div(angle, 6, out=scratch).floor_().mul_(6))
+    hue, saturation = hue[:, None, None] / 6, saturation[:, None, None]
+    value, least = torch.maximum(red, green), torch.minimum(red, green)
+    torch.maximum(value, blue, out=value)
+    torch.minimum(least, blue, out=least)
+    chroma = value - least
+    # (3 - q) / 6, scaled, with the sign of green - blue: half a turn less this is the hue.
+    turn = (red - green).add_(least.sub_(blue))
+    torch.addcmul(2 * hue, turn, hue / torch.clamp(chroma, min=1e-8, out=least), out=turn)
+    turn.copysign_(torch.sub(green, blue, out=least))
+    torch.sub(3 * hue, turn, out=turn).frac_()
+    depth = torch.minimum(chroma.mul_(saturation), value, out=chroma)
+    # How far each channel lies below the value, as a share of the depth (Smith's hexcone), is
+    # clamp(2 - 6 |turn - 1/2|, 0, 1) for red and clamp(6 |turn - 1/3 or 2/3| - 1, 0, 1) for the others.
+    for channel, centre, sign, base in ((0, 1 / 2, 1, -2), (1, 1 / 3, -1, 1), (2, 2 / 3, -1, 1)):
+        share = torch.sub(turn, centre, out=least).abs_().clamp_(1 / 6, 1 / 3)
+        top = torch.add(value, depth, alpha=base, out=x[:, channel])
+        torch.addcmul(top, depth, share, value=6 * sign, out=x[:, channel])
