@@ -261,9 +261,9 @@ def _command(row: Command) -> Callable[..., Any]:
 
 
 def _evaluated(target: Callable[..., Any]) -> inspect.Signature:
-    """The signature with its parameters' hints evaluated (a return hint may be for type checkers only)."""
+    """The signature with its parameters' hints evaluated; that of the study or a result may be for type checkers only."""
     bare = types.SimpleNamespace(
-        __annotations__={k: v for k, v in target.__annotations__.items() if k != "return"}
+        __annotations__={k: v for k, v in target.__annotations__.items() if k not in ("study", "return")}
     )
     module = sys.modules[target.__module__]
     hints = typing.get_type_hints(bare, globalns=vars(module), include_extras=True)

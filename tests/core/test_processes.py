@@ -16,6 +16,8 @@ def answer(pipe):
     while (asked := pipe.recv()) != "end":
         if asked == "exit":
             raise SystemExit(3)
+        if asked == "say":
+            sys.stdout.write("said")
         pipe.send(eval_of(asked))
 
 
@@ -26,6 +28,7 @@ def eval_of(asked):
         "stdin": sys.stdin.read() if sys.stdin else "",
         "helpers": "multiprocessing.resource_tracker" in sys.modules,
         "add": sum(range(5)),
+        "say": None,
     }[asked]
 
 
@@ -55,6 +58,17 @@ def test_no_second_interpreter_is_started_beside_it():
     pipe.send("end")
     process.join(10)
     assert process.exitcode == 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows ends them Python's way")
+def test_what_it_said_is_not_lost_when_it_ends_at_once(capfd):
+    process, pipe = start(answer, main=False)
+    pipe.send("say")
+    pipe.recv()
+    pipe.send("end")
+    process.join(10)
+    assert process.exitcode == 0
+    assert capfd.readouterr().out == "said"
 
 
 def test_its_end_is_seen_with_its_status(started):

@@ -12,7 +12,8 @@ from pathosig.core.errors import ConfigError
 from pathosig.core.execution import Execution, Stage, Unit, run_each
 from pathosig.core.study import Study
 from pathosig.tiles import TileSpec, cut_tiles, grid, quality, read_tile_table, tissue_fraction
-from pathosig.tiles.quality import excluded
+from pathosig.tiles.grid import bands
+from pathosig.tiles.quality import box_mean, excluded
 from pathosig.tissue import find_tissue
 
 
@@ -48,6 +49,28 @@ def test_the_integral_image_gives_the_mean_of_the_mask(seed, side, downsample):
     for share, (x, y) in zip(found, xy / downsample, strict=True):
         x, y = int(x), int(y)
         assert share == pytest.approx(mask[y : y + n, x : x + n].sum() / n**2, abs=1e-5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 1000), st.floats(3, 30))
+def test_means_of_several_maps_are_those_of_each_interpolated_along_its_integral(seed, side):
+    rng = np.random.default_rng(seed)
+    maps = rng.random((3, 40, 50), dtype=np.float32)
+    xy = np.array([[0, 0], [5, 0], [50 - int(side), 0], [10, 3], [44, 3]])
+    for band in bands(xy, side, 1.0, height=40):
+        part = maps[:, band.top : band.bottom, band.first : band.last]
+        for found, rows in zip(band.means(part), part, strict=True):
+            sums = np.concatenate([[0], np.cumsum(band.weights @ rows, dtype=np.float64)])
+            ends = [np.interp(x, np.arange(len(sums)), sums) for x in (band.left, band.left + band.side)]
+            assert np.array_equal(found, (ends[1] - ends[0]) / band.side**2)
+
+
+def test_means_over_five_pixels_repeat_the_edge():
+    values = np.random.default_rng(0).random((2, 4, 9), dtype=np.float32)
+    wide = np.pad(values, ((0, 0), (2, 2), (2, 2)), mode="edge").astype(float)
+    parts = [wide[:, i : i + 4, j : j + 9] for i in range(5) for j in range(5)]
+    np.testing.assert_allclose(box_mean(values), np.mean(parts, axis=0), rtol=1e-6)
+    assert np.array_equal(box_mean(values)[1], box_mean(values[1]))
 
 
 def test_bad_settings_are_refused():
@@ -186,6 +209,8 @@ def test_the_worker_of_tissue_and_tiles_never_imports_what_is_heavy(study):
         "scipy.ndimage",
         "pyarrow.compute",
         "cyclopts",
+        "tomllib",
+        "pathosig.core.study",
     }
     assert not heavy & set(last["modules"])
     assert {"numpy", "pyarrow"} <= set(last["modules"])

@@ -15,6 +15,8 @@ from pathosig.tissue import (
     read_polygons,
     tissue_mask,
 )
+from pathosig.tissue.artefacts import is_ink
+from pathosig.tissue.mask import background_colour, optical_density, threshold
 from pathosig.tissue.polygons import area_px, to_geojson
 
 
@@ -74,6 +76,55 @@ def test_touching_cores_are_cut_apart():
     image = np.where(truth[..., None], (190, 130, 180), (244, 244, 244)).astype(np.uint8)
     assert ndimage.label(tissue_mask(image))[1] == 1
     assert ndimage.label(tissue_mask(image, TissueSpec(split=True)))[1] == 2
+
+
+def otsu(score, spec):
+    """The threshold from the histogram of all pixels, one by one."""
+    noise = 2 * spec.min_density
+    counts, edges = np.histogram(np.log10(np.clip(score, noise / 4, 2.0)), bins=128)
+    if np.count_nonzero(counts) < 2:
+        return noise
+    centres = (edges[1:] + edges[:-1]) / 2
+    weight, total = np.cumsum(counts), np.cumsum(counts * centres)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        between = (total[-1] * weight / weight[-1] - total) ** 2 / (weight * (weight[-1] - weight))
+    return np.clip(10 ** edges[1:][np.nanargmax(between[:-1])], noise, 8 * noise)
+
+
+@pytest.mark.parametrize("glass", [0, 1, 30_000])
+def test_the_threshold_is_that_of_all_pixels_though_glass_is_only_counted(glass):
+    rng = np.random.default_rng(glass)
+    tissue = rng.gamma(3, 0.05, 4000).astype(np.float32) + np.float32(0.012)
+    score = np.concatenate([tissue, rng.uniform(0, 0.01, glass).astype(np.float32)])
+    assert threshold(score, TissueSpec()) == otsu(score, TissueSpec())
+
+
+def test_glass_alone_has_the_least_threshold():
+    assert threshold(np.zeros((9, 9), np.float32), TissueSpec()) == pytest.approx(
+        2 * TissueSpec().min_density
+    )
+
+
+@pytest.mark.parametrize("n", [999, 1000])
+def test_the_colour_of_glass_is_the_median_of_its_brightest_pixels(n):
+    rng = np.random.default_rng(n)
+    rgb = np.repeat(rng.integers(236, 240, (1, n, 1), dtype=np.uint8), 3, axis=2)
+    rgb[..., 2] += rng.integers(0, 2, n, dtype=np.uint8)
+    level = rgb.sum(axis=2, dtype=int) // 3
+    found = background_colour(rgb)
+    near = [rgb[(level >= mode) & (level <= mode + 4)] for mode in range(230, 242)]
+    assert any(len(pixels) and np.array_equal(found, np.median(pixels, axis=0)) for pixels in near)
+
+
+def test_ink_is_told_pixel_by_pixel():
+    rng = np.random.default_rng(0)
+    rgb = rng.integers(0, 256, (60, 50, 3), dtype=np.uint8)
+    density = optical_density(rgb, np.array([245.0, 244.0, 246.0]))
+    ink = is_ink(density)
+    assert 0 < ink.sum() < ink.size
+    assert np.array_equal(ink[7:8, 9:10], is_ink(density[7:8, 9:10]))
+    assert np.array_equal(ink.T, is_ink(np.ascontiguousarray(density.transpose(1, 0, 2))))
+    assert not is_ink(density[:0]).size
 
 
 @settings(max_examples=25, deadline=None)

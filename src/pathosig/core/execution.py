@@ -13,14 +13,16 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pathosig.core.errors import ConfigError, PathosigError, StorageError
 from pathosig.core.progress import Progress
 from pathosig.core.records import Record, fingerprint, said_in, sha256_file
 from pathosig.core.spec import Spec
-from pathosig.core.study import Study
 from pathosig.core.versions import versions as versions
+
+if TYPE_CHECKING:  # workers do without
+    from pathosig.core.study import Study
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,6 @@ import errno
 import hashlib
 import json
 import os
-import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,7 +46,7 @@ def atomic_path(final: Path) -> Iterator[Path]:
         If the disk is full or the folder cannot be written.
     """
     final = Path(final)
-    temporary = final.parent / f"{_TMP_PREFIX}{secrets.token_hex(6)}-{final.name[-80:]}"
+    temporary = final.parent / f"{_TMP_PREFIX}{os.urandom(6).hex()}-{final.name[-80:]}"
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         yield temporary

@@ -102,12 +102,20 @@ class Band:
     side: float
 
     def means(self, rows: np.ndarray) -> np.ndarray:
-        """Mean of the band's pixels (float32[bottom - top, last - first]) over each tile, float64[n]."""
-        sums = np.zeros(rows.shape[1] + 1)  # the integral along the band, linear between its points
-        np.cumsum(self.weights @ rows, dtype=np.float64, out=sums[1:])
-        at = np.arange(len(sums))
-        total = np.interp(self.left + self.side, at, sums) - np.interp(self.left, at, sums)
-        return np.asarray(total / self.side**2)
+        """Means of the band's pixels (float32[..., bottom - top, last - first]) over each tile, float64[..., n]."""
+        # the integral along the band, linear between its points
+        sums = np.zeros((*rows.shape[:-2], rows.shape[-1] + 2))
+        np.cumsum(self.weights @ rows, axis=-1, dtype=np.float64, out=sums[..., 1:-1])
+        sums[..., -1] = sums[..., -2]
+        return np.asarray((_between(sums, self.left + self.side) - _between(sums, self.left)) / self.side**2)
+
+
+def _between(values: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Values float[..., w] at fractional positions, linear; the last two are equal, and so is what lies beyond."""
+    at = np.minimum(at, values.shape[-1] - 2)
+    index = at.astype(np.intp)
+    low = values[..., index]
+    return np.asarray((values[..., index + 1] - low) * (at - index) + low)
 
 
 def bands(xy: np.ndarray, tile: float, downsample: float, *, height: int) -> Iterator[Band]:

@@ -53,16 +53,15 @@ def quality(rgb: np.ndarray, xy: np.ndarray, tile: float, downsample: float) -> 
     """
     background = background_colour(rgb)
     folded = _folded(rgb, background)
-    sums = {name: np.zeros(len(xy), np.float32) for name in (*QUALITY_COLUMNS, "stained")}
+    means = np.zeros((len(QUALITY_COLUMNS) + 1, len(xy)), np.float32)
     for band in bands(xy, tile, downsample, height=len(rgb)):
         top, left = max(band.top - _MARGIN, 0), max(band.first - _MARGIN, 0)
-        inner = (slice(band.top - top, band.bottom - top), slice(band.first - left, band.last - left))
-        part = rgb[top : band.bottom + _MARGIN, left : band.last + _MARGIN]
-        maps = _maps(part, background, folded)
-        for name, values in maps.items():
-            sums[name][band.members] = band.means(np.asarray(values[inner], np.float32))
-    sums["blur"] /= np.maximum(sums["stained"], 1e-4)
-    return {name: np.clip(sums[name], 0, 1) for name in QUALITY_COLUMNS}
+        maps = _maps(rgb[top : band.bottom + _MARGIN, left : band.last + _MARGIN], background, folded)
+        inner = maps[:, band.top - top : band.bottom - top, band.first - left : band.last - left]
+        means[:, band.members] = band.means(inner)
+    *columns, stained = means
+    columns[0] /= np.maximum(stained, 1e-4)
+    return {name: np.clip(column, 0, 1) for name, column in zip(QUALITY_COLUMNS, columns, strict=True)}
 
 
 def _folded(rgb: np.ndarray, background: np.ndarray) -> np.ndarray:
@@ -73,8 +72,8 @@ def _folded(rgb: np.ndarray, background: np.ndarray) -> np.ndarray:
         np.add.outer(np.arange(0, max(n - _BLOCK + 1, 1), step), np.arange(min(_BLOCK, n)))
         for n in (height, width)
     )
-    pixels = rgb[rows[:, None, :, None], columns[None, :, None, :]]
-    density = optical_density(pixels, background).mean(axis=(2, 3)).reshape(-1, 3)
+    pixels = rgb[rows.T[:, None, :, None], columns.T[None, :, None, :]]
+    density = optical_density(pixels, background).mean(axis=(0, 1)).reshape(-1, 3)
     mean = channel_mean(density)
     tissue = (mean > 2 * _GLASS) & ~is_ink(density)
     if not tissue.any():
@@ -105,8 +104,9 @@ def _colour(red: np.ndarray, mean: np.ndarray) -> np.ndarray:
     return np.minimum(share.astype(np.intp), _COLOURS - 1)
 
 
-def _maps(rgb: np.ndarray, background: np.ndarray, folded: np.ndarray) -> dict[str, np.ndarray]:
-    """What is averaged over tiles; ``stained`` is the area that ``blur`` is a share of."""
+def _maps(rgb: np.ndarray, background: np.ndarray, folded: np.ndarray) -> np.ndarray:
+    """What is averaged over tiles, float32[6, h, w]: QUALITY_COLUMNS, and the stained area that ``blur`` is a share of."""
+    rgb = np.moveaxis(np.ascontiguousarray(np.moveaxis(rgb, -1, 0)), 0, -1)  # each channel in one piece
     density = optical_density(rgb, background)
     mean = channel_mean(density)
     pen = pen_mask(density)
@@ -114,28 +114,30 @@ def _maps(rgb: np.ndarray, background: np.ndarray, folded: np.ndarray) -> dict[s
     laplacian = np.zeros_like(mean)
     inner = -4 * mean[1:-1, 1:-1] + mean[:-2, 1:-1] + mean[2:, 1:-1] + mean[1:-1, :-2] + mean[1:-1, 2:]
     laplacian[1:-1, 1:-1] = inner
-    around = box_mean(mean)
-    detail = box_mean(laplacian**2) / np.maximum(box_mean(mean**2), 1e-4)
+    around, red, squares, detail = box_mean(np.stack([mean, density[..., 0], mean**2, laplacian**2]))
+    detail /= np.maximum(squares, 1e-4)
     stained = around > 2 * _GLASS
-    colour = _colour(box_mean(np.ascontiguousarray(density[..., 0])), around)
-    return {
-        "pen": pen,
-        "fold": (around > folded[colour]) & ~pen,
-        "background": mean < _GLASS,
-        "saturation": (high - low) / np.maximum(high, 1).astype(np.float32),
-        "blur": np.clip(1 - detail / _SHARP, 0, 1) * stained,
-        "stained": stained,
-    }
+    maps = np.empty((len(QUALITY_COLUMNS) + 1, *mean.shape), np.float32)
+    maps[0] = np.clip(1 - detail / _SHARP, 0, 1) * stained
+    maps[1] = pen
+    maps[2] = (around > folded[_colour(red, around)]) & ~pen
+    maps[3] = mean < _GLASS
+    maps[4] = (high - low) / np.maximum(high, 1).astype(np.float32)
+    maps[5] = stained
+    return maps
 
 
 def box_mean(values: np.ndarray) -> np.ndarray:
-    """Mean over 5 x 5 pixels, fewer at the edges, float32[h, w]."""
+    """Mean over 5 x 5 pixels, fewer at the edges, float32[..., h, w]."""
     out = values
-    for axis in (0, 1):
+    for axis in (-2, -1):
         padded = np.concatenate([out.take([0, 0], axis), out, out.take([-1, -1], axis)], axis=axis)
         n = out.shape[axis]
-        parts = [padded[i : i + n] if axis == 0 else padded[:, i : i + n] for i in range(5)]
-        out = (parts[0] + parts[1] + parts[2] + parts[3] + parts[4]) * np.float32(0.2)
+        parts = [padded[..., i : i + n, :] if axis == -2 else padded[..., i : i + n] for i in range(5)]
+        out = parts[0] + parts[1]
+        for part in parts[2:]:
+            out += part
+        out *= np.float32(0.2)
     return out
 
 

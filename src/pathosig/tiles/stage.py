@@ -9,12 +9,13 @@ from pathosig.core.errors import SlideError
 from pathosig.core.execution import Execution, Job, Outcome, Stage, StageReport, Unit, run_each
 from pathosig.core.records import parquet_metadata
 from pathosig.core.schema import TILES, read_table, write_table
-from pathosig.core.study import Study
 from pathosig.tiles.spec import TileSpec
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
+
+    from pathosig.core.study import Study
 
 STAGE = Stage(name="tiles", version=4)
 _MASK_PX_PER_TILE = 32

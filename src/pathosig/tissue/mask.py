@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from pathosig.tissue.artefacts import pen_mask
+from pathosig.tissue.artefacts import is_ink, strokes
 from pathosig.tissue.morphology import closed, opened, pieces, smoothed
 from pathosig.tissue.spec import TissueSpec
 
-_BAND, _MARGIN = 128, 4
-"""Rows worked on at once, and the rows around them that decide what is a stroke of pen."""
+_BAND = 64
+"""Rows worked on at once: temporary arrays stay small enough to be used again, not mapped anew."""
 
 _GAP_UM = 28.0
 """Radius of the closing: the walls of fat cells join, and their insides are small holes."""
@@ -34,9 +34,8 @@ def background_colour(rgb: np.ndarray) -> np.ndarray:
     glass = (low > 140) & (high - low < 45)
     if glass.mean() < 0.005:  # no glass in sight: assume a white lamp
         return np.array([245.0, 245.0, 245.0])
-    bright = planes[:, glass]
-    level = bright.sum(axis=0, dtype=np.uint16) // 3
-    counts = np.bincount(level, minlength=256).astype(float)
+    level = (planes[0].astype(np.uint16) + planes[1] + planes[2]) // 3
+    counts = np.bincount(level[glass], minlength=256).astype(float)
     counts = np.convolve(counts, np.ones(5) / 5, mode="same")
     if counts[250:].sum() > 0.2 * counts.sum():
         mode = 252
@@ -46,18 +45,25 @@ def background_colour(rgb: np.ndarray) -> np.ndarray:
         mode = int(peaks[-1])
         window = slice(max(mode - 8, 0), mode + 1)
         mode = window.start + int(np.argmax(counts[window]))
-    near = bright[:, (level >= mode) & (level <= mode + 4)]  # darker ones may be pale tissue
-    return np.median(near if near.size else bright, axis=1).astype(float)
+    near = glass & (level >= mode) & (level <= mode + 4)  # darker ones may be pale tissue
+    return np.array([_median(plane[near if near.any() else glass]) for plane in planes])
+
+
+def _median(values: np.ndarray) -> float:
+    """Median of uint8[n] from their counts."""
+    below = np.cumsum(np.bincount(values, minlength=256))
+    middle = np.searchsorted(below, [(len(values) - 1) // 2, len(values) // 2], side="right")
+    return float(middle.sum() / 2)
 
 
 def optical_density(rgb: np.ndarray, background: np.ndarray) -> np.ndarray:
-    """log10(background / pixel) per channel, float32[h, w, 3], never below 0."""
+    """log10(background / pixel) per channel, float32[h, w, 3], never below 0; each channel lies in one piece."""
     table = np.log10(np.maximum(background[:, None], 1.0) + 1.0) - np.log10(np.arange(256.0) + 1.0)
     table = np.clip(table, 0, None).astype(np.float32)
-    out = np.empty(rgb.shape, np.float32)
+    planes = np.empty((3, *rgb.shape[:-1]), np.float32)
     for channel in range(3):
-        out[..., channel] = table[channel].take(rgb[..., channel])
-    return out
+        np.take(table[channel], rgb[..., channel], out=planes[channel], mode="clip")
+    return np.moveaxis(planes, 0, -1)
 
 
 def channel_mean(values: np.ndarray) -> np.ndarray:
@@ -94,15 +100,14 @@ def tissue_mask(rgb: np.ndarray, spec: TissueSpec | None = None, *, mpp: float |
     spec = spec or TissueSpec()
     scale = mpp or spec.mpp
     background = background_colour(rgb)
-    score, blocked = np.empty(rgb.shape[:2], np.float32), np.zeros(rgb.shape[:2], bool)
+    score, ink = np.empty(rgb.shape[:2], np.float32), np.zeros(rgb.shape[:2], bool)
     for top in range(0, len(rgb), _BAND):
-        inner = slice(top, min(top + _BAND, len(rgb)))
-        first = max(top - _MARGIN, 0)
-        density = optical_density(rgb[first : inner.stop + _MARGIN], background)
-        held = slice(top - first, inner.stop - first)
-        score[inner] = _score(density[held])
+        rows = slice(top, top + _BAND)
+        density = optical_density(rgb[rows], background)
+        score[rows] = _score(density)
         if spec.remove_pen:
-            blocked[inner] = pen_mask(density)[held]
+            ink[rows] = is_ink(density)
+    blocked = strokes(ink)
     score[blocked] = 0
     radius = spec.smooth_um / scale
     if radius >= 0.5:
@@ -115,14 +120,18 @@ def tissue_mask(rgb: np.ndarray, spec: TissueSpec | None = None, *, mpp: float |
 def _score(density: np.ndarray) -> np.ndarray:
     """How much like stained tissue: mean density, and the green that H&E absorbs beyond red and blue."""
     red, green, blue = (density[..., i] for i in range(3))
-    return np.asarray(channel_mean(density) + np.clip(green - np.minimum(red, blue), 0, None))
+    return np.asarray(channel_mean(density) + np.maximum(green - np.minimum(red, blue), 0))
 
 
 def threshold(score: np.ndarray, spec: TissueSpec) -> float:
     """Otsu on the logarithm of the score, held between the noise of the glass and a plain maximum."""
     noise = 2 * spec.min_density
-    values = np.log10(np.clip(score, noise / 4, 2.0))
+    floor = np.float32(noise / 4)
+    above = score[score > floor]
+    glass = score.size - above.size  # most of a slide: one pixel speaks for all
+    values = np.log10(np.minimum(np.append(above, floor) if glass else above, np.float32(2)))
     counts, edges = np.histogram(values, bins=128)
+    counts[0] += max(glass - 1, 0)
     centres = (edges[1:] + edges[:-1]) / 2
     weight = np.cumsum(counts)
     total = np.cumsum(counts * centres)
@@ -144,8 +153,7 @@ def _shaped(mask: np.ndarray, spec: TissueSpec, mpp: float) -> np.ndarray:
         filled &= ~opened(~closed(mask, 1), max(1, round(np.sqrt(spec.min_hole_um2 / np.pi) / mpp)))
     if min(mask.shape) > 50:
         filled = opened(filled, max(1, round(_THIN_UM / mpp)))
-    kept = _drop_small(filled, spec.min_area_um2 / mpp**2)
-    kept = _drop_lines(kept)
+    kept = _large(filled, spec.min_area_um2 / mpp**2)
     return split_touching(kept, radius=max(2, round(100 / mpp))) if spec.split else kept
 
 
@@ -156,19 +164,14 @@ def _fill_holes(mask: np.ndarray, area: float) -> np.ndarray:
     return mask | holes.chosen(inside & (holes.areas < area))
 
 
-def _drop_small(mask: np.ndarray, area: float) -> np.ndarray:
-    found = pieces(mask)
-    return found.chosen(found.areas >= area)
-
-
-def _drop_lines(mask: np.ndarray) -> np.ndarray:
-    """Without long thin pieces: coverslip and slide edges."""
+def _large(mask: np.ndarray, area: float) -> np.ndarray:
+    """Without small pieces and without long thin ones: coverslip and slide edges."""
     found = pieces(mask)
     sides = found.boxes[:, 2:] - found.boxes[:, :2]
     long, short = sides.max(axis=1), sides.min(axis=1)
     thickness, largest = found.areas / long, max(mask.shape)
     lines = (long > 0.4 * largest) & (thickness < min(0.02 * largest, 8)) & (short < 0.2 * long)
-    return found.chosen(~lines) if lines.any() else mask
+    return found.chosen((found.areas >= area) & ~lines)
 
 
 def split_touching(mask: np.ndarray, *, radius: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_BAND = 32
+_BAND = 16
 
 
 def dilated(mask: np.ndarray, radius: int) -> np.ndarray:
@@ -17,17 +17,16 @@ def dilated(mask: np.ndarray, radius: int) -> np.ndarray:
 
     Steps of a cross and of a square by turns.
     """
-    out = mask
+    out = np.packbits(mask, axis=1)  # eight pixels a byte
     for step in range(radius):
-        grown = out.copy()
-        source = out if step % 2 == 0 else grown  # the second axis of a square sees what the first has grown
-        grown[1:] |= out[:-1]
-        grown[:-1] |= out[1:]
-        source = source.copy() if source is grown else source
-        grown[:, 1:] |= source[:, :-1]
-        grown[:, :-1] |= source[:, 1:]
-        out = grown
-    return out if radius else mask.copy()
+        wide = out | (out + out) | (out >> 1)
+        wide[:, :-1] |= out[:, 1:] >> 7
+        wide[:, 1:] |= out[:, :-1] << 7
+        tall = wide.copy() if step % 2 else out  # the second axis of a square sees what the first has grown
+        wide[1:] |= tall[:-1]
+        wide[:-1] |= tall[1:]
+        out = wide
+    return np.unpackbits(out, axis=1, count=mask.shape[1]).view(bool)
 
 
 def eroded(mask: np.ndarray, radius: int) -> np.ndarray:
@@ -52,37 +51,43 @@ class Pieces:
 
     Attributes
     ----------
-    labels
-        int32[h, w]: 0 outside, else the number of the piece, from 1.
+    shape
+        (h, w) of the mask.
+    runs
+        int[2, r]: where runs of pixels start and end in the mask with a column before its first.
+    number
+        int[r]: the piece of each run, from 0.
     areas
         int[n]: pixels.
     boxes
         int[n, 4]: top, left, bottom, right; the last two exclusive.
     """
 
-    labels: np.ndarray
+    shape: tuple[int, int]
+    runs: np.ndarray
+    number: np.ndarray
     areas: np.ndarray
     boxes: np.ndarray
 
     def chosen(self, keep: np.ndarray) -> np.ndarray:
         """The pieces that bool[n] says, as bool[h, w]."""
-        return np.asarray(np.concatenate([[False], keep])[self.labels])
+        height, width = self.shape
+        marks = np.zeros(height * (width + 1) + 1, np.int8)
+        start, stop = self.runs[:, keep[self.number]]
+        marks[start], marks[stop] = 1, -1
+        inside = np.cumsum(marks[:-1], dtype=np.int8).view(bool)
+        return np.asarray(inside.reshape(height, width + 1)[:, 1:])
 
 
 def pieces(mask: np.ndarray) -> Pieces:
     """Connected pieces of bool[h, w]: runs of pixels in rows, joined where they touch those of the next row."""
     height, width = mask.shape
-    line = np.zeros(height * (width + 1) + 2, np.int8)  # a gap before each row: runs end with it
+    line = np.zeros(height * (width + 1) + 2, bool)  # a gap before each row: runs end with it
     line[1:-1].reshape(height, width + 1)[:, 1:] = mask
-    steps = np.diff(line)
-    start, stop = np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)
+    runs = np.flatnonzero(line[1:] != line[:-1]).reshape(-1, 2).T
+    start, stop = runs
     parent = _joined(start, stop, width + 1)
     roots, number = np.unique(parent, return_inverse=True)
-    marks = np.zeros(height * (width + 1), np.int32)
-    marks[start] = number + 1
-    ends = stop < len(marks)
-    marks[stop[ends]] -= number[ends] + 1
-    labels = np.cumsum(marks, dtype=np.int32).reshape(height, width + 1)[:, 1:]
     row, n = start // (width + 1), len(roots)
     boxes = np.empty((n, 4), np.int64)
     boxes[:, :2], boxes[:, 2:] = max(height, width), 0
@@ -91,7 +96,7 @@ def pieces(mask: np.ndarray) -> Pieces:
     for column, values in enumerate((row + 1, (stop - 1) % (width + 1)), start=2):
         np.maximum.at(boxes[:, column], number, values)
     areas = np.bincount(number, stop - start, minlength=n).astype(np.int64)
-    return Pieces(labels=labels, areas=areas, boxes=boxes)
+    return Pieces(shape=(height, width), runs=runs, number=number, areas=areas, boxes=boxes)
 
 
 def _joined(start: np.ndarray, stop: np.ndarray, stride: int) -> np.ndarray:
@@ -117,13 +122,12 @@ def smoothed(values: np.ndarray, sigma: float) -> np.ndarray:
     radius = int(4 * sigma + 0.5)
     kernel = np.exp(-0.5 / (sigma * sigma) * np.arange(-radius, radius + 1) ** 2)
     kernel /= kernel.sum()
-    tall = np.pad(values, ((radius, radius), (0, 0)), mode="symmetric")
+    rows, columns = (np.pad(np.arange(n), radius, mode="symmetric") for n in values.shape)
     out = np.empty_like(values)
     for top in range(0, len(values), _BAND):  # in the cache
-        part = tall[top : top + _BAND + 2 * radius].astype(np.float64)
+        part = values[rows[top : top + _BAND + 2 * radius]].astype(np.float64)
         once = _taps(part, kernel).astype(np.float32)
-        wide = np.pad(once, ((0, 0), (radius, radius)), mode="symmetric").astype(np.float64)
-        out[top : top + _BAND] = _taps(wide.T, kernel).T
+        out[top : top + _BAND] = _taps(once.T[columns].astype(np.float64), kernel).T
     return out
 
 
@@ -133,5 +137,7 @@ def _taps(values: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     n = len(values) - 2 * radius
     total = values[radius : radius + n] * kernel[radius]
     for i in range(radius):
-        total += (values[i : i + n] + values[2 * radius - i : 2 * radius - i + n]) * kernel[i]
+        pair = values[i : i + n] + values[2 * radius - i : 2 * radius - i + n]
+        pair *= kernel[i]
+        total += pair
     return np.asarray(total)

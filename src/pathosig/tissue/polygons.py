@@ -76,18 +76,21 @@ def polygons_to_mask(polygons: Sequence[Polygon], size: tuple[int, int], downsam
 
     canvas = Image.new("1", size, 0)
     draw = ImageDraw.Draw(canvas)
-    out = np.zeros((size[1], size[0]), bool)
+    holed = []
     for polygon in polygons:
         if len(polygon) == 1:
             draw.polygon([(x / downsample - 0.5, y / downsample - 0.5) for x, y in polygon[0]], fill=1)
             continue
+        holed.append(polygon)
+    out = np.array(canvas)
+    for polygon in holed:
         single = Image.new("1", size, 0)
         own = ImageDraw.Draw(single)
         own.polygon([(x / downsample - 0.5, y / downsample - 0.5) for x, y in polygon[0]], fill=1)
         for hole in polygon[1:]:
             own.polygon([(x / downsample - 0.5, y / downsample - 0.5) for x, y in hole], fill=0)
         out |= np.asarray(single)
-    return out | np.asarray(canvas)
+    return out
 
 
 def area_px(polygon: Polygon) -> float:

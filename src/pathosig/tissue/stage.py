@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pathosig.core.errors import InputError, SlideError
 from pathosig.core.execution import Execution, Job, Outcome, Stage, StageReport, Unit, run_each
 from pathosig.core.records import identity, sha256_file, write_text
-from pathosig.core.study import Specimen, Study
 from pathosig.tissue.spec import TissueSpec
+
+if TYPE_CHECKING:  # workers do without
+    from pathosig.core.study import Specimen, Study
 
 STAGE = Stage(name="tissue", version=2)
 _OVERVIEW_SIDE = 5000
