@@ -103,7 +103,15 @@ class TestFinishedStudy:
 def test_an_interrupted_run_says_how_to_go_on_and_two_runs_at_once_give_the_same_bytes(study, tmp_path):
     other = made(tmp_path / "study")
     command = [sys.executable, "-m", "pathosig", "run", str(other.root)]
-    stopped = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    stopped = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.default_int_handler
+        ),  # a shell's "&" has it ignored
+    )
     deadline = time.monotonic() + 60
     while not list((other.root / "records").glob("phenotypes/*")) and time.monotonic() < deadline:
         time.sleep(0.05)
