@@ -1,4 +1,5 @@
 import errno
+import shutil
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -40,6 +41,14 @@ def test_a_second_run_finds_everything_fresh(study):
     before = snapshot(study)
     assert run(study, {"a": {}, "b": {}}).fresh == ("a", "b")
     assert snapshot(study) == before
+
+
+def test_a_record_that_a_killed_run_had_written_but_not_named_does_not_count(study):
+    """Killed between writing and renaming, which is where the disk makes it wait."""
+    run(study, {"a": {}, "b": {}})
+    path = study.record_path("toy", "a")
+    shutil.copy(path, path.with_name(".tmp-0123456789ab-a.json"))
+    assert [r.unit for r in study.records("toy")] == ["a", "b"]
 
 
 def test_one_and_two_workers_write_the_same_bytes(study, tmp_path):

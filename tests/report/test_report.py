@@ -186,6 +186,24 @@ def test_the_same_study_gives_the_same_bytes(study):
     assert len(first) > 8
 
 
+def test_what_a_killed_run_left_behind_changes_nothing(study):
+    before = build_report(study).read_bytes()
+    audits = study.root / "validation" / "audits"
+    audits.mkdir(parents=True, exist_ok=True)
+    whole = sorted((study.root / "records").rglob("*.json"))
+    left = [p.with_name(f".tmp-0123456789ab-{p.name}") for p in whole]
+    for path, copy in zip(whole, left, strict=True):
+        shutil.copy(path, copy)
+    left.append(audits / ".tmp-0123456789ab-null.json")
+    left[-1].write_text("{}")
+    try:
+        build_report(study, execution=Execution(force=True))
+        assert (study.root / "report" / "index.html").read_bytes() == before
+    finally:
+        for path in left:
+            path.unlink()
+
+
 def test_a_second_call_finds_it_fresh_and_a_changed_title_does_not(study, page):
     path = study.root / "report" / "index.html"
     before = path.stat().st_mtime_ns

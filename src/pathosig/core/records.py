@@ -85,6 +85,14 @@ def remove_stale(folder: Path) -> int:
     return removed
 
 
+def json_files(folder: Path) -> list[Path]:
+    """JSON files of a folder by name, none where there is no folder.
+
+    Without those of `atomic_path` that a killed run left behind: they may be whole, and would count twice.
+    """
+    return sorted(p for p in folder.glob("*.json") if not p.name.startswith(_TMP_PREFIX))
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write bytes atomically."""
     with atomic_path(path) as temporary:

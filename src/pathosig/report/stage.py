@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pathosig.core.errors import ConfigError, InputError, PathosigError
 from pathosig.core.execution import Execution, Job, Outcome, Stage, Unit, run_once, versions
 from pathosig.core.labels import NAMES_FILE, read_hpc_names
-from pathosig.core.records import identity, parquet_metadata, read_json, read_parquet, write_bytes, write_text
+from pathosig.core.records import (
+    identity,
+    json_files,
+    parquet_metadata,
+    read_json,
+    read_parquet,
+    write_bytes,
+    write_text,
+)
 from pathosig.core.spec import Spec
 from pathosig.core.study import Study
 from pathosig.core.tables import read_csv_rows
@@ -95,8 +103,7 @@ def build_report(study: Study, spec: ReportSpec | None = None, *, execution: Exe
 def _inputs(study: Study) -> dict[str, Any]:
     """Identities of the files a report reads that no record covers, and of the edits made by hand."""
     names = ["study.toml", "slides.csv", "patients.csv", "cores.csv", "truth.json", NAMES_FILE]
-    audits = sorted((study.root / "validation" / "audits").glob("*.json"))
-    paths = [study.root / n for n in names] + audits
+    paths = [study.root / n for n in names] + json_files(study.root / "validation" / "audits")
     return {p.relative_to(study.root).as_posix(): identity(p) for p in paths if p.is_file()}
 
 
@@ -275,6 +282,4 @@ def _events(study: Study, patients: pd.DataFrame | None) -> dict[tuple[str, str]
 
 
 def _audits(study: Study) -> dict[str, Any]:
-    folder = study.root / "validation" / "audits"
-    found: Iterable[Path] = sorted(folder.glob("*.json")) if folder.is_dir() else ()
-    return {p.stem: read_json(p) for p in found}
+    return {p.stem: read_json(p) for p in json_files(study.root / "validation" / "audits")}
