@@ -342,6 +342,12 @@ class Record:
         return bad
 
 
+def read_records(folder: Path) -> list[Record]:
+    """All records of a folder that can be read, sorted by unit."""
+    found = (Record.read(path) for path in json_files(folder))
+    return sorted((r for r in found if r is not None), key=lambda r: r.unit)
+
+
 def said_in(record: Record | None) -> tuple[str, ...]:
     """Main results of a unit in words, as its task left them in the summary."""
     return tuple(map(str, record.summary.get("said", ()))) if record is not None else ()

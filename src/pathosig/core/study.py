@@ -14,15 +14,7 @@ from pathosig.core import clinical
 from pathosig.core.clinical import Columns, Endpoint, Primary
 from pathosig.core.errors import ConfigError, InputError
 from pathosig.core.names import file_stem
-from pathosig.core.records import (
-    Record,
-    identity,
-    input_key,
-    json_files,
-    read_json,
-    write_json,
-    write_text,
-)
+from pathosig.core.records import Record, identity, input_key, read_json, read_records, write_json, write_text
 from pathosig.core.spec import Spec
 from pathosig.core.tables import read_csv_rows
 
@@ -312,8 +304,7 @@ class Study:
 
     def records(self, stage: str) -> list[Record]:
         """All records of a stage, sorted by unit."""
-        found = [Record.read(p) for p in json_files(self.root / "records" / stage)]
-        return sorted((r for r in found if r is not None), key=lambda r: r.unit)
+        return read_records(self.root / "records" / stage)
 
     def upstream(self, stage: str, unit: str) -> str | None:
         """Fingerprint of a finished upstream unit; None when it is missing or failed."""
