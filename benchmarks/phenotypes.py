@@ -1,6 +1,6 @@
 """Phenotypes against their alternatives on the same features: agreement with known types, and with themselves.
 
-    python benchmarks/phenotypes.py [--features FEATURES.npy ...] [--study DIR ...] [--seeds 10] [--k 50]
+    python benchmarks/phenotypes.py [--features FEATURES.npy ...] [--study DIR ...] [--seeds 10] [--k 50] [--runs 60]
 
 Data sets: planted Gaussian cohorts (20 types; without and with slide shift), labelled features written by
 benchmarks/features.py (groups split in halves, so no group is in both), and studies of `pathosig simulate`
@@ -45,6 +45,8 @@ from pathosig.synthetic.embeddings_level import FeatureSource
 from pathosig.synthetic.truth import true_tile_labels
 
 Labels = tuple[np.ndarray, np.ndarray]
+SETTINGS: dict[str, object] = {}
+"""Settings of the package's own methods that the command line changes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +131,9 @@ def tiles(x: np.ndarray, slide: np.ndarray) -> TrainingTiles:
 @lru_cache(maxsize=12)
 def _fitted(data: Data, method: str, spatial: str, k: int, seed: int) -> tuple[Codebook, np.ndarray]:
     """A codebook and the clusters of the held-out tiles; one fit for all that differ only in the tree."""
-    spec = PhenotypeSpec.from_mapping({"method": method, "k": k, "seed": seed, "spatial": spatial})
+    spec = PhenotypeSpec.from_mapping(
+        {"method": method, "k": k, "seed": seed, "spatial": spatial, **SETTINGS}
+    )
     codebook, _ = fit_codebook(data.train, spec)
     return codebook, codebook.labels(data.held)
 
@@ -255,14 +259,16 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--first", type=int, default=0, help="first seed: splits not looked at before")
     parser.add_argument("--k", type=int, default=50)
+    parser.add_argument("--runs", type=int, default=PhenotypeSpec().runs, help="runs behind the consensus")
     parser.add_argument("--no-gaussian", action="store_true")
     parser.add_argument("--methods", default=",".join(METHODS), help="comma-separated; kmeans is always in")
     given = parser.parse_args()
+    SETTINGS["runs"] = given.runs
     methods = {m: METHODS[m] for m in METHODS if m in {"kmeans", *given.methods.split(",")}}
     warnings.simplefilter("ignore")
     sources = [] if given.no_gaussian else [gaussian(0.3), gaussian(1.0)]
     sources += [labelled(p) for p in given.features] + [simulated(p) for p in given.study]
-    result: dict[str, object] = {"k": given.k, "seeds": given.seeds, "first": given.first}
+    result: dict[str, object] = {"k": given.k, "runs": given.runs, "seeds": given.seeds, "first": given.first}
     seeds = range(given.first, given.first + given.seeds)
     for source in sources:
         peeked = next(islice(source, given.first, None))

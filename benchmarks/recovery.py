@@ -1,6 +1,6 @@
 """Is the planted truth found? Whole studies from tile features, many seeds, against the oracle.
 
-    python benchmarks/recovery.py [--seeds 10] [--types 6] [--tiles 300] [--features FEATURES.npy]
+    python benchmarks/recovery.py [--seeds 10] [--types 6] [--tiles 300] [--runs 60] [--features FEATURES.npy]
 
 Each seed is a cohort of `pathosig simulate --level embeddings` (discovery 200, two validation cohorts of
 150) taken through phenotypes, profiles and signature with shipped settings. The oracle is a Cox model on
@@ -21,17 +21,18 @@ import pandas as pd
 
 from pathosig import Study, build_profiles, build_signature, find_phenotypes, simulate
 from pathosig.core.errors import NotEstimableError
+from pathosig.phenotypes import PhenotypeSpec
 from pathosig.survival import harrell_c, logrank
 from pathosig.synthetic import SimulateSpec
 from pathosig.synthetic.truth import compare_truth, oracle_risk
 
 
-def one(root: Path, spec: SimulateSpec) -> dict[str, object]:
+def one(root: Path, spec: SimulateSpec, phenotypes: PhenotypeSpec) -> dict[str, object]:
     """One cohort, all stages, compared with its truth."""
     start = time.process_time()
     simulate(root, spec)
     study = Study.open(root)
-    find_phenotypes(study)
+    find_phenotypes(study, phenotypes)
     build_profiles(study)
     found: dict[str, object] = {"seed": spec.seed}
     try:
@@ -104,6 +105,7 @@ def main() -> None:
     parser.add_argument("--effect", type=float, default=0.6, help="log hazard ratio per SD of both types")
     parser.add_argument("--noise", type=float, default=1.0)
     parser.add_argument("--shift", type=float, default=0.3)
+    parser.add_argument("--runs", type=int, default=PhenotypeSpec().runs, help="runs behind the consensus")
     parser.add_argument("--features", help="labelled features (benchmarks/features.py) instead of Gaussian")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -116,7 +118,7 @@ def main() -> None:
             features=given.features, seed=seed,
         )  # fmt: skip
         with tempfile.TemporaryDirectory() as folder:
-            rows.append(one(Path(folder) / "study", spec))
+            rows.append(one(Path(folder) / "study", spec, PhenotypeSpec(runs=given.runs)))
         print(json.dumps(rows[-1]), flush=True)
     print(json.dumps({**vars(given), **summary(rows)}))
 

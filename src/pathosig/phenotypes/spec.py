@@ -64,7 +64,7 @@ class PhenotypeSpec(Spec):
     section: ClassVar[str] = "phenotypes"
     method: str = "recommended"
     k: int = 50
-    runs: int = 300
+    runs: int = 60
     fine_k: int | None = None
     pca_dim: int = 128
     whiten: float = 0.0
