@@ -275,24 +275,18 @@ def _add_noise_(x: torch.Tensor, generator: torch.Generator, seen: Window) -> No
     x.add_(steps.add_(0.5), alpha=0.1 / 32768).clamp_(0, 1)
 
 
-def scale_hue_saturation(x: torch.Tensor, hue: torch.Tensor, saturation: torch.Tensor) -> torch.Tensor:
-    """Multiply the hue (0..1, wrapping) and the saturation (clipped) of HSV.
+def scale_hue_saturation_(x: torch.Tensor, hue: torch.Tensor, saturation: torch.Tensor) -> None:
+    """Multiply the hue (0..1, wrapping) and the saturation (clipped) of HSV, in place.
 
     Parameters
     ----------
     x
-        (n, 3, h, w) in 0..1.
+        (n, 3, h, w) in 0..1; overwritten.
     hue, saturation
         (n,) factors, not negative.
-    """
-    out = x.clone()
-    scale_hue_saturation_(out, hue, saturation)
-    return out
 
-
-def scale_hue_saturation_(x: torch.Tensor, hue: torch.Tensor, saturation: torch.Tensor) -> None:
-    """`scale_hue_saturation` in place.
-
+    Notes
+    -----
     The hue in turns is q / 6 for q = 1 + (green + blue - red - least) / chroma in 0..3, and 1 - q / 6
     where green < blue: no case for each largest channel, as comparisons are slow on a CPU.
     """
