@@ -30,7 +30,6 @@ from torch.nn import functional
 from pathosig.encoder.view_params import BRIGHTNESS, HUE, NOISE, Preset, ViewParams, draw
 
 CPU_CHUNK = 1  # tiles at a time on the CPU: the planes then stay in the cache
-CPU_STREAM = 2  # neighbours that take their pixel noise from one random stream on the CPU
 
 
 class Views(nn.Module):
@@ -78,14 +77,11 @@ class Views(nn.Module):
     @torch.no_grad()
     def render(self, tiles: torch.Tensor, params: ViewParams) -> torch.Tensor:
         """One view: float32 (n, 3, h, w), channels last in memory."""
-        n, on_cpu = len(tiles), tiles.device.type == "cpu"
-        step, shared = (CPU_CHUNK, CPU_STREAM) if on_cpu else (n, n)
+        step = CPU_CHUNK if tiles.device.type == "cpu" else max(len(tiles), 1)
         out = _empty_like_tiles(tiles)
-        noise: list[torch.Generator] = []
-        for start in range(0, n, max(step, 1)):
-            if start % shared == 0:
-                noise = _noise_streams(params, start, tiles.device)
+        for start in range(0, len(tiles), step):
             rows = params.rows(start, start + step)
+            noise = _noise_streams(rows, tiles.device)
             out[start : start + step] = self._render(tiles[start : start + step], rows, noise)
         return out
 
@@ -225,9 +221,9 @@ def restain(x: torch.Tensor, matrix: torch.Tensor, offset: torch.Tensor) -> torc
     return mapped.exp_().clamp_(max=1).reshape(n, 3, h, w)
 
 
-def _noise_streams(params: ViewParams, start: int, device: torch.device) -> list[torch.Generator]:
-    """One random stream for each colour draw, from tile `start` on."""
-    seeds = [params.noise_seed + start + 7919 * index for index in range(params.ops.shape[1])]
+def _noise_streams(params: ViewParams, device: torch.device) -> list[torch.Generator]:
+    """One random stream for each colour draw of these tiles."""
+    seeds = [params.noise_seed + 7919 * index for index in range(params.ops.shape[1])]
     return [torch.Generator(device=device).manual_seed(seed) for seed in seeds]
 
 
