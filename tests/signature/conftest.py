@@ -44,3 +44,9 @@ def cohort() -> dict:
 @pytest.fixture(scope="session")
 def noise() -> dict:
     return simulate(3, 120, effect=0.0)
+
+
+@pytest.fixture(scope="session")
+def loud_leaf() -> dict:
+    """A cohort in which one HPC of the harmful type collects more votes than the type's node."""
+    return simulate(26, 200, k=24)

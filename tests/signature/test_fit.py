@@ -176,6 +176,16 @@ def test_the_batched_gradient_is_that_of_the_likelihood_with_ties(cohort):
         assert slope[0, j] == pytest.approx(numeric[0], abs=1e-6)
 
 
+def test_the_node_that_fits_best_speaks_for_its_cluster_not_the_hpc_with_more_votes(loud_leaf):
+    data = loud_leaf
+    fit = fit_details(data["profiles"], data["outcome"], tree=data["tree"], univariate=False, benchmark=False)
+    frequency = fit.selection.details["frequency"]
+    leaves = fit.signature.transform["leaves"]
+    assert sorted(sorted(data["owner"][leaves[name]]) for name in fit.signature.hpcs) == [[0] * 6, [1] * 6]
+    harmful = next(name for name in fit.signature.hpcs if data["owner"][leaves[name]][0] == 0)
+    assert frequency["hpc_01"] > frequency[harmful]
+
+
 def test_bounds_are_between_chance_and_meinshausen_buhlmann():
     simple = 6 * 6 / ((2 * 0.8 - 1) * 50)
     assert 0 < false_selection_bound(6, 50, 0.8, 50) <= simple

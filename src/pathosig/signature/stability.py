@@ -1,8 +1,8 @@
 """Cluster stability selection: which branches of the tree enter the lasso first, again and again.
 
 Candidates are nested and correlated, so one tissue type is split over many near-twins that share the vote of a
-plain stability selection. Votes are therefore counted per cluster of candidates, and the most frequent member
-speaks for it.
+plain stability selection. Votes are therefore counted per cluster of candidates; the member that fits best (of
+outside features: the most frequent one) speaks for it.
 
 References
 ----------
@@ -23,6 +23,8 @@ from pathosig.core.errors import NotEstimableError
 from pathosig.signature.bounds import false_selection_bound, threshold_for
 from pathosig.signature.half_paths import first_entries, gradient, half_samples_of
 from pathosig.survival.cox import cox
+
+_EQUAL = 1e-6  # log-likelihoods this close are the same: a node and all the rest of the tissue
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +127,7 @@ def stability_selection(
     x
         float[n, p], candidates in discovery patients.
     leaves
-        HPCs of every candidate; with them a chosen node gives way to a node below it that fits better.
+        HPCs of every candidate; with them the member that fits best speaks for its cluster, or a node below it.
     q
         Clusters taken from each half-sample; lowered when there are few clusters.
     n_subsamples
@@ -162,7 +164,7 @@ def stability_selection(
     order = [c for c in np.argsort(-share, kind="stable") if share[c] >= threshold - 1e-12]
     picked = [speaks[int(c)] for c in order]
     if leaves is not None and picked:
-        picked = _refine(picked, x, time, d, leaves)
+        picked = _speakers(picked, cluster, x, time, d, leaves)
         for c, position in zip(order, picked, strict=True):
             speaks[int(c)] = position
     return Stability(
@@ -181,25 +183,30 @@ def _loudest(members: np.ndarray, frequency: np.ndarray) -> int:
     return int(members[np.argmax(frequency[members])])
 
 
-def _refine(
-    picked: list[int], x: np.ndarray, time: np.ndarray, event: np.ndarray, leaves: Sequence[Sequence[int]]
+def _speakers(
+    picked: Sequence[int],
+    cluster: np.ndarray,
+    x: np.ndarray,
+    time: np.ndarray,
+    event: np.ndarray,
+    leaves: Sequence[Sequence[int]],
 ) -> list[int]:
-    """Each chosen node, or the node below it that fits better beside the others.
+    """For each cluster the member, or the node below the loudest one, that fits best beside those settled before.
 
-    A type's node and the node above it (the type plus a neutral neighbour) correlate; votes alone often stop one
-    level too high. The level is set by likelihood, the branch stays the one that was voted for.
+    Votes say which cluster matters. Within one they mislead: a lasso that holds a type's node takes up single HPCs of
+    the type next, which so collect more votes than the node; and the node above a type (the type plus a neutral
+    neighbour) often gets more than the type's own. The level is set by likelihood, for the clusters with most votes
+    first: a weaker cluster refines what they say and must not replace it.
     """
     scale = x.std(0)
     z = (x - x.mean(0)) / np.where(scale > 1e-12, scale, 1.0)
     sets = [frozenset(part) for part in leaves]
-    now = list(picked)
-    for place in sorted(range(len(now)), key=lambda i: -len(sets[now[i]])):
-        current = now[place]
-        others = [p for i, p in enumerate(now) if i != place]
-        below = [
-            j for j in range(len(sets)) if len(sets[j]) > 1 and sets[j] < sets[current] and j not in others
-        ]
-        fits = {j: cox(z[:, [*others, j]], time, event, penalty=1e-3).loglik for j in [current, *below]}
-        best = max(fits, key=lambda j: (fits[j], j == current))
-        now[place] = best
-    return now
+    settled: list[int] = []
+    for loudest in picked:
+        below = [j for j, part in enumerate(sets) if len(part) > 1 and part < sets[loudest]]
+        members = np.flatnonzero(cluster == cluster[loudest]).tolist()
+        options = sorted({*members, *below} - set(settled)) or [loudest]
+        fits = {j: cox(z[:, [*settled, j]], time, event, penalty=1e-3).loglik for j in options}
+        near = [j for j in options if fits[j] >= max(fits.values()) - _EQUAL]
+        settled.append(min(near, key=lambda j: (len(sets[j]), j)))
+    return settled
