@@ -21,7 +21,7 @@ from pathosig.phenotypes import (
 )
 from pathosig.phenotypes.atlas import AtlasTiles, choose_exemplars, map_of_tiles
 from pathosig.phenotypes.curve_stage import stability_over_k
-from pathosig.phenotypes.health import artefact_hpcs, matched_jaccard, occupancy
+from pathosig.phenotypes.health import artefact_hpcs, assess, matched_jaccard, occupancy, stability
 from pathosig.phenotypes.kmeans import normalise
 from pathosig.synthetic import SimulateSpec, simulate
 
@@ -223,6 +223,18 @@ def test_the_curve_over_k_knows_where_phenotypes_are_stable(tmp_path):
     assert curve[5]["seed_ari"] > 0.95
     assert curve[5]["prediction_strength"] > 0.8  # the usual bar of Tibshirani & Walther
     assert curve[20]["prediction_strength"] < 0.3
+
+
+def test_refits_ask_for_as_many_phenotypes_as_the_fit_did():
+    x, _ = planted()
+    spec, tiles = SPEC.replace(min_share=0.04), training(x)
+    codebook, _ = fit_codebook(tiles, spec)
+    assert codebook.k < spec.k  # small ones were merged
+    unit = codebook.project(x)
+    labels = (unit @ codebook.centroids.T).argmax(axis=1)
+    found = assess(codebook, tiles, {}, spec)["stability"]
+    asked, fewer = (stability(unit, tiles.patient, spec, labels, asked=k) for k in (spec.k, None))
+    assert found["seed_ari"] == asked["seed_ari"] != fewer["seed_ari"]
 
 
 def test_the_map_shows_the_two_directions_of_most_variance_and_never_more_tiles_than_asked():

@@ -17,7 +17,7 @@ def consensus_centroids(
     fine_k: int | None = None,
     landmarks: int = 4000,
     max_iter: int = 40,
-    min_share: float = 0.002,
+    min_share: float = 0.005,
 ) -> tuple[np.ndarray, dict[str, float]]:
     """Centroids of a consensus clustering.
 

@@ -11,7 +11,7 @@ from pathosig.core.threads import one_blas_thread
 from pathosig.phenotypes.clusterers import find_centroids
 from pathosig.phenotypes.codebook import Codebook
 from pathosig.phenotypes.consensus import assign, consensus_centroids
-from pathosig.phenotypes.fit import TrainingTiles
+from pathosig.phenotypes.fit import TrainingTiles, adapted_k
 from pathosig.phenotypes.kmeans import spherical_kmeans
 from pathosig.phenotypes.spec import BUILT_IN, PhenotypeSpec
 from pathosig.phenotypes.tree import cut_tree
@@ -20,6 +20,7 @@ _STABLE, _UNSTABLE = 0.75, 0.5
 _NEAR_EMPTY = 0.002
 _PERMUTATIONS = 200
 _STABILITY_ROWS = 4000
+_OTHERWISE = ("dlcc", "leiden")  # do not start from a number of clusters
 _REPEATS = 3
 ARTEFACT_COLUMNS = {"pen": 0.05, "fold": 0.3, "background": 0.6, "blur": 0.8}
 """Quality columns and the median from which an HPC counts as an artefact."""
@@ -62,7 +63,12 @@ def _largest(labels: np.ndarray, group: np.ndarray, k: int, n_groups: int) -> np
 
 
 def stability(
-    x: np.ndarray, patient: np.ndarray, spec: PhenotypeSpec, reference: np.ndarray
+    x: np.ndarray,
+    patient: np.ndarray,
+    spec: PhenotypeSpec,
+    reference: np.ndarray,
+    *,
+    asked: int | None = None,
 ) -> dict[str, Any]:
     """Agreement of refits with other seeds and on bootstrapped patients.
 
@@ -76,6 +82,8 @@ def stability(
         How clusters are found.
     reference
         int[n]: HPCs of the codebook.
+    asked
+        Clusters asked of every refit, which merges small ones as the fit did; as many as `reference` has without it.
 
     Returns
     -------
@@ -85,15 +93,16 @@ def stability(
     from sklearn.metrics import adjusted_rand_score
 
     k = int(reference.max()) + 1
+    asked = asked or k
     seeds, boots = [], []
     jaccard = np.zeros(k)
     for repeat in range(_REPEATS):
         rng = np.random.default_rng([spec.seed, 77, repeat])
-        labels = assign(x, _refit(x, k, rng, spec))
+        labels = assign(x, _refit(x, asked, rng, spec))
         seeds.append(adjusted_rand_score(reference, labels))
         chosen = rng.choice(np.unique(patient), size=len(np.unique(patient)))
         rows = np.concatenate([np.flatnonzero(patient == p) for p in chosen])
-        labels = assign(x, _refit(x[rows], k, rng, spec))
+        labels = assign(x, _refit(x[rows], asked, rng, spec))
         boots.append(adjusted_rand_score(reference, labels))
         jaccard += matched_jaccard(reference, labels, k) / _REPEATS
     return {
@@ -172,7 +181,8 @@ def assess(
     k = codebook.k
     fill = occupancy(labels, k)
     subset = np.sort(rng.choice(len(x), size=min(len(x), _STABILITY_ROWS), replace=False))
-    firm = stability(x[subset], tiles.patient[subset], spec, labels[subset])
+    asked = k if spec.method in _OTHERWISE else max(k, adapted_k(spec, len(subset)))
+    firm = stability(x[subset], tiles.patient[subset], spec, labels[subset], asked=asked)
     jaccard = np.pad(np.asarray(firm["jaccard"]), (0, k - len(firm["jaccard"])))
     owners = {
         name: dominance(labels, getattr(tiles, name), k, rng)

@@ -64,7 +64,7 @@ class PhenotypeSpec(Spec):
     section: ClassVar[str] = "phenotypes"
     method: str = "recommended"
     k: int = 50
-    runs: int = 60
+    runs: int = 300
     fine_k: int | None = None
     pca_dim: int = 128
     whiten: float = 0.0
@@ -74,7 +74,7 @@ class PhenotypeSpec(Spec):
     max_tiles: int = 20_000
     landmarks: int = 4000
     max_iter: int = 25
-    min_share: float = 0.002
+    min_share: float = 0.005
     centre: Literal["auto", "never", "always"] = "auto"
     batch_limit: float = 20.0
     coarse_k: int | None = None

@@ -23,7 +23,7 @@ from pathosig.phenotypes.stage_inputs import slide_facts
 from pathosig.phenotypes.training import numbers, read_embeddings, readable_rows, training_tiles
 from pathosig.phenotypes.tree import cut_tree, tree_nodes
 
-STAGE = Stage(name="phenotypes", version=7)
+STAGE = Stage(name="phenotypes", version=8)
 CODEBOOK, TREE = "phenotypes/codebook.safetensors", "phenotypes/tree.json"
 HEALTH, ATLAS_FILE = "phenotypes/health.json", "phenotypes/atlas.parquet"
 MAP = "phenotypes/map.parquet"
