@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathosig.signature.fit import SignatureFit
     from pathosig.signature.model import Signature
 
-STAGE_VERSION = 2
+STAGE_VERSION = 3
 STAGE = Stage(name="signature", version=STAGE_VERSION)
 FIT, SCORES = "_fit", "_scores"
 SIGNATURE, SELECTION, BENCHMARK = (f"signature/{n}.json" for n in ("signature", "selection", "benchmark"))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathosig.signature.internal import CrossValidation
     from pathosig.signature.model import Signature
 
-STAGE_VERSION = 3
+STAGE_VERSION = 4
 STAGE = Stage(name="validate", version=STAGE_VERSION)
 UNIT = "_validate"
 RESULTS = "validation/results.json"
