@@ -19,8 +19,9 @@ from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 
-from pathosig.signature import SignatureSpec, cross_validate
-from pathosig.signature.audits import audit_null, audit_optimism
+from pathosig.audits import audit_null, audit_optimism
+from pathosig.signature import SignatureSpec
+from pathosig.validation import cross_validate
 from signature import SCENARIOS, simulate
 
 SPEC = SignatureSpec(bootstraps=0)

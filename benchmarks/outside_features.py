@@ -26,9 +26,10 @@ import pandas as pd
 from pathosig.core.errors import PathosigWarning
 from pathosig.core.study import Study
 from pathosig.profiles import read_profiles
-from pathosig.signature import SignatureSpec, cross_validate, fit_details
+from pathosig.signature import SignatureSpec, fit_details
 from pathosig.signature.inputs import model_facts, preparer
 from pathosig.survival import harrell_c
+from pathosig.validation import cross_validate
 
 TRUTHS = ("sparse", "dense", "factors")
 BLOCK = 5

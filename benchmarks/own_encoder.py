@@ -55,8 +55,8 @@ from torch.nn import functional
 
 from held_out import JUDGED, chosen, consensus, measured, over_splits, splits
 from pathosig.encoder import Encoder, instance_loss, load_encoder
-from pathosig.encoder.augment import Views, draw, restain
 from pathosig.encoder.engines import EnginePlan, engine_of
+from pathosig.encoder.training.augment import Views, draw, restain
 from pathosig.encoder.weights import fill, read_weights, state_sha256
 from train_evidence import labelled_tiles
 

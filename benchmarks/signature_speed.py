@@ -18,9 +18,9 @@ import warnings
 
 import numpy as np
 
+from pathosig.audits.repeats import Procedure, repeat
 from pathosig.core.errors import PathosigWarning
 from pathosig.signature import SignatureSpec, fit_details
-from pathosig.signature.repeats import Procedure, repeat
 from signature import SCENARIOS, simulate
 
 

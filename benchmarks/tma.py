@@ -33,7 +33,7 @@ ANGLES = (-10.0, -6.0, -2.0, 0.0, 3.0, 7.0, 10.0)
 def main() -> None:
     """Run it."""
     from pathosig.core.errors import SlideError
-    from pathosig.slides.tma import dearray
+    from pathosig.tma.dearray import dearray
 
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

@@ -27,9 +27,9 @@ from torchvision.transforms import InterpolationMode, RandomResizedCrop
 from torchvision.transforms import functional as tvf
 
 from pathosig.encoder import ContrastiveClusteringNet, TrainSpec, load_encoder
-from pathosig.encoder import train as loop
-from pathosig.encoder.augment import Views
-from pathosig.encoder.store import open_store, write_store
+from pathosig.encoder.training import train as loop
+from pathosig.encoder.training.augment import Views
+from pathosig.encoder.training.store import open_store, write_store
 
 SIDE = 224
 

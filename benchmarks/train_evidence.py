@@ -28,8 +28,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import normalize
 
 from pathosig.encoder import ContrastiveClusteringNet, TrainSpec, load_encoder
-from pathosig.encoder import train as loop
-from pathosig.encoder.augment import Views
+from pathosig.encoder.training import train as loop
+from pathosig.encoder.training.augment import Views
 
 
 def labelled_tiles(folder: Path, side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

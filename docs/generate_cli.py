@@ -9,8 +9,8 @@ import typing
 from pathlib import Path
 from typing import Any
 
-from pathosig import cli
-from pathosig.core.execution import Execution
+from pathosig.commands import cli
+from pathosig.core.units import Execution
 
 PAGE = Path(__file__).parent / "cli.md"
 

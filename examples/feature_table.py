@@ -12,8 +12,9 @@ import pandas as pd
 from lifelines.datasets import load_gbsg2
 
 from pathosig.core.errors import PathosigWarning
-from pathosig.signature import Signature, SignatureSpec, validate
+from pathosig.signature import Signature, SignatureSpec
 from pathosig.survival import harrell_c
+from pathosig.validation import validate
 
 table = load_gbsg2()
 table["grade"] = table["tgrade"].map({"I": 1.0, "II": 2.0, "III": 3.0})

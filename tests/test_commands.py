@@ -9,9 +9,9 @@ import time
 
 import pytest
 
+from pathosig.commands.pipeline import run_all, status
 from pathosig.core.records import atomic_path
 from pathosig.core.study import Study
-from pathosig.pipeline import run_all, status
 from pathosig.synthetic import SimulateSpec, simulate
 
 SPEC = SimulateSpec(

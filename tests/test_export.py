@@ -9,11 +9,11 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from pathosig.commands.export import export
 from pathosig.core.errors import InputError
 from pathosig.core.records import write_json, write_npy, write_parquet
 from pathosig.core.schema import ASSIGNMENTS, TILES, write_table
 from pathosig.core.study import Study
-from pathosig.export import export
 
 
 @pytest.fixture(scope="module")

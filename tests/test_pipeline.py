@@ -10,9 +10,9 @@ import zipfile
 
 import pytest
 
-from pathosig.core.execution import Execution
+from pathosig.commands.pipeline import run_all, status, verify
 from pathosig.core.study import Study
-from pathosig.pipeline import run_all, status, verify
+from pathosig.core.units import Execution
 from pathosig.synthetic import SimulateSpec, compare_truth, simulate
 
 SPEC = SimulateSpec(

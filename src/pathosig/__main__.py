@@ -1,5 +1,5 @@
 """`python -m pathosig`."""
 
-from pathosig.cli import main
+from pathosig.commands.cli import main
 
 main()

@@ -5,10 +5,12 @@ from typing import ClassVar
 
 import pytest
 
+from pathosig.core.attempt import attempt
 from pathosig.core.errors import ConfigError, SlideError
-from pathosig.core.execution import Execution, Job, Outcome, Stage, Unit, attempt, run_each, run_once
+from pathosig.core.execution import run_each, run_once
 from pathosig.core.spec import Spec
 from pathosig.core.study import Study
+from pathosig.core.units import Execution, Job, Outcome, Stage, Unit
 from tests.core.toy import work
 
 STAGE = Stage(name="toy", version=1)

@@ -10,9 +10,10 @@ from typing import ClassVar
 import pytest
 
 from pathosig.core import workers
-from pathosig.core.execution import Execution, Stage, Unit, run_each
+from pathosig.core.execution import run_each
 from pathosig.core.spec import Spec
 from pathosig.core.study import Study
+from pathosig.core.units import Execution, Stage, Unit
 from tests.core.toy import work
 
 

@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 from pathosig.core.errors import SlideError
-from pathosig.core.execution import Job, Outcome
 from pathosig.core.records import write_text
+from pathosig.core.units import Job, Outcome
 
 
 def work(job: Job) -> Outcome:

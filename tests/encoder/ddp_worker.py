@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from pathosig.encoder import ContrastiveClusteringNet, TrainSpec, parallel
-from pathosig.encoder import train as loop
+from pathosig.encoder.training import train as loop
 
 if __package__:
     from .tiny import TinyBackbone

@@ -6,9 +6,9 @@ import torch
 from scipy.ndimage import map_coordinates
 from skimage.color import hsv2rgb, rgb2hsv
 
-from pathosig.encoder import augment
-from pathosig.encoder.augment import Views, restain, sampling_grid, scale_hue_saturation_
-from pathosig.encoder.view_params import BRIGHTNESS, HUE, NOISE, STAINS, draw
+from pathosig.encoder.training import augment
+from pathosig.encoder.training.augment import Views, restain, sampling_grid, scale_hue_saturation_
+from pathosig.encoder.training.view_params import BRIGHTNESS, HUE, NOISE, STAINS, draw
 
 PRESETS = ("paper", "recommended")
 

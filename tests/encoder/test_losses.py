@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pathosig.encoder.losses import barlow_loss, cluster_loss, instance_loss
+from pathosig.encoder.training.losses import barlow_loss, cluster_loss, instance_loss
 
 
 def _naive_nt_xent(rows, partner, tau):

@@ -6,7 +6,7 @@ import torch
 
 from pathosig.core.errors import ConfigError, InputError
 from pathosig.encoder import ContrastiveClusteringNet, TrainSpec, cluster_labels, head_probabilities
-from pathosig.encoder.heads import instance_embeddings, read_heads
+from pathosig.encoder.training.heads import instance_embeddings, read_heads
 
 
 def test_forward_gives_unit_rows_and_probabilities(tiny_backbone):

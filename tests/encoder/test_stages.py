@@ -10,16 +10,16 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from pathosig.core.errors import PathosigWarning
-from pathosig.core.execution import Execution
 from pathosig.core.records import Record, read_json, sha256_file
 from pathosig.core.schema import TILES, write_table
 from pathosig.core.study import Study, to_toml
+from pathosig.core.units import Execution
 from pathosig.encoder import cluster_labels, embed_tiles, load_encoder, train_encoder
 from pathosig.encoder.cards import one_encoder
-from pathosig.encoder.heads import head_probabilities, read_heads
 from pathosig.encoder.spec import EncoderSpec, TrainSpec
 from pathosig.encoder.stage import read_encoder
-from pathosig.encoder.train_stage import choose_rows, split_patients
+from pathosig.encoder.training.heads import head_probabilities, read_heads
+from pathosig.encoder.training.stage import choose_rows, split_patients
 
 SIDE = 32
 
@@ -287,7 +287,7 @@ def test_training_again_gives_the_same_bytes(trained, coloured_tiles, tmp_path):
 
 
 def test_killed_training_resumes_to_the_same_bytes(trained, coloured_tiles, tmp_path, monkeypatch):
-    import pathosig.encoder.train_stage as module
+    import pathosig.encoder.training.stage as module
 
     study, _ = trained
     again = _make_study(

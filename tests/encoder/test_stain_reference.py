@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from pathosig.core.execution import Execution
 from pathosig.core.records import read_json
+from pathosig.core.units import Execution
 from pathosig.encoder import embed_tiles, train_encoder
 from pathosig.tiles.stain import fit_reference, normalise
 

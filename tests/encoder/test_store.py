@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pathosig.core.errors import InputError
-from pathosig.encoder.store import open_store, write_store
+from pathosig.encoder.training.store import open_store, write_store
 
 
 def _slides(seed=0):

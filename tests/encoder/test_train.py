@@ -6,9 +6,9 @@ import torch
 
 from pathosig.core.errors import NotEstimableError
 from pathosig.encoder import ContrastiveClusteringNet, TrainSpec, checkpoint
-from pathosig.encoder import train as loop
-from pathosig.encoder.augment import Views
-from pathosig.encoder.monitor import CollapseWatch, Occupancy, few_steps, occupancy
+from pathosig.encoder.training import train as loop
+from pathosig.encoder.training.augment import Views
+from pathosig.encoder.training.monitor import CollapseWatch, Occupancy, few_steps, occupancy
 
 from .tiny import TinyBackbone
 

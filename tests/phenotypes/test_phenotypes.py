@@ -20,9 +20,9 @@ from pathosig.phenotypes import (
     ward_tree,
 )
 from pathosig.phenotypes.atlas import AtlasTiles, choose_exemplars, map_of_tiles
-from pathosig.phenotypes.curve_stage import stability_over_k
 from pathosig.phenotypes.health import artefact_hpcs, assess, matched_jaccard, occupancy, stability
 from pathosig.phenotypes.kmeans import normalise
+from pathosig.phenotypes.stability_curve import stability_over_k
 from pathosig.synthetic import SimulateSpec, simulate
 
 SPEC = PhenotypeSpec(k=16, runs=6, landmarks=600, max_iter=15)

@@ -11,11 +11,12 @@ import pyarrow as pa
 import pytest
 
 from pathosig.core.errors import InputError, PathosigWarning
-from pathosig.core.execution import Outcome, Stage, Unit, run_once
+from pathosig.core.execution import run_once
 from pathosig.core.records import write_json, write_parquet
 from pathosig.core.schema import ASSIGNMENTS, write_table
 from pathosig.core.spec import Spec
 from pathosig.core.study import Study
+from pathosig.core.units import Outcome, Stage, Unit
 from pathosig.profiles import FeatureRules, ProfilesSpec, build_profiles, read_profiles
 
 

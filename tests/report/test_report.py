@@ -16,13 +16,13 @@ import pytest
 import tifffile
 
 from pathosig.core.errors import ConfigError
-from pathosig.core.execution import Execution
 from pathosig.core.records import Record, write_json, write_parquet
 from pathosig.core.schema import ASSIGNMENTS, ATLAS, TILES, write_table
 from pathosig.core.study import Study
+from pathosig.core.units import Execution
 from pathosig.report import ReportSpec, build_report
 from pathosig.report.page import Page, Section, Table, Text, render, show, without_empty
-from pathosig.report.tissue import _reason
+from pathosig.report.sections.tissue import _reason
 
 EVIL = "S1 <script>alert('x')</script>"
 CONFIG = {

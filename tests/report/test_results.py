@@ -291,7 +291,7 @@ MISSING += [(part, {"not_estimable": "too few events"}) for part, _ in MISSING i
 @pytest.fixture
 def _without_writing(monkeypatch):
     """Figures are made but not turned into SVG, which takes most of the time."""
-    monkeypatch.setattr("pathosig.report.tissue.svg_bytes", lambda figure: b"")
+    monkeypatch.setattr("pathosig.report.sections.tissue.svg_bytes", lambda figure: b"")
 
 
 @pytest.mark.usefixtures("_without_writing")
@@ -299,7 +299,7 @@ def _without_writing(monkeypatch):
 def test_any_part_of_an_analysis_may_be_missing(part, value):
     from pathosig.report.compose import compose
     from pathosig.report.material import Material
-    from pathosig.report.stage import ReportSpec
+    from pathosig.report.spec import ReportSpec
 
     results = copy.deepcopy(RESULTS)
     results["analyses"] = results["analyses"][1:]
@@ -317,7 +317,7 @@ def test_any_part_of_an_analysis_may_be_missing(part, value):
 def test_any_part_of_the_results_may_be_missing(part):
     from pathosig.report.compose import compose
     from pathosig.report.material import Material
-    from pathosig.report.stage import ReportSpec
+    from pathosig.report.spec import ReportSpec
 
     results = {k: v for k, v in RESULTS.items() if k != part and k != "analyses"}
     page = compose(Material(name="x", results=results), ReportSpec())
@@ -364,7 +364,7 @@ def test_an_internal_validation_says_that_it_is_internal(tmp_path):
 
 def test_hazard_ratios_of_a_handful_of_events_are_said_to_be_weak():
     from pathosig.report.material import Material
-    from pathosig.report.validation import headline
+    from pathosig.report.sections.validation import headline
 
     for events, expected in ((9, True), (10, False)):
         analysis = {**_analysis("validation_1", "validation"), "events": events}
@@ -419,9 +419,9 @@ AUDITS = {
 
 
 def test_every_audit_shows_its_numbers_its_error_and_its_bar():
-    from pathosig.report.audits import audits_section
     from pathosig.report.material import Material
     from pathosig.report.page import Note, Page, Table, render
+    from pathosig.report.sections.audits import audits_section
 
     section = audits_section(Material(name="x", audits=AUDITS))
     verdicts = [b for b in section.blocks if isinstance(b, Note)]
@@ -438,8 +438,8 @@ def test_every_audit_shows_its_numbers_its_error_and_its_bar():
 
 @pytest.mark.parametrize(("verdict", "level"), [("fail", "error"), ("preview", "warning")])
 def test_a_null_audit_that_did_not_pass_is_never_shown_as_good(verdict, level):
-    from pathosig.report.audits import audits_section
     from pathosig.report.material import Material
+    from pathosig.report.sections.audits import audits_section
 
     section = audits_section(Material(name="x", audits={"null": {**AUDITS["null"], "verdict": verdict}}))
     assert section.blocks[0].level == level
@@ -450,7 +450,7 @@ def test_other_endpoints_and_apparent_results_are_folded_and_the_primary_ones_op
     from pathosig.report.compose import compose
     from pathosig.report.material import Material
     from pathosig.report.page import Folded, Picture, every_block
-    from pathosig.report.stage import ReportSpec
+    from pathosig.report.spec import ReportSpec
 
     other = {**_analysis("validation_1", "validation"), "endpoint": "dfs", "primary": False}
     results = {**RESULTS, "analyses": [*RESULTS["analyses"], other]}
@@ -483,8 +483,8 @@ def test_numbers_of_the_results_are_printed_as_they_are_meant():
 @pytest.mark.parametrize("everywhere", [True, False])
 def test_competing_risks_of_discovery_stand_open_only_where_no_other_cohort_has_them(everywhere):
     from pathosig.report.material import Material
-    from pathosig.report.outcomes import outcomes_section
     from pathosig.report.page import Picture
+    from pathosig.report.sections.outcomes import outcomes_section
 
     found = [_analysis("discovery", "discovery"), _analysis("validation_1", "validation")]
     if not everywhere:

@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from pathosig.signature import SignatureSpec, fit_signature
-from pathosig.signature.audits import (
+from pathosig.audits import (
     audit_depth,
     audit_null,
     audit_optimism,
@@ -18,7 +17,8 @@ from pathosig.signature.audits import (
     audit_stability,
     permuted_order,
 )
-from pathosig.signature.audits.text import audit_text
+from pathosig.audits.text import audit_text
+from pathosig.signature import SignatureSpec, fit_signature
 
 QUICK = SignatureSpec(bootstraps=0, n_subsamples=40)
 

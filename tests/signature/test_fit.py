@@ -11,11 +11,11 @@ import pytest
 
 from pathosig.core.errors import InputError, NotEstimableError, PathosigWarning
 from pathosig.signature import Signature, SignatureSpec, fit_details, fit_signature
-from pathosig.signature.bounds import false_selection_bound, tail_bound, threshold_for
 from pathosig.signature.features import candidates, design
-from pathosig.signature.half_paths import first_entries, gradient, half_samples_of, loss
-from pathosig.signature.ridge import WIDE_PENALTIES, ridge_fit
 from pathosig.survival import cox, cox_path, harrell_c
+from pathosig.survival.bounds import false_selection_bound, tail_bound, threshold_for
+from pathosig.survival.half_paths import first_entries, gradient, half_samples_of, loss
+from pathosig.survival.ridge import WIDE_PENALTIES, ridge_fit
 
 QUICK = SignatureSpec(bootstraps=0)
 

@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 
 from pathosig.core.errors import NotEstimableError
-from pathosig.signature.added import ClinicalModels, added_value
-from pathosig.signature.added_imputed import added_value_imputed, fit_imputed
-from pathosig.signature.forests import forest
-from pathosig.signature.imputation import impute, rubin
 from pathosig.survival import cox
+from pathosig.survival.imputation import impute, rubin
+from pathosig.validation.added import ClinicalModels, added_value
+from pathosig.validation.added_imputed import added_value_imputed, fit_imputed
+from pathosig.validation.forests import forest
 
 HERE = Path(__file__).parents[1] / "golden"
 R = json.loads((HERE / "imputation.json").read_text())

@@ -7,16 +7,17 @@ import pandas as pd
 import pytest
 
 from pathosig.core.errors import NotEstimableError
-from pathosig.signature import SignatureSpec, ValidateSpec, fit_signature, validate
-from pathosig.signature.added import ClinicalModels, added_value
-from pathosig.signature.associations import associations, counted
-from pathosig.signature.competing import causes_of, competing_risks
-from pathosig.signature.error import overall_error
-from pathosig.signature.forests import forest
-from pathosig.signature.guards import riley, sample_size_guard, spread_guard
-from pathosig.signature.imputation import impute, nelson_aalen, rubin
-from pathosig.signature.tidy import tidy_tables
+from pathosig.signature import SignatureSpec, fit_signature
 from pathosig.survival import cox, fisher_exact
+from pathosig.survival.imputation import impute, nelson_aalen, rubin
+from pathosig.validation import ValidateSpec, validate
+from pathosig.validation.added import ClinicalModels, added_value
+from pathosig.validation.associations import associations, counted
+from pathosig.validation.competing import causes_of, competing_risks
+from pathosig.validation.error import overall_error
+from pathosig.validation.forests import forest
+from pathosig.validation.guards import riley, sample_size_guard, spread_guard
+from pathosig.validation.tidy import tidy_tables
 
 QUICK = SignatureSpec(bootstraps=0, n_subsamples=40)
 

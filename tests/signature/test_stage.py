@@ -10,16 +10,18 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from pathosig.audits import audit
+from pathosig.audits.spec import AuditSpec
 from pathosig.core.errors import InputError, NotEstimableError, PathosigWarning
-from pathosig.core.execution import Execution
 from pathosig.core.records import read_json
 from pathosig.core.study import Study
+from pathosig.core.units import Execution
 from pathosig.phenotypes import find_phenotypes
-from pathosig.phenotypes.refit_stage import refit_codebook
+from pathosig.phenotypes.refit import refit_codebook
 from pathosig.profiles import build_profiles
-from pathosig.signature import SignatureSpec, ValidateSpec, audit, build_signature, validate_signature
-from pathosig.signature.spec import AuditSpec
+from pathosig.signature import SignatureSpec, build_signature
 from pathosig.synthetic import SimulateSpec, simulate
+from pathosig.validation import ValidateSpec, validate_signature
 
 QUICK = SignatureSpec(bootstraps=10, n_subsamples=20)
 

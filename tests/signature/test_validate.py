@@ -9,19 +9,14 @@ import pandas as pd
 import pytest
 
 from pathosig.core.errors import NotEstimableError
-from pathosig.signature import (
-    SignatureSpec,
-    core_agreement,
-    cross_validate,
-    fit_signature,
-    treatment_benefit,
-    validate,
-)
+from pathosig.signature import SignatureSpec, core_agreement, fit_signature
 from pathosig.signature.cores import block_variance, multinomial_variance
-from pathosig.signature.estimates import hazard_ratio
-from pathosig.signature.forests import encode, forest, subgroup_effects
-from pathosig.signature.table1 import table_one
 from pathosig.survival import cox, harrell_c, logrank
+from pathosig.survival.covariates import encode
+from pathosig.validation import cross_validate, treatment_benefit, validate
+from pathosig.validation.estimates import hazard_ratio
+from pathosig.validation.forests import forest, subgroup_effects
+from pathosig.validation.table1 import table_one
 
 QUICK = SignatureSpec(bootstraps=0, n_subsamples=40)
 

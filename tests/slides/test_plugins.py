@@ -8,7 +8,7 @@ import pytest
 from files import texture
 from kfbs import write_kfb
 
-from pathosig.doctor import doctor
+from pathosig.commands.doctor import doctor
 from pathosig.slides import open_slide, opening
 from pathosig.slides.reader import ContextClose
 

@@ -9,10 +9,10 @@ from arrays import microarray, share_right
 from PIL import Image
 
 from pathosig.core.errors import InputError, SlideError
-from pathosig.core.execution import Execution
 from pathosig.core.study import Study
-from pathosig.slides.stage import find_cores
-from pathosig.slides.tma import TmaSpec, dearray
+from pathosig.core.units import Execution
+from pathosig.tma.dearray import TmaSpec, dearray
+from pathosig.tma.stage import find_cores
 
 
 @pytest.mark.parametrize(

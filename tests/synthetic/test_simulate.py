@@ -3,9 +3,9 @@ import openslide
 import pytest
 
 from pathosig.core.errors import ConfigError
-from pathosig.core.execution import Execution
 from pathosig.core.records import read_json
 from pathosig.core.study import Study
+from pathosig.core.units import Execution
 from pathosig.slides import open_slide
 from pathosig.synthetic import SimulateSpec, oracle, simulate, true_tile_labels
 from pathosig.synthetic.layout import REGION_PX, TILE, label_map, true_shares

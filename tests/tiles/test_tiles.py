@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from tests.core.toy import work
 
 from pathosig.core.errors import ConfigError
-from pathosig.core.execution import Execution, Stage, Unit, run_each
+from pathosig.core.execution import run_each
 from pathosig.core.study import Study
+from pathosig.core.units import Execution, Stage, Unit
 from pathosig.tiles import TileSpec, cut_tiles, grid, quality, read_tile_table, tissue_fraction
 from pathosig.tiles.grid import bands
 from pathosig.tiles.quality import box_mean, excluded

@@ -10,7 +10,8 @@ import pytest
 SCRIPT = """
 import gc, os, re, sys
 from pathlib import Path
-from pathosig.core.execution import Execution, Job, attempt
+from pathosig.core.attempt import attempt
+from pathosig.core.units import Execution, Job
 from pathosig.tiles.spec import TileSpec
 from pathosig.tiles.stage import _one as cut
 from pathosig.tissue.spec import TissueSpec

@@ -199,7 +199,7 @@ def test_an_edit_in_its_folder_is_taken_and_one_in_place_stops_the_slide(study):
 
 
 def test_a_slide_that_changes_while_it_is_read_is_refused(study, monkeypatch):
-    from pathosig.core.execution import Execution, Job
+    from pathosig.core.units import Execution, Job
     from pathosig.tissue import stage
 
     payload = {

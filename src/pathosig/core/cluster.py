@@ -22,7 +22,7 @@ def run_on_dask(
     """
     from dask.distributed import Client, as_completed
 
-    from pathosig.core.execution import attempt
+    from pathosig.core.attempt import attempt
 
     try:
         client = Client(execution.scheduler, timeout="20s")

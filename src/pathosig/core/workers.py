@@ -163,7 +163,7 @@ atexit.register(end_workers)
 
 def _serve(pipe: Connection) -> None:
     """The worker's loop: tasks and jobs in, outcomes out, until the pipe closes."""
-    from pathosig.core.execution import attempt
+    from pathosig.core.attempt import attempt
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor decides
     heed_interrupts()

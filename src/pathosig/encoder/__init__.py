@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathosig.encoder.backbones import Encoder, load_encoder
-    from pathosig.encoder.heads import cluster_labels, head_probabilities
-    from pathosig.encoder.import_stage import import_features
-    from pathosig.encoder.losses import barlow_loss, cluster_loss, instance_loss
-    from pathosig.encoder.network import ContrastiveClusteringNet
+    from pathosig.encoder.features.stage import import_features
     from pathosig.encoder.spec import EncoderSpec, TrainSpec
     from pathosig.encoder.stage import embed_tiles
-    from pathosig.encoder.train_stage import train_encoder
+    from pathosig.encoder.training.heads import cluster_labels, head_probabilities
+    from pathosig.encoder.training.losses import barlow_loss, cluster_loss, instance_loss
+    from pathosig.encoder.training.network import ContrastiveClusteringNet
+    from pathosig.encoder.training.stage import train_encoder
     from pathosig.encoder.zoo import ENCODERS
 
 _WHERE = {
@@ -25,15 +25,15 @@ _WHERE = {
     "ENCODERS": "zoo",
     "EncoderSpec": "spec",
     "TrainSpec": "spec",
-    "ContrastiveClusteringNet": "network",
-    "instance_loss": "losses",
-    "cluster_loss": "losses",
-    "barlow_loss": "losses",
-    "head_probabilities": "heads",
-    "cluster_labels": "heads",
-    "import_features": "import_stage",
+    "ContrastiveClusteringNet": "training.network",
+    "instance_loss": "training.losses",
+    "cluster_loss": "training.losses",
+    "barlow_loss": "training.losses",
+    "head_probabilities": "training.heads",
+    "cluster_labels": "training.heads",
+    "import_features": "features.stage",
     "embed_tiles": "stage",
-    "train_encoder": "train_stage",
+    "train_encoder": "training.stage",
 }
 
 __all__ = [

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pathosig.core.errors import ConfigError, PathosigWarning, SlideError
-from pathosig.core.execution import Execution, Job, Outcome, Stage, StageReport, Unit, run_each, run_once
+from pathosig.core.execution import run_each, run_once
 from pathosig.core.records import identity, read_json, write_json, write_npy
 from pathosig.core.study import Study
+from pathosig.core.units import Execution, Job, Outcome, Stage, StageReport, Unit
 from pathosig.encoder import engines
 from pathosig.encoder.cards import embedding_card
 from pathosig.encoder.embed import embed_blocks
@@ -62,7 +63,7 @@ def embed_tiles(
     """
     spec = spec or study.spec(EncoderSpec)
     if features is not None:
-        from pathosig.encoder.import_stage import import_features, start_from_embeddings
+        from pathosig.encoder.features.stage import import_features, start_from_embeddings
 
         named = spec.name if spec.name != EncoderSpec().name else None
         report = import_features(study, features, encoder=named, execution=execution)
@@ -163,7 +164,7 @@ def _make_encoder(job: Job) -> Outcome:
     spec: EncoderSpec = job.spec
     outputs = [CARD]
     if spec.method == "dlcc":
-        from pathosig.encoder.trained import copy_trained
+        from pathosig.encoder.training.trained import copy_trained
 
         card = copy_trained(job.root)
         outputs.append(WEIGHTS)

@@ -9,17 +9,18 @@ from pathlib import Path
 import numpy as np
 
 from pathosig.core.errors import NotEstimableError
-from pathosig.core.execution import Execution, Job, Outcome, Stage, StageReport, Unit, run_each, run_once
+from pathosig.core.execution import run_each, run_once
 from pathosig.core.records import read_json, write_json
 from pathosig.core.schema import ASSIGNMENTS, ATLAS, TILE_MAP, TILES, read_table, write_table
 from pathosig.core.study import Specimen, Study
 from pathosig.core.threads import one_blas_thread
+from pathosig.core.units import Execution, Job, Outcome, Stage, StageReport, Unit
 from pathosig.phenotypes.atlas import AtlasTiles, atlas_table, choose_exemplars, map_of_tiles
 from pathosig.phenotypes.codebook import Assignment, Codebook
 from pathosig.phenotypes.fit import fit_codebook
 from pathosig.phenotypes.health import assess, choose_coarse
+from pathosig.phenotypes.inputs import slide_facts
 from pathosig.phenotypes.spec import PhenotypeSpec
-from pathosig.phenotypes.stage_inputs import slide_facts
 from pathosig.phenotypes.training import numbers, read_embeddings, readable_rows, training_tiles
 from pathosig.phenotypes.tree import cut_tree, tree_nodes
 
@@ -166,14 +167,14 @@ def _write_map(path: Path, x: np.ndarray, own: np.ndarray, slides: list[str]) ->
 
 
 def _head_labels(root: Path, embeddings: np.ndarray) -> np.ndarray:
-    from pathosig.encoder.heads import head_probabilities, read_heads
+    from pathosig.encoder.training.heads import head_probabilities, read_heads
 
     tensors = read_heads(root / "encoder" / "encoder.safetensors")
     return np.asarray(head_probabilities(embeddings, tensors).argmax(axis=1))
 
 
 def _head_assignment(root: Path, codebook: Codebook, embeddings: np.ndarray) -> Assignment:
-    from pathosig.encoder.heads import head_probabilities, read_heads
+    from pathosig.encoder.training.heads import head_probabilities, read_heads
 
     nearest = codebook.assign(embeddings)
     c = head_probabilities(embeddings, read_heads(root / "encoder" / "encoder.safetensors"))

@@ -13,7 +13,7 @@ _HOMES = {
     "shares_at_level": "tree",
     "pool_patients": "pooling",
     "FeatureRules": "tables", "read_features": "tables",
-    "ProfilesSpec": "stage", "build_profiles": "stage", "Profiles": "stage", "read_profiles": "stage",
+    "ProfilesSpec": "spec", "build_profiles": "stage", "Profiles": "reading", "read_profiles": "reading",
 }  # fmt: skip
 
 __all__ = sorted(_HOMES)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pathosig.core.errors import ConfigError, InputError, PathosigWarning
-from pathosig.core.execution import Execution, Job, Outcome, Stage, StageReport, Unit, run_once
-from pathosig.core.records import identity, parquet_metadata, read_json, read_parquet, write_text
+from pathosig.core.errors import InputError, PathosigWarning
+from pathosig.core.execution import run_once
+from pathosig.core.records import identity, read_json, write_text
 from pathosig.core.schema import (
     ASSIGNMENTS,
     PATIENT_PROFILES,
@@ -21,8 +20,10 @@ from pathosig.core.schema import (
     read_table,
     write_table,
 )
-from pathosig.core.spec import Spec
 from pathosig.core.study import Study, to_toml
+from pathosig.core.units import Execution, Job, Outcome, Stage, StageReport, Unit
+from pathosig.profiles.reading import PATIENTS, RAW, SLIDES
+from pathosig.profiles.spec import ProfilesSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,72 +31,7 @@ if TYPE_CHECKING:
 STAGE_VERSION = 1
 STAGE = Stage(name="profiles", version=STAGE_VERSION)
 UNIT = "_profiles"
-SLIDES, PATIENTS, RAW = "profiles/slides.parquet", "profiles/patients.parquet", "profiles/raw.parquet"
 FACTS = ("slide_id", "patient_id", "n_slides", "n_tiles", "artefact_share")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ProfilesSpec(Spec):
-    """How profiles are made.
-
-    Attributes
-    ----------
-    table
-        Outside feature table (CSV, Parquet, h5ad), relative to the study folder; none means HPC composition.
-    patient_column
-        Column of that table with patient ids, when it is not ``patient_id``.
-    columns
-        Names or patterns (``*_HE``) of its feature columns; all numeric ones by default.
-    max_missing
-        Features missing in a larger part of the discovery patients are dropped.
-    soft
-        Count each tile by its confidences over its three nearest HPCs instead of 1 for the nearest.
-    drop_artefacts
-        Take artefact HPCs out and close shares again.
-    """
-
-    section: ClassVar[str] = "profiles"
-    table: str | None = None
-    patient_column: str | None = None
-    columns: tuple[str, ...] = ()
-    max_missing: float = 0.5
-    soft: bool = False
-    drop_artefacts: bool = True
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.max_missing < 1:
-            message = f"[profiles] max_missing: found {self.max_missing}; expected 0 to below 1."
-            raise ConfigError(message)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Profiles:
-    """Profiles of a study as read from disk.
-
-    Attributes
-    ----------
-    kind
-        ``composition`` or ``features``.
-    patients, slides
-        One row per patient, one per slide or core.
-    columns
-        Leaf shares or features, in order.
-    tree
-        Content of tree.json; empty for features.
-    artefacts
-        HPCs taken out.
-    rules
-        How raw features were filled and scaled; empty for compositions.
-    """
-
-    kind: str
-    patients: pd.DataFrame
-    slides: pd.DataFrame
-    columns: tuple[str, ...]
-    tree: Mapping[str, Any]
-    artefacts: tuple[int, ...] = ()
-    rules: Mapping[str, Any] | None = None
-    raw: pd.DataFrame | None = None
 
 
 def build_profiles(
@@ -330,29 +266,3 @@ def _write(
         write_parquet(study.root / relative, table, {"pathosig": facts})
     else:
         write_table(study.root / relative, table, schema, {"pathosig": facts})
-
-
-def read_profiles(study: Study) -> Profiles:
-    """Profiles of a study.
-
-    Raises
-    ------
-    InputError
-        If the profiles stage has not run.
-    """
-    path = study.root / PATIENTS
-    if not path.is_file():
-        message = "profiles/patients.parquet: not there. Run `pathosig profiles` first."
-        raise InputError(message, code="E_MISSING")
-    facts = parquet_metadata(path).get("pathosig", {})
-    raw = study.root / RAW
-    return Profiles(
-        kind=str(facts.get("kind", "composition")),
-        patients=read_table(path, PATIENT_PROFILES).to_pandas(),
-        slides=read_table(study.root / SLIDES, SLIDE_PROFILES).to_pandas(),
-        columns=tuple(facts.get("columns", ())),
-        tree=facts.get("tree", {}),
-        artefacts=tuple(facts.get("artefact_hpcs", ())),
-        rules=facts.get("rules"),
-        raw=read_parquet(raw).to_pandas() if facts.get("kind") == "features" and raw.is_file() else None,
-    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-_HOMES = {"ReportSpec": "stage", "build_report": "stage"}
+_HOMES = {"ReportSpec": "spec", "build_report": "stage"}
 
 __all__ = sorted(_HOMES)
 

@@ -5,30 +5,35 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pathosig.report.added import added_value_section
-from pathosig.report.atlas import atlas_section
-from pathosig.report.audits import audits_section
-from pathosig.report.checklist import checklist_section
-from pathosig.report.checks import cores_section, hazards_section, internal_section, sample_size_section
-from pathosig.report.equation import signature_section
 from pathosig.report.material import Material, endpoint_title
-from pathosig.report.models import models_section
-from pathosig.report.outcomes import associations_section, outcomes_section
 from pathosig.report.page import Page, Section
-from pathosig.report.patients import data_section, profiles_section, signature_leaves
-from pathosig.report.performance import performance_section
-from pathosig.report.provenance import (
+from pathosig.report.sections.added import added_value_section
+from pathosig.report.sections.atlas import atlas_section
+from pathosig.report.sections.audits import audits_section
+from pathosig.report.sections.checklist import checklist_section
+from pathosig.report.sections.checks import (
+    cores_section,
+    hazards_section,
+    internal_section,
+    sample_size_section,
+)
+from pathosig.report.sections.equation import signature_section
+from pathosig.report.sections.models import models_section
+from pathosig.report.sections.outcomes import associations_section, outcomes_section
+from pathosig.report.sections.patients import data_section, profiles_section, signature_leaves
+from pathosig.report.sections.performance import performance_section
+from pathosig.report.sections.provenance import (
     failures_section,
     limitations_section,
     planted_section,
     provenance_section,
     warnings_section,
 )
-from pathosig.report.subgroups import subgroup_section
-from pathosig.report.summary import summary_section
-from pathosig.report.tissue import flow_section, health_section, maps_section, tissue_section
-from pathosig.report.treatment import treatment_section
-from pathosig.report.validation import (
+from pathosig.report.sections.subgroups import subgroup_section
+from pathosig.report.sections.summary import summary_section
+from pathosig.report.sections.tissue import flow_section, health_section, maps_section, tissue_section
+from pathosig.report.sections.treatment import treatment_section
+from pathosig.report.sections.validation import (
     effects_by_column,
     not_run_section,
     places_of,
@@ -38,7 +43,7 @@ from pathosig.report.validation import (
 )
 
 if TYPE_CHECKING:
-    from pathosig.report.stage import ReportSpec
+    from pathosig.report.spec import ReportSpec
 
 
 def compose(material: Material, spec: ReportSpec) -> Page:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pathosig.core.errors import PathosigError
+from pathosig.core.overlay import read_overlay, tissue_rings
 from pathosig.core.schema import ATLAS, read_table
-from pathosig.overlay import read_overlay, tissue_rings
 from pathosig.report.material import AtlasTile, SlidePicture
 
 if TYPE_CHECKING:

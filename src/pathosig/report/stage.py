@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-from pathosig.core.errors import ConfigError, InputError, PathosigError
-from pathosig.core.execution import Execution, Job, Outcome, Stage, Unit, run_once, versions
+from pathosig.core.errors import InputError, PathosigError
+from pathosig.core.execution import run_once, versions
 from pathosig.core.labels import NAMES_FILE, read_hpc_names
 from pathosig.core.records import (
     identity,
@@ -20,10 +19,11 @@ from pathosig.core.records import (
     write_bytes,
     write_text,
 )
-from pathosig.core.spec import Spec
 from pathosig.core.study import Study
 from pathosig.core.tables import read_csv_rows
+from pathosig.core.units import Execution, Job, Outcome, Stage, Unit
 from pathosig.report.material import STAGES, Material
+from pathosig.report.spec import ReportSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,47 +35,6 @@ logger = logging.getLogger(__name__)
 STAGE_VERSION = 2
 STAGE = Stage(name="report", version=STAGE_VERSION)
 UNIT = "_report"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReportSpec(Spec):
-    """What the report shows.
-
-    Attributes
-    ----------
-    title
-        Heading of the report; without it the name in the table [study], if there is one.
-    max_maps
-        Slides shown with their HPC map beside the H&E.
-    max_overviews
-        Slides shown at most on the contact sheets, over all cohorts.
-    overview_px
-        Longer side of a slide's overview in pixels.
-    exemplars
-        Tiles shown per HPC.
-    pdf
-        Whether every figure is also written as PDF (0.3 s each: fonts are embedded).
-    """
-
-    section: ClassVar[str] = "report"
-    title: str = ""
-    max_maps: int = 8
-    max_overviews: int = 96
-    overview_px: int = 900
-    exemplars: int = 8
-    pdf: bool = False
-
-    def __post_init__(self) -> None:
-        """Check the ranges."""
-        for name, low, high in (
-            ("max_maps", 0, 100),
-            ("max_overviews", 0, 2000),
-            ("overview_px", 64, 4000),
-            ("exemplars", 1, 24),
-        ):
-            if not low <= getattr(self, name) <= high:
-                message = f"[report] {name}: found {getattr(self, name)}; expected {low} to {high}."
-                raise ConfigError(message)
 
 
 def build_report(study: Study, spec: ReportSpec | None = None, *, execution: Execution = Execution()) -> Path:

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from pathosig.core.errors import ConfigError, InputError
-from pathosig.core.execution import Execution, Job, Outcome, Unit, run_each, run_once
+from pathosig.core.execution import run_each, run_once
 from pathosig.core.records import read_json
 from pathosig.core.study import Study
 from pathosig.core.tables import write_csv_rows
+from pathosig.core.units import Execution, Job, Outcome, Unit
 from pathosig.scoring.bundle import read_bundle
 from pathosig.slides.listing import slide_name
 
@@ -190,7 +191,7 @@ def _as_it_is(job: Job) -> Outcome:
 def _scores(study: Study) -> list[dict[str, Any]]:
     import numpy as np
 
-    from pathosig.profiles.stage import read_profiles
+    from pathosig.profiles.reading import read_profiles
     from pathosig.signature.model import Signature
     from pathosig.signature.stage import pooled_rows
 

@@ -1,4 +1,4 @@
-"""The signature: selecting, fitting, freezing, validating and auditing a survival score of profiles."""
+"""The signature: selecting, fitting and freezing a survival score of profiles."""
 
 from __future__ import annotations
 
@@ -7,18 +7,13 @@ from typing import Any
 
 _HOMES = {
     "Signature": "model",
-    "SignatureSpec": "spec", "ValidateSpec": "spec", "AuditSpec": "spec",
+    "SignatureSpec": "spec",
     "fit_signature": "fit", "SignatureFit": "fit", "fit_details": "fit",
     "Candidates": "features", "candidates": "features",
-    "select": "selection", "Selection": "selection", "stability_selection": "stability", "false_selection_bound": "bounds",
+    "select": "selection", "Selection": "selection",
     "choose_cutoff": "cutoff", "Cutoff": "cutoff",
-    "validate": "validation", "Validation": "validation",
-    "cross_validate": "internal",
-    "treatment_benefit": "treatment", "TreatmentBenefit": "treatment",
-    "core_agreement": "cores", "subgroup_effects": "forests",
-    "audit_null": "audits", "audit_optimism": "audits", "audit_site": "audits", "audit_depth": "audits",
-    "audit_stability": "audits",
-    "build_signature": "stage", "validate_signature": "validate_stage", "audit": "audits.stage",
+    "core_agreement": "cores",
+    "build_signature": "stage",
 }  # fmt: skip
 
 __all__ = sorted(_HOMES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pathosig.core.study import Study
-from pathosig.profiles.stage import Profiles
+from pathosig.profiles.reading import Profiles
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +45,7 @@ def model_facts(profiles: Profiles) -> dict[str, Any]:
 
 def preparer(study: Study, profiles: Profiles, policy: str) -> Any:
     """Training ids -> profiles of discovery patients, outside features scaled by rules of those ids only."""
-    from pathosig.profiles.stage import ProfilesSpec
+    from pathosig.profiles.spec import ProfilesSpec
     from pathosig.profiles.tables import FeatureRules
     from pathosig.signature.stage import discovery_rows
 

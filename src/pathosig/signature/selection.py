@@ -12,11 +12,11 @@ import numpy as np
 from pathosig.core.errors import ConfigError, NotEstimableError, PathosigWarning
 from pathosig.profiles.composition import ilr_basis
 from pathosig.signature.features import Candidates
-from pathosig.signature.ridge import fold_of, partial_loglik, ridge_fit
 from pathosig.signature.spec import SignatureSpec
-from pathosig.signature.stability import stability_selection
 from pathosig.survival.cox import cox
 from pathosig.survival.path import cox_path
+from pathosig.survival.ridge import fold_of, partial_loglik, ridge_fit
+from pathosig.survival.stability import stability_selection
 from pathosig.survival.univariate import cox_univariate
 
 

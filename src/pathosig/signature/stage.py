@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pathosig.core.errors import InputError, NotEstimableError, PathosigWarning
-from pathosig.core.execution import Execution, Job, Outcome, Stage, StageReport, Unit, run_once
+from pathosig.core.execution import run_once
 from pathosig.core.records import read_json, sha256_value, write_json
 from pathosig.core.study import Study
 from pathosig.core.tables import write_csv_rows
-from pathosig.profiles.stage import Profiles, read_profiles
+from pathosig.core.units import Execution, Job, Outcome, Stage, StageReport, Unit
+from pathosig.profiles.reading import Profiles, read_profiles
 from pathosig.signature.spec import SignatureSpec
 
 if TYPE_CHECKING:

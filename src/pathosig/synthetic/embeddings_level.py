@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from pathosig.core.errors import ConfigError
-from pathosig.core.execution import Execution, Job, Outcome, Stage, Unit, run_once
+from pathosig.core.execution import run_once
 from pathosig.core.records import write_json, write_npy
 from pathosig.core.schema import TILES, write_table
 from pathosig.core.study import Study
+from pathosig.core.units import Execution, Job, Outcome, Stage, Unit
 from pathosig.synthetic.patients import Patient, draw_shares
 from pathosig.synthetic.spec import SimulateSpec
 

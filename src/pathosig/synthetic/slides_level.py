@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from pathosig.core.execution import Execution, Job, Outcome
 from pathosig.core.records import atomic_path
+from pathosig.core.units import Execution, Job, Outcome
 from pathosig.synthetic.layout import enlarge, label_map, slide_size, true_shares
 from pathosig.synthetic.materials import (
     mosaic_fill,

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from pathosig.core.errors import ConfigError
-from pathosig.core.execution import Execution
 from pathosig.core.records import write_json
 from pathosig.core.study import Study
 from pathosig.core.tables import write_csv_rows
+from pathosig.core.units import Execution
 from pathosig.synthetic.embeddings_level import FeatureSource, write_embeddings
 from pathosig.synthetic.patients import (
     COHORTS,

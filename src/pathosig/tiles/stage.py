@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pathosig.core.errors import SlideError
-from pathosig.core.execution import Execution, Job, Outcome, Stage, StageReport, Unit, run_each
+from pathosig.core.execution import run_each
 from pathosig.core.records import parquet_metadata
 from pathosig.core.schema import TILES, read_table, write_table
+from pathosig.core.units import Execution, Job, Outcome, Stage, StageReport, Unit
 from pathosig.tiles.spec import TileSpec
 
 if TYPE_CHECKING:

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pathosig.core.errors import InputError, SlideError
-from pathosig.core.execution import Execution, Job, Outcome, Stage, StageReport, Unit, run_each
+from pathosig.core.execution import run_each
 from pathosig.core.records import identity, sha256_file, write_text
+from pathosig.core.units import Execution, Job, Outcome, Stage, StageReport, Unit
 from pathosig.tissue.spec import TissueSpec
 
 if TYPE_CHECKING:  # workers do without

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pathosig.core.errors import PathosigError
-from pathosig.overlay import tissue_rings
+from pathosig.core.overlay import tissue_rings
 from pathosig.viewer.content import overlay, read_content
 from pathosig.viewer.deepzoom import TILE, max_level, parse_index, tile_region
 from pathosig.viewer.guard import COOKIE, Guard

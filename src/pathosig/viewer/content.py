@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from pathosig.core.errors import InputError
 from pathosig.core.labels import read_hpc_names
+from pathosig.core.overlay import read_overlay
 from pathosig.core.records import read_json
 from pathosig.core.schema import ATLAS, read_table
 from pathosig.core.tables import read_csv_rows
 from pathosig.figures.palette import hpc_colours
 from pathosig.figures.style import hpc_name
-from pathosig.overlay import read_overlay
 
 if TYPE_CHECKING:
     from pathosig.core.study import Specimen, Study

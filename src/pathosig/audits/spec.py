@@ -1,0 +1,49 @@
+"""What an audit computes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from pathosig.core.spec import Spec
+from pathosig.signature.spec import _within
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditSpec(Spec):
+    """How deep an audit goes.
+
+    Attributes
+    ----------
+    permutations
+        Permutations of `null`; 1,000 for a verdict, fewer are a preview.
+    resamples
+        Bootstrap resamples of `optimism` and `stability`.
+    repeats, folds
+        Cross-validation of `optimism` and `site`.
+    codebook_resamples
+        Resamples of `optimism` in which the codebook is refitted too; 0 leaves that out.
+    depths
+        Tiles per patient of `depth`.
+    seed
+        Seed.
+    """
+
+    section: ClassVar[str] = "audit"
+    permutations: int = 200
+    resamples: int = 100
+    repeats: int = 5
+    folds: int = 5
+    codebook_resamples: int = 20
+    depths: tuple[int, ...] = (30, 60, 120, 300)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, low in (
+            ("permutations", 10),
+            ("resamples", 10),
+            ("repeats", 1),
+            ("folds", 2),
+            ("codebook_resamples", 0),
+        ):
+            _within(self.section, name, getattr(self, name), low, 100_000)

@@ -1,0 +1,319 @@
+"""Exports to formats of other tools: anndata, QuPath GeoJSON, HDF5, CSV, TissUUmaps.
+
+Exports are copies for other programs, not stages: they go to a folder of their own, carry no record
+and are never read back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from pathosig.core.errors import InputError
+from pathosig.core.labels import read_hpc_names
+from pathosig.core.overlay import read_overlay
+from pathosig.core.records import atomic_path, read_json, read_parquet, write_text
+from pathosig.core.study import Specimen, Study
+from pathosig.core.tables import read_csv_rows, write_csv_rows
+from pathosig.figures.palette import hpc_colours, rgb
+from pathosig.figures.style import hpc_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Format = Literal["anndata", "geojson", "h5", "csv", "tissuumaps"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExportReport:
+    """What was written.
+
+    Attributes
+    ----------
+    format, folder
+        The format, and where the files lie.
+    files
+        Names relative to the folder.
+    skipped
+        Slides without the tables this format needs.
+    """
+
+    format: str
+    folder: str
+    files: tuple[str, ...]
+    skipped: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {
+            "format": self.format,
+            "folder": self.folder,
+            "files": list(self.files),
+            "skipped": list(self.skipped),
+        }
+
+    def to_text(self) -> str:
+        """One line for people."""
+        lost = f"; {len(self.skipped)} slides without the tables it needs" if self.skipped else ""
+        return f"{self.format}: {len(self.files)} files in {self.folder}{lost}"
+
+
+def export(study: Study, *, to: Format, out: Path | None = None) -> ExportReport:
+    """Write the study's results for another tool.
+
+    Parameters
+    ----------
+    study
+        An open study; only read.
+    to
+        anndata: profiles and one file of tiles per slide (.h5ad). geojson: one QuPath file of coloured
+        tiles per slide. h5: coords, features and HPCs per slide, as CLAM and TRIDENT lay them out. csv:
+        profiles, scores and tiles as plain tables. tissuumaps: one project per slide.
+    out
+        Folder to write to; export/<format> in the study by default.
+
+    Raises
+    ------
+    InputError
+        If the study has nothing yet that this format can hold.
+    """
+    folder = Path(out) if out is not None else study.root / "export" / to
+    tables, per_slide = {
+        "anndata": (_anndata_profiles, _anndata_tiles),
+        "geojson": (None, _geojson_tiles),
+        "h5": (None, _h5_tiles),
+        "csv": (_csv_tables, _csv_tiles),
+        "tissuumaps": (None, _tissuumaps),
+    }[to]
+    files: list[Path] = list(tables(study, folder)) if tables is not None else []
+    skipped = []
+    for specimen in study.specimens():
+        tiles = _tiles(study, specimen)
+        if tiles is None:
+            skipped.append(specimen.id)
+            continue
+        files += per_slide(study, specimen, tiles, folder)
+    if not files:
+        message = (
+            f"study {study.root.name}: there are no tiles and no profiles to export. Run "
+            "`pathosig run` first."
+        )
+        raise InputError(message, code="E_NOTHING")
+    names = tuple(sorted(p.relative_to(folder).as_posix() for p in files))
+    return ExportReport(format=to, folder=str(folder), files=names, skipped=tuple(skipped))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Tiles:
+    """Tiles of a slide, and the colours and names of HPCs."""
+
+    columns: Mapping[str, np.ndarray]
+    corners: np.ndarray
+    width: int
+    colours: Sequence[str]
+    names: Mapping[int, str]
+
+
+def _tiles(study: Study, specimen: Specimen) -> _Tiles | None:
+    found = read_overlay(study, specimen)
+    if found is None:
+        return None
+    tree_path = study.root / "phenotypes" / "tree.json"
+    tree = read_json(tree_path) if tree_path.is_file() else {}
+    k = max(int(tree.get("k", 0)), int(found.columns["hpc"].max(initial=-1)) + 1)
+    colours = hpc_colours(k, artefacts={int(h) for h in tree.get("artefact_hpcs", [])})
+    return _Tiles(
+        columns=found.columns,
+        corners=found.corners,
+        width=found.tile_px,
+        colours=colours,
+        names=read_hpc_names(study),
+    )
+
+
+def _embedding(study: Study, specimen: Specimen) -> np.ndarray | None:
+    path = study.file("embeddings", specimen.id, ".npy")
+    return np.load(path, mmap_mode="r", allow_pickle=False) if path.is_file() else None
+
+
+def _name(hpc: int, names: Mapping[int, str]) -> str:
+    return f"{hpc_name(hpc)} {names.get(hpc, '')}".rstrip() if hpc >= 0 else "unassigned"
+
+
+# -- anndata ----------------------------------------------------------------------------------
+
+
+def _profile_tables(study: Study) -> Iterator[tuple[str, pd.DataFrame]]:
+    for name in ("patients", "slides"):
+        path = study.root / "profiles" / f"{name}.parquet"
+        if path.is_file():
+            yield name, read_parquet(path).to_pandas()
+
+
+def _anndata_profiles(study: Study, folder: Path) -> Iterator[Path]:
+    import anndata
+    import pandas as pd
+
+    scores = study.root / "signature" / "scores.csv"
+    score_table = pd.DataFrame(read_csv_rows(scores)) if scores.is_file() else None
+    clinical = study.patients() if (study.root / "patients.csv").is_file() else None
+    for name, table in _profile_tables(study):
+        key = "patient_id" if name == "patients" else "slide_id"
+        ids = [c for c in ("slide_id", "patient_id", "n_slides", "n_tiles") if c in table]
+        features = [c for c in table.columns if c not in ids]
+        obs = table[ids]
+        if clinical is not None:
+            obs = obs.merge(clinical, on="patient_id", how="left")
+        if score_table is not None:
+            extra = score_table[["patient_id", *(c for c in score_table if c not in obs.columns)]]
+            obs = obs.merge(extra, on="patient_id", how="left")
+        obs = obs.set_index(obs[key].astype(str).rename("id"))
+        for column in obs.select_dtypes(include=object).columns:
+            obs[column] = obs[column].astype("string").fillna("").astype(str)
+        data = anndata.AnnData(
+            X=table[features].to_numpy(np.float64),
+            obs=obs,
+            var=pd.DataFrame(index=pd.Index(features, dtype=str)),
+        )
+        yield _write_h5ad(data, folder / f"profiles_{name}.h5ad")
+
+
+def _anndata_tiles(study: Study, specimen: Specimen, tiles: _Tiles, folder: Path) -> list[Path]:
+    import anndata
+    import pandas as pd
+
+    embedding = _embedding(study, specimen)
+    matrix = (
+        np.zeros((len(tiles.corners), 0), np.float32)
+        if embedding is None
+        else np.asarray(embedding, np.float32)
+    )
+    obs = pd.DataFrame({k: v for k, v in tiles.columns.items() if k not in ("x", "y")})
+    obs.index = obs["tile_id"].astype(str).rename("tile")
+    obs["hpc_name"] = [_name(int(h), tiles.names) for h in tiles.columns["hpc"]]
+    data = anndata.AnnData(
+        X=matrix, obs=obs, var=pd.DataFrame(index=[f"e{i}" for i in range(matrix.shape[1])])
+    )
+    data.obsm["spatial"] = _centres(tiles)
+    data.uns["slide_id"], data.uns["patient_id"] = specimen.id, specimen.patient_id
+    data.uns["tile_level0_px"] = tiles.width
+    return [_write_h5ad(data, _path(study, folder / "tiles", specimen, ".h5ad"))]
+
+
+def _write_h5ad(data: Any, path: Path) -> Path:
+    with atomic_path(path) as temporary:
+        data.write_h5ad(temporary, compression="gzip")
+    return path
+
+
+def _centres(tiles: _Tiles) -> np.ndarray:
+    return tiles.corners + tiles.width / 2
+
+
+def _path(study: Study, folder: Path, specimen: Specimen, suffix: str) -> Path:
+    return folder / study.file("tiles", specimen.id, suffix).name
+
+
+# -- QuPath, HDF5, CSV, TissUUmaps --------------------------------------------------------------
+
+
+def _geojson_tiles(study: Study, specimen: Specimen, tiles: _Tiles, folder: Path) -> list[Path]:
+    features = []
+    w = tiles.width
+    for i, (x, y) in enumerate(tiles.corners.tolist()):
+        hpc = int(tiles.columns["hpc"][i])
+        ring = [[x, y], [x + w, y], [x + w, y + w], [x, y + w], [x, y]]
+        colour = list(rgb(tiles.colours[hpc])) if hpc >= 0 else [160, 160, 160]
+        properties = {
+            "objectType": "tile",
+            "classification": {"name": _name(hpc, tiles.names), "color": colour},
+            "measurements": {"confidence": round(float(tiles.columns["confidence"][i]), 4)},
+        }
+        shape = {"type": "Polygon", "coordinates": [ring]}
+        features.append({"type": "Feature", "geometry": shape, "properties": properties})
+    path = _path(study, folder, specimen, ".geojson")
+    collection = {"type": "FeatureCollection", "features": features}
+    write_text(path, json.dumps(collection, separators=(",", ":"), sort_keys=True) + "\n")
+    return [path]
+
+
+def _h5_tiles(study: Study, specimen: Specimen, tiles: _Tiles, folder: Path) -> list[Path]:
+    import h5py
+
+    path = _path(study, folder, specimen, ".h5")
+    embedding = _embedding(study, specimen)
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        data = file.create_dataset("coords", data=tiles.corners)
+        data.attrs["patch_size_level0"] = tiles.width
+        data.attrs["name"] = specimen.id
+        if embedding is not None:
+            file.create_dataset("features", data=np.asarray(embedding), compression="gzip")
+        for name in ("hpc", "confidence"):
+            file.create_dataset(name, data=tiles.columns[name])
+    return [path]
+
+
+def _csv_tables(study: Study, folder: Path) -> Iterator[Path]:
+    for name, table in _profile_tables(study):
+        path = folder / f"profiles_{name}.csv"
+        write_csv_rows(path, table.to_dict("records"), list(table.columns))
+        yield path
+    scores = study.root / "signature" / "scores.csv"
+    if scores.is_file():
+        rows = read_csv_rows(scores)
+        write_csv_rows(folder / "scores.csv", rows, list(rows[0]) if rows else ["patient_id"])
+        yield folder / "scores.csv"
+
+
+def _csv_tiles(study: Study, specimen: Specimen, tiles: _Tiles, folder: Path) -> list[Path]:
+    path = _path(study, folder / "tiles", specimen, ".csv")
+    names = list(tiles.columns)
+    values = [tiles.columns[n].tolist() for n in names]
+    rows = (dict(zip(names, row, strict=True)) for row in zip(*values, strict=True))
+    write_csv_rows(path, rows, names)
+    return [path]
+
+
+def _tissuumaps(study: Study, specimen: Specimen, tiles: _Tiles, folder: Path) -> list[Path]:
+    centres = _centres(tiles)
+    table = _path(study, folder, specimen, ".csv")
+    rows = (
+        {
+            "x": float(x),
+            "y": float(y),
+            "hpc": _name(int(h), tiles.names),
+            "color": tiles.colours[h] if h >= 0 else "#A0A0A0",
+        }
+        for (x, y), h in zip(centres, tiles.columns["hpc"].tolist(), strict=True)
+    )
+    write_csv_rows(table, rows, ["x", "y", "hpc", "color"])
+    header = {
+        "X": "x",
+        "Y": "y",
+        "gb_col": "hpc",
+        "gb_name": "hpc",
+        "cb_col": "color",
+        "shape_fixed": "square",
+    }
+    markers = {
+        "title": "HPCs",
+        "comment": f"Tiles of {specimen.id}",
+        "path": table.name,
+        "uid": "hpcs",
+        "expectedHeader": {**header, "scale_factor": "1", "opacity": "0.5"},
+        "expectedRadios": {"cb_col": True, "cb_gr": False, "shape_fixed": True},
+    }
+    project = {
+        "filename": specimen.id,
+        "layers": [{"name": specimen.path.name, "tileSource": f"{specimen.path.name}.dzi"}],
+        "markerFiles": [markers],
+        "regionFiles": [],
+    }
+    path = _path(study, folder, specimen, ".tmap")
+    write_text(path, json.dumps(project, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    return [table, path]

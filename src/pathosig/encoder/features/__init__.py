@@ -1,0 +1,1 @@
+"""Embeddings made elsewhere, brought into a study."""

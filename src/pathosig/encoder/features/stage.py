@@ -1,0 +1,165 @@
+"""Features made elsewhere instead of embedding here: TRIDENT, CLAM and STAMP HDF5 files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pathosig.core.errors import InputError
+from pathosig.core.execution import run_each
+from pathosig.core.records import identity, write_json, write_npy, write_text
+from pathosig.core.schema import TILES, write_table
+from pathosig.core.study import Study, to_toml
+from pathosig.core.units import Execution, Job, Outcome, StageReport, Unit
+from pathosig.encoder.features.hdf5 import TileFeatures, read_features
+from pathosig.encoder.spec import EncoderSpec
+from pathosig.encoder.stage import CARD, STAGE
+from pathosig.encoder.zoo import ENCODERS
+
+DEFAULT_EXECUTION = Execution()
+
+
+def import_features(
+    study: Study,
+    folder: Path | str,
+    *,
+    encoder: str | None = None,
+    mpp: float | None = None,
+    execution: Execution = DEFAULT_EXECUTION,
+) -> StageReport:
+    """Take tile features from a folder of HDF5 files, one <slide_id>.h5 per slide.
+
+    Writes tiles/<id>.parquet, embeddings/<id>.npy and encoder/encoder.json; `pathosig embed
+    DIR --features FOLDER` does this and notes ``level = "embeddings"`` in study.toml, so that `pathosig run`
+    goes on from there.
+
+    Parameters
+    ----------
+    encoder
+        Name of the encoder, where the files do not say.
+    mpp
+        Micrometres per pixel of the tiles, where neither the files nor slides.csv allow to tell.
+
+    Raises
+    ------
+    InputError
+        If no file fits a slide, or the files come from different encoders.
+    """
+    spec = study.spec(EncoderSpec)
+    root = Path(folder).expanduser()
+    specimens = study.specimens()
+    found = {s.id: path for s in specimens if (path := _file_of(root, s.id)) is not None}
+    if not found:
+        names = [s.id for s in specimens[:5]]
+        there = sorted(p.name for p in root.glob("*.h5"))[:5] if root.is_dir() else []
+        message = (
+            f"{root.name}: no features for any slide. Expected <slide_id>.h5 for {names}; found {there}."
+        )
+        raise InputError(message, code="E_NO_MATCH")
+    first = read_features(next(iter(found.values())))
+    name = encoder or first.encoder or "imported"
+    known = ENCODERS.get(name)
+    card = {
+        "name": name, "dim": int(first.features.shape[1]), "method": "imported", "mpp": mpp,
+        "weights_file": None,
+        "weights_sha256": f"imported:{name}", "licence": known.licence if known else "see its authors",
+    }  # fmt: skip
+    write_json(study.root / CARD, card)
+    units = [
+        Unit(
+            id=s.id,
+            inputs={"features": identity(found[s.id]), "encoder": encoder, "mpp": mpp, "slide_mpp": s.mpp},
+            payload={
+                "h5": str(found[s.id]), "card": card, "mpp": mpp, "slide_mpp": s.mpp, "named": encoder,
+                "tiles": study.file("tiles", s.id, ".parquet").name,
+                "out": study.file("embeddings", s.id, ".npy").name,
+            },
+        )
+        for s in specimens
+        if s.id in found
+    ]  # fmt: skip
+    return run_each(study, STAGE, spec, units, _import_one, execution=execution)
+
+
+def start_from_embeddings(study: Study) -> None:
+    """Note in study.toml that this study has embeddings and no slides to read."""
+    config = dict(study.config)
+    level = {**config.get("study", {}), "level": "embeddings"}
+    if level != config.get("study"):
+        write_text(study.root / "study.toml", to_toml({"study": level, **config} | {"study": level}))
+        study.__dict__.pop("config", None)
+
+
+def _file_of(folder: Path, specimen: str) -> Path | None:
+    for suffix in (".h5", ".hdf5"):
+        path = folder / f"{specimen}{suffix}"
+        if path.is_file():
+            return path
+    return None
+
+
+def _import_one(job: Job) -> Outcome:
+    import pyarrow as pa
+
+    given, card = job.payload, job.payload["card"]
+    found = read_features(Path(given["h5"]))
+    _check_encoder(job.unit, found, card, given["named"])
+    if not len(found.features):
+        return Outcome(status="empty", summary={"n_tiles": 0})
+    scale, tile_mpp = _geometry(job.unit, found, slide_mpp=given["slide_mpp"], mpp=given["mpp"])
+    xy = np.rint(found.coords * scale).astype(np.int32)
+    n = len(xy)
+    table = pa.table(
+        {
+            "tile_id": pa.array(np.arange(n, dtype=np.int32)),
+            "x": pa.array(xy[:, 0]),
+            "y": pa.array(xy[:, 1]),
+            "tissue": pa.array(np.ones(n, np.float32)),
+        }
+    )
+    side = found.tile_level0_px or (found.tile_um or 0.0) * scale
+    facts = {
+        "spec": {"size_px": found.tile_px, "mpp": tile_mpp}, "mpp": tile_mpp, "read_plan": None,
+        "tile_level0_px": side or None, "imported_from": found.program,
+    }  # fmt: skip
+    tiles, out = f"tiles/{given['tiles']}", f"embeddings/{given['out']}"
+    write_table(job.root / tiles, table, TILES, {"pathosig": facts})
+    write_npy(job.root / out, found.features)
+    summary = {
+        "n_tiles": n, "encoder": card["name"], "weights_sha256": card["weights_sha256"], "dim": card["dim"],
+        "mpp": tile_mpp, "engine": f"imported from {found.program}", "device": "unknown",
+    }  # fmt: skip
+    return Outcome(outputs=(tiles, out), summary=summary)
+
+
+def _check_encoder(unit: str, found: TileFeatures, card: dict[str, Any], named: str | None) -> None:
+    dim = int(found.features.shape[1])
+    name = named or found.encoder or card["name"]
+    if dim != card["dim"] or name != card["name"]:
+        message = (
+            f"slide {unit}: features of {name} with {dim} columns; the first slide's are of "
+            f"{card['name']} with "
+            f"{card['dim']}. One study needs one encoder."
+        )
+        raise InputError(message, code="E_MIXED")
+
+
+def _geometry(
+    unit: str, found: TileFeatures, *, slide_mpp: float | None, mpp: float | None
+) -> tuple[float, float | None]:
+    """(level-0 pixels per unit of the coordinates, um per pixel of the tiles)."""
+    if found.unit == "um":
+        if slide_mpp is None:
+            message = (
+                f"slide {unit}: its coordinates are in micrometres. Give the slide's um per pixel in "
+                "the mpp column "
+                "of slides.csv."
+            )
+            raise InputError(message, code="E_MPP")
+        tile_mpp = found.tile_um / found.tile_px if found.tile_um and found.tile_px else mpp
+        return 1 / slide_mpp, tile_mpp
+    if mpp is None and slide_mpp and found.tile_level0_px and found.tile_px:
+        mpp = slide_mpp * found.tile_level0_px / found.tile_px
+    return 1.0, mpp

@@ -1,0 +1,69 @@
+"""A trained encoder on disk: encoder/trained.safetensors and trained.json, the output of `pathosig train`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pathosig.core.records import atomic_path, read_json, write_bytes, write_json
+from pathosig.encoder.backbones import Encoder
+from pathosig.encoder.spec import TrainSpec
+from pathosig.encoder.training.network import ContrastiveClusteringNet
+from pathosig.encoder.weights import state_sha256
+
+TRAINED_CARD, TRAINED_WEIGHTS = "encoder/trained.json", "encoder/trained.safetensors"
+
+
+def write_trained(
+    root: Path,
+    state: Mapping[str, torch.Tensor],
+    start: Encoder,
+    spec: TrainSpec,
+    facts: Mapping[str, Any],
+    *,
+    stain: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Write weights (``backbone.``, ``instance_head.``, ``cluster_head.``) and card; returns the card."""
+    from safetensors.torch import save_file
+
+    tensors = {k: v.detach().cpu().contiguous() for k, v in state.items()}
+    backbone = {k.removeprefix("backbone."): v for k, v in tensors.items() if k.startswith("backbone.")}
+    plain = spec.preset == "paper"
+    card = {
+        **start.card(),
+        "name": f"dlcc-{start.name}",
+        "method": "dlcc",
+        "backbone": start.name,
+        "start_sha256": start.weights_sha256,
+        "weights_sha256": state_sha256(backbone),
+        "heads_sha256": state_sha256({k: v for k, v in tensors.items() if not k.startswith("backbone.")}),
+        "mean": [0.0] * 3 if plain else list(start.mean),
+        "std": [1.0] * 3 if plain else list(start.std),
+        "n_clusters": spec.n_clusters,
+        "weights_file": Path(TRAINED_WEIGHTS).name,
+        "train": {"spec": spec.to_dict(), **facts},
+    }
+    card["mpp"] = facts.get("mpp")
+    if stain is not None:
+        card["stain"] = dict(stain)
+    with atomic_path(root / TRAINED_WEIGHTS) as temporary:
+        save_file(tensors, temporary)
+    write_json(root / TRAINED_CARD, card)
+    return card
+
+
+def copy_trained(root: Path) -> dict[str, Any]:
+    """Make the trained encoder the encoder of the study: encoder/encoder.safetensors; returns its card."""
+    card: dict[str, Any] = read_json(root / TRAINED_CARD)
+    write_bytes(root / "encoder" / "encoder.safetensors", (root / TRAINED_WEIGHTS).read_bytes())
+    return {**card, "weights_file": "encoder.safetensors"}
+
+
+def new_network(start: Encoder, spec: TrainSpec) -> ContrastiveClusteringNet:
+    """The network that training starts from: the encoder's backbone and heads drawn from the seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(spec.seed)
+        return ContrastiveClusteringNet(start.module, spec.n_clusters, spec.dim, width=start.dim)

@@ -1,0 +1,109 @@
+"""The codebook fitted again on some discovery patients, and what every discovery slide is under it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pathosig.core.errors import InputError, NotEstimableError
+from pathosig.core.schema import ASSIGNMENTS, read_table
+from pathosig.core.study import Study
+from pathosig.phenotypes.fit import fit_codebook
+from pathosig.phenotypes.health import artefact_hpcs
+from pathosig.phenotypes.inputs import discovery_facts
+from pathosig.phenotypes.spec import PhenotypeSpec
+from pathosig.phenotypes.training import read_embeddings, readable_rows, training_tiles
+from pathosig.phenotypes.tree import tree_nodes
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefittedCodebook:
+    """Tile counts of discovery slides under a codebook of some of their patients.
+
+    Attributes
+    ----------
+    slide_ids, patient_ids
+        Of each row.
+    counts
+        float[slides, k]: tiles per HPC.
+    tree
+        As tree.json: k and nodes.
+    artefact_hpcs
+        HPCs that are artefacts by the quality of their training tiles.
+    agreement
+        Adjusted Rand index against the study's own HPCs over all tiles; NaN where they are not there.
+    """
+
+    slide_ids: tuple[str, ...]
+    patient_ids: tuple[str, ...]
+    counts: np.ndarray
+    tree: dict[str, Any]
+    artefact_hpcs: tuple[int, ...]
+    agreement: float
+
+
+def refit_codebook(study: Study, patients: Collection[str], *, seed: int | None = None) -> RefittedCodebook:
+    """Fit the codebook on the slides of `patients` only and assign every discovery slide with it.
+
+    Parameters
+    ----------
+    study
+        With embeddings of discovery slides.
+    patients
+        Discovery patients to fit on.
+    seed
+        Of the clustering; the study's own by default.
+
+    Raises
+    ------
+    NotEstimableError
+        If phenotypes are the classes of a trained head, which a new codebook cannot change.
+    InputError
+        E_MISSING if there are no embeddings of these patients.
+    """
+    spec = study.spec(PhenotypeSpec)
+    if spec.method == "dlcc":
+        message = "phenotypes are the classes of the trained network; only a new training could change them."
+        raise NotEstimableError(message)
+    if seed is not None:
+        spec = spec.replace(seed=seed)
+    facts = discovery_facts(study)
+    chosen = [f for f in facts if f["patient"] in set(patients)]
+    if not chosen:
+        raise InputError(
+            "codebook refit: none of these patients has embeddings. Run `pathosig embed`.", code="E_MISSING"
+        )
+    tiles, quality = training_tiles(study.root, chosen, spec)
+    codebook, _ = fit_codebook(tiles, spec)
+    artefacts = artefact_hpcs(codebook.labels(tiles.embeddings), quality, codebook.k)
+    counts, old, new = [], [], []
+    for slide in facts:
+        stored = read_embeddings(study.root / slide["embeddings"])
+        rows = readable_rows(stored)
+        labels = codebook.labels(np.asarray(stored[rows]))
+        counts.append(np.bincount(labels, minlength=codebook.k).astype(float))
+        path = study.root / slide["assigned"]
+        if path.is_file():
+            before = read_table(path, ASSIGNMENTS).column("hpc").to_numpy()
+            if len(before) == len(labels):
+                old.append(before)
+                new.append(labels)
+    return RefittedCodebook(
+        slide_ids=tuple(f["id"] for f in facts),
+        patient_ids=tuple(f["patient"] for f in facts),
+        counts=np.array(counts),
+        tree={"k": codebook.k, "nodes": tree_nodes(codebook.linkage)},
+        artefact_hpcs=tuple(sorted(artefacts)),
+        agreement=_agreement(old, new),
+    )
+
+
+def _agreement(old: list[np.ndarray], new: list[np.ndarray]) -> float:
+    from sklearn.metrics import adjusted_rand_score
+
+    if not old:
+        return float("nan")
+    return float(adjusted_rand_score(np.concatenate(old), np.concatenate(new)))

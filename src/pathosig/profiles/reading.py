@@ -1,0 +1,77 @@
+"""Profiles of a study, read back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pathosig.core.errors import InputError
+from pathosig.core.records import parquet_metadata, read_parquet
+from pathosig.core.schema import (
+    PATIENT_PROFILES,
+    SLIDE_PROFILES,
+    read_table,
+)
+from pathosig.core.study import Study
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SLIDES, PATIENTS, RAW = "profiles/slides.parquet", "profiles/patients.parquet", "profiles/raw.parquet"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profiles:
+    """Profiles of a study as read from disk.
+
+    Attributes
+    ----------
+    kind
+        ``composition`` or ``features``.
+    patients, slides
+        One row per patient, one per slide or core.
+    columns
+        Leaf shares or features, in order.
+    tree
+        Content of tree.json; empty for features.
+    artefacts
+        HPCs taken out.
+    rules
+        How raw features were filled and scaled; empty for compositions.
+    """
+
+    kind: str
+    patients: pd.DataFrame
+    slides: pd.DataFrame
+    columns: tuple[str, ...]
+    tree: Mapping[str, Any]
+    artefacts: tuple[int, ...] = ()
+    rules: Mapping[str, Any] | None = None
+    raw: pd.DataFrame | None = None
+
+
+def read_profiles(study: Study) -> Profiles:
+    """Profiles of a study.
+
+    Raises
+    ------
+    InputError
+        If the profiles stage has not run.
+    """
+    path = study.root / PATIENTS
+    if not path.is_file():
+        message = "profiles/patients.parquet: not there. Run `pathosig profiles` first."
+        raise InputError(message, code="E_MISSING")
+    facts = parquet_metadata(path).get("pathosig", {})
+    raw = study.root / RAW
+    return Profiles(
+        kind=str(facts.get("kind", "composition")),
+        patients=read_table(path, PATIENT_PROFILES).to_pandas(),
+        slides=read_table(study.root / SLIDES, SLIDE_PROFILES).to_pandas(),
+        columns=tuple(facts.get("columns", ())),
+        tree=facts.get("tree", {}),
+        artefacts=tuple(facts.get("artefact_hpcs", ())),
+        rules=facts.get("rules"),
+        raw=read_parquet(raw).to_pandas() if facts.get("kind") == "features" and raw.is_file() else None,
+    )

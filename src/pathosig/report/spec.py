@@ -1,0 +1,53 @@
+"""What the report shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from pathosig.core.errors import ConfigError
+from pathosig.core.spec import Spec
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportSpec(Spec):
+    """What the report shows.
+
+    Attributes
+    ----------
+    title
+        Heading of the report; without it the name in the table [study], if there is one.
+    max_maps
+        Slides shown with their HPC map beside the H&E.
+    max_overviews
+        Slides shown at most on the contact sheets, over all cohorts.
+    overview_px
+        Longer side of a slide's overview in pixels.
+    exemplars
+        Tiles shown per HPC.
+    pdf
+        Whether every figure is also written as PDF (0.3 s each: fonts are embedded).
+    """
+
+    section: ClassVar[str] = "report"
+    title: str = ""
+    max_maps: int = 8
+    max_overviews: int = 96
+    overview_px: int = 900
+    exemplars: int = 8
+    pdf: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        for name, low, high in (
+            ("max_maps", 0, 100),
+            ("max_overviews", 0, 2000),
+            ("overview_px", 64, 4000),
+            ("exemplars", 1, 24),
+        ):
+            if not low <= getattr(self, name) <= high:
+                message = f"[report] {name}: found {getattr(self, name)}; expected {low} to {high}."
+                raise ConfigError(message)

@@ -1,0 +1,76 @@
+"""Coding of covariates: what is categorical, levels, dummy columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+_FEW_LEVELS = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Term:
+    """One column of a model: a number, or one level of a category against its reference."""
+
+    variable: str
+    level: str
+    reference: str
+    values: np.ndarray
+
+
+def is_categorical(column: pd.Series) -> bool:
+    """Text, or a number with two values only."""
+    return not pd.api.types.is_numeric_dtype(column) or column.dropna().nunique() == 2
+
+
+def levels_of(column: pd.Series) -> list[str]:
+    """Levels as text, sorted; whole numbers without a point."""
+    return sorted({as_level(v) for v in column.dropna()})
+
+
+def as_level(value: object) -> str:
+    """A level as text: 1.0 becomes "1"."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def encode(patients: pd.DataFrame, variables: Sequence[str]) -> list[Term]:
+    """Covariates as model columns; missing values stay NaN. The reference is the first level.
+
+    Parameters
+    ----------
+    patients
+        One row per patient.
+    variables
+        Columns of it; those absent, constant or with too many text levels are left out.
+    """
+    out: list[Term] = []
+    for name in variables:
+        if name not in patients:
+            continue
+        column = patients[name]
+        if not is_categorical(column):
+            values = column.to_numpy(float)
+            if np.nanstd(values) > 0:
+                out.append(Term(variable=name, level="per unit", reference="", values=values))
+            continue
+        levels = levels_of(column)
+        if not 2 <= len(levels) <= _FEW_LEVELS:
+            continue
+        text = column.map(lambda v: None if pd.isna(v) else as_level(v))
+        known = text.notna().to_numpy()
+        for level in levels[1:]:
+            values = np.where(known, (text == level).to_numpy(float), np.nan)
+            out.append(Term(variable=name, level=level, reference=levels[0], values=values))
+    return out
+
+
+def subgroup_labels(column: pd.Series) -> np.ndarray:
+    """Level of every patient, None where unknown; numbers of many values are split at their median."""
+    if not is_categorical(column) and column.dropna().nunique() > _FEW_LEVELS:
+        middle = float(column.median())
+        high, low = f"> {middle:g}", f"<= {middle:g}"
+        return np.array([None if pd.isna(v) else high if v > middle else low for v in column], dtype=object)
+    return np.array([None if pd.isna(v) else as_level(v) for v in column], dtype=object)

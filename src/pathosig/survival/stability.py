@@ -1,0 +1,212 @@
+"""Cluster stability selection: which branches of the tree enter the lasso first, again and again.
+
+Candidates are nested and correlated, so one tissue type is split over many near-twins that share the vote of a
+plain stability selection. Votes are therefore counted per cluster of candidates; the member that fits best (of
+outside features: the most frequent one) speaks for it.
+
+References
+----------
+Shah RD, Samworth RJ. JRSS B 2013; 75: 55. Faletto G, Bien J. Cluster stability selection. arXiv:2201.00494.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.spatial.distance import squareform
+
+from pathosig.core.errors import NotEstimableError
+from pathosig.survival.bounds import false_selection_bound, threshold_for
+from pathosig.survival.cox import cox
+from pathosig.survival.half_paths import first_entries, gradient, half_samples_of
+
+_EQUAL = 1e-6  # log-likelihoods this close are the same: a node and all the rest of the tissue
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stability:
+    """Outcome of a stability selection.
+
+    Attributes
+    ----------
+    selected
+        Positions of the chosen candidates.
+    frequency
+        float[p]: share of half-samples in which each candidate entered.
+    cluster
+        int[p]: cluster of each candidate.
+    cluster_frequency
+        float[n_clusters].
+    representative
+        Cluster -> position that speaks for it.
+    q
+        Mean number of clusters per half-sample.
+    threshold, expected_false
+        Threshold used and its bound on false selections.
+    """
+
+    selected: tuple[int, ...]
+    frequency: np.ndarray
+    cluster: np.ndarray
+    cluster_frequency: np.ndarray
+    representative: Mapping[int, int]
+    q: float
+    threshold: float
+    expected_false: float
+
+
+def cluster_candidates(x: np.ndarray, correlation: float) -> np.ndarray:
+    """Cluster of every column: int[p]; within one all absolute correlations exceed `correlation`."""
+    if x.shape[1] == 1:
+        return np.zeros(1, int)
+    distance = 1 - np.abs(np.corrcoef(x.T))
+    np.fill_diagonal(distance, 0.0)
+    tree = linkage(squareform(np.clip(distance, 0, None), checks=False), "complete")
+    return np.asarray(fcluster(tree, 1 - correlation, "distance")) - 1
+
+
+def half_samples(event: np.ndarray, n_subsamples: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """Complementary halves of the rows, events split evenly."""
+    out: list[np.ndarray] = []
+    had, not_had = np.flatnonzero(event), np.flatnonzero(~event)
+    while len(out) < n_subsamples:
+        order = np.concatenate([rng.permutation(had), rng.permutation(not_had)])
+        out += [np.sort(order[::2]), np.sort(order[1::2])]
+    return out[:n_subsamples]
+
+
+def _entries(
+    x: np.ndarray,
+    time: np.ndarray,
+    event: np.ndarray,
+    rows: np.ndarray,
+    cluster: np.ndarray,
+    *,
+    q: int,
+    screen: int,
+) -> np.ndarray:
+    """Columns in the lasso model of each half-sample once it holds `q` clusters: bool[n_halves, p].
+
+    Only the `screen` columns with the largest gradient at 0 are offered: the order in which a lasso path begins.
+    """
+    p = x.shape[1]
+    out = np.zeros((len(rows), p), bool)
+    block = max(1, 10_000_000 // (rows.shape[1] * p))
+    for begin in range(0, len(rows), block):
+        part = slice(begin, begin + block)
+        halves = half_samples_of(x, time, event, rows[part])
+        slope = np.abs(gradient(halves, np.zeros((len(halves.x), p))))
+        columns = np.sort(np.argsort(-slope, axis=1, kind="stable")[:, : min(screen, p)], axis=1)
+        narrow = dataclasses.replace(halves, x=np.take_along_axis(halves.x, columns[:, None, :], axis=2))
+        np.put_along_axis(out[part], columns, first_entries(narrow, cluster[columns], q=q), axis=1)
+    return out
+
+
+def stability_selection(
+    x: np.ndarray,
+    time: np.ndarray,
+    event: np.ndarray,
+    *,
+    leaves: Sequence[Sequence[int]] | None = None,
+    q: int = 7,
+    n_subsamples: int = 100,
+    expected_false: float = 1.0,
+    lowest: float = 0.55,
+    correlation: float = 0.5,
+    screen: int = 40,
+    seed: int = 0,
+) -> Stability:
+    """Candidates whose cluster enters the lasso among the first `q` in enough half-samples.
+
+    Parameters
+    ----------
+    x
+        float[n, p], candidates in discovery patients.
+    leaves
+        HPCs of every candidate; with them the member that fits best speaks for its cluster, or a node below it.
+    q
+        Clusters taken from each half-sample; lowered when there are few clusters.
+    n_subsamples
+        Half-samples, in complementary pairs.
+    expected_false
+        Bound on the expected number of falsely selected clusters; sets the threshold.
+    lowest
+        Lowest threshold.
+    correlation, screen
+        See SignatureSpec.
+
+    Raises
+    ------
+    NotEstimableError
+        With fewer than 10 events: half-samples would hold fewer than 5.
+    """
+    d = np.asarray(event, bool)
+    if d.sum() < 10:
+        message = f"stability selection: {int(d.sum())} events; at least 10 are needed for half-samples."
+        raise NotEstimableError(message)
+    cluster = cluster_candidates(x, correlation)
+    count = int(cluster.max()) + 1
+    wanted = max(1, min(q, count // 3))
+    halves = half_samples(d, n_subsamples, np.random.default_rng(seed))
+    short = min(len(h) for h in halves)  # an odd number of patients: the larger halves lose their last one
+    found = _entries(x, time, d, np.stack([h[:short] for h in halves]), cluster, q=wanted, screen=screen)
+    held = np.zeros((n_subsamples, count), bool)
+    for half, columns in enumerate(found):
+        held[half, cluster[columns]] = True
+    frequency, share = found.mean(0), held.mean(0)
+    mean_q, pairs = float(held.sum(1).mean()), n_subsamples // 2
+    threshold = threshold_for(mean_q, count, pairs, expected_false=expected_false, lowest=lowest)
+    speaks = {c: _loudest(np.flatnonzero(cluster == c), frequency) for c in range(count)}
+    order = [c for c in np.argsort(-share, kind="stable") if share[c] >= threshold - 1e-12]
+    picked = [speaks[int(c)] for c in order]
+    if leaves is not None and picked:
+        picked = _speakers(picked, cluster, x, time, d, leaves)
+        for c, position in zip(order, picked, strict=True):
+            speaks[int(c)] = position
+    return Stability(
+        selected=tuple(dict.fromkeys(picked)),
+        frequency=frequency,
+        cluster=cluster,
+        cluster_frequency=share,
+        representative=speaks,
+        q=mean_q,
+        threshold=threshold,
+        expected_false=false_selection_bound(mean_q, count, min(threshold, 1.0), pairs),
+    )
+
+
+def _loudest(members: np.ndarray, frequency: np.ndarray) -> int:
+    return int(members[np.argmax(frequency[members])])
+
+
+def _speakers(
+    picked: Sequence[int],
+    cluster: np.ndarray,
+    x: np.ndarray,
+    time: np.ndarray,
+    event: np.ndarray,
+    leaves: Sequence[Sequence[int]],
+) -> list[int]:
+    """For each cluster the member, or the node below the loudest one, that fits best beside those settled before.
+
+    Votes say which cluster matters. Within one they mislead: a lasso that holds a type's node takes up single HPCs of
+    the type next, which so collect more votes than the node; and the node above a type (the type plus a neutral
+    neighbour) often gets more than the type's own. The level is set by likelihood, for the clusters with most votes
+    first: a weaker cluster refines what they say and must not replace it.
+    """
+    scale = x.std(0)
+    z = (x - x.mean(0)) / np.where(scale > 1e-12, scale, 1.0)
+    sets = [frozenset(part) for part in leaves]
+    settled: list[int] = []
+    for loudest in picked:
+        below = [j for j, part in enumerate(sets) if len(part) > 1 and part < sets[loudest]]
+        members = np.flatnonzero(cluster == cluster[loudest]).tolist()
+        options = sorted({*members, *below} - set(settled)) or [loudest]
+        fits = {j: cox(z[:, [*settled, j]], time, event, penalty=1e-3).loglik for j in options}
+        near = [j for j in options if fits[j] >= max(fits.values()) - _EQUAL]
+        settled.append(min(near, key=lambda j: (len(sets[j]), j)))
+    return settled

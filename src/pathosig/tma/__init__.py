@@ -1,0 +1,1 @@
+"""Tissue microarrays: finding cores, labelling rows and columns."""

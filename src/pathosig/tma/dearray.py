@@ -1,0 +1,205 @@
+"""Dearraying: the cores of a tissue microarray, with their rows and columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from scipy import ndimage
+
+from pathosig.core.errors import ConfigError, SlideError
+from pathosig.core.spec import Spec
+from pathosig.tma import lattice
+
+_DUST = 0.1
+"""A place with less than this share of the usual core's tissue holds dust, not a core."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TmaSpec(Spec):
+    """How the cores of a tissue microarray are found.
+
+    Attributes
+    ----------
+    rows
+        Rows of the array; 0 finds them.
+    columns
+        Columns of the array; 0 finds them.
+    min_tissue
+        Cores with a smaller share of the usual core's tissue are called poor and left out.
+    margin
+        Room around a core, as a fraction of its diameter.
+    max_side_px
+        Longer side of the low-power image that is searched.
+    """
+
+    section: ClassVar[str] = "tma"
+    rows: int = 0
+    columns: int = 0
+    min_tissue: float = 0.15
+    margin: float = 0.08
+    max_side_px: int = 2400
+
+    def __post_init__(self) -> None:
+        if self.rows < 0 or self.columns < 0:
+            raise ConfigError("[tma] rows and columns must be 0 (find them) or more.")
+        if not 0 <= self.min_tissue < 1 or not 0 <= self.margin < 1:
+            raise ConfigError("[tma] min_tissue and margin must lie in [0, 1).")
+        if self.max_side_px < 200:
+            raise ConfigError("[tma] max_side_px must be 200 or more.")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Core:
+    """One place of the array.
+
+    Attributes
+    ----------
+    row, column
+        From 1, counted from the top left of the array as scanned.
+    x, y
+        Centre, in pixels of the image that was searched.
+    diameter
+        Of the usual core, in the same pixels.
+    tissue
+        Tissue in proportion to the usual core of this array; 0 where the core is missing.
+    status
+        ``ok``, ``poor`` (little tissue) or ``missing``.
+    """
+
+    row: int
+    column: int
+    x: float
+    y: float
+    diameter: float
+    tissue: float
+    status: str
+
+
+def dearray(rgb: np.ndarray, spec: TmaSpec | None = None) -> list[Core]:
+    """Cores of a tissue microarray seen at low power, row by row, missing ones included.
+
+    Parameters
+    ----------
+    rgb
+        uint8[h, w, 3], glass brighter than tissue; the array may be turned by up to 12 degrees,
+        bent, and have empty places. A core should be some 15 pixels wide or more.
+    spec
+        Rows and columns where they are known.
+
+    Returns
+    -------
+    list[Core]
+        One for each place of the grid.
+
+    Raises
+    ------
+    SlideError
+        E_TMA if no grid of cores is found.
+    """
+    spec = spec or TmaSpec()
+    mask = darkness_mask(rgb)
+    pitch = lattice.pitch_of(mask)
+    points, mass = _spots(mask, pitch)
+    usual = float(np.median(mass)) if len(mass) else 0.0
+    solid = mass > 0.2 * usual
+    points, mass = points[solid], mass[solid]
+    if len(points) < 4:
+        raise SlideError(
+            f"no array of cores was found ({len(points)} core-like spots). Is it a TMA? If it is, give rows and "
+            "columns under [tma] in study.toml.",
+            code="E_TMA",
+        )
+    grid = lattice.fit(points, pitch, rows=spec.rows, columns=spec.columns)
+    diameter = _diameter(mask, points, pitch)
+    return [
+        _core(mask, place, grid, diameter, usual_mass=float(np.median(mass)), spec=spec)
+        for place in grid.places()
+    ]
+
+
+def darkness_mask(rgb: np.ndarray) -> np.ndarray:
+    """Whatever is darker or more coloured than the glass, bool[h, w]; Otsu on the distance from the glass."""
+    bright = rgb.max(axis=2)
+    level = int(np.argmax(np.bincount(bright.ravel(), minlength=256)[128:])) + 128
+    glass = np.median(rgb[np.abs(bright.astype(int) - level) <= 3], axis=0)
+    distance = np.clip(glass - rgb.astype(np.float32), 0, None).max(axis=2)
+    distance = ndimage.gaussian_filter(distance, 0.8)
+    counts = np.bincount(np.clip(distance, 0, 255).astype(np.uint8).ravel(), minlength=256).astype(float)
+    weight = np.cumsum(counts)
+    mean = np.cumsum(counts * np.arange(256))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        between = (mean[-1] * weight / weight[-1] - mean) ** 2 / (weight * (weight[-1] - weight))
+    threshold = float(np.argmax(np.nan_to_num(between[:-1], nan=0.0, posinf=0.0)))
+    found: np.ndarray = distance > max(8.0, 0.6 * threshold)
+    return found
+
+
+def _spots(mask: np.ndarray, pitch: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Centres (x, y) of core-sized spots, float[n, 2], and their mask areas, float[n]."""
+    side = min(float(np.hypot(*pitch[0])), float(np.hypot(*pitch[1])))
+    smooth = ndimage.gaussian_filter(mask.astype(np.float32), side * 0.18, mode="constant")
+    reach = max(3, int(side * 0.55) | 1)
+    peak = (smooth == ndimage.maximum_filter(smooth, reach)) & (smooth > 0.04)
+    labels, count = ndimage.label(peak, structure=np.ones((3, 3)))
+    if not count:
+        return np.empty((0, 2)), np.empty(0)
+    start = np.array(ndimage.center_of_mass(peak, labels, range(1, count + 1)))[:, ::-1]
+    found = [_centroid(mask, point, side * 0.5) for point in start]
+    found = [_centroid(mask, point[:2], side * 0.45) for point in found]
+    values = np.array(found)
+    return values[:, :2], values[:, 2]
+
+
+def _centroid(mask: np.ndarray, centre: np.ndarray, radius: float) -> np.ndarray:
+    """(x, y, area) of the mask within a circle; the centre itself where it is empty."""
+    x0, y0 = (max(0, int(c - radius)) for c in centre)
+    part = mask[y0 : int(centre[1] + radius) + 2, x0 : int(centre[0] + radius) + 2]
+    y, x = np.nonzero(part)
+    x, y = x + x0, y + y0
+    inside = (x - centre[0]) ** 2 + (y - centre[1]) ** 2 <= radius**2
+    if not inside.any():
+        return np.array([centre[0], centre[1], 0.0])
+    return np.array([x[inside].mean(), y[inside].mean(), float(inside.sum())])
+
+
+def _diameter(mask: np.ndarray, points: np.ndarray, pitch: tuple[np.ndarray, np.ndarray]) -> float:
+    """Diameter of the usual core: the radius that holds 97 % of the mask around each, upper quartile, doubled."""
+    side = min(float(np.hypot(*pitch[0])), float(np.hypot(*pitch[1])))
+    radii = []
+    for cx, cy in points:
+        x0, y0 = max(0, int(cx - side / 2)), max(0, int(cy - side / 2))
+        y, x = np.nonzero(mask[y0 : int(cy + side / 2) + 1, x0 : int(cx + side / 2) + 1])
+        distance = np.hypot(x + x0 - cx, y + y0 - cy)
+        distance = distance[distance < 0.5 * side]
+        if len(distance):
+            radii.append(np.quantile(distance, 0.97))
+    return float(min(2 * np.quantile(radii, 0.75) / 0.985, side)) if radii else side * 0.7
+
+
+def _core(
+    mask: np.ndarray,
+    place: lattice.Place,
+    grid: lattice.Grid,
+    diameter: float,
+    *,
+    usual_mass: float,
+    spec: TmaSpec,
+) -> Core:
+    expected = np.array([place.x, place.y])
+    centre = grid.points[place.point] if place.point >= 0 else expected
+    x, y, area = _centroid(mask, centre, diameter * 0.52)
+    tissue = area / usual_mass if usual_mass else 0.0
+    status = "ok" if tissue >= spec.min_tissue else "poor" if tissue >= _DUST else "missing"
+    if status == "missing":
+        x, y, tissue = expected[0], expected[1], 0.0
+    return Core(
+        row=place.row,
+        column=place.column,
+        x=float(x),
+        y=float(y),
+        diameter=diameter,
+        tissue=round(float(tissue), 4),
+        status=status,
+    )

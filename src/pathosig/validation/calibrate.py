@@ -1,0 +1,83 @@
+"""Calibration of the frozen signature: observed against expected, slope, and what an update would change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pathosig.core.errors import NotEstimableError
+from pathosig.signature.model import Signature
+from pathosig.survival import cox, kaplan_meier
+from pathosig.validation.estimates import Z95, estimate, finite
+
+
+def calibration_of(
+    signature: Signature,
+    score: np.ndarray,
+    time: np.ndarray,
+    event: np.ndarray,
+    *,
+    per_year: float,
+    horizons: Sequence[float],
+) -> dict[str, Any]:
+    """``calibration`` of an analysis: slope, O/E and groups at each horizon follow-up reaches.
+
+    Raises
+    ------
+    NotEstimableError
+        If the score does not vary or there is no event.
+    """
+    if not score.std() > 0 or not event.any():
+        message = "calibration: the score does not vary, or there is no event."
+        raise NotEstimableError(message)
+    fit = cox(score[:, None], time, event)
+    slope, se = float(fit.coef[0]), float(fit.se[0])
+    rows = []
+    for years in horizons:
+        when = years * per_year
+        if (time >= when).sum() < 5 or (event & (time <= when)).sum() < 5:
+            continue
+        predicted = 1 - signature.survival_at(score, [when])[:, 0]
+        if not np.isfinite(predicted).all():
+            continue
+        rows.append({"years": years, "time": when, **_observed(predicted, time, event, when)})
+        rows[-1]["groups"] = _groups(predicted, time, event, when)
+    slope_row = estimate(slope, slope - Z95 * se, slope + Z95 * se, se=finite(se))
+    updated = {"slope": slope, "note": "updated: coefficient re-estimated in this cohort; not a validation"}
+    return {"calibration": {"slope": slope_row, "horizons": rows, "updated": updated}}
+
+
+def _observed(predicted: np.ndarray, time: np.ndarray, event: np.ndarray, when: float) -> dict[str, Any]:
+    curve = kaplan_meier(time, event)
+    place = int(np.searchsorted(curve.time, when, side="right")) - 1
+    survival = float(curve.survival[place]) if place >= 0 else 1.0
+    se = survival * float(curve.std_err[place]) if place >= 0 else 0.0
+    observed, expected = 1 - survival, float(predicted.mean())
+    ratio = observed / expected if expected > 0 else float("nan")
+    spread = np.exp(Z95 * se / observed) if observed > 0 else float("nan")
+    return {
+        "observed": finite(observed),
+        "expected": finite(expected),
+        "ratio": finite(ratio),
+        "lower": finite(ratio / spread),
+        "upper": finite(ratio * spread),
+    }
+
+
+def _groups(predicted: np.ndarray, time: np.ndarray, event: np.ndarray, when: float) -> list[dict[str, Any]]:
+    parts = max(2, min(5, len(predicted) // 25))
+    edges = np.quantile(predicted, np.linspace(0, 1, parts + 1)[1:-1])
+    where = np.searchsorted(edges, predicted, side="right")
+    out = []
+    for part in range(parts):
+        rows = where == part
+        if rows.sum() < 5:
+            continue
+        s, lower, upper = kaplan_meier(time[rows], event[rows]).survival_at(when)
+        ends = {"lower": finite(1 - upper), "upper": finite(1 - lower)}
+        out.append(
+            {"expected": float(predicted[rows].mean()), "observed": 1 - s, **ends, "n": int(rows.sum())}
+        )
+    return out

@@ -1,0 +1,55 @@
+"""What a validation computes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from pathosig.core.errors import ConfigError
+from pathosig.core.spec import Spec
+from pathosig.signature.spec import _within
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidateSpec(Spec):
+    """What is computed on the cohorts; the cut-off is the signature's and cannot be chosen here.
+
+    Attributes
+    ----------
+    horizons
+        Years at which AUC, calibration and Brier score are given.
+    bootstraps
+        Resamples for confidence intervals of differences and of core agreement.
+    repeats
+        Repeats of the cross-validation when there is no validation cohort.
+    folds
+        Folds of that cross-validation, grouped by patient.
+    imputations
+        Imputed data sets for missing covariates.
+    forest
+        Whether multivariable models are also fitted on imputed data.
+    seed
+        Seed of resamples and folds.
+    """
+
+    section: ClassVar[str] = "validate"
+    horizons: tuple[float, ...] = (1.0, 3.0, 5.0)
+    bootstraps: int = 200
+    repeats: int = 5
+    folds: int = 5
+    imputations: int = 20
+    forest: bool = True
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        ranges = (
+            ("bootstraps", 0, 100_000),
+            ("repeats", 1, 1000),
+            ("folds", 2, 50),
+            ("imputations", 0, 1000),
+        )
+        for name, low, high in ranges:
+            _within(self.section, name, getattr(self, name), low, high)
+        if any(h <= 0 for h in self.horizons):
+            message = f"[validate] horizons: found {list(self.horizons)}; expected years above 0."
+            raise ConfigError(message)
