@@ -1,4 +1,4 @@
-"""Writes docs/cli.md from the table of commands: `python docs/generate_cli.py`. tests/test_docs.py checks it."""
+"""Writes docs/reference/cli.md from the table of commands: `python docs/generate_cli.py`. tests/test_docs.py checks it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from pathosig.commands import cli
 from pathosig.core.units import Execution
 
-PAGE = Path(__file__).parent / "cli.md"
+PAGE = Path(__file__).parent / "reference" / "cli.md"
 
 HEAD = """<!-- Made by docs/generate_cli.py from the functions themselves; do not edit. -->
 # Commands
@@ -60,7 +60,7 @@ standard output holds exactly one JSON object, also when the command fails:
 | `check` | usable, problems, warnings, slides, counts |
 | `bundle` | path, sha256, endpoint, equation, encoder, weights_inside |
 | `score` | out, scores, failed |
-| `audit` | name, and what [the audit](signature.md) found |
+| `audit` | name, and what [the audit](../explanation/signature.md) found |
 | `export` | format, folder, files, skipped |
 | `simulate`, `demo` | what was planted; for `demo` also what was found |
 | `doctor` | versions, platform, cores, memory_gb, devices, readers, encoders, missing |
@@ -209,7 +209,7 @@ def pages() -> dict[str, Page]:
 
 
 def text() -> str:
-    """The whole of docs/cli.md."""
+    """The whole of docs/reference/cli.md."""
     contents = "\n".join(f"* [`{r.name}`](#pathosig-{r.name}): {r.help}" for r in cli.COMMANDS)
     lines = [HEAD.format(contents=contents), "## How it runs", "", *table(spec_rows(Execution)), ""]
     lines += ["Every command also has `--json` and `--help`; commands with a Spec have `--save`.", ""]

@@ -63,7 +63,9 @@ def test_the_index_names_every_page():
 
 
 def test_the_page_of_commands_is_what_the_functions_say(generator):
-    assert (ROOT / "docs" / "cli.md").read_text() == generator.text(), "run python docs/generate_cli.py"
+    assert (ROOT / "docs" / "reference" / "cli.md").read_text() == generator.text(), (
+        "run python docs/generate_cli.py"
+    )
 
 
 def shell_lines(text):
@@ -129,7 +131,7 @@ def test_toml_blocks_are_settings_that_are_understood(page, generator):
     [("tiles", schema.TILES), ("phenotypes", schema.ASSIGNMENTS), ("profiles", schema.PATIENT_PROFILES)],
 )
 def test_the_page_of_files_has_the_columns_and_types_of_the_schemas(heading, table):
-    text = (ROOT / "docs" / "artifacts.md").read_text()
+    text = (ROOT / "docs" / "reference" / "study-folder.md").read_text()
     part = re.search(rf"^## {heading}\n(.*?)(?=^## )", text, flags=re.S | re.M).group(1)
     rows = re.findall(r"^\| (`[^|]+) \| (\w+) \|", part, flags=re.M)
     told = {name: kind for names, kind in rows for name in re.findall(r"`([^`]+)`", names)}
@@ -145,7 +147,7 @@ def test_the_page_of_files_has_the_columns_and_types_of_the_schemas(heading, tab
 
 
 def test_the_atlas_is_described_with_its_columns():
-    text = (ROOT / "docs" / "artifacts.md").read_text()
+    text = (ROOT / "docs" / "reference" / "study-folder.md").read_text()
     part = text[text.index("phenotypes/atlas.parquet") : text.index("phenotypes/tree.json")]
     for column in schema.ATLAS.columns:
         for name in column.name.split("|"):
@@ -155,7 +157,7 @@ def test_the_atlas_is_described_with_its_columns():
 def test_exit_codes_on_the_page_are_those_of_the_errors():
     from pathosig.core import errors
 
-    text = (ROOT / "docs" / "cli.md").read_text()
+    text = (ROOT / "docs" / "reference" / "cli.md").read_text()
     told = {int(n) for n in re.findall(r"^\| (\d+) \|", text, flags=re.M)}
     classes = [
         c for c in vars(errors).values() if isinstance(c, type) and issubclass(c, errors.PathosigError)

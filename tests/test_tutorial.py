@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-NOTEBOOK = Path(__file__).parents[1] / "docs" / "tutorial.ipynb"
+NOTEBOOK = Path(__file__).parents[1] / "docs" / "tutorials" / "planted-cohort.ipynb"
 
 
 def printed(notebook: nbformat.NotebookNode) -> list[str]:

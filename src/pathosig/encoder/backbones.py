@@ -121,7 +121,7 @@ def load_encoder(
     Parameters
     ----------
     name
-        A name of docs/encoders.md, of the plug-in group ``pathosig.encoders``, or any timm model.
+        A name of docs/reference/encoders.md, of the plug-in group ``pathosig.encoders``, or any timm model.
     weights
         Local file (.safetensors, or .pth / .pt / .bin read with ``weights_only=True``). Without it
         the shipped weights (efficientnet-lite0) or those of the Hugging Face hub are used.
@@ -163,7 +163,7 @@ def _load(name: str, *, weights: Path | str | None, random_start: bool = False, 
 
 
 def shipped_encoder(name: str, *, weights: Path | str | None = None) -> Encoder:
-    """Build an encoder of docs/encoders.md: what the plug-in group ``pathosig.encoders`` holds for them."""
+    """Build an encoder of docs/reference/encoders.md: what the plug-in group ``pathosig.encoders`` holds for them."""
     return _load(name, weights=weights)
 
 
@@ -246,7 +246,9 @@ def _timm_entry(name: str) -> EncoderEntry:
     if base not in timm.list_models():
         near = difflib.get_close_matches(name, [*ENCODERS, *timm.list_models()], n=3)
         hint = f" Did you mean {' or '.join(near)}?" if near else ""
-        message = f"encoder {name!r}: not in docs/encoders.md, no plug-in, and not a timm model.{hint}"
+        message = (
+            f"encoder {name!r}: not in docs/reference/encoders.md, no plug-in, and not a timm model.{hint}"
+        )
         raise ConfigError(message, code="E_ENCODER")
     config = timm.get_pretrained_cfg(name)
     values: dict[str, Any] = config.to_dict() if config is not None else {}

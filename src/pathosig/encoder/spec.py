@@ -26,7 +26,7 @@ class EncoderSpec(Spec):
     method
         pretrained (weights as they are) or dlcc (trained on this study's discovery patients first).
     name
-        efficientnet-lite0 (shipped), resnet50, a pathology model of docs/encoders.md, or any timm model.
+        efficientnet-lite0 (shipped), resnet50, a pathology model of docs/reference/encoders.md, or any timm model.
     weights
         Path of a local weights file (.safetensors or .pth); without it the shipped or hub weights are used.
     engine
@@ -99,7 +99,7 @@ class TrainSpec(Spec):
     Attributes
     ----------
     preset
-        recommended or paper (faithful, unsound where docs/method-training.md says so; brings its numbers).
+        recommended or paper (faithful, unsound where docs/explanation/training.md says so; brings its numbers).
     backbone
         Encoder to start from: resnet50, efficientnet-lite0 or any timm name.
     backbone_weights

@@ -38,7 +38,7 @@ def analyse(
     bootstraps: int = 200,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """All numbers of one cohort and endpoint; see docs/results-json.md, ``analyses[]``.
+    """All numbers of one cohort and endpoint; see docs/reference/results-json.md, ``analyses[]``.
 
     Parameters
     ----------

@@ -32,7 +32,7 @@ class Validation:
     Attributes
     ----------
     results
-        ``cohorts``, ``analyses``, ``pooled``, ``treatment``, ``guards``; see docs/results-json.md.
+        ``cohorts``, ``analyses``, ``pooled``, ``treatment``, ``guards``; see docs/reference/results-json.md.
     scores
         patient_id, cohort, score, group.
     """

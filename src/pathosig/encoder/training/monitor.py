@@ -9,7 +9,7 @@ import numpy as np
 from pathosig.core.errors import NotEstimableError
 
 # On real tiles an embedding at 40 steps had half of its gain, and from 100 steps on nearly all of it, whether
-# a step saw 40 or 128 tiles (docs/method-training.md); twice that leaves room for warm-up and harder tiles.
+# a step saw 40 or 128 tiles (docs/explanation/training.md); twice that leaves room for warm-up and harder tiles.
 ENOUGH_STEPS = 200
 
 
