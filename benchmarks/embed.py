@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import tempfile
 import time
@@ -130,7 +131,7 @@ def agreement(exact: np.ndarray, other: np.ndarray) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    default = Path(__file__).parent.parent / "tests/data/cmu-1-small-region.svs"
+    default = Path(os.environ.get("PATHOSIG_DATA", "data")) / "slides" / "cmu-1-small-region.svs"
     parser.add_argument("slide", type=Path, nargs="?", default=default)
     parser.add_argument("--encoder", default="efficientnet-lite0")
     parser.add_argument("--weights", type=Path)

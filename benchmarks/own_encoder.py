@@ -60,7 +60,7 @@ from pathosig.encoder.training.augment import Views, draw, restain
 from pathosig.encoder.weights import fill, read_weights, state_sha256
 from train_evidence import labelled_tiles
 
-SLIDE = Path(__file__).parents[1] / "tests" / "data" / "cmu-1-small-region.svs"
+SLIDE = Path(os.environ.get("PATHOSIG_DATA", "data")) / "slides" / "cmu-1-small-region.svs"
 STAGES = {"stage5": 112, "stage7": 320, "mean": 1280, "gem": 1280, "sd": 1280}
 Parts = dict[str, np.ndarray]
 

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -36,7 +37,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "slides"))
 SIZE = 224
 MPPS = (0.25, 0.5, 1.0, 2.0)
 STORED = (1, 4, 16)
-SOURCE = Path(__file__).parents[1] / "tests" / "data" / "cmu-1-small-region.svs"
+SOURCE = Path(os.environ.get("PATHOSIG_DATA", "data")) / "slides" / "cmu-1-small-region.svs"
 
 
 def build(path: Path, side: int) -> Path:

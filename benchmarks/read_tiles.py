@@ -2,15 +2,14 @@
 
     python benchmarks/read_tiles.py [--side PX] [--rounds N]
 
-Builds a 0.25 mpp slide (a mosaic of real tissue, JPEG tiles of 240 px, levels 1, 4 and 16) and reads a full
+Builds a 0.25 mpp slide (a mosaic of the real slide slides/cmu-1-small-region.svs of PATHOSIG_DATA, JPEG tiles of 240 px, levels 1, 4 and 16) and reads a full
 grid of 224 px tiles. Ratios are tiles per CPU-second against a peer reading the same tiles in the same run,
 one thread, medians of interleaved rounds.
 
 vs_openslide   by target mpp: OpenSlide read_region of the nearest finer level + PIL bicubic, one tile at a time
 vs_openslide_uneven   the same at 0.5 mpp when the slide's pixels are 0.2527 um, as scanners' are: no whole factor, so
                nothing can be decoded small and every tile is resampled
-uneven_without_extensions   that again, with libjpeg and NumPy in place of the compiled decoder and resampler
-vs_libjpeg     the compiled decoder over libjpeg-turbo on every tile of level 0, at full and at half size; null without it
+uneven_with_numpy   that again, with NumPy in place of the compiled resampler
 vs_numpy       the compiled resampler over NumPy's on a tile of the uneven slide; null without it
 vs_fastslide, vs_cucim   the same at 0.5 mpp, null with a reason where the peer is not installed
 vs_floor       CPU time over that of the Huffman decode of every needed JPEG tile, once, at 0.5 mpp
@@ -24,6 +23,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import resource
 import statistics
@@ -40,7 +40,7 @@ import numpy as np
 SIZE = 224
 MPPS = (0.25, 0.5, 1.0, 2.0)
 UNEVEN = 0.2527
-SOURCE = Path(__file__).parents[1] / "tests" / "data" / "cmu-1-small-region.svs"
+SOURCE = Path(os.environ.get("PATHOSIG_DATA", "data")) / "slides" / "cmu-1-small-region.svs"
 
 
 def build(path: Path, side: int) -> Path:
@@ -150,18 +150,6 @@ def floor(path: Path, xy: np.ndarray) -> int:
     return len(xy)
 
 
-def decode_all(path: Path, shrink: int, *, own: bool) -> int:
-    """Every compressed tile of level 0, by our decoder or by libjpeg."""
-    from pathosig.slides.backends import tiff_codecs
-    from pathosig.slides.backends.tiff import TiffReader
-
-    with replaced(tiff_codecs, "OWN_DECODER", own and tiff_codecs.OWN_DECODER), TiffReader(path) as reader:
-        n = len(reader._levels[0].offsets)
-        for index in range(n):
-            reader._give_back(reader._decode(0, index, shrink))
-    return n
-
-
 def resample_some(compiled: bool) -> int:
     """A tile of the uneven slide, forty times."""
     from pathosig.slides import pyramid
@@ -174,12 +162,11 @@ def resample_some(compiled: bool) -> int:
     return 40
 
 
-def without_extensions(path: Path, xy: np.ndarray) -> int:
-    """The uneven pass by libjpeg and NumPy."""
+def without_compiled(path: Path, xy: np.ndarray) -> int:
+    """The uneven pass with NumPy's resampler."""
     from pathosig.slides import pyramid
-    from pathosig.slides.backends import tiff_codecs
 
-    with replaced(pyramid, "COMPILED", False), replaced(tiff_codecs, "OWN_DECODER", False):
+    with replaced(pyramid, "COMPILED", False):
         return ours(path, 0.5, xy, UNEVEN)
 
 
@@ -254,23 +241,13 @@ def resident(path: Path, side: int) -> float:
     return float(out.stdout.strip().splitlines()[-1])
 
 
-def extensions(path: Path, rounds: int) -> dict[str, object]:
-    """What the compiled parts win."""
+def extensions(rounds: int) -> dict[str, object]:
+    """What the compiled resampler wins."""
     from pathosig.slides import pyramid
-    from pathosig.slides.backends import tiff_codecs
 
-    runs: dict[str, Callable[[], int]] = {
-        f"{own} {shrink}": lambda own=own, shrink=shrink: decode_all(path, shrink, own=own)
-        for own in (True, False)
-        for shrink in (1, 2)
-    }
-    runs |= {f"resample {c}": lambda c=c: resample_some(c) for c in (True, False)}
+    runs: dict[str, Callable[[], int]] = {str(c): lambda c=c: resample_some(c) for c in (True, False)}
     times = medians(runs, rounds)
-    decoder = {"full": times["False 1"] / times["True 1"], "half": times["False 2"] / times["True 2"]}
-    return {
-        "vs_libjpeg": {k: round(v, 2) for k, v in decoder.items()} if tiff_codecs.OWN_DECODER else None,
-        "vs_numpy": round(times["resample False"] / times["resample True"], 1) if pyramid.COMPILED else None,
-    }
+    return {"vs_numpy": round(times["False"] / times["True"], 1) if pyramid.COMPILED else None}
 
 
 def measure(path: Path, side: int, rounds: int) -> dict[str, object]:
@@ -304,13 +281,13 @@ def measure(path: Path, side: int, rounds: int) -> dict[str, object]:
         {
             "ours": lambda: ours(path, 0.5, uneven, UNEVEN),
             "openslide": lambda: with_openslide(path, 0.5, uneven, UNEVEN),
-            "plain": lambda: without_extensions(path, uneven),
+            "plain": lambda: without_compiled(path, uneven),
         },
         rounds,
     )
     result["vs_openslide_uneven"] = round(times["openslide"] / times["ours"], 2)
-    result["uneven_without_extensions"] = round(times["openslide"] / times["plain"], 2)
-    result |= extensions(path, rounds)
+    result["uneven_with_numpy"] = round(times["openslide"] / times["plain"], 2)
+    result |= extensions(rounds)
     psnr, bias = fidelity(path, side)
     result |= {"vs_openslide": against, "psnr_db": round(psnr, 2), "bias": round(bias, 3)}
     result |= {"rss_mb": resident(path, side), "reasons": reasons}

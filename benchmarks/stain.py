@@ -30,7 +30,7 @@ from pathlib import Path
 import numpy as np
 
 SIZE = 224
-SOURCE = Path(__file__).parents[1] / "tests" / "data" / "cmu-1-small-region.svs"
+SOURCE = Path(os.environ.get("PATHOSIG_DATA", "data")) / "slides" / "cmu-1-small-region.svs"
 
 
 def tissue_tiles(n: int) -> np.ndarray:

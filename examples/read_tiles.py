@@ -1,14 +1,17 @@
-"""Read tiles of a physical size from a real slide (OpenSlide test data, CC0)."""
+"""Read tiles of a physical size: from the slide that is named, or from a painted one."""
 
+import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 
 from pathosig.slides import open_slide, plan_read, read_overview, read_tiles
+from pathosig.synthetic.slides_level import example_slide
 from pathosig.tiles import grid, tissue_fraction
 from pathosig.tissue import tissue_mask
 
-slide = Path(__file__).parents[1] / "tests" / "data" / "cmu-1-small-region.svs"
+slide = Path(sys.argv[1]) if sys.argv[1:] else example_slide(Path(tempfile.mkdtemp()) / "painted.svs")
 with open_slide(slide) as reader:
     info = reader.info
     print(f"{info.vendor}, {info.level_sizes[0]} px, {info.mpp} um per pixel ({info.mpp_source})")

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
-
-HERE = Path(__file__).parent
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +28,27 @@ def golden_folder(pathosig_data: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def cmu_slide() -> Path:
-    """A real Aperio slide (CC0)."""
-    return HERE / "data" / "cmu-1-small-region.svs"
+def tissue_slide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A generated Aperio slide of one level, 2220 x 2967 px at 0.499 um: stained tissue on a third of its glass."""
+    from scipy import ndimage
+
+    from pathosig.synthetic.svs import write_svs
+
+    rng = np.random.default_rng(7)
+    width, height = 2220, 2967
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    ragged = ndimage.zoom(rng.normal(size=(30, 23)), (height / 30, width / 23), order=1)[:height, :width]
+    inside = np.hypot((x - 950) / 780, (y - 1300) / 1050) + 0.04 * ragged < 1
+    detail = ndimage.gaussian_filter(rng.normal(size=(height, width)).astype(np.float32), 1.5)
+    nuclei = np.clip(detail / detail.std(), 0, 3)
+    pixels = np.where(
+        inside[..., None], np.array([215, 160, 200]) - nuclei[..., None] * [45, 45, 22], [243, 243, 244]
+    )
+    path = tmp_path_factory.mktemp("slide") / "tissue.svs"
+    write_svs(
+        path,
+        np.clip(pixels + rng.normal(0, 1.0, (height, width, 1)), 0, 255).astype(np.uint8),
+        mpp=0.499,
+        levels=0,
+    )
+    return path

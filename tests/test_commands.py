@@ -82,14 +82,16 @@ class TestFinishedStudy:
         assert "starts from embeddings" in done.stderr
         assert not (study.root / "records/tissue").exists()
 
-    def test_a_bundle_without_pixel_stages_says_that_it_cannot_score_slides(self, study, tmp_path, cmu_slide):
+    def test_a_bundle_without_pixel_stages_says_that_it_cannot_score_slides(
+        self, study, tmp_path, tissue_slide
+    ):
         cli("bundle", study.root, "--out", tmp_path / "b.psig")
-        done = cli("score", tmp_path / "b.psig", cmu_slide, "--out", tmp_path / "s.csv")
+        done = cli("score", tmp_path / "b.psig", tissue_slide, "--out", tmp_path / "s.csv")
         assert done.returncode == 3
         assert "started from embeddings" in done.stderr
         missing = cli("score", tmp_path / "b.psig", tmp_path / "no.svs", "--out", tmp_path / "s.csv")
         assert (missing.returncode, "E_NOT_FILE" in missing.stderr) == (3, True)
-        assert "no such file" in cli("score", tmp_path / "no.psig", cmu_slide).stderr
+        assert "no such file" in cli("score", tmp_path / "no.psig", tissue_slide).stderr
 
     def test_patients_with_too_few_tiles_are_named_as_the_reason(self, study, tmp_path):
         other = shutil.copytree(study.root, tmp_path / "copy")

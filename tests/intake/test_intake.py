@@ -32,10 +32,10 @@ def test_endpoints_are_found_whatever_their_spelling():
 
 
 @pytest.fixture
-def inputs(tmp_path, cmu_slide):
+def inputs(tmp_path, tissue_slide):
     (tmp_path / "slides").mkdir()
     for name in ("P1", "P2-A", "stray"):
-        shutil.copy(cmu_slide, tmp_path / "slides" / f"{name}.svs")
+        shutil.copy(tissue_slide, tmp_path / "slides" / f"{name}.svs")
     (tmp_path / "clinical.csv").write_text(
         "patient,OS_months,OS_event,age,cohort\nP1,10,1,60,discovery\nP2,20,0,70,val\nP3,5,1,50,val\n"
     )
@@ -123,10 +123,10 @@ def test_check_names_bad_outcomes(tmp_path, row, code):
     assert any(code in p for p in findings.problems)
 
 
-def test_check_warns_of_time_zero_and_lists_unreadable_slides(tmp_path, cmu_slide):
+def test_check_warns_of_time_zero_and_lists_unreadable_slides(tmp_path, tissue_slide):
     study = make(
         tmp_path,
-        f"slide_id,patient_id,path\nA,P1,{cmu_slide}\nB,P1,nowhere.svs\n",
+        f"slide_id,patient_id,path\nA,P1,{tissue_slide}\nB,P1,nowhere.svs\n",
         "patient_id,cohort,t,e\nP1,discovery,0,1\n",
     )
     findings = check(study)

@@ -161,8 +161,8 @@ def test_other_files_in_the_folder_do_not_matter(copy):
         assert len(reader.info.level_sizes) == 3
 
 
-def test_from_init_to_tiles_a_folder_is_one_slide(tmp_path, cmu_slide):
-    with open_slide(cmu_slide) as real:
+def test_from_init_to_tiles_a_folder_is_one_slide(tmp_path, tissue_slide):
+    with open_slide(tissue_slide) as real:
         write_series(tmp_path / "slides" / "P1", real.read_level(0, 0, 0, 1500, 1500), mpp=0.499)
     (tmp_path / "clinical.csv").write_text("patient,OS_months,OS_event\nP1,10,1\n")
     slides = str(tmp_path / "slides" / "**" / "*")

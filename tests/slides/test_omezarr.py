@@ -202,8 +202,8 @@ def test_a_folder_is_one_input_whose_digest_follows_every_file(tmp_path):
     assert identity(path) != before
 
 
-def test_from_init_to_tiles_a_folder_is_one_slide(tmp_path, cmu_slide):
-    with open_slide(cmu_slide) as real:
+def test_from_init_to_tiles_a_folder_is_one_slide(tmp_path, tissue_slide):
+    with open_slide(tissue_slide) as real:
         rgb = real.read_level(0, 0, 0, 1500, 1500)
     write_zarr(tmp_path / "slides" / "P1.ome.zarr", rgb, mpp=0.499, chunk=256)
     write_zarr(tmp_path / "slides" / "P2.zarr", rgb, mpp=0.499, chunk=256, version=3)

@@ -77,5 +77,12 @@ def test_indices_outside_the_image_are_refused():
             pyramid._resample.resample(image(9, 9, 3), good, weight, bad, weight, out)
     with pytest.raises(ValueError, match="size"):
         pyramid._resample.resample(image(9, 9, 3), good, weight, good, weight, np.zeros((4, 5, 3), np.uint8))
+    with pytest.raises(ValueError, match="not empty"):  # its width times 12 wraps to nothing
+        empty = np.zeros((0, (2**62 - 4) // 3, 3), np.uint8)
+        pyramid._resample.resample(
+            empty, np.zeros((0, 5), np.int32), np.zeros((0, 5), np.float32), good, weight, out
+        )
+    with pytest.raises(ValueError, match="uint8"):
+        pyramid._resample.block_means(image(10, 10, 3).view(np.int8), 2, np.zeros((5, 5, 3), np.uint8))
     with pytest.raises(ValueError, match="blocks"):
         pyramid._resample.block_means(image(9, 9, 3), 2, np.zeros((5, 4, 3), np.uint8))

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import openslide
@@ -13,8 +12,6 @@ from files import texture, write_svs
 from pathosig.core.errors import SlideError
 from pathosig.slides import open_slide, plan_read, read_all_tiles, read_overview, read_tiles
 from pathosig.slides.pyramid import resample
-
-CMU = Path(__file__).parents[1] / "data" / "cmu-1-small-region.svs"
 
 
 def area(image, factor):
@@ -27,8 +24,8 @@ def psnr(a, b):
     return 10 * np.log10(255**2 / np.mean((a.astype(float) - b.astype(float)) ** 2))
 
 
-def test_native_pixels_are_bit_identical_to_openslide():
-    with open_slide(CMU, reader="tiff") as reader, openslide.OpenSlide(CMU) as peer:
+def test_native_pixels_are_bit_identical_to_openslide(tissue_slide):
+    with open_slide(tissue_slide, reader="tiff") as reader, openslide.OpenSlide(tissue_slide) as peer:
         for x, y, w, h in [(0, 0, 500, 400), (233, 517, 301, 299), (2000, 2800, 300, 300)]:
             expected = np.asarray(peer.read_region((x, y), 0, (w, h)))
             inside = expected[..., 3] == 255
@@ -40,8 +37,8 @@ def test_native_pixels_are_bit_identical_to_openslide():
 
 
 @pytest.mark.parametrize("factor", [2, 4])
-def test_scaled_decoding_stays_close_to_area_means(factor):
-    with open_slide(CMU) as reader:
+def test_scaled_decoding_stays_close_to_area_means(factor, tissue_slide):
+    with open_slide(tissue_slide) as reader:
         plan = plan_read(reader.info, reader.info.mpp * factor)
         full = reader.read_level(0, 0, 0, 2200, 2900)
         side = 200
@@ -56,8 +53,8 @@ def test_scaled_decoding_stays_close_to_area_means(factor):
     assert np.abs((tiles.astype(float) - expected).mean(axis=(0, 1, 2))).max() <= 0.3
 
 
-def test_the_exact_mode_is_the_area_mean_rounded():
-    with open_slide(CMU) as reader:
+def test_the_exact_mode_is_the_area_mean_rounded(tissue_slide):
+    with open_slide(tissue_slide) as reader:
         plan = plan_read(reader.info, reader.info.mpp * 2, exact=True)
         full = reader.read_level(0, 100, 60, 400, 400)
         tile = read_all_tiles(reader, plan, [(100, 60)], 200)[0]
@@ -79,9 +76,9 @@ def test_tiles_side_by_side_have_no_seam_on_a_gradient(tmp_path, mpp):
 
 
 @pytest.mark.parametrize("threads", [1, 2, 4])
-def test_threads_and_blocks_never_change_a_pixel(threads):
+def test_threads_and_blocks_never_change_a_pixel(threads, tissue_slide):
     xy = [(x, y) for y in range(0, 1200, 300) for x in range(0, 1200, 300)]
-    with open_slide(CMU) as reader:
+    with open_slide(tissue_slide) as reader:
         plan = plan_read(reader.info, 1.0)
         expected = read_all_tiles(reader, plan, xy, 150)
         blocks = list(read_tiles(reader, plan, xy, 150, threads=threads, block=5))
@@ -105,8 +102,8 @@ def test_resampling_a_constant_gives_the_constant():
     assert (resample(image, (10, 10), box=(40.3, 50.7, 20.0, 20.0)) == 137).all()
 
 
-def test_tiles_over_the_edge_are_padded_white():
-    with open_slide(CMU) as reader:
+def test_tiles_over_the_edge_are_padded_white(tissue_slide):
+    with open_slide(tissue_slide) as reader:
         width, height = reader.info.level_sizes[0]
         tile = read_all_tiles(
             reader, plan_read(reader.info, reader.info.mpp), [(width - 50, height - 60)], 100
@@ -147,8 +144,8 @@ def test_rgb_stored_in_jpeg_without_a_colour_transform_keeps_its_colours(tmp_pat
         assert psnr(reader.read_level(0, 0, 0, 480, 480), rgb) > 30
 
 
-def test_an_overview_is_the_slide_seen_small():
-    with open_slide(CMU) as reader:
+def test_an_overview_is_the_slide_seen_small(tissue_slide):
+    with open_slide(tissue_slide) as reader:
         rgb, downsample = read_overview(reader, mpp=8.0)
         full = reader.read_level(0, 0, 0, 2208, 2960)
     assert downsample == pytest.approx(8 / 0.499, rel=0.01)
@@ -158,8 +155,8 @@ def test_an_overview_is_the_slide_seen_small():
     assert psnr(rgb[:180, :130], small[:180, :130]) > 22
 
 
-def test_a_region_behaves_like_a_slide():
-    with open_slide(CMU) as whole, open_slide(CMU, region=(300, 400, 512, 640)) as part:
+def test_a_region_behaves_like_a_slide(tissue_slide):
+    with open_slide(tissue_slide) as whole, open_slide(tissue_slide, region=(300, 400, 512, 640)) as part:
         assert part.info.level_sizes[0] == (512, 640)
         assert np.array_equal(part.read_level(0, 10, 20, 100, 90), whole.read_level(0, 310, 420, 100, 90))
         plan = plan_read(whole.info, 1.0)
@@ -178,9 +175,12 @@ def test_a_coarse_dicom_is_refused_at_half_a_micrometre_and_read_at_its_own(path
     assert tiles.std() > 5
 
 
-def test_openslide_and_the_fast_path_agree_below_native():
+def test_openslide_and_the_fast_path_agree_below_native(tissue_slide):
     xy = [(400, 400), (1024, 1600)]
-    with open_slide(CMU, reader="tiff") as fast, open_slide(CMU, reader="openslide") as slow:
+    with (
+        open_slide(tissue_slide, reader="tiff") as fast,
+        open_slide(tissue_slide, reader="openslide") as slow,
+    ):
         a, b = (read_all_tiles(r, plan_read(r.info, 1.0, exact=True), xy, 200) for r in (fast, slow))
     assert np.array_equal(a, b)
 

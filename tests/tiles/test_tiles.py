@@ -117,27 +117,27 @@ def test_artefact_tiles_are_found_and_good_ones_kept():
 
 
 @pytest.fixture
-def study(tmp_path, cmu_slide):
+def study(tmp_path, tissue_slide):
     made = Study.create(tmp_path / "study", {"endpoints": {}})
-    (made.root / "slides.csv").write_text(f"slide_id,patient_id,path\ncmu,P1,{cmu_slide}\n")
+    (made.root / "slides.csv").write_text(f"slide_id,patient_id,path\npainted,P1,{tissue_slide}\n")
     (made.root / "patients.csv").write_text("patient_id,cohort\nP1,discovery\n")
     find_tissue(made)
     return made
 
 
 def test_a_real_slide_is_cut_into_tiles_of_a_physical_size(study):
-    assert cut_tiles(study).done == ("cmu",)
-    table, how = read_tile_table(study.file("tiles", "cmu", ".parquet"))
-    assert table.num_rows == study.record("tiles", "cmu").summary["n_tiles"] > 30
+    assert cut_tiles(study).done == ("painted",)
+    table, how = read_tile_table(study.file("tiles", "painted", ".parquet"))
+    assert table.num_rows == study.record("tiles", "painted").summary["n_tiles"] > 30
     assert how["tile_level0_px"] == pytest.approx(224 * 0.5 / 0.499, rel=0.01)
     assert table.column("tissue").to_numpy().min() >= 0.6
-    assert cut_tiles(study).fresh == ("cmu",)
+    assert cut_tiles(study).fresh == ("painted",)
 
 
 def test_a_slide_too_coarse_is_refused_with_the_numbers(study):
     report = cut_tiles(study, TileSpec(mpp=0.25))
-    assert report.failed == ("cmu",)
-    error = study.record("tiles", "cmu").error
+    assert report.failed == ("painted",)
+    error = study.record("tiles", "painted").error
     assert error["code"] == "E_RESOLUTION"
     assert "0.499" in error["message"]
     assert "0.25" in error["message"]
@@ -145,8 +145,8 @@ def test_a_slide_too_coarse_is_refused_with_the_numbers(study):
 
 def test_no_tile_left_is_empty_with_the_reasons_counted(study):
     report = cut_tiles(study, TileSpec(min_saturation=1.0))
-    assert report.empty == ("cmu",)
-    assert "saturation" in study.record("tiles", "cmu").summary["reason"]
+    assert report.empty == ("painted",)
+    assert "saturation" in study.record("tiles", "painted").summary["reason"]
 
 
 def test_the_dicom_overview_is_refused_at_half_a_micron_and_cut_at_its_own(tmp_path, pathosig_data):

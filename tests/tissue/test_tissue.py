@@ -160,10 +160,10 @@ def test_broken_geojson_is_refused(tmp_path, text):
 
 
 @pytest.fixture
-def study(tmp_path, cmu_slide):
+def study(tmp_path, tissue_slide):
     made = Study.create(tmp_path / "study")
     (made.root / "slides.csv").write_text(
-        f"slide_id,patient_id,path\ncmu,P1,{cmu_slide}\ngone,P1,nowhere.svs\n"
+        f"slide_id,patient_id,path\npainted,P1,{tissue_slide}\ngone,P1,nowhere.svs\n"
     )
     (made.root / "patients.csv").write_text("patient_id,cohort\nP1,discovery\n")
     return made
@@ -171,31 +171,33 @@ def study(tmp_path, cmu_slide):
 
 def test_a_real_slide_gets_polygons_and_a_missing_one_a_reason(study):
     report = find_tissue(study)
-    assert (report.done, report.failed) == (("cmu",), ("gone",))
-    record = study.record("tissue", "cmu")
+    assert (report.done, report.failed) == (("painted",), ("gone",))
+    record = study.record("tissue", "painted")
     assert 0.3 < record.summary["share"] < 0.5
-    data = json.loads(study.file("tissue", "cmu", ".geojson").read_text())
+    data = json.loads(study.file("tissue", "painted", ".geojson").read_text())
     assert data["features"][0]["properties"]["classification"]["name"] == "Tissue"
     assert study.record("tissue", "gone").error["code"] == "E_NOT_FILE"
 
 
 def test_an_edit_in_its_folder_is_taken_and_one_in_place_stops_the_slide(study):
     find_tissue(study)
-    path = study.file("tissue", "cmu", ".geojson")
+    path = study.file("tissue", "painted", ".geojson")
     box = [[[0, 0], [500, 0], [500, 500], [0, 500], [0, 0]]]
     mine = to_geojson([[[tuple(p) for p in box[0]]]], 0.5)
     path.write_text(mine)
     report = find_tissue(study)
-    assert "cmu" in report.failed
-    assert study.record("tissue", "cmu").error["code"] == "E_EDITED"
+    assert "painted" in report.failed
+    assert study.record("tissue", "painted").error["code"] == "E_EDITED"
     assert path.read_text() == mine
-    edited = study.file("tissue/edited", "cmu", ".geojson")
+    edited = study.file("tissue/edited", "painted", ".geojson")
     edited.parent.mkdir()
     path.rename(edited)
-    assert "cmu" in find_tissue(study).done
-    assert study.record("tissue", "cmu").summary["edited"] is True
-    assert study.record("tissue", "cmu").summary["area_um2"] == pytest.approx(500 * 500 * 0.499**2, rel=0.01)
-    assert "cmu" in find_tissue(study).fresh
+    assert "painted" in find_tissue(study).done
+    assert study.record("tissue", "painted").summary["edited"] is True
+    assert study.record("tissue", "painted").summary["area_um2"] == pytest.approx(
+        500 * 500 * 0.499**2, rel=0.01
+    )
+    assert "painted" in find_tissue(study).fresh
 
 
 def test_a_slide_that_changes_while_it_is_read_is_refused(study, monkeypatch):
@@ -203,14 +205,14 @@ def test_a_slide_that_changes_while_it_is_read_is_refused(study, monkeypatch):
     from pathosig.tissue import stage
 
     payload = {
-        "path": str(study.specimens()[0].path), "mpp": None, "region": None, "output": "tissue/x.geojson",
+        "path": str(study.specimens()[-1].path), "mpp": None, "region": None, "output": "tissue/x.geojson",
         "edited": None, "in_place": False,
     }  # fmt: skip
     stamps = iter([(1, 1), (1, 2)])
     monkeypatch.setattr(stage, "_stamp", lambda path: next(stamps))
     with pytest.raises(SlideError, match="changed while") as caught:
         stage._one(
-            Job(root=study.root, unit="cmu", spec=TissueSpec(), payload=payload, execution=Execution())
+            Job(root=study.root, unit="painted", spec=TissueSpec(), payload=payload, execution=Execution())
         )
     assert caught.value.code == "E_CHANGED"
     assert not (study.root / "tissue/x.geojson").exists()

@@ -31,7 +31,7 @@ class Diagnosis:
     cores: int
     memory_gb: float
     devices: tuple[str, ...]
-    jpeg_decoder: str
+    resampler: str
     readers: tuple[str, ...]
     encoders: tuple[str, ...]
     missing: dict[str, str]
@@ -47,7 +47,7 @@ class Diagnosis:
             "",
             f"machine        {self.platform}, {self.cores} cores, {self.memory_gb:.0f} GB memory",
             f"devices        {', '.join(self.devices)}",
-            f"JPEG tiles     {self.jpeg_decoder}",
+            f"resampler      {self.resampler}",
             f"readers        {', '.join(self.readers)}",
             f"encoders       {', '.join(self.encoders)}",
         ]
@@ -67,21 +67,17 @@ def doctor() -> Diagnosis:
         cores=os.cpu_count() or 1,
         memory_gb=psutil.virtual_memory().total / 1e9,
         devices=_devices(),
-        jpeg_decoder=_jpeg_decoder(),
+        resampler=_resampler(),
         readers=tuple(plugins.available("pathosig.readers")),
         encoders=tuple(plugins.available("pathosig.encoders")),
         missing=missing,
     )
 
 
-def _jpeg_decoder() -> str:
-    from pathosig.slides.backends.tiff_codecs import OWN_DECODER
+def _resampler() -> str:
+    from pathosig.slides.pyramid import COMPILED
 
-    if OWN_DECODER:
-        return "own decoder"
-    return (
-        "libjpeg-turbo (the own, faster decoder needs a C compiler at installation and a processor with AVX2)"
-    )
+    return "compiled" if COMPILED else "NumPy (the compiled one needs a C compiler at installation)"
 
 
 def _devices() -> tuple[str, ...]:

@@ -103,11 +103,14 @@ static int open_images(PyObject *source, PyObject *target, Py_buffer *image, Py_
         PyBuffer_Release(image);
         return 0;
     }
-    if (image->ndim == 3 && out->ndim == 3 && image->itemsize == 1 && out->itemsize == 1 && image->shape[2] == out->shape[2])
-        return 1;
+    /* No side is empty, so the product of the sides is the length of a buffer and cannot have wrapped. */
+    int good = image->ndim == 3 && out->ndim == 3 && !strcmp(image->format, "B") && !strcmp(out->format, "B") &&
+               image->shape[2] == out->shape[2] && image->len > 0 && out->len > 0;
+    if (good) good = image->shape[1] * image->shape[2] <= PY_SSIZE_T_MAX / 8 - 8; /* sums of a row fit, too */
+    if (good) return 1;
     PyBuffer_Release(image);
     PyBuffer_Release(out);
-    PyErr_SetString(PyExc_ValueError, "images must be uint8[h, w, c]");
+    PyErr_SetString(PyExc_ValueError, "images must be uint8[h, w, c] and not empty");
     return 0;
 }
 
@@ -181,7 +184,8 @@ static PyObject *block_means(PyObject *self, PyObject *args) {
     if (!open_images(source, target, &image, &out)) return NULL;
     const Py_ssize_t channels = image.shape[2], width = image.shape[1] * channels;
     uint32_t *totals = NULL;
-    if (factor < 1 || factor > 4096 || image.shape[0] != factor * out.shape[0] || image.shape[1] != factor * out.shape[1]) {
+    if (factor < 1 || factor > 4096 || image.shape[0] / factor != out.shape[0] || image.shape[0] % factor ||
+        image.shape[1] / factor != out.shape[1] || image.shape[1] % factor) {
         PyErr_SetString(PyExc_ValueError, "the image must be whole blocks, one for each pixel of out");
     } else if (!(totals = malloc((size_t)(width + 1) * sizeof *totals))) {
         PyErr_NoMemory();

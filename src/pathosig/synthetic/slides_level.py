@@ -92,6 +92,27 @@ def _write_one(job: Job) -> Outcome:
     return Outcome(summary={"shares": true_shares(labels, n_types).tolist()})
 
 
+def example_slide(path: Path, *, tiles: int = 60, seed: int = 0) -> Path:
+    """Paint one slide of procedural tissue on glass, in Aperio's form, and return its path.
+
+    Parameters
+    ----------
+    path
+        Where the slide goes, such as ``slide.svs``.
+    tiles
+        About how many 224 px tiles of tissue it holds, at 0.5 micrometres per pixel.
+    seed
+        Of everything in it.
+    """
+    rng = np.random.default_rng(seed)
+    size = slide_size(tiles)
+    names = type_names(3)
+    labels = enlarge(label_map(size, np.full(len(names), 1 / len(names)), rng), size)
+    fills = {int(v): procedural_fill(size, names[v - 1], seed, rng) for v in np.unique(labels) if v > 0}
+    write_svs(path, paint(labels, fills, rng, 0.0))
+    return path
+
+
 def write_label_map(path: Path, labels: np.ndarray) -> None:
     """A label map as a PNG of its values."""
     from PIL import Image

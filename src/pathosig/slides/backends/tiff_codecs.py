@@ -6,14 +6,6 @@ import numpy as np
 
 from pathosig.slides.backends.tiff_tags import PageFacts
 
-try:
-    from pathosig.slides.backends import _jpeg
-except ImportError:  # built where there was no compiler
-    OWN_DECODER = False
-else:
-    OWN_DECODER = _jpeg.AVAILABLE
-"""Whether JPEGs at full and half size are decoded by our own code; the pixels are libjpeg's either way."""
-
 _APP14_RGB = b"\xff\xee\x00\x0eAdobe\x00d\x00\x00\x00\x00\x00"
 """Adobe marker, transform 0: the components are RGB as they are."""
 
@@ -35,8 +27,6 @@ def decode_jpeg(data: bytes, page: PageFacts, shrink: int, out: np.ndarray) -> n
     if page.photometric == 2:
         head = b"\xff\xd8" + _APP14_RGB + head[2:]
     width, height = page.tile
-    if shrink <= 2 and OWN_DECODER and _jpeg.decode(head + body, out):
-        return out
     pixels = simplejpeg.decode_jpeg(
         head + body,
         "RGB",

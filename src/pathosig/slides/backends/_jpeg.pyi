@@ -1,5 +1,0 @@
-import numpy as np
-
-AVAILABLE: bool
-
-def decode(jpeg: bytes, out: np.ndarray, /) -> bool: ...
