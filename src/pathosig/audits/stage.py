@@ -14,7 +14,7 @@ from pathosig.core.units import Execution
 from pathosig.profiles.reading import read_profiles
 from pathosig.signature.inputs import model_facts, preparer
 from pathosig.signature.spec import SignatureSpec
-from pathosig.signature.stage import SIGNATURE, discovery_rows, endpoint_of
+from pathosig.signature.stage import discovery_rows, endpoint_of
 
 AUDITS = ("null", "optimism", "site", "depth", "stability")
 
@@ -113,11 +113,11 @@ def audit(
         result = audits.audit_stability(
             rows, outcome, spec=settings, resamples=spec.resamples, seed=spec.seed, **facts
         )
-        if (study.root / "phenotypes" / "codebook.safetensors").is_file():
+        if study.paths.codebook.is_file():
             result["phenotypes"] = stability_over_k(study)
     else:
         result = _depth(study, profiles, spec)
-    write_json(study.root / "validation" / "audits" / f"{name}.json", result)
+    write_json(study.paths.audit(name), result)
     return AuditReport(name=name, result=result)
 
 
@@ -156,10 +156,10 @@ def _depth(study: Study, profiles: Any, spec: AuditSpec) -> dict[str, Any]:
     if profiles.kind == "features":
         message = "audit depth: profiles come from an outside table; there are no tiles to leave out."
         raise ConfigError(message)
-    if not (study.root / SIGNATURE).is_file():
+    if not study.paths.signature.is_file():
         message = "audit depth: no signature yet. Run `pathosig signature` first."
         raise InputError(message, code="E_MISSING")
-    signature = Signature.load(study.root / SIGNATURE)
+    signature = Signature.load(study.paths.signature)
     signature = dataclasses.replace(signature, transform={**signature.transform, "min_tiles": 0})
     counts = profiles.patients[["patient_id", *profiles.columns]].copy()
     counts[list(profiles.columns)] = counts[list(profiles.columns)].mul(profiles.patients["n_tiles"], axis=0)

@@ -123,7 +123,7 @@ def _tiles(study: Study, specimen: Specimen) -> _Tiles | None:
     found = read_overlay(study, specimen)
     if found is None:
         return None
-    tree_path = study.root / "phenotypes" / "tree.json"
+    tree_path = study.paths.tree
     tree = read_json(tree_path) if tree_path.is_file() else {}
     k = max(int(tree.get("k", 0)), int(found.columns["hpc"].max(initial=-1)) + 1)
     colours = hpc_colours(k, artefacts={int(h) for h in tree.get("artefact_hpcs", [])})
@@ -137,7 +137,7 @@ def _tiles(study: Study, specimen: Specimen) -> _Tiles | None:
 
 
 def _embedding(study: Study, specimen: Specimen) -> np.ndarray | None:
-    path = study.file("embeddings", specimen.id, ".npy")
+    path = study.paths.embeddings(specimen.id)
     return np.load(path, mmap_mode="r", allow_pickle=False) if path.is_file() else None
 
 
@@ -159,9 +159,9 @@ def _anndata_profiles(study: Study, folder: Path) -> Iterator[Path]:
     import anndata
     import pandas as pd
 
-    scores = study.root / "signature" / "scores.csv"
+    scores = study.paths.scores
     score_table = pd.DataFrame(read_csv_rows(scores)) if scores.is_file() else None
-    clinical = study.patients() if (study.root / "patients.csv").is_file() else None
+    clinical = study.patients() if study.paths.patients.is_file() else None
     for name, table in _profile_tables(study):
         key = "patient_id" if name == "patients" else "slide_id"
         ids = [c for c in ("slide_id", "patient_id", "n_slides", "n_tiles") if c in table]
@@ -263,7 +263,7 @@ def _csv_tables(study: Study, folder: Path) -> Iterator[Path]:
         path = folder / f"profiles_{name}.csv"
         write_csv_rows(path, table.to_dict("records"), list(table.columns))
         yield path
-    scores = study.root / "signature" / "scores.csv"
+    scores = study.paths.scores
     if scores.is_file():
         rows = read_csv_rows(scores)
         write_csv_rows(folder / "scores.csv", rows, list(rows[0]) if rows else ["patient_id"])

@@ -134,7 +134,7 @@ def run_all(study: Study, *, until: str | None = None, execution: Execution = Ex
     remove_stale(study.root)
     reports: list[StageReport] = []
     nothing = ""
-    page = study.root / "report" / "index.html"
+    page = study.paths.report
     for name in names:
         before = _written(page)
         if execution.shard is not None and name in _FITS:
@@ -248,7 +248,7 @@ def status(study: Study) -> StudyStatus:
 
 def _recorded(study: Study) -> list[str]:
     """Names of the stages that left records."""
-    folder = study.root / "records"
+    folder = study.paths.records
     return sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
 
 

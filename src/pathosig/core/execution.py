@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pathosig.core.errors import PathosigError, StorageError
+from pathosig.core.layout import Layout
 from pathosig.core.progress import Progress
 from pathosig.core.records import Record, fingerprint, said_in, sha256_file
 from pathosig.core.spec import Spec
@@ -171,7 +172,7 @@ def _record(
 
 
 def _ensure_writable(root: Path) -> None:
-    folder = root / "records"
+    folder = Layout(root).records
     try:
         folder.mkdir(exist_ok=True)
         writable = os.access(folder, os.W_OK)

@@ -51,7 +51,7 @@ def read_overlay(study: Study, specimen: Specimen) -> Overlay | None:
     InputError
         If a table is damaged.
     """
-    path = study.file("tiles", specimen.id, ".parquet")
+    path = study.paths.tiles(specimen.id)
     if not path.is_file():
         return None
     table = read_table(path, TILES)
@@ -62,7 +62,7 @@ def read_overlay(study: Study, specimen: Specimen) -> Overlay | None:
     n = len(columns["tile_id"])
     columns["hpc"] = np.full(n, -1, dtype=np.int16)
     columns["confidence"] = np.zeros(n, dtype=np.float32)
-    found_path = study.file("phenotypes", specimen.id, ".parquet")
+    found_path = study.paths.assignments(specimen.id)
     if found_path.is_file():
         found = read_table(found_path, ASSIGNMENTS)
         known = np.isin(found["tile_id"].to_numpy(), columns["tile_id"])

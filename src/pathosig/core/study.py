@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from pathosig.core import clinical
 from pathosig.core.clinical import Columns, Endpoint, Primary
 from pathosig.core.errors import ConfigError, InputError
-from pathosig.core.names import file_stem
+from pathosig.core.layout import Layout
 from pathosig.core.records import Record, identity, input_key, read_json, read_records, write_json, write_text
 from pathosig.core.spec import Spec
 from pathosig.core.tables import read_csv_rows
@@ -63,6 +63,7 @@ class Study:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.paths = Layout(root, lambda: self._twins)
 
     @classmethod
     def open(cls, root: Path | str) -> Self:
@@ -103,7 +104,7 @@ class Study:
     def config(self) -> dict[str, Any]:
         """study.toml as nested dicts."""
         try:
-            text = (self.root / "study.toml").read_text(encoding="utf-8-sig")
+            text = self.paths.config.read_text(encoding="utf-8-sig")
             return tomllib.loads(text)
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"study.toml: not valid TOML: {error}.") from error
@@ -126,7 +127,7 @@ class Study:
         defaults = type(spec)().to_dict()
         table = {k: v for k, v in spec.to_dict().items() if v != defaults[k]}
         config = {**self.config, spec.section: table}
-        write_text(self.root / "study.toml", to_toml(config))
+        write_text(self.paths.config, to_toml(config))
         self.__dict__.pop("config", None)
 
     @property
@@ -138,12 +139,12 @@ class Study:
 
     @functools.cached_property
     def _slide_rows(self) -> list[dict[str, str]]:
-        path = self.root / "slides.csv"
+        path = self.paths.slides
         return read_csv_rows(path) if path.is_file() else []
 
     @functools.cached_property
     def _patient_rows(self) -> list[dict[str, str]]:
-        rows = read_csv_rows(self.root / "patients.csv")
+        rows = read_csv_rows(self.paths.patients)
         return clinical.unique_patients(rows)
 
     def slides(self) -> list[Specimen]:
@@ -197,7 +198,7 @@ class Study:
         slides = self.slides()
         by_id = {s.id: s for s in slides if s.kind == "tma"}
         out = [s for s in slides if s.kind != "tma"]
-        cores = self.root / "cores.csv"
+        cores = self.paths.cores
         if by_id and cores.is_file():
             patients = {r["patient_id"]: r.get("cohort", "") for r in self._patient_rows}
             for row in read_csv_rows(cores):
@@ -288,15 +289,11 @@ class Study:
 
     def file(self, folder: str, unit: str, suffix: str) -> Path:
         """Where a stage keeps its file of a unit."""
-        return self.root / folder / (file_stem(unit, self._twins) + suffix)
+        return self.paths.file(folder, unit, suffix)
 
     def record_path(self, stage: str, unit: str) -> Path:
         """Where the record of a unit lies."""
-        return (
-            self.file(f"records/{stage}", unit, ".json")
-            if unit[:1] != "_"
-            else (self.root / "records" / stage / f"{unit}.json")
-        )
+        return self.paths.record(stage, unit)
 
     def record(self, stage: str, unit: str) -> Record | None:
         """The record of a unit, or None."""
@@ -304,7 +301,7 @@ class Study:
 
     def records(self, stage: str) -> list[Record]:
         """All records of a stage, sorted by unit."""
-        return read_records(self.root / "records" / stage)
+        return read_records(self.paths.records / stage)
 
     def upstream(self, stage: str, unit: str) -> str | None:
         """Fingerprint of a finished upstream unit; None when it is missing or failed."""
@@ -338,14 +335,14 @@ class Study:
     @functools.cached_property
     def _identity_cache(self) -> dict[str, Any]:
         try:
-            return dict(read_json(self.root / "logs" / "identity.json"))
+            return dict(read_json(self.paths.identities))
         except InputError:
             return {}
 
     def flush_identities(self) -> None:
         """Keep the identity cache for the next run (it lies in logs/, which may differ)."""
         if self._identity_dirty:
-            write_json(self.root / "logs" / "identity.json", self._identity_cache)
+            write_json(self.paths.identities, self._identity_cache)
             self._identity_dirty = False
 
 

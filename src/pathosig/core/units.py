@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pathosig.core.errors import ConfigError
-from pathosig.core.versions import versions as versions
-
-if TYPE_CHECKING:  # workers do without
-    pass
+from pathosig.core.layout import Layout
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,6 +108,11 @@ class Job:
     spec: Any
     payload: Mapping[str, Any]
     execution: Execution
+
+    @property
+    def paths(self) -> Layout:
+        """Fixed files of the study folder; those of single units are named by the payload."""
+        return Layout(self.root)
 
 
 @dataclass(frozen=True, kw_only=True)

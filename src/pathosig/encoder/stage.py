@@ -13,6 +13,7 @@ import numpy as np
 
 from pathosig.core.errors import ConfigError, PathosigWarning, SlideError
 from pathosig.core.execution import run_each, run_once
+from pathosig.core.layout import Layout
 from pathosig.core.records import identity, read_json, write_json, write_npy
 from pathosig.core.study import Study
 from pathosig.core.units import Execution, Job, Outcome, Stage, StageReport, Unit
@@ -31,7 +32,6 @@ ENCODER_UNIT = "_encoder"
 DEFAULT_EXECUTION = Execution()
 SMALL_BYTES = 64 << 20
 INT8_RULE = "layers chosen by held-out cosine, biases shifted"  # changes when the graph would
-CARD, WEIGHTS, INT8 = "encoder/encoder.json", "encoder/encoder.safetensors", "encoder/encoder.int8.onnx"
 
 
 def embed_tiles(
@@ -105,8 +105,8 @@ def embed_units(study: Study) -> tuple[list[Unit], Callable[[Job], Outcome]]:
             upstream={"tiles": study.upstream("tiles", s.id), "encoder": encoder},
             payload={
                 **specimen_facts(s),
-                "tiles": study.file("tiles", s.id, ".parquet").name,
-                "out": study.file("embeddings", s.id, ".npy").name,
+                "tiles": study.paths.tiles(s.id).name,
+                "out": study.paths.embeddings(s.id).name,
             },
         )
         for s in study.specimens()
@@ -127,7 +127,7 @@ def _settle(study: Study, spec: EncoderSpec, execution: Execution) -> StageRepor
         for s in study.specimens():
             if s.is_discovery and (record := study.record("tiles", s.id)) and record.status == "ok":
                 upstream[f"tiles/{s.id}"] = record.fingerprint
-                name = study.file("tiles", s.id, ".parquet").name
+                name = study.paths.tiles(s.id).name
                 calibration.append({"id": s.id, "tiles": name, **specimen_facts(s)})
         if not calibration:
             upstream["tiles"] = None
@@ -162,12 +162,12 @@ def _make_encoder(job: Job) -> Outcome:
     from pathosig.encoder.backbones import load_encoder
 
     spec: EncoderSpec = job.spec
-    outputs = [CARD]
+    outputs = [Layout.encoder_card]
     if spec.method == "dlcc":
         from pathosig.encoder.training.trained import copy_trained
 
         card = copy_trained(job.root)
-        outputs.append(WEIGHTS)
+        outputs.append(Layout.encoder_weights)
     else:
         encoder = load_encoder(spec.name, weights=job.payload["weights"])
         card = {**encoder.card(), "method": spec.method, "weights_file": None}
@@ -175,15 +175,15 @@ def _make_encoder(job: Job) -> Outcome:
             card["stain"] = fit_stain(_calibration_tiles(job), spec.stain)
         state = {f"backbone.{k}": v.contiguous() for k, v in encoder.module.state_dict().items()}
         if sum(v.numel() * v.element_size() for v in state.values()) <= SMALL_BYTES:
-            with atomic_path(job.root / WEIGHTS) as temporary:
+            with atomic_path(job.paths.encoder_weights) as temporary:
                 save_file(state, temporary)
-            card["weights_file"] = Path(WEIGHTS).name
-            outputs.append(WEIGHTS)
-    write_json(job.root / CARD, card)
+            card["weights_file"] = Path(Layout.encoder_weights).name
+            outputs.append(Layout.encoder_weights)
+    write_json(job.paths.encoder_card, card)
     if spec.engine == "int8":
         card["int8"] = _calibrate(job, card.get("stain"))
-        write_json(job.root / CARD, card)
-        outputs.append(INT8)
+        write_json(job.paths.encoder_card, card)
+        outputs.append(Layout.encoder_int8)
     return Outcome(
         outputs=tuple(outputs), summary={k: card[k] for k in ("name", "weights_sha256", "dim", "licence")}
     )
@@ -201,14 +201,18 @@ def _calibrate(job: Job, stain: Mapping[str, Any] | None) -> dict[str, Any]:
     tiles = np.concatenate(list(in_reference_colours([_calibration_tiles(job)], stain)))
     encoder = read_encoder(job.root, weights=job.payload["weights"])
     made = quantise(
-        encoder, tiles, job.root / INT8, min_cosine=job.spec.int8_cosine, batch_size=job.spec.batch_size
+        encoder,
+        tiles,
+        job.paths.encoder_int8,
+        min_cosine=job.spec.int8_cosine,
+        batch_size=job.spec.batch_size,
     )
     return asdict(made)
 
 
 def _said_of_int8(study: Study) -> tuple[str, ...]:
     """How much of the network runs in int8, and how close that is."""
-    found = read_json(study.root / CARD).get("int8")
+    found = read_json(study.paths.encoder_card).get("int8")
     if not found:
         return ()
     return (
@@ -234,7 +238,7 @@ def read_encoder(root: Path, *, weights: str | None = None) -> Encoder:
     from pathosig.encoder.backbones import encoder_from_state, load_encoder
     from pathosig.encoder.weights import check_digest, read_weights
 
-    card = read_json(root / CARD)
+    card = read_json(Layout(root).encoder_card)
     if card.get("weights_file"):
         return encoder_from_state(card, read_weights(root / "encoder" / card["weights_file"]))
     encoder = load_encoder(card["name"], weights=weights)
@@ -245,7 +249,7 @@ def read_encoder(root: Path, *, weights: str | None = None) -> Encoder:
 def _export_once(study: Study, spec: EncoderSpec, units: list[Unit]) -> None:
     """Export the graph here, before workers would all do it."""
     table = read_tile_table(study.root / "tiles" / str(units[0].payload["tiles"]))
-    card = read_json(study.root / CARD)
+    card = read_json(study.paths.encoder_card)
     weights = _weights_path(study, spec.weights)
     load = functools.partial(read_encoder, study.root, weights=str(weights) if weights else None)
     engines.onnx_file(card["weights_sha256"], table.size_px, load)
@@ -259,7 +263,7 @@ def _embed_one(job: Job) -> Outcome:
     table = read_tile_table(job.root / "tiles" / job.payload["tiles"])
     if not len(table.xy):
         return Outcome(status="empty", summary={"n_tiles": 0})
-    card = read_json(job.root / CARD)
+    card = read_json(job.paths.encoder_card)
     engine, device = engines.resolve(spec.engine, job.execution.device)
     plan = engines.EnginePlan(
         engine=engine, device=device, size_px=table.size_px, batch_size=spec.batch_size, threads=spec.threads
@@ -293,7 +297,7 @@ def _engine(root: Path, digest: str, weights: str | None, plan: engines.EnginePl
         path = _weights_path(Study.open(root), weights)
         return read_encoder(root, weights=str(path) if path else None)
 
-    return engines.make_engine(plan, digest=digest, load=load, int8_model=root / INT8)
+    return engines.make_engine(plan, digest=digest, load=load, int8_model=Layout(root).encoder_int8)
 
 
 def _lost_warning(unit: str, lost: int, n: int) -> list[str]:

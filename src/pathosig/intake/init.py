@@ -267,7 +267,7 @@ def _write_slides(
         shown = absolute.relative_to(study.root) if inside else absolute
         given = mpp if mpp is not None and _lacks_mpp(path) else None
         rows.append({"slide_id": stem, "patient_id": matched[stem], "path": shown.as_posix(), "mpp": given})
-    write_csv_rows(study.root / "slides.csv", rows, ("slide_id", "patient_id", "path", "mpp"))
+    write_csv_rows(study.paths.slides, rows, ("slide_id", "patient_id", "path", "mpp"))
 
 
 def _write_patients(
@@ -280,4 +280,4 @@ def _write_patients(
         values["patient_id"] = row[str(id_column)]
         values["cohort"] = row[cohort] if cohort else "discovery"
         out.append(values)
-    write_csv_rows(study.root / "patients.csv", out, ("patient_id", "cohort", *others))
+    write_csv_rows(study.paths.patients, out, ("patient_id", "cohort", *others))

@@ -12,7 +12,7 @@ def discovery_facts(study: Study) -> list[dict[str, Any]]:
     return [
         slide_facts(study, s)
         for s in study.specimens()
-        if s.is_discovery and study.file("embeddings", s.id, ".npy").is_file()
+        if s.is_discovery and study.paths.embeddings(s.id).is_file()
     ]
 
 

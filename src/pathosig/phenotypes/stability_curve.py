@@ -45,7 +45,7 @@ def stability_over_k(study: Study, ks: Sequence[int] | None = None) -> dict[str,
     """
     import numpy as np
 
-    path = study.root / "phenotypes" / "codebook.safetensors"
+    path = study.paths.codebook
     if not path.is_file():
         raise InputError(
             "stability over K: no codebook yet. Run `pathosig phenotypes` first.", code="E_MISSING"

@@ -10,6 +10,7 @@ import numpy as np
 
 from pathosig.core.errors import NotEstimableError
 from pathosig.core.execution import run_each, run_once
+from pathosig.core.layout import Layout
 from pathosig.core.records import read_json, write_json
 from pathosig.core.schema import ASSIGNMENTS, ATLAS, TILE_MAP, TILES, read_table, write_table
 from pathosig.core.study import Specimen, Study
@@ -25,9 +26,6 @@ from pathosig.phenotypes.training import numbers, read_embeddings, readable_rows
 from pathosig.phenotypes.tree import cut_tree, tree_nodes
 
 STAGE = Stage(name="phenotypes", version=8)
-CODEBOOK, TREE = "phenotypes/codebook.safetensors", "phenotypes/tree.json"
-HEALTH, ATLAS_FILE = "phenotypes/health.json", "phenotypes/atlas.parquet"
-MAP = "phenotypes/map.parquet"
 _FAR = 1.5
 
 
@@ -102,7 +100,7 @@ def _fit(job: Job) -> Outcome:
     tiles, quality = training_tiles(job.root, training, spec)
     labels = _head_labels(job.root, tiles.embeddings) if spec.method == "dlcc" else None
     codebook, facts = fit_codebook(tiles, spec, labels)
-    encoder = job.root / "encoder" / "encoder.json"
+    encoder = job.paths.encoder_card
     card = read_json(encoder) if encoder.is_file() else {}
     identity = {key: card[key] for key in ("name", "weights_sha256", "mpp", "dim") if key in card}
     codebook = replace(codebook, meta={**codebook.meta, "encoder": identity})
@@ -119,10 +117,10 @@ def _fit(job: Job) -> Outcome:
         "artefact_hpcs": health["artefact_hpcs"],
         "sizes": codebook.meta["sizes"],
     }
-    codebook.save(job.root / CODEBOOK)
-    write_json(job.root / TREE, tree)
-    write_json(job.root / HEALTH, {**health, "fit": facts})
-    _write_map(job.root / MAP, x, own, [training[i]["id"] for i in tiles.slide])
+    codebook.save(job.paths.codebook)
+    write_json(job.paths.tree, tree)
+    write_json(job.paths.health, {**health, "fit": facts})
+    _write_map(job.paths.tile_map, x, own, [training[i]["id"] for i in tiles.slide])
     warnings = []
     if codebook.k < spec.k:
         warnings.append(f"{codebook.k} HPCs instead of {spec.k}: too few tiles, or groups were merged")
@@ -135,7 +133,7 @@ def _fit(job: Job) -> Outcome:
             else "a slide effect"
         )
     return Outcome(
-        outputs=(CODEBOOK, TREE, HEALTH, MAP),
+        outputs=(Layout.codebook, Layout.tree, Layout.health, Layout.tile_map),
         warnings=tuple(warnings),
         summary={
             "k": codebook.k,
@@ -169,7 +167,7 @@ def _write_map(path: Path, x: np.ndarray, own: np.ndarray, slides: list[str]) ->
 def _head_labels(root: Path, embeddings: np.ndarray) -> np.ndarray:
     from pathosig.encoder.training.heads import head_probabilities, read_heads
 
-    tensors = read_heads(root / "encoder" / "encoder.safetensors")
+    tensors = read_heads(Layout(root).encoder_weights)
     return np.asarray(head_probabilities(embeddings, tensors).argmax(axis=1))
 
 
@@ -177,7 +175,7 @@ def _head_assignment(root: Path, codebook: Codebook, embeddings: np.ndarray) -> 
     from pathosig.encoder.training.heads import head_probabilities, read_heads
 
     nearest = codebook.assign(embeddings)
-    c = head_probabilities(embeddings, read_heads(root / "encoder" / "encoder.safetensors"))
+    c = head_probabilities(embeddings, read_heads(Layout(root).encoder_weights))
     best = np.argsort(-c, axis=1, kind="stable")[:, :3]
     own = codebook.centroids[best[:, 0]]
     distance = 1 - np.einsum("ij,ij->i", codebook.project(embeddings), own)
@@ -196,7 +194,7 @@ def _assign_one(job: Job) -> Outcome:
     import pyarrow as pa
 
     payload = job.payload
-    codebook = Codebook.load(job.root / CODEBOOK)
+    codebook = Codebook.load(job.paths.codebook)
     path = job.root / payload["embeddings"]
     if not path.is_file():
         return Outcome(status="empty", summary={"n_tiles": 0, "reason": "no tiles"})
@@ -248,8 +246,8 @@ def _atlas(job: Job) -> Outcome:
         columns["slide"].append(np.full(assigned.num_rows, number))
         columns["patient"].append(np.full(assigned.num_rows, patients[number]))
     tiles_of = AtlasTiles(**{name: np.concatenate(v) for name, v in columns.items()})
-    k = Codebook.load(job.root / CODEBOOK).k
+    k = Codebook.load(job.paths.codebook).k
     rows = choose_exemplars(tiles_of, k)
     table = atlas_table(tiles_of, [f["id"] for f in training], rows)
-    write_table(job.root / ATLAS_FILE, table, ATLAS)
-    return Outcome(outputs=(ATLAS_FILE,), summary={"n_tiles": table.num_rows})
+    write_table(job.paths.atlas, table, ATLAS)
+    return Outcome(outputs=(Layout.atlas,), summary={"n_tiles": table.num_rows})

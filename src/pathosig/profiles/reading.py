@@ -18,8 +18,6 @@ from pathosig.core.study import Study
 if TYPE_CHECKING:
     import pandas as pd
 
-SLIDES, PATIENTS, RAW = "profiles/slides.parquet", "profiles/patients.parquet", "profiles/raw.parquet"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Profiles:
@@ -59,16 +57,16 @@ def read_profiles(study: Study) -> Profiles:
     InputError
         If the profiles stage has not run.
     """
-    path = study.root / PATIENTS
+    path = study.paths.patient_profiles
     if not path.is_file():
         message = "profiles/patients.parquet: not there. Run `pathosig profiles` first."
         raise InputError(message, code="E_MISSING")
     facts = parquet_metadata(path).get("pathosig", {})
-    raw = study.root / RAW
+    raw = study.paths.raw_profiles
     return Profiles(
         kind=str(facts.get("kind", "composition")),
         patients=read_table(path, PATIENT_PROFILES).to_pandas(),
-        slides=read_table(study.root / SLIDES, SLIDE_PROFILES).to_pandas(),
+        slides=read_table(study.paths.slide_profiles, SLIDE_PROFILES).to_pandas(),
         columns=tuple(facts.get("columns", ())),
         tree=facts.get("tree", {}),
         artefacts=tuple(facts.get("artefact_hpcs", ())),

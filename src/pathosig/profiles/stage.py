@@ -11,6 +11,7 @@ import numpy as np
 
 from pathosig.core.errors import InputError, PathosigWarning
 from pathosig.core.execution import run_once
+from pathosig.core.layout import Layout
 from pathosig.core.records import identity, read_json, write_text
 from pathosig.core.schema import (
     ASSIGNMENTS,
@@ -22,7 +23,6 @@ from pathosig.core.schema import (
 )
 from pathosig.core.study import Study, to_toml
 from pathosig.core.units import Execution, Job, Outcome, Stage, StageReport, Unit
-from pathosig.profiles.reading import PATIENTS, RAW, SLIDES
 from pathosig.profiles.spec import ProfilesSpec
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _save(study: Study, spec: ProfilesSpec) -> None:
     if level:
         new["study"] = level
     if new != config:
-        write_text(study.root / "study.toml", to_toml(new))
+        write_text(study.paths.config, to_toml(new))
         study.__dict__.pop("config", None)
 
 
@@ -134,9 +134,15 @@ def _from_table(job: Job) -> Outcome:
     facts = {"kind": "features", "columns": list(rules.columns), "rules": rules.to_dict()}
     slides_out = _joined(slides, rules.apply(slides), ("slide_id", "patient_id", "n_tiles"))
     patients_out = _joined(raw, rules.apply(raw), ("patient_id", "n_slides", "n_tiles"))
-    _write(study, SLIDES, slides_out, SLIDE_PROFILES, facts)
-    _write(study, PATIENTS, patients_out, PATIENT_PROFILES, facts)
-    _write(study, RAW, raw[["patient_id", "n_slides", "n_tiles", *names]], None, {"columns": names})
+    _write(study, Layout.slide_profiles, slides_out, SLIDE_PROFILES, facts)
+    _write(study, Layout.patient_profiles, patients_out, PATIENT_PROFILES, facts)
+    _write(
+        study,
+        Layout.raw_profiles,
+        raw[["patient_id", "n_slides", "n_tiles", *names]],
+        None,
+        {"columns": names},
+    )
     found = [w.message for w in caught if isinstance(w.message, PathosigWarning)]
     for warning in found:
         warnings.warn(warning, stacklevel=2)
@@ -155,7 +161,11 @@ def _from_table(job: Job) -> Outcome:
         "imputed_values": missing,
         "without_profile": sorted(set(patients["patient_id"]) - set(raw["patient_id"]))[:50],
     }
-    return Outcome(outputs=(SLIDES, PATIENTS, RAW), warnings=tuple(notes), summary=summary)
+    return Outcome(
+        outputs=(Layout.slide_profiles, Layout.patient_profiles, Layout.raw_profiles),
+        warnings=tuple(notes),
+        summary=summary,
+    )
 
 
 def _joined(facts: pd.DataFrame, values: pd.DataFrame, keep: tuple[str, ...]) -> pd.DataFrame:
@@ -188,7 +198,7 @@ def _from_assignments(job: Job) -> Outcome:
     from pathosig.profiles.tree import hpc_column, tree_shares
 
     study, spec = Study.open(job.root), job.spec
-    tree = read_json(study.root / "phenotypes" / "tree.json")
+    tree = read_json(study.paths.tree)
     k = int(tree["k"])
     artefacts = tuple(int(i) for i in tree.get("artefact_hpcs", ())) if spec.drop_artefacts else ()
     rows, counts, empty = [], [], []
@@ -199,7 +209,7 @@ def _from_assignments(job: Job) -> Outcome:
         if record.status == "empty":
             empty.append(specimen.id)
             continue
-        counts.append(_counts(study.file("phenotypes", specimen.id, ".parquet"), k, soft=spec.soft))
+        counts.append(_counts(study.paths.assignments(specimen.id), k, soft=spec.soft))
         rows.append((specimen.id, specimen.patient_id))
     if not rows:
         message = "profiles: no slide has a tile with a phenotype. See `pathosig status`."
@@ -209,7 +219,10 @@ def _from_assignments(job: Job) -> Outcome:
     slides = slide_profiles(found, np.vstack(counts), artefacts)
     patients = pool_patients(slides, policy="pooled", columns=["artefact_share", *names])
     facts = {"kind": "composition", "k": k, "columns": names, "tree": tree, "artefact_hpcs": list(artefacts)}
-    for path, frame, schema in ((SLIDES, slides, SLIDE_PROFILES), (PATIENTS, patients, PATIENT_PROFILES)):
+    for path, frame, schema in (
+        (Layout.slide_profiles, slides, SLIDE_PROFILES),
+        (Layout.patient_profiles, patients, PATIENT_PROFILES),
+    ):
         nodes = tree_shares(frame, tree, without=artefacts)
         nodes = nodes[[c for c in nodes.columns if c not in frame.columns]]
         _write(study, path, pd.concat([frame, nodes], axis=1), schema, facts)
@@ -224,7 +237,9 @@ def _from_assignments(job: Job) -> Outcome:
         "artefact_tiles": int(np.vstack(counts)[:, list(artefacts)].sum()),
         "artefact_hpcs": list(artefacts),
     }
-    return Outcome(outputs=(SLIDES, PATIENTS), warnings=tuple(notes), summary=summary)
+    return Outcome(
+        outputs=(Layout.slide_profiles, Layout.patient_profiles), warnings=tuple(notes), summary=summary
+    )
 
 
 def _counts(path: Path, k: int, *, soft: bool) -> np.ndarray:

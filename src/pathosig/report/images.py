@@ -82,7 +82,7 @@ def _picture(study: Study, specimen: Specimen, size_px: int) -> SlidePicture:
 
 def read_atlas_tiles(study: Study, *, per_hpc: int) -> tuple[AtlasTile, ...]:
     """Pixels of the atlas's tiles; tiles that cannot be read are left out."""
-    path = study.root / "phenotypes" / "atlas.parquet"
+    path = study.paths.atlas
     if not path.is_file():
         return ()
     by_slide = defaultdict(list)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from pathosig.core.errors import InputError, PathosigError
 from pathosig.core.execution import run_once, versions
-from pathosig.core.labels import NAMES_FILE, read_hpc_names
+from pathosig.core.labels import read_hpc_names
+from pathosig.core.layout import Layout
 from pathosig.core.records import (
     identity,
     json_files,
@@ -56,13 +57,13 @@ def build_report(study: Study, spec: ReportSpec | None = None, *, execution: Exe
     spec = spec or study.spec(ReportSpec)
     unit = Unit(id=UNIT, inputs=_inputs(study), upstream=_upstream(study))
     run_once(study, STAGE, spec, unit, _write_report, execution=execution)
-    return study.root / "report" / "index.html"
+    return study.paths.report
 
 
 def _inputs(study: Study) -> dict[str, Any]:
     """Identities of the files a report reads that no record covers, and of the edits made by hand."""
-    names = ["study.toml", "slides.csv", "patients.csv", "cores.csv", "truth.json", NAMES_FILE]
-    paths = [study.root / n for n in names] + json_files(study.root / "validation" / "audits")
+    names = ["study.toml", "slides.csv", "patients.csv", "cores.csv", "truth.json", Layout.hpc_names]
+    paths = [study.root / n for n in names] + json_files(study.paths.audits)
     return {p.relative_to(study.root).as_posix(): identity(p) for p in paths if p.is_file()}
 
 
@@ -89,8 +90,8 @@ def _write_report(job: Job) -> Outcome:
             write_bytes(study.root / outputs[-1], pdf_bytes(block.figure))
     _remove_old_figures(study, keep=set(outputs))
     html = render(page)
-    write_text(study.root / "report" / "index.html", html)
-    outputs.append("report/index.html")
+    write_text(study.paths.report, html)
+    outputs.append(Layout.report)
     summary = {"figures": len(pictures), "sections": len(page.sections), "bytes": len(html.encode())}
     return Outcome(outputs=tuple(outputs), summary=summary)
 
@@ -113,11 +114,11 @@ def gather(study: Study, spec: ReportSpec) -> Material:
 
     records: dict[str, list[Record]] = {s: study.records(s) for s in STAGES}
     records = {s: r for s, r in records.items() if r}
-    tree = _json(study, "phenotypes/tree.json")
+    tree = _json(study, Layout.tree)
     if tree:
         tree["names"] = read_hpc_names(study)
-    cohorts = study.cohorts() if (study.root / "patients.csv").is_file() else []
-    patients = study.patients() if cohorts or (study.root / "patients.csv").is_file() else None
+    cohorts = study.cohorts() if study.paths.patients.is_file() else []
+    patients = study.patients() if cohorts or study.paths.patients.is_file() else None
     specimens = study.specimens()
     slide_profiles, _ = _profiles(study, "slides")
     patient_profiles, facts = _profiles(study, "patients")
@@ -136,16 +137,16 @@ def gather(study: Study, spec: ReportSpec) -> Material:
         records=records,
         truth=_json(study, "truth.json"),
         tree=tree,
-        health=_json(study, "phenotypes/health.json"),
-        tile_map=_tile_map(study.root / "phenotypes" / "map.parquet"),
-        signature=_json(study, "signature/signature.json"),
+        health=_json(study, Layout.health),
+        tile_map=_tile_map(study.paths.tile_map),
+        signature=_json(study, Layout.signature),
         results=_results(study),
         atlas=read_atlas_tiles(study, per_hpc=spec.exemplars) if tree else (),
         pictures=read_pictures(study, specimens, at_most=spec.max_overviews, size_px=spec.overview_px),
         slide_profiles=slide_profiles,
         patient_profiles=patient_profiles,
         profile_facts=facts,
-        scores=_rows(study.root / "signature" / "scores.csv"),
+        scores=_rows(study.paths.scores),
         audits=_audits(study),
         versions=versions(),
     )
@@ -189,16 +190,16 @@ def _json(study: Study, name: str) -> dict[str, Any]:
 
 def _results(study: Study) -> dict[str, Any]:
     """results.json; before validation, or without a signature, what the signature stage wrote."""
-    found = _json(study, "validation/results.json")
+    found = _json(study, Layout.results)
     if found:
         return found
-    selection = _json(study, "signature/selection.json")
-    rows = [{k: _typed(v) for k, v in r.items()} for r in _rows(study.root / "signature" / "univariate.csv")]
+    selection = _json(study, Layout.selection)
+    rows = [{k: _typed(v) for k, v in r.items()} for r in _rows(study.paths.univariate)]
     parts = {
         "univariate": rows,
         "selection": selection,
         "cutoff": selection.get("cutoff"),
-        "core_agreement": _json(study, "signature/cores.json"),
+        "core_agreement": _json(study, Layout.core_agreement),
     }
     return {k: v for k, v in parts.items() if v}
 
@@ -241,4 +242,4 @@ def _events(study: Study, patients: pd.DataFrame | None) -> dict[tuple[str, str]
 
 
 def _audits(study: Study) -> dict[str, Any]:
-    return {p.stem: read_json(p) for p in json_files(study.root / "validation" / "audits")}
+    return {p.stem: read_json(p) for p in json_files(study.paths.audits)}

@@ -14,22 +14,23 @@ from typing import Any
 
 from pathosig import __version__
 from pathosig.core.errors import InputError, PathosigError
+from pathosig.core.layout import Layout
 from pathosig.core.records import atomic_path, read_json, to_json
 from pathosig.core.study import Study
 
 FORMAT = 1
 MEMBERS = {
-    "encoder/encoder.json": 1 << 20,
-    "encoder/encoder.safetensors": 8 << 30,
-    "phenotypes/codebook.safetensors": 1 << 30,
-    "phenotypes/tree.json": 64 << 20,
-    "signature/signature.json": 64 << 20,
+    Layout.encoder_card: 1 << 20,
+    Layout.encoder_weights: 8 << 30,
+    Layout.codebook: 1 << 30,
+    Layout.tree: 64 << 20,
+    Layout.signature: 64 << 20,
     "specs.json": 1 << 20,
     "card.json": 16 << 20,
 }
 """Everything a bundle may hold, and how large it may be."""
 
-_OPTIONAL = {"encoder/encoder.safetensors"}
+_OPTIONAL = {Layout.encoder_weights}
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -84,8 +85,8 @@ def write_bundle(study: Study, *, out: Path) -> BundleReport:
                 code="E_MISSING",
             )
     specs = {name: _spec_of(study, name) for name in ("tissue", "tiles", "embed", "profiles")}
-    signature = read_json(root / "signature" / "signature.json")
-    encoder = read_json(root / "encoder" / "encoder.json")
+    signature = read_json(Layout(root).signature)
+    encoder = read_json(Layout(root).encoder_card)
     contents["specs.json"] = to_json(specs).encode()
     contents["card.json"] = to_json(_card(study, signature, encoder)).encode()
     manifest = {
@@ -104,7 +105,7 @@ def write_bundle(study: Study, *, out: Path) -> BundleReport:
         endpoint=signature["endpoint"],
         equation=signature.get("equation", ""),
         encoder=str(encoder.get("name")),
-        weights_inside="encoder/encoder.safetensors" in contents,
+        weights_inside=Layout.encoder_weights in contents,
     )
 
 
@@ -116,7 +117,7 @@ def _spec_of(study: Study, stage: str) -> dict[str, Any]:
 
 def _card(study: Study, signature: dict[str, Any], encoder: dict[str, Any]) -> dict[str, Any]:
     """The model card: what it is, what it was made from, how it did."""
-    results = study.root / "validation" / "results.json"
+    results = study.paths.results
     found = read_json(results) if results.is_file() else {}
     return {
         "endpoint": signature["endpoint"],

@@ -11,6 +11,7 @@ from typing import Any
 
 from pathosig.core.errors import ConfigError, InputError
 from pathosig.core.execution import run_each, run_once
+from pathosig.core.layout import Layout
 from pathosig.core.records import read_json
 from pathosig.core.study import Study
 from pathosig.core.tables import write_csv_rows
@@ -106,7 +107,7 @@ def _refuse_without_pixels(root: Path) -> None:
     specs = read_json(root / "specs.json")
     if specs["tissue"] and specs["tiles"]:
         return
-    name = read_json(root / "encoder" / "encoder.json").get("name")
+    name = read_json(Layout(root).encoder_card).get("name")
     raise InputError(
         f"score: this bundle comes from a study that started from embeddings ({name}), so it does not know how "
         "tissue, tiles and embeddings of a slide are made. Score with a bundle of a study that started from slides.",
@@ -153,9 +154,9 @@ def _study(
         {"slide_id": n, "patient_id": p, "path": str(s.absolute()), "mpp": mpp}
         for n, p, s in zip(names, patients, slides, strict=True)
     ]
-    write_csv_rows(root / "slides.csv", rows, ("slide_id", "patient_id", "path", "mpp"))
+    write_csv_rows(Layout(root).slides, rows, ("slide_id", "patient_id", "path", "mpp"))
     unique = [{"patient_id": p, "cohort": "new"} for p in sorted(set(patients))]
-    write_csv_rows(root / "patients.csv", unique, ("patient_id", "cohort"))
+    write_csv_rows(Layout(root).patients, unique, ("patient_id", "cohort"))
     return study
 
 
@@ -195,7 +196,7 @@ def _scores(study: Study) -> list[dict[str, Any]]:
     from pathosig.signature.model import Signature
     from pathosig.signature.stage import pooled_rows
 
-    signature = Signature.load(study.root / "signature" / "signature.json")
+    signature = Signature.load(study.paths.signature)
     if study.record("profiles", "_profiles") is None:
         return [_unscored(study, patient) for patient in study.patients()["patient_id"]]
     rows = pooled_rows(read_profiles(study), str(signature.transform.get("policy", "pooled")))

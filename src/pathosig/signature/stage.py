@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pathosig.core.errors import InputError, NotEstimableError, PathosigWarning
 from pathosig.core.execution import run_once
+from pathosig.core.layout import Layout
 from pathosig.core.records import read_json, sha256_value, write_json
 from pathosig.core.study import Study
 from pathosig.core.tables import write_csv_rows
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 STAGE_VERSION = 3
 STAGE = Stage(name="signature", version=STAGE_VERSION)
 FIT, SCORES = "_fit", "_scores"
-SIGNATURE, SELECTION, BENCHMARK = (f"signature/{n}.json" for n in ("signature", "selection", "benchmark"))
-CORES = "signature/cores.json"
-UNIVARIATE, SCORE_TABLE = "signature/univariate.csv", "signature/scores.csv"
 _SCORE_COLUMNS = (
     "patient_id", "cohort", "score", "group", "core_agreement", "n_slides", "n_tiles", "ridge_score", "paper_group",
 )  # fmt: skip
@@ -183,7 +181,7 @@ def _words(signature: Signature) -> list[str]:
 
 def _write_fit(study: Study, found: SignatureFit | None, reason: str, spec: SignatureSpec) -> tuple[str, ...]:
     root = study.root
-    outputs = [SELECTION]
+    outputs = [Layout.selection]
     selection: dict[str, Any] = {"method": spec.selection, "selected": [], "reason": reason}
     if found is not None:
         selection |= {
@@ -192,8 +190,10 @@ def _write_fit(study: Study, found: SignatureFit | None, reason: str, spec: Sign
             "selected": list(found.selection.names),
             "dropped": dict(found.dropped),
         }
-        write_csv_rows(root / UNIVARIATE, found.univariate.to_dict("records"), list(found.univariate.columns))
-        outputs.append(UNIVARIATE)
+        write_csv_rows(
+            Layout(root).univariate, found.univariate.to_dict("records"), list(found.univariate.columns)
+        )
+        outputs.append(Layout.univariate)
         if found.cutoff is not None:
             selection["cutoff"] = {
                 "rule": found.cutoff.rule,
@@ -201,20 +201,26 @@ def _write_fit(study: Study, found: SignatureFit | None, reason: str, spec: Sign
                 **found.cutoff.details,
             }
         if found.signature is not None:
-            found.signature.save(root / SIGNATURE)
-            outputs.append(SIGNATURE)
+            found.signature.save(Layout(root).signature)
+            outputs.append(Layout.signature)
         if found.benchmark is not None:
-            found.benchmark.save(root / BENCHMARK)
-            outputs.append(BENCHMARK)
-    write_json(root / SELECTION, selection)
-    for name in {SIGNATURE, BENCHMARK, UNIVARIATE, SCORE_TABLE, CORES} - set(outputs) - _still_good(found):
+            found.benchmark.save(Layout(root).benchmark)
+            outputs.append(Layout.benchmark)
+    write_json(Layout(root).selection, selection)
+    for name in (
+        {Layout.signature, Layout.benchmark, Layout.univariate, Layout.scores, Layout.core_agreement}
+        - set(outputs)
+        - _still_good(found)
+    ):
         (root / name).unlink(missing_ok=True)  # last: another run on this study may be reading them
     return tuple(outputs)
 
 
 def _still_good(found: SignatureFit | None) -> set[str]:
     """Scores are replaced by their own unit as long as there is a signature."""
-    return {SCORE_TABLE, CORES} if found is not None and found.signature is not None else set()
+    return (
+        {Layout.scores, Layout.core_agreement} if found is not None and found.signature is not None else set()
+    )
 
 
 # -- scores -----------------------------------------------------------------------------------
@@ -225,15 +231,15 @@ def _score(job: Job) -> Outcome:
 
     study = Study.open(job.root)
     profiles = read_profiles(study)
-    signature = Signature.load(study.root / SIGNATURE)
-    benchmark = Signature.load(study.root / BENCHMARK) if (study.root / BENCHMARK).is_file() else None
+    signature = Signature.load(study.paths.signature)
+    benchmark = Signature.load(study.paths.benchmark) if study.paths.benchmark.is_file() else None
     cores = core_table(study, profiles, signature)
     table, agreement = score_table(study, profiles, signature, benchmark, cores)
-    write_csv_rows(study.root / SCORE_TABLE, table.to_dict("records"), _SCORE_COLUMNS)
-    write_json(study.root / CORES, agreement)
+    write_csv_rows(study.paths.scores, table.to_dict("records"), _SCORE_COLUMNS)
+    write_json(study.paths.core_agreement, agreement)
     left_out = int((table["group"] == "not assessable").sum())
     summary = {"patients": len(table), "not_assessable": left_out}
-    return Outcome(outputs=(SCORE_TABLE, CORES), summary=summary)
+    return Outcome(outputs=(Layout.scores, Layout.core_agreement), summary=summary)
 
 
 def score_table(
@@ -306,7 +312,7 @@ def _block_variance(study: Study, slide: str, slope: Any, artefacts: tuple[int, 
     from pathosig.core.schema import ASSIGNMENTS, TILES, read_table
     from pathosig.signature.cores import block_variance
 
-    tiles, labels = study.file("tiles", slide, ".parquet"), study.file("phenotypes", slide, ".parquet")
+    tiles, labels = study.paths.tiles(slide), study.paths.assignments(slide)
     if not (tiles.is_file() and labels.is_file()):
         return float("nan")
     place = read_table(tiles, TILES)
@@ -329,7 +335,7 @@ def read_scores(study: Study) -> pd.DataFrame:
 
     from pathosig.core.tables import read_csv_rows
 
-    rows = read_csv_rows(study.root / SCORE_TABLE)
+    rows = read_csv_rows(study.paths.scores)
     table = pd.DataFrame(rows, columns=list(_SCORE_COLUMNS))
     for name in ("score", "ridge_score", "n_slides", "n_tiles"):
         table[name] = pd.to_numeric(table[name], errors="coerce")
@@ -338,5 +344,5 @@ def read_scores(study: Study) -> pd.DataFrame:
 
 def read_selection(study: Study) -> Mapping[str, Any]:
     """signature/selection.json; empty when the stage has not run."""
-    path = study.root / SELECTION
+    path = study.paths.selection
     return dict(read_json(path)) if path.is_file() else {}

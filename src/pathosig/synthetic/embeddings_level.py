@@ -83,7 +83,7 @@ def write_embeddings(
     source = FeatureSource(spec)
     wanted = draw_shares(spec.replace(types=max(3, source.n_types)), len(patients))
     card = {"name": "simulated", "dim": source.dim, "mpp": 0.5, "weights_sha256": "0" * 64, "licence": "none"}
-    write_json(study.root / "encoder" / "encoder.json", card)
+    write_json(study.paths.encoder_card, card)
     shares: list[list[float]] = []
     for number, patient in enumerate(patients):
         rng = np.random.default_rng([spec.seed, 32, number])
@@ -157,5 +157,5 @@ def _embed(job: Job) -> Outcome:
     features = job.payload["features"]
     relative = f"embeddings/{job.unit}.npy"
     write_npy(job.root / relative, features.astype(np.float16))
-    write_npy(job.root / "truth" / f"{job.unit}.npy", np.asarray(job.payload["types"], np.int16))
+    write_npy(job.paths.planted(job.unit, ".npy"), np.asarray(job.payload["types"], np.int16))
     return Outcome(outputs=(relative,), summary={"n_tiles": len(features), "dim": features.shape[1]})

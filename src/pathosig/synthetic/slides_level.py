@@ -87,7 +87,7 @@ def _write_one(job: Job) -> Outcome:
         fills = {v: procedural_fill(size, names[v - 1], spec.seed, rng) for v in kinds}
     pixels = paint(full, fills, rng, spec.slide_shift)
     write_svs(job.root / "slides" / f"{job.unit}.svs", pixels)
-    write_label_map(job.root / "truth" / f"{job.unit}.png", labels)
+    write_label_map(job.paths.planted(job.unit, ".png"), labels)
     n_types = len(slide["shares"])
     return Outcome(summary={"shares": true_shares(labels, n_types).tolist()})
 

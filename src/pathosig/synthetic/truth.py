@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pathosig.core.errors import InputError
+from pathosig.core.layout import Layout
 from pathosig.core.records import parquet_metadata, read_json
 from pathosig.core.schema import ASSIGNMENTS, TILES, read_table
 from pathosig.core.study import Study
@@ -36,9 +37,9 @@ def true_tile_labels(study: Study, slide_id: str, xy: np.ndarray, tile: float) -
     InputError
         If the slide has no truth.
     """
-    n_types = len(read_json(study.root / "truth.json")["types"])
-    path = study.root / "truth" / f"{slide_id}.png"
-    known = study.root / "truth" / f"{slide_id}.npy"
+    n_types = len(read_json(study.paths.truth)["types"])
+    path = study.paths.planted(slide_id, ".png")
+    known = study.paths.planted(slide_id, ".npy")
     if known.is_file():
         return np.eye(n_types)[np.load(known, allow_pickle=False)]
     if not path.is_file():
@@ -60,11 +61,11 @@ def tile_truth(study: Study) -> TileTruth:
     """Assignments and true types of every assigned tile."""
     parts: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
     for specimen in study.specimens():
-        assigned = study.file("phenotypes", specimen.id, ".parquet")
+        assigned = study.paths.assignments(specimen.id)
         if not assigned.is_file():
             continue
         table = read_table(assigned, ASSIGNMENTS)
-        path = study.file("tiles", specimen.id, ".parquet")
+        path = study.paths.tiles(specimen.id)
         tiles = read_table(path, TILES)
         xy = np.stack([tiles.column(c).to_numpy() for c in "xy"], axis=1)[table.column("tile_id").to_numpy()]
         area = true_tile_labels(study, specimen.id, xy, parquet_metadata(path)["pathosig"]["tile_level0_px"])
@@ -90,7 +91,7 @@ def oracle_risk(study: Study, endpoint: str = "os") -> pd.DataFrame:
     """
     from pathosig.survival import cox
 
-    truth = read_json(study.root / "truth.json")
+    truth = read_json(study.paths.truth)
     frame = study.survival(endpoint).merge(study.patients()[["patient_id", "cohort"]], on="patient_id")
     shares = np.array([truth["patients"][p]["shares"] for p in frame["patient_id"]])[:, [HARMFUL, PROTECTIVE]]
     first = (frame["cohort"] == study.primary.discovery).to_numpy()
@@ -113,8 +114,8 @@ def oracle(study: Study, endpoint: str = "os") -> dict[str, float]:
 def node_types(study: Study, tiles: TileTruth | None = None) -> dict[str, str]:
     """Leaf and node names -> the planted type most of their tiles are of."""
     tiles = tiles or tile_truth(study)
-    truth = read_json(study.root / "truth.json")
-    tree = read_json(study.root / "phenotypes" / "tree.json")
+    truth = read_json(study.paths.truth)
+    tree = read_json(study.paths.tree)
     k, n_types = int(tree["k"]), len(truth["types"])
     table = np.bincount(tiles.hpc.astype(int) * n_types + tiles.kind, minlength=k * n_types).reshape(
         k, n_types
@@ -199,15 +200,15 @@ def compare_truth(study: Study) -> Comparison:
 
     from pathosig.phenotypes.tree import cut_tree
 
-    truth = read_json(study.root / "truth.json")
-    tree = read_json(study.root / "phenotypes" / "tree.json")
+    truth = read_json(study.paths.truth)
+    tree = read_json(study.paths.tree)
     tiles = tile_truth(study)
     coarse = cut_tree(np.array(tree["linkage"]), len(truth["types"]))[tiles.hpc]
     held = ~tiles.discovery if (~tiles.discovery).any() else tiles.discovery
     pure = held & (tiles.purity >= _PURE)
     named = node_types(study, tiles)
     selected, coef = _signature(study.root)
-    report = study.root / "report" / "index.html"
+    report = study.paths.report
     return Comparison(
         types=tuple(truth["types"]),
         harmful=truth["harmful"],
@@ -224,7 +225,7 @@ def compare_truth(study: Study) -> Comparison:
 
 
 def _signature(root: Path) -> tuple[list[str], dict[str, float]]:
-    path = root / "signature" / "signature.json"
+    path = Layout(root).signature
     if not path.is_file():
         return [], {}
     data = read_json(path)
@@ -242,7 +243,7 @@ def _cohort_rows(study: Study) -> dict[str, dict[str, Any]]:
     from pathosig.core.errors import NotEstimableError
     from pathosig.survival import bootstrap_c, cox, harrell_c
 
-    path = study.root / "signature" / "scores.csv"
+    path = study.paths.scores
     if not path.is_file():
         return {}
     scores = pd.read_csv(path, dtype={"patient_id": str, "cohort": str}, float_precision="round_trip")

@@ -127,8 +127,8 @@ def _finish(
     discovery = np.array([p.cohort == COHORTS[0] for p in patients])
     risk, facts = linear_predictor(shares, spec, discovery)
     rows = draw_outcomes(patients, risk, spec)
-    write_csv_rows(study.root / "patients.csv", rows, tuple(rows[0]))
-    write_csv_rows(study.root / "slides.csv", slides, ("slide_id", "patient_id", "path", "site"))
+    write_csv_rows(study.paths.patients, rows, tuple(rows[0]))
+    write_csv_rows(study.paths.slides, slides, ("slide_id", "patient_id", "path", "site"))
     cohorts = {
         c: {
             "patients": sum(r["cohort"] == c for r in rows),
@@ -154,5 +154,5 @@ def _finish(
         },
         "slides": {k: [round(float(v), 6) for v in values] for k, values in per_slide.items()},
     }
-    write_json(study.root / "truth.json", truth)
+    write_json(study.paths.truth, truth)
     return truth

@@ -38,14 +38,14 @@ def cut_tiles(
     spec = spec or study.spec(TileSpec)
     units = []
     for specimen in study.specimens():
-        tissue = study.file("tissue", specimen.id, ".geojson")
-        edited = study.file("tissue/edited", specimen.id, ".geojson")
+        tissue = study.paths.tissue(specimen.id)
+        edited = study.paths.edited_tissue(specimen.id)
         payload = {
             "path": str(specimen.path),
             "mpp": specimen.mpp,
             "region": specimen.region,
             "tissue": str(tissue.relative_to(study.root)),
-            "output": study.file("tiles", specimen.id, ".parquet").relative_to(study.root).as_posix(),
+            "output": study.paths.relative(study.paths.tiles(specimen.id)),
             "intact": _intact(study, specimen.id),
             "edited": edited.is_file(),
         }

@@ -50,8 +50,8 @@ def find_tissue(
 
 
 def _unit(study: Study, specimen: Specimen) -> Unit:
-    output = study.file("tissue", specimen.id, ".geojson")
-    edited = study.file("tissue/edited", specimen.id, ".geojson")
+    output = study.paths.tissue(specimen.id)
+    edited = study.paths.edited_tissue(specimen.id)
     inputs: dict[str, Any] = {"slide": study.input_identity(specimen)}
     if edited.is_file():
         inputs["edited"] = identity(edited)

@@ -52,14 +52,14 @@ def find_cores(
     """
     spec = spec or study.spec(TmaSpec)
     slides = [s for s in study.slides() if s.kind == "tma"]
-    patients = _read_map(study.root / "tma_map.csv", {s.id for s in slides})
+    patients = _read_map(study.paths.tma_map, {s.id for s in slides})
     units = [_unit(study, slide, patients) for slide in slides]
     report = run_each(study, STAGE, spec, units, _one, execution=execution)
     rows: list[dict[str, object]] = []
     for slide in slides:
         record = study.record(STAGE.name, slide.id)
         if record is not None and record.status != "failed":
-            for row in read_csv_rows(study.file("tma", slide.id, ".csv")):
+            for row in read_csv_rows(study.paths.tma(slide.id)):
                 place = (slide.id, int(row["row"]), int(row["column"]))
                 rows.append({**row, "patient_id": patients.get(place, "")})
     if slides:
@@ -69,7 +69,7 @@ def find_cores(
 
 def _write_cores(study: Study, rows: list[dict[str, Any]], *, force: bool) -> None:
     """Write cores.csv, unless it was changed by hand: then it keeps its rows and gets those of new arrays."""
-    path, note = study.root / "cores.csv", study.root / "tma" / "_cores.json"
+    path, note = study.paths.cores, study.paths.cores_note
     known = read_json(note) if note.is_file() else {}
     wanted = csv_text(rows, COLUMNS)
     found = read_text(path) if path.is_file() and not force else wanted
@@ -137,7 +137,7 @@ def _unit(study: Study, slide: Specimen, patients: Mapping[Place, str]) -> Unit:
             "path": str(slide.path),
             "mpp": slide.mpp,
             "size": size,
-            "output": study.file("tma", slide.id, ".csv").relative_to(study.root).as_posix(),
+            "output": study.paths.relative(study.paths.tma(slide.id)),
         },
     )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pathosig.core.errors import NotEstimableError, PathosigError, PathosigWarning
 from pathosig.core.execution import run_once
+from pathosig.core.layout import Layout
 from pathosig.core.records import read_json, sha256_value, write_json
 from pathosig.core.study import Study
 from pathosig.core.tables import write_csv_rows
@@ -15,7 +16,7 @@ from pathosig.core.units import Execution, Job, Outcome, Stage, StageReport, Uni
 from pathosig.profiles.reading import Profiles, read_profiles
 from pathosig.signature.inputs import clinical_variables, covariates_of, model_facts, preparer, treatment_arms
 from pathosig.signature.spec import SignatureSpec
-from pathosig.signature.stage import BENCHMARK, FIT, SCORES, SIGNATURE, read_scores, read_selection
+from pathosig.signature.stage import FIT, SCORES, read_scores, read_selection
 from pathosig.validation.spec import ValidateSpec
 from pathosig.validation.stage_guards import stage_guards
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 STAGE_VERSION = 4
 STAGE = Stage(name="validate", version=STAGE_VERSION)
 UNIT = "_validate"
-RESULTS = "validation/results.json"
 
 
 def validate_signature(
@@ -88,7 +88,7 @@ def _validate(job: Job) -> Outcome:
     results |= _descriptive(study, profiles)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", PathosigWarning)
-        if (study.root / SIGNATURE).is_file():
+        if study.paths.signature.is_file():
             results |= _performance(study, profiles, spec)
         else:
             reason = str(selection.get("reason") or "no signature")
@@ -108,8 +108,8 @@ def _validate(job: Job) -> Outcome:
     from pathosig.signature.remark import remark_rows
 
     results["remark"] = remark_rows(results)
-    write_json(study.root / RESULTS, results)
-    outputs = [RESULTS, *_write_tables(study, results)]
+    write_json(study.paths.results, results)
+    outputs = [Layout.results, *_write_tables(study, results)]
     notes = tuple(f"{g['code']} {g['message']}" for g in results["guards"])
     summary = {"kind": results["kind"], "analyses": len(results["analyses"]), "said": _words(results)}
     return Outcome(outputs=tuple(outputs), warnings=notes, summary=summary)
@@ -155,7 +155,7 @@ def _primary(study: Study) -> dict[str, Any]:
 def _univariate(study: Study) -> list[dict[str, Any]]:
     from pathosig.core.tables import read_csv_rows
 
-    path = study.root / "signature/univariate.csv"
+    path = study.paths.univariate
     if not path.is_file():
         return []
     text = ("feature", "kind", "leaves", "selected")
@@ -191,8 +191,8 @@ def _performance(study: Study, profiles: Profiles, spec: ValidateSpec) -> dict[s
     from pathosig.validation.table1 import table_one
     from pathosig.validation.validate import validate
 
-    signature = Signature.load(study.root / SIGNATURE)
-    benchmark = Signature.load(study.root / BENCHMARK) if (study.root / BENCHMARK).is_file() else None
+    signature = Signature.load(study.paths.signature)
+    benchmark = Signature.load(study.paths.benchmark) if study.paths.benchmark.is_file() else None
     scores = read_scores(study)
     patients = study.patients()
     endpoints = study.endpoints()
@@ -205,7 +205,7 @@ def _performance(study: Study, profiles: Profiles, spec: ValidateSpec) -> dict[s
     )  # fmt: skip
     results = dict(found.results)
     results["signature"] = json.loads(signature.to_json())
-    agreement = study.root / "signature/cores.json"
+    agreement = study.paths.core_agreement
     trained = survival[signature.endpoint]
     trained = trained[trained["patient_id"].isin(study.cohort(study.primary.discovery))]
     results["sample_size"] = attempt(

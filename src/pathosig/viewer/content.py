@@ -79,7 +79,7 @@ def read_content(study: Study, secret: str) -> StudyContent:
                 "score": _number(score.get("score", "")),
                 "group": score.get("group", ""),
                 "status": record.status if record is not None else "not processed",
-                "overlay": study.file("phenotypes", specimen.id, ".parquet").is_file(),
+                "overlay": study.paths.assignments(specimen.id).is_file(),
             }
         )
     return StudyContent(
@@ -107,13 +107,13 @@ def overlay(study: Study, specimen: Specimen) -> dict[str, Any]:
 
 
 def _scores(study: Study) -> dict[str, dict[str, str]]:
-    path = study.root / "signature" / "scores.csv"
+    path = study.paths.scores
     return {r["patient_id"]: r for r in read_csv_rows(path)} if path.is_file() else {}
 
 
 def _hpcs(study: Study) -> tuple[dict[str, Any], ...]:
     try:
-        tree = read_json(study.root / "phenotypes" / "tree.json")
+        tree = read_json(study.paths.tree)
     except InputError:
         return ()
     artefacts = {int(h) for h in tree.get("artefact_hpcs", [])}
@@ -131,7 +131,7 @@ def _hpcs(study: Study) -> tuple[dict[str, Any], ...]:
 
 
 def _exemplars(study: Study, by_name: dict[str, str]) -> tuple[Exemplar, ...]:
-    path = study.root / "phenotypes" / "atlas.parquet"
+    path = study.paths.atlas
     if not path.is_file():
         return ()
     widths: dict[str, int] = {}

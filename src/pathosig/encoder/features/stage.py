@@ -15,7 +15,7 @@ from pathosig.core.study import Study, to_toml
 from pathosig.core.units import Execution, Job, Outcome, StageReport, Unit
 from pathosig.encoder.features.hdf5 import TileFeatures, read_features
 from pathosig.encoder.spec import EncoderSpec
-from pathosig.encoder.stage import CARD, STAGE
+from pathosig.encoder.stage import STAGE
 from pathosig.encoder.zoo import ENCODERS
 
 DEFAULT_EXECUTION = Execution()
@@ -66,15 +66,15 @@ def import_features(
         "weights_file": None,
         "weights_sha256": f"imported:{name}", "licence": known.licence if known else "see its authors",
     }  # fmt: skip
-    write_json(study.root / CARD, card)
+    write_json(study.paths.encoder_card, card)
     units = [
         Unit(
             id=s.id,
             inputs={"features": identity(found[s.id]), "encoder": encoder, "mpp": mpp, "slide_mpp": s.mpp},
             payload={
                 "h5": str(found[s.id]), "card": card, "mpp": mpp, "slide_mpp": s.mpp, "named": encoder,
-                "tiles": study.file("tiles", s.id, ".parquet").name,
-                "out": study.file("embeddings", s.id, ".npy").name,
+                "tiles": study.paths.tiles(s.id).name,
+                "out": study.paths.embeddings(s.id).name,
             },
         )
         for s in specimens
@@ -88,7 +88,7 @@ def start_from_embeddings(study: Study) -> None:
     config = dict(study.config)
     level = {**config.get("study", {}), "level": "embeddings"}
     if level != config.get("study"):
-        write_text(study.root / "study.toml", to_toml({"study": level, **config} | {"study": level}))
+        write_text(study.paths.config, to_toml({"study": level, **config} | {"study": level}))
         study.__dict__.pop("config", None)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from pathosig.core.errors import InputError
 from pathosig.core.execution import run_once
+from pathosig.core.layout import Layout
 from pathosig.core.records import fingerprint, identity, sha256_value
 from pathosig.core.study import Study
 from pathosig.core.units import Execution, Job, Outcome, Stage, StageReport, Unit
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 STAGE = Stage(name="train", version=2)
 UNIT = "_train"
 DEFAULT_EXECUTION = Execution()
-CHECKPOINT, LOG = "logs/train-checkpoint.safetensors", "logs/train.csv"
 CHECKPOINT_SECONDS = 60.0
 
 
@@ -58,7 +58,7 @@ def train_encoder(
             upstream[f"tiles/{s.id}"] = None
         elif record.status == "ok":
             upstream[f"tiles/{s.id}"] = record.fingerprint
-            name = study.file("tiles", s.id, ".parquet").name
+            name = study.paths.tiles(s.id).name
             slides.append({"id": s.id, "patient": s.patient_id, "tiles": name, **specimen_facts(s)})
     weights = _backbone_weights(study, spec)
     stain = {"method": encoder.stain, "tiles": encoder.calibration_tiles, "seed": encoder.seed}
@@ -121,7 +121,7 @@ def _train(job: Job) -> Outcome:
     from pathosig.encoder.backbones import load_encoder
     from pathosig.encoder.training import train as loop
     from pathosig.encoder.training.augment import Views
-    from pathosig.encoder.training.trained import TRAINED_CARD, TRAINED_WEIGHTS, new_network, write_trained
+    from pathosig.encoder.training.trained import new_network, write_trained
 
     spec: TrainSpec = job.spec
     torch.set_num_threads(spec.threads)
@@ -142,10 +142,10 @@ def _train(job: Job) -> Outcome:
         spec.backbone, weights=job.payload["weights"], random_start=spec.random_start, seed=spec.seed
     )
     state = loop.start(new_network(start, spec), spec, device=device)
-    checkpoint_path = job.root / CHECKPOINT
+    checkpoint_path = job.paths.train_checkpoint
     if not job.execution.force:
         checkpoint.restore(checkpoint_path, state, key=key)
-    log = _Log(job.root / LOG, state, writes=rank == 0)
+    log = _Log(job.paths.train_log, state, writes=rank == 0)
     saver = _Saver(checkpoint_path, key, writes=rank == 0)
     views = Views(spec.preset, mean=start.mean, std=start.std)
     trainer = loop.Trainer(
@@ -166,7 +166,9 @@ def _train(job: Job) -> Outcome:
         for k in ("total", "held_out", "perplexity", "empty", "confidence")
     }
     return Outcome(
-        outputs=(TRAINED_CARD, TRAINED_WEIGHTS), summary={**facts, **last}, warnings=tuple(state.warnings)
+        outputs=(Layout.trained_card, Layout.trained_weights),
+        summary={**facts, **last},
+        warnings=tuple(state.warnings),
     )
 
 
@@ -228,7 +230,7 @@ def _packed(
     stain: Mapping[str, Any] | None,
 ) -> TileStore:
     """The packed tiles, written by the first process and reused while slides and choice are the same."""
-    folder = job.root / "encoder" / "store"
+    folder = job.paths.tile_store
     chosen = {k: sha256_value([tables[k].xy[v].tolist(), tables[k].mpp]) for k, v in rows.items()}
     key = sha256_value({**_what_is_seen(job), "rows": chosen})
     store = open_store(folder, key=key)

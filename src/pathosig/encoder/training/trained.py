@@ -8,13 +8,12 @@ from typing import Any
 
 import torch
 
+from pathosig.core.layout import Layout
 from pathosig.core.records import atomic_path, read_json, write_bytes, write_json
 from pathosig.encoder.backbones import Encoder
 from pathosig.encoder.spec import TrainSpec
 from pathosig.encoder.training.network import ContrastiveClusteringNet
 from pathosig.encoder.weights import state_sha256
-
-TRAINED_CARD, TRAINED_WEIGHTS = "encoder/trained.json", "encoder/trained.safetensors"
 
 
 def write_trained(
@@ -43,22 +42,22 @@ def write_trained(
         "mean": [0.0] * 3 if plain else list(start.mean),
         "std": [1.0] * 3 if plain else list(start.std),
         "n_clusters": spec.n_clusters,
-        "weights_file": Path(TRAINED_WEIGHTS).name,
+        "weights_file": Path(Layout.trained_weights).name,
         "train": {"spec": spec.to_dict(), **facts},
     }
     card["mpp"] = facts.get("mpp")
     if stain is not None:
         card["stain"] = dict(stain)
-    with atomic_path(root / TRAINED_WEIGHTS) as temporary:
+    with atomic_path(Layout(root).trained_weights) as temporary:
         save_file(tensors, temporary)
-    write_json(root / TRAINED_CARD, card)
+    write_json(Layout(root).trained_card, card)
     return card
 
 
 def copy_trained(root: Path) -> dict[str, Any]:
     """Make the trained encoder the encoder of the study: encoder/encoder.safetensors; returns its card."""
-    card: dict[str, Any] = read_json(root / TRAINED_CARD)
-    write_bytes(root / "encoder" / "encoder.safetensors", (root / TRAINED_WEIGHTS).read_bytes())
+    card: dict[str, Any] = read_json(Layout(root).trained_card)
+    write_bytes(Layout(root).encoder_weights, (Layout(root).trained_weights).read_bytes())
     return {**card, "weights_file": "encoder.safetensors"}
 
 
