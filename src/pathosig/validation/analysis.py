@@ -1,0 +1,370 @@
+"""Values of one cohort and one endpoint: ``analyses[]`` of results.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pathosig.validation.values import (
+    NOT_COMPUTED,
+    ChiSquare,
+    Concordance,
+    Counts,
+    Estimate,
+    HazardRatio,
+    KaplanMeier,
+    NotEstimable,
+    Role,
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AucAt(Estimate):
+    """Area under the ROC curve at a horizon, with patients at risk and events until then."""
+
+    years: float
+    time: float
+    n_risk: int
+    events: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EffectCurve:
+    """Hazard ratio along the score (in discovery SD)."""
+
+    score: tuple[float, ...]
+    hr: tuple[float | None, ...]
+    lower: tuple[float | None, ...]
+    upper: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spline(EffectCurve):
+    """Restricted cubic spline against the discovery mean, and the test that the effect is linear."""
+
+    p_nonlinear: float
+    knots: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Piece:
+    """Hazard ratio per SD in one part of follow-up."""
+
+    start: float = field(metadata={"key": "from"})
+    end: float = field(metadata={"key": "to"})
+    effect: HazardRatio | NotEstimable
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProportionalHazards:
+    """Score tests of proportional hazards; where violated, hazard ratios before and after the median event time."""
+
+    violated: bool
+    score: ChiSquare | NotEstimable = NOT_COMPUTED
+    group: ChiSquare | NotEstimable = NOT_COMPUTED
+    piecewise: tuple[Piece, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RestrictedMeans:
+    """Restricted mean survival time until `tau`; `difference` is high minus low."""
+
+    tau: float
+    low: Estimate
+    high: Estimate
+    difference: Estimate
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CalibrationGroup:
+    """Patients of similar predicted risk: mean prediction and Kaplan-Meier risk."""
+
+    expected: float
+    observed: float | None
+    lower: float | None
+    upper: float | None
+    n: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CalibrationAt:
+    """Observed and expected risk at a horizon; `ratio` with its confidence interval."""
+
+    years: float
+    time: float
+    observed: float | None
+    expected: float | None
+    ratio: float | None
+    lower: float | None
+    upper: float | None
+    groups: tuple[CalibrationGroup, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UpdatedSlope:
+    """The coefficient fitted again in this cohort: not a validation."""
+
+    slope: float
+    note: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Calibration:
+    """Calibration of the frozen signature."""
+
+    slope: Estimate
+    horizons: tuple[CalibrationAt, ...]
+    updated: UpdatedSlope
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PredictionError:
+    """IPCW error of the frozen predictions and of the cohort's own Kaplan-Meier estimate (`null`).
+
+    `scaled` = 1 - score / null; `difference` = score - null with a paired bootstrap interval.
+    """
+
+    time: float
+    score: float | None
+    null: float | None
+    scaled: float | None
+    difference: Estimate
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BrierAt(PredictionError):
+    """Brier score at a horizon."""
+
+    years: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Grid:
+    """Equally spaced times of an integral."""
+
+    start: float = field(metadata={"key": "from"})
+    end: float = field(metadata={"key": "to"})
+    points: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IntegratedBrier(PredictionError):
+    """Integrated Brier score up to `time`."""
+
+    grid: Grid
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ForestRow:
+    """A row of a forest plot: the heading or reference of a category, or one estimate."""
+
+    variable: str
+    level: str
+    reference: str
+    label: str
+    kind: Literal["heading", "reference", "estimate"]
+    level_depth: int
+    effect: HazardRatio | NotEstimable = NOT_COMPUTED
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Imputation:
+    """How missing covariates were imputed; `missing` is covariate -> patients without it."""
+
+    m: int
+    method: str
+    missing: Mapping[str, int]
+    missing_information: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Forest:
+    """Cox models of the score and covariates: each alone, together, and together over imputed data sets."""
+
+    univariable: tuple[ForestRow, ...]
+    multivariable: tuple[ForestRow, ...]
+    n: int
+    n_complete: int
+    imputed: tuple[ForestRow, ...] = ()
+    imputation: Imputation | NotEstimable = NOT_COMPUTED
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SubgroupLevel:
+    """Hazard ratio per discovery SD in one level of a subgroup variable."""
+
+    level: str
+    n: int
+    events: int
+    effect: HazardRatio | NotEstimable
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Subgroup:
+    """Effect in every level of a variable, interaction p, and q within the declared family."""
+
+    variable: str
+    p_interaction: float | None
+    q_interaction: float | None
+    rows: tuple[SubgroupLevel, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IncidenceCurve:
+    """Cumulative incidence of a cause in a risk group; cause 1 is the event, 2 the competing one."""
+
+    group: str
+    cause: int
+    n: int
+    events: int
+    time: tuple[float, ...]
+    estimate: tuple[float | None, ...]
+    lower: tuple[float | None, ...]
+    upper: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GrayTest(ChiSquare):
+    """Gray's test of one cause."""
+
+    cause: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CompetingModel:
+    """Cause-specific or Fine-Gray hazard ratio of the score or of the group."""
+
+    model: Literal["cause-specific", "Fine-Gray"]
+    effect: Literal["hr_sd", "hr_group"]
+    cause: int
+    result: HazardRatio | NotEstimable
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CompetingRisks:
+    """The event when another one can rule it out."""
+
+    n: int
+    events: int
+    competing_events: int
+    groups: tuple[str, ...]
+    curves: tuple[IncidenceCurve, ...]
+    gray: tuple[GrayTest, ...]
+    models: tuple[CompetingModel, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NetBenefitGain(Estimate):
+    """Net benefit of the combined minus the clinical model at one threshold."""
+
+    threshold: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NetBenefit:
+    """Decision curves of the frozen models, of treating all and of treating none."""
+
+    thresholds: tuple[float, ...]
+    models: Mapping[str, tuple[float | None, ...]]
+    all: tuple[float | None, ...]
+    none: tuple[float | None, ...]
+    difference: tuple[NetBenefitGain, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AtHorizon:
+    """Error and net benefit of the frozen models at one horizon; differences are combined minus clinical."""
+
+    time: float
+    brier: Mapping[str, float | None]
+    difference_brier: Estimate
+    net_benefit: NetBenefit
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fitted:
+    """Patients and events a model was fitted on."""
+
+    n: int
+    events: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AddedImputed:
+    """Added value in all patients, missing covariates imputed again inside every resample."""
+
+    n: int
+    events: int
+    missing: Mapping[str, int]
+    m: int
+    bootstraps: int
+    method: str
+    uno_c: Mapping[str, float | None]
+    difference_c: Estimate
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AddedValue:
+    """Clinical, score and combined models, frozen in discovery, in a validation cohort."""
+
+    models: tuple[str, ...]
+    n: int
+    events: int
+    trained_on: Fitted
+    uno_c: Mapping[str, Concordance]
+    difference_c: Estimate
+    lr_test: ChiSquare
+    at_horizon: AtHorizon | NotEstimable = NOT_COMPUTED
+    imputed: AddedImputed | NotEstimable = NOT_COMPUTED
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Analysis:
+    """The frozen score in one cohort and endpoint.
+
+    Attributes
+    ----------
+    role
+        ``discovery`` is apparent, that is optimistic; ``cross-validated`` stands in where no cohort validates.
+    primary
+        Whether it is (a part of) the declared primary analysis.
+    unit
+        Unit of all times.
+    follow_up
+        Median by reverse Kaplan-Meier.
+    hr_sd, hr_group
+        Per discovery SD of the continuous score (the primary effect); high against low.
+    """
+
+    cohort: str
+    endpoint: str
+    unit: str
+    role: Role
+    primary: bool
+    n: int
+    events: int
+    follow_up: Estimate | NotEstimable = NOT_COMPUTED
+    km: KaplanMeier | NotEstimable = NOT_COMPUTED
+    logrank: ChiSquare | NotEstimable = NOT_COMPUTED
+    hr_sd: HazardRatio | NotEstimable = NOT_COMPUTED
+    hr_group: HazardRatio | NotEstimable = NOT_COMPUTED
+    harrell_c: Concordance | NotEstimable = NOT_COMPUTED
+    uno_c: Concordance | NotEstimable = NOT_COMPUTED
+    auc: tuple[AucAt, ...] | NotEstimable = NOT_COMPUTED
+    spline: Spline | NotEstimable = NOT_COMPUTED
+    ph: ProportionalHazards | NotEstimable = NOT_COMPUTED
+    rmst: RestrictedMeans | NotEstimable = NOT_COMPUTED
+    outcome_counts: Counts | NotEstimable = NOT_COMPUTED
+    calibration: Calibration | NotEstimable = NOT_COMPUTED
+    brier: tuple[BrierAt, ...] | NotEstimable = NOT_COMPUTED
+    ibs: IntegratedBrier | NotEstimable = NOT_COMPUTED
+    forest: Forest | NotEstimable = NOT_COMPUTED
+    subgroups: tuple[Subgroup, ...] | NotEstimable = NOT_COMPUTED
+    competing: CompetingRisks | NotEstimable = NOT_COMPUTED
+    added_value: AddedValue | NotEstimable = NOT_COMPUTED
+
+    @property
+    def apparent(self) -> bool:
+        """Whether the patients are those the score was fitted on."""
+        return self.role == "discovery"

@@ -1,0 +1,124 @@
+"""Values of a treatment's effect by score: ``treatment[]`` of results.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from pathosig.validation.analysis import EffectCurve
+from pathosig.validation.values import Curve, Estimate, HazardRatio, NotEstimable
+
+Verdict = Literal["predictive", "prognostic", "not estimable"]
+Design = Literal["randomised", "observational"]
+Start = Literal["time zero", "landmark", "time-dependent", "unknown"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TreatmentGroup:
+    """Hazard ratio of treatment in one risk group."""
+
+    label: str
+    n: int
+    n_treated: int
+    effect: HazardRatio | NotEstimable
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Balance:
+    """Standardised mean difference of a covariate between arms, before and after weighting."""
+
+    variable: str
+    smd_before: float | None
+    smd_after: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Overlap:
+    """Range of propensities that both arms share, and the proportion of patients outside."""
+
+    lower: float
+    upper: float
+    share_outside: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ArmCurve(Curve):
+    """Kaplan-Meier curve of one arm in the risk group `label`."""
+
+    arm: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EValue:
+    """Strength of unmeasured confounding that would explain an interaction away: of the estimate and of its bound."""
+
+    estimate: float
+    bound: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TreatmentEffect:
+    """Effect of treatment in one cohort.
+
+    Attributes
+    ----------
+    interaction
+        Score (per SD) x treatment.
+    max_smd_after
+        Largest absolute standardised mean difference after weighting.
+    minimum_detectable
+        Interaction hazard ratio detectable with 80 % power.
+    rmst
+        Risk group -> difference of restricted means, treated minus untreated.
+    """
+
+    n: int
+    events: int
+    groups: tuple[TreatmentGroup, ...]
+    interaction: HazardRatio | NotEstimable
+    continuous: EffectCurve | NotEstimable
+    balance: tuple[Balance, ...]
+    overlap: Overlap
+    max_smd_after: float | None
+    rmst: Mapping[str, Estimate | NotEstimable]
+    km: tuple[ArmCurve, ...]
+    minimum_detectable: float | None
+    e_value: EValue | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TreatmentCohort:
+    """One cohort of a treatment analysis; discovery never counts for the verdict."""
+
+    cohort: str
+    role: Literal["discovery", "validation"]
+    result: TreatmentEffect | NotEstimable
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Treatment:
+    """One treatment and endpoint over all cohorts.
+
+    Attributes
+    ----------
+    design, start
+        As declared in study.toml.
+    declared
+        Whether arm and endpoint are the primary ones.
+    family
+        Number of arms and endpoints tested; interaction p-values are adjusted for it.
+    verdict, words, reasons
+        The verdict, the sentence that may be printed, and why it is not stronger.
+    """
+
+    arm: str
+    endpoint: str
+    verdict: Verdict
+    words: str
+    reasons: tuple[str, ...]
+    cohorts: tuple[TreatmentCohort, ...]
+    declared: bool = False
+    family: int = 1
+    design: Design = "observational"
+    start: Start = "unknown"

@@ -1,0 +1,331 @@
+"""What a validation says, as values: the content of validation/results.json. See docs/results-json.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from pathosig.core.errors import InputError
+from pathosig.core.records import read_json, write_json
+from pathosig.core.typed_json import from_plain, to_plain
+from pathosig.signature.model import Signature
+from pathosig.validation.analysis import Analysis
+from pathosig.validation.arms import Treatment
+from pathosig.validation.development import CutoffSheet, SampleSize, SelectionSummary, Univariable
+from pathosig.validation.values import (
+    NOT_COMPUTED,
+    ChiSquare,
+    Concordance,
+    Counts,
+    Estimate,
+    Finding,
+    HazardRatio,
+    KaplanMeier,
+    NotEstimable,
+)
+from pathosig.validation.verdict import Headline, Verdict
+
+SCHEMA = 2
+"""Version of results.json; raised when its layout changes."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PrimaryAnalysis:
+    """The declared primary analysis and the hash of its declaration."""
+
+    endpoint: str
+    discovery: str
+    covariates: tuple[str, ...]
+    treatment: str | None
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Roles:
+    """Columns of patients.csv that hold sex, age and site; None where no column does."""
+
+    sex: str | None = None
+    age: str | None = None
+    site: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Table1Cell:
+    """Numbers behind one cell of Table 1: counts for a level, quartiles for a number."""
+
+    n: int
+    share: float | None = None
+    median: float | None = None
+    q1: float | None = None
+    q3: float | None = None
+    missing: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Table1Row:
+    """One row of Table 1: text to print and the numbers behind it, by column."""
+
+    variable: str
+    level: str
+    kind: Literal["count", "number", "level"]
+    values: Mapping[str, str]
+    numbers: Mapping[str, Table1Cell]
+    p: float | None
+    test: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Table1:
+    """Characteristics by cohort or risk group."""
+
+    columns: tuple[str, ...]
+    rows: tuple[Table1Row, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MissingValues:
+    """How many of `n` patients of a cohort lack a variable."""
+
+    cohort: str
+    variable: str
+    missing: int
+    n: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TileCounts:
+    """Tiles per patient."""
+
+    median: float | None
+    min: float | None
+    max: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScoreSummary:
+    """Distribution of the score; quantiles p05, p25, p50, p75, p95."""
+
+    mean: float | None
+    sd: float | None
+    quantiles: Mapping[str, float | None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CohortResult:
+    """Patients of one cohort and their scores; `share_high` is the proportion above the cut-off."""
+
+    name: str
+    role: Literal["discovery", "validation"]
+    n_patients: int
+    n_assessable: int
+    n_not_assessable: int
+    share_high: Estimate
+    tiles: TileCounts
+    score: ScoreSummary
+    depth_correlation: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PooledCohort(Estimate):
+    """A cohort in a random-effects pool: hazard ratio, and weight in per cent."""
+
+    cohort: str
+    weight: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PooledEffect(Estimate):
+    """A pooled hazard ratio with heterogeneity and prediction interval."""
+
+    cohorts: tuple[PooledCohort, ...]
+    tau2: float | None
+    i2: float | None
+    prediction: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pooled:
+    """Random-effects pool over validation cohorts, from three on."""
+
+    endpoint: str
+    effect: Literal["hr_sd", "hr_group"]
+    result: PooledEffect | NotEstimable
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Association:
+    """Risk group against a declared variable in one cohort."""
+
+    cohort: str
+    variable: str
+    counts: Counts | NotEstimable
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RidgeComparison:
+    """Concordance of ridge on all leaves; `difference` is the signature's minus ridge's."""
+
+    harrell_c: Estimate
+    difference: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AgainstRidge:
+    """Out-of-fold concordance of the selection and of ridge on all leaves, in discovery patients."""
+
+    harrell_c: Estimate
+    ridge_c: Estimate
+    difference: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ByCores:
+    """Proportion of heterogeneous patients among those with so many cores."""
+
+    cores: int
+    n: int
+    heterogeneous: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CoreRates:
+    """Agreement of the cores or slides of patients of one cohort: counts, rates, and rates expected by chance."""
+
+    n: int
+    agree: int
+    heterogeneous: int
+    single: int
+    observed_rate: float | None
+    expected_rate: float | None
+    naive_rate: float | None
+    naive_expected_rate: float | None
+    by_cores: tuple[ByCores, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OutOfFold:
+    """Score of a patient by models that never saw the patient."""
+
+    patient_id: str
+    score: float | None
+    group: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SelectedShare:
+    """A feature and the proportion of fits that selected it."""
+
+    feature: str
+    share: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Internal:
+    """Repeated, patient-grouped, nested cross-validation."""
+
+    repeats: int
+    folds: int
+    endpoint: str
+    harrell_c: Estimate
+    per_repeat: tuple[float, ...]
+    share_empty: float
+    ridge_c: Estimate
+    selected: tuple[SelectedShare, ...]
+    scores: tuple[OutOfFold, ...]
+    note: str
+    apparent_c: Concordance | NotEstimable = NOT_COMPUTED
+    uno_c: Concordance | NotEstimable = NOT_COMPUTED
+    hr_sd: HazardRatio | NotEstimable = NOT_COMPUTED
+    km: KaplanMeier | NotEstimable = NOT_COMPUTED
+    logrank: ChiSquare | NotEstimable = NOT_COMPUTED
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Results:
+    """Everything `validate` writes; the only source of the numbers in report, figures, bundle and tables.
+
+    Attributes
+    ----------
+    kind
+        ``external`` with validation cohorts, ``internal`` with cross-validation, ``none`` without a signature.
+    signature
+        As in signature/signature.json.
+    verdicts
+        One for each endpoint, the primary one first.
+    headline
+        Discrimination and effect on the signature's endpoint in patients it was not fitted on.
+    roles
+        Declared columns of sex, age and site.
+    univariate
+        All candidates.
+    dropped
+        Candidate -> why it was none.
+    analyses
+        One per cohort and endpoint.
+    benchmark
+        Cohort -> endpoint -> full-information ridge.
+    """
+
+    kind: Literal["external", "internal", "none"]
+    primary: PrimaryAnalysis
+    signature: Signature | NotEstimable
+    verdicts: tuple[Verdict, ...] = ()
+    headline: tuple[Headline, ...] = ()
+    roles: Roles = Roles()
+    univariate: tuple[Univariable, ...] = ()
+    selection: SelectionSummary | None = None
+    dropped: Mapping[str, str] = field(default_factory=dict)
+    cutoff: CutoffSheet | None = None
+    table1: Table1 = Table1(columns=(), rows=())
+    table1_groups: Mapping[str, Table1] = field(default_factory=dict)
+    missing: tuple[MissingValues, ...] = ()
+    cohorts: tuple[CohortResult, ...] = ()
+    analyses: tuple[Analysis, ...] = ()
+    pooled: tuple[Pooled, ...] = ()
+    associations: tuple[Association, ...] = ()
+    benchmark: Mapping[str, Mapping[str, RidgeComparison | NotEstimable]] = field(default_factory=dict)
+    treatment: tuple[Treatment, ...] = ()
+    warnings: tuple[Finding, ...] = ()
+    sample_size: SampleSize | NotEstimable = NOT_COMPUTED
+    core_agreement: Mapping[str, CoreRates] = field(default_factory=dict)
+    against_ridge: AgainstRidge | NotEstimable = NOT_COMPUTED
+    internal: Internal | NotEstimable = NOT_COMPUTED
+
+    def analysis(self, cohort: str, endpoint: str) -> Analysis:
+        """The analysis of a cohort and endpoint; the cross-validated one where discovery has it too.
+
+        Raises
+        ------
+        KeyError
+            If there is none.
+        """
+        chosen = [a for a in self.analyses if (a.cohort, a.endpoint) == (cohort, endpoint)]
+        if not chosen:
+            raise KeyError((cohort, endpoint))
+        return chosen[-1]
+
+
+def write_results(path: Path, results: Results) -> None:
+    """Write results.json atomically."""
+    write_json(path, {"schema": SCHEMA, **to_plain(results)})
+
+
+def read_results(path: Path) -> Results:
+    """Read results.json.
+
+    Raises
+    ------
+    InputError
+        E_RESULTS if it has another schema, an unknown key or a value of another type; E_MISSING without the file.
+    """
+    raw = read_json(path)
+    schema = raw.get("schema") if isinstance(raw, dict) else None
+    if schema != SCHEMA:
+        raise InputError(
+            f"{path.name}: schema {schema!r}; this pathosig reads schema {SCHEMA}. Run `pathosig validate` again.",
+            code="E_RESULTS",
+        )
+    rest = {k: v for k, v in raw.items() if k != "schema"}
+    return from_plain(Results, rest, where=path.name, code="E_RESULTS")

@@ -1,0 +1,174 @@
+"""The verdict of a validation, one for each endpoint, by a rule that is fixed before any result is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pathosig.survival import adjust_p
+from pathosig.validation.analysis import Analysis
+from pathosig.validation.values import Concordance, HazardRatio, NotEstimable, Role
+
+LEVEL = 0.05
+RELEVANT = 1.5
+"""Hazard ratio per SD that a cohort must be able to exclude before "not shown" is said of it."""
+
+EndpointVerdict = Literal["holds", "uncertain", "not shown", "nothing found"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """What a validation shows for one endpoint.
+
+    Attributes
+    ----------
+    verdict
+        ``holds``, ``uncertain``, ``not shown`` or ``nothing found``.
+    basis
+        Whether other cohorts or cross-validation judged it.
+    primary
+        Whether it is the declared primary endpoint.
+    holds, tested
+        Cohorts in which the signature's effect was shown, and cohorts where it could be tested.
+    sentence
+        The verdict as printed.
+    """
+
+    endpoint: str
+    verdict: EndpointVerdict
+    basis: Role
+    primary: bool
+    holds: int
+    tested: int
+    sentence: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Headline:
+    """Discrimination and effect in patients the signature was not fitted on, for card and summary."""
+
+    cohort: str
+    endpoint: str
+    role: Role
+    n: int
+    events: int
+    harrell_c: Concordance | NotEstimable
+    hr_sd: HazardRatio | NotEstimable
+
+
+def headlines(analyses: Sequence[Analysis], endpoint: str) -> tuple[Headline, ...]:
+    """One for each analysis of an endpoint that is no discovery analysis."""
+    return tuple(
+        Headline(
+            cohort=a.cohort, endpoint=a.endpoint, role=a.role, n=a.n, events=a.events,
+            harrell_c=a.harrell_c, hr_sd=a.hr_sd,
+        )
+        for a in analyses
+        if a.endpoint == endpoint and not a.apparent
+    )  # fmt: skip
+
+
+def nothing_found(endpoint: str, reason: str) -> Verdict:
+    """The verdict where there is no signature."""
+    sentence = f"Nothing found: {reason.rstrip('.')}."
+    return Verdict(
+        endpoint=endpoint,
+        verdict="nothing found",
+        basis="discovery",
+        primary=True,
+        holds=0,
+        tested=0,
+        sentence=sentence,
+    )
+
+
+def external_verdict(analyses: Sequence[Analysis], endpoint: str, *, primary: bool) -> Verdict:
+    """The verdict of validation cohorts.
+
+    The effect holds in a cohort if the hazard ratio per SD is above 1 and its p, adjusted by Holm's method for the
+    cohorts, is below .05. The signature *holds* if it does so in at least half of the cohorts and no cohort shows the
+    opposite. It is *uncertain* if it holds in fewer, if a cohort shows the opposite, or if it holds nowhere but a
+    cohort with a hazard ratio above 1 cannot exclude 1.5. Otherwise it is *not shown*.
+
+    Examples
+    --------
+    >>> external_verdict([], "os", primary=True).sentence
+    'Not shown: no validation cohort has an estimable effect on os.'
+    """
+    effects = [
+        a.hr_sd for a in analyses if a.endpoint == endpoint and a.role == "validation" and _is_tested(a.hr_sd)
+    ]
+    tests = [e for e in effects if isinstance(e, HazardRatio)]
+    adjusted = list(adjust_p([float(e.p or 0.0) for e in tests], "holm")) if tests else []
+    above = [e.hr is None or e.hr > 1 for e in tests]
+    holds = sum(p < LEVEL and up for p, up in zip(adjusted, above, strict=True))
+    opposite = sum(p < LEVEL and not up for p, up in zip(adjusted, above, strict=True))
+    possible = any(up and (e.upper is None or e.upper > RELEVANT) for e, up in zip(tests, above, strict=True))
+    verdict: EndpointVerdict
+    if holds and not opposite and 2 * holds >= len(tests):
+        verdict, sentence = "holds", f"Holds in {holds} of {len(tests)} validation cohorts ({endpoint})."
+    elif opposite:
+        verdict = "uncertain"
+        sentence = f"Uncertain: {holds} of {len(tests)} validation cohorts show the effect on {endpoint}, {opposite} the opposite."
+    elif holds:
+        verdict = "uncertain"
+        sentence = f"Uncertain: the effect on {endpoint} is shown in only {holds} of {len(tests)} validation cohorts."
+    elif possible:
+        verdict = "uncertain"
+        sentence = (
+            f"Uncertain: no effect on {endpoint} is shown in {_cohorts(len(tests))}, but the confidence intervals do not "
+            f"exclude a hazard ratio per SD of {RELEVANT:g}."
+        )
+    elif tests:
+        verdict, sentence = "not shown", f"Not shown: no effect on {endpoint} in {_cohorts(len(tests))}."
+    else:
+        verdict, sentence = (
+            "not shown",
+            f"Not shown: no validation cohort has an estimable effect on {endpoint}.",
+        )
+    return Verdict(
+        endpoint=endpoint, verdict=verdict, basis="validation", primary=primary, holds=holds, tested=len(tests),
+        sentence=sentence,
+    )  # fmt: skip
+
+
+def internal_verdict(
+    endpoint: str, *, c: float | None, lower: float | None, upper: float | None, share_empty: float
+) -> Verdict:
+    """The verdict of nested cross-validation, whose confidence interval accounts for refitting.
+
+    Nothing was found if no fold selected anything. Otherwise the signature holds internally if the interval of
+    Harrell's C lies above .5; it is uncertain if C is above .5 but the interval is not, and else not shown.
+
+    Examples
+    --------
+    >>> internal_verdict("os", c=0.5, lower=0.5, upper=0.5, share_empty=1.0).sentence
+    'Nothing found: cross-validation selected nothing in any fold (os).'
+    """
+    verdict: EndpointVerdict
+    if share_empty >= 1:
+        verdict, sentence = (
+            "nothing found",
+            f"Nothing found: cross-validation selected nothing in any fold ({endpoint}).",
+        )
+    elif c is None or lower is None or upper is None or c <= 0.5:
+        verdict, sentence = "not shown", f"Not shown: cross-validation finds no discrimination ({endpoint})."
+    elif lower > 0.5:
+        verdict, sentence = "holds", f"Holds in cross-validation ({endpoint}); no other cohort has judged it."
+    else:
+        verdict = "uncertain"
+        sentence = f"Uncertain: the cross-validated C-index of {endpoint} is not distinguishable from 0.5."
+    empty = f" {share_empty:.0%} of the folds selected nothing." if 0 < share_empty < 1 else ""
+    return Verdict(
+        endpoint=endpoint, verdict=verdict, basis="cross-validated", primary=True, holds=int(verdict == "holds"),
+        tested=1, sentence=sentence + empty,
+    )  # fmt: skip
+
+
+def _is_tested(effect: HazardRatio | NotEstimable) -> bool:
+    return isinstance(effect, HazardRatio) and effect.p is not None
+
+
+def _cohorts(n: int) -> str:
+    return "the validation cohort" if n == 1 else f"any of {n} validation cohorts"
