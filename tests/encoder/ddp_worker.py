@@ -5,7 +5,8 @@ import sys
 import numpy as np
 import torch
 
-from pathosig.encoder import ContrastiveClusteringNet, TrainSpec, parallel
+from pathosig.encoder import ContrastiveClusteringNet, TrainSpec
+from pathosig.encoder.training import parallel
 from pathosig.encoder.training import train as loop
 
 if __package__:

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from pathosig.core.errors import NotEstimableError
-from pathosig.encoder import ContrastiveClusteringNet, TrainSpec, checkpoint
+from pathosig.encoder import ContrastiveClusteringNet, TrainSpec
+from pathosig.encoder.training import checkpoint
 from pathosig.encoder.training import train as loop
 from pathosig.encoder.training.augment import Views
 from pathosig.encoder.training.monitor import CollapseWatch, Occupancy, few_steps, occupancy

@@ -117,8 +117,9 @@ def _backbone_weights(study: Study, spec: TrainSpec) -> Path | None:
 def _train(job: Job) -> Outcome:
     import torch
 
-    from pathosig.encoder import checkpoint, engines, parallel
+    from pathosig.encoder import engines
     from pathosig.encoder.backbones import load_encoder
+    from pathosig.encoder.training import checkpoint, parallel
     from pathosig.encoder.training import train as loop
     from pathosig.encoder.training.augment import Views
     from pathosig.encoder.training.trained import new_network, write_trained
