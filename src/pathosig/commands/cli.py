@@ -25,6 +25,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from pathosig import __version__
 from pathosig.core.errors import PathosigError, PathosigWarning
+from pathosig.core.extras import missing_extra
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -119,8 +120,9 @@ def main(argv: list[str] | None = None) -> NoReturn:
         if os.environ.get("PATHOSIG_DEBUG"):
             raise
         text = f"unexpected {type(error).__name__}: {error}. This is a bug; PATHOSIG_DEBUG=1 shows where."
-        _say_error(PathosigError(text, code="E_BUG"), as_json)
-        code = 1
+        absent = missing_extra(error) if isinstance(error, ModuleNotFoundError) else None
+        _say_error(absent or PathosigError(text, code="E_BUG"), as_json)
+        code = absent.exit_code if absent else 1
     sys.exit(code)
 
 

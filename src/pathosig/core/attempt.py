@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from pathosig.core.errors import PathosigError, StorageError
+from pathosig.core.extras import missing_extra
 from pathosig.core.units import Job, Outcome, Task
 
 logger = logging.getLogger("pathosig.core.execution")
@@ -59,6 +60,9 @@ def _attempt_once(task: Task, job: Job) -> Outcome | Exception:
         failure.__cause__ = error
         return failure
     except Exception as error:
+        absent = missing_extra(error) if isinstance(error, ModuleNotFoundError) else None
+        if absent is not None:
+            return absent
         logger.exception("unexpected error on %s", job.unit)
         import traceback
 

