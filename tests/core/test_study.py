@@ -3,9 +3,10 @@ from typing import ClassVar, Literal
 
 import pytest
 
+from pathosig.core.config import to_toml
 from pathosig.core.errors import ConfigError, InputError
 from pathosig.core.spec import Spec
-from pathosig.core.study import Study, to_toml
+from pathosig.core.study import Study
 from pathosig.core.tables import quote_formula, read_csv_rows, unquote_formula, write_csv_rows
 
 
@@ -45,6 +46,29 @@ def test_a_spec_round_trips_through_toml(tmp_path):
     spec = ToySpec(size=7, limit=0.25, names=("x", 'y"z'))
     study.save_spec(spec)
     assert Study.open(study.root).spec(ToySpec) == spec
+
+
+def test_comments_and_order_of_study_toml_survive_a_saved_spec(tmp_path):
+    study = study_of(tmp_path)
+    text = '# protocol v3\n[toy]  # settings\nsize = 9 # agreed on 3 May\nmode = "a"\n\n[columns]\n# none yet\ncovariates = []\n'
+    study.paths.config.write_text(text)
+    study = Study.open(study.root)
+    study.save_spec(ToySpec(size=9, limit=0.25, mode="a"))
+    assert study.paths.config.read_text() == text.replace('mode = "a"\n', 'mode = "a"\nlimit = 0.25\n')
+    assert study.spec(ToySpec) == ToySpec(size=9, limit=0.25, mode="a")
+    study.save_spec(ToySpec())
+    assert "size" not in study.paths.config.read_text()
+    assert "# protocol v3" in study.paths.config.read_text()
+
+
+def test_an_update_that_changes_nothing_leaves_study_toml_alone(tmp_path):
+    study = study_of(tmp_path)
+    before = study.paths.config.stat().st_mtime_ns
+    study.update("study", level=None)
+    assert study.paths.config.stat().st_mtime_ns == before
+    study.update("study", level="embeddings")
+    assert study.level == "embeddings"
+    assert "os_time" in study.paths.config.read_text()
 
 
 def test_toml_keeps_every_kind_of_value():

@@ -6,22 +6,13 @@ from pathosig.core.versions import versions
 
 
 def test_versions_are_those_that_importlib_knows():
-    found = versions()
-    assert found.pop("python") == ".".join(map(str, sys.version_info[:3]))
-    assert "pathosig" in found
-    assert "openslide-bin" in found
-    assert found == {name: importlib.metadata.version(name) for name in found}
-    absent = set(module._NAMES) - set(found)
+    listed = versions()
+    assert listed.pop("python") == ".".join(map(str, sys.version_info[:3]))
+    assert {"pathosig", "openslide-bin"} <= set(listed)
+    assert listed == {name: importlib.metadata.version(name) for name in listed}
+    absent = set(module._NAMES) - set(listed)
     installed = {d.metadata["Name"].lower() for d in importlib.metadata.distributions()}
     assert not absent & installed
-
-
-def test_where_installers_leave_no_folders_importlib_is_asked(monkeypatch):
-    expected = versions()
-    monkeypatch.setattr(module, "_listed", dict)
-    module._versions.cache_clear()
-    assert versions() == expected
-    module._versions.cache_clear()
 
 
 def test_callers_cannot_change_what_is_kept():

@@ -9,10 +9,11 @@ import pytest
 from PIL import Image
 from safetensors.torch import save_file
 
+from pathosig.core.config import to_toml
 from pathosig.core.errors import PathosigWarning
 from pathosig.core.records import Record, read_json, sha256_file
 from pathosig.core.schema import TILES, write_table
-from pathosig.core.study import Study, to_toml
+from pathosig.core.study import Study
 from pathosig.core.units import Execution
 from pathosig.encoder import cluster_labels, embed_tiles, load_encoder, train_encoder
 from pathosig.encoder.cards import one_encoder

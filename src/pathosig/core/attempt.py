@@ -5,17 +5,16 @@ from __future__ import annotations
 import errno
 import logging
 import time
+import traceback
 from pathlib import Path
 
 from pathosig.core.errors import PathosigError, StorageError
 from pathosig.core.extras import missing_extra
 from pathosig.core.units import Job, Outcome, Task
 
-logger = logging.getLogger("pathosig.core.execution")
+logger = logging.getLogger(__name__)
 
 _READ_RETRIES = 2
-
-
 _RETRY_WAIT_S = 0.2
 
 
@@ -64,8 +63,6 @@ def _attempt_once(task: Task, job: Job) -> Outcome | Exception:
         if absent is not None:
             return absent
         logger.exception("unexpected error on %s", job.unit)
-        import traceback
-
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(last.filename).name}:{last.lineno}"
         return PathosigError(

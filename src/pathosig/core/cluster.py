@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
+from pathosig.core.attempt import attempt
 from pathosig.core.errors import ConfigError, SlideError
+from pathosig.core.units import Execution, Job, Outcome, Task
 
 
 def run_on_dask(
-    task: Callable[[Any], Any], jobs: Sequence[Any], *, execution: Any
-) -> Iterator[tuple[str, Any]]:
+    task: Task, jobs: Sequence[Job], *, execution: Execution
+) -> Iterator[tuple[str, Outcome | Exception]]:
     """Yield (unit id, Outcome or Exception) as the cluster finishes jobs.
 
     The study folder must be reachable under the same path on every worker.
@@ -21,8 +22,6 @@ def run_on_dask(
         If the scheduler cannot be reached.
     """
     from dask.distributed import Client, as_completed
-
-    from pathosig.core.attempt import attempt
 
     try:
         client = Client(execution.scheduler, timeout="20s")

@@ -18,9 +18,9 @@ from pathosig.core.progress import Progress
 from pathosig.core.records import Record, fingerprint, said_in, sha256_file
 from pathosig.core.spec import Spec
 from pathosig.core.units import Execution, Job, Outcome, Stage, StageReport, Task, Unit
-from pathosig.core.versions import versions as versions
+from pathosig.core.versions import versions
 
-if TYPE_CHECKING:  # workers do without
+if TYPE_CHECKING:
     from pathosig.core.study import Study
 
 logger = logging.getLogger(__name__)
@@ -107,6 +107,11 @@ def run_once(
     return StageReport(stage=stage.name, done=(unit.id,), said=said_in(record))
 
 
+def is_due(study: Study, stage: Stage, spec: Spec, unit: Unit, *, execution: Execution) -> bool:
+    """Whether `run_once` would run this fit now."""
+    return _planned(study, stage, spec, unit, execution)[2] == "todo"
+
+
 def _planned(
     study: Study, stage: Stage, spec: Spec, unit: Unit, execution: Execution
 ) -> tuple[Unit, str, str]:
@@ -172,7 +177,7 @@ def _record(
 
 
 def _ensure_writable(root: Path) -> None:
-    folder = Layout(root).records
+    folder = root / Layout.records
     try:
         folder.mkdir(exist_ok=True)
         writable = os.access(folder, os.W_OK)

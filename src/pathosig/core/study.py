@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from pathosig.core import clinical
 from pathosig.core.clinical import Columns, Endpoint, Primary
+from pathosig.core.config import changed_toml, to_toml
 from pathosig.core.errors import ConfigError, InputError
 from pathosig.core.layout import Layout
 from pathosig.core.records import Record, identity, input_key, read_json, read_records, write_json, write_text
@@ -122,13 +123,27 @@ class Study:
             raise ConfigError(f"study.toml: [{spec_class.section}] must be a table.")
         return spec_class.from_mapping(table)
 
+    def update(self, section: str, **changes: Any) -> None:
+        """Set keys of one table of study.toml, or remove those given as None; comments and all else stay.
+
+        The file is not touched when nothing changes.
+        """
+        text = self.paths.config.read_text(encoding="utf-8-sig")
+        new = changed_toml(text, section, changes)
+        if new != text:
+            write_text(self.paths.config, new)
+            self.__dict__.pop("config", None)
+
     def save_spec(self, spec: Spec) -> None:
-        """Write a Spec back into study.toml, keeping only what differs from the defaults."""
+        """Write a Spec back into study.toml: what differs from the defaults, and what the file says otherwise."""
+        table = self.config.get(spec.section, {})
         defaults = type(spec)().to_dict()
-        table = {k: v for k, v in spec.to_dict().items() if v != defaults[k]}
-        config = {**self.config, spec.section: table}
-        write_text(self.paths.config, to_toml(config))
-        self.__dict__.pop("config", None)
+        changes = {
+            key: None if value == defaults[key] else value
+            for key, value in spec.to_dict().items()
+            if value != table.get(key, defaults[key])
+        }
+        self.update(spec.section, **changes)
 
     @property
     def level(self) -> str:
@@ -353,38 +368,3 @@ DEFAULT_CONFIG: dict[str, Any] = {
     "columns": {"covariates": [], "treatments": [], "subgroups": []},
     "primary": {"endpoint": "os", "discovery": "discovery"},
 }
-
-
-def to_toml(config: Mapping[str, Any]) -> str:
-    """A nested mapping of plain values as TOML text (tables, inline tables, lists, scalars)."""
-    blocks = []
-    top = {k: v for k, v in config.items() if not isinstance(v, Mapping)}
-    if top:
-        blocks.append("\n".join(f"{_key(k)} = {_toml_value(v)}" for k, v in top.items() if v is not None))
-    for name, table in config.items():
-        if isinstance(table, Mapping):
-            lines = [f"{_key(k)} = {_toml_value(v)}" for k, v in table.items() if v is not None]
-            blocks.append("\n".join([f"[{_key(name)}]", *lines]))
-    return "\n\n".join(blocks) + "\n"
-
-
-def _key(name: str) -> str:
-    import json
-
-    plain = name.replace("_", "").replace("-", "")
-    return name if plain.isascii() and plain.isalnum() else json.dumps(name, ensure_ascii=False)
-
-
-def _toml_value(value: Any) -> str:
-    import json
-
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (int, float)):
-        return repr(value)
-    if isinstance(value, Mapping):
-        inner = ", ".join(f"{_key(k)} = {_toml_value(v)}" for k, v in value.items() if v is not None)
-        return "{" + inner + "}"
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(_toml_value(v) for v in value) + "]"
-    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")

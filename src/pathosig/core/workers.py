@@ -16,14 +16,16 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
+from pathosig.core.attempt import attempt
 from pathosig.core.errors import SlideError
 from pathosig.core.processes import Process, heed_interrupts, start
+from pathosig.core.units import Execution, Job, Outcome, Task
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 _POLL_S = 0.5
@@ -37,7 +39,7 @@ class _Worker:
     process: Process
     pipe: Connection
     surroundings: Any
-    job: Any = None
+    job: Job | None = None
     since: float = 0.0
 
 
@@ -45,8 +47,8 @@ _resting: list[_Worker] = []
 
 
 def run_in_processes(
-    task: Callable[[Any], Any], jobs: Sequence[Any], *, execution: Any
-) -> Iterator[tuple[str, Any]]:
+    task: Task, jobs: Sequence[Job], *, execution: Execution
+) -> Iterator[tuple[str, Outcome | Exception]]:
     """Yield (unit id, Outcome or Exception) as jobs finish, in any order.
 
     A job whose worker died is tried once more; the second death is its error.
@@ -67,14 +69,14 @@ def run_in_processes(
                         worker.pipe.send((task, worker.job))
             for position, worker in enumerate(workers):
                 _stop_if_over_limits(worker, execution)
-                answer = _poll(worker)
+                answer, job = _poll(worker), worker.job
                 if answer is None:
                     continue
-                job = worker.job
                 if isinstance(answer, _Died):
                     workers[position] = _start(main)
-                    if job is None:
-                        continue
+                if job is None:
+                    continue
+                if isinstance(answer, _Died):
                     tries[job.unit] = tries.get(job.unit, 0) + 1
                     if tries[job.unit] < 2 and not answer.limit:
                         queue.append(job)
@@ -163,8 +165,6 @@ atexit.register(end_workers)
 
 def _serve(pipe: Connection) -> None:
     """The worker's loop: tasks and jobs in, outcomes out, until the pipe closes."""
-    from pathosig.core.attempt import attempt
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor decides
     heed_interrupts()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -198,15 +198,15 @@ def _poll(worker: _Worker) -> Any:
             if worker.pipe.poll():
                 return worker.pipe.recv()
     worker.process.join(timeout=5)
-    known = _limits.pop(worker.process.pid, None)
-    if known is not None:
-        return known
+    limit = _limits.pop(worker.process.pid, None)
+    if limit is not None:
+        return limit
     code = worker.process.exitcode
     how = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with status {code}"
     return _Died(text=f"its worker {how} twice, so the slide was given up. Try it alone, with more memory.")
 
 
-def _stop_if_over_limits(worker: _Worker, execution: Any) -> None:
+def _stop_if_over_limits(worker: _Worker, execution: Execution) -> None:
     if worker.job is None or not worker.process.is_alive():
         return
     if time.monotonic() - worker.since > execution.timeout_s:

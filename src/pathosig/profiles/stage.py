@@ -12,7 +12,7 @@ import numpy as np
 from pathosig.core.errors import InputError, PathosigWarning
 from pathosig.core.execution import run_once
 from pathosig.core.layout import Layout
-from pathosig.core.records import identity, read_json, write_text
+from pathosig.core.records import identity, read_json
 from pathosig.core.schema import (
     ASSIGNMENTS,
     PATIENT_PROFILES,
@@ -21,7 +21,7 @@ from pathosig.core.schema import (
     read_table,
     write_table,
 )
-from pathosig.core.study import Study, to_toml
+from pathosig.core.study import Study
 from pathosig.core.units import Execution, Job, Outcome, Stage, StageReport, Unit
 from pathosig.profiles.spec import ProfilesSpec
 
@@ -82,18 +82,9 @@ def _noted(study: Study, path: Path) -> str:
 
 
 def _save(study: Study, spec: ProfilesSpec) -> None:
-    config = dict(study.config)
-    defaults = ProfilesSpec().to_dict()
-    wanted = {k: v for k, v in spec.to_dict().items() if v != defaults[k]}
-    level = dict(config.get("study", {}))
     if not study.slides():
-        level["level"] = "features"
-    new = {**({"study": level} if level else {}), **config, "profiles": wanted}
-    if level:
-        new["study"] = level
-    if new != config:
-        write_text(study.paths.config, to_toml(new))
-        study.__dict__.pop("config", None)
+        study.update("study", level="features")
+    study.save_spec(spec)
 
 
 # -- an outside table -------------------------------------------------------------------------

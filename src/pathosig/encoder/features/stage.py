@@ -9,9 +9,9 @@ import numpy as np
 
 from pathosig.core.errors import InputError
 from pathosig.core.execution import run_each
-from pathosig.core.records import identity, write_json, write_npy, write_text
+from pathosig.core.records import identity, write_json, write_npy
 from pathosig.core.schema import TILES, write_table
-from pathosig.core.study import Study, to_toml
+from pathosig.core.study import Study
 from pathosig.core.units import Execution, Job, Outcome, StageReport, Unit
 from pathosig.encoder.features.hdf5 import TileFeatures, read_features
 from pathosig.encoder.spec import EncoderSpec
@@ -85,11 +85,7 @@ def import_features(
 
 def start_from_embeddings(study: Study) -> None:
     """Note in study.toml that this study has embeddings and no slides to read."""
-    config = dict(study.config)
-    level = {**config.get("study", {}), "level": "embeddings"}
-    if level != config.get("study"):
-        write_text(study.paths.config, to_toml({"study": level, **config} | {"study": level}))
-        study.__dict__.pop("config", None)
+    study.update("study", level="embeddings")
 
 
 def _file_of(folder: Path, specimen: str) -> Path | None:

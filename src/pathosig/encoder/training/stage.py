@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pathosig.core.errors import InputError
-from pathosig.core.execution import run_once
+from pathosig.core.execution import is_due, run_once
 from pathosig.core.layout import Layout
-from pathosig.core.records import fingerprint, identity, sha256_value
+from pathosig.core.records import identity, sha256_value
 from pathosig.core.study import Study
 from pathosig.core.units import Execution, Job, Outcome, Stage, StageReport, Unit
 from pathosig.encoder.reading import TileTable, opened_tiles, read_tile_table, specimen_facts
@@ -73,25 +73,12 @@ def train_encoder(
         payload={"slides": slides, "weights": str(weights) if weights else None, "stain": stain},
     )
     if _rank() > 0:  # a helper of the first process: it trains along and writes nothing
-        if _is_due(study, spec, unit, execution):
+        if is_due(study, STAGE, spec, unit, execution=execution):
             _train(
                 Job(root=study.root, unit=UNIT, spec=spec, payload=dict(unit.payload), execution=execution)
             )
         return StageReport(stage=STAGE.name)
     return run_once(study, STAGE, spec, unit, _train, execution=execution)
-
-
-def _is_due(study: Study, spec: TrainSpec, unit: Unit, execution: Execution) -> bool:
-    """Whether the first process will train: the same question that `run_once` asks there."""
-    upstream = {k: v for k, v in unit.upstream.items() if v is not None}
-    if len(upstream) < len(unit.upstream):
-        return False
-    wanted = fingerprint(
-        stage=STAGE.name, version=STAGE.version, spec=spec.to_dict(), upstream=upstream, inputs=unit.inputs
-    )
-    record = study.record(STAGE.name, UNIT)
-    fresh = record is not None and record.fingerprint == wanted and record.status == "ok"
-    return execution.force or not fresh or bool(record and record.damaged_outputs(study.root))
 
 
 def _rank() -> int:

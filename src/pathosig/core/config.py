@@ -1,0 +1,59 @@
+"""study.toml as text: written anew, or changed in place so that the user's comments survive.
+
+tomlkit takes 60 ms to import; only the few calls that write need it, reading is done by `tomllib`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def to_toml(config: Mapping[str, Any]) -> str:
+    """A nested mapping of plain values as TOML text; None is left out, mappings in tables become inline tables."""
+    import tomlkit
+
+    document = tomlkit.document()
+    for name in sorted(config, key=lambda key: isinstance(config[key], Mapping)):  # plain values come first
+        value = config[name]
+        if isinstance(value, Mapping):
+            table = tomlkit.table()
+            table.update({key: _item(v) for key, v in value.items() if v is not None})
+            document.append(name, table)
+        elif value is not None:
+            document.append(name, _item(value))
+    return tomlkit.dumps(document)
+
+
+def changed_toml(text: str, section: str, changes: Mapping[str, Any]) -> str:
+    """`text` with some keys of one table set, or removed where the new value is None; all else stays as it is."""
+    import tomlkit
+
+    document = tomlkit.parse(text)
+    wanted = {key: value for key, value in changes.items() if value is not None}
+    if section not in document:
+        if not wanted:
+            return text
+        document.append(section, tomlkit.table())
+    table: Any = document[section]
+    for key, value in changes.items():
+        if value is None:
+            table.pop(key, None)
+        elif key not in table or table[key] != value:
+            table[key] = _item(value)
+    return tomlkit.dumps(document)
+
+
+def _item(value: Any) -> Any:
+    """A value as tomlkit's item; mappings as inline tables, also inside lists."""
+    import tomlkit
+
+    if isinstance(value, Mapping):
+        inline = tomlkit.inline_table()
+        inline.update({key: _item(v) for key, v in value.items() if v is not None})
+        return inline
+    if isinstance(value, (list, tuple)):
+        array = tomlkit.array()
+        array.extend(_item(v) for v in value)
+        return array
+    return tomlkit.item(value if isinstance(value, (bool, int, float)) else str(value))
