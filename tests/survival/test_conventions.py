@@ -77,9 +77,12 @@ def test_events_at_time_zero_count_as_in_coxph(ties):
 
 @pytest.mark.parametrize("ties", TIES)
 def test_rows_with_missing_values_are_left_out_as_by_coxph(ties):
-    x, t = X.to_numpy(float).copy(), T.copy()
-    x[[2, 49], 0], t[6] = np.nan, np.nan
-    check_fit(cox(x, t, E, ties=ties), R["missing"][ties])
+    x, timed = (
+        X.to_numpy(float).copy(),
+        np.arange(len(T)) != 6,
+    )  # a missing time is a typed error here: we ask, R drops
+    x[[2, 49], 0] = np.nan
+    check_fit(cox(x[timed], T[timed], E[timed], ties=ties), R["missing"][ties])
 
 
 def test_one_event_gives_the_estimate_of_coxph_with_a_note():

@@ -112,14 +112,14 @@ def test_without_a_competing_cause_fine_gray_is_cox_and_incidence_one_minus_kapl
 
 
 def test_rows_with_missing_values_are_left_out():
-    x, t, g = D[["x1", "x2"]].to_numpy().copy(), T.copy(), D["stratum"].to_numpy(object).copy()
-    x[3, 0], t[5], g[7] = np.nan, np.nan, None
-    rest = ~np.isin(np.arange(len(t)), [3, 5])
-    fit = fine_gray(x, t, CAUSE)
-    close(fit.coef, fine_gray(x[rest], t[rest], CAUSE[rest]).coef, 1e-10)
-    assert (fit.n_missing, fit.kept.tolist()) == (2, rest.tolist())
-    rest = ~np.isin(np.arange(len(t)), [5, 7])
-    found = cumulative_incidence(t, CAUSE, groups=g)
+    x, g = D[["x1", "x2"]].to_numpy().copy(), D["stratum"].to_numpy(object).copy()
+    x[3, 0], g[7] = np.nan, None
+    rest = np.arange(len(T)) != 3
+    fit = fine_gray(x, T, CAUSE)
+    close(fit.coef, fine_gray(x[rest], T[rest], CAUSE[rest]).coef, 1e-10)
+    assert (fit.n_missing, fit.kept.tolist()) == (1, rest.tolist())
+    rest = np.arange(len(T)) != 7
+    found = cumulative_incidence(T, CAUSE, groups=g)
     again = cumulative_incidence(T[rest], CAUSE[rest], groups=D["stratum"].to_numpy()[rest])
     compare_tests(found, [(a.statistic, a.p, a.df) for a in again.tests])
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from pathosig.core.errors import InputError
 from pathosig.survival.concordance import censoring_before
-from pathosig.survival.data import as_events, as_times
+from pathosig.survival.data import outcome
 
 
 def brier(prediction: Any, time: Any, event: Any, *, times: Any) -> np.ndarray:
@@ -32,7 +32,7 @@ def brier(prediction: Any, time: Any, event: Any, *, times: Any) -> np.ndarray:
     ----------
     R: riskRegression::Score(metrics = "brier"). Graf et al. (1999), Stat. Med. 18.
     """
-    t, d = as_times(time), as_events(event)
+    t, d, _ = outcome(time, event, what="brier")
     grid = np.atleast_1d(np.asarray(times, float))
     survival = np.asarray(prediction, float)
     if survival.ndim < 2:

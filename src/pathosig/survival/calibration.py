@@ -11,7 +11,7 @@ from scipy import stats
 from pathosig.core.errors import InputError, NotEstimableError, PathosigError
 from pathosig.survival.cox import cox
 from pathosig.survival.curves import kaplan_meier
-from pathosig.survival.data import as_events, as_times
+from pathosig.survival.data import outcome
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -137,7 +137,7 @@ def calibration(
     O/E and groups: R's survfit, as rms::groupkm. Smooth: Austin, Harrell & van Klaveren (2020), Stat. Med. 39
     (coxph on Hmisc::rcspline.eval). Crowson et al. (2016), Stat. Methods Med. Res. 25.
     """
-    t, d = as_times(time), as_events(event)
+    t, d, _ = outcome(time, event, what="calibration")
     grid = np.atleast_1d(np.asarray(times, float))
     survival = np.asarray(prediction, float)
     survival = survival[:, None] if survival.ndim == 1 else survival
@@ -150,7 +150,7 @@ def calibration(
     with np.errstate(divide="ignore"):
         lp = np.log(-np.log(np.clip(survival, _TINY, 1 - _TINY)))
     slope_on = lp[:, 0] if linear_predictor is None else np.asarray(linear_predictor, float).ravel()
-    kept = np.isfinite(survival).all(axis=1) & np.isfinite(t) & np.isfinite(slope_on)
+    kept = np.isfinite(survival).all(axis=1) & np.isfinite(slope_on)
     t, d, survival, lp, slope_on = t[kept], d[kept], survival[kept], lp[kept], slope_on[kept]
     if not d.any() or not np.ptp(slope_on) > 0:
         raise NotEstimableError("calibration: no event, or predictions that do not vary.", code="E_EVENTS")

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from pathosig.core.errors import NotEstimableError
-from pathosig.survival.data import as_events, as_times, fix_times
+from pathosig.survival.data import fix_times, outcome
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,8 +94,9 @@ def default_tau(time: Any, at_risk: int = 10) -> float:
 
 
 def _arrays(score: Any, time: Any, event: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    s, t, d = np.asarray(score, float).ravel(), as_times(time), as_events(event)
-    kept = np.isfinite(s) & np.isfinite(t)
+    s = np.asarray(score, float).ravel()
+    t, d, _ = outcome(time, event, rows=len(s), what="C-index")
+    kept = np.isfinite(s)
     (fixed,) = fix_times(t[kept])
     return s[kept], fixed, d[kept]
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from pathosig.core.errors import ConfigError
 from pathosig.survival.data import RiskSets, as_columns
+from pathosig.survival.likelihood import term_sums
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +41,9 @@ class CoxFit:
     lr_test, wald_test, score_test
         Global tests.
     means
-        float[p]: weighted column means, as R centres.
+        float[p]: weighted column means, 0 for columns of -1, 0, 1 only, as R centres.
+    separated
+        bool[p]: columns whose estimate is infinite.
     warnings
         Separation, columns without variation, no convergence.
     """
@@ -68,6 +71,7 @@ class CoxFit:
     converged: bool
     conf_level: float
     robust: bool
+    separated: np.ndarray
     warnings: tuple[str, ...]
     kept: np.ndarray = field(repr=False)
     sets: RiskSets = field(repr=False)
@@ -78,11 +82,6 @@ class CoxFit:
     def hr(self) -> np.ndarray:
         """Hazard ratios."""
         return np.exp(self.coef)
-
-    @property
-    def robust_se(self) -> np.ndarray | None:
-        """Robust standard errors, None without clusters."""
-        return self.se if self.robust else None
 
     @property
     def aic(self) -> float:
@@ -152,9 +151,3 @@ class CoxFit:
                 "p": self.p,
             }
         )
-
-
-def term_sums(sets: RiskSets, risk: np.ndarray) -> np.ndarray:
-    """Denominator of each event term, float[terms]; `risk` is weight x exp(eta) per row."""
-    at_risk, dying = sets.at_risk(risk), sets.deaths(risk)
-    return np.asarray(at_risk[sets.term_group] - sets.term_fraction * dying[sets.term_group])

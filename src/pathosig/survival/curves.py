@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from pathosig.core.errors import ConfigError
-from pathosig.survival.data import as_events, as_times, fix_times
+from pathosig.survival.data import as_events, as_weights, fix_times, outcome
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -114,7 +114,7 @@ def kaplan_meier(
     Parameters
     ----------
     time, event
-        [n]; rows with a missing time are left out.
+        [n]
     conf_type
         ``log`` (R's default), ``log-log`` (no limits where nobody has died yet, as R) or ``plain``.
     groups
@@ -122,7 +122,7 @@ def kaplan_meier(
     entry
         [n] times of delayed entry.
     weights
-        [n] case weights.
+        [n] case weights; where one is no whole number the standard errors are robust (infinitesimal jackknife), as R's.
 
     Returns
     -------
@@ -139,9 +139,8 @@ def kaplan_meier(
     """
     if conf_type not in ("log", "log-log", "plain"):
         raise ConfigError(f"kaplan_meier: conf_type {conf_type!r}; expected log, log-log or plain.")
-    t, d = as_times(time), as_events(event)
-    start = None if entry is None else as_times(entry, name="entry")
-    w = np.ones(len(t)) if weights is None else np.asarray(weights, float)
+    t, d, start = outcome(time, event, entry=entry, what="kaplan_meier")
+    w = as_weights(weights, len(t))
     if groups is None:
         return _one_curve(t, d, start, w, conf_type, conf_level)
     labels = np.asarray(groups)
@@ -168,9 +167,9 @@ def sorted_labels(labels: np.ndarray) -> list[Any]:
 def _one_curve(
     t: np.ndarray, d: np.ndarray, start: np.ndarray | None, w: np.ndarray, conf_type: str, level: float
 ) -> KaplanMeier:
-    kept = np.isfinite(t)
+    kept = w > 0
     if start is not None:
-        kept &= np.isfinite(start) & (start < t)
+        kept &= start < t
         start = start[kept]
     t, d, w = t[kept], d[kept], w[kept]
     if start is None:
@@ -190,8 +189,14 @@ def _one_curve(
         hazard = np.where(risk > 0, deaths / risk, 0.0)
         survival = np.cumprod(1 - hazard)
         variance = np.cumsum(np.where(deaths > 0, deaths / (risk * (risk - deaths)), 0.0))
+    robust = bool((w % 1 != 0).any())
     se = np.sqrt(variance)
+    if robust:
+        se = _jackknife(t, d, start, w, grid, hazard, risk, survival)
     lower, upper = _limits(survival, se, conf_type, level)
+    if robust:  # R gives the standard error of S itself here, not of log S
+        with np.errstate(invalid="ignore"):
+            se = np.where(survival > 0, se * survival, 0.0)
     return KaplanMeier(
         time=grid,
         n_risk=_whole(risk),
@@ -207,6 +212,35 @@ def _one_curve(
         entry_times=start,
         exit_times=None if start is None else t,
     )
+
+
+def _jackknife(
+    t: np.ndarray,
+    d: np.ndarray,
+    start: np.ndarray | None,
+    w: np.ndarray,
+    grid: np.ndarray,
+    hazard: np.ndarray,
+    risk: np.ndarray,
+    survival: np.ndarray,
+) -> np.ndarray:
+    """Robust standard error of log S at each time, float[m].
+
+    With dN and Y of one patient, d log S(t) / d w_i = -sum_{s <= t} (dN_i(s) - Y_i(s) h(s)) / (R(s) (1 - h(s))); the variance
+    is the sum over patients of (w_i d log S / d w_i)^2, infinite (as the estimate 0 has no logarithm) once S = 0.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        unit = np.where((risk > 0) & (hazard < 1), 1 / (risk * (1 - hazard)), 0.0)
+    drift = np.concatenate([[0.0], np.cumsum(hazard * unit)])
+    place = np.searchsorted(grid, t)
+    begin = np.zeros(len(t), int) if start is None else np.searchsorted(grid, start, side="right")
+    total = np.zeros(len(grid))
+    for i in range(len(t)):  # one row at a time: n x m would not fit for large cohorts
+        influence = drift[np.clip(np.arange(1, len(grid) + 1), begin[i], place[i] + 1)] - drift[begin[i]]
+        if d[i]:
+            influence[place[i] :] -= unit[place[i]]
+        total += (w[i] * influence) ** 2
+    return np.asarray(np.where(survival > 0, np.sqrt(total), np.inf))
 
 
 def _whole(values: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from pathosig.core.errors import ConfigError, NotEstimableError
-from pathosig.survival.data import as_events, as_times, fix_times
+from pathosig.survival.data import fix_times, outcome
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +28,8 @@ class Cutpoint:
 
 def logrank_scores(time: Any, event: Any) -> np.ndarray:
     """Log-rank scores, float[n]: event minus estimated cumulative hazard (R: exactRankTests::cscores)."""
-    (t,) = fix_times(as_times(time))
-    d = as_events(event)
+    t, d, _ = outcome(time, event, what="logrank_scores")
+    (t,) = fix_times(t)
     grid, which = np.unique(t, return_inverse=True)
     which = which.ravel()
     deaths = np.bincount(which[d], minlength=len(grid))
@@ -74,8 +74,9 @@ def max_selected_cutpoint(
     """
     if p not in ("permutation", "lau92", "lau94"):
         raise ConfigError(f"max_selected_cutpoint: p = {p!r}; expected permutation, lau92 or lau94.")
-    values, t, d = np.asarray(x, float), as_times(time), as_events(event)
-    kept = np.isfinite(values) & np.isfinite(t)
+    values = np.asarray(x, float)
+    t, d, _ = outcome(time, event, rows=len(values), what="max_selected_cutpoint")
+    kept = np.isfinite(values)
     values, t, d = values[kept], t[kept], d[kept]
     n = len(values)
     scores = logrank_scores(t, d)

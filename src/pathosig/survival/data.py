@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from pathosig.core.errors import InputError, NotEstimableError
+
+_MANY_STRATA = 64
 
 
 def fix_times(*times: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -38,15 +41,15 @@ def as_times(time: Any, *, name: str = "time") -> np.ndarray:
     Raises
     ------
     InputError
-        E_TIME with the positions of negative or infinite values.
+        E_TIME with the rows of missing, negative, infinite or non-numeric values.
     """
-    out = np.asarray(time, float)
-    if out.ndim != 1:
-        raise InputError(f"{name}: expected one dimension, found {out.ndim}.", code="E_TIME")
-    bad = np.flatnonzero(np.isinf(out) | (out < 0))
+    out = as_numbers(time, name, "E_TIME", "numbers >= 0")
+    bad = np.flatnonzero(~np.isfinite(out) | (out < 0))
     if len(bad):
         raise InputError(
-            f"{name}: {len(bad)} values are negative or infinite, at rows {bad[:5].tolist()}.", code="E_TIME"
+            f"{name}: {len(bad)} values are missing, negative or infinite, at rows {bad[:5].tolist()}. "
+            "Leave those patients out, or complete their follow-up.",
+            code="E_TIME",
         )
     return out
 
@@ -57,17 +60,96 @@ def as_events(event: Any) -> np.ndarray:
     Raises
     ------
     InputError
-        E_EVENT for other values.
+        E_EVENT for missing and other values, such as text or the coding 1/2.
     """
     raw = np.asarray(event)
-    if raw.dtype == bool:
+    if raw.dtype == bool and raw.ndim == 1:
         return raw
-    values = raw.astype(float)
-    if not np.isin(values[~np.isnan(values)], (0.0, 1.0)).all():
+    values = as_numbers(event, "event", "E_EVENT", "0/1 or booleans")
+    bad = np.flatnonzero(~np.isin(values, (0.0, 1.0)))
+    if len(bad):
+        odd = sorted({str(v) for v in values[bad].tolist()})[:5]
         raise InputError(
-            f"event: found {sorted(set(values.tolist()))[:5]}; expected 0/1 or booleans.", code="E_EVENT"
+            f"event: found {', '.join(odd)} at rows {bad[:5].tolist()}; expected 0/1 or booleans. A missing outcome is no "
+            "censoring: leave those patients out.",
+            code="E_EVENT",
         )
     return values == 1.0
+
+
+def as_numbers(values: Any, name: str, code: str, expected: str) -> np.ndarray:
+    """float[n]; None and pandas' NA become NaN, text is refused even where it reads like a number."""
+    raw = np.asarray(values)
+    if raw.ndim != 1:
+        raise InputError(f"{name}: expected one dimension, found {raw.ndim}.", code=code)
+    if raw.dtype.kind == "O":
+        raw = np.array(
+            [np.nan if v is None or str(v) in ("<NA>", "NaT") else v for v in raw.tolist()], object
+        )
+        text = [i for i, v in enumerate(raw.tolist()) if isinstance(v, (str, bytes))]
+    else:
+        text = list(range(len(raw))) if raw.dtype.kind in "USMm" else []
+    if text:
+        raise InputError(f"{name}: found text at rows {text[:5]}; expected {expected}.", code=code)
+    try:
+        return raw.astype(float)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name}: {error}; expected {expected}.", code=code) from error
+
+
+def outcome(
+    time: Any, event: Any, *, entry: Any = None, rows: int | None = None, what: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Checked outcomes: float[n] times, bool[n] events, float[n] times of delayed entry or None.
+
+    Parameters
+    ----------
+    time, event, entry
+        As the caller was given them.
+    rows
+        Rows of the caller's other table, which must be as many.
+    what
+        Name of the caller, for messages.
+
+    Raises
+    ------
+    InputError
+        E_TIME, E_EVENT, or E_INPUT where lengths differ.
+
+    Examples
+    --------
+    >>> outcome([5, 2.5], [1, 0], what="example")[1].tolist()
+    [True, False]
+    """
+    t, d = as_times(time), as_events(event)
+    start = None if entry is None else as_times(entry, name="entry")
+    lengths = {"time": len(t), "event": len(d)}
+    if start is not None:
+        lengths["entry"] = len(start)
+    if rows is not None:
+        lengths = {"rows": rows, **lengths}
+    if len(set(lengths.values())) > 1:
+        counts = ", ".join(f"{name} {count}" for name, count in lengths.items())
+        raise InputError(f"{what}: lengths differ ({counts}).")
+    return t, d, start
+
+
+def as_weights(weights: Any, n: int) -> np.ndarray:
+    """float[n] of case weights >= 0; ones for None.
+
+    Raises
+    ------
+    InputError
+        E_WEIGHT for missing, infinite or negative weights, or another number of them.
+    """
+    if weights is None:
+        return np.ones(n)
+    out = as_numbers(weights, "weights", "E_WEIGHT", "numbers >= 0")
+    bad = np.flatnonzero(~np.isfinite(out) | (out < 0))
+    if len(out) != n or len(bad):
+        finding = f"{len(out)} weights for {n} rows" if len(out) != n else f"{out[bad[0]]:g} at row {bad[0]}"
+        raise InputError(f"weights: found {finding}; expected a finite number >= 0 a row.", code="E_WEIGHT")
+    return out
 
 
 def as_columns(x: Any) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -81,22 +163,43 @@ def as_columns(x: Any) -> tuple[np.ndarray, tuple[str, ...]]:
     return array, tuple(f"x{i + 1}" for i in range(array.shape[1]))
 
 
-def codes(values: Any, n: int) -> np.ndarray:
+def group_codes(values: Any, n: int, *, what: str) -> np.ndarray:
     """int[n] group numbers of strata or clusters; zeros for None."""
-    return labelled_codes(values, n)[0]
+    return labelled_codes(values, n, what=what)[0]
 
 
-def labelled_codes(values: Any, n: int) -> tuple[np.ndarray, tuple[Any, ...]]:
-    """int[n] group numbers of strata or clusters and the groups' labels in that order; zeros for None."""
+def labelled_codes(values: Any, n: int, *, what: str) -> tuple[np.ndarray, tuple[Any, ...]]:
+    """int[n] group numbers of strata or clusters and the groups' labels in that order; zeros for None.
+
+    Raises
+    ------
+    InputError
+        E_GROUP for missing labels, which are no group, or another number of them.
+    """
     if values is None:
         return np.zeros(n, int), ()
     array = np.asarray(values)
+    if len(array) != n:
+        raise InputError(f"{what}: {len(array)} labels for {n} rows.", code="E_GROUP")
+    missing = [i for i, v in enumerate(np.asarray(values, object).tolist()) if _is_missing(v)]
+    if missing:
+        raise InputError(
+            f"{what}: {len(missing)} labels are missing, at rows {missing[:5]}. Leave those patients out or name a "
+            "group for them.",
+            code="E_GROUP",
+        )
     if array.ndim == 2:
         rows, which = np.unique(array.astype(str), axis=0, return_inverse=True)
         return which.ravel(), tuple(map(tuple, rows.tolist()))
     plain = array.astype(str) if array.dtype == object else array
     labels, which = np.unique(plain, return_inverse=True)
     return which.ravel(), tuple(labels.tolist())
+
+
+def _is_missing(label: Any) -> bool:
+    if isinstance(label, list):
+        return any(map(_is_missing, label))
+    return label is None or (isinstance(label, float) and label != label) or str(label) in ("<NA>", "NaT")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,16 +263,44 @@ class RiskSets:
 
 def _ends(values: np.ndarray, first: np.ndarray | None, end: np.ndarray | None) -> np.ndarray:
     """Sums of rows first..end-1."""
-    sums = np.concatenate([np.zeros((1, *values.shape[1:])), np.cumsum(values, axis=0)])
-    return np.asarray(sums[end] - sums[first])
+    if first is None or end is None or not len(end):
+        return np.zeros((0, *values.shape[1:]))
+    out = np.empty((len(end), *values.shape[1:]))
+    for begin, stop, groups in _blocks(first, end):
+        sums = np.concatenate(
+            [np.zeros((1, *values.shape[1:])), np.cumsum(values[begin:stop], axis=0, dtype=float)]
+        )
+        out[groups] = sums[end[groups] - begin] - sums[first[groups] - begin]
+    return out
 
 
 def _add_back(out: np.ndarray, per_group: np.ndarray, first: np.ndarray, end: np.ndarray) -> None:
-    """Add per_group to rows first..end-1."""
-    steps = np.zeros((len(out) + 1, *out.shape[1:]))
-    np.add.at(steps, first, per_group)
-    np.subtract.at(steps, end, per_group)
-    out += np.cumsum(steps, axis=0)[:-1]
+    """Add per_group to rows first..end-1.
+
+    Sums run from each block's last row backwards, so that nothing is subtracted: where risks differ by many orders of
+    magnitude (separation), a difference of running sums would be rounding error.
+    """
+    for begin, stop, groups in _blocks(first, end):
+        steps = np.zeros((stop - begin, *out.shape[1:]))
+        rows = end[groups] - begin - 1
+        np.add.at(steps, rows[rows >= 0], per_group[groups][rows >= 0])
+        total = np.cumsum(steps[::-1], axis=0)[::-1]
+        before = first[groups] - begin - 1
+        if (before >= 0).any():
+            steps = np.zeros_like(steps)
+            np.add.at(steps, before[before >= 0], per_group[groups][before >= 0])
+            total = total - np.cumsum(steps[::-1], axis=0)[::-1]
+        out[begin:stop] += total
+
+
+def _blocks(first: np.ndarray, end: np.ndarray) -> Iterator[tuple[int, int, slice]]:
+    """(first row, row after the last, event times) of each stratum; of many strata together, to save time."""
+    begins = np.flatnonzero(np.diff(first, prepend=-1))
+    if len(begins) > _MANY_STRATA:
+        yield int(first[0]), int(end.max()), slice(0, len(end))
+        return
+    for begin, stop in zip(begins, [*begins[1:], len(end)], strict=True):
+        yield int(first[begin]), int(end[begin:stop].max()), slice(int(begin), int(stop))
 
 
 def risk_sets(

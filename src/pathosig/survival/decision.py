@@ -10,7 +10,7 @@ import numpy as np
 
 from pathosig.core.errors import InputError
 from pathosig.survival.curves import kaplan_meier
-from pathosig.survival.data import as_events, as_times
+from pathosig.survival.data import outcome
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,7 +89,7 @@ def decision_curve(
     ----------
     R: dcurves::dca(Surv(time, event) ~ risk, time = horizon). Vickers et al. (2008), BMC Med. Inform. Decis. Mak. 8.
     """
-    t, d = as_times(time), as_events(event)
+    t, d, _ = outcome(time, event, what="decision_curve")
     if hasattr(risk, "columns"):
         models = {str(c): np.asarray(risk[c], float) for c in risk.columns}
     elif isinstance(risk, Mapping):

@@ -11,7 +11,7 @@ from scipy import stats
 from pathosig.core.errors import ConfigError, InputError, NotEstimableError
 from pathosig.survival.cox import cox
 from pathosig.survival.coxfit import CoxFit, Test
-from pathosig.survival.data import as_columns, as_times, codes, fix_times
+from pathosig.survival.data import as_columns, as_times, fix_times, group_codes
 from pathosig.survival.incidence import as_causes
 
 
@@ -103,9 +103,13 @@ def fine_gray(
     t, causes = as_times(time), as_causes(event)
     if not len(x) == len(t) == len(causes):
         raise InputError(f"fine_gray: X has {len(x)} rows, time {len(t)}, event {len(causes)}.")
-    kept = np.isfinite(x).all(axis=1) & np.isfinite(t)
-    who = codes(cluster, len(t))[kept] if cluster is not None else np.arange(int(kept.sum()))
-    layer = codes(strata, len(t))[kept]
+    kept = np.isfinite(x).all(axis=1)
+    who = (
+        group_codes(cluster, len(t), what="cluster")[kept]
+        if cluster is not None
+        else np.arange(int(kept.sum()))
+    )
+    layer = group_codes(strata, len(t), what="strata")[kept]
     x, (t,), causes = x[kept], fix_times(t[kept]), causes[kept]
     _require(causes, cause, "fine_gray")
     grid, rank = np.unique(t, return_inverse=True)  # ranks from 1: time 0 can then follow an entry

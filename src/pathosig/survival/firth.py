@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import optimize, stats
 
-from pathosig.survival.cox import loglik_derivatives
-from pathosig.survival.data import RiskSets, as_columns, as_events, as_times, codes, fix_times, risk_sets
+from pathosig.survival.data import (
+    RiskSets,
+    as_columns,
+    as_weights,
+    fix_times,
+    group_codes,
+    outcome,
+    risk_sets,
+)
+from pathosig.survival.likelihood import loglik_derivatives, score_residuals, term_sums
+from pathosig.survival.newton import Derivatives, independent, inverse, maximise
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_STEP = 1e-5
-_MAX_ITER = 200
+_STEP = 1e-4
+_MAX_ITER = 40
+_NOISE = 1e-13
+_LONGEST = 1.0
+"""Longest step in standard deviations (coxphf's maxstep): a leap would land where the information has vanished."""
+_WIDENINGS = 12
 
 
 @dataclass(frozen=True, kw_only=True)
 class FirthFit:
-    """A Firth-penalised Cox model; limits and p from the penalised profile likelihood."""
+    """A Firth-penalised Cox model; intervals and p from the penalised profile likelihood (with clusters: Wald, robust)."""
 
     names: tuple[str, ...]
     coef: np.ndarray
@@ -52,127 +66,213 @@ def firth_cox(
     event: Any,
     *,
     ties: str = "breslow",
+    strata: Any = None,
+    weights: Any = None,
+    cluster: Any = None,
+    entry: Any = None,
     conf_level: float = 0.95,
 ) -> FirthFit:
-    """Cox regression with Firth's penalty, 0.5 log det of the information.
+    """Cox regression with Firth's penalty: finite estimates under separation and with sparse columns.
 
     Parameters
     ----------
-    X, time, event
-        As in `cox`; rows with missing values are left out, constant columns have no estimate (NaN).
+    X, time, event, strata, weights, entry
+        As in `cox`; rows with missing values are left out. Columns that are constant or repeat earlier ones have no
+        estimate (NaN), and the others are those of the model without them.
     ties
         ``breslow`` as coxphf, or ``efron``.
+    cluster
+        [n] labels: robust standard errors, with Wald intervals and p in place of profile likelihood. Weights that are not
+        whole numbers do the same, every row a cluster of its own.
 
     Raises
     ------
     NotEstimableError
         If there is no event.
+    InputError
+        As `cox`.
 
     References
     ----------
     R: coxphf::coxphf. Heinze & Schemper (2001), Biometrics 57.
+
+    Examples
+    --------
+    >>> from pathosig.survival import firth_cox
+    >>> fit = firth_cox([1, 1, 1, 0, 0, 0], [1, 2, 3, 4, 5, 6], [1, 1, 1, 0, 0, 0])  # cox would give infinity
+    >>> bool(fit.hr[0] > 1), bool(fit.upper[0] < float("inf"))
+    (True, False)
     """
     x_all, names = as_columns(X)
-    t, d = as_times(time), as_events(event)
-    kept = np.isfinite(x_all).all(axis=1) & np.isfinite(t)
+    t, d, start = outcome(time, event, entry=entry, rows=len(x_all), what="firth_cox")
+    w = as_weights(weights, len(t))
+    kept = np.isfinite(x_all).all(axis=1) & (w > 0)
+    if start is not None:
+        kept &= start < t
+    fixed = fix_times(t[kept]) if start is None else fix_times(t[kept], start[kept])
     sets = risk_sets(
-        fix_times(t[kept])[0],
+        fixed[0],
         d[kept],
-        stratum=codes(None, int(kept.sum())),
-        weight=np.ones(int(kept.sum())),
-        entry=None,
+        stratum=group_codes(strata, len(t), what="strata")[kept],
+        weight=w[kept],
+        entry=None if start is None else fixed[1],
         ties=ties,
     )
     x = x_all[kept][sets.order]
-    varies = np.ptp(x, axis=0) > 0 if len(x) else np.zeros(x.shape[1], bool)
-    if not varies.all() and varies.any():  # constant columns have no estimate; the others are not disturbed
-        part = firth_cox(x_all[:, varies], np.where(kept, t, np.nan), event, ties=ties, conf_level=conf_level)
-        spread: dict[str, Any] = {}
-        for field in ("coef", "se", "lower", "upper", "p"):
-            spread[field] = np.full(len(varies), np.nan)
-            spread[field][varies] = getattr(part, field)
-        return replace(part, names=names, **spread)
-    scale = np.maximum(x.std(axis=0), 1e-12)
+    scale = np.maximum(x.std(axis=0), 1e-300) if len(x) else np.ones(x.shape[1])
     z = (x - x.mean(axis=0)) / scale
-    everything = np.arange(z.shape[1])
-    beta, value, converged = _maximise(z, sets, np.zeros(z.shape[1]), everything)
-    _, _, info = loglik_derivatives(beta, z, sets)
-    se = np.sqrt(np.diag(np.linalg.pinv(info)))
-    half = stats.chi2.ppf(conf_level, 1) / 2
-    lower, upper, p = (np.full(len(beta), np.nan) for _ in range(3))
-    for j in everything:
-        others = everything[everything != j]
-
-        def profile(b: float, j: int = j, others: np.ndarray = others) -> float:
-            start = beta.copy()
-            start[j] = b
-            return _maximise(z, sets, start, others)[1]
-
-        p[j] = stats.chi2.sf(max(0.0, 2 * (value - profile(0.0))), 1)
-        lower[j] = _limit(profile, beta[j], -se[j], value - half)
-        upper[j] = _limit(profile, beta[j], se[j], value - half)
+    usable = independent(z, loglik_derivatives(np.zeros(x.shape[1]), z, sets)[2], sets.stratum)
+    z, scale = z[:, usable], scale[usable]
+    table = np.full((5, x.shape[1]), np.nan)  # coef, se, lower, upper, p
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        peak = _Penalised(z, sets).climb(np.zeros(z.shape[1]), np.arange(z.shape[1]))
+        beta = peak.beta
+        covariance = inverse(loglik_derivatives(beta, z, sets)[2])
+        if cluster is not None or bool((w % 1 != 0).any()):
+            groups = np.arange(len(t)) if cluster is None else group_codes(cluster, len(t), what="cluster")
+            summed = np.zeros((groups.max() + 1, len(beta)))
+            residuals = score_residuals(beta, z, sets) * sets.weight[:, None]
+            np.add.at(summed, groups[kept][sets.order], residuals)
+            se = np.sqrt(((summed @ covariance) ** 2).sum(axis=0))
+            width = stats.norm.ppf(0.5 + conf_level / 2) * se
+            limits, p = (beta - width, beta + width), 2 * stats.norm.sf(np.abs(beta / se))
+        else:
+            se = np.sqrt(np.diag(covariance))
+            limits, p = _profiles(_Penalised(z, sets), peak, se, conf_level)
+    table[:, usable] = [
+        beta / scale,
+        se / scale,
+        np.exp(limits[0] / scale),
+        np.exp(limits[1] / scale),
+        p,
+    ]
+    coef, errors, lower, upper, p_values = table
     return FirthFit(
         names=names,
-        coef=beta / scale,
-        se=se / scale,
-        lower=np.exp(lower / scale),
-        upper=np.exp(upper / scale),
-        p=p,
-        loglik=value + float(np.log(scale).sum()),  # of columns as given, not standardised
+        coef=coef,
+        se=errors,
+        lower=lower,
+        upper=upper,
+        p=p_values,
+        loglik=peak.value + float(np.log(scale).sum()),  # of columns as given, not standardised
         n=int(kept.sum()),
         n_events=int(sets.event.sum()),
-        converged=converged,
+        converged=peak.converged,
     )
 
 
-def _limit(profile: Any, centre: float, step: float, target: float) -> float:
-    """Where the profile falls to the target, searched outwards from the estimate."""
-    reach = centre + 2 * step
-    for _ in range(12):
-        if profile(reach) < target:
-            return float(optimize.brentq(lambda b: profile(b) - target, centre, reach, xtol=1e-8))
-        reach += reach - centre
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Peak:
+    beta: np.ndarray
+    value: float
+    converged: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Penalised:
+    """Firth's objective l*(b) = l(b) + log det I(b) / 2 on standardised columns."""
+
+    x: np.ndarray
+    sets: RiskSets
+
+    def derivatives(self, beta: np.ndarray) -> tuple[float, np.ndarray]:
+        """Value and gradient.
+
+        dl*/db_k = U_k + tr(I^-1 dI/db_k) / 2. With m and C the mean and covariance of x over a risk set, and
+        q = x' I^-1 x:  tr(I^-1 dI/db_k) = sum_terms v (E[x_k q] - m_k E[q] - 2 (C I^-1 m)_k), a third central moment.
+        """
+        x, sets, p = self.x, self.sets, self.x.shape[1]
+        loglik, score, info = loglik_derivatives(beta, x, sets)
+        if not np.isfinite(loglik) or np.linalg.eigvalsh(info).min(initial=1.0) < _NOISE * sets.weight.sum():
+            return -np.inf, np.zeros(
+                p
+            )  # the information is rounding error here, and so would be its logarithm
+        logdet = np.linalg.slogdet(info)[1]
+        inner = np.linalg.inv(info)
+        eta = x @ beta
+        risk = sets.weight * np.exp(eta - eta.max(initial=0.0))
+        s0 = term_sums(sets, risk)[:, None]
+        outer = (x[:, :, None] * x[:, None, :]).reshape(len(x), p * p)
+        quadratic = ((x @ inner) * x).sum(axis=1, keepdims=True)
+        columns = np.concatenate([x, quadratic, x * quadratic, outer], axis=1)
+        moments = term_sums(sets, risk[:, None] * columns) / s0
+        mean, q, third = moments[:, :p], moments[:, p : p + 1], moments[:, p + 1 : 2 * p + 1]
+        covariance = moments[:, 2 * p + 1 :].reshape(-1, p, p) - mean[:, :, None] * mean[:, None, :]
+        bend = np.einsum("tij,tj->ti", covariance, mean @ inner)
+        return loglik + 0.5 * logdet, score + 0.5 * sets.term_weight @ (third - mean * q - 2 * bend)
+
+    def climb(self, start: np.ndarray, free: np.ndarray) -> _Peak:
+        """Maximum over the free columns, the others held."""
+
+        def placed(values: np.ndarray) -> np.ndarray:
+            beta = start.copy()
+            beta[free] = values
+            return beta
+
+        def at(values: np.ndarray) -> Derivatives:
+            value, gradient = self.derivatives(placed(values))
+            if not np.isfinite(value):
+                return value, gradient[free], np.eye(len(free))
+            curvature = np.empty((len(free), len(free)))
+            for j, step in enumerate(_STEP * np.eye(len(free))):
+                up = self.derivatives(placed(values + step))[1][free]
+                down = self.derivatives(placed(values - step))[1][free]
+                curvature[j] = (down - up) / (2 * _STEP)
+            curvature = (curvature + curvature.T) / 2
+            if not np.isfinite(curvature).all() or np.linalg.eigvalsh(curvature).min() <= 0:
+                info = loglik_derivatives(placed(values), self.x, self.sets)[
+                    2
+                ]  # coxphf's choice, always positive
+                curvature = info[np.ix_(free, free)]
+            return value, gradient[free], curvature
+
+        climb = maximise(at, start[free], gain=1e-13, longest=_LONGEST, max_iter=_MAX_ITER)
+        beta = placed(climb.beta)
+        return _Peak(beta=beta, value=self.derivatives(beta)[0], converged=climb.converged)
+
+
+def _profiles(
+    penalised: _Penalised, peak: _Peak, se: np.ndarray, conf_level: float
+) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
+    """Profile-likelihood limits and p of every column: 2 (l*(b) - max l*(b | b_j)) against chi-square(1)."""
+    everything = np.arange(len(peak.beta))
+    target = peak.value - stats.chi2.ppf(conf_level, 1) / 2
+    lower, upper, p = (np.full(len(everything), np.nan) for _ in range(3))
+    for j in range(len(everything)):
+        others = everything[everything != j]
+        latest = peak.beta
+
+        def profile(b: float, j: int = j, others: np.ndarray = others) -> float:
+            nonlocal latest
+            start = latest.copy()
+            start[j] = b
+            if not np.isfinite(penalised.derivatives(start)[0]):
+                start = np.zeros(len(start))
+                start[j] = b
+            if not np.isfinite(penalised.derivatives(start)[0]):
+                return -np.inf
+            best = penalised.climb(start, others)
+            latest = best.beta
+            return best.value
+
+        p[j] = stats.chi2.sf(max(0.0, 2 * (peak.value - profile(0.0))), 1)
+        for side, sign in ((lower, -1.0), (upper, 1.0)):
+            latest = peak.beta
+            side[j] = _crossing(profile, peak.beta[j], sign * se[j], target)
+    return (lower, upper), p
+
+
+def _crossing(profile: Callable[[float], float], centre: float, step: float, target: float) -> float:
+    """Where the profile falls to the target, searched outwards from the estimate; infinity where it never does."""
+    inner, reach = centre, centre + 2 * step
+
+    def gap(b: float) -> float:
+        return max(profile(b), target - 1e3) - target  # far out there is no information at all, and no value
+
+    for _ in range(_WIDENINGS):
+        if gap(reach) < 0:
+            if gap(inner) <= 0:
+                return inner
+            return float(optimize.brentq(gap, inner, reach, xtol=1e-8, maxiter=200, disp=False))
+        inner, reach = reach, reach + (reach - centre)
     return float(np.sign(step) * np.inf)
-
-
-def _penalised(beta: np.ndarray, x: np.ndarray, sets: RiskSets) -> tuple[float, np.ndarray, np.ndarray]:
-    loglik, score, info = loglik_derivatives(beta, x, sets)
-    sign, logdet = np.linalg.slogdet(info)
-    return (loglik + 0.5 * logdet if sign > 0 else -np.inf), score, info
-
-
-def _half_logdet(beta: np.ndarray, x: np.ndarray, sets: RiskSets) -> float:
-    sign, logdet = np.linalg.slogdet(loglik_derivatives(beta, x, sets)[2])
-    return 0.5 * float(logdet) if sign > 0 else -np.inf
-
-
-def _maximise(
-    x: np.ndarray, sets: RiskSets, start: np.ndarray, free: np.ndarray
-) -> tuple[np.ndarray, float, bool]:
-    """Maximise over the free columns, the others held."""
-    beta = start.copy()
-    value, score, info = _penalised(beta, x, sets)
-    if not len(free):
-        return beta, value, True
-    for _ in range(_MAX_ITER):
-        gradient = score.copy()
-        for j in free:
-            shift = np.zeros(len(beta))
-            shift[j] = _STEP
-            gradient[j] += (_half_logdet(beta + shift, x, sets) - _half_logdet(beta - shift, x, sets)) / (
-                2 * _STEP
-            )
-        step = np.linalg.lstsq(info[np.ix_(free, free)], gradient[free], rcond=None)[0]
-        step = np.clip(step, -5, 5)
-        while True:
-            trial = beta.copy()
-            trial[free] += step
-            new, score_new, info_new = _penalised(trial, x, sets)
-            if new >= value - 1e-12 or np.abs(step).max() < 1e-10:
-                break
-            step = step / 2
-        small = np.abs(step).max() < 1e-8
-        beta, value, score, info = trial, new, score_new, info_new
-        if small:
-            return beta, value, True
-    return beta, value, False

@@ -10,7 +10,7 @@ from scipy import stats
 
 from pathosig.core.errors import ConfigError, InputError, NotEstimableError
 from pathosig.survival.curves import sorted_labels
-from pathosig.survival.data import as_times, codes, fix_times
+from pathosig.survival.data import as_numbers, as_times, fix_times, group_codes
 from pathosig.survival.gray import gray_sums
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def as_causes(event: Any) -> np.ndarray:
         E_EVENT for missing, negative or fractional codes.
     """
     raw = np.asarray(event)
-    values = np.asarray(raw, float)
+    values = as_numbers(raw, "event", "E_EVENT", "0 (censored), 1, 2 ... (causes)")
     if not (np.isfinite(values).all() and (values >= 0).all() and (values == np.rint(values)).all()):
         raise InputError(
             f"event: found {sorted(set(raw.tolist()), key=str)[:5]}; expected 0 (censored), 1, 2 ... (causes).",
@@ -183,10 +183,10 @@ def cumulative_incidence(
     layers = None if strata is None else np.asarray(strata)
     if any(len(v) != len(t) for v in (cause, labels, layers) if v is not None):
         raise InputError("cumulative_incidence: time, event, groups and strata differ in length.")
-    kept = np.isfinite(t)
-    for values in (labels, layers):
-        if values is not None:
-            kept &= np.array([v is not None and v == v for v in values.tolist()], bool)
+    group_codes(layers, len(t), what="strata")
+    kept = np.ones(len(t), bool)
+    if labels is not None:
+        kept &= np.array([v is not None and v == v for v in labels.tolist()], bool)
     (t,) = fix_times(t[kept])
     cause = cause[kept]
     if not (cause > 0).any():
@@ -202,7 +202,7 @@ def cumulative_incidence(
         raise NotEstimableError(f"cumulative_incidence: found groups {names}; at least two are needed.")
     curves = [_curve(t[labels == g], cause[labels == g], c, g, conf_type, z) for g in names for c in causes]
     member = np.stack([labels == g for g in names], axis=1)
-    stratum = codes(None if layers is None else layers[kept], len(t))
+    stratum = group_codes(None if layers is None else layers[kept], len(t), what="strata")
     tests = [_gray(t, cause, c, member, stratum, rho) for c in causes]
     return CumulativeIncidence(curves=tuple(curves), tests=tuple(tests))
 

@@ -10,7 +10,7 @@ from scipy import stats
 
 from pathosig.core.errors import NotEstimableError
 from pathosig.survival.curves import sorted_labels
-from pathosig.survival.data import as_events, as_times, codes, fix_times
+from pathosig.survival.data import fix_times, group_codes, outcome
 from pathosig.survival.tables import adjust_p
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def logrank(time: Any, event: Any, groups: Any, *, strata: Any = None, rho: floa
     Parameters
     ----------
     time, event, groups
-        [n]; rows with a missing time or group are left out.
+        [n]; rows with a missing group are left out.
     strata
         [n] labels, or [n, s].
     rho
@@ -70,21 +70,17 @@ def logrank(time: Any, event: Any, groups: Any, *, strata: Any = None, rho: floa
     ----------
     R: survival::survdiff. Harrington & Fleming (1982), Biometrika 69.
     """
-    t, d = as_times(time), as_events(event)
     labels = np.asarray(groups)
-    kept = np.isfinite(t) & np.array([v is not None and v == v for v in labels.tolist()], bool)
-    if strata is not None:
-        raw = np.asarray(strata)
-        raw = raw.reshape(len(raw), -1)
-        kept &= np.array([all(v is not None and v == v for v in row) for row in raw.tolist()], bool)
-    t, d, labels = t[kept], d[kept], labels[kept]
+    t, d, _ = outcome(time, event, rows=len(labels), what="logrank")
+    stratum = group_codes(strata, len(t), what="strata")
+    kept = np.array([v is not None and v == v for v in labels.tolist()], bool)
+    t, d, labels, stratum = t[kept], d[kept], labels[kept], stratum[kept]
     names = sorted_labels(labels)
     if len(names) < 2:
         raise NotEstimableError(f"logrank: found groups {names}; at least two are needed.")
     if not d.any():
         raise NotEstimableError("logrank: no event at all.")
     member = np.stack([labels == g for g in names], axis=1)
-    stratum = codes(None if strata is None else np.asarray(strata)[kept], len(t))
     k = len(names)
     observed, expected, variance = np.zeros(k), np.zeros(k), np.zeros((k, k))
     (t,) = fix_times(t)
@@ -145,7 +141,8 @@ def pairwise_logrank(
     """
     import pandas as pd
 
-    labels, t, d = np.asarray(groups), np.asarray(time, float), as_events(event)
+    labels = np.asarray(groups)
+    t, d, _ = outcome(time, event, rows=len(labels), what="pairwise_logrank")
     names = sorted_labels(labels)
     rows = []
     for i, first in enumerate(names):

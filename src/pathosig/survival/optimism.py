@@ -11,7 +11,7 @@ import numpy as np
 from pathosig.core.errors import InputError, NotEstimableError, PathosigError
 from pathosig.survival.concordance import harrell_c
 from pathosig.survival.cox import cox
-from pathosig.survival.data import as_events, as_times
+from pathosig.survival.data import outcome
 
 Scorer = Callable[[Any], np.ndarray]
 
@@ -71,7 +71,7 @@ def optimism(
     ----------
     R: rms::validate (index "Dxy", C = Dxy / 2 + .5). Harrell, Lee & Mark (1996), Stat. Med. 15.
     """
-    t, d = as_times(time), as_events(event)
+    t, d, _ = outcome(time, event, what="optimism")
     draws = np.asarray(indices)
     if draws.ndim != 2 or draws.min(initial=0) < 0 or draws.max(initial=0) >= len(t):
         raise InputError(

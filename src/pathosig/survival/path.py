@@ -7,8 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from pathosig.survival.cox import loglik_derivatives
-from pathosig.survival.data import RiskSets, as_columns, as_events, as_times, codes, fix_times, risk_sets
+from pathosig.survival.data import (
+    RiskSets,
+    as_columns,
+    as_weights,
+    fix_times,
+    group_codes,
+    outcome,
+    risk_sets,
+)
+from pathosig.survival.likelihood import loglik_derivatives
 
 _OUTER, _INNER = 30, 1000
 
@@ -33,14 +41,6 @@ class CoxPath:
     lambdas: np.ndarray
     coef: np.ndarray
     loglik: np.ndarray
-
-    def entry_order(self) -> np.ndarray:
-        """Columns in the order in which they enter, int[k]."""
-        active = self.coef != 0
-        first = np.where(active.any(axis=0), active.argmax(axis=0), len(self.lambdas))
-        size = np.abs(self.coef[np.minimum(first, len(self.lambdas) - 1), np.arange(self.coef.shape[1])])
-        order = np.lexsort((-size, first))
-        return order[first[order] < len(self.lambdas)]
 
 
 def cox_path(
@@ -87,9 +87,9 @@ def cox_path(
     R: glmnet(family = "cox"), Breslow ties. Simon et al. (2011), J. Stat. Softw. 39(5).
     """
     x, names = as_columns(X)
-    t, d = as_times(time), as_events(event)
-    w = np.ones(len(t)) if weights is None else np.asarray(weights, float)
-    sets = risk_sets(fix_times(t)[0], d, stratum=codes(strata, len(t)), weight=w, entry=None, ties=ties)
+    t, d, _ = outcome(time, event, rows=len(x), what="cox_path")
+    w, stratum = as_weights(weights, len(t)), group_codes(strata, len(t), what="strata")
+    sets = risk_sets(fix_times(t)[0], d, stratum=stratum, weight=w, entry=None, ties=ties)
     x = x[sets.order]
     total = sets.weight.sum()
     mean = sets.weight @ x / total

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from scipy import stats
 
-from pathosig.core.errors import ConfigError
-from pathosig.survival.coxfit import CoxFit, term_sums
+from pathosig.core.errors import ConfigError, InputError
+from pathosig.survival.coxfit import CoxFit
 from pathosig.survival.curves import kaplan_meier
+from pathosig.survival.likelihood import term_sums
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,6 +57,8 @@ def ph_test(fit: CoxFit, transform: Literal["km", "rank", "identity", "log"] = "
     ------
     ConfigError
         On an unknown transform.
+    InputError
+        E_TIME if an event at time 0 meets the logarithm.
 
     References
     ----------
@@ -68,15 +71,13 @@ def ph_test(fit: CoxFit, transform: Literal["km", "rank", "identity", "log"] = "
     beta = np.nan_to_num(fit.coef)
     eta = x @ beta
     risk = sets.weight * np.exp(eta - eta.max(initial=0.0))
-    term, fraction, v = sets.term_group, sets.term_fraction, sets.term_weight
+    term, v = sets.term_group, sets.term_weight
     s0 = term_sums(sets, risk)
-    weighted = risk[:, None] * x
-    mean = (sets.at_risk(weighted)[term] - fraction[:, None] * sets.deaths(weighted)[term]) / s0[:, None]
+    mean = term_sums(sets, risk[:, None] * x) / s0[:, None]
     p = x.shape[1]
     outer = (x[:, :, None] * x[:, None, :]).reshape(len(x), p * p) * risk[:, None]
-    second = (sets.at_risk(outer)[term] - fraction[:, None] * sets.deaths(outer)[term]) / s0[:, None]
+    second = term_sums(sets, outer) / s0[:, None]
     variance = second.reshape(-1, p, p) - mean[:, :, None] * mean[:, None, :]
-    count = np.bincount(term, minlength=sets.n_groups)
     weights_of = np.bincount(sets.group[sets.event], weights=sets.weight[sets.event], minlength=sets.n_groups)
     centre = np.average(g_time, weights=weights_of)
     g = g_time - centre
@@ -84,12 +85,11 @@ def ph_test(fit: CoxFit, transform: Literal["km", "rank", "identity", "log"] = "
     expected = np.zeros_like(observed)
     np.add.at(expected, term, v[:, None] * mean)
     score = g @ (observed - expected)
-    del count
     gt = g[term]
     i11 = np.einsum("e,eij->ij", v, variance)
     i12 = np.einsum("e,eij->ij", v * gt, variance)
     i22 = np.einsum("e,eij->ij", v * gt * gt, variance)
-    usable = np.isfinite(fit.coef)
+    usable = np.isfinite(fit.coef) & ~fit.separated  # a column that separates has no information left to test
     statistic = np.full(p, np.nan)
     full = np.block([[i11, i12], [i12.T, i22]])
     for j in np.flatnonzero(usable):
@@ -97,8 +97,11 @@ def ph_test(fit: CoxFit, transform: Literal["km", "rank", "identity", "log"] = "
         u = np.zeros(len(index))
         u[-1] = score[j]
         block = full[np.ix_(index, index)]
-        if np.linalg.matrix_rank(block) == len(index):  # a handful of events leave no information over time
-            statistic[j] = u @ np.linalg.solve(block, u)
+        size = np.sqrt(np.maximum(np.diag(block), 0.0))
+        if (size > 0).all():  # a handful of events leave no information over time
+            scaled = block / np.outer(size, size)
+            if np.linalg.matrix_rank(scaled, tol=1e-9, hermitian=True) == len(index):
+                statistic[j] = u / size @ np.linalg.solve(scaled, u / size)
     keep = np.flatnonzero(usable)
     index = [*keep, *(p + keep)]
     u = np.concatenate([np.zeros(len(keep)), score[keep]])
@@ -118,6 +121,10 @@ def _transformed(fit: CoxFit, times: np.ndarray, transform: str) -> np.ndarray:
     if transform == "identity":
         return times
     if transform == "log":
+        if (times <= 0).any():
+            raise InputError(
+                "ph_test: an event at time 0 has no logarithm. Use transform='km' or 'rank'.", code="E_TIME"
+            )
         return np.log(times)
     if transform == "rank":
         ranks = stats.rankdata(fit.sets.time)  # of all times, censored ones too

@@ -9,7 +9,7 @@ import numpy as np
 from pathosig.core.errors import InputError, NotEstimableError
 from pathosig.survival.concordance import harrell_c
 from pathosig.survival.cox import cox
-from pathosig.survival.data import as_columns, as_events, as_times, fix_times
+from pathosig.survival.data import as_columns, fix_times, outcome
 from pathosig.survival.replicates import fit_replicates
 
 _BATCHED_COLUMNS = 12
@@ -38,9 +38,9 @@ def bootstrap_cox(X: Any, time: Any, event: Any, indices: Any, *, ties: str = "e
     R: coxph(..., data[i, ]) in a loop over resamples; all resamples are fitted at once, `cox` takes the rest.
     """
     x, _ = as_columns(X)
-    t, d = as_times(time), as_events(event)
+    t, d, _ = outcome(time, event, rows=len(x), what="bootstrap_cox")
     draws = _checked(indices, len(t), "bootstrap_cox")
-    rows = np.flatnonzero(np.isfinite(x).all(axis=1) & np.isfinite(t))
+    rows = np.flatnonzero(np.isfinite(x).all(axis=1))
     out = np.full((len(draws), x.shape[1]), np.nan)
     converged = np.zeros(len(draws), bool)
     if x.shape[1] and d[rows].any() and x.shape[1] <= _BATCHED_COLUMNS:
@@ -64,7 +64,8 @@ def _checked(indices: Any, n: int, what: str) -> np.ndarray:
 
 def bootstrap_c(score: Any, time: Any, event: Any, indices: Any) -> np.ndarray:
     """Harrell's C of a fixed score in each resample, float[resamples]; NaN without comparable pairs."""
-    s, t, d = np.asarray(score, float), as_times(time), as_events(event)
+    s = np.asarray(score, float)
+    t, d, _ = outcome(time, event, rows=len(s), what="bootstrap_c")
     out = np.full(len(np.asarray(indices)), np.nan)
     for row, chosen in enumerate(_checked(indices, len(t), "bootstrap_c")):
         try:

@@ -11,7 +11,7 @@ from scipy import stats
 
 from pathosig.core.errors import NotEstimableError
 from pathosig.survival.curves import kaplan_meier, sorted_labels
-from pathosig.survival.data import as_events, as_times
+from pathosig.survival.data import outcome
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,10 +63,10 @@ def rmst(
     ----------
     R: survRM2::rmst2. Uno et al. (2014), JCO 32.
     """
-    t, d = as_times(time), as_events(event)
+    t, d, _ = outcome(time, event, what="rmst")
     z = stats.norm.ppf(0.5 + conf_level / 2)
     if groups is None:
-        horizon = float(np.nanmax(t)) if tau is None else tau
+        horizon = float(t.max()) if tau is None else tau
         return _restricted(t, d, horizon, z)
     labels = np.asarray(groups)
     names = sorted_labels(labels)

@@ -9,14 +9,13 @@ import numpy as np
 
 from pathosig.core.errors import NotEstimableError
 from pathosig.core.threads import one_blas_thread
-from pathosig.survival.cox import loglik_derivatives
-from pathosig.survival.coxfit import term_sums
-from pathosig.survival.data import as_events, as_times, codes, fix_times, risk_sets
+from pathosig.survival.data import fix_times, outcome, risk_sets
+from pathosig.survival.likelihood import loglik_derivatives, term_sums
+from pathosig.survival.newton import maximise
 
 _WIDE = 100
 _WORST = 1e6
 _MAX_ITER = 40
-_ENOUGH = 1e-12
 _PATIENCE = 3
 PENALTIES = tuple(float(v) for v in np.geomspace(1.0, 1e-3, 10))
 WIDE_PENALTIES = tuple(
@@ -62,11 +61,10 @@ class Likelihood:
     """Log partial likelihood (Efron) of fixed patients, laid out once for many linear predictors."""
 
     def __init__(self, time: np.ndarray, event: np.ndarray) -> None:
-        (fixed,) = fix_times(as_times(time))
-        weight, stratum = np.ones(len(fixed)), codes(None, len(fixed))
-        self.sets = risk_sets(
-            fixed, as_events(event), stratum=stratum, weight=weight, entry=None, ties="efron"
-        )
+        t, d, _ = outcome(time, event, what="ridge")
+        one = np.ones(len(t))
+        stratum = np.zeros(len(t), int)
+        self.sets = risk_sets(fix_times(t)[0], d, stratum=stratum, weight=one, entry=None, ties="efron")
 
     def of(self, score: np.ndarray) -> float:
         """Value of a linear predictor; very low where a held-out outlier leaves a risk set without weight."""
@@ -79,25 +77,16 @@ class Likelihood:
         return value if np.isfinite(value) else -_WORST
 
     def ridge(self, x: np.ndarray, penalty: float, *, start: np.ndarray | None = None) -> np.ndarray:
-        """Coefficients[p] of a ridge fit, climbed to from `start`."""
-        beta = np.zeros(x.shape[1]) if start is None else start
-        return self._climb(x[self.sets.order], beta, penalty * len(x))
+        """Coefficients[p] that maximise l(b) - penalty n |b|^2 / 2, climbed to from `start`."""
+        rows, weight = x[self.sets.order], penalty * len(x)
+        shrink = weight * np.eye(x.shape[1])
 
-    def _climb(self, rows: np.ndarray, beta: np.ndarray, ridge: float) -> np.ndarray:
-        step = np.zeros_like(beta)
-        value = -np.inf
-        for _ in range(_MAX_ITER):
-            trial = beta + step
-            loglik, score, info = loglik_derivatives(trial, rows, self.sets)
-            new = loglik - ridge / 2 * float(trial @ trial)
-            if not (np.isfinite(new) and new >= value - 1e-10 * abs(value)):
-                step = step / 2
-                continue
-            gained, beta, value = new - value, trial, new
-            if gained <= _ENOUGH * (abs(value) + 1.0):
-                break
-            step = np.linalg.solve(info + ridge * np.eye(len(beta)), score - ridge * beta)
-        return beta
+        def at(beta: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+            loglik, score, info = loglik_derivatives(beta, rows, self.sets)
+            return loglik - weight / 2 * float(beta @ beta), score - weight * beta, info + shrink
+
+        begin = np.zeros(x.shape[1]) if start is None else start
+        return maximise(at, begin, max_iter=_MAX_ITER).beta
 
 
 def partial_loglik(score: np.ndarray, time: np.ndarray, event: np.ndarray) -> float:
@@ -105,9 +94,7 @@ def partial_loglik(score: np.ndarray, time: np.ndarray, event: np.ndarray) -> fl
     return Likelihood(time, event).of(score)
 
 
-@np.errstate(
-    divide="ignore", invalid="ignore", over="ignore"
-)  # Newton's trial steps may overshoot; they are halved
+@np.errstate(divide="ignore", invalid="ignore", over="ignore")  # steps that overshoot are halved
 @one_blas_thread()
 def ridge_fit(
     x: np.ndarray,

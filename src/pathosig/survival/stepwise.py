@@ -10,7 +10,7 @@ import numpy as np
 from pathosig.core.errors import ConfigError
 from pathosig.survival.cox import cox
 from pathosig.survival.coxfit import CoxFit
-from pathosig.survival.data import as_columns, as_events, as_times
+from pathosig.survival.data import as_columns, outcome
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +58,8 @@ def stepwise(
     if direction not in ("forward", "backward", "both"):
         raise ConfigError(f"stepwise: direction {direction!r}; expected forward, backward or both.")
     x, names = as_columns(X)
-    t, d = as_times(time), as_events(event)
-    kept = np.isfinite(x).all(axis=1) & np.isfinite(t)
+    t, d, _ = outcome(time, event, rows=len(x), what="stepwise")
+    kept = np.isfinite(x).all(axis=1)
     x, t, d = x[kept], t[kept], d[kept]
     full = start == "full" or (start == "auto" and direction != "forward")
     chosen = list(range(x.shape[1])) if full else []
@@ -95,5 +95,9 @@ def stepwise(
     if chosen:
         import pandas as pd
 
+        fit = cox(x[:, chosen], t, d, ties=ties)  # type: ignore[arg-type]
+        chosen = [
+            c for c, there in zip(chosen, np.isfinite(fit.coef), strict=True) if there
+        ]  # no aliased column
         fit = cox(pd.DataFrame(x[:, chosen], columns=[names[c] for c in chosen]), t, d, ties=ties)  # type: ignore[arg-type]
     return Stepwise(path=tuple(path), names=tuple(names[c] for c in chosen), fit=fit, criterion=current)

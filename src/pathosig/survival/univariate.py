@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from scipy import stats
 
-from pathosig.survival.data import RiskSets, as_columns, as_events, as_times, codes, fix_times, risk_sets
+from pathosig.survival.data import (
+    RiskSets,
+    as_columns,
+    as_weights,
+    fix_times,
+    group_codes,
+    outcome,
+    risk_sets,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,10 +63,10 @@ def cox_univariate(
     import pandas as pd
 
     x, names = as_columns(X)
-    t, d = as_times(time), as_events(event)
-    strata_codes = codes(strata, len(t))
-    w = np.ones(len(t)) if weights is None else np.asarray(weights, float)
-    rows = np.isfinite(t) & np.isfinite(w)
+    t, d, _ = outcome(time, event, rows=len(x), what="cox_univariate")
+    strata_codes = group_codes(strata, len(t), what="strata")
+    w = as_weights(weights, len(t))
+    rows = w > 0
     complete = np.isfinite(x[rows]).all(axis=0)
     table = np.full((x.shape[1], 6), np.nan)
     for mask, columns in _patterns(x, rows, complete):

@@ -1,0 +1,284 @@
+"""Separated, collinear and event-free columns, missing outcomes, odd weights: against R (golden/make_edges.R) and by contract."""
+
+import json
+import time as clock
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pathosig.core.errors import InputError
+from pathosig.survival import (
+    bootstrap_c,
+    bootstrap_cox,
+    brier,
+    calibration,
+    cause_specific,
+    cox,
+    cox_path,
+    cox_univariate,
+    cumulative_incidence,
+    decision_curve,
+    fine_gray,
+    firth_cox,
+    harrell_c,
+    ibs,
+    kaplan_meier,
+    logrank,
+    max_selected_cutpoint,
+    optimism,
+    pairwise_logrank,
+    ph_test,
+    reverse_kaplan_meier,
+    rmst,
+    stepwise,
+    time_auc,
+    uno_c,
+)
+
+R = json.loads((Path(__file__).parents[1] / "golden" / "edges.json").read_text())
+
+
+def data_of(name):
+    return {k: np.array(v, float) for k, v in R[name]["data"].items()}
+
+
+def columns(d, names):
+    return np.column_stack([d[n] for n in names.split()])
+
+
+def close(ours, theirs, tolerance=1e-8):
+    np.testing.assert_allclose(
+        np.asarray(ours, float), np.asarray(theirs, float), rtol=tolerance, atol=tolerance
+    )
+
+
+OPTIONS = {
+    "efron": lambda d: {},
+    "breslow": lambda d: {"ties": "breslow"},
+    "strata": lambda d: {"strata": d["stratum"]},
+    "weights": lambda d: {"weights": d["weight"]},
+    "entry": lambda d: {"entry": d["entry"]},
+    "cluster": lambda d: {"cluster": np.tile(np.arange(40), 3)},
+}
+
+
+@pytest.mark.parametrize("kind", OPTIONS)
+def test_a_separated_column_is_marked_and_the_others_equal_coxph(kind):
+    d, theirs = data_of("separated"), R["separated"][kind]
+    fit = cox(columns(d, "x1 x2 x3"), d["time"], d["event"], **OPTIONS[kind](d))
+    assert fit.separated.tolist() == [False, True, False]
+    assert fit.coef[1] < -15
+    close(fit.coef[[0, 2]], np.array(theirs["coef"], float)[[0, 2]])
+    close(fit.se[[0, 2]], np.array(theirs["se"], float)[[0, 2]])
+    close(fit.loglik, theirs["loglik"][1])
+    assert np.isfinite(ph_test(fit).p[[0, 2]]).all()
+    assert any("x2 separates" in note for note in fit.warnings)
+
+
+def test_a_level_without_events_spoils_no_other_level():
+    d, theirs = data_of("levels"), R["levels"]["efron"]
+    fit = cox(columns(d, "x1 b c d"), d["time"], d["event"])
+    assert fit.separated.tolist() == [False, False, True, False]
+    close(fit.coef[[0, 1, 3]], np.array(theirs["coef"], float)[[0, 1, 3]])
+    close(fit.se[[0, 1, 3]], np.array(theirs["se"], float)[[0, 1, 3]])
+
+
+def test_columns_that_repeat_earlier_ones_have_no_estimate_and_the_others_equal_coxph():
+    d, theirs = data_of("collinear"), R["collinear"]["efron"]
+    fit = cox(columns(d, "x1 x2 x3 x4 x5"), d["time"], d["event"])
+    assert np.isnan(fit.coef).tolist() == [False, False, True, False, True]
+    close(fit.coef[[0, 1, 3]], np.array(theirs["coef"], float)[[0, 1, 3]])
+    assert not fit.separated.any()
+
+
+def test_nearly_collinear_columns_reach_the_maximum_and_are_no_separation():
+    d, theirs = data_of("near"), R["near"]["efron"]
+    fit = cox(columns(d, "x1 x2 x4"), d["time"], d["event"])
+    close(fit.coef, theirs["coef"], 1e-6)
+    close(fit.loglik, theirs["loglik"][1], 1e-10)
+    assert fit.warnings == ()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_no_rare_level_ever_spoils_another_column(seed):
+    rng = np.random.default_rng(seed)
+    n = 90
+    x, level = rng.normal(size=(n, 2)), rng.integers(0, 6, n)
+    time, event = rng.exponential(np.exp(-0.5 * x[:, 0])), rng.random(n) < 0.5
+    event[level == 1] = False
+    first = np.argsort(time)[:4]
+    event[first], level[first] = True, 2
+    dummies = (level[:, None] == np.arange(1, 6)).astype(float)
+    fit = cox(np.column_stack([x, dummies]), time, event, strata=rng.integers(0, 2, n))
+    rest = np.array([0, 1, 4, 5, 6])
+    assert fit.separated[2]
+    assert not fit.separated[rest].any()
+    assert np.isfinite(fit.se[rest]).all()
+    assert (fit.se[rest] < 3).all()
+
+
+def test_the_centred_baseline_follows_rs_nocenter():
+    d, theirs = data_of("centred"), R["centred"]
+    fit = cox(columns(d, "x4 x6 x7"), d["time"], d["event"])
+    close(fit.means, theirs["means"])
+    times, hazard = fit.baseline_hazard(centered=True)
+    close(times, theirs["time"])
+    close(hazard, theirs["hazard"])
+
+
+@pytest.mark.parametrize(("kind", "key"), [("log", "log"), ("log-log", "loglog"), ("plain", "plain")])
+def test_fractional_weights_give_survfits_robust_errors(kind, key):
+    d, theirs = data_of("weighted_km"), R["weighted_km"][key]
+    curve = kaplan_meier(d["time"], d["event"], weights=d["w"], conf_type=kind)
+    close(curve.survival, theirs["surv"])
+    close(curve.std_err, theirs["se"])
+    seen = np.isfinite(curve.lower)
+    assert seen.sum() >= len(seen) - 1
+    close(curve.lower[seen], np.array(theirs["lower"], float)[seen])
+    close(curve.upper[seen], np.array(theirs["upper"], float)[seen])
+
+
+def ordered(n, p, seed=0, late=0):
+    """Patients who die in the exact order of their first column; with `late`, only the last few die."""
+    x = np.random.default_rng(seed).normal(size=(n, p))
+    time = np.empty(n)
+    time[np.argsort(-x[:, 0])] = np.arange(1.0, n + 1)
+    return x, time, time > n - late if late else np.ones(n, bool)
+
+
+@pytest.mark.parametrize(("n", "p", "late"), [(20, 2, 0), (60, 1, 0), (40, 3, 3)])
+def test_firth_ends_with_finite_estimates_where_the_order_is_perfect(n, p, late):
+    x, time, event = ordered(n, p, late=late)
+    start = clock.process_time()
+    fit = firth_cox(x, time, event)
+    assert clock.process_time() - start < 20
+    there = np.isfinite(fit.coef)
+    assert there.any()
+    assert (fit.p[there] <= 1).all()
+    assert (fit.lower[there] <= fit.hr[there]).all() and (fit.hr[there] <= fit.upper[there]).all()
+
+
+def test_firth_leaves_out_columns_that_repeat_others():
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(50, 2))
+    time, event = rng.exponential(np.exp(-0.7 * x[:, 0])), rng.random(50) < 0.6
+    alone = firth_cox(x, time, event)
+    fit = firth_cox(np.column_stack([x, x.sum(1), np.ones(50)]), time, event)
+    assert np.isnan(fit.coef).tolist() == [False, False, True, True]
+    close(fit.coef[:2], alone.coef)
+    close([fit.lower[:2], fit.upper[:2], fit.p[:2]], [alone.lower, alone.upper, alone.p], 1e-6)
+
+
+def test_firth_heeds_strata_weights_and_clusters():
+    rng = np.random.default_rng(4)
+    n = 60
+    x, stratum = rng.normal(size=n), np.arange(n) % 2
+    time, event = rng.exponential(np.exp(-0.7 * x) * (1 + 5 * stratum)), rng.random(n) < 0.8
+    twice = np.repeat(np.arange(n), 2)
+    weighted = firth_cox(x, time, event, strata=stratum, weights=np.full(n, 2.0))
+    repeated = firth_cox(x[twice], time[twice], event[twice], strata=stratum[twice])
+    close(weighted.coef, repeated.coef, 1e-7)
+    assert abs(weighted.coef[0] - firth_cox(x, time, event, weights=np.full(n, 2.0)).coef[0]) > 1e-3
+    grouped = firth_cox(x[twice], time[twice], event[twice], strata=stratum[twice], cluster=twice)
+    close(grouped.coef, repeated.coef)
+    assert grouped.se[0] > repeated.se[0]
+
+
+def test_a_step_by_aic_never_keeps_a_column_that_repeats_others():
+    d = data_of("collinear")
+    found = stepwise(columns(d, "x1 x2 x3 x4 x5"), d["time"], d["event"], direction="both")
+    assert found.fit is not None
+    assert np.isfinite(found.fit.coef).all()
+    assert found.names == found.fit.names
+
+
+def test_an_event_at_time_zero_has_no_logarithm():
+    fit = cox([0.1, 1.0, 0.5, 0.2], [0.0, 1.0, 2.0, 3.0], [True, True, False, True])
+    with pytest.raises(InputError, match="logarithm") as caught:
+        ph_test(fit, "log")
+    assert caught.value.code == "E_TIME"
+
+
+X = np.random.default_rng(0).normal(size=(12, 2))
+TIME, EVENT = np.arange(1.0, 13.0), np.arange(12) % 3 > 0
+GROUP, INDICES = np.arange(12) % 2, np.tile(np.arange(12), (2, 1))
+RISK = np.linspace(0.1, 0.9, 12)
+EVERY = {
+    "kaplan_meier": kaplan_meier,
+    "reverse_kaplan_meier": reverse_kaplan_meier,
+    "logrank": lambda t, e: logrank(t, e, GROUP),
+    "pairwise_logrank": lambda t, e: pairwise_logrank(t, e, GROUP),
+    "cox": lambda t, e: cox(X, t, e),
+    "cox_univariate": lambda t, e: cox_univariate(X, t, e),
+    "cox_path": lambda t, e: cox_path(X, t, e),
+    "firth_cox": lambda t, e: firth_cox(X, t, e),
+    "stepwise": lambda t, e: stepwise(X, t, e),
+    "max_selected_cutpoint": lambda t, e: max_selected_cutpoint(X[:, 0], t, e),
+    "harrell_c": lambda t, e: harrell_c(X[:, 0], t, e),
+    "uno_c": lambda t, e: uno_c(X[:, 0], t, e),
+    "time_auc": lambda t, e: time_auc(X[:, 0], t, e, times=[5]),
+    "brier": lambda t, e: brier(RISK, t, e, times=np.arange(1, 13)),
+    "ibs": lambda t, e: ibs(RISK, t, e, times=np.arange(1, 13)),
+    "calibration": lambda t, e: calibration(RISK, t, e, times=[5]),
+    "decision_curve": lambda t, e: decision_curve(RISK, t, e, horizon=5),
+    "rmst": rmst,
+    "cumulative_incidence": cumulative_incidence,
+    "cause_specific": lambda t, e: cause_specific(X, t, e),
+    "fine_gray": lambda t, e: fine_gray(X, t, e),
+    "bootstrap_cox": lambda t, e: bootstrap_cox(X, t, e, INDICES),
+    "bootstrap_c": lambda t, e: bootstrap_c(X[:, 0], t, e, INDICES),
+    "optimism": lambda t, e: optimism(lambda x, a, b: lambda z: z[:, 0], X, t, e, INDICES),
+}
+COMPETING = {"cumulative_incidence", "cause_specific", "fine_gray"}
+
+
+def with_one(values, bad):
+    out = list(values)
+    out[4] = bad
+    return out
+
+
+@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("bad", [None, np.nan, "7", -1.0, np.inf])
+def test_a_time_that_is_missing_text_or_impossible_is_a_typed_error(name, bad):
+    with pytest.raises(InputError) as caught:
+        EVERY[name](with_one(TIME.tolist(), bad), EVENT)
+    assert caught.value.code == "E_TIME"
+
+
+@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("bad", [None, np.nan, "1", -1, 0.5])
+def test_an_event_that_is_missing_text_or_no_code_is_a_typed_error(name, bad):
+    with pytest.raises(InputError) as caught:
+        EVERY[name](TIME, with_one(EVENT.astype(int).tolist(), bad))
+    assert caught.value.code == "E_EVENT"
+
+
+@pytest.mark.parametrize("name", sorted(set(EVERY) - COMPETING))
+def test_events_coded_one_and_two_are_a_typed_error(name):
+    with pytest.raises(InputError) as caught:
+        EVERY[name](TIME, EVENT + 1)
+    assert caught.value.code == "E_EVENT"
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_another_number_of_events_is_a_typed_error(name):
+    with pytest.raises(InputError):
+        EVERY[name](TIME, EVENT[:-1])
+
+
+@pytest.mark.parametrize("role", ["strata", "cluster"])
+@pytest.mark.parametrize("label", [None, np.nan])
+def test_a_missing_stratum_or_cluster_is_no_group(role, label):
+    with pytest.raises(InputError) as caught:
+        cox(X, TIME, EVENT, **{role: with_one(["a"] * 12, label)})
+    assert caught.value.code == "E_GROUP"
+
+
+@pytest.mark.parametrize("bad", [-1.0, np.nan, np.inf])
+@pytest.mark.parametrize("function", [cox, cox_univariate, firth_cox, cox_path])
+def test_impossible_weights_are_a_typed_error(function, bad):
+    with pytest.raises(InputError) as caught:
+        function(X, TIME, EVENT, weights=with_one([1.0] * 12, bad))
+    assert caught.value.code == "E_WEIGHT"
