@@ -76,7 +76,6 @@ NOT_YET = {  # these read the study and wait for a reading.py; the set only shri
     "phenotypes/inputs.py",
     "phenotypes/refit.py",
     "phenotypes/stability_curve.py",
-    "report/images.py",
     "signature/inputs.py",
     "validation/stage_guards.py",
 }

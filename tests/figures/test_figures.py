@@ -34,7 +34,7 @@ from pathosig.figures.performance import (
     effect_curve_plot,
     time_auc_plot,
 )
-from pathosig.figures.slides import HpcExemplars, SlideMap, atlas_montage, contact_sheet, slide_map
+from pathosig.figures.slides import HpcExemplars, RiskScale, SlideMap, atlas_montage, contact_sheet, slide_map
 from pathosig.figures.style import (
     estimate_text,
     number,
@@ -44,6 +44,7 @@ from pathosig.figures.style import (
     save_figure,
     spread,
     svg_bytes,
+    with_dark_mode,
 )
 from pathosig.figures.volcano import volcano_plot
 
@@ -470,12 +471,57 @@ def test_values_that_are_no_shares_are_not_printed_in_per_cent():
 
 def test_a_score_that_says_little_has_finer_steps_of_survival():
     term = Term(label="x", coefficient=0.1, low=0, high=2, center=1.0)
-    grid = [-0.1, 0.0, 0.1]
     made = equation_figure(
-        [term], cutoff=0.0, score_range=(-0.1, 0.1), survival=[("Survival 1 year", grid, [0.64, 0.62, 0.60])]
+        [term], cutoff=0.0, score_range=(-0.1, 0.1), survival=[("Survival at 1 year", 0.62)]
     )
     texts = {t.get_text() for t in made.axes[0].texts}
-    assert {"60%", "61%", "62%", "63%", "64%"} <= texts
+    assert {"59%", "60%", "62%", "64%", "65%"} <= texts
+
+
+def test_the_example_of_a_nomogram_lies_on_every_scale():
+    term = Term(label="x", coefficient=1.0, low=0, high=2, center=1.0)
+    made = equation_figure(
+        [term], cutoff=0.0, score_range=(-0.5, 0.5), survival=[("Survival at 1 year", 0.7)], example=[3.0]
+    )
+    axes = made.axes[0]
+    diamonds = [line for line in axes.lines if line.get_marker() == "D"]
+    bars = [line for line in axes.lines if line.get_linewidth() == 1.6]
+    assert len(diamonds) == 3
+    for row in (2, 3):
+        at = next(d.get_xdata()[0] for d in diamonds if d.get_ydata()[0] == row)
+        ends = [x for bar in bars if set(bar.get_ydata()) == {row} for x in bar.get_xdata()]
+        assert min(ends) <= at <= max(ends)
+
+
+def test_hues_follow_the_tree_and_lightness_tells_neighbours_apart():
+    linkage = [[0, 2, 0.1, 2], [1, 3, 0.1, 2], [4, 5, 1.0, 4]]
+    colours = palette.hpc_colours(4, linkage=linkage)
+    assert palette.leaf_order(linkage) == [0, 2, 1, 3]
+    assert len(set(colours)) == 4
+    red = [palette.rgb(c)[0] - palette.rgb(c)[2] for c in colours]
+    assert (red[0] > 0, red[2] > 0) == (True, True)
+    assert (red[1] > 0, red[3] > 0) == (False, False)
+    assert palette.hpc_colours(4, artefacts={1}, linkage=linkage)[1] == palette.ARTEFACT
+
+
+def test_a_drawing_in_the_page_has_a_dark_mode_and_keeps_its_photographs():
+    made = svg_bytes(km_figure(KmData(title="T", unit="months", curves=[CURVE])))
+    dark = with_dark_mode(made)
+    assert b"prefers-color-scheme:dark" in dark
+    assert (
+        dark.replace(
+            dark[dark.index(b"<style>@") : dark.index(b"</style>", dark.index(b"<style>@")) + 8], b""
+        )
+        == made
+    )
+
+
+def test_tiles_outside_the_signature_are_pale_on_the_map_of_contributions():
+    risk = RiskScale(weights=np.array([2.0, 0.0, -2.0]))
+    harmful, none, protective = risk.colours(np.array([0, 1, 2])).tolist()
+    assert harmful == list(palette.rgb(palette.HIGH))
+    assert protective == list(palette.rgb(palette.LOW))
+    assert none == [236, 236, 236]
 
 
 def test_a_volcano_of_a_ridge_names_the_strongest_only():

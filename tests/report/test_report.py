@@ -21,7 +21,7 @@ from pathosig.core.schema import ASSIGNMENTS, ATLAS, TILES, write_table
 from pathosig.core.study import Study
 from pathosig.core.units import Execution
 from pathosig.report import ReportSpec, build_report
-from pathosig.report.page import Page, Section, Table, Text, render, show, without_empty
+from pathosig.report.page import Chapter, Page, Section, Table, Text, render, show, without_empty
 from pathosig.report.sections.tissue import _reason
 
 EVIL = "S1 <script>alert('x')</script>"
@@ -115,8 +115,8 @@ def study(tmp_path_factory):
     )
     scores = ["patient_id,cohort,score,group,core_agreement"]
     scores += [
-        f"{p},discovery,{s[0] - s[1]:.5f},{'high' if s[0] > s[1] else 'low'},single"
-        for p, s in zip(patients, shares, strict=True)
+        f"{p},{'discovery' if i % 3 else 'validation_1'},{s[0] - s[1]:.5f},{'high' if s[0] > s[1] else 'low'},single"
+        for i, (p, s) in enumerate(zip(patients, shares, strict=True))
     ]
     (root / "signature").mkdir()
     (root / "signature" / "scores.csv").write_text("\n".join(scores) + "\n", encoding="utf-8")
@@ -294,11 +294,11 @@ def test_old_figures_go_when_the_report_no_longer_draws_them(study):
 
 def test_every_template_escapes_and_cells_have_one_format():
     table = Table(caption="<i>", columns=["<u>"], rows=[["<b>", 1234, 0.12345, None, True, 1e-9]])
-    page = Page(
-        title="<t>", subtitle="", sections=[Section(id="a", title="<h>", blocks=[table, Text(text="<p1>")])]
-    )
+    section = Section(id="a", title="<h>", blocks=[table, Text(text="<p1>")])
+    chapter = Chapter(id="b", title="<c>", question="<q>", sections=[section])
+    page = Page(title="<t>", subtitle="", chapters=[chapter])
     text = render(page)
-    for raw in ("<i>", "<u>", "<b>", "<t>", "<p1>"):
+    for raw in ("<i>", "<u>", "<b>", "<t>", "<p1>", "<c>", "<q>", "<h>"):
         assert raw not in text
     assert [show(v) for v in (1234, 0.12345, None, True, -0.5, 1e-9)] == [
         "1,234",

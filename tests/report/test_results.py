@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from pathosig.core.clinical import Primary
 from pathosig.core.study import Study
 from pathosig.figures import km_plot
 from pathosig.figures.style import svg_bytes
@@ -291,7 +292,7 @@ MISSING += [(part, {"not_estimable": "too few events"}) for part, _ in MISSING i
 @pytest.fixture
 def _without_writing(monkeypatch):
     """Figures are made but not turned into SVG, which takes most of the time."""
-    monkeypatch.setattr("pathosig.report.sections.tissue.svg_bytes", lambda figure: b"")
+    monkeypatch.setattr("pathosig.report.images.svg_bytes", lambda figure: b"")
 
 
 @pytest.mark.usefixtures("_without_writing")
@@ -368,7 +369,7 @@ def test_hazard_ratios_of_a_handful_of_events_are_said_to_be_weak():
 
     for events, expected in ((9, True), (10, False)):
         analysis = {**_analysis("validation_1", "validation"), "events": events}
-        material = Material(name="", primary={"endpoint": "os"}, results={"analyses": [analysis]})
+        material = Material(name="", primary=Primary(endpoint="os"), results={"analyses": [analysis]})
         assert any("too few" in small for _, _, small in headline(material)) is expected
 
 
@@ -420,7 +421,7 @@ AUDITS = {
 
 def test_every_audit_shows_its_numbers_its_error_and_its_bar():
     from pathosig.report.material import Material
-    from pathosig.report.page import Note, Page, Table, render
+    from pathosig.report.page import Chapter, Note, Page, Table, render
     from pathosig.report.sections.audits import audits_section
 
     section = audits_section(Material(name="x", audits=AUDITS))
@@ -428,7 +429,9 @@ def test_every_audit_shows_its_numbers_its_error_and_its_bar():
     assert [(v.level, v.text.split(":")[0]) for v in verdicts] == [("good", "pass")]
     cells = {c for b in section.blocks if isinstance(b, Table) for row in b.rows for c in row}
     assert {"4.5 (3.3–6.0) %", "upper limit at most 7%", "0.0031", "30.0%"} <= cells
-    page = render(Page(title="", subtitle="", sections=[section]))
+    page = render(
+        Page(title="", subtitle="", chapters=[Chapter(id="c", title="", question="", sections=[section])])
+    )
     assert "Codebook refitted on 20 resamples: C, out of bag" in page
     assert "HPC 03" in page
     without = audits_section(Material(name="x", audits={"null": AUDITS["null"]}))
@@ -454,7 +457,7 @@ def test_other_endpoints_and_apparent_results_are_folded_and_the_primary_ones_op
 
     other = {**_analysis("validation_1", "validation"), "endpoint": "dfs", "primary": False}
     results = {**RESULTS, "analyses": [*RESULTS["analyses"], other]}
-    material = Material(name="x", primary={"endpoint": "os"}, results=results)
+    material = Material(name="x", primary=Primary(endpoint="os"), results=results)
     sections = {s.id: s for s in compose(material, ReportSpec()).sections}
     for name in ("models", "performance", "subgroups"):
         shown = {b.name for b in sections[name].blocks if isinstance(b, Picture)}
@@ -489,7 +492,7 @@ def test_competing_risks_of_discovery_stand_open_only_where_no_other_cohort_has_
     found = [_analysis("discovery", "discovery"), _analysis("validation_1", "validation")]
     if not everywhere:
         del found[1]["competing"]
-    material = Material(name="x", primary={"endpoint": "dfs"}, results={"analyses": found})
+    material = Material(name="x", primary=Primary(endpoint="dfs"), results={"analyses": found})
     shown = {b.name for b in outcomes_section(material).blocks if isinstance(b, Picture)}
     assert ("incidence_01" in shown) is everywhere
     assert ("incidence_02" in shown) is not everywhere

@@ -126,7 +126,9 @@ def _tiles(study: Study, specimen: Specimen) -> _Tiles | None:
     tree_path = study.paths.tree
     tree = read_json(tree_path) if tree_path.is_file() else {}
     k = max(int(tree.get("k", 0)), int(found.columns["hpc"].max(initial=-1)) + 1)
-    colours = hpc_colours(k, artefacts={int(h) for h in tree.get("artefact_hpcs", [])})
+    colours = hpc_colours(
+        k, artefacts={int(h) for h in tree.get("artefact_hpcs", [])}, linkage=tree.get("linkage", ())
+    )
     return _Tiles(
         columns=found.columns,
         corners=found.corners,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -47,7 +48,7 @@ def equation_figure(
     *,
     cutoff: float,
     score_range: tuple[float, float],
-    survival: Sequence[tuple[str, Sequence[float], Sequence[float]]] = (),
+    survival: Sequence[tuple[str, float]] = (),
     title: str = "",
     example: Sequence[float] = (),
 ) -> Figure:
@@ -60,7 +61,7 @@ def equation_figure(
     cutoff, score_range
         Cut-off between low and high; lowest and highest score drawn.
     survival
-        Rows such as ``("36 months", scores, probabilities)`` to mark survival along the score.
+        Rows such as ``("Survival at 36 months", s0)`` with the baseline survival s0: a score s means s0^exp(s).
     title
         Title of the figure.
     example
@@ -69,10 +70,10 @@ def equation_figure(
     with style():
         top = 0.30 if title else 0.10
         rows = len(terms) + 2 + len(survival)
-        height = top + 0.36 * rows + 0.12
+        height = top + 0.36 * rows + 0.30
         figure = new_figure(PAGE, height)
         names = [shortened(t.label, 30) for t in terms]
-        margin = min(2.5, max(1.35, 0.074 * max((len(n) for n in names), default=0) + 0.2))
+        margin = min(2.5, max(1.55, 0.074 * max((len(n) for n in names), default=0) + 0.2))
         axes = bare(axes_at(figure, (margin, 0.06, PAGE - margin - 0.3, height - top - 0.06)))
         figure.text(0.08 / PAGE, 1 - 0.15 / height, title, weight="bold", fontsize=8, va="center")
         if not terms:
@@ -80,10 +81,10 @@ def equation_figure(
             return figure
         values = [t.coefficient * (v - t.center) for t in terms for v in (t.low, t.high)]
         parts = [t.coefficient * (v - t.center) for t, v in zip(terms, example, strict=False)]
-        left, right = (pick(*values, *parts, *score_range, cutoff) for pick in (min, max))
+        left, right = (pick(*values, *parts, sum(parts), *score_range, cutoff) for pick in (min, max))
         pad = 0.04 * (right - left)
         axes.set_xlim(left - pad, right + pad)
-        axes.set_ylim(rows - 0.45, -0.55)
+        axes.set_ylim(rows + 0.02, -0.55)
         common = _round_values(left, right, at_most=9)
         signed = [f"{v:+.3g}".replace("-", "−") if v else "0" for v in common]
         _scale(axes, 0, (common, signed), ("Contribution", INK))
@@ -94,44 +95,61 @@ def equation_figure(
             places = [term.coefficient * (v - term.center) for v in ticks]
             texts = [f"{100 * v:.3g}%" if term.percent else f"{v:.3g}".replace("-", "−") for v in ticks]
             _scale(axes, i, (places, texts), (names[i - 1], HIGH if term.coefficient > 0 else LOW))
-        ticks = _round_values(*score_range)
+        span = _widened(score_range, [sum(parts)] if len(parts) == len(terms) else [], cutoff)
+        ticks = _round_values(*span)
         texts = [f"{v:.3g}".replace("-", "−") for v in ticks]
+        axes.plot(span, [len(terms) + 1] * 2, color=INK, linewidth=1.6, solid_capstyle="butt")
         _scale(axes, len(terms) + 1, (ticks, texts), ("Score (sum)", INK))
-        for j, (label, scores, probabilities) in enumerate(survival):
-            _survival(axes, len(terms) + 2 + j, label, (scores, probabilities))
+        for j, (label, baseline) in enumerate(survival):
+            _survival(axes, len(terms) + 2 + j, (label, baseline), span)
         _cutoff(axes, cutoff, (len(terms) + 1, rows - 1))
         if len(parts) == len(terms):
             _example(axes, parts, rows - 1)
     return figure
 
 
-def _survival(axes: Axes, row: int, label: str, line: tuple[Sequence[float], Sequence[float]]) -> None:
-    scores, probabilities = line
-    choices = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
-    low, high = min(probabilities), max(probabilities)
-    wanted = [p for p in choices if low <= p <= high]
-    if len(wanted) < 3:  # a score that says little: finer steps
-        wanted = _round_values(low, high, at_most=5)
-    order = np.argsort(probabilities)
-    places = list(np.interp(wanted, np.asarray(probabilities)[order], np.asarray(scores)[order]))
-    axes.plot([min(scores), max(scores)], [row, row], color=MUTED, linewidth=1.6, solid_capstyle="butt")
-    _scale(axes, row, (places, [f"{100 * p:.3g}%" for p in wanted]), (label, MUTED))
+def _widened(span: tuple[float, float], shown: Sequence[float], cutoff: float) -> tuple[float, float]:
+    """The range of scores that holds all that is marked on it."""
+    return min(*span, *shown, cutoff), max(*span, *shown, cutoff)
+
+
+def _survival(axes: Axes, row: int, head: tuple[str, float], span: tuple[float, float]) -> None:
+    """Survival along the score, s0^exp(score), with a tick at its round values and at both ends of the scale."""
+    label, baseline = head
+    ends = [baseline ** math.exp(score) for score in span]  # survival falls as the score rises
+    choices = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
+    round_ones = [p for p in choices if ends[1] <= p <= ends[0]]
+    if len(round_ones) < 3:  # a score that says little: finer steps
+        round_ones = [p for p in _round_values(ends[1], ends[0], at_most=5) if 0 < p < 1]
+    gap = 0.06 * (axes.get_xlim()[1] - axes.get_xlim()[0])
+    places = [math.log(math.log(p) / math.log(baseline)) for p in round_ones]
+    inner = [
+        (x, f"{100 * p:.3g}%")
+        for x, p in zip(places, round_ones, strict=True)
+        if span[0] + gap < x < span[1] - gap
+    ]
+    outer = [(x, _per_cent(p)) for x, p in zip(span, ends, strict=True)]
+    marks = sorted([*inner, *outer])
+    _scale(axes, row, ([x for x, _ in marks], [text for _, text in marks]), (label, MUTED))
+
+
+def _per_cent(p: float) -> str:
+    """A probability at the end of a scale, never rounded to certainty."""
+    return "<1%" if p < 0.01 else ">99%" if p > 0.99 else f"{100 * p:.0f}%"
 
 
 def _cutoff(axes: Axes, cutoff: float, rows: tuple[int, int]) -> None:
     first, last = rows
     axes.plot(
         [cutoff, cutoff],
-        [first - 0.32, last + 0.3],
+        [first - 0.2, last + 0.55],
         color=INK,
         linewidth=0.8,
         linestyle=(0, (3, 2)),
         zorder=1,
     )
     text = "cut-off " + f"{cutoff:.3g}".replace("-", "−")
-    axes.text(
-        cutoff, first - 0.34, text, fontsize=6, ha="center", va="bottom", bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6}
-    )  # fmt: skip
+    axes.text(cutoff, last + 0.58, text, fontsize=6, ha="center", va="top")
 
 
 def _example(axes: Axes, parts: Sequence[float], last: int) -> None:
@@ -175,7 +193,7 @@ def _scale(axes: Axes, row: int, marks: tuple[Sequence[float], Sequence[str]], h
     last = -np.inf
     for place, name in sorted(zip(places, names, strict=True)):
         axes.plot([place, place], [row, row + 0.14], color=colour, linewidth=0.8)
-        if place - last > (high - low) * 0.035:
+        if place - last > (high - low) * 0.04:
             axes.text(
                 place, row + 0.19, name, ha="center", va="top", fontsize=5.8, zorder=3,
                 bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.4},

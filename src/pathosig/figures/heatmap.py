@@ -9,11 +9,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pathosig.core.errors import InputError
-from pathosig.figures.palette import ARTEFACT, HIGH, LOW, MUTED, NAMED_GROUPS, group_colour
+from pathosig.figures.palette import (
+    ARTEFACT,
+    HIGH,
+    INK,
+    LOW,
+    MUTED,
+    NAMED_GROUPS,
+    Linkage,
+    group_colour,
+    leaf_order,
+)
 from pathosig.figures.style import PAGE, axes_at, bare, new_figure, shortened, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
@@ -44,6 +55,8 @@ def profile_heatmap(
     title: str = "",
     marked: Sequence[str] = (),
     percent: bool = True,
+    colours: Sequence[str] = (),
+    linkage: Linkage = (),
 ) -> Figure:
     """Profiles (rows HPCs, columns patients) with the score above and clinical bars between.
 
@@ -65,6 +78,10 @@ def profile_heatmap(
         Names printed in bold: those in the signature.
     percent
         Whether the values are shares; others are ranks in 0..1, drawn as they are.
+    colours
+        Colour of every row, drawn as a stripe beside it.
+    linkage
+        The tree over the rows, drawn beside them; the rows must stand in the order of `leaf_order`.
 
     Raises
     ------
@@ -85,7 +102,9 @@ def profile_heatmap(
         figure = new_figure(PAGE, height)
         shown = [shortened(n, 42) for n in names]
         left = min(2.7, max(1.25, 0.06 * max((len(n) for n in shown), default=0) + 0.1))
-        width = PAGE - left - 0.85
+        tree = 0.55 if len(linkage) else 0.0
+        stripe = 0.12 if len(colours) else 0.0
+        width = PAGE - left - 0.85 - tree - stripe
         top = height - 0.30
         figure.text(0.08 / PAGE, (height - 0.14) / height, title, weight="bold", fontsize=8, va="center")
         n = len(score)
@@ -102,7 +121,7 @@ def profile_heatmap(
         image = axes.imshow(
             (np.sqrt(np.clip(shares, 0, colour_top)) if percent else shares).T,
             aspect="auto",
-            cmap="magma_r",
+            cmap=_ramp(),
             vmin=0,
             vmax=np.sqrt(colour_top) if percent else 1.0,
             interpolation="nearest",
@@ -113,23 +132,65 @@ def profile_heatmap(
         axes.tick_params(length=0)
         axes.set_xticks([])
         axes.set_xlabel(f"{n} patients, by risk score →")
-        bar_axes = axes_at(figure, (left + width + 0.12, y + body - min(body, 1.0), 0.10, min(body, 1.0)))
-        colours = figure.colorbar(image, cax=bar_axes)
+        if cutoff is not None:
+            _cutoff_line(axes, np.asarray(score, float), cutoff)
+        if len(colours):
+            _stripe(axes_at(figure, (left + width + 0.03, y, 0.08, body)), colours)
+        if len(linkage):
+            _tree(axes_at(figure, (left + width + stripe + 0.04, y, tree - 0.08, body)), linkage)
+        right = left + width + stripe + tree + 0.12
+        bar_axes = axes_at(figure, (right, y + body - min(body, 1.0), 0.10, min(body, 1.0)))
+        scale = figure.colorbar(image, cax=bar_axes)
         ticks = [t for t in (0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8) if t <= colour_top]
         if percent:
-            colours.set_ticks([float(np.sqrt(t)) for t in ticks], labels=[f"{100 * t:g}%" for t in ticks])
+            scale.set_ticks([float(np.sqrt(t)) for t in ticks], labels=[f"{100 * t:g}%" for t in ticks])
         else:
-            colours.set_ticks([0.0, 1.0], labels=["lowest", "highest"])
-        colours.ax.tick_params(labelsize=5.8)
-        colours.set_label("Share (square-root scale)" if percent else "Rank among patients", fontsize=6)
+            scale.set_ticks([0.0, 1.0], labels=["lowest", "highest"])
+        scale.ax.tick_params(labelsize=5.8)
+        scale.set_label("Proportion (square-root scale)" if percent else "Rank among patients", fontsize=6)
         _legends(figure, legends, left)
     return figure
+
+
+def _ramp() -> Colormap:
+    """White to dark green: nothing is white, and no end is black."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    steps = ["#FFFFFF", "#DDEFD9", "#A5D5B0", "#57AE8B", "#1F7E6B", "#0B4A48"]
+    return LinearSegmentedColormap.from_list("proportion", steps)
+
+
+def _cutoff_line(axes: Axes, score: NDArray[np.float64], cutoff: float) -> None:
+    """A line between the patients of low and of high risk, where both are shown in order."""
+    high = int((score > cutoff).sum())
+    if 0 < high < len(score):
+        axes.axvline(len(score) - high - 0.5, color=INK, linewidth=0.9)
+
+
+def _stripe(axes: Axes, colours: Sequence[str]) -> None:
+    from matplotlib.colors import to_rgb
+
+    bare(axes).imshow([[to_rgb(c)] for c in colours], aspect="auto", interpolation="nearest")
+
+
+def _tree(axes: Axes, linkage: Linkage) -> None:
+    """The tree over the rows as right-angled branches, leaves at the left."""
+    k = len(linkage) + 1
+    place: dict[int, tuple[float, float]] = {leaf: (0.0, row) for row, leaf in enumerate(leaf_order(linkage))}
+    for step, row in enumerate(linkage):
+        (x1, y1), (x2, y2), x = place[int(row[0])], place[int(row[1])], float(row[2])
+        axes.plot([x1, x, x, x2], [y1, y1, y2, y2], color=MUTED, linewidth=0.5, solid_capstyle="butt")
+        place[k + step] = (x, (y1 + y2) / 2)
+    bare(axes)
+    axes.patch.set_visible(False)
+    axes.set_ylim(k - 0.5, -0.5)
+    axes.set_xlim(0, 1.03 * float(linkage[-1][2]) or 1.0)
 
 
 def _score_panel(axes: Axes, score: NDArray[np.float64], cutoff: float | None) -> None:
     base = cutoff if cutoff is not None else float(np.nanmedian(score))
     x = np.arange(len(score))
-    for mask, colour in ((score >= base, HIGH), (score < base, LOW)):
+    for mask, colour in ((score > base, HIGH), (score <= base, LOW)):
         axes.bar(x[mask], (score - base)[mask], bottom=base, width=1.0, color=colour, linewidth=0)
     axes.axhline(base, color=MUTED, linewidth=0.6)
     axes.set_xlim(-0.5, len(score) - 0.5)

@@ -1,14 +1,17 @@
-"""Colours: Okabe-Ito for groups, and sixty well-separated colours for HPCs.
+"""Colours: Okabe-Ito for groups, and for HPCs hues that follow their tree.
 
-The HPC colours were picked greedily, each as far as possible (OKLab distance, the smallest over
+With a tree, HPCs that look alike have neighbouring hues: the circle of hues is divided along the tree as in Tree
+Colors (Tennekes and de Jonge, IEEE TVCG 2014; 20: 2072-2081), and neighbours differ in lightness. Without a tree the
+sixty colours of `HPCS` are used, picked greedily, each as far as possible (OKLab distance, the smallest over
 normal, protanope and deuteranope vision by Machado et al. 2009) from all before it, from white and
-from the grey of artefacts, starting with Okabe and Ito's. Fifty categories cannot all be told apart
-by colour alone, so every figure that uses them writes the HPC's number as well.
+from the grey of artefacts. Fifty categories cannot all be told apart by colour alone, so every figure that uses them
+writes the HPC's number as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import math
+from collections.abc import Collection, Sequence
 
 INK = "#1A1A1A"
 MUTED = "#5F6670"
@@ -46,13 +49,99 @@ HPCS = (
 )  # fmt: skip
 
 
-def hpc_colours(k: int, *, artefacts: Collection[int] = ()) -> list[str]:
-    """One hex colour per HPC 0 .. k-1; artefact HPCs are grey. Beyond sixty the colours repeat, darker."""
-    out = []
-    for i in range(k):
-        base = HPCS[i % len(HPCS)]
-        out.append(ARTEFACT if i in artefacts else _darker(base, i // len(HPCS)))
+Linkage = Sequence[Sequence[float]]
+"""Rows of a linkage as scipy writes it: the two joined, height, number of leaves."""
+
+
+def hpc_colours(k: int, *, artefacts: Collection[int] = (), linkage: Linkage = ()) -> list[str]:
+    """One hex colour per HPC 0 .. k-1; artefact HPCs are grey.
+
+    Parameters
+    ----------
+    k
+        Number of HPCs.
+    artefacts
+        HPCs drawn in grey.
+    linkage
+        The tree over the HPCs (k - 1 rows). Without it the colours are those of `HPCS`; beyond sixty they repeat, darker.
+
+    Examples
+    --------
+    >>> hpc_colours(3, artefacts={2}, linkage=[[0, 1, 0.1, 2], [2, 3, 0.5, 3]])[2]
+    '#BDBDBD'
+    """
+    if len(linkage) == k - 1 and k > 1:
+        colours = _tree_colours(linkage)
+    else:
+        colours = [_darker(HPCS[i % len(HPCS)], i // len(HPCS)) for i in range(k)]
+    return [ARTEFACT if i in artefacts else colour for i, colour in enumerate(colours)]
+
+
+def leaf_order(linkage: Linkage) -> list[int]:
+    """Leaves from left to right as a dendrogram draws them: at each node the branch with the smaller leaf comes first.
+
+    Examples
+    --------
+    >>> leaf_order([[0, 2, 0.1, 2], [1, 3, 0.5, 3]])
+    [0, 2, 1]
+    """
+    k = len(linkage) + 1
+    branches: dict[int, list[int]] = {i: [i] for i in range(k)}
+    for step, row in enumerate(linkage):
+        sides = sorted((branches.pop(int(row[0])), branches.pop(int(row[1]))), key=min)
+        branches[k + step] = sides[0] + sides[1]
+    return next(iter(branches.values()))
+
+
+_KEPT = 0.86
+"""Fraction of its interval of hues that a branch keeps; the rest is the gap to its sister."""
+_START = 20.0
+_LIGHTNESS = (0.62, 0.78, 0.48)
+_CHROMA = (0.150, 0.120, 0.130)
+
+
+def _tree_colours(linkage: Linkage) -> list[str]:
+    k = len(linkage) + 1
+    hues: dict[int, tuple[float, float]] = {2 * k - 2: (_START, _START + 330.0)}
+    members: dict[int, list[int]] = {i: [i] for i in range(k)}
+    for step, row in enumerate(linkage):
+        members[k + step] = members[int(row[0])] + members[int(row[1])]
+    for step in reversed(range(k - 1)):
+        first, last = hues[k + step]
+        left, right = sorted((int(linkage[step][0]), int(linkage[step][1])), key=lambda n: min(members[n]))
+        # The square root gives a small branch a wider interval than its leaves alone would.
+        weights = [math.sqrt(len(members[n])) for n in (left, right)]
+        middle = first + (last - first) * weights[0] / sum(weights)
+        gap = (1 - _KEPT) * (last - first) / 2
+        hues[left], hues[right] = (first, middle - gap / 2), (middle + gap / 2, last)
+    out = [""] * k
+    for place, leaf in enumerate(leaf_order(linkage)):
+        hue = sum(hues[leaf]) / 2
+        out[leaf] = _oklch(_LIGHTNESS[place % 3], _CHROMA[place % 3], hue)
     return out
+
+
+def _oklch(lightness: float, chroma: float, hue: float) -> str:
+    """OKLCH (Ottosson 2020) as hex; the chroma is reduced until the colour lies in sRGB."""
+    while True:
+        a, b = (chroma * f(math.radians(hue)) for f in (math.cos, math.sin))
+        long = (lightness + 0.3963377774 * a + 0.2158037573 * b) ** 3
+        medium = (lightness - 0.1055613458 * a - 0.0638541728 * b) ** 3
+        short = (lightness - 0.0894841775 * a - 1.2914855480 * b) ** 3
+        linear = (
+            4.0767416621 * long - 3.3077115913 * medium + 0.2309699292 * short,
+            -1.2684380046 * long + 2.6097574011 * medium - 0.3413193965 * short,
+            -0.0041960863 * long - 0.7034186147 * medium + 1.7076147010 * short,
+        )
+        if all(-1e-4 <= c <= 1.0001 for c in linear) or chroma < 0.01:
+            return "#{:02X}{:02X}{:02X}".format(*(_byte(c) for c in linear))
+        chroma *= 0.95
+
+
+def _byte(linear: float) -> int:
+    clipped = min(max(linear, 0.0), 1.0)
+    encoded = 12.92 * clipped if clipped <= 0.0031308 else 1.055 * clipped ** (1 / 2.4) - 0.055
+    return round(255 * encoded)
 
 
 def group_colour(label: str, position: int) -> str:

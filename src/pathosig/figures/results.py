@@ -110,10 +110,10 @@ def analysis_title(analysis: Mapping[str, Any]) -> str:
     return f"{text} (apparent)" if analysis.get("apparent") else text
 
 
-def analyses_of(results: Mapping[str, Any], primary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def analyses_of(results: Mapping[str, Any], primary: str) -> list[Mapping[str, Any]]:
     """The analyses, those of the primary endpoint first."""
     found = [a for a in results.get("analyses") or () if isinstance(a, Mapping)]
-    return sorted(found, key=lambda a: a.get("endpoint") != primary.get("endpoint"))
+    return sorted(found, key=lambda a: a.get("endpoint") != primary)
 
 
 def endpoints_of(analyses: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pathosig.figures.palette import INK, MUTED
+from pathosig.figures.palette import HIGH, INK, LOW, MUTED, rgb
 from pathosig.figures.style import PAGE, axes_at, bare, hpc_name, new_figure, note, style
 
 if TYPE_CHECKING:
@@ -119,63 +119,115 @@ def _strip(tiles: Sequence[Image]) -> Image:
     return out
 
 
+@dataclass(frozen=True, kw_only=True)
+class RiskScale:
+    """What a tile of each HPC adds to the score: float[k]; 0 is drawn pale, harmful orange, protective blue."""
+
+    weights: NDArray[np.floating]
+
+    @property
+    def top(self) -> float:
+        """The largest weight: the end of both sides of the scale."""
+        return float(np.abs(self.weights).max()) or 1.0
+
+    def colours(self, hpc: NDArray[np.integer]) -> NDArray[np.uint8]:
+        """Colours of tiles, uint8[n, 3]."""
+        level = self.weights[hpc] / self.top
+        pale = np.array([236.0, 236.0, 236.0])
+        ends = np.where(level[:, None] > 0, rgb(HIGH), rgb(LOW)).astype(float)
+        # The square root keeps weak contributions visible beside the strongest.
+        part = np.sqrt(np.abs(level))[:, None]
+        return np.asarray((pale + (ends - pale) * part).round(), np.uint8)
+
+
 def slide_map(
-    maps: Sequence[SlideMap], colours: Sequence[str], *, names: dict[int, str] | None = None
+    maps: Sequence[SlideMap],
+    colours: Sequence[str],
+    *,
+    names: dict[int, str] | None = None,
+    risk: RiskScale | None = None,
 ) -> Figure:
-    """H&E overview beside the tiles in their HPC's colour, one slide per row, with one legend.
+    """H&E overview beside the tiles in their HPC's colour and, with `risk`, in that of their contribution to the score.
 
     Parameters
     ----------
     maps
-        The slides.
+        The slides, one per row.
     colours
         Hex colour of every HPC.
     names
         HPC -> name for the legend; ``HPC 07`` otherwise.
+    risk
+        Weights of the HPCs in the score; without them there is no third panel.
     """
     with style():
         present = sorted({int(h) for m in maps for h in np.unique(m.hpc) if h >= 0})
-        half = (PAGE - 0.3) / 2
-        heights = [min(half * m.overview.shape[0] / m.overview.shape[1], 3.6) for m in maps]
-        per_row = 9
-        legend = 0.16 * math.ceil(len(present) / per_row) + 0.12
-        total = sum(heights) + 0.30 * len(maps) + legend + 0.05
+        panels = 2 if risk is None else 3
+        width = (PAGE - 0.1 * (panels + 1)) / panels
+        heights = [min(width * m.overview.shape[0] / m.overview.shape[1], 3.4) for m in maps]
+        legend = 0.16 * math.ceil(len(present) / 9) + 0.12
+        scale = 0.0 if risk is None else 0.40
+        total = sum(heights) + 0.46 * len(maps) + legend + scale + 0.05
         figure = new_figure(PAGE, total)
         y = total
         for item, height in zip(maps, heights, strict=True):
-            figure.text(0.1 / PAGE, (y - 0.15) / total, item.title, weight="bold", fontsize=7.5, va="center")
-            y -= 0.28 + height
-            left = bare(axes_at(figure, (0.1, y, half, height)))
-            left.imshow(item.overview, interpolation="lanczos")
-            right = bare(axes_at(figure, (0.2 + half, y, half, height)))
-            right.imshow(_faded(item.overview), interpolation="lanczos")
-            _tiles(right, item, colours)
-            if item.mpp is not None:
-                _scale_bar(left, item)
+            figure.text(0.1 / PAGE, (y - 0.13) / total, item.title, weight="bold", fontsize=7.5, va="center")
+            y -= 0.44 + height
+            shown = [("H&E", item.overview), ("Phenotypes (HPCs)", _painted(item, _hpc_colours(colours)))]
+            shown += [] if risk is None else [("Contribution to the score", _painted(item, risk.colours))]
+            for j, (label, image) in enumerate(shown):
+                left = 0.1 + j * (width + 0.1)
+                axes = bare(axes_at(figure, (left, y, width, height)))
+                axes.imshow(image, interpolation="nearest" if j else "lanczos")
+                figure.text(
+                    left / PAGE, (y + height + 0.07) / total, label, fontsize=6.3, color=MUTED, va="center"
+                )
+                if item.mpp is not None and j == 0:
+                    _scale_bar(axes, item)
             y -= 0.02
-        _legend(figure, present, colours, names or {}, legend)
+        _legend(figure, present, colours, names or {}, (scale, legend))
+        if risk is not None:
+            _risk_bar(axes_at(figure, (0.1 + 2 * (width + 0.1), 0.30, width, 0.08)), risk)
     return figure
+
+
+def _hpc_colours(colours: Sequence[str]) -> Callable[[NDArray[np.integer]], NDArray[np.uint8]]:
+    table = np.array([rgb(c) for c in colours], np.uint8)
+    return lambda hpc: table[hpc]
+
+
+def _painted(item: SlideMap, colour_of: Callable[[NDArray[np.integer]], NDArray[np.uint8]]) -> Image:
+    """The faded overview with its tiles painted over: an image, since 20,000 rectangles would be megabytes of SVG."""
+    image = _faded(item.overview)
+    known = np.asarray(item.hpc) >= 0
+    x, y = (np.asarray(v, float)[known] / item.downsample for v in (item.x, item.y))
+    side = item.tile_px / item.downsample
+    ends = [np.maximum(np.round(v + side), np.round(v) + 1).astype(int) for v in (x, y)]
+    left, top = np.round(x).astype(int), np.round(y).astype(int)
+    for x0, x1, y0, y1, colour in zip(
+        left, ends[0], top, ends[1], colour_of(np.asarray(item.hpc)[known]), strict=True
+    ):
+        image[y0:y1, x0:x1] = colour
+    return image
+
+
+def _risk_bar(axes: Axes, risk: RiskScale) -> None:
+    """The scale of the contributions under the third panel."""
+    levels = np.linspace(-1, 1, 101)
+    row = RiskScale(weights=levels).colours(np.arange(101))
+    axes.imshow(row[None], aspect="auto", extent=(-1, 1, 0, 1))
+    axes.set_yticks([])
+    axes.set_xticks(
+        [-1, 0, 1], [f"{v:.3g}".replace("-", "\u2212") for v in (-risk.top, 0.0, risk.top)], fontsize=5.8
+    )
+    axes.set_xlabel(
+        "\u2190 lower risk\u2003\u2003weight of a tile\u2003\u2003higher risk \u2192", fontsize=6, labelpad=1
+    )
 
 
 def _faded(image: Image) -> Image:
     grey = image.mean(axis=2, keepdims=True)
     return np.repeat((255 - (255 - grey) * 0.25).astype(np.uint8), 3, axis=2)
-
-
-def _tiles(axes: Axes, item: SlideMap, colours: Sequence[str]) -> None:
-    from matplotlib.collections import PolyCollection
-
-    side = item.tile_px / item.downsample
-    known = np.asarray(item.hpc) >= 0
-    x = np.asarray(item.x, float)[known] / item.downsample - 0.5
-    y = np.asarray(item.y, float)[known] / item.downsample - 0.5
-    corners = np.stack(
-        [np.stack([x + dx * side, y + dy * side], 1) for dx, dy in ((0, 0), (1, 0), (1, 1), (0, 1))], 1
-    )
-    faces = [colours[int(h)] for h in np.asarray(item.hpc)[known]]
-    axes.add_collection(PolyCollection(list(corners), facecolors=faces, edgecolors="white", linewidths=0.15))
-    axes.set_xlim(-0.5, item.overview.shape[1] - 0.5)
-    axes.set_ylim(item.overview.shape[0] - 0.5, -0.5)
 
 
 def _scale_bar(axes: Axes, item: SlideMap) -> None:
@@ -197,9 +249,14 @@ def _scale_bar(axes: Axes, item: SlideMap) -> None:
 
 
 def _legend(
-    figure: Figure, present: Sequence[int], colours: Sequence[str], names: dict[int, str], high: float
+    figure: Figure,
+    present: Sequence[int],
+    colours: Sequence[str],
+    names: dict[int, str],
+    place: tuple[float, float],
 ) -> None:
-    axes = bare(axes_at(figure, (0, 0, PAGE, high)))
+    bottom, high = place
+    axes = bare(axes_at(figure, (0, bottom, PAGE, high)))
     axes.set_xlim(0, PAGE)
     axes.set_ylim(0, high)
     axes.patch.set_visible(False)

@@ -119,6 +119,40 @@ def svg_bytes(figure: Figure, *, jpeg_quality: int = 88) -> bytes:
     return _PNG.sub(lambda m: _as_jpeg(m.group(1), jpeg_quality), text).encode("utf-8")
 
 
+_DARK = {
+    "#ffffff": "#15191e",
+    "#1a1a1a": "#e6e9ed",
+    "#000000": "#e6e9ed",
+    "#5f6670": "#a3adb9",
+    "#e3e6ea": "#333a43",
+    "#f5f6f8": "#1d232a",
+    "#0b4f8a": "#6cb0ee",
+    "#0072b2": "#3f9fdb",
+    "#d55e00": "#ee7b2b",
+    "#4a4f57": "#8e97a3",
+    "#dce3ea": "#3a434e",
+}
+"""Colour of a drawing -> the same on dark paper; hues of HPCs stay as they are."""
+
+
+def with_dark_mode(svg: bytes) -> bytes:
+    """The drawing with a style sheet that turns it dark where the page around it is dark.
+
+    The colours that matplotlib writes into ``style`` attributes are overruled by rules for exactly these attributes, so
+    photographs and the colours of data stay.
+    """
+    rules = ["text{fill:#e6e9ed}"]
+    for old, new in _DARK.items():
+        target = ":not(text)" if old == "#ffffff" else ""  # white words stand on coloured bars
+        rules += [
+            f'[style*="fill: {old}"]{target}{{fill:{new}!important}}',
+            f'[style*="stroke: {old}"]{{stroke:{new}!important}}',
+        ]
+    sheet = f"<style>@media screen and (prefers-color-scheme:dark){{{''.join(rules)}}}</style>"
+    head, mark, rest = svg.partition(b"<defs>")
+    return head + sheet.encode() + mark + rest if mark else svg
+
+
 def pdf_bytes(figure: Figure) -> bytes:
     """The figure as PDF with embedded TrueType fonts and no date."""
     buffer = io.BytesIO()

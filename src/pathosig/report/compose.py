@@ -1,12 +1,12 @@
-"""The order of the report: which sections there are, and where the checklist finds them."""
+"""The order of the report: six chapters and an appendix, and where the checklist finds things."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from pathosig.report.cells import listed, plural
 from pathosig.report.material import Material, endpoint_title
-from pathosig.report.page import Page, Section
+from pathosig.report.page import Chapter, Page, Section
 from pathosig.report.sections.added import added_value_section
 from pathosig.report.sections.atlas import atlas_section
 from pathosig.report.sections.audits import audits_section
@@ -17,11 +17,16 @@ from pathosig.report.sections.checks import (
     internal_section,
     sample_size_section,
 )
+from pathosig.report.sections.codebook import health_section
+from pathosig.report.sections.drivers import drivers_section
 from pathosig.report.sections.equation import signature_section
+from pathosig.report.sections.flow import flow_section
+from pathosig.report.sections.maps import maps_section
 from pathosig.report.sections.models import models_section
 from pathosig.report.sections.outcomes import associations_section, outcomes_section
-from pathosig.report.sections.patients import data_section, profiles_section, signature_leaves
+from pathosig.report.sections.patients import data_section
 from pathosig.report.sections.performance import performance_section
+from pathosig.report.sections.profiles import profiles_section
 from pathosig.report.sections.provenance import (
     failures_section,
     limitations_section,
@@ -31,10 +36,9 @@ from pathosig.report.sections.provenance import (
 )
 from pathosig.report.sections.subgroups import subgroup_section
 from pathosig.report.sections.summary import summary_section
-from pathosig.report.sections.tissue import flow_section, health_section, maps_section, tissue_section
+from pathosig.report.sections.tissue import tissue_section
 from pathosig.report.sections.treatment import treatment_section
 from pathosig.report.sections.validation import (
-    effects_by_column,
     not_run_section,
     places_of,
     survival_section,
@@ -43,69 +47,112 @@ from pathosig.report.sections.validation import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pathosig.report.spec import ReportSpec
 
 
 def compose(material: Material, spec: ReportSpec) -> Page:
-    """All sections that the study can fill, in reading order."""
-    parts: dict[str, list[Section | None]] = {
-        "Overview": [summary_section(material), planted_section(material)],
-        "Patients": [flow_section(material), data_section(material), table1_section(material)],
-        "Results": [
-            not_run_section(material),
-            internal_section(material),
-            survival_section(material),
-            models_section(material),
-            performance_section(material),
-            added_value_section(material),
-        ],
-        "Signature": [
-            signature_section(material),
-            profiles_section(material),
-            univariable_section(material),
-        ],
-        "Clinic": [
-            outcomes_section(material),
-            subgroup_section(material),
-            associations_section(material),
-            treatment_section(material),
-        ],
-        "Tissue": [
-            tissue_section(material),
-            atlas_section(material, effects_by_column(material), signature_leaves(material)),
-            maps_section(material, at_most=spec.max_maps),
-            health_section(material),
-            cores_section(material),
-        ],
-        "Trust": [
-            audits_section(material),
-            hazards_section(material),
-            sample_size_section(material),
-            warnings_section(material),
-            failures_section(material),
-            limitations_section(material),
-        ],
-        "Record": [provenance_section(material)],
-    }
-    sections = [replace(s, part=name) for name, found in parts.items() for s in found if s is not None]
+    """All chapters that the study can fill, in reading order."""
+    chapters = [
+        _chapter(
+            "answer", "Answer", "Does the signature hold, and what drives it?", [summary_section(material)]
+        ),
+        _chapter(
+            "evidence",
+            "Evidence",
+            "How well does it work in patients it was not fitted on?",
+            [
+                not_run_section(material),
+                survival_section(material),
+                models_section(material),
+                performance_section(material),
+                added_value_section(material),
+                internal_section(material),
+            ],
+        ),
+        _chapter(
+            "tissue",
+            "Tissue",
+            "What does it look at?",
+            [
+                drivers_section(material),
+                maps_section(material, at_most=spec.max_maps),
+                cores_section(material),
+            ],
+        ),
+        _chapter(
+            "score",
+            "Score",
+            "How is it computed, and how was it chosen?",
+            [signature_section(material), profiles_section(material), univariable_section(material)],
+        ),
+        _chapter(
+            "patients",
+            "Patients",
+            "In whom, and with which treatment?",
+            [
+                flow_section(material),
+                data_section(material),
+                table1_section(material),
+                outcomes_section(material),
+                subgroup_section(material),
+                associations_section(material),
+                treatment_section(material),
+            ],
+        ),
+        _chapter(
+            "trust",
+            "Trust",
+            "What could be wrong?",
+            [
+                audits_section(material),
+                hazards_section(material),
+                sample_size_section(material),
+                warnings_section(material),
+                failures_section(material),
+                limitations_section(material),
+            ],
+        ),
+    ]
+    appendix = [
+        atlas_section(material),
+        health_section(material),
+        tissue_section(material),
+        planted_section(material),
+        provenance_section(material),
+    ]
+    sections = [s for c in chapters for s in c.sections] + [s for s in appendix if s is not None]
     places = (
         {s.id: s.id for s in sections} | {"primary": "summary", "endpoints": "data"} | places_of(material)
     )
-    sections.insert(-1, replace(checklist_section(sections, places), part="Record"))
+    appendix.append(checklist_section(sections, places))
+    last = _chapter("appendix", "Appendix", "Everything else, to look things up.", appendix, appendix=True)
     title = spec.title or (f"Study {material.name}" if material.name else "Tissue phenotypes and survival")
     footer = [
         "Made by pathosig, an independent implementation; research use only, not for clinical decisions.",
         "This file makes no request to any host and runs no script. Figures lie beside it in figures/.",
     ]
-    return Page(title=title, subtitle=_subtitle(material), sections=sections, footer=footer)
+    filled = [c for c in [*chapters, last] if c.sections]
+    return Page(title=title, subtitle=_subtitle(material), chapters=filled, footer=footer)
+
+
+def _chapter(
+    name: str, title: str, question: str, sections: Sequence[Section | None], *, appendix: bool = False
+) -> Chapter:
+    there = [s for s in sections if s is not None]
+    return Chapter(id=f"chapter-{name}", title=title, question=question, sections=there, appendix=appendix)
 
 
 def _subtitle(material: Material) -> str:
     parts = []
     if material.patients is not None:
-        parts.append(f"{len(material.patients):,} patients in {len(material.cohorts)} cohorts")
-    if material.slides:
-        parts.append(f"{len(material.slides):,} slides and cores")
+        patients, cohorts = plural(len(material.patients), "patient"), plural(len(material.cohorts), "cohort")
+        parts.append(f"{patients} in {cohorts}")
+    cores = sum(s.kind == "core" for s in material.slides)
+    counts = [(len(material.slides) - cores, "slide"), (cores, "core")]
+    parts += [plural(n, word) for n, word in counts if n]
     if material.endpoints:
-        parts.append("endpoints " + ", ".join(endpoint_title(e).lower() for e in material.endpoints))
+        names = [endpoint_title(e).lower() for e in material.endpoints]
+        parts.append(f"{'endpoint' if len(names) == 1 else 'endpoints'} {listed(names)}")
     return "; ".join(parts)

@@ -1,4 +1,4 @@
-"""What a report is made of: everything a study holds, as plain values; whatever is missing is empty."""
+"""What a report is made of: everything a study holds, as values; whatever is missing is empty."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pathosig.core.clinical import Columns, Primary
 from pathosig.figures.results import cohort_title, endpoint_title
 
 if TYPE_CHECKING:
@@ -21,9 +22,9 @@ __all__ = ["AtlasTile", "Material", "SlidePicture", "cohort_title", "endpoint_ti
 STAGES = ("tma", "tissue", "tiles", "train", "embed", "phenotypes", "profiles", "signature", "validate")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SlidePicture:
-    """Overview of one slide with what was found on it.
+    """Overview of one slide with its tissue and tiles.
 
     Attributes
     ----------
@@ -56,49 +57,196 @@ class SlidePicture:
     mpp: float | None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class AtlasTile:
-    """One tile of the atlas with its pixels."""
+    """One tile of the atlas with its pixels; `width_um` is None where the slide has no mpp."""
 
     hpc: int
     rank: int
     kind: str
     slide_id: str
+    patient_id: str
     pixels: NDArray[np.uint8]
+    width_um: float | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SlideRow:
+    """One slide or core: `kind` is ``wsi`` or ``core``; `cohort` and `site` may be empty."""
+
+    id: str
+    patient: str
+    cohort: str
+    kind: str
+    site: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PatientScore:
+    """One row of signature/scores.csv; `score` is NaN for a patient who cannot be assessed."""
+
+    patient: str
+    cohort: str
+    score: float
+    group: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HpcHealth:
+    """Health of one HPC: proportions in 0..1, None where they were not computed; verdict and its reason."""
+
+    hpc: int
+    share: float | None = None
+    confidence: float | None = None
+    top_slide: float | None = None
+    top_patient: float | None = None
+    top_site: float | None = None
+    seed_jaccard: float | None = None
+    bootstrap_jaccard: float | None = None
+    verdict: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Phenotypes:
+    """The codebook: its tree, its names and its health.
+
+    Attributes
+    ----------
+    k
+        Number of HPCs.
+    artefacts
+        HPCs that are artefacts and enter no profile.
+    nodes
+        Node -> its leaves.
+    linkage
+        The tree as scipy writes it: float[k - 1, 4].
+    names
+        Names given by pathologists.
+    health
+        One row per HPC; empty before health.json.
+    facts
+        Single numbers of health.json with their names.
+    """
+
+    k: int
+    artefacts: frozenset[int] = frozenset()
+    nodes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    linkage: Sequence[Sequence[float]] = ()
+    names: Mapping[int, str] = field(default_factory=dict)
+    health: Sequence[HpcHealth] = ()
+    facts: Sequence[tuple[str, str]] = ()
+
+    def of(self, hpc: int) -> HpcHealth:
+        """Health of one HPC; empty without one."""
+        return next((row for row in self.health if row.hpc == hpc), HpcHealth(hpc=hpc))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Term:
+    """One term of the score: its feature, coefficient, centre, and the HPCs inside (empty for outside features)."""
+
+    feature: str
+    coef: float
+    center: float
+    leaves: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FrozenScore:
+    """The signature as the report shows it.
+
+    Attributes
+    ----------
+    endpoint, cutoff, cutoff_rule, scale
+        As frozen; the scale is ``share``, ``feature``, ``logodds`` or ``logratio``.
+    terms
+        Terms in the order of the signature.
+    equation
+        The score as a formula.
+    unit, baseline
+        Unit of time; (time, survival) of a patient with score 0.
+    trained_on
+        Facts about the training patients, with their names.
+    sd
+        Standard deviation of the score in discovery.
+    """
+
+    endpoint: str
+    terms: Sequence[Term]
+    cutoff: float
+    cutoff_rule: str
+    scale: str
+    equation: str = ""
+    unit: str = ""
+    baseline: Sequence[tuple[float, float]] = ()
+    trained_on: Sequence[tuple[str, str]] = ()
+    sd: float = 1.0
+
+    @property
+    def leaves(self) -> list[str]:
+        """Columns of the profiles that enter, directly or through a node."""
+        names = {f"hpc_{h:02d}" for t in self.terms for h in t.leaves}
+        return sorted(names | {t.feature for t in self.terms if not t.leaves})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidate:
+    """One row of signature/univariate.csv: a candidate of the screen; numbers are None where not estimable."""
+
+    feature: str
+    kind: str
+    leaves: tuple[int, ...]
+    hr: float | None
+    lower: float | None
+    upper: float | None
+    p: float | None
+    q: float | None
+    prevalence: float | None
+    selected: bool
+    frequency: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Profiles:
+    """Profiles of slides and patients with what their metadata declare: kind ``composition`` or ``features``."""
+
+    slides: pd.DataFrame | None = None
+    patients: pd.DataFrame | None = None
+    kind: str = "composition"
+    k: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Material:
     """Everything the sections draw on.
 
     Attributes
     ----------
-    name
-        Name in the table [study], empty without one.
-    config
-        study.toml.
+    name, level
+        Of the table [study]: its name, and ``embeddings`` for a study without slides; empty without.
+    columns, endpoints, primary, cohorts
+        Declarations of study.toml and the cohorts of patients.csv; `primary` is None where none is declared.
     slides
-        One mapping per specimen: id, patient, cohort, kind, site.
+        One row per specimen.
     patients
         patients.csv, or None.
-    endpoints, primary, cohorts
-        Declarations of study.toml and the cohorts found.
     events
         (cohort, endpoint) -> (patients with outcome, events).
     records
         Stage -> its records.
     truth
         truth.json of a simulated study.
-    tree, health, signature, results
-        The JSON files of those names; empty when absent.
+    phenotypes, signature, results
+        None or empty when absent.
     tile_map
         Columns of phenotypes/map.parquet; empty when absent.
     atlas, pictures
         Tiles and overviews that could be read.
-    slide_profiles, patient_profiles
-        Tables of profiles, or None.
-    profile_facts
-        Metadata of the profiles.
+    profiles
+        Profiles of slides and of patients.
+    candidates
+        The univariable screen.
     scores
         Rows of signature/scores.csv.
     audits
@@ -107,30 +255,40 @@ class Material:
         Library -> version.
     """
 
-    name: str
-    config: Mapping[str, Any] = field(default_factory=dict)
-    slides: Sequence[Mapping[str, Any]] = ()
+    name: str = ""
+    level: str = ""
+    columns: Columns = field(default_factory=Columns)
+    slides: Sequence[SlideRow] = ()
     patients: pd.DataFrame | None = None
     endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
-    primary: Mapping[str, Any] = field(default_factory=dict)
+    primary: Primary | None = None
     cohorts: Sequence[str] = ()
     events: Mapping[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
     records: Mapping[str, Sequence[Record]] = field(default_factory=dict)
     truth: Mapping[str, Any] = field(default_factory=dict)
-    tree: Mapping[str, Any] = field(default_factory=dict)
-    health: Mapping[str, Any] = field(default_factory=dict)
-    tile_map: Mapping[str, np.ndarray] = field(default_factory=dict)
-    signature: Mapping[str, Any] = field(default_factory=dict)
+    phenotypes: Phenotypes | None = None
+    tile_map: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    signature: FrozenScore | None = None
+    candidates: Sequence[Candidate] = ()
     results: Mapping[str, Any] = field(default_factory=dict)
     atlas: Sequence[AtlasTile] = ()
     pictures: Sequence[SlidePicture] = ()
-    slide_profiles: pd.DataFrame | None = None
-    patient_profiles: pd.DataFrame | None = None
-    profile_facts: Mapping[str, Any] = field(default_factory=dict)
-    scores: Sequence[Mapping[str, str]] = ()
+    profiles: Profiles = field(default_factory=Profiles)
+    scores: Sequence[PatientScore] = ()
     audits: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, stage: str, status: str = "") -> list[Record]:
         """Records of a stage, of one status when given."""
-        return [r for r in self.records.get(stage, ()) if not status or r.status == status]
+        records = self.records.get(stage, ())
+        return [r for r in records if not status or r.status == status]
+
+    @property
+    def primary_endpoint(self) -> str:
+        """The endpoint of the primary analysis; the only declared one, or nothing, without it."""
+        return self.primary.endpoint if self.primary is not None else next(iter(self.endpoints), "")
+
+    @property
+    def terms(self) -> Sequence[Term]:
+        """Terms of the signature; none without one."""
+        return () if self.signature is None else self.signature.terms

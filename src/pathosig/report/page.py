@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
+from pathosig.figures.style import with_dark_mode
+
 if TYPE_CHECKING:
     from jinja2 import Environment
     from matplotlib.figure import Figure
@@ -117,19 +119,108 @@ class Picture:
 
     @property
     def uri(self) -> str:
-        """The image as a data URI."""
-        return data_uri(self.data, self.media)
+        """The image as a data URI; a drawing follows the page into the dark, the file beside it stays as it is."""
+        return data_uri(with_dark_mode(self.data) if self.media == "image/svg+xml" else self.data, self.media)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TileImage:
+    """One tile as a JPEG data URI; `bar` is the length of the scale bar in per cent of its width, None without mpp."""
+
+    uri: str
+    alt: str
+    bar: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class AtlasEntry:
-    """One HPC of the atlas: name, colour, facts and its tiles as JPEG data URIs with captions."""
+    """One HPC of the atlas: name, colour, facts and its tiles."""
 
     hpc: str
     colour: str
-    name: str
     facts: Sequence[str]
-    tiles: Sequence[tuple[str, str]]
+    tiles: Sequence[TileImage]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriverCard:
+    """One feature of the signature.
+
+    Attributes
+    ----------
+    name
+        As printed.
+    direction, colour
+        ``higher risk`` or ``lower risk``, and its colour.
+    swatches
+        Colours of the HPCs inside.
+    facts
+        Name and value.
+    caution
+        What to mind about it; empty when there is nothing.
+    tiles, bar_text
+        Its tiles, and the text of their scale bars.
+    """
+
+    name: str
+    direction: str
+    colour: str
+    swatches: Sequence[str]
+    facts: Sequence[tuple[str, str]]
+    caution: str
+    tiles: Sequence[TileImage]
+    bar_text: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriverGrid:
+    """Features of the signature as cards with tiles."""
+
+    cards: Sequence[DriverCard]
+    kind: str = "drivers"
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerdictLine:
+    """The answer for one endpoint.
+
+    Attributes
+    ----------
+    tone
+        ``good``, ``unsure``, ``bad`` or ``none``: the colour of its mark, which also has a word.
+    word
+        The verdict in two or three words, such as ``Holds``.
+    sentence
+        The verdict as one plain sentence.
+    numbers
+        Name, value and small print of each number beside it; an uncertain one is shown small and grey.
+    """
+
+    title: str
+    tone: Literal["good", "unsure", "bad", "none"]
+    word: str
+    sentence: str
+    numbers: Sequence[Number] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Number:
+    """One number of a verdict; `uncertain` says why it is too wide to mean anything, and shows it small and grey."""
+
+    label: str
+    value: str
+    small: str = ""
+    uncertain: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdicts:
+    """The answers on top of the report, with the gravest warnings beside them."""
+
+    lines: Sequence[VerdictLine]
+    warnings: Sequence[tuple[str, str]] = ()
+    more: int = 0
+    kind: str = "verdicts"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,7 +275,7 @@ class Folded:
     kind: str = "folded"
 
 
-Block = Text | Note | Facts | Tiles | Table | Picture | AtlasGrid | Checklist | Folded
+Block = Text | Note | Facts | Tiles | Table | Picture | AtlasGrid | DriverGrid | Verdicts | Checklist | Folded
 
 LONG = 60
 """A folded table of more rows than this is left out on paper."""
@@ -192,13 +283,23 @@ LONG = 60
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """One chapter of the report; chapters of one part stand together in the contents."""
+    """One section of a chapter; its id is the target of links."""
 
     id: str
     title: str
     blocks: Sequence[Block] = ()
     lead: str = ""
-    part: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chapter:
+    """A chapter: a title, the question it answers, and its sections."""
+
+    id: str
+    title: str
+    question: str
+    sections: Sequence[Section]
+    appendix: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,8 +308,13 @@ class Page:
 
     title: str
     subtitle: str
-    sections: Sequence[Section]
+    chapters: Sequence[Chapter]
     footer: Sequence[str] = field(default_factory=tuple)
+
+    @property
+    def sections(self) -> list[Section]:
+        """All sections in reading order."""
+        return [s for chapter in self.chapters for s in chapter.sections]
 
 
 def every_block(blocks: Iterable[Block]) -> Iterator[Block]:

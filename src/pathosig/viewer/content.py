@@ -118,7 +118,7 @@ def _hpcs(study: Study) -> tuple[dict[str, Any], ...]:
         return ()
     artefacts = {int(h) for h in tree.get("artefact_hpcs", [])}
     names = read_hpc_names(study)
-    colours = hpc_colours(int(tree["k"]), artefacts=artefacts)
+    colours = hpc_colours(int(tree["k"]), artefacts=artefacts, linkage=tree.get("linkage", ()))
     return tuple(
         {
             "hpc": i,

@@ -18,9 +18,9 @@ from pathosig.report.cells import (
     numbered,
     time_text,
 )
+from pathosig.report.images import picture
 from pathosig.report.material import Material
 from pathosig.report.page import Block, Cell, Section, Table, folded, without_empty
-from pathosig.report.sections.tissue import picture
 
 MODELS = ("clinical", "score", "combined")
 

@@ -7,10 +7,9 @@ from typing import Any
 
 from pathosig.figures.results import real, triple
 from pathosig.figures.style import estimate_text
-from pathosig.report.cells import mapping, mappings, short
+from pathosig.report.cells import feature_name, mapping, mappings, short
 from pathosig.report.material import Material, cohort_title
 from pathosig.report.page import Block, Cell, Note, Section, Table, folded, without_empty
-from pathosig.report.sections.patients import feature_name
 
 ORDER = ("null", "optimism", "site", "depth", "stability")
 QUESTIONS = {

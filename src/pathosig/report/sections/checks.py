@@ -10,15 +10,15 @@ from pathosig.figures.style import estimate_text
 from pathosig.report.cells import (
     analysis_name,
     estimate_cell,
+    feature_name,
     is_main,
     mapping,
     numbered,
     short,
 )
+from pathosig.report.images import picture
 from pathosig.report.material import Material, cohort_title
 from pathosig.report.page import Block, Cell, Facts, Note, Section, Table
-from pathosig.report.sections.patients import feature_name
-from pathosig.report.sections.tissue import picture
 
 
 def hazards_section(material: Material) -> Section | None:

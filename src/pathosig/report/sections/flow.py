@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from pathosig.figures.flow import FlowStep
+from pathosig.figures.flow import FlowStep, flow_diagram
+from pathosig.report.cells import plural
+from pathosig.report.images import picture
 from pathosig.report.material import Material, cohort_title
+from pathosig.report.page import Block, Cell, Section, Table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,9 +30,37 @@ REASONS = {
 }
 
 
-def plural(n: int, word: str) -> str:
-    """``1 slide``, ``12,400 tiles``."""
-    return f"{n:,} {word}{'' if n == 1 else 's'}"
+def reason_text(key: str) -> str:
+    """Why a tile was left out, in words."""
+    return REASONS[key] if key in REASONS else key.replace("_", " ")
+
+
+def flow_section(material: Material) -> Section:
+    """Patients, slides, cores, tiles and events: what came in and what was left out."""
+    steps, arms = flow_steps(material)
+    caption = "Flow of patients, slides, tiles and events. Every exclusion carries its reason."
+    blocks: list[Block] = [picture("flow", flow_diagram(steps, arms), caption)]
+    if material.slides:
+        columns = [
+            "Cohort",
+            "Slides and cores",
+            "Failed",
+            "Empty",
+            "Tiles kept",
+            "Left out for quality",
+            "Proportion",
+        ]
+        blocks.append(
+            Table(caption="Losses by cohort", columns=columns, rows=loss_rows(material), folded=True)
+        )
+    reasons = excluded_tiles(material.of("tiles"))
+    if reasons:
+        rows: list[list[Cell]] = [[reason_text(k), n] for k, n in reasons.most_common()]
+        table = Table(
+            caption="Tiles left out, by reason", columns=["Reason", "Tiles"], rows=rows, folded=True
+        )
+        blocks.append(table)
+    return Section(id="flow", title="Flow", blocks=blocks)
 
 
 def excluded_tiles(records: Sequence[Record]) -> Counter[str]:
@@ -37,11 +68,11 @@ def excluded_tiles(records: Sequence[Record]) -> Counter[str]:
     total: Counter[str] = Counter()
     for record in records:
         for key in ("excluded", "lost"):
-            found = record.summary.get(key)
-            if isinstance(found, dict):
-                total.update({reason: int(n) for reason, n in found.items() if isinstance(n, (int, float))})
-            elif isinstance(found, int) and found:
-                total[key] += found
+            counts = record.summary.get(key)
+            if isinstance(counts, dict):
+                total.update({reason: int(n) for reason, n in counts.items() if isinstance(n, (int, float))})
+            elif isinstance(counts, int) and counts:
+                total[key] += counts
     return Counter({k: v for k, v in total.items() if v})
 
 
@@ -64,18 +95,18 @@ def flow_steps(material: Material) -> tuple[list[FlowStep], list[FlowStep]]:
     """The trunk and the cohorts of the flow diagram."""
     steps = [_given(material)]
     for stage, title in (("tissue", "Tissue found"), ("tiles", "Cut into tiles"), ("embed", "Embedded")):
-        records = [r for r in material.records.get(stage, ()) if not r.unit.startswith("_")]
+        records = [r for r in material.of(stage) if not r.unit.startswith("_")]
         if records:
             steps[-1] = _with_losses(steps[-1], records, stage)
             steps.append(_stage_step(stage, title, records))
-    if material.patient_profiles is not None:
+    if material.profiles.patients is not None:
         steps.append(_profiles(material))
     return steps, _arms(material)
 
 
 def _given(material: Material) -> FlowStep:
     patients = 0 if material.patients is None else len(material.patients)
-    kinds = Counter(str(s.get("kind")) for s in material.slides)
+    kinds = Counter(s.kind for s in material.slides)
     lines = [plural(patients, "patient")]
     if kinds["wsi"]:
         lines.append(plural(kinds["wsi"], "slide"))
@@ -102,20 +133,18 @@ def _stage_step(stage: str, title: str, records: Sequence[Record]) -> FlowStep:
     if stage == "tiles":
         lines.append(f"{tile_total(good):,} tiles kept")
         reasons = excluded_tiles(records)
-        excluded = [f"{n:,} tiles: {REASONS.get(k, k.replace('_', ' '))}" for k, n in reasons.most_common()]
+        excluded = [f"{plural(n, 'tile')}: {reason_text(k)}" for k, n in reasons.most_common()]
     return FlowStep(title=title, lines=lines, excluded=excluded)
 
 
 def _profiles(material: Material) -> FlowStep:
-    table = material.patient_profiles
+    table = material.profiles.patients
     n = 0 if table is None else len(table)
-    kind = str(material.profile_facts.get("kind", ""))
-    hpcs = material.profile_facts.get("k")
     lines = [
         plural(n, "patient"),
-        f"{hpcs} HPCs" if kind == "composition" and hpcs else "features from outside",
+        plural(material.profiles.k, "HPC") if material.profiles.k else "features from outside",
     ]
-    groups = Counter(str(r.get("group", "")) for r in material.scores)
+    groups = Counter(r.group for r in material.scores)
     lost = (
         [f"{plural(groups['not assessable'], 'patient')} not assessable"] if groups["not assessable"] else []
     )
@@ -140,12 +169,12 @@ def _arms(material: Material) -> list[FlowStep]:
 
 def loss_rows(material: Material) -> list[list[Any]]:
     """Slides and tiles lost per cohort: rows for a table."""
-    cohort_of = {str(s["id"]): str(s.get("cohort") or "–") for s in material.slides}
+    cohort_of = {s.id: s.cohort or "–" for s in material.slides}
     rows: list[list[Any]] = []
     for cohort in sorted(set(cohort_of.values())):
         ids = {i for i, c in cohort_of.items() if c == cohort}
         by_stage: Mapping[str, list[Record]] = {
-            s: [r for r in material.records.get(s, ()) if r.unit in ids] for s in ("tissue", "tiles", "embed")
+            s: [r for r in material.of(s) if r.unit in ids] for s in ("tissue", "tiles", "embed")
         }
         bad = {r.unit for records in by_stage.values() for r in records if r.status == "failed"}
         empty = {r.unit for records in by_stage.values() for r in records if r.status == "empty"} - bad

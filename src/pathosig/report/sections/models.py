@@ -17,14 +17,14 @@ from pathosig.figures.results import (
     real,
 )
 from pathosig.report.cells import analysis_name, is_primary_endpoint, mapping, mappings, numbered
+from pathosig.report.images import picture
 from pathosig.report.material import Material, endpoint_title
 from pathosig.report.page import Block, Section, folded
-from pathosig.report.sections.tissue import picture
 
 
 def models_section(material: Material) -> Section | None:
     """Effects across cohorts, pooled effects, and uni- and multivariable models; None without an analysis."""
-    analyses = analyses_of(material.results, material.primary)
+    analyses = analyses_of(material.results, material.primary_endpoint)
     if not analyses:
         return None
     blocks: list[Block] = []

@@ -16,9 +16,9 @@ from pathosig.figures.outcomes import (
 from pathosig.figures.results import hr_row, km_data, level_title, real, reason, risk_label
 from pathosig.figures.style import p_text
 from pathosig.report.cells import analysis_name, is_main, mapping, mappings, numbered, short
+from pathosig.report.images import picture
 from pathosig.report.material import Material, cohort_title
 from pathosig.report.page import Block, Cell, Note, Section, Table, folded
-from pathosig.report.sections.tissue import picture
 
 OUTCOMES = ("no event", "competing event", "event")
 """What a patient can have met, from the bottom of a bar to its top."""
@@ -160,7 +160,7 @@ def associations_section(material: Material) -> Section | None:
         return None
     blocks: list[Block] = []
     cohorts = list(dict.fromkeys(str(f.get("cohort")) for f in found))
-    discovery = str(material.primary.get("discovery", ""))
+    discovery = "" if material.primary is None else material.primary.discovery
     first = next((c for c in cohorts if c != discovery), cohorts[0])
     for number, cohort in enumerate(sorted(cohorts, key=lambda c: c != first), start=1):
         chosen = [f for f in found if str(f.get("cohort")) == cohort]

@@ -18,16 +18,16 @@ from pathosig.report.cells import (
     numbered,
     time_text,
 )
+from pathosig.report.images import picture
 from pathosig.report.material import Material, cohort_title, endpoint_title
 from pathosig.report.page import Block, Cell, Section, Table, folded, without_empty
-from pathosig.report.sections.tissue import picture
 
 
 def performance_section(material: Material) -> Section | None:
     """Discrimination, calibration and overall error; None without an analysis."""
     analyses = [
         a
-        for a in analyses_of(material.results, material.primary)
+        for a in analyses_of(material.results, material.primary_endpoint)
         if usable(a.get("harrell_c")) or usable(a.get("calibration"))
     ]
     if not analyses:

@@ -70,10 +70,8 @@ def warnings_section(material: Material) -> Section | None:
 def guards_of(material: Material) -> list[Any]:
     """Guards collected by the signature and by validation, each once."""
     out: list[Any] = []
-    for source in (material.signature, material.results):
-        for key in ("guards", "warnings"):
-            items = source.get(key) or []
-            out += [g for g in items if g not in out] if isinstance(items, list) else []
+    for item in material.results.get("guards") or ():
+        out += [item] if item not in out else []
     return out
 
 
@@ -132,7 +130,7 @@ def limitations_section(material: Material) -> Section:
         points.append(
             "The data are simulated: the results say how the method recovers a planted truth, nothing more."
         )
-    sites = {s.get("site") for s in material.slides if s.get("site")}
+    sites = {s.site for s in material.slides if s.site}
     if len(sites) <= 1:
         points.append(
             "One site, or no site declared: effects of scanner and staining cannot be separated from biology."

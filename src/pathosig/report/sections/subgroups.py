@@ -9,9 +9,9 @@ from pathosig.figures.forest import ForestRow, forest_plot
 from pathosig.figures.results import real, subgroup_row, usable
 from pathosig.figures.style import p_text
 from pathosig.report.cells import analysis_name, is_main, numbered
+from pathosig.report.images import picture
 from pathosig.report.material import Material
 from pathosig.report.page import Block, Section, folded
-from pathosig.report.sections.tissue import picture
 
 
 def subgroup_section(material: Material) -> Section | None:
@@ -48,10 +48,8 @@ def subgroup_section(material: Material) -> Section | None:
 def _alluvial(material: Material) -> Block | None:
     """Risk group against the first two declared subgroups that have few categories; None without any."""
     table = material.patients
-    declared = (material.config.get("columns") or {}).get("subgroups") or []
-    groups = {
-        r["patient_id"]: r.get("group", "") for r in material.scores if r.get("group") in ("low", "high")
-    }
+    declared = material.columns.subgroups
+    groups = {r.patient: r.group for r in material.scores if r.group in ("low", "high")}
     if table is None or not groups:
         return None
     known = table[table["patient_id"].isin(groups)].copy()

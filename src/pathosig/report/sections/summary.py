@@ -8,11 +8,21 @@ from typing import Any
 from pathosig.figures.km import km_grid
 from pathosig.figures.results import km_data, real, triple, usable
 from pathosig.figures.style import estimate_text, p_text
-from pathosig.report.cells import estimate_cell, is_main, is_primary_endpoint, mapping, mappings, numbered
+from pathosig.report.cells import (
+    estimate_cell,
+    feature_name,
+    is_main,
+    is_primary_endpoint,
+    largest_first,
+    mapping,
+    mappings,
+    numbered,
+)
+from pathosig.report.images import picture
 from pathosig.report.material import Material, cohort_title, endpoint_title
 from pathosig.report.page import Block, Facts, Section, Tiles
-from pathosig.report.sections.patients import feature_name, largest_first, primary_text, signature_terms
-from pathosig.report.sections.tissue import picture
+from pathosig.report.sections.drivers import driver_grid
+from pathosig.report.sections.patients import primary_text
 from pathosig.report.sections.validation import IN_SUMMARY, headline
 
 
@@ -21,7 +31,7 @@ def summary_section(material: Material) -> Section:
     tiles = headline(material)
     if not tiles:
         for cohort in material.cohorts[:4]:
-            endpoint = str(material.primary.get("endpoint", "")) or next(iter(material.endpoints), "")
+            endpoint = material.primary_endpoint or next(iter(material.endpoints), "")
             n, events = material.events.get((cohort, endpoint), (0, 0))
             tiles.append(
                 (cohort_title(cohort), f"{n:,}", f"patients, {events:,} events ({endpoint.upper()})")
@@ -32,6 +42,8 @@ def summary_section(material: Material) -> Section:
         endpoint = endpoint_title(str(main[0].get("endpoint", "")))
         caption = f"Primary analysis: {endpoint} by risk group in patients the model was not fitted on."
         blocks.append(picture("primary", km_grid([km_data(a) for a in main[:IN_SUMMARY]]), caption))
+    grid = driver_grid(material, at_most=3)
+    blocks += [grid] if grid is not None else []
     facts = _answers(material, main)
     blocks += [Facts(rows=facts)] if facts else []
     lead = f"Primary analysis: {primary_text(material)}"
@@ -41,7 +53,7 @@ def summary_section(material: Material) -> Section:
 def _answers(material: Material, main: list[Mapping[str, Any]]) -> list[tuple[str, str]]:
     """One line for each question, in the words of its section; a question without an answer is left out."""
     rows: list[tuple[str, str]] = []
-    terms = [feature_name(t["feature"]) for t in largest_first(signature_terms(material))]
+    terms = [feature_name(t.feature) for t in largest_first(material.terms)]
     if terms:
         more = f" and {len(terms) - 6} more" if len(terms) > 6 else ""
         rows.append(("Signature", f"{', '.join(terms[:6])}{more}"))

@@ -11,9 +11,9 @@ from pathosig.figures.performance import effect_curve_plot
 from pathosig.figures.results import hr_row, km_curve, real, reason, risk_label, triple
 from pathosig.figures.style import estimate_text, p_text
 from pathosig.report.cells import is_primary_endpoint, line_of, mapping, mappings, short
+from pathosig.report.images import picture
 from pathosig.report.material import Material, cohort_title, endpoint_title
 from pathosig.report.page import Block, Cell, Facts, Note, Section, Table, folded
-from pathosig.report.sections.tissue import picture
 
 _Item = Mapping[str, Any]
 

@@ -19,22 +19,10 @@ from pathosig.figures.results import (
 )
 from pathosig.figures.style import estimate_text, p_text
 from pathosig.figures.volcano import volcano_plot
-from pathosig.report.cells import is_main, is_primary_endpoint, short
+from pathosig.report.cells import feature_name, is_main, is_primary_endpoint, short
+from pathosig.report.images import picture
 from pathosig.report.material import Material, cohort_title, endpoint_title
 from pathosig.report.page import Block, Cell, Facts, Note, Section, Table, folded
-from pathosig.report.sections.patients import feature_name
-from pathosig.report.sections.tissue import picture
-
-
-def effects_by_column(material: Material) -> dict[str, str]:
-    """Column of the profiles -> its univariable effect in words."""
-    out = {}
-    for row in material.results.get("univariate") or ():
-        hr, q = real(row.get("hr")), real(row.get("q"))
-        if hr is not None and q is not None:
-            out[str(row.get("feature"))] = f"HR {hr:.2f} per SD, q {'< 0.001' if q < 0.001 else f'= {q:.3f}'}"
-    return out
-
 
 IN_SUMMARY = 2
 """Primary analyses whose curves fit the summary; with more, the survival section shows all of them."""
@@ -46,8 +34,10 @@ FEW_EVENTS = 10
 def headline(material: Material) -> list[tuple[str, str, str]]:
     """The main numbers of the summary: the primary endpoint in every cohort."""
     out = []
-    primary = str(material.primary.get("endpoint", ""))
-    found = [a for a in analyses_of(material.results, material.primary) if a.get("endpoint") == primary]
+    primary = material.primary_endpoint
+    found = [
+        a for a in analyses_of(material.results, material.primary_endpoint) if a.get("endpoint") == primary
+    ]
     for analysis in [a for a in found if not a.get("apparent")] or found:
         title = analysis_title(analysis)
         c, hr = triple(analysis.get("harrell_c")), triple(analysis.get("hr_sd"), key="hr")
@@ -71,14 +61,16 @@ def headline(material: Material) -> list[tuple[str, str, str]]:
 def places_of(material: Material) -> dict[str, str]:
     """Topics of the checklist -> sections of validation that meet them."""
     places = {}
-    external = any(a.get("role") == "validation" for a in analyses_of(material.results, material.primary))
+    external = any(
+        a.get("role") == "validation" for a in analyses_of(material.results, material.primary_endpoint)
+    )
     if external:
         places["external"] = "survival"
-    if any(usable(a.get("competing")) for a in analyses_of(material.results, material.primary)):
+    if any(usable(a.get("competing")) for a in analyses_of(material.results, material.primary_endpoint)):
         places["competing"] = "outcomes"
     names = {
         str(s.get("variable", "")).lower()
-        for a in analyses_of(material.results, material.primary)
+        for a in analyses_of(material.results, material.primary_endpoint)
         for s in a.get("subgroups") or ()
     }
     if any(word in name for name in names for word in ("sex", "gender", "age", "site", "centre", "center")):
@@ -88,7 +80,7 @@ def places_of(material: Material) -> dict[str, str]:
 
 def not_run_section(material: Material) -> Section | None:
     """Why there is no validation; None when there is one."""
-    if analyses_of(material.results, material.primary):
+    if analyses_of(material.results, material.primary_endpoint):
         return None
     for record in material.of("validate"):
         if record.error:
@@ -229,7 +221,7 @@ def _selection(material: Material) -> list[Block]:
 
 def survival_section(material: Material) -> Section | None:
     """Kaplan-Meier grids, one per endpoint; None without an analysis."""
-    analyses = analyses_of(material.results, material.primary)
+    analyses = analyses_of(material.results, material.primary_endpoint)
     if not analyses:
         return None
     blocks: list[Block] = []

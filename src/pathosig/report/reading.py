@@ -1,0 +1,345 @@
+"""Reads a study for its report: every table, record and picture, as the values of `pathosig.report.material`."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from pathosig.core.errors import InputError, PathosigError
+from pathosig.core.labels import read_hpc_names
+from pathosig.core.layout import Layout
+from pathosig.core.overlay import read_overlay, tissue_rings
+from pathosig.core.records import identity, json_files, parquet_metadata, read_json, read_parquet
+from pathosig.core.schema import ATLAS, TILE_MAP, read_table
+from pathosig.core.tables import read_csv_rows
+from pathosig.core.versions import versions
+from pathosig.report.health import health_facts, health_rows
+from pathosig.report.images import opened, overview, tiles_at
+from pathosig.report.material import (
+    STAGES,
+    AtlasTile,
+    Candidate,
+    FrozenScore,
+    Material,
+    PatientScore,
+    Phenotypes,
+    Profiles,
+    SlidePicture,
+    SlideRow,
+    Term,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pathosig.core.study import Specimen, Study
+    from pathosig.report.spec import ReportSpec
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+def inputs_of(study: Study) -> dict[str, Any]:
+    """Identities of the files a report reads that no record covers, and of the edits made by hand."""
+    names = ["study.toml", "slides.csv", "patients.csv", "cores.csv", "truth.json", Layout.hpc_names]
+    paths = [study.root / n for n in names] + json_files(study.paths.audits)
+    return {p.relative_to(study.root).as_posix(): identity(p) for p in paths if p.is_file()}
+
+
+def upstream_of(study: Study) -> dict[str, str]:
+    """Status and fingerprint of every unit that a report shows."""
+    return {f"{s}/{r.unit}": f"{r.status} {r.fingerprint}" for s in STAGES for r in study.records(s)}
+
+
+def read_material(study: Study, spec: ReportSpec) -> Material:
+    """Everything the study holds, as values; what is missing or unreadable is left empty."""
+    patients = study.patients() if (study.paths.patients).is_file() else None
+    specimens = study.specimens()
+    phenotypes = _phenotypes(study)
+    declared = study.config.get("study", {})
+    return Material(
+        name=str(declared.get("name", "")),
+        level=str(declared.get("level", "")),
+        columns=study.columns,
+        slides=[
+            SlideRow(id=s.id, patient=s.patient_id, cohort=s.cohort or "", kind=s.kind, site=s.site or "")
+            for s in specimens
+        ],
+        patients=patients,
+        endpoints=_or_nothing(study.endpoints) or {},
+        primary=_or_nothing(lambda: study.primary) if "primary" in study.config else None,
+        cohorts=study.cohorts() if patients is not None else [],
+        events=_events(study, patients),
+        records={s: records for s in STAGES if (records := study.records(s))},
+        truth=_json(study.root / "truth.json"),
+        phenotypes=phenotypes,
+        tile_map=_tile_map(study.paths.tile_map),
+        signature=_or_nothing(lambda: _signature(study)),
+        candidates=_candidates(study.paths.univariate),
+        results=_results(study),
+        atlas=() if phenotypes is None else _atlas_tiles(study, specimens, per_hpc=spec.exemplars),
+        pictures=_pictures(study, specimens, at_most=spec.max_overviews, size_px=spec.overview_px),
+        profiles=_profiles(study),
+        scores=[
+            PatientScore(
+                patient=r["patient_id"],
+                cohort=r["cohort"],
+                score=number_or(r["score"], np.nan),
+                group=r["group"],
+            )
+            for r in _rows(study.paths.scores)
+        ],
+        audits={p.stem: read_json(p) for p in json_files(study.paths.audits)},
+        versions=versions(),
+    )
+
+
+def _or_nothing(read: Callable[[], T]) -> T | None:
+    """What `read` gives; None, and a line in the log, where the study does not allow it."""
+    try:
+        return read()
+    except (PathosigError, OSError) as error:
+        logger.info("report: %s", error)
+        return None
+
+
+def _json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        value = read_json(path)
+    except InputError as error:
+        logger.warning("report: %s", error)
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    return read_csv_rows(path) if path.is_file() else []
+
+
+def number_or(text: str, otherwise: T) -> float | T:
+    """The number in a cell of a CSV, or `otherwise` where there is none."""
+    try:
+        value = float(text)
+    except ValueError:
+        return otherwise
+    return value if np.isfinite(value) else otherwise
+
+
+# -- phenotypes -------------------------------------------------------------------------------
+
+
+def _phenotypes(study: Study) -> Phenotypes | None:
+    tree = _json(study.paths.tree)
+    if not tree:
+        return None
+    health = _json(study.paths.health)
+    return Phenotypes(
+        k=int(tree["k"]),
+        artefacts=frozenset(int(h) for h in tree.get("artefact_hpcs", ())),
+        nodes={str(n["id"]): tuple(int(h) for h in n["leaves"]) for n in tree.get("nodes", ())},
+        linkage=tree.get("linkage", ()),
+        names=read_hpc_names(study),
+        health=health_rows(health),
+        facts=health_facts(health),
+    )
+
+
+def _tile_map(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    table = read_table(path, TILE_MAP)
+    return {name: table.column(name).to_numpy() for name in ("x", "y", "hpc")}
+
+
+# -- patients ---------------------------------------------------------------------------------
+
+
+def _profiles(study: Study) -> Profiles:
+    tables: dict[str, pd.DataFrame] = {}
+    declared: Mapping[str, Any] = {}
+    for name in ("slides", "patients"):
+        path = study.root / "profiles" / f"{name}.parquet"
+        if path.is_file():
+            tables[name] = read_parquet(path).to_pandas()
+            declared = parquet_metadata(path).get("pathosig", {})
+    return Profiles(
+        slides=tables.get("slides"),
+        patients=tables.get("patients"),
+        kind=str(declared.get("kind", "composition")),
+        k=declared.get("k"),
+    )
+
+
+def _events(study: Study, patients: pd.DataFrame | None) -> dict[tuple[str, str], tuple[int, int]]:
+    out: dict[tuple[str, str], tuple[int, int]] = {}
+    if patients is None or "cohort" not in patients:
+        return out
+    cohort_of = dict(zip(patients["patient_id"], patients["cohort"], strict=True))
+    for endpoint in _or_nothing(study.endpoints) or ():
+        table = _or_nothing(lambda name=endpoint: study.survival(name))  # type: ignore[misc]
+        if table is None:
+            continue
+        cohorts = table["patient_id"].map(cohort_of)
+        for cohort in study.cohorts():
+            rows = table[cohorts == cohort]
+            out[cohort, endpoint] = (len(rows), int(rows["event"].sum()))
+    return out
+
+
+# -- signature and validation -----------------------------------------------------------------
+
+
+def _signature(study: Study) -> FrozenScore | None:
+    from pathosig.signature.model import Signature
+
+    path = study.paths.signature
+    if not path.is_file():
+        return None
+    frozen = Signature.load(path)
+    leaves = frozen.transform.get("leaves", {})
+    terms = [
+        Term(
+            feature=name,
+            coef=coef,
+            center=center,
+            leaves=tuple(int(str(h).removeprefix("hpc_")) for h in leaves.get(name, ())),
+        )
+        for name, coef, center in zip(frozen.hpcs, frozen.coef, frozen.center, strict=True)
+    ]
+    return FrozenScore(
+        endpoint=frozen.endpoint,
+        terms=terms,
+        cutoff=frozen.cutoff,
+        cutoff_rule=frozen.cutoff_rule,
+        scale=str(frozen.transform["scale"]),
+        equation=frozen.equation(),
+        unit=str(frozen.baseline["unit"]),
+        baseline=[(float(r["time"]), float(r["survival"])) for r in frozen.baseline["at"]],
+        trained_on=[
+            (k.replace("_", " "), f"{v:.4g}" if isinstance(v, float) else str(v))
+            for k, v in sorted(frozen.trained_on.items())
+            if isinstance(v, (str, int, float)) and not k.endswith("sha256")
+        ],
+        sd=frozen.sd,
+    )
+
+
+def _candidates(path: Path) -> list[Candidate]:
+    return [
+        Candidate(
+            feature=r["feature"],
+            kind=r["kind"],
+            leaves=tuple(int(h) for h in r["leaves"].split()),
+            **{
+                k: number_or(r[k], None)
+                for k in ("hr", "lower", "upper", "p", "q", "prevalence", "frequency")
+            },
+            selected=r["selected"] == "True",
+        )
+        for r in _rows(path)
+    ]
+
+
+def _results(study: Study) -> dict[str, Any]:
+    """results.json; before validation, or without a signature, what the signature stage wrote."""
+    found = _json(study.paths.results)
+    if found:
+        return found
+    selection = _json(study.paths.selection)
+    parts = {
+        "selection": selection,
+        "cutoff": selection.get("cutoff"),
+        "core_agreement": _json(study.paths.core_agreement),
+    }
+    return {k: v for k, v in parts.items() if v}
+
+
+# -- pixels -----------------------------------------------------------------------------------
+
+
+def _pictures(
+    study: Study, specimens: Sequence[Specimen], *, at_most: int, size_px: int
+) -> tuple[SlidePicture, ...]:
+    """Overviews of slides with tissue and tiles, evenly over each cohort; unreadable ones are left out."""
+    pictures = (_or_nothing(lambda s=s: _picture(study, s, size_px)) for s in _spread(specimens, at_most))  # type: ignore[misc]
+    return tuple(p for p in pictures if p is not None)
+
+
+def _spread(specimens: Sequence[Specimen], at_most: int) -> list[Specimen]:
+    """At most this many specimens, each cohort in its proportion, evenly over the sorted ids."""
+    if len(specimens) <= at_most:
+        return list(specimens)
+    groups: dict[str, list[Specimen]] = defaultdict(list)
+    for specimen in specimens:
+        groups[specimen.cohort or ""].append(specimen)
+    out = []
+    for group in groups.values():
+        wanted = max(1, at_most * len(group) // len(specimens)) if at_most else 0
+        out += [group[i] for i in np.unique(np.linspace(0, len(group) - 1, wanted).round().astype(int))]
+    return sorted(out[: max(at_most, 0)], key=lambda s: s.id)
+
+
+def _picture(study: Study, specimen: Specimen, size_px: int) -> SlidePicture:
+    with opened(specimen.path, specimen.mpp, specimen.region) as reader:
+        pixels, downsample = overview(reader, size_px)
+        mpp = reader.info.mpp
+    tiles = read_overlay(study, specimen)
+    none = np.zeros(0, np.int64)
+    x, y, hpc = (none, none, none) if tiles is None else (tiles.columns[name] for name in ("x", "y", "hpc"))
+    return SlidePicture(
+        slide_id=specimen.id,
+        patient_id=specimen.patient_id,
+        cohort=specimen.cohort or "",
+        overview=pixels,
+        downsample=downsample,
+        rings=tissue_rings(study, specimen),
+        x=x,
+        y=y,
+        hpc=hpc,
+        tile_px=0.0 if tiles is None else float(tiles.tile_px),
+        mpp=mpp,
+    )
+
+
+def _atlas_tiles(study: Study, specimens: Sequence[Specimen], *, per_hpc: int) -> tuple[AtlasTile, ...]:
+    """Pixels of the atlas's tiles; tiles that cannot be read are left out."""
+    path = study.paths.atlas
+    if not path.is_file():
+        return ()
+    by_slide: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in read_table(path, ATLAS).to_pylist():
+        if row["rank"] < per_hpc and row["kind"] != "border":
+            by_slide[row["slide_id"]].append(row)
+    tiles: list[AtlasTile] = []
+    for specimen in sorted(specimens, key=lambda s: s.id):
+        if specimen.id in by_slide:
+            tiles += _or_nothing(lambda s=specimen: _tiles_of(study, s, by_slide[s.id])) or []  # type: ignore[misc]
+    return tuple(tiles)
+
+
+def _tiles_of(study: Study, specimen: Specimen, rows: Sequence[dict[str, Any]]) -> list[AtlasTile]:
+    tiles = read_overlay(study, specimen)
+    if tiles is None:
+        return []
+    with opened(specimen.path, specimen.mpp, specimen.region) as reader:
+        mpp = reader.info.mpp
+        pixels = tiles_at(reader, [(r["x"], r["y"]) for r in rows], tiles.tile_px)
+    return [
+        AtlasTile(
+            hpc=r["hpc"],
+            rank=r["rank"],
+            kind=r["kind"],
+            slide_id=specimen.id,
+            patient_id=specimen.patient_id,
+            pixels=tile,
+            width_um=None if mpp is None else tiles.tile_px * mpp,
+        )
+        for r, tile in zip(rows, pixels, strict=True)
+    ]

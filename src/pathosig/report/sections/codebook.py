@@ -1,0 +1,57 @@
+"""Section on the health of the codebook: occupancy, dominance and stability of every HPC."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import numpy as np
+
+from pathosig.figures.embedding import embedding_map
+from pathosig.figures.health import health_figure
+from pathosig.figures.style import hpc_name
+from pathosig.report.cells import feature_title, palette_of
+from pathosig.report.images import picture
+from pathosig.report.material import Material
+from pathosig.report.page import Block, Facts, Picture, Section, Table
+
+
+def health_section(material: Material) -> Section | None:
+    """Occupancy, confidence, dominance and stability of the codebook; None without one."""
+    phenotypes = material.phenotypes
+    if phenotypes is None or not phenotypes.health:
+        return None
+    blocks: list[Block] = [Facts(rows=phenotypes.facts)]
+    colours = palette_of(phenotypes)
+    caption = (
+        "Health of every HPC. Stability is the Jaccard overlap after matching (green: 0.75 or more, red: below 0.50); "
+        "biggest slide, patient and site: the proportion of an HPC's tiles that comes from there (yellow: more than half)."
+    )
+    rows = [asdict(row) for row in phenotypes.health]
+    blocks.append(picture("health", health_figure(rows, colours, names=phenotypes.names), caption))
+    reasons = [
+        [feature_title(material, f"hpc_{r.hpc:02d}"), r.verdict, r.reason]
+        for r in phenotypes.health
+        if r.reason
+    ]
+    if reasons:
+        columns = ["HPC", "Verdict", "Why"]
+        blocks.append(Table(caption="Verdicts and their reasons", columns=columns, rows=reasons, folded=True))
+    if material.tile_map:
+        blocks.append(_tile_map(material, colours))
+    return Section(id="health", title="Health of the codebook", blocks=blocks)
+
+
+def _tile_map(material: Material, colours: list[str]) -> Picture:
+    """Training tiles on two principal components, coloured by HPC."""
+    hpc = material.tile_map["hpc"]
+    figure = embedding_map(
+        np.column_stack([material.tile_map["x"], material.tile_map["y"]]),
+        [hpc_name(int(h)) for h in hpc],
+        title="Tiles by HPC",
+        colours={hpc_name(h): colour for h, colour in enumerate(colours)},
+    )
+    caption = (
+        f"{len(hpc):,} training tiles on the first two principal components of the space in which HPCs are found: two of "
+        "many dimensions, so HPCs that overlap here can be far apart. Labels that would cover another are left out."
+    )
+    return picture("tile_map", figure, caption, wide=False)

@@ -1,0 +1,102 @@
+"""Section that shows what drives the score as tissue: tiles of every feature of the signature."""
+
+from __future__ import annotations
+
+import math
+
+from pathosig.figures.palette import HIGH, LOW
+from pathosig.report.cells import feature_name, feature_title, listed, number_text, palette_of, plural
+from pathosig.report.drivers import Driver, drivers_of
+from pathosig.report.images import jpeg
+from pathosig.report.material import Material
+from pathosig.report.page import Block, DriverCard, DriverGrid, Note, Section, TileImage, data_uri
+
+SHOWN = 12
+"""Features shown; a signature of more keeps the rest in the table of its equation."""
+
+BAR_UM = 50.0
+
+
+def driver_grid(material: Material, *, at_most: int = SHOWN, tiles: int = 6) -> DriverGrid | None:
+    """Cards of the features that move the score most; None without a signature."""
+    drivers = drivers_of(material)
+    if not drivers:
+        return None
+    return DriverGrid(cards=[_card(material, d, tiles) for d in drivers[:at_most]])
+
+
+def drivers_section(material: Material) -> Section | None:
+    """Every feature of the signature as tissue; None without a signature."""
+    grid = driver_grid(material)
+    if grid is None:
+        return None
+    blocks: list[Block] = [grid]
+    left = len(material.terms) - len(grid.cards)
+    if left > 0:
+        blocks.append(Note(text=f"{plural(left, 'feature')} that move the score less stand in the equation."))
+    nested = [d for d in drivers_of(material) if d.inside]
+    if nested:
+        text = "; ".join(
+            f"{feature_name(d.term.feature)} is part of {feature_name(d.inside)}" for d in nested
+        )
+        blocks.append(
+            Note(
+                title="Nested features.",
+                text=f"{text}. Such tiles count in both terms, and their weights add up.",
+            )
+        )
+    lead = (
+        "Each feature of the signature with tiles from different patients. The effect is the change of the score, in "
+        "discovery standard deviations (SD), when the feature rises by one SD."
+    )
+    return Section(id="drivers", title="Tissue that drives the score", blocks=blocks, lead=lead)
+
+
+def _card(material: Material, driver: Driver, tiles: int) -> DriverCard:
+    term = driver.term
+    colours = palette_of(material.phenotypes)
+    return DriverCard(
+        name=feature_title(material, term.feature),
+        direction="higher risk" if driver.harmful else "lower risk",
+        colour=HIGH if driver.harmful else LOW,
+        swatches=[colours[h] for h in term.leaves],
+        facts=_facts(driver),
+        caution=_caution(driver),
+        tiles=[
+            TileImage(
+                uri=data_uri(jpeg(t.pixels), "image/jpeg"),
+                alt=f"Tile of {feature_name(f'hpc_{t.hpc:02d}')}, patient {t.patient_id}, slide {t.slide_id}",
+                bar=None if t.width_um is None else 100 * BAR_UM / t.width_um,
+            )
+            for t in driver.tiles[:tiles]
+        ],
+        bar_text=f"{BAR_UM:.0f} µm",
+    )
+
+
+def _facts(driver: Driver) -> list[tuple[str, str]]:
+    term = driver.term
+    facts = []
+    if math.isfinite(driver.effect):
+        sign = "+" if driver.effect > 0 else ""
+        facts.append(("Effect", f"{sign}{number_text(driver.effect)} SD of the score per SD"))
+    facts.append(("Weight", number_text(term.coef, 3 if abs(term.coef) < 10 else 1)))
+    if driver.proportion is not None:
+        facts.append(("Proportion", f"{100 * driver.proportion:.1f}% of a patient's tiles on average"))
+    if driver.without:
+        facts.append(("Patients with none", f"{100 * driver.without:.0f}%"))
+    if driver.frequency is not None:
+        facts.append(("Selected in", f"{100 * driver.frequency:.0f}% of half-samples"))
+    if len(term.leaves) > 1:
+        facts.append(("HPCs inside", listed([f"{h:02d}" for h in term.leaves], 12)))
+    if driver.inside:
+        facts.append(("Part of", feature_name(driver.inside)))
+    return facts
+
+
+def _caution(driver: Driver) -> str:
+    if not driver.unstable:
+        return ""
+    names = listed([f"HPC {h:02d}" for h in driver.unstable], 4)
+    verb = "is" if len(driver.unstable) == 1 else "are"
+    return f"{names} {verb} unstable or dominated by one patient: see the health of the codebook."
