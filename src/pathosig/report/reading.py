@@ -76,7 +76,7 @@ def read_material(study: Study, spec: ReportSpec) -> Material:
         cohorts=study.cohorts() if patients is not None else [],
         events=_events(study, patients),
         records={s: records for s in STAGES if (records := study.records(s))},
-        truth=_json(study.root / "truth.json"),
+        truth=_json(study.paths.truth),
         phenotypes=phenotypes,
         tile_map=_tile_map(study.paths.tile_map),
         signature=_or_nothing(lambda: _signature(study)),
@@ -165,7 +165,7 @@ def _profiles(study: Study) -> Profiles:
     tables: dict[str, pd.DataFrame] = {}
     declared: Mapping[str, Any] = {}
     for name in ("slides", "patients"):
-        path = study.root / "profiles" / f"{name}.parquet"
+        path = study.paths.slide_profiles if name == "slides" else study.paths.patient_profiles
         if path.is_file():
             tables[name] = read_parquet(path).to_pandas()
             declared = parquet_metadata(path).get("pathosig", {})
