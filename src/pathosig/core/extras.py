@@ -16,6 +16,7 @@ _EXTRAS = {
         "torchvision",
     ),
     "viewer": ("fastapi", "starlette", "uvicorn"),
+    "exports": ("anndata", "h5py"),
     "dask": ("dask", "distributed"),
     "zarr": ("zarr",),
     "isyntax": ("isyntax",),
