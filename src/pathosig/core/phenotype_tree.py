@@ -1,0 +1,91 @@
+"""The tree over the phenotypes of a codebook, as phenotypes/tree.json holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from pathosig.core.errors import InputError
+from pathosig.core.records import read_json
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TreeNode:
+    """An inner node: its name, the HPCs below it and its height in Ward's tree."""
+
+    id: str
+    leaves: tuple[int, ...]
+    height: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PhenotypeTree:
+    """K phenotypes, which of them are artefacts, and how they join.
+
+    Attributes
+    ----------
+    k
+        Count of HPCs, numbered from 0.
+    artefacts
+        HPCs that hold pen, blur, folds or background.
+    nodes
+        Inner nodes, lowest first.
+    linkage
+        Rows of SciPy's linkage: two children, height, count.
+    sizes
+        Training tiles of each HPC.
+    coarse
+        Group of each HPC in the coarse cut; empty without one.
+    """
+
+    k: int
+    artefacts: frozenset[int] = frozenset()
+    nodes: tuple[TreeNode, ...] = ()
+    linkage: tuple[tuple[float, ...], ...] = ()
+    sizes: tuple[int, ...] = ()
+    coarse: tuple[int, ...] = ()
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> Self:
+        """The tree from the content of tree.json."""
+        return cls(
+            k=int(raw["k"]),
+            artefacts=frozenset(int(hpc) for hpc in raw.get("artefact_hpcs", ())),
+            nodes=tuple(
+                TreeNode(id=str(n["id"]), leaves=tuple(map(int, n["leaves"])), height=float(n.get("height", 0)))
+                for n in raw.get("nodes", ())
+            ),
+            linkage=tuple(tuple(map(float, row)) for row in raw.get("linkage", ())),
+            sizes=tuple(map(int, raw.get("sizes", ()))),
+            coarse=tuple(map(int, (raw.get("coarse") or {}).get("groups", ()))),
+        )
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """The tree at `path`.
+
+        Raises
+        ------
+        InputError
+            If the file is missing or is no tree.
+        """
+        try:
+            return cls.from_dict(read_json(path))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            message = f"phenotypes/{path.name}: not a tree of phenotypes ({error}). Run `pathosig phenotypes` again."
+            raise InputError(message, code="E_TREE") from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as tree.json has them."""
+        raw: dict[str, Any] = {
+            "k": self.k,
+            "artefact_hpcs": sorted(self.artefacts),
+            "nodes": [{"id": n.id, "leaves": list(n.leaves), "height": n.height} for n in self.nodes],
+            "linkage": [list(row) for row in self.linkage],
+            "sizes": list(self.sizes),
+        }
+        if self.coarse:
+            raw["coarse"] = {"k": max(self.coarse) + 1, "groups": list(self.coarse)}
+        return raw
