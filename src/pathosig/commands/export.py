@@ -17,7 +17,8 @@ import numpy as np
 from pathosig.core.errors import InputError
 from pathosig.core.labels import read_hpc_names
 from pathosig.core.overlay import read_overlay
-from pathosig.core.records import atomic_path, read_json, read_parquet, write_text
+from pathosig.core.phenotype_tree import PhenotypeTree
+from pathosig.core.records import atomic_path, read_parquet, write_text
 from pathosig.core.study import Specimen, Study
 from pathosig.core.tables import read_csv_rows, write_csv_rows
 from pathosig.figures.palette import hpc_colours, rgb
@@ -120,19 +121,17 @@ class _Tiles:
 
 
 def _tiles(study: Study, specimen: Specimen) -> _Tiles | None:
-    found = read_overlay(study, specimen)
-    if found is None:
+    overlay = read_overlay(study, specimen)
+    if overlay is None:
         return None
-    tree_path = study.paths.tree
-    tree = read_json(tree_path) if tree_path.is_file() else {}
-    k = max(int(tree.get("k", 0)), int(found.columns["hpc"].max(initial=-1)) + 1)
-    colours = hpc_colours(
-        k, artefacts={int(h) for h in tree.get("artefact_hpcs", [])}, linkage=tree.get("linkage", ())
-    )
+    path = study.paths.tree
+    tree = PhenotypeTree.read(path) if path.is_file() else PhenotypeTree(k=0)
+    k = max(tree.k, int(overlay.columns["hpc"].max(initial=-1)) + 1)
+    colours = hpc_colours(k, artefacts=tree.artefacts, linkage=tree.linkage)
     return _Tiles(
-        columns=found.columns,
-        corners=found.corners,
-        width=found.tile_px,
+        columns=overlay.columns,
+        corners=overlay.corners,
+        width=overlay.tile_px,
         colours=colours,
         names=read_hpc_names(study),
     )

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pathosig.core.records import parquet_metadata, read_json
-from pathosig.core.schema import ASSIGNMENTS, TILES, read_table
+from pathosig.core.records import read_json
+from pathosig.core.schema import ASSIGNMENTS, read_table
+from pathosig.core.tile_tables import read_slide_tiles
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,7 +28,7 @@ class Overlay:
         The tile table (tile_id, x, y in level-0 pixels, quality columns) and ``hpc`` (-1 without) and
         ``confidence``: arrays of equal length.
     tile_px
-        Width of a tile in level-0 pixels.
+        Width of a tile in level-0 pixels; 0 where there is no tile.
     """
 
     columns: Mapping[str, NDArray[Any]]
@@ -49,28 +50,24 @@ def read_overlay(study: Study, specimen: Specimen) -> Overlay | None:
     Raises
     ------
     InputError
-        If a table is damaged.
+        If a table is damaged, or does not say how large its tiles are.
     """
     path = study.paths.tiles(specimen.id)
     if not path.is_file():
         return None
-    table = read_table(path, TILES)
-    columns = {
-        name: np.array(column.to_numpy())
-        for name, column in zip(table.column_names, table.columns, strict=True)
-    }
-    n = len(columns["tile_id"])
-    columns["hpc"] = np.full(n, -1, dtype=np.int16)
-    columns["confidence"] = np.zeros(n, dtype=np.float32)
-    found_path = study.paths.assignments(specimen.id)
-    if found_path.is_file():
-        found = read_table(found_path, ASSIGNMENTS)
-        known = np.isin(found["tile_id"].to_numpy(), columns["tile_id"])
-        place = np.searchsorted(columns["tile_id"], found["tile_id"].to_numpy()[known])
+    tiles = read_slide_tiles(path)
+    columns = {name: np.array(tiles.column(name)) for name in tiles.table.column_names}
+    columns["hpc"] = np.full(len(tiles), -1, dtype=np.int16)
+    columns["confidence"] = np.zeros(len(tiles), dtype=np.float32)
+    assigned_path = study.paths.assignments(specimen.id)
+    if assigned_path.is_file():
+        assigned = read_table(assigned_path, ASSIGNMENTS)
+        ids = assigned["tile_id"].to_numpy()
+        is_there = np.isin(ids, columns["tile_id"])
+        row = np.searchsorted(columns["tile_id"], ids[is_there])
         for name in ("hpc", "confidence"):
-            columns[name][place] = found[name].to_numpy()[known]
-    facts = parquet_metadata(path).get("pathosig", {})
-    return Overlay(columns=columns, tile_px=round(float(facts.get("tile_level0_px", 224))))
+            columns[name][row] = assigned[name].to_numpy()[is_there]
+    return Overlay(columns=columns, tile_px=round(tiles.side) if len(tiles) else 0)
 
 
 def tissue_rings(study: Study, specimen: Specimen) -> list[NDArray[np.float64]]:

@@ -54,7 +54,9 @@ class PhenotypeTree:
             k=int(raw["k"]),
             artefacts=frozenset(int(hpc) for hpc in raw.get("artefact_hpcs", ())),
             nodes=tuple(
-                TreeNode(id=str(n["id"]), leaves=tuple(map(int, n["leaves"])), height=float(n.get("height", 0)))
+                TreeNode(
+                    id=str(n["id"]), leaves=tuple(map(int, n["leaves"])), height=float(n.get("height", 0))
+                )
                 for n in raw.get("nodes", ())
             ),
             linkage=tuple(tuple(map(float, row)) for row in raw.get("linkage", ())),

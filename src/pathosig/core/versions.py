@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import sys
-from importlib.metadata import PackageNotFoundError, version
 
 _NAMES = ("pathosig", "numpy", "scipy", "scikit-learn", "torch", "timm", "onnxruntime", "openslide-bin")
 
@@ -16,6 +15,8 @@ def versions() -> dict[str, str]:
 
 @functools.cache
 def _versions() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version  # workers do without: it brings in `email`
+
     out = {"python": ".".join(map(str, sys.version_info[:3]))}
     for name in _NAMES:
         try:

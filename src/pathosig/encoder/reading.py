@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from pathosig.core.errors import InputError
-from pathosig.core.records import parquet_metadata
-from pathosig.core.schema import TILES, read_table
+from pathosig.core.tile_tables import read_slide_tiles
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,17 +45,12 @@ def read_tile_table(path: Path) -> TileTable:
     InputError
         If the file is damaged or lacks its geometry.
     """
-    table = read_table(path, TILES)
-    facts = parquet_metadata(path).get("pathosig", {})
-    spec = facts.get("spec", {})
-    if "size_px" not in spec or not (facts.get("mpp") or spec.get("mpp")):
+    tiles = read_slide_tiles(path)
+    size_px, mpp = tiles.facts.size_px, tiles.facts.mpp
+    if size_px is None or mpp is None:
         message = f"tiles/{path.name}: its metadata lack size_px or mpp. Run `pathosig tiles` again."
         raise InputError(message, code="E_TILES")
-    xy = np.stack([table.column(c).to_numpy() for c in ("x", "y")], axis=1).astype(np.int32)
-    return TileTable(
-        xy=xy, size_px=int(spec["size_px"]), mpp=float(facts.get("mpp") or spec["mpp"]), spec=spec,
-        plan=facts.get("read_plan"),
-    )  # fmt: skip
+    return TileTable(xy=tiles.xy, size_px=size_px, mpp=mpp, spec=tiles.facts.spec, plan=tiles.facts.plan)
 
 
 def specimen_facts(specimen: Any) -> dict[str, Any]:

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from pathosig.core.errors import InputError
-from pathosig.core.records import parquet_metadata
-from pathosig.core.schema import TILES, read_table
+from pathosig.core.tile_tables import SlideTiles, read_slide_tiles
 from pathosig.phenotypes.fit import TrainingTiles
 from pathosig.phenotypes.spatial import NeighbourScatter, neighbour_pairs
 from pathosig.phenotypes.spec import PhenotypeSpec
@@ -60,16 +59,16 @@ def training_tiles(
         chosen = chosen[readable_rows(embeddings[chosen])]
         parts.append(np.asarray(embeddings[chosen], np.float32))
         slides.append(np.full(len(chosen), number))
-        table = read_table(root / facts["tiles"], TILES)
+        tiles = read_slide_tiles(root / facts["tiles"])
         for name in _QUALITY:
-            if name in table.column_names:
-                quality[name].append(table.column(name).to_numpy()[chosen])
+            if name in tiles.table.column_names:
+                quality[name].append(tiles.column(name)[chosen])
         if spec.spatial != "never":
-            _add_neighbours(scatter, embeddings, root / facts["tiles"], most, rng)
+            _add_neighbours(scatter, embeddings, tiles, most, rng)
     slide = np.concatenate(slides)
     patients = numbers(f["patient"] for f in training)
     sites = numbers(f["site"] for f in training)
-    tiles = TrainingTiles(
+    training_set = TrainingTiles(
         embeddings=np.concatenate(parts),
         slide=slide,
         patient=patients[slide],
@@ -77,19 +76,17 @@ def training_tiles(
         neighbours=scatter if scatter.n_pairs else None,
     )
     whole = {k: np.concatenate(v) for k, v in quality.items() if sum(map(len, v)) == len(slide)}
-    return tiles, whole
+    return training_set, whole
 
 
 def _add_neighbours(
-    scatter: NeighbourScatter, embeddings: np.ndarray, tiles: Path, most: int, rng: np.random.Generator
+    scatter: NeighbourScatter, embeddings: np.ndarray, tiles: SlideTiles, most: int, rng: np.random.Generator
 ) -> None:
     """Add at most `most` pairs of touching tiles of a slide."""
-    table = read_table(tiles, TILES)
-    xy = np.stack([table.column(axis).to_numpy() for axis in "xy"], axis=1)
-    size = float(parquet_metadata(tiles).get("pathosig", {}).get("tile_level0_px") or 0)
-    if size <= 0 or len(xy) != len(embeddings):
+    size = tiles.facts.level0_px
+    if size is None or len(tiles) != len(embeddings):
         return
-    pairs = neighbour_pairs(xy, size)
+    pairs = neighbour_pairs(tiles.xy, size)
     pairs = pairs[np.sort(rng.permutation(len(pairs))[:most])]
     first, second = (np.asarray(embeddings[rows], np.float32) for rows in (pairs[:, 0], pairs[:, 1]))
     both = np.isfinite(first[:, 0]) & np.isfinite(second[:, 0])

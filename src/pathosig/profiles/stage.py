@@ -12,7 +12,8 @@ import numpy as np
 from pathosig.core.errors import InputError, PathosigWarning
 from pathosig.core.execution import run_once
 from pathosig.core.layout import Layout
-from pathosig.core.records import identity, read_json
+from pathosig.core.phenotype_tree import PhenotypeTree
+from pathosig.core.records import identity
 from pathosig.core.schema import (
     ASSIGNMENTS,
     PATIENT_PROFILES,
@@ -189,9 +190,9 @@ def _from_assignments(job: Job) -> Outcome:
     from pathosig.profiles.tree import hpc_column, tree_shares
 
     study, spec = Study.open(job.root), job.spec
-    tree = read_json(study.paths.tree)
-    k = int(tree["k"])
-    artefacts = tuple(int(i) for i in tree.get("artefact_hpcs", ())) if spec.drop_artefacts else ()
+    tree = PhenotypeTree.read(study.paths.tree)
+    k = tree.k
+    artefacts = tuple(sorted(tree.artefacts)) if spec.drop_artefacts else ()
     rows, counts, empty = [], [], []
     for specimen in study.specimens():
         record = study.record("phenotypes", specimen.id)
@@ -209,12 +210,18 @@ def _from_assignments(job: Job) -> Outcome:
     found = pd.DataFrame(rows, columns=["slide_id", "patient_id"])
     slides = slide_profiles(found, np.vstack(counts), artefacts)
     patients = pool_patients(slides, policy="pooled", columns=["artefact_share", *names])
-    facts = {"kind": "composition", "k": k, "columns": names, "tree": tree, "artefact_hpcs": list(artefacts)}
+    facts = {
+        "kind": "composition",
+        "k": k,
+        "columns": names,
+        "tree": tree.to_dict(),
+        "artefact_hpcs": list(artefacts),
+    }
     for path, frame, schema in (
         (Layout.slide_profiles, slides, SLIDE_PROFILES),
         (Layout.patient_profiles, patients, PATIENT_PROFILES),
     ):
-        nodes = tree_shares(frame, tree, without=artefacts)
+        nodes = tree_shares(frame, tree.to_dict(), without=artefacts)
         nodes = nodes[[c for c in nodes.columns if c not in frame.columns]]
         _write(study, path, pd.concat([frame, nodes], axis=1), schema, facts)
     lost = {"empty": empty, "without phenotypes": job.payload["lost"]}

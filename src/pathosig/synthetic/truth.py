@@ -10,9 +10,11 @@ import numpy as np
 
 from pathosig.core.errors import InputError
 from pathosig.core.layout import Layout
-from pathosig.core.records import parquet_metadata, read_json
-from pathosig.core.schema import ASSIGNMENTS, TILES, read_table
+from pathosig.core.phenotype_tree import PhenotypeTree
+from pathosig.core.records import read_json
+from pathosig.core.schema import ASSIGNMENTS, read_table
 from pathosig.core.study import Study
+from pathosig.core.tile_tables import read_slide_tiles
 from pathosig.synthetic.layout import tile_fractions
 from pathosig.synthetic.patients import HARMFUL, PROTECTIVE
 from pathosig.synthetic.slides_level import read_label_map
@@ -65,10 +67,9 @@ def tile_truth(study: Study) -> TileTruth:
         if not assigned.is_file():
             continue
         table = read_table(assigned, ASSIGNMENTS)
-        path = study.paths.tiles(specimen.id)
-        tiles = read_table(path, TILES)
-        xy = np.stack([tiles.column(c).to_numpy() for c in "xy"], axis=1)[table.column("tile_id").to_numpy()]
-        area = true_tile_labels(study, specimen.id, xy, parquet_metadata(path)["pathosig"]["tile_level0_px"])
+        tiles = read_slide_tiles(study.paths.tiles(specimen.id))
+        xy = tiles.xy[table.column("tile_id").to_numpy()]
+        area = true_tile_labels(study, specimen.id, xy, tiles.side)
         n = len(xy)
         parts.append(
             (
@@ -115,14 +116,14 @@ def node_types(study: Study, tiles: TileTruth | None = None) -> dict[str, str]:
     """Leaf and node names -> the planted type most of their tiles are of."""
     tiles = tiles or tile_truth(study)
     truth = read_json(study.paths.truth)
-    tree = read_json(study.paths.tree)
-    k, n_types = int(tree["k"]), len(truth["types"])
+    tree = PhenotypeTree.read(study.paths.tree)
+    k, n_types = tree.k, len(truth["types"])
     table = np.bincount(tiles.hpc.astype(int) * n_types + tiles.kind, minlength=k * n_types).reshape(
         k, n_types
     )
     out = {f"hpc_{i:02d}": truth["types"][int(table[i].argmax())] for i in range(k)}
-    for node in tree["nodes"]:
-        out[node["id"]] = truth["types"][int(table[node["leaves"]].sum(axis=0).argmax())]
+    for node in tree.nodes:
+        out[node.id] = truth["types"][int(table[list(node.leaves)].sum(axis=0).argmax())]
     return out
 
 
@@ -201,9 +202,9 @@ def compare_truth(study: Study) -> Comparison:
     from pathosig.phenotypes.tree import cut_tree
 
     truth = read_json(study.paths.truth)
-    tree = read_json(study.paths.tree)
+    tree = PhenotypeTree.read(study.paths.tree)
     tiles = tile_truth(study)
-    coarse = cut_tree(np.array(tree["linkage"]), len(truth["types"]))[tiles.hpc]
+    coarse = cut_tree(np.array(tree.linkage), len(truth["types"]))[tiles.hpc]
     held = ~tiles.discovery if (~tiles.discovery).any() else tiles.discovery
     pure = held & (tiles.purity >= _PURE)
     named = node_types(study, tiles)
@@ -213,7 +214,7 @@ def compare_truth(study: Study) -> Comparison:
         types=tuple(truth["types"]),
         harmful=truth["harmful"],
         protective=truth["protective"],
-        k=int(tree["k"]),
+        k=tree.k,
         ari_all=float(adjusted_rand_score(tiles.kind[held], coarse[held])),
         ari_pure=float(adjusted_rand_score(tiles.kind[pure], coarse[pure])),
         selected={name: named.get(name, "?") for name in selected},

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathosig.tiles.grid import grid, tissue_fraction
     from pathosig.tiles.quality import QUALITY_COLUMNS, quality
     from pathosig.tiles.spec import TileSpec
-    from pathosig.tiles.stage import cut_tiles, read_tile_table
+    from pathosig.tiles.stage import cut_tiles
 
 _WHERE = {
     "TileSpec": "spec",
@@ -23,7 +23,6 @@ _WHERE = {
     "QUALITY_COLUMNS": "quality",
     "quality": "quality",
     "cut_tiles": "stage",
-    "read_tile_table": "stage",
 }
 
 __all__ = [
@@ -32,7 +31,6 @@ __all__ = [
     "cut_tiles",
     "grid",
     "quality",
-    "read_tile_table",
     "tissue_fraction",
 ]
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pathosig.core.errors import SlideError
 from pathosig.core.execution import run_each
-from pathosig.core.records import parquet_metadata
-from pathosig.core.schema import TILES, read_table, write_table
+from pathosig.core.schema import TILES, write_table
 from pathosig.core.units import Execution, Job, Outcome, Stage, StageReport, Unit
 from pathosig.tiles.spec import TileSpec
 
@@ -146,8 +145,3 @@ def _table(xy: np.ndarray, share: np.ndarray, columns: dict[str, np.ndarray]) ->
     }
     data |= {name: column(columns[name], pa.float32()) for name in columns}
     return pa.table(data)
-
-
-def read_tile_table(path: Path) -> tuple[pa.Table, dict[str, Any]]:
-    """A slide's tiles and how they are read: the table, and the metadata of `cut_tiles`."""
-    return read_table(path, TILES), dict(parquet_metadata(path)["pathosig"])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pathosig.core.errors import InputError
 from pathosig.core.labels import read_hpc_names
 from pathosig.core.overlay import read_overlay
-from pathosig.core.records import read_json
+from pathosig.core.phenotype_tree import PhenotypeTree
 from pathosig.core.schema import ATLAS, read_table
 from pathosig.core.tables import read_csv_rows
 from pathosig.figures.palette import hpc_colours
@@ -113,18 +113,17 @@ def _scores(study: Study) -> dict[str, dict[str, str]]:
 
 def _hpcs(study: Study) -> tuple[dict[str, Any], ...]:
     try:
-        tree = read_json(study.paths.tree)
+        tree = PhenotypeTree.read(study.paths.tree)
     except InputError:
         return ()
-    artefacts = {int(h) for h in tree.get("artefact_hpcs", [])}
     names = read_hpc_names(study)
-    colours = hpc_colours(int(tree["k"]), artefacts=artefacts, linkage=tree.get("linkage", ()))
+    colours = hpc_colours(tree.k, artefacts=tree.artefacts, linkage=tree.linkage)
     return tuple(
         {
             "hpc": i,
             "name": f"{hpc_name(i)} {names.get(i, '')}".rstrip(),
             "colour": colour,
-            "artefact": i in artefacts,
+            "artefact": i in tree.artefacts,
         }
         for i, colour in enumerate(colours)
     )
@@ -143,7 +142,9 @@ def _exemplars(study: Study, by_name: dict[str, str]) -> tuple[Exemplar, ...]:
             continue
         if name not in widths:
             tiles = read_overlay(study, specimens[name])
-            widths[name] = 224 if tiles is None else tiles.tile_px
+            widths[name] = tiles.tile_px if tiles is not None else 0
+        if not widths[name]:
+            continue
         out.append(Exemplar(hpc=row["hpc"], slide=by_name[name], x=row["x"], y=row["y"], width=widths[name]))
     return tuple(out)
 
