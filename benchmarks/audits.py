@@ -20,7 +20,7 @@ from concurrent.futures import ProcessPoolExecutor
 import numpy as np
 
 from pathosig.audits import audit_null, audit_optimism
-from pathosig.signature import SignatureSpec
+from pathosig.signature import SignatureSpec, TrainingSet
 from pathosig.validation import cross_validate
 from signature import SCENARIOS, simulate
 
@@ -31,14 +31,15 @@ def _cohort(seed: int, n: int, scenario: str = "null") -> dict:
     return simulate(seed, dataclasses.replace(SCENARIOS[scenario], n=n, n_validation=2))
 
 
+def _patients(data: dict, n: int) -> TrainingSet:
+    return TrainingSet.of(data["profiles"][:n], data["outcome"][:n], tree=data["tree"])
+
+
 def noise_c(task: tuple[int, int, int]) -> tuple[float, float]:
     """(Cross-validated C, share of folds without a signature) in one noise cohort."""
     seed, n, folds = task
-    data = _cohort(seed, n)
-    rows = data["profiles"][:n]
-    found = cross_validate(
-        lambda ids: rows, data["outcome"][:n], spec=SPEC, repeats=1, folds=folds, seed=seed, tree=data["tree"]
-    )
+    patients = _patients(_cohort(seed, n), n)
+    found = cross_validate(patients, spec=SPEC, repeats=1, folds=folds, seed=seed)
     return found.c, found.share_empty
 
 
@@ -72,13 +73,7 @@ def main() -> None:
     if "optimism" in parts:
         data = _cohort(7, 200, "default")
         wall, cpu = clock.perf_counter(), clock.process_time()
-        made = audit_optimism(
-            data["profiles"][:200],
-            data["outcome"][:200],
-            spec=SPEC,
-            workers=options.workers,
-            tree=data["tree"],
-        )
+        made = audit_optimism(_patients(data, 200), spec=SPEC, workers=options.workers)
         seconds = {
             "wall_seconds": clock.perf_counter() - wall,
             "parent_cpu_seconds": clock.process_time() - cpu,
@@ -99,9 +94,8 @@ def main() -> None:
     if "null" in parts:
         data = _cohort(77, 200)
         made = audit_null(
-            data["profiles"][:200], data["outcome"][:200], spec=SPEC, permutations=options.permutations,
-            workers=options.workers, tree=data["tree"],
-        )  # fmt: skip
+            _patients(data, 200), spec=SPEC, permutations=options.permutations, workers=options.workers
+        )
         kept = ("permutations", "any_signature", "naive_rejection", "reported_rejection", "verdict")
         found["null"] = {k: made[k] for k in kept}
         sys.stderr.write(json.dumps(found["null"]) + "\n")

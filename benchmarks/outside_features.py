@@ -26,8 +26,8 @@ import pandas as pd
 from pathosig.core.errors import PathosigWarning
 from pathosig.core.study import Study
 from pathosig.profiles import read_profiles
-from pathosig.signature import SignatureSpec, fit_details
-from pathosig.signature.inputs import model_facts, preparer
+from pathosig.signature import SignatureSpec, TrainingSet, fit_details
+from pathosig.signature.reading import read_training
 from pathosig.survival import harrell_c
 from pathosig.validation import cross_validate
 
@@ -67,15 +67,8 @@ def one(seed: int, columns: int, truth: str, selections: list[str]) -> dict[str,
     out = {"oracle": float(harrell_c(eta[new], time[new], event[new]).c)}
     for name in selections:
         spec = SignatureSpec(selection=name, bootstraps=0, seed=seed)
-        made = fit_details(
-            table[:N],
-            outcome[:N],
-            spec=spec,
-            kind="features",
-            columns=names,
-            benchmark=False,
-            univariate=False,
-        )
+        patients = TrainingSet.of(table[:N], outcome[:N], kind="features", columns=tuple(names))
+        made = fit_details(patients, spec, benchmark=False, univariate=False)
         score = None if made.signature is None else made.signature.score(table[new])
         out[name] = 0.5 if score is None else float(harrell_c(score, time[new], event[new]).c)
     return out
@@ -91,12 +84,10 @@ def of_study(
     for endpoint in endpoints or list(study.endpoints()):
         result[endpoint] = {}
         for name in selections:
-            spec = SignatureSpec(selection=name, bootstraps=0)
+            spec = SignatureSpec(selection=name, bootstraps=0, endpoint=endpoint)
             start = clock.process_time()
-            found = cross_validate(
-                preparer(study, profiles, spec.policy), study.survival(endpoint), spec=spec, repeats=repeats, folds=5,
-                seed=1, endpoint=endpoint, unit=study.endpoints()[endpoint].unit, **model_facts(profiles),
-            )  # fmt: skip
+            training = read_training(study, profiles, spec)
+            found = cross_validate(training, spec=spec, repeats=repeats, folds=5, seed=1)
             result[endpoint][name] = round(found.c, 3)
             seconds = clock.process_time() - start
             sys.stderr.write(

@@ -20,7 +20,7 @@ import pandas as pd
 from scipy.cluster.hierarchy import ward
 
 from pathosig.core.errors import PathosigWarning
-from pathosig.signature import SignatureSpec, fit_details
+from pathosig.signature import SignatureSpec, TrainingSet, fit_details
 from pathosig.survival import cox, harrell_c, logrank
 
 
@@ -112,7 +112,7 @@ def one_run(seed: int, s: Scenario, selection: str) -> dict:
     begin = clock.process_time()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PathosigWarning)
-        fit = fit_details(data["profiles"][:n], outcome[:n], tree=data["tree"], spec=spec)
+        fit = fit_details(TrainingSet.of(data["profiles"][:n], outcome[:n], tree=data["tree"]), spec)
     seconds = clock.process_time() - begin
     out = {
         "events": int(event[:n].sum()),
@@ -130,7 +130,7 @@ def one_run(seed: int, s: Scenario, selection: str) -> dict:
     if fit.signature is None:
         return out
     score = fit.signature.score(data["profiles"][n:])
-    parts = [fit.signature.transform["leaves"][name] for name in fit.signature.hpcs]
+    parts = [fit.signature.transform.leaves[name] for name in fit.signature.hpcs]
     owners = [data["owner"][list(part)] for part in parts]
     planted = [np.isin(o, data["planted"]).mean() > 0.5 for o in owners]
     high = fit.signature.group(score) == "high"

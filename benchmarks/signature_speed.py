@@ -20,7 +20,7 @@ import numpy as np
 
 from pathosig.audits.repeats import Procedure, repeat
 from pathosig.core.errors import PathosigWarning
-from pathosig.signature import SignatureSpec, fit_details
+from pathosig.signature import SignatureSpec, TrainingSet, fit_details
 from signature import SCENARIOS, simulate
 
 
@@ -35,15 +35,13 @@ def measure(selection: str, resamples: int, workers: int) -> dict[str, float]:
     out = dict.fromkeys(("fit_cpu", "fit_wall", "procedure_cpu", "procedure_wall"), 0.0)
     for endpoint in range(2):
         data = simulate(endpoint, dataclasses.replace(SCENARIOS["default"], n=380, n_validation=2))
-        rows, outcome = data["profiles"][:380], data["outcome"][:380]
+        patients = TrainingSet.of(data["profiles"][:380], data["outcome"][:380], tree=data["tree"])
         spec = SignatureSpec(selection=selection, bootstraps=resamples)
         cpu, wall = _spent(), clock.perf_counter()
-        fit_details(rows, outcome, tree=data["tree"], spec=spec)
+        fit_details(patients, spec)
         out["fit_cpu"] += _spent() - cpu
         out["fit_wall"] += clock.perf_counter() - wall
-        procedure = Procedure(
-            rows=rows, outcome=outcome, spec=spec.replace(bootstraps=0), facts={"tree": data["tree"]}
-        )
+        procedure = Procedure(training=patients, spec=spec.replace(bootstraps=0))
         draws = [rng.integers(0, 380, 380) for _ in range(resamples)]
         cpu, wall = _spent(), clock.perf_counter()
         repeat(procedure, "bootstrapped", draws, workers=workers)

@@ -101,12 +101,14 @@ def by_r(x: np.ndarray, t: np.ndarray, d: np.ndarray) -> tuple[float, float] | N
 
 def pipeline_seconds(t: np.ndarray, d: np.ndarray) -> float:
     """CPU seconds of the shipped signature on 50 shares."""
-    from pathosig.signature import Signature
+    from pathosig.signature import TrainingSet, fit_details
 
     rng = np.random.default_rng(1)
     shares = rng.dirichlet(np.full(50, 0.7), size=N)
     x = pd.DataFrame(shares, columns=[f"hpc_{j:02d}" for j in range(50)])
-    return cpu(lambda: Signature.fit(x, t, d))
+    x["patient_id"] = [f"P{i:04d}" for i in range(N)]
+    outcome = pd.DataFrame({"patient_id": x["patient_id"], "time": t, "event": d})
+    return cpu(lambda: fit_details(TrainingSet.of(x, outcome)))
 
 
 def main() -> None:

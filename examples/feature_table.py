@@ -12,7 +12,7 @@ import pandas as pd
 from lifelines.datasets import load_gbsg2
 
 from pathosig.core.errors import PathosigWarning
-from pathosig.signature import Signature, SignatureSpec
+from pathosig.signature import Signature, SignatureSpec, fit_signature
 from pathosig.survival import harrell_c
 from pathosig.validation import validate
 
@@ -28,8 +28,8 @@ inside = (table["cohort"] == "discovery").to_numpy()
 
 # 1. Fit. Nothing of the validation half is seen: filling, scaling, coefficients and cut-off are discovery's.
 warnings.simplefilter("ignore", PathosigWarning)
-signature = Signature.fit(
-    table.loc[inside, features], outcome["time"][inside], outcome["event"][inside],
+signature = fit_signature(
+    table.loc[inside, features], outcome.loc[inside, ["time", "event"]],
     spec=SignatureSpec(selection="ridge"), endpoint="rfs", unit="days",
 )  # fmt: skip
 print(signature.equation())
@@ -42,8 +42,8 @@ with tempfile.TemporaryDirectory() as folder:
     table[features].to_csv(path / "table.csv", index=False)
     table[features].to_parquet(path / "table.parquet")
     scores = [
-        signature.predict(pd.read_csv(path / "table.csv", float_precision="round_trip")),
-        signature.predict(pd.read_parquet(path / "table.parquet")),
+        signature.score(pd.read_csv(path / "table.csv", float_precision="round_trip")),
+        signature.score(pd.read_parquet(path / "table.parquet")),
     ]
 assert np.array_equal(*scores)
 

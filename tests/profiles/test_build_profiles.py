@@ -59,7 +59,7 @@ def test_an_outside_table_becomes_profiles_by_rules_of_the_discovery_patients(tm
     found = read_profiles(study)
     assert found.kind == "features"
     assert found.columns == ("area", "count")
-    assert found.rules["dropped"] == {"flat": "constant in discovery"}
+    assert found.rules.dropped == {"flat": "constant in discovery"}
     first = found.patients.set_index("patient_id")
     discovery = first.loc[study.cohort("discovery"), "area"]
     assert discovery.mean() == pytest.approx(0, abs=1e-12)

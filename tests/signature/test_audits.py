@@ -18,9 +18,18 @@ from pathosig.audits import (
     permuted_order,
 )
 from pathosig.audits.text import audit_text
-from pathosig.signature import SignatureSpec, fit_signature
+from pathosig.signature import SignatureSpec, TrainingSet, fit_signature
 
 QUICK = SignatureSpec(bootstraps=0, n_subsamples=40)
+
+
+def patients(simulated) -> TrainingSet:
+    return TrainingSet.of(simulated["profiles"], simulated["outcome"], tree=simulated["tree"])
+
+
+def without_minimum(signature):
+    transform = dataclasses.replace(signature.transform, min_tiles=0)
+    return dataclasses.replace(signature, transform=transform)
 
 
 @pytest.fixture(scope="module")
@@ -45,11 +54,9 @@ def test_permutation_keeps_pairs_and_strata():
 
 def test_the_null_audit_counts_signatures_and_gives_no_verdict_as_a_preview(noise):
     made = audit_null(
-        noise["profiles"],
-        noise["outcome"],
+        patients(noise),
         spec=QUICK.replace(selection="ridge"),
         permutations=20,
-        tree=noise["tree"],
     )
     assert made["verdict"] == "preview"
     assert made["any_signature"]["estimate"] == 1.0
@@ -60,8 +67,7 @@ def test_the_null_audit_counts_signatures_and_gives_no_verdict_as_a_preview(nois
 def test_optimism_is_the_same_over_one_and_two_processes_and_says_its_monte_carlo_error(noise):
     made = [
         audit_optimism(
-            noise["profiles"], noise["outcome"], spec=QUICK.replace(selection="ridge"), resamples=10, repeats=2,
-            folds=3, workers=workers, tree=noise["tree"],
+            patients(noise), spec=QUICK.replace(selection="ridge"), resamples=10, repeats=2, folds=3, workers=workers,
         )
         for workers in (1, 2)
     ]  # fmt: skip
@@ -72,7 +78,7 @@ def test_optimism_is_the_same_over_one_and_two_processes_and_says_its_monte_carl
 
 
 def test_fewer_tiles_lower_the_icc(cohort, signature):
-    free = dataclasses.replace(signature, transform={**signature.transform, "min_tiles": 0})
+    free = without_minimum(signature)
     counts = cohort["profiles"].copy()
     counts[[c for c in counts if c.startswith("hpc_")]] *= 400
     made = audit_depth(free.score, free.group, counts, depths=(30, 300), draws=3)["depths"]
@@ -87,7 +93,7 @@ def counted(cohort, tiles=400):
 
 
 def test_correlation_of_score_and_tiles_is_pearsons_in_every_cohort(cohort, signature):
-    free = dataclasses.replace(signature, transform={**signature.transform, "min_tiles": 0})
+    free = without_minimum(signature)
     counts = counted(cohort)
     many = np.where(np.arange(len(counts)) % 2, 2, 1)
     leaves = [c for c in counts if c.startswith("hpc_")]
@@ -109,7 +115,7 @@ def test_correlation_of_score_and_tiles_is_pearsons_in_every_cohort(cohort, sign
 
 def test_stability_at_levels_of_the_tree_ends_with_the_leaves(cohort):
     made = audit_stability(
-        cohort["profiles"], cohort["outcome"], spec=QUICK.replace(selection="ridge"), resamples=3, seeds=(1,), tree=cohort["tree"],
+        patients(cohort), spec=QUICK.replace(selection="ridge"), resamples=3, seeds=(1,),
     )  # fmt: skip
     assert [row["k"] for row in made["levels"]] == [
         k for k in (3, 5, 10, 20, 30) if k < cohort["tree"]["k"]
@@ -122,16 +128,16 @@ def test_stability_at_levels_of_the_tree_ends_with_the_leaves(cohort):
 
 
 def test_every_audit_reads_as_lines_with_its_numbers(cohort, noise, signature):
-    free = dataclasses.replace(signature, transform={**signature.transform, "min_tiles": 0})
-    data, outcome = cohort["profiles"], cohort["outcome"]
-    site = {p: "AB"[i % 2] for i, p in enumerate(outcome["patient_id"])}
+    free = without_minimum(signature)
+    data = patients(cohort)
+    site = {p: "AB"[i % 2] for i, p in enumerate(data.outcome["patient_id"])}
     ridge = QUICK.replace(selection="ridge")
     made = {
-        "null": audit_null(noise["profiles"], noise["outcome"], spec=ridge, permutations=10, tree=noise["tree"]),
-        "optimism": audit_optimism(data, outcome, spec=ridge, resamples=10, repeats=2, folds=2, tree=cohort["tree"]),
-        "site": audit_site(data, outcome, site, spec=ridge, folds=2, tree=cohort["tree"]),
+        "null": audit_null(patients(noise), spec=ridge, permutations=10),
+        "optimism": audit_optimism(data, spec=ridge, resamples=10, repeats=2, folds=2),
+        "site": audit_site(data, site, spec=ridge, folds=2),
         "depth": audit_depth(free.score, free.group, counted(cohort), depths=(30,), draws=2),
-        "stability": audit_stability(data, outcome, spec=ridge, resamples=3, tree=cohort["tree"]),
+        "stability": audit_stability(data, spec=ridge, resamples=3),
     }  # fmt: skip
     texts = {name: audit_text(result) for name, result in made.items()}
     for name, text in texts.items():
@@ -148,9 +154,7 @@ def test_every_audit_reads_as_lines_with_its_numbers(cohort, noise, signature):
 
 
 def test_a_null_audit_passes_only_below_its_bar(noise):
-    made = audit_null(
-        noise["profiles"], noise["outcome"], spec=QUICK.replace(selection="ridge"), permutations=10
-    )
+    made = audit_null(patients(noise), spec=QUICK.replace(selection="ridge"), permutations=10)
     high = {"estimate": 0.08, "lower": 0.06, "upper": 0.1, "n": 1000}
     said = audit_text({**made, "permutations": 1000, "reported_rejection": high, "verdict": "fail"})
     assert "at most 7%: fail" in said

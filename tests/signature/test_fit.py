@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from pathosig.core.errors import InputError, NotEstimableError, PathosigWarning
-from pathosig.signature import Signature, SignatureSpec, fit_details, fit_signature
+from pathosig.signature import Signature, SignatureSpec, TrainingSet, fit_details, fit_signature
 from pathosig.signature.features import candidates, design
 from pathosig.survival import cox, cox_path, harrell_c
 from pathosig.survival.bounds import false_selection_bound, tail_bound, threshold_for
@@ -26,7 +26,7 @@ def fitted(cohort) -> Signature:
 
 
 def test_the_tree_selection_finds_both_planted_types(cohort, fitted):
-    owners = [cohort["owner"][fitted.transform["leaves"][name]] for name in fitted.hpcs]
+    owners = [cohort["owner"][list(fitted.transform.leaves[name])] for name in fitted.hpcs]
     signs = {int(np.bincount(o).argmax()): np.sign(b) for o, b in zip(owners, fitted.coef, strict=True)}
     assert signs[0] == 1
     assert signs[1] == -1
@@ -76,7 +76,7 @@ def test_the_baseline_is_the_cox_models_at_score_zero(cohort, fitted):
     assert predicted[1, 0] == pytest.approx(predicted[0, 0] ** np.e)
     assert slope > 0.8
     assert np.isnan(fitted.survival_at([0.0], [1e6])[0, 0])
-    assert [row["years"] for row in fitted.baseline["at"]] == [1.0, 3.0, 5.0]
+    assert [row.years for row in fitted.baseline.at] == [1.0, 3.0, 5.0]
 
 
 @pytest.mark.parametrize("selection", ["ridge", "lasso", "paper", "stepwise", "logcontrast"])
@@ -84,8 +84,8 @@ def test_every_selection_gives_a_score_that_works(cohort, selection):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PathosigWarning)
         found = fit_details(
-            cohort["profiles"][:160], cohort["outcome"][:160], tree=cohort["tree"],
-            spec=QUICK.replace(selection=selection), benchmark=False,
+            TrainingSet.of(cohort["profiles"][:160], cohort["outcome"][:160], tree=cohort["tree"]),
+            QUICK.replace(selection=selection), benchmark=False,
         )  # fmt: skip
     assert found.signature is not None
     late = cohort["outcome"][160:]
@@ -97,7 +97,6 @@ def test_a_log_contrast_ignores_depth_and_unused_hpcs(cohort):
         cohort["profiles"][:160],
         cohort["outcome"][:160],
         spec=QUICK.replace(selection="logcontrast"),
-        benchmark=False,
     )
     assert sum(found.coef) == pytest.approx(0, abs=1e-9)
     own = list(found.hpcs)
@@ -111,15 +110,12 @@ def test_a_log_contrast_ignores_depth_and_unused_hpcs(cohort):
 
 def test_paper_warns_where_it_is_unsound(cohort):
     with pytest.warns(PathosigWarning, match="not valid"):
-        fit_details(
-            cohort["profiles"], cohort["outcome"], spec=QUICK.replace(selection="paper"), benchmark=False
-        )
+        fit_signature(cohort["profiles"], cohort["outcome"], spec=QUICK.replace(selection="paper"))
 
 
 def test_no_signature_is_a_result_with_all_univariate_tests(noise):
-    found = fit_details(
-        noise["profiles"], noise["outcome"], tree=noise["tree"], spec=QUICK.replace(min_threshold=1.0)
-    )
+    patients = TrainingSet.of(noise["profiles"], noise["outcome"], tree=noise["tree"])
+    found = fit_details(patients, QUICK.replace(min_threshold=1.0))
     assert found.signature is None
     assert "no signature" in found.reason
     assert len(found.univariate) >= 12
@@ -134,17 +130,54 @@ def test_one_event_is_refused_with_numbers(cohort):
         fit_signature(cohort["profiles"], outcome, spec=QUICK)
 
 
-def test_sklearn_style_fit_and_predict(cohort):
-    rows = cohort["outcome"]
-    made = Signature.fit(cohort["profiles"], rows["time"], rows["event"], tree=cohort["tree"], spec=QUICK)
-    np.testing.assert_array_equal(made.predict(cohort["profiles"]), made.score(cohort["profiles"]))
+def test_rows_of_an_outcome_without_ids_are_those_of_the_table(cohort):
+    named = fit_signature(cohort["profiles"], cohort["outcome"], tree=cohort["tree"], spec=QUICK)
+    bare = cohort["outcome"][["time", "event"]]
+    assert (
+        fit_signature(cohort["profiles"], bare, tree=cohort["tree"], spec=QUICK).to_json() == named.to_json()
+    )
+    with pytest.raises(InputError, match="239 rows without patient_id for 240"):
+        fit_signature(cohort["profiles"], bare[1:], tree=cohort["tree"], spec=QUICK)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "code"),
+    [
+        ("event", np.nan, "E_EVENT"), ("event", None, "E_EVENT"), ("event", "1", "E_EVENT"), ("event", 2, "E_EVENT"),
+        ("time", np.nan, "E_TIME"), ("time", -1.0, "E_TIME"), ("time", np.inf, "E_TIME"), ("time", "12", "E_TIME"),
+    ],
+)  # fmt: skip
+def test_an_outcome_that_is_missing_or_of_another_type_is_refused(cohort, column, value, code):
+    outcome = cohort["outcome"].astype({column: object})
+    outcome.loc[3, column] = value
+    with pytest.raises(InputError) as caught:
+        fit_signature(cohort["profiles"], outcome, tree=cohort["tree"], spec=QUICK)
+    assert caught.value.code == code
+
+
+def test_events_coded_1_and_2_are_refused_and_0_and_1_are_taken(cohort):
+    numbers = cohort["outcome"].assign(event=cohort["outcome"]["event"].astype(int))
+    plain = fit_signature(cohort["profiles"], cohort["outcome"], tree=cohort["tree"], spec=QUICK)
+    assert (
+        fit_signature(cohort["profiles"], numbers, tree=cohort["tree"], spec=QUICK).to_json()
+        == plain.to_json()
+    )
+    with pytest.raises(InputError, match="expected 0/1"):
+        fit_signature(cohort["profiles"], numbers.assign(event=numbers["event"] + 1), spec=QUICK)
+
+
+def test_an_unknown_unit_of_time_is_refused(cohort):
+    with pytest.raises(InputError, match="unit 'fortnights'"):
+        fit_signature(cohort["profiles"], cohort["outcome"], unit="fortnights", spec=QUICK)
 
 
 def test_artefact_hpcs_are_no_candidates_and_shares_close_again(cohort):
-    found = candidates(cohort["profiles"], tree=cohort["tree"], artefacts=[2])
+    found = candidates(
+        TrainingSet.of(cohort["profiles"], cohort["outcome"], tree=cohort["tree"], artefacts=(2,))
+    )
     assert "hpc_02" not in found.names
     assert found.dropped["hpc_02"] == "artefact"
-    x = design(cohort["profiles"], ["hpc_00"], {**found.transform, "leaves": found.leaves})
+    x = design(cohort["profiles"], ["hpc_00"], found.transform)
     expected = cohort["profiles"]["hpc_00"] / (1 - cohort["profiles"]["hpc_02"])
     np.testing.assert_allclose(x[:, 0], expected)
 
@@ -178,11 +211,15 @@ def test_the_batched_gradient_is_that_of_the_likelihood_with_ties(cohort):
 
 def test_the_node_that_fits_best_speaks_for_its_cluster_not_the_hpc_with_more_votes(loud_leaf):
     data = loud_leaf
-    fit = fit_details(data["profiles"], data["outcome"], tree=data["tree"], univariate=False, benchmark=False)
+    patients = TrainingSet.of(data["profiles"], data["outcome"], tree=data["tree"])
+    fit = fit_details(patients, univariate=False, benchmark=False)
     frequency = fit.selection.details["frequency"]
-    leaves = fit.signature.transform["leaves"]
-    assert sorted(sorted(data["owner"][leaves[name]]) for name in fit.signature.hpcs) == [[0] * 6, [1] * 6]
-    harmful = next(name for name in fit.signature.hpcs if data["owner"][leaves[name]][0] == 0)
+    leaves = fit.signature.transform.leaves
+    assert sorted(sorted(data["owner"][list(leaves[name])]) for name in fit.signature.hpcs) == [
+        [0] * 6,
+        [1] * 6,
+    ]
+    harmful = next(name for name in fit.signature.hpcs if data["owner"][list(leaves[name])][0] == 0)
     assert frequency["hpc_01"] > frequency[harmful]
 
 
@@ -202,14 +239,14 @@ def test_outside_features_need_no_tree():
     x.insert(0, "patient_id", [str(i) for i in range(200)])
     time = rng.exponential(20, 200) * np.exp(-x["a"])
     outcome = pd.DataFrame({"patient_id": x["patient_id"], "time": time, "event": True})
-    assert "a" in fit_signature(x, outcome, spec=QUICK, benchmark=False).hpcs
+    assert "a" in fit_signature(x, outcome, spec=QUICK).hpcs
 
 
 def test_a_maximal_cutoff_comes_with_a_corrected_p_and_a_warning(cohort):
     spec = QUICK.replace(cutoff="maximal", permutations=199, bootstraps=10)
     with pytest.warns(PathosigWarning, match="corrected for the search"):
         found = fit_details(
-            cohort["profiles"], cohort["outcome"], tree=cohort["tree"], spec=spec, benchmark=False
+            TrainingSet.of(cohort["profiles"], cohort["outcome"], tree=cohort["tree"]), spec, benchmark=False
         )
     assert found.cutoff.details["p_naive"] <= found.cutoff.details["p_corrected"]
     assert found.cutoff.details["bootstrap"]["lower"] <= found.signature.cutoff
@@ -220,14 +257,15 @@ def test_raw_features_with_holes_are_fitted_saved_and_scored_alone_as_together(t
     table = pd.DataFrame(rng.normal(50, 10, (200, 4)), columns=["area", "grade", "mitoses", "necrosis"])
     time = rng.exponential(20, 200) * np.exp(-(table["area"] - 50) / 10)
     table.loc[3, "area"] = np.nan
-    made = Signature.fit(table, np.minimum(time, 40), time < 40, spec=QUICK.replace(selection="ridge"))
+    outcome = pd.DataFrame({"time": np.minimum(time, 40), "event": time < 40})
+    made = fit_signature(table, outcome, spec=QUICK.replace(selection="ridge"))
     made.save(tmp_path / "signature.json")
     again = Signature.load(tmp_path / "signature.json")
-    np.testing.assert_array_equal(again.predict(table), made.predict(table))
-    assert again.predict(table.iloc[[3]])[0] == made.predict(table)[3]
-    assert harrell_c(made.predict(table), np.minimum(time, 40), time < 40).c > 0.65
+    np.testing.assert_array_equal(again.score(table), made.score(table))
+    assert again.score(table.iloc[[3]])[0] == made.score(table)[3]
+    assert harrell_c(made.score(table), np.minimum(time, 40), time < 40).c > 0.65
     with pytest.raises(InputError, match="lacks features"):
-        made.predict(table[["area"]])
+        made.score(table[["area"]])
 
 
 def wide(seed: int, columns: int, planted: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -247,21 +285,20 @@ def test_auto_takes_what_predicts_patients_left_out_better_in_outside_features(p
     table, outcome = wide(1, 80, planted)
     spec = SignatureSpec(bootstraps=0, n_subsamples=20, screen=80)
     assert spec.selection == "auto"
-    made = fit_details(table, outcome, spec=spec, kind="features", benchmark=False, univariate=False)
+    patients = TrainingSet.of(table, outcome, kind="features")
+    made = fit_details(patients, spec, benchmark=False, univariate=False)
     assert made.selection.method == expected
     gain = made.selection.details["auto"]
     assert max(gain, key=gain.get) == expected
-    same = fit_details(
-        table, outcome, spec=spec.replace(selection=expected), kind="features", benchmark=False
-    )
+    same = fit_details(patients, spec.replace(selection=expected), benchmark=False)
     assert same.selection.coef == made.selection.coef
 
 
 def test_auto_is_the_tree_for_hpcs(cohort):
     made = [
         fit_details(
-            cohort["profiles"], cohort["outcome"], tree=cohort["tree"], benchmark=False,
-            spec=SignatureSpec(bootstraps=0, n_subsamples=20, selection=name),
+            TrainingSet.of(cohort["profiles"], cohort["outcome"], tree=cohort["tree"]),
+            SignatureSpec(bootstraps=0, n_subsamples=20, selection=name), benchmark=False,
         )
         for name in ("auto", "tree")
     ]  # fmt: skip
@@ -280,7 +317,7 @@ def test_ridge_on_hundreds_of_columns_shrinks_as_much_as_cross_validation_asks()
     np.testing.assert_allclose(full.coef, free.coef)
 
 
-def test_fit_and_predict_take_frames_anndata_and_files_alike(tmp_path):
+def test_fit_and_score_take_frames_anndata_and_files_alike(tmp_path):
     import anndata
 
     table, outcome = wide(3, 6, 2)
@@ -294,21 +331,21 @@ def test_fit_and_predict_take_frames_anndata_and_files_alike(tmp_path):
     table.to_csv(tmp_path / "t.csv", index=False)
     table.to_parquet(tmp_path / "t.parquet")
     made = [
-        Signature.fit(source, outcome["time"], outcome["event"], spec=QUICK.replace(selection="ridge"))
+        fit_signature(source, outcome[["time", "event"]], spec=QUICK.replace(selection="ridge"))
         for source in (table, data, tmp_path / "t.h5ad", str(tmp_path / "t.csv"), tmp_path / "t.parquet")
     ]
     for one in made[1:]:
         assert one.hpcs == made[0].hpcs == tuple(features)
         assert one.coef == made[0].coef
     for source in (data, tmp_path / "t.h5ad", tmp_path / "t.csv", tmp_path / "t.parquet"):
-        np.testing.assert_array_equal(made[0].predict(source), made[0].predict(table))
+        np.testing.assert_array_equal(made[0].score(source), made[0].score(table))
 
 
 def test_fit_does_not_take_an_outcome_for_a_feature():
     table, outcome = wide(3, 6, 2)
     leaky = table.assign(os_time=outcome["time"])
     with pytest.warns(PathosigWarning, match="os_time"):
-        made = Signature.fit(leaky, outcome["time"], outcome["event"], spec=QUICK.replace(selection="ridge"))
+        made = fit_signature(leaky, outcome[["time", "event"]], spec=QUICK.replace(selection="ridge"))
     assert "os_time" not in made.hpcs
 
 
@@ -316,11 +353,11 @@ def test_the_equation_of_outside_features_is_in_the_units_of_the_table():
     table, outcome = wide(3, 4, 2)
     features = [c for c in table if c != "patient_id"]
     table[features] = table[features] * [1.0, 10.0, 0.1, 3.0] + [0.0, 50.0, -4.0, 7.0]
-    made = Signature.fit(table, outcome["time"], outcome["event"], spec=QUICK.replace(selection="ridge"))
+    made = fit_signature(table, outcome[["time", "event"]], spec=QUICK.replace(selection="ridge"))
     terms = re.findall(r"([+-][\d.e+-]+) x \((\w+) ([+-]) ([\d.e+-]+)\)", made.equation())
     assert len(terms) == 4
     by_hand = sum(float(b) * (table[n] + float(sign + c)) for b, n, sign, c in terms)
-    np.testing.assert_allclose(by_hand, made.predict(table), atol=1e-4)
+    np.testing.assert_allclose(by_hand, made.score(table), atol=1e-4)
 
 
 def test_an_outlier_that_leaves_a_risk_set_without_weight_does_not_overflow():

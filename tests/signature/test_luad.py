@@ -46,4 +46,4 @@ def test_luad_features_give_a_signature_of_histology_only(pathosig_data: Path, t
     }  # no name and no number says that it is not histology
     signature = Signature.load(study.root / "signature" / "signature.json")
     assert all(name.endswith("_HE") for name in signature.hpcs)
-    assert signature.baseline["unit"] == "days"
+    assert signature.baseline.unit == "days"

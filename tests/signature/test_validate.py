@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from pathosig.core.errors import NotEstimableError
-from pathosig.signature import SignatureSpec, core_agreement, fit_signature
+from pathosig.signature import SignatureSpec, TrainingSet, core_agreement, fit_signature
 from pathosig.signature.cores import block_variance, multinomial_variance
 from pathosig.survival import cox, harrell_c, logrank
 from pathosig.survival.covariates import encode
@@ -238,9 +238,8 @@ def test_table_one_counts_levels_and_missing_values():
 
 
 def test_cross_validation_on_noise_does_not_find_signal(noise):
-    made = cross_validate(
-        lambda ids: noise["profiles"], noise["outcome"], spec=QUICK, repeats=1, folds=3, tree=noise["tree"]
-    )
+    patients = TrainingSet.of(noise["profiles"], noise["outcome"], tree=noise["tree"])
+    made = cross_validate(patients, spec=QUICK, repeats=1, folds=3)
     assert 0.35 < made.c < 0.62
     assert made.share_empty >= 0
 
@@ -248,4 +247,4 @@ def test_cross_validation_on_noise_does_not_find_signal(noise):
 def test_cross_validation_needs_events(noise):
     outcome = noise["outcome"].assign(event=False)
     with pytest.raises(NotEstimableError, match="0 events"):
-        cross_validate(lambda ids: noise["profiles"], outcome, spec=QUICK)
+        cross_validate(TrainingSet.of(noise["profiles"], outcome), spec=QUICK)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -14,18 +15,16 @@ from pathosig.audits.repeats import Procedure, one_thread
 from pathosig.core.errors import NotEstimableError, PathosigError
 from pathosig.core.progress import Progress
 from pathosig.core.study import Study
-from pathosig.signature.inputs import model_facts
 from pathosig.signature.spec import SignatureSpec
+from pathosig.signature.training import TrainingSet
 from pathosig.validation.estimates import estimate, finite
 
 
 def audit_codebook(
     study: Study,
-    rows: pd.DataFrame,
-    outcome: pd.DataFrame,
+    training: TrainingSet,
     *,
     spec: SignatureSpec,
-    facts: dict[str, Any],
     resamples: int = 20,
     seed: int = 0,
     workers: int = 1,
@@ -36,12 +35,10 @@ def audit_codebook(
     ----------
     study
         With embeddings, phenotypes and profiles.
-    rows, outcome
-        Profiles of discovery patients with the fixed codebook; patient_id, time, event. The same patients in order.
+    training
+        Discovery patients with the fixed codebook.
     spec
         The signature's settings.
-    facts
-        Further arguments of `fit_details` for the fixed codebook.
     resamples, seed, workers
         How often (20 at least for a verdict), seed, processes.
 
@@ -56,8 +53,8 @@ def audit_codebook(
         If the codebook cannot be refitted (outside features, a trained head, no embeddings).
     """
     rng = np.random.default_rng([seed, 11])
-    draws = [rng.integers(0, len(outcome), len(outcome)) for _ in range(resamples)]
-    jobs = [(study.root, rows, outcome, spec, facts, draw) for draw in draws]
+    draws = [rng.integers(0, len(training), len(training)) for _ in range(resamples)]
+    jobs = [(study.root, training, spec, draw) for draw in draws]
     made = []
     with Progress("codebooks", total=len(jobs)) as bar:
         if workers <= 1:
@@ -91,21 +88,18 @@ def audit_codebook(
 
 def _one(
     root: Path,
-    rows: pd.DataFrame,
-    outcome: pd.DataFrame,
+    training: TrainingSet,
     spec: SignatureSpec,
-    facts: dict[str, Any],
     drawn: np.ndarray,
 ) -> dict[str, Any]:
     """One resample of patients, with the fixed and with a refitted codebook."""
     from pathosig.phenotypes.refit import refit_codebook
     from pathosig.profiles.pooling import pool_patients, slide_profiles
-    from pathosig.profiles.reading import Profiles
     from pathosig.profiles.spec import ProfilesSpec
     from pathosig.profiles.tree import hpc_column
 
     study = Study.open(root)
-    chosen = set(outcome["patient_id"].to_numpy()[drawn])
+    chosen = set(training.outcome["patient_id"].to_numpy()[drawn])
     try:
         book = refit_codebook(study, chosen)
     except PathosigError as error:
@@ -115,16 +109,15 @@ def _one(
     ids = pd.DataFrame({"slide_id": book.slide_ids, "patient_id": book.patient_ids})
     slides = slide_profiles(ids, book.counts, artefacts)
     patients = pool_patients(slides, policy="mean" if spec.policy == "mean" else "pooled", columns=columns)
-    new = outcome[["patient_id"]].merge(patients, on="patient_id", how="left")
+    new = training.outcome[["patient_id"]].merge(patients, on="patient_id", how="left")
     for name in (*columns, "n_tiles"):  # a patient whose tiles are all artefacts now
         new[name] = new[name].fillna(0.0)
-    profiles = Profiles(
-        kind="composition", patients=patients, slides=slides, columns=tuple(columns), tree=book.tree, artefacts=artefacts,
-    )  # fmt: skip
+    again = dataclasses.replace(
+        training, profiles=new, columns=tuple(columns), tree=book.tree, artefacts=tuple(artefacts)
+    )
     single = spec.replace(bootstraps=0)
-    fixed, _, _ = Procedure(rows=rows, outcome=outcome, spec=single, facts=facts).bootstrapped(drawn)
-    own = Procedure(rows=new, outcome=outcome, spec=single, facts=model_facts(profiles))
-    refitted, _, found = own.bootstrapped(drawn)
+    fixed, _, _ = Procedure(training=training, spec=single).bootstrapped(drawn)
+    refitted, _, found = Procedure(training=again, spec=single).bootstrapped(drawn)
     return {
         "refitted": refitted, "fixed": fixed, "found": found, "agreement": book.agreement, "k": len(columns)
     }  # fmt: skip

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from scipy import stats
 
-from pathosig.audits.repeats import Procedure, aligned, repeat
+from pathosig.audits.repeats import Procedure, repeat
 from pathosig.signature.spec import SignatureSpec
+from pathosig.signature.training import TrainingSet
 from pathosig.validation.estimates import estimate
 
 _PASS = 0.07
@@ -26,22 +26,20 @@ def permuted_order(strata: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def audit_null(
-    rows: pd.DataFrame,
-    outcome: pd.DataFrame,
+    training: TrainingSet,
     *,
     spec: SignatureSpec,
     strata: Mapping[str, str] | None = None,
     permutations: int = 1000,
     seed: int = 0,
     workers: int = 1,
-    **facts: Any,
 ) -> dict[str, Any]:
     """The whole procedure on permuted outcomes.
 
     Parameters
     ----------
-    rows, outcome
-        Discovery profiles; patient_id, time, event.
+    training
+        Discovery patients.
     spec
         The signature's settings.
     strata
@@ -52,19 +50,16 @@ def audit_null(
         Seed.
     workers
         Processes side by side; results do not depend on it.
-    facts
-        Further arguments of `fit_details`.
 
     Returns
     -------
     dict with ``any_signature``, ``naive_rejection``, ``reported_rejection`` (each with Monte-Carlo limits),
     ``observed_c``, ``p`` (rank of the observed apparent C among the permuted ones) and ``verdict``.
     """
-    data, table = aligned(rows, outcome)
-    procedure = Procedure(rows=data, outcome=table, spec=spec.replace(bootstraps=0), facts=facts)
-    labels = table["patient_id"].map(strata or {}).fillna("").to_numpy(str)
+    procedure = Procedure(training=training, spec=spec.replace(bootstraps=0))
+    labels = training.outcome["patient_id"].map(strata or {}).fillna("").to_numpy(str)
     rng = np.random.default_rng(seed)
-    observed = procedure.apparent(table)[0]
+    observed = procedure.apparent(training)[0]
     orders = [permuted_order(labels, rng) for _ in range(permutations)]
     made = repeat(procedure, "permuted", orders, workers=workers)
     statistics, some = [c for c, _, _ in made], sum(found for _, _, found in made)

@@ -6,26 +6,23 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from pathosig.audits.repeats import Procedure, aligned, repeat
+from pathosig.audits.repeats import Procedure, repeat
 from pathosig.signature.spec import SignatureSpec
+from pathosig.signature.training import TrainingSet
 from pathosig.validation.estimates import estimate, finite
-from pathosig.validation.internal import Prepare, cross_validate
+from pathosig.validation.internal import cross_validate
 
 
 def audit_optimism(
-    rows: pd.DataFrame,
-    outcome: pd.DataFrame,
+    training: TrainingSet,
     *,
     spec: SignatureSpec,
-    prepare: Prepare | None = None,
     resamples: int = 100,
     repeats: int = 5,
     folds: int = 5,
     seed: int = 0,
     workers: int = 1,
-    **facts: Any,
 ) -> dict[str, Any]:
     """Apparent C, repeated nested cross-validation, out-of-bag C, .632+ and Harrell's optimism.
 
@@ -34,29 +31,24 @@ def audit_optimism(
 
     Parameters
     ----------
-    rows, outcome
-        Discovery profiles; patient_id, time, event.
-    prepare
-        Training ids -> profiles (see `cross_validate`); `rows` for everyone by default.
+    training
+        Discovery patients.
     resamples, repeats, folds, seed
         How often.
     workers
         Processes side by side; results do not depend on it.
     """
-    data, table = aligned(rows, outcome)
-    procedure = Procedure(rows=data, outcome=table, spec=spec.replace(bootstraps=0), facts=facts)
-    apparent = procedure.apparent(table)[0]
+    procedure = Procedure(training=training, spec=spec.replace(bootstraps=0))
+    apparent = procedure.apparent(training)[0]
     rng = np.random.default_rng(seed)
-    draws = [rng.integers(0, len(table), len(table)) for _ in range(resamples)]
+    draws = [rng.integers(0, len(training), len(training)) for _ in range(resamples)]
     made = repeat(procedure, "bootstrapped", draws, workers=workers)
     out_of_bag, optimism = [c for c, _, _ in made], [gap for _, gap, _ in made]
     empty = sum(not found for _, _, found in made)
     bag = float(np.mean(out_of_bag))
     gap = max(0.0, (apparent - bag) / (apparent - 0.5)) if apparent > 0.5 and bag < apparent else 0.0
     weight = 0.632 / (1 - 0.368 * min(1.0, gap))
-    validated = cross_validate(
-        prepare or (lambda ids: data), table, spec=spec, repeats=repeats, folds=folds, seed=seed, **facts
-    )
+    validated = cross_validate(training, spec=spec, repeats=repeats, folds=folds, seed=seed)
     return {
         "audit": "optimism",
         "what": "profiles-to-score (codebook fixed, outcome-blind)",

@@ -6,19 +6,19 @@ import contextlib
 import multiprocessing
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
-import pandas as pd
 
 from pathosig.core.errors import NotEstimableError, PathosigError, PathosigWarning
 from pathosig.core.progress import Progress
 from pathosig.core.threads import one_blas_thread
 from pathosig.signature.fit import SignatureFit, fit_details
 from pathosig.signature.spec import SignatureSpec
+from pathosig.signature.training import TrainingSet
 from pathosig.survival import harrell_c, logrank
 
 Kind = Literal["permuted", "bootstrapped"]
@@ -26,36 +26,26 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _FEW = 8
 
 
-def quiet_fit(
-    rows: pd.DataFrame, outcome: pd.DataFrame, spec: SignatureSpec, **facts: Any
-) -> SignatureFit | None:
+def quiet_fit(training: TrainingSet, spec: SignatureSpec) -> SignatureFit | None:
     """A fit without its warnings; None where nothing can be estimated."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PathosigWarning)
         try:
-            return fit_details(rows, outcome, spec=spec, benchmark=False, univariate=False, **facts)
+            return fit_details(training, spec, benchmark=False, univariate=False)
         except NotEstimableError:
             return None
 
 
-def c_of(found: SignatureFit, rows: pd.DataFrame, outcome: pd.DataFrame) -> float:
-    """C-index of a fit in patients given in the same order; chance without a signature or without pairs."""
-    if found.signature is None:
+def c_of(fit: SignatureFit, training: TrainingSet) -> float:
+    """C-index of a fit in some patients; chance without a signature or without pairs."""
+    if fit.signature is None:
         return 0.5
-    score = found.signature.score(rows)
-    known = np.isfinite(score)
-    time, event = outcome["time"].to_numpy(float)[known], outcome["event"].to_numpy(bool)[known]
+    score = fit.signature.score(training.profiles)
+    usable = np.isfinite(score)
     try:
-        return float(harrell_c(score[known], time, event).c)
+        return float(harrell_c(score[usable], training.time[usable], training.event[usable]).c)
     except PathosigError:
         return 0.5
-
-
-def aligned(rows: pd.DataFrame, outcome: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Profiles and outcomes of the patients who have both, sorted by patient."""
-    table = outcome[outcome["patient_id"].isin(set(rows["patient_id"]))].sort_values("patient_id")
-    data = rows.merge(table[["patient_id"]], on="patient_id").sort_values("patient_id")
-    return data.reset_index(drop=True), table.reset_index(drop=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,50 +54,43 @@ class Procedure:
 
     Attributes
     ----------
-    rows, outcome
-        Profiles; patient_id, time, event; the same patients in the same order.
+    training
+        Discovery patients.
     spec
         The signature's settings.
-    facts
-        Further arguments of `fit_details`.
     """
 
-    rows: pd.DataFrame
-    outcome: pd.DataFrame
+    training: TrainingSet
     spec: SignatureSpec
-    facts: Mapping[str, Any] = field(default_factory=dict)
 
-    def apparent(self, outcome: pd.DataFrame) -> tuple[float, float, bool]:
+    def apparent(self, training: TrainingSet) -> tuple[float, float, bool]:
         """(apparent C, naive log-rank p, whether there is a signature); chance without one."""
-        found = quiet_fit(self.rows, outcome, self.spec, **self.facts)
-        if found is None or found.signature is None:
+        fit = quiet_fit(training, self.spec)
+        if fit is None or fit.signature is None:
             return 0.5, 1.0, False
-        score = found.signature.score(self.rows)
-        known = np.isfinite(score)
-        time, event = outcome["time"].to_numpy(float)[known], outcome["event"].to_numpy(bool)[known]
-        high = score[known] > found.signature.cutoff
+        score = fit.signature.score(training.profiles)
+        usable = np.isfinite(score)
+        time, event = training.time[usable], training.event[usable]
+        high = score[usable] > fit.signature.cutoff
         p = float(logrank(time, event, high).p) if 0 < high.sum() < len(high) else 1.0
-        return float(harrell_c(score[known], time, event).c), p, True
+        return float(harrell_c(score[usable], time, event).c), p, True
 
     def permuted(self, order: np.ndarray) -> tuple[float, float, bool]:
         """`apparent` with (time, event) in another order of patients."""
-        moved = {k: self.outcome[k].to_numpy()[order] for k in ("time", "event")}
-        return self.apparent(self.outcome.assign(**moved))
+        return self.apparent(self.training.permuted(order))
 
     def bootstrapped(self, drawn: np.ndarray) -> tuple[float, float, bool]:
         """(out-of-bag C, optimism, whether there is a signature) of one resample of patients.
 
         Repeats of a patient stay in one inner fold.
         """
-        names = [f"{p}#{i}" for i, p in enumerate(self.outcome["patient_id"].to_numpy()[drawn])]
-        sample = self.rows.iloc[drawn].assign(patient_id=names)
-        events = self.outcome.iloc[drawn].assign(patient_id=names)
-        found = quiet_fit(sample, events, self.spec, groups=pd.Series(drawn, index=names), **self.facts)
-        if found is None or found.signature is None:
+        sample = self.training.resampled(drawn)
+        fit = quiet_fit(sample, self.spec)
+        if fit is None or fit.signature is None:
             return 0.5, 0.0, False
-        left = np.setdiff1d(np.arange(len(self.outcome)), drawn)
-        gap = c_of(found, sample, events) - c_of(found, self.rows, self.outcome)
-        return c_of(found, self.rows.iloc[left], self.outcome.iloc[left]), gap, True
+        left = np.setdiff1d(np.arange(len(self.training)), drawn)
+        gap = c_of(fit, sample) - c_of(fit, self.training)
+        return c_of(fit, self.training.take(left)), gap, True
 
 
 @contextlib.contextmanager

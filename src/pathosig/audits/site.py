@@ -2,68 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from pathosig.core.errors import NotEstimableError
+from pathosig.signature.features import leaf_columns
 from pathosig.signature.spec import SignatureSpec
+from pathosig.signature.training import TrainingSet
 from pathosig.survival import harrell_c
 from pathosig.validation.estimates import estimate, finite
 from pathosig.validation.internal import cross_validate
 
 
 def audit_site(
-    rows: pd.DataFrame,
-    outcome: pd.DataFrame,
+    training: TrainingSet,
     site: Mapping[str, str],
     *,
     spec: SignatureSpec,
     folds: int = 5,
     seed: int = 0,
-    columns: Sequence[str] = (),
-    **facts: Any,
 ) -> dict[str, Any]:
     """Preserved-site cross-validation, C within sites, C of the site alone, and how well profiles tell the site.
 
     Parameters
     ----------
+    training
+        Discovery patients.
     site
         patient_id -> site.
-    columns
-        Profile columns; leaf shares by default.
 
     Raises
     ------
     NotEstimableError
         With fewer than two sites.
     """
-    table = (
-        outcome[outcome["patient_id"].isin(set(rows["patient_id"]))]
-        .sort_values("patient_id")
-        .reset_index(drop=True)
-    )
-    sites = pd.Series({p: site.get(p, "") for p in table["patient_id"]})
+    ids, time, event = training.outcome["patient_id"], training.time, training.event
+    sites = pd.Series({p: site.get(p, "") for p in ids})
     count = int(sites.nunique())
     if count < 2:
         message = f"audit site: {count} site among discovery patients. Name the column in [columns] site."
         raise NotEstimableError(message)
     folds = min(folds, count)
-    kept = cross_validate(
-        lambda ids: rows,
-        table,
-        spec=spec,
-        repeats=1,
-        folds=folds,
-        seed=seed,
-        groups=sites,
-        columns=columns,
-        **facts,
-    )
-    time, event = table["time"].to_numpy(float), table["event"].to_numpy(bool)
-    score = table["patient_id"].map(kept.scores.set_index("patient_id")["score"]).to_numpy(float)
+    kept = cross_validate(training, spec=spec, repeats=1, folds=folds, seed=seed, groups=sites.to_dict())
+    score = kept.scores["score"].to_numpy(float)
     label = sites.to_numpy(str)
     inside = []
     for name in np.unique(label):
@@ -76,8 +60,8 @@ def audit_site(
     )
     rate = {s: event[label == s].sum() / max(time[label == s].sum(), 1e-9) for s in np.unique(label)}
     alone = float(harrell_c(np.array([rate[s] for s in label]), time, event).c)
-    names = list(columns) or [c for c in rows.columns if str(c).startswith("hpc_")]
-    matrix = rows.set_index("patient_id").loc[table["patient_id"], names].to_numpy(float)
+    names = list(training.columns) or leaf_columns(training.profiles)
+    matrix = training.profiles[names].to_numpy(float)
     return {
         "audit": "site",
         "sites": count,

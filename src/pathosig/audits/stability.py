@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from pathosig.audits.repeats import aligned, c_of, quiet_fit
+from pathosig.audits.repeats import c_of, quiet_fit
 from pathosig.core.errors import NotEstimableError
 from pathosig.core.progress import Progress
 from pathosig.core.threads import one_blas_thread
 from pathosig.profiles.tree import hpc_column, shares_at_level
 from pathosig.signature.fit import SignatureFit
 from pathosig.signature.spec import SignatureSpec
+from pathosig.signature.training import TrainingSet
 from pathosig.validation.estimates import estimate, finite
 
 _LEVELS = (3, 5, 10, 20, 30)
@@ -22,27 +24,23 @@ _LEVELS = (3, 5, 10, 20, 30)
 
 @one_blas_thread()
 def audit_stability(
-    rows: pd.DataFrame,
-    outcome: pd.DataFrame,
+    training: TrainingSet,
     *,
     spec: SignatureSpec,
     resamples: int = 20,
     seeds: Sequence[int] = (1, 2, 3, 4, 5),
     seed: int = 0,
-    **facts: Any,
 ) -> dict[str, Any]:
     """Scores and selections by other seeds, by patient bootstrap and at every level of the tree.
 
     Parameters
     ----------
-    rows, outcome
-        Discovery profiles; patient_id, time, event.
+    training
+        Discovery patients.
     spec
         The signature's settings.
     resamples, seeds, seed
         Patient bootstraps, other seeds of the selection, seed of the bootstrap.
-    facts
-        Further arguments of `fit_details`.
 
     Returns
     -------
@@ -55,71 +53,59 @@ def audit_stability(
         If there is no signature.
     """
     quick = spec.replace(bootstraps=0)
-    data, table = aligned(rows, outcome)
-    base = quiet_fit(data, table, quick, **facts)
+    base = quiet_fit(training, quick)
     if base is None or base.signature is None:
         message = "audit stability: there is no signature to compare with."
         raise NotEstimableError(message)
-    original = base.signature.score(data)
-    again = [quiet_fit(data, table, quick.replace(seed=s), **facts) for s in seeds]
+    original = base.signature.score(training.profiles)
+    again = [quiet_fit(training, quick.replace(seed=s)) for s in seeds]
     rng = np.random.default_rng(seed)
     boots = []
     with Progress("bootstrapped", total=resamples) as bar:
         for _ in range(resamples):
-            drawn = rng.integers(0, len(table), len(table))
-            names = [f"{p}#{i}" for i, p in enumerate(table["patient_id"].to_numpy()[drawn])]
-            sample, events = (
-                data.iloc[drawn].assign(patient_id=names),
-                table.iloc[drawn].assign(patient_id=names),
-            )
-            boots.append(quiet_fit(sample, events, quick, groups=pd.Series(drawn, index=names), **facts))
+            drawn = rng.integers(0, len(training), len(training))
+            boots.append(quiet_fit(training.resampled(drawn), quick))
             bar.advance()
     return {
         "audit": "stability",
-        "seeds": _agreement(again, data, original),
-        "bootstrap": _agreement(boots, data, original),
-        "levels": _levels(data, table, quick, original, facts),
+        "seeds": _agreement(again, training, original),
+        "bootstrap": _agreement(boots, training, original),
+        "levels": _levels(training, quick, original),
         "selected": list(base.signature.hpcs),
     }
 
 
-def _levels(
-    data: pd.DataFrame,
-    table: pd.DataFrame,
-    spec: SignatureSpec,
-    original: np.ndarray,
-    facts: Mapping[str, Any],
-) -> list[dict[str, Any]]:
+def _levels(training: TrainingSet, spec: SignatureSpec, original: np.ndarray) -> list[dict[str, Any]]:
     """The whole procedure with the shares of the tree's clusters at one level as its only candidates."""
-    tree = facts.get("tree")
-    if not tree or facts.get("kind", "composition") != "composition":
+    tree, without = training.tree, training.artefacts
+    if not tree or training.kind != "composition":
         return []
-    without = tuple(facts.get("artefacts", ()))
     out = []
     for k in sorted({*_LEVELS, int(tree["k"]) - len(without)}):
         if not 2 <= k <= int(tree["k"]) - len(without):
             continue
-        matrix = shares_at_level(data, tree, k, without=without)
-        level = pd.DataFrame(matrix, columns=[hpc_column(i) for i in range(k)])
-        level.insert(0, "patient_id", data["patient_id"].to_numpy())
-        level["n_tiles"] = data["n_tiles"].to_numpy() if "n_tiles" in data else spec.min_tiles
-        found = quiet_fit(level, table, spec, kind="composition")
-        score, features = np.full(len(level), np.nan), 0
-        if found is not None and found.signature is not None:
-            score, features = found.signature.score(level), len(found.signature.hpcs)
-        known = np.isfinite(score) & np.isfinite(original)
-        r = np.corrcoef(score[known], original[known])[0, 1] if known.sum() > 2 else np.nan
-        apparent = c_of(found, level, table) if found is not None else 0.5
+        matrix = shares_at_level(training.profiles, tree, k, without=without)
+        rows = pd.DataFrame(matrix, columns=[hpc_column(i) for i in range(k)])
+        rows.insert(0, "patient_id", training.profiles["patient_id"].to_numpy())
+        rows["n_tiles"] = np.asarray(training.profiles.get("n_tiles", spec.min_tiles))
+        level = dataclasses.replace(training, profiles=rows, columns=(), tree={}, artefacts=())
+        fit = quiet_fit(level, spec)
+        score, features = np.full(len(rows), np.nan), 0
+        if fit is not None and fit.signature is not None:
+            score, features = fit.signature.score(rows), len(fit.signature.hpcs)
+        both = np.isfinite(score) & np.isfinite(original)
+        r = np.corrcoef(score[both], original[both])[0, 1] if both.sum() > 2 else np.nan
+        apparent = c_of(fit, level) if fit is not None else 0.5
         out.append({"k": k, "features": features, "correlation": finite(r), "apparent_c": apparent})
     return out
 
 
 def _agreement(
-    fits: Sequence[SignatureFit | None], data: pd.DataFrame, original: np.ndarray
+    fits: Sequence[SignatureFit | None], training: TrainingSet, original: np.ndarray
 ) -> dict[str, Any]:
     made = [f.signature for f in fits if f is not None and f.signature is not None]
     known = np.isfinite(original)
-    r = [float(np.corrcoef(s.score(data)[known], original[known])[0, 1]) for s in made]
+    r = [float(np.corrcoef(s.score(training.profiles)[known], original[known])[0, 1]) for s in made]
     names: dict[str, int] = {}
     for signature in made:
         for name in signature.hpcs:

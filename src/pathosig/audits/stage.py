@@ -12,9 +12,9 @@ from pathosig.core.records import write_json
 from pathosig.core.study import Study
 from pathosig.core.units import Execution
 from pathosig.profiles.reading import read_profiles
-from pathosig.signature.inputs import model_facts, preparer
+from pathosig.signature.reading import read_training
 from pathosig.signature.spec import SignatureSpec
-from pathosig.signature.stage import discovery_rows, endpoint_of
+from pathosig.signature.training import TrainingSet
 
 AUDITS = ("null", "optimism", "site", "depth", "stability")
 
@@ -69,50 +69,30 @@ def audit(
     spec = spec or study.spec(AuditSpec)
     settings = study.spec(SignatureSpec)
     profiles = read_profiles(study)
-    rows = discovery_rows(study, profiles, settings.policy)
-    endpoint = endpoint_of(study, settings)
-    outcome = study.survival(endpoint)
-    facts = model_facts(profiles)
+    training = read_training(study, profiles, settings)
     patients = study.patients().set_index("patient_id")
     column = study.columns.site
     site = patients[column].astype(str).to_dict() if column and column in patients else _slide_sites(study)
     if name == "null":
         strata = {p: f"{patients['cohort'].get(p)}|{site.get(p, '')}" for p in patients.index}
         result = audits.audit_null(
-            rows,
-            outcome,
+            training,
             spec=settings,
             strata=strata,
             permutations=spec.permutations,
             seed=spec.seed,
             workers=execution.workers,
-            **facts,
         )
     elif name == "optimism":
-        prepare = preparer(study, profiles, settings.policy)
         result = audits.audit_optimism(
-            rows, outcome, spec=settings, prepare=prepare, resamples=spec.resamples, repeats=spec.repeats,
-            folds=spec.folds, seed=spec.seed, workers=execution.workers, **facts,
+            training, spec=settings, resamples=spec.resamples, repeats=spec.repeats, folds=spec.folds, seed=spec.seed,
+            workers=execution.workers,
         )  # fmt: skip
-        result["codebook_refit"] = _codebook_refit(
-            study, rows, outcome, settings, spec, facts, execution.workers
-        )
+        result["codebook_refit"] = _codebook_refit(study, training, settings, spec, execution.workers)
     elif name == "site":
-        facts = {k: v for k, v in facts.items() if k != "columns"}
-        result = audits.audit_site(
-            rows,
-            outcome,
-            site,
-            spec=settings,
-            folds=spec.folds,
-            seed=spec.seed,
-            columns=profiles.columns,
-            **facts,
-        )
+        result = audits.audit_site(training, site, spec=settings, folds=spec.folds, seed=spec.seed)
     elif name == "stability":
-        result = audits.audit_stability(
-            rows, outcome, spec=settings, resamples=spec.resamples, seed=spec.seed, **facts
-        )
+        result = audits.audit_stability(training, spec=settings, resamples=spec.resamples, seed=spec.seed)
         if study.paths.codebook.is_file():
             result["phenotypes"] = stability_over_k(study)
     else:
@@ -122,23 +102,20 @@ def audit(
 
 
 def _codebook_refit(
-    study: Study, rows: Any, outcome: Any, settings: SignatureSpec, spec: AuditSpec, facts: Any, workers: int
+    study: Study, training: TrainingSet, settings: SignatureSpec, spec: AuditSpec, workers: int
 ) -> Any:
     """The second line of `optimism`, or why it was not done."""
     from pathosig.audits.codebook import audit_codebook
-    from pathosig.audits.repeats import aligned
     from pathosig.core.errors import PathosigError
 
-    if facts["kind"] != "composition":
+    if training.kind != "composition":
         return "not done: profiles come from an outside table; there is no codebook"
     if spec.codebook_resamples == 0:
         return "not done: codebook_resamples = 0"
     try:
-        data, table = aligned(rows, outcome)
         return audit_codebook(
-            study, data, table, spec=settings, facts=facts, resamples=spec.codebook_resamples, seed=spec.seed,
-            workers=workers,
-        )  # fmt: skip
+            study, training, spec=settings, resamples=spec.codebook_resamples, seed=spec.seed, workers=workers
+        )
     except PathosigError as error:
         return f"not done: {error}"
 
@@ -160,7 +137,9 @@ def _depth(study: Study, profiles: Any, spec: AuditSpec) -> dict[str, Any]:
         message = "audit depth: no signature yet. Run `pathosig signature` first."
         raise InputError(message, code="E_MISSING")
     signature = Signature.load(study.paths.signature)
-    signature = dataclasses.replace(signature, transform={**signature.transform, "min_tiles": 0})
+    signature = dataclasses.replace(
+        signature, transform=dataclasses.replace(signature.transform, min_tiles=0)
+    )
     counts = profiles.patients[["patient_id", *profiles.columns]].copy()
     counts[list(profiles.columns)] = counts[list(profiles.columns)].mul(profiles.patients["n_tiles"], axis=0)
     cohorts = study.patients().set_index("patient_id")["cohort"].dropna().astype(str).to_dict()

@@ -14,6 +14,7 @@ from pathosig.core.schema import (
     read_table,
 )
 from pathosig.core.study import Study
+from pathosig.profiles.tables import FeatureRules
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +37,9 @@ class Profiles:
     artefacts
         HPCs taken out.
     rules
-        How raw features were filled and scaled; empty for compositions.
+        How raw features were filled and scaled; None for compositions.
+    raw
+        Outside features of patients before that; None for compositions.
     """
 
     kind: str
@@ -45,7 +48,7 @@ class Profiles:
     columns: tuple[str, ...]
     tree: Mapping[str, Any]
     artefacts: tuple[int, ...] = ()
-    rules: Mapping[str, Any] | None = None
+    rules: FeatureRules | None = None
     raw: pd.DataFrame | None = None
 
 
@@ -61,15 +64,15 @@ def read_profiles(study: Study) -> Profiles:
     if not path.is_file():
         message = "profiles/patients.parquet: not there. Run `pathosig profiles` first."
         raise InputError(message, code="E_MISSING")
-    facts = parquet_metadata(path).get("pathosig", {})
+    declared = parquet_metadata(path).get("pathosig", {})
     raw = study.paths.raw_profiles
     return Profiles(
-        kind=str(facts.get("kind", "composition")),
+        kind=str(declared.get("kind", "composition")),
         patients=read_table(path, PATIENT_PROFILES).to_pandas(),
         slides=read_table(study.paths.slide_profiles, SLIDE_PROFILES).to_pandas(),
-        columns=tuple(facts.get("columns", ())),
-        tree=facts.get("tree", {}),
-        artefacts=tuple(facts.get("artefact_hpcs", ())),
-        rules=facts.get("rules"),
-        raw=read_parquet(raw).to_pandas() if facts.get("kind") == "features" and raw.is_file() else None,
+        columns=tuple(declared.get("columns", ())),
+        tree=declared.get("tree", {}),
+        artefacts=tuple(declared.get("artefact_hpcs", ())),
+        rules=FeatureRules.from_dict(declared["rules"]) if declared.get("rules") else None,
+        raw=read_parquet(raw).to_pandas() if declared.get("kind") == "features" and raw.is_file() else None,
     )

@@ -194,12 +194,13 @@ def _scores(study: Study) -> list[dict[str, Any]]:
 
     from pathosig.profiles.reading import read_profiles
     from pathosig.signature.model import Signature
-    from pathosig.signature.stage import pooled_rows
+    from pathosig.signature.scores import pooled_rows
 
     signature = Signature.load(study.paths.signature)
     if study.record("profiles", "_profiles") is None:
         return [_unscored(study, patient) for patient in study.patients()["patient_id"]]
-    rows = pooled_rows(read_profiles(study), str(signature.transform.get("policy", "pooled")))
+    profiles = read_profiles(study)
+    rows = pooled_rows(profiles.patients, profiles.slides, profiles.columns, signature.transform.policy)
     scores = signature.score(rows)
     far = _far(study)
     by_patient: dict[str, dict[str, Any]] = {}

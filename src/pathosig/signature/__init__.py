@@ -9,6 +9,7 @@ _HOMES = {
     "Signature": "model",
     "SignatureSpec": "spec",
     "fit_signature": "fit", "SignatureFit": "fit", "fit_details": "fit",
+    "TrainingSet": "training", "training_set": "training", "Transform": "transform",
     "Candidates": "features", "candidates": "features",
     "select": "selection", "Selection": "selection",
     "choose_cutoff": "cutoff", "Cutoff": "cutoff",

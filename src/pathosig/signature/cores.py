@@ -61,7 +61,7 @@ def tile_gradient(signature: Signature, core: pd.DataFrame, columns: Sequence[st
     rows[1:] *= 1 - step
     rows[np.arange(1, len(rows)), np.arange(len(columns))] += step
     table = pd.DataFrame(rows, columns=list(columns))
-    table["n_tiles"] = max(float(core["n_tiles"].iloc[0]), float(signature.transform.get("min_tiles", 0)))
+    table["n_tiles"] = max(float(core["n_tiles"].iloc[0]), float(signature.transform.min_tiles))
     score = signature.score(table)
     return np.asarray((score[1:] - score[0]) / step)
 
@@ -175,9 +175,9 @@ def paper_groups(cores: pd.DataFrame, cutoff: float) -> pd.Series:
     """The paper's three groups, by patient: low or high when all cores agree, else heterogeneous."""
 
     def name(score: pd.Series) -> str:
-        known = score[np.isfinite(score)]
-        if not len(known):
+        finite = score[np.isfinite(score)]
+        if not len(finite):
             return NOT_ASSESSABLE
-        return HIGH if (known > cutoff).all() else LOW if (known <= cutoff).all() else HETEROGENEOUS
+        return HIGH if (finite > cutoff).all() else LOW if (finite <= cutoff).all() else HETEROGENEOUS
 
     return cores.groupby("patient_id")["score"].agg(name)

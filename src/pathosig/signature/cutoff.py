@@ -64,14 +64,14 @@ def _spread(values: np.ndarray) -> dict[str, float]:
 def _maximal(score: np.ndarray, time: np.ndarray, event: np.ndarray, spec: SignatureSpec) -> Cutoff:
     from pathosig.survival import logrank, max_selected_cutpoint
 
-    found = max_selected_cutpoint(
+    search = max_selected_cutpoint(
         score, time, event, min_prop=0.1, p="permutation", permutations=spec.permutations, seed=spec.seed
     )
-    naive = float(logrank(time, event, score > found.cutpoint).p)
+    naive = float(logrank(time, event, score > search.cutpoint).p)
     warnings.warn(
         PathosigWarning(
             f"cut-off 'maximal': the log-rank p of discovery ({naive:.2g}) is not valid; corrected for the search "
-            f"it is {found.p:.2g}. Prefer the median, or judge on other cohorts only.",
+            f"it is {search.p:.2g}. Prefer the median, or judge on other cohorts only.",
             code="W_CUTPOINT",
         ),
         stacklevel=3,
@@ -84,10 +84,10 @@ def _maximal(score: np.ndarray, time: np.ndarray, event: np.ndarray, spec: Signa
             again = max_selected_cutpoint(score[rows], time[rows], event[rows], min_prop=0.1, p="lau92")
             cuts.append(float(again.cutpoint))
     details: dict[str, Any] = {
-        "p_corrected": float(found.p),
+        "p_corrected": float(search.p),
         "p_naive": naive,
         "permutations": spec.permutations,
     }
     if cuts:
         details["bootstrap"] = _spread(np.array(cuts))
-    return Cutoff(rule="maximally selected in discovery", value=float(found.cutpoint), details=details)
+    return Cutoff(rule="maximally selected in discovery", value=float(search.cutpoint), details=details)

@@ -11,17 +11,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pathosig.core.errors import NotEstimableError
+from pathosig.core.clinical import UNITS
+from pathosig.core.errors import InputError, NotEstimableError
 from pathosig.core.threads import one_blas_thread
 from pathosig.signature.cutoff import Cutoff, choose_cutoff
 from pathosig.signature.features import Candidates, candidates, design
-from pathosig.signature.model import Signature, linear_score
+from pathosig.signature.model import Baseline, BaselineAt, Signature, TrainedOn, linear_score
 from pathosig.signature.selection import Selection, select
 from pathosig.signature.spec import SignatureSpec
+from pathosig.signature.training import TrainingSet, training_set
+from pathosig.signature.transform import FeatureRule, Scale
 from pathosig.survival import adjust_p, cox, cox_univariate
 
-_UNIT_YEARS = {"days": 365.25, "weeks": 365.25 / 7, "months": 12.0, "years": 1.0}
 HORIZONS = (1.0, 3.0, 5.0)
+"""Years at which the baseline is printed."""
+
+_FEWEST_EVENTS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,40 +60,71 @@ class SignatureFit:
     dropped: Mapping[str, str]
 
 
-def fit_signature(profiles: pd.DataFrame, survival: pd.DataFrame, **options: Any) -> Signature:
+def fit_signature(
+    profiles: Any,
+    outcome: pd.DataFrame | None = None,
+    *,
+    spec: SignatureSpec | None = None,
+    endpoint: str = "os",
+    unit: str = "months",
+    tree: Mapping[str, Any] | None = None,
+    artefacts: Sequence[int] = (),
+    columns: Sequence[str] = (),
+) -> Signature:
     """The signature of discovery patients.
 
     Parameters
     ----------
-    profiles, survival, options
-        As in `fit_details`.
+    profiles
+        A `TrainingSet`, or one row a patient: a DataFrame, an ``anndata.AnnData``, or the path of a CSV, Parquet or h5ad file.
+        A table without HPC shares is one of raw features, which the signature fills and z-scores by rules fitted here.
+    outcome
+        time (float >= 0) and event (bool or 0/1), with patient_id; without patient_id its rows are those of `profiles`.
+    spec
+        How to select, fit and cut; the defaults without it.
+    endpoint, unit
+        Name of the endpoint and unit of its time.
+    tree, artefacts
+        Content of tree.json and HPCs taken out.
+    columns
+        Raw features to use; every numeric column that is neither id nor outcome by default.
 
     Raises
     ------
     NotEstimableError
         If nothing is selected or there are too few events.
+    InputError
+        E_TIME, E_EVENT if an outcome is missing or of another type.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame({"grade": rng.normal(size=200), "size": rng.normal(size=200)})
+    >>> time = rng.exponential(np.exp(-table["grade"]))
+    >>> outcome = pd.DataFrame({"time": time.clip(upper=2), "event": time < 2})
+    >>> signature = fit_signature(table, outcome, spec=SignatureSpec(selection="ridge"), unit="years")
+    >>> bool(signature.coef[signature.hpcs.index("grade")] > 0.5)
+    True
     """
-    found = fit_details(profiles, survival, **options)
-    if found.signature is None:
-        raise NotEstimableError(found.reason, code="E_NO_SIGNATURE")
-    return found.signature
+    training = profiles
+    if not isinstance(training, TrainingSet):
+        if outcome is None:
+            raise InputError("fit_signature: no outcome given; expected a table with time and event.")
+        training = training_set(
+            profiles, outcome, endpoint=endpoint, unit=unit, tree=tree, artefacts=artefacts, columns=columns
+        )
+    fit = fit_details(training, spec, benchmark=False, univariate=False)
+    if fit.signature is None:
+        raise NotEstimableError(fit.reason, code="E_NO_SIGNATURE")
+    return fit.signature
 
 
 @one_blas_thread()
 def fit_details(
-    profiles: pd.DataFrame,
-    survival: pd.DataFrame,
-    *,
-    endpoint: str = "os",
-    unit: str = "months",
-    tree: Mapping[str, Any] | None = None,
-    artefacts: Sequence[int] = (),
-    kind: str | None = None,
-    columns: Sequence[str] = (),
-    rules: Mapping[str, Any] | None = None,
-    cohort: str = "discovery",
+    training: TrainingSet,
     spec: SignatureSpec | None = None,
-    groups: Any = None,
+    *,
     benchmark: bool = True,
     univariate: bool = True,
 ) -> SignatureFit:
@@ -96,22 +132,10 @@ def fit_details(
 
     Parameters
     ----------
-    profiles
-        Discovery patients: patient_id, n_tiles and ``hpc_00`` ... (or outside features).
-    survival
-        patient_id, time, event; patients without an outcome are left out.
-    endpoint, unit
-        Name and unit of time, for the record.
-    tree, artefacts
-        Content of tree.json and HPCs taken out.
-    kind, columns, rules
-        ``composition`` or ``features``; names of outside features; how they were filled and scaled.
-    cohort
-        Name of the cohort, for the record.
+    training
+        Patients to fit on.
     spec
         Settings.
-    groups
-        patient_id -> label kept together in inner folds (bootstrap repeats).
     benchmark
         Whether ridge on all leaves is fitted too.
     univariate
@@ -123,41 +147,31 @@ def fit_details(
         With fewer than two events, or when no candidate varies.
     """
     spec = spec or SignatureSpec()
-    hpc = any(str(c).startswith("hpc_") for c in profiles.columns)
-    kind = kind or ("composition" if hpc else "features")
-    frame = _patients(profiles, survival, spec, kind, endpoint)
-    time, event = frame["time"].to_numpy(float), frame["event"].to_numpy(bool)
-    scale = "logratio" if spec.selection == "logcontrast" else spec.scale
-    found = candidates(
-        frame, tree=tree, artefacts=artefacts, scale=scale, min_prevalence=spec.min_prevalence, kind=kind,
-        columns=columns or [c for c in profiles.columns if c not in ("patient_id", "slide_id", "n_slides", "n_tiles")],
-    )  # fmt: skip
-    transform: dict[str, Any] = {**found.transform, "min_tiles": spec.min_tiles, "policy": spec.policy}
-    x = design(frame, found.names, {**transform, "leaves": found.leaves})
-    table = pd.DataFrame({"feature": found.names})
+    patients = _assessable(training, spec)
+    time, event = patients.time, patients.event
+    scale: Scale = "logratio" if spec.selection == "logcontrast" else spec.scale
+    pool = candidates(patients, scale=scale, min_prevalence=spec.min_prevalence)
+    x = design(patients.profiles, pool.names, pool.transform)
+    table = pd.DataFrame({"feature": pool.names})
     if univariate:
-        table = univariate_table(x, time, event, found)
-    inner = None if groups is None else frame["patient_id"].map(groups).to_numpy()
-    chosen = select(x, time, event, found=found, spec=spec, groups=inner)
+        table = univariate_table(x, time, event, pool)
+    chosen = select(x, time, event, pool=pool, spec=spec, groups=patients.groups)
     table["selected"] = table["feature"].isin(chosen.names)
     table["frequency"] = table["feature"].map(chosen.details.get("frequency", {})).astype(float)
-    if rules:
-        transform["rules"] = dict(rules)
-    facts = {"endpoint": endpoint, "unit": unit, "cohort": cohort}
     reference = None
     if benchmark and chosen.method != "ridge":
         ridge_spec = spec.replace(
             selection="ridge", scale=spec.scale, cutoff="median", cutoff_value=None, bootstraps=0
         )
-        all_leaves = select(x, time, event, found=found, spec=ridge_spec, groups=inner)
-        reference = _frozen(frame, all_leaves, found, transform, ridge_spec, facts)[0]
+        all_leaves = select(x, time, event, pool=pool, spec=ridge_spec, groups=patients.groups)
+        reference = _frozen(patients, all_leaves, pool, ridge_spec)[0]
     if not chosen.names:
-        reason = _nothing(chosen, len(found.names), int(event.sum()))
+        reason = _nothing(chosen, len(pool.names), int(event.sum()))
         return SignatureFit(
             signature=None, reason=reason, selection=chosen, univariate=table, benchmark=reference, cutoff=None,
-            dropped=found.dropped,
+            dropped=pool.dropped,
         )  # fmt: skip
-    signature, cutoff = _frozen(frame, chosen, found, transform, spec, facts)
+    signature, cutoff = _frozen(patients, chosen, pool, spec)
     return SignatureFit(
         signature=signature,
         reason="",
@@ -165,7 +179,7 @@ def fit_details(
         univariate=table,
         benchmark=reference if chosen.method != "ridge" else signature,
         cutoff=cutoff,
-        dropped=found.dropped,
+        dropped=pool.dropped,
     )
 
 
@@ -183,24 +197,27 @@ def _nothing(chosen: Selection, candidates_: int, events: int) -> str:
     )
 
 
-def _patients(
-    profiles: pd.DataFrame, survival: pd.DataFrame, spec: SignatureSpec, kind: str, endpoint: str
-) -> pd.DataFrame:
-    """Assessable patients with an outcome, sorted by id."""
-    frame = profiles.drop(columns=[c for c in ("time", "event") if c in profiles])
-    frame = frame.merge(survival[["patient_id", "time", "event"]], on="patient_id", how="inner")
-    tiles = frame["n_tiles"] if kind != "features" and "n_tiles" in frame else None
-    if tiles is not None:
-        frame = frame[frame["n_tiles"] >= spec.min_tiles]
-    frame = frame.sort_values("patient_id", kind="stable").reset_index(drop=True)
-    events = int(frame["event"].sum())
-    if events < 2:
+def _assessable(training: TrainingSet, spec: SignatureSpec) -> TrainingSet:
+    """The patients with enough tiles.
+
+    Raises
+    ------
+    NotEstimableError
+        E_EVENTS with fewer than two events among them.
+    """
+    patients, tiles = training, None
+    if training.kind == "composition" and "n_tiles" in training.profiles:
+        tiles = training.profiles["n_tiles"]
+        patients = training.take((tiles >= spec.min_tiles).to_numpy())
+    events = int(patients.event.sum())
+    if events < _FEWEST_EVENTS:
         message = (
-            f"signature: endpoint {endpoint!r} has {events} events among {len(frame)} assessable discovery patients; "
-            f"at least 2 are needed.{_too_few_tiles(tiles, spec.min_tiles)} The descriptive report is written."
+            f"signature: endpoint {training.endpoint!r} has {events} events among {len(patients)} assessable discovery "
+            f"patients; at least {_FEWEST_EVENTS} are needed.{_too_few_tiles(tiles, spec.min_tiles)} The descriptive report "
+            "is written."
         )
         raise NotEstimableError(message, code="E_EVENTS")
-    return frame
+    return patients
 
 
 def _too_few_tiles(tiles: pd.Series | None, min_tiles: int) -> str:
@@ -213,22 +230,22 @@ def _too_few_tiles(tiles: pd.Series | None, min_tiles: int) -> str:
     )
 
 
-def univariate_table(x: np.ndarray, time: np.ndarray, event: np.ndarray, found: Candidates) -> pd.DataFrame:
-    """Every candidate by itself: hr per SD with limits, p and BH q."""
+def univariate_table(x: np.ndarray, time: np.ndarray, event: np.ndarray, pool: Candidates) -> pd.DataFrame:
+    """Every candidate by itself: hazard ratio per SD with 95 % confidence interval, p and BH q."""
     spread = x.std(0, ddof=1)
     table = cox_univariate((x - x.mean(0)) / np.where(spread > 0, spread, 1.0), time, event)
     p = table["p"].to_numpy(float)
     q = np.full(len(p), np.nan)
-    known = np.isfinite(p)
-    if known.any():
-        q[known] = adjust_p(p[known], "BH")
-    parts = [found.leaves.get(n, ()) for n in found.names]
-    kind = ["feature" if not part else "leaf" if len(part) == 1 else "node" for part in parts]
+    tested = np.isfinite(p)
+    if tested.any():
+        q[tested] = adjust_p(p[tested], "BH")
+    leaves = [pool.leaves.get(n, ()) for n in pool.names]
+    kind = ["feature" if not hpcs else "leaf" if len(hpcs) == 1 else "node" for hpcs in leaves]
     return pd.DataFrame(
         {
-            "feature": found.names,
+            "feature": pool.names,
             "kind": kind,
-            "leaves": [" ".join(map(str, part)) for part in parts],
+            "leaves": [" ".join(map(str, hpcs)) for hpcs in leaves],
             "coef": table["coef"].to_numpy(),
             "hr": table["hr"].to_numpy(),
             "lower": table["lower"].to_numpy(),
@@ -245,71 +262,64 @@ def univariate_table(x: np.ndarray, time: np.ndarray, event: np.ndarray, found: 
 
 
 def _frozen(
-    frame: pd.DataFrame,
-    chosen: Selection,
-    found: Candidates,
-    transform: Mapping[str, Any],
-    spec: SignatureSpec,
-    facts: Mapping[str, str],
+    patients: TrainingSet, chosen: Selection, pool: Candidates, spec: SignatureSpec
 ) -> tuple[Signature, Cutoff]:
-    leaves = {n: list(found.leaves[n]) for n in chosen.names if n in found.leaves}
-    kept = {**transform, "scale": chosen.scale, "leaves": leaves}
-    if "rules" in kept:
-        kept["rules"] = _own_rules(kept["rules"], chosen.names)
-    x = design(frame, chosen.names, kept)
+    transform = dataclasses.replace(
+        pool.transform,
+        scale=chosen.scale,
+        leaves={n: pool.leaves[n] for n in chosen.names if n in pool.leaves},
+        min_tiles=spec.min_tiles,
+        policy=spec.policy,
+        rules=FeatureRule.pick(patients.rules, chosen.names) if patients.rules else {},
+        raw=patients.apply_rules,
+    )
+    x = design(patients.profiles, chosen.names, transform)
     center = x.mean(0)
     score = linear_score(x, chosen.coef, center.tolist())
-    time, event = frame["time"].to_numpy(float), frame["event"].to_numpy(bool)
-    cutoff = choose_cutoff(score, time, event, spec)
-    digest = hashlib.sha256("\n".join(frame["patient_id"].astype(str)).encode()).hexdigest()
-    details = {k: v for k, v in chosen.details.items() if k not in ("frequency", "clusters")}
+    cutoff = choose_cutoff(score, patients.time, patients.event, spec)
+    ids = patients.outcome["patient_id"].astype(str)
     signature = Signature(
-        endpoint=facts["endpoint"],
+        endpoint=patients.endpoint,
         hpcs=chosen.names,
         coef=tuple(float(b) for b in chosen.coef),
         center=tuple(float(c) for c in center),
-        transform=kept,
+        transform=transform,
         cutoff=cutoff.value,
         cutoff_rule=cutoff.rule,
-        baseline=baseline_of(score, time, event, facts["unit"]),
-        trained_on={
-            "cohort": facts["cohort"],
-            "n": len(frame),
-            "events": int(event.sum()),
-            "sd": float(score.std(ddof=1)),
-            "patients_sha256": digest,
-            "selection": chosen.method,
-            "details": details,
-        },
+        baseline=baseline_of(score, patients.time, patients.event, patients.unit),
+        trained_on=TrainedOn(
+            cohort=patients.cohort,
+            n=len(patients),
+            events=int(patients.event.sum()),
+            sd=float(score.std(ddof=1)),
+            patients_sha256=hashlib.sha256("\n".join(ids).encode()).hexdigest(),
+            selection=chosen.method,
+            details={k: v for k, v in chosen.details.items() if k not in ("frequency", "clusters")},
+        ),
     )
     return signature, cutoff
 
 
-def _own_rules(rules: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    place = {n: i for i, n in enumerate(rules["columns"])}
-    return {n: {k: rules[k][place[n]] for k in ("fill", "center", "scale")} for n in names if n in place}
-
-
-def baseline_of(score: np.ndarray, time: np.ndarray, event: np.ndarray, unit: str) -> dict[str, Any]:
+def baseline_of(score: np.ndarray, time: np.ndarray, event: np.ndarray, unit: str) -> Baseline:
     """Survival of a patient with score 0 (Efron), its coefficient held at 1, and its value at 1, 3, 5 years."""
     fit = dataclasses.replace(cox(score[:, None], time, event), coef=np.array([1.0]))
     grid, hazard = fit.baseline_hazard()
     steps = np.flatnonzero(np.diff(hazard, prepend=0.0) > 0)
     survival = np.exp(-hazard[steps])
     until = float(time.max())
-    per_year = _UNIT_YEARS.get(unit, 12.0)
+    per_year = UNITS[unit]
     at = []
     for years in HORIZONS:
         when = years * per_year
         if when <= until:
             place = int(np.searchsorted(grid[steps], when, side="right"))
             at.append(
-                {"years": years, "time": when, "survival": float(survival[place - 1]) if place else 1.0}
+                BaselineAt(years=years, time=when, survival=float(survival[place - 1]) if place else 1.0)
             )
-    return {
-        "unit": unit,
-        "time": [float(t) for t in grid[steps]],
-        "survival": [float(s) for s in survival],
-        "until": until,
-        "at": at,
-    }
+    return Baseline(
+        unit=unit,
+        time=tuple(float(t) for t in grid[steps]),
+        survival=tuple(float(s) for s in survival),
+        until=until,
+        at=tuple(at),
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -13,13 +13,12 @@ import pandas as pd
 
 from pathosig.core.errors import InputError
 from pathosig.core.records import to_json, write_text
-from pathosig.profiles.tables import FeatureRules, feature_names, feature_table
+from pathosig.profiles.tables import feature_table
 from pathosig.signature.features import design
+from pathosig.signature.transform import FeatureRule, Transform
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
-
-    from pathosig.signature.spec import SignatureSpec
 
 LOW, HIGH, NOT_ASSESSABLE = "low", "high", "not assessable"
 
@@ -35,7 +34,7 @@ def linear_score(x: np.ndarray, coef: Sequence[float], center: Sequence[float]) 
     return out
 
 
-def _by_rules(frame: pd.DataFrame, names: Sequence[str], rules: Mapping[str, Any]) -> pd.DataFrame:
+def _by_rules(frame: pd.DataFrame, names: Sequence[str], rules: Mapping[str, FeatureRule]) -> pd.DataFrame:
     """Raw features filled, centred and scaled as in discovery.
 
     Raises
@@ -48,9 +47,84 @@ def _by_rules(frame: pd.DataFrame, names: Sequence[str], rules: Mapping[str, Any
         message = f"signature: the table lacks features {absent[:5]}; it has {list(frame.columns)[:8]}."
         raise InputError(message)
     return pd.DataFrame(
-        {n: (frame[n].fillna(rules[n]["fill"]) - rules[n]["center"]) / rules[n]["scale"] for n in names},
+        {n: (frame[n].fillna(rules[n].fill) - rules[n].center) / rules[n].scale for n in names},
         index=frame.index,
     )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BaselineAt:
+    """Survival of a patient with score 0 at so many years, `time` being the same in the endpoint's unit."""
+
+    years: float
+    time: float
+    survival: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Baseline:
+    """Survival of a patient with score 0, a step function.
+
+    Attributes
+    ----------
+    unit
+        Unit of `time` and `until`.
+    time, survival
+        Event times and survival from each of them on.
+    until
+        Last follow-up: nothing is predicted beyond it.
+    at
+        Survival at 1, 3 and 5 years, as far as follow-up goes.
+    """
+
+    unit: str = "months"
+    time: tuple[float, ...] = ()
+    survival: tuple[float, ...] = ()
+    until: float = 0.0
+    at: tuple[BaselineAt, ...] = ()
+
+    def survival_at(self, times: ArrayLike) -> NDArray[np.float64]:
+        """Survival at some times in `unit`: float[n_times]; NaN beyond the last follow-up."""
+        wanted = np.atleast_1d(np.asarray(times, float))
+        level = np.concatenate([[1.0], np.asarray(self.survival, float)])
+        base = level[np.searchsorted(np.asarray(self.time, float), wanted, side="right")]
+        return np.where(wanted <= self.until, base, np.nan)
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Self:
+        """From plain values of signature.json."""
+        return cls(
+            unit=str(value["unit"]),
+            time=tuple(float(t) for t in value["time"]),
+            survival=tuple(float(s) for s in value["survival"]),
+            until=float(value["until"]),
+            at=tuple(BaselineAt(**{k: float(v) for k, v in row.items()}) for row in value["at"]),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainedOn:
+    """The discovery patients a signature was fitted on.
+
+    Attributes
+    ----------
+    cohort, n, events
+        Name, patients, events.
+    sd
+        Standard deviation of their scores.
+    patients_sha256
+        Digest of their sorted ids.
+    selection, details
+        How features were selected; threshold, penalty and whatever else is printed about it.
+    """
+
+    cohort: str = "discovery"
+    n: int = 0
+    events: int = 0
+    sd: float = 1.0
+    patients_sha256: str = ""
+    selection: str = "given"
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,13 +142,13 @@ class Signature:
     coef, center
         Coefficients and discovery means, on the scale of `transform`.
     transform
-        ``scale``; ``leaves`` of every node; ``artefact_hpcs``; ``min_tiles``; ``policy``; ``rules`` of outside features.
+        From a profile to the columns of the score.
     cutoff, cutoff_rule
-        Scores above the cut-off are high risk; how it was found.
+        Scores above the cut-off are high risk; how it was chosen.
     baseline
-        ``unit``, ``time`` and ``survival`` of a patient with score 0, and ``at`` 1, 3 and 5 years.
+        Survival of a patient with score 0.
     trained_on
-        Cohort, patients, events, SD of the score, selection.
+        Discovery patients.
     version
         Version of this format.
     """
@@ -83,11 +157,11 @@ class Signature:
     hpcs: tuple[str, ...]
     coef: tuple[float, ...]
     center: tuple[float, ...]
-    transform: Mapping[str, Any]
+    transform: Transform
     cutoff: float
     cutoff_rule: str
-    baseline: Mapping[str, Any]
-    trained_on: Mapping[str, Any] = field(default_factory=dict)
+    baseline: Baseline
+    trained_on: TrainedOn = TrainedOn()
     version: int = 1
 
     def __post_init__(self) -> None:
@@ -98,59 +172,23 @@ class Signature:
             message = "signature: a coefficient, centre or cut-off is not finite."
             raise InputError(message)
 
-    @classmethod
-    def fit(
-        cls,
-        profiles: Any,
-        time: ArrayLike,
-        event: ArrayLike,
-        *,
-        spec: SignatureSpec | None = None,
-        **facts: Any,
-    ) -> Self:
-        """Fit on discovery patients; see `fit_signature`.
-
-        Columns that are no HPC shares are taken as raw features: their numeric columns are filled and z-scored by
-        rules fitted here, which `score` then applies to raw rows.
+    def columns(self, profiles: Any) -> NDArray[np.float64]:
+        """What the score is a weighted sum of, before centring: float[n, n_features].
 
         Parameters
         ----------
         profiles
-            One row a patient: a DataFrame, an ``anndata.AnnData``, or the path of a CSV, Parquet or h5ad file.
-        time, event
-            Follow-up of the same rows and whether the event was seen: float[n] >= 0, bool[n].
-        spec
-            Settings; the defaults without it.
-        facts
-            ``endpoint``, ``unit``, ``columns`` and further arguments of `fit_details`.
+            As for `score`.
 
         Raises
         ------
-        NotEstimableError
-            If nothing is selected.
+        InputError
+            If a feature of the signature is missing.
         """
-        from pathosig.signature.fit import fit_signature
-
-        frame = feature_table(profiles).reset_index(drop=True)
-        if "patient_id" not in frame:
-            frame = frame.assign(patient_id=[str(i) for i in range(len(frame))])
-        outcome = pd.DataFrame(
-            {
-                "patient_id": frame["patient_id"],
-                "time": np.asarray(time, float),
-                "event": np.asarray(event, bool),
-            }
-        )
-        raw = "kind" not in facts and not any(str(c).startswith("hpc_") for c in frame.columns)
-        if raw:
-            names = facts.pop("columns", None) or feature_names(frame)
-            rules = FeatureRules.fit(frame, names)
-            frame = rules.apply(frame).assign(patient_id=frame["patient_id"])
-            facts |= {"kind": "features", "columns": rules.columns, "rules": rules.to_dict()}
-        found = fit_signature(frame, outcome, spec=spec, **facts)
-        if raw:
-            found = replace(found, transform={**found.transform, "raw": True})
-        return cls(**{k: getattr(found, k) for k in cls.__dataclass_fields__})
+        frame = self._frame(profiles)
+        if self.transform.raw:
+            frame = _by_rules(frame, self.hpcs, self.transform.rules)
+        return design(frame, self.hpcs, self.transform)
 
     def score(self, profiles: Any) -> NDArray[np.float64]:
         """Risk score of every row: float[n]; NaN where fewer than ``min_tiles`` tiles were seen.
@@ -166,17 +204,15 @@ class Signature:
         InputError
             If a feature of the signature is missing.
         """
-        frame = pd.DataFrame([dict(profiles)]) if isinstance(profiles, Mapping) else feature_table(profiles)
-        if self.transform.get("raw"):
-            frame = _by_rules(frame, self.hpcs, self.transform["rules"])
-        x = design(frame, self.hpcs, self.transform)
-        out = linear_score(x, self.coef, self.center)
-        least = float(self.transform.get("min_tiles", 0))
-        if self.transform["scale"] != "feature" and "n_tiles" in frame and least > 0:
+        frame = self._frame(profiles)
+        out = linear_score(self.columns(frame), self.coef, self.center)
+        least = self.transform.min_tiles
+        if self.transform.scale != "feature" and "n_tiles" in frame and least > 0:
             out = np.where(frame["n_tiles"].to_numpy(float) >= least, out, np.nan)
         return np.asarray(out, float)
 
-    predict = score
+    def _frame(self, profiles: Any) -> pd.DataFrame:
+        return pd.DataFrame([dict(profiles)]) if isinstance(profiles, Mapping) else feature_table(profiles)
 
     def group(self, profiles_or_scores: pd.DataFrame | ArrayLike) -> NDArray[np.object_]:
         """``low``, ``high`` or ``not assessable`` for every row of profiles, or for scores: object[n]."""
@@ -187,13 +223,10 @@ class Signature:
     def survival_at(
         self, profiles_or_scores: pd.DataFrame | ArrayLike, times: ArrayLike
     ) -> NDArray[np.float64]:
-        """Predicted survival, float[n, n_times]; times in the endpoint's unit, NaN beyond the last event time."""
+        """Predicted survival, float[n, n_times]; times in the endpoint's unit, NaN beyond the last follow-up."""
         score = self._scores(profiles_or_scores)
-        grid = np.asarray(self.baseline["time"], float)
-        level = np.concatenate([[1.0], np.asarray(self.baseline["survival"], float)])
-        wanted = np.atleast_1d(np.asarray(times, float))
-        base = level[np.searchsorted(grid, wanted, side="right")]
-        base = np.where(wanted <= float(self.baseline["until"]), base, np.nan)
+        base = self.baseline.survival_at(times)
+        # S(t | x) = S0(t) ** exp(score)
         return np.asarray(np.power(base[None, :], np.exp(score)[:, None]))
 
     def _scores(self, value: pd.DataFrame | ArrayLike) -> NDArray[np.float64]:
@@ -204,23 +237,23 @@ class Signature:
     @property
     def sd(self) -> float:
         """Standard deviation of the score among discovery patients: the unit of the primary effect."""
-        return float(self.trained_on.get("sd", 1.0))
+        return self.trained_on.sd
 
     def equation(self) -> str:
         """The score as a formula that can be computed by hand; outside features in the units of their table."""
-        word = {"logodds": "logit ", "logratio": "ln "}.get(str(self.transform["scale"]), "")
-        rules = self.transform.get("rules", {}) if self.transform["scale"] == "feature" else {}
+        word = {"logodds": "logit ", "logratio": "ln "}.get(self.transform.scale, "")
+        rules = self.transform.rules if self.transform.scale == "feature" else {}
         terms = []
         for name, weight, middle in zip(self.hpcs, self.coef, self.center, strict=True):
-            rule = rules.get(name, {"center": 0.0, "scale": 1.0})
-            b, c = weight / rule["scale"], rule["center"] + middle * rule["scale"]
+            rule = rules.get(name, FeatureRule(fill=0.0, center=0.0, scale=1.0))
+            b, c = weight / rule.scale, rule.center + middle * rule.scale
             terms.append(f"{b:+.6g} x ({word}{name} {'-' if c >= 0 else '+'} {abs(c):.6g})")
         return "score = " + " ".join(terms)
 
     def to_json(self) -> str:
         """Stable JSON text."""
-        names = self.__dataclass_fields__
-        return to_json({**{k: getattr(self, k) for k in names}, "equation": self.equation()})
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return to_json({**values, "transform": self.transform.to_dict(), "equation": self.equation()})
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -236,11 +269,19 @@ class Signature:
             if raw["version"] != 1:
                 message = f"signature: version {raw['version']}; this pathosig reads version 1."
                 raise InputError(message)
-            values: dict[str, Any] = {k: raw[k] for k in cls.__dataclass_fields__}
-            values |= {k: tuple(raw[k]) for k in ("hpcs", "coef", "center")}
-            return cls(**values)
-        except (ValueError, KeyError, TypeError) as error:
-            message = f"signature: not a signature.json ({error})."
+            return cls(
+                endpoint=str(raw["endpoint"]),
+                hpcs=tuple(str(n) for n in raw["hpcs"]),
+                coef=tuple(float(b) for b in raw["coef"]),
+                center=tuple(float(c) for c in raw["center"]),
+                transform=Transform.from_dict(raw["transform"]),
+                cutoff=float(raw["cutoff"]),
+                cutoff_rule=str(raw["cutoff_rule"]),
+                baseline=Baseline.from_dict(raw["baseline"]),
+                trained_on=TrainedOn(**raw["trained_on"]),
+            )
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            message = f"signature: not a signature.json ({type(error).__name__}: {error})."
             raise InputError(message) from error
 
     def save(self, path: Path | str) -> None:

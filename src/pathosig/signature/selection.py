@@ -13,6 +13,7 @@ from pathosig.core.errors import ConfigError, NotEstimableError, PathosigWarning
 from pathosig.profiles.composition import ilr_basis
 from pathosig.signature.features import Candidates
 from pathosig.signature.spec import SignatureSpec
+from pathosig.signature.transform import Scale
 from pathosig.survival.cox import cox
 from pathosig.survival.path import cox_path
 from pathosig.survival.ridge import fold_of, partial_loglik, ridge_fit
@@ -41,7 +42,7 @@ class Selection:
     method: str
     names: tuple[str, ...]
     coef: tuple[float, ...]
-    scale: str
+    scale: Scale
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -50,7 +51,7 @@ def select(
     time: np.ndarray,
     event: np.ndarray,
     *,
-    found: Candidates,
+    pool: Candidates,
     spec: SignatureSpec,
     groups: Any = None,
 ) -> Selection:
@@ -59,10 +60,10 @@ def select(
     Parameters
     ----------
     x
-        float[n, p]: `design` of ``found.names``.
+        float[n, p]: `design` of ``pool.names``.
     time, event
         Outcome of the same patients.
-    found
+    pool
         The candidates.
     spec
         Method and its settings.
@@ -75,11 +76,11 @@ def select(
         If there are too few events for the method.
     """
     method = _METHODS[spec.selection]
-    return method(x, np.asarray(time, float), np.asarray(event, bool), found, spec, groups)
+    return method(x, np.asarray(time, float), np.asarray(event, bool), pool, spec, groups)
 
 
-def _positions(found: Candidates, names: Sequence[str]) -> list[int]:
-    place = {n: i for i, n in enumerate(found.names)}
+def _positions(pool: Candidates, names: Sequence[str]) -> list[int]:
+    place = {n: i for i, n in enumerate(pool.names)}
     return [place[n] for n in names]
 
 
@@ -96,9 +97,9 @@ def _refit(
 
 
 def _tree(
-    x: np.ndarray, time: np.ndarray, event: np.ndarray, found: Candidates, spec: SignatureSpec, groups: Any
+    x: np.ndarray, time: np.ndarray, event: np.ndarray, pool: Candidates, spec: SignatureSpec, groups: Any
 ) -> Selection:
-    leaves = [found.leaves[n] for n in found.names] if found.leaves else None
+    leaves = [pool.leaves[n] for n in pool.names] if pool.leaves else None
     result = stability_selection(
         x, time, event, leaves=leaves, q=spec.q, n_subsamples=spec.n_subsamples, expected_false=spec.expected_false,
         lowest=spec.min_threshold, correlation=spec.cluster_correlation, screen=spec.screen, seed=spec.seed,
@@ -106,7 +107,7 @@ def _tree(
     chosen = list(result.selected)
     members: dict[int, list[str]] = {}
     for j, c in enumerate(result.cluster):
-        members.setdefault(int(c), []).append(found.names[j])
+        members.setdefault(int(c), []).append(pool.names[j])
     order = np.argsort(-result.cluster_frequency, kind="stable")
     details: dict[str, Any] = {
         "q": result.q,
@@ -115,12 +116,12 @@ def _tree(
         "bound": "smaller of Meinshausen-Buhlmann and Shah-Samworth (r-concave)",
         "n_subsamples": spec.n_subsamples,
         "n_clusters": len(result.cluster_frequency),
-        "frequency": {n: float(f) for n, f in zip(found.names, result.frequency, strict=True)},
+        "frequency": {n: float(f) for n, f in zip(pool.names, result.frequency, strict=True)},
         "clusters": [
             {
                 "features": members[int(c)],
                 "frequency": float(result.cluster_frequency[c]),
-                "representative": found.names[result.representative[int(c)]],
+                "representative": pool.names[result.representative[int(c)]],
                 "selected": result.representative[int(c)] in chosen,
             }
             for c in order
@@ -129,27 +130,25 @@ def _tree(
     coef: tuple[float, ...] = ()
     if chosen:
         coef, details["penalty"] = _refit(x, time, event, chosen, spec, groups)
-    names = tuple(found.names[j] for j in chosen)
-    return Selection(
-        method="tree", names=names, coef=coef, scale=str(found.transform["scale"]), details=details
-    )
+    names = tuple(pool.names[j] for j in chosen)
+    return Selection(method="tree", names=names, coef=coef, scale=pool.transform.scale, details=details)
 
 
 def _ridge(
-    x: np.ndarray, time: np.ndarray, event: np.ndarray, found: Candidates, spec: SignatureSpec, groups: Any
+    x: np.ndarray, time: np.ndarray, event: np.ndarray, pool: Candidates, spec: SignatureSpec, groups: Any
 ) -> Selection:
-    names = found.leaf_names()
-    coef, penalty = _refit(x, time, event, _positions(found, names), spec, groups)
-    scale = str(found.transform["scale"])
+    names = pool.leaf_names()
+    coef, penalty = _refit(x, time, event, _positions(pool, names), spec, groups)
+    scale = pool.transform.scale
     return Selection(method="ridge", names=tuple(names), coef=coef, scale=scale, details={"penalty": penalty})
 
 
 def _auto(
-    x: np.ndarray, time: np.ndarray, event: np.ndarray, found: Candidates, spec: SignatureSpec, groups: Any
+    x: np.ndarray, time: np.ndarray, event: np.ndarray, pool: Candidates, spec: SignatureSpec, groups: Any
 ) -> Selection:
     """Tree for compositions; for outside features tree or ridge, whichever predicts patients left out better."""
-    if found.transform["scale"] != "feature":
-        return _tree(x, time, event, found, spec, groups)
+    if pool.transform.scale != "feature":
+        return _tree(x, time, event, pool, spec, groups)
     fold = fold_of(
         len(event), event, min(spec.folds, int(event.sum())), np.random.default_rng(spec.seed), groups
     )
@@ -158,28 +157,28 @@ def _auto(
         train = fold != k
         if event[train].sum() < 2:
             continue
-        part = None if groups is None else np.asarray(groups)[train]
+        labels = None if groups is None else np.asarray(groups)[train]
         for name in gain:
-            made = _METHODS[name](x[train], time[train], event[train], found, spec, part)
-            score = x[:, _positions(found, made.names)] @ np.array(made.coef)
+            fit = _METHODS[name](x[train], time[train], event[train], pool, spec, labels)
+            score = x[:, _positions(pool, fit.names)] @ np.array(fit.coef)
             gain[name] += partial_loglik(score, time, event) - partial_loglik(
                 score[train], time[train], event[train]
             )
     best = "tree" if gain["tree"] >= gain["ridge"] else "ridge"
-    chosen = _METHODS[best](x, time, event, found, spec, groups)
+    chosen = _METHODS[best](x, time, event, pool, spec, groups)
     return replace(chosen, details={**chosen.details, "auto": gain})
 
 
 def _paper(
-    x: np.ndarray, time: np.ndarray, event: np.ndarray, found: Candidates, spec: SignatureSpec, groups: Any
+    x: np.ndarray, time: np.ndarray, event: np.ndarray, pool: Candidates, spec: SignatureSpec, groups: Any
 ) -> Selection:
     """Univariate p < .05, then multivariable p < .05, coefficients of the model of those kept."""
-    names = found.leaf_names()
-    columns = np.array(_positions(found, names))
+    names = pool.leaf_names()
+    columns = np.array(_positions(pool, names))
     scale = x[:, columns].std(0)
     p = cox_univariate(x[:, columns] / scale, time, event)["p"].to_numpy()
     first = columns[np.nan_to_num(p, nan=1.0) < spec.p_value]
-    details: dict[str, Any] = {"univariate": [found.names[j] for j in first], "p_value": spec.p_value}
+    details: dict[str, Any] = {"univariate": [pool.names[j] for j in first], "p_value": spec.p_value}
     kept: list[int] = []
     if len(first):
         if len(first) >= np.asarray(event, bool).sum():
@@ -199,10 +198,8 @@ def _paper(
         ),
         stacklevel=4,
     )
-    names_ = tuple(found.names[j] for j in kept)
-    return Selection(
-        method="paper", names=names_, coef=coef, scale=str(found.transform["scale"]), details=details
-    )
+    names_ = tuple(pool.names[j] for j in kept)
+    return Selection(method="paper", names=names_, coef=coef, scale=pool.transform.scale, details=details)
 
 
 def _cv_path(
@@ -216,8 +213,8 @@ def _cv_path(
     gain = np.zeros(len(full.lambdas))
     for k in np.unique(fold):
         train = fold != k
-        part = cox_path(x[train], time[train], event[train], l1_ratio=l1_ratio, lambdas=full.lambdas)
-        for j, beta in enumerate(part.coef):
+        path = cox_path(x[train], time[train], event[train], l1_ratio=l1_ratio, lambdas=full.lambdas)
+        for j, beta in enumerate(path.coef):
             gain[j] += partial_loglik(x @ beta, time, event) - partial_loglik(
                 x[train] @ beta, time[train], event[train]
             )
@@ -226,30 +223,30 @@ def _cv_path(
 
 
 def _lasso(
-    x: np.ndarray, time: np.ndarray, event: np.ndarray, found: Candidates, spec: SignatureSpec, groups: Any
+    x: np.ndarray, time: np.ndarray, event: np.ndarray, pool: Candidates, spec: SignatureSpec, groups: Any
 ) -> Selection:
-    names = found.leaf_names()
-    columns = _positions(found, names)
+    names = pool.leaf_names()
+    columns = _positions(pool, names)
     coef, penalty = _cv_path(x[:, columns], time, event, spec, l1_ratio=1.0, groups=groups)
     kept = np.flatnonzero(coef)
     return Selection(
         method="lasso",
         names=tuple(names[j] for j in kept),
         coef=tuple(float(coef[j]) for j in kept),
-        scale=str(found.transform["scale"]),
+        scale=pool.transform.scale,
         details={"penalty": penalty},
     )
 
 
 def _stepwise(
-    x: np.ndarray, time: np.ndarray, event: np.ndarray, found: Candidates, spec: SignatureSpec, groups: Any
+    x: np.ndarray, time: np.ndarray, event: np.ndarray, pool: Candidates, spec: SignatureSpec, groups: Any
 ) -> Selection:
     import pandas as pd
 
     from pathosig.survival import stepwise
 
-    names = found.leaf_names()
-    columns = _positions(found, names)
+    names = pool.leaf_names()
+    columns = _positions(pool, names)
     scale = x[:, columns].std(0)
     result = stepwise(pd.DataFrame(x[:, columns] / scale, columns=names), time, event, direction="forward")
     kept: list[int] = []
@@ -261,26 +258,27 @@ def _stepwise(
         method="stepwise",
         names=tuple(names[j] for j in kept),
         coef=coef,
-        scale=str(found.transform["scale"]),
+        scale=pool.transform.scale,
         details={"criterion": "AIC", "direction": "forward"},
     )
 
 
 def _logcontrast(
-    x: np.ndarray, time: np.ndarray, event: np.ndarray, found: Candidates, spec: SignatureSpec, groups: Any
+    x: np.ndarray, time: np.ndarray, event: np.ndarray, pool: Candidates, spec: SignatureSpec, groups: Any
 ) -> Selection:
     """Elastic net on centred log-ratios chooses parts; ridge in their own log-ratio space, so sum(beta) = 0."""
-    if found.transform["scale"] != "logratio":
+    if pool.transform.scale != "logratio":
         message = "selection 'logcontrast' works on log-ratios of HPC shares. Set scale = \"logratio\"."
         raise ConfigError(message)
-    names = found.leaf_names()
-    columns = _positions(found, names)
+    names = pool.leaf_names()
+    columns = _positions(pool, names)
     logs = x[:, columns]
     coef, penalty = _cv_path(
         logs - logs.mean(1, keepdims=True), time, event, spec, l1_ratio=0.5, groups=groups
     )
     kept = np.flatnonzero(coef)
-    scale, details = "logratio", {"penalty": penalty, "l1_ratio": 0.5}
+    scale: Scale = "logratio"
+    details = {"penalty": penalty, "l1_ratio": 0.5}
     if len(kept) < 2:
         return Selection(method="logcontrast", names=(), coef=(), scale=scale, details=details)
     basis = ilr_basis(len(kept))

@@ -12,6 +12,7 @@ from scipy import stats
 
 from pathosig.core.errors import NotEstimableError
 from pathosig.signature.fit import baseline_of
+from pathosig.signature.model import Baseline
 from pathosig.survival import cox, default_tau, uno_c
 from pathosig.survival.covariates import as_level, is_categorical, levels_of
 from pathosig.validation.benefit import at_horizon, paired_limits
@@ -43,7 +44,7 @@ class ClinicalModels:
     clinical: tuple[float, ...]
     combined: tuple[float, ...]
     slope: float
-    baseline: Mapping[str, Mapping[str, Any]]
+    baseline: Mapping[str, Baseline]
     n: int
     events: int
 
@@ -95,11 +96,9 @@ class ClinicalModels:
         """Predicted probability of an event by a time: model -> float[n]; empty beyond discovery's follow-up."""
         out = {}
         for name, values in predictors.items():
-            base = self.baseline[name]
-            if when > float(base["until"]):
+            level = float(self.baseline[name].survival_at(when)[0])
+            if not np.isfinite(level):
                 return {}
-            place = int(np.searchsorted(base["time"], when, side="right"))
-            level = float(base["survival"][place - 1]) if place else 1.0
             linear = self.slope * values if name == "score" else values
             out[name] = np.clip(1 - level ** np.exp(np.clip(linear, -50, 50)), 0.0, 1.0)
         return out

@@ -42,8 +42,8 @@ def fit_imputed(
     first = fits[0]
     baseline = {}
     for name, base in first.baseline.items():
-        survival = np.mean([f.baseline[name]["survival"] for f in fits], axis=0)
-        baseline[name] = {**base, "survival": [float(v) for v in survival]}
+        survival = np.mean([f.baseline[name].survival for f in fits], axis=0)
+        baseline[name] = dataclasses.replace(base, survival=tuple(float(v) for v in survival))
     return dataclasses.replace(
         first,
         clinical=tuple(float(v) for v in np.mean([f.clinical for f in fits], axis=0)),

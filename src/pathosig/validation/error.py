@@ -39,7 +39,7 @@ def overall_error(
         If fewer than ten patients are followed to the shortest horizon.
     """
     last = float(np.sort(time)[::-1][_AT_RISK - 1]) if len(time) >= _AT_RISK else 0.0
-    last = min(last, float(signature.baseline["until"]))
+    last = min(last, float(signature.baseline.until))
     reached = [years for years in horizons if years * per_year <= last]
     if not reached or not event.any():
         message = (

@@ -14,9 +14,18 @@ from pathosig.core.study import Study
 from pathosig.core.tables import write_csv_rows
 from pathosig.core.units import Execution, Job, Outcome, Stage, StageReport, Unit
 from pathosig.profiles.reading import Profiles, read_profiles
-from pathosig.signature.inputs import clinical_variables, covariates_of, model_facts, preparer, treatment_arms
+from pathosig.signature.reading import (
+    FIT,
+    SCORES,
+    clinical_variables,
+    covariates_of,
+    read_scores,
+    read_selection,
+    read_training,
+    treatment_arms,
+)
+from pathosig.signature.remark import remark_rows
 from pathosig.signature.spec import SignatureSpec
-from pathosig.signature.stage import FIT, SCORES, read_scores, read_selection
 from pathosig.validation.spec import ValidateSpec
 from pathosig.validation.stage_guards import stage_guards
 
@@ -105,8 +114,6 @@ def _validate(job: Job) -> Outcome:
         for w in caught
         if isinstance(w.message, PathosigWarning)
     ]
-    from pathosig.signature.remark import remark_rows
-
     results["remark"] = remark_rows(results)
     write_json(study.paths.results, results)
     outputs = [Layout.results, *_write_tables(study, results)]
@@ -256,12 +263,9 @@ def _add_value(
         return
 
     def discovery() -> pd.DataFrame:
-        inside = survival[endpoint][
-            survival[endpoint]["patient_id"].isin(study.cohort(study.primary.discovery))
-        ]
         out_of_fold = cross_validate(
-            preparer(study, profiles, settings.policy), inside, spec=settings, repeats=1, folds=spec.folds,
-            seed=spec.seed, endpoint=endpoint, benchmark=True, **model_facts(profiles),
+            read_training(study, profiles, settings), spec=settings, repeats=1, folds=spec.folds, seed=spec.seed,
+            benchmark=True,
         )  # fmt: skip
         results["against_ridge"] = against_ridge(out_of_fold)
         return joined(out_of_fold.scores.merge(patients, on="patient_id"), survival[endpoint])
@@ -309,10 +313,10 @@ def _internal(
 
     endpoint = signature.endpoint
     try:
+        settings = study.spec(SignatureSpec)
         found: CrossValidation = cross_validate(
-            preparer(study, profiles, study.spec(SignatureSpec).policy), survival[endpoint],
-            spec=study.spec(SignatureSpec), repeats=spec.repeats, folds=spec.folds, seed=spec.seed, benchmark=True,
-            endpoint=endpoint, unit=study.endpoints()[endpoint].unit, **model_facts(profiles),
+            read_training(study, profiles, settings), spec=settings, repeats=spec.repeats, folds=spec.folds,
+            seed=spec.seed, benchmark=True,
         )  # fmt: skip
     except PathosigError as error:
         return {"internal": {"not_estimable": str(error)}}

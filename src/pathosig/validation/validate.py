@@ -111,7 +111,7 @@ def validate(
     if benchmark is not None:
         full = dict(zip(profiles["patient_id"], benchmark.score(profiles), strict=True))
         table["ridge_score"] = table["patient_id"].map(full)
-    discovery = discovery or str(signature.trained_on.get("cohort", "discovery"))
+    discovery = discovery or str(signature.trained_on.cohort)
     names = [
         c for c in dict.fromkeys([discovery, *sorted(set(table["cohort"]))]) if (table["cohort"] == c).any()
     ]
@@ -122,7 +122,7 @@ def validate(
         guards += cohort_guards(name, *(part[c].to_numpy() for c in ("score", "group", "n_tiles")))
     analyses: list[dict[str, Any]] = []
     for endpoint, outcome in survival.items():
-        unit = (units or {}).get(endpoint, str(signature.baseline.get("unit", "months")))
+        unit = (units or {}).get(endpoint, str(signature.baseline.unit))
         for name in names:
             frame = joined(table[table["cohort"] == name], outcome)
             row = {"cohort": name, "endpoint": endpoint, "unit": unit, "apparent": name == discovery}
@@ -296,7 +296,7 @@ def _treatments(
     for arm in treatments:
         for endpoint, outcome in survival.items():
             frames = {n: joined(table[table["cohort"] == n], outcome) for n in names}
-            unit = units.get(endpoint, str(signature.baseline.get("unit", "months")))
+            unit = units.get(endpoint, str(signature.baseline.unit))
             declared = arm == primary.get("treatment") and endpoint == primary.get("endpoint")
             made.append(
                 treatment_benefit(

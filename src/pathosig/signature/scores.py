@@ -1,0 +1,152 @@
+"""The one scorer: from profiles of slides to a score per patient, used by the signature stage, validation and bundles."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from pathosig.profiles.pooling import pool_patients
+from pathosig.signature.cores import (
+    SINGLE,
+    block_variance,
+    core_agreement,
+    multinomial_variance,
+    paper_groups,
+    tile_gradient,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pathosig.signature.model import Signature
+
+_CORE_TILES = 20
+"""Tiles from which a single core or slide is scored."""
+
+_FEWEST_PLACES = 8
+_BLOCK_TILES = 4
+"""Side of a block of the spatial resampling, in tiles."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class TilePlaces:
+    """Tiles of a slide: HPC int[n], x and y float[n] in level-0 pixels."""
+
+    hpc: NDArray[np.int_]
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+
+
+def pooled_rows(
+    patients: pd.DataFrame, slides: pd.DataFrame, columns: Sequence[str], policy: str
+) -> pd.DataFrame:
+    """One row per patient: the pooled profile, or the mean of slides for the policy ``mean``."""
+    if policy != "mean":
+        return patients
+    return pool_patients(slides, policy="mean", columns=list(columns))
+
+
+def score_table(
+    signature: Signature,
+    rows: pd.DataFrame,
+    cores: pd.DataFrame,
+    *,
+    cohorts: Mapping[str, str],
+    benchmark: Signature | None = None,
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """One row per patient with score, group and core agreement; and agreement rates per cohort.
+
+    Parameters
+    ----------
+    signature
+        Frozen.
+    rows
+        Profiles of patients; see `pooled_rows`.
+    cores
+        See `core_table`.
+    cohorts
+        patient_id -> cohort.
+    benchmark
+        Full-information score, if there is one.
+    """
+    policy = signature.transform.policy
+    table = rows[["patient_id", "n_slides", "n_tiles"]].copy()
+    table["cohort"] = table["patient_id"].map(cohorts).fillna("")
+    table["score"] = signature.score(rows)
+    if policy == "worst":
+        worst = cores.groupby("patient_id")["score"].max()
+        table["score"] = table["patient_id"].map(worst).to_numpy(float)
+    table["group"] = signature.group(table["score"].to_numpy(float))
+    table["ridge_score"] = benchmark.score(rows) if benchmark is not None else float("nan")
+    agreement = core_agreement(cores, cutoff=signature.cutoff).table
+    labels = dict(zip(agreement["patient_id"], agreement["agreement"], strict=True))
+    table["core_agreement"] = table["patient_id"].map(labels).fillna(SINGLE)
+    table["paper_group"] = ""
+    if policy == "per_core":
+        table["paper_group"] = table["patient_id"].map(paper_groups(cores, signature.cutoff))
+    rates: dict[str, Any] = {}
+    for name in sorted(set(table["cohort"])):
+        inside = cores[cores["patient_id"].map(cohorts) == name]
+        if len(inside):
+            rates[name] = core_agreement(inside, cutoff=signature.cutoff).to_dict()
+    return table.sort_values("patient_id").reset_index(drop=True), rates
+
+
+def core_table(
+    signature: Signature,
+    slides: pd.DataFrame,
+    columns: Sequence[str],
+    places: Callable[[str], TilePlaces | None],
+) -> pd.DataFrame:
+    """Score and its sampling variance for every slide or core: patient_id, slide_id, n_tiles, score, variance.
+
+    Parameters
+    ----------
+    signature
+        Frozen.
+    slides
+        Profiles of slides.
+    columns
+        Leaf shares, in order.
+    places
+        Tiles of a slide by its id; None where they are unknown.
+    """
+    out = slides[["patient_id", "slide_id", "n_tiles"]].reset_index(drop=True)
+    few = dataclasses.replace(signature.transform, min_tiles=min(_CORE_TILES, signature.transform.min_tiles))
+    lenient = dataclasses.replace(signature, transform=few)
+    out["score"] = lenient.score(slides)
+    out["variance"] = np.nan
+    if signature.transform.scale == "feature":
+        return out
+    several = slides["patient_id"].duplicated(keep=False).to_numpy()
+    values = np.full(len(slides), np.nan)
+    for i in np.flatnonzero(several):
+        row = slides.iloc[[i]]
+        slope = tile_gradient(lenient, row, columns)
+        values[i] = multinomial_variance(
+            slope, row[list(columns)].to_numpy(float)[0], float(row["n_tiles"].iloc[0])
+        )
+        tiles = places(str(row["slide_id"].iloc[0]))
+        measured = (
+            np.nan if tiles is None else spatial_variance(slope, tiles, signature.transform.artefact_hpcs)
+        )
+        if np.isfinite(measured):
+            values[i] = max(values[i], measured)
+    out["variance"] = values
+    return out
+
+
+def spatial_variance(slope: NDArray[np.float64], tiles: TilePlaces, artefacts: Sequence[int]) -> float:
+    """Variance of a slide's score over spatial blocks of its tiles; NaN with fewer than eight of them."""
+    used = ~np.isin(tiles.hpc, list(artefacts))
+    x, y, hpc = tiles.x[used], tiles.y[used], tiles.hpc[used]
+    if len(hpc) < _FEWEST_PLACES:
+        return float("nan")
+    steps = np.diff(np.unique(x))
+    side = _BLOCK_TILES * float(np.median(steps[steps > 0])) if (steps > 0).any() else 1.0
+    return block_variance(np.asarray(slope)[hpc], x, y, block=side)

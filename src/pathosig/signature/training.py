@@ -1,0 +1,257 @@
+"""What a signature is fitted on, as one value: profiles, outcomes and all that was declared about them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+import pandas as pd
+
+from pathosig.core.clinical import UNITS
+from pathosig.core.errors import InputError
+from pathosig.profiles.tables import FeatureRules, feature_names, feature_table
+from pathosig.survival.data import as_events, as_times
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_IDS = ("patient_id", "slide_id", "n_slides", "n_tiles")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class TrainingSet:
+    """Patients to fit on, one row each in `profiles` and `outcome`, in the same order, sorted by patient.
+
+    Attributes
+    ----------
+    profiles
+        patient_id, n_tiles and ``hpc_00`` ..., or outside features as they enter the model.
+    outcome
+        patient_id, time, event.
+    endpoint, unit
+        Name of the endpoint and unit of its time.
+    cohort
+        Name of the cohort.
+    kind
+        ``composition`` of HPCs or outside ``features``.
+    columns
+        Names of outside features; every column that is no id by default.
+    tree
+        Content of tree.json; empty when only leaves are candidates.
+    artefacts
+        HPCs taken out.
+    rules
+        How outside features were filled and scaled.
+    raw
+        Outside features before that, for rules fitted on a part of the patients.
+    max_missing
+        Features missing in a larger part of the patients are dropped when rules are fitted.
+    apply_rules
+        Whether the signature is to apply `rules` itself to what it scores.
+    groups
+        Label of each row; rows of one label stay in one fold of inner cross-validations (bootstrap repeats).
+    """
+
+    profiles: pd.DataFrame
+    outcome: pd.DataFrame
+    endpoint: str = "os"
+    unit: str = "months"
+    cohort: str = "discovery"
+    kind: Literal["composition", "features"] = "composition"
+    columns: tuple[str, ...] = ()
+    tree: Mapping[str, Any] = field(default_factory=dict)
+    artefacts: tuple[int, ...] = ()
+    rules: FeatureRules | None = None
+    raw: pd.DataFrame | None = None
+    max_missing: float = 0.5
+    apply_rules: bool = False
+    groups: NDArray[Any] | None = None
+
+    def __post_init__(self) -> None:
+        if list(self.profiles["patient_id"]) != list(self.outcome["patient_id"]):
+            message = "signature: profiles and outcomes are not of the same patients in the same order."
+            raise InputError(message)
+        if self.unit not in UNITS:
+            raise InputError(f"signature: unit {self.unit!r}; expected one of {', '.join(UNITS)}.")
+
+    @classmethod
+    def of(cls, profiles: pd.DataFrame, outcome: pd.DataFrame, **declared: Any) -> Self:
+        """The patients who have both a profile and an outcome.
+
+        Parameters
+        ----------
+        profiles
+            patient_id and profiles.
+        outcome
+            patient_id, time, event.
+        declared
+            Further fields.
+
+        Raises
+        ------
+        InputError
+            E_TIME, E_EVENT if an outcome is missing or of another type.
+        """
+        ids = set(profiles["patient_id"])
+        ends = outcome.loc[outcome["patient_id"].isin(ids), ["patient_id", "time", "event"]]
+        ends = checked_outcome(ends.sort_values("patient_id", kind="stable"))
+        rows = profiles.drop(columns=[c for c in ("time", "event") if c in profiles])
+        rows = rows[rows["patient_id"].isin(set(ends["patient_id"]))].sort_values("patient_id", kind="stable")
+        return cls(profiles=rows.reset_index(drop=True), outcome=ends.reset_index(drop=True), **declared)
+
+    def __len__(self) -> int:
+        return len(self.outcome)
+
+    @property
+    def time(self) -> NDArray[np.float64]:
+        """Follow-up: float[n]."""
+        return self.outcome["time"].to_numpy(float)
+
+    @property
+    def event(self) -> NDArray[np.bool_]:
+        """Whether the event was seen: bool[n]."""
+        return self.outcome["event"].to_numpy(bool)
+
+    @property
+    def features(self) -> list[str]:
+        """Names of outside features."""
+        return list(self.columns) or [c for c in self.profiles.columns if c not in _IDS]
+
+    def take(self, rows: NDArray[np.int_] | NDArray[np.bool_]) -> Self:
+        """Some of the patients, in their order."""
+        return replace(
+            self,
+            profiles=self.profiles.iloc[rows].reset_index(drop=True),
+            outcome=self.outcome.iloc[rows].reset_index(drop=True),
+            groups=None if self.groups is None else self.groups[rows],
+        )
+
+    def resampled(self, drawn: NDArray[np.int_]) -> Self:
+        """Patients drawn with replacement: repeats have ids of their own and one label in `groups`."""
+        names = [f"{p}#{i}" for i, p in enumerate(self.outcome["patient_id"].to_numpy()[drawn])]
+        order = np.argsort(np.array(names, dtype=str), kind="stable")
+        part = self.take(drawn[order])
+        ids = [names[i] for i in order]
+        return replace(
+            part,
+            profiles=part.profiles.assign(patient_id=ids),
+            outcome=part.outcome.assign(patient_id=ids),
+            groups=drawn[order],
+        )
+
+    def permuted(self, order: NDArray[np.int_]) -> Self:
+        """Outcomes, time and event together, in another order of patients."""
+        moved = {k: self.outcome[k].to_numpy()[order] for k in ("time", "event")}
+        return replace(self, outcome=self.outcome.assign(**moved))
+
+    def prepared(self, patients: Collection[str]) -> Self:
+        """Outside features filled and scaled by rules of some patients only; a composition as it is."""
+        if self.raw is None:
+            return self
+        inside = self.raw["patient_id"].isin(set(patients))
+        names = [c for c in self.raw.columns if c not in _IDS]
+        rules = FeatureRules.fit(self.raw[inside], names, max_missing=self.max_missing)
+        scaled = rules.apply(self.raw)
+        scaled.insert(0, "patient_id", self.raw["patient_id"])
+        rows = scaled.set_index("patient_id", drop=False).loc[self.outcome["patient_id"]]
+        return replace(self, profiles=rows.reset_index(drop=True), columns=rules.columns, rules=rules)
+
+
+def checked_outcome(outcome: pd.DataFrame) -> pd.DataFrame:
+    """Outcomes with time as float and event as bool.
+
+    Raises
+    ------
+    InputError
+        E_TIME for a time that is missing, negative or infinite; E_EVENT for an event that is missing or neither 0/1 nor
+        a boolean.
+    """
+    missing = [c for c in ("patient_id", "time", "event") if c not in outcome]
+    if missing:
+        raise InputError(f"outcome: no column {missing[0]!r}; found {list(outcome.columns)[:8]}.")
+    for name, code in (("time", "E_TIME"), ("event", "E_EVENT")):
+        column = outcome[name]
+        empty = column[column.isna()]
+        if len(empty):
+            patients = outcome.loc[empty.index, "patient_id"].astype(str).tolist()
+            raise InputError(
+                f"outcome: {name} is missing in {len(empty)} of {len(outcome)} patients, such as {patients[:3]}. "
+                "Leave these patients out.",
+                code=code,
+            )
+        if not pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
+            values = sorted({repr(v) for v in column})[:4]
+            try:
+                plain = column.map(_plain).to_numpy(float)
+            except (TypeError, ValueError):
+                wanted = "0/1 or booleans" if name == "event" else "numbers"
+                raise InputError(
+                    f"outcome: {name} has values {', '.join(values)}; expected {wanted}.", code=code
+                ) from None
+            outcome = outcome.assign(**{name: plain})
+    time, event = as_times(outcome["time"].to_numpy(float)), as_events(outcome["event"].to_numpy())
+    return outcome.assign(time=time, event=event)
+
+
+def _plain(value: object) -> float:
+    """A number that came in a column of Python objects; text is refused, also where it looks like a number."""
+    if isinstance(value, str):
+        raise TypeError(value)
+    return float(value)  # type: ignore[arg-type]
+
+
+def training_set(
+    profiles: Any,
+    outcome: pd.DataFrame,
+    *,
+    endpoint: str = "os",
+    unit: str = "months",
+    cohort: str = "discovery",
+    tree: Mapping[str, Any] | None = None,
+    artefacts: Sequence[int] = (),
+    columns: Sequence[str] = (),
+) -> TrainingSet:
+    """Patients to fit on, from any table of profiles.
+
+    A table without HPC shares is one of raw features: its numeric columns are filled and z-scored by rules fitted here,
+    which the signature applies again to whatever it scores.
+
+    Parameters
+    ----------
+    profiles
+        One row a patient: a DataFrame, an ``anndata.AnnData``, or the path of a CSV, Parquet or h5ad file.
+    outcome
+        time (float >= 0) and event (bool or 0/1), with patient_id; without patient_id its rows are those of `profiles`.
+    endpoint, unit, cohort
+        Name of the endpoint, unit of its time, name of the cohort; for the record.
+    tree, artefacts
+        Content of tree.json and HPCs taken out.
+    columns
+        Raw features to use; every numeric column that is neither id nor outcome by default.
+
+    Raises
+    ------
+    InputError
+        E_TIME, E_EVENT if an outcome is missing or of another type; if rows do not correspond or no feature is left.
+    """
+    table = feature_table(profiles).reset_index(drop=True)
+    if "patient_id" not in table:
+        table = table.assign(patient_id=[str(i) for i in range(len(table))])
+    if "patient_id" not in outcome:
+        if len(outcome) != len(table):
+            message = f"outcome: {len(outcome)} rows without patient_id for {len(table)} rows of profiles."
+            raise InputError(message)
+        outcome = outcome.assign(patient_id=table["patient_id"].to_numpy())
+    declared: dict[str, Any] = {"endpoint": endpoint, "unit": unit, "cohort": cohort}
+    if any(str(c).startswith("hpc_") for c in table.columns):
+        return TrainingSet.of(table, outcome, tree=tree or {}, artefacts=tuple(artefacts), **declared)
+    kept = set(outcome["patient_id"])
+    table = table[table["patient_id"].isin(kept)].reset_index(drop=True)
+    rules = FeatureRules.fit(table, list(columns) or feature_names(table))
+    scaled = rules.apply(table).assign(patient_id=table["patient_id"])
+    return TrainingSet.of(
+        scaled, outcome, kind="features", columns=rules.columns, rules=rules, apply_rules=True,
+        raw=table[["patient_id", *rules.columns]], **declared,
+    )  # fmt: skip
