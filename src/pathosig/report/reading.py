@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -203,13 +204,12 @@ def _signature(study: Study) -> FrozenScore | None:
     if not path.is_file():
         return None
     frozen = Signature.load(path)
-    leaves = frozen.transform.get("leaves", {})
     terms = [
         Term(
             feature=name,
             coef=coef,
             center=center,
-            leaves=tuple(int(str(h).removeprefix("hpc_")) for h in leaves.get(name, ())),
+            leaves=frozen.transform.leaves.get(name, ()),
         )
         for name, coef, center in zip(frozen.hpcs, frozen.coef, frozen.center, strict=True)
     ]
@@ -218,13 +218,13 @@ def _signature(study: Study) -> FrozenScore | None:
         terms=terms,
         cutoff=frozen.cutoff,
         cutoff_rule=frozen.cutoff_rule,
-        scale=str(frozen.transform["scale"]),
+        scale=frozen.transform.scale,
         equation=frozen.equation(),
-        unit=str(frozen.baseline["unit"]),
-        baseline=[(float(r["time"]), float(r["survival"])) for r in frozen.baseline["at"]],
+        unit=frozen.baseline.unit,
+        baseline=[(row.time, row.survival) for row in frozen.baseline.at],
         trained_on=[
             (k.replace("_", " "), f"{v:.4g}" if isinstance(v, float) else str(v))
-            for k, v in sorted(frozen.trained_on.items())
+            for k, v in sorted(dataclasses.asdict(frozen.trained_on).items())
             if isinstance(v, (str, int, float)) and not k.endswith("sha256")
         ],
         sd=frozen.sd,
