@@ -1,6 +1,5 @@
 """From a folder of slides and a clinical table to a study folder, and its checks."""
 
-from pathosig.intake.check import Findings, check
-from pathosig.intake.init import InitReport, init
+import lazy_loader
 
-__all__ = ["Findings", "InitReport", "check", "init"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,6 +1,5 @@
 """The frozen signature: one file that scores new slides."""
 
-from pathosig.scoring.bundle import BundleReport, read_bundle, write_bundle
-from pathosig.scoring.score import ScoreReport, score_slides
+import lazy_loader
 
-__all__ = ["BundleReport", "ScoreReport", "read_bundle", "score_slides", "write_bundle"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

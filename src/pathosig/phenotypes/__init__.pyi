@@ -1,0 +1,13 @@
+from .codebook import Assignment as Assignment
+from .codebook import Clusterer as Clusterer
+from .codebook import Codebook as Codebook
+from .consensus import consensus_centroids as consensus_centroids
+from .fit import TrainingTiles as TrainingTiles
+from .fit import batch_diagnostic as batch_diagnostic
+from .fit import fit_codebook as fit_codebook
+from .kmeans import spherical_kmeans as spherical_kmeans
+from .spec import PhenotypeSpec as PhenotypeSpec
+from .stage import find_phenotypes as find_phenotypes
+from .tree import cut_tree as cut_tree
+from .tree import tree_nodes as tree_nodes
+from .tree import ward_tree as ward_tree

@@ -1,0 +1,2 @@
+from .spec import ReportSpec as ReportSpec
+from .stage import build_report as build_report

@@ -1,0 +1,16 @@
+from .cores import core_agreement as core_agreement
+from .cutoff import Cutoff as Cutoff
+from .cutoff import choose_cutoff as choose_cutoff
+from .features import Candidates as Candidates
+from .features import candidates as candidates
+from .fit import SignatureFit as SignatureFit
+from .fit import fit_details as fit_details
+from .fit import fit_signature as fit_signature
+from .model import Signature as Signature
+from .selection import Selection as Selection
+from .selection import select as select
+from .spec import SignatureSpec as SignatureSpec
+from .stage import build_signature as build_signature
+from .training import TrainingSet as TrainingSet
+from .training import training_set as training_set
+from .transform import Transform as Transform

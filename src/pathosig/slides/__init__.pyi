@@ -1,0 +1,10 @@
+from .opening import open_slide as open_slide
+from .pyramid import ReadPlan as ReadPlan
+from .pyramid import plan_read as plan_read
+from .reader import SlideInfo as SlideInfo
+from .reader import SlideReader as SlideReader
+from .reading import TileBlock as TileBlock
+from .reading import read_all_tiles as read_all_tiles
+from .reading import read_overview as read_overview
+from .reading import read_tiles as read_tiles
+from .reading import reading_order as reading_order

@@ -1,0 +1,9 @@
+from .spec import SimulateSpec as SimulateSpec
+from .truth import Comparison as Comparison
+from .truth import compare_truth as compare_truth
+from .truth import node_types as node_types
+from .truth import oracle as oracle
+from .truth import tile_truth as tile_truth
+from .truth import true_tile_labels as true_tile_labels
+from .writing import SimulateReport as SimulateReport
+from .writing import simulate as simulate
