@@ -43,7 +43,7 @@ def refused(path):
 
 def test_a_folder_opens_as_a_slide_of_all_its_levels(series):
     with open_slide(series) as reader:
-        assert isinstance(reader, OpenSlideReader)
+        assert isinstance(reader.source, OpenSlideReader)
         assert reader.info.level_sizes == ((1210, 1000), (605, 500), (303, 250))
         assert (reader.info.mpp, reader.info.mpp_source, reader.info.vendor) == (0.25, "header", "dicom")
         assert (reader.info.objective_power, reader.info.warnings) == (40.0, ())

@@ -45,7 +45,7 @@ def test_pixels_are_those_of_the_jpegs_at_every_level(tmp_path, said_offsets):
     path = tmp_path / "s.kfb"
     tiles = write_kfb(path, RGB, skip=[(1, 1)], said_offsets=said_offsets)
     with open_slide(path) as reader:
-        assert isinstance(reader, KfbReader)
+        assert isinstance(reader.source, KfbReader)
         assert reader.info.level_sizes == ((901, 700), (450, 350), (225, 175))
         assert reader.info.downsamples == (1.0, 2.0, 4.0)
         assert (reader.info.mpp, reader.info.mpp_source) == (0.25, "header")

@@ -46,7 +46,7 @@ def test_the_file_is_one_openslide_knows_and_has_transparent_parts(slide):
 
 def test_bounds_are_the_slide_and_the_resolution_is_the_headers(slide):
     with open_slide(slide) as reader:
-        assert isinstance(reader, OpenSlideReader)
+        assert isinstance(reader.source, OpenSlideReader)
         assert reader.info.level_sizes == ((7 * SIDE, 6 * SIDE), (448, 384), (224, 192))
         assert reader.info.downsamples == (1.0, 2.0, 4.0)
         assert (reader.info.mpp, reader.info.mpp_source, reader.info.vendor) == (0.5, "header", "mirax")

@@ -36,7 +36,7 @@ def code_of(path):
 def test_pixels_levels_and_mpp_for_both_versions_and_any_order_of_axes(tmp_path, version, axes):
     path = write_zarr(tmp_path / "s.ome.zarr", RGB, version=version, axes=axes)
     with open_slide(path) as reader:
-        assert isinstance(reader, OmeZarrReader)
+        assert isinstance(reader.source, OmeZarrReader)
         assert reader.info.level_sizes == ((610, 420), (305, 210), (153, 105))
         assert reader.info.downsamples == (1.0, 2.0, 4.0)
         assert (reader.info.mpp, reader.info.mpp_source, reader.info.vendor) == (0.25, "header", "ome-zarr")

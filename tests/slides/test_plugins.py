@@ -10,11 +10,15 @@ from kfbs import write_kfb
 
 from pathosig.commands.doctor import doctor
 from pathosig.slides import open_slide, opening
-from pathosig.slides.reader import ContextClose
+from pathosig.slides.reader import ContextClose, SlideInfo
 
 
 class Other(ContextClose):
     """A reader of another package."""
+
+    info = SlideInfo(
+        level_sizes=((9, 9),), downsamples=(1.0,), mpp=None, mpp_source="missing", vendor="other"
+    )
 
     def __init__(self, path, *, mpp=None):
         self.path, self.mpp = path, mpp
@@ -40,10 +44,10 @@ def test_another_package_may_take_the_names_of_closed_formats_and_no_others(tmp_
     write_kfb(path, texture(300, 300))
     for options in ({}, {"reader": "kfb"}):
         found = open_slide(path, mpp=0.5, **options)
-        assert isinstance(found, Other)
+        assert isinstance(found.source, Other)
         assert (found.path, found.mpp) == (path, 0.5)
     (tmp_path / "s.czi").write_bytes(b"anything")
-    assert isinstance(open_slide(tmp_path / "s.czi"), Other)
+    assert isinstance(open_slide(tmp_path / "s.czi").source, Other)
     from pathosig.slides.backends.isyntax import ISyntaxReader
     from pathosig.slides.backends.tiff import TiffReader
 

@@ -7,7 +7,7 @@ from files import texture, write_svs
 
 from pathosig.core.errors import SlideError
 from pathosig.slides import open_slide, plan_read, read_tiles
-from pathosig.slides.backends import tiff
+from pathosig.slides.backends import tiff, tiled
 from pathosig.slides.backends.scatter import parts
 
 RGB = texture(1180, 1300)
@@ -32,7 +32,7 @@ def read(path, xy, *, mpp=0.25, block=16, **options):
 @pytest.mark.parametrize("limit", [0, 200_000, 48_000_000])
 @pytest.mark.parametrize("order", ["rows", "columns", "none"])
 def test_tiles_in_any_order_and_over_every_edge_are_the_pixels_of_the_level(slide, monkeypatch, order, limit):
-    monkeypatch.setattr(tiff, "_CACHE_BYTES", limit)
+    monkeypatch.setattr(tiled, "_CACHE_BYTES", limit)
     xy = corners()
     if order == "columns":
         xy = xy[np.lexsort((xy[:, 1], xy[:, 0]))]
@@ -57,7 +57,7 @@ def test_rows_of_tiles_decode_every_compressed_tile_once(slide, monkeypatch, mpp
 def test_memory_of_what_is_kept_stays_under_its_limit(slide):
     kept = []
     with open_slide(slide) as reader:
-        fill = reader.block_source(plan_read(reader.info, 0.25), corners(), 100, 1)
+        fill = reader.source.block_source(plan_read(reader.info, 0.25), corners(), 100, 1)
         fill._limit = 400_000
         for start in range(0, len(corners()), 16):
             n = len(corners()[start : start + 16])
@@ -110,7 +110,7 @@ def test_a_failing_disk_is_an_error_and_no_lost_tile(slide, monkeypatch):
         raise SlideError("s.svs: reading failed", code="E_READ")
 
     with open_slide(slide) as reader:
-        monkeypatch.setattr(type(reader._file), "read", fails)
+        monkeypatch.setattr(type(reader._source), "read", fails)
         with pytest.raises(SlideError, match="reading failed"):
             list(read_tiles(reader, plan_read(reader.info, 0.25), corners(), 100))
 

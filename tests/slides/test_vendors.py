@@ -17,7 +17,7 @@ def test_philips_takes_the_fast_path_and_gives_the_pixels_of_openslide(tmp_path)
     path = write_philips(tmp_path / "s.tiff", RGB)
     assert openslide.OpenSlide.detect_format(path) == "philips"
     with open_slide(path) as fast, OpenSlideReader(path) as slow:
-        assert isinstance(fast, TiffReader)
+        assert isinstance(fast.source, TiffReader)
         assert fast.info.vendor == slow.info.vendor == "philips"
         assert fast.info.level_sizes == slow.info.level_sizes
         assert fast.info.downsamples == slow.info.downsamples
@@ -31,7 +31,7 @@ def test_philips_takes_the_fast_path_and_gives_the_pixels_of_openslide(tmp_path)
 def test_ome_tiff_with_sub_images_takes_the_fast_path(tmp_path):
     path = write_ome(tmp_path / "s.ome.tif", RGB)
     with open_slide(path) as reader:
-        assert isinstance(reader, TiffReader)
+        assert isinstance(reader.source, TiffReader)
         assert (reader.info.vendor, reader.info.mpp) == ("ome", 0.25)
         assert reader.info.level_sizes == ((1100, 900), (550, 450), (275, 225))
         assert np.array_equal(reader.read_level(0, 130, 40, 500, 400), tifffile.imread(path)[40:440, 130:630])

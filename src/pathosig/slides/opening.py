@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from pathosig.core.errors import SlideError
 from pathosig.slides.backends.kfb_layout import is_kfb
 from pathosig.slides.backends.ngff import is_zarr
+from pathosig.slides.coded import CodedReader, coded
 from pathosig.slides.reader import SlideReader
-from pathosig.slides.region import RegionReader
+from pathosig.slides.region import RegionReader, TurnedReader
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -66,19 +67,39 @@ def open_slide(
     Returns
     -------
     SlideReader
-        Label and macro images are never read.
+        Label and macro images are never read. A file that holds several scans says so in `info.warnings`; the path with
+        ``#1``, ``#2`` ... at its end opens each.
 
     Raises
     ------
     SlideError
         E_NOT_FILE, E_FORMAT, E_CODEC, E_PHOTOMETRIC, E_BITDEPTH, E_TOO_LARGE, E_MPP_RANGE, E_MPP_ANISO.
     """
-    path = Path(path)
+    path, scan = scan_of(Path(path))
     kind = _look(path)
-    name = _choose(path, kind) if reader == "auto" else reader
-    opener = _opener(name)
-    opened: SlideReader = opener(path, mpp=mpp)
+    with coded(path.name, "E_FORMAT"):
+        name = _choose(path, kind) if reader == "auto" else reader
+        opener = _opener(name)
+        options: dict[str, int] = {} if scan is None else {"scan": scan}
+        if options and name != "tiff":
+            raise SlideError(
+                f"{path.name}: #{scan} was asked for; scans are numbered in TIFF files only.",
+                code="E_NOT_FILE",
+            )
+        source: SlideReader = opener(path, mpp=mpp, **options)
+    opened: SlideReader = CodedReader(source, path.name)
+    turn = getattr(source, "orientation", 1)
+    if turn != 1:
+        opened = TurnedReader(opened, turn)
     return RegionReader(opened, region) if region is not None else opened
+
+
+def scan_of(path: Path) -> tuple[Path, int | None]:
+    """A path without the number of a scan at its end (``slide.ome.tif#2``), and that number."""
+    stem, mark, number = path.name.rpartition("#")
+    if mark and number.isascii() and number.isdigit() and len(number) < 4 and not path.exists():
+        return path.with_name(stem), int(number)
+    return path, None
 
 
 def _opener(name: str) -> Callable[..., SlideReader]:
@@ -181,7 +202,7 @@ def _choose(path: Path, kind: str) -> str:
     if suffix in _OWN_SUFFIXES:
         return _OWN_SUFFIXES[suffix]
     if kind == "tiff":
-        from pathosig.slides.backends.tiff import choose
+        from pathosig.slides.backends.tiff_choice import choose
 
         return choose(path)
     return "openslide"

@@ -13,6 +13,12 @@ from pathosig.slides.pyramid import ReadPlan, resample
 from pathosig.slides.reader import SlideReader
 
 _BLOCK = 16
+_MOST_LOST = 0.5
+"""Proportion of a low-power image that may be lost; beyond it the slide is."""
+
+_HOLE = 128
+"""Side in pixels of the smallest part that is given up."""
+
 _OVERVIEW_LIMIT = 48_000_000
 """Pixels of a level that an overview may decode at once; larger ones are read in strips."""
 
@@ -198,7 +204,7 @@ def read_overview(reader: SlideReader, mpp: float = 8.0, *, max_side: int = 6000
     Raises
     ------
     SlideError
-        If no level can be decoded.
+        If no level can be decoded, or less than half of each. What cannot be decoded otherwise is white.
     """
     info = reader.info
     width, height = info.level_sizes[0]
@@ -206,31 +212,86 @@ def read_overview(reader: SlideReader, mpp: float = 8.0, *, max_side: int = 6000
     levels = [i for i, d in enumerate(info.downsamples) if d <= wanted * 1.01] or [0]
     size = (max(1, round(width / wanted)), max(1, round(height / wanted)))
     errors: list[SlideError] = []
+    best: tuple[float, np.ndarray] | None = None
     for level in sorted(levels, reverse=True):
         try:
-            return _overview_from(reader, level, size), width / size[0]
+            image, lost = _overview_from(reader, level, size)
         except SlideError as error:
+            if error.code == "E_READ":
+                raise
             errors.append(error)
-    raise errors[0]
+            continue
+        if not lost:
+            return image, width / size[0]
+        if best is None or lost < best[0]:
+            best = (lost, image)
+    if best is not None and best[0] <= _MOST_LOST:  # every level has holes: the one with the smallest
+        return best[1], width / size[0]
+    raise (
+        errors[0]
+        if errors
+        else SlideError(
+            f"{best[0] if best else 1:.0%} of its low-power image cannot be decoded.", code="E_PIXELS"
+        )
+    )
 
 
-def _overview_from(reader: SlideReader, level: int, size: tuple[int, int]) -> np.ndarray:
+def _overview_from(reader: SlideReader, level: int, size: tuple[int, int]) -> tuple[np.ndarray, float]:
+    """A level resampled to a size, and the proportion of it that cannot be decoded (white)."""
     info = reader.info
     width, height = info.level_sizes[level]
     shrunk = getattr(reader, "read_level_shrunk", None)
     if shrunk is not None:
-        image = shrunk(level, max(1, int(min(width / size[0], height / size[1]) + 0.01)))
-        if image is not None:
-            return resample(image, size)
+        found = shrunk(level, max(1, int(min(width / size[0], height / size[1]) + 0.01)))
+        if found is not None:
+            return resample(found[0], size), found[1]
     if width * height <= _OVERVIEW_LIMIT:
-        return resample(reader.read_level(level, 0, 0, width, height), size)
+        image, lost = _read_with_holes(reader, level, (0, 0, width, height))
+        return resample(image, size), lost / (width * height)
     scale = height / size[1]
     rows_at_once = max(1, int(_OVERVIEW_LIMIT / width / scale))
     out = np.empty((size[1], size[0], 3), np.uint8)
+    lost = 0
     for top in range(0, size[1], rows_at_once):
         bottom = min(size[1], top + rows_at_once)
         y0, y1 = int(top * scale), min(height, int(np.ceil(bottom * scale)))
-        strip = reader.read_level(level, 0, y0, width, y1 - y0)
+        strip, more = _read_with_holes(reader, level, (0, y0, width, y1 - y0))
+        lost += more
         box = (0.0, top * scale - y0, float(width), (bottom - top) * scale)
         out[top:bottom] = resample(strip, (size[0], bottom - top), box=box)
-    return out
+    return out, lost / (width * height)
+
+
+def _read_with_holes(
+    reader: SlideReader, level: int, box: tuple[int, int, int, int]
+) -> tuple[np.ndarray, int]:
+    """Pixels of a part (x, y, width, height) of a level, white where they cannot be decoded, and how many those are.
+
+    A part that fails is cut in two until it is small, so that a lost tile costs itself and little around it.
+    """
+    x, y, width, height = box
+    try:
+        return reader.read_level(level, x, y, width, height), 0
+    except SlideError as error:
+        if error.code == "E_READ":
+            raise
+    out = np.full((height, width, 3), 255, np.uint8)
+    if max(width, height) <= _HOLE:
+        return out, width * height
+    lost = 0
+    if width >= height:
+        half = width // 2
+        cuts = [
+            (slice(None), slice(0, half), (x, y, half, height)),
+            (slice(None), slice(half, None), (x + half, y, width - half, height)),
+        ]
+    else:
+        half = height // 2
+        cuts = [
+            (slice(0, half), slice(None), (x, y, width, half)),
+            (slice(half, None), slice(None), (x, y + half, width, height - half)),
+        ]
+    for rows, columns, part in cuts:
+        out[rows, columns], more = _read_with_holes(reader, level, part)
+        lost += more
+    return out, lost

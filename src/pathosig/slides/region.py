@@ -1,4 +1,4 @@
-"""A part of a slide that behaves like a slide: how TMA cores are read."""
+"""A part of a slide, or a slide turned, that behaves like a slide."""
 
 from __future__ import annotations
 
@@ -52,4 +52,35 @@ class RegionReader(ContextClose):
 
     def close(self) -> None:
         """Close the slide it is part of."""
+        self.parent.close()
+
+
+class TurnedReader(ContextClose):
+    """A slide whose file says that it is to be turned or mirrored (TIFF's Orientation, 2 to 8)."""
+
+    def __init__(self, parent: SlideReader, orientation: int) -> None:
+        self.parent = parent
+        self._swapped = orientation in (5, 6, 7, 8)
+        self._mirrored = orientation in (2, 3, 6, 7)
+        """Whether columns run from right to left, once rows and columns are those shown."""
+        self._flipped = orientation in (3, 4, 7, 8)
+        info = parent.info
+        sizes = tuple((h, w) if self._swapped else (w, h) for w, h in info.level_sizes)
+        self.info = replace(info, level_sizes=sizes)
+
+    def read_level(self, level: int, x: int, y: int, width: int, height: int) -> np.ndarray:
+        """Pixels of a level as they are shown."""
+        total_w, total_h = self.info.level_sizes[level]
+        if self._mirrored:
+            x = total_w - x - width
+        if self._flipped:
+            y = total_h - y - height
+        if self._swapped:
+            pixels = self.parent.read_level(level, y, x, height, width).transpose(1, 0, 2)
+        else:
+            pixels = self.parent.read_level(level, x, y, width, height)
+        return np.ascontiguousarray(pixels[:: -1 if self._flipped else 1, :: -1 if self._mirrored else 1])
+
+    def close(self) -> None:
+        """Close the slide."""
         self.parent.close()

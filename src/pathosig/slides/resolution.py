@@ -1,31 +1,65 @@
-"""Micrometres per pixel: parsed, checked for plausibility, never guessed."""
+"""Micrometres per pixel: parsed from wherever a header has them, checked for plausibility, never guessed."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import re
 
 from pathosig.core.errors import SlideError
 
 MPP_MIN, MPP_MAX = 0.05, 100.0
-"""Beyond these a number is a wrong unit (72 dpi tags give 352.8), not a microscope."""
+"""Beyond these a number is a wrong unit, not a microscope."""
 
 _ANISOTROPY = 0.05
+_NUMBER = re.compile(r"[-+]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][-+]?\d+)?")
+_UNITS = {
+    "pm": 1e-6, "picometer": 1e-6, "picometre": 1e-6, "å": 1e-4, "angstrom": 1e-4, "nm": 1e-3, "nanometer": 1e-3, "nanometre": 1e-3,
+    "": 1.0, "um": 1.0, "µm": 1.0, "μm": 1.0, "micron": 1.0, "microns": 1.0, "micrometer": 1.0, "micrometre": 1.0, "\\u00b5m": 1.0,
+    "mm": 1e3, "millimeter": 1e3, "millimetre": 1e3, "cm": 1e4, "centimeter": 1e4, "centimetre": 1e4,
+    "dm": 1e5, "m": 1e6, "meter": 1e6, "metre": 1e6, "in": 25_400.0, "inch": 25_400.0, "ft": 304_800.0, "thou": 25.4, "mil": 25.4,
+}  # fmt: skip
+_PRINTER_MIN, _PRINTER_MAX = 25_400 / 601, 25_400 / 71.9
+"""Micrometres per pixel of 72 to 600 dots an inch, what printers and screens have."""
+_ADVICE = "Give the right value in the mpp column of slides.csv (or with --mpp): a scan at 20x has about 0.5, at 40x 0.25."
 
 
 def parse_number(text: str | float | None) -> float | None:
-    """A number with point or comma, or None."""
+    """A positive number with point or comma, with or without an exponent; None for anything else.
+
+    >>> parse_number("0,2527"), parse_number("2.5e-1"), parse_number("n/a")
+    (0.2527, 0.25, None)
+    """
     if text is None:
         return None
     try:
-        value = float(str(text).strip().replace(",", "."))
+        value = float(str(text).strip().strip('"').replace(",", "."))
     except ValueError:
         return None
     return value if math.isfinite(value) and value > 0 else None
 
 
+def first_number(text: str) -> float | None:
+    """The number a text begins with, such as of ``0.2527 um`` or ``2,5e-1``.
+
+    >>> first_number(" 0.2527 um"), first_number("2,5E-1|Left = 3")
+    (0.2527, 0.25)
+    """
+    found = _NUMBER.match(text.strip()[:64])
+    return parse_number(found.group()) if found else None
+
+
+def micrometres(value: str | float | None, unit: str) -> float | None:
+    """A length in micrometres, or None where the number or its unit is none.
+
+    >>> micrometres("250", "nm"), micrometres("5e-7", "m"), micrometres("1", "pixel")
+    (0.25, 0.5, None)
+    """
+    number, factor = parse_number(value), _UNITS.get(unit.strip().lower())
+    return None if number is None or factor is None else float(f"{number * factor:.12g}")
+
+
 def checked_mpp(
-    x: float | None, y: float | None, *, given: float | None, name: str
+    x: float | None, y: float | None, *, given: float | None, name: str, tags: bool = False
 ) -> tuple[float | None, str]:
     """The mpp to use and where it comes from.
 
@@ -34,7 +68,10 @@ def checked_mpp(
     x, y
         Header values in micrometres per pixel.
     given
-        Value of the user's table; it wins over the header.
+        Value of the user's table; it wins over whatever the header says.
+    tags
+        Whether the values are of resolution tags, which writers of images fill with those of printers and screens
+        (72 to 600 dots an inch) where they know no better.
 
     Returns
     -------
@@ -46,28 +83,35 @@ def checked_mpp(
         E_MPP_RANGE for implausible values, E_MPP_ANISO where x and y differ by more than 5 %.
     """
     if given is not None:
-        _plausible(given, name, "given for it")
+        if not (math.isfinite(given) and MPP_MIN <= given <= MPP_MAX):
+            raise _implausible(given, name, "given for it")
         return given, "given"
     x, y = x or y, y or x
     if x is None or y is None:
         return None, "missing"
-    _plausible(x, name, "in its header")
-    _plausible(y, name, "in its header")
+    if tags and any(_PRINTER_MIN <= value <= _PRINTER_MAX for value in (x, y)):
+        raise SlideError(
+            f"{name}: its header has the resolution of a printer or screen ({25_400 / x:.0f} dots an inch), not the microscope's. "
+            f"{_ADVICE}",
+            code="E_MPP_RANGE",
+        )
+    for value in (x, y):
+        if not (math.isfinite(value) and MPP_MIN <= value <= MPP_MAX):
+            raise _implausible(value, name, "in its header")
     if abs(x - y) > _ANISOTROPY * max(x, y):
         raise SlideError(
-            f"{name}: pixels are not square (mpp {x:g} by {y:g}). Resample the slide, or give one mpp in slides.csv.",
+            f"{name}: pixels are not square (mpp {x:g} by {y:g}). Resample the slide, or give one mpp in the mpp column of "
+            "slides.csv.",
             code="E_MPP_ANISO",
         )
     return (x + y) / 2, "header"
 
 
-def _plausible(value: float, name: str, where: str) -> None:
-    if not MPP_MIN <= value <= MPP_MAX:
-        raise SlideError(
-            f"{name}: mpp {value:g} {where}; expected {MPP_MIN} to {MPP_MAX:g} micrometres per pixel. "
-            "Give the right value in the mpp column of slides.csv.",
-            code="E_MPP_RANGE",
-        )
+def _implausible(value: float, name: str, where: str) -> SlideError:
+    return SlideError(
+        f"{name}: mpp {value:g} {where}; expected {MPP_MIN} to {MPP_MAX:g} micrometres per pixel. {_ADVICE}",
+        code="E_MPP_RANGE",
+    )
 
 
 def power_warning(mpp: float | None, power: float | None) -> tuple[str, ...]:
@@ -78,15 +122,18 @@ def power_warning(mpp: float | None, power: float | None) -> tuple[str, ...]:
     if 1 / 1.6 <= ratio <= 1.6:
         return ()
     return (
-        f"mpp {mpp:g} and objective power {power:g} disagree (a {power:g}x scan has about {10 / power:g})",
+        f"mpp {mpp:g} and objective power {power:g} disagree (a {power:g}x scan has about {10 / power:.3g}). If the mpp is wrong, "
+        "give the right one in the mpp column of slides.csv",
     )
 
 
-def from_resolution_tags(tags: Mapping[str, float | int | None]) -> tuple[float | None, float | None]:
-    """Mpp from TIFF resolution tags (``x``, ``y`` in pixels per unit, ``unit`` 2 inch or 3 cm)."""
-    per_unit = {2: 25_400.0, 3: 10_000.0}.get(int(tags.get("unit") or 0))
+def from_resolution_tags(x: float | None, y: float | None, unit: int) -> tuple[float | None, float | None]:
+    """Mpp from TIFF resolution tags: pixels per inch (unit 2) or per centimetre (3).
+
+    >>> from_resolution_tags(40_000.0, 40_000.0, 3)
+    (0.25, 0.25)
+    """
+    per_unit = {2: 25_400.0, 3: 10_000.0}.get(unit)
     if per_unit is None:
         return None, None
-    values = [tags.get("x"), tags.get("y")]
-    x, y = (per_unit / v if v else None for v in values)
-    return x, y
+    return (per_unit / x if x else None), (per_unit / y if y else None)

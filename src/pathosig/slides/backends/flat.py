@@ -1,4 +1,4 @@
-"""Flat images: PNG, JPEG, BMP and TIFF without tiles, as slides of one level."""
+"""Flat images: PNG, JPEG and BMP, as slides of one level."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ import numpy as np
 
 from pathosig.core.errors import SlideError
 from pathosig.slides.reader import ContextClose, SlideInfo
-from pathosig.slides.resolution import checked_mpp, from_resolution_tags
+from pathosig.slides.resolution import checked_mpp
 
 _MAX_PIXELS = 400_000_000
-_MAX_RATIO = 2_000
-"""Pixels per byte of file: beyond it a file is a decompression bomb, not an image."""
+_SMALL, _MAX_RATIO = 40_000_000, 40
+"""Pixels that any file may have, and pixels per byte of file above: beyond it is a decompression bomb, not an image."""
+
+_MAX_SCANNED = 2_000_000_000
+"""Pixels of a JPEG times its scans: each scan of a progressive one touches them all again."""
 
 
 class FlatReader(ContextClose):
@@ -27,9 +30,9 @@ class FlatReader(ContextClose):
 
     def __init__(self, path: Path, *, mpp: float | None = None) -> None:
         self.path = path
-        size, header_mpp, self._load = _tiff(path) if _is_tiff(path) else _raster(path)
+        size = _size(path)
         _guard(path, size)
-        value, source = checked_mpp(*header_mpp, given=mpp, name=path.name)
+        value, source = checked_mpp(None, None, given=mpp, name=path.name)
         self.info = SlideInfo(
             level_sizes=(size,), downsamples=(1.0,), mpp=value, mpp_source=source, vendor="flat"
         )
@@ -38,7 +41,7 @@ class FlatReader(ContextClose):
     def read_level(self, level: int, x: int, y: int, width: int, height: int) -> np.ndarray:
         """Pixels; outside the image white."""
         if self._pixels is None:
-            self._pixels = self._load()
+            self._pixels = _load(self.path)
         out = np.full((height, width, 3), 255, np.uint8)
         total_w, total_h = self.info.level_sizes[0]
         x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + width, total_w), min(y + height, total_h)
@@ -51,14 +54,10 @@ class FlatReader(ContextClose):
         self._pixels = None
 
 
-def _is_tiff(path: Path) -> bool:
-    with path.open("rb") as handle:
-        return handle.read(2) in (b"II", b"MM")
-
-
 def _guard(path: Path, size: tuple[int, int]) -> None:
     pixels = size[0] * size[1]
-    if pixels > _MAX_PIXELS or pixels > _MAX_RATIO * max(path.stat().st_size, 1):
+    file_bytes = path.stat().st_size
+    if pixels > min(_MAX_PIXELS, max(_SMALL, _MAX_RATIO * file_bytes)) or pixels > 20_000 * file_bytes:
         raise SlideError(
             f"{path.name}: declares {size[0]} x {size[1]} pixels in {path.stat().st_size} bytes; too large for an "
             "image without tiles. Convert it to a tiled TIFF.",
@@ -66,54 +65,62 @@ def _guard(path: Path, size: tuple[int, int]) -> None:
         )
 
 
-def _raster(path: Path) -> tuple[tuple[int, int], tuple[float | None, float | None], Any]:
-    from PIL import Image
-
+def _size(path: Path) -> tuple[int, int]:
+    """(width, height) of an image of 8 bits a channel; its dpi are a screen's or a printer's, never the microscope's."""
     try:
-        with Image.open(path) as image:
-            size, mode, dpi = image.size, image.mode, image.info.get("dpi")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        with path.open("rb") as handle:
+            image = _plugin(path)(handle)
+            size: tuple[int, int] = image.size
+            mode = image.mode
+    except (OSError, ValueError, SyntaxError) as error:
         raise SlideError(
             f"{path.name}: cannot be read as an image. Copy it again.", code="E_FORMAT"
         ) from error
-    if mode.startswith(("I", "F")):
+    with path.open("rb") as handle:
+        head = handle.read(26)
+    if mode.startswith(("I", "F")) or (head.startswith(b"\x89PNG") and head[24:25] == b"\x10"):
         raise SlideError(
             f"{path.name}: has more than 8 bits a channel. Convert it to 8-bit RGB.", code="E_BITDEPTH"
         )
-    if mode in ("CMYK", "LAB", "YCbCr") and mode != "YCbCr":
+    if mode in ("CMYK", "LAB", "HSV"):
         raise SlideError(f"{path.name}: colours are {mode}. Convert it to RGB.", code="E_PHOTOMETRIC")
-    del dpi  # screen resolution of an export, never the microscope's
-
-    def load() -> np.ndarray:
-        limit = Image.MAX_IMAGE_PIXELS
-        Image.MAX_IMAGE_PIXELS = None
-        try:
-            with Image.open(path) as image:
-                rgba = image.convert("RGBA")
-                white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-                return np.asarray(Image.alpha_composite(white, rgba).convert("RGB"))
-        except (OSError, ValueError, SyntaxError) as error:
-            raise SlideError(f"{path.name}: is damaged ({error}).", code="E_FORMAT") from error
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
-
-    return size, (None, None), load
+    if head.startswith(b"\xff\xd8") and size[0] * size[1] > 1_000_000:
+        scans = path.read_bytes().count(b"\xff\xda")
+        if scans * size[0] * size[1] > _MAX_SCANNED:
+            raise SlideError(
+                f"{path.name}: is a JPEG of {scans} scans. Convert it to a plain one.", code="E_TOO_LARGE"
+            )
+    return size
 
 
-def _tiff(path: Path) -> tuple[tuple[int, int], tuple[float | None, float | None], Any]:
-    from pathosig.slides.backends.tiff_tags import first_page, to_rgb
+def _load(path: Path) -> np.ndarray:
+    """All pixels, transparent ones on white. The size was checked: Pillow's own limit, which all threads share, is left alone.
 
-    page = first_page(path)
+    Raises
+    ------
+    SlideError
+        E_FORMAT if the image is damaged.
+    """
+    from PIL import Image
 
-    def load() -> np.ndarray:
-        import tifffile
+    try:
+        with path.open("rb") as handle:
+            reader = _plugin(path)(handle)
+            if reader.mode not in ("RGBA", "LA", "PA") and "transparency" not in reader.info:
+                return np.asarray(reader.convert("RGB"))
+            rgba = reader.convert("RGBA")
+            white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+            return np.asarray(Image.alpha_composite(white, rgba).convert("RGB"))
+    except (OSError, ValueError, SyntaxError) as error:
+        raise SlideError(f"{path.name}: is damaged ({error}).", code="E_FORMAT") from error
 
-        try:
-            with tifffile.TiffFile(path) as file:
-                return to_rgb(file.pages[0], file.pages[0].asarray(), path)
-        except SlideError:
-            raise
-        except Exception as error:  # tifffile and codecs raise many kinds on damaged data
-            raise SlideError(f"{path.name}: pixels cannot be decoded ({error}).", code="E_FORMAT") from error
 
-    return page.size, from_resolution_tags(page.resolution), load
+def _plugin(path: Path) -> Any:
+    """Pillow's class for a file, which opens it without the limit of `Image.open`."""
+    from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin
+
+    with path.open("rb") as handle:
+        head = handle.read(8)
+    if head.startswith(b"\x89PNG"):
+        return PngImagePlugin.PngImageFile
+    return BmpImagePlugin.BmpImageFile if head.startswith(b"BM") else JpegImagePlugin.JpegImageFile

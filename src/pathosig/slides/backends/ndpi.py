@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,9 @@ import numpy as np
 
 from pathosig.core.errors import SlideError
 from pathosig.slides.backends.source import ByteSource, read_error
-from pathosig.slides.backends.tiff import TiffReader
-from pathosig.slides.backends.tiff_codecs import decode_jpeg, shrunk
-from pathosig.slides.backends.tiff_tags import JPEG, PageFacts
+from pathosig.slides.backends.tiff_codecs import Piece, decode_jpeg, shrunk
+from pathosig.slides.backends.tiff_tags import JPEG
+from pathosig.slides.backends.tiled import Grid, TiledReader, whole
 from pathosig.slides.reader import SlideInfo
 from pathosig.slides.resolution import checked_mpp, from_resolution_tags, power_warning
 
@@ -45,7 +44,17 @@ class _Layout:
     halved_colour: bool
 
 
-class NdpiReader(TiffReader):
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Level:
+    """A level as if tiled; ``span`` is where its JPEG lies in the file, ``layout`` None where it is decoded in one go."""
+
+    grid: Grid
+    layout: _Layout | None
+    span: tuple[int, int]
+    resolution: tuple[float | None, float | None, int]
+
+
+class NdpiReader(TiledReader):
     """An NDPI slide whose JPEGs have restart markers: only the intervals that are needed are decoded.
 
     Intervals above one another are decoded as one small JPEG. With 4:4:4 and 4:2:2, as scanners write it, no colour
@@ -66,35 +75,34 @@ class NdpiReader(TiffReader):
                 f"{path.name}: has no restart markers that are listed; the reader openslide takes it.",
                 code="E_FORMAT",
             )
-        facts, layouts, power = found
-        self._levels = tuple(facts)
-        self._layouts = layouts
-        self._cache: OrderedDict[tuple[int, int, int], np.ndarray] = OrderedDict()
-        self._cached_bytes = 0
-        self._cache_limit = 48_000_000
-        self._spare: list[np.ndarray] = []
-        x, y = from_resolution_tags(facts[0].resolution) if facts[0].resolution["unit"] == 3 else (None, None)
-        value, source = checked_mpp(x, y, given=mpp, name=path.name)
-        width = facts[0].size[0]
-        self.info = SlideInfo(
-            level_sizes=tuple(f.size for f in facts),
-            downsamples=tuple(_whole(width / f.size[0]) for f in facts),
+        levels, power = found
+        self._levels = levels
+        x, y, unit = levels[0].resolution
+        header = from_resolution_tags(x, y, unit) if unit == 3 else (None, None)
+        value, source = checked_mpp(*header, given=mpp, name=path.name)
+        width = levels[0].grid.size[0]
+        info = SlideInfo(
+            level_sizes=tuple(level.grid.size for level in levels),
+            downsamples=tuple(whole(width / level.grid.size[0]) for level in levels),
             mpp=value,
             mpp_source=source,
             vendor="hamamatsu",
             objective_power=power,
             warnings=power_warning(value, power),
         )
-        self._file = ByteSource(path)
+        super().__init__(tuple(level.grid for level in levels), info)
+        self._source = ByteSource(path)
 
     def _decode(self, level: int, index: int, shrink: int) -> np.ndarray:
         """A stack of intervals at 1/shrink of its size, uint8[h, w, 3]."""
-        page, layout = self._levels[level], self._layouts[level]
+        declared = self._levels[level]
         try:
-            if layout is None:
-                data = self._raw(page, 0)
-                return decode_jpeg(data, page, shrink, np.empty((page.tile[1], page.tile[0], 3), np.uint8))
-            return self._stack(page, layout, index, shrink)
+            if declared.layout is None:
+                width, height = declared.grid.size
+                piece = Piece(size=(width, height), inside=(width, height))
+                pixels = decode_jpeg(self._whole(declared), piece, 1, np.empty((height, width, 3), np.uint8))
+                return shrunk(pixels, shrink) if shrink > 1 else pixels
+            return self._stack(declared.grid.size[1], declared.layout, index, shrink)
         except SlideError:
             raise
         except Exception as error:  # the decoder raises many kinds on damaged data
@@ -102,17 +110,24 @@ class NdpiReader(TiffReader):
                 f"{self.path.name}: piece {index} of level {level} cannot be decoded.", code="E_PIXELS"
             ) from error
 
-    def _stack(self, page: PageFacts, layout: _Layout, index: int, shrink: int) -> np.ndarray:
+    def _whole(self, level: _Level) -> bytes:
+        start, count = level.span
+        data = self._source.read(start, count)
+        if len(data) != count:
+            raise SlideError(f"{self.path.name}: an image lies beyond the end of the file.", code="E_PIXELS")
+        return data
+
+    def _stack(self, height: int, layout: _Layout, index: int, shrink: int) -> np.ndarray:
         row, column = divmod(index, layout.across)
         top = row * layout.stacked
-        rows = min(layout.stacked, page.size[1] // layout.interval[1] - top)
+        rows = min(layout.stacked, height // layout.interval[1] - top)
         pieces = [self._piece(layout, (top + k) * layout.across + column) for k in range(rows)]
         if shrink == 2 and layout.halved_colour:
             # at half size the decoder treats stored half-size colour otherwise than in full: 38 dB against area means
-            return shrunk(self._jpeg(page, layout, pieces, 1), 2)
-        return self._jpeg(page, layout, pieces, shrink)
+            return shrunk(self._jpeg(layout, pieces, 1), 2)
+        return self._jpeg(layout, pieces, shrink)
 
-    def _jpeg(self, page: PageFacts, layout: _Layout, pieces: list[bytes], shrink: int) -> np.ndarray:
+    def _jpeg(self, layout: _Layout, pieces: list[bytes], shrink: int) -> np.ndarray:
         """Decode intervals as a JPEG of their own: the header with its size set, markers counted from 0."""
         width, height = layout.interval[0], layout.interval[1] * len(pieces)
         header = bytearray(layout.header)
@@ -120,7 +135,7 @@ class NdpiReader(TiffReader):
         parts = [bytes(header)]
         for k, piece in enumerate(pieces):
             parts += [piece, bytes((0xFF, 0xD9 if k == len(pieces) - 1 else 0xD0 + k % 8))]
-        small = replace(page, tile=(width, height), tables=None)
+        small = Piece(size=(width, height), inside=(width, height))
         out = np.empty((height // shrink, width // shrink, 3), np.uint8)
         return decode_jpeg(b"".join(parts), small, shrink, out)
 
@@ -134,16 +149,17 @@ class NdpiReader(TiffReader):
         """
         start = int(layout.starts[number])
         stop = int(layout.starts[number + 1]) if number + 1 < len(layout.starts) else layout.end
-        data = self._file.read(start, stop - start)
+        data = self._source.read(start, stop - start)
         if len(data) != stop - start or len(data) < 2 or data[-2] != 0xFF or data[-1] < 0xD0:
             raise SlideError(
                 f"{self.path.name}: no restart marker at a place where one is listed.", code="E_PIXELS"
             )
         return data[:-2]
 
-    def read_level_shrunk(self, level: int, factor: int) -> np.ndarray | None:
-        """A whole level at a half, quarter or eighth, or None where that saves nothing."""
-        return None if self._layouts[level] is None else super().read_level_shrunk(level, factor)
+    def close(self) -> None:
+        """Close the file and drop decoded tiles."""
+        super().close()
+        self._source.close()
 
 
 def readable(path: Path) -> bool:
@@ -151,7 +167,7 @@ def readable(path: Path) -> bool:
     return _levels(path) is not None
 
 
-def _levels(path: Path) -> tuple[list[PageFacts], list[_Layout | None], float | None] | None:
+def _levels(path: Path) -> tuple[tuple[_Level, ...], float | None] | None:
     """Levels of the focal plane 0 as if tiled, or None where level 0 cannot be read in pieces."""
     import tifffile
 
@@ -168,25 +184,25 @@ def _levels(path: Path) -> tuple[list[PageFacts], list[_Layout | None], float | 
         raise SlideError(
             f"{path.name}: damaged NDPI structure ({type(error).__name__}). Copy it again.", code="E_FORMAT"
         ) from error
-    kept: list[tuple[PageFacts, _Layout | None]] = []
+    kept: list[_Level] = []
     for level in cut:
-        if level is not None and (not kept or level[0].size[0] < kept[-1][0].size[0]):
+        if level is not None and (not kept or level.grid.size[0] < kept[-1].grid.size[0]):
             kept.append(level)
-    if not cut or cut[0] is None or cut[0][1] is None:
+    if not cut or cut[0] is None or cut[0].layout is None:
         return None
-    width, height = kept[0][0].size
+    width, height = kept[0].grid.size
     size = path.stat().st_size
     if width * height > min(_MAX_PIXELS, 20_000 * size):
         raise SlideError(
             f"{path.name}: declares {width} x {height} pixels in {size} bytes, which cannot be. Copy it again.",
             code="E_TOO_LARGE",
         )
-    end = cut[0][1].end
+    end = cut[0].layout.end
     if end > size:
         raise SlideError(
             f"{path.name}: is truncated; its first image lacks its end. Copy it again.", code="E_FORMAT"
         )
-    return [facts for facts, _ in kept], [layout for _, layout in kept], power
+    return tuple(kept), power
 
 
 def _is_level(page: Any) -> bool:
@@ -194,7 +210,7 @@ def _is_level(page: Any) -> bool:
     return float(tags.valueof(_LENS) or 0) > 0 and not int(tags.valueof(_FOCUS) or 0)
 
 
-def _level(page: Any, handle: Any) -> tuple[PageFacts, _Layout | None] | None:
+def _level(page: Any, handle: Any) -> _Level | None:
     tags = page.tags
     width, height = int(tags.valueof(256)), int(tags.valueof(257))
     start, count = int(tags.valueof(273)[0]), int(tags.valueof(279)[0])
@@ -204,13 +220,12 @@ def _level(page: Any, handle: Any) -> tuple[PageFacts, _Layout | None] | None:
     if layout is None and width * height > _MAX_WHOLE:
         return None
     tile = (width, height) if layout is None else (layout.interval[0], layout.interval[1] * layout.stacked)
-    facts = PageFacts(
-        size=(width, height), tile=tile, across=-(-width // tile[0]), compression=JPEG, photometric=_YCBCR,
-        samples=3, bits=8, planar=1, predictor=1, tables=None, offsets=(start,), counts=(count,), description="",
-        resolution={"x": _ratio(tags.valueof(282)), "y": _ratio(tags.valueof(283)), "unit": int(tags.valueof(296) or 2)},
-        reduced=False,
-    )  # fmt: skip
-    return facts, layout
+    return _Level(
+        grid=Grid(size=(width, height), tile=tile, shrinkable=layout is not None),
+        layout=layout,
+        span=(start, count),
+        resolution=(_ratio(tags.valueof(282)), _ratio(tags.valueof(283)), int(tags.valueof(296) or 2)),
+    )
 
 
 def _layout(page: Any, handle: Any, size: tuple[int, int], span: tuple[int, int]) -> _Layout | None:
@@ -266,7 +281,3 @@ def _ratio(value: Any) -> float | None:
     if isinstance(value, tuple) and len(value) == 2:
         return value[0] / value[1] if value[1] else None
     return float(value) if value else None
-
-
-def _whole(value: float) -> float:
-    return float(round(value)) if abs(value - round(value)) < 0.01 * value else value

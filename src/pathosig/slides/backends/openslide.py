@@ -75,9 +75,10 @@ class OpenSlideReader(ContextClose):
         x, y = (parse_number(properties.get(f"openslide.mpp-{axis}")) for axis in "xy")
         if x is None:
             x = y = parse_number(properties.get("aperio.MPP"))
-        if x is None:
+        tags = x is None
+        if tags:
             x, y = _tiff_mpp(properties)
-        mpp, source = checked_mpp(x, y, given=given, name=self.path.name)
+        mpp, source = checked_mpp(x, y, given=given, name=self.path.name, tags=tags)
         power = parse_number(properties.get("openslide.objective-power"))
         return SlideInfo(
             level_sizes=tuple((int(w), int(h)) for w, h in sizes),
@@ -126,7 +127,7 @@ def _tiff_mpp(properties: object) -> tuple[float | None, float | None]:
     get = properties.get  # type: ignore[attr-defined]
     unit = {"inch": 2, "centimeter": 3}.get(str(get("tiff.ResolutionUnit", "")), 0)
     return from_resolution_tags(
-        {"x": parse_number(get("tiff.XResolution")), "y": parse_number(get("tiff.YResolution")), "unit": unit}
+        parse_number(get("tiff.XResolution")), parse_number(get("tiff.YResolution")), unit
     )
 
 

@@ -8,7 +8,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 
 from pathosig.core.errors import SlideError
-from pathosig.slides.backends.tiff_tags import PageFacts
 
 Part = tuple[int, slice, slice]
 """A compressed tile on an axis: its number, where to, where from."""
@@ -36,10 +35,12 @@ class Scatter:
 
     Parameters
     ----------
-    page, shrink
-        The level, and how far its compressed tiles are decoded small.
+    across
+        Compressed tiles side by side.
+    full, tile
+        (width, height) of the level and of its compressed tiles, as they are decoded.
     corners
-        int[n, 2]: top-left corners of all tiles in shrunk pixels, in the order of the blocks.
+        int[n, 2]: top-left corners of all tiles in such pixels, in the order of the blocks.
     size_px
         Side of the tiles.
     decode, give_back
@@ -52,8 +53,9 @@ class Scatter:
 
     def __init__(
         self,
-        page: PageFacts,
-        shrink: int,
+        across: int,
+        full: tuple[int, ...],
+        tile: tuple[int, ...],
         corners: np.ndarray,
         *,
         size_px: int,
@@ -62,17 +64,13 @@ class Scatter:
         limit: int,
         threads: int = 1,
     ) -> None:
-        self._across, self._limit = page.across, limit
+        self._across, self._limit = across, limit
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode") if threads > 1 else None
         self._decode, self._give_back = decode, give_back
-        full = [-(-side // shrink) for side in page.size]
         self._corners: Sequence[tuple[int, int]] = [(int(x), int(y)) for x, y in corners]
         self._columns, self._rows = (
-            {
-                v: parts(v, size_px, page.tile[axis] // shrink, full[axis])
-                for v in set(corners[:, axis].tolist())
-            }
+            {v: parts(v, size_px, tile[axis], full[axis]) for v in set(corners[:, axis].tolist())}
             for axis in (0, 1)
         )
         self._last: dict[int, int] = {}

@@ -1,396 +1,416 @@
-"""The fast path: tiled TIFF slides, compressed tiles read once and decoded at the size that is needed."""
+"""The fast path: TIFF slides in tiles or strips, compressed pieces read once and decoded at the size that is needed."""
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-from collections import OrderedDict
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from pathosig.core.errors import SlideError
-from pathosig.slides.backends.scatter import Scatter, parts
+from pathosig.slides.backends.colour import check_colours
 from pathosig.slides.backends.source import ByteSource
-from pathosig.slides.backends.tiff_codecs import decode_jpeg, decode_other, shrunk
-from pathosig.slides.backends.tiff_tags import CODECS, JPEG, PageFacts, header_mpp, read_pages
-from pathosig.slides.pyramid import ReadPlan
-from pathosig.slides.reader import ContextClose, SlideInfo
-from pathosig.slides.reading import draw_scaled
+from pathosig.slides.backends.tiff_codecs import (
+    Piece,
+    decode_jpeg,
+    decode_piece,
+    decode_planes,
+    joined,
+    shrunk,
+)
+from pathosig.slides.backends.tiff_pages import Choice, Level, Scan, choose_scans, fluorescence
+from pathosig.slides.backends.tiff_scale import scale_of
+from pathosig.slides.backends.tiff_tags import JPEG, NONE, Page, read_pages, read_values
+from pathosig.slides.backends.tiled import Grid, TiledReader, whole
+from pathosig.slides.reader import SlideInfo
 from pathosig.slides.resolution import checked_mpp, power_warning
 
 _MAX_PIXELS = 4e11
 _MAX_PIXELS_PER_BYTE = 20_000
+_MAX_TILE = 64_000_000
+_MAX_STRIP = 400_000_000
+_SMALL_STRIP = 48_000_000
+"""Pixels of a strip up to which any file may have it; a larger one needs bytes behind it."""
+
+_STRIP_RATIO = 50
+_ROWS = 256
+"""Rows of uncompressed strips that are read together: a writer may put a whole image into one strip."""
+
 _LOST_SHARE = 0.02
-"""Share of level-0 tiles beyond the end of the file from which a slide counts as truncated."""
+"""Share of level-0 pieces beyond the end of the file from which a slide counts as truncated."""
 
-_CACHE_BYTES = 48_000_000
-_SHRUNK_LIMIT = 60_000_000
-_LOOKAHEAD = 24
-_VENDORS = {"aperio", "generic-tiff", "philips", None}
+_SMALL_LEVEL = 4_000_000
+"""Pixels up to which a page may be a label; larger ones of the right shape are levels."""
+
+_POINTS, _LEAST_POINTS, _FAR, _BARE = 6, 3, 30, 20
+_DARK = 60
 
 
-def choose(path: Path) -> str:
-    """The reader for a TIFF: ``tiff`` or ``ndpi`` (the fast paths), ``openslide`` or ``flat``.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Band:
+    """A page of a level with the places of its pieces.
+
+    Attributes
+    ----------
+    offsets, counts
+        int64[planes * across * down]; a count of 0 is a piece that was never written: white.
+    tables
+        JPEGTables.
+    """
+
+    page: Page
+    offsets: np.ndarray
+    counts: np.ndarray
+    tables: bytes
+
+
+class TiffReader(TiledReader):
+    """A TIFF; compressed pieces are decoded at most once per pass.
+
+    Attributes
+    ----------
+    orientation
+        How the image is turned, as the tag of that name says: 1 for "as it is". `open_slide` turns it back.
+    scans
+        How many slides the file holds.
+
+    Parameters
+    ----------
+    scan
+        Which of several scans, from 1; the largest without it.
 
     Raises
     ------
     SlideError
-        If the file is damaged, truncated, or stored in a way no reader here takes.
-    """
-    page = read_pages(path)[0]
-    # what OpenSlide says of these itself; importing it costs a tenth of a slide's tissue and tiles
-    vendor = "aperio" if page.tiled and page.description.startswith("Aperio") else _openslide_vendor(path)
-    if vendor == "hamamatsu":
-        from pathosig.slides.backends.ndpi import readable
-
-        return "ndpi" if readable(path) else "openslide"
-    if vendor not in _VENDORS:
-        return "openslide"
-    if not page.tiled:
-        return "flat" if vendor is None else "openslide"
-    _guard(path, page)
-    if page.compression not in CODECS:
-        raise SlideError(
-            f"{path.name}: tiles are compressed with TIFF codec {page.compression}, which no reader here decodes. "
-            "Convert the slide to JPEG or JPEG 2000 tiles.",
-            code="E_CODEC",
-        )
-    if page.predictor not in (1, 2):
-        raise SlideError(
-            f"{path.name}: tiles are stored with TIFF predictor {page.predictor}; expected none or horizontal.",
-            code="E_CODEC",
-        )
-    return "tiff" if page.planar == 1 else "openslide"
-
-
-def _openslide_vendor(path: Path) -> str | None:
-    import openslide
-
-    try:
-        found: str | None = openslide.OpenSlide.detect_format(str(path))
-    except openslide.OpenSlideError:
-        return None
-    return found
-
-
-def _guard(path: Path, page: PageFacts) -> None:
-    """Refuse what cannot be true or cannot be read, before anything is allocated."""
-    width, height = page.size
-    size = path.stat().st_size
-    if width * height > min(_MAX_PIXELS, _MAX_PIXELS_PER_BYTE * size):
-        raise SlideError(
-            f"{path.name}: declares {width} x {height} pixels in {size} bytes, which cannot be. Copy it again.",
-            code="E_TOO_LARGE",
-        )
-    if page.bits != 8:
-        raise SlideError(
-            f"{path.name}: has {page.bits} bits a channel; expected 8. Convert it, choosing the range yourself.",
-            code="E_BITDEPTH",
-        )
-    if page.photometric not in (0, 1, 2, 6) or page.samples not in (1, 3, 4):
-        raise SlideError(
-            f"{path.name}: colours are stored as photometric {page.photometric} with {page.samples} samples; "
-            "expected RGB, YCbCr or gray.",
-            code="E_PHOTOMETRIC",
-        )
-
-
-class TiffReader(ContextClose):
-    """A tiled TIFF; compressed tiles are decoded at most once per pass.
-
-    Raises
-    ------
-    SlideError
-        E_FORMAT for truncated files, and what `choose` raises.
+        E_FORMAT for damaged and truncated files; E_CODEC, E_PHOTOMETRIC, E_BITDEPTH, E_TOO_LARGE.
     """
 
-    def __init__(self, path: Path, *, mpp: float | None = None) -> None:
+    def __init__(self, path: Path, *, mpp: float | None = None, scan: int | None = None) -> None:
         self.path = path
+        self._file_bytes = path.stat().st_size
         pages = read_pages(path)
-        _guard(path, pages[0])
-        x, y, power, vendor = header_mpp(pages[0])
-        self._levels = _halved(pages) if vendor == "philips" else _pyramid(pages)
-        self._cache: OrderedDict[tuple[int, int, int], np.ndarray] = OrderedDict()
-        self._cached_bytes = 0
-        self._cache_limit = _CACHE_BYTES
-        self._spare: list[np.ndarray] = []
-        value, source = checked_mpp(x, y, given=mpp, name=path.name)
-        width = pages[0].size[0]
+        self._source = ByteSource(path)
+        try:
+            self._bands: list[tuple[_Band, ...]] = []
+            self._open(pages, mpp, scan)
+        except BaseException:
+            self._source.close()
+            raise
+
+    def _open(self, pages: tuple[Page, ...], mpp: float | None, number: int | None) -> None:
+        super().__init__(
+            (),
+            SlideInfo(level_sizes=((1, 1),), downsamples=(1.0,), mpp=None, mpp_source="missing", vendor=""),
+        )
+        self._guard(pages[0] if len(pages) == 1 else max(pages, key=lambda p: p.size[0] * p.size[1]))
+        choice = choose_scans(pages, self.path.name, self._alike)
+        scan = self._scan(choice, number)
+        self.scans = len(choice.scans)
+        self._use(scan.levels)
+        if scan.composed and self._is_dark():
+            raise fluorescence(self.path.name, "three gray images on a dark ground")
+        page = scan.levels[0][0]
+        scale = scale_of(pages[0], page, scan.image)
+        value, source = checked_mpp(*scale.mpp, given=mpp, name=self.path.name, tags=scale.tags)
+        sizes = tuple(level[0].size for level in scan.levels)
+        if (
+            scale.vendor == "philips"
+        ):  # each half of the one before, though stored with whole tiles of padding
+            sizes = tuple((page.size[0] >> k, page.size[1] >> k) for k in range(len(sizes)))
+            self._grids = tuple(
+                Grid(size=size, tile=grid.tile, shrinkable=grid.shrinkable)
+                for size, grid in zip(sizes, self._grids, strict=True)
+            )
+        self.orientation = page.orientation if 1 <= page.orientation <= 8 else 1
+        warnings = choice.warnings if number is None else ()
         self.info = SlideInfo(
-            level_sizes=tuple(p.size for p in self._levels),
-            downsamples=tuple(_downsample(width / p.size[0]) for p in self._levels),
+            level_sizes=sizes,
+            downsamples=tuple(whole(sizes[0][0] / size[0]) for size in sizes),
             mpp=value,
             mpp_source=source,
-            vendor=vendor,
-            objective_power=power,
-            warnings=(*power_warning(value, power), *self._lost_tiles(pages)),
+            vendor=scale.vendor,
+            objective_power=scale.power,
+            warnings=(
+                *warnings,
+                *(scale.warnings if source != "given" else ()),
+                *power_warning(value, scale.power),
+                *self._lost_pieces(pages),
+            ),
         )
-        self._file = ByteSource(path)  # last: nothing above may leave it open
 
-    def _lost_tiles(self, pages: list[PageFacts]) -> tuple[str, ...]:
-        page = self._levels[0]
-        size = self.path.stat().st_size
-        lost, *others = (p.beyond(size) for p in pages)
-        if lost > _LOST_SHARE * len(page.offsets):
+    def _scan(self, choice: Choice, number: int | None) -> Scan:
+        if number is None:
+            return choice.scans[choice.default]
+        if not 1 <= number <= len(choice.scans):
             raise SlideError(
-                f"{self.path.name}: is truncated, {lost} of {len(page.offsets)} tiles lie beyond its end. Copy it again.",
+                f"{self.path.name}: holds {len(choice.scans)} scan(s); #{number} was asked for.",
+                code="E_NOT_FILE",
+            )
+        return choice.scans[number - 1]
+
+    # -- what may be opened ------------------------------------------------------------------------
+
+    def _guard(self, page: Page) -> None:
+        """Refuse sizes that cannot be true, before anything is allocated."""
+        width, height = page.size
+        if width * height > min(_MAX_PIXELS, _MAX_PIXELS_PER_BYTE * self._file_bytes):
+            raise SlideError(
+                f"{self.path.name}: declares {width} x {height} pixels in {self._file_bytes} bytes, which cannot be. Copy it again.",
+                code="E_TOO_LARGE",
+            )
+
+    def _use(self, levels: tuple[Level, ...]) -> None:
+        """Read where the pieces of these levels lie."""
+        bands = [tuple(self._band(page) for page in level) for level in levels]
+        self._bands = bands
+        self._grids = tuple(
+            Grid(
+                size=level[0].page.size,
+                tile=level[0].page.piece,
+                shrinkable=len(level) == 1
+                and level[0].page.compression == JPEG
+                and level[0].page.samples == 3
+                and level[0].page.planar == 1,
+            )
+            for level in bands
+        )
+        self._cache.clear()
+        self._cached_bytes = 0
+
+    def _band(self, page: Page) -> _Band:
+        """A page whose colours and sizes are checked, with the places of its pieces."""
+        check_colours(page, self.path.name)
+        self._guard(page)
+        pixels = page.piece[0] * page.piece[1]
+        if page.tiled and pixels > _MAX_TILE:
+            raise SlideError(
+                f"{self.path.name}: has tiles of {page.piece[0]} x {page.piece[1]} pixels, larger than any scanner writes. "
+                "Convert it to tiles of 256 to 1024 pixels.",
+                code="E_TOO_LARGE",
+            )
+        count = page.across * page.down * page.planes
+        if count > 4 * self._file_bytes:
+            raise SlideError(
+                f"{self.path.name}: declares {count} tiles in {self._file_bytes} bytes, which cannot be. Copy it again.",
+                code="E_TOO_LARGE",
+            )
+        offsets, counts = self._places(page, count)
+        if (
+            not page.tiled
+            and page.compression in NONE
+            and page.piece[1] > _ROWS
+            and page.bits == 8
+            and page.planar == 1
+        ):
+            page, offsets, counts = _thin_strips(page, offsets, counts)
+            pixels = page.piece[0] * page.piece[1]
+        if not page.tiled and pixels > min(
+            _MAX_STRIP, max(_SMALL_STRIP, _STRIP_RATIO * int(counts.max(initial=0)))
+        ):
+            raise SlideError(
+                f"{self.path.name}: declares {page.size[0]} x {page.size[1]} pixels in strips of {page.piece[1]} rows; too large for an "
+                "image without tiles. Convert it to a tiled TIFF.",
+                code="E_TOO_LARGE",
+            )
+        return _Band(page=page, offsets=offsets, counts=counts, tables=page.tables)
+
+    def _places(self, page: Page, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Offsets and lengths of the pieces; lengths that are missing reach to the next piece."""
+        if page.offsets is None:
+            raise SlideError(
+                f"{self.path.name}: lacks the places of its tiles. Copy it again.", code="E_FORMAT"
+            )
+        read = [
+            read_values(self._source, values, count, little=page.little)
+            if values is not None
+            else np.zeros(0, np.uint64)
+            for values in (page.offsets, page.counts)
+        ]
+        most = np.float64(2**62)
+        offsets, counts = (
+            np.minimum(np.nan_to_num(v.astype(np.float64)), most).astype(np.int64) for v in read
+        )
+        lost = count - len(offsets)
+        if lost > _LOST_SHARE * count:
+            raise SlideError(
+                f"{self.path.name}: lacks the places of {lost} of {count} tiles. Copy it again.",
                 code="E_FORMAT",
             )
-        found = [f"{lost} of {len(page.offsets)} tiles lie beyond the end of the file"] if lost else []
-        if any(others):
-            found.append(
-                f"the file is cut short: {sum(map(bool, others))} of its smaller images lack their end"
+        beyond = np.full(lost, self._file_bytes, np.int64)  # lost, and counted as such
+        offsets = np.concatenate([offsets, beyond])
+        if len(counts) < count:
+            ordered = np.unique(np.append(offsets, self._file_bytes))
+            following = ordered[np.minimum(np.searchsorted(ordered, offsets, side="right"), len(ordered) - 1)]
+            counts = np.concatenate([counts, (following - offsets)[len(counts) :]])
+        counts = np.where(offsets >= self._file_bytes, np.maximum(counts, 1), counts)
+        return offsets, np.where(offsets == 0, 0, counts)
+
+    def _lost_pieces(self, pages: tuple[Page, ...]) -> tuple[str, ...]:
+        lost = int(sum(self._beyond(band) for band in self._bands[0]))
+        total = sum(len(band.offsets) for band in self._bands[0])
+        if lost > _LOST_SHARE * total:
+            raise SlideError(
+                f"{self.path.name}: is truncated, {lost} of {total} tiles lie beyond its end. Copy it again.",
+                code="E_FORMAT",
             )
+        found = [f"{lost} of {total} tiles lie beyond the end of the file"] if lost else []
+        others = sum(any(self._beyond(band) for band in level) for level in self._bands[1:])
+        used = {band.page.number for level in self._bands for band in level}
+        others += sum(self._ends_beyond(page) for page in pages if page.number not in used)
+        if others:
+            found.append(f"the file is cut short: {others} of its smaller images lack their end")
         return tuple(found)
 
-    # -- decoding one compressed tile ------------------------------------------------------
+    def _beyond(self, band: _Band) -> int:
+        """How many pieces of a page end behind the last byte of the file."""
+        return int(
+            np.count_nonzero(
+                (band.counts > 0) & (band.offsets + band.counts.clip(max=2**62) > self._file_bytes)
+            )
+        )
 
-    def _raw(self, page: PageFacts, index: int) -> bytes:
-        data = self._file.read(page.offsets[index], page.counts[index])
-        if len(data) != page.counts[index]:
+    def _ends_beyond(self, page: Page) -> bool:
+        """Whether an image that is not read lacks its end."""
+        if page.offsets is None or page.counts is None or page.offsets.count > 1 << 20:
+            return False
+        offsets, counts = (
+            read_values(self._source, values, 1 << 20, little=page.little).astype(np.float64)
+            for values in (page.offsets, page.counts)
+        )
+        n = min(len(offsets), len(counts))
+        return bool(np.any(offsets[:n] + counts[:n] > self._file_bytes))
+
+    # -- which page is what --------------------------------------------------------------------------
+
+    def _alike(self, above: Level, below: Level) -> bool:
+        """Whether a page looks like a finer one seen small: mean colours at points that are not bare glass agree."""
+        if below[0].size[0] * below[0].size[1] > _SMALL_LEVEL:
+            return True
+        try:
+            self._use((above, below))
+        except SlideError:
+            return False
+        ratio = above[0].size[0] / below[0].size[0]
+        side = max(1, min(16, int(64 / ratio)))
+        differences = []
+        for row in range(_POINTS):
+            for column in range(_POINTS):
+                x, y = (
+                    int((k + 0.5) / _POINTS * (size - side))
+                    for k, size in zip((column, row), below[0].size, strict=True)
+                )
+                try:
+                    fine = self.read_level(
+                        0, round(x * ratio), round(y * ratio), round(side * ratio), round(side * ratio)
+                    )
+                    coarse = self.read_level(1, x, y, side, side)
+                except SlideError:
+                    continue
+                a, b = (image.reshape(-1, 3).mean(axis=0) for image in (fine, coarse))
+                if min(a.min(), b.min()) < 255 - _BARE:
+                    differences.append(float(np.abs(a - b).max()))
+        return len(differences) < _LEAST_POINTS or float(np.median(differences)) <= _FAR
+
+    def _is_dark(self) -> bool:
+        """Whether the ground of the slide is dark, as that of fluorescence is."""
+        width, height = self._grids[-1].size
+        side = min(16, width, height)
+        levels = []
+        for row in range(_POINTS):
+            for column in range(_POINTS):
+                x, y = (
+                    int((k + 0.5) / _POINTS * (size - side))
+                    for k, size in zip((column, row), (width, height), strict=True)
+                )
+                try:
+                    levels.append(
+                        float(self.read_level(len(self._grids) - 1, x, y, side, side).mean(axis=(0, 1)).max())
+                    )
+                except SlideError:
+                    continue
+        return bool(levels) and float(np.median(levels)) < _DARK
+
+    # -- decoding one compressed piece ------------------------------------------------------------------
+
+    def _raw(self, band: _Band, index: int) -> bytes:
+        offset, count = int(band.offsets[index]), int(band.counts[index])
+        if count < 0 or offset < 0 or offset + count > self._file_bytes:
             raise SlideError(f"{self.path.name}: a tile lies beyond the end of the file.", code="E_PIXELS")
-        return data
+        return self._source.read(offset, count)
 
     def _decode(self, level: int, index: int, shrink: int) -> np.ndarray:
-        """One compressed tile at 1/shrink of its size, uint8[h, w, 3]."""
-        page = self._levels[level]
-        if not page.counts[index]:
-            return np.full((page.tile[1] // shrink, page.tile[0] // shrink, 3), 255, np.uint8)
-        data = self._raw(page, index)
+        bands, grid = self._bands[level], self._grids[level]
+        width, height = grid.tile
+        row, column = divmod(index, grid.across)
+        piece = Piece(
+            size=grid.tile,
+            inside=(min(width, grid.size[0] - column * width), min(height, grid.size[1] - row * height)),
+        )
         try:
-            if page.compression == JPEG:
-                return decode_jpeg(data, page, shrink, self._buffer(page, shrink))
-            pixels = decode_other(data, page)
+            if grid.shrinkable:
+                band = bands[0]
+                if not band.counts[index]:
+                    return np.full((height // shrink, width // shrink, 3), 255, np.uint8)
+                data = joined(self._raw(band, index), band.tables, rgb=band.page.photometric == 2)
+                return decode_jpeg(data, piece, shrink, self._buffer(level, shrink))
+            pixels = self._pixels(bands, index, piece)
+        except SlideError:
+            raise
         except Exception as error:  # codecs raise many kinds on damaged data
             raise SlideError(
-                f"{self.path.name}: tile {index} of level {level} cannot be decoded.", code="E_PIXELS"
+                f"{self.path.name}: tile {index} of level {level} cannot be decoded ({error}).",
+                code="E_PIXELS",
             ) from error
         return shrunk(pixels, shrink) if shrink > 1 else pixels
 
-    def _buffer(self, page: PageFacts, shrink: int) -> np.ndarray:
-        """Memory for a decoded tile, that of a dropped one where it fits: fresh pages cost a tenth of decoding."""
-        shape = (page.tile[1] // shrink, page.tile[0] // shrink, 3)
-        try:
-            spare = self._spare.pop()
-        except IndexError:  # also where another thread was quicker
-            return np.empty(shape, np.uint8)
-        return spare if spare.shape == shape else np.empty(shape, np.uint8)
+    def _pixels(self, bands: tuple[_Band, ...], index: int, piece: Piece) -> np.ndarray:
+        """A piece of any other kind at its full size, uint8[h, w, 3]."""
+        first = bands[0]
+        if len(bands) == 3:
+            parts = [self._pixels((band,), index, piece)[..., :1] for band in bands]
+            return np.concatenate(parts, axis=2)
+        if first.page.planes > 1:
+            step = first.page.across * first.page.down
+            numbers = [plane * step + index for plane in range(first.page.planes)]
+            if not any(first.counts[n] for n in numbers):
+                return np.full((piece.size[1], piece.size[0], 3), 255, np.uint8)
+            return decode_planes(
+                [self._raw(first, n) for n in numbers], first.page, piece, tables=first.tables
+            )
+        if not first.counts[index]:
+            return np.full((piece.size[1], piece.size[0], 3), 255, np.uint8)
+        return decode_piece(self._raw(first, index), first.page, piece, tables=first.tables)
 
-    def _tile(self, level: int, index: int, shrink: int) -> np.ndarray:
-        """A tile that is not in the cache; it is afterwards."""
-        pixels = self._decode(level, index, shrink)
-        self._remember((level, index, shrink), pixels)
-        return pixels
-
-    def _remember(self, key: tuple[int, int, int], pixels: np.ndarray) -> None:
-        self._cache[key] = pixels
-        self._cached_bytes += pixels.nbytes
-        while self._cached_bytes > self._cache_limit and len(self._cache) > 1:
-            dropped = self._cache.popitem(last=False)[1]
-            self._cached_bytes -= dropped.nbytes
-            self._give_back(dropped)
-
-    def _give_back(self, pixels: np.ndarray) -> None:
-        """Memory that the next decoded tile may have."""
-        if len(self._spare) < 2 and pixels.flags.owndata:
-            self._spare.append(pixels)
-
-    # -- assembling -----------------------------------------------------------------------
-
-    def read_level(self, level: int, x: int, y: int, width: int, height: int) -> np.ndarray:
-        """Pixels of a level; outside the slide white."""
-        return self._assemble(level, x, y, width, height, 1)
-
-    def _assemble(self, level: int, x: int, y: int, width: int, height: int, shrink: int) -> np.ndarray:
-        """Pixels of a level at 1/shrink, coordinates in shrunk pixels."""
-        out = np.empty((height, width, 3), np.uint8)
-        self._fill(out, level, x, y, shrink)
-        return out
-
-    def _fill(self, out: np.ndarray, level: int, x: int, y: int, shrink: int) -> None:
-        """Write the pixels at (x, y) into `out`; outside the slide white."""
-        page = self._levels[level]
-        height, width = out.shape[:2]
-        full = (-(-page.size[0] // shrink), -(-page.size[1] // shrink))
-        if x < 0 or y < 0 or x + width > full[0] or y + height > full[1]:
-            out[:] = 255
-        columns = parts(x, width, page.tile[0] // shrink, full[0])
-        cache = self._cache
-        for row, to_rows, from_rows in parts(y, height, page.tile[1] // shrink, full[1]):
-            strip, first = out[to_rows], row * page.across
-            for column, to_columns, from_columns in columns:
-                key = (level, first + column, shrink)
-                tile = cache.get(key)
-                if tile is None:
-                    tile = self._tile(*key)
-                else:
-                    cache.move_to_end(key)
-                strip[:, to_columns] = tile[from_rows, from_columns]
-
-    def read_level_shrunk(self, level: int, factor: int) -> np.ndarray | None:
-        """A whole level at a half, quarter or eighth, or None where that saves nothing."""
-        page = self._levels[level]
-        shrink = max((k for k in (1, 2, 4, 8) if k <= factor), default=1)
-        width, height = -(-page.size[0] // shrink), -(-page.size[1] // shrink)
-        if page.compression != JPEG or width * height > _SHRUNK_LIMIT:
-            return None
-        self._cache_limit = 0  # every tile is needed once
-        try:
-            return self._assemble(level, 0, 0, width, height, shrink)
-        finally:
-            self._cache_limit = _CACHE_BYTES
-
-    def tile_source(
-        self, plan: ReadPlan, xy: np.ndarray, size_px: int, threads: int
-    ) -> Callable[[int, int, np.ndarray], None]:
-        """A function (x, y in level-0 pixels, out uint8[size, size, 3]) for tiles asked for in order."""
-        shrink = self._shrink(plan, xy)
-        downsample = plan.level_downsample * shrink
-        scale = plan.scale / shrink
-        self._cache_limit = self._enough(plan.level, xy, size_px * scale, shrink)
-
-        def read(left: int, top: int, width: int, height: int) -> np.ndarray:
-            return self._assemble(plan.level, left, top, width, height, shrink)
-
-        def draw(x: int, y: int, out: np.ndarray) -> None:
-            if abs(scale - 1) < 1e-9:
-                left, top = round(x / downsample), round(y / downsample)
-                self._fill(out, plan.level, left, top, shrink)
-                return
-            out[:] = draw_scaled(read, x / downsample, y / downsample, scale, size_px)
-
-        if threads <= 1:
-            return draw
-        return _Ahead(self, draw, xy, size_px * scale, plan.level, shrink, downsample, threads)
-
-    def block_source(self, plan: ReadPlan, xy: np.ndarray, size_px: int, threads: int) -> Scatter | None:
-        """What fills blocks of these tiles, or None where they are not pixels of decoded tiles as they are."""
-        shrink = self._shrink(plan, xy)
-        if not len(xy) or abs(plan.scale / shrink - 1) >= 1e-9:
-            return None
-        corners = np.rint(np.asarray(xy) / (plan.level_downsample * shrink)).astype(int)
-        return Scatter(
-            self._levels[plan.level],
-            shrink,
-            corners,
-            size_px=size_px,
-            decode=functools.partial(self._decode, plan.level, shrink=shrink),
-            give_back=self._give_back,
-            limit=_CACHE_BYTES,
-            threads=threads,
+    def icc_profile(self) -> bytes:
+        """The ICC profile of the slide; nothing where it has none."""
+        page = self._bands[0][0].page
+        return (
+            b""
+            if page.icc is None
+            else bytes(read_values(self._source, page.icc, 1 << 24, little=page.little).tobytes())
         )
-
-    def _enough(self, level: int, xy: np.ndarray, side: float, shrink: int) -> int:
-        """Bytes of decoded tiles worth keeping: for tiles asked for row by row, the rows that one row touches."""
-        page = self._levels[level]
-        if not len(xy) or np.any(np.diff(np.asarray(xy)[:, 1]) < 0):
-            return _CACHE_BYTES
-        width, height = page.tile[0] // shrink, page.tile[1] // shrink
-        return min(_CACHE_BYTES, int(side / height + 2) * (page.across + 1) * width * height * 3)
-
-    def _shrink(self, plan: ReadPlan, xy: np.ndarray) -> int:
-        """How far JPEG tiles are decoded small: never below the target, only where corners stay whole pixels."""
-        page = self._levels[plan.level]
-        if plan.exact or page.compression != JPEG:
-            return 1
-        corners = np.asarray(xy, float) / plan.level_downsample
-        for shrink in (2,):  # at 4 and 8 the DCT low-pass is below 40 dB against area averages
-            whole = not np.any(np.abs(corners / shrink - np.rint(corners / shrink)) > 1e-6)
-            if (
-                shrink <= plan.scale * 1.001
-                and whole
-                and not (page.tile[0] % shrink or page.tile[1] % shrink)
-            ):
-                return shrink
-        return 1
-
-    def indices(self, level: int, x: int, y: int, width: int, height: int, shrink: int) -> list[int]:
-        """Compressed tiles that cover a part of a level, coordinates in shrunk pixels."""
-        page = self._levels[level]
-        tile_w, tile_h = page.tile[0] // shrink, page.tile[1] // shrink
-        across, down = page.across, -(-page.size[1] // page.tile[1])
-        columns = range(max(x // tile_w, 0), min(-(-(x + width) // tile_w), across))
-        rows = range(max(y // tile_h, 0), min(-(-(y + height) // tile_h), down))
-        return [row * across + column for row in rows for column in columns]
 
     def close(self) -> None:
         """Close the file and drop decoded tiles."""
-        self._cache.clear()
-        self._cached_bytes = 0
-        self._file.close()
+        super().close()
+        self._source.close()
 
 
-class _Ahead:
-    """Decodes the compressed tiles of the next few tiles in threads while the current one is drawn."""
-
-    def __init__(
-        self,
-        reader: TiffReader,
-        draw: Callable[[int, int, np.ndarray], None],
-        xy: np.ndarray,
-        side: float,
-        level: int,
-        shrink: int,
-        downsample: float,
-        threads: int,
-    ) -> None:
-        self._reader, self._draw = reader, draw
-        self._level, self._shrink = level, shrink
-        self._needs = [
-            reader.indices(
-                level, int(x // downsample), int(y // downsample), int(side) + 2, int(side) + 2, shrink
-            )
-            for x, y in np.asarray(xy)
-        ]
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
-        self._jobs: dict[int, Future[np.ndarray]] = {}
-        self._position = 0
-        self._asked = 0
-
-    def __call__(self, x: int, y: int, out: np.ndarray) -> None:
-        reader = self._reader
-        while self._asked < min(len(self._needs), self._position + _LOOKAHEAD):
-            for index in self._needs[self._asked]:
-                if index not in self._jobs and (self._level, index, self._shrink) not in reader._cache:
-                    self._jobs[index] = self._pool.submit(reader._decode, self._level, index, self._shrink)
-            self._asked += 1
-        for index in self._needs[self._position]:
-            job = self._jobs.pop(index, None)
-            if job is not None and job.exception() is None:
-                reader._remember((self._level, index, self._shrink), job.result())
-        self._position += 1
-        try:
-            self._draw(x, y, out)
-        finally:
-            if self._position == len(self._needs):
-                self._pool.shutdown()
-
-
-def _pyramid(pages: list[PageFacts]) -> tuple[PageFacts, ...]:
-    """The tiled images that are level 0 seen smaller; thumbnails, labels and macros are left out."""
-    base = pages[0]
-    ratio = base.size[0] / base.size[1]
-    levels = [base]
-    for page in pages[1:]:
-        smaller = page.size[0] < levels[-1].size[0]
-        slack = 0.02 + 2 / min(page.size)
-        if page.tiled and smaller and abs(page.size[0] / page.size[1] / ratio - 1) < slack:
-            levels.append(page)
-    return tuple(levels)
-
-
-def _halved(pages: list[PageFacts]) -> tuple[PageFacts, ...]:
-    """Philips' levels: each half of the one before, though stored with whole tiles of padding."""
-    width, height = pages[0].size
-    tiled = [
-        p for p in pages if p.tiled and p.tile == pages[0].tile and p.photometric == pages[0].photometric
-    ]
-    return tuple(dataclasses.replace(p, size=(width >> k, height >> k)) for k, p in enumerate(tiled))
-
-
-def _downsample(value: float) -> float:
-    """Whole downsamples are whole: level sizes are rounded, pyramids are not."""
-    return float(round(value)) if abs(value - round(value)) < 0.01 * value else value
+def _thin_strips(page: Page, offsets: np.ndarray, counts: np.ndarray) -> tuple[Page, np.ndarray, np.ndarray]:
+    """An uncompressed page with tall strips as one with low strips, which are parts of them."""
+    width, rows = page.piece
+    row_bytes = width * page.samples
+    starts, lengths = [], []
+    per = -(-rows // _ROWS)
+    if rows % _ROWS and len(offsets) > 1:  # strips would not be equally high
+        return page, offsets, counts
+    if page.photometric == 6 and page.subsampling != (1, 1):
+        return page, offsets, counts
+    for offset, count in zip(offsets.tolist(), counts.tolist(), strict=True):
+        for part in range(per):
+            begin = part * _ROWS * row_bytes
+            starts.append(offset + begin)
+            lengths.append(max(1, min(_ROWS * row_bytes, count - begin)) if count else 0)
+    thin = replace(page, piece=(width, _ROWS))
+    n = thin.across * thin.down
+    return thin, np.array(starts[:n], np.int64), np.array(lengths[:n], np.int64)

@@ -1,83 +1,298 @@
-"""One compressed tile of a TIFF into pixels."""
+"""One compressed piece of a TIFF into pixels; no decoder runs before the size it declares was compared with the piece's."""
 
 from __future__ import annotations
 
+import struct
+import zlib
+from dataclasses import dataclass
+
 import numpy as np
 
-from pathosig.slides.backends.tiff_tags import PageFacts
+from pathosig.slides.backends.colour import PALETTE, RGB, YCBCR, scaled_bits, to_rgb, ycbcr_to_rgb
+from pathosig.slides.backends.j2k import decode_j2k
+from pathosig.slides.backends.tiff_tags import (
+    APERIO_YCBCR,
+    DEFLATE,
+    JPEG,
+    JPEG2000,
+    LZW,
+    NONE,
+    PACKBITS,
+    WEBP,
+    Page,
+)
 
 _APP14_RGB = b"\xff\xee\x00\x0eAdobe\x00d\x00\x00\x00\x00\x00"
 """Adobe marker, transform 0: the components are RGB as they are."""
 
+_MAX_SCANNED = 1_000_000_000
+"""Pixels of a JPEG times its scans: each scan of a progressive one touches them all again."""
 
-def decode_jpeg(data: bytes, page: PageFacts, shrink: int, out: np.ndarray) -> np.ndarray:
-    """A JPEG tile at 1/shrink of its size, written into `out`, uint8[h, w, 3].
+_REVERSED = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Piece:
+    """A tile or strip: its full (width, height), and the part of it that lies inside the image."""
+
+    size: tuple[int, int]
+    inside: tuple[int, int]
+
+
+def decode_piece(data: bytes, page: Page, piece: Piece, *, tables: bytes) -> np.ndarray:
+    """A piece at its full size, uint8[h, w, 3]; one that was stored cut at the image's edge is white beyond it.
+
+    Parameters
+    ----------
+    data
+        Its bytes; planes that are stored apart go to `decode_planes`.
+    page, piece
+        What the page declares.
+    tables
+        JPEGTables of the page.
 
     Raises
     ------
     ValueError
-        If it is damaged or has another size than the page declares.
+        If it holds another size, depth or number of samples than declared; codecs raise other kinds.
     """
-    import simplejpeg
+    if page.compression == JPEG and page.samples == 3 and page.planar == 1:
+        return filled(_jpeg(data, piece, tables, page.photometric), piece)
+    if page.compression in JPEG2000:
+        samples, colours = decode_j2k(data, piece.size, piece.inside)
+        _expect(samples, page.samples)
+        turned = colours != "ycbcr" and page.photometric != YCBCR and page.compression != APERIO_YCBCR
+        if colours == "ycbcr" and page.photometric == RGB:
+            return filled(ycbcr_to_rgb(samples[..., :3], page), piece)
+        return filled(to_rgb(samples, page, converted=turned), piece)
+    if page.compression in WEBP:
+        return filled(_webp(data, page, piece), piece)
+    return filled(to_rgb(plane_samples(data, page, piece, tables=tables), page), piece)
 
-    head = b"\xff\xd8"
-    if page.tables:
-        head = page.tables[:-2]
-    body = data[2:]
-    if page.photometric == 2:
-        head = b"\xff\xd8" + _APP14_RGB + head[2:]
-    width, height = page.tile
-    pixels = simplejpeg.decode_jpeg(
-        head + body,
-        "RGB",
-        min_height=height // shrink,
-        min_width=width // shrink,
-        min_factor=shrink,
-        buffer=out,
+
+def decode_planes(parts: list[bytes], page: Page, piece: Piece, *, tables: bytes) -> np.ndarray:
+    """A piece whose samples are stored in planes of their own, one part each, uint8[h, w, 3].
+
+    Raises
+    ------
+    ValueError
+        As `decode_piece`.
+    """
+    planes = [plane_samples(part, page, piece, tables=tables) for part in parts]
+    if len({plane.shape for plane in planes}) != 1:
+        raise ValueError("planes of different sizes")
+    return filled(to_rgb(np.concatenate(planes, axis=2), page), piece)
+
+
+def plane_samples(data: bytes, page: Page, piece: Piece, *, tables: bytes) -> np.ndarray:
+    """Samples of a piece before their meaning, uint8[h, w, s]; one sample of a plane stored apart."""
+    if page.compression == JPEG:
+        return _jpeg(data, piece, tables, page.photometric, gray=True)
+    count = 1 if page.planar == 2 else page.samples
+    if page.photometric == YCBCR and page.subsampling != (1, 1) and page.planar == 1:
+        return _subsampled(data, page, piece)
+    width, height = piece.size
+    row = -(-width * count * page.bits // 8)
+    raw = _unpacked(data, page, row * height)
+    inside_row = -(-piece.inside[0] * count * page.bits // 8)
+    if (
+        len(raw) < row * piece.inside[1] and len(raw) == inside_row * piece.inside[1]
+    ):  # stored cut at the image's edge
+        width, row = piece.inside[0], inside_row
+    rows = min(len(raw) // row, height)
+    if rows < piece.inside[1]:
+        raise ValueError(f"{len(raw)} bytes of pixels, expected {row * piece.inside[1]}")
+    values = scaled_bits(
+        raw[: rows * row].reshape(rows, row), width * count, page.bits, indices=page.photometric == PALETTE
     )
-    if pixels.shape[:2] != (height // shrink, width // shrink):
-        raise ValueError("tile of another size than declared")
+    samples = values.reshape(rows, width, count)
+    if page.predictor == 2:  # differences to the left neighbour
+        samples = np.add.accumulate(samples, axis=1, dtype=np.uint8)
+    return samples
+
+
+def _subsampled(data: bytes, page: Page, piece: Piece) -> np.ndarray:
+    """YCbCr in units of h x v values of Y, one of Cb and one of Cr; colours are repeated, as libtiff does."""
+    h, v = page.subsampling
+    (width, height), unit = piece.size, h * v + 2
+    across, down = -(-width // h), -(-height // v)
+    raw = _unpacked(data, page, across * down * unit)
+    down = min(down, len(raw) // (across * unit))
+    if down * v < piece.inside[1]:
+        raise ValueError(f"{len(raw)} bytes of pixels, too few")
+    units = raw[: across * down * unit].reshape(down, across, unit)
+    y = units[..., : h * v].reshape(down, across, v, h).transpose(0, 2, 1, 3).reshape(down * v, across * h)
+    colours = [np.repeat(np.repeat(units[..., h * v + k], v, axis=0), h, axis=1) for k in (0, 1)]
+    return np.stack((y, *colours), axis=-1)[:height, :width]
+
+
+def _unpacked(data: bytes, page: Page, expected: int) -> np.ndarray:
+    """Bytes of samples, at most as many as expected, uint8[n].
+
+    Raises
+    ------
+    ValueError
+        If the stream is damaged; codecs raise other kinds.
+    """
+    import imagecodecs
+
+    if page.fill_order == 2:
+        data = data.translate(_REVERSED)
+    if page.compression in NONE:
+        return np.frombuffer(data, np.uint8, count=min(len(data), expected))
+    if page.compression in DEFLATE:
+        stream = zlib.decompressobj()
+        return np.frombuffer(stream.decompress(data, expected), np.uint8)
+    if page.compression == LZW:
+        return np.frombuffer(imagecodecs.lzw_decode(data, out=expected), np.uint8)
+    if page.compression == PACKBITS:
+        return np.frombuffer(imagecodecs.packbits_decode(data, out=expected), np.uint8)
+    return np.frombuffer(imagecodecs.zstd_decode(data, out=expected), np.uint8)
+
+
+def filled(pixels: np.ndarray, piece: Piece) -> np.ndarray:
+    """Pixels of a piece at its full size, white where it was stored cut.
+
+    Raises
+    ------
+    ValueError
+        If the part inside the image is not whole.
+    """
+    width, height = piece.size
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    if (
+        pixels.shape[0] < piece.inside[1]
+        or pixels.shape[1] < piece.inside[0]
+        or pixels.shape[0] > height
+        or pixels.shape[1] > width
+    ):
+        raise ValueError(f"{pixels.shape[1]} x {pixels.shape[0]} pixels, expected {width} x {height}")
+    out = np.full((height, width, 3), 255, np.uint8)
+    out[: pixels.shape[0], : pixels.shape[1]] = pixels
     return out
 
 
-def decode_other(data: bytes, page: PageFacts) -> np.ndarray:
-    """A tile of any other codec, uint8[h, w, 3]; transparent pixels on white."""
+def _expect(samples: np.ndarray, count: int) -> None:
+    if samples.shape[2] != count:
+        raise ValueError(f"{samples.shape[2]} samples a pixel, expected {count}")
+
+
+def _webp(data: bytes, page: Page, piece: Piece) -> np.ndarray:
+    """A WebP piece; the size is in its header."""
     import imagecodecs
 
-    width, height = page.tile
-    if page.compression in (33003, 33004, 33005, 34712):
-        pixels = imagecodecs.jpeg2k_decode(data)
-        if page.compression == 33003:  # Aperio: YCbCr without saying so in the codestream
-            pixels = _ycbcr_to_rgb(pixels)
-    elif page.compression == 50001 or page.compression == 34927:
-        pixels = imagecodecs.webp_decode(data)
-    else:
-        raw = _inflate(data, page.compression)
-        pixels = np.frombuffer(raw, np.uint8, count=width * height * page.samples)
-        pixels = pixels.reshape(height, width, page.samples)
-        if page.predictor == 2:  # differences to the left neighbour
-            pixels = np.add.accumulate(pixels, axis=1, dtype=np.uint8)
-    if pixels.ndim == 2 or pixels.shape[2] == 1:
-        gray = pixels.reshape(height, width, 1)
-        return np.repeat(255 - gray if page.photometric == 0 else gray, 3, axis=2)
-    if pixels.shape[2] == 4:
-        alpha = pixels[..., 3:].astype(np.uint16)
-        return ((pixels[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
-    return np.ascontiguousarray(pixels[:height, :width, :3])
+    width, height = webp_size(data)
+    if width > piece.size[0] or height > piece.size[1]:
+        raise ValueError(f"{width} x {height} pixels, expected {piece.size[0]} x {piece.size[1]}")
+    pixels = imagecodecs.webp_decode(data)
+    if page.samples == 3 and pixels.shape[2] == 4:
+        pixels = pixels[..., :3]
+    _expect(pixels, page.samples)
+    return to_rgb(pixels, page, converted=True)
 
 
-def _inflate(data: bytes, compression: int) -> bytes:
-    import imagecodecs
+def webp_size(data: bytes) -> tuple[int, int]:
+    """(width, height) that a WebP file declares.
 
-    if compression == 1:
-        return data
-    return bytes(imagecodecs.lzw_decode(data) if compression == 5 else imagecodecs.zlib_decode(data))
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    kind = data[12:16]
+    if data[:4] != b"RIFF" or data[8:12] != b"WEBP" or len(data) < 30:
+        raise ValueError("no WebP")
+    if kind == b"VP8X":
+        return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
+    if kind == b"VP8L":
+        packed = int.from_bytes(data[21:25], "little")
+        return 1 + (packed & 0x3FFF), 1 + (packed >> 14 & 0x3FFF)
+    if kind == b"VP8 ":
+        width, height = struct.unpack_from("<HH", data, 26)
+        return width & 0x3FFF, height & 0x3FFF
+    raise ValueError("no WebP of a known kind")
 
 
-def _ycbcr_to_rgb(pixels: np.ndarray) -> np.ndarray:
-    y, cb, cr = (pixels[..., i].astype(np.float32) for i in range(3))
-    rgb = (y + 1.402 * (cr - 128), y - 0.344136 * (cb - 128) - 0.714136 * (cr - 128), y + 1.772 * (cb - 128))
-    out: np.ndarray = np.clip(np.rint(np.stack(rgb, axis=-1)), 0, 255).astype(np.uint8)
+def _jpeg(data: bytes, piece: Piece, tables: bytes, photometric: int, *, gray: bool = False) -> np.ndarray:
+    """A JPEG piece at its full size, uint8[h, w, 3 or 1]."""
+    import simplejpeg
+
+    data = joined(data, tables, rgb=photometric == RGB and not gray)
+    _checked_header(data, piece, gray=gray)
+    return np.asarray(simplejpeg.decode_jpeg(data, "GRAY" if gray else "RGB"))
+
+
+def joined(data: bytes, tables: bytes, *, rgb: bool) -> bytes:
+    """A whole JPEG of the tables of a page and the abbreviated one of a piece.
+
+    Without a marker of JFIF or Adobe the photometric interpretation says what three components are; with one the
+    marker does, as writers that leave one in convert by it.
+    """
+    head = tables[:-2] if len(tables) > 4 else b"\xff\xd8"
+    if rgb:
+        head = b"\xff\xd8" + _APP14_RGB + head[2:]
+    return head + data[2:]
+
+
+def _checked_header(data: bytes, piece: Piece, *, gray: bool) -> tuple[int, int]:
+    """(width, height) of a JPEG that fits its piece.
+
+    Raises
+    ------
+    ValueError
+        If it is larger, smaller than what lies inside the image, of other components, or of too many scans.
+    """
+    import simplejpeg
+
+    height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+    full, inside = piece.size, piece.inside
+    if width > full[0] or height > full[1] or width < inside[0] or height < inside[1]:
+        raise ValueError(f"{width} x {height} pixels, expected {full[0]} x {full[1]}")
+    if (colours == "Gray") != gray or colours in ("CMYK", "YCCK"):
+        raise ValueError(f"components of {colours}")
+    if data.count(b"\xff\xda") * width * height > _MAX_SCANNED:
+        raise ValueError("too many scans")
+    return width, height
+
+
+def decode_jpeg(data: bytes, piece: Piece, shrink: int, out: np.ndarray) -> np.ndarray:
+    """A JPEG of three components at 1/shrink of its size, uint8[h, w, 3], written into `out` where it is whole.
+
+    Parameters
+    ----------
+    data
+        A whole JPEG; see `joined`.
+    piece
+        Its declared size; `shrink` divides both sides.
+    shrink
+        1, 2, 4 or 8.
+    out
+        uint8[h / shrink, w / shrink, 3].
+
+    Raises
+    ------
+    ValueError
+        If it is damaged, or of another size or kind than declared.
+    """
+    import simplejpeg
+
+    width, height = _checked_header(data, piece, gray=False)
+    whole = (width, height) == piece.size
+    pixels = simplejpeg.decode_jpeg(
+        data,
+        "RGB",
+        min_height=max(1, height // shrink),
+        min_width=max(1, width // shrink),
+        min_factor=shrink,
+        buffer=out if whole else None,
+    )
+    if whole and pixels.shape == out.shape:
+        return out
+    if whole:
+        raise ValueError("a tile of another size than declared")
+    out[:] = 255
+    out[: pixels.shape[0], : pixels.shape[1]] = pixels[: out.shape[0], : out.shape[1]]
     return out
 
 

@@ -1,211 +1,332 @@
-"""What a TIFF says of itself, checked before a pixel is decoded."""
+"""The directories of a TIFF, read without trusting a number in them: every count is checked before memory is taken."""
 
 from __future__ import annotations
 
 import functools
-import re
+import math
+import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from pathosig.core.errors import SlideError
-from pathosig.slides.backends.source import read_error
-from pathosig.slides.resolution import from_resolution_tags, parse_number
+from pathosig.slides.backends.source import ByteSource
 
-JPEG, JPEG2000, NONE = 7, (33003, 33004, 33005, 34712), 1
-CODECS = {NONE, 5, JPEG, 8, 32946, *JPEG2000, 50001, 34927}
-"""Compression tags that are decoded here: none, LZW, JPEG, deflate, JPEG 2000, WebP."""
+NONE, LZW, JPEG, DEFLATE, PACKBITS, ZSTD = (1,), 5, 7, (8, 32946), 32773, 50000
+APERIO_YCBCR, APERIO_RGB = 33003, (33004, 33005)
+JPEG2000 = (APERIO_YCBCR, *APERIO_RGB, 34712)
+WEBP = (50001, 34927)
 
-_MINISBLACK, _RGB, _PALETTE, _YCBCR = 1, 2, 3, 6
-_MAX_TILE = 64_000_000
-_MAX_IFDS = 1_000
+_MAX_PAGES, _MAX_TAGS = 2_000, 4_096
+_MAX_SUBIMAGES = 64
+_MAX_TEXT, _MAX_FIRST_TEXT = 1 << 16, 1 << 26
+_MAX_TABLES = 1 << 20
+_MAX_VALUES = 1 << 28
+"""Bytes of tags that are read at once, over all images: no file needs more, and many images may name the same bytes."""
+
+_FORMATS = {1: "B", 2: "B", 3: "H", 4: "I", 6: "b", 7: "B", 8: "h", 9: "i", 11: "f", 12: "d", 13: "I", 16: "Q", 17: "q", 18: "Q"}  # fmt: skip
+_RATIOS = {5: "I", 10: "i"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PageFacts:
-    """One image of a TIFF: what is needed to decode its tiles."""
+class Values:
+    """Where the values of a tag lie, to be read when they are needed."""
 
+    kind: int
+    count: int
+    at: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Page:
+    """One image of a TIFF as its directory declares it.
+
+    Attributes
+    ----------
+    number
+        Position among the images of the main chain, or of the image this one is a part of.
+    parent
+        Whether it is a sub-image (SubIFD) of that image.
+    piece
+        (width, height) of its tiles; of its strips where it has no tiles.
+    across, down
+        Tiles or strips of a plane side by side and above one another.
+    bits
+        Of every sample; 0 where they differ.
+    extra
+        ExtraSamples: what the samples behind the colours are.
+    subsampling
+        (horizontal, vertical) of the colours of YCbCr.
+    luma, black_white
+        YCbCrCoefficients and ReferenceBlackWhite.
+    offsets, counts
+        Places and lengths of the compressed pieces.
+    subfile
+        NewSubfileType: 1 a reduced image, 4 a mask, 9 the macro image of an Aperio slide.
+    """
+
+    number: int
+    parent: bool
     size: tuple[int, int]
-    tile: tuple[int, int]
-    across: int
+    piece: tuple[int, int]
+    tiled: bool
     compression: int
     photometric: int
     samples: int
     bits: int
+    sample_format: int
     planar: int
     predictor: int
-    tables: bytes | None
-    offsets: tuple[int, ...]
-    counts: tuple[int, ...]
+    fill_order: int
+    orientation: int
+    extra: tuple[int, ...]
+    subsampling: tuple[int, int]
+    luma: tuple[float, ...]
+    black_white: tuple[float, ...]
+    colour_map: tuple[int, ...]
+    tables: bytes
+    icc: Values | None
+    offsets: Values | None
+    counts: Values | None
+    subfile: int
     description: str
-    resolution: dict[str, Any]
-    reduced: bool
+    software: str
+    resolution: tuple[float | None, float | None, int]
+    little: bool
 
     @property
-    def tiled(self) -> bool:
-        """Whether it is stored in tiles."""
-        return self.tile != (0, 0)
+    def across(self) -> int:
+        """Tiles or strips side by side."""
+        return -(-self.size[0] // self.piece[0])
 
-    def beyond(self, size: int) -> int:
-        """How many of its tiles or strips end behind the last of `size` bytes."""
-        n = min(len(self.offsets), len(self.counts))
-        offsets, counts = (np.array(v[:n], float) for v in (self.offsets, self.counts))
-        return int(np.count_nonzero(offsets + counts > size))
+    @property
+    def down(self) -> int:
+        """Tiles or strips above one another."""
+        return -(-self.size[1] // self.piece[1])
+
+    @property
+    def planes(self) -> int:
+        """How often the pieces are repeated, once for each sample where planes are stored apart."""
+        return self.samples if self.planar == 2 else 1
 
 
-def read_pages(path: Path) -> list[PageFacts]:
-    """Facts of all images in the main chain of a TIFF, and of the sub-images of the first.
+def read_pages(path: Path) -> tuple[Page, ...]:
+    """All images of a TIFF: those of the main chain, each followed by its sub-images.
 
     Raises
     ------
     SlideError
-        E_FORMAT if the structure is damaged or loops.
+        E_FORMAT if the structure is damaged or loops, E_READ if the disk fails.
     """
     stat = path.stat()
-    return list(_read_pages(path, stat.st_size, stat.st_mtime_ns))
+    return _read_pages(path, stat.st_size, stat.st_mtime_ns)
 
 
-@functools.lru_cache(maxsize=2)
-def _read_pages(path: Path, _size: int, _changed: int) -> tuple[PageFacts, ...]:
+@functools.lru_cache(maxsize=4)
+def _read_pages(path: Path, size: int, _changed: int) -> tuple[Page, ...]:
     """Choosing a reader and opening it parse the file once."""
-    import tifffile
-
-    pages: list[PageFacts] = []
+    source = ByteSource(path)
     try:
-        with tifffile.TiffFile(path) as file:
-            for page in _chain(file, path):
-                pages.append(_facts(page))
-    except SlideError:
-        raise
-    except OSError as error:
-        raise read_error(path.name, error) from error
-    except Exception as error:  # tifffile raises many kinds on damaged structure
-        raise SlideError(
-            f"{path.name}: damaged TIFF structure ({type(error).__name__}). Copy it again.", code="E_FORMAT"
-        ) from error
+        pages = tuple(_Directories(source, size, path.name).pages())
+    finally:
+        source.close()
     if not pages:
-        raise SlideError(f"{path.name}: a TIFF without images.", code="E_FORMAT")
-    return tuple(pages)
+        raise SlideError(f"{path.name}: a TIFF without images. Copy it again.", code="E_FORMAT")
+    return pages
 
 
-def _chain(file: Any, path: Path) -> Any:
-    seen: set[int] = set()
-    for number, page in enumerate(file.pages):
-        offset = getattr(page, "offset", number)
-        if offset in seen or number > _MAX_IFDS:
-            raise SlideError(f"{path.name}: its directories loop. Copy it again.", code="E_FORMAT")
-        seen.add(offset)
-        yield page
-        if number == 0:
-            yield from page.pages or ()
+class _Directories:
+    """Walks the directories of one file."""
 
+    def __init__(self, source: ByteSource, size: int, name: str) -> None:
+        self._source, self._size, self._name = source, size, name
+        self._budget = _MAX_VALUES
+        head = source.read(0, 16)
+        self._order = {b"II": "<", b"MM": ">"}.get(head[:2], "")
+        if not self._order or len(head) < 8:
+            raise self._damaged("its head is cut off")
+        (magic,) = struct.unpack_from(self._order + "H", head, 2)
+        self._big = magic == 43
+        if magic not in (42, 43) or (self._big and len(head) < 16):
+            raise self._damaged("its head is none of a TIFF")
+        self._first = struct.unpack_from(
+            self._order + ("Q" if self._big else "I"), head, 8 if self._big else 4
+        )[0]
 
-def first_page(path: Path) -> PageFacts:
-    """Facts of the first image."""
-    return read_pages(path)[0]
+    def _damaged(self, what: str) -> SlideError:
+        return SlideError(f"{self._name}: damaged TIFF structure ({what}). Copy it again.", code="E_FORMAT")
 
+    def pages(self) -> Iterator[Page]:
+        """Images in the order of the file."""
+        seen: set[int] = set()
+        at, number, total = self._first, 0, 0
+        while at:
+            if at in seen:
+                raise self._damaged("its directories loop")
+            total += 1
+            if total > _MAX_PAGES:
+                raise self._damaged(f"more than {_MAX_PAGES} images")
+            seen.add(at)
+            directory = self._directory(at)
+            if directory is None:  # cut short: what lies before is still there
+                return
+            tags, following = directory
+            page = self._page(tags, number, parent=False)
+            if page is not None:
+                yield page
+            for place in self._numbers(tags.get(330), _MAX_SUBIMAGES):
+                inner = self._directory(int(place)) if place not in seen else None
+                total += 1
+                seen.add(int(place))
+                smaller = self._page(inner[0], number, parent=True) if inner is not None else None
+                if smaller is not None:
+                    yield smaller
+            at, number = following, number + 1
 
-def _facts(page: Any) -> PageFacts:
-    tags = page.tags
-
-    def value(code: int, default: Any = None) -> Any:
-        tag = tags.get(code)
-        return default if tag is None else tag.value
-
-    width, height = int(value(256, 0)), int(value(257, 0))
-    if width <= 0 or height <= 0:
-        raise ValueError("no size")
-    bits = value(258, 1)
-    resolution = {"x": _ratio(value(282)), "y": _ratio(value(283)), "unit": int(value(296, 2) or 0)}
-    tile = (int(value(322, 0)), int(value(323, 0)))
-    if tile[0] * tile[1] > _MAX_TILE:
-        raise SlideError(
-            f"{page.parent.filename}: has tiles of {tile[0]} x {tile[1]} pixels, larger than any scanner writes. "
-            "Convert it to tiles of 256 to 1024 pixels.",
-            code="E_TOO_LARGE",
+    def _directory(self, at: int) -> tuple[dict[int, Values], int] | None:
+        """Tags of the directory at a place and where the next one lies, or None where it lies beyond the file."""
+        width, kind = (8, "Q") if self._big else (2, "H")
+        head = self._source.read(at, width) if 0 < at < self._size else b""
+        if len(head) < width:
+            return None
+        (count,) = struct.unpack(self._order + kind, head)
+        if count > _MAX_TAGS:
+            raise self._damaged(f"{count} tags in one directory")
+        entry, link = (20, 8) if self._big else (12, 4)
+        data = self._source.read(at + width, count * entry + link)
+        if len(data) < count * entry:
+            return None
+        tags: dict[int, Values] = {}
+        for index in range(count):
+            code, form, n = struct.unpack_from(
+                self._order + ("HHQ" if self._big else "HHI"), data, index * entry
+            )
+            place = at + width + index * entry + (12 if self._big else 8)
+            length = n * _width(form)
+            if not length:
+                continue
+            if length > link:
+                (place,) = struct.unpack_from(
+                    self._order + ("Q" if self._big else "I"), data, place - at - width
+                )
+            if place + length <= self._size:
+                tags.setdefault(code, Values(kind=form, count=n, at=place))
+        tail = data[count * entry :]
+        following = (
+            struct.unpack(self._order + ("Q" if self._big else "I"), tail)[0] if len(tail) == link else 0
         )
-    return PageFacts(
-        size=(width, height),
-        tile=tile,
-        across=-(-width // tile[0]) if tile[0] else 0,
-        compression=int(value(259, 1)),
-        photometric=int(value(262, _RGB)),
-        samples=int(value(277, 1)),
-        bits=max(bits) if isinstance(bits, tuple) else int(bits),
-        planar=int(value(284, 1)),
-        predictor=int(value(317, 1)),
-        tables=value(347),
-        offsets=tuple(value(324 if tile[0] else 273, ())),
-        counts=tuple(value(325 if tile[0] else 279, ())),
-        description=str(value(270, "") or ""),
-        resolution=resolution,
-        reduced=bool(int(value(254, 0)) & 1),
-    )
+        return tags, following
+
+    def _numbers(self, values: Values | None, most: int) -> tuple[float, ...]:
+        """Up to `most` numbers of a tag; none where it is missing."""
+        if values is None:
+            return ()
+        return tuple(self._array(values, most).tolist())
+
+    def _array(self, values: Values, most: int) -> np.ndarray:
+        self._budget -= min(values.count, most) * _width(values.kind)
+        if self._budget < 0:
+            raise self._damaged("more tags than any slide has")
+        return read_values(self._source, values, most, little=self._order == "<")
+
+    def _text(self, values: Values | None, most: int) -> str:
+        if values is None or values.kind not in (1, 2, 7):
+            return ""
+        data = bytes(self._array(values, most)).split(b"\0", 1)[0]
+        try:
+            return data.decode("utf-8")
+        except UnicodeDecodeError:
+            return data.decode("latin-1")
+
+    def _page(self, tags: dict[int, Values], number: int, *, parent: bool) -> Page | None:
+        """An image, or None where the directory holds none."""
+
+        def number_of(code: int, default: int) -> int:
+            found = self._numbers(tags.get(code), 1)
+            return int(found[0]) if found and math.isfinite(found[0]) else default
+
+        def numbers(code: int, most: int, default: tuple[float, ...]) -> tuple[float, ...]:
+            found = self._numbers(tags.get(code), most)
+            return found if len(found) >= len(default) else default
+
+        size = (number_of(256, 0), number_of(257, 0))
+        if min(size) <= 0:
+            return None
+        tile = (number_of(322, 0), number_of(323, 0))
+        tiled = tile != (0, 0)
+        if tiled and min(tile) <= 0:
+            raise self._damaged(f"tiles of {tile[0]} x {tile[1]} pixels")
+        rows = number_of(278, size[1])
+        strip = (size[0], min(rows, size[1]) if rows > 0 else size[1])
+        bits = set(self._numbers(tags.get(258), 16)) or {1}
+        places, lengths = ((324, 273), (325, 279)) if tiled else ((273, 324), (279, 325))
+        luma = numbers(529, 3, (0.299, 0.587, 0.114))
+        h, v = numbers(530, 2, (2, 2))
+        photometric = number_of(262, -1)
+        samples = number_of(277, 1)
+        tables = tags.get(347)
+        first = number == 0 and not parent
+        return Page(
+            number=number,
+            parent=parent,
+            size=size,
+            piece=tile if tiled else strip,
+            tiled=tiled,
+            compression=number_of(259, 1),
+            photometric=photometric if photometric >= 0 else (2 if samples >= 3 else 1),
+            samples=samples,
+            bits=int(bits.pop()) if len(bits) == 1 else 0,
+            sample_format=number_of(339, 1),
+            planar=number_of(284, 1),
+            predictor=number_of(317, 1),
+            fill_order=number_of(266, 1),
+            orientation=number_of(274, 1),
+            extra=tuple(int(e) for e in self._numbers(tags.get(338), 16)),
+            subsampling=(int(h), int(v)),
+            luma=luma,
+            black_white=numbers(532, 6, (0, 255, 128, 255, 128, 255)),
+            colour_map=tuple(int(c) for c in self._numbers(tags.get(320), 768)),
+            tables=bytes(self._array(tables, _MAX_TABLES))
+            if tables is not None and tables.kind in (1, 7)
+            else b"",
+            icc=tags.get(34675),
+            offsets=next((tags[code] for code in places if code in tags), None),
+            counts=next((tags[code] for code in lengths if code in tags), None),
+            subfile=number_of(254, 0),
+            description=self._text(tags.get(270), _MAX_FIRST_TEXT if first else _MAX_TEXT),
+            software=self._text(tags.get(305), 256),
+            resolution=(self._resolution(tags.get(282)), self._resolution(tags.get(283)), number_of(296, 2)),
+            little=self._order == "<",
+        )
+
+    def _resolution(self, values: Values | None) -> float | None:
+        found = self._numbers(values, 1)
+        return float(found[0]) if found and math.isfinite(found[0]) and found[0] > 0 else None
 
 
-def _ratio(value: Any) -> float | None:
-    if isinstance(value, tuple) and len(value) == 2:
-        return value[0] / value[1] if value[1] else None
-    return float(value) if value else None
+def _width(kind: int) -> int:
+    """Bytes of one value of a kind; 0 for kinds that do not exist."""
+    if kind in _RATIOS:
+        return 8
+    return struct.calcsize("<" + _FORMATS[kind]) if kind in _FORMATS else 0
 
 
-def header_mpp(page: PageFacts) -> tuple[float | None, float | None, float | None, str]:
-    """(mpp x, mpp y, objective power, vendor) as the first page's description or tags say."""
-    text = page.description
-    if text.startswith("Aperio"):
-        found = re.search(r"MPP\s*=\s*([\d.,]+)", text)
-        power = re.search(r"AppMag\s*=\s*([\d.,]+)", text)
-        mpp = parse_number(found.group(1)) if found else None
-        return mpp, mpp, parse_number(power.group(1)) if power else None, "aperio"
-    if "DPUfsImport" in text[:2000]:
-        spacing = re.search(r'"DICOM_PIXEL_SPACING"[^>]*>([^<]+)<', text)
-        found_mm = [parse_number(v) for v in re.findall(r"\d[\d.e-]*", spacing.group(1))] if spacing else []
-        y, x = (None if v is None else 1000 * v for v in found_mm) if len(found_mm) == 2 else (None, None)
-        return x, y, None, "philips"
-    if "<OME" in text[:2000]:
-        sizes = [re.search(rf'PhysicalSize{a}="([^"]+)"', text) for a in "XY"]
-        units = [re.search(rf'PhysicalSize{a}Unit="([^"]+)"', text) for a in "XY"]
-        x, y = (_ome(s, u) for s, u in zip(sizes, units, strict=True))
-        return x, y, None, "ome"
-    x, y = from_resolution_tags(page.resolution)
-    return x, y, None, "generic-tiff"
-
-
-def _ome(size: re.Match[str] | None, unit: re.Match[str] | None) -> float | None:
-    factor = {"nm": 1e-3, "mm": 1e3, "cm": 1e4, "µm": 1.0, "um": 1.0}.get(unit.group(1) if unit else "µm")
-    value = parse_number(size.group(1)) if size else None
-    return None if value is None or factor is None else value * factor
-
-
-def to_rgb(page: Any, pixels: np.ndarray, path: Path) -> np.ndarray:
-    """Decoded pixels of a flat TIFF page as uint8 RGB.
+def read_values(source: ByteSource, values: Values, most: int, *, little: bool) -> np.ndarray:
+    """Up to `most` values of a tag, in a NumPy array of their own type (float64 for ratios).
 
     Raises
     ------
     SlideError
-        E_BITDEPTH, E_PHOTOMETRIC.
+        E_READ if the disk fails.
     """
-    if pixels.dtype != np.uint8:
-        raise SlideError(
-            f"{path.name}: pixels are {pixels.dtype}; expected 8 bits a channel. Convert it, choosing the range "
-            "yourself.",
-            code="E_BITDEPTH",
-        )
-    photometric = int(page.photometric)
-    if photometric == _PALETTE:
-        colours = np.asarray(page.colormap) >> 8
-        return np.ascontiguousarray(colours.T[pixels].astype(np.uint8))
-    if photometric in (0, _MINISBLACK) and pixels.ndim == 2:
-        gray = 255 - pixels if photometric == 0 else pixels
-        return np.repeat(gray[..., None], 3, axis=2)
-    if photometric in (_RGB, _YCBCR) and pixels.ndim == 3:
-        if pixels.shape[0] in (3, 4) and pixels.shape[2] not in (3, 4):
-            pixels = np.moveaxis(pixels, 0, 2)
-        if pixels.shape[2] == 4:
-            alpha = pixels[..., 3:].astype(np.uint16)
-            mixed = (pixels[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255
-            return mixed.astype(np.uint8)
-        return np.ascontiguousarray(pixels[..., :3])
-    raise SlideError(f"{path.name}: colours are stored in a way that is not read here.", code="E_PHOTOMETRIC")
+    count = min(values.count, most)
+    data = source.read(values.at, count * _width(values.kind))
+    order = "<" if little else ">"
+    if values.kind in _RATIOS:
+        pairs = np.frombuffer(data[: len(data) // 8 * 8], order + _RATIOS[values.kind]).reshape(-1, 2)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(pairs[:, 0] / pairs[:, 1].astype(np.float64))
+    kind = np.dtype(order + _FORMATS[values.kind])
+    return np.frombuffer(data[: len(data) // kind.itemsize * kind.itemsize], kind)

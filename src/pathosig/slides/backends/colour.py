@@ -1,0 +1,244 @@
+"""From what a TIFF page declares to RGB: the one table of colours, and the codes of what it does not hold.
+
+Every row of `docs/reference/readers.md` ("Colours of TIFF files") is a branch here and a case in `tests/slides/test_colour.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from pathosig.core.errors import SlideError
+from pathosig.slides.backends.tiff_tags import (
+    APERIO_YCBCR,
+    DEFLATE,
+    JPEG,
+    JPEG2000,
+    LZW,
+    NONE,
+    PACKBITS,
+    WEBP,
+    ZSTD,
+    Page,
+)
+
+WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, YCBCR = 0, 1, 2, 3, 6
+_NAMES = {
+    4: "a mask",
+    5: "CMYK inks",
+    8: "CIE L*a*b*",
+    9: "ICC L*a*b*",
+    10: "ITU L*a*b*",
+    32844: "LogL",
+    32845: "LogLuv",
+}
+_BYTES = {*NONE, LZW, *DEFLATE, PACKBITS, ZSTD}
+"""Codecs that give the samples as bytes, whatever they mean."""
+
+CODECS = {*_BYTES, JPEG, *JPEG2000, *WEBP}
+_ASSOCIATED, _UNASSOCIATED = 1, 2
+_BAND_PIXELS = 1 << 20
+
+
+def check_colours(page: Page, name: str) -> None:
+    """Refuse, before a pixel is decoded, what has no row in the table.
+
+    Parameters
+    ----------
+    page
+        What a page declares.
+    name
+        Of the file, for messages.
+
+    Raises
+    ------
+    SlideError
+        E_CODEC, E_BITDEPTH, E_PHOTOMETRIC.
+    """
+    if page.compression not in CODECS:
+        raise SlideError(
+            f"{name}: pixels are compressed with TIFF codec {page.compression}, which no reader here decodes. "
+            "Convert the slide to JPEG or JPEG 2000 tiles.",
+            code="E_CODEC",
+        )
+    if page.bits > 8 or page.bits < 1 or page.sample_format not in (1, 4):
+        kinds = {2: "signed ", 3: "floating-point "}
+        what = (
+            f"{page.bits} {kinds.get(page.sample_format, '')}bits a channel"
+            if page.bits
+            else "samples of different depths"
+        )
+        raise SlideError(
+            f"{name}: has {what}; expected 8 unsigned bits or fewer. Convert it, choosing the range yourself.",
+            code="E_BITDEPTH",
+        )
+    colours = 3 if page.photometric in (RGB, YCBCR) else 1
+    if page.photometric not in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, YCBCR):
+        raise _unknown(
+            name, f"colours are stored as {_NAMES.get(page.photometric, f'photometric {page.photometric}')}"
+        )
+    if not colours <= page.samples <= colours + 1:
+        raise _unknown(name, f"has {page.samples} samples a pixel (photometric {page.photometric})")
+    if page.photometric == PALETTE and (page.samples != 1 or len(page.colour_map) != 3 << page.bits):
+        raise _unknown(name, "its palette of colours is missing or incomplete")
+    if page.photometric == YCBCR and page.planar == 2 and page.subsampling != (1, 1):
+        raise _unknown(name, "its colours are subsampled in planes of their own")
+    if page.photometric == YCBCR and (
+        page.subsampling[0] not in (1, 2, 4) or page.subsampling[1] not in (1, 2, 4)
+    ):
+        raise _unknown(name, f"its colours are subsampled {page.subsampling[0]} by {page.subsampling[1]}")
+    if page.planar not in (1, 2):
+        raise _unknown(name, f"its planar configuration is {page.planar}")
+    if page.compression in _BYTES:
+        packed = page.photometric == YCBCR and (page.bits != 8 or page.samples != 3)
+        if packed:
+            raise _unknown(name, "YCbCr of other than three samples of 8 bits")
+        if page.predictor not in (1, 2):
+            raise _codec(name, f"with TIFF predictor {page.predictor}; expected none or horizontal")
+        if page.predictor == 2 and (
+            page.bits != 8 or (page.photometric == YCBCR and page.subsampling != (1, 1))
+        ):
+            raise _codec(name, "with a predictor of samples that are not whole bytes of their own")
+    elif page.bits != 8:
+        raise SlideError(
+            f"{name}: {page.bits} bits a channel in a codec of 8. Convert it.", code="E_BITDEPTH"
+        )
+    if page.compression == JPEG and page.planar == 1 and page.samples not in (1, 3):
+        raise _unknown(name, f"JPEG tiles of {page.samples} components")
+    if page.compression in (*JPEG2000, *WEBP) and (
+        page.photometric == PALETTE or (page.planar == 2 and page.samples > 1)
+    ):
+        raise _unknown(name, "planes or a palette in JPEG 2000 or WebP")
+    if page.compression == JPEG and page.photometric == PALETTE:
+        raise _unknown(name, "a palette in JPEG")
+
+
+def _unknown(name: str, what: str) -> SlideError:
+    return SlideError(
+        f"{name}: {what}; expected H&E as RGB, YCbCr, gray or a palette. Convert it to RGB.",
+        code="E_PHOTOMETRIC",
+    )
+
+
+def _codec(name: str, what: str) -> SlideError:
+    return SlideError(f"{name}: pixels are stored {what}. Convert it to a plain tiled TIFF.", code="E_CODEC")
+
+
+def to_rgb(samples: np.ndarray, page: Page, *, converted: bool = False) -> np.ndarray:
+    """Samples of a piece as RGB; transparent pixels on white.
+
+    Parameters
+    ----------
+    samples
+        uint8[h, w, s], scaled to 0 to 255 (a palette's indices excepted).
+    page
+        What the page declares.
+    converted
+        Whether the codec has turned YCbCr into RGB already.
+
+    Returns
+    -------
+    uint8[h, w, 3]
+    """
+    if page.photometric == PALETTE:
+        return _palette(page)[samples[..., 0]]
+    colours = 3 if page.photometric in (RGB, YCBCR) else 1
+    rgb, alpha = samples[..., :colours], samples[..., colours : colours + 1]
+    if (page.photometric == YCBCR or page.compression == APERIO_YCBCR) and not converted:
+        rgb = ycbcr_to_rgb(rgb, page)
+    if page.photometric == WHITE_IS_ZERO:
+        rgb = 255 - rgb
+    if colours == 1:
+        rgb = np.repeat(rgb, 3, axis=2)
+    if alpha.shape[2] and page.extra[:1] == (_UNASSOCIATED,):
+        return on_white(rgb, alpha)
+    if alpha.shape[2] and page.extra[:1] == (_ASSOCIATED,):
+        # colours are multiplied by their opacity already: white shows through what is left
+        return in_bands(
+            lambda band: np.minimum(band[..., :3].astype(np.uint16) + (255 - band[..., 3:]), 255),
+            _with(rgb, alpha),
+        )
+    return np.ascontiguousarray(rgb)
+
+
+def on_white(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """Colours of an opacity on white, uint8[h, w, 3]; alpha is uint8[h, w, 1]."""
+
+    def mix(band: np.ndarray) -> np.ndarray:
+        weight = band[..., 3:].astype(np.uint16)
+        return (band[..., :3] * weight + 255 * (255 - weight) + 127) // 255
+
+    return in_bands(mix, _with(rgb, alpha))
+
+
+def _with(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    return np.concatenate((rgb, alpha), axis=2)
+
+
+def ycbcr_to_rgb(samples: np.ndarray, page: Page) -> np.ndarray:
+    """YCbCr of a pixel each as RGB, with the page's YCbCrCoefficients and ReferenceBlackWhite.
+
+    References
+    ----------
+    TIFF 6.0, section 21:  R = Y + (2 - 2 Lr) Cr,  B = Y + (2 - 2 Lb) Cb,  G = (Y - Lb B - Lr R) / Lg,
+    after each code c was decoded to  (c - black) * range / (white - black).
+    """
+    red, green, blue = page.luma[:3] if page.compression != APERIO_YCBCR else (0.299, 0.587, 0.114)
+    limits = page.black_white if page.compression != APERIO_YCBCR else (0, 255, 128, 255, 128, 255)
+    spans = [
+        span / ((limits[2 * k + 1] - limits[2 * k]) or 1.0) for k, span in enumerate((255.0, 127.0, 127.0))
+    ]
+
+    def convert(band: np.ndarray) -> np.ndarray:
+        y, cb, cr = (
+            (band[..., k].astype(np.float32) - np.float32(limits[2 * k])) * np.float32(spans[k])
+            for k in range(3)
+        )
+        r = y + np.float32(2 - 2 * red) * cr
+        b = y + np.float32(2 - 2 * blue) * cb
+        g = (y - np.float32(blue) * b - np.float32(red) * r) / np.float32(green or 1.0)
+        return np.clip(np.rint(np.stack((r, g, b), axis=-1)), 0, 255)
+
+    return in_bands(convert, samples)
+
+
+def in_bands(convert: Callable[[np.ndarray], np.ndarray], samples: np.ndarray) -> np.ndarray:
+    """A conversion of pixels to RGB, some rows at a time: numbers in between take many times the room of bytes.
+
+    Parameters
+    ----------
+    convert
+        Of [rows, w, s] to [rows, w, 3], values 0 to 255.
+    samples
+        uint8[h, w, s].
+
+    Returns
+    -------
+    uint8[h, w, 3]
+    """
+    out = np.empty((*samples.shape[:2], 3), np.uint8)
+    rows = max(1, _BAND_PIXELS // max(1, samples.shape[1]))
+    for top in range(0, len(samples), rows):
+        out[top : top + rows] = convert(samples[top : top + rows])
+    return out
+
+
+def _palette(page: Page) -> np.ndarray:
+    """The palette, uint8[n, 3]; 16-bit values, or 8-bit ones where all are that small."""
+    colours = np.array(page.colour_map, np.int64).reshape(3, -1).T
+    return np.ascontiguousarray((colours >> 8 if colours.max(initial=0) > 255 else colours).astype(np.uint8))
+
+
+def scaled_bits(raw: np.ndarray, width: int, bits: int, *, indices: bool) -> np.ndarray:
+    """Samples of 1 to 8 bits in rows of whole bytes as bytes, uint8[h, width], spread over 0 to 255 unless `indices`."""
+    if bits == 8:
+        return raw[:, :width]
+    single = np.unpackbits(raw, axis=1)[:, : width * bits].reshape(len(raw), width, bits)
+    values: np.ndarray = np.zeros((len(raw), width), np.uint8)
+    for bit in range(bits):
+        values = values << 1 | single[..., bit]
+    if indices:
+        return values
+    most = (1 << bits) - 1
+    return ((np.arange(256) * 255 + most // 2) // most).astype(np.uint8)[values]

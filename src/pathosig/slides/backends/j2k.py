@@ -1,0 +1,204 @@
+"""JPEG 2000 pieces: the codestream's own declarations are checked before OpenJPEG takes memory for them."""
+
+from __future__ import annotations
+
+import io
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+
+_MAX_PIXELS = 16_800_000
+_MAX_BLOCKS = 400_000
+"""Code-blocks and precincts: for each the decoder keeps a structure, however small they are."""
+
+_SRGB, _SYCC = (16).to_bytes(4, "big"), (18).to_bytes(4, "big")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Codestream:
+    """What a codestream declares.
+
+    Attributes
+    ----------
+    size
+        (width, height).
+    steps
+        (horizontal, vertical) distance of the samples of each component.
+    depths
+        Bits of each component, negative where they are signed.
+    blocks
+        How many code-blocks and precincts it is cut into.
+    """
+
+    size: tuple[int, int]
+    steps: tuple[tuple[int, int], ...]
+    depths: tuple[int, ...]
+    blocks: int
+
+
+def decode_j2k(data: bytes, size: tuple[int, int], inside: tuple[int, int]) -> tuple[np.ndarray, str]:
+    """Samples of a JPEG 2000 piece, uint8[h, w, s], and what a JP2 header says they are: ``ycbcr`` or nothing.
+
+    Parameters
+    ----------
+    data
+        A codestream, or a JP2 file around one.
+    size, inside
+        (width, height) of the piece, and of its part inside the image.
+
+    Raises
+    ------
+    ValueError
+        If it declares another size or depth; OpenJPEG raises other kinds on damaged data.
+    """
+    stream, space = unwrapped(data)
+    declared = read_header(stream)
+    width, height = declared.size
+    if width > size[0] or height > size[1] or width < inside[0] or height < inside[1]:
+        raise ValueError(f"{width} x {height} pixels, expected {size[0]} x {size[1]}")
+    if width * height > _MAX_PIXELS or declared.blocks > _MAX_BLOCKS:
+        raise ValueError("too large to decode")
+    if any(depth != 8 for depth in declared.depths) or not 1 <= len(declared.depths) <= 4:
+        raise ValueError(f"components of {declared.depths} bits")
+    if all(step == (1, 1) for step in declared.steps):
+        import imagecodecs
+
+        samples = np.asarray(imagecodecs.jpeg2k_decode(stream))
+        samples = samples[..., None] if samples.ndim == 2 else samples
+    else:
+        samples = _subsampled(stream, declared)
+    if samples.shape != (height, width, len(declared.depths)) or samples.dtype != np.uint8:
+        raise ValueError(f"{samples.shape} {samples.dtype} samples")
+    return samples, space
+
+
+def _subsampled(stream: bytes, declared: Codestream) -> np.ndarray:
+    """Components of which some are stored at a part of the size; Pillow repeats their samples.
+
+    In a JP2 file that calls them sRGB, for Pillow would take a bare codestream of this kind for YCbCr and convert it.
+    """
+    from PIL import Image
+
+    width, height = declared.size
+    n = len(declared.depths)
+    if n != 3:
+        raise ValueError(f"{n} components of different sizes")
+    header = _box(b"ihdr", struct.pack(">IIHBBBB", height, width, n, 7, 7, 0, 0)) + _box(
+        b"colr", b"\x01\0\0" + _SRGB
+    )
+    file = (
+        _box(b"jP  ", b"\r\n\x87\n")
+        + _box(b"ftyp", b"jp2 \0\0\0\0jp2 ")
+        + _box(b"jp2h", header)
+        + _box(b"jp2c", stream)
+    )
+    with Image.open(io.BytesIO(file), formats=("JPEG2000",)) as image:
+        pixels = np.asarray(image)
+    if pixels.ndim != 3 or pixels.shape[2] != n:
+        raise ValueError("components that are not read together")
+    return pixels
+
+
+def _box(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I4s", 8 + len(data), kind) + data
+
+
+def unwrapped(data: bytes) -> tuple[bytes, str]:
+    """The codestream in a JP2 file (or the one that is given), and ``ycbcr`` where the file says so.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    if data[:2] == b"\xff\x4f":
+        return data, ""
+    at, space = 0, ""
+    for _ in range(64):
+        if at + 8 > len(data):
+            break
+        length, kind = struct.unpack_from(">I4s", data, at)
+        head = 16 if length == 1 else 8
+        if length == 1 and at + 16 <= len(data):
+            (length,) = struct.unpack_from(">Q", data, at + 8)
+        end = len(data) if length == 0 else at + length
+        if kind == b"jp2c":
+            return data[at + head : end], space
+        if kind == b"jp2h":
+            end = at + head  # its boxes follow
+        elif kind == b"colr" and data[at + head : at + head + 1] == b"\x01":
+            space = "ycbcr" if data[at + head + 3 : at + head + 7] == _SYCC else space
+        if end <= at:
+            break
+        at = end
+    raise ValueError("no JPEG 2000 codestream")
+
+
+def read_header(stream: bytes) -> Codestream:
+    """What the main header of a codestream declares.
+
+    Raises
+    ------
+    ValueError
+        If it is damaged.
+    """
+    if stream[:4] != b"\xff\x4f\xff\x51":
+        raise ValueError("no codestream")
+    try:
+        return _header(stream)
+    except struct.error as error:
+        raise ValueError("a header that is cut off") from error
+
+
+def _header(stream: bytes) -> Codestream:
+    x1, y1, x0, y0, tile_w, tile_h, tile_x, tile_y, n = struct.unpack_from(">8IH", stream, 8)
+    if not (x0 < x1 and y0 < y1 and tile_w and tile_h and 1 <= n <= 4 and tile_x <= x0 and tile_y <= y0):
+        raise ValueError("sizes that cannot be")
+    parts = [struct.unpack_from("3B", stream, 42 + 3 * k) for k in range(n)]
+    if any(not dx or not dy for _, dx, dy in parts):
+        raise ValueError("components without samples")
+    width, height = x1 - x0, y1 - y0
+    tiles = -(-(x1 - tile_x) // tile_w) * -(-(y1 - tile_y) // tile_h)
+    blocks = tiles
+    at = 4 + struct.unpack_from(">H", stream, 4)[0]
+    for _ in range(256):
+        marker, length = struct.unpack_from(">HH", stream, at)
+        if marker == 0xFF90:  # the first tile
+            break
+        if marker == 0xFF52:
+            blocks += _blocks(
+                stream[at + 4 + 5 : at + 2 + length],
+                stream[at + 4],
+                (min(width, tile_w), min(height, tile_h)),
+                tiles * n,
+            )
+        elif marker == 0xFF53:
+            blocks += _blocks(
+                stream[at + 6 : at + 2 + length],
+                stream[at + 5],
+                (min(width, tile_w), min(height, tile_h)),
+                tiles,
+            )
+        at += 2 + length
+    depths = tuple((1 + (depth & 0x7F)) * (-1 if depth & 0x80 else 1) for depth, _, _ in parts)
+    return Codestream(
+        size=(width, height), steps=tuple((dx, dy) for _, dx, dy in parts), depths=depths, blocks=blocks
+    )
+
+
+def _blocks(coding: bytes, style: int, size: tuple[int, int], times: int) -> int:
+    """Code-blocks and precincts of a component, from the coding style (levels, block sizes, precincts) of a COD or COC."""
+    if len(coding) < 5:
+        raise ValueError("a coding style that is cut off")
+    levels = coding[0]
+    if levels > 32 or coding[1] > 8 or coding[2] > 8:
+        raise ValueError("a coding style that cannot be")
+    block = (1 << (coding[1] + 2)) * (1 << (coding[2] + 2))
+    total = size[0] * size[1] // block + 3 * levels + 1
+    sizes = coding[5 : 6 + levels] if style & 1 else b""
+    for level, precinct in enumerate(sizes):
+        down = levels - level
+        w, h = -(-size[0] // (1 << down)), -(-size[1] // (1 << down))
+        total += -(-w // (1 << (precinct & 15))) * -(-h // (1 << (precinct >> 4)))
+    return total * times

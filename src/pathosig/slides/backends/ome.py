@@ -1,0 +1,149 @@
+"""OME-XML: which images a file holds, where their planes lie, how large their pixels are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from xml.etree.ElementTree import Element
+
+from pathosig.slides.backends.xml import parse_xml
+from pathosig.slides.resolution import micrometres, parse_number
+
+_MAX_PLANES = 4_096
+_FLUORESCENCE = re.compile(
+    r"\b(dapi|hoechst|fitc|tritc|texas ?red|gfp|yfp|cfp|rfp|mcherry|cy ?[2357](\.5)?|alexa|af ?\d{3}|opal ?\d+|dylight)\b",
+    re.IGNORECASE,
+)
+_BRIGHTFIELD = ("brightfield", "transmittedlight", "transmitted")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OmeImage:
+    """One image of an OME file.
+
+    Attributes
+    ----------
+    name
+        As it was given, often empty; ``label`` and ``macro`` are names of images that are no slides.
+    size, depth, times, channels
+        SizeX and SizeY, SizeZ, SizeT, SizeC.
+    planes
+        (z, c, t) -> number of the page that holds it, c counting channels of one page each.
+    fluorescent
+        Whether dyes or wavelengths of its channels are named.
+    mpp
+        Micrometres per pixel in x and y, where they are said.
+    unit
+        A unit of PhysicalSize that is unknown, or nothing.
+    power
+        Nominal magnification of the objective.
+    """
+
+    name: str
+    size: tuple[int, int]
+    depth: int
+    times: int
+    channels: int
+    planes: Mapping[tuple[int, int, int], int]
+    fluorescent: bool
+    mpp: tuple[float | None, float | None]
+    unit: str
+    power: float | None
+
+
+def is_ome(description: str) -> bool:
+    """Whether a description is OME-XML."""
+    return "<OME" in description[:2000] or ":OME" in description[:2000]
+
+
+def read_images(description: str) -> tuple[OmeImage, ...]:
+    """The images of an OME file in their order; none where the XML is damaged."""
+    root = parse_xml(description)
+    if root is None or root.tag != "OME":
+        return ()
+    objectives = {
+        o.get("ID", ""): parse_number(o.get("NominalMagnification") or o.get("CalibratedMagnification"))
+        for o in root.iter("Objective")
+    }
+    return tuple(
+        image for element in root.iter("Image") if (image := _image(element, objectives)) is not None
+    )
+
+
+def _image(element: Element, objectives: Mapping[str, float | None]) -> OmeImage | None:
+    pixels = element.find("Pixels")
+    if pixels is None:
+        return None
+    x, y, z, c, t = (_count(pixels, f"Size{axis}") for axis in "XYZCT")
+    if not x or not y:
+        return None
+    channels = pixels.findall("Channel")
+    samples = max((_count(channel, "SamplesPerPixel") for channel in channels), default=1)
+    units = [pixels.get(f"PhysicalSize{axis}Unit", "µm") for axis in "XY"]
+    sizes = [pixels.get(f"PhysicalSize{axis}") for axis in "XY"]
+    mpp = [micrometres(value, unit) for value, unit in zip(sizes, units, strict=True)]
+    known = [micrometres(1.0, unit) is not None for unit in units]
+    used = element.find("ObjectiveSettings")
+    power = objectives.get(used.get("ID", "")) if used is not None else None
+    return OmeImage(
+        name=element.get("Name", ""),
+        size=(x, y),
+        depth=max(1, z),
+        times=max(1, t),
+        channels=max(1, c),
+        planes=_planes(pixels, (max(1, z), max(1, -(-max(1, c) // samples)), max(1, t))),
+        fluorescent=any(_is_fluorescent(channel) for channel in channels),
+        mpp=(mpp[0], mpp[1]),
+        unit=""
+        if all(known) or not any(sizes)
+        else next(u for u, k in zip(units, known, strict=True) if not k),
+        power=power
+        if power is not None
+        else (next(iter(objectives.values())) if len(objectives) == 1 else None),
+    )
+
+
+def _count(element: Element, name: str) -> int:
+    value = element.get(name, "1").strip()
+    return int(value) if value.isascii() and value.isdigit() and len(value) < 10 else 1
+
+
+def _is_fluorescent(channel: Element) -> bool:
+    said = " ".join(channel.get(name, "") for name in ("Name", "Fluor"))
+    mode = " ".join(
+        channel.get(name, "") for name in ("ContrastMethod", "AcquisitionMode", "IlluminationType")
+    ).lower()
+    if "fluorescence" in mode or "epifluorescence" in mode:
+        return True
+    if any(word in mode for word in _BRIGHTFIELD):
+        return False
+    return bool(_FLUORESCENCE.search(said)) or channel.get("EmissionWavelength") is not None
+
+
+def _planes(pixels: Element, counts: tuple[int, int, int]) -> dict[tuple[int, int, int], int]:
+    """(z, c, t) -> page, in the order DimensionOrder gives from each TiffData on."""
+    order = [axis for axis in pixels.get("DimensionOrder", "XYZCT")[2:] if axis in "ZCT"]
+    order += [axis for axis in "ZCT" if axis not in order]
+    length = dict(zip("ZCT", counts, strict=True))
+    total = min(counts[0] * counts[1] * counts[2], _MAX_PLANES)
+    found: dict[tuple[int, int, int], int] = {}
+    for data in pixels.findall("TiffData"):
+        first = {axis: _index(data, f"First{axis}") for axis in "ZCT"}
+        page = _index(data, "IFD")
+        whole = data.get("IFD") is None and data.get("PlaneCount") is None
+        n = total if whole else min(_count(data, "PlaneCount") if data.get("PlaneCount") else 1, _MAX_PLANES)
+        for step in range(n):
+            if len(found) >= _MAX_PLANES:
+                return found
+            place, rest = dict(first), step
+            for axis in order:
+                place[axis] = first[axis] + rest % length[axis]
+                rest //= length[axis]
+            found.setdefault((place["Z"], place["C"], place["T"]), page + step)
+    return found
+
+
+def _index(element: Element, name: str) -> int:
+    value = element.get(name, "0").strip()
+    return int(value) if value.isascii() and value.isdigit() and len(value) < 10 else 0

@@ -1,0 +1,339 @@
+"""Which page of a TIFF is the slide, and which are its levels: labels, macro images and thumbnails are neither.
+
+A page is a level because the file says so (a sub-image, an image of the same OME entry, Aperio's and Philips' order) or because it
+looks like the slide seen small; shape alone is no reason.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pathosig.core.errors import SlideError
+from pathosig.slides.backends.colour import BLACK_IS_ZERO
+from pathosig.slides.backends.ome import OmeImage, is_ome, read_images
+from pathosig.slides.backends.tiff_tags import Page
+
+_NO_SLIDE = re.compile(
+    r"\b(label|macro|thumb|thumbnail|overview|barcode|slide ?image|preview)\b", re.IGNORECASE
+)
+_MASK, _MACRO = 4, 9
+_SCAN_SHARE = 0.25
+"""A page with less than this share of the slide's pixels is no scan of its own."""
+
+_TILED_SHARE = 1 / 64
+_CHANNELS = re.compile(r"\bchannels=(\d+)")
+_SLICES = re.compile(r"\bslices=(\d+)")
+
+Level = tuple[Page, ...]
+"""One page, or three gray ones that hold red, green and blue."""
+
+Alike = Callable[[Level, Level], bool]
+"""Whether the second level looks like the first one seen small."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scan:
+    """One slide of a file.
+
+    Attributes
+    ----------
+    levels
+        Finest first.
+    name
+        As the file names it, often empty.
+    image
+        The OME image it is, where the file is one.
+    composed
+        Whether red, green and blue are pages of their own.
+    """
+
+    levels: tuple[Level, ...]
+    name: str = ""
+    image: OmeImage | None = None
+    composed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Choice:
+    """The scans of a file, which of them is the slide unless another is asked for, and what is worth saying."""
+
+    scans: tuple[Scan, ...]
+    default: int
+    warnings: tuple[str, ...] = ()
+
+
+def choose_scans(pages: Sequence[Page], name: str, alike: Alike) -> Choice:
+    """The scans of a TIFF.
+
+    Parameters
+    ----------
+    pages
+        All images of the file.
+    name
+        Of the file, for messages.
+    alike
+        Looks at pixels.
+
+    Raises
+    ------
+    SlideError
+        E_PHOTOMETRIC for channels of fluorescence, E_FORMAT where no page is a slide.
+    """
+    first = pages[0]
+    images = read_images(first.description) if is_ome(first.description) else ()
+    if images and (choice := _by_ome(pages, images, name, alike)) is not None:
+        return choice
+    if "DPUfsImport" in first.description[:2000]:
+        return Choice(scans=(Scan(levels=_philips(pages)),), default=0)
+    return _by_looks(pages, name, alike)
+
+
+def _no_slide(page: Page) -> bool:
+    """Whether a page calls itself a label, macro image, thumbnail or mask."""
+    if page.subfile & _MASK or page.subfile == _MACRO:
+        return True
+    text = page.description[:400]
+    return not text.lstrip().startswith("<") and bool(_NO_SLIDE.search(text.partition("|")[0]))
+
+
+def _philips(pages: Sequence[Page]) -> tuple[Level, ...]:
+    """Philips' levels: tiled pages in their order, label and macro image left out."""
+    base = pages[0]
+    tiled = [
+        p
+        for p in pages
+        if p.tiled and p.piece == base.piece and p.photometric == base.photometric and not _no_slide(p)
+    ]
+    levels = [p for k, p in enumerate(tiled) if min(base.size[0] >> k, base.size[1] >> k) > 0]
+    return tuple((p,) for p in levels) or ((base,),)
+
+
+# -- OME ---------------------------------------------------------------------------------------------------------------------
+
+
+def _by_ome(pages: Sequence[Page], images: tuple[OmeImage, ...], name: str, alike: Alike) -> Choice | None:
+    """The scans that OME-XML lists; None where its planes are not the pages of this file."""
+    main = {page.number: page for page in pages if not page.parent}
+    scans: list[Scan] = []
+    warnings: list[str] = []
+    refusals: list[SlideError] = []
+    for image in images:
+        if _NO_SLIDE.search(image.name):
+            continue
+        bands = _bands(image, main)
+        if bands is None:
+            continue
+        try:
+            composed = _checked_channels(image, bands, name)
+        except SlideError as error:
+            refusals.append(error)
+            continue
+        inner = [[p for p in pages if p.parent and p.number == band.number] for band in bands]
+        smaller = tuple(zip(*inner, strict=True)) if len({len(levels) for levels in inner}) == 1 else ()
+        levels = _decreasing((bands, *smaller))
+        scans.append(Scan(levels=levels, name=image.name, image=image, composed=composed))
+        if image.depth > 1:
+            warnings.append(f"{image.depth} focal planes; the middle one is read")
+        if image.times > 1:
+            warnings.append(f"{image.times} points in time; the first one is read")
+    if not scans:
+        if refusals:
+            raise refusals[0]
+        return None
+    largest = max(range(len(scans)), key=lambda i: _area(scans[i].levels[0]))
+    kept, default = _without_levels_of(scans, largest, alike)
+    return _said(kept, default, tuple(dict.fromkeys(warnings)))
+
+
+def _bands(image: OmeImage, main: dict[int, Page]) -> Level | None:
+    """The pages of the middle focal plane, one or one for each channel; None where they are not in this file."""
+    channels = sorted({c for _, c, _ in image.planes})
+    depths = sorted({z for z, _, _ in image.planes})
+    if not channels:
+        return None
+    middle = depths[len(depths) // 2]
+    numbers = [image.planes.get((middle, c, 0)) for c in channels]
+    bands = tuple(main[n] for n in numbers if n is not None and n in main)
+    return bands if len(bands) == len(channels) and len({b.size for b in bands}) == 1 else None
+
+
+def _checked_channels(image: OmeImage, bands: Level, name: str) -> bool:
+    """Whether the bands are red, green and blue.
+
+    Raises
+    ------
+    SlideError
+        E_PHOTOMETRIC for anything that is not one picture in colours or gray.
+    """
+    samples = bands[0].samples
+    if image.fluorescent or not (len(bands) == 1 or (len(bands) == 3 and samples == 1)):
+        raise fluorescence(name, f"{max(image.channels, len(bands))} channels")
+    return len(bands) == 3
+
+
+def fluorescence(name: str, what: str) -> SlideError:
+    """The refusal of images that are no H&E."""
+    return SlideError(
+        f"{name}: has {what}, as fluorescence has; expected H&E in red, green and blue. Export it as RGB if it is H&E, or drop "
+        "the slide.",
+        code="E_PHOTOMETRIC",
+    )
+
+
+def _without_levels_of(scans: list[Scan], largest: int, alike: Alike) -> tuple[tuple[Scan, ...], int]:
+    """Older writers list the levels of a slide as images of their own: those become its levels."""
+    base = scans[largest]
+    taken: set[int] = set()
+    levels = list(base.levels)
+    if len(levels) == 1:
+        smaller = [i for i in range(len(scans)) if i != largest and _fits(levels[0], scans[i].levels[0])]
+        for i in sorted(smaller, key=lambda i: -_area(scans[i].levels[0])):
+            candidate = scans[i].levels[0]
+            if candidate[0].size[0] < levels[-1][0].size[0] and alike(levels[-1], candidate):
+                levels.append(candidate)
+                taken.add(i)
+    area = _area(base.levels[0])
+    kept = [
+        Scan(levels=tuple(levels), name=s.name, image=s.image, composed=s.composed) if i == largest else s
+        for i, s in enumerate(scans)
+        if i not in taken and (i == largest or _area(s.levels[0]) >= _SCAN_SHARE * area)
+    ]
+    return tuple(kept), next(i for i, s in enumerate(kept) if s.levels[0] == base.levels[0])
+
+
+# -- other files ----------------------------------------------------------------------------------------------------------------
+
+
+def _by_looks(pages: Sequence[Page], name: str, alike: Alike) -> Choice:
+    """The scans of a file without a list of them: its largest pages, with the pages that look like them seen small."""
+    aperio = pages[0].description.startswith("Aperio")
+    main = [p for p in pages if not p.parent]
+    possible = [p for p in main if not _no_slide(p)] or [p for p in main if not p.subfile & _MASK] or main
+    bases = [p for p in possible if not p.subfile & 1] or possible
+    tiled = [p for p in bases if p.tiled]
+    largest_tiled = max(tiled, key=lambda p: _area((p,)), default=None)
+    largest = max(bases, key=lambda p: _area((p,)))
+    if largest_tiled is not None and _area((largest_tiled,)) >= _TILED_SHARE * _area((largest,)):
+        largest = largest_tiled
+    same = [
+        p
+        for p in bases
+        if p.size == largest.size and p.samples == largest.samples and p.tiled == largest.tiled
+    ]
+    if len(same) > 1 and largest.samples == 1 and largest.photometric == BLACK_IS_ZERO:
+        return _gray_pages(pages, same, possible, name, alike)
+    scans: list[Scan] = []
+    rest = [p for p in possible if p is not largest]
+    levels, rest = _levels_of((largest,), pages, rest, aperio, alike)
+    scans.append(Scan(levels=levels))
+    for page in list(rest):
+        if (
+            page in rest
+            and page in bases
+            and page.tiled == largest.tiled
+            and _area((page,)) >= _SCAN_SHARE * _area((largest,))
+        ):
+            rest.remove(page)
+            levels, rest = _levels_of((page,), pages, rest, aperio, alike)
+            scans.append(Scan(levels=levels))
+    scans.sort(key=lambda s: s.levels[0][0].number)
+    default = next(i for i, s in enumerate(scans) if s.levels[0][0] is largest)
+    if len(same) > 2 and len(same) == len(scans):
+        return _said(tuple(scans), len(scans) // 2, (), planes=True)
+    return _said(tuple(scans), default, ())
+
+
+def _gray_pages(
+    pages: Sequence[Page], same: list[Page], possible: list[Page], name: str, alike: Alike
+) -> Choice:
+    """Several gray pages of one size: red, green and blue where there are three, focal planes where that is said."""
+    text = same[0].description[:4000]
+    slices, channels = _SLICES.search(text), _CHANNELS.search(text)
+    if slices and not channels and int(slices.group(1)) == len(same):
+        middle = same[len(same) // 2]
+        return Choice(
+            scans=(Scan(levels=((middle,),)),),
+            default=0,
+            warnings=(f"{len(same)} focal planes; the middle one is read",),
+        )
+    if len(same) != 3:
+        raise fluorescence(name, f"{len(same)} gray images of one size")
+    base: Level = tuple(same)
+    subs = [[p for p in pages if p.parent and p.number == band.number] for band in same]
+    smaller: list[Level] = list(zip(*subs, strict=True)) if len({len(s) for s in subs}) == 1 else []
+    rest = [p for p in possible if p not in same]
+    by_size: dict[tuple[int, int], list[Page]] = {}
+    for page in rest:
+        by_size.setdefault(page.size, []).append(page)
+    smaller += [
+        tuple(group)
+        for group in by_size.values()
+        if len(group) == 3 and _fits(base, tuple(group)) and alike(base, tuple(group))
+    ]
+    return Choice(scans=(Scan(levels=_decreasing((base, *smaller)), composed=True),), default=0)
+
+
+def _levels_of(
+    base: Level, pages: Sequence[Page], rest: list[Page], aperio: bool, alike: Alike
+) -> tuple[tuple[Level, ...], list[Page]]:
+    """The levels of a page, and the pages that are left."""
+    levels: list[Level] = [base]
+    inner = [p for p in pages if p.parent and p.number == base[0].number and not _no_slide(p)]
+    for page in sorted(inner, key=lambda p: -p.size[0]):
+        if page.size[0] < levels[-1][0].size[0] and _fits(base, (page,)):
+            levels.append((page,))
+    taken: list[Page] = []
+    for page in sorted(rest, key=lambda p: -p.size[0]):
+        level = (page,)
+        if (
+            page.size[0] >= levels[-1][0].size[0]
+            or not _fits(base, level)
+            or (base[0].tiled and not page.tiled)
+        ):
+            continue
+        if aperio or alike(levels[-1], level):
+            levels.append(level)
+            taken.append(page)
+    return tuple(levels), [p for p in rest if p not in taken]
+
+
+def _fits(base: Level, level: Level) -> bool:
+    """Whether a page has the shape of a level: smaller, of the same sides within a pixel of rounding, of the same samples."""
+    (w, h), (width, height) = level[0].size, base[0].size
+    slack = 0.02 + 2 / min(w, h)
+    colours = {1: 1, 2: 1}.get(base[0].samples, 3) == {1: 1, 2: 1}.get(level[0].samples, 3)
+    return w < width and h <= height and colours and abs(w / h / (width / height) - 1) < slack
+
+
+def _decreasing(levels: Sequence[Level]) -> tuple[Level, ...]:
+    kept = [levels[0]]
+    for level in sorted(levels[1:], key=lambda v: -v[0].size[0]):
+        if level[0].size[0] < kept[-1][0].size[0] and _fits(levels[0], level):
+            kept.append(level)
+    return tuple(kept)
+
+
+def _area(level: Level) -> int:
+    return level[0].size[0] * level[0].size[1]
+
+
+def _said(
+    scans: tuple[Scan, ...], default: int, warnings: tuple[str, ...], *, planes: bool = False
+) -> Choice:
+    """With a word on the choice where there is one."""
+    if len(scans) > 1:
+        what = (
+            f"holds {len(scans)} images of one size, as focal planes are stored"
+            if planes
+            else f"holds {len(scans)} scans"
+        )
+        sizes = ", ".join(
+            f"#{i + 1} {s.levels[0][0].size[0]} x {s.levels[0][0].size[1]}" for i, s in enumerate(scans[:8])
+        )
+        warnings = (
+            *warnings,
+            f"{what} ({sizes}); #{default + 1} is read. Put its path with #1, #2 ... at the end for another",
+        )
+    return Choice(scans=scans, default=default, warnings=warnings)

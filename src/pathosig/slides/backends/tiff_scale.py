@@ -1,0 +1,118 @@
+"""What the descriptions in a TIFF say of the scan: vendor, micrometres per pixel, objective."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from pathosig.slides.backends.ome import OmeImage, is_ome
+from pathosig.slides.backends.tiff_tags import Page
+from pathosig.slides.backends.xml import parse_xml
+from pathosig.slides.resolution import first_number, from_resolution_tags, parse_number
+
+_HEAD = 1 << 16
+_FIELD = re.compile(r"[^=|;\r\n]{1,40}=[^|\r\n]{0,200}")
+_POWER_KEYS = ("appmag", "objective", "objectivepower", "magnification", "mag")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scale:
+    """Vendor, micrometres per pixel and objective of a scan.
+
+    Attributes
+    ----------
+    mpp
+        In x and y, or None where no field says it.
+    tags
+        Whether it comes from resolution tags, in which a printer's is no scale.
+    warnings
+        Fields that are there but cannot be understood.
+    """
+
+    vendor: str
+    mpp: tuple[float | None, float | None]
+    power: float | None = None
+    tags: bool = False
+    warnings: tuple[str, ...] = ()
+
+
+def scale_of(first: Page, page: Page, image: OmeImage | None) -> Scale:
+    """Scale of a scan: what its own fields say, else the resolution tags.
+
+    Parameters
+    ----------
+    first
+        The first page of the file, which carries its description.
+    page
+        Level 0 of the scan.
+    image
+        The OME image it is, where the file is one.
+    """
+    text = page.description or first.description
+    if image is not None or is_ome(first.description):
+        return _ome(page, image)
+    if text.startswith("Aperio") or first.description.startswith("Aperio"):
+        return _fields(text if text.startswith("Aperio") else first.description, "aperio")
+    if "DPUfsImport" in first.description[:2000]:
+        return _philips(first.description)
+    fields = _fields(text[:_HEAD], "generic-tiff")
+    if fields.mpp[0] is not None:
+        return fields
+    return Scale(
+        vendor="generic-tiff", mpp=from_resolution_tags(*page.resolution), power=fields.power, tags=True
+    )
+
+
+def _fields(text: str, vendor: str) -> Scale:
+    """From ``key = value`` fields between bars or line ends, as Aperio and those who imitate it write them."""
+    fields: dict[str, str] = {}
+    for part in re.split(r"[|;\r\n]", text[:_HEAD]):
+        if _FIELD.fullmatch(part.strip()):
+            key, _, value = part.partition("=")
+            fields.setdefault(key.strip().lower(), value.strip())
+    either = first_number(fields.get("mpp", ""))
+    x = (
+        next((v for k in ("mpp-x", "mppx", "mpp_x") if (v := first_number(fields.get(k, "")))), None)
+        or either
+    )
+    y = (
+        next((v for k in ("mpp-y", "mppy", "mpp_y") if (v := first_number(fields.get(k, "")))), None)
+        or either
+    )
+    power = next((v for k in _POWER_KEYS if (v := first_number(fields.get(k, "")))), None)
+    unread = [k for k in ("mpp", "mpp-x") if fields.get(k) and first_number(fields[k]) is None]
+    warnings = (
+        (f"the field {unread[0].upper()} of its header is no number ({fields[unread[0]][:40]!r})",)
+        if unread
+        else ()
+    )
+    return Scale(vendor=vendor, mpp=(x, y), power=power, warnings=warnings)
+
+
+def _philips(text: str) -> Scale:
+    """The first DICOM_PIXEL_SPACING (row, column in millimetres) of a Philips header."""
+    root = parse_xml(text)
+    for attribute in root.iter("Attribute") if root is not None else ():
+        if attribute.get("Name") == "DICOM_PIXEL_SPACING" and attribute.text:
+            pair = [parse_number(v) for v in attribute.text.replace('"', " ").split()]
+            if len(pair) == 2 and pair[0] and pair[1]:
+                return Scale(vendor="philips", mpp=(1000 * pair[1], 1000 * pair[0]))
+    return Scale(vendor="philips", mpp=(None, None))
+
+
+def _ome(page: Page, image: OmeImage | None) -> Scale:
+    if image is not None and any(image.mpp):
+        return Scale(vendor="ome", mpp=image.mpp, power=image.power)
+    warnings = (
+        (f"PhysicalSize has the unit {image.unit!r}, which is none of length",)
+        if image is not None and image.unit
+        else ()
+    )
+    if warnings:
+        return Scale(vendor="ome", mpp=(None, None), power=image.power if image else None, warnings=warnings)
+    return Scale(
+        vendor="ome",
+        mpp=from_resolution_tags(*page.resolution),
+        power=image.power if image else None,
+        tags=True,
+    )

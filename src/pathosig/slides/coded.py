@@ -1,0 +1,92 @@
+"""Every failure of a reader has a code: what a reader raises while it opens or reads becomes a `SlideError` of that slide."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from pathosig.core.errors import PathosigError, SlideError
+from pathosig.slides.reader import ContextClose, SlideInfo, SlideReader
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@contextmanager
+def coded(name: str, code: str) -> Iterator[None]:
+    """Turn whatever a reader raises into an error of the slide `name`.
+
+    Raises
+    ------
+    SlideError
+        E_READ for a disk that fails, E_NOT_FILE for a file that is gone or may not be read, `code` for the rest.
+    """
+    try:
+        yield
+    except (PathosigError, MemoryError):
+        raise
+    except OSError as error:
+        said = error.strerror or type(error).__name__
+        if error.errno in (errno.EIO, errno.ESTALE, errno.ETIMEDOUT):
+            raise SlideError(
+                f"{name}: reading failed ({said}). Check the disk, then run again.", code="E_READ"
+            ) from error
+        missing = error.errno in (errno.ENOENT, errno.EACCES, errno.EPERM)
+        raise SlideError(
+            f"{name}: cannot be read ({said}).", code="E_NOT_FILE" if missing else code
+        ) from error
+    except Exception as error:  # readers and codecs raise many kinds on damaged data
+        what = "its structure is damaged" if code == "E_FORMAT" else "pixels cannot be decoded"
+        raise SlideError(
+            f"{name}: {what} ({type(error).__name__}). Copy it again, or convert it to a tiled TIFF.",
+            code=code,
+        ) from error
+
+
+class CodedReader(ContextClose):
+    """A reader whose every failure has a code, and which refuses to read nothing or a level that is not there.
+
+    What else the reader offers (`tile_source`, `piece_px` ...) is that of `source`.
+    """
+
+    def __init__(self, source: SlideReader, name: str) -> None:
+        self.source, self.name = source, name
+        self.info: SlideInfo = source.info
+
+    def read_level(self, level: int, x: int, y: int, width: int, height: int) -> np.ndarray:
+        """Pixels of a level; outside the slide white.
+
+        Raises
+        ------
+        SlideError
+            E_PIXELS if they cannot be decoded.
+        """
+        if not 0 <= level < len(self.info.level_sizes) or width < 0 or height < 0:
+            raise SlideError(
+                f"{self.name}: {width} x {height} pixels of level {level} were asked for; there are {len(self.info.level_sizes)} levels.",
+                code="E_PIXELS",
+            )
+        with coded(self.name, "E_PIXELS"):
+            return self.source.read_level(level, x, y, width, height)
+
+    def __getattr__(self, name: str) -> Any:
+        offered = getattr(self.__dict__["source"], name)
+        return (
+            self._coded(offered) if name in ("tile_source", "block_source", "read_level_shrunk") else offered
+        )
+
+    def _coded(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A function of the reader, and the function it may give back, with coded failures."""
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            with coded(self.name, "E_PIXELS"):
+                given = function(*arguments, **options)
+            return self._coded(given) if callable(given) else given
+
+        return call
+
+    def close(self) -> None:
+        """Close the slide."""
+        self.source.close()
