@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from pathosig.core.errors import SlideError
-from pathosig.slides.backends.colour import check_colours
 from pathosig.slides.backends.source import ByteSource
+from pathosig.slides.backends.tiff_bands import LOST_SHARE, Band, read_band
 from pathosig.slides.backends.tiff_codecs import (
     Piece,
     decode_jpeg,
@@ -20,48 +19,16 @@ from pathosig.slides.backends.tiff_codecs import (
 )
 from pathosig.slides.backends.tiff_pages import Choice, Level, Scan, choose_scans, fluorescence
 from pathosig.slides.backends.tiff_scale import scale_of
-from pathosig.slides.backends.tiff_tags import JPEG, NONE, Page, read_pages, read_values
+from pathosig.slides.backends.tiff_tags import JPEG, Page, read_pages, read_values
 from pathosig.slides.backends.tiled import Grid, TiledReader, whole
 from pathosig.slides.reader import SlideInfo
 from pathosig.slides.resolution import checked_mpp, power_warning
-
-_MAX_PIXELS = 4e11
-_MAX_PIXELS_PER_BYTE = 20_000
-_MAX_TILE = 64_000_000
-_MAX_STRIP = 400_000_000
-_SMALL_STRIP = 48_000_000
-"""Pixels of a strip up to which any file may have it; a larger one needs bytes behind it."""
-
-_STRIP_RATIO = 50
-_ROWS = 256
-"""Rows of uncompressed strips that are read together: a writer may put a whole image into one strip."""
-
-_LOST_SHARE = 0.02
-"""Share of level-0 pieces beyond the end of the file from which a slide counts as truncated."""
 
 _SMALL_LEVEL = 4_000_000
 """Pixels up to which a page may be a label; larger ones of the right shape are levels."""
 
 _POINTS, _LEAST_POINTS, _FAR, _BARE = 6, 3, 30, 20
 _DARK = 60
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Band:
-    """A page of a level with the places of its pieces.
-
-    Attributes
-    ----------
-    offsets, counts
-        int64[planes * across * down]; a count of 0 is a piece that was never written: white.
-    tables
-        JPEGTables.
-    """
-
-    page: Page
-    offsets: np.ndarray
-    counts: np.ndarray
-    tables: bytes
 
 
 class TiffReader(TiledReader):
@@ -91,7 +58,7 @@ class TiffReader(TiledReader):
         pages = read_pages(path)
         self._source = ByteSource(path)
         try:
-            self._bands: list[tuple[_Band, ...]] = []
+            self._bands: list[tuple[Band, ...]] = []
             self._open(pages, mpp, scan)
         except BaseException:
             self._source.close()
@@ -102,7 +69,6 @@ class TiffReader(TiledReader):
             (),
             SlideInfo(level_sizes=((1, 1),), downsamples=(1.0,), mpp=None, mpp_source="missing", vendor=""),
         )
-        self._guard(pages[0] if len(pages) == 1 else max(pages, key=lambda p: p.size[0] * p.size[1]))
         choice = choose_scans(pages, self.path.name, self._alike)
         scan = self._scan(choice, number)
         self.scans = len(choice.scans)
@@ -148,20 +114,12 @@ class TiffReader(TiledReader):
             )
         return choice.scans[number - 1]
 
-    # -- what may be opened ------------------------------------------------------------------------
-
-    def _guard(self, page: Page) -> None:
-        """Refuse sizes that cannot be true, before anything is allocated."""
-        width, height = page.size
-        if width * height > min(_MAX_PIXELS, _MAX_PIXELS_PER_BYTE * self._file_bytes):
-            raise SlideError(
-                f"{self.path.name}: declares {width} x {height} pixels in {self._file_bytes} bytes, which cannot be. Copy it again.",
-                code="E_TOO_LARGE",
-            )
-
     def _use(self, levels: tuple[Level, ...]) -> None:
         """Read where the pieces of these levels lie."""
-        bands = [tuple(self._band(page) for page in level) for level in levels]
+        bands = [
+            tuple(read_band(page, self._source, self._file_bytes, self.path.name) for page in level)
+            for level in levels
+        ]
         self._bands = bands
         self._grids = tuple(
             Grid(
@@ -177,97 +135,21 @@ class TiffReader(TiledReader):
         self._cache.clear()
         self._cached_bytes = 0
 
-    def _band(self, page: Page) -> _Band:
-        """A page whose colours and sizes are checked, with the places of its pieces."""
-        check_colours(page, self.path.name)
-        self._guard(page)
-        pixels = page.piece[0] * page.piece[1]
-        if page.tiled and pixels > _MAX_TILE:
-            raise SlideError(
-                f"{self.path.name}: has tiles of {page.piece[0]} x {page.piece[1]} pixels, larger than any scanner writes. "
-                "Convert it to tiles of 256 to 1024 pixels.",
-                code="E_TOO_LARGE",
-            )
-        count = page.across * page.down * page.planes
-        if count > 4 * self._file_bytes:
-            raise SlideError(
-                f"{self.path.name}: declares {count} tiles in {self._file_bytes} bytes, which cannot be. Copy it again.",
-                code="E_TOO_LARGE",
-            )
-        offsets, counts = self._places(page, count)
-        if (
-            not page.tiled
-            and page.compression in NONE
-            and page.piece[1] > _ROWS
-            and page.bits == 8
-            and page.planar == 1
-        ):
-            page, offsets, counts = _thin_strips(page, offsets, counts)
-            pixels = page.piece[0] * page.piece[1]
-        if not page.tiled and pixels > min(
-            _MAX_STRIP, max(_SMALL_STRIP, _STRIP_RATIO * int(counts.max(initial=0)))
-        ):
-            raise SlideError(
-                f"{self.path.name}: declares {page.size[0]} x {page.size[1]} pixels in strips of {page.piece[1]} rows; too large for an "
-                "image without tiles. Convert it to a tiled TIFF.",
-                code="E_TOO_LARGE",
-            )
-        return _Band(page=page, offsets=offsets, counts=counts, tables=page.tables)
-
-    def _places(self, page: Page, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Offsets and lengths of the pieces; lengths that are missing reach to the next piece."""
-        if page.offsets is None:
-            raise SlideError(
-                f"{self.path.name}: lacks the places of its tiles. Copy it again.", code="E_FORMAT"
-            )
-        read = [
-            read_values(self._source, values, count, little=page.little)
-            if values is not None
-            else np.zeros(0, np.uint64)
-            for values in (page.offsets, page.counts)
-        ]
-        most = np.float64(2**62)
-        offsets, counts = (
-            np.minimum(np.nan_to_num(v.astype(np.float64)), most).astype(np.int64) for v in read
-        )
-        lost = count - len(offsets)
-        if lost > _LOST_SHARE * count:
-            raise SlideError(
-                f"{self.path.name}: lacks the places of {lost} of {count} tiles. Copy it again.",
-                code="E_FORMAT",
-            )
-        beyond = np.full(lost, self._file_bytes, np.int64)  # lost, and counted as such
-        offsets = np.concatenate([offsets, beyond])
-        if len(counts) < count:
-            ordered = np.unique(np.append(offsets, self._file_bytes))
-            following = ordered[np.minimum(np.searchsorted(ordered, offsets, side="right"), len(ordered) - 1)]
-            counts = np.concatenate([counts, (following - offsets)[len(counts) :]])
-        counts = np.where(offsets >= self._file_bytes, np.maximum(counts, 1), counts)
-        return offsets, np.where(offsets == 0, 0, counts)
-
     def _lost_pieces(self, pages: tuple[Page, ...]) -> tuple[str, ...]:
-        lost = int(sum(self._beyond(band) for band in self._bands[0]))
+        lost = int(sum(band.beyond(self._file_bytes) for band in self._bands[0]))
         total = sum(len(band.offsets) for band in self._bands[0])
-        if lost > _LOST_SHARE * total:
+        if lost > LOST_SHARE * total:
             raise SlideError(
                 f"{self.path.name}: is truncated, {lost} of {total} tiles lie beyond its end. Copy it again.",
                 code="E_FORMAT",
             )
         found = [f"{lost} of {total} tiles lie beyond the end of the file"] if lost else []
-        others = sum(any(self._beyond(band) for band in level) for level in self._bands[1:])
+        others = sum(any(band.beyond(self._file_bytes) for band in level) for level in self._bands[1:])
         used = {band.page.number for level in self._bands for band in level}
         others += sum(self._ends_beyond(page) for page in pages if page.number not in used)
         if others:
             found.append(f"the file is cut short: {others} of its smaller images lack their end")
         return tuple(found)
-
-    def _beyond(self, band: _Band) -> int:
-        """How many pieces of a page end behind the last byte of the file."""
-        return int(
-            np.count_nonzero(
-                (band.counts > 0) & (band.offsets + band.counts.clip(max=2**62) > self._file_bytes)
-            )
-        )
 
     def _ends_beyond(self, page: Page) -> bool:
         """Whether an image that is not read lacks its end."""
@@ -332,7 +214,7 @@ class TiffReader(TiledReader):
 
     # -- decoding one compressed piece ------------------------------------------------------------------
 
-    def _raw(self, band: _Band, index: int) -> bytes:
+    def _raw(self, band: Band, index: int) -> bytes:
         offset, count = int(band.offsets[index]), int(band.counts[index])
         if count < 0 or offset < 0 or offset + count > self._file_bytes:
             raise SlideError(f"{self.path.name}: a tile lies beyond the end of the file.", code="E_PIXELS")
@@ -363,7 +245,7 @@ class TiffReader(TiledReader):
             ) from error
         return shrunk(pixels, shrink) if shrink > 1 else pixels
 
-    def _pixels(self, bands: tuple[_Band, ...], index: int, piece: Piece) -> np.ndarray:
+    def _pixels(self, bands: tuple[Band, ...], index: int, piece: Piece) -> np.ndarray:
         """A piece of any other kind at its full size, uint8[h, w, 3]."""
         first = bands[0]
         if len(bands) == 3:
@@ -394,23 +276,3 @@ class TiffReader(TiledReader):
         """Close the file and drop decoded tiles."""
         super().close()
         self._source.close()
-
-
-def _thin_strips(page: Page, offsets: np.ndarray, counts: np.ndarray) -> tuple[Page, np.ndarray, np.ndarray]:
-    """An uncompressed page with tall strips as one with low strips, which are parts of them."""
-    width, rows = page.piece
-    row_bytes = width * page.samples
-    starts, lengths = [], []
-    per = -(-rows // _ROWS)
-    if rows % _ROWS and len(offsets) > 1:  # strips would not be equally high
-        return page, offsets, counts
-    if page.photometric == 6 and page.subsampling != (1, 1):
-        return page, offsets, counts
-    for offset, count in zip(offsets.tolist(), counts.tolist(), strict=True):
-        for part in range(per):
-            begin = part * _ROWS * row_bytes
-            starts.append(offset + begin)
-            lengths.append(max(1, min(_ROWS * row_bytes, count - begin)) if count else 0)
-    thin = replace(page, piece=(width, _ROWS))
-    n = thin.across * thin.down
-    return thin, np.array(starts[:n], np.int64), np.array(lengths[:n], np.int64)

@@ -1,0 +1,148 @@
+"""The pieces of a TIFF page: where they lie, checked against the file before anything is allocated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from pathosig.core.errors import SlideError
+from pathosig.slides.backends.colour import YCBCR, check_colours
+from pathosig.slides.backends.source import ByteSource
+from pathosig.slides.backends.tiff_tags import NONE, Page, read_values
+
+_MAX_PIXELS = 4e11
+_MAX_PIXELS_PER_BYTE = 20_000
+_MAX_TILE = 64_000_000
+_MAX_STRIP = 400_000_000
+_SMALL_STRIP = 48_000_000
+"""Pixels of a strip up to which any file may have it; a larger one needs bytes behind it."""
+
+_STRIP_RATIO = 50
+_ROWS = 256
+"""Rows of uncompressed strips that are read together: a writer may put a whole image into one strip."""
+
+LOST_SHARE = 0.02
+"""Share of pieces beyond the end of the file from which a slide counts as truncated."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Band:
+    """A page of a level with the places of its pieces.
+
+    Attributes
+    ----------
+    offsets, counts
+        int64[planes * across * down]; a count of 0 is a piece that was never written: white.
+    tables
+        JPEGTables.
+    """
+
+    page: Page
+    offsets: np.ndarray
+    counts: np.ndarray
+    tables: bytes
+
+    def beyond(self, file_bytes: int) -> int:
+        """How many pieces end behind the last byte of the file."""
+        return int(
+            np.count_nonzero((self.counts > 0) & (self.offsets + self.counts.clip(max=2**62) > file_bytes))
+        )
+
+
+def check_size(page: Page, file_bytes: int, name: str) -> None:
+    """Refuse sizes that cannot be true, before anything is allocated."""
+    width, height = page.size
+    if width * height > min(_MAX_PIXELS, _MAX_PIXELS_PER_BYTE * file_bytes):
+        raise SlideError(
+            f"{name}: declares {width} x {height} pixels in {file_bytes} bytes, which cannot be. Copy it again.",
+            code="E_TOO_LARGE",
+        )
+
+
+def read_band(page: Page, source: ByteSource, file_bytes: int, name: str) -> Band:
+    """A page whose colours and sizes are checked, with the places of its pieces."""
+    check_colours(page, name)
+    check_size(page, file_bytes, name)
+    pixels = page.piece[0] * page.piece[1]
+    if page.tiled and pixels > _MAX_TILE:
+        raise SlideError(
+            f"{name}: has tiles of {page.piece[0]} x {page.piece[1]} pixels, larger than any scanner writes. "
+            "Convert it to tiles of 256 to 1024 pixels.",
+            code="E_TOO_LARGE",
+        )
+    count = page.across * page.down * page.planes
+    if count > 4 * file_bytes:
+        raise SlideError(
+            f"{name}: declares {count} tiles in {file_bytes} bytes, which cannot be. Copy it again.",
+            code="E_TOO_LARGE",
+        )
+    offsets, counts = _places(page, count, source, file_bytes, name)
+    if (
+        not page.tiled
+        and page.compression in NONE
+        and page.piece[1] > _ROWS
+        and page.bits == 8
+        and page.planar == 1
+    ):
+        page, offsets, counts = _thin_strips(page, offsets, counts)
+        pixels = page.piece[0] * page.piece[1]
+    if not page.tiled and pixels > min(
+        _MAX_STRIP, max(_SMALL_STRIP, _STRIP_RATIO * int(counts.max(initial=0)))
+    ):
+        raise SlideError(
+            f"{name}: declares {page.size[0]} x {page.size[1]} pixels in strips of {page.piece[1]} rows; too large for an "
+            "image without tiles. Convert it to a tiled TIFF.",
+            code="E_TOO_LARGE",
+        )
+    return Band(page=page, offsets=offsets, counts=counts, tables=page.tables)
+
+
+def _places(
+    page: Page, count: int, source: ByteSource, file_bytes: int, name: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Offsets and lengths of the pieces; lengths that are missing reach to the next piece."""
+    if page.offsets is None:
+        raise SlideError(f"{name}: lacks the places of its tiles. Copy it again.", code="E_FORMAT")
+    read = [
+        read_values(source, values, count, little=page.little)
+        if values is not None
+        else np.zeros(0, np.uint64)
+        for values in (page.offsets, page.counts)
+    ]
+    most = np.float64(2**62)
+    offsets, counts = (np.minimum(np.nan_to_num(v.astype(np.float64)), most).astype(np.int64) for v in read)
+    lost = count - len(offsets)
+    if lost > LOST_SHARE * count:
+        raise SlideError(
+            f"{name}: lacks the places of {lost} of {count} tiles. Copy it again.",
+            code="E_FORMAT",
+        )
+    beyond = np.full(lost, file_bytes, np.int64)  # lost, and counted as such
+    offsets = np.concatenate([offsets, beyond])
+    if len(counts) < count:
+        ordered = np.unique(np.append(offsets, file_bytes))
+        following = ordered[np.minimum(np.searchsorted(ordered, offsets, side="right"), len(ordered) - 1)]
+        counts = np.concatenate([counts, (following - offsets)[len(counts) :]])
+    counts = np.where(offsets >= file_bytes, np.maximum(counts, 1), counts)
+    return offsets, np.where(offsets == 0, 0, counts)
+
+
+def _thin_strips(page: Page, offsets: np.ndarray, counts: np.ndarray) -> tuple[Page, np.ndarray, np.ndarray]:
+    """An uncompressed page with tall strips as one with low strips, which are parts of them."""
+    width, rows = page.piece
+    row_bytes = width * page.samples
+    starts, lengths = [], []
+    per = -(-rows // _ROWS)
+    if rows % _ROWS and len(offsets) > 1:  # strips would not be equally high
+        return page, offsets, counts
+    if page.photometric == YCBCR and page.subsampling != (1, 1):
+        return page, offsets, counts
+    for offset, count in zip(offsets.tolist(), counts.tolist(), strict=True):
+        for part in range(per):
+            begin = part * _ROWS * row_bytes
+            starts.append(offset + begin)
+            lengths.append(max(1, min(_ROWS * row_bytes, count - begin)) if count else 0)
+    thin = replace(page, piece=(width, _ROWS))
+    n = thin.across * thin.down
+    return thin, np.array(starts[:n], np.int64), np.array(lengths[:n], np.int64)
