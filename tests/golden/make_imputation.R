@@ -21,7 +21,7 @@ one <- coxph(Surv(time, event) ~ score + x1 + x2 + stratum, d)
 fit2 <- lapply(1:5, function(i) coef(summary(fits$analyses[[i]])))
 sub <- pool(as.mira(fits$analyses[1:5])); s5 <- summary(sub, conf.int = TRUE)
 out <- list(score = d$score, holes = lapply(holes, function(v) v - 1L), term = as.character(p$term), coef = p$estimate, se = p$std.error,
-            df = p$df, fmi = q$lambda, full = unname(coef(whole)), complete = unname(coef(one)), complete_se = unname(sqrt(diag(vcov(one)))),
+            df = p$df, lambda = q$lambda, full = unname(coef(whole)), complete = unname(coef(one)), complete_se = unname(sqrt(diag(vcov(one)))),
             rubin = list(coef = lapply(fit2, function(m) unname(m[, 1])), se = lapply(fit2, function(m) unname(m[, 3])), events = sum(d$event),
                          estimate = s5$estimate, std_error = s5$std.error, df = s5$df, dfcom = sub$pooled$dfcom, p = s5$p.value, lower = s5[["2.5 %"]], upper = s5[["97.5 %"]]))
 write(toJSON(out, digits = NA, auto_unbox = TRUE), "imputation.json")

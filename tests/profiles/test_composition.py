@@ -39,11 +39,11 @@ def test_multi_replace_equals_multrepl(golden):
 
 def test_square_root_and_laplace_priors_put_in_t_s_over_n_plus_s():
     counts = np.array([[0, 30, 70.0], [40, 50, 10], [60, 20, 20]])
-    n, d = 100.0, 3
+    n, d, t = 100.0, 3, (40 + 60) / 200  # t: the part's share in the other rows, as cmultRepl
     laplace = bayesian_replacement(counts, method="BL", adjust=False)
-    assert laplace[0, 0] == pytest.approx((1 / d) * d / (n + d), abs=1e-14)
+    assert laplace[0, 0] == pytest.approx(t * d / (n + d), abs=1e-14)
     root = bayesian_replacement(counts, method="SQ", adjust=False)
-    assert root[0, 0] == pytest.approx((1 / d) * 10 / 110, abs=1e-14)
+    assert root[0, 0] == pytest.approx(t * 10 / 110, abs=1e-14)
     np.testing.assert_allclose(root.sum(1), 1)
     assert root[0, 1] / root[0, 2] == pytest.approx(3 / 7)
 

@@ -51,7 +51,7 @@ def test_pooled_models_are_those_of_mice_but_for_the_draws(table):
     theirs, se = np.array(R["coef"]), np.array(R["se"])
     assert np.abs((found.coef - theirs) / se).max() < 0.12  # Monte Carlo error of both: about .03
     assert np.abs(found.se / se - 1).max() < 0.06
-    assert np.abs(found.missing_information - np.array(R["fmi"])).max() < 0.06
+    assert np.abs(found.variance_proportion - np.array(R["lambda"])).max() < 0.06
     # what complete cases say is further away by far
     assert np.abs((complete.coef - theirs) / se).max() > 0.5
 

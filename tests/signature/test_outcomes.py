@@ -53,7 +53,7 @@ def test_rubins_rules_by_hand():
     pooled = rubin(np.array([[1.0], [2.0], [3.0]]), np.array([[0.5], [0.5], [0.5]]), n=100)
     assert pooled.coef[0] == 2.0
     assert pooled.se[0] == pytest.approx(np.sqrt(0.25 + (1 + 1 / 3) * 1.0))
-    assert pooled.missing_information[0] == pytest.approx((4 / 3) / (0.25 + 4 / 3))
+    assert pooled.variance_proportion[0] == pytest.approx((4 / 3) / (0.25 + 4 / 3))
     assert pooled.lower[0] < 2.0 - 1.96 * pooled.se[0]
 
 

@@ -21,6 +21,7 @@ from pathosig.survival import (
     decision_curve,
     fine_gray,
     firth_cox,
+    fisher_exact,
     harrell_c,
     ibs,
     kaplan_meier,
@@ -35,6 +36,7 @@ from pathosig.survival import (
     time_auc,
     uno_c,
 )
+from pathosig.survival.imputation import rubin
 
 R = json.loads((Path(__file__).parents[1] / "golden" / "edges.json").read_text())
 
@@ -282,3 +284,75 @@ def test_impossible_weights_are_a_typed_error(function, bad):
     with pytest.raises(InputError) as caught:
         function(X, TIME, EVENT, weights=with_one([1.0] * 12, bad))
     assert caught.value.code == "E_WEIGHT"
+
+
+@pytest.mark.parametrize("name", sorted(R["fisher"]))
+def test_fishers_test_equals_r_exactly_or_within_its_stated_error_and_is_fast(name):
+    theirs = R["fisher"][name]
+    table = np.array(theirs["counts"], int).reshape([int(v) for v in theirs["shape"]])
+    start = clock.process_time()
+    found = fisher_exact(table)
+    assert clock.process_time() - start < 8
+    if found.p_se == 0:
+        close(found.p, theirs["p"][0], 1e-9)
+    else:
+        assert "Monte Carlo" in found.method
+        assert abs(found.p - theirs["p"][0]) < 4 * found.p_se
+
+
+def test_fishers_count_and_its_simulation_agree():
+    table = [[8, 3, 5, 2], [2, 7, 4, 9], [5, 5, 1, 6]]
+    exact, drawn = fisher_exact(table), fisher_exact(table, workspace=10)
+    assert (exact.p_se, drawn.method) == (0.0, "Fisher's exact (Monte Carlo)")
+    assert abs(exact.p - drawn.p) < 4 * drawn.p_se
+
+
+def test_concordance_with_delayed_entry_equals_r():
+    d, theirs = data_of("entry_c"), R["entry_c"]
+    found = harrell_c(d["x1"], d["time"], d["event"], entry=d["entry"])
+    close([found.c, found.se], [theirs["c"][0], theirs["se"][0]])
+    close([found.concordant, found.discordant], theirs["counts"][:2])
+
+
+def test_entry_at_zero_changes_no_measure_of_discrimination_or_error():
+    d = data_of("entry_c")
+    s, t, e, zero = d["x1"], d["time"], d["event"], np.zeros(len(d["time"]))
+    grid = np.quantile(t, [0.3, 0.6])
+    for function in (harrell_c, uno_c):
+        close(function(s, t, e, entry=zero).c, function(s, t, e).c, 1e-12)
+    close(time_auc(s, t, e, times=grid, entry=zero).auc, time_auc(s, t, e, times=grid).auc, 1e-2)
+    # without ties between deaths and censorings S(t-) / Y(t) = 1 / (n G(t-)) exactly
+    t = t + np.where(e == 1, 0.0, 1e-3)
+    p = np.column_stack([1 / (1 + np.exp(s)), 1 / (1 + np.exp(s + 1))])
+    close(time_auc(s, t, e, times=grid, entry=zero).auc, time_auc(s, t, e, times=grid).auc, 1e-12)
+    close(brier(p, t, e, times=grid, entry=zero), brier(p, t, e, times=grid), 1e-12)
+
+
+def test_delayed_entry_is_no_bias_of_discrimination_and_error():
+    """A left-truncated sample gives what the whole population gives; ignoring the entry does not."""
+    rng = np.random.default_rng(8)
+    n, horizon = 12_000, 1.0
+    score = rng.normal(size=n)
+    time, start = rng.exponential(np.exp(-score)), rng.uniform(0, 2, n)
+    start[rng.random(n) < 0.3] = 0.0
+    event = np.ones(n, bool)
+    truth = time_auc(score, time, event, times=[horizon]).auc[0]
+    p = np.exp(-horizon * np.exp(score))[:, None]
+    error = brier(p, time, event, times=[horizon])[0]
+    seen = start < time
+    s, t, e, late = score[seen], time[seen], event[seen], start[seen]
+    assert abs(time_auc(s, t, e, times=[horizon], entry=late).auc[0] - truth) < 0.015
+    assert abs(brier(p[seen], t, e, times=[horizon], entry=late)[0] - error) < 0.006
+    assert abs(brier(p[seen], t, e, times=[horizon])[0] - error) > 0.012
+
+
+def test_missing_information_is_mices_fmi():
+    coef, se = np.array([[0.1], [0.3], [0.25], [0.05]]), np.array([[0.2], [0.22], [0.21], [0.19]])
+    found = rubin(coef, se, n=90)
+    between, within = coef.var(0, ddof=1)[0], (se**2).mean()
+    r = 1.25 * between / within
+    share = r / (1 + r)
+    old, observed = 3 / share**2, 91 / 93 * 90 * (1 - share)
+    df = old * observed / (old + observed)
+    close(found.variance_proportion[0], share, 1e-12)
+    close(found.missing_information[0], (r + 2 / (df + 3)) / (r + 1), 1e-12)

@@ -190,24 +190,25 @@ def bayesian_replacement(
 
 
 def _prior(counts: Floats, method: str) -> tuple[Floats, Floats]:
-    """Expected shares and strength of the prior of each row."""
-    n, parts = counts.shape
-    flat = np.full((n, parts), 1 / parts)
-    if method == "SQ":
-        return flat, np.sqrt(counts.sum(1, keepdims=True))
-    if method == "BL":
-        return flat, np.full((n, 1), float(parts))
-    if method != "GBM":
+    """Expected shares t and strength s of the prior of each row; a zero becomes t s / (n + s).
+
+    t is the mean of the other rows (leave-one-out), as in cmultRepl, for every method:  t_ij = sum_{k != i} x_kj / sum_{k != i} n_k.
+    """
+    if method not in ("GBM", "SQ", "BL"):
         message = f"bayesian_replacement: method {method!r}; expected GBM, SQ, BL or CZM."
         raise ConfigError(message)
     others = counts.sum(0) - counts
-    if (others <= 0).any():
+    if method == "GBM" and (others <= 0).any():
         part = int(np.nonzero(others <= 0)[1][0])
         message = (
             f"bayesian_replacement: part {part} is seen in one row only; GBM needs two. Use CZM, SQ or BL."
         )
         raise InputError(message)
     prior = others / others.sum(1, keepdims=True)
+    if method == "SQ":
+        return prior, np.sqrt(counts.sum(1, keepdims=True))
+    if method == "BL":
+        return prior, np.full((len(counts), 1), float(counts.shape[1]))
     return prior, np.exp(-np.log(prior).mean(1, keepdims=True))
 
 

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 
 from pathosig.core.errors import InputError
-from pathosig.survival.concordance import censoring_before
+from pathosig.survival.concordance import censoring_before, truncation_weights
 from pathosig.survival.data import outcome
 
 
-def brier(prediction: Any, time: Any, event: Any, *, times: Any) -> np.ndarray:
+def brier(prediction: Any, time: Any, event: Any, *, times: Any, entry: Any = None) -> np.ndarray:
     """Brier score with inverse-probability-of-censoring weights, float[m].
+
+    BS(h) = mean_i [ S_i(h)^2 1(t_i <= h, event) / G(t_i-) + (1 - S_i(h))^2 1(t_i > h) / G(h) ]
 
     Parameters
     ----------
@@ -22,6 +24,8 @@ def brier(prediction: Any, time: Any, event: Any, *, times: Any) -> np.ndarray:
         [n]: of the evaluated cohort; its own Kaplan-Meier estimate of censoring gives the weights.
     times
         [m] horizons.
+    entry
+        [n] times of delayed entry; weights as in `concordance.truncation_weights`.
 
     Raises
     ------
@@ -32,13 +36,21 @@ def brier(prediction: Any, time: Any, event: Any, *, times: Any) -> np.ndarray:
     ----------
     R: riskRegression::Score(metrics = "brier"). Graf et al. (1999), Stat. Med. 18.
     """
-    t, d, _ = outcome(time, event, what="brier")
+    t, d, start = outcome(time, event, entry=entry, what="brier")
     grid = np.atleast_1d(np.asarray(times, float))
     survival = np.asarray(prediction, float)
     if survival.ndim < 2:
         survival = np.broadcast_to(np.atleast_1d(survival), (len(t), len(grid)))
     if survival.shape != (len(t), len(grid)):
         raise InputError(f"brier: prediction is {survival.shape}; expected {(len(t), len(grid))}.")
+    if start is not None:
+        seen = start < t
+        out = np.empty(len(grid))
+        for j, horizon in enumerate(grid):
+            dead, alive = truncation_weights(t[seen], d[seen], start[seen], horizon)
+            s = survival[seen, j]
+            out[j] = dead @ s**2 + alive @ (1 - s) ** 2
+        return out
     dead_weight = np.where(d, 1 / censoring_before(t, d), 0.0)
     out = np.empty(len(grid))
     for j, horizon in enumerate(grid):
@@ -52,12 +64,12 @@ def brier(prediction: Any, time: Any, event: Any, *, times: Any) -> np.ndarray:
     return out
 
 
-def ibs(prediction: Any, time: Any, event: Any, *, times: Any) -> float:
+def ibs(prediction: Any, time: Any, event: Any, *, times: Any, entry: Any = None) -> float:
     """Brier score averaged over a grid by the trapezoid rule.
 
     Parameters
     ----------
-    prediction, time, event
+    prediction, time, event, entry
         As in `brier`.
     times
         [m] the grid, rising, m >= 2; state it with the result.
@@ -70,5 +82,5 @@ def ibs(prediction: Any, time: Any, event: Any, *, times: Any) -> float:
     grid = np.atleast_1d(np.asarray(times, float))
     if len(grid) < 2:
         raise InputError("ibs: the grid needs at least two times.")
-    score = brier(prediction, time, event, times=grid)
+    score = brier(prediction, time, event, times=grid, entry=entry)
     return float(np.trapezoid(score, grid) / (grid[-1] - grid[0]))

@@ -44,14 +44,22 @@ class Concordance:
 
 
 def harrell_c(
-    score: Any, time: Any, event: Any, *, tau: float | None = None, conf_level: float = 0.95
+    score: Any,
+    time: Any,
+    event: Any,
+    *,
+    entry: Any = None,
+    tau: float | None = None,
+    conf_level: float = 0.95,
 ) -> Concordance:
     """Harrell's C of a risk score; higher scores mean higher risk, never the other way round.
 
     Parameters
     ----------
     score, time, event
-        [n].
+        [n]; rows with a missing score are left out.
+    entry
+        [n] times of delayed entry: a death is compared with those under observation at that time.
     tau
         Pairs whose earlier time is beyond tau are left out.
 
@@ -59,22 +67,38 @@ def harrell_c(
     ------
     NotEstimableError
         If no pair can be compared.
+    InputError
+        E_TIME, E_EVENT, or lengths that differ.
 
     References
     ----------
     R: survival::concordance(Surv(time, event) ~ score, reverse = TRUE).
+
+    Examples
+    --------
+    >>> from pathosig.survival import harrell_c
+    >>> harrell_c([3, 2, 1], [1, 2, 3], [True, True, False]).c
+    1.0
     """
-    s, t, d = _arrays(score, time, event)
-    return _concordance(s, t, d, np.ones(len(t)), tau, conf_level)
+    s, t, d, start = _arrays(score, time, event, entry)
+    return _concordance(s, t, d, start, np.ones(len(t)), tau, conf_level)
 
 
 def uno_c(
-    score: Any, time: Any, event: Any, *, tau: float | None = None, conf_level: float = 0.95
+    score: Any,
+    time: Any,
+    event: Any,
+    *,
+    entry: Any = None,
+    tau: float | None = None,
+    conf_level: float = 0.95,
 ) -> Concordance:
     """Uno's C: pairs weighted by 1/G(t-)^2, G the evaluated cohort's own censoring distribution.
 
     Parameters
     ----------
+    score, time, event, entry
+        As in `harrell_c`; with `entry`, G is estimated from those under observation (R has no such option).
     tau
         Horizon; by default the last time with at least 10 at risk.
 
@@ -82,9 +106,9 @@ def uno_c(
     ----------
     R: survival::concordance(timewt = "n/G2"). Uno et al. (2011), Stat. Med. 30.
     """
-    s, t, d = _arrays(score, time, event)
+    s, t, d, start = _arrays(score, time, event, entry)
     horizon = default_tau(t) if tau is None else tau
-    return _concordance(s, t, d, 1 / censoring_before(t, d) ** 2, horizon, conf_level)
+    return _concordance(s, t, d, start, 1 / censoring_before(t, d, entry=start) ** 2, horizon, conf_level)
 
 
 def default_tau(time: Any, at_risk: int = 10) -> float:
@@ -93,15 +117,22 @@ def default_tau(time: Any, at_risk: int = 10) -> float:
     return float(t[-at_risk]) if len(t) >= at_risk else float(t[-1])
 
 
-def _arrays(score: Any, time: Any, event: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _arrays(
+    score: Any, time: Any, event: Any, entry: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
     s = np.asarray(score, float).ravel()
-    t, d, _ = outcome(time, event, rows=len(s), what="C-index")
+    t, d, start = outcome(time, event, entry=entry, rows=len(s), what="C-index")
     kept = np.isfinite(s)
-    (fixed,) = fix_times(t[kept])
-    return s[kept], fixed, d[kept]
+    if start is None:
+        return s[kept], fix_times(t[kept])[0], d[kept], None
+    kept &= start < t
+    fixed, late = fix_times(t[kept], start[kept])
+    return s[kept], fixed, d[kept], late
 
 
-def censoring_before(t: np.ndarray, d: np.ndarray, at: np.ndarray | None = None) -> np.ndarray:
+def censoring_before(
+    t: np.ndarray, d: np.ndarray, at: np.ndarray | None = None, *, entry: np.ndarray | None = None
+) -> np.ndarray:
     """G(t-), the Kaplan-Meier estimate of censoring just before each time, float[n].
 
     A patient whose event ties with a censoring was still at risk of it (R's convention).
@@ -110,7 +141,7 @@ def censoring_before(t: np.ndarray, d: np.ndarray, at: np.ndarray | None = None)
     which = which.ravel()
     deaths = np.bincount(which[d], minlength=len(grid))
     left = np.bincount(which[~d], minlength=len(grid))
-    risk = np.cumsum((deaths + left)[::-1])[::-1] - deaths
+    risk = _under_observation(grid, which, entry) - deaths
     with np.errstate(divide="ignore", invalid="ignore"):
         g = np.cumprod(np.where(left > 0, 1 - left / risk, 1.0))
     before = np.concatenate([[1.0], g])
@@ -118,8 +149,43 @@ def censoring_before(t: np.ndarray, d: np.ndarray, at: np.ndarray | None = None)
     return np.asarray(before[np.searchsorted(grid, times, side="left")])
 
 
+def _under_observation(grid: np.ndarray, which: np.ndarray, entry: np.ndarray | None) -> np.ndarray:
+    """Patients with entry < time <= exit at each time of the grid, int[m]."""
+    risk = np.cumsum(np.bincount(which, minlength=len(grid))[::-1])[::-1]
+    if entry is None:
+        return np.asarray(risk)
+    return np.asarray(risk - (len(entry) - np.searchsorted(np.sort(entry), grid, side="left")))
+
+
+def truncation_weights(
+    t: np.ndarray, d: np.ndarray, entry: np.ndarray, horizon: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weights of the deaths up to a horizon and of those observed beyond it, float[n] each, with delayed entry.
+
+    A death at t stands for S(t-) / Y(t), the jump of the Kaplan-Meier estimate; somebody under observation just after
+    the horizon h for S(h) / Y(h+). Without delayed entry these are the usual 1 / (n G): S(t-) / Y(t) = 1 / (n G(t-)).
+    """
+    grid, which = np.unique(t, return_inverse=True)
+    which = which.ravel()
+    risk = _under_observation(grid, which, entry).astype(float)
+    deaths = np.bincount(which[d], minlength=len(grid))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        survival = np.cumprod(np.where(risk > 0, 1 - deaths / risk, 1.0))
+        jump = np.where(risk > 0, np.concatenate([[1.0], survival[:-1]]) / risk, 0.0)
+    alive = (t > horizon) & (entry <= horizon)
+    last = int(np.searchsorted(grid, horizon, side="right"))
+    left = float(survival[last - 1]) if last else 1.0
+    return np.where(d & (t <= horizon), jump[which], 0.0), alive * (left / max(int(alive.sum()), 1))
+
+
 def _concordance(
-    s: np.ndarray, t: np.ndarray, d: np.ndarray, weight: np.ndarray, tau: float | None, level: float
+    s: np.ndarray,
+    t: np.ndarray,
+    d: np.ndarray,
+    entry: np.ndarray | None,
+    weight: np.ndarray,
+    tau: float | None,
+    level: float,
 ) -> Concordance:
     usable = d & (t <= tau) if tau is not None else d
     n = len(t)
@@ -130,6 +196,8 @@ def _concordance(
     for begin in range(0, len(rows), size):
         i = rows[begin : begin + size]
         later = (t[None, :] > t[i, None]) | ((t[None, :] == t[i, None]) & ~d[None, :])
+        if entry is not None:
+            later &= entry[None, :] < t[i, None]
         difference = s[i, None] - s[None, :]
         up, down = later & (difference > 0), later & (difference < 0)
         same = later & (difference == 0)
@@ -189,8 +257,13 @@ class TimeAuc:
         return pd.DataFrame({name: getattr(self, name) for name in self.__dataclass_fields__})
 
 
-def time_auc(score: Any, time: Any, event: Any, *, times: Any, conf_level: float = 0.95) -> TimeAuc:
+def time_auc(
+    score: Any, time: Any, event: Any, *, times: Any, entry: Any = None, conf_level: float = 0.95
+) -> TimeAuc:
     """Cumulative/dynamic AUC with inverse-probability-of-censoring weights (marginal Kaplan-Meier).
+
+    Cases are events up to and including a horizon, controls those observed beyond it. Where a horizon ties with an event
+    that event is a case, as in riskRegression; timeROC counts cases before the horizon only, and so differs there.
 
     Parameters
     ----------
@@ -198,14 +271,17 @@ def time_auc(score: Any, time: Any, event: Any, *, times: Any, conf_level: float
         [n]; higher scores mean higher risk.
     times
         Horizons; those without cases or without anybody left give NaN.
+    entry
+        [n] times of delayed entry; weights as in `truncation_weights`, taken as known in the standard error.
 
     References
     ----------
-    R: timeROC::timeROC(weighting = "marginal", iid = TRUE). Blanche, Dartigues & Jacqmin-Gadda (2013), Stat. Med. 32.
+    R: riskRegression::Score(metrics = "auc"), timeROC::timeROC(weighting = "marginal", iid = TRUE) away from ties.
+    Blanche, Dartigues & Jacqmin-Gadda (2013), Stat. Med. 32.
     """
-    s, t, d = _arrays(score, time, event)
+    s, t, d, start = _arrays(score, time, event, entry)
     horizons = np.atleast_1d(np.asarray(times, float))
-    rows = [_auc_at(s, t, d, h) for h in horizons]
+    rows = [_auc_at(s, t, d, h, start) for h in horizons]
     table = np.array([r[:2] for r in rows])
     counts = np.array([r[2:] for r in rows], int)
     z = stats.norm.ppf(0.5 + conf_level / 2)
@@ -223,19 +299,23 @@ def time_auc(score: Any, time: Any, event: Any, *, times: Any, conf_level: float
 
 
 def _auc_at(
-    s: np.ndarray, t: np.ndarray, d: np.ndarray, horizon: float
+    s: np.ndarray, t: np.ndarray, d: np.ndarray, horizon: float, entry: np.ndarray | None
 ) -> tuple[float, float, int, int, int]:
     case, control = d & (t <= horizon), t > horizon
+    if entry is not None:
+        control &= entry <= horizon
     numbers = (int(case.sum()), int(control.sum()), int((~d & (t <= horizon)).sum()))
     if not case.any() or not control.any():
         return (np.nan, np.nan, *numbers)
     n = len(t)
-    w = np.where(case, 1 / censoring_before(t, d), 0.0)
-    g_end = censoring_before(t, d, np.array([np.nextafter(horizon, np.inf)]))[0]
-    v = control / g_end
+    if entry is None:
+        w = np.where(case, 1 / censoring_before(t, d), 0.0)
+        v = control / censoring_before(t, d, np.array([np.nextafter(horizon, np.inf)]))[0]
+    else:
+        w, v = truncation_weights(t, d, entry, horizon)
     ordered = np.sort(s[control])
     below = np.searchsorted(ordered, s, side="left") + np.searchsorted(ordered, s, side="right")
-    beaten = below / 2 / control.sum()  # for a case: share of controls with a lower score
+    beaten = below / 2 / control.sum()  # for a case: proportion of controls with a lower score
     auc = float(np.sum(w * beaten) / np.sum(w))
     cases = np.argsort(s[case])
     ranked, weights = s[case][cases], np.concatenate([[0.0], np.cumsum(w[case][cases])])
@@ -243,9 +323,10 @@ def _auc_at(
     lost = (
         weights[np.searchsorted(ranked, s, side="left")] + weights[np.searchsorted(ranked, s, side="right")]
     ) / 2
-    won = (total - lost) / total  # for a control: weighted share of cases with a higher score
+    won = (total - lost) / total  # for a control: weighted proportion of cases with a higher score
     influence = n * w / w.sum() * (beaten - auc) + n * v / v.sum() * (won - auc)
-    influence = influence + _censoring_influence(t, d, w, beaten - auc, horizon)
+    if entry is None:
+        influence = influence + _censoring_influence(t, d, w, beaten - auc, horizon)
     return (auc, float(influence.std(ddof=1) / np.sqrt(n)), *numbers)  # n - 1, as timeROC
 
 

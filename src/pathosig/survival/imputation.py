@@ -35,7 +35,8 @@ class Pooled:
     coef, se, lower, upper, p
         float[p]; t limits with Barnard and Rubin's degrees of freedom.
     missing_information
-        float[p]: share of the variance that comes from not knowing the missing values.
+        float[p]: fraction of missing information (mice's fmi); `variance_proportion` is mice's lambda, the proportion of
+        the variance that lies between imputed data sets.
     m
         Imputed data sets.
     """
@@ -46,6 +47,7 @@ class Pooled:
     upper: np.ndarray
     p: np.ndarray
     missing_information: np.ndarray
+    variance_proportion: np.ndarray
     m: int
 
 
@@ -224,6 +226,9 @@ def _softmax_fit(x: np.ndarray, target: np.ndarray) -> Callable[[np.ndarray], np
 def rubin(coef: np.ndarray, se: np.ndarray, *, n: int) -> Pooled:
     """Pool estimates of imputed data sets.
 
+    With W the mean squared standard error, B the variance of the m estimates and T = W + (1 + 1/m) B:
+    lambda = (1 + 1/m) B / T, r = lambda / (1 - lambda), fmi = (r + 2 / (df + 3)) / (1 + r), and df by Barnard and Rubin.
+
     Parameters
     ----------
     coef, se
@@ -245,6 +250,10 @@ def rubin(coef: np.ndarray, se: np.ndarray, *, n: int) -> Pooled:
     whole = max(float(n), 1.0)
     observed = (whole + 1) / (whole + 3) * whole * (1 - share)
     df = np.where(np.isfinite(old), old * observed / (old + observed), observed)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        increase = np.where(share < 1, share / (1 - share), np.inf)
+        information = np.where(np.isfinite(increase), (increase + 2 / (df + 3)) / (1 + increase), 1.0)
+    information = np.where(share > 0, information, 0.0)
     root, width = np.sqrt(total), stats.t.ppf(0.975, df)
     p = 2 * stats.t.sf(np.abs(mean / root), df)
     return Pooled(
@@ -253,6 +262,7 @@ def rubin(coef: np.ndarray, se: np.ndarray, *, n: int) -> Pooled:
         lower=mean - width * root,
         upper=mean + width * root,
         p=p,
-        missing_information=share,
+        missing_information=information,
+        variance_proportion=share,
         m=m,
     )

@@ -7,18 +7,37 @@ from typing import Any
 
 import numpy as np
 from scipy import stats
+from scipy.special import gammaln
 
 from pathosig.core.errors import ConfigError, NotEstimableError
+
+_MATRIX = 20_000_000
+_PER_NODE = 30
+_SAME = 1e-7
+"""R's relative tolerance of equally likely tables."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TableTest:
-    """A test: its name, statistic (None for exact tests), degrees of freedom and p."""
+    """A test of a table or of groups.
+
+    Attributes
+    ----------
+    method
+        Its name; "(Monte Carlo)" where p is simulated.
+    statistic, df
+        None for exact tests.
+    p
+        p-value.
+    p_se
+        Standard error of a simulated p, 0 for a computed one.
+    """
 
     method: str
     statistic: float | None
     df: int | None
     p: float
+    p_se: float = 0.0
 
 
 def adjust_p(p: Any, method: str = "BH") -> np.ndarray:
@@ -93,23 +112,39 @@ def _filled(table: Any) -> np.ndarray:
     return counts
 
 
-def fisher_exact(table: Any, *, workspace: int = 2_000_000) -> TableTest:
-    """Fisher's exact test of an r x c table, exact p by a walk over columns (R: stats::fisher.test).
+def fisher_exact(
+    table: Any, *, workspace: int = 60_000_000, tables: int = 200_000, seed: int = 0
+) -> TableTest:
+    """Fisher's exact test of an r x c table (R: stats::fisher.test).
+
+    The probability of a table given its margins is  prod R_i! prod C_j! / (N! prod x_ij!); p sums it over all tables that
+    are no likelier than the one observed. They are counted column by column; where that takes more than `workspace`
+    steps, p is the proportion among simulated tables, (1 + hits) / (1 + tables), and carries its standard error.
 
     Parameters
     ----------
     table
         int[r, c].
     workspace
-        Most states kept at once.
+        Most steps of the exact count (60 million take a second or two).
+    tables, seed
+        Simulated tables and their seed.
 
     Raises
     ------
     NotEstimableError
-        If the table is too large for `workspace`; use `chi_square`.
-    """
-    from scipy.special import gammaln
+        If fewer than two rows or columns hold anything.
 
+    References
+    ----------
+    Mehta CR, Patel NR. JASA 1983; 78: 427. Patefield WM. Appl Stat 1981; 30: 91 (simulation).
+
+    Examples
+    --------
+    >>> from pathosig.survival import fisher_exact
+    >>> round(fisher_exact([[3, 1], [1, 3]]).p, 4)
+    0.4857
+    """
     counts = _filled(table).astype(int)
     if counts.shape[0] > counts.shape[1]:
         counts = counts.T
@@ -117,8 +152,19 @@ def fisher_exact(table: Any, *, workspace: int = 2_000_000) -> TableTest:
     log_factorial = gammaln(np.arange(counts.sum() + 1) + 1)
     constant = log_factorial[rows].sum() + log_factorial[columns].sum() - log_factorial[counts.sum()]
     observed = constant - log_factorial[counts].sum()
-    p = _network(rows, columns, log_factorial, constant, observed, workspace)
+    try:
+        p = _network(rows, np.sort(columns), log_factorial, constant, observed, workspace)
+    except _TooLarge:
+        drawn = stats.random_table(rows, columns, seed=np.random.default_rng(seed)).rvs(tables)
+        likelihood = constant - log_factorial[drawn].sum(axis=(1, 2))
+        p = (1 + int((likelihood <= observed + _SAME).sum())) / (1 + tables)
+        error = float(np.sqrt(p * (1 - p) / tables))
+        return TableTest(method="Fisher's exact (Monte Carlo)", statistic=None, df=None, p=p, p_se=error)
     return TableTest(method="Fisher's exact", statistic=None, df=None, p=min(1.0, p))
+
+
+class _TooLarge(Exception):
+    """The exact count would take more steps than allowed."""
 
 
 def _network(
@@ -126,47 +172,84 @@ def _network(
 ) -> float:
     """Sum of the probabilities of tables no likelier than the observed one.
 
-    States after each column are the rows' remaining totals; within a state the distribution of the
-    accumulated log-probability is kept, equal values merged.
+    A node holds what the rows have left after some columns and the log-probability so far (equal ones merged, with
+    their number of ways); rows are interchangeable, so what they have left is sorted. A node none of whose tables can be
+    likelier than the observed one is counted at once: all its completions together have the weight
+    S! / (prod left_i! prod C_j!). A node whose every table is likelier is dropped.
     """
-    states: dict[tuple[int, ...], dict[float, float]] = {tuple(sorted(rows.tolist())): {0.0: 1.0}}
-    for column in columns[:-1]:
-        following: dict[tuple[int, ...], dict[float, float]] = {}
-        size = 0
-        for left, past in states.items():
-            for split in _splits(left, int(column)):
-                rest = tuple(sorted(a - b for a, b in zip(left, split, strict=True)))
-                cost = -float(lf[list(split)].sum())
-                target = following.setdefault(rest, {})
-                for value, multiplicity in past.items():
-                    key = round(value + cost, 9)
-                    target[key] = target.get(key, 0.0) + multiplicity
-                    size += 1
-            if size > 20 * workspace:
-                raise NotEstimableError(
-                    "fisher_exact: the table is too large for an exact p; use chi_square."
-                )
-        states = following
-    total = 0.0
-    for left, past in states.items():
-        last = constant - float(lf[list(left)].sum())
-        for value, multiplicity in past.items():
-            probability = value + last
-            if probability <= observed + 1e-7:
-                total += multiplicity * float(np.exp(probability))
-    return total
+    left = np.sort(rows)[None, :]
+    past, ways = np.zeros(1), np.ones(1)
+    radix = (int(rows.max()) + 1) ** np.arange(len(rows), dtype=float)
+    limit = observed - constant + _SAME
+    p, spent = 0.0, 0
+    for place, column in enumerate(columns[:-1]):
+        later = columns[place + 1 :]
+        best, base = _best_completion(int(rows.max()), later, lf), lf[later].sum()
+        states, where = np.unique(left, axis=0, return_inverse=True)
+        sizes = np.bincount(where.ravel())
+        grown: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        for state, members in zip(
+            states, np.split(np.argsort(where.ravel()), np.cumsum(sizes)[:-1]), strict=True
+        ):
+            splits = _splits(state, int(column), workspace)
+            spent += len(splits) * len(members)
+            if spent > workspace or len(splits) * len(members) > _MATRIX:
+                raise _TooLarge
+            rest = np.sort(state - splits, axis=1)
+            value = past[members][None, :] - lf[splits].sum(axis=1)[:, None]
+            own = lf[rest].sum(axis=1)
+            ahead = best[rest].sum(axis=1)[:, None]
+            whole = value + ahead <= limit
+            all_ways = np.exp(value + constant + (lf[rest[0].sum()] - own - base)[:, None]) * ways[members]
+            p += float(all_ways[whole].sum())
+            least = np.maximum(-own, -base)[:, None]
+            split, member = np.nonzero(~whole & (value + least <= limit))
+            grown.append((rest[split], value[split, member], ways[members][member]))
+            spent += _PER_NODE * len(split)
+        left, past, ways = (np.concatenate(parts) for parts in zip(*grown, strict=True))
+        if not len(left):
+            return p
+        key = left @ radix
+        order = np.lexsort((past, key))
+        key, past = key[order], past[order]
+        new = np.append(True, (np.diff(key) != 0) | (np.diff(past) > 1e-9))
+        left, past = left[order][new], past[new]
+        ways = np.add.reduceat(ways[order], np.flatnonzero(new))
+    value = past - lf[left].sum(axis=1)
+    counted = value <= limit
+    return p + float((ways[counted] * np.exp(value[counted] + constant)).sum())
 
 
-def _splits(limits: tuple[int, ...], total: int) -> Any:
-    """All ways to take `total` from cells with the given limits."""
-    if len(limits) == 1:
-        if total <= limits[0]:
-            yield (total,)
-        return
-    rest = sum(limits[1:])
-    for first in range(max(0, total - rest), min(limits[0], total) + 1):
-        for others in _splits(limits[1:], total - first):
-            yield (first, *others)
+def _best_completion(largest: int, columns: np.ndarray, lf: np.ndarray) -> np.ndarray:
+    """float[largest + 1]: what a row with so much left adds at most to the log-probability of a table's last columns.
+
+    Lagrange's bound: with multipliers m_j = log C_j - mean, max sum_ij -log x_ij! <= sum_i g(left_i), where g(s) is the maximum
+    of sum_j (-log x_j! + m_j x_j) over x_1 + ... = s, and sum_j m_j C_j / S is taken off for each patient of the row.
+    """
+    multiplier = np.log(columns) - np.log(columns).mean()
+    count = np.arange(largest + 1)
+    best = -lf[: largest + 1] + multiplier[0] * count
+    for m in multiplier[1:]:
+        single = -lf[: largest + 1] + m * count
+        best = np.array([(best[: s + 1] + single[s::-1]).max() for s in count])
+    return np.asarray(best - count * float(multiplier @ columns) / columns.sum())
+
+
+def _splits(limits: np.ndarray, total: int, most: int) -> np.ndarray:
+    """All ways to take `total` from cells with the given limits, int[ways, cells]."""
+    out = np.zeros((1, 0), int)
+    taken = np.zeros(1, int)
+    for cell, limit in enumerate(limits):
+        rest = int(limits[cell + 1 :].sum())
+        low = np.maximum(0, total - taken - rest)
+        high = np.minimum(limit, total - taken)
+        count = np.maximum(high - low + 1, 0)
+        if count.sum() > most:
+            raise _TooLarge
+        value = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count) + np.repeat(low, count)
+        out = np.column_stack([np.repeat(out, count, axis=0), value])
+        taken = np.repeat(taken, count) + value
+    return out
 
 
 def wilcoxon(x: Any, y: Any) -> TableTest:
