@@ -51,9 +51,8 @@ standard output holds exactly one JSON object, also when the command fails:
 
 | command | keys of the object |
 |---|---|
-| `tma tissue tiles train embed phenotypes profiles signature validate` | stage, done, fresh, empty, failed, waiting (lists of ids), errors |
+| `tma tissue tiles train embed phenotypes profiles signature validate report` | stage, done, fresh, empty, failed, waiting (lists of ids), errors, findings |
 | `run` | stages (objects as above), note, not_estimable, report, exit_code |
-| `report` | result (path of the page) |
 | `status` | stages (counts of ok and, of these, slides; of empty, failed, missing, stale), failed, empty, changed_settings |
 | `verify` | checked, missing, changed |
 | `init` | study, n_slides, n_patients, unmatched_slides, suggestions, patients_without_slides, endpoints, todo |

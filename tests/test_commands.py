@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from pathosig.commands.pipeline import run_all, status
+from pathosig.commands.pipeline import run_all
+from pathosig.commands.status import status
 from pathosig.core.records import atomic_path
 from pathosig.core.study import Study
 from pathosig.synthetic import SimulateSpec, simulate

@@ -10,7 +10,8 @@ import zipfile
 
 import pytest
 
-from pathosig.commands.pipeline import run_all, status, verify
+from pathosig.commands.pipeline import run_all
+from pathosig.commands.status import status, verify
 from pathosig.core.study import Study
 from pathosig.core.units import Execution
 from pathosig.synthetic import SimulateSpec, compare_truth, simulate

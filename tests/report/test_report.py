@@ -32,6 +32,12 @@ CONFIG = {
 }
 
 
+def page_of(study):
+    """The page after a run of the report stage."""
+    build_report(study)
+    return study.paths.report
+
+
 def _patients(root, n=24):
     rng = np.random.default_rng(3)
     lines = ["patient_id,cohort,os_time,os_event,age,stage"]
@@ -126,7 +132,7 @@ def study(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def page(study):
-    return build_report(study).read_text(encoding="utf-8")
+    return page_of(study).read_text(encoding="utf-8")
 
 
 class _Tags(HTMLParser):
@@ -187,7 +193,7 @@ def test_the_same_study_gives_the_same_bytes(study):
 
 
 def test_what_a_killed_run_left_behind_changes_nothing(study):
-    before = build_report(study).read_bytes()
+    before = page_of(study).read_bytes()
     audits = study.root / "validation" / "audits"
     audits.mkdir(parents=True, exist_ok=True)
     whole = sorted((study.root / "records").rglob("*.json"))
@@ -258,14 +264,14 @@ def test_a_study_of_a_feature_table_has_a_report_without_slides(tmp_path):
     write_parquet(
         tmp_path / "profiles" / "patients.parquet", pa.table(profile), {"pathosig": {"kind": "features"}}
     )
-    text = build_report(study).read_text()
+    text = page_of(study).read_text()
     assert "features from an outside table" in text
     assert 'id="atlas"' not in text
 
 
 def test_an_empty_study_has_a_report_that_says_so(tmp_path):
     (tmp_path / "patients.csv").write_text("patient_id,cohort,os_time,os_event\nP1,discovery,10,1\n")
-    text = build_report(Study.create(tmp_path, CONFIG)).read_text()
+    text = page_of(Study.create(tmp_path, CONFIG)).read_text()
     assert "The signature stage has not run." in text
 
 
@@ -276,7 +282,7 @@ def test_a_signature_that_found_nothing_is_a_result(tmp_path):
     Record(stage="signature", unit="_signature", status="failed", fingerprint="0" * 64, error=error).write(
         study.record_path("signature", "_signature")
     )
-    text = build_report(study).read_text()
+    text = page_of(study).read_text()
     assert "2 events; at least 10 are needed" in text
 
 
@@ -334,7 +340,7 @@ def test_a_study_from_embeddings_lists_its_hpcs_without_empty_frames(study, tmp_
     (other.root / "phenotypes" / "atlas.parquet").unlink()
     config = other.root / "study.toml"
     config.write_text(config.read_text() + '\n[study]\nlevel = "embeddings"\n')
-    page = build_report(Study.open(other.root)).read_text()
+    page = page_of(Study.open(other.root)).read_text()
     assert "the study starts from embeddings, there are no slides" in page
     assert "No tile could be read" not in re.sub(r"\s+", " ", page)
 
@@ -344,17 +350,17 @@ def test_planted_effects_are_told_as_hazard_ratios(study, tmp_path):
     treatment = {"column": "chemo", "log_hr_high_risk": -0.8, "log_hr_low_risk": 0.0}
     truth = {"effects": [0.7, -0.7], "harmful": "tumour", "protective": "stroma", "treatment": treatment}
     write_json(other.root / "truth.json", truth)
-    page = build_report(other).read_text()
+    page = page_of(other).read_text()
     for text in ("tumour: HR 2.01 per SD", "stroma: HR 0.50 per SD", "chemo: HR 0.45 above the median risk"):
         assert text in page
 
 
 def test_the_report_has_the_name_of_the_study_not_of_its_folder(study, tmp_path):
     other = shutil.copytree(study.root, tmp_path / "secret-folder")
-    assert "secret-folder" not in build_report(Study.open(other)).read_text()
+    assert "secret-folder" not in page_of(Study.open(other)).read_text()
     config = other / "study.toml"
     config.write_text(config.read_text() + '\n[study]\nname = "Three centres"\n')
-    assert "Study Three centres" in build_report(Study.open(other)).read_text()
+    assert "Study Three centres" in page_of(Study.open(other)).read_text()
 
 
 def test_columns_without_any_value_are_left_out_and_named():

@@ -17,6 +17,12 @@ HR = {"hr": 1.46, "lower": 1.2, "upper": 1.8, "p": 0.0002, "n": 90, "events": 41
 C = {"estimate": 0.68, "lower": 0.63, "upper": 0.73}
 
 
+def page_of(study):
+    """The page after a run of the report stage."""
+    build_report(study)
+    return study.paths.report
+
+
 def _group(label):
     return {
         "label": label,
@@ -225,7 +231,7 @@ def _report(folder, results):
     study = Study.create(folder, config | {"primary": {"endpoint": "os", "discovery": "discovery"}})
     (folder / "validation").mkdir()
     (folder / "validation" / "results.json").write_text(json.dumps(results))
-    return build_report(study).read_text()
+    return page_of(study).read_text()
 
 
 def test_every_part_of_the_results_has_its_section_and_figures(tmp_path):

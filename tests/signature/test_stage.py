@@ -248,11 +248,11 @@ def test_stages_say_what_they_found_in_words(tmp_path):
         study = Study.open(study.root)
         made = build_signature(study, QUICK)
         proved = validate_signature(study, ValidateSpec(repeats=1, folds=2))
-    assert any("f0" in line for line in made.said)
+    assert any("f0" in line for line in made.findings)
     found = read_json(study.root / "validation/results.json")
     c = next(a for a in found["analyses"] if a["cohort"] == "v1")["harrell_c"]["estimate"]
-    assert any(f"C {c:.3f} [" in line for line in proved.said), proved.said
-    assert made.said[0] in made.to_text()
+    assert any(f"C {c:.3f} [" in line for line in proved.findings), proved.findings
+    assert made.findings[0] in made.to_text()
     again = build_signature(study, QUICK)
     assert again.fresh
-    assert again.said == made.said
+    assert again.findings == made.findings

@@ -26,6 +26,7 @@ from cyclopts import App, CycloptsError, Parameter
 from pathosig import __version__
 from pathosig.core.errors import PathosigError, PathosigWarning
 from pathosig.core.extras import missing_extra
+from pathosig.core.stages import STAGES
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,29 +47,14 @@ COMMANDS = (
     Command("init", "pathosig.intake:init", "Make a study folder from slides and a clinical table."),
     Command("check", "pathosig.intake:check", "Say what is wrong with a study before anything runs."),
     Command("run", "pathosig.commands.pipeline:run_all", "All stages in order; resumes where it stopped."),
-    Command("tma", "pathosig.tma.stage:find_cores", "Find and label the cores of tissue microarrays."),
-    Command("tissue", "pathosig.tissue.stage:find_tissue", "Find tissue; write polygons that QuPath opens."),
-    Command("tiles", "pathosig.tiles.stage:cut_tiles", "Lay tiles of a physical size over the tissue."),
+    *(Command(row.name, row.target, row.help) for row in STAGES),
+    Command("status", "pathosig.commands.status:status", "What is done, fresh, failed or empty, and why."),
+    Command("verify", "pathosig.commands.status:verify", "Are all outputs there and unchanged?"),
     Command(
-        "train", "pathosig.encoder.training.stage:train_encoder", "Train a DL-CC encoder on discovery slides."
+        "audit", "pathosig.audits.stage:audit", "Honesty checks: null, optimism, site, depth, stability."
     ),
-    Command("embed", "pathosig.encoder.stage:embed_tiles", "Turn tiles into embeddings."),
-    Command(
-        "phenotypes", "pathosig.phenotypes.stage:find_phenotypes", "Find phenotypes (HPCs); assign tiles."
-    ),
-    Command("profiles", "pathosig.profiles.stage:build_profiles", "Each patient's mixture of phenotypes."),
-    Command("signature", "pathosig.signature.stage:build_signature", "Fit and freeze the Cox signature."),
-    Command("validate", "pathosig.validation.stage:validate_signature", "Prove it on other cohorts."),
-    Command("report", "pathosig.report.stage:build_report", "One offline HTML file with every result."),
-    Command("status", "pathosig.commands.pipeline:status", "What is done, fresh, failed or empty, and why."),
-    Command("verify", "pathosig.commands.pipeline:verify", "Are all outputs there and unchanged?"),
     Command("bundle", "pathosig.scoring:write_bundle", "Freeze encoder, codebook and signature in one file."),
     Command("score", "pathosig.scoring:score_slides", "Score new slides with a frozen bundle."),
-    Command(
-        "audit",
-        "pathosig.audits.stage:audit",
-        "Honesty checks: null, optimism, site, depth, stability.",
-    ),
     Command("view", "pathosig.viewer:view", "Look at slides and phenotypes in the browser."),
     Command(
         "export",
@@ -175,9 +161,9 @@ def _run(tokens: list[str], as_json: bool) -> int:
         suppress_keyboard_interrupt=False,
     )
     wanted = _first(tokens)
-    for row in COMMANDS:
+    for place, row in enumerate(COMMANDS):  # listed in the order of the work, not of the alphabet
         body = _command(row) if row.name == wanted else _named(row)
-        app.command(body, name=row.name, help=None if row.name == wanted else row.help)
+        app.command(body, name=row.name, help=None if row.name == wanted else row.help, sort_key=place)
     answer = app(tokens, exit_on_error=False, print_error=False)
     return _show(answer, as_json) if wanted else 0
 
@@ -209,8 +195,8 @@ def _show(answer: Any, as_json: bool) -> int:
 def load_target(target: str) -> Callable[..., Any]:
     """The function that ``module:name`` says."""
     module, name = target.split(":")
-    found: Callable[..., Any] = getattr(importlib.import_module(module), name)
-    return found
+    function: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    return function
 
 
 def _command(row: Command) -> Callable[..., Any]:
@@ -246,11 +232,7 @@ def _command(row: Command) -> Callable[..., Any]:
         arguments = list(args)
         study = _open(arguments[0]) if "study" in signature.parameters else None
         if study is not None:
-            from pathosig.commands.pipeline import refuse_left_out
-
             arguments[0] = study
-            if kwargs.get("features") is None:  # tables and features made elsewhere come in at any level
-                refuse_left_out(study, row.name)
         if spec_class is not None:
             kwargs["spec"] = _merged(spec_class, kwargs.get("spec"), study)
             if save and study is not None:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from pathosig.core.errors import PathosigError, StorageError
 from pathosig.core.layout import Layout
 from pathosig.core.progress import Progress
-from pathosig.core.records import Record, fingerprint, said_in, sha256_file
+from pathosig.core.records import Record, findings_in, fingerprint, sha256_file
 from pathosig.core.spec import Spec
+from pathosig.core.stages import refuse_left_out
 from pathosig.core.units import Execution, Job, Outcome, Stage, StageReport, Task, Unit
 from pathosig.core.versions import versions
 
@@ -42,9 +43,13 @@ def run_each(
 
     Raises
     ------
+    ConfigError
+        If the study starts after this stage.
     StorageError
         If the disk is full or the study folder cannot be written: nothing can go on.
     """
+    if not stage.from_elsewhere:
+        refuse_left_out(study, stage.name)
     units = list(units)
     study.flush_identities()
     _ensure_writable(study.root)
@@ -83,12 +88,14 @@ def run_once(
         Whatever the task raised, after the record says so.
     """
     execution = execution or Execution()
+    if not stage.from_elsewhere:
+        refuse_left_out(study, stage.name)
     study.flush_identities()
     _ensure_writable(study.root)
     unit, print_, state = _planned(study, stage, spec, unit, execution)
     if state == "fresh":
         return StageReport(
-            stage=stage.name, fresh=(unit.id,), said=said_in(study.record(stage.name, unit.id))
+            stage=stage.name, fresh=(unit.id,), findings=findings_in(study.record(stage.name, unit.id))
         )
     if state == "empty":
         return StageReport(stage=stage.name, empty=(unit.id,))
@@ -104,7 +111,7 @@ def run_once(
     record.write(study.record_path(stage.name, unit.id))
     if record.status == "empty":
         return StageReport(stage=stage.name, empty=(unit.id,))
-    return StageReport(stage=stage.name, done=(unit.id,), said=said_in(record))
+    return StageReport(stage=stage.name, done=(unit.id,), findings=findings_in(record))
 
 
 def is_due(study: Study, stage: Stage, spec: Spec, unit: Unit, *, execution: Execution) -> bool:

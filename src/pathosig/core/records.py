@@ -348,6 +348,6 @@ def read_records(folder: Path) -> list[Record]:
     return sorted((r for r in found if r is not None), key=lambda r: r.unit)
 
 
-def said_in(record: Record | None) -> tuple[str, ...]:
+def findings_in(record: Record | None) -> tuple[str, ...]:
     """Main results of a unit in words, as its task left them in the summary."""
     return tuple(map(str, record.summary.get("said", ()))) if record is not None else ()

@@ -71,10 +71,18 @@ class Execution:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stage:
-    """A stage's name and version; raise the version only when its outputs change."""
+    """A stage's name and version; raise the version only when its outputs change.
+
+    Attributes
+    ----------
+    from_elsewhere
+        Whether its units do not come from this study's own slides (imported features, simulations): then a study of
+        any level may have them.
+    """
 
     name: str
     version: int
+    from_elsewhere: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +135,7 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageReport:
-    """What became of a stage's units, by id; `said` are its main results in words."""
+    """What became of a stage's units, by id; `findings` are its main results in words."""
 
     stage: str
     done: tuple[str, ...] = ()
@@ -136,7 +144,7 @@ class StageReport:
     empty: tuple[str, ...] = ()
     waiting: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
-    said: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -145,15 +153,15 @@ class StageReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Counts and ids, for ``--json``."""
-        keys = ("done", "fresh", "failed", "empty", "waiting", "errors", "said")
+        keys = ("done", "fresh", "failed", "empty", "waiting", "errors", "findings")
         return {"stage": self.stage, **{k: list(getattr(self, k)) for k in keys}}
 
     def to_text(self) -> str:
         """Counts in one line, and below it what was found."""
         counts = [("done", self.done), ("fresh", self.fresh), ("empty", self.empty)]
         counts += [("failed", self.failed), ("waiting", self.waiting)]
-        said = ", ".join(f"{len(v)} {k}" for k, v in counts if v) or "nothing to do"
-        return "\n  ".join([f"{self.stage}: {said}", *self.said])
+        text = ", ".join(f"{len(v)} {k}" for k, v in counts if v) or "nothing to do"
+        return "\n  ".join([f"{self.stage}: {text}", *self.findings])
 
 
 Task = Callable[[Job], Outcome]

@@ -79,7 +79,7 @@ def embed_tiles(
         _export_once(study, spec, [u for u in units if u.upstream["tiles"]])
     report = run_each(study, STAGE, spec, units, task, execution=execution)
     _warn_of_mixed_devices(study)
-    return replace(report, said=(*report.said, *_said_of_int8(study))) if engine == "int8" else report
+    return replace(report, findings=(*report.findings, *_said_of_int8(study))) if engine == "int8" else report
 
 
 def _warn_of_mixed_devices(study: Study) -> None:

@@ -71,7 +71,7 @@ def find_phenotypes(
         payload=payload,
     )
     run_once(study, STAGE, spec, atlas, _atlas, execution=execution)
-    return replace(report, said=fitted.said)
+    return replace(report, findings=fitted.findings)
 
 
 def assign_units(study: Study) -> tuple[list[Unit], Callable[[Job], Outcome]]:

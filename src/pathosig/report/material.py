@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["AtlasTile", "Material", "SlidePicture", "cohort_title", "endpoint_title"]
 
-STAGES = ("tma", "tissue", "tiles", "train", "embed", "phenotypes", "profiles", "signature", "validate")
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SlidePicture:

@@ -17,12 +17,12 @@ from pathosig.core.layout import Layout
 from pathosig.core.overlay import read_overlay, tissue_rings
 from pathosig.core.records import identity, json_files, parquet_metadata, read_json, read_parquet
 from pathosig.core.schema import ATLAS, TILE_MAP, read_table
+from pathosig.core.stages import STAGE_NAMES
 from pathosig.core.tables import read_csv_rows
 from pathosig.core.versions import versions
 from pathosig.report.health import health_facts, health_rows
 from pathosig.report.images import opened, overview, tiles_at
 from pathosig.report.material import (
-    STAGES,
     AtlasTile,
     Candidate,
     FrozenScore,
@@ -54,7 +54,9 @@ def inputs_of(study: Study) -> dict[str, Any]:
 
 def upstream_of(study: Study) -> dict[str, str]:
     """Status and fingerprint of every unit that a report shows."""
-    return {f"{s}/{r.unit}": f"{r.status} {r.fingerprint}" for s in STAGES for r in study.records(s)}
+    return {
+        f"{s}/{r.unit}": f"{r.status} {r.fingerprint}" for s in STAGE_NAMES[:-1] for r in study.records(s)
+    }
 
 
 def read_material(study: Study, spec: ReportSpec) -> Material:
@@ -76,7 +78,7 @@ def read_material(study: Study, spec: ReportSpec) -> Material:
         primary=_or_nothing(lambda: study.primary) if "primary" in study.config else None,
         cohorts=study.cohorts() if patients is not None else [],
         events=_events(study, patients),
-        records={s: records for s in STAGES if (records := study.records(s))},
+        records={s: records for s in STAGE_NAMES[:-1] if (records := study.records(s))},
         truth=_json(study.paths.truth),
         phenotypes=phenotypes,
         tile_map=_tile_map(study.paths.tile_map),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import replace
 
 from pathosig.core.execution import run_once
 from pathosig.core.layout import Layout
 from pathosig.core.records import write_bytes, write_text
 from pathosig.core.study import Study
-from pathosig.core.units import Execution, Job, Outcome, Stage, Unit
+from pathosig.core.units import Execution, Job, Outcome, Stage, StageReport, Unit
 from pathosig.report.reading import inputs_of, read_material, upstream_of
 from pathosig.report.spec import ReportSpec
 
@@ -17,7 +17,9 @@ STAGE = Stage(name="report", version=STAGE_VERSION)
 UNIT = "_report"
 
 
-def build_report(study: Study, spec: ReportSpec | None = None, *, execution: Execution = Execution()) -> Path:
+def build_report(
+    study: Study, spec: ReportSpec | None = None, *, execution: Execution = Execution()
+) -> StageReport:
     """Write report/index.html and figures/*.svg from whatever the study holds.
 
     Parameters
@@ -31,12 +33,13 @@ def build_report(study: Study, spec: ReportSpec | None = None, *, execution: Exe
 
     Returns
     -------
-    Path of the HTML file.
+    StageReport
+        Its finding is where the page lies.
     """
     spec = spec or study.spec(ReportSpec)
     unit = Unit(id=UNIT, inputs=inputs_of(study), upstream=upstream_of(study))
-    run_once(study, STAGE, spec, unit, _write_report, execution=execution)
-    return study.paths.report
+    report = run_once(study, STAGE, spec, unit, _write_report, execution=execution)
+    return replace(report, findings=(str(study.paths.report),))
 
 
 def _write_report(job: Job) -> Outcome:

@@ -75,7 +75,7 @@ def build_signature(
     }
     scores = Unit(id=SCORES, inputs={"cohorts": _cohorts(study)}, upstream=upstream)
     second = run_once(study, STAGE, spec, scores, _score, execution=execution)
-    names = ("done", "fresh", "waiting", "empty", "said")
+    names = ("done", "fresh", "waiting", "empty", "findings")
     return StageReport(stage=STAGE.name, **{n: (*getattr(report, n), *getattr(second, n)) for n in names})
 
 

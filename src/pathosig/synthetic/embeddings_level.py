@@ -126,7 +126,10 @@ def _along_a_curve(n: int) -> np.ndarray:
 
 def _write_unit(study: Study, unit: str, spec: SimulateSpec, payload: dict[str, Any]) -> None:
     """One slide's tables, through the same record keeping as a real stage."""
-    for stage, task in ((Stage(name="tiles", version=1), _tiles), (Stage(name="embed", version=1), _embed)):
+    for stage, task in (
+        (Stage(name="tiles", version=1, from_elsewhere=True), _tiles),
+        (Stage(name="embed", version=1, from_elsewhere=True), _embed),
+    ):
         inputs = {"simulated": unit, "types": payload["types"]}
         run_once(
             study, stage, spec, Unit(id=unit, inputs=inputs, payload=payload), task, execution=Execution()

@@ -12,13 +12,14 @@ from pathosig.core.execution import run_each
 from pathosig.core.records import identity, write_json, write_npy
 from pathosig.core.schema import TILES, write_table
 from pathosig.core.study import Study
-from pathosig.core.units import Execution, Job, Outcome, StageReport, Unit
+from pathosig.core.units import Execution, Job, Outcome, Stage, StageReport, Unit
 from pathosig.encoder.features.hdf5 import TileFeatures, read_features
 from pathosig.encoder.spec import EncoderSpec
-from pathosig.encoder.stage import STAGE
 from pathosig.encoder.zoo import ENCODERS
 
 DEFAULT_EXECUTION = Execution()
+
+IMPORTED = Stage(name="embed", version=1, from_elsewhere=True)  # a study of any level may have it
 
 
 def import_features(
@@ -80,7 +81,7 @@ def import_features(
         for s in specimens
         if s.id in found
     ]  # fmt: skip
-    return run_each(study, STAGE, spec, units, _import_one, execution=execution)
+    return run_each(study, IMPORTED, spec, units, _import_one, execution=execution)
 
 
 def start_from_embeddings(study: Study) -> None:
