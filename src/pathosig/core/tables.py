@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pathosig.core.errors import InputError
 from pathosig.core.records import write_text
 
-_DANGEROUS = ("=", "+", "-", "@", "\t", "\r")
+_DANGEROUS = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
+_FAR_EASTERN = "gb18030"
 
 
 def read_csv_rows(path: Path) -> list[dict[str, str]]:
-    """Rows of a CSV as text, cells and header names stripped; UTF-8 (with or without BOM) or Latin-1.
+    """Rows of a CSV as text, cells and header names stripped; UTF-8 (with or without BOM), UTF-16 or Latin-1.
 
-    The separator is a comma, semicolon or tab, whichever the header has most of.
+    The separator is a comma, semicolon or tab, whichever the header has most of, or what a line ``sep=;`` says.
 
     Raises
     ------
@@ -24,40 +27,120 @@ def read_csv_rows(path: Path) -> list[dict[str, str]]:
         If the file is missing, empty, has repeated column names or rows of another length.
     """
     text = read_text(path)
-    lines = text.splitlines()
-    if not lines or not lines[0].strip():
+    first, _, rest = text.partition("\n")
+    delimiter = ""
+    if (said := separator_line(first)) is not None:
+        delimiter, text = said, rest
+        first = text.partition("\n")[0]
+    if not first.strip():
         raise InputError(f"{path.name}: the table is empty; expected a header row and one row per record.")
-    delimiter = max(",;\t", key=lines[0].count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    header = [name.strip() for name in next(reader)]
-    repeated = sorted({n for n in header if header.count(n) > 1})
-    if repeated:
-        raise InputError(f"{path.name}: column names appear twice: {repeated}. Rename one of each.")
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter or max(",;\t", key=first.count))
+    try:
+        return _rows(reader, path.name)
+    except csv.Error as error:
+        raise unreadable_line(path.name, reader.line_num, error) from error
+
+
+def _rows(reader: Any, name: str) -> list[dict[str, str]]:
+    header = [unquote_formula(column.strip()) for column in next(reader)]
+    refuse_repeated(header, name)
     rows = []
     for cells in reader:
         if not any(c.strip() for c in cells):
             continue
         if len(cells) != len(header):
             raise InputError(
-                f"{path.name}: line {reader.line_num} has {len(cells)} cells; the header has {len(header)}. "
+                f"{name}: line {reader.line_num} has {len(cells)} cells; the header has {len(header)}. "
                 "Quote cells that contain the separator."
             )
         rows.append(dict(zip(header, (unquote_formula(c.strip()) for c in cells), strict=True)))
     return rows
 
 
+def refuse_repeated(header: Sequence[str], name: str) -> None:
+    """Refuse a header that names a column twice: one of the two would win unseen.
+
+    Raises
+    ------
+    InputError
+    """
+    if len(set(header)) == len(header):
+        return
+    seen: set[str] = set()
+    repeated = sorted({n for n in header if n in seen or seen.add(n)})  # type: ignore[func-returns-value]
+    raise InputError(f"{name}: column names appear twice: {repeated[:20]}. Rename one of each.")
+
+
+def separator_line(line: str) -> str | None:
+    """The separator that a first line ``sep=;`` declares, or None."""
+    text = line.strip().strip('"').lower()
+    return line.strip().strip('"')[4:] or None if text.startswith("sep=") and len(text) <= 5 else None
+
+
+def unreadable_line(name: str, line: int, error: csv.Error) -> InputError:
+    """What the csv module could not read, in words: nearly always a quote that is never closed."""
+    if "field larger" in str(error):
+        return InputError(
+            f"{name}: line {line} has a cell of more than {csv.field_size_limit():,} characters; "
+            "expected short cells. Look for a quote that is never closed, or shorten the cell."
+        )
+    return InputError(f"{name}: line {line} is not readable as a table ({error}). Save it as CSV (UTF-8).")
+
+
 def read_text(path: Path) -> str:
-    """A text file as UTF-8 (BOM dropped) or, failing that, Latin-1."""
+    """A text file as UTF-8 or UTF-16 (marks at the beginning dropped), GB 18030 or, failing these, Latin-1."""
     try:
         raw = path.read_bytes()
     except FileNotFoundError as error:
         raise InputError(f"{path.name}: no such file in the study folder.", code="E_MISSING") from error
-    if b"\x00" in raw[:4096]:
-        raise InputError(f"{path.name}: not a text table. Save it as CSV (UTF-8).")
+    return decode(raw, path.name)
+
+
+def decode(raw: bytes, name: str) -> str:
+    """Bytes of a text table as text.
+
+    Raises
+    ------
+    InputError
+        If they are no text.
+    """
+    if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        try:
+            return raw.decode("utf-16")
+        except UnicodeDecodeError as error:
+            raise InputError(f"{name}: damaged UTF-16 text. Save it as CSV (UTF-8).") from error
+    nulls = raw[:4096].count(0)
+    if nulls and nulls > 0.3 * len(raw[:4096]):  # UTF-16 without its mark
+        encoding = "utf-16-le" if raw[1:2] == b"\x00" else "utf-16-be"
+        try:
+            return raw.decode(encoding)
+        except UnicodeDecodeError:
+            pass
+    if b"\x00" in raw:
+        raise InputError(f"{name}: not a text table. Save it as CSV (UTF-8).")
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError:
+        return _far_eastern(raw) or _western(raw)
+
+
+def _western(raw: bytes) -> str:
+    try:
+        return raw.decode("cp1252")
+    except UnicodeDecodeError:
         return raw.decode("latin-1")
+
+
+def _far_eastern(raw: bytes) -> str | None:
+    """Chinese text of a spreadsheet: nearly all that is not ASCII reads as common Chinese characters."""
+    try:
+        text = raw.decode(_FAR_EASTERN)
+    except UnicodeDecodeError:
+        return None
+    strange = [c for c in text if not c.isascii()]
+    common = sum("\u4e00" <= c <= "\u9fa5" or c in "（），；：。、／％" for c in strange)
+    pairs = sum(a >= 0x81 and b >= 0xA1 for a, b in itertools.pairwise(raw))
+    return text if common >= 4 and common >= 0.95 * len(strange) and pairs >= len(strange) else None
 
 
 def write_csv_rows(path: Path, rows: Iterable[Mapping[str, object]], columns: Sequence[str]) -> None:
@@ -69,7 +152,7 @@ def csv_text(rows: Iterable[Mapping[str, object]], columns: Sequence[str]) -> st
     """What `write_csv_rows` writes."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(columns)
+    writer.writerow([quote_formula(c) for c in columns])
     for row in rows:
         writer.writerow([_cell(row.get(c)) for c in columns])
     return buffer.getvalue()
@@ -85,8 +168,14 @@ def _cell(value: object) -> str:
 
 
 def quote_formula(text: str) -> str:
-    """`text` made safe for spreadsheets: a leading = + - @ gets a quote in front, numbers stay."""
-    if not text.startswith(_DANGEROUS):
+    """`text` made safe for spreadsheets: a leading = + - @, also after blanks and line ends, gets a quote in front; numbers stay.
+
+    Examples
+    --------
+    >>> [quote_formula(t) for t in ("=1+1", " =1+1", "-5", "'=x")]
+    ["'=1+1", "' =1+1", '-5', "''=x"]
+    """
+    if not text or text[0].isalnum() or not _is_dangerous(text):
         return text
     try:
         float(text)
@@ -95,6 +184,12 @@ def quote_formula(text: str) -> str:
     return text
 
 
+def _is_dangerous(text: str) -> bool:
+    """Whether a spreadsheet would run the text, or `unquote_formula` would take a quote of its own away."""
+    bare = text.lstrip("'") if text[0] == "'" else text
+    return bare.startswith(("\t", "\r")) or bare.lstrip().startswith(_DANGEROUS)
+
+
 def unquote_formula(text: str) -> str:
     """The inverse of `quote_formula`."""
-    return text[1:] if len(text) > 1 and text[0] == "'" and text[1] in _DANGEROUS else text
+    return text[1:] if len(text) > 1 and text[0] == "'" and _is_dangerous(text[1:]) else text

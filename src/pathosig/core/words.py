@@ -1,0 +1,297 @@
+"""Looking words up in `core.vocabulary`: what a header means, whether a cell is missing, in which order levels stand."""
+
+from __future__ import annotations
+
+import functools
+import re
+import unicodedata
+from collections.abc import Collection, Iterable, Mapping
+
+from pathosig.core import vocabulary
+
+UNITS = ("days", "weeks", "months", "years")
+_FAR_EAST = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]+")
+_TOKEN = re.compile(r"[a-z0-9]+|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]+")
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z]{2})")
+_ABBREVIATION = re.compile(
+    r"(os|dfs|rfs|pfs|pfi|dss|css|dfi|efs|mfs|dmfs|lrfs|ttr|ttp|bcr)"
+    r"(time|status|stat|event|days?|months?|mos?|weeks?|years?|yrs?|censor\w*|cens)"
+)
+
+
+def fold(text: str) -> str:
+    """Lower case without accents, blanks made single: ``" Décédé "`` becomes ``"decede"``."""
+    if text.isascii():
+        return " ".join(text.casefold().split())
+    plain = unicodedata.normalize("NFKD", text.replace("ß", "ss").replace("ø", "o").replace("æ", "ae"))
+    kept = "".join(c for c in plain if not unicodedata.combining(c))
+    return " ".join(unicodedata.normalize("NFC", kept).casefold().split())
+
+
+def phrase(text: str) -> str:
+    """The words of a text, folded and joined by single blanks; punctuation is gone.
+
+    Examples
+    --------
+    >>> phrase("Recurred/Progressed")
+    'recurred progressed'
+    """
+    return " ".join(_TOKEN.findall(fold(text)))
+
+
+def words(header: str) -> tuple[str, ...]:
+    """The folded words of a header, joined words split where their spelling shows it.
+
+    Examples
+    --------
+    >>> words("OSMonths"), words("ostime"), words("OS.time")
+    (('os', 'months'), ('os', 'time'), ('os', 'time'))
+    """
+    out: list[str] = []
+    for token in _TOKEN.findall(fold(_CAMEL.sub(" ", header))):
+        joined = _ABBREVIATION.fullmatch(token)
+        out += joined.groups() if joined else (token,)
+    return tuple(out)
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """The phrases of one entry of the vocabulary."""
+    return tuple(p.strip() for p in text.split(";") if p.strip())
+
+
+@functools.cache
+def _index() -> tuple[dict[str, list[tuple[tuple[str, ...], str]]], list[tuple[str, str]]]:
+    """Phrases by their first word, longest first, and the phrases to look for anywhere; both with their sense."""
+    by_word: dict[str, list[tuple[tuple[str, ...], str]]] = {}
+    anywhere: list[tuple[str, str]] = []
+    for sense, text in [*vocabulary.ENDPOINTS.items(), *vocabulary.HEADERS.items()]:
+        for entry in listed(text):
+            if _FAR_EAST.search(entry):
+                anywhere.append((entry, sense))
+            else:
+                tokens = tuple(entry.split())
+                by_word.setdefault(tokens[0], []).append((tokens, sense))
+    for entries in by_word.values():
+        entries.sort(key=lambda e: -len(e[0]))
+    anywhere.sort(key=lambda e: -len(e[0]))
+    return by_word, anywhere
+
+
+def senses(header: str) -> frozenset[str]:
+    """Everything the words of a header stand for: endpoints, units, kinds of column, events, people and places.
+
+    The words of an endpoint's long name are not read again: ``Progression free survival`` is no progression.
+
+    Examples
+    --------
+    >>> sorted(senses("Overall Survival (Months)"))
+    ['months', 'os']
+    >>> sorted(senses("days_to_last_follow_up"))
+    ['days', 'last contact', 'time', 'to']
+    """
+    found = _senses(words(header)) | _far_eastern(fold(header))
+    unsplit = tuple(_TOKEN.findall(fold(header)))
+    return found or _senses(unsplit)
+
+
+def _senses(tokens: tuple[str, ...]) -> frozenset[str]:
+    by_word, _ = _index()
+    out: set[str] = set()
+    consumed: set[int] = set()
+    for endpoints_first in (True, False):
+        for start, token in enumerate(tokens):
+            if start in consumed:
+                continue
+            for entry, sense in by_word.get(token, ()):
+                is_endpoint = sense in vocabulary.ENDPOINTS
+                if is_endpoint is endpoints_first and tokens[start : start + len(entry)] == entry:
+                    out.add(sense)
+                    if is_endpoint:
+                        # ``time to``, ``days to`` say the unit and kind of column too
+                        keep = {i for i in range(start, start + len(entry)) if tokens[i] in _TELLING}
+                        consumed |= set(range(start, start + len(entry))) - keep
+                        break
+    return frozenset(out)
+
+
+_TELLING = frozenset({"time", "days", "months", "interval"})
+
+
+def _far_eastern(text: str) -> frozenset[str]:
+    if not _FAR_EAST.search(text):
+        return frozenset()
+    out = set()
+    for entry, sense in _index()[1]:
+        if entry in text:
+            out.add(sense)
+            if sense in vocabulary.ENDPOINTS:
+                text = text.replace(entry, " ")
+    return frozenset(out)
+
+
+def endpoint_of(header: str) -> str | None:
+    """The endpoint a header names, the first one when it names several."""
+    found = senses(header)
+    return next((name for name in vocabulary.ENDPOINTS if name in found), None)
+
+
+def unit_of(header: str) -> str | None:
+    """The unit of time a header names, or None."""
+    found = senses(header)
+    return next((unit for unit in UNITS if unit in found), None) or _bracketed_unit(header)
+
+
+def _bracketed_unit(header: str) -> str | None:
+    """``OS [d]``, ``OS (y)``: a letter alone says the unit only inside brackets."""
+    inside = re.search(r"[\[(]\s*(d|w|m|y|j|a)\.?\s*[\])]", fold(header))
+    return (
+        {"d": "days", "w": "weeks", "m": "months", "y": "years", "j": None, "a": "years"}[inside.group(1)]
+        if inside
+        else None
+    )
+
+
+# -- missing values ---------------------------------------------------------------------------
+
+
+@functools.cache
+def _missing() -> frozenset[str]:
+    return frozenset({*vocabulary.MISSING_SIGNS, *vocabulary.SPREADSHEET_ERRORS, *listed(vocabulary.MISSING)})
+
+
+@functools.lru_cache(maxsize=100_000)
+def _reads_missing(cell: str) -> bool:
+    text = fold(cell)
+    if text in _missing():
+        return True
+    bare = text.strip("[](){}<>'\"` ").replace("_", " ")
+    return bare in _missing()
+
+
+def is_missing(cell: str, declared: Collection[str] = frozenset()) -> bool:
+    """Whether a cell says that there is no value: empty, NA, [Not Available], '--, unknown, ``.`` or a declared word.
+
+    Examples
+    --------
+    >>> [is_missing(c) for c in ("", "[Not Available]", "'--", "0", "none", "-9")]
+    [True, True, True, False, True, False]
+    """
+    return (_reads_missing(cell) if len(cell) < 60 else False) or cell in declared
+
+
+# -- values -----------------------------------------------------------------------------------
+
+
+@functools.cache
+def _meanings(table: str) -> Mapping[str, str]:
+    source: Mapping[str, str] = getattr(vocabulary, table)
+    return {entry: meaning for meaning, text in source.items() for entry in listed(text)}
+
+
+def meaning_of_event(value: str) -> str | None:
+    """What a value of an event column says: dead, alive, event, no event, yes, no ...; None for an unknown word.
+
+    Examples
+    --------
+    >>> meaning_of_event("DECEASED"), meaning_of_event("Lebend"), meaning_of_event("maybe")
+    ('dead', 'alive', None)
+    """
+    return _meanings("EVENT_VALUES").get(phrase(value))
+
+
+def sex_of(value: str) -> str | None:
+    """``male`` or ``female`` where a value says so in any language, else None."""
+    return _meanings("SEXES").get(phrase(value))
+
+
+def covariate_of(header: str) -> str | None:
+    """Which usual covariate a header is, or None; brackets and a prefix before a point do not count."""
+    bare = re.sub(r"\([^)]*\)|\[[^\]]*\]", " ", header)
+    for text in (bare, bare.rpartition(".")[2]):
+        for candidate in (" ".join(words(text)), phrase(text)):
+            if (name := _meanings("COVARIATES").get(candidate)) is not None:
+                return name
+    return None
+
+
+def is_treatment(header: str) -> bool:
+    """Whether a header is a usual name of a treatment arm."""
+    bare = re.sub(r"\([^)]*\)|\[[^\]]*\]", " ", header)
+    return phrase(bare) in listed(vocabulary.TREATMENTS)
+
+
+def is_discovery(cohort: str) -> bool:
+    """Whether the name of a cohort means without doubt that models are fitted on it."""
+    return phrase(cohort) in listed(vocabulary.DISCOVERY)
+
+
+# -- order of levels --------------------------------------------------------------------------
+
+_ROMAN = {"i": 1, "ii": 2, "iii": 3, "iv": 4, "v": 5}
+_STAGE = re.compile(
+    r"(?:(?:uicc|ajcc|figo|who|stage|stadium|stade|estadio|stadio|grade|grad|isup|yp|p|c|y)\s*)*([tnmg]?)\s*(iv|v|iii|ii|i|x|is|\d+)\s*([a-d]?)\s*(\d?)(?:\s*\+)?(?: .*)?"
+)
+_RANGE = re.compile(
+    r"(<=?|>=?|≤|≥|under|over|up to)?\s*(\d+(?:\.\d+)?)\s*(?:(?:-|–|to|bis)\s*(\d+(?:\.\d+)?))?\s*(\+|and over|and older|or more)?\s*(?:years?|yrs?|cm|mm)?"
+)
+
+
+def ordered_levels(levels: Iterable[str]) -> list[str]:
+    """Levels in their natural order: stages, grades, ranges and scales lowest first, others sorted as text.
+
+    Examples
+    --------
+    >>> ordered_levels(["high", "low", "intermediate"])
+    ['low', 'intermediate', 'high']
+    >>> ordered_levels(["Stage IIA", "Stage IV", "Stage I", "Stage IIIB"])
+    ['Stage I', 'Stage IIA', 'Stage IIIB', 'Stage IV']
+    """
+    unique = sorted(set(levels))
+    ranks = level_ranks(unique)
+    return unique if ranks is None else sorted(unique, key=lambda v: (ranks[v], v))
+
+
+def level_ranks(levels: Collection[str]) -> dict[str, tuple[float, ...]] | None:
+    """Level -> rank where all the levels stand in a known order, else None."""
+    if len(levels) < 2:
+        return None
+    for rank in (_scale_ranks, _stage_ranks, _range_ranks):
+        if (found := rank(levels)) is not None:
+            return found
+    return None
+
+
+def _scale_ranks(levels: Collection[str]) -> dict[str, tuple[float, ...]] | None:
+    for line in vocabulary.ORDERED:
+        order = listed(line)
+        plain = {level: phrase(level) for level in levels}
+        if set(plain.values()) <= set(order):
+            return {level: (float(order.index(text)),) for level, text in plain.items()}
+    return None
+
+
+def _stage_ranks(levels: Collection[str]) -> dict[str, tuple[float, ...]] | None:
+    out: dict[str, tuple[float, ...]] = {}
+    letters = set()
+    for level in levels:
+        hit = _STAGE.fullmatch(fold(level).replace("-", " ").replace("_", " "))
+        if hit is None:
+            return None
+        letter, number, part, digit = hit.groups()
+        letters.add(letter)
+        value = _ROMAN.get(number, 0.5 if number == "is" else 99.0 if number == "x" else -1.0)
+        value = float(number) if number.isdigit() else float(value)
+        out[level] = (value, float(ord(part) - 96 if part else 0), float(digit or 0))
+    return out if len(letters) == 1 else None
+
+
+def _range_ranks(levels: Collection[str]) -> dict[str, tuple[float, ...]] | None:
+    out: dict[str, tuple[float, ...]] = {}
+    for level in levels:
+        hit = _RANGE.fullmatch(fold(level))
+        if hit is None:
+            return None
+        sign, low, _, more = hit.groups()
+        shift = -0.5 if sign in ("<", "<=", "≤", "under", "up to") else 0.5 if sign or more else 0.0
+        out[level] = (float(low) + shift,)
+    return out
