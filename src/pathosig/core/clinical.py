@@ -1,22 +1,18 @@
-"""The clinical half of a study: endpoints, declared columns, the primary analysis, patients.csv."""
+"""What study.toml declares of patients.csv: endpoints, the other columns, the primary analysis."""
 
 from __future__ import annotations
 
+import difflib
 import math
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, cast
 
-from pathosig.core.errors import ConfigError, InputError, PathosigWarning
-
-if TYPE_CHECKING:
-    import pandas as pd
+from pathosig.core.errors import ConfigError, InputError
+from pathosig.core.numbers import Decimal
+from pathosig.core.words import is_missing
 
 UNITS = {"days": 365.25, "weeks": 365.25 / 7, "months": 12.0, "years": 1.0}
-_MISSING = {"", "na", "nan", "n/a", "null", "none", "."}
-_TRUE = {"1", "1.0", "true", "t", "yes"}
-_FALSE = {"0", "0.0", "false", "f", "no"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,6 +29,8 @@ class Endpoint:
         How the event column is coded, for codings other than 0/1: ``{"1": 0, "2": 1}``.
     competing
         Another endpoint whose event rules this one out: recurrence with ``competing = "os"``.
+    without_time
+        ``"left out"``: patients whose event has no time are left out; otherwise `check` refuses them.
     """
 
     name: str
@@ -41,6 +39,7 @@ class Endpoint:
     unit: str
     event_values: Mapping[str, int] | None = None
     competing: str | None = None
+    without_time: str | None = None
 
     @property
     def per_year(self) -> float:
@@ -50,12 +49,31 @@ class Endpoint:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Columns:
-    """[columns]: what the other columns of patients.csv are."""
+    """[columns]: what the other columns of patients.csv are.
+
+    Attributes
+    ----------
+    missing
+        Cells that mean missing in this table besides the usual words, such as ``-9``.
+    decimal
+        ``point`` or ``comma`` where a column leaves it open.
+    """
 
     covariates: tuple[str, ...] = ()
     treatments: tuple[str, ...] = ()
     subgroups: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
     site: str | None = None
+    decimal: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.decimal not in (None, "point", "comma"):
+            raise ConfigError(f"study.toml: [columns] decimal {self.decimal!r}; expected point or comma.")
+
+    @property
+    def decimal_mark(self) -> Decimal | None:
+        """`decimal`, checked."""
+        return cast("Decimal | None", self.decimal)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,13 +98,14 @@ def parse_endpoints(table: Mapping[str, Any]) -> dict[str, Endpoint]:
     for name, raw in table.items():
         if not isinstance(raw, Mapping):
             raise ConfigError(f"study.toml: [endpoints] {name}: expected {{time=..., event=..., unit=...}}.")
-        unknown = set(raw) - {"time", "event", "unit", "event_values", "competing"}
+        unknown = sorted(set(raw) - set(_ENDPOINT_KEYS))
         missing = {"time", "event", "unit"} - set(raw)
         if unknown or missing:
             raise ConfigError(
-                f"study.toml: [endpoints] {name}: missing {sorted(missing)}, unknown {sorted(unknown)}; "
-                "expected time, event, unit and, where needed, event_values (codings other than 0/1) and competing."
+                f"study.toml: [endpoints] {name}: missing {sorted(missing)}, unknown {unknown}{_meant(unknown, _ENDPOINT_KEYS)}; "
+                "expected time, event, unit and, where needed, event_values (codings other than 0/1), competing and without_time."
             )
+        _check_endpoint(name, raw)
         if raw["unit"] not in UNITS:
             raise ConfigError(
                 f"study.toml: [endpoints] {name}: unit {raw['unit']!r}; expected one of {', '.join(UNITS)}."
@@ -100,6 +119,31 @@ def parse_endpoints(table: Mapping[str, Any]) -> dict[str, Endpoint]:
     return out
 
 
+_ENDPOINT_KEYS = ("time", "event", "unit", "event_values", "competing", "without_time")
+
+
+def _check_endpoint(name: str, raw: Mapping[str, Any]) -> None:
+    where = f"study.toml: [endpoints] {name}"
+    for key in ("time", "event", "unit"):
+        if not isinstance(raw[key], str):
+            raise ConfigError(f"{where}: {key}: expected text, found {raw[key]!r}.")
+    if raw.get("without_time") not in (None, "left out"):
+        raise ConfigError(f'{where}: without_time {raw["without_time"]!r}; expected "left out", or nothing.')
+    values = raw.get("event_values")
+    if values is not None and (
+        not isinstance(values, Mapping)
+        or any(isinstance(v, float) or v not in (0, 1) for v in values.values())
+    ):
+        raise ConfigError(
+            f'{where}: event_values: expected values with 0 or 1 such as {{"Alive" = 0, "Dead" = 1}}; found {values!r}.'
+        )
+
+
+def _meant(unknown: Any, keys: tuple[str, ...]) -> str:
+    near = difflib.get_close_matches(str(unknown[0]), keys, n=1) if unknown else []
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
 def parse_columns(table: Mapping[str, Any]) -> Columns:
     """[columns] as a value.
 
@@ -108,7 +152,8 @@ def parse_columns(table: Mapping[str, Any]) -> Columns:
     ConfigError
         If a key is unknown.
     """
-    return Columns(**_fields("columns", table, ("covariates", "treatments", "subgroups"), ("site",)))
+    lists = ("covariates", "treatments", "subgroups", "missing")
+    return Columns(**_fields("columns", table, lists, ("site", "decimal")))
 
 
 def parse_primary(table: Mapping[str, Any], endpoints: Mapping[str, Any]) -> Primary:
@@ -133,8 +178,10 @@ def _fields(
 ) -> dict[str, Any]:
     unknown = set(table) - set(lists) - set(texts)
     if unknown:
+        first = sorted(unknown)[0]
+        hint = _meant([first], lists + texts)
         raise ConfigError(
-            f"study.toml: [{section}] has no key {sorted(unknown)[0]!r}; known: {', '.join(lists + texts)}."
+            f"study.toml: [{section}] has no key {first!r}{hint}; known: {', '.join(lists + texts)}."
         )
     out: dict[str, Any] = {}
     for key, value in table.items():
@@ -157,7 +204,7 @@ def parse_mpp(text: str, slide: str) -> float | None:
     InputError
         E_MPP_RANGE if it is not a positive number.
     """
-    if text.strip().lower() in _MISSING:
+    if is_missing(text):
         return None
     try:
         value = float(text.replace(",", "."))
@@ -169,147 +216,3 @@ def parse_mpp(text: str, slide: str) -> float | None:
             code="E_MPP_RANGE",
         )
     return value
-
-
-def unique_patients(rows: Sequence[dict[str, str]]) -> list[dict[str, str]]:
-    """Rows of patients.csv, one per patient, sorted; identical repeats are folded.
-
-    Raises
-    ------
-    InputError
-        If patient_id is missing or empty, or rows of one patient contradict each other.
-    """
-    if rows and "patient_id" not in rows[0]:
-        raise InputError(f"patients.csv: column patient_id is missing; found {list(rows[0])[:12]}.")
-    seen: dict[str, dict[str, str]] = {}
-    for number, row in enumerate(rows, start=2):
-        key = row["patient_id"]
-        if not key:
-            raise InputError(f"patients.csv: row {number} has an empty patient_id.")
-        if key in seen and seen[key] != row:
-            differing = [c for c in row if row[c] != seen[key][c]]
-            raise InputError(
-                f"patients.csv: patient {key!r} has rows that contradict each other in {differing[:5]}. "
-                "Keep one row per patient; a patient belongs to one cohort.",
-                code="E_CONFLICT",
-            )
-        seen[key] = row
-    return [seen[k] for k in sorted(seen)]
-
-
-def to_frame(rows: Sequence[Mapping[str, str]], text: frozenset[str]) -> pd.DataFrame:
-    """Patient rows as a DataFrame; columns whose every filled cell is a number become float.
-
-    Empty cells and ``NA``, ``N/A``, ``NaN``, ``null`` and ``.`` are missing, in columns of numbers ``none`` too.
-    """
-    import pandas as pd
-
-    columns = list(rows[0]) if rows else ["patient_id", "cohort"]
-    data: dict[str, Any] = {}
-    for name in columns:
-        cells = [r[name] for r in rows]
-        if name in text:
-            data[name] = cells
-            continue
-        filled = [c for c in cells if c.lower() not in _MISSING]
-        if filled and all(_is_number(c) for c in filled):
-            data[name] = [_number(c) if c.lower() not in _MISSING else math.nan for c in cells]
-        else:  # among words `none` is an answer: no recurrence, no treatment
-            data[name] = [c if c.lower() not in _MISSING - {"none"} else None for c in cells]
-    frame = pd.DataFrame(data)
-    if "cohort" not in frame:
-        frame["cohort"] = ""
-    return frame
-
-
-def _number(text: str) -> float:
-    return float(text.replace(",", ".")) if "," in text and "." not in text else float(text)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        _number(text)
-    except ValueError:
-        return False
-    return True
-
-
-def survival_frame(rows: Sequence[Mapping[str, str]], endpoint: Endpoint) -> pd.DataFrame:
-    """patient_id, time, event of an endpoint; rows without an outcome are left out.
-
-    An event without its time is left out too, with a warning that names the patients (code E_TIME);
-    `pathosig check` counts it as a problem.
-
-    Raises
-    ------
-    InputError
-        E_TIME: negative, infinite or non-numeric times. E_EVENT: values other than 0/1 that
-        `event_values` does not map.
-    """
-    import pandas as pd
-
-    for name in (endpoint.time, endpoint.event):
-        if rows and name not in rows[0]:
-            raise InputError(
-                f"patients.csv: endpoint {endpoint.name} needs column {name}; found {list(rows[0])[:20]}."
-            )
-    kept = [
-        r
-        for r in rows
-        if r[endpoint.time].lower() not in _MISSING and r[endpoint.event].lower() not in _MISSING
-    ]
-    _name_lost_events([r for r in rows if r[endpoint.time].lower() in _MISSING], endpoint)
-    return pd.DataFrame(
-        {
-            "patient_id": [r["patient_id"] for r in kept],
-            "time": _times(kept, endpoint),
-            "event": _events(kept, endpoint),
-        }
-    )
-
-
-def _name_lost_events(untimed: Sequence[Mapping[str, str]], endpoint: Endpoint) -> None:
-    """A patient without time and event has no outcome; one with an event but no time would be lost unseen."""
-    told = [r for r in untimed if r[endpoint.event].lower() not in _MISSING]
-    lost = [r["patient_id"] for r, event in zip(told, _events(told, endpoint), strict=True) if event]
-    if lost:
-        message = (
-            f"patients.csv: column {endpoint.time} is empty for {len(lost)} patients whose {endpoint.event} says "
-            f"that the event happened ({', '.join(lost[:5])}); they are left out. Give the time, or empty both cells."
-        )
-        warnings.warn(PathosigWarning(message, code="E_TIME"), stacklevel=3)
-
-
-def _times(rows: Sequence[Mapping[str, str]], endpoint: Endpoint) -> list[float]:
-    values: list[float] = []
-    bad: list[str] = []
-    for row in rows:
-        text = row[endpoint.time]
-        value = _number(text) if _is_number(text) else math.nan
-        if not (math.isfinite(value) and value >= 0):
-            bad.append(f"{row['patient_id']}: {text!r}")
-        values.append(value)
-    if bad:
-        raise InputError(
-            f"patients.csv: column {endpoint.time} has {len(bad)} values that are not times "
-            f"({'; '.join(bad[:5])}); expected numbers >= 0 in {endpoint.unit}. "
-            "Dates must be turned into durations first.",
-            code="E_TIME",
-        )
-    return values
-
-
-def _events(rows: Sequence[Mapping[str, str]], endpoint: Endpoint) -> list[bool]:
-    mapping = {str(k).lower(): bool(v) for k, v in (endpoint.event_values or {}).items()}
-    values = {r[endpoint.event].lower() for r in rows}
-    if not mapping:
-        mapping = {v: True for v in _TRUE - {"t", "yes"}} | {v: False for v in _FALSE - {"f", "no"}}
-    unknown = sorted(values - set(mapping))
-    if unknown:
-        found = "{" + ", ".join(sorted(values)[:6]) + "}"
-        raise InputError(
-            f"patients.csv: column {endpoint.event} has values {found}; expected 0/1. Declare "
-            f'event_values = {{"1" = 0, "2" = 1}} (or your coding) in [endpoints] {endpoint.name}.',
-            code="E_EVENT",
-        )
-    return [mapping[r[endpoint.event].lower()] for r in rows]

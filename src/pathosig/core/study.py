@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from pathosig.core import clinical
+from pathosig.core import clinical, patients
 from pathosig.core.clinical import Columns, Endpoint, Primary
 from pathosig.core.config import changed_toml, to_toml
 from pathosig.core.errors import ConfigError, InputError
@@ -160,7 +160,7 @@ class Study:
     @functools.cached_property
     def _patient_rows(self) -> list[dict[str, str]]:
         rows = read_csv_rows(self.paths.patients)
-        return clinical.unique_patients(rows)
+        return patients.unique_patients(rows)
 
     def slides(self) -> list[Specimen]:
         """Rows of slides.csv, sorted by slide_id, TMA slides included.
@@ -240,7 +240,7 @@ class Study:
 
     def patients(self) -> pd.DataFrame:
         """patients.csv: ids, cohort and text stay text, numeric columns become numbers."""
-        return clinical.to_frame(self._patient_rows, self.text_columns())
+        return patients.to_frame(self._patient_rows, self.text_columns(), self.columns)
 
     def text_columns(self) -> frozenset[str]:
         """Columns of patients.csv that are never turned into numbers."""
@@ -261,7 +261,7 @@ class Study:
             raise ConfigError(
                 f"study.toml: no endpoint {endpoint!r} in [endpoints]; found {sorted(endpoints)}."
             )
-        return clinical.survival_frame(self._patient_rows, endpoints[endpoint])
+        return patients.survival_frame(self._patient_rows, endpoints[endpoint], self.columns)
 
     def cohort(self, name: str) -> list[str]:
         """Sorted patient ids of one cohort."""

@@ -106,7 +106,7 @@ def decode(raw: bytes, name: str) -> str:
     """
     if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
         try:
-            return raw.decode("utf-16")
+            return raw.decode("utf-16").removeprefix("\ufeff")
         except UnicodeDecodeError as error:
             raise InputError(f"{name}: damaged UTF-16 text. Save it as CSV (UTF-8).") from error
     nulls = raw[:4096].count(0)

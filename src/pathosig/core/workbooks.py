@@ -53,10 +53,8 @@ def read_workbook(path: Path, sheet: str | None) -> tuple[Grid, str]:
 
 
 def _read(path: Path, sheet: str | None) -> tuple[Grid, str]:
-    import openpyxl
-
     _refuse_other_archives(path)
-    book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+    book = _opened(path, data_only=True)
     try:
         names = [w.title for w in book.worksheets]
         if sheet is not None and sheet not in names:
@@ -68,7 +66,9 @@ def _read(path: Path, sheet: str | None) -> tuple[Grid, str]:
         if sheet is None:
             filled = [n for n in names if _has_data(book[n])]
             if not filled:
-                raise InputError(f"{path.name}: no sheet holds a table; found sheets {book.sheetnames}.")
+                raise InputError(
+                    f"{path.name}: no sheet holds a table (a header and rows); sheets with cells: {names or 'none'}."
+                )
             if len(filled) > 1:
                 raise SheetsError(
                     f"{path.name}: several sheets hold data: {', '.join(map(repr, filled))}. Say which with --sheet NAME.",
@@ -82,6 +82,16 @@ def _read(path: Path, sheet: str | None) -> tuple[Grid, str]:
         return grid, shown
     finally:
         book.close()
+
+
+def _opened(path: Path, *, data_only: bool) -> Any:
+    """The workbook, chart sheets left out: openpyxl fails on empty ones."""
+    from openpyxl.reader.excel import ExcelReader
+
+    reader = ExcelReader(path, read_only=True, data_only=data_only)
+    reader.read_chartsheet = lambda sheet, rel: None
+    reader.read()
+    return reader.wb
 
 
 def _refuse_other_archives(path: Path) -> None:
@@ -199,11 +209,10 @@ def _continued(
 
 def _refuse_uncomputed(path: Path, sheet: str, rows: list[list[str]], lines: list[int]) -> None:
     """Formulas without a stored value come out empty: such a workbook was never opened in a spreadsheet program."""
-    import openpyxl
     from openpyxl.utils import get_column_letter
 
     place = {line: row for line, row in zip(lines, rows, strict=True)}
-    book = openpyxl.load_workbook(path, read_only=True, data_only=False)
+    book = _opened(path, data_only=False)
     lacking = []
     try:
         book[sheet].reset_dimensions()
