@@ -87,8 +87,8 @@ class Study:
         return study
 
     @classmethod
-    def create(cls, root: Path | str, config: Mapping[str, Any] | None = None) -> Self:
-        """Make a study folder with a study.toml of the given tables and open it.
+    def create(cls, root: Path | str, config: Mapping[str, Any] | str | None = None) -> Self:
+        """Make a study folder with a study.toml of the given tables, or of this text, and open it.
 
         Raises
         ------
@@ -98,7 +98,9 @@ class Study:
         path = Path(root).expanduser().resolve()
         if (path / "study.toml").exists():
             raise ConfigError(f"{root}: a study.toml is there already. Choose another folder.")
-        write_text(path / "study.toml", to_toml(config or DEFAULT_CONFIG))
+        write_text(
+            path / "study.toml", config if isinstance(config, str) else to_toml(config or DEFAULT_CONFIG)
+        )
         return cls.open(path)
 
     @functools.cached_property

@@ -9,7 +9,7 @@ from typing import Any
 
 from pathosig.core.errors import ConfigError, InputError, PathosigError, PathosigWarning, one_line
 from pathosig.core.study import Specimen, Study
-from pathosig.intake.match import nearest
+from pathosig.intake.ids import nearest
 
 _SHOWN = 5
 

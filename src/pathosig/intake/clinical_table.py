@@ -1,109 +1,142 @@
-"""Reading a clinical table in any of the shapes people send, and guessing its columns aloud."""
+"""A clinical table with its columns read: what each holds, what its header means, one row per patient."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from pathosig.core.errors import InputError
-from pathosig.core.tables import read_csv_rows
-
-_ID = ("patient_id", "patientid", "patient", "case_id", "caseid", "case", "subject_id", "subject", "id")
-_COHORT = ("cohort", "set", "split", "dataset")
-_SITE = ("site", "center", "centre", "hospital", "institution")
-_STEMS = {
-    "os": ("os", "overall"),
-    "dfs": ("dfs", "rfs", "disease"),
-    "pfs": ("pfs", "pfi"),
-    "dss": ("dss",),
-    "dfi": ("dfi",),
-}
-_TIME = re.compile(r"(time|months?|days?|years?|weeks?|t)$")
-_EVENT = re.compile(r"(event|status|e|dead|death|censor\w*|cens)$")
-_UNITS = ("days", "weeks", "months", "years")
+from pathosig.core.columns import Column, read_column
+from pathosig.core.dates import Order
+from pathosig.core.grids import Table
+from pathosig.core.words import is_missing, senses
+from pathosig.intake.choices import Choices
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FoundEndpoint:
-    """An endpoint seen in the header: its columns and the unit its name tells, if any."""
+class ClinicalTable:
+    """Columns read, and the senses of their headers.
 
-    name: str
-    time: str
-    event: str
-    unit: str | None
-
-
-def read_clinical(path: Path, sheet: str | None = None) -> list[dict[str, str]]:
-    """Rows of a CSV, TSV or Excel table as text.
-
-    Raises
-    ------
-    InputError
-        If it is missing or cannot be read, or an Excel file has several sheets and none is named.
+    Attributes
+    ----------
+    ids
+        Patient of each row.
+    varying
+        Columns that differ between the rows of one patient -> (patient, two of the values).
+    n_rows
+        Rows of the file, before those of one patient were folded.
     """
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "no such file"
-        raise InputError(f"{path}: {what}. Give the clinical table: CSV, TSV or Excel.", code="E_MISSING")
-    if path.suffix.lower() in (".xlsx", ".xlsm"):
-        return _read_excel(path, sheet)
-    return read_csv_rows(path)
+
+    source: str
+    columns: Mapping[str, Column]
+    senses: Mapping[str, frozenset[str]]
+    ids: tuple[str, ...]
+    varying: Mapping[str, tuple[str, str, str]] = field(default_factory=dict)
+    n_rows: int
+    notes: tuple[str, ...] = ()
+    missing: frozenset[str] = frozenset()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def with_sense(self, *wanted: str) -> list[str]:
+        """Headers that have all of these senses, in the order of the table."""
+        need = set(wanted)
+        return [name for name, has in self.senses.items() if need <= has]
 
 
-def _read_excel(path: Path, sheet: str | None) -> list[dict[str, str]]:
-    import openpyxl
-
-    book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-    names = book.sheetnames
-    if sheet is None and len(names) > 1:
-        raise InputError(f"{path.name}: has several sheets {names}. Say which with --sheet NAME.")
-    if sheet is not None and sheet not in names:
-        raise InputError(f"{path.name}: no sheet {sheet!r}; found {names}.")
-    rows = [["" if c is None else str(c).strip() for c in row] for row in book[sheet or names[0]].values]
-    rows = [r for r in rows if any(r)]
-    if not rows:
-        raise InputError(f"{path.name}: the sheet is empty.")
-    return [dict(zip(rows[0], r, strict=True)) for r in rows[1:]]
-
-
-def pick(header: Sequence[str], candidates: Sequence[str]) -> str | None:
-    """The first column whose plain name is one of the candidates, in their order."""
-    plain = {re.sub(r"[^a-z0-9]+", "_", c.lower()).strip("_"): c for c in header}
-    return next((plain[name] for name in candidates if name in plain), None)
-
-
-def find_id(header: Sequence[str]) -> str | None:
-    """The column that looks like a patient id."""
-    return pick(header, _ID)
-
-
-def find_cohort(header: Sequence[str]) -> str | None:
-    """The column that looks like a cohort."""
-    return pick(header, _COHORT)
-
-
-def find_site(header: Sequence[str]) -> str | None:
-    """The column that looks like a site."""
-    return pick(header, _SITE)
+def read_columns(table: Table, choices: Choices) -> dict[str, Column]:
+    """All columns of a table; whether others write decimal commas decides how ``2.361`` reads."""
+    missing = frozenset(choices.missing)
+    order: Order | None = {"dmy": "day", "mdy": "month"}.get(choices.dates or "")  # type: ignore[assignment]
+    out: dict[str, Column] = {}
+    for name, cells in table.cells.items():
+        out[name] = read_column(
+            name,
+            cells,
+            missing=missing,
+            decimal=choices.decimal,
+            date_order=order,
+            serial_dates="date" in senses(name),
+        )
+    if choices.decimal is None and any(_writes_commas(c) for c in out.values()):
+        for name, column in out.items():
+            if (
+                column.numbers is not None
+                and column.numbers.style in ("plain", "thousands comma")
+                and _has_three_digits(column)
+            ):
+                out[name] = read_column(
+                    name,
+                    column.cells,
+                    missing=missing,
+                    commas_elsewhere=True,
+                    date_order=order,
+                    serial_dates="date" in senses(name),
+                )
+    return out
 
 
-def find_endpoints(header: Sequence[str]) -> list[FoundEndpoint]:
-    """Endpoints whose time and event columns are named after them (os_time, OS.event, DFS_months ...)."""
-    found = []
-    for name, stems in _STEMS.items():
-        columns = [c for c in header if _words(c) and _words(c)[0] in stems]
-        times = [c for c in columns if _TIME.fullmatch(_words(c)[-1]) and len(_words(c)) > 1]
-        events = [
-            c for c in columns if c not in times and _EVENT.fullmatch(_words(c)[-1]) and len(_words(c)) > 1
-        ]
-        if not events:
-            events = [c for c in columns if len(_words(c)) == 1]
-        if times and events:
-            unit = next((u for u in _UNITS for w in _words(times[0]) if w in (u, u[:-1])), None)
-            found.append(FoundEndpoint(name=name, time=times[0], event=events[0], unit=unit))
-    return found
+def _writes_commas(column: Column) -> bool:
+    return column.numbers is not None and column.numbers.style == "decimal comma"
 
 
-def _words(column: str) -> list[str]:
-    return re.findall(r"[a-z0-9]+", column.lower())
+def _has_three_digits(column: Column) -> bool:
+    return any(c[-4:-3] in (".", ",") for c in column.counts)
+
+
+def by_patient(table: Table, ids: Sequence[str], choices: Choices) -> ClinicalTable:
+    """The table with one row per patient: cells of one patient that agree are folded, empty ones filled by the others.
+
+    Parameters
+    ----------
+    table
+        As it came in.
+    ids
+        Patient of each row; rows without one are left out.
+    choices
+        What the user said.
+    """
+    missing = frozenset(choices.missing)
+    rows_of: dict[str, list[int]] = {}
+    for row, patient in enumerate(ids):
+        if patient:
+            rows_of.setdefault(patient, []).append(row)
+    several = {p: rows for p, rows in rows_of.items() if len(rows) > 1}
+    patients = list(rows_of)
+    notes: list[str] = []
+    nameless = sum(not i for i in ids)
+    if nameless:
+        notes.append(f"{nameless} rows without a patient id left out")
+    varying: dict[str, tuple[str, str, str]] = {}
+    cells: dict[str, list[str]] = {}
+    firsts = [rows[0] for rows in rows_of.values()]
+    place = {p: i for i, p in enumerate(patients)}
+    for name, column in table.cells.items():
+        folded = [column[row] for row in firsts]
+        for patient, rows in several.items():
+            values = {column[r] for r in rows}
+            if len(values) == 1:
+                continue
+            told = sorted(
+                {" ".join(v.casefold().split()): v for v in values if not is_missing(v, missing)}.values()
+            )
+            if len(told) > 1 and name not in varying:
+                varying[name] = (patient, told[0], told[1])
+            folded[place[patient]] = told[0] if told else column[rows[0]]
+        cells[name] = folded
+    if several:
+        most = max(len(rows) for rows in several.values())
+        notes.append(
+            f"{len(ids) - nameless} rows of {len(patients)} patients, up to {most} a patient, made one row each"
+        )
+    folded_table = replace(table, cells=cells)
+    return ClinicalTable(
+        source=table.source,
+        columns=read_columns(folded_table, choices),
+        senses={name: senses(name) for name in table.columns},
+        ids=tuple(patients),
+        varying=varying,
+        n_rows=len(ids),
+        notes=tuple(notes),
+        missing=missing,
+    )

@@ -1,26 +1,33 @@
-"""`pathosig init`: inspect slides and a clinical table, write the study's three inputs."""
+"""`pathosig init`: inspect slides and a clinical table, propose how to read them, write the study's three inputs."""
 
 from __future__ import annotations
 
 import glob as globbing
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pathosig.core.clinical import UNITS
-from pathosig.core.errors import ConfigError, InputError, SlideError
+from pathosig.core.errors import ConfigError, InputError, PathosigError, one_line
+from pathosig.core.grids import SheetsError, Table
 from pathosig.core.study import Study
+from pathosig.core.table_files import read_table
 from pathosig.core.tables import write_csv_rows
-from pathosig.intake.clinical_table import (
-    FoundEndpoint,
-    find_cohort,
-    find_endpoints,
-    find_id,
-    find_site,
-    read_clinical,
+from pathosig.intake import asking
+from pathosig.intake.choices import (
+    KEPT_KINDS,
+    Choices,
+    Option,
+    Question,
+    by_endpoint,
+    codings,
+    names,
+    units,
 )
-from pathosig.intake.match import match_slides, nearest
+from pathosig.intake.ids import IdIndex, SlideMatches, match_all, pattern_for, tcga_is_metastasis
+from pathosig.intake.patient_ids import PatientIds, find_patient_ids, find_slide_column
+from pathosig.intake.proposal import Proposal, patient_rows, propose
+from pathosig.intake.study_toml import study_toml
 from pathosig.slides.listing import slide_name, slides_among
 
 _EXAMPLES = 5
@@ -29,144 +36,240 @@ _SUGGESTED = 50
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InitReport:
-    """What `init` found and wrote."""
+    """What `init` proposed and, unless it was a trial, wrote."""
 
     study: str
-    n_slides: int
-    n_patients: int
+    proposal: Proposal
+    slides: SlideMatches | None
     unmatched_slides: tuple[str, ...]
-    suggestions: dict[str, str]
+    suggestions: Mapping[str, str]
     patients_without_slides: tuple[str, ...]
-    endpoints: tuple[str, ...]
-    todo: tuple[str, ...]
+    is_trial: bool = False
+    answers: tuple[str, ...] = ()
 
-    def _suggested(self, slide: str) -> str:
-        near = self.suggestions.get(slide)
-        return f"{slide} (did you mean patient {near}?)" if near else slide
+    @property
+    def n_slides(self) -> int:
+        """Slides that are used."""
+        return (
+            0 if self.slides is None else self.slides.n_matched - sum(map(len, self.slides.left_out.values()))
+        )
 
-    def to_dict(self) -> dict[str, Any]:
+    @property
+    def n_patients(self) -> int:
+        """Patients of the table."""
+        return len(self.proposal.table)
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """Names of the endpoints, the primary one first."""
+        return tuple(e.name for e in self.proposal.endpoints)
+
+    def to_dict(self) -> dict[str, object]:
         """For ``--json``."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {
+            "study": self.study,
+            "written": not self.is_trial,
+            "n_slides": self.n_slides,
+            "n_patients": self.n_patients,
+            "endpoints": list(self.endpoints),
+            "unmatched_slides": list(self.unmatched_slides),
+            "suggestions": dict(self.suggestions),
+            "patients_without_slides": list(self.patients_without_slides),
+            "reading": [{"subject": subject, "text": text} for subject, text in self.proposal.lines()],
+            "unused": dict(self.proposal.unused),
+        }
 
     def to_text(self) -> str:
-        """What was found and what is left to do."""
-        slides = f"{self.n_slides} slides of " if self.n_slides else ""
-        lines = [f"{slides}{self.n_patients} patients; endpoints: {', '.join(self.endpoints)}"]
+        """How the table and the slides were read, and what to do next."""
+        lines = [self.proposal.to_text(), *self._slide_lines()]
+        if self.answers:
+            lines.append(f"the same without questions: {' '.join(self.answers)}")
+        if self.is_trial:
+            return "\n".join([*lines, "nothing was written (--dry-run)"])
+        features = f"pathosig profiles {self.study} --features TABLE"
+        lines.append(
+            f"written: {self.study}/study.toml and patients.csv{' and slides.csv' if self.slides else ''}"
+        )
+        return "\n".join([*lines, f"next: {f'pathosig check {self.study}' if self.slides else features}"])
+
+    def _slide_lines(self) -> list[str]:
+        if self.slides is None:
+            return []
+        found = len(self.slides.patients)
+        lines = [f"{'slides':<12} {found} found, {self.n_slides} used; {self.slides.how}"]
+        for kind, left_out in self.slides.left_out.items():
+            lines.append(
+                f"{'':<12} {len(left_out)} {kind} ones of TCGA left out; --include {kind} keeps them"
+            )
+        metastases = sum(tcga_is_metastasis(s) for s, p in self.slides.patients.items() if p)
+        lines += (
+            [f"{'':<12} {metastases} of metastases (TCGA sample type 06 or 07) are used"]
+            if metastases
+            else []
+        )
         if self.unmatched_slides:
-            shown = [self._suggested(name) for name in self.unmatched_slides[:_EXAMPLES]]
+            shown = [one_line(self._suggested(name)) for name in self.unmatched_slides[:_EXAMPLES]]
             lines.append(
                 f"{len(self.unmatched_slides)} slides match no patient and are left out: {'; '.join(shown)}"
             )
         if self.patients_without_slides:
             n = len(self.patients_without_slides)
-            lines.append(f"{n} patients have no slide: {list(self.patients_without_slides[:5])}")
-        lines += [f"to do: {item}" for item in self.todo]
-        first = f"pathosig check {self.study}"
-        return "\n".join(
-            [
-                *lines,
-                f"next: {first if self.n_slides else f'pathosig profiles {self.study} --features TABLE'}",
-            ]
-        )
+            lines.append(f"{n} patients have no slide: {list(self.patients_without_slides[:_EXAMPLES])}")
+        return lines
+
+    def _suggested(self, slide: str) -> str:
+        near = self.suggestions.get(slide)
+        return f"{slide} (did you mean patient {near}?)" if near else slide
 
 
 def init(
     directory: Path,
     *,
-    slides: str | None = None,
     clinical: Path,
+    slides: str | None = None,
     patient_column: str | None = None,
+    slide_column: str | None = None,
+    patient_pattern: str | None = None,
     cohort_column: str | None = None,
-    unit: str | None = None,
+    discovery: str | None = None,
+    time: Sequence[str] = (),
+    event: Sequence[str] = (),
+    event_values: Sequence[str] = (),
+    unit: Sequence[str] = (),
+    start: Sequence[str] = (),
+    covariates: Sequence[str] | None = None,
+    treatment: Sequence[str] | None = None,
+    missing: Sequence[str] = (),
+    decimal: str | None = None,
+    dates: str | None = None,
     sheet: str | None = None,
+    header_row: int | None = None,
+    include: Sequence[str] = (),
     mpp: float | None = None,
+    dry_run: bool = False,
 ) -> InitReport:
-    """Make a study folder from slides and a clinical table.
+    """Make a study folder from slides and a clinical table, and show how both are read.
+
+    Where the table can be read in two ways it asks on a terminal, and elsewhere stops with the flags to give.
 
     Parameters
     ----------
     directory
         The folder to make.
-    slides
-        Glob of slide files or folders that are one slide (DICOM, OME-Zarr), quoted: ``"/data/slides/*.svs"``.
-        Without it the study starts from a table of features (`pathosig profiles DIR --features TABLE`).
     clinical
-        CSV, TSV or Excel table with one row per patient.
+        CSV, TSV or Excel table of patients.
+    slides
+        Glob of slide files or folders that are one slide (DICOM, OME-Zarr), quoted: "/data/slides/*.svs".
+        Without it the study starts from a table of features (pathosig profiles DIR --features TABLE).
     patient_column
-        Column with patient ids, when it cannot be told from the header.
+        Column with patient ids.
+    slide_column
+        Column with the names of the slides, where these do not begin with a patient id.
+    patient_pattern
+        Regular expression that finds the patient id in the name or path of a slide; its first group, if it has one.
     cohort_column
-        Column with cohorts; without one all patients are "discovery" and validation is internal.
+        Column with cohorts; "none" for a single cohort, which is validated by cross-validation.
+    discovery
+        The cohort that models are fitted on.
+    time
+        Column with the time of an endpoint: os=COLUMN. May be repeated.
+    event
+        Column with the event of an endpoint: os=COLUMN. May be repeated.
+    event_values
+        Coding of an event column, 1 = the event happened: os:Dead=1,Alive=0. May be repeated.
     unit
-        days | weeks | months | years, where the column names do not say it.
+        days, weeks, months or years, for all endpoints or one (os=months), where the column names do not say it.
+    start
+        Date that the time of an endpoint counts from: os=COLUMN; its event and last contact are then dates too.
+    covariates
+        Columns that models adjust for, instead of those with usual names; commas between, or repeated.
+    treatment
+        Columns with treatment arms.
+    missing
+        A value that means missing in this table, such as -9 (write --missing=-9). May be repeated.
+    decimal
+        point or comma, where numbers such as 2,361 can be read both ways.
+    dates
+        dmy or mdy, where dates such as 03/04/2015 can be read both ways.
     sheet
         Sheet of an Excel file.
+    header_row
+        Row with the column names, counted from 1.
+    include
+        Slides of TCGA that are left out otherwise: normal, frozen.
     mpp
         Micrometres per pixel for slides whose header has none, or an impossible one.
+    dry_run
+        Show how everything would be read and write nothing.
 
     Raises
     ------
     ConfigError
-        If there is a study already, no slide fits the glob, or the unit is not a unit of time.
+        If there is a study already, no slide fits the glob, or a flag is wrong or contradicts the table.
     InputError
-        If the ids of both sides do not overlap, or no endpoint can be found.
+        If the table cannot be read, has two readings and nobody can be asked, or its ids fit no slide.
     """
-    found = [Path(p) for p in globbing.glob(slides or "", recursive=True)]  # noqa: PTH207 - a glob with a root
-    paths = slides_among(found)
-    if not paths and slides is not None:
-        raise ConfigError(f"--slides {slides!r}: no slide fits. Quote the glob and check the folder.")
-    if unit is not None and unit not in UNITS:
-        raise ConfigError(f"--unit {unit!r}: expected one of {', '.join(UNITS)}.")
-    rows = read_clinical(clinical, sheet)
-    if not rows:
-        raise InputError(f"{clinical.name}: has a header but no rows.")
-    header = list(rows[0])
-    id_column = patient_column or find_id(header)
-    if id_column not in header:
-        raise InputError(
-            f"{clinical.name}: no patient id column in {header[:20]}. Name it with --patient-column."
-        )
-    cohort = cohort_column or find_cohort(header)
-    endpoints = find_endpoints(header)
-    if not endpoints:
-        raise InputError(
-            f"{clinical.name}: no endpoint found in {header[:20]}. Expected columns such as os_time and os_event."
-        )
-    if unit is None and any(e.unit is None for e in endpoints):
-        bare = [e.time for e in endpoints if e.unit is None]
-        raise InputError(
-            f"{clinical.name}: columns {bare} do not say their unit, and months are never guessed. "
-            "Give --unit days, weeks, months or years.",
-            code="E_UNIT",
-        )
-    stems = _stems(paths)
-    matched = match_slides(stems, [r[id_column] for r in rows])
-    config = _config(endpoints, unit, header, rows, id_column, cohort)
-    if slides is None:
-        config["study"] = {"level": "features"}
-    else:
-        _refuse_no_overlap(matched, [r[id_column] for r in rows])
-    study = Study.create(directory, config)
-    if slides is not None:
-        _write_slides(study, stems, matched, mpp)
-    _write_patients(study, rows, id_column, cohort)
-    have = {p for p in matched.values() if p}
-    unmatched = [s for s, p in matched.items() if p is None]
-    ids = sorted({r[id_column] for r in rows})
-    todo = []
-    if cohort is None:
-        todo.append(
-            "no cohort column: all patients are 'discovery', so validation is internal cross-validation"
-        )
-    return InitReport(
-        study=str(directory),
-        n_slides=sum(p is not None for p in matched.values()),
-        n_patients=len({r[id_column] for r in rows}),
-        unmatched_slides=tuple(unmatched),
-        suggestions={s: near for s in unmatched[:_SUGGESTED] if (near := nearest(s, ids))},
-        patients_without_slides=tuple(sorted({r[id_column] for r in rows} - have)) if slides else (),
-        endpoints=tuple(e.name for e in endpoints),
-        todo=tuple(todo),
+    stems = _stems(_found(slides)) if slides is not None else {}
+    choices = _choices(
+        patient_column=patient_column,
+        slide_column=slide_column,
+        patient_pattern=patient_pattern,
+        cohort_column=cohort_column,
+        discovery=discovery,
+        time=by_endpoint("--time", time),
+        event=by_endpoint("--event", event),
+        start=by_endpoint("--start", start),
+        event_values=codings(event_values),
+        unit=units([unit] if isinstance(unit, str) else unit),
+        covariates=covariates,
+        treatments=treatment,
+        missing=tuple(missing),
+        decimal=decimal,
+        dates=dates,
+        sheet=sheet,
+        header_row=header_row,
+        include=tuple(include),
     )
+    if not dry_run and (directory / "study.toml").exists():
+        raise ConfigError(f"{directory}: a study.toml is there already. Choose another folder.")
+    clinical = Path(clinical)
+    answers: tuple[str, ...] = ()
+    while True:
+        questions, proposal, matched = _read(clinical, choices, stems)
+        if not questions:
+            break
+        if not asking.is_terminal():
+            raise asking.refusal(questions)
+        choices, given = asking.ask(questions, choices)
+        answers = (*answers, *given)
+    assert proposal is not None  # noqa: S101 - without questions there is one
+    report = _report(directory, proposal, matched, answers, is_trial=dry_run)
+    if not dry_run:
+        _write(directory, proposal, stems, matched, mpp)
+    return report
+
+
+def _choices(**said: Any) -> Choices:
+    if said["decimal"] not in (None, "point", "comma"):
+        raise ConfigError(f"--decimal {said['decimal']!r}: expected point or comma.")
+    if said["dates"] not in (None, "dmy", "mdy"):
+        raise ConfigError(f"--dates {said['dates']!r}: expected dmy or mdy.")
+    wrong = [k for k in said["include"] if k not in KEPT_KINDS]
+    if wrong:
+        raise ConfigError(f"--include {wrong[0]!r}: expected one of {', '.join(KEPT_KINDS)}.")
+    for name in ("covariates", "treatments"):
+        said[name] = (
+            None if said[name] is None else tuple([said[name]] if isinstance(said[name], str) else said[name])
+        )
+    return Choices(**said)
+
+
+def _found(slides: str) -> list[Path]:
+    found = [Path(p) for p in globbing.glob(slides, recursive=True)]  # noqa: PTH207 - a glob with a root
+    paths = slides_among(found)
+    if not paths:
+        raise ConfigError(f"--slides {slides!r}: no slide fits. Quote the glob and check the folder.")
+    return paths
 
 
 def _stems(paths: Sequence[Path]) -> dict[str, Path]:
@@ -183,65 +286,162 @@ def _stems(paths: Sequence[Path]) -> dict[str, Path]:
     return out
 
 
-def _refuse_no_overlap(matched: Mapping[str, str | None], patients: Sequence[str]) -> None:
-    if any(matched.values()):
-        return
-    ids = sorted(set(patients))
-    near = [f"{s} ~ {nearest(s, ids)}" for s in list(matched)[:_EXAMPLES] if nearest(s, ids)]
-    raise InputError(
-        f"no slide name starts with a patient id. Slides: {list(matched)[:_EXAMPLES]}; "
-        f"patients: {ids[:_EXAMPLES]}; nearest: {near or 'none'}. Rename, or write slides.csv by hand.",
+# -- reading ----------------------------------------------------------------------------------
+
+
+def _read(
+    clinical: Path, choices: Choices, stems: Mapping[str, Path]
+) -> tuple[Sequence[Question], Proposal | None, SlideMatches | None]:
+    """The table as it reads under these choices: what is open, the proposal, the slides."""
+    try:
+        table = read_table(clinical, sheet=choices.sheet, header_row=choices.header_row)
+    except SheetsError as error:
+        return [_which_sheet(clinical, error, choices, stems)], None, None
+    ids = find_patient_ids(table, choices, list(stems))
+    if isinstance(ids, Question):
+        return [ids], None, None
+    choices = replace(
+        choices,
+        covariates=names(choices.covariates, table.columns),
+        treatments=names(choices.treatments, table.columns),
+    )
+    proposal = propose(table, ids, choices)
+    matched = _matches(table, ids, choices, stems) if stems else None
+    return proposal.questions, proposal, matched
+
+
+def _which_sheet(clinical: Path, error: SheetsError, choices: Choices, stems: Mapping[str, Path]) -> Question:
+    """The sheets, each with what else it needs: one command is then enough."""
+    options = []
+    for name in error.names:
+        flags = ["--sheet", name]
+        try:
+            questions, proposal, _ = _read(clinical, replace(choices, sheet=name), stems)
+        except PathosigError as reason:
+            options.append(Option(label=f"would be refused: {str(reason)[:100]}", flags=tuple(flags)))
+            continue
+        flags += [f for q in questions if q.options for f in q.options[0].flags]
+        if proposal is None or any(q.code == "E_ENDPOINT" for q in questions):
+            options.append(Option(label="no patient or outcome columns seen", flags=("--sheet", name)))
+        else:
+            label = f"{len(proposal.table)} patients, {', '.join(e.name for e in proposal.endpoints) or 'an outcome to be settled'}"
+            options.append(Option(label=label, flags=tuple(flags)))
+    return Question(code="E_SHEET", text=str(error), options=tuple(options))
+
+
+def _matches(table: Table, ids: PatientIds, choices: Choices, stems: Mapping[str, Path]) -> SlideMatches:
+    patients = [i for i in dict.fromkeys(ids.ids) if i]
+    matched = match_all(stems, patients, pattern=choices.patient_pattern, include=choices.include)
+    unmatched = [s for s, p in matched.patients.items() if p is None]
+    column = None
+    if choices.patient_pattern is None:
+        column = find_slide_column(table, list(stems), choices, unmatched=unmatched)
+    if column is not None:
+        pairs = [
+            (cell, patient)
+            for cell, patient in zip(table.cells[column], ids.ids, strict=True)
+            if cell and patient
+        ]
+        matched = match_all(stems, patients, slide_cells=pairs, slide_column=column, include=choices.include)
+    used = matched.n_matched - sum(map(len, matched.left_out.values()))
+    if not used:
+        raise _no_overlap(table, ids, matched, stems)
+    return matched
+
+
+def _no_overlap(
+    table: Table, ids: PatientIds, matched: SlideMatches, stems: Mapping[str, Path]
+) -> InputError:
+    if matched.n_matched:
+        counts = ", ".join(f"{len(v)} {k}" for k, v in matched.left_out.items())
+        kinds = " ".join(f"--include {k}" for k in matched.left_out)
+        return InputError(
+            f"all slides with a patient are {counts} ones of TCGA, which are left out. Keep them with {kinds}.",
+            code="E_NO_OVERLAP",
+        )
+    patients = sorted({i for i in ids.ids if i})
+    index = IdIndex(patients)
+    near = [f"{s} ~ {index.nearest(s)}" for s in list(stems)[:_EXAMPLES] if index.nearest(s)]
+    pattern = pattern_for(patients, list(stems))
+    tries = [
+        f"--patient-pattern '{pattern}'" if pattern else "--patient-pattern REGEX",
+        "--slide-column COLUMN",
+        "--id COLUMN",
+    ]
+    return InputError(
+        f"no slide name starts with a patient id. Slides: {list(stems)[:_EXAMPLES]}; patients (column {ids.column!r}): "
+        f"{patients[:_EXAMPLES]}; nearest: {near or 'none'}. Columns: {', '.join(map(repr, table.columns[:12]))}. "
+        f"Say where the patient stands: {' or '.join(tries)}.",
         code="E_NO_OVERLAP",
     )
 
 
-def _config(
-    endpoints: Sequence[FoundEndpoint],
-    unit: str | None,
-    header: Sequence[str],
-    rows: Sequence[Mapping[str, str]],
-    id_column: str | None,
-    cohort: str | None,
-) -> dict[str, Any]:
-    used = {id_column, cohort, *(e.time for e in endpoints), *(e.event for e in endpoints)}
-    site = find_site(header)
-    covariates = [c for c in header if c not in used and c != site and c.lower() in _COVARIATES]
-    names = {r[cohort] for r in rows} if cohort else {"discovery"}
-    discovery = next((n for n in ("discovery", "training", "train", "dev") if n in names), sorted(names)[0])
-    columns: dict[str, Any] = {"covariates": covariates, "treatments": [], "subgroups": []}
-    if site:
-        columns["site"] = site
-    return {
-        "endpoints": {e.name: _endpoint(e, unit, rows) for e in endpoints},
-        "columns": columns,
-        "primary": {"endpoint": endpoints[0].name, "discovery": discovery, "covariates": covariates},
-    }
+def _report(
+    directory: Path,
+    proposal: Proposal,
+    matched: SlideMatches | None,
+    answers: tuple[str, ...],
+    *,
+    is_trial: bool,
+) -> InitReport:
+    patients = set(proposal.table.ids)
+    unmatched: list[str] = []
+    have: set[str] = set()
+    if matched is not None:
+        gone = {s for group in matched.left_out.values() for s in group}
+        unmatched = [s for s, p in matched.patients.items() if p is None]
+        have = {p for s, p in matched.patients.items() if p and s not in gone}
+    index = IdIndex(patients)
+    return InitReport(
+        study=str(directory),
+        proposal=proposal,
+        slides=matched,
+        unmatched_slides=tuple(unmatched),
+        suggestions={s: near for s in unmatched[:_SUGGESTED] if (near := index.nearest(s))},
+        patients_without_slides=tuple(sorted(patients - have)) if matched is not None else (),
+        is_trial=is_trial,
+        answers=tuple(f"{a!r}" if " " in a else a for a in answers),
+    )
 
 
-_COVARIATES = (
-    "age",
-    "sex",
-    "gender",
-    "stage",
-    "grade",
-    "smoking",
-    "lymph_node",
-    "t_stage",
-    "n_stage",
-    "ecog",
-)
+# -- writing ----------------------------------------------------------------------------------
 
 
-def _endpoint(found: FoundEndpoint, unit: str | None, rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
-    out: dict[str, Any] = {"time": found.time, "event": found.event, "unit": found.unit or unit}
-    values = {r[found.event] for r in rows} - {"", "NA"}
-    if values and values <= {"1", "2"} and "2" in values:
-        raise InputError(
-            f"column {found.event} has values {sorted(values)}; expected 0/1. "
-            "Recode 2 -> 1, 1 -> 0 if this is R's coding.",
-            code="E_EVENT",
+def _write(
+    directory: Path,
+    proposal: Proposal,
+    stems: Mapping[str, Path],
+    matched: SlideMatches | None,
+    mpp: float | None,
+) -> None:
+    text = study_toml(proposal, level="features" if matched is None else None)
+    rows, columns = patient_rows(proposal)
+    slide_rows = (
+        _slide_rows(Path(directory).expanduser().resolve(), stems, matched, mpp)
+        if matched is not None
+        else []
+    )
+    study = Study.create(directory, text)
+    if matched is not None:
+        write_csv_rows(study.paths.slides, slide_rows, ("slide_id", "patient_id", "path", "mpp"))
+    write_csv_rows(study.paths.patients, rows, columns)
+
+
+def _slide_rows(
+    root: Path, stems: Mapping[str, Path], matched: SlideMatches, mpp: float | None
+) -> list[dict[str, object]]:
+    gone = {s for group in matched.left_out.values() for s in group}
+    rows: list[dict[str, object]] = []
+    for stem, path in stems.items():
+        if matched.patients[stem] is None or stem in gone:
+            continue
+        absolute = path.absolute()
+        shown = absolute.relative_to(root) if absolute.is_relative_to(root) else absolute
+        given = mpp if mpp is not None and _lacks_mpp(path) else None
+        rows.append(
+            {"slide_id": stem, "patient_id": matched.patients[stem], "path": shown.as_posix(), "mpp": given}
         )
-    return out
+    return rows
 
 
 def _lacks_mpp(path: Path) -> bool:
@@ -251,33 +451,7 @@ def _lacks_mpp(path: Path) -> bool:
     try:
         with open_slide(path) as reader:
             return reader.info.mpp is None
-    except SlideError as error:  # `pathosig check` says what else is wrong with it
+    except PathosigError as error:  # `pathosig check` says what else is wrong with it
         return error.code == "E_MPP_RANGE"
-
-
-def _write_slides(
-    study: Study, stems: Mapping[str, Path], matched: Mapping[str, str | None], mpp: float | None
-) -> None:
-    rows = []
-    for stem, path in stems.items():
-        if matched[stem] is None:
-            continue
-        absolute = path.absolute()
-        inside = absolute.is_relative_to(study.root)
-        shown = absolute.relative_to(study.root) if inside else absolute
-        given = mpp if mpp is not None and _lacks_mpp(path) else None
-        rows.append({"slide_id": stem, "patient_id": matched[stem], "path": shown.as_posix(), "mpp": given})
-    write_csv_rows(study.paths.slides, rows, ("slide_id", "patient_id", "path", "mpp"))
-
-
-def _write_patients(
-    study: Study, rows: Sequence[Mapping[str, str]], id_column: str | None, cohort: str | None
-) -> None:
-    others = [c for c in rows[0] if c not in (id_column, cohort)]
-    out = []
-    for row in rows:
-        values: dict[str, object] = {c: row[c] for c in others}
-        values["patient_id"] = row[str(id_column)]
-        values["cohort"] = row[cohort] if cohort else "discovery"
-        out.append(values)
-    write_csv_rows(study.paths.patients, out, ("patient_id", "cohort", *others))
+    except Exception:  # a reader that fails anyhow: `pathosig check` says so for this slide
+        return False

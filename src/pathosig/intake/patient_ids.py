@@ -1,0 +1,173 @@
+"""The column with patient ids, and the ids themselves."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pathosig.core.errors import InputError
+from pathosig.core.grids import Table
+from pathosig.core.words import covariate_of, senses, words
+from pathosig.intake.choices import Choices, Option, Question, column_named
+from pathosig.intake.ids import IdIndex, slide_names, tcga_patient
+
+_RANKS = (
+    "patient id", "patientid", "patient identifier", "patient", "pat id", "patid", "patient barcode", "bcr patient barcode",
+    "patient no", "patient number", "patient nr", "patientennummer", "case submitter id", "submitter id", "subject id", "subjectid",
+    "usubjid", "subject", "participant id", "participant", "case id", "caseid", "case", "mrn", "id",
+)  # fmt: skip
+_UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
+_GONE = frozenset({"", "#n/a", "#ref!", "#value!", "#name?", "'--", "--"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PatientIds:
+    """Patient of each row, from which column, and what was done to it."""
+
+    column: str
+    ids: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+def find_patient_ids(table: Table, choices: Choices, slides: Sequence[str] = ()) -> PatientIds | Question:
+    """The patient of each row.
+
+    Parameters
+    ----------
+    table
+        As it came in.
+    choices
+        May name the column.
+    slides
+        Names of the slides: of several columns the one that fits them is taken.
+
+    Raises
+    ------
+    ConfigError
+        If the column that was named is not there.
+    InputError
+        If it is empty.
+    """
+    if choices.patient_column is not None:
+        name = column_named(choices.patient_column, table.columns, flag="--id", source=table.source)
+        return _ids(table, name)
+    candidates = [c for c in table.columns if _may_be_id(table, c)]
+    candidates.sort(key=_rank)
+    if slides and len(candidates) > 1:
+        fits = {c: _fit(table.cells[c], slides) for c in candidates}
+        best = max(candidates, key=lambda c: (fits[c], -_rank(c)))
+        if fits[best]:
+            return _ids(table, best)
+    if candidates:
+        return _ids(table, candidates[0])
+    others = [c for c in table.columns if _may_number_patients(table, c)]
+    by_slides = (
+        {c: _fit(table.cells[c], slides) for c in table.columns}
+        if slides and len(table.columns) < 2_000
+        else {}
+    )
+    best = max(by_slides, key=lambda c: by_slides[c], default="")
+    if best and by_slides[best] * 2 >= len(slides):
+        return _ids(table, best)
+    if len(others) == 1:
+        return _ids(table, others[0])
+    shown = others or list(table.columns)[:12]
+    options = tuple(Option(label="", flags=("--id", c)) for c in shown[:6])
+    text = f"no patient id column is clear among {', '.join(map(repr, list(table.columns)[:12]))}. Name it with --id."
+    return Question(code="E_ID", text=text, options=options)
+
+
+def _may_be_id(table: Table, column: str) -> bool:
+    has = senses(column)
+    if (
+        "patient" not in has
+        or has & {"slide", "sample", "site", "cohort", "date", "death"}
+        or covariate_of(column)
+    ):
+        return False
+    values = {c for c in table.cells[column] if c.casefold() not in _GONE}
+    return bool(values) and (len(values) > 1 or len(table) == 1)
+
+
+def _may_number_patients(table: Table, column: str) -> bool:
+    """A column without a name, of numbers or of samples whose values are all different."""
+    if not (column.startswith("unnamed ") or senses(column) & {"case number", "sample"}) or covariate_of(
+        column
+    ):
+        return False
+    cells = table.cells[column]
+    return (
+        len(set(cells)) == len(cells)
+        and all(cells)
+        and not any("." in c and c.replace(".", "").isdigit() for c in cells)
+    )
+
+
+def _rank(column: str) -> float:
+    tokens = words(column)
+    for drop in (0, 1):
+        text = " ".join(tokens[drop:])
+        if text in _RANKS:
+            return _RANKS.index(text)
+    return len(_RANKS) + len(tokens)
+
+
+def _fit(cells: Sequence[str], slides: Sequence[str]) -> int:
+    index = IdIndex(tcga_patient(c) or c for c in set(cells) if c)
+    return sum((index.match(s) or index.match_number(s)) is not None for s in slides)
+
+
+def _ids(table: Table, column: str) -> PatientIds:
+    cells = ["" if c.casefold() in _GONE else c for c in table.cells[column]]
+    if not any(cells):
+        raise InputError(
+            f"{table.source}: column {column!r} holds no patient ids: all of its cells are empty."
+        )
+    notes = []
+    filled = [c for c in cells if c]
+    barcodes = [tcga_patient(c) for c in filled]
+    if all(barcodes) and any(len(c) > 12 for c in filled):
+        cells = [tcga_patient(c) or "" for c in cells]
+        notes.append("TCGA barcodes of samples, cut to those of their patients")
+    if all(c.endswith(".0") and c[:-2].isdecimal() for c in filled):
+        cells = [c.removesuffix(".0") for c in cells]
+        notes.append("ids such as 12.0 written as 12")
+    twins = _twins(cells)
+    if twins:
+        notes.append(f"ids that differ only by case are taken for different patients: {', '.join(twins[:3])}")
+    return PatientIds(column=column, ids=tuple(cells), notes=tuple(notes))
+
+
+def _twins(cells: Sequence[str]) -> list[str]:
+    held: dict[str, set[str]] = {}
+    for cell in set(cells):
+        held.setdefault(cell.casefold(), set()).add(cell)
+    return sorted(" and ".join(sorted(group)) for group in held.values() if len(group) > 1)
+
+
+def find_slide_column(
+    table: Table, slides: Sequence[str], choices: Choices, *, unmatched: Sequence[str]
+) -> str | None:
+    """The column that names the slides: the one that was said, or the one that fits best where names do not lead to patients.
+
+    Parameters
+    ----------
+    table
+        As it came in.
+    slides, unmatched
+        Names of all slides, and of those that belong to no patient by their name.
+    choices
+        May name the column.
+    """
+    if choices.slide_column is not None:
+        return column_named(choices.slide_column, table.columns, flag="--slide-column", source=table.source)
+    if not unmatched or not slides:
+        return None
+    fits = {}
+    for column in table.columns:
+        if "slide" in senses(column) or "sample" in senses(column):
+            index = IdIndex(n for c in set(table.cells[column]) if c for n in slide_names(c))
+            fits[column] = sum(index.match(s) is not None for s in slides)
+    best = max(fits, key=lambda c: fits[c], default="")
+    return best if best and fits[best] > len(slides) - len(unmatched) else None

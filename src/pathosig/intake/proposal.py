@@ -1,0 +1,238 @@
+"""How a table is read, all in one value: what `init` prints, what it writes into study.toml, what is left to ask."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pathosig.core.errors import one_line
+from pathosig.core.grids import Table
+from pathosig.core.words import is_missing, senses
+from pathosig.intake.choices import Choices, Question
+from pathosig.intake.clinical_table import ClinicalTable, by_patient
+from pathosig.intake.cohorts import Cohorts, find_cohorts
+from pathosig.intake.covariates import Covariate, find_covariates, find_treatments
+from pathosig.intake.outcomes import Outcome, find_outcomes
+from pathosig.intake.patient_ids import PatientIds
+from pathosig.intake.roles import find_roles
+
+_SHOWN = 8
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Proposal:
+    """The reading of a clinical table.
+
+    Attributes
+    ----------
+    endpoints
+        The first one is the primary analysis.
+    unused
+        Column that speaks of an outcome or has a usual name -> why it is not used.
+    questions
+        What has two readings; a study is made only without any.
+    """
+
+    table: ClinicalTable
+    patients: PatientIds
+    endpoints: tuple[Outcome, ...]
+    cohorts: Cohorts | None
+    site: str | None
+    covariates: tuple[Covariate, ...]
+    treatments: tuple[Covariate, ...]
+    unused: Mapping[str, str]
+    choices: Choices
+    questions: tuple[Question, ...] = ()
+
+    def lines(self) -> list[tuple[str, str]]:
+        """(subject, sentence) of everything that was decided, for the screen."""
+        table = self.table
+        out = [
+            (
+                "table",
+                f"{table.source}: {table.n_rows} rows, {len(table.columns)} columns, {len(table)} patients",
+            )
+        ]
+        out += [("", note) for note in table.notes]
+        out.append(("id", "; ".join([f"column {self.patients.column!r}", *self.patients.notes])))
+        out += [(f"endpoint {o.name}", sentence(o)) for o in self.endpoints]
+        if self.cohorts is not None:
+            out += [("cohort", line) for line in self.cohort_lines()]
+        out.append(("site", f"column {self.site!r}" if self.site else "none"))
+        out += [("covariate", f"{c.column!r}: {c.to_text()}") for c in self.covariates] or [
+            ("covariates", "none")
+        ]
+        out += [("treatment", f"{c.column!r}: {c.to_text()}") for c in self.treatments] or [
+            ("treatments", "none")
+        ]
+        shown = [
+            ("not used", f"{column!r}: {why}") for column, why in list(self.unused.items())[: 3 * _SHOWN]
+        ]
+        if len(self.unused) > len(shown):
+            shown.append(("not used", f"and {len(self.unused) - len(shown)} more such columns"))
+        return out + shown
+
+    def cohort_lines(self) -> list[str]:
+        """Where cohorts come from, and patients and events of each."""
+        cohorts = self.cohorts
+        if cohorts is None:
+            return []
+        events = self.endpoints[0].codes if self.endpoints else {}
+        name = self.endpoints[0].name if self.endpoints else ""
+        source = f"column {cohorts.column!r}; " if cohorts.column else ""
+        out = [f"{source}models are fitted on {cohorts.discovery!r} ({cohorts.why})"]
+        for cohort, patients, happened in cohorts.sizes(events):
+            role = "discovery" if cohort == cohorts.discovery else "validation"
+            out.append(f"{cohort!r} ({role}): {patients} patients, {happened} {name} events")
+        return [*out, *cohorts.notes]
+
+    def to_text(self) -> str:
+        """The lines, subjects beside them."""
+        return "\n".join(one_line(f"{subject:<12} {text}").rstrip() for subject, text in self.lines())
+
+
+def sentence(outcome: Outcome) -> str:
+    """One endpoint in words: columns, unit, coding, patients and events, who is left out."""
+    if outcome.derived is not None:
+        head = f"{outcome.derived.how}, in {outcome.unit}; written as {outcome.time!r} and {outcome.event!r}"
+    else:
+        coding = ", ".join(f"{v} = {c}" for v, c in list(outcome.coding.values.items())[:_SHOWN])
+        head = f"time {outcome.time!r} in {outcome.unit}, event {outcome.event!r} ({coding})"
+    counts = f"{outcome.n_patients} patients, {outcome.n_events} events"
+    rest = []
+    if outcome.untimed:
+        rest.append(
+            f"{len(outcome.untimed)} events without a time are left out: {', '.join(outcome.untimed[:5])}"
+        )
+    if outcome.n_eventless:
+        rest.append(f"{outcome.n_eventless} times without an event value are left out")
+    return "; ".join([head, counts, *rest, *outcome.notes])
+
+
+def propose(table: Table, ids: PatientIds, choices: Choices) -> Proposal:
+    """Read a clinical table.
+
+    Parameters
+    ----------
+    table
+        As it came in.
+    ids
+        Patient of each row.
+    choices
+        What the user said.
+
+    Raises
+    ------
+    ConfigError
+        If a flag names what is not there, or contradicts a header.
+    InputError
+        If no reading can be right.
+    """
+    clinical = by_patient(table, ids.ids, choices)
+    clinical = _with_notes(clinical, table.notes)
+    said = {*choices.time.values(), *choices.event.values(), *choices.start.values()}
+    named = frozenset(
+        c for c in (ids.column, choices.cohort_column, choices.slide_column) if c and c not in said
+    )
+    roles = find_roles(clinical, named)
+    outcomes = find_outcomes(clinical, roles, choices)
+    events = outcomes.endpoints[0].codes if outcomes.endpoints else {}
+    cohorts = find_cohorts(clinical, choices, events)
+    questions = [*outcomes.questions, *([cohorts] if isinstance(cohorts, Question) else [])]
+    in_use = {c for o in outcomes.endpoints for c in o.used}
+    cohort_column = None if isinstance(cohorts, Question) else cohorts.column
+    taken = frozenset(c for c in (*in_use, ids.column, cohort_column) if c)
+    site = _site(clinical, taken)
+    treatments, why_not = find_treatments(clinical, choices, taken)
+    taken |= {c.source for c in treatments}
+    covariates, why = find_covariates(clinical, choices, taken)
+    used = taken | {c.source for c in covariates} | {site or ""}
+    unused = {c: "an outcome or date that no endpoint uses" for c in roles.outcome_like if c not in used}
+    unused |= {c: w for c, w in {**why, **why_not, **outcomes.left_out}.items() if c not in used}
+    unused |= {
+        c: f"differs between the rows of a patient ({p}: {a!r}, {b!r}); left out"
+        for c, (p, a, b) in clinical.varying.items()
+    }
+    return Proposal(
+        table=clinical,
+        patients=ids,
+        endpoints=outcomes.endpoints,
+        cohorts=None if isinstance(cohorts, Question) else cohorts,
+        site=site,
+        covariates=covariates,
+        treatments=treatments,
+        unused=unused,
+        choices=choices,
+        questions=tuple(questions),
+    )
+
+
+def _with_notes(table: ClinicalTable, notes: Sequence[str]) -> ClinicalTable:
+    from dataclasses import replace
+
+    return replace(table, notes=(*notes, *table.notes))
+
+
+def _site(table: ClinicalTable, taken: frozenset[str]) -> str | None:
+    """A column of hospitals: words, several of them, not one a patient."""
+    for name, column in table.columns.items():
+        if name in taken or "site" not in table.senses[name] or name in table.varying:
+            continue
+        if table.senses[name] - {"site", "diagnosis"} or column.kind not in ("words", "numbers"):
+            continue
+        if 1 <= len(column.counts) <= max(2, len(table) // 2):
+            return name
+    return None
+
+
+# -- what is written --------------------------------------------------------------------------
+
+
+def patient_rows(proposal: Proposal) -> tuple[list[dict[str, object]], list[str]]:
+    """Rows and columns of patients.csv: the cells as they came, numbers written plainly, new columns beside them."""
+    table, cohorts = proposal.table, proposal.cohorts
+    cohort_of = cohorts.of if cohorts is not None else {}
+    cells: dict[str, Sequence[str]] = {}
+    for name, column in table.columns.items():
+        if name in (proposal.patients.column, cohorts.column if cohorts else None) or name in table.varying:
+            continue
+        cells[_free_name(name)] = plain_cells(column.cells, column.numbers, table.missing)
+    for outcome in proposal.endpoints:
+        if outcome.derived is not None:
+            cells[outcome.time], cells[outcome.event] = outcome.derived.times, outcome.derived.events
+    for covariate in (*proposal.covariates, *proposal.treatments):
+        if covariate.cells is not None:
+            cells[covariate.column] = covariate.cells
+    rows: list[dict[str, object]] = []
+    for position, patient in enumerate(table.ids):
+        row: dict[str, object] = {"patient_id": patient, "cohort": cohort_of.get(patient, "")}
+        row |= {name: column[position] for name, column in cells.items()}
+        rows.append(row)
+    return rows, ["patient_id", "cohort", *cells]
+
+
+def _free_name(name: str) -> str:
+    """A name beside those that patients.csv has for itself."""
+    return f"{name} (table)" if name in ("patient_id", "cohort") else name
+
+
+def plain_cells(cells: Sequence[str], numbers: object, missing: frozenset[str]) -> Sequence[str]:
+    """Cells with numbers written plainly, where a column writes them with commas, separators or units."""
+    from pathosig.core.numbers import Numbers
+
+    if not isinstance(numbers, Numbers) or numbers.style == "plain" or numbers.ambiguous:
+        return cells
+    out = []
+    for cell, value in zip(cells, numbers.values, strict=True):
+        is_number = value == value and not is_missing(cell, missing)
+        out.append(
+            (str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value))
+            if is_number
+            else cell
+        )
+    return out
+
+
+def speaks_of_outcome(header: str) -> bool:
+    """Whether a header speaks of an outcome, a date or an id rather than of a feature."""
+    return bool(senses(header))

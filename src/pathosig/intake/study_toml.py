@@ -1,0 +1,106 @@
+"""study.toml as `init` writes it: the reading of the table, with a comment on everything that was decided."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from pathosig.core.errors import one_line
+from pathosig.intake.outcomes import Outcome
+from pathosig.intake.proposal import Proposal, sentence
+
+_HEAD = """\
+# Written by `pathosig init` from {source}. Every comment says how the table was read; change what is wrong and
+# run `pathosig check` again. Columns are those of patients.csv.
+"""
+
+
+def study_toml(proposal: Proposal, *, level: str | None = None) -> str:
+    """The text of study.toml.
+
+    Parameters
+    ----------
+    proposal
+        The reading, without open questions.
+    level
+        Where the study starts when not at slides.
+    """
+    lines = [_HEAD.format(source=one_line(proposal.table.source))]
+    if level is not None:
+        lines += ["[study]", f"level = {_text(level)}", ""]
+    lines += ["[endpoints]"]
+    for outcome in proposal.endpoints:
+        lines += [*_comment(sentence(outcome)), f"{_key(outcome.name)} = {_endpoint(outcome)}"]
+    lines += ["", "[columns]"]
+    for covariate in proposal.covariates:
+        lines += _comment(f"{covariate.column}: {covariate.to_text()}")
+    lines.append(f"covariates = {_list([c.column for c in proposal.covariates])}")
+    for treatment in proposal.treatments:
+        lines += _comment(f"{treatment.column}: {treatment.to_text()}")
+    lines.append(f"treatments = {_list([c.column for c in proposal.treatments])}")
+    lines.append("subgroups = []")
+    if proposal.site:
+        lines.append(f"site = {_text(proposal.site)}")
+    if proposal.choices.missing:
+        lines.append(f"missing = {_list(proposal.choices.missing)}")
+    if proposal.choices.decimal:
+        lines.append(f"decimal = {_text(proposal.choices.decimal)}")
+    if proposal.unused:
+        lines += ["# Columns that were not used:"]
+        for column, why in list(proposal.unused.items())[:50]:
+            lines += _comment(f"  {column}: {why}")
+    lines += ["", "[primary]"]
+    first = proposal.endpoints[0]
+    lines.append(f"endpoint = {_text(first.name)}")
+    for line in proposal.cohort_lines():
+        lines += _comment(line)
+    lines.append(f"discovery = {_text(proposal.cohorts.discovery if proposal.cohorts else 'discovery')}")
+    lines.append(f"covariates = {_list([c.column for c in proposal.covariates])}")
+    return "\n".join(lines) + "\n"
+
+
+def _endpoint(outcome: Outcome) -> str:
+    fields = [
+        f"time = {_text(outcome.time)}",
+        f"event = {_text(outcome.event)}",
+        f"unit = {_text(outcome.unit)}",
+    ]
+    if not outcome.coding.is_plain:
+        pairs = ", ".join(
+            f"{json.dumps(v, ensure_ascii=False)} = {c}" for v, c in outcome.coding.values.items()
+        )
+        fields.append(f"event_values = {{{pairs}}}")
+    if outcome.untimed:
+        fields.append('without_time = "left out"')
+    return "{" + ", ".join(fields) + "}"
+
+
+def _comment(text: str) -> list[str]:
+    """A comment, broken at 118 characters; nothing in a name can end it."""
+    words = one_line(text).split(" ")
+    out, line = [], "#"
+    for word in words:
+        if len(line) + len(word) > 117 and line != "#":
+            out.append(line)
+            line = "#  "
+        line += f" {word}"
+    return [*out, line]
+
+
+def _text(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _list(values: Sequence[str]) -> str:
+    return "[" + ", ".join(map(_text, values)) + "]"
+
+
+def _key(name: str) -> str:
+    return name if name.isascii() and name.replace("_", "").isalnum() else _text(name)
+
+
+def as_dict(text: str) -> Mapping[str, object]:
+    """The text read back, to be sure that it says what is meant."""
+    import tomllib
+
+    return tomllib.loads(text)
