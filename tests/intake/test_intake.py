@@ -7,10 +7,10 @@ import tifffile
 
 from pathosig.core.errors import ConfigError, InputError
 from pathosig.core.study import Study
+from pathosig.core.table_files import read_table
 from pathosig.core.tables import read_csv_rows
 from pathosig.intake import check, init
-from pathosig.intake.clinical_table import find_endpoints, read_clinical
-from pathosig.intake.match import match_slides, nearest
+from pathosig.intake.ids import match_slides, nearest
 
 
 def test_slides_belong_to_the_longest_patient_id_that_ends_at_a_boundary():
@@ -21,14 +21,6 @@ def test_slides_belong_to_the_longest_patient_id_that_ends_at_a_boundary():
 def test_the_nearest_id_is_suggested():
     assert nearest("PAT-001", ["PAT001", "PAT002"]) == "PAT001"
     assert nearest("slide7", ["CASE-007", "CASE-008"]) == "CASE-007"
-
-
-def test_endpoints_are_found_whatever_their_spelling():
-    found = {
-        e.name: (e.time, e.event, e.unit)
-        for e in find_endpoints(["OS_months", "OS.event", "dfs_time", "dfs_status", "age"])
-    }
-    assert found == {"os": ("OS_months", "OS.event", "months"), "dfs": ("dfs_time", "dfs_status", None)}
 
 
 @pytest.fixture
@@ -92,11 +84,12 @@ def test_excel_with_several_sheets_asks_which(tmp_path):
     book = openpyxl.Workbook()
     book.active.append(["patient_id", "os_days", "os_event"])
     book.active.append(["001", 5, 1])
-    book.create_sheet("other")
+    book.create_sheet("other").append(["gene", "value"])
+    book["other"].append(["TP53", 1])
     book.save(tmp_path / "t.xlsx")
     with pytest.raises(InputError, match="sheets"):
-        read_clinical(tmp_path / "t.xlsx")
-    assert read_clinical(tmp_path / "t.xlsx", "Sheet")[0]["patient_id"] == "001"
+        read_table(tmp_path / "t.xlsx")
+    assert read_table(tmp_path / "t.xlsx", sheet="Sheet").cells["patient_id"] == ["001"]
 
 
 def make(tmp_path, slides, patients):

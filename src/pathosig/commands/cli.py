@@ -66,6 +66,9 @@ COMMANDS = (
 )
 
 _FLAG_NAMES = {"scheduler": "--dask"}
+_ALIASES = {"patient_column": ("--id", "--patient-column"), "cohort_column": ("--cohort", "--cohort-column")}
+"""Parameters with a short flag beside their own name."""
+
 _WARNED: set[str] = set()
 
 
@@ -220,7 +223,9 @@ def _command(row: Command) -> Callable[..., Any]:
         elif parameter.name == "execution":
             parameters.append(_keyword("execution", _flattened(hint)))
         else:
-            note = Parameter(help=helps.get(parameter.name, ""))
+            note = Parameter(
+                name=_ALIASES.get(parameter.name), help=helps.get(parameter.name, ""), negative_iterable=()
+            )
             parameters.append(parameter.replace(annotation=_annotated(hint, note)))
     parameters += [_switch("json", "Print one JSON object on standard output.")]
     if spec_class is not None and "study" in signature.parameters:

@@ -83,7 +83,7 @@ HEADERS = {
     "to": "days to; months to; time to; years to; weeks to; days until; days from",
     # -- who and where
     "patient": "patient; patientid; patient id; patient identifier; patientnr; patient no; patient number; patient nr; pat id; pat nr; patnr; patid; pid; "
-    "patientennummer; patienten id; patienten nr; patientennr; pat; numero patient; no patient; id patient; ippr; ipp; paciente; id paciente; nhc; "
+    "patientennummer; patienten id; patienten nr; patientennr; numero patient; no patient; id patient; ippr; ipp; paciente; id paciente; nhc; "
     "paziente; id paziente; patientnummer; case; case id; caseid; case submitter id; submitter id; bcr patient barcode; patient barcode; "
     "subject; subject id; subjectid; usubjid; participant; participant id; mrn; id; sampid; samples; kennung; pseudonym; fallnummer; fall nr; 患者; 病人; 病例号; 编号",
     "case number": "case number; nummer; numero; number; nr; no; num; lfd nr; laufende nummer; pat no",

@@ -14,6 +14,9 @@ from pathosig.core.vocabulary import ENDPOINTS
 from pathosig.core.words import endpoint_of, phrase
 
 NO_COHORT = "none"
+NUMBER_ROWS = "row-number"
+"""For ``--id``: every row is a patient, called by its number."""
+
 KEPT_KINDS = ("normal", "frozen")
 
 
@@ -153,6 +156,23 @@ class Question:
         lines = [self.text]
         lines += [f"    {o.to_flags()}   {f'({o.label})' if o.label else ''}".rstrip() for o in self.options]
         return "\n".join(lines)
+
+
+class Asked(Exception):
+    """Raised where a reading needs an answer.
+
+    Attributes
+    ----------
+    question
+        What to ask.
+    columns
+        The columns it is about: they are not used as long as it is open.
+    """
+
+    def __init__(self, question: Question, columns: Sequence[str] = ()) -> None:
+        super().__init__(question.text)
+        self.question = question
+        self.columns = tuple(columns)
 
 
 # -- flags into values ------------------------------------------------------------------------

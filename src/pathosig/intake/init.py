@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import glob as globbing
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pathosig.core.errors import ConfigError, InputError, PathosigError, one_line
+from pathosig.core.errors import ConfigError, InputError, PathosigError
 from pathosig.core.grids import SheetsError, Table
 from pathosig.core.study import Study
 from pathosig.core.table_files import read_table
@@ -24,102 +24,16 @@ from pathosig.intake.choices import (
     names,
     units,
 )
-from pathosig.intake.ids import IdIndex, SlideMatches, match_all, pattern_for, tcga_is_metastasis
-from pathosig.intake.patient_ids import PatientIds, find_patient_ids, find_slide_column
+from pathosig.intake.ids import SlideMatches
+from pathosig.intake.init_report import InitReport, report_on
+from pathosig.intake.patient_ids import find_patient_ids, numbered_rows
 from pathosig.intake.proposal import Proposal, patient_rows, propose
+from pathosig.intake.slide_matching import matches
 from pathosig.intake.study_toml import study_toml
 from pathosig.slides.listing import slide_name, slides_among
 
 _EXAMPLES = 5
 _SUGGESTED = 50
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class InitReport:
-    """What `init` proposed and, unless it was a trial, wrote."""
-
-    study: str
-    proposal: Proposal
-    slides: SlideMatches | None
-    unmatched_slides: tuple[str, ...]
-    suggestions: Mapping[str, str]
-    patients_without_slides: tuple[str, ...]
-    is_trial: bool = False
-    answers: tuple[str, ...] = ()
-
-    @property
-    def n_slides(self) -> int:
-        """Slides that are used."""
-        return (
-            0 if self.slides is None else self.slides.n_matched - sum(map(len, self.slides.left_out.values()))
-        )
-
-    @property
-    def n_patients(self) -> int:
-        """Patients of the table."""
-        return len(self.proposal.table)
-
-    @property
-    def endpoints(self) -> tuple[str, ...]:
-        """Names of the endpoints, the primary one first."""
-        return tuple(e.name for e in self.proposal.endpoints)
-
-    def to_dict(self) -> dict[str, object]:
-        """For ``--json``."""
-        return {
-            "study": self.study,
-            "written": not self.is_trial,
-            "n_slides": self.n_slides,
-            "n_patients": self.n_patients,
-            "endpoints": list(self.endpoints),
-            "unmatched_slides": list(self.unmatched_slides),
-            "suggestions": dict(self.suggestions),
-            "patients_without_slides": list(self.patients_without_slides),
-            "reading": [{"subject": subject, "text": text} for subject, text in self.proposal.lines()],
-            "unused": dict(self.proposal.unused),
-        }
-
-    def to_text(self) -> str:
-        """How the table and the slides were read, and what to do next."""
-        lines = [self.proposal.to_text(), *self._slide_lines()]
-        if self.answers:
-            lines.append(f"the same without questions: {' '.join(self.answers)}")
-        if self.is_trial:
-            return "\n".join([*lines, "nothing was written (--dry-run)"])
-        features = f"pathosig profiles {self.study} --features TABLE"
-        lines.append(
-            f"written: {self.study}/study.toml and patients.csv{' and slides.csv' if self.slides else ''}"
-        )
-        return "\n".join([*lines, f"next: {f'pathosig check {self.study}' if self.slides else features}"])
-
-    def _slide_lines(self) -> list[str]:
-        if self.slides is None:
-            return []
-        found = len(self.slides.patients)
-        lines = [f"{'slides':<12} {found} found, {self.n_slides} used; {self.slides.how}"]
-        for kind, left_out in self.slides.left_out.items():
-            lines.append(
-                f"{'':<12} {len(left_out)} {kind} ones of TCGA left out; --include {kind} keeps them"
-            )
-        metastases = sum(tcga_is_metastasis(s) for s, p in self.slides.patients.items() if p)
-        lines += (
-            [f"{'':<12} {metastases} of metastases (TCGA sample type 06 or 07) are used"]
-            if metastases
-            else []
-        )
-        if self.unmatched_slides:
-            shown = [one_line(self._suggested(name)) for name in self.unmatched_slides[:_EXAMPLES]]
-            lines.append(
-                f"{len(self.unmatched_slides)} slides match no patient and are left out: {'; '.join(shown)}"
-            )
-        if self.patients_without_slides:
-            n = len(self.patients_without_slides)
-            lines.append(f"{n} patients have no slide: {list(self.patients_without_slides[:_EXAMPLES])}")
-        return lines
-
-    def _suggested(self, slide: str) -> str:
-        near = self.suggestions.get(slide)
-        return f"{slide} (did you mean patient {near}?)" if near else slide
 
 
 def init(
@@ -243,7 +157,7 @@ def init(
         choices, given = asking.ask(questions, choices)
         answers = (*answers, *given)
     assert proposal is not None  # noqa: S101 - without questions there is one
-    report = _report(directory, proposal, matched, answers, is_trial=dry_run)
+    report = report_on(directory, proposal, matched, answers, is_trial=dry_run)
     if not dry_run:
         _write(directory, proposal, stems, matched, mpp)
     return report
@@ -299,15 +213,23 @@ def _read(
         return [_which_sheet(clinical, error, choices, stems)], None, None
     ids = find_patient_ids(table, choices, list(stems))
     if isinstance(ids, Question):
-        return [ids], None, None
+        return [ids, *_questions_besides(table, choices)], None, None
     choices = replace(
         choices,
         covariates=names(choices.covariates, table.columns),
         treatments=names(choices.treatments, table.columns),
     )
     proposal = propose(table, ids, choices)
-    matched = _matches(table, ids, choices, stems) if stems else None
+    matched = matches(table, ids, choices, stems) if stems else None
     return proposal.questions, proposal, matched
+
+
+def _questions_besides(table: Table, choices: Choices) -> Sequence[Question]:
+    """What is open besides the patient ids, as far as it can be told without them: one command is then enough."""
+    try:
+        return propose(table, numbered_rows(table), choices).questions
+    except PathosigError:
+        return ()
 
 
 def _which_sheet(clinical: Path, error: SheetsError, choices: Choices, stems: Mapping[str, Path]) -> Question:
@@ -327,81 +249,6 @@ def _which_sheet(clinical: Path, error: SheetsError, choices: Choices, stems: Ma
             label = f"{len(proposal.table)} patients, {', '.join(e.name for e in proposal.endpoints) or 'an outcome to be settled'}"
             options.append(Option(label=label, flags=tuple(flags)))
     return Question(code="E_SHEET", text=str(error), options=tuple(options))
-
-
-def _matches(table: Table, ids: PatientIds, choices: Choices, stems: Mapping[str, Path]) -> SlideMatches:
-    patients = [i for i in dict.fromkeys(ids.ids) if i]
-    matched = match_all(stems, patients, pattern=choices.patient_pattern, include=choices.include)
-    unmatched = [s for s, p in matched.patients.items() if p is None]
-    column = None
-    if choices.patient_pattern is None:
-        column = find_slide_column(table, list(stems), choices, unmatched=unmatched)
-    if column is not None:
-        pairs = [
-            (cell, patient)
-            for cell, patient in zip(table.cells[column], ids.ids, strict=True)
-            if cell and patient
-        ]
-        matched = match_all(stems, patients, slide_cells=pairs, slide_column=column, include=choices.include)
-    used = matched.n_matched - sum(map(len, matched.left_out.values()))
-    if not used:
-        raise _no_overlap(table, ids, matched, stems)
-    return matched
-
-
-def _no_overlap(
-    table: Table, ids: PatientIds, matched: SlideMatches, stems: Mapping[str, Path]
-) -> InputError:
-    if matched.n_matched:
-        counts = ", ".join(f"{len(v)} {k}" for k, v in matched.left_out.items())
-        kinds = " ".join(f"--include {k}" for k in matched.left_out)
-        return InputError(
-            f"all slides with a patient are {counts} ones of TCGA, which are left out. Keep them with {kinds}.",
-            code="E_NO_OVERLAP",
-        )
-    patients = sorted({i for i in ids.ids if i})
-    index = IdIndex(patients)
-    near = [f"{s} ~ {index.nearest(s)}" for s in list(stems)[:_EXAMPLES] if index.nearest(s)]
-    pattern = pattern_for(patients, list(stems))
-    tries = [
-        f"--patient-pattern '{pattern}'" if pattern else "--patient-pattern REGEX",
-        "--slide-column COLUMN",
-        "--id COLUMN",
-    ]
-    return InputError(
-        f"no slide name starts with a patient id. Slides: {list(stems)[:_EXAMPLES]}; patients (column {ids.column!r}): "
-        f"{patients[:_EXAMPLES]}; nearest: {near or 'none'}. Columns: {', '.join(map(repr, table.columns[:12]))}. "
-        f"Say where the patient stands: {' or '.join(tries)}.",
-        code="E_NO_OVERLAP",
-    )
-
-
-def _report(
-    directory: Path,
-    proposal: Proposal,
-    matched: SlideMatches | None,
-    answers: tuple[str, ...],
-    *,
-    is_trial: bool,
-) -> InitReport:
-    patients = set(proposal.table.ids)
-    unmatched: list[str] = []
-    have: set[str] = set()
-    if matched is not None:
-        gone = {s for group in matched.left_out.values() for s in group}
-        unmatched = [s for s, p in matched.patients.items() if p is None]
-        have = {p for s, p in matched.patients.items() if p and s not in gone}
-    index = IdIndex(patients)
-    return InitReport(
-        study=str(directory),
-        proposal=proposal,
-        slides=matched,
-        unmatched_slides=tuple(unmatched),
-        suggestions={s: near for s in unmatched[:_SUGGESTED] if (near := index.nearest(s))},
-        patients_without_slides=tuple(sorted(patients - have)) if matched is not None else (),
-        is_trial=is_trial,
-        answers=tuple(f"{a!r}" if " " in a else a for a in answers),
-    )
 
 
 # -- writing ----------------------------------------------------------------------------------

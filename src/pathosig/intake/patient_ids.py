@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pathosig.core.errors import InputError
 from pathosig.core.grids import Table
 from pathosig.core.words import covariate_of, senses, words
-from pathosig.intake.choices import Choices, Option, Question, column_named
+from pathosig.intake.choices import NUMBER_ROWS, Choices, Option, Question, column_named
 from pathosig.intake.ids import IdIndex, slide_names, tcga_patient
 
 _RANKS = (
@@ -17,7 +16,63 @@ _RANKS = (
     "patient no", "patient number", "patient nr", "patientennummer", "case submitter id", "submitter id", "subject id", "subjectid",
     "usubjid", "subject", "participant id", "participant", "case id", "caseid", "case", "mrn", "id",
 )  # fmt: skip
-_UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
+_ID_WORDS = frozenset(
+    [
+        "patient",
+        "patients",
+        "patientid",
+        "patientnr",
+        "patid",
+        "pat",
+        "pid",
+        "patnr",
+        "id",
+        "ids",
+        "identifier",
+        "no",
+        "nr",
+        "number",
+        "num",
+        "barcode",
+        "bcr",
+        "case",
+        "cases",
+        "caseid",
+        "submitter",
+        "subject",
+        "subjectid",
+        "usubjid",
+        "participant",
+        "mrn",
+        "kennung",
+        "pseudonym",
+        "patientennummer",
+        "patientennr",
+        "patienten",
+        "fallnummer",
+        "fall",
+        "numero",
+        "de",
+        "du",
+        "ippr",
+        "ipp",
+        "paciente",
+        "nhc",
+        "paziente",
+        "patientnummer",
+        "sampid",
+        "samples",
+        "code",
+        "key",
+        "uuid",
+        "study",
+        "anonymised",
+        "anonymized",
+        "hashed",
+        "new",
+        "tcga",
+    ]
+)
 _GONE = frozenset({"", "#n/a", "#ref!", "#value!", "#name?", "'--", "--"})
 
 
@@ -49,6 +104,8 @@ def find_patient_ids(table: Table, choices: Choices, slides: Sequence[str] = ())
     InputError
         If it is empty.
     """
+    if choices.patient_column == NUMBER_ROWS and NUMBER_ROWS not in table.columns:
+        return numbered_rows(table)
     if choices.patient_column is not None:
         name = column_named(choices.patient_column, table.columns, flag="--id", source=table.source)
         return _ids(table, name)
@@ -72,10 +129,29 @@ def find_patient_ids(table: Table, choices: Choices, slides: Sequence[str] = ())
         return _ids(table, best)
     if len(others) == 1:
         return _ids(table, others[0])
-    shown = others or list(table.columns)[:12]
-    options = tuple(Option(label="", flags=("--id", c)) for c in shown[:6])
+    shown = others or [c for c in table.columns if _is_unique(table.cells[c])]
+    options = [Option(label="", flags=("--id", c)) for c in shown[:5]]
+    options.append(
+        Option(
+            label="there is none: every row is a patient, called by its number", flags=("--id", NUMBER_ROWS)
+        )
+    )
     text = f"no patient id column is clear among {', '.join(map(repr, list(table.columns)[:12]))}. Name it with --id."
-    return Question(code="E_ID", text=text, options=options)
+    return Question(code="E_ID", text=text, options=tuple(options))
+
+
+def numbered_rows(table: Table) -> PatientIds:
+    """Every row as a patient, called by its number."""
+    ids = tuple(str(n) for n in range(1, len(table) + 1))
+    return PatientIds(column=NUMBER_ROWS, ids=ids, notes=("every row is a patient, called by its number",))
+
+
+def _is_unique(cells: Sequence[str]) -> bool:
+    return len(set(cells)) == len(cells) and all(cells) and not all(_is_decimal(c) for c in cells)
+
+
+def _is_decimal(cell: str) -> bool:
+    return "." in cell and cell.replace(".", "").lstrip("-").isdigit()
 
 
 def _may_be_id(table: Table, column: str) -> bool:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from pathosig.core.words import ordered_levels
+
 _FEW_LEVELS = 6
 
 
@@ -27,8 +29,8 @@ def is_categorical(column: pd.Series) -> bool:
 
 
 def levels_of(column: pd.Series) -> list[str]:
-    """Levels as text, sorted; whole numbers without a point."""
-    return sorted({as_level(v) for v in column.dropna()})
+    """Levels as text, whole numbers without a point; stages, grades and scales lowest first, others sorted."""
+    return ordered_levels(as_level(v) for v in column.dropna())
 
 
 def as_level(value: object) -> str:
