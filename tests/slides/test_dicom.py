@@ -11,8 +11,7 @@ from files import texture
 
 from pathosig.core.errors import SlideError
 from pathosig.core.study import Study
-from pathosig.intake.check import check
-from pathosig.intake.init import init
+from pathosig.intake import check, init
 from pathosig.slides import open_slide, plan_read, read_all_tiles
 from pathosig.slides.backends.dicom import read_instance
 from pathosig.slides.backends.openslide import OpenSlideReader

@@ -13,8 +13,7 @@ pytest.importorskip("zarr", reason="the optional extra zarr is not installed")
 from pathosig.core.errors import SlideError
 from pathosig.core.records import identity
 from pathosig.core.study import Study
-from pathosig.intake.check import check
-from pathosig.intake.init import init
+from pathosig.intake import check, init
 from pathosig.slides import open_slide, plan_read, read_all_tiles, read_overview
 from pathosig.slides.backends.omezarr import OmeZarrReader
 from pathosig.slides.listing import slide_name, slides_among

@@ -1,4 +1,4 @@
-from .check import Findings as Findings
-from .check import check as check
+from .checking import Findings as Findings
+from .checking import check as check
 from .init_report import InitReport as InitReport
-from .init import init as init
+from .making import init as init
