@@ -5,7 +5,7 @@ export OMP_NUM_THREADS ?= 1
 
 .PHONY: demo test lint clean
 
-.venv/installed: pyproject.toml constraints.txt src/pathosig/phenotypes/_nearest.c src/pathosig/phenotypes/_nearest_kernel.h src/pathosig/slides/_resample.c
+.venv/installed: pyproject.toml constraints.txt src/pathosig/slides/_resample.c
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@

@@ -8,7 +8,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from pathosig.phenotypes.fit import TrainingTiles, fit_codebook
 from pathosig.phenotypes.kmeans import normalise
-from pathosig.phenotypes.projection import find_projection
+from pathosig.phenotypes.projection import Moments, find_projection, principal_components
 from pathosig.phenotypes.spatial import NeighbourScatter, neighbour_pairs, spatial_agreement, spatial_basis
 from pathosig.phenotypes.spec import PhenotypeSpec
 from pathosig.phenotypes.tree import cut_tree
@@ -91,7 +91,7 @@ def test_loud_noise_that_changes_from_tile_to_tile_no_longer_hides_the_tissue():
     for spatial in ("never", "auto"):
         spec = PhenotypeSpec(k=12, runs=8, landmarks=800, spatial=spatial)
         codebook, facts = fit_codebook(tiles_of(x, slide, scatter_of(x, slide, xy)), spec)
-        assert facts["spatial"]["used"] is (spatial == "auto")
+        assert facts.space.whitened is (spatial == "auto")
         labels = cut_tree(codebook.linkage, 3)[codebook.labels(x)]
         found[spatial] = adjusted_rand_score(kind, labels)
     assert found["auto"] > 0.95
@@ -104,8 +104,24 @@ def test_without_patches_or_positions_the_space_is_plain_pca(neighbours):
     unit = normalise(x)
     scatter = scatter_of(unit, slide, xy) if neighbours else None
     spec = PhenotypeSpec(pca_dim=8)
-    mean, projection, facts = find_projection(unit, slide, scatter, spec)
-    plain = find_projection(unit, slide, None, spec.replace(spatial="never"))
-    np.testing.assert_array_equal(projection, plain[1])
-    np.testing.assert_array_equal(mean, plain[0])
-    assert facts["spatial"]["used"] is False
+    pca = principal_components(unit, spec.pca_dim)
+    projection, facts = find_projection(unit, pca, slide=slide, neighbours=scatter, spec=spec)
+    np.testing.assert_array_equal(projection, pca.basis())
+    assert facts.whitened is False
+
+
+def test_moments_of_parts_add_up_to_those_of_the_whole_and_give_its_pca():
+    x = np.random.default_rng(0).normal(size=(5000, 9)).astype(np.float32) * np.arange(1, 10) + 3
+    x = x.astype(np.float32)
+    origin = x[:10].mean(axis=0)
+    parts = [Moments.of(x[:700], origin), Moments.of(x[700:], origin)]
+    whole = parts[0].plus(parts[1])
+    pca, left = whole.principal(4), whole.plus(parts[0], -1).principal(4)
+    values, vectors = np.linalg.eigh(np.cov(x.T.astype(float)))
+    np.testing.assert_allclose(pca.values, values[::-1][:4], rtol=1e-4)
+    np.testing.assert_allclose(np.abs((pca.vectors * vectors[:, ::-1][:, :4]).sum(axis=0)), 1, atol=1e-4)
+    np.testing.assert_allclose(pca.mean, x.mean(axis=0), rtol=1e-4)
+    np.testing.assert_allclose(
+        left.values, np.linalg.eigvalsh(np.cov(x[700:].T.astype(float)))[::-1][:4], rtol=1e-3
+    )
+    assert pca.variance == pytest.approx(x.var(axis=0, ddof=1, dtype=float).sum(), rel=1e-4)

@@ -14,7 +14,7 @@ from pathosig.core import plugins
 from pathosig.core.versions import versions
 
 _OPTIONAL = {
-    "leidenalg": "phenotypes.method = leiden: pip install 'pathosig[leiden]' (GPL)",
+    "sknetwork": "phenotypes.method = leiden: pip install 'pathosig[leiden]'",
     "zarr": "OME-Zarr slides: pip install 'pathosig[zarr]'",
     "isyntax": "iSyntax slides: pip install 'pathosig[isyntax]'",
     "tifffile": "fast reading of TIFF slides: pip install tifffile imagecodecs",

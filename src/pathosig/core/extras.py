@@ -21,7 +21,7 @@ _EXTRAS = {
     "zarr": ("zarr",),
     "isyntax": ("isyntax",),
     "sign": ("cryptography",),
-    "leiden": ("igraph", "leidenalg"),
+    "leiden": ("sknetwork",),
 }
 
 

@@ -145,6 +145,8 @@ ASSIGNMENTS = Schema(
         Column(name="hpc_[23]", type="int16", minimum=-1),
         Column(name="confidence(_[23])?", type="float", minimum=0, maximum=1.0001),
         Column(name="distance", type="float"),
+        Column(name="coarse", type="int16", required=False, minimum=-1),
+        Column(name="residual|mahalanobis", type="float", required=False, minimum=0),
     ),
 )
 ATLAS = Schema(

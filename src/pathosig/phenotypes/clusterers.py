@@ -15,6 +15,7 @@ import numpy as np
 from pathosig.core import plugins
 from pathosig.phenotypes.consensus import assign, consensus_centroids
 from pathosig.phenotypes.kmeans import spherical_kmeans
+from pathosig.phenotypes.leiden import leiden_centroids
 from pathosig.phenotypes.spec import PhenotypeSpec
 
 GROUP = "pathosig.clusterers"
@@ -61,7 +62,6 @@ class Consensus(CentroidClusterer):
             self.k,
             rng,
             runs=spec.runs,
-            fine_k=spec.fine_k,
             landmarks=spec.landmarks,
             max_iter=spec.max_iter,
             min_share=spec.min_share,
@@ -80,12 +80,10 @@ class KMeans(CentroidClusterer):
 
 
 class Leiden(CentroidClusterer):
-    """Leiden communities; needs the GPL extra."""
+    """Leiden communities of the graph of nearest tiles."""
 
     def fit(self, x: np.ndarray, rng: np.random.Generator) -> Self:
         """Learn from unit rows x[n, p]."""
-        from pathosig.phenotypes.leiden import leiden_centroids
-
         self.centroids = leiden_centroids(x, self.k, self.spec.seed)
         return self
 

@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
 from pathosig.core.errors import InputError, PathosigError
 from pathosig.core.records import atomic_path
-from pathosig.phenotypes import nearest
+from pathosig.core.threads import one_blas_thread
+from pathosig.phenotypes.distance import Distance, Shift, TileDistance
 from pathosig.phenotypes.kmeans import normalise
-from pathosig.phenotypes.nearest import TOGETHER, best_of_columns, in_one_pass, minus_outer, projected
-from pathosig.phenotypes.refine import Residual
-
-_COLD = 1 / 80
-"""Below this temperature exp(1 / temperature) leaves the range of float32."""
+from pathosig.phenotypes.nearest import best_of_columns, products
 
 
 class Clusterer(Protocol):
@@ -32,7 +31,7 @@ class Clusterer(Protocol):
         ...
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Assignment:
     """Phenotypes of tiles.
 
@@ -43,13 +42,24 @@ class Assignment:
     confidence
         float32[n, 3]: soft assignment to them.
     distance
-        float32[n]: 1 - cosine to the own centroid, in units of that HPC's 95th percentile in
-        training; above about 1.5 a tile is unlike anything seen.
+        float32[n]: 1 - cosine to the centroid of the first, in units of that HPC's 95th percentile in training.
+    coarse
+        int16[n]: the nearest of the coarse groups' own centroids, -1 without coarse groups. Not always the group its
+        HPC belongs to in the tree.
+    unlike
+        How far each tile lies from all training tiles.
     """
 
     hpc: np.ndarray
     confidence: np.ndarray
     distance: np.ndarray
+    coarse: np.ndarray
+    unlike: TileDistance
+
+    @property
+    def shift(self) -> Shift:
+        """How far the tiles lie on the whole; `Distance.unlike` judges it."""
+        return Shift.of(self.unlike)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +80,10 @@ class Codebook:
         Of the soft assignment.
     linkage
         float64[k - 1, 4]: the Ward tree.
-    residual
-        Refinement of projected tiles, None without.
+    coarse
+        float32[g, p], length 1: centroids of the coarse groups that people see.
+    distance
+        Out of distribution.
     meta
         K, encoder identity, mpp, Spec: JSON-able.
     """
@@ -82,8 +94,9 @@ class Codebook:
     radius: np.ndarray
     temperature: float
     linkage: np.ndarray
+    coarse: np.ndarray
+    distance: Distance
     meta: dict[str, Any] = field(default_factory=dict)
-    residual: Residual | None = None
 
     @property
     def k(self) -> int:
@@ -100,8 +113,7 @@ class Codebook:
         """
         self._check(embeddings)
         x = normalise(np.asarray(embeddings, np.float32))
-        projected = normalise((x - self.mean) @ self.projection)
-        return projected if self.residual is None else self.residual.apply(projected)
+        return normalise((x - self.mean) @ self.projection)
 
     def _check(self, embeddings: np.ndarray) -> None:
         if embeddings.ndim != 2 or embeddings.shape[1] != len(self.mean):
@@ -111,94 +123,70 @@ class Codebook:
                 code="E_DIM",
             )
 
+    @one_blas_thread()
     def assign(self, embeddings: np.ndarray) -> Assignment:
-        """Phenotypes of embeddings[n, d], a few rows at a time in bounded memory.
+        """Phenotypes of embeddings[n, d], in bounded memory.
 
-        The same as ``project(embeddings) @ centroids.T``, with the lengths divided out after the products, up to the last
-        bits, which decide between HPCs equally near but for rounding. Of exactly equal similarities the first wins.
-        With the compiled kernel a tile's result depends on that tile only; without it the last bits depend on how many
-        rows the BLAS multiplies at once.
+        A tile's result depends on that tile only, to the last bit: it is the same alone, in its slide and among imported
+        features. Of exactly equal similarities the first wins.
         """
         self._check(embeddings)
-        n = len(embeddings)
+        n, k, p = len(embeddings), self.k, self.projection.shape[1]
+        top = min(3, k)
         hpc, confidence = np.full((3, n), -1, np.int16), np.zeros((3, n), np.float32)
-        distance = np.empty(n, np.float32)
-        if nearest.LANES:
-            in_one_pass(
-                embeddings, self._matrices(), (hpc, confidence, distance),
-                radius=self.radius, sharpness=1 / self.temperature,
-            )  # fmt: skip
-        else:
-            self._assign_by_blocks(embeddings, hpc, confidence, distance=distance)
-        return Assignment(hpc=hpc.T, confidence=confidence.T, distance=distance)
-
-    def _matrices(self) -> tuple[np.ndarray, ...]:
-        """Projection, refinement and centroids as `in_one_pass` takes them."""
-        projection = np.vstack([self.projection, self.mean @ self.projection])
-        if self.residual is None:
-            return projection, self.centroids.T
-        hidden = np.vstack([self.residual.w1, self.residual.b1])
-        return projection, hidden, self.residual.w2, self.centroids.T
-
-    def _assign_by_blocks(
-        self, embeddings: np.ndarray, hpc: np.ndarray, confidence: np.ndarray, *, distance: np.ndarray
-    ) -> None:
-        n, top = len(embeddings), min(3, self.k)
+        distance, coarse = np.empty(n, np.float32), np.full(n, -1, np.int16)
+        unlike = np.empty((2, n), np.float32)
+        matrix = np.hstack([self.projection, self.distance.basis, self.distance.mean[:, None]])
         offset = self.mean @ self.projection
-        ones = np.ones(self.k, np.float32)
+        together = np.concatenate([self.centroids, self.coarse])
         temperature = np.float32(self.temperature)
-        logits, weights = np.empty((2, self.k * min(n, TOGETHER)), np.float32)
-        for rows, z, length in projected(embeddings, self.projection):
-            z = minus_outer(z, length, offset)
-            if self.residual is not None:
-                z = self.residual.apply(normalise(z))
-            logit = logits[: self.k * len(z)].reshape(self.k, len(z))
-            weight = weights[: logit.size].reshape(logit.shape)
-            np.matmul(self.centroids, z.T, out=logit)
-            logit *= 1 / np.maximum(np.sqrt(np.vecdot(z, z)), 1e-18) / temperature
-            highest = logit.max(axis=0) if self.temperature < _COLD else np.float32(0)
-            finite = np.subtract(logit, highest, out=weight) if self.temperature < _COLD else logit
-            total = ones @ np.exp(finite, out=weight)
+        for rows, product, size in products(embeddings, matrix):
+            count = rows.stop - rows.start
+            unlike[:, rows] = self.distance.from_products(product[:, p:] / size[:, None])[:, :count]
+            z = product[:, :p] - size[:, None] * offset
+            length = np.maximum(np.sqrt(np.vecdot(z, z)), 1e-18)
+            cosine = (together @ z.T) / length
+            if len(self.coarse):
+                coarse[rows] = cosine[k:].argmax(axis=0)[:count]
+            logit = cosine[:k] / temperature
+            highest = logit.max(axis=0)
+            total = np.exp(logit - highest).sum(axis=0)
             best, value = best_of_columns(logit, top)
-            hpc[:top, rows] = best
-            distance[rows] = (1 - value[0] * temperature) / self.radius[best[0]]
-            np.divide(np.exp(value - highest), total, out=confidence[:top, rows])
+            hpc[:top, rows] = best[:, :count]
+            distance[rows] = ((1 - value[0] * temperature) / self.radius[best[0]])[:count]
+            confidence[:top, rows] = (np.exp(value - highest) / total)[:, :count]
+        tiles = TileDistance(residual=unlike[0], mahalanobis=unlike[1])
+        return Assignment(hpc=hpc.T, confidence=confidence.T, distance=distance, coarse=coarse, unlike=tiles)
 
     def labels(self, embeddings: np.ndarray) -> np.ndarray:
-        """HPC of each row, int32[n]; the fast way when nothing else is wanted.
+        """HPC of each row, int32[n]; the same as the first of `assign`."""
+        return self._nearest(embeddings, self.centroids)
 
-        Without a refinement the two products are one: an embedding with projection times centroids.
-        """
+    def coarse_labels(self, embeddings: np.ndarray) -> np.ndarray:
+        """Coarse group of each row, int32[n]; the same as that of `assign`."""
+        return self._nearest(embeddings, self.coarse)
+
+    @one_blas_thread()
+    def _nearest(self, embeddings: np.ndarray, centroids: np.ndarray) -> np.ndarray:
         self._check(embeddings)
-        matrices = self._matrices()
-        if self.residual is None:
-            matrices = (matrices[0] @ matrices[1],)
-        if nearest.LANES:
-            first = np.empty((1, len(embeddings)), np.int16)
-            in_one_pass(embeddings, matrices, (first,))
-            return first[0].astype(np.int32)
         out = np.empty(len(embeddings), np.int32)
-        for rows, product, length in projected(embeddings, matrices[0][:-1]):
-            similarity = minus_outer(product, length, matrices[0][-1])
-            if self.residual is not None:
-                similarity = self.residual.apply(normalise(similarity)) @ matrices[-1]
-            out[rows] = similarity.argmax(axis=1)
+        offset = self.mean @ self.projection
+        for rows, product, size in products(embeddings, self.projection):
+            z = product - size[:, None] * offset
+            out[rows] = (centroids @ z.T).argmax(axis=0)[: rows.stop - rows.start]
         return out
 
     def save(self, path: Path) -> None:
         """Write as safetensors, metadata inside."""
-        from safetensors.numpy import save_file
-
         tensors = {
             "mean": self.mean.astype(np.float32),
             "projection": np.ascontiguousarray(self.projection, np.float32),
             "centroids": np.ascontiguousarray(self.centroids, np.float32),
             "radius": self.radius.astype(np.float32),
             "linkage": np.ascontiguousarray(self.linkage, np.float64),
+            "coarse": np.ascontiguousarray(self.coarse, np.float32),
+            **self.distance.tensors(),
         }
-        if self.residual is not None:
-            for name in ("w1", "b1", "w2"):
-                tensors[f"residual.{name}"] = np.ascontiguousarray(getattr(self.residual, name), np.float32)
         meta = {"pathosig": json.dumps({"temperature": self.temperature, **self.meta}, sort_keys=True)}
         with atomic_path(path) as temporary:
             save_file(tensors, temporary, metadata=meta)
@@ -210,20 +198,15 @@ class Codebook:
         Raises
         ------
         PathosigError
-            E_CODEBOOK if the file is missing or damaged.
+            E_CODEBOOK if the file is missing, damaged, or of an earlier version.
         """
-        from safetensors import SafetensorError, safe_open
-
         try:
             with safe_open(path, "numpy") as file:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
                 meta = json.loads((file.metadata() or {})["pathosig"])
-            temperature = float(meta.pop("temperature"))
-            network = {
-                n: tensors.pop(f"residual.{n}") for n in ("w1", "b1", "w2") if f"residual.{n}" in tensors
-            }
-            residual = Residual(**network) if network else None
-            return cls(temperature=temperature, meta=meta, residual=residual, **tensors)
+            distance = Distance.from_tensors(tensors)
+            tensors = {name: t for name, t in tensors.items() if not name.startswith("distance.")}
+            return cls(temperature=float(meta.pop("temperature")), meta=meta, distance=distance, **tensors)
         except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
             raise PathosigError(
                 f"{path.name}: not a readable codebook ({type(error).__name__}). Run `pathosig phenotypes`.",

@@ -14,7 +14,6 @@ def consensus_centroids(
     rng: np.random.Generator,
     *,
     runs: int = 30,
-    fine_k: int | None = None,
     landmarks: int = 4000,
     max_iter: int = 40,
     min_share: float = 0.005,
@@ -32,8 +31,8 @@ def consensus_centroids(
         Groups wanted; fewer come back when small ones are merged.
     rng
         Decides seeds and landmarks.
-    runs, fine_k, max_iter
-        Number of runs, clusters of each (k without it), iterations.
+    runs, max_iter
+        Number of runs, iterations of each.
     landmarks
         Rows compared.
     min_share
@@ -41,7 +40,7 @@ def consensus_centroids(
 
     Returns
     -------
-    (centroids float32[k', d], facts: agreement of the runs, number merged)
+    (centroids float32[k', d], agreement of the runs and number merged)
 
     References
     ----------
@@ -52,7 +51,7 @@ def consensus_centroids(
 
     n = len(x)
     chosen = np.sort(rng.choice(n, size=min(landmarks, n), replace=False))
-    fine = min(fine_k or k, n)
+    fine = min(k, n)
     starts = [seed_centroids(x, fine, rng) for _ in range(runs)]
 
     def landmarks_of(start: np.ndarray) -> np.ndarray:

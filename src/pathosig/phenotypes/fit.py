@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -12,14 +12,16 @@ from pathosig.core.threads import one_blas_thread
 from pathosig.phenotypes.clusterers import find_centroids
 from pathosig.phenotypes.codebook import Codebook
 from pathosig.phenotypes.consensus import assign
+from pathosig.phenotypes.distance import fit_distance
 from pathosig.phenotypes.kmeans import normalise
-from pathosig.phenotypes.projection import find_projection
-from pathosig.phenotypes.refine import gated_refinement
+from pathosig.phenotypes.projection import SpaceFacts, find_projection
 from pathosig.phenotypes.spatial import NeighbourScatter
 from pathosig.phenotypes.spec import PhenotypeSpec
-from pathosig.phenotypes.tree import grow_tree
+from pathosig.phenotypes.tree import choose_coarse, cut_tree, group_centroids, grow_tree
 
 _TILES_PER_GROUP = 10
+_BATCH_RATIO = 20.0
+"""Ratio of same-slide neighbours to their expectation from which slides count as shifted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +43,35 @@ class TrainingTiles:
     patient: np.ndarray
     site: np.ndarray
     neighbours: NeighbourScatter | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FitFacts:
+    """How a codebook was found, for health.json.
+
+    Attributes
+    ----------
+    k_asked
+        HPCs asked for; fewer come where there are few tiles or small groups were merged.
+    n_training_tiles
+        Tiles behind it.
+    space
+        The projection.
+    batch
+        `batch_diagnostic` and its limit.
+    batch_tripped, centred
+        Whether slides count as shifted, and whether their means were taken out before clustering.
+    clusters
+        What the clusterer reports of itself.
+    """
+
+    k_asked: int
+    n_training_tiles: int
+    space: SpaceFacts
+    batch: Mapping[str, float]
+    batch_tripped: bool
+    centred: bool
+    clusters: Mapping[str, float]
 
 
 def batch_diagnostic(
@@ -109,8 +140,8 @@ def adapted_k(spec: PhenotypeSpec, n: int) -> int:
 @one_blas_thread()
 def fit_codebook(
     tiles: TrainingTiles, spec: PhenotypeSpec, labels: np.ndarray | None = None
-) -> tuple[Codebook, dict[str, Any]]:
-    """A frozen codebook and facts of its making.
+) -> tuple[Codebook, FitFacts]:
+    """A frozen codebook and how it was found.
 
     Parameters
     ----------
@@ -121,10 +152,6 @@ def fit_codebook(
     labels
         int[n]: clusters found elsewhere (the DL-CC head); their means become the centroids.
 
-    Returns
-    -------
-    (Codebook, dict for health.json)
-
     Raises
     ------
     NotEstimableError
@@ -133,49 +160,47 @@ def fit_codebook(
     rng = np.random.default_rng(spec.seed)
     k = adapted_k(spec, len(tiles.embeddings))
     unit = normalise(tiles.embeddings)
-    mean, projection, space = find_projection(unit, tiles.slide, tiles.neighbours, spec)
-    x = normalise((unit - mean) @ projection)
-    diagnostic = batch_diagnostic(x, tiles.slide, rng)
-    tripped = diagnostic["ratio"] > spec.batch_limit
-    centre = spec.centre == "always" or (spec.centre == "auto" and tripped)
+    distance, moments = fit_distance(unit, patient=tiles.patient, slide=tiles.slide, seed=spec.seed)
+    pca = moments.principal(spec.pca_dim)
+    projection, space = find_projection(unit, pca, slide=tiles.slide, neighbours=tiles.neighbours, spec=spec)
+    x = normalise((unit - pca.mean) @ projection)
+    batch = batch_diagnostic(x, tiles.slide, rng)
+    tripped = batch["ratio"] > _BATCH_RATIO
+    centred = spec.centre == "always" or (spec.centre == "auto" and tripped)
     fitted_on = x
-    if centre:
+    if centred:
         offsets = slide_offsets(unit, tiles.slide)
-        fitted_on = normalise((unit - offsets[tiles.slide] - mean) @ projection)
-    facts: dict[str, Any] = {}
+        fitted_on = normalise((unit - offsets[tiles.slide] - pca.mean) @ projection)
+    clusters: dict[str, float] = {}
     if labels is not None:
         centroids = np.stack([_mean_of(x, labels == g) for g in range(int(labels.max()) + 1)])
     else:
-        centroids, facts = find_centroids(fitted_on, k, rng, spec)
-    residual = None
-    if spec.refine == "auto" and spec.method == "recommended" and labels is None:
-        residual, centroids, facts["refinement"] = gated_refinement(
-            fitted_on, tiles.slide, tiles.patient, centroids, spec
-        )
-        x = x if residual is None else residual.apply(x)
-    own = assign(x, centroids)
-    size = np.bincount(own, minlength=len(centroids))
-    distance = 1 - np.einsum("ij,ij->i", x, centroids[own])
-    radius = _radii(distance, own, len(centroids))
-    linkage, facts["tree"] = grow_tree(x, own, centroids, np.random.default_rng([spec.seed, 21]))
-    facts |= {
-        "k_asked": spec.k,
-        "k": len(centroids),
-        "n_training_tiles": len(x),
-        **space,
-        "batch": {**diagnostic, "limit": spec.batch_limit, "tripped": tripped, "centred": centre},
-    }
+        centroids, clusters = find_centroids(fitted_on, k, rng, spec)
+    nearest = assign(x, centroids)
+    size = np.bincount(nearest, minlength=len(centroids))
+    linkage = grow_tree(centroids, size)
+    per_patient = len(x) / len(np.unique(tiles.patient))
+    coarse_k = choose_coarse(x, nearest, linkage, tiles_per_patient=per_patient)
     codebook = Codebook(
-        mean=mean,
+        mean=pca.mean,
         projection=projection,
         centroids=centroids.astype(np.float32),
-        radius=radius,
+        radius=_radii(1 - np.einsum("ij,ij->i", x, centroids[nearest]), nearest, len(centroids)),
         temperature=spec.temperature,
-        residual=residual,
         linkage=linkage,
+        coarse=group_centroids(x, nearest, cut_tree(linkage, coarse_k)),
+        distance=distance,
         meta={"k": len(centroids), "method": spec.method, "spec": spec.to_dict(), "sizes": size.tolist()},
     )
-    return codebook, facts
+    return codebook, FitFacts(
+        k_asked=spec.k,
+        n_training_tiles=len(x),
+        space=space,
+        batch={**batch, "limit": _BATCH_RATIO},
+        batch_tripped=tripped,
+        centred=centred,
+        clusters=clusters,
+    )
 
 
 def _mean_of(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -188,11 +213,11 @@ def _mean_of(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-12), np.float32)
 
 
-def _radii(distance: np.ndarray, own: np.ndarray, k: int) -> np.ndarray:
+def _radii(distance: np.ndarray, nearest: np.ndarray, k: int) -> np.ndarray:
     overall = float(np.percentile(distance, 95))
     out = np.full(k, max(overall, 1e-4), np.float32)
     for g in range(k):
-        rows = distance[own == g]
+        rows = distance[nearest == g]
         if len(rows) >= 10:
             out[g] = max(float(np.percentile(rows, 95)), 1e-4)
     return out

@@ -14,7 +14,6 @@ from pathosig.phenotypes.consensus import assign, consensus_centroids
 from pathosig.phenotypes.fit import TrainingTiles, adapted_k
 from pathosig.phenotypes.kmeans import spherical_kmeans
 from pathosig.phenotypes.spec import BUILT_IN, PhenotypeSpec
-from pathosig.phenotypes.tree import cut_tree
 
 _STABLE, _UNSTABLE = 0.75, 0.5
 _NEAR_EMPTY = 0.002
@@ -150,24 +149,6 @@ def artefact_hpcs(labels: np.ndarray, quality: dict[str, np.ndarray], k: int) ->
                 out[hpc] = f"median {column} {median:.2f} above {limit}"
                 break
     return out
-
-
-def choose_coarse(linkage: np.ndarray, x: np.ndarray, tiles_per_patient: float, labels: np.ndarray) -> int:
-    """Number of coarse phenotypes: the cut with the best silhouette that leaves >= 5 tiles a patient each."""
-    from sklearn.metrics import silhouette_score
-
-    k = len(linkage) + 1
-    most = int(min(k - 1, 20, max(3, tiles_per_patient / 5)))
-    best, chosen = -2.0, min(3, k)
-    rows = np.random.default_rng(0).choice(len(x), size=min(len(x), 2000), replace=False)
-    for groups in range(2, most + 1):
-        coarse = cut_tree(linkage, groups)[labels[rows]]
-        if len(np.unique(coarse)) < 2:
-            continue
-        value = float(silhouette_score(x[rows], coarse, metric="cosine"))
-        if value > best + 1e-4:
-            best, chosen = value, groups
-    return chosen
 
 
 @one_blas_thread()

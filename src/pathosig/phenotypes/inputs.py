@@ -26,6 +26,7 @@ def slide_facts(study: Study, specimen: Specimen) -> dict[str, Any]:
         "id": specimen.id,
         "patient": specimen.patient_id,
         "site": specimen.site or "",
+        "training": specimen.is_discovery,
         "embeddings": place("embeddings", ".npy"),
         "tiles": place("tiles", ".parquet"),
         "assigned": place("phenotypes", ".parquet"),

@@ -2,40 +2,141 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
+from scipy.linalg import eigh
 
 from pathosig.phenotypes.spatial import NeighbourScatter, spatial_agreement, spatial_basis
 from pathosig.phenotypes.spec import PhenotypeSpec
 
 _LEAST_AGREEMENT = 0.05
 _SHRINK = 0.1
+_SPATIAL_DIM = 64
+_BLOCK = 2048
 
 
-def project_basis(x: np.ndarray, dim: int, whiten: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean, PCA projection and explained shares of rows x[n, d].
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Moments:
+    """Count, sum and sum of outer products of rows, taken about one origin; add and subtract them.
 
-    Returns
-    -------
-    (float32[d], float32[d, p], float64[p])
+    Attributes
+    ----------
+    n
+        Rows.
+    origin
+        float32[d]: subtracted from every row first; moments that are combined share it.
+    total
+        float64[d].
+    square
+        float64[d, d].
     """
-    mean = x.mean(axis=0, dtype=np.float64)
-    centred = x - mean
-    p = max(1, min(dim, x.shape[1], len(x) - 1))
-    covariance = (centred.T @ centred) / max(len(x) - 1, 1)
-    values, vectors = np.linalg.eigh(covariance.astype(np.float64))
-    values, vectors = np.clip(values[::-1][:p], 1e-12, None), vectors[:, ::-1][:, :p]
-    signs = np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(p)])
-    vectors = vectors * signs
-    total = max(float(np.trace(covariance)), 1e-12)
-    return mean.astype(np.float32), (vectors / values ** (whiten / 2)).astype(np.float32), values / total
+
+    n: int
+    origin: np.ndarray
+    total: np.ndarray
+    square: np.ndarray
+
+    @classmethod
+    def of(cls, x: np.ndarray, origin: np.ndarray) -> Self:
+        """Moments of float32[n, d], in memory for a few thousand rows."""
+        d = x.shape[1]
+        total, square = np.zeros(d), np.zeros((d, d))
+        for start in range(0, len(x), _BLOCK):
+            block = x[start : start + _BLOCK] - origin
+            total += block.sum(axis=0, dtype=np.float64)
+            square += block.T @ block
+        return cls(n=len(x), origin=origin, total=total, square=square)
+
+    def plus(self, other: Moments, sign: int = 1) -> Moments:
+        """Moments of both sets of rows; with ``sign=-1`` of these rows without the others."""
+        return Moments(
+            n=self.n + sign * other.n,
+            origin=self.origin,
+            total=self.total + sign * other.total,
+            square=self.square + sign * other.square,
+        )
+
+    def principal(self, dim: int) -> Principal:
+        """The PCA of the rows, at most `dim` components and fewer than rows."""
+        shift = self.total / max(self.n, 1)
+        covariance = (self.square - self.n * np.outer(shift, shift)) / max(self.n - 1, 1)
+        d = len(covariance)
+        p = max(1, min(dim, d, self.n - 1))
+        values, vectors = eigh(covariance, subset_by_index=(d - p, d - 1))
+        values, vectors = np.clip(values[::-1], 1e-12, None), vectors[:, ::-1]
+        signs = np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(p)])
+        return Principal(
+            mean=(self.origin + shift).astype(np.float32),
+            vectors=vectors * signs,
+            values=values,
+            variance=max(float(np.trace(covariance)), 1e-12),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Principal:
+    """Principal components.
+
+    Attributes
+    ----------
+    mean
+        float32[d].
+    vectors
+        float64[d, p], length 1, the largest entry of each positive.
+    values
+        float64[p]: variance along each, falling.
+    variance
+        In all d dimensions.
+    """
+
+    mean: np.ndarray
+    vectors: np.ndarray
+    values: np.ndarray
+    variance: float
+
+    def basis(self, whiten: float = 0.0) -> np.ndarray:
+        """float32[d, p]: each component divided by its variance to the power ``whiten / 2``."""
+        return np.ascontiguousarray(self.vectors / self.values ** (whiten / 2), np.float32)
+
+
+def principal_components(x: np.ndarray, dim: int) -> Principal:
+    """The PCA of float32[n, d]."""
+    return Moments.of(x, x.mean(axis=0, dtype=np.float64).astype(np.float32)).principal(dim)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SpaceFacts:
+    """How the space was found, for health.json.
+
+    Attributes
+    ----------
+    explained_variance
+        Proportion that the PCA keeps.
+    whitened
+        Whether the noise between neighbours was divided out.
+    pairs
+        Pairs of touching tiles.
+    agreement
+        `spatial_agreement`; NaN without pairs.
+    """
+
+    explained_variance: float
+    whitened: bool
+    pairs: int
+    agreement: float
 
 
 def find_projection(
-    unit: np.ndarray, slide: np.ndarray, neighbours: NeighbourScatter | None, spec: PhenotypeSpec
-) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-    """Mean and projection of a codebook.
+    unit: np.ndarray,
+    pca: Principal,
+    *,
+    slide: np.ndarray,
+    neighbours: NeighbourScatter | None,
+    spec: PhenotypeSpec,
+) -> tuple[np.ndarray, SpaceFacts]:
+    """Projection of a codebook, float32[d, p], and how it was found.
 
     Where tiles that touch are more alike than tiles of a slide are (`spatial_agreement`), what still
     differs between them is taken for noise and divided out (`spatial_basis`).
@@ -44,29 +145,29 @@ def find_projection(
     ----------
     unit
         float32[n, d], rows of length 1.
+    pca
+        Their principal components.
     slide
         int[n].
     neighbours
         Differences of touching tiles, in the space of `unit`.
     spec
-        `pca_dim`, `whiten`, `spatial`, `spatial_dim`.
-
-    Returns
-    -------
-    (mean float32[d], projection float32[d, p], facts for health.json)
+        `whiten` and `spatial`.
     """
-    mean, projection, explained = project_basis(unit, spec.pca_dim, spec.whiten)
-    facts: dict[str, Any] = {"explained_variance": float(explained.sum())}
+    projection = pca.basis(spec.whiten)
+    explained = float(pca.values.sum() / pca.variance)
     local = neighbours.covariance if neighbours is not None and spec.spatial != "never" else None
     if local is None or neighbours is None:
-        return mean, projection, {**facts, "spatial": {"used": False, "pairs": 0}}
-    x = (unit - mean) @ projection
+        nothing = SpaceFacts(explained_variance=explained, whitened=False, pairs=0, agreement=float("nan"))
+        return projection, nothing
+    x = (unit - pca.mean) @ projection
     inside = projection.T @ local @ projection
     agreement = spatial_agreement(x, slide, inside)
     enough = neighbours.n_pairs >= 2 * projection.shape[1]
-    used = enough and (spec.spatial == "always" or agreement >= _LEAST_AGREEMENT)
-    if used:
-        basis = spatial_basis(x.astype(np.float64), inside, keep=spec.spatial_dim, shrink=_SHRINK)
+    whitened = enough and (spec.spatial == "always" or agreement >= _LEAST_AGREEMENT)
+    if whitened:
+        basis = spatial_basis(x.astype(np.float64), inside, keep=_SPATIAL_DIM, shrink=_SHRINK)
         projection = (projection.astype(np.float64) @ basis).astype(np.float32)
-    facts["spatial"] = {"used": used, "pairs": neighbours.n_pairs, "agreement": agreement}
-    return mean, projection, facts
+    return projection, SpaceFacts(
+        explained_variance=explained, whitened=whitened, pairs=neighbours.n_pairs, agreement=agreement
+    )

@@ -25,8 +25,6 @@ class PhenotypeSpec(Spec):
         Number of phenotypes (HPCs).
     runs
         Runs of spherical k-means behind the consensus.
-    fine_k
-        Clusters of each of those runs; `k` without it.
     pca_dim
         Dimensions kept by PCA.
     whiten
@@ -34,8 +32,6 @@ class PhenotypeSpec(Spec):
     spatial
         Divide out what differs between tiles that touch: auto (where neighbours are more alike than other
         tiles of their slide) | never | always.
-    spatial_dim
-        Dimensions kept after that.
     tiles_per_slide
         At most this many tiles of a slide are used for fitting, so that large slides do not dominate.
     max_tiles
@@ -45,16 +41,9 @@ class PhenotypeSpec(Spec):
     max_iter
         Iterations of each k-means run.
     min_share
-        Consensus groups below this share of training tiles are merged into their nearest.
+        Consensus groups below this proportion of training tiles are merged into their nearest.
     centre
         Remove slide effects: auto (when the batch diagnostic trips) | never | always.
-    batch_limit
-        Ratio of same-slide neighbours to their expectation from which the diagnostic trips.
-    coarse_k
-        Number of coarse phenotypes the tree is cut to for display; chosen from stability without it.
-    refine
-        never | auto: train a residual network on the codebook (swapped prediction) and keep it where
-        held-out stability does not fall.
     temperature
         Of the soft assignment, on cosine similarity.
     seed
@@ -64,21 +53,16 @@ class PhenotypeSpec(Spec):
     section: ClassVar[str] = "phenotypes"
     method: str = "recommended"
     k: int = 50
-    runs: int = 300
-    fine_k: int | None = None
+    runs: int = 30
     pca_dim: int = 128
     whiten: float = 0.0
     spatial: Literal["auto", "never", "always"] = "auto"
-    spatial_dim: int = 64
     tiles_per_slide: int = 400
     max_tiles: int = 20_000
     landmarks: int = 4000
     max_iter: int = 25
     min_share: float = 0.005
     centre: Literal["auto", "never", "always"] = "auto"
-    batch_limit: float = 20.0
-    coarse_k: int | None = None
-    refine: Literal["never", "auto"] = "never"
     temperature: float = 0.05
     seed: int = 0
 
@@ -88,9 +72,11 @@ class PhenotypeSpec(Spec):
             raise ConfigError(
                 f"[phenotypes] method {self.method!r}: expected one of {', '.join(dict.fromkeys(known))}."
             )
-        if min(self.k, self.pca_dim, self.spatial_dim) < 2 or self.runs < 1:
-            raise ConfigError("[phenotypes] k, pca_dim and spatial_dim must be at least 2, runs at least 1.")
+        if min(self.k, self.pca_dim) < 2 or self.runs < 1:
+            raise ConfigError("[phenotypes] k and pca_dim must be at least 2, runs at least 1.")
         if min(self.tiles_per_slide, self.max_tiles) < 1 or self.landmarks < 10 * 2:
             raise ConfigError("[phenotypes] tiles_per_slide must be at least 1, landmarks at least 20.")
         if not 0 <= self.whiten <= 1 or not 0 <= self.min_share < 0.5 or self.temperature <= 0:
-            raise ConfigError("[phenotypes] whiten lies in 0..1, min_share in 0...5, temperature above 0.")
+            raise ConfigError(
+                "[phenotypes] expected whiten from 0 to 1, min_share from 0 to below 0.5, temperature above 0."
+            )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,15 +18,15 @@ from pathosig.core.threads import one_blas_thread
 from pathosig.core.units import Execution, Job, Outcome, Stage, StageReport, Unit
 from pathosig.phenotypes.atlas import AtlasTiles, atlas_table, choose_exemplars, map_of_tiles
 from pathosig.phenotypes.codebook import Assignment, Codebook
+from pathosig.phenotypes.distance import FALSE_ALARMS, Distance
 from pathosig.phenotypes.fit import fit_codebook
-from pathosig.phenotypes.health import assess, choose_coarse
+from pathosig.phenotypes.health import assess
 from pathosig.phenotypes.inputs import slide_facts
 from pathosig.phenotypes.spec import PhenotypeSpec
 from pathosig.phenotypes.training import numbers, read_embeddings, readable_rows, training_tiles
 from pathosig.phenotypes.tree import cut_tree, tree_nodes
 
-STAGE = Stage(name="phenotypes", version=8)
-_FAR = 1.5
+STAGE = Stage(name="phenotypes", version=9)
 
 
 def find_phenotypes(
@@ -99,16 +99,15 @@ def _fit(job: Job) -> Outcome:
     training = job.payload["training"]
     tiles, quality = training_tiles(job.root, training, spec)
     labels = _head_labels(job.root, tiles.embeddings) if spec.method == "dlcc" else None
-    codebook, facts = fit_codebook(tiles, spec, labels)
+    codebook, fit = fit_codebook(tiles, spec, labels)
     encoder = job.paths.encoder_card
     card = read_json(encoder) if encoder.is_file() else {}
     identity = {key: card[key] for key in ("name", "weights_sha256", "mpp", "dim") if key in card}
     codebook = replace(codebook, meta={**codebook.meta, "encoder": identity})
     health = assess(codebook, tiles, quality, spec)
     x = codebook.project(tiles.embeddings)
-    own = (x @ codebook.centroids.T).argmax(axis=1)
-    per_patient = len(x) / max(1, len(np.unique(tiles.patient)))
-    coarse_k = spec.coarse_k or choose_coarse(codebook.linkage, x, per_patient, own)
+    nearest = (x @ codebook.centroids.T).argmax(axis=1)
+    coarse_k = len(codebook.coarse)
     tree = {
         "k": codebook.k,
         "nodes": tree_nodes(codebook.linkage),
@@ -119,26 +118,31 @@ def _fit(job: Job) -> Outcome:
     }
     codebook.save(job.paths.codebook)
     write_json(job.paths.tree, tree)
-    write_json(job.paths.health, {**health, "fit": facts})
-    _write_map(job.paths.tile_map, x, own, [training[i]["id"] for i in tiles.slide])
+    write_json(
+        job.paths.health, {**health, "fit": asdict(fit), "distance": _distance_facts(codebook.distance)}
+    )
+    _write_map(job.paths.tile_map, x, nearest, [training[i]["id"] for i in tiles.slide])
     warnings = []
     if codebook.k < spec.k:
         warnings.append(f"{codebook.k} HPCs instead of {spec.k}: too few tiles, or groups were merged")
-    batch = facts["batch"]
-    if batch["tripped"]:
-        warnings.append(
-            f"nearest neighbours come from the same slide {batch['ratio']:.0f} times as often as by chance: "
-            "a slide effect (stain, scanner); slides were centred"
-            if batch["centred"]
-            else "a slide effect"
+    if fit.batch_tripped:
+        remedy = (
+            "slide means were taken out before clustering" if fit.centred else "centre = never leaves it in"
         )
+        warnings.append(
+            f"nearest neighbours come from the same slide {fit.batch['ratio']:.0f} times as often as by chance: "
+            f"a slide effect (stain, scanner); {remedy}"
+        )
+    if not codebook.distance.calibrated:
+        warnings.append("fewer than three patients: what is unlike the training tiles cannot be told")
     return Outcome(
         outputs=(Layout.codebook, Layout.tree, Layout.health, Layout.tile_map),
         warnings=tuple(warnings),
         summary={
             "k": codebook.k,
             "coarse_k": coarse_k,
-            **facts,
+            "n_training_tiles": fit.n_training_tiles,
+            "batch_ratio": round(fit.batch["ratio"], 6),
             **health["stability"],
             **health["occupancy"],
             "said": [
@@ -149,7 +153,16 @@ def _fit(job: Job) -> Outcome:
     )
 
 
-def _write_map(path: Path, x: np.ndarray, own: np.ndarray, slides: list[str]) -> None:
+def _distance_facts(distance: Distance) -> dict[str, float]:
+    """What health.json says of the distance."""
+    return {
+        "calibrated_on": distance.groups,
+        "components": distance.basis.shape[1],
+        "false_alarms": FALSE_ALARMS,
+    }
+
+
+def _write_map(path: Path, x: np.ndarray, nearest: np.ndarray, slides: list[str]) -> None:
     import pyarrow as pa
 
     rows, points = map_of_tiles(x)
@@ -157,7 +170,7 @@ def _write_map(path: Path, x: np.ndarray, own: np.ndarray, slides: list[str]) ->
         {
             "x": points[:, 0],
             "y": points[:, 1],
-            "hpc": own[rows].astype(np.int16),
+            "hpc": nearest[rows].astype(np.int16),
             "slide_id": [slides[i] for i in rows],
         }
     )
@@ -174,19 +187,18 @@ def _head_labels(root: Path, embeddings: np.ndarray) -> np.ndarray:
 def _head_assignment(root: Path, codebook: Codebook, embeddings: np.ndarray) -> Assignment:
     from pathosig.encoder.training.heads import head_probabilities, read_heads
 
-    nearest = codebook.assign(embeddings)
+    assignment = codebook.assign(embeddings)
+    if not len(embeddings):
+        return assignment
     c = head_probabilities(embeddings, read_heads(Layout(root).encoder_weights))
     best = np.argsort(-c, axis=1, kind="stable")[:, :3]
-    own = codebook.centroids[best[:, 0]]
-    distance = 1 - np.einsum("ij,ij->i", codebook.project(embeddings), own)
-    return Assignment(
-        hpc=np.pad(best, ((0, 0), (0, 3 - best.shape[1])), constant_values=-1).astype(np.int16),
-        confidence=np.pad(np.take_along_axis(c, best, axis=1), ((0, 0), (0, 3 - best.shape[1]))).astype(
-            np.float32
-        ),
-        distance=(distance / codebook.radius[best[:, 0]]).astype(np.float32)
-        if len(best)
-        else nearest.distance,
+    missing = ((0, 0), (0, 3 - best.shape[1]))
+    cosine = np.einsum("ij,ij->i", codebook.project(embeddings), codebook.centroids[best[:, 0]])
+    return replace(
+        assignment,
+        hpc=np.pad(best, missing, constant_values=-1).astype(np.int16),
+        confidence=np.pad(np.take_along_axis(c, best, axis=1), missing).astype(np.float32),
+        distance=((1 - cosine) / codebook.radius[best[:, 0]]).astype(np.float32),
     )
 
 
@@ -204,30 +216,39 @@ def _assign_one(job: Job) -> Outcome:
         return Outcome(status="empty", summary={"n_tiles": 0, "reason": "no tiles"})
     embeddings, tile_id = np.asarray(stored[rows]), rows.astype(np.int32)
     if codebook.meta["method"] == "dlcc":
-        found = _head_assignment(job.root, codebook, np.asarray(embeddings, np.float32))
+        assignment = _head_assignment(job.root, codebook, np.asarray(embeddings, np.float32))
     else:
-        found = codebook.assign(embeddings)
+        assignment = codebook.assign(embeddings)
+    hpc, confidence = assignment.hpc.T, assignment.confidence.T
     table = pa.table(
         {
-            "tile_id": pa.array(tile_id),
-            "hpc": pa.array(found.hpc[:, 0]),
-            "confidence": pa.array(found.confidence[:, 0]),
-            "hpc_2": pa.array(found.hpc[:, 1]),
-            "confidence_2": pa.array(found.confidence[:, 1]),
-            "hpc_3": pa.array(found.hpc[:, 2]),
-            "confidence_3": pa.array(found.confidence[:, 2]),
-            "distance": pa.array(found.distance),
+            "tile_id": tile_id,
+            "hpc": hpc[0],
+            "coarse": assignment.coarse,
+            "confidence": confidence[0],
+            "hpc_2": hpc[1],
+            "confidence_2": confidence[1],
+            "hpc_3": hpc[2],
+            "confidence_3": confidence[2],
+            "distance": assignment.distance,
+            "residual": assignment.unlike.residual,
+            "mahalanobis": assignment.unlike.mahalanobis,
         }
     )
     write_table(job.root / payload["assigned"], table, ASSIGNMENTS, {"pathosig": {"k": codebook.k}})
-    far = float((found.distance > _FAR).mean())
-    warnings = (f"{far:.0%} of the tiles are unlike anything in discovery",) if far > 0.2 else ()
+    shift = assignment.shift
+    # The PCA was made from the discovery slides themselves: only others can be unlike them.
+    unlike = not payload["training"] and codebook.distance.unlike(shift)
     summary = {
         "n_tiles": len(embeddings),
-        "far": round(far, 6),
-        "mean_confidence": round(float(found.confidence[:, 0].mean()), 6),
+        "far": round(shift.far, 6),
+        "mean_confidence": round(float(confidence[0].mean()), 6),
+        "shift": shift.to_dict(),
+        "unlike": unlike,
+        "coarse": np.bincount(assignment.coarse, minlength=len(codebook.coarse)).tolist(),
     }
-    return Outcome(outputs=(payload["assigned"],), summary=summary, warnings=warnings)
+    warning = f"W_SHIFT unlike the discovery slides ({shift.far:.0%} of the tiles far); other tissue, stain or scale?"
+    return Outcome(outputs=(payload["assigned"],), summary=summary, warnings=(warning,) if unlike else ())
 
 
 def _atlas(job: Job) -> Outcome:

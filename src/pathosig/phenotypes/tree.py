@@ -1,4 +1,4 @@
-"""The Ward tree over a codebook, by the tiles in its clusters: every node is a named share."""
+"""The Ward tree over a codebook, and the coarse groups it is cut into: every node is a named proportion."""
 
 from __future__ import annotations
 
@@ -6,86 +6,89 @@ from typing import Any
 
 import numpy as np
 
-from pathosig.phenotypes.kmeans import spherical_kmeans
+from pathosig.phenotypes.kmeans import normalise
 
-_COARSE = range(2, 11)
-_BEST_OF = 3
-_CLEARLY = 0.07
-"""How much better the tree of directions has to follow direct clusterings to be taken: measured, docs/adr/0021."""
+_MOST_COARSE = 20
+_TILES_PER_PATIENT = 5
+_SILHOUETTE_ROWS = 2000
 
 
-def grow_tree(
-    x: np.ndarray, own: np.ndarray, centroids: np.ndarray, rng: np.random.Generator, *, most: int = 4000
-) -> tuple[np.ndarray, dict[str, Any]]:
-    """The Ward tree over clusters, and how it was chosen.
+def grow_tree(centroids: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """The tree of a codebook: Ward's method on the directions of its centroids, float64[k - 1, 4].
 
-    Ward's method on the tiles themselves is the tree. Where many tiles hold several tissues it joins the loose
-    clusters of mixtures with each other instead of with what they are near to. Then its coarse cuts
-    follow a direct clustering of the tiles clearly less than those of Ward's method on the centroids, which is taken instead.
+    A centroid weighs the square root of its tiles, so that the few large clusters of common tissue do not decide where the
+    many small ones join.
+
+    Parameters
+    ----------
+    centroids
+        float32[k, d], length 1.
+    sizes
+        int[k]: tiles of each.
+    """
+    return ward_tree(centroids, np.sqrt(sizes))
+
+
+def group_centroids(x: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Centroids of groups of clusters: direction of the mean of all training tiles in each.
+
+    A tile belongs to the nearest of them, not to the group its nearest cluster is in: a tile between two clusters
+    of different groups is decided by the groups, of which much is known, not by the clusters, of which little is.
 
     Parameters
     ----------
     x
         float32[n, d]: training tiles, unit vectors.
-    own
+    labels
         int[n]: cluster of each.
-    centroids
-        float32[k, d], length 1.
-    rng
-        Chooses the tiles of the direct clusterings, and seeds them.
-    most
-        Tiles of the direct clusterings at most.
+    groups
+        int[k]: group of each cluster, as `cut_tree` gives it.
 
     Returns
     -------
-    (linkage float64[k - 1, 4], dict for health.json)
-        ``of`` is ``tiles`` or ``directions``; ``follows`` the mean ARI of the cuts into 2 to 10 groups with spherical
-        k-means into as many, for both.
+    float32[g, d], length 1
+
+    Examples
+    --------
+    >>> x = np.eye(3, dtype=np.float32)[[0, 0, 1, 2]]
+    >>> group_centroids(x, np.array([0, 0, 1, 2]), np.array([0, 0, 1])).round(2).tolist()
+    [[0.8899999856948853, 0.44999998807907104, 0.0], [0.0, 0.0, 1.0]]
     """
-    from sklearn.metrics import adjusted_rand_score
-
-    k = len(centroids)
-    size = np.bincount(own, minlength=k)
-    trees = {
-        "tiles": ward_tree(leaf_means(x, own, centroids), size),
-        "directions": ward_tree(centroids, np.sqrt(size)),
-    }
-    chosen = np.sort(rng.choice(len(x), size=min(most, len(x)), replace=False))
-    follows: dict[str, list[float]] = {name: [] for name in trees}
-    for groups in _COARSE:
-        if groups >= k:
-            break
-        runs = [spherical_kmeans(x[chosen], groups, rng, max_iter=25) for _ in range(_BEST_OF)]
-        direct = max(runs, key=lambda run: run[2])[1]
-        for name, tree in trees.items():
-            follows[name].append(adjusted_rand_score(direct, cut_tree(tree, groups)[own[chosen]]))
-    means = {name: float(np.mean(values)) if values else 0.0 for name, values in follows.items()}
-    of = "directions" if means["directions"] - means["tiles"] > _CLEARLY else "tiles"
-    return trees[of], {"of": of, "follows": means}
+    group = groups[labels]
+    sums = np.zeros((int(groups.max()) + 1, x.shape[1]))
+    np.add.at(sums, group, x)
+    return normalise(sums)
 
 
-def leaf_means(x: np.ndarray, own: np.ndarray, centroids: np.ndarray) -> np.ndarray:
-    """Mean of the tiles of each cluster, where Ward's method starts.
+def choose_coarse(x: np.ndarray, labels: np.ndarray, linkage: np.ndarray, *, tiles_per_patient: float) -> int:
+    """Number of coarse groups that people see: the best silhouette with at least five tiles of a patient for each.
 
     Parameters
     ----------
     x
-        float[n, d]: training tiles.
-    own
+        float32[n, d]: training tiles, unit vectors.
+    labels
         int[n]: cluster of each.
-    centroids
-        float[k, d]: stand in for clusters without tiles.
-
-    Returns
-    -------
-    float64[k, d]
-        Not of length 1: the more a cluster's tiles scatter, the shorter its mean. A centroid of length 1
-        has lost that, and two loose clusters look further apart than they are (docs/adr/0021).
+    linkage
+        The tree.
+    tiles_per_patient
+        Training tiles of a patient, on average.
     """
-    means = np.array(centroids, np.float64)
-    for g in np.unique(own):
-        means[g] = x[own == g].mean(axis=0, dtype=np.float64)
-    return means
+    from sklearn.metrics import silhouette_score
+
+    k = len(linkage) + 1
+    most = int(min(k - 1, _MOST_COARSE, max(3, tiles_per_patient / _TILES_PER_PATIENT)))
+    best, chosen = -2.0, min(3, k)
+    rows = np.random.default_rng(0).choice(len(x), size=min(len(x), _SILHOUETTE_ROWS), replace=False)
+    for count in range(2, most + 1):
+        centroids = group_centroids(x, labels, cut_tree(linkage, count))
+        coarse = (x[rows] @ centroids.T).argmax(axis=1)
+        if len(np.unique(coarse)) < 2:
+            continue
+        value = float(silhouette_score(x[rows], coarse, metric="cosine"))
+        if value > best + 1e-4:
+            best, chosen = value, count
+    return chosen
 
 
 def ward_tree(centres: np.ndarray, sizes: np.ndarray) -> np.ndarray:

@@ -16,12 +16,12 @@ from pathosig.core.records import read_json
 from pathosig.core.study import Study
 from pathosig.core.tables import write_csv_rows
 from pathosig.core.units import Execution, Job, Outcome, Unit
+from pathosig.phenotypes.codebook import Codebook
+from pathosig.phenotypes.distance import Shift
 from pathosig.scoring.bundle import read_bundle
 from pathosig.slides.listing import slide_name
 
 _COLUMNS = ("patient_id", "n_slides", "n_tiles", "score", "group", "unlike_training", "remark")
-_FAR_SHARE = 0.5
-"""Share of tiles unlike anything in training from which no score is given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,23 +202,25 @@ def _scores(study: Study) -> list[dict[str, Any]]:
     profiles = read_profiles(study)
     rows = pooled_rows(profiles.patients, profiles.slides, profiles.columns, signature.transform.policy)
     scores = signature.score(rows)
-    far = _far(study)
+    shifts = _shifts(study)
+    distance = Codebook.load(study.paths.codebook).distance
     by_patient: dict[str, dict[str, Any]] = {}
     for (_, row), score in zip(rows.iterrows(), scores, strict=True):
         patient = str(row["patient_id"])
-        share = far.get(patient, 0.0)
+        shift = shifts.get(patient, Shift.pooled([]))
         remark = ""
         if not np.isfinite(score):
             remark = f"only {int(row['n_tiles'])} tiles"
-        elif share > _FAR_SHARE:
-            remark, score = f"{share:.0%} of the tiles are unlike anything in training", float("nan")
+        elif distance.unlike(shift):
+            remark = f"unlike the slides of the training ({shift.far:.0%} of the tiles far); other tissue, stain or scale?"
+            score = float("nan")
         by_patient[patient] = {
             "patient_id": patient,
             "n_slides": int(row["n_slides"]),
             "n_tiles": int(row["n_tiles"]),
             "score": float(score) if np.isfinite(score) else None,
             "group": str(signature.group(np.array([score]))[0]),
-            "unlike_training": round(share, 4),
+            "unlike_training": round(shift.far, 4),
             "remark": remark,
         }
     return [by_patient.get(p) or _unscored(study, p) for p in study.patients()["patient_id"]]
@@ -234,15 +236,11 @@ def _unscored(study: Study, patient: str) -> dict[str, Any]:
     return {"patient_id": patient, **nothing, "remark": remark}
 
 
-def _far(study: Study) -> dict[str, float]:
-    """Per patient the share of tiles unlike anything in training."""
-    total: dict[str, float] = {}
-    count: dict[str, int] = {}
+def _shifts(study: Study) -> dict[str, Shift]:
+    """How far the tiles of each patient lie from those of the training."""
+    slides: dict[str, list[Shift]] = {}
     for specimen in study.specimens():
         record = study.record("phenotypes", specimen.id)
-        if record is None or record.status != "ok":
-            continue
-        n = int(record.summary["n_tiles"])
-        total[specimen.patient_id] = total.get(specimen.patient_id, 0.0) + n * float(record.summary["far"])
-        count[specimen.patient_id] = count.get(specimen.patient_id, 0) + n
-    return {p: total[p] / count[p] for p in total}
+        if record is not None and record.status == "ok":
+            slides.setdefault(specimen.patient_id, []).append(Shift(**record.summary["shift"]))
+    return {patient: Shift.pooled(shifts) for patient, shifts in slides.items()}
