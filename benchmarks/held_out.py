@@ -18,6 +18,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, normalize
 
 from pathosig.phenotypes import PhenotypeSpec, TrainingTiles, cut_tree, fit_codebook, ward_tree
+from pathosig.phenotypes.consensus import assign
+from pathosig.phenotypes.tree import group_centroids
 
 NEIGHBOURS = (5, 10, 20)
 FITS = 3
@@ -88,7 +90,9 @@ def consensus(parts: list[Split], x: np.ndarray, y: np.ndarray, groups: np.ndarr
         fit = normalize(x[split.fit])
         tiles = TrainingTiles(embeddings=fit, slide=slide, patient=slide, site=np.zeros(len(fit), int))
         codebook, _ = fit_codebook(tiles, PhenotypeSpec.from_mapping({"k": 50, "seed": seed}))
-        cut = cut_tree(codebook.linkage, types)[codebook.labels(normalize(x[split.held]))]
+        here, held = codebook.project(fit), codebook.project(normalize(x[split.held]))
+        groups_of = cut_tree(codebook.linkage, types)
+        cut = assign(held, group_centroids(here, assign(here, codebook.centroids), groups_of))
         out.append(agreement(y[split.held], cut, np.ones(len(cut)))[0])
     return out
 
