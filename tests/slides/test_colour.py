@@ -1,0 +1,416 @@
+"""Every row of the table of colours: generated files against libtiff (through Pillow or OpenSlide), tifffile, or the pixels written."""
+
+import io
+import struct
+
+import imagecodecs
+import numpy as np
+import openslide
+import pytest
+import tifffile
+from files import texture
+from PIL import Image
+from raw_tiff import write_tiff
+
+from pathosig.core.errors import SlideError
+from pathosig.slides import open_slide
+
+RGB = texture(300, 420, seed=4)
+GRAY = RGB[..., 1]
+SIZE = (420, 300)
+
+
+def read(path):
+    with open_slide(path, mpp=0.5) as reader:
+        width, height = reader.info.level_sizes[0]
+        return reader.read_level(0, 0, 0, width, height)
+
+
+def refused(path):
+    with pytest.raises(SlideError) as caught:
+        read(path)
+    assert path.name in caught.value.message
+    return caught.value.code
+
+
+def close(path, expected, most=1.0):
+    pixels = read(path)
+    assert pixels.shape == expected.shape
+    difference = np.abs(pixels.astype(int) - expected).mean()
+    assert difference <= most, difference
+
+
+def by_libtiff(path):
+    """Pixels as libtiff's RGBA interface gives them, through OpenSlide."""
+    with openslide.OpenSlide(path) as slide:
+        rgba = np.asarray(slide.read_region((0, 0), 0, slide.dimensions))
+    weight = rgba[..., 3:].astype(float) / 255
+    return np.rint(rgba[..., :3] * weight + 255 * (1 - weight)).astype(int)
+
+
+def blocks(image, side, *, cut=False):
+    """Pieces of an image, row by row; the last ones padded, or cut."""
+    for y in range(0, image.shape[0], side):
+        for x in range(0, image.shape[1], side):
+            part = image[y : y + side, x : x + side]
+            room = [(0, 0 if cut else side - n) for n in part.shape[:2]]
+            yield np.pad(part, [*room, *[(0, 0)] * (image.ndim - 2)], mode="edge")
+
+
+LAYOUTS = [{"tile": (128, 128)}, {"rowsperstrip": 64}, {"rowsperstrip": 300}]
+CODECS = [None, "lzw", "deflate", "packbits", "zstd"]
+
+
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+@pytest.mark.parametrize("layout", LAYOUTS, ids=["tiles", "strips", "one strip"])
+@pytest.mark.parametrize("codec", CODECS)
+def test_rgb_in_bytes_of_any_layout_is_what_was_written(tmp_path, codec, layout, byteorder):
+    path = tmp_path / "s.tif"
+    for predictor in (False, True) if codec in ("lzw", "deflate", "zstd") else (False,):
+        tifffile.imwrite(
+            path,
+            RGB,
+            photometric="rgb",
+            compression=codec,
+            predictor=predictor,
+            byteorder=byteorder,
+            metadata=None,
+            **layout,
+        )
+        assert np.array_equal(read(path), RGB)
+
+
+@pytest.mark.parametrize("codec", [*CODECS, "jpeg"])
+@pytest.mark.parametrize("layout", LAYOUTS[:2], ids=["tiles", "strips"])
+def test_planes_stored_apart_are_put_together(tmp_path, codec, layout):
+    path = tmp_path / "s.tif"
+    tifffile.imwrite(
+        path,
+        np.moveaxis(RGB, 2, 0).copy(),
+        photometric="rgb",
+        planarconfig="separate",
+        compression=codec,
+        metadata=None,
+        **layout,
+    )
+    expected = np.moveaxis(tifffile.imread(path), 0, 2)
+    close(path, expected, 0 if codec != "jpeg" else 1)
+
+
+@pytest.mark.parametrize("photometric", ["minisblack", "miniswhite"])
+@pytest.mark.parametrize("codec", [None, "deflate", "jpeg"])
+@pytest.mark.parametrize("layout", LAYOUTS[:2], ids=["tiles", "strips"])
+def test_gray_and_its_inverse(tmp_path, photometric, codec, layout):
+    path = tmp_path / "s.tif"
+    stored = GRAY if photometric == "minisblack" else 255 - GRAY
+    tifffile.imwrite(path, stored, photometric=photometric, compression=codec, metadata=None, **layout)
+    close(path, np.repeat(GRAY[..., None], 3, axis=2), 2 if codec == "jpeg" else 0)
+
+
+@pytest.mark.parametrize("fill_order", [1, 2])
+@pytest.mark.parametrize("photometric", [0, 1])
+@pytest.mark.parametrize("bits", [1, 2, 3, 4, 5, 6, 7])
+@pytest.mark.parametrize("compression", [1, 8])
+def test_gray_of_few_bits_is_spread_over_the_whole_range(
+    tmp_path, bits, photometric, compression, fill_order
+):
+    most = (1 << bits) - 1
+    values = (GRAY.astype(int) * most + 127) // 255
+    pieces = []
+    for part in blocks(values if photometric == 1 else most - values, 128):
+        planes = (part[..., None] >> np.arange(bits - 1, -1, -1)) & 1
+        data = np.packbits(planes.reshape(128, -1).astype(np.uint8), axis=1).tobytes()
+        data = imagecodecs.zlib_encode(data) if compression == 8 else data
+        pieces.append(imagecodecs.bitorder_encode(data) if fill_order == 2 else data)
+    path = write_tiff(
+        tmp_path / "s.tif",
+        pieces,
+        SIZE,
+        (128, 128),
+        compression,
+        photometric,
+        samples=1,
+        bits=bits,
+        tags={266: (3, [fill_order])},
+    )
+    expected = np.rint(values * 255 / most).astype(int)
+    close(path, np.repeat(expected[..., None], 3, axis=2), 0.5)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+@pytest.mark.parametrize("wide", [True, False])
+def test_palettes_of_any_depth_and_of_both_ranges(tmp_path, bits, wide):
+    n = 1 << bits
+    colours = np.random.default_rng(bits).integers(0, 256, (3, n))
+    colours[0, 0] = 255
+    values = GRAY.astype(int) * n // 256
+    pieces = []
+    for part in blocks(values, 128):
+        planes = (part[..., None] >> np.arange(bits - 1, -1, -1)) & 1
+        pieces.append(np.packbits(planes.reshape(128, -1).astype(np.uint8), axis=1).tobytes())
+    table = (colours * 257 if wide else colours).ravel().tolist()
+    path = write_tiff(
+        tmp_path / "s.tif", pieces, SIZE, (128, 128), 1, 3, samples=1, bits=bits, tags={320: (3, table)}
+    )
+    close(path, colours.T[values], 0)
+
+
+@pytest.mark.parametrize("subsampling", [(1, 1), (2, 1), (1, 2), (2, 2), (4, 1), (4, 2), (4, 4)])
+@pytest.mark.parametrize("compression", [1, 8, 5])
+@pytest.mark.parametrize("video", [False, True])
+def test_ycbcr_without_jpeg_is_converted_as_libtiff_does(tmp_path, subsampling, compression, video):
+    h, v = subsampling
+    f = RGB.astype(float)
+    y = f @ [0.299, 0.587, 0.114]
+    planes = [y, (f[..., 2] - y) / 1.772 + 128, (f[..., 0] - y) / 1.402 + 128]
+    tags = {530: (3, [h, v])}
+    if video:
+        planes = [16 + planes[0] * 219 / 255, *(128 + (p - 128) * 224 / 255 for p in planes[1:])]
+        tags[532] = (5, [(16, 1), (235, 1), (128, 1), (240, 1), (128, 1), (240, 1)])
+    image = np.clip(np.rint(np.dstack(planes)), 0, 255).astype(np.uint8)
+    encode = {1: bytes, 8: imagecodecs.zlib_encode, 5: imagecodecs.lzw_encode}[compression]
+    pieces = []
+    for part in blocks(image, 128):
+        luma = (
+            part[..., 0]
+            .reshape(128 // v, v, 128 // h, h)
+            .transpose(0, 2, 1, 3)
+            .reshape(128 // v, 128 // h, -1)
+        )
+        chroma = part[::v, ::h, 1:]
+        pieces.append(bytes(encode(np.concatenate([luma, chroma], axis=2).tobytes())))
+    path = write_tiff(tmp_path / "s.tif", pieces, SIZE, (128, 128), compression, 6, tags=tags)
+    pixels = read(path).astype(int)
+    whole = np.s_[:256, :384]  # libtiff misplaces rows of 4 x 4 units in tiles that reach beyond the image
+    assert np.abs(pixels - by_libtiff(path))[whole if subsampling == (4, 4) else ...].mean() <= 1
+    assert np.abs(pixels - RGB).mean() < 9
+
+
+def jpeg(image, *, ids=None, jfif=False, adobe=None, colours="YCBCR", subsampling="420"):
+    """A JPEG with the markers that are asked for."""
+    data = imagecodecs.jpeg8_encode(
+        np.ascontiguousarray(image),
+        95,
+        colorspace="RGB",
+        outcolorspace=colours,
+        subsampling=subsampling if colours == "YCBCR" else "444",
+    )
+    out, at = bytearray(data[:2]), 2
+    if jfif:
+        out += b"\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"
+    if adobe is not None:
+        out += b"\xff\xee\x00\x0eAdobe\x00d\x00\x00\x00\x00" + bytes([adobe])
+    while data[at + 1] != 0xDA:
+        length = struct.unpack(">H", data[at + 2 : at + 4])[0]
+        segment = bytearray(data[at : at + 2 + length])
+        if ids and data[at + 1] == 0xC0:
+            segment[10], segment[13], segment[16] = ids
+        if not 0xE0 <= data[at + 1] <= 0xEF:
+            out += segment
+        at += 2 + length
+    rest = bytearray(data[at:])
+    if ids:
+        rest[5], rest[7], rest[9] = ids
+    return bytes(out + rest)
+
+
+@pytest.mark.parametrize("subsampling", ["444", "422", "420"])
+@pytest.mark.parametrize(
+    ("photometric", "options"),
+    [
+        (6, {}),
+        (6, {"jfif": True}),
+        (6, {"adobe": 1}),
+        (2, {"colours": "RGB"}),
+        (2, {"colours": "RGB", "adobe": 0}),
+        (2, {"colours": "RGB", "ids": b"RGB"}),
+        (2, {"jfif": True}),
+        (2, {"adobe": 1}),
+    ],
+    ids=str,
+)
+def test_jpeg_is_what_its_markers_say_and_without_one_what_the_tag_says(
+    tmp_path, photometric, options, subsampling
+):
+    pieces = [jpeg(part, subsampling=subsampling, **options) for part in blocks(RGB, 128)]
+    path = write_tiff(tmp_path / "s.tif", pieces, SIZE, (128, 128), 7, photometric, tags={530: (3, [2, 2])})
+    close(path, RGB, 4 if subsampling != "444" else 3)
+
+
+@pytest.mark.parametrize("cut", [False, True])
+@pytest.mark.parametrize("compression", [1, 7, 8])
+@pytest.mark.parametrize("side", [112, 100, 130])
+def test_edge_pieces_may_be_stored_whole_or_cut(tmp_path, cut, compression, side):
+    encode = {1: lambda a: a.tobytes(), 7: jpeg, 8: lambda a: imagecodecs.zlib_encode(a.tobytes())}[
+        compression
+    ]
+    pieces = [bytes(encode(part)) for part in blocks(RGB, side, cut=cut)]
+    path = write_tiff(
+        tmp_path / "s.tif", pieces, SIZE, (side, side), compression, 6 if compression == 7 else 2
+    )
+    close(path, RGB, 4 if compression == 7 else 0)
+
+
+@pytest.mark.parametrize("compression", [33003, 33005])
+def test_aperio_jpeg_2000(tmp_path, compression):
+    image = RGB
+    if compression == 33003:
+        f = RGB.astype(float)
+        y = f @ [0.299, 0.587, 0.114]
+        image = np.clip(
+            np.rint(np.dstack([y, (f[..., 2] - y) / 1.772 + 128, (f[..., 0] - y) / 1.402 + 128])), 0, 255
+        ).astype(np.uint8)
+    pieces = [
+        bytes(imagecodecs.jpeg2k_encode(part, level=0, reversible=True, mct=False, codecformat="j2k"))
+        for part in blocks(image, 128)
+    ]
+    path = write_tiff(
+        tmp_path / "s.svs", pieces, SIZE, (128, 128), compression, 2, description="Aperio Image|MPP = 0.5"
+    )
+    close(path, RGB)
+    close(path, by_libtiff(path))
+
+
+@pytest.mark.parametrize("form", ["j2k", "jp2"])
+@pytest.mark.parametrize("samples", [1, 3])
+def test_jpeg_2000_of_other_makers(tmp_path, form, samples):
+    image = RGB if samples == 3 else GRAY
+    pieces = [
+        bytes(imagecodecs.jpeg2k_encode(np.ascontiguousarray(part), level=0, codecformat=form))
+        for part in blocks(image, 128)
+    ]
+    path = write_tiff(
+        tmp_path / "s.tif", pieces, SIZE, (128, 128), 34712, 2 if samples == 3 else 1, samples=samples
+    )
+    close(path, RGB if samples == 3 else np.repeat(GRAY[..., None], 3, axis=2))
+
+
+@pytest.mark.parametrize("lossless", [True, False])
+@pytest.mark.parametrize("compression", [50001, 34927])
+def test_webp(tmp_path, lossless, compression):
+    pieces = [
+        bytes(imagecodecs.webp_encode(np.ascontiguousarray(part), level=90, lossless=lossless))
+        for part in blocks(RGB, 128)
+    ]
+    close(write_tiff(tmp_path / "s.tif", pieces, SIZE, (128, 128), compression, 2), RGB, 0 if lossless else 4)
+
+
+ALPHA = np.linspace(0, 255, 420).astype(np.uint8)[None].repeat(300, axis=0)
+MIXED = np.rint(RGB * (ALPHA[..., None] / 255) + 255 * (1 - ALPHA[..., None] / 255))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS[:2], ids=["tiles", "strips"])
+def test_a_fourth_sample_is_what_it_is_said_to_be(tmp_path, layout):
+    path = tmp_path / "s.tif"
+    rgba = np.dstack([RGB, ALPHA])
+    multiplied = np.dstack([np.rint(RGB * (ALPHA[..., None] / 255)).astype(np.uint8), ALPHA])
+    for kind, stored, expected in (
+        ("unassalpha", rgba, MIXED),
+        ("assocalpha", multiplied, MIXED),
+        ("unspecified", rgba, RGB),
+    ):
+        tifffile.imwrite(
+            path,
+            stored,
+            photometric="rgb",
+            extrasamples=[kind],
+            compression="deflate",
+            metadata=None,
+            **layout,
+        )
+        close(path, expected)
+    tifffile.imwrite(
+        path,
+        np.dstack([GRAY, ALPHA]),
+        photometric="minisblack",
+        planarconfig="contig",
+        extrasamples=["unassalpha"],
+        metadata=None,
+        **layout,
+    )
+    weight = ALPHA / 255
+    close(path, np.repeat(np.rint(GRAY * weight + 255 * (1 - weight))[..., None], 3, axis=2))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("tiled", [True, False])
+def test_an_image_is_turned_as_its_orientation_says(tmp_path, orientation, tiled):
+    path = tmp_path / "s.tif"
+    tifffile.imwrite(
+        path,
+        RGB,
+        photometric="rgb",
+        metadata=None,
+        extratags=[(274, 3, 1, orientation, True)],
+        **({"tile": (128, 128)} if tiled else {}),
+    )
+    with Image.open(path) as image:  # Pillow turns it too
+        expected = np.asarray(image)
+    close(path, expected, 0)
+    with open_slide(path, mpp=0.5) as reader:
+        assert np.array_equal(reader.read_level(0, 31, 17, 90, 70), expected[17:87, 31:121])
+
+
+@pytest.mark.parametrize(
+    ("code", "options"),
+    [
+        ("E_BITDEPTH", {"bits": 16}),
+        ("E_BITDEPTH", {"tags": {339: (3, [2, 2, 2])}}),
+        ("E_BITDEPTH", {"tags": {339: (3, [3, 3, 3])}}),
+        ("E_PHOTOMETRIC", {"photometric": 5}),
+        ("E_PHOTOMETRIC", {"photometric": 8}),
+        ("E_PHOTOMETRIC", {"photometric": 32844}),
+        ("E_PHOTOMETRIC", {"photometric": 3}),
+        ("E_PHOTOMETRIC", {"samples": 5}),
+        ("E_PHOTOMETRIC", {"samples": 2}),
+        ("E_CODEC", {"tags": {317: (3, [3])}}),
+        ("E_CODEC", {"compression": 34713}),
+        ("E_CODEC", {"compression": 6}),
+        ("E_CODEC", {"compression": 4}),
+    ],
+    ids=str,
+)
+def test_what_has_no_row_is_refused_with_a_code(tmp_path, code, options):
+    facts = {"compression": 1, "photometric": 2, **options}
+    compression, photometric = facts.pop("compression"), facts.pop("photometric")
+    pieces = [part.tobytes() for part in blocks(RGB, 128)]
+    assert (
+        refused(write_tiff(tmp_path / "s.tif", pieces, SIZE, (128, 128), compression, photometric, **facts))
+        == code
+    )
+
+
+@pytest.mark.parametrize("compression", [7, 34712, 50001])
+def test_a_codec_that_gives_another_size_or_number_of_samples_is_refused(tmp_path, compression):
+    encode = {
+        7: lambda a: jpeg(a) if a.ndim == 3 else imagecodecs.jpeg8_encode(np.ascontiguousarray(a)),
+        34712: lambda a: imagecodecs.jpeg2k_encode(np.ascontiguousarray(a), level=0),
+        50001: lambda a: imagecodecs.webp_encode(np.ascontiguousarray(a), level=90),
+    }[compression]
+    photometric = 6 if compression == 7 else 2
+    for part in (RGB[:64, :64], RGB[:256, :256], *((GRAY[:128, :128],) if compression != 50001 else ())):
+        path = write_tiff(
+            tmp_path / "s.tif", [bytes(encode(part))] * 12, SIZE, (128, 128), compression, photometric
+        )
+        assert refused(path) == "E_PIXELS"
+
+
+def test_every_page_is_checked_not_the_first_only(tmp_path):
+    path = tmp_path / "s.tif"
+    with tifffile.TiffWriter(path) as file:
+        file.write(RGB, tile=(128, 128), photometric="rgb", subifds=1, metadata=None)
+        file.write(
+            (RGB[::2, ::2].astype(np.uint16) * 256),
+            tile=(128, 128),
+            photometric="rgb",
+            subfiletype=1,
+            metadata=None,
+        )
+    assert refused(path) == "E_BITDEPTH"
+
+
+def test_a_jpeg_of_four_components_is_refused(tmp_path):
+    out = io.BytesIO()
+    Image.fromarray(RGB[:128, :128]).convert("CMYK").save(out, "JPEG")
+    path = write_tiff(tmp_path / "s.tif", [out.getvalue()] * 12, SIZE, (128, 128), 7, 6)
+    assert refused(path) == "E_PIXELS"
