@@ -147,7 +147,7 @@ def read_header(stream: bytes) -> Codestream:
         raise ValueError("no codestream")
     try:
         return _header(stream)
-    except struct.error as error:
+    except (struct.error, IndexError) as error:
         raise ValueError("a header that is cut off") from error
 
 

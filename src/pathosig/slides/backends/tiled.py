@@ -157,14 +157,15 @@ class TiledReader(ContextClose, ABC):
         return lost
 
     def read_level_shrunk(self, level: int, factor: int) -> tuple[np.ndarray, float] | None:
-        """A whole level at a half, quarter or eighth, and the proportion of its tiles that are lost (white).
+        """A whole level, at a half, quarter or eighth where it can be, and the proportion of its tiles that are lost (white).
 
-        None where that saves nothing.
+        None where it would be too large.
         """
         grid = self._grids[level]
-        shrink = max((k for k in (1, 2, 4, 8) if k <= factor and grid.divides(k)), default=1)
+        most = factor if grid.shrinkable else 1
+        shrink = max((k for k in (1, 2, 4, 8) if k <= most and grid.divides(k)), default=1)
         width, height = -(-grid.size[0] // shrink), -(-grid.size[1] // shrink)
-        if not grid.shrinkable or width * height > _SHRUNK_LIMIT:
+        if width * height > _SHRUNK_LIMIT:
             return None
         self._cache_limit = 0  # every tile is needed once
         try:
