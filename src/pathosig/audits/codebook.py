@@ -108,12 +108,17 @@ def _one(
     columns = [hpc_column(i) for i in range(book.counts.shape[1])]
     ids = pd.DataFrame({"slide_id": book.slide_ids, "patient_id": book.patient_ids})
     slides = slide_profiles(ids, book.counts, artefacts)
-    patients = pool_patients(slides, policy="mean" if spec.policy == "mean" else "pooled", columns=columns)
+    patients = pool_patients(slides, columns=columns)
     new = training.outcome[["patient_id"]].merge(patients, on="patient_id", how="left")
     for name in (*columns, "n_tiles"):  # a patient whose tiles are all artefacts now
         new[name] = new[name].fillna(0.0)
     again = dataclasses.replace(
-        training, profiles=new, columns=tuple(columns), tree=book.tree, artefacts=tuple(artefacts)
+        training,
+        profiles=new,
+        slides=slides,
+        columns=tuple(columns),
+        tree=book.tree,
+        artefacts=tuple(artefacts),
     )
     single = spec.replace(bootstraps=0)
     fixed, _, _ = Procedure(training=training, spec=single).bootstrapped(drawn)

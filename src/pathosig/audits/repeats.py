@@ -17,6 +17,7 @@ from pathosig.core.errors import NotEstimableError, PathosigError, PathosigWarni
 from pathosig.core.progress import Progress
 from pathosig.core.threads import one_blas_thread
 from pathosig.signature.fit import SignatureFit, fit_details
+from pathosig.signature.scores import training_scores
 from pathosig.signature.spec import SignatureSpec
 from pathosig.signature.training import TrainingSet
 from pathosig.survival import harrell_c, logrank
@@ -40,7 +41,7 @@ def c_of(fit: SignatureFit, training: TrainingSet) -> float:
     """C-index of a fit in some patients; chance without a signature or without pairs."""
     if fit.signature is None:
         return 0.5
-    score = fit.signature.score(training.profiles)
+    score = training_scores(fit.signature, training)
     usable = np.isfinite(score)
     try:
         return float(harrell_c(score[usable], training.time[usable], training.event[usable]).c)
@@ -68,7 +69,7 @@ class Procedure:
         fit = quiet_fit(training, self.spec)
         if fit is None or fit.signature is None:
             return 0.5, 1.0, False
-        score = fit.signature.score(training.profiles)
+        score = training_scores(fit.signature, training)
         usable = np.isfinite(score)
         time, event = training.time[usable], training.event[usable]
         high = score[usable] > fit.signature.cutoff

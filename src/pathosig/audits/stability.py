@@ -15,6 +15,7 @@ from pathosig.core.progress import Progress
 from pathosig.core.threads import one_blas_thread
 from pathosig.profiles.tree import hpc_column, shares_at_level
 from pathosig.signature.fit import SignatureFit
+from pathosig.signature.scores import training_scores
 from pathosig.signature.spec import SignatureSpec
 from pathosig.signature.training import TrainingSet
 from pathosig.validation.estimates import estimate, finite
@@ -57,7 +58,7 @@ def audit_stability(
     if base is None or base.signature is None:
         message = "audit stability: there is no signature to compare with."
         raise NotEstimableError(message)
-    original = base.signature.score(training.profiles)
+    original = training_scores(base.signature, training)
     again = [quiet_fit(training, quick.replace(seed=s)) for s in seeds]
     rng = np.random.default_rng(seed)
     boots = []
@@ -88,11 +89,11 @@ def _levels(training: TrainingSet, spec: SignatureSpec, original: np.ndarray) ->
         rows = pd.DataFrame(matrix, columns=[hpc_column(i) for i in range(k)])
         rows.insert(0, "patient_id", training.profiles["patient_id"].to_numpy())
         rows["n_tiles"] = np.asarray(training.profiles.get("n_tiles", spec.min_tiles))
-        level = dataclasses.replace(training, profiles=rows, columns=(), tree={}, artefacts=())
+        level = dataclasses.replace(training, profiles=rows, slides=None, columns=(), tree={}, artefacts=())
         fit = quiet_fit(level, spec)
         score, features = np.full(len(rows), np.nan), 0
         if fit is not None and fit.signature is not None:
-            score, features = fit.signature.score(rows), len(fit.signature.hpcs)
+            score, features = training_scores(fit.signature, level), len(fit.signature.hpcs)
         both = np.isfinite(score) & np.isfinite(original)
         r = np.corrcoef(score[both], original[both])[0, 1] if both.sum() > 2 else np.nan
         apparent = c_of(fit, level) if fit is not None else 0.5
@@ -105,7 +106,7 @@ def _agreement(
 ) -> dict[str, Any]:
     made = [f.signature for f in fits if f is not None and f.signature is not None]
     known = np.isfinite(original)
-    r = [float(np.corrcoef(s.score(training.profiles)[known], original[known])[0, 1]) for s in made]
+    r = [float(np.corrcoef(training_scores(s, training)[known], original[known])[0, 1]) for s in made]
     names: dict[str, int] = {}
     for signature in made:
         for name in signature.hpcs:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 Policy = Literal["pooled", "mean", "worst", "per_core"]
-_FACTS = ("slide_id", "patient_id", "n_tiles", "n_slides")
+NOT_FEATURES = ("slide_id", "patient_id", "n_tiles", "n_slides")
+"""Columns of a profile table that are no features."""
 
 
 def slide_profiles(slides: pd.DataFrame, counts: np.ndarray, artefacts: Sequence[int] = ()) -> pd.DataFrame:
@@ -103,7 +104,7 @@ def pool_patients(
 
 def _numeric(slides: pd.DataFrame) -> list[str]:
     numeric = slides.select_dtypes(include=["number", "bool"]).columns
-    return [c for c in numeric if c not in _FACTS]
+    return [c for c in numeric if c not in NOT_FEATURES]
 
 
 def _weighted_mean(matrix: np.ndarray, weight: np.ndarray, group: np.ndarray, n: int) -> np.ndarray:

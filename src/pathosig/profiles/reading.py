@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pathosig.core.errors import InputError
@@ -39,7 +40,7 @@ class Profiles:
     rules
         How raw features were filled and scaled; None for compositions.
     raw
-        Outside features of patients before that; None for compositions.
+        Outside features of slides before that; None for compositions.
     """
 
     kind: str
@@ -74,5 +75,11 @@ def read_profiles(study: Study) -> Profiles:
         tree=declared.get("tree", {}),
         artefacts=tuple(declared.get("artefact_hpcs", ())),
         rules=FeatureRules.from_dict(declared["rules"]) if declared.get("rules") else None,
-        raw=read_parquet(raw).to_pandas() if declared.get("kind") == "features" and raw.is_file() else None,
+        raw=_raw(raw) if declared.get("kind") == "features" and raw.is_file() else None,
     )
+
+
+def _raw(path: Path) -> pd.DataFrame:
+    """Raw features of slides; files of older versions have a row per patient."""
+    table = read_parquet(path).to_pandas()
+    return table if "slide_id" in table else table.assign(slide_id=table["patient_id"])

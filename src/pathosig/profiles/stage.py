@@ -29,7 +29,7 @@ from pathosig.profiles.spec import ProfilesSpec
 if TYPE_CHECKING:
     import pandas as pd
 
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 STAGE = Stage(name="profiles", version=STAGE_VERSION)
 UNIT = "_profiles"
 FACTS = ("slide_id", "patient_id", "n_slides", "n_tiles", "artefact_share")
@@ -131,7 +131,7 @@ def _from_table(job: Job) -> Outcome:
     _write(
         study,
         Layout.raw_profiles,
-        raw[["patient_id", "n_slides", "n_tiles", *names]],
+        slides[["slide_id", "patient_id", "n_tiles", *names]],
         None,
         {"columns": names},
     )

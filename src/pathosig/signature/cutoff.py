@@ -12,6 +12,9 @@ import numpy as np
 from pathosig.core.errors import PathosigWarning
 from pathosig.signature.spec import SignatureSpec
 
+_MANY_TIED = 0.1
+"""Proportion of patients with the very score at the quantile from which on there is a warning."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cutoff:
@@ -53,7 +56,35 @@ def choose_cutoff(score: np.ndarray, time: np.ndarray, event: np.ndarray, spec: 
     if spec.bootstraps:
         draws = rng.integers(0, len(score), (spec.bootstraps, len(score)))
         details["bootstrap"] = _spread(np.quantile(score[draws], level, axis=1))
-    return Cutoff(rule=rule, value=float(np.quantile(score, level)), details=details)
+    quantile = float(np.quantile(score, level))
+    value = _beside_ties(score, quantile, level)
+    tied = float(np.isclose(score, quantile, rtol=0, atol=1e-12).mean())
+    if tied > _MANY_TIED:
+        details["tied"] = tied
+        warnings.warn(
+            PathosigWarning(
+                f"cut-off {rule!r}: {tied:.0%} of discovery patients share the score at this quantile, so the groups "
+                f"are {(score > value).mean():.0%} high and {(score <= value).mean():.0%} low.",
+                code="W_TIES",
+            ),
+            stacklevel=2,
+        )
+    return Cutoff(rule=rule, value=value, details=details)
+
+
+def _beside_ties(score: np.ndarray, value: float, level: float) -> float:
+    """The quantile, or the middle of the gap below it where ties at the quantile would leave a more uneven split.
+
+    When many patients share one score (none of the selected phenotypes), the quantile may be that score, and if it is also
+    the highest one nobody lies above it.
+    """
+    below = score[score < value]
+    if not len(below) or (score > value).sum() + len(below) == len(score):
+        return value
+    other = float((below.max() + value) / 2)
+    uneven = [abs(float((score > cut).mean()) - (1 - level)) for cut in (value, other)]
+    one_patient = 1 / len(score)
+    return other if uneven[1] + one_patient < uneven[0] else value
 
 
 def _spread(values: np.ndarray) -> dict[str, float]:

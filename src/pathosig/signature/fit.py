@@ -16,7 +16,8 @@ from pathosig.core.errors import InputError, NotEstimableError
 from pathosig.core.threads import one_blas_thread
 from pathosig.signature.cutoff import Cutoff, choose_cutoff
 from pathosig.signature.features import Candidates, candidates, design
-from pathosig.signature.model import Baseline, BaselineAt, Signature, TrainedOn, linear_score
+from pathosig.signature.model import Baseline, BaselineAt, Signature, TrainedOn
+from pathosig.signature.scores import training_scores
 from pathosig.signature.selection import Selection, select
 from pathosig.signature.spec import SignatureSpec
 from pathosig.signature.training import TrainingSet, training_set
@@ -147,7 +148,7 @@ def fit_details(
         With fewer than two events, or when no candidate varies.
     """
     spec = spec or SignatureSpec()
-    patients = _assessable(training, spec)
+    patients = _assessable(training.under(spec.policy), spec)
     time, event = patients.time, patients.event
     scale: Scale = "logratio" if spec.selection == "logcontrast" else spec.scale
     pool = candidates(patients, scale=scale, min_prevalence=spec.min_prevalence)
@@ -271,27 +272,36 @@ def _frozen(
         min_tiles=spec.min_tiles,
         policy=spec.policy,
         rules=FeatureRule.pick(patients.rules, chosen.names) if patients.rules else {},
-        raw=patients.apply_rules,
     )
-    x = design(patients.profiles, chosen.names, transform)
-    center = x.mean(0)
-    score = linear_score(x, chosen.coef, center.tolist())
-    cutoff = choose_cutoff(score, patients.time, patients.event, spec)
-    ids = patients.outcome["patient_id"].astype(str)
-    signature = Signature(
+    center = design(patients.profiles, chosen.names, transform).mean(0)
+    draft = Signature(
         endpoint=patients.endpoint,
         hpcs=chosen.names,
         coef=tuple(float(b) for b in chosen.coef),
         center=tuple(float(c) for c in center),
         transform=transform,
+        cutoff=0.0,
+        cutoff_rule="",
+        baseline=Baseline(unit=patients.unit),
+    )
+    # Cut-off, baseline and spread belong to the scores patients will have, so they are taken under the same policy.
+    every = training_scores(draft, patients)
+    scored = np.isfinite(every)
+    score, time, event = every[scored], patients.time[scored], patients.event[scored]
+    cutoff = choose_cutoff(score, time, event, spec)
+    ids = patients.outcome["patient_id"].astype(str)[scored]
+    signature = dataclasses.replace(
+        draft,
+        transform=dataclasses.replace(transform, raw=patients.apply_rules),
         cutoff=cutoff.value,
         cutoff_rule=cutoff.rule,
-        baseline=baseline_of(score, patients.time, patients.event, patients.unit),
+        baseline=baseline_of(score, time, event, patients.unit),
         trained_on=TrainedOn(
             cohort=patients.cohort,
-            n=len(patients),
-            events=int(patients.event.sum()),
+            n=len(score),
+            events=int(event.sum()),
             sd=float(score.std(ddof=1)),
+            percentiles=tuple(float(v) for v in np.percentile(score, np.arange(101))),
             patients_sha256=hashlib.sha256("\n".join(ids).encode()).hexdigest(),
             selection=chosen.method,
             details={k: v for k, v in chosen.details.items() if k not in ("frequency", "clusters")},

@@ -112,6 +112,8 @@ class TrainedOn:
         Name, patients, events.
     sd
         Standard deviation of their scores.
+    percentiles
+        The 0th to 100th percentile of their scores: where a new patient stands among them. Empty in older files.
     patients_sha256
         Digest of their sorted ids.
     selection, details
@@ -122,9 +124,15 @@ class TrainedOn:
     n: int = 0
     events: int = 0
     sd: float = 1.0
+    percentiles: tuple[float, ...] = ()
     patients_sha256: str = ""
     selection: str = "given"
     details: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Self:
+        """From plain values of signature.json."""
+        return cls(**{**value, "percentiles": tuple(float(v) for v in value.get("percentiles", ()))})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -278,7 +286,7 @@ class Signature:
                 cutoff=float(raw["cutoff"]),
                 cutoff_rule=str(raw["cutoff_rule"]),
                 baseline=Baseline.from_dict(raw["baseline"]),
-                trained_on=TrainedOn(**raw["trained_on"]),
+                trained_on=TrainedOn.from_dict(raw["trained_on"]),
             )
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             message = f"signature: not a signature.json ({type(error).__name__}: {error})."

@@ -14,7 +14,7 @@ from pathosig.core.study import Study
 from pathosig.core.tables import read_csv_rows
 from pathosig.profiles.reading import Profiles
 from pathosig.profiles.spec import ProfilesSpec
-from pathosig.signature.scores import TilePlaces, pooled_rows
+from pathosig.signature.scores import TilePlaces
 from pathosig.signature.spec import SignatureSpec
 from pathosig.signature.training import TrainingSet
 
@@ -51,8 +51,8 @@ def endpoint_of(study: Study, spec: SignatureSpec) -> str:
     return spec.endpoint or study.primary.endpoint
 
 
-def discovery_rows(study: Study, profiles: Profiles, policy: str) -> pd.DataFrame:
-    """Profiles of discovery patients by the policy, sorted by patient.
+def discovery_rows(study: Study, profiles: Profiles) -> pd.DataFrame:
+    """Profiles of discovery patients, sorted by patient.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def discovery_rows(study: Study, profiles: Profiles, policy: str) -> pd.DataFram
         If no discovery patient has a profile.
     """
     ids = set(study.cohort(study.primary.discovery))
-    rows = pooled_rows(profiles.patients, profiles.slides, profiles.columns, policy)
+    rows = profiles.patients
     rows = rows[rows["patient_id"].isin(ids)].sort_values("patient_id", kind="stable").reset_index(drop=True)
     if not len(rows):
         message = (
@@ -80,12 +80,14 @@ def read_training(study: Study, profiles: Profiles, spec: SignatureSpec) -> Trai
         If no discovery patient has a profile.
     """
     name = endpoint_of(study, spec)
-    raw = profiles.raw
+    raw, slides = profiles.raw, profiles.slides
+    discovery = set(study.cohort(study.primary.discovery))
     if raw is not None:
-        raw = raw[raw["patient_id"].isin(set(study.cohort(study.primary.discovery)))]
+        raw = raw[raw["patient_id"].isin(discovery)].reset_index(drop=True)
     return TrainingSet.of(
-        discovery_rows(study, profiles, spec.policy),
+        discovery_rows(study, profiles),
         study.survival(name),
+        slides=slides[slides["patient_id"].isin(discovery)].reset_index(drop=True),
         endpoint=name,
         unit=study.endpoints()[name].unit,
         cohort=study.primary.discovery,

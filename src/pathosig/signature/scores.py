@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from pathosig.profiles.pooling import pool_patients
+from pathosig.profiles.pooling import NOT_FEATURES, pool_patients
 from pathosig.signature.cores import (
     SINGLE,
     block_variance,
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pathosig.signature.model import Signature
+    from pathosig.signature.training import TrainingSet
 
 _CORE_TILES = 20
 """Tiles from which a single core or slide is scored."""
@@ -42,18 +43,51 @@ class TilePlaces:
     y: NDArray[np.float64]
 
 
-def pooled_rows(
-    patients: pd.DataFrame, slides: pd.DataFrame, columns: Sequence[str], policy: str
-) -> pd.DataFrame:
-    """One row per patient: the pooled profile, or the mean of slides for the policy ``mean``."""
-    if policy != "mean":
-        return patients
-    return pool_patients(slides, policy="mean", columns=list(columns))
+def patient_scores(
+    signature: Signature, patients: pd.DataFrame, slides: pd.DataFrame | None = None
+) -> NDArray[np.float64]:
+    """Score of every patient by the signature's own policy: float[n], NaN where not assessable.
+
+    ``pooled`` and ``per_core`` score all tiles of a patient together, ``mean`` the mean profile of the slides, ``worst`` takes
+    the highest score of a slide. A patient with fewer than ``min_tiles`` tiles in all is not assessable under any policy.
+
+    Parameters
+    ----------
+    signature
+        Frozen.
+    patients
+        Profiles of all tiles of each patient, one row a patient.
+    slides
+        Profiles of slides or cores; without them every patient is one slide.
+    """
+    pooled = signature.score(patients)
+    if slides is None or signature.transform.policy in ("pooled", "per_core"):
+        return pooled
+    if signature.transform.policy == "mean":
+        columns = [c for c in slides.columns if c in patients and c not in NOT_FEATURES]
+        by_patient = pool_patients(slides, policy="mean", columns=columns)
+        values = pd.Series(signature.score(by_patient), index=by_patient["patient_id"].to_numpy())
+    else:
+        values = pd.Series(lenient(signature).score(slides)).groupby(slides["patient_id"].to_numpy()).max()
+    chosen = values.reindex(patients["patient_id"].astype(str)).to_numpy(float)
+    return np.asarray(np.where(np.isfinite(pooled), chosen, np.nan))
+
+
+def training_scores(signature: Signature, training: TrainingSet) -> NDArray[np.float64]:
+    """`patient_scores` of the patients of a training set: float[n]."""
+    return patient_scores(signature, training.profiles, training.slides)
+
+
+def lenient(signature: Signature) -> Signature:
+    """The signature with the lower minimum of tiles that a single core or slide needs."""
+    few = dataclasses.replace(signature.transform, min_tiles=min(_CORE_TILES, signature.transform.min_tiles))
+    return dataclasses.replace(signature, transform=few)
 
 
 def score_table(
     signature: Signature,
-    rows: pd.DataFrame,
+    patients: pd.DataFrame,
+    slides: pd.DataFrame,
     cores: pd.DataFrame,
     *,
     cohorts: Mapping[str, str],
@@ -65,8 +99,8 @@ def score_table(
     ----------
     signature
         Frozen.
-    rows
-        Profiles of patients; see `pooled_rows`.
+    patients, slides
+        Profiles; see `patient_scores`.
     cores
         See `core_table`.
     cohorts
@@ -74,20 +108,16 @@ def score_table(
     benchmark
         Full-information score, if there is one.
     """
-    policy = signature.transform.policy
-    table = rows[["patient_id", "n_slides", "n_tiles"]].copy()
+    table = patients[["patient_id", "n_slides", "n_tiles"]].copy()
     table["cohort"] = table["patient_id"].map(cohorts).fillna("")
-    table["score"] = signature.score(rows)
-    if policy == "worst":
-        worst = cores.groupby("patient_id")["score"].max()
-        table["score"] = table["patient_id"].map(worst).to_numpy(float)
+    table["score"] = patient_scores(signature, patients, slides)
     table["group"] = signature.group(table["score"].to_numpy(float))
-    table["ridge_score"] = benchmark.score(rows) if benchmark is not None else float("nan")
+    table["ridge_score"] = patient_scores(benchmark, patients, slides) if benchmark is not None else np.nan
     agreement = core_agreement(cores, cutoff=signature.cutoff).table
     labels = dict(zip(agreement["patient_id"], agreement["agreement"], strict=True))
     table["core_agreement"] = table["patient_id"].map(labels).fillna(SINGLE)
     table["paper_group"] = ""
-    if policy == "per_core":
+    if signature.transform.policy == "per_core":
         table["paper_group"] = table["patient_id"].map(paper_groups(cores, signature.cutoff))
     rates: dict[str, Any] = {}
     for name in sorted(set(table["cohort"])):
@@ -117,9 +147,8 @@ def core_table(
         Tiles of a slide by its id; None where they are unknown.
     """
     out = slides[["patient_id", "slide_id", "n_tiles"]].reset_index(drop=True)
-    few = dataclasses.replace(signature.transform, min_tiles=min(_CORE_TILES, signature.transform.min_tiles))
-    lenient = dataclasses.replace(signature, transform=few)
-    out["score"] = lenient.score(slides)
+    single = lenient(signature)
+    out["score"] = single.score(slides)
     out["variance"] = np.nan
     if signature.transform.scale == "feature":
         return out
@@ -127,7 +156,7 @@ def core_table(
     values = np.full(len(slides), np.nan)
     for i in np.flatnonzero(several):
         row = slides.iloc[[i]]
-        slope = tile_gradient(lenient, row, columns)
+        slope = tile_gradient(single, row, columns)
         values[i] = multinomial_variance(
             slope, row[list(columns)].to_numpy(float)[0], float(row["n_tiles"].iloc[0])
         )

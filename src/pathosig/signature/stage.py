@@ -25,10 +25,10 @@ from pathosig.signature.reading import (
     read_training,
     tile_places,
 )
-from pathosig.signature.scores import core_table, pooled_rows, score_table
+from pathosig.signature.scores import core_table, score_table
 from pathosig.signature.spec import SignatureSpec
 
-STAGE_VERSION = 3
+STAGE_VERSION = 4
 STAGE = Stage(name="signature", version=STAGE_VERSION)
 _OUTPUTS = {Layout.signature, Layout.benchmark, Layout.univariate, Layout.scores, Layout.core_agreement}
 
@@ -86,7 +86,7 @@ def _cohorts(study: Study) -> dict[str, str]:
 
 def training_identity(study: Study, profiles: Profiles, endpoint: str) -> dict[str, Any]:
     """What a fit depends on: profiles and outcome of discovery patients, the tree; nothing of other cohorts."""
-    rows = discovery_rows(study, profiles, "pooled")
+    rows = discovery_rows(study, profiles)
     ids = set(rows["patient_id"])
     slides = profiles.slides[profiles.slides["patient_id"].isin(ids)].sort_values("slide_id")
     outcome = study.survival(endpoint)
@@ -188,8 +188,9 @@ def _score(job: Job) -> Outcome:
     signature = Signature.load(study.paths.signature)
     benchmark = Signature.load(study.paths.benchmark) if study.paths.benchmark.is_file() else None
     cores = core_table(signature, profiles.slides, profiles.columns, partial(tile_places, study))
-    rows = pooled_rows(profiles.patients, profiles.slides, profiles.columns, signature.transform.policy)
-    table, agreement = score_table(signature, rows, cores, cohorts=_cohorts(study), benchmark=benchmark)
+    table, agreement = score_table(
+        signature, profiles.patients, profiles.slides, cores, cohorts=_cohorts(study), benchmark=benchmark
+    )
     write_csv_rows(study.paths.scores, table.to_dict("records"), SCORE_COLUMNS)
     write_json(study.paths.core_agreement, agreement)
     left_out = int((table["group"] == NOT_ASSESSABLE).sum())

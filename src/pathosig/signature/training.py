@@ -11,13 +11,12 @@ import pandas as pd
 
 from pathosig.core.clinical import UNITS
 from pathosig.core.errors import InputError
+from pathosig.profiles.pooling import NOT_FEATURES, Policy, pool_patients
 from pathosig.profiles.tables import FeatureRules, feature_names, feature_table
 from pathosig.survival.data import as_events, as_times
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-_IDS = ("patient_id", "slide_id", "n_slides", "n_tiles")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -30,6 +29,8 @@ class TrainingSet:
         patient_id, n_tiles and ``hpc_00`` ..., or outside features as they enter the model.
     outcome
         patient_id, time, event.
+    slides
+        Profiles of the slides or cores of these patients, for policies that look at each; patients are one slide without.
     endpoint, unit
         Name of the endpoint and unit of its time.
     cohort
@@ -45,7 +46,7 @@ class TrainingSet:
     rules
         How outside features were filled and scaled.
     raw
-        Outside features before that, for rules fitted on a part of the patients.
+        Outside features of the slides before that, for rules fitted on some of the patients.
     max_missing
         Features missing in a larger part of the patients are dropped when rules are fitted.
     apply_rules
@@ -56,6 +57,7 @@ class TrainingSet:
 
     profiles: pd.DataFrame
     outcome: pd.DataFrame
+    slides: pd.DataFrame | None = None
     endpoint: str = "os"
     unit: str = "months"
     cohort: str = "discovery"
@@ -117,14 +119,17 @@ class TrainingSet:
     @property
     def features(self) -> list[str]:
         """Names of outside features."""
-        return list(self.columns) or [c for c in self.profiles.columns if c not in _IDS]
+        return list(self.columns) or [c for c in self.profiles.columns if c not in NOT_FEATURES]
 
     def take(self, rows: NDArray[np.int_] | NDArray[np.bool_]) -> Self:
         """Some of the patients, in their order."""
+        profiles = self.profiles.iloc[rows].reset_index(drop=True)
+        slides = self.slides
         return replace(
             self,
-            profiles=self.profiles.iloc[rows].reset_index(drop=True),
+            profiles=profiles,
             outcome=self.outcome.iloc[rows].reset_index(drop=True),
+            slides=None if slides is None else slides[slides["patient_id"].isin(set(profiles["patient_id"]))],
             groups=None if self.groups is None else self.groups[rows],
         )
 
@@ -132,13 +137,20 @@ class TrainingSet:
         """Patients drawn with replacement: repeats have ids of their own and one label in `groups`."""
         names = [f"{p}#{i}" for i, p in enumerate(self.outcome["patient_id"].to_numpy()[drawn])]
         order = np.argsort(np.array(names, dtype=str), kind="stable")
-        part = self.take(drawn[order])
-        ids = [names[i] for i in order]
+        ids, picked = [names[i] for i in order], drawn[order]
+        slides = self.slides
+        if slides is not None:
+            repeats = pd.DataFrame(
+                {"patient_id": self.outcome["patient_id"].to_numpy()[picked], "repeat": ids}
+            )
+            slides = repeats.merge(slides, on="patient_id").drop(columns="patient_id")
+            slides = slides.rename(columns={"repeat": "patient_id"})
         return replace(
-            part,
-            profiles=part.profiles.assign(patient_id=ids),
-            outcome=part.outcome.assign(patient_id=ids),
-            groups=drawn[order],
+            self,
+            profiles=self.profiles.iloc[picked].reset_index(drop=True).assign(patient_id=ids),
+            outcome=self.outcome.iloc[picked].reset_index(drop=True).assign(patient_id=ids),
+            slides=slides,
+            groups=picked,
         )
 
     def permuted(self, order: NDArray[np.int_]) -> Self:
@@ -146,17 +158,33 @@ class TrainingSet:
         moved = {k: self.outcome[k].to_numpy()[order] for k in ("time", "event")}
         return replace(self, outcome=self.outcome.assign(**moved))
 
+    def under(self, policy: Policy) -> Self:
+        """Patients as the policy sees them while features are selected: the mean of their slides for ``mean``."""
+        if policy != "mean" or self.slides is None:
+            return self
+        columns = [c for c in self.slides.columns if c in self.profiles and c not in NOT_FEATURES]
+        rows = pool_patients(self.slides, policy="mean", columns=columns).set_index("patient_id", drop=False)
+        return replace(self, profiles=rows.loc[self.outcome["patient_id"]].reset_index(drop=True))
+
     def prepared(self, patients: Collection[str]) -> Self:
         """Outside features filled and scaled by rules of some patients only; a composition as it is."""
         if self.raw is None:
             return self
-        inside = self.raw["patient_id"].isin(set(patients))
-        names = [c for c in self.raw.columns if c not in _IDS]
-        rules = FeatureRules.fit(self.raw[inside], names, max_missing=self.max_missing)
-        scaled = rules.apply(self.raw)
-        scaled.insert(0, "patient_id", self.raw["patient_id"])
-        rows = scaled.set_index("patient_id", drop=False).loc[self.outcome["patient_id"]]
-        return replace(self, profiles=rows.reset_index(drop=True), columns=rules.columns, rules=rules)
+        names = [c for c in self.raw.columns if c not in NOT_FEATURES]
+        pooled = pool_patients(self.raw, columns=names)
+        inside = pooled["patient_id"].isin(set(patients))
+        rules = FeatureRules.fit(pooled[inside], names, max_missing=self.max_missing)
+        ids = ["patient_id", "n_slides", "n_tiles"]
+        scaled = pd.concat([pooled[ids], rules.apply(pooled)], axis=1).set_index("patient_id", drop=False)
+        slides = None
+        if self.slides is not None:
+            slides = pd.concat(
+                [self.raw[["slide_id", "patient_id", "n_tiles"]], rules.apply(self.raw)], axis=1
+            )
+        return replace(
+            self, profiles=scaled.loc[self.outcome["patient_id"]].reset_index(drop=True), slides=slides,
+            columns=rules.columns, rules=rules,
+        )  # fmt: skip
 
 
 def checked_outcome(outcome: pd.DataFrame) -> pd.DataFrame:

@@ -12,6 +12,7 @@ import pandas as pd
 from pathosig.core.errors import NotEstimableError, PathosigWarning
 from pathosig.core.threads import one_blas_thread
 from pathosig.signature.fit import fit_details
+from pathosig.signature.scores import training_scores
 from pathosig.signature.spec import SignatureSpec
 from pathosig.signature.training import TrainingSet
 from pathosig.survival import harrell_c
@@ -101,13 +102,13 @@ def cross_validate(
                 except NotEstimableError:
                     empty += 1
                     continue
-            place = prepared.take(test).profiles
+            left_out = prepared.take(test)
             if fit.benchmark is not None:
-                ridge[test] = fit.benchmark.score(place) / max(fit.benchmark.sd, 1e-12)
+                ridge[test] = training_scores(fit.benchmark, left_out) / max(fit.benchmark.sd, 1e-12)
             if fit.signature is None:
                 empty += 1
                 continue
-            raw = fit.signature.score(place)
+            raw = training_scores(fit.signature, left_out)
             scores[repeat, test] = raw / max(fit.signature.sd, 1e-12)
             high[repeat, test] = raw > fit.signature.cutoff
             for name in fit.signature.hpcs:
