@@ -200,16 +200,10 @@ def _scores(study: Study) -> list[dict[str, Any]]:
     if study.record("profiles", "_profiles") is None:
         return [_unscored(study, patient) for patient in study.patients()["patient_id"]]
     profiles = read_profiles(study)
-<<<<<<< HEAD
-    rows = pooled_rows(profiles.patients, profiles.slides, profiles.columns, signature.transform.policy)
-    scores = signature.score(rows)
-    shifts = _shifts(study)
-    distance = Codebook.load(study.paths.codebook).distance
-=======
     rows = profiles.patients
     scores = patient_scores(signature, rows, profiles.slides)
-    far = _far(study)
->>>>>>> e4ff2a3 (One scorer under the declared policy, for the cut-off, cross-validation, audits and bundles; a median among ties leaves no group empty)
+    shifts = _shifts(study)
+    distance = Codebook.load(study.paths.codebook).distance
     by_patient: dict[str, dict[str, Any]] = {}
     for (_, row), score in zip(rows.iterrows(), scores, strict=True):
         patient = str(row["patient_id"])
