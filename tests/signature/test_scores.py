@@ -25,7 +25,9 @@ def several(cohort) -> TrainingSet:
     rng = np.random.default_rng(5)
     leaves = [c for c in cohort["profiles"] if c.startswith("hpc_")]
     rows = []
-    for patient, shares in zip(cohort["profiles"]["patient_id"], cohort["profiles"][leaves].to_numpy(), strict=True):
+    for patient, shares in zip(
+        cohort["profiles"]["patient_id"], cohort["profiles"][leaves].to_numpy(), strict=True
+    ):
         for slide in range(int(rng.integers(2, 4))):
             tiles = int(rng.integers(15, 300))
             mixed = rng.multinomial(tiles, rng.dirichlet(shares * 15 + 1e-3)) / tiles
@@ -107,9 +109,7 @@ def test_the_table_of_the_stage_is_made_by_the_same_scorer(several, policy):
     expected = patient_scores(fit.signature, several.profiles, several.slides)
     np.testing.assert_array_equal(table["score"], expected)
     assert list(table["group"]) == list(fit.signature.group(expected))
-    assert set(table["paper_group"]) == (
-        {"low", "high", "heterogeneous"} if policy == "per_core" else {""}
-    )
+    assert set(table["paper_group"]) == ({"low", "high", "heterogeneous"} if policy == "per_core" else {""})
     assert rates["discovery"]["n"] == len(table)
 
 
