@@ -4,230 +4,360 @@ from __future__ import annotations
 
 import warnings as warn
 from collections import Counter
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
+from pathosig.core.columns import read_column
 from pathosig.core.errors import ConfigError, InputError, PathosigError, PathosigWarning, one_line
+from pathosig.core.patients import unique_patients
 from pathosig.core.study import Specimen, Study
-from pathosig.intake.ids import nearest
+from pathosig.core.tables import read_csv_rows
+from pathosig.intake.config_check import config_problems, declared_columns
+from pathosig.intake.covariates import sentinels, unusable
+from pathosig.intake.ids import IdIndex
+from pathosig.intake.plausibility import implausible_times
 
 _SHOWN = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Findings:
-    """What `check` found: problems stop a run, warnings do not.
+class SlideCheck:
+    """One slide: whether it opens, and what its header says."""
+
+    slide_id: str
+    mpp: float | None = None
+    mpp_source: str = ""
+    size: tuple[int, ...] = ()
+    vendor: str = ""
+    warnings: tuple[str, ...] = ()
+    code: str = ""
+    message: str = ""
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether nothing speaks against it."""
+        return not self.code
+
+    def to_dict(self) -> dict[str, object]:
+        """For ``--json``."""
+        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {"status": "ok" if self.is_readable else "failed", **fields}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckReport:
+    """What `check` found: problems with a code in front, warnings, counts, a row for each slide.
 
     Attributes
     ----------
     problems, warnings
         Messages with a code in front.
     slides
-        One row per slide: id, status, mpp and its source, size, vendor.
+        One per slide that was opened.
     counts
-        Patients, slides, matched and so on.
+        Patients, slides, matched, events of each endpoint and cohort.
+    discovery
+        The cohort that models are fitted on.
+    usable
+        Whether `run` can begin: no problem stands against the whole study.
     """
 
     problems: tuple[str, ...]
     warnings: tuple[str, ...]
-    slides: tuple[dict[str, Any], ...]
-    counts: dict[str, Any]
+    slides: tuple[SlideCheck, ...]
+    counts: Mapping[str, int | Mapping[str, int]]
+    discovery: str = ""
     usable: bool
 
     @property
     def exit_code(self) -> int:
         """3 when the study is unusable, else 0."""
-        return 0 if self.usable else 3
+        return 0 if self.usable else InputError.exit_code
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """For ``--json``."""
         return {
             "usable": self.usable,
             "problems": list(self.problems),
             "warnings": list(self.warnings),
-            "slides": list(self.slides),
-            "counts": self.counts,
+            "slides": [s.to_dict() for s in self.slides],
+            "counts": dict(self.counts),
+            "discovery": self.discovery,
         }
 
     def to_text(self) -> str:
         """Counts, then problems, then warnings."""
         lines = [f"{name.replace('_', ' ')}: {_listed(value)}" for name, value in self.counts.items()]
+        lines += (
+            [f"discovery cohort: {one_line(self.discovery)} (models are fitted on it)"]
+            if self.discovery
+            else []
+        )
         lines += [f"problem {one_line(p)}" for p in self.problems]
         lines += [f"warning {one_line(w)}" for w in self.warnings]
         lines.append("usable" if self.usable else "not usable as it is")
         return "\n".join(lines)
 
 
-def _listed(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{k or 'no cohort'} {v}" for k, v in value.items()) or "none"
+def _listed(value: int | Mapping[str, int]) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{one_line(k) or 'no cohort'} {v}" for k, v in value.items()) or "none"
     return str(value)
 
 
-def check(study: Study, *, open_slides: bool = True) -> Findings:
-    """Matched, unmatched and duplicate ids, readable slides, mpp, endpoints.
+@dataclass(slots=True)
+class _Notebook:
+    """What was found so far."""
+
+    problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    counts: dict[str, int | Mapping[str, int]] = field(default_factory=dict)
+    is_fatal: bool = False
+
+    def refuse(self, text: str) -> None:
+        """Note a problem that makes the study unusable."""
+        self.problems.append(text)
+        self.is_fatal = True
+
+    def report(self, slides: Sequence[SlideCheck], discovery: str) -> CheckReport:
+        """All of it."""
+        return CheckReport(
+            problems=tuple(self.problems),
+            warnings=tuple(self.warnings),
+            slides=tuple(slides),
+            counts=self.counts,
+            discovery=discovery,
+            usable=not self.is_fatal,
+        )
+
+
+def check(study: Study, *, open_slides: bool = True) -> CheckReport:
+    """Say what is wrong with a study: ids, endpoints, covariates, settings of every stage, slides.
 
     Parameters
     ----------
     open_slides
-        Open every slide; without it only the tables are read.
+        Open every slide; without it only study.toml and the tables are read.
 
     Returns
     -------
-    Findings
-        Unusable (exit 3) when tables contradict each other, no ids overlap, no slide opens or the
-        primary endpoint cannot be read.
+    CheckReport
+        Unusable (exit 3) when study.toml has an unknown table or key, a setting or a declared column cannot be used, tables
+        contradict each other, no ids overlap, no slide opens or the primary endpoint cannot be read.
     """
-    problems: list[str] = []
-    warnings: list[str] = []
-    counts: dict[str, Any] = {}
-    fatal = False
+    notes = _Notebook()
+    for problem in config_problems(study):
+        notes.refuse(problem)
+    if notes.is_fatal:
+        return notes.report((), "")
+    discovery = study.primary.discovery
     try:
-        fatal |= _check_ids(study, problems, warnings, counts)
-        fatal |= _check_endpoints(study, problems, warnings, counts)
-        _check_columns(study, problems, warnings)
+        rows = unique_patients(read_csv_rows(study.paths.patients))
+        _check_ids(study, notes)
+        _check_endpoints(study, rows, notes)
+        _check_columns(study, rows, notes)
     except (InputError, ConfigError) as error:
-        problems.append(f"{error.code} {error}")
-        return _findings(problems, warnings, (), counts, usable=False)
-    rows: tuple[dict[str, Any], ...] = ()
+        notes.refuse(f"{error.code} {error}")
+        return notes.report((), discovery)
+    slides: list[SlideCheck] = []
     if open_slides and study.level == "slides":
-        rows = tuple(_open(s) for s in study.slides())
-        bad = [r for r in rows if r["status"] != "ok"]
-        problems += [f"{r['code']} {r['message']}" for r in bad]
-        warnings += [f"W_SLIDE slide {r['slide_id']}: {w}" for r in rows for w in r.get("warnings", ())]
-        counts["slides_readable"] = len(rows) - len(bad)
-        fatal |= bool(rows) and len(bad) == len(rows)
-    return _findings(problems, warnings, rows, counts, usable=not fatal)
+        slides = [check_slide(s) for s in study.slides()]
+        bad = [s for s in slides if not s.is_readable]
+        notes.problems += [f"{s.code} {s.message}" for s in bad]
+        notes.warnings += [f"W_SLIDE slide {s.slide_id}: {w}" for s in slides for w in s.warnings]
+        notes.counts["slides_readable"] = len(slides) - len(bad)
+        notes.is_fatal |= bool(slides) and len(bad) == len(slides)
+    return notes.report(slides, discovery)
 
 
-def _findings(
-    problems: list[str],
-    warnings: list[str],
-    slides: tuple[dict[str, Any], ...],
-    counts: dict[str, Any],
-    *,
-    usable: bool,
-) -> Findings:
-    return Findings(
-        problems=tuple(problems), warnings=tuple(warnings), slides=slides, counts=counts, usable=usable
-    )
+# -- ids --------------------------------------------------------------------------------------
 
 
-def _check_ids(study: Study, problems: list[str], warnings: list[str], counts: dict[str, Any]) -> bool:
+def _check_ids(study: Study, notes: _Notebook) -> None:
     patients = study.patients()
     ids = list(patients["patient_id"])
-    counts["patients"] = len(ids)
-    counts["cohorts"] = dict(sorted(Counter(patients["cohort"]).items()))
-    if study.primary.discovery not in set(patients["cohort"]):
-        found = sorted(set(patients["cohort"]))
-        problems.append(f"E_COHORT no patient is in cohort {study.primary.discovery!r}; found {found}.")
-        return True
+    notes.counts["patients"] = len(ids)
+    if not ids:
+        notes.refuse("E_INPUT patients.csv: has a header but no rows.")
+        return
+    notes.counts["cohorts"] = dict(sorted(Counter(patients["cohort"]).items()))
+    _check_cohorts(study, list(patients["cohort"]), notes)
     slides = study.slides()
-    if study.level == "features" or not slides:
-        return False
-    counts["slides"] = len(slides)
-    known = set(ids)
+    if study.level == "features" or (not slides and study.level != "slides"):
+        return
+    if not slides:
+        notes.refuse(
+            "E_MISSING slides.csv: no slide is listed. Make it with `pathosig init`, or give [study] level in study.toml."
+        )
+        return
+    notes.counts["slides"] = len(slides)
+    listed = set(ids)
     tma = {s.id for s in slides if s.kind == "tma"}
-    strangers = sorted({s.patient_id for s in slides if s.id not in tma} - known)
-    covered = known & {s.patient_id for s in slides}
-    counts["patients_with_slides"] = len(covered)
+    strangers = sorted({s.patient_id for s in slides if s.id not in tma} - listed)
+    covered = listed & {s.patient_id for s in slides}
+    notes.counts["patients_with_slides"] = len(covered)
+    index = IdIndex(ids)
     if strangers and not covered and not tma:
-        near = [f"{s} ~ {nearest(s, ids)}" for s in strangers[:_SHOWN] if nearest(s, ids)]
-        problems.append(
+        near = [f"{s} ~ {found}" for s in strangers[:_SHOWN] if (found := index.nearest(s))]
+        notes.refuse(
             f"E_NO_OVERLAP no patient_id of slides.csv is in patients.csv. slides.csv: {strangers[:_SHOWN]}; "
             f"patients.csv: {ids[:_SHOWN]}; nearest: {near or 'none'}."
         )
-        return True
+        return
     for name in strangers[:_SHOWN]:
-        near_id = nearest(name, ids)
+        near_id = index.nearest(name)
         hint = f"; did you mean {near_id!r}?" if near_id else ""
-        problems.append(f"E_UNMATCHED slides.csv: patient {name!r} is not in patients.csv{hint}")
+        notes.problems.append(f"E_UNMATCHED slides.csv: patient {name!r} is not in patients.csv{hint}")
     if len(strangers) > _SHOWN:
-        problems.append(f"E_UNMATCHED and {len(strangers) - _SHOWN} more such patients")
-    lacking = sorted(known - covered)
+        notes.problems.append(f"E_UNMATCHED and {len(strangers) - _SHOWN} more such patients")
+    lacking = sorted(listed - covered)
     if lacking and not tma:
-        warnings.append(f"W_NO_SLIDE {len(lacking)} patients have no slide: {lacking[:_SHOWN]}")
+        notes.warnings.append(f"W_NO_SLIDE {len(lacking)} patients have no slide: {lacking[:_SHOWN]}")
     repeated = [str(p) for p, n in Counter(s.path for s in slides).items() if n > 1]
     if repeated:
-        warnings.append(f"W_SAME_FILE {len(repeated)} files are listed under several slide_ids")
-    return False
+        notes.warnings.append(f"W_SAME_FILE {len(repeated)} files are listed under several slide_ids")
 
 
-def _check_endpoints(study: Study, problems: list[str], warnings: list[str], counts: dict[str, Any]) -> bool:
+def _check_cohorts(study: Study, cohorts: Sequence[str], notes: _Notebook) -> None:
+    names = sorted(set(cohorts))
+    discovery = study.primary.discovery
+    if discovery not in names:
+        alike = [n for n in names if n.strip().casefold() == discovery.strip().casefold()]
+        hint = f" Did you mean {alike[0]!r}?" if alike else ""
+        notes.refuse(f"E_COHORT no patient is in cohort {discovery!r}; found {names[:12]}.{hint}")
+        return
+    spelled: dict[str, list[str]] = {}
+    for name in names:
+        spelled.setdefault(" ".join(name.casefold().split()), []).append(name)
+    for twins in spelled.values():
+        if len(twins) > 1:
+            notes.refuse(
+                f"E_COHORT patients.csv: cohorts {twins} differ only by case or blanks. Write them as one."
+            )
+
+
+# -- outcomes ---------------------------------------------------------------------------------
+
+
+def _check_endpoints(study: Study, rows: Sequence[Mapping[str, str]], notes: _Notebook) -> None:
     endpoints = study.endpoints()
     if not endpoints:
-        problems.append("E_ENDPOINT study.toml: [endpoints] is empty; nothing can be fitted.")
-        return True
-    fatal = False
-    cohorts = {p: c for p, c in zip(*(study.patients()[k] for k in ("patient_id", "cohort")), strict=True)}
-    for name in endpoints:
+        notes.refuse("E_ENDPOINT study.toml: [endpoints] is empty; nothing can be fitted.")
+        return
+    cohorts = {r["patient_id"]: r.get("cohort", "") for r in rows}
+    discovery = study.primary.discovery
+    for name, endpoint in endpoints.items():
+        is_primary = name == study.primary.endpoint
         try:
-            with warn.catch_warnings(record=True) as said:
+            with warn.catch_warnings(record=True) as caught:
                 warn.simplefilter("always", PathosigWarning)
                 frame = study.survival(name)
         except PathosigError as error:
-            problems.append(f"{error.code} {error}")
-            fatal |= name == study.primary.endpoint
+            notes.problems.append(f"{error.code} {error}")
+            notes.is_fatal |= is_primary
             continue
-        lost = [w.message for w in said if isinstance(w.message, PathosigWarning)]
-        problems += [f"{w.code} {w}" for w in lost]
-        fatal |= bool(lost) and name == study.primary.endpoint
-        by_cohort = Counter(cohorts[p] for p, e in zip(frame["patient_id"], frame["event"], strict=True) if e)
-        counts[f"{name}_events"] = dict(sorted(by_cohort.items()))
+        for item in caught:
+            if isinstance(item.message, PathosigWarning):
+                is_error = item.message.code.startswith("E_")
+                (notes.problems if is_error else notes.warnings).append(f"{item.message.code} {item.message}")
+                notes.is_fatal |= is_error and is_primary
+        events = Counter(cohorts[p] for p, e in zip(frame["patient_id"], frame["event"], strict=True) if e)
+        notes.counts[f"{name}_events"] = dict(sorted(events.items()))
+        for odd in implausible_times(list(frame["time"]), endpoint.unit, endpoint.time):
+            (notes.problems if odd.is_fatal else notes.warnings).append(f"{odd.code} patients.csv: {odd.text}")
+            notes.is_fatal |= odd.is_fatal and is_primary
         zero = list(frame["patient_id"][frame["time"] == 0])
         if zero:
-            warnings.append(f"W_TIME_ZERO {name}: {len(zero)} patients have time 0: {zero[:_SHOWN]}")
+            notes.warnings.append(f"W_TIME_ZERO {name}: {len(zero)} patients have time 0: {zero[:_SHOWN]}")
         missing = len(cohorts) - len(frame)
         if missing:
-            warnings.append(f"W_MISSING {name}: {missing} patients have no outcome and are left out")
-        if by_cohort[study.primary.discovery] < 2 and name == study.primary.endpoint:
-            n = by_cohort[study.primary.discovery]
-            warnings.append(
-                f"W_EVENTS {name}: {n} events in {study.primary.discovery}; no model can be fitted "
+            notes.warnings.append(f"W_MISSING {name}: {missing} patients have no outcome and are left out")
+        if events[discovery] < 2 and is_primary:
+            notes.warnings.append(
+                f"W_EVENTS {name}: {events[discovery]} events in {discovery}; no model can be fitted "
                 "(`run` will end with exit 5 and a descriptive report)"
             )
-    return fatal
+        elif is_primary and len(frame) >= _SHOWN and bool(frame["event"].all()):
+            notes.warnings.append(f"W_EVENTS {name}: every patient has the event; is its coding right?")
 
 
-def _check_columns(study: Study, problems: list[str], warnings: list[str]) -> None:
-    patients = study.patients()
-    header = list(patients.columns)
+# -- columns ----------------------------------------------------------------------------------
+
+
+def _check_columns(study: Study, rows: Sequence[Mapping[str, str]], notes: _Notebook) -> None:
+    header = list(rows[0]) if rows else []
+    index = IdIndex(header)
     columns = study.columns
-    declared = [*columns.covariates, *columns.treatments, *columns.subgroups, *study.primary.covariates]
-    declared += [c for c in (columns.site, study.primary.treatment) if c]
-    for name in dict.fromkeys(declared):
-        in_slides = name == columns.site and any(s.site for s in study.slides())
-        if name not in header and not in_slides:
-            near = nearest(name, header)
+    for name, (where, is_needed) in declared_columns(study).items():
+        if name == columns.site and any(s.site for s in study.slides()):
+            continue
+        if name not in header:
+            near = _nearest_column(name, header, index)
             hint = f"; did you mean {near!r}?" if near else ""
-            problems.append(f"E_COLUMN study.toml names column {name!r}, not in patients.csv{hint}")
-        elif not in_slides and (
-            said := sum(str(v).lower() == "none" for v in patients[name] if v is not None)
-        ):
-            warnings.append(
-                f"W_NONE column {name}: 'none' in {said} rows is a level of its own; empty the cells if they are missing"
+            notes.refuse(f"E_COLUMN study.toml names column {name!r} ({where}), not in patients.csv{hint}")
+            continue
+        column = read_column(
+            name, [r[name] for r in rows], missing=frozenset(columns.missing), decimal=columns.decimal_mark
+        )
+        nones = sum(c.strip().casefold() == "none" for c in column.cells) if column.kind == "words" else 0
+        if nones:
+            notes.warnings.append(
+                f"W_NONE column {name}: 'none' in {nones} rows is a level of its own; empty the cells if they are missing"
             )
+        if column.spellings and name != columns.site:
+            shown = ", ".join(f"{a!r} as {b!r}" for a, b in sorted(column.spellings.items())[:_SHOWN])
+            notes.warnings.append(
+                f"W_LEVELS column {name}: levels that differ by case or blanks are taken for one: {shown}"
+            )
+        if column.numbers is not None:
+            values = [v for v in column.numbers.values if v == v]
+            notes.warnings += [f"W_SENTINEL column {name}: {text}" for text in sentinels(values)]
+        reason = unusable(column)
+        if reason and is_needed:
+            notes.refuse(f"E_COVARIATE patients.csv: column {name!r} ({where}) {reason}")
+        elif reason and where.endswith("subgroups"):
+            notes.warnings.append(f"W_SUBGROUP patients.csv: column {name!r} ({where}) {reason}")
 
 
-def _open(specimen: Specimen) -> dict[str, Any]:
+def _nearest_column(name: str, header: Sequence[str], index: IdIndex) -> str | None:
+    import difflib
+
+    close = difflib.get_close_matches(name, header, n=1) or difflib.get_close_matches(
+        name.lower(), [h.lower() for h in header], n=1
+    )
+    alike = {h.lower(): h for h in header}
+    return alike.get(close[0].lower()) if close else index.nearest(name)
+
+
+# -- slides -----------------------------------------------------------------------------------
+
+
+def check_slide(specimen: Specimen) -> SlideCheck:
+    """Open a slide and read its header; whatever its reader raises becomes a problem of this slide alone."""
     from pathosig.slides import open_slide
 
-    row: dict[str, Any] = {"slide_id": specimen.id, "status": "ok"}
+    name = specimen.id
     try:
         with open_slide(specimen.path, mpp=specimen.mpp) as reader:
             info = reader.info
-            row |= {
-                "mpp": info.mpp,
-                "mpp_source": info.mpp_source,
-                "size": list(info.level_sizes[0]),
-                "vendor": info.vendor,
-                "warnings": list(info.warnings),
-            }
-            if info.mpp is None:
-                message = (
-                    f"slide {specimen.id}: no mpp in its header. Give it in the mpp column of slides.csv."
-                )
-                row |= {"status": "failed", "code": "E_MPP", "message": message}
+            row = SlideCheck(
+                slide_id=name,
+                mpp=info.mpp,
+                mpp_source=str(info.mpp_source),
+                size=tuple(info.level_sizes[0]),
+                vendor=str(info.vendor),
+                warnings=tuple(info.warnings),
+            )
     except PathosigError as error:
-        row |= {"status": "failed", "code": error.code, "message": f"slide {specimen.id}: {error}"}
+        return SlideCheck(slide_id=name, code=error.code, message=f"slide {name}: {error}")
+    except OSError as error:
+        return SlideCheck(
+            slide_id=name, code="E_NOT_FILE", message=f"slide {name}: {error.strerror or error}."
+        )
+    except Exception as error:  # a reader may fail with anything on a damaged file
+        text = f"slide {name}: its reader failed ({type(error).__name__}: {str(error)[:120]}). Convert or drop the slide."
+        return SlideCheck(slide_id=name, code="E_FORMAT", message=text)
+    if row.mpp is None:
+        message = f"slide {name}: no mpp in its header. Give it in the mpp column of slides.csv."
+        return SlideCheck(slide_id=name, code="E_MPP", message=message, warnings=row.warnings)
     return row
