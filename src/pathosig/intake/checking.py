@@ -264,7 +264,9 @@ def _check_endpoints(study: Study, rows: Sequence[Mapping[str, str]], notes: _No
         events = Counter(cohorts[p] for p, e in zip(frame["patient_id"], frame["event"], strict=True) if e)
         notes.counts[f"{name}_events"] = dict(sorted(events.items()))
         for odd in implausible_times(list(frame["time"]), endpoint.unit, endpoint.time):
-            (notes.problems if odd.is_fatal else notes.warnings).append(f"{odd.code} patients.csv: {odd.text}")
+            (notes.problems if odd.is_fatal else notes.warnings).append(
+                f"{odd.code} patients.csv: {odd.text}"
+            )
             notes.is_fatal |= odd.is_fatal and is_primary
         zero = list(frame["patient_id"][frame["time"] == 0])
         if zero:
