@@ -11,7 +11,7 @@ from files import texture
 
 from pathosig.core.errors import SlideError
 from pathosig.slides import open_slide
-from pathosig.slides.backends import isyntax
+from pathosig.slides.backends import isyntax, trial
 
 RGB = texture(600, 800)
 HEAD = b'<DataObject ObjectType="DPUfsImport">'
@@ -97,7 +97,7 @@ def slide(tmp_path, monkeypatch):
     package = types.ModuleType("isyntax")
     package.ISyntax = StandIn
     monkeypatch.setitem(sys.modules, "isyntax", package)
-    monkeypatch.setattr(isyntax, "_try_elsewhere", lambda path: None)
+    monkeypatch.setattr(isyntax, "try_elsewhere", lambda *_: None)
     path = tmp_path / "s.isyntax"
     path.write_bytes(HEAD + bytes(500))
     return path
@@ -181,7 +181,7 @@ def test_a_file_on_which_the_library_dies_does_not_end_this_process(tmp_path):
 @installed
 def test_a_library_that_does_not_end_is_stopped(tmp_path, monkeypatch):
     monkeypatch.setattr(isyntax, "_TRIAL", "import time; time.sleep(60)")
-    monkeypatch.setattr(isyntax, "_TRIAL_S", 0.5)
+    monkeypatch.setattr(trial, "_LIMIT_S", 0.5)
     path = tmp_path / "s.isyntax"
     path.write_bytes(plausible_header())
     assert "does not end" in str(refused(path))

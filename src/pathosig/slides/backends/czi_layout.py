@@ -7,12 +7,13 @@ import struct
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
 
 import numpy as np
 
 from pathosig.core.errors import SlideError
 from pathosig.slides.backends.source import ByteSource
+from pathosig.slides.backends.xml import parse_xml
 
 _SEGMENT = 32
 _MAX_XML = 64_000_000
@@ -260,17 +261,14 @@ def _metadata(
     if not 0 < size <= min(_MAX_XML, file_bytes):
         return (None, None), None
     text = source.read(place + _SEGMENT + 256, size).rstrip(b"\0")
-    if b"<!DOCTYPE" in text:  # entities could grow without end; ZEISS writes none
-        return (None, None), None
-    try:
-        root = ElementTree.fromstring(text)  # noqa: S314  no document type, so no entities
-    except (ElementTree.ParseError, ValueError):
+    root = parse_xml(text)
+    if root is None:
         return (None, None), None
     x, y = (_number(root, f"./Metadata/Scaling/Items/Distance[@Id='{axis}']/Value") for axis in "XY")
     return (x and x * 1e6, y and y * 1e6), _power(root)
 
 
-def _power(root: ElementTree.Element) -> float | None:
+def _power(root: Element) -> float | None:
     used = root.find("./Metadata/Information/Image/ObjectiveSettings/ObjectiveRef")
     objectives = root.findall("./Metadata/Information/Instrument/Objectives/Objective")
     wanted = used.get("Id") if used is not None else None
@@ -278,7 +276,7 @@ def _power(root: ElementTree.Element) -> float | None:
     return _number(found[0], "./NominalMagnification") if found else None
 
 
-def _number(node: ElementTree.Element, where: str) -> float | None:
+def _number(node: Element, where: str) -> float | None:
     try:
         value = float(node.findtext(where) or "nan")
     except ValueError:

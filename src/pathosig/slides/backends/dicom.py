@@ -1,27 +1,28 @@
-"""DICOM folders: which of their files are one slide, and whether they are whole; OpenSlide reads the pixels."""
+"""DICOM slides: which files are one slide, whether they are whole and say what can be; OpenSlide reads the pixels."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from pathosig.core.errors import SlideError
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 _WSI = "1.2.840.10008.5.1.4.1.1.77.1.6"
 _PLAIN = {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"}
 """Transfer syntaxes whose pixels are not in frames of their own."""
 
-_IMPLICIT = "1.2.840.10008.1.2"
-_LONG = {b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"SQ", b"UC", b"UN", b"UR", b"UT", b"SV", b"UV"}
-_HEAD, _MAX_HEAD = 1 << 18, 1 << 26
-_UNDEFINED = 0xFFFFFFFF
-_MAX_DEPTH = 20
+_WANTED = [
+    "ImageType", "SeriesInstanceUID", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "Rows", "Columns",
+    "TotalPixelMatrixRows", "TotalPixelMatrixColumns",
+]  # fmt: skip
+_MAX_TILE = 64_000_000
+_MAX_PIXELS = 4e11
 _LOST_SHARE = 0.02
-_SYNTAX, _CLASS, _KIND, _SERIES, _FRAMES, _PIXELS = (
-    0x00020010, 0x00020002, 0x00080008, 0x0020000E, 0x00280008, 0x7FE00010,
-)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,6 +39,16 @@ class Instance:
         Whether it was made smaller from another one.
     syntax
         Transfer syntax UID.
+    frames
+        How many tiles it declares.
+    tile, matrix
+        (width, height) of a tile and of the level.
+    colours
+        Photometric Interpretation.
+    samples, bits
+        Of a pixel, and of a sample.
+    pixels_at
+        Where the element of the pixels begins in the file.
     """
 
     path: Path
@@ -45,6 +56,13 @@ class Instance:
     volume: bool
     resampled: bool
     syntax: str
+    frames: int
+    tile: tuple[int, int]
+    matrix: tuple[int, int]
+    colours: str
+    samples: int
+    bits: int
+    pixels_at: int
 
 
 def is_dicom(path: Path) -> bool:
@@ -64,67 +82,131 @@ def read_instance(path: Path) -> Instance | None:
     SlideError
         E_FORMAT if the file is no DICOM file or its header is damaged.
     """
-    with path.open("rb") as handle:
-        head = handle.read(_HEAD)
-    if head[128:132] != b"DICM":
+    import pydicom
+
+    if not is_dicom(path):
         raise SlideError(f"{path.name}: is no DICOM file or is damaged. Copy it again.", code="E_FORMAT")
-    found: dict[int, str] = {}
     try:
-        for tag, start, length in _elements(head):
-            if tag in (_SYNTAX, _CLASS, _KIND, _SERIES):
-                found[tag] = head[start : start + length].decode("ascii", "replace").strip("\0 ")
-            if tag > _SERIES:
-                break
-    except (struct.error, RecursionError) as error:
-        if found.get(_CLASS) not in (None, _WSI):
+        with path.open("rb") as handle:
+            header = pydicom.dcmread(handle, stop_before_pixels=True, specific_tags=_WANTED)
+            at = handle.tell()
+        if str(header.file_meta.get("MediaStorageSOPClassUID", "")) != _WSI:
             return None
+        return _instance(path, header, at)
+    except OSError:
+        raise
+    except Exception as error:  # pydicom raises many kinds on damaged data
         raise SlideError(
-            f"{path.name}: its DICOM header is damaged. Copy it again.", code="E_FORMAT"
+            f"{path.name}: its DICOM header is damaged ({type(error).__name__}). Copy it again.",
+            code="E_FORMAT",
         ) from error
-    if found.get(_CLASS) != _WSI:
-        return None
-    kind = found.get(_KIND, "").split("\\")
+
+
+def _instance(path: Path, header: Dataset, at: int) -> Instance:
+    kind = [str(value).strip() for value in _listed(header.get("ImageType"))]
     return Instance(
         path=path,
-        series=found.get(_SERIES, ""),
-        volume=len(kind) > 2 and kind[2].strip() == "VOLUME",
-        resampled=kind[-1].strip() == "RESAMPLED",
-        syntax=found.get(_SYNTAX, ""),
+        series=str(header.get("SeriesInstanceUID", "")),
+        volume=len(kind) > 2 and kind[2] == "VOLUME",
+        resampled=bool(kind) and kind[-1] == "RESAMPLED",
+        syntax=str(header.file_meta.get("TransferSyntaxUID", "")),
+        frames=int(header.get("NumberOfFrames") or 1),
+        tile=(int(header.get("Columns") or 0), int(header.get("Rows") or 0)),
+        matrix=(
+            int(header.get("TotalPixelMatrixColumns") or 0),
+            int(header.get("TotalPixelMatrixRows") or 0),
+        ),
+        colours=str(header.get("PhotometricInterpretation", "")),
+        samples=int(header.get("SamplesPerPixel") or 0),
+        bits=int(header.get("BitsAllocated") or 0),
+        pixels_at=at,
     )
 
 
-def slide_instances(folder: Path) -> list[Instance]:
-    """The levels of the one slide in a folder.
+def _listed(value: Any) -> list[Any]:
+    if value is None or isinstance(value, str):
+        return [value] if value else []
+    return list(value)
+
+
+def slide_instances(path: Path) -> list[Instance]:
+    """The levels of the one slide in a folder, or the slide that one file is.
 
     Raises
     ------
     SlideError
         E_FORMAT if there is none, more than one, or a damaged file among them.
     """
-    files = [p for p in sorted(folder.iterdir()) if p.is_file() and not p.name.startswith(".")]
+    files = (
+        [path]
+        if path.is_file()
+        else [p for p in sorted(path.iterdir()) if p.is_file() and not p.name.startswith(".")]
+    )
     instances = []
-    for path in files:
-        if is_dicom(path) or path.suffix.lower() == ".dcm":
+    for file in files:
+        if is_dicom(file) or file.suffix.lower() == ".dcm":
             try:
-                found = read_instance(path)
+                found = read_instance(file)
             except SlideError as error:
-                raise SlideError(f"{folder.name}: {error}", code="E_FORMAT") from error
+                raise SlideError(
+                    str(error) if file == path else f"{path.name}: {error}", code="E_FORMAT"
+                ) from error
             instances += [found] if found is not None else []
-    levels = [i for i in instances if i.volume]
+    levels = [i for i in instances if i.volume] or (instances if path.is_file() else [])
     if not levels:
-        raise SlideError(
-            f"{folder.name}: is a folder without DICOM files of a slide; give the slide file itself.",
-            code="E_FORMAT",
+        what = (
+            "is no DICOM file of a whole slide"
+            if path.is_file()
+            else "is a folder without DICOM files of a slide; give the slide file itself"
         )
+        raise SlideError(f"{path.name}: {what}.", code="E_FORMAT")
     series = sorted({i.series for i in levels})
     if len(series) > 1:
         example = [next(i.path.name for i in levels if i.series == uid) for uid in series[:2]]
         raise SlideError(
-            f"{folder.name}: holds DICOM files of {len(series)} slides (series), such as {example[0]} and {example[1]}. "
+            f"{path.name}: holds DICOM files of {len(series)} slides (series), such as {example[0]} and {example[1]}. "
             "Put each slide into a folder of its own.",
             code="E_FORMAT",
         )
+    for level in levels:
+        _check(level, path.name)
     return levels
+
+
+def _check(level: Instance, name: str) -> None:
+    """Refuse what cannot be true or is no H&E: libopenslide trusts these numbers.
+
+    Raises
+    ------
+    SlideError
+        E_FORMAT, E_TOO_LARGE, E_BITDEPTH, E_PHOTOMETRIC.
+    """
+    said = f"{name}: {level.path.name}" if name != level.path.name else name
+    if min(*level.tile, level.frames) < 1 or min(level.matrix) < 0:
+        raise SlideError(
+            f"{said} declares tiles of {level.tile[0]} x {level.tile[1]} pixels. Copy it again.",
+            code="E_FORMAT",
+        )
+    width, height = level.matrix if min(level.matrix) else level.tile
+    size = level.path.stat().st_size
+    if (
+        level.tile[0] * level.tile[1] > _MAX_TILE
+        or width * height > min(_MAX_PIXELS, 20_000 * size)
+        or level.frames > size
+    ):
+        raise SlideError(
+            f"{said} declares {width} x {height} pixels in {size} bytes, which cannot be. Copy it again.",
+            code="E_TOO_LARGE",
+        )
+    if level.bits != 8:
+        raise SlideError(
+            f"{said} has {level.bits} bits a channel; expected 8. Convert it.", code="E_BITDEPTH"
+        )
+    if level.samples != 3 or not (level.colours.startswith("YBR") or level.colours == "RGB"):
+        raise SlideError(
+            f"{said} stores colours as {level.colours or 'nothing'} with {level.samples} samples; expected RGB or YBR. Convert it to RGB.",
+            code="E_PHOTOMETRIC",
+        )
 
 
 def damage(levels: list[Instance]) -> tuple[str, ...]:
@@ -156,17 +238,7 @@ def _frames(level: Instance) -> tuple[int, int]:
     if level.syntax in _PLAIN or _ends(level.path):
         return 1, 1
     with level.path.open("rb") as handle:
-        head = handle.read(_MAX_HEAD)
-        declared = 1
-        try:
-            for tag, start, length in _elements(head):
-                if tag == _FRAMES:
-                    declared = int(head[start : start + length].strip(b"\0 ") or b"1")
-                if tag == _PIXELS:
-                    return declared, min(declared, _stored(handle, start))
-        except (struct.error, RecursionError, ValueError):
-            pass
-    return declared, 0
+        return level.frames, min(level.frames, _stored(handle, level.pixels_at + 12))
 
 
 def _ends(path: Path) -> bool:
@@ -177,67 +249,15 @@ def _ends(path: Path) -> bool:
         return b"\xfe\xff\xdd\xe0\0\0\0\0" in handle.read()
 
 
-def _stored(handle: object, start: int) -> int:
+def _stored(handle: Any, start: int) -> int:
     """Frames that are there in full; the first item is the table of offsets."""
-    size = handle.seek(0, 2)  # type: ignore[attr-defined]
+    size = handle.seek(0, 2)
     items, at = -1, start
     while at + 8 <= size:
-        handle.seek(at)  # type: ignore[attr-defined]
-        tag, length = struct.unpack("<II", handle.read(8))  # type: ignore[attr-defined]
+        handle.seek(at)
+        tag, length = struct.unpack("<II", handle.read(8))
         at += 8 + length
         if tag != 0xE000FFFE or at > size:
             break
         items += 1
     return max(0, items)
-
-
-def _elements(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """(tag, start, length) of the top-level elements; ends with the pixels or with the data."""
-    at, implicit = 132, False
-    syntax = ""
-    while at + 8 <= len(data):
-        group, element = struct.unpack_from("<HH", data, at)
-        implicit = group != 2 and syntax == _IMPLICIT
-        tag, start, length, _ = _element(data, at, implicit=implicit)
-        yield (group << 16) | element, start, length
-        if tag == _SYNTAX:
-            syntax = data[start : start + length].decode("ascii", "replace").strip("\0 ")
-        if tag == _PIXELS:
-            return
-        at = _skip_items(data, start, implicit=implicit, depth=0) if length == _UNDEFINED else start + length
-
-
-def _element(data: bytes, at: int, *, implicit: bool) -> tuple[int, int, int, bytes]:
-    """(tag, start of the value, length, kind) of an element."""
-    group, element = struct.unpack_from("<HH", data, at)
-    tag = group << 16 | element
-    if implicit or group == 0xFFFE:
-        return tag, at + 8, struct.unpack_from("<I", data, at + 4)[0], b""
-    kind = data[at + 4 : at + 6]
-    if kind in _LONG:
-        return tag, at + 12, struct.unpack_from("<I", data, at + 8)[0], kind
-    return tag, at + 8, struct.unpack_from("<H", data, at + 6)[0], kind
-
-
-def _skip_items(data: bytes, at: int, *, implicit: bool, depth: int) -> int:
-    """The place behind a sequence of undefined length."""
-    if depth > _MAX_DEPTH:
-        raise struct.error("nested too deeply")
-    while True:
-        tag, start, length, _ = _element(data, at, implicit=True)
-        if tag == 0xFFFEE0DD:
-            return start
-        if length != _UNDEFINED:
-            at = start + length
-            continue
-        at = start
-        while True:
-            tag, start, length, _ = _element(data, at, implicit=implicit)
-            if tag == 0xFFFEE00D:
-                at = start
-                break
-            at = (
-                _skip_items(data, start, implicit=implicit, depth=depth + 1)
-                if length == _UNDEFINED
-                else start + length
-            )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pathosig.core.errors import SlideError
+from pathosig.slides.backends.trial import try_elsewhere
 from pathosig.slides.reader import ContextClose, SlideInfo
 from pathosig.slides.resolution import checked_mpp
 
@@ -17,7 +16,6 @@ _MAX_PIXELS = 4e11
 _CACHED_TILES = 200
 """Of 256 x 256 pixels with their wavelet coefficients; the package's own default is 2000, about a gigabyte."""
 
-_TRIAL_S = 60
 _TRIAL = """
 import sys
 from isyntax import ISyntax
@@ -26,7 +24,6 @@ width, height = slide.level_dimensions[-1]
 if width * height <= 16_000_000:
     slide.read_region(0, 0, width, height, slide.level_count - 1)
 """
-_passed: set[tuple[str, int, int]] = set()
 
 
 class ISyntaxReader(ContextClose):
@@ -56,7 +53,7 @@ class ISyntaxReader(ContextClose):
                 f"{path.name}: is not an iSyntax file in spite of its name, or is damaged. Copy it again.",
                 code="E_FORMAT",
             )
-        _try_elsewhere(path)
+        try_elsewhere(path, _TRIAL, "iSyntax")
         self._slide: Any = ISyntax.open(path, cache_size=_CACHED_TILES)
         try:
             self.info = self._info(mpp)
@@ -117,38 +114,6 @@ def is_isyntax(head: bytes) -> bool:
 def _head(path: Path) -> bytes:
     with path.open("rb") as handle:
         return handle.read(400)
-
-
-def _try_elsewhere(path: Path) -> None:
-    """Open the file and read its coarsest level in another process, which may die of it.
-
-    Raises
-    ------
-    SlideError
-        E_FORMAT if it dies, fails or does not end.
-    """
-    facts = path.stat()
-    key = (str(path.resolve()), facts.st_size, facts.st_mtime_ns)
-    if key in _passed:
-        return
-    try:
-        done = subprocess.run(
-            [sys.executable, "-P", "-c", _TRIAL, str(path)],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_TRIAL_S,
-            check=False,
-        )
-        ended = "" if done.returncode == 0 else f"ends with {done.returncode}"
-    except subprocess.TimeoutExpired:
-        ended = f"does not end within {_TRIAL_S} s"
-    if ended:
-        raise SlideError(
-            f"{path.name}: cannot be opened (the library that reads iSyntax {ended}). It may be damaged or cut off; copy it "
-            "again or convert it to a tiled TIFF.",
-            code="E_FORMAT",
-        )
-    _passed.add(key)
 
 
 def _known(value: float) -> float | None:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pathosig.core.errors import SlideError
-from pathosig.slides.backends.dicom import damage, slide_instances
+from pathosig.slides.backends.dicom import damage, is_dicom, slide_instances
 from pathosig.slides.backends.source import read_error
+from pathosig.slides.backends.trial import try_elsewhere
 from pathosig.slides.reader import ContextClose, SlideInfo
 from pathosig.slides.resolution import checked_mpp, from_resolution_tags, parse_number, power_warning
 
@@ -19,6 +20,18 @@ if TYPE_CHECKING:
     import openslide
 
 _MAX_PIXELS = 4e11
+_TRIAL = """
+import sys
+import openslide
+try:
+    with openslide.OpenSlide(sys.argv[1]) as slide:
+        for level, (width, height) in enumerate(slide.level_dimensions):
+            step = slide.level_downsamples[level]
+            for x, y in ((0, 0), (width // 2, height // 2), (max(0, width - 64), max(0, height - 64))):
+                slide.read_region((int(x * step), int(y * step)), level, (64, 64))
+except openslide.OpenSlideError:
+    pass
+"""
 
 
 class OpenSlideReader(ContextClose):
@@ -32,9 +45,11 @@ class OpenSlideReader(ContextClose):
 
     def __init__(self, path: Path, *, mpp: float | None = None) -> None:
         self.path = path
-        levels = slide_instances(path) if path.is_dir() else []
+        levels = slide_instances(path) if path.is_dir() or is_dicom(path) else []
         found = damage(levels) if levels else ()
         self._file = levels[0].path if levels else path
+        if levels:  # damaged ones have ended the process in libdicom or libopenslide
+            try_elsewhere(self._file, _TRIAL, "DICOM")
         self._slide = self._open()
         try:
             info = self._info(mpp)

@@ -1,0 +1,53 @@
+"""A file is tried in a process of its own before a library that may end the process opens it in this one."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from pathosig.core.errors import SlideError
+
+_LIMIT_S = 60
+_passed: set[tuple[str, int, int, str]] = set()
+
+
+def try_elsewhere(path: Path, program: str, library: str) -> None:
+    """Run a program on a file (``sys.argv[1]``) in another process, once for each state of the file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    program
+        Python that opens it and reads from it; an exception of Python's own kind is no reason to refuse the file here.
+    library
+        What reads it, for the message.
+
+    Raises
+    ------
+    SlideError
+        E_FORMAT if the process dies, fails or does not end.
+    """
+    stat = path.stat()
+    key = (str(path.resolve()), stat.st_size, stat.st_mtime_ns, library)
+    if key in _passed:
+        return
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", program, str(path)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_LIMIT_S,
+            check=False,
+        )
+        ended = "" if done.returncode == 0 else f"ends with {done.returncode}"
+    except subprocess.TimeoutExpired:
+        ended = f"does not end within {_LIMIT_S} s"
+    if ended:
+        raise SlideError(
+            f"{path.name}: cannot be opened (the library that reads {library} {ended}). It may be damaged or cut off; copy it "
+            "again or convert it to a tiled TIFF.",
+            code="E_FORMAT",
+        )
+    _passed.add(key)
