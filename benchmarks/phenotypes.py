@@ -40,7 +40,7 @@ from pathosig.phenotypes import Codebook, PhenotypeSpec, TrainingTiles, cut_tree
 from pathosig.phenotypes.consensus import assign
 from pathosig.phenotypes.kmeans import normalise
 from pathosig.phenotypes.projection import principal_components
-from pathosig.phenotypes.training import training_tiles
+from pathosig.phenotypes.reading import read_discovery, training_tiles
 from pathosig.phenotypes.tree import group_centroids
 from pathosig.synthetic import SimulateSpec
 from pathosig.synthetic.embeddings_level import FeatureSource
@@ -111,15 +111,11 @@ def simulated(root: Path) -> Iterator[Data]:
         pure = area.max(axis=1) >= 0.9
         held.append(np.load(study.file("embeddings", s.id, ".npy"))[pure].astype(np.float32))
         kinds.append(area.argmax(axis=1)[pure])
-    training = [
-        {"id": s.id, "patient": s.patient_id, "site": s.site or "",
-         "embeddings": f"embeddings/{s.id}.npy", "tiles": f"tiles/{s.id}.parquet"}
-        for s in study.specimens() if s.is_discovery and study.file("embeddings", s.id, ".npy").is_file()
-    ]  # fmt: skip
+    discovery = read_discovery(study)
     kind = np.concatenate(kinds)
     seed = 0
     while True:
-        found, _ = training_tiles(root, training, PhenotypeSpec(seed=seed))
+        found, _ = training_tiles(root, discovery.slides, PhenotypeSpec(seed=seed))
         yield Data(root.name, found, np.concatenate(held), kind, int(kind.max()) + 1)
         seed += 1
 

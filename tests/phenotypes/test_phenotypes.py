@@ -19,9 +19,10 @@ from pathosig.phenotypes import (
     tree_nodes,
     ward_tree,
 )
-from pathosig.phenotypes.atlas import AtlasTiles, choose_exemplars, map_of_tiles
+from pathosig.phenotypes.atlas import AtlasTiles, Candidates, atlas_table, choose_exemplars, map_of_tiles
 from pathosig.phenotypes.health import artefact_hpcs, assess, matched_jaccard, occupancy, stability
 from pathosig.phenotypes.kmeans import normalise
+from pathosig.phenotypes.reading import read_discovery
 from pathosig.phenotypes.stability_curve import stability_over_k
 from pathosig.synthetic import SimulateSpec, simulate
 
@@ -137,14 +138,35 @@ def test_health_counts_occupancy_artefacts_and_matches_clusters():
     assert matched_jaccard(labels, 1 - labels, 2).tolist() == [1.0, 1.0]
 
 
-def test_exemplars_come_from_many_patients():
-    n = 40
-    tiles = AtlasTiles(
-        hpc=np.zeros(n, int), confidence=np.ones(n), distance=np.arange(n) / n, slide=np.repeat([0, 1, 2, 3], 10),
-        patient=np.repeat([0, 1, 2, 3], 10), tile_id=np.arange(n), x=np.arange(n), y=np.arange(n),
+def atlas_tiles(n, patients=4, hpcs=1, seed=0):
+    rng = np.random.default_rng(seed)
+    patient = np.repeat(np.arange(patients), n // patients)
+    return AtlasTiles(
+        hpc=rng.integers(0, hpcs, n), confidence=rng.random(n), distance=rng.random(n), slide=patient,
+        patient=patient, tile_id=np.arange(n), x=np.arange(n), y=np.arange(n),
     )  # fmt: skip
-    rows = choose_exemplars(tiles, 1, exemplars=4)
-    assert sorted(tiles.patient[rows["index"]].tolist()) == [0, 1, 2, 3]
+
+
+def test_exemplars_come_from_many_patients():
+    exemplars = choose_exemplars(Candidates.of(atlas_tiles(40)), 1, exemplars=4)
+    assert sorted(int(e.tile.patient[0]) for e in exemplars if e.kind == "exemplar") == [0, 1, 2, 3]
+    assert sum(e.kind == "border" for e in exemplars) == 4
+
+
+def test_an_atlas_gathered_slide_by_slide_is_that_of_all_tiles_and_holds_few_of_them():
+    tiles = atlas_tiles(6000, patients=6, hpcs=3)
+    whole = choose_exemplars(Candidates.of(tiles, most=6000), 3)
+    gathered = None
+    for slide in range(6):
+        here = Candidates.of(tiles.take(np.flatnonzero(tiles.slide == slide)))
+        gathered = here if gathered is None else gathered.plus(here)
+    assert len(gathered.near.hpc) == len(gathered.divided.hpc) == 3 * 800
+    names = ["hpc", "rank", "kind", "slide_id", "tile_id"]
+    first, second = (
+        atlas_table(e, list("abcdef")).select(names).to_pylist()
+        for e in (whole, choose_exemplars(gathered, 3))
+    )
+    assert first == second and len(first) == 3 * 16
 
 
 def test_a_new_validation_slide_changes_no_byte_of_the_codebook(tmp_path):
@@ -215,9 +237,9 @@ def test_the_curve_over_k_knows_where_phenotypes_are_stable(tmp_path):
     )
     study = Study.open(tmp_path / "s")
     with pytest.raises(InputError, match="no codebook"):
-        stability_over_k(study)
+        stability_over_k(read_discovery(study))
     find_phenotypes(study, PhenotypeSpec(k=10, runs=5))
-    found = stability_over_k(study, [5, 20])
+    found = stability_over_k(read_discovery(study), [5, 20])
     curve = {row["k"]: row for row in found["curve"]}
     assert set(curve) == {5, 20, found["k"]}
     assert curve[5]["seed_ari"] > 0.95

@@ -17,6 +17,7 @@ from pathosig.core.records import read_json
 from pathosig.core.study import Study
 from pathosig.core.units import Execution
 from pathosig.phenotypes import find_phenotypes
+from pathosig.phenotypes.reading import read_discovery
 from pathosig.phenotypes.refit import refit_codebook
 from pathosig.profiles import build_profiles
 from pathosig.signature import SignatureSpec, build_signature
@@ -221,10 +222,10 @@ def test_optimism_refits_the_codebook_on_each_resamples_patients_for_any_number_
 
 def test_a_refitted_codebook_knows_only_the_patients_it_was_given(embedded):
     patients = embedded.cohort("discovery")
-    some = refit_codebook(embedded, patients[:30])
+    some = refit_codebook(read_discovery(embedded), patients[:30])
     assert set(some.patient_ids) == set(patients)
-    assert some.counts.sum() == refit_codebook(embedded, patients).counts.sum()
-    same = refit_codebook(embedded, patients)
+    assert some.counts.sum() == refit_codebook(read_discovery(embedded), patients).counts.sum()
+    same = refit_codebook(read_discovery(embedded), patients)
     own = np.stack(
         [
             np.bincount(
@@ -237,7 +238,7 @@ def test_a_refitted_codebook_knows_only_the_patients_it_was_given(embedded):
     np.testing.assert_array_equal(same.counts, own)  # all patients: the study's own codebook
     assert same.agreement == 1.0 > some.agreement
     with pytest.raises(InputError, match="none of these patients"):
-        refit_codebook(embedded, ["nobody"])
+        refit_codebook(read_discovery(embedded), ["nobody"])
 
 
 def test_stages_say_what_they_found_in_words(tmp_path):

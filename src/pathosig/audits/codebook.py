@@ -93,6 +93,7 @@ def _one(
     drawn: np.ndarray,
 ) -> dict[str, Any]:
     """One resample of patients, with the fixed and with a refitted codebook."""
+    from pathosig.phenotypes.reading import read_discovery
     from pathosig.phenotypes.refit import refit_codebook
     from pathosig.profiles.pooling import pool_patients, slide_profiles
     from pathosig.profiles.spec import ProfilesSpec
@@ -101,7 +102,7 @@ def _one(
     study = Study.open(root)
     chosen = set(training.outcome["patient_id"].to_numpy()[drawn])
     try:
-        book = refit_codebook(study, chosen)
+        book = refit_codebook(read_discovery(study), chosen)
     except PathosigError as error:
         raise NotEstimableError(str(error)) from error
     artefacts = book.artefact_hpcs if study.spec(ProfilesSpec).drop_artefacts else ()

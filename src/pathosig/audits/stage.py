@@ -64,6 +64,7 @@ def audit(
         message = f"audit {name!r}: expected one of {', '.join(AUDITS)}."
         raise ConfigError(message)
     from pathosig import audits
+    from pathosig.phenotypes.reading import read_discovery
     from pathosig.phenotypes.stability_curve import stability_over_k
 
     spec = spec or study.spec(AuditSpec)
@@ -94,7 +95,7 @@ def audit(
     elif name == "stability":
         result = audits.audit_stability(training, spec=settings, resamples=spec.resamples, seed=spec.seed)
         if study.paths.codebook.is_file():
-            result["phenotypes"] = stability_over_k(study)
+            result["phenotypes"] = stability_over_k(read_discovery(study))
     else:
         result = _depth(study, profiles, spec)
     write_json(study.paths.audit(name), result)

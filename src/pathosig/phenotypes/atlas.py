@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+import pyarrow as pa
 
 _BORDER_CONFIDENCE = 0.6
+_KEPT = 800
+"""Candidates of each kind kept for an HPC: enough to find some of many patients among them."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class AtlasTiles:
-    """Candidates for the atlas, one row per tile."""
+    """Candidates for the atlas, one row per tile.
+
+    Attributes
+    ----------
+    hpc, tile_id, x, y
+        int[n], as in the tables of a slide.
+    confidence, distance
+        float[n]: to the HPC.
+    slide, patient
+        int[n]: numbers.
+    """
 
     hpc: np.ndarray
     confidence: np.ndarray
@@ -26,58 +36,109 @@ class AtlasTiles:
     x: np.ndarray
     y: np.ndarray
 
+    def take(self, rows: np.ndarray) -> AtlasTiles:
+        """These rows only."""
+        return AtlasTiles(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
-def choose_exemplars(tiles: AtlasTiles, k: int, *, exemplars: int = 12, borders: int = 4) -> np.ndarray:
+    def plus(self, other: AtlasTiles) -> AtlasTiles:
+        """The rows of both."""
+        columns = {
+            f.name: np.concatenate([getattr(self, f.name), getattr(other, f.name)]) for f in fields(self)
+        }
+        return AtlasTiles(**columns)
+
+    def best(self, by: np.ndarray, most: int) -> AtlasTiles:
+        """Of every HPC the `most` rows that are least by a column, in the order they have here."""
+        order = np.lexsort((self.tile_id, by, self.hpc))
+        sizes = np.bincount(self.hpc)
+        place = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        return self.take(np.sort(order[place < most]))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidates:
+    """The tiles an atlas is chosen from; grows slide by slide in memory that depends on the HPCs only.
+
+    Attributes
+    ----------
+    near
+        Of every HPC the tiles nearest its centroid.
+    divided
+        Of every HPC the tiles whose soft assignment is most divided.
+    """
+
+    near: AtlasTiles
+    divided: AtlasTiles
+
+    @classmethod
+    def of(cls, tiles: AtlasTiles, most: int = _KEPT) -> Candidates:
+        """Candidates among the tiles of one slide."""
+        border = tiles.take(np.flatnonzero(tiles.confidence < _BORDER_CONFIDENCE))
+        return cls(near=tiles.best(tiles.distance, most), divided=border.best(border.confidence, most))
+
+    def plus(self, other: Candidates, most: int = _KEPT) -> Candidates:
+        """Candidates of both."""
+        near, divided = self.near.plus(other.near), self.divided.plus(other.divided)
+        return Candidates(near=near.best(near.distance, most), divided=divided.best(divided.confidence, most))
+
+
+def choose_exemplars(
+    candidates: Candidates, k: int, *, exemplars: int = 12, borders: int = 4
+) -> list[Exemplar]:
     """Rows of the atlas.
 
     Exemplars are the tiles nearest the centroid, one patient after the other; border cases those
     whose soft assignment is most divided.
-
-    Returns
-    -------
-    structured rows (index int, hpc int, rank int, border bool)
     """
-    rows: list[tuple[int, int, int, bool]] = []
+    chosen: list[Exemplar] = []
     for hpc in range(k):
-        members = np.flatnonzero(tiles.hpc == hpc)
-        if not len(members):
-            continue
-        order = members[np.lexsort((tiles.tile_id[members], tiles.distance[members]))]
-        chosen = _diverse(order, tiles.patient, exemplars)
-        rows += [(int(i), hpc, rank, False) for rank, i in enumerate(chosen)]
-        divided = members[tiles.confidence[members] < _BORDER_CONFIDENCE]
-        divided = divided[np.lexsort((tiles.tile_id[divided], tiles.confidence[divided]))]
-        left = [i for i in _diverse(divided, tiles.patient, borders + len(chosen)) if i not in set(chosen)]
-        rows += [(int(i), hpc, rank, True) for rank, i in enumerate(left[:borders])]
-    return np.array(rows, dtype=[("index", int), ("hpc", int), ("rank", int), ("border", bool)])
+        near = _diverse(candidates.near, hpc, candidates.near.distance, exemplars)
+        kept = {(t.slide[0], t.tile_id[0]) for t in near}
+        divided = _diverse(candidates.divided, hpc, candidates.divided.confidence, borders + len(near))
+        border = [t for t in divided if (t.slide[0], t.tile_id[0]) not in kept][:borders]
+        for kind, tiles in (("exemplar", near), ("border", border)):
+            chosen += [Exemplar(kind=kind, rank=rank, tile=tile) for rank, tile in enumerate(tiles)]
+    return chosen
 
 
-def _diverse(order: np.ndarray, patient: np.ndarray, wanted: int) -> list[int]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Exemplar:
+    """One tile of the atlas: ``exemplar`` or ``border``, its rank among those of its HPC, and its row."""
+
+    kind: str
+    rank: int
+    tile: AtlasTiles
+
+
+def _diverse(tiles: AtlasTiles, hpc: int, by: np.ndarray, wanted: int) -> list[AtlasTiles]:
     """The first of each patient in turn: all patients' best before anybody's second."""
+    members = np.flatnonzero(tiles.hpc == hpc)
+    order = members[np.lexsort((tiles.tile_id[members], by[members]))]
     turn: dict[int, int] = {}
     keyed = []
     for position, index in enumerate(order[: 50 * wanted]):
-        owner = int(patient[index])
+        owner = int(tiles.patient[index])
         keyed.append((turn.get(owner, 0), position, int(index)))
         turn[owner] = turn.get(owner, 0) + 1
-    return [index for _, _, index in sorted(keyed)[:wanted]]
+    return [tiles.take(np.array([index])) for _, _, index in sorted(keyed)[:wanted]]
 
 
-def atlas_table(tiles: AtlasTiles, slide_ids: list[str], rows: np.ndarray) -> pa.Table:
-    """The rows of `choose_exemplars` as the table atlas.parquet."""
-    import pyarrow as pa
+def atlas_table(exemplars: list[Exemplar], slide_ids: Sequence[str]) -> pa.Table:
+    """The tiles of `choose_exemplars` as the table atlas.parquet."""
 
-    index = rows["index"]
+    def column(name: str, kind: type) -> np.ndarray:
+        return np.array([getattr(e.tile, name)[0] for e in exemplars], kind)
+
     return pa.table(
         {
-            "hpc": pa.array(rows["hpc"].astype(np.int16)),
-            "rank": pa.array(rows["rank"].astype(np.int16)),
-            "kind": pa.array(["border" if b else "exemplar" for b in rows["border"]], pa.string()),
-            "slide_id": pa.array([slide_ids[s] for s in tiles.slide[index]], pa.string()),
-            "tile_id": pa.array(tiles.tile_id[index].astype(np.int32)),
-            "x": pa.array(tiles.x[index].astype(np.int32)),
-            "y": pa.array(tiles.y[index].astype(np.int32)),
-            "distance": pa.array(tiles.distance[index].astype(np.float32)),
+            "hpc": column("hpc", np.int16),
+            "rank": np.array([e.rank for e in exemplars], np.int16),
+            "kind": pa.array([e.kind for e in exemplars], pa.string()),
+            "slide_id": pa.array([slide_ids[e.tile.slide[0]] for e in exemplars], pa.string()),
+            "tile_id": column("tile_id", np.int32),
+            "x": column("x", np.int32),
+            "y": column("y", np.int32),
+            "distance": column("distance", np.float32),
         }
     )
 

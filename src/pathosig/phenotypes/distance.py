@@ -229,7 +229,7 @@ def _log_lengths(
 
 
 def fit_distance(
-    unit: np.ndarray, *, patient: np.ndarray, slide: np.ndarray, seed: int
+    unit: np.ndarray, *, patient: np.ndarray, slide: np.ndarray, seed: int, calibrate: bool = True
 ) -> tuple[Distance, Moments]:
     """The distance of training tiles, and their moments for whatever else needs a PCA.
 
@@ -244,6 +244,8 @@ def fit_distance(
         int[n].
     seed
         Deals the patients.
+    calibrate
+        Without it only the moments are found, the same to the last bit; the distance then calls nothing far.
     """
     group = patient if len(np.unique(patient)) >= _LEAST_GROUPS else slide
     names = np.unique(group)
@@ -254,6 +256,8 @@ def fit_distance(
     total = moments[0]
     for other in moments[1:]:
         total = total.plus(other)
+    if not calibrate:
+        return Distance.uncalibrated(unit.shape[1]), total
     # Components beyond a quarter of the tiles describe single tiles; half of the dimensions have to stay outside.
     dim = max(1, min(_DIM, len(unit) // 4, unit.shape[1] // 2))
     if len(names) < _LEAST_GROUPS:

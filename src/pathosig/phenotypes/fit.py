@@ -139,7 +139,7 @@ def adapted_k(spec: PhenotypeSpec, n: int) -> int:
 
 @one_blas_thread()
 def fit_codebook(
-    tiles: TrainingTiles, spec: PhenotypeSpec, labels: np.ndarray | None = None
+    tiles: TrainingTiles, spec: PhenotypeSpec, labels: np.ndarray | None = None, *, display: bool = True
 ) -> tuple[Codebook, FitFacts]:
     """A frozen codebook and how it was found.
 
@@ -151,6 +151,8 @@ def fit_codebook(
         How.
     labels
         int[n]: clusters found elsewhere (the DL-CC head); their means become the centroids.
+    display
+        Without it neither coarse groups nor the distance are found: enough for refits that only count HPCs.
 
     Raises
     ------
@@ -160,7 +162,9 @@ def fit_codebook(
     rng = np.random.default_rng(spec.seed)
     k = adapted_k(spec, len(tiles.embeddings))
     unit = normalise(tiles.embeddings)
-    distance, moments = fit_distance(unit, patient=tiles.patient, slide=tiles.slide, seed=spec.seed)
+    distance, moments = fit_distance(
+        unit, patient=tiles.patient, slide=tiles.slide, seed=spec.seed, calibrate=display
+    )
     pca = moments.principal(spec.pca_dim)
     projection, space = find_projection(unit, pca, slide=tiles.slide, neighbours=tiles.neighbours, spec=spec)
     x = normalise((unit - pca.mean) @ projection)
@@ -180,7 +184,10 @@ def fit_codebook(
     size = np.bincount(nearest, minlength=len(centroids))
     linkage = grow_tree(centroids, size)
     per_patient = len(x) / len(np.unique(tiles.patient))
-    coarse_k = choose_coarse(x, nearest, linkage, tiles_per_patient=per_patient)
+    coarse = np.zeros((0, x.shape[1]), np.float32)
+    if display:
+        count = choose_coarse(x, nearest, linkage, tiles_per_patient=per_patient)
+        coarse = group_centroids(x, nearest, cut_tree(linkage, count))
     codebook = Codebook(
         mean=pca.mean,
         projection=projection,
@@ -188,7 +195,7 @@ def fit_codebook(
         radius=_radii(1 - np.einsum("ij,ij->i", x, centroids[nearest]), nearest, len(centroids)),
         temperature=spec.temperature,
         linkage=linkage,
-        coarse=group_centroids(x, nearest, cut_tree(linkage, coarse_k)),
+        coarse=coarse,
         distance=distance,
         meta={"k": len(centroids), "method": spec.method, "spec": spec.to_dict(), "sizes": size.tolist()},
     )

@@ -10,12 +10,9 @@ import numpy as np
 
 from pathosig.core.errors import InputError, NotEstimableError
 from pathosig.core.schema import ASSIGNMENTS, read_table
-from pathosig.core.study import Study
 from pathosig.phenotypes.fit import fit_codebook
 from pathosig.phenotypes.health import artefact_hpcs
-from pathosig.phenotypes.inputs import discovery_facts
-from pathosig.phenotypes.spec import PhenotypeSpec
-from pathosig.phenotypes.training import read_embeddings, readable_rows, training_tiles
+from pathosig.phenotypes.reading import Discovery, read_embeddings, readable_rows, training_tiles
 from pathosig.phenotypes.tree import tree_nodes
 
 
@@ -45,13 +42,15 @@ class RefittedCodebook:
     agreement: float
 
 
-def refit_codebook(study: Study, patients: Collection[str], *, seed: int | None = None) -> RefittedCodebook:
+def refit_codebook(
+    discovery: Discovery, patients: Collection[str], *, seed: int | None = None
+) -> RefittedCodebook:
     """Fit the codebook on the slides of `patients` only and assign every discovery slide with it.
 
     Parameters
     ----------
-    study
-        With embeddings of discovery slides.
+    discovery
+        What `read_discovery` gives.
     patients
         Discovery patients to fit on.
     seed
@@ -60,40 +59,38 @@ def refit_codebook(study: Study, patients: Collection[str], *, seed: int | None 
     Raises
     ------
     NotEstimableError
-        If phenotypes are the classes of a trained head, which a new codebook cannot change.
+        If phenotypes are the classes of a trained head, or come from elsewhere, which a new codebook cannot change.
     InputError
         E_MISSING if there are no embeddings of these patients.
     """
-    spec = study.spec(PhenotypeSpec)
+    spec = discovery.spec
     if spec.method == "dlcc":
         message = "phenotypes are the classes of the trained network; only a new training could change them."
         raise NotEstimableError(message)
     if seed is not None:
         spec = spec.replace(seed=seed)
-    facts = discovery_facts(study)
-    chosen = [f for f in facts if f["patient"] in set(patients)]
+    chosen = [slide for slide in discovery.slides if slide.patient in set(patients)]
     if not chosen:
         raise InputError(
             "codebook refit: none of these patients has embeddings. Run `pathosig embed`.", code="E_MISSING"
         )
-    tiles, quality = training_tiles(study.root, chosen, spec)
-    codebook, _ = fit_codebook(tiles, spec)
+    tiles, quality = training_tiles(discovery.root, chosen, spec)
+    codebook, _ = fit_codebook(tiles, spec, display=False)
     artefacts = artefact_hpcs(codebook.labels(tiles.embeddings), quality, codebook.k)
     counts, old, new = [], [], []
-    for slide in facts:
-        stored = read_embeddings(study.root / slide["embeddings"])
-        rows = readable_rows(stored)
-        labels = codebook.labels(np.asarray(stored[rows]))
+    for slide in discovery.slides:
+        stored = read_embeddings(discovery.root / slide.embeddings)
+        labels = codebook.labels(np.asarray(stored[readable_rows(stored)]))
         counts.append(np.bincount(labels, minlength=codebook.k).astype(float))
-        path = study.root / slide["assigned"]
+        path = discovery.root / slide.assigned
         if path.is_file():
             before = read_table(path, ASSIGNMENTS).column("hpc").to_numpy()
             if len(before) == len(labels):
                 old.append(before)
                 new.append(labels)
     return RefittedCodebook(
-        slide_ids=tuple(f["id"] for f in facts),
-        patient_ids=tuple(f["patient"] for f in facts),
+        slide_ids=tuple(slide.id for slide in discovery.slides),
+        patient_ids=tuple(slide.patient for slide in discovery.slides),
         counts=np.array(counts),
         tree={"k": codebook.k, "nodes": tree_nodes(codebook.linkage)},
         artefact_hpcs=tuple(sorted(artefacts)),

@@ -5,26 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from pathosig.core.errors import InputError
-from pathosig.core.study import Study
+from pathosig.core.layout import Layout
 from pathosig.core.threads import one_blas_thread
 from pathosig.phenotypes.codebook import Codebook
 from pathosig.phenotypes.health import stability_curve
-from pathosig.phenotypes.inputs import discovery_facts
-from pathosig.phenotypes.spec import PhenotypeSpec
-from pathosig.phenotypes.training import training_tiles
+from pathosig.phenotypes.reading import Discovery, training_tiles
 
 _MOST_TILES = 4000
 
 
 @one_blas_thread()
-def stability_over_k(study: Study, ks: Sequence[int] | None = None) -> dict[str, Any]:
+def stability_over_k(discovery: Discovery, ks: Sequence[int] | None = None) -> dict[str, Any]:
     """Seed and patient-bootstrap stability and prediction strength for several K; blind to outcome.
 
     Parameters
     ----------
-    study
-        With a codebook.
+    discovery
+        What `read_discovery` gives, of a study with a codebook.
     ks
         Numbers of HPCs; 5, 10, 20, 30, 50 and 75 and the study's own by default, as far as there are
         twenty tiles for each.
@@ -43,17 +43,14 @@ def stability_over_k(study: Study, ks: Sequence[int] | None = None) -> dict[str,
     ----------
     METHOD: stability by seed and by patients. Tibshirani & Walther (2005), J. Comput. Graph. Stat. 14.
     """
-    import numpy as np
-
-    path = study.paths.codebook
+    path = Layout(discovery.root).codebook
     if not path.is_file():
         raise InputError(
             "stability over K: no codebook yet. Run `pathosig phenotypes` first.", code="E_MISSING"
         )
     codebook = Codebook.load(path)
-    spec = study.spec(PhenotypeSpec).replace(spatial="never")
-    training = discovery_facts(study)
-    tiles, _ = training_tiles(study.root, training, spec)
+    spec = discovery.spec.replace(spatial="never")
+    tiles, _ = training_tiles(discovery.root, discovery.slides, spec)
     rows = np.random.default_rng([spec.seed, 6]).permutation(len(tiles.embeddings))[:_MOST_TILES]
     rows = np.sort(rows)
     x = codebook.project(tiles.embeddings[rows])

@@ -7,23 +7,24 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from pathosig.core.errors import NotEstimableError
 from pathosig.core.execution import run_each, run_once
 from pathosig.core.layout import Layout
 from pathosig.core.records import read_json, write_json
-from pathosig.core.schema import ASSIGNMENTS, ATLAS, TILE_MAP, TILES, read_table, write_table
+from pathosig.core.schema import ASSIGNMENTS, ATLAS, TILE_MAP, read_table, write_table
 from pathosig.core.study import Specimen, Study
 from pathosig.core.threads import one_blas_thread
+from pathosig.core.tile_tables import read_slide_tiles
 from pathosig.core.units import Execution, Job, Outcome, Stage, StageReport, Unit
-from pathosig.phenotypes.atlas import AtlasTiles, atlas_table, choose_exemplars, map_of_tiles
+from pathosig.phenotypes.atlas import AtlasTiles, Candidates, atlas_table, choose_exemplars, map_of_tiles
 from pathosig.phenotypes.codebook import Assignment, Codebook
 from pathosig.phenotypes.distance import FALSE_ALARMS, Distance
 from pathosig.phenotypes.fit import fit_codebook
 from pathosig.phenotypes.health import assess
-from pathosig.phenotypes.inputs import slide_facts
+from pathosig.phenotypes.reading import SlideFiles, numbers, read_embeddings, readable_rows, training_tiles
 from pathosig.phenotypes.spec import PhenotypeSpec
-from pathosig.phenotypes.training import numbers, read_embeddings, readable_rows, training_tiles
 from pathosig.phenotypes.tree import cut_tree, tree_nodes
 
 STAGE = Stage(name="phenotypes", version=9)
@@ -58,7 +59,7 @@ def find_phenotypes(
         )
     upstream = {f"embed:{s.id}": study.upstream("embed", s.id) for s in training}
     who = {s.id: [s.patient_id, s.site] for s in training}
-    payload = {"training": [slide_facts(study, s) for s in training]}
+    payload = {"training": [SlideFiles.of(study, s).to_dict() for s in training]}
     fit = Unit(id="_codebook", inputs={"training": who}, upstream=upstream, payload=payload)
     fitted = run_once(study, STAGE, spec, fit, _fit, execution=execution)
     codebook = study.upstream("phenotypes", "_codebook")
@@ -81,7 +82,7 @@ def assign_units(study: Study) -> tuple[list[Unit], Callable[[Job], Outcome]]:
         Unit(
             id=s.id,
             upstream={"embed": study.upstream("embed", s.id), "_codebook": codebook},
-            payload=slide_facts(study, s),
+            payload=SlideFiles.of(study, s).to_dict(),
         )
         for s in study.specimens()
     ]
@@ -96,7 +97,7 @@ def _n_tiles(study: Study, specimen: Specimen) -> int:
 @one_blas_thread()
 def _fit(job: Job) -> Outcome:
     spec: PhenotypeSpec = job.spec
-    training = job.payload["training"]
+    training = [SlideFiles(**slide) for slide in job.payload["training"]]
     tiles, quality = training_tiles(job.root, training, spec)
     labels = _head_labels(job.root, tiles.embeddings) if spec.method == "dlcc" else None
     codebook, fit = fit_codebook(tiles, spec, labels)
@@ -121,7 +122,7 @@ def _fit(job: Job) -> Outcome:
     write_json(
         job.paths.health, {**health, "fit": asdict(fit), "distance": _distance_facts(codebook.distance)}
     )
-    _write_map(job.paths.tile_map, x, nearest, [training[i]["id"] for i in tiles.slide])
+    _write_map(job.paths.tile_map, x, nearest, [training[i].id for i in tiles.slide])
     warnings = []
     if codebook.k < spec.k:
         warnings.append(f"{codebook.k} HPCs instead of {spec.k}: too few tiles, or groups were merged")
@@ -163,8 +164,6 @@ def _distance_facts(distance: Distance) -> dict[str, float]:
 
 
 def _write_map(path: Path, x: np.ndarray, nearest: np.ndarray, slides: list[str]) -> None:
-    import pyarrow as pa
-
     rows, points = map_of_tiles(x)
     table = pa.table(
         {
@@ -203,11 +202,9 @@ def _head_assignment(root: Path, codebook: Codebook, embeddings: np.ndarray) -> 
 
 
 def _assign_one(job: Job) -> Outcome:
-    import pyarrow as pa
-
-    payload = job.payload
+    slide = SlideFiles(**job.payload)
     codebook = Codebook.load(job.paths.codebook)
-    path = job.root / payload["embeddings"]
+    path = job.root / slide.embeddings
     if not path.is_file():
         return Outcome(status="empty", summary={"n_tiles": 0, "reason": "no tiles"})
     stored = read_embeddings(path)
@@ -235,10 +232,10 @@ def _assign_one(job: Job) -> Outcome:
             "mahalanobis": assignment.unlike.mahalanobis,
         }
     )
-    write_table(job.root / payload["assigned"], table, ASSIGNMENTS, {"pathosig": {"k": codebook.k}})
+    write_table(job.root / slide.assigned, table, ASSIGNMENTS, {"pathosig": {"k": codebook.k}})
     shift = assignment.shift
     # The PCA was made from the discovery slides themselves: only others can be unlike them.
-    unlike = not payload["training"] and codebook.distance.unlike(shift)
+    unlike = not slide.is_discovery and codebook.distance.unlike(shift)
     summary = {
         "n_tiles": len(embeddings),
         "far": round(shift.far, 6),
@@ -248,27 +245,30 @@ def _assign_one(job: Job) -> Outcome:
         "coarse": np.bincount(assignment.coarse, minlength=len(codebook.coarse)).tolist(),
     }
     warning = f"W_SHIFT unlike the discovery slides ({shift.far:.0%} of the tiles far); other tissue, stain or scale?"
-    return Outcome(outputs=(payload["assigned"],), summary=summary, warnings=(warning,) if unlike else ())
+    return Outcome(outputs=(slide.assigned,), summary=summary, warnings=(warning,) if unlike else ())
 
 
 def _atlas(job: Job) -> Outcome:
-    training = job.payload["training"]
-    patients = numbers(f["patient"] for f in training)
-    columns: dict[str, list[np.ndarray]] = {
-        name: [] for name in ("hpc", "confidence", "distance", "slide", "patient", "tile_id", "x", "y")
-    }
-    for number, facts in enumerate(training):
-        assigned = read_table(job.root / facts["assigned"], ASSIGNMENTS)
-        tiles = read_table(job.root / facts["tiles"], TILES)
-        for name in ("hpc", "confidence", "distance", "tile_id"):
-            columns[name].append(assigned.column(name).to_numpy())
-        for name in ("x", "y"):
-            columns[name].append(tiles.column(name).to_numpy()[columns["tile_id"][-1]])
-        columns["slide"].append(np.full(assigned.num_rows, number))
-        columns["patient"].append(np.full(assigned.num_rows, patients[number]))
-    tiles_of = AtlasTiles(**{name: np.concatenate(v) for name, v in columns.items()})
-    k = Codebook.load(job.paths.codebook).k
-    rows = choose_exemplars(tiles_of, k)
-    table = atlas_table(tiles_of, [f["id"] for f in training], rows)
-    write_table(job.paths.atlas, table, ATLAS)
-    return Outcome(outputs=(Layout.atlas,), summary={"n_tiles": table.num_rows})
+    training = [SlideFiles(**slide) for slide in job.payload["training"]]
+    patients = numbers(s.patient for s in training)
+    candidates: Candidates | None = None
+    for number, slide in enumerate(training):
+        assigned = read_table(job.root / slide.assigned, ASSIGNMENTS)
+        tiles = read_slide_tiles(job.root / slide.tiles)
+        tile_id = assigned.column("tile_id").to_numpy()
+        here = Candidates.of(
+            AtlasTiles(
+                hpc=assigned.column("hpc").to_numpy(),
+                confidence=assigned.column("confidence").to_numpy(),
+                distance=assigned.column("distance").to_numpy(),
+                slide=np.full(len(tile_id), number),
+                patient=np.full(len(tile_id), patients[number]),
+                tile_id=tile_id,
+                x=tiles.column("x")[tile_id],
+                y=tiles.column("y")[tile_id],
+            )
+        )
+        candidates = here if candidates is None else candidates.plus(here)
+    exemplars = choose_exemplars(candidates, Codebook.load(job.paths.codebook).k) if candidates else []
+    write_table(job.paths.atlas, atlas_table(exemplars, [s.id for s in training]), ATLAS)
+    return Outcome(outputs=(Layout.atlas,), summary={"n_tiles": len(exemplars)})
