@@ -1,5 +1,6 @@
 """Engines agree with one another, and results depend on the tile alone."""
 
+import dataclasses
 import subprocess
 import sys
 
@@ -7,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from pathosig.core.errors import ConfigError
+from pathosig.core.errors import ConfigError, InputError
 from pathosig.encoder import engines, load_encoder
 from pathosig.encoder.embed import embed_blocks, prefetch, rebatch
 from pathosig.encoder.engines import EnginePlan
 from pathosig.encoder.export import TileModel
+from pathosig.encoder.graph_cache import Baked, onnx_file
 
 
 @pytest.fixture(scope="module")
@@ -81,23 +83,64 @@ def test_embedding_of_a_tile_does_not_depend_on_blocks_or_batch_fellows(small, t
 
 
 def test_graph_is_exported_once_and_needs_no_torch_afterwards(small, tiles):
-    path = engines.onnx_file(small.weights_sha256, 64, lambda: small)
-    before = path.stat().st_mtime_ns
+    path = onnx_file(Baked.of_card(small.card()), 64, lambda: small)
+    before, baked = path.stat().st_mtime_ns, Baked.of_card(small.card())
 
     def never():
         raise AssertionError
 
-    assert engines.onnx_file(small.weights_sha256, 64, never) == path
+    assert onnx_file(Baked.of_card(small.card()), 64, never) == path
     assert path.stat().st_mtime_ns == before
     code = (
         "import sys; from pathosig.encoder import engines; import numpy as np;"
         "engine, device = engines.resolve('auto', 'cpu');"
         "plan = engines.EnginePlan(engine=engine, device=device, size_px=64, batch_size=4);"
-        f"run = engines.make_engine(plan, digest={small.weights_sha256!r}, load=None);"
+        "from pathosig.encoder.graph_cache import Baked;"
+        f"run = engines.make_engine(plan, baked={baked!r}, load=None);"
         "print(run(np.zeros((2, 64, 64, 3), np.uint8)).shape, 'torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "(2, 512) False"
+
+
+def test_a_damaged_graph_is_made_again_and_never_run(small, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATHOSIG_CACHE", str(tmp_path))
+    baked = Baked.of_card(small.card())
+    path = onnx_file(baked, 64, lambda: small)
+    good = path.read_bytes()
+    for damage in (good[:-9], good[:5000] + bytes([good[5000] ^ 1]) + good[5001:], b""):
+        path.write_bytes(damage)
+        assert onnx_file(baked, 64, lambda: small).read_bytes() != damage
+        assert onnx_file(baked, 64, lambda: small).stat().st_size == len(good)
+    path.with_suffix(".sha256").unlink()
+    made_again = []
+    onnx_file(baked, 64, lambda: made_again.append(1) or small)
+    assert made_again
+
+
+def test_graphs_of_other_normalisation_or_size_lie_in_other_files(small):
+    baked = Baked.of_card(small.card())
+    others = [
+        dataclasses.replace(baked, mean=(0.1, 0.2, 0.3)), dataclasses.replace(baked, std=(1.0, 1.0, 1.0)),
+        dataclasses.replace(baked, input_px=448), dataclasses.replace(baked, network="resnet34"),
+        dataclasses.replace(baked, weights_sha256="0" * 64),
+    ]  # fmt: skip
+    assert len({b.key(64) for b in [baked, *others]} | {baked.key(224)}) == 7
+
+
+@pytest.mark.parametrize("digest", ["pwned/deep/a", "../../x", "A" * 64, "0" * 63, "", "0" * 63 + "/"])
+def test_what_is_no_digest_never_becomes_a_file_name(small, digest):
+    with pytest.raises(InputError, match="64 hexadecimal digits"):
+        dataclasses.replace(Baked.of_card(small.card()), weights_sha256=digest)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no modes of folders")
+def test_the_cache_is_closed_to_others(small, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATHOSIG_CACHE", str(tmp_path))
+    (tmp_path / "onnx").mkdir(mode=0o777)
+    (tmp_path / "onnx").chmod(0o777)
+    onnx_file(Baked.of_card(small.card()), 64, lambda: small)
+    assert (tmp_path / "onnx").stat().st_mode & 0o777 == 0o700
 
 
 def test_importing_the_folder_imports_no_torch():

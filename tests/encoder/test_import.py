@@ -110,6 +110,57 @@ def test_files_that_are_no_features_are_refused(tmp_path):
         read_features(tmp_path / "b.h5")
 
 
+def _hostile(tmp_path, kind):
+    path = tmp_path / "hostile.h5"
+    numbers = np.zeros((4, 8), np.float32)
+    with h5py.File(tmp_path / "other.h5", "w") as other:
+        other["features"] = numbers
+    (tmp_path / "secret").write_bytes(b"s" * 128)
+    with h5py.File(path, "w") as stored:
+        stored["coords"] = np.zeros((4, 2))
+        if kind == "external link":
+            stored["features"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "features")
+        elif kind == "soft link":
+            stored["there"] = numbers
+            stored["features"] = h5py.SoftLink("/there")
+        elif kind == "raw data outside":
+            stored.create_dataset(
+                "features", (4, 8), np.float32, external=[(str(tmp_path / "secret"), 0, 128)]
+            )
+        elif kind == "virtual":
+            layout = h5py.VirtualLayout((4, 8), np.float32)
+            layout[:] = h5py.VirtualSource(tmp_path / "other.h5", "features", (4, 8))
+            stored.create_virtual_dataset("features", layout)
+        elif kind == "size never written":
+            stored.create_dataset("features", (10**8, 2048), np.float32, chunks=(1000, 2048))
+        elif kind == "group":
+            stored.create_group("features")
+        elif kind == "scalar":
+            stored["features"] = 1.0
+        elif kind == "text":
+            stored["features"] = np.array([[b"a", b"b"]] * 4)
+    return path
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "external link",
+        "soft link",
+        "raw data outside",
+        "virtual",
+        "size never written",
+        "group",
+        "scalar",
+        "text",
+    ],
+)
+def test_features_come_from_the_file_itself_and_are_no_larger_than_it(tmp_path, kind):
+    with pytest.raises(InputError, match="Extract this slide again") as caught:
+        read_features(_hostile(tmp_path, kind))
+    assert caught.value.code == "E_FEATURES"
+
+
 def test_mixing_encoders_or_mpp_is_refused():
     card = {
         "encoder": "a",

@@ -11,19 +11,18 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pathosig.core.errors import ConfigError
+from pathosig.encoder.graph_cache import Baked, onnx_file
 
 if TYPE_CHECKING:
     from pathosig.encoder.backbones import Encoder
 
 Run = Callable[[np.ndarray], np.ndarray]
-EXPORT_VERSION = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,7 +93,7 @@ def resolve(engine: str, device: str = "auto") -> tuple[str, str]:
 def make_engine(
     plan: EnginePlan,
     *,
-    digest: str,
+    baked: Baked,
     load: Callable[[], Encoder],
     int8_model: Path | None = None,
 ) -> Run:
@@ -102,8 +101,8 @@ def make_engine(
 
     Parameters
     ----------
-    digest
-        ``weights_sha256`` of the encoder: the key of its exported graph.
+    baked
+        What the exported graph of the encoder holds: the key under which it is kept.
     load
         Gives the encoder; called only when torch is needed (not when a cached graph is there).
     int8_model
@@ -120,13 +119,13 @@ def make_engine(
             raise ConfigError(message, code="E_ENGINE")
         return padded(onnx_run(int8_model, plan.threads), plan.batch_size)
     if plan.engine == "ort":
-        return padded(onnx_run(onnx_file(digest, plan.size_px, load), plan.threads), plan.batch_size)
+        return padded(onnx_run(onnx_file(baked, plan.size_px, load), plan.threads), plan.batch_size)
     return padded(_torch_run(plan, load()), plan.batch_size)
 
 
 def engine_of(encoder: Encoder, plan: EnginePlan, *, int8_model: Path | None = None) -> Run:
     """The engine of an encoder that is already loaded."""
-    return make_engine(plan, digest=encoder.weights_sha256, load=lambda: encoder, int8_model=int8_model)
+    return make_engine(plan, baked=Baked.of_card(encoder.card()), load=lambda: encoder, int8_model=int8_model)
 
 
 def padded(run: Run, batch_size: int) -> Run:
@@ -177,32 +176,3 @@ def onnx_run(path: Path, threads: int) -> Run:
         return array
 
     return run
-
-
-def cache_folder() -> Path:
-    """Where exported graphs lie: PATHOSIG_CACHE, else the user's cache folder."""
-    if given := os.environ.get("PATHOSIG_CACHE"):
-        return Path(given)
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "pathosig"
-
-
-def onnx_file(digest: str, size_px: int, load: Callable[[], Encoder]) -> Path:
-    """The encoder as an ONNX graph over uint8 tiles, exported once and cached by its weights' digest.
-
-    Raises
-    ------
-    ConfigError
-        If the network cannot be exported: the message names an engine that works.
-    StorageError
-        If the cache folder cannot be written: set PATHOSIG_CACHE to one that can.
-    """
-    torch_version = version("torch").split("+")[0]
-    path = cache_folder() / "onnx" / f"{digest[:32]}-{size_px}-v{EXPORT_VERSION}-torch{torch_version}.onnx"
-    if not path.is_file():
-        from pathosig.core.records import atomic_path
-        from pathosig.encoder.export import export_onnx
-
-        with atomic_path(path) as temporary:
-            export_onnx(load(), size_px, temporary)
-    return path

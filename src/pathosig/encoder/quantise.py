@@ -14,7 +14,8 @@ import numpy as np
 
 from pathosig.core.records import atomic_path
 from pathosig.encoder.backbones import Encoder
-from pathosig.encoder.engines import onnx_file, onnx_run, padded
+from pathosig.encoder.engines import onnx_run, padded
+from pathosig.encoder.graph_cache import Baked, onnx_file
 
 WEIGHTED = ("Conv", "Gemm", "MatMul")
 ACTIVATIONS = ("Clip", "Relu")
@@ -73,7 +74,7 @@ def quantise(
     """
     held = np.zeros(len(tiles), bool)
     held[3::4] = True
-    exact = onnx_file(encoder.weights_sha256, tiles.shape[1], lambda: encoder)
+    exact = onnx_file(Baked.of_card(encoder.card()), tiles.shape[1], lambda: encoder)
     with TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         work = _Work(folder=Path(folder), exact=exact, tiles=tiles[~held], batch_size=batch_size)

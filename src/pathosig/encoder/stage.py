@@ -20,6 +20,7 @@ from pathosig.core.units import Execution, Job, Outcome, Stage, StageReport, Uni
 from pathosig.encoder import engines
 from pathosig.encoder.cards import embedding_card
 from pathosig.encoder.embed import embed_blocks
+from pathosig.encoder.graph_cache import Baked, onnx_file
 from pathosig.encoder.reading import opened_tiles, read_tile_table, specimen_facts
 from pathosig.encoder.spec import EncoderSpec
 from pathosig.encoder.stain import fit_stain, in_reference_colours, sample_tiles
@@ -239,8 +240,8 @@ def read_encoder(root: Path, *, weights: str | None = None) -> Encoder:
     from pathosig.encoder.weights import check_digest, read_weights
 
     card = read_json(Layout(root).encoder_card)
-    if card.get("weights_file"):
-        return encoder_from_state(card, read_weights(root / "encoder" / card["weights_file"]))
+    if card.get("weights_file"):  # its name is always the same: a card never chooses a file
+        return encoder_from_state(card, read_weights(Layout(root).encoder_weights))
     encoder = load_encoder(card["name"], weights=weights)
     check_digest(encoder.weights_sha256, card["weights_sha256"], where=f"encoder {card['name']}")
     return encoder
@@ -252,7 +253,7 @@ def _export_once(study: Study, spec: EncoderSpec, units: list[Unit]) -> None:
     card = read_json(study.paths.encoder_card)
     weights = _weights_path(study, spec.weights)
     load = functools.partial(read_encoder, study.root, weights=str(weights) if weights else None)
-    engines.onnx_file(card["weights_sha256"], table.size_px, load)
+    onnx_file(Baked.of_card(card), table.size_px, load)
 
 
 # -- one specimen -----------------------------------------------------------------------------
@@ -268,7 +269,7 @@ def _embed_one(job: Job) -> Outcome:
     plan = engines.EnginePlan(
         engine=engine, device=device, size_px=table.size_px, batch_size=spec.batch_size, threads=spec.threads
     )
-    run = _engine(job.root, card["weights_sha256"], spec.weights, plan)
+    run = _engine(job.root, Baked.of_card(card), spec.weights, plan)
     lost: list[int] = []
     places: list[int] = []
     block = max(64, spec.batch_size)
@@ -290,14 +291,14 @@ def _embed_one(job: Job) -> Outcome:
 
 
 @functools.lru_cache(maxsize=2)
-def _engine(root: Path, digest: str, weights: str | None, plan: engines.EnginePlan) -> engines.Run:
+def _engine(root: Path, baked: Baked, weights: str | None, plan: engines.EnginePlan) -> engines.Run:
     """The engine of this worker, kept from slide to slide."""
 
     def load() -> Encoder:
         path = _weights_path(Study.open(root), weights)
         return read_encoder(root, weights=str(path) if path else None)
 
-    return engines.make_engine(plan, digest=digest, load=load, int8_model=Layout(root).encoder_int8)
+    return engines.make_engine(plan, baked=baked, load=load, int8_model=Layout(root).encoder_int8)
 
 
 def _lost_warning(unit: str, lost: int, n: int) -> list[str]:

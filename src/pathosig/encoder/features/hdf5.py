@@ -12,6 +12,8 @@ import numpy as np
 from pathosig.core.errors import InputError
 
 FEATURES = ("features", "feats", "patch_embeddings")
+_MOST_PACKED = 1100
+"""Deflate packs at most 1,032 bytes into one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,10 +66,10 @@ def read_features(path: Path) -> TileFeatures:
                     "and coords, as TRIDENT, CLAM and STAMP write them."
                 )
                 raise InputError(message, code="E_FEATURES")
-            features = np.asarray(stored[name])
-            coords = np.asarray(stored["coords"], np.float64)
+            features = np.asarray(_own_array(stored, name, path.name))
+            coords = np.asarray(_own_array(stored, "coords", path.name), np.float64)
             facts = {**_attributes(stored), **_attributes(stored[name]), **_attributes(stored["coords"])}
-    except OSError as error:
+    except (OSError, KeyError, RuntimeError) as error:
         message = f"{path.name}: not a readable HDF5 file. Give the features file of one slide."
         raise InputError(message, code="E_FORMAT") from error
     features = features.reshape(-1, features.shape[-1])  # CLAM and TRIDENT may keep an axis of length 1
@@ -79,6 +81,33 @@ def read_features(path: Path) -> TileFeatures:
         message = f"{path.name}: features that are not finite. Extract this slide again."
         raise InputError(message, code="E_FEATURES")
     return _described(features.astype(np.float16), coords, facts)
+
+
+def _own_array(stored: Any, name: str, file: str) -> Any:
+    """A dataset of numbers that lies in the file itself and is no larger than what the file can hold.
+
+    Raises
+    ------
+    InputError
+        E_FEATURES: a link to another file, raw data outside, a group, text, or a declared size that was never written.
+    """
+    import h5py
+
+    def refuse(reason: str) -> InputError:
+        return InputError(f"{file}: {name} {reason}. Extract this slide again.", code="E_FEATURES")
+
+    if not isinstance(stored.get(name, getlink=True), h5py.HardLink):
+        raise refuse("is a link; expected the numbers themselves")
+    data = stored[name]
+    if not isinstance(data, h5py.Dataset) or data.ndim not in (2, 3) or data.dtype.kind not in "fiu":
+        raise refuse("is no table of numbers")
+    if data.external or data.is_virtual:
+        raise refuse("lies in another file")
+    if data.nbytes > _MOST_PACKED * max(data.id.get_storage_size(), 1):
+        raise refuse(
+            f"declares {data.nbytes:,} bytes, of which the file holds {data.id.get_storage_size():,}"
+        )
+    return data
 
 
 def _attributes(node: Any) -> dict[str, Any]:

@@ -1,0 +1,156 @@
+"""Exported graphs, kept from run to run: keyed by everything that is baked into them, checked before they are used."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import stat
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from pathosig.core.errors import InputError, StorageError
+from pathosig.core.records import atomic_path, write_text
+
+if TYPE_CHECKING:
+    from pathosig.encoder.backbones import Encoder
+
+EXPORT_VERSION = 2
+"""Raised when the same encoder would be exported as another graph."""
+
+_HEX64 = re.compile(r"[0-9a-f]{64}")
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Baked:
+    """Everything of an encoder that its exported graph holds.
+
+    Attributes
+    ----------
+    weights_sha256
+        64 hexadecimal digits.
+    network
+        Name of the network.
+    mean, std
+        Of the normalisation.
+    input_px
+        Side that tiles are resized to; None as they come.
+    """
+
+    weights_sha256: str
+    network: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    input_px: int | None
+
+    def __post_init__(self) -> None:
+        check_sha256(self.weights_sha256, where=f"encoder {self.network[:80]}")
+
+    @classmethod
+    def of_card(cls, card: Mapping[str, Any]) -> Self:
+        """Of an encoder by its card."""
+        return cls(
+            weights_sha256=str(card["weights_sha256"]),
+            network=str(card["name"]),
+            mean=tuple(float(v) for v in card["mean"]),
+            std=tuple(float(v) for v in card["std"]),
+            input_px=None if card["input_px"] is None else int(card["input_px"]),
+        )
+
+    def key(self, size_px: int) -> str:
+        """Digest of the graph for tiles of one size: a file name that no content of a card can shape."""
+        torch_version = version("torch").split("+")[0]
+        values = [
+            self.weights_sha256, self.network, self.mean, self.std, self.input_px, size_px, EXPORT_VERSION, torch_version,
+        ]  # fmt: skip
+        return hashlib.sha256(json.dumps(values).encode()).hexdigest()
+
+
+def check_sha256(value: str, *, where: str) -> None:
+    """Refuse what is no SHA-256.
+
+    Raises
+    ------
+    InputError
+        E_WEIGHTS.
+    """
+    if not _HEX64.fullmatch(value):
+        message = f"{where}: weights_sha256 is {value[:80]!r}; expected 64 hexadecimal digits."
+        raise InputError(message, code="E_WEIGHTS")
+
+
+def cache_folder() -> Path:
+    """Where exported graphs lie: PATHOSIG_CACHE, else the user's cache folder."""
+    if given := os.environ.get("PATHOSIG_CACHE"):
+        return Path(given)
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "pathosig"
+
+
+def _private(folder: Path) -> Path:
+    """The folder, which only its owner may enter or change.
+
+    Raises
+    ------
+    StorageError
+        If it belongs to somebody else: graphs in it are run, so they must be this user's own.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        about = folder.stat()
+        if hasattr(os, "getuid"):
+            if about.st_uid != os.getuid():
+                message = (
+                    f"cache {folder}: it belongs to another user. Set PATHOSIG_CACHE to a folder of your own."
+                )
+                raise StorageError(message, code="E_CACHE")
+            if stat.S_IMODE(about.st_mode) & 0o077:
+                folder.chmod(0o700)
+    except OSError as error:
+        message = f"cache {folder}: cannot be used ({error.strerror}). Set PATHOSIG_CACHE to a folder you may write."
+        raise StorageError(message, code="E_CACHE") from error
+    return folder
+
+
+def onnx_file(baked: Baked, size_px: int, load: Callable[[], Encoder]) -> Path:
+    """The encoder as an ONNX graph over uint8 tiles: exported once, and again when the kept one is damaged.
+
+    Raises
+    ------
+    ConfigError
+        If the network cannot be exported: the message names an engine that works.
+    StorageError
+        If the cache folder cannot be written: set PATHOSIG_CACHE to one that can.
+    """
+    path = _private(cache_folder() / "onnx") / f"{baked.key(size_px)}.onnx"
+    checksum = path.with_suffix(".sha256")
+    if not _intact(path, checksum):
+        from pathosig.encoder.export import export_onnx  # torch
+
+        checksum.unlink(missing_ok=True)
+        with atomic_path(path) as temporary:
+            export_onnx(load(), size_px, temporary)
+            digest = file_sha256(temporary)
+        write_text(checksum, f"{digest}\n")
+    return path
+
+
+def _intact(path: Path, checksum: Path) -> bool:
+    try:
+        return file_sha256(path) == checksum.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, read in blocks."""
+    digest = hashlib.sha256()
+    with path.open("rb") as handle:
+        while block := handle.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
