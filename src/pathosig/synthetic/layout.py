@@ -19,6 +19,10 @@ def slide_size(tiles: int) -> tuple[int, int]:
     return (side // 16 + 1) * 16, int(side * 0.95) // 16 * 16
 
 
+CORE_REGION_PX = 2 * TILE
+"""Regions of a core are two tiles wide: a core holds several tissue types."""
+
+
 def label_map(size: tuple[int, int], shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Types per pixel at 1/8 of a slide, uint8[h, w]: 0 glass, 1 + type elsewhere.
 
@@ -43,8 +47,41 @@ def label_map(size: tuple[int, int], shares: np.ndarray, rng: np.random.Generato
         0.035 * rng.normal() * np.cos(k * angle + rng.uniform(0, 2 * np.pi)) for k in range(2, 6)
     )
     tissue = radius < np.minimum(outline, 1.04)
-    centres = _centres(width, height, REGION_PX / _SCALE, rng)
-    bend = 0.28 * REGION_PX / _SCALE
+    return np.where(tissue, _regions(tissue, shares, REGION_PX / _SCALE, rng) + 1, 0).astype(np.uint8)
+
+
+def core_label_map(
+    side: int, proportions: np.ndarray, rng: np.random.Generator, *, torn: bool = False
+) -> np.ndarray:
+    """Types per pixel of a microarray core at 1/8 of its slide, uint8[side, side]: 0 glass, 1 + type elsewhere.
+
+    Parameters
+    ----------
+    side
+        Diameter of the core in pixels of the label map.
+    proportions
+        float[types]: wanted proportions of the tissue types.
+    rng
+        Decides outlines and order.
+    torn
+        Whether a wedge of the core is gone.
+    """
+    yy, xx = np.mgrid[:side, :side].astype(np.float32) - (side - 1) / 2
+    angle = np.arctan2(yy, xx)
+    outline = 0.94 + 0.02 * np.cos(3 * angle + rng.uniform(0, 2 * np.pi))
+    tissue = np.hypot(xx, yy) < outline * side / 2
+    if torn:
+        direction = rng.uniform(0, 2 * np.pi)
+        tissue &= xx * np.cos(direction) + yy * np.sin(direction) < 0.15 * side
+    return np.where(tissue, _regions(tissue, proportions, CORE_REGION_PX / _SCALE, rng) + 1, 0).astype(np.uint8)
+
+
+def _regions(tissue: np.ndarray, shares: np.ndarray, spacing: float, rng: np.random.Generator) -> np.ndarray:
+    """Type of every pixel, int[h, w]: regions with curved outlines whose types together come near the wanted shares."""
+    height, width = tissue.shape
+    yy, xx = np.mgrid[:height, :width].astype(np.float32)
+    centres = _centres(width, height, spacing, rng)
+    bend = 0.28 * spacing
     wx = bend * ndimage.gaussian_filter(rng.normal(size=(height, width)), 34)
     wy = bend * ndimage.gaussian_filter(rng.normal(size=(height, width)), 34)
     wx, wy = (bend * w / max(float(w.std()), 1e-9) * 0.5 for w in (wx, wy))
@@ -58,7 +95,7 @@ def label_map(size: tuple[int, int], shares: np.ndarray, rng: np.random.Generato
         probability = need**2 / (need**2).sum() if need.sum() > 0 else shares
         kind[region] = rng.choice(len(shares), p=probability)
         wanted[kind[region]] -= area[region]
-    return np.where(tissue, kind[owner] + 1, 0).astype(np.uint8)
+    return np.asarray(kind[owner])
 
 
 def _centres(width: int, height: int, spacing: float, rng: np.random.Generator) -> np.ndarray:

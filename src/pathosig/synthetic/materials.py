@@ -143,15 +143,30 @@ def paint(
     shift
         SD of the log stain strength per channel is a tenth of it.
     """
-    height, width = labels.shape
+    out = bare_glass(labels.shape, rng)
+    apply_fills(out, labels, fills, stain_table(shift, rng))
+    return out
+
+
+def bare_glass(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """Glass with the grain of a camera, uint8[height, width, 3]."""
+    height, width = shape[:2]
     glass = np.array([244, 243, 245], np.float32)
     grain = rng.normal(0, 1.2, (256, 256, 1)).astype(np.float32)
     rows, columns = np.arange(height) % 256, np.arange(width) % 256
-    out = np.clip(glass + grain[rows][:, columns], 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(glass + grain, 0, 255).astype(np.uint8)[rows][:, columns])
+
+
+def stain_table(shift: float, rng: np.random.Generator) -> np.ndarray:
+    """Old value and channel -> new value under a slide's own stain strength, uint8[256, 3]."""
+    # I' = I0 (I / I0)^strength: optical density times strength
     strength = np.exp(rng.normal(0, 0.1 * shift, 3))
-    table = np.clip(np.rint(244 * (np.arange(256)[:, None] / 244) ** strength), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(244 * (np.arange(256)[:, None] / 244) ** strength), 0, 255).astype(np.uint8))
+
+
+def apply_fills(out: np.ndarray, labels: np.ndarray, fills: dict[int, np.ndarray], table: np.ndarray) -> None:
+    """Paint fills into an image in place, through the slide's stain table."""
     for value, fill in fills.items():
         inside = labels == value
         for channel in range(3):
             out[..., channel][inside] = table[:, channel][fill[..., channel][inside]]
-    return out

@@ -14,7 +14,7 @@ HARMFUL, PROTECTIVE = 0, 1
 """Numbers of the planted types."""
 
 _RECURRENCE_RATIO = 0.8
-_SHAPE = 1.15
+SHAPE = 1.15
 _STAGE_EFFECT, _AGE_EFFECT = 0.35, 0.015
 
 
@@ -95,10 +95,10 @@ def draw_outcomes(patients: list[Patient], risk: np.ndarray, spec: SimulateSpec)
     high = risk > np.median(risk)
     total = risk + _STAGE_EFFECT * (late - 0.45) + _AGE_EFFECT * (age - 62)
     total = total + spec.treatment_benefit * (treated & high)
-    scale = spec.median_survival / np.log(2) ** (1 / _SHAPE)
+    scale = spec.median_survival / np.log(2) ** (1 / SHAPE)
 
     def weibull(factor: float) -> np.ndarray:
-        return np.asarray(factor * scale * (rng.exponential(size=n) / np.exp(total)) ** (1 / _SHAPE))
+        return np.asarray(factor * scale * (rng.exponential(size=n) / np.exp(total)) ** (1 / SHAPE))
 
     death, recurrence = weibull(1.0), weibull(_RECURRENCE_RATIO)
     censoring = rng.uniform(0.15, 1.0, n) * spec.follow_up

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -17,6 +18,13 @@ class SimulateSpec(Spec):
     ----------
     level
         slides (real pyramidal SVS files) | embeddings (tile features straight away, cheap).
+    kind
+        wsi (whole slides) | tma (microarrays of small cell lung cancer) | mixed (discovery and the first validation
+        cohort on microarrays, the second on whole slides).
+    array
+        Rows and columns of a microarray block, such as 6x8.
+    heterogeneous
+        Microarrays: proportion of patients whose cores truly differ.
     n_discovery
         Patients of the discovery cohort.
     n_validation
@@ -53,6 +61,9 @@ class SimulateSpec(Spec):
 
     section: ClassVar[str] = "simulate"
     level: Literal["slides", "embeddings"] = "slides"
+    kind: Literal["wsi", "tma", "mixed"] = "wsi"
+    array: str = "6x8"
+    heterogeneous: float = 0.15
     n_discovery: int = 60
     n_validation: int = 30
     types: int = 6
@@ -71,7 +82,19 @@ class SimulateSpec(Spec):
     tiles: str | None = None
     seed: int = 0
 
+    @property
+    def array_shape(self) -> tuple[int, int]:
+        """(rows, columns) of a microarray block."""
+        rows, _, columns = self.array.lower().partition("x")
+        return int(rows), int(columns)
+
     def __post_init__(self) -> None:
+        if not re.fullmatch(r"[1-9]\d?[xX][1-9]\d?", self.array) or self.array_shape[0] * self.array_shape[1] < 6:
+            raise ConfigError(f"[simulate] array = {self.array!r}: expected rows x columns, such as 6x8, six places at least.")
+        if not 0 <= self.heterogeneous <= 1:
+            raise ConfigError(f"[simulate] heterogeneous = {self.heterogeneous}: expected a proportion, 0 to 1.")
+        if self.kind != "wsi" and self.level != "slides":
+            raise ConfigError(f"[simulate] kind = {self.kind!r} paints slides; it goes with level = 'slides' only.")
         if self.n_discovery < 4 or self.n_validation < 0:
             raise ConfigError("[simulate] n_discovery must be at least 4, n_validation at least 0.")
         if not 3 <= self.types <= 40 or self.subtypes < 1 or self.tiles_per_patient < 4:
