@@ -100,10 +100,12 @@ def plan_arrays(
                 n = 2 if split else int(rng.integers(2, 4))
                 wanted += [(patient.id, p) for p in _core_mixtures(mixture, n, split)]
         order = rng.permutation(len(wanted))
-        capacity = max(1, rows * columns - 2)  # an array has a place or two without tissue, to tell its sides apart
-        for block, start in enumerate(range(0, len(order), capacity)):
-            chosen = order[start : start + capacity]
-            places = np.sort(rng.permutation(rows * columns)[: len(chosen)])
+        capacity = max(
+            1, rows * columns - 2
+        )  # an array has a place or two without tissue, to tell its sides apart
+        for block, chosen in enumerate(np.array_split(order, -(-len(order) // capacity))):
+            filled = min(rows * columns, len(chosen) + 2)  # laboratories fill row by row
+            places = np.sort(rng.permutation(filled)[: len(chosen)])
             cores = tuple(
                 PlannedCore(
                     row=int(place) // columns + 1,
@@ -118,7 +120,12 @@ def plan_arrays(
             stream = (spec.seed, 33, len(out))
             out.append(
                 PlannedArray(
-                    slide_id=name, cohort=cohort, rows=rows, columns=columns, cores=cores, stream=stream
+                    slide_id=name,
+                    cohort=cohort,
+                    rows=-(-filled // columns),
+                    columns=columns,
+                    cores=cores,
+                    stream=stream,
                 )
             )
     return out, heterogeneous
@@ -164,7 +171,9 @@ def _write_one(job: Job) -> Outcome:
     rng = np.random.default_rng(block["stream"])
     centres = _grid(block["rows"], block["columns"], rng)
     # whole pixels of the label map, so that cores lie on it without rounding
-    width, height = ((np.ceil(centres.reshape(-1, 2).max(axis=0) + _MARGIN_PX).astype(int) // 128 + 1) * 16).tolist()
+    width, height = (
+        (np.ceil(centres.reshape(-1, 2).max(axis=0) + _MARGIN_PX).astype(int) // 128 + 1) * 16
+    ).tolist()
     side = CORE_PX // 8
     labels = np.zeros((height, width), np.uint8)
     pixels = bare_glass((height * 8, width * 8), rng)

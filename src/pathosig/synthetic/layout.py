@@ -73,7 +73,9 @@ def core_label_map(
     if torn:
         direction = rng.uniform(0, 2 * np.pi)
         tissue &= xx * np.cos(direction) + yy * np.sin(direction) < 0.15 * side
-    return np.where(tissue, _regions(tissue, proportions, CORE_REGION_PX / _SCALE, rng) + 1, 0).astype(np.uint8)
+    return np.where(tissue, _regions(tissue, proportions, CORE_REGION_PX / _SCALE, rng) + 1, 0).astype(
+        np.uint8
+    )
 
 
 def _regions(tissue: np.ndarray, shares: np.ndarray, spacing: float, rng: np.random.Generator) -> np.ndarray:

@@ -161,7 +161,9 @@ def stain_table(shift: float, rng: np.random.Generator) -> np.ndarray:
     """Old value and channel -> new value under a slide's own stain strength, uint8[256, 3]."""
     # I' = I0 (I / I0)^strength: optical density times strength
     strength = np.exp(rng.normal(0, 0.1 * shift, 3))
-    return np.asarray(np.clip(np.rint(244 * (np.arange(256)[:, None] / 244) ** strength), 0, 255).astype(np.uint8))
+    return np.asarray(
+        np.clip(np.rint(244 * (np.arange(256)[:, None] / 244) ** strength), 0, 255).astype(np.uint8)
+    )
 
 
 def apply_fills(out: np.ndarray, labels: np.ndarray, fills: dict[int, np.ndarray], table: np.ndarray) -> None:

@@ -89,12 +89,21 @@ class SimulateSpec(Spec):
         return int(rows), int(columns)
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[1-9]\d?[xX][1-9]\d?", self.array) or self.array_shape[0] * self.array_shape[1] < 6:
-            raise ConfigError(f"[simulate] array = {self.array!r}: expected rows x columns, such as 6x8, six places at least.")
+        if (
+            not re.fullmatch(r"[1-9]\d?[xX][1-9]\d?", self.array)
+            or self.array_shape[0] * self.array_shape[1] < 6
+        ):
+            raise ConfigError(
+                f"[simulate] array = {self.array!r}: expected rows x columns, such as 6x8, six places at least."
+            )
         if not 0 <= self.heterogeneous <= 1:
-            raise ConfigError(f"[simulate] heterogeneous = {self.heterogeneous}: expected a proportion, 0 to 1.")
+            raise ConfigError(
+                f"[simulate] heterogeneous = {self.heterogeneous}: expected a proportion, 0 to 1."
+            )
         if self.kind != "wsi" and self.level != "slides":
-            raise ConfigError(f"[simulate] kind = {self.kind!r} paints slides; it goes with level = 'slides' only.")
+            raise ConfigError(
+                f"[simulate] kind = {self.kind!r} paints slides; it goes with level = 'slides' only."
+            )
         if self.n_discovery < 4 or self.n_validation < 0:
             raise ConfigError("[simulate] n_discovery must be at least 4, n_validation at least 0.")
         if not 3 <= self.types <= 40 or self.subtypes < 1 or self.tiles_per_patient < 4:

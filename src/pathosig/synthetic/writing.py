@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,10 @@ from pathosig.core.records import write_json
 from pathosig.core.study import Study
 from pathosig.core.tables import write_csv_rows
 from pathosig.core.units import Execution
+from pathosig.synthetic.arrays import plan_arrays, write_arrays
+from pathosig.synthetic.clinic import SUBTYPE_STRENGTH, clinic_config, draw_clinic
 from pathosig.synthetic.embeddings_level import FeatureSource, write_embeddings
+from pathosig.synthetic.laboratory_map import map_rows, write_laboratory_map
 from pathosig.synthetic.patients import (
     COHORTS,
     HARMFUL,
@@ -21,6 +25,7 @@ from pathosig.synthetic.patients import (
     Patient,
     draw_outcomes,
     draw_patients,
+    draw_shares,
     linear_predictor,
     study_config,
 )
@@ -83,6 +88,8 @@ def simulate(
         shares, slides = write_embeddings(study, patients, spec)
         names: tuple[str, ...] = tuple(f"type_{i}" for i in range(FeatureSource(spec).n_types))
         per_slide = {s["slide_id"]: v for s, v in zip(slides, shares, strict=True)}
+    elif spec.kind != "wsi":
+        return _simulate_arrays(directory, spec, patients, execution)
     else:
         names = names_of(spec)
         spec = spec.replace(types=len(names))
@@ -102,6 +109,112 @@ def simulate(
         ]
     truth = _finish(study, spec, patients, np.array(shares), names, per_slide, slides)
     return SimulateReport(study=str(directory), truth=truth)
+
+
+def _simulate_arrays(
+    directory: Path, spec: SimulateSpec, patients: list[Patient], execution: Execution
+) -> SimulateReport:
+    """A study of small cell lung cancer on microarrays; `mixed`: whole slides for the second validation cohort."""
+    names = names_of(spec)
+    spec = spec.replace(types=len(names))
+    study = Study.create(directory, clinic_config("slides"))
+    wanted = draw_shares(spec, len(patients))
+    on_slides = {p.id for p in patients if spec.kind == "mixed" and p.cohort == COHORTS[2]}
+    rows = [i for i, p in enumerate(patients) if p.id not in on_slides]
+    arrays, heterogeneous = plan_arrays([patients[i] for i in rows], wanted[rows], spec)
+    cores = write_arrays(study.root, arrays, spec, execution)
+    plan = [s for s in plan_slides(patients, spec) if s["patient_id"] in on_slides]
+    per_slide = write_slides(study.root, plan, spec, execution) if plan else {}
+    truth_of_core = {
+        f"{a.slide_id}#{c.row}-{c.column}": {
+            "patient_id": c.patient_id,
+            "state": c.state,
+            "proportions": [round(v, 6) for v in cores[a.slide_id].get(f"{c.row}-{c.column}", [])],
+        }
+        for a in arrays
+        for c in a.cores
+    }
+    proportions = _of_patients(patients, truth_of_core, plan, per_slide, wanted)
+    discovery = np.array([p.cohort == COHORTS[0] for p in patients])
+    risk, facts = linear_predictor(proportions, spec, discovery)
+    clinic = draw_clinic(patients, proportions, risk, spec)
+    slides = [
+        {"slide_id": a.slide_id, "patient_id": "", "path": f"slides/{a.slide_id}.svs", "kind": "tma"}
+        for a in arrays
+    ] + [
+        {
+            "slide_id": s["slide_id"],
+            "patient_id": s["patient_id"],
+            "path": f"slides/{s['slide_id']}.svs",
+            "kind": "wsi",
+        }
+        for s in plan
+    ]
+    write_csv_rows(study.paths.patients, list(clinic.rows), tuple(clinic.rows[0]))
+    write_csv_rows(study.paths.slides, slides, ("slide_id", "patient_id", "path", "kind"))
+    write_csv_rows(study.paths.tma_map, map_rows(arrays), ("tma", "row", "column", "patient_id"))
+    write_laboratory_map(study.root / "laboratory_map.xlsx", arrays)
+    truth = {
+        "level": spec.level,
+        "kind": spec.kind,
+        "settings": {k: v for k, v in spec.to_dict().items() if k not in ("tiles", "features")},
+        "types": list(names),
+        "harmful": names[HARMFUL],
+        "protective": names[PROTECTIVE],
+        "effects": facts["log_hr_per_sd"],
+        "scaling": {"mean": facts["mean"], "sd": facts["sd"]},
+        "treatment": {
+            "column": "adjuvant_crt",
+            "log_hr_high_risk": spec.treatment_benefit,
+            "log_hr_low_risk": 0.0,
+            "without_effect": "neoadjuvant_crt",
+        },
+        "subtypes": {s: names[t] for s, t in clinic.subtype_type.items()},
+        "subtype_log_odds_per_sd": SUBTYPE_STRENGTH,
+        "heterogeneous": sorted(heterogeneous),
+        "arrays": {a.slide_id: {"rows": a.rows, "columns": a.columns, "cohort": a.cohort} for a in arrays},
+        "cores": truth_of_core,
+        "cohorts": _cohort_counts(clinic.rows),
+        "patients": {
+            p.id: {"shares": [round(float(v), 6) for v in s], "linear_predictor": round(float(r), 6)}
+            for p, s, r in zip(patients, proportions, risk, strict=True)
+        },
+        "slides": {k: [round(float(v), 6) for v in values] for k, values in per_slide.items()},
+    }
+    write_json(study.paths.truth, truth)
+    return SimulateReport(study=str(directory), truth=truth)
+
+
+def _of_patients(
+    patients: list[Patient],
+    cores: dict[str, dict[str, Any]],
+    plan: list[dict[str, Any]],
+    per_slide: dict[str, list[float]],
+    wanted: np.ndarray,
+) -> np.ndarray:
+    """True proportions of each patient: the mean over present cores or slides; the wanted ones where all are missing."""
+    pieces: dict[str, list[list[float]]] = {p.id: [] for p in patients}
+    for core in cores.values():
+        if core["proportions"]:
+            pieces[core["patient_id"]].append(core["proportions"])
+    for slide in plan:
+        pieces[slide["patient_id"]].append(per_slide[slide["slide_id"]])
+    return np.array(
+        [np.mean(pieces[p.id], axis=0) if pieces[p.id] else wanted[i] for i, p in enumerate(patients)]
+    )
+
+
+def _cohort_counts(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
+    """Patients and events of each cohort."""
+    return {
+        c: {
+            "patients": sum(r["cohort"] == c for r in rows),
+            "os_events": sum(r["os_event"] for r in rows if r["cohort"] == c),
+            "dfs_events": sum(r["dfs_event"] for r in rows if r["cohort"] == c),
+        }
+        for c in COHORTS
+        if any(r["cohort"] == c for r in rows)
+    }
 
 
 def _pooled(
@@ -129,15 +242,7 @@ def _finish(
     rows = draw_outcomes(patients, risk, spec)
     write_csv_rows(study.paths.patients, rows, tuple(rows[0]))
     write_csv_rows(study.paths.slides, slides, ("slide_id", "patient_id", "path", "site"))
-    cohorts = {
-        c: {
-            "patients": sum(r["cohort"] == c for r in rows),
-            "os_events": sum(r["os_event"] for r in rows if r["cohort"] == c),
-            "dfs_events": sum(r["dfs_event"] for r in rows if r["cohort"] == c),
-        }
-        for c in COHORTS
-        if any(r["cohort"] == c for r in rows)
-    }
+    cohorts = _cohort_counts(rows)
     truth = {
         "level": spec.level,
         "settings": {k: v for k, v in spec.to_dict().items() if k not in ("tiles", "features")},

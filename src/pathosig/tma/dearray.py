@@ -15,6 +15,9 @@ from pathosig.tma import lattice
 _DUST = 0.1
 """A place with less than this share of the usual core's tissue holds dust, not a core."""
 
+_WHOLE = 0.4
+"""A spot on the grid with more than this proportion of the usual core's area is a core and not debris."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TmaSpec(Spec):
@@ -111,7 +114,8 @@ def dearray(rgb: np.ndarray, spec: TmaSpec | None = None) -> list[Core]:
             "columns under [tma] in study.toml.",
             code="E_TMA",
         )
-    grid = lattice.fit(points, pitch, rows=spec.rows, columns=spec.columns)
+    whole = mass > _WHOLE * float(np.median(mass))
+    grid = lattice.fit(points, pitch, rows=spec.rows, columns=spec.columns, whole=whole)
     diameter = _diameter(mask, points, pitch)
     return [
         _core(mask, place, grid, diameter, usual_mass=float(np.median(mass)), spec=spec)

@@ -28,6 +28,27 @@ class Place:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Surface:
+    """A smooth map (row, column) -> (x, y): a polynomial whose degree may differ along rows and columns.
+
+    Attributes
+    ----------
+    coef
+        float[terms, 2].
+    degrees
+        Highest power of the row, of the column, and of both together.
+    """
+
+    coef: np.ndarray
+    degrees: tuple[int, int, int]
+
+    def at(self, places: np.ndarray) -> np.ndarray:
+        """Points (x, y) of places, float[n, 2]."""
+        predicted: np.ndarray = _terms(places, self.degrees) @ self.coef
+        return predicted
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Grid:
     """Points with their places.
 
@@ -39,21 +60,21 @@ class Grid:
         dict (row, column) from 0 -> index of a point.
     rows, columns
         Size of the grid.
-    coef
-        float[terms, 2]: polynomial (row, column) -> (x, y).
+    surface
+        Where places lie.
     """
 
     points: np.ndarray
     places_of: dict[tuple[int, int], int]
     rows: int
     columns: int
-    coef: np.ndarray
+    surface: Surface
 
     def places(self) -> Iterator[Place]:
         """All places row by row, counted from 1."""
         for row in range(self.rows):
             for column in range(self.columns):
-                x, y = _predict(self.coef, np.array([[row, column]], float))[0]
+                x, y = self.surface.at(np.array([[row, column]], float))[0]
                 x, y = _local(self, row, column, x, y)
                 point = self.places_of.get((row, column), -1)
                 yield Place(row=row + 1, column=column + 1, x=float(x), y=float(y), point=point)
@@ -112,7 +133,14 @@ def _first_peak(corr: np.ndarray, axis: float) -> np.ndarray | None:
     return None
 
 
-def fit(points: np.ndarray, pitch: tuple[np.ndarray, np.ndarray], *, rows: int = 0, columns: int = 0) -> Grid:
+def fit(
+    points: np.ndarray,
+    pitch: tuple[np.ndarray, np.ndarray],
+    *,
+    rows: int = 0,
+    columns: int = 0,
+    whole: np.ndarray | None = None,
+) -> Grid:
     """Rows and columns of points that lie on a bent grid.
 
     Parameters
@@ -123,6 +151,8 @@ def fit(points: np.ndarray, pitch: tuple[np.ndarray, np.ndarray], *, rows: int =
         Steps to the right and downwards.
     rows, columns
         Size of the grid where it is known; 0 takes what the points span.
+    whole
+        bool[n]: which points are whole cores. An outer line with a whole core is never debris, however empty it is.
 
     Returns
     -------
@@ -134,20 +164,35 @@ def fit(points: np.ndarray, pitch: tuple[np.ndarray, np.ndarray], *, rows: int =
     SlideError
         E_TMA where fewer than four points hang together.
     """
+    walks = [(len(_walk(points, steps)), number) for number, steps in enumerate(_steps(pitch))]
+    pitch = _steps(pitch)[max(walks, key=lambda walk: (walk[0], -walk[1]))[1]]
     labels = _walk(points, pitch)
     for _ in range(3):
         if len(labels) < 4:
             raise SlideError("too few cores hang together as a grid. Is it a TMA?", code="E_TMA")
-        coef = _surface(points, labels)
-        labels = _reassign(points, labels, coef, pitch)
-    labels, size = _trimmed(labels, rows, columns)
+        surface = _surface(points, labels)
+        labels = _reassign(points, labels, surface, pitch)
+    none = np.zeros(len(points), bool)
+    labels, size = _trimmed(labels, rows, columns, none if whole is None else whole)
     return Grid(
         points=points,
         places_of=labels,
         rows=size[0],
         columns=size[1],
-        coef=_surface(points, labels),
+        surface=_surface(points, labels),
     )
+
+
+def _steps(pitch: tuple[np.ndarray, np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The measured steps, and those of a square-cornered grid that keeps one of them.
+
+    In a bent array of few rows the autocorrelation peaks between two neighbours below, and the step down points askew.
+    """
+    right, down = pitch
+    stretch = float(np.hypot(*down) / np.hypot(*right))
+    below = np.array([-right[1], right[0]]) * stretch
+    beside = np.array([down[1], -down[0]]) / stretch
+    return [(right, down), (right, below), (beside, down)]
 
 
 def _walk(points: np.ndarray, pitch: tuple[np.ndarray, np.ndarray]) -> dict[tuple[int, int], int]:
@@ -187,29 +232,22 @@ def _walk(points: np.ndarray, pitch: tuple[np.ndarray, np.ndarray]) -> dict[tupl
     return best
 
 
-def _terms(places: np.ndarray, degree: int) -> np.ndarray:
+def _terms(places: np.ndarray, degrees: tuple[int, int, int]) -> np.ndarray:
     r, c = places[:, 0] / 10.0, places[:, 1] / 10.0
-    columns = [r**i * c**j for i in range(degree + 1) for j in range(degree + 1 - i)]
-    return np.stack(columns, axis=1)
+    powers = [(i, j) for i in range(degrees[0] + 1) for j in range(degrees[1] + 1) if i + j <= degrees[2]]
+    return np.stack([r**i * c**j for i, j in powers], axis=1)
 
 
-def _degree(count: int) -> int:
-    """Degree from the number of terms of a polynomial in two variables."""
-    return {1: 0, 3: 1, 6: 2, 10: 3}[count]
-
-
-def _predict(coef: np.ndarray, places: np.ndarray) -> np.ndarray:
-    predicted: np.ndarray = _terms(places, _degree(len(coef))) @ coef
-    return predicted
-
-
-def _surface(points: np.ndarray, labels: dict[tuple[int, int], int]) -> np.ndarray:
-    """Robust polynomial (row, column) -> (x, y); the degree grows with the number of points."""
+def _surface(points: np.ndarray, labels: dict[tuple[int, int], int]) -> Surface:
+    """Robust polynomial (row, column) -> (x, y); the degree grows with the number of points and of lines."""
     places = np.array(list(labels), float)
     target = points[list(labels.values())]
-    spread = min(len(np.unique(places[:, 0])), len(np.unique(places[:, 1])))
-    degree = 3 if len(places) >= 40 and spread >= 6 else 2 if len(places) >= 15 and spread >= 4 else 1
-    design = _terms(places, degree)
+    most = 3 if len(places) >= 40 else 2 if len(places) >= 15 else 1
+    # a few long rows bend along their length as a large array does: each axis has the degree that its lines allow
+    lines = [len(np.unique(places[:, axis])) for axis in (0, 1)]
+    along = [min(most, 3 if n >= 6 else 2 if n >= 4 else 1) for n in lines]
+    degrees = (along[0], along[1], max(along))
+    design = _terms(places, degrees)
     keep = np.ones(len(places), bool)
     for _ in range(3):
         coef: np.ndarray = np.linalg.lstsq(design[keep], target[keep], rcond=None)[0]
@@ -217,7 +255,7 @@ def _surface(points: np.ndarray, labels: dict[tuple[int, int], int]) -> np.ndarr
         keep = error <= max(3.5 * float(np.median(error)), 1e-6)
         if keep.sum() < 2 * design.shape[1]:
             keep[:] = True
-    return coef
+    return Surface(coef=coef, degrees=degrees)
 
 
 def _local(grid: Grid, row: int, column: int, x: float, y: float) -> tuple[float, float]:
@@ -228,7 +266,7 @@ def _local(grid: Grid, row: int, column: int, x: float, y: float) -> tuple[float
             point = grid.places_of.get((row + dr, column + dc))
             if point is not None and (dr or dc):
                 shifts.append(
-                    grid.points[point] - _predict(grid.coef, np.array([[row + dr, column + dc]], float))[0]
+                    grid.points[point] - grid.surface.at(np.array([[row + dr, column + dc]], float))[0]
                 )
     if len(shifts) < 3:
         return x, y
@@ -239,15 +277,15 @@ def _local(grid: Grid, row: int, column: int, x: float, y: float) -> tuple[float
 def _reassign(
     points: np.ndarray,
     labels: dict[tuple[int, int], int],
-    coef: np.ndarray,
+    surface: Surface,
     pitch: tuple[np.ndarray, np.ndarray],
 ) -> dict[tuple[int, int], int]:
     """Every place near the grid takes the point closest to where the surface and its neighbours expect it."""
     side = min(float(np.hypot(*p)) for p in pitch)
     rows, columns = (sorted({place[i] for place in labels}) for i in (0, 1))
     span = [(r, c) for r in range(rows[0] - 2, rows[-1] + 3) for c in range(columns[0] - 2, columns[-1] + 3)]
-    expected = _predict(coef, np.array(span, float))
-    grid = Grid(points=points, places_of=labels, rows=0, columns=0, coef=coef)
+    expected = surface.at(np.array(span, float))
+    grid = Grid(points=points, places_of=labels, rows=0, columns=0, surface=surface)
     pairs = []
     for place, (x, y) in zip(span, expected, strict=True):
         near = np.array(_local(grid, *place, x, y))
@@ -263,7 +301,7 @@ def _reassign(
 
 
 def _trimmed(
-    labels: dict[tuple[int, int], int], rows: int, columns: int
+    labels: dict[tuple[int, int], int], rows: int, columns: int, whole: np.ndarray
 ) -> tuple[dict[tuple[int, int], int], tuple[int, int]]:
     """Outer lines that are nearly empty are debris; then places are counted from 0."""
     kept = dict(labels)
@@ -271,16 +309,15 @@ def _trimmed(
         lines = np.array([place[axis] for place in kept])
         low, high = int(lines.min()), int(lines.max())
         counts = np.bincount(lines - low)
+        solid = np.bincount(lines - low, weights=whole[list(kept.values())])
         if wanted:
             padded = np.concatenate([np.zeros(wanted), counts, np.zeros(wanted)])
             sums = [padded[s : s + wanted].sum() for s in range(len(padded) - wanted + 1)]
             low, high = low + int(np.argmax(sums)) - wanted, low + int(np.argmax(sums)) - 1
         else:
             usual = float(np.median(counts))
-            while high > low and counts[0] < 0.2 * usual:
-                counts, low = counts[1:], low + 1
-            while high > low and counts[-1] < 0.2 * usual:
-                counts, high = counts[:-1], high - 1
+            keep = np.nonzero((counts >= 0.2 * usual) | (solid > 0))[0]
+            low, high = low + int(keep[0]), low + int(keep[-1])
         kept = {p: i for p, i in kept.items() if low <= p[axis] <= high}
         shift = (low, 0) if axis == 0 else (0, low)
         kept = {(p[0] - shift[0], p[1] - shift[1]): i for p, i in kept.items()}

@@ -19,7 +19,7 @@ from pathosig.tma.dearray import Core, TmaSpec, dearray
 
 logger = logging.getLogger(__name__)
 
-STAGE = Stage(name="tma", version=1)
+STAGE = Stage(name="tma", version=2)
 MAP_COLUMNS = ("tma", "row", "column", "patient_id")
 COLUMNS = (
     "slide_id", "parent", "x", "y", "width", "height", "row", "column", "status", "tissue", "patient_id",
