@@ -1,5 +1,6 @@
 """OME-Zarr folders are slides like any other, from `init` to reading for embeddings."""
 
+import os
 import shutil
 import sys
 
@@ -226,3 +227,79 @@ def test_from_init_to_tiles_a_folder_is_one_slide(tmp_path, tissue_slide):
     edit(tmp_path / "slides" / "P1.ome.zarr" / ".zattrs", lambda z: z["multiscales"][0].update(name="new"))
     again = find_tissue(Study.open(tmp_path / "study"))
     assert (again.done, again.fresh) == (("P1",), ("P2",))
+
+
+def chunk_of(path):
+    """The file of the first chunk."""
+    files = (p for p in sorted((path / "0").rglob("*")) if p.is_file())
+    return next(p for p in files if not p.name.startswith(".") and p.name != "zarr.json")
+
+
+@pytest.mark.parametrize("compressor", ["zlib", "gzip", "bz2", "zstd", "blosc", "lz4"])
+def test_a_chunk_that_decodes_to_more_than_itself_is_lost_and_nothing_is_allocated_for_it(
+    tmp_path, compressor
+):
+    import tracemalloc
+
+    import numcodecs
+
+    path = write_zarr(tmp_path / "s.zarr", RGB, levels=(1,), compressors=None)
+    codec = numcodecs.get_codec({"id": compressor})
+    edit(path / "0" / ".zarray", lambda a: a.update(compressor=codec.get_config()))
+    plain = bytes(128 * 128)
+    for file in (path / "0").rglob("*"):
+        if file.is_file() and not file.name.startswith("."):
+            file.write_bytes(codec.encode(plain))
+    with open_slide(path) as reader:
+        assert (reader.read_level(0, 0, 0, 100, 100) == 0).all()
+    chunk_of(path).write_bytes(codec.encode(bytes(100_000_000)))
+    tracemalloc.start()
+    try:
+        with open_slide(path) as reader, pytest.raises(SlideError) as caught:
+            reader.read_level(0, 0, 0, 100, 100)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert caught.value.code == "E_PIXELS"
+    assert peak < 20_000_000
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes")
+def test_a_pipe_or_a_device_in_place_of_a_chunk_is_never_opened(tmp_path):
+    for kind in ("pipe", "device"):
+        path = write_zarr(tmp_path / f"{kind}.zarr", RGB, levels=(1,))
+        chunk = chunk_of(path)
+        chunk.unlink()
+        os.mkfifo(chunk) if kind == "pipe" else chunk.symlink_to("/dev/zero")
+        with open_slide(path) as reader, pytest.raises(SlideError) as caught:
+            reader.read_level(0, 0, 0, 100, 100)
+        assert caught.value.code == "E_PIXELS"
+
+
+def test_a_codec_hidden_behind_another_name_is_refused(tmp_path):
+    path = write_zarr(tmp_path / "s.zarr", RGB, levels=(1,), version=3)
+    edit(path / "0" / "zarr.json", lambda a: a["codecs"].append({"id": "zstd", "name": "vlen-utf8"}))
+    assert code_of(path) == "E_CODEC"
+
+
+def test_shards_are_read_and_one_that_holds_too_much_is_lost(tmp_path):
+    options = {"chunks": (3, 64, 64), "shards": (3, 128, 128)}
+    path = write_zarr(tmp_path / "s.zarr", RGB, version=3, levels=(1,), **options)
+    with open_slide(path) as reader:
+        assert np.array_equal(reader.read_level(0, 0, 0, 610, 420), RGB)
+    import numcodecs
+
+    file = chunk_of(path)
+    bomb = numcodecs.get_codec({"id": "zstd"}).encode(bytes(50_000_000))
+    data = file.read_bytes()
+    index = np.frombuffer(data[-68:-4], "<u8").copy()
+    index[0:2] = len(data) - 68, len(bomb)
+    body = data[:-68] + bomb + index.tobytes()
+    import google_crc32c
+
+    file.write_bytes(body + google_crc32c.value(index.tobytes()).to_bytes(4, "little"))
+    with open_slide(path) as reader:
+        with pytest.raises(SlideError) as caught:
+            reader.read_level(0, 0, 0, 30, 30)
+        assert caught.value.code == "E_PIXELS"
+        assert np.array_equal(reader.read_level(0, 200, 200, 30, 30), RGB[200:230, 200:230])

@@ -22,10 +22,31 @@ _CODECS = {
 }  # fmt: skip
 """Codecs that turn bytes into bytes. Others are refused by name: some of them unpickle."""
 
+_COMPRESSORS = {"blosc", "bz2", "gzip", "lz4", "zlib", "zstd"}
+
 _UNITS = {
     "angstrom": 1e-4, "centimeter": 1e4, "meter": 1e6, "micrometer": 1.0, "millimeter": 1e3, "nanometer": 1e-3,
     "um": 1.0, "µm": 1.0, "nm": 1e-3, "mm": 1e3,
 }  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Storage:
+    """How the chunks of a level are stored.
+
+    Attributes
+    ----------
+    compressor
+        The compressor of each chunk, or nothing.
+    chunk_bytes
+        Of a decoded chunk.
+    shard_chunks
+        Chunks of a file; 0 where each is a file.
+    """
+
+    compressor: str
+    chunk_bytes: int
+    shard_chunks: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,12 +63,15 @@ class ZarrLevel:
         Along all axes.
     scale
         Physical size of a pixel along (x, y), in the axes' units.
+    storage
+        How its chunks are stored.
     """
 
     folder: Path
     version: int
     shape: tuple[int, ...]
     scale: tuple[float, float]
+    storage: Storage
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,9 +143,9 @@ def _facts(path: Path) -> ZarrFacts:
     for dataset in datasets:
         scale = [a * b for a, b in zip(common, _scale(dataset, len(axes)), strict=True)]
         folder = root / _inside(path, str(dataset["path"]))
-        version, shape = _array(path, folder, axes)
+        version, shape, storage = _array(path, folder, axes)
         pair = (scale[axes.index("x")], scale[axes.index("y")])
-        levels.append(ZarrLevel(folder=folder, version=version, shape=shape, scale=pair))
+        levels.append(ZarrLevel(folder=folder, version=version, shape=shape, scale=pair, storage=storage))
     x, y = axes.index("x"), axes.index("y")
     levels.sort(key=lambda level: -level.shape[x])
     factors = {name: _unit(multiscale["axes"][i]) for name, i in (("x", x), ("y", y))}
@@ -165,7 +189,7 @@ def _attributes(group: Path) -> Mapping[str, Any]:
 
 
 def _json(file: Path) -> dict[str, Any]:
-    if file.stat().st_size > _MAX_METADATA_BYTES:
+    if not file.is_file() or file.stat().st_size > _MAX_METADATA_BYTES:
         raise ValueError(f"{file.name} is larger than metadata ever are")
     found = json.loads(file.read_text(encoding="utf-8"))
     if not isinstance(found, dict):
@@ -196,8 +220,8 @@ def _unit(axis: object) -> float | None:
     return _UNITS.get(str(unit).lower())
 
 
-def _array(path: Path, folder: Path, axes: Sequence[str]) -> tuple[int, tuple[int, ...]]:
-    """(zarr version, shape) of a level."""
+def _array(path: Path, folder: Path, axes: Sequence[str]) -> tuple[int, tuple[int, ...], Storage]:
+    """(zarr version, shape, storage) of a level."""
     if (folder / "zarr.json").is_file():
         version, facts = 3, _json(folder / "zarr.json")
         dtype, chunks = str(facts["data_type"]), facts["chunk_grid"]["configuration"]["chunk_shape"]
@@ -232,7 +256,20 @@ def _array(path: Path, folder: Path, axes: Sequence[str]) -> tuple[int, tuple[in
                 f"is stored in chunks of {inner} pixels; too large to decode one. Write it with chunks of 256 to 1024.",
                 "E_TOO_LARGE",
             )
-    return version, shape
+    compressors = [name for name in codecs if name.rpartition(".")[2] in _COMPRESSORS]
+    if len(compressors) > 1:
+        raise _refuse(
+            path, f"is compressed twice ({', '.join(compressors)}), which is not decoded here.", "E_CODEC"
+        )
+    inner_chunks = list(_inner_chunks(facts.get("codecs") or ()))
+    if len(inner_chunks) > 1:
+        raise _refuse(path, "has shards within shards, which are not decoded here.", "E_CODEC")
+    inside = inner_chunks[0] if inner_chunks else chunk
+    shards = math.prod(-(-a // b) for a, b in zip(chunk, inside, strict=True)) if inner_chunks else 0
+    storage = Storage(
+        compressor=compressors[0] if compressors else "", chunk_bytes=math.prod(inside), shard_chunks=shards
+    )
+    return version, shape, storage
 
 
 def _check_axes(path: Path, lengths: Mapping[str, int]) -> None:
@@ -252,7 +289,7 @@ def _codecs(entries: Sequence[Any]) -> Iterator[str]:
     for entry in entries:
         if entry is None:
             continue
-        yield str(entry.get("id") or entry["name"])
+        yield from (str(entry[key]) for key in ("id", "name") if key in entry)
         inner = entry.get("configuration") or {}
         yield from _codecs([*inner.get("codecs", ()), *inner.get("index_codecs", ())])
 

@@ -121,7 +121,15 @@ def _open(path: Path, level: ZarrLevel) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            store = zarr.storage.LocalStore(level.folder, read_only=True)
+            from pathosig.slides.backends.zarr_store import BoundedStore
+
+            how = level.storage
+            store = BoundedStore(
+                level.folder,
+                compressor=how.compressor,
+                chunk_bytes=how.chunk_bytes,
+                shard_chunks=how.shard_chunks,
+            )
             array = zarr.open_array(store, mode="r", zarr_format=level.version)
     except Exception as error:  # zarr raises many kinds on damaged metadata
         raise SlideError(
