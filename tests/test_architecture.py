@@ -73,7 +73,6 @@ STAGES = [
 ]
 NOT_YET = {  # these read the study and wait for a reading.py; the set only shrinks
     "audits/codebook.py",
-    "validation/stage_guards.py",
 }
 
 

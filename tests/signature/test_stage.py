@@ -22,7 +22,8 @@ from pathosig.phenotypes.refit import refit_codebook
 from pathosig.profiles import build_profiles
 from pathosig.signature import SignatureSpec, build_signature
 from pathosig.synthetic import SimulateSpec, simulate
-from pathosig.validation import ValidateSpec, validate_signature
+from pathosig.validation import ValidateSpec, read_results, validate_signature
+from pathosig.validation.values import NotEstimable
 
 QUICK = SignatureSpec(bootstraps=10, n_subsamples=20)
 
@@ -71,27 +72,28 @@ def test_missing_covariates_are_imputed_inside_the_resamples_of_added_value(tmp_
     patients.loc[::7, "age"] = np.nan
     patients.to_csv(study.root / "patients.csv", index=False)
     study = run(Study.open(study.root), imputations=5, bootstraps=20)
-    results = read_json(study.root / "validation/results.json")
-    added = next(a for a in results["analyses"] if a["cohort"] == "validation_1")["added_value"]
-    assert added["imputed"]["n"] == 120 > added["n"]
-    assert added["imputed"]["m"] == 5
-    assert added["imputed"]["difference_c"]["lower"] > 0
+    added = read_results(study.paths.results).analysis("validation_1", "os").added_value
+    assert added.imputed.n == 120 > added.n
+    assert added.imputed.m == 5
+    assert added.imputed.difference_c.lower > 0
     table = pd.read_csv(study.root / "validation/tables/added_value.csv")
     assert "difference_c imputed" in set(table["measure"])
 
 
 def test_external_validation_writes_results_tables_and_scores(tmp_path):
     study = run(make_study(tmp_path / "s", cohorts=("discovery", "validation_1")))
-    results = read_json(study.root / "validation/results.json")
-    assert results["kind"] == "external"
-    assert results["signature"]["hpcs"][0] == "f0"
-    roles = {(a["cohort"], a["role"]) for a in results["analyses"]}
+    results = read_results(study.paths.results)
+    assert results.kind == "external"
+    assert results.signature.hpcs[0] == "f0"
+    roles = {(a.cohort, a.role) for a in results.analyses}
     assert roles == {("discovery", "discovery"), ("validation_1", "validation")}
-    assert -0.2 < results["against_ridge"]["difference"] < 0.2
-    added = next(a for a in results["analyses"] if a["cohort"] == "validation_1")["added_value"]
-    assert added["uno_c"]["combined"]["estimate"] > added["uno_c"]["clinical"]["estimate"] + 0.1
-    assert added["difference_c"]["lower"] > 0
-    assert added["lr_test"]["p"] < 1e-4
+    assert -0.2 < results.against_ridge.difference < 0.2
+    assert [(v.endpoint, v.verdict) for v in results.verdicts] == [("os", "holds")]
+    assert [h.cohort for h in results.headline] == ["validation_1"]
+    added = results.analysis("validation_1", "os").added_value
+    assert added.uno_c["combined"].estimate > added.uno_c["clinical"].estimate + 0.1
+    assert added.difference_c.lower > 0
+    assert added.lr_test.p < 1e-4
     scores = pd.read_csv(study.root / "signature/scores.csv")
     assert len(scores) == 240
     assert set(scores["group"]) <= {"low", "high", "not assessable"}
@@ -123,12 +125,12 @@ def test_a_further_validation_patient_never_changes_signature_json(tmp_path):
 
 def test_one_cohort_is_cross_validated_and_labelled_internal(tmp_path):
     study = run(make_study(tmp_path / "s", cohorts=("discovery",), n=120), repeats=1, folds=3)
-    results = read_json(study.root / "validation/results.json")
-    assert results["kind"] == "internal"
-    assert results["internal"]["harrell_c"]["estimate"] > 0.65
-    assert results["against_ridge"]["ridge_c"]["estimate"] == results["internal"]["ridge_c"]["estimate"]
-    assert {a["role"] for a in results["analyses"]} == {"discovery", "cross-validated"}
-    assert next(r for r in results["remark"] if r["item"] == "external")["status"] == "not available"
+    results = read_results(study.paths.results)
+    assert results.kind == "internal"
+    assert results.internal.harrell_c.estimate > 0.65
+    assert results.against_ridge.ridge_c.estimate == results.internal.ridge_c.estimate
+    assert {a.role for a in results.analyses} == {"discovery", "cross-validated"}
+    assert [(v.basis, v.verdict) for v in results.verdicts] == [("cross-validated", "holds")]
 
 
 def test_no_signature_exits_5_and_still_writes_the_descriptive_results(tmp_path):
@@ -140,10 +142,11 @@ def test_no_signature_exits_5_and_still_writes_the_descriptive_results(tmp_path)
     study = Study.open(study.root)
     with pytest.raises(NotEstimableError):
         validate_signature(study)
-    results = read_json(study.root / "validation/results.json")
-    assert results["kind"] == "none"
-    assert len(results["univariate"]) == 6
-    assert "not_estimable" in results["signature"]
+    results = read_results(study.paths.results)
+    assert results.kind == "none"
+    assert len(results.univariate) == 6
+    assert isinstance(results.signature, NotEstimable)
+    assert results.verdicts[0].verdict == "nothing found"
     assert not (study.root / "signature/signature.json").exists()
 
 
@@ -250,8 +253,7 @@ def test_stages_say_what_they_found_in_words(tmp_path):
         made = build_signature(study, QUICK)
         proved = validate_signature(study, ValidateSpec(repeats=1, folds=2))
     assert any("f0" in line for line in made.findings)
-    found = read_json(study.root / "validation/results.json")
-    c = next(a for a in found["analyses"] if a["cohort"] == "v1")["harrell_c"]["estimate"]
+    c = read_results(study.paths.results).analysis("v1", "os").harrell_c.estimate
     assert any(f"C {c:.3f} [" in line for line in proved.findings), proved.findings
     assert made.findings[0] in made.to_text()
     again = build_signature(study, QUICK)

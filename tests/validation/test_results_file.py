@@ -11,16 +11,23 @@ import numpy as np
 import pytest
 
 from pathosig.core.errors import InputError, NotEstimableError
-from pathosig.signature.model import Signature
+from pathosig.signature.model import Baseline, Signature
+from pathosig.signature.transform import Transform
 from pathosig.validation.results import PrimaryAnalysis, Results, read_results, write_results
 from pathosig.validation.values import Estimate, HazardRatio, NotEstimable, attempt
 
 PRIMARY = PrimaryAnalysis(endpoint="os", discovery="discovery", covariates=(), treatment=None, sha256="0")
 NOTHING = Results(kind="none", primary=PRIMARY, signature=NotEstimable(reason="nothing was selected"))
 SIGNATURE = Signature(
-    endpoint="os", hpcs=("hpc_01",), coef=(0.5,), center=(0.1,), transform={"scale": "share", "leaves": {}},
-    cutoff=0.0, cutoff_rule="discovery median", baseline={"unit": "months", "time": [], "survival": [], "until": 1.0},
-)  # fmt: skip
+    endpoint="os",
+    hpcs=("hpc_01",),
+    coef=(0.5,),
+    center=(0.1,),
+    transform=Transform(scale="share", leaves={"hpc_01": (1,)}),
+    cutoff=0.0,
+    cutoff_rule="discovery median",
+    baseline=Baseline(unit="months", time=(1.0,), survival=(0.9,), until=1.0),
+)
 
 
 SCALARS = {

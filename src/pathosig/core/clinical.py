@@ -57,6 +57,8 @@ class Columns:
         Cells that mean missing in this table besides the usual words, such as ``-9``.
     decimal
         ``point`` or ``comma`` where a column leaves it open.
+    site, sex, age
+        The column of that role.
     """
 
     covariates: tuple[str, ...] = ()
@@ -64,6 +66,8 @@ class Columns:
     subgroups: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     site: str | None = None
+    sex: str | None = None
+    age: str | None = None
     decimal: str | None = None
 
     def __post_init__(self) -> None:
@@ -153,7 +157,7 @@ def parse_columns(table: Mapping[str, Any]) -> Columns:
         If a key is unknown.
     """
     lists = ("covariates", "treatments", "subgroups", "missing")
-    return Columns(**_fields("columns", table, lists, ("site", "decimal")))
+    return Columns(**_fields("columns", table, lists, ("site", "sex", "age", "decimal")))
 
 
 def parse_primary(table: Mapping[str, Any], endpoints: Mapping[str, Any]) -> Primary:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from pathosig.figures.forest import ForestRow
 from pathosig.figures.km import KmCurve, KmData, km_figure, km_grid
+from pathosig.validation.analysis import Analysis
+from pathosig.validation.schema1 import as_schema_1
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -131,6 +133,8 @@ def as_results(validation: Any) -> Mapping[str, Any]:
     """
     if isinstance(validation, Mapping):
         return validation
+    if isinstance(validation, Analysis) or hasattr(validation, "analyses"):
+        return as_schema_1(validation)
     found = getattr(validation, "results", None)
     if isinstance(found, Mapping):
         return found
@@ -146,7 +150,7 @@ def km_plot(validation: Any, *, cohort: str | None = None, endpoint: str | None 
     Parameters
     ----------
     validation
-        A `Validation`, the content of validation/results.json, or one entry of its ``analyses``.
+        A `Validation`, `Results`, or one of their `Analysis`.
     cohort, endpoint
         Only the panels of this cohort or endpoint.
 

@@ -34,6 +34,8 @@ from pathosig.report.material import (
     SlideRow,
     Term,
 )
+from pathosig.validation.results import SCHEMA, read_results
+from pathosig.validation.schema1 import as_schema_1
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -251,9 +253,9 @@ def _candidates(path: Path) -> list[Candidate]:
 
 def _results(study: Study) -> dict[str, Any]:
     """results.json; before validation, or without a signature, what the signature stage wrote."""
-    found = _json(study.paths.results)
-    if found:
-        return found
+    raw = _json(study.paths.results)
+    if raw:
+        return as_schema_1(read_results(study.paths.results)) if raw.get("schema") == SCHEMA else raw
     selection = _json(study.paths.selection)
     parts = {
         "selection": selection,

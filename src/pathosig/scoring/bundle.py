@@ -17,6 +17,8 @@ from pathosig.core.errors import InputError, PathosigError
 from pathosig.core.layout import Layout
 from pathosig.core.records import atomic_path, read_json, to_json
 from pathosig.core.study import Study
+from pathosig.core.typed_json import to_plain
+from pathosig.validation.results import read_results
 
 FORMAT = 1
 MEMBERS = {
@@ -118,7 +120,7 @@ def _spec_of(study: Study, stage: str) -> dict[str, Any]:
 def _card(study: Study, signature: dict[str, Any], encoder: dict[str, Any]) -> dict[str, Any]:
     """The model card: what it is, what it was made from, how it did."""
     results = study.paths.results
-    found = read_json(results) if results.is_file() else {}
+    headline = read_results(results).headline if results.is_file() else ()
     return {
         "endpoint": signature["endpoint"],
         "equation": signature.get("equation"),
@@ -126,7 +128,7 @@ def _card(study: Study, signature: dict[str, Any], encoder: dict[str, Any]) -> d
         "cutoff_rule": signature["cutoff_rule"],
         "trained_on": signature.get("trained_on", {}),
         "encoder": {k: encoder.get(k) for k in ("name", "weights_sha256", "licence", "mpp")},
-        "validation": found.get("headline", {}),
+        "validation": [to_plain(h) for h in headline],
         "intended_use": "research only; not a medical device",
     }
 

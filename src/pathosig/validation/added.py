@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,8 +14,9 @@ from pathosig.signature.fit import baseline_of
 from pathosig.signature.model import Baseline
 from pathosig.survival import cox, default_tau, uno_c
 from pathosig.survival.covariates import as_level, is_categorical, levels_of
+from pathosig.validation.analysis import AddedValue, Fitted
 from pathosig.validation.benefit import at_horizon, paired_limits
-from pathosig.validation.estimates import estimate
+from pathosig.validation.values import NOT_COMPUTED, ChiSquare, Concordance, Estimate, attempt
 
 _AT_RISK = 10
 MODELS = ("clinical", "score", "combined")
@@ -131,8 +131,8 @@ def added_value(
     horizons: Sequence[float] = (1.0, 3.0, 5.0),
     bootstraps: int = 200,
     seed: int = 0,
-) -> Mapping[str, Any]:
-    """``added_value`` of an analysis: Uno's C of the frozen models, their paired difference, and the LR test.
+) -> AddedValue:
+    """Added value in one cohort: Uno's C of the frozen models, their paired difference, and the LR test.
 
     Parameters
     ----------
@@ -153,14 +153,14 @@ def added_value(
         With fewer than ten events among complete patients.
     """
     predictors = models.predictors(frame, frame["score"].to_numpy(float) / scale)
-    known = np.isfinite(np.column_stack(list(predictors.values()))).all(1)
-    time, event = frame["time"].to_numpy(float)[known], frame["event"].to_numpy(bool)[known]
+    complete = np.isfinite(np.column_stack(list(predictors.values()))).all(1)
+    time, event = frame["time"].to_numpy(float)[complete], frame["event"].to_numpy(bool)[complete]
     if event.sum() < 10:
         message = f"added value: {int(event.sum())} events among patients with all covariates; 10 are needed."
         raise NotEstimableError(message)
-    values = {k: v[known] for k, v in predictors.items()}
+    values = {k: v[complete] for k, v in predictors.items()}
     tau = default_tau(time)
-    found = {k: uno_c(values[k], time, event, tau=tau) for k in MODELS}
+    index = {k: uno_c(values[k], time, event, tau=tau) for k in MODELS}
     draws = np.random.default_rng(seed).integers(0, len(time), (bootstraps, len(time)))
 
     def gain(rows: np.ndarray) -> list[float]:
@@ -173,13 +173,13 @@ def added_value(
     statistic = max(0.0, 2 * (large.loglik - small.loglik))
     reached = [years * per_year for years in horizons if (time >= years * per_year).sum() >= _AT_RISK]
     risks = models.risk_at(values, reached[-1]) if reached else {}
-    return {
-        **(at_horizon(risks, time, event, reached[-1], draws) if risks else {}),
-        "models": list(MODELS),
-        "n": int(known.sum()),
-        "events": int(event.sum()),
-        "trained_on": {"n": models.n, "events": models.events},
-        "uno_c": {k: estimate(v.c, v.lower, v.upper, tau=tau) for k, v in found.items()},
-        "difference_c": estimate(found["combined"].c - found["clinical"].c, *limits),
-        "lr_test": {"chisq": statistic, "df": 1, "p": float(stats.chi2.sf(statistic, 1))},
-    }
+    return AddedValue(
+        models=MODELS,
+        n=int(complete.sum()),
+        events=int(event.sum()),
+        trained_on=Fitted(n=models.n, events=models.events),
+        uno_c={k: Concordance.of(v.c, v.lower, v.upper, tau=tau) for k, v in index.items()},
+        difference_c=Estimate.of(index["combined"].c - index["clinical"].c, *limits),
+        lr_test=ChiSquare(statistic=statistic, df=1, p=float(stats.chi2.sf(statistic, 1))),
+        at_horizon=attempt(at_horizon, risks, time, event, reached[-1], draws) if risks else NOT_COMPUTED,
+    )

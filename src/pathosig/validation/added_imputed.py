@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,8 +12,9 @@ from pathosig.core.errors import NotEstimableError
 from pathosig.survival import default_tau, uno_c
 from pathosig.survival.imputation import impute
 from pathosig.validation.added import MODELS, ClinicalModels
+from pathosig.validation.analysis import AddedImputed
 from pathosig.validation.benefit import paired_limits
-from pathosig.validation.estimates import estimate, finite
+from pathosig.validation.values import Estimate, finite
 
 
 def fit_imputed(
@@ -61,7 +61,7 @@ def added_value_imputed(
     m: int = 20,
     bootstraps: int = 200,
     seed: int = 0,
-) -> Mapping[str, Any]:
+) -> AddedImputed:
     """Uno's C of frozen models and their difference in all patients of a validation cohort.
 
     Estimates are means over `m` imputed copies; each resample of patients is imputed by itself, so that the limits hold
@@ -107,7 +107,7 @@ def added_value_imputed(
         time, died = table["time"].to_numpy(float), table["event"].to_numpy(bool)
         return [uno_c(predictors[k], time, died, tau=tau).c for k in MODELS]
 
-    found = np.array([concordances(t) for t in impute(data, present, m=m, seed=seed)]).mean(axis=0)
+    mean_c = np.array([concordances(t) for t in impute(data, present, m=m, seed=seed)]).mean(axis=0)
     rng = np.random.default_rng(seed)
     draws = rng.integers(0, len(data), (bootstraps, len(data)))
     seeds = iter(rng.integers(0, 2**31, bootstraps).tolist())
@@ -118,14 +118,14 @@ def added_value_imputed(
         return [values["combined"] - values["clinical"]]
 
     limits = paired_limits(gain, draws, 1)[:, 0]
-    values = dict(zip(MODELS, found.tolist(), strict=True))
-    return {
-        "n": len(data),
-        "events": int(event.sum()),
-        "missing": holes,
-        "m": m,
-        "bootstraps": bootstraps,
-        "method": "imputed anew inside every bootstrap sample of patients",
-        "uno_c": {k: finite(v) for k, v in values.items()},
-        "difference_c": estimate(values["combined"] - values["clinical"], *limits),
-    }
+    values = dict(zip(MODELS, mean_c.tolist(), strict=True))
+    return AddedImputed(
+        n=len(data),
+        events=int(event.sum()),
+        missing=holes,
+        m=m,
+        bootstraps=bootstraps,
+        method="imputed anew inside every bootstrap sample of patients",
+        uno_c={k: finite(v) for k, v in values.items()},
+        difference_c=Estimate.of(values["combined"] - values["clinical"], *limits),
+    )

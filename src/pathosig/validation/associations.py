@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,12 +12,13 @@ from pathosig.core.errors import NotEstimableError
 from pathosig.signature.model import HIGH, LOW
 from pathosig.survival import adjust_p, chi_square, fisher_exact
 from pathosig.survival.covariates import subgroup_labels
-from pathosig.validation.estimates import attempt, finite
+from pathosig.validation.results import Association
+from pathosig.validation.values import ChiSquare, Count, Counts, ExactTest, NotEstimable, attempt, finite
 
 GROUPS = (LOW, HIGH)
 
 
-def counted(group: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+def counted(group: np.ndarray, labels: np.ndarray) -> Counts:
     """Counts of two labels of every patient, with the chi-square test and Fisher's exact one.
 
     Parameters
@@ -30,36 +31,40 @@ def counted(group: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
     NotEstimableError
         If fewer than two levels or groups are left.
     """
-    known = np.array([v is not None for v in labels])
-    levels = sorted({str(v) for v in labels[known]})
-    present = [g for g in GROUPS if (group[known] == g).any()]
+    labelled = np.array([v is not None for v in labels])
+    levels = sorted({str(v) for v in labels[labelled]})
+    present = [g for g in GROUPS if (group[labelled] == g).any()]
     if len(levels) < 2 or len(present) < 2:
         message = f"{len(levels)} levels in {len(present)} risk groups; two of each are needed."
         raise NotEstimableError(message)
     counts = np.array([[int(((group == g) & (labels == level)).sum()) for level in levels] for g in present])
-    square = attempt(chi_square, counts, correct=False)
-    exact = attempt(fisher_exact, counts)
-    rows = [
-        {"group": g, "level": level, "n": int(n), "share": finite(n / max(counts[i].sum(), 1))}
+    rows = tuple(
+        Count(group=g, level=level, n=int(n), share=finite(n / max(counts[i].sum(), 1)))
         for i, g in enumerate(present)
         for level, n in zip(levels, counts[i], strict=True)
-    ]
-    tested = square if isinstance(square, dict) else {
-        "statistic": finite(square.statistic), "df": square.df, "p": finite(square.p)
-    }  # fmt: skip
-    return {
-        "rows": rows,
-        "n": int(known.sum()),
-        "missing": int((~known).sum()),
-        "chi_square": tested,
-        "fisher": exact if isinstance(exact, dict) else {"p": finite(exact.p)},
-    }
+    )
+    return Counts(
+        rows=rows,
+        n=int(labelled.sum()),
+        missing=int((~labelled).sum()),
+        chi_square=attempt(_chi_square, counts),
+        fisher=attempt(_fisher, counts),
+    )
+
+
+def _chi_square(counts: np.ndarray) -> ChiSquare:
+    test = chi_square(counts, correct=False)
+    return ChiSquare(statistic=finite(test.statistic), df=int(test.df or 0), p=finite(test.p))
+
+
+def _fisher(counts: np.ndarray) -> ExactTest:
+    return ExactTest(p=finite(fisher_exact(counts).p))
 
 
 def associations(
     table: pd.DataFrame, variables: Sequence[str], cohorts: Sequence[str]
-) -> list[dict[str, Any]]:
-    """``associations`` of results.json: risk group against every declared variable, BH q within a cohort.
+) -> tuple[Association, ...]:
+    """Risk group against every declared variable, BH q within a cohort.
 
     Parameters
     ----------
@@ -70,24 +75,45 @@ def associations(
     cohorts
         In order.
     """
-    out: list[dict[str, Any]] = []
+    out: list[Association] = []
     for cohort in cohorts:
         part = table[(table["cohort"] == cohort) & table["group"].isin(GROUPS)]
-        rows: list[dict[str, Any]] = []
-        for name in variables:
-            if name in part:
-                made = attempt(counted, part["group"].to_numpy(object), subgroup_labels(part[name]))
-                rows.append({"cohort": cohort, "variable": name, **made})
-        tested = [r for r in rows if (r.get("fisher") or {}).get("p") is not None]
-        if tested:
-            for row, q in zip(tested, adjust_p([r["fisher"]["p"] for r in tested], "BH"), strict=True):
-                row["fisher"]["q"] = finite(q)
-        out += rows
-    return out
+        rows = [
+            Association(
+                cohort=cohort,
+                variable=name,
+                counts=attempt(counted, part["group"].to_numpy(object), subgroup_labels(part[name])),
+            )
+            for name in variables
+            if name in part
+        ]
+        out += _adjusted(rows)
+    return tuple(out)
 
 
-def outcomes_by_group(frame: pd.DataFrame, causes: Mapping[int, str] | None = None) -> dict[str, Any]:
-    """``outcome_counts`` of an analysis: what happened in each risk group, for stacked bars, with exact tests.
+def _adjusted(rows: Sequence[Association]) -> list[Association]:
+    """The same with Benjamini and Hochberg's q of the exact tests."""
+    p = [_exact_p(row) for row in rows]
+    tested = [value for value in p if value is not None]
+    q = iter(adjust_p(tested, "BH") if tested else ())
+    return [
+        row if value is None else _with_q(row, float(next(q))) for row, value in zip(rows, p, strict=True)
+    ]
+
+
+def _exact_p(row: Association) -> float | None:
+    counts = row.counts
+    return counts.fisher.p if isinstance(counts, Counts) and isinstance(counts.fisher, ExactTest) else None
+
+
+def _with_q(row: Association, q: float) -> Association:
+    if isinstance(row.counts, NotEstimable) or isinstance(row.counts.fisher, NotEstimable):
+        return row
+    return replace(row, counts=replace(row.counts, fisher=replace(row.counts.fisher, q=finite(q))))
+
+
+def outcomes_by_group(frame: pd.DataFrame, causes: Mapping[int, str] | None = None) -> Counts:
+    """What happened in each risk group, for stacked bars, with exact tests.
 
     Counts ignore how long patients were followed: Gray's test and the log-rank test say whether groups differ in time.
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 
 from pathosig.core.errors import PathosigError
 from pathosig.survival import brier, decision_curve
-from pathosig.validation.estimates import estimate, finite
+from pathosig.validation.analysis import AtHorizon, NetBenefit, NetBenefitGain
+from pathosig.validation.values import Estimate, finite, numbers
 
 THRESHOLDS = tuple(round(0.05 * i, 2) for i in range(1, 20))
 COMPARED = (0.2, 0.4, 0.6, 0.8)
@@ -29,25 +29,25 @@ def paired_limits(
     width
         How many differences.
     """
-    found = []
+    resampled = []
     for rows in draws:
         try:
-            found.append(difference(rows))
+            resampled.append(difference(rows))
         except PathosigError:
             continue
-    made = np.array(found, float).reshape(-1, width)
+    table = np.array(resampled, float).reshape(-1, width)
     out = np.full((2, width), np.nan)
     for j in range(width):
-        known = made[np.isfinite(made[:, j]), j]
-        if len(known):
-            out[:, j] = np.quantile(known, [0.025, 0.975])
+        finite_ones = table[np.isfinite(table[:, j]), j]
+        if len(finite_ones):
+            out[:, j] = np.quantile(finite_ones, [0.025, 0.975])
     return out
 
 
 def at_horizon(
     risks: Mapping[str, np.ndarray], time: np.ndarray, event: np.ndarray, when: float, draws: np.ndarray
-) -> dict[str, Any]:
-    """``horizon``, ``brier``, ``difference_brier`` and ``net_benefit`` of ``added_value``.
+) -> AtHorizon:
+    """Brier scores, net benefit and their differences at one horizon.
 
     Parameters
     ----------
@@ -75,17 +75,18 @@ def at_horizon(
     curve = decision_curve(dict(risks), time, event, horizon=when, thresholds=THRESHOLDS).net_benefit
     at = decision_curve(pair, time, event, horizon=when, thresholds=COMPARED).net_benefit
     gained = at["combined"] - at["clinical"]
-    return {
-        "horizon": {"time": when},
-        "brier": {k: finite(v) for k, v in score.items()},
-        "difference_brier": estimate(score["combined"] - score["clinical"], *limits[:, 0]),
-        "net_benefit": {
-            "thresholds": list(THRESHOLDS),
-            "models": {k: [finite(v) for v in curve[k]] for k in risks},
-            "all": [finite(v) for v in curve["all"]],
-            "none": [finite(v) for v in curve["none"]],
-            "difference": [
-                {"threshold": cut, **estimate(gained[j], *limits[:, j + 1])} for j, cut in enumerate(COMPARED)
-            ],
-        },
-    }
+    return AtHorizon(
+        time=when,
+        brier={k: finite(v) for k, v in score.items()},
+        difference_brier=Estimate.of(score["combined"] - score["clinical"], *limits[:, 0]),
+        net_benefit=NetBenefit(
+            thresholds=THRESHOLDS,
+            models={k: numbers(curve[k]) for k in risks},
+            all=numbers(curve["all"]),
+            none=numbers(curve["none"]),
+            difference=tuple(
+                NetBenefitGain.of(gained[j], *limits[:, j + 1], threshold=cut)
+                for j, cut in enumerate(COMPARED)
+            ),
+        ),
+    )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from pathosig.core.errors import NotEstimableError
 from pathosig.signature.model import Signature
 from pathosig.survival import cox, kaplan_meier
-from pathosig.validation.estimates import Z95, estimate, finite
+from pathosig.validation.analysis import Calibration, CalibrationAt, CalibrationGroup, UpdatedSlope
+from pathosig.validation.values import Z95, Estimate, finite
 
 
 def calibration_of(
@@ -21,8 +21,8 @@ def calibration_of(
     *,
     per_year: float,
     horizons: Sequence[float],
-) -> dict[str, Any]:
-    """``calibration`` of an analysis: slope, O/E and groups at each horizon follow-up reaches.
+) -> Calibration:
+    """Calibration in one cohort: slope, O/E and groups at each horizon follow-up reaches.
 
     Raises
     ------
@@ -34,7 +34,7 @@ def calibration_of(
         raise NotEstimableError(message)
     fit = cox(score[:, None], time, event)
     slope, se = float(fit.coef[0]), float(fit.se[0])
-    rows = []
+    rows: list[CalibrationAt] = []
     for years in horizons:
         when = years * per_year
         if (time >= when).sum() < 5 or (event & (time <= when)).sum() < 5:
@@ -42,14 +42,19 @@ def calibration_of(
         predicted = 1 - signature.survival_at(score, [when])[:, 0]
         if not np.isfinite(predicted).all():
             continue
-        rows.append({"years": years, "time": when, **_observed(predicted, time, event, when)})
-        rows[-1]["groups"] = _groups(predicted, time, event, when)
-    slope_row = estimate(slope, slope - Z95 * se, slope + Z95 * se, se=finite(se))
-    updated = {"slope": slope, "note": "updated: coefficient re-estimated in this cohort; not a validation"}
-    return {"calibration": {"slope": slope_row, "horizons": rows, "updated": updated}}
+        rows.append(_observed(predicted, time, event, years=years, when=when))
+    return Calibration(
+        slope=Estimate.of(slope, slope - Z95 * se, slope + Z95 * se, se=finite(se)),
+        horizons=tuple(rows),
+        updated=UpdatedSlope(
+            slope=slope, note="updated: coefficient re-estimated in this cohort; not a validation"
+        ),
+    )
 
 
-def _observed(predicted: np.ndarray, time: np.ndarray, event: np.ndarray, when: float) -> dict[str, Any]:
+def _observed(
+    predicted: np.ndarray, time: np.ndarray, event: np.ndarray, *, years: float, when: float
+) -> CalibrationAt:
     curve = kaplan_meier(time, event)
     place = int(np.searchsorted(curve.time, when, side="right")) - 1
     survival = float(curve.survival[place]) if place >= 0 else 1.0
@@ -57,27 +62,37 @@ def _observed(predicted: np.ndarray, time: np.ndarray, event: np.ndarray, when: 
     observed, expected = 1 - survival, float(predicted.mean())
     ratio = observed / expected if expected > 0 else float("nan")
     spread = np.exp(Z95 * se / observed) if observed > 0 else float("nan")
-    return {
-        "observed": finite(observed),
-        "expected": finite(expected),
-        "ratio": finite(ratio),
-        "lower": finite(ratio / spread),
-        "upper": finite(ratio * spread),
-    }
+    return CalibrationAt(
+        years=years,
+        time=when,
+        observed=finite(observed),
+        expected=finite(expected),
+        ratio=finite(ratio),
+        lower=finite(ratio / spread),
+        upper=finite(ratio * spread),
+        groups=_groups(predicted, time, event, when),
+    )
 
 
-def _groups(predicted: np.ndarray, time: np.ndarray, event: np.ndarray, when: float) -> list[dict[str, Any]]:
-    parts = max(2, min(5, len(predicted) // 25))
-    edges = np.quantile(predicted, np.linspace(0, 1, parts + 1)[1:-1])
-    where = np.searchsorted(edges, predicted, side="right")
+def _groups(
+    predicted: np.ndarray, time: np.ndarray, event: np.ndarray, when: float
+) -> tuple[CalibrationGroup, ...]:
+    n_groups = max(2, min(5, len(predicted) // 25))
+    edges = np.quantile(predicted, np.linspace(0, 1, n_groups + 1)[1:-1])
+    place = np.searchsorted(edges, predicted, side="right")
     out = []
-    for part in range(parts):
-        rows = where == part
+    for number in range(n_groups):
+        rows = place == number
         if rows.sum() < 5:
             continue
         s, lower, upper = kaplan_meier(time[rows], event[rows]).survival_at(when)
-        ends = {"lower": finite(1 - upper), "upper": finite(1 - lower)}
         out.append(
-            {"expected": float(predicted[rows].mean()), "observed": 1 - s, **ends, "n": int(rows.sum())}
+            CalibrationGroup(
+                expected=float(predicted[rows].mean()),
+                observed=finite(1 - s),
+                lower=finite(1 - upper),
+                upper=finite(1 - lower),
+                n=int(rows.sum()),
+            )
         )
-    return out
+    return tuple(out)

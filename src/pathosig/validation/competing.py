@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -11,8 +11,9 @@ import pandas as pd
 from pathosig.core.errors import NotEstimableError
 from pathosig.signature.model import HIGH
 from pathosig.survival import cause_specific, cumulative_incidence, fine_gray
+from pathosig.validation.analysis import CompetingModel, CompetingRisks, GrayTest, IncidenceCurve
 from pathosig.validation.associations import GROUPS
-from pathosig.validation.estimates import attempt, finite
+from pathosig.validation.values import HazardRatio, attempt, finite, numbers
 
 CAUSES = {0: "no event", 1: "event", 2: "competing event"}
 
@@ -36,8 +37,8 @@ def causes_of(frame: pd.DataFrame, competing: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(time=np.where(late, when, time), cause=np.where(event, 1, np.where(first, 2, 0)))
 
 
-def competing_risks(frame: pd.DataFrame, *, sd: float) -> dict[str, Any]:
-    """``competing`` of an analysis.
+def competing_risks(frame: pd.DataFrame, *, sd: float) -> CompetingRisks:
+    """Incidence of both causes by risk group, and the effect of the score on each.
 
     Parameters
     ----------
@@ -58,42 +59,60 @@ def competing_risks(frame: pd.DataFrame, *, sd: float) -> dict[str, Any]:
         )
         raise NotEstimableError(message)
     time, group = frame["time"].to_numpy(float), frame["group"].to_numpy(object)
-    found = cumulative_incidence(time, causes, groups=group.astype(str))
-    curves = [
-        {
-            "group": c.group, "cause": c.cause, "n": c.n, "events": c.n_events, "time": c.time.tolist(),
-            "estimate": c.estimate.tolist(), "lower": c.lower.tolist(), "upper": c.upper.tolist(),
-        }
-        for c in found.curves
-    ]  # fmt: skip
-    tests = [
-        {"cause": t.cause, "statistic": finite(t.statistic), "df": t.df, "p": finite(t.p)}
-        for t in found.tests
-    ]
-    effects = {
-        "hr_sd": frame["score"].to_numpy(float) / (sd or 1.0),
-        "hr_group": (group == HIGH).astype(float),
-    }
-    rows = []
-    for model, make in (("cause-specific", cause_specific), ("Fine-Gray", fine_gray)):
-        for effect, x in effects.items():
-            for cause in (1, 2):
-                row = {"model": model, "effect": effect, "cause": cause}
-                rows.append({**row, **attempt(_hr, make, x, time, causes, cause)})
-    return {
-        "n": len(frame),
-        "events": int((causes == 1).sum()),
-        "competing_events": int((causes == 2).sum()),
-        "groups": [g for g in GROUPS if (group == g).any()],
-        "curves": curves,
-        "gray": tests,
-        "models": rows,
-    }
+    incidence = cumulative_incidence(time, causes, groups=group.astype(str))
+    curves = tuple(
+        IncidenceCurve(
+            group=str(c.group), cause=c.cause, n=c.n, events=c.n_events, time=tuple(c.time.tolist()),
+            estimate=numbers(c.estimate), lower=numbers(c.lower), upper=numbers(c.upper),
+        )
+        for c in incidence.curves
+    )  # fmt: skip
+    tests = tuple(
+        GrayTest(cause=t.cause, statistic=finite(t.statistic), df=t.df, p=finite(t.p))
+        for t in incidence.tests
+    )
+    return CompetingRisks(
+        n=len(frame),
+        events=int((causes == 1).sum()),
+        competing_events=int((causes == 2).sum()),
+        groups=tuple(g for g in GROUPS if (group == g).any()),
+        curves=curves,
+        gray=tests,
+        models=_models(
+            frame["score"].to_numpy(float) / (sd or 1.0), (group == HIGH).astype(float), time, causes
+        ),
+    )
 
 
-def _hr(
-    make: Callable[..., Any], x: np.ndarray, time: np.ndarray, causes: np.ndarray, cause: int
-) -> dict[str, Any]:
-    fit = make(x[:, None], time, causes, cause=cause)
-    values = {k: finite(getattr(fit, k)[0]) for k in ("hr", "lower", "upper", "p")}
-    return {**values, "n": fit.n, "events": fit.n_events}
+def _models(
+    scaled: np.ndarray, high: np.ndarray, time: np.ndarray, causes: np.ndarray
+) -> tuple[CompetingModel, ...]:
+    models: tuple[tuple[Literal["cause-specific", "Fine-Gray"], Callable[..., Any]], ...] = (
+        ("cause-specific", cause_specific),
+        ("Fine-Gray", fine_gray),
+    )
+    effects: tuple[tuple[Literal["hr_sd", "hr_group"], np.ndarray], ...] = (
+        ("hr_sd", scaled),
+        ("hr_group", high),
+    )
+    return tuple(
+        CompetingModel(
+            model=model,
+            effect=effect,
+            cause=cause,
+            result=attempt(_hazard_ratio, fit, x, time, causes, cause),
+        )
+        for model, fit in models
+        for effect, x in effects
+        for cause in (1, 2)
+    )
+
+
+def _hazard_ratio(
+    fit: Callable[..., Any], x: np.ndarray, time: np.ndarray, causes: np.ndarray, cause: int
+) -> HazardRatio:
+    model = fit(x[:, None], time, causes, cause=cause)
+    return HazardRatio(
+        hr=finite(model.hr[0]), lower=finite(model.lower[0]), upper=finite(model.upper[0]), p=finite(model.p[0]),
+        n=model.n, events=model.n_events,
+    )  # fmt: skip

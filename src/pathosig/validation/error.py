@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,19 @@ import numpy as np
 from pathosig.core.errors import NotEstimableError, PathosigError
 from pathosig.signature.model import Signature
 from pathosig.survival import brier, ibs, kaplan_meier
-from pathosig.validation.estimates import estimate, finite
+from pathosig.validation.analysis import BrierAt, Grid, IntegratedBrier
+from pathosig.validation.values import Estimate, finite
 
 GRID_POINTS = 50
 _AT_RISK = 10
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PredictionErrors:
+    """Brier score at each horizon and its integral."""
+
+    brier: tuple[BrierAt, ...]
+    ibs: IntegratedBrier
 
 
 def overall_error(
@@ -26,8 +36,8 @@ def overall_error(
     horizons: Sequence[float],
     bootstraps: int = 200,
     seed: int = 0,
-) -> dict[str, Any]:
-    """``brier`` and ``ibs`` of an analysis: IPCW scores of the frozen predictions and of the null model.
+) -> PredictionErrors:
+    """IPCW scores of the frozen predictions and of the null model.
 
     The null model gives everybody the cohort's own Kaplan-Meier estimate, so it is never miscalibrated: a signature
     that beats it discriminates and is calibrated. ``difference`` is signature minus null (below 0 is better), with
@@ -66,15 +76,13 @@ def overall_error(
         except PathosigError:
             continue
     limits = np.quantile(draws, [0.025, 0.975], axis=0) if draws else np.full((2, len(when) + 1), np.nan)
-    rows_ = [
-        {"years": years, **_row(float(when[j]), own[j], null[j], limits[:, j])}
+    by_horizon = tuple(
+        BrierAt(years=years, **_error(float(when[j]), own[j], null[j], limits[:, j]))
         for j, years in enumerate(reached)
-    ]
-    whole = _row(float(when[-1]), *total, limits[:, -1])
-    return {
-        "brier": rows_,
-        "ibs": {**whole, "grid": {"from": float(grid[0]), "to": float(grid[-1]), "points": GRID_POINTS}},
-    }
+    )
+    whole = _error(float(when[-1]), *total, limits[:, -1])
+    span = Grid(start=float(grid[0]), end=float(grid[-1]), points=GRID_POINTS)
+    return PredictionErrors(brier=by_horizon, ibs=IntegratedBrier(grid=span, **whole))
 
 
 def _null(time: np.ndarray, event: np.ndarray, when: np.ndarray) -> np.ndarray:
@@ -83,11 +91,11 @@ def _null(time: np.ndarray, event: np.ndarray, when: np.ndarray) -> np.ndarray:
     return np.asarray(level[np.searchsorted(curve.time, when, side="right")])
 
 
-def _row(when: float, score: float, null: float, limits: np.ndarray) -> dict[str, Any]:
+def _error(when: float, score: float, null: float, limits: np.ndarray) -> dict[str, Any]:
     return {
         "time": when,
         "score": finite(score),
         "null": finite(null),
         "scaled": finite(1 - score / null) if null > 0 else None,
-        "difference": estimate(score - null, *limits),
+        "difference": Estimate.of(score - null, *limits),
     }

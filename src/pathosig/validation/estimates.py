@@ -1,43 +1,23 @@
-"""Small plain values that results.json is made of."""
+"""Hazard ratios of one column, with Firth's estimate where events are separated."""
 
 from __future__ import annotations
 
-import math
-import warnings
-from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from pathosig.core.errors import PathosigError
-from pathosig.survival import cox
+from pathosig.core.errors import NotEstimableError
+from pathosig.survival import cox, firth_cox
+from pathosig.validation.values import HazardRatio, NotEstimable, attempt, finite
 
-Z95 = 1.959963984540054
-
-
-def finite(value: Any) -> float | None:
-    """A float, or None when it is missing or infinite."""
-    number = float(value)
-    return number if math.isfinite(number) else None
-
-
-def estimate(value: Any, lower: Any = math.nan, upper: Any = math.nan, **more: Any) -> dict[str, Any]:
-    """``{"estimate", "lower", "upper", ...}`` of results.json."""
-    return {"estimate": finite(value), "lower": finite(lower), "upper": finite(upper), **more}
-
-
-def attempt(make: Callable[..., Any], *args: Any, **options: Any) -> Any:
-    """What `make` gives, or ``{"not_estimable": reason}``."""
-    try:
-        return make(*args, **options)
-    except PathosigError as error:
-        return {"not_estimable": str(error)}
+__all__ = ["estimate", "finite", "hazard_ratio"]
 
 
 def hazard_ratio(
     x: np.ndarray, time: np.ndarray, event: np.ndarray, *, adjust: np.ndarray | None = None, **options: Any
-) -> dict[str, Any]:
-    """HR of one column with limits and p; Firth's estimate, said so, where events are separated.
+) -> HazardRatio | NotEstimable:
+    """Hazard ratio of one column; under separation Firth's estimate, marked as such.
 
     Parameters
     ----------
@@ -49,40 +29,30 @@ def hazard_ratio(
         strata, cluster, weights of `cox`.
     """
     columns = x[:, None] if adjust is None else np.column_stack([x, adjust])
-
-    def fit() -> dict[str, Any]:
-        if not np.nanstd(x) > 0:
-            return {"not_estimable": "the column does not vary"}
-        found = cox(columns, time, event, **options)
-        out: dict[str, Any] = {
-            "hr": finite(found.hr[0]),
-            "lower": finite(found.lower[0]),
-            "upper": finite(found.upper[0]),
-            "p": finite(found.p[0]),
-            "coef": finite(found.coef[0]),
-            "se": finite(found.se[0]),
-            "n": found.n,
-            "events": found.n_events,
-        }
-        if any("separates" in note for note in found.warnings):
-            out |= {"upper": None, "remark": "separation"}
-            out |= attempt(lambda: firth(columns, time, event))
-        return out
-
-    return dict(attempt(fit))
+    return attempt(_first_column, columns, time, event, **options)
 
 
-def firth(columns: np.ndarray, time: np.ndarray, event: np.ndarray) -> dict[str, Any]:
-    """First column's HR by Firth's penalised likelihood."""
-    from pathosig.survival import firth_cox
+def _first_column(columns: np.ndarray, time: np.ndarray, event: np.ndarray, **options: Any) -> HazardRatio:
+    if not np.nanstd(columns[:, 0]) > 0:
+        message = "the column does not vary"
+        raise NotEstimableError(message)
+    fit = cox(columns, time, event, **options)
+    effect = HazardRatio(
+        hr=finite(fit.hr[0]), lower=finite(fit.lower[0]), upper=finite(fit.upper[0]), p=finite(fit.p[0]),
+        coef=finite(fit.coef[0]), se=finite(fit.se[0]), n=fit.n, events=fit.n_events,
+    )  # fmt: skip
+    if not fit.separated[0]:
+        return effect
+    separated = replace(effect, upper=None, separated=True)
+    penalised = attempt(firth_cox, columns, time, event, **options)
+    if isinstance(penalised, NotEstimable):
+        return separated
+    return replace(
+        separated, firth=True, hr=finite(penalised.hr[0]), lower=finite(penalised.lower[0]),
+        upper=finite(penalised.upper[0]), p=finite(penalised.p[0]),
+    )  # fmt: skip
 
-    found = firth_cox(columns, time, event)
-    values: dict[str, Any] = {k: finite(np.asarray(getattr(found, k))[0]) for k in ("lower", "upper", "p")}
-    return {**values, "hr": finite(np.exp(found.coef[0])), "remark": "separation; Firth's estimate"}
 
-
-def quietly(make: Callable[[], Any]) -> Any:
-    """Run without NumPy's warnings about empty or degenerate resamples."""
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore", RuntimeWarning)
-        return make()
+def estimate(value: Any, lower: Any = np.nan, upper: Any = np.nan, **more: Any) -> dict[str, Any]:
+    """``{"estimate", "lower", "upper", ...}``, as the audits write it."""
+    return {"estimate": finite(value), "lower": finite(lower), "upper": finite(upper), **more}

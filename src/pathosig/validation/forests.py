@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import SimpleNamespace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,10 @@ from scipy import stats
 from pathosig.core.errors import NotEstimableError
 from pathosig.survival import adjust_p, cox
 from pathosig.survival.covariates import Term, encode, subgroup_labels
-from pathosig.validation.estimates import attempt, finite, hazard_ratio
+from pathosig.survival.imputation import impute, rubin
+from pathosig.validation.analysis import Forest, ForestRow, Imputation, Subgroup, SubgroupLevel
+from pathosig.validation.estimates import hazard_ratio
+from pathosig.validation.values import HazardRatio, NotEstimable, attempt, finite, numbers
 
 SCORE = "score"
 FEWEST_EVENTS = 5
@@ -21,8 +23,8 @@ FEWEST_EVENTS = 5
 
 def forest(
     frame: pd.DataFrame, covariates: Sequence[str], *, sd: float, imputations: int = 0, seed: int = 0
-) -> dict[str, Any]:
-    """``forest`` of an analysis: every variable alone, and all together with the score.
+) -> Forest:
+    """Cox models of every variable alone, and of all together with the score.
 
     Parameters
     ----------
@@ -40,38 +42,43 @@ def forest(
         variable=SCORE, level="per SD", reference="", values=frame["score"].to_numpy(float) / (sd or 1.0)
     )
     terms = [score, *encode(frame, covariates)]
-    alone: list[dict[str, Any]] = []
+    alone: list[ForestRow] = []
     for name in dict.fromkeys(t.variable for t in terms):
-        own = [t for t in terms if t.variable == name]
-        alone += _rows(own, attempt(_joint, own, time, event))
-    together = attempt(_joint, terms, time, event)
+        same = [t for t in terms if t.variable == name]
+        alone += _rows(same, attempt(_effects, same, time, event))
     complete = int(np.isfinite(np.column_stack([t.values for t in terms])).all(1).sum())
-    out: dict[str, Any] = {
-        "univariable": alone,
-        "multivariable": _rows(terms, together),
-        "n": len(frame),
-        "n_complete": complete,
-    }
-    if imputations > 1 and complete < len(frame):
-        made = attempt(imputed_model, frame, covariates, sd=sd, m=imputations, seed=seed)
-        out |= {"imputation": made} if "not_estimable" in made else {
-            "imputed": _rows(terms, made["fit"]), "imputation": made["how"]
-        }  # fmt: skip
-    return out
+    models = Forest(
+        univariable=tuple(alone),
+        multivariable=_rows(terms, attempt(_effects, terms, time, event)),
+        n=len(frame),
+        n_complete=complete,
+    )
+    if imputations < 2 or complete == len(frame):
+        return models
+    imputed = attempt(imputed_model, frame, covariates, sd=sd, m=imputations, seed=seed)
+    if isinstance(imputed, NotEstimable):
+        return replace(models, imputation=imputed)
+    return replace(models, imputed=_rows(terms, imputed.effects), imputation=imputed.imputation)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImputedModel:
+    """Effects of a model pooled over imputed data sets, in the order of its columns."""
+
+    effects: tuple[HazardRatio, ...]
+    imputation: Imputation
 
 
 def imputed_model(
     frame: pd.DataFrame, covariates: Sequence[str], *, sd: float, m: int, seed: int
-) -> dict[str, Any]:
-    """The multivariable model over `m` imputed data sets, pooled; ``fit`` reads like one fit, ``how`` says what was done.
+) -> ImputedModel:
+    """The multivariable model over `m` imputed data sets, pooled by Rubin's rules.
 
     Raises
     ------
     NotEstimableError
         If a covariate cannot be imputed, or the model cannot be fitted in every imputed data set.
     """
-    from pathosig.survival.imputation import impute, rubin
-
     time, event = frame["time"].to_numpy(float), frame["event"].to_numpy(bool)
     scaled = frame["score"].to_numpy(float) / (sd or 1.0)
     coef, se = [], []
@@ -85,58 +92,69 @@ def imputed_model(
         raise NotEstimableError(message)
     pooled = rubin(np.array(coef), np.array(se), n=int(event.sum()) - len(coef[0]))
     with np.errstate(over="ignore"):
-        values = {
-            k: np.exp(v) for k, v in (("hr", pooled.coef), ("lower", pooled.lower), ("upper", pooled.upper))
-        }
-    named = SimpleNamespace(**values, p=pooled.p, n=len(frame), n_events=int(event.sum()), warnings=())
-    holes = {c: int(frame[c].isna().sum()) for c in covariates if c in frame and frame[c].isna().any()}
-    how = {
-        "m": m,
-        "method": "chained equations with event and Nelson-Aalen hazard; Rubin's rules",
-        "missing": holes,
-        "missing_information": [finite(v) for v in pooled.missing_information],
-    }
-    return {"fit": named, "how": how}
+        hr, lower, upper = (numbers(np.exp(v)) for v in (pooled.coef, pooled.lower, pooled.upper))
+    effects = tuple(
+        HazardRatio(
+            hr=hr[i],
+            lower=lower[i],
+            upper=upper[i],
+            p=finite(pooled.p[i]),
+            n=len(frame),
+            events=int(event.sum()),
+        )
+        for i in range(len(hr))
+    )
+    how = Imputation(
+        m=m,
+        method="chained equations with event and Nelson-Aalen hazard; Rubin's rules",
+        missing={c: int(frame[c].isna().sum()) for c in covariates if c in frame and frame[c].isna().any()},
+        missing_information=numbers(pooled.missing_information),
+    )
+    return ImputedModel(effects=effects, imputation=how)
 
 
-def _joint(terms: Sequence[Term], time: np.ndarray, event: np.ndarray) -> Any:
-    return cox(np.column_stack([t.values for t in terms]), time, event)
+def _effects(terms: Sequence[Term], time: np.ndarray, event: np.ndarray) -> tuple[HazardRatio, ...]:
+    fit = cox(np.column_stack([t.values for t in terms]), time, event)
+    return tuple(
+        HazardRatio(
+            hr=finite(fit.hr[i]), lower=finite(fit.lower[i]), upper=finite(fit.upper[i]), p=finite(fit.p[i]), n=fit.n,
+            events=fit.n_events, separated=bool(fit.separated[i]),
+        )
+        for i in range(len(terms))
+    )  # fmt: skip
 
 
-def _rows(terms: Sequence[Term], fit: Any) -> list[dict[str, Any]]:
+def _rows(terms: Sequence[Term], effects: Sequence[HazardRatio] | NotEstimable) -> tuple[ForestRow, ...]:
     """Rows of a forest plot: a heading and a reference for categories, an estimate for each column."""
-    rows: list[dict[str, Any]] = []
+    rows: list[ForestRow] = []
     for i, term in enumerate(terms):
         if term.reference and (i == 0 or terms[i - 1].variable != term.variable):
-            base = {"variable": term.variable, "level_depth": 0, "reference": term.reference}
-            rows.append({**base, "level": "", "label": term.variable, "kind": "heading"})
-            label = {"level": term.reference, "label": term.reference, "kind": "reference", "level_depth": 1}
-            rows.append({**base, **label, "hr": 1.0})
-        row: dict[str, Any] = {
-            "variable": term.variable,
-            "level": term.level,
-            "reference": term.reference,
-            "label": term.level if term.reference else f"{term.variable} ({term.level})",
-            "kind": "estimate",
-            "level_depth": 1 if term.reference else 0,
-            "remark": "",
-        }
-        if isinstance(fit, dict):
-            rows.append(
-                {**row, "hr": None, "lower": None, "upper": None, "p": None, "remark": fit["not_estimable"]}
+            heading = ForestRow(
+                variable=term.variable, level="", reference=term.reference, label=term.variable, kind="heading",
+                level_depth=0,
+            )  # fmt: skip
+            first = replace(
+                heading, level=term.reference, label=term.reference, kind="reference", level_depth=1
             )
-            continue
-        separated = any("separates" in note and f"x{i + 1} " in note for note in fit.warnings)
-        values = {k: finite(getattr(fit, k)[i]) for k in ("hr", "lower", "upper", "p")}
-        row |= {**values, "n": fit.n, "events": fit.n_events}
-        rows.append({**row, "remark": "separation"} if separated else row)
-    return rows
+            rows += [heading, first]
+        rows.append(
+            ForestRow(
+                variable=term.variable,
+                level=term.level,
+                reference=term.reference,
+                label=term.level if term.reference else f"{term.variable} ({term.level})",
+                kind="estimate",
+                level_depth=1 if term.reference else 0,
+                effect=effects if isinstance(effects, NotEstimable) else effects[i],
+            )
+        )
+    return tuple(rows)
 
 
-def subgroup_effects(frame: pd.DataFrame, variables: Sequence[str], *, sd: float) -> list[dict[str, Any]]:
+def subgroup_effects(frame: pd.DataFrame, variables: Sequence[str], *, sd: float) -> tuple[Subgroup, ...]:
     """HR per SD in every level of every subgroup variable, interaction p and its BH q over the variables.
 
-    A level with fewer than five events is not estimable: its limits would say nothing.
+    A level with fewer than five events is not estimable: its confidence interval would say nothing.
 
     Parameters
     ----------
@@ -147,43 +165,44 @@ def subgroup_effects(frame: pd.DataFrame, variables: Sequence[str], *, sd: float
     sd
         SD of the score in discovery.
     """
+    subgroups = [
+        s for name in variables if name in frame and (s := _subgroup(frame, name, sd=sd)) is not None
+    ]
+    p = [s.p_interaction for s in subgroups if s.p_interaction is not None]
+    q = iter(adjust_p(p, "BH") if p else ())
+    return tuple(
+        s if s.p_interaction is None else replace(s, q_interaction=float(next(q))) for s in subgroups
+    )
+
+
+def _subgroup(frame: pd.DataFrame, name: str, *, sd: float) -> Subgroup | None:
+    """One variable; None where all patients have the same level."""
     time, event = frame["time"].to_numpy(float), frame["event"].to_numpy(bool)
     scaled = frame["score"].to_numpy(float) / (sd or 1.0)
-    out: list[dict[str, Any]] = []
-    for name in variables:
-        if name not in frame:
-            continue
-        labels = subgroup_labels(frame[name])
-        levels = sorted({v for v in labels if v is not None})
-        if len(levels) < 2:
-            continue
-        rows = []
-        for level in levels:
-            inside = labels == level
-            row = {"level": level, "n": int(inside.sum()), "events": int(event[inside].sum())}
-            if row["events"] < FEWEST_EVENTS:
-                effect = {"not_estimable": f"{row['events']} event{'s' * (row['events'] != 1)}"}
-            else:
-                effect = hazard_ratio(scaled[inside], time[inside], event[inside])
-            rows.append({**effect, **row})
-        tested = attempt(interaction_p, scaled, time, event, labels, levels)
-        p = None if isinstance(tested, dict) else tested
-        out.append({"variable": name, "p_interaction": p, "q_interaction": None, "rows": rows})
-    known = [row for row in out if row["p_interaction"] is not None]
-    if known:
-        for row, q in zip(known, adjust_p([r["p_interaction"] for r in known], "BH"), strict=True):
-            row["q_interaction"] = float(q)
-    return out
+    labels = subgroup_labels(frame[name])
+    levels = sorted({v for v in labels if v is not None})
+    if len(levels) < 2:
+        return None
+    rows = []
+    for level in levels:
+        inside = labels == level
+        events = int(event[inside].sum())
+        few = NotEstimable(reason=f"{events} event{'s' * (events != 1)}")
+        effect = few if events < FEWEST_EVENTS else hazard_ratio(scaled[inside], time[inside], event[inside])
+        rows.append(SubgroupLevel(level=level, n=int(inside.sum()), events=events, effect=effect))
+    p = attempt(interaction_p, scaled, time, event, labels, levels)
+    tested = None if isinstance(p, NotEstimable) else p
+    return Subgroup(variable=name, p_interaction=tested, q_interaction=None, rows=tuple(rows))
 
 
 def interaction_p(
     scaled: np.ndarray, time: np.ndarray, event: np.ndarray, labels: np.ndarray, levels: Sequence[str]
 ) -> float:
     """Likelihood-ratio p of score x subgroup."""
-    known = np.array([v is not None for v in labels])
-    dummies = np.column_stack([(labels == level).astype(float) for level in levels[1:]])[known]
-    main = np.column_stack([scaled[known], dummies])
-    full = np.column_stack([main, scaled[known, None] * dummies])
-    small, large = cox(main, time[known], event[known]), cox(full, time[known], event[known])
+    labelled = np.array([v is not None for v in labels])
+    dummies = np.column_stack([(labels == level).astype(float) for level in levels[1:]])[labelled]
+    main = np.column_stack([scaled[labelled], dummies])
+    full = np.column_stack([main, scaled[labelled, None] * dummies])
+    small, large = (cox(x, time[labelled], event[labelled]) for x in (main, full))
     statistic = max(0.0, 2 * (large.loglik - small.loglik))
     return float(stats.chi2.sf(statistic, dummies.shape[1]))

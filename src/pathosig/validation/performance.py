@@ -1,14 +1,15 @@
-"""One cohort, one endpoint: everything that is said about a frozen score there."""
+"""One cohort, one endpoint: discrimination, calibration and effect of a frozen score."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
+from pathosig.core.errors import NotEstimableError
 from pathosig.signature.model import HIGH, LOW, Signature
 from pathosig.survival import (
     cox,
@@ -22,13 +23,33 @@ from pathosig.survival import (
     time_auc,
     uno_c,
 )
+from pathosig.survival.concordance import Concordance as ConcordanceIndex
+from pathosig.survival.curves import KaplanMeier as KaplanMeierCurve
+from pathosig.validation.analysis import Analysis, AucAt, Piece, ProportionalHazards, RestrictedMeans, Spline
 from pathosig.validation.associations import outcomes_by_group
-from pathosig.validation.estimates import Z95, attempt, estimate, finite, hazard_ratio
+from pathosig.validation.calibrate import calibration_of
+from pathosig.validation.error import overall_error
+from pathosig.validation.estimates import hazard_ratio
+from pathosig.validation.values import (
+    Z95,
+    AtRisk,
+    ChiSquare,
+    Concordance,
+    Curve,
+    Estimate,
+    KaplanMeier,
+    NotEstimable,
+    SurvivalAt,
+    attempt,
+    finite,
+    numbers,
+)
 
 GROUPS = (LOW, HIGH)
 
 
 def analyse(
+    row: Analysis,
     frame: pd.DataFrame,
     *,
     signature: Signature | None,
@@ -37,11 +58,13 @@ def analyse(
     horizons: Sequence[float] = (1.0, 3.0, 5.0),
     bootstraps: int = 200,
     seed: int = 0,
-) -> dict[str, Any]:
-    """All numbers of one cohort and endpoint; see docs/reference/results-json.md, ``analyses[]``.
+) -> Analysis:
+    """All numbers of one cohort and endpoint.
 
     Parameters
     ----------
+    row
+        Which cohort and endpoint; the rest of it is filled.
     frame
         Assessable patients with an outcome: score, group, time, event.
     signature
@@ -53,53 +76,54 @@ def analyse(
     horizons
         Years.
     bootstraps, seed
-        Resamples for the limits of differences.
+        Resamples for the confidence intervals of differences.
     """
     time, event = frame["time"].to_numpy(float), frame["event"].to_numpy(bool)
     score = frame["score"].to_numpy(float)
     group = frame["group"].to_numpy(object)
     high = (group == HIGH).astype(float)
     scaled = score / (sd if sd > 0 else 1.0)
-    out: dict[str, Any] = {
-        "n": len(frame),
-        "events": int(event.sum()),
-        "follow_up": attempt(lambda: follow_up(time, event)),
-        "km": attempt(lambda: km_curves(time, event, group, per_year=per_year, horizons=horizons)),
-        "logrank": attempt(lambda: logrank_of(time, event, group)),
-        "hr_sd": hazard_ratio(scaled, time, event),
-        "hr_group": hazard_ratio(high, time, event),
-        "harrell_c": attempt(lambda: concordance(harrell_c(score, time, event))),
-        "uno_c": attempt(lambda: concordance(uno_c(score, time, event, tau=default_tau(time)))),
-        "auc": attempt(lambda: auc_rows(score, time, event, per_year=per_year, horizons=horizons)),
-        "spline": attempt(lambda: spline(scaled, time, event)),
-        "ph": attempt(lambda: proportional(scaled, high, time, event)),
-        "rmst": attempt(lambda: rmst_of(time, event, group)),
-        "outcome_counts": attempt(outcomes_by_group, frame),
-    }
-    if signature is not None:
-        from pathosig.validation.calibrate import calibration_of
+    row = replace(
+        row,
+        n=len(frame),
+        events=int(event.sum()),
+        follow_up=attempt(follow_up, time, event),
+        km=attempt(km_curves, time, event, group, per_year=per_year, horizons=horizons),
+        logrank=attempt(logrank_of, time, event, group),
+        hr_sd=hazard_ratio(scaled, time, event),
+        hr_group=hazard_ratio(high, time, event),
+        harrell_c=attempt(lambda: concordance(harrell_c(score, time, event))),
+        uno_c=attempt(lambda: concordance(uno_c(score, time, event, tau=default_tau(time)))),
+        auc=attempt(auc_rows, score, time, event, per_year=per_year, horizons=horizons),
+        spline=attempt(spline, scaled, time, event),
+        ph=attempt(proportional, scaled, high, time, event),
+        rmst=attempt(rmst_of, time, event, group),
+        outcome_counts=attempt(outcomes_by_group, frame),
+    )
+    if signature is None:
+        return row
+    errors = attempt(
+        overall_error, signature, score, time, event, per_year=per_year, horizons=horizons, bootstraps=bootstraps,
+        seed=seed,
+    )  # fmt: skip
+    return replace(
+        row,
+        calibration=attempt(
+            calibration_of, signature, score, time, event, per_year=per_year, horizons=horizons
+        ),
+        brier=errors if isinstance(errors, NotEstimable) else errors.brier,
+        ibs=errors if isinstance(errors, NotEstimable) else errors.ibs,
+    )
 
-        out |= attempt(
-            lambda: calibration_of(signature, score, time, event, per_year=per_year, horizons=horizons)
-        )
-        from pathosig.validation.error import overall_error
 
-        made = attempt(
-            overall_error, signature, score, time, event, per_year=per_year, horizons=horizons, bootstraps=bootstraps,
-            seed=seed,
-        )  # fmt: skip
-        out |= {"ibs": made} if "not_estimable" in made else made
-    return out
-
-
-def follow_up(time: np.ndarray, event: np.ndarray) -> dict[str, Any]:
+def follow_up(time: np.ndarray, event: np.ndarray) -> Estimate:
     """Median follow-up by reverse Kaplan-Meier."""
-    return estimate(*reverse_kaplan_meier(time, event).median)
+    return Estimate.of(*reverse_kaplan_meier(time, event).median)
 
 
-def concordance(found: Any) -> dict[str, Any]:
+def concordance(index: ConcordanceIndex) -> Concordance:
     """A C-index as an estimate."""
-    return estimate(found.c, found.lower, found.upper, se=finite(found.se), tau=found.tau)
+    return Concordance.of(index.c, index.lower, index.upper, se=finite(index.se), tau=index.tau)
 
 
 def km_curves(
@@ -110,42 +134,43 @@ def km_curves(
     per_year: float,
     horizons: Sequence[float],
     labels: Sequence[str] = GROUPS,
-) -> dict[str, Any]:
+) -> KaplanMeier:
     """Curves, medians, survival at the horizons and numbers at risk."""
     curves = []
     ticks = risk_ticks(float(time.max()), per_year)
-    at_risk: dict[str, list[int]] = {}
+    at_risk: dict[str, tuple[int, ...]] = {}
     for label in labels:
         rows = group == label
         if not rows.any():
             continue
         curve = kaplan_meier(time[rows], event[rows])
-        at = []
-        for years in horizons:
-            when = years * per_year
-            if when <= float(time[rows].max()):
-                s, lower, upper = curve.survival_at(when)
-                at.append(
-                    {"years": years, "time": when, **estimate(s, lower, upper), "n_risk": curve.at_risk(when)}
-                )
+        reached = [y for y in horizons if y * per_year <= float(time[rows].max())]
         curves.append(
-            {
-                "label": label,
-                "n": int(rows.sum()),
-                "events": int(event[rows].sum()),
-                "time": curve.time.tolist(),
-                "estimate": curve.survival.tolist(),
-                "lower": curve.lower.tolist(),
-                "upper": curve.upper.tolist(),
-                "n_risk": curve.n_risk.tolist(),
-                "n_event": curve.n_event.tolist(),
-                "n_censor": curve.n_censor.tolist(),
-                "median": [finite(v) for v in curve.median],
-                "survival_at": at,
-            }
+            Curve(
+                label=label,
+                n=int(rows.sum()),
+                events=int(event[rows].sum()),
+                time=tuple(curve.time.tolist()),
+                estimate=numbers(curve.survival),
+                lower=numbers(curve.lower),
+                upper=numbers(curve.upper),
+                n_risk=_counts(curve.n_risk),
+                n_event=_counts(curve.n_event),
+                n_censor=_counts(curve.n_censor),
+                median=numbers(curve.median),
+                survival_at=tuple(_survival_at(curve, years, years * per_year) for years in reached),
+            )
         )
-        at_risk[label] = [int(v) for v in np.atleast_1d(curve.at_risk(np.array(ticks)))]
-    return {"groups": curves, "at_risk": {"time": ticks, "groups": at_risk}}
+        at_risk[label] = _counts(np.atleast_1d(curve.at_risk(np.array(ticks))))
+    return KaplanMeier(groups=tuple(curves), at_risk=AtRisk(time=tuple(ticks), groups=at_risk))
+
+
+def _counts(values: np.ndarray) -> tuple[int, ...]:
+    return tuple(int(v) for v in values)
+
+
+def _survival_at(curve: KaplanMeierCurve, years: float, when: float) -> SurvivalAt:
+    return SurvivalAt.of(*curve.survival_at(when), years=years, time=when, n_risk=int(curve.at_risk(when)))
 
 
 def risk_ticks(longest: float, per_year: float) -> list[float]:
@@ -157,17 +182,25 @@ def risk_ticks(longest: float, per_year: float) -> list[float]:
     return [float(round(i * step * per_year, 6)) for i in range(int(years / step) + 1)]
 
 
-def logrank_of(time: np.ndarray, event: np.ndarray, group: np.ndarray) -> dict[str, Any]:
-    """Log-rank test of the groups."""
-    if len(set(group)) < 2:
-        return {"not_estimable": f"all patients are in one group ({next(iter(set(group)), 'none')})"}
-    found = logrank(time, event, group.astype(str))
-    return {"statistic": finite(found.statistic), "df": found.df, "p": finite(found.p)}
+def logrank_of(time: np.ndarray, event: np.ndarray, group: np.ndarray) -> ChiSquare:
+    """Log-rank test of the groups.
+
+    Raises
+    ------
+    NotEstimableError
+        If all patients are in one group.
+    """
+    labels = sorted({str(g) for g in group})
+    if len(labels) < 2:
+        message = f"all patients are in one group ({labels[0] if labels else 'none'})"
+        raise NotEstimableError(message)
+    test = logrank(time, event, group.astype(str))
+    return ChiSquare(statistic=finite(test.statistic), df=test.df, p=finite(test.p))
 
 
 def auc_rows(
     score: np.ndarray, time: np.ndarray, event: np.ndarray, *, per_year: float, horizons: Sequence[float]
-) -> list[dict[str, Any]]:
+) -> tuple[AucAt, ...]:
     """AUC at the horizons that follow-up reaches."""
     rows = []
     for years in horizons:
@@ -176,10 +209,13 @@ def auc_rows(
         events = int((event & (time <= when)).sum())
         if at_risk < 5 or events < 5:
             continue
-        found = time_auc(score, time, event, times=[when])
-        limits = estimate(found.auc[0], found.lower[0], found.upper[0])
-        rows.append({"years": years, "time": when, **limits, "n_risk": at_risk, "events": events})
-    return rows
+        auc = time_auc(score, time, event, times=[when])
+        rows.append(
+            AucAt.of(
+                auc.auc[0], auc.lower[0], auc.upper[0], years=years, time=when, n_risk=at_risk, events=events
+            )
+        )
+    return tuple(rows)
 
 
 def spline_basis(x: np.ndarray, knots: np.ndarray) -> np.ndarray:
@@ -194,11 +230,18 @@ def spline_basis(x: np.ndarray, knots: np.ndarray) -> np.ndarray:
     return np.column_stack(columns)
 
 
-def spline(scaled: np.ndarray, time: np.ndarray, event: np.ndarray) -> dict[str, Any]:
-    """Effect over the continuous score (4 knots) and the test that it is a straight line."""
+def spline(scaled: np.ndarray, time: np.ndarray, event: np.ndarray) -> Spline:
+    """Effect over the continuous score (4 knots) and the test that it is a straight line.
+
+    Raises
+    ------
+    NotEstimableError
+        With fewer than 20 events or a score of few values.
+    """
     knots = np.quantile(scaled, [0.05, 0.35, 0.65, 0.95])
     if event.sum() < 20 or len(np.unique(knots)) < 4:
-        return {"not_estimable": f"{int(event.sum())} events; a spline needs 20 and a score that varies"}
+        message = f"{int(event.sum())} events; a spline needs 20 and a score that varies"
+        raise NotEstimableError(message)
     basis = spline_basis(scaled, knots)
     center = basis.mean(0)
     spread = basis.std(0)
@@ -210,57 +253,69 @@ def spline(scaled: np.ndarray, time: np.ndarray, event: np.ndarray) -> dict[str,
     shifted = (spline_basis(grid, knots) - spline_basis(np.zeros(1), knots)) / spread
     log_hr = shifted @ fit.coef
     se = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", shifted, fit.covariance, shifted), 0))
-    return {
-        "p_nonlinear": float(stats.chi2.sf(statistic, basis.shape[1] - 1)),
-        "score": grid.tolist(),
-        "hr": np.exp(log_hr).tolist(),
-        "lower": np.exp(log_hr - Z95 * se).tolist(),
-        "upper": np.exp(log_hr + Z95 * se).tolist(),
-        "knots": knots.tolist(),
-    }
+    return Spline(
+        p_nonlinear=float(stats.chi2.sf(statistic, basis.shape[1] - 1)),
+        score=tuple(grid.tolist()),
+        hr=numbers(np.exp(log_hr)),
+        lower=numbers(np.exp(log_hr - Z95 * se)),
+        upper=numbers(np.exp(log_hr + Z95 * se)),
+        knots=tuple(knots.tolist()),
+    )
 
 
-def _ph(column: np.ndarray, time: np.ndarray, event: np.ndarray) -> Any:
-    return ph_test(cox(column[:, None], time, event), transform="km")
+def _ph_test(column: np.ndarray, time: np.ndarray, event: np.ndarray) -> ChiSquare:
+    if not column.std() > 0:
+        message = "the column does not vary"
+        raise NotEstimableError(message)
+    test = ph_test(cox(column[:, None], time, event), transform="km")
+    return ChiSquare(statistic=finite(test.global_statistic), df=test.global_df, p=finite(test.global_p))
 
 
-def proportional(scaled: np.ndarray, high: np.ndarray, time: np.ndarray, event: np.ndarray) -> dict[str, Any]:
-    """Score tests of proportional hazards; on violation HRs before and after the median event time."""
-    out: dict[str, Any] = {}
-    for name, column in (("score", scaled), ("group", high)):
-        if column.std() > 0:
-            found = attempt(_ph, column, time, event)
-            out[name] = found if isinstance(found, dict) else {
-                "chisq": finite(found.global_statistic), "df": found.global_df, "p": finite(found.global_p)
-            }  # fmt: skip
-    p = out.get("score", {}).get("p")
-    out["violated"] = p is not None and p < 0.05
-    if out["violated"] and event.sum() >= 20:
+def proportional(
+    scaled: np.ndarray, high: np.ndarray, time: np.ndarray, event: np.ndarray
+) -> ProportionalHazards:
+    """Score tests of proportional hazards; on violation hazard ratios before and after the median event time."""
+    score = attempt(_ph_test, scaled, time, event)
+    violated = isinstance(score, ChiSquare) and score.p is not None and score.p < 0.05
+    pieces: tuple[Piece, ...] = ()
+    if violated and event.sum() >= 20:
         middle = float(np.median(time[event]))
         early = hazard_ratio(scaled, np.minimum(time, middle), event & (time <= middle))
         late = time > middle
-        out["piecewise"] = [
-            {"from": 0.0, "to": middle, **early},
-            {"from": middle, "to": float(time.max()), **hazard_ratio(scaled[late], time[late], event[late])},
-        ]
-    return out
+        pieces = (
+            Piece(start=0.0, end=middle, effect=early),
+            Piece(
+                start=middle,
+                end=float(time.max()),
+                effect=hazard_ratio(scaled[late], time[late], event[late]),
+            ),
+        )
+    return ProportionalHazards(
+        score=score, group=attempt(_ph_test, high, time, event), violated=violated, piecewise=pieces
+    )
 
 
-def rmst_of(time: np.ndarray, event: np.ndarray, group: np.ndarray) -> dict[str, Any]:
-    """Restricted mean survival of the groups up to the time with ten patients at risk in each, high minus low."""
+def rmst_of(time: np.ndarray, event: np.ndarray, group: np.ndarray) -> RestrictedMeans:
+    """Restricted mean survival of the groups up to the time with ten patients at risk in each, high minus low.
+
+    Raises
+    ------
+    NotEstimableError
+        If there is one group only.
+    """
     present = [g for g in GROUPS if (group == g).any()]
     if len(present) < 2:
-        return {"not_estimable": "one group only"}
+        message = "one group only"
+        raise NotEstimableError(message)
     ends = [np.sort(time[group == g])[::-1] for g in present]
     tau = float(min(e[min(9, len(e) - 1)] for e in ends))
-    means = {g: rmst(time[group == g], event[group == g], tau=tau) for g in present}
-    low, high = means[LOW], means[HIGH]
+    low, high = (rmst(time[group == g], event[group == g], tau=tau) for g in GROUPS)
     difference = high.estimate - low.estimate
     se = float(np.hypot(high.se, low.se))
     p = float(2 * stats.norm.sf(abs(difference / se))) if se > 0 else None
-    return {
-        "tau": tau,
-        LOW: estimate(low.estimate, low.lower, low.upper),
-        HIGH: estimate(high.estimate, high.lower, high.upper),
-        "difference": estimate(difference, difference - Z95 * se, difference + Z95 * se, p=p),
-    }
+    return RestrictedMeans(
+        tau=tau,
+        low=Estimate.of(low.estimate, low.lower, low.upper),
+        high=Estimate.of(high.estimate, high.lower, high.upper),
+        difference=Estimate.of(difference, difference - Z95 * se, difference + Z95 * se, p=p),
+    )

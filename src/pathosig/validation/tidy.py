@@ -2,147 +2,274 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import TypeAlias, TypeVar
 
-from pathosig.validation.validate import performance_rows
+from pathosig.validation.analysis import (
+    AddedValue,
+    Analysis,
+    Calibration,
+    CompetingRisks,
+    Forest,
+    IntegratedBrier,
+    NetBenefitGain,
+)
+from pathosig.validation.arms import Treatment, TreatmentEffect
+from pathosig.validation.development import Univariable
+from pathosig.validation.results import Association, Results, Table1
+from pathosig.validation.values import (
+    ChiSquare,
+    Counts,
+    Estimate,
+    ExactTest,
+    HazardRatio,
+    KaplanMeier,
+    NotEstimable,
+)
+
+_T = TypeVar("_T")
+Row: TypeAlias = dict[str, str | int | float | bool | None]
 
 
-def tidy_tables(results: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """Table name -> rows, for validation/tables/*.csv."""
-    analyses = results["analyses"]
-    tables = {
-        "univariate": [{**r, "leaves": " ".join(map(str, r["leaves"]))} for r in results["univariate"]],
+def tidy_tables(results: Results) -> dict[str, list[Row]]:
+    """Table name -> rows, for validation/tables/*.csv; empty tables are left out."""
+    analyses = results.analyses
+    tables: dict[str, list[Row]] = {
+        "univariate": [_univariable(u) for u in results.univariate],
         "performance": performance_rows(analyses),
-        "km": [row for a in analyses for row in _km(a)],
+        "km": [row for a in analyses for row in _curves(a)],
         "forest": [row for a in analyses for row in _forest(a)],
         "subgroups": [row for a in analyses for row in _subgroups(a)],
-        "treatment": [row for t in results.get("treatment", ()) for row in _treatment(t)],
-        "associations": [row for a in results.get("associations", ()) for row in _association(a)],
+        "treatment": [row for t in results.treatment for row in _treatment(t)],
+        "associations": [row for a in results.associations for row in _association(a)],
         "outcomes": [row for a in analyses for row in _outcomes(a)],
         "brier": [row for a in analyses for row in _brier(a)],
         "added_value": [row for a in analyses for row in _added(a)],
         "competing": [row for a in analyses for row in _competing(a)],
         "incidence": [row for a in analyses for row in _incidence(a)],
-        "table1": _table1(results["table1"]),
-        "guards": list(results["guards"]),
+        "table1": _table1(results.table1),
+        "warnings": [{"code": w.code, "message": w.message, "where": w.where} for w in results.warnings],
     }
     return {name: rows for name, rows in tables.items() if rows}
 
 
-def _of(a: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: a[k] for k in ("cohort", "endpoint", "role")}
+def performance_rows(analyses: Sequence[Analysis]) -> list[Row]:
+    """Rows of performance.csv: one for each cohort, endpoint and measure."""
+    return [row for a in analyses for row in _performance(a)]
 
 
-def _km(a: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _performance(a: Analysis) -> list[Row]:
+    base: Row = {**_of(a), "unit": a.unit}
+    count: Row = {"n": a.n, "events": a.events}
+
+    def row(measure: str, values: Row, years: float | None = None) -> Row:
+        empty: Row = {"estimate": None, "lower": None, "upper": None, "p": None}
+        return {**base, "measure": measure, "years": years, **empty, **values, **count}
+
+    rows = []
+    for name in ("harrell_c", "uno_c", "hr_sd", "hr_group", "logrank", "follow_up"):
+        value = getattr(a, name)
+        if isinstance(value, HazardRatio):
+            rows.append(row(name, _hr(value, name="estimate")))
+        elif isinstance(value, ChiSquare):
+            rows.append(row(name, {"estimate": value.statistic, "p": value.p}))
+        elif isinstance(value, Estimate):
+            rows.append(row(name, {**_interval(value), "p": value.p}))
+    rows += [row("auc", _interval(at), at.years) for at in _all(a.auc)]
+    rows += [row("brier_difference", _interval(at.difference), at.years) for at in _all(a.brier)]
+    if isinstance(a.ibs, IntegratedBrier):
+        rows.append(row("ibs_difference", _interval(a.ibs.difference)))
+    if isinstance(a.calibration, Calibration):
+        rows.append(row("calibration_slope", _interval(a.calibration.slope)))
+        for at in a.calibration.horizons:
+            ratio: Row = {"estimate": at.ratio, "lower": at.lower, "upper": at.upper}
+            rows.append(row("observed_expected", ratio, at.years))
+    return rows
+
+
+def _all(values: tuple[_T, ...] | NotEstimable) -> tuple[_T, ...]:
+    return () if isinstance(values, NotEstimable) else values
+
+
+def _of(a: Analysis) -> Row:
+    return {"cohort": a.cohort, "endpoint": a.endpoint, "role": a.role}
+
+
+def _interval(value: Estimate) -> Row:
+    return {"estimate": value.estimate, "lower": value.lower, "upper": value.upper}
+
+
+def _hr(value: HazardRatio | NotEstimable, *, name: str = "hr") -> Row:
+    if isinstance(value, NotEstimable):
+        return {name: None, "lower": None, "upper": None, "p": None}
+    return {name: value.hr, "lower": value.lower, "upper": value.upper, "p": value.p}
+
+
+def _model(value: HazardRatio | NotEstimable) -> tuple[int | None, int | None, str]:
+    """Patients, events and remark of a model."""
+    if isinstance(value, NotEstimable):
+        return None, None, value.reason
+    return value.n, value.events, value.remark
+
+
+def _univariable(u: Univariable) -> Row:
+    values: Row = {f.name: getattr(u, f.name) for f in fields(u)}
+    return {**values, "leaves": " ".join(map(str, u.leaves))}
+
+
+def _curves(a: Analysis) -> list[Row]:
     names = ("time", "estimate", "lower", "upper", "n_risk", "n_event", "n_censor")
-    groups = (a.get("km") or {}).get("groups", ())
+    groups = a.km.groups if isinstance(a.km, KaplanMeier) else ()
     return [
-        {**_of(a), "group": g["label"], **dict(zip(names, values, strict=True))}
+        {**_of(a), "group": g.label, **dict(zip(names, step, strict=True))}
         for g in groups
-        for values in zip(*(g[n] for n in names), strict=True)
+        for step in zip(*(getattr(g, n) for n in names), strict=True)
     ]
 
 
-def _forest(a: Mapping[str, Any]) -> list[dict[str, Any]]:
-    made = a.get("forest") or {}
-    names = ("variable", "level", "reference", "hr", "lower", "upper", "p", "n", "events", "remark")
-    return [
-        {**_of(a), "model": model, **{n: row.get(n) for n in names}}
-        for model in ("univariable", "multivariable", "imputed")
-        for row in made.get(model, ())
-        if row["kind"] == "estimate"
-    ]
-
-
-def _subgroups(a: Mapping[str, Any]) -> list[dict[str, Any]]:
-    made = a.get("subgroups") or ()
-    names = ("level", "hr", "lower", "upper", "p", "n", "events")
-    tests = ("variable", "p_interaction", "q_interaction")
-    rows = made if isinstance(made, list) else []
-    return [
-        {**_of(a), **{n: s[n] for n in tests}, **{n: row.get(n) for n in names}}
-        for s in rows
-        for row in s["rows"]
-    ]
-
-
-def _treatment(t: Mapping[str, Any]) -> list[dict[str, Any]]:
-    base = {k: t.get(k) for k in ("cohort", "endpoint", "arm", "verdict")}
-    names = ("label", "hr", "lower", "upper", "p", "n", "n_treated", "events")
-    rows = [{**base, **{n: g.get(n) for n in names}} for g in t.get("groups", ())]
-    test = t.get("interaction") or {}
-    if test:
-        rows.append({**base, "label": "score x treatment", **{n: test.get(n) for n in names[1:]}})
+def _forest(a: Analysis) -> list[Row]:
+    if not isinstance(a.forest, Forest):
+        return []
+    models = {
+        "univariable": a.forest.univariable,
+        "multivariable": a.forest.multivariable,
+        "imputed": a.forest.imputed,
+    }
+    rows: list[Row] = []
+    for model, entries in models.items():
+        for entry in entries:
+            if entry.kind != "estimate":
+                continue
+            effect = entry.effect
+            n, events, remark = _model(effect)
+            rows.append(
+                {
+                    **_of(a),
+                    "model": model,
+                    "variable": entry.variable,
+                    "level": entry.level,
+                    "reference": entry.reference,
+                    **_hr(effect),
+                    "n": n,
+                    "events": events,
+                    "remark": remark,
+                }
+            )
     return rows
 
 
-def _table1(table: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _subgroups(a: Analysis) -> list[Row]:
     return [
-        {"variable": r["variable"], "level": r["level"], **r["values"], "p": r["p"], "test": r["test"]}
-        for r in table["rows"]
-    ]
+        {
+            **_of(a), "variable": s.variable, "p_interaction": s.p_interaction, "q_interaction": s.q_interaction,
+            "level": level.level, **_hr(level.effect), "n": level.n, "events": level.events,
+        }
+        for s in _all(a.subgroups)
+        for level in s.rows
+    ]  # fmt: skip
 
 
-def _tests(made: Mapping[str, Any]) -> dict[str, Any]:
-    square, exact = made.get("chi_square") or {}, made.get("fisher") or {}
-    tests = {"chi_square": square.get("statistic"), "df": square.get("df"), "p_chi_square": square.get("p")}
-    return {**tests, "p_exact": exact.get("p")}
-
-
-def _association(a: Mapping[str, Any]) -> list[dict[str, Any]]:
-    base = {"cohort": a["cohort"], "variable": a["variable"]}
-    tests = {**_tests(a), "q_exact": (a.get("fisher") or {}).get("q")}
-    return [{**base, **row, **tests} for row in a.get("rows", ())]
-
-
-def _outcomes(a: Mapping[str, Any]) -> list[dict[str, Any]]:
-    made = a.get("outcome_counts") or {}
-    return [{**_of(a), **row, **_tests(made)} for row in made.get("rows", ())]
-
-
-def _brier(a: Mapping[str, Any]) -> list[dict[str, Any]]:
-    out = []
-    for name, found in (("brier", a.get("brier") or ()), ("ibs", [a.get("ibs") or {}])):
-        for row in found:
-            if "score" in row:
-                limits = {f"difference_{k}": row["difference"][k] for k in ("estimate", "lower", "upper")}
-                values = {k: row.get(k) for k in ("years", "time", "score", "null", "scaled")}
-                out.append({**_of(a), "measure": name, **values, **limits})
-    return out
-
-
-def _added(a: Mapping[str, Any]) -> list[dict[str, Any]]:
-    made = a.get("added_value") or {}
-    names = ("estimate", "lower", "upper")
-    rows = [
-        {**_of(a), "measure": f"uno_c {model}", "threshold": None, **{k: v[k] for k in names}}
-        for model, v in (made.get("uno_c") or {}).items()
-    ]
-    for name in ("difference_c", "difference_brier"):
-        if "estimate" in (made.get(name) or {}):
-            rows.append({**_of(a), "measure": name, "threshold": None, **{k: made[name][k] for k in names}})
-    filled = (made.get("imputed") or {}).get("difference_c")
-    if filled:
+def _treatment(t: Treatment) -> list[Row]:
+    rows: list[Row] = []
+    for cohort in t.cohorts:
+        base: Row = {"cohort": cohort.cohort, "endpoint": t.endpoint, "arm": t.arm, "verdict": t.verdict}
+        if not isinstance(cohort.result, TreatmentEffect):
+            continue
+        for group in cohort.result.groups:
+            _, events, _ = _model(group.effect)
+            count: Row = {"n": group.n, "n_treated": group.n_treated, "events": events}
+            rows.append({**base, "label": group.label, **_hr(group.effect), **count})
+        test = cohort.result.interaction
+        n, events, _ = _model(test)
         rows.append(
-            {**_of(a), "measure": "difference_c imputed", "threshold": None, **{k: filled[k] for k in names}}
+            {**base, "label": "score x treatment", **_hr(test), "n": n, "n_treated": None, "events": events}
         )
-    for row in (made.get("net_benefit") or {}).get("difference", ()):
-        values = {k: row[k] for k in names}
-        rows.append({**_of(a), "measure": "difference_net_benefit", "threshold": row["threshold"], **values})
     return rows
 
 
-def _competing(a: Mapping[str, Any]) -> list[dict[str, Any]]:
-    names = ("model", "effect", "cause", "hr", "lower", "upper", "p", "n", "events")
-    rows = (a.get("competing") or {}).get("models", ())
-    return [{**_of(a), **{n: row.get(n) for n in names}} for row in rows]
-
-
-def _incidence(a: Mapping[str, Any]) -> list[dict[str, Any]]:
-    names = ("time", "estimate", "lower", "upper")
+def _table1(table: Table1) -> list[Row]:
     return [
-        {**_of(a), "group": c["group"], "cause": c["cause"], **dict(zip(names, values, strict=True))}
-        for c in (a.get("competing") or {}).get("curves", ())
-        for values in zip(*(c[n] for n in names), strict=True)
+        {"variable": r.variable, "level": r.level, **r.values, "p": r.p, "test": r.test} for r in table.rows
+    ]
+
+
+def _tests(counts: Counts) -> Row:
+    square, exact = counts.chi_square, counts.fisher
+    tests: Row = {"chi_square": None, "df": None, "p_chi_square": None, "p_exact": None}
+    if isinstance(square, ChiSquare):
+        tests |= {"chi_square": square.statistic, "df": square.df, "p_chi_square": square.p}
+    if isinstance(exact, ExactTest):
+        tests["p_exact"] = exact.p
+    return tests
+
+
+def _association(a: Association) -> list[Row]:
+    if isinstance(a.counts, NotEstimable):
+        return []
+    q = a.counts.fisher.q if isinstance(a.counts.fisher, ExactTest) else None
+    base: Row = {"cohort": a.cohort, "variable": a.variable}
+    return [{**base, **row, **_tests(a.counts), "q_exact": q} for row in _counts(a.counts)]
+
+
+def _counts(counts: Counts) -> list[Row]:
+    return [{"group": r.group, "level": r.level, "n": r.n, "share": r.share} for r in counts.rows]
+
+
+def _outcomes(a: Analysis) -> list[Row]:
+    counts = a.outcome_counts
+    if isinstance(counts, NotEstimable):
+        return []
+    return [{**_of(a), **row, **_tests(counts)} for row in _counts(counts)]
+
+
+def _brier(a: Analysis) -> list[Row]:
+    errors = [("brier", at.years, at) for at in _all(a.brier)]
+    whole = [("ibs", None, a.ibs)] if isinstance(a.ibs, IntegratedBrier) else []
+    rows: list[Row] = []
+    for name, years, error in [*errors, *whole]:
+        values: Row = {"time": error.time, "score": error.score, "null": error.null, "scaled": error.scaled}
+        ends: Row = {f"difference_{k}": v for k, v in _interval(error.difference).items()}
+        rows.append({**_of(a), "measure": name, "years": years, **values, **ends})
+    return rows
+
+
+def _added(a: Analysis) -> list[Row]:
+    added = a.added_value
+    if not isinstance(added, AddedValue):
+        return []
+    measures: list[tuple[str, float | None, Estimate]] = [
+        (f"uno_c {model}", None, value) for model, value in added.uno_c.items()
+    ]
+    measures.append(("difference_c", None, added.difference_c))
+    gains: tuple[NetBenefitGain, ...] = ()
+    if not isinstance(added.at_horizon, NotEstimable):
+        measures.append(("difference_brier", None, added.at_horizon.difference_brier))
+        gains = added.at_horizon.net_benefit.difference
+    if not isinstance(added.imputed, NotEstimable):
+        measures.append(("difference_c imputed", None, added.imputed.difference_c))
+    measures += [("difference_net_benefit", gain.threshold, gain) for gain in gains]
+    return [
+        {**_of(a), "measure": name, "threshold": cut, **_interval(value)} for name, cut, value in measures
+    ]
+
+
+def _competing(a: Analysis) -> list[Row]:
+    if not isinstance(a.competing, CompetingRisks):
+        return []
+    rows: list[Row] = []
+    for m in a.competing.models:
+        n, events, _ = _model(m.result)
+        base: Row = {"model": m.model, "effect": m.effect, "cause": m.cause}
+        rows.append({**_of(a), **base, **_hr(m.result), "n": n, "events": events})
+    return rows
+
+
+def _incidence(a: Analysis) -> list[Row]:
+    names = ("time", "estimate", "lower", "upper")
+    curves = a.competing.curves if isinstance(a.competing, CompetingRisks) else ()
+    return [
+        {**_of(a), "group": c.group, "cause": c.cause, **dict(zip(names, step, strict=True))}
+        for c in curves
+        for step in zip(*(getattr(c, n) for n in names), strict=True)
     ]

@@ -58,9 +58,9 @@ def test_pooled_models_are_those_of_mice_but_for_the_draws(table):
 
 def test_the_forest_reports_the_pooled_model(table):
     made = forest(table, ["x1", "x2", "stratum"], sd=1.0, imputations=20)
-    rows = [r for r in made["imputed"] if r["kind"] == "estimate"]
-    np.testing.assert_allclose([np.log(r["hr"]) for r in rows], R["coef"], atol=0.35 * max(R["se"]))
-    assert {r["n"] for r in rows} == {len(table)}
+    rows = [r.effect for r in made.imputed if r.kind == "estimate"]
+    np.testing.assert_allclose([np.log(r.hr) for r in rows], R["coef"], atol=0.35 * max(R["se"]))
+    assert {r.n for r in rows} == {len(table)}
 
 
 @pytest.fixture(scope="module")
@@ -88,12 +88,12 @@ def test_added_value_over_imputed_patients_is_that_of_the_full_data(clinical):
     complete = added_value(ClinicalModels.fit(old, ["stage", "age"]), new, bootstraps=20)
     models = fit_imputed(old, ["stage", "age"], m=10)
     made = added_value_imputed(models, new, ["stage", "age"], m=10, bootstraps=40)
-    assert made["n"] == len(new) == truth["n"] > complete["n"] + 50
-    assert made["missing"] == {"stage": int(new["stage"].isna().sum())}
-    whole, cases, imputed = (v["difference_c"]["estimate"] for v in (truth, complete, made))
+    assert made.n == len(new) == truth.n > complete.n + 50
+    assert made.missing == {"stage": int(new["stage"].isna().sum())}
+    whole, cases, imputed = (v.difference_c.estimate for v in (truth, complete, made))
     assert abs(imputed - whole) < 0.02
-    assert made["difference_c"]["lower"] < imputed < made["difference_c"]["upper"]
-    np.testing.assert_allclose(made["uno_c"]["score"], truth["uno_c"]["score"]["estimate"], atol=1e-12)
+    assert made.difference_c.lower < imputed < made.difference_c.upper
+    np.testing.assert_allclose(made.uno_c["score"], truth.uno_c["score"].estimate, atol=1e-12)
     again = added_value_imputed(models, new, ["stage", "age"], m=10, bootstraps=40)
     assert again == made
     assert np.isfinite(cases)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pathosig.core.clinical import Primary
 from pathosig.core.errors import NotEstimableError
 from pathosig.signature import SignatureSpec, TrainingSet, core_agreement, fit_signature
 from pathosig.signature.cores import block_variance, multinomial_variance
@@ -17,6 +18,7 @@ from pathosig.validation import cross_validate, treatment_benefit, validate
 from pathosig.validation.estimates import hazard_ratio
 from pathosig.validation.forests import forest, subgroup_effects
 from pathosig.validation.table1 import table_one
+from pathosig.validation.values import NotEstimable
 
 QUICK = SignatureSpec(bootstraps=0, n_subsamples=40)
 
@@ -45,7 +47,7 @@ def patients(cohort):
 def found(cohort, signature, patients):
     return validate(
         signature, cohort["profiles"], {"os": cohort["outcome"]}, patients=patients, covariates=["age", "sex"],
-        subgroups=["sex"], treatments=["chemo"], primary={"endpoint": "os", "treatment": "chemo"},
+        subgroups=["sex"], treatments=["chemo"], primary=Primary(endpoint="os", treatment="chemo"),
     )  # fmt: skip
 
 
@@ -58,26 +60,27 @@ def test_numbers_are_those_of_the_survival_functions(cohort, signature, found):
     rows = cohort["outcome"][140:]
     score = signature.score(cohort["profiles"][140:])
     time, event = rows["time"].to_numpy(), rows["event"].to_numpy()
-    assert a["n"] == 100
-    assert a["events"] == event.sum()
-    assert a["harrell_c"]["estimate"] == harrell_c(score, time, event).c
+    assert a.n == 100
+    assert a.events == event.sum()
+    assert a.harrell_c.estimate == harrell_c(score, time, event).c
     fit = cox(score[:, None] / signature.sd, time, event)
-    assert a["hr_sd"]["hr"] == pytest.approx(fit.hr[0], rel=1e-12)
-    assert a["logrank"]["p"] == pytest.approx(logrank(time, event, score > signature.cutoff).p, rel=1e-9)
-    assert [g["label"] for g in a["km"]["groups"]] == ["low", "high"]
-    assert sum(g["n"] for g in a["km"]["groups"]) == 100
-    assert a["km"]["at_risk"]["groups"]["low"][0] + a["km"]["at_risk"]["groups"]["high"][0] == 100
-    assert a["primary"] is True
-    assert 0.4 < a["calibration"]["slope"]["estimate"] < 2.5
+    assert a.hr_sd.hr == pytest.approx(fit.hr[0], rel=1e-12)
+    assert a.logrank.p == pytest.approx(logrank(time, event, score > signature.cutoff).p, rel=1e-9)
+    assert [g.label for g in a.km.groups] == ["low", "high"]
+    assert sum(g.n for g in a.km.groups) == 100
+    assert a.km.at_risk.groups["low"][0] + a.km.at_risk.groups["high"][0] == 100
+    assert a.primary is True
+    assert 0.4 < a.calibration.slope.estimate < 2.5
 
 
 def test_discovery_is_marked_apparent(found):
-    assert found.analysis("discovery", "os")["apparent"] is True
-    assert [c["role"] for c in found.results["cohorts"]] == ["discovery", "validation"]
+    assert found.analysis("discovery", "os").apparent is True
+    assert [c.role for c in found.cohorts] == ["discovery", "validation"]
 
 
 def test_pooling_needs_three_cohorts(found):
-    assert all("needs 3" in row["not_estimable"] for row in found.results["pooled"])
+    assert len(found.pooled) == 2
+    assert all("needs 3" in row.result.reason for row in found.pooled)
 
 
 def test_three_validation_cohorts_are_pooled_with_a_prediction_interval(cohort, signature, patients):
@@ -86,19 +89,19 @@ def test_three_validation_cohorts_are_pooled_with_a_prediction_interval(cohort, 
         signature, cohort["profiles"], {"os": cohort["outcome"]}, patients=patients.assign(cohort=parts),
         discovery="discovery",
     )  # fmt: skip
-    row = made.results["pooled"][0]
-    assert len(row["cohorts"]) == 3
-    assert row["prediction"][0] <= row["lower"] <= row["estimate"] <= row["upper"] <= row["prediction"][1]
-    assert sum(c["weight"] for c in row["cohorts"]) == pytest.approx(100)
+    pool = made.pooled[0].result
+    assert len(pool.cohorts) == 3
+    assert pool.prediction[0] <= pool.lower <= pool.estimate <= pool.upper <= pool.prediction[1]
+    assert sum(c.weight for c in pool.cohorts) == pytest.approx(100)
 
 
 def test_separated_events_get_firths_estimate():
     rng = np.random.default_rng(0)
     time, x = rng.exponential(10, 60), np.r_[np.zeros(40), np.ones(20)]
     row = hazard_ratio(x, time, np.r_[np.ones(40, bool), np.zeros(20, bool)])
-    assert "Firth" in row["remark"]
-    assert 0 < row["hr"] < 1
-    assert row["upper"] < 1
+    assert row.separated and row.firth
+    assert 0 < row.hr < 1
+    assert row.upper < 1
 
 
 def test_the_tidy_frame_has_a_row_per_measure(found):
@@ -109,7 +112,7 @@ def test_the_tidy_frame_has_a_row_per_measure(found):
 def test_a_cohort_without_events_says_so(cohort, signature):
     outcome = cohort["outcome"].assign(event=False)
     made = validate(signature, cohort["profiles"], {"os": outcome})
-    assert made.results["analyses"][0]["not_estimable"] == "no events"
+    assert made.analyses[0].harrell_c == NotEstimable(reason="no events")
 
 
 def frame_with(effect: float, seed: int, n: int = 400) -> pd.DataFrame:
@@ -138,8 +141,8 @@ def test_a_strong_interaction_in_validation_is_predictive_but_observational():
     made = treatment_benefit(frames, arm="arm", endpoint="os")
     assert made.verdict == "predictive"
     assert made.words == "consistent with predictive (observational)"
-    low, high = made.cohorts[1]["groups"]
-    assert high["hr"] < low["hr"]
+    low, high = made.cohorts[1].result.groups
+    assert high.effect.hr < low.effect.hr
 
 
 def test_discovery_alone_is_never_enough_for_a_verdict():
@@ -178,7 +181,7 @@ def test_forest_rows_have_headings_and_references_for_categories():
         sex=lambda f: np.where(f["arm"] == 1, "M", "F"), age=50.0 + np.arange(400) % 30
     )
     made = forest(frame, ["sex", "age", "absent"], sd=1.0)
-    kinds = [(r["variable"], r["kind"]) for r in made["multivariable"]]
+    kinds = [(r.variable, r.kind) for r in made.multivariable]
     assert kinds == [
         ("score", "estimate"),
         ("sex", "heading"),
@@ -193,8 +196,8 @@ def test_forest_rows_have_headings_and_references_for_categories():
 def test_subgroups_test_interaction_and_adjust_over_the_family():
     frame = frame_with(-1, 3)
     made = subgroup_effects(frame.assign(noise=np.arange(400) % 2), ["arm", "noise"], sd=1.0)
-    assert made[0]["p_interaction"] < 0.001
-    assert made[1]["q_interaction"] >= made[1]["p_interaction"]
+    assert made[0].p_interaction < 0.001
+    assert made[1].q_interaction >= made[1].p_interaction
 
 
 def test_alike_cores_are_not_called_heterogeneous_by_sampling_alone():
@@ -231,10 +234,10 @@ def test_table_one_counts_levels_and_missing_values():
     table = pd.DataFrame(
         {"cohort": ["a", "a", "b", "b"], "sex": ["F", "M", "F", None], "age": [1.0, 3.0, 5.0, 7.0]}
     )
-    rows = table_one(table, ["sex", "age"], "cohort", ["a", "b"])["rows"]
-    assert rows[0]["values"] == {"a": "2", "b": "2"}
-    assert [r["level"] for r in rows if r["variable"] == "sex"] == ["F", "M", "missing"]
-    assert rows[-1]["values"]["a"] == "2 (1.5-2.5)"
+    rows = table_one(table, ["sex", "age"], "cohort", ["a", "b"]).rows
+    assert rows[0].values == {"a": "2", "b": "2"}
+    assert [r.level for r in rows if r.variable == "sex"] == ["F", "M", "missing"]
+    assert rows[-1].values["a"] == "2 (1.5-2.5)"
 
 
 def test_cross_validation_on_noise_does_not_find_signal(noise):

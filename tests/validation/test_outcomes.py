@@ -15,9 +15,11 @@ from pathosig.validation.added import ClinicalModels, added_value
 from pathosig.validation.associations import associations, counted
 from pathosig.validation.competing import causes_of, competing_risks
 from pathosig.validation.error import overall_error
+from pathosig.validation.findings import riley, sample_size_findings, spread_findings
 from pathosig.validation.forests import forest
-from pathosig.validation.guards import riley, sample_size_guard, spread_guard
+from pathosig.validation.results import AgainstRidge, PrimaryAnalysis, Results
 from pathosig.validation.tidy import tidy_tables
+from pathosig.validation.values import NOT_COMPUTED, Estimate
 
 QUICK = SignatureSpec(bootstraps=0, n_subsamples=40)
 
@@ -75,8 +77,8 @@ def test_the_imputed_model_is_nearer_to_the_full_one_than_complete_cases_where_t
     clinical,
 ):
     made = forest(clinical, ["age", "stage"], sd=1.0, imputations=20)
-    assert made["imputation"]["m"] == 20
-    assert made["imputation"]["missing"] == {
+    assert made.imputation.m == 20
+    assert made.imputation.missing == {
         "age": int(clinical["age"].isna().sum()),
         "stage": int(clinical["stage"].isna().sum()),
     }
@@ -84,13 +86,15 @@ def test_the_imputed_model_is_nearer_to_the_full_one_than_complete_cases_where_t
     truth = cox(
         np.column_stack([clinical["score"], clinical["full_age"], stage]), clinical["time"], clinical["event"]
     )
-    rows = {k: [r for r in made[k] if r["kind"] == "estimate"] for k in ("imputed", "multivariable")}
-    assert rows["imputed"][0]["n"] == len(clinical) > rows["multivariable"][0]["n"]
-    off = {k: abs(np.log(v[1]["hr"]) - truth.coef[1]) for k, v in rows.items()}
+    rows = {
+        k: [r.effect for r in getattr(made, k) if r.kind == "estimate"] for k in ("imputed", "multivariable")
+    }
+    assert rows["imputed"][0].n == len(clinical) > rows["multivariable"][0].n
+    off = {k: abs(np.log(v[1].hr) - truth.coef[1]) for k, v in rows.items()}
     assert off["imputed"] < truth.se[1]
-    widths = {k: np.log(v[0]["upper"] / v[0]["lower"]) for k, v in rows.items()}
+    widths = {k: np.log(v[0].upper / v[0].lower) for k, v in rows.items()}
     assert widths["imputed"] < widths["multivariable"]
-    assert "imputed" not in forest(clinical.dropna(), ["age", "stage"], sd=1.0, imputations=20)
+    assert forest(clinical.dropna(), ["age", "stage"], sd=1.0, imputations=20).imputation == NOT_COMPUTED
 
 
 def test_overall_error_beats_the_null_model_in_new_patients_and_loses_with_a_shuffled_score(
@@ -101,15 +105,12 @@ def test_overall_error_beats_the_null_model_in_new_patients_and_loses_with_a_shu
     score = signature.score(cohort["profiles"][140:])
     options = {"per_year": 12.0, "horizons": (1.0, 3.0, 5.0), "bootstraps": 30}
     made = overall_error(signature, score, time, event, **options)
-    assert made["ibs"]["score"] < made["ibs"]["null"]
-    assert (
-        made["ibs"]["difference"]["lower"]
-        < made["ibs"]["difference"]["estimate"]
-        < made["ibs"]["difference"]["upper"]
-    )
-    assert all(0 < row["score"] < 0.3 for row in made["brier"])
+    assert made.ibs.score < made.ibs.null
+    assert made.ibs.difference.lower < made.ibs.difference.estimate < made.ibs.difference.upper
+    assert [row.years for row in made.brier] == [1.0, 3.0]
+    assert all(0 < row.score < 0.3 for row in made.brier)
     mixed = overall_error(signature, np.random.default_rng(0).permutation(score), time, event, **options)
-    assert mixed["ibs"]["scaled"] < 0 < made["ibs"]["scaled"]
+    assert mixed.ibs.scaled < 0 < made.ibs.scaled
     with pytest.raises(NotEstimableError, match="first horizon"):
         overall_error(signature, score, time, event, per_year=1e6, horizons=(1.0,))
 
@@ -128,13 +129,13 @@ def test_competing_risks_give_curves_gray_and_both_models(clinical):
     rng = np.random.default_rng(2)
     frame = clinical.assign(cause=np.where(clinical["event"], rng.choice([1, 2], len(clinical)), 0))
     made = competing_risks(frame, sd=1.0)
-    assert {(r["model"], r["effect"], r["cause"]) for r in made["models"]} == {
+    assert {(r.model, r.effect, r.cause) for r in made.models} == {
         (m, e, c) for m in ("cause-specific", "Fine-Gray") for e in ("hr_sd", "hr_group") for c in (1, 2)
     }
     direct = cox(frame["score"].to_numpy()[:, None], frame["time"], frame["cause"] == 1)
-    first = next(r for r in made["models"] if r["model"] == "cause-specific" and r["effect"] == "hr_sd")
-    assert first["hr"] == pytest.approx(direct.hr[0])
-    assert len(made["gray"]) == 2
+    first = next(r for r in made.models if r.model == "cause-specific" and r.effect == "hr_sd")
+    assert first.result.hr == pytest.approx(direct.hr[0])
+    assert len(made.gray) == 2
     with pytest.raises(NotEstimableError, match="0 competing"):
         competing_risks(frame.assign(cause=frame["cause"].clip(upper=1)), sd=1.0)
 
@@ -144,37 +145,34 @@ def test_counts_of_groups_carry_exact_tests_and_leave_unknown_out(clinical):
     made = counted(
         clinical["group"].to_numpy(object), np.array([v if isinstance(v, str) else None for v in labels])
     )
-    assert made["n"] + made["missing"] == len(clinical)
-    counts = np.array([r["n"] for r in made["rows"]]).reshape(2, 3)
-    assert made["fisher"]["p"] == pytest.approx(fisher_exact(counts).p)
+    assert made.n + made.missing == len(clinical)
+    counts = np.array([r.n for r in made.rows]).reshape(2, 3)
+    assert made.fisher.p == pytest.approx(fisher_exact(counts).p)
     rows = associations(clinical.assign(cohort="A"), ["stage", "age", "absent"], ["A"])
-    assert [r["variable"] for r in rows] == ["stage", "age"]
-    assert all(r["fisher"]["q"] >= r["fisher"]["p"] for r in rows)
+    assert [r.variable for r in rows] == ["stage", "age"]
+    assert all(r.counts.fisher.q >= r.counts.fisher.p for r in rows)
 
 
 def test_sample_size_says_what_is_needed_and_what_shrinkage_to_expect(clinical):
     found = riley(clinical, candidates=60, selected=3, per_year=12.0)
-    assert found["selected"]["required_n"] < found["candidates"]["required_n"]
-    assert found["selected"]["expected_shrinkage"] > found["candidates"]["expected_shrinkage"]
+    assert found.selected.required_n < found.candidates.required_n
+    assert found.selected.expected_shrinkage > found.candidates.expected_shrinkage
     enough = riley(pd.concat([clinical] * 40), candidates=60, selected=3, per_year=12.0)
-    assert sample_size_guard(enough) == []
-    assert sample_size_guard(found)[0]["code"] == "W_SAMPLE_SIZE"
-    exact = riley(clinical.iloc[: found["selected"]["required_n"]], candidates=60, selected=3, per_year=12.0)
-    assert exact["selected"]["expected_shrinkage"] > 0.8
+    assert sample_size_findings(enough) == sample_size_findings(NOT_COMPUTED) == []
+    assert sample_size_findings(found)[0].code == "W_SAMPLE_SIZE"
+    exact = riley(clinical.iloc[: found.selected.required_n], candidates=60, selected=3, per_year=12.0)
+    assert exact.selected.expected_shrinkage > 0.8
 
 
 def test_added_value_has_brier_and_net_benefit_with_paired_limits(clinical):
     frame = clinical.assign(age=clinical["full_age"])
     models = ClinicalModels.fit(frame[:300], ["age"])
     made = added_value(models, frame[300:], bootstraps=20)
-    assert made["difference_brier"]["estimate"] < 0
-    assert (
-        made["difference_brier"]["lower"]
-        <= made["difference_brier"]["estimate"]
-        <= made["difference_brier"]["upper"]
-    )
-    assert len(made["net_benefit"]["models"]["combined"]) == len(made["net_benefit"]["thresholds"])
-    assert {d["threshold"] for d in made["net_benefit"]["difference"]} == {0.2, 0.4, 0.6, 0.8}
+    at = made.at_horizon
+    assert at.difference_brier.estimate < 0
+    assert at.difference_brier.lower <= at.difference_brier.estimate <= at.difference_brier.upper
+    assert len(at.net_benefit.models["combined"]) == len(at.net_benefit.thresholds)
+    assert [d.threshold for d in at.net_benefit.difference] == [0.2, 0.4, 0.6, 0.8]
 
 
 def test_validation_holds_all_of_it_and_tidy_tables_too(cohort, signature):
@@ -190,24 +188,29 @@ def test_validation_holds_all_of_it_and_tidy_tables_too(cohort, signature):
         signature, rows, {"os": cohort["outcome"], "relapse": relapse}, patients=patients, covariates=["age"],
         subgroups=["sex"], competing={"relapse": "os"}, spec=ValidateSpec(bootstraps=10, imputations=5),
     )  # fmt: skip
-    own, other = found.analysis("v1", "os"), found.analysis("v1", "relapse")
-    assert own["ibs"]["score"] > 0
-    assert own["forest"]["imputation"]["m"] == 5
-    assert other["competing"]["competing_events"] > 0
-    assert {r["level"] for r in other["outcome_counts"]["rows"]} == {"no event", "event", "competing event"}
-    tables = tidy_tables({**found.results, "univariate": [], "table1": {"rows": []}})
+    fitted, other = found.analysis("v1", "os"), found.analysis("v1", "relapse")
+    assert fitted.ibs.score > 0
+    assert fitted.forest.imputation.m == 5
+    assert other.competing.competing_events > 0
+    assert {r.level for r in other.outcome_counts.rows} == {"no event", "event", "competing event"}
+    primary = PrimaryAnalysis(endpoint="os", discovery="discovery", covariates=(), treatment=None, sha256="0")
+    tables = tidy_tables(
+        Results(
+            kind="external", primary=primary, signature=signature, analyses=found.analyses,
+            associations=found.associations,
+        )
+    )  # fmt: skip
     assert {"associations", "outcomes", "brier", "competing", "incidence"} <= set(tables)
 
 
 def test_a_selection_that_loses_to_ridge_on_discovery_patients_is_reported():
-    def found(own, full):
-        return {
-            "harrell_c": {"estimate": own},
-            "ridge_c": {"estimate": full},
-            "difference": None if full is None else own - full,
-        }
+    def comparison(selection, ridge):
+        return AgainstRidge(
+            harrell_c=Estimate.of(selection), ridge_c=Estimate.of(ridge),
+            difference=None if np.isnan(ridge) else selection - ridge,
+        )  # fmt: skip
 
-    said = spread_guard(found(0.62, 0.68))
-    assert [g["code"] for g in said] == ["W_SPREAD"]
-    assert "0.620" in said[0]["message"] and "0.680" in said[0]["message"]
-    assert spread_guard(found(0.68, 0.69)) == spread_guard(found(0.62, None)) == []
+    lost = spread_findings(comparison(0.62, 0.68))
+    assert [w.code for w in lost] == ["W_SPREAD"]
+    assert "0.620" in lost[0].message and "0.680" in lost[0].message
+    assert spread_findings(comparison(0.68, 0.69)) == spread_findings(comparison(0.62, np.nan)) == []

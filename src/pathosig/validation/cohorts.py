@@ -1,0 +1,61 @@
+"""The patients of one cohort and the distribution of their scores."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from pathosig.signature.model import HIGH, NOT_ASSESSABLE
+from pathosig.validation.findings import depth_correlation
+from pathosig.validation.results import CohortResult, ScoreSummary, TileCounts
+from pathosig.validation.values import Estimate, finite
+
+_QUANTILES = (5, 25, 50, 75, 95)
+
+
+def cohort_result(rows: pd.DataFrame, name: str, role: Literal["discovery", "validation"]) -> CohortResult:
+    """Counts, tiles and scores of a cohort.
+
+    Parameters
+    ----------
+    rows
+        Patients with score, group, n_tiles.
+    """
+    assessable = rows[rows["group"] != NOT_ASSESSABLE]
+    score = assessable["score"].to_numpy(float)
+    tiles = rows["n_tiles"].to_numpy(float)
+    quantiles = np.percentile(score, _QUANTILES) if len(score) else [np.nan] * len(_QUANTILES)
+    return CohortResult(
+        name=name,
+        role=role,
+        n_patients=len(rows),
+        n_assessable=len(assessable),
+        n_not_assessable=len(rows) - len(assessable),
+        share_high=proportion(int((assessable["group"] == HIGH).sum()), len(assessable)),
+        tiles=TileCounts(median=finite(np.median(tiles)), min=finite(tiles.min()), max=finite(tiles.max())),
+        score=ScoreSummary(
+            mean=finite(score.mean()) if len(score) else None,
+            sd=finite(score.std(ddof=1)) if len(score) > 1 else None,
+            quantiles={f"p{m:02d}": finite(q) for m, q in zip(_QUANTILES, quantiles, strict=True)},
+        ),
+        depth_correlation=depth_correlation(rows["score"].to_numpy(float), tiles),
+    )
+
+
+def proportion(count: int, n: int) -> Estimate:
+    """A proportion with its Clopper-Pearson interval.
+
+    Examples
+    --------
+    >>> share = proportion(3, 10)
+    >>> share.estimate, round(share.lower, 3), round(share.upper, 3)
+    (0.3, 0.067, 0.652)
+    """
+    if n == 0:
+        return Estimate.of(np.nan)
+    lower = stats.beta.ppf(0.025, count, n - count + 1) if count else 0.0
+    upper = stats.beta.ppf(0.975, count + 1, n - count) if count < n else 1.0
+    return Estimate.of(count / n, lower, upper, n=n)

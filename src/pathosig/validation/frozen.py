@@ -1,0 +1,258 @@
+"""Validation: the frozen signature on every cohort and endpoint. There is no cut-off argument here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from pathosig.core.clinical import UNITS, Primary
+from pathosig.core.threads import one_blas_thread
+from pathosig.signature.model import NOT_ASSESSABLE, Signature
+from pathosig.survival import harrell_c
+from pathosig.validation.analysis import Analysis
+from pathosig.validation.arms import Treatment
+from pathosig.validation.associations import associations, outcomes_by_group
+from pathosig.validation.cohorts import cohort_result
+from pathosig.validation.competing import CAUSES, causes_of, competing_risks
+from pathosig.validation.findings import cohort_findings, survival_findings
+from pathosig.validation.forests import forest, subgroup_effects
+from pathosig.validation.performance import analyse
+from pathosig.validation.pool import pooled
+from pathosig.validation.results import Association, CohortResult, Pooled, RidgeComparison
+from pathosig.validation.spec import ValidateSpec
+from pathosig.validation.tidy import performance_rows
+from pathosig.validation.treatment import treatment_benefit
+from pathosig.validation.values import Estimate, Finding, NotEstimable, attempt
+
+Benchmark = Mapping[str, Mapping[str, RidgeComparison | NotEstimable]]
+"""Cohort -> endpoint -> ridge on all leaves."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Validation:
+    """A frozen signature in all cohorts; the same values as in `Results`.
+
+    Attributes
+    ----------
+    scores
+        patient_id, cohort, score, group.
+    cohorts, analyses, pooled, associations, benchmark, treatment, warnings
+        See docs/reference/results-json.md.
+    """
+
+    scores: pd.DataFrame
+    cohorts: tuple[CohortResult, ...]
+    analyses: tuple[Analysis, ...]
+    pooled: tuple[Pooled, ...]
+    associations: tuple[Association, ...]
+    benchmark: Benchmark
+    treatment: tuple[Treatment, ...]
+    warnings: tuple[Finding, ...]
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per cohort, endpoint and measure: estimate, lower, upper, p, n, events."""
+        return pd.DataFrame(performance_rows(self.analyses))
+
+    def analysis(self, cohort: str, endpoint: str) -> Analysis:
+        """The analysis of one cohort and endpoint.
+
+        Raises
+        ------
+        KeyError
+            If there is none.
+        """
+        for row in self.analyses:
+            if (row.cohort, row.endpoint) == (cohort, endpoint):
+                return row
+        raise KeyError((cohort, endpoint))
+
+
+@one_blas_thread()
+def validate(
+    signature: Signature,
+    profiles: pd.DataFrame,
+    survival: Mapping[str, pd.DataFrame],
+    *,
+    patients: pd.DataFrame | None = None,
+    units: Mapping[str, str] | None = None,
+    discovery: str | None = None,
+    covariates: Sequence[str] = (),
+    subgroups: Sequence[str] = (),
+    treatments: Sequence[str] = (),
+    primary: Primary | None = None,
+    benchmark: Signature | None = None,
+    scores: pd.DataFrame | None = None,
+    competing: Mapping[str, str] | None = None,
+    spec: ValidateSpec | None = None,
+) -> Validation:
+    """Performance of a frozen signature, cohort by cohort and endpoint by endpoint.
+
+    Parameters
+    ----------
+    signature
+        Frozen; score and cut-off are its own.
+    profiles
+        patient_id and what the signature scores.
+    survival
+        Endpoint -> patient_id, time, event.
+    patients
+        patient_id, cohort, covariates; one cohort called "validation" without it.
+    units
+        Endpoint -> days, weeks, months or years; the signature's unit by default.
+    discovery
+        Name of the cohort it was fitted on; by default as the signature says.
+    covariates, subgroups, treatments
+        Columns of `patients`.
+    primary
+        The declared primary analysis; its endpoint is the signature's by default.
+    benchmark
+        Full-information score, compared by C-index.
+    scores
+        patient_id, score, group to use in place of scoring `profiles` (policies that need slides).
+    competing
+        Endpoint -> endpoint whose event rules it out (recurrence -> os).
+    spec
+        Horizons, resamples.
+    """
+    spec = spec or ValidateSpec()
+    primary = primary or Primary(endpoint=signature.endpoint)
+    table = _scored(signature, profiles, patients, scores)
+    if benchmark is not None:
+        full = dict(zip(profiles["patient_id"], benchmark.score(profiles), strict=True))
+        table["ridge_score"] = table["patient_id"].map(full)
+    discovery = discovery or signature.trained_on.cohort
+    units = {e: (units or {}).get(e, signature.baseline.unit) for e in survival}
+    names = [
+        c for c in dict.fromkeys([discovery, *sorted(set(table["cohort"]))]) if (table["cohort"] == c).any()
+    ]
+    cohorts, warnings = [], list[Finding]()
+    for name in names:
+        rows = table[table["cohort"] == name]
+        cohorts.append(cohort_result(rows, name, "discovery" if name == discovery else "validation"))
+        warnings += cohort_findings(name, *(rows[c].to_numpy() for c in ("score", "group", "n_tiles")))
+    analyses: list[Analysis] = []
+    for endpoint, outcome in survival.items():
+        for name in names:
+            frame = joined(table[table["cohort"] == name], outcome)
+            row = Analysis(
+                cohort=name, endpoint=endpoint, unit=units[endpoint],
+                role="discovery" if name == discovery else "validation",
+                primary=name != discovery and endpoint == primary.endpoint, n=len(frame), events=0,
+            )  # fmt: skip
+            if not frame["event"].any():
+                analyses.append(without_events(row))
+                continue
+            row = analyse(
+                row, frame, signature=signature if endpoint == signature.endpoint else None, sd=signature.sd,
+                per_year=UNITS[units[endpoint]], horizons=spec.horizons, bootstraps=spec.bootstraps, seed=spec.seed,
+            )  # fmt: skip
+            row = replace(
+                row,
+                forest=attempt(
+                    forest, frame, covariates, sd=signature.sd, imputations=spec.imputations if spec.forest else 0,
+                    seed=spec.seed,
+                ),
+                subgroups=attempt(subgroup_effects, frame, subgroups, sd=signature.sd),
+            )  # fmt: skip
+            other = (competing or {}).get(endpoint)
+            if other is not None and other in survival:
+                coded = causes_of(frame, survival[other])
+                row = replace(
+                    row,
+                    competing=attempt(competing_risks, coded, sd=signature.sd),
+                    outcome_counts=attempt(outcomes_by_group, coded, CAUSES),
+                )
+            analyses.append(row)
+            warnings += survival_findings(frame, row)
+    return Validation(
+        scores=table[["patient_id", "cohort", "score", "group"]],
+        cohorts=tuple(cohorts),
+        analyses=tuple(analyses),
+        pooled=pooled(analyses),
+        associations=associations(table, list(dict.fromkeys([*subgroups, *covariates])), names),
+        benchmark=_benchmark(table, survival, names) if benchmark is not None else {},
+        treatment=_treatments(
+            {e: {n: joined(table[table["cohort"] == n], survival[e]) for n in names} for e in survival},
+            treatments, covariates, units=units, discovery=discovery, sd=signature.sd, primary=primary,
+        ),
+        warnings=tuple(warnings),
+    )  # fmt: skip
+
+
+def without_events(row: Analysis) -> Analysis:
+    """An analysis in which nothing can be estimated."""
+    none = NotEstimable(reason="no events")
+    return replace(row, km=none, logrank=none, hr_sd=none, hr_group=none, harrell_c=none, uno_c=none)
+
+
+def _scored(
+    signature: Signature, profiles: pd.DataFrame, patients: pd.DataFrame | None, scores: pd.DataFrame | None
+) -> pd.DataFrame:
+    if scores is not None:
+        table = scores[["patient_id", "score", "group"]].copy()
+    else:
+        table = pd.DataFrame({"patient_id": profiles["patient_id"], "score": signature.score(profiles)})
+        table["group"] = signature.group(table["score"].to_numpy())
+    tiles = (
+        dict(zip(profiles["patient_id"], profiles["n_tiles"], strict=True)) if "n_tiles" in profiles else {}
+    )
+    table["n_tiles"] = table["patient_id"].map(tiles).fillna(0).astype(float)
+    if patients is None:
+        return table.assign(cohort="validation")
+    extra = [c for c in patients.columns if c not in ("score", "group", "n_tiles", "time", "event")]
+    return table.merge(patients[extra], on="patient_id", how="inner")
+
+
+def joined(table: pd.DataFrame, outcome: pd.DataFrame) -> pd.DataFrame:
+    """Assessable patients with an outcome."""
+    rows = table.drop(columns=[c for c in ("time", "event") if c in table])
+    rows = rows.merge(outcome[["patient_id", "time", "event"]], on="patient_id", how="inner")
+    return rows[rows["group"] != NOT_ASSESSABLE].reset_index(drop=True)
+
+
+def _benchmark(table: pd.DataFrame, survival: Mapping[str, pd.DataFrame], names: Sequence[str]) -> Benchmark:
+    """Signature against full-information ridge by Harrell's C."""
+    return {
+        name: {
+            endpoint: attempt(_against_ridge, joined(table[table["cohort"] == name], outcome))
+            for endpoint, outcome in survival.items()
+        }
+        for name in names
+    }
+
+
+def _against_ridge(frame: pd.DataFrame) -> RidgeComparison:
+    frame = frame[np.isfinite(frame["ridge_score"].to_numpy(float))]
+    time, event = frame["time"].to_numpy(), frame["event"].to_numpy(bool)
+    ridge = harrell_c(frame["ridge_score"].to_numpy(), time, event)
+    signature = harrell_c(frame["score"].to_numpy(), time, event)
+    return RidgeComparison(
+        harrell_c=Estimate.of(ridge.c, ridge.lower, ridge.upper), difference=signature.c - ridge.c
+    )
+
+
+def _treatments(
+    frames: Mapping[str, Mapping[str, pd.DataFrame]],
+    treatments: Sequence[str],
+    covariates: Sequence[str],
+    *,
+    units: Mapping[str, str],
+    discovery: str,
+    sd: float,
+    primary: Primary,
+) -> tuple[Treatment, ...]:
+    out = []
+    for arm in treatments:
+        for endpoint, cohorts in frames.items():
+            declared = arm == primary.treatment and endpoint == primary.endpoint
+            out.append(
+                treatment_benefit(
+                    cohorts, arm=arm, endpoint=endpoint, discovery=discovery,
+                    covariates=[c for c in covariates if c != arm], sd=sd, per_year=UNITS[units[endpoint]],
+                    declared=declared, family=1 if declared else max(1, len(treatments) * len(frames)),
+                )
+            )  # fmt: skip
+    return tuple(out)

@@ -1,0 +1,220 @@
+"""What a validation reads from the study: one value with everything it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from pathosig.core.clinical import Columns, Endpoint, Primary
+from pathosig.core.layout import Layout
+from pathosig.core.records import read_json, sha256_value
+from pathosig.core.study import Study
+from pathosig.core.tables import read_csv_rows
+from pathosig.core.typed_json import from_plain
+from pathosig.profiles.reading import Profiles, read_profiles
+from pathosig.signature.model import Signature
+from pathosig.signature.reading import (
+    clinical_variables,
+    covariates_of,
+    read_scores,
+    read_selection,
+    treatment_arms,
+)
+from pathosig.signature.spec import SignatureSpec
+from pathosig.validation.development import CutoffSheet, SelectionSummary, Univariable
+from pathosig.validation.results import CoreRates, PrimaryAnalysis, Roles
+from pathosig.validation.values import Finding
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Inputs:
+    """A study as a validation sees it.
+
+    Attributes
+    ----------
+    profiles
+        Of all patients.
+    patients
+        patients.csv with its cohorts.
+    survival
+        Endpoint -> patient_id, time, event.
+    endpoints, columns, primary
+        As declared in study.toml.
+    cohorts, discovery
+        Cohorts in order; ids of discovery patients.
+    clinical, covariates, treatments
+        Columns that Table 1 shows; covariates of models; treatment columns.
+    signature, benchmark, scores
+        What the signature stage wrote; None without a signature.
+    reason
+        Why there is no signature.
+    findings
+        Warnings of the earlier stages.
+    """
+
+    study: Study
+    profiles: Profiles
+    patients: pd.DataFrame
+    survival: Mapping[str, pd.DataFrame]
+    endpoints: Mapping[str, Endpoint]
+    columns: Columns
+    primary: Primary
+    roles: Roles
+    cohorts: tuple[str, ...]
+    clinical: tuple[str, ...]
+    covariates: tuple[str, ...]
+    treatments: tuple[str, ...]
+    settings: SignatureSpec
+    signature: Signature | None
+    benchmark: Signature | None
+    scores: pd.DataFrame | None
+    reason: str
+    univariate: tuple[Univariable, ...]
+    selection: SelectionSummary
+    dropped: Mapping[str, str]
+    cutoff: CutoffSheet | None
+    core_agreement: Mapping[str, CoreRates]
+    findings: tuple[Finding, ...]
+
+    @property
+    def declared(self) -> PrimaryAnalysis:
+        """The primary analysis with the hash of its declaration."""
+        p = self.primary
+        content = {
+            "endpoint": p.endpoint,
+            "discovery": p.discovery,
+            "covariates": list(p.covariates),
+            "treatment": p.treatment,
+        }
+        return PrimaryAnalysis(
+            endpoint=p.endpoint, discovery=p.discovery, covariates=p.covariates, treatment=p.treatment,
+            sha256=sha256_value(content),
+        )  # fmt: skip
+
+    @property
+    def competing(self) -> dict[str, str]:
+        """Endpoint -> the endpoint that competes with it."""
+        return {name: e.competing for name, e in self.endpoints.items() if e.competing}
+
+
+def read_inputs(study: Study) -> Inputs:
+    """Everything a validation needs.
+
+    Raises
+    ------
+    InputError
+        If there are no profiles, or a table of the study is not what it should be.
+    """
+    fitted = study.paths.signature.is_file()
+    raw = read_selection(study)
+    endpoints = study.endpoints()
+    patients = study.patients()
+    return Inputs(
+        study=study,
+        profiles=read_profiles(study),
+        patients=patients,
+        survival={name: study.survival(name) for name in endpoints} if fitted else {},
+        endpoints=endpoints,
+        columns=study.columns,
+        primary=study.primary,
+        roles=roles_of(study.columns, list(patients.columns)),
+        cohorts=tuple(study.cohorts()),
+        clinical=tuple(clinical_variables(study)),
+        covariates=tuple(covariates_of(study)),
+        treatments=tuple(treatment_arms(study)),
+        settings=study.spec(SignatureSpec),
+        signature=Signature.load(study.paths.signature) if fitted else None,
+        benchmark=Signature.load(study.paths.benchmark) if study.paths.benchmark.is_file() else None,
+        scores=read_scores(study) if fitted else None,
+        reason=str(raw.get("reason") or "no signature"),
+        univariate=_univariate(study),
+        selection=_selection(raw),
+        dropped={str(k): str(v) for k, v in raw.get("dropped", {}).items()},
+        cutoff=from_plain(CutoffSheet, raw["cutoff"], where=Layout.selection) if raw.get("cutoff") else None,
+        core_agreement=_core_agreement(study),
+        findings=_earlier_findings(study),
+    )
+
+
+def clinical_identity(study: Study) -> str:
+    """Digest of patients.csv and of what study.toml declares about it."""
+    tables = {k: study.config.get(k, {}) for k in ("endpoints", "columns", "primary")}
+    frame = study.patients()
+    rows = {c: [None if v is None or v != v else v for v in frame[c].tolist()] for c in frame.columns}
+    return sha256_value({"tables": tables, "rows": rows})
+
+
+def roles_of(columns: Columns, present: list[str]) -> Roles:
+    """Columns that hold sex, age and site: those declared, else those of exactly that name.
+
+    Examples
+    --------
+    >>> roles_of(Columns(), ["patient_id", "stage", "sex"])
+    Roles(sex='sex', age=None, site=None)
+    """
+
+    def role(declared: str | None, name: str) -> str | None:
+        return declared or next((c for c in present if c.lower() == name), None)
+
+    return Roles(sex=role(columns.sex, "sex"), age=role(columns.age, "age"), site=role(columns.site, "site"))
+
+
+def _univariate(study: Study) -> tuple[Univariable, ...]:
+    path = study.paths.univariate
+    if not path.is_file():
+        return ()
+    return tuple(_candidate(row) for row in read_csv_rows(path))
+
+
+def _candidate(row: Mapping[str, str]) -> Univariable:
+    """One row of signature/univariate.csv."""
+    values: dict[str, Any] = {
+        f.name: float(row[f.name]) if row.get(f.name) else None
+        for f in fields(Univariable)
+        if f.name not in ("feature", "kind", "leaves", "selected", "n", "events")
+    }
+    values |= {
+        "feature": row["feature"],
+        "kind": row["kind"],
+        "leaves": tuple(int(v) for v in row["leaves"].split()),
+        "selected": row["selected"] == "True",
+        "n": int(float(row["n"])),
+        "events": int(float(row["events"])),
+    }
+    return Univariable(**values)
+
+
+def _selection(raw: Mapping[str, Any]) -> SelectionSummary:
+    """selection.json; what belongs to one method only goes into `settings`."""
+    shared = {f.name for f in fields(SelectionSummary)} - {"settings"}
+    kept = {k: v for k, v in raw.items() if k in shared}
+    settings = {k: v for k, v in raw.items() if k not in shared and isinstance(v, (str, int, float, bool))}
+    return from_plain(SelectionSummary, {"method": "", **kept, "settings": settings}, where=Layout.selection)
+
+
+def _core_agreement(study: Study) -> dict[str, CoreRates]:
+    path = study.paths.core_agreement
+    raw = read_json(path) if path.is_file() else {}
+    return {
+        cohort: from_plain(CoreRates, rates, where=Layout.core_agreement) for cohort, rates in raw.items()
+    }
+
+
+def _earlier_findings(study: Study) -> tuple[Finding, ...]:
+    """Warnings of the stages before, from their records."""
+    out = []
+    for stage in ("profiles", "signature"):
+        for record in study.records(stage):
+            for text in record.warnings:
+                code, _, message = text.partition(" ")
+                coded = code.startswith("W_")
+                out.append(
+                    Finding(
+                        code=code if coded else "W_STAGE", message=message if coded else text, where=stage
+                    )
+                )
+    return tuple(out)
