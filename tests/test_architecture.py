@@ -187,9 +187,7 @@ def test_no_path_of_a_machine_and_no_registry_is_named():
             assert word not in text, f"{path.name} names {word}"
 
 
-@pytest.mark.parametrize(
-    ("module", "name"), [("survival.cox", "cox"), ("tiles.grid", "grid"), ("validation.validate", "validate")]
-)
+@pytest.mark.parametrize(("module", "name"), [("survival.cox", "cox"), ("tiles.grid", "grid")])
 def test_a_function_named_like_its_file_stays_a_function(module, name):
     package = importlib.import_module(f"pathosig.{module}").__package__
     assert callable(getattr(importlib.import_module(package), name))
