@@ -20,6 +20,7 @@ from concurrent.futures import ProcessPoolExecutor
 import numpy as np
 
 from pathosig.audits import audit_null, audit_optimism
+from pathosig.audits.results import audit_json
 from pathosig.signature import SignatureSpec, TrainingSet
 from pathosig.validation import cross_validate
 from signature import SCENARIOS, simulate
@@ -86,7 +87,8 @@ def main() -> None:
             "harrell_corrected_c",
             "monte_carlo",
         )
-        found["optimism"] = {k: made[k] for k in kept} | {k: round(v, 1) for k, v in seconds.items()}
+        plain = audit_json(made)
+        found["optimism"] = {k: plain[k] for k in kept} | {k: round(v, 1) for k, v in seconds.items()}
         sys.stderr.write(json.dumps(found["optimism"]) + "\n")
     for n in [int(v) for v in options.sizes.split(",")] if "noise" in parts else []:
         found[f"noise_{n}"] = _noise(n, options.cohorts, options.folds, options.workers)
@@ -96,8 +98,9 @@ def main() -> None:
         made = audit_null(
             _patients(data, 200), spec=SPEC, permutations=options.permutations, workers=options.workers
         )
-        kept = ("permutations", "any_signature", "naive_rejection", "reported_rejection", "verdict")
-        found["null"] = {k: made[k] for k in kept}
+        kept = ("permutations", "any_signature", "naive_rejection", "sizes", "reported_rejection", "verdict")
+        plain = audit_json(made)
+        found["null"] = {k: plain[k] for k in kept}
         sys.stderr.write(json.dumps(found["null"]) + "\n")
     sys.stdout.write(json.dumps(found) + "\n")
 

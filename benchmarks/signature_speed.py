@@ -18,9 +18,10 @@ import warnings
 
 import numpy as np
 
-from pathosig.audits.repeats import Procedure, repeat
 from pathosig.core.errors import PathosigWarning
+from pathosig.core.pool import over_processes
 from pathosig.signature import SignatureSpec, TrainingSet, fit_details
+from pathosig.signature.repeats import Procedure
 from signature import SCENARIOS, simulate
 
 
@@ -44,7 +45,7 @@ def measure(selection: str, resamples: int, workers: int) -> dict[str, float]:
         procedure = Procedure(training=patients, spec=spec.replace(bootstraps=0))
         draws = [rng.integers(0, 380, 380) for _ in range(resamples)]
         cpu, wall = _spent(), clock.perf_counter()
-        repeat(procedure, "bootstrapped", draws, workers=workers)
+        over_processes(procedure.bootstrapped, draws, workers=workers, label="resamples")
         out["procedure_cpu"] += _spent() - cpu
         out["procedure_wall"] += clock.perf_counter() - wall
     return {k: round(v, 1) for k, v in out.items()} | {"resamples": resamples}

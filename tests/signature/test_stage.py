@@ -160,16 +160,14 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path):
 def test_an_audit_is_kept_beside_the_validation(tmp_path):
     study = run(make_study(tmp_path / "s", cohorts=("discovery", "v1"), n=120))
     made = audit(study, "null", AuditSpec(permutations=10))
-    assert made.result["verdict"] == "preview"
+    assert made.result.verdict == "preview"
     assert read_json(study.root / "validation/audits/null.json")["permutations"] == 10
 
 
 def test_optimism_of_outside_features_says_that_there_is_no_codebook_to_refit(tmp_path):
     study = run(make_study(tmp_path / "s", cohorts=("discovery", "v1"), n=120))
     made = audit(study, "optimism", AuditSpec(resamples=10, repeats=1, folds=2))
-    assert (
-        made.result["codebook_refit"] == "not done: profiles come from an outside table; there is no codebook"
-    )
+    assert made.result.codebook_refit == "not done: profiles come from an outside table; there is no codebook"
 
 
 @pytest.fixture(scope="module")
@@ -207,20 +205,18 @@ def test_optimism_refits_the_codebook_on_each_resamples_patients_for_any_number_
             "optimism",
             AuditSpec(resamples=10, repeats=1, folds=2, codebook_resamples=4),
             execution=Execution(workers=workers),
-        ).result["codebook_refit"]
+        ).result.codebook_refit
         for workers in (1, 2)
     ]
     assert made[0] == made[1]
     found = made[0]
-    assert found["resamples"] == 4
-    assert found["out_of_bag_c"]["estimate"] != found["fixed_c"]["estimate"]
-    assert found["difference"]["estimate"] == pytest.approx(
-        found["out_of_bag_c"]["estimate"] - found["fixed_c"]["estimate"]
-    )
-    assert 0.3 < found["agreement"] < 1
-    assert found["out_of_bag_c"]["estimate"] > 0.55
+    assert found.resamples == 4
+    assert found.out_of_bag_c.estimate != found.fixed_c.estimate
+    assert found.difference.estimate == pytest.approx(found.out_of_bag_c.estimate - found.fixed_c.estimate)
+    assert 0.3 < found.agreement < 1
+    assert found.out_of_bag_c.estimate > 0.55
     skipped = audit(embedded, "optimism", AuditSpec(resamples=10, repeats=1, folds=2, codebook_resamples=0))
-    assert skipped.result["codebook_refit"] == "not done: codebook_resamples = 0"
+    assert skipped.result.codebook_refit == "not done: codebook_resamples = 0"
 
 
 def test_a_refitted_codebook_knows_only_the_patients_it_was_given(embedded):

@@ -1,6 +1,5 @@
 from .depth import audit_depth as audit_depth
 from .null import audit_null as audit_null
-from .null import permuted_order as permuted_order
 from .optimism import audit_optimism as audit_optimism
 from .site import audit_site as audit_site
 from .spec import AuditSpec as AuditSpec

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from pathosig.validation.estimates import estimate, finite
+from pathosig.audits.results import Depth, DepthAudit, TilesCorrelation
+from pathosig.validation.values import Estimate, finite
 
 _FEWEST = 10
 
@@ -23,7 +23,7 @@ def audit_depth(
     draws: int = 20,
     seed: int = 0,
     cohorts: Mapping[str, str] | None = None,
-) -> dict[str, Any]:
+) -> DepthAudit:
     """Score with fewer tiles: bias, ICC with the full score, how many patients change group; and score against tiles.
 
     Parameters
@@ -36,11 +36,6 @@ def audit_depth(
         Tiles a patient, how often they are drawn without replacement, seed.
     cohorts
         patient_id -> cohort, for the correlation of the score with log(tiles); one cohort by default.
-
-    Returns
-    -------
-    dict with ``depths`` (rows of tiles, patients, bias, icc, group_flips with its Monte-Carlo error) and ``tiles`` (per
-    cohort the Pearson correlation of the full score with log(tiles), limits by Fisher's z, p)
 
     References
     ----------
@@ -69,31 +64,31 @@ def audit_depth(
         between, within = full[enough].var(), ((few - full[enough]) ** 2).mean()
         flips = np.array([(group_of(f) != group_of(full[enough])).mean() for f in few])
         out.append(
-            {
-                "tiles": depth,
-                "patients": int(enough.sum()),
-                "bias": float((few - full[enough]).mean()),
-                "icc": float(between / (between + within)) if between > 0 else None,
-                "group_flips": float(flips.mean()),
-                "monte_carlo_se": finite(flips.std(ddof=1) / np.sqrt(draws)) if draws > 1 else None,
-            }
+            Depth(
+                tiles=depth,
+                patients=int(enough.sum()),
+                bias=float((few - full[enough]).mean()),
+                icc=float(between / (between + within)) if between > 0 else None,
+                group_flips=float(flips.mean()),
+                monte_carlo_se=finite(flips.std(ddof=1) / np.sqrt(draws)) if draws > 1 else None,
+            )
         )
     of = pd.Series("all", index=counts["patient_id"]) if cohorts is None else pd.Series(dict(cohorts))
     label = counts["patient_id"].map(of).to_numpy(object)
     rows = [
         _with_tiles(str(name), full, tiles, label == name) for name in sorted(set(label) - {None}, key=str)
     ]
-    return {"audit": "depth", "depths": out, "draws": draws, "tiles": [r for r in rows if r is not None]}
+    return DepthAudit(depths=tuple(out), draws=draws, tiles=tuple(r for r in rows if r is not None))
 
 
 def _with_tiles(
     cohort: str, score: np.ndarray, tiles: np.ndarray, inside: np.ndarray
-) -> dict[str, Any] | None:
+) -> TilesCorrelation | None:
     """Correlation of score and log(tiles) in one cohort; None where it cannot be estimated."""
-    known = inside & np.isfinite(score) & (tiles > 0)
-    if known.sum() < _FEWEST or not np.ptp(score[known]) > 0 or not np.ptp(tiles[known]) > 0:
+    usable = inside & np.isfinite(score) & (tiles > 0)
+    if usable.sum() < _FEWEST or not np.ptp(score[usable]) > 0 or not np.ptp(tiles[usable]) > 0:
         return None
-    found = stats.pearsonr(score[known], np.log(tiles[known]))
-    limits = found.confidence_interval()
-    r = estimate(found.statistic, limits.low, limits.high)
-    return {"cohort": cohort, "patients": int(known.sum()), "correlation": r, "p": float(found.pvalue)}
+    test = stats.pearsonr(score[usable], np.log(tiles[usable]))
+    interval = test.confidence_interval()
+    r = Estimate.of(test.statistic, interval.low, interval.high)
+    return TilesCorrelation(cohort=cohort, patients=int(usable.sum()), correlation=r, p=float(test.pvalue))

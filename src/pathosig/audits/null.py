@@ -1,90 +1,185 @@
-"""Audit `null`: the whole procedure on outcomes that are permuted."""
+"""Audit `null`: how often the report would claim something where there is nothing.
+
+Outcomes are null by construction: (time, event) are permuted jointly within cohort and site, in discovery and in
+validation. On each such data set the *reporter* does everything that leads to a printed p, and says what it would print.
+The audit counts how often that is below .05. It can fail: a procedure that lets outcomes leak into its validation says
+"p < .05" too often on outcomes that mean nothing, and is caught, because nothing in the count knows of the leak.
+
+The discovery claim is itself a permutation p. It is judged against a second, independent set of permutations, by the
+rule that the report uses (`SelectionTest.significant`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
 import numpy as np
-from scipy import stats
 
-from pathosig.audits.repeats import Procedure, repeat
+from pathosig.audits.results import NullAudit
+from pathosig.core.errors import PathosigError
+from pathosig.core.pool import over_processes
+from pathosig.signature.repeats import Apparent, Procedure, apparent, quiet_fit
+from pathosig.signature.scores import training_scores
+from pathosig.signature.significance import FULL, Rate, judge, permuted_order, stratum_labels
 from pathosig.signature.spec import SignatureSpec
 from pathosig.signature.training import TrainingSet
-from pathosig.validation.estimates import estimate
+from pathosig.survival import cox
+from pathosig.validation.values import Estimate
 
-_PASS = 0.07
+BAR = 0.07
+LEVEL = 0.05
+Verdict = Literal["pass", "fail", "preview"]
 
 
-def permuted_order(strata: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """An order of patients that mixes them within strata (cohort and site): int[n]."""
-    order = np.arange(len(strata))
-    for label in np.unique(strata):
-        inside = np.flatnonzero(strata == label)
-        order[inside] = rng.permutation(inside)
-    return order
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claim:
+    """What a report would print about one data set.
+
+    Attributes
+    ----------
+    apparent
+        About discovery, to be judged against permutations; None where the reporter gives no such claim.
+    p
+        Printed p, None where none would be printed (no signature, no validation cohort).
+    """
+
+    apparent: Apparent | None = None
+    p: float | None = None
+
+
+class Reporter(Protocol):
+    """From data to the p that would be printed; every step that sees an outcome is inside."""
+
+    def __call__(self, discovery: TrainingSet, validation: TrainingSet | None) -> Claim:
+        """The claim about one data set."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shipped:
+    """The procedure as it is: fitted on discovery, frozen, tested by the HR of its score in validation patients."""
+
+    spec: SignatureSpec
+
+    def __call__(self, discovery: TrainingSet, validation: TrainingSet | None) -> Claim:
+        """Apparent result and validation p."""
+        fit = quiet_fit(discovery, self.spec)
+        claim = apparent(fit, discovery)
+        if fit is None or fit.signature is None or validation is None:
+            return Claim(apparent=claim)
+        return Claim(apparent=claim, p=score_p(training_scores(fit.signature, validation), validation))
+
+
+def score_p(score: np.ndarray, patients: TrainingSet) -> float | None:
+    """P of a score's hazard ratio (Wald); None where it cannot be estimated."""
+    usable = np.isfinite(score)
+    try:
+        fit = cox(score[usable], patients.time[usable], patients.event[usable])
+    except PathosigError:
+        return None
+    return float(fit.p[0]) if np.isfinite(fit.p[0]) else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _NullData:
+    reporter: Reporter
+    discovery: TrainingSet
+    validation: TrainingSet | None
+
+    def claim(self, orders: tuple[np.ndarray, np.ndarray | None]) -> Claim:
+        validation = self.validation
+        if validation is not None and orders[1] is not None:
+            validation = validation.permuted(orders[1])
+        return self.reporter(self.discovery.permuted(orders[0]), validation)
 
 
 def audit_null(
     training: TrainingSet,
     *,
     spec: SignatureSpec,
+    validation: TrainingSet | None = None,
+    reporter: Reporter | None = None,
     strata: Mapping[str, str] | None = None,
     permutations: int = 1000,
     seed: int = 0,
     workers: int = 1,
-) -> dict[str, Any]:
-    """The whole procedure on permuted outcomes.
+) -> NullAudit:
+    """Size of the reported tests on outcomes that mean nothing.
 
     Parameters
     ----------
-    training
-        Discovery patients.
+    training, validation
+        Discovery and validation patients with their real outcomes.
     spec
         The signature's settings.
+    reporter
+        What is audited; the shipped procedure by default. With several workers it must be a value of an importable class.
     strata
         patient_id -> label within which outcomes are permuted (cohort and site).
     permutations
-        1,000 for a verdict; fewer than 1,000 are a preview without one.
-    seed
-        Seed.
-    workers
-        Processes side by side; results do not depend on it.
+        Null data sets; 1,000 for a verdict "pass". Half as many again serve as reference, so the cost is 1.5 x
+        `permutations` whole fits (and one more).
+    seed, workers
+        Seed; processes, on which nothing depends.
 
     Returns
     -------
-    dict with ``any_signature``, ``naive_rejection``, ``reported_rejection`` (each with Monte-Carlo limits),
-    ``observed_c``, ``p`` (rank of the observed apparent C among the permuted ones) and ``verdict``.
+    NullAudit
+        ``verdict``: *pass* when the upper 95 % Monte-Carlo limit of every reported test's size is at most 7 %, from 1,000
+        permutations on; *fail* when one's lower limit is above it, or, from 1,000 on, when the bar is not met; else
+        *preview*. No signature counts as no claim.
     """
-    procedure = Procedure(training=training, spec=spec.replace(bootstraps=0))
-    labels = training.outcome["patient_id"].map(strata or {}).fillna("").to_numpy(str)
+    quick = spec.replace(bootstraps=0)
+    report = reporter or Shipped(spec=quick)
     rng = np.random.default_rng(seed)
-    observed = procedure.apparent(training)[0]
-    orders = [permuted_order(labels, rng) for _ in range(permutations)]
-    made = repeat(procedure, "permuted", orders, workers=workers)
-    statistics, some = [c for c, _, _ in made], sum(found for _, _, found in made)
-    naive = [p < 0.05 for _, p, _ in made]
-    drawn = np.array(statistics)
-    # p of each permuted data set among the others, exactly as the observed one is ranked; no signature never rejects
-    ranks = np.array([(1 + (np.delete(drawn, i) >= c).sum()) / len(drawn) for i, c in enumerate(drawn)])
-    rejected = int(((ranks < 0.05) & (drawn > 0.5)).sum())
-    reported = _rate(rejected, permutations)
-    verdict = "preview" if permutations < 1000 else "pass" if (reported["upper"] or 1) <= _PASS else "fail"
-    return {
-        "audit": "null",
-        "permutations": permutations,
-        "any_signature": _rate(some, permutations),
-        "naive_rejection": _rate(int(np.sum(naive)), permutations),
-        "reported_rejection": reported,
-        "observed_c": observed,
-        "null_c": estimate(drawn.mean(), *np.quantile(drawn, [0.025, 0.975])),
-        "p": float((1 + (drawn >= observed).sum()) / (1 + permutations)) if observed > 0.5 else 1.0,
-        "bar": _PASS,
-        "verdict": verdict,
-    }
+    labels = stratum_labels(training, strata)
+    others = None if validation is None else stratum_labels(validation, strata)
+    reference_size = max(1, permutations // 2)
+    orders = [
+        (permuted_order(labels, rng), None if others is None else permuted_order(others, rng))
+        for _ in range(permutations + reference_size)
+    ]
+    data = _NullData(reporter=report, discovery=training, validation=validation)
+    claims = over_processes(data.claim, orders[:permutations], workers=workers, label="null data sets")
+    sizes: dict[str, Rate] = {}
+    printed = [c.p for c in claims]
+    if any(p is not None for p in printed):
+        sizes["printed"] = Rate.of(sum(p is not None and p < LEVEL for p in printed), permutations)
+    about_discovery = [c.apparent for c in claims if c.apparent is not None]
+    observed = report(training, validation)
+    test = None
+    if len(about_discovery) == permutations and observed.apparent is not None:
+        procedure = Procedure(training=training, spec=quick)
+        reference = over_processes(
+            procedure.permuted, [o for o, _ in orders[permutations:]], workers=workers, label="reference"
+        )
+        sizes["discovery"] = Rate.of(
+            sum(judge(a, reference).significant for a in about_discovery), permutations
+        )
+        test = judge(observed.apparent, [*about_discovery, *reference])
+    naive = sum(a.naive_p < LEVEL for a in about_discovery)
+    worst = max(sizes.values(), key=lambda r: r.upper, default=None)
+    return NullAudit(
+        permutations=permutations,
+        reference=reference_size if test is not None else 0,
+        any_signature=Rate.of(sum(a.selected for a in about_discovery), permutations)
+        if about_discovery
+        else None,
+        naive_rejection=Rate.of(naive, permutations) if about_discovery else None,
+        sizes=sizes,
+        reported_rejection=worst,
+        observed_c=test.observed_c if test is not None else None,
+        null_c=Estimate.of(*test.null_c) if test is not None else None,
+        p=test.p if test is not None else None,
+        bar=BAR,
+        verdict=_verdict(list(sizes.values()), permutations),
+    )
 
 
-def _rate(count: int, n: int) -> dict[str, Any]:
-    lower = stats.beta.ppf(0.025, count, n - count + 1) if count else 0.0
-    upper = stats.beta.ppf(0.975, count + 1, n - count) if count < n else 1.0
-    return estimate(count / n, lower, upper, n=n)
+def _verdict(sizes: list[Rate], permutations: int) -> Verdict:
+    if any(size.lower > BAR for size in sizes):
+        return "fail"
+    if permutations < FULL:
+        return "preview"
+    return "pass" if sizes and all(size.upper <= BAR for size in sizes) else "fail"

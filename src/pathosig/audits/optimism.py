@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from pathosig.audits.repeats import Procedure, repeat
+from pathosig.audits.results import MonteCarlo, OptimismAudit
+from pathosig.core.pool import over_processes
+from pathosig.signature.repeats import Procedure
 from pathosig.signature.spec import SignatureSpec
 from pathosig.signature.training import TrainingSet
-from pathosig.validation.estimates import estimate, finite
 from pathosig.validation.internal import cross_validate
+from pathosig.validation.values import Estimate, finite
 
 
 def audit_optimism(
@@ -23,7 +24,7 @@ def audit_optimism(
     folds: int = 5,
     seed: int = 0,
     workers: int = 1,
-) -> dict[str, Any]:
+) -> OptimismAudit:
     """Apparent C, repeated nested cross-validation, out-of-bag C, .632+ and Harrell's optimism.
 
     Profiles to score: the codebook is fixed and outcome-blind. Repeats of a patient in a bootstrap sample stay in
@@ -39,35 +40,32 @@ def audit_optimism(
         Processes side by side; results do not depend on it.
     """
     procedure = Procedure(training=training, spec=spec.replace(bootstraps=0))
-    apparent = procedure.apparent(training)[0]
+    apparent = procedure.apparent(training).c
     rng = np.random.default_rng(seed)
     draws = [rng.integers(0, len(training), len(training)) for _ in range(resamples)]
-    made = repeat(procedure, "bootstrapped", draws, workers=workers)
-    out_of_bag, optimism = [c for c, _, _ in made], [gap for _, gap, _ in made]
-    empty = sum(not found for _, _, found in made)
+    fits = over_processes(procedure.bootstrapped, draws, workers=workers, label="bootstrapped")
+    out_of_bag, optimism = [f.c for f in fits], [f.optimism for f in fits]
+    empty = sum(not f.selected for f in fits)
     bag = float(np.mean(out_of_bag))
     gap = max(0.0, (apparent - bag) / (apparent - 0.5)) if apparent > 0.5 and bag < apparent else 0.0
     weight = 0.632 / (1 - 0.368 * min(1.0, gap))
     validated = cross_validate(training, spec=spec, repeats=repeats, folds=folds, seed=seed)
-    return {
-        "audit": "optimism",
-        "what": "profiles-to-score (codebook fixed, outcome-blind)",
-        "apparent_c": apparent,
-        "cross_validated_c": estimate(validated.c, validated.lower, validated.upper),
-        "out_of_bag_c": estimate(bag, *np.quantile(out_of_bag, [0.025, 0.975])),
-        "c_632_plus": (1 - weight) * apparent + weight * max(bag, 0.5),
-        "harrell_corrected_c": apparent - float(np.mean(optimism)),
-        "optimism": estimate(np.mean(optimism), *np.quantile(optimism, [0.025, 0.975])),
-        "share_empty": empty / resamples,
-        "resamples": resamples,
-        "monte_carlo_se": _monte_carlo(out_of_bag),
-        "monte_carlo": {
-            "out_of_bag_c": _monte_carlo(out_of_bag),
-            "optimism": _monte_carlo(optimism),
-            "cross_validated_c": _monte_carlo(validated.per_repeat),
-        },
-        "codebook_refit": "not done: see `codebook_resamples`",
-    }
+    return OptimismAudit(
+        what="profiles-to-score (codebook fixed, outcome-blind)",
+        apparent_c=apparent,
+        cross_validated_c=Estimate.of(validated.c, validated.lower, validated.upper),
+        out_of_bag_c=Estimate.of(bag, *np.quantile(out_of_bag, [0.025, 0.975])),
+        c_632_plus=(1 - weight) * apparent + weight * max(bag, 0.5),
+        harrell_corrected_c=apparent - float(np.mean(optimism)),
+        optimism=Estimate.of(np.mean(optimism), *np.quantile(optimism, [0.025, 0.975])),
+        share_empty=empty / resamples,
+        resamples=resamples,
+        monte_carlo=MonteCarlo(
+            out_of_bag_c=_monte_carlo(out_of_bag),
+            optimism=_monte_carlo(optimism),
+            cross_validated_c=_monte_carlo(validated.per_repeat),
+        ),
+    )
 
 
 def _monte_carlo(values: Sequence[float]) -> float | None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from pathosig.audits.results import SiteAccuracy, SiteAudit
 from pathosig.core.errors import NotEstimableError
 from pathosig.signature.features import leaf_columns
 from pathosig.signature.spec import SignatureSpec
 from pathosig.signature.training import TrainingSet
 from pathosig.survival import harrell_c
-from pathosig.validation.estimates import estimate, finite
+from pathosig.survival.ridge import fold_of
 from pathosig.validation.internal import cross_validate
+from pathosig.validation.values import Estimate, NotEstimable, attempt, finite
+
+_FOLDS = 5
 
 
 def audit_site(
@@ -24,7 +27,7 @@ def audit_site(
     spec: SignatureSpec,
     folds: int = 5,
     seed: int = 0,
-) -> dict[str, Any]:
+) -> SiteAudit:
     """Preserved-site cross-validation, C within sites, C of the site alone, and how well profiles tell the site.
 
     Parameters
@@ -58,21 +61,44 @@ def audit_site(
     within = (
         float(np.average([c for c, _ in inside], weights=[w for _, w in inside])) if inside else float("nan")
     )
-    rate = {s: event[label == s].sum() / max(time[label == s].sum(), 1e-9) for s in np.unique(label)}
-    alone = float(harrell_c(np.array([rate[s] for s in label]), time, event).c)
     names = list(training.columns) or leaf_columns(training.profiles)
     matrix = training.profiles[names].to_numpy(float)
-    return {
-        "audit": "site",
-        "sites": count,
-        "preserved_site_c": estimate(kept.c, kept.lower, kept.upper),
-        "within_site_c": finite(within),
-        "site_only_c": alone,
-        "site_predictability": _site_accuracy(matrix, label, np.random.default_rng(seed)),
-    }
+    return SiteAudit(
+        sites=count,
+        preserved_site_c=Estimate.of(kept.c, kept.lower, kept.upper),
+        within_site_c=finite(within),
+        site_only_c=site_only_c(label, time, event, np.random.default_rng([seed, 3])),
+        site_predictability=_site_accuracy(matrix, label, np.random.default_rng(seed)),
+    )
 
 
-def _site_accuracy(matrix: np.ndarray, label: np.ndarray, rng: np.random.Generator) -> dict[str, Any]:
+def site_only_c(
+    label: np.ndarray, time: np.ndarray, event: np.ndarray, rng: np.random.Generator, repeats: int = 20
+) -> float:
+    """C of the sites' event rates, each estimated in patients of other folds; mean over repeated 5-fold splits.
+
+    A site's rate is shrunk towards the overall rate by one expected event, so that a site with few patients in the
+    training folds says little. Patients are compared within a fold only: a fold rich in events leaves lower rates to
+    its own patients, which would pull C below .5 without any effect.
+    """
+    names, which = np.unique(label, return_inverse=True)
+    values, weights = [], []
+    for _ in range(repeats):
+        fold = fold_of(len(event), event, min(_FOLDS, max(2, int(event.sum()))), rng)
+        for k in np.unique(fold):
+            train, test = fold != k, fold == k
+            overall = max(event[train].sum(), 1) / max(time[train].sum(), 1e-12)
+            deaths = np.bincount(which[train], weights=event[train], minlength=len(names))
+            exposure = np.bincount(which[train], weights=time[train], minlength=len(names))
+            rate = (deaths + 1) / (exposure + 1 / overall)
+            pairs = attempt(harrell_c, rate[which[test]], time[test], event[test])
+            if not isinstance(pairs, NotEstimable):
+                values.append(pairs.c)
+                weights.append(pairs.concordant + pairs.discordant + pairs.tied)
+    return float(np.average(values, weights=weights)) if values else 0.5
+
+
+def _site_accuracy(matrix: np.ndarray, label: np.ndarray, rng: np.random.Generator) -> SiteAccuracy:
     """Leave-one-out nearest-neighbour accuracy of the site against labels permuted 200 times."""
     spread = matrix.std(0)
     z = (matrix - matrix.mean(0)) / np.where(spread > 0, spread, 1.0)
@@ -84,4 +110,4 @@ def _site_accuracy(matrix: np.ndarray, label: np.ndarray, rng: np.random.Generat
         float((mixed[nearest] == mixed).mean()) for mixed in (rng.permutation(label) for _ in range(200))
     ]
     p = (1 + sum(c >= observed for c in chance)) / 201
-    return {"accuracy": observed, "chance": float(np.mean(chance)), "p": p}
+    return SiteAccuracy(accuracy=observed, chance=float(np.mean(chance)), p=p)

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from pathosig.audits.repeats import c_of, quiet_fit
+from pathosig.audits.results import Agreement, Level, StabilityAudit
 from pathosig.core.errors import NotEstimableError
 from pathosig.core.progress import Progress
 from pathosig.core.threads import one_blas_thread
 from pathosig.profiles.tree import hpc_column, shares_at_level
 from pathosig.signature.fit import SignatureFit
+from pathosig.signature.repeats import c_of, quiet_fit
 from pathosig.signature.scores import training_scores
 from pathosig.signature.spec import SignatureSpec
 from pathosig.signature.training import TrainingSet
-from pathosig.validation.estimates import estimate, finite
+from pathosig.validation.values import Estimate, finite
 
 _LEVELS = (3, 5, 10, 20, 30)
 
@@ -31,7 +31,7 @@ def audit_stability(
     resamples: int = 20,
     seeds: Sequence[int] = (1, 2, 3, 4, 5),
     seed: int = 0,
-) -> dict[str, Any]:
+) -> StabilityAudit:
     """Scores and selections by other seeds, by patient bootstrap and at every level of the tree.
 
     Parameters
@@ -42,11 +42,6 @@ def audit_stability(
         The signature's settings.
     resamples, seeds, seed
         Patient bootstraps, other seeds of the selection, seed of the bootstrap.
-
-    Returns
-    -------
-    dict with, for ``seeds`` and ``bootstrap``, the correlation of scores with the original's and how often each feature was
-    selected; ``levels``: the signature fitted on the tree cut at k clusters alone (k, features, correlation, apparent C)
 
     Raises
     ------
@@ -67,20 +62,19 @@ def audit_stability(
             drawn = rng.integers(0, len(training), len(training))
             boots.append(quiet_fit(training.resampled(drawn), quick))
             bar.advance()
-    return {
-        "audit": "stability",
-        "seeds": _agreement(again, training, original),
-        "bootstrap": _agreement(boots, training, original),
-        "levels": _levels(training, quick, original),
-        "selected": list(base.signature.hpcs),
-    }
+    return StabilityAudit(
+        seeds=_agreement(again, training, original),
+        bootstrap=_agreement(boots, training, original),
+        levels=_levels(training, quick, original),
+        selected=base.signature.hpcs,
+    )
 
 
-def _levels(training: TrainingSet, spec: SignatureSpec, original: np.ndarray) -> list[dict[str, Any]]:
+def _levels(training: TrainingSet, spec: SignatureSpec, original: np.ndarray) -> tuple[Level, ...]:
     """The whole procedure with the shares of the tree's clusters at one level as its only candidates."""
     tree, without = training.tree, training.artefacts
     if not tree or training.kind != "composition":
-        return []
+        return ()
     out = []
     for k in sorted({*_LEVELS, int(tree["k"]) - len(without)}):
         if not 2 <= k <= int(tree["k"]) - len(without):
@@ -97,25 +91,23 @@ def _levels(training: TrainingSet, spec: SignatureSpec, original: np.ndarray) ->
         both = np.isfinite(score) & np.isfinite(original)
         r = np.corrcoef(score[both], original[both])[0, 1] if both.sum() > 2 else np.nan
         apparent = c_of(fit, level) if fit is not None else 0.5
-        out.append({"k": k, "features": features, "correlation": finite(r), "apparent_c": apparent})
-    return out
+        out.append(Level(k=k, features=features, correlation=finite(r), apparent_c=apparent))
+    return tuple(out)
 
 
-def _agreement(
-    fits: Sequence[SignatureFit | None], training: TrainingSet, original: np.ndarray
-) -> dict[str, Any]:
-    made = [f.signature for f in fits if f is not None and f.signature is not None]
-    known = np.isfinite(original)
-    r = [float(np.corrcoef(training_scores(s, training)[known], original[known])[0, 1]) for s in made]
+def _agreement(fits: Sequence[SignatureFit | None], training: TrainingSet, original: np.ndarray) -> Agreement:
+    signatures = [f.signature for f in fits if f is not None and f.signature is not None]
+    usable = np.isfinite(original)
+    r = [float(np.corrcoef(training_scores(s, training)[usable], original[usable])[0, 1]) for s in signatures]
     names: dict[str, int] = {}
-    for signature in made:
+    for signature in signatures:
         for name in signature.hpcs:
             names[name] = names.get(name, 0) + 1
     shares = {k: v / len(fits) for k, v in sorted(names.items(), key=lambda item: (-item[1], item[0]))}
     limits = np.quantile(r, [0.05, 0.95]) if r else [np.nan, np.nan]
-    return {
-        "n": len(fits),
-        "share_empty": 1 - len(made) / max(len(fits), 1),
-        "correlation": estimate(np.mean(r) if r else np.nan, *limits),
-        "selected": shares,
-    }
+    return Agreement(
+        n=len(fits),
+        share_empty=1 - len(signatures) / max(len(fits), 1),
+        correlation=Estimate.of(np.mean(r) if r else np.nan, *limits),
+        selected=shares,
+    )

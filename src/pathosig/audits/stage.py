@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from pathosig.audits.codebook import audit_codebook
+from pathosig.audits.depth import audit_depth
+from pathosig.audits.null import audit_null
+from pathosig.audits.optimism import audit_optimism
+from pathosig.audits.reading import Refitted, read_validation, refitted, sites_of, tile_counts
+from pathosig.audits.results import (
+    Audit,
+    CodebookRefit,
+    DepthAudit,
+    NullAudit,
+    OptimismAudit,
+    SiteAudit,
+    StabilityAudit,
+    audit_json,
+)
+from pathosig.audits.site import audit_site
 from pathosig.audits.spec import AuditSpec
+from pathosig.audits.stability import audit_stability
 from pathosig.audits.text import audit_text
-from pathosig.core.errors import ConfigError, InputError
+from pathosig.core.errors import ConfigError, InputError, PathosigError
 from pathosig.core.records import write_json
 from pathosig.core.study import Study
 from pathosig.core.units import Execution
-from pathosig.profiles.reading import read_profiles
+from pathosig.profiles.reading import Profiles, read_profiles
+from pathosig.signature.model import Signature
 from pathosig.signature.reading import read_training
 from pathosig.signature.spec import SignatureSpec
 from pathosig.signature.training import TrainingSet
-
-AUDITS = ("null", "optimism", "site", "depth", "stability")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,15 +43,27 @@ class AuditReport:
     """Result of an audit."""
 
     name: str
-    result: dict[str, Any]
+    result: Audit
 
     def to_dict(self) -> dict[str, Any]:
         """For ``--json``."""
-        return {"name": self.name, **self.result}
+        return {"name": self.name, **audit_json(self.result)}
 
     def to_text(self) -> str:
         """The result in lines, and where it is kept."""
         return f"{audit_text(self.result)}\n  kept in validation/audits/{self.name}.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Audited:
+    """A study as audits see it."""
+
+    study: Study
+    spec: AuditSpec
+    settings: SignatureSpec
+    profiles: Profiles
+    training: TrainingSet
+    workers: int
 
 
 def audit(
@@ -60,90 +91,110 @@ def audit(
     ConfigError
         If there is no audit of that name.
     """
-    if name not in AUDITS:
-        message = f"audit {name!r}: expected one of {', '.join(AUDITS)}."
-        raise ConfigError(message)
-    from pathosig import audits
-    from pathosig.phenotypes.reading import read_discovery
-    from pathosig.phenotypes.stability_curve import stability_over_k
-
-    spec = spec or study.spec(AuditSpec)
+    if name not in _AUDITS:
+        raise ConfigError(f"audit {name!r}: expected one of {', '.join(_AUDITS)}.")
     settings = study.spec(SignatureSpec)
     profiles = read_profiles(study)
-    training = read_training(study, profiles, settings)
-    patients = study.patients().set_index("patient_id")
-    column = study.columns.site
-    site = patients[column].astype(str).to_dict() if column and column in patients else _slide_sites(study)
-    if name == "null":
-        strata = {p: f"{patients['cohort'].get(p)}|{site.get(p, '')}" for p in patients.index}
-        result = audits.audit_null(
-            training,
-            spec=settings,
-            strata=strata,
-            permutations=spec.permutations,
-            seed=spec.seed,
-            workers=execution.workers,
-        )
-    elif name == "optimism":
-        result = audits.audit_optimism(
-            training, spec=settings, resamples=spec.resamples, repeats=spec.repeats, folds=spec.folds, seed=spec.seed,
-            workers=execution.workers,
-        )  # fmt: skip
-        result["codebook_refit"] = _codebook_refit(study, training, settings, spec, execution.workers)
-    elif name == "site":
-        result = audits.audit_site(training, site, spec=settings, folds=spec.folds, seed=spec.seed)
-    elif name == "stability":
-        result = audits.audit_stability(training, spec=settings, resamples=spec.resamples, seed=spec.seed)
-        if study.paths.codebook.is_file():
-            result["phenotypes"] = stability_over_k(read_discovery(study))
-    else:
-        result = _depth(study, profiles, spec)
-    write_json(study.paths.audit(name), result)
+    audited = _Audited(
+        study=study,
+        spec=spec or study.spec(AuditSpec),
+        settings=settings,
+        profiles=profiles,
+        training=read_training(study, profiles, settings),
+        workers=execution.workers,
+    )
+    result = _AUDITS[name](audited)
+    write_json(study.paths.audit(name), audit_json(result))
     return AuditReport(name=name, result=result)
 
 
-def _codebook_refit(
-    study: Study, training: TrainingSet, settings: SignatureSpec, spec: AuditSpec, workers: int
-) -> Any:
-    """The second line of `optimism`, or why it was not done."""
-    from pathosig.audits.codebook import audit_codebook
-    from pathosig.core.errors import PathosigError
+def _null(a: _Audited) -> NullAudit:
+    cohort = a.study.patients().set_index("patient_id")["cohort"]
+    site = sites_of(a.study)
+    return audit_null(
+        a.training,
+        spec=a.settings,
+        validation=read_validation(a.study, a.profiles, a.settings),
+        strata={str(p): f"{c}|{site.get(str(p), '')}" for p, c in cohort.items()},
+        permutations=a.spec.permutations,
+        seed=a.spec.seed,
+        workers=a.workers,
+    )
 
-    if training.kind != "composition":
+
+def _optimism(a: _Audited) -> OptimismAudit:
+    result = audit_optimism(
+        a.training,
+        spec=a.settings,
+        resamples=a.spec.resamples,
+        repeats=a.spec.repeats,
+        folds=a.spec.folds,
+        seed=a.spec.seed,
+        workers=a.workers,
+    )
+    return dataclasses.replace(result, codebook_refit=_codebook_refit(a))
+
+
+def _codebook_refit(a: _Audited) -> CodebookRefit | str:
+    """The second line of `optimism`, or why it was not done."""
+    if a.training.kind != "composition":
         return "not done: profiles come from an outside table; there is no codebook"
-    if spec.codebook_resamples == 0:
+    if a.spec.codebook_resamples == 0:
         return "not done: codebook_resamples = 0"
+    refit: Callable[[TrainingSet, set[str]], Refitted]
+    refit = functools.partial(refitted, a.study.root)
     try:
         return audit_codebook(
-            study, training, spec=settings, resamples=spec.codebook_resamples, seed=spec.seed, workers=workers
+            a.training,
+            refit=refit,
+            spec=a.settings,
+            resamples=a.spec.codebook_resamples,
+            seed=a.spec.seed,
+            workers=a.workers,
         )
     except PathosigError as error:
         return f"not done: {error}"
 
 
-def _slide_sites(study: Study) -> dict[str, str]:
-    return {s.patient_id: s.site for s in study.slides() if s.site}
+def _site(a: _Audited) -> SiteAudit:
+    return audit_site(a.training, sites_of(a.study), spec=a.settings, folds=a.spec.folds, seed=a.spec.seed)
 
 
-def _depth(study: Study, profiles: Any, spec: AuditSpec) -> dict[str, Any]:
-    import dataclasses
+def _stability(a: _Audited) -> StabilityAudit:
+    from pathosig.phenotypes.reading import read_discovery
+    from pathosig.phenotypes.stability_curve import stability_over_k  # scikit-learn, for this audit only
 
-    from pathosig.audits import audit_depth
-    from pathosig.signature.model import Signature
+    result = audit_stability(a.training, spec=a.settings, resamples=a.spec.resamples, seed=a.spec.seed)
+    if not a.study.paths.codebook.is_file():
+        return result
+    return dataclasses.replace(result, phenotypes=stability_over_k(read_discovery(a.study)))
 
-    if profiles.kind == "features":
-        message = "audit depth: profiles come from an outside table; there are no tiles to leave out."
-        raise ConfigError(message)
-    if not study.paths.signature.is_file():
-        message = "audit depth: no signature yet. Run `pathosig signature` first."
-        raise InputError(message, code="E_MISSING")
-    signature = Signature.load(study.paths.signature)
-    signature = dataclasses.replace(
-        signature, transform=dataclasses.replace(signature.transform, min_tiles=0)
-    )
-    counts = profiles.patients[["patient_id", *profiles.columns]].copy()
-    counts[list(profiles.columns)] = counts[list(profiles.columns)].mul(profiles.patients["n_tiles"], axis=0)
-    cohorts = study.patients().set_index("patient_id")["cohort"].dropna().astype(str).to_dict()
+
+def _depth(a: _Audited) -> DepthAudit:
+    if a.profiles.kind == "features":
+        raise ConfigError(
+            "audit depth: profiles come from an outside table; there are no tiles to leave out."
+        )
+    if not a.study.paths.signature.is_file():
+        raise InputError("audit depth: no signature yet. Run `pathosig signature` first.", code="E_MISSING")
+    signature = Signature.load(a.study.paths.signature)
+    anybody = dataclasses.replace(signature, transform=dataclasses.replace(signature.transform, min_tiles=0))
+    cohorts = a.study.patients().set_index("patient_id")["cohort"].dropna().astype(str).to_dict()
     return audit_depth(
-        signature.score, signature.group, counts, depths=spec.depths, seed=spec.seed, cohorts=cohorts
+        anybody.score,
+        anybody.group,
+        tile_counts(a.profiles),
+        depths=a.spec.depths,
+        seed=a.spec.seed,
+        cohorts=cohorts,
     )
+
+
+_AUDITS: dict[str, Callable[[_Audited], Audit]] = {
+    "null": _null,
+    "optimism": _optimism,
+    "site": _site,
+    "depth": _depth,
+    "stability": _stability,
+}
+AUDITS = tuple(_AUDITS)

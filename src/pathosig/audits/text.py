@@ -1,149 +1,178 @@
-"""What an audit found, in lines for people: number, interval, Monte-Carlo error, bar, verdict."""
+"""The result of an audit in lines for people: number, interval, Monte-Carlo error, bar, verdict."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable
 
-
-def audit_text(result: Mapping[str, Any]) -> str:
-    """The result of an audit as aligned lines.
-
-    Parameters
-    ----------
-    result
-        Content of validation/audits/NAME.json.
-    """
-    name = str(result["audit"])
-    title, rows = _WRITERS[name](result)
-    width = max((len(label) for label, _ in rows), default=0)
-    return "\n".join(
-        [f"{name}: {title}", *(f"  {label:<{width}}  {value}".rstrip() for label, value in rows)]
-    )
-
+from pathosig.audits.results import (
+    Audit,
+    CodebookRefit,
+    DepthAudit,
+    NullAudit,
+    OptimismAudit,
+    SiteAudit,
+    StabilityAudit,
+)
+from pathosig.signature.significance import FULL, Rate
+from pathosig.validation.values import Estimate
 
 _Rows = list[tuple[str, str]]
 
 
-def _number(value: Any, places: int = 3) -> str:
-    return "not estimable" if value is None else f"{value:.{places}f}"
+def audit_text(result: Audit) -> str:
+    """Title and aligned lines."""
+    if isinstance(result, NullAudit):
+        title, rows = _null(result)
+    elif isinstance(result, OptimismAudit):
+        title, rows = _optimism(result)
+    elif isinstance(result, SiteAudit):
+        title, rows = _site(result)
+    elif isinstance(result, DepthAudit):
+        title, rows = _depth(result)
+    else:
+        title, rows = _stability(result)
+    width = max((len(label) for label, _ in rows), default=0)
+    return "\n".join(
+        [f"{result.name}: {title}", *(f"  {label:<{width}}  {value}".rstrip() for label, value in rows)]
+    )
 
 
-def _share(value: Any) -> str:
+def _number(value: float | None) -> str:
+    return "not estimable" if value is None else f"{value:.3f}"
+
+
+def _percent(value: float | None) -> str:
     return "not estimable" if value is None else f"{value:.1%}"
 
 
-def _with_limits(found: Any, write: Any = _number) -> str:
-    if not isinstance(found, Mapping):
-        return write(found)
-    limits = found.get("lower"), found.get("upper")
-    inside = "" if None in limits else f" [{write(limits[0])}, {write(limits[1])}]"
-    return write(found.get("estimate")) + inside
+def _interval(value: Estimate | Rate | None, write: Callable[[float | None], str] = _number) -> str:
+    if value is None:
+        return "not estimable"
+    if value.lower is None or value.upper is None:
+        return write(value.estimate)
+    return f"{write(value.estimate)} [{write(value.lower)}, {write(value.upper)}]"
 
 
-def _plus_minus(value: Any) -> str:
+def _error(value: float | None) -> str:
     return "" if value is None else f"; Monte-Carlo error {value:.4f}"
 
 
-def _null(result: Mapping[str, Any]) -> tuple[str, _Rows]:
-    n, verdict = result["permutations"], str(result["verdict"])
-    words = "preview, no verdict: `--permutations 1000` gives one" if verdict == "preview" else verdict
+_TESTS = {
+    "printed": "p of the score in validation patients below .05",
+    "discovery": "discovery, adjusted for selection, below .05",
+}
+
+
+def _null(result: NullAudit) -> tuple[str, _Rows]:
+    verdict: str = result.verdict
+    if result.verdict == "preview":
+        verdict = f"preview, no verdict: `--permutations {FULL}` gives one"
     rows = [
-        ("any signature found", _with_limits(result["any_signature"], _share)),
-        ("naive test on the same data rejects", _with_limits(result["naive_rejection"], _share)),
-        ("reported test rejects", _with_limits(result["reported_rejection"], _share)),
-        ("bar: upper limit of that", f"at most {result['bar']:.0%}: {words}"),
-        ("apparent C, observed", f"{_number(result['observed_c'])}, p = {_number(result['p'])}"),
-        ("apparent C, permuted", _with_limits(result["null_c"])),
+        ("any signature", _interval(result.any_signature, _percent)),
+        ("naive test in the same patients rejects", _interval(result.naive_rejection, _percent)),
+        *((_TESTS[name], _interval(size, _percent)) for name, size in result.sizes.items()),
+        ("worst of the reported tests", _interval(result.reported_rejection, _percent)),
+        ("bar: upper limit of that", f"at most {result.bar:.0%}: {verdict}"),
     ]
-    return f"the whole procedure on {n:,} permutations of outcome, Monte-Carlo limits in brackets", rows
-
-
-def _optimism(result: Mapping[str, Any]) -> tuple[str, _Rows]:
-    error = result.get("monte_carlo", {})
-    rows = [
-        ("C, cross-validated", _with_limits(result["cross_validated_c"]) + _plus_minus(error.get("cross_validated_c"))),
-        ("C, out of bag", _with_limits(result["out_of_bag_c"]) + _plus_minus(error.get("out_of_bag_c"))),
-        ("C, .632+", _number(result["c_632_plus"])),
-        ("C, Harrell-corrected", _number(result["harrell_corrected_c"]) + _plus_minus(error.get("optimism"))),
-        ("C, apparent (never report it)", _number(result["apparent_c"])),
-        ("no signature (counted as .50)", f"{_share(result['share_empty'])} of {result['resamples']} resamples"),
-    ]  # fmt: skip
-    again = result["codebook_refit"]
-    if isinstance(again, Mapping):
+    if result.p is not None:
         rows += [
-            ("codebook refitted: C, out of bag", _with_limits(again["out_of_bag_c"]) + _plus_minus(again["monte_carlo_se"])),
-            ("  minus that of the fixed one", f"{_with_limits(again['difference'])}, {again['resamples']} resamples"),
-            ("  agreement of tiles (ARI)", _number(again["agreement"])),
-        ]  # fmt: skip
-    else:
-        rows.append(("codebook refitted", str(again)))
-    return str(result["what"]), rows
+            ("apparent C, observed", f"{_number(result.observed_c)}, p = {_number(result.p)}"),
+            ("apparent C, permuted", _interval(result.null_c)),
+        ]
+    fits = result.permutations + result.reference + 1
+    return (
+        f"{result.permutations:,} data sets with permuted outcomes, judged against {result.reference:,} others ({fits:,} fits of "
+        "the whole procedure); Monte-Carlo intervals in brackets",
+        rows,
+    )
 
 
-def _site(result: Mapping[str, Any]) -> tuple[str, _Rows]:
-    guess = result["site_predictability"]
+def _optimism(result: OptimismAudit) -> tuple[str, _Rows]:
+    error = result.monte_carlo
     rows = [
-        ("C, no site in both parts", _with_limits(result["preserved_site_c"])),
-        ("C, within sites", _number(result["within_site_c"])),
-        ("C, site alone", _number(result["site_only_c"])),
-        ("site told from profiles", f"{_share(guess['accuracy'])} of patients; by chance {_share(guess['chance'])}, p = {guess['p']:.3f}"),
-    ]  # fmt: skip
-    return f"{result['sites']} sites", rows
-
-
-def _depth(result: Mapping[str, Any]) -> tuple[str, _Rows]:
-    rows = [
+        ("C, cross-validated", _interval(result.cross_validated_c) + _error(error.cross_validated_c)),
+        ("C, out of bag", _interval(result.out_of_bag_c) + _error(error.out_of_bag_c)),
+        ("C, .632+", _number(result.c_632_plus)),
+        ("C, Harrell-corrected", _number(result.harrell_corrected_c) + _error(error.optimism)),
+        ("C, apparent (never report it)", _number(result.apparent_c)),
         (
-            f"{row['tiles']} tiles",
-            f"ICC {_number(row['icc'])}, bias {row['bias']:+.3f}, group changes {_share(row['group_flips'])}"
-            f"{_plus_minus(row.get('monte_carlo_se'))} ({row['patients']} patients)",
-        )
-        for row in result["depths"]
+            "no signature (counted as .50)",
+            f"{_percent(result.share_empty)} of {result.resamples} resamples",
+        ),
     ]
-    rows += [
-        (
-            f"{row['cohort']}: score and log(tiles)",
-            f"r = {_with_limits(row['correlation'])}, p = {row['p']:.3f} ({row['patients']} patients)",
-        )
-        for row in result.get("tiles", ())
-    ]
-    return f"score from fewer tiles, {result['draws']} draws each, against the score from all", rows
-
-
-def _stability(result: Mapping[str, Any]) -> tuple[str, _Rows]:
-    rows: _Rows = []
-    for key, label in (("seeds", "other seeds"), ("bootstrap", "patient bootstrap")):
-        found = result[key]
-        rows.append(
+    again = result.codebook_refit
+    if isinstance(again, CodebookRefit):
+        rows += [
             (
-                f"{label}, {found['n']} fits",
-                f"r with the score {_with_limits(found['correlation'])}, none in {_share(found['share_empty'])}",
-            )
+                "codebook refitted: C, out of bag",
+                _interval(again.out_of_bag_c) + _error(again.monte_carlo_se),
+            ),
+            ("  minus that of the fixed one", f"{_interval(again.difference)}, {again.resamples} resamples"),
+            ("  agreement of tiles (ARI)", _number(again.agreement)),
+        ]
+    else:
+        rows.append(("codebook refitted", again))
+    return result.what, rows
+
+
+def _site(result: SiteAudit) -> tuple[str, _Rows]:
+    guess = result.site_predictability
+    rows = [
+        ("C, no site in both parts", _interval(result.preserved_site_c)),
+        ("C, within sites", _number(result.within_site_c)),
+        ("C, site alone", _number(result.site_only_c)),
+        (
+            "site told from profiles",
+            f"{_percent(guess.accuracy)} of patients; by chance {_percent(guess.chance)}, p = {guess.p:.3f}",
+        ),
+    ]
+    return f"{result.sites} sites", rows
+
+
+def _depth(result: DepthAudit) -> tuple[str, _Rows]:
+    rows = [
+        (
+            f"{row.tiles} tiles",
+            f"ICC {_number(row.icc)}, bias {row.bias:+.3f}, group changes {_percent(row.group_flips)}"
+            f"{_error(row.monte_carlo_se)} ({row.patients} patients)",
         )
-    often = result["bootstrap"]["selected"]
-    rows += [(f"  {name} selected", _share(often.get(name, 0.0))) for name in result["selected"]]
+        for row in result.depths
+    ]
     rows += [
         (
-            f"tree cut at {row['k']}",
-            f"r with the score {_number(row['correlation'])}, {row['features']} feature{'s' * (row['features'] != 1)}, apparent C {_number(row['apparent_c'])}",
+            f"{row.cohort}: score and log(tiles)",
+            f"r = {_interval(row.correlation)}, p = {row.p:.3f} ({row.patients} patients)",
         )
-        for row in result.get("levels", ())
+        for row in result.tiles
     ]
+    return f"score from fewer tiles, {result.draws} draws each, against the score from all", rows
+
+
+def _stability(result: StabilityAudit) -> tuple[str, _Rows]:
+    rows = [
+        (
+            f"{label}, {repeats.n} fits",
+            f"r with the score {_interval(repeats.correlation)}, none in {_percent(repeats.share_empty)}",
+        )
+        for label, repeats in (("other seeds", result.seeds), ("patient bootstrap", result.bootstrap))
+    ]
+    often = result.bootstrap.selected
+    rows += [(f"  {name} selected", _percent(often.get(name, 0.0))) for name in result.selected]
+    rows += [
+        (
+            f"tree cut at {row.k}",
+            f"r with the score {_number(row.correlation)}, {row.features} feature{'s' * (row.features != 1)}, "
+            f"apparent C {_number(row.apparent_c)}",
+        )
+        for row in result.levels
+    ]
+    curve = result.phenotypes.get("curve", ()) if result.phenotypes else ()
     rows += [
         (
             f"K = {row['k']:.0f}",
             f"ARI of seeds {_number(row['seed_ari'])}, of patient bootstraps {_number(row['bootstrap_ari'])}, "
             f"prediction strength {_number(row['prediction_strength'])}",
         )
-        for row in _curve(result)
+        for row in curve
     ]
-    return f"the signature ({', '.join(result['selected'][:6])}) and its HPCs, made again", rows
-
-
-def _curve(result: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    found = result.get("phenotypes")
-    return found.get("curve", ()) if isinstance(found, Mapping) else ()
-
-
-_WRITERS = {"null": _null, "optimism": _optimism, "site": _site, "depth": _depth, "stability": _stability}
+    return f"the signature ({', '.join(result.selected[:6])}) and its HPCs, made again", rows
