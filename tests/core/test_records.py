@@ -6,12 +6,11 @@ import pyarrow as pa
 import pytest
 
 from pathosig.core.errors import InputError, SlideError, StorageError
+from pathosig.core.fingerprints import fingerprint, identity
 from pathosig.core.names import file_stem
 from pathosig.core.records import (
     Record,
     atomic_path,
-    fingerprint,
-    identity,
     parquet_metadata,
     read_json,
     read_parquet,

@@ -8,7 +8,8 @@ from mirax import SIDE, write_mrxs
 from PIL import Image
 
 from pathosig.core.errors import SlideError
-from pathosig.core.records import identity, read_json
+from pathosig.core.fingerprints import identity
+from pathosig.core.records import read_json
 from pathosig.core.schema import TILES, read_table
 from pathosig.core.study import Study
 from pathosig.slides import open_slide, plan_read, read_all_tiles, read_overview

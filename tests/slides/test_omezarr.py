@@ -12,7 +12,7 @@ from zarrs import edit, write_zarr
 pytest.importorskip("zarr", reason="the optional extra zarr is not installed")
 
 from pathosig.core.errors import SlideError
-from pathosig.core.records import identity
+from pathosig.core.fingerprints import identity
 from pathosig.core.study import Study
 from pathosig.intake import check, init
 from pathosig.slides import open_slide, plan_read, read_all_tiles, read_overview

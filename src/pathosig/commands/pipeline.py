@@ -77,7 +77,7 @@ def run_all(study: Study, *, until: str | None = None, execution: Execution = Ex
             raise ConfigError(f"--until {until!r}: expected one of {', '.join(STAGE_NAMES)}.")
         last = STAGE_NAMES.index(until)
         rows = [row for row in rows if STAGE_NAMES.index(row.name) <= last]
-    remove_stale(study.root)
+    remove_stale(study.root, deep=True)
     reports: list[StageReport] = []
     nothing = ""
     for row in rows:

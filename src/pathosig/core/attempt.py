@@ -1,4 +1,4 @@
-"""One attempt at one job, with retries of failed reads."""
+"""One job: its slide is identified, its task tried, its outputs are hashed, and all of it is measured."""
 
 from __future__ import annotations
 
@@ -6,11 +6,16 @@ import errno
 import logging
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
-from pathosig.core.errors import PathosigError, StorageError
-from pathosig.core.extras import missing_extra
-from pathosig.core.units import Job, Outcome, Task
+from pathosig.core.effort import Meter
+from pathosig.core.errors import PathosigError, SlideError, StorageError
+from pathosig.core.fingerprints import fingerprint_of, identity, input_key, stamped
+from pathosig.core.units import Answer, Job, Outcome, OutputFile, SlideIdentity, Task
+
+R = TypeVar("R")
 
 logger = logging.getLogger(__name__)
 
@@ -18,7 +23,95 @@ _READ_RETRIES = 2
 _RETRY_WAIT_S = 0.2
 
 
-def attempt(task: Task, job: Job) -> Outcome | Exception:
+def do(task: Task, job: Job) -> Answer:
+    """Do a job, whatever happens: errors are part of the answer."""
+    meter = Meter()
+    ticket, slide_input = job.ticket, job.ticket.slide
+    if slide_input is None:
+        result, outputs = _worked(task, job)
+        print_ = fingerprint_of(ticket, job.spec)
+        return Answer(unit=job.unit, result=result, fingerprint=print_, outputs=outputs, effort=meter.read())
+    path = slide_input.path
+    seen = attempt(_see, job)
+    if isinstance(
+        seen, Exception
+    ):  # the task says it better, unless it can read what could not be read just now
+        result, _ = (seen, {}) if _is_failed_read(seen) else _worked(task, job)
+        return Answer(
+            unit=job.unit, result=seen if not isinstance(result, Exception) else result, effort=meter.read()
+        )
+    key, slide = seen
+    print_ = fingerprint_of(ticket, job.spec, slide)
+    if print_ == ticket.fresh and not job.execution.force:
+        return Answer(
+            unit=job.unit, result=None, fingerprint=print_, effort=meter.read(), key=key, identity=slide
+        )
+    if ticket.expected not in (None, slide):
+        changed: Exception = SlideError(
+            f"slide {job.unit} ({path.name}): the file is not the one that {slide_input.read_by} read. "
+            f"Run `pathosig {slide_input.read_by}` again, then this stage.",
+            code="E_CHANGED",
+        )
+        return Answer(
+            unit=job.unit, result=changed, fingerprint=print_, effort=meter.read(), key=key, identity=slide
+        )
+    result, outputs = _worked(task, job)
+    if not isinstance(result, Exception) and _key_now(path) != key:
+        result, outputs = (
+            SlideError(
+                f"slide {job.unit} ({path.name}): the file changed while it was read. Run again.",
+                code="E_CHANGED",
+            ),
+            {},
+        )
+    return Answer(
+        unit=job.unit,
+        result=result,
+        fingerprint=print_,
+        outputs=outputs,
+        effort=meter.read(),
+        key=key,
+        identity=slide,
+    )
+
+
+def _see(job: Job) -> tuple[str, SlideIdentity]:
+    """The slide as it is now; hashed, unless the driver knows its sizes and times."""
+    ticket = job.ticket
+    path = ticket.slide.path if ticket.slide is not None else job.root
+    key = input_key(path)
+    if key == ticket.key and ticket.identity is not None:
+        return key, ticket.identity
+    slide = identity(path)
+    if input_key(path) != key:
+        raise SlideError(
+            f"slide {job.unit} ({path.name}): the file changed while it was read. Run again.",
+            code="E_CHANGED",
+        )
+    return key, SlideIdentity(size=slide["size"], xxh3=slide["xxh3"])
+
+
+def _key_now(path: Path) -> str | None:
+    try:
+        return input_key(path)
+    except OSError:
+        return None
+
+
+def _worked(task: Task, job: Job) -> tuple[Outcome | Exception, dict[str, OutputFile]]:
+    result = attempt(task, job)
+    if isinstance(result, Exception):
+        return result, {}
+    outputs = attempt(lambda job: outputs_of(job, result), job)
+    return (outputs, {}) if isinstance(outputs, Exception) else (result, outputs)
+
+
+def outputs_of(job: Job, outcome: Outcome) -> dict[str, OutputFile]:
+    """The files that a task wrote, by their names, hashed."""
+    return {name: stamped(job.root / name) for name in sorted(outcome.outputs)}
+
+
+def attempt(task: Callable[[Job], R], job: Job) -> R | Exception:
     """Run a task and give back its outcome or its error; unexpected errors keep their place in the log.
 
     A failed read (EIO, as network disks have it) is tried twice more.
@@ -32,7 +125,7 @@ def attempt(task: Task, job: Job) -> Outcome | Exception:
     return _attempt_once(task, job)
 
 
-def _is_failed_read(answer: Outcome | Exception) -> bool:
+def _is_failed_read(answer: object) -> bool:
     error: BaseException | None = answer if isinstance(answer, Exception) else None
     while error is not None:
         if isinstance(error, OSError) and error.errno == errno.EIO:
@@ -41,7 +134,7 @@ def _is_failed_read(answer: Outcome | Exception) -> bool:
     return False
 
 
-def _attempt_once(task: Task, job: Job) -> Outcome | Exception:
+def _attempt_once(task: Callable[[Job], R], job: Job) -> R | Exception:
     try:
         return task(job)
     except PathosigError as error:
@@ -59,9 +152,6 @@ def _attempt_once(task: Task, job: Job) -> Outcome | Exception:
         failure.__cause__ = error
         return failure
     except Exception as error:
-        absent = missing_extra(error) if isinstance(error, ModuleNotFoundError) else None
-        if absent is not None:
-            return absent
         logger.exception("unexpected error on %s", job.unit)
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(last.filename).name}:{last.lineno}"

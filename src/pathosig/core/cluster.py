@@ -1,47 +1,254 @@
-"""The same per-slide units on a Dask cluster, any scheduler address."""
+"""The same per-slide units on a Dask cluster, any scheduler address.
+
+A Dask worker does not run a unit itself: it supervises a process that does, with the limits and the second try that
+hold on one machine (`workers.run_in_processes`). A unit that kills its process, or hangs, so costs itself alone; the
+cluster only carries jobs there and answers back.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import contextlib
+import dataclasses
+import importlib.util
+import logging
+import time
+from collections.abc import Generator, Iterable, Iterator
+from typing import Any
 
-from pathosig.core.attempt import attempt
 from pathosig.core.errors import ConfigError, SlideError
-from pathosig.core.units import Execution, Job, Outcome, Task
+from pathosig.core.units import Answer, Execution, Job, Task
+from pathosig.core.versions import versions
+from pathosig.core.workers import run_in_processes
+
+logger = logging.getLogger(__name__)
+
+_LOSSES = 3
+_IN_FLIGHT = 3  # jobs per thread: enough to keep it busy, few enough that two drivers share the work
+_PATIENCE_S = 5.0
+_REMIND_S = 60.0
 
 
-def run_on_dask(
-    task: Task, jobs: Sequence[Job], *, execution: Execution
-) -> Iterator[tuple[str, Outcome | Exception]]:
-    """Yield (unit id, Outcome or Exception) as the cluster finishes jobs.
+def run_on_dask(task: Task, jobs: Iterable[Job], *, execution: Execution) -> Generator[Answer, None, None]:
+    """The answers to jobs, as the cluster gives them.
 
-    The study folder must be reachable under the same path on every worker.
+    The study folder must be reachable under the same path on every worker. A unit is recorded as lost only after its
+    Dask worker has died under it three times.
 
     Raises
     ------
     ConfigError
-        If the scheduler cannot be reached.
+        E_CONFIG if the scheduler cannot be reached, E_WORKER_VERSION if no worker has this version of pathosig,
+        E_CLUSTER if the scheduler goes away.
     """
-    from dask.distributed import Client, as_completed
+    address = str(execution.scheduler)
+    with _quiet(), _client(address, execution) as client:
+        yield from _Cluster(client, address, task, execution).run(iter(jobs))
 
-    try:
-        client = Client(execution.scheduler, timeout="20s")
-    except (OSError, TimeoutError, ValueError) as error:
-        raise ConfigError(
-            f"--dask {execution.scheduler}: no scheduler answers there ({type(error).__name__}). "
-            "Start one with `dask scheduler` and give its tcp:// address."
-        ) from error
-    with client:
-        futures = {client.submit(attempt, task, job, pure=False, retries=1): job.unit for job in jobs}
-        for future in as_completed(list(futures)):
-            unit = futures[future]
-            if future.status == "finished":
-                yield unit, future.result()
-            else:
-                lost = future.exception()
-                yield (
-                    unit,
-                    SlideError(
-                        f"slide {unit}: its Dask worker was lost or raised {type(lost).__name__}: {lost}.",
-                        code="E_WORKER",
-                    ),
+
+class _Cluster:
+    """One run on a cluster."""
+
+    def __init__(self, client: Any, address: str, task: Task, execution: Execution) -> None:
+        self.client = client
+        self.address = address
+        self.task = task
+        self.execution = dataclasses.replace(execution, scheduler=None, shard=None, workers=1)
+        self.usable: dict[str, int] = {}
+        self.refused: dict[str, str] = {}
+        self.done = 0
+
+    def run(self, jobs: Iterator[Job]) -> Iterator[Answer]:
+        """Keep every thread busy, and resubmit what was lost."""
+        from dask.distributed import wait
+
+        flying: dict[Any, Job] = {}
+        losses: dict[str, int] = {}
+        again: list[Job] = []
+        more = True
+        while True:
+            self.look_at_workers(patient=bool(flying) or not more)
+            room = _IN_FLIGHT * max(1, sum(self.usable.values())) - len(flying)
+            while more and room > 0:
+                job = again.pop() if again else next(jobs, None)
+                if job is None:
+                    more = False
+                    break
+                flying[self._submit(job)] = job
+                room -= 1
+            while again:
+                job = again.pop()
+                flying[self._submit(job)] = job
+            if not flying:
+                return
+            try:
+                ready = wait(list(flying), timeout=_PATIENCE_S, return_when="FIRST_COMPLETED").done
+            except TimeoutError:
+                self._check_scheduler()
+                continue
+            for future in ready:
+                job = flying.pop(future)
+                answer = self._answer(future)
+                if answer is not None:
+                    self.done += 1
+                    yield answer
+                    continue
+                self._check_scheduler()
+                losses[job.unit] = losses.get(job.unit, 0) + 1
+                if losses[job.unit] < _LOSSES:
+                    again.append(job)
+                    continue
+                text = (
+                    f"slide {job.unit}: its Dask worker was lost {_LOSSES} times, so the slide was given up."
                 )
+                yield Answer(unit=job.unit, result=SlideError(text, code="E_WORKER"))
+
+    def _submit(self, job: Job) -> Any:
+        job = dataclasses.replace(job, execution=self.execution)
+        return self.client.submit(
+            do_there, self.task, job, pure=False, retries=_LOSSES, workers=list(self.usable) or None
+        )
+
+    def _answer(self, future: Any) -> Answer | None:
+        """What came back; None where it was lost. A result whose worker died meanwhile is computed again."""
+        from dask.distributed import TimeoutError as LateError
+
+        try:
+            answer = future.result(timeout=self.execution.timeout_s + _REMIND_S)
+        except (LateError, TimeoutError):
+            return None
+        except (
+            Exception
+        ) as error:  # KilledWorker, CancelledError, a connection: whatever it is, the unit has no answer
+            logger.debug("%s", error)
+            return None
+        return answer if isinstance(answer, Answer) else None
+
+    def _check_scheduler(self) -> None:
+        """Raise if the scheduler does not answer any more."""
+        try:
+            if self.client.status == "running":
+                self.client.sync(self.client.scheduler.identity, callback_timeout=_PATIENCE_S)
+                return
+        except Exception as error:  # Dask has many ways to say so
+            logger.debug("%s", error)
+        raise ConfigError(
+            f"--dask {self.address}: the scheduler went away after {self.done} units of this stage. "
+            "Start it again, then run the same command: it resumes.",
+            code="E_CLUSTER",
+        )
+
+    def look_at_workers(self, *, patient: bool) -> None:
+        """Sort workers that joined into usable and refused; say so within seconds where none is usable.
+
+        Raises
+        ------
+        ConfigError
+            If there are workers and none is usable.
+        """
+        start = reminded = time.monotonic()
+        while True:
+            present = self._present()
+            self.usable = {a: n for a, n in self.usable.items() if a in present}
+            new = [a for a in present if a not in self.usable and a not in self.refused]
+            self._examine(new, present)
+            if self.usable or (patient and not new):
+                return
+            if self.refused and set(present) <= set(self.refused):
+                raise ConfigError(
+                    f"--dask {self.address}: {next(iter(self.refused.values()))} Nothing was done there.",
+                    code="E_WORKER_VERSION",
+                )
+            now = time.monotonic()
+            if now - start > _PATIENCE_S and (now - reminded > _REMIND_S or reminded == start):
+                reminded = now
+                logger.warning(
+                    "--dask %s: waiting for workers, none has joined yet. Start one with `dask worker %s`, or stop with Ctrl-C.",
+                    self.address,
+                    self.address,
+                )
+            time.sleep(0.5)
+
+    def _present(self) -> dict[str, int]:
+        try:
+            workers = self.client.scheduler_info(n_workers=-1)["workers"]
+        except Exception:
+            self._check_scheduler()
+            return {}
+        return {address: int(facts.get("nthreads", 1)) for address, facts in workers.items()}
+
+    def _examine(self, addresses: list[str], present: dict[str, int]) -> None:
+        """Ask new workers for pathosig with functions of the standard library first: one without it could not answer."""
+        if not addresses:
+            return
+        specs = self.client.run(importlib.util.find_spec, "pathosig", workers=addresses, on_error="ignore")
+        having = [a for a in addresses if specs.get(a) is not None]
+        theirs = self.client.run(versions, workers=having, on_error="ignore") if having else {}
+        ours = versions()
+        for address in addresses:
+            there = theirs.get(address)
+            if there is None:
+                self._refuse(address, "has no pathosig")
+            elif there.get("pathosig") != ours.get("pathosig"):
+                self._refuse(address, f"has pathosig {there.get('pathosig')}, not {ours.get('pathosig')}")
+            else:
+                self.usable[address] = present[address]
+                differ = sorted(k for k in {*there, *ours} if there.get(k) != ours.get(k))
+                if differ:
+                    text = ", ".join(
+                        f"{k} {there.get(k, 'none')} (here {ours.get(k, 'none')})" for k in differ
+                    )
+                    logger.warning("warning W_VERSIONS: the worker at %s has %s.", address, text)
+
+    def _refuse(self, address: str, reason: str) -> None:
+        self.refused[address] = f"the worker at {address} {reason}. Install the same version there."
+        logger.warning("--dask %s: %s It gets no work.", self.address, self.refused[address])
+
+
+def do_there(task: Task, job: Job) -> Answer:
+    """Do a job in a supervised process of the machine that this is called on."""
+    (answer,) = run_in_processes(task, [job], execution=job.execution)
+    return dataclasses.replace(answer, versions=versions())
+
+
+@contextlib.contextmanager
+def _client(address: str, execution: Execution) -> Iterator[Any]:
+    from dask.distributed import Client, LocalCluster
+
+    with contextlib.ExitStack() as stack:
+        if address == "local" or address.startswith("local:"):
+            count = _count(address) or execution.workers
+            # threads suffice: each supervises a process of its own
+            cluster = stack.enter_context(
+                LocalCluster(n_workers=1, threads_per_worker=count, processes=False, dashboard_address=None)
+            )
+            yield stack.enter_context(Client(cluster))
+            return
+        try:
+            client = stack.enter_context(Client(address, timeout="20s"))
+        except (OSError, TimeoutError, ValueError) as error:
+            raise ConfigError(
+                f"--dask {address}: no scheduler answers there ({type(error).__name__}). "
+                "Start one with `dask scheduler` and give its tcp:// address, or take local:N."
+            ) from error
+        yield client
+
+
+def _count(address: str) -> int:
+    text = address.removeprefix("local").removeprefix(":")
+    if text and not (text.isdigit() and int(text) > 0):
+        raise ConfigError(f"--dask {address!r}: expected local:N such as local:4.")
+    return int(text or 0)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Dask's own reports of lost connections would bury our sentence."""
+    loggers = [logging.getLogger(name) for name in ("distributed", "tornado")]
+    before = [each.level for each in loggers]
+    for each in loggers:
+        each.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for each, level in zip(loggers, before, strict=True):
+            each.setLevel(level)

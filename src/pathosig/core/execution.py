@@ -1,30 +1,51 @@
 """How units of a stage are run: skipped when fresh, supervised, recorded.
 
-`run_each` is the only loop over slides. It decides which units are fresh, hands the others to
-long-lived workers (spawned processes here, or a Dask cluster), and writes every record itself.
+`run_each` is the only loop over slides. It decides which units are fresh, hands the others to long-lived workers
+(spawned processes here, or a Dask cluster), and writes every record itself.
 """
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import logging
 import os
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from pathosig.core.attempt import outputs_of
+from pathosig.core.claims import Claims
+from pathosig.core.effort import Meter
 from pathosig.core.errors import PathosigError, StorageError
+from pathosig.core.fingerprints import fingerprint_of, input_key
 from pathosig.core.layout import Layout
 from pathosig.core.progress import Progress
-from pathosig.core.records import Record, findings_in, fingerprint, sha256_file
+from pathosig.core.records import Record, findings_in, remove_stale
 from pathosig.core.spec import Spec
 from pathosig.core.stages import refuse_left_out
-from pathosig.core.units import Execution, Job, Outcome, Stage, StageReport, Task, Unit
+from pathosig.core.units import (
+    Answer,
+    Execution,
+    Job,
+    Outcome,
+    OutputFile,
+    Stage,
+    StageReport,
+    Task,
+    Ticket,
+    Unit,
+)
 from pathosig.core.versions import versions
 
 if TYPE_CHECKING:
     from pathosig.core.study import Study
 
 logger = logging.getLogger(__name__)
+_ASK_AGAIN_S = 1.0
+_STATES = ("done", "fresh", "failed", "empty", "waiting")
 
 
 def run_each(
@@ -48,33 +69,38 @@ def run_each(
     StorageError
         If the disk is full or the study folder cannot be written: nothing can go on.
     """
-    if not stage.from_elsewhere:
-        refuse_left_out(study, stage.name)
-    units = list(units)
-    study.flush_identities()
-    _ensure_writable(study.root)
+    run = _Run(study=study, stage=stage, spec=spec, execution=execution)
+    run.begin()
     index, count = execution.shard_of()
     units = [u for i, u in enumerate(sorted(units, key=lambda u: u.id)) if i % count == index]
-    plan = [_planned(study, stage, spec, unit, execution) for unit in units]
-    result: dict[str, list[str]] = {k: [] for k in ("done", "fresh", "failed", "empty", "waiting", "errors")}
-    todo: list[tuple[Unit, str]] = []
-    for unit, print_, state in plan:
-        if state == "todo":
-            todo.append((unit, print_))
-        else:
-            result[state].append(unit.id)
-    with Progress(stage.name, total=len(todo)) as bar:
-        for unit, print_, answer in _answers(study, stage, spec, todo, task, execution):
-            record = _record(study, stage, spec, unit, print_, answer)
-            record.write(study.record_path(stage.name, unit.id))
-            bar.advance(failed=record.status == "failed")
-            if record.status == "failed" and record.error:
-                result["failed"].append(unit.id)
-                result["errors"].append(f"{record.error['code']} {record.error['message']}")
-                logger.warning("%s %s: %s", stage.name, record.error["code"], record.error["message"])
-            else:
-                result["empty" if record.status == "empty" else "done"].append(unit.id)
-    return StageReport(stage=stage.name, **{k: tuple(sorted(v)) for k, v in result.items()})
+    waiting = {unit.id: (unit, job) for unit in units if (job := run.sorted_out(unit)) is not None}
+    with Progress(stage.name, total=len(waiting)) as bar, Claims(study.root, stage.name) as claims:
+        while waiting:
+            jobs = _claimed(run, waiting, claims, bar)
+            with contextlib.closing(_answers(task, jobs, execution)) as answers:
+                for answer in answers:
+                    _, job = waiting.pop(answer.unit)
+                    failed = run.record(answer, job)
+                    claims.release(answer.unit)
+                    bar.advance(failed=failed)
+            if waiting:  # what another driver is at
+                time.sleep(_ASK_AGAIN_S)
+    study.identities.save()
+    return run.report()
+
+
+def _claimed(run: _Run, waiting: dict[str, tuple[Unit, Job]], claims: Claims, bar: Progress) -> Iterator[Job]:
+    """Jobs that no other driver has; what one has finished meanwhile is not done again."""
+    for unit, job in list(waiting.values()):
+        if not claims.take(unit.id):
+            continue
+        due = run.sorted_out(unit) if claims.others() else job
+        if due is not None:
+            yield due
+            continue
+        del waiting[unit.id]
+        claims.release(unit.id)
+        bar.advance()
 
 
 def run_once(
@@ -84,106 +110,232 @@ def run_once(
 
     Raises
     ------
+    ConfigError
+        If the study starts after this stage.
     PathosigError
         Whatever the task raised, after the record says so.
     """
-    execution = execution or Execution()
-    if not stage.from_elsewhere:
-        refuse_left_out(study, stage.name)
-    study.flush_identities()
-    _ensure_writable(study.root)
-    unit, print_, state = _planned(study, stage, spec, unit, execution)
-    if state == "fresh":
-        return StageReport(
-            stage=stage.name, fresh=(unit.id,), findings=findings_in(study.record(stage.name, unit.id))
-        )
-    if state == "empty":
-        return StageReport(stage=stage.name, empty=(unit.id,))
-    if state == "waiting":
-        return StageReport(stage=stage.name, waiting=(unit.id,))
-    job = Job(root=study.root, unit=unit.id, spec=spec, payload=dict(unit.payload), execution=execution)
+    run = _Run(study=study, stage=stage, spec=spec, execution=execution or Execution())
+    run.begin()
+    job = run.sorted_out(unit)
+    if job is not None:
+        with Claims(study.root, stage.name) as claims:
+            if not claims.take(unit.id):
+                logger.warning("%s: another run on this study is doing it; waiting for that.", stage.name)
+                while not claims.take(unit.id):
+                    time.sleep(_ASK_AGAIN_S)
+                job = run.sorted_out(unit)
+            if job is not None:
+                _fit(run, job, task)
+    return dataclasses.replace(run.report(), findings=findings_in(study.record(stage.name, unit.id)))
+
+
+def _fit(run: _Run, job: Job, task: Task) -> None:
+    meter = Meter()
+    outputs: dict[str, OutputFile] = {}
+    outcome: Outcome | None = None
+    failure: PathosigError | None = None
     try:
-        answer: Any = task(job)
-    except PathosigError as error:
-        _record(study, stage, spec, unit, print_, error).write(study.record_path(stage.name, unit.id))
+        outcome = task(job)
+        outputs = outputs_of(job, outcome)
+    except StorageError:
         raise
-    record = _record(study, stage, spec, unit, print_, answer)
-    record.write(study.record_path(stage.name, unit.id))
-    if record.status == "empty":
-        return StageReport(stage=stage.name, empty=(unit.id,))
-    return StageReport(stage=stage.name, done=(unit.id,), findings=findings_in(record))
+    except PathosigError as error:
+        failure = error
+    print_ = fingerprint_of(job.ticket, job.spec)
+    run.record(
+        Answer(
+            unit=job.unit, result=failure or outcome, fingerprint=print_, outputs=outputs, effort=meter.read()
+        ),
+        job,
+    )
+    if failure is not None:
+        raise failure
 
 
 def is_due(study: Study, stage: Stage, spec: Spec, unit: Unit, *, execution: Execution) -> bool:
     """Whether `run_once` would run this fit now."""
-    return _planned(study, stage, spec, unit, execution)[2] == "todo"
+    return _Run(study=study, stage=stage, spec=spec, execution=execution).sorted_out(unit) is not None
 
 
-def _planned(
-    study: Study, stage: Stage, spec: Spec, unit: Unit, execution: Execution
-) -> tuple[Unit, str, str]:
-    """The unit, its fingerprint and what to do with it: todo | fresh | empty | waiting."""
-    if any(v is None for v in unit.upstream.values()):
-        return unit, "", "waiting"
-    upstream = {k: v for k, v in unit.upstream.items() if v is not None}
-    print_ = fingerprint(
-        stage=stage.name, version=stage.version, spec=spec.to_dict(), upstream=upstream, inputs=unit.inputs
-    )
-    if execution.force:
-        return unit, print_, "todo"
-    record = study.record(stage.name, unit.id)
-    if record is None or record.fingerprint != print_ or record.status == "failed":
-        return unit, print_, "todo"
-    if record.damaged_outputs(study.root):
-        return unit, print_, "todo"
-    return unit, print_, "fresh" if record.status == "ok" else "empty"
-
-
-def _answers(
-    study: Study, stage: Stage, spec: Spec, todo: list[tuple[Unit, str]], task: Task, execution: Execution
-) -> Iterator[tuple[Unit, str, Any]]:
-    if not todo:
-        return
-    by_id = {unit.id: (unit, print_) for unit, print_ in todo}
-    jobs = [
-        Job(root=study.root, unit=u.id, spec=spec, payload=dict(u.payload), execution=execution)
-        for u, _ in todo
-    ]
+def _answers(task: Task, jobs: Iterator[Job], execution: Execution) -> Generator[Answer, None, None]:
     if execution.scheduler:
-        from pathosig.core.cluster import run_on_dask as run
+        from pathosig.core.cluster import run_on_dask as run  # Dask is an extra
     else:
-        from pathosig.core.workers import run_in_processes as run
-    for unit_id, answer in run(task, jobs, execution=execution):
-        if isinstance(answer, StorageError):
-            raise answer
-        yield (*by_id[unit_id], answer)
+        from pathosig.core.workers import run_in_processes as run  # a worker does without a supervisor
+    return run(task, jobs, execution=execution)
 
 
-def _record(
-    study: Study, stage: Stage, spec: Spec, unit: Unit, print_: str, answer: Outcome | Exception
-) -> Record:
-    common: dict[str, Any] = {
-        "stage": stage.name,
-        "unit": unit.id,
-        "fingerprint": print_,
-        "spec": spec.to_dict(),
-        "upstream": {k: v for k, v in unit.upstream.items() if v is not None},
-        "run": {"versions": versions()},
-    }
-    if isinstance(answer, Exception):
-        code = answer.code if isinstance(answer, PathosigError) else "E_BUG"
-        return Record(status="failed", error={"code": code, "message": str(answer)}, **common)
-    outputs = {relative: sha256_file(study.root / relative) for relative in sorted(answer.outputs)}
+@dataclass(kw_only=True)
+class _Run:
+    """One stage being run: what is known of its units, and what became of them."""
+
+    study: Study
+    stage: Stage
+    spec: Spec
+    execution: Execution
+    units: dict[str, list[str]] = field(default_factory=lambda: {k: [] for k in _STATES})
+    errors: list[str] = field(default_factory=list)
+    swept: set[Path] = field(default_factory=set)
+
+    def begin(self) -> None:
+        """Refuse what cannot work before anything is read."""
+        if not self.stage.from_elsewhere:
+            refuse_left_out(self.study, self.stage.name)
+        _ensure_writable(self.study.root)
+        self._sweep(self.study.paths.records / self.stage.name)
+
+    def sorted_out(self, unit: Unit) -> Job | None:
+        """The job of a unit that has to be done; one that waits, is fresh or is empty is noted, and None."""
+        upstream = {k: v for k, v in unit.upstream.items() if v is not None}
+        if len(upstream) < len(unit.upstream):
+            self.units["waiting"].append(unit.id)
+            return None
+        ticket = self._ticket(unit, upstream)
+        known = ticket.slide is None or not ticket.slide.decides or ticket.identity is not None
+        record = None if self.execution.force else self.study.record(self.stage.name, unit.id)
+        if record is not None and record.status != "failed" and self._is_intact(record):
+            if not known:
+                ticket = dataclasses.replace(ticket, fresh=record.fingerprint)
+            elif record.fingerprint == fingerprint_of(ticket, self.spec, ticket.identity):
+                self.units["fresh" if record.status == "ok" else "empty"].append(unit.id)
+                return None
+        if unit.slide is not None and unit.slide.read_by is not None:
+            before = self.study.record(unit.slide.read_by, unit.id)
+            ticket = dataclasses.replace(ticket, expected=before.slide if before is not None else None)
+        return Job(
+            root=self.study.root,
+            unit=unit.id,
+            spec=self.spec,
+            payload=dict(unit.payload),
+            execution=self.execution,
+            ticket=ticket,
+        )
+
+    def _ticket(self, unit: Unit, upstream: dict[str, str]) -> Ticket:
+        key = None
+        if unit.slide is not None:
+            with contextlib.suppress(OSError):  # the worker says what is wrong with it
+                key = input_key(unit.slide.path)
+        return Ticket(
+            stage=self.stage,
+            inputs=unit.inputs,
+            upstream=upstream,
+            slide=unit.slide,
+            key=key,
+            identity=self.study.identities.get(key),
+        )
+
+    def _is_intact(self, record: Record) -> bool:
+        """Whether all outputs are there; where they had to be hashed, their times are noted for the next look."""
+        root = self.study.root
+        if record.damaged_outputs(root):
+            return False
+        with contextlib.suppress(OSError, StorageError):
+            stamped = record.with_stamps(root)
+            if stamped.run != record.run:
+                stamped.write(self.study.record_path(record.stage, record.unit))
+        return True
+
+    def record(self, answer: Answer, job: Job) -> bool:
+        """Write the record of a unit that was worked on; whether it failed.
+
+        Raises
+        ------
+        StorageError
+            If the disk took no more.
+        """
+        if isinstance(answer.result, StorageError):
+            raise answer.result
+        if answer.key is not None and answer.identity is not None:
+            self.study.identities.add(answer.key, answer.identity)
+        if answer.result is None:
+            held = self.study.record(self.stage.name, answer.unit)
+            self.units["empty" if held is not None and held.status == "empty" else "fresh"].append(
+                answer.unit
+            )
+            return False
+        record = _record_of(answer, job)
+        for name in answer.outputs:
+            self._sweep((self.study.root / name).parent)
+        record.write(self.study.record_path(self.stage.name, answer.unit))
+        effort = answer.effort
+        self.study.journal.write(
+            "unit",
+            stage=self.stage.name,
+            unit=answer.unit,
+            status=record.status,
+            seconds=effort.seconds if effort else None,
+            peak_mb=effort.peak_mb if effort else None,
+            host=effort.host if effort else None,
+            error=record.error,
+            warnings=record.warnings or None,
+        )
+        if record.error is not None:
+            self.units["failed"].append(answer.unit)
+            self.errors.append(f"{record.error['code']} {record.error['message']}")
+            logger.warning("%s %s: %s", self.stage.name, record.error["code"], record.error["message"])
+            return True
+        self.units["empty" if record.status == "empty" else "done"].append(answer.unit)
+        return False
+
+    def _sweep(self, folder: Path) -> None:
+        """Remove what dead runs left in a folder that this stage writes to, once."""
+        if folder not in self.swept:
+            self.swept.add(folder)
+            remove_stale(folder)
+
+    def report(self) -> StageReport:
+        """What became of the units."""
+        units = {state: tuple(sorted(set(ids))) for state, ids in self.units.items()}
+        if units["done"] or units["failed"] or units["empty"]:
+            counts = {state: len(ids) for state, ids in units.items() if ids}
+            self.study.journal.write("stage", stage=self.stage.name, **counts)
+        return StageReport(stage=self.stage.name, errors=tuple(sorted(self.errors)), **units)
+
+
+def _record_of(answer: Answer, job: Job) -> Record:
+    stage, effort = job.ticket.stage, answer.effort
+    run: dict[str, object] = {"versions": dict(answer.versions or versions())}
+    if effort is not None:
+        run |= dataclasses.asdict(effort)
+    if answer.identity is not None:
+        run["slide"] = dataclasses.asdict(answer.identity)
+    if isinstance(answer.result, Outcome):
+        run["outputs"] = {name: [o.size, o.mtime_ns] for name, o in answer.outputs.items()}
+        return Record(
+            stage=stage.name,
+            unit=job.unit,
+            status=answer.result.status,
+            fingerprint=answer.fingerprint,
+            spec=job.spec.to_dict(),
+            upstream=dict(job.ticket.upstream),
+            outputs={name: o.sha256 for name, o in answer.outputs.items()},
+            warnings=list(answer.result.warnings),
+            summary=dict(answer.result.summary),
+            run=run,
+        )
+    code = answer.result.code if isinstance(answer.result, PathosigError) else "E_BUG"
     return Record(
-        status=answer.status,
-        outputs=outputs,
-        warnings=list(answer.warnings),
-        summary=dict(answer.summary),
-        **common,
+        stage=stage.name,
+        unit=job.unit,
+        status="failed",
+        fingerprint=answer.fingerprint,
+        spec=job.spec.to_dict(),
+        upstream=dict(job.ticket.upstream),
+        error={"code": code, "message": str(answer.result)},
+        run=run,
     )
 
 
 def _ensure_writable(root: Path) -> None:
+    """Refuse a study folder that takes no file, before work is done for nothing.
+
+    Raises
+    ------
+    StorageError
+        If it takes none.
+    """
     folder = root / Layout.records
     try:
         folder.mkdir(exist_ok=True)

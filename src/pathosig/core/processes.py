@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from typing import Protocol
 
@@ -50,7 +50,9 @@ class Process(Protocol):
         """Wait until it has ended, `timeout` seconds at most."""
 
 
-def start(serve: Callable[[Connection], None], *, main: bool) -> tuple[Process, Connection]:
+def start(
+    serve: Callable[[Connection], None], *, main: bool, environment: Mapping[str, str] | None = None
+) -> tuple[Process, Connection]:
     """A new process that runs `serve` on the other end of the pipe that is returned.
 
     Parameters
@@ -59,19 +61,25 @@ def start(serve: Callable[[Connection], None], *, main: bool) -> tuple[Process, 
         A function of a module, taking the process's end of the pipe.
     main
         Whether the process needs the program's own module, which is otherwise not run again.
+    environment
+        Variables that the process has beside those of this one.
     """
     here, there = mp.get_context("spawn").Pipe()
     with there:
         if os.name == "posix" and sys.executable and not main:
-            return _Started(serve, there), here
+            return _Started(serve, there, environment or {}), here
         program = sys.modules["__main__"]
+        before = dict(os.environ)
         try:
+            os.environ.update(environment or {})
             if not main:
                 sys.modules["__main__"] = types.ModuleType("__main__")
             process = mp.get_context("spawn").Process(target=serve, args=(there,), daemon=True)
             process.start()
         finally:
             sys.modules["__main__"] = program
+            os.environ.clear()
+            os.environ.update(before)
         return process, here
 
 
@@ -97,7 +105,9 @@ def heed_interrupts() -> None:
 class _Started:
     """A process started by its command line; `sentinel` can be read when it has ended."""
 
-    def __init__(self, serve: Callable[[Connection], None], there: Connection) -> None:
+    def __init__(
+        self, serve: Callable[[Connection], None], there: Connection, environment: Mapping[str, str]
+    ) -> None:
         code = _BOOT.format(
             path=sys.path, module=serve.__module__, name=serve.__qualname__, here=__name__, fd=there.fileno()
         )
@@ -108,6 +118,7 @@ class _Started:
                 [sys.executable, *_flags(), "-c", code],
                 stdin=subprocess.DEVNULL,
                 pass_fds=(there.fileno(), held),
+                env={**os.environ, **environment},
             )
         except BaseException:
             os.close(self.sentinel)
@@ -142,7 +153,7 @@ class _Started:
 def _flags() -> list[str]:
     """Flags that this interpreter was started with and that matter to another one."""
     flags = sys.flags
-    given = {
+    set_here = {
         "-I": flags.isolated,
         "-E": flags.ignore_environment,
         "-s": flags.no_user_site,
@@ -150,7 +161,7 @@ def _flags() -> list[str]:
         "-B": flags.dont_write_bytecode,
         "-P": flags.safe_path,
     }
-    found = [name for name, on in given.items() if on]
-    found += ["-O"] * flags.optimize
-    found += [f"-W{option}" for option in sys.warnoptions]
-    return found + ["-Xutf8"] * (flags.utf8_mode == 1)
+    names = [name for name, is_set in set_here.items() if is_set]
+    names += ["-O"] * flags.optimize
+    names += [f"-W{option}" for option in sys.warnoptions]
+    return names + ["-Xutf8"] * (flags.utf8_mode == 1)

@@ -12,26 +12,33 @@ import errno
 import hashlib
 import json
 import os
+import platform
+import re
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pathosig.core.errors import InputError, StorageError
+from pathosig.core.errors import InputError, PathosigError, StorageError
+from pathosig.core.units import SlideIdentity
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
+
 _TMP_PREFIX = ".tmp-"
+_OLD_S = 3600.0
+_RUST_OS_ERROR = re.compile(r"Os \{ code: (\d+)")
 _CHUNK = 1 << 20
 
 
-def _storage_error(path: Path, error: OSError) -> StorageError:
-    what = error.strerror or str(error)
-    if error.errno == errno.ENOSPC:
+def _storage_error(path: Path, number: int | None, text: str) -> StorageError:
+    what = text
+    if number in (errno.ENOSPC, errno.EDQUOT):
         what = "the disk is full. Free some space and run the same command again: it resumes"
-    elif error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+    elif number in (errno.EACCES, errno.EROFS, errno.EPERM):
         what = "not allowed to write there. Give write permission, or choose another folder"
     return StorageError(f"{path.name}: cannot be written: {what}.")
 
@@ -46,7 +53,7 @@ def atomic_path(final: Path) -> Iterator[Path]:
         If the disk is full or the folder cannot be written.
     """
     final = Path(final)
-    temporary = final.parent / f"{_TMP_PREFIX}{os.urandom(6).hex()}-{final.name[-80:]}"
+    temporary = final.parent / f"{_TMP_PREFIX}{_owner()}-{os.urandom(6).hex()}-{final.name[-80:]}"
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -55,9 +62,17 @@ def atomic_path(final: Path) -> Iterator[Path]:
         temporary.replace(final)
     except OSError as error:
         _forget(temporary)
-        if error.errno in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EPERM, errno.EDQUOT):
-            raise _storage_error(final, error) from error
+        raise _storage_error(final, error.errno, error.strerror or str(error)) from error
+    except PathosigError:
+        _forget(temporary)
         raise
+    except Exception as error:
+        _forget(temporary)
+        code = _RUST_OS_ERROR.search(str(error))  # safetensors wraps the system's error in one of its own
+        if code is None:
+            raise
+        number = int(code[1])
+        raise _storage_error(final, number, os.strerror(number)) from error
     except BaseException:
         _forget(temporary)
         raise
@@ -69,19 +84,50 @@ def _forget(temporary: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def remove_stale(folder: Path) -> int:
-    """Delete temporary files that a killed run left in `folder`; returns how many.
+def _owner() -> str:
+    """Who writes a temporary file: machine and process, so that others can tell whether it is dead."""
+    host = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+    return f"{host}.{os.getpid()}"
 
-    Only files older than a minute go: another run may be writing right now.
-    """
-    import time
 
-    removed = 0
-    for path in folder.rglob(f"{_TMP_PREFIX}*"):
+def is_stale(temporary: Path) -> bool:
+    """Whether the process that was writing a temporary file is gone: by its number on this machine, else by age."""
+    owner = temporary.name.removeprefix(_TMP_PREFIX).split("-")[0]
+    host, _, pid = owner.partition(".")
+    if pid.isdigit() and host == _owner().partition(".")[0]:
+        return not process_lives(int(pid))
+    age = time.time() - temporary.stat().st_mtime
+    return not -_OLD_S < age < _OLD_S  # a clock that was set back must not keep it for ever
+
+
+def process_lives(pid: int) -> bool:
+    """Whether a process of this machine is there."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def stale_files(folder: Path, *, deep: bool = False) -> list[Path]:
+    """Temporary files that killed runs left in a folder, and with `deep` in all folders below it."""
+    out = []
+    for path in folder.rglob(f"{_TMP_PREFIX}*") if deep else folder.glob(f"{_TMP_PREFIX}*"):
         with contextlib.suppress(OSError):
-            if time.time() - path.stat().st_mtime > 60:
-                path.unlink()
-                removed += 1
+            if path.is_file() and is_stale(path):
+                out.append(path)
+    return sorted(out)
+
+
+def remove_stale(folder: Path, *, deep: bool = False) -> int:
+    """Delete what `stale_files` lists; returns how many."""
+    removed = 0
+    for path in stale_files(folder, deep=deep):
+        with contextlib.suppress(OSError):
+            path.unlink()
+            removed += 1
     return removed
 
 
@@ -217,78 +263,6 @@ def sha256_file(path: Path) -> str:
     return digest.hexdigest()
 
 
-def sha256_value(value: Any) -> str:
-    """SHA-256 of the stable JSON of a value, as hex."""
-    return hashlib.sha256(to_json(value).encode()).hexdigest()
-
-
-def identity(path: Path) -> dict[str, Any]:
-    """Size and xxh3-128 of a file, or of all files of a folder (a DICOM slide, MRXS data).
-
-    Returns
-    -------
-    dict with ``size`` (bytes) and ``xxh3`` (hex): the same wherever the file lies.
-
-    Raises
-    ------
-    OSError
-        If a file cannot be read.
-    """
-    import xxhash
-
-    parts = _input_parts(path)
-    digest = xxhash.xxh3_128()
-    size = 0
-    room = memoryview(bytearray(_CHUNK))
-    for part in parts:
-        if len(parts) > 1:
-            digest.update(part.relative_to(path.parent).as_posix().encode())
-        with part.open("rb", buffering=0) as handle:
-            while n := handle.readinto(room):
-                size += n
-                digest.update(room[:n])
-    return {"size": size, "xxh3": digest.hexdigest()}
-
-
-def _input_parts(path: Path) -> list[Path]:
-    """The files that are one input: itself, all in a folder (DICOM, OME-Zarr), MRXS with its data folder."""
-    if path.is_dir():
-        return sorted(p for p in path.rglob("*") if p.is_file())
-    companion = path.with_suffix("")
-    if path.suffix.lower() == ".mrxs" and companion.is_dir():
-        return [path, *sorted(p for p in companion.rglob("*") if p.is_file())]
-    return [path]
-
-
-def input_key(path: Path) -> str:
-    """What changes when a file, or any file of a folder that is one input, does: sizes and times, nothing read."""
-    stats = [(part.relative_to(path.parent).as_posix(), part.stat()) for part in _input_parts(path)]
-    if len(stats) == 1 and stats[0][0] == path.name:
-        return f"{path}|{stats[0][1].st_size}|{stats[0][1].st_mtime_ns}"
-    return f"{path}|{sha256_value([(name, s.st_size, s.st_mtime_ns) for name, s in stats])}"
-
-
-def fingerprint(
-    *, stage: str, version: int, spec: Mapping[str, Any], upstream: Mapping[str, str], inputs: Any
-) -> str:
-    """SHA-256 over everything that decides a unit's outputs.
-
-    Parameters
-    ----------
-    stage, version
-        The stage and its STAGE_VERSION.
-    spec
-        The Spec as plain values.
-    upstream
-        Fingerprints of the records this unit was made from, by name.
-    inputs
-        Identities of input files (size and content digest) and table rows that matter.
-    """
-    return sha256_value(
-        {"stage": stage, "version": version, "spec": spec, "upstream": dict(upstream), "inputs": inputs}
-    )
-
-
 @dataclass(frozen=True, kw_only=True)
 class Record:
     """What is known of one unit of one stage.
@@ -332,14 +306,47 @@ class Record:
         """Write the record atomically; it is always the last file of a unit."""
         write_json(path, dataclasses.asdict(self))
 
-    def damaged_outputs(self, root: Path) -> list[str]:
-        """Outputs that are missing or whose checksum does not fit."""
+    @property
+    def slide(self) -> SlideIdentity | None:
+        """The slide that the unit read, if the record says so."""
+        try:
+            return SlideIdentity(**self.run["slide"])
+        except (KeyError, TypeError):
+            return None
+
+    def damaged_outputs(self, root: Path, *, deep: bool = False) -> list[str]:
+        """Outputs that are missing, cannot be read, or differ from what was written.
+
+        A file of the size and time that the record has is taken for the same; any other is hashed.
+
+        Parameters
+        ----------
+        root
+            The study folder.
+        deep
+            Hash all of them.
+        """
+        stamps = self.run.get("outputs")
+        stamps = stamps if isinstance(stamps, dict) else {}
         bad = []
         for relative, expected in self.outputs.items():
             path = root / relative
-            if not path.is_file() or sha256_file(path) != expected:
+            try:
+                stat = path.stat()
+                same = stamps.get(relative) == [stat.st_size, stat.st_mtime_ns]
+                if not (same and not deep) and (not path.is_file() or sha256_file(path) != expected):
+                    bad.append(relative)
+            except OSError:
                 bad.append(relative)
         return bad
+
+    def with_stamps(self, root: Path) -> Record:
+        """The record with the sizes and times that its outputs have now; for outputs that were just compared."""
+        stamps = {}
+        for relative in self.outputs:
+            stat = (root / relative).stat()
+            stamps[relative] = [stat.st_size, stat.st_mtime_ns]
+        return dataclasses.replace(self, run={**self.run, "outputs": stamps})
 
 
 def read_records(folder: Path) -> list[Record]:

@@ -14,10 +14,13 @@ from pathosig.core import clinical, patients
 from pathosig.core.clinical import Columns, Endpoint, Primary
 from pathosig.core.config import changed_toml, to_toml
 from pathosig.core.errors import ConfigError, InputError
+from pathosig.core.identities import Identities
+from pathosig.core.journal import Journal
 from pathosig.core.layout import Layout
-from pathosig.core.records import Record, identity, input_key, read_json, read_records, write_json, write_text
+from pathosig.core.records import Record, read_records, write_text
 from pathosig.core.spec import Spec
 from pathosig.core.tables import read_csv_rows
+from pathosig.core.units import SlideInput
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,6 +57,10 @@ class Specimen:
     cohort: str | None = None
     region: tuple[int, int, int, int] | None = None
     is_discovery: bool = False
+
+    def as_input(self, *, decides: bool = True, read_by: str | None = None) -> SlideInput:
+        """The slide as an input of a unit (see `SlideInput`)."""
+        return SlideInput(path=self.path, mpp=self.mpp, region=self.region, decides=decides, read_by=read_by)
 
 
 class Study:
@@ -325,42 +332,15 @@ class Study:
         record = self.record(stage, unit)
         return record.fingerprint if record is not None and record.status != "failed" else None
 
-    def input_identity(self, specimen: Specimen) -> dict[str, Any]:
-        """Size and digest of a specimen's slide, with its mpp and region; cached by (path, size, mtime).
-
-        A slide that cannot be read has the identity ``{"unreadable": reason}``: the stage then says why.
-        """
-        facts: dict[str, Any] = {"mpp": specimen.mpp, "region": specimen.region}
-        try:
-            facts |= self._cached_identity(specimen.path)
-        except OSError as error:
-            facts["unreadable"] = error.strerror or "not readable"
-        return facts
-
-    def _cached_identity(self, path: Path) -> dict[str, Any]:
-        if not (path.is_file() or path.is_dir()):
-            raise FileNotFoundError(2, "no such file")
-        key = input_key(path)
-        cache = self._identity_cache
-        if key not in cache:
-            cache[key] = identity(path)
-            self._identity_dirty = True
-        return dict(cache[key])
-
-    _identity_dirty = False
+    @functools.cached_property
+    def identities(self) -> Identities:
+        """Contents of slides that were hashed before, by path, size and time."""
+        return Identities(self.paths.identities)
 
     @functools.cached_property
-    def _identity_cache(self) -> dict[str, Any]:
-        try:
-            return dict(read_json(self.paths.identities))
-        except InputError:
-            return {}
-
-    def flush_identities(self) -> None:
-        """Keep the identity cache for the next run (it lies in logs/, which may differ)."""
-        if self._identity_dirty:
-            write_json(self.paths.identities, self._identity_cache)
-            self._identity_dirty = False
+    def journal(self) -> Journal:
+        """The log of what this process does to the study."""
+        return Journal(self.root)
 
 
 DEFAULT_CONFIG: dict[str, Any] = {

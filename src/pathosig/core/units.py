@@ -28,7 +28,7 @@ class Execution:
     force
         Redo units that are fresh.
     scheduler
-        Address of a Dask scheduler, instead of local processes.
+        Address of a Dask scheduler, or ``local:N`` for a cluster of N on this machine, instead of local processes.
     timeout_s
         Seconds one slide may take before its worker is replaced.
     memory_mb
@@ -85,6 +85,37 @@ class Stage:
     from_elsewhere: bool = False
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SlideIdentity:
+    """What a slide file is, wherever it lies: its size in bytes and the xxh3-128 of its content, as hex."""
+
+    size: int
+    xxh3: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SlideInput:
+    """The slide that a unit reads; the worker hashes it, where its identity is not known yet, just before it works on it.
+
+    Attributes
+    ----------
+    path
+        File, or folder of a DICOM slide.
+    mpp, region
+        What the study says of it; they enter the fingerprint beside size and digest.
+    decides
+        Whether all that enters the fingerprint, as ``inputs["slide"]``; else an upstream fingerprint covers it.
+    read_by
+        The stage upstream that must have read the very same bytes.
+    """
+
+    path: Path
+    mpp: float | None = None
+    region: tuple[int, int, int, int] | None = None
+    decides: bool = True
+    read_by: str | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Unit:
     """One thing a stage works on.
@@ -99,12 +130,45 @@ class Unit:
         Fingerprints of the records it is made from; a None marks one that is missing, and the unit waits.
     payload
         JSON-able facts the task needs (paths, mpp, ...); not part of the fingerprint.
+    slide
+        The slide it reads.
     """
 
     id: str
     inputs: Any = None
     upstream: Mapping[str, str | None] = field(default_factory=dict)
     payload: Mapping[str, Any] = field(default_factory=dict)
+    slide: SlideInput | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ticket:
+    """What decides a unit's outputs, as far as the driver knows it; the worker adds the identity of the slide.
+
+    Attributes
+    ----------
+    stage
+        With its version.
+    inputs, upstream
+        See `Unit`; nothing is missing.
+    slide
+        See `Unit`.
+    key, identity
+        What the driver's cache has of the slide: sizes and times (see `records.input_key`), and what was hashed then.
+    expected
+        What the stage upstream read.
+    fresh
+        Fingerprint of the record that is there, if its outputs are: the same one needs no work.
+    """
+
+    stage: Stage
+    inputs: Any = None
+    upstream: Mapping[str, str] = field(default_factory=dict)
+    slide: SlideInput | None = None
+    key: str | None = None
+    identity: SlideIdentity | None = None
+    expected: SlideIdentity | None = None
+    fresh: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +180,7 @@ class Job:
     spec: Any
     payload: Mapping[str, Any]
     execution: Execution
+    ticket: Ticket = Ticket(stage=Stage(name="", version=0))
 
     @property
     def paths(self) -> Layout:
@@ -131,6 +196,53 @@ class Outcome:
     status: Literal["ok", "empty"] = "ok"
     warnings: tuple[str, ...] = ()
     summary: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OutputFile:
+    """An output as it was when its record was written: SHA-256 of its bytes, size in bytes, modification time in ns."""
+
+    sha256: str
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Effort:
+    """What a unit took, and where: wall seconds, start (UTC, ISO), peak resident memory in MiB, host name."""
+
+    started: str
+    seconds: float
+    peak_mb: float | None
+    host: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a worker gives back for a job.
+
+    Attributes
+    ----------
+    result
+        The task's outcome, its error, or None where the unit was fresh already.
+    fingerprint
+        Of the unit, slide included; empty where the slide could not be read.
+    outputs
+        The files that the outcome names.
+    key, identity
+        The slide that was read, for the driver's cache.
+    versions
+        Of the libraries there, where the worker may run on another machine.
+    """
+
+    unit: str
+    result: Outcome | Exception | None
+    fingerprint: str = ""
+    outputs: Mapping[str, OutputFile] = field(default_factory=dict)
+    effort: Effort | None = None
+    key: str | None = None
+    identity: SlideIdentity | None = None
+    versions: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

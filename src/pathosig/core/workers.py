@@ -1,37 +1,56 @@
 """Long-lived local worker processes under supervision.
 
-Each worker has a pipe of its own, so a worker that is killed takes down nothing but its slide,
-which is tried once more in a fresh process. Workers are spawned, never forked, and import only
-what their tasks' modules import. When a stage is done its workers rest for a while, and the next
-stage of the same program takes them over: starting one costs more than a slide's tissue and tiles.
+Each worker has a pipe of its own, so a worker that is killed takes down nothing but its call, which is tried once more
+in a fresh process (docs/adr/0040: why not a pool of a library). Workers are spawned, never forked, and import only what
+their calls' modules import. When a stage is done its workers rest for a while, and the next stage of the same program
+takes them over: starting one costs more than a slide's tissue and tiles.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import dataclasses
 import logging
 import os
 import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pathosig.core.attempt import attempt
-from pathosig.core.errors import SlideError
+from pathosig.core.attempt import do
+from pathosig.core.errors import PathosigError, SlideError
 from pathosig.core.processes import Process, heed_interrupts, start
-from pathosig.core.units import Execution, Job, Outcome, Task
+from pathosig.core.units import Answer, Execution, Job, Task
 
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+_ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1"
+)
 _POLL_S = 0.5
 _REST_S = 20.0
 _WAKE_S = 5.0
 _WAKE = "wake"
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class _Call:
+    """A function of a module and its arguments; `name` is for counting its tries."""
+
+    name: str
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class _Raised:
+    error: Exception
 
 
 @dataclass
@@ -39,7 +58,7 @@ class _Worker:
     process: Process
     pipe: Connection
     surroundings: Any
-    job: Job | None = None
+    call: _Call | None = None
     since: float = 0.0
 
 
@@ -47,52 +66,141 @@ _resting: list[_Worker] = []
 
 
 def run_in_processes(
-    task: Task, jobs: Sequence[Job], *, execution: Execution
-) -> Iterator[tuple[str, Outcome | Exception]]:
-    """Yield (unit id, Outcome or Exception) as jobs finish, in any order.
+    task: Task, jobs: Iterable[Job], *, execution: Execution
+) -> Generator[Answer, None, None]:
+    """The answers to jobs, as they come in, in any order.
 
-    A job whose worker died is tried once more; the second death is its error.
+    Parameters
+    ----------
+    task
+        A function of a module.
+    jobs
+        Taken one by one, as workers become free.
+    execution
+        How many workers, and the time and memory that a job may take. A job over a limit has failed; one whose worker
+        died is tried once more, and the second death is its error.
     """
-    queue = deque(jobs)
+    calls = (_Call(job.unit, do, (task, job)) for job in jobs)
+    for call, result in _supervise(
+        calls,
+        workers=execution.workers,
+        timeout_s=execution.timeout_s,
+        memory_mb=execution.memory_mb,
+        main=task.__module__ == "__main__",
+    ):
+        if isinstance(result, (_Died, _Raised)):
+            text, code = (
+                (result.text, result.code) if isinstance(result, _Died) else (f"{result.error}.", "E_BUG")
+            )
+            error = SlideError(f"slide {call.name}: {text}", code=code)
+            yield Answer(unit=call.name, result=error)
+        else:
+            yield _within_memory(result, execution.memory_mb)
+
+
+def _within_memory(answer: Answer, memory_mb: int | None) -> Answer:
+    """An answer, or a failure where the unit was over the limit for less than the time between two looks."""
+    peak = answer.effort.peak_mb if answer.effort is not None else None
+    if memory_mb is None or peak is None or peak <= memory_mb or isinstance(answer.result, Exception):
+        return answer
+    error = SlideError(f"slide {answer.unit}: {_too_much(memory_mb)}", code="E_MEMORY")
+    return dataclasses.replace(answer, result=error, outputs={})
+
+
+def map_in_processes(
+    function: Callable[..., R],
+    arguments: Sequence[tuple[Any, ...]],
+    *,
+    workers: int,
+    done: Callable[[], None],
+) -> list[R]:
+    """``[function(*a) for a in arguments]``, computed by several processes with one thread each.
+
+    Parameters
+    ----------
+    function
+        A function of a module.
+    workers
+        Processes; with 1 it is computed here.
+    done
+        Called after each.
+
+    Raises
+    ------
+    PathosigError
+        E_WORKER if a process died twice on the same arguments; else what the function raises.
+    """
+    results: dict[str, R] = {}
+    if workers <= 1 or len(arguments) <= 1:
+        for number, each in enumerate(arguments):
+            results[str(number)] = function(*each)
+            done()
+    else:
+        calls = (_Call(str(number), function, each) for number, each in enumerate(arguments))
+        main = function.__module__ == "__main__"
+        for call, result in _supervise(calls, workers=workers, timeout_s=None, memory_mb=None, main=main):
+            if isinstance(result, _Raised):
+                raise result.error
+            if isinstance(result, _Died):
+                message = f"{function.__name__}: {result.text}"
+                raise PathosigError(message, code=result.code)
+            results[call.name] = result
+            done()
+    return [results[str(number)] for number in range(len(arguments))]
+
+
+def _supervise(
+    calls: Iterable[_Call], *, workers: int, timeout_s: float | None, memory_mb: int | None, main: bool
+) -> Iterator[tuple[_Call, Any]]:
+    """Calls and their results, a `_Raised` or a `_Died`; `main` says that workers need the program's own module."""
+    fresh, again = iter(calls), deque[_Call]()
     tries: dict[str, int] = {}
-    workers: list[_Worker] = []
-    main = "__main__" in (task.__module__, *(type(job.spec).__module__ for job in jobs[:1]))
+    crew: list[_Worker] = []
     try:
-        for _ in range(min(execution.workers, len(jobs))):
-            workers.append(_rested(main) or _start(main))
-        pending = len(jobs)
-        while pending:
-            for worker in workers:
-                if worker.job is None and queue:
-                    worker.job, worker.since = queue.popleft(), time.monotonic()
-                    with contextlib.suppress(OSError):  # a worker dead already is seen below
-                        worker.pipe.send((task, worker.job))
-            for position, worker in enumerate(workers):
-                _stop_if_over_limits(worker, execution)
-                answer, job = _poll(worker), worker.job
-                if answer is None:
+        while True:
+            _hand_out(crew, fresh, again, workers=workers, main=main)
+            if not any(worker.call for worker in crew):
+                return
+            idle = False
+            for worker in list(crew):
+                _stop_if_over_limits(worker, timeout_s=timeout_s, memory_mb=memory_mb)
+                result, call = _poll(worker), worker.call
+                if result is None or call is None:
                     continue
-                if isinstance(answer, _Died):
-                    workers[position] = _start(main)
-                if job is None:
-                    continue
-                if isinstance(answer, _Died):
-                    tries[job.unit] = tries.get(job.unit, 0) + 1
-                    if tries[job.unit] < 2 and not answer.limit:
-                        queue.append(job)
+                worker.call, idle = None, True
+                if isinstance(result, _Died):
+                    crew.remove(worker)
+                    tries[call.name] = tries.get(call.name, 0) + 1
+                    if tries[call.name] < 2 and not result.limit:
+                        again.append(call)
                         continue
-                    answer = SlideError(f"slide {job.unit}: {answer.text}", code=answer.code)
-                else:
-                    worker.job = None
-                pending -= 1
-                yield job.unit, answer
-            busy = [w for w in workers if w.job is not None]
-            if busy:
+                yield call, result
+            if not idle:
+                busy = [w for w in crew if w.call is not None]
                 wait([w.pipe for w in busy] + [w.process.sentinel for w in busy], timeout=_POLL_S)
     finally:
-        for worker in workers:
-            if worker.job is not None or not _lies_down(worker):
+        for worker in crew:
+            if worker.call is not None or not _lies_down(worker):
                 _end(worker)
+
+
+def _hand_out(
+    crew: list[_Worker], fresh: Iterator[_Call], again: deque[_Call], *, workers: int, main: bool
+) -> None:
+    """Give every idle worker a call, as long as there are some; start workers as they are needed."""
+    while True:
+        idle = next((w for w in crew if w.call is None), None)
+        if idle is None and len(crew) >= workers:
+            return
+        call = again.popleft() if again else next(fresh, None)
+        if call is None:
+            return
+        if idle is None:
+            idle = _rested(main) or _start(main)
+            crew.append(idle)
+        idle.call, idle.since = call, time.monotonic()
+        with contextlib.suppress(OSError):  # a worker that is dead already is seen when it is polled
+            idle.pipe.send((call.function, call.arguments))
 
 
 @dataclass
@@ -105,16 +213,7 @@ class _Died:
 def _start(main: bool) -> _Worker:
     """A new worker; `main` says that it needs the program's own module, which is otherwise not run again."""
     surroundings = _surroundings(main)
-    saved = {name: os.environ.get(name) for name in _THREADS}
-    os.environ.update(dict.fromkeys(_THREADS, "1"))
-    try:
-        process, pipe = start(_serve, main=main)
-    finally:
-        for name, value in saved.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+    process, pipe = start(_serve, main=main, environment=_ONE_THREAD)
     return _Worker(process=process, pipe=pipe, surroundings=surroundings)
 
 
@@ -140,8 +239,11 @@ def _lies_down(worker: _Worker) -> bool:
 def _rested(main: bool) -> _Worker | None:
     """A worker of an earlier stage that still answers and was started in the same surroundings."""
     wanted = _surroundings(main)
-    while _resting:
-        worker = _resting.pop()
+    while True:
+        try:
+            worker = _resting.pop()
+        except IndexError:  # none, or another thread was faster
+            return None
         if worker.surroundings == wanted:
             with contextlib.suppress(EOFError, OSError):
                 worker.pipe.send(_WAKE)
@@ -149,7 +251,6 @@ def _rested(main: bool) -> _Worker | None:
                     return worker
         if worker.surroundings[1] == os.getpid():
             _end(worker)
-    return None
 
 
 def end_workers() -> None:
@@ -177,8 +278,15 @@ def _serve(pipe: Connection) -> None:
             elif message == _WAKE:
                 pipe.send(_WAKE)
             else:
-                task, job = message
-                pipe.send(attempt(task, job))
+                function, arguments = message
+                pipe.send(_called(function, arguments))
+
+
+def _called(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    try:
+        return function(*arguments)
+    except Exception as error:
+        return _Raised(error)
 
 
 _limits: dict[int | None, _Died] = {}
@@ -206,37 +314,33 @@ def _poll(worker: _Worker) -> Any:
     return _Died(text=f"its worker {how} twice, so the slide was given up. Try it alone, with more memory.")
 
 
-def _stop_if_over_limits(worker: _Worker, execution: Execution) -> None:
-    if worker.job is None or not worker.process.is_alive():
+def _stop_if_over_limits(worker: _Worker, *, timeout_s: float | None, memory_mb: int | None) -> None:
+    if not worker.process.is_alive():
         return
-    if time.monotonic() - worker.since > execution.timeout_s:
-        _limits[worker.process.pid] = _Died(
-            text=f"took longer than {execution.timeout_s:g} s. Raise --timeout-s if it is that large.",
-            code="E_TIMEOUT",
-            limit=True,
-        )
+    if timeout_s is not None and time.monotonic() - worker.since > timeout_s:
+        text = f"took longer than {timeout_s:g} s. Raise --timeout-s if it is that large."
+        _limits[worker.process.pid] = _Died(text=text, code="E_TIMEOUT", limit=True)
         worker.process.kill()
-    elif execution.memory_mb is not None:
-        import psutil
+    elif memory_mb is not None:
+        import psutil  # only where a limit is set
 
         with contextlib.suppress(psutil.Error):
-            used = psutil.Process(worker.process.pid).memory_info().rss / 2**20
-            if used > execution.memory_mb:
-                _limits[worker.process.pid] = _Died(
-                    text=f"needed more than {execution.memory_mb} MB. Raise --memory-mb.",
-                    code="E_MEMORY",
-                    limit=True,
-                )
+            if psutil.Process(worker.process.pid).memory_info().rss / 2**20 > memory_mb:
+                _limits[worker.process.pid] = _Died(text=_too_much(memory_mb), code="E_MEMORY", limit=True)
                 worker.process.kill()
+
+
+def _too_much(memory_mb: int) -> str:
+    return f"needed more than {memory_mb} MB. Raise --memory-mb."
 
 
 def _end(worker: _Worker) -> None:
     with contextlib.suppress(OSError):
-        if worker.job is None:
+        if worker.call is None:
             worker.pipe.send(None)
     with contextlib.suppress(OSError):
         worker.pipe.close()
-    if worker.job is not None:
+    if worker.call is not None:
         worker.process.terminate()
     worker.process.join(timeout=2)
     if worker.process.is_alive():

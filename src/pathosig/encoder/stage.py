@@ -13,8 +13,9 @@ import numpy as np
 
 from pathosig.core.errors import ConfigError, PathosigWarning, SlideError
 from pathosig.core.execution import run_each, run_once
+from pathosig.core.fingerprints import identity
 from pathosig.core.layout import Layout
-from pathosig.core.records import identity, read_json, write_json, write_npy
+from pathosig.core.records import read_json, write_json, write_npy
 from pathosig.core.study import Study
 from pathosig.core.units import Execution, Job, Outcome, Stage, StageReport, Unit
 from pathosig.encoder import engines
@@ -109,6 +110,7 @@ def embed_units(study: Study) -> tuple[list[Unit], Callable[[Job], Outcome]]:
                 "tiles": study.paths.tiles(s.id).name,
                 "out": study.paths.embeddings(s.id).name,
             },
+            slide=s.as_input(decides=False, read_by="tiles"),
         )
         for s in study.specimens()
     ]

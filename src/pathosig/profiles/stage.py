@@ -11,9 +11,9 @@ import numpy as np
 
 from pathosig.core.errors import InputError, PathosigWarning
 from pathosig.core.execution import run_once
+from pathosig.core.fingerprints import identity
 from pathosig.core.layout import Layout
 from pathosig.core.phenotype_tree import PhenotypeTree
-from pathosig.core.records import identity
 from pathosig.core.schema import (
     ASSIGNMENTS,
     PATIENT_PROFILES,

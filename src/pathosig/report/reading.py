@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from pathosig.core.errors import InputError, PathosigError
+from pathosig.core.fingerprints import identity
 from pathosig.core.labels import read_hpc_names
 from pathosig.core.layout import Layout
 from pathosig.core.overlay import read_overlay, tissue_rings
-from pathosig.core.records import identity, json_files, parquet_metadata, read_json, read_parquet
+from pathosig.core.records import json_files, parquet_metadata, read_json, read_parquet
 from pathosig.core.schema import ATLAS, TILE_MAP, read_table
 from pathosig.core.stages import STAGE_NAMES
 from pathosig.core.tables import read_csv_rows

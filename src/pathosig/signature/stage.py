@@ -8,8 +8,9 @@ from typing import Any
 
 from pathosig.core.errors import NotEstimableError, PathosigWarning
 from pathosig.core.execution import run_once
+from pathosig.core.fingerprints import sha256_value
 from pathosig.core.layout import Layout
-from pathosig.core.records import sha256_value, write_json
+from pathosig.core.records import write_json
 from pathosig.core.study import Study
 from pathosig.core.tables import write_csv_rows
 from pathosig.core.units import Execution, Job, Outcome, Stage, StageReport, Unit

@@ -64,10 +64,10 @@ def write_slides(
     jobs = [Job(root=root, unit=s["slide_id"], spec=spec, payload=s, execution=execution) for s in slides]
     shares: dict[str, list[float]] = {}
     with Progress("simulate", total=len(jobs)) as bar:
-        for unit, answer in run_in_processes(_write_one, jobs, execution=execution):
-            if isinstance(answer, Exception):
-                raise answer
-            shares[unit] = list(answer.summary["shares"])
+        for answer in run_in_processes(_write_one, jobs, execution=execution):
+            if not isinstance(answer.result, Outcome):
+                raise answer.result or ValueError(answer.unit)
+            shares[answer.unit] = list(answer.result.summary["shares"])
             bar.advance()
     return {s["slide_id"]: shares[s["slide_id"]] for s in slides}
 

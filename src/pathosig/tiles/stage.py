@@ -49,13 +49,14 @@ def cut_tiles(
             "edited": edited.is_file(),
         }
         # what the tissue stage read is in its fingerprint; its output must still be what it wrote
-        inputs = {"slide": study.input_identity(specimen), "tissue_intact": payload["intact"]}
+        inputs = {"tissue_intact": payload["intact"]}
         units.append(
             Unit(
                 id=specimen.id,
                 inputs=inputs,
                 upstream={"tissue": study.upstream("tissue", specimen.id)},
                 payload=payload,
+                slide=specimen.as_input(read_by="tissue"),
             )
         )
     return run_each(study, STAGE, spec, units, _one, execution=execution)

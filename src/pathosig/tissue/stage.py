@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from pathosig.core.errors import InputError, SlideError
 from pathosig.core.execution import run_each
-from pathosig.core.records import identity, sha256_file, write_text
+from pathosig.core.fingerprints import identity
+from pathosig.core.records import sha256_file, write_text
 from pathosig.core.units import Execution, Job, Outcome, Stage, StageReport, Unit
 from pathosig.tissue.spec import TissueSpec
 
@@ -52,24 +53,23 @@ def find_tissue(
 def _unit(study: Study, specimen: Specimen) -> Unit:
     output = study.paths.tissue(specimen.id)
     edited = study.paths.edited_tissue(specimen.id)
-    inputs: dict[str, Any] = {"slide": study.input_identity(specimen)}
+    inputs: dict[str, Any] = {}
     if edited.is_file():
         inputs["edited"] = identity(edited)
     record = study.record("tissue", specimen.id)
     relative = output.relative_to(study.root).as_posix()
-    expected = record.outputs.get(relative) if record is not None else None
-    found = sha256_file(output) if expected and output.is_file() else expected
-    if found != expected:
-        inputs["edited_in_place"] = found
+    in_place = record is not None and relative in record.damaged_outputs(study.root) and output.is_file()
+    if in_place:
+        inputs["edited_in_place"] = sha256_file(output)
     payload = {
         "path": str(specimen.path),
         "mpp": specimen.mpp,
         "region": specimen.region,
         "output": relative,
         "edited": edited.relative_to(study.root).as_posix() if edited.is_file() else None,
-        "in_place": found != expected,
+        "in_place": in_place,
     }
-    return Unit(id=specimen.id, inputs=inputs, payload=payload)
+    return Unit(id=specimen.id, inputs=inputs, payload=payload, slide=specimen.as_input())
 
 
 def _one(job: Job) -> Outcome:

@@ -132,7 +132,8 @@ def _unit(study: Study, slide: Specimen, patients: Mapping[Place, str]) -> Unit:
     size = [max(p[0] for p in mapped), max(p[1] for p in mapped)] if mapped else [0, 0]
     return Unit(
         id=slide.id,
-        inputs={"slide": study.input_identity(slide), "map_size": size},
+        inputs={"map_size": size},
+        slide=slide.as_input(),
         payload={
             "path": str(slide.path),
             "mpp": slide.mpp,

@@ -9,7 +9,8 @@ import numpy as np
 
 from pathosig.core.errors import InputError
 from pathosig.core.execution import run_each
-from pathosig.core.records import identity, write_json, write_npy
+from pathosig.core.fingerprints import identity
+from pathosig.core.records import write_json, write_npy
 from pathosig.core.schema import TILES, write_table
 from pathosig.core.study import Study
 from pathosig.core.units import Execution, Job, Outcome, Stage, StageReport, Unit

@@ -13,8 +13,8 @@ import numpy as np
 
 from pathosig.core.errors import InputError
 from pathosig.core.execution import is_due, run_once
+from pathosig.core.fingerprints import identity, sha256_value
 from pathosig.core.layout import Layout
-from pathosig.core.records import identity, sha256_value
 from pathosig.core.study import Study
 from pathosig.core.units import Execution, Job, Outcome, Stage, StageReport, Unit
 from pathosig.encoder.reading import TileTable, opened_tiles, read_tile_table, specimen_facts

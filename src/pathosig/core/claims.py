@@ -1,0 +1,138 @@
+"""Who does what, where several drivers work on one study: a unit is claimed before it is worked on.
+
+A claim is a small file that names its driver. A driver shows that it lives by touching a file of its own every few
+seconds; the claims of one that was killed are void at once on the same machine, after a minute seen from another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from pathosig.core.names import file_stem
+from pathosig.core.records import process_lives
+
+_BEAT_S = 10.0
+_DEAD_S = 60.0
+_LOOK_S = 1.0
+
+
+class Claims:
+    """The claims of this driver on the units of one stage; use it as a context.
+
+    Where the disk takes no claims, every unit is this driver's: doing a unit twice is waste, not an error.
+    """
+
+    def __init__(self, root: Path, stage: str) -> None:
+        self._drivers = root / "logs" / "drivers"
+        self._folder = root / "logs" / "claims" / stage
+        self._name = f"{_host()}-{os.getpid()}-{os.urandom(4).hex()}"
+        self._held: set[str] = set()
+        self._ends = threading.Event()
+        self._others = False
+        self._looked = -_LOOK_S - 1
+
+    def __enter__(self) -> Self:
+        with contextlib.suppress(OSError):
+            for folder in (self._drivers, self._folder):
+                folder.mkdir(parents=True, exist_ok=True)
+            (self._drivers / self._name).touch()
+        threading.Thread(target=self._beat, daemon=True, name="claims").start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ends.set()
+        for unit in list(self._held):
+            self.release(unit)
+        for path in (self._drivers / self._name, self._folder, self._drivers, self._folder.parent):
+            with contextlib.suppress(OSError):  # folders that others use stay
+                path.rmdir() if path.is_dir() else path.unlink()
+
+    def _beat(self) -> None:
+        while not self._ends.wait(_BEAT_S):
+            with contextlib.suppress(OSError):
+                os.utime(self._drivers / self._name)
+
+    def take(self, unit: str) -> bool:
+        """Claim a unit; False while another driver that lives has it."""
+        path = self._path(unit)
+        for _ in range(2):
+            try:
+                with path.open("x", encoding="utf-8") as handle:
+                    handle.write(self._name)
+            except FileExistsError:
+                if self._holder_lives(path):
+                    return False
+                with contextlib.suppress(OSError):  # of two that find it void, one makes it anew
+                    path.unlink()
+                continue
+            except OSError:
+                return True
+            self._held.add(unit)
+            return True
+        return False
+
+    def release(self, unit: str) -> None:
+        """Give a unit back, done or not."""
+        self._held.discard(unit)
+        with contextlib.suppress(OSError):
+            self._path(unit).unlink()
+
+    def others(self) -> bool:
+        """Whether another driver lives that works on this study."""
+        now = time.monotonic()
+        if now - self._looked > _LOOK_S:
+            self._looked = now
+            with contextlib.suppress(OSError):
+                names = [path.name for path in self._drivers.iterdir() if path.name != self._name]
+                self._others = any(map(self._lives, names))
+        return self._others
+
+    def _path(self, unit: str) -> Path:
+        return self._folder / file_stem(unit)
+
+    def _holder_lives(self, path: Path) -> bool:
+        try:
+            holder = path.read_text(encoding="utf-8")
+            if holder:
+                return self._lives(holder)
+            return time.time() - path.stat().st_mtime < _DEAD_S  # made, and its name not written yet
+        except OSError:
+            return False
+
+    def _lives(self, driver: str) -> bool:
+        """By its process where that is on this machine, else by how long ago it was touched, on the disk's own clock."""
+        host, _, pid = driver.rpartition("-")[0].rpartition("-")
+        if host == _host() and pid.isdigit():
+            return process_lives(int(pid))
+        try:
+            beat = (self._drivers / driver).stat().st_mtime
+            now = (self._drivers / self._name).stat().st_mtime
+        except OSError:
+            return False
+        return now - beat < _DEAD_S + _BEAT_S
+
+
+def _host() -> str:
+    return "".join(c if c.isalnum() else "." for c in platform.node()) or "host"
+
+
+def remove_void(root: Path) -> int:
+    """Delete the claims and signs of life of drivers that are gone; returns how many."""
+    removed = 0
+    probe = Claims(root, "clean")
+    for path in [*(root / "logs" / "claims").rglob("*"), *(root / "logs" / "drivers").glob("*")]:
+        with contextlib.suppress(OSError):
+            name = path.read_text(encoding="utf-8") if path.parent.name != "drivers" else path.name
+            if path.is_file() and name.count("-") >= 2 and not probe._lives(name):
+                path.unlink()
+                removed += 1
+    return removed

@@ -1,0 +1,113 @@
+"""Fingerprints: what decides a unit's outputs, and what identifies its inputs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pathosig.core.units import OutputFile, SlideIdentity, Ticket
+
+if TYPE_CHECKING:
+    from pathosig.core.spec import Spec
+from pathosig.core.records import _CHUNK, sha256_file, to_json
+
+
+def stamped(path: Path) -> OutputFile:
+    """A file's digest, size and modification time."""
+    digest = sha256_file(path)
+    stat = path.stat()
+    return OutputFile(sha256=digest, size=stat.st_size, mtime_ns=stat.st_mtime_ns)
+
+
+def sha256_value(value: Any) -> str:
+    """SHA-256 of the stable JSON of a value, as hex."""
+    return hashlib.sha256(to_json(value).encode()).hexdigest()
+
+
+def identity(path: Path) -> dict[str, Any]:
+    """Size and xxh3-128 of a file, or of all files of a folder (a DICOM slide, MRXS data).
+
+    Returns
+    -------
+    dict with ``size`` (bytes) and ``xxh3`` (hex): the same wherever the file lies.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be read.
+    """
+    import xxhash
+
+    parts = _input_parts(path)
+    digest = xxhash.xxh3_128()
+    size = 0
+    room = memoryview(bytearray(_CHUNK))
+    for part in parts:
+        if len(parts) > 1:
+            digest.update(part.relative_to(path.parent).as_posix().encode())
+        with part.open("rb", buffering=0) as handle:
+            while n := handle.readinto(room):
+                size += n
+                digest.update(room[:n])
+    return {"size": size, "xxh3": digest.hexdigest()}
+
+
+def _input_parts(path: Path) -> list[Path]:
+    """The files that are one input: itself, all in a folder (DICOM, OME-Zarr), MRXS with its data folder."""
+    if path.is_dir():
+        return sorted(p for p in path.rglob("*") if p.is_file())
+    companion = path.with_suffix("")
+    if path.suffix.lower() == ".mrxs" and companion.is_dir():
+        return [path, *sorted(p for p in companion.rglob("*") if p.is_file())]
+    return [path]
+
+
+def input_key(path: Path) -> str:
+    """What changes when a file, or any file of a folder that is one input, does: sizes and times, nothing read."""
+    stats = [(part.relative_to(path.parent).as_posix(), part.stat()) for part in _input_parts(path)]
+    if len(stats) == 1 and stats[0][0] == path.name:
+        return f"{path}|{stats[0][1].st_size}|{stats[0][1].st_mtime_ns}"
+    return f"{path}|{sha256_value([(name, s.st_size, s.st_mtime_ns) for name, s in stats])}"
+
+
+def fingerprint(
+    *, stage: str, version: int, spec: Mapping[str, Any], upstream: Mapping[str, str], inputs: Any
+) -> str:
+    """SHA-256 over everything that decides a unit's outputs.
+
+    Parameters
+    ----------
+    stage, version
+        The stage and its STAGE_VERSION.
+    spec
+        The Spec as plain values.
+    upstream
+        Fingerprints of the records this unit was made from, by name.
+    inputs
+        Identities of input files (size and content digest) and table rows that matter.
+    """
+    return sha256_value(
+        {"stage": stage, "version": version, "spec": spec, "upstream": dict(upstream), "inputs": inputs}
+    )
+
+
+def fingerprint_of(ticket: Ticket, spec: Spec, slide: SlideIdentity | None = None) -> str:
+    """The fingerprint of a unit whose slide is known."""
+    inputs = ticket.inputs
+    if ticket.slide is not None and ticket.slide.decides and slide is not None:
+        facts = {
+            "mpp": ticket.slide.mpp,
+            "region": ticket.slide.region,
+            "size": slide.size,
+            "xxh3": slide.xxh3,
+        }
+        inputs = {**(inputs or {}), "slide": facts}
+    return fingerprint(
+        stage=ticket.stage.name,
+        version=ticket.stage.version,
+        spec=spec.to_dict(),
+        upstream=ticket.upstream,
+        inputs=inputs,
+    )
