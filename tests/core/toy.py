@@ -26,6 +26,10 @@ def work(job: Job) -> Outcome:
             os.kill(os.getpid(), signal.SIGKILL)
     if what == "hang":
         time.sleep(60)
+    if what == "replace":
+        Path(job.payload["path"]).write_bytes(b"something else")
+    if what == "doze":
+        time.sleep(0.3)
     if what == "pid":
         return Outcome(summary={"pid": os.getpid()})
     if what == "modules":

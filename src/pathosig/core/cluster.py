@@ -85,6 +85,10 @@ class _Cluster:
             except TimeoutError:
                 self._check_scheduler()
                 continue
+            except Exception as error:  # futures that were cancelled, by a scheduler that is gone as a rule
+                logger.debug("%s", error)
+                self._check_scheduler()
+                ready = {future for future in flying if future.status in ("cancelled", "lost", "error")}
             for future in ready:
                 job = flying.pop(future)
                 answer = self._answer(future)
