@@ -20,7 +20,6 @@ from pathosig.core.records import process_lives
 
 _BEAT_S = 10.0
 _DEAD_S = 60.0
-_LOOK_S = 1.0
 
 
 class Claims:
@@ -35,8 +34,6 @@ class Claims:
         self._name = f"{_host()}-{os.getpid()}-{os.urandom(4).hex()}"
         self._held: set[str] = set()
         self._ends = threading.Event()
-        self._others = False
-        self._looked = -_LOOK_S - 1
 
     def __enter__(self) -> Self:
         with contextlib.suppress(OSError):
@@ -85,16 +82,6 @@ class Claims:
         self._held.discard(unit)
         with contextlib.suppress(OSError):
             self._path(unit).unlink()
-
-    def others(self) -> bool:
-        """Whether another driver lives that works on this study."""
-        now = time.monotonic()
-        if now - self._looked > _LOOK_S:
-            self._looked = now
-            with contextlib.suppress(OSError):
-                names = [path.name for path in self._drivers.iterdir() if path.name != self._name]
-                self._others = any(map(self._lives, names))
-        return self._others
 
     def _path(self, unit: str) -> Path:
         return self._folder / file_stem(unit)

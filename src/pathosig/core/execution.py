@@ -94,7 +94,7 @@ def _claimed(run: _Run, waiting: dict[str, tuple[Unit, Job]], claims: Claims, ba
     for unit, job in list(waiting.values()):
         if not claims.take(unit.id):
             continue
-        due = run.sorted_out(unit) if claims.others() else job
+        due = run.sorted_out(unit) if run.was_recorded(unit) else job
         if due is not None:
             yield due
             continue
@@ -177,6 +177,7 @@ class _Run:
     units: dict[str, list[str]] = field(default_factory=lambda: {k: [] for k in _STATES})
     errors: list[str] = field(default_factory=list)
     swept: set[Path] = field(default_factory=set)
+    seen: dict[str, int | None] = field(default_factory=dict)
 
     def begin(self) -> None:
         """Refuse what cannot work before anything is read."""
@@ -192,6 +193,7 @@ class _Run:
             self.units["waiting"].append(unit.id)
             return None
         ticket = self._ticket(unit, upstream)
+        self.seen[unit.id] = self._recorded_at(unit)
         known = ticket.slide is None or not ticket.slide.decides or ticket.identity is not None
         record = None if self.execution.force else self.study.record(self.stage.name, unit.id)
         if record is not None and record.status != "failed" and self._is_intact(record):
@@ -211,6 +213,16 @@ class _Run:
             execution=self.execution,
             ticket=ticket,
         )
+
+    def was_recorded(self, unit: Unit) -> bool:
+        """Whether somebody wrote the unit's record since it was looked at."""
+        return self._recorded_at(unit) != self.seen[unit.id]
+
+    def _recorded_at(self, unit: Unit) -> int | None:
+        try:
+            return self.study.record_path(self.stage.name, unit.id).stat().st_mtime_ns
+        except OSError:
+            return None
 
     def _ticket(self, unit: Unit, upstream: dict[str, str]) -> Ticket:
         key = None

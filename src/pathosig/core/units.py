@@ -244,6 +244,12 @@ class Answer:
     identity: SlideIdentity | None = None
     versions: Mapping[str, str] | None = None
 
+    def outcome(self) -> Outcome:
+        """The outcome of a unit that was worked on; raises its error."""
+        if isinstance(self.result, Exception):
+            raise self.result
+        return self.result or Outcome()
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageReport:

@@ -158,10 +158,8 @@ def write_arrays(
     ]
     planted: dict[str, dict[str, list[float]]] = {}
     with Progress("simulate", total=len(jobs)) as bar:
-        for unit, answer in run_in_processes(_write_one, jobs, execution=execution):
-            if isinstance(answer, Exception):
-                raise answer
-            planted[unit] = dict(answer.summary["cores"])
+        for answer in run_in_processes(_write_one, jobs, execution=execution):
+            planted[answer.unit] = dict(answer.outcome().summary["cores"])
             bar.advance()
     return planted
 

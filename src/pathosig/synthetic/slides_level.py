@@ -65,9 +65,7 @@ def write_slides(
     shares: dict[str, list[float]] = {}
     with Progress("simulate", total=len(jobs)) as bar:
         for answer in run_in_processes(_write_one, jobs, execution=execution):
-            if not isinstance(answer.result, Outcome):
-                raise answer.result or ValueError(answer.unit)
-            shares[answer.unit] = list(answer.result.summary["shares"])
+            shares[answer.unit] = list(answer.outcome().summary["shares"])
             bar.advance()
     return {s["slide_id"]: shares[s["slide_id"]] for s in slides}
 
