@@ -7,8 +7,9 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from pathosig.core.clinical import Columns, Endpoint, Primary
+from pathosig.core.fingerprints import sha256_value
 from pathosig.core.layout import Layout
-from pathosig.core.records import read_json, sha256_value
+from pathosig.core.records import read_json
 from pathosig.core.study import Study
 from pathosig.core.tables import read_csv_rows
 from pathosig.core.typed_json import from_plain

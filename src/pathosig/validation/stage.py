@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathosig.core.errors import NotEstimableError
 from pathosig.core.execution import run_once
-from pathosig.core.fingerprints import sha256_value
 from pathosig.core.layout import Layout
 from pathosig.core.study import Study
 from pathosig.core.tables import write_csv_rows
