@@ -6,11 +6,11 @@ import pytest
 import tifffile
 
 from pathosig.core.errors import ConfigError, InputError
+from pathosig.core.ids import match_slides, nearest
 from pathosig.core.study import Study
 from pathosig.core.table_files import read_table
 from pathosig.core.tables import read_csv_rows
 from pathosig.intake import check, init
-from pathosig.intake.ids import match_slides, nearest
 
 
 def test_slides_belong_to_the_longest_patient_id_that_ends_at_a_boundary():

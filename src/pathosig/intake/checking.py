@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 
 from pathosig.core.columns import read_column
 from pathosig.core.errors import ConfigError, InputError, PathosigError, PathosigWarning, one_line
+from pathosig.core.ids import IdIndex
 from pathosig.core.patients import unique_patients
 from pathosig.core.study import Specimen, Study
 from pathosig.core.tables import read_csv_rows
 from pathosig.intake.config_check import config_problems, declared_columns
 from pathosig.intake.covariates import sentinels, unusable
-from pathosig.intake.ids import IdIndex
 from pathosig.intake.plausibility import implausible_times
 
 _SHOWN = 5

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pathosig.core.errors import one_line
-from pathosig.intake.ids import IdIndex, SlideMatches, tcga_is_metastasis
+from pathosig.core.ids import IdIndex, tcga_is_metastasis
+from pathosig.intake.ids import SlideMatches
 from pathosig.intake.proposal import Proposal
 
 _EXAMPLES = 5

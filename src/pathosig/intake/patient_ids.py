@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from pathosig.core.errors import InputError
 from pathosig.core.grids import Table
+from pathosig.core.ids import IdIndex, tcga_patient
 from pathosig.core.words import covariate_of, senses, words
 from pathosig.intake.choices import NUMBER_ROWS, Choices, Option, Question, column_named
-from pathosig.intake.ids import IdIndex, slide_names, tcga_patient
+from pathosig.intake.ids import slide_names
 
 _RANKS = (
     "patient id", "patientid", "patient identifier", "patient", "pat id", "patid", "patient barcode", "bcr patient barcode",

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from pathosig.core.errors import InputError
 from pathosig.core.grids import Table
+from pathosig.core.ids import IdIndex
 from pathosig.intake.choices import Choices
-from pathosig.intake.ids import IdIndex, SlideMatches, match_all, pattern_for
+from pathosig.intake.ids import SlideMatches, match_all, pattern_for
 from pathosig.intake.patient_ids import PatientIds, find_slide_column
 
 _EXAMPLES = 5

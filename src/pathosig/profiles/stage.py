@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 STAGE_VERSION = 2
 STAGE = Stage(name="profiles", version=STAGE_VERSION)
 UNIT = "_profiles"
+_READING = 2
+"""Of outside tables; raised when the rule of which columns are features changes."""
+
 FACTS = ("slide_id", "patient_id", "n_slides", "n_tiles", "artefact_share")
 
 
@@ -99,12 +102,15 @@ def _table_unit(study: Study, spec: ProfilesSpec) -> Unit:
     frame = study.patients()
     cohorts = dict(zip(frame["patient_id"], frame["cohort"], strict=True))
     names = sorted(frame.columns)
-    return Unit(id=UNIT, inputs={"table": identity(path), "cohorts": cohorts, "columns": names})
+    return Unit(
+        id=UNIT, inputs={"table": identity(path), "cohorts": cohorts, "columns": names, "reading": _READING}
+    )
 
 
 def _from_table(job: Job) -> Outcome:
+    from pathosig.profiles.clinical_copies import without_clinical
     from pathosig.profiles.pooling import pool_patients
-    from pathosig.profiles.tables import FeatureRules, read_features, without_clinical
+    from pathosig.profiles.tables import FeatureRules, read_features
 
     study, spec = Study.open(job.root), job.spec
     patients = study.patients()
@@ -117,8 +123,10 @@ def _from_table(job: Job) -> Outcome:
             patient_column=spec.patient_column,
             columns=spec.columns,
             leave_out=set(patients.columns) | declared,
+            missing=study.columns.missing,
+            decimal=study.columns.decimal_mark,
         )
-        slides = without_clinical(slides, patients, FACTS, table=Path(str(spec.table)).name)
+        slides = without_clinical(slides, _clinical_numbers(study), FACTS, table=Path(str(spec.table)).name)
     names = [c for c in slides.columns if c not in FACTS]
     raw = pool_patients(slides, policy="pooled", columns=names)
     discovery = set(study.cohort(study.primary.discovery)) or set(raw["patient_id"])
@@ -136,13 +144,12 @@ def _from_table(job: Job) -> Outcome:
         {"columns": names},
     )
     found = [w.message for w in caught if isinstance(w.message, PathosigWarning)]
+    if rules.dropped:
+        text = f"{len(rules.dropped)} features dropped: {dict(list(rules.dropped.items())[:50])}"
+        found.append(PathosigWarning(text, code="W_FEATURES"))
     for warning in found:
         warnings.warn(warning, stacklevel=2)
     notes = [f"{w.code} {w.message}" for w in found]
-    if rules.dropped:
-        notes.append(
-            f"W_FEATURES {len(rules.dropped)} features dropped: {dict(list(rules.dropped.items())[:5])}"
-        )
     missing = int(raw[list(rules.columns)].isna().to_numpy().sum())
     summary = {
         "kind": "features",
@@ -158,6 +165,23 @@ def _from_table(job: Job) -> Outcome:
         warnings=tuple(notes),
         summary=summary,
     )
+
+
+def _clinical_numbers(study: Study) -> pd.DataFrame:
+    """Numbers of patients.csv, and times and events of every endpoint that can be read."""
+    patients = study.patients()
+    frame = patients[["patient_id", *patients.select_dtypes("number").columns]]
+    for name in study.endpoints():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PathosigWarning)  # `check` tells of them
+            try:
+                outcome = study.survival(name)
+            except InputError:
+                continue
+        outcome = outcome.assign(event=outcome["event"].astype(float))
+        labels = {"time": f"time of {name}", "event": f"event of {name}"}
+        frame = frame.merge(outcome.rename(columns=labels), on="patient_id", how="left")
+    return frame
 
 
 def _joined(facts: pd.DataFrame, values: pd.DataFrame, keep: tuple[str, ...]) -> pd.DataFrame:

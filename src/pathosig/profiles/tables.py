@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import fnmatch
-import re
 import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,20 +11,16 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
+from pathosig.core.columns import read_column
 from pathosig.core.errors import InputError, PathosigWarning
+from pathosig.core.ids import IdIndex, tcga_patient
+from pathosig.core.numbers import Decimal
 from pathosig.core.records import read_parquet
-from pathosig.core.tables import read_csv_rows
+from pathosig.core.table_files import read_table
+from pathosig.core.words import fold
+from pathosig.profiles.feature_columns import choose_features, warn_of_left_out
 
-_MISSING = {"", "na", "nan", "n/a", "#n/a", "null", "none", "."}
-_ID_LIKE = re.compile(r"(^|[ _.-])(id|ids|uuid|barcode|index|map)$", re.IGNORECASE)
-_OUTCOME_LIKE = re.compile(
-    r"(^|[ _.-])(os|dfs|pfs|dss|dfi|pfi|rfs|efs|ttp|mfs|css|event|death|dead|died|vital|status|followup"
-    r"|follow[ _.-]up|last[ _.-]contact|survival|recurrence|relapse|progression|new[ _.-]tumor"
-    r"|date|year|dx|birth|diagnosis|days[ _.-]to)([ _.-]|\d|$)",
-    re.IGNORECASE,
-)
 _EXAMPLES = 5
-_THE_SAME = 0.995
 
 
 def read_features(
@@ -37,34 +30,38 @@ def read_features(
     patient_column: str | None = None,
     columns: Sequence[str] = (),
     leave_out: Collection[str] = (),
+    missing: Collection[str] = (),
+    decimal: Decimal | None = None,
 ) -> pd.DataFrame:
     """An outside table as slide rows: slide_id, patient_id and numeric features with NaN where missing.
 
     Parameters
     ----------
     path
-        CSV (also .tsv, .txt), Parquet or h5ad; one or several rows a patient.
+        CSV (also .tsv, .txt), Excel, Parquet or h5ad; one or several rows a patient.
     patient_ids
         Ids of patients.csv; rows of others are left out with a warning.
     patient_column
         Column with patient ids; else ``patient_id``, else the one that fits patients.csv best.
     columns
-        Names or patterns (``*_HE``) of the features; every numeric column otherwise, except ids, the columns of
-        `leave_out` and columns whose name says they hold an outcome.
+        Names or patterns (``*_HE``) of the features; every numeric column otherwise, except ids, row numbers, the columns of
+        `leave_out` and columns whose name says they hold an outcome or a date: these are named in warnings.
     leave_out
         Columns that are never features (those of patients.csv).
+    missing, decimal
+        Cells that mean missing besides the usual words; the decimal mark where a column leaves it open.
 
     Raises
     ------
     InputError
-        If no patient id fits, or no feature is left.
+        If no patient id fits, no feature is left, or a column of numbers holds an unknown word (E_FEATURE).
     """
     table = _read(path)
     key = patient_column or _patient_column(table, patient_ids, path.name)
     if key not in table:
         message = f"{path.name}: no column {key!r}; found {list(table.columns)[:12]}."
         raise InputError(message)
-    ids = table[key].astype(str).str.strip()
+    ids = _as_patients(table[key].astype(str).str.strip(), patient_ids, path.name)
     known = ids.isin(set(patient_ids)).to_numpy()
     if not known.any():
         raise InputError(_no_overlap(path.name, key, ids, patient_ids), code="E_NO_OVERLAP")
@@ -72,20 +69,26 @@ def read_features(
         strangers = sorted(set(ids[~known]))
         text = f"{path.name}: {len(strangers)} patients are not in patients.csv and are left out: {strangers[:5]}."
         warnings.warn(PathosigWarning(text, code="W_UNMATCHED"), stacklevel=2)
-    rest = [c for c in table.columns if c not in {key, "slide_id", "n_tiles", *leave_out}]
-    names = _chosen(rest, columns, path.name)
-    numbers = {c: v for c in names if (v := _numeric(table[c])) is not None}
+    clinical = {fold(c) for c in leave_out}
+    rest = [
+        c for c in table.columns if c not in {key, "slide_id", "n_tiles"} and fold(str(c)) not in clinical
+    ]
+    chosen = choose_features(
+        table, rest, patterns=columns, source=path.name, missing=frozenset(missing), decimal=decimal
+    )
+    warn_of_left_out(chosen, path.name)
+    numbers = chosen.values
     if not numbers:
         message = (
-            f"{path.name}: no numeric feature column left; looked at {names[:10]}. Name them with --columns."
+            f"{path.name}: no numeric feature column left; looked at {rest[:10]}. Name them with --columns."
         )
         raise InputError(message)
     slide = (
         table["slide_id"].astype(str) if "slide_id" in table else [f"row_{i + 1}" for i in range(len(table))]
     )
     facts: dict[str, Any] = {"slide_id": list(slide), "patient_id": list(ids)}
-    facts["n_tiles"] = _numeric(table["n_tiles"]) if "n_tiles" in table else np.zeros(len(table))
-    out = pd.DataFrame({**facts, **numbers})[known].reset_index(drop=True)
+    facts["n_tiles"] = _counts(table["n_tiles"], path.name) if "n_tiles" in table else np.zeros(len(table))
+    out = pd.concat([pd.DataFrame(facts), pd.DataFrame(dict(numbers))], axis=1)[known].reset_index(drop=True)
     if out["slide_id"].duplicated().any():
         out["slide_id"] = [f"{s}:{i + 1}" for i, s in enumerate(out["slide_id"])]
     return out.sort_values(["patient_id", "slide_id"]).reset_index(drop=True)
@@ -111,14 +114,31 @@ def feature_table(source: Any) -> pd.DataFrame:
         return _from_anndata(source)
     table = _read(Path(source))
     ids = [c for c in ("patient_id", "slide_id") if c in table]
-    numbers = {c: v for c in table.columns.difference(ids) if (v := _numeric(table[c])) is not None}
+    others = [c for c in table.columns if c not in ids]
+    read = {
+        c: read_column(str(c), list(table[c].astype(str)), none_is_missing=True)
+        for c in others
+        if not _is_numeric(table[c])
+    }
+    numbers = {
+        c: np.array(v.numbers.values)
+        for c, v in read.items()
+        if v.numbers is not None and v.numbers.are_all_numbers
+    }
     return table.assign(**numbers, **{c: table[c].astype(str) for c in ids})
 
 
+def _is_numeric(column: pd.Series) -> bool:
+    return bool(pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column))
+
+
 def feature_names(table: pd.DataFrame) -> list[str]:
-    """Numeric columns that are features: no ids, no counts of slides and tiles, nothing named like an outcome (warns)."""
+    """Numeric columns that are features: no ids, row numbers, counts of slides and tiles, nothing named like an outcome (warns)."""
     others = {"patient_id", "slide_id", "n_slides", "n_tiles"}
-    return _chosen([str(c) for c in table.select_dtypes("number") if c not in others], (), "features")
+    names = [str(c) for c in table.select_dtypes("number") if c not in others]
+    chosen = choose_features(table, names, source="features")
+    warn_of_left_out(chosen, "features")
+    return list(chosen.values)
 
 
 def _read(path: Path) -> pd.DataFrame:
@@ -127,7 +147,8 @@ def _read(path: Path) -> pd.DataFrame:
         return read_parquet(path).to_pandas()
     if kind == ".h5ad":
         return _read_h5ad(path)
-    return pd.DataFrame(read_csv_rows(path))
+    table = read_table(path)
+    return pd.DataFrame(table.cells, columns=list(table.columns))
 
 
 def _read_h5ad(path: Path) -> pd.DataFrame:
@@ -162,83 +183,45 @@ def _patient_column(table: pd.DataFrame, patient_ids: Collection[str], name: str
     return str(best)
 
 
+def _as_patients(ids: pd.Series, patient_ids: Collection[str], name: str) -> pd.Series:
+    """Ids as patients.csv has them: TCGA barcodes cut to their patients, numbers with the zeros that are lacking; says so."""
+    wanted = set(patient_ids)
+    if ids.isin(wanted).any():
+        return ids
+    index = IdIndex(wanted)
+    cut = {i: tcga_patient(i) or index.match_number(i) or i for i in ids.unique()}
+    changed = [f"{a} is {b}" for a, b in cut.items() if a != b and b in wanted]
+    if not changed:
+        return ids
+    text = f"{name}: {len(changed)} ids are read as those of patients.csv: {', '.join(changed[:_EXAMPLES])}."
+    warnings.warn(PathosigWarning(text, code="W_IDS"), stacklevel=3)
+    return ids.map(cut)
+
+
+def _counts(column: pd.Series, name: str) -> np.ndarray:
+    """Tiles of each row.
+
+    Raises
+    ------
+    InputError
+        If they are no numbers.
+    """
+    read = read_column("n_tiles", [str(c).strip() for c in column], none_is_missing=True)
+    if read.numbers is None or read.strange:
+        raise InputError(
+            f"{name}: column n_tiles holds no counts ({list(read.counts)[:3]}); expected whole numbers."
+        )
+    return np.array(read.numbers.values)
+
+
 def _no_overlap(name: str, column: str, found: pd.Series, wanted: Collection[str]) -> str:
     here, there = sorted(set(found))[:_EXAMPLES], sorted(wanted)[:_EXAMPLES]
-    near = [f"{a} ~ {m[0]}" for a in here if (m := difflib.get_close_matches(a, sorted(wanted), n=1))]
+    index = IdIndex(wanted)
+    near = [f"{a} ~ {close}" for a in here if (close := index.nearest(a))]
     return (
         f"{name}: no value of column {column!r} is a patient_id of patients.csv. Here: {here}; there: {there}; "
-        f"nearest: {near or 'none'}. Name the column with --patient-column, or mend the ids."
+        f"nearest: {near or 'none'}. Name the column with --patient-column, or correct the ids."
     )
-
-
-def _chosen(names: Sequence[str], patterns: Sequence[str], table: str) -> list[str]:
-    if patterns:
-        chosen = [n for n in names if any(n == p or fnmatch.fnmatchcase(n, p) for p in patterns)]
-        if not chosen:
-            message = f"{table}: no column fits {list(patterns)[:5]}; found {list(names)[:10]}."
-            raise InputError(message)
-        return chosen
-    outcome = [n for n in names if _OUTCOME_LIKE.search(n)]
-    if outcome:
-        text = (
-            f"{table}: {len(outcome)} columns look like outcomes or dates and are not used as features: {outcome[:30]}. "
-            "If one is a feature, name the features with --columns."
-        )
-        warnings.warn(PathosigWarning(text, code="W_OUTCOME_LIKE"), stacklevel=3)
-    return [n for n in names if n not in set(outcome) and not _ID_LIKE.search(n)]
-
-
-def _numeric(column: pd.Series) -> np.ndarray | None:
-    """Values as float with NaN where missing; None when a filled cell is no number, or none is filled."""
-    if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
-        values = column.to_numpy(float)
-    else:
-        cells = [str(c).strip() for c in column]
-        try:
-            values = np.array([np.nan if c.lower() in _MISSING else _number(c) for c in cells])
-        except ValueError:
-            return None
-    values = np.where(np.isfinite(values), values, np.nan)
-    return values if np.isfinite(values).any() else None
-
-
-def _number(text: str) -> float:
-    return float(text.replace(",", ".")) if "," in text and "." not in text else float(text)
-
-
-def without_clinical(
-    slides: pd.DataFrame, patients: pd.DataFrame, facts: Collection[str], *, table: str
-) -> pd.DataFrame:
-    """The features without those that repeat a numeric column of patients.csv under another name or in another unit.
-
-    An outcome, an age or a stage in the feature table would let the clinical data predict themselves. Days to birth are an
-    age: what correlates with a column above .995 (absolute) is taken to be that column.
-
-    Parameters
-    ----------
-    slides, patients
-        Slide rows with features; patients.csv.
-    facts
-        Columns that are not features.
-    table
-        Name for the warning.
-    """
-    clinical = patients.set_index("patient_id").select_dtypes("number")
-    same: dict[str, str] = {}
-    for name in [c for c in slides.columns if c not in facts]:
-        values = slides[name].to_numpy(float)
-        for column in clinical.columns:
-            other = slides["patient_id"].map(clinical[column]).to_numpy(float)
-            both = np.isfinite(values) & np.isfinite(other)
-            if min(len(np.unique(v[both])) for v in (values, other)) > 5 and both.sum() >= 10:
-                r = np.corrcoef(values[both], other[both])[0, 1]
-                if abs(r) > _THE_SAME:
-                    same[name] = str(column)
-                    break
-    if same:
-        text = f"{table}: {len(same)} features repeat columns of patients.csv (|r| > {_THE_SAME}) and are not used: {same}."
-        warnings.warn(PathosigWarning(text, code="W_CLINICAL_FEATURE"), stacklevel=2)
-    return slides.drop(columns=list(same))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
