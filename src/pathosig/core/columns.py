@@ -90,10 +90,21 @@ def read_column(
         Whether ``none`` is a missing value among words too; otherwise it is an answer: no recurrence, no treatment.
     """
     raw = Counter(cells)
+    numbers = read_numbers(cells, missing=missing, decimal=decimal, commas_elsewhere=commas_elsewhere)
+    if numbers.is_gapless and not missing and not serial_dates:  # the quick way for columns of plain numbers
+        return Column(
+            name=name,
+            cells=cells,
+            kind="numbers",
+            numbers=numbers,
+            dates=None,
+            counts=raw,
+            spellings={},
+            n_missing=0,
+        )
     gone = {c for c in raw if is_missing(c, missing) and (none_is_missing or c.strip().casefold() != "none")}
     filled = {c: n for c, n in raw.items() if c not in gone}
     n_missing = sum(raw[c] for c in gone)
-    numbers = read_numbers(cells, missing=missing, decimal=decimal, commas_elsewhere=commas_elsewhere)
     strange: tuple[str, ...] = ()
     dates = None
     kind: Kind = "empty"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from pathosig.core.words import is_missing
@@ -43,6 +43,8 @@ class Numbers:
         Distinct cells that are no numbers, in order of appearance.
     infinite
         How many cells are infinite (``inf``, ``1e400``).
+    is_gapless
+        Whether every cell is a plain number: none is missing.
     """
 
     values: tuple[float, ...]
@@ -50,6 +52,7 @@ class Numbers:
     ambiguous: str
     words: tuple[str, ...]
     infinite: int
+    is_gapless: bool = False
 
     @property
     def are_all_numbers(self) -> bool:
@@ -86,7 +89,7 @@ def read_numbers(
     """
     plain = _all_plain(cells)
     if plain is not None and not missing and not commas_elsewhere:
-        return _result(plain, "plain", "", ())
+        return replace(_result(plain, "plain", "", ()), is_gapless=bool(plain))
     distinct = {c: math.nan for c in dict.fromkeys(cells)}
     filled = [c for c in distinct if not is_missing(c, missing)]
     texts = {c: c.strip().replace("\u2212", "-") for c in filled}

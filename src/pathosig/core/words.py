@@ -176,7 +176,9 @@ def is_missing(cell: str, declared: Collection[str] = frozenset()) -> bool:
     >>> [is_missing(c) for c in ("", "[Not Available]", "'--", "0", "none", "-9")]
     [True, True, True, False, True, False]
     """
-    return (_reads_missing(cell) if len(cell) < 60 else False) or cell in declared
+    if cell[:1].isdigit() or len(cell) >= 60:
+        return cell in declared
+    return _reads_missing(cell) or cell in declared
 
 
 # -- values -----------------------------------------------------------------------------------

@@ -126,7 +126,9 @@ def _from_table(job: Job) -> Outcome:
             missing=study.columns.missing,
             decimal=study.columns.decimal_mark,
         )
-        slides = without_clinical(slides, _clinical_numbers(study), FACTS, table=Path(str(spec.table)).name)
+        slides = without_clinical(
+            slides, _clinical_numbers(study, patients), FACTS, table=Path(str(spec.table)).name
+        )
     names = [c for c in slides.columns if c not in FACTS]
     raw = pool_patients(slides, policy="pooled", columns=names)
     discovery = set(study.cohort(study.primary.discovery)) or set(raw["patient_id"])
@@ -167,9 +169,8 @@ def _from_table(job: Job) -> Outcome:
     )
 
 
-def _clinical_numbers(study: Study) -> pd.DataFrame:
+def _clinical_numbers(study: Study, patients: pd.DataFrame) -> pd.DataFrame:
     """Numbers of patients.csv, and times and events of every endpoint that can be read."""
-    patients = study.patients()
     frame = patients[["patient_id", *patients.select_dtypes("number").columns]]
     for name in study.endpoints():
         with warnings.catch_warnings():
