@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pathosig.figures.palette import group_colour
+from pathosig.figures.palette import group_colour, rgb
 from pathosig.figures.style import PAGE, axes_at, bare, new_figure, note, shortened, spread, style
 
 if TYPE_CHECKING:
@@ -117,13 +117,19 @@ def _bands(
     t = np.linspace(0, 1, 40)
     ease = t * t * (3 - 2 * t)
     x = column + 0.035 + (1 - 0.07) * t
-    for key in flows:
+    for key in sorted(flows, key=lambda k: -flows[k]):  # narrow bands on top
         (a_low, a_high), (b_low, b_high) = places[0][key], places[1][key]
+        # Opaque tints with pale edges: where translucent bands cross, they turn brown.
         axes.fill_between(
             x,
             a_low + (b_low - a_low) * ease,
             a_high + (b_high - a_high) * ease,
-            color=colours[key[2]],
-            alpha=0.45,
-            linewidth=0,
+            facecolor=_tint(colours[key[2]]),
+            edgecolor="#FFFFFF",
+            linewidth=0.5,
         )
+
+
+def _tint(colour: str) -> str:
+    """The colour mixed with white."""
+    return "#{:02X}{:02X}{:02X}".format(*(round(255 - 0.5 * (255 - c)) for c in rgb(colour)))

@@ -217,7 +217,16 @@ def _category_colours(categories: Sequence[str], turn: int) -> dict[str, str]:
     }  # a subtype that is high or low is no risk group
     if len(categories) > 2 or (not risk and any(c.lower() in NAMED_GROUPS for c in categories)):
         return {c: group_colour(c, i + 2) for i, c in enumerate(categories)}
-    return {c: _PAIRS[turn % len(_PAIRS)][1 - i] for i, c in enumerate(categories)}
+    ordered = sorted(categories, key=lambda c: (not _is_absence(c), c))
+    return {c: _PAIRS[turn % len(_PAIRS)][1 - i] for i, c in enumerate(ordered)}
+
+
+def _is_absence(category: str) -> bool:
+    """Whether a category says that something is not there, so that it gets the pale colour."""
+    text = category.lower()
+    return text in ("no", "none", "never", "negative", "false", "0", "absent", "untreated") or text.endswith(
+        ("0", "-", "\u2212")
+    )
 
 
 def _bar(axes: Axes, bar: ClinicalBar, n: int, turn: int) -> list[tuple[str, list[tuple[str, str]]]]:

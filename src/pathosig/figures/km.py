@@ -11,11 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from pathosig.figures.palette import GRID, MUTED, group_colour
+from pathosig.figures.palette import MUTED, group_colour
 from pathosig.figures.style import (
     COLUMN,
     axes_at,
@@ -166,13 +166,13 @@ def nice_ticks(longest: float, unit: str) -> NDArray[np.floating]:
     return np.arange(0, math.floor(longest / step + 1e-9) + 1) * float(step)
 
 
-_ROW = 0.125
+_ROW = 0.135
 _LINE = 0.118
 _DASHES: tuple[Literal["-", "--", "-.", ":"], ...] = ("-", "--", "-.", ":")
 
 
 def _table_height(data: KmData) -> float:
-    return 0.14 + len(data.curves) * (4 * _ROW + 0.02)
+    return 0.10 + (len(data.curves) + 1) * _ROW
 
 
 def _panel(figure: Figure, data: KmData, place: tuple[float, float, float], curve_height: float) -> None:
@@ -181,7 +181,7 @@ def _panel(figure: Figure, data: KmData, place: tuple[float, float, float], curv
     inner_left, inner_width = left + 0.72, width - 0.72 - 0.14
     header = _header_height(data)
     axes = axes_at(figure, (inner_left, bottom + table + 0.36, inner_width, curve_height))
-    axes.set_title(data.title, x=-0.62 / inner_width, pad=5 + 72 * header)
+    axes.set_title(data.title, x=-0.62 / inner_width, pad=3 + 72 * header)
     if not data.curves:
         note(axes, "No patients to show.")
         return
@@ -206,16 +206,25 @@ def _draw_curve(axes: Axes, curve: KmCurve, colour: str, position: int) -> None:
     estimate = np.concatenate([[1.0], np.asarray(curve.estimate, float)])
     lower = np.concatenate([[1.0], np.asarray(curve.lower, float)])
     upper = np.concatenate([[1.0], np.asarray(curve.upper, float)])
-    known = np.isfinite(lower) & np.isfinite(upper)
-    axes.fill_between(time, lower, upper, where=known, step="post", color=colour, alpha=0.16, linewidth=0)
+    # A missing interval, as after the last drop to 0, keeps the last known one: the band goes on to the end.
+    lower, upper = (_carried(v) for v in (lower, upper))
+    lower = np.minimum(lower, estimate)
+    axes.fill_between(time, lower, upper, step="post", color=colour, alpha=0.16, linewidth=0)
     dashes = _DASHES[position % 4] if position >= 2 else "-"
     axes.step(time, estimate, where="post", color=colour, linestyle=dashes, solid_capstyle="butt")
     censored = np.concatenate([[0], np.asarray(curve.n_censor, float)]) > 0
     axes.plot(time[censored], estimate[censored], "|", color=colour, markersize=3.2, markeredgewidth=0.7)
     median = curve.median[0]
     if median is not None and math.isfinite(median):
-        axes.plot([median, median], [0, 0.5], color=colour, linewidth=0.6, linestyle=(0, (2, 2)))
-        axes.plot([0, median], [0.5, 0.5], color=GRID, linewidth=0.8, zorder=0)
+        look: dict[str, Any] = {"color": colour, "linewidth": 0.6, "linestyle": (0, (2, 2))}
+        axes.plot([0, median], [0.5, 0.5], **look)
+        axes.plot([median, median], [0, 0.5], **look)
+
+
+def _carried(values: NDArray[np.floating]) -> NDArray[np.floating]:
+    """The values with gaps filled by the last known one."""
+    place = np.maximum.accumulate(np.where(np.isfinite(values), np.arange(len(values)), 0))
+    return np.asarray(values[place])
 
 
 def _test_text(data: KmData) -> str:
@@ -249,7 +258,7 @@ def _draw_header(figure: Figure, data: KmData, box: tuple[float, float, float, f
     for i, curve in enumerate(data.curves):
         dashes = _DASHES[i % 4] if i >= 2 else "-"
         axes.plot([0, 0.2], [y, y], color=group_colour(curve.label, i), linewidth=1.6, linestyle=dashes)
-        text = f"{curve.label}: median {_median_text(curve, data.unit)}"
+        text = f"{curve.label}, n = {curve.n}, {curve.events} events: median {_median_text(curve, data.unit)}"
         axes.text(0.27, y, text, va="center", fontsize=6.5)
         y -= _LINE
 
@@ -268,39 +277,18 @@ def _median_text(curve: KmCurve, unit: str) -> str:
 def _draw_table(
     figure: Figure, data: KmData, box: tuple[float, float, float, float], ticks: NDArray[np.floating]
 ) -> None:
+    """One row per group: patients at risk and, in brackets, events so far."""
     left, bottom, width, height = box
     axes = bare(axes_at(figure, (left, bottom, width, height)))
     longest = max((float(c.time[-1]) for c in data.curves if len(c.time)), default=1.0)
+    per_inch = longest * 1.02 / width
     axes.set_xlim(0, longest * 1.02)
     axes.set_ylim(height, 0)
     axes.patch.set_visible(False)
-    y = 0.10
+    axes.text(-0.62 * per_inch, 0.08, "At risk (events so far)", fontsize=5.8, color=MUTED, va="center")
     for i, curve in enumerate(data.curves):
+        y = 0.08 + (i + 1) * _ROW
         colour = group_colour(curve.label, i)
-        heading = f"{curve.label}  (n = {curve.n}, events {curve.events})"
-        axes.text(
-            -0.62 / width * longest * 1.02, y, heading, color=colour, weight="bold", va="center", fontsize=6.5
-        )
-        counts = curve.counts_at(ticks)
-        for row, name in enumerate(("At risk", "Censored", "Events")):
-            y += _ROW
-            axes.text(
-                -0.15 / width * longest * 1.02,
-                y,
-                name,
-                ha="right",
-                va="center",
-                fontsize=5.8,
-                color="black" if row == 0 else MUTED,
-            )
-            for tick, count in zip(ticks, counts, strict=True):
-                axes.text(
-                    tick,
-                    y,
-                    str(count[row]),
-                    ha="center",
-                    va="center",
-                    fontsize=6,
-                    color="black" if row == 0 else MUTED,
-                )
-        y += _ROW + 0.02
+        axes.text(-0.62 * per_inch, y, curve.label, color=colour, weight="bold", va="center", fontsize=6.2)
+        for tick, (at_risk, _, events) in zip(ticks, curve.counts_at(ticks), strict=True):
+            axes.text(tick, y, f"{at_risk} ({events})", ha="center", va="center", fontsize=5.8)

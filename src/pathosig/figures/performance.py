@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,77 +16,73 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Interval = tuple[float, float, float]
-"""Estimate, lower and upper limit."""
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CalibrationPoint:
+    """Patients of similar predicted risk: mean prediction and observed risk with its interval, in 0..1."""
+
+    predicted: float
+    observed: float
+    lower: float | None = None
+    upper: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TimeAuc:
+    """AUC at one time; `auc` is None where it was not estimable. `n_risk` and `events` stand under the axis."""
+
+    time: float
+    auc: float | None
+    lower: float | None = None
+    upper: float | None = None
+    n_risk: int | None = None
+    events: int | None = None
 
 
 def calibration_plot(
-    groups: Sequence[Mapping[str, float]],
-    *,
-    title: str,
-    time_label: str,
-    curve: tuple[Sequence[float], Sequence[float]] | None = None,
-    facts: Sequence[str] = (),
-    predicted: Sequence[float] = (),
+    groups: Sequence[CalibrationPoint], *, title: str, time_label: str, facts: Sequence[str] = ()
 ) -> Figure:
-    """Observed against predicted risk, with a smooth curve and the spread of predictions below.
+    """Observed against predicted risk on the full square from 0 to 1, so that cohorts can be compared.
 
     Parameters
     ----------
     groups
-        Rows with ``predicted``, ``observed`` and optionally ``lower``, ``upper`` (risks in 0..1).
+        Groups of patients.
     title, time_label
         Panel title and, for example, ``36 months``.
-    curve
-        Smooth calibration curve: predicted, observed.
     facts
         Lines printed inside, such as ``O/E 1.04 (0.88-1.22)``.
-    predicted
-        Single predictions, drawn as a rug.
     """
     with style():
-        figure = new_figure(COLUMN, 3.35)
-        axes = axes_at(figure, (0.55, 0.45, 2.75, 2.55))
+        figure = new_figure(COLUMN, 3.45)
+        axes = axes_at(figure, (0.55, 0.45, 2.75, 2.65))
         axes.set_title(shortened(title))
-        everything = [
-            v for g in groups for v in (g["predicted"], g["observed"], g.get("upper", 0.0)) if v == v
-        ]
-        everything += [v for side in (curve or ()) for v in side if math.isfinite(v)]
-        top = min(1.0, 1.12 * max(everything, default=1.0))
-        if not groups and curve is None:
+        if not groups:
             note(axes, "Calibration is not available.")
             return figure
-        axes.plot([0, top], [0, top], color=MUTED, linewidth=0.8, linestyle=(0, (3, 2)), label="ideal")
-        if curve is not None:
-            axes.plot(*curve, color=GROUPS[0], label="smooth")
+        axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=(0, (3, 2)), label="ideal")
         for row in groups:
-            lower, upper = row.get("lower", math.nan), row.get("upper", math.nan)
-            if math.isfinite(lower) and math.isfinite(upper):
-                axes.plot([row["predicted"]] * 2, [lower, upper], color=INK, linewidth=0.8)
+            if row.lower is not None and row.upper is not None:
+                axes.plot([row.predicted] * 2, [row.lower, row.upper], color=INK, linewidth=0.8)
         axes.plot(
-            [g["predicted"] for g in groups],
-            [g["observed"] for g in groups],
+            [g.predicted for g in groups],
+            [g.observed for g in groups],
             "o",
             color=GROUPS[1],
             markersize=4,
             label="groups (95% CI)",
             zorder=4,
+            clip_on=False,
         )
-        if len(predicted):
-            axes.plot(
-                predicted,
-                np.full(len(predicted), -0.025 * top),
-                "|",
-                color=MUTED,
-                markersize=4,
-                markeredgewidth=0.35,
-                clip_on=False,
-            )
-        axes.set_xlim(0, top)
-        axes.set_ylim(-0.05 * top, top)
-        axes.set_xlabel(f"Predicted risk at {time_label}")
-        axes.set_ylabel(f"Observed risk at {time_label}")
-        axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.05))
+        axes.set_xlim(-0.02, 1.02)
+        axes.set_ylim(-0.02, 1.02)
+        ticks = [0, 0.25, 0.5, 0.75, 1]
+        axes.set_xticks(ticks, [f"{100 * v:g}" for v in ticks])
+        axes.set_yticks(ticks, [f"{100 * v:g}" for v in ticks])
+        axes.set_xlabel(f"Predicted risk at {time_label} (%)")
+        axes.set_ylabel(f"Observed risk at {time_label} (%)")
+        # Legend and numbers lie in corners that points near the diagonal leave free.
+        axes.legend(loc="lower right", borderaxespad=0.2)
         axes.text(0.03, 0.97, "\n".join(facts), transform=axes.transAxes, va="top", linespacing=1.4)
     return figure
 
@@ -96,7 +93,7 @@ def decision_curve_plot(
     *,
     title: str,
     time_label: str,
-    bands: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
+    top: float | None = None,
 ) -> Figure:
     """Net benefit of each strategy over the threshold risk.
 
@@ -108,8 +105,8 @@ def decision_curve_plot(
         Strategy -> float[n]; ``treat all`` and ``treat none`` are drawn in grey and black.
     title, time_label
         Panel title; horizon of the risk.
-    bands
-        Strategy -> lower and upper limits.
+    top
+        Highest net benefit on the axis, the same for panels that are compared; the highest drawn by default.
     """
     with style():
         figure = new_figure(COLUMN, 2.7)
@@ -118,80 +115,89 @@ def decision_curve_plot(
         if not net_benefit:
             note(axes, "Net benefit is not available.")
             return figure
-        fixed = {"treat all": (MUTED, "-"), "treat none": (INK, "-")}
+        fixed = {"treat all": MUTED, "treat none": INK}
         free = iter(GROUPS)
         best = 0.02
         for name, values in net_benefit.items():
-            colour, dashes = fixed.get(name) or (next(free), "-")
-            axes.plot(
-                threshold, values, dashes, color=colour, linewidth=0.9 if name in fixed else 1.3, label=name
-            )
-            if bands and name in bands:
-                axes.fill_between(threshold, *bands[name], color=colour, alpha=0.15, linewidth=0)
+            colour = fixed.get(name) or next(free)
+            axes.plot(threshold, values, color=colour, linewidth=0.9 if name in fixed else 1.3, label=name)
             best = max(best, float(np.nanmax(values)))
+            _mark_end(axes, threshold, values, colour)
+        best = best if top is None else max(best, top)
         axes.set_ylim(-0.25 * best, 1.12 * best)
         axes.set_xlim(min(threshold), max(threshold))
-        axes.set_xlabel(f"Threshold risk at {time_label}")
+        ticks = [t for t in axes.get_xticks() if min(threshold) <= t <= max(threshold)]
+        axes.set_xticks(ticks, [f"{100 * t:.0f}" for t in ticks])
+        axes.set_xlabel(f"Threshold risk at {time_label} (%)")
         axes.set_ylabel("Net benefit")
         axes.legend(loc="upper right")
     return figure
 
 
-def time_auc_plot(
-    series: Mapping[str, Sequence[Mapping[str, float]]], *, title: str, unit: str, at_risk: Sequence[int] = ()
-) -> Figure:
-    """AUC(t) of one or more models with 95% limits.
+def _mark_end(axes: Axes, threshold: Sequence[float], values: Sequence[float], colour: str) -> None:
+    """A dot where a curve ends before the axis does."""
+    last = max((i for i, v in enumerate(values) if math.isfinite(v)), default=-1)
+    if 0 <= last < len(values) - 1:
+        axes.plot([threshold[last]], [values[last]], "o", color=colour, markersize=3.2)
+
+
+def time_auc_plot(series: Mapping[str, Sequence[TimeAuc]], *, title: str, unit: str) -> Figure:
+    """AUC(t) of one or more models with 95% confidence intervals.
 
     Parameters
     ----------
     series
-        Name -> rows with ``time``, ``auc`` and optionally ``lower``, ``upper``.
+        Name -> AUC at each time; times at which it was not estimable keep their place on the axis and say so.
     title, unit
         Panel title; unit of time.
-    at_risk
-        Patients at risk at the times of the first series, printed above the axis.
     """
     with style():
-        figure = new_figure(COLUMN, 2.72)
-        axes = axes_at(figure, (0.5, 0.57, 2.85, 1.85))
+        figure = new_figure(COLUMN, 2.86)
+        axes = axes_at(figure, (0.5, 0.71, 2.85, 1.85))
         axes.set_title(shortened(title))
-        if not any(len(rows) for rows in series.values()):
+        if not any(r.auc is not None for rows in series.values() for r in rows):
             note(axes, "AUC over time is not available.")
             return figure
-        span = max(r["time"] for rows in series.values() for r in rows)
+        span = max(r.time for rows in series.values() for r in rows)
         for i, (name, rows) in enumerate(series.items()):
             shift = (i - (len(series) - 1) / 2) * 0.02 * span
-            time = np.array([r["time"] for r in rows]) + shift
-            for t, row in zip(time, rows, strict=True):
-                axes.plot(
-                    [t, t],
-                    [row.get("lower", math.nan), row.get("upper", math.nan)],
-                    color=GROUPS[i],
-                    linewidth=0.9,
-                )
+            drawn = [(r.time + shift, r.auc, r) for r in rows if r.auc is not None]
+            for t, _, row in drawn:
+                if row.lower is not None and row.upper is not None:
+                    axes.plot([t, t], [row.lower, row.upper], color=GROUPS[i], linewidth=0.9)
             axes.plot(
-                time,
-                [r["auc"] for r in rows],
+                [t for t, _, _ in drawn],
+                [auc for _, auc, _ in drawn],
                 "-o",
                 color=GROUPS[i],
                 markersize=3.4,
                 linewidth=0.9,
                 label=name,
+                clip_on=False,
             )
         axes.axhline(0.5, color=MUTED, linewidth=0.7, linestyle=(0, (3, 2)))
-        times = [r["time"] for r in next(iter(series.values()))]
-        labels = [f"{t:.0f}" if t >= 100 else f"{t:g}" for t in times]
-        if len(at_risk) == len(times):
-            labels = [f"{t}\n({n} at risk)" for t, n in zip(labels, at_risk, strict=True)]
-        axes.set_xticks(times, labels)
-        axes.set_xlim(0, span * 1.12)
-        lows = [r.get("lower", r["auc"]) for rows in series.values() for r in rows]
-        axes.set_ylim(min(0.4, *(v for v in [*lows, 0.4] if v == v)), 1.0)
+        first = next(iter(series.values()))
+        for row in first:
+            if row.auc is None:
+                axes.text(
+                    row.time, 0.52, "not\nestimable", ha="center", va="bottom", fontsize=5.6, color=MUTED
+                )
+        axes.set_xticks([r.time for r in first], [_tick(r) for r in first], fontsize=6)
+        axes.set_xlim(0, span * 1.14)
+        lows = [r.lower for rows in series.values() for r in rows if r.lower is not None]
+        axes.set_ylim(min([0.4, *lows]), 1.0)
         axes.set_xlabel(f"Time ({unit})")
         axes.set_ylabel("AUC(t)")
         if len(series) > 1:
             axes.legend(loc="upper right")
     return figure
+
+
+def _tick(row: TimeAuc) -> str:
+    """A time with the patients at risk and the events until then."""
+    text = f"{row.time:.0f}" if row.time >= 100 else f"{row.time:g}"
+    text += "" if row.n_risk is None else f"\n{row.n_risk} at risk"
+    return text + ("" if row.events is None else f"\n{row.events} event{'' if row.events == 1 else 's'}")
 
 
 def effect_curve_plot(

@@ -1,170 +1,114 @@
-"""From validation/results.json to what the figures draw: reading, never computing."""
+"""From the results of a validation to what the figures draw: reading, never computing."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from pathosig.figures.forest import ForestRow
 from pathosig.figures.km import KmCurve, KmData, km_figure, km_grid
+from pathosig.figures.style import estimate_text
+from pathosig.figures.titles import cohort_title, endpoint_title, level_title, risk_label, variable_title
 from pathosig.validation.analysis import Analysis
-from pathosig.validation.schema1 import as_schema_1
+from pathosig.validation.results import PooledEffect, Results
+from pathosig.validation.values import ChiSquare, HazardRatio, NotEstimable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-ENDPOINTS = {
-    "os": "Overall survival",
-    "dfs": "Disease-free survival",
-    "pfs": "Progression-free survival",
-    "pfi": "Progression-free interval",
-    "dss": "Disease-specific survival",
-    "dfi": "Disease-free interval",
-    "rfs": "Recurrence-free survival",
-    "mfs": "Metastasis-free survival",
-    "css": "Cancer-specific survival",
-    "efs": "Event-free survival",
-}
+    from pathosig.validation.analysis import ForestRow as ModelRow
+    from pathosig.validation.analysis import SubgroupLevel
+    from pathosig.validation.values import Curve
+
+T = TypeVar("T")
+
+FEWEST_EVENTS = 5
+"""Below this many events a subgroup's hazard ratio is not printed: its interval says nothing."""
 
 
-def endpoint_title(name: str) -> str:
-    """An endpoint as printed: the usual abbreviations in full."""
-    return ENDPOINTS.get(name.lower(), name.replace("_", " "))
+def known(value: T | NotEstimable) -> T | None:
+    """The value, or None where it was not estimable."""
+    return None if isinstance(value, NotEstimable) else value
 
 
-def cohort_title(name: str) -> str:
-    """A cohort as printed: ``validation_1`` becomes ``Validation 1``."""
-    words = name.replace("_", " ").strip()
-    return words[:1].upper() + words[1:] if words else "No cohort"
+def floats(values: Sequence[float | None]) -> list[float]:
+    """Numbers of a curve; missing ones are NaN."""
+    return [math.nan if v is None else float(v) for v in values]
 
 
-def usable(value: Any) -> bool:
-    """Whether a value is there and was estimable."""
-    return value is not None and not (isinstance(value, Mapping) and (not value or "not_estimable" in value))
+def p_of(test: ChiSquare | NotEstimable) -> float | None:
+    """The p-value of a test, None where it was not estimable."""
+    return None if isinstance(test, NotEstimable) else test.p
 
 
-def reason(value: Any) -> str:
-    """Why a value was not estimable, or an empty text."""
-    return str(value["not_estimable"]) if isinstance(value, Mapping) and "not_estimable" in value else ""
-
-
-def real(value: Any) -> float | None:
-    """A finite or infinite number, or None."""
-    return float(value) if isinstance(value, (int, float)) and not math.isnan(value) else None
-
-
-def triple(value: Any, *, key: str = "estimate") -> tuple[float | None, float | None, float | None] | None:
-    """Estimate (or hr) with its limits; None when it was not estimable."""
-    if not usable(value) or not isinstance(value, Mapping) or real(value.get(key)) is None:
-        return None
-    return real(value.get(key)), real(value.get("lower")), real(value.get("upper"))
-
-
-def _floats(values: Any) -> list[float]:
-    return [math.nan if v is None else float(v) for v in values or ()]
-
-
-def km_curve(group: Mapping[str, Any], *, label: str = "") -> KmCurve:
-    """One group of ``km.groups``."""
-    median = [real(v) for v in (group.get("median") or [None, None, None])]
+def km_curve(curve: Curve, *, label: str = "") -> KmCurve:
+    """One group of a Kaplan-Meier panel."""
+    median = (*curve.median, None, None, None)[:3]
     return KmCurve(
-        label=label or str(group.get("label", "")),
-        time=_floats(group.get("time")),
-        estimate=_floats(group.get("estimate")),
-        lower=_floats(group.get("lower")),
-        upper=_floats(group.get("upper")),
-        n_risk=_floats(group.get("n_risk")),
-        n_event=_floats(group.get("n_event")),
-        n_censor=_floats(group.get("n_censor")),
-        n=int(group.get("n", 0)),
-        events=int(group.get("events", 0)),
+        label=label or risk_label(curve.label),
+        time=curve.time,
+        estimate=floats(curve.estimate),
+        lower=floats(curve.lower),
+        upper=floats(curve.upper),
+        n_risk=curve.n_risk,
+        n_event=curve.n_event,
+        n_censor=curve.n_censor,
+        n=curve.n,
+        events=curve.events,
         median=(median[0], median[1], median[2]),
     )
 
 
-def risk_label(label: str) -> str:
-    """``low`` becomes ``Low risk``."""
-    return f"{label.capitalize()} risk" if label.lower() in ("low", "high", "intermediate") else label
-
-
-def km_data(analysis: Mapping[str, Any], *, title: str = "") -> KmData:
+def km_data(analysis: Analysis, *, title: str = "") -> KmData:
     """The Kaplan-Meier panel of one analysis."""
-    km = analysis.get("km")
-    groups = km.get("groups", []) if usable(km) and isinstance(km, Mapping) else []
-    logrank = analysis.get("logrank")
+    km, effect = known(analysis.km), known(analysis.hr_group)
     return KmData(
         title=title or analysis_title(analysis),
-        unit=str(analysis.get("unit", "")),
-        endpoint=endpoint_title(str(analysis.get("endpoint", ""))),
-        curves=[km_curve(g, label=risk_label(str(g.get("label", "")))) for g in groups],
-        logrank_p=real(logrank.get("p")) if usable(logrank) and isinstance(logrank, Mapping) else None,
-        hr=triple(analysis.get("hr_group"), key="hr"),
+        unit=analysis.unit,
+        endpoint=endpoint_title(analysis.endpoint),
+        curves=[] if km is None else [km_curve(g) for g in km.groups],
+        logrank_p=p_of(analysis.logrank),
+        hr=None if effect is None else (effect.hr, effect.lower, effect.upper),
         hr_label="high vs low",
     )
 
 
-def analysis_title(analysis: Mapping[str, Any]) -> str:
+def analysis_title(analysis: Analysis) -> str:
     """Cohort, and whether it is apparent or cross-validated."""
-    text = cohort_title(str(analysis.get("cohort", "")))
-    if analysis.get("role") == "cross-validated":
+    text = cohort_title(analysis.cohort)
+    if analysis.role == "cross-validated":
         return f"{text} (cross-validated)"
-    return f"{text} (apparent)" if analysis.get("apparent") else text
+    return f"{text} (apparent)" if analysis.apparent else text
 
 
-def analyses_of(results: Mapping[str, Any], primary: str) -> list[Mapping[str, Any]]:
-    """The analyses, those of the primary endpoint first."""
-    found = [a for a in results.get("analyses") or () if isinstance(a, Mapping)]
-    return sorted(found, key=lambda a: a.get("endpoint") != primary)
-
-
-def endpoints_of(analyses: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Endpoints of the analyses, in their order."""
-    return list(dict.fromkeys(str(a.get("endpoint")) for a in analyses))
-
-
-def as_results(validation: Any) -> Mapping[str, Any]:
-    """The mapping of results.json, from itself or from a `Validation` that holds it as ``results``.
-
-    Raises
-    ------
-    TypeError
-        If it is neither.
-    """
-    if isinstance(validation, Mapping):
-        return validation
-    if isinstance(validation, Analysis) or hasattr(validation, "analyses"):
-        return as_schema_1(validation)
-    found = getattr(validation, "results", None)
-    if isinstance(found, Mapping):
-        return found
-    message = (
-        f"km_plot: found {type(validation).__name__}; expected a Validation or the content of results.json."
-    )
-    raise TypeError(message)
-
-
-def km_plot(validation: Any, *, cohort: str | None = None, endpoint: str | None = None) -> Figure:
-    """Kaplan-Meier curves by risk group with extended risk tables, one panel per cohort and endpoint.
+def km_plot(
+    validation: Results | Analysis, *, cohort: str | None = None, endpoint: str | None = None
+) -> Figure:
+    """Kaplan-Meier curves by risk group with risk tables, one panel per cohort and endpoint.
 
     Parameters
     ----------
     validation
-        A `Validation`, `Results`, or one of their `Analysis`.
+        The results of a validation, or one of its analyses.
     cohort, endpoint
         Only the panels of this cohort or endpoint.
 
     Raises
     ------
+    TypeError
+        If it is neither.
     ValueError
         If there is no such panel.
     """
-    results = as_results(validation)
-    analyses = [results] if "km" in results else list(results.get("analyses") or ())
+    if not isinstance(validation, (Results, Analysis)):
+        message = f"km_plot: found {type(validation).__name__}; expected the Results of a validation, or one Analysis."
+        raise TypeError(message)
+    analyses = [validation] if isinstance(validation, Analysis) else validation.analyses
     chosen = [
         a
         for a in analyses
-        if cohort in (None, a.get("cohort")) and endpoint in (None, a.get("endpoint")) and usable(a.get("km"))
+        if cohort in (None, a.cohort) and endpoint in (None, a.endpoint) and known(a.km) is not None
     ]
     if not chosen:
         message = f"km_plot: no Kaplan-Meier curves for cohort {cohort!r} and endpoint {endpoint!r}."
@@ -173,83 +117,75 @@ def km_plot(validation: Any, *, cohort: str | None = None, endpoint: str | None 
     return km_figure(panels[0]) if len(panels) == 1 else km_grid(panels)
 
 
-def forest_row(row: Mapping[str, Any]) -> ForestRow:
-    """One row of ``forest.univariable`` and its like."""
-    kind = str(row.get("kind", "estimate"))
-    label = str(row.get("label") or row.get("level") or row.get("variable") or "")
+def hr_row(label: str, value: HazardRatio | NotEstimable, *, level: int = 0) -> ForestRow:
+    """A row of a forest plot from a hazard ratio, or the reason why there is none."""
+    if isinstance(value, NotEstimable):
+        return ForestRow(label=label, level=level, remark=short_reason(value))
     return ForestRow(
         label=label,
-        hr=real(row.get("hr")),
-        lower=real(row.get("lower")),
-        upper=_upper(row),
-        n=_whole(row.get("n")),
-        events=_whole(row.get("events")),
-        p=real(row.get("p")),
-        kind=kind if kind in ("heading", "reference", "pooled") else "estimate",
-        level=int(row.get("level_depth") or 0),
-        remark=str(
-            row.get("remark") or reason(row) or ("" if row.get("hr") is not None else "not estimable")
-        ),
+        hr=value.hr,
+        lower=value.lower,
+        upper=_upper(value),
+        n=value.n,
+        events=value.events,
+        p=value.p,
+        level=level,
+        remark=value.remark if value.hr is not None else value.remark or "not estimable",
     )
 
 
-def hr_row(label: str, value: Any, *, level: int = 0) -> ForestRow:
-    """A row from an HR: ``{"hr", "lower", "upper", "p", "n", "events"}`` or not estimable."""
-    found = dict(value) if isinstance(value, Mapping) else {}
-    return forest_row({**found, "label": label, "level_depth": level, "kind": "estimate"})
+def short_reason(value: NotEstimable) -> str:
+    """A reason that fits the column of estimates."""
+    return value.reason if len(value.reason) <= 28 else "not estimable"
 
 
-FEWEST_EVENTS = 5
-"""Below this many events a subgroup's hazard ratio is not printed: its limits say nothing."""
+def model_row(row: ModelRow) -> ForestRow:
+    """One row of a uni- or multivariable model."""
+    label = variable_title(row.label) if row.level_depth == 0 else level_title(row.level or row.label)
+    effect = known(row.effect)
+    if row.kind != "estimate":
+        return ForestRow(label=label, kind=row.kind, level=row.level_depth)
+    return hr_row(label, row.effect if effect is None else effect, level=row.level_depth)
 
 
-def level_title(level: Any) -> str:
-    """A level as printed: ``<= 63`` becomes ``≤ 63``."""
-    return str(level).replace("<=", "≤").replace(">=", "≥")
+def subgroup_row(row: SubgroupLevel) -> ForestRow:
+    """A level of a subgroup; with fewer than five events the row says so in place of an estimate."""
+    label = level_title(row.level)
+    if row.events < FEWEST_EVENTS:
+        remark = f"not estimable ({row.events} event{'' if row.events == 1 else 's'})"
+        return ForestRow(label=label, n=row.n, events=row.events, level=1, remark=remark)
+    return hr_row(label, row.effect, level=1)
 
 
-def subgroup_row(row: Mapping[str, Any]) -> ForestRow:
-    """A row of a subgroup; with fewer than five events it says so in place of an estimate."""
-    level, events = level_title(row.get("level")), _whole(row.get("events"))
-    if events is not None and events < FEWEST_EVENTS:
-        remark = f"not estimable ({events} event{'' if events == 1 else 's'})"
-        return ForestRow(label=level, n=_whole(row.get("n")), events=events, level=1, remark=remark)
-    return hr_row(level, row, level=1)
+def _upper(value: HazardRatio) -> float | None:
+    """The upper bound; a missing one beside a known lower bound is infinite (JSON has no infinity)."""
+    unbounded = value.upper is None and value.hr is not None and value.lower is not None
+    return math.inf if unbounded else value.upper
 
 
-def _upper(row: Mapping[str, Any]) -> float | None:
-    """The upper limit; a missing one beside a known lower limit is infinite (JSON has no infinity)."""
-    if row.get("upper") is None and row.get("hr") is not None and row.get("lower") is not None:
-        return math.inf
-    return real(row.get("upper"))
-
-
-def _whole(value: Any) -> int | None:
-    return int(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
-
-
-def pooled_rows(pool: Mapping[str, Any]) -> Sequence[ForestRow]:
+def pooled_rows(pool: PooledEffect) -> list[ForestRow]:
     """Cohorts and the diamond of a random-effects pool."""
     rows = [
-        ForestRow(
-            label=cohort_title(str(c.get("cohort", ""))),
-            hr=real(c.get("estimate")),
-            lower=real(c.get("lower")),
-            upper=real(c.get("upper")),
-        )
-        for c in pool.get("cohorts", [])
+        ForestRow(label=cohort_title(c.cohort), hr=c.estimate, lower=c.lower, upper=c.upper)
+        for c in pool.cohorts
     ]
-    prediction = [real(v) for v in pool.get("prediction") or ()]
-    span = (prediction[0], prediction[1]) if len(prediction) == 2 and None not in prediction else None
+    ends = [v for v in pool.prediction if v is not None]
     rows.append(
         ForestRow(
             label="Pooled, random effects",
-            hr=real(pool.get("estimate")),
-            lower=real(pool.get("lower")),
-            upper=real(pool.get("upper")),
-            p=real(pool.get("p")),
+            hr=pool.estimate,
+            lower=pool.lower,
+            upper=pool.upper,
+            p=pool.p,
             kind="pooled",
-            prediction=span,  # type: ignore[arg-type]
+            prediction=(ends[0], ends[1]) if len(ends) == 2 else None,
         )
     )
     return rows
+
+
+def hr_text(value: HazardRatio | NotEstimable) -> str:
+    """A hazard ratio with its confidence interval, or the reason why there is none."""
+    if isinstance(value, NotEstimable):
+        return value.reason
+    return estimate_text(value.hr, value.lower, _upper(value))

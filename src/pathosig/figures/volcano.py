@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pathosig.figures.palette import ARTEFACT, INK, MUTED, NEGATIVE, POSITIVE
@@ -14,6 +15,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VolcanoPoint:
+    """One candidate; NaN where it could not be estimated."""
+
+    name: str
+    log_hr: float
+    q: float
+    selected: bool = False
+
+
 LONG = 14
 """With a longer name among those shown, points carry numbers and the names stand under the figure."""
 
@@ -22,7 +33,7 @@ MOST_NAMED = 24
 
 
 def volcano_plot(
-    rows: Sequence[Mapping[str, object]],
+    rows: Sequence[VolcanoPoint],
     *,
     title: str,
     x_label: str = "log hazard ratio per SD",
@@ -34,7 +45,7 @@ def volcano_plot(
     Parameters
     ----------
     rows
-        Mappings with ``name``, ``log_hr``, ``q`` and optionally ``selected``.
+        The candidates.
     title, x_label
         Panel title and horizontal axis.
     threshold
@@ -44,14 +55,9 @@ def volcano_plot(
     """
     with style():
         points = [
-            (
-                float(str(r["log_hr"])),
-                -math.log10(max(float(str(r["q"])), 1e-12)),
-                str(r["name"]),
-                bool(r.get("selected")),
-            )
+            (r.log_hr, -math.log10(max(r.q, 1e-12)), r.name, r.selected)
             for r in rows
-            if _finite(r.get("log_hr")) and _finite(r.get("q"))
+            if math.isfinite(r.log_hr) and math.isfinite(r.q)
         ]
         cut = -math.log10(threshold)
         chosen = sum(p[3] for p in points)
@@ -98,7 +104,7 @@ def volcano_plot(
         if key:
             named = [(x, y, str(i), selected) for i, (x, y, _, selected) in enumerate(named, start=1)]
             _key(axes_at(figure, (0.1, 0.04, COLUMN - 0.2, below)), key, below)
-        _labels(axes, named)
+        _labels(axes, named, cut)
     return figure
 
 
@@ -112,14 +118,17 @@ def _key(axes: Axes, names: Sequence[str], height: float) -> None:
         axes.text(0.05, 0.06 + 0.12 * i, shortened(name, 62), fontsize=5.8, va="center")
 
 
-def _labels(axes: Axes, points: Sequence[tuple[float, float, str, bool]]) -> None:
-    """Names in one column per side, beyond the outermost point, so that none lies on another or on a point."""
+def _labels(axes: Axes, points: Sequence[tuple[float, float, str, bool]], cut: float) -> None:
+    """Names in one column per side, beyond the outermost point: none on another, on a point or on the line of q."""
     low, high = axes.get_ylim()
     edge = axes.get_xlim()[1] / 1.5
     step = (high - low) * 0.043
     for side in (1, -1):
         mine = sorted((p for p in points if (p[0] > 0) == (side > 0)), key=lambda p: -p[1])
-        places = spread([p[1] for p in mine], step=step, low=low + step, high=high - step / 2)
+        above = [p for p in mine if p[1] >= cut]
+        places = spread([p[1] for p in above], step=step, low=cut + 0.7 * step, high=high - step / 2)
+        below = [p[1] for p in mine if p[1] < cut]
+        places += spread(below, step=step, low=low + step / 2, high=cut - 0.7 * step)
         for (x, y, name, selected), place in zip(mine, places, strict=True):
             axes.annotate(
                 shortened(name, 20),
@@ -137,7 +146,3 @@ def _labels(axes: Axes, points: Sequence[tuple[float, float, str, bool]]) -> Non
                     "shrinkB": 2.5,
                 },
             )
-
-
-def _finite(value: object) -> bool:
-    return isinstance(value, (int, float)) and math.isfinite(value)

@@ -1,15 +1,17 @@
-"""Cells and lines out of results.json, and which analyses stand open in the report."""
+"""Cells of tables and names from results, and which analyses stand open in the report."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from pathosig.figures.palette import hpc_colours
-from pathosig.figures.results import analyses_of, analysis_title, endpoints_of, real, reason, triple, usable
+from pathosig.figures.results import analysis_title
 from pathosig.figures.style import estimate_text, hpc_name
-from pathosig.report.material import Material, Phenotypes, Term, endpoint_title
+from pathosig.figures.titles import endpoint_title
+from pathosig.report.material import Material, Phenotypes, Term
+from pathosig.validation.analysis import Analysis
+from pathosig.validation.values import Estimate, HazardRatio, NotEstimable
 
 MOST_ROWS = 40
 """Of more features, the largest coefficients are shown."""
@@ -60,71 +62,81 @@ def palette_of(phenotypes: Phenotypes | None) -> list[str]:
     return hpc_colours(phenotypes.k, artefacts=phenotypes.artefacts, linkage=phenotypes.linkage)
 
 
-def mapping(value: Any) -> Mapping[str, Any]:
-    """A part of the results that is there and was estimable; else empty."""
-    return value if usable(value) and isinstance(value, Mapping) else {}
-
-
-def mappings(value: Any) -> list[Mapping[str, Any]]:
-    """The mappings of a list; empty for anything else."""
-    return (
-        [v for v in value if isinstance(v, Mapping)]
-        if isinstance(value, Sequence) and not isinstance(value, str)
-        else []
-    )
-
-
-def short(value: Any) -> str:
-    """A value in at most four digits, empty when missing."""
-    return f"{value:.4g}" if isinstance(value, float) else str("" if value is None else value)
-
-
-def estimate_cell(value: Any, *, digits: int = 3, key: str = "estimate") -> str:
-    """An estimate with its limits, or why there is none."""
-    found = triple(value, key=key)
-    if found is None and real(value) is not None:
-        return f"{value:.{digits}f}".replace("-", "−")
-    if found is not None and found[1:] == (None, None):  # no interval was made
-        return estimate_text(*found, digits=digits).partition(" (")[0]
-    return estimate_text(*found, digits=digits) if found else (reason(value) or "–")
-
-
-def time_text(time: Any, unit: Any = "") -> str:
-    """A time with its unit: hundreds of days without decimals."""
-    value = real(time)
+def estimate_cell(value: Estimate | NotEstimable | float | None, *, digits: int = 3) -> str:
+    """An estimate with its confidence interval, or why there is none."""
     if value is None:
+        return "–"
+    if isinstance(value, NotEstimable):
+        return value.reason
+    if not isinstance(value, Estimate):
+        return number_text(value, digits)
+    text = estimate_text(value.estimate, value.lower, value.upper, digits=digits)
+    without = value.lower is None and value.upper is None
+    return text.partition(" (")[0] if without else text
+
+
+def per_cent(value: Estimate | NotEstimable | float | None, *, digits: int = 0) -> str:
+    """A proportion with its confidence interval, in per cent."""
+    if isinstance(value, Estimate):
+        ends = [None if v is None else 100 * v for v in (value.estimate, value.lower, value.upper)]
+        return estimate_text(*ends, digits=digits) + " %"
+    if isinstance(value, NotEstimable):
+        return value.reason
+    return "–" if value is None else f"{number_text(100 * value, digits)} %"
+
+
+def time_text(time: float | None, unit: str = "") -> str:
+    """A time with its unit: hundreds of days without decimals."""
+    if time is None:
         return ""
-    return f"{f'{value:.0f}' if abs(value) >= 100 else f'{value:.4g}'} {unit or ''}".strip()
+    return f"{f'{time:.0f}' if abs(time) >= 100 else f'{time:.4g}'} {unit}".strip()
 
 
-def line_of(values: Any) -> list[float]:
-    """Numbers of a curve; missing ones are NaN."""
-    return [float("nan") if v is None else float(v) for v in values or ()]
+MOST_SPREAD = 20.0
+"""A confidence interval of a ratio whose ends differ by more than this factor is too wide to mean anything."""
+
+FEW_EVENTS = 10
+"""Below this many events a hazard ratio is not to be relied on."""
 
 
-def analysis_name(analysis: Mapping[str, Any]) -> str:
+def why_uncertain(effect: HazardRatio) -> str:
+    """Why a hazard ratio is too uncertain to be shown like a fact; empty when it is not."""
+    if effect.events < FEW_EVENTS:
+        return f"{plural(effect.events, 'event')} only: too few for a firm estimate"
+    if effect.lower is None or effect.upper is None or effect.lower <= 0:
+        return "the confidence interval has no end"
+    spread = effect.upper / effect.lower
+    return f"the confidence interval spans a factor of {spread:.0f}" if spread > MOST_SPREAD else ""
+
+
+def analysis_name(analysis: Analysis) -> str:
     """Cohort and endpoint, as printed over a figure."""
-    return f"{analysis_title(analysis)}, {endpoint_title(str(analysis.get('endpoint')))}"
+    return f"{analysis_title(analysis)}, {endpoint_title(analysis.endpoint).lower()}"
 
 
-def numbered(material: Material) -> list[tuple[int, Mapping[str, Any]]]:
-    """The analyses with the number of their figures from 1: primary endpoint first, apparent ones last in each."""
-    found = analyses_of(material.results, material.primary_endpoint)
-    endpoints = endpoints_of(found)
-    found = sorted(found, key=lambda a: (endpoints.index(str(a.get("endpoint"))), bool(a.get("apparent"))))
-    return list(enumerate(found, start=1))
+def analyses_of(material: Material) -> list[Analysis]:
+    """The analyses: primary endpoint first, apparent ones last in each endpoint."""
+    if material.results is None:
+        return []
+    analyses = sorted(material.results.analyses, key=lambda a: a.endpoint != material.primary_endpoint)
+    order = list(dict.fromkeys(a.endpoint for a in analyses))
+    return sorted(analyses, key=lambda a: (order.index(a.endpoint), a.apparent))
 
 
-def is_main(material: Material, analysis: Mapping[str, Any]) -> bool:
+def numbered(material: Material) -> list[tuple[int, Analysis]]:
+    """The analyses with the number of their figures from 1."""
+    return list(enumerate(analyses_of(material), start=1))
+
+
+def is_main(material: Material, analysis: Analysis) -> bool:
     """Whether an analysis stands open: the primary endpoint in patients the model was not fitted on.
 
     Without any such analysis the apparent one of the primary endpoint does.
     """
-    endpoint = material.primary_endpoint or None
-    found = analyses_of(material.results, material.primary_endpoint)
-    same = [a for a in found if endpoint in (None, str(a.get("endpoint")))] or found
-    honest = [a for a in same if not a.get("apparent")] or same
-    return any(a is analysis for a in honest)
+    analyses = analyses_of(material)
+    same = [a for a in analyses if a.endpoint == material.primary_endpoint] or analyses
+    unseen = [a for a in same if not a.apparent] or same
+    return any(a is analysis for a in unseen)
 
 
 def is_primary_endpoint(material: Material, endpoint: str) -> bool:

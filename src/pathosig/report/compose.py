@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pathosig.figures.results import known
 from pathosig.report.cells import listed, plural
 from pathosig.report.material import Material, endpoint_title
 from pathosig.report.page import Chapter, Page, Section
 from pathosig.report.sections.added import added_value_section
+from pathosig.report.sections.associations import associations_section
 from pathosig.report.sections.atlas import atlas_section
 from pathosig.report.sections.audits import audits_section
+from pathosig.report.sections.characteristics import table1_section
 from pathosig.report.sections.checklist import checklist_section
 from pathosig.report.sections.checks import (
     cores_section,
@@ -20,10 +23,11 @@ from pathosig.report.sections.checks import (
 from pathosig.report.sections.codebook import health_section
 from pathosig.report.sections.drivers import drivers_section
 from pathosig.report.sections.equation import signature_section
+from pathosig.report.sections.findings import warnings_section
 from pathosig.report.sections.flow import flow_section
 from pathosig.report.sections.maps import maps_section
 from pathosig.report.sections.models import models_section
-from pathosig.report.sections.outcomes import associations_section, outcomes_section
+from pathosig.report.sections.outcomes import outcomes_section
 from pathosig.report.sections.patients import data_section
 from pathosig.report.sections.performance import performance_section
 from pathosig.report.sections.profiles import profiles_section
@@ -32,19 +36,13 @@ from pathosig.report.sections.provenance import (
     limitations_section,
     planted_section,
     provenance_section,
-    warnings_section,
 )
 from pathosig.report.sections.subgroups import subgroup_section
 from pathosig.report.sections.summary import summary_section
+from pathosig.report.sections.survival import not_run_section, survival_section
 from pathosig.report.sections.tissue import tissue_section
 from pathosig.report.sections.treatment import treatment_section
-from pathosig.report.sections.validation import (
-    not_run_section,
-    places_of,
-    survival_section,
-    table1_section,
-    univariable_section,
-)
+from pathosig.report.sections.univariable import univariable_section
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -156,3 +154,20 @@ def _subtitle(material: Material) -> str:
         names = [endpoint_title(e).lower() for e in material.endpoints]
         parts.append(f"{'endpoint' if len(names) == 1 else 'endpoints'} {listed(names)}")
     return "; ".join(parts)
+
+
+def places_of(material: Material) -> dict[str, str]:
+    """Topics of the checklist -> the sections of the validation that meet them."""
+    results = material.results
+    if results is None:
+        return {}
+    places = {}
+    if any(a.role == "validation" for a in results.analyses):
+        places["external"] = "survival"
+    if any(known(a.competing) is not None for a in results.analyses):
+        places["competing"] = "outcomes"
+    declared = {results.roles.sex, results.roles.age, results.roles.site} - {None}
+    shown = {s.variable for a in results.analyses for s in known(a.subgroups) or ()}
+    if declared & shown:
+        places["fairness"] = "subgroups"
+    return places

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pathosig.figures.km import KmData, km_figure
 from pathosig.figures.style import svg_bytes
-from pathosig.report.page import Picture
+from pathosig.report.page import Block, Picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -74,3 +75,26 @@ def picture(name: str, figure: Figure, caption: str, *, alt: str = "", wide: boo
     return Picture(
         name=name, data=svg_bytes(figure), caption=caption, alt=alt or caption, wide=wide, figure=figure
     )
+
+
+def km_pictures(name: str, panels: Sequence[tuple[KmData, str]], caption: str) -> list[Block]:
+    """Kaplan-Meier panels as figures of one column each, so that a narrow page sets them one under the other.
+
+    Parameters
+    ----------
+    name
+        Name of the figures, numbered from 1 when there are several.
+    panels
+        Panel and its title in the caption.
+    caption
+        With ``{title}`` where the panel's title goes.
+    """
+    return [
+        picture(
+            name if len(panels) == 1 else f"{name}_{i}",
+            km_figure(panel),
+            caption.format(title=title[:1].upper() + title[1:]),
+            wide=False,
+        )
+        for i, (panel, title) in enumerate(panels, start=1)
+    ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pathosig.core.clinical import Columns, Primary
-from pathosig.figures.results import cohort_title, endpoint_title
+from pathosig.figures.titles import cohort_title, endpoint_title
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from pathosig.core.clinical import Endpoint
     from pathosig.core.records import Record
+    from pathosig.validation.results import CoreRates, Results
 
 __all__ = ["AtlasTile", "Material", "SlidePicture", "cohort_title", "endpoint_title"]
 
@@ -236,7 +237,9 @@ class Material:
     truth
         truth.json of a simulated study.
     phenotypes, signature, results
-        None or empty when absent.
+        None when absent.
+    core_agreement
+        Cohort -> agreement of its cores.
     tile_map
         Columns of phenotypes/map.parquet; empty when absent.
     atlas, pictures
@@ -268,7 +271,8 @@ class Material:
     tile_map: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     signature: FrozenScore | None = None
     candidates: Sequence[Candidate] = ()
-    results: Mapping[str, Any] = field(default_factory=dict)
+    results: Results | None = None
+    core_agreement: Mapping[str, CoreRates] = field(default_factory=dict)
     atlas: Sequence[AtlasTile] = ()
     pictures: Sequence[SlidePicture] = ()
     profiles: Profiles = field(default_factory=Profiles)

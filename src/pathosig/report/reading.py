@@ -35,14 +35,14 @@ from pathosig.report.material import (
     SlideRow,
     Term,
 )
-from pathosig.validation.results import SCHEMA, read_results
-from pathosig.validation.schema1 import as_schema_1
+from pathosig.validation.results import read_results
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from pathosig.core.study import Specimen, Study
     from pathosig.report.spec import ReportSpec
+    from pathosig.validation.results import Results
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -68,6 +68,7 @@ def read_material(study: Study, spec: ReportSpec) -> Material:
     specimens = study.specimens()
     phenotypes = _phenotypes(study)
     declared = study.config.get("study", {})
+    results = _results(study)
     return Material(
         name=str(declared.get("name", "")),
         level=str(declared.get("level", "")),
@@ -87,7 +88,8 @@ def read_material(study: Study, spec: ReportSpec) -> Material:
         tile_map=_tile_map(study.paths.tile_map),
         signature=_or_nothing(lambda: _signature(study)),
         candidates=_candidates(study.paths.univariate),
-        results=_results(study),
+        results=results,
+        core_agreement={} if results is None else results.core_agreement,
         atlas=() if phenotypes is None else _atlas_tiles(study, specimens, per_hpc=spec.exemplars),
         pictures=_pictures(study, specimens, at_most=spec.max_overviews, size_px=spec.overview_px),
         profiles=_profiles(study),
@@ -252,18 +254,11 @@ def _candidates(path: Path) -> list[Candidate]:
     ]
 
 
-def _results(study: Study) -> dict[str, Any]:
-    """results.json; before validation, or without a signature, what the signature stage wrote."""
-    raw = _json(study.paths.results)
-    if raw:
-        return as_schema_1(read_results(study.paths.results)) if raw.get("schema") == SCHEMA else raw
-    selection = _json(study.paths.selection)
-    parts = {
-        "selection": selection,
-        "cutoff": selection.get("cutoff"),
-        "core_agreement": _json(study.paths.core_agreement),
-    }
-    return {k: v for k, v in parts.items() if v}
+def _results(study: Study) -> Results | None:
+    """results.json; None before validation, and where another version wrote it."""
+    if not study.paths.results.is_file():
+        return None
+    return _or_nothing(lambda: read_results(study.paths.results))
 
 
 # -- pixels -----------------------------------------------------------------------------------

@@ -2,85 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
 from pathosig.figures.performance import decision_curve_plot
-from pathosig.figures.results import real, triple
+from pathosig.figures.results import floats, known
 from pathosig.figures.style import p_text
 from pathosig.report.cells import (
     analysis_name,
     estimate_cell,
     is_main,
-    line_of,
-    mapping,
-    mappings,
+    listed,
+    number_text,
     numbered,
     time_text,
 )
 from pathosig.report.images import picture
 from pathosig.report.material import Material
 from pathosig.report.page import Block, Cell, Section, Table, folded, without_empty
+from pathosig.validation.analysis import AddedValue, Analysis, AtHorizon
 
 MODELS = ("clinical", "score", "combined")
+Found = tuple[Analysis, AddedValue]
 
 
 def added_value_section(material: Material) -> Section | None:
     """Clinical, score and combined models on validation data; None without them."""
-    found = [(n, a, mapping(a.get("added_value"))) for n, a in numbered(material)]
-    found = [(n, a, v) for n, a, v in found if v]
-    if not found:
+    values = [(n, a, v) for n, a in numbered(material) if (v := known(a.added_value)) is not None]
+    if not values:
         return None
-    blocks: list[Block] = [_discrimination([(a, v) for _, a, v in found])]
-    error = _error([(a, v) for _, a, v in found])
-    blocks += [error] if error is not None else []
-    for number, analysis, value in found:
-        drawn = _net_benefit(analysis, value, number)
+    pairs = [(a, v) for _, a, v in values]
+    blocks: list[Block] = [_discrimination(pairs), *_error(pairs)]
+    top = max((best_benefit(h) for _, v in pairs if (h := known(v.at_horizon)) is not None), default=0.0)
+    for number, analysis, value in values:
+        drawn = _net_benefit(analysis, value, number, top)
         if is_main(material, analysis):
             blocks += drawn
         else:
             blocks += folded(f"Net benefit: {analysis_name(analysis)}", drawn)
-    benefit = _benefit([(a, v) for _, a, v in found])
-    blocks += [benefit] if benefit is not None else []
+    blocks += _benefit(pairs)
     lead = (
-        "All three models are frozen from discovery; differences are combined minus clinical with paired "
-        "bootstrap intervals. A difference in C above 0, in Brier score below 0, favours the score."
+        "All three models are frozen from discovery; differences are combined minus clinical with paired bootstrap "
+        "intervals. A difference in C above 0, and in Brier score below 0, favours the score."
     )
     return Section(id="added-value", title="Added value", blocks=blocks, lead=lead)
 
 
-def _discrimination(found: list[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> Table:
+def _discrimination(pairs: Sequence[Found]) -> Table:
     """Uno C of the three models, in complete cases and, beneath, in all patients by imputation."""
     rows: list[list[Cell]] = []
     note = ""
-    for analysis, value in found:
-        cs = mapping(value.get("uno_c"))
-        name = analysis_name(analysis)
-        imputed = mapping(value.get("imputed"))
+    for analysis, value in pairs:
+        name, imputed = analysis_name(analysis), known(value.imputed)
+        cs = [estimate_cell(value.uno_c[k]) if k in value.uno_c else None for k in MODELS]
+        label = name if imputed is None else f"{name}, complete cases"
         rows.append(
-            [
-                f"{name}, complete cases" if imputed else name,
-                *(value.get(k) for k in ("n", "events")),
-                *(estimate_cell(cs.get(k)) for k in MODELS),
-                estimate_cell(value.get("difference_c")),
-                p_text(real(mapping(value.get("lr_test")).get("p"))),
-            ]
+            [label, value.n, value.events, *cs, estimate_cell(value.difference_c), p_text(value.lr_test.p)]
         )
-        if imputed:
-            cs = mapping(imputed.get("uno_c"))
+        if imputed is not None:
+            cs = [number_text(imputed.uno_c[k], 3) if k in imputed.uno_c else None for k in MODELS]
             rows.append(
                 [
                     f"{name}, imputed",
-                    *(imputed.get(k) for k in ("n", "events")),
-                    *(estimate_cell(cs.get(k)) for k in MODELS),
-                    estimate_cell(imputed.get("difference_c")),
+                    imputed.n,
+                    imputed.events,
+                    *cs,
+                    estimate_cell(imputed.difference_c),
                     None,
                 ]
             )
-            missing = ", ".join(f"{k} ({v})" for k, v in mapping(imputed.get("missing")).items() if v)
+            missing = listed([f"{k} ({v})" for k, v in imputed.missing.items() if v])
             note = (
-                f"Imputed: {imputed.get('method', '')}; {imputed.get('m')} imputations inside each of "
-                f"{imputed.get('bootstraps')} resamples. Missing: {missing}."
+                f"Imputed: {imputed.method}; {imputed.m} imputations inside each of {imputed.bootstraps} resamples. "
+                f"Missing: {missing}."
             )
     columns = ["Analysis", "n", "Events", "Clinical: Uno C", "Score: Uno C", "Combined: Uno C"]
     columns += ["Combined − clinical", "LR test of the score"]
@@ -89,56 +82,76 @@ def _discrimination(found: list[tuple[Mapping[str, Any], Mapping[str, Any]]]) ->
     )
 
 
-def _error(found: list[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> Table | None:
+def _error(pairs: Sequence[Found]) -> list[Block]:
     """Brier scores at the horizon and their difference."""
     rows: list[list[Cell]] = []
-    for analysis, value in found:
-        brier = mapping(value.get("brier"))
-        if triple(value.get("difference_brier")) is None and not brier:
-            continue
-        horizon = mapping(value.get("horizon")).get("time")
-        rows.append(
-            [
-                analysis_name(analysis),
-                time_text(horizon, analysis.get("unit")),
-                *(estimate_cell(brier.get(k)) for k in MODELS),
-                estimate_cell(value.get("difference_brier")),
-            ]
-        )
-    if not rows:
-        return None
+    for analysis, value in pairs:
+        at = known(value.at_horizon)
+        if at is not None:
+            scores = [number_text(at.brier[k], 3) if k in at.brier else None for k in MODELS]
+            when = time_text(at.time, analysis.unit)
+            rows.append([analysis_name(analysis), when, *scores, estimate_cell(at.difference_brier)])
     columns = ["Analysis", "At", "Clinical", "Score", "Combined", "Combined − clinical (95% CI)"]
-    return Table(caption="Brier score of the three models", columns=columns, rows=rows)
+    return [Table(caption="Brier score of the three models", columns=columns, rows=rows)] if rows else []
 
 
-def _net_benefit(analysis: Mapping[str, Any], value: Mapping[str, Any], number: int) -> list[Block]:
+def best_benefit(at: AtHorizon) -> float:
+    """The highest net benefit of any strategy: the common end of the vertical axes."""
+    lines = [*at.net_benefit.models.values(), at.net_benefit.all]
+    return max((v for line in lines for v in line if v is not None), default=0.0)
+
+
+def _net_benefit(analysis: Analysis, value: AddedValue, number: int, top: float) -> list[Block]:
     """The decision curve, and combined minus clinical at a few thresholds."""
-    benefit = mapping(value.get("net_benefit"))
-    if not benefit.get("thresholds"):
+    at = known(value.at_horizon)
+    if at is None or not at.net_benefit.thresholds:
         return []
-    name = analysis_name(analysis)
-    at = benefit["thresholds"]
-    lines = {str(k): line_of(v) for k, v in mapping(benefit.get("models")).items()}
-    lines |= {"treat all": line_of(benefit.get("all")), "treat none": line_of(benefit.get("none"))}
-    lines = {k: v for k, v in lines.items() if len(v) == len(at)}
-    label = time_text(mapping(value.get("horizon")).get("time"), analysis.get("unit"))
-    figure = decision_curve_plot(at, lines, title=name, time_label=label)
-    caption = f"{name}: net benefit of acting on each model's risk of an event by {label}."
-    return [picture(f"net_benefit_{number:02d}", figure, caption, wide=False)]
+    name, label = analysis_name(analysis), time_text(at.time, analysis.unit)
+    benefit = at.net_benefit
+    lines = {k: floats(v) for k, v in benefit.models.items()}
+    lines |= {"treat all": floats(benefit.all), "treat none": floats(benefit.none)}
+    figure = decision_curve_plot(benefit.thresholds, lines, title=name, time_label=label, top=top)
+    caption = (
+        f"{name}: net benefit of acting on each model's risk of an event by {label}. {benefit_words(at)}"
+    )
+    return [picture(f"net_benefit_{number:02d}", figure, caption.strip(), wide=False)]
 
 
-def _benefit(found: list[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> Table | None:
+def benefit_words(at: AtHorizon) -> str:
+    """Where the curves of the models end, and where the combined model is no better than treating everyone."""
+    benefit = at.net_benefit
+    words = []
+    for name, line in benefit.models.items():
+        known_at = [t for t, v in zip(benefit.thresholds, line, strict=True) if v is not None]
+        if known_at and known_at[-1] < benefit.thresholds[-1]:
+            words.append(f"{name} ends at {100 * known_at[-1]:.0f}%")
+    text = (
+        f"A curve ends where no patient's predicted risk reaches the threshold: {listed(words)}. "
+        if words
+        else ""
+    )
+    combined = benefit.models.get("combined", ())
+    worse = [
+        t
+        for t, v, everyone in zip(benefit.thresholds, combined, benefit.all, strict=False)
+        if v is not None and everyone is not None and v < everyone - 1e-9
+    ]
+    if worse:
+        text += f"Between thresholds of {100 * worse[0]:.0f}% and {100 * worse[-1]:.0f}%, treating all is at some point better than the combined model."
+    return text.strip()
+
+
+def _benefit(pairs: Sequence[Found]) -> list[Block]:
     """Net benefit, combined minus clinical, at the thresholds that were tested."""
     rows = {
-        analysis_name(a): {
-            real(d.get("threshold")): estimate_cell(d)
-            for d in mappings(mapping(v.get("net_benefit")).get("difference"))
-        }
-        for a, v in found
+        analysis_name(a): {d.threshold: estimate_cell(d) for d in at.net_benefit.difference}
+        for a, v in pairs
+        if (at := known(v.at_horizon)) is not None
     }
-    at = sorted({t for cells in rows.values() for t in cells if t is not None})
-    if not at:
-        return None
-    columns = ["Analysis", *(f"at {100 * t:.3g}%" for t in at)]
-    cells: list[list[Cell]] = [[name, *(row.get(t) for t in at)] for name, row in rows.items()]
-    return Table(caption="Net benefit, combined − clinical (95% CI)", columns=columns, rows=cells)
+    thresholds = sorted({t for cells in rows.values() for t in cells})
+    if not thresholds:
+        return []
+    columns = ["Analysis", *(f"at {100 * t:.3g}%" for t in thresholds)]
+    cells: list[list[Cell]] = [[name, *(row.get(t) for t in thresholds)] for name, row in rows.items()]
+    caption = "Net benefit, combined − clinical (95% CI)"
+    return [Table(caption=caption, columns=columns, rows=cells, folded=len(cells) > 4)]

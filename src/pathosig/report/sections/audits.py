@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pathosig.figures.results import real, triple
-from pathosig.figures.style import estimate_text
-from pathosig.report.cells import feature_name, mapping, mappings, short
+from pathosig.report.audit_values import count_at, estimate_at, number_at, rows_at, text_at, value_at
+from pathosig.report.cells import estimate_cell, feature_name, per_cent, plural
 from pathosig.report.material import Material, cohort_title
-from pathosig.report.page import Block, Cell, Note, Section, Table, folded, without_empty
+from pathosig.report.page import Block, Cell, Note, Section, Table, without_empty
 
 ORDER = ("null", "optimism", "site", "depth", "stability")
 QUESTIONS = {
@@ -40,49 +39,41 @@ _Result = Mapping[str, Any]
 _COLUMNS = ["Quantity", "Estimate (95% interval)", "Monte-Carlo error", "Bar"]
 
 
-def _c(value: Any) -> str:
-    return _estimate(value, digits=3)
+def _c(result: _Result, key: str, digits: int = 3) -> str:
+    value = estimate_at(result, key)
+    return "not estimable" if value is None else estimate_cell(value, digits=digits)
 
 
-def _percent(value: Any) -> str:
-    found = triple(value)
-    if found is None:
-        return "not estimable" if real(value) is None else f"{100 * float(value):.1f}%"
-    return estimate_text(*(None if v is None else 100 * v for v in found), digits=1) + " %"
+def _percent(result: _Result, key: str) -> str:
+    value = estimate_at(result, key)
+    return "not estimable" if value is None else per_cent(value, digits=1)
 
 
-def _estimate(value: Any, *, digits: int) -> str:
-    found = triple(value)
-    if found is None:
-        return "not estimable" if real(value) is None else f"{float(value):.{digits}f}".replace("-", "−")
-    return estimate_text(*found, digits=digits)
-
-
-def _error(value: Any) -> str:
-    return "" if real(value) is None else f"{float(value):.4f}"
+def _error(result: _Result, key: str) -> str:
+    value = number_at(result, key)
+    return "" if value is None else f"{value:.4f}"
 
 
 def _null(result: _Result, title: str) -> list[Block]:
-    verdict, n, bar = str(result.get("verdict", "")), result.get("permutations"), real(result.get("bar"))
+    verdict, n, bar = text_at(result, "verdict"), count_at(result, "permutations"), number_at(result, "bar")
     words = {
         "pass": "pass: on noise the reported test rejects no more often than its bar allows.",
         "fail": "fail: on noise the reported test rejects more often than its bar allows.",
         "preview": "preview, no verdict: 1,000 permutations give one (`--permutations 1000`).",
     }
     level = {"pass": "good", "fail": "error"}.get(verdict, "warning")
-    allowed = "" if bar is None else f"upper limit at most {100 * bar:.0f}%"
-    p = real(result.get("p"))
+    allowed = "" if bar is None else f"upper bound at most {100 * bar:.0f}%"
+    p = number_at(result, "p")
+    naive = "none: why this audit exists"
     rows: list[list[Cell]] = [
-        ["Permutations in which any signature was found", _percent(result.get("any_signature")), "", ""],
-        ["A naive test on the same data rejects", _percent(result.get("naive_rejection")), "", "none: why this audit exists"],
-        ["The reported test rejects", _percent(result.get("reported_rejection")), "", allowed],
-        ["Apparent C, permuted outcome", _c(result.get("null_c")), "", ""],
-        ["Apparent C, observed", _c(result.get("observed_c")), "", "" if p is None else f"rank p = {p:.3f}"],
-    ]  # fmt: skip
+        ["Permutations in which any signature was found", _percent(result, "any_signature"), "", ""],
+        ["A naive test on the same data rejects", _percent(result, "naive_rejection"), "", naive],
+        ["The reported test rejects", _percent(result, "reported_rejection"), "", allowed],
+        ["Apparent C, permuted outcome", _c(result, "null_c"), "", ""],
+        ["Apparent C, observed", _c(result, "observed_c"), "", "" if p is None else f"rank p = {p:.3f}"],
+    ]
     note = (
-        f"{n:,} permutations of outcome within cohort and site; intervals are Monte-Carlo limits."
-        if isinstance(n, int)
-        else ""
+        f"{plural(n, 'permutation')} of outcome within cohort and site; Monte-Carlo intervals." if n else ""
     )
     return [
         Note(title="Null:", text=words.get(verdict, verdict), level=level),  # type: ignore[arg-type]
@@ -91,63 +82,69 @@ def _null(result: _Result, title: str) -> list[Block]:
 
 
 def _optimism(result: _Result, title: str) -> list[Block]:
-    error = mapping(result.get("monte_carlo"))
+    bag_error = _error(result, "monte_carlo.out_of_bag_c") or _error(result, "monte_carlo_se")
+    harrell_error = _error(result, "monte_carlo.optimism")
+    cv_error = _error(result, "monte_carlo.cross_validated_c")
     rows: list[list[Cell]] = [
-        ["C, cross-validated (the headline)", _c(result.get("cross_validated_c")), _error(error.get("cross_validated_c")), ""],
-        ["C, out of bag", _c(result.get("out_of_bag_c")), _error(error.get("out_of_bag_c") or result.get("monte_carlo_se")), ""],
-        ["C, .632+", _c(result.get("c_632_plus")), "", ""],
-        ["C, apparent minus Harrell's optimism", _c(result.get("harrell_corrected_c")), _error(error.get("optimism")), ""],
-        ["Optimism", _c(result.get("optimism")), _error(error.get("optimism")), ""],
-        ["C, apparent", _c(result.get("apparent_c")), "", "never to be reported alone"],
-        ["Resamples without a signature (C counted as 0.50)", _percent(result.get("share_empty")), "", ""],
-    ]  # fmt: skip
-    again = result.get("codebook_refit")
-    if isinstance(again, Mapping):
+        ["C, cross-validated (the headline)", _c(result, "cross_validated_c"), cv_error, ""],
+        ["C, out of bag", _c(result, "out_of_bag_c"), bag_error, ""],
+        ["C, .632+", _c(result, "c_632_plus"), "", ""],
+        ["C, apparent minus Harrell's optimism", _c(result, "harrell_corrected_c"), harrell_error, ""],
+        ["Optimism", _c(result, "optimism"), harrell_error, ""],
+        ["C, apparent", _c(result, "apparent_c"), "", "never to be reported alone"],
+        ["Resamples without a signature (C counted as 0.50)", _percent(result, "share_empty"), "", ""],
+    ]
+    refits = count_at(result, "codebook_refit.resamples")
+    if refits:
+        first = f"Codebook refitted on {plural(refits, 'resample')}: C, out of bag"
+        refit_error = _error(result, "codebook_refit.monte_carlo_se")
         rows += [
-            [f"Codebook refitted on {again.get('resamples')} resamples: C, out of bag", _c(again.get("out_of_bag_c")), _error(again.get("monte_carlo_se")), ""],
-            ["… in the same resamples with the codebook fixed", _c(again.get("fixed_c")), "", ""],
-            ["… refitted minus fixed", _c(again.get("difference")), "", ""],
-            ["… HPCs", _estimate(again.get("hpcs"), digits=0), "", ""],
-            ["… agreement of tiles with the fixed codebook (ARI)", _c(again.get("agreement")), "", ""],
-        ]  # fmt: skip
+            [first, _c(result, "codebook_refit.out_of_bag_c"), refit_error, ""],
+            ["… in the same resamples with the codebook fixed", _c(result, "codebook_refit.fixed_c"), "", ""],
+            ["… refitted minus fixed", _c(result, "codebook_refit.difference"), "", ""],
+            ["… HPCs", _c(result, "codebook_refit.hpcs", 0), "", ""],
+            ["… agreement of tiles (ARI)", _c(result, "codebook_refit.agreement"), "", ""],
+        ]
     else:
-        rows.append(["Codebook refitted in the resamples", short(again) or "not done", "", ""])
-    note = f"{result.get('resamples')} resamples of patients: {result.get('what', '')}."
+        rows.append(
+            ["Codebook refitted in the resamples", text_at(result, "codebook_refit") or "not done", "", ""]
+        )
+    note = f"{plural(count_at(result, 'resamples'), 'resample')} of patients: {text_at(result, 'what')}."
     return [_table(title, rows, note)]
 
 
 def _site(result: _Result, title: str) -> list[Block]:
-    told = mapping(result.get("site_predictability"))
-    p = real(told.get("p"))
-    chance = f"by chance {_percent(told.get('chance'))}" + ("" if p is None else f", p = {p:.3f}")
+    p = number_at(result, "site_predictability.p")
+    chance = f"by chance {_percent(result, 'site_predictability.chance')}"
+    chance += "" if p is None else f", p = {p:.3f}"
     rows: list[list[Cell]] = [
-        ["C, no site in both parts", _c(result.get("preserved_site_c")), "", ""],
-        ["C, within sites, pooled", _c(result.get("within_site_c")), "", ""],
-        ["C of the site alone", _c(result.get("site_only_c")), "", "0.50 if sites do not differ"],
-        ["Site told from the profile", _percent(told.get("accuracy")), "", chance],
+        ["C, no site in both parts", _c(result, "preserved_site_c"), "", ""],
+        ["C, within sites, pooled", _c(result, "within_site_c"), "", ""],
+        ["C of the site alone", _c(result, "site_only_c"), "", "0.50 if sites do not differ"],
+        ["Site predicted from the profile", _percent(result, "site_predictability.accuracy"), "", chance],
     ]
-    note = f"{result.get('sites')} sites."
-    return [_table(title, rows, note)]
+    return [_table(title, rows, f"{plural(count_at(result, 'sites'), 'site')}.")]
 
 
 def _depth(result: _Result, title: str) -> list[Block]:
     rows: list[list[Cell]] = [
         [
-            d.get("tiles"),
-            d.get("patients"),
-            real(d.get("icc")),
-            real(d.get("bias")),
-            _percent(d.get("group_flips")),
-            real(d.get("monte_carlo_se")),
+            count_at(d, "tiles"),
+            count_at(d, "patients"),
+            number_at(d, "icc"),
+            number_at(d, "bias"),
+            _percent(d, "group_flips"),
+            number_at(d, "monte_carlo_se"),
         ]
-        for d in mappings(result.get("depths"))
+        for d in rows_at(result, "depths")
     ]
     columns = ["Tiles", "Patients", "ICC", "Bias", "Risk group changes", "Monte-Carlo error"]
-    note = f"{result.get('draws')} draws of so many tiles, against the score from all tiles of the patient."
+    draws = plural(count_at(result, "draws"), "draw")
+    note = f"{draws} of so many tiles, against the score from all tiles of the patient."
     out: list[Block] = [without_empty(Table(caption=title, columns=columns, rows=rows, note=note))]
     tiles: list[list[Cell]] = [
-        [cohort_title(str(t.get("cohort"))), t.get("patients"), _c(t.get("correlation")), real(t.get("p"))]
-        for t in mappings(result.get("tiles"))
+        [cohort_title(text_at(t, "cohort")), count_at(t, "patients"), _c(t, "correlation"), number_at(t, "p")]
+        for t in rows_at(result, "tiles")
     ]
     if tiles:
         columns = ["Cohort", "Patients", "r (95% CI)", "p"]
@@ -156,44 +153,44 @@ def _depth(result: _Result, title: str) -> list[Block]:
 
 
 def _stability(result: _Result, title: str) -> list[Block]:
-    seeds, boot = mapping(result.get("seeds")), mapping(result.get("bootstrap"))
     rows: list[list[Cell]] = [
-        [label, part.get("n"), _c(part.get("correlation")), _percent(part.get("share_empty"))]
-        for label, part in (("Other seeds", seeds), ("Bootstrap of patients", boot))
-        if part
+        [label, n, _c(result, f"{part}.correlation"), _percent(result, f"{part}.share_empty")]
+        for label, part in (("Other seeds", "seeds"), ("Bootstrap of patients", "bootstrap"))
+        if (n := count_at(result, f"{part}.n"))
     ]
     rows += [
-        [f"Tree cut at {r.get('k')}", None, _c(r.get("correlation")), ""]
-        for r in mappings(result.get("levels"))
+        [f"Tree cut at {count_at(r, 'k')}", None, _c(r, "correlation"), ""] for r in rows_at(result, "levels")
     ]
-    columns = ["Made again with", "Fits", "Correlation with the score", "Without a signature"]
+    columns = ["Fitted again with", "Fits", "Correlation with the score", "Without a signature"]
     out: list[Block] = [Table(caption=title, columns=columns, rows=rows)]
+    selected = value_at(result, "selected")
     often: list[list[Cell]] = [
-        [feature_name(str(name)), real(mapping(boot.get("selected")).get(name)) or 0.0, real(mapping(seeds.get("selected")).get(name)) or 0.0]
-        for name in result.get("selected") or ()
-    ]  # fmt: skip
+        [
+            feature_name(str(n)),
+            *(number_at(result, f"{part}.selected.{n}") or 0.0 for part in ("bootstrap", "seeds")),
+        ]
+        for n in (selected if isinstance(selected, list) else ())
+    ]
     if often:
         columns = ["Feature of the signature", "Selected in bootstraps", "Selected by other seeds"]
-        out += folded("How often each feature is selected again", [Table(caption="Selected again", columns=columns, rows=often)])  # fmt: skip
-    curve: list[list[Cell]] = [
-        [
-            int(r.get("k") or 0),
-            *(real(r.get(k)) for k in ("seed_ari", "bootstrap_ari", "prediction_strength")),
-        ]
-        for r in mappings(mapping(result.get("phenotypes")).get("curve"))
-    ]
+        caption = "How often each feature is selected again"
+        out.append(Table(caption=caption, columns=columns, rows=often, folded=True))
+    keys = ("seed_ari", "bootstrap_ari", "prediction_strength")
+    curve = rows_at(result, "phenotypes.curve")
     if curve:
         columns = ["K", "ARI of seeds", "ARI of patient bootstraps", "Prediction strength"]
-        out += folded("Stability of the HPCs by their number", [Table(caption="Stability of the HPCs", columns=columns, rows=curve)])  # fmt: skip
+        cells: list[list[Cell]] = [[count_at(r, "k"), *(number_at(r, k) for k in keys)] for r in curve]
+        caption = "Stability of the HPCs by their number"
+        out.append(Table(caption=caption, columns=columns, rows=cells, folded=True))
     return out
 
 
 def _other(result: _Result, title: str) -> list[Block]:
-    """An audit this version does not know: its single numbers."""
+    """An audit this version does not know: its single numbers and texts."""
     rows: list[list[Cell]] = [
-        [str(k).replace("_", " "), _c(v) if triple(v) else short(v)]
-        for k, v in sorted(result.items())
-        if triple(v) or isinstance(v, (str, int, float))
+        [str(k).replace("_", " "), text_at(result, k) or estimate_cell(estimate_at(result, k))]
+        for k in sorted(result)
+        if text_at(result, k) or estimate_at(result, k) is not None
     ]
     return [Table(caption=title, columns=["Quantity", "Value"], rows=rows)] if rows else []
 

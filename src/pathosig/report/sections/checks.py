@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from pathosig.figures.performance import effect_curve_plot
-from pathosig.figures.results import real, triple, usable
-from pathosig.figures.style import estimate_text
+from pathosig.figures.results import floats, hr_text, known, p_of
 from pathosig.report.cells import (
     analysis_name,
     estimate_cell,
-    feature_name,
+    feature_title,
     is_main,
-    mapping,
+    number_text,
     numbered,
-    short,
+    per_cent,
+    time_text,
 )
 from pathosig.report.images import picture
 from pathosig.report.material import Material, cohort_title
-from pathosig.report.page import Block, Cell, Facts, Note, Section, Table
+from pathosig.report.page import Block, Cell, Facts, Note, Section, Table, without_empty
+from pathosig.validation.analysis import Analysis
 
 
 def hazards_section(material: Material) -> Section | None:
@@ -26,157 +25,129 @@ def hazards_section(material: Material) -> Section | None:
     blocks: list[Block] = []
     rows: list[list[Cell]] = []
     for number, a in numbered(material):
-        ph, rmst, spline = (mapping(a.get(k)) for k in ("ph", "rmst", "spline"))
-        name = analysis_name(a)
-        score, group = (ph.get(k) or {} for k in ("score", "group"))
-        difference = triple(rmst.get("difference"))
-        rows.append(
-            [
-                name,
-                real(score.get("p")),
-                real(group.get("p")),
-                real(spline.get("p_nonlinear")),
-                estimate_text(*difference, digits=1) if difference else "–",
-                real(rmst.get("tau")),
-            ]
-        )
-        piecewise = [p for p in ph.get("piecewise") or () if usable(p)]
-        if ph.get("violated") and piecewise:
+        ph, spline, name = known(a.ph), known(a.spline), analysis_name(a)
+        tests = [None, None] if ph is None else [p_of(ph.score), p_of(ph.group)]
+        rows.append([name, *tests, None if spline is None else spline.p_nonlinear, *rmst_cells(a)])
+        if ph is not None and ph.violated and ph.piecewise:
             cells: list[list[Cell]] = [
-                [
-                    f"{short(p.get('from'))} to {short(p.get('to')) if p.get('to') is not None else 'end'}",
-                    estimate_text(real(p.get("hr")), real(p.get("lower")), real(p.get("upper"))),
-                    p.get("n"),
-                    p.get("events"),
-                ]
-                for p in piecewise
+                [f"{number_text(p.start, 0)} to {number_text(p.end, 0)} {a.unit}", hr_text(p.effect)]
+                for p in ph.piecewise
             ]
             caption = f"{name}: hazards are not proportional; hazard ratio by period"
-            blocks.append(
-                Table(caption=caption, columns=["Period", "HR (95% CI)", "n", "Events"], rows=cells)
-            )
-        if spline.get("score") and is_main(material, a):
-            s = spline
+            blocks.append(Table(caption=caption, columns=["Period", "HR (95% CI)"], rows=cells))
+        if spline is not None and is_main(material, a):
             figure = effect_curve_plot(
-                s["score"], s["hr"], (s["lower"], s["upper"]), title=name, x_label="Risk score (discovery SD)"
+                spline.score,
+                floats(spline.hr),
+                (floats(spline.lower), floats(spline.upper)),
+                title=name,
+                x_label="Risk score (discovery SD)",
             )
             text = f"{name}: hazard ratio along the score (restricted cubic spline)."
             blocks.append(picture(f"spline_{number:02d}", figure, text, wide=False))
     if not any(isinstance(c, float) for r in rows for c in r):
         return None
-    columns = [
-        "Analysis",
-        "PH test, score: p",
-        "PH test, groups: p",
-        "Non-linearity: p",
-        "RMST, high − low (95% CI)",
-        "Up to",
-    ]
-    table = Table(caption="Checks of the model's form", columns=columns, rows=rows)
+    columns = ["Analysis", "PH test, score: p", "PH test, groups: p", "Non-linearity: p"]
+    columns += ["RMST, high − low (95% CI)", "Up to"]
+    note = (
+        "RMST: restricted mean survival time, the mean time without an event up to a horizon. It is shown where both risk "
+        "groups are followed for at least half of the median follow-up."
+    )
+    table = without_empty(Table(caption="Checks of the model's form", columns=columns, rows=rows, note=note))
     return Section(id="hazards", title="Proportional hazards and form", blocks=[table, *blocks])
+
+
+def rmst_cells(analysis: Analysis) -> list[Cell]:
+    """Difference of restricted means with its unit, and its horizon; a horizon too short to mean anything is named."""
+    rmst, follow_up = known(analysis.rmst), known(analysis.follow_up)
+    if rmst is None:
+        return [None, None]
+    until = time_text(rmst.tau, analysis.unit)
+    median = None if follow_up is None else follow_up.estimate
+    if median is not None and rmst.tau < median / 2:
+        return [f"not shown: too few patients beyond {until}", None]
+    return [f"{estimate_cell(rmst.difference, digits=1)} {analysis.unit}", until]
 
 
 def internal_section(material: Material) -> Section | None:
     """Repeated nested cross-validation; None when external cohorts were used."""
-    internal = material.results.get("internal")
-    if not usable(internal) or not isinstance(internal, Mapping):
+    results = material.results
+    internal = None if results is None else known(results.internal)
+    if results is None or internal is None:
         return None
-    names = {
-        "harrell_c": "Harrell C, cross-validated",
-        "uno_c": "Uno C, cross-validated",
-        "ridge_c": "Ridge on all leaves, C",
-        "apparent_c": "Apparent C (optimistic)",
-        "null_c": "C of a permuted outcome",
-    }
-    facts = [("Repeats × folds", f"{internal.get('repeats')} × {internal.get('folds')}, grouped by patient")]
-    for key, label in names.items():
-        value = internal.get(key)
-        if triple(value):
-            facts.append((label, estimate_cell(value)))
-        elif real(value) is not None:
-            facts.append((label, f"{value:.3f}"))
-    against = mapping(material.results.get("against_ridge"))
-    if real(against.get("difference")) is not None:
-        facts.append(("Selection minus ridge on all leaves, C", estimate_cell(against["difference"])))
-    hr = triple(internal.get("hr_sd"), key="hr")
-    facts += [("HR per SD, cross-validated", estimate_text(*hr))] if hr else []
-    if real(internal.get("share_empty")) is not None:
-        facts.append(("Folds in which nothing was selected", f"{100 * internal['share_empty']:.0f}%"))
-    blocks: list[Block] = [Facts(rows=facts)]
-    chosen = [
-        [feature_name(str(s.get("feature"))), real(s.get("share"))] for s in internal.get("selected") or ()
-    ]
-    if chosen:
-        columns = ["Feature", "Share of folds"]
-        blocks.append(
-            Table(
-                caption="How often each feature was selected",
-                columns=columns,
-                rows=chosen[:60],
-                folded=len(chosen) > 12,
-            )
+    facts = [("Repeats × folds", f"{internal.repeats} × {internal.folds}, grouped by patient")]
+    facts += [
+        (label, estimate_cell(value))
+        for label, value in (
+            ("Harrell C, cross-validated", internal.harrell_c),
+            ("Uno C, cross-validated", internal.uno_c),
+            ("Ridge on all leaves, C", internal.ridge_c),
+            ("Apparent C (optimistic)", internal.apparent_c),
         )
-    if internal.get("note"):
-        blocks.append(Note(text=str(internal["note"])))
-    lead = (
-        "There is no external cohort. Every number here is from patients that the model of their "
-        "fold never saw."
-    )
+        if known(value) is not None
+    ]
+    against = known(results.against_ridge)
+    if against is not None and against.difference is not None:
+        facts.append(("Selection minus ridge on all leaves, C", number_text(against.difference, 3)))
+    if known(internal.hr_sd) is not None:
+        facts.append(("HR per SD, cross-validated", hr_text(internal.hr_sd)))
+    facts.append(("Folds in which nothing was selected", per_cent(internal.share_empty)))
+    blocks: list[Block] = []
+    if internal.share_empty >= 1:
+        text = "No fold selected anything, so every patient's cross-validated score is the same and the C-index of 0.50 is no measurement."
+        blocks.append(Note(title="Nothing found.", text=text, level="warning"))
+    blocks.append(Facts(rows=facts))
+    if internal.selected:
+        rows: list[list[Cell]] = [
+            [feature_title(material, s.feature), s.share] for s in internal.selected[:60]
+        ]
+        columns = ["Feature", "Proportion of folds"]
+        caption = "How often each feature was selected"
+        blocks.append(Table(caption=caption, columns=columns, rows=rows, folded=len(rows) > 12))
+    blocks += [Note(text=internal.note)] if internal.note else []
+    lead = "There is no external cohort. Every number here is from patients whom the model of their fold never saw."
     return Section(id="internal", title="Internal validation", blocks=blocks, lead=lead)
 
 
 def sample_size_section(material: Material) -> Section | None:
     """Riley's criteria: what the number of candidates and of selected features would need; None without."""
-    found = mapping(material.results.get("sample_size"))
-    rows: list[list[Cell]] = []
-    for key, label in (("candidates", "All candidates"), ("selected", "Selected features")):
-        part = mapping(found.get(key))
-        if part:
-            events = real(part.get("required_events"))
-            rows.append(
-                [
-                    label,
-                    part.get("parameters"),
-                    part.get("required_n"),
-                    None if events is None else round(events),
-                    real(part.get("events_per_parameter")),
-                    real(part.get("expected_shrinkage")),
-                ]
-            )
+    size = None if material.results is None else known(material.results.sample_size)
+    if size is None:
+        return None
+    rows: list[list[Cell]] = [
+        [
+            label,
+            part.parameters,
+            part.required_n,
+            round(part.required_events),
+            part.events_per_parameter,
+            part.expected_shrinkage,
+        ]
+        for label, part in (("All candidates", size.candidates), ("Selected features", size.selected))
+        if part is not None
+    ]
     if not rows:
         return None
     columns = ["Parameters of", "Parameters", "Patients needed", "Events needed", "Events per parameter"]
     columns += ["Expected shrinkage"]
-    at = real(found.get("timepoint"))
     note = (
-        "Riley et al. 2019: shrinkage of at least 0.90, small optimism, precise overall risk"
-        + ("" if at is None else f" at time {at:.4g}")
-        + f"; anticipated R² {found.get('anticipated_r2', 'not stated')}. A model chosen among all candidates "
-        "lies between the two rows."
+        f"Riley et al. 2019: shrinkage of at least 0.90, small optimism, precise overall risk at time {size.timepoint:.4g}; "
+        f"anticipated R² {size.anticipated_r2}. A model chosen among all candidates lies between the two rows."
     )
     table = Table(caption="Sample size for a prediction model", columns=columns, rows=rows, note=note)
-    lead = f"Discovery had {found.get('n')} patients and {found.get('events')} events."
+    lead = f"Discovery had {size.n:,} patients and {size.events:,} events."
     return Section(id="sample-size", title="Sample size", blocks=[table], lead=lead)
 
 
 def cores_section(material: Material) -> Section | None:
     """Agreement of cores within patients; None without several cores."""
-    found = material.results.get("core_agreement")
-    if not usable(found) or not isinstance(found, Mapping):
+    rates = material.core_agreement
+    if all(c.single == c.n for c in rates.values()):
         return None
-    rows: list[list[Cell]] = []
-    for cohort, c in sorted(found.items()):
-        if usable(c) and isinstance(c, Mapping):
-            rows.append(
-                [
-                    cohort_title(str(cohort)),
-                    *(c.get(k) for k in ("n", "single", "agree", "heterogeneous")),
-                    real(c.get("observed_rate")),
-                    real(c.get("expected_rate")),
-                ]
-            )
-    if not rows or all(mapping(c).get("single") == mapping(c).get("n") for c in found.values()):
-        return None
+    rows: list[list[Cell]] = [
+        [cohort_title(name), c.n, c.single, c.agree, c.heterogeneous, c.observed_rate, c.expected_rate]
+        for name, c in sorted(rates.items())
+    ]
     columns = [
         "Cohort",
         "Patients",

@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from pathosig.figures.forest import ForestRow, forest_plot
-from pathosig.figures.results import (
+from pathosig.figures.results import analysis_title, hr_row, known, model_row, pooled_rows
+from pathosig.figures.titles import endpoint_title
+from pathosig.report.cells import (
     analyses_of,
-    analysis_title,
-    endpoints_of,
-    forest_row,
-    hr_row,
-    pooled_rows,
-    real,
+    analysis_name,
+    is_primary_endpoint,
+    listed,
+    numbered,
 )
-from pathosig.report.cells import analysis_name, is_primary_endpoint, mapping, mappings, numbered
 from pathosig.report.images import picture
-from pathosig.report.material import Material, endpoint_title
+from pathosig.report.material import Material
 from pathosig.report.page import Block, Section, folded
+from pathosig.validation.analysis import Analysis, Forest
 
 
 def models_section(material: Material) -> Section | None:
     """Effects across cohorts, pooled effects, and uni- and multivariable models; None without an analysis."""
-    analyses = analyses_of(material.results, material.primary_endpoint)
+    analyses = analyses_of(material)
     if not analyses:
         return None
     blocks: list[Block] = []
-    for endpoint in endpoints_of(analyses):
+    for endpoint in dict.fromkeys(a.endpoint for a in analyses):
         inside = [_effects(endpoint, analyses), *_pools(material, endpoint)]
         for number, analysis in numbered(material):
-            if analysis.get("endpoint") != endpoint:
+            if analysis.endpoint != endpoint:
                 continue
             drawn = _forest(analysis, number)
             if number == 1 or not is_primary_endpoint(material, endpoint):
@@ -45,63 +44,66 @@ def models_section(material: Material) -> Section | None:
     return Section(id="models", title="Effect estimates", blocks=blocks)
 
 
-def _effects(endpoint: str, analyses: Sequence[Mapping[str, Any]]) -> Block:
-    chosen = [a for a in analyses if a.get("endpoint") == endpoint]
+def _effects(endpoint: str, analyses: Sequence[Analysis]) -> Block:
+    chosen = [a for a in analyses if a.endpoint == endpoint]
     rows = [ForestRow(label="Score, per discovery SD", kind="heading")]
-    rows += [hr_row(analysis_title(a), a.get("hr_sd"), level=1) for a in chosen]
+    rows += [hr_row(analysis_title(a), a.hr_sd, level=1) for a in chosen]
     rows += [ForestRow(label="High against low risk", kind="heading")]
-    rows += [hr_row(analysis_title(a), a.get("hr_group"), level=1) for a in chosen]
-    caption = f"Effect of the signature on {endpoint_title(endpoint).lower()} in every cohort."
-    return picture(f"effects_{endpoint}", forest_plot(rows, title=endpoint_title(endpoint)), caption)
+    rows += [hr_row(analysis_title(a), a.hr_group, level=1) for a in chosen]
+    title = endpoint_title(endpoint)
+    caption = f"Effect of the signature on {title.lower()} in every cohort."
+    return picture(f"effects_{endpoint}", forest_plot(rows, title=title), caption)
 
 
 def _pools(material: Material, endpoint: str) -> list[Block]:
     """Random-effects pools of the validation cohorts."""
     out: list[Block] = []
-    for pool in mappings(material.results.get("pooled")):
-        effect, known = pool.get("effect"), real(pool.get("estimate")) is not None
-        if pool.get("endpoint") != endpoint or effect not in ("hr_sd", "hr_group") or not known:
+    for pool in () if material.results is None else material.results.pooled:
+        effect = known(pool.result)
+        if pool.endpoint != endpoint or effect is None:
             continue
-        title = f"{endpoint_title(endpoint)}, HR {'per SD' if effect == 'hr_sd' else 'high vs low'}"
-        i2 = real(pool.get("i2"))
+        title = f"{endpoint_title(endpoint)}, HR {'per SD' if pool.effect == 'hr_sd' else 'high against low'}"
         caption = (
             "Random-effects pool of the validation cohorts (Hartung-Knapp); thin line: prediction interval."
         )
-        caption += "" if i2 is None else f" I² = {i2 if i2 > 1 else 100 * i2:.0f}%."
-        out.append(
-            picture(f"pooled_{endpoint}_{effect}", forest_plot(pooled_rows(pool), title=title), caption)
+        caption += (
+            "" if effect.i2 is None else f" I² = {effect.i2 if effect.i2 > 1 else 100 * effect.i2:.0f}%."
         )
+        figure = forest_plot(pooled_rows(effect), title=title)
+        out.append(picture(f"pooled_{endpoint}_{pool.effect}", figure, caption))
     return out
 
 
-def _forest(analysis: Mapping[str, Any], number: int) -> list[Block]:
-    forest = mapping(analysis.get("forest"))
-    made = mapping(forest.get("imputation"))
-    m = f" (m = {made['m']})" if made.get("m") else ""
+def _forest(analysis: Analysis, number: int) -> list[Block]:
+    forest = known(analysis.forest)
+    if forest is None:
+        return []
+    imputation = known(forest.imputation)
+    m = "" if imputation is None else f" ({imputation.m} imputations)"
     rows: list[ForestRow] = []
-    for key, label in (
-        ("univariable", "Univariable"),
-        ("multivariable", "Multivariable, complete cases"),
-        ("imputed", f"Multivariable, imputed{m}"),
+    for part, label in (
+        (forest.univariable, "Univariable"),
+        (forest.multivariable, "Multivariable, complete cases"),
+        (forest.imputed, f"Multivariable, imputed{m}"),
     ):
-        part = mappings(forest.get(key))
         if part:
             rows.append(ForestRow(label=label, kind="heading"))
-            rows += [_indented(forest_row(r)) for r in part]
+            rows += [_indented(model_row(r)) for r in part]
     if not rows:
         return []
     title = analysis_name(analysis)
-    complete, n = forest.get("n_complete"), forest.get("n")
-    caption = f"{title}: Cox models (Efron)."
-    caption += f" Complete cases: {complete} of {n}." if complete is not None and n is not None else ""
-    missing = ", ".join(f"{k} {v}" for k, v in mapping(made.get("missing")).items() if v)
-    caption += f" Imputed by {made.get('method')}; missing: {missing}." if missing else ""
-    return [picture(f"forest_{number:02d}", forest_plot(rows, title=title), caption)]
+    return [picture(f"forest_{number:02d}", forest_plot(rows, title=title), f"{title}: {_caption(forest)}")]
+
+
+def _caption(forest: Forest) -> str:
+    text = f"Cox models (Efron). Complete cases: {forest.n_complete} of {forest.n}."
+    imputation = known(forest.imputation)
+    if imputation is None:
+        return text
+    missing = listed([f"{k} ({v})" for k, v in imputation.missing.items() if v])
+    return f"{text} Imputed by {imputation.method}; missing: {missing}." if missing else text
 
 
 def _indented(row: ForestRow) -> ForestRow:
-    return replace(
-        row,
-        level=row.level + 1,
-        kind="estimate" if row.kind == "heading" and row.hr is not None else row.kind,
-    )
+    kind = "estimate" if row.kind == "heading" and row.hr is not None else row.kind
+    return replace(row, level=row.level + 1, kind=kind)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,49 +36,6 @@ def failures_section(material: Material) -> Section | None:
     if not blocks:
         blocks.append(Note(text="Nothing failed, and no slide was empty.", level="good"))
     return Section(id="failures", title="Failures", blocks=blocks)
-
-
-def warnings_section(material: Material) -> Section | None:
-    """All warnings and guards that fired, equal ones counted together; None when no record exists."""
-    if not any(material.records.values()):
-        return None
-    guards = [_guard(g) for g in guards_of(material)]
-    found: Counter[tuple[str, str]] = Counter()
-    example: dict[tuple[str, str], str] = {}
-    for stage, records in material.records.items():
-        for record in records:
-            for text in record.warnings:
-                key = (stage, text.replace(record.unit, "…") if len(record.unit) > 3 else text)
-                found[key] += 1
-                example.setdefault(key, record.unit)
-    blocks: list[Block] = [Note(title=code, text=text, level="warning") for code, text in guards]
-    known = {t for code, text in guards for t in (text, f"{code} {text}", f"{code}: {text}")}
-    rows: list[list[Cell]] = [
-        [stage, text, n, example[stage, text]]
-        for (stage, text), n in sorted(found.items())
-        if text not in known
-    ]
-    if rows:
-        columns = ["Stage", "Warning", "Times", "For example"]
-        blocks.append(Table(caption="Warnings of the stages", columns=columns, rows=rows))
-    if not blocks:
-        blocks.append(Note(text="No guard fired and no stage gave a warning.", level="good"))
-    return Section(id="warnings", title="Warnings and guards", blocks=blocks)
-
-
-def guards_of(material: Material) -> list[Any]:
-    """Guards collected by the signature and by validation, each once."""
-    out: list[Any] = []
-    for item in material.results.get("guards") or ():
-        out += [item] if item not in out else []
-    return out
-
-
-def _guard(item: Any) -> tuple[str, str]:
-    if isinstance(item, Mapping):
-        return str(item.get("code", "")), str(item.get("message", item))
-    code, _, rest = str(item).partition(": ")
-    return (code, rest) if code.startswith("W_") and rest else ("", str(item))
 
 
 def provenance_section(material: Material) -> Section | None:

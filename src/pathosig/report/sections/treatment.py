@@ -2,145 +2,120 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
 from pathosig.figures.forest import ForestRow, forest_plot
-from pathosig.figures.km import KmData, km_grid
+from pathosig.figures.km import KmData
 from pathosig.figures.performance import effect_curve_plot
-from pathosig.figures.results import hr_row, km_curve, real, reason, risk_label, triple
+from pathosig.figures.results import floats, hr_row, hr_text, km_curve, known
 from pathosig.figures.style import estimate_text, p_text
-from pathosig.report.cells import is_primary_endpoint, line_of, mapping, mappings, short
-from pathosig.report.images import picture
-from pathosig.report.material import Material, cohort_title, endpoint_title
+from pathosig.figures.titles import endpoint_title, prose, risk_label, sentence_case, variable_title
+from pathosig.report.cells import is_primary_endpoint, number_text, per_cent
+from pathosig.report.images import km_pictures, picture
+from pathosig.report.material import Material, cohort_title
 from pathosig.report.page import Block, Cell, Facts, Note, Section, Table, folded
-
-_Item = Mapping[str, Any]
+from pathosig.validation.arms import Treatment, TreatmentCohort, TreatmentEffect
+from pathosig.validation.values import Estimate, HazardRatio, NotEstimable
 
 
 def treatment_section(material: Material) -> Section | None:
     """Treatment by score, with the verdict and its reasons; None when no treatment is declared."""
-    items = mappings(material.results.get("treatment"))
+    items = () if material.results is None else material.results.treatment
     if not items:
         return None
-    blocks: list[Block] = [*_verdicts(items), _table(items)]
-    arms = dict.fromkeys(str(i.get("arm", "treatment")) for i in items)
-    for number, arm in enumerate(arms, start=1):
-        chosen = [i for i in items if str(i.get("arm", "treatment")) == arm and not reason(i)]
-        main = [i for i in chosen if is_primary_endpoint(material, str(i.get("endpoint", "")))]
+    blocks: list[Block] = [*(_verdict(material, i) for i in items), _table(items)]
+    for number, arm in enumerate(dict.fromkeys(i.arm for i in items), start=1):
+        chosen = [i for i in items if i.arm == arm]
+        main = [i for i in chosen if is_primary_endpoint(material, i.endpoint)]
         blocks += _forest(arm, main or chosen, number)
-    for number, item in enumerate(items, start=1):
-        if reason(item):
-            blocks.append(Note(title=_title(item), text=reason(item), level="warning"))
-            continue
-        declared = material.endpoints.get(str(item.get("endpoint", "")))
-        unit = "" if declared is None else declared.unit
-        blocks += folded(
-            _title(item),
-            _details({"unit": unit, **item}, number),
-            small="survival by treatment, effect along the score, balance",
-        )
-    lead = (
-        "Hazard ratios are treated against untreated. Patients were treated by choice, not by lot, unless "
-        "stated. A claim needs the interaction in cohorts that the score was not fitted on."
-    )
+    number = 0
+    for item in items:
+        unit = material.endpoints[item.endpoint].unit if item.endpoint in material.endpoints else ""
+        for cohort in item.cohorts:
+            number += 1
+            effect, title = cohort.result, _title(item, cohort)
+            if isinstance(effect, NotEstimable):
+                blocks.append(Note(title=title, text=effect.reason, level="warning"))
+                continue
+            details = _details(effect, title, number, (unit, item.endpoint))
+            blocks += folded(title, details, small="survival by treatment, effect along the score, balance")
+    lead = "Hazard ratios are treated against untreated. "
+    if all(i.design == "observational" for i in items):
+        lead += "Treatment was not randomised. "
+    lead += "A claim needs the interaction in cohorts that the score was not fitted on."
     return Section(id="treatment", title="Treatment", blocks=blocks, lead=lead)
 
 
-def _title(item: _Item) -> str:
-    cohort, endpoint = str(item.get("cohort", "")), str(item.get("endpoint", ""))
-    return f"{item.get('arm', 'treatment')}: {cohort_title(cohort)}, {endpoint_title(endpoint)}"
+def _title(item: Treatment, cohort: TreatmentCohort) -> str:
+    return (
+        f"{sentence_case(item.arm)}: {cohort_title(cohort.cohort)}, {endpoint_title(item.endpoint).lower()}"
+    )
 
 
-def _words(item: _Item) -> str:
-    return str(item.get("words") or item.get("verdict") or "")
+def _verdict(material: Material, item: Treatment) -> Note:
+    """The verdict of one treatment and endpoint, and the reasons why it is not stronger."""
+    reasons = "; ".join(dict.fromkeys(item.reasons))
+    text = f"{sentence_case(item.words)}." + (f" Because: {reasons}." if reasons else "")
+    title = f"{sentence_case(item.arm)}, {endpoint_title(item.endpoint).lower()}:"
+    level = "good" if item.verdict == "predictive" else "info"
+    return Note(title=title, text=prose(text, material.cohorts), level=level)  # type: ignore[arg-type]
 
 
-def _verdicts(items: list[_Item]) -> list[Note]:
-    """One box per treatment and endpoint: the verdict and the reasons of all its cohorts."""
-    out = []
-    groups: dict[tuple[str, str, str], list[_Item]] = {}
-    for item in items:
-        if _words(item):
-            key = (str(item.get("arm", "treatment")), str(item.get("endpoint", "")), _words(item))
-            groups.setdefault(key, []).append(item)
-    for (arm, endpoint, words), same in groups.items():
-        reasons = list(dict.fromkeys(str(r) for i in same for r in i.get("reasons") or ()))
-        text = f"{words}." + (f" Because: {'; '.join(reasons)}." if reasons else "")
-        level = "good" if words.startswith(("predictive", "consistent")) else "info"
-        out.append(Note(title=f"{arm}, {endpoint_title(endpoint)}:", text=text, level=level))  # type: ignore[arg-type]
-    return out
-
-
-def _table(items: list[_Item]) -> Table:
+def _table(items: Sequence[Treatment]) -> Table:
     rows: list[list[Cell]] = []
     for item in items:
-        place = [str(item.get("arm", "treatment")), cohort_title(str(item.get("cohort", "")))]
-        place.append(endpoint_title(str(item.get("endpoint", ""))))
-        if reason(item):
-            rows.append([*place, None, None, reason(item), None, None, None])
-            continue
-        groups = {str(g.get("label")): g for g in mappings(item.get("groups"))}
-        interaction = mapping(item.get("interaction"))
-        rows.append(
-            [
-                *place,
-                item.get("n"),
-                item.get("events"),
-                *(_hr(groups.get(g)) for g in ("low", "high")),
-                _hr(interaction),
-                real(interaction.get("p_adjusted")),
-            ]
-        )
+        for cohort in item.cohorts:
+            place = [sentence_case(item.arm), cohort_title(cohort.cohort), endpoint_title(item.endpoint)]
+            effect = cohort.result
+            if isinstance(effect, NotEstimable):
+                rows.append([*place, None, None, effect.reason, None, None, None])
+                continue
+            by_group = {g.label: hr_text(g.effect) for g in effect.groups}
+            adjusted = effect.interaction.p_adjusted if isinstance(effect.interaction, HazardRatio) else None
+            hrs = [by_group.get(g) for g in ("low", "high")]
+            rows.append([*place, effect.n, effect.events, *hrs, hr_text(effect.interaction), adjusted])
     columns = ["Treatment", "Cohort", "Endpoint", "n", "Events", "HR, low risk", "HR, high risk"]
     columns += ["Interaction per SD", "p, adjusted"]
     note = (
-        "Interaction: how the hazard ratio of treatment changes per discovery SD of the score; p adjusted over "
-        "cohorts and endpoints."
+        "Interaction: how the hazard ratio of treatment changes per discovery SD of the score; p adjusted over the declared "
+        "family of treatments, endpoints and cohorts."
     )
     return Table(caption="Effect of treatment by risk group", columns=columns, rows=rows, note=note)
 
 
-def _hr(value: Any) -> str:
-    found = triple(value, key="hr")
-    return estimate_text(*found) if found else (reason(value) or "–")
-
-
-def _forest(arm: str, items: list[_Item], number: int) -> list[Block]:
+def _forest(arm: str, items: Sequence[Treatment], number: int) -> list[Block]:
     """All cohorts of one treatment and endpoint in one figure."""
     rows: list[ForestRow] = []
     for item in items:
-        groups = mappings(item.get("groups"))
-        if not groups:
-            continue
-        endpoint = endpoint_title(str(item.get("endpoint", "")))
-        rows.append(
-            ForestRow(label=f"{cohort_title(str(item.get('cohort', '')))}, {endpoint}", kind="heading")
-        )
-        rows += [
-            hr_row(f"{risk_label(str(g.get('label')))}, {g.get('n_treated')} treated", g, level=1)
-            for g in groups
-        ]
-        if mapping(item.get("interaction")):
-            rows.append(hr_row("Interaction, score × treatment", item["interaction"], level=1))
+        for cohort in item.cohorts:
+            effect = known(cohort.result)
+            if effect is None or not effect.groups:
+                continue
+            label = f"{cohort_title(cohort.cohort)}, {endpoint_title(item.endpoint).lower()}"
+            rows.append(ForestRow(label=label, kind="heading"))
+            rows += [
+                hr_row(f"{risk_label(g.label)}, {g.n_treated} treated", g.effect, level=1)
+                for g in effect.groups
+            ]
+            rows.append(hr_row("Interaction, score × treatment", effect.interaction, level=1))
     if not rows:
         return []
+    name = sentence_case(arm)
     figure = forest_plot(
-        rows, title=f"Treatment: {arm}", left_label="treatment better", right_label="treatment worse"
+        rows, title=f"Treatment: {name}", left_label="treatment better", right_label="treatment worse"
     )
-    caption = f"{arm}: hazard ratio of treatment in each risk group, and its interaction with the score."
+    caption = f"{name}: hazard ratio of treatment in each risk group, and its interaction with the score."
     return [picture(f"treatment_{number:02d}", figure, caption)]
 
 
-def _details(item: _Item, number: int) -> list[Block]:
-    title = _title(item)
-    blocks = _curves(item, title, number)
-    line = mapping(item.get("continuous"))
-    if line.get("score"):
+def _details(effect: TreatmentEffect, title: str, number: int, axis: tuple[str, str]) -> list[Block]:
+    blocks = _curves(effect, title, number, axis)
+    line = known(effect.continuous)
+    if line is not None and line.score:
         figure = effect_curve_plot(
-            line["score"],
-            line_of(line["hr"]),
-            (line_of(line["lower"]), line_of(line["upper"])),
+            line.score,
+            floats(line.hr),
+            (floats(line.lower), floats(line.upper)),
             title=title,
             x_label="Risk score (discovery SD)",
             y_label="HR of treatment",
@@ -148,49 +123,33 @@ def _details(item: _Item, number: int) -> list[Block]:
         text = f"{title}: hazard ratio of treatment along the score."
         blocks.append(picture(f"treatment_score_{number:02d}", figure, text, wide=False))
     balance: list[list[Cell]] = [
-        [str(b.get("variable")), real(b.get("smd_before")), real(b.get("smd_after"))]
-        for b in mappings(item.get("balance"))
+        [variable_title(b.variable), b.smd_before, b.smd_after] for b in effect.balance
     ]
     if balance:
         columns = ["Variable", "SMD before", "SMD after weighting"]
         blocks.append(Table(caption=f"Balance, {title}", columns=columns, rows=balance))
-    overlap = mapping(item.get("overlap"))
-    facts = []
-    if real(overlap.get("share_outside")) is not None:
-        facts.append(("Patients outside the overlap of the arms", f"{100 * overlap['share_outside']:.0f}%"))
-    for group, value in mapping(item.get("rmst")).items():
-        found = triple(value)
-        if found:
-            facts.append(
-                (f"RMST, treated − untreated, {risk_label(str(group)).lower()}", estimate_text(*found))
-            )
-    p = real(mapping(item.get("interaction")).get("p"))
-    facts += [("Interaction, unadjusted", p_text(p))] if p is not None else []
-    least = real(item.get("minimum_detectable"))
-    facts += [("Smallest detectable interaction (HR)", short(least))] if least is not None else []
-    return [*blocks, Facts(rows=facts)] if facts else blocks
+    return [*blocks, Facts(rows=_facts(effect, axis[0]))]
 
 
-def _curves(item: _Item, title: str, number: int) -> list[Block]:
+def _facts(effect: TreatmentEffect, unit: str) -> list[tuple[str, str]]:
+    facts = [("Patients outside the overlap of the arms", per_cent(effect.overlap.share_outside))]
+    for group, value in effect.rmst.items():
+        if isinstance(value, Estimate) and value.estimate is not None:
+            text = f"{estimate_text(value.estimate, value.lower, value.upper, digits=1)} {unit}"
+            facts.append((f"RMST, treated − untreated, {risk_label(group).lower()}", text))
+    if isinstance(effect.interaction, HazardRatio):
+        facts.append(("Interaction, unadjusted", p_text(effect.interaction.p)))
+    if effect.minimum_detectable is not None:
+        facts.append(("Smallest detectable interaction (HR)", number_text(effect.minimum_detectable)))
+    return facts
+
+
+def _curves(effect: TreatmentEffect, title: str, number: int, axis: tuple[str, str]) -> list[Block]:
     """Kaplan-Meier curves of treated and untreated patients, one panel per risk group."""
+    unit, endpoint = axis
     panels = []
-    curves = [c for c in item.get("km") or () if isinstance(c, Mapping) and c.get("time")]
-    for label in dict.fromkeys(str(c.get("label")) for c in curves):
-        drawn = [km_curve(c, label=str(c.get("arm"))) for c in curves if str(c.get("label")) == label]
-        panels.append(
-            KmData(
-                title=risk_label(label),
-                unit=str(item.get("unit", "")) or "time units",
-                curves=drawn,
-                endpoint=endpoint_title(str(item.get("endpoint", ""))),
-            )
-        )
-    if not panels:
-        return []
-    return [
-        picture(
-            f"treatment_km_{number:02d}",
-            km_grid(panels),
-            f"{title}: survival by treatment in each risk group.",
-        )
-    ]
+    for label in dict.fromkeys(c.label for c in effect.km):
+        drawn = [km_curve(c, label=sentence_case(c.arm)) for c in effect.km if c.label == label and c.time]
+        panel = KmData(title=risk_label(label), unit=unit, curves=drawn, endpoint=endpoint_title(endpoint))
+        panels.append((panel, f"{title}, {risk_label(label).lower()}"))
+    return km_pictures(f"treatment_km_{number:02d}", panels, "{title}: survival by treatment.")

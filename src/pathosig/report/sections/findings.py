@@ -1,0 +1,72 @@
+"""Section with every warning: findings about the analysis first, then what the stages reported."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from pathosig.figures.titles import prose
+from pathosig.report.material import Material
+from pathosig.report.page import Block, Cell, Note, Section, Table
+from pathosig.validation.values import Finding
+
+GRAVEST = (
+    "W_LEAKAGE",
+    "W_NO_EXTERNAL",
+    "W_EVENTS",
+    "W_SEPARATION",
+    "W_PH",
+    "W_PROPORTIONAL",
+    "W_SITE",
+    "W_BATCH",
+    "W_DOMINATED",
+    "W_DEPTH",
+)
+"""Beginnings of the codes that a reader must see first, in this order; all others follow as they came."""
+
+
+def warnings_of(material: Material) -> Sequence[Finding]:
+    """Findings that signature and validation collected, each once."""
+    return () if material.results is None else tuple(dict.fromkeys(material.results.warnings))
+
+
+def gravest_first(warnings: Sequence[Finding]) -> list[Finding]:
+    """The warnings ordered by how much they endanger the conclusion."""
+
+    def rank(finding: Finding) -> int:
+        places = [i for i, code in enumerate(GRAVEST) if finding.code.startswith(code)]
+        return places[0] if places else len(GRAVEST)
+
+    return sorted(warnings, key=rank)
+
+
+def warnings_section(material: Material) -> Section | None:
+    """All warnings, equal ones counted together; None when no record exists."""
+    if not any(material.records.values()):
+        return None
+    findings = gravest_first(warnings_of(material))
+    blocks: list[Block] = [
+        Note(title=w.code, text=prose(w.message, material.cohorts), level="warning") for w in findings
+    ]
+    counts: Counter[tuple[str, str]] = Counter()
+    example: dict[tuple[str, str], str] = {}
+    for stage, records in material.records.items():
+        for record in records:
+            for text in record.warnings:
+                key = (stage, text.replace(record.unit, "…") if len(record.unit) > 3 else text)
+                counts[key] += 1
+                example.setdefault(key, record.unit)
+    shown = {t for w in findings for t in (w.message, f"{w.code} {w.message}", f"{w.code}: {w.message}")}
+    rows: list[list[Cell]] = [
+        [stage, text, n, example[stage, text]]
+        for (stage, text), n in sorted(counts.items())
+        if text not in shown
+    ]
+    if rows:
+        columns = ["Stage", "Warning", "Times", "For example"]
+        blocks.append(
+            Table(caption="Warnings of the stages", columns=columns, rows=rows, folded=len(rows) > 8)
+        )
+    if not blocks:
+        blocks.append(Note(text="No warning was given.", level="good"))
+    return Section(id="warnings", title="Warnings", blocks=blocks)
