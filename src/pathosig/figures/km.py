@@ -181,7 +181,7 @@ def _panel(figure: Figure, data: KmData, place: tuple[float, float, float], curv
     inner_left, inner_width = left + 0.72, width - 0.72 - 0.14
     header = _header_height(data)
     axes = axes_at(figure, (inner_left, bottom + table + 0.36, inner_width, curve_height))
-    axes.set_title(data.title, x=-0.62 / inner_width, pad=3 + 72 * header)
+    axes.set_title(data.title, x=-0.62 / inner_width, pad=6 + 72 * header)
     if not data.curves:
         note(axes, "No patients to show.")
         return

@@ -54,7 +54,7 @@ def calibration_plot(
         Lines printed inside, such as ``O/E 1.04 (0.88-1.22)``.
     """
     with style():
-        figure = new_figure(COLUMN, 3.45)
+        figure = new_figure(COLUMN, 3.40)
         axes = axes_at(figure, (0.55, 0.45, 2.75, 2.65))
         axes.set_title(shortened(title))
         if not groups:

@@ -192,24 +192,23 @@ class VerdictLine:
         The verdict in two or three words, such as ``Holds``.
     sentence
         The verdict as one plain sentence.
-    numbers
-        Name, value and small print of each number beside it; an uncertain one is shown small and grey.
+    columns, rows
+        The numbers behind it as a small table: a name and one cell per column in each row.
     """
 
     title: str
     tone: Literal["good", "unsure", "bad", "none"]
     word: str
     sentence: str
-    numbers: Sequence[Number] = ()
+    columns: Sequence[str] = ()
+    rows: Sequence[tuple[str, Sequence[Number]]] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Number:
     """One number of a verdict; `uncertain` says why it is too wide to mean anything, and shows it small and grey."""
 
-    label: str
     value: str
-    small: str = ""
     uncertain: str = ""
 
 

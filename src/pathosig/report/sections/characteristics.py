@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from pathosig.figures.titles import level_title, risk_label, sentence_case
 from pathosig.report.material import Material, cohort_title
 from pathosig.report.page import Block, Cell, Section, Table
@@ -35,7 +37,7 @@ def _table1(table: Table1, caption: str, *, folded: bool = False) -> Table:
         name = sentence_case(row.variable.replace("_", " "))
         label = f"{name}: {level_title(row.level)}" if row.level else name
         p = "" if row.p is None else "<0.001" if row.p < 0.001 else f"{row.p:.3f}"
-        values = [row.values.get(c, "") for c in table.columns]
+        values = [re.sub(r"(?<=\d)-(?=\d)", "–", row.values.get(c, "")) for c in table.columns]
         rows.append([label, *values, p, row.test])
     heads = [
         "",

@@ -14,6 +14,9 @@ from pathosig.report.page import Block, DriverCard, DriverGrid, Note, Section, T
 SHOWN = 12
 """Features shown; a signature of more keeps the rest in the table of its equation."""
 
+IN_SUMMARY = 3
+"""Features shown in the answer."""
+
 BAR_UM = 50.0
 
 
@@ -30,7 +33,8 @@ def drivers_section(material: Material) -> Section | None:
     grid = driver_grid(material)
     if grid is None:
         return None
-    blocks: list[Block] = [grid]
+    few = len(grid.cards) <= IN_SUMMARY  # then all of them stand in the answer already
+    blocks: list[Block] = [] if few else [grid]
     left = len(material.terms) - len(grid.cards)
     if left > 0:
         blocks.append(Note(text=f"{plural(left, 'feature')} that move the score less stand in the equation."))
@@ -46,8 +50,13 @@ def drivers_section(material: Material) -> Section | None:
             )
         )
     lead = (
-        "Each feature of the signature with tiles from different patients. The effect is the change of the score, in "
-        "discovery standard deviations (SD), when the feature rises by one SD."
+        "The effect of a feature is the change of the score, in discovery standard deviations (SD), when the feature rises "
+        "by one SD. "
+    )
+    lead += (
+        "All features stand in the answer."
+        if few
+        else "Tiles are from different patients where there are so many."
     )
     return Section(id="drivers", title="Tissue that drives the score", blocks=blocks, lead=lead)
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from pathosig.figures.results import km_data, known
+from pathosig.figures.results import hr_text, km_data, known
 from pathosig.figures.style import estimate_text
 from pathosig.figures.titles import endpoint_title, prose
 from pathosig.report.cells import (
+    FEW_EVENTS,
     analyses_of,
     analysis_name,
     estimate_cell,
@@ -19,10 +18,11 @@ from pathosig.report.cells import (
 from pathosig.report.images import km_pictures
 from pathosig.report.material import Material, cohort_title
 from pathosig.report.page import Block, Note, Number, Section, VerdictLine, Verdicts
-from pathosig.report.sections.drivers import driver_grid
+from pathosig.report.sections import drivers
 from pathosig.report.sections.findings import gravest_first, warnings_of
 from pathosig.report.sections.patients import primary_text
 from pathosig.validation.analysis import Analysis
+from pathosig.validation.results import PooledEffect
 from pathosig.validation.values import HazardRatio
 from pathosig.validation.verdict import Verdict
 
@@ -30,6 +30,15 @@ IN_SUMMARY = 2
 """Primary analyses whose curves fit the summary; with more, the survival section shows all of them."""
 
 SHOWN_WARNINGS = 3
+
+SHOWN_COHORTS = 6
+
+COLUMNS = (
+    "Patients (events)",
+    "Hazard ratio per SD (95% CI)",
+    "C-index (95% CI)",
+    "Uno's C beyond clinical variables (95% CI)",
+)
 
 WORDS = {
     "holds": "Holds",
@@ -56,7 +65,7 @@ def summary_section(material: Material) -> Section | None:
         if main[0].apparent:
             caption = "{title} by risk group, in the patients the model was fitted on: optimistic."
         blocks += km_pictures("primary", [(km_data(a), analysis_name(a)) for a in main[:IN_SUMMARY]], caption)
-    grid = driver_grid(material, at_most=3)
+    grid = drivers.driver_grid(material, at_most=drivers.IN_SUMMARY)
     blocks += [grid] if grid is not None else []
     return Section(
         id="summary", title="Summary", blocks=blocks, lead=f"Primary analysis: {primary_text(material)}"
@@ -79,95 +88,76 @@ def verdict_lines(material: Material) -> list[VerdictLine]:
     results = material.results
     if results is None:
         return []
+    several = len(results.verdicts) > 1
     return [
         VerdictLine(
-            title=endpoint_title(v.endpoint)
-            + (" (primary)" if v.primary and len(results.verdicts) > 1 else ""),
+            title=endpoint_title(v.endpoint) + (" (primary)" if v.primary and several else ""),
             tone=TONES[v.verdict],  # type: ignore[arg-type]
             word=WORDS[v.verdict],
             sentence=_sentence(material, v),
-            numbers=_numbers(material, v),
+            columns=COLUMNS,
+            rows=_rows(material, v),
         )
         for v in sorted(results.verdicts, key=lambda v: not v.primary)
     ]
 
 
 def _sentence(material: Material, verdict: Verdict) -> str:
-    """The sentence of the verdict without the word that stands before it, with the endpoint in full."""
-    _, _, rest = verdict.sentence.partition(": ")
-    text = rest if rest and verdict.sentence.split(":")[0] in WORDS.values() else verdict.sentence
+    """The verdict as one plain sentence, with the endpoint in full and without the word that stands before it."""
     name = endpoint_title(verdict.endpoint).lower()
-    text = text.replace(f" ({verdict.endpoint})", "").replace(f" on {verdict.endpoint}", f" on {name}")
+    if verdict.verdict == "holds" and verdict.basis == "validation":
+        one = verdict.tested == 1
+        where = "the validation cohort" if one else f"{verdict.holds} of {verdict.tested} validation cohorts"
+        return f"A higher score means shorter {name} in {where}."
+    word, _, rest = verdict.sentence.partition(": ")
+    text = rest if rest and word in WORDS.values() else verdict.sentence
+    text = text.replace(f" ({verdict.endpoint})", f", {name}").replace(
+        f" on {verdict.endpoint}", f" on {name}"
+    )
     text = text.replace(f" of {verdict.endpoint} ", f" of {name} ")
     return prose(text[:1].upper() + text[1:], material.cohorts)
 
 
-def _numbers(material: Material, verdict: Verdict) -> list[Number]:
-    """Patients and events, the effect (pooled where it was), discrimination, and what the score adds."""
+def _rows(material: Material, verdict: Verdict) -> list[tuple[str, list[Number]]]:
+    """The pooled effect where there is one, and each cohort that judged: size, effect, discrimination, added value."""
     judged = [a for a in analyses_of(material) if a.endpoint == verdict.endpoint and a.role == verdict.basis]
-    if not judged or verdict.verdict == "nothing found":
+    if verdict.verdict == "nothing found":
         return []
     n, events = sum(a.n for a in judged), sum(a.events for a in judged)
-    cohorts = "" if verdict.basis == "cross-validated" else f"in {plural(len(judged), 'validation cohort')}"
-    numbers = [Number(label="Patients and events", value=f"{n:,} and {events:,}", small=cohorts)]
-    pooled = _pooled(material, verdict.endpoint)
-    numbers += [pooled] if pooled is not None else _effects(judged)
-    if len(judged) <= IN_SUMMARY:
-        numbers += _concordances(judged)
-    added = [a for a in judged if known(a.added_value) is not None]
-    numbers += _added(added) if verdict.primary else []
-    return numbers
+    rows = []
+    for effect in _pooled(material, verdict.endpoint):
+        text = estimate_text(effect.estimate, effect.lower, effect.upper)
+        cells = [
+            Number(value=f"{n:,} ({events:,})"),
+            Number(value=text),
+            Number(value="–"),
+            Number(value="–"),
+        ]
+        rows.append(("Pooled, random effects", cells))
+    return rows + [(cohort_title(a.cohort), _cells(a)) for a in judged[:SHOWN_COHORTS]]
 
 
-def _pooled(material: Material, endpoint: str) -> Number | None:
-    results = material.results
-    for pool in () if results is None else results.pooled:
-        effect = known(pool.result)
-        if pool.endpoint == endpoint and pool.effect == "hr_sd" and effect is not None:
-            text = estimate_text(effect.estimate, effect.lower, effect.upper)
-            return Number(label="Pooled hazard ratio per SD", value=text, small="95% CI, random effects")
-    return None
+def _pooled(material: Material, endpoint: str) -> list[PooledEffect]:
+    pools = () if material.results is None else material.results.pooled
+    wanted = [p.result for p in pools if p.endpoint == endpoint and p.effect == "hr_sd"]
+    return [p for p in wanted if isinstance(p, PooledEffect) and p.estimate is not None]
 
 
-def _effects(judged: Sequence[Analysis]) -> list[Number]:
-    out = []
-    for a in judged[: 2 * IN_SUMMARY]:
-        effect = a.hr_sd
-        label = f"Hazard ratio per SD, {cohort_title(a.cohort)}"
-        if isinstance(effect, HazardRatio):
-            text = estimate_text(effect.hr, effect.lower, effect.upper)
-            small = f"95% CI; {plural(a.n, 'patient')}, {plural(a.events, 'event')}"
-            out.append(Number(label=label, value=text, small=small, uncertain=why_uncertain(effect)))
-        else:
-            out.append(Number(label=label, value="not estimable", uncertain=effect.reason))
-    return out
-
-
-def _concordances(judged: Sequence[Analysis]) -> list[Number]:
-    out = []
-    for a in judged:
-        c = known(a.harrell_c)
-        few = a.events < 10
-        if c is not None:
-            why = f"{plural(a.events, 'event')} only" if few else ""
-            label = f"C-index, {cohort_title(a.cohort)}"
-            out.append(Number(label=label, value=estimate_cell(c, digits=2), small="95% CI", uncertain=why))
-    return out
-
-
-def _added(analyses: Sequence[Analysis]) -> list[Number]:
-    """What the score adds to the clinical model: difference of Uno's C in each cohort."""
-    out = []
-    for a in analyses[:IN_SUMMARY]:
-        value = known(a.added_value)
-        if value is None:
-            continue
-        text = estimate_cell(value.difference_c, digits=2)
-        text = text if text.startswith("−") else f"+{text}"
-        few = f"{plural(value.events, 'event')} only" if value.events < 10 else ""
-        label = f"Added to the clinical model, {cohort_title(a.cohort)}"
-        out.append(Number(label=label, value=text, small="Uno's C, combined minus clinical", uncertain=few))
-    return out
+def _cells(analysis: Analysis) -> list[Number]:
+    """One cohort's numbers; those of a handful of events, or with an interval without meaning, carry the reason."""
+    few = f"{plural(analysis.events, 'event')} only" if analysis.events < FEW_EVENTS else ""
+    effect, c, added = analysis.hr_sd, known(analysis.harrell_c), known(analysis.added_value)
+    if isinstance(effect, HazardRatio):
+        hr = Number(value=hr_text(effect), uncertain=why_uncertain(effect))
+    else:
+        hr = Number(value="not estimable", uncertain=effect.reason)
+    cells = [Number(value=f"{analysis.n:,} ({analysis.events:,})"), hr]
+    cells.append(Number(value="–" if c is None else estimate_cell(c, digits=2), uncertain=few))
+    if added is None:
+        return [*cells, Number(value="–")]
+    text = estimate_cell(added.difference_c, digits=2)
+    signed = text if text.startswith("−") else f"+{text}"
+    return [*cells, Number(value=signed, uncertain=few)]
 
 
 def verdict_words(material: Material) -> str:
