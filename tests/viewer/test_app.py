@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
+import json
 import random
 import string
+import struct
+import threading
 
+import numpy as np
 import pytest
 from PIL import Image
 
 pytest.importorskip("httpx")
 
+from pathosig.core.labels import read_hpc_names
 from pathosig.viewer import create_app
 
 BASE = "http://127.0.0.1:8123"
@@ -73,7 +79,20 @@ def test_the_first_page_sets_a_cookie_that_then_carries_the_token(stranger):
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "127.0.0.1.evil.example", "192.168.0.4:80", "", "[", "10.0.0.1"]
+    "host",
+    [
+        "evil.example",
+        "127.0.0.1.evil.example",
+        "192.168.0.4:80",
+        "",
+        "[",
+        "10.0.0.1",
+        "localhost#evil.com",
+        "localhost/evil",
+        "evil.com@127.0.0.1",
+        "localhost:80:80",
+        "localhost:999999",
+    ],
 )
 def test_foreign_hosts_are_refused_even_with_the_token(client, host):
     assert client.get("/api/study", headers={"Host": host}).status_code == 421
@@ -92,8 +111,80 @@ def test_its_own_origin_passes_and_cross_site_requests_do_not(client):
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
-def test_it_is_read_only(client, method):
+def test_nothing_but_a_name_is_ever_written(client, method):
     assert client.request(method, "/api/study").status_code == 405
+    assert client.request(method, "/api/hpcs/").status_code == 405
+    if method != "POST":
+        assert client.request(method, "/api/hpcs/1").status_code == 405
+
+
+def test_head_is_answered_like_get(client):
+    for path in _paths(client):
+        assert client.head(path).status_code == 200, path
+    assert client.head("/nothing").status_code == 404
+
+
+def _rename(client, hpc, body, **headers):
+    return client.post(
+        f"/api/hpcs/{hpc}",
+        content=body,
+        headers={"Origin": BASE, "Content-Type": "application/json"} | headers,
+    )
+
+
+def test_a_name_is_written_to_the_study_and_kept(study):
+    from starlette.testclient import TestClient
+
+    root = study.root
+    with TestClient(
+        create_app(study, token="t"), base_url=BASE, headers={"Authorization": "Bearer t"}
+    ) as client:
+        try:
+            assert _rename(client, 1, json.dumps({"name": " Tumour, =1+1 "})).json() == {
+                "hpc": 1,
+                "given": "Tumour, =1+1",
+            }
+            assert (root / "hpc_names.csv").read_text().splitlines()[0] == "hpc,name"
+            assert client.get("/api/study").json()["hpcs"][1]["given"] == "Tumour, =1+1"
+            assert read_hpc_names(study) == {1: "Tumour, =1+1"}
+            assert _rename(client, 0, json.dumps({"name": "Stroma"})).status_code == 200
+            assert read_hpc_names(study) == {0: "Stroma", 1: "Tumour, =1+1"}
+            assert _rename(client, 1, json.dumps({"name": ""})).json()["given"] == ""
+            assert read_hpc_names(study) == {0: "Stroma"}
+        finally:
+            (root / "hpc_names.csv").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("hpc", "body", "headers", "status"),
+    [
+        (1, '{"name": "x"}', {"Origin": "http://evil.example"}, 403),
+        (1, '{"name": "x"}', {"Sec-Fetch-Site": "cross-site"}, 403),
+        (1, '{"name": "x"}', {"Content-Type": "text/plain"}, 415),
+        (1, '{"name": "' + "x" * 5000 + '"}', {}, 413),
+        (1, '{"name": "' + "x" * 90 + '"}', {}, 422),
+        (1, '{"name": "a\\nb"}', {}, 422),
+        (1, '{"name": 3}', {}, 422),
+        (1, "[1]", {}, 422),
+        (1, "{", {}, 422),
+        (99, '{"name": "x"}', {}, 404),
+    ],
+)
+def test_other_changes_are_refused_and_write_nothing(client, study, hpc, body, headers, status):
+    assert _rename(client, hpc, body, **headers).status_code == status
+    assert not (study.root / "hpc_names.csv").exists()
+
+
+def test_a_change_needs_the_token_an_origin_and_a_viewer_that_is_not_read_only(client, stranger, study):
+    from starlette.testclient import TestClient
+
+    assert _rename(stranger, 1, '{"name": "x"}').status_code == 401
+    assert client.post("/api/hpcs/1", json={"name": "x"}).status_code == 403
+    app = create_app(study, token="t", read_only=True)
+    with TestClient(app, base_url=BASE, headers={"Authorization": "Bearer t"}) as reader:
+        assert _rename(reader, 1, '{"name": "x"}').status_code == 403
+        assert reader.get("/api/study").json()["writable"] is False
+    assert not (study.root / "hpc_names.csv").exists()
 
 
 def test_every_answer_carries_the_policy_headers(client, stranger):
@@ -129,17 +220,32 @@ def test_the_list_has_patient_cohort_score_and_group(client):
     )
 
 
+def _unpacked(block):
+    """The block as the page reads it: a header, then one padded array per column."""
+    (length,) = struct.unpack_from("<I", block)
+    head = json.loads(block[4 : 4 + length])
+    at = 4 + length
+    assert at % 8 == 0
+    for name, kind in head["columns"]:
+        values = np.frombuffer(block, f"<{kind}", head["n"], at)
+        head[name] = values
+        at += -(-values.nbytes // 8) * 8
+    assert at == len(block)
+    return head
+
+
 def test_the_overlay_gives_level_0_pixels_and_hpcs(client):
-    found = client.get(f"/api/slides/{_slides(client)['S1']['id']}/overlay").json()
-    assert found["width"] == 200
-    assert found["x"][:3] == [0, 200, 400]
-    assert found["hpc"][:4] == [0, 1, 2, 0]
+    tiles = _unpacked(client.get(f"/api/slides/{_slides(client)['S1']['id']}/overlay").content)
+    assert (tiles["n"], tiles["width"]) == (15, 200)
+    assert tiles["x"][:3].tolist() == [0, 200, 400]
+    assert tiles["hpc"][:4].tolist() == [0, 1, 2, 0]
+    assert tiles["confidence"].tolist() == [1.0] * 15
+    assert tiles["has"] == {"distance": False, "quality": False}
     rings = client.get(f"/api/slides/{_slides(client)['S1']['id']}/tissue").json()["rings"]
     assert rings[0][1] == [1000, 0]
 
 
 def test_tiles_are_jpegs_of_the_right_size_and_place(client):
-    import numpy as np
     import tifffile
 
     base = f"/api/slides/{_slides(client)['S1']['id']}"
@@ -213,3 +319,60 @@ def test_a_study_without_slides_is_shown_as_such(tmp_path):
     found = client.get("/api/study", params={"token": "t"}).json()
     assert found["slides"] == []
     assert found["hpcs"] == []
+
+
+def test_no_slide_is_closed_while_somebody_reads_it(study, monkeypatch):
+    """Many threads over more slides than stay open: a closed reader would raise (``I/O operation on closed file``)."""
+    from pathosig.viewer import pixels
+    from pathosig.viewer.deepzoom import Region
+
+    monkeypatch.setattr(pixels, "OPEN_SLIDES", 2)
+    shelf = pixels.SlideShelf()
+    one = study.specimens()[0]
+    specimens = [dataclasses.replace(one, id=f"S{i}") for i in range(6)]
+    region = Region(x=0, y=0, width=256, height=256, out=(64, 64), downsample=4)
+    sizes, errors = [], []
+
+    def read(k):
+        try:
+            sizes.append(len(shelf.jpeg(specimens[k % 6], region)))
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=read, args=(k,)) for k in range(120)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert len(sizes) == 120
+    assert len(shelf._open) <= 2
+    shelf.close()
+    assert not shelf._open
+
+
+def test_any_error_of_a_decoder_is_a_code_and_no_traceback(client, monkeypatch, caplog):
+    from pathosig.viewer import pixels
+
+    def broken(*_, **__):
+        raise ZeroDivisionError("/secret/folder/slide.svs")
+
+    monkeypatch.setattr(pixels.SlideShelf, "jpeg", broken)
+    answer = client.get(f"/api/slides/{_slides(client)['S1']['id']}/tiles/11/0/0.jpg")
+    assert (answer.status_code, answer.json()["code"]) == (422, "E_PIXELS")
+    assert "secret" not in answer.text + caplog.text
+
+
+def test_the_report_served_by_the_viewer_links_back_to_its_slides(client, study):
+    from pathosig.viewer.app import with_links
+
+    assert client.get("/report").status_code == 404
+    page = with_links("<p>D 1 <!--slide:D%201--></p><!--slide:<b>--><!-- other -->").decode()
+    assert '<a href="/#slide=D%201">Open in the viewer</a>' in page
+    assert "<!--slide:<b>-->" in page
+
+
+def test_a_thumbnail_fits_the_list(client):
+    key = _slides(client)["S1"]["id"]
+    image = Image.open(io.BytesIO(client.get(f"/api/slides/{key}/thumbnail.jpg").content))
+    assert max(image.size) <= 96

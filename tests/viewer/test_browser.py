@@ -142,3 +142,105 @@ def test_a_damaged_slide_gives_a_sentence(page):
 def test_the_search_finds_patients(page):
     page.fill("#search", "P3")
     assert page.locator("#slides button").count() == 1
+
+
+def test_keys_walk_the_slides_and_switch_the_overlay(page):
+    _wait_painted(page)
+    first = page.inner_text("#name")
+    page.keyboard.press("j")
+    assert page.inner_text("#name") != first
+    page.keyboard.press("k")
+    _wait_until(page, f"document.getElementById('name').textContent === {first!r} && state.tiles !== null")
+    assert page.is_checked("#show-hpc")
+    page.keyboard.press("o")
+    assert not page.is_checked("#show-hpc")
+    page.keyboard.press("?")
+    assert page.is_visible("#help")
+    assert page.locator("#keys dt").count() >= 15
+    page.keyboard.press("Escape")
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.id") == "search"
+    page.keyboard.press("j")
+    assert page.input_value("#search") == "j"
+
+
+def test_hovering_reads_a_tile_and_solo_shows_one_hpc(page):
+    _wait_painted(page)
+    page.uncheck("#show-tissue")
+    everything = _painted(page)
+    place = page.evaluate(
+        """() => { const t = state.tiles, p = osd.world.getItemAt(0).imageToViewerElementCoordinates(
+        new OpenSeadragon.Point(t.x[4] + 100, t.y[4] + 100)), b = document.getElementById('view').getBoundingClientRect();
+        return { x: b.x + p.x, y: b.y + p.y, hpc: t.hpc[4] }; }"""
+    )
+    page.mouse.move(place["x"], place["y"])
+    _wait_until(page, "!document.getElementById('readout').hidden")
+    assert page.inner_text("#readout").startswith(f"HPC {place['hpc']:02d}, confidence")
+    page.keyboard.press("s")
+    one = _painted(page)
+    assert 0 < one < everything
+    page.keyboard.press("s")
+    assert _painted(page) == everything
+
+
+def test_a_link_restores_slide_colours_and_place(page, viewer):
+    _wait_painted(page)
+    page.select_option("#colour", "confidence")
+    page.keyboard.press("+")
+    _wait_until(
+        page,
+        "location.hash.includes('colour=confidence') && Number(new URLSearchParams(location.hash.slice(1)).get('zoom')) > 1.3",
+    )
+    link = page.url.split("#")[1]
+    zoom = page.evaluate("osd.viewport.getZoom(true)")
+    page.goto(f"{viewer.url}#{link}")
+    page.reload()
+    _wait_painted(page)
+    _wait_until(page, f"Math.abs(osd.viewport.getZoom(true) - {zoom}) < 0.05")
+    assert page.input_value("#colour") == "confidence"
+    assert page.inner_text("#name") == link.split("slide=")[1].split("&")[0]
+
+
+def test_an_hpc_is_named_in_the_legend(page, study):
+    _wait_painted(page)
+    try:
+        page.hover("#legend li:has([data-hpc='1'])")
+        page.click("[aria-label='Name HPC 01']")
+        page.keyboard.type("<i>Stroma")
+        page.keyboard.press("Enter")
+        _wait_until(
+            page, "document.querySelector(\"#legend [data-hpc='1']\")?.textContent === 'HPC 01 <i>Stroma'"
+        )
+        assert (study.root / "hpc_names.csv").read_text() == "hpc,name\n1,<i>Stroma\n"
+    finally:
+        (study.root / "hpc_names.csv").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("width", [380, 800, 3840])
+def test_nothing_is_wider_than_the_window_and_the_slide_is_seen(page, width):
+    page.set_viewport_size({"width": width, "height": 900})
+    _wait_painted(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate("document.getElementById('view').clientWidth") > 0.4 * width
+    assert _painted(page) > 5_000
+    if width == 380:
+        page.click("#panes [data-pane=slides]")
+        assert page.is_visible("#slides button >> nth=0")
+        page.click("#slides button >> nth=0")
+        assert page.evaluate("document.body.dataset.pane") == "view"
+
+
+def test_a_million_tiles_are_hidden_and_shown_at_once(page):
+    _wait_painted(page)
+    milliseconds = page.evaluate(
+        """() => { const n = 1000000, side = 1000, width = 200;
+        const make = (kind, of) => kind.from({ length: n }, (_, i) => of(i));
+        state.tiles = { n, width, has: {}, x: make(Int32Array, (i) => width * (i % side)), y: make(Int32Array, (i) => width * Math.floor(i / side)),
+          hpc: make(Int16Array, (i) => i % 3), confidence: new Float32Array(n), distance: new Float32Array(n), quality: new Float32Array(n) };
+        paint();
+        const times = [];
+        for (let k = 0; k < 6; k++) { const start = performance.now(); document.getElementById('show-hpc').click(); times.push(performance.now() - start); }
+        return [state.grid !== null, Math.max(...times.slice(1))]; }"""
+    )
+    assert milliseconds[0]
+    assert milliseconds[1] < 50

@@ -1,29 +1,43 @@
-"""The viewer's web application: read-only, token on every route, opaque slide ids."""
+"""The viewer's web application: token on every route, opaque slide ids; it writes names of HPCs and nothing else."""
 
 from __future__ import annotations
 
 import json
+import logging
+import re
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from starlette.requests import Request
+from starlette.responses import Response
 
 from pathosig.core.errors import PathosigError
 from pathosig.core.overlay import tissue_rings
 from pathosig.viewer.content import overlay, read_content
 from pathosig.viewer.deepzoom import TILE, max_level, parse_index, tile_region
 from pathosig.viewer.guard import COOKIE, Guard
+from pathosig.viewer.names import rename_hpc
+from pathosig.viewer.patient import PatientFacts
 from pathosig.viewer.pixels import SlideShelf
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
-    from starlette.responses import Response
 
     from pathosig.core.study import Specimen, Study
+    from pathosig.slides import SlideInfo
     from pathosig.viewer.content import StudyContent
 
+logger = logging.getLogger(__name__)
+READ = ["GET", "HEAD"]
+HTML = "text/html; charset=utf-8"
 STATIC = Path(__file__).parent / "static"
 FILES = {
     "viewer.js": "text/javascript",
+    "overlay.js": "text/javascript",
+    "panel.js": "text/javascript",
+    "keys.js": "text/javascript",
     "viewer.css": "text/css",
     "icon.svg": "image/svg+xml",
     "openseadragon/openseadragon.min.js": "text/javascript",
@@ -31,120 +45,169 @@ FILES = {
 }
 
 
-def create_app(study: Study, *, token: str | None = None) -> FastAPI:
+def create_app(study: Study, *, token: str | None = None, read_only: bool = False) -> FastAPI:
     """The application that shows one study.
 
     Parameters
     ----------
     study
-        An open study; only read.
+        An open study; only hpc_names.csv is ever written.
     token
         Secret that every request must carry; a fresh one by default. It is kept in ``app.state.token``.
+    read_only
+        Whether names of HPCs cannot be changed.
     """
     from fastapi import FastAPI
 
     token = token or secrets.token_urlsafe(24)
-    content = read_content(study, secrets.token_hex(16))
+    facts = PatientFacts(study)
+    content = read_content(study, secrets.token_hex(16), facts)
     shelf = SlideShelf()
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, title="pathosig viewer")
     app.state.token = token
     app.state.shelf = shelf
     app.state.study_root = study.root
-    _page_routes(app, token)
-    _slide_routes(app, study, content)
-    app.add_middleware(Guard, token=token)
+    _page_routes(app, token, study)
+    _study_routes(app, study, content, read_only)
+    _slide_routes(app, study, content, facts)
+    app.add_middleware(Guard, token=token, read_only=read_only)
     return app
 
 
-def _page_routes(app: FastAPI, token: str) -> None:
-    @app.get("/")
+def _page_routes(app: FastAPI, token: str, study: Study) -> None:
+    @app.api_route("/", methods=READ)
     def index() -> Response:
         answer = _bytes((STATIC / "index.html").read_bytes(), "text/html; charset=utf-8")
         answer.set_cookie(COOKIE, token, httponly=True, samesite="strict", path="/")
         return answer
 
-    @app.get("/static/{name:path}")
+    @app.api_route("/report", methods=READ)
+    def report() -> Response:
+        path = study.paths.report
+        return _bytes(with_links(path.read_text(encoding="utf-8")), HTML) if path.is_file() else _missing()
+
+    @app.api_route("/static/{name:path}", methods=READ)
     def static(name: str) -> Response:
         if name not in FILES:
             return _missing()
         return _bytes((STATIC / name).read_bytes(), f"{FILES[name]}; charset=utf-8")
 
 
-def _slide_routes(app: FastAPI, study: Study, content: StudyContent) -> None:
-    shelf: SlideShelf = app.state.shelf
+def with_links(page: str) -> bytes:
+    """The report with a link to the viewer at every mark that names a slide."""
 
-    @app.get("/api/study")
+    def link(match: re.Match[str]) -> str:
+        return f'<a href="/#slide={match.group(1)}">Open in the viewer</a>'
+
+    return re.sub(r"<!--slide:([A-Za-z0-9%._~-]+)-->", link, page).encode()
+
+
+def _study_routes(app: FastAPI, study: Study, content: StudyContent, read_only: bool) -> None:
+    @app.api_route("/api/study", methods=READ)
     def listing() -> Response:
         exemplars = [
             {"hpc": e.hpc, "slide": e.slide, "x": e.x, "y": e.y, "width": e.width, "index": i}
             for i, e in enumerate(content.exemplars)
         ]
+        hpcs = [h | {"given": names.get(h["hpc"], "")} for h in content.hpcs]
         return _json(
-            {"title": content.title, "slides": content.rows, "hpcs": content.hpcs, "exemplars": exemplars}
+            {
+                "title": content.title,
+                "slides": content.rows,
+                "hpcs": hpcs,
+                "exemplars": exemplars,
+                "writable": not read_only,
+                "report": study.paths.report.is_file(),
+            }
         )
 
-    @app.get("/api/slides/{key}")
+    names = {h["hpc"]: h["given"] for h in content.hpcs}
+
+    @app.post("/api/hpcs/{number}")
+    async def rename(number: str, request: Request) -> Response:
+        hpc = parse_index(number)
+        if hpc is None or hpc >= len(content.hpcs):
+            return _missing()
+        try:
+            name = json.loads(await request.body())["name"]
+            names[hpc] = rename_hpc(study, hpc, name)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return _json({"error": 'expected {"name": "..."}', "code": "E_INPUT"}, 422)
+        except PathosigError as error:
+            return _json({"error": error.message, "code": error.code}, 422)
+        return _json({"hpc": hpc, "given": names[hpc]})
+
+
+def _slide_routes(app: FastAPI, study: Study, content: StudyContent, facts: PatientFacts) -> None:
+    shelf: SlideShelf = app.state.shelf
+
+    @app.api_route("/api/slides/{key}", methods=READ)
     def slide(key: str) -> Response:
+        specimen = content.specimens.get(key)
+        return _missing() if specimen is None else _read(specimen, lambda: _json(_size(shelf.info(specimen))))
+
+    @app.api_route("/api/slides/{key}/overlay", methods=READ)
+    def hpc_overlay(key: str) -> Response:
         specimen = content.specimens.get(key)
         if specimen is None:
             return _missing()
-        try:
-            info = shelf.info(specimen)
-        except (PathosigError, OSError) as error:
-            return _unreadable(specimen, error)
-        width, height = info.level_sizes[0]
-        facts = {"width": width, "height": height, "mpp": info.mpp, "tile_size": TILE}
-        return _json(facts | {"max_level": max_level(width, height)})
+        return _read(specimen, lambda: _bytes(overlay(study, specimen), "application/octet-stream"))
 
-    @app.get("/api/slides/{key}/overlay")
-    def hpc_overlay(key: str) -> Response:
-        specimen = content.specimens.get(key)
-        return _missing() if specimen is None else _table(lambda: overlay(study, specimen))
-
-    @app.get("/api/slides/{key}/tissue")
+    @app.api_route("/api/slides/{key}/tissue", methods=READ)
     def tissue(key: str) -> Response:
         specimen = content.specimens.get(key)
-        return (
-            _missing()
-            if specimen is None
-            else _table(lambda: {"rings": [r.tolist() for r in tissue_rings(study, specimen)]})
-        )
+        if specimen is None:
+            return _missing()
+        return _read(specimen, lambda: _json({"rings": [r.tolist() for r in tissue_rings(study, specimen)]}))
 
-    @app.get("/api/slides/{key}/tiles/{level}/{column}/{name}")
+    @app.api_route("/api/slides/{key}/patient", methods=READ)
+    def patient(key: str) -> Response:
+        specimen = content.specimens.get(key)
+        return _missing() if specimen is None else _read(specimen, lambda: _json(facts.panel(specimen)))
+
+    @app.api_route("/api/slides/{key}/thumbnail.jpg", methods=READ)
+    def thumbnail(key: str) -> Response:
+        specimen = content.specimens.get(key)
+        if specimen is None:
+            return _missing()
+        answer = _read(specimen, lambda: _image(shelf.overview(specimen, 96)))
+        return answer if answer.status_code < 400 else Response(status_code=204)  # the list shows none
+
+    @app.api_route("/api/slides/{key}/tiles/{level}/{column}/{name}", methods=READ)
     def tile(key: str, level: str, column: str, name: str) -> Response:
         specimen = content.specimens.get(key)
         numbers = [parse_index(t) for t in (level, column, name.removesuffix(".jpg"))]
         if specimen is None or not name.endswith(".jpg") or None in numbers:
             return _missing()
-        try:
+
+        def read() -> Response:
             size = shelf.info(specimen).level_sizes[0]
             region = tile_region(size, *(n for n in numbers if n is not None))
             return _missing() if region is None else _image(shelf.jpeg(specimen, region))
-        except (PathosigError, OSError):
-            return _missing()
 
-    @app.get("/api/exemplars/{name}")
+        return _read(specimen, read)
+
+    @app.api_route("/api/exemplars/{name}", methods=READ)
     def exemplar(name: str) -> Response:
         index = parse_index(name.removesuffix(".jpg")) if name.endswith(".jpg") else None
         if index is None or index >= len(content.exemplars):
             return _missing()
         item = content.exemplars[index]
-        try:
-            data = shelf.thumbnail(content.specimens[item.slide], (item.x, item.y, item.width), 128)
-        except (PathosigError, OSError):
-            return _missing()
-        return _image(data)
+        specimen, place = content.specimens[item.slide], (item.x, item.y, item.width)
+        return _read(specimen, lambda: _image(shelf.thumbnail(specimen, place, 128)))
+
+
+def _size(info: SlideInfo) -> dict[str, Any]:
+    width, height = info.level_sizes[0]
+    top = max_level(width, height)
+    return {"width": width, "height": height, "mpp": info.mpp, "tile_size": TILE, "max_level": top}
 
 
 def _bytes(data: bytes, media: str) -> Response:
-    from starlette.responses import Response
-
     return Response(data, media_type=media, headers={"Cache-Control": "no-store"})
 
 
 def _image(data: bytes) -> Response:
-    from starlette.responses import Response
-
     return Response(data, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
 
 
@@ -161,13 +224,20 @@ def _missing() -> Response:
     return _json({"error": "not found"}, 404)
 
 
-def _unreadable(specimen: Specimen, error: Exception) -> Response:
-    reason = error.message if isinstance(error, PathosigError) else "the slide file cannot be read"
-    return _json({"error": f"slide {specimen.id}: {reason}".replace(str(specimen.path.parent), "…")}, 404)
+def _read(specimen: Specimen, make: Callable[[], Response]) -> Response:
+    """The answer, or a code and a sentence: 404 for what the slide lacks, 422 for what its decoder could not take.
 
-
-def _table(make: Any) -> Response:
+    Slides come from anywhere, and decoders of other libraries raise anything: no such error may reach the browser as a
+    traceback with the folders of this machine.
+    """
     try:
-        return _json(make())
-    except (PathosigError, OSError, KeyError, ValueError):
-        return _json({"error": "this table of the slide cannot be read; run `pathosig status`"}, 404)
+        return make()
+    except PathosigError as error:
+        text = f"slide {specimen.id}: {error.message}".replace(str(specimen.path.parent), "…")
+        return _json({"error": text, "code": error.code}, 404)
+    except OSError:
+        return _json({"error": f"slide {specimen.id}: a file cannot be read.", "code": "E_NOT_FILE"}, 404)
+    except Exception as error:
+        logger.warning("viewer: slide %s: %s", specimen.id, type(error).__name__)
+        text = f"slide {specimen.id}: could not be decoded ({type(error).__name__}); run `pathosig check`."
+        return _json({"error": text, "code": "E_PIXELS"}, 422)

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
+import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from pathosig.core.errors import InputError
 from pathosig.core.labels import read_hpc_names
 from pathosig.core.overlay import read_overlay
 from pathosig.core.phenotype_tree import PhenotypeTree
-from pathosig.core.schema import ATLAS, read_table
+from pathosig.core.schema import ASSIGNMENTS, ATLAS, read_table
 from pathosig.core.tables import read_csv_rows
 from pathosig.figures.palette import hpc_colours
 from pathosig.figures.style import hpc_name
 
 if TYPE_CHECKING:
     from pathosig.core.study import Specimen, Study
+    from pathosig.viewer.patient import PatientFacts
+
+QUALITY = ("blur", "pen", "fold", "background", "saturation")
+"""Columns of the tile table whose largest value is the quality that the viewer shows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +53,7 @@ class StudyContent:
     rows
         One plain mapping per slide, for the list.
     hpcs
-        One plain mapping per HPC: number, name, colour, whether it is an artefact.
+        One plain mapping per HPC: number, label, given name, colour, coarse group, weight in the score.
     exemplars
         Tiles of the atlas.
     """
@@ -61,8 +70,10 @@ def opaque_id(secret: str, specimen_id: str) -> str:
     return hmac.new(secret.encode(), specimen_id.encode(), hashlib.sha256).hexdigest()[:20]
 
 
-def read_content(study: Study, secret: str) -> StudyContent:
+def read_content(study: Study, secret: str, facts: PatientFacts) -> StudyContent:
     """Read the lists of a study; whatever is missing is left empty."""
+    tree = study.paths.tree
+    k = PhenotypeTree.read(tree).k if tree.is_file() else 0
     specimens = {opaque_id(secret, s.id): s for s in study.specimens()}
     by_name = {s.id: key for key, s in specimens.items()}
     scores = _scores(study)
@@ -86,24 +97,53 @@ def read_content(study: Study, secret: str) -> StudyContent:
         title=study.root.name,
         specimens=specimens,
         rows=tuple(rows),
-        hpcs=_hpcs(study),
+        hpcs=_hpcs(study, facts.weights(k)),
         exemplars=_exemplars(study, by_name),
     )
 
 
-def overlay(study: Study, specimen: Specimen) -> dict[str, Any]:
-    """Tiles of a slide with their HPC: level-0 pixels and numbers as lists; empty before phenotypes.
+def overlay(study: Study, specimen: Specimen) -> bytes:
+    """Tiles of a slide as one block of numbers: a million tiles travel in a tenth of a second, as JSON in ten.
+
+    The block is the length of its header (uint32, little endian), the header as JSON padded to a multiple of 8 bytes, and
+    one array per column of the header, each padded likewise: ``tile_id``, ``x``, ``y`` (level-0 pixels), ``hpc`` (-1
+    without), ``confidence``, ``distance`` to the nearest HPC and ``quality`` (the worst artefact, 0 to 1).
 
     Raises
     ------
     InputError
         If a table is damaged.
     """
-    found = read_overlay(study, specimen)
-    if found is None:
-        return {"width": 0, "tile_id": [], "x": [], "y": [], "hpc": [], "confidence": []}
-    lists = {name: found.columns[name].tolist() for name in ("tile_id", "x", "y", "hpc")}
-    return {"width": found.tile_px, **lists, "confidence": found.columns["confidence"].round(3).tolist()}
+    tiles = read_overlay(study, specimen)
+    n = 0 if tiles is None else len(tiles)
+    columns: dict[str, np.ndarray] = {}
+    for name, kind in (("tile_id", "<i4"), ("x", "<i4"), ("y", "<i4"), ("hpc", "<i2"), ("confidence", "<f4")):
+        columns[name] = np.zeros(0, kind) if tiles is None else tiles.columns[name].astype(kind)
+    columns["distance"] = _distances(study, specimen, columns["tile_id"])
+    worst = [] if tiles is None else [tiles.columns[c] for c in QUALITY if c in tiles.columns]
+    columns["quality"] = np.max(worst, axis=0).astype("<f4") if worst else np.zeros(n, "<f4")
+    header = {
+        "n": n,
+        "width": 0 if tiles is None else tiles.tile_px,
+        "columns": [[name, values.dtype.str[1:]] for name, values in columns.items()],
+        "has": {"distance": bool(columns["distance"].any()), "quality": bool(worst)},
+    }
+    text = json.dumps(header).encode()
+    text += b" " * (-(len(text) + 4) % 8)
+    blocks = [values.tobytes() for values in columns.values()]
+    return struct.pack("<I", len(text)) + text + b"".join(b + b"\0" * (-len(b) % 8) for b in blocks)
+
+
+def _distances(study: Study, specimen: Specimen, tile_ids: np.ndarray) -> np.ndarray:
+    """Distance of every tile to its HPC; 0 without."""
+    out = np.zeros(len(tile_ids), "<f4")
+    path = study.paths.assignments(specimen.id)
+    if path.is_file() and len(tile_ids):
+        table = read_table(path, ASSIGNMENTS)
+        ids = table["tile_id"].to_numpy()
+        there = np.isin(ids, tile_ids)
+        out[np.searchsorted(tile_ids, ids[there])] = table["distance"].to_numpy()[there]
+    return out
 
 
 def _scores(study: Study) -> dict[str, dict[str, str]]:
@@ -111,7 +151,7 @@ def _scores(study: Study) -> dict[str, dict[str, str]]:
     return {r["patient_id"]: r for r in read_csv_rows(path)} if path.is_file() else {}
 
 
-def _hpcs(study: Study) -> tuple[dict[str, Any], ...]:
+def _hpcs(study: Study, weights: Sequence[float]) -> tuple[dict[str, Any], ...]:
     try:
         tree = PhenotypeTree.read(study.paths.tree)
     except InputError:
@@ -121,9 +161,12 @@ def _hpcs(study: Study) -> tuple[dict[str, Any], ...]:
     return tuple(
         {
             "hpc": i,
-            "name": f"{hpc_name(i)} {names.get(i, '')}".rstrip(),
+            "label": hpc_name(i),
+            "given": names.get(i, ""),
             "colour": colour,
             "artefact": i in tree.artefacts,
+            "coarse": tree.coarse[i] if tree.coarse else 0,
+            "weight": weights[i] if weights else 0.0,
         }
         for i, colour in enumerate(colours)
     )

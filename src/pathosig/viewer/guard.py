@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 COOKIE = "pathosig_token"
-LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})
+LOCAL_HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?", re.IGNORECASE)
+"""A Host header of this machine, whole: nothing may stand before or after it."""
+WRITABLE = re.compile(r"/api/hpcs/\d{1,5}")
+"""The one address that takes a POST: the name of an HPC."""
+MOST_BYTES = 4096
 HEADERS = (
     (
         b"content-security-policy",
@@ -37,12 +41,15 @@ class Guard:
     token
         The secret of this run; accepted as ``?token=``, as a bearer token, or as the cookie that the
         first page sets.
+    read_only
+        Whether names of HPCs may not be changed either.
     """
 
-    def __init__(self, app: ASGIApp, *, token: str) -> None:
+    def __init__(self, app: ASGIApp, *, token: str, read_only: bool = True) -> None:
         """Stand before `app`."""
         self.app = app
         self.token = token
+        self.read_only = read_only
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse or pass on one request."""
@@ -58,28 +65,44 @@ class Guard:
                 message = {**message, "headers": [*message.get("headers", ()), *HEADERS]}
             await send(message)
 
-        problem = refusal(scope, self.token)
+        problem = refusal(scope, self.token, read_only=self.read_only)
         if problem is None:
             await self.app(scope, receive, send_with_headers)
         else:
             await _answer(send_with_headers, *problem)
 
 
-def refusal(scope: Scope, token: str) -> tuple[int, str] | None:
+def refusal(scope: Scope, token: str, *, read_only: bool = True) -> tuple[int, str] | None:
     """Status and reason when a request must not pass, else None."""
     headers = {k.lower(): v.decode("latin-1") for k, v in scope["headers"]}
     host = headers.get(b"host", "")
-    if _hostname(f"http://{host}") not in LOCAL:
+    if not LOCAL_HOST.fullmatch(host):
         return 421, "This viewer answers to 127.0.0.1 and localhost only."
     origin = headers.get(b"origin")
-    if origin is not None and (_hostname(origin) not in LOCAL or urlsplit(origin).netloc != host):
+    if origin is not None and origin != f"http://{host}":
         return 403, "Requests from other pages are refused."
     if headers.get(b"sec-fetch-site") == "cross-site":
         return 403, "Requests from other sites are refused."
-    if scope["method"] not in ("GET", "HEAD"):
-        return 405, "The viewer is read-only."
     if not any(secrets.compare_digest(t.encode(), token.encode()) for t in _tokens(scope, headers)):
         return 401, "Open the address that `pathosig view` printed: it carries the token."
+    if scope["method"] in ("GET", "HEAD"):
+        return None
+    return _refused_change(scope, headers, read_only)
+
+
+def _refused_change(scope: Scope, headers: dict[bytes, str], read_only: bool) -> tuple[int, str] | None:
+    """Why a request that would write is refused; only a name of an HPC, from the viewer's own page, is not."""
+    if scope["method"] != "POST" or not WRITABLE.fullmatch(scope["path"]):
+        return 405, "The viewer is read-only."
+    if read_only:
+        return 403, "The viewer was started with --read-only."
+    if b"origin" not in headers:
+        return 403, "A change must come from the viewer's own page."
+    if headers.get(b"content-type", "").split(";")[0].strip() != "application/json":
+        return 415, "Expected application/json."
+    length = headers.get(b"content-length", "")
+    if not length.isdigit() or int(length) > MOST_BYTES:
+        return 413, f"Expected at most {MOST_BYTES} bytes, and their count in Content-Length."
     return None
 
 
@@ -98,13 +121,6 @@ def _tokens(scope: Scope, headers: dict[bytes, str]) -> list[str]:
     if COOKIE in jar:
         found.append(jar[COOKIE].value)
     return found
-
-
-def _hostname(url: str) -> str | None:
-    try:
-        return urlsplit(url).hostname
-    except ValueError:
-        return None
 
 
 async def _answer(send: Send, status: int, text: str) -> None:

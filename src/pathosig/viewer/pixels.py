@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -25,13 +27,19 @@ OVERVIEW_PX = 3000
 
 @dataclass(kw_only=True)
 class _OpenSlide:
-    reader: SlideReader
+    """A place on the shelf. The slide is opened under its own lock, so that a slow one holds up no other."""
+
+    reader: SlideReader | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
+    users: int = 0
     overview: tuple[np.ndarray, float] | None = None
 
 
 class SlideShelf:
-    """At most `OPEN_SLIDES` readers, the least recently used closed first; safe for threads."""
+    """Readers that stay open, the least recently used closed first; safe for threads.
+
+    A slide in use is never closed: only those without users are, so that for a moment more than `OPEN_SLIDES` can be open.
+    """
 
     def __init__(self) -> None:
         """Nothing is open yet."""
@@ -46,7 +54,8 @@ class SlideShelf:
         SlideError
             If it cannot be opened.
         """
-        return self._take(specimen).reader.info
+        with self._borrowed(specimen) as (_, reader):
+            return reader.info
 
     def jpeg(self, specimen: Specimen, region: Region) -> bytes:
         """One deep-zoom tile.
@@ -58,17 +67,14 @@ class SlideShelf:
         """
         from pathosig.slides.pyramid import resample
 
-        slide = self._take(specimen)
-        with slide.lock:
-            info = slide.reader.info
+        with self._borrowed(specimen) as (slide, reader):
+            info = reader.info
             level = source_level(info.downsamples, region.downsample)
             scale = info.downsamples[level]
             if region.width / scale * (region.height / scale) > MAX_PIXELS:
-                return _encode(self._from_overview(slide, region))
+                return _encode(_from_overview(slide, reader, region))
             width, height = (max(1, round(v / scale)) for v in (region.width, region.height))
-            pixels = slide.reader.read_level(
-                level, round(region.x / scale), round(region.y / scale), width, height
-            )
+            pixels = reader.read_level(level, round(region.x / scale), round(region.y / scale), width, height)
         return _encode(resample(pixels, region.out))
 
     def thumbnail(self, specimen: Specimen, place: tuple[int, int, int], size: int) -> bytes:
@@ -85,41 +91,67 @@ class SlideShelf:
             specimen, Region(x=x, y=y, width=width, height=width, out=(size, size), downsample=down)
         )
 
-    def close(self) -> None:
-        """Close every slide."""
-        with self._lock:
-            while self._open:
-                _, slide = self._open.popitem()
-                with slide.lock:
-                    slide.reader.close()
+    def overview(self, specimen: Specimen, size: int) -> bytes:
+        """The whole slide as JPEG, its longer side at most `size` pixels.
 
-    def _take(self, specimen: Specimen) -> _OpenSlide:
+        Raises
+        ------
+        SlideError
+            If the slide cannot be opened or decoded.
+        """
+        from pathosig.slides import read_overview
+
+        with self._borrowed(specimen) as (_, reader):
+            pixels, _ = read_overview(reader, 1e-6, max_side=size)
+        return _encode(pixels)
+
+    def close(self) -> None:
+        """Close every slide that nobody uses."""
+        with self._lock:
+            self._drop(keep=0)
+
+    @contextmanager
+    def _borrowed(self, specimen: Specimen) -> Iterator[tuple[_OpenSlide, SlideReader]]:
+        """A slide for one reader at a time; it stays open until it is given back."""
         from pathosig.slides import open_slide
 
         with self._lock:
-            slide = self._open.get(specimen.id)
-            if slide is None:
-                reader = open_slide(specimen.path, mpp=specimen.mpp, region=specimen.region)
-                slide = self._open[specimen.id] = _OpenSlide(reader=reader)
+            slide = self._open.setdefault(specimen.id, _OpenSlide())
+            slide.users += 1
             self._open.move_to_end(specimen.id)
-            while len(self._open) > OPEN_SLIDES:
-                _, oldest = self._open.popitem(last=False)
-                with oldest.lock:
-                    oldest.reader.close()
-            return slide
+        try:
+            with slide.lock:
+                if slide.reader is None:
+                    slide.reader = open_slide(specimen.path, mpp=specimen.mpp, region=specimen.region)
+                yield slide, slide.reader
+        finally:
+            with self._lock:
+                slide.users -= 1
+                self._drop(keep=OPEN_SLIDES)
 
-    def _from_overview(self, slide: _OpenSlide, region: Region) -> np.ndarray:
-        from pathosig.slides import read_overview
-        from pathosig.slides.pyramid import resample
+    def _drop(self, *, keep: int) -> None:
+        """Close the slides used longest ago that nobody uses, and forget those that never opened."""
+        for name in list(self._open):
+            slide = self._open[name]
+            if slide.users or (slide.reader is not None and len(self._open) <= keep):
+                continue
+            del self._open[name]
+            if slide.reader is not None:
+                slide.reader.close()
 
-        if slide.overview is None:
-            slide.overview = read_overview(slide.reader, 1e-6, max_side=OVERVIEW_PX)
-        image, scale = slide.overview
-        x, y, w, h = (v / scale for v in (region.x, region.y, region.width, region.height))
-        if w < 1 or h < 1:
-            message = "a region smaller than a pixel of the overview cannot be shown."
-            raise SlideError(message, code="E_PIXELS")
-        return resample(image, region.out, box=(x, y, w, h))
+
+def _from_overview(slide: _OpenSlide, reader: SlideReader, region: Region) -> np.ndarray:
+    from pathosig.slides import read_overview
+    from pathosig.slides.pyramid import resample
+
+    if slide.overview is None:
+        slide.overview = read_overview(reader, 1e-6, max_side=OVERVIEW_PX)
+    image, scale = slide.overview
+    x, y, w, h = (v / scale for v in (region.x, region.y, region.width, region.height))
+    if w < 1 or h < 1:
+        message = "a region smaller than a pixel of the overview cannot be shown."
+        raise SlideError(message, code="E_PIXELS")
+    return resample(image, region.out, box=(x, y, w, h))
 
 
 def _encode(pixels: np.ndarray) -> bytes:

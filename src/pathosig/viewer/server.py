@@ -49,17 +49,19 @@ class RunningViewer:
         self.stop()
 
 
-def serve_viewer(study: Study, *, port: int = 0) -> dict[str, str]:
+def serve_viewer(study: Study, *, port: int = 0, read_only: bool = False) -> dict[str, str]:
     """Show the study in the browser until interrupted; the address goes to standard error.
 
     Parameters
     ----------
     study
-        An open study; only read.
+        An open study; only names of HPCs are written, to hpc_names.csv.
     port
         TCP port on 127.0.0.1; 0 takes a free one.
+    read_only
+        Do not let the page change names of HPCs.
     """
-    server, sock, url = _prepare(study, port)
+    server, sock, url = _prepare(study, port, read_only)
     sys.stderr.write(f"pathosig viewer: {url}\nOnly this machine can open it. Stop with Ctrl-C.\n")
     sys.stderr.flush()
     try:
@@ -73,9 +75,9 @@ view = serve_viewer
 """The command `pathosig view`."""
 
 
-def start_viewer(study: Study, *, port: int = 0) -> RunningViewer:
+def start_viewer(study: Study, *, port: int = 0, read_only: bool = False) -> RunningViewer:
     """Show the study from a thread of this process and return at once: for notebooks and tests."""
-    server, sock, url = _prepare(study, port)
+    server, sock, url = _prepare(study, port, read_only)
     thread = threading.Thread(
         target=server.run, kwargs={"sockets": [sock]}, daemon=True, name="pathosig-viewer"
     )
@@ -88,10 +90,10 @@ def start_viewer(study: Study, *, port: int = 0) -> RunningViewer:
     return RunningViewer(url=url, port=sock.getsockname()[1], token=token, _server=server, _thread=thread)
 
 
-def _prepare(study: Study, port: int) -> tuple[uvicorn.Server, socket.socket, str]:
+def _prepare(study: Study, port: int, read_only: bool) -> tuple[uvicorn.Server, socket.socket, str]:
     import uvicorn
 
-    app = create_app(study)
+    app = create_app(study, read_only=read_only)
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

@@ -1,0 +1,125 @@
+"""What the viewer shows of one patient: score, contributions of the features, and the curve of the cohort."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from pathosig.core.errors import PathosigError
+from pathosig.core.records import read_parquet
+from pathosig.figures.results import known
+from pathosig.figures.style import hpc_name
+from pathosig.figures.titles import cohort_title, endpoint_title, risk_label
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pathosig.core.study import Specimen, Study
+    from pathosig.signature.model import Signature
+    from pathosig.validation.results import Results
+
+Panel = dict[str, object]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class PatientFacts:
+    """Signature, profiles and validation of a study, each read when it is first asked for."""
+
+    study: Study
+
+    @cached_property
+    def signature(self) -> Signature | None:
+        """The frozen signature; None without one."""
+        from pathosig.signature.model import Signature
+
+        path = self.study.paths.signature
+        return _or_none(lambda: Signature.load(path)) if path.is_file() else None
+
+    @cached_property
+    def results(self) -> Results | None:
+        """The results of the validation; None without."""
+        from pathosig.validation.results import read_results
+
+        path = self.study.paths.results
+        return _or_none(lambda: read_results(path)) if path.is_file() else None
+
+    @cached_property
+    def profiles(self) -> pd.DataFrame | None:
+        """Profiles by patient; None without."""
+        path = self.study.paths.patient_profiles
+        return read_parquet(path).to_pandas().set_index("patient_id") if path.is_file() else None
+
+    def weights(self, k: int) -> list[float]:
+        """What a tile of each HPC adds to the score; empty without HPCs in the signature."""
+        signature = self.signature
+        if signature is None or not signature.transform.leaves:
+            return []
+        out = np.zeros(k)
+        for feature, coef in zip(signature.hpcs, signature.coef, strict=True):
+            out[list(signature.transform.leaves.get(feature, ()))] += coef
+        return out.tolist()
+
+    def panel(self, specimen: Specimen) -> Panel:
+        """Contributions and curve of the patient of a slide; whatever is missing is left out."""
+        panel: Panel = {"patient": specimen.patient_id, "cohort": cohort_title(specimen.cohort or "")}
+        if self.signature is not None:
+            panel |= {
+                "cutoff": self.signature.cutoff,
+                "contributions": self._contributions(specimen.patient_id),
+            }
+        curve = _or_none(lambda: self._curve(specimen))
+        return panel | ({} if curve is None else {"curve": curve})
+
+    def _contributions(self, patient: str) -> list[Panel]:
+        """Coefficient times (value - centre) of every feature, on the scale of proportions; the largest first."""
+        signature, table = self.signature, self.profiles
+        if (
+            signature is None
+            or table is None
+            or patient not in table.index
+            or signature.transform.scale != "share"
+        ):
+            return []
+        row, out = table.loc[patient], []
+        for feature, coef, center in zip(signature.hpcs, signature.coef, signature.center, strict=True):
+            leaves = signature.transform.leaves.get(feature, ())
+            value = float(sum(row[f"hpc_{h:02d}"] for h in leaves)) if leaves else math.nan
+            if math.isfinite(value):
+                name = hpc_name(int(feature[4:])) if feature.startswith("hpc_") else feature.replace("_", " ")
+                out.append({"name": name, "value": value, "adds": coef * (value - center)})
+        return sorted(out, key=lambda c: -abs(float(str(c["adds"]))))
+
+    def _curve(self, specimen: Specimen) -> Panel | None:
+        """Kaplan-Meier curves of the patient's cohort, and the patient's own follow-up."""
+        endpoint = self.study.primary.endpoint
+        if self.results is None:
+            return None
+        chosen = [a for a in self.results.analyses if (a.cohort, a.endpoint) == (specimen.cohort, endpoint)]
+        km = known(chosen[-1].km) if chosen else None
+        if km is None:
+            return None
+        table = self.study.survival(endpoint)
+        rows = table[table["patient_id"] == specimen.patient_id]
+        return {
+            "endpoint": endpoint_title(endpoint),
+            "unit": chosen[-1].unit,
+            "groups": [
+                {"label": risk_label(g.label), "group": g.label, "time": g.time, "estimate": g.estimate}
+                for g in km.groups
+            ],
+            "time": float(rows["time"].iloc[0]) if len(rows) else None,
+            "event": bool(rows["event"].iloc[0]) if len(rows) else None,
+        }
+
+
+def _or_none(read: Callable[[], T]) -> T | None:
+    try:
+        return read()
+    except (PathosigError, OSError, KeyError):
+        return None

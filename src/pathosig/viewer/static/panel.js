@@ -1,0 +1,152 @@
+// The right-hand side: legend with names, atlas, and the patient of the slide.
+"use strict";
+
+function svg(name, attributes, ...children) {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+  node.append(...children);
+  return node;
+}
+
+// HPCs of the signature first, the heaviest on top; then the most common of the slide.
+function legend() {
+  if (!state.study) return;
+  const counts = new Map();
+  for (const h of state.tiles ? state.tiles.hpc : []) counts.set(h, (counts.get(h) || 0) + 1);
+  const ordered = [...state.study.hpcs].sort((a, b) =>
+    Math.abs(b.weight) - Math.abs(a.weight) || (counts.get(b.hpc) || 0) - (counts.get(a.hpc) || 0) || a.hpc - b.hpc);
+  $("legend").replaceChildren(...ordered.map((hpc) => legendRow(hpc, counts.get(hpc.hpc) || 0)));
+}
+
+function legendRow(hpc, count) {
+  const item = element("li", null, count ? {} : { class: "absent" });
+  const box = element("input", null, { type: "checkbox", "aria-label": `Show ${hpcName(hpc)}` });
+  box.checked = visible(hpc.hpc);
+  box.addEventListener("change", () => {
+    state.solo = null;
+    if (box.checked) state.shown.add(hpc.hpc); else state.shown.delete(hpc.hpc);
+    repaint();
+  });
+  const swatch = element("button", null, { class: "swatch", title: "Show only this HPC (s)", "aria-label": `Only ${hpcName(hpc)}`, "aria-pressed": String(state.solo === hpc.hpc) },
+    svg("svg", { width: 14, height: 14, "aria-hidden": "true" }, svg("rect", { width: 14, height: 14, rx: 2, fill: hpcColour(hpc) })));
+  swatch.addEventListener("click", () => solo(hpc.hpc));
+  const name = element("button", hpc.artefact ? `${hpcName(hpc)} (artefact)` : hpcName(hpc),
+    { class: "name", "aria-pressed": String(state.chosen === hpc.hpc), "data-hpc": hpc.hpc });
+  name.addEventListener("click", () => { state.chosen = hpc.hpc; legend(); atlas(); });
+  item.append(box, swatch, name);
+  if (hpc.weight) item.append(element("span", hpc.weight > 0 ? "▲" : "▼", { class: hpc.weight > 0 ? "harm" : "protect", title: `${hpc.weight > 0 ? "higher" : "lower"} risk, weight ${number(hpc.weight)}` }));
+  if (state.study.writable) {
+    const pencil = element("button", "✎", { class: "edit", title: "Name this HPC", "aria-label": `Name ${hpc.label}` });
+    pencil.addEventListener("click", () => editName(hpc, item));
+    item.append(pencil);
+  }
+  item.append(element("span", count || "", { class: "count" }));
+  return item;
+}
+
+function solo(hpc) {
+  state.solo = state.solo === hpc ? null : hpc;
+  state.chosen = hpc;
+  legend();
+  atlas();
+  repaint();
+  writeLink();
+}
+
+function editName(hpc, item) {
+  const field = element("input", null, { type: "text", maxlength: 80, "aria-label": `Name of ${hpc.label}` });
+  field.value = hpc.given;
+  let done = false;
+  const finish = async (save) => {
+    if (done) return;
+    done = true;
+    if (save && field.value.trim() !== hpc.given) {
+      try {
+        const answer = await ask(`/api/hpcs/${hpc.hpc}`, {
+          method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ name: field.value }) });
+        hpc.given = (await answer.json()).given;
+      } catch (error) {
+        say(error.message);
+      }
+    }
+    legend();
+    document.querySelector(`#legend [data-hpc="${hpc.hpc}"]`)?.focus();
+  };
+  field.addEventListener("keydown", (event) => {
+    event.stopPropagation();
+    if (event.key === "Enter") finish(true);
+    if (event.key === "Escape") finish(false);
+  });
+  field.addEventListener("blur", () => finish(true));
+  item.replaceChildren(field);
+  field.focus();
+}
+
+function atlas() {
+  const tiles = state.study.exemplars.filter((e) => e.hpc === state.chosen);
+  const hint = state.chosen === null ? "Choose an HPC, or click a tile, to see the HPC's most typical tiles."
+    : tiles.length ? `${hpcName(state.study.hpcs[state.chosen])}: most typical tiles` : "No exemplars of this HPC.";
+  $("atlas-hint").textContent = hint;
+  $("atlas").replaceChildren(...tiles.map((e) => {
+    const slide = state.study.slides.find((s) => s.id === e.slide);
+    const button = element("button", null, { title: `${slide.name}: go there`, "data-exemplar": e.index });
+    button.append(element("img", null, { src: `/api/exemplars/${e.index}.jpg`, alt: `Tile of ${slide.name}: go there`, loading: "lazy" }));
+    button.addEventListener("click", () => { openSlide(slide, () => jump(e)); pane("view"); });
+    return button;
+  }));
+}
+
+// -- the patient --------------------------------------------------------------------------------
+function showPatient(slide, panel) {
+  const out = [element("p", `${slide.patient}${panel && panel.cohort ? `, ${panel.cohort}` : ""}`, { class: "who" })];
+  if (slide.score !== null) {
+    const cutoff = panel && panel.cutoff !== undefined ? `, cut-off ${number(panel.cutoff)}` : "";
+    out.push(element("p", null, {}, element("span", slide.group, { class: `badge ${slide.group.split(" ")[0]}` }), document.createTextNode(` score ${number(slide.score)}${cutoff}`)));
+  }
+  if (panel && panel.contributions && panel.contributions.length) out.push(contributions(panel.contributions));
+  if (panel && panel.curve) out.push(curve(panel.curve, slide.group));
+  $("patient").replaceChildren(...out);
+}
+
+function contributions(rows) {
+  const top = Math.max(...rows.map((r) => Math.abs(r.adds)), 1e-9);
+  const table = element("table", null, {}, element("caption", "What adds to the score"));
+  for (const r of rows.slice(0, 8)) {
+    const width = 46 * Math.abs(r.adds) / top;
+    const bar = svg("svg", { viewBox: "0 0 100 10", width: 84, height: 10, "aria-hidden": "true" },
+      svg("line", { x1: 50, x2: 50, y1: 0, y2: 10, stroke: "currentColor", "stroke-width": 0.8 }),
+      svg("rect", { x: r.adds > 0 ? 50 : 50 - width, y: 1.5, width, height: 7, fill: r.adds > 0 ? "#d55e00" : "#0072b2" }));
+    table.append(element("tr", null, {}, element("th", r.name, { scope: "row" }), element("td", `${(100 * r.value).toFixed(1)}%`),
+      element("td", null, {}, bar), element("td", `${r.adds > 0 ? "+" : ""}${number(r.adds)}`)));
+  }
+  return table;
+}
+
+// Kaplan-Meier curves of the cohort; the patient's own follow-up is a mark on the curve of the patient's group.
+function curve(data, group) {
+  const width = 240, height = 130, left = 28, bottom = 112, colours = { low: "#0072b2", high: "#d55e00" };
+  const longest = Math.max(...data.groups.map((g) => g.time[g.time.length - 1] || 1), data.time || 0);
+  const x = (t) => left + ((width - left - 6) * t) / longest, y = (s) => 8 + (bottom - 8) * (1 - s);
+  const at = (g, t) => { let s = 1; g.time.forEach((v, i) => { if (v <= t) s = g.estimate[i]; }); return s; };
+  const picture = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", class: "curve" });
+  const title = svg("title", {});
+  title.textContent = `${data.endpoint} of the cohort by risk group` + (data.time === null ? "" : `; this patient: ${data.event ? "event" : "censored"} at ${data.time} ${data.unit}`);
+  picture.append(title);
+  for (const s of [0, 0.5, 1]) {
+    const label = svg("text", { x: left - 4, y: y(s) + 3, "text-anchor": "end" });
+    label.textContent = `${100 * s}`;
+    picture.append(svg("line", { x1: left, x2: width - 6, y1: y(s), y2: y(s), class: "grid" }), label);
+  }
+  for (const g of data.groups) {
+    let d = `M${x(0)},${y(1)}`;
+    g.time.forEach((t, i) => { d += `H${x(t)}V${y(g.estimate[i])}`; });
+    picture.append(svg("path", { d, fill: "none", stroke: colours[g.group] || "#5f6670", "stroke-width": g.group === group ? 2.4 : 1.2 }));
+  }
+  const own = data.groups.find((g) => g.group === group);
+  if (data.time !== null && own) picture.append(svg("circle", { cx: x(data.time), cy: y(at(own, data.time)), r: 4.5, fill: data.event ? colours[group] : "none", stroke: "currentColor", "stroke-width": 1.4, class: "here" }));
+  const axis = svg("text", { x: width - 6, y: height - 4, "text-anchor": "end" });
+  axis.textContent = `${data.endpoint}, ${Math.round(longest)} ${data.unit}`;
+  picture.append(axis);
+  const what = data.time === null ? "" : `This patient: ${data.event ? "event" : "censored"} at ${number(data.time, 1)} ${data.unit}.`;
+  return element("figure", null, {}, picture, element("figcaption", what, { class: "small" }));
+}
