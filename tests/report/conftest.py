@@ -29,7 +29,12 @@ CONFIG = {
         "treatments": ["chemo"],
         "subgroups": ["sex", "stage", "rare"],
     },
-    "primary": {"endpoint": "os", "discovery": "discovery", "covariates": ["age", "sex"], "treatment": "chemo"},
+    "primary": {
+        "endpoint": "os",
+        "discovery": "discovery",
+        "covariates": ["age", "sex"],
+        "treatment": "chemo",
+    },
 }
 
 

@@ -1,0 +1,122 @@
+"""What drives the score: tiles, effects, nesting, and weights of tiles that add up to the score."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pathosig.core.clinical import Primary
+from pathosig.report.drivers import drivers_of, tile_weights
+from pathosig.report.material import (
+    AtlasTile,
+    Candidate,
+    FrozenScore,
+    HpcHealth,
+    Material,
+    PatientScore,
+    Phenotypes,
+    Profiles,
+    Term,
+)
+from pathosig.report.sections.drivers import driver_grid
+from pathosig.report.sections.univariable import complements
+
+
+def tile(hpc, rank, patient):
+    pixels = np.full((8, 8, 3), 200, np.uint8)
+    return AtlasTile(
+        hpc=hpc,
+        rank=rank,
+        kind="exemplar",
+        slide_id=f"{patient}-1",
+        patient_id=patient,
+        pixels=pixels,
+        width_um=112.0,
+    )
+
+
+@pytest.fixture
+def material():
+    rng = np.random.default_rng(0)
+    shares = rng.dirichlet(np.ones(4), 20)
+    shares[:5, 3] = 0
+    names = [f"P{i:02d}" for i in range(20)]
+    table = pd.DataFrame(shares, columns=[f"hpc_{h:02d}" for h in range(4)]).assign(patient_id=names)
+    terms = (
+        Term(feature="node_01", coef=2.0, center=0.5, leaves=(0, 1, 2)),
+        Term(feature="hpc_02", coef=-8.0, center=0.25, leaves=(2,)),
+        Term(feature="hpc_03", coef=0.5, center=0.2, leaves=(3,)),
+    )
+    frozen = FrozenScore(endpoint="os", terms=terms, cutoff=0.0, cutoff_rule="median", scale="share", sd=2.0)
+    tiles = [tile(2, r, p) for r, p in enumerate(["P00", "P00", "P01", "P02", "P03", "P04", "P05", "P06"])]
+    candidates = [
+        Candidate(
+            feature=f,
+            kind="node",
+            leaves=leaves,
+            hr=1.0,
+            lower=None,
+            upper=None,
+            p=0.1,
+            q=0.1,
+            prevalence=1.0,
+            selected=s,
+            frequency=0.9,
+        )
+        for f, leaves, s in (
+            ("node_01", (0, 1, 2), True),
+            ("hpc_03", (3,), False),
+            ("node_02", (1, 2), False),
+        )
+    ]
+    return Material(
+        phenotypes=Phenotypes(k=4, health=[HpcHealth(hpc=2, share=0.3, verdict="unstable")]),
+        signature=frozen,
+        candidates=candidates,
+        profiles=Profiles(patients=table),
+        scores=[PatientScore(patient=n, cohort="discovery", score=0.0, group="low") for n in names],
+        primary=Primary(endpoint="os", discovery="discovery"),
+        atlas=tiles,
+    )
+
+
+def test_the_feature_that_moves_the_score_most_comes_first(material):
+    drivers = drivers_of(material)
+    assert [d.term.feature for d in drivers] == sorted(
+        ("node_01", "hpc_02", "hpc_03"),
+        key=lambda f: -abs(next(d.effect for d in drivers if d.term.feature == f)),
+    )
+    by_name = {d.term.feature: d for d in drivers}
+    values = material.profiles.patients["hpc_02"]
+    assert by_name["hpc_02"].effect == pytest.approx(-8 * values.std() / 2)
+    assert not by_name["hpc_02"].harmful
+    assert by_name["hpc_02"].inside == "node_01"
+    assert by_name["hpc_02"].unstable == (2,)
+    assert by_name["hpc_03"].without == 0.25
+    assert by_name["hpc_03"].frequency == 0.9
+
+
+def test_tiles_are_of_different_patients_before_any_comes_twice(material):
+    chosen = next(d for d in drivers_of(material) if d.term.feature == "hpc_02").tiles
+    assert [t.patient_id for t in chosen] == ["P00", "P01", "P02", "P03", "P04", "P05"]
+
+
+def test_the_scale_bar_has_the_length_of_fifty_micrometres(material):
+    card = next(c for c in driver_grid(material).cards if c.name == "HPC 02")
+    assert len(card.tiles) == 6
+    assert card.tiles[0].bar == pytest.approx(100 * 50 / 112)
+    assert card.direction == "lower risk"
+    assert ("Part of", "node 01") in card.facts
+
+
+def test_the_mean_weight_of_a_patients_tiles_is_the_score_up_to_a_constant(material):
+    weights = tile_weights(material)
+    table = material.profiles.patients[[f"hpc_{h:02d}" for h in range(4)]].to_numpy()
+    score = sum(t.coef * (table[:, list(t.leaves)].sum(axis=1) - t.center) for t in material.terms)
+    constant = sum(t.coef * t.center for t in material.terms)
+    np.testing.assert_allclose(table @ weights - constant, score)
+
+
+def test_the_complement_of_a_selected_node_is_no_finding_of_its_own(material):
+    assert complements(material) == {"hpc_03"}
