@@ -29,6 +29,8 @@ from pathosig.figures.outcomes import (
     stacked_bars,
 )
 from pathosig.figures.performance import (
+    CalibrationPoint,
+    TimeAuc,
     calibration_plot,
     decision_curve_plot,
     effect_curve_plot,
@@ -46,7 +48,8 @@ from pathosig.figures.style import (
     svg_bytes,
     with_dark_mode,
 )
-from pathosig.figures.volcano import volcano_plot
+from pathosig.figures.titles import level_title, prose
+from pathosig.figures.volcano import VolcanoPoint, volcano_plot
 
 CURVE = KmCurve(
     label="Low risk",
@@ -82,9 +85,9 @@ def _all_figures():
     yield (
         "calibration",
         lambda: calibration_plot(
-            [{"predicted": 0.2, "observed": 0.3}], title="Calibration", time_label="36 months"
+            [CalibrationPoint(predicted=0.2, observed=0.3)], title="Calibration", time_label="36 months"
         ),
-        "Predicted risk at 36 months",
+        "Predicted risk at 36 months (%)",
     )
     yield (
         "decision",
@@ -93,11 +96,11 @@ def _all_figures():
         ),
         "treat all",
     )
-    auc = [{"time": 12, "auc": 0.7, "lower": 0.6, "upper": 0.8}]
+    auc = [TimeAuc(time=12, auc=0.7, lower=0.6, upper=0.8, n_risk=31, events=1)]
     yield (
         "auc",
-        lambda: time_auc_plot({"Score": auc}, title="AUC", unit="months", at_risk=[31]),
-        "(31 at risk)",
+        lambda: time_auc_plot({"Score": auc}, title="AUC", unit="months"),
+        "31 at risk",
     )
     yield (
         "effect",
@@ -105,8 +108,8 @@ def _all_figures():
         "cut-off",
     )
     rows = [
-        {"name": "HPC 03", "log_hr": 0.4, "q": 0.01, "selected": True},
-        {"name": "b", "log_hr": -0.1, "q": 0.9},
+        VolcanoPoint(name="HPC 03", log_hr=0.4, q=0.01, selected=True),
+        VolcanoPoint(name="b", log_hr=-0.1, q=0.9),
     ]
     yield "volcano", lambda: volcano_plot(rows, title="Screen"), "HPC 03"
     shares = np.random.default_rng(1).dirichlet(np.ones(6), 12)
@@ -333,7 +336,7 @@ def test_the_numbers_of_a_km_panel_stand_over_the_curves_never_on_them():
     texts = [t for a in figure.axes for t in a.texts if "HR" in t.get_text() or "median" in t.get_text()]
     assert [t.get_text() for t in texts] == [
         "HR high vs low 1.60 (95% CI 1.10–2.20); log-rank p = 0.012",
-        "Low risk: median 9.0 months (95% CI 4.0–NR)",
+        "Low risk, n = 10, 4 events: median 9.0 months (95% CI 4.0–NR)",
     ]
     assert all(t.get_window_extent(drawn).y0 >= top for t in texts)
     ends = [t.get_window_extent(drawn).x1 for t in texts]
@@ -386,10 +389,10 @@ def _overlapping(texts):
 def test_a_volcano_never_writes_one_name_over_another():
     rng = np.random.default_rng(3)
     rows = [
-        {"name": f"node {i:02d}", "log_hr": 0.6 + 0.02 * rng.normal(), "q": 1e-8, "selected": i < 14}
+        VolcanoPoint(name=f"node {i:02d}", log_hr=0.6 + 0.02 * rng.normal(), q=1e-8, selected=i < 14)
         for i in range(30)
     ]
-    rows += [{"name": f"HPC {i:02d}", "log_hr": -0.3, "q": 0.2, "selected": True} for i in range(8)]
+    rows += [VolcanoPoint(name=f"HPC {i:02d}", log_hr=-0.3, q=0.2, selected=True) for i in range(8)]
     figure = volcano_plot(rows, title="t")
     figure.canvas.draw()
     names = [t for t in figure.axes[0].texts if t.get_text().startswith(("node", "HPC"))]
@@ -421,7 +424,7 @@ def test_a_median_of_hundreds_of_days_is_printed_without_decimals():
     curve = replace(CURVE, median=(1043.2, 836.04, 1493.0))
     figure = km_figure(replace(KM, unit="days", curves=[curve]))
     texts = [t.get_text() for a in figure.axes for t in a.texts]
-    assert "Low risk: median 1,043 days (95% CI 836–1,493)" in texts
+    assert "Low risk, n = 10, 4 events: median 1,043 days (95% CI 836–1,493)" in texts
 
 
 def test_a_patient_on_the_equation_lies_at_the_sum_of_the_contributions():
@@ -445,15 +448,14 @@ def test_a_subtype_that_is_high_or_low_is_not_coloured_as_a_risk_group():
 
 
 def test_levels_are_printed_with_the_signs_of_print():
-    from pathosig.figures.results import subgroup_row
-
-    assert subgroup_row({"level": "<= 63", "hr": 1.2, "events": 40}).label == "≤ 63"
+    assert level_title("<= 63") == "≤ 63"
+    assert prose("p <= .05 in validation_1, x -2", ["validation_1"]) == "p ≤ 0.05 in Validation 1, x −2"
 
 
 def test_long_names_of_a_volcano_stand_under_it_by_number():
     rows = [
-        {"name": "AREA OF NECROSIS IN TISSUE", "log_hr": 0.3, "q": 0.01, "selected": True},
-        {"name": "b", "log_hr": -0.2, "q": 0.02},
+        VolcanoPoint(name="AREA OF NECROSIS IN TISSUE", log_hr=0.3, q=0.01, selected=True),
+        VolcanoPoint(name="b", log_hr=-0.2, q=0.02),
     ]
     figure = volcano_plot(rows, title="t")
     written = [[x.get_text() for x in a.texts] for a in figure.axes]
@@ -526,7 +528,7 @@ def test_tiles_outside_the_signature_are_pale_on_the_map_of_contributions():
 
 def test_a_volcano_of_a_ridge_names_the_strongest_only():
     rows = [
-        {"name": f"a long feature name {i:03d}", "log_hr": 0.01 * i, "q": 0.04 / (i + 1), "selected": True}
+        VolcanoPoint(name=f"a long feature name {i:03d}", log_hr=0.01 * i, q=0.04 / (i + 1), selected=True)
         for i in range(60)
     ]
     figure = volcano_plot(rows, title="Screen")
@@ -547,3 +549,66 @@ def test_cumulative_incidence_goes_on_to_the_end_of_follow_up():
     assert list(solid.get_ydata()) == pytest.approx([0, 10, 30, 30])
     assert list(dotted.get_xdata()) == [0, 12]
     assert list(dotted.get_ydata()) == [0, 0]
+
+
+def test_a_point_at_certainty_is_drawn_whole_and_every_cohort_has_the_same_axes():
+    figure = calibration_plot(
+        [CalibrationPoint(predicted=0.6, observed=1.0)], title="t", time_label="36 months"
+    )
+    axes = figure.axes[0]
+    point = next(line for line in axes.lines if line.get_marker() == "o" and len(line.get_xdata()) == 1)
+    assert not point.get_clip_on()
+    assert axes.get_xlim() == axes.get_ylim() == (-0.02, 1.02)
+
+
+def test_a_time_without_an_auc_keeps_its_place_and_says_so():
+    rows = [TimeAuc(time=12, auc=None, n_risk=9, events=0), TimeAuc(time=36, auc=0.8, lower=0.6, upper=0.9)]
+    axes = time_auc_plot({"Score": rows}, title="t", unit="months").axes[0]
+    assert list(axes.get_xticks()) == [12, 36]
+    assert [t.get_text() for t in axes.texts] == ["not\nestimable"]
+    assert axes.get_xticklabels()[0].get_text() == "12\n9 at risk\n0 events"
+
+
+def test_a_decision_curve_that_ends_early_ends_in_a_dot_and_shares_its_axis():
+    x = np.array([0.1, 0.2, 0.3])
+    figure = decision_curve_plot(x, {"score": [0.3, 0.2, math.nan]}, title="t", time_label="1 y", top=0.5)
+    axes = figure.axes[0]
+    dot = next(line for line in axes.lines if line.get_marker() == "o")
+    assert (dot.get_xdata()[0], dot.get_ydata()[0]) == (0.2, 0.2)
+    assert axes.get_ylim() == pytest.approx((-0.125, 0.56))
+
+
+def test_the_band_goes_on_to_the_last_drop_and_the_median_has_both_halves():
+    curve = replace(
+        CURVE,
+        estimate=[0.9, 0.8, 0.8, 0.4, 0.0],
+        lower=[0.7, 0.6, 0.6, 0.2, math.nan],
+        upper=[1, 0.95, 0.95, 0.7, math.nan],
+    )
+    axes = km_figure(replace(KM, curves=[curve])).axes[0]
+    band = axes.collections[0].get_paths()[0].vertices
+    assert band[:, 0].max() == 12
+    assert np.isfinite(band).all()
+    dashed = [line.get_xydata().tolist() for line in axes.lines if line.get_linewidth() == 0.6]
+    assert dashed == [[[0, 0.5], [9, 0.5]], [[9, 0], [9, 0.5]]]
+
+
+def test_no_name_of_a_volcano_lies_on_the_line_of_q():
+    rows = [
+        VolcanoPoint(name=f"HPC {i:02d}", log_hr=0.5, q=0.05 * (1 + 0.01 * i), selected=True)
+        for i in range(4)
+    ]
+    axes = volcano_plot(rows, title="t").axes[0]
+    line = -math.log10(0.05)
+    places = [t.xyann[1] for t in axes.texts if t.get_text().startswith("HPC")]
+    assert len(places) == 4
+    step = 0.043 * axes.get_ylim()[1]
+    assert all(abs(y - line) > 0.5 * step for y in places)
+
+
+def test_what_is_absent_is_pale_and_what_is_there_dark():
+    from pathosig.figures.heatmap import _category_colours
+
+    for absent, present in (("N0", "N+"), ("no", "yes"), ("negative", "positive")):
+        colours = _category_colours(sorted([absent, present]), 0)
+        assert sum(palette.rgb(colours[absent])) > sum(palette.rgb(colours[present]))
