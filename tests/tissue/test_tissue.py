@@ -216,3 +216,21 @@ def test_a_slide_that_changes_while_it_is_read_is_refused(study, monkeypatch):
         )
     assert caught.value.code == "E_CHANGED"
     assert not (study.root / "tissue/x.geojson").exists()
+
+
+@pytest.mark.parametrize("gap", [1, 2, 3])
+@pytest.mark.parametrize("side", range(4))
+def test_the_border_of_the_slide_changes_nothing_of_tissue_near_it(gap, side):
+    rng = np.random.default_rng(gap)
+    y, x = np.mgrid[:360, :520]
+    truth = np.hypot(x - 260, y - 150 - gap) < 90
+    image = np.where(truth[..., None], (205, 140, 180), (244, 243, 245)) + rng.normal(0, 2, (360, 520, 1))
+    whole = np.rot90(np.clip(image, 0, 255).astype(np.uint8), side)
+    inside = np.zeros(truth.shape, bool)
+    inside[60:, 60:-60] = True  # the slide ends `gap` pixels above the tissue
+    rows, columns = np.nonzero(np.rot90(inside, side))
+    part = np.s_[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    found, expected = tissue_mask(whole[part], mpp=8.0), tissue_mask(whole, mpp=8.0)[part]
+    assert expected.sum() > 25_000
+    assert (found & ~expected).sum() <= 12
+    assert (expected & ~found).sum() <= 12

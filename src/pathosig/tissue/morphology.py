@@ -36,8 +36,10 @@ def eroded(mask: np.ndarray, radius: int) -> np.ndarray:
 
 
 def closed(mask: np.ndarray, radius: int) -> np.ndarray:
-    """Without gaps narrower than two radii."""
-    return eroded(dilated(mask, radius), radius)
+    """Without gaps narrower than two radii; what lies between a mask and the edge is no gap, for nothing is beyond it."""
+    room = ((radius, radius), (radius, radius))
+    whole = eroded(dilated(np.pad(mask, room), radius), radius)
+    return whole[radius : radius + mask.shape[0], radius : radius + mask.shape[1]]
 
 
 def opened(mask: np.ndarray, radius: int) -> np.ndarray:

@@ -15,7 +15,7 @@ from pathosig.tissue.spec import TissueSpec
 if TYPE_CHECKING:  # workers do without
     from pathosig.core.study import Specimen, Study
 
-STAGE = Stage(name="tissue", version=2)
+STAGE = Stage(name="tissue", version=3)
 _OVERVIEW_SIDE = 5000
 _MIN_OVERVIEW_SIDE = 400
 
