@@ -107,7 +107,7 @@ def simulated(root: Path) -> Iterator[Data]:
         path = study.file("tiles", s.id, ".parquet")
         table = read_parquet(path)
         xy = np.stack([table.column(c).to_numpy() for c in "xy"], axis=1)
-        area = true_tile_labels(study, s.id, xy, parquet_metadata(path)["pathosig"]["tile_level0_px"])
+        area = true_tile_labels(study, s, xy, parquet_metadata(path)["pathosig"]["tile_level0_px"])
         pure = area.max(axis=1) >= 0.9
         held.append(np.load(study.file("embeddings", s.id, ".npy"))[pure].astype(np.float32))
         kinds.append(area.argmax(axis=1)[pure])

@@ -45,7 +45,7 @@ def test_types_are_known_per_tile(slides):
     with open_slide(specimen.path) as reader:
         width, height = reader.info.level_sizes[0]
     xy = np.array([(x, y) for y in range(0, height - TILE, TILE) for x in range(0, width - TILE, TILE)])
-    area = true_tile_labels(slides, specimen.id, xy, TILE)
+    area = true_tile_labels(slides, specimen, xy, TILE)
     assert area.shape == (len(xy), 3)
     assert area.sum(axis=1).max() <= 1.001
     assert (area.max(axis=1) > 0.9).any()

@@ -66,7 +66,11 @@ COMMANDS = (
 )
 
 _FLAG_NAMES = {"scheduler": "--dask"}
-_ALIASES = {"patient_column": ("--id", "--patient-column"), "cohort_column": ("--cohort", "--cohort-column")}
+_ALIASES = {
+    "patient_column": ("--id", "--patient-column"),
+    "cohort_column": ("--cohort", "--cohort-column"),
+    "edition": ("--study",),
+}
 """Parameters with a short flag beside their own name."""
 
 _WARNED: set[str] = set()

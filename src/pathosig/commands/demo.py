@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pathosig.commands.pipeline import run_all
 from pathosig.core.study import Study
@@ -13,43 +13,61 @@ from pathosig.core.units import Execution
 from pathosig.synthetic.spec import SimulateSpec
 
 if TYPE_CHECKING:
+    from pathosig.synthetic.claims import PaperComparison
     from pathosig.synthetic.truth import Comparison
 
 DEMO = SimulateSpec(n_discovery=48, n_validation=24, types=5, tiles_per_patient=72, harm=1.3, protect=-1.3)
 """Small enough for ten minutes on two cores, strong enough that there is something to find."""
 
+PAPER = SimulateSpec(
+    kind="mixed",
+    array="8x12",
+    n_discovery=72,
+    n_validation=36,
+    types=6,
+    tiles_per_patient=36,
+    harm=1.0,
+    protect=-1.0,
+    median_survival=28.0,
+)
+"""The published microarray study in miniature: two cohorts on microarrays, one on whole slides."""
+
 
 def demo(
     directory: Path | None = None,
     *,
+    edition: Literal["small", "paper"] = "small",
     seed: int = 0,
     execution: Execution = Execution(workers=2),
-) -> Comparison:
+) -> Comparison | PaperComparison:
     """Whole pipeline on a generated cohort with planted truth, offline, a few minutes on 2 cores.
 
     Parameters
     ----------
     directory
         Where the study is made; a temporary folder without it. A demo that was stopped resumes.
+    edition
+        small (whole slides, two planted tissue types) | paper (the published microarray study in miniature, with truth
+        planted behind each of its claims).
     seed
         Of the simulated cohort.
 
     Returns
     -------
-    Comparison
+    Comparison or PaperComparison
         What was planted, what was found, and where the report is.
     """
-    from pathosig.synthetic import compare_truth, simulate
+    from pathosig.synthetic import compare_claims, compare_truth, simulate
 
     folder = directory or Path(tempfile.mkdtemp(prefix="pathosig-demo-"))
     if not (folder / "truth.json").is_file():
         _remove_unfinished(folder)
         sys.stderr.write(f"painting slides into {folder}\n")
-        simulate(folder, DEMO.replace(seed=seed), execution=execution)
-    study = Study.open(folder)
+        simulate(folder, (PAPER if edition == "paper" else DEMO).replace(seed=seed), execution=execution)
+    opened = Study.open(folder)
     sys.stderr.write("running all stages\n")
-    run_all(study, execution=execution)
-    return compare_truth(study)
+    run_all(opened, execution=execution)
+    return compare_claims(opened) if edition == "paper" else compare_truth(opened)
 
 
 def _remove_unfinished(folder: Path) -> None:

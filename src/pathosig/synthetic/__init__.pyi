@@ -1,3 +1,6 @@
+from .claims import Claim as Claim
+from .claims import PaperComparison as PaperComparison
+from .claims import compare_claims as compare_claims
 from .spec import SimulateSpec as SimulateSpec
 from .truth import Comparison as Comparison
 from .truth import compare_truth as compare_truth

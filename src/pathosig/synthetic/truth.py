@@ -13,7 +13,7 @@ from pathosig.core.layout import Layout
 from pathosig.core.phenotype_tree import PhenotypeTree
 from pathosig.core.records import read_json
 from pathosig.core.schema import ASSIGNMENTS, read_table
-from pathosig.core.study import Study
+from pathosig.core.study import Specimen, Study
 from pathosig.core.tile_tables import read_slide_tiles
 from pathosig.synthetic.layout import tile_fractions
 from pathosig.synthetic.patients import HARMFUL, PROTECTIVE
@@ -26,8 +26,8 @@ _PURE = 0.9
 _RESAMPLES = 500
 
 
-def true_tile_labels(study: Study, slide_id: str, xy: np.ndarray, tile: float) -> np.ndarray:
-    """Area of each planted type in tiles of a slide, float[n, types].
+def true_tile_labels(study: Study, specimen: Specimen, xy: np.ndarray, tile: float) -> np.ndarray:
+    """Area of each planted type in tiles of a slide or core, float[n, types].
 
     Parameters
     ----------
@@ -40,13 +40,14 @@ def true_tile_labels(study: Study, slide_id: str, xy: np.ndarray, tile: float) -
         If the slide has no truth.
     """
     n_types = len(read_json(study.paths.truth)["types"])
-    path = study.paths.planted(slide_id, ".png")
-    known = study.paths.planted(slide_id, ".npy")
-    if known.is_file():
-        return np.eye(n_types)[np.load(known, allow_pickle=False)]
+    path = study.paths.planted(specimen.slide_id, ".png")
+    labels = study.paths.planted(specimen.slide_id, ".npy")
+    if labels.is_file():
+        return np.eye(n_types)[np.load(labels, allow_pickle=False)]
     if not path.is_file():
-        raise InputError(f"slide {slide_id}: no label map in truth/; the study was not simulated.")
-    return tile_fractions(read_label_map(path), xy, tile, n_types)
+        raise InputError(f"slide {specimen.slide_id}: no label map in truth/; the study was not simulated.")
+    corner = specimen.region[:2] if specimen.region else (0, 0)  # tiles of a core count from its own corner
+    return tile_fractions(read_label_map(path), xy + np.array(corner), tile, n_types)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +70,7 @@ def tile_truth(study: Study) -> TileTruth:
         table = read_table(assigned, ASSIGNMENTS)
         tiles = read_slide_tiles(study.paths.tiles(specimen.id))
         xy = tiles.xy[table.column("tile_id").to_numpy()]
-        area = true_tile_labels(study, specimen.id, xy, tiles.side)
+        area = true_tile_labels(study, specimen, xy, tiles.side)
         n = len(xy)
         parts.append(
             (
