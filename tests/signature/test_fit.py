@@ -12,6 +12,7 @@ import pytest
 from pathosig.core.errors import InputError, NotEstimableError, PathosigWarning
 from pathosig.signature import Signature, SignatureSpec, TrainingSet, fit_details, fit_signature
 from pathosig.signature.features import candidates, design
+from pathosig.signature.selection import coarse_groups
 from pathosig.survival import cox, cox_path, harrell_c
 from pathosig.survival.bounds import false_selection_bound, tail_bound, threshold_for
 from pathosig.survival.half_paths import first_entries, gradient, half_samples_of, loss
@@ -371,3 +372,29 @@ def test_an_outlier_that_leaves_a_risk_set_without_weight_does_not_overflow():
         found = gradient(halves, np.array([[150.0, 0.0]]))
     assert np.isfinite(found).all()
     assert np.isfinite(loss(halves, np.array([[150.0, 0.0]]))).all()
+
+
+def test_coarse_groups_are_a_partition_of_the_hpcs(cohort):
+    pool = candidates(
+        TrainingSet.of(cohort["profiles"], cohort["outcome"], tree=cohort["tree"]),
+        scale="share",
+        min_prevalence=0.05,
+    )
+    for k in (2, 4, 8, 12):
+        leaves = [h for name in coarse_groups(pool, k) for h in pool.leaves[name]]
+        assert len(coarse_groups(pool, k)) == k
+        assert sorted(leaves) == list(range(cohort["tree"]["k"]))
+
+
+def test_completed_keeps_the_stable_nodes_or_adds_coarse_groups_where_they_predict(cohort):
+    patients = TrainingSet.of(cohort["profiles"], cohort["outcome"], tree=cohort["tree"])
+    quick = SignatureSpec(bootstraps=0, n_subsamples=40)
+    tree = fit_details(patients, quick, benchmark=False).selection
+    found = fit_details(patients, quick.replace(selection="completed"), benchmark=False).selection
+    assert set(found.details["gain"]) == {"tree", "tree+groups", "groups"}
+    gain = found.details["gain"]
+    if found.method == "tree":
+        assert found.names == tree.names
+        assert max(gain.values()) < gain["tree"] + 1
+    else:
+        assert gain[found.method] >= gain["tree"] + 1

@@ -23,7 +23,7 @@ from pathosig.profiles import build_profiles
 from pathosig.signature import SignatureSpec, build_signature
 from pathosig.synthetic import SimulateSpec, simulate
 from pathosig.validation import ValidateSpec, read_results, validate_signature
-from pathosig.validation.values import NotEstimable
+from pathosig.validation.values import NOT_COMPUTED, NotEstimable
 
 QUICK = SignatureSpec(bootstraps=10, n_subsamples=20)
 
@@ -88,6 +88,10 @@ def test_external_validation_writes_results_tables_and_scores(tmp_path):
     roles = {(a.cohort, a.role) for a in results.analyses}
     assert roles == {("discovery", "discovery"), ("validation_1", "validation")}
     assert -0.2 < results.against_ridge.difference < 0.2
+    assert results.candidates_test.candidate == "f0"
+    assert results.candidates_test.p == pytest.approx(1e-4)
+    assert "Adjusted for looking at 6 candidates" in results.candidates_test.sentence()
+    assert results.selection_test == NOT_COMPUTED
     assert [(v.endpoint, v.verdict) for v in results.verdicts] == [("os", "holds")]
     assert [h.cohort for h in results.headline] == ["validation_1"]
     added = results.analysis("validation_1", "os").added_value
@@ -147,7 +151,17 @@ def test_no_signature_exits_5_and_still_writes_the_descriptive_results(tmp_path)
     assert len(results.univariate) == 6
     assert isinstance(results.signature, NotEstimable)
     assert results.verdicts[0].verdict == "nothing found"
+    assert results.candidates_test.p > 0.05
     assert not (study.root / "signature/signature.json").exists()
+
+
+def test_a_whole_procedure_p_is_given_where_permutations_are_asked_for(tmp_path):
+    study = run(make_study(tmp_path / "s", cohorts=("discovery", "v1"), n=100), permutations=30, bootstraps=5)
+    test = read_results(study.paths.results).selection_test
+    assert test.permutations == 30
+    assert test.p <= 0.1
+    assert not test.significant  # 30 permutations cannot prove it
+    assert "a preview of 30 permutations" in test.sentence()
 
 
 def test_the_same_seed_gives_the_same_bytes(tmp_path):

@@ -148,7 +148,7 @@ def fit_details(
         With fewer than two events, or when no candidate varies.
     """
     spec = spec or SignatureSpec()
-    patients = _assessable(training.under(spec.policy), spec)
+    patients = assessable(training.under(spec.policy), spec)
     time, event = patients.time, patients.event
     scale: Scale = "logratio" if spec.selection == "logcontrast" else spec.scale
     pool = candidates(patients, scale=scale, min_prevalence=spec.min_prevalence)
@@ -198,7 +198,7 @@ def _nothing(chosen: Selection, candidates_: int, events: int) -> str:
     )
 
 
-def _assessable(training: TrainingSet, spec: SignatureSpec) -> TrainingSet:
+def assessable(training: TrainingSet, spec: SignatureSpec) -> TrainingSet:
     """The patients with enough tiles.
 
     Raises

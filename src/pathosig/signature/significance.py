@@ -9,9 +9,12 @@ import numpy as np
 from scipy import stats
 
 from pathosig.core.pool import over_processes
+from pathosig.signature.features import candidates, design
+from pathosig.signature.fit import assessable
 from pathosig.signature.repeats import Apparent, Procedure
 from pathosig.signature.spec import SignatureSpec
 from pathosig.signature.training import TrainingSet
+from pathosig.survival.maxtest import max_test
 
 LEVEL = 0.05
 FULL = 1000
@@ -97,6 +100,85 @@ class SelectionTest:
         )
         few = f"; a preview of {self.permutations} permutations" if self.preview else ""
         return f"{arises}; {reaches}: {verdict}{few}."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CandidatesTest:
+    """Whether any candidate at all is associated with survival in discovery, adjusted for looking at all of them.
+
+    Attributes
+    ----------
+    candidate, statistic
+        The strongest candidate and its standardised log-rank score statistic.
+    candidates
+        How many were looked at.
+    p, p_se
+        Permutation p of the largest statistic and its Monte-Carlo standard error.
+    permutations
+        How many.
+    """
+
+    candidate: str
+    statistic: float
+    candidates: int
+    p: float
+    p_se: float
+    permutations: int
+
+    def sentence(self) -> str:
+        """What it means, for the top of a report."""
+        told = "p < 0.001" if self.p < 0.001 else f"p = {self.p:.3f}"
+        verdict = (
+            "something in them is associated with survival"
+            if self.p < LEVEL
+            else "what was selected from them is compatible with chance; only other patients can tell"
+        )
+        return (
+            f"Adjusted for looking at {self.candidates} candidates in discovery, {told} ({self.permutations:,} permutations of "
+            f"outcome): {verdict}."
+        )
+
+
+def candidates_test(
+    training: TrainingSet,
+    spec: SignatureSpec,
+    *,
+    strata: Mapping[str, str] | None = None,
+    permutations: int = 9999,
+    seed: int = 0,
+) -> CandidatesTest:
+    """`max_test` over the candidates of a signature; valid for whatever is selected from them, and cheap.
+
+    Parameters
+    ----------
+    training
+        Discovery patients.
+    spec
+        Which candidates there are.
+    strata
+        patient_id -> label within which outcomes are permuted (site).
+    permutations, seed
+        Of the permutations.
+    """
+    patients = assessable(training, spec)
+    scale = "logratio" if spec.selection == "logcontrast" else spec.scale
+    pool = candidates(patients, scale=scale, min_prevalence=spec.min_prevalence)
+    test = max_test(
+        design(patients.profiles, pool.names, pool.transform),
+        patients.time,
+        patients.event,
+        strata=stratum_labels(patients, strata),
+        permutations=permutations,
+        seed=seed,
+    )
+    return CandidatesTest(
+        candidate=pool.names[test.column],
+        statistic=test.statistic,
+        candidates=len(pool.names),
+        p=test.p,
+        p_se=test.p_se,
+        permutations=test.permutations,
+    )
 
 
 def judge(observed: Apparent, null: Sequence[Apparent]) -> SelectionTest:

@@ -25,7 +25,8 @@ class SignatureSpec(Spec):
         Endpoint to fit on; the primary one by default.
     selection
         auto (tree for HPCs; for outside features tree or ridge by cross-validated partial likelihood), tree (cluster
-        stability selection over tree nodes), ridge, paper, lasso, stepwise or logcontrast.
+        stability selection over tree nodes), completed (tree, and the eight coarse groups of the tree where these predict
+        patients left out better), ridge, paper, lasso, stepwise or logcontrast.
     scale
         share, logodds or logratio; features of an outside table are used as they are.
     cutoff
@@ -64,7 +65,9 @@ class SignatureSpec(Spec):
 
     section: ClassVar[str] = "signature"
     endpoint: str | None = None
-    selection: Literal["auto", "tree", "ridge", "paper", "lasso", "stepwise", "logcontrast"] = "auto"
+    selection: Literal["auto", "tree", "completed", "ridge", "paper", "lasso", "stepwise", "logcontrast"] = (
+        "auto"
+    )
     scale: Literal["share", "logodds", "logratio"] = "share"
     cutoff: Literal["median", "maximal", "quantile", "given"] = "median"
     cutoff_value: float | None = None

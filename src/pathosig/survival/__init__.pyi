@@ -29,6 +29,8 @@ from .incidence import cumulative_incidence as cumulative_incidence
 from .logrank import LogRank as LogRank
 from .logrank import logrank as logrank
 from .logrank import pairwise_logrank as pairwise_logrank
+from .maxtest import MaxTest as MaxTest
+from .maxtest import max_test as max_test
 from .optimism import Optimism as Optimism
 from .optimism import optimism as optimism
 from .path import CoxPath as CoxPath

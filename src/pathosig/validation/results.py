@@ -11,6 +11,7 @@ from pathosig.core.errors import InputError
 from pathosig.core.records import read_json, write_json
 from pathosig.core.typed_json import from_plain, to_plain
 from pathosig.signature.model import Signature
+from pathosig.signature.significance import CandidatesTest, SelectionTest
 from pathosig.validation.analysis import Analysis
 from pathosig.validation.arms import Treatment
 from pathosig.validation.development import CutoffSheet, SampleSize, SelectionSummary, Univariable
@@ -266,6 +267,10 @@ class Results:
         One per cohort and endpoint.
     benchmark
         Cohort -> endpoint -> full-information ridge.
+    candidates_test
+        Whether any candidate is associated with survival in discovery, adjusted for looking at all of them.
+    selection_test
+        The whole procedure against permuted outcomes, where `[validate] permutations` asks for it.
     """
 
     kind: Literal["external", "internal", "none"]
@@ -292,6 +297,8 @@ class Results:
     core_agreement: Mapping[str, CoreRates] = field(default_factory=dict)
     against_ridge: AgainstRidge | NotEstimable = NOT_COMPUTED
     internal: Internal | NotEstimable = NOT_COMPUTED
+    candidates_test: CandidatesTest | NotEstimable = NOT_COMPUTED
+    selection_test: SelectionTest | NotEstimable = NOT_COMPUTED
 
     def analysis(self, cohort: str, endpoint: str) -> Analysis:
         """The analysis of a cohort and endpoint; the cross-validated one where discovery has it too.

@@ -26,6 +26,9 @@ class ValidateSpec(Spec):
         Folds of that cross-validation, grouped by patient.
     imputations
         Imputed data sets for missing covariates.
+    permutations
+        Permutations of the whole procedure (selection and refit) for the adjusted p of the discovery claim: one fit
+        each. 200 are a preview, 1,000 a verdict; 0 leaves them out. The test over all candidates is always made.
     forest
         Whether multivariable models are also fitted on imputed data.
     seed
@@ -38,6 +41,7 @@ class ValidateSpec(Spec):
     repeats: int = 5
     folds: int = 5
     imputations: int = 20
+    permutations: int = 0
     forest: bool = True
     seed: int = 0
 
@@ -47,6 +51,7 @@ class ValidateSpec(Spec):
             ("repeats", 1, 1000),
             ("folds", 2, 50),
             ("imputations", 0, 1000),
+            ("permutations", 0, 100_000),
         )
         for name, low, high in ranges:
             _within(self.section, name, getattr(self, name), low, high)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pathosig.core.errors import NotEstimableError
 from pathosig.core.execution import run_once
 from pathosig.core.layout import Layout
 from pathosig.core.study import Study
 from pathosig.core.tables import write_csv_rows
 from pathosig.core.units import Execution, Job, Outcome, Stage, StageReport, Unit
+from pathosig.signature.model import Signature
 from pathosig.signature.reading import FIT, SCORES, read_training
+from pathosig.signature.significance import LEVEL, candidates_test, selection_test
 from pathosig.validation.assemble import results_of
 from pathosig.validation.internal import CrossValidation, cross_validate
 from pathosig.validation.reading import Inputs, clinical_identity, read_inputs
 from pathosig.validation.results import Results, write_results
 from pathosig.validation.spec import ValidateSpec
 from pathosig.validation.tidy import tidy_tables
-from pathosig.validation.values import Concordance, Estimate, HazardRatio
+from pathosig.validation.values import Concordance, Estimate, Finding, HazardRatio, NotEstimable, attempt
 
-STAGE_VERSION = 5
+STAGE_VERSION = 6
 STAGE = Stage(name="validate", version=STAGE_VERSION)
 UNIT = "_validate"
 
@@ -64,6 +68,7 @@ def _validate(job: Job) -> Outcome:
     study, spec = Study.open(job.root), job.spec
     inputs = read_inputs(study)
     results = results_of(inputs, spec, lambda repeats: _cross_validate(inputs, spec, repeats))
+    results = _with_claims(results, inputs, spec)
     write_results(study.paths.results, results)
     tables = _write_tables(study, results)
     return Outcome(
@@ -71,6 +76,26 @@ def _validate(job: Job) -> Outcome:
         warnings=tuple(f"{w.code} {w.message}" for w in results.warnings),
         summary={"kind": results.kind, "analyses": len(results.analyses), "said": _lines(results)},
     )
+
+
+def _with_claims(results: Results, inputs: Inputs, spec: ValidateSpec) -> Results:
+    """What discovery itself can claim, adjusted for the selection."""
+    training = attempt(read_training, inputs.study, inputs.profiles, inputs.settings)
+    if isinstance(training, NotEstimable):
+        return results
+    found = attempt(candidates_test, training, inputs.settings, seed=spec.seed)
+    results = replace(results, candidates_test=found)
+    if spec.permutations:
+        test = attempt(
+            selection_test, training, inputs.settings, permutations=spec.permutations, seed=spec.seed
+        )
+        results = replace(results, selection_test=test)
+    if isinstance(found, NotEstimable) or found.p < LEVEL:
+        return results
+    if isinstance(results.signature, Signature):
+        finding = Finding(code="W_SELECTION", message=found.sentence(), where="discovery")
+        results = replace(results, warnings=(*results.warnings, finding))
+    return results
 
 
 def _cross_validate(inputs: Inputs, spec: ValidateSpec, repeats: int) -> CrossValidation:
@@ -83,6 +108,11 @@ def _cross_validate(inputs: Inputs, spec: ValidateSpec, repeats: int) -> CrossVa
 def _lines(results: Results) -> list[str]:
     """The verdict, and the signature's discrimination in patients it was not fitted on."""
     lines = [v.sentence for v in results.verdicts if v.primary]
+    lines += [
+        test.sentence()
+        for test in (results.candidates_test, results.selection_test)
+        if not isinstance(test, NotEstimable)
+    ]
     for h in results.headline:
         if not isinstance(h.harrell_c, Concordance):
             continue
