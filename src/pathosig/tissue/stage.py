@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pathosig.core.errors import InputError, SlideError
+from pathosig.core.errors import InputError, PathosigWarning, SlideError
 from pathosig.core.execution import run_each
 from pathosig.core.fingerprints import identity
 from pathosig.core.records import sha256_file, write_text
@@ -47,7 +49,34 @@ def find_tissue(
             "slides.csv: no slides. It needs the columns slide_id, patient_id, path; `pathosig init` writes one."
         )
     units = [_unit(study, specimen) for specimen in specimens]
-    return run_each(study, STAGE, spec, units, _one, execution=execution)
+    report = run_each(study, STAGE, spec, units, _one, execution=execution)
+    _warn_of_glass(study, [specimen.id for specimen in specimens])
+    return report
+
+
+def _warn_of_glass(study: Study, units: Sequence[str]) -> None:
+    """Name slides whose bare glass has another tint than that of most: another scanner, stain or colour profile, or wrong colours."""
+    colours: dict[str, tuple[int, int, int]] = {}
+    for unit in units:
+        record = study.record(STAGE.name, unit)
+        glass = list(record.summary.get("glass") or ()) if record is not None else []
+        if len(glass) == 3:
+            colours[unit] = (int(glass[0]), int(glass[1]), int(glass[2]))
+    if len(colours) < 2:
+        return
+    from pathosig.tissue.glass import disagreeing
+
+    apart = disagreeing(colours)
+    if apart:
+        shown = ", ".join(f"{unit} {colours[unit]}" for unit in apart[:5])
+        warnings.warn(
+            PathosigWarning(
+                f"the bare glass of {len(apart)} of {len(colours)} slides has another tint (red, green, blue) than that of the rest: "
+                f"{shown}. Look at their colours; slides of several scanners or colour profiles may need [tiles] icc or [stain].",
+                code="W_BACKGROUND",
+            ),
+            stacklevel=3,
+        )
 
 
 def _unit(study: Study, specimen: Specimen) -> Unit:
@@ -74,6 +103,7 @@ def _unit(study: Study, specimen: Specimen) -> Unit:
 
 def _one(job: Job) -> Outcome:
     from pathosig.slides import open_slide, read_overview
+    from pathosig.tissue.glass import glass_colour, glass_warning
     from pathosig.tissue.mask import tissue_mask
     from pathosig.tissue.polygons import area_px, mask_to_polygons, read_polygons, to_geojson
 
@@ -96,7 +126,8 @@ def _one(job: Job) -> Outcome:
                 "or drop the slide.",
                 code="E_MPP",
             )
-        warnings = list(info.warnings)
+        findings = list(info.warnings)
+        glass: tuple[int, int, int] | None = None
         if payload["edited"]:
             polygons = read_polygons(job.root / payload["edited"])
         else:
@@ -104,6 +135,9 @@ def _one(job: Job) -> Outcome:
             side = max(info.level_sizes[0])
             mpp = max(info.mpp, min(spec.mpp, info.mpp * side / _MIN_OVERVIEW_SIDE))
             overview, downsample = read_overview(reader, mpp=mpp, max_side=_OVERVIEW_SIDE)
+            glass = glass_colour(overview)
+            if (tint := glass_warning(glass)) is not None:
+                findings.append(tint)
             mask = tissue_mask(overview, spec, mpp=info.mpp * downsample)
             polygons = mask_to_polygons(mask, downsample)
     if _stamp(path) != before:
@@ -114,7 +148,7 @@ def _one(job: Job) -> Outcome:
     width, height = info.level_sizes[0]
     share = area / (width * height)
     if share > 0.95 and not payload["edited"]:
-        warnings.append(f"tissue covers {share:.0%} of the slide; look at it")
+        findings.append(f"tissue covers {share:.0%} of the slide; look at it")
     write_text(job.root / payload["output"], to_geojson(polygons, info.mpp))
     summary = {
         "area_um2": round(area * info.mpp**2, 1),
@@ -125,9 +159,10 @@ def _one(job: Job) -> Outcome:
         "vendor": info.vendor,
         "size": [width, height],
         "edited": bool(payload["edited"]),
+        "glass": None if glass is None else list(glass),
     }
     if not polygons:
-        warnings.append(
+        findings.append(
             f"{payload['edited']} holds no polygon; draw the tissue, or delete the file"
             if payload["edited"]
             else "no tissue found; a white, black or very pale slide, or pieces under [tissue] min_area_um2. "
@@ -136,7 +171,7 @@ def _one(job: Job) -> Outcome:
     return Outcome(
         outputs=(payload["output"],),
         status="ok" if polygons else "empty",
-        warnings=tuple(warnings),
+        warnings=tuple(findings),
         summary=summary,
     )
 
