@@ -80,3 +80,13 @@ def test_no_worker_outlives_the_program(study, tmp_path):
     time.sleep(0.05)
     with pytest.raises(ProcessLookupError):
         os.kill(int(number), 0)
+
+
+def test_without_a_limit_a_worker_may_take_its_share_of_the_machine():
+    import psutil
+
+    from pathosig.core.workers import fair_share_mb
+
+    total = psutil.virtual_memory().total / 2**20
+    assert fair_share_mb(1) == max(4000, int(0.8 * total))
+    assert fair_share_mb(1000) == 4000

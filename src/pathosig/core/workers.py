@@ -28,6 +28,7 @@ from pathosig.core.errors import PathosigError, SlideError
 from pathosig.core.processes import Process, heed_interrupts, start
 from pathosig.core.units import Answer, Execution, Job, Task
 
+_LEAST_SHARE_MB = 4_000
 _ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1"
 )
@@ -81,11 +82,12 @@ def run_in_processes(
         died is tried once more, and the second death is its error.
     """
     calls = (_Call(job.unit, do, (task, job)) for job in jobs)
+    memory_mb = execution.memory_mb or fair_share_mb(execution.workers)
     for call, result in _supervise(
         calls,
         workers=execution.workers,
         timeout_s=execution.timeout_s,
-        memory_mb=execution.memory_mb,
+        memory_mb=memory_mb,
         main=task.__module__ == "__main__",
     ):
         if isinstance(result, (_Died, _Raised)):
@@ -95,7 +97,14 @@ def run_in_processes(
             error = SlideError(f"slide {call.name}: {text}", code=code)
             yield Answer(unit=call.name, result=error)
         else:
-            yield _within_memory(result, execution.memory_mb)
+            yield _within_memory(result, memory_mb)
+
+
+def fair_share_mb(workers: int) -> int:
+    """Memory that a worker may take where no limit is given: 80 % of the machine's by the number of workers, 4,000 MB at least."""
+    import psutil
+
+    return max(_LEAST_SHARE_MB, int(0.8 * psutil.virtual_memory().total / 2**20 / workers))
 
 
 def _within_memory(answer: Answer, memory_mb: int | None) -> Answer:
@@ -322,7 +331,7 @@ def _stop_if_over_limits(worker: _Worker, *, timeout_s: float | None, memory_mb:
         _limits[worker.process.pid] = _Died(text=text, code="E_TIMEOUT", limit=True)
         worker.process.kill()
     elif memory_mb is not None:
-        import psutil  # only where a limit is set
+        import psutil
 
         with contextlib.suppress(psutil.Error):
             if psutil.Process(worker.process.pid).memory_info().rss / 2**20 > memory_mb:
