@@ -14,7 +14,7 @@ from pathosig.signature import SignatureSpec, TrainingSet, core_agreement, fit_s
 from pathosig.signature.cores import block_variance, multinomial_variance
 from pathosig.survival import cox, harrell_c, logrank
 from pathosig.survival.covariates import encode
-from pathosig.validation import cross_validate, treatment_benefit, validate
+from pathosig.validation import cross_validate, validate
 from pathosig.validation.estimates import hazard_ratio
 from pathosig.validation.forests import forest, subgroup_effects
 from pathosig.validation.table1 import table_one
@@ -130,50 +130,6 @@ def frame_with(effect: float, seed: int, n: int = 400) -> pd.DataFrame:
             "arm": arm.astype(float),
         }
     )
-
-
-def test_a_strong_interaction_in_validation_is_predictive_but_observational():
-    frames = {
-        "discovery": frame_with(-1, 0),
-        "validation_1": frame_with(-1, 1),
-        "validation_2": frame_with(-1, 2),
-    }
-    made = treatment_benefit(frames, arm="arm", endpoint="os")
-    assert made.verdict == "predictive"
-    assert made.words == "consistent with predictive (observational)"
-    low, high = made.cohorts[1].result.groups
-    assert high.effect.hr < low.effect.hr
-
-
-def test_discovery_alone_is_never_enough_for_a_verdict():
-    made = treatment_benefit({"discovery": frame_with(-1, 0)}, arm="arm", endpoint="os")
-    assert made.verdict == "not estimable"
-    assert any("detectable" in reason for reason in made.reasons)
-
-
-def test_an_undeclared_arm_is_never_predictive():
-    frames = {"discovery": frame_with(-1, 0), "validation_1": frame_with(-1, 1)}
-    made = treatment_benefit(frames, arm="arm", endpoint="os", declared=False)
-    assert made.verdict == "prognostic"
-
-
-def test_opposite_signs_between_cohorts_are_never_predictive():
-    frames = {
-        "discovery": frame_with(0, 0),
-        "validation_1": frame_with(-1, 1),
-        "validation_2": frame_with(1, 2),
-    }
-    assert treatment_benefit(frames, arm="arm", endpoint="os").verdict == "prognostic"
-
-
-def test_null_treatments_are_rarely_called_predictive():
-    calls = [
-        treatment_benefit(
-            {"discovery": frame_with(0, 0, 60), "v": frame_with(0, s, 150)}, arm="arm", endpoint="os"
-        )
-        for s in range(1, 41)
-    ]
-    assert sum(c.verdict == "predictive" for c in calls) <= 5
 
 
 def test_forest_rows_have_headings_and_references_for_categories():

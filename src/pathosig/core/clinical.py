@@ -15,6 +15,9 @@ from pathosig.core.words import is_missing
 UNITS = {"days": 365.25, "weeks": 365.25 / 7, "months": 12.0, "years": 1.0}
 
 
+TIME_ZERO = "time zero"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Endpoint:
     """One endpoint: the columns of patients.csv that hold it, and its unit of time.
@@ -88,6 +91,63 @@ class Primary:
     discovery: str = "discovery"
     covariates: tuple[str, ...] = ()
     treatment: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TreatmentDesign:
+    """[treatment.NAME]: how patients came to their treatment, and when it began.
+
+    Attributes
+    ----------
+    randomised
+        Whether it was drawn by lot. A randomised treatment counts from time zero on, whenever it began.
+    start
+        ``time zero``, or the column with the time from time zero to the start of treatment (empty: never treated).
+        Without it benefit by score is not estimable: who lives longer has more time to begin (immortal time).
+    unit
+        Unit of that column and of `landmark`.
+    landmark
+        Only patients under observation at this time are compared, by whether treatment had begun; without it treatment
+        is a time-dependent covariate.
+    """
+
+    randomised: bool = False
+    start: str | None = None
+    unit: str = "months"
+    landmark: float | None = None
+
+    @property
+    def column(self) -> str | None:
+        """The column of start times."""
+        return None if self.start in (None, TIME_ZERO) or self.randomised else self.start
+
+
+def parse_treatments(table: Mapping[str, Any]) -> dict[str, TreatmentDesign]:
+    """[treatment] as values: treatment column -> its design.
+
+    Raises
+    ------
+    ConfigError
+        If a key is unknown or a value is of another type.
+    """
+    kinds: dict[str, type | tuple[type, ...]]
+    kinds = {"randomised": bool, "start": str, "unit": str, "landmark": (int, float)}
+    designs = {}
+    for name, raw in table.items():
+        if not isinstance(raw, Mapping) or set(raw) - set(kinds):
+            raise ConfigError(f"study.toml: [treatment.{name}]: expected some of {', '.join(kinds)}.")
+        for key, value in raw.items():
+            if not isinstance(value, kinds[key]) or (key == "landmark" and isinstance(value, bool)):
+                raise ConfigError(f"study.toml: [treatment.{name}] {key}: found {value!r}.")
+        design = TreatmentDesign(**raw)
+        if design.unit not in UNITS:
+            raise ConfigError(f"study.toml: [treatment.{name}] unit: expected one of {', '.join(UNITS)}.")
+        if design.landmark is not None and (design.column is None or design.landmark <= 0):
+            raise ConfigError(
+                f"study.toml: [treatment.{name}] landmark: expected a time above 0 and a column of start times."
+            )
+        designs[name] = design
+    return designs
 
 
 def parse_endpoints(table: Mapping[str, Any]) -> dict[str, Endpoint]:

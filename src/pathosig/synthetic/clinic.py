@@ -142,6 +142,10 @@ def clinic_config(level: str) -> dict[str, object]:
             "covariates": covariates,
             "treatment": "adjuvant_crt",
         },
+        "treatment": {
+            "adjuvant_crt": {"start": "adjuvant_months", "unit": "months", "landmark": 3.0},
+            "neoadjuvant_crt": {"start": "time zero"},
+        },
     }
 
 

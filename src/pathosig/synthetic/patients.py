@@ -144,5 +144,6 @@ def study_config(level: str, tiles: dict[str, Any] | None = None) -> dict[str, A
             "covariates": ["age", "sex", "stage"],
             "treatment": "chemo",
         },
+        "treatment": {"chemo": {"randomised": True}},
     }
     return {**config, **({"tiles": tiles} if tiles else {})}

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import pandas as pd
+
 from pathosig.validation.analysis import EffectCurve
 from pathosig.validation.values import Curve, Estimate, HazardRatio, NotEstimable
 
@@ -51,7 +53,10 @@ class ArmCurve(Curve):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EValue:
-    """Strength of unmeasured confounding that would explain an interaction away: of the estimate and of its bound."""
+    """Risk ratio that an unmeasured confounder would need with treatment and outcome to explain an interaction away.
+
+    Of the estimate, and of the confidence bound nearer to 1 (1 where the interval contains 1).
+    """
 
     estimate: float
     bound: float
@@ -63,6 +68,10 @@ class TreatmentEffect:
 
     Attributes
     ----------
+    n, events
+        Patients compared, and their events: with a landmark those still under observation then.
+    overlap
+        None for a time-dependent treatment, which is adjusted for covariates instead of weighted.
     interaction
         Score (per SD) x treatment.
     max_smd_after
@@ -79,7 +88,7 @@ class TreatmentEffect:
     interaction: HazardRatio | NotEstimable
     continuous: EffectCurve | NotEstimable
     balance: tuple[Balance, ...]
-    overlap: Overlap
+    overlap: Overlap | None
     max_smd_after: float | None
     rmst: Mapping[str, Estimate | NotEstimable]
     km: tuple[ArmCurve, ...]
@@ -103,7 +112,7 @@ class Treatment:
     Attributes
     ----------
     design, start
-        As declared in study.toml.
+        As declared in study.toml; `adjusted` says whether covariates enter weights or model.
     declared
         Whether arm and endpoint are the primary ones.
     family
@@ -122,3 +131,25 @@ class Treatment:
     family: int = 1
     design: Design = "observational"
     start: Start = "unknown"
+    adjusted: bool = False
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per cohort and risk group: hr, lower, upper, p, n, n_treated, events."""
+        rows = []
+        for cohort in self.cohorts:
+            groups = cohort.result.groups if isinstance(cohort.result, TreatmentEffect) else ()
+            for group in groups:
+                effect = None if isinstance(group.effect, NotEstimable) else group.effect
+                values = {k: getattr(effect, k, None) for k in ("hr", "lower", "upper", "p", "events")}
+                counts = {"n": group.n, "n_treated": group.n_treated}
+                rows.append(
+                    {
+                        "cohort": cohort.cohort,
+                        "endpoint": self.endpoint,
+                        "arm": self.arm,
+                        "label": group.label,
+                    }
+                    | values
+                    | counts
+                )
+        return pd.DataFrame(rows)

@@ -115,7 +115,7 @@ def _with_signature(
     validation = validate(
         signature, inputs.profiles.patients, inputs.survival, patients=inputs.patients,
         units={n: e.unit for n, e in inputs.endpoints.items()}, discovery=inputs.primary.discovery,
-        covariates=inputs.covariates, subgroups=inputs.columns.subgroups, treatments=inputs.treatments,
+        covariates=inputs.covariates, subgroups=inputs.columns.subgroups, treatments=inputs.treatments, designs=inputs.designs,
         primary=inputs.primary, benchmark=inputs.benchmark, scores=inputs.scores, competing=inputs.competing, spec=spec,
     )  # fmt: skip
     outcome = inputs.survival[signature.endpoint]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from pathosig.core.clinical import UNITS, Primary
+from pathosig.core.clinical import UNITS, Primary, TreatmentDesign
 from pathosig.core.threads import one_blas_thread
 from pathosig.signature.model import NOT_ASSESSABLE, Signature
 from pathosig.survival import harrell_c
@@ -82,6 +82,7 @@ def validate(
     covariates: Sequence[str] = (),
     subgroups: Sequence[str] = (),
     treatments: Sequence[str] = (),
+    designs: Mapping[str, TreatmentDesign] | None = None,
     primary: Primary | None = None,
     benchmark: Signature | None = None,
     scores: pd.DataFrame | None = None,
@@ -106,6 +107,8 @@ def validate(
         Name of the cohort it was fitted on; by default as the signature says.
     covariates, subgroups, treatments
         Columns of `patients`.
+    designs
+        Treatment column -> how and when it was given; without it benefit by score is not estimable.
     primary
         The declared primary analysis; its endpoint is the signature's by default.
     benchmark
@@ -176,7 +179,7 @@ def validate(
         benchmark=_benchmark(table, survival, names) if benchmark is not None else {},
         treatment=_treatments(
             {e: {n: joined(table[table["cohort"] == n], survival[e]) for n in names} for e in survival},
-            treatments, covariates, units=units, discovery=discovery, sd=signature.sd, primary=primary,
+            treatments, covariates, designs or {}, units=units, discovery=discovery, sd=signature.sd, primary=primary,
         ),
         warnings=tuple(warnings),
     )  # fmt: skip
@@ -238,6 +241,7 @@ def _treatments(
     frames: Mapping[str, Mapping[str, pd.DataFrame]],
     treatments: Sequence[str],
     covariates: Sequence[str],
+    designs: Mapping[str, TreatmentDesign],
     *,
     units: Mapping[str, str],
     discovery: str,
@@ -252,7 +256,7 @@ def _treatments(
                 treatment_benefit(
                     cohorts, arm=arm, endpoint=endpoint, discovery=discovery,
                     covariates=[c for c in covariates if c != arm], sd=sd, per_year=UNITS[units[endpoint]],
-                    declared=declared, family=1 if declared else max(1, len(treatments) * len(frames)),
+                    design=designs.get(arm, TreatmentDesign()), declared=declared, family=1 if declared else max(1, len(treatments) * len(frames)),
                 )
             )  # fmt: skip
     return tuple(out)

@@ -134,8 +134,9 @@ def km_curves(
     per_year: float,
     horizons: Sequence[float],
     labels: Sequence[str] = GROUPS,
+    weights: np.ndarray | None = None,
 ) -> KaplanMeier:
-    """Curves, medians, survival at the horizons and numbers at risk."""
+    """Curves, medians, survival at the horizons and numbers at risk; with weights the numbers are still of patients."""
     curves = []
     ticks = risk_ticks(float(time.max()), per_year)
     at_risk: dict[str, tuple[int, ...]] = {}
@@ -143,7 +144,10 @@ def km_curves(
         rows = group == label
         if not rows.any():
             continue
-        curve = kaplan_meier(time[rows], event[rows])
+        counts = kaplan_meier(time[rows], event[rows])
+        curve = counts
+        if weights is not None and (weights != 1).any():
+            curve = kaplan_meier(time[rows], event[rows], weights=weights[rows])
         reached = [y for y in horizons if y * per_year <= float(time[rows].max())]
         curves.append(
             Curve(
@@ -154,14 +158,17 @@ def km_curves(
                 estimate=numbers(curve.survival),
                 lower=numbers(curve.lower),
                 upper=numbers(curve.upper),
-                n_risk=_counts(curve.n_risk),
-                n_event=_counts(curve.n_event),
-                n_censor=_counts(curve.n_censor),
+                n_risk=_counts(counts.n_risk),
+                n_event=_counts(counts.n_event),
+                n_censor=_counts(counts.n_censor),
                 median=numbers(curve.median),
-                survival_at=tuple(_survival_at(curve, years, years * per_year) for years in reached),
+                survival_at=tuple(
+                    _survival_at(curve, years, years * per_year, int(counts.at_risk(years * per_year)))
+                    for years in reached
+                ),
             )
         )
-        at_risk[label] = _counts(np.atleast_1d(curve.at_risk(np.array(ticks))))
+        at_risk[label] = _counts(np.atleast_1d(counts.at_risk(np.array(ticks))))
     return KaplanMeier(groups=tuple(curves), at_risk=AtRisk(time=tuple(ticks), groups=at_risk))
 
 
@@ -169,8 +176,8 @@ def _counts(values: np.ndarray) -> tuple[int, ...]:
     return tuple(int(v) for v in values)
 
 
-def _survival_at(curve: KaplanMeierCurve, years: float, when: float) -> SurvivalAt:
-    return SurvivalAt.of(*curve.survival_at(when), years=years, time=when, n_risk=int(curve.at_risk(when)))
+def _survival_at(curve: KaplanMeierCurve, years: float, when: float, at_risk: int) -> SurvivalAt:
+    return SurvivalAt.of(*curve.survival_at(when), years=years, time=when, n_risk=at_risk)
 
 
 def risk_ticks(longest: float, per_year: float) -> list[float]:

@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 
 from pathosig.survival.covariates import encode
+from pathosig.survival.imputation import impute
 from pathosig.validation.arms import Balance, Overlap
 
+IMPUTATIONS = 5
 _TRIM = (0.01, 0.99)
 _BOUNDS = (1e-3, 1 - 1e-3)
 
@@ -29,51 +31,58 @@ class Weighting:
         return max((abs(b.smd_after) for b in self.balance if b.smd_after is not None), default=None)
 
 
+def completed(
+    frame: pd.DataFrame, covariates: Sequence[str], *, seed: int = 0, m: int = IMPUTATIONS
+) -> list[pd.DataFrame]:
+    """The frame itself where no covariate is missing, else `m` imputed copies (see `survival.imputation.impute`)."""
+    present = [c for c in covariates if c in frame]
+    if not present or not frame[present].isna().any(axis=None):
+        return [frame]
+    return impute(frame, present, m=m, seed=seed)
+
+
 def propensity_weights(
-    treated: np.ndarray, frame: pd.DataFrame, covariates: Sequence[str], scaled: np.ndarray
+    treated: np.ndarray, frame: pd.DataFrame, covariates: Sequence[str], scaled: np.ndarray, *, seed: int = 0
 ) -> Weighting:
     """Stabilised inverse-probability weights, balance before and after, overlap of propensities.
 
-    w = P(A = a) / P(A = a | X), trimmed at its 1st and 99th percentile. Missing covariates are filled by the median
-    with an indicator column.
+    w = P(A = a) / P(A = a | X), trimmed at its 1st and 99th percentile. P(A | X) is the mean over imputed data sets
+    where covariates are missing; balance is then that of the first data set.
 
     Parameters
     ----------
     treated
         float[n] of 0 and 1.
     frame
-        The covariates.
+        The covariates, score, time and event.
     covariates
         Their columns.
     scaled
         float[n]: the score, a covariate too.
+    seed
+        Seed of imputations.
 
     References
     ----------
-    Cole SR, Hernan MA. Am J Epidemiol 2008; 168: 656.
+    Cole SR, Hernan MA. Am J Epidemiol 2008; 168: 656. Mitra R, Reiter JP. Stat Methods Med Res 2016; 25: 188.
     """
-    columns, names = [scaled], ["score"]
-    for term in encode(frame, covariates):
-        missing = ~np.isfinite(term.values)
-        columns.append(np.where(missing, np.nanmedian(term.values), term.values))
-        names.append(f"{term.variable} {term.level}".replace(" per unit", ""))
-        if missing.any():
-            columns.append(missing.astype(float))
-            names.append(f"{term.variable} missing")
-    x = np.column_stack(columns)
-    z = (x - x.mean(0)) / np.where(x.std(0) > 0, x.std(0), 1.0)
-    p = propensities(z, treated)
+    designs = []
+    for table in completed(frame, covariates, seed=seed):
+        terms = encode(table, covariates)
+        designs.append(np.column_stack([scaled, *(t.values for t in terms)]))
+    names = ["score", *(f"{t.variable} {t.level}".replace(" per unit", "") for t in terms)]
+    p = np.mean([propensities(x, treated) for x in designs], axis=0)
     share = treated.mean()
     weights = np.where(treated == 1, share / p, (1 - share) / (1 - p))
     weights = np.clip(weights, *np.quantile(weights, _TRIM))
-    even = np.ones(len(x))
+    even = np.ones(len(weights))
     balance = tuple(
         Balance(
             variable=name,
             smd_before=_difference(c, treated, even),
             smd_after=_difference(c, treated, weights),
         )
-        for name, c in zip(names, x.T, strict=True)
+        for name, c in zip(names, designs[0].T, strict=True)
     )
     lower = max(float(p[treated == a].min()) for a in (0, 1))
     upper = min(float(p[treated == a].max()) for a in (0, 1))
@@ -83,18 +92,19 @@ def propensity_weights(
     )
 
 
-def propensities(z: np.ndarray, treated: np.ndarray) -> np.ndarray:
-    """Probability of treatment by logistic regression with a light ridge penalty: float[n].
+def propensities(x: np.ndarray, treated: np.ndarray) -> np.ndarray:
+    """Probability of treatment by logistic regression with a light ridge penalty on standardised columns: float[n].
 
     Parameters
     ----------
-    z
-        float[n, p]: standardised covariates.
+    x
+        float[n, p]: covariates.
     treated
         float[n] of 0 and 1.
     """
     from sklearn.linear_model import LogisticRegression  # half a second, needed with treatments only
 
+    z = (x - x.mean(0)) / np.where(x.std(0) > 0, x.std(0), 1.0)
     model = LogisticRegression(C=1.0, solver="newton-cholesky", tol=1e-9, max_iter=200)
     return np.clip(model.fit(z, treated.astype(int)).predict_proba(z)[:, 1], *_BOUNDS)
 

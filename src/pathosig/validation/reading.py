@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from pathosig.core.clinical import Columns, Endpoint, Primary
+from pathosig.core.clinical import Columns, Endpoint, Primary, TreatmentDesign, parse_treatments
 from pathosig.core.fingerprints import sha256_value
 from pathosig.core.layout import Layout
 from pathosig.core.records import read_json
@@ -49,6 +49,8 @@ class Inputs:
         Cohorts in order; ids of discovery patients.
     clinical, covariates, treatments
         Columns that Table 1 shows; covariates of models; treatment columns.
+    designs
+        Treatment column -> its declaration in [treatment].
     signature, benchmark, scores
         What the signature stage wrote; None without a signature.
     reason
@@ -69,6 +71,7 @@ class Inputs:
     clinical: tuple[str, ...]
     covariates: tuple[str, ...]
     treatments: tuple[str, ...]
+    designs: Mapping[str, TreatmentDesign]
     settings: SignatureSpec
     signature: Signature | None
     benchmark: Signature | None
@@ -127,6 +130,7 @@ def read_inputs(study: Study) -> Inputs:
         clinical=tuple(clinical_variables(study)),
         covariates=tuple(covariates_of(study)),
         treatments=tuple(treatment_arms(study)),
+        designs=parse_treatments(study.config.get("treatment", {})),
         settings=study.spec(SignatureSpec),
         signature=Signature.load(study.paths.signature) if fitted else None,
         benchmark=Signature.load(study.paths.benchmark) if study.paths.benchmark.is_file() else None,
@@ -143,7 +147,7 @@ def read_inputs(study: Study) -> Inputs:
 
 def clinical_identity(study: Study) -> str:
     """Digest of patients.csv and of what study.toml declares about it."""
-    tables = {k: study.config.get(k, {}) for k in ("endpoints", "columns", "primary")}
+    tables = {k: study.config.get(k, {}) for k in ("endpoints", "columns", "primary", "treatment")}
     frame = study.patients()
     rows = {c: [None if v is None or v != v else v for v in frame[c].tolist()] for c in frame.columns}
     return sha256_value({"tables": tables, "rows": rows})

@@ -4,33 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from pathosig.core.errors import NotEstimableError
-from pathosig.signature.model import HIGH, LOW
-from pathosig.survival import adjust_p, cox
-from pathosig.survival.covariates import as_level
-from pathosig.validation.analysis import EffectCurve
+from pathosig.core.clinical import TIME_ZERO, TreatmentDesign
+from pathosig.survival import adjust_p
 from pathosig.validation.arms import (
-    ArmCurve,
+    EValue,
+    Start,
     Treatment,
     TreatmentCohort,
     TreatmentEffect,
-    TreatmentGroup,
     Verdict,
 )
-from pathosig.validation.estimates import hazard_ratio
-from pathosig.validation.performance import km_curves, rmst_of
-from pathosig.validation.propensity import propensity_weights
-from pathosig.validation.values import Z95, Estimate, HazardRatio, NotEstimable, attempt, finite, numbers
+from pathosig.validation.arms_effect import cohort_effect
+from pathosig.validation.values import HazardRatio, NotEstimable, attempt
 
-_MIN_ARM_EVENTS = 5
 _LEVEL = 0.05
 _MAX_SMD = 0.1
+_MAX_OUTSIDE = 0.1
 
 
 def treatment_benefit(
@@ -42,11 +36,18 @@ def treatment_benefit(
     covariates: Sequence[str] = (),
     sd: float = 1.0,
     per_year: float = 12.0,
-    randomised: bool = False,
+    design: TreatmentDesign = TreatmentDesign(),
     declared: bool = True,
     family: int = 1,
+    seed: int = 0,
 ) -> Treatment:
     """Treatment effect in each risk group and across the score, with the verdict's rules.
+
+    The verdict is *predictive* only if arm and endpoint were declared beforehand, the adjusted p of score x treatment
+    is below .05 in a cohort the score was not fitted on, and the interaction has one sign in every such cohort.
+    Without randomisation it also needs covariates to adjust for, arms that overlap (at most 10 % of patients outside
+    the common range of propensities) and balance after weighting (every |SMD| < .1), and the words are then "consistent
+    with predictive (observational)". A treatment whose start is not declared has no verdict.
 
     Parameters
     ----------
@@ -57,36 +58,58 @@ def treatment_benefit(
     discovery
         Cohort the score was fitted on; it never counts for the verdict.
     covariates
-        For inverse-probability weights.
+        For inverse-probability weights, or for adjustment where treatment is time-dependent.
     sd
         SD of the score in discovery.
     per_year
         Units of time in a year.
-    randomised
-        Whether the arm was randomised; without it the strongest words are "consistent with predictive (observational)".
+    design
+        Randomised or not, and when treatment began.
     declared
         Whether arm and endpoint were declared beforehand ([primary] of study.toml).
     family
         Number of arms and endpoints looked at; p-values are multiplied accordingly after BH over cohorts.
+    seed
+        Of imputations.
 
-    Returns
-    -------
-    Treatment
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> score, chemo = rng.normal(size=300), rng.integers(0, 2, 300)
+    >>> time = rng.exponential(20, 300) / np.exp(0.5 * score - chemo * score)
+    >>> trial = pd.DataFrame({"score": score, "time": time, "event": True, "chemo": chemo})
+    >>> trial["group"] = np.where(trial["score"] > 0, "high", "low")
+    >>> options = {"arm": "chemo", "endpoint": "os"}
+    >>> treatment_benefit({"trial": trial}, design=TreatmentDesign(randomised=True), **options).words
+    'predictive'
+    >>> treatment_benefit({"trial": trial}, **options).words
+    'benefit by score: not estimable: start of treatment unknown'
     """
     cohorts = [
         TreatmentCohort(
             cohort=cohort,
             role="discovery" if cohort == discovery else "validation",
-            result=attempt(_effect, frame, arm=arm, covariates=covariates, sd=sd, per_year=per_year),
+            result=attempt(
+                cohort_effect, frame, arm=arm, covariates=covariates, sd=sd, per_year=per_year, design=design, seed=seed
+            ),
         )
         for cohort, frame in frames.items()
-    ]
-    cohorts = _adjusted(cohorts, family)
-    verdict, words, reasons = _verdict(cohorts, randomised=randomised, declared=declared)
-    return Treatment(
-        arm=arm, endpoint=endpoint, cohorts=tuple(cohorts), verdict=verdict, words=words, reasons=reasons,
-        declared=declared, family=family, design="randomised" if randomised else "observational",
+    ]  # fmt: skip
+    treatment = Treatment(
+        arm=arm, endpoint=endpoint, verdict="not estimable", words="", reasons=(), declared=declared, family=family,
+        cohorts=tuple(_adjusted(cohorts, family)), design="randomised" if design.randomised else "observational",
+        start=_start(design), adjusted=any(c in f for f in frames.values() for c in covariates),
     )  # fmt: skip
+    verdict, words, reasons = _verdict(treatment)
+    return replace(treatment, verdict=verdict, words=words, reasons=reasons)
+
+
+def _start(design: TreatmentDesign) -> Start:
+    if design.randomised or design.start == TIME_ZERO:
+        return "time zero"
+    if design.start is None:
+        return "unknown"
+    return "time-dependent" if design.landmark is None else "landmark"
 
 
 def _tested(cohort: TreatmentCohort) -> HazardRatio | None:
@@ -97,151 +120,110 @@ def _tested(cohort: TreatmentCohort) -> HazardRatio | None:
     return interaction if isinstance(interaction, HazardRatio) and interaction.p is not None else None
 
 
+def _small_sample_p(test: HazardRatio) -> float:
+    """P of the interaction by a t distribution, as robust errors are too small in small samples; 3 columns are fitted."""
+    if test.coef is None or not test.se:
+        return float(test.p or 1.0)
+    return float(2 * stats.t.sf(abs(test.coef / test.se), max(test.events - 3, 1)))
+
+
 def _adjusted(cohorts: Sequence[TreatmentCohort], family: int) -> list[TreatmentCohort]:
     """With p of the interactions adjusted over cohorts (Benjamini and Hochberg) and for the family (Bonferroni)."""
-    p = [test.p for c in cohorts if (test := _tested(c)) is not None and test.p is not None]
+    p = [_small_sample_p(test) for c in cohorts if (test := _tested(c)) is not None]
     adjusted = iter(adjust_p(p, "BH") if p else ())
     out = []
     for cohort in cohorts:
         test = _tested(cohort)
         if test is not None and isinstance(cohort.result, TreatmentEffect):
             test = replace(test, p_adjusted=min(1.0, float(next(adjusted)) * family))
-            cohort = replace(cohort, result=replace(cohort.result, interaction=test))
+            result = replace(cohort.result, interaction=test, e_value=e_value(test))
+            cohort = replace(cohort, result=result)
         out.append(cohort)
     return out
 
 
-def _verdict(
-    cohorts: Sequence[TreatmentCohort], *, randomised: bool, declared: bool
-) -> tuple[Verdict, str, tuple[str, ...]]:
-    tested = [(c, c.result, test) for c in cohorts if (test := _tested(c)) is not None]
+def e_value(effect: HazardRatio) -> EValue | None:
+    """E-value of a hazard ratio and of its confidence bound nearer to 1.
+
+    RR = (1 - 0.5^sqrt(HR)) / (1 - 0.5^sqrt(1 / HR)) for a common outcome, E = RR + sqrt(RR (RR - 1)), with 1 / HR in
+    place of a hazard ratio below 1.
+
+    References
+    ----------
+    VanderWeele TJ, Ding P. Ann Intern Med 2017; 167: 268.
+
+    Examples
+    --------
+    >>> value = e_value(HazardRatio(hr=2.0, lower=0.9, upper=4.0, p=0.1, n=100, events=60))
+    >>> round(value.estimate, 2), value.bound
+    (2.21, 1.0)
+    """
+    if effect.hr is None or effect.lower is None or effect.upper is None or effect.hr <= 0:
+        return None
+    near = effect.lower if effect.hr > 1 else effect.upper
+    crosses = effect.lower <= 1 <= effect.upper
+    return EValue(estimate=_confounding(effect.hr), bound=1.0 if crosses else _confounding(near))
+
+
+def _confounding(hr: float) -> float:
+    hr = max(hr, 1 / hr)
+    rr = (1 - 0.5 ** np.sqrt(hr)) / (1 - 0.5 ** np.sqrt(1 / hr))
+    return float(rr + np.sqrt(rr * (rr - 1)))
+
+
+def _verdict(treatment: Treatment) -> tuple[Verdict, str, tuple[str, ...]]:
+    if treatment.start == "unknown":
+        reason = f"study.toml says neither when {treatment.arm} began nor that it was randomised ([treatment.{treatment.arm}])"
+        return "not estimable", "benefit by score: not estimable: start of treatment unknown", (reason,)
+    tested = [(c.cohort, c.result, test) for c in treatment.cohorts if (test := _tested(c)) is not None]
     if not tested:
-        effects = [c.result for c in cohorts if isinstance(c.result, TreatmentEffect)]
+        effects = [c.result for c in treatment.cohorts if isinstance(c.result, TreatmentEffect)]
         smallest = [e.minimum_detectable for e in effects if e.minimum_detectable]
         reasons = ["no validation cohort has enough events in both arms"]
         if smallest:
             reasons.append(f"smallest interaction HR detectable with 80 % power: {min(smallest):.2f}")
         return "not estimable", "benefit by score: not estimable", tuple(reasons)
-    reasons = []
     signs = {np.sign(test.coef or 0.0) for _, _, test in tested}
     p = min(test.p_adjusted for _, _, test in tested if test.p_adjusted is not None)
-    if not declared:
+    reasons = []
+    if not treatment.declared:
         reasons.append("arm and endpoint were not declared as primary")
     if p >= _LEVEL:
         reasons.append(f"score x treatment p (adjusted) = {p:.3f}, not below .05")
     if len(signs) > 1:
         reasons.append("the interaction changes sign between cohorts")
-    unbalanced = [
-        c.cohort
-        for c, effect, _ in tested
-        if isinstance(effect, TreatmentEffect) and (effect.max_smd_after or 0.0) >= _MAX_SMD
-    ]
-    if unbalanced and not randomised:
-        reasons.append(f"arms differ after weighting (|SMD| >= .1) in {', '.join(unbalanced)}")
-    if declared and p < _LEVEL and len(signs) == 1 and (randomised or not unbalanced):
-        words = "predictive" if randomised else "consistent with predictive (observational)"
-        return "predictive", words, tuple(reasons)
-    return "prognostic", "prognostic; no evidence that benefit depends on the score", tuple(reasons)
-
-
-def _arm_of(column: pd.Series) -> np.ndarray:
-    """1 treated, 0 not, NaN unknown; of two levels the later one (sorted) is the treatment."""
-    labels = column.map(lambda v: None if pd.isna(v) else as_level(v))
-    levels = sorted(set(labels.dropna()))
-    if len(levels) != 2:
-        message = f"treatment {column.name!r}: {len(levels)} levels ({levels[:4]}); expected two."
-        raise NotEstimableError(message)
-    return np.where(labels.isna(), np.nan, (labels == levels[1]).to_numpy(float))
-
-
-def _effect(
-    frame: pd.DataFrame, *, arm: str, covariates: Sequence[str], sd: float, per_year: float
-) -> TreatmentEffect:
-    if arm not in frame:
-        message = f"treatment: no column {arm!r} in patients.csv."
-        raise NotEstimableError(message)
-    treated = _arm_of(frame[arm])
-    usable = np.isfinite(treated) & np.isfinite(frame["score"].to_numpy(float))
-    frame, treated = frame[usable].reset_index(drop=True), treated[usable]
-    time, event = frame["time"].to_numpy(float), frame["event"].to_numpy(bool)
-    scaled = frame["score"].to_numpy(float) / (sd or 1.0)
-    group = frame["group"].to_numpy(object)
-    events = {int(a): int(event[treated == a].sum()) for a in (0, 1)}
-    if min(events.values()) < _MIN_ARM_EVENTS:
-        message = f"treatment {arm}: {events[0]} and {events[1]} events in the arms; {_MIN_ARM_EVENTS} each are needed."
-        raise NotEstimableError(message)
-    weighting = propensity_weights(treated, frame, covariates, scaled)
-    options: dict[str, Any] = {"weights": weighting.weights, "cluster": np.arange(len(frame))}
-    centred = scaled - scaled.mean()
-    design = np.column_stack([centred * treated, treated, centred])
-    interaction = hazard_ratio(design[:, 0], time, event, adjust=design[:, 1:], **options)
-    groups, curves, means = [], list[ArmCurve](), dict[str, Estimate | NotEstimable]()
-    for label in (LOW, HIGH):
-        inside = group == label
-        selected = {name: values[inside] for name, values in options.items()}
-        groups.append(
-            TreatmentGroup(
-                label=label,
-                n=int(inside.sum()),
-                n_treated=int(treated[inside].sum()),
-                effect=hazard_ratio(treated[inside], time[inside], event[inside], **selected),
-            )
+    if treatment.design == "observational":
+        reasons += _confounded(
+            treatment, [(name, e) for name, e, _ in tested if isinstance(e, TreatmentEffect)]
         )
-        if inside.any():
-            curves += _curves(label, treated[inside], time[inside], event[inside], per_year)
-            means[label] = attempt(_mean_difference, treated[inside], time[inside], event[inside])
-    return TreatmentEffect(
-        n=len(frame),
-        events=int(event.sum()),
-        groups=tuple(groups),
-        interaction=interaction,
-        continuous=attempt(_continuous, design, time, event, scaled, options),
-        balance=weighting.balance,
-        overlap=weighting.overlap,
-        max_smd_after=weighting.max_smd_after,
-        rmst=means,
-        km=tuple(curves),
-        minimum_detectable=_detectable(interaction),
+    if reasons:
+        return "prognostic", "prognostic; no evidence that benefit depends on the score", tuple(reasons)
+    if treatment.design == "randomised":
+        return "predictive", "predictive", ()
+    return "predictive", "consistent with predictive (observational)", (_caveat(tested),)
+
+
+def _confounded(treatment: Treatment, tested: Sequence[tuple[str, TreatmentEffect]]) -> list[str]:
+    """Why the arms of an observational cohort cannot be compared."""
+    reasons = []
+    if not treatment.adjusted:
+        reasons.append("no covariates were declared to adjust for")
+    unbalanced = [name for name, e in tested if (e.max_smd_after or 0.0) >= _MAX_SMD]
+    if unbalanced:
+        reasons.append(f"arms differ after weighting (|SMD| >= .1) in {', '.join(unbalanced)}")
+    apart = [name for name, e in tested if e.overlap is not None and e.overlap.share_outside > _MAX_OUTSIDE]
+    if apart:
+        reasons.append(f"over 10 % of patients have no counterpart in the other arm in {', '.join(apart)}")
+    return reasons
+
+
+def _caveat(tested: Sequence[tuple[str, TreatmentEffect | NotEstimable, HazardRatio]]) -> str:
+    """What an unmeasured confounder would need; confounding that differs by score imitates benefit by score."""
+    values = [v for _, _, test in tested if (v := e_value(test)) is not None]
+    weakest = min(values, key=lambda v: v.bound, default=None)
+    size = (
+        ""
+        if weakest is None
+        else f" of risk ratio {weakest.estimate:.2f} ({weakest.bound:.2f} for the bound)"
     )
-
-
-def _detectable(interaction: HazardRatio | NotEstimable) -> float | None:
-    """Hazard ratio detectable with 80 % power at the 5 % level: exp((z_.975 + z_.8) se)."""
-    if isinstance(interaction, NotEstimable) or not interaction.se:
-        return None
-    return finite(np.exp((Z95 + stats.norm.ppf(0.8)) * interaction.se))
-
-
-def _curves(
-    label: str, treated: np.ndarray, time: np.ndarray, event: np.ndarray, per_year: float
-) -> list[ArmCurve]:
-    arms = np.where(treated == 1, "treated", "untreated").astype(object)
-    order = ("untreated", "treated")
-    panel = attempt(km_curves, time, event, arms, per_year=per_year, horizons=(1.0, 3.0, 5.0), labels=order)
-    if isinstance(panel, NotEstimable):
-        return []
-    fields = [{f: getattr(c, f) for f in c.__dataclass_fields__} for c in panel.groups]
-    return [ArmCurve(**{**f, "label": label}, arm=c.label) for f, c in zip(fields, panel.groups, strict=True)]
-
-
-def _mean_difference(treated: np.ndarray, time: np.ndarray, event: np.ndarray) -> Estimate:
-    return rmst_of(time, event, np.where(treated == 1, HIGH, LOW).astype(object)).difference
-
-
-def _continuous(
-    design: np.ndarray, time: np.ndarray, event: np.ndarray, scaled: np.ndarray, options: Mapping[str, Any]
-) -> EffectCurve:
-    """Hazard ratio of treatment along the score: log HR(s) = b_arm + b_interaction (s - mean)."""
-    fit = cox(design, time, event, **options)
-    ends = np.quantile(scaled, [0.05, 0.95])
-    grid = np.linspace(ends[0], ends[1], 31)
-    shifted = grid - scaled.mean()
-    log_hr = fit.coef[1] + fit.coef[0] * shifted
-    v = fit.covariance
-    se = np.sqrt(np.maximum(v[1, 1] + 2 * shifted * v[0, 1] + shifted**2 * v[0, 0], 0))
-    return EffectCurve(
-        score=tuple(grid.tolist()),
-        hr=numbers(np.exp(log_hr)),
-        lower=numbers(np.exp(log_hr - Z95 * se)),
-        upper=numbers(np.exp(log_hr + Z95 * se)),
-    )
+    return f"unmeasured confounding that differs by score{size} would explain it and is not excluded"

@@ -1,0 +1,327 @@
+"""Effect of a treatment by score in one cohort: weighted, landmarked or time-dependent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from pathosig.core.clinical import UNITS, TreatmentDesign
+from pathosig.core.errors import NotEstimableError
+from pathosig.signature.model import HIGH, LOW
+from pathosig.survival import cox
+from pathosig.survival.covariates import as_level, encode
+from pathosig.validation.analysis import EffectCurve
+from pathosig.validation.arms import ArmCurve, Balance, Overlap, TreatmentEffect, TreatmentGroup
+from pathosig.validation.estimates import hazard_ratio
+from pathosig.validation.performance import km_curves
+from pathosig.validation.propensity import completed, propensity_weights
+from pathosig.validation.values import (
+    Z95,
+    Curve,
+    Estimate,
+    HazardRatio,
+    NotEstimable,
+    attempt,
+    finite,
+    numbers,
+)
+from pathosig.validation.weighted import weighted_rmst
+
+FEWEST_ARM_EVENTS = 5
+_ARMS = ("untreated", "treated")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Rows:
+    """What a Cox model takes: one row a patient, or one for each spell of a time-dependent treatment.
+
+    Attributes
+    ----------
+    scaled
+        Score per SD.
+    adjust
+        float[n, m]: covariates in the model, in place of weights where treatment is time-dependent.
+    options
+        weights, cluster, entry of `cox`, one value a row.
+    """
+
+    time: np.ndarray
+    event: np.ndarray
+    treated: np.ndarray
+    scaled: np.ndarray
+    group: np.ndarray
+    adjust: np.ndarray
+    options: dict[str, Any]
+
+    @property
+    def design(self) -> np.ndarray:
+        """Columns score x treatment, treatment, score, and covariates."""
+        centred = self.scaled - self.scaled.mean()
+        return np.column_stack([centred * self.treated, self.treated, centred, self.adjust])
+
+    def inside(self, label: str) -> tuple[np.ndarray, dict[str, Any]]:
+        """Rows of a risk group, and the options for them."""
+        rows = self.group == label
+        adjust = self.adjust[rows] if self.adjust.shape[1] else None
+        return rows, {"adjust": adjust, **{k: v[rows] for k, v in self.options.items()}}
+
+
+def cohort_effect(
+    frame: pd.DataFrame,
+    *,
+    arm: str,
+    covariates: Sequence[str],
+    sd: float,
+    per_year: float,
+    design: TreatmentDesign,
+    seed: int = 0,
+) -> TreatmentEffect:
+    """Effect of treatment in each risk group and across the score.
+
+    Parameters
+    ----------
+    frame
+        score, group, time, event, the arm's column, covariates and, where declared, times of treatment start.
+
+    Raises
+    ------
+    NotEstimableError
+        If a column is missing, the arm has not two levels, or an arm has fewer than five events.
+    """
+    for name in (arm, design.column):
+        if name is not None and name not in frame:
+            message = f"treatment: no column {name!r} in patients.csv."
+            raise NotEstimableError(message)
+    treated = _arm_of(frame[arm])
+    usable = np.isfinite(treated) & np.isfinite(frame["score"].to_numpy(float))
+    start = np.zeros(len(frame))
+    if design.column is not None:
+        start = frame[design.column].to_numpy(float) * per_year / UNITS[design.unit]
+        usable &= (treated == 0) | np.isfinite(start)  # treated, and nobody knows when
+    frame, treated, start = frame[usable].reset_index(drop=True), treated[usable], start[usable]
+    if design.column is not None and design.landmark is None:
+        return _time_dependent(frame, treated, start, arm=arm, covariates=covariates, sd=sd, seed=seed)
+    if design.landmark is not None:
+        frame, treated = _landmarked(frame, treated, start, design.landmark * per_year / UNITS[design.unit])
+    return _baseline(
+        frame,
+        treated,
+        arm=arm,
+        covariates=covariates,
+        sd=sd,
+        per_year=per_year,
+        randomised=design.randomised,
+        seed=seed,
+    )
+
+
+def _landmarked(
+    frame: pd.DataFrame, treated: np.ndarray, start: np.ndarray, landmark: float
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """Patients under observation at the landmark, time counted from it; treated are those who had begun."""
+    seen = frame["time"].to_numpy(float) > landmark
+    begun = (treated == 1) & (start <= landmark)
+    later = frame[seen].assign(time=lambda f: f["time"] - landmark).reset_index(drop=True)
+    return later, begun[seen].astype(float)
+
+
+def _baseline(
+    frame: pd.DataFrame,
+    treated: np.ndarray,
+    *,
+    arm: str,
+    covariates: Sequence[str],
+    sd: float,
+    per_year: float,
+    randomised: bool,
+    seed: int,
+) -> TreatmentEffect:
+    """Treatment fixed at time zero or at the landmark: inverse-probability weights unless it was randomised."""
+    time, event = frame["time"].to_numpy(float), frame["event"].to_numpy(bool)
+    scaled = frame["score"].to_numpy(float) / (sd or 1.0)
+    _require_events(event, treated, arm)
+    weighting = propensity_weights(treated, frame, covariates, scaled, seed=seed)
+    weights = np.ones(len(frame)) if randomised else weighting.weights
+    balance = weighting.balance
+    if randomised:
+        balance = tuple(
+            Balance(variable=b.variable, smd_before=b.smd_before, smd_after=b.smd_before) for b in balance
+        )
+    rows = _Rows(
+        time=time, event=event, treated=treated, scaled=scaled, group=frame["group"].to_numpy(object),
+        adjust=np.empty((len(frame), 0)), options={} if randomised else {"weights": weights, "cluster": np.arange(len(frame))},
+    )  # fmt: skip
+    curves, means = list[ArmCurve](), dict[str, Estimate | NotEstimable]()
+    for label in (LOW, HIGH):
+        inside = rows.group == label
+        if inside.any():
+            one = (treated[inside], time[inside], event[inside], weights[inside])
+            curves += _curves(label, *one, per_year=per_year)
+            means[label] = attempt(_mean_difference, *one)
+    return _effect_of(
+        rows, n=len(frame), balance=balance, overlap=weighting.overlap, rmst=means, km=tuple(curves),
+        max_smd_after=max((abs(b.smd_after) for b in balance if b.smd_after is not None), default=None),
+    )  # fmt: skip
+
+
+def _time_dependent(
+    frame: pd.DataFrame,
+    treated: np.ndarray,
+    start: np.ndarray,
+    *,
+    arm: str,
+    covariates: Sequence[str],
+    sd: float,
+    seed: int,
+) -> TreatmentEffect:
+    """Treatment as a time-dependent covariate: untreated until it begins, adjusted for covariates.
+
+    Curves and restricted means by arm are left out: they would take the future as given.
+    """
+    time, event = frame["time"].to_numpy(float), frame["event"].to_numpy(bool)
+    begun = (treated == 1) & (start < time)
+    split = begun & (start > 0)
+    before, after = np.flatnonzero(split), np.arange(len(frame))
+    owner = np.concatenate([before, after])
+    on = np.concatenate([np.zeros(len(before)), begun.astype(float)])
+    stop = np.concatenate([start[before], time])
+    entry = np.concatenate([np.zeros(len(before)), np.where(split, start, 0.0)])
+    happened = np.concatenate([np.zeros(len(before), bool), event])
+    _require_events(happened, on, arm)
+    table = completed(frame, covariates, seed=seed, m=1)[0]
+    columns = [t.values for t in encode(table, covariates)]
+    adjust = np.column_stack(columns) if columns else np.empty((len(frame), 0))
+    rows = _Rows(
+        time=stop, event=happened, treated=on, scaled=(frame["score"].to_numpy(float) / (sd or 1.0))[owner],
+        group=frame["group"].to_numpy(object)[owner], adjust=adjust[owner],
+        options={"entry": entry, "cluster": owner},
+    )  # fmt: skip
+    return _effect_of(rows, n=len(frame), balance=(), overlap=None, rmst={}, km=(), max_smd_after=None)
+
+
+def _effect_of(
+    rows: _Rows,
+    *,
+    n: int,
+    balance: tuple[Balance, ...],
+    overlap: Overlap | None,
+    rmst: dict[str, Estimate | NotEstimable],
+    km: tuple[ArmCurve, ...],
+    max_smd_after: float | None,
+) -> TreatmentEffect:
+    design = rows.design
+    interaction = hazard_ratio(design[:, 0], rows.time, rows.event, adjust=design[:, 1:], **rows.options)
+    groups = []
+    for label in (LOW, HIGH):
+        inside, options = rows.inside(label)
+        groups.append(
+            TreatmentGroup(
+                label=label,
+                n=int(inside.sum()),
+                n_treated=int(rows.treated[inside].sum()),
+                effect=hazard_ratio(rows.treated[inside], rows.time[inside], rows.event[inside], **options),
+            )
+        )
+    return TreatmentEffect(
+        n=n,
+        events=int(rows.event.sum()),
+        groups=tuple(groups),
+        interaction=interaction,
+        continuous=attempt(_continuous, rows),
+        balance=balance,
+        overlap=overlap,
+        max_smd_after=max_smd_after,
+        rmst=rmst,
+        km=km,
+        minimum_detectable=_detectable(interaction),
+    )
+
+
+def _arm_of(column: pd.Series) -> np.ndarray:
+    """1 treated, 0 not, NaN unknown; of two levels the later one (sorted) is the treatment."""
+    labels = column.map(lambda v: None if pd.isna(v) else as_level(v))
+    levels = sorted(set(labels.dropna()))
+    if len(levels) != 2:
+        message = f"treatment {column.name!r}: {len(levels)} levels ({levels[:4]}); expected two."
+        raise NotEstimableError(message)
+    return np.where(labels.isna(), np.nan, (labels == levels[1]).to_numpy(float))
+
+
+def _require_events(event: np.ndarray, treated: np.ndarray, arm: str) -> None:
+    counts = [int(event[treated == a].sum()) for a in (0, 1)]
+    if min(counts) < FEWEST_ARM_EVENTS:
+        message = f"treatment {arm}: {counts[0]} and {counts[1]} events in the arms; {FEWEST_ARM_EVENTS} each are needed."
+        raise NotEstimableError(message)
+
+
+def _detectable(interaction: HazardRatio | NotEstimable) -> float | None:
+    """Hazard ratio detectable with 80 % power at the 5 % level: exp((z_.975 + z_.8) se)."""
+    if isinstance(interaction, NotEstimable) or not interaction.se:
+        return None
+    return finite(np.exp((Z95 + stats.norm.ppf(0.8)) * interaction.se))
+
+
+def _curves(
+    label: str,
+    treated: np.ndarray,
+    time: np.ndarray,
+    event: np.ndarray,
+    weights: np.ndarray,
+    *,
+    per_year: float,
+) -> list[ArmCurve]:
+    arms = np.where(treated == 1, "treated", "untreated").astype(object)
+    panel = attempt(
+        km_curves,
+        time,
+        event,
+        arms,
+        per_year=per_year,
+        horizons=(1.0, 3.0, 5.0),
+        labels=_ARMS,
+        weights=weights,
+    )
+    if isinstance(panel, NotEstimable):
+        return []
+    return [
+        ArmCurve(**{f.name: getattr(c, f.name) for f in fields(Curve)} | {"label": label}, arm=c.label)
+        for c in panel.groups
+    ]
+
+
+def _mean_difference(
+    treated: np.ndarray, time: np.ndarray, event: np.ndarray, weights: np.ndarray
+) -> Estimate:
+    """Weighted restricted means, treated minus untreated, up to the time with ten patients at risk in each arm."""
+    sides = [treated == a for a in (0, 1)]
+    if not all(side.any() for side in sides):
+        message = "one arm only"
+        raise NotEstimableError(message)
+    ends = [np.sort(time[side])[::-1] for side in sides]
+    tau = float(min(e[min(9, len(e) - 1)] for e in ends))
+    (off, off_se), (on, on_se) = (weighted_rmst(time[s], event[s], weights[s], tau=tau) for s in sides)
+    difference, se = on - off, float(np.hypot(off_se, on_se))
+    p = float(2 * stats.norm.sf(abs(difference / se))) if se > 0 else None
+    return Estimate.of(difference, difference - Z95 * se, difference + Z95 * se, p=p)
+
+
+def _continuous(rows: _Rows) -> EffectCurve:
+    """Hazard ratio of treatment along the score: log HR(s) = b_treatment + b_interaction (s - mean)."""
+    fit = cox(rows.design, rows.time, rows.event, **rows.options)
+    ends = np.quantile(rows.scaled, [0.05, 0.95])
+    grid = np.linspace(ends[0], ends[1], 31)
+    shifted = grid - rows.scaled.mean()
+    log_hr = fit.coef[1] + fit.coef[0] * shifted
+    v = fit.covariance
+    se = np.sqrt(np.maximum(v[1, 1] + 2 * shifted * v[0, 1] + shifted**2 * v[0, 0], 0))
+    return EffectCurve(
+        score=tuple(grid.tolist()),
+        hr=numbers(np.exp(log_hr)),
+        lower=numbers(np.exp(log_hr - Z95 * se)),
+        upper=numbers(np.exp(log_hr + Z95 * se)),
+    )
