@@ -132,13 +132,18 @@ def _details(effect: TreatmentEffect, title: str, number: int, axis: tuple[str, 
 
 
 def _facts(effect: TreatmentEffect, unit: str) -> list[tuple[str, str]]:
-    facts = [("Patients outside the overlap of the arms", per_cent(effect.overlap.share_outside))]
+    facts = []
+    if effect.overlap is not None:
+        facts.append(("Patients outside the overlap of the arms", per_cent(effect.overlap.share_outside)))
     for group, value in effect.rmst.items():
         if isinstance(value, Estimate) and value.estimate is not None:
             text = f"{estimate_text(value.estimate, value.lower, value.upper, digits=1)} {unit}"
             facts.append((f"RMST, treated − untreated, {risk_label(group).lower()}", text))
     if isinstance(effect.interaction, HazardRatio):
         facts.append(("Interaction, unadjusted", p_text(effect.interaction.p)))
+    if effect.e_value is not None:
+        text = f"{number_text(effect.e_value.estimate)}, of the confidence bound {number_text(effect.e_value.bound)}"
+        facts.append(("E-value of the interaction", text))
     if effect.minimum_detectable is not None:
         facts.append(("Smallest detectable interaction (HR)", number_text(effect.minimum_detectable)))
     return facts
