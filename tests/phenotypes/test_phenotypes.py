@@ -20,10 +20,11 @@ from pathosig.phenotypes import (
     ward_tree,
 )
 from pathosig.phenotypes.atlas import AtlasTiles, Candidates, atlas_table, choose_exemplars, map_of_tiles
-from pathosig.phenotypes.health import artefact_hpcs, assess, matched_jaccard, occupancy, stability
+from pathosig.phenotypes.health import artefact_hpcs, assess, occupancy
 from pathosig.phenotypes.kmeans import normalise
 from pathosig.phenotypes.reading import read_discovery
 from pathosig.phenotypes.stability_curve import stability_over_k
+from pathosig.phenotypes.steadiness import disjoint_halves, matched_jaccard, stability
 from pathosig.synthetic import SimulateSpec, simulate
 
 SPEC = PhenotypeSpec(k=16, runs=6, landmarks=600, max_iter=15)
@@ -132,8 +133,8 @@ def test_the_batch_diagnostic_sees_slides_that_differ():
 
 def test_health_counts_occupancy_artefacts_and_matches_clusters():
     labels = np.array([0] * 50 + [1] * 50)
-    assert occupancy(labels, 4)["empty"] == 2
-    assert occupancy(labels, 2)["perplexity"] == pytest.approx(1)
+    assert occupancy(labels, 4).empty == 2
+    assert occupancy(labels, 2).perplexity == pytest.approx(1)
     assert artefact_hpcs(labels, {"pen": np.array([0.0] * 50 + [0.9] * 50)}, 2).keys() == {1}
     assert matched_jaccard(labels, 1 - labels, 2).tolist() == [1.0, 1.0]
 
@@ -254,9 +255,29 @@ def test_refits_ask_for_as_many_phenotypes_as_the_fit_did():
     assert codebook.k < spec.k  # small ones were merged
     unit = codebook.project(x)
     labels = (unit @ codebook.centroids.T).argmax(axis=1)
-    found = assess(codebook, tiles, {}, spec)["stability"]
+    health = assess(codebook, tiles, {}, spec)
     asked, fewer = (stability(unit, tiles.patient, spec, labels, asked=k) for k in (spec.k, None))
-    assert found["seed_ari"] == asked["seed_ari"] != fewer["seed_ari"]
+    assert health.stability.seed_ari == asked.seed_ari != fewer.seed_ari
+
+
+def test_planted_types_are_steady_across_disjoint_halves_of_the_patients_and_their_splinters_are_not():
+    x, _ = planted(n=3000, types=4)
+    tiles, spec = training(x), SPEC.replace(k=24)
+    codebook, _ = fit_codebook(tiles, spec)
+    health = assess(codebook, tiles, {}, spec)
+    steadiness = health.halves.steadiness
+    assert len(codebook.coarse) == 4
+    coarse = [v for name, v in steadiness.items() if name.startswith("coarse_")]
+    leaves = [steadiness[f"hpc_{i:02d}"] for i in range(codebook.k)]
+    assert len(coarse) == 4 and min(coarse) > 0.9 > 0.6 > np.mean(leaves)
+    assert health.halves.coarse_ari > 0.95 > 0.6 > health.halves.ari
+    assert set(steadiness) >= {node["id"] for node in tree_nodes(codebook.linkage)}
+    raw = health.to_dict()
+    assert raw["steadiness"] == steadiness and raw["hpcs"][0]["halves"] == leaves[0]
+    few = disjoint_halves(
+        x, np.arange(len(x)) % 5, spec, codebook.labels(x), linkage=codebook.linkage, coarse=None, asked=24
+    )
+    assert few is None
 
 
 def test_the_map_shows_the_two_directions_of_most_variance_and_never_more_tiles_than_asked():

@@ -54,6 +54,9 @@ COMMANDS = (
         "audit", "pathosig.audits.stage:audit", "Honesty checks: null, optimism, site, depth, stability."
     ),
     Command("bundle", "pathosig.scoring:write_bundle", "Freeze encoder, codebook and signature in one file."),
+    Command(
+        "assign", "pathosig.scoring:assign_phenotypes", "Assign a bundle's frozen phenotypes to new slides."
+    ),
     Command("score", "pathosig.scoring:score_slides", "Score new slides with a frozen bundle."),
     Command("view", "pathosig.viewer:view", "Look at slides and phenotypes in the browser."),
     Command(

@@ -109,6 +109,14 @@ def readable_rows(embeddings: np.ndarray) -> np.ndarray:
     return np.flatnonzero(np.isfinite(np.asarray(embeddings[:, 0], np.float32)))
 
 
+def tile_mpp(root: Path, slides: Sequence[SlideFiles]) -> float | None:
+    """Micrometres per pixel of the tiles of the first slide whose table says; None where none does."""
+    mpps = (
+        read_slide_tiles(root / slide.tiles).facts.mpp for slide in slides if (root / slide.tiles).is_file()
+    )
+    return next((mpp for mpp in mpps if mpp), None)
+
+
 def numbers(names: Iterable[str]) -> np.ndarray:
     """Names as numbers from 0, in alphabetical order, int[n]."""
     return np.unique(np.asarray(list(names)), return_inverse=True)[1].ravel()

@@ -48,6 +48,8 @@ class PhenotypeSpec(Spec):
         Of the soft assignment, on cosine similarity.
     seed
         Of every random step.
+    codebook
+        Bundle of another study (.psig), relative to the study folder: its phenotypes are taken, nothing is fitted.
     """
 
     section: ClassVar[str] = "phenotypes"
@@ -65,6 +67,7 @@ class PhenotypeSpec(Spec):
     centre: Literal["auto", "never", "always"] = "auto"
     temperature: float = 0.05
     seed: int = 0
+    codebook: str | None = None
 
     def __post_init__(self) -> None:
         known = (*BUILT_IN, *plugins.available("pathosig.clusterers"))

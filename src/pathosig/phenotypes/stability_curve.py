@@ -11,8 +11,8 @@ from pathosig.core.errors import InputError
 from pathosig.core.layout import Layout
 from pathosig.core.threads import one_blas_thread
 from pathosig.phenotypes.codebook import Codebook
-from pathosig.phenotypes.health import stability_curve
 from pathosig.phenotypes.reading import Discovery, training_tiles
+from pathosig.phenotypes.steadiness import stability_curve
 
 _MOST_TILES = 4000
 

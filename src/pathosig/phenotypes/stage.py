@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -9,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from pathosig.core.errors import NotEstimableError
+from pathosig.core.errors import ConfigError, NotEstimableError, PathosigWarning
 from pathosig.core.execution import run_each, run_once
 from pathosig.core.layout import Layout
-from pathosig.core.records import read_json, write_json
+from pathosig.core.records import atomic_path, identity, read_json, write_json
 from pathosig.core.schema import ASSIGNMENTS, ATLAS, TILE_MAP, read_table, write_table
 from pathosig.core.study import Specimen, Study
 from pathosig.core.threads import one_blas_thread
@@ -22,8 +23,17 @@ from pathosig.phenotypes.atlas import AtlasTiles, Candidates, atlas_table, choos
 from pathosig.phenotypes.codebook import Assignment, Codebook
 from pathosig.phenotypes.distance import FALSE_ALARMS, Distance
 from pathosig.phenotypes.fit import fit_codebook
+from pathosig.phenotypes.frozen import FrozenPhenotypes
 from pathosig.phenotypes.health import assess
-from pathosig.phenotypes.reading import SlideFiles, numbers, read_embeddings, readable_rows, training_tiles
+from pathosig.phenotypes.reading import (
+    SlideFiles,
+    numbers,
+    read_embeddings,
+    readable_rows,
+    tile_mpp,
+    training_tiles,
+)
+from pathosig.phenotypes.shift import SlideShift, cohort_shift
 from pathosig.phenotypes.spec import PhenotypeSpec
 from pathosig.phenotypes.tree import cut_tree, tree_nodes
 
@@ -59,9 +69,15 @@ def find_phenotypes(
         )
     upstream = {f"embed:{s.id}": study.upstream("embed", s.id) for s in training}
     who = {s.id: [s.patient_id, s.site] for s in training}
-    payload = {"training": [SlideFiles.of(study, s).to_dict() for s in training]}
-    fit = Unit(id="_codebook", inputs={"training": who}, upstream=upstream, payload=payload)
-    fitted = run_once(study, STAGE, spec, fit, _fit, execution=execution)
+    payload: dict[str, object] = {"training": [SlideFiles.of(study, s).to_dict() for s in training]}
+    inputs: dict[str, object] = {"training": who}
+    if spec.codebook is not None:
+        bundle = _bundle_path(study, spec.codebook)
+        inputs["codebook"] = identity(bundle)
+        payload["bundle"] = str(bundle)
+    fit = Unit(id="_codebook", inputs=inputs, upstream=upstream, payload=payload)
+    task = _fit if spec.codebook is None else _adopt
+    fitted = run_once(study, STAGE, spec, fit, task, execution=execution)
     codebook = study.upstream("phenotypes", "_codebook")
     units, _ = assign_units(study)
     report = run_each(study, STAGE, spec, units, _assign_one, execution=execution)
@@ -72,7 +88,34 @@ def find_phenotypes(
         payload=payload,
     )
     run_once(study, STAGE, spec, atlas, _atlas, execution=execution)
+    _warn_of_shifted_cohorts(study)
     return replace(report, findings=fitted.findings)
+
+
+def _bundle_path(study: Study, name: str) -> Path:
+    path = Path(name).expanduser()
+    path = path if path.is_absolute() else study.root / path
+    if not path.is_file():
+        raise ConfigError(
+            f"[phenotypes] codebook: {name} is no file. Relative paths start at the study folder.",
+            code="E_MISSING",
+        )
+    return path
+
+
+def _warn_of_shifted_cohorts(study: Study) -> None:
+    """W_SHIFT for every cohort with more unlike slides than chance gives, or with phenotypes in other proportions."""
+    slides: dict[str, list[SlideShift]] = {}
+    for s in study.specimens():
+        record = study.record(STAGE.name, s.id)
+        if record is not None and record.status == "ok":
+            slide = SlideShift(unlike=bool(record.summary["unlike"]), coarse=tuple(record.summary["coarse"]))
+            slides.setdefault(s.cohort or "", []).append(slide)
+    reference = slides.pop(study.primary.discovery, [])
+    for cohort, there in sorted(slides.items()):
+        for finding in cohort_shift(there, reference):
+            message = f"cohort {cohort or '(none)'}: {finding}"
+            warnings.warn(PathosigWarning(message, code="W_SHIFT"), stacklevel=3)
 
 
 def assign_units(study: Study) -> tuple[list[Unit], Callable[[Job], Outcome]]:
@@ -95,6 +138,39 @@ def _n_tiles(study: Study, specimen: Specimen) -> int:
 
 
 @one_blas_thread()
+def _adopt(job: Job) -> Outcome:
+    """Take the phenotypes of a bundle; only what people look at is made from this study's tiles."""
+    spec: PhenotypeSpec = job.spec
+    training = [SlideFiles(**slide) for slide in job.payload["training"]]
+    frozen = FrozenPhenotypes.read(Path(job.payload["bundle"]))
+    frozen.check(read_json(job.paths.encoder_card), mpp=tile_mpp(job.root, training))
+    with atomic_path(job.paths.codebook) as temporary:
+        temporary.write_bytes(frozen.codebook)
+    with atomic_path(job.paths.tree) as temporary:
+        temporary.write_bytes(frozen.tree)
+    codebook = Codebook.load(job.paths.codebook)
+    tiles, quality = training_tiles(job.root, training, spec.replace(spatial="never"))
+    health = assess(codebook, tiles, quality, spec, refits=False)
+    write_json(
+        job.paths.health,
+        {**health.to_dict(), "codebook": frozen.name, "distance": _distance_facts(codebook.distance)},
+    )
+    x = codebook.project(tiles.embeddings)
+    nearest = codebook.labels(tiles.embeddings)
+    _write_map(job.paths.tile_map, x, nearest, [training[i].id for i in tiles.slide])
+    coarse = len(codebook.coarse)
+    return Outcome(
+        outputs=(Layout.codebook, Layout.tree, Layout.health, Layout.tile_map),
+        summary={
+            "k": codebook.k,
+            "coarse_k": coarse,
+            "codebook": frozen.name,
+            "said": [f"{codebook.k} HPCs ({coarse} coarse) taken from {frozen.name}; nothing was fitted"],
+        },
+    )
+
+
+@one_blas_thread()
 def _fit(job: Job) -> Outcome:
     spec: PhenotypeSpec = job.spec
     training = [SlideFiles(**slide) for slide in job.payload["training"]]
@@ -114,41 +190,41 @@ def _fit(job: Job) -> Outcome:
         "nodes": tree_nodes(codebook.linkage),
         "linkage": np.round(codebook.linkage, 9).tolist(),
         "coarse": {"k": coarse_k, "groups": cut_tree(codebook.linkage, coarse_k).tolist()},
-        "artefact_hpcs": health["artefact_hpcs"],
+        "artefact_hpcs": list(health.artefacts),
         "sizes": codebook.meta["sizes"],
     }
     codebook.save(job.paths.codebook)
     write_json(job.paths.tree, tree)
     write_json(
-        job.paths.health, {**health, "fit": asdict(fit), "distance": _distance_facts(codebook.distance)}
+        job.paths.health,
+        {**health.to_dict(), "fit": asdict(fit), "distance": _distance_facts(codebook.distance)},
     )
     _write_map(job.paths.tile_map, x, nearest, [training[i].id for i in tiles.slide])
-    warnings = []
+    notes = []
     if codebook.k < spec.k:
-        warnings.append(f"{codebook.k} HPCs instead of {spec.k}: too few tiles, or groups were merged")
+        notes.append(f"{codebook.k} HPCs instead of {spec.k}: too few tiles, or groups were merged")
     if fit.batch_tripped:
         remedy = (
             "slide means were taken out before clustering" if fit.centred else "centre = never leaves it in"
         )
-        warnings.append(
+        notes.append(
             f"nearest neighbours come from the same slide {fit.batch['ratio']:.0f} times as often as by chance: "
             f"a slide effect (stain, scanner); {remedy}"
         )
     if not codebook.distance.calibrated:
-        warnings.append("fewer than three patients: what is unlike the training tiles cannot be told")
+        notes.append("fewer than three patients: what is unlike the training tiles cannot be told")
     return Outcome(
         outputs=(Layout.codebook, Layout.tree, Layout.health, Layout.tile_map),
-        warnings=tuple(warnings),
+        warnings=tuple(notes),
         summary={
             "k": codebook.k,
             "coarse_k": coarse_k,
             "n_training_tiles": fit.n_training_tiles,
             "batch_ratio": round(fit.batch["ratio"], 6),
-            **health["stability"],
-            **health["occupancy"],
+            **health.numbers(),
             "said": [
                 f"{codebook.k} HPCs ({coarse_k} coarse) of {len(x)} tiles, {len(training)} slides; "
-                f"{len(health['artefact_hpcs'])} artefacts"
+                f"{len(health.artefacts)} artefacts"
             ],
         },
     )
@@ -235,7 +311,8 @@ def _assign_one(job: Job) -> Outcome:
     write_table(job.root / slide.assigned, table, ASSIGNMENTS, {"pathosig": {"k": codebook.k}})
     shift = assignment.shift
     # The PCA was made from the discovery slides themselves: only others can be unlike them.
-    unlike = not slide.is_discovery and codebook.distance.unlike(shift)
+    judged = not slide.is_discovery or job.spec.codebook is not None
+    unlike = judged and codebook.distance.unlike(shift)
     summary = {
         "n_tiles": len(embeddings),
         "far": round(shift.far, 6),

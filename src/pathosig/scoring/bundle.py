@@ -1,39 +1,25 @@
-"""The bundle: a zip of plain tensors and JSON, every member's digest in its manifest.
-
-Nothing in it is ever executed, and a member that is unknown, too large or changed is refused.
-"""
+"""The bundle: encoder, phenotypes and signature of a study, frozen in one file (`core.archive`)."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import zipfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pathosig import __version__
-from pathosig.core.errors import InputError, PathosigError
+from pathosig.core.archive import read_manifest, read_members, write_archive
+from pathosig.core.errors import InputError
 from pathosig.core.layout import Layout
-from pathosig.core.records import atomic_path, read_json, to_json
+from pathosig.core.records import read_json, to_json
 from pathosig.core.study import Study
 from pathosig.core.typed_json import to_plain
+from pathosig.phenotypes.frozen import LIMITS, PHENOTYPES
 from pathosig.validation.results import read_results
 
 FORMAT = 1
-MEMBERS = {
-    Layout.encoder_card: 1 << 20,
-    Layout.encoder_weights: 8 << 30,
-    Layout.codebook: 1 << 30,
-    Layout.tree: 64 << 20,
-    Layout.signature: 64 << 20,
-    "specs.json": 1 << 20,
-    "card.json": 16 << 20,
-}
-"""Everything a bundle may hold, and how large it may be."""
-
-_OPTIONAL = {Layout.encoder_weights}
-_EPOCH = (1980, 1, 1, 0, 0, 0)
+SIGNATURE = (*PHENOTYPES, Layout.signature)
+"""What a bundle that scores patients holds at least."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,19 +40,26 @@ class BundleReport:
     def to_text(self) -> str:
         """What was frozen, for people."""
         inside = "inside" if self.weights_inside else "not inside: their digest is, and they must be at hand"
-        return (
-            f"{self.path}\n  sha256    {self.sha256}\n  endpoint  {self.endpoint}\n  equation  {self.equation}\n"
-            f"  encoder   {self.encoder}, weights {inside}\nnext: pathosig score {self.path} SLIDE... --out scores.csv"
-        )
+        lines = [self.path, f"  sha256    {self.sha256}"]
+        if self.endpoint:
+            lines += [f"  endpoint  {self.endpoint}", f"  equation  {self.equation}"]
+        verb = "score" if self.endpoint else "assign"
+        lines += [
+            f"  encoder   {self.encoder}, weights {inside}",
+            f"next: pathosig {verb} {self.path} SLIDE...",
+        ]
+        return "\n".join(lines)
 
 
-def write_bundle(study: Study, *, out: Path) -> BundleReport:
+def write_bundle(study: Study, *, out: Path, phenotypes_only: bool = False) -> BundleReport:
     """Freeze encoder, codebook, transform, coefficients and cut-off in one file.
 
     Parameters
     ----------
     out
         The file to write, such as ``signature.psig``; the same study gives the same bytes.
+    phenotypes_only
+        Leave the signature out: for `pathosig assign` and ``[phenotypes] codebook`` of other studies.
 
     Raises
     ------
@@ -74,41 +67,43 @@ def write_bundle(study: Study, *, out: Path) -> BundleReport:
         E_MISSING if the study has no encoder, codebook or signature yet.
     """
     root = study.root
-    contents: dict[str, bytes] = {}
-    for name in MEMBERS:
-        path = root / name
-        if name in ("specs.json", "card.json"):
-            continue
-        if path.is_file():
-            contents[name] = path.read_bytes()
-        elif name not in _OPTIONAL:
-            raise InputError(
-                f"bundle: {name} is missing. Run `pathosig run` first; a bundle needs slides, phenotypes and a signature.",
-                code="E_MISSING",
-            )
-    specs = {name: _spec_of(study, name) for name in ("tissue", "tiles", "embed", "profiles")}
-    signature = read_json(Layout(root).signature)
-    encoder = read_json(Layout(root).encoder_card)
+    wanted = [Layout.encoder_card, Layout.codebook, Layout.tree]
+    wanted += [] if phenotypes_only else [Layout.signature]
+    missing = [name for name in wanted if not (root / name).is_file()]
+    if missing:
+        needs = "phenotypes" if phenotypes_only else "slides, phenotypes and a signature"
+        raise InputError(
+            f"bundle: {missing[0]} is missing. Run `pathosig run` first; a bundle needs {needs}.",
+            code="E_MISSING",
+        )
+    if (root / Layout.encoder_weights).is_file():
+        wanted.append(Layout.encoder_weights)
+    contents = {name: (root / name).read_bytes() for name in wanted}
+    specs: dict[str, Any] = {name: _spec_of(study, name) for name in ("tissue", "tiles", "embed", "profiles")}
+    specs["embedded_mpp"] = _embedded_mpp(study)
+    signature = {} if phenotypes_only else read_json(study.paths.signature)
+    encoder = read_json(study.paths.encoder_card)
     contents["specs.json"] = to_json(specs).encode()
     contents["card.json"] = to_json(_card(study, signature, encoder)).encode()
-    manifest = {
-        "format": FORMAT,
-        "pathosig": __version__,
-        "members": {
-            n: {"sha256": hashlib.sha256(b).hexdigest(), "size": len(b)} for n, b in sorted(contents.items())
-        },
-    }
-    with atomic_path(out) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-        for name, data in [("manifest.json", to_json(manifest).encode()), *sorted(contents.items())]:
-            archive.writestr(zipfile.ZipInfo(name, date_time=_EPOCH), data)
+    digest = write_archive(out, contents, header={"format": FORMAT, "pathosig": __version__})
     return BundleReport(
         path=str(out),
-        sha256=hashlib.sha256(out.read_bytes()).hexdigest(),
-        endpoint=signature["endpoint"],
+        sha256=digest,
+        endpoint=signature.get("endpoint", ""),
         equation=signature.get("equation", ""),
         encoder=str(encoder.get("name")),
         weights_inside=Layout.encoder_weights in contents,
     )
+
+
+def _embedded_mpp(study: Study) -> float | None:
+    """Micrometres per pixel of the tiles that were embedded; None where nobody knows."""
+    mpps = [
+        r.summary.get("mpp")
+        for r in study.records("embed")
+        if r.status == "ok" and not r.unit.startswith("_")
+    ]
+    return next((float(mpp) for mpp in mpps if mpp), None)
 
 
 def _spec_of(study: Study, stage: str) -> dict[str, Any]:
@@ -122,10 +117,10 @@ def _card(study: Study, signature: dict[str, Any], encoder: dict[str, Any]) -> d
     results = study.paths.results
     headline = read_results(results).headline if results.is_file() else ()
     return {
-        "endpoint": signature["endpoint"],
+        "endpoint": signature.get("endpoint"),
         "equation": signature.get("equation"),
-        "cutoff": signature["cutoff"],
-        "cutoff_rule": signature["cutoff_rule"],
+        "cutoff": signature.get("cutoff"),
+        "cutoff_rule": signature.get("cutoff_rule"),
         "trained_on": signature.get("trained_on", {}),
         "encoder": {k: encoder.get(k) for k in ("name", "weights_sha256", "licence", "mpp")},
         "validation": [to_plain(h) for h in headline],
@@ -133,52 +128,26 @@ def _card(study: Study, signature: dict[str, Any], encoder: dict[str, Any]) -> d
     }
 
 
-def read_bundle(path: Path, into: Path) -> dict[str, Any]:
+def read_bundle(path: Path, into: Path, *, required: Collection[str] = SIGNATURE) -> dict[str, Any]:
     """Check a bundle and unpack it into a folder; its manifest.
+
+    Parameters
+    ----------
+    path
+        The file.
+    into
+        The folder.
+    required
+        Members that must be in it: `SIGNATURE` to score, ``PHENOTYPES`` to assign.
 
     Raises
     ------
-    PathosigError
+    InputError
         E_MISSING if there is no such file. E_BUNDLE if it is not a bundle, or any member is unknown, missing, too large or changed.
     """
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "no such file"
-        raise InputError(f"{path}: {what}. Expected a bundle that `pathosig bundle` wrote.", code="E_MISSING")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            manifest = _manifest(archive)
-            for name, facts in manifest["members"].items():
-                data = archive.read(name)
-                if len(data) != facts["size"] or hashlib.sha256(data).hexdigest() != facts["sha256"]:
-                    raise _refused(path, f"member {name} was changed")
-                target = into / name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(data)
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, OSError, NotImplementedError) as error:
-        raise _refused(path, f"{type(error).__name__}: {error}") from error
+    manifest = read_manifest(path, LIMITS, required=required, formats=(FORMAT,))
+    for name, data in read_members(path, manifest, LIMITS):
+        target = into / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
     return manifest
-
-
-def _manifest(archive: zipfile.ZipFile) -> dict[str, Any]:
-    infos = {i.filename: i for i in archive.infolist()}
-    if len(infos) != len(archive.infolist()):
-        raise ValueError("a member appears twice")
-    if infos["manifest.json"].file_size > 1 << 20:
-        raise ValueError("manifest too large")
-    manifest: dict[str, Any] = json.loads(archive.read("manifest.json"))
-    members = set(manifest["members"])
-    unknown = (set(infos) - {"manifest.json"}) ^ members
-    if unknown or not members <= set(MEMBERS) or set(MEMBERS) - _OPTIONAL - members:
-        raise ValueError("members that do not belong, or some missing")
-    if manifest["format"] != FORMAT:
-        raise ValueError(f"format {manifest['format']}, this program reads {FORMAT}")
-    for name in members:
-        if infos[name].file_size > MEMBERS[name] or infos[name].compress_type != zipfile.ZIP_STORED:
-            raise ValueError(f"member {name} is too large or packed")
-    return manifest
-
-
-def _refused(path: Path, why: str) -> PathosigError:
-    return InputError(
-        f"{path.name}: refused as a bundle ({why}). Get it again from its authors.", code="E_BUNDLE"
-    )

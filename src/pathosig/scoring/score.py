@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,22 +95,23 @@ def score_slides(
     with tempfile.TemporaryDirectory(prefix="pathosig-score-") as folder:
         root = Path(folder)
         read_bundle(bundle, root)
-        _refuse_without_pixels(root)
-        study = _study(root, slides, owners, mpp, weights)
-        failed = _run(study, weights, execution)
+        refuse_without_pixels(root)
+        study = new_study(root, slides, owners=owners, mpp=mpp, weights=weights)
+        failed = _run(study, execution)
         rows = _scores(study)
     write_csv_rows(out, rows, _COLUMNS)
     return ScoreReport(out=str(out), rows=tuple(rows), failed=tuple(failed))
 
 
-def _refuse_without_pixels(root: Path) -> None:
+def refuse_without_pixels(root: Path) -> None:
+    """Raise E_BUNDLE if the bundle in this folder does not know how tissue, tiles and embeddings are made."""
     specs = read_json(root / "specs.json")
     if specs["tissue"] and specs["tiles"]:
         return
     name = read_json(Layout(root).encoder_card).get("name")
     raise InputError(
-        f"score: this bundle comes from a study that started from embeddings ({name}), so it does not know how "
-        "tissue, tiles and embeddings of a slide are made. Score with a bundle of a study that started from slides.",
+        f"this bundle comes from a study that started from embeddings ({name}), so it does not know how "
+        "tissue, tiles and embeddings of a slide are made. Use a bundle of a study that started from slides.",
         code="E_BUNDLE",
     )
 
@@ -129,14 +130,26 @@ def _owners(path: Path | None) -> dict[str, str]:
     return {r["slide"]: r["patient_id"] for r in rows}
 
 
-def _study(
-    root: Path, slides: Sequence[Path], owners: dict[str, str], mpp: float | None, weights: Path | None
+def new_study(
+    root: Path,
+    slides: Sequence[Path],
+    *,
+    owners: Mapping[str, str],
+    mpp: float | None,
+    weights: Path | None,
 ) -> Study:
+    """A study of new slides in the folder a bundle was unpacked to; none of its patients is a discovery patient.
+
+    Raises
+    ------
+    ConfigError
+        E_DUP_ID if two slides have the same name.
+    """
     specs = read_json(root / "specs.json")
     names = [slide_name(p) for p in slides]
     twice = sorted({n for n in names if names.count(n) > 1})
     if twice:
-        raise ConfigError(f"score: two slides are called {twice[0]!r}; rename one.", code="E_DUP_ID")
+        raise ConfigError(f"two slides are called {twice[0]!r}; rename one.", code="E_DUP_ID")
     encoder = {**specs["embed"], "method": "pretrained"}
     if weights is not None:
         encoder["weights"] = str(weights.absolute())
@@ -160,15 +173,11 @@ def _study(
     return study
 
 
-def _run(study: Study, weights: Path | None, execution: Execution) -> list[str]:
-    """Tissue, tiles, embeddings, phenotypes, profiles; messages of slides that failed."""
+def assign_slides(study: Study, *, execution: Execution) -> list[str]:
+    """Tissue, tiles, embeddings and phenotypes of the slides of `new_study`; messages of slides that failed."""
     from pathosig.encoder.spec import EncoderSpec
     from pathosig.encoder.stage import STAGE as EMBED
     from pathosig.encoder.stage import embed_units
-    from pathosig.phenotypes.spec import PhenotypeSpec
-    from pathosig.phenotypes.stage import STAGE as PHENOTYPES
-    from pathosig.phenotypes.stage import assign_units
-    from pathosig.profiles.stage import build_profiles
     from pathosig.tiles.stage import cut_tiles
     from pathosig.tissue.stage import find_tissue
 
@@ -176,12 +185,29 @@ def _run(study: Study, weights: Path | None, execution: Execution) -> list[str]:
     run_once(study, EMBED, study.spec(EncoderSpec), Unit(id="_encoder"), _as_it_is, execution=execution)
     units, task = embed_units(study)
     reports.append(run_each(study, EMBED, study.spec(EncoderSpec), units, task, execution=execution))
+    errors = [e for report in reports for e in report.errors]
+    return errors + assign_embedded(study, execution=execution)
+
+
+def assign_embedded(study: Study, *, execution: Execution) -> list[str]:
+    """Phenotypes of slides that have embeddings, with the codebook that is there; messages of slides that failed."""
+    from pathosig.phenotypes.spec import PhenotypeSpec
+    from pathosig.phenotypes.stage import STAGE as PHENOTYPES
+    from pathosig.phenotypes.stage import assign_units
+
     run_once(study, PHENOTYPES, PhenotypeSpec(), Unit(id="_codebook"), _as_it_is, execution=execution)
     units, task = assign_units(study)
-    reports.append(run_each(study, PHENOTYPES, PhenotypeSpec(), units, task, execution=execution))
+    return list(run_each(study, PHENOTYPES, PhenotypeSpec(), units, task, execution=execution).errors)
+
+
+def _run(study: Study, execution: Execution) -> list[str]:
+    """All stages up to the profiles; messages of slides that failed."""
+    from pathosig.profiles.stage import build_profiles
+
+    errors = assign_slides(study, execution=execution)
     if any(r.status == "ok" for r in study.records("phenotypes") if not r.unit.startswith("_")):
         build_profiles(study, execution=execution)
-    return [e for report in reports for e in report.errors]
+    return errors
 
 
 def _as_it_is(job: Job) -> Outcome:

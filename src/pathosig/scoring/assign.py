@@ -1,0 +1,160 @@
+"""Somebody's frozen phenotypes on my slides, or on features made elsewhere; no signature needed."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pathosig.core.errors import ConfigError, InputError
+from pathosig.core.records import read_json
+from pathosig.core.schema import ASSIGNMENTS, read_table
+from pathosig.core.study import Study
+from pathosig.core.tables import write_csv_rows
+from pathosig.core.units import Execution
+from pathosig.phenotypes.codebook import Codebook
+from pathosig.phenotypes.frozen import PHENOTYPES, FrozenPhenotypes
+from pathosig.phenotypes.reading import SlideFiles, tile_mpp
+from pathosig.scoring.bundle import read_bundle
+from pathosig.scoring.score import assign_embedded, assign_slides, new_study, refuse_without_pixels
+
+
+@dataclass(frozen=True, kw_only=True)
+class AssignReport:
+    """Slides whose tiles have phenotypes now.
+
+    Attributes
+    ----------
+    out
+        The folder.
+    slides, unlike
+        Slides assigned, and those unlike the slides the phenotypes were made from.
+    failed
+        A message per slide that failed.
+    """
+
+    out: str
+    slides: tuple[str, ...]
+    unlike: tuple[str, ...]
+    failed: tuple[str, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """4 when slides failed, else 0."""
+        return 4 if self.failed else 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return asdict(self)
+
+    def to_text(self) -> str:
+        """For people."""
+        lines = [f"{len(self.slides)} slides assigned"]
+        if self.unlike:
+            lines.append(f"W_SHIFT unlike the slides of the bundle: {', '.join(self.unlike)}")
+        return "\n".join([*lines, *(f"failed: {f}" for f in self.failed), f"written: {self.out}"])
+
+
+def assign_phenotypes(
+    bundle: Path,
+    *slides: Path,
+    out: Path = Path("phenotypes"),
+    features: Path | None = None,
+    mpp: float | None = None,
+    weights: Path | None = None,
+    execution: Execution = Execution(),
+) -> AssignReport:
+    """Assign the phenotypes of a bundle to new slides: the same labels, byte for byte, from slides and from their features.
+
+    Writes tiles/<slide>.parquet and phenotypes/<slide>.parquet of every slide, and slides.csv with the proportion of each
+    HPC, of far tiles, and whether the slide is unlike those of the bundle.
+
+    Parameters
+    ----------
+    bundle
+        A .psig file, with or without a signature.
+    slides
+        Slide files or DICOM folders.
+    out
+        The folder to write.
+    features
+        Folder of <slide>.h5 files of TRIDENT, CLAM or STAMP, in place of slides.
+    mpp
+        Micrometres per pixel of slides (of tiles, with features) where neither header nor file says.
+    weights
+        Local weights of the encoder, where the bundle does not carry them.
+
+    Raises
+    ------
+    ConfigError
+        If neither slides nor features are given, or both.
+    InputError
+        E_BUNDLE if the bundle is refused. E_MIXED if the features are of another encoder or magnification. E_NOT_FILE if a
+        slide is not there.
+    """
+    if bool(slides) == (features is not None):
+        raise ConfigError("assign: expected slides or --features FOLDER, one of them.")
+    missing = [str(p) for p in (*slides, *([features] if features else [])) if not p.exists()]
+    if missing:
+        raise InputError(f"assign: not there: {', '.join(missing[:5])}.", code="E_NOT_FILE")
+    with tempfile.TemporaryDirectory(prefix="pathosig-assign-") as folder:
+        root = Path(folder)
+        read_bundle(bundle, root, required=PHENOTYPES)
+        if features is None:
+            refuse_without_pixels(root)
+            study = new_study(root, slides, owners={}, mpp=mpp, weights=weights)
+            failed = assign_slides(study, execution=execution)
+        else:
+            study, failed = _of_features(bundle, root, features, mpp=mpp, execution=execution)
+        return _collect(study, out, failed)
+
+
+def _of_features(
+    bundle: Path, root: Path, folder: Path, *, mpp: float | None, execution: Execution
+) -> tuple[Study, list[str]]:
+    from pathosig.encoder.features.stage import import_features
+
+    files = sorted(p for suffix in ("*.h5", "*.hdf5") for p in folder.glob(suffix))
+    study = new_study(root, files, owners={}, mpp=None, weights=None)
+    frozen = FrozenPhenotypes.read(bundle)
+    report = import_features(study, folder, mpp=mpp, execution=execution)
+    embedded = [SlideFiles.of(study, s) for s in study.specimens()]
+    frozen.check(read_json(study.paths.encoder_card), mpp=tile_mpp(root, embedded))
+    return study, [*report.errors, *assign_embedded(study, execution=execution)]
+
+
+def _collect(study: Study, out: Path, failed: Sequence[str]) -> AssignReport:
+    """Copy the tables of every slide that has phenotypes and write slides.csv."""
+    k = Codebook.load(study.paths.codebook).k
+    columns = [f"hpc_{hpc:02d}" for hpc in range(k)]
+    rows: list[dict[str, object]] = []
+    for specimen in study.specimens():
+        record = study.record("phenotypes", specimen.id)
+        if record is None or record.status != "ok":
+            continue
+        for path in (study.paths.tiles(specimen.id), study.paths.assignments(specimen.id)):
+            target = out / path.relative_to(study.root)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+        hpc = read_table(study.paths.assignments(specimen.id), ASSIGNMENTS).column("hpc").to_numpy()
+        proportions = np.bincount(hpc, minlength=k) / max(len(hpc), 1)
+        row: dict[str, object] = {
+            "slide_id": specimen.id,
+            "n_tiles": len(hpc),
+            "far": record.summary["far"],
+            "unlike": int(record.summary["unlike"]),
+        }
+        rows.append(row | dict(zip(columns, proportions.round(6).tolist(), strict=True)))
+    out.mkdir(parents=True, exist_ok=True)
+    write_csv_rows(out / "slides.csv", rows, ("slide_id", "n_tiles", "far", "unlike", *columns))
+    return AssignReport(
+        out=str(out),
+        slides=tuple(str(r["slide_id"]) for r in rows),
+        unlike=tuple(str(r["slide_id"]) for r in rows if r["unlike"]),
+        failed=tuple(failed),
+    )
