@@ -12,8 +12,9 @@ import pyarrow as pa
 
 from pathosig.core.errors import ConfigError, NotEstimableError, PathosigWarning
 from pathosig.core.execution import run_each, run_once
+from pathosig.core.fingerprints import identity
 from pathosig.core.layout import Layout
-from pathosig.core.records import atomic_path, identity, read_json, write_json
+from pathosig.core.records import atomic_path, read_json, write_json
 from pathosig.core.schema import ASSIGNMENTS, ATLAS, TILE_MAP, read_table, write_table
 from pathosig.core.study import Specimen, Study
 from pathosig.core.threads import one_blas_thread
