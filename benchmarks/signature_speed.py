@@ -21,7 +21,7 @@ import numpy as np
 from pathosig.core.errors import PathosigWarning
 from pathosig.core.pool import over_processes
 from pathosig.signature import SignatureSpec, TrainingSet, fit_details
-from pathosig.signature.repeats import Procedure
+from pathosig.validation.repeats import Procedure
 from signature import SCENARIOS, simulate
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from pathosig.audits.null import Claim, audit_null, score_p
 from pathosig.signature import SignatureSpec, TrainingSet, training_set
-from pathosig.signature.repeats import apparent, quiet_fit
-from pathosig.signature.significance import Rate, judge, permuted_order, selection_test
 from pathosig.survival import cox_univariate, logrank, max_selected_cutpoint
+from pathosig.validation.repeats import apparent, quiet_fit
+from pathosig.validation.significance import Rate, judge, permuted_order, selection_test
 
 RIDGE = SignatureSpec(selection="ridge", bootstraps=0, folds=3)
 PAPER = SignatureSpec(selection="paper", bootstraps=0)

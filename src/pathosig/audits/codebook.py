@@ -10,9 +10,9 @@ import numpy as np
 from pathosig.audits.reading import Refitted
 from pathosig.audits.results import CodebookRefit
 from pathosig.core.pool import over_processes
-from pathosig.signature.repeats import OutOfBag, Procedure
 from pathosig.signature.spec import SignatureSpec
 from pathosig.signature.training import TrainingSet
+from pathosig.validation.repeats import OutOfBag, Procedure
 from pathosig.validation.values import Z95, Estimate, finite
 
 Refit = Callable[[TrainingSet, set[str]], Refitted]

@@ -20,12 +20,12 @@ import numpy as np
 from pathosig.audits.results import NullAudit
 from pathosig.core.errors import PathosigError
 from pathosig.core.pool import over_processes
-from pathosig.signature.repeats import Apparent, Procedure, apparent, quiet_fit
 from pathosig.signature.scores import training_scores
-from pathosig.signature.significance import FULL, Rate, judge, permuted_order, stratum_labels
 from pathosig.signature.spec import SignatureSpec
 from pathosig.signature.training import TrainingSet
 from pathosig.survival import cox
+from pathosig.validation.repeats import Apparent, Procedure, apparent, quiet_fit
+from pathosig.validation.significance import FULL, Rate, judge, permuted_order, stratum_labels
 from pathosig.validation.values import Estimate
 
 BAR = 0.07

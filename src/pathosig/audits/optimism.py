@@ -8,10 +8,10 @@ import numpy as np
 
 from pathosig.audits.results import MonteCarlo, OptimismAudit
 from pathosig.core.pool import over_processes
-from pathosig.signature.repeats import Procedure
 from pathosig.signature.spec import SignatureSpec
 from pathosig.signature.training import TrainingSet
 from pathosig.validation.internal import cross_validate
+from pathosig.validation.repeats import Procedure
 from pathosig.validation.values import Estimate, finite
 
 

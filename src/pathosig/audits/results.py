@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from pathosig.core.typed_json import to_plain
-from pathosig.signature.significance import Rate
+from pathosig.validation.significance import Rate
 from pathosig.validation.values import Estimate
 
 

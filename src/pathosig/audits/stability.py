@@ -14,10 +14,10 @@ from pathosig.core.progress import Progress
 from pathosig.core.threads import one_blas_thread
 from pathosig.profiles.tree import hpc_column, shares_at_level
 from pathosig.signature.fit import SignatureFit
-from pathosig.signature.repeats import c_of, quiet_fit
 from pathosig.signature.scores import training_scores
 from pathosig.signature.spec import SignatureSpec
 from pathosig.signature.training import TrainingSet
+from pathosig.validation.repeats import c_of, quiet_fit
 from pathosig.validation.values import Estimate, finite
 
 _LEVELS = (3, 5, 10, 20, 30)

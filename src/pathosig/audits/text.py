@@ -13,7 +13,7 @@ from pathosig.audits.results import (
     SiteAudit,
     StabilityAudit,
 )
-from pathosig.signature.significance import FULL, Rate
+from pathosig.validation.significance import FULL, Rate
 from pathosig.validation.values import Estimate
 
 _Rows = list[tuple[str, str]]

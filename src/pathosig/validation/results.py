@@ -11,10 +11,10 @@ from pathosig.core.errors import InputError
 from pathosig.core.records import read_json, write_json
 from pathosig.core.typed_json import from_plain, to_plain
 from pathosig.signature.model import Signature
-from pathosig.signature.significance import CandidatesTest, SelectionTest
 from pathosig.validation.analysis import Analysis
 from pathosig.validation.arms import Treatment
 from pathosig.validation.development import CutoffSheet, SampleSize, SelectionSummary, Univariable
+from pathosig.validation.significance import CandidatesTest, SelectionTest
 from pathosig.validation.values import (
     NOT_COMPUTED,
     ChiSquare,

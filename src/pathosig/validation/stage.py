@@ -12,11 +12,11 @@ from pathosig.core.tables import write_csv_rows
 from pathosig.core.units import Execution, Job, Outcome, Stage, StageReport, Unit
 from pathosig.signature.model import Signature
 from pathosig.signature.reading import FIT, SCORES, read_training
-from pathosig.signature.significance import LEVEL, candidates_test, selection_test
 from pathosig.validation.assemble import results_of
 from pathosig.validation.internal import CrossValidation, cross_validate
 from pathosig.validation.reading import Inputs, clinical_identity, read_inputs
 from pathosig.validation.results import Results, write_results
+from pathosig.validation.significance import LEVEL, candidates_test, selection_test
 from pathosig.validation.spec import ValidateSpec
 from pathosig.validation.tidy import tidy_tables
 from pathosig.validation.values import Concordance, Estimate, Finding, HazardRatio, NotEstimable, attempt

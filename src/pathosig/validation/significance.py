@@ -11,10 +11,10 @@ from scipy import stats
 from pathosig.core.pool import over_processes
 from pathosig.signature.features import candidates, design
 from pathosig.signature.fit import assessable
-from pathosig.signature.repeats import Apparent, Procedure
 from pathosig.signature.spec import SignatureSpec
 from pathosig.signature.training import TrainingSet
 from pathosig.survival.maxtest import max_test
+from pathosig.validation.repeats import Apparent, Procedure
 
 LEVEL = 0.05
 FULL = 1000
