@@ -125,9 +125,33 @@ def lasso_on_nodes(old: TrainingSet, new: TrainingSet) -> tuple[np.ndarray, list
     return later @ beta, [pool.leaves[n] for n, b in zip(pool.names, beta, strict=True) if b]
 
 
+def averaged(old: TrainingSet, new: TrainingSet) -> tuple[np.ndarray, list[tuple[int, ...]]]:
+    """Mean of the linear predictors of the tree selection and of ridge on the coarse groups; nothing without stable nodes."""
+    stable, nodes = shipped("tree")(old, new)
+    if not nodes:
+        return stable, []
+    coarse, groups = ridge_on_groups(old, new)
+    return (stable + coarse) / 2, list(dict.fromkeys([*nodes, *groups]))
+
+
+def union(old: TrainingSet, new: TrainingSet) -> tuple[np.ndarray, list[tuple[int, ...]]]:
+    """One ridge model of the stable nodes and the coarse groups."""
+    _, nodes = shipped("tree")(old, new)
+    if not nodes:
+        return np.zeros(len(new)), []
+    pool = candidates(old, scale="share", min_prevalence=0.05)
+    names = {pool.leaves[n]: n for n in pool.names}
+    chosen = list(dict.fromkeys([*(names[tuple(f)] for f in nodes), *coarse_groups(pool)]))
+    x, later = (design(t.profiles, chosen, pool.transform) for t in (old, new))
+    fit = ridge_fit(x, old.time, old.event)
+    return (later - fit.center) @ fit.coef, [pool.leaves[n] for n in chosen]
+
+
 METHODS: dict[str, Method] = {
     "plain": shipped("tree"),
     "completed": shipped("completed"),
+    "averaged": averaged,
+    "union": union,
     "groups": ridge_on_groups,
     "lasso_nodes": lasso_on_nodes,
     "ridge_leaves": shipped("ridge"),

@@ -56,8 +56,8 @@ def audit_site(
     for name in np.unique(label):
         part = label == name
         if event[part].sum() >= 5:
-            found = harrell_c(score[part], time[part], event[part])
-            inside.append((found.c, found.concordant + found.discordant + found.tied))
+            pairs = harrell_c(score[part], time[part], event[part])
+            inside.append((pairs.c, pairs.concordant + pairs.discordant + pairs.tied))
     within = (
         float(np.average([c for c, _ in inside], weights=[w for _, w in inside])) if inside else float("nan")
     )

@@ -206,6 +206,9 @@ def _is_missing(label: Any) -> bool:
 class RiskSets:
     """Sorted data of one Cox model with its event terms laid out, one row per death.
 
+    Rows are sorted by stratum and by falling time, so that the risk set of an event time,
+    R(t) = {i : entry_i < t <= time_i}, is a run of rows minus those who enter later.
+
     Attributes
     ----------
     order

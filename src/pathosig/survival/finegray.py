@@ -155,7 +155,11 @@ def _before(grid: np.ndarray, g: np.ndarray, at: np.ndarray) -> np.ndarray:
 def _expand(
     t: np.ndarray, causes: np.ndarray, cause: int, layer: np.ndarray, convention: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Pseudo-rows: position of the patient, (start, stop], event of the cause, weight."""
+    """Pseudo-rows: position of the patient, (start, stop], event of the cause, weight.
+
+    A patient gone by another cause at T stays at risk of the cause with weight  w(t) = G(t-) / G(T-)  for t > T, where G is the
+    Kaplan-Meier estimate of censoring (Geskus 2011); w is constant between two censorings, hence a row for each run.
+    """
     parts = [(np.arange(len(t)), np.zeros(len(t)), t, causes == cause, np.ones(len(t)))]
     for s in np.unique(layer):
         inside = layer == s
@@ -180,7 +184,14 @@ def _expand(
 
 
 def _with_crr_errors(fit: CoxFit, x: np.ndarray, t: np.ndarray, causes: np.ndarray, cause: int) -> CoxFit:
-    """Standard errors that count the estimation of the censoring weights."""
+    """Standard errors that count the estimation of the censoring weights (Fine & Gray 1999, section 4).
+
+    The score is a sum of patients' parts eta_i + psi_i, and var(b) = I^-1 [ sum (eta_i + psi_i)(eta_i + psi_i)' ] I^-1, where
+
+        eta_i = int (x_i - m(t)) w_i(t) dM_i(t)                  (m: weighted mean of x at risk)
+        psi_i = int q(u) / pi(u) dM_i^c(u),   M^c the martingale of censoring, pi(u) those at risk just before u,
+        q(u)  = - sum_{k gone before u} int_u (x_k - m(t)) w_k(t) exp(x_k'b) dL0(t).
+    """
     usable = np.isfinite(fit.coef)
     beta = np.nan_to_num(fit.coef)
     x = x - x.mean(axis=0)

@@ -10,6 +10,13 @@ def gray_sums(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Score[k] and variance[k, k] of Gray's test for one cause.
 
+    With Y_k at risk, S_k the survival and F_k the cumulative incidence of group k just before t, the patients that would be
+    at risk were there no other cause number  R_k = Y_k (1 - F_k) / S_k.  F0 is the incidence under the hypothesis, and
+
+        score_k = sum_t (1 - F0)^rho ( d_k1 - d_1 R_k / sum_j R_j )
+
+    (Gray 1988, equations 2.4 and 3.1; the variance is his section 3 by recursion over the event times.)
+
     Parameters
     ----------
     t

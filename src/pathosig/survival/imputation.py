@@ -10,13 +10,14 @@ White IR, Royston P. Stat Med 2009; 28: 1982. Rubin DB. Multiple Imputation for 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
+from sklearn.linear_model import LogisticRegression
 
 from pathosig.core.errors import NotEstimableError
 from pathosig.survival.covariates import as_level, is_categorical, levels_of
@@ -188,39 +189,22 @@ def _draw_number(x: np.ndarray, column: _Column, rng: np.random.Generator) -> np
 
 
 def _draw_level(x: np.ndarray, column: _Column, rng: np.random.Generator) -> np.ndarray:
-    """Levels drawn from a multinomial logistic model of a bootstrap sample of the known patients."""
-    known = np.flatnonzero(~column.lost)
-    rows = rng.choice(known, len(known))
-    target = (column.values[rows, None] == np.arange(len(column.levels))).astype(float)
-    chance = _softmax_fit(x[rows], target)(x[column.lost])
+    """Levels drawn from a multinomial logistic model of a bootstrap sample of the patients whose level is there.
+
+    The coefficients are lightly shrunk (a ridge penalty of 1/2 |b|^2): a level that a covariate separates would else
+    have probability 0 or 1.
+    """
+    observed = np.flatnonzero(~column.lost)
+    rows = rng.choice(observed, len(observed))
+    chance = np.zeros((int(column.lost.sum()), len(column.levels)))
+    levels = column.values[rows].astype(int)
+    if np.ptp(levels) == 0:
+        chance[:, levels[0]] = 1.0
+    else:
+        model = LogisticRegression(C=1.0, max_iter=500, tol=1e-8).fit(x[rows, 1:], levels)
+        chance[:, model.classes_] = model.predict_proba(x[column.lost, 1:])
     drawn = (chance.cumsum(1) < rng.random((len(chance), 1))).sum(1)
     return np.asarray(drawn.clip(0, len(column.levels) - 1), float)
-
-
-def _softmax_fit(x: np.ndarray, target: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """Lightly penalised multinomial regression by Newton's method; gives a function to probabilities."""
-    p, k = x.shape[1], target.shape[1] - 1
-    beta = np.zeros((p, k))
-    penalty = np.tile(np.array([1e-6] + [1.0] * (p - 1)), k)
-
-    def chance(at: np.ndarray) -> np.ndarray:
-        eta = np.column_stack([np.zeros(len(at)), np.clip(at @ beta, -30, 30)])
-        risk = np.exp(eta - eta.max(1, keepdims=True))
-        return np.asarray(risk / risk.sum(1, keepdims=True))
-
-    for _ in range(25):
-        now = chance(x)[:, 1:]
-        slope = (x.T @ (target[:, 1:] - now)).T.ravel() - penalty * beta.T.ravel()
-        info = np.diag(penalty)
-        for a in range(k):
-            for b in range(k):
-                weight = now[:, a] * ((a == b) - now[:, b])
-                info[a * p : (a + 1) * p, b * p : (b + 1) * p] += (x * weight[:, None]).T @ x
-        step = np.linalg.solve(info, slope).reshape(k, p).T
-        beta = beta + step
-        if np.abs(step).max() < 1e-6:
-            break
-    return chance
 
 
 def rubin(coef: np.ndarray, se: np.ndarray, *, n: int) -> Pooled:

@@ -85,9 +85,9 @@ class CumulativeIncidence:
         InputError
             If there is none.
         """
-        for found in self.curves:
-            if found.cause == cause and found.group == group:
-                return found
+        for curve in self.curves:
+            if curve.cause == cause and curve.group == group:
+                return curve
         known = [(c.group, c.cause) for c in self.curves]
         message = f"cumulative_incidence: no curve of cause {cause} in group {group!r}; there are {known}."
         raise InputError(message)
@@ -100,9 +100,9 @@ class CumulativeIncidence:
         InputError
             If there is none.
         """
-        for found in self.tests:
-            if found.cause == cause:
-                return found
+        for test in self.tests:
+            if test.cause == cause:
+                return test
         raise InputError(f"cumulative_incidence: no test of cause {cause}; were groups given?")
 
     def to_frame(self) -> pd.DataFrame:

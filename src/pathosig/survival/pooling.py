@@ -65,11 +65,9 @@ def pool_random_effects(estimates: Any, se: Any, *, conf_level: float = 0.95) ->
     top = 10 * (y.var() + v.max()) + 1e-9
     if slope(0.0) >= 0:
         tau2 = 0.0
-        found = optimize.minimize_scalar(
-            negative, bounds=(0, top), method="bounded", options={"xatol": 1e-14}
-        )
-        if found.fun < negative(0.0) - 1e-12:
-            tau2 = float(found.x)
+        best = optimize.minimize_scalar(negative, bounds=(0, top), method="bounded", options={"xatol": 1e-14})
+        if best.fun < negative(0.0) - 1e-12:
+            tau2 = float(best.x)
     else:
         tau2 = float(optimize.brentq(slope, 0.0, top, xtol=1e-15)) if slope(top) > 0 else top
     w = 1 / (v + tau2)

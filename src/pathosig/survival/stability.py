@@ -153,11 +153,11 @@ def stability_selection(
     wanted = max(1, min(q, count // 3))
     halves = half_samples(d, n_subsamples, np.random.default_rng(seed))
     short = min(len(h) for h in halves)  # an odd number of patients: the larger halves lose their last one
-    found = _entries(x, time, d, np.stack([h[:short] for h in halves]), cluster, q=wanted, screen=screen)
+    entered = _entries(x, time, d, np.stack([h[:short] for h in halves]), cluster, q=wanted, screen=screen)
     held = np.zeros((n_subsamples, count), bool)
-    for half, columns in enumerate(found):
+    for half, columns in enumerate(entered):
         held[half, cluster[columns]] = True
-    frequency, share = found.mean(0), held.mean(0)
+    frequency, share = entered.mean(0), held.mean(0)
     mean_q, pairs = float(held.sum(1).mean()), n_subsamples // 2
     threshold = threshold_for(mean_q, count, pairs, expected_false=expected_false, lowest=lowest)
     speaks = {c: _loudest(np.flatnonzero(cluster == c), frequency) for c in range(count)}
