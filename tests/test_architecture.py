@@ -189,3 +189,28 @@ def test_no_path_of_a_machine_and_no_registry_is_named():
 def test_a_function_named_like_its_file_stays_a_function(module, name):
     package = importlib.import_module(f"pathosig.{module}").__package__
     assert callable(getattr(importlib.import_module(package), name))
+
+
+def modules():
+    """Dotted name -> path of every module below src/pathosig."""
+    out = {}
+    for path in FILES:
+        parts = ("pathosig", *path.relative_to(SRC).with_suffix("").parts)
+        out[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return out
+
+
+def test_no_module_imports_itself_in_a_circle():
+    """Imports inside functions and for type checking count; a package's face, which loads names lazily, does not."""
+    paths = modules()
+    faces = {name for name, path in paths.items() if path.name == "__init__.py"}
+    edges = {
+        name: {m for m in imports_of(path) if m in paths and m not in faces and m != name}
+        for name, path in paths.items()
+        if name not in faces
+    }
+    assert len(edges) > 200
+    while free := [name for name, others in edges.items() if not others & edges.keys()]:
+        for name in free:  # nothing that is left is imported by it: it is in no circle
+            del edges[name]
+    assert not edges, f"circles among {sorted(edges)}"

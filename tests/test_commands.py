@@ -14,6 +14,7 @@ from pathosig.commands.status import status
 from pathosig.core.records import atomic_path
 from pathosig.core.study import Study
 from pathosig.synthetic import SimulateSpec, simulate
+from tests.outputs import outputs_of
 
 SPEC = SimulateSpec(
     level="embeddings", n_discovery=40, n_validation=16, tiles_per_patient=60, types=3, dim=16
@@ -31,10 +32,6 @@ def made(folder):
     config = folder / "study.toml"
     config.write_text(config.read_text() + SETTINGS)
     return Study.open(folder)
-
-
-def contents(root):
-    return {p.relative_to(root).as_posix(): p.read_bytes() for p in root.rglob("*") if p.is_file()}
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +122,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_two_runs_at_once_give_the_same
     two = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in "ab"]
     ends = [(p.communicate(timeout=240), p.returncode) for p in two]
     assert [code for _, code in ends] == [0, 0], ends
-    assert contents(other.root) == contents(study.root)
+    assert outputs_of(other.root) == outputs_of(study.root)
 
 
 def test_a_disk_that_refuses_even_removal_is_reported_as_what_it_is(tmp_path, monkeypatch):

@@ -15,6 +15,7 @@ from pathosig.commands.status import status, verify
 from pathosig.core.study import Study
 from pathosig.core.units import Execution
 from pathosig.synthetic import SimulateSpec, compare_truth, simulate
+from tests.outputs import outputs_of
 
 SPEC = SimulateSpec(
     n_discovery=14, n_validation=3, types=3, tiles_per_patient=20, harm=2.5, protect=-2.5, second_slide=0.1
@@ -34,16 +35,6 @@ def painted(folder):
         text += f"\n[{section}]\n" + "\n".join(f"{k} = {json.dumps(v)}" for k, v in table.items()) + "\n"
     (folder / "study.toml").write_text(text)
     return Study.open(folder)
-
-
-def results(study):
-    """Every file that must not differ between runs."""
-    files = (p for p in study.root.rglob("*") if p.is_file())
-    return {
-        p.relative_to(study.root).as_posix(): p.read_bytes()
-        for p in files
-        if "logs" not in p.relative_to(study.root).parts
-    }
 
 
 def differences(ours, theirs):
@@ -90,10 +81,10 @@ class TestWholeStudy:
         assert set(found.oracle_c) == {"discovery", "validation_1", "validation_2"}
 
     def test_a_second_run_changes_nothing(self, study):
-        before = results(study)
+        before = outputs_of(study.root)
         report = run_all(study, execution=Execution(workers=1))
         assert not any(s.done for s in report.stages if s.stage != "report"), report.to_text()
-        assert results(study) == before
+        assert outputs_of(study.root) == before
 
     def test_status_and_verify_find_all_well(self, study):
         found = status(study)
@@ -120,8 +111,8 @@ class TestWholeStudy:
             process.wait()
         done = cli("run", other.root)
         assert done.returncode == 0, done.stderr
-        ours, theirs = results(study), results(other)
-        assert set(ours) == {n for n in theirs if ".tmp-" not in n}
+        ours, theirs = outputs_of(study.root), outputs_of(other.root)
+        assert set(ours) == set(theirs)
         assert not differences(ours, theirs)
 
     def test_the_bundle_scores_slides_as_the_study_did(self, study, tmp_path):

@@ -1,5 +1,4 @@
 import errno
-import json
 import shutil
 from dataclasses import dataclass
 from typing import ClassVar
@@ -13,6 +12,7 @@ from pathosig.core.spec import Spec
 from pathosig.core.study import Study
 from pathosig.core.units import Execution, Job, Outcome, Stage, Unit
 from tests.core.toy import work
+from tests.outputs import outputs_of
 
 STAGE = Stage(name="toy", version=1)
 
@@ -33,23 +33,11 @@ def run(study, whats, spec=None, **execution):
     return run_each(study, STAGE, spec or ToySpec(), units, work, execution=Execution(**execution))
 
 
-def snapshot(study):
-    """Every file but logs, and records without their `run` block: what two runs have in common."""
-    out = {}
-    for path in study.root.rglob("*"):
-        name = path.relative_to(study.root).as_posix()
-        if path.is_file() and not name.startswith("logs/"):
-            out[name] = path.read_bytes()
-            if name.startswith("records/"):
-                out[name] = {**json.loads(out[name]), "run": None}
-    return out
-
-
 def test_a_second_run_finds_everything_fresh(study):
     assert run(study, {"a": {}, "b": {}}).done == ("a", "b")
-    before = snapshot(study)
+    before = outputs_of(study.root)
     assert run(study, {"a": {}, "b": {}}).fresh == ("a", "b")
-    assert snapshot(study) == before
+    assert outputs_of(study.root) == before
 
 
 def test_a_record_that_a_killed_run_had_written_but_not_named_does_not_count(study):
@@ -64,7 +52,7 @@ def test_one_and_two_workers_write_the_same_bytes(study, tmp_path):
     run(study, {f"u{i}": {} for i in range(6)}, workers=1)
     other = Study.create(tmp_path / "other")
     run(other, {f"u{i}": {} for i in range(6)}, workers=2)
-    assert snapshot(study) == snapshot(other)
+    assert outputs_of(study.root) == outputs_of(other.root)
 
 
 def test_a_changed_spec_or_a_flipped_byte_is_done_again(study):

@@ -1,5 +1,7 @@
 import json
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pyarrow as pa
@@ -157,3 +159,35 @@ def test_errors_survive_the_trip_between_processes():
     error = SlideError("slide S: broken", code="E_FORMAT")
     again = reduction.ForkingPickler.loads(reduction.ForkingPickler.dumps(error))
     assert (type(again), str(again), again.code) == (SlideError, "slide S: broken", "E_FORMAT")
+
+
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+import numpy as np
+from safetensors.numpy import save_file
+from pathosig.core.errors import StorageError
+from pathosig.core.records import atomic_path
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))  # the disk takes no more than this
+target = Path(sys.argv[1])
+try:
+    with atomic_path(target) as temporary:
+        save_file({"x": np.zeros(100_000)}, temporary)
+except StorageError as error:
+    print(error.exit_code, error)
+print(sorted(p.name for p in target.parent.iterdir()))
+"""
+
+
+def test_a_disk_that_takes_no_more_of_a_safetensors_file_is_exit_6(tmp_path):
+    """The library wraps the system's error in one of its own."""
+    out = subprocess.run(
+        [sys.executable, "-c", FULL, tmp_path / "codebook.safetensors"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    first, last = out.stdout.splitlines()
+    assert first.startswith("6 codebook.safetensors: cannot be written")
+    assert last == "[]"

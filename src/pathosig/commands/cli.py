@@ -6,6 +6,7 @@ the module of the command that was asked for is imported.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import inspect
@@ -50,6 +51,8 @@ COMMANDS = (
     *(Command(row.name, row.target, row.help) for row in STAGES),
     Command("status", "pathosig.commands.status:status", "What is done, fresh, failed or empty, and why."),
     Command("verify", "pathosig.commands.status:verify", "Are all outputs there and unchanged?"),
+    Command("clean", "pathosig.commands.clean:clean", "Remove what dead runs left behind."),
+    Command("slurm", "pathosig.commands.slurm:write_slurm", "Write job arrays with dependencies for Slurm."),
     Command(
         "audit", "pathosig.audits.stage:audit", "Honesty checks: null, optimism, site, depth, stability."
     ),
@@ -82,6 +85,7 @@ _WARNED: set[str] = set()
 def main(argv: list[str] | None = None) -> NoReturn:
     """Run the command line and exit with DESIGN's codes."""
     tokens = list(sys.argv[1:] if argv is None else argv)
+    _open_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -106,7 +110,8 @@ def main(argv: list[str] | None = None) -> NoReturn:
         sys.stderr.write("\nstopped; run the same command again to resume\n")
         code = 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except OSError as error:
         name = f"{Path(error.filename).name}: " if error.filename else ""
@@ -115,11 +120,30 @@ def main(argv: list[str] | None = None) -> NoReturn:
     except Exception as error:
         if os.environ.get("PATHOSIG_DEBUG"):
             raise
+        if _is_out_of_memory(error):
+            text = f"out of memory ({error}). Give the job more, or take fewer workers."
+            _say_error(PathosigError(text, code="E_MEMORY"), as_json)
+            sys.exit(1)
         text = f"unexpected {type(error).__name__}: {error}. This is a bug; PATHOSIG_DEBUG=1 shows where."
         absent = missing_extra(error) if isinstance(error, ModuleNotFoundError) else None
         _say_error(absent or PathosigError(text, code="E_BUG"), as_json)
         code = absent.exit_code if absent else 1
     sys.exit(code)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Also where a library could not be mapped, as under a limit of address space."""
+    words = ("cannot allocate memory", "failed to map segment")
+    is_unmapped = isinstance(error, ImportError) and any(word in str(error).lower() for word in words)
+    return isinstance(error, MemoryError) or is_unmapped
+
+
+def _open_streams() -> None:
+    """Streams that were closed before the program began take what is written and drop it."""
+    if sys.stdout is None:
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  (as long as the program runs)
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
 
 
 def _first(tokens: list[str]) -> str:
@@ -174,7 +198,12 @@ def _run(tokens: list[str], as_json: bool) -> int:
     for place, row in enumerate(COMMANDS):  # listed in the order of the work, not of the alphabet
         body = _command(row) if row.name == wanted else _named(row)
         app.command(body, name=row.name, help=None if row.name == wanted else row.help, sort_key=place)
-    answer = app(tokens, exit_on_error=False, print_error=False)
+    try:
+        answer = app(tokens, exit_on_error=False, print_error=False)
+    except SystemExit as end:
+        if end.code == 1:  # the printer of help, when who reads it has gone
+            return 0
+        raise
     return _show(answer, as_json) if wanted else 0
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from pathosig.core.errors import ConfigError, NotEstimableError
+from pathosig.commands.plan import RunPlan, plan_of
+from pathosig.core.errors import ConfigError, InputError, NotEstimableError, one_line
 from pathosig.core.records import remove_stale
 from pathosig.core.stages import STAGE_NAMES, stages_of
 from pathosig.core.study import Study
 from pathosig.core.units import Execution, StageReport
+from pathosig.intake.checking import check
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,6 +22,7 @@ class RunReport:
     note: str = ""
     not_estimable: str = ""
     report: str | None = None
+    plan: RunPlan | None = None
 
     @property
     def exit_code(self) -> int:
@@ -35,11 +38,14 @@ class RunReport:
             "note": self.note,
             "not_estimable": self.not_estimable,
             "report": self.report,
+            "plan": self.plan.to_dict() if self.plan is not None else None,
             "exit_code": self.exit_code,
         }
 
     def to_text(self) -> str:
-        """A line per stage, then failures, then where the report is."""
+        """A line per stage, then failures, then where the report is; or the plan."""
+        if self.plan is not None:
+            return self.plan.to_text()
         lines = [s.to_text() for s in self.stages]
         errors = [e for s in self.stages for e in s.errors]
         lines += [f"  {e}" for e in errors[:10]]
@@ -49,13 +55,17 @@ class RunReport:
         return "\n".join(lines)
 
 
-def run_all(study: Study, *, until: str | None = None, execution: Execution = Execution()) -> RunReport:
+def run_all(
+    study: Study, *, until: str | None = None, dry_run: bool = False, execution: Execution = Execution()
+) -> RunReport:
     """Run all stages in order; what is fresh is left alone.
 
     Parameters
     ----------
     until
         The last stage to run.
+    dry_run
+        Only say what would be done: slides, tiles, hours, room on the disk, events.
     execution
         Workers, device, shard, scheduler. With a shard the run stops before the first fit.
 
@@ -68,6 +78,8 @@ def run_all(study: Study, *, until: str | None = None, execution: Execution = Ex
     ------
     ConfigError
         If `until` names no stage.
+    InputError
+        If `check` finds the study unusable.
     PathosigError
         If a stage cannot run at all.
     """
@@ -77,6 +89,9 @@ def run_all(study: Study, *, until: str | None = None, execution: Execution = Ex
             raise ConfigError(f"--until {until!r}: expected one of {', '.join(STAGE_NAMES)}.")
         last = STAGE_NAMES.index(until)
         rows = [row for row in rows if STAGE_NAMES.index(row.name) <= last]
+    _refuse_unusable(study)
+    if dry_run:
+        return RunReport(stages=(), plan=plan_of(study, rows, workers=execution.workers))
     remove_stale(study.root, deep=True)
     reports: list[StageReport] = []
     nothing = ""
@@ -91,6 +106,14 @@ def run_all(study: Study, *, until: str | None = None, execution: Execution = Ex
     page = study.paths.report
     shown = str(page) if rows and rows[-1].name == "report" and page.is_file() else None
     return RunReport(stages=tuple(reports), not_estimable=nothing, report=shown)
+
+
+def _refuse_unusable(study: Study) -> None:
+    """Begin with `check`, without opening the slides: each that cannot be read fails by itself later."""
+    report = check(study, open_slides=False)
+    if not report.usable:
+        shown = "\n".join(f"  {one_line(problem)}" for problem in report.problems[:5])
+        raise InputError(f"the study cannot be run as it is:\n{shown}\n`pathosig check` says more.")
 
 
 def _waiting(study: Study, stage: str) -> str:

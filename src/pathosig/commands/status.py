@@ -2,13 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import contextlib
+import time
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
-from pathosig.core.errors import one_line
+from pathosig.core.errors import StorageError, one_line
 from pathosig.core.records import Record, sha256_file
 from pathosig.core.stages import StageRow, stages_of
 from pathosig.core.study import Study
+
+_RECENT_S = 900.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pace:
+    """How fast a stage went in the last quarter of an hour of its work, and what is left at that pace.
+
+    Attributes
+    ----------
+    per_hour
+        Units finished per hour.
+    hours_left
+        For the units that are missing; None where none is, or where nothing was finished in the last quarter of an hour.
+    peak_mb
+        The largest peak of memory of all its units.
+    """
+
+    per_hour: float
+    hours_left: float | None
+    peak_mb: float | None
+
+    def to_text(self) -> str:
+        """In words."""
+        text = f"{self.per_hour:.0f} an hour"
+        text += f", at most {self.peak_mb:.0f} MB each" if self.peak_mb is not None else ""
+        return text + (f", about {self.hours_left:.1f} h left" if self.hours_left is not None else "")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,6 +50,7 @@ class StudyStatus:
     failed: tuple[dict[str, str], ...]
     empty: tuple[dict[str, str], ...]
     changed_settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    pace: dict[str, Pace] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """For ``--json``."""
@@ -27,6 +59,7 @@ class StudyStatus:
             "failed": list(self.failed),
             "empty": list(self.empty),
             "changed_settings": self.changed_settings,
+            "pace": {stage: asdict(pace) for stage, pace in self.pace.items()},
         }
 
     def to_text(self) -> str:
@@ -37,6 +70,7 @@ class StudyStatus:
             lines.append(
                 (f"{name:<12}" + "".join(f"{shown[k] or '':>{w}}" for k, w in _STATUS_COLUMNS)).rstrip()
             )
+        lines += [f"{stage}: {pace.to_text()}" for stage, pace in self.pace.items()]
         for title, items in (("failed", self.failed), ("empty", self.empty)):
             lines += [one_line(f"{title} {i['stage']} {i['unit']}: {i['reason']}") for i in items[:20]]
             lines += [f"  and {len(items) - 20} more {title}"] if len(items) > 20 else []
@@ -61,6 +95,7 @@ def status(study: Study) -> StudyStatus:
     rows = stages_of(study)
     specimens = [s.id for s in study.specimens()]
     table: dict[str, dict[str, int]] = {}
+    paces: dict[str, Pace] = {}
     failed: list[dict[str, str]] = []
     empty: list[dict[str, str]] = []
     recorded = {name: study.records(name) for name in _recorded(study)}  # each record is read once
@@ -85,11 +120,44 @@ def status(study: Study) -> StudyStatus:
         wanted = specimens if name in _PER_SLIDE else []
         counts["missing"] = sum(unit not in records for unit in wanted) or int(not records)
         table[name] = counts
+        pace = _pace(list(records.values()), counts["missing"]) if wanted else None
+        if pace is not None:
+            paces[name] = pace
     return StudyStatus(
         stages=table,
         failed=tuple(failed),
         empty=tuple(empty),
         changed_settings=_changed(study, rows, recorded),
+        pace=paces,
+    )
+
+
+def _pace(records: list[Record], missing: int) -> Pace | None:
+    """The pace of the slides' units; None where records do not say when they were written."""
+    ends, peaks = [], []
+    for record in records:
+        started, seconds = record.run.get("started"), record.run.get("seconds")
+        if (
+            record.unit.startswith("_")
+            or not isinstance(started, str)
+            or not isinstance(seconds, (int, float))
+        ):
+            continue
+        with contextlib.suppress(ValueError):
+            ends.append(datetime.fromisoformat(started).timestamp() + seconds)
+        if isinstance(peak := record.run.get("peak_mb"), (int, float)):
+            peaks.append(float(peak))
+    if len(ends) < 2:
+        return None
+    last = max(ends)
+    recent = [end for end in ends if end > last - _RECENT_S]
+    span = max(last - min(recent), 1.0)
+    per_hour = (len(recent) - 1) / span * 3600
+    goes_on = missing and per_hour and time.time() - last < _RECENT_S
+    return Pace(
+        per_hour=round(per_hour, 1),
+        hours_left=round(missing / per_hour, 2) if goes_on else None,
+        peak_mb=max(peaks, default=None),
     )
 
 
@@ -142,6 +210,20 @@ class Verification:
         return "\n".join(lines)
 
 
+def _is_same(path: Path, expected: str) -> bool:
+    try:
+        return sha256_file(path) == expected
+    except OSError:
+        return False
+
+
+def _forget_stamps(study: Study, record: Record) -> None:
+    """A changed output may have kept its size and time: without them the next run hashes it, and makes it again."""
+    run = {key: value for key, value in record.run.items() if key != "outputs"}
+    with contextlib.suppress(StorageError):
+        replace(record, run=run).write(study.record_path(record.stage, record.unit))
+
+
 def verify(study: Study, *, deep: bool = False) -> Verification:
     """Check that all outputs are there and, with `deep`, unchanged.
 
@@ -160,6 +242,7 @@ def verify(study: Study, *, deep: bool = False) -> Verification:
                 path = study.root / relative
                 if not path.is_file():
                     missing.append(relative)
-                elif deep and sha256_file(path) != expected:
+                elif deep and not _is_same(path, expected):
                     changed.append(relative)
+                    _forget_stamps(study, record)
     return Verification(checked=checked, missing=tuple(missing), changed=tuple(changed))

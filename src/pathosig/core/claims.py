@@ -90,21 +90,24 @@ class Claims:
         try:
             holder = path.read_text(encoding="utf-8")
             if holder:
-                return self._lives(holder)
+                return self.is_alive(holder)
             return time.time() - path.stat().st_mtime < _DEAD_S  # made, and its name not written yet
         except OSError:
             return False
 
-    def _lives(self, driver: str) -> bool:
+    def is_alive(self, driver: str) -> bool:
         """By its process where that is on this machine, else by how long ago it was touched, on the disk's own clock."""
         host, _, pid = driver.rpartition("-")[0].rpartition("-")
         if host == _host() and pid.isdigit():
             return process_lives(int(pid))
         try:
             beat = (self._drivers / driver).stat().st_mtime
-            now = (self._drivers / self._name).stat().st_mtime
         except OSError:
             return False
+        try:
+            now = (self._drivers / self._name).stat().st_mtime
+        except OSError:  # this driver has not begun
+            now = time.time()
         return now - beat < _DEAD_S + _BEAT_S
 
 
@@ -112,14 +115,23 @@ def _host() -> str:
     return "".join(c if c.isalnum() else "." for c in platform.node()) or "host"
 
 
-def remove_void(root: Path) -> int:
-    """Delete the claims and signs of life of drivers that are gone; returns how many."""
-    removed = 0
-    probe = Claims(root, "clean")
+def void_files(root: Path) -> list[Path]:
+    """The claims and signs of life of drivers that are gone."""
+    driver = Claims(root, "clean")
+    out = []
     for path in [*(root / "logs" / "claims").rglob("*"), *(root / "logs" / "drivers").glob("*")]:
         with contextlib.suppress(OSError):
-            name = path.read_text(encoding="utf-8") if path.parent.name != "drivers" else path.name
-            if path.is_file() and name.count("-") >= 2 and not probe._lives(name):
-                path.unlink()
-                removed += 1
-    return removed
+            if path.is_file():
+                name = path.name if path.parent.name == "drivers" else path.read_text(encoding="utf-8")
+                if not driver.is_alive(name):
+                    out.append(path)
+    return sorted(out)
+
+
+def remove_void(root: Path) -> int:
+    """Delete what `void_files` lists; returns how many."""
+    paths = void_files(root)
+    for path in paths:
+        with contextlib.suppress(OSError):
+            path.unlink()
+    return len(paths)

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import multiprocessing
-import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from pathosig.core.progress import Progress
 from pathosig.core.threads import one_blas_thread
+from pathosig.core.workers import map_in_processes
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 _FEW = 8
 _PARTS_PER_WORKER = 16
 
@@ -53,30 +49,18 @@ def over_processes(
             return out
         size = max(1, len(items) // (_PARTS_PER_WORKER * workers))
         parts = [items[i : i + size] for i in range(0, len(items), size)]
-        context = multiprocessing.get_context("spawn")
-        with _one_thread(), ProcessPoolExecutor(max_workers=workers, mp_context=context) as pool:
-            for future in [pool.submit(_each, function, part) for part in parts]:
-                results = future.result()
-                out += results
-                bar.advance(len(results))
+        main = _home(function) == "__main__"
+        arguments = [(function, part) for part in parts]
+        for results in map_in_processes(_each, arguments, workers=workers, main=main, done=bar.advance):
+            out += results
     return out
+
+
+def _home(function: Any) -> str:
+    """The module of a function, of a method's class, or of what a partial calls."""
+    return str(getattr(getattr(function, "func", function), "__module__", ""))
 
 
 @one_blas_thread()
 def _each(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
     return [function(item) for item in items]
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Processes started inside compute with one thread each: results must not depend on their number."""
-    saved = {name: os.environ.get(name) for name in _THREADS}
-    os.environ.update(dict.fromkeys(_THREADS, "1"))
-    try:
-        yield
-    finally:
-        for name, value in saved.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

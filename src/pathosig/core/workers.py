@@ -117,44 +117,40 @@ def _within_memory(answer: Answer, memory_mb: int | None) -> Answer:
 
 
 def map_in_processes(
-    function: Callable[..., R],
+    function: Callable[..., Sequence[R]],
     arguments: Sequence[tuple[Any, ...]],
     *,
     workers: int,
-    done: Callable[[], None],
-) -> list[R]:
+    main: bool,
+    done: Callable[[int], None],
+) -> list[Sequence[R]]:
     """``[function(*a) for a in arguments]``, computed by several processes with one thread each.
 
     Parameters
     ----------
     function
-        A function of a module.
+        A function of a module that gives a sequence.
     workers
-        Processes; with 1 it is computed here.
+        Processes.
+    main
+        Whether the arguments need the program's own module.
     done
-        Called after each.
+        Told the length of each sequence as it comes.
 
     Raises
     ------
     PathosigError
         E_WORKER if a process died twice on the same arguments; else what the function raises.
     """
-    results: dict[str, R] = {}
-    if workers <= 1 or len(arguments) <= 1:
-        for number, each in enumerate(arguments):
-            results[str(number)] = function(*each)
-            done()
-    else:
-        calls = (_Call(str(number), function, each) for number, each in enumerate(arguments))
-        main = function.__module__ == "__main__"
-        for call, result in _supervise(calls, workers=workers, timeout_s=None, memory_mb=None, main=main):
-            if isinstance(result, _Raised):
-                raise result.error
-            if isinstance(result, _Died):
-                message = f"{function.__name__}: {result.text}"
-                raise PathosigError(message, code=result.code)
-            results[call.name] = result
-            done()
+    results: dict[str, Sequence[R]] = {}
+    calls = (_Call(str(number), function, each) for number, each in enumerate(arguments))
+    for call, result in _supervise(calls, workers=workers, timeout_s=None, memory_mb=None, main=main):
+        if isinstance(result, _Raised):
+            raise result.error
+        if isinstance(result, _Died):
+            raise PathosigError(f"{function.__name__}: {result.text}", code=result.code)
+        results[call.name] = result
+        done(len(result))
     return [results[str(number)] for number in range(len(arguments))]
 
 

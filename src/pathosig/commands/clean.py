@@ -1,0 +1,44 @@
+"""What dead runs left behind: temporary files, and claims of drivers that were killed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pathosig.core.claims import remove_void, void_files
+from pathosig.core.records import remove_stale, stale_files
+from pathosig.core.study import Study
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CleanReport:
+    """Files (relative to the study) that no living run needs, and whether they were removed."""
+
+    files: tuple[str, ...]
+    bytes: int
+    removed: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return asdict(self)
+
+    def to_text(self) -> str:
+        """The files, and how much room they take."""
+        verb = "removed" if self.removed else "to remove"
+        return "\n".join([*self.files, f"{len(self.files)} files {verb}, {self.bytes / 1e6:.1f} MB"])
+
+
+def clean(study: Study, *, dry_run: bool = False) -> CleanReport:
+    """Remove what dead runs left behind; results and files of runs that live stay.
+
+    Parameters
+    ----------
+    dry_run
+        Only show it.
+    """
+    paths = [*stale_files(study.root, deep=True), *void_files(study.root)]
+    size = sum(path.stat().st_size for path in paths)
+    if not dry_run:
+        remove_stale(study.root, deep=True)
+        remove_void(study.root)
+    return CleanReport(files=tuple(map(study.paths.relative, paths)), bytes=size, removed=not dry_run)
