@@ -91,7 +91,7 @@ class _Cluster:
                 ready = {future for future in flying if future.status in ("cancelled", "lost", "error")}
             for future in ready:
                 job = flying.pop(future)
-                answer = self._answer(future)
+                answer = self._answer(future, job.unit)
                 if answer is not None:
                     self.done += 1
                     yield answer
@@ -108,24 +108,22 @@ class _Cluster:
 
     def _submit(self, job: Job) -> Any:
         job = dataclasses.replace(job, execution=self.execution)
-        return self.client.submit(
-            do_there, self.task, job, pure=False, retries=_LOSSES, workers=list(self.usable) or None
-        )
+        return self.client.submit(do_there, self.task, job, pure=False, workers=list(self.usable) or None)
 
-    def _answer(self, future: Any) -> Answer | None:
+    def _answer(self, future: Any, unit: str) -> Answer | None:
         """What came back; None where it was lost. A result whose worker died meanwhile is computed again."""
-        from dask.distributed import TimeoutError as LateError
+        from dask.distributed import CancelledError
+        from distributed.comm import CommClosedError
+        from distributed.scheduler import KilledWorker
 
         try:
-            answer = future.result(timeout=self.execution.timeout_s + _REMIND_S)
-        except (LateError, TimeoutError):
+            answer: Answer = future.result(timeout=self.execution.timeout_s + _REMIND_S)
+        except (KilledWorker, CancelledError, CommClosedError, TimeoutError):
             return None
-        except (
-            Exception
-        ) as error:  # KilledWorker, CancelledError, a connection: whatever it is, the unit has no answer
-            logger.debug("%s", error)
-            return None
-        return answer if isinstance(answer, Answer) else None
+        except Exception as error:  # of Dask or of what it had to unpack, not of the unit
+            text = f"slide {unit}: its Dask worker gave no answer: {type(error).__name__}: {error}."
+            return Answer(unit=unit, result=SlideError(text, code="E_WORKER"))
+        return answer
 
     def _check_scheduler(self) -> None:
         """Raise if the scheduler does not answer any more."""
@@ -247,7 +245,10 @@ def _count(address: str) -> int:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Dask's own reports of lost connections would bury our sentence."""
-    loggers = [logging.getLogger(name) for name in ("distributed", "tornado")]
+    import dask.distributed  # noqa: F401  (its loggers have levels of their own from here on)
+
+    names = [n for n in logging.root.manager.loggerDict if n.split(".")[0] in ("distributed", "tornado")]
+    loggers = [logging.getLogger(name) for name in names]
     before = [each.level for each in loggers]
     for each in loggers:
         each.setLevel(logging.CRITICAL + 1)
