@@ -59,7 +59,7 @@ def test_anndata_holds_profiles_with_clinical_columns_and_tiles_with_embeddings(
     import anndata
 
     report = export(study, to="anndata")
-    assert report.files == ("profiles_patients.h5ad", "tiles/S1.h5ad")
+    assert report.files == ("profiles_patients.h5ad", "tiles/S1.h5ad")  # one cohort has profiles
     assert report.skipped == ("S2",)
     profiles = anndata.read_h5ad(study.root / "export" / "anndata" / "profiles_patients.h5ad")
     assert list(profiles.obs_names) == ["001"]
@@ -68,7 +68,69 @@ def test_anndata_holds_profiles_with_clinical_columns_and_tiles_with_embeddings(
     tiles = anndata.read_h5ad(study.root / "export" / "anndata" / "tiles" / "S1.h5ad")
     np.testing.assert_array_equal(tiles.X, np.arange(12).reshape(4, 3))
     np.testing.assert_array_equal(tiles.obsm["spatial"][1], [450, 200])
-    assert list(tiles.obs["hpc"]) == [0, 1, 1, 2]
+    assert list(tiles.obs["hpc"]) == ["HPC 00", "HPC 01", "HPC 01", "HPC 02"]
+
+
+def test_anndata_has_numbers_as_numbers_categories_with_colours_and_described_features(study):
+    import anndata
+
+    export(study, to="anndata")
+    folder = study.root / "export" / "anndata"
+    profiles = anndata.read_h5ad(folder / "profiles_patients.h5ad")
+    assert profiles.obs["score"].dtype == np.float64
+    assert profiles.obs["score"].iloc[0] == 0.5
+    assert profiles.obs["patient_id"].iloc[0] == "001"
+    assert profiles.obs["group"].dtype == "category"
+    assert list(profiles.var.columns) == ["kind", "leaves", "color", "hr", "q", "selected", "weight"]
+    assert list(profiles.var["kind"]) == ["leaf", "leaf"]
+    tiles = anndata.read_h5ad(folder / "tiles" / "S1.h5ad")
+    assert tiles.obs["hpc"].dtype == "category"
+    assert len(tiles.uns["hpc_colors"]) == len(tiles.obs["hpc"].cat.categories) == 3
+    assert tiles.uns["hpc_colors"][2] == "#BDBDBD"
+    assert tiles.uns["spatial"]["S1"]["scalefactors"]["spot_diameter_fullres"] == 300
+
+
+def test_every_cohort_has_an_object_of_its_own_and_tiles_their_contribution(tmp_path):
+    import anndata
+
+    from pathosig.commands.export_anndata import tiles_object, write_profiles
+    from pathosig.core.study import Specimen
+
+    root = tmp_path / "two"
+    (root / "profiles").mkdir(parents=True)
+    (root / "patients.csv").write_text("patient_id,cohort,os_time,os_event,age\n1,a b,10,1,60\n2,c,12,0,\n")
+    study = Study.create(root)
+    profile = {
+        "patient_id": ["1", "2"],
+        "n_slides": pa.array([1, 1], pa.int32()),
+        "n_tiles": pa.array([4, 4], pa.int32()),
+    }
+    profile |= {"hpc_00": [0.25, 1.0], "hpc_01": [0.75, 0.0]}
+    write_parquet(study.paths.patient_profiles, pa.table(profile), {"pathosig": {"kind": "composition"}})
+    files = list(write_profiles(study, tmp_path / "out", ["#000000", "#FFFFFF"]))
+    assert len(files) == 3
+    whole, *parts = [anndata.read_h5ad(f) for f in files]
+    assert [p.n_obs for p in parts] == [1, 1]
+    assert whole.obs["age"].tolist()[0] == 60.0
+    assert np.isnan(whole.obs["age"].tolist()[1])
+    columns = {
+        "tile_id": np.arange(3),
+        "x": np.zeros(3, int),
+        "y": np.zeros(3, int),
+        "hpc": np.array([1, -1, 0]),
+    }
+    specimen = Specimen(id="S", slide_id="S", patient_id="1", cohort="c", path=root, kind="wsi")
+    made = tiles_object(
+        specimen,
+        columns,
+        None,
+        names=["HPC 00", "HPC 01"],
+        colours=["#000000", "#FFFFFF"],
+        weights=np.array([1.0, -2.0]),
+        width=10,
+    )
+    np.testing.assert_array_equal(made.obs["risk_contribution"], [-2.0, np.nan, 1.0])
+    assert made.obs["hpc"].isna().tolist() == [False, True, False]
 
 
 def test_geojson_is_what_qupath_reads(study):
@@ -79,6 +141,8 @@ def test_geojson_is_what_qupath_reads(study):
     assert feature["geometry"]["coordinates"][0][0] == feature["geometry"]["coordinates"][0][-1] == [300, 50]
     assert feature["properties"]["classification"]["name"] == "HPC 01"
     assert len(feature["properties"]["classification"]["color"]) == 3
+    assert feature["properties"]["measurements"] == {"confidence": 0.5}
+    assert "readObjects" in (study.root / "export" / "geojson" / "load_tiles.groovy").read_text()
 
 
 def test_h5_has_coords_and_features_row_by_row(study, tmp_path):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from pathosig.core.clinical import Primary
-from pathosig.report.drivers import drivers_of, tile_weights
+from pathosig.report.drivers import drivers_of, weights_of
 from pathosig.report.material import (
     AtlasTile,
     Candidate,
@@ -111,7 +111,7 @@ def test_the_scale_bar_has_the_length_of_fifty_micrometres(material):
 
 
 def test_the_mean_weight_of_a_patients_tiles_is_the_score_up_to_a_constant(material):
-    weights = tile_weights(material)
+    weights = weights_of(material)
     table = material.profiles.patients[[f"hpc_{h:02d}" for h in range(4)]].to_numpy()
     score = sum(t.coef * (table[:, list(t.leaves)].sum(axis=1) - t.center) for t in material.terms)
     constant = sum(t.coef * t.center for t in material.terms)

@@ -176,6 +176,17 @@ def test_names_cannot_inject_markup(page):
     assert html.escape(EVIL, quote=False).replace("'", "&#39;") in page
 
 
+def test_every_map_names_its_slide_for_the_viewer(page):
+    from pathosig.viewer.app import with_links
+
+    marks = re.findall(r"<!--slide:([^ ]+)-->", page)
+    assert len(marks) == 2
+    served = with_links(page).decode()
+    assert served.count(">Open in the viewer</a>") == 2
+    assert '<a href="/#slide=S2">' in served
+    assert "<script" not in served
+
+
 def test_the_same_study_gives_the_same_bytes(study):
     first = {
         p.relative_to(study.root): p.read_bytes()

@@ -146,7 +146,9 @@ def test_a_cross_validation_that_selected_nothing_is_said_on_top(internal):
     line = next(b for b in section.blocks if isinstance(b, Verdicts)).lines[0]
     assert line.word == "Nothing found"
     assert line.sentence.startswith("Cross-validation selected nothing in any fold")
-    assert line.rows == []
+    (name, cells), *others = line.rows
+    assert (name, others) == ("Discovery", [])
+    assert {c.uncertain for c in cells[1:3]} == {"nothing was selected in any fold"}
     assert internal_section(nothing).blocks[0].title == "Nothing found."
 
 

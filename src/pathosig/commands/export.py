@@ -18,14 +18,15 @@ from pathosig.core.errors import InputError
 from pathosig.core.labels import read_hpc_names
 from pathosig.core.overlay import read_overlay
 from pathosig.core.phenotype_tree import PhenotypeTree
-from pathosig.core.records import atomic_path, read_parquet, write_text
+from pathosig.core.records import atomic_path, write_text
 from pathosig.core.study import Specimen, Study
 from pathosig.core.tables import read_csv_rows, write_csv_rows
 from pathosig.figures.palette import hpc_colours, rgb
 from pathosig.figures.style import hpc_name
+from pathosig.signature.contributions import tile_weights
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 Format = Literal["anndata", "geojson", "h5", "csv", "tissuumaps"]
 
@@ -105,6 +106,9 @@ def export(study: Study, *, to: Format, out: Path | None = None) -> ExportReport
             "`pathosig run` first."
         )
         raise InputError(message, code="E_NOTHING")
+    if to == "geojson":
+        files.append(folder / "load_tiles.groovy")
+        write_text(files[-1], GROOVY)
     names = tuple(sorted(p.relative_to(folder).as_posix() for p in files))
     return ExportReport(format=to, folder=str(folder), files=names, skipped=tuple(skipped))
 
@@ -118,6 +122,19 @@ class _Tiles:
     width: int
     colours: Sequence[str]
     names: Mapping[int, str]
+    weights: np.ndarray | None
+
+
+def _weights(study: Study, k: int) -> np.ndarray | None:
+    """What a tile of each HPC adds to the score; None without HPCs in a signature."""
+    from pathosig.signature.model import Signature
+
+    if not study.paths.signature.is_file():
+        return None
+    signature = Signature.load(study.paths.signature)
+    leaves = signature.transform.leaves
+    terms = [(leaves.get(f, ()), b) for f, b in zip(signature.hpcs, signature.coef, strict=True)]
+    return tile_weights(terms, k) if any(inside for inside, _ in terms) else None
 
 
 def _tiles(study: Study, specimen: Specimen) -> _Tiles | None:
@@ -134,6 +151,7 @@ def _tiles(study: Study, specimen: Specimen) -> _Tiles | None:
         width=overlay.tile_px,
         colours=colours,
         names=read_hpc_names(study),
+        weights=_weights(study, k),
     )
 
 
@@ -149,67 +167,29 @@ def _name(hpc: int, names: Mapping[int, str]) -> str:
 # -- anndata ----------------------------------------------------------------------------------
 
 
-def _profile_tables(study: Study) -> Iterator[tuple[str, pd.DataFrame]]:
-    for name in ("patients", "slides"):
-        path = study.root / "profiles" / f"{name}.parquet"
-        if path.is_file():
-            yield name, read_parquet(path).to_pandas()
-
-
 def _anndata_profiles(study: Study, folder: Path) -> Iterator[Path]:
-    import anndata
-    import pandas as pd
+    from pathosig.commands.export_anndata import write_profiles
 
-    scores = study.paths.scores
-    score_table = pd.DataFrame(read_csv_rows(scores)) if scores.is_file() else None
-    clinical = study.patients() if study.paths.patients.is_file() else None
-    for name, table in _profile_tables(study):
-        key = "patient_id" if name == "patients" else "slide_id"
-        ids = [c for c in ("slide_id", "patient_id", "n_slides", "n_tiles") if c in table]
-        features = [c for c in table.columns if c not in ids]
-        obs = table[ids]
-        if clinical is not None:
-            obs = obs.merge(clinical, on="patient_id", how="left")
-        if score_table is not None:
-            extra = score_table[["patient_id", *(c for c in score_table if c not in obs.columns)]]
-            obs = obs.merge(extra, on="patient_id", how="left")
-        obs = obs.set_index(obs[key].astype(str).rename("id"))
-        for column in obs.select_dtypes(include=object).columns:
-            obs[column] = obs[column].astype("string").fillna("").astype(str)
-        data = anndata.AnnData(
-            X=table[features].to_numpy(np.float64),
-            obs=obs,
-            var=pd.DataFrame(index=pd.Index(features, dtype=str)),
-        )
-        yield _write_h5ad(data, folder / f"profiles_{name}.h5ad")
+    path = study.paths.tree
+    tree = PhenotypeTree.read(path) if path.is_file() else PhenotypeTree(k=0)
+    yield from write_profiles(
+        study, folder, hpc_colours(tree.k, artefacts=tree.artefacts, linkage=tree.linkage)
+    )
 
 
 def _anndata_tiles(study: Study, specimen: Specimen, tiles: _Tiles, folder: Path) -> list[Path]:
-    import anndata
-    import pandas as pd
+    from pathosig.commands.export_anndata import tiles_object, write_h5ad
 
-    embedding = _embedding(study, specimen)
-    matrix = (
-        np.zeros((len(tiles.corners), 0), np.float32)
-        if embedding is None
-        else np.asarray(embedding, np.float32)
+    data = tiles_object(
+        specimen,
+        tiles.columns,
+        _embedding(study, specimen),
+        names=[_name(h, tiles.names) for h in range(len(tiles.colours))],
+        colours=list(tiles.colours),
+        weights=tiles.weights,
+        width=tiles.width,
     )
-    obs = pd.DataFrame({k: v for k, v in tiles.columns.items() if k not in ("x", "y")})
-    obs.index = obs["tile_id"].astype(str).rename("tile")
-    obs["hpc_name"] = [_name(int(h), tiles.names) for h in tiles.columns["hpc"]]
-    data = anndata.AnnData(
-        X=matrix, obs=obs, var=pd.DataFrame(index=[f"e{i}" for i in range(matrix.shape[1])])
-    )
-    data.obsm["spatial"] = _centres(tiles)
-    data.uns["slide_id"], data.uns["patient_id"] = specimen.id, specimen.patient_id
-    data.uns["tile_level0_px"] = tiles.width
-    return [_write_h5ad(data, _path(study, folder / "tiles", specimen, ".h5ad"))]
-
-
-def _write_h5ad(data: Any, path: Path) -> Path:
-    with atomic_path(path) as temporary:
-        data.write_h5ad(temporary, compression="gzip")
-    return path
+    return [write_h5ad(data, _path(study, folder / "tiles", specimen, ".h5ad"))]
 
 
 def _centres(tiles: _Tiles) -> np.ndarray:
@@ -233,7 +213,7 @@ def _geojson_tiles(study: Study, specimen: Specimen, tiles: _Tiles, folder: Path
         properties = {
             "objectType": "tile",
             "classification": {"name": _name(hpc, tiles.names), "color": colour},
-            "measurements": {"confidence": round(float(tiles.columns["confidence"][i]), 4)},
+            "measurements": _measurements(tiles, i),
         }
         shape = {"type": "Polygon", "coordinates": [ring]}
         features.append({"type": "Feature", "geometry": shape, "properties": properties})
@@ -241,6 +221,27 @@ def _geojson_tiles(study: Study, specimen: Specimen, tiles: _Tiles, folder: Path
     collection = {"type": "FeatureCollection", "features": features}
     write_text(path, json.dumps(collection, separators=(",", ":"), sort_keys=True) + "\n")
     return [path]
+
+
+def _measurements(tiles: _Tiles, i: int) -> dict[str, float]:
+    """Numbers of a tile that QuPath can colour by."""
+    hpc = int(tiles.columns["hpc"][i])
+    out = {"confidence": round(float(tiles.columns["confidence"][i]), 4)}
+    if tiles.weights is not None and hpc >= 0:
+        out["risk contribution"] = round(float(tiles.weights[hpc]), 6)
+    return out
+
+
+GROOVY = """// QuPath: Automate > Script editor, open the image, run. Loads the tiles that pathosig exported for it.
+// Then Measure > Show measurement maps colours them by 'risk contribution'.
+def folder = Dialogs.promptForDirectory('Folder of the exported .geojson files', null)
+def name = GeneralTools.stripExtension(getProjectEntry()?.getImageName() ?: getCurrentServer().getMetadata().getName())
+def file = new File(folder, name + '.geojson')
+if (!file.exists()) { Dialogs.showErrorMessage('pathosig', 'No ' + file); return }
+removeObjects(getTileObjects(), true)
+addObjects(qupath.lib.io.PathIO.readObjects(file.toPath()))
+fireHierarchyUpdate()
+"""
 
 
 def _h5_tiles(study: Study, specimen: Specimen, tiles: _Tiles, folder: Path) -> list[Path]:
@@ -260,7 +261,9 @@ def _h5_tiles(study: Study, specimen: Specimen, tiles: _Tiles, folder: Path) -> 
 
 
 def _csv_tables(study: Study, folder: Path) -> Iterator[Path]:
-    for name, table in _profile_tables(study):
+    from pathosig.commands.export_anndata import profile_tables
+
+    for name, table in profile_tables(study):
         path = folder / f"profiles_{name}.csv"
         write_csv_rows(path, table.to_dict("records"), list(table.columns))
         yield path

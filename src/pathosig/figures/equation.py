@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from pathosig.figures.palette import GRID, HIGH, INK, LOW, MUTED
 from pathosig.figures.style import PAGE, axes_at, bare, new_figure, note, shortened, style
@@ -165,7 +166,6 @@ def _example(axes: Axes, parts: Sequence[float], last: int) -> None:
 
 
 def _round_values(low: float, high: float, *, at_most: int = 6) -> list[float]:
-    from matplotlib.ticker import MaxNLocator
 
     ticks = MaxNLocator(nbins=at_most, steps=[1, 2, 5, 10]).tick_values(low, high)
     span = high - low

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from matplotlib.patches import FancyBboxPatch
+
 from pathosig.figures.palette import MUTED
 from pathosig.figures.style import axes_at, bare, new_figure, note, style
 
@@ -97,7 +99,6 @@ def _height(step: FlowStep) -> float:
 def _box(
     axes: Axes, step: FlowStep, place: tuple[float, float, float], height: float, *, muted: bool = False
 ) -> None:
-    from matplotlib.patches import FancyBboxPatch
 
     x, y, width = place
     face, edge = ("#F7F7F8", "#C5CAD1") if muted else ("#EEF4FA", "#4C7FAE")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
 
 from pathosig.core.errors import InputError
 from pathosig.figures.palette import (
@@ -154,8 +155,6 @@ def profile_heatmap(
 
 def _ramp() -> Colormap:
     """White to dark green: nothing is white, and no end is black."""
-    from matplotlib.colors import LinearSegmentedColormap
-
     steps = ["#FFFFFF", "#DDEFD9", "#A5D5B0", "#57AE8B", "#1F7E6B", "#0B4A48"]
     return LinearSegmentedColormap.from_list("proportion", steps)
 
@@ -168,7 +167,6 @@ def _cutoff_line(axes: Axes, score: NDArray[np.float64], cutoff: float) -> None:
 
 
 def _stripe(axes: Axes, colours: Sequence[str]) -> None:
-    from matplotlib.colors import to_rgb
 
     bare(axes).imshow([[to_rgb(c)] for c in colours], aspect="auto", interpolation="nearest")
 
@@ -230,7 +228,6 @@ def _is_absence(category: str) -> bool:
 
 
 def _bar(axes: Axes, bar: ClinicalBar, n: int, turn: int) -> list[tuple[str, list[tuple[str, str]]]]:
-    from matplotlib.colors import to_rgb
 
     known = [v for v in bar.values if v is not None and v == v and v != ""]
     out: list[tuple[str, list[tuple[str, str]]]] = []

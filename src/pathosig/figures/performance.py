@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.ticker import NullFormatter
 
 from pathosig.figures.palette import GROUPS, INK, MUTED
 from pathosig.figures.style import COLUMN, axes_at, new_figure, note, shortened, style
@@ -251,7 +252,6 @@ def effect_curve_plot(
 
 
 def _plain_log_ticks(axes: Axes) -> None:
-    from matplotlib.ticker import NullFormatter
 
     low, high = axes.get_ylim()
     ticks = [t for t in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100) if low <= t <= high]

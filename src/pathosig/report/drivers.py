@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pathosig.report.material import AtlasTile, Material, Term
+from pathosig.signature.contributions import tile_weights
 
 TILES = 6
 """Tiles shown per feature, from different patients where there are so many."""
@@ -122,18 +123,8 @@ def _tiles(material: Material, term: Term) -> tuple[AtlasTile, ...]:
     return tuple([*chosen, *again][:TILES])
 
 
-def tile_weights(material: Material) -> np.ndarray | None:
-    """What a tile of each HPC adds to the score: float[k]; 0 for HPCs outside the signature, None without HPCs in it.
-
-    On the scale of proportions the score is a constant plus the mean of these weights over the tiles, since
-
-        score = sum_j b_j (x_j - c_j),  x_j = proportion of tiles in feature j.
-
-    On log-ratio scales the weights show direction and relative size only.
-    """
+def weights_of(material: Material) -> np.ndarray | None:
+    """What a tile of each HPC adds to the score, float[k]; None without HPCs in the signature."""
     if material.phenotypes is None or not any(t.leaves for t in material.terms):
         return None
-    weights = np.zeros(material.phenotypes.k)
-    for term in material.terms:
-        weights[list(term.leaves)] += term.coef
-    return weights
+    return tile_weights([(t.leaves, t.coef) for t in material.terms], material.phenotypes.k)

@@ -97,6 +97,8 @@ class Picture:
         What it shows, for those who cannot see it.
     figure
         What `data` was drawn from, for other formats.
+    slide
+        The slide it shows, for the link that the viewer puts in its place.
     kind
         ``picture``, or ``file`` for one that is written but not shown.
     """
@@ -108,6 +110,7 @@ class Picture:
     wide: bool = True
     media: str = "image/svg+xml"
     figure: Figure | None = None
+    slide: str = ""
     kind: str = "picture"
 
     @property

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import secrets
+from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -107,20 +109,18 @@ def _refused_change(scope: Scope, headers: dict[bytes, str], read_only: bool) ->
 
 
 def _tokens(scope: Scope, headers: dict[bytes, str]) -> list[str]:
-    from http.cookies import CookieError, SimpleCookie
-    from urllib.parse import parse_qs
 
-    found = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("token", [])[:1]
+    tokens = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("token", [])[:1]
     bearer = headers.get(b"authorization", "")
     if bearer.startswith("Bearer "):
-        found.append(bearer.removeprefix("Bearer "))
+        tokens.append(bearer.removeprefix("Bearer "))
     try:
         jar = SimpleCookie(headers.get(b"cookie", ""))
     except CookieError:
-        return found
+        return tokens
     if COOKIE in jar:
-        found.append(jar[COOKIE].value)
-    return found
+        tokens.append(jar[COOKIE].value)
+    return tokens
 
 
 async def _answer(send: Send, status: int, text: str) -> None:

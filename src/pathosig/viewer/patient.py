@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
-import numpy as np
-
 from pathosig.core.errors import PathosigError
 from pathosig.core.records import read_parquet
 from pathosig.figures.results import known
 from pathosig.figures.style import hpc_name
 from pathosig.figures.titles import cohort_title, endpoint_title, risk_label
+from pathosig.signature.contributions import tile_weights
+from pathosig.signature.model import Signature
+from pathosig.validation.results import read_results
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from pathosig.core.study import Specimen, Study
-    from pathosig.signature.model import Signature
     from pathosig.validation.results import Results
 
 Panel = dict[str, object]
@@ -36,16 +36,12 @@ class PatientFacts:
     @cached_property
     def signature(self) -> Signature | None:
         """The frozen signature; None without one."""
-        from pathosig.signature.model import Signature
-
         path = self.study.paths.signature
         return _or_none(lambda: Signature.load(path)) if path.is_file() else None
 
     @cached_property
     def results(self) -> Results | None:
         """The results of the validation; None without."""
-        from pathosig.validation.results import read_results
-
         path = self.study.paths.results
         return _or_none(lambda: read_results(path)) if path.is_file() else None
 
@@ -60,10 +56,9 @@ class PatientFacts:
         signature = self.signature
         if signature is None or not signature.transform.leaves:
             return []
-        out = np.zeros(k)
-        for feature, coef in zip(signature.hpcs, signature.coef, strict=True):
-            out[list(signature.transform.leaves.get(feature, ()))] += coef
-        return out.tolist()
+        leaves = signature.transform.leaves
+        terms = [(leaves.get(f, ()), b) for f, b in zip(signature.hpcs, signature.coef, strict=True)]
+        return [float(w) for w in tile_weights(terms, k)]
 
     def panel(self, specimen: Specimen) -> Panel:
         """Contributions and curve of the patient of a slide; whatever is missing is left out."""

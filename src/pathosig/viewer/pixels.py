@@ -11,8 +11,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
 from pathosig.core.errors import SlideError
+from pathosig.slides import open_slide, read_overview
+from pathosig.slides.pyramid import resample
 from pathosig.viewer.deepzoom import Region, source_level
 
 if TYPE_CHECKING:
@@ -65,8 +68,6 @@ class SlideShelf:
         SlideError
             If the slide cannot be opened or decoded.
         """
-        from pathosig.slides.pyramid import resample
-
         with self._borrowed(specimen) as (slide, reader):
             info = reader.info
             level = source_level(info.downsamples, region.downsample)
@@ -99,8 +100,6 @@ class SlideShelf:
         SlideError
             If the slide cannot be opened or decoded.
         """
-        from pathosig.slides import read_overview
-
         with self._borrowed(specimen) as (_, reader):
             pixels, _ = read_overview(reader, 1e-6, max_side=size)
         return _encode(pixels)
@@ -113,8 +112,6 @@ class SlideShelf:
     @contextmanager
     def _borrowed(self, specimen: Specimen) -> Iterator[tuple[_OpenSlide, SlideReader]]:
         """A slide for one reader at a time; it stays open until it is given back."""
-        from pathosig.slides import open_slide
-
         with self._lock:
             slide = self._open.setdefault(specimen.id, _OpenSlide())
             slide.users += 1
@@ -141,8 +138,6 @@ class SlideShelf:
 
 
 def _from_overview(slide: _OpenSlide, reader: SlideReader, region: Region) -> np.ndarray:
-    from pathosig.slides import read_overview
-    from pathosig.slides.pyramid import resample
 
     if slide.overview is None:
         slide.overview = read_overview(reader, 1e-6, max_side=OVERVIEW_PX)
@@ -155,7 +150,6 @@ def _from_overview(slide: _OpenSlide, reader: SlideReader, region: Region) -> np
 
 
 def _encode(pixels: np.ndarray) -> bytes:
-    from PIL import Image
 
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, format="JPEG", quality=85)

@@ -20,15 +20,21 @@ QUESTIONS = {
 }
 
 
+TESTS = (
+    ("printed", "The test printed for validation patients rejects"),
+    ("discovery", "The discovery test, adjusted for selection, rejects"),
+)
+
+
 def audits_section(material: Material) -> Section | None:
     """What the audits found; None when none was run."""
-    found = {str(k): v for k, v in material.audits.items() if isinstance(v, Mapping)}
-    if not found:
+    audits = {str(k): v for k, v in material.audits.items() if isinstance(v, Mapping)}
+    if not audits:
         return None
     blocks: list[Block] = []
-    for name in [*(n for n in ORDER if n in found), *sorted(set(found) - set(ORDER))]:
-        blocks += _WRITERS.get(name, _other)(found[name], QUESTIONS.get(name, name))
-    missing = [n for n in ORDER if n not in found]
+    for name in [*(n for n in ORDER if n in audits), *sorted(set(audits) - set(ORDER))]:
+        blocks += _WRITERS.get(name, _other)(audits[name], QUESTIONS.get(name, name))
+    missing = [n for n in ORDER if n not in audits]
     lead = "Everything that chooses is chosen again inside every resample."
     if missing:
         lead += f" Not run: {', '.join(missing)} (`pathosig audit DIR {missing[0]}`)."
@@ -59,7 +65,7 @@ def _null(result: _Result, title: str) -> list[Block]:
     words = {
         "pass": "pass: on noise the reported test rejects no more often than its bar allows.",
         "fail": "fail: on noise the reported test rejects more often than its bar allows.",
-        "preview": "preview, no verdict: 1,000 permutations give one (`--permutations 1000`).",
+        "preview": "preview, no verdict: run it with more permutations (`pathosig audit DIR null --help`).",
     }
     level = {"pass": "good", "fail": "error"}.get(verdict, "warning")
     allowed = "" if bar is None else f"upper bound at most {100 * bar:.0f}%"
@@ -68,7 +74,7 @@ def _null(result: _Result, title: str) -> list[Block]:
     rows: list[list[Cell]] = [
         ["Permutations in which any signature was found", _percent(result, "any_signature"), "", ""],
         ["A naive test on the same data rejects", _percent(result, "naive_rejection"), "", naive],
-        ["The reported test rejects", _percent(result, "reported_rejection"), "", allowed],
+        ["The worst of the reported tests rejects", _percent(result, "reported_rejection"), "", allowed],
         ["Apparent C, permuted outcome", _c(result, "null_c"), "", ""],
         ["Apparent C, observed", _c(result, "observed_c"), "", "" if p is None else f"rank p = {p:.3f}"],
     ]

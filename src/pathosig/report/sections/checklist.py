@@ -111,9 +111,11 @@ def checklist_section(sections: Sequence[Section], places: Mapping[str, str]) ->
     items = []
     for text, guideline, topics, missing in ITEMS:
         anchors = list(dict.fromkeys(places[t] for t in topics if places.get(t) in titles))
-        found = [(a, titles[a]) for a in anchors]
+        places_met = [(a, titles[a]) for a in anchors]
         items.append(
-            CheckItem(item=text, guideline=guideline, anchors=found, missing="" if found else missing)
+            CheckItem(
+                item=text, guideline=guideline, anchors=places_met, missing="" if places_met else missing
+            )
         )
     met = sum(not i.missing for i in items)
     lead = f"{met} of {len(items)} items are met in this report; for the others it says why not."

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from pathosig.figures.slides import RiskScale, SlideMap, slide_map
 from pathosig.figures.style import hpc_name
 from pathosig.report.cells import number_text, palette_of
-from pathosig.report.drivers import tile_weights
+from pathosig.report.drivers import weights_of
 from pathosig.report.images import picture
 from pathosig.report.material import Material, PatientScore, SlidePicture, cohort_title
 from pathosig.report.page import Block, Section, folded
@@ -27,7 +28,7 @@ def maps_section(material: Material, *, at_most: int) -> Section | None:
     )
     steps = np.unique(np.linspace(0, len(usable) - 1, min(at_most, len(usable))).round().astype(int))
     colours, names = palette_of(phenotypes), {h: f"{hpc_name(h)} {n}" for h, n in phenotypes.names.items()}
-    weights = tile_weights(material)
+    weights = weights_of(material)
     risk = None if weights is None else RiskScale(weights=weights)
     drawn: list[Block] = []
     for number, index in enumerate(steps, start=1):
@@ -37,7 +38,8 @@ def maps_section(material: Material, *, at_most: int) -> Section | None:
             ", and what each tile adds to the score" if risk is not None else ""
         )
         caption = f"Slide {item.slide_id}: {what}."
-        drawn.append(picture(f"map_{number:02d}", figure, caption, alt=f"Slide {item.slide_id}: {what}"))
+        alt = f"Slide {item.slide_id}: {what}"
+        drawn.append(replace(picture(f"map_{number:02d}", figure, caption, alt=alt), slide=item.slide_id))
     blocks = drawn[:1] + drawn[1:][-1:]
     blocks += folded("Slides between them, by score", drawn[1:-1], small=f"{len(drawn[1:-1])} slides")
     lead = (

@@ -122,7 +122,7 @@ def _rows(material: Material, verdict: Verdict) -> list[tuple[str, list[Number]]
     """The pooled effect where there is one, and each cohort that judged: size, effect, discrimination, added value."""
     judged = [a for a in analyses_of(material) if a.endpoint == verdict.endpoint and a.role == verdict.basis]
     if verdict.verdict == "nothing found":
-        return []
+        return [(cohort_title(a.cohort), _nothing(a)) for a in judged]
     n, events = sum(a.n for a in judged), sum(a.events for a in judged)
     rows = []
     for effect in _pooled(material, verdict.endpoint):
@@ -135,6 +135,20 @@ def _rows(material: Material, verdict: Verdict) -> list[tuple[str, list[Number]]
         ]
         rows.append(("Pooled, random effects", cells))
     return rows + [(cohort_title(a.cohort), _cells(a)) for a in judged[:SHOWN_COHORTS]]
+
+
+def _nothing(analysis: Analysis) -> list[Number]:
+    """The row of a cross-validation in which nothing was selected: its C-index of 0.50 is no measurement."""
+    why = "nothing was selected in any fold"
+    c = known(analysis.harrell_c)
+    shown = "–" if c is None else estimate_cell(c.estimate, digits=2)
+    size = Number(value=f"{analysis.n:,} ({analysis.events:,})")
+    return [
+        size,
+        Number(value="not estimable", uncertain=why),
+        Number(value=shown, uncertain=why),
+        Number(value="–"),
+    ]
 
 
 def _pooled(material: Material, endpoint: str) -> list[PooledEffect]:
