@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pathosig.report.material import Material
-from pathosig.report.page import Chapter, Note, Page, Table, render
+from pathosig.report.page import Chapter, Note, Page, Table
+from pathosig.report.rendering import render
 from pathosig.report.sections.audits import audits_section
 
 C = {"estimate": 0.68, "lower": 0.63, "upper": 0.73}

@@ -21,7 +21,8 @@ from pathosig.core.schema import ASSIGNMENTS, ATLAS, TILES, write_table
 from pathosig.core.study import Study
 from pathosig.core.units import Execution
 from pathosig.report import ReportSpec, build_report
-from pathosig.report.page import Chapter, Page, Section, Table, Text, render, show, without_empty
+from pathosig.report.page import Chapter, Page, Section, Table, Text
+from pathosig.report.rendering import render, show, without_empty
 from pathosig.report.sections.tissue import _reason
 
 EVIL = "S1 <script>alert('x')</script>"

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cache
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from pathosig.figures.style import with_dark_mode
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
     from matplotlib.figure import Figure
 
 Cell = str | int | float | None
@@ -332,71 +330,6 @@ def folded(title: str, blocks: Sequence[Block], *, small: str = "") -> list[Bloc
     return [Folded(title=title, blocks=blocks, small=small)] if blocks else []
 
 
-def without_empty(table: Table) -> Table:
-    """The table without columns in which every cell is missing; the note says which were left out."""
-    missing = [all(show(row[i]) == "–" for row in table.rows) for i in range(len(table.columns))]
-    if not table.rows or not any(missing):
-        return table
-    left_out = "Not available in any row: " + ", ".join(
-        c for c, gone in zip(table.columns, missing, strict=True) if gone
-    )
-    return replace(
-        table,
-        columns=[c for c, gone in zip(table.columns, missing, strict=True) if not gone],
-        rows=[[v for v, gone in zip(row, missing, strict=True) if not gone] for row in table.rows],
-        note=f"{table.note} {left_out}.".strip(),
-    )
-
-
 def data_uri(data: bytes, media: str) -> str:
     """Bytes as a data URI."""
     return f"data:{media};base64,{base64.b64encode(data).decode('ascii')}"
-
-
-def show(cell: Cell) -> str:
-    """A table cell as printed: a dash for what is missing, thousands apart, three decimals."""
-    if cell is None or (isinstance(cell, float) and cell != cell):
-        return "–"
-    if isinstance(cell, bool):
-        return "yes" if cell else "no"
-    if isinstance(cell, int):
-        return f"{cell:,}".replace("-", "−")
-    if isinstance(cell, float):
-        size = abs(cell)
-        text = f"{cell:.4g}" if size >= 10 else f"{cell:.3g}" if 0 < size < 0.001 else f"{cell:.3f}"
-        return text.replace("-", "−")
-    return str(cell)
-
-
-def is_number(cell: Cell) -> bool:
-    """Whether a cell is aligned to the right."""
-    return cell is None or (isinstance(cell, (int, float)) and not isinstance(cell, bool))
-
-
-@cache
-def environment() -> Environment:
-    """The template environment, with escaping on for every template whatever its suffix."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    env = Environment(
-        loader=PackageLoader("pathosig.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    env.filters["show"] = show
-    env.tests["number_cell"] = is_number
-    env.globals["LONG"] = LONG
-    return env
-
-
-def render(page: Page) -> str:
-    """The page as one HTML document that needs nothing beside it."""
-    from importlib.resources import files
-
-    from markupsafe import Markup
-
-    css = files("pathosig.report").joinpath("templates/report.css").read_text(encoding="utf-8")
-    # The style sheet is our own file: the one text that is not escaped.
-    return environment().get_template("report.html.j2").render(page=page, css=Markup(css)) + "\n"  # noqa: S704

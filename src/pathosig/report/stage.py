@@ -45,7 +45,8 @@ def build_report(
 def _write_report(job: Job) -> Outcome:
     from pathosig.figures.style import pdf_bytes
     from pathosig.report.compose import compose
-    from pathosig.report.page import Picture, every_block, render
+    from pathosig.report.page import Picture, every_block
+    from pathosig.report.rendering import render
 
     study = Study.open(job.root)
     spec: ReportSpec = job.spec

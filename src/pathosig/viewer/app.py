@@ -99,7 +99,7 @@ def with_links(page: str) -> bytes:
     def link(match: re.Match[str]) -> str:
         return f'<a href="/#slide={match.group(1)}">Open in the viewer</a>'
 
-    return re.sub(r"<!--slide:([A-Za-z0-9%._~-]+)-->", link, page).encode()
+    return re.sub(r"<!--slide:([A-Za-z0-9%._~/-]+)-->", link, page).encode()
 
 
 def _study_routes(app: FastAPI, study: Study, content: StudyContent, read_only: bool) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 from pathosig.report.audit_values import count_at, estimate_at, number_at, rows_at, text_at, value_at
 from pathosig.report.cells import estimate_cell, feature_name, per_cent, plural
 from pathosig.report.material import Material, cohort_title
-from pathosig.report.page import Block, Cell, Note, Section, Table, without_empty
+from pathosig.report.page import Block, Cell, Note, Section, Table
+from pathosig.report.rendering import without_empty
 
 ORDER = ("null", "optimism", "site", "depth", "stability")
 QUESTIONS = {

@@ -16,7 +16,8 @@ from pathosig.report.cells import (
 )
 from pathosig.report.images import picture
 from pathosig.report.material import Material, cohort_title
-from pathosig.report.page import Block, Cell, Facts, Note, Section, Table, without_empty
+from pathosig.report.page import Block, Cell, Facts, Note, Section, Table
+from pathosig.report.rendering import without_empty
 from pathosig.validation.analysis import Analysis
 
 

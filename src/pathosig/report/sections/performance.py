@@ -19,7 +19,8 @@ from pathosig.report.cells import (
 )
 from pathosig.report.images import picture
 from pathosig.report.material import Material
-from pathosig.report.page import Block, Cell, Section, Table, folded, without_empty
+from pathosig.report.page import Block, Cell, Section, Table, folded
+from pathosig.report.rendering import without_empty
 from pathosig.validation.analysis import Analysis, CalibrationAt, PredictionError
 
 
