@@ -86,7 +86,9 @@ def opened_tiles(
     from pathosig.slides import ReadPlan, open_slide, plan_read, read_tiles, reading_order
 
     region = tuple(facts["region"]) if facts.get("region") else None
-    with open_slide(Path(facts["path"]), mpp=facts.get("mpp"), region=region) as reader:
+    with open_slide(
+        Path(facts["path"]), mpp=facts.get("mpp"), region=region, icc=str(table.spec.get("icc", "off"))
+    ) as reader:
         plan = ReadPlan(**table.plan) if table.plan else plan_read(reader.info, table.mpp)
         xy = table.xy if rows is None else table.xy[rows]
         order = np.arange(len(xy)) if places is None else reading_order(reader, plan, xy)

@@ -74,7 +74,9 @@ class CodedReader(ContextClose):
     def __getattr__(self, name: str) -> Any:
         offered = getattr(self.__dict__["source"], name)
         return (
-            self._coded(offered) if name in ("tile_source", "block_source", "read_level_shrunk") else offered
+            self._coded(offered)
+            if name in ("tile_source", "block_source", "read_level_shrunk", "icc_profile")
+            else offered
         )
 
     def _coded(self, function: Callable[..., Any]) -> Callable[..., Any]:

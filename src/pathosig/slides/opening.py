@@ -49,6 +49,7 @@ def open_slide(
     reader: str = "auto",
     mpp: float | None = None,
     region: tuple[int, int, int, int] | None = None,
+    icc: str = "off",
 ) -> SlideReader:
     """Open a slide of any known format.
 
@@ -63,6 +64,8 @@ def open_slide(
         Micrometres per level-0 pixel where the header has none; wins over the header.
     region
         (x, y, width, height) in level-0 pixels: the slide then is that part, as for a TMA core.
+    icc
+        ``off``: pixels as they are stored; ``srgb``: in sRGB where the slide has an ICC profile.
 
     Returns
     -------
@@ -87,11 +90,33 @@ def open_slide(
                 code="E_NOT_FILE",
             )
         source: SlideReader = opener(path, mpp=mpp, **options)
+    if icc == "srgb" and (profile := icc_profile(source)):
+        source = _in_srgb(source, profile, path.name)
     opened: SlideReader = CodedReader(source, path.name)
     turn = getattr(source, "orientation", 1)
     if turn != 1:
         opened = TurnedReader(opened, turn)
     return RegionReader(opened, region) if region is not None else opened
+
+
+def icc_profile(reader: SlideReader) -> bytes:
+    """The ICC profile of an opened slide; nothing where it has none or its reader knows of none."""
+    profile = getattr(reader, "icc_profile", None)
+    return bytes(profile()) if profile is not None else b""
+
+
+def _in_srgb(source: SlideReader, profile: bytes, name: str) -> SlideReader:
+    from pathosig.slides.icc import ConvertedReader, to_srgb
+
+    try:
+        convert = to_srgb(profile, name)
+    except SlideError:
+        source.close()
+        raise
+    if hasattr(source, "convert"):
+        source.convert = convert
+        return source
+    return ConvertedReader(source, convert)
 
 
 def scan_of(path: Path) -> tuple[Path, int | None]:

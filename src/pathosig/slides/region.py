@@ -50,6 +50,11 @@ class RegionReader(ContextClose):
             found = source(plan, np.asarray(xy) + np.array(self.region[:2]), size_px, threads)
         return found
 
+    def icc_profile(self) -> bytes:
+        """The ICC profile of the slide it is part of; nothing where that has none."""
+        profile = getattr(self.parent, "icc_profile", None)
+        return bytes(profile()) if profile is not None else b""
+
     def close(self) -> None:
         """Close the slide it is part of."""
         self.parent.close()

@@ -29,6 +29,8 @@ class TileSpec(Spec):
         How much coarser than `mpp` a slide's finest level may be, as a fraction.
     exact
         Decode at full size and average areas instead of decoding JPEG at half size.
+    icc
+        Colours: ``off`` reads pixels as they are stored, ``srgb`` turns them into sRGB by the slide's ICC profile, where it has one.
     quality_mpp
         Micrometres per pixel at which quality is measured.
     max_blur
@@ -51,6 +53,7 @@ class TileSpec(Spec):
     edge: Literal["drop", "pad"] = "drop"
     mpp_tolerance: float = 0.05
     exact: bool = False
+    icc: Literal["off", "srgb"] = "off"
     quality_mpp: float = 4.0
     max_blur: float = 0.5
     max_pen: float = 0.1

@@ -84,7 +84,7 @@ def _one(job: Job) -> Outcome:
             code="E_EDITED",
         )
     polygons = read_polygons(job.root / payload["tissue"])
-    with open_slide(path, mpp=payload["mpp"], region=payload["region"]) as reader:
+    with open_slide(path, mpp=payload["mpp"], region=payload["region"], icc=spec.icc) as reader:
         try:
             plan = plan_read(reader.info, spec.mpp, tolerance=spec.mpp_tolerance, exact=spec.exact)
         except SlideError as error:

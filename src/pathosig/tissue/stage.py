@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,11 +58,23 @@ def find_tissue(
 def _warn_of_glass(study: Study, units: Sequence[str]) -> None:
     """Name slides whose bare glass has another tint than that of most: another scanner, stain or colour profile, or wrong colours."""
     colours: dict[str, tuple[int, int, int]] = {}
+    profiles: Counter[str] = Counter()
     for unit in units:
         record = study.record(STAGE.name, unit)
+        if record is not None and "icc" in record.summary:
+            profiles[str(record.summary["icc"] or "none")] += 1
         glass = list(record.summary.get("glass") or ()) if record is not None else []
         if len(glass) == 3:
             colours[unit] = (int(glass[0]), int(glass[1]), int(glass[2]))
+    if len(profiles) > 1:
+        said = ", ".join(f"{name} ({n})" for name, n in profiles.most_common(5))
+        warnings.warn(
+            PathosigWarning(
+                f'the slides have different ICC profiles: {said}. [tiles] icc = "srgb" turns their colours into those of one.',
+                code="W_ICC",
+            ),
+            stacklevel=3,
+        )
     if len(colours) < 2:
         return
     from pathosig.tissue.glass import disagreeing
@@ -103,6 +116,8 @@ def _unit(study: Study, specimen: Specimen) -> Unit:
 
 def _one(job: Job) -> Outcome:
     from pathosig.slides import open_slide, read_overview
+    from pathosig.slides.icc import profile_name
+    from pathosig.slides.opening import icc_profile
     from pathosig.tissue.glass import glass_colour, glass_warning
     from pathosig.tissue.mask import tissue_mask
     from pathosig.tissue.polygons import area_px, mask_to_polygons, read_polygons, to_geojson
@@ -128,6 +143,7 @@ def _one(job: Job) -> Outcome:
             )
         findings = list(info.warnings)
         glass: tuple[int, int, int] | None = None
+        profile = profile_name(icc_profile(reader))
         if payload["edited"]:
             polygons = read_polygons(job.root / payload["edited"])
         else:
@@ -159,6 +175,7 @@ def _one(job: Job) -> Outcome:
         "vendor": info.vendor,
         "size": [width, height],
         "edited": bool(payload["edited"]),
+        "icc": profile,
         "glass": None if glass is None else list(glass),
     }
     if not polygons:

@@ -133,6 +133,11 @@ class OpenSlideReader(ContextClose):
         weight = alpha[..., None].astype(np.uint16)
         return ((rgb * weight + self._background * (255 - weight) + 127) // 255).astype(np.uint8)
 
+    def icc_profile(self) -> bytes:
+        """The ICC profile of the slide; nothing where it has none."""
+        profile = self._slide.color_profile
+        return b"" if profile is None else bytes(profile.tobytes())
+
     def close(self) -> None:
         """Close the handle."""
         self._slide.close()

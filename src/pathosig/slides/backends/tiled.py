@@ -73,6 +73,8 @@ class TiledReader(ContextClose, ABC):
         self._cached_bytes = 0
         self._cache_limit = _CACHE_BYTES
         self._spare: list[np.ndarray] = []
+        self.convert: Callable[[np.ndarray], np.ndarray] | None = None
+        """What turns the colours of decoded tiles into others, set before anything is read."""
 
     @abstractmethod
     def _decode(self, level: int, index: int, shrink: int) -> np.ndarray:
@@ -83,6 +85,11 @@ class TiledReader(ContextClose, ABC):
         SlideError
             E_PIXELS if it cannot be decoded.
         """
+
+    def _decoded(self, level: int, index: int, shrink: int) -> np.ndarray:
+        """A decoded tile in the colours that are wanted."""
+        pixels = self._decode(level, index, shrink)
+        return pixels if self.convert is None else self.convert(pixels)
 
     def _buffer(self, level: int, shrink: int) -> np.ndarray:
         """Memory for a decoded tile, that of a dropped one where it fits: fresh pages cost a tenth of decoding."""
@@ -96,7 +103,7 @@ class TiledReader(ContextClose, ABC):
 
     def _tile(self, level: int, index: int, shrink: int) -> np.ndarray:
         """A tile that is not in the cache; it is afterwards."""
-        pixels = self._decode(level, index, shrink)
+        pixels = self._decoded(level, index, shrink)
         self._remember((level, index, shrink), pixels)
         return pixels
 
@@ -211,7 +218,7 @@ class TiledReader(ContextClose, ABC):
             tuple(side // shrink for side in grid.tile),
             corners,
             size_px=size_px,
-            decode=functools.partial(self._decode, plan.level, shrink=shrink),
+            decode=functools.partial(self._decoded, plan.level, shrink=shrink),
             give_back=self._give_back,
             limit=_CACHE_BYTES,
             threads=threads,
@@ -281,7 +288,7 @@ class _Ahead:
         while self._asked < min(len(self._needs), self._position + _LOOKAHEAD):
             for index in self._needs[self._asked]:
                 if index not in self._jobs and (self._level, index, self._shrink) not in reader._cache:
-                    self._jobs[index] = self._pool.submit(reader._decode, self._level, index, self._shrink)
+                    self._jobs[index] = self._pool.submit(reader._decoded, self._level, index, self._shrink)
             self._asked += 1
         for index in self._needs[self._position]:
             job = self._jobs.pop(index, None)
