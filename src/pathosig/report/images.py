@@ -27,11 +27,13 @@ TILE_PX = 128
 
 
 @contextmanager
-def opened(path: Path, mpp: float | None, region: tuple[int, int, int, int] | None) -> Iterator[SlideReader]:
+def opened(
+    path: Path, mpp: float | None, region: tuple[int, int, int, int] | None, icc: str = "off"
+) -> Iterator[SlideReader]:
     """A slide or core, closed afterwards."""
     from pathosig.slides import open_slide
 
-    reader = open_slide(path, mpp=mpp, region=region)
+    reader = open_slide(path, mpp=mpp, region=region, icc=icc)
     try:
         yield reader
     finally:

@@ -35,6 +35,7 @@ from pathosig.report.material import (
     SlideRow,
     Term,
 )
+from pathosig.tiles.spec import TileSpec
 from pathosig.validation.results import read_results
 
 if TYPE_CHECKING:
@@ -287,7 +288,8 @@ def _spread(specimens: Sequence[Specimen], at_most: int) -> list[Specimen]:
 
 
 def _picture(study: Study, specimen: Specimen, size_px: int) -> SlidePicture:
-    with opened(specimen.path, specimen.mpp, specimen.region) as reader:
+    icc = study.spec(TileSpec).icc
+    with opened(specimen.path, specimen.mpp, specimen.region, icc) as reader:
         pixels, downsample = overview(reader, size_px)
         mpp = reader.info.mpp
     tiles = read_overlay(study, specimen)
@@ -328,7 +330,8 @@ def _tiles_of(study: Study, specimen: Specimen, rows: Sequence[dict[str, Any]]) 
     tiles = read_overlay(study, specimen)
     if tiles is None:
         return []
-    with opened(specimen.path, specimen.mpp, specimen.region) as reader:
+    icc = study.spec(TileSpec).icc
+    with opened(specimen.path, specimen.mpp, specimen.region, icc) as reader:
         mpp = reader.info.mpp
         pixels = tiles_at(reader, [(r["x"], r["y"]) for r in rows], tiles.tile_px)
     return [

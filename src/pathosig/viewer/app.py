@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from pathosig.core.errors import PathosigError
 from pathosig.core.overlay import tissue_rings
+from pathosig.tiles.spec import TileSpec
 from pathosig.viewer.content import overlay, read_content
 from pathosig.viewer.deepzoom import TILE, max_level, parse_index, tile_region
 from pathosig.viewer.guard import COOKIE, Guard
@@ -62,7 +63,7 @@ def create_app(study: Study, *, token: str | None = None, read_only: bool = Fals
     token = token or secrets.token_urlsafe(24)
     facts = PatientFacts(study)
     content = read_content(study, secrets.token_hex(16), facts)
-    shelf = SlideShelf()
+    shelf = SlideShelf(icc=study.spec(TileSpec).icc)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, title="pathosig viewer")
     app.state.token = token
     app.state.shelf = shelf

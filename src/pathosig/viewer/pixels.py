@@ -44,8 +44,9 @@ class SlideShelf:
     A slide in use is never closed: only those without users are, so that for a moment more than `OPEN_SLIDES` can be open.
     """
 
-    def __init__(self) -> None:
-        """Nothing is open yet."""
+    def __init__(self, icc: str = "off") -> None:
+        """Nothing is open yet; `icc` says as in `open_slide` which colours are shown."""
+        self._icc = icc
         self._open: OrderedDict[str, _OpenSlide] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -119,7 +120,9 @@ class SlideShelf:
         try:
             with slide.lock:
                 if slide.reader is None:
-                    slide.reader = open_slide(specimen.path, mpp=specimen.mpp, region=specimen.region)
+                    slide.reader = open_slide(
+                        specimen.path, mpp=specimen.mpp, region=specimen.region, icc=self._icc
+                    )
                 yield slide, slide.reader
         finally:
             with self._lock:
