@@ -125,15 +125,6 @@ def lasso_on_nodes(old: TrainingSet, new: TrainingSet) -> tuple[np.ndarray, list
     return later @ beta, [pool.leaves[n] for n, b in zip(pool.names, beta, strict=True) if b]
 
 
-def averaged(old: TrainingSet, new: TrainingSet) -> tuple[np.ndarray, list[tuple[int, ...]]]:
-    """Mean of the linear predictors of the tree selection and of ridge on the coarse groups; nothing without stable nodes."""
-    stable, nodes = shipped("tree")(old, new)
-    if not nodes:
-        return stable, []
-    coarse, groups = ridge_on_groups(old, new)
-    return (stable + coarse) / 2, list(dict.fromkeys([*nodes, *groups]))
-
-
 def union(old: TrainingSet, new: TrainingSet) -> tuple[np.ndarray, list[tuple[int, ...]]]:
     """One ridge model of the stable nodes and the coarse groups."""
     _, nodes = shipped("tree")(old, new)
@@ -150,7 +141,6 @@ def union(old: TrainingSet, new: TrainingSet) -> tuple[np.ndarray, list[tuple[in
 METHODS: dict[str, Method] = {
     "plain": shipped("tree"),
     "completed": shipped("completed"),
-    "averaged": averaged,
     "union": union,
     "groups": ridge_on_groups,
     "lasso_nodes": lasso_on_nodes,

@@ -386,15 +386,15 @@ def test_coarse_groups_are_a_partition_of_the_hpcs(cohort):
         assert sorted(leaves) == list(range(cohort["tree"]["k"]))
 
 
-def test_completed_keeps_the_stable_nodes_or_adds_coarse_groups_where_they_predict(cohort):
+def test_completed_is_the_mean_of_the_stable_nodes_model_and_of_ridge_on_coarse_groups(cohort):
     patients = TrainingSet.of(cohort["profiles"], cohort["outcome"], tree=cohort["tree"])
     quick = SignatureSpec(bootstraps=0, n_subsamples=40)
-    tree = fit_details(patients, quick, benchmark=False).selection
-    found = fit_details(patients, quick.replace(selection="completed"), benchmark=False).selection
-    assert set(found.details["gain"]) == {"tree", "tree+groups", "groups"}
-    gain = found.details["gain"]
-    if found.method == "tree":
-        assert found.names == tree.names
-        assert max(gain.values()) < gain["tree"] + 1
-    else:
-        assert gain[found.method] >= gain["tree"] + 1
+    tree = fit_details(patients, quick, benchmark=False).signature
+    both = fit_details(patients, quick.replace(selection="completed"), benchmark=False).signature
+    pool = candidates(patients, scale="share", min_prevalence=0.05)
+    groups = coarse_groups(pool)
+    x = design(patients.profiles, groups, pool.transform)
+    fit = ridge_fit(x, patients.time, patients.event, folds=quick.folds, seed=quick.seed)
+    assert both.hpcs == tuple(dict.fromkeys([*tree.hpcs, *groups]))
+    expected = (tree.score(patients.profiles) + (x - fit.center) @ fit.coef) / 2
+    np.testing.assert_allclose(both.score(patients.profiles), expected, atol=1e-12)

@@ -35,14 +35,11 @@ class Shrunken:
         float[p]: column means.
     penalty
         Chosen penalty on standardised columns, glmnet's scale.
-    gain
-        Cross-validated partial log-likelihood above that of no model.
     """
 
     coef: np.ndarray
     center: np.ndarray
     penalty: float
-    gain: float
 
 
 def fold_of(
@@ -161,10 +158,8 @@ def ridge_fit(
         if wide and penalties is None and len(gain) > int(np.argmax(gain)) + _PATIENCE:
             break
     best = tried[int(np.argmax(gain))]
-    nothing = np.zeros(len(z))
-    null = sum(everyone.of(nothing) - part.of(nothing[rows]) for rows, part in parts)
     beta = rotation @ everyone.ridge(z, best)
-    return Shrunken(coef=beta / scale, center=center, penalty=best, gain=max(gain) - null)
+    return Shrunken(coef=beta / scale, center=center, penalty=best)
 
 
 def _compressed(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
