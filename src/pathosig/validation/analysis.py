@@ -58,9 +58,13 @@ class Piece:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProportionalHazards:
-    """Score tests of proportional hazards; where violated, hazard ratios before and after the median event time."""
+    """Score tests of proportional hazards, and hazard ratios before and after the median event time, whatever they say.
+
+    `violated` if the score's p, adjusted by Holm's method over cohorts and endpoints, is below .05.
+    """
 
     violated: bool
+    p_adjusted: float | None = None
     score: ChiSquare | NotEstimable = NOT_COMPUTED
     group: ChiSquare | NotEstimable = NOT_COMPUTED
     piecewise: tuple[Piece, ...] = ()

@@ -13,9 +13,12 @@ from pathosig.signature.model import HIGH, LOW, NOT_ASSESSABLE, Signature
 from pathosig.validation.added import ClinicalModels, added_value
 from pathosig.validation.added_imputed import added_value_imputed, fit_imputed
 from pathosig.validation.analysis import AddedValue, Analysis
+from pathosig.validation.families import with_families
 from pathosig.validation.findings import (
     events_findings,
+    fold_findings,
     leak_findings,
+    rare_findings,
     riley,
     sample_size_findings,
     spread_findings,
@@ -102,6 +105,7 @@ def _of_the_fit(results: Results) -> list[Finding]:
             parameters=len(results.signature.hpcs),
         )
         out += sample_size_findings(results.sample_size)
+        out += rare_findings(results.univariate)
     return [*out, *spread_findings(results.against_ridge), *leak_findings(results.univariate)]
 
 
@@ -285,6 +289,7 @@ def _judged_within(
         km=primary.km if primary else NOT_COMPUTED,
         logrank=primary.logrank if primary else NOT_COMPUTED,
     )
+    rows = with_families(rows)
     analyses = (*results.analyses, *rows)
     verdict = internal_verdict(
         endpoint, c=judged.estimate, lower=judged.lower, upper=judged.upper, share_empty=fit.share_empty
@@ -294,6 +299,7 @@ def _judged_within(
         internal=internal,
         against_ridge=against_ridge(fit),
         analyses=analyses,
+        warnings=(*results.warnings, *fold_findings(fit.share_empty, endpoint)),
         verdicts=(verdict,),
         headline=headlines(analyses, endpoint),
     )

@@ -64,7 +64,7 @@ def _fisher(counts: np.ndarray) -> ExactTest:
 def associations(
     table: pd.DataFrame, variables: Sequence[str], cohorts: Sequence[str]
 ) -> tuple[Association, ...]:
-    """Risk group against every declared variable, BH q within a cohort.
+    """Risk group against every declared variable, BH q over all variables and cohorts.
 
     Parameters
     ----------
@@ -87,8 +87,8 @@ def associations(
             for name in variables
             if name in part
         ]
-        out += _adjusted(rows)
-    return tuple(out)
+        out += rows
+    return tuple(_adjusted(out))
 
 
 def _adjusted(rows: Sequence[Association]) -> list[Association]:

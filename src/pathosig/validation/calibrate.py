@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pathosig.core.clinical import UNITS
 from pathosig.core.errors import NotEstimableError
 from pathosig.signature.model import Signature
 from pathosig.survival import cox, kaplan_meier
@@ -39,7 +40,7 @@ def calibration_of(
         when = years * per_year
         if (time >= when).sum() < 5 or (event & (time <= when)).sum() < 5:
             continue
-        predicted = 1 - signature.survival_at(score, [when])[:, 0]
+        predicted = 1 - signature.survival_at(score, [years * UNITS[signature.baseline.unit]])[:, 0]
         if not np.isfinite(predicted).all():
             continue
         rows.append(_observed(predicted, time, event, years=years, when=when))
@@ -83,7 +84,7 @@ def _groups(
     out = []
     for number in range(n_groups):
         rows = place == number
-        if rows.sum() < 5:
+        if rows.sum() < 5 or time[rows].max() < when:  # nobody of the group is followed to the horizon
             continue
         s, lower, upper = kaplan_meier(time[rows], event[rows]).survival_at(when)
         out.append(

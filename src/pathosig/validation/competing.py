@@ -21,6 +21,8 @@ CAUSES = {0: "no event", 1: "event", 2: "competing event"}
 def causes_of(frame: pd.DataFrame, competing: pd.DataFrame) -> pd.DataFrame:
     """Adds ``cause``: 1 the event, 2 the competing event first, 0 neither; `time` becomes the earlier of the two.
 
+    A competing event after follow-up for the event ended is not counted: nobody knows what happened in between.
+
     Parameters
     ----------
     frame
@@ -32,9 +34,8 @@ def causes_of(frame: pd.DataFrame, competing: pd.DataFrame) -> pd.DataFrame:
     happened = other["event"].eq(other=True).to_numpy(bool)
     when = other["time"].to_numpy(float)
     time, event = frame["time"].to_numpy(float), frame["event"].to_numpy(bool)
-    first = happened & ~event & np.isfinite(when)
-    late = first & (when < time)
-    return frame.assign(time=np.where(late, when, time), cause=np.where(event, 1, np.where(first, 2, 0)))
+    first = happened & ~event & np.isfinite(when) & (when <= time)
+    return frame.assign(time=np.where(first, when, time), cause=np.where(event, 1, np.where(first, 2, 0)))
 
 
 def competing_risks(frame: pd.DataFrame, *, sd: float) -> CompetingRisks:

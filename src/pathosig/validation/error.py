@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from pathosig.core.errors import NotEstimableError, PathosigError
+from pathosig.core.clinical import UNITS
+from pathosig.core.errors import NotEstimableError
 from pathosig.signature.model import Signature
-from pathosig.survival import brier, ibs, kaplan_meier
 from pathosig.validation.analysis import BrierAt, Grid, IntegratedBrier
+from pathosig.validation.resampled import ResampledError, batches, multinomial
 from pathosig.validation.values import Estimate, finite
 
 GRID_POINTS = 50
@@ -41,15 +42,16 @@ def overall_error(
 
     The null model gives everybody the cohort's own Kaplan-Meier estimate, so it is never miscalibrated: a signature
     that beats it discriminates and is calibrated. ``difference`` is signature minus null (below 0 is better), with
-    paired percentile limits; in each resample weights and null model are estimated anew.
+    a paired percentile interval; in each resample weights and null model are estimated again.
 
     Raises
     ------
     NotEstimableError
         If fewer than ten patients are followed to the shortest horizon.
     """
+    of_signature = UNITS[signature.baseline.unit] / per_year  # its units of time in one of this cohort's
     last = float(np.sort(time)[::-1][_AT_RISK - 1]) if len(time) >= _AT_RISK else 0.0
-    last = min(last, float(signature.baseline.until))
+    last = min(last, signature.baseline.until / of_signature)
     reached = [years for years in horizons if years * per_year <= last]
     if not reached or not event.any():
         message = (
@@ -58,37 +60,36 @@ def overall_error(
         raise NotEstimableError(message)
     when = np.array([years * per_year for years in reached])
     grid = np.linspace(when[-1] / GRID_POINTS, when[-1], GRID_POINTS)
-    at, along = signature.survival_at(score, when), signature.survival_at(score, grid)
-    own, null = brier(at, time, event, times=when), brier(_null(time, event, when), time, event, times=when)
-    total = ibs(along, time, event, times=grid), ibs(_null(time, event, grid), time, event, times=grid)
-    draws = []
+    both = np.concatenate([when, grid])
+    predicted = signature.survival_at(score, both * of_signature)
+    error = ResampledError(predicted, time, event, both)
+    whole_cohort = np.ones((1, len(time)))
+    model, null = _summary(error, whole_cohort, grid)[0]
     rng = np.random.default_rng(seed)
-    for _ in range(bootstraps):
-        rows = rng.integers(0, len(time), len(time))
-        t, d = time[rows], event[rows]
-        try:
-            draws.append(
-                [
-                    *(brier(at[rows], t, d, times=when) - brier(_null(t, d, when), t, d, times=when)),
-                    ibs(along[rows], t, d, times=grid) - ibs(_null(t, d, grid), t, d, times=grid),
-                ]
-            )
-        except PathosigError:
-            continue
-    limits = np.quantile(draws, [0.025, 0.975], axis=0) if draws else np.full((2, len(when) + 1), np.nan)
+    draws = [
+        np.subtract(*np.swapaxes(_summary(error, multinomial(rng, size, len(time)), grid), 0, 1))
+        for size in batches(bootstraps, len(time))
+    ]
+    limits = (
+        np.nanquantile(np.concatenate(draws), [0.025, 0.975], axis=0)
+        if draws
+        else np.full((2, len(model)), np.nan)
+    )
     by_horizon = tuple(
-        BrierAt(years=years, **_error(float(when[j]), own[j], null[j], limits[:, j]))
+        BrierAt(years=years, **_error(float(when[j]), model[j], null[j], limits[:, j]))
         for j, years in enumerate(reached)
     )
-    whole = _error(float(when[-1]), *total, limits[:, -1])
+    whole = _error(float(when[-1]), model[-1], null[-1], limits[:, -1])
     span = Grid(start=float(grid[0]), end=float(grid[-1]), points=GRID_POINTS)
     return PredictionErrors(brier=by_horizon, ibs=IntegratedBrier(grid=span, **whole))
 
 
-def _null(time: np.ndarray, event: np.ndarray, when: np.ndarray) -> np.ndarray:
-    curve = kaplan_meier(time, event)
-    level = np.concatenate([[1.0], curve.survival])
-    return np.asarray(level[np.searchsorted(curve.time, when, side="right")])
+def _summary(error: ResampledError, weights: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """Brier scores at the horizons and their integral, of the model and of the null model: float[b, 2, horizons + 1]."""
+    scores = np.stack(error.scores(weights), axis=1)
+    along = scores[..., -len(grid) :]
+    total = np.trapezoid(along, grid, axis=-1) / (grid[-1] - grid[0])
+    return np.concatenate([scores[..., : -len(grid)], total[..., None]], axis=-1)
 
 
 def _error(when: float, score: float, null: float, limits: np.ndarray) -> dict[str, Any]:

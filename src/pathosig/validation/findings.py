@@ -17,6 +17,7 @@ LOSS_TO_RIDGE = 0.03
 """Loss of C against ridge on all leaves from which the reader is warned."""
 _LEAK_HR = 8.0
 _DEPTH_CORRELATION = 0.3
+_TIED = 0.3
 
 
 def spread_findings(comparison: AgainstRidge | NotEstimable) -> list[Finding]:
@@ -116,7 +117,17 @@ def cohort_findings(
     assessable = np.isfinite(scores)
     if assessable.any():
         share = float((groups[assessable] == "high").mean())
-        if not 0.3 <= share <= 0.7:
+        tied = _most_frequent(scores[assessable])
+        if tied > _TIED:
+            text = f"cohort {cohort}: {tied:.0%} of patients have the same score; groups and ranks say little about them."
+            out.append(Finding(code="W_TIED", message=text, where=cohort))
+        if share in (0.0, 1.0):
+            side = "above" if share else "below"
+            text = (
+                f"cohort {cohort}: all patients are {side} the cut-off; there are no risk groups to compare."
+            )
+            out.append(Finding(code="W_ONE_GROUP", message=text, where=cohort))
+        elif not 0.3 <= share <= 0.7:
             text = f"cohort {cohort}: {share:.0%} of patients are above the cut-off; the groups are uneven."
             out.append(Finding(code="W_SHARE_HIGH", message=text, where=cohort))
     if not assessable.all():
@@ -129,6 +140,37 @@ def cohort_findings(
         text = f"cohort {cohort}: the score correlates with log(tiles), r = {depth:.2f}; see `pathosig audit DIR depth`."
         out.append(Finding(code="W_DEPTH", message=text, where=cohort))
     return out
+
+
+def _most_frequent(values: np.ndarray) -> float:
+    """Proportion of the most frequent value."""
+    return float(np.unique(values, return_counts=True)[1].max() / len(values))
+
+
+def rare_findings(univariable: Sequence[Univariable]) -> list[Finding]:
+    """Selected features that most patients have none of."""
+    rare = [u for u in univariable if u.selected and u.prevalence is not None and u.prevalence < 0.5]
+    if not rare:
+        return []
+    names = ", ".join(f"{u.feature} ({u.prevalence:.0%})" for u in rare[:5])
+    text = (
+        f"most patients have none of {names}: they share a score, and a median cut-off hardly divides them."
+    )
+    return [Finding(code="W_RARE", message=text, where="signature")]
+
+
+def fold_findings(share_empty: float, endpoint: str) -> list[Finding]:
+    """Folds of the cross-validation that selected nothing."""
+    if share_empty >= 1:
+        text = f"cross-validation of {endpoint}: nothing was selected in any fold; there is nothing to judge."
+        return [Finding(code="W_ALL_FOLDS_EMPTY", message=text, where="internal")]
+    if share_empty > 0:
+        text = (
+            f"cross-validation of {endpoint}: {share_empty:.0%} of the folds selected nothing; their patients count as "
+            "chance in C and, where no repeat has a score for them, have no group."
+        )
+        return [Finding(code="W_EMPTY_FOLDS", message=text, where="internal")]
+    return []
 
 
 def depth_correlation(scores: np.ndarray, n_tiles: np.ndarray) -> float | None:
@@ -151,8 +193,13 @@ def survival_findings(frame: pd.DataFrame, analysis: Analysis) -> list[Finding]:
         text = f"{where}: {analysis.events} events; estimates are unstable."
         out.append(Finding(code="W_FEW_EVENTS", message=text, where=where))
     ph = analysis.ph
-    if isinstance(ph, ProportionalHazards) and ph.violated and isinstance(ph.score, ChiSquare):
-        text = f"{where}: hazards are not proportional (p = {ph.score.p:.2g}); piecewise HR and RMST difference are given."
+    if (
+        isinstance(ph, ProportionalHazards)
+        and ph.violated
+        and isinstance(ph.score, ChiSquare)
+        and ph.p_adjusted is not None
+    ):
+        text = f"{where}: hazards are not proportional (p = {ph.score.p:.2g}, adjusted {ph.p_adjusted:.2g}); see piecewise HR and RMST difference."
         out.append(Finding(code="W_PH", message=text, where=where))
     for name, effect in (("hr_sd", analysis.hr_sd), ("hr_group", analysis.hr_group)):
         if isinstance(effect, HazardRatio) and effect.separated:

@@ -17,6 +17,7 @@ from pathosig.validation.arms import Treatment
 from pathosig.validation.associations import associations, outcomes_by_group
 from pathosig.validation.cohorts import cohort_result
 from pathosig.validation.competing import CAUSES, causes_of, competing_risks
+from pathosig.validation.families import with_families
 from pathosig.validation.findings import cohort_findings, survival_findings
 from pathosig.validation.forests import forest, subgroup_effects
 from pathosig.validation.performance import analyse
@@ -137,6 +138,7 @@ def validate(
         cohorts.append(cohort_result(rows, name, "discovery" if name == discovery else "validation"))
         warnings += cohort_findings(name, *(rows[c].to_numpy() for c in ("score", "group", "n_tiles")))
     analyses: list[Analysis] = []
+    frames: dict[tuple[str, str], pd.DataFrame] = {}
     for endpoint, outcome in survival.items():
         for name in names:
             frame = joined(table[table["cohort"] == name], outcome)
@@ -169,7 +171,11 @@ def validate(
                     outcome_counts=attempt(outcomes_by_group, coded, CAUSES),
                 )
             analyses.append(row)
-            warnings += survival_findings(frame, row)
+            frames[name, endpoint] = frame
+    analyses = list(with_families(analyses))
+    for row in analyses:
+        if row.events:
+            warnings += survival_findings(frames[row.cohort, row.endpoint], row)
     return Validation(
         scores=table[["patient_id", "cohort", "score", "group"]],
         cohorts=tuple(cohorts),

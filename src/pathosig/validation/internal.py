@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,11 +12,13 @@ import pandas as pd
 from pathosig.core.errors import NotEstimableError, PathosigWarning
 from pathosig.core.threads import one_blas_thread
 from pathosig.signature.fit import fit_details
+from pathosig.signature.model import NOT_ASSESSABLE
 from pathosig.signature.scores import training_scores
 from pathosig.signature.spec import SignatureSpec
 from pathosig.signature.training import TrainingSet
 from pathosig.survival import harrell_c
 from pathosig.survival.ridge import fold_of
+from pathosig.validation.values import Z95
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,11 +28,12 @@ class CrossValidation:
     Attributes
     ----------
     scores
-        patient_id, score (in SD of the training folds, mean over repeats), group (majority of repeats).
+        patient_id, score (in SD of the training folds, mean over repeats), group (majority of the repeats that had a
+        signature for the patient).
     per_repeat
         C-index of each repeat.
     c, lower, upper
-        Mean of the repeats' C with limits from the mean of their standard errors.
+        Mean of the repeats' C with an interval that accounts for refitting; NaN if nothing was ever selected.
     share_empty
         Part of the fits that selected nothing; their patients score 0, which is chance.
     selected
@@ -88,7 +91,8 @@ def cross_validate(
     rng = np.random.default_rng(seed)
     quick = spec.replace(bootstraps=0)
     n = len(training)
-    scores, high, ridge = np.zeros((repeats, n)), np.zeros((repeats, n)), np.zeros(n)
+    scores, high, ridge = np.zeros((repeats, n)), np.full((repeats, n), np.nan), np.zeros(n)
+    per_fold: list[float] = []
     empty, picked = 0, dict[str, int]()
     for repeat in range(repeats):
         fold = fold_of(n, event, folds, rng, labels)
@@ -111,24 +115,57 @@ def cross_validate(
             raw = training_scores(fit.signature, left_out)
             scores[repeat, test] = raw / max(fit.signature.sd, 1e-12)
             high[repeat, test] = raw > fit.signature.cutoff
+            per_fold += _fold_c(raw, training.time[test], event[test])
             for name in fit.signature.hpcs:
                 picked[name] = picked.get(name, 0) + 1
     usable = np.isfinite(scores).all(0)
     time = training.time
     indices = [harrell_c(s[usable], time[usable], event[usable]) for s in scores]
-    c, se = float(np.mean([f.c for f in indices])), float(np.mean([f.se for f in indices]))
+    c = float(np.mean([f.c for f in indices]))
     fits = repeats * folds
+    share_empty = empty / fits
+    se = _refitting_error([f.se for f in indices], per_fold, fits=fits, folds=folds)
     mean = scores.mean(0)
-    named = np.where(high.mean(0) > 0.5, "high", "low").astype(object)
-    named[~usable] = "not assessable"
+    scored = np.isfinite(high).any(0)
+    with np.errstate(invalid="ignore"):
+        above = np.nansum(high, axis=0) / np.maximum(np.isfinite(high).sum(0), 1)
+    named = np.where(above > 0.5, "high", "low").astype(object)
+    named[~usable | ~scored] = NOT_ASSESSABLE
+    if share_empty == 1:  # nothing was judged: chance without an interval would read like a result
+        c = se = float("nan")
     full = harrell_c(ridge[usable], time[usable], event[usable]).c if benchmark else float("nan")
     return CrossValidation(
         scores=pd.DataFrame({"patient_id": ids, "score": mean, "group": named}),
         per_repeat=tuple(f.c for f in indices),
         c=c,
-        lower=c - 1.959963984540054 * se,
-        upper=c + 1.959963984540054 * se,
-        share_empty=empty / fits,
+        lower=c - Z95 * se,
+        upper=c + Z95 * se,
+        share_empty=share_empty,
         selected={k: v / fits for k, v in sorted(picked.items(), key=lambda item: -item[1])},
         ridge=float(full),
     )
+
+
+def _fold_c(score: np.ndarray, time: np.ndarray, event: np.ndarray) -> list[float]:
+    """Harrell's C of one fold; none where no pair can be compared."""
+    usable = np.isfinite(score)
+    try:
+        return [harrell_c(score[usable], time[usable], event[usable]).c]
+    except NotEstimableError:
+        return []
+
+
+def _refitting_error(errors: Sequence[float], per_fold: Sequence[float], *, fits: int, folds: int) -> float:
+    """Standard error of a cross-validated C.
+
+    var = (1 / fits + 1 / (folds - 1)) S^2, S^2 the variance of C over folds: training sets overlap, so folds are no
+    independent draws. Never below the mean of the naive errors, which take the fits as given.
+
+    References
+    ----------
+    Nadeau C, Bengio Y. Mach Learn 2003; 52: 239.
+    """
+    naive = float(np.mean(errors))
+    if len(per_fold) < 2:
+        return naive
+    return max(naive, float(np.sqrt((1 / fits + 1 / (folds - 1)) * np.var(per_fold, ddof=1))))

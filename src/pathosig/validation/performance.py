@@ -88,7 +88,7 @@ def analyse(
         n=len(frame),
         events=int(event.sum()),
         follow_up=attempt(follow_up, time, event),
-        km=attempt(km_curves, time, event, group, per_year=per_year, horizons=horizons),
+        km=attempt(_group_curves, time, event, group, per_year=per_year, horizons=horizons),
         logrank=attempt(logrank_of, time, event, group),
         hr_sd=hazard_ratio(scaled, time, event),
         hr_group=hazard_ratio(high, time, event),
@@ -172,6 +172,21 @@ def km_curves(
     return KaplanMeier(groups=tuple(curves), at_risk=AtRisk(time=tuple(ticks), groups=at_risk))
 
 
+def _group_curves(
+    time: np.ndarray, event: np.ndarray, group: np.ndarray, *, per_year: float, horizons: Sequence[float]
+) -> KaplanMeier:
+    """Curves of the risk groups; one group alone would be a label without meaning."""
+    _require_groups(group)
+    return km_curves(time, event, group, per_year=per_year, horizons=horizons)
+
+
+def _require_groups(group: np.ndarray) -> None:
+    labels = sorted({str(g) for g in group})
+    if len(labels) < 2:
+        message = f"all patients are in one group ({labels[0] if labels else 'none'})"
+        raise NotEstimableError(message)
+
+
 def _counts(values: np.ndarray) -> tuple[int, ...]:
     return tuple(int(v) for v in values)
 
@@ -197,10 +212,7 @@ def logrank_of(time: np.ndarray, event: np.ndarray, group: np.ndarray) -> ChiSqu
     NotEstimableError
         If all patients are in one group.
     """
-    labels = sorted({str(g) for g in group})
-    if len(labels) < 2:
-        message = f"all patients are in one group ({labels[0] if labels else 'none'})"
-        raise NotEstimableError(message)
+    _require_groups(group)
     test = logrank(time, event, group.astype(str))
     return ChiSquare(statistic=finite(test.statistic), df=test.df, p=finite(test.p))
 
@@ -281,11 +293,11 @@ def _ph_test(column: np.ndarray, time: np.ndarray, event: np.ndarray) -> ChiSqua
 def proportional(
     scaled: np.ndarray, high: np.ndarray, time: np.ndarray, event: np.ndarray
 ) -> ProportionalHazards:
-    """Score tests of proportional hazards; on violation hazard ratios before and after the median event time."""
+    """Score tests of proportional hazards, and hazard ratios before and after the median event time."""
     score = attempt(_ph_test, scaled, time, event)
     violated = isinstance(score, ChiSquare) and score.p is not None and score.p < 0.05
     pieces: tuple[Piece, ...] = ()
-    if violated and event.sum() >= 20:
+    if event.sum() >= 20 and scaled.std() > 0:
         middle = float(np.median(time[event]))
         early = hazard_ratio(scaled, np.minimum(time, middle), event & (time <= middle))
         late = time > middle

@@ -1,0 +1,86 @@
+"""Prediction error in many bootstrap resamples at once: a resample is a vector of how often each patient was drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+_CELLS = 4_000_000
+"""Resamples x patients held at a time: some 32 MB an array."""
+
+
+def batches(resamples: int, n: int) -> Iterator[int]:
+    """Sizes of batches of resamples that fit into memory."""
+    most = max(1, _CELLS // max(n, 1))
+    for done in range(0, resamples, most):
+        yield min(most, resamples - done)
+
+
+def multinomial(rng: np.random.Generator, resamples: int, n: int) -> np.ndarray:
+    """How often each of `n` patients is drawn: float[resamples, n], rows sum to n."""
+    drawn = rng.integers(0, n, (resamples, n)) + np.arange(resamples)[:, None] * n
+    return np.bincount(drawn.ravel(), minlength=resamples * n).reshape(resamples, n).astype(float)
+
+
+class ResampledError:
+    """IPCW Brier scores of predictions and of the Kaplan-Meier null model, for any weights of patients.
+
+    BS(h) = sum_i w_i [ S_i(h)^2 1(t_i <= h, event) / G(t_i-) + (1 - S_i(h))^2 1(t_i > h) / G(h) ] / sum_i w_i, where
+    G (censoring) and the null model are Kaplan-Meier estimates of the same weighted patients. Equals
+    `survival.brier` where all weights are 1.
+
+    Parameters
+    ----------
+    predicted
+        float[n, m]: predicted survival at `times`.
+    time, event
+        Follow-up of the patients.
+    times
+        float[m] horizons.
+    """
+
+    def __init__(self, predicted: np.ndarray, time: np.ndarray, event: np.ndarray, times: np.ndarray) -> None:
+        self.grid, self.place = np.unique(time, return_inverse=True)
+        self.place = self.place.ravel()
+        self.order = np.argsort(self.place, kind="stable")
+        self.first = np.searchsorted(self.place[self.order], np.arange(len(self.grid)))
+        self.event = event
+        died = event[:, None] & (time[:, None] <= times)
+        alive = time[:, None] > times
+        self.died, self.alive = died.astype(float), alive.astype(float)
+        self.loss_died = np.where(died, predicted**2, 0.0)
+        self.loss_alive = np.where(alive, (1 - predicted) ** 2, 0.0)
+        self.at = np.searchsorted(self.grid, times, side="right")
+
+    def scores(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Brier scores of the predictions and of the null model: float[b, m] each.
+
+        Parameters
+        ----------
+        weights
+            float[b, n].
+        """
+        died, left = (self._by_time(weights * kind) for kind in (self.event, ~self.event))
+        risk = np.cumsum((died + left)[:, ::-1], axis=1)[:, ::-1]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            survival = np.cumprod(np.where(risk > 0, 1 - died / risk, 1.0), axis=1)
+            # A patient whose event ties with a censoring was still at risk of it (R's convention).
+            censoring = np.cumprod(
+                np.where((left > 0) & (risk > died), 1 - left / (risk - died), 1.0), axis=1
+            )
+        one = np.ones((len(weights), 1))
+        survival, censoring = np.hstack([one, survival]), np.hstack([one, censoring])
+        total = weights.sum(axis=1, keepdims=True)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ipcw = np.where(self.event, weights / censoring[:, self.place], 0.0)
+            after = 1 / censoring[:, self.at]
+            after = np.where(np.isfinite(after), after, 0.0)
+            model = (ipcw @ self.loss_died + (weights @ self.loss_alive) * after) / total
+            null = survival[:, self.at]
+            plain = (null**2 * (ipcw @ self.died) + (1 - null) ** 2 * (weights @ self.alive) * after) / total
+        return model, plain
+
+    def _by_time(self, weights: np.ndarray) -> np.ndarray:
+        """Sums over patients of the same time: float[b, times]."""
+        return np.asarray(np.add.reduceat(weights[:, self.order], self.first, axis=1))
