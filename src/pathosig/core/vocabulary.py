@@ -82,12 +82,12 @@ HEADERS = {
     "ultima visita; ultima revision; ultimo follow up; ultimo contatto; ultimo controllo; laatste contact; laatste controle; 末次随访; 最后随访; 最終",
     "to": "days to; months to; time to; years to; weeks to; days until; days from",
     # -- who and where
-    "patient": "patient; patientid; patient id; patient identifier; patientnr; patient no; patient number; patient nr; pat id; pat nr; patnr; patid; pid; "
+    "patient": "patient; barcode; patientid; patient id; patient identifier; patientnr; patient no; patient number; patient nr; pat id; pat nr; patnr; patid; pid; "
     "patientennummer; patienten id; patienten nr; patientennr; numero patient; no patient; id patient; ippr; ipp; paciente; id paciente; nhc; "
     "paziente; id paziente; patientnummer; case; case id; caseid; case submitter id; submitter id; bcr patient barcode; patient barcode; "
     "subject; subject id; subjectid; usubjid; participant; participant id; mrn; id; sampid; samples; kennung; pseudonym; fallnummer; fall nr; 患者; 病人; 病例号; 编号",
     "case number": "case number; nummer; numero; number; nr; no; num; lfd nr; laufende nummer; pat no",
-    "sample": "sample; sample id; sampleid; specimen; specimen id; block; aliquot; barcode; tumor sample barcode; probe; proben id",
+    "sample": "sample; sample id; sampleid; specimen; specimen id; block; aliquot; tumor sample barcode; sample barcode; probe; proben id",
     "slide": "slide; slides; slide id; slideid; slide name; slide file; slide filename; wsi; wsi id; wsi file; image; image id; image name; image file; "
     "filename; file name; file; svs; schnitt; schnittnummer; praparat; lame; lames; lamina; vetrino; coupe; path; scan; accession; accession number; "
     "histology number; histologienummer; e nummer; befundnummer; 切片",
@@ -144,8 +144,9 @@ EVENT_VALUES = {
     "not of disease": "alive or dead of other cause; alive or dead of other causes; alive or dead tumor free; alive or dead without disease",
     "event": "recurred; recurrence; relapse; relapsed; recurred progressed; recurrence progression; progressed; progression; progression recurrence; progressive disease; "
     "rezidiv; recidive; rechute; recidiva; recaida; recidief; local recurrence; locoregional recurrence; loco regional recurrence; regional recurrence; "
-    "distant recurrence; distant metastasis; metastasis; metastases; metastasised; metastasized; event; occurred; happened; new tumor; biochemical recurrence; "
-    "lokalrezidiv; fernmetastase; 复发; 进展; 转移; 再発; ereignis; evenement; evento; failure; failed",
+    "distant recurrence; distant metastasis; metastasis; metastases; metastasised; metastasized; new tumor; biochemical recurrence; "
+    "lokalrezidiv; fernmetastase; 复发; 进展; 转移; 再発; failure; failed",
+    "happened": "event; occurred; happened; ereignis; evenement; evento; had event",
     "no event": "disease free; diseasefree; recurrence free; relapse free; progression free; event free; metastasis free; no recurrence; not recurred; no relapse; "
     "non recurred; nonrecurrence; non recurrence; never recurred; none; no progression; not progressed; no event; no metastasis; tumor free; no disease; kein rezidiv; rezidivfrei; keine; pas de recidive; "
     "sans recidive; sin recidiva; nessuna recidiva; geen recidief; no failure; censored; censor; cens; zensiert; censure; censurado; 无复发; 无; 未复发; 删失; no new tumor",

@@ -39,6 +39,8 @@ class Coding:
 
 def code_of(meaning: str, endpoint: str) -> int | None:
     """0 or 1 for what a word means under an endpoint; None where that is open."""
+    if meaning == "happened":
+        return 1
     if meaning in ("event", "no event"):
         return None if endpoint == "os" and meaning == "event" else int(meaning == "event")
     if endpoint == "os":

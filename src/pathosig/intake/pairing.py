@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pathosig.core.words import UNITS, unit_of, words
+from pathosig.core.words import UNITS, meaning_of_event, unit_of, words
 from pathosig.intake.choices import Asked, Choices, Option, Question
 from pathosig.intake.clinical_table import ClinicalTable
 from pathosig.intake.coding import Coding, read_coding
@@ -19,7 +19,9 @@ def with_deaths(
 ) -> tuple[list[str], list[str]]:
     """Times and events of overall survival: its own columns, else those of death and survival without another endpoint's name."""
     free_events = roles.events.get("", [])
-    deaths = [c for c in free_events if table.senses[c] & {"death", "vital", "alive"}]
+    deaths = [
+        c for c in free_events if table.senses[c] & {"death", "vital", "alive"} or _says_who_died(table, c)
+    ]
     plain = [c for c in free_events if c not in deaths and table.senses[c] & {"event", "censor"}]
     plain = [
         c for c in plain if not table.senses[c] & {"recurrence", "progression", "metastasis", "new tumor"}
@@ -40,6 +42,16 @@ def with_deaths(
     ):
         times, events = [c for c in free_times if "survival" in table.senses[c]], plain
     return list(times), list(events)
+
+
+def _says_who_died(table: ClinicalTable, column: str) -> bool:
+    """Whether all values of a column are words for dead and alive, whatever its header."""
+    meanings = {meaning_of_event(v) for v in table.columns[column].counts}
+    return bool(meanings & _DEAD) and bool(meanings & _ALIVE) and meanings <= _DEAD | _ALIVE
+
+
+_DEAD = frozenset({"dead", "dead of disease", "dead otherwise"})
+_ALIVE = frozenset({"alive", "alive with disease", "alive without disease"})
 
 
 # -- one of several ---------------------------------------------------------------------------

@@ -74,6 +74,7 @@ _ID_WORDS = frozenset(
         "tcga",
     ]
 )
+_MOST_SEARCHED = 300
 _GONE = frozenset({"", "#n/a", "#ref!", "#value!", "#name?", "'--", "--"})
 
 
@@ -242,9 +243,13 @@ def find_slide_column(
     if not unmatched or not slides:
         return None
     fits = {}
+    few = len(table.columns) <= _MOST_SEARCHED
     for column in table.columns:
-        if "slide" in senses(column) or "sample" in senses(column):
+        is_named = bool(senses(column) & {"slide", "sample"})
+        if is_named or few:
             index = IdIndex(n for c in set(table.cells[column]) if c for n in slide_names(c))
-            fits[column] = sum(index.match(s) is not None for s in slides)
+            fit = sum(index.match(s) is not None for s in slides)
+            # without a word for slides in its header, nearly all the names have to be there
+            fits[column] = fit if is_named or fit >= 0.8 * len(slides) else 0
     best = max(fits, key=lambda c: fits[c], default="")
     return best if best and fits[best] > len(slides) - len(unmatched) else None
