@@ -97,6 +97,12 @@ def find_outcomes(table: ClinicalTable, roles: Roles, choices: Choices) -> Outco
                 way = question.question.options[0].to_flags() if question.question.options else ""
                 left_out |= dict.fromkeys(question.columns, f"{question.question.text} {way}".strip())
             continue
+        except InputError as error:
+            if not done or name in wanted:
+                raise
+            columns = (*roles.times.get(name, ()), *roles.events.get(name, ()))
+            left_out |= dict.fromkeys(columns, f"{error.code} {error}")
+            continue
         if found is not None:
             done.append(found)
     if not done and not asked:

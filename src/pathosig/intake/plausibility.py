@@ -87,9 +87,14 @@ def implausible_times(times: Sequence[float], unit: str, column: str) -> list[Im
 
 
 def _likely(values: np.ndarray, unit: str) -> str | None:
-    """The longest shorter unit under which the times would be believable."""
-    order = ["years", "months", "weeks", "days"]
-    for other in order[order.index(unit) + 1 :]:
+    """A shorter unit under which the times would be believable, days or months before weeks."""
+    shorter = {
+        "years": ("months", "days", "weeks"),
+        "months": ("days", "weeks"),
+        "weeks": ("days",),
+        "days": (),
+    }
+    for other in shorter[unit]:
         if (
             values.max() / UNITS[other] <= LONGEST_YEARS
             and np.median(values) / UNITS[other] <= LONGEST_MEDIAN_YEARS

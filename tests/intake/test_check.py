@@ -6,21 +6,9 @@ import pytest
 import tifffile
 
 from pathosig.core.errors import ConfigError, InputError
-from pathosig.core.ids import match_slides, nearest
 from pathosig.core.study import Study
-from pathosig.core.table_files import read_table
 from pathosig.core.tables import read_csv_rows
 from pathosig.intake import check, init
-
-
-def test_slides_belong_to_the_longest_patient_id_that_ends_at_a_boundary():
-    found = match_slides(["P1-A", "P10", "P1", "X9", "p2_b"], ["P1", "P10", "P2"])
-    assert found == {"P1-A": "P1", "P10": "P10", "P1": "P1", "X9": None, "p2_b": "P2"}
-
-
-def test_the_nearest_id_is_suggested():
-    assert nearest("PAT-001", ["PAT001", "PAT002"]) == "PAT001"
-    assert nearest("slide7", ["CASE-007", "CASE-008"]) == "CASE-007"
 
 
 @pytest.fixture
@@ -78,20 +66,6 @@ def test_a_glob_without_files_is_a_usage_error(inputs):
         init(inputs / "study", slides=str(inputs / "*.ndpi"), clinical=inputs / "clinical.csv")
 
 
-def test_excel_with_several_sheets_asks_which(tmp_path):
-    import openpyxl
-
-    book = openpyxl.Workbook()
-    book.active.append(["patient_id", "os_days", "os_event"])
-    book.active.append(["001", 5, 1])
-    book.create_sheet("other").append(["gene", "value"])
-    book["other"].append(["TP53", 1])
-    book.save(tmp_path / "t.xlsx")
-    with pytest.raises(InputError, match="sheets"):
-        read_table(tmp_path / "t.xlsx")
-    assert read_table(tmp_path / "t.xlsx", sheet="Sheet").cells["patient_id"] == ["001"]
-
-
 def make(tmp_path, slides, patients):
     study = Study.create(tmp_path / "s", {"endpoints": {"os": {"time": "t", "event": "e", "unit": "months"}}})
     (study.root / "slides.csv").write_text(slides)
@@ -133,11 +107,6 @@ def test_check_without_a_discovery_cohort_says_what_it_found(tmp_path):
     assert any("E_COHORT" in p and "other" in p for p in check(study).problems)
 
 
-def test_an_id_that_looks_like_a_number_is_not_a_slide_of_its_first_digit():
-    assert match_slides(["1E5", "1A", "1e5-2"], ["1", "1E5"]) == {"1E5": "1E5", "1A": "1", "1e5-2": "1E5"}
-    assert match_slides(["1E5"], ["1"]) == {"1E5": None}
-
-
 def test_slides_left_out_come_with_the_patient_that_may_be_meant(inputs):
     (inputs / "slides" / "stray.svs").rename(inputs / "slides" / "P-3.svs")
     report = init(inputs / "study", slides=str(inputs / "slides" / "*.svs"), clinical=inputs / "clinical.csv")
@@ -171,9 +140,9 @@ def test_an_event_without_its_time_is_an_error_and_no_outcome_at_all_is_not(inpu
     table.write_text(text.replace("P1,discovery,10,1", "P1,discovery,,"))
     assert any("have no outcome" in w for w in check(Study.open(study)).warnings)
     table.write_text(text.replace("P1,discovery,10,1", "P1,discovery,,1"))
-    found = check(Study.open(study))
-    assert not found.usable
-    assert any(p.startswith("E_TIME") and "P1" in p for p in found.problems)
+    report = check(Study.open(study))
+    assert not report.usable
+    assert any(p.startswith("E_TIME") and "P1" in p for p in report.problems)
 
 
 def test_a_line_end_in_a_name_cannot_forge_a_line_of_output(inputs):
@@ -217,3 +186,137 @@ def test_check_says_that_none_is_taken_as_a_level(inputs):
     text = config.read_text()
     config.write_text(re.sub(r"subgroups = .*", 'subgroups = ["recurrence"]', text))
     assert any(w.startswith("W_NONE column recurrence") for w in check(Study.open(study)).warnings)
+
+
+def problems(
+    tmp_path, toml="", patients="P1,discovery,1,1\nP2,discovery,2,0\n", header="patient_id,cohort,t,e"
+):
+    study = make(tmp_path, "slide_id,patient_id,path\nA,P1,a.svs\n", f"{header}\n{patients}")
+    with (study.root / "study.toml").open("a") as file:
+        file.write(toml)
+    return check(Study.open(study.root), open_slides=False)
+
+
+@pytest.mark.parametrize(
+    ("toml", "named"),
+    [
+        ("[tiles]\nsize = 224\n", "'size_px'"),
+        ("[tile]\nsize_px = 224\n", "[tiles]"),
+        ("[tiles]\nsize_px = 3\n", "at least 16"),
+        ('[tiles]\nmpp = "fine"\n', "[tiles] mpp"),
+        ("[signature]\nfolds = 1\n", "[signature]"),
+        ("[validate]\nhorizons = [-1.0]\n", "[validate]"),
+        ("[columns]\ncovariate = []\n", "'covariates'"),
+        ('[columns]\ncovariates = ["agee"]\n', "agee"),
+        ('[primary]\nendpoint = "dfs"\n', "dfs"),
+        ('[study]\nlevel = "slide"\n', "level"),
+        ('[study]\nlevels = "slides"\n', "did you mean 'level'"),
+    ],
+)
+def test_study_toml_is_checked_whole_before_a_slide_is_opened(tmp_path, toml, named):
+    report = problems(tmp_path, toml)
+    assert report.exit_code == 3
+    assert any(named in p for p in report.problems)
+
+
+def test_every_stage_of_the_table_has_its_settings_checked():
+    from pathosig.core.stages import STAGES
+    from pathosig.intake.config_check import spec_classes
+
+    assert {row.table for row in STAGES} <= set(spec_classes())
+
+
+@pytest.mark.parametrize(
+    ("cells", "named"),
+    [
+        (["x"] * 9, "constant"),
+        ([f"v{k}" for k in range(9)], "9 levels"),
+        ([""] * 9, "no value"),
+        ([*map(str, range(40, 48)), "unk.?"], "unk.?"),
+    ],
+)
+def test_a_declared_covariate_that_cannot_be_used_makes_the_study_unusable(tmp_path, cells, named):
+    rows = "".join(f"P{k},discovery,{k + 1},{k % 2},{cell}\n" for k, cell in enumerate(cells))
+    report = problems(tmp_path, '[columns]\ncovariates = ["x"]\n', rows, "patient_id,cohort,t,e,x")
+    assert not report.usable
+    assert any(p.startswith("E_COVARIATE") and named in p for p in report.problems)
+
+
+def test_a_word_that_is_declared_missing_makes_it_usable_again(tmp_path):
+    cells = [*map(str, range(40, 48)), "not asked"]
+    rows = "".join(f"P{k},discovery,{k + 1},{k % 2},{cell}\n" for k, cell in enumerate(cells))
+    toml = '[columns]\ncovariates = ["x"]\nmissing = ["not asked"]\n'
+    assert problems(tmp_path, toml, rows, "patient_id,cohort,t,e,x").usable
+
+
+def test_levels_that_differ_by_case_and_numbers_far_from_the_others_are_told(tmp_path):
+    cells = [*map(str, range(40, 48)), "999"]
+    rows = "".join(f"P{k},discovery,{k + 1},{k % 2},{cell},{'mMf'[k % 3]}\n" for k, cell in enumerate(cells))
+    report = problems(tmp_path, '[columns]\ncovariates = ["x", "sex"]\n', rows, "patient_id,cohort,t,e,x,sex")
+    assert report.usable
+    assert any(w.startswith("W_SENTINEL") and "999" in w for w in report.warnings)
+    assert any(w.startswith("W_LEVELS") and "sex" in w for w in report.warnings)
+
+
+@pytest.mark.parametrize(
+    ("times", "code"),
+    [(["5"] * 6, "E_TIME_EQUAL"), (["900", "2361", "1200", "800", "700", "1500"], "E_TIME_RANGE")],
+)
+def test_times_that_cannot_be_true_make_the_study_unusable(tmp_path, times, code):
+    rows = "".join(f"P{k},discovery,{t},{k % 2}\n" for k, t in enumerate(times))
+    report = problems(tmp_path, "", rows)
+    assert not report.usable
+    assert any(p.startswith(code) for p in report.problems)
+
+
+def test_event_values_that_cover_a_part_are_refused_with_all_the_values(tmp_path):
+    study = make(
+        tmp_path,
+        "slide_id,patient_id,path\n",
+        "patient_id,cohort,t,e\nP1,discovery,1,Dead\nP2,discovery,2,Alive\nP3,discovery,,Moved\n",
+    )
+    text = (study.root / "study.toml").read_text()
+    (study.root / "study.toml").write_text(
+        text.replace('unit = "months"', 'unit = "months", event_values = {Dead = 1, Alive = 0}')
+    )
+    report = check(Study.open(study.root), open_slides=False)
+    assert not report.usable
+    assert any(
+        all(v in p for v in ("Dead", "Alive", "Moved")) for p in report.problems if p.startswith("E_EVENT")
+    )
+
+
+def test_a_reader_that_fails_with_anything_is_a_problem_of_its_slide_alone(tmp_path, cmu_slide, monkeypatch):
+    from pathosig import slides
+
+    opened = slides.open_slide
+
+    def fails(path, **options):
+        if path.name == "bad.svs":
+            raise ZeroDivisionError("a reader's own fault")
+        return opened(path, **options)
+
+    monkeypatch.setattr(slides, "open_slide", fails)
+    study = make(
+        tmp_path,
+        f"slide_id,patient_id,path\nA,P1,{cmu_slide}\nB,P1,bad.svs\n",
+        "patient_id,cohort,t,e\nP1,discovery,3,1\nP2,discovery,4,0\n",
+    )
+    report = check(study)
+    assert report.usable
+    assert report.counts["slides_readable"] == 1
+    assert any("slide B" in p and "ZeroDivisionError" in p for p in report.problems)
+
+
+def test_run_stops_before_the_first_slide_where_check_says_unusable(tmp_path, cmu_slide):
+    from pathosig.commands.pipeline import run_all
+
+    study = make(
+        tmp_path,
+        f"slide_id,patient_id,path\nA,P1,{cmu_slide}\n",
+        "patient_id,cohort,t,e\nP1,discovery,3,A\nP2,discovery,4,B\n",
+    )
+    with pytest.raises(InputError, match="column e has values") as caught:
+        run_all(study)
+    assert caught.value.exit_code == 3
+    assert not (study.root / "records").exists()
