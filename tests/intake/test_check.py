@@ -286,7 +286,7 @@ def test_event_values_that_cover_a_part_are_refused_with_all_the_values(tmp_path
     )
 
 
-def test_a_reader_that_fails_with_anything_is_a_problem_of_its_slide_alone(tmp_path, cmu_slide, monkeypatch):
+def test_a_reader_that_fails_with_anything_is_a_problem_of_its_slide_alone(tmp_path, tissue_slide, monkeypatch):
     from pathosig import slides
 
     opened = slides.open_slide
@@ -299,7 +299,7 @@ def test_a_reader_that_fails_with_anything_is_a_problem_of_its_slide_alone(tmp_p
     monkeypatch.setattr(slides, "open_slide", fails)
     study = make(
         tmp_path,
-        f"slide_id,patient_id,path\nA,P1,{cmu_slide}\nB,P1,bad.svs\n",
+        f"slide_id,patient_id,path\nA,P1,{tissue_slide}\nB,P1,bad.svs\n",
         "patient_id,cohort,t,e\nP1,discovery,3,1\nP2,discovery,4,0\n",
     )
     report = check(study)
@@ -308,12 +308,12 @@ def test_a_reader_that_fails_with_anything_is_a_problem_of_its_slide_alone(tmp_p
     assert any("slide B" in p and "ZeroDivisionError" in p for p in report.problems)
 
 
-def test_run_stops_before_the_first_slide_where_check_says_unusable(tmp_path, cmu_slide):
+def test_run_stops_before_the_first_slide_where_check_says_unusable(tmp_path, tissue_slide):
     from pathosig.commands.pipeline import run_all
 
     study = make(
         tmp_path,
-        f"slide_id,patient_id,path\nA,P1,{cmu_slide}\n",
+        f"slide_id,patient_id,path\nA,P1,{tissue_slide}\n",
         "patient_id,cohort,t,e\nP1,discovery,3,A\nP2,discovery,4,B\n",
     )
     with pytest.raises(InputError, match="column e has values") as caught:
