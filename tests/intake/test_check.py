@@ -286,7 +286,9 @@ def test_event_values_that_cover_a_part_are_refused_with_all_the_values(tmp_path
     )
 
 
-def test_a_reader_that_fails_with_anything_is_a_problem_of_its_slide_alone(tmp_path, tissue_slide, monkeypatch):
+def test_a_reader_that_fails_with_anything_is_a_problem_of_its_slide_alone(
+    tmp_path, tissue_slide, monkeypatch
+):
     from pathosig import slides
 
     opened = slides.open_slide
