@@ -70,7 +70,7 @@ Codes of errors and warnings (`E_MPP`, `W_EVENTS` ...) are stable; texts may cha
 
 def flag_of(name: str) -> str:
     """The flag of a field."""
-    return cli._FLAG_NAMES.get(name, "--" + name.replace("_", "-"))
+    return cli._FLAG_NAMES.get(name) or cli._ALIASES.get(name, ("--" + name.replace("_", "-"),))[0]
 
 
 def type_text(hint: Any) -> str:

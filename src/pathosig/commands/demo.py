@@ -21,7 +21,7 @@ DEMO = SimulateSpec(n_discovery=48, n_validation=24, types=5, tiles_per_patient=
 
 PAPER = SimulateSpec(
     kind="mixed",
-    array="8x12",
+    array="6x10",
     n_discovery=72,
     n_validation=36,
     types=6,

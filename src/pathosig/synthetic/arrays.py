@@ -25,11 +25,11 @@ from pathosig.synthetic.slides_level import write_label_map
 from pathosig.synthetic.spec import SimulateSpec
 from pathosig.synthetic.svs import write_svs
 
-CORE_PX = 4 * TILE
-"""Diameter of a core in level-0 pixels: .45 mm at .5 micrometres per pixel."""
+CORE_PX = 6 * TILE
+"""Diameter of a core in level-0 pixels: .67 mm at .5 micrometres per pixel."""
 
-_PITCH_PX = 1280
-_MARGIN_PX = 640
+_PITCH_PX = 1760
+_MARGIN_PX = 800
 _STATES, _STATE_ODDS = ("ok", "torn", "folded", "missing"), (0.86, 0.05, 0.03, 0.06)
 _CONTRAST = 1.6
 """Difference between the cores of a heterogeneous patient, in log odds of the harmful type."""

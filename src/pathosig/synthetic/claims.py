@@ -91,7 +91,9 @@ def compare_claims(study: Study) -> PaperComparison:
         )
     results = read_results(study.paths.results)
     general = compare_truth(study)
-    scores = pd.read_csv(study.paths.scores, dtype={"patient_id": str}, float_precision="round_trip")
+    scores = pd.DataFrame({"patient_id": [], "core_agreement": []})  # without a signature nobody has a score
+    if study.paths.scores.is_file():
+        scores = pd.read_csv(study.paths.scores, dtype={"patient_id": str}, float_precision="round_trip")
     patients = pd.DataFrame(read_csv_rows(study.paths.patients))
     claims = (
         _cores(study, truth["cores"]),

@@ -35,7 +35,7 @@ def write_laboratory_map(path: Path, arrays: Sequence[PlannedArray]) -> None:
     book.remove(book.active)
     for array in arrays:
         sheet = book.create_sheet(array.slide_id[:31])
-        sheet["A1"] = f"Block {array.slide_id}: small cell lung cancer, 0.45 mm cores"
+        sheet["A1"] = f"Block {array.slide_id}: small cell lung cancer, 0.67 mm cores"
         sheet["A1"].font = Font(bold=True)
         sheet.merge_cells(start_row=1, start_column=1, end_row=1, end_column=array.columns + 1)
         sheet["B2"] = "column"
