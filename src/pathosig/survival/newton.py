@@ -53,6 +53,7 @@ def maximise(
     *,
     max_iter: int = _MAX_ITER,
     gain: float = _GAIN,
+    short: float = _SHORT,
     patience: int = _PATIENCE,
     longest: float = np.inf,
 ) -> Climb:
@@ -69,6 +70,8 @@ def maximise(
         Most steps.
     gain
         A Newton step that promises less than this part of the value is the last, unless it is long.
+    short
+        Longest last step, relative to the coefficients; its error is of the order of its square.
     patience
         Long steps without a gain after which the columns that still move have no finite estimate.
     longest
@@ -94,7 +97,7 @@ def maximise(
         if promised <= gain * (abs(value) + 1.0):
             level += 1
             size = np.abs(step)
-            if size.max() <= _SHORT * (1.0 + np.abs(beta).max()):
+            if size.max() <= short * (1.0 + np.abs(beta).max()):
                 return Climb(beta=beta + step, iterations=iteration, converged=True, endless=still)
             if level >= patience:
                 return Climb(beta=beta, iterations=iteration, converged=False, endless=size > _LONG)

@@ -86,7 +86,7 @@ class Likelihood:
             return loglik - weight / 2 * float(beta @ beta), score - weight * beta, info + shrink
 
         begin = np.zeros(x.shape[1]) if start is None else start
-        return maximise(at, begin, max_iter=_MAX_ITER).beta
+        return maximise(at, begin, max_iter=_MAX_ITER, gain=1e-10, short=1e-4).beta
 
 
 def partial_loglik(score: np.ndarray, time: np.ndarray, event: np.ndarray) -> float:
