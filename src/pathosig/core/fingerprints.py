@@ -54,8 +54,16 @@ def identity(path: Path) -> dict[str, Any]:
     return {"size": size, "xxh3": digest.hexdigest()}
 
 
+def file_of(path: Path) -> Path:
+    """The file of a slide whose path may end in the number of one of several scans in it (``slide.ome.tif#2``)."""
+    stem, mark, number = path.name.rpartition("#")
+    scan = bool(mark and stem) and number.isascii() and number.isdigit() and len(number) < 4
+    return path.with_name(stem) if scan and not path.exists() else path
+
+
 def _input_parts(path: Path) -> list[Path]:
     """The files that are one input: itself, all in a folder (DICOM, OME-Zarr), MRXS with its data folder."""
+    path = file_of(path)
     if path.is_dir():
         return sorted(p for p in path.rglob("*") if p.is_file())
     companion = path.with_suffix("")
@@ -67,7 +75,7 @@ def _input_parts(path: Path) -> list[Path]:
 def input_key(path: Path) -> str:
     """What changes when a file, or any file of a folder that is one input, does: sizes and times, nothing read."""
     stats = [(part.relative_to(path.parent).as_posix(), part.stat()) for part in _input_parts(path)]
-    if len(stats) == 1 and stats[0][0] == path.name:
+    if len(stats) == 1 and stats[0][0] in (path.name, file_of(path).name):
         return f"{path}|{stats[0][1].st_size}|{stats[0][1].st_mtime_ns}"
     return f"{path}|{sha256_value([(name, s.st_size, s.st_mtime_ns) for name, s in stats])}"
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pathosig.core.errors import SlideError
+from pathosig.core.fingerprints import file_of
 from pathosig.slides.backends.kfb_layout import is_kfb
 from pathosig.slides.backends.ngff import is_zarr
 from pathosig.slides.coded import CodedReader, coded
@@ -121,10 +122,8 @@ def _in_srgb(source: SlideReader, profile: bytes, name: str) -> SlideReader:
 
 def scan_of(path: Path) -> tuple[Path, int | None]:
     """A path without the number of a scan at its end (``slide.ome.tif#2``), and that number."""
-    stem, mark, number = path.name.rpartition("#")
-    if mark and number.isascii() and number.isdigit() and len(number) < 4 and not path.exists():
-        return path.with_name(stem), int(number)
-    return path, None
+    file = file_of(path)
+    return file, None if file == path else int(path.name.rpartition("#")[2])
 
 
 def _opener(name: str) -> Callable[..., SlideReader]:
