@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import re
 
 import pytest
@@ -236,3 +237,27 @@ def test_only_declared_roles_answer_the_question_of_fairness(material):
     roles = Roles(sex="sex", age=None, site=None)
     assert places_of(with_results(material, roles=roles))["fairness"] == "subgroups"
     assert "fairness" not in places_of(with_results(material, roles=Roles()))
+
+
+def test_both_guidelines_are_listed_whole_with_links_or_reasons(page):
+    from pathosig.report.sections.guidelines import REMARK, TRIPOD
+
+    assert [n for n, *_ in TRIPOD] == [str(i) for i in range(1, 28)]
+    assert [n for n, *_ in REMARK] == [str(i) for i in range(1, 21)]
+    for name, items in (("TRIPOD+AI", TRIPOD), ("REMARK", REMARK)):
+        whole = page[page.index(f"{name}, item by item") :]
+        rows = re.findall(rf"<td>{re.escape(name)} (\d+)</td>\s*<td>(.*?)</td>", whole, flags=re.DOTALL)
+        assert [n for n, _ in rows] == [n for n, *_ in items]
+        assert all('href="#' in cell or "not available: " in cell for _, cell in rows)
+
+
+def test_the_paragraph_on_methods_names_model_cohorts_and_measures(page):
+    text = words(page[page.index('id="methods"') :])[:1500]
+    for word in (
+        "outside table",
+        "overall survival",
+        "frozen before",
+        "Validation 1 and Validation 2",
+        "Uno's C",
+    ):
+        assert word in html.unescape(text), word

@@ -26,6 +26,7 @@ from pathosig.report.sections.equation import signature_section
 from pathosig.report.sections.findings import warnings_section
 from pathosig.report.sections.flow import flow_section
 from pathosig.report.sections.maps import maps_section
+from pathosig.report.sections.methods import methods_section
 from pathosig.report.sections.models import models_section
 from pathosig.report.sections.outcomes import outcomes_section
 from pathosig.report.sections.patients import data_section
@@ -104,6 +105,7 @@ def compose(material: Material, spec: ReportSpec) -> Page:
             "Trust",
             "What could be wrong?",
             [
+                methods_section(material),
                 audits_section(material),
                 hazards_section(material),
                 sample_size_section(material),

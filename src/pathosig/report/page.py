@@ -251,9 +251,10 @@ class CheckItem:
 
 @dataclass(frozen=True, kw_only=True)
 class Checklist:
-    """The reporting checklist."""
+    """A reporting checklist under its caption."""
 
     items: Sequence[CheckItem]
+    caption: str = "What this report holds"
     kind: str = "checklist"
 
 

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
+from pathosig.report.page import LONG, Cell, Page, Table
+
 if TYPE_CHECKING:
     from jinja2 import Environment
-from dataclasses import replace
-from typing import TYPE_CHECKING
-
-from pathosig.report.page import LONG, Cell, Page
-
-if TYPE_CHECKING:
-    pass
-from pathosig.report.page import Table
 
 
 def show(cell: Cell) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pathosig.report.page import CheckItem, Checklist, Section
+from pathosig.report.page import Block, CheckItem, Checklist, Section, folded
+from pathosig.report.sections.guidelines import REMARK, TRIPOD
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -108,15 +109,33 @@ def checklist_section(sections: Sequence[Section], places: Mapping[str, str]) ->
         Topic of an item -> id of the chapter that meets it; topics without a chapter are missing.
     """
     titles = {s.id: s.title for s in sections}
-    items = []
-    for text, guideline, topics, missing in ITEMS:
-        anchors = list(dict.fromkeys(places[t] for t in topics if places.get(t) in titles))
-        places_met = [(a, titles[a]) for a in anchors]
-        items.append(
-            CheckItem(
-                item=text, guideline=guideline, anchors=places_met, missing="" if places_met else missing
-            )
-        )
-    met = sum(not i.missing for i in items)
-    lead = f"{met} of {len(items)} items are met in this report; for the others it says why not."
-    return Section(id="checklist", title="Reporting checklist", blocks=[Checklist(items=items)], lead=lead)
+    checks = [
+        _item(text, guideline, (topics, missing), places, titles)
+        for text, guideline, topics, missing in ITEMS
+    ]
+    blocks: list[Block] = [Checklist(items=checks)]
+    for name, items in (("TRIPOD+AI", TRIPOD), ("REMARK", REMARK)):
+        checked = [
+            _item(text, f"{name} {number}", (topics, missing), places, titles)
+            for number, text, topics, missing in items
+        ]
+        met = sum(not i.missing for i in checked)
+        table = Checklist(items=checked, caption=f"{name}: all {len(items)} items")
+        blocks += folded(f"{name}, item by item", [table], small=f"{met} of {len(items)} met here")
+    met = sum(not i.missing for i in checks)
+    lead = f"{met} of {len(checks)} items are met in this report; the others carry the reason."
+    return Section(id="checklist", title="Reporting checklist", blocks=blocks, lead=lead)
+
+
+def _item(
+    text: str,
+    guideline: str,
+    answer: tuple[Sequence[str], str],
+    places: Mapping[str, str],
+    titles: Mapping[str, str],
+) -> CheckItem:
+    """One item with links to the sections that meet it, or why none does."""
+    topics, missing = answer
+    anchors = list(dict.fromkeys(places[t] for t in topics if places.get(t) in titles))
+    met = [(a, titles[a]) for a in anchors]
+    return CheckItem(item=text, guideline=guideline, anchors=met, missing="" if met else missing)
