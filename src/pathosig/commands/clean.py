@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from pathosig.core.claims import remove_void, void_files
 from pathosig.core.records import remove_stale, stale_files
@@ -17,10 +16,6 @@ class CleanReport:
     files: tuple[str, ...]
     bytes: int
     removed: bool
-
-    def to_dict(self) -> dict[str, Any]:
-        """For ``--json``."""
-        return asdict(self)
 
     def to_text(self) -> str:
         """The files, and how much room they take."""

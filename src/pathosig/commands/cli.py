@@ -27,6 +27,7 @@ from cyclopts import App, CycloptsError, Parameter
 from pathosig import __version__
 from pathosig.core.errors import PathosigError, PathosigWarning
 from pathosig.core.extras import missing_extra
+from pathosig.core.records import to_json
 from pathosig.core.stages import STAGES
 
 
@@ -178,8 +179,6 @@ def _show_warning(
 
 def _say_error(error: PathosigError, as_json: bool) -> None:
     if as_json:
-        from pathosig.core.records import to_json
-
         sys.stdout.write(to_json({"error": {"code": error.code, "message": str(error)}}))
     sys.stderr.write(f"error {error.code}: {error}\n")
 
@@ -217,10 +216,10 @@ def _named(row: Command) -> Callable[[], None]:
 
 def _show(answer: Any, as_json: bool) -> int:
     """Print a command's answer and give its exit code."""
-    from pathosig.core.records import to_json
-
     if as_json:
-        sys.stdout.write(to_json(answer.to_dict() if hasattr(answer, "to_dict") else {"result": answer}))
+        plain = answer.to_dict() if hasattr(answer, "to_dict") else answer
+        is_object = isinstance(plain, dict) or dataclasses.is_dataclass(plain)
+        sys.stdout.write(to_json(plain if is_object else {"result": plain}))
     elif hasattr(answer, "to_text"):
         sys.stdout.write(answer.to_text().rstrip("\n") + "\n")
     elif answer is not None:
@@ -304,7 +303,7 @@ def _evaluated(target: Callable[..., Any]) -> inspect.Signature:
 
 
 def _open(folder: Path) -> Any:
-    from pathosig.core.study import Study
+    from pathosig.core.study import Study  # help does without
 
     return Study.open(folder)
 
@@ -360,7 +359,7 @@ def _flags(spec_class: type[Any]) -> type[Any]:
 def attribute_help(thing: Any) -> dict[str, str]:
     """Name -> help text, read from the Attributes or Parameters section of a NumPy docstring."""
     text = inspect.getdoc(thing) or ""
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for section in re.findall(r"(?:Attributes|Parameters)\n-+\n(.*?)(?=\n\n\w+\n-+\n|\Z)", text, flags=re.S):
         names: list[str] = []
         for line in section.splitlines():
@@ -368,8 +367,8 @@ def attribute_help(thing: Any) -> dict[str, str]:
                 names = [n.strip() for n in line.split(":")[0].split(",")]
             elif line.strip():
                 for name in names:
-                    found[name] = f"{found.get(name, '')} {line.strip()}".strip()
-    return found
+                    texts[name] = f"{texts.get(name, '')} {line.strip()}".strip()
+    return texts
 
 
 if __name__ == "__main__":

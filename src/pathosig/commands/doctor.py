@@ -8,7 +8,6 @@ import os
 import platform
 import sys
 from dataclasses import dataclass
-from typing import Any
 
 from pathosig.core import plugins
 from pathosig.core.versions import versions
@@ -35,10 +34,6 @@ class Diagnosis:
     readers: tuple[str, ...]
     encoders: tuple[str, ...]
     missing: dict[str, str]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything as plain values."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     def to_text(self) -> str:
         """A page for people."""
@@ -83,9 +78,9 @@ def _resampler() -> str:
 def _devices() -> tuple[str, ...]:
     import torch
 
-    found = ["cpu"]
+    devices = ["cpu"]
     if torch.cuda.is_available():
-        found += [f"cuda:{i} {torch.cuda.get_device_name(i)}" for i in range(torch.cuda.device_count())]
+        devices += [f"cuda:{i} {torch.cuda.get_device_name(i)}" for i in range(torch.cuda.device_count())]
     if torch.backends.mps.is_available():
-        found.append("mps")
-    return tuple(found)
+        devices.append("mps")
+    return tuple(devices)

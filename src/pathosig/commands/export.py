@@ -50,15 +50,6 @@ class ExportReport:
     files: tuple[str, ...]
     skipped: tuple[str, ...] = ()
 
-    def to_dict(self) -> dict[str, Any]:
-        """For ``--json``."""
-        return {
-            "format": self.format,
-            "folder": self.folder,
-            "files": list(self.files),
-            "skipped": list(self.skipped),
-        }
-
     def to_text(self) -> str:
         """One line for people."""
         lost = f"; {len(self.skipped)} slides without the tables it needs" if self.skipped else ""

@@ -38,7 +38,7 @@ class RunReport:
             "note": self.note,
             "not_estimable": self.not_estimable,
             "report": self.report,
-            "plan": self.plan.to_dict() if self.plan is not None else None,
+            "plan": self.plan,
             "exit_code": self.exit_code,
         }
 

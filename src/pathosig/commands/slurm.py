@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 import sys
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from pathosig.core.errors import ConfigError
 from pathosig.core.records import write_text
@@ -21,10 +20,6 @@ class SlurmReport:
     scripts: tuple[str, ...]
     shards: int
     submit: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """For ``--json``."""
-        return asdict(self)
 
     def to_text(self) -> str:
         """The scripts and what to do with them."""

@@ -197,10 +197,6 @@ class Verification:
         """3 when anything is missing or changed."""
         return 3 if self.missing or self.changed else 0
 
-    def to_dict(self) -> dict[str, Any]:
-        """For ``--json``."""
-        return {"checked": self.checked, "missing": list(self.missing), "changed": list(self.changed)}
-
     def to_text(self) -> str:
         """A line per finding."""
         lines = [f"{self.checked} outputs checked"]

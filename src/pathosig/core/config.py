@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def to_toml(config: Mapping[str, Any]) -> str:
+def to_toml(config: Mapping[str, object]) -> str:
     """A nested mapping of plain values as TOML text; None is left out, mappings in tables become inline tables."""
     import tomlkit
 
@@ -25,7 +25,7 @@ def to_toml(config: Mapping[str, Any]) -> str:
     return tomlkit.dumps(document)
 
 
-def changed_toml(text: str, section: str, changes: Mapping[str, Any]) -> str:
+def changed_toml(text: str, section: str, changes: Mapping[str, object]) -> str:
     """`text` with some keys of one table set, or removed where the new value is None; all else stays as it is."""
     import tomlkit
 

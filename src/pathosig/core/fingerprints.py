@@ -81,7 +81,7 @@ def input_key(path: Path) -> str:
 
 
 def fingerprint(
-    *, stage: str, version: int, spec: Mapping[str, Any], upstream: Mapping[str, str], inputs: Any
+    *, stage: str, version: int, spec: Mapping[str, object], upstream: Mapping[str, str], inputs: Any
 ) -> str:
     """SHA-256 over everything that decides a unit's outputs.
 

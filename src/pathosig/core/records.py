@@ -205,7 +205,7 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path.name}: not valid JSON ({error}). Delete it and run again.") from error
 
 
-def write_parquet(path: Path, table: pa.Table, metadata: Mapping[str, Any] | None = None) -> None:
+def write_parquet(path: Path, table: pa.Table, metadata: Mapping[str, object] | None = None) -> None:
     """Write an Arrow table as Parquet, deterministic bytes, `metadata` values as JSON."""
     import pyarrow.parquet as pq
 

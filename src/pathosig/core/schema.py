@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pathosig.core.errors import InputError
 from pathosig.core.records import read_parquet, write_parquet
@@ -114,7 +114,7 @@ def _check_numbers(values: np.ndarray, name: str, column: Column, label: str) ->
 
 
 def write_table(
-    path: Path, table: pa.Table, schema: Schema, metadata: Mapping[str, Any] | None = None
+    path: Path, table: pa.Table, schema: Schema, metadata: Mapping[str, object] | None = None
 ) -> None:
     """Check a table against its schema and write it as Parquet (see `write_parquet`)."""
     write_parquet(path, schema.check(table, where=path.name), metadata)

@@ -25,7 +25,7 @@ class Spec:
         return {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
 
     @classmethod
-    def from_mapping(cls, mapping: Mapping[str, Any]) -> Self:
+    def from_mapping(cls, mapping: Mapping[str, object]) -> Self:
         """Build the Spec from a table of study.toml.
 
         Raises

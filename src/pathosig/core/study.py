@@ -94,7 +94,7 @@ class Study:
         return study
 
     @classmethod
-    def create(cls, root: Path | str, config: Mapping[str, Any] | str | None = None) -> Self:
+    def create(cls, root: Path | str, config: Mapping[str, object] | str | None = None) -> Self:
         """Make a study folder with a study.toml of the given tables, or of this text, and open it.
 
         Raises

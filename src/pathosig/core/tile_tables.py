@@ -41,8 +41,8 @@ class TileFacts:
     mpp: float | None = None
     level0_px: float | None = None
     slide_mpp: float | None = None
-    spec: Mapping[str, Any] = field(default_factory=dict)
-    plan: Mapping[str, Any] | None = None
+    spec: Mapping[str, object] = field(default_factory=dict)
+    plan: Mapping[str, object] | None = None
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, Any]) -> Self:
