@@ -16,6 +16,8 @@ from pathosig.commands.status import status, verify
 from pathosig.core.errors import ConfigError, InputError
 from pathosig.core.records import Record, atomic_path, sha256_file, write_text
 from pathosig.core.study import Study
+from pathosig.intake import check
+from pathosig.synthetic import SimulateSpec, simulate
 
 
 def study_of(tmp_path, n, **config):
@@ -69,6 +71,15 @@ def test_a_run_of_an_unusable_study_is_refused_before_anything_is_done(tmp_path)
     with pytest.raises(InputError, match="cannot be run"):
         run_all(Study.open(study.root))
     assert not study.paths.records.exists()
+
+
+def test_a_simulated_study_can_be_run_as_it_is(tmp_path):
+    simulate(
+        tmp_path / "study",
+        SimulateSpec(level="embeddings", n_discovery=8, n_validation=4, tiles_per_patient=5),
+    )
+    report = check(Study.open(tmp_path / "study"), open_slides=False)
+    assert report.usable, report.problems
 
 
 # -- slurm ------------------------------------------------------------------------------------

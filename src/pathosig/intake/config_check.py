@@ -26,7 +26,7 @@ SPECS = (
 )
 """The Spec of every table of study.toml that a stage reads."""
 
-_DECLARATIONS = ("endpoints", "columns", "primary", "study", "hpc_names")
+_DECLARATIONS = ("endpoints", "columns", "primary", "treatment", "study", "hpc_names")
 _STUDY_KEYS = ("level", "name")
 _LEVELS = ("slides", "embeddings", "features")
 
