@@ -146,6 +146,8 @@ def clinic_config(level: str) -> dict[str, object]:
             "adjuvant_crt": {"start": "adjuvant_months", "unit": "months", "landmark": 3.0},
             "neoadjuvant_crt": {"start": "time zero"},
         },
+        # two cores hold some 40 tiles; a patient keeps a profile when one of them is lost
+        "signature": {"min_tiles": 24},
     }
 
 
