@@ -76,20 +76,24 @@ class ClinicalModels:
             raise NotEstimableError(message)
         x = _matrix(frame, columns)
         score = frame["score"].to_numpy(float)
-        known = np.isfinite(x).all(1) & np.isfinite(score)
-        time, event = frame["time"].to_numpy(float)[known], frame["event"].to_numpy(bool)[known]
+        complete = np.isfinite(x).all(1) & np.isfinite(score)
+        time, event = frame["time"].to_numpy(float)[complete], frame["event"].to_numpy(bool)[complete]
         if event.sum() < 10:
             message = f"added value: {int(event.sum())} events among discovery patients with all covariates; 10 are needed."
             raise NotEstimableError(message)
-        clinical = np.nan_to_num(cox(x[known], time, event).coef)
-        both = np.column_stack([x, score])[known]
+        clinical = np.nan_to_num(cox(x[complete], time, event).coef)
+        both = np.column_stack([x, score])[complete]
         combined = np.nan_to_num(cox(both, time, event).coef)
-        slope = float(np.nan_to_num(cox(score[known, None], time, event).coef)[0])
-        linear = {"clinical": x[known] @ clinical, "score": slope * score[known], "combined": both @ combined}
+        slope = float(np.nan_to_num(cox(score[complete, None], time, event).coef)[0])
+        linear = {
+            "clinical": x[complete] @ clinical,
+            "score": slope * score[complete],
+            "combined": both @ combined,
+        }
         return cls(
             columns=tuple(columns), clinical=tuple(map(float, clinical)), combined=tuple(map(float, combined)),
             slope=slope, baseline={k: baseline_of(v, time, event, unit) for k, v in linear.items()},
-            n=int(known.sum()), events=int(event.sum()),
+            n=int(complete.sum()), events=int(event.sum()),
         )  # fmt: skip
 
     def risk_at(self, predictors: Mapping[str, np.ndarray], when: float) -> dict[str, np.ndarray]:

@@ -34,10 +34,10 @@ def fit_imputed(
     NotEstimableError
         If a covariate cannot be imputed or the models cannot be fitted.
     """
-    known = frame[np.isfinite(frame["score"].to_numpy(float)) & np.isfinite(frame["time"].to_numpy(float))]
+    scored = frame[np.isfinite(frame["score"].to_numpy(float)) & np.isfinite(frame["time"].to_numpy(float))]
     fits = [
         ClinicalModels.fit(table, covariates, unit=unit)
-        for table in impute(known, covariates, m=m, seed=seed)
+        for table in impute(scored, covariates, m=m, seed=seed)
     ]
     first = fits[0]
     baseline = {}
@@ -89,8 +89,8 @@ def added_value_imputed(
     ----------
     Schomaker M, Heumann C. Stat Med 2018; 37: 2252 (imputation inside each bootstrap sample).
     """
-    known = np.isfinite(frame["score"].to_numpy(float)) & np.isfinite(frame["time"].to_numpy(float))
-    data = frame[known].reset_index(drop=True)
+    scored = np.isfinite(frame["score"].to_numpy(float)) & np.isfinite(frame["time"].to_numpy(float))
+    data = frame[scored].reset_index(drop=True)
     present = [c for c in covariates if c in data]
     holes = {c: int(data[c].isna().sum()) for c in present if data[c].isna().any()}
     if not holes:

@@ -77,15 +77,15 @@ def associations(
     """
     out: list[Association] = []
     for cohort in cohorts:
-        part = table[(table["cohort"] == cohort) & table["group"].isin(GROUPS)]
+        patients = table[(table["cohort"] == cohort) & table["group"].isin(GROUPS)]
         rows = [
             Association(
                 cohort=cohort,
                 variable=name,
-                counts=attempt(counted, part["group"].to_numpy(object), subgroup_labels(part[name])),
+                counts=attempt(counted, patients["group"].to_numpy(object), subgroup_labels(patients[name])),
             )
             for name in variables
-            if name in part
+            if name in patients
         ]
         out += rows
     return tuple(_adjusted(out))
