@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pathosig.core.errors import NotEstimableError
 from pathosig.signature import SignatureSpec, TrainingSet, fit_signature
-from pathosig.validation import ValidateSpec, cross_validate, validate
+from pathosig.validation import ValidateSpec, cross_validate, read_results, validate
 from pathosig.validation.analysis import Analysis, ProportionalHazards, Subgroup
 from pathosig.validation.calibrate import calibration_of
 from pathosig.validation.competing import causes_of
@@ -17,6 +18,7 @@ from pathosig.validation.families import with_families
 from pathosig.validation.findings import cohort_findings, fold_findings
 from pathosig.validation.internal import _refitting_error
 from pathosig.validation.values import ChiSquare, NotEstimable
+from tests.signature.test_stage import make_study, run
 
 QUICK = SignatureSpec(bootstraps=0, n_subsamples=40)
 FAST = ValidateSpec(bootstraps=20, imputations=0)
@@ -63,6 +65,20 @@ def test_a_cross_validation_that_selects_nothing_has_neither_a_c_nor_groups(nois
     assert made.share_empty == 1
     assert np.isnan([made.c, made.lower, made.upper]).all()
     assert set(made.scores["group"]) == {"not assessable"}
+
+
+def test_validate_exits_5_where_no_fold_selects_anything_and_results_are_written_all_the_same(tmp_path):
+    """20 patients and a weak effect: the whole cohort selects a feature, half of it nothing."""
+    study = make_study(tmp_path / "s", cohorts=("discovery",), effect=0.3, n=24)
+    spec = SignatureSpec(bootstraps=0, n_subsamples=40, selection="tree")
+    with pytest.raises(NotEstimableError, match="selected nothing in any fold") as caught:
+        run(study, spec, bootstraps=5, folds=2, repeats=1, imputations=0)
+    assert caught.value.code == "E_NOTHING_FOUND"
+    results = read_results(study.paths.results)
+    assert results.internal.share_empty == 1
+    assert results.internal.harrell_c.estimate is None
+    assert results.verdicts[0].verdict == "nothing found"
+    assert "W_ALL_FOLDS_EMPTY" in codes(results.warnings)
 
 
 def test_the_interval_of_a_cross_validated_c_accounts_for_refitting():

@@ -47,7 +47,7 @@ def validate_signature(
     Raises
     ------
     NotEstimableError
-        If there is no signature; the descriptive results.json is written all the same.
+        If there is no signature, or no fold of the cross-validation selects anything; results.json is written all the same.
     """
     spec = spec or study.spec(ValidateSpec)
     fitted = study.record("signature", FIT)
@@ -61,6 +61,9 @@ def validate_signature(
     report = run_once(study, STAGE, spec, unit, _validate, execution=execution)
     if fitted is not None and not fitted.summary.get("selected") and not report.waiting:
         raise NotEstimableError(str(fitted.summary.get("reason", "no signature")), code="E_NO_SIGNATURE")
+    judged = study.record(STAGE.name, UNIT)
+    if judged is not None and judged.summary.get("nothing_found") and not report.waiting:
+        raise NotEstimableError(str(judged.summary["nothing_found"]), code="E_NOTHING_FOUND")
     return report
 
 
@@ -71,10 +74,18 @@ def _validate(job: Job) -> Outcome:
     results = _with_claims(results, inputs, spec)
     write_results(study.paths.results, results)
     tables = _write_tables(study, results)
+    summary: dict[str, object] = {
+        "kind": results.kind,
+        "analyses": len(results.analyses),
+        "said": _lines(results),
+    }
+    nothing = [v.sentence for v in results.verdicts if v.primary and v.verdict == "nothing found"]
+    if results.kind == "internal" and nothing:
+        summary["nothing_found"] = nothing[0]
     return Outcome(
         outputs=(Layout.results, *tables),
         warnings=tuple(f"{w.code} {w.message}" for w in results.warnings),
-        summary={"kind": results.kind, "analyses": len(results.analyses), "said": _lines(results)},
+        summary=summary,
     )
 
 
