@@ -15,7 +15,7 @@ from pathosig.signature.model import Baseline
 from pathosig.survival import cox, default_tau, uno_c
 from pathosig.survival.covariates import as_level, is_categorical, levels_of
 from pathosig.validation.analysis import AddedValue, Fitted
-from pathosig.validation.benefit import at_horizon, paired_limits
+from pathosig.validation.benefit import affordable, at_horizon, paired_limits
 from pathosig.validation.values import NOT_COMPUTED, ChiSquare, Concordance, Estimate, attempt
 
 _AT_RISK = 10
@@ -165,7 +165,7 @@ def added_value(
     values = {k: v[complete] for k, v in predictors.items()}
     tau = default_tau(time)
     index = {k: uno_c(values[k], time, event, tau=tau) for k in MODELS}
-    draws = np.random.default_rng(seed).integers(0, len(time), (bootstraps, len(time)))
+    draws = np.random.default_rng(seed).integers(0, len(time), (affordable(bootstraps, len(time)), len(time)))
 
     def gain(rows: np.ndarray) -> list[float]:
         pair = [uno_c(values[k][rows], time[rows], event[rows], tau=tau).c for k in ("combined", "clinical")]

@@ -13,7 +13,7 @@ from pathosig.survival import default_tau, uno_c
 from pathosig.survival.imputation import impute
 from pathosig.validation.added import MODELS, ClinicalModels
 from pathosig.validation.analysis import AddedImputed
-from pathosig.validation.benefit import paired_limits
+from pathosig.validation.benefit import affordable, paired_limits
 from pathosig.validation.values import Estimate, finite
 
 
@@ -109,6 +109,7 @@ def added_value_imputed(
 
     mean_c = np.array([concordances(t) for t in impute(data, present, m=m, seed=seed)]).mean(axis=0)
     rng = np.random.default_rng(seed)
+    bootstraps = affordable(bootstraps, len(data))
     draws = rng.integers(0, len(data), (bootstraps, len(data)))
     seeds = iter(rng.integers(0, 2**31, bootstraps).tolist())
 
