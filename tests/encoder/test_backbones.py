@@ -8,7 +8,8 @@ import pathosig.encoder.weights as weight_files
 from pathosig.core.errors import ConfigError, InputError
 from pathosig.encoder import ENCODERS, load_encoder
 from pathosig.encoder.backbones import encoder_from_state
-from pathosig.encoder.zoo import EncoderEntry
+from pathosig.encoder.weights_command import weights
+from pathosig.encoder.zoo import EncoderEntry, note_on
 
 
 @pytest.fixture(scope="module")
@@ -223,3 +224,48 @@ def test_position_of_the_class_token_moves_into_the_token_where_timm_has_none():
     assert torch.equal(folded["cls_token"], torch.tensor([[[1.0, 2.0, 3.0]]]))
     assert folded["pos_embed"].shape == (1, 4, 3)
     assert weight_files._class_position_folded(folded) is folded
+
+
+def test_a_hugging_face_vit_is_the_timm_model_under_other_names():
+    module = load_encoder("phikon", random_start=True).module
+    ours = {k.removeprefix("model."): v for k, v in module.state_dict().items()}
+    theirs = {}
+    names = (
+        ("cls_token", "embeddings.cls_token"), ("pos_embed", "embeddings.position_embeddings"), ("blocks.", "encoder.layer."),
+        ("patch_embed.proj.", "embeddings.patch_embeddings.projection."), (".attn.proj.", ".attention.output.dense."),
+        (".norm1.", ".layernorm_before."), (".norm2.", ".layernorm_after."), (".mlp.fc1.", ".intermediate.dense."),
+        (".mlp.fc2.", ".output.dense."),
+    )  # fmt: skip
+    for key, value in ours.items():
+        name = "layernorm." + key.removeprefix("norm.") if key.startswith("norm.") else key
+        for old, new in names:
+            name = name.replace(old, new)
+        if ".attn.qkv." in name:
+            for part, rows in zip(("query", "key", "value"), value.chunk(3), strict=True):
+                theirs["vit." + name.replace(".attn.qkv.", f".attention.attention.{part}.")] = rows
+        else:
+            theirs["vit." + name] = value
+    theirs["vit.pooler.dense.bias"] = torch.zeros(3)
+    again = weight_files.to_timm(theirs, ENCODERS["phikon"], module)
+    assert len(again) == len(module.state_dict()) > 100
+    assert all(torch.equal(again[k], v) for k, v in module.state_dict().items())
+
+
+def test_encoders_of_general_images_are_noted_and_those_of_tissue_are_not():
+    general = {name for name in ENCODERS if note_on(name)}
+    assert general == {"efficientnet-lite0", "resnet50", "dinov3-l"}
+    assert note_on("a plug-in") == ""
+
+
+def test_the_command_weights_lists_checks_and_tells_where(tmp_path):
+    assert {row["name"] for row in weights("list").rows} == set(ENCODERS)
+    assert any("study.toml" in row["where"] for row in weights("where").rows)
+    state = load_encoder("efficientnet-lite0").module.state_dict()
+    save_file({k: v.contiguous() for k, v in state.items()}, tmp_path / "w.safetensors")
+    (row,) = weights("check", tmp_path / "w.safetensors", encoder="efficientnet-lite0").rows
+    assert row["sha256"] == load_encoder("efficientnet-lite0").weights_sha256 and "begins" in row["self_test"]
+    assert "floor" in weights("list").to_text()
+    with pytest.raises(InputError, match="do not fit"):
+        weights("check", tmp_path / "w.safetensors", encoder="lunit-s8")
+    with pytest.raises(ConfigError, match="--encoder"):
+        weights("check", tmp_path / "w.safetensors")

@@ -8,8 +8,9 @@ from pathosig.commands.cli import main
 from pathosig.core.errors import InputError
 from pathosig.core.records import parquet_metadata, read_json, read_parquet
 from pathosig.core.study import Study
-from pathosig.encoder import EncoderSpec, embed_tiles, import_features
+from pathosig.encoder import EncoderSpec, import_features
 from pathosig.encoder.cards import one_encoder
+from pathosig.encoder.command import embed
 from pathosig.encoder.features.hdf5 import read_features
 
 COORDS = np.array([[0, 0], [512, 0], [1024, 512]])
@@ -179,15 +180,15 @@ def test_mixing_encoders_or_mpp_is_refused():
 def test_embed_takes_features_and_the_study_then_starts_from_embeddings(study, tmp_path):
     for name in ("S1", "S2"):
         _clam(tmp_path / f"h5/{name}.h5")
-    report = embed_tiles(study, EncoderSpec(name="phikon-v2"), features=tmp_path / "h5")
+    report = embed(study, EncoderSpec(name="phikon-v2"), features=tmp_path / "h5")
     assert report.done == ("S1", "S2")
     assert np.load(study.root / "embeddings/S1.npy").shape == (3, 6)
     again = Study.open(study.root)
     assert again.level == "embeddings"
     assert read_json(study.root / "encoder/encoder.json")["name"] == "phikon-v2"
-    assert embed_tiles(again, EncoderSpec(name="phikon-v2"), features=tmp_path / "h5").fresh == ("S1", "S2")
+    assert embed(again, EncoderSpec(name="phikon-v2"), features=tmp_path / "h5").fresh == ("S1", "S2")
     with pytest.raises(InputError, match="no features for any slide"):
-        embed_tiles(again, features=tmp_path / "nothing")
+        embed(again, features=tmp_path / "nothing")
 
 
 def test_features_can_be_taken_again_from_the_command_line(study, tmp_path, capsys, caplog):

@@ -69,6 +69,11 @@ COMMANDS = (
         "Write results as anndata, geojson, h5, csv or tissuumaps.",
     ),
     Command("simulate", "pathosig.synthetic:simulate", "Write a cohort with planted truth."),
+    Command(
+        "weights",
+        "pathosig.encoder.weights_command:weights",
+        "Encoders: what to fetch, where it goes, whether a file fits.",
+    ),
     Command("doctor", "pathosig.commands.doctor:doctor", "Versions, devices, readers; what is missing."),
 )
 

@@ -85,7 +85,7 @@ STAGES = (
     ),
     StageRow(
         name="embed",
-        target="pathosig.encoder.stage:embed_tiles",
+        target="pathosig.encoder.command:embed",
         help="Turn tiles into embeddings.",
         level="slides",
         per_specimen=True,

@@ -25,6 +25,7 @@ from pathosig.encoder.graph_cache import Baked, onnx_file
 from pathosig.encoder.reading import opened_tiles, read_tile_table, specimen_facts
 from pathosig.encoder.spec import EncoderSpec
 from pathosig.encoder.stain import fit_stain, in_reference_colours, sample_tiles
+from pathosig.encoder.zoo import note_on
 
 if TYPE_CHECKING:
     from pathosig.encoder.backbones import Encoder
@@ -41,7 +42,6 @@ def embed_tiles(
     spec: EncoderSpec | None = None,
     *,
     execution: Execution = DEFAULT_EXECUTION,
-    features: Path | None = None,
 ) -> StageReport:
     """Turn every tile into an embedding: embeddings/<id>.npy, float16 (n_tiles, dim).
 
@@ -50,27 +50,12 @@ def embed_tiles(
     The encoder is settled first (encoder/encoder.json with the digest of its weights; the weights
     themselves when they are small or trained here), then slides run one by one, resumable.
 
-    Parameters
-    ----------
-    features
-        Folder of <slide_id>.h5 files of TRIDENT, CLAM or STAMP to take instead of embedding; study.toml then
-        says that the study starts from embeddings. Another encoder than the files name: ``name``.
-
     Raises
     ------
     ConfigError
-        If the encoder, its weights or the device are not to be had.
-    InputError
-        If no file fits a slide, or the files come from different encoders.
+        If the encoder, its weights or the device are unavailable.
     """
     spec = spec or study.spec(EncoderSpec)
-    if features is not None:
-        from pathosig.encoder.features.stage import import_features, start_from_embeddings
-
-        named = spec.name if spec.name != EncoderSpec().name else None
-        report = import_features(study, features, encoder=named, execution=execution)
-        start_from_embeddings(study)
-        return report
     specimens = study.specimens()
     settled = _settle(study, spec, execution)
     if settled.waiting:
@@ -81,7 +66,13 @@ def embed_tiles(
         _export_once(study, spec, [u for u in units if u.upstream["tiles"]])
     report = run_each(study, STAGE, spec, units, task, execution=execution)
     _warn_of_mixed_devices(study)
-    return replace(report, findings=(*report.findings, *_said_of_int8(study))) if engine == "int8" else report
+    card = read_json(study.paths.encoder_card)
+    note = note_on(str(card["backbone"] if "backbone" in card else card["name"]))
+    findings = (
+        *((f"{card['name']}: {note}",) if note else ()),
+        *(_int8_findings(study) if engine == "int8" else ()),
+    )
+    return replace(report, findings=(*report.findings, *findings))
 
 
 def _warn_of_mixed_devices(study: Study) -> None:
@@ -213,7 +204,7 @@ def _calibrate(job: Job, stain: Mapping[str, Any] | None) -> dict[str, Any]:
     return asdict(made)
 
 
-def _said_of_int8(study: Study) -> tuple[str, ...]:
+def _int8_findings(study: Study) -> tuple[str, ...]:
     """How much of the network runs in int8, and how close that is."""
     found = read_json(study.paths.encoder_card).get("int8")
     if not found:

@@ -146,7 +146,7 @@ def to_timm(state: Mapping[str, torch.Tensor], entry: EncoderEntry, module: nn.M
     """Published tensors under the names of `module` (a PooledModel), classifier left out."""
     out = dict(state)
     expected = module.state_dict()
-    if any(k.startswith(("encoder.layer.", "dinov2.encoder.layer.")) for k in out):
+    if any(k.startswith(("encoder.layer.", "dinov2.encoder.layer.", "vit.encoder.layer.")) for k in out):
         out = _from_dinov2(out)
     if entry.pooling == "attention":
         return _from_coca(out)
@@ -195,7 +195,7 @@ def _in_order(state: State, expected: Mapping[str, torch.Tensor]) -> State | Non
 
 
 def _from_dinov2(state: Mapping[str, torch.Tensor]) -> State:
-    """Hugging Face's Dinov2Model names (with or without registers) -> timm's."""
+    """Hugging Face's names of a Dinov2Model (with or without registers) or a ViTModel -> timm's."""
     renames = {
         "embeddings.cls_token": "cls_token",
         "embeddings.position_embeddings": "pos_embed",
@@ -207,12 +207,22 @@ def _from_dinov2(state: Mapping[str, torch.Tensor]) -> State:
         ".layer_scale2.lambda1": ".ls2.gamma",
         ".mlp.weights_in.": ".mlp.fc1.",
         ".mlp.weights_out.": ".mlp.fc2.",
+        ".layernorm_before.": ".norm1.",
+        ".layernorm_after.": ".norm2.",
+        ".intermediate.dense.": ".mlp.fc1.",
+        ".output.dense.": ".mlp.fc2.",
         "layernorm.": "norm.",
     }
     out: State = {}
     for key, value in state.items():
-        name = key.removeprefix("dinov2.")
-        if "mask_token" in name or ".key." in name or ".value." in name or name.startswith("classifier"):
+        name = key.removeprefix("dinov2.").removeprefix("vit.")
+        if (
+            "mask_token" in name
+            or name.startswith("pooler.")
+            or ".key." in name
+            or ".value." in name
+            or name.startswith("classifier")
+        ):
             continue
         if ".attention.attention.query." in name:
             parts = [state[key.replace(".query.", f".{p}.")] for p in ("query", "key", "value")]

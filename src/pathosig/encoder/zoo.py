@@ -25,7 +25,7 @@ class EncoderEntry:
     hub
         Repository on the Hugging Face hub; None when the weights come from a package.
     layout
-        How the published file names its tensors: ``timm`` or ``dinov2`` (Hugging Face's Dinov2Model).
+        How the published file names its tensors: ``timm``, ``dinov2`` or ``vit`` (Hugging Face's Dinov2Model and ViTModel).
     dim
         Length of the embedding after pooling.
     input_px
@@ -39,12 +39,14 @@ class EncoderEntry:
         Whether the hub asks for an accepted licence and a token.
     options
         Further arguments of `timm.create_model`.
+    general
+        Whether it was trained on photographs, not on tissue.
     """
 
     architecture: str
     hub: str | None
     dim: int
-    layout: Literal["timm", "dinov2"] = "timm"
+    layout: Literal["timm", "dinov2", "vit"] = "timm"
     input_px: int | None = 224
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
@@ -53,6 +55,7 @@ class EncoderEntry:
     licence: str = ""
     gated: bool = False
     options: dict[str, Any] = field(default_factory=dict)
+    general: bool = False
 
 
 _SWIGLU: dict[str, Any] = {"mlp_layer": "SwiGLUPacked", "act_layer": "SiLU"}
@@ -61,16 +64,30 @@ _DINO: dict[str, Any] = {"img_size": 224, "init_values": 1e-5, "num_classes": 0,
 ENCODERS: dict[str, EncoderEntry] = {
     "efficientnet-lite0": EncoderEntry(
         architecture="tf_efficientnet_lite0", hub=None, dim=1280, input_px=None, mean=LITE_MEAN, std=LITE_STD,
-        licence="Apache-2.0",
+        licence="Apache-2.0", general=True,
     ),
     "resnet50": EncoderEntry(
         architecture="resnet50", hub="timm/resnet50.tv_in1k", dim=2048, input_px=None, licence="BSD-3-Clause",
+        general=True,
+    ),
+    "dinov3-l": EncoderEntry(
+        architecture="vit_large_patch16_dinov3", hub="timm/vit_large_patch16_dinov3.lvd1689m", dim=1024, input_px=224,
+        pooling="cls", licence="DINOv3 licence", general=True,
+        options={"img_size": 224, "num_classes": 0},
+    ),
+    "uni": EncoderEntry(
+        architecture="vit_large_patch16_224", hub="MahmoodLab/UNI", dim=1024, pooling="cls", mpp=0.5,
+        licence="CC-BY-NC-ND-4.0", gated=True, options=_DINO,
     ),
     "uni2-h": EncoderEntry(
         architecture="vit_giant_patch14_224", hub="MahmoodLab/UNI2-h", dim=1536, pooling="cls", mpp=0.5,
         licence="CC-BY-NC-ND-4.0", gated=True,
         options={**_DINO, **_SWIGLU, "patch_size": 14, "depth": 24, "num_heads": 24, "embed_dim": 1536,
                  "mlp_ratio": 2.66667 * 2, "no_embed_class": True, "reg_tokens": 8},
+    ),
+    "virchow": EncoderEntry(
+        architecture="vit_huge_patch14_224", hub="paige-ai/Virchow", dim=2560, pooling="cls+mean", mpp=0.5,
+        licence="Apache-2.0", gated=True, options={**_DINO, **_SWIGLU, "mlp_ratio": 5.3375},
     ),
     "virchow2": EncoderEntry(
         architecture="vit_huge_patch14_224", hub="paige-ai/Virchow2", dim=2560, pooling="cls+mean", mpp=0.5,
@@ -104,6 +121,10 @@ ENCODERS: dict[str, EncoderEntry] = {
         pooling="attention", mpp=0.5, licence="CC-BY-NC-ND-4.0", gated=True,
         options={"img_size": 448, "init_values": 1.0, "num_classes": 0, "dynamic_img_size": True},
     ),
+    "phikon": EncoderEntry(
+        architecture="vit_base_patch16_224", hub="owkin/phikon", dim=768, layout="vit", pooling="cls",
+        mpp=0.5, licence="Owkin non-commercial licence", options={"img_size": 224, "num_classes": 0},
+    ),
     "phikon-v2": EncoderEntry(
         architecture="vit_large_patch16_224", hub="owkin/phikon-v2", dim=1024, layout="dinov2", pooling="cls",
         mpp=0.5, licence="Owkin non-commercial licence",
@@ -113,6 +134,21 @@ ENCODERS: dict[str, EncoderEntry] = {
         architecture="vit_giant_patch14_dinov2", hub="kaiko-ai/midnight", dim=3072, layout="dinov2",
         pooling="cls+mean", mean=HALF, std=HALF, mpp=0.5, licence="MIT",
         options={"img_size": 224, "init_values": 1e-5, "num_classes": 0},
+    ),
+    "kaiko-b8": EncoderEntry(
+        architecture="vit_base_patch8_224", hub="1aurent/vit_base_patch8_224.kaiko_ai_towards_large_pathology_fms",
+        dim=768, pooling="cls", mean=HALF, std=HALF, licence="see kaiko.ai's model card",
+        options={"img_size": 224, "num_classes": 0, "dynamic_img_size": True},
+    ),
+    "kaiko-b16": EncoderEntry(
+        architecture="vit_base_patch16_224", hub="1aurent/vit_base_patch16_224.kaiko_ai_towards_large_pathology_fms",
+        dim=768, pooling="cls", mean=HALF, std=HALF, licence="see kaiko.ai's model card",
+        options={"img_size": 224, "num_classes": 0, "dynamic_img_size": True},
+    ),
+    "lunit-s8": EncoderEntry(
+        architecture="vit_small_patch8_224", hub="1aurent/vit_small_patch8_224.lunit_dino", dim=384, pooling="cls",
+        mean=(0.70322989, 0.53606487, 0.66096631), std=(0.21716536, 0.26081574, 0.20723464),
+        licence="Lunit non-commercial licence", options={"img_size": 224, "num_classes": 0},
     ),
     "hibou-b": EncoderEntry(
         architecture="vit_base_patch14_reg4_dinov2", hub="histai/hibou-B", dim=768, layout="dinov2",
@@ -127,3 +163,19 @@ ENCODERS: dict[str, EncoderEntry] = {
         options={"img_size": 224, "init_values": 1e-5, "num_classes": 0},
     ),
 }  # fmt: skip
+
+GENERAL_IMAGES = "general images: a floor, not a pathology encoder"
+
+
+def note_on(name: str) -> str:
+    """What every report says beside the name of an encoder that never saw tissue; empty for others.
+
+    Examples
+    --------
+    >>> note_on("resnet50")
+    'general images: a floor, not a pathology encoder'
+    >>> note_on("uni2-h")
+    ''
+    """
+    entry = ENCODERS.get(name)
+    return GENERAL_IMAGES if entry is not None and entry.general else ""

@@ -1,0 +1,124 @@
+"""The command ``weights``: which encoders there are, whether a file fits one, and where files are looked for."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from pathosig.core.errors import ConfigError
+from pathosig.encoder.zoo import ENCODERS, note_on
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WeightsReport:
+    """Rows for people and machines.
+
+    Attributes
+    ----------
+    action
+        ``list``, ``check`` or ``where``.
+    rows
+        Name to value, one mapping per line.
+    """
+
+    action: str
+    rows: tuple[dict[str, str], ...]
+
+    def to_dict(self) -> dict[str, object]:
+        """For ``--json``."""
+        return asdict(self)
+
+    def to_text(self) -> str:
+        """For people."""
+        lines = []
+        for row in self.rows:
+            first, *others = row.values()
+            lines.append(f"{first:<20} {'  '.join(v for v in others if v)}")
+        return "\n".join(lines)
+
+
+def weights(
+    action: Literal["list", "check", "where"] = "list",
+    file: Path | None = None,
+    *,
+    encoder: str | None = None,
+) -> WeightsReport:
+    """List encoders and where their weights are; check whether a downloaded file fits one; show where files go.
+
+    Parameters
+    ----------
+    action
+        list: name, repository, licence and whether access has to be asked for. check: fit FILE into an encoder. where: the
+        folder in which downloads are looked for, and how to use a file without a network.
+    file
+        The weights file to check.
+    encoder
+        The encoder it should fit.
+
+    Raises
+    ------
+    ConfigError
+        If check lacks a file or the name of the encoder.
+    InputError
+        E_WEIGHTS if the file does not fit.
+    """
+    if action == "list":
+        return WeightsReport(action=action, rows=tuple(_described(name) for name in ENCODERS))
+    if action == "where":
+        return WeightsReport(action=action, rows=_places())
+    if file is None or encoder is None:
+        raise ConfigError("weights check: expected a file and --encoder NAME. See `pathosig weights list`.")
+    return WeightsReport(action=action, rows=(_checked(file, encoder),))
+
+
+def _described(name: str) -> dict[str, str]:
+    entry = ENCODERS[name]
+    return {
+        "name": name,
+        "hub": entry.hub or "installed with pathosig",
+        "dim": f"{entry.dim} numbers",
+        "input": f"{entry.input_px} px" if entry.input_px else "any size",
+        "licence": entry.licence,
+        "access": "gated: accept the licence on the hub" if entry.gated else "",
+        "note": note_on(name),
+    }
+
+
+def _places() -> tuple[dict[str, str], ...]:
+    from huggingface_hub import constants
+
+    return (
+        {"what": "downloads", "where": str(constants.HF_HUB_CACHE), "set": "by the variable HF_HUB_CACHE"},
+        {
+            "what": "a file",
+            "where": "[encoder] weights = PATH in study.toml",
+            "set": "relative to the study folder",
+        },
+        {
+            "what": "offline cluster",
+            "where": "copy the file there, run `pathosig weights check FILE --encoder NAME`, name it in study.toml",
+            "set": "",
+        },
+    )
+
+
+def _checked(file: Path, name: str) -> dict[str, str]:
+    import numpy as np
+
+    from pathosig.encoder.backbones import load_encoder
+    from pathosig.encoder.engines import EnginePlan, engine_of
+
+    loaded = load_encoder(name, weights=file)
+    # The same picture for everybody: whoever embeds it with these weights gets these numbers.
+    tile = np.random.default_rng(0).integers(0, 256, (1, 224, 224, 3), dtype=np.uint8)
+    embedding = engine_of(loaded, EnginePlan(engine="fp32", device="cpu", batch_size=1))(tile)[0]
+    return {
+        "name": name,
+        "fits": f"{file.name} fits",
+        "sha256": loaded.weights_sha256,
+        "licence": loaded.licence,
+        "self_test": "embedding of the test tile begins "
+        + " ".join(f"{v:.4f}" for v in embedding[:4].tolist()),
+        "note": note_on(name),
+    }
