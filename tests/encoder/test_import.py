@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 from pathosig.commands.cli import main
+from pathosig.commands.embed import embed
 from pathosig.core.errors import InputError
 from pathosig.core.records import parquet_metadata, read_json, read_parquet
 from pathosig.core.study import Study
 from pathosig.encoder import EncoderSpec, import_features
 from pathosig.encoder.cards import one_encoder
-from pathosig.encoder.command import embed
 from pathosig.encoder.features.hdf5 import read_features
 
 COORDS = np.array([[0, 0], [512, 0], [1024, 512]])

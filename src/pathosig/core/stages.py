@@ -85,7 +85,7 @@ STAGES = (
     ),
     StageRow(
         name="embed",
-        target="pathosig.encoder.command:embed",
+        target="pathosig.commands.embed:embed",
         help="Turn tiles into embeddings.",
         level="slides",
         per_specimen=True,
