@@ -21,6 +21,7 @@ from pathosig.survival.stability import stability_selection
 from pathosig.survival.univariate import cox_univariate
 
 _COARSE = 8
+_FEWEST_HALVES = 20
 _FEWEST_GROUPS = 3
 
 
@@ -209,13 +210,16 @@ def _auto(
         len(event), event, min(spec.folds, int(event.sum())), np.random.default_rng(spec.seed), groups
     )
     gain = {"tree": 0.0, "ridge": 0.0}
+    quick = spec.replace(
+        n_subsamples=max(_FEWEST_HALVES, spec.n_subsamples // 2)
+    )  # enough to choose between two methods
     for k in np.unique(fold):
         train = fold != k
         if event[train].sum() < 2:
             continue
         labels = None if groups is None else np.asarray(groups)[train]
         for name in gain:
-            fit = _METHODS[name](x[train], time[train], event[train], pool, spec, labels)
+            fit = _METHODS[name](x[train], time[train], event[train], pool, quick, labels)
             score = x[:, _positions(pool, fit.names)] @ np.array(fit.coef)
             gain[name] += partial_loglik(score, time, event) - partial_loglik(
                 score[train], time[train], event[train]

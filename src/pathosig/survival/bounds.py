@@ -91,13 +91,24 @@ def false_selection_bound(q: float, p: int, threshold: float, pairs: int) -> flo
 
 def threshold_for(q: float, p: int, pairs: int, *, expected_false: float, lowest: float = 0.5) -> float:
     """Smallest threshold whose bound is at most `expected_false`; above 1 when there is none."""
-    first = math.floor(max(lowest, 0.5) * 2 * pairs)
-    for count in range(first, 2 * pairs + 1):
-        threshold = count / (2 * pairs)
-        if (
-            threshold >= lowest
-            and threshold > 0.5
-            and false_selection_bound(q, p, threshold, pairs) <= expected_false
-        ):
-            return threshold
-    return 1.01
+    size = 2 * pairs
+    low = math.floor(max(lowest, 0.5) * size)
+    while low / size < lowest or low / size <= 0.5:
+        low += 1
+
+    def enough(count: int) -> bool:
+        return count > size or false_selection_bound(q, p, count / size, pairs) <= expected_false
+
+    step = 1
+    while not enough(
+        low + step - 1
+    ):  # the bound falls with the threshold: ever longer steps, then halve the last one
+        low, step = low + step, 2 * step
+    high = min(low + step - 1, size + 1)
+    while low < high:
+        middle = (low + high) // 2
+        if enough(middle):
+            high = middle
+        else:
+            low = middle + 1
+    return low / size if low <= size else 1.01

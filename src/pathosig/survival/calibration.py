@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 from pathosig.core.errors import InputError, NotEstimableError, PathosigError
 from pathosig.survival.cox import cox
 from pathosig.survival.curves import kaplan_meier
 from pathosig.survival.data import outcome
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _KNOTS = {3: (0.1, 0.5, 0.9), 4: (0.05, 0.35, 0.65, 0.95), 5: (0.05, 0.275, 0.5, 0.725, 0.95)}
 _TINY = 1e-12
@@ -82,16 +80,12 @@ class Calibration:
 
     def to_frame(self) -> pd.DataFrame:
         """One row per time."""
-        import pandas as pd
-
         names = [n for n in CalibrationAt.__dataclass_fields__ if n not in ("groups", "risk", "smooth")]
         frame = pd.DataFrame([{n: getattr(row, n) for n in names} for row in self.at], columns=names)
         return frame.assign(slope=self.slope, slope_lower=self.slope_lower, slope_upper=self.slope_upper)
 
     def curve(self) -> pd.DataFrame:
         """The grouped curve: time, expected, observed, lower, upper, n."""
-        import pandas as pd
-
         parts = [np.column_stack([np.full(len(row.groups), row.time), row.groups]) for row in self.at]
         table = np.concatenate(parts) if parts else np.zeros((0, 6))
         return pd.DataFrame(table, columns=["time", "expected", "observed", "lower", "upper", "n"])

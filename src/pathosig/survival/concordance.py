@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 from pathosig.core.errors import NotEstimableError
 from pathosig.survival.data import fix_times, outcome
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _ROWS = 2_000_000
 
@@ -252,8 +250,6 @@ class TimeAuc:
 
     def to_frame(self) -> pd.DataFrame:
         """One row per time."""
-        import pandas as pd
-
         return pd.DataFrame({name: getattr(self, name) for name in self.__dataclass_fields__})
 
 

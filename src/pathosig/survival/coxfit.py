@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from pathosig.core.errors import ConfigError
 from pathosig.survival.data import RiskSets, as_columns
 from pathosig.survival.likelihood import term_sums
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,8 +135,6 @@ class CoxFit:
 
     def to_frame(self) -> pd.DataFrame:
         """One row per column: coef, hr, lower, upper, se, z, p."""
-        import pandas as pd
-
         return pd.DataFrame(
             {
                 "name": self.names,

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 from pathosig.core.errors import ConfigError
 from pathosig.survival.data import as_events, as_weights, fix_times, outcome
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,8 +91,6 @@ class KaplanMeier:
 
     def to_frame(self) -> pd.DataFrame:
         """One row per time."""
-        import pandas as pd
-
         names = ("time", "n_risk", "n_event", "n_censor", "survival", "lower", "upper")
         return pd.DataFrame({name: getattr(self, name) for name in names})
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from pathosig.core.errors import InputError
 from pathosig.survival.curves import kaplan_meier
 from pathosig.survival.data import outcome
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +42,6 @@ class DecisionCurve:
 
     def to_frame(self) -> pd.DataFrame:
         """One row per strategy and threshold."""
-        import pandas as pd
-
         rows = []
         for name, values in self.net_benefit.items():
             frame = pd.DataFrame({"strategy": name, "threshold": self.thresholds, "net_benefit": values})

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy import optimize, stats
 
 from pathosig.survival.data import (
@@ -20,9 +21,6 @@ from pathosig.survival.data import (
 )
 from pathosig.survival.likelihood import loglik_derivatives, score_residuals, term_sums
 from pathosig.survival.newton import Derivatives, independent, inverse, maximise
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _STEP = 1e-4
 _MAX_ITER = 40
@@ -54,8 +52,6 @@ class FirthFit:
 
     def to_frame(self) -> pd.DataFrame:
         """One row per column."""
-        import pandas as pd
-
         names = ("coef", "hr", "lower", "upper", "se", "p")
         return pd.DataFrame({"name": self.names, **{n: getattr(self, n) for n in names}})
 

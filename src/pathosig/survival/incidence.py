@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 from pathosig.core.errors import ConfigError, InputError, NotEstimableError
 from pathosig.survival.curves import sorted_labels
 from pathosig.survival.data import as_numbers, as_times, fix_times, group_codes
 from pathosig.survival.gray import gray_sums
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,8 +105,6 @@ class CumulativeIncidence:
 
     def to_frame(self) -> pd.DataFrame:
         """One row per curve and time."""
-        import pandas as pd
-
         names = ("time", "estimate", "variance", "lower", "upper")
         parts = [
             pd.DataFrame({"group": c.group, "cause": c.cause, **{n: getattr(c, n) for n in names}})

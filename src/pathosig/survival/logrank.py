@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 from pathosig.core.errors import NotEstimableError
 from pathosig.survival.curves import sorted_labels
 from pathosig.survival.data import fix_times, group_codes, outcome
 from pathosig.survival.tables import adjust_p
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +40,6 @@ class LogRank:
 
     def to_frame(self) -> pd.DataFrame:
         """One row per group."""
-        import pandas as pd
-
         return pd.DataFrame(
             {"group": self.groups, "n": self.n, "observed": self.observed, "expected": self.expected}
         )
@@ -139,8 +135,6 @@ def pairwise_logrank(
     -------
     DataFrame with group_1, group_2, statistic, p, p_adjusted
     """
-    import pandas as pd
-
     labels = np.asarray(groups)
     t, d, _ = outcome(time, event, rows=len(labels), what="pairwise_logrank")
     names = sorted_labels(labels)

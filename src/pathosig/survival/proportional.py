@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 from pathosig.core.errors import ConfigError, InputError
 from pathosig.survival.coxfit import CoxFit
 from pathosig.survival.curves import kaplan_meier
 from pathosig.survival.likelihood import term_sums
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +29,6 @@ class PhTest:
 
     def to_frame(self) -> pd.DataFrame:
         """One row per column, then GLOBAL."""
-        import pandas as pd
-
         return pd.DataFrame(
             {
                 "name": [*self.names, "GLOBAL"],

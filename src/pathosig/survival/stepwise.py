@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 
 from pathosig.core.errors import ConfigError
 from pathosig.survival.cox import cox
@@ -93,8 +94,6 @@ def stepwise(
         path.append((best[1], current))
     fit = None
     if chosen:
-        import pandas as pd
-
         fit = cox(x[:, chosen], t, d, ties=ties)  # type: ignore[arg-type]
         chosen = [
             c for c, there in zip(chosen, np.isfinite(fit.coef), strict=True) if there

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 from pathosig.survival.data import (
@@ -16,9 +17,6 @@ from pathosig.survival.data import (
     outcome,
     risk_sets,
 )
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _BLOCK_VALUES = 40_000
 """Rows x columns worked on at once: what fits the processor's cache."""
@@ -60,8 +58,6 @@ def cox_univariate(
     ----------
     R: survival::coxph in a loop.
     """
-    import pandas as pd
-
     x, names = as_columns(X)
     t, d, _ = outcome(time, event, rows=len(x), what="cox_univariate")
     strata_codes = group_codes(strata, len(t), what="strata")
