@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from pathosig.slides.otsu import otsu
 from pathosig.tissue.artefacts import is_ink, strokes
 from pathosig.tissue.morphology import closed, opened, pieces, smoothed
 from pathosig.tissue.spec import TissueSpec
@@ -133,11 +134,7 @@ def threshold(score: np.ndarray, spec: TissueSpec) -> float:
     counts, edges = np.histogram(values, bins=128)
     counts[0] += max(glass - 1, 0)
     centres = (edges[1:] + edges[:-1]) / 2
-    weight = np.cumsum(counts)
-    total = np.cumsum(counts * centres)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        between = (total[-1] * weight / weight[-1] - total) ** 2 / (weight * (weight[-1] - weight))
-    cut = float(10 ** edges[1:][int(np.nanargmax(between[:-1]))]) if counts.astype(bool).sum() > 1 else noise
+    cut = float(10 ** edges[1:][otsu(counts, centres)]) if counts.astype(bool).sum() > 1 else noise
     return float(
         np.clip(
             cut * spec.sensitivity, noise * min(1.0, spec.sensitivity), 8 * noise * max(1.0, spec.sensitivity)

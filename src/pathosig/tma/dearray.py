@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from pathosig.core.errors import ConfigError, SlideError
 from pathosig.core.spec import Spec
+from pathosig.slides.otsu import otsu
 from pathosig.tma import lattice
 
 _DUST = 0.1
@@ -131,11 +132,7 @@ def darkness_mask(rgb: np.ndarray) -> np.ndarray:
     distance = np.clip(glass - rgb.astype(np.float32), 0, None).max(axis=2)
     distance = ndimage.gaussian_filter(distance, 0.8)
     counts = np.bincount(np.clip(distance, 0, 255).astype(np.uint8).ravel(), minlength=256).astype(float)
-    weight = np.cumsum(counts)
-    mean = np.cumsum(counts * np.arange(256))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        between = (mean[-1] * weight / weight[-1] - mean) ** 2 / (weight * (weight[-1] - weight))
-    threshold = float(np.argmax(np.nan_to_num(between[:-1], nan=0.0, posinf=0.0)))
+    threshold = float(otsu(counts, np.arange(256)))
     found: np.ndarray = distance > max(8.0, 0.6 * threshold)
     return found
 
