@@ -73,9 +73,17 @@ def prose(text: str, cohorts: Iterable[str] = ()) -> str:
     --------
     >>> prose("validation_1: score x treatment p = .313, not below .05", ["validation_1"])
     'Validation 1: score × treatment p = 0.313, not below 0.05'
+    >>> prose("discovery / os: hr_sd is infinite", ["discovery"])
+    'Discovery, overall survival: the hazard ratio per SD is infinite'
     """
     for name in sorted(cohorts, key=len, reverse=True):
         text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", cohort_title(name), text)
+    text = re.sub(r" / (\w+)(?=:)", lambda m: f", {endpoint_title(m.group(1)).lower()}", text)
+    for key, name in (
+        ("hr_group", "the hazard ratio high against low"),
+        ("hr_sd", "the hazard ratio per SD"),
+    ):
+        text = re.sub(rf"\b{key}\b", name, text)
     text = re.sub(r"(?<![\w.])\.(?=\d)", "0.", text)
     text = re.sub(r"(?<=\w) x (?=\w)", " × ", text)
     text = re.sub(r"(?<![\w)])-(?=\d)", "−", text)

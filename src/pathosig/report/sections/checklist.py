@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pathosig.report.page import Block, CheckItem, Checklist, Section, folded
+from pathosig.report.page import CheckItem, Checklist, Section, folded
 from pathosig.report.sections.guidelines import REMARK, TRIPOD
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def checklist_section(sections: Sequence[Section], places: Mapping[str, str]) ->
         _item(text, guideline, (topics, missing), places, titles)
         for text, guideline, topics, missing in ITEMS
     ]
-    blocks: list[Block] = [Checklist(items=checks)]
+    blocks = folded("What this report holds", [Checklist(items=checks)])
     for name, items in (("TRIPOD+AI", TRIPOD), ("REMARK", REMARK)):
         checked = [
             _item(text, f"{name} {number}", (topics, missing), places, titles)
