@@ -84,7 +84,7 @@ def cox(
     >>> from pathosig.survival import cox
     >>> fit = cox([[0.2], [1.5], [0.3], [2.0], [0.1]], [5, 1, 4, 2, 6], [1, 1, 0, 1, 0])
     >>> f"{fit.hr[0]:.2f}"
-    '2.79'
+    '6.14'
 
     References
     ----------

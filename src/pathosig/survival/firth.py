@@ -97,7 +97,7 @@ def firth_cox(
     >>> from pathosig.survival import firth_cox
     >>> fit = firth_cox([1, 1, 1, 0, 0, 0], [1, 2, 3, 4, 5, 6], [1, 1, 1, 0, 0, 0])  # cox would give infinity
     >>> bool(fit.hr[0] > 1), bool(fit.upper[0] < float("inf"))
-    (True, False)
+    (True, True)
     """
     x_all, names = as_columns(X)
     t, d, start = outcome(time, event, entry=entry, rows=len(x_all), what="firth_cox")
