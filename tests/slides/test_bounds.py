@@ -325,3 +325,16 @@ def test_any_error_of_a_reader_is_one_of_the_slide(tmp_path, monkeypatch, kind):
     with pytest.raises(SlideError) as caught:
         open_slide(path)
     assert caught.value.code == "E_FORMAT"
+
+
+def test_memory_that_is_not_there_is_an_error_of_the_slide(tmp_path, monkeypatch):
+    path = write_tiff(tmp_path / "s.tif", list(pieces(lambda a: a.tobytes())), SIZE, (128, 128), 1, 2)
+
+    def fails(*_, **__):
+        raise MemoryError
+
+    with open_slide(path) as reader:
+        monkeypatch.setattr(reader.source, "read_level", fails)
+        with pytest.raises(SlideError, match=r"s\.tif") as caught:
+            reader.read_level(0, 0, 0, 5, 5)
+    assert caught.value.code == "E_MEMORY"

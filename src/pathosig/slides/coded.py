@@ -21,12 +21,16 @@ def coded(name: str, code: str) -> Iterator[None]:
     Raises
     ------
     SlideError
-        E_READ for a disk that fails, E_NOT_FILE for a file that is gone or may not be read, `code` for the rest.
+        E_READ for a disk that fails, E_MEMORY, E_NOT_FILE for a file that is gone or may not be read, `code` for the rest.
     """
     try:
         yield
-    except (PathosigError, MemoryError):
+    except PathosigError:
         raise
+    except MemoryError as error:
+        raise SlideError(
+            f"{name}: needs more memory than there is. It may be damaged; copy it again.", code="E_MEMORY"
+        ) from error
     except OSError as error:
         said = error.strerror or type(error).__name__
         if error.errno in (errno.EIO, errno.ESTALE, errno.ETIMEDOUT):
