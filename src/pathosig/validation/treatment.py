@@ -156,7 +156,7 @@ def e_value(effect: HazardRatio) -> EValue | None:
     --------
     >>> value = e_value(HazardRatio(hr=2.0, lower=0.9, upper=4.0, p=0.1, n=100, events=60))
     >>> round(value.estimate, 2), value.bound
-    (2.21, 1.0)
+    (2.61, 1.0)
     """
     if effect.hr is None or effect.lower is None or effect.upper is None or effect.hr <= 0:
         return None

@@ -26,8 +26,9 @@ def weighted_rmst(
 
     Examples
     --------
-    >>> weighted_rmst(np.array([1.0, 2.0, 3.0]), np.array([True, False, True]), np.ones(3), tau=2.0)[0]
-    1.6666666666666665
+    >>> area, _ = weighted_rmst(np.array([1.0, 2.0, 3.0]), np.array([True, False, True]), np.ones(3), tau=2.0)
+    >>> round(area, 4)
+    1.6667
     """
     grid, place = np.unique(time, return_inverse=True)
     place = place.ravel()
