@@ -18,9 +18,10 @@ from pathosig.core.errors import InputError
 from pathosig.core.labels import read_hpc_names
 from pathosig.core.overlay import read_overlay
 from pathosig.core.phenotype_tree import PhenotypeTree
-from pathosig.core.records import atomic_path, write_text
+from pathosig.core.records import atomic_path, read_json, write_text
 from pathosig.core.study import Specimen, Study
 from pathosig.core.tables import read_csv_rows, write_csv_rows
+from pathosig.core.tile_tables import read_slide_tiles
 from pathosig.figures.palette import hpc_colours, rgb
 from pathosig.figures.style import hpc_name
 from pathosig.signature.contributions import tile_weights
@@ -244,7 +245,14 @@ def _h5_tiles(study: Study, specimen: Specimen, tiles: _Tiles, folder: Path) -> 
         data = file.create_dataset("coords", data=tiles.corners)
         data.attrs["patch_size_level0"] = tiles.width
         data.attrs["name"] = specimen.id
+        facts = read_slide_tiles(study.paths.tiles(specimen.id)).facts
+        for key, value in (("patch_size", facts.size_px), ("mpp", facts.mpp)):
+            if value is not None:
+                data.attrs[key] = value
         if embedding is not None:
+            card = read_json(study.paths.encoder_card)
+            for key in ("name", "weights_sha256"):
+                file.attrs["encoder" if key == "name" else key] = str(card[key])
             file.create_dataset("features", data=np.asarray(embedding), compression="gzip")
         for name in ("hpc", "confidence"):
             file.create_dataset(name, data=tiles.columns[name])

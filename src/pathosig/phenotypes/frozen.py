@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,20 +10,22 @@ from typing import Any, Self
 from pathosig.core.archive import read_manifest, read_members
 from pathosig.core.errors import InputError
 from pathosig.core.layout import Layout
+from pathosig.core.strict_json import read_strict
 
-FORMATS = (1,)
+FORMATS = (2,)
 LIMITS = {
-    Layout.encoder_card: 1 << 20,
+    Layout.encoder_card: 1 << 16,
     Layout.encoder_weights: 8 << 30,
     Layout.codebook: 1 << 30,
-    Layout.tree: 64 << 20,
-    Layout.signature: 64 << 20,
-    "specs.json": 1 << 20,
-    "card.json": 16 << 20,
+    Layout.tree: 16 << 20,
+    Layout.signature: 16 << 20,
+    "specs.json": 1 << 16,
+    "card.json": 4 << 20,
+    "CARD.md": 1 << 20,
 }
 """Everything a bundle may hold, and how large it may be."""
 
-PHENOTYPES = (Layout.encoder_card, Layout.codebook, Layout.tree, "specs.json", "card.json")
+PHENOTYPES = (Layout.encoder_card, Layout.codebook, Layout.tree, "specs.json", "card.json", "CARD.md")
 """What every bundle holds: phenotypes, and how slides become embeddings."""
 
 _MPP_TOLERANCE = 0.05
@@ -64,8 +65,8 @@ class FrozenPhenotypes:
         manifest = read_manifest(path, LIMITS, required=PHENOTYPES, formats=FORMATS)
         members = dict(read_members(path, manifest, PHENOTYPES))
         try:
-            specs = json.loads(members["specs.json"])
-            encoder = json.loads(members[Layout.encoder_card])
+            specs = read_strict(members["specs.json"])
+            encoder = read_strict(members[Layout.encoder_card])
             mpp = specs.get("embedded_mpp") or (specs.get("tiles") or {}).get("mpp")
             mpp = float(mpp) if mpp else None
         except (ValueError, AttributeError, TypeError) as error:

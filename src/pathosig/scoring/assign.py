@@ -12,16 +12,13 @@ from typing import Any
 import numpy as np
 
 from pathosig.core.errors import ConfigError, InputError
-from pathosig.core.records import read_json
 from pathosig.core.schema import ASSIGNMENTS, read_table
 from pathosig.core.study import Study
 from pathosig.core.tables import write_csv_rows
 from pathosig.core.units import Execution
 from pathosig.phenotypes.codebook import Codebook
-from pathosig.phenotypes.frozen import PHENOTYPES, FrozenPhenotypes
-from pathosig.phenotypes.reading import SlideFiles, tile_mpp
-from pathosig.scoring.bundle import read_bundle
-from pathosig.scoring.score import assign_embedded, assign_slides, new_study, refuse_without_pixels
+from pathosig.scoring.contents import read_phenotypes
+from pathosig.scoring.work import NewSlides, run_stages, work_study
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,28 +101,14 @@ def assign_phenotypes(
         raise InputError(f"assign: not there: {', '.join(missing[:5])}.", code="E_NOT_FILE")
     with tempfile.TemporaryDirectory(prefix="pathosig-assign-") as folder:
         root = Path(folder)
-        read_bundle(bundle, root, required=PHENOTYPES)
-        if features is None:
-            refuse_without_pixels(root)
-            study = new_study(root, slides, owners={}, mpp=mpp, weights=weights)
-            failed = assign_slides(study, execution=execution)
-        else:
-            study, failed = _of_features(bundle, root, features, mpp=mpp, execution=execution)
-        return _collect(study, out, failed)
-
-
-def _of_features(
-    bundle: Path, root: Path, folder: Path, *, mpp: float | None, execution: Execution
-) -> tuple[Study, list[str]]:
-    from pathosig.encoder.features.stage import import_features
-
-    files = sorted(p for suffix in ("*.h5", "*.hdf5") for p in folder.glob(suffix))
-    study = new_study(root, files, owners={}, mpp=None, weights=None)
-    frozen = FrozenPhenotypes.read(bundle)
-    report = import_features(study, folder, mpp=mpp, execution=execution)
-    embedded = [SlideFiles.of(study, s) for s in study.specimens()]
-    frozen.check(read_json(study.paths.encoder_card), mpp=tile_mpp(root, embedded))
-    return study, [*report.errors, *assign_embedded(study, execution=execution)]
+        frozen = read_phenotypes(bundle, root)
+        new = NewSlides(
+            slides=slides, owners={}, mpp=None if features else mpp, features=features, weights=weights,
+            tile_mpp=mpp if features else None,
+        )  # fmt: skip
+        study = work_study(frozen, new)
+        reports = run_stages(study, frozen, new, execution, strict=False)
+        return _collect(study, out, [e for r in reports for e in r.errors])
 
 
 def _collect(study: Study, out: Path, failed: Sequence[str]) -> AssignReport:

@@ -1,25 +1,41 @@
-"""The bundle: encoder, phenotypes and signature of a study, frozen in one file (`core.archive`)."""
+"""Writing a bundle: one file of plain tensors, JSON and a model card that scores new slides."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import dataclasses
+import hashlib
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pathosig import __version__
-from pathosig.core.archive import read_manifest, read_members, write_archive
-from pathosig.core.errors import InputError
+from pathosig.core.archive import write_archive
+from pathosig.core.errors import InputError, NotEstimableError
 from pathosig.core.layout import Layout
 from pathosig.core.records import read_json, to_json
+from pathosig.core.spec import Spec
 from pathosig.core.study import Study
-from pathosig.core.typed_json import to_plain
-from pathosig.phenotypes.frozen import LIMITS, PHENOTYPES
+from pathosig.encoder.spec import EncoderSpec
+from pathosig.phenotypes.codebook import Codebook
+from pathosig.phenotypes.distance import FALSE_ALARMS
+from pathosig.phenotypes.frozen import FORMATS
+from pathosig.profiles.spec import ProfilesSpec
+from pathosig.scoring import signing
+from pathosig.scoring.card import INTENDED_USE, EncoderFacts, ModelCard, as_plain, model_card
+from pathosig.scoring.contents import CARD, CARD_TEXT, SPECS
+from pathosig.signature.model import Signature
+from pathosig.tiles.spec import TileSpec
+from pathosig.tissue.spec import TissueSpec
+from pathosig.tma.dearray import TmaSpec
 from pathosig.validation.results import read_results
 
-FORMAT = 1
-SIGNATURE = (*PHENOTYPES, Layout.signature)
-"""What a bundle that scores patients holds at least."""
+_TAKEN = (Layout.encoder_card, Layout.encoder_weights, Layout.codebook, Layout.tree, Layout.signature)
+_SPECS: dict[str, type[Spec]] = {
+    "tma": TmaSpec, "tissue": TissueSpec, "tiles": TileSpec, "embed": EncoderSpec, "profiles": ProfilesSpec,
+}  # fmt: skip
+_OUTSIDE = {"embed": ("weights", "name", "method"), "profiles": ("table", "patient_column", "columns")}
+"""Settings that name something outside a bundle, and are not taken into it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,15 +48,16 @@ class BundleReport:
     equation: str
     encoder: str
     weights_inside: bool
+    signer: str
 
     def to_dict(self) -> dict[str, Any]:
         """For ``--json``."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return dataclasses.asdict(self)
 
     def to_text(self) -> str:
         """What was frozen, for people."""
         inside = "inside" if self.weights_inside else "not inside: their digest is, and they must be at hand"
-        lines = [self.path, f"  sha256    {self.sha256}"]
+        lines = [self.path, f"  sha256    {self.sha256}", f"  signer    {self.signer}"]
         if self.endpoint:
             lines += [f"  endpoint  {self.endpoint}", f"  equation  {self.equation}"]
         verb = "score" if self.endpoint else "assign"
@@ -51,8 +68,10 @@ class BundleReport:
         return "\n".join(lines)
 
 
-def write_bundle(study: Study, *, out: Path, phenotypes_only: bool = False) -> BundleReport:
-    """Freeze encoder, codebook, transform, coefficients and cut-off in one file.
+def write_bundle(
+    study: Study, *, out: Path, phenotypes_only: bool = False, sign: Path | None = None
+) -> BundleReport:
+    """Freeze encoder, codebook, transform, coefficients, cut-off and model card in one file.
 
     Parameters
     ----------
@@ -60,94 +79,108 @@ def write_bundle(study: Study, *, out: Path, phenotypes_only: bool = False) -> B
         The file to write, such as ``signature.psig``; the same study gives the same bytes.
     phenotypes_only
         Leave the signature out: for `pathosig assign` and ``[phenotypes] codebook`` of other studies.
+    sign
+        Ed25519 private key (PEM) to sign it with; ``openssl genpkey -algorithm ed25519`` makes one.
 
     Raises
     ------
     InputError
         E_MISSING if the study has no encoder, codebook or signature yet.
+    NotEstimableError
+        E_NO_SIGNATURE if nothing was selected.
+    ConfigError
+        E_KEY if the key is none.
     """
-    root = study.root
-    wanted = [Layout.encoder_card, Layout.codebook, Layout.tree]
-    wanted += [] if phenotypes_only else [Layout.signature]
-    missing = [name for name in wanted if not (root / name).is_file()]
-    if missing:
-        needs = "phenotypes" if phenotypes_only else "slides, phenotypes and a signature"
-        raise InputError(
-            f"bundle: {missing[0]} is missing. Run `pathosig run` first; a bundle needs {needs}.",
-            code="E_MISSING",
-        )
-    if (root / Layout.encoder_weights).is_file():
-        wanted.append(Layout.encoder_weights)
-    contents = {name: (root / name).read_bytes() for name in wanted}
-    specs: dict[str, Any] = {name: _spec_of(study, name) for name in ("tissue", "tiles", "embed", "profiles")}
-    specs["embedded_mpp"] = _embedded_mpp(study)
-    signature = {} if phenotypes_only else read_json(study.paths.signature)
-    encoder = read_json(study.paths.encoder_card)
-    contents["specs.json"] = to_json(specs).encode()
-    contents["card.json"] = to_json(_card(study, signature, encoder)).encode()
-    digest = write_archive(out, contents, header={"format": FORMAT, "pathosig": __version__})
+    wanted = [name for name in _TAKEN if not (phenotypes_only and name == Layout.signature)]
+    contents = {name: (study.root / name).read_bytes() for name in wanted if (study.root / name).is_file()}
+    for name in wanted:
+        if name not in contents and name != Layout.encoder_weights:
+            if name == Layout.signature and study.paths.selection.is_file():
+                reason = read_json(study.paths.selection).get("reason") or "no signature was selected"
+                raise NotEstimableError(f"bundle: {reason}", code="E_NO_SIGNATURE")
+            needs = "phenotypes" if phenotypes_only else "slides, phenotypes and a signature"
+            raise InputError(
+                f"bundle: {name} is missing. Run `pathosig run` first; a bundle needs {needs}.",
+                code="E_MISSING",
+            )
+    specs: dict[str, Any] = {name: _spec_of(study, name) for name in _SPECS}
+    contents[SPECS] = to_json({**specs, "embedded_mpp": _embedded_mpp(study)}).encode()
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(contents.items())}
+    signature = None if phenotypes_only else Signature.load(study.paths.signature)
+    encoder = _encoder_facts(study)
+    if signature is None:
+        contents[CARD] = to_json({"intended_use": INTENDED_USE, "encoder": encoder}).encode()
+        contents[CARD_TEXT] = f"# Phenotypes without a signature\n\n{INTENDED_USE}\n".encode()
+    else:
+        card = _card(study, signature, encoder, digests)
+        contents[CARD] = to_json(as_plain(card)).encode()
+        contents[CARD_TEXT] = card.to_markdown().encode()
+    signer = "unsigned"
+    if sign is not None:
+        signer = f"ed25519:{signing.fingerprint(signing.public_key_of(sign))}"
+    digest = write_archive(
+        out,
+        contents,
+        header={"format": FORMATS[-1], "pathosig": __version__},
+        sign=None if sign is None else partial(signing.sign, key=sign),
+    )
     return BundleReport(
         path=str(out),
         sha256=digest,
-        endpoint=signature.get("endpoint", ""),
-        equation=signature.get("equation", ""),
-        encoder=str(encoder.get("name")),
-        weights_inside=Layout.encoder_weights in contents,
+        endpoint=signature.endpoint if signature else "",
+        equation=signature.equation() if signature else "",
+        encoder=encoder.name,
+        weights_inside=encoder.weights_inside,
+        signer=signer,
     )
 
 
 def _embedded_mpp(study: Study) -> float | None:
     """Micrometres per pixel of the tiles that were embedded; None where nobody knows."""
-    mpps = [
-        r.summary.get("mpp")
-        for r in study.records("embed")
-        if r.status == "ok" and not r.unit.startswith("_")
-    ]
-    return next((float(mpp) for mpp in mpps if mpp), None)
+    records = [r for r in study.records("embed") if r.status == "ok" and not r.unit.startswith("_")]
+    return next((float(r.summary["mpp"]) for r in records if r.summary.get("mpp")), None)
+
+
+def _encoder_facts(study: Study) -> EncoderFacts:
+    encoder = read_json(study.paths.encoder_card)
+    return EncoderFacts(
+        name=str(encoder["name"]),
+        weights_sha256=str(encoder["weights_sha256"]),
+        licence=str(encoder["licence"]),
+        mpp=encoder["mpp"],
+        weights_inside=study.paths.encoder_weights.is_file(),
+    )
 
 
 def _spec_of(study: Study, stage: str) -> dict[str, Any]:
-    """The Spec the study's results were made with (not what study.toml says by now)."""
-    records = [r for r in study.records(stage) if r.status == "ok"]
-    return dict(records[-1].spec) if records else {}
+    """The Spec the study's results were made with (not what study.toml says by now), without names of files.
 
-
-def _card(study: Study, signature: dict[str, Any], encoder: dict[str, Any]) -> dict[str, Any]:
-    """The model card: what it is, what it was made from, how it did."""
-    results = study.paths.results
-    headline = read_results(results).headline if results.is_file() else ()
-    return {
-        "endpoint": signature.get("endpoint"),
-        "equation": signature.get("equation"),
-        "cutoff": signature.get("cutoff"),
-        "cutoff_rule": signature.get("cutoff_rule"),
-        "trained_on": signature.get("trained_on", {}),
-        "encoder": {k: encoder.get(k) for k in ("name", "weights_sha256", "licence", "mpp")},
-        "validation": [to_plain(h) for h in headline],
-        "intended_use": "research only; not a medical device",
-    }
-
-
-def read_bundle(path: Path, into: Path, *, required: Collection[str] = SIGNATURE) -> dict[str, Any]:
-    """Check a bundle and unpack it into a folder; its manifest.
-
-    Parameters
-    ----------
-    path
-        The file.
-    into
-        The folder.
-    required
-        Members that must be in it: `SIGNATURE` to score, ``PHENOTYPES`` to assign.
-
-    Raises
-    ------
-    InputError
-        E_MISSING if there is no such file. E_BUNDLE if it is not a bundle, or any member is unknown, missing, too large or changed.
+    Empty where another program or the simulator did the work of the stage.
     """
-    manifest = read_manifest(path, LIMITS, required=required, formats=(FORMAT,))
-    for name, data in read_members(path, manifest, LIMITS):
-        target = into / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(data)
-    return manifest
+    records = [r for r in study.records(stage) if r.status == "ok"]
+    spec = dict(records[-1].spec) if records else {}
+    if not set(spec) <= {f.name for f in dataclasses.fields(_SPECS[stage])}:
+        return {}
+    return {k: v for k, v in spec.items() if k not in _OUTSIDE.get(stage, ())}
+
+
+def _card(study: Study, signature: Signature, encoder: EncoderFacts, digests: dict[str, str]) -> ModelCard:
+    results = read_results(study.paths.results) if study.paths.results.is_file() else None
+    distance = Codebook.load(study.paths.codebook).distance
+    limit = (
+        "Slides whose embeddings lie further from those of the training than "
+        f"{1 - FALSE_ALARMS:.0%} of left-out training patients do ({distance.groups} patients) get no score."
+        if distance.calibrated
+        else "There were too few patients to tell which slides are of another kind: this bundle scores whatever it is given."
+    )
+    return model_card(
+        signature,
+        results,
+        encoder=encoder,
+        limit=limit,
+        scanners=sorted(
+            {str(r.summary["vendor"]) for r in study.records("tissue") if r.summary.get("vendor")}
+        ),
+        pathosig=__version__,
+        digests=digests,
+    )

@@ -1,36 +1,55 @@
-"""Scoring new slides with a frozen bundle: the same stages, nothing refitted."""
+"""Scoring new slides with a frozen bundle: the same stages, the same scorer, nothing fitted."""
 
 from __future__ import annotations
 
-import csv
-import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pathosig.core.errors import ConfigError, InputError
-from pathosig.core.execution import run_each, run_once
-from pathosig.core.layout import Layout
-from pathosig.core.records import read_json
+from pathosig.core.errors import ConfigError
 from pathosig.core.study import Study
 from pathosig.core.tables import write_csv_rows
-from pathosig.core.units import Execution, Job, Outcome, Unit
-from pathosig.phenotypes.codebook import Codebook
+from pathosig.core.units import Execution
 from pathosig.phenotypes.distance import Shift
-from pathosig.scoring.bundle import read_bundle
-from pathosig.slides.listing import slide_name
+from pathosig.profiles.reading import read_profiles
+from pathosig.profiles.stage import build_profiles
+from pathosig.scoring.contents import Bundle
+from pathosig.scoring.readings import Reading, read_patients, unscored
+from pathosig.scoring.work import NewSlides, open_work, owners_of, run_stages, work_beside, work_study
+from pathosig.signature.reading import tile_places
 
-_COLUMNS = ("patient_id", "n_slides", "n_tiles", "score", "group", "unlike_training", "remark")
+_YEARS = ("1", "3", "5")
+COLUMNS = (
+    "patient_id", "n_slides", "n_tiles", "score", "lower", "upper", "group", "percentile",
+    *(f"survival_{y}y{end}" for y in _YEARS for end in ("", "_lower", "_upper")),
+    "similarity", "unlike_training", "nearest", "core_agreement", "remark",
+)  # fmt: skip
+"""Columns of scores.csv."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreReport:
-    """Scores of new patients."""
+    """Scores of new patients.
+
+    Attributes
+    ----------
+    header
+        Bundle, digest and signer.
+    failed
+        Messages of slides that failed.
+    waiting
+        Slides that other shards have not done yet; there is no table before they have.
+    """
 
     out: str
-    rows: tuple[dict[str, Any], ...]
+    header: str
+    bundle_sha256: str
+    readings: tuple[Reading, ...]
     failed: tuple[str, ...]
+    waiting: int = 0
+    report: str = ""
 
     @property
     def exit_code(self) -> int:
@@ -39,15 +58,23 @@ class ScoreReport:
 
     def to_dict(self) -> dict[str, Any]:
         """For ``--json``."""
-        return {"out": self.out, "scores": list(self.rows), "failed": list(self.failed)}
+        return {
+            "out": self.out, "bundle_sha256": self.bundle_sha256, "scores": [asdict(r) for r in self.readings],
+            "failed": list(self.failed), "waiting": self.waiting, "report": self.report,
+        }  # fmt: skip
 
     def to_text(self) -> str:
-        """A line per patient."""
-        lines = []
-        for row in self.rows:
-            score = "-" if row["score"] is None else f"{row['score']:.4f}"
-            lines.append(f"{row['patient_id']:<24} {score:>10}  {row['group']:<15} {row['remark']}")
-        return "\n".join([*lines, *(f"failed: {f}" for f in self.failed), f"written: {self.out}"])
+        """The bundle, and a line per patient."""
+        if self.waiting:
+            return f"{self.header}\nwaiting for {self.waiting} slides of other shards; run once more without --shard"
+        lines = [self.header, f"{'patient':<24} {'score':>10}  {'95 % interval':<20} {'group':<15} remark"]
+        for r in self.readings:
+            score = "-" if r.score is None else f"{r.score:.4f}"
+            interval = "" if r.lower is None or r.upper is None else f"{r.lower:.3f} to {r.upper:.3f}"
+            lines.append(f"{r.patient_id:<24} {score:>10}  {interval:<20} {r.group:<15} {r.remark}".rstrip())
+        lines += [f"failed: {f}" for f in self.failed]
+        lines.append(f"written: {self.out}")
+        return "\n".join([*lines, *([f"pages: {self.report}"] if self.report else [])])
 
 
 def score_slides(
@@ -57,6 +84,11 @@ def score_slides(
     patients: Path | None = None,
     mpp: float | None = None,
     weights: Path | None = None,
+    features: Path | None = None,
+    tma_map: Path | None = None,
+    report: Path | None = None,
+    work: Path | None = None,
+    trust: Path | None = None,
     execution: Execution = Execution(),
 ) -> ScoreReport:
     """Score new slides with a frozen signature; abstains when a patient is out of distribution.
@@ -75,191 +107,98 @@ def score_slides(
         Micrometres per pixel of slides whose header has none.
     weights
         Local weights of the encoder, where the bundle does not carry them.
+    features
+        Folder of tile features (<slide>.h5 of `export --to h5`, TRIDENT, CLAM or STAMP) to score instead of slides.
+    tma_map
+        The slides are tissue microarrays; CSV with columns tma, row, column and patient_id.
+    report
+        Folder for a page per patient (HTML and JSON, offline) with the map of the risk as GeoJSON.
+    work
+        Folder in which work is kept, so that a stopped run resumes; by default beside `out`.
+    trust
+        Public key (PEM) that must have signed the bundle.
 
     Raises
     ------
     ConfigError
-        If no slide is given or two have the same name.
+        If no slide is given or two have the same name; E_WORK if the work folder belongs to another bundle.
     InputError
-        E_BUNDLE if the bundle is refused. E_NOT_FILE, E_MISSING if a slide or table is not there.
+        E_BUNDLE if the bundle is refused, E_UNTRUSTED if another or nobody signed it. E_NOT_FILE, E_MISSING if a slide or table
+        is missing. E_MIXED if features come from another encoder or other tiles.
     """
-    if not slides:
+    if not slides and features is None:
         raise ConfigError("score: no slide given.")
-    owners = _owners(patients)
-    missing = [str(p) for p in slides if not p.exists()]
-    if missing:
-        raise InputError(
-            f"score: {len(missing)} of {len(slides)} slides are not there: {', '.join(missing[:5])}.",
-            code="E_NOT_FILE",
-        )
-    with tempfile.TemporaryDirectory(prefix="pathosig-score-") as folder:
-        root = Path(folder)
-        read_bundle(bundle, root)
-        refuse_without_pixels(root)
-        study = new_study(root, slides, owners=owners, mpp=mpp, weights=weights)
-        failed = _run(study, execution)
-        rows = _scores(study)
-    write_csv_rows(out, rows, _COLUMNS)
-    return ScoreReport(out=str(out), rows=tuple(rows), failed=tuple(failed))
-
-
-def refuse_without_pixels(root: Path) -> None:
-    """Raise E_BUNDLE if the bundle in this folder does not know how tissue, tiles and embeddings are made."""
-    specs = read_json(root / "specs.json")
-    if specs["tissue"] and specs["tiles"]:
-        return
-    name = read_json(Layout(root).encoder_card).get("name")
-    raise InputError(
-        f"this bundle comes from a study that started from embeddings ({name}), so it does not know how "
-        "tissue, tiles and embeddings of a slide are made. Use a bundle of a study that started from slides.",
-        code="E_BUNDLE",
+    new = NewSlides(
+        slides=slides,
+        owners=owners_of(patients),
+        mpp=mpp,
+        features=features,
+        tma_map=tma_map,
+        weights=weights,
     )
-
-
-def _owners(path: Path | None) -> dict[str, str]:
-    if path is None:
-        return {}
-    if not path.is_file():
-        raise InputError(
-            f"{path}: no such file. Expected a CSV with columns slide and patient_id.", code="E_MISSING"
-        )
-    with path.open(newline="", encoding="utf-8-sig") as handle:
-        rows = list(csv.DictReader(handle))
-    if rows and not {"slide", "patient_id"} <= set(rows[0]):
-        raise InputError(f"{path.name}: expected columns slide and patient_id; found {list(rows[0])}.")
-    return {r["slide"]: r["patient_id"] for r in rows}
-
-
-def new_study(
-    root: Path,
-    slides: Sequence[Path],
-    *,
-    owners: Mapping[str, str],
-    mpp: float | None,
-    weights: Path | None,
-) -> Study:
-    """A study of new slides in the folder a bundle was unpacked to; none of its patients is a discovery patient.
-
-    Raises
-    ------
-    ConfigError
-        E_DUP_ID if two slides have the same name.
-    """
-    specs = read_json(root / "specs.json")
-    names = [slide_name(p) for p in slides]
-    twice = sorted({n for n in names if names.count(n) > 1})
-    if twice:
-        raise ConfigError(f"two slides are called {twice[0]!r}; rename one.", code="E_DUP_ID")
-    encoder = {**specs["embed"], "method": "pretrained"}
-    if weights is not None:
-        encoder["weights"] = str(weights.absolute())
-    config = {
-        "endpoints": {"os": {"time": "os_time", "event": "os_event", "unit": "months"}},
-        "primary": {"endpoint": "os", "discovery": "none"},
-        "tissue": specs["tissue"],
-        "tiles": specs["tiles"],
-        "encoder": {k: v for k, v in encoder.items() if v is not None},
-        "profiles": specs["profiles"],
+    contents = open_work(bundle, work if work is not None else work_beside(out, bundle), trust=trust)
+    study = work_study(contents, new)
+    reports = run_stages(study, contents, new, execution)
+    failed = tuple(e for r in reports for e in r.errors)
+    common: dict[str, Any] = {
+        "out": str(out), "header": contents.header(), "bundle_sha256": contents.sha256, "failed": failed,
+    }  # fmt: skip
+    waiting = {unit for r in reports for unit in r.waiting} - {
+        s.id for s in study.specimens() if _done(study, s.id)
     }
-    study = Study.create(root, config)
-    patients = [owners.get(n, n) for n in names]
-    rows = [
-        {"slide_id": n, "patient_id": p, "path": str(s.absolute()), "mpp": mpp}
-        for n, p, s in zip(names, patients, slides, strict=True)
-    ]
-    write_csv_rows(Layout(root).slides, rows, ("slide_id", "patient_id", "path", "mpp"))
-    unique = [{"patient_id": p, "cohort": "new"} for p in sorted(set(patients))]
-    write_csv_rows(Layout(root).patients, unique, ("patient_id", "cohort"))
-    return study
+    if execution.shard is not None and waiting:
+        return ScoreReport(readings=(), waiting=len(waiting), **common)
+    readings = read_new(study, contents, execution)
+    write_csv_rows(out, [_row(r) for r in readings], COLUMNS)
+    if report is not None:
+        from pathosig.scoring.pages import write_pages  # draws pictures
+
+        write_pages(study, contents, readings, report)
+    return ScoreReport(readings=tuple(readings), report=str(report) if report else "", **common)
 
 
-def assign_slides(study: Study, *, execution: Execution) -> list[str]:
-    """Tissue, tiles, embeddings and phenotypes of the slides of `new_study`; messages of slides that failed."""
-    from pathosig.encoder.spec import EncoderSpec
-    from pathosig.encoder.stage import STAGE as EMBED
-    from pathosig.encoder.stage import embed_units
-    from pathosig.tiles.stage import cut_tiles
-    from pathosig.tissue.stage import find_tissue
-
-    reports = [find_tissue(study, execution=execution), cut_tiles(study, execution=execution)]
-    run_once(study, EMBED, study.spec(EncoderSpec), Unit(id="_encoder"), _as_it_is, execution=execution)
-    units, task = embed_units(study)
-    reports.append(run_each(study, EMBED, study.spec(EncoderSpec), units, task, execution=execution))
-    errors = [e for report in reports for e in report.errors]
-    return errors + assign_embedded(study, execution=execution)
+def _other_scanners(study: Study, bundle: Bundle) -> dict[str, str]:
+    """patient_id -> the scanners of slides that come from none of the training's."""
+    known = {str(s) for s in bundle.card.get("scanners") or ()}
+    other: dict[str, set[str]] = {}
+    for specimen in study.specimens():
+        record = study.record("tissue", specimen.id)
+        vendor = str((record.summary if record is not None else {}).get("vendor") or "")
+        if known and vendor and vendor not in known:
+            other.setdefault(specimen.patient_id, set()).add(vendor)
+    return {p: f"scanner {', '.join(sorted(v))}, which no training slide came from" for p, v in other.items()}
 
 
-def assign_embedded(study: Study, *, execution: Execution) -> list[str]:
-    """Phenotypes of slides that have embeddings, with the codebook that is there; messages of slides that failed."""
-    from pathosig.phenotypes.spec import PhenotypeSpec
-    from pathosig.phenotypes.stage import STAGE as PHENOTYPES
-    from pathosig.phenotypes.stage import assign_units
-
-    run_once(study, PHENOTYPES, PhenotypeSpec(), Unit(id="_codebook"), _as_it_is, execution=execution)
-    units, task = assign_units(study)
-    return list(run_each(study, PHENOTYPES, PhenotypeSpec(), units, task, execution=execution).errors)
+def _done(study: Study, slide: str) -> bool:
+    return study.record("phenotypes", slide) is not None
 
 
-def _run(study: Study, execution: Execution) -> list[str]:
-    """All stages up to the profiles; messages of slides that failed."""
-    from pathosig.profiles.stage import build_profiles
-
-    errors = assign_slides(study, execution=execution)
-    if any(r.status == "ok" for r in study.records("phenotypes") if not r.unit.startswith("_")):
-        build_profiles(study, execution=execution)
-    return errors
-
-
-def _as_it_is(job: Job) -> Outcome:
-    """The fit of a bundle is never made again."""
-    return Outcome(summary={"from": "bundle"})
-
-
-def _scores(study: Study) -> list[dict[str, Any]]:
-    import numpy as np
-
-    from pathosig.profiles.reading import read_profiles
-    from pathosig.signature.model import Signature
-    from pathosig.signature.scores import patient_scores
-
-    signature = Signature.load(study.paths.signature)
-    if study.record("profiles", "_profiles") is None:
-        return [_unscored(study, patient) for patient in study.patients()["patient_id"]]
-    profiles = read_profiles(study)
-    rows = profiles.patients
-    scores = patient_scores(signature, rows, profiles.slides)
-    shifts = _shifts(study)
-    distance = Codebook.load(study.paths.codebook).distance
-    by_patient: dict[str, dict[str, Any]] = {}
-    for (_, row), score in zip(rows.iterrows(), scores, strict=True):
-        patient = str(row["patient_id"])
-        shift = shifts.get(patient, Shift.pooled([]))
-        remark = ""
-        if not np.isfinite(score):
-            remark = f"only {int(row['n_tiles'])} tiles"
-        elif distance.unlike(shift):
-            remark = f"unlike the slides of the training ({shift.far:.0%} of the tiles far); other tissue, stain or scale?"
-            score = float("nan")
-        by_patient[patient] = {
-            "patient_id": patient,
-            "n_slides": int(row["n_slides"]),
-            "n_tiles": int(row["n_tiles"]),
-            "score": float(score) if np.isfinite(score) else None,
-            "group": str(signature.group(np.array([score]))[0]),
-            "unlike_training": round(shift.far, 4),
-            "remark": remark,
-        }
-    return [by_patient.get(p) or _unscored(study, p) for p in study.patients()["patient_id"]]
+def read_new(study: Study, bundle: Bundle, execution: Execution) -> list[Reading]:
+    """A reading for every patient of a work folder whose slides have phenotypes, and the reason for every other."""
+    everyone = [str(p) for p in study.patients()["patient_id"]]
+    if not any(study.upstream("phenotypes", s.id) for s in study.specimens()):
+        return [unscored(p, _reason(study, p)) for p in everyone]
+    build_profiles(study, execution=Execution(force=execution.force))
+    readings = read_patients(
+        bundle.signature,
+        read_profiles(study),
+        shifts=_shifts(study),
+        distance=bundle.codebook.distance,
+        places=partial(tile_places, study),
+        notes=_other_scanners(study, bundle),
+    )
+    by_patient = {r.patient_id: r for r in readings}
+    return [by_patient.get(p) or unscored(p, _reason(study, p)) for p in everyone]
 
 
-def _unscored(study: Study, patient: str) -> dict[str, Any]:
-    """The row of a patient of whom nothing could be measured, with the reason."""
-    own = [s.id for s in study.specimens() if s.patient_id == patient]
-    stages = ("tissue", "tiles", "embed", "phenotypes")
-    errors = [r.error for s in stages for unit in own if (r := study.record(s, unit)) is not None and r.error]
-    remark = f"{errors[0]['code']} {errors[0]['message']}" if errors else "no tissue found"
-    nothing = {"n_slides": 0, "n_tiles": 0, "score": None, "group": "not assessable", "unlike_training": None}
-    return {"patient_id": patient, **nothing, "remark": remark}
+def _reason(study: Study, patient: str) -> str:
+    """Why nothing could be measured of a patient."""
+    slides = [s.id for s in study.specimens() if s.patient_id == patient]
+    records = [study.record(s, unit) for s in ("tissue", "tiles", "embed", "phenotypes") for unit in slides]
+    errors = [r.error for r in records if r is not None and r.error]
+    if errors:
+        return f"{errors[0]['code']} {errors[0]['message']}"
+    return "no tissue found" if slides else "no core of this patient was found"
 
 
 def _shifts(study: Study) -> dict[str, Shift]:
@@ -270,3 +209,21 @@ def _shifts(study: Study) -> dict[str, Shift]:
         if record is not None and record.status == "ok":
             slides.setdefault(specimen.patient_id, []).append(Shift(**record.summary["shift"]))
     return {patient: Shift.pooled(shifts) for patient, shifts in slides.items()}
+
+
+def _row(reading: Reading) -> dict[str, object]:
+    """One row of scores.csv."""
+    row: dict[str, object] = {
+        name: getattr(reading, name)
+        for name in COLUMNS
+        if not name.startswith("survival_") and name != "nearest"
+    }
+    row["nearest"] = " ".join(f"{name} {share:.0%}" for name, share in reading.nearest)
+    for years in _YEARS:
+        ends: Sequence[float | None] = reading.survival.get(years, (None, None, None))
+        row |= _named(f"survival_{years}y", ends)
+    return row
+
+
+def _named(name: str, ends: Sequence[float | None]) -> Mapping[str, object]:
+    return {name: ends[0], f"{name}_lower": ends[1], f"{name}_upper": ends[2]}

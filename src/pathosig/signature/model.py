@@ -219,6 +219,16 @@ class Signature:
             out = np.where(frame["n_tiles"].to_numpy(float) >= least, out, np.nan)
         return np.asarray(out, float)
 
+    def contributions(self, profiles: Any) -> NDArray[np.float64]:
+        """Part of the score of each feature, ``coef * (x - center)``: float[n, n_features]; they add up to the score.
+
+        Parameters
+        ----------
+        profiles
+            As for `score`.
+        """
+        return np.asarray((self.columns(profiles) - np.asarray(self.center)) * np.asarray(self.coef))
+
     def _frame(self, profiles: Any) -> pd.DataFrame:
         return pd.DataFrame([dict(profiles)]) if isinstance(profiles, Mapping) else feature_table(profiles)
 

@@ -106,11 +106,12 @@ def tile_places(study: Study, slide: str) -> TilePlaces | None:
     tiles, labels = study.paths.tiles(slide), study.paths.assignments(slide)
     if not (tiles.is_file() and labels.is_file()):
         return None
-    place = read_table(tiles, TILES)
-    hpc = read_table(labels, ASSIGNMENTS).column("hpc").to_numpy()
-    if place.num_rows != len(hpc):
-        return None
-    x, y = (place.column(c).to_numpy().astype(float) for c in ("x", "y"))
+    place, assigned = read_table(tiles, TILES), read_table(labels, ASSIGNMENTS)
+    rows = assigned.column(
+        "tile_id"
+    ).to_numpy()  # a tile that could not be decoded has a place and no phenotype
+    x, y = (place.column(c).to_numpy().astype(float)[rows] for c in ("x", "y"))
+    hpc = assigned.column("hpc").to_numpy()
     return TilePlaces(hpc=hpc, x=x, y=y)
 
 

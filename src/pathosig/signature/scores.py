@@ -73,6 +73,20 @@ def patient_scores(
     return np.asarray(np.where(np.isfinite(pooled), chosen, np.nan))
 
 
+def scored_profiles(signature: Signature, patients: pd.DataFrame, slides: pd.DataFrame) -> pd.DataFrame:
+    """The profile behind the score of each patient: all tiles, the mean of the slides, or the worst slide."""
+    if signature.transform.policy in ("pooled", "per_core"):
+        return patients
+    columns = [c for c in slides.columns if c in patients and c not in NOT_FEATURES]
+    if signature.transform.policy == "mean":
+        chosen = pool_patients(slides, policy="mean", columns=columns)
+    else:
+        order = slides.assign(score=lenient(signature).score(slides)).sort_values("score", kind="stable")
+        chosen = order.dropna(subset="score").drop_duplicates("patient_id", keep="last")
+    rows = chosen.set_index("patient_id")[columns].reindex(patients["patient_id"])
+    return rows.assign(n_tiles=patients["n_tiles"].to_numpy()).reset_index()
+
+
 def training_scores(signature: Signature, training: TrainingSet) -> NDArray[np.float64]:
     """`patient_scores` of the patients of a training set: float[n]."""
     return patient_scores(signature, training.profiles, training.slides)
@@ -176,6 +190,18 @@ def spatial_variance(slope: NDArray[np.float64], tiles: TilePlaces, artefacts: S
     x, y, hpc = tiles.x[used], tiles.y[used], tiles.hpc[used]
     if len(hpc) < _FEWEST_PLACES:
         return float("nan")
+    return block_variance(np.asarray(slope)[hpc], x, y, block=_block_side(x))
+
+
+def block_of_tiles(
+    x: NDArray[np.float64], y: NDArray[np.float64], *, tiles: int = _BLOCK_TILES
+) -> NDArray[np.int_]:
+    """Number of the square block, `tiles` wide and high, in which each tile lies: int[n]."""
+    side = _block_side(x, tiles)
+    cells = np.stack([x // side, y // side], axis=1)
+    return np.unique(cells, axis=0, return_inverse=True)[1].ravel()
+
+
+def _block_side(x: NDArray[np.float64], tiles: int = _BLOCK_TILES) -> float:
     steps = np.diff(np.unique(x))
-    side = _BLOCK_TILES * float(np.median(steps[steps > 0])) if (steps > 0).any() else 1.0
-    return block_variance(np.asarray(slope)[hpc], x, y, block=side)
+    return tiles * float(np.median(steps[steps > 0])) if (steps > 0).any() else 1.0

@@ -34,6 +34,10 @@ class TileFeatures:
         Side of a tile in level-0 pixels or micrometres, where the file says.
     encoder
         The name the file gives; "" when it gives none.
+    mpp
+        Micrometres per pixel of a tile as it was embedded, where the file says.
+    weights_sha256
+        Digest of the encoder's weights, where the file says (`export --to h5` does); else "".
     """
 
     program: str
@@ -44,6 +48,8 @@ class TileFeatures:
     tile_um: float | None
     tile_px: int | None
     encoder: str
+    mpp: float | None = None
+    weights_sha256: str = ""
 
 
 def read_features(path: Path) -> TileFeatures:
@@ -134,6 +140,7 @@ def _described(features: np.ndarray, coords: np.ndarray, facts: Mapping[str, Any
         program="trident" if trident else "clam", features=features, coords=coords, unit="px",
         tile_level0_px=float(level0) if level0 is not None else None, tile_um=None,
         tile_px=_int(facts.get("patch_size")), encoder=str(facts.get("encoder", "")),
+        mpp=float(facts["mpp"]) if "mpp" in facts else None, weights_sha256=str(facts.get("weights_sha256", "")),
     )  # fmt: skip
 
 

@@ -66,7 +66,7 @@ def import_features(
     card = {
         "name": name, "dim": int(first.features.shape[1]), "method": "imported", "mpp": mpp,
         "weights_file": None,
-        "weights_sha256": f"imported:{name}", "licence": known.licence if known else "see its authors",
+        "weights_sha256": first.weights_sha256 or f"imported:{name}", "licence": known.licence if known else "see its authors",
     }  # fmt: skip
     write_json(study.paths.encoder_card, card)
     units = [
@@ -135,7 +135,8 @@ def _import_one(job: Job) -> Outcome:
 def _check_encoder(unit: str, found: TileFeatures, card: dict[str, Any], named: str | None) -> None:
     dim = int(found.features.shape[1])
     name = named or found.encoder or card["name"]
-    if dim != card["dim"] or name != card["name"]:
+    same = found.weights_sha256 in ("", card["weights_sha256"])
+    if dim != card["dim"] or name != card["name"] or not same:
         message = (
             f"slide {unit}: features of {name} with {dim} columns; the first slide's are of "
             f"{card['name']} with "
@@ -148,6 +149,7 @@ def _geometry(
     unit: str, found: TileFeatures, *, slide_mpp: float | None, mpp: float | None
 ) -> tuple[float, float | None]:
     """(level-0 pixels per unit of the coordinates, um per pixel of the tiles)."""
+    mpp = mpp if mpp is not None else found.mpp
     if found.unit == "um":
         if slide_mpp is None:
             message = (

@@ -1,0 +1,223 @@
+"""The model card of a bundle: what it is for, what it was made from, how it did, as values and as a page of text."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pathosig.signature.model import Signature
+from pathosig.validation.results import Results
+from pathosig.validation.values import Concordance, Estimate, HazardRatio, NotEstimable
+
+INTENDED_USE = (
+    "Research use only; not a medical device. For slides of the same organ, stain and preparation as those of the training; "
+    "a score is withheld from patients whose slides are unlike them."
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Performance:
+    """The frozen score in one cohort it was not fitted on; intervals are of 95 %.
+
+    Attributes
+    ----------
+    cohort, role, n, events
+        Whom it was judged on; ``cross-validated`` patients are the discovery cohort's own.
+    c_index, hazard_ratio
+        Harrell's C, and hazard ratio per discovery SD, as text with intervals.
+    calibration
+        Observed over expected risk at each horizon in years, as text with intervals.
+    slope
+        Calibration slope with its interval.
+    """
+
+    cohort: str
+    role: str
+    n: int
+    events: int
+    c_index: str
+    hazard_ratio: str
+    calibration: Mapping[str, str]
+    slope: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EncoderFacts:
+    """The encoder a bundle needs."""
+
+    name: str
+    weights_sha256: str
+    licence: str
+    mpp: float | None
+    weights_inside: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelCard:
+    """Everything a reader must know before using a bundle; see docs/how-to/deploy-a-bundle.md."""
+
+    intended_use: str
+    endpoint: str
+    unit: str
+    equation: str
+    cutoff: float
+    cutoff_rule: str
+    policy: str
+    min_tiles: int
+    training: Mapping[str, str | int | float]
+    horizons: Mapping[str, float]
+    performance: tuple[Performance, ...]
+    not_validated_because: str
+    out_of_distribution: str
+    scanners: tuple[str, ...]
+    encoder: EncoderFacts
+    pathosig: str
+    digests: Mapping[str, str]
+
+    def to_markdown(self) -> str:
+        """The card as a page of text."""
+        train = "\n".join(f"| {k.replace('_', ' ')} | {v} |" for k, v in self.training.items())
+        at = "\n".join(f"| {years} | {survival:.4f} |" for years, survival in self.horizons.items())
+        rows = "\n".join(
+            f"| {p.cohort} | {p.role} | {p.n} | {p.events} | {p.c_index} | {p.hazard_ratio} | {p.slope} | "
+            f"{'; '.join(f'{y} y {v}' for y, v in p.calibration.items()) or '-'} |"
+            for p in self.performance
+        )
+        digests = "\n".join(f"| `{k}` | `{v}` |" for k, v in self.digests.items())
+        inside = (
+            "inside the bundle" if self.encoder.weights_inside else "not inside; give them with --weights"
+        )
+        shown = (
+            "| cohort | role | patients | events | C-index | hazard ratio per SD | calibration slope | observed / expected |\n"
+            f"|---|---|---|---|---|---|---|---|\n{rows}"
+            if self.performance
+            else f"None: {self.not_validated_because}."
+        )
+        return f"""# Model card
+
+## Intended use
+{self.intended_use}
+
+## Score
+Endpoint `{self.endpoint}`. Patients with a score above {self.cutoff:.6g} ({self.cutoff_rule}) are high risk. Several slides of a
+patient become one score by the policy `{self.policy}`; fewer than {self.min_tiles} tiles are not assessable.
+
+    {self.equation}
+
+Survival at a horizon is `baseline ** exp(score)`:
+
+| years | baseline survival |
+|---|---|
+{at}
+
+## Training population
+| | |
+|---|---|
+{train}
+
+## Performance in patients it was not fitted on (95 % confidence intervals)
+{shown}
+
+## When no score is given
+{self.out_of_distribution} Slides of other scanners than {", ".join(self.scanners) or "(unknown)"} are scored with a remark.
+
+## Encoder
+`{self.encoder.name}`, licence {self.encoder.licence}; weights {inside}, digest `{self.encoder.weights_sha256}`.
+
+## Versions and digests
+pathosig {self.pathosig}
+
+| member | sha256 |
+|---|---|
+{digests}
+"""
+
+
+def model_card(
+    signature: Signature,
+    results: Results | None,
+    *,
+    encoder: EncoderFacts,
+    limit: str,
+    scanners: Sequence[str],
+    pathosig: str,
+    digests: Mapping[str, str],
+) -> ModelCard:
+    """The card of a signature.
+
+    Parameters
+    ----------
+    results
+        Of `pathosig validate`; None before it has run.
+    limit
+        The rule that tells a slide of another kind, in words.
+    scanners
+        Makers of the scanners of the training slides, as their files name them.
+    """
+    trained = signature.trained_on
+    return ModelCard(
+        intended_use=INTENDED_USE,
+        endpoint=signature.endpoint,
+        unit=signature.baseline.unit,
+        equation=signature.equation(),
+        cutoff=signature.cutoff,
+        cutoff_rule=signature.cutoff_rule,
+        policy=signature.transform.policy,
+        min_tiles=signature.transform.min_tiles,
+        training={
+            "cohort": trained.cohort, "patients": trained.n, "events": trained.events, "sd_of_the_score": round(trained.sd, 6),
+            "selection": trained.selection, "patients_sha256": trained.patients_sha256,
+        },
+        horizons={f"{row.years:g}": row.survival for row in signature.baseline.at},
+        performance=() if results is None else _performance(results),
+        not_validated_because="`pathosig validate` has not run" if results is None else "no other cohort, no cross-validation",
+        out_of_distribution=limit,
+        scanners=tuple(scanners),
+        encoder=encoder,
+        pathosig=pathosig,
+        digests=dict(digests),
+    )  # fmt: skip
+
+
+def _performance(results: Results) -> tuple[Performance, ...]:
+    out = []
+    for head in results.headline:
+        analysis = results.analysis(head.cohort, head.endpoint)
+        calibration = analysis.calibration
+        known = None if isinstance(calibration, NotEstimable) else calibration
+        out.append(
+            Performance(
+                cohort=head.cohort,
+                role=head.role,
+                n=head.n,
+                events=head.events,
+                c_index=_interval(head.harrell_c),
+                hazard_ratio=_interval(head.hr_sd),
+                calibration={
+                    f"{at.years:g}": _text(at.ratio, at.lower, at.upper)
+                    for at in (known.horizons if known else ())
+                },
+                slope=_interval(known.slope) if known else "not estimable",
+            )
+        )
+    return tuple(out)
+
+
+def _interval(value: Estimate | Concordance | HazardRatio | NotEstimable) -> str:
+    if isinstance(value, NotEstimable):
+        return "not estimable"
+    middle = value.hr if isinstance(value, HazardRatio) else value.estimate
+    return _text(middle, value.lower, value.upper)
+
+
+def _text(middle: float | None, lower: float | None, upper: float | None) -> str:
+    if middle is None:
+        return "not estimable"
+    interval = f" ({lower:.2f} to {upper:.2f})" if lower is not None and upper is not None else ""
+    return f"{middle:.2f}{interval}"
+
+
+def as_plain(card: ModelCard) -> dict[str, object]:
+    """For card.json."""
+    return dataclasses.asdict(card)

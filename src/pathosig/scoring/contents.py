@@ -1,0 +1,354 @@
+"""Reading a bundle: everything in it is checked before anything in it is used, and nothing in it names a file or a host."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from safetensors import SafetensorError, safe_open
+
+from pathosig.core import plugins
+from pathosig.core.archive import read_manifest, read_signed, refused, unpack
+from pathosig.core.errors import InputError, PathosigError
+from pathosig.core.layout import Layout
+from pathosig.core.phenotype_tree import PhenotypeTree
+from pathosig.core.records import to_json
+from pathosig.core.strict_json import read_strict
+from pathosig.encoder.graph_cache import check_sha256, file_sha256
+from pathosig.encoder.spec import EncoderSpec
+from pathosig.encoder.zoo import ENCODERS
+from pathosig.phenotypes.codebook import Codebook
+from pathosig.phenotypes.frozen import FORMATS, LIMITS, PHENOTYPES
+from pathosig.profiles.spec import ProfilesSpec
+from pathosig.scoring.signing import Signer, fingerprint, read_public_key, verify
+from pathosig.signature.model import Signature
+from pathosig.tiles.spec import TileSpec
+from pathosig.tissue.spec import TissueSpec
+from pathosig.tma.dearray import TmaSpec
+
+SPECS, CARD, CARD_TEXT = "specs.json", "card.json", "CARD.md"
+SIGNATURE = (*PHENOTYPES, Layout.signature)
+"""What a bundle that scores patients holds at least."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_DAMAGE = (
+    SafetensorError, PathosigError, KeyError, ValueError, TypeError, OSError, EOFError, AttributeError, IndexError, OverflowError,
+    NotImplementedError, RecursionError, MemoryError,
+)  # fmt: skip
+"""What damaged or hostile content raises in one reader or another; all of it means that the bundle is refused."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BundleSpecs:
+    """How tissue, tiles, embeddings and profiles of the study were made; `pixels` is whether it started from slides."""
+
+    tma: TmaSpec
+    tissue: TissueSpec
+    tiles: TileSpec
+    encoder: EncoderSpec
+    profiles: ProfilesSpec
+    pixels: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FrozenStudy:
+    """Encoder and phenotypes of a bundle that was read, checked and unpacked.
+
+    Attributes
+    ----------
+    path, sha256
+        The file and its digest.
+    folder
+        Where it was unpacked.
+    made_with
+        Version of pathosig.
+    signer
+        Who signed it; None for an unsigned one.
+    encoder
+        Card of the encoder.
+    weights_inside
+        Whether its weights are in the bundle.
+    """
+
+    path: Path
+    sha256: str
+    folder: Path
+    made_with: str
+    signer: Signer | None
+    encoder: Mapping[str, Any]
+    weights_inside: bool
+    specs: BundleSpecs
+    codebook: Codebook
+    tree: PhenotypeTree
+    card: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bundle(FrozenStudy):
+    """A bundle that scores patients."""
+
+    signature: Signature
+
+    def header(self) -> str:
+        """What a user ought to see before any score."""
+        signer = str(self.signer) if self.signer else "unsigned"
+        return (
+            f"bundle {self.path.name}  sha256 {self.sha256}\n  {signer}\n  endpoint {self.signature.endpoint}, "
+            f"fitted on {self.signature.trained_on.n} patients ({self.signature.trained_on.events} events); research use only"
+        )
+
+
+def read_bundle(path: Path, into: Path, *, trust: Path | None = None) -> Bundle:
+    """Check a bundle that scores patients and unpack it into a folder.
+
+    Parameters
+    ----------
+    into
+        Gets the members, under names of this program.
+    trust
+        Public key (PEM) that must have signed it.
+
+    Raises
+    ------
+    InputError
+        E_MISSING if there is no such file. E_BUNDLE if it is no bundle, or anything in it is unknown, missing, too large, changed
+        or of another form. E_UNTRUSTED if it is not signed by `trust`.
+    """
+    frozen = _read(path, into, required=SIGNATURE, trust=trust)
+    try:
+        signature = _signature(into / Layout.signature)
+    except _DAMAGE as error:
+        raise refused(path, f"{Layout.signature}: {type(error).__name__}: {error}") from error
+    transform, k = signature.transform, frozen.tree.k
+    problems = [
+        (transform.scale == "feature", "a signature of outside features, which no slide has"),
+        (transform.k != k, f"a signature for {transform.k} phenotypes, a tree of {k}"),
+        (
+            any(not 0 <= hpc < k for hpcs in transform.leaves.values() for hpc in hpcs),
+            "a feature of a phenotype that does not exist",
+        ),
+    ]
+    for wrong, text in problems:
+        if wrong:
+            raise refused(path, text)
+    return Bundle(**{f.name: getattr(frozen, f.name) for f in fields(frozen)}, signature=signature)
+
+
+def read_phenotypes(path: Path, into: Path) -> FrozenStudy:
+    """Check a bundle, with or without a signature, and unpack it into a folder.
+
+    Raises
+    ------
+    InputError
+        E_MISSING, E_BUNDLE; see `read_bundle`.
+    """
+    return _read(path, into, required=PHENOTYPES, trust=None)
+
+
+def _read(path: Path, into: Path, *, required: Collection[str], trust: Path | None) -> FrozenStudy:
+    wanted = None if trust is None else read_public_key(trust)
+    manifest = read_manifest(path, LIMITS, required=required, formats=FORMATS)
+    data, stated = read_signed(path)
+    try:
+        public = None if stated is None else verify(data, stated)
+    except (ValueError, TypeError) as error:
+        raise refused(path, str(error)) from error
+    if wanted is not None and public != wanted:
+        who = f"signed by ed25519:{fingerprint(public)}" if public else "unsigned"
+        raise InputError(
+            f"{path.name}: {who}, but --trust names ed25519:{fingerprint(wanted)}. Nothing was scored.",
+            code="E_UNTRUSTED",
+        )
+    unpack(path, manifest, into)
+    signer = None if public is None else Signer(fingerprint=fingerprint(public), trusted=public == wanted)
+    return _checked(path, into, manifest, signer)
+
+
+def _checked(path: Path, into: Path, manifest: Mapping[str, Any], signer: Signer | None) -> FrozenStudy:
+    """Every member read by its own strict reader."""
+
+    def read(name: str, reader: Callable[[Path], T]) -> T:
+        try:
+            return reader(into / name)
+        except _DAMAGE as error:
+            raise refused(path, f"{name}: {type(error).__name__}: {error}") from error
+
+    inside = Layout.encoder_weights in manifest["members"]
+    encoder = read(Layout.encoder_card, lambda p: encoder_card(read_strict(p.read_bytes()), inside=inside))
+    if inside:
+        read(Layout.encoder_weights, _check_tensors)
+    codebook = read(Layout.codebook, Codebook.load)
+    tree = read(Layout.tree, lambda p: PhenotypeTree.from_dict(read_strict(p.read_bytes())))
+    specs = read(SPECS, lambda p: bundle_specs(read_strict(p.read_bytes())))
+    card = read(CARD, lambda p: read_strict(p.read_bytes()))
+    problems = [
+        (tree.k != codebook.k, f"{tree.k} phenotypes in the tree and {codebook.k} in the codebook"),
+        (
+            encoder["dim"] != len(codebook.mean),
+            f"embeddings of {encoder['dim']} and {len(codebook.mean)} numbers",
+        ),
+        (not all(0 <= hpc < tree.k for hpc in tree.artefacts), "an artefact that is no phenotype"),
+        (
+            specs.pixels and "mean" not in encoder,
+            "a study of slides with an encoder of unknown normalisation",
+        ),
+    ]
+    for wrong, text in problems:
+        if wrong:
+            raise refused(path, text)
+    (into / Layout.encoder_card).write_text(to_json(encoder), encoding="utf-8")  # only what was checked stays
+    return FrozenStudy(
+        path=path, sha256=file_sha256(path), folder=into, made_with=manifest["pathosig"], signer=signer, encoder=encoder,
+        weights_inside=inside, specs=specs, codebook=codebook, tree=tree, card=card,
+    )  # fmt: skip
+
+
+def encoder_card(raw: Mapping[str, Any], *, inside: bool) -> dict[str, Any]:
+    """The card of an encoder, of the expected types and with nothing else in it.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError
+        If anything is of another form.
+    """
+    for key in ("name", "backbone"):
+        name = raw.get(key, "x")
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise ValueError(f"{key} {str(name)[:60]!r} is no plain name of an encoder")
+    name = str(raw.get("backbone", raw["name"]))
+    if inside and name not in ENCODERS and name in plugins.available("pathosig.encoders"):
+        raise ValueError(f"{name!r} is built by a plug-in; such encoders need local weights")
+    if not inside and "mean" not in raw:
+        return _card_of_features(raw)
+    check_sha256(str(raw["weights_sha256"]), where="encoder card")
+    out: dict[str, Any] = {
+        "name": str(raw["name"]),
+        "dim": _whole(raw["dim"], 1, 100_000),
+        "mpp": None if raw["mpp"] is None else _number(raw["mpp"], 0.01, 100),
+        "mean": [_number(v, -1e3, 1e3) for v in raw["mean"]],
+        "std": [_number(v, 1e-6, 1e3) for v in raw["std"]],
+        "weights_sha256": str(raw["weights_sha256"]),
+        "licence": str(raw["licence"])[:200],
+        "input_px": None if raw["input_px"] is None else _whole(raw["input_px"], 16, 4096),
+        "method": "pretrained",
+        "weights_file": Path(Layout.encoder_weights).name if inside else None,
+    }
+    if len(out["mean"]) != 3 or len(out["std"]) != 3:
+        raise ValueError("mean and std are not of three colours")
+    if "backbone" in raw:
+        out["backbone"] = str(raw["backbone"])
+    if raw.get("stain") is not None:
+        out["stain"] = _stain(raw["stain"])
+    return out
+
+
+def _card_of_features(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """The card of an encoder that only another program knows: a bundle with it scores features, not slides."""
+    digest, name = str(raw["weights_sha256"]), str(raw["name"])
+    if digest != f"imported:{name}":
+        check_sha256(digest, where="encoder card")
+    return {
+        "name": name,
+        "dim": _whole(raw["dim"], 1, 100_000),
+        "mpp": None if raw["mpp"] is None else _number(raw["mpp"], 0.01, 100),
+        "weights_sha256": digest,
+        "licence": str(raw["licence"])[:200],
+        "method": "imported",
+        "weights_file": None,
+    }
+
+
+def _stain(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """A stain reference: names and numbers only."""
+    out: dict[str, Any] = {}
+    for key, value in raw.items():
+        if isinstance(value, str):
+            if not _NAME.fullmatch(value):
+                raise ValueError(f"stain: {key[:20]} is no plain word")
+            out[key] = value
+        elif isinstance(value, list):
+            out[key] = [
+                [_number(v, -1e6, 1e6) for v in row] if isinstance(row, list) else _number(row, -1e6, 1e6)
+                for row in value
+            ]
+        else:
+            out[key] = _number(value, -1e6, 1e6)
+    return out
+
+
+def _number(value: Any, low: float, high: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise TypeError(f"expected a number, found {str(value)[:20]!r}")
+    if not low <= value <= high:
+        raise ValueError(f"{value} lies outside {low} to {high}")
+    return float(value)
+
+
+def _whole(value: Any, low: int, high: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise TypeError(f"expected a whole number from {low} to {high}, found {str(value)[:20]!r}")
+    return value
+
+
+def bundle_specs(raw: Mapping[str, Any]) -> BundleSpecs:
+    """Specs of a bundle: numbers and words only; whatever could name a file is refused.
+
+    Raises
+    ------
+    PathosigError, ValueError, KeyError, TypeError
+        If a setting is unknown, of another type or names a file.
+    """
+    if not set(raw) <= {"tma", "tissue", "tiles", "embed", "profiles", "embedded_mpp"}:
+        raise ValueError("settings of unknown stages")
+    embed, profiles = dict(raw["embed"]), dict(raw["profiles"])
+    for where, table, keys in (
+        ("embed", embed, ("weights",)),
+        ("profiles", profiles, ("table", "patient_column")),
+    ):
+        for key in keys:
+            if table.pop(key, None) is not None:
+                raise ValueError(f"{where}.{key} names something outside the bundle")
+    if profiles.pop("columns", None):
+        raise ValueError("profiles.columns belongs to outside tables")
+    embed |= {"method": "pretrained", "name": "frozen"}
+    if embed.get("engine") == "int8":
+        embed["engine"] = "auto"
+    if raw.get("embedded_mpp") is not None:
+        _number(raw["embedded_mpp"], 0.02, 100)
+    specs = BundleSpecs(
+        tma=TmaSpec.from_mapping(raw.get("tma") or {}),
+        tissue=TissueSpec.from_mapping(raw["tissue"]),
+        tiles=TileSpec.from_mapping(raw["tiles"]),
+        encoder=EncoderSpec.from_mapping(embed),
+        profiles=ProfilesSpec.from_mapping(profiles),
+        pixels=bool(raw["tissue"] and raw["tiles"]),
+    )
+    if specs.tiles.size_px > _WIDEST_TILE or (specs.tiles.stride_px or _LEAST_STRIDE) < _LEAST_STRIDE:
+        raise ValueError("tiles of an impossible size")
+    _number(specs.tiles.mpp, 0.02, 100)
+    _number(specs.tissue.mpp, 0.1, 1000)
+    return specs
+
+
+_WIDEST_TILE, _LEAST_STRIDE = 4096, 8
+
+
+def _signature(path: Path) -> Signature:
+    read_strict(path.read_bytes())
+    signature = Signature.load(path)
+    if not signature.hpcs or not signature.baseline.time:
+        raise ValueError("no feature, or no baseline")
+    return signature
+
+
+def _check_tensors(path: Path) -> None:
+    with safe_open(path, "numpy") as file:
+        names = list(file.keys())
+    if not any(n.startswith("backbone.") for n in names):
+        raise ValueError("no tensors of a network")

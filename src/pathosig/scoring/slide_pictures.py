@@ -1,0 +1,189 @@
+"""Pixels for the page of a patient: the map of the risk beside the slide, typical tiles, tiles unlike the training."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pathosig.core.errors import PathosigError
+from pathosig.core.schema import ASSIGNMENTS, read_table
+from pathosig.core.study import Specimen, Study
+from pathosig.core.tile_tables import read_slide_tiles
+from pathosig.signature.cores import tile_gradient
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pathosig.scoring.contents import Bundle
+    from pathosig.signature.model import Signature
+    from pathosig.slides.reader import SlideReader
+
+_TILE_PX, _OVERVIEW_PX = 112, 900
+_PER_FEATURE, _FAR = 6, 8
+_MOST_SQUARES = 50_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SlidePictures:
+    """What is shown of one slide.
+
+    Attributes
+    ----------
+    map_svg
+        H&E, phenotypes and contributions side by side; empty where the slide itself cannot be read.
+    drivers
+        Feature -> its most typical tiles, as data URIs.
+    far
+        The tiles furthest from the training.
+    geojson
+        Squares of all tiles with phenotype and contribution, in level-0 pixels; opens in QuPath.
+    """
+
+    slide: str
+    map_svg: str
+    note: str
+    drivers: Mapping[str, tuple[str, ...]]
+    far: tuple[str, ...]
+    geojson: Mapping[str, Any]
+
+
+def risk_of_tiles(signature: Signature, slide: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
+    """Weight of a tile of each phenotype in the score: float[k].
+
+    The mean over the tiles of the slide is the slide's score: score + derivative of the score towards a slide of that
+    phenotype alone, which for proportions is the coefficient itself, less the discovery mean.
+    """
+    least = slide.assign(n_tiles=np.maximum(slide["n_tiles"], signature.transform.min_tiles))
+    weights = float(signature.score(least)[0]) + tile_gradient(signature, slide, columns)
+    weights[list(signature.transform.artefact_hpcs)] = 0.0
+    return np.asarray(weights)
+
+
+def slide_pictures(
+    study: Study,
+    bundle: Bundle,
+    specimen: Specimen,
+    weights: np.ndarray | None,
+    drivers: Mapping[str, Sequence[int]],
+) -> SlidePictures | None:
+    """Pictures of a slide; None where it has no tiles.
+
+    Parameters
+    ----------
+    weights
+        See `risk_of_tiles`; None where no score is given.
+    drivers
+        Feature -> phenotypes whose typical tiles are shown.
+    """
+    paths = study.paths
+    if not paths.assignments(specimen.id).is_file():
+        return None
+    assigned, tiles = (
+        read_table(paths.assignments(specimen.id), ASSIGNMENTS),
+        read_slide_tiles(paths.tiles(specimen.id)),
+    )
+    hpc = assigned.column("hpc").to_numpy()
+    xy = tiles.xy[assigned.column("tile_id").to_numpy()]
+    side = tiles.side
+    confidence = assigned.column("confidence").to_numpy()
+    distance = np.maximum(assigned.column("residual").to_numpy(), assigned.column("mahalanobis").to_numpy())
+    chosen = {
+        name: _best(np.where(np.isin(hpc, list(leaves)), confidence, -1.0), _PER_FEATURE, 0)
+        for name, leaves in drivers.items()
+    }
+    far = _best(distance, _FAR, 1)
+    geojson = {} if weights is None else _squares(xy, side, hpc, weights)
+    svg, note, shown = "", "", dict[str, tuple[str, ...]]()
+    unlike: tuple[str, ...] = ()
+    try:
+        from pathosig.slides import open_slide  # the slide readers are heavy
+
+        with open_slide(specimen.path, mpp=specimen.mpp, region=specimen.region) as reader:
+            svg = _map(reader, bundle, specimen.id, xy, side, hpc, weights)
+            shown = {name: _tiles(reader, xy[rows], side) for name, rows in chosen.items()}
+            unlike = _tiles(reader, xy[far], side)
+    except PathosigError:
+        note = "The slide itself is not at hand, so there are no pictures of it."
+    if svg:
+        note = (
+            "Orange tiles raise the score, blue ones lower it; the mean over all tiles is the score of the slide."
+            if weights is not None
+            else "No score is given, so nothing is coloured by risk."
+        )
+    return SlidePictures(
+        slide=specimen.id, map_svg=svg, note=note, drivers=shown, far=unlike, geojson=geojson
+    )
+
+
+def _best(value: np.ndarray, n: int, above: float) -> np.ndarray:
+    """Rows with the highest values above a bound."""
+    rows = np.argsort(-value, kind="stable")[:n]
+    return np.asarray(rows[value[rows] > above])
+
+
+def _squares(xy: np.ndarray, side: float, hpc: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
+    """Tiles as GeoJSON polygons in level-0 pixels."""
+    features = []
+    for (x, y), label in zip(xy.tolist()[:_MOST_SQUARES], hpc.tolist()[:_MOST_SQUARES], strict=True):
+        x1, y1 = x + side, y + side
+        features.append(
+            {
+                "type": "Feature",
+                "geometry": {"type": "Polygon", "coordinates": [[[x, y], [x1, y], [x1, y1], [x, y1], [x, y]]]},
+                "properties": {
+                    "objectType": "annotation", "classification": {"name": f"HPC {label:02d}"},
+                    "contribution": round(float(weights[label]), 6),
+                },
+            }
+        )  # fmt: skip
+    return {"type": "FeatureCollection", "features": features}
+
+
+def _map(
+    reader: SlideReader,
+    bundle: Bundle,
+    title: str,
+    xy: np.ndarray,
+    side: float,
+    hpc: np.ndarray,
+    weights: np.ndarray | None,
+) -> str:
+    from pathosig.figures.palette import hpc_colours  # figures need matplotlib
+    from pathosig.figures.slides import RiskScale, SlideMap, slide_map
+    from pathosig.figures.style import svg_bytes
+    from pathosig.slides import read_overview
+
+    overview, downsample = read_overview(reader, 1e-6, max_side=_OVERVIEW_PX)
+    item = SlideMap(
+        title=title, overview=overview, x=xy[:, 0], y=xy[:, 1], hpc=hpc, tile_px=side, downsample=downsample,
+        mpp=reader.info.mpp,
+    )  # fmt: skip
+    # The scale ends at the heaviest phenotype of this slide: one that is absent would make all colours pale.
+    shown = None if weights is None else np.where(np.isin(np.arange(len(weights)), hpc), weights, 0.0)
+    colours = hpc_colours(bundle.tree.k, artefacts=bundle.tree.artefacts, linkage=bundle.tree.linkage)
+    figure = slide_map([item], colours, risk=None if shown is None else RiskScale(weights=shown))
+    text = svg_bytes(figure).decode("utf-8")
+    return text[text.index("<svg") :]
+
+
+def _tiles(reader: SlideReader, xy: np.ndarray, side: float) -> tuple[str, ...]:
+    """Tiles as JPEG data URIs."""
+    from PIL import Image
+
+    from pathosig.slides import plan_read, read_tiles
+
+    if not len(xy) or not reader.info.mpp:
+        return ()
+    plan = plan_read(reader.info, reader.info.mpp * side / _TILE_PX)
+    out = [""] * len(xy)
+    for block in read_tiles(reader, plan, xy, _TILE_PX):
+        for index, pixels in zip(block.index, block.tiles, strict=True):
+            buffer = io.BytesIO()
+            Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, format="JPEG", quality=82)
+            out[int(index)] = "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return tuple(t for t in out if t)

@@ -1,0 +1,257 @@
+"""Fit, validate, bundle, score: a bundle says of new slides what the study says of its own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pathosig.commands.export import export
+from pathosig.core.errors import ConfigError, InputError, PathosigWarning
+from pathosig.core.study import Study
+from pathosig.core.units import Execution
+from pathosig.phenotypes import PhenotypeSpec, find_phenotypes
+from pathosig.profiles import build_profiles
+from pathosig.scoring import read_bundle, score_slides, write_bundle
+from pathosig.scoring.score import read_new
+from pathosig.scoring.work import NewSlides, open_work, run_stages, work_study
+from pathosig.signature import SignatureSpec, build_signature
+from pathosig.signature.model import Signature
+from pathosig.synthetic import SimulateSpec, simulate
+from pathosig.validation import ValidateSpec, validate_signature
+
+SPEC = SignatureSpec(selection="ridge", bootstraps=0, n_subsamples=20, min_tiles=20)
+POLICIES = ["pooled", "mean", "worst", "per_core"]
+SELECTIONS = ["auto", "tree", "completed", "lasso", "stepwise", "paper", "logcontrast"]
+
+
+def quietly(function, *args, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PathosigWarning)
+        return function(*args, **options)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory) -> Study:
+    """120 patients of two slides each, all from embeddings."""
+    root = tmp_path_factory.mktemp("study")
+    spec = SimulateSpec(
+        level="embeddings", n_discovery=180, n_validation=60, tiles_per_patient=60, types=4, subtypes=2, dim=32, harm=2.0,
+        protect=-2.0, second_slide=0.0,
+    )  # fmt: skip
+    quietly(simulate, root / "s", spec)
+    patients = pd.read_csv(root / "s" / "patients.csv", dtype={"patient_id": str})
+    slides = pd.read_csv(root / "s" / "slides.csv", dtype=str)
+    patients = patients.sort_values(["cohort", "os_time"]).reset_index(drop=True)
+    owner = {p: patients["patient_id"][i - i % 2] for i, p in enumerate(patients["patient_id"])}
+    slides.assign(patient_id=slides["patient_id"].map(owner)).to_csv(root / "s" / "slides.csv", index=False)
+    patients[patients["patient_id"].isin(set(owner.values()))].to_csv(
+        root / "s" / "patients.csv", index=False
+    )
+    study = Study.open(root / "s")
+    quietly(find_phenotypes, study, PhenotypeSpec(k=8))
+    quietly(build_profiles, study)
+    return study
+
+
+@pytest.fixture(scope="module")
+def features(study, tmp_path_factory):
+    """The slides of the validation cohort as HDF5 files, and the table of their owners."""
+    folder = tmp_path_factory.mktemp("features")
+    export(study, to="h5", out=folder)
+    inside = set(study.patients().query("cohort != 'discovery'")["patient_id"])
+    owners = {s.id: s.patient_id for s in study.specimens()}
+    for path in folder.glob("*.h5"):
+        if owners[path.stem] not in inside:
+            path.unlink()
+    rows = [{"slide": s, "patient_id": p} for s, p in owners.items() if p in inside]
+    pd.DataFrame(rows).to_csv(folder / "owners.csv", index=False)
+    assert len(list(folder.glob("*.h5"))) == len(rows) > 20
+    return folder
+
+
+def freeze(study: Study, spec: SignatureSpec, out):
+    quietly(build_signature, study, spec)
+    quietly(validate_signature, study, ValidateSpec(bootstraps=20, imputations=0, forest=False))
+    return quietly(write_bundle, study, out=out)
+
+
+@pytest.fixture(scope="module")
+def work(study, features, tmp_path_factory):
+    """A work folder in which the new slides have their phenotypes: bundles of the same codebook score in it."""
+    root = tmp_path_factory.mktemp("work")
+    freeze(study, SPEC, root / "a.psig")
+    bundle = open_work(root / "a.psig", root / "w", trust=None)
+    owners = dict(pd.read_csv(features / "owners.csv", dtype=str).to_numpy())
+    new = NewSlides(slides=(), owners=owners, features=features)
+    made = work_study(bundle, new)
+    run_stages(made, bundle, new, Execution())
+    return made
+
+
+@pytest.mark.parametrize(
+    "change", [*({"policy": p} for p in POLICIES), *({"selection": s} for s in SELECTIONS)], ids=str
+)
+def test_a_bundle_scores_as_its_study_did_for_every_policy_and_selection(study, work, tmp_path, change):
+    if change.get("selection") == "logcontrast":
+        change = {**change, "scale": "logratio"}
+    freeze(study, SPEC.replace(**change), tmp_path / "b.psig")
+    bundle = read_bundle(tmp_path / "b.psig", work.root)
+    readings = {r.patient_id: r for r in read_new(work, bundle, Execution())}
+    own = pd.read_csv(study.paths.scores, dtype={"patient_id": str}, float_precision="round_trip")
+    own = own[own["cohort"] != "discovery"].set_index("patient_id")
+    assert set(readings) == set(own.index)
+    given = [p for p, r in readings.items() if r.score is not None]
+    assert len(given) > 20
+    for patient in given:
+        reading = readings[patient]
+        assert reading.score == own.loc[patient, "score"]
+        assert reading.group == own.loc[patient, "group"]
+        assert reading.core_agreement == own.loc[patient, "core_agreement"]
+        assert sum(reading.contributions.values()) == pytest.approx(reading.score, abs=1e-12)
+        assert reading.lower <= reading.upper
+    signature = Signature.load(study.paths.signature)
+    assert {bundle.signature.transform.policy, signature.transform.policy} == {change.get("policy", "pooled")}
+    if change.get("policy") == "worst":
+        assert any(
+            readings[p].score != own.loc[p, "ridge_score"] or own.loc[p, "n_slides"] > 1 for p in given
+        )
+
+
+def test_the_card_holds_the_performance_that_validate_found(study, tmp_path):
+    freeze(study, SPEC, tmp_path / "b.psig")
+    card = read_bundle(tmp_path / "b.psig", tmp_path / "in").card
+    assert {row["role"] for row in card["performance"]} <= {"validation", "cross-validated"}
+    assert card["performance"]
+    assert " to " in card["performance"][0]["c_index"]
+    text = (tmp_path / "in" / "CARD.md").read_text()
+    assert card["equation"] in text
+    assert "Research use only" in text
+    same = freeze(study, SPEC, tmp_path / "c.psig").sha256
+    assert same == freeze(study, SPEC, tmp_path / "b.psig").sha256
+
+
+@pytest.fixture(scope="module")
+def bundle(study, tmp_path_factory):
+    path = tmp_path_factory.mktemp("bundle") / "b.psig"
+    freeze(study, SPEC, path)
+    return path
+
+
+def test_features_are_scored_from_the_command_and_a_second_run_resumes(bundle, features, tmp_path):
+    out = tmp_path / "scores.csv"
+    report = score_slides(
+        bundle, features=features, patients=features / "owners.csv", out=out, report=tmp_path / "pages"
+    )
+    first = out.read_bytes()
+    table = pd.read_csv(out)
+    assert len(table) == len(report.readings) > 10
+    assert table["score"].notna().any()
+    work = next(tmp_path.glob("*.work"))
+    times = {p: p.stat().st_mtime_ns for p in (work / "embeddings").iterdir()}
+    assert len(times) > 20
+    score_slides(bundle, features=features, patients=features / "owners.csv", out=out)
+    assert out.read_bytes() == first
+    assert {p: p.stat().st_mtime_ns for p in (work / "embeddings").iterdir()} == times
+    pages = sorted((tmp_path / "pages").glob("*.html"))
+    assert len(pages) == len(table) + 1
+    text = pages[0].read_text()
+    assert "Research use only" in text
+    assert "http://" not in text.replace("http://www.w3.org", "")
+    numbers = json.loads((tmp_path / "pages" / f"{table['patient_id'][0]}.json").read_text())
+    assert numbers["bundle_sha256"] == report.bundle_sha256
+    with pytest.raises(ConfigError, match="not empty") as caught:
+        score_slides(bundle, features=features, out=out, work=tmp_path)
+    assert caught.value.code == "E_WORK"
+
+
+def test_shards_do_their_part_and_the_last_run_writes_the_table(bundle, features, tmp_path):
+    out = tmp_path / "scores.csv"
+    first = score_slides(bundle, features=features, out=out, execution=Execution(shard="1/2"))
+    assert first.waiting > 0
+    assert not out.exists()
+    score_slides(bundle, features=features, out=out, execution=Execution(shard="2/2"))
+    score_slides(bundle, features=features, out=out)
+    whole = tmp_path / "whole.csv"
+    score_slides(bundle, features=features, out=whole)
+    assert out.read_bytes() == whole.read_bytes()
+
+
+def test_features_of_another_encoder_are_refused(bundle, features, tmp_path):
+    import h5py
+
+    for key, value in (("encoder", "resnet50"), ("weights_sha256", "1" * 64)):
+        folder = shutil.copytree(features, tmp_path / key)
+        for path in folder.glob("*.h5"):
+            with h5py.File(path, "r+") as file:
+                file.attrs[key] = value
+        with pytest.raises(InputError) as caught:
+            score_slides(bundle, features=folder, out=tmp_path / f"{key}.csv")
+        assert caught.value.code == "E_MIXED"
+
+
+def test_slides_of_another_kind_get_no_score_and_a_reason(bundle, features, tmp_path):
+    import h5py
+
+    rng = np.random.default_rng(0)
+    folder = shutil.copytree(features, tmp_path / "other")
+    for path in folder.glob("*.h5"):
+        with h5py.File(path, "r+") as file:
+            file["features"][:] = rng.normal(size=file["features"].shape)
+    report = score_slides(bundle, features=folder, out=tmp_path / "scores.csv")
+    assert len(report.readings) > 20
+    assert all(r.score is None and r.group == "not assessable" for r in report.readings)
+    assert all("unlike" in r.remark and r.similarity < 0.5 for r in report.readings)
+    assert all(len(r.nearest) for r in report.readings)
+
+
+def test_few_tiles_get_no_score_and_a_reason(bundle, features, tmp_path):
+    import h5py
+
+    folder = tmp_path / "few"
+    folder.mkdir()
+    whole = next(features.glob("*.h5"))
+    with h5py.File(whole) as source, h5py.File(folder / whole.name, "w") as file:
+        file.attrs.update(source.attrs)
+        for name in ("coords", "features"):
+            file[name] = source[name][:10]
+            file[name].attrs.update(source[name].attrs)
+    reading = score_slides(bundle, features=folder, out=tmp_path / "s.csv").readings[0]
+    assert reading.score is None
+    assert reading.remark == "only 10 tiles; 20 are needed"
+
+
+def test_a_signed_bundle_names_its_signer_and_only_the_trusted_one_passes(study, features, tmp_path):
+    from cryptography.hazmat.primitives import serialization as form
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    for name in ("ours", "theirs"):
+        key = Ed25519PrivateKey.generate()
+        (tmp_path / f"{name}.pem").write_bytes(
+            key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption())
+        )
+        (tmp_path / f"{name}.pub").write_bytes(
+            key.public_key().public_bytes(form.Encoding.PEM, form.PublicFormat.SubjectPublicKeyInfo)
+        )
+    path = tmp_path / "b.psig"
+    made = quietly(write_bundle, study, out=path, sign=tmp_path / "ours.pem")
+    assert made.signer.startswith("ed25519:")
+    assert made.signer in read_bundle(path, tmp_path / "in").header()
+    assert "the key you trust" in read_bundle(path, tmp_path / "in", trust=tmp_path / "ours.pub").header()
+    with pytest.raises(InputError) as caught:
+        score_slides(path, features=features, out=tmp_path / "s.csv", trust=tmp_path / "theirs.pub")
+    assert caught.value.code == "E_UNTRUSTED"
+    quietly(write_bundle, study, out=tmp_path / "plain.psig")
+    with pytest.raises(InputError, match="unsigned") as caught:
+        score_slides(
+            tmp_path / "plain.psig", features=features, out=tmp_path / "s.csv", trust=tmp_path / "ours.pub"
+        )
+    assert caught.value.code == "E_UNTRUSTED"
+    assert not (tmp_path / "s.csv").exists()
+    with pytest.raises(ConfigError) as caught:
+        quietly(write_bundle, study, out=path, sign=tmp_path / "ours.pub")
+    assert caught.value.code == "E_KEY"
