@@ -37,10 +37,10 @@ def quietly(function, *args, **options):
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory) -> Study:
-    """120 patients of two slides each, all from embeddings."""
+    """85 patients of two slides each, all from embeddings."""
     root = tmp_path_factory.mktemp("study")
     spec = SimulateSpec(
-        level="embeddings", n_discovery=180, n_validation=60, tiles_per_patient=60, types=4, subtypes=2, dim=32, harm=2.0,
+        level="embeddings", n_discovery=120, n_validation=50, tiles_per_patient=60, types=4, subtypes=2, dim=32, harm=2.0,
         protect=-2.0, second_slide=0.0,
     )  # fmt: skip
     quietly(simulate, root / "s", spec)
@@ -76,7 +76,7 @@ def features(study, tmp_path_factory):
 
 def freeze(study: Study, spec: SignatureSpec, out):
     quietly(build_signature, study, spec)
-    quietly(validate_signature, study, ValidateSpec(bootstraps=20, imputations=0, forest=False))
+    quietly(validate_signature, study, ValidateSpec(bootstraps=4, imputations=0, forest=False))
     return quietly(write_bundle, study, out=out)
 
 

@@ -143,11 +143,9 @@ def score_slides(
     common: dict[str, Any] = {
         "out": str(out), "header": contents.header(), "bundle_sha256": contents.sha256, "failed": failed,
     }  # fmt: skip
-    waiting = {unit for r in reports for unit in r.waiting} - {
-        s.id for s in study.specimens() if _done(study, s.id)
-    }
+    waiting = sum(not _done(study, s.id) for s in study.specimens())
     if execution.shard is not None and waiting:
-        return ScoreReport(readings=(), waiting=len(waiting), **common)
+        return ScoreReport(readings=(), waiting=waiting, **common)
     readings = read_new(study, contents, execution)
     write_csv_rows(out, [_row(r) for r in readings], COLUMNS)
     if report is not None:
@@ -170,7 +168,9 @@ def _other_scanners(study: Study, bundle: Bundle) -> dict[str, str]:
 
 
 def _done(study: Study, slide: str) -> bool:
-    return study.record("phenotypes", slide) is not None
+    """Whether a slide has phenotypes, or will have none."""
+    records = [study.record(stage, slide) for stage in ("tissue", "tiles", "embed", "phenotypes")]
+    return records[-1] is not None or any(r is not None and r.status in ("failed", "empty") for r in records)
 
 
 def read_new(study: Study, bundle: Bundle, execution: Execution) -> list[Reading]:
