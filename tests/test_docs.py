@@ -118,7 +118,11 @@ def test_toml_blocks_are_settings_that_are_understood(page, generator):
             if name in specs:
                 specs[name].from_mapping(table)
             elif name not in ("project", "hpc_names", "study"):
-                parse = {"endpoints": clinical.parse_endpoints, "columns": clinical.parse_columns}.get(name)
+                parse = {
+                    "endpoints": clinical.parse_endpoints,
+                    "columns": clinical.parse_columns,
+                    "treatment": clinical.parse_treatments,
+                }.get(name)
                 assert parse or name == "primary", f"[{name}]"
                 if parse:
                     parse(table)
