@@ -85,7 +85,8 @@ def read_coding(
     explained = _explained(column, values, endpoint)
     if explained is not None:
         return explained
-    is_inverted, is_state = bool(senses & _INVERTED), bool(senses & _STATES)
+    is_inverted = bool(senses & _INVERTED) or _says_free(column)
+    is_state = bool(senses & _STATES)
     keys = {event_key(v) for v in values}
     if keys <= {"0", "1"} and not is_inverted and not is_state:
         return Coding(values={v: int(event_key(v)) for v in values}, why="1 = the event happened")
@@ -123,9 +124,19 @@ def _code(value: str, endpoint: str, *, takes_yes: bool) -> int | None:
     return code
 
 
+def _says_free(header: str) -> bool:
+    """Whether a header such as ``disease_free`` may mean that the event did not happen; free survival is a time or its event."""
+    tokens = set(words(header))
+    return bool(tokens & {"free", "frei", "libre", "sans", "libera"}) and not tokens & {
+        "survival",
+        "interval",
+    }
+
+
 def _speaks_for_itself(values: Sequence[str]) -> bool:
     """Whether words, not numbers or yes and no, say what happened: Alive and Dead under any header."""
-    return all((m := meaning_of_event(v)) is not None and m not in ("yes", "no") for v in values)
+    bare = [hit.group(2) if (hit := _PREFIXED.fullmatch(v)) else v for v in values]
+    return all((m := meaning_of_event(v)) is not None and m not in ("yes", "no") for v in bare)
 
 
 def _declared(column: str, values: Sequence[str], declared: Mapping[str, int], endpoint: str) -> Coding:
