@@ -250,9 +250,11 @@ def _h5_tiles(study: Study, specimen: Specimen, tiles: _Tiles, folder: Path) -> 
             if value is not None:
                 data.attrs[key] = value
         if embedding is not None:
-            card = read_json(study.paths.encoder_card)
-            for key in ("name", "weights_sha256"):
-                file.attrs["encoder" if key == "name" else key] = str(card[key])
+            path = study.paths.encoder_card
+            card = read_json(path) if path.is_file() else {}
+            for key, name in (("name", "encoder"), ("weights_sha256", "weights_sha256")):
+                if key in card:
+                    file.attrs[name] = str(card[key])
             file.create_dataset("features", data=np.asarray(embedding), compression="gzip")
         for name in ("hpc", "confidence"):
             file.create_dataset(name, data=tiles.columns[name])
