@@ -250,8 +250,8 @@ def _h5_tiles(study: Study, specimen: Specimen, tiles: _Tiles, folder: Path) -> 
             if value is not None:
                 data.attrs[key] = value
         if embedding is not None:
-            path = study.paths.encoder_card
-            card = read_json(path) if path.is_file() else {}
+            card_path = study.paths.encoder_card
+            card = read_json(card_path) if card_path.is_file() else {}
             for key, name in (("name", "encoder"), ("weights_sha256", "weights_sha256")):
                 if key in card:
                     file.attrs[name] = str(card[key])
