@@ -135,7 +135,7 @@ def calibration(study: Study, given: list) -> float:
     )
     predicted = np.mean([1 - r.survival["3"][0] for r in given])
     curve = kaplan_meier(outcome["time"], outcome["event"])
-    return round(float((1 - curve.survival_at(36.0)[0][0]) / predicted), 3)
+    return round(float((1 - float(np.ravel(curve.survival_at(36.0)[0])[0])) / predicted), 3)
 
 
 if __name__ == "__main__":
