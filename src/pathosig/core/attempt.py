@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from pathosig.core.effort import Meter
 from pathosig.core.errors import PathosigError, SlideError, StorageError
+from pathosig.core.extras import missing_extra
 from pathosig.core.fingerprints import fingerprint_of, identity, input_key, stamped
 from pathosig.core.units import Answer, Job, Outcome, OutputFile, SlideIdentity, Task
 
@@ -152,6 +153,9 @@ def _attempt_once(task: Callable[[Job], R], job: Job) -> R | Exception:
         failure.__cause__ = error
         return failure
     except Exception as error:
+        absent = missing_extra(error) if isinstance(error, ModuleNotFoundError) else None
+        if absent is not None:
+            return absent
         logger.exception("unexpected error on %s", job.unit)
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(last.filename).name}:{last.lineno}"
