@@ -187,3 +187,35 @@ def test_every_dependency_is_justified():
     )
     listed = {name.strip() for row in rows[1:] for name in row.split(",")}
     assert wanted - {"pathosig"} == listed
+
+
+def codes_of_the_source():
+    """Codes in string constants of the source that are no docstrings, each with a file that has it."""
+    codes = {}
+    for path in sorted((ROOT / "src" / "pathosig").rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        prose = {
+            id(node.body[0].value)
+            for node in ast.walk(tree)
+            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
+            and isinstance(node.body[0] if node.body else None, ast.Expr)
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in prose:
+                for code in re.findall(r"(?<!\w)[EW]_[A-Z][A-Z_]*", node.value):
+                    codes.setdefault(code, path.relative_to(ROOT).as_posix())
+    return codes
+
+
+def test_the_page_of_errors_names_every_code_once_and_no_other():
+    text = (ROOT / "docs" / "reference" / "errors.md").read_text()
+    rows = re.findall(r"^\| `([EW]_[A-Z_]+)` \| (.*) \| (.*) \|$", text, flags=re.M)
+    listed = [code for code, _, _ in rows]
+    source = codes_of_the_source()
+    assert len(source) > 100
+    assert len(listed) == len(re.findall(r"^\| `", text, flags=re.M)), "a row has other than three columns"
+    assert sorted(listed) == sorted(set(listed)), "a code stands twice"
+    assert {c: f for c, f in source.items() if c not in listed} == {}, "codes without an entry"
+    assert sorted(set(listed) - set(source)) == [], "entries that no code of the source is"
+    for code, cause, cure in rows:
+        assert cause.endswith(".") and cure.endswith("."), code

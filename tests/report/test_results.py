@@ -16,12 +16,13 @@ from pathosig.report.cells import estimate_cell, time_text, why_uncertain
 from pathosig.report.compose import compose, places_of
 from pathosig.report.page import Folded, Picture, Verdicts, every_block
 from pathosig.report.sections.checks import internal_section, rmst_cells
+from pathosig.report.sections.findings import gravest_first
 from pathosig.report.sections.outcomes import outcomes_section
 from pathosig.report.sections.summary import summary_section
 from pathosig.report.spec import ReportSpec
 from pathosig.validation.analysis import Analysis, RestrictedMeans, SubgroupLevel
 from pathosig.validation.results import Roles
-from pathosig.validation.values import Estimate, HazardRatio, NotEstimable
+from pathosig.validation.values import Estimate, Finding, HazardRatio, NotEstimable
 from pathosig.validation.verdict import internal_verdict
 
 GONE = NotEstimable(reason="three patients are too few")
@@ -261,3 +262,9 @@ def test_the_paragraph_on_methods_names_model_cohorts_and_measures(page):
         "Uno's C",
     ):
         assert word in html.unescape(text), word
+
+
+def test_a_feature_that_is_too_good_to_be_true_is_the_gravest_warning():
+    codes = ("W_IDS", "W_DEPTH", "W_EVENTS_PER_CANDIDATE", "W_LEAK")
+    ordered = gravest_first([Finding(code=code, message="as found") for code in codes])
+    assert [w.code for w in ordered] == ["W_LEAK", "W_EVENTS_PER_CANDIDATE", "W_DEPTH", "W_IDS"]

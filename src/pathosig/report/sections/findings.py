@@ -10,18 +10,7 @@ from pathosig.report.material import Material
 from pathosig.report.page import Block, Cell, Note, Section, Table
 from pathosig.validation.values import Finding
 
-GRAVEST = (
-    "W_LEAKAGE",
-    "W_NO_EXTERNAL",
-    "W_EVENTS",
-    "W_SEPARATION",
-    "W_PH",
-    "W_PROPORTIONAL",
-    "W_SITE",
-    "W_BATCH",
-    "W_DOMINATED",
-    "W_DEPTH",
-)
+GRAVEST = ("W_LEAK", "W_EVENTS", "W_SEPARATION", "W_PH", "W_DEPTH")
 """Beginnings of the codes that a reader must see first, in this order; all others follow as they came."""
 
 
