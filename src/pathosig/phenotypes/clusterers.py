@@ -47,8 +47,8 @@ class CentroidClusterer(ABC):
 
     def assign(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(hpc int[n], cosine to its centroid float[n] in 0..1) of each row."""
-        own = assign(x, self.centroids)
-        return own, np.clip(np.einsum("ij,ij->i", x, self.centroids[own]), 0, 1)
+        nearest = assign(x, self.centroids)
+        return nearest, np.clip(np.einsum("ij,ij->i", x, self.centroids[nearest]), 0, 1)
 
 
 class Consensus(CentroidClusterer):
@@ -100,11 +100,11 @@ def find_centroids(
     ConfigError
         If nothing is registered under the name of the method.
     """
-    found = plugins.load(GROUP, spec.method)(k, spec).fit(x, rng)
-    centroids = getattr(found, "centroids", None)
+    clusterer = plugins.load(GROUP, spec.method)(k, spec).fit(x, rng)
+    centroids = getattr(clusterer, "centroids", None)
     if centroids is None:
-        labels = np.asarray(found.assign(x)[0])
+        labels = np.asarray(clusterer.assign(x)[0])
         groups = [g for g in np.unique(labels) if g >= 0]
         means = np.stack([x[labels == g].mean(axis=0) for g in groups])
         centroids = means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
-    return np.asarray(centroids, np.float32), dict(getattr(found, "facts", {}))
+    return np.asarray(centroids, np.float32), dict(getattr(clusterer, "facts", {}))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.spatial.distance import squareform
 
 from pathosig.core.threads import side_by_side
 from pathosig.phenotypes.kmeans import normalise, seed_centroids, spherical_kmeans
@@ -46,9 +48,6 @@ def consensus_centroids(
     ----------
     Fred & Jain (2005), IEEE TPAMI 27; Strehl & Ghosh (2002), JMLR 3.
     """
-    from scipy.cluster.hierarchy import fcluster, linkage
-    from scipy.spatial.distance import squareform
-
     n = len(x)
     chosen = np.sort(rng.choice(n, size=min(landmarks, n), replace=False))
     fine = min(k, n)
@@ -76,8 +75,8 @@ def _together(labels: list[np.ndarray], block: int = 256) -> np.ndarray:
 
     def rows_from(start: int) -> np.ndarray:
         count = np.zeros((len(runs[0, start : start + block]), runs.shape[1]), np.int16)
-        for own in runs:
-            count += own[start : start + block, None] == own
+        for run in runs:
+            count += run[start : start + block, None] == run
         return np.divide(count, len(runs), dtype=np.float32)
 
     return np.concatenate(side_by_side(rows_from, range(0, runs.shape[1], block)))

@@ -251,7 +251,7 @@ def fit_distance(
     names = np.unique(group)
     origin = unit.mean(axis=0, dtype=np.float64).astype(np.float32)
     dealt = np.random.default_rng([seed, 31]).permutation(names)
-    folds = [np.isin(group, part) for part in np.array_split(dealt, min(_FOLDS, len(names)))]
+    folds = [np.isin(group, members) for members in np.array_split(dealt, min(_FOLDS, len(names)))]
     moments = [Moments.of(unit[rows], origin) for rows in folds]
     total = moments[0]
     for other in moments[1:]:
@@ -263,8 +263,8 @@ def fit_distance(
     if len(names) < _LEAST_GROUPS:
         return _frozen(total, dim, groups=len(names)), total
     logs = np.empty((2, len(unit)))
-    for rows, own in zip(folds, moments, strict=True):
-        left = _frozen(total.plus(own, -1), dim, groups=0)
+    for rows, fold in zip(folds, moments, strict=True):
+        left = _frozen(total.plus(fold, -1), dim, groups=0)
         matrix = np.hstack([left.basis, left.mean[:, None]])
         logs[:, rows] = _log_lengths(
             (unit[rows] - left.mean) @ left.basis, unit[rows] @ matrix[:, -1],

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from sklearn.metrics import adjusted_rand_score
 
 from pathosig.core.errors import InputError, NotEstimableError
 from pathosig.core.schema import ASSIGNMENTS, read_table
@@ -99,8 +100,6 @@ def refit_codebook(
 
 
 def _agreement(old: list[np.ndarray], new: list[np.ndarray]) -> float:
-    from sklearn.metrics import adjusted_rand_score
-
     if not old:
         return float("nan")
     return float(adjusted_rand_score(np.concatenate(old), np.concatenate(new)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from pathosig.phenotypes.kmeans import normalise
 
@@ -24,8 +25,6 @@ def neighbour_pairs(xy: np.ndarray, size: float) -> np.ndarray:
     int[m, 2]
         Row numbers, smaller first, sorted; empty where tiles stand alone.
     """
-    from scipy.spatial import cKDTree
-
     if len(xy) < 2:
         return np.zeros((0, 2), int)
     pairs = cKDTree(xy).query_pairs(_FAR * size, output_type="ndarray")

@@ -70,10 +70,10 @@ class PhenotypeSpec(Spec):
     codebook: str | None = None
 
     def __post_init__(self) -> None:
-        known = (*BUILT_IN, *plugins.available("pathosig.clusterers"))
-        if self.method not in known:
+        methods = (*BUILT_IN, *plugins.available("pathosig.clusterers"))
+        if self.method not in methods:
             raise ConfigError(
-                f"[phenotypes] method {self.method!r}: expected one of {', '.join(dict.fromkeys(known))}."
+                f"[phenotypes] method {self.method!r}: expected one of {', '.join(dict.fromkeys(methods))}."
             )
         if min(self.k, self.pca_dim) < 2 or self.runs < 1:
             raise ConfigError("[phenotypes] k and pca_dim must be at least 2, runs at least 1.")

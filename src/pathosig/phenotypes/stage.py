@@ -20,6 +20,7 @@ from pathosig.core.study import Specimen, Study
 from pathosig.core.threads import one_blas_thread
 from pathosig.core.tile_tables import read_slide_tiles
 from pathosig.core.units import Execution, Job, Outcome, Stage, StageReport, Unit
+from pathosig.encoder.training.heads import head_probabilities, read_heads
 from pathosig.phenotypes.atlas import AtlasTiles, Candidates, atlas_table, choose_exemplars, map_of_tiles
 from pathosig.phenotypes.codebook import Assignment, Codebook
 from pathosig.phenotypes.distance import FALSE_ALARMS, Distance
@@ -254,15 +255,11 @@ def _write_map(path: Path, x: np.ndarray, nearest: np.ndarray, slides: list[str]
 
 
 def _head_labels(root: Path, embeddings: np.ndarray) -> np.ndarray:
-    from pathosig.encoder.training.heads import head_probabilities, read_heads
-
     tensors = read_heads(Layout(root).encoder_weights)
     return np.asarray(head_probabilities(embeddings, tensors).argmax(axis=1))
 
 
 def _head_assignment(root: Path, codebook: Codebook, embeddings: np.ndarray) -> Assignment:
-    from pathosig.encoder.training.heads import head_probabilities, read_heads
-
     assignment = codebook.assign(embeddings)
     if not len(embeddings):
         return assignment

@@ -138,20 +138,20 @@ def disjoint_halves(
     for repeat in range(_REPEATS):
         rng = np.random.default_rng([spec.seed, 78, repeat])
         first = np.isin(patient, rng.permutation(names)[: len(names) // 2])
-        labels, found, cuts = [], [], []
+        labels, nodes, cuts = [], [], []
         for rows in (first, ~first):
             centroids = _refit(x[rows], asked, rng, spec)
             here = assign(x[rows], centroids)
             tree = grow_tree(centroids, np.bincount(here, minlength=len(centroids)))
             labels.append(assign(x, centroids))
-            found.append(_members(labels[-1], tree)[1])
+            nodes.append(_members(labels[-1], tree)[1])
             if coarse is not None:
                 cut = group_centroids(x[rows], here, cut_tree(tree, groups))
                 cuts.append(assign(x, cut))
         aris.append(adjusted_rand_score(*labels))
         if cuts:
             coarse_aris.append(adjusted_rand_score(*cuts))
-        best = [one[:, _jaccard(members, one).argmax(axis=1)] for one in found]
+        best = [one[:, _jaccard(members, one).argmax(axis=1)] for one in nodes]
         both = (best[0] & best[1]).sum(axis=0) / np.maximum((best[0] | best[1]).sum(axis=0), 1)
         steadiness += both / _REPEATS
     return Halves(
@@ -242,9 +242,9 @@ def prediction_strength(predicted: np.ndarray, own: np.ndarray) -> float:
     """Least share of pairs of an own cluster that the other half's clusters keep together."""
     worst = 1.0
     for cluster in np.unique(own):
-        part = predicted[own == cluster]
-        n = len(part)
+        together = predicted[own == cluster]
+        n = len(together)
         if n > 1:
-            counts = np.bincount(part)
+            counts = np.bincount(together)
             worst = min(worst, float((counts * (counts - 1)).sum() / (n * (n - 1))))
     return worst

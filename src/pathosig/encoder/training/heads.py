@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from safetensors import safe_open
 
 from pathosig.core.errors import InputError
 
@@ -20,8 +21,6 @@ def read_heads(path: Path) -> dict[str, np.ndarray]:
     InputError
         If the file is missing or its encoder was not trained with heads.
     """
-    from safetensors import safe_open
-
     if not path.is_file():
         message = f'{path.name}: no such file. Set [encoder] method = "dlcc" and run `pathosig train`.'
         raise InputError(message, code="E_MISSING")
@@ -59,7 +58,7 @@ def head_probabilities(h: np.ndarray, tensors: Mapping[str, np.ndarray], *, bloc
     InputError
         If the width of `h` is not the head's.
     """
-    out = [_softmax(_mlp(part, tensors, "cluster_head.")) for part in _blocks(h, tensors, block)]
+    out = [_softmax(_mlp(rows, tensors, "cluster_head.")) for rows in _blocks(h, tensors, block)]
     k = tensors["cluster_head.2.bias"].shape[0]
     return np.concatenate(out) if out else np.empty((0, k), np.float32)
 
@@ -73,8 +72,8 @@ def cluster_labels(h: np.ndarray, tensors: Mapping[str, np.ndarray]) -> tuple[np
 def instance_embeddings(h: np.ndarray, tensors: Mapping[str, np.ndarray], *, block: int = 8192) -> np.ndarray:
     """z, float32 (n, dim), rows of length 1: the coordinates for maps of tiles."""
     out = []
-    for part in _blocks(h, tensors, block):
-        z = _mlp(part, tensors, "instance_head.")
+    for rows in _blocks(h, tensors, block):
+        z = _mlp(rows, tensors, "instance_head.")
         out.append(z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-12))
     dim = tensors["instance_head.2.bias"].shape[0]
     return np.concatenate(out) if out else np.empty((0, dim), np.float32)
