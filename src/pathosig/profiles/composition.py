@@ -48,9 +48,9 @@ def closure(x: ArrayLike) -> Floats:
 def _logs(x: ArrayLike) -> Floats:
     values = _matrix(x)
     if (values == 0).any():
-        row, part = (int(i[0]) for i in np.nonzero(values == 0))
+        row, column = (int(i[0]) for i in np.nonzero(values == 0))
         message = (
-            f"composition: row {row}, part {part} is 0 and has no logarithm. "
+            f"composition: row {row}, part {column} is 0 and has no logarithm. "
             "Replace zeros first (multi_replace, bayesian_replacement)."
         )
         raise InputError(message)
@@ -172,8 +172,8 @@ def bayesian_replacement(
     values = _matrix(counts)
     n, parts = values.shape
     if not values.any(0).all():
-        part = int(np.flatnonzero(~values.any(0))[0])
-        message = f"bayesian_replacement: part {part} is 0 in every row. Leave it out."
+        column = int(np.flatnonzero(~values.any(0))[0])
+        message = f"bayesian_replacement: part {column} is 0 in every row. Leave it out."
         raise InputError(message)
     observed = closure(values)
     size = values.sum(1, keepdims=True)
@@ -199,9 +199,9 @@ def _prior(counts: Floats, method: str) -> tuple[Floats, Floats]:
         raise ConfigError(message)
     others = counts.sum(0) - counts
     if method == "GBM" and (others <= 0).any():
-        part = int(np.nonzero(others <= 0)[1][0])
+        column = int(np.nonzero(others <= 0)[1][0])
         message = (
-            f"bayesian_replacement: part {part} is seen in one row only; GBM needs two. Use CZM, SQ or BL."
+            f"bayesian_replacement: part {column} is seen in one row only; GBM needs two. Use CZM, SQ or BL."
         )
         raise InputError(message)
     prior = others / others.sum(1, keepdims=True)

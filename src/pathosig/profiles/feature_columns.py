@@ -92,13 +92,13 @@ def choose_features(
     for name in chosen:
         reason = "" if patterns else reason_by_name(name)
         if not reason:
-            reason, found, lost = _read(table[name], name, missing, decimal, refused)
-            if found is not None and not patterns:
-                reason = reason_by_values(name, found)
+            reason, numbers, lost = _read(table[name], name, missing, decimal, refused)
+            if numbers is not None and not patterns:
+                reason = reason_by_values(name, numbers)
             if lost:
                 infinite[name] = lost
-            if found is not None and not reason:
-                values[name] = found
+            if numbers is not None and not reason:
+                values[name] = numbers
         if reason:
             left_out.setdefault(reason, []).append(name)
     if refused:

@@ -78,9 +78,9 @@ def pool_patients(
     tiles = slides["n_tiles"].to_numpy(float) if "n_tiles" in slides else np.zeros(len(slides))
     patient = slides["patient_id"].astype(str)
     if policy == "per_core":
-        facts = pd.DataFrame({"patient_id": patient, "n_slides": 1, "n_tiles": tiles.astype(np.int32)})
+        patients = pd.DataFrame({"patient_id": patient, "n_slides": 1, "n_tiles": tiles.astype(np.int32)})
         ids = [slides[["slide_id"]]] if "slide_id" in slides else []
-        table = pd.concat([facts, *ids, slides[names]], axis=1)
+        table = pd.concat([patients, *ids, slides[names]], axis=1)
         return table.sort_values(["patient_id", *(["slide_id"] if ids else [])]).reset_index(drop=True)
     matrix = slides[names].to_numpy(float)
     keys, inverse = np.unique(patient.to_numpy(str), return_inverse=True)
@@ -109,10 +109,10 @@ def _numeric(slides: pd.DataFrame) -> list[str]:
 
 def _weighted_mean(matrix: np.ndarray, weight: np.ndarray, group: np.ndarray, n: int) -> np.ndarray:
     """Mean of every column in every group over the rows where it is known."""
-    known = np.isfinite(matrix)
-    rows = weight[:, None] * known
+    finite = np.isfinite(matrix)
+    rows = weight[:, None] * finite
     top, bottom = np.zeros((n, matrix.shape[1])), np.zeros((n, matrix.shape[1]))
-    np.add.at(top, group, np.where(known, matrix, 0.0) * rows)
+    np.add.at(top, group, np.where(finite, matrix, 0.0) * rows)
     np.add.at(bottom, group, rows)
     return np.divide(top, bottom, out=np.full_like(top, np.nan), where=bottom > 0)
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 
 from pathosig.core.errors import InputError, PathosigWarning
 from pathosig.core.execution import run_once
 from pathosig.core.fingerprints import identity
 from pathosig.core.layout import Layout
 from pathosig.core.phenotype_tree import PhenotypeTree
+from pathosig.core.records import write_parquet
 from pathosig.core.schema import (
     ASSIGNMENTS,
     PATIENT_PROFILES,
@@ -24,10 +26,11 @@ from pathosig.core.schema import (
 )
 from pathosig.core.study import Study
 from pathosig.core.units import Execution, Job, Outcome, Stage, StageReport, Unit
+from pathosig.profiles.clinical_copies import without_clinical
+from pathosig.profiles.pooling import pool_patients, slide_profiles
 from pathosig.profiles.spec import ProfilesSpec
-
-if TYPE_CHECKING:
-    import pandas as pd
+from pathosig.profiles.tables import FeatureRules, read_features
+from pathosig.profiles.tree import hpc_column, shares, tree_shares
 
 STAGE_VERSION = 2
 STAGE = Stage(name="profiles", version=STAGE_VERSION)
@@ -108,10 +111,6 @@ def _table_unit(study: Study, spec: ProfilesSpec) -> Unit:
 
 
 def _from_table(job: Job) -> Outcome:
-    from pathosig.profiles.clinical_copies import without_clinical
-    from pathosig.profiles.pooling import pool_patients
-    from pathosig.profiles.tables import FeatureRules, read_features
-
     study, spec = Study.open(job.root), job.spec
     patients = study.patients()
     declared = {c for e in study.endpoints().values() for c in (e.time, e.event)}
@@ -133,11 +132,11 @@ def _from_table(job: Job) -> Outcome:
     raw = pool_patients(slides, policy="pooled", columns=names)
     discovery = set(study.cohort(study.primary.discovery)) or set(raw["patient_id"])
     rules = FeatureRules.fit(raw[raw["patient_id"].isin(discovery)], names, max_missing=spec.max_missing)
-    facts = {"kind": "features", "columns": list(rules.columns), "rules": rules.to_dict()}
+    metadata = {"kind": "features", "columns": list(rules.columns), "rules": rules.to_dict()}
     slides_out = _joined(slides, rules.apply(slides), ("slide_id", "patient_id", "n_tiles"))
     patients_out = _joined(raw, rules.apply(raw), ("patient_id", "n_slides", "n_tiles"))
-    _write(study, Layout.slide_profiles, slides_out, SLIDE_PROFILES, facts)
-    _write(study, Layout.patient_profiles, patients_out, PATIENT_PROFILES, facts)
+    _write(study, Layout.slide_profiles, slides_out, SLIDE_PROFILES, metadata)
+    _write(study, Layout.patient_profiles, patients_out, PATIENT_PROFILES, metadata)
     _write(
         study,
         Layout.raw_profiles,
@@ -145,13 +144,13 @@ def _from_table(job: Job) -> Outcome:
         None,
         {"columns": names},
     )
-    found = [w.message for w in caught if isinstance(w.message, PathosigWarning)]
+    issued = [w.message for w in caught if isinstance(w.message, PathosigWarning)]
     if rules.dropped:
         text = f"{len(rules.dropped)} features dropped: {dict(list(rules.dropped.items())[:50])}"
-        found.append(PathosigWarning(text, code="W_FEATURES"))
-    for warning in found:
+        issued.append(PathosigWarning(text, code="W_FEATURES"))
+    for warning in issued:
         warnings.warn(warning, stacklevel=2)
-    notes = [f"{w.code} {w.message}" for w in found]
+    notes = [f"{w.code} {w.message}" for w in issued]
     missing = int(raw[list(rules.columns)].isna().to_numpy().sum())
     summary = {
         "kind": "features",
@@ -185,10 +184,8 @@ def _clinical_numbers(study: Study, patients: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def _joined(facts: pd.DataFrame, values: pd.DataFrame, keep: tuple[str, ...]) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.concat([facts[list(keep)], values], axis=1)
+def _joined(frame: pd.DataFrame, values: pd.DataFrame, keep: tuple[str, ...]) -> pd.DataFrame:
+    return pd.concat([frame[list(keep)], values], axis=1)
 
 
 # -- HPC composition --------------------------------------------------------------------------
@@ -209,11 +206,6 @@ def _composition_unit(study: Study) -> Unit:
 
 
 def _from_assignments(job: Job) -> Outcome:
-    import pandas as pd
-
-    from pathosig.profiles.pooling import pool_patients, slide_profiles
-    from pathosig.profiles.tree import hpc_column, tree_shares
-
     study, spec = Study.open(job.root), job.spec
     tree = PhenotypeTree.read(study.paths.tree)
     k = tree.k
@@ -232,10 +224,10 @@ def _from_assignments(job: Job) -> Outcome:
         message = "profiles: no slide has a tile with a phenotype. See `pathosig status`."
         raise InputError(message)
     names = [hpc_column(i) for i in range(k)]
-    found = pd.DataFrame(rows, columns=["slide_id", "patient_id"])
-    slides = slide_profiles(found, np.vstack(counts), artefacts)
+    listed = pd.DataFrame(rows, columns=["slide_id", "patient_id"])
+    slides = slide_profiles(listed, np.vstack(counts), artefacts)
     patients = pool_patients(slides, policy="pooled", columns=["artefact_share", *names])
-    facts = {
+    metadata = {
         "kind": "composition",
         "k": k,
         "columns": names,
@@ -248,7 +240,7 @@ def _from_assignments(job: Job) -> Outcome:
     ):
         nodes = tree_shares(frame, tree.to_dict(), without=artefacts)
         nodes = nodes[[c for c in nodes.columns if c not in frame.columns]]
-        _write(study, path, pd.concat([frame, nodes], axis=1), schema, facts)
+        _write(study, path, pd.concat([frame, nodes], axis=1), schema, metadata)
     lost = {"empty": empty, "without phenotypes": job.payload["lost"]}
     notes = [f"{len(ids)} slides {what}: {ids[:5]}" for what, ids in lost.items() if ids]
     summary = {
@@ -267,8 +259,6 @@ def _from_assignments(job: Job) -> Outcome:
 
 def _counts(path: Path, k: int, *, soft: bool) -> np.ndarray:
     """Tiles (or confidence) per HPC of one slide."""
-    from pathosig.profiles.tree import shares
-
     if not soft:
         hpc = read_table(path, ASSIGNMENTS).column("hpc").to_numpy()
         return np.asarray(shares(hpc, k) * len(hpc))
@@ -286,12 +276,8 @@ def _counts(path: Path, k: int, *, soft: bool) -> np.ndarray:
 
 
 def _write(
-    study: Study, relative: str, frame: pd.DataFrame, schema: Schema | None, facts: Mapping[str, Any]
+    study: Study, relative: str, frame: pd.DataFrame, schema: Schema | None, metadata: Mapping[str, object]
 ) -> None:
-    import pyarrow as pa
-
-    from pathosig.core.records import write_parquet
-
     frame = frame.copy()
     for name, kind in (("n_tiles", np.int32), ("n_slides", np.int32)):
         if name in frame:
@@ -301,6 +287,6 @@ def _write(
             frame[name] = frame[name].astype(str)
     table = pa.Table.from_pandas(frame, preserve_index=False)
     if schema is None:
-        write_parquet(study.root / relative, table, {"pathosig": facts})
+        write_parquet(study.root / relative, table, {"pathosig": metadata})
     else:
-        write_table(study.root / relative, table, schema, {"pathosig": facts})
+        write_table(study.root / relative, table, schema, {"pathosig": metadata})

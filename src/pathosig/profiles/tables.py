@@ -62,11 +62,11 @@ def read_features(
         message = f"{path.name}: no column {key!r}; found {list(table.columns)[:12]}."
         raise InputError(message)
     ids = _as_patients(table[key].astype(str).str.strip(), patient_ids, path.name)
-    known = ids.isin(set(patient_ids)).to_numpy()
-    if not known.any():
+    enrolled = ids.isin(set(patient_ids)).to_numpy()
+    if not enrolled.any():
         raise InputError(_no_overlap(path.name, key, ids, patient_ids), code="E_NO_OVERLAP")
-    if not known.all():
-        strangers = sorted(set(ids[~known]))
+    if not enrolled.all():
+        strangers = sorted(set(ids[~enrolled]))
         text = f"{path.name}: {len(strangers)} patients are not in patients.csv and are left out: {strangers[:5]}."
         warnings.warn(PathosigWarning(text, code="W_UNMATCHED"), stacklevel=2)
     clinical = {fold(c) for c in leave_out}
@@ -86,9 +86,11 @@ def read_features(
     slide = (
         table["slide_id"].astype(str) if "slide_id" in table else [f"row_{i + 1}" for i in range(len(table))]
     )
-    facts: dict[str, Any] = {"slide_id": list(slide), "patient_id": list(ids)}
-    facts["n_tiles"] = _counts(table["n_tiles"], path.name) if "n_tiles" in table else np.zeros(len(table))
-    out = pd.concat([pd.DataFrame(facts), pd.DataFrame(dict(numbers))], axis=1)[known].reset_index(drop=True)
+    identity: dict[str, list[str] | np.ndarray] = {"slide_id": list(slide), "patient_id": list(ids)}
+    identity["n_tiles"] = _counts(table["n_tiles"], path.name) if "n_tiles" in table else np.zeros(len(table))
+    out = pd.concat([pd.DataFrame(identity), pd.DataFrame(dict(numbers))], axis=1)[enrolled].reset_index(
+        drop=True
+    )
     if out["slide_id"].duplicated().any():
         out["slide_id"] = [f"{s}:{i + 1}" for i, s in enumerate(out["slide_id"])]
     return out.sort_values(["patient_id", "slide_id"]).reset_index(drop=True)
@@ -214,8 +216,8 @@ def _counts(column: pd.Series, name: str) -> np.ndarray:
     return np.array(read.numbers.values)
 
 
-def _no_overlap(name: str, column: str, found: pd.Series, wanted: Collection[str]) -> str:
-    here, there = sorted(set(found))[:_EXAMPLES], sorted(wanted)[:_EXAMPLES]
+def _no_overlap(name: str, column: str, ids: pd.Series, wanted: Collection[str]) -> str:
+    here, there = sorted(set(ids))[:_EXAMPLES], sorted(wanted)[:_EXAMPLES]
     index = IdIndex(wanted)
     near = [f"{a} ~ {close}" for a in here if (close := index.nearest(a))]
     return (
@@ -265,16 +267,16 @@ class FeatureRules:
             If no usable column is left.
         """
         matrix = raw[list(columns)].to_numpy(float)
-        known = np.isfinite(matrix)
+        finite = np.isfinite(matrix)
         dropped: dict[str, str] = {}
         kept: list[tuple[str, float, float, float]] = []
         for j, name in enumerate(columns):
-            missing = 1 - known[:, j].mean()
+            missing = 1 - finite[:, j].mean()
             if missing > max_missing:
                 dropped[name] = f"missing in {missing:.0%} of discovery patients"
                 continue
-            fill = float(np.median(matrix[known[:, j], j]))
-            values = np.where(known[:, j], matrix[:, j], fill)
+            fill = float(np.median(matrix[finite[:, j], j]))
+            values = np.where(finite[:, j], matrix[:, j], fill)
             spread = float(values.std(ddof=1)) if len(values) > 1 else 0.0
             if not spread > 1e-12 * max(1.0, abs(float(values.mean()))):
                 dropped[name] = "constant in discovery"
@@ -293,7 +295,7 @@ class FeatureRules:
         scores = (filled - np.asarray(self.center)) / np.asarray(self.scale)
         return pd.DataFrame(scores, columns=list(self.columns), index=raw.index)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Plain values, for JSON."""
         return {
             "columns": list(self.columns),

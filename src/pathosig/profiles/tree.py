@@ -57,14 +57,14 @@ def tree_nodes(tree: Mapping[str, Any], *, without: Collection[int] = ()) -> dic
         Leaves that are taken out first (artefact HPCs); nodes left with one leaf or none vanish.
     """
     if tree.get("nodes"):
-        found = [(str(n["id"]), [int(i) for i in n["leaves"]]) for n in tree["nodes"]]
+        nodes = [(str(n["id"]), [int(i) for i in n["leaves"]]) for n in tree["nodes"]]
     else:
-        found = _from_linkage(tree.get("linkage", ()), int(tree.get("k", 0)))
-    everything = {i for _, leaves in found for i in leaves} | set(range(int(tree.get("k", 0))))
+        nodes = _from_linkage(tree.get("linkage", ()), int(tree.get("k", 0)))
+    everything = {i for _, leaves in nodes for i in leaves} | set(range(int(tree.get("k", 0))))
     whole = everything - set(without)
     out: dict[str, tuple[int, ...]] = {}
     seen: set[tuple[int, ...]] = set()
-    for name, leaves in sorted(found, key=lambda item: (len(item[1]), item[0])):
+    for name, leaves in sorted(nodes, key=lambda item: (len(item[1]), item[0])):
         kept = tuple(sorted(set(leaves) - set(without)))
         if 1 < len(kept) < len(whole) and kept not in seen:
             seen.add(kept)
@@ -113,12 +113,12 @@ def tree_shares(
         leaves = {i: matrix[:, i] for i in range(matrix.shape[1])}
         index = pd.RangeIndex(len(matrix))
     nodes = tree_nodes(tree, without=without)
-    missing = sorted({i for part in nodes.values() for i in part} - set(leaves))
+    missing = sorted({i for members in nodes.values() for i in members} - set(leaves))
     if missing:
         message = f"profiles: no column {hpc_column(missing[0])}, which the tree has. Run `pathosig profiles` again."
         raise InputError(message)
     out = {hpc_column(i): leaves[i] for i in sorted(leaves) if i not in set(without)}
-    out |= {name: np.sum([leaves[i] for i in part], axis=0) for name, part in sorted(nodes.items())}
+    out |= {name: np.sum([leaves[i] for i in members], axis=0) for name, members in sorted(nodes.items())}
     return pd.DataFrame(out, index=index)
 
 
@@ -146,8 +146,8 @@ def shares_at_level(
     leaves = [i for i in range(int(tree["k"])) if i not in set(without)]
     missing = [hpc_column(i) for i in range(int(tree["k"])) if hpc_column(i) not in shares]
     if missing or not 1 <= k <= len(leaves):
-        found = f"no column {missing[0]}" if missing else f"{len(leaves)} leaves for a cut at {k}"
-        message = f"profiles: {found}. Run `pathosig profiles` again."
+        problem = f"no column {missing[0]}" if missing else f"{len(leaves)} leaves for a cut at {k}"
+        message = f"profiles: {problem}. Run `pathosig profiles` again."
         raise InputError(message)
     groups = {i: [i] for i in leaves}  # by the first leaf
     for _, merged in _from_linkage(tree["linkage"], int(tree["k"])):
