@@ -24,12 +24,12 @@ def ask(questions: Sequence[Question], choices: Choices) -> tuple[Choices, tuple
     InputError
         If there is no answer: end of input.
     """
-    given: list[str] = []
+    answers: list[str] = []
     for question in questions[:1]:  # an answer may settle the others
         flags = _answer(question)
-        given += flags
+        answers += flags
         choices = choices.with_flags(flags)
-    return choices, tuple(given)
+    return choices, tuple(answers)
 
 
 def _answer(question: Question) -> tuple[str, ...]:

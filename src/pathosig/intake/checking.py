@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import warnings as warn
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -198,7 +199,7 @@ def _check_ids(study: Study, notes: _Notebook) -> None:
     notes.counts["patients_with_slides"] = len(covered)
     index = IdIndex(ids)
     if strangers and not covered and not tma:
-        near = [f"{s} ~ {found}" for s in strangers[:_SHOWN] if (found := index.nearest(s))]
+        near = [f"{s} ~ {nearest}" for s in strangers[:_SHOWN] if (nearest := index.nearest(s))]
         notes.refuse(
             f"E_NO_OVERLAP no patient_id of slides.csv is in patients.csv. slides.csv: {strangers[:_SHOWN]}; "
             f"patients.csv: {ids[:_SHOWN]}; nearest: {near or 'none'}."
@@ -322,8 +323,6 @@ def _check_columns(study: Study, rows: Sequence[Mapping[str, str]], notes: _Note
 
 
 def _nearest_column(name: str, header: Sequence[str], index: IdIndex) -> str | None:
-    import difflib
-
     close = difflib.get_close_matches(name, header, n=1) or difflib.get_close_matches(
         name.lower(), [h.lower() for h in header], n=1
     )

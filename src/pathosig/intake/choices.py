@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -261,8 +262,8 @@ def _pairs(text: str) -> list[str]:
     """Parts between commas, where a comma ends a part only after ``=0`` or ``=1``: values may hold commas."""
     out: list[str] = []
     held = ""
-    for part in text.split(","):
-        held = f"{held},{part}" if held else part
+    for piece in text.split(","):
+        held = f"{held},{piece}" if held else piece
         if held.rstrip().endswith(("=0", "=1")):
             out.append(held)
             held = ""
@@ -292,8 +293,6 @@ def column_named(name: str, header: Sequence[str], *, flag: str, source: str) ->
     alike = [c for c in header if phrase(c) == phrase(name)]
     if len(alike) == 1:
         return alike[0]
-    import difflib
-
     near = difflib.get_close_matches(name, list(header)[:2000], n=1)
     hint = f"; did you mean {near[0]!r}?" if near else f"; found {list(header)[:12]}."
     raise ConfigError(f"{flag} {name!r}: no such column in {source}{hint}")

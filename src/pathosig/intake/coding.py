@@ -140,8 +140,8 @@ def _speaks_for_itself(values: Sequence[str]) -> bool:
 
 
 def _declared(column: str, values: Sequence[str], declared: Mapping[str, int], endpoint: str) -> Coding:
-    known = {event_key(v): code for v, code in declared.items()}
-    lacking = [v for v in values if event_key(v) not in known]
+    codes = {event_key(v): code for v, code in declared.items()}
+    lacking = [v for v in values if event_key(v) not in codes]
     if lacking:
         said = ",".join(f"{v}={c}" for v, c in declared.items())
         raise ConfigError(
@@ -149,7 +149,7 @@ def _declared(column: str, values: Sequence[str], declared: Mapping[str, int], e
             "Give all of its values 0 or 1, or declare those that mean missing with --missing VALUE.",
             code="E_EVENT",
         )
-    return Coding(values={v: known[event_key(v)] for v in values}, why="as you said")
+    return Coding(values={v: codes[event_key(v)] for v in values}, why="as you said")
 
 
 def _explained(column: str, values: Sequence[str], endpoint: str) -> Coding | None:

@@ -46,10 +46,10 @@ def config_problems(study: Study) -> list[str]:
     specs = spec_classes()
     out: list[str] = []
     for name, value in study.config.items():
-        known = (*specs, *_DECLARATIONS, *_simulated())
-        if name not in known:
+        tables = (*specs, *_DECLARATIONS, *_simulated())
+        if name not in tables:
             kind = "table" if isinstance(value, Mapping) else "key outside of a table"
-            out.append(f"E_CONFIG study.toml: unknown {kind} [{name}]{_nearest(name, known)}.")
+            out.append(f"E_CONFIG study.toml: unknown {kind} [{name}]{_nearest(name, tables)}.")
         elif not isinstance(value, Mapping):
             out.append(f"E_CONFIG study.toml: {name} = {value!r}: expected a table [{name}].")
     out += _of_specs(study, specs)
@@ -62,9 +62,9 @@ def _simulated() -> tuple[str, ...]:
     return ("simulate",)
 
 
-def _nearest(name: str, known: tuple[str, ...]) -> str:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"; did you mean [{near[0]}]?" if near else f"; known are {', '.join(known)}"
+def _nearest(name: str, tables: tuple[str, ...]) -> str:
+    near = difflib.get_close_matches(name, tables, n=1, cutoff=0.5)
+    return f"; did you mean [{near[0]}]?" if near else f"; known are {', '.join(tables)}"
 
 
 def _of_specs(study: Study, specs: Mapping[str, type[Spec]]) -> list[str]:

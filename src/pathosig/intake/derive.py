@@ -99,10 +99,10 @@ def derive(table: ClinicalTable, sources: Sources) -> Derived:
 def _codes(table: ClinicalTable, sources: Sources) -> list[int | None] | None:
     if sources.state is None or sources.coding is None:
         return None
-    known: Mapping[str, int] = {event_key(v): c for v, c in sources.coding.values.items()}
+    codes: Mapping[str, int] = {event_key(v): c for v, c in sources.coding.values.items()}
     cells: Sequence[str] = table.columns[sources.state].cells
     return [
-        known.get(event_key(c)) if not is_missing(c, table.missing) or event_key(c) in known else None
+        codes.get(event_key(c)) if not is_missing(c, table.missing) or event_key(c) in codes else None
         for c in cells
     ]
 

@@ -109,14 +109,14 @@ def _one(
         if cell is not None:
             return by_column.owners.get(cell), "column"  # type: ignore[attr-defined]
         return None, "column"
-    if (found := index.match(slide)) is not None:
-        return found, "by their names"
-    if (barcode := tcga_patient(slide)) and (found := index.match(barcode)) is not None:
-        return found, "by their TCGA barcodes"
-    if (found := index.match_number(slide)) is not None:
-        return found, "by the numbers in their names, leading zeros aside"
-    if (found := index.match(path.parent.name)) is not None and len(found) == len(path.parent.name):
-        return found, "by their folders"
+    if (patient := index.match(slide)) is not None:
+        return patient, "by their names"
+    if (barcode := tcga_patient(slide)) and (patient := index.match(barcode)) is not None:
+        return patient, "by their TCGA barcodes"
+    if (patient := index.match_number(slide)) is not None:
+        return patient, "by the numbers in their names, leading zeros aside"
+    if (patient := index.match(path.parent.name)) is not None and len(patient) == len(path.parent.name):
+        return patient, "by their folders"
     return None, ""
 
 
@@ -145,8 +145,8 @@ def slide_names(cell: str) -> list[str]:
     ['S21-4000', 'S21-4001']
     """
     out = []
-    for part in re.split(r"[;|\n]|,(?=\s*\S)", cell):
-        name = part.strip().replace("\\", "/").rpartition("/")[2]
+    for piece in re.split(r"[;|\n]|,(?=\s*\S)", cell):
+        name = piece.strip().replace("\\", "/").rpartition("/")[2]
         for _ in range(2):
             name = _SUFFIX.sub("", name)
         if name:

@@ -76,8 +76,8 @@ class InitReport:
     def _slide_lines(self) -> list[str]:
         if self.slides is None:
             return []
-        found = len(self.slides.patients)
-        lines = [f"{'slides':<12} {found} found, {self.n_slides} used; {self.slides.how}"]
+        placed = len(self.slides.patients)
+        lines = [f"{'slides':<12} {placed} found, {self.n_slides} used; {self.slides.how}"]
         for kind, left_out in self.slides.left_out.items():
             lines.append(
                 f"{'':<12} {len(left_out)} {kind} ones of TCGA left out; --include {kind} keeps them"

@@ -154,8 +154,8 @@ def init(
             break
         if not asking.is_terminal():
             raise asking.refusal(questions)
-        choices, given = asking.ask(questions, choices)
-        answers = (*answers, *given)
+        choices, flags = asking.ask(questions, choices)
+        answers = (*answers, *flags)
     assert proposal is not None  # noqa: S101 - without questions there is one
     report = report_on(directory, proposal, matched, answers, is_trial=dry_run)
     if not dry_run:
@@ -179,8 +179,8 @@ def _choices(**said: Any) -> Choices:
 
 
 def _found(slides: str) -> list[Path]:
-    found = [Path(p) for p in globbing.glob(slides, recursive=True)]  # noqa: PTH207 - a glob with a root
-    paths = slides_among(found)
+    paths = [Path(p) for p in globbing.glob(slides, recursive=True)]  # noqa: PTH207 - a glob with a root
+    paths = slides_among(paths)
     if not paths:
         raise ConfigError(f"--slides {slides!r}: no slide fits. Quote the glob and check the folder.")
     return paths
@@ -284,9 +284,14 @@ def _slide_rows(
             continue
         absolute = path.absolute()
         shown = absolute.relative_to(root) if absolute.is_relative_to(root) else absolute
-        given = mpp if mpp is not None and _lacks_mpp(path) else None
+        slide_mpp = mpp if mpp is not None and _lacks_mpp(path) else None
         rows.append(
-            {"slide_id": stem, "patient_id": matched.patients[stem], "path": shown.as_posix(), "mpp": given}
+            {
+                "slide_id": stem,
+                "patient_id": matched.patients[stem],
+                "path": shown.as_posix(),
+                "mpp": slide_mpp,
+            }
         )
     return rows
 

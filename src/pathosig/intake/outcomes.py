@@ -88,7 +88,7 @@ def find_outcomes(table: ClinicalTable, roles: Roles, choices: Choices) -> Outco
     left_out: dict[str, str] = {}
     for name in names:
         try:
-            found = _endpoint(table, roles, choices, name)
+            outcome = _endpoint(table, roles, choices, name)
         except Asked as question:
             is_first = not done and not asked
             if is_first or name in wanted:
@@ -103,8 +103,8 @@ def find_outcomes(table: ClinicalTable, roles: Roles, choices: Choices) -> Outco
             columns = (*roles.times.get(name, ()), *roles.events.get(name, ()))
             left_out |= dict.fromkeys(columns, f"{error.code} {error}")
             continue
-        if found is not None:
-            done.append(found)
+        if outcome is not None:
+            done.append(outcome)
     if not done and not asked:
         asked.append(nothing_clear(table, roles))
     return Outcomes(endpoints=tuple(done), questions=tuple(asked), left_out=left_out)
@@ -242,10 +242,10 @@ def _codes_of(table: ClinicalTable, column: str, value: str, codes: Sequence[int
 def _derived(
     table: ClinicalTable, roles: Roles, choices: Choices, name: str, said_event: str | None = None
 ) -> Outcome | None:
-    found = find_sources(table, roles, choices, name, said_event)
-    if found is None:
+    pair = find_sources(table, roles, choices, name, said_event)
+    if pair is None:
         return None
-    sources, unit = found
+    sources, unit = pair
     for column in sources.columns:
         if column in table.varying:
             patient, one, other = table.varying[column]
@@ -254,21 +254,21 @@ def _derived(
                 "Keep one row per patient, or rows that agree.",
                 code="E_CONFLICT",
             )
-    made = derive(table, sources)
-    if made.problems:
-        raise InputError(f"{table.source}: {' '.join(made.problems)}", code="E_TIME")
+    derived = derive(table, sources)
+    if derived.problems:
+        raise InputError(f"{table.source}: {' '.join(derived.problems)}", code="E_TIME")
     taken = set(table.columns)
     time = next(t for t in (f"{name}_time", f"{name}_time_made") if t not in taken)
     event = next(t for t in (f"{name}_event", f"{name}_event_made") if t not in taken)
-    kept = [(float(t), int(e)) for t, e in zip(made.times, made.events, strict=True) if t]
+    kept = [(float(t), int(e)) for t, e in zip(derived.times, derived.events, strict=True) if t]
     if not kept:
         return None
     refuse_implausible(table, [t for t, _ in kept], unit, Pair(endpoint=name, time=time, event=event))
     notes = (
         [
-            f"{len(made.untimed)} patients who died have no time and are left out: {', '.join(made.untimed[:5])}"
+            f"{len(derived.untimed)} patients who died have no time and are left out: {', '.join(derived.untimed[:5])}"
         ]
-        if made.untimed
+        if derived.untimed
         else []
     )
     return Outcome(
@@ -276,11 +276,11 @@ def _derived(
         time=time,
         event=event,
         unit=unit,
-        coding=Coding(values={"0": 0, "1": 1}, why=made.how),
+        coding=Coding(values={"0": 0, "1": 1}, why=derived.how),
         n_patients=len(kept),
         n_events=sum(e for _, e in kept),
-        derived=made,
+        derived=derived,
         sources=sources.columns,
         notes=tuple(notes),
-        codes={p: int(e) if e else None for p, e in zip(table.ids, made.events, strict=True)},
+        codes={p: int(e) if e else None for p, e in zip(table.ids, derived.events, strict=True)},
     )

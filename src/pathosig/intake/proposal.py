@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pathosig.core.errors import one_line
 from pathosig.core.grids import Table
+from pathosig.core.numbers import Numbers
 from pathosig.core.words import is_missing, senses
 from pathosig.intake.choices import Choices, Question
 from pathosig.intake.clinical_table import ClinicalTable, by_patient
@@ -168,8 +169,6 @@ def propose(table: Table, ids: PatientIds, choices: Choices) -> Proposal:
 
 
 def _with_notes(table: ClinicalTable, notes: Sequence[str]) -> ClinicalTable:
-    from dataclasses import replace
-
     return replace(table, notes=(*notes, *table.notes))
 
 
@@ -218,8 +217,6 @@ def _free_name(name: str) -> str:
 
 def plain_cells(cells: Sequence[str], numbers: object, missing: frozenset[str]) -> Sequence[str]:
     """Cells with numbers written plainly, where a column writes them with commas, separators or units."""
-    from pathosig.core.numbers import Numbers
-
     if not isinstance(numbers, Numbers) or numbers.style == "plain" or numbers.ambiguous:
         return cells
     out = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Mapping, Sequence
 
 from pathosig.core.errors import one_line
@@ -101,6 +102,4 @@ def _key(name: str) -> str:
 
 def as_dict(text: str) -> Mapping[str, object]:
     """The text read back, to be sure that it says what is meant."""
-    import tomllib
-
     return tomllib.loads(text)

@@ -51,10 +51,10 @@ def _event_values(table: ClinicalTable, column: str) -> list[str]:
 
 def event_codes(table: ClinicalTable, column: str, coding: Coding) -> list[int | None]:
     """1, 0 or None of every patient."""
-    known = {event_key(v): c for v, c in coding.values.items()}
+    codes = {event_key(v): c for v, c in coding.values.items()}
     cells = table.columns[column].cells
     keys = {c: event_key(c) for c in set(cells)}
-    return [known.get(keys[c]) for c in cells]
+    return [codes.get(keys[c]) for c in cells]
 
 
 def checked_times(table: ClinicalTable, column: str, name: str) -> Sequence[float]:
