@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
@@ -39,7 +39,7 @@ class CentroidClusterer(ABC):
     k: int
     spec: PhenotypeSpec
     centroids: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, float] = field(default_factory=dict)
 
     @abstractmethod
     def fit(self, x: np.ndarray, rng: np.random.Generator) -> Self:
@@ -90,7 +90,7 @@ class Leiden(CentroidClusterer):
 
 def find_centroids(
     x: np.ndarray, k: int, rng: np.random.Generator, spec: PhenotypeSpec
-) -> tuple[np.ndarray, dict[str, Any]]:
+) -> tuple[np.ndarray, dict[str, float]]:
     """Centroids float32[k', p] by the method of the Spec, and what it says of its fit.
 
     A clusterer that only assigns is turned into the mean directions of its groups.

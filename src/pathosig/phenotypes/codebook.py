@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -96,7 +96,7 @@ class Codebook:
     linkage: np.ndarray
     coarse: np.ndarray
     distance: Distance
-    meta: dict[str, Any] = field(default_factory=dict)
+    meta: dict[str, object] = field(default_factory=dict)
 
     @property
     def k(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from pathosig.core.archive import read_manifest, read_members
 from pathosig.core.errors import InputError
@@ -50,7 +50,7 @@ class FrozenPhenotypes:
     name: str
     codebook: bytes
     tree: bytes
-    encoder: Mapping[str, Any]
+    encoder: Mapping[str, object]
     mpp: float | None
 
     @classmethod
@@ -79,7 +79,7 @@ class FrozenPhenotypes:
             mpp=mpp,
         )
 
-    def check(self, encoder: Mapping[str, Any], *, mpp: float | None) -> None:
+    def check(self, encoder: Mapping[str, object], *, mpp: float | None) -> None:
         """Refuse embeddings of another encoder or another magnification.
 
         Parameters
@@ -113,5 +113,5 @@ class FrozenPhenotypes:
             )
 
 
-def _described(card: Mapping[str, Any]) -> str:
+def _described(card: Mapping[str, object]) -> str:
     return f"{card.get('name')} ({card.get('dim')} numbers, weights {str(card.get('weights_sha256'))[:12]})"

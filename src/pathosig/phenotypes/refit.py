@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from sklearn.metrics import adjusted_rand_score
@@ -38,7 +37,7 @@ class RefittedCodebook:
     slide_ids: tuple[str, ...]
     patient_ids: tuple[str, ...]
     counts: np.ndarray
-    tree: dict[str, Any]
+    tree: dict[str, object]
     artefact_hpcs: tuple[int, ...]
     agreement: float
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -18,7 +17,7 @@ _MOST_TILES = 4000
 
 
 @one_blas_thread()
-def stability_over_k(discovery: Discovery, ks: Sequence[int] | None = None) -> dict[str, Any]:
+def stability_over_k(discovery: Discovery, ks: Sequence[int] | None = None) -> dict[str, object]:
     """Seed and patient-bootstrap stability and prediction strength for several K; blind to outcome.
 
     Parameters

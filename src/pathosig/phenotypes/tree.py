@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -154,11 +154,19 @@ def cut_tree(linkage: np.ndarray, k: int) -> np.ndarray:
     return out
 
 
-def tree_nodes(linkage: np.ndarray) -> list[dict[str, Any]]:
+class Node(TypedDict):
+    """An inner node as tree.json holds it."""
+
+    id: str
+    leaves: list[int]
+    height: float
+
+
+def tree_nodes(linkage: np.ndarray) -> list[Node]:
     """Inner nodes but the root: id ``node_00`` ..., leaves (sorted) and height."""
     n = len(linkage) + 1
     members: dict[int, list[int]] = {i: [i] for i in range(n)}
-    out = []
+    out: list[Node] = []
     for step, (a, b, height, _) in enumerate(linkage):
         members[n + step] = sorted(members[int(a)] + members[int(b)])
         if step < len(linkage) - 1:
