@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import timm
 import torch
+from timm.models import load_model_config_from_hf
 from torch import nn
 
 from pathosig.core import plugins
 from pathosig.core.errors import ConfigError
 from pathosig.encoder import weights as weight_files
+from pathosig.encoder.cards import EncoderCard
 from pathosig.encoder.zoo import ENCODERS, IMAGENET_MEAN, IMAGENET_STD, EncoderEntry, Pooling
 
 SHIPPED = "efficientnet-lite0"
@@ -52,7 +56,7 @@ class Encoder:
     licence: str
     input_px: int | None = None
 
-    def card(self) -> dict[str, Any]:
+    def card(self) -> EncoderCard:
         """Everything but the network: what encoder.json and every artefact record."""
         return {
             "name": self.name,
@@ -211,8 +215,6 @@ def _published(name: str, entry: EncoderEntry, weights: Path | str | None) -> di
 
 
 def _build(name: str, entry: EncoderEntry, seed: int) -> nn.Module:
-    import timm
-
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
@@ -230,13 +232,7 @@ def _build(name: str, entry: EncoderEntry, seed: int) -> nn.Module:
 
 def _timm_entry(name: str) -> EncoderEntry:
     """The entry of a timm model, read from timm's own tables."""
-    import difflib
-
-    import timm
-
     if name.startswith(("hf-hub:", "hf_hub:")):
-        from timm.models import load_model_config_from_hf
-
         try:
             cfg, architecture, args = load_model_config_from_hf(name.split(":", 1)[1])
         except Exception as error:
@@ -259,10 +255,8 @@ def _timm_entry(name: str) -> EncoderEntry:
 
 
 def _entry(
-    architecture: str, config: Mapping[str, Any], hub: str | None, options: dict[str, Any]
+    architecture: str, config: Mapping[str, Any], hub: str | None, options: Mapping[str, object]
 ) -> EncoderEntry:
-    import timm
-
     options = {**options, "num_classes": 0}
     with torch.device("meta"):
         model: Any = timm.create_model(architecture, pretrained=False, **options)

@@ -3,16 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from pathosig.core.errors import InputError
 
 IDENTITY = ("weights_sha256", "dim", "mpp")
 
 
-def embedding_card(
-    encoder: Mapping[str, Any], *, tile_mpp: float, engine: str, device: str
-) -> dict[str, Any]:
+class EncoderCard(TypedDict):
+    """What encoder/encoder.json says of an encoder; the keys after ``input_px`` depend on how it came about."""
+
+    name: str
+    dim: int
+    mpp: float | None
+    mean: list[float]
+    std: list[float]
+    weights_sha256: str
+    licence: str
+    input_px: int | None
+    method: NotRequired[str]
+    weights_file: NotRequired[str | None]
+    stain: NotRequired[Mapping[str, object] | None]
+    int8: NotRequired[Mapping[str, object]]
+    backbone: NotRequired[str]
+    start_sha256: NotRequired[str]
+    heads_sha256: NotRequired[str]
+    n_clusters: NotRequired[int]
+    train: NotRequired[Mapping[str, object]]
+
+
+class EmbeddingCard(TypedDict):
+    """What the record of an embedding says of its making."""
+
+    encoder: str
+    weights_sha256: str
+    dim: int
+    mpp: float
+    engine: str
+    device: str
+
+
+def embedding_card(encoder: EncoderCard, *, tile_mpp: float, engine: str, device: str) -> EmbeddingCard:
     """What the record of an embedding says of its making."""
     return {
         "encoder": encoder["name"],
@@ -24,7 +55,7 @@ def embedding_card(
     }
 
 
-def one_encoder(cards: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def one_encoder(cards: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
     """The identity that all embeddings share.
 
     Parameters
@@ -62,5 +93,5 @@ def one_encoder(cards: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return {**{k: first.get(k) for k in ("encoder", *IDENTITY)}, "devices": devices}
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     return value[:12] if isinstance(value, str) else str(value)

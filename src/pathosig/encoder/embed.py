@@ -62,10 +62,10 @@ def rebatch(blocks: Iterable[np.ndarray], batch_size: int) -> Iterator[np.ndarra
     for block in blocks:
         start = 0
         while start < len(block):
-            part = block[start : start + batch_size - count]
-            held.append(part)
-            count += len(part)
-            start += len(part)
+            piece = block[start : start + batch_size - count]
+            held.append(piece)
+            count += len(piece)
+            start += len(piece)
             if count == batch_size:
                 yield held[0] if len(held) == 1 else np.concatenate(held)
                 held, count = [], 0

@@ -7,6 +7,7 @@ a batch it stands, never on its neighbours. ONNX Runtime engines start without i
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -47,15 +48,13 @@ class EnginePlan:
 @cache
 def cuda_is_there() -> bool:
     """Whether the NVIDIA driver answers with a device; asked without importing torch."""
-    import ctypes
-
     try:
         driver = ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
         count = ctypes.c_int(0)
-        found = driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0
+        started = driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0
     except (OSError, AttributeError):
         return False
-    if not (found and count.value):
+    if not (started and count.value):
         return False
     import torch
 

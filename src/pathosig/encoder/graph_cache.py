@@ -7,14 +7,15 @@ import json
 import os
 import re
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from pathosig.core.errors import InputError, StorageError
 from pathosig.core.records import atomic_path, write_text
+from pathosig.encoder.cards import EncoderCard
 
 if TYPE_CHECKING:
     from pathosig.encoder.backbones import Encoder
@@ -52,7 +53,7 @@ class Baked:
         check_sha256(self.weights_sha256, where=f"encoder {self.network[:80]}")
 
     @classmethod
-    def of_card(cls, card: Mapping[str, Any]) -> Self:
+    def of_card(cls, card: EncoderCard) -> Self:
         """Of an encoder by its card."""
         return cls(
             weights_sha256=str(card["weights_sha256"]),
@@ -86,8 +87,8 @@ def check_sha256(value: str, *, where: str) -> None:
 
 def cache_folder() -> Path:
     """Where exported graphs lie: PATHOSIG_CACHE, else the user's cache folder."""
-    if given := os.environ.get("PATHOSIG_CACHE"):
-        return Path(given)
+    if folder := os.environ.get("PATHOSIG_CACHE"):
+        return Path(folder)
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(base) / "pathosig"
 

@@ -11,6 +11,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import onnx
+import onnxruntime as ort
+from onnx import numpy_helper
+from onnxruntime.quantization import CalibrationDataReader, QuantType
+from onnxruntime.quantization.calibrate import create_calibrator
+from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from pathosig.core.records import atomic_path
 from pathosig.encoder.backbones import Encoder
@@ -94,10 +101,10 @@ def quantise(
             more = [*layers, *groups[i]]
             if 1 - cosines(more, slice(None)).min() <= (1 - min_cosine) / MARGIN:
                 layers = more
-        made = work.quantised(layers)
-        close = cosine(work.outputs(made, tiles[held]), wanted)
+        graph = work.quantised(layers)
+        close = cosine(work.outputs(graph, tiles[held]), wanted)
         with atomic_path(path) as temporary:
-            temporary.write_bytes(made.read_bytes())
+            temporary.write_bytes(graph.read_bytes())
     return Quantised(
         n_int8=len(layers),
         n_layers=len(work.layers),
@@ -133,9 +140,6 @@ class _Work:
     cost: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        import onnx
-        from onnxruntime.quantization.shape_inference import quant_pre_process
-
         self.prepared = self.folder / "prepared.onnx"
         quant_pre_process(str(self.exact), str(self.prepared), skip_symbolic_shape=True)
         graph = onnx.shape_inference.infer_shapes(onnx.load(str(self.prepared))).graph
@@ -166,13 +170,10 @@ class _Work:
     @functools.cached_property
     def ranges(self) -> Any:
         """Least and largest value of every tensor over the calibration tiles."""
-        from onnxruntime.quantization import CalibrationDataReader
-        from onnxruntime.quantization.calibrate import create_calibrator
-
         blocks = self.batches()
 
         class Reader(CalibrationDataReader):  # type: ignore[misc]
-            def get_next(self) -> dict[str, Any] | None:
+            def get_next(self) -> dict[str, np.ndarray] | None:
                 block = next(blocks, None)
                 return None if block is None else {"tiles": block}
 
@@ -187,9 +188,6 @@ class _Work:
     @functools.cached_property
     def mean_inputs(self) -> dict[str, np.ndarray]:
         """Mean of every channel that enters a convolution, over the calibration tiles."""
-        import onnx
-        import onnxruntime as ort
-
         model = onnx.load(str(self.prepared))
         names = {n.name: n.input[0] for n in model.graph.node if n.op_type == "Conv"}
         wanted = sorted(set(names.values()) - {i.name for i in model.graph.input})
@@ -197,7 +195,7 @@ class _Work:
             value = onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
             model.graph.output.append(value)
         session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-        total: dict[str, Any] = dict.fromkeys(wanted, 0.0)
+        total: dict[str, np.ndarray] = dict.fromkeys(wanted, np.zeros(()))
         for block in self.batches():
             for name, out in zip(wanted, session.run(wanted, {"tiles": block}), strict=True):
                 total[name] = total[name] + out.mean(axis=(2, 3), dtype=np.float64).sum(axis=0)
@@ -205,10 +203,6 @@ class _Work:
 
     def quantised(self, layers: Sequence[str]) -> Path:
         """The graph with these layers in int8."""
-        import onnx
-        from onnxruntime.quantization import QuantType
-        from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
-
         model = onnx.load(str(self.prepared))
         chosen = set(layers)
         _shift_biases(model, chosen, self.mean_inputs)
@@ -233,8 +227,6 @@ class _Work:
 
 def _shift_biases(model: Any, layers: set[str], means: dict[str, np.ndarray]) -> None:
     """Take the mean error of rounded weights out of the biases of these convolutions."""
-    from onnx import numpy_helper
-
     values = {i.name: i for i in model.graph.initializer}
     for node in model.graph.node:
         if node.name in layers and node.name in means and len(node.input) == 3:

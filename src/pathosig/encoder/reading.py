@@ -12,6 +12,7 @@ import numpy as np
 
 from pathosig.core.errors import InputError
 from pathosig.core.tile_tables import read_slide_tiles
+from pathosig.slides import ReadPlan, open_slide, plan_read, read_tiles, reading_order
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,7 +34,7 @@ class TileTable:
     xy: np.ndarray
     size_px: int
     mpp: float
-    spec: Mapping[str, Any]
+    spec: Mapping[str, object]
     plan: Mapping[str, Any] | None = None
 
 
@@ -53,7 +54,7 @@ def read_tile_table(path: Path) -> TileTable:
     return TileTable(xy=tiles.xy, size_px=size_px, mpp=mpp, spec=tiles.facts.spec, plan=tiles.facts.plan)
 
 
-def specimen_facts(specimen: Any) -> dict[str, Any]:
+def specimen_facts(specimen: Any) -> dict[str, object]:
     """What a worker needs to open a specimen's slide."""
     region = list(specimen.region) if specimen.region else None
     return {"path": str(specimen.path), "mpp": specimen.mpp, "region": region}
@@ -83,8 +84,6 @@ def opened_tiles(
     places
         Filled with the position of each tile that will come: then they come in the order that is read fastest.
     """
-    from pathosig.slides import ReadPlan, open_slide, plan_read, read_tiles, reading_order
-
     region = tuple(facts["region"]) if facts.get("region") else None
     with open_slide(
         Path(facts["path"]), mpp=facts.get("mpp"), region=region, icc=str(table.spec.get("icc", "off"))
@@ -96,11 +95,11 @@ def opened_tiles(
             places.extend(order.tolist())
 
         def blocks() -> Iterator[np.ndarray]:
-            for part in read_tiles(reader, plan, xy[order], table.size_px, threads=1, block=block):
+            for tile_block in read_tiles(reader, plan, xy[order], table.size_px, threads=1, block=block):
                 if lost is None:
-                    yield part.tiles[~part.failed]
+                    yield tile_block.tiles[~tile_block.failed]
                 else:
-                    lost.extend(order[part.index[part.failed]].tolist())
-                    yield part.tiles
+                    lost.extend(order[tile_block.index[tile_block.failed]].tolist())
+                    yield tile_block.tiles
 
         yield blocks()

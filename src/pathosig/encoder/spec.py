@@ -78,7 +78,7 @@ class EncoderSpec(Spec):
         )
 
 
-PAPER: dict[str, Any] = {
+PAPER: dict[str, str | float] = {
     "backbone": "resnet50",
     "batch_size": 8,
     "epochs": 100,
@@ -190,7 +190,7 @@ class TrainSpec(Spec):
         return cls.from_mapping({"preset": "paper", **changes})
 
     @classmethod
-    def from_mapping(cls, mapping: Mapping[str, Any]) -> Self:
+    def from_mapping(cls, mapping: Mapping[str, object]) -> Self:
         """As `Spec.from_mapping`; ``preset = "paper"`` brings the published numbers where none are given."""
         published = PAPER if mapping.get("preset") == "paper" else {}
         return super().from_mapping({**published, **mapping})

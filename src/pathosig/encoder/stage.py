@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,11 +15,11 @@ from pathosig.core.errors import ConfigError, PathosigWarning, SlideError
 from pathosig.core.execution import run_each, run_once
 from pathosig.core.fingerprints import identity
 from pathosig.core.layout import Layout
-from pathosig.core.records import read_json, write_json, write_npy
+from pathosig.core.records import atomic_path, read_json, write_json, write_npy
 from pathosig.core.study import Study
 from pathosig.core.units import Execution, Job, Outcome, Stage, StageReport, Unit
 from pathosig.encoder import engines
-from pathosig.encoder.cards import embedding_card
+from pathosig.encoder.cards import EncoderCard, embedding_card
 from pathosig.encoder.embed import embed_blocks
 from pathosig.encoder.graph_cache import Baked, onnx_file
 from pathosig.encoder.reading import opened_tiles, read_tile_table, specimen_facts
@@ -77,12 +77,12 @@ def embed_tiles(
 
 def _warn_of_mixed_devices(study: Study) -> None:
     """Bytes of the same tile differ a little between a CPU and a GPU: worth knowing, not worth stopping."""
-    found: dict[str, str] = {}
+    examples: dict[str, str] = {}
     for record in study.records(STAGE.name):
         if record.status == "ok" and "device" in record.summary:
-            found.setdefault(f"{record.summary['device']}/{record.summary['engine']}", record.unit)
-    if len(found) > 1:
-        said = ", ".join(f"{kind} (such as {unit})" for kind, unit in sorted(found.items()))
+            examples.setdefault(f"{record.summary['device']}/{record.summary['engine']}", record.unit)
+    if len(examples) > 1:
+        said = ", ".join(f"{kind} (such as {unit})" for kind, unit in sorted(examples.items()))
         message = (
             f"embeddings were made on different devices or engines: {said}. Use one for the whole study."
         )
@@ -114,7 +114,7 @@ def embed_units(study: Study) -> tuple[list[Unit], Callable[[Job], Outcome]]:
 def _settle(study: Study, spec: EncoderSpec, execution: Execution) -> StageReport:
     """Make encoder/encoder.json, unless it is fresh."""
     upstream: dict[str, str | None] = {}
-    calibration: list[dict[str, Any]] = []
+    calibration: list[dict[str, object]] = []
     if spec.method == "dlcc":
         upstream["train"] = study.upstream("train", "_train")
     if spec.engine == "int8" or (spec.stain != "none" and spec.method != "dlcc"):
@@ -138,13 +138,13 @@ def _settle(study: Study, spec: EncoderSpec, execution: Execution) -> StageRepor
     return run_once(study, STAGE, spec, unit, _make_encoder, execution=execution)
 
 
-def _weights_path(study: Study, given: str | None) -> Path | None:
-    if given is None:
+def _weights_path(study: Study, name: str | None) -> Path | None:
+    if name is None:
         return None
-    path = Path(given).expanduser()
+    path = Path(name).expanduser()
     path = path if path.is_absolute() else study.root / path
     if not path.is_file():
-        message = f"[encoder] weights: {given} is no file. Relative paths start at the study folder."
+        message = f"[encoder] weights: {name} is no file. Relative paths start at the study folder."
         raise ConfigError(message, code="E_WEIGHTS")
     return path
 
@@ -152,7 +152,6 @@ def _weights_path(study: Study, given: str | None) -> Path | None:
 def _make_encoder(job: Job) -> Outcome:
     from safetensors.torch import save_file
 
-    from pathosig.core.records import atomic_path
     from pathosig.encoder.backbones import load_encoder
 
     spec: EncoderSpec = job.spec
@@ -179,7 +178,13 @@ def _make_encoder(job: Job) -> Outcome:
         write_json(job.paths.encoder_card, card)
         outputs.append(Layout.encoder_int8)
     return Outcome(
-        outputs=tuple(outputs), summary={k: card[k] for k in ("name", "weights_sha256", "dim", "licence")}
+        outputs=tuple(outputs),
+        summary={
+            "name": card["name"],
+            "weights_sha256": card["weights_sha256"],
+            "dim": card["dim"],
+            "licence": card["licence"],
+        },
     )
 
 
@@ -188,31 +193,31 @@ def _calibration_tiles(job: Job) -> np.ndarray:
     return sample_tiles(job.root, slides, n=spec.calibration_tiles, seed=spec.seed)
 
 
-def _calibrate(job: Job, stain: Mapping[str, Any] | None) -> dict[str, Any]:
+def _calibrate(job: Job, stain: Mapping[str, object] | None) -> dict[str, object]:
     """Quantise on tiles drawn evenly from the discovery slides; what was chosen, for the card."""
     from pathosig.encoder.quantise import quantise
 
     tiles = np.concatenate(list(in_reference_colours([_calibration_tiles(job)], stain)))
     encoder = read_encoder(job.root, weights=job.payload["weights"])
-    made = quantise(
+    quantised = quantise(
         encoder,
         tiles,
         job.paths.encoder_int8,
         min_cosine=job.spec.int8_cosine,
         batch_size=job.spec.batch_size,
     )
-    return asdict(made)
+    return asdict(quantised)
 
 
 def _int8_findings(study: Study) -> tuple[str, ...]:
     """How much of the network runs in int8, and how close that is."""
-    found = read_json(study.paths.encoder_card).get("int8")
-    if not found:
+    int8 = read_json(study.paths.encoder_card).get("int8")
+    if not int8:
         return ()
     return (
-        f"int8: {found['n_int8']} of {found['n_layers']} layers ({found['share_of_work']:.0%} of the "
+        f"int8: {int8['n_int8']} of {int8['n_layers']} layers ({int8['share_of_work']:.0%} of the "
         f"multiplications), the others stay in float32; cosine to the exact embedding of held-out "
-        f"calibration tiles {found['cosine_mean']:.4f}, at least {found['cosine_min']:.4f}",
+        f"calibration tiles {int8['cosine_mean']:.4f}, at least {int8['cosine_min']:.4f}",
     )
 
 
@@ -229,14 +234,14 @@ def read_encoder(root: Path, *, weights: str | None = None) -> Encoder:
     InputError
         If the weights are not those on the card.
     """
-    from pathosig.encoder.backbones import encoder_from_state, load_encoder
-    from pathosig.encoder.weights import check_digest, read_weights
+    from pathosig.encoder import backbones
+    from pathosig.encoder import weights as weight_files
 
     card = read_json(Layout(root).encoder_card)
     if card.get("weights_file"):  # its name is always the same: a card never chooses a file
-        return encoder_from_state(card, read_weights(Layout(root).encoder_weights))
-    encoder = load_encoder(card["name"], weights=weights)
-    check_digest(encoder.weights_sha256, card["weights_sha256"], where=f"encoder {card['name']}")
+        return backbones.encoder_from_state(card, weight_files.read_weights(Layout(root).encoder_weights))
+    encoder = backbones.load_encoder(card["name"], weights=weights)
+    weight_files.check_digest(encoder.weights_sha256, card["weights_sha256"], where=f"encoder {card['name']}")
     return encoder
 
 
@@ -268,9 +273,9 @@ def _embed_one(job: Job) -> Outcome:
     block = max(64, spec.batch_size)
     with opened_tiles(job.payload, table, block=block, lost=lost, places=places) as blocks:
         seen = in_reference_colours(blocks, card.get("stain"))
-        found = embed_blocks(run, seen, n=len(table.xy), dim=card["dim"], batch_size=spec.batch_size)
-    out = np.empty_like(found)
-    out[places] = found
+        embedded = embed_blocks(run, seen, n=len(table.xy), dim=card["dim"], batch_size=spec.batch_size)
+    out = np.empty_like(embedded)
+    out[places] = embedded
     out[lost] = np.nan
     notes = [*_lost_warning(job.unit, len(lost), len(out)), *_mpp_warning(card, table.mpp, spec)]
     relative = f"embeddings/{job.payload['out']}"
@@ -312,7 +317,7 @@ def _lost_warning(unit: str, lost: int, n: int) -> list[str]:
     return [f"W_LOST_TILES {lost} of {n} tiles cannot be decoded and are left out"]
 
 
-def _mpp_warning(card: Mapping[str, Any], tile_mpp: float, spec: EncoderSpec) -> list[str]:
+def _mpp_warning(card: EncoderCard, tile_mpp: float, spec: EncoderSpec) -> list[str]:
     wanted = card.get("mpp")
     if wanted is None or abs(tile_mpp / wanted - 1) <= spec.mpp_tolerance:
         return []

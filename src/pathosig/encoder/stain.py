@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from pathosig.encoder.reading import opened_tiles, read_tile_table
 from pathosig.tiles.stain import fit_reference, normalise
 
 
-def sample_tiles(root: Path, slides: Sequence[Mapping[str, Any]], *, n: int, seed: int) -> np.ndarray:
+def sample_tiles(root: Path, slides: Sequence[Mapping[str, object]], *, n: int, seed: int) -> np.ndarray:
     """Tiles drawn evenly from slides, uint8 (at most n, h, w, 3).
 
     Parameters
@@ -23,7 +23,7 @@ def sample_tiles(root: Path, slides: Sequence[Mapping[str, Any]], *, n: int, see
     each = -(-n // len(slides))
     sample: list[np.ndarray] = []
     for number, slide in enumerate(slides):
-        table = read_tile_table(root / "tiles" / slide["tiles"])
+        table = read_tile_table(root / "tiles" / str(slide["tiles"]))
         rng = np.random.default_rng([seed, number])
         rows = np.sort(rng.permutation(len(table.xy))[:each])
         if len(rows):
@@ -32,7 +32,7 @@ def sample_tiles(root: Path, slides: Sequence[Mapping[str, Any]], *, n: int, see
     return np.concatenate(sample)[:n]
 
 
-def fit_stain(tiles: np.ndarray, method: Literal["none", "macenko", "reinhard"]) -> dict[str, Any] | None:
+def fit_stain(tiles: np.ndarray, method: Literal["none", "macenko", "reinhard"]) -> dict[str, object] | None:
     """The reference for the encoder's card; None where stains are left as they are.
 
     Raises
@@ -44,7 +44,7 @@ def fit_stain(tiles: np.ndarray, method: Literal["none", "macenko", "reinhard"])
 
 
 def in_reference_colours(
-    blocks: Iterable[np.ndarray], reference: Mapping[str, Any] | None
+    blocks: Iterable[np.ndarray], reference: Mapping[str, object] | None
 ) -> Iterator[np.ndarray]:
     """The same blocks, stain-normalised where the encoder's card has a reference."""
     for block in blocks:

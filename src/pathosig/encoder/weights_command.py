@@ -6,7 +6,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from pathosig.core.errors import ConfigError
+from pathosig.encoder.engines import EnginePlan, engine_of
 from pathosig.encoder.zoo import ENCODERS, note_on
 
 
@@ -104,10 +107,7 @@ def _places() -> tuple[dict[str, str], ...]:
 
 
 def _checked(file: Path, name: str) -> dict[str, str]:
-    import numpy as np
-
     from pathosig.encoder.backbones import load_encoder
-    from pathosig.encoder.engines import EnginePlan, engine_of
 
     loaded = load_encoder(name, weights=file)
     # The same picture for everybody: whoever embeds it with these weights gets these numbers.

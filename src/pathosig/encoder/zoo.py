@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 HALF = (0.5, 0.5, 0.5)
@@ -54,12 +54,12 @@ class EncoderEntry:
     mpp: float | None = None
     licence: str = ""
     gated: bool = False
-    options: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, object] = field(default_factory=dict)
     general: bool = False
 
 
-_SWIGLU: dict[str, Any] = {"mlp_layer": "SwiGLUPacked", "act_layer": "SiLU"}
-_DINO: dict[str, Any] = {"img_size": 224, "init_values": 1e-5, "num_classes": 0, "dynamic_img_size": True}
+_SWIGLU: dict[str, object] = {"mlp_layer": "SwiGLUPacked", "act_layer": "SiLU"}
+_DINO: dict[str, object] = {"img_size": 224, "init_values": 1e-5, "num_classes": 0, "dynamic_img_size": True}
 
 ENCODERS: dict[str, EncoderEntry] = {
     "efficientnet-lite0": EncoderEntry(

@@ -74,7 +74,7 @@ def read_features(path: Path) -> TileFeatures:
                 raise InputError(message, code="E_FEATURES")
             features = np.asarray(_own_array(stored, name, path.name))
             coords = np.asarray(_own_array(stored, "coords", path.name), np.float64)
-            facts = {**_attributes(stored), **_attributes(stored[name]), **_attributes(stored["coords"])}
+            attributes = {**_attributes(stored), **_attributes(stored[name]), **_attributes(stored["coords"])}
     except (OSError, KeyError, RuntimeError) as error:
         message = f"{path.name}: not a readable HDF5 file. Give the features file of one slide."
         raise InputError(message, code="E_FORMAT") from error
@@ -86,7 +86,7 @@ def read_features(path: Path) -> TileFeatures:
     if not np.isfinite(features).all():
         message = f"{path.name}: features that are not finite. Extract this slide again."
         raise InputError(message, code="E_FEATURES")
-    return _described(features.astype(np.float16), coords, facts)
+    return _described(features.astype(np.float16), coords, attributes)
 
 
 def _own_array(stored: Any, name: str, file: str) -> Any:
@@ -124,28 +124,28 @@ def _attributes(node: Any) -> dict[str, Any]:
     return plain
 
 
-def _described(features: np.ndarray, coords: np.ndarray, facts: Mapping[str, Any]) -> TileFeatures:
-    if "stamp_version" in facts or facts.get("unit") == "um" or "tile_size_um" in facts:
-        tile_um = facts.get("tile_size_um", facts.get("tile_size"))
+def _described(features: np.ndarray, coords: np.ndarray, attributes: Mapping[str, Any]) -> TileFeatures:
+    if "stamp_version" in attributes or attributes.get("unit") == "um" or "tile_size_um" in attributes:
+        tile_um = attributes.get("tile_size_um", attributes.get("tile_size"))
         return TileFeatures(
             program="stamp", features=features, coords=coords, unit="um", tile_level0_px=None,
-            tile_um=float(tile_um) if tile_um is not None else None, tile_px=_int(facts.get("tile_size_px")),
-            encoder=str(facts.get("encoder", facts.get("extractor", ""))),
+            tile_um=float(tile_um) if tile_um is not None else None, tile_px=_int(attributes.get("tile_size_px")),
+            encoder=str(attributes.get("encoder", attributes.get("extractor", ""))),
         )  # fmt: skip
-    trident = "patch_size_level0" in facts
-    level0 = facts.get("patch_size_level0")
-    if level0 is None and "patch_size" in facts:
-        level0 = float(facts["patch_size"]) * _downsample(facts)
+    trident = "patch_size_level0" in attributes
+    level0 = attributes.get("patch_size_level0")
+    if level0 is None and "patch_size" in attributes:
+        level0 = float(attributes["patch_size"]) * _downsample(attributes)
     return TileFeatures(
         program="trident" if trident else "clam", features=features, coords=coords, unit="px",
         tile_level0_px=float(level0) if level0 is not None else None, tile_um=None,
-        tile_px=_int(facts.get("patch_size")), encoder=str(facts.get("encoder", "")),
-        mpp=float(facts["mpp"]) if "mpp" in facts else None, weights_sha256=str(facts.get("weights_sha256", "")),
+        tile_px=_int(attributes.get("patch_size")), encoder=str(attributes.get("encoder", "")),
+        mpp=float(attributes["mpp"]) if "mpp" in attributes else None, weights_sha256=str(attributes.get("weights_sha256", "")),
     )  # fmt: skip
 
 
-def _downsample(facts: Mapping[str, Any]) -> float:
-    value = facts.get("downsample", 1.0)
+def _downsample(attributes: Mapping[str, Any]) -> float:
+    value = attributes.get("downsample", 1.0)
     return float(np.ravel(value)[0])
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -52,35 +52,35 @@ def import_features(
     spec = study.spec(EncoderSpec)
     root = Path(folder).expanduser()
     specimens = study.specimens()
-    found = {s.id: path for s in specimens if (path := _file_of(root, s.id)) is not None}
-    if not found:
+    files = {s.id: path for s in specimens if (path := _file_of(root, s.id)) is not None}
+    if not files:
         names = [s.id for s in specimens[:5]]
         there = sorted(p.name for p in root.glob("*.h5"))[:5] if root.is_dir() else []
         message = (
             f"{root.name}: no features for any slide. Expected <slide_id>.h5 for {names}; found {there}."
         )
         raise InputError(message, code="E_NO_MATCH")
-    first = read_features(next(iter(found.values())))
+    first = read_features(next(iter(files.values())))
     name = encoder or first.encoder or "imported"
-    known = ENCODERS.get(name)
+    entry = ENCODERS.get(name)
     card = {
         "name": name, "dim": int(first.features.shape[1]), "method": "imported", "mpp": mpp,
         "weights_file": None,
-        "weights_sha256": first.weights_sha256 or f"imported:{name}", "licence": known.licence if known else "see its authors",
+        "weights_sha256": first.weights_sha256 or f"imported:{name}", "licence": entry.licence if entry else "see its authors",
     }  # fmt: skip
     write_json(study.paths.encoder_card, card)
     units = [
         Unit(
             id=s.id,
-            inputs={"features": identity(found[s.id]), "encoder": encoder, "mpp": mpp, "slide_mpp": s.mpp},
+            inputs={"features": identity(files[s.id]), "encoder": encoder, "mpp": mpp, "slide_mpp": s.mpp},
             payload={
-                "h5": str(found[s.id]), "card": card, "mpp": mpp, "slide_mpp": s.mpp, "named": encoder,
+                "h5": str(files[s.id]), "card": card, "mpp": mpp, "slide_mpp": s.mpp, "named": encoder,
                 "tiles": study.paths.tiles(s.id).name,
                 "out": study.paths.embeddings(s.id).name,
             },
         )
         for s in specimens
-        if s.id in found
+        if s.id in files
     ]  # fmt: skip
     return run_each(study, IMPORTED, spec, units, _import_one, execution=execution)
 
@@ -101,13 +101,13 @@ def _file_of(folder: Path, specimen: str) -> Path | None:
 def _import_one(job: Job) -> Outcome:
     import pyarrow as pa
 
-    given, card = job.payload, job.payload["card"]
-    found = read_features(Path(given["h5"]))
-    _check_encoder(job.unit, found, card, given["named"])
-    if not len(found.features):
+    payload, card = job.payload, job.payload["card"]
+    tiles = read_features(Path(payload["h5"]))
+    _check_encoder(job.unit, tiles, card, payload["named"])
+    if not len(tiles.features):
         return Outcome(status="empty", summary={"n_tiles": 0})
-    scale, tile_mpp = _geometry(job.unit, found, slide_mpp=given["slide_mpp"], mpp=given["mpp"])
-    xy = np.rint(found.coords * scale).astype(np.int32)
+    scale, tile_mpp = _geometry(job.unit, tiles, slide_mpp=payload["slide_mpp"], mpp=payload["mpp"])
+    xy = np.rint(tiles.coords * scale).astype(np.int32)
     n = len(xy)
     table = pa.table(
         {
@@ -117,25 +117,25 @@ def _import_one(job: Job) -> Outcome:
             "tissue": pa.array(np.ones(n, np.float32)),
         }
     )
-    side = found.tile_level0_px or (found.tile_um or 0.0) * scale
-    facts = {
-        "spec": {"size_px": found.tile_px, "mpp": tile_mpp}, "mpp": tile_mpp, "read_plan": None,
-        "tile_level0_px": side or None, "imported_from": found.program,
+    side = tiles.tile_level0_px or (tiles.tile_um or 0.0) * scale
+    metadata = {
+        "spec": {"size_px": tiles.tile_px, "mpp": tile_mpp}, "mpp": tile_mpp, "read_plan": None,
+        "tile_level0_px": side or None, "imported_from": tiles.program,
     }  # fmt: skip
-    tiles, out = f"tiles/{given['tiles']}", f"embeddings/{given['out']}"
-    write_table(job.root / tiles, table, TILES, {"pathosig": facts})
-    write_npy(job.root / out, found.features)
+    table_path, out = f"tiles/{payload['tiles']}", f"embeddings/{payload['out']}"
+    write_table(job.root / table_path, table, TILES, {"pathosig": metadata})
+    write_npy(job.root / out, tiles.features)
     summary = {
         "n_tiles": n, "encoder": card["name"], "weights_sha256": card["weights_sha256"], "dim": card["dim"],
-        "mpp": tile_mpp, "engine": f"imported from {found.program}", "device": "unknown",
+        "mpp": tile_mpp, "engine": f"imported from {tiles.program}", "device": "unknown",
     }  # fmt: skip
-    return Outcome(outputs=(tiles, out), summary=summary)
+    return Outcome(outputs=(table_path, out), summary=summary)
 
 
-def _check_encoder(unit: str, found: TileFeatures, card: dict[str, Any], named: str | None) -> None:
-    dim = int(found.features.shape[1])
-    name = named or found.encoder or card["name"]
-    same = found.weights_sha256 in ("", card["weights_sha256"])
+def _check_encoder(unit: str, tiles: TileFeatures, card: Mapping[str, object], named: str | None) -> None:
+    dim = int(tiles.features.shape[1])
+    name = named or tiles.encoder or card["name"]
+    same = tiles.weights_sha256 in ("", card["weights_sha256"])
     if dim != card["dim"] or name != card["name"] or not same:
         message = (
             f"slide {unit}: features of {name} with {dim} columns; the first slide's are of "
@@ -146,11 +146,11 @@ def _check_encoder(unit: str, found: TileFeatures, card: dict[str, Any], named: 
 
 
 def _geometry(
-    unit: str, found: TileFeatures, *, slide_mpp: float | None, mpp: float | None
+    unit: str, tiles: TileFeatures, *, slide_mpp: float | None, mpp: float | None
 ) -> tuple[float, float | None]:
     """(level-0 pixels per unit of the coordinates, um per pixel of the tiles)."""
-    mpp = mpp if mpp is not None else found.mpp
-    if found.unit == "um":
+    mpp = mpp if mpp is not None else tiles.mpp
+    if tiles.unit == "um":
         if slide_mpp is None:
             message = (
                 f"slide {unit}: its coordinates are in micrometres. Give the slide's um per pixel in "
@@ -158,8 +158,8 @@ def _geometry(
                 "of slides.csv."
             )
             raise InputError(message, code="E_MPP")
-        tile_mpp = found.tile_um / found.tile_px if found.tile_um and found.tile_px else mpp
+        tile_mpp = tiles.tile_um / tiles.tile_px if tiles.tile_um and tiles.tile_px else mpp
         return 1 / slide_mpp, tile_mpp
-    if mpp is None and slide_mpp and found.tile_level0_px and found.tile_px:
-        mpp = slide_mpp * found.tile_level0_px / found.tile_px
+    if mpp is None and slide_mpp and tiles.tile_level0_px and tiles.tile_px:
+        mpp = slide_mpp * tiles.tile_level0_px / tiles.tile_px
     return 1.0, mpp

@@ -236,15 +236,15 @@ def _recolour(
     x = _unit(tiles, planar=planar)
     for stream, column, factors in zip(noise, columns, params.factors.to(x.device).unbind(1), strict=True):
         for op, rows in _groups(column, x.device):
-            part = x[rows]
+            chosen = x[rows]
             if op == NOISE:
-                _add_noise_(part, stream, seen)
+                _add_noise_(chosen, stream, seen)
             elif op == BRIGHTNESS:
-                part.mul_(factors[rows, 0, None, None, None]).clamp_(max=1)
+                chosen.mul_(factors[rows, 0, None, None, None]).clamp_(max=1)
             else:
-                scale_hue_saturation_(part, factors[rows, 1], factors[rows, 2])
-            if len(part) < len(x):
-                x[rows] = part
+                scale_hue_saturation_(chosen, factors[rows, 1], factors[rows, 2])
+            if len(chosen) < len(x):
+                x[rows] = chosen
     return x
 
 

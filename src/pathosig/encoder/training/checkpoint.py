@@ -7,6 +7,8 @@ import math
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 
 from pathosig.core.records import atomic_path
 from pathosig.encoder.training.train import TrainState
@@ -14,15 +16,13 @@ from pathosig.encoder.training.train import TrainState
 
 def save(path: Path, state: TrainState, *, key: str) -> None:
     """Write all of `state`; `key` names the run it belongs to (its fingerprint)."""
-    from safetensors.torch import save_file
-
     tensors: dict[str, torch.Tensor] = {}
     for prefix, values in _weights(state).items():
         tensors |= {f"{prefix}/{k}": v for k, v in values.items()}
     for i, parameter in enumerate(state.net.parameters()):
         for name, value in state.optimiser.state.get(parameter, {}).items():
             tensors[f"adam/{i}/{name}"] = torch.as_tensor(value)
-    facts = {
+    header = {
         "key": key,
         "step": state.step,
         "best_value": None if math.isinf(state.best_value) else state.best_value,
@@ -36,18 +36,16 @@ def save(path: Path, state: TrainState, *, key: str) -> None:
         save_file(
             {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()},
             temporary,
-            metadata={"pathosig": json.dumps(facts)},
+            metadata={"pathosig": json.dumps(header)},
         )
 
 
 def restore(path: Path, state: TrainState, *, key: str) -> bool:
     """Put `state` where the checkpoint left off; False when there is none of this run."""
-    from safetensors import SafetensorError, safe_open
-
     try:
         with safe_open(path, framework="pt") as stored:
-            facts = json.loads((stored.metadata() or {}).get("pathosig", "{}"))
-            if facts.get("key") != key:
+            header = json.loads((stored.metadata() or {}).get("pathosig", "{}"))
+            if header.get("key") != key:
                 return False
             names = list(stored.keys())
             tensors = {name: stored.get_tensor(name) for name in names}
@@ -61,19 +59,19 @@ def restore(path: Path, state: TrainState, *, key: str) -> bool:
     state.average.load_state_dict(groups["average"])
     state.best = groups.get("best", {})
     for i, parameter in enumerate(state.net.parameters()):
-        found = {
+        moments = {
             k.split("/", 1)[1]: v for k, v in groups.get("adam", {}).items() if k.split("/", 1)[0] == str(i)
         }
-        if found:
+        if moments:
             state.optimiser.state[parameter] = {
                 k: v if k == "step" else v.to(parameter.device).contiguous(memory_format=_order(parameter))
-                for k, v in found.items()
+                for k, v in moments.items()
             }
-    state.step = facts["step"]
-    state.best_value = math.inf if facts["best_value"] is None else facts["best_value"]
-    state.best_epoch = facts["best_epoch"]
-    state.bad_epochs = facts["bad_epochs"]
-    state.history, state.warnings, state.running = facts["history"], facts["warnings"], facts["running"]
+    state.step = header["step"]
+    state.best_value = math.inf if header["best_value"] is None else header["best_value"]
+    state.best_epoch = header["best_epoch"]
+    state.bad_epochs = header["bad_epochs"]
+    state.history, state.warnings, state.running = header["history"], header["warnings"], header["running"]
     return True
 
 

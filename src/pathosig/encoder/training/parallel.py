@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
+from timm import layers
 from torch import distributed, nn
 
 
@@ -95,8 +96,6 @@ def synchronise_batch_norm(module: nn.Module) -> nn.Module:
     if world()[1] == 1:
         return module
     if next(module.parameters()).is_cuda:
-        from timm import layers
-
         converted: nn.Module = layers.convert_sync_batchnorm(module)
         return converted
     for layer in module.modules():

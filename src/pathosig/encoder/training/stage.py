@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
+import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from pathosig.core.fingerprints import identity, sha256_value
 from pathosig.core.layout import Layout
 from pathosig.core.study import Study
 from pathosig.core.units import Execution, Job, Outcome, Stage, StageReport, Unit
+from pathosig.encoder import engines
 from pathosig.encoder.reading import TileTable, opened_tiles, read_tile_table, specimen_facts
 from pathosig.encoder.spec import EncoderSpec, TrainSpec
 from pathosig.encoder.stain import fit_stain, in_reference_colours, sample_tiles
@@ -24,6 +26,7 @@ from pathosig.encoder.training.store import TileStore, open_store, write_store
 
 if TYPE_CHECKING:
     from pathosig.encoder.training.train import TrainState
+    from pathosig.encoder.training.trained import TrainingFacts
 
 STAGE = Stage(name="train", version=2)
 UNIT = "_train"
@@ -82,8 +85,6 @@ def train_encoder(
 
 
 def _rank() -> int:
-    import os
-
     return int(os.environ.get("RANK", "0")) if int(os.environ.get("WORLD_SIZE", "1")) > 1 else 0
 
 
@@ -104,12 +105,8 @@ def _backbone_weights(study: Study, spec: TrainSpec) -> Path | None:
 def _train(job: Job) -> Outcome:
     import torch
 
-    from pathosig.encoder import engines
     from pathosig.encoder.backbones import load_encoder
-    from pathosig.encoder.training import checkpoint, parallel
-    from pathosig.encoder.training import train as loop
-    from pathosig.encoder.training.augment import Views
-    from pathosig.encoder.training.trained import new_network, write_trained
+    from pathosig.encoder.training import augment, checkpoint, parallel, train, trained
 
     spec: TrainSpec = job.spec
     torch.set_num_threads(spec.threads)
@@ -124,30 +121,30 @@ def _train(job: Job) -> Outcome:
     patients = [s["patient"] for s in job.payload["slides"]]
     held_out = split_patients(patients, spec)
     owner = np.array([patients[i] in held_out for i in store.slide], bool)
-    rows_of = loop.rows_on_device(store.rows, len(store), device)
-    data = loop.Data(rows=rows_of, train=np.flatnonzero(~owner), held_out=np.flatnonzero(owner))
+    rows_of = train.rows_on_device(store.rows, len(store), device)
+    data = train.Data(rows=rows_of, train=np.flatnonzero(~owner), held_out=np.flatnonzero(owner))
     start = load_encoder(
         spec.backbone, weights=job.payload["weights"], random_start=spec.random_start, seed=spec.seed
     )
-    state = loop.start(new_network(start, spec), spec, device=device)
+    state = train.start(trained.new_network(start, spec), spec, device=device)
     checkpoint_path = job.paths.train_checkpoint
     if not job.execution.force:
         checkpoint.restore(checkpoint_path, state, key=key)
     log = _Log(job.paths.train_log, state, writes=rank == 0)
-    saver = _Saver(checkpoint_path, key, writes=rank == 0)
-    views = Views(spec.preset, mean=start.mean, std=start.std)
-    trainer = loop.Trainer(
+    saver = _Saver(checkpoint_path, key, checkpoint.save, writes=rank == 0)
+    views = augment.Views(spec.preset, mean=start.mean, std=start.std)
+    trainer = train.Trainer(
         state, data, spec, views=views, device=device, on_epoch=log.write, on_step=saver.after_step
     )
     trainer.run()
-    facts = {
+    summary: TrainingFacts = {
         "mpp": mpp, "n_tiles": len(data.train), "n_held_out": len(data.held_out), 
         "best_epoch": state.best_epoch,
         "held_out_patients": len(held_out), "steps": state.step, "device": device.split(":")[0],
     }  # fmt: skip
     if rank == 0:
-        card = write_trained(job.root, state.best, start, spec, facts, stain=stain)
-        facts["weights_sha256"] = card["weights_sha256"]
+        card = trained.write_trained(job.root, state.best, start, spec, summary, stain=stain)
+        summary["weights_sha256"] = card["weights_sha256"]
         checkpoint_path.unlink(missing_ok=True)
     last = {
         k: state.history[state.best_epoch - 1][k]
@@ -155,7 +152,7 @@ def _train(job: Job) -> Outcome:
     }
     return Outcome(
         outputs=(Layout.trained_card, Layout.trained_weights),
-        summary={**facts, **last},
+        summary={**summary, **last},
         warnings=tuple(state.warnings),
     )
 
@@ -184,16 +181,14 @@ def split_patients(patients: list[str], spec: TrainSpec) -> set[str]:
 
 
 def _one_mpp(tables: Mapping[str, TileTable]) -> float | None:
-    found = sorted({(t.mpp, t.size_px) for t in tables.values()})
-    if len(found) > 1:
-        message = (
-            f"tiles of different geometry (mpp, size): {found}. Run `pathosig tiles` on all slides again."
-        )
+    geometries = sorted({(t.mpp, t.size_px) for t in tables.values()})
+    if len(geometries) > 1:
+        message = f"tiles of different geometry (mpp, size): {geometries}. Run `pathosig tiles` on all slides again."
         raise InputError(message, code="E_MIXED")
-    return found[0][0] if found else None
+    return geometries[0][0] if geometries else None
 
 
-def _what_is_seen(job: Job) -> dict[str, Any]:
+def _what_is_seen(job: Job) -> dict[str, object]:
     """Slides and stain, for the keys of what is kept between attempts."""
     stain = job.payload["stain"]
     return {
@@ -202,7 +197,7 @@ def _what_is_seen(job: Job) -> dict[str, Any]:
     }
 
 
-def _stain_reference(job: Job) -> dict[str, Any] | None:
+def _stain_reference(job: Job) -> dict[str, object] | None:
     wanted = job.payload["stain"]
     if wanted["method"] == "none":
         return None
@@ -215,7 +210,7 @@ def _packed(
     tables: Mapping[str, TileTable],
     rows: Mapping[str, np.ndarray],
     rank: int,
-    stain: Mapping[str, Any] | None,
+    stain: Mapping[str, object] | None,
 ) -> TileStore:
     """The packed tiles, written by the first process and reused while slides and choice are the same."""
     folder = job.paths.tile_store
@@ -234,7 +229,7 @@ def _slide_tiles(
     job: Job,
     tables: Mapping[str, TileTable],
     rows: Mapping[str, np.ndarray],
-    stain: Mapping[str, Any] | None,
+    stain: Mapping[str, object] | None,
 ) -> Iterator[tuple[str, Iterator[np.ndarray]]]:
     for slide in job.payload["slides"]:
         name = slide["id"]
@@ -278,13 +273,11 @@ class _Log:
 class _Saver:
     """Writes a checkpoint when a minute has passed since the last one."""
 
-    def __init__(self, path: Path, key: str, *, writes: bool) -> None:
-        self.path, self.key, self.writes = path, key, writes
+    def __init__(self, path: Path, key: str, save: Callable[..., None], *, writes: bool) -> None:
+        self.path, self.key, self.save, self.writes = path, key, save, writes
         self.last = time.monotonic()
 
     def after_step(self, state: TrainState) -> None:
-        from pathosig.encoder.training import checkpoint
-
         if self.writes and time.monotonic() - self.last >= CHECKPOINT_SECONDS:
-            checkpoint.save(self.path, state, key=self.key)
+            self.save(self.path, state, key=self.key)
             self.last = time.monotonic()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -106,7 +106,13 @@ def write_store(
     if not written:
         message = "no tiles to train on: the discovery slides have none. See `pathosig status`."
         raise InputError(message, code="E_NO_TILES")
-    card = {"key": key, "slides": slides, "counts": counts, "shards": written, "shard_tiles": shard_tiles}
+    card: _StoreCard = {
+        "key": key,
+        "slides": slides,
+        "counts": counts,
+        "shards": written,
+        "shard_tiles": shard_tiles,
+    }
     write_json(folder / "store.json", card)
     return _open(folder, card)
 
@@ -138,7 +144,17 @@ def open_store(folder: Path, *, key: str) -> TileStore | None:
         return None
 
 
-def _open(folder: Path, card: dict[str, Any]) -> TileStore:
+class _StoreCard(TypedDict):
+    """What store.json says of the packed tiles."""
+
+    key: str
+    shards: int
+    shard_tiles: int
+    counts: list[int]
+    slides: list[str]
+
+
+def _open(folder: Path, card: _StoreCard) -> TileStore:
     shards = tuple(
         np.load(folder / f"tiles-{i:03d}.npy", mmap_mode="r", allow_pickle=False)
         for i in range(int(card["shards"]))

@@ -103,8 +103,8 @@ class _Resident:
         first = rows(np.arange(1))
         self.tiles = torch.empty((n, *first.shape[1:]), dtype=torch.uint8, device=device)
         for at in range(0, n, 1024):
-            part = rows(np.arange(at, min(at + 1024, n)))
-            self.tiles[at : at + len(part)] = torch.as_tensor(part)
+            tiles = rows(np.arange(at, min(at + 1024, n)))
+            self.tiles[at : at + len(tiles)] = torch.as_tensor(tiles)
 
     def __call__(self, index: np.ndarray) -> torch.Tensor:
         return self.tiles[torch.as_tensor(index, device=self.tiles.device)]
@@ -255,8 +255,8 @@ class Trainer:
         )  # fmt: skip
 
     def _tiles(self, rows: np.ndarray) -> torch.Tensor:
-        found = self.data.rows(rows)
-        tiles = torch.from_numpy(found) if isinstance(found, np.ndarray) else found
+        tiles = self.data.rows(rows)
+        tiles = torch.from_numpy(tiles) if isinstance(tiles, np.ndarray) else tiles
         return tiles.to(self.device, non_blocking=True)
 
     def _autocast(self) -> torch.autocast:
@@ -282,8 +282,8 @@ class Trainer:
         losses.total.backward()  # type: ignore[no-untyped-call]
         for parts, leaf in zip((parts_a, parts_b), leaves, strict=True):
             grads = [list(t.grad.chunk(len(parts))) for t in leaf if t.grad is not None]
-            for i, part in enumerate(parts):
-                torch.autograd.backward(self._outputs(part), [g[i] for g in grads])
+            for i, micro in enumerate(parts):
+                torch.autograd.backward(self._outputs(micro), [g[i] for g in grads])
         return losses
 
     def _loss(self, out_a: tuple[torch.Tensor, ...], out_b: tuple[torch.Tensor, ...]) -> Losses:
@@ -309,30 +309,30 @@ class Trainer:
         line |= {name: value / steps for name, value in sorted(state.running.items())}
         state.running = {}
         line["held_out"] = self.held_out_loss()
-        found = self.occupancy()
-        line |= {"perplexity": found.perplexity, "empty": found.empty, "confidence": found.confidence}
+        usage = self.occupancy()
+        line |= {"perplexity": usage.perplexity, "empty": usage.empty, "confidence": usage.confidence}
         line["lr"] = float(state.optimiser.param_groups[0]["lr"])
         state.history.append(line)
         logger.info(
             "epoch %d/%d: %.1f tiles/s, loss %.4f, held out %.4f, occupancy %.2f, %d empty, confidence %.2f",
-            epoch + 1, spec.epochs, tiles_per_s, line["total"], line["held_out"], found.perplexity,
-            found.empty, found.confidence,
+            epoch + 1, spec.epochs, tiles_per_s, line["total"], line["held_out"], usage.perplexity,
+            usage.empty, usage.confidence,
         )  # fmt: skip
         value = line["held_out"] if len(self.data.held_out) else -float(epoch)
         if value < state.best_value:
             state.best_value, state.best_epoch = value, epoch + 1
             state.best = {k: v.detach().cpu().clone() for k, v in state.average.state_dict().items()}
         self.on_epoch({**line, "tiles_per_s": tiles_per_s})
-        self._watch(found, epoch)
+        self._watch(usage, epoch)
 
-    def _watch(self, found: Occupancy, epoch: int) -> None:
+    def _watch(self, usage: Occupancy, epoch: int) -> None:
         state, spec = self.state, self.spec
         watch = CollapseWatch(
             min_perplexity=spec.min_perplexity, patience=spec.patience, bad_epochs=state.bad_epochs
         )
         if spec.preset == "paper":  # the original goes on whatever happens
             return
-        note = watch.see(found, epoch=epoch + 1, after=max(2, math.ceil(0.2 * spec.epochs)))
+        note = watch.see(usage, epoch=epoch + 1, after=max(2, math.ceil(0.2 * spec.epochs)))
         state.bad_epochs = watch.bad_epochs
         if note:
             state.warnings.append(note)
@@ -355,7 +355,7 @@ class Trainer:
             tiles = self._tiles(rows[start_row : start_row + size])
             outs = []
             for view in self.views(tiles, seed=self.spec.seed + start_row):
-                parts = [self._eval(net, part) for part in view.split(64)]
+                parts = [self._eval(net, micro) for micro in view.split(64)]
                 outs.append(tuple(torch.cat([p[i] for p in parts]) for i in range(3)))
             pairs = list(zip(*outs, strict=True))
             total += total_loss(pairs[0], pairs[1], pairs[2], self.spec).total.item()

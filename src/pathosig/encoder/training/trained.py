@@ -4,16 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import torch
+from safetensors.torch import save_file
 
 from pathosig.core.layout import Layout
 from pathosig.core.records import atomic_path, read_json, write_bytes, write_json
 from pathosig.encoder.backbones import Encoder
+from pathosig.encoder.cards import EncoderCard
 from pathosig.encoder.spec import TrainSpec
 from pathosig.encoder.training.network import ContrastiveClusteringNet
 from pathosig.encoder.weights import state_sha256
+
+
+class TrainingFacts(TypedDict):
+    """What a training says of itself, on the card of its encoder and in its record."""
+
+    mpp: float | None
+    n_tiles: int
+    n_held_out: int
+    best_epoch: int
+    held_out_patients: int
+    steps: int
+    device: str
+    weights_sha256: NotRequired[str]
 
 
 def write_trained(
@@ -21,17 +36,15 @@ def write_trained(
     state: Mapping[str, torch.Tensor],
     start: Encoder,
     spec: TrainSpec,
-    facts: Mapping[str, Any],
+    facts: TrainingFacts,
     *,
-    stain: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
+    stain: Mapping[str, object] | None = None,
+) -> EncoderCard:
     """Write weights (``backbone.``, ``instance_head.``, ``cluster_head.``) and card; returns the card."""
-    from safetensors.torch import save_file
-
     tensors = {k: v.detach().cpu().contiguous() for k, v in state.items()}
     backbone = {k.removeprefix("backbone."): v for k, v in tensors.items() if k.startswith("backbone.")}
     plain = spec.preset == "paper"
-    card = {
+    card: EncoderCard = {
         **start.card(),
         "name": f"dlcc-{start.name}",
         "method": "dlcc",
@@ -54,9 +67,9 @@ def write_trained(
     return card
 
 
-def copy_trained(root: Path) -> dict[str, Any]:
+def copy_trained(root: Path) -> EncoderCard:
     """Make the trained encoder the encoder of the study: encoder/encoder.safetensors; returns its card."""
-    card: dict[str, Any] = read_json(Layout(root).trained_card)
+    card: EncoderCard = read_json(Layout(root).trained_card)
     write_bytes(Layout(root).encoder_weights, (Layout(root).trained_weights).read_bytes())
     return {**card, "weights_file": "encoder.safetensors"}
 
