@@ -163,7 +163,7 @@ def pattern_for(patients: Sequence[str], slides: Sequence[str]) -> str | None:
     if "#" not in shape or shape == "#":
         return None
     pattern = (
-        "(" + "".join(r"\d+" if part == "#" else re.escape(part) for part in re.split("(#)", shape)) + ")"
+        "(" + "".join(r"\d+" if piece == "#" else re.escape(piece) for piece in re.split("(#)", shape)) + ")"
     )
     index = IdIndex(patients)
     hits = [index.match(h.group(1)) for s in slides if (h := re.search(pattern, s))]
