@@ -64,6 +64,11 @@ COMMANDS = (
     Command("score", "pathosig.scoring:score_slides", "Score new slides with a frozen bundle."),
     Command("view", "pathosig.viewer:view", "Look at slides and phenotypes in the browser."),
     Command(
+        "annotate",
+        "pathosig.annotation:annotate",
+        "Blinded forms for pathologists; their agreement and names.",
+    ),
+    Command(
         "export",
         "pathosig.commands.export:export",
         "Write results as anndata, geojson, h5, csv or tissuumaps.",
@@ -82,8 +87,12 @@ _ALIASES = {
     "patient_column": ("--id", "--patient-column"),
     "cohort_column": ("--cohort", "--cohort-column"),
     "edition": ("--study",),
+    "answers": ("--import",),
 }
 """Parameters with a short flag beside their own name."""
+
+_SEVERAL = frozenset({"answers"})
+"""Parameters whose flag takes all words up to the next flag, as a shell's FILE* gives them."""
 
 _WARNED: set[str] = set()
 
@@ -264,7 +273,10 @@ def _command(row: Command) -> Callable[..., Any]:
             parameters.append(_keyword("execution", _flattened(hint)))
         else:
             note = Parameter(
-                name=_ALIASES.get(parameter.name), help=helps.get(parameter.name, ""), negative_iterable=()
+                name=_ALIASES.get(parameter.name),
+                help=helps.get(parameter.name, ""),
+                negative_iterable=(),
+                consume_multiple=parameter.name in _SEVERAL,
             )
             parameters.append(parameter.replace(annotation=_annotated(hint, note)))
     parameters += [_switch("json", "Print one JSON object on standard output.")]

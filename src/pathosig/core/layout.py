@@ -83,6 +83,9 @@ class Layout:
     results = _At("validation/results.json")
     audits = _At("validation/audits")
     report = _At("report/index.html")
+    # reading by pathologists
+    annotation_key = _At("annotation/key.json")
+    agreement = _At("annotation/agreement.json")
     # bookkeeping
     records = _At("records")
     identities = _At("logs/identity.json")
@@ -132,6 +135,10 @@ class Layout:
     def figure(self, name: str, suffix: str = ".svg") -> Path:
         """A figure of the report."""
         return self.root / "figures" / f"{name}{suffix}"
+
+    def annotation_form(self, reader: str) -> Path:
+        """The blinded form of one reader."""
+        return self.file("annotation", reader, ".html")
 
     def record(self, stage: str, unit: str) -> Path:
         """Record of a unit; the names of fits begin with an underscore and are kept."""

@@ -22,7 +22,7 @@ from pathosig.core.stages import STAGE_NAMES
 from pathosig.core.tables import read_csv_rows
 from pathosig.core.versions import versions
 from pathosig.report.health import health_facts, health_rows
-from pathosig.report.images import opened, overview, tiles_at
+from pathosig.report.images import TILE_PX, opened, overview, tiles_at
 from pathosig.report.material import (
     AtlasTile,
     Candidate,
@@ -91,7 +91,7 @@ def read_material(study: Study, spec: ReportSpec) -> Material:
         candidates=_candidates(study.paths.univariate),
         results=results,
         core_agreement={} if results is None else results.core_agreement,
-        atlas=() if phenotypes is None else _atlas_tiles(study, specimens, per_hpc=spec.exemplars),
+        atlas=() if phenotypes is None else atlas_tiles(study, specimens, per_hpc=spec.exemplars),
         pictures=_pictures(study, specimens, at_most=spec.max_overviews, size_px=spec.overview_px),
         profiles=_profiles(study),
         scores=[
@@ -310,8 +310,10 @@ def _picture(study: Study, specimen: Specimen, size_px: int) -> SlidePicture:
     )
 
 
-def _atlas_tiles(study: Study, specimens: Sequence[Specimen], *, per_hpc: int) -> tuple[AtlasTile, ...]:
-    """Pixels of the atlas's tiles; tiles that cannot be read are left out."""
+def atlas_tiles(
+    study: Study, specimens: Sequence[Specimen], *, per_hpc: int, size_px: int = TILE_PX
+) -> tuple[AtlasTile, ...]:
+    """Pixels of the atlas's tiles, `size_px` wide; tiles that cannot be read are left out."""
     path = study.paths.atlas
     if not path.is_file():
         return ()
@@ -322,18 +324,20 @@ def _atlas_tiles(study: Study, specimens: Sequence[Specimen], *, per_hpc: int) -
     tiles: list[AtlasTile] = []
     for specimen in sorted(specimens, key=lambda s: s.id):
         if specimen.id in by_slide:
-            tiles += _or_nothing(lambda s=specimen: _tiles_of(study, s, by_slide[s.id])) or []  # type: ignore[misc]
+            tiles += _or_nothing(lambda s=specimen: _tiles_of(study, s, by_slide[s.id], size_px)) or []  # type: ignore[misc]
     return tuple(tiles)
 
 
-def _tiles_of(study: Study, specimen: Specimen, rows: Sequence[dict[str, Any]]) -> list[AtlasTile]:
+def _tiles_of(
+    study: Study, specimen: Specimen, rows: Sequence[dict[str, Any]], size_px: int
+) -> list[AtlasTile]:
     tiles = read_overlay(study, specimen)
     if tiles is None:
         return []
     icc = study.spec(TileSpec).icc
     with opened(specimen.path, specimen.mpp, specimen.region, icc) as reader:
         mpp = reader.info.mpp
-        pixels = tiles_at(reader, [(r["x"], r["y"]) for r in rows], tiles.tile_px)
+        pixels = tiles_at(reader, [(r["x"], r["y"]) for r in rows], tiles.tile_px, size_px=size_px)
     return [
         AtlasTile(
             hpc=r["hpc"],

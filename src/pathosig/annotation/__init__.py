@@ -1,0 +1,5 @@
+"""What pathologists see in phenotypes: blinded forms for readers, their agreement, names they agree on."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

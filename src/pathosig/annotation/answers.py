@@ -1,0 +1,230 @@
+"""Answers of readers: the file that a form saves, checked against its key, and what the readers agree on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pathosig.annotation.agreement import fleiss_kappa, krippendorff_alpha
+from pathosig.annotation.forms import ALIKE, LONGEST_NAME, PATTERNS, TISSUES, FormKey
+from pathosig.core.errors import InputError, one_line
+from pathosig.core.strict_json import read_strict
+from pathosig.core.typed_json import from_plain
+from pathosig.core.words import fold
+from pathosig.validation.cohorts import proportion
+from pathosig.validation.values import Estimate
+
+UNSURE = "cannot say"
+_MOST_BYTES = 4_000_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PanelAnswer:
+    """Answers about one HPC; an empty text is an open question."""
+
+    tissue: str
+    pattern: str
+    artefact: Literal["yes", "no", ""]
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answers:
+    """A saved form: answers in the order of its questions; `odd` has the places chosen, -1 where none was."""
+
+    kind: Literal["pathosig annotation"]
+    form: str
+    reader: str
+    panels: tuple[PanelAnswer, ...]
+    odd: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Question:
+    """Agreement on one question over HPCs; `complete` HPCs were answered by all readers, and kappa is of these.
+
+    `agreed` is the number of complete HPCs with the same answer from all readers.
+    """
+
+    question: str
+    complete: int
+    agreed: int
+    fleiss_kappa: float | None
+    krippendorff_alpha: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OddOneOut:
+    """Proportion of tests solved, with its exact 95 % interval; guessing solves 1 in 4."""
+
+    of: str
+    solved: int
+    tests: int
+    accuracy: Estimate
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Consensus:
+    """What readers agree on for one HPC; an empty text where they do not."""
+
+    hpc: int
+    tissue: str
+    pattern: str
+    artefact: str
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Agreement:
+    """Agreement between readers: annotation/agreement.json."""
+
+    readers: tuple[str, ...]
+    questions: tuple[Question, ...]
+    odd_one_out: OddOneOut
+    by_reader: tuple[OddOneOut, ...]
+    by_hpc: tuple[OddOneOut, ...]
+    consensus: tuple[Consensus, ...]
+
+
+def read_answers(path: Path, keys: Mapping[str, FormKey]) -> Answers:
+    """A file that a form saved.
+
+    Parameters
+    ----------
+    path
+        The file; it may come from anybody.
+    keys
+        Reader -> key of the form made for him.
+
+    Raises
+    ------
+    InputError
+        E_ANSWERS: the file is missing or damaged, or does not answer a form of this study.
+    """
+    name = one_line(path.name)
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise InputError(f"{name}: larger than answers can be.", code="E_ANSWERS")
+        raw = read_strict(path.read_bytes())
+    except (OSError, ValueError) as error:
+        message = (
+            f"{name}: not answers of a form ({error}). Send the file that the button Save answers wrote."
+        )
+        raise InputError(message, code="E_ANSWERS") from error
+    answers = from_plain(Answers, raw, where=name, code="E_ANSWERS")
+    key = keys.get(answers.reader)
+    if key is None or key.form != answers.form:
+        message = f"{name}: answers a form that is not one of annotation/key.json. Use the forms made last."
+        raise InputError(message, code="E_ANSWERS")
+    is_complete = len(answers.panels) == len(key.panels) and len(answers.odd) == len(key.odd)
+    if not is_complete or not all(map(_is_possible, answers.panels)) or not set(answers.odd) <= _PLACES:
+        message = f"{name}: its answers do not fit the questions of the form. Load it in the form and save it again."
+        raise InputError(message, code="E_ANSWERS")
+    return answers
+
+
+_PLACES = {-1, *range(ALIKE + 1)}
+
+
+def _is_possible(answer: PanelAnswer) -> bool:
+    return (
+        answer.tissue in ("", *TISSUES)
+        and answer.pattern in ("", *PATTERNS)
+        and len(answer.name) <= LONGEST_NAME
+        and (not answer.name or answer.name.isprintable())
+    )
+
+
+def agreement_of(answers: Sequence[Answers], keys: Mapping[str, FormKey]) -> Agreement:
+    """Agreement and consensus of at least two readers.
+
+    Raises
+    ------
+    InputError
+        E_ANSWERS: there are fewer than two readers, or two files of one.
+    """
+    readers = tuple(sorted(a.reader for a in answers))
+    if len(readers) < 2 or len(set(readers)) < len(readers):
+        message = f"annotate: answers of {len(set(readers))} readers in {len(readers)} files; expected one file each of at least 2."
+        raise InputError(message, code="E_ANSWERS")
+    by_hpc: dict[int, dict[str, PanelAnswer]] = {}
+    for one in answers:
+        for panel, answer in zip(keys[one.reader].panels, one.panels, strict=True):
+            by_hpc.setdefault(panel.hpc, {})[one.reader] = answer
+    ordered = [[by_hpc[h].get(r) for r in readers] for h in sorted(by_hpc)]
+    tests = list(_tests(answers, keys))
+    return Agreement(
+        readers=readers,
+        questions=(
+            _question("tissue", ordered, lambda a: a.tissue),
+            _question("pattern", ordered, lambda a: a.pattern),
+            _question("artefact", ordered, lambda a: a.artefact),
+        ),
+        odd_one_out=_accuracy("all", [right for *_, right in tests]),
+        by_reader=tuple(_accuracy(r, [right for who, _, right in tests if who == r]) for r in readers),
+        by_hpc=tuple(
+            _accuracy(f"hpc_{h:02d}", [right for _, hpc, right in tests if hpc == h])
+            for h in sorted({hpc for _, hpc, _ in tests})
+        ),
+        consensus=tuple(
+            consensus_of(h, [a for a in row if a]) for h, row in zip(sorted(by_hpc), ordered, strict=True)
+        ),
+    )
+
+
+def _tests(answers: Sequence[Answers], keys: Mapping[str, FormKey]) -> Iterator[tuple[str, int, bool]]:
+    """Reader, HPC and whether it was solved, for every test that was answered."""
+    for one in answers:
+        for test, place in zip(keys[one.reader].odd, one.odd, strict=True):
+            if place >= 0:
+                yield one.reader, test.hpc, place == test.place
+
+
+def _question(
+    name: str, rows: Sequence[Sequence[PanelAnswer | None]], answer: Callable[[PanelAnswer], str]
+) -> Question:
+    labels = [[(answer(a) or None) if a else None for a in row] for row in rows]
+    complete = [[label for label in row if label] for row in labels if all(row)]
+    return Question(
+        question=name,
+        complete=len(complete),
+        agreed=sum(len(set(row)) == 1 for row in complete),
+        fleiss_kappa=fleiss_kappa(complete),
+        krippendorff_alpha=krippendorff_alpha(labels),
+    )
+
+
+def _accuracy(of: str, solved: Sequence[bool]) -> OddOneOut:
+    return OddOneOut(
+        of=of, solved=sum(solved), tests=len(solved), accuracy=proportion(sum(solved), len(solved))
+    )
+
+
+def consensus_of(hpc: int, answers: Sequence[PanelAnswer]) -> Consensus:
+    """What all readers who answered say, at least two of them.
+
+    The name is the free name where these are equal but for case and blanks; without any free name, tissue and pattern
+    where both are agreed on.
+
+    Examples
+    --------
+    >>> one = PanelAnswer(tissue="tumour", pattern="solid", artefact="no", name="")
+    >>> other = PanelAnswer(tissue="tumour", pattern="glandular", artefact="no", name="")
+    >>> consensus_of(3, [one, one]).name, consensus_of(3, [one, other]).name
+    ('tumour, solid', '')
+    """
+    tissue, pattern, artefact, name = (
+        _common([getattr(a, question) for a in answers])
+        for question in ("tissue", "pattern", "artefact", "name")
+    )
+    tissue, pattern = ("" if word == UNSURE else word for word in (tissue, pattern))
+    if not any(a.name.strip() for a in answers) and tissue and pattern:
+        name = tissue if pattern == "none" else f"{tissue}, {pattern}"
+    return Consensus(hpc=hpc, tissue=tissue, pattern=pattern, artefact=artefact, name=name)
+
+
+def _common(labels: Sequence[str]) -> str:
+    given = [label.strip() for label in labels if label.strip()]
+    return given[0] if len(given) >= 2 and len({fold(label) for label in given}) == 1 else ""

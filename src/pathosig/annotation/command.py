@@ -1,0 +1,186 @@
+"""The command `annotate`: writes forms, and reads what readers answered."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pathosig.annotation.forms import FormKey, blinded, form_html
+from pathosig.core.errors import ConfigError, InputError
+from pathosig.core.labels import read_hpc_names
+from pathosig.core.records import read_json, write_json, write_text
+from pathosig.core.tables import write_csv_rows
+from pathosig.core.typed_json import from_plain, to_plain
+
+if TYPE_CHECKING:
+    from pathosig.annotation.answers import Agreement
+    from pathosig.core.study import Study
+
+_TILE_PX = 224
+_LEFT_FOR_TESTS = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Keys:
+    """annotation/key.json: reader -> what his form hides. Keep it from the readers."""
+
+    readers: dict[str, FormKey]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Forms:
+    """Forms that were written."""
+
+    forms: tuple[str, ...]
+    hpcs: int
+
+    def to_text(self) -> str:
+        """The files and what to do with them."""
+        lines = [
+            *self.forms,
+            f"{self.hpcs} HPCs. Send each reader his form; keep annotation/key.json to yourself.",
+        ]
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """Agreement of the readers, and the names that were written for HPCs."""
+
+    agreement: Agreement
+    names: dict[str, str]
+    kept: dict[str, str]
+
+    def to_text(self) -> str:
+        """Agreement in a few lines."""
+        lines = [f"{len(self.agreement.readers)} readers: {', '.join(self.agreement.readers)}"]
+        for q in self.agreement.questions:
+            lines.append(
+                f"{q.question:<9} {q.agreed} of {q.complete} HPCs agreed; Fleiss' kappa {_number(q.fleiss_kappa)}, "
+                f"Krippendorff's alpha {_number(q.krippendorff_alpha)}"
+            )
+        for odd in (self.agreement.odd_one_out, *self.agreement.by_reader):
+            a = odd.accuracy
+            lines.append(
+                f"odd one out, {odd.of}: {odd.solved} of {odd.tests} solved, {_number(a.estimate)} "
+                f"(95 % CI {_number(a.lower)} to {_number(a.upper)}; chance 0.25)"
+            )
+        lines.append(f"{len(self.names)} names written to hpc_names.csv")
+        if self.kept:
+            lines.append(f"{len(self.kept)} names were there and are kept; --force replaces them")
+        return "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    return "not estimable" if value is None else f"{value:.2f}"
+
+
+def annotate(
+    study: Study,
+    *,
+    readers: Sequence[str] = ("reader-1", "reader-2"),
+    tiles: int = 6,
+    seed: int = 0,
+    answers: Sequence[Path] = (),
+    force: bool = False,
+) -> Forms | Reading:
+    """Blinded forms for pathologists to name HPCs, one HTML file each; with answers, how far they agree.
+
+    Parameters
+    ----------
+    study
+        An open study with an atlas.
+    readers
+        Names of the readers; each gets a form of his own.
+    tiles
+        Tiles of each HPC shown at most, from 1 to 24.
+    seed
+        Seed of the shuffling.
+    answers
+        Files that the forms saved: agreement.json and names of HPCs are written instead of forms.
+    force
+        Replace forms that differ, and names that HPCs have.
+
+    Returns
+    -------
+    Forms or Reading
+
+    Raises
+    ------
+    ConfigError
+        If readers or tiles are impossible, or other forms are there already.
+    InputError
+        If there is no atlas, too few tiles can be read, or answers do not fit the forms (E_ANSWERS).
+    """
+    if answers:
+        return _read_back(study, answers, force=force)
+    names = [r.strip() for r in readers]
+    if (
+        not names
+        or len({n.casefold() for n in names}) < len(names)
+        or not all(n and n.isprintable() for n in names)
+    ):
+        raise ConfigError(f"annotate: readers {list(readers)}; expected different names.")
+    if not 1 <= tiles <= 24:
+        raise ConfigError(f"annotate: tiles {tiles}; expected 1 to 24.")
+    return _write_forms(study, names, tiles=tiles, seed=seed, force=force)
+
+
+def _write_forms(study: Study, readers: Sequence[str], *, tiles: int, seed: int, force: bool) -> Forms:
+    from pathosig.report.images import jpeg  # draws figures; help does without
+    from pathosig.report.reading import atlas_tiles
+
+    if not study.paths.atlas.is_file():
+        message = "annotate: phenotypes/atlas.parquet: no such file. Run `pathosig phenotypes` first."
+        raise InputError(message, code="E_MISSING")
+    exemplars = atlas_tiles(study, study.specimens(), per_hpc=tiles + _LEFT_FOR_TESTS, size_px=_TILE_PX)
+    of_hpc: dict[int, list[int]] = defaultdict(list)
+    for index in sorted(range(len(exemplars)), key=lambda i: exemplars[i].rank):
+        of_hpc[exemplars[index].hpc].append(index)
+    keys = Keys(readers={r: blinded(of_hpc, reader=r, seed=seed, at_most=tiles) for r in readers})
+    if study.paths.annotation_key.is_file() and not force and _read_keys(study) != keys:
+        message = "annotate: annotation/key.json belongs to other forms, whose answers would be lost. --force replaces them."
+        raise ConfigError(message)
+    pictures = [jpeg(t.pixels, quality=88) for t in exemplars]
+    widths = {round(t.width_um) if t.width_um else None for t in exemplars}
+    width = widths.pop() if len(widths) == 1 else None
+    write_json(study.paths.annotation_key, to_plain(keys))
+    written = []
+    for reader, key in keys.readers.items():
+        path = study.paths.annotation_form(reader)
+        write_text(path, form_html(key, pictures, reader=reader, width_um=width))
+        written.append(study.paths.relative(path))
+    return Forms(forms=tuple(written), hpcs=len(of_hpc))
+
+
+def _read_keys(study: Study) -> Keys:
+    path = study.paths.annotation_key
+    if not path.is_file():
+        message = (
+            "annotate: annotation/key.json: no such file. Write the forms first with `pathosig annotate`."
+        )
+        raise InputError(message, code="E_MISSING")
+    return from_plain(Keys, read_json(path), where=path.name)
+
+
+def _read_back(study: Study, files: Sequence[Path], *, force: bool) -> Reading:
+    from pathosig.annotation.answers import agreement_of, read_answers  # SciPy and pandas; forms do without
+
+    keys = _read_keys(study).readers
+    agreement = agreement_of([read_answers(path, keys) for path in files], keys)
+    present = read_hpc_names(study)
+    agreed = {c.hpc: c.name for c in agreement.consensus if c.name}
+    kept = {h: present[h] for h, name in agreed.items() if h in present and present[h] != name and not force}
+    fresh = {h: name for h, name in agreed.items() if h not in kept and present.get(h) != name}
+    write_json(study.paths.agreement, to_plain(agreement))
+    if fresh:
+        rows = [{"hpc": h, "name": name} for h, name in sorted((present | fresh).items())]
+        write_csv_rows(study.paths.hpc_names, rows, ("hpc", "name"))
+    return Reading(agreement=agreement, names=_labelled(fresh), kept=_labelled(kept))
+
+
+def _labelled(names: dict[int, str]) -> dict[str, str]:
+    return {f"hpc_{h:02d}": name for h, name in sorted(names.items())}

@@ -1,0 +1,164 @@
+"""Blinded forms: which tiles a reader sees, in which order, and the HTML page that asks about them."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from pathosig.core.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    TileIndex = Mapping[int, Sequence[int]]
+
+TISSUES = (
+    "tumour", "stroma", "immune cells", "necrosis", "normal epithelium", "muscle", "fat", "mucus", "vessels or blood",
+    "nerve", "background", "mixed", "cannot say",
+)  # fmt: skip
+PATTERNS = (
+    "glandular", "papillary", "cribriform", "solid", "single cells", "spindled", "fibrous", "inflamed", "necrotic",
+    "mucinous", "oedematous", "none", "cannot say",
+)  # fmt: skip
+ALIKE = 3
+"""Tiles of the same HPC in a test of the odd one out; one of another HPC lies among them."""
+LONGEST_NAME = 80
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Panel:
+    """One question about an HPC: its tiles in the order shown, as indices into the exemplars."""
+
+    hpc: int
+    tiles: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OddTest:
+    """Three tiles of an HPC and one of another, at `place` (from 0), as indices into the exemplars."""
+
+    hpc: int
+    other: int
+    place: int
+    tiles: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FormKey:
+    """What a form hides: which HPC stands behind each question. `form` names the form in the answers."""
+
+    form: str
+    panels: tuple[Panel, ...]
+    odd: tuple[OddTest, ...]
+
+
+def blinded(exemplars: TileIndex, *, reader: str, seed: int, at_most: int) -> FormKey:
+    """The questions of one reader: HPCs, tiles and places shuffled, the same again for the same seed and reader.
+
+    Tests of the odd one out take the tiles that the panels leave over where there are enough, so that a test cannot
+    be solved by comparing it with a panel.
+
+    Parameters
+    ----------
+    exemplars
+        Indices of the tiles of each HPC, the most typical first.
+    reader
+        The reader's name; each has an order of his own.
+    seed
+        Seed of the shuffling.
+    at_most
+        Tiles of a panel, at least 1.
+
+    Raises
+    ------
+    InputError
+        If fewer than two HPCs have tiles.
+
+    Examples
+    --------
+    >>> key = blinded({0: range(0, 8), 1: range(8, 16)}, reader="A", seed=0, at_most=5)
+    >>> sorted(p.hpc for p in key.panels), [len(p.tiles) for p in key.panels], [len(o.tiles) for o in key.odd]
+    ([0, 1], [5, 5], [4, 4])
+    """
+    import numpy as np
+
+    hpcs = sorted(h for h, tiles in exemplars.items() if len(tiles))
+    if len(hpcs) < 2:
+        raise InputError(f"annotate: {len(hpcs)} HPCs have readable exemplars; at least 2 are needed.")
+    digest = hashlib.sha256(f"{seed}\0{reader}".encode("utf-8", "surrogatepass")).digest()
+    rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
+    panels = tuple(
+        Panel(hpc=h, tiles=_shuffled(rng, list(exemplars[h])[:at_most])) for h in _shuffled(rng, hpcs)
+    )
+    odd = tuple(
+        _odd_test(rng, h, exemplars, hpcs) for h in _shuffled(rng, hpcs) if len(exemplars[h]) >= ALIKE
+    )
+    content = repr((seed, reader, panels, odd)).encode("utf-8", "surrogatepass")
+    return FormKey(form=hashlib.sha256(content).hexdigest()[:16], panels=panels, odd=odd)
+
+
+def _shuffled(rng: np.random.Generator, values: Sequence[int]) -> tuple[int, ...]:
+    return tuple(int(values[i]) for i in rng.permutation(len(values)))
+
+
+def _odd_test(rng: np.random.Generator, hpc: int, exemplars: TileIndex, hpcs: Sequence[int]) -> OddTest:
+    others = [h for h in hpcs if h != hpc]
+    other = others[int(rng.integers(len(others)))]
+    place = int(rng.integers(ALIKE + 1))
+    tiles = list(_shuffled(rng, list(exemplars[hpc])[-ALIKE:]))
+    tiles.insert(place, int(exemplars[other][-1]))
+    return OddTest(hpc=hpc, other=other, place=place, tiles=tuple(tiles))
+
+
+def form_html(key: FormKey, pictures: Sequence[bytes], *, reader: str, width_um: float | None) -> str:
+    """The form as one HTML document that needs nothing beside it, asks no host and names no HPC or slide.
+
+    Parameters
+    ----------
+    key
+        The questions.
+    pictures
+        The exemplars as JPEG.
+    reader
+        The reader's name.
+    width_um
+        Width of a tile in micrometres; None where it is not the same for all.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    env = Environment(
+        loader=PackageLoader("pathosig.annotation", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style, script = (
+        files("pathosig.annotation").joinpath(f"templates/form.{kind}").read_text(encoding="utf-8")
+        for kind in ("css", "js")
+    )
+    shown = [q.tiles for q in key.panels] + [q.tiles for q in key.odd]
+    used = sorted({tile for tiles in shown for tile in tiles})
+    # Style sheet and script are our own files, and the policy names their hashes: the only text not escaped.
+    return env.get_template("form.html.j2").render(
+        key=key,
+        reader=reader,
+        width_um=width_um,
+        tissues=TISSUES,
+        patterns=PATTERNS,
+        longest=LONGEST_NAME,
+        pictures={t: f"data:image/jpeg;base64,{base64.b64encode(pictures[t]).decode()}" for t in used},
+        style=Markup(style),  # noqa: S704
+        script=Markup(script),  # noqa: S704
+        policy=f"default-src 'none'; img-src data:; style-src {_source(style)}; script-src {_source(script)}; "
+        "base-uri 'none'; form-action 'none'",
+    )
+
+
+def _source(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
