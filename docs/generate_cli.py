@@ -57,6 +57,7 @@ standard output holds exactly one JSON object, also when the command fails:
 | `verify` | checked, missing, changed |
 | `init` | study, n_slides, n_patients, unmatched_slides, suggestions, patients_without_slides, endpoints, todo |
 | `check` | usable, problems, warnings, slides, counts |
+| `annotate` | forms, hpcs; with `--import` agreement (as agreement.json), names, kept |
 | `bundle` | path, sha256, endpoint, equation, encoder, weights_inside |
 | `score` | out, scores, failed |
 | `audit` | name, and what [the audit](../explanation/signature.md) found |

@@ -144,7 +144,9 @@ def test_a_file_that_is_no_json_and_one_that_is_not_there_are_refused(study, fol
 def test_the_command_line_takes_several_files_after_one_flag(study, folder, capsys):
     from pathosig.commands.cli import main
 
-    annotate(study, readers=READERS)
+    with pytest.raises(SystemExit):
+        main(["annotate", str(study.root), "--readers", *READERS])
+    assert "key.json" in capsys.readouterr().out
     files = [str(_saved(study, folder, r)) for r in READERS]
     with pytest.raises(SystemExit) as caught:
         main(["annotate", str(study.root), "--import", *files, "--json"])

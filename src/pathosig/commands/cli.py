@@ -91,7 +91,7 @@ _ALIASES = {
 }
 """Parameters with a short flag beside their own name."""
 
-_SEVERAL = frozenset({"answers"})
+_SEVERAL = frozenset({"answers", "readers"})
 """Parameters whose flag takes all words up to the next flag, as a shell's FILE* gives them."""
 
 _WARNED: set[str] = set()
