@@ -88,8 +88,8 @@ class CodedReader(ContextClose):
 
         def call(*arguments: Any, **options: Any) -> Any:
             with coded(self.name, "E_PIXELS"):
-                given = function(*arguments, **options)
-            return self._coded(given) if callable(given) else given
+                answer = function(*arguments, **options)
+            return self._coded(answer) if callable(answer) else answer
 
         return call
 

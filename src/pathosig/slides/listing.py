@@ -58,10 +58,10 @@ def _one_per_series(paths: list[Path]) -> list[Path]:
 
 def _series(path: Path) -> str:
     try:
-        found = read_instance(path)
+        instance = read_instance(path)
     except (SlideError, OSError):
         return ""
-    return found.series if found is not None else ""
+    return instance.series if instance is not None else ""
 
 
 def is_slide_folder(folder: Path) -> bool:

@@ -14,7 +14,9 @@ from pathosig.core.errors import SlideError
 from pathosig.core.fingerprints import file_of
 from pathosig.slides.backends.kfb_layout import is_kfb
 from pathosig.slides.backends.ngff import is_zarr
+from pathosig.slides.backends.tiff_choice import choose
 from pathosig.slides.coded import CodedReader, coded
+from pathosig.slides.icc import ConvertedReader, to_srgb
 from pathosig.slides.reader import SlideReader
 from pathosig.slides.region import RegionReader, TurnedReader
 
@@ -107,8 +109,6 @@ def icc_profile(reader: SlideReader) -> bytes:
 
 
 def _in_srgb(source: SlideReader, profile: bytes, name: str) -> SlideReader:
-    from pathosig.slides.icc import ConvertedReader, to_srgb
-
     try:
         convert = to_srgb(profile, name)
     except SlideError:
@@ -138,9 +138,9 @@ def _opener(name: str) -> Callable[..., SlideReader]:
     other = _registered_by_others(name) if name in _REPLACEABLE else None
     if built_in is not None and other is None:
         module, _, attribute = built_in.partition(":")
-        found: Callable[..., SlideReader] = getattr(importlib.import_module(module), attribute)
-        return found
-    from pathosig.core import plugins
+        factory: Callable[..., SlideReader] = getattr(importlib.import_module(module), attribute)
+        return factory
+    from pathosig.core import plugins  # loads importlib.metadata
 
     opener: Callable[..., SlideReader] = other.load() if other is not None else plugins.load(_GROUP, name)
     return opener
@@ -151,8 +151,8 @@ def _registered_by_others(name: str) -> EntryPoint | None:
     """What another package registers under the name of a reader of this one."""
     from importlib.metadata import entry_points  # costs as much as a slide's tissue
 
-    found = [point for point in entry_points(group=_GROUP, name=name) if point.value != BUILT_IN[name]]
-    return min(found, key=lambda point: point.value, default=None)
+    points = [point for point in entry_points(group=_GROUP, name=name) if point.value != BUILT_IN[name]]
+    return min(points, key=lambda point: point.value, default=None)
 
 
 def _look(path: Path) -> str:
@@ -226,7 +226,5 @@ def _choose(path: Path, kind: str) -> str:
     if suffix in _OWN_SUFFIXES:
         return _OWN_SUFFIXES[suffix]
     if kind == "tiff":
-        from pathosig.slides.backends.tiff_choice import choose
-
         return choose(path)
     return "openslide"

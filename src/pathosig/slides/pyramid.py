@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
@@ -52,7 +51,7 @@ class ReadPlan:
         """Level-0 pixels per target pixel."""
         return self.level_downsample * self.scale
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, float]:
         """Plain values."""
         return asdict(self)
 
@@ -169,8 +168,8 @@ def _taps(start: float, length: float, size: int, n: int) -> tuple[np.ndarray, n
     if step < 1:  # enlarging: linear between pixel centres
         centre = lower + step / 2 - 0.5
         first = np.floor(centre).astype(int)
-        part = (centre - first).astype(np.float32)
-        sources, weights = [first, first + 1], [1 - part, part]
+        fraction = (centre - first).astype(np.float32)
+        sources, weights = [first, first + 1], [1 - fraction, fraction]
     else:
         upper = lower + step
         first = np.floor(lower + 1e-9).astype(int)
@@ -183,7 +182,7 @@ def _taps(start: float, length: float, size: int, n: int) -> tuple[np.ndarray, n
 def _weighted(image: np.ndarray, index: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Weighted sums of source rows, float32[size, ...]."""
     out = np.zeros((index.shape[1], *image.shape[1:]), np.float32)
-    for source, part in zip(index, weight, strict=True):
-        if part.any():
-            out += image[source] * part[:, None, None]
+    for source, share in zip(index, weight, strict=True):
+        if share.any():
+            out += image[source] * share[:, None, None]
     return out

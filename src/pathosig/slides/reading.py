@@ -242,9 +242,9 @@ def _overview_from(reader: SlideReader, level: int, size: tuple[int, int]) -> tu
     width, height = info.level_sizes[level]
     shrunk = getattr(reader, "read_level_shrunk", None)
     if shrunk is not None:
-        found = shrunk(level, max(1, int(min(width / size[0], height / size[1]) + 0.01)))
-        if found is not None:
-            return resample(found[0], size), found[1]
+        overview = shrunk(level, max(1, int(min(width / size[0], height / size[1]) + 0.01)))
+        if overview is not None:
+            return resample(overview[0], size), overview[1]
     if width * height <= _OVERVIEW_LIMIT:
         image, lost = _read_with_holes(reader, level, (0, 0, width, height))
         return resample(image, size), lost / (width * height)
@@ -291,7 +291,7 @@ def _read_with_holes(
             (slice(0, half), slice(None), (x, y, width, half)),
             (slice(half, None), slice(None), (x, y + half, width, height - half)),
         ]
-    for rows, columns, part in cuts:
-        out[rows, columns], more = _read_with_holes(reader, level, part)
+    for rows, columns, piece in cuts:
+        out[rows, columns], more = _read_with_holes(reader, level, piece)
         lost += more
     return out, lost

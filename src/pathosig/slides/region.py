@@ -45,10 +45,10 @@ class RegionReader(ContextClose):
     ) -> Callable[[int, np.ndarray, np.ndarray], None] | None:
         """The same for whole blocks of tiles."""
         source = getattr(self.parent, "block_source", None)
-        found: Callable[[int, np.ndarray, np.ndarray], None] | None = None
+        block_reader: Callable[[int, np.ndarray, np.ndarray], None] | None = None
         if source is not None:
-            found = source(plan, np.asarray(xy) + np.array(self.region[:2]), size_px, threads)
-        return found
+            block_reader = source(plan, np.asarray(xy) + np.array(self.region[:2]), size_px, threads)
+        return block_reader
 
     def icc_profile(self) -> bytes:
         """The ICC profile of the slide it is part of; nothing where that has none."""

@@ -44,8 +44,8 @@ def first_number(text: str) -> float | None:
     >>> first_number(" 0.2527 um"), first_number("2,5E-1|Left = 3")
     (0.2527, 0.25)
     """
-    found = _NUMBER.match(text.strip()[:64])
-    return parse_number(found.group()) if found else None
+    match = _NUMBER.match(text.strip()[:64])
+    return parse_number(match.group()) if match else None
 
 
 def micrometres(value: str | float | None, unit: str) -> float | None:

@@ -33,10 +33,10 @@ class PieceCache:
 
     def get(self, key: Hashable, decode: Callable[[], np.ndarray]) -> np.ndarray:
         """The piece of this key, decoded where it is not kept; what `decode` raises is raised."""
-        found = self._pieces.get(key)
-        if found is not None:
+        kept = self._pieces.get(key)
+        if kept is not None:
             self._pieces.move_to_end(key)
-            return found
+            return kept
         pixels = decode()
         self._pieces[key] = pixels
         self._bytes += pixels.nbytes

@@ -6,12 +6,14 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 
 from pathosig.core.errors import SlideError
 from pathosig.slides.backends import czi_layout as layout
 from pathosig.slides.backends.czi_layout import CziFacts, Subblock, read_facts
 from pathosig.slides.backends.mosaic import MosaicReader, Pieces, whole_levels
+from pathosig.slides.backends.openslide import OpenSlideReader
 from pathosig.slides.backends.source import ByteSource
 from pathosig.slides.reader import SlideInfo, SlideReader
 from pathosig.slides.resolution import checked_mpp, power_warning
@@ -35,17 +37,15 @@ def open_czi(path: Path, *, mpp: float | None = None) -> SlideReader:
     reader = CziReader(path, mpp=mpp)
     if not reader.for_openslide:
         return reader
-    from pathosig.slides.backends.openslide import OpenSlideReader
-
     try:
-        found = OpenSlideReader(path, mpp=mpp)
+        through_openslide = OpenSlideReader(path, mpp=mpp)
     except SlideError as error:
         if error.code != "E_FORMAT":
             reader.close()
             raise
         return reader
     reader.close()
-    return found
+    return through_openslide
 
 
 class CziReader(MosaicReader):
@@ -69,14 +69,14 @@ class CziReader(MosaicReader):
         self.path = path
         self._source = ByteSource(path)
         try:
-            facts = read_facts(path, self._source)
-            self._blocks = sorted(facts.blocks, key=lambda block: block.order)
+            contents = read_facts(path, self._source)
+            self._blocks = sorted(contents.blocks, key=lambda block: block.order)
             self._file_bytes = path.stat().st_size
-            self.info, levels = _levels(facts, self._blocks, given=mpp, name=path.name)
+            self.info, levels = _levels(contents, self._blocks, table_mpp=mpp, name=path.name)
         except SlideError:
             self._source.close()
             raise
-        self.for_openslide = all(block.sizes_said for block in facts.blocks)
+        self.for_openslide = all(block.sizes_said for block in contents.blocks)
         super().__init__(levels)
 
     def _decode(self, number: int) -> np.ndarray:
@@ -116,8 +116,6 @@ def _pixels(data: bytes, block: Subblock) -> np.ndarray:
     ValueError
         If it does not hold the pixels it declares; codecs raise other kinds.
     """
-    import imagecodecs
-
     channels = {layout.GRAY8: 1, layout.BGR24: 3, layout.BGRA32: 4}[block.pixels]
     width, height = block.stored
     if block.codec == layout.JPEG_XR:  # decoded to RGB
@@ -151,22 +149,22 @@ def _without_header(data: bytes) -> bytes:
 
 
 def _levels(
-    facts: CziFacts, blocks: list[Subblock], *, given: float | None, name: str
+    contents: CziFacts, blocks: list[Subblock], *, table_mpp: float | None, name: str
 ) -> tuple[SlideInfo, tuple[Pieces, ...]]:
     factors = _factors(blocks)
     downsamples = tuple(sorted({1, *factors}))
-    levels = tuple(_pieces(facts, blocks, factors, factor=d) for d in downsamples)
-    kept = whole_levels(levels, tuple(float(d) for d in downsamples), facts.size)
-    mpp, source = checked_mpp(*facts.mpp, given=given, name=name)
-    width, height = facts.size
+    levels = tuple(_pieces(contents, blocks, factors, factor=d) for d in downsamples)
+    kept = whole_levels(levels, tuple(float(d) for d in downsamples), contents.size)
+    mpp, source = checked_mpp(*contents.mpp, given=table_mpp, name=name)
+    width, height = contents.size
     info = SlideInfo(
         level_sizes=tuple((max(1, width // downsamples[i]), max(1, height // downsamples[i])) for i in kept),
         downsamples=tuple(float(downsamples[i]) for i in kept),
         mpp=mpp,
         mpp_source=source,
         vendor="zeiss",
-        objective_power=facts.power,
-        warnings=(*power_warning(mpp, facts.power), *facts.warnings),
+        objective_power=contents.power,
+        warnings=(*power_warning(mpp, contents.power), *contents.warnings),
     )
     return info, tuple(levels[i] for i in kept)
 
@@ -186,10 +184,10 @@ def _misfit(block: Subblock) -> Callable[[int], float]:
     return lambda f: abs(block.width / f - block.stored[0]) + abs(block.height / f - block.stored[1])
 
 
-def _pieces(facts: CziFacts, blocks: list[Subblock], factors: list[int], *, factor: int) -> Pieces:
-    number = [i for i, found in enumerate(factors) if found == factor]
+def _pieces(contents: CziFacts, blocks: list[Subblock], factors: list[int], *, factor: int) -> Pieces:
+    number = [i for i, downsample in enumerate(factors) if downsample == factor]
     chosen = [blocks[i] for i in number]
-    left, top = facts.origin
+    left, top = contents.origin
     place = np.array([(b.x - left, b.y - top) for b in chosen], np.float64).reshape(-1, 2)
     size = np.array([b.stored for b in chosen], np.int64).reshape(-1, 2)
     x, y = np.rint(place / factor).astype(np.int64).T

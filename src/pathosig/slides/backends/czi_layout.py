@@ -108,10 +108,10 @@ def read_facts(path: Path, source: ByteSource) -> CziFacts:
             f"{path.name}: is not a CZI file in spite of its name, or is damaged. Copy it again.",
             code="E_FORMAT",
         )
-    part, directory, metadata = struct.unpack_from("<iqq", head, _SEGMENT + 48)
-    if part:
+    file_part, directory, metadata = struct.unpack_from("<iqq", head, _SEGMENT + 48)
+    if file_part:
         raise SlideError(
-            f"{path.name}: is part {part} of a slide in several files. Export it as one file.",
+            f"{path.name}: is part {file_part} of a slide in several files. Export it as one file.",
             code="E_FORMAT",
         )
     blocks = _read_directory(source, directory, file_bytes, path.name)
@@ -163,22 +163,22 @@ def _read_directory(source: ByteSource, place: int, file_bytes: int, name: str) 
 
 def _read_entry(data: bytes, at: int) -> tuple[Subblock, int]:
     """The entry at a place of the directory, and where the next begins."""
-    schema, pixels, place, part, codec, dims = struct.unpack_from("<2siqii6xi", data, at)
-    if schema != b"DV" or part or not 0 < dims <= 32:
+    schema, pixels, place, file_part, codec, dims = struct.unpack_from("<2siqii6xi", data, at)
+    if schema != b"DV" or file_part or not 0 < dims <= 32:
         raise ValueError("no entry")
-    found, sizes_said = {}, True
+    dimensions, sizes_said = {}, True
     for number in range(dims):
         axis, start, size, stored = struct.unpack_from("<4sii4xi", data, at + 32 + 20 * number)
         sizes_said &= stored != 0
-        found[axis.rstrip(b"\0 ").decode("ascii")] = (start, size, stored or size)
-    x, width, stored_w = found.pop("X")
-    y, height, stored_h = found.pop("Y")
+        dimensions[axis.rstrip(b"\0 ").decode("ascii")] = (start, size, stored or size)
+    x, width, stored_w = dimensions.pop("X")
+    y, height, stored_h = dimensions.pop("Y")
     if not (0 < stored_w <= width and 0 < stored_h <= height):
         raise ValueError("no pixels")
-    if any(size > 1 for axis, (_, size, _) in found.items() if axis not in "SM"):
+    if any(size > 1 for axis, (_, size, _) in dimensions.items() if axis not in "SM"):
         raise ValueError("several planes in one subblock")
-    order = found.pop("M", (0, 1, 1))[0]
-    found.pop("S", None)
+    order = dimensions.pop("M", (0, 1, 1))[0]
+    dimensions.pop("S", None)
     block = Subblock(
         x=x,
         y=y,
@@ -190,7 +190,7 @@ def _read_entry(data: bytes, at: int) -> tuple[Subblock, int]:
         codec=codec,
         place=place,
         entry_bytes=32 + 20 * dims,
-        planes={axis: start for axis, (start, _, _) in found.items()},
+        planes={axis: start for axis, (start, _, _) in dimensions.items()},
         sizes_said=sizes_said,
     )
     return block, at + block.entry_bytes
@@ -272,8 +272,10 @@ def _power(root: Element) -> float | None:
     used = root.find("./Metadata/Information/Image/ObjectiveSettings/ObjectiveRef")
     objectives = root.findall("./Metadata/Information/Instrument/Objectives/Objective")
     wanted = used.get("Id") if used is not None else None
-    found = [o for o in objectives if o.get("Id") == wanted] or (objectives if len(objectives) == 1 else [])
-    return _number(found[0], "./NominalMagnification") if found else None
+    matching = [o for o in objectives if o.get("Id") == wanted] or (
+        objectives if len(objectives) == 1 else []
+    )
+    return _number(matching[0], "./NominalMagnification") if matching else None
 
 
 def _number(node: Element, where: str) -> float | None:

@@ -146,12 +146,12 @@ def slide_instances(path: Path) -> list[Instance]:
     for file in files:
         if is_dicom(file) or file.suffix.lower() == ".dcm":
             try:
-                found = read_instance(file)
+                instance = read_instance(file)
             except SlideError as error:
                 raise SlideError(
                     str(error) if file == path else f"{path.name}: {error}", code="E_FORMAT"
                 ) from error
-            instances += [found] if found is not None else []
+            instances += [instance] if instance is not None else []
     levels = [i for i in instances if i.volume] or (instances if path.is_file() else [])
     if not levels:
         what = (
@@ -217,7 +217,7 @@ def damage(levels: list[Instance]) -> tuple[str, ...]:
     SlideError
         E_FORMAT if a level is truncated so that more than 2 % of its frames are lost.
     """
-    found = []
+    warnings = []
     for level in levels:
         declared, whole = _frames(level)
         if declared - whole > _LOST_SHARE * declared:
@@ -227,10 +227,10 @@ def damage(levels: list[Instance]) -> tuple[str, ...]:
                 code="E_FORMAT",
             )
         if whole < declared:
-            found.append(f"{declared - whole} of {declared} frames of {level.path.name} are lost")
+            warnings.append(f"{declared - whole} of {declared} frames of {level.path.name} are lost")
     if all(level.resampled for level in levels):
-        found.append("all DICOM files of this slide are resampled ones; its finest level may be missing")
-    return tuple(found)
+        warnings.append("all DICOM files of this slide are resampled ones; its finest level may be missing")
+    return tuple(warnings)
 
 
 def _frames(level: Instance) -> tuple[int, int]:

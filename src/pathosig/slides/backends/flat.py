@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin
 
 from pathosig.core.errors import SlideError
 from pathosig.slides.reader import ContextClose, SlideInfo
@@ -101,8 +102,6 @@ def _load(path: Path) -> np.ndarray:
     SlideError
         E_FORMAT if the image is damaged.
     """
-    from PIL import Image
-
     try:
         with path.open("rb") as handle:
             reader = _plugin(path)(handle)
@@ -117,8 +116,6 @@ def _load(path: Path) -> np.ndarray:
 
 def _plugin(path: Path) -> Any:
     """Pillow's class for a file, which opens it without the limit of `Image.open`."""
-    from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin
-
     with path.open("rb") as handle:
         head = handle.read(8)
     if head.startswith(b"\x89PNG"):

@@ -61,7 +61,7 @@ class ISyntaxReader(ContextClose):
             self._slide.close()
             raise
 
-    def _info(self, given: float | None) -> SlideInfo:
+    def _info(self, table_mpp: float | None) -> SlideInfo:
         sizes = tuple((int(w), int(h)) for w, h in self._slide.level_dimensions)
         downsamples = tuple(float(d) for d in self._slide.level_downsamples)
         if not sizes or min(min(size) for size in sizes) < 1 or downsamples[0] != 1.0:
@@ -72,7 +72,7 @@ class ISyntaxReader(ContextClose):
                 code="E_TOO_LARGE",
             )
         x, y = (_known(value) for value in (self._slide.mpp_x, self._slide.mpp_y))
-        mpp, source = checked_mpp(x, y, given=given, name=self.path.name)
+        mpp, source = checked_mpp(x, y, given=table_mpp, name=self.path.name)
         return SlideInfo(
             level_sizes=sizes, downsamples=downsamples, mpp=mpp, mpp_source=source, vendor="philips-isyntax"
         )

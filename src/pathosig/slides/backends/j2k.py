@@ -6,6 +6,7 @@ import io
 import struct
 from dataclasses import dataclass
 
+import imagecodecs
 import numpy as np
 
 _MAX_PIXELS = 16_800_000
@@ -62,8 +63,6 @@ def decode_j2k(data: bytes, size: tuple[int, int], inside: tuple[int, int]) -> t
     if any(depth != 8 for depth in declared.depths) or not 1 <= len(declared.depths) <= 4:
         raise ValueError(f"components of {declared.depths} bits")
     if all(step == (1, 1) for step in declared.steps):
-        import imagecodecs
-
         samples = np.asarray(imagecodecs.jpeg2k_decode(stream))
         samples = samples[..., None] if samples.ndim == 2 else samples
     else:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import simplejpeg
 
 from pathosig.core.errors import SlideError
 from pathosig.slides.backends.kfb_layout import KfbFacts, read_facts
@@ -36,7 +37,7 @@ class KfbReader(MosaicReader):
             file_bytes = path.stat().st_size
             self._facts = read_facts(self._source, file_bytes, path.name)
             lost = _lost(self._facts, file_bytes, path.name)
-            info = _info(self._facts, given=mpp, name=path.name, lost=lost)
+            info = _info(self._facts, table_mpp=mpp, name=path.name, lost=lost)
             levels = tuple(_pieces(self._facts, scale) for scale in _scales(self._facts))
             kept = whole_levels(levels, info.downsamples, info.level_sizes[0])
             super().__init__(tuple(levels[i] for i in kept))
@@ -50,8 +51,6 @@ class KfbReader(MosaicReader):
             raise
 
     def _decode(self, number: int) -> np.ndarray:
-        import simplejpeg
-
         tile = self._facts.tiles[number]
         size, length = (int(tile["height"]), int(tile["width"])), int(tile["length"])
         data = self._source.read(int(tile["offset"]), length) if length <= _MAX_BYTES else b""
@@ -72,18 +71,18 @@ class KfbReader(MosaicReader):
         self._source.close()
 
 
-def _scales(facts: KfbFacts) -> list[float]:
+def _scales(layout: KfbFacts) -> list[float]:
     """Scales of the levels, finest first; those below 1 are previews."""
-    return sorted((float(s) for s in np.unique(facts.tiles["scale"]) if s >= 1.0), reverse=True)
+    return sorted((float(s) for s in np.unique(layout.tiles["scale"]) if s >= 1.0), reverse=True)
 
 
-def _pieces(facts: KfbFacts, scale: float) -> Pieces:
-    number = np.flatnonzero(facts.tiles["scale"] == np.float32(scale))
-    x, y, w, h = (facts.tiles[name][number].astype(np.int64) for name in ("x", "y", "width", "height"))
+def _pieces(layout: KfbFacts, scale: float) -> Pieces:
+    number = np.flatnonzero(layout.tiles["scale"] == np.float32(scale))
+    x, y, w, h = (layout.tiles[name][number].astype(np.int64) for name in ("x", "y", "width", "height"))
     return Pieces(x=x, y=y, width=w, height=h, number=number)
 
 
-def _lost(facts: KfbFacts, file_bytes: int, name: str) -> tuple[str, ...]:
+def _lost(layout: KfbFacts, file_bytes: int, name: str) -> tuple[str, ...]:
     """A warning where a few tiles lie beyond the end of the file.
 
     Raises
@@ -91,7 +90,7 @@ def _lost(facts: KfbFacts, file_bytes: int, name: str) -> tuple[str, ...]:
     SlideError
         E_FORMAT where many do.
     """
-    full = facts.tiles[facts.tiles["scale"] == facts.tiles["scale"].max()]
+    full = layout.tiles[layout.tiles["scale"] == layout.tiles["scale"].max()]
     lost = int((full["offset"] >= file_bytes).sum())
     if lost > _LOST * len(full):
         raise SlideError(
@@ -101,17 +100,17 @@ def _lost(facts: KfbFacts, file_bytes: int, name: str) -> tuple[str, ...]:
     return (f"cut off: {lost} of {len(full)} tiles are lost",) if lost else ()
 
 
-def _info(facts: KfbFacts, *, given: float | None, name: str, lost: tuple[str, ...]) -> SlideInfo:
-    width, height = facts.size
+def _info(layout: KfbFacts, *, table_mpp: float | None, name: str, lost: tuple[str, ...]) -> SlideInfo:
+    width, height = layout.size
     if width * height > _MAX_PIXELS:
         raise SlideError(
             f"{name}: declares {width} x {height} pixels, which cannot be. Copy it again.", code="E_TOO_LARGE"
         )
     header = (
-        float(f"{facts.mpp:.6g}") if np.isfinite(facts.mpp) and facts.mpp > 0 else None
+        float(f"{layout.mpp:.6g}") if np.isfinite(layout.mpp) and layout.mpp > 0 else None
     )  # a 32-bit number
-    mpp, source = checked_mpp(header, header, given=given, name=name)
-    scales = _scales(facts)
+    mpp, source = checked_mpp(header, header, given=table_mpp, name=name)
+    scales = _scales(layout)
     downsamples = tuple(scales[0] / scale for scale in scales)
     return SlideInfo(
         level_sizes=tuple((max(1, int(width / d)), max(1, int(height / d))) for d in downsamples),
@@ -119,6 +118,6 @@ def _info(facts: KfbFacts, *, given: float | None, name: str, lost: tuple[str, .
         mpp=mpp,
         mpp_source=source,
         vendor="kfbio",
-        objective_power=facts.power,
-        warnings=(*power_warning(mpp, facts.power), *lost),
+        objective_power=layout.power,
+        warnings=(*power_warning(mpp, layout.power), *lost),
     )

@@ -126,14 +126,14 @@ def _check_places(tiles: np.ndarray, declared: tuple[int, int, int], *, side: in
 
 def _labels(source: ByteSource, places: tuple[int, ...], file_bytes: int) -> list[tuple[int, int]]:
     """(first byte, byte after the last) of macro image and label, to keep away from them."""
-    found = []
+    spans = []
     for place in places:
         described = source.read(place, _IMAGE) if 0 < place < file_bytes else b""
         if len(described) == _IMAGE and described[2:4] == b"\xee\xee":
             length, distance = struct.unpack_from("<2I", described, 20)
-            known = _IMAGE <= distance < _FAR
-            found.append((place, place + (distance if known else _IMAGE) + length))
-    return found
+            plausible = _IMAGE <= distance < _FAR
+            spans.append((place, place + (distance if plausible else _IMAGE) + length))
+    return spans
 
 
 def _offsets(
@@ -150,13 +150,13 @@ def _offsets(
         if first is not None:
             candidates.append(first + np.cumsum(length) - length)
     sample = np.linspace(0, len(tiles) - 1, _SAMPLES).astype(int)
-    for found in candidates:
-        inside = any(bool(((found < end) & (found + length > begin)).any()) for begin, end in labels)
-        if (found < _HEADER).any() or inside:
+    for offsets in candidates:
+        inside = any(bool(((offsets < end) & (offsets + length > begin)).any()) for begin, end in labels)
+        if (offsets < _HEADER).any() or inside:
             continue
-        begins = [source.read(int(found[i]), 2) == b"\xff\xd8" for i in sample]
+        begins = [source.read(int(offsets[i]), 2) == b"\xff\xd8" for i in sample]
         if 2 * sum(begins) > len(begins):
-            return found
+            return offsets
     raise _unknown(name, "there are no JPEGs where its index says")
 
 

@@ -52,8 +52,8 @@ class Pieces:
             & (self.x[near] < right)
             & (self.x[near] + self.width[near] > left)
         )
-        found = np.flatnonzero(hit) + int(first)
-        return found[np.argsort(self.number[found], kind="stable")]
+        positions = np.flatnonzero(hit) + int(first)
+        return positions[np.argsort(self.number[positions], kind="stable")]
 
 
 def whole_levels(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tifffile
 
 from pathosig.core.errors import SlideError
 from pathosig.slides.backends.source import ByteSource, read_error
@@ -69,13 +70,13 @@ class NdpiReader(TiledReader):
 
     def __init__(self, path: Path, *, mpp: float | None = None) -> None:
         self.path = path
-        found = _levels(path)
-        if found is None:
+        levels_and_power = _levels(path)
+        if levels_and_power is None:
             raise SlideError(
                 f"{path.name}: has no restart markers that are listed; the reader openslide takes it.",
                 code="E_FORMAT",
             )
-        levels, power = found
+        levels, power = levels_and_power
         self._levels = levels
         x, y, unit = levels[0].resolution
         header = from_resolution_tags(x, y, unit) if unit == 3 else (None, None)
@@ -169,8 +170,6 @@ def readable(path: Path) -> bool:
 
 def _levels(path: Path) -> tuple[tuple[_Level, ...], float | None] | None:
     """Levels of the focal plane 0 as if tiled, or None where level 0 cannot be read in pieces."""
-    import tifffile
-
     try:
         with tifffile.TiffFile(path) as file, path.open("rb") as handle:
             pages = [page for page in file.pages if _is_level(page)]

@@ -30,6 +30,10 @@ _UNITS = {
 }  # fmt: skip
 
 
+_Table = Mapping[str, Any]
+"""A JSON object that anyone may have written; what is not as expected raises, and `read_facts` says so."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Storage:
     """How the chunks of a level are stored.
@@ -112,19 +116,19 @@ def read_facts(path: Path) -> ZarrFacts:
         E_FORMAT, E_BITDEPTH, E_PHOTOMETRIC, E_CODEC, E_TOO_LARGE.
     """
     try:
-        facts = _facts(path)
+        pyramid = _facts(path)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise _refuse(
             path, f"damaged OME-Zarr metadata ({type(error).__name__}: {error}). Copy it again."
         ) from error
-    width, height = facts.size(0)
-    if width * height > _MAX_PIXELS or not _plausible(facts.levels[0].folder, width * height):
+    width, height = pyramid.size(0)
+    if width * height > _MAX_PIXELS or not _plausible(pyramid.levels[0].folder, width * height):
         raise _refuse(
             path,
             f"declares {width} x {height} pixels in next to no bytes, which cannot be. Copy it again.",
             "E_TOO_LARGE",
         )
-    return facts
+    return pyramid
 
 
 def _facts(path: Path) -> ZarrFacts:
@@ -158,7 +162,7 @@ def _facts(path: Path) -> ZarrFacts:
     )
 
 
-def _image(path: Path) -> tuple[Path, Mapping[str, Any]]:
+def _image(path: Path) -> tuple[Path, _Table]:
     """The group of the slide's image and its attributes; of several images the first (others may be the label)."""
     root = path
     attributes = _attributes(root)
@@ -175,10 +179,10 @@ def _image(path: Path) -> tuple[Path, Mapping[str, Any]]:
     return root, attributes
 
 
-def _attributes(group: Path) -> Mapping[str, Any]:
+def _attributes(group: Path) -> _Table:
     if (group / "zarr.json").is_file():
-        found = _json(group / "zarr.json").get("attributes", {})
-        attributes = found.get("ome", found)
+        document = _json(group / "zarr.json").get("attributes", {})
+        attributes = document.get("ome", document)
     elif (group / ".zattrs").is_file():
         attributes = _json(group / ".zattrs")
     else:
@@ -188,23 +192,23 @@ def _attributes(group: Path) -> Mapping[str, Any]:
     return attributes
 
 
-def _json(file: Path) -> dict[str, Any]:
+def _json(file: Path) -> _Table:
     if not file.is_file() or file.stat().st_size > _MAX_METADATA_BYTES:
         raise ValueError(f"{file.name} is larger than metadata ever are")
-    found = json.loads(file.read_text(encoding="utf-8"))
-    if not isinstance(found, dict):
+    document = json.loads(file.read_text(encoding="utf-8"))
+    if not isinstance(document, dict):
         raise TypeError(f"{file.name} is no table")
-    return found
+    return document
 
 
 def _inside(path: Path, name: str) -> PurePosixPath:
-    part = PurePosixPath(name)
-    if part.is_absolute() or ".." in part.parts or "\\" in name or ":" in name:
+    relative = PurePosixPath(name)
+    if relative.is_absolute() or ".." in relative.parts or "\\" in name or ":" in name:
         raise _refuse(path, f"names a level outside itself ({name!r}).")
-    return part
+    return relative
 
 
-def _scale(entry: Mapping[str, Any], n: int) -> list[float]:
+def _scale(entry: _Table, n: int) -> list[float]:
     """The scale of a dataset or of the whole image; ones without it."""
     for transform in entry.get("coordinateTransformations") or ():
         if transform.get("type") == "scale":
@@ -223,14 +227,14 @@ def _unit(axis: object) -> float | None:
 def _array(path: Path, folder: Path, axes: Sequence[str]) -> tuple[int, tuple[int, ...], Storage]:
     """(zarr version, shape, storage) of a level."""
     if (folder / "zarr.json").is_file():
-        version, facts = 3, _json(folder / "zarr.json")
-        dtype, chunks = str(facts["data_type"]), facts["chunk_grid"]["configuration"]["chunk_shape"]
-        codecs = list(_codecs(facts["codecs"]))
+        version, metadata = 3, _json(folder / "zarr.json")
+        dtype, chunks = str(metadata["data_type"]), metadata["chunk_grid"]["configuration"]["chunk_shape"]
+        codecs = list(_codecs(metadata["codecs"]))
         eight_bit = dtype == "uint8"
     elif (folder / ".zarray").is_file():
-        version, facts = 2, _json(folder / ".zarray")
-        dtype, chunks = str(facts["dtype"]), facts["chunks"]
-        codecs = list(_codecs([facts.get("compressor"), *(facts.get("filters") or ())]))
+        version, metadata = 2, _json(folder / ".zarray")
+        dtype, chunks = str(metadata["dtype"]), metadata["chunks"]
+        codecs = list(_codecs([metadata.get("compressor"), *(metadata.get("filters") or ())]))
         eight_bit = dtype in ("|u1", "<u1", ">u1", "u1")
     else:
         raise _refuse(path, f"lacks its level {folder.name!r}. Copy the folder again.")
@@ -239,7 +243,7 @@ def _array(path: Path, folder: Path, axes: Sequence[str]) -> tuple[int, tuple[in
     unknown = sorted(set(codecs) - _CODECS)
     if unknown:
         raise _refuse(path, f"is compressed with {unknown[0]}, which is not decoded here.", "E_CODEC")
-    shape, chunk = (tuple(int(v) for v in values) for values in (facts["shape"], chunks))
+    shape, chunk = (tuple(int(v) for v in values) for values in (metadata["shape"], chunks))
     if len(shape) != len(axes) or len(chunk) != len(axes) or min(*shape, *chunk) < 1:
         raise ValueError(f"shape {shape} and chunks {chunk} for the axes {list(axes)}")
     _check_axes(path, dict(zip(axes, shape, strict=True)))
@@ -249,7 +253,7 @@ def _array(path: Path, folder: Path, axes: Sequence[str]) -> tuple[int, tuple[in
             f"is stored in chunks of {chunk} pixels; too large to decode one. Write it with chunks of 256 to 1024.",
             "E_TOO_LARGE",
         )
-    for inner in _inner_chunks(facts.get("codecs") or ()):
+    for inner in _inner_chunks(metadata.get("codecs") or ()):
         if math.prod(inner) > _MAX_CHUNK_BYTES:
             raise _refuse(
                 path,
@@ -261,7 +265,7 @@ def _array(path: Path, folder: Path, axes: Sequence[str]) -> tuple[int, tuple[in
         raise _refuse(
             path, f"is compressed twice ({', '.join(compressors)}), which is not decoded here.", "E_CODEC"
         )
-    inner_chunks = list(_inner_chunks(facts.get("codecs") or ()))
+    inner_chunks = list(_inner_chunks(metadata.get("codecs") or ()))
     if len(inner_chunks) > 1:
         raise _refuse(path, "has shards within shards, which are not decoded here.", "E_CODEC")
     inside = inner_chunks[0] if inner_chunks else chunk
@@ -304,10 +308,10 @@ def _inner_chunks(entries: Sequence[Any]) -> Iterator[tuple[int, ...]]:
 
 def _plausible(folder: Path, pixels: int) -> bool:
     """Whether there are bytes enough; stops at the first files that suffice."""
-    found = 0
-    for part in folder.rglob("*"):
-        found += part.stat().st_size if part.is_file() else 0
-        if found * _MAX_PIXELS_PER_BYTE >= pixels:
+    stored = 0
+    for file in folder.rglob("*"):
+        stored += file.stat().st_size if file.is_file() else 0
+        if stored * _MAX_PIXELS_PER_BYTE >= pixels:
             return True
     return False
 

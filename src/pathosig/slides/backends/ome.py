@@ -83,7 +83,7 @@ def _image(element: Element, objectives: Mapping[str, float | None]) -> OmeImage
     units = [pixels.get(f"PhysicalSize{axis}Unit", "µm") for axis in "XY"]
     sizes = [pixels.get(f"PhysicalSize{axis}") for axis in "XY"]
     mpp = [micrometres(value, unit) for value, unit in zip(sizes, units, strict=True)]
-    known = [micrometres(1.0, unit) is not None for unit in units]
+    convertible = [micrometres(1.0, unit) is not None for unit in units]
     used = element.find("ObjectiveSettings")
     power = objectives.get(used.get("ID", "")) if used is not None else None
     return OmeImage(
@@ -96,8 +96,8 @@ def _image(element: Element, objectives: Mapping[str, float | None]) -> OmeImage
         fluorescent=any(_is_fluorescent(channel) for channel in channels),
         mpp=(mpp[0], mpp[1]),
         unit=""
-        if all(known) or not any(sizes)
-        else next(u for u, k in zip(units, known, strict=True) if not k),
+        if all(convertible) or not any(sizes)
+        else next(u for u, k in zip(units, convertible, strict=True) if not k),
         power=power
         if power is not None
         else (next(iter(objectives.values())) if len(objectives) == 1 else None),
@@ -127,21 +127,21 @@ def _planes(pixels: Element, counts: tuple[int, int, int]) -> dict[tuple[int, in
     order += [axis for axis in "ZCT" if axis not in order]
     length = dict(zip("ZCT", counts, strict=True))
     total = min(counts[0] * counts[1] * counts[2], _MAX_PLANES)
-    found: dict[tuple[int, int, int], int] = {}
+    pages: dict[tuple[int, int, int], int] = {}
     for data in pixels.findall("TiffData"):
         first = {axis: _index(data, f"First{axis}") for axis in "ZCT"}
         page = _index(data, "IFD")
         whole = data.get("IFD") is None and data.get("PlaneCount") is None
         n = total if whole else min(_count(data, "PlaneCount") if data.get("PlaneCount") else 1, _MAX_PLANES)
         for step in range(n):
-            if len(found) >= _MAX_PLANES:
-                return found
+            if len(pages) >= _MAX_PLANES:
+                return pages
             place, rest = dict(first), step
             for axis in order:
                 place[axis] = first[axis] + rest % length[axis]
                 rest //= length[axis]
-            found.setdefault((place["Z"], place["C"], place["T"]), page + step)
-    return found
+            pages.setdefault((place["Z"], place["C"], place["T"]), page + step)
+    return pages
 
 
 def _index(element: Element, name: str) -> int:

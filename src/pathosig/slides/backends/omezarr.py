@@ -143,14 +143,14 @@ def _open(path: Path, level: ZarrLevel) -> Any:
     return array
 
 
-def _downsamples(facts: ZarrFacts) -> tuple[float, ...]:
+def _downsamples(pyramid: ZarrFacts) -> tuple[float, ...]:
     """Level-0 pixels per pixel: as the scales say where they fit the sizes, which are rounded."""
-    found = []
-    for index, level in enumerate(facts.levels):
-        width, height = facts.size(index)
-        by_size = facts.size(0)[0] / width
-        by_scale = level.scale[0] / facts.levels[0].scale[0]
+    downsamples = []
+    for index, level in enumerate(pyramid.levels):
+        width, height = pyramid.size(index)
+        by_size = pyramid.size(0)[0] / width
+        by_scale = level.scale[0] / pyramid.levels[0].scale[0]
         slack = _ROUNDING + 2 / min(width, height)
         value = by_scale if abs(by_scale / by_size - 1) < slack else by_size
-        found.append(float(round(value)) if abs(value - round(value)) < 0.01 * value else value)
-    return tuple(found)
+        downsamples.append(float(round(value)) if abs(value - round(value)) < 0.01 * value else value)
+    return tuple(downsamples)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import openslide
 
 from pathosig.core.errors import SlideError
 from pathosig.slides.backends.dicom import damage, is_dicom, slide_instances
@@ -15,9 +15,6 @@ from pathosig.slides.backends.source import read_error
 from pathosig.slides.backends.trial import try_elsewhere
 from pathosig.slides.reader import ContextClose, SlideInfo
 from pathosig.slides.resolution import checked_mpp, from_resolution_tags, parse_number, power_warning
-
-if TYPE_CHECKING:
-    import openslide
 
 _MAX_PIXELS = 4e11
 _TRIAL = """
@@ -46,14 +43,14 @@ class OpenSlideReader(ContextClose):
     def __init__(self, path: Path, *, mpp: float | None = None) -> None:
         self.path = path
         levels = slide_instances(path) if path.is_dir() or is_dicom(path) else []
-        found = damage(levels) if levels else ()
+        damages = damage(levels) if levels else ()
         self._file = levels[0].path if levels else path
         if levels:  # damaged ones have ended the process in libdicom or libopenslide
             try_elsewhere(self._file, _TRIAL, "DICOM")
         self._slide = self._open()
         try:
             info = self._info(mpp)
-            self.info = replace(info, warnings=(*info.warnings, *found))
+            self.info = replace(info, warnings=(*info.warnings, *damages))
         except SlideError:
             self._slide.close()
             raise
@@ -64,8 +61,6 @@ class OpenSlideReader(ContextClose):
         self._background = np.array([int(colour[i : i + 2], 16) for i in (0, 2, 4)], np.uint16)
 
     def _open(self) -> openslide.OpenSlide:
-        import openslide
-
         try:
             return openslide.OpenSlide(str(self._file))
         except (openslide.OpenSlideError, OSError) as error:
@@ -75,7 +70,7 @@ class OpenSlideReader(ContextClose):
                 code="E_FORMAT",
             ) from error
 
-    def _info(self, given: float | None) -> SlideInfo:
+    def _info(self, table_mpp: float | None) -> SlideInfo:
         properties = self._slide.properties
         sizes = [tuple(size) for size in self._slide.level_dimensions]
         width, height = sizes[0]
@@ -93,7 +88,7 @@ class OpenSlideReader(ContextClose):
         tags = x is None
         if tags:
             x, y = _tiff_mpp(properties)
-        mpp, source = checked_mpp(x, y, given=given, name=self.path.name, tags=tags)
+        mpp, source = checked_mpp(x, y, given=table_mpp, name=self.path.name, tags=tags)
         power = parse_number(properties.get("openslide.objective-power"))
         return SlideInfo(
             level_sizes=tuple((int(w), int(h)) for w, h in sizes),
@@ -107,8 +102,6 @@ class OpenSlideReader(ContextClose):
 
     def read_level(self, level: int, x: int, y: int, width: int, height: int) -> np.ndarray:
         """Pixels of a level; outside the slide white."""
-        import openslide
-
         downsample = self.info.downsamples[level]
         origin = (round(x * downsample) + self._x0, round(y * downsample) + self._y0)
         try:

@@ -22,12 +22,12 @@ _Place = tuple[int, np.ndarray, slice, slice, slice]
 def parts(start: int, length: int, tile: int, end: int) -> list[Part]:
     """Compressed tiles of an axis that [start, start + length) touches within [0, end)."""
     low, high = max(start, 0), min(start + length, end)
-    found = []
+    touched = []
     for number in range(low // tile, -(-high // tile) if low < high else 0):
         base = number * tile
         a, b = max(base, low), min(base + tile, high)
-        found.append((number, slice(a - start, b - start), slice(a - base, b - base)))
-    return found
+        touched.append((number, slice(a - start, b - start), slice(a - base, b - base)))
+    return touched
 
 
 class Scatter:
@@ -118,22 +118,22 @@ class Scatter:
         size = max(1, -(-len(numbers) // (2 * self._threads)))  # a job costs as much as a third of a decode
         jobs: dict[int, Future[_Decoded]] = {}
         for at in range(0, len(numbers), size):
-            part = numbers[at : at + size]
-            jobs |= dict.fromkeys(part, self._pool.submit(self._decode_all, part))
+            batch = numbers[at : at + size]
+            jobs |= dict.fromkeys(batch, self._pool.submit(self._decode_all, batch))
         return jobs
 
     def _decode_all(self, numbers: list[int]) -> _Decoded:
-        found: _Decoded = {}
+        decoded: _Decoded = {}
         for number in numbers:
             try:
-                found[number] = self._decode(number)
+                decoded[number] = self._decode(number)
             except SlideError as error:
-                found[number] = error
-        return found
+                decoded[number] = error
+        return decoded
 
     def _places(self, start: int, tiles: np.ndarray) -> dict[int, list[_Place]]:
         """Where each compressed tile goes in a block."""
-        found: dict[int, list[_Place]] = {}
+        places: dict[int, list[_Place]] = {}
         size = tiles.shape[1]
         for position, tile in enumerate(tiles):
             x, y = self._corners[start + position]
@@ -145,20 +145,20 @@ class Scatter:
                 for column, to_columns, from_columns in columns:
                     place = (position, strip, to_columns, from_rows, from_columns)
                     number = first + column
-                    if number in found:
-                        found[number].append(place)
+                    if number in places:
+                        places[number].append(place)
                     else:
-                        found[number] = [place]
-        return found
+                        places[number] = [place]
+        return places
 
     def _pixels(self, number: int, jobs: dict[int, Future[_Decoded]]) -> np.ndarray:
         kept = self._kept.pop(number, None)
         if kept is None:
             job = jobs.pop(number, None)
-            found = self._decode(number) if job is None else job.result().pop(number)
-            if isinstance(found, SlideError):
-                raise found
-            return found
+            pixels = self._decode(number) if job is None else job.result().pop(number)
+            if isinstance(pixels, SlideError):
+                raise pixels
+            return pixels
         self._kept_bytes -= kept.nbytes
         return kept
 
@@ -170,5 +170,5 @@ class Scatter:
             self._kept_bytes -= dropped.nbytes
 
 
-def _covers(found: list[Part], size: int) -> bool:
-    return bool(found) and found[0][1].start == 0 and found[-1][1].stop == size
+def _covers(touched: list[Part], size: int) -> bool:
+    return bool(touched) and touched[0][1].start == 0 and touched[-1][1].stop == size

@@ -143,13 +143,13 @@ class TiffReader(TiledReader):
                 f"{self.path.name}: is truncated, {lost} of {total} tiles lie beyond its end. Copy it again.",
                 code="E_FORMAT",
             )
-        found = [f"{lost} of {total} tiles lie beyond the end of the file"] if lost else []
+        warnings = [f"{lost} of {total} tiles lie beyond the end of the file"] if lost else []
         others = sum(any(band.beyond(self._file_bytes) for band in level) for level in self._bands[1:])
         used = {band.page.number for level in self._bands for band in level}
         others += sum(self._ends_beyond(page) for page in pages if page.number not in used)
         if others:
-            found.append(f"the file is cut short: {others} of its smaller images lack their end")
-        return tuple(found)
+            warnings.append(f"the file is cut short: {others} of its smaller images lack their end")
+        return tuple(warnings)
 
     def _ends_beyond(self, page: Page) -> bool:
         """Whether an image that is not read lacks its end."""

@@ -139,8 +139,8 @@ def _thin_strips(page: Page, offsets: np.ndarray, counts: np.ndarray) -> tuple[P
     if page.photometric == YCBCR and page.subsampling != (1, 1):
         return page, offsets, counts
     for offset, count in zip(offsets.tolist(), counts.tolist(), strict=True):
-        for part in range(per):
-            begin = part * _ROWS * row_bytes
+        for strip in range(per):
+            begin = strip * _ROWS * row_bytes
             starts.append(offset + begin)
             lengths.append(max(1, min(_ROWS * row_bytes, count - begin)) if count else 0)
     thin = replace(page, piece=(width, _ROWS))

@@ -6,7 +6,9 @@ import struct
 import zlib
 from dataclasses import dataclass
 
+import imagecodecs
 import numpy as np
+import simplejpeg
 
 from pathosig.slides.backends.colour import PALETTE, RGB, YCBCR, scaled_bits, to_rgb, ycbcr_to_rgb
 from pathosig.slides.backends.j2k import decode_j2k
@@ -21,6 +23,7 @@ from pathosig.slides.backends.tiff_tags import (
     WEBP,
     Page,
 )
+from pathosig.slides.pyramid import resample
 
 _APP14_RGB = b"\xff\xee\x00\x0eAdobe\x00d\x00\x00\x00\x00\x00"
 """Adobe marker, transform 0: the components are RGB as they are."""
@@ -78,7 +81,7 @@ def decode_planes(parts: list[bytes], page: Page, piece: Piece, *, tables: bytes
     ValueError
         As `decode_piece`.
     """
-    planes = [plane_samples(part, page, piece, tables=tables) for part in parts]
+    planes = [plane_samples(data, page, piece, tables=tables) for data in parts]
     if len({plane.shape for plane in planes}) != 1:
         raise ValueError("planes of different sizes")
     return filled(to_rgb(np.concatenate(planes, axis=2), page), piece)
@@ -134,8 +137,6 @@ def _unpacked(data: bytes, page: Page, expected: int) -> np.ndarray:
     ValueError
         If the stream is damaged; codecs raise other kinds.
     """
-    import imagecodecs
-
     if page.fill_order == 2:
         data = data.translate(_REVERSED)
     if page.compression in NONE:
@@ -180,8 +181,6 @@ def _expect(samples: np.ndarray, count: int) -> None:
 
 def _webp(data: bytes, page: Page, piece: Piece) -> np.ndarray:
     """A WebP piece; the size is in its header."""
-    import imagecodecs
-
     width, height = webp_size(data)
     if width > piece.size[0] or height > piece.size[1]:
         raise ValueError(f"{width} x {height} pixels, expected {piece.size[0]} x {piece.size[1]}")
@@ -216,8 +215,6 @@ def webp_size(data: bytes) -> tuple[int, int]:
 
 def _jpeg(data: bytes, piece: Piece, tables: bytes, photometric: int, *, gray: bool = False) -> np.ndarray:
     """A JPEG piece at its full size, uint8[h, w, 3 or 1]."""
-    import simplejpeg
-
     data = joined(data, tables, rgb=photometric == RGB and not gray)
     _checked_header(data, piece, gray=gray)
     return np.asarray(simplejpeg.decode_jpeg(data, "GRAY" if gray else "RGB"))
@@ -243,8 +240,6 @@ def _checked_header(data: bytes, piece: Piece, *, gray: bool) -> tuple[int, int]
     ValueError
         If it is larger, smaller than what lies inside the image, of other components, or of too many scans.
     """
-    import simplejpeg
-
     height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
     full, inside = piece.size, piece.inside
     if width > full[0] or height > full[1] or width < inside[0] or height < inside[1]:
@@ -275,8 +270,6 @@ def decode_jpeg(data: bytes, piece: Piece, shrink: int, out: np.ndarray) -> np.n
     ValueError
         If it is damaged, or of another size or kind than declared.
     """
-    import simplejpeg
-
     width, height = _checked_header(data, piece, gray=False)
     whole = (width, height) == piece.size
     pixels = simplejpeg.decode_jpeg(
@@ -298,6 +291,4 @@ def decode_jpeg(data: bytes, piece: Piece, shrink: int, out: np.ndarray) -> np.n
 
 def shrunk(pixels: np.ndarray, shrink: int) -> np.ndarray:
     """Pixels at 1/shrink of their size."""
-    from pathosig.slides.pyramid import resample
-
     return resample(pixels, (pixels.shape[1] // shrink, pixels.shape[0] // shrink))

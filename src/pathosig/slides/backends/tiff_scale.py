@@ -66,9 +66,9 @@ def scale_of(first: Page, page: Page, image: OmeImage | None) -> Scale:
 def _fields(text: str, vendor: str) -> Scale:
     """From ``key = value`` fields between bars or line ends, as Aperio and those who imitate it write them."""
     fields: dict[str, str] = {}
-    for part in re.split(r"[|;\r\n]", text[:_HEAD]):
-        if _FIELD.fullmatch(part.strip()):
-            key, _, value = part.partition("=")
+    for field in re.split(r"[|;\r\n]", text[:_HEAD]):
+        if _FIELD.fullmatch(field.strip()):
+            key, _, value = field.partition("=")
             fields.setdefault(key.strip().lower(), value.strip())
     either = first_number(fields.get("mpp", ""))
     x = (

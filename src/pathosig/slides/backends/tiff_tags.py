@@ -244,12 +244,12 @@ class _Directories:
         """An image, or None where the directory holds none."""
 
         def number_of(code: int, default: int) -> int:
-            found = self._numbers(tags.get(code), 1)
-            return int(found[0]) if found and math.isfinite(found[0]) else default
+            values = self._numbers(tags.get(code), 1)
+            return int(values[0]) if values and math.isfinite(values[0]) else default
 
         def numbers(code: int, most: int, default: tuple[float, ...]) -> tuple[float, ...]:
-            found = self._numbers(tags.get(code), most)
-            return found if len(found) >= len(default) else default
+            values = self._numbers(tags.get(code), most)
+            return values if len(values) >= len(default) else default
 
         size = (number_of(256, 0), number_of(257, 0))
         if min(size) <= 0:
@@ -302,8 +302,8 @@ class _Directories:
         )
 
     def _resolution(self, values: Values | None) -> float | None:
-        found = self._numbers(values, 1)
-        return float(found[0]) if found and math.isfinite(found[0]) and found[0] > 0 else None
+        numbers = self._numbers(values, 1)
+        return float(numbers[0]) if numbers and math.isfinite(numbers[0]) and numbers[0] > 0 else None
 
 
 def _width(kind: int) -> int:

@@ -46,15 +46,15 @@ class BoundedStore(LocalStore):  # type: ignore[misc]  # zarr is optional and un
             If the file is no regular one, or holds more than a chunk.
         """
         try:
-            found = (self.root / key).stat()
+            status = (self.root / key).stat()
         except (FileNotFoundError, NotADirectoryError):
             return None
-        if not stat.S_ISREG(found.st_mode):
+        if not stat.S_ISREG(status.st_mode):
             raise ValueError(f"{key} is no regular file")
         metadata = key.endswith((".json", ".zarray", ".zattrs", ".zgroup"))
         most = _MAX_METADATA if metadata else max(1, self._shard_chunks) * (2 * self._chunk_bytes + _SLACK)
-        if found.st_size > most:
-            raise ValueError(f"{key} has {found.st_size} bytes, more than its chunk")
+        if status.st_size > most:
+            raise ValueError(f"{key} has {status.st_size} bytes, more than its chunk")
         data = await super().get(key, prototype, byte_range)
         if data is None or metadata:
             return data
@@ -62,8 +62,8 @@ class BoundedStore(LocalStore):  # type: ignore[misc]  # zarr is optional and un
         if not self._shard_chunks:
             self._check(stored)
         elif byte_range is None:
-            for part in _parts(stored, self._shard_chunks):
-                self._check(part)
+            for piece in _parts(stored, self._shard_chunks):
+                self._check(piece)
         elif hasattr(byte_range, "start") and hasattr(
             byte_range, "end"
         ):  # the index is asked for by its distance from the end
