@@ -202,16 +202,16 @@ def test_an_edit_in_its_folder_is_taken_and_one_in_place_stops_the_slide(study):
 
 def test_a_slide_that_changes_while_it_is_read_is_refused(study, monkeypatch):
     from pathosig.core.units import Execution, Job
-    from pathosig.tissue import stage
+    from pathosig.tissue import of_slide
 
     payload = {
         "path": str(study.specimens()[-1].path), "mpp": None, "region": None, "output": "tissue/x.geojson",
         "edited": None, "in_place": False,
     }  # fmt: skip
     stamps = iter([(1, 1), (1, 2)])
-    monkeypatch.setattr(stage, "_stamp", lambda path: next(stamps))
+    monkeypatch.setattr(of_slide, "_stamp", lambda path: next(stamps))
     with pytest.raises(SlideError, match="changed while") as caught:
-        stage._one(
+        of_slide.find_on_slide(
             Job(root=study.root, unit="painted", spec=TissueSpec(), payload=payload, execution=Execution())
         )
     assert caught.value.code == "E_CHANGED"

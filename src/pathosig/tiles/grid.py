@@ -69,8 +69,8 @@ def tissue_fraction(mask: np.ndarray, xy: np.ndarray, tile: float, downsample: f
     """
     out = np.zeros(len(xy), np.float32)
     for band in bands(xy, tile, downsample, height=mask.shape[0]):
-        part = mask[band.top : band.bottom, band.first : band.last]
-        out[band.members] = band.means(part.astype(np.float32, copy=False))
+        piece = mask[band.top : band.bottom, band.first : band.last]
+        out[band.members] = band.means(piece.astype(np.float32, copy=False))
     return np.clip(out, 0, 1)
 
 

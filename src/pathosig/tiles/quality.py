@@ -135,8 +135,8 @@ def box_mean(values: np.ndarray) -> np.ndarray:
         n = out.shape[axis]
         parts = [padded[..., i : i + n, :] if axis == -2 else padded[..., i : i + n] for i in range(5)]
         out = parts[0] + parts[1]
-        for part in parts[2:]:
-            out += part
+        for value in parts[2:]:
+            out += value
         out *= np.float32(0.2)
     return out
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -32,7 +32,7 @@ _RGB_TO_LMS = np.array([[0.3811, 0.5783, 0.0402], [0.1967, 0.7244, 0.0782], [0.0
 _LMS_TO_LAB = np.diag(1 / np.sqrt([3.0, 6.0, 2.0])) @ np.array([[1.0, 1, 1], [1, 1, -2], [1, -1, 0]])
 
 
-def fit_reference(tiles: np.ndarray, method: Method) -> dict[str, Any]:
+def fit_reference(tiles: np.ndarray, method: Method) -> dict[str, object]:
     """The reference that `normalise` takes: plain numbers, as JSON keeps them.
 
     Parameters
@@ -69,21 +69,21 @@ def fit_reference(tiles: np.ndarray, method: Method) -> dict[str, Any]:
             '[encoder] stain = "none".',
             code="E_STAIN",
         )
-    facts: dict[str, Any] = {"method": method, "n_tiles": int(good.sum())}
+    common: dict[str, object] = {"method": method, "n_tiles": int(good.sum())}
     if method == "macenko":
         vectors = np.median(stains[good], axis=0)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         strength = np.median(_strength(density[good], stains[good]), axis=0)
-        return {**facts, "stains": vectors.round(6).tolist(), "strength": strength.round(6).tolist()}
+        return {**common, "stains": vectors.round(6).tolist(), "strength": strength.round(6).tolist()}
     mean, std = _colour_moments(light[good])
     return {
-        **facts,
+        **common,
         "mean": np.median(mean, axis=0).round(6).tolist(),
         "std": np.median(std, axis=0).round(6).tolist(),
     }
 
 
-def normalise(tiles: np.ndarray, reference: Mapping[str, Any]) -> np.ndarray:
+def normalise(tiles: np.ndarray, reference: Mapping[str, object]) -> np.ndarray:
     """Tiles in the colours of the reference.
 
     Every tile is fitted by itself, so the result never depends on what shares a batch. Tiles that
@@ -115,9 +115,9 @@ def normalise(tiles: np.ndarray, reference: Mapping[str, Any]) -> np.ndarray:
     scratch = np.empty((2, 4 * _BAND), np.float32)
     change = _macenko_change if reference["method"] == "macenko" else _reinhard_change
     for start in range(0, len(tiles), _CHUNK):
-        part = tiles[start : start + _CHUNK]
-        good, before, matrix, after = change(_sample(part), reference)
-        for row, tile in enumerate(part):
+        chunk = tiles[start : start + _CHUNK]
+        good, before, matrix, after = change(_sample(chunk), reference)
+        for row, tile in enumerate(chunk):
             if good[row]:
                 mixes = (before[row], matrix[row], after[row])
                 _recolour(tile, out[start + row], *mixes, scratch=scratch)
@@ -130,7 +130,7 @@ Change = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 """Which tiles change, bool[n]; then float32[n, 3, 3] each: mixed before, powers, mixed after (empty: not at all)."""
 
 
-def _macenko_change(light: np.ndarray, reference: Mapping[str, Any]) -> Change:
+def _macenko_change(light: np.ndarray, reference: Mapping[str, object]) -> Change:
     density = -np.log(light)
     stains, angle = _stain_vectors(density)
     gain = np.asarray(reference["strength"]) / np.maximum(_strength(density, stains), 1e-6)
@@ -140,7 +140,7 @@ def _macenko_change(light: np.ndarray, reference: Mapping[str, Any]) -> Change:
     return _assessable(density, angle), none, _rows(matrix), none
 
 
-def _reinhard_change(light: np.ndarray, reference: Mapping[str, Any]) -> Change:
+def _reinhard_change(light: np.ndarray, reference: Mapping[str, object]) -> Change:
     density = -np.log(np.ascontiguousarray(light[:, :, ::4]))
     _, angle = _stain_vectors(density)
     mean, std = _colour_moments(light)
@@ -170,8 +170,8 @@ def _check(tiles: np.ndarray, method: str) -> None:
 def _sample(tiles: np.ndarray) -> np.ndarray:
     """(pixel + 1) / lamp of evenly spaced pixels, float32[n, 3, m]."""
     step = max(1, -(-min(tiles.shape[1:3]) // _SAMPLE_SIDE))
-    part = tiles[:, step // 2 :: step, step // 2 :: step].reshape(len(tiles), -1, 3).transpose(0, 2, 1)
-    return (part.astype(np.float32) + 1) / np.float32(_LAMP)
+    pixels = tiles[:, step // 2 :: step, step // 2 :: step].reshape(len(tiles), -1, 3).transpose(0, 2, 1)
+    return (pixels.astype(np.float32) + 1) / np.float32(_LAMP)
 
 
 def _stain_vectors(density: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -273,7 +273,7 @@ def _recolour_band(
     if before.size:
         values = _mixed_powers(source, before, matrix, after, scratch=scratch)
     else:
-        pixels, values = (part[: 3 * len(source)].reshape(-1, 3) for part in scratch)
+        pixels, values = (buffer[: 3 * len(source)].reshape(-1, 3) for buffer in scratch)
         np.add(source, np.float32(1), out=pixels)
         pixels *= np.float32(1 / _LAMP)
         np.log(pixels, out=pixels)
@@ -290,7 +290,7 @@ def _mixed_powers(
 ) -> np.ndarray:
     """What `_recolour` says, less a half, float32[n, 3]; by planes, where mixing costs a quarter."""
     n = len(source)
-    planes, mixed = (part[: 4 * n].reshape(4, n) for part in scratch)
+    planes, mixed = (buffer[: 4 * n].reshape(4, n) for buffer in scratch)
     np.add(source.T, np.float32(1), out=planes[:3])
     np.matmul(before.T, planes[:3], out=mixed[:3])
     np.log(mixed[:3], out=mixed[:3])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from skimage import feature, segmentation
 
 from pathosig.slides.otsu import otsu
 from pathosig.tissue.artefacts import is_ink, strokes
@@ -163,12 +164,12 @@ def _fill_holes(mask: np.ndarray, area: float) -> np.ndarray:
 
 def _large(mask: np.ndarray, area: float) -> np.ndarray:
     """Without small pieces and without long thin ones: coverslip and slide edges."""
-    found = pieces(mask)
-    sides = found.boxes[:, 2:] - found.boxes[:, :2]
+    components = pieces(mask)
+    sides = components.boxes[:, 2:] - components.boxes[:, :2]
     long, short = sides.max(axis=1), sides.min(axis=1)
-    thickness, largest = found.areas / long, max(mask.shape)
+    thickness, largest = components.areas / long, max(mask.shape)
     lines = (long > 0.4 * largest) & (thickness < min(0.02 * largest, 8)) & (short < 0.2 * long)
-    return found.chosen((found.areas >= area) & ~lines)
+    return components.chosen((components.areas >= area) & ~lines)
 
 
 def split_touching(mask: np.ndarray, *, radius: int) -> np.ndarray:
@@ -181,13 +182,11 @@ def split_touching(mask: np.ndarray, *, radius: int) -> np.ndarray:
     radius
         Pixels; maxima of the distance nearer than this belong to one piece.
     """
-    from scipy import ndimage
-    from skimage.feature import peak_local_max
-    from skimage.segmentation import watershed
+    from scipy import ndimage  # most studies do not cut bridges
 
     distance = ndimage.gaussian_filter(ndimage.distance_transform_edt(mask), 1.0)
-    peaks = peak_local_max(distance, min_distance=radius, labels=ndimage.label(mask)[0])
+    peaks = feature.peak_local_max(distance, min_distance=radius, labels=ndimage.label(mask)[0])
     markers = np.zeros(mask.shape, np.int32)
     markers[tuple(peaks.T)] = np.arange(1, len(peaks) + 1)
-    lines = watershed(-distance, markers, mask=mask, watershed_line=True) == 0
+    lines = segmentation.watershed(-distance, markers, mask=mask, watershed_line=True) == 0
     return mask & ~lines

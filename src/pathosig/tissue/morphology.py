@@ -127,8 +127,8 @@ def smoothed(values: np.ndarray, sigma: float) -> np.ndarray:
     rows, columns = (np.pad(np.arange(n), radius, mode="symmetric") for n in values.shape)
     out = np.empty_like(values)
     for top in range(0, len(values), _BAND):  # in the cache
-        part = values[rows[top : top + _BAND + 2 * radius]].astype(np.float64)
-        once = _taps(part, kernel).astype(np.float32)
+        band = values[rows[top : top + _BAND + 2 * radius]].astype(np.float64)
+        once = _taps(band, kernel).astype(np.float32)
         out[top : top + _BAND] = _taps(once.T[columns].astype(np.float64), kernel).T
     return out
 

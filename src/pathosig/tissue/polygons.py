@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import shapely
+from shapely.geometry import shape
+from skimage import measure
 
 from pathosig.core.errors import SlideError
 
@@ -31,12 +34,9 @@ def mask_to_polygons(mask: np.ndarray, downsample: float = 1.0) -> list[Polygon]
     list of polygons
         In level-0 pixels, simplified to half a mask pixel.
     """
-    import shapely
-    from skimage.measure import find_contours
-
     padded = np.pad(mask, 1).astype(np.float32)
     rings = []
-    for contour in find_contours(padded, 0.5):
+    for contour in measure.find_contours(padded, 0.5):
         if len(contour) < 4:
             continue
         points = (contour[:, ::-1] - 0.5) * downsample  # pixel centres at .5; the pad moved them by one
@@ -49,8 +49,6 @@ def mask_to_polygons(mask: np.ndarray, downsample: float = 1.0) -> list[Polygon]
 
 def _nested(rings: Sequence[Any]) -> list[Polygon]:
     """Rings, largest first, as polygons with holes: odd depth is a hole of the smallest ring around it."""
-    import shapely
-
     prepared = list(rings)
     tree = shapely.STRtree(prepared)
     parent: dict[int, int] = {}
@@ -72,7 +70,7 @@ def _nested(rings: Sequence[Any]) -> list[Polygon]:
 
 def polygons_to_mask(polygons: Sequence[Polygon], size: tuple[int, int], downsample: float) -> np.ndarray:
     """Polygons drawn into a mask of (width, height) pixels of `downsample` level-0 pixels, bool[h, w]."""
-    from PIL import Image, ImageDraw
+    from PIL import Image, ImageDraw  # finding tissue does without
 
     canvas = Image.new("1", size, 0)
     draw = ImageDraw.Draw(canvas)
@@ -85,10 +83,10 @@ def polygons_to_mask(polygons: Sequence[Polygon], size: tuple[int, int], downsam
     out = np.array(canvas)
     for polygon in holed:
         single = Image.new("1", size, 0)
-        own = ImageDraw.Draw(single)
-        own.polygon([(x / downsample - 0.5, y / downsample - 0.5) for x, y in polygon[0]], fill=1)
+        draw_one = ImageDraw.Draw(single)
+        draw_one.polygon([(x / downsample - 0.5, y / downsample - 0.5) for x, y in polygon[0]], fill=1)
         for hole in polygon[1:]:
-            own.polygon([(x / downsample - 0.5, y / downsample - 0.5) for x, y in hole], fill=0)
+            draw_one.polygon([(x / downsample - 0.5, y / downsample - 0.5) for x, y in hole], fill=0)
         out |= np.asarray(single)
     return out
 
@@ -107,7 +105,7 @@ def to_geojson(polygons: Sequence[Polygon], mpp: float | None) -> str:
     """A FeatureCollection of annotations, one per polygon, areas in um^2 where mpp is known."""
     features = []
     for number, polygon in enumerate(polygons, start=1):
-        properties: dict[str, Any] = {
+        properties: dict[str, object] = {
             "objectType": "annotation",
             "name": f"Tissue {number}",
             "classification": {"name": "Tissue", "color": [0, 114, 178]},
@@ -129,9 +127,6 @@ def read_polygons(path: Path) -> list[Polygon]:
     SlideError
         E_GEOJSON if it is not GeoJSON with polygons.
     """
-    import shapely
-    from shapely.geometry import shape
-
     try:
         data = json.loads(path.read_text(encoding="utf-8-sig"))
         items = data if isinstance(data, list) else data.get("features", [data])
@@ -141,8 +136,8 @@ def read_polygons(path: Path) -> list[Polygon]:
     out: list[Polygon] = []
     for geometry in geometries:
         valid = geometry if geometry.is_valid else shapely.make_valid(geometry)
-        for part in getattr(valid, "geoms", [valid]):
-            if part.geom_type == "Polygon" and not part.is_empty:
-                rings = [part.exterior, *part.interiors]
+        for polygon in getattr(valid, "geoms", [valid]):
+            if polygon.geom_type == "Polygon" and not polygon.is_empty:
+                rings = [polygon.exterior, *polygon.interiors]
                 out.append([[(float(p[0]), float(p[1])) for p in ring.coords] for ring in rings])
     return out

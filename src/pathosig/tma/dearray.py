@@ -133,8 +133,8 @@ def darkness_mask(rgb: np.ndarray) -> np.ndarray:
     distance = ndimage.gaussian_filter(distance, 0.8)
     counts = np.bincount(np.clip(distance, 0, 255).astype(np.uint8).ravel(), minlength=256).astype(float)
     threshold = float(otsu(counts, np.arange(256)))
-    found: np.ndarray = distance > max(8.0, 0.6 * threshold)
-    return found
+    foreground: np.ndarray = distance > max(8.0, 0.6 * threshold)
+    return foreground
 
 
 def _spots(mask: np.ndarray, pitch: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -147,17 +147,17 @@ def _spots(mask: np.ndarray, pitch: tuple[np.ndarray, np.ndarray]) -> tuple[np.n
     if not count:
         return np.empty((0, 2)), np.empty(0)
     start = np.array(ndimage.center_of_mass(peak, labels, range(1, count + 1)))[:, ::-1]
-    found = [_centroid(mask, point, side * 0.5) for point in start]
-    found = [_centroid(mask, point[:2], side * 0.45) for point in found]
-    values = np.array(found)
+    centres = [_centroid(mask, point, side * 0.5) for point in start]
+    centres = [_centroid(mask, point[:2], side * 0.45) for point in centres]
+    values = np.array(centres)
     return values[:, :2], values[:, 2]
 
 
 def _centroid(mask: np.ndarray, centre: np.ndarray, radius: float) -> np.ndarray:
     """(x, y, area) of the mask within a circle; the centre itself where it is empty."""
     x0, y0 = (max(0, int(c - radius)) for c in centre)
-    part = mask[y0 : int(centre[1] + radius) + 2, x0 : int(centre[0] + radius) + 2]
-    y, x = np.nonzero(part)
+    window = mask[y0 : int(centre[1] + radius) + 2, x0 : int(centre[0] + radius) + 2]
+    y, x = np.nonzero(window)
     x, y = x + x0, y + y0
     inside = (x - centre[0]) ** 2 + (y - centre[1]) ** 2 <= radius**2
     if not inside.any():

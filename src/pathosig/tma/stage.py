@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from pathosig.core.errors import InputError, SlideError
 from pathosig.core.execution import run_each
@@ -67,13 +66,15 @@ def find_cores(
     return report
 
 
-def _write_cores(study: Study, rows: list[dict[str, Any]], *, force: bool) -> None:
+def _write_cores(study: Study, rows: list[dict[str, object]], *, force: bool) -> None:
     """Write cores.csv, unless it was changed by hand: then it keeps its rows and gets those of new arrays."""
     path, note = study.paths.cores, study.paths.cores_note
-    known = read_json(note) if note.is_file() else {}
+    note_before = read_json(note) if note.is_file() else {}
     wanted = csv_text(rows, COLUMNS)
-    found = read_text(path) if path.is_file() and not force else wanted
-    edited = found != wanted and (known.get("edited") or sha256_file(path) != known.get("sha256"))
+    present = read_text(path) if path.is_file() and not force else wanted
+    edited = present != wanted and (
+        note_before.get("edited") or sha256_file(path) != note_before.get("sha256")
+    )
     if not edited:
         write_csv_rows(path, rows, COLUMNS)
     else:
@@ -89,7 +90,7 @@ def _write_cores(study: Study, rows: list[dict[str, Any]], *, force: bool) -> No
     write_json(note, {"sha256": sha256_file(path), "edited": bool(edited)})
 
 
-def _read_map(path: Path, known: set[str]) -> dict[Place, str]:
+def _read_map(path: Path, arrays: set[str]) -> dict[Place, str]:
     """tma_map.csv as (tma, row, column) -> patient_id; rows and columns are numbers or letters (A = 1)."""
     if not path.is_file():
         return {}
@@ -99,10 +100,10 @@ def _read_map(path: Path, known: set[str]) -> dict[Place, str]:
         raise InputError(f"tma_map.csv: columns {lacking} are missing; found {list(rows[0])}.")
     out: dict[Place, str] = {}
     for number, row in enumerate(rows, start=2):
-        if row["tma"] not in known:
+        if row["tma"] not in arrays:
             raise InputError(
                 f"tma_map.csv, line {number}: {row['tma']!r} is not a slide of kind tma in slides.csv; "
-                f"those are {sorted(known)[:5]}."
+                f"those are {sorted(arrays)[:5]}."
             )
         place = (row["tma"], _line(row["row"], number, "row"), _line(row["column"], number, "column"))
         if place in out:
@@ -155,23 +156,25 @@ def _one(job: Job) -> Outcome:
         raise SlideError(f"slide {job.unit}: {error.message}", code=error.code) from error
     rows = [_row(job.unit, core, downsample, (width, height), margin=spec.margin) for core in cores]
     write_csv_rows(job.root / payload["output"], rows, COLUMNS[:-1])
-    found = (max(c.row for c in cores), max(c.column for c in cores))
+    grid = (max(c.row for c in cores), max(c.column for c in cores))
     lost = [f"{c.row}-{c.column}" for c in cores if c.status == "missing"]
     poor = [f"{c.row}-{c.column}" for c in cores if c.status == "poor"]
     wanted = payload["size"]
-    if wanted[0] > found[0] or wanted[1] > found[1]:
+    if wanted[0] > grid[0] or wanted[1] > grid[1]:
         warnings.append(
-            f"tma_map.csv has {wanted[0]} rows and {wanted[1]} columns, the slide {found[0]} and {found[1]}: an outer "
+            f"tma_map.csv has {wanted[0]} rows and {wanted[1]} columns, the slide {grid[0]} and {grid[1]}: an outer "
             "line may be missing. Set rows and columns under [tma], or look at cores.csv"
         )
     return Outcome(
         outputs=(payload["output"],),
         warnings=tuple(warnings),
-        summary={"rows": found[0], "columns": found[1], "missing": lost, "poor": poor, "cores": len(cores)},
+        summary={"rows": grid[0], "columns": grid[1], "missing": lost, "poor": poor, "cores": len(cores)},
     )
 
 
-def _row(tma: str, core: Core, downsample: float, size: tuple[int, int], *, margin: float) -> dict[str, Any]:
+def _row(
+    tma: str, core: Core, downsample: float, size: tuple[int, int], *, margin: float
+) -> dict[str, object]:
     """A row of cores.csv: the square around a core, inside the slide, in level-0 pixels."""
     half = core.diameter * (0.5 + margin)
     x0, y0 = (max(0, round((v - half) * downsample)) for v in (core.x, core.y))

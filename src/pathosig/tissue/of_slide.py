@@ -1,0 +1,106 @@
+"""The tissue of one slide, as a worker finds and writes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pathosig.core.errors import SlideError
+from pathosig.core.records import write_text
+from pathosig.core.units import Job, Outcome
+from pathosig.slides.icc import profile_name
+from pathosig.slides.opening import icc_profile, open_slide
+from pathosig.slides.reading import read_overview
+from pathosig.tissue.glass import glass_colour, glass_warning
+from pathosig.tissue.mask import tissue_mask
+from pathosig.tissue.polygons import area_px, mask_to_polygons, read_polygons, to_geojson
+
+_OVERVIEW_SIDE = 5000
+_MIN_OVERVIEW_SIDE = 400
+
+
+def find_on_slide(job: Job) -> Outcome:
+    """Write the tissue polygons of a slide: the user's where there are any, else those of the mask.
+
+    Raises
+    ------
+    SlideError
+        E_EDITED where the polygons were changed in place, E_MPP without a resolution, E_CHANGED where the slide
+        changed while it was read; what reading it raises.
+    """
+    payload, spec = job.payload, job.spec
+    if payload["in_place"]:
+        name = Path(payload["output"]).name
+        raise SlideError(
+            f"slide {job.unit}: {payload['output']} was changed by hand. To use your version: "
+            f"mkdir -p tissue/edited && mv {payload['output']} tissue/edited/{name}; to drop it: delete the file. "
+            "Then run again.",
+            code="E_EDITED",
+        )
+    path = Path(payload["path"])
+    before = _stamp(path)
+    with open_slide(path, mpp=payload["mpp"], region=payload["region"]) as reader:
+        info = reader.info
+        if info.mpp is None:
+            raise SlideError(
+                f"slide {job.unit} ({path.name}): no mpp in its header. Give it in the mpp column of slides.csv, "
+                "or drop the slide.",
+                code="E_MPP",
+            )
+        findings = list(info.warnings)
+        glass: tuple[int, int, int] | None = None
+        profile = profile_name(icc_profile(reader))
+        if payload["edited"]:
+            polygons = read_polygons(job.root / payload["edited"])
+        else:
+            # small or coarse slides are looked at as finely as they allow
+            side = max(info.level_sizes[0])
+            mpp = max(info.mpp, min(spec.mpp, info.mpp * side / _MIN_OVERVIEW_SIDE))
+            overview, downsample = read_overview(reader, mpp=mpp, max_side=_OVERVIEW_SIDE)
+            glass = glass_colour(overview)
+            if (tint := glass_warning(glass)) is not None:
+                findings.append(tint)
+            mask = tissue_mask(overview, spec, mpp=info.mpp * downsample)
+            polygons = mask_to_polygons(mask, downsample)
+    if _stamp(path) != before:
+        raise SlideError(
+            f"slide {job.unit}: the file changed while it was read. Run again.", code="E_CHANGED"
+        )
+    area = sum(area_px(p) for p in polygons)
+    width, height = info.level_sizes[0]
+    share = area / (width * height)
+    if share > 0.95 and not payload["edited"]:
+        findings.append(f"tissue covers {share:.0%} of the slide; look at it")
+    write_text(job.root / payload["output"], to_geojson(polygons, info.mpp))
+    summary = {
+        "area_um2": round(area * info.mpp**2, 1),
+        "share": round(share, 6),
+        "pieces": len(polygons),
+        "mpp": info.mpp,
+        "mpp_source": info.mpp_source,
+        "vendor": info.vendor,
+        "size": [width, height],
+        "edited": bool(payload["edited"]),
+        "icc": profile,
+        "glass": None if glass is None else list(glass),
+    }
+    if not polygons:
+        findings.append(
+            f"{payload['edited']} holds no polygon; draw the tissue, or delete the file"
+            if payload["edited"]
+            else "no tissue found; a white, black or very pale slide, or pieces under [tissue] min_area_um2. "
+            "Lower [tissue] min_density or that, or draw it"
+        )
+    return Outcome(
+        outputs=(payload["output"],),
+        status="ok" if polygons else "empty",
+        warnings=tuple(findings),
+        summary=summary,
+    )
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        stat = path.stat()
+    except OSError:
+        return (0, 0)
+    return (stat.st_size, stat.st_mtime_ns)
