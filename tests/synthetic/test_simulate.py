@@ -83,7 +83,7 @@ def test_real_features_come_from_a_file(tmp_path):
     rows = "\n".join(f"{'abc'[i % 3]},{i // 6}" for i in range(60))
     (tmp_path / "f.labels.csv").write_text("label,group\n" + rows + "\n")
     spec = SimulateSpec(level="embeddings", n_discovery=6, n_validation=2, features=str(tmp_path / "f.npy"))
-    assert len(simulate(tmp_path / "s", spec).truth["types"]) == 3
+    assert len(simulate(tmp_path / "s", spec).truth.types) == 3
 
 
 def test_a_folder_with_a_study_is_never_written_over(tmp_path):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -102,7 +102,7 @@ def compare_claims(study: Study) -> PaperComparison:
         *(_survival(results, endpoint) for endpoint in ("os", "dfs")),
         _heterogeneous(scores, set(truth["heterogeneous"])),
         *(_treatment(results, truth["treatment"], arm) for arm in ("adjuvant_crt", "neoadjuvant_crt")),
-        _subtypes(study, patients, truth),
+        _subtypes(study, patients, truth["subtypes"]),
     )
     report = study.paths.report
     return PaperComparison(claims=claims, report=str(report) if report.is_file() else None)
@@ -203,7 +203,7 @@ def _heterogeneous(scores: pd.DataFrame, planted: set[str]) -> Claim:
     )
 
 
-def _treatment(results: Results, planted: dict[str, Any], arm: str) -> Claim:
+def _treatment(results: Results, planted: Mapping[str, float | str], arm: str) -> Claim:
     """Benefit from chemoradiotherapy: planted for adjuvant treatment of patients at high risk, and for none else."""
     analysed: Sequence[Treatment] = [t for t in results.treatment if t.arm == arm and t.endpoint == "os"]
     benefit = float(planted["log_hr_high_risk"]) if arm == planted["column"] else 0.0
@@ -229,12 +229,11 @@ def _treatment(results: Results, planted: dict[str, Any], arm: str) -> Claim:
     )
 
 
-def _subtypes(study: Study, patients: pd.DataFrame, truth: dict[str, Any]) -> Claim:
+def _subtypes(study: Study, patients: pd.DataFrame, tied: Mapping[str, str]) -> Claim:
     """Molecular subtypes against tissue: the tied tissue in patients of a subtype and in the others."""
     types = node_types(study)
     profiles = read_profiles(study).patients.merge(patients[["patient_id", "subtype"]], on="patient_id")
-    tied: dict[str, str] = truth["subtypes"]
-    shown, found = [], []
+    shown, significant = [], []
     for subtype, kind in tied.items():
         leaves = [c for c in profiles.columns if c.startswith("hpc_") and types.get(c) == kind]
         share = profiles[leaves].sum(axis=1).to_numpy(float)
@@ -243,10 +242,16 @@ def _subtypes(study: Study, patients: pd.DataFrame, truth: dict[str, Any]) -> Cl
             continue
         p = wilcoxon(share[inside], share[~inside]).p
         more = float(np.median(share[inside]) - np.median(share[~inside]))
-        found.append(p < 0.05 and more > 0)
+        significant.append(p < 0.05 and more > 0)
         shown.append(f"{subtype} {more:+.2f} of {kind} (p = {p:.2g})")
     outcome: Outcome = (
-        "not estimable" if not found else "found" if all(found) else "partly" if any(found) else "not found"
+        "not estimable"
+        if not significant
+        else "found"
+        if all(significant)
+        else "partly"
+        if any(significant)
+        else "not found"
     )
     return Claim(
         subject="molecular subtypes and tissue",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from pathosig.core.errors import ConfigError
 from pathosig.core.execution import run_once
@@ -78,7 +78,7 @@ def _read_features(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
 
 def write_embeddings(
     study: Study, patients: list[Patient], spec: SimulateSpec
-) -> tuple[list[list[float]], list[dict[str, Any]]]:
+) -> tuple[list[list[float]], list[dict[str, str]]]:
     """Write tiles and embeddings with their records; (true shares per patient, rows of slides.csv)."""
     source = FeatureSource(spec)
     wanted = draw_shares(spec.replace(types=max(3, source.n_types)), len(patients))
@@ -95,8 +95,7 @@ def write_embeddings(
         )
         types = _in_patches(types, rng)
         features = source.draw(types, rng, discovery=patient.cohort == "discovery")
-        payload = {"types": types.tolist(), "features": features}
-        _write_unit(study, patient.id, spec, payload)
+        _write_unit(study, patient.id, spec, {"types": types.tolist(), "features": features})
         shares.append((np.bincount(types, minlength=source.n_types) / n).tolist())
     slides = [
         {"slide_id": p.id, "patient_id": p.id, "path": f"slides/{p.id}.none", "site": p.site}
@@ -110,7 +109,9 @@ def _in_patches(types: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     pieces = []
     for kind in np.unique(types):
         count = int((types == kind).sum())
-        pieces += [np.full(len(part), kind) for part in np.array_split(np.arange(count), -(-count // _PATCH))]
+        pieces += [
+            np.full(len(patch), kind) for patch in np.array_split(np.arange(count), -(-count // _PATCH))
+        ]
     return np.concatenate([pieces[i] for i in rng.permutation(len(pieces))])
 
 
@@ -124,7 +125,7 @@ def _along_a_curve(n: int) -> np.ndarray:
     return xy
 
 
-def _write_unit(study: Study, unit: str, spec: SimulateSpec, payload: dict[str, Any]) -> None:
+def _write_unit(study: Study, unit: str, spec: SimulateSpec, payload: dict[str, object]) -> None:
     """One slide's tables, through the same record keeping as a real stage."""
     for stage, task in (
         (Stage(name="tiles", version=1, from_elsewhere=True), _tiles),
@@ -137,8 +138,6 @@ def _write_unit(study: Study, unit: str, spec: SimulateSpec, payload: dict[str, 
 
 
 def _tiles(job: Job) -> Outcome:
-    import pyarrow as pa
-
     n = len(job.payload["types"])
     index = np.arange(n)
     xy = _along_a_curve(n) * _TILE

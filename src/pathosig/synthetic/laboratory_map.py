@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import openpyxl
+from openpyxl.styles import Alignment, Font
+
 from pathosig.core.records import atomic_path
 from pathosig.synthetic.arrays import PlannedArray
 
@@ -28,9 +31,6 @@ def write_laboratory_map(path: Path, arrays: Sequence[PlannedArray]) -> None:
     arrays
         The blocks.
     """
-    import openpyxl
-    from openpyxl.styles import Alignment, Font
-
     book = openpyxl.Workbook()
     book.remove(book.active)
     for array in arrays:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from PIL import Image
 from scipy import ndimage
+
+from pathosig.tiles.grid import tissue_fraction
 
 TILE = 224
 _SCALE = 8
@@ -128,8 +131,6 @@ def tile_fractions(labels: np.ndarray, xy: np.ndarray, tile: float, n_types: int
     xy, tile
         Corners int[n, 2] and side in level-0 pixels.
     """
-    from pathosig.tiles.grid import tissue_fraction
-
     return np.stack([tissue_fraction(labels == t + 1, xy, tile, _SCALE) for t in range(n_types)], axis=1)
 
 
@@ -147,6 +148,4 @@ def enlarge(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _bilinear(field: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    from PIL import Image
-
     return np.asarray(Image.fromarray(field).resize(size, Image.Resampling.BILINEAR))

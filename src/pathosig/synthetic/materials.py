@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from pathosig.core.errors import ConfigError
 from pathosig.synthetic.textures import TEXTURE_NAMES, texture
@@ -79,8 +80,6 @@ def _procedural(name: str, variant: int, seed: int) -> np.ndarray:
 
 @functools.lru_cache(maxsize=4000)
 def _load(path: str) -> np.ndarray:
-    from PIL import Image
-
     with Image.open(path) as image:
         rgb = image.convert("RGB")
         if rgb.size != (224, 224):

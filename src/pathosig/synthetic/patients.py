@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -30,6 +29,23 @@ class Patient:
     stage: str
     nodes: str
     chemo: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scaling:
+    """How the shares of the planted types make the log hazard.
+
+    Attributes
+    ----------
+    mean, sd
+        Of the shares of the harmful and the protective type in discovery.
+    effects
+        Log hazard ratio per SD of each.
+    """
+
+    mean: list[float]
+    sd: list[float]
+    effects: list[float]
 
 
 def draw_patients(spec: SimulateSpec) -> list[Patient]:
@@ -66,8 +82,8 @@ def draw_shares(spec: SimulateSpec, n: int) -> np.ndarray:
 
 def linear_predictor(
     shares: np.ndarray, spec: SimulateSpec, discovery: np.ndarray
-) -> tuple[np.ndarray, dict[str, Any]]:
-    """Log hazard from the true shares, float[n], and how it was made.
+) -> tuple[np.ndarray, Scaling]:
+    """Log hazard from the true shares, float[n], and how it is made of them.
 
     Parameters
     ----------
@@ -81,11 +97,10 @@ def linear_predictor(
     sd = np.maximum(sd, 1e-9)
     z = (planted - mean) / sd
     effects = np.array([spec.harm, spec.protect])
-    facts = {"mean": mean.tolist(), "sd": sd.tolist(), "log_hr_per_sd": effects.tolist()}
-    return z @ effects, facts
+    return z @ effects, Scaling(mean=mean.tolist(), sd=sd.tolist(), effects=effects.tolist())
 
 
-def draw_outcomes(patients: list[Patient], risk: np.ndarray, spec: SimulateSpec) -> list[dict[str, Any]]:
+def draw_outcomes(patients: list[Patient], risk: np.ndarray, spec: SimulateSpec) -> list[dict[str, object]]:
     """Rows of patients.csv: covariates, OS and DFS in months."""
     rng = np.random.default_rng([spec.seed, 13])
     n = len(patients)
@@ -124,9 +139,9 @@ def draw_outcomes(patients: list[Patient], risk: np.ndarray, spec: SimulateSpec)
     return rows
 
 
-def study_config(level: str, tiles: dict[str, Any] | None = None) -> dict[str, Any]:
+def study_config(level: str, tiles: dict[str, object] | None = None) -> dict[str, object]:
     """study.toml of a simulated cohort."""
-    config: dict[str, Any] = {
+    config: dict[str, object] = {
         "study": {"level": level},
         "endpoints": {
             "os": {"time": "os_time", "event": "os_event", "unit": "months"},

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from PIL import Image
 
+from pathosig.core.progress import Progress
 from pathosig.core.records import atomic_path
 from pathosig.core.units import Execution, Job, Outcome
+from pathosig.core.workers import run_in_processes
 from pathosig.synthetic.layout import enlarge, label_map, slide_size, true_shares
 from pathosig.synthetic.materials import (
     mosaic_fill,
@@ -22,23 +25,54 @@ from pathosig.synthetic.spec import SimulateSpec
 from pathosig.synthetic.svs import write_svs
 
 
-def plan_slides(patients: list[Patient], spec: SimulateSpec) -> list[dict[str, Any]]:
-    """One dict per slide: id, patient, cohort, wanted shares, size, seed."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlannedSlide:
+    """One whole slide and what is planted there.
+
+    Attributes
+    ----------
+    slide_id, patient_id
+        Its name, and whose tissue it is.
+    discovery
+        Whether the patient is of the discovery cohort.
+    shares
+        Wanted shares of the tissue types, summing to 1.
+    tiles
+        About how many tiles of tissue it holds.
+    stream
+        Seed of everything random in it.
+    """
+
+    slide_id: str
+    patient_id: str
+    discovery: bool
+    shares: tuple[float, ...]
+    tiles: int
+    stream: tuple[int, ...]
+
+    @property
+    def path(self) -> str:
+        """Where it lies in the study folder."""
+        return f"slides/{self.slide_id}.svs"
+
+
+def plan_slides(patients: list[Patient], spec: SimulateSpec) -> list[PlannedSlide]:
+    """All slides: one or two of each patient."""
     rng = np.random.default_rng([spec.seed, 14])
     shares = draw_shares(spec, len(patients))
     out = []
     for number, patient in enumerate(patients):
         n = 2 if rng.random() < spec.second_slide else 1
-        for part in range(n):
+        for index in range(n):
             out.append(
-                {
-                    "slide_id": patient.id if n == 1 else f"{patient.id}-{'AB'[part]}",
-                    "patient_id": patient.id,
-                    "discovery": patient.cohort == "discovery",
-                    "shares": shares[number].tolist(),
-                    "tiles": max(12, spec.tiles_per_patient // n),
-                    "stream": [spec.seed, 15, number, part],
-                }
+                PlannedSlide(
+                    slide_id=patient.id if n == 1 else f"{patient.id}-{'AB'[index]}",
+                    patient_id=patient.id,
+                    discovery=patient.cohort == "discovery",
+                    shares=tuple(shares[number].tolist()),
+                    tiles=max(12, spec.tiles_per_patient // n),
+                    stream=(spec.seed, 15, number, index),
+                )
             )
     return out
 
@@ -49,7 +83,7 @@ def names_of(spec: SimulateSpec) -> tuple[str, ...]:
 
 
 def write_slides(
-    root: Path, slides: list[dict[str, Any]], spec: SimulateSpec, execution: Execution
+    root: Path, slides: list[PlannedSlide], spec: SimulateSpec, execution: Execution
 ) -> dict[str, list[float]]:
     """Write all slides and label maps; slide_id -> true shares.
 
@@ -58,16 +92,15 @@ def write_slides(
     PathosigError
         If a slide cannot be written.
     """
-    from pathosig.core.progress import Progress
-    from pathosig.core.workers import run_in_processes
-
-    jobs = [Job(root=root, unit=s["slide_id"], spec=spec, payload=s, execution=execution) for s in slides]
+    jobs = [
+        Job(root=root, unit=s.slide_id, spec=spec, payload=asdict(s), execution=execution) for s in slides
+    ]
     shares: dict[str, list[float]] = {}
     with Progress("simulate", total=len(jobs)) as bar:
         for answer in run_in_processes(_write_one, jobs, execution=execution):
             shares[answer.unit] = list(answer.outcome().summary["shares"])
             bar.advance()
-    return {s["slide_id"]: shares[s["slide_id"]] for s in slides}
+    return {s.slide_id: shares[s.slide_id] for s in slides}
 
 
 def _write_one(job: Job) -> Outcome:
@@ -113,15 +146,11 @@ def example_slide(path: Path, *, tiles: int = 60, seed: int = 0) -> Path:
 
 def write_label_map(path: Path, labels: np.ndarray) -> None:
     """A label map as a PNG of its values."""
-    from PIL import Image
-
     with atomic_path(path) as temporary:
         Image.fromarray(labels).save(temporary, format="PNG")
 
 
 def read_label_map(path: Path) -> np.ndarray:
     """What `write_label_map` wrote, uint8[h, w]."""
-    from PIL import Image
-
     with Image.open(path) as image:
         return np.asarray(image)

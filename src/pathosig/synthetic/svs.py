@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import tifffile
 
 from pathosig.core.records import atomic_path
 from pathosig.slides.pyramid import resample
@@ -25,8 +26,6 @@ def write_svs(path: Path, pixels: np.ndarray, *, mpp: float = 0.5, levels: int =
     levels
         Further levels, each a quarter of the one before.
     """
-    import tifffile
-
     height, width = pixels.shape[:2]
     power = round(10 / mpp)
     with atomic_path(path) as temporary, tifffile.TiffWriter(temporary, bigtiff=False) as tiff:

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
-from pathosig.core.errors import InputError
+from pathosig.core.errors import InputError, NotEstimableError
 from pathosig.core.layout import Layout
 from pathosig.core.phenotype_tree import PhenotypeTree
 from pathosig.core.records import read_json
 from pathosig.core.schema import ASSIGNMENTS, read_table
 from pathosig.core.study import Specimen, Study
 from pathosig.core.tile_tables import read_slide_tiles
+from pathosig.phenotypes.tree import cut_tree
+from pathosig.survival import bootstrap_c, cox, harrell_c
 from pathosig.synthetic.layout import tile_fractions
 from pathosig.synthetic.patients import HARMFUL, PROTECTIVE
 from pathosig.synthetic.slides_level import read_label_map
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _PURE = 0.9
 _RESAMPLES = 500
@@ -91,8 +90,6 @@ def oracle_risk(study: Study, endpoint: str = "os") -> pd.DataFrame:
     -------
     DataFrame with patient_id, cohort, time, event and oracle (linear predictor), a row per patient
     """
-    from pathosig.survival import cox
-
     truth = read_json(study.paths.truth)
     frame = study.survival(endpoint).merge(study.patients()[["patient_id", "cohort"]], on="patient_id")
     shares = np.array([truth["patients"][p]["shares"] for p in frame["patient_id"]])[:, [HARMFUL, PROTECTIVE]]
@@ -103,8 +100,6 @@ def oracle_risk(study: Study, endpoint: str = "os") -> pd.DataFrame:
 
 def oracle(study: Study, endpoint: str = "os") -> dict[str, float]:
     """C-index per cohort of `oracle_risk`."""
-    from pathosig.survival import harrell_c
-
     frame = oracle_risk(study, endpoint)
     return {
         cohort: harrell_c(rows["oracle"], rows["time"], rows["event"]).c
@@ -151,11 +146,11 @@ class Comparison:
     ari_pure: float
     selected: dict[str, str] = field(default_factory=dict)
     coef: dict[str, float] = field(default_factory=dict)
-    cohorts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    cohorts: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     oracle_c: dict[str, float] = field(default_factory=dict)
     report: str | None = None
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """For ``--json``."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
@@ -185,7 +180,7 @@ class Comparison:
         return "\n".join(lines)
 
 
-def _ci(row: dict[str, Any], key: str) -> str:
+def _ci(row: dict[str, list[float]], key: str) -> str:
     values = row.get(key)
     return "n/a" if not values else f"{values[0]:.2f} ({values[1]:.2f}-{values[2]:.2f})"
 
@@ -198,9 +193,7 @@ def compare_truth(study: Study) -> Comparison:
     InputError
         If the study was not simulated, or has no phenotypes yet.
     """
-    from sklearn.metrics import adjusted_rand_score
-
-    from pathosig.phenotypes.tree import cut_tree
+    from sklearn.metrics import adjusted_rand_score  # as heavy as all the rest
 
     truth = read_json(study.paths.truth)
     tree = PhenotypeTree.read(study.paths.tree)
@@ -235,16 +228,11 @@ def _signature(root: Path) -> tuple[list[str], dict[str, float]]:
     return names, dict(zip(names, data.get("coef") or [], strict=False))
 
 
-def _cohort_rows(study: Study) -> dict[str, dict[str, Any]]:
+def _cohort_rows(study: Study) -> dict[str, dict[str, list[float]]]:
     """HR per SD, HR of groups, C and what it lacks to the oracle's, per validation cohort.
 
     Recomputed from the frozen scores; the interval of the difference is a paired bootstrap of patients.
     """
-    import pandas as pd
-
-    from pathosig.core.errors import NotEstimableError
-    from pathosig.survival import bootstrap_c, cox, harrell_c
-
     path = study.paths.scores
     if not path.is_file():
         return {}
@@ -253,7 +241,7 @@ def _cohort_rows(study: Study) -> dict[str, dict[str, Any]]:
     frame = frame.dropna(subset=["score"])
     rng = np.random.default_rng(0)
     sd = float(frame.loc[frame["cohort"] == study.primary.discovery, "score"].std())
-    out: dict[str, dict[str, Any]] = {}
+    out: dict[str, dict[str, list[float]]] = {}
     for cohort in study.cohorts()[1:]:
         rows = frame[frame["cohort"] == cohort]
         try:
@@ -263,12 +251,12 @@ def _cohort_rows(study: Study) -> dict[str, dict[str, Any]]:
         except NotEstimableError:
             continue
         drawn = rng.integers(0, len(rows), (_RESAMPLES, len(rows)))
-        best, own = (
+        oracle_c, scored = (
             bootstrap_c(rows[name], rows["time"], rows["event"], drawn) for name in ("oracle", "score")
         )
         gap = harrell_c(rows["oracle"], rows["time"], rows["event"]).c - c.c
         out[cohort] = {
-            "c_gap": [gap, *(float(v) for v in np.nanquantile(best - own, [0.025, 0.975]))],
+            "c_gap": [gap, *(float(v) for v in np.nanquantile(oracle_c - scored, [0.025, 0.975]))],
             "hr": [float(per_sd.hr[0]), float(per_sd.lower[0]), float(per_sd.upper[0])],
             "hr_group": [float(group.hr[0]), float(group.lower[0]), float(group.upper[0])],
             "c": [c.c, c.lower, c.upper],

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,8 +19,6 @@ from pathosig.synthetic.embeddings_level import FeatureSource, write_embeddings
 from pathosig.synthetic.laboratory_map import map_rows, write_laboratory_map
 from pathosig.synthetic.patients import (
     COHORTS,
-    HARMFUL,
-    PROTECTIVE,
     Patient,
     draw_outcomes,
     draw_patients,
@@ -29,7 +26,14 @@ from pathosig.synthetic.patients import (
     linear_predictor,
     study_config,
 )
-from pathosig.synthetic.slides_level import names_of, plan_slides, write_slides
+from pathosig.synthetic.planted import (
+    Planted,
+    PlantedArrays,
+    PlantedCore,
+    planted_patients,
+    planted_slides,
+)
+from pathosig.synthetic.slides_level import PlannedSlide, names_of, plan_slides, write_slides
 from pathosig.synthetic.spec import SimulateSpec
 
 
@@ -38,21 +42,22 @@ class SimulateReport:
     """What was planted, in short."""
 
     study: str
-    truth: dict[str, Any]
+    truth: Planted
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """For ``--json``."""
-        return {"study": self.study, **self.truth}
+        return {"study": self.study, **self.truth.to_dict()}
 
     def to_text(self) -> str:
         """Types, cohorts and events."""
-        t = self.truth
+        planted = self.truth
+        harm, protection = np.exp(planted.scaling.effects)
         events = ", ".join(
-            f"{c}: {n['patients']} patients, {n['os_events']} deaths" for c, n in t["cohorts"].items()
+            f"{c}: {n['patients']} patients, {n['os_events']} deaths" for c, n in planted.cohorts.items()
         )
         return (
-            f"{len(t['types'])} types; {t['harmful']} harms (HR {np.exp(t['effects'][0]):.2f} per SD), "
-            f"{t['protective']} protects (HR {np.exp(t['effects'][1]):.2f} per SD)\n{events}\n"
+            f"{len(planted.types)} types; {planted.harmful} harms (HR {harm:.2f} per SD), "
+            f"{planted.protective} protects (HR {protection:.2f} per SD)\n{events}\n"
             f"truth: {self.study}/truth.json\nnext: pathosig run {self.study}"
         )
 
@@ -100,10 +105,10 @@ def simulate(
         site = {p.id: p.site for p in patients}
         slides = [
             {
-                "slide_id": s["slide_id"],
-                "patient_id": s["patient_id"],
-                "path": f"slides/{s['slide_id']}.svs",
-                "site": site[s["patient_id"]],
+                "slide_id": s.slide_id,
+                "patient_id": s.patient_id,
+                "path": s.path,
+                "site": site[s.patient_id],
             }
             for s in plan
         ]
@@ -123,94 +128,81 @@ def _simulate_arrays(
     rows = [i for i, p in enumerate(patients) if p.id not in on_slides]
     arrays, heterogeneous = plan_arrays([patients[i] for i in rows], wanted[rows], spec)
     cores = write_arrays(study.root, arrays, spec, execution)
-    plan = [s for s in plan_slides(patients, spec) if s["patient_id"] in on_slides]
+    plan = [s for s in plan_slides(patients, spec) if s.patient_id in on_slides]
     per_slide = write_slides(study.root, plan, spec, execution) if plan else {}
     truth_of_core = {
-        f"{a.slide_id}#{c.row}-{c.column}": {
-            "patient_id": c.patient_id,
-            "state": c.state,
-            "proportions": [round(v, 6) for v in cores[a.slide_id].get(f"{c.row}-{c.column}", [])],
-        }
+        f"{a.slide_id}#{c.row}-{c.column}": PlantedCore(
+            patient_id=c.patient_id,
+            state=c.state,
+            proportions=[round(v, 6) for v in cores[a.slide_id].get(f"{c.row}-{c.column}", [])],
+        )
         for a in arrays
         for c in a.cores
     }
     proportions = _of_patients(patients, truth_of_core, plan, per_slide, wanted)
     discovery = np.array([p.cohort == COHORTS[0] for p in patients])
-    risk, facts = linear_predictor(proportions, spec, discovery)
+    risk, scaling = linear_predictor(proportions, spec, discovery)
     clinic = draw_clinic(patients, proportions, risk, spec)
     slides = [
         {"slide_id": a.slide_id, "patient_id": "", "path": f"slides/{a.slide_id}.svs", "kind": "tma"}
         for a in arrays
-    ] + [
-        {
-            "slide_id": s["slide_id"],
-            "patient_id": s["patient_id"],
-            "path": f"slides/{s['slide_id']}.svs",
-            "kind": "wsi",
-        }
-        for s in plan
-    ]
+    ] + [{"slide_id": s.slide_id, "patient_id": s.patient_id, "path": s.path, "kind": "wsi"} for s in plan]
     write_csv_rows(study.paths.patients, list(clinic.rows), tuple(clinic.rows[0]))
     write_csv_rows(study.paths.slides, slides, ("slide_id", "patient_id", "path", "kind"))
     write_csv_rows(study.paths.tma_map, map_rows(arrays), ("tma", "row", "column", "patient_id"))
     write_laboratory_map(study.root / "laboratory_map.xlsx", arrays)
-    truth = {
-        "level": spec.level,
-        "kind": spec.kind,
-        "settings": {k: v for k, v in spec.to_dict().items() if k not in ("tiles", "features")},
-        "types": list(names),
-        "harmful": names[HARMFUL],
-        "protective": names[PROTECTIVE],
-        "effects": facts["log_hr_per_sd"],
-        "scaling": {"mean": facts["mean"], "sd": facts["sd"]},
-        "treatment": {
+    truth = Planted(
+        spec=spec,
+        types=names,
+        scaling=scaling,
+        treatment={
             "column": "adjuvant_crt",
             "log_hr_high_risk": spec.treatment_benefit,
             "log_hr_low_risk": 0.0,
             "without_effect": "neoadjuvant_crt",
         },
-        "subtypes": {s: names[t] for s, t in clinic.subtype_type.items()},
-        "subtype_log_odds_per_sd": SUBTYPE_STRENGTH,
-        "heterogeneous": sorted(heterogeneous),
-        "arrays": {a.slide_id: {"rows": a.rows, "columns": a.columns, "cohort": a.cohort} for a in arrays},
-        "cores": truth_of_core,
-        "cohorts": _cohort_counts(clinic.rows),
-        "patients": {
-            p.id: {"shares": [round(float(v), 6) for v in s], "linear_predictor": round(float(r), 6)}
-            for p, s, r in zip(patients, proportions, risk, strict=True)
-        },
-        "slides": {k: [round(float(v), 6) for v in values] for k, values in per_slide.items()},
-    }
-    write_json(study.paths.truth, truth)
+        cohorts=_cohort_counts(clinic.rows),
+        patients=planted_patients(patients, proportions, risk),
+        slides=planted_slides(per_slide),
+        arrays=PlantedArrays(
+            kind=spec.kind,
+            subtypes={s: names[t] for s, t in clinic.subtype_type.items()},
+            subtype_log_odds_per_sd=SUBTYPE_STRENGTH,
+            heterogeneous=sorted(heterogeneous),
+            arrays={a.slide_id: {"rows": a.rows, "columns": a.columns, "cohort": a.cohort} for a in arrays},
+            cores=truth_of_core,
+        ),
+    )
+    write_json(study.paths.truth, truth.to_dict())
     return SimulateReport(study=str(directory), truth=truth)
 
 
 def _of_patients(
     patients: list[Patient],
-    cores: dict[str, dict[str, Any]],
-    plan: list[dict[str, Any]],
+    cores: dict[str, PlantedCore],
+    plan: list[PlannedSlide],
     per_slide: dict[str, list[float]],
     wanted: np.ndarray,
 ) -> np.ndarray:
     """True proportions of each patient: the mean over present cores or slides; the wanted ones where all are missing."""
     pieces: dict[str, list[list[float]]] = {p.id: [] for p in patients}
     for core in cores.values():
-        if core["proportions"]:
-            pieces[core["patient_id"]].append(core["proportions"])
+        if core.proportions:
+            pieces[core.patient_id].append(core.proportions)
     for slide in plan:
-        pieces[slide["patient_id"]].append(per_slide[slide["slide_id"]])
+        pieces[slide.patient_id].append(per_slide[slide.slide_id])
     return np.array(
         [np.mean(pieces[p.id], axis=0) if pieces[p.id] else wanted[i] for i, p in enumerate(patients)]
     )
 
 
-def _cohort_counts(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
+def _cohort_counts(rows: Sequence[Mapping[str, object]]) -> dict[str, dict[str, int]]:
     """Patients and events of each cohort."""
     return {
         c: {
             "patients": sum(r["cohort"] == c for r in rows),
-            "os_events": sum(r["os_event"] for r in rows if r["cohort"] == c),
-            "dfs_events": sum(r["dfs_event"] for r in rows if r["cohort"] == c),
+            "os_events": sum(r["cohort"] == c and r["os_event"] == 1 for r in rows),
+            "dfs_events": sum(r["cohort"] == c and r["dfs_event"] == 1 for r in rows),
         }
         for c in COHORTS
         if any(r["cohort"] == c for r in rows)
@@ -218,13 +210,13 @@ def _cohort_counts(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int
 
 
 def _pooled(
-    patients: list[Patient], plan: list[dict[str, Any]], per_slide: dict[str, list[float]]
+    patients: list[Patient], plan: list[PlannedSlide], per_slide: dict[str, list[float]]
 ) -> list[list[float]]:
     out = []
     for patient in patients:
-        own = [s for s in plan if s["patient_id"] == patient.id]
-        weight = np.array([s["tiles"] for s in own], float)
-        out.append(list(np.average([per_slide[s["slide_id"]] for s in own], axis=0, weights=weight)))
+        slides = [s for s in plan if s.patient_id == patient.id]
+        weight = np.array([s.tiles for s in slides], float)
+        out.append(list(np.average([per_slide[s.slide_id] for s in slides], axis=0, weights=weight)))
     return out
 
 
@@ -235,29 +227,21 @@ def _finish(
     shares: np.ndarray,
     names: tuple[str, ...],
     per_slide: dict[str, list[float]],
-    slides: list[dict[str, Any]],
-) -> dict[str, Any]:
+    slides: list[dict[str, str]],
+) -> Planted:
     discovery = np.array([p.cohort == COHORTS[0] for p in patients])
-    risk, facts = linear_predictor(shares, spec, discovery)
+    risk, scaling = linear_predictor(shares, spec, discovery)
     rows = draw_outcomes(patients, risk, spec)
     write_csv_rows(study.paths.patients, rows, tuple(rows[0]))
     write_csv_rows(study.paths.slides, slides, ("slide_id", "patient_id", "path", "site"))
-    cohorts = _cohort_counts(rows)
-    truth = {
-        "level": spec.level,
-        "settings": {k: v for k, v in spec.to_dict().items() if k not in ("tiles", "features")},
-        "types": list(names),
-        "harmful": names[HARMFUL],
-        "protective": names[PROTECTIVE],
-        "effects": facts["log_hr_per_sd"],
-        "scaling": {"mean": facts["mean"], "sd": facts["sd"]},
-        "treatment": {"column": "chemo", "log_hr_high_risk": spec.treatment_benefit, "log_hr_low_risk": 0.0},
-        "cohorts": cohorts,
-        "patients": {
-            p.id: {"shares": [round(float(v), 6) for v in s], "linear_predictor": round(float(r), 6)}
-            for p, s, r in zip(patients, shares, risk, strict=True)
-        },
-        "slides": {k: [round(float(v), 6) for v in values] for k, values in per_slide.items()},
-    }
-    write_json(study.paths.truth, truth)
+    truth = Planted(
+        spec=spec,
+        types=names,
+        scaling=scaling,
+        treatment={"column": "chemo", "log_hr_high_risk": spec.treatment_benefit, "log_hr_low_risk": 0.0},
+        cohorts=_cohort_counts(rows),
+        patients=planted_patients(patients, shares, risk),
+        slides=planted_slides(per_slide),
+    )
+    write_json(study.paths.truth, truth.to_dict())
     return truth
