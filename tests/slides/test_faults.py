@@ -3,6 +3,7 @@
 import errno
 import os
 import struct
+import sys
 import tracemalloc
 
 import numpy as np
@@ -306,3 +307,15 @@ def test_places_of_tiles_that_no_file_can_have_count_as_lost(tmp_path):
     data[at : at + 8] = struct.pack("<Q", 2**64 - 1)
     path.write_bytes(data)
     refused(path, "E_FORMAT")
+
+
+def test_a_slide_whose_reader_lacks_a_library_is_not_called_damaged(tmp_path, monkeypatch):
+    path = tmp_path / "s.svs"
+    write_svs(path, RGB)
+    for name in ("tiff", "tiff_codecs", "j2k"):  # imported anew, on a machine without their libraries
+        monkeypatch.delitem(sys.modules, f"pathosig.slides.backends.{name}", raising=False)
+    monkeypatch.setitem(sys.modules, "simplejpeg", None)
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)
+    said = refused(path, "E_EXTRA")
+    assert "pathosig[slides]" in said
+    assert "damaged" not in said

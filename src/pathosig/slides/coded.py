@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pathosig.core.errors import PathosigError, SlideError
+from pathosig.core.extras import missing_extra
 from pathosig.slides.reader import ContextClose, SlideInfo, SlideReader
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ def coded(name: str, code: str) -> Iterator[None]:
     Raises
     ------
     SlideError
-        E_READ for a disk that fails, E_MEMORY, E_NOT_FILE for a file that is gone or may not be read, `code` for the rest.
+        E_READ for a disk that fails, E_MEMORY, E_NOT_FILE for a file that is gone or may not be read, E_EXTRA for a library that is
+        not installed, `code` for the rest.
     """
     try:
         yield
@@ -42,6 +44,9 @@ def coded(name: str, code: str) -> Iterator[None]:
             f"{name}: cannot be read ({said}).", code="E_NOT_FILE" if missing else code
         ) from error
     except Exception as error:  # readers and codecs raise many kinds on damaged data
+        absent = missing_extra(error) if isinstance(error, ModuleNotFoundError) else None
+        if absent is not None:
+            raise SlideError(f"{name}: {absent.message}", code=absent.code) from error
         what = "its structure is damaged" if code == "E_FORMAT" else "pixels cannot be decoded"
         raise SlideError(
             f"{name}: {what} ({type(error).__name__}). Copy it again, or convert it to a tiled TIFF.",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import tifffile
 
 from pathosig.core.records import atomic_path
 from pathosig.slides.pyramid import resample
@@ -26,6 +25,8 @@ def write_svs(path: Path, pixels: np.ndarray, *, mpp: float = 0.5, levels: int =
     levels
         Further levels, each a quarter of the one before.
     """
+    import tifffile  # of the extra `slides`; simulated embeddings do without
+
     height, width = pixels.shape[:2]
     power = round(10 / mpp)
     with atomic_path(path) as temporary, tifffile.TiffWriter(temporary, bigtiff=False) as tiff:
