@@ -103,7 +103,7 @@ def test_a_cluster_without_workers_is_told_and_waited_for(study, monkeypatch, ca
     from distributed import LocalCluster
 
     monkeypatch.setattr(module, "_PATIENCE_S", 0.5)
-    with LocalCluster(n_workers=0, threads_per_worker=1, processes=False, dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=0, threads_per_worker=1, processes=False, dashboard_address=":0") as cluster:
         timer = threading.Timer(3.0, cluster.scale, [1])
         timer.start()
         report = run(study, {"a": {}}, scheduler=cluster.scheduler_address)

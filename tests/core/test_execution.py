@@ -117,7 +117,7 @@ def test_bad_shards_are_refused(shard):
 def test_a_dask_cluster_does_the_same_work(study):
     from dask.distributed import LocalCluster
 
-    with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0") as cluster:
         report = run(study, {"a": {}, "b": {"what": "fail"}}, scheduler=cluster.scheduler_address)
     assert (report.done, report.failed) == (("a",), ("b",))
 

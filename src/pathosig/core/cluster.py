@@ -221,7 +221,7 @@ def _client(address: str, execution: Execution) -> Iterator[Any]:
             count = _count(address) or execution.workers
             # threads suffice: each supervises a process of its own
             cluster = stack.enter_context(
-                LocalCluster(n_workers=1, threads_per_worker=count, processes=False, dashboard_address=None)
+                LocalCluster(n_workers=1, threads_per_worker=count, processes=False, dashboard_address=":0")
             )
             yield stack.enter_context(Client(cluster))
             return
