@@ -9,6 +9,8 @@ import platform
 import sys
 from dataclasses import dataclass
 
+import psutil
+
 from pathosig.core import plugins
 from pathosig.core.versions import versions
 
@@ -53,8 +55,6 @@ class Diagnosis:
 
 def doctor() -> Diagnosis:
     """Versions, devices, readers; what is missing and how to get it."""
-    import psutil
-
     missing = {name: how for name, how in _OPTIONAL.items() if importlib.util.find_spec(name) is None}
     return Diagnosis(
         versions=versions(),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from pathosig.core.names import file_stem
 from pathosig.core.records import atomic_path, read_parquet
 from pathosig.core.tables import read_csv_rows
 from pathosig.figures.style import hpc_name
@@ -127,8 +128,6 @@ def write_profiles(study: Study, folder: Path, colours: list[str]) -> Iterator[P
 
 
 def _file_name(cohort: str) -> str:
-    from pathosig.core.names import file_stem
-
     return file_stem(cohort, frozenset())
 
 

@@ -7,7 +7,6 @@ import time
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from pathosig.core.errors import StorageError, one_line
 from pathosig.core.records import Record, sha256_file
@@ -49,10 +48,10 @@ class StudyStatus:
     stages: dict[str, dict[str, int]]
     failed: tuple[dict[str, str], ...]
     empty: tuple[dict[str, str], ...]
-    changed_settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    changed_settings: dict[str, dict[str, tuple[object, object]]] = field(default_factory=dict)
     pace: dict[str, Pace] = field(default_factory=dict)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """For ``--json``."""
         return {
             "stages": self.stages,
@@ -169,9 +168,9 @@ def _recorded(study: Study) -> list[str]:
 
 def _changed(
     study: Study, rows: list[StageRow], recorded: dict[str, list[Record]]
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, dict[str, tuple[object, object]]]:
     """Settings of study.toml that differ from those in the records."""
-    out: dict[str, dict[str, Any]] = {}
+    out: dict[str, dict[str, tuple[object, object]]] = {}
     for row in rows:
         records = recorded.get(row.name)
         table = study.config.get(row.table, {})

@@ -34,7 +34,7 @@ def write_archive(
     path: Path,
     contents: Mapping[str, bytes],
     *,
-    header: Mapping[str, Any],
+    header: Mapping[str, object],
     sign: Callable[[bytes], Mapping[str, str]] | None = None,
 ) -> str:
     """Write members and a manifest; the same contents give the same bytes.
@@ -67,7 +67,7 @@ def write_archive(
 
 def read_manifest(
     path: Path, limits: Mapping[str, int], *, required: Collection[str], formats: Collection[int]
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """The manifest of an archive whose members are those allowed, not too large, and all that are required.
 
     Parameters
@@ -176,7 +176,7 @@ def _manifest(
     limits: Mapping[str, int],
     required: Collection[str],
     formats: Collection[int],
-) -> dict[str, Any]:
+) -> dict[str, object]:
     infos = {i.filename: i for i in archive.infolist()}
     if len(infos) != len(archive.infolist()):
         raise ValueError("a member appears twice")

@@ -122,7 +122,7 @@ class TreatmentDesign:
         return None if self.start in (None, TIME_ZERO) or self.randomised else self.start
 
 
-def parse_treatments(table: Mapping[str, Any]) -> dict[str, TreatmentDesign]:
+def parse_treatments(table: Mapping[str, object]) -> dict[str, TreatmentDesign]:
     """[treatment] as values: treatment column -> its design.
 
     Raises
@@ -150,7 +150,7 @@ def parse_treatments(table: Mapping[str, Any]) -> dict[str, TreatmentDesign]:
     return designs
 
 
-def parse_endpoints(table: Mapping[str, Any]) -> dict[str, Endpoint]:
+def parse_endpoints(table: Mapping[str, object]) -> dict[str, Endpoint]:
     """[endpoints] as values, in order.
 
     Raises
@@ -186,7 +186,7 @@ def parse_endpoints(table: Mapping[str, Any]) -> dict[str, Endpoint]:
 _ENDPOINT_KEYS = ("time", "event", "unit", "event_values", "competing", "without_time")
 
 
-def _check_endpoint(name: str, raw: Mapping[str, Any]) -> None:
+def _check_endpoint(name: str, raw: Mapping[str, object]) -> None:
     where = f"study.toml: [endpoints] {name}"
     for key in ("time", "event", "unit"):
         if not isinstance(raw[key], str):
@@ -208,7 +208,7 @@ def _meant(unknown: Any, keys: tuple[str, ...]) -> str:
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 
-def parse_columns(table: Mapping[str, Any]) -> Columns:
+def parse_columns(table: Mapping[str, object]) -> Columns:
     """[columns] as a value.
 
     Raises
@@ -220,7 +220,7 @@ def parse_columns(table: Mapping[str, Any]) -> Columns:
     return Columns(**_fields("columns", table, lists, ("site", "sex", "age", "decimal")))
 
 
-def parse_primary(table: Mapping[str, Any], endpoints: Mapping[str, Any]) -> Primary:
+def parse_primary(table: Mapping[str, object], endpoints: Mapping[str, object]) -> Primary:
     """[primary] as a value; its endpoint defaults to the first declared one.
 
     Raises
@@ -238,7 +238,7 @@ def parse_primary(table: Mapping[str, Any], endpoints: Mapping[str, Any]) -> Pri
 
 
 def _fields(
-    section: str, table: Mapping[str, Any], lists: tuple[str, ...], texts: tuple[str, ...]
+    section: str, table: Mapping[str, object], lists: tuple[str, ...], texts: tuple[str, ...]
 ) -> dict[str, Any]:
     unknown = set(table) - set(lists) - set(texts)
     if unknown:

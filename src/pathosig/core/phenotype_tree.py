@@ -79,9 +79,9 @@ class PhenotypeTree:
             message = f"phenotypes/{path.name}: not a tree of phenotypes ({error}). Run `pathosig phenotypes` again."
             raise InputError(message, code="E_TREE") from error
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Plain values, as tree.json has them."""
-        raw: dict[str, Any] = {
+        raw: dict[str, object] = {
             "k": self.k,
             "artefact_hpcs": sorted(self.artefacts),
             "nodes": [{"id": n.id, "leaves": list(n.leaves), "height": n.height} for n in self.nodes],

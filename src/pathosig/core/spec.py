@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import types
 import typing
 from collections.abc import Mapping
@@ -56,8 +57,6 @@ def _plain(value: Any) -> Any:
 
 
 def _unknown(section: str, key: str, known: set[str]) -> str:
-    import difflib
-
     near = difflib.get_close_matches(key, sorted(known), n=1)
     hint = f" Did you mean {near[0]!r}?" if near else f" Known keys: {', '.join(sorted(known))}."
     return f"study.toml: table [{section}] has no key {key!r}.{hint}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from typing import TypeVar
 
@@ -52,7 +53,5 @@ def side_by_side(task: Callable[[T], R], items: Iterable[T]) -> list[R]:
     with one_blas_thread():
         if count == 1:
             return [task(item) for item in items]
-        from concurrent.futures import ThreadPoolExecutor
-
         with ThreadPoolExecutor(count, thread_name_prefix="compute") as pool:
             return list(pool.map(task, items))

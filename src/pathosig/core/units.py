@@ -270,7 +270,7 @@ class StageReport:
         """0, or 4 when units failed."""
         return 4 if self.failed else 0
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Counts and ids, for ``--json``."""
         keys = ("done", "fresh", "failed", "empty", "waiting", "errors", "findings")
         return {"stage": self.stage, **{k: list(getattr(self, k)) for k in keys}}

@@ -49,7 +49,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-def inputs_of(study: Study) -> dict[str, Any]:
+def inputs_of(study: Study) -> dict[str, object]:
     """Identities of the files a report reads that no record covers, and of the edits made by hand."""
     names = ["study.toml", "slides.csv", "patients.csv", "cores.csv", "truth.json", Layout.hpc_names]
     paths = [study.root / n for n in names] + json_files(study.paths.audits)

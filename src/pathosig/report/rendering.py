@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from importlib.resources import files
 from typing import TYPE_CHECKING
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from pathosig.report.page import LONG, Cell, Page, Table
 
@@ -35,8 +39,6 @@ def is_number(cell: Cell) -> bool:
 @cache
 def environment() -> Environment:
     """The template environment, with escaping on for every template whatever its suffix."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     env = Environment(
         loader=PackageLoader("pathosig.report", "templates"),
         autoescape=True,
@@ -52,10 +54,6 @@ def environment() -> Environment:
 
 def render(page: Page) -> str:
     """The page as one HTML document that needs nothing beside it."""
-    from importlib.resources import files
-
-    from markupsafe import Markup
-
     css = files("pathosig.report").joinpath("templates/report.css").read_text(encoding="utf-8")
     # The style sheet is our own file: the one text that is not escaped.
     return environment().get_template("report.html.j2").render(page=page, css=Markup(css)) + "\n"  # noqa: S704

@@ -7,7 +7,6 @@ import hashlib
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from pathosig import __version__
 from pathosig.core.archive import write_archive
@@ -50,7 +49,7 @@ class BundleReport:
     weights_inside: bool
     signer: str
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """For ``--json``."""
         return dataclasses.asdict(self)
 
@@ -103,7 +102,7 @@ def write_bundle(
                 f"bundle: {name} is missing. Run `pathosig run` first; a bundle needs {needs}.",
                 code="E_MISSING",
             )
-    specs: dict[str, Any] = {name: _spec_of(study, name) for name in _SPECS}
+    specs: dict[str, object] = {name: _spec_of(study, name) for name in _SPECS}
     contents[SPECS] = to_json({**specs, "embedded_mpp": _embedded_mpp(study)}).encode()
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(contents.items())}
     signature = None if phenotypes_only else Signature.load(study.paths.signature)
@@ -152,7 +151,7 @@ def _encoder_facts(study: Study) -> EncoderFacts:
     )
 
 
-def _spec_of(study: Study, stage: str) -> dict[str, Any]:
+def _spec_of(study: Study, stage: str) -> dict[str, object]:
     """The Spec the study's results were made with (not what study.toml says by now), without names of files.
 
     Empty where another program or the simulator did the work of the stage.

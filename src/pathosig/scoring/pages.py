@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from pathosig import __version__
@@ -123,8 +124,6 @@ def write_pages(study: Study, bundle: Bundle, readings: Sequence[Reading], folde
 
 
 def _render(template: str, **values: object) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     env = Environment(
         loader=PackageLoader("pathosig.scoring", "templates"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -142,8 +143,6 @@ def _no_key(path: Path, kind: str) -> ConfigError:
 
 
 def _require() -> None:
-    from importlib.util import find_spec
-
     if find_spec("cryptography") is None:
         raise ConfigError(
             "signatures of bundles need the package cryptography. Run `pip install pathosig[sign]`.",

@@ -110,7 +110,7 @@ def _study_routes(app: FastAPI, study: Study, content: StudyContent, read_only: 
             {"hpc": e.hpc, "slide": e.slide, "x": e.x, "y": e.y, "width": e.width, "index": i}
             for i, e in enumerate(content.exemplars)
         ]
-        hpcs = [h | {"given": names.get(h["hpc"], "")} for h in content.hpcs]
+        hpcs = [{**h, "given": names.get(h["hpc"], "")} for h in content.hpcs]
         return _json(
             {
                 "title": content.title,

@@ -6,9 +6,9 @@ import hashlib
 import hmac
 import json
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -60,8 +60,8 @@ class StudyContent:
 
     title: str
     specimens: dict[str, Specimen]
-    rows: tuple[dict[str, Any], ...]
-    hpcs: tuple[dict[str, Any], ...]
+    rows: tuple[Mapping[str, object], ...]
+    hpcs: tuple[Mapping[str, object], ...]
     exemplars: tuple[Exemplar, ...]
 
 
@@ -151,7 +151,7 @@ def _scores(study: Study) -> dict[str, dict[str, str]]:
     return {r["patient_id"]: r for r in read_csv_rows(path)} if path.is_file() else {}
 
 
-def _hpcs(study: Study, weights: Sequence[float]) -> tuple[dict[str, Any], ...]:
+def _hpcs(study: Study, weights: Sequence[float]) -> tuple[Mapping[str, object], ...]:
     try:
         tree = PhenotypeTree.read(study.paths.tree)
     except InputError:
