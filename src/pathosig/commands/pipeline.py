@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from pathosig.commands.changes import remove_gone
 from pathosig.commands.plan import RunPlan, plan_of
 from pathosig.core.errors import ConfigError, InputError, NotEstimableError, one_line
 from pathosig.core.records import remove_stale
@@ -93,6 +94,7 @@ def run_all(
     if dry_run:
         return RunReport(stages=(), plan=plan_of(study, rows, workers=execution.workers))
     remove_stale(study.root, deep=True)
+    remove_gone(study)
     reports: list[StageReport] = []
     nothing = ""
     for row in rows:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
+from pathosig.commands.changes import SlideChanges, gone_records, slide_changes
 from pathosig.core.errors import StorageError, one_line
 from pathosig.core.records import Record, sha256_file
 from pathosig.core.stages import StageRow, stages_of
@@ -50,6 +51,7 @@ class StudyStatus:
     empty: tuple[dict[str, str], ...]
     changed_settings: dict[str, dict[str, tuple[object, object]]] = field(default_factory=dict)
     pace: dict[str, Pace] = field(default_factory=dict)
+    changes: SlideChanges = field(default_factory=SlideChanges)
 
     def to_dict(self) -> dict[str, object]:
         """For ``--json``."""
@@ -59,6 +61,7 @@ class StudyStatus:
             "empty": list(self.empty),
             "changed_settings": self.changed_settings,
             "pace": {stage: asdict(pace) for stage, pace in self.pace.items()},
+            "slides": asdict(self.changes),
         }
 
     def to_text(self) -> str:
@@ -70,6 +73,7 @@ class StudyStatus:
                 (f"{name:<12}" + "".join(f"{shown[k] or '':>{w}}" for k, w in _STATUS_COLUMNS)).rstrip()
             )
         lines += [f"{stage}: {pace.to_text()}" for stage, pace in self.pace.items()]
+        lines += [one_line(text) for text in self.changes.to_text()]
         for title, items in (("failed", self.failed), ("empty", self.empty)):
             lines += [one_line(f"{title} {i['stage']} {i['unit']}: {i['reason']}") for i in items[:20]]
             lines += [f"  and {len(items) - 20} more {title}"] if len(items) > 20 else []
@@ -99,8 +103,9 @@ def status(study: Study) -> StudyStatus:
     empty: list[dict[str, str]] = []
     recorded = {name: study.records(name) for name in _recorded(study)}  # each record is read once
     current = {r.fingerprint for records in recorded.values() for r in records}
+    gone = {(r.stage, r.unit) for r in gone_records(study, recorded)}
     for name in (row.name for row in rows):
-        records = {r.unit: r for r in recorded.get(name, ())}
+        records = {r.unit: r for r in recorded.get(name, ()) if (r.stage, r.unit) not in gone}
         counts = {"ok": 0, "slides": 0, "empty": 0, "failed": 0, "missing": 0, "stale": 0}
         for record in records.values():
             nothing = record.status == "ok" and "code" in record.summary  # a fit that found nothing to keep
@@ -128,6 +133,7 @@ def status(study: Study) -> StudyStatus:
         empty=tuple(empty),
         changed_settings=_changed(study, rows, recorded),
         pace=paces,
+        changes=slide_changes(study, recorded),
     )
 
 
