@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 import time
@@ -208,3 +209,39 @@ def test_no_module_imports_itself_in_a_circle():
         for name in free:  # nothing that is left is imported by it: it is in no circle
             del edges[name]
     assert not edges, f"circles among {sorted(edges)}"
+
+
+def _settings():
+    """Every field of a Spec and of Execution, as (class, name)."""
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef) and (node.name.endswith("Spec") or node.name == "Execution"):
+                for field in node.body:
+                    if isinstance(field, ast.AnnAssign) and "ClassVar" not in ast.unparse(field.annotation):
+                        yield node.name, field.target.id
+
+
+def _names_set_in(path):
+    """Keywords of calls, keys of dicts, and keys of TOML, in a Python or TOML file."""
+    text = path.read_text(encoding="utf-8")
+    nodes = ast.walk(ast.parse(text)) if path.suffix == ".py" else [ast.Constant(text)]
+    for node in nodes:
+        if isinstance(node, ast.keyword):
+            yield node.arg
+        elif isinstance(node, ast.Dict):
+            yield from (key.value for key in node.keys if isinstance(key, ast.Constant))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield from re.findall(r"^\s*(\w+) *=", node.value, re.MULTILINE)
+
+
+def test_every_setting_is_set_somewhere_in_tests_benchmarks_or_examples():
+    settings = list(_settings())
+    assert len(settings) > 100
+    files = [
+        path
+        for folder in ("tests", "benchmarks", "examples")
+        for path in (Path(__file__).parents[1] / folder).rglob("*")
+        if path.suffix in (".py", ".toml")
+    ]
+    used = {name for path in files for name in _names_set_in(path)}
+    assert [f"{spec}.{name}" for spec, name in settings if name not in used] == []

@@ -2,15 +2,17 @@
 
 import json
 import shutil
+import warnings
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from pathosig.core.config import to_toml
-from pathosig.core.errors import PathosigWarning
+from pathosig.core.errors import InputError, PathosigWarning
 from pathosig.core.records import Record, read_json, sha256_file
 from pathosig.core.schema import TILES, write_table
 from pathosig.core.study import Study
@@ -107,8 +109,6 @@ def test_every_slide_gets_one_row_a_tile(embedded, coloured_tiles, weights):
     out = np.load(study.root / "embeddings/S1.npy", mmap_mode="r", allow_pickle=False)
     assert out.shape == (16, 512)
     assert out.dtype == np.float16
-    import torch
-
     encoder = load_encoder("resnet10t", weights=weights)
     x = torch.from_numpy(coloured_tiles[16:32]).permute(0, 3, 1, 2).float() / 255
     mean, std = (torch.tensor(v).reshape(1, 3, 1, 1) for v in (encoder.mean, encoder.std))
@@ -226,6 +226,8 @@ def test_encoder_made_for_another_resolution_is_warned_about(monkeypatch):
     card = {"name": "virchow2", "mpp": 0.5}
     assert not _mpp_warning(card, 0.55, EncoderSpec())
     assert "W_MPP" in _mpp_warning(card, 2.0, EncoderSpec())[0]
+    assert not _mpp_warning(card, 2.0, EncoderSpec(mpp_tolerance=3.0))
+    assert "W_MPP" in _mpp_warning(card, 0.55, EncoderSpec(mpp_tolerance=0.01))[0]
     assert not _mpp_warning({"name": "resnet50", "mpp": None}, 2.0, EncoderSpec())
 
 
@@ -353,3 +355,22 @@ def test_spec_survives_study_toml():
     import tomllib
 
     assert TrainSpec.from_mapping(tomllib.loads(text)["train"]) == TrainSpec()
+
+
+def test_training_starts_from_the_backbone_weights_that_are_named(coloured_tiles, weights, tmp_path, cache):
+    settings = TRAIN | {"random_start": False, "backbone_weights": str(weights), "epochs": 1, "lr": 1e-12}
+    encoder = {"name": "resnet10t", "method": "dlcc"}
+    study = _make_study(tmp_path / "w", coloured_tiles, encoder=encoder, train=settings)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PathosigWarning)
+        train_encoder(study, execution=Execution(device="cpu"))
+    trained = load_file(study.root / "encoder/trained.safetensors")
+    named = {k: v for k, v in load_file(weights).items() if v.ndim == 4}
+    assert len(named) > 5
+    for name, value in named.items():
+        (key,) = [k for k in trained if k.endswith(f".{name}")]
+        torch.testing.assert_close(trained[key], value, rtol=1e-4, atol=1e-6)
+    missing = TrainSpec(**TRAIN | {"random_start": False, "backbone_weights": "nowhere.safetensors"})
+    with pytest.raises(InputError, match="is no file") as caught:
+        train_encoder(study, missing)
+    assert caught.value.code == "E_WEIGHTS"

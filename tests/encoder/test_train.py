@@ -215,3 +215,26 @@ def test_training_that_collapses_is_stopped(coloured_tiles):
     grey = np.full_like(coloured_tiles, 200)
     with pytest.raises(NotEstimableError, match="collapsed"):
         _trainer(grey, spec).run()
+
+
+@pytest.mark.parametrize(
+    ("settings", "term"),
+    [
+        ({"temperature_instance": 0.1}, "instance"),
+        ({"temperature_cluster": 0.3}, "cluster"),
+        ({"barlow_weight": 0.5}, "barlow"),
+    ],
+)
+def test_temperatures_and_weights_change_their_own_term_of_the_loss(settings, term):
+    generator = torch.Generator().manual_seed(0)
+
+    def views(width):
+        return tuple(torch.rand((16, width), generator=generator) for _ in range(2))
+
+    h, z = views(12), tuple(torch.nn.functional.normalize(v, dim=1) for v in views(8))
+    c = tuple(v.softmax(dim=1) for v in views(4))
+    before, after = (loop.total_loss(h, z, c, TrainSpec(**SMALL, **s)) for s in ({}, settings))
+    changed = {
+        name for name in ("instance", "cluster", "barlow") if getattr(before, name) != getattr(after, name)
+    }
+    assert changed == {term}

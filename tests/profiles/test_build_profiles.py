@@ -191,3 +191,59 @@ def test_an_assignment_table_that_is_not_one_is_named(tmp_path):
     write_parquet(path, table)
     with pytest.raises(InputError, match=r"s1.parquet: column hpc is string; expected int16"):
         build_profiles(study)
+
+
+def test_the_column_of_patients_can_be_named(tmp_path):
+    study = features_study(tmp_path / "s")
+    path = table(tmp_path, person=[f"P{i % 12:02d}" for i in range(13)][::-1])
+    run_quietly(study, features=path, spec=ProfilesSpec(patient_column="case", columns=("area",)))
+    by_case = read_profiles(study).patients.set_index("patient_id")["n_slides"]
+    run_quietly(study, features=path, spec=ProfilesSpec(patient_column="person", columns=("area",)))
+    by_person = read_profiles(study).patients.set_index("patient_id")["n_slides"]
+    assert by_case["P00"] == 2
+    assert by_person.to_dict() == {**{f"P{i:02d}": 1 for i in range(1, 12)}, "P00": 2}
+
+
+@pytest.mark.parametrize(("max_missing", "columns"), [(0.5, ("area", "count", "sparse")), (0.1, ("count",))])
+def test_features_missing_in_too_many_discovery_patients_are_dropped(tmp_path, max_missing, columns):
+    study = features_study(tmp_path / "s")
+    path = table(
+        tmp_path, sparse=[np.nan, 1.0, 2.0, np.nan, 4.0, 7.0, np.nan, 3.0, 1.0, 2.0, 3.0, 4.0, np.nan]
+    )
+    run_quietly(study, features=path, spec=ProfilesSpec(max_missing=max_missing))
+    assert read_profiles(study).columns == columns
+
+
+@pytest.mark.parametrize(("drop", "tiles", "artefact"), [(True, 7, 0.0), (False, 8, 1 / 8)])
+def test_tiles_of_artefact_hpcs_are_taken_out_unless_they_are_to_stay(tmp_path, drop, tiles, artefact):
+    study = composition_study(tmp_path / "s")
+    build_profiles(study, ProfilesSpec(drop_artefacts=drop))
+    patient = read_profiles(study).patients.set_index("patient_id").loc["p1"]
+    assert patient["n_tiles"] == tiles
+    assert patient["hpc_02"] == pytest.approx(artefact)
+
+
+def test_soft_profiles_count_the_confidence_of_three_hpcs_instead_of_tiles(tmp_path):
+    study = composition_study(tmp_path / "s")
+    columns = {"tile_id": pa.array(range(4), pa.int32()), "distance": pa.array([1.0] * 4, pa.float32())}
+    columns |= {name: pa.array([i] * 4, pa.int16()) for name, i in (("hpc", 0), ("hpc_2", 1), ("hpc_3", -1))}
+    confidence = {"confidence": 0.75, "confidence_2": 0.25, "confidence_3": 0.0}
+    columns |= {name: pa.array([value] * 4, pa.float32()) for name, value in confidence.items()}
+    for name in ("s1", "s2"):
+        write_table(study.file("phenotypes", name, ".parquet"), pa.table(columns), ASSIGNMENTS)
+    shares = []
+    for soft in (False, True):
+        build_profiles(study, ProfilesSpec(soft=soft))
+        patient = read_profiles(study).patients.set_index("patient_id").loc["p1"]
+        shares.append((patient["hpc_00"], patient["hpc_01"]))
+    assert shares == [pytest.approx((1, 0)), pytest.approx((0.75, 0.25))]
+
+
+def test_the_table_of_features_can_be_named_in_the_study(tmp_path):
+    study = features_study(tmp_path / "s")
+    table(study.root)
+    run_quietly(study, spec=ProfilesSpec(table="outside.csv"))
+    assert read_profiles(study).columns == ("area", "count")
+    with pytest.raises(InputError, match="no such file") as caught:
+        build_profiles(study, ProfilesSpec(table="nowhere.csv"))
+    assert caught.value.code == "E_MISSING"

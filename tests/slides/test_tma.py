@@ -120,3 +120,34 @@ def test_a_new_map_is_taken_over_where_nothing_was_changed_by_hand(tma_study):
     with (study.root / "cores.csv").open(newline="") as handle:
         rows = list(csv.DictReader(handle))
     assert [r["patient_id"] for r in rows if r["patient_id"]] == ["P5"]
+
+
+def test_a_margin_widens_the_box_of_a_core(tma_study):
+    study, _ = tma_study
+    widths = []
+    for settings in ({"margin": 0.0}, {"margin": 0.5}):
+        find_cores(study, TmaSpec(**settings), execution=Execution(workers=1))
+        with (study.root / "cores.csv").open(newline="") as handle:
+            widths.append(
+                np.median([float(row["width"]) for row in csv.DictReader(handle) if row["row"] == "3"])
+            )
+    assert widths[1] > 1.4 * widths[0]
+
+
+def test_cores_are_placed_more_exactly_in_a_larger_picture(tmp_path):
+    rgb, centres, present = microarray(6, 8, angle=4, seed=3)
+    Image.fromarray(rgb).save(tmp_path / "array.png")
+    (tmp_path / "slides.csv").write_text("slide_id,patient_id,path,mpp,kind\nT1,,array.png,20,tma\n")
+    (tmp_path / "patients.csv").write_text("patient_id,cohort\nP1,discovery\n")
+    study = Study.create(tmp_path, {"endpoints": {}})
+    errors = []
+    for side in (200, 2400):
+        find_cores(study, TmaSpec(max_side_px=side), execution=Execution(workers=1))
+        with (tmp_path / "cores.csv").open(newline="") as handle:
+            rows = [
+                {k: float(row[k]) for k in ("x", "y", "width", "height")} for row in csv.DictReader(handle)
+            ]
+        middle = np.array([(r["x"] + r["width"] / 2, r["y"] + r["height"] / 2) for r in rows])
+        off = np.hypot(*(middle - centres.reshape(-1, 2)).T)
+        errors.append(np.median(off[present.ravel()]))
+    assert errors[1] < errors[0] < 10

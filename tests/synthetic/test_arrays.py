@@ -169,3 +169,11 @@ def test_a_whole_core_alone_in_the_last_row_is_no_debris():
         )
     cores = dearray(image)
     assert {(c.row - 1, c.column - 1) for c in cores if c.status == "ok"} == set(places)
+
+
+def test_nobody_is_followed_for_longer_than_the_follow_up():
+    longest = []
+    for months in (24.0, 96.0):
+        table, _, _ = clinic(400, follow_up=months)
+        longest.append(max(float(row["os_time"]) for row in table.rows))
+    assert longest[0] <= 24 < longest[1] <= 96

@@ -250,3 +250,44 @@ def test_tiles_of_a_slide_of_0_265_micrometres_are_112_micrometres_wide_as_those
         inside = plain[0][:, None] & plain[1][None]
         assert inside.mean() > 0.7
         assert np.abs(tile.astype(int) - expected)[inside].max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "strict", "lenient"),
+    [
+        ("blur", {"max_blur": 0.2}, {"max_blur": 1.0}),
+        ("pen", {"max_pen": 0.1}, {"max_pen": 1.0}),
+        ("fold", {"max_fold": 0.2}, {"max_fold": 1.0}),
+        ("background", {"max_background": 0.5}, {"max_background": 1.0}),
+    ],
+)
+def test_each_quality_limit_leaves_out_its_own_kind_of_tile_and_at_1_none(kind, strict, lenient):
+    image, xy, kinds = artefact_scene()
+    columns = quality(image, xy, 20 * 8.0, 8.0)
+    assert excluded(columns, TileSpec(**strict))[kind][kinds == kind].mean() >= 0.9
+    assert not excluded(columns, TileSpec(**lenient))[kind].any()
+
+
+def test_tiles_overlap_by_the_stride_that_is_asked_for(study):
+    apart, overlapping = (
+        _tiles_of(study, TileSpec(mpp=1.0, stride_px=stride, max_blur=1.0)) for stride in (224, 112)
+    )
+    gaps = [np.diff(np.unique(t.column("x"))).min() for t in (apart, overlapping)]
+    assert gaps == pytest.approx([224 / 0.499, 112 / 0.499], rel=0.02)
+    assert len(overlapping) > 3 * len(apart) > 0
+
+
+def test_a_tolerance_takes_a_slide_that_is_coarser_than_its_tiles_by_less(study):
+    assert cut_tiles(study, TileSpec(mpp=0.42, mpp_tolerance=0.05)).failed == ("painted",)
+    assert cut_tiles(study, TileSpec(mpp=0.42, mpp_tolerance=0.25)).done == ("painted",)
+
+
+def test_quality_is_measured_at_the_resolution_that_is_asked_for(study):
+    fine, coarse = (_tiles_of(study, TileSpec(mpp=1.0, quality_mpp=mpp, max_blur=1.0)) for mpp in (2.0, 16.0))
+    assert np.array_equal(fine.column("x"), coarse.column("x"))
+    assert not np.allclose(fine.column("blur"), coarse.column("blur"))
+
+
+def _tiles_of(study, spec):
+    assert cut_tiles(study, spec).done == ("painted",)
+    return read_slide_tiles(study.paths.tiles("painted"))

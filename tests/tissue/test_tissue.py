@@ -234,3 +234,55 @@ def test_the_border_of_the_slide_changes_nothing_of_tissue_near_it(gap, side):
     assert expected.sum() > 25_000
     assert (found & ~expected).sum() <= 12
     assert (expected & ~found).sum() <= 12
+
+
+def disc(x, y, radius, size=300):
+    yy, xx = np.mgrid[:size, :size]
+    return (xx - x) ** 2 + (yy - y) ** 2 < radius**2
+
+
+def test_pieces_smaller_than_the_least_area_are_dropped():
+    image, _ = scene()
+    small = disc(250, 60, 12)  # 29,000 um2 at 8 um per pixel
+    image[small] = (205, 150, 190)
+    shares = [tissue_mask(image, TissueSpec(min_area_um2=area))[small].mean() for area in (10_000, 60_000)]
+    assert shares[0] > 0.9
+    assert shares[1] == 0
+
+
+def test_holes_smaller_than_the_least_hole_are_filled():
+    image, _ = scene()
+    hole = disc(100, 130, 18)  # 65,000 um2
+    image[hole] = (244, 243, 245)
+    inner = disc(100, 130, 10)
+    shares = [tissue_mask(image, TissueSpec(min_hole_um2=area))[inner].mean() for area in (10_000, 200_000)]
+    assert shares == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("keeps", "loses"),
+    [({"min_density": 0.005}, {"min_density": 0.1}), ({"sensitivity": 0.5}, {"sensitivity": 4.0})],
+)
+def test_pale_tissue_is_kept_or_lost_by_the_threshold_that_is_set(keeps, loses):
+    image, truth = scene(tissue=(232, 214, 228))
+    assert tissue_mask(image, TissueSpec(**keeps))[truth].mean() > 0.95
+    assert tissue_mask(image, TissueSpec(**loses))[truth].mean() < 0.5
+
+
+def test_smoothing_keeps_scattered_specks_from_becoming_tissue():
+    image, truth = scene()
+    specks = ~truth & (np.random.default_rng(1).random(truth.shape) < 0.1)
+    image[specks] = (205, 150, 190)
+    shares = [tissue_mask(image, TissueSpec(smooth_um=um))[~truth].mean() for um in (0.0, 24.0)]
+    assert shares[0] > 0.9
+    assert shares[1] < 0.05
+
+
+def test_pen_stays_where_it_is_not_to_be_removed():
+    image, _ = scene()
+    image[20:40, 20:280] = (30, 60, 200)
+    shares = [
+        tissue_mask(image, TissueSpec(remove_pen=remove))[22:38, 22:278].mean() for remove in (True, False)
+    ]
+    assert shares[0] < 0.02
+    assert shares[1] > 0.9
