@@ -103,7 +103,7 @@ def fit_signature(
     >>> rng = np.random.default_rng(0)
     >>> table = pd.DataFrame({"grade": rng.normal(size=200), "size": rng.normal(size=200)})
     >>> time = rng.exponential(np.exp(-table["grade"]))
-    >>> outcome = pd.DataFrame({"time": time.clip(upper=2), "event": time < 2})
+    >>> outcome = pd.DataFrame({"time": np.minimum(time, 2), "event": time < 2})
     >>> signature = fit_signature(table, outcome, spec=SignatureSpec(selection="ridge"), unit="years")
     >>> bool(signature.coef[signature.hpcs.index("grade")] > 0.5)
     True
