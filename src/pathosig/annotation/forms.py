@@ -17,13 +17,35 @@ if TYPE_CHECKING:
     TileIndex = Mapping[int, Sequence[int]]
 
 TISSUES = (
-    "tumour", "stroma", "immune cells", "necrosis", "normal epithelium", "muscle", "fat", "mucus", "vessels or blood",
-    "nerve", "background", "mixed", "cannot say",
-)  # fmt: skip
+    "tumour",
+    "stroma",
+    "immune cells",
+    "necrosis",
+    "normal epithelium",
+    "muscle",
+    "fat",
+    "mucus",
+    "vessels or blood",
+    "nerve",
+    "background",
+    "mixed",
+    "cannot say",
+)
 PATTERNS = (
-    "glandular", "papillary", "cribriform", "solid", "single cells", "spindled", "fibrous", "inflamed", "necrotic",
-    "mucinous", "oedematous", "none", "cannot say",
-)  # fmt: skip
+    "glandular",
+    "papillary",
+    "cribriform",
+    "solid",
+    "single cells",
+    "spindled",
+    "fibrous",
+    "inflamed",
+    "necrotic",
+    "mucinous",
+    "oedematous",
+    "none",
+    "cannot say",
+)
 ALIKE = 3
 """Tiles of the same HPC in a test of the odd one out; one of another HPC lies among them."""
 LONGEST_NAME = 80

@@ -25,9 +25,19 @@ MANIFEST, SIGNED = "manifest.json", "signed.json"
 _SMALL = 1 << 20
 _BLOCK = 1 << 20
 _DAMAGE = (
-    zipfile.BadZipFile, zlib.error, KeyError, ValueError, TypeError, AttributeError, OSError, EOFError, OverflowError,
-    NotImplementedError, RecursionError, MemoryError,
-)  # fmt: skip
+    zipfile.BadZipFile,
+    zlib.error,
+    KeyError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    OSError,
+    EOFError,
+    OverflowError,
+    NotImplementedError,
+    RecursionError,
+    MemoryError,
+)
 
 
 def write_archive(

@@ -67,8 +67,15 @@ class Baked:
         """Digest of the graph for tiles of one size: a file name that no content of a card can shape."""
         torch_version = version("torch").split("+")[0]
         values = [
-            self.weights_sha256, self.network, self.mean, self.std, self.input_px, size_px, EXPORT_VERSION, torch_version,
-        ]  # fmt: skip
+            self.weights_sha256,
+            self.network,
+            self.mean,
+            self.std,
+            self.input_px,
+            size_px,
+            EXPORT_VERSION,
+            torch_version,
+        ]
         return hashlib.sha256(json.dumps(values).encode()).hexdigest()
 
 

@@ -220,9 +220,16 @@ class TrainSpec(Spec):
 
     def _check_counts(self) -> None:
         for name, least in (
-            ("n_clusters", 2), ("dim", 2), ("batch_size", 2), ("accumulate", 1), ("epochs", 1),
-            ("max_tiles_per_slide", 1), ("max_tiles", 2), ("patience", 1), ("threads", 1),
-        ):  # fmt: skip
+            ("n_clusters", 2),
+            ("dim", 2),
+            ("batch_size", 2),
+            ("accumulate", 1),
+            ("epochs", 1),
+            ("max_tiles_per_slide", 1),
+            ("max_tiles", 2),
+            ("patience", 1),
+            ("threads", 1),
+        ):
             value = getattr(self, name)
             _need(value >= least, f"[train] {name}: found {value}; expected at least {least}.")
         _need(

@@ -195,7 +195,13 @@ def _scale(axes: Axes, row: int, marks: tuple[Sequence[float], Sequence[str]], h
         axes.plot([place, place], [row, row + 0.14], color=colour, linewidth=0.8)
         if place - last > (high - low) * 0.04:
             axes.text(
-                place, row + 0.19, name, ha="center", va="top", fontsize=5.8, zorder=3,
+                place,
+                row + 0.19,
+                name,
+                ha="center",
+                va="top",
+                fontsize=5.8,
+                zorder=3,
                 bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.4},
-            )  # fmt: skip
+            )
             last = place

@@ -203,9 +203,12 @@ def _is_text(bar: ClinicalBar) -> bool:
 
 
 _PAIRS = (
-    ("#009E73", "#C7E9DF"), ("#CC79A7", "#F3DCE9"), ("#E69F00", "#FBE7BF"), ("#5F6670", "#D5D8DC"),
+    ("#009E73", "#C7E9DF"),
+    ("#CC79A7", "#F3DCE9"),
+    ("#E69F00", "#FBE7BF"),
+    ("#5F6670", "#D5D8DC"),
     ("#79183D", "#E3C6D0"),
-)  # fmt: skip
+)
 """Dark and pale of one hue for columns of two values: each column its own hue, none that of a risk group."""
 
 

@@ -144,8 +144,15 @@ def _draw_bars(axes: Axes, bars: Sequence[StackedBar], y_label: str, *, small: b
                 between = " · " if not small or height < 16 else "\n"
                 text = f"{count}" if small and height < 16 else f"{count}{between}{height:.0f}%"
                 axes.text(
-                    i, base + height / 2, text, ha="center", va="center", fontsize=5.8, color=ink, linespacing=1.1
-                )  # fmt: skip
+                    i,
+                    base + height / 2,
+                    text,
+                    ha="center",
+                    va="center",
+                    fontsize=5.8,
+                    color=ink,
+                    linespacing=1.1,
+                )
             base += height
     axes.set_xticks(range(len(bars)), [f"{b.label}\nn = {sum(b.counts.values())}" for b in bars])
     axes.tick_params(axis="x", length=0, labelsize=6)
@@ -257,15 +264,26 @@ def _incidence_legend(
         for i, name in enumerate(names):
             x = 0.13 + 0.24 * i
             axes.plot(
-                [x, x + 0.06], [y, y], color=group_colour(name, i), linestyle=dash, linewidth=1.3,
-                transform=axes.transAxes, clip_on=False,
-            )  # fmt: skip
+                [x, x + 0.06],
+                [y, y],
+                color=group_colour(name, i),
+                linestyle=dash,
+                linewidth=1.3,
+                transform=axes.transAxes,
+                clip_on=False,
+            )
             axes.text(x + 0.075, y, name, transform=axes.transAxes, fontsize=6.3, va="center")
         axes.text(-0.2, y, what, transform=axes.transAxes, fontsize=6.3, va="center", color=MUTED)
         if value is not None:
             axes.text(
-                1.0, y, f"Gray's test {p_text(value)}", transform=axes.transAxes, fontsize=6.3, va="center", ha="right"
-            )  # fmt: skip
+                1.0,
+                y,
+                f"Gray's test {p_text(value)}",
+                transform=axes.transAxes,
+                fontsize=6.3,
+                va="center",
+                ha="right",
+            )
 
 
 def _numbers_at_risk(

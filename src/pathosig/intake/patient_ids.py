@@ -13,10 +13,32 @@ from pathosig.intake.choices import NUMBER_ROWS, Choices, Option, Question, colu
 from pathosig.intake.ids import slide_names
 
 _RANKS = (
-    "patient id", "patientid", "patient identifier", "patient", "pat id", "patid", "patient barcode", "bcr patient barcode",
-    "patient no", "patient number", "patient nr", "patientennummer", "case submitter id", "submitter id", "subject id", "subjectid",
-    "usubjid", "subject", "participant id", "participant", "case id", "caseid", "case", "mrn", "id",
-)  # fmt: skip
+    "patient id",
+    "patientid",
+    "patient identifier",
+    "patient",
+    "pat id",
+    "patid",
+    "patient barcode",
+    "bcr patient barcode",
+    "patient no",
+    "patient number",
+    "patient nr",
+    "patientennummer",
+    "case submitter id",
+    "submitter id",
+    "subject id",
+    "subjectid",
+    "usubjid",
+    "subject",
+    "participant id",
+    "participant",
+    "case id",
+    "caseid",
+    "case",
+    "mrn",
+    "id",
+)
 _ID_WORDS = frozenset(
     [
         "patient",

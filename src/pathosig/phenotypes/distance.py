@@ -74,9 +74,11 @@ class Shift:
             np.log(np.maximum(x, _TINY)).mean(dtype=np.float64) for x in (tiles.residual, tiles.mahalanobis)
         ]
         return cls(
-            n_tiles=len(tiles.residual), far=float(tiles.far.mean()),
-            residual=round(float(logs[0]), 6), mahalanobis=round(float(logs[1]), 6),
-        )  # fmt: skip
+            n_tiles=len(tiles.residual),
+            far=float(tiles.far.mean()),
+            residual=round(float(logs[0]), 6),
+            mahalanobis=round(float(logs[1]), 6),
+        )
 
     @classmethod
     def pooled(cls, shifts: Iterable[Shift]) -> Self:
@@ -143,10 +145,17 @@ class Distance:
         """Of a codebook that knows no distance: nothing is far."""
         zero = np.zeros(2)
         return cls(
-            mean=np.zeros(dim, np.float32), basis=np.zeros((dim, 0), np.float32), variance=np.zeros(0, np.float32),
-            rest=1.0, threshold=np.full(2, np.inf), centre=zero, between=zero, within=zero, groups=0,
+            mean=np.zeros(dim, np.float32),
+            basis=np.zeros((dim, 0), np.float32),
+            variance=np.zeros(0, np.float32),
+            rest=1.0,
+            threshold=np.full(2, np.inf),
+            centre=zero,
+            between=zero,
+            within=zero,
+            groups=0,
             tiles=1.0,
-        )  # fmt: skip
+        )
 
     @property
     def calibrated(self) -> bool:
@@ -208,9 +217,17 @@ class Distance:
         """What `tensors` gave."""
         (rest, tiles), threshold, centre, between, within = tensors["distance.calibration"]
         return cls(
-            mean=tensors["distance.mean"], basis=tensors["distance.basis"], variance=tensors["distance.variance"],
-            rest=float(rest), tiles=float(tiles), groups=int(tensors["distance.groups"][0]), threshold=threshold, centre=centre, between=between, within=within,
-        )  # fmt: skip
+            mean=tensors["distance.mean"],
+            basis=tensors["distance.basis"],
+            variance=tensors["distance.variance"],
+            rest=float(rest),
+            tiles=float(tiles),
+            groups=int(tensors["distance.groups"][0]),
+            threshold=threshold,
+            centre=centre,
+            between=between,
+            within=within,
+        )
 
 
 def _log_lengths(
@@ -267,9 +284,12 @@ def fit_distance(
         left = _frozen(total.plus(fold, -1), dim, groups=0)
         matrix = np.hstack([left.basis, left.mean[:, None]])
         logs[:, rows] = _log_lengths(
-            (unit[rows] - left.mean) @ left.basis, unit[rows] @ matrix[:, -1],
-            mean_squared=float(left.mean @ left.mean), variance=left.variance, rest=left.rest,
-        )  # fmt: skip
+            (unit[rows] - left.mean) @ left.basis,
+            unit[rows] @ matrix[:, -1],
+            mean_squared=float(left.mean @ left.mean),
+            variance=left.variance,
+            rest=left.rest,
+        )
     threshold = np.quantile(logs, 1 - FALSE_ALARMS / 2, axis=1)
     number = np.unique(group, return_inverse=True)[1]
     frozen = _frozen(

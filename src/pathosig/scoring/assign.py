@@ -103,9 +103,13 @@ def assign_phenotypes(
         root = Path(folder)
         frozen = read_phenotypes(bundle, root)
         new = NewSlides(
-            slides=slides, owners={}, mpp=None if features else mpp, features=features, weights=weights,
+            slides=slides,
+            owners={},
+            mpp=None if features else mpp,
+            features=features,
+            weights=weights,
             tile_mpp=mpp if features else None,
-        )  # fmt: skip
+        )
         study = work_study(frozen, new)
         reports = run_stages(study, frozen, new, execution, strict=False)
         return _collect(study, out, [e for r in reports for e in r.errors])

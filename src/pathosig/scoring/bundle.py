@@ -31,8 +31,12 @@ from pathosig.validation.results import read_results
 
 _TAKEN = (Layout.encoder_card, Layout.encoder_weights, Layout.codebook, Layout.tree, Layout.signature)
 _SPECS: dict[str, type[Spec]] = {
-    "tma": TmaSpec, "tissue": TissueSpec, "tiles": TileSpec, "embed": EncoderSpec, "profiles": ProfilesSpec,
-}  # fmt: skip
+    "tma": TmaSpec,
+    "tissue": TissueSpec,
+    "tiles": TileSpec,
+    "embed": EncoderSpec,
+    "profiles": ProfilesSpec,
+}
 _OUTSIDE = {"embed": ("weights", "name", "method"), "profiles": ("table", "patient_column", "columns")}
 """Settings that name something outside a bundle, and are not taken into it."""
 

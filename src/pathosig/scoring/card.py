@@ -166,18 +166,24 @@ def model_card(
         policy=signature.transform.policy,
         min_tiles=signature.transform.min_tiles,
         training={
-            "cohort": trained.cohort, "patients": trained.n, "events": trained.events, "sd_of_the_score": round(trained.sd, 6),
-            "selection": trained.selection, "patients_sha256": trained.patients_sha256,
+            "cohort": trained.cohort,
+            "patients": trained.n,
+            "events": trained.events,
+            "sd_of_the_score": round(trained.sd, 6),
+            "selection": trained.selection,
+            "patients_sha256": trained.patients_sha256,
         },
         horizons={f"{row.years:g}": row.survival for row in signature.baseline.at},
         performance=() if results is None else _performance(results),
-        not_validated_because="`pathosig validate` has not run" if results is None else "no other cohort, no cross-validation",
+        not_validated_because="`pathosig validate` has not run"
+        if results is None
+        else "no other cohort, no cross-validation",
         out_of_distribution=limit,
         scanners=tuple(scanners),
         encoder=encoder,
         pathosig=pathosig,
         digests=dict(digests),
-    )  # fmt: skip
+    )
 
 
 def _performance(results: Results) -> tuple[Performance, ...]:

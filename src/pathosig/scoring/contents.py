@@ -36,9 +36,20 @@ SIGNATURE = (*PHENOTYPES, Layout.signature)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _DAMAGE = (
-    SafetensorError, PathosigError, KeyError, ValueError, TypeError, OSError, EOFError, AttributeError, IndexError, OverflowError,
-    NotImplementedError, RecursionError, MemoryError,
-)  # fmt: skip
+    SafetensorError,
+    PathosigError,
+    KeyError,
+    ValueError,
+    TypeError,
+    OSError,
+    EOFError,
+    AttributeError,
+    IndexError,
+    OverflowError,
+    NotImplementedError,
+    RecursionError,
+    MemoryError,
+)
 """What damaged or hostile content raises in one reader or another; all of it means that the bundle is refused."""
 
 T = TypeVar("T")
@@ -204,9 +215,18 @@ def _checked(path: Path, into: Path, manifest: Mapping[str, Any], signer: Signer
             raise refused(path, text)
     (into / Layout.encoder_card).write_text(to_json(encoder), encoding="utf-8")  # only what was checked stays
     return FrozenStudy(
-        path=path, sha256=file_sha256(path), folder=into, made_with=manifest["pathosig"], signer=signer, encoder=encoder,
-        weights_inside=inside, specs=specs, codebook=codebook, tree=tree, card=card,
-    )  # fmt: skip
+        path=path,
+        sha256=file_sha256(path),
+        folder=into,
+        made_with=manifest["pathosig"],
+        signer=signer,
+        encoder=encoder,
+        weights_inside=inside,
+        specs=specs,
+        codebook=codebook,
+        tree=tree,
+        card=card,
+    )
 
 
 def encoder_card(raw: Mapping[str, Any], *, inside: bool) -> dict[str, Any]:

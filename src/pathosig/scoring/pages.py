@@ -125,17 +125,24 @@ def write_pages(study: Study, bundle: Bundle, readings: Sequence[Reading], folde
 
 def _render(template: str, **values: object) -> str:
     env = Environment(
-        loader=PackageLoader("pathosig.scoring", "templates"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+        loader=PackageLoader("pathosig.scoring", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     return env.get_template(template).render(**values) + "\n"
 
 
 def _numbers(bundle: Bundle, reading: Reading) -> dict[str, Any]:
     return {
-        **dataclasses.asdict(reading), "endpoint": bundle.signature.endpoint, "cutoff": bundle.signature.cutoff,
-        "bundle_sha256": bundle.sha256, "pathosig": __version__, "use": "research only; not a medical device",
-    }  # fmt: skip
+        **dataclasses.asdict(reading),
+        "endpoint": bundle.signature.endpoint,
+        "cutoff": bundle.signature.cutoff,
+        "bundle_sha256": bundle.sha256,
+        "pathosig": __version__,
+        "use": "research only; not a medical device",
+    }
 
 
 def _drivers(bundle: Bundle, reading: Reading) -> dict[str, tuple[int, ...]]:
@@ -146,19 +153,24 @@ def _drivers(bundle: Bundle, reading: Reading) -> dict[str, tuple[int, ...]]:
 
 
 def patient_page(
-    study: Study, bundle: Bundle, reading: Reading, columns: np.ndarray | None, specimens: Sequence[Specimen],
+    study: Study,
+    bundle: Bundle,
+    reading: Reading,
+    columns: np.ndarray | None,
+    specimens: Sequence[Specimen],
     pictures: Sequence[SlidePictures],
-) -> PatientPage:  # fmt: skip
+) -> PatientPage:
     """The page of one patient; `columns` are the values of the features that were scored."""
     far = tuple(tile for p in pictures for tile in p.far)[:12]
     share = reading.unlike_training
     signer = str(bundle.signer) if bundle.signer else "unsigned"
     provenance = [
-        ("bundle", f"{bundle.path.name} ({signer})"), ("bundle sha256", bundle.sha256),
+        ("bundle", f"{bundle.path.name} ({signer})"),
+        ("bundle sha256", bundle.sha256),
         ("encoder", f"{bundle.encoder['name']}, {bundle.encoder['weights_sha256']}"),
         ("made with", f"pathosig {bundle.made_with}; scored with pathosig {__version__}"),
         *((f"slide {s.id}", s.path.name) for s in specimens),
-    ]  # fmt: skip
+    ]
     return PatientPage(
         title=f"Patient {reading.patient_id}",
         endpoint=bundle.signature.endpoint,
@@ -200,8 +212,12 @@ def _verdict(bundle: Bundle, reading: Reading) -> tuple[Item, ...]:
         return (Item(label="risk group", value="not assessable", note="no score is given"), *items)
     known = signature.trained_on.percentiles
     return (
-        Item(label="risk group", value=reading.group, tone=reading.group.replace(" ", "-"),
-             note=f"cut-off {signature.cutoff:.3g} ({signature.cutoff_rule})"),
+        Item(
+            label="risk group",
+            value=reading.group,
+            tone=reading.group.replace(" ", "-"),
+            note=f"cut-off {signature.cutoff:.3g} ({signature.cutoff_rule})",
+        ),
         Item(label="score", value=f"{reading.score:.3f}", note=_interval(reading.lower, reading.upper)),
         Item(
             label="percentile in discovery",
@@ -209,7 +225,7 @@ def _verdict(bundle: Bundle, reading: Reading) -> tuple[Item, ...]:
             note=f"of {signature.trained_on.n} patients" if known else "",
         ),
         *items,
-    )  # fmt: skip
+    )
 
 
 def _interval(low: float | None, high: float | None, *, percent: bool = False) -> str:
@@ -230,11 +246,16 @@ def _terms(bundle: Bundle, reading: Reading, columns: np.ndarray) -> tuple[TermR
         leaves = signature.transform.leaves.get(name, ())
         rows.append(
             TermRow(
-                name=name, leaves=" ".join(f"{hpc:02d}" for hpc in leaves), value=f"{value:.4f}", center=f"{center:.4f}",
-                part=f"{part:+.4f}", tone="high" if part > 0 else "low",
-                left=round(50 if part > 0 else 50 - width, 2), width=round(width, 2),
+                name=name,
+                leaves=" ".join(f"{hpc:02d}" for hpc in leaves),
+                value=f"{value:.4f}",
+                center=f"{center:.4f}",
+                part=f"{part:+.4f}",
+                tone="high" if part > 0 else "low",
+                left=round(50 if part > 0 else 50 - width, 2),
+                width=round(width, 2),
             )
-        )  # fmt: skip
+        )
     return tuple(sorted(rows, key=lambda row: -row.width))
 
 

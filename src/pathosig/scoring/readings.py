@@ -87,10 +87,22 @@ class Reading:
 def unscored(patient: str, reason: str) -> Reading:
     """A patient of whom nothing could be measured."""
     return Reading(
-        patient_id=patient, n_slides=0, n_tiles=0, score=None, lower=None, upper=None, group=NOT_ASSESSABLE,
-        percentile=None, survival={}, similarity=None, unlike_training=None, nearest=(), core_agreement="", remark=reason,
+        patient_id=patient,
+        n_slides=0,
+        n_tiles=0,
+        score=None,
+        lower=None,
+        upper=None,
+        group=NOT_ASSESSABLE,
+        percentile=None,
+        survival={},
+        similarity=None,
+        unlike_training=None,
+        nearest=(),
+        core_agreement="",
+        remark=reason,
         contributions={},
-    )  # fmt: skip
+    )
 
 
 def read_patients(

@@ -22,10 +22,21 @@ from pathosig.signature.reading import tile_places
 
 _YEARS = ("1", "3", "5")
 COLUMNS = (
-    "patient_id", "n_slides", "n_tiles", "score", "lower", "upper", "group", "percentile",
+    "patient_id",
+    "n_slides",
+    "n_tiles",
+    "score",
+    "lower",
+    "upper",
+    "group",
+    "percentile",
     *(f"survival_{y}y{end}" for y in _YEARS for end in ("", "_lower", "_upper")),
-    "similarity", "unlike_training", "nearest", "core_agreement", "remark",
-)  # fmt: skip
+    "similarity",
+    "unlike_training",
+    "nearest",
+    "core_agreement",
+    "remark",
+)
 """Columns of scores.csv."""
 
 
@@ -59,9 +70,13 @@ class ScoreReport:
     def to_dict(self) -> dict[str, Any]:
         """For ``--json``."""
         return {
-            "out": self.out, "bundle_sha256": self.bundle_sha256, "scores": [asdict(r) for r in self.readings],
-            "failed": list(self.failed), "waiting": self.waiting, "report": self.report,
-        }  # fmt: skip
+            "out": self.out,
+            "bundle_sha256": self.bundle_sha256,
+            "scores": [asdict(r) for r in self.readings],
+            "failed": list(self.failed),
+            "waiting": self.waiting,
+            "report": self.report,
+        }
 
     def to_text(self) -> str:
         """The bundle, and a line per patient."""
@@ -141,8 +156,11 @@ def score_slides(
     reports = run_stages(study, contents, new, execution)
     failed = tuple(e for r in reports for e in r.errors)
     common: dict[str, Any] = {
-        "out": str(out), "header": contents.header(), "bundle_sha256": contents.sha256, "failed": failed,
-    }  # fmt: skip
+        "out": str(out),
+        "header": contents.header(),
+        "bundle_sha256": contents.sha256,
+        "failed": failed,
+    }
     waiting = sum(not _done(study, s.id) for s in study.specimens())
     if execution.shard is not None and waiting:
         return ScoreReport(readings=(), waiting=waiting, **common)

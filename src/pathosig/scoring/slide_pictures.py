@@ -134,13 +134,17 @@ def _squares(xy: np.ndarray, side: float, hpc: np.ndarray, weights: np.ndarray) 
         features.append(
             {
                 "type": "Feature",
-                "geometry": {"type": "Polygon", "coordinates": [[[x, y], [x1, y], [x1, y1], [x, y1], [x, y]]]},
+                "geometry": {
+                    "type": "Polygon",
+                    "coordinates": [[[x, y], [x1, y], [x1, y1], [x, y1], [x, y]]],
+                },
                 "properties": {
-                    "objectType": "annotation", "classification": {"name": f"HPC {label:02d}"},
+                    "objectType": "annotation",
+                    "classification": {"name": f"HPC {label:02d}"},
                     "contribution": round(float(weights[label]), 6),
                 },
             }
-        )  # fmt: skip
+        )
     return {"type": "FeatureCollection", "features": features}
 
 
@@ -160,9 +164,15 @@ def _map(
 
     overview, downsample = read_overview(reader, 1e-6, max_side=_OVERVIEW_PX)
     item = SlideMap(
-        title=title, overview=overview, x=xy[:, 0], y=xy[:, 1], hpc=hpc, tile_px=side, downsample=downsample,
+        title=title,
+        overview=overview,
+        x=xy[:, 0],
+        y=xy[:, 1],
+        hpc=hpc,
+        tile_px=side,
+        downsample=downsample,
         mpp=reader.info.mpp,
-    )  # fmt: skip
+    )
     # The scale ends at the heaviest phenotype of this slide: one that is absent would make all colours pale.
     shown = None if weights is None else np.where(np.isin(np.arange(len(weights)), hpc), weights, 0.0)
     colours = hpc_colours(bundle.tree.k, artefacts=bundle.tree.artefacts, linkage=bundle.tree.linkage)

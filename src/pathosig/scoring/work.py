@@ -128,11 +128,14 @@ def work_study(bundle: FrozenStudy, new: NewSlides) -> Study:
     kind = "tma" if new.tma_map else "wsi"
     rows = [
         {
-            "slide_id": name, "patient_id": "" if new.tma_map else new.owners.get(name, name),
-            "path": str(path.absolute()), "mpp": new.mpp, "kind": kind,
+            "slide_id": name,
+            "patient_id": "" if new.tma_map else new.owners.get(name, name),
+            "path": str(path.absolute()),
+            "mpp": new.mpp,
+            "kind": kind,
         }
         for name, path in names.items()
-    ]  # fmt: skip
+    ]
     patients = {str(r["patient_id"]) for r in rows}
     if new.tma_map:
         cells = read_csv_rows(new.tma_map)

@@ -169,9 +169,14 @@ def fit_details(
     if not chosen.names:
         reason = _nothing(chosen, len(pool.names), int(event.sum()))
         return SignatureFit(
-            signature=None, reason=reason, selection=chosen, univariate=table, benchmark=reference, cutoff=None,
+            signature=None,
+            reason=reason,
+            selection=chosen,
+            univariate=table,
+            benchmark=reference,
+            cutoff=None,
             dropped=pool.dropped,
-        )  # fmt: skip
+        )
     signature, cutoff = _frozen(patients, chosen, pool, spec)
     return SignatureFit(
         signature=signature,

@@ -20,8 +20,16 @@ from pathosig.signature.training import TrainingSet
 
 FIT, SCORES = "_fit", "_scores"
 SCORE_COLUMNS = (
-    "patient_id", "cohort", "score", "group", "core_agreement", "n_slides", "n_tiles", "ridge_score", "paper_group",
-)  # fmt: skip
+    "patient_id",
+    "cohort",
+    "score",
+    "group",
+    "core_agreement",
+    "n_slides",
+    "n_tiles",
+    "ridge_score",
+    "paper_group",
+)
 
 
 def clinical_variables(study: Study) -> list[str]:

@@ -105,9 +105,18 @@ def _tree(
 ) -> Selection:
     leaves = [pool.leaves[n] for n in pool.names] if pool.leaves else None
     result = stability_selection(
-        x, time, event, leaves=leaves, q=spec.q, n_subsamples=spec.n_subsamples, expected_false=spec.expected_false,
-        lowest=spec.min_threshold, correlation=spec.cluster_correlation, screen=spec.screen, seed=spec.seed,
-    )  # fmt: skip
+        x,
+        time,
+        event,
+        leaves=leaves,
+        q=spec.q,
+        n_subsamples=spec.n_subsamples,
+        expected_false=spec.expected_false,
+        lowest=spec.min_threshold,
+        correlation=spec.cluster_correlation,
+        screen=spec.screen,
+        seed=spec.seed,
+    )
     chosen = list(result.selected)
     members: dict[int, list[str]] = {}
     for j, c in enumerate(result.cluster):

@@ -88,11 +88,19 @@ class SignatureSpec(Spec):
 
     def __post_init__(self) -> None:
         ranges = (
-            ("min_tiles", 0, 1e9), ("min_prevalence", 0, 1), ("n_subsamples", 10, 10_000), ("q", 1, 200),
-            ("expected_false", 1e-3, 100), ("min_threshold", 0.5, 1), ("cluster_correlation", 0.05, 1),
-            ("screen", 5, 100_000), ("p_value", 1e-9, 1), ("folds", 2, 50), ("bootstraps", 0, 100_000),
+            ("min_tiles", 0, 1e9),
+            ("min_prevalence", 0, 1),
+            ("n_subsamples", 10, 10_000),
+            ("q", 1, 200),
+            ("expected_false", 1e-3, 100),
+            ("min_threshold", 0.5, 1),
+            ("cluster_correlation", 0.05, 1),
+            ("screen", 5, 100_000),
+            ("p_value", 1e-9, 1),
+            ("folds", 2, 50),
+            ("bootstraps", 0, 100_000),
             ("permutations", 99, 1_000_000),
-        )  # fmt: skip
+        )
         for name, low, high in ranges:
             _within(self.section, name, getattr(self, name), low, high)
         if self.cutoff in ("quantile", "given") and self.cutoff_value is None:

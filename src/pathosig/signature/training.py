@@ -182,9 +182,12 @@ class TrainingSet:
                 [self.raw[["slide_id", "patient_id", "n_tiles"]], rules.apply(self.raw)], axis=1
             )
         return replace(
-            self, profiles=scaled.loc[self.outcome["patient_id"]].reset_index(drop=True), slides=slides,
-            columns=rules.columns, rules=rules,
-        )  # fmt: skip
+            self,
+            profiles=scaled.loc[self.outcome["patient_id"]].reset_index(drop=True),
+            slides=slides,
+            columns=rules.columns,
+            rules=rules,
+        )
 
 
 def checked_outcome(outcome: pd.DataFrame) -> pd.DataFrame:
@@ -280,6 +283,12 @@ def training_set(
     rules = FeatureRules.fit(table, list(columns) or feature_names(table))
     scaled = rules.apply(table).assign(patient_id=table["patient_id"])
     return TrainingSet.of(
-        scaled, outcome, kind="features", columns=rules.columns, rules=rules, apply_rules=True,
-        raw=table[["patient_id", *rules.columns]], **declared,
-    )  # fmt: skip
+        scaled,
+        outcome,
+        kind="features",
+        columns=rules.columns,
+        rules=rules,
+        apply_rules=True,
+        raw=table[["patient_id", *rules.columns]],
+        **declared,
+    )

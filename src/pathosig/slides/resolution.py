@@ -13,11 +13,39 @@ MPP_MIN, MPP_MAX = 0.05, 100.0
 _ANISOTROPY = 0.05
 _NUMBER = re.compile(r"[-+]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][-+]?\d+)?")
 _UNITS = {
-    "pm": 1e-6, "picometer": 1e-6, "picometre": 1e-6, "å": 1e-4, "angstrom": 1e-4, "nm": 1e-3, "nanometer": 1e-3, "nanometre": 1e-3,
-    "": 1.0, "um": 1.0, "µm": 1.0, "μm": 1.0, "micron": 1.0, "microns": 1.0, "micrometer": 1.0, "micrometre": 1.0, "\\u00b5m": 1.0,
-    "mm": 1e3, "millimeter": 1e3, "millimetre": 1e3, "cm": 1e4, "centimeter": 1e4, "centimetre": 1e4,
-    "dm": 1e5, "m": 1e6, "meter": 1e6, "metre": 1e6, "in": 25_400.0, "inch": 25_400.0, "ft": 304_800.0, "thou": 25.4, "mil": 25.4,
-}  # fmt: skip
+    "pm": 1e-6,
+    "picometer": 1e-6,
+    "picometre": 1e-6,
+    "å": 1e-4,
+    "angstrom": 1e-4,
+    "nm": 1e-3,
+    "nanometer": 1e-3,
+    "nanometre": 1e-3,
+    "": 1.0,
+    "um": 1.0,
+    "µm": 1.0,
+    "μm": 1.0,
+    "micron": 1.0,
+    "microns": 1.0,
+    "micrometer": 1.0,
+    "micrometre": 1.0,
+    "\\u00b5m": 1.0,
+    "mm": 1e3,
+    "millimeter": 1e3,
+    "millimetre": 1e3,
+    "cm": 1e4,
+    "centimeter": 1e4,
+    "centimetre": 1e4,
+    "dm": 1e5,
+    "m": 1e6,
+    "meter": 1e6,
+    "metre": 1e6,
+    "in": 25_400.0,
+    "inch": 25_400.0,
+    "ft": 304_800.0,
+    "thou": 25.4,
+    "mil": 25.4,
+}
 _PRINTER_MIN, _PRINTER_MAX = 25_400 / 601, 25_400 / 71.9
 """Micrometres per pixel of 72 to 600 dots an inch, what printers and screens have."""
 _ADVICE = "Give the right value in the mpp column of slides.csv (or with --mpp): a scan at 20x has about 0.5, at 40x 0.25."

@@ -127,9 +127,14 @@ def fine_gray(
     )
     sets = replace(fit.sets, time=grid[fit.sets.time.astype(int) - 1], entry=None)
     fit = replace(
-        fit, sets=sets, names=names, n=int(kept.sum()), n_events=int((causes == cause).sum()),
-        n_missing=int((~kept).sum()), kept=kept,
-    )  # fmt: skip
+        fit,
+        sets=sets,
+        names=names,
+        n=int(kept.sum()),
+        n_events=int((causes == cause).sum()),
+        n_missing=int((~kept).sum()),
+        kept=kept,
+    )
     return fit if convention == "finegray" else _with_crr_errors(fit, x, t, causes, cause)
 
 

@@ -21,8 +21,18 @@ logger = logging.getLogger(__name__)
 STAGE = Stage(name="tma", version=2)
 MAP_COLUMNS = ("tma", "row", "column", "patient_id")
 COLUMNS = (
-    "slide_id", "parent", "x", "y", "width", "height", "row", "column", "status", "tissue", "patient_id",
-)  # fmt: skip
+    "slide_id",
+    "parent",
+    "x",
+    "y",
+    "width",
+    "height",
+    "row",
+    "column",
+    "status",
+    "tissue",
+    "patient_id",
+)
 
 Place = tuple[str, int, int]
 

@@ -91,10 +91,14 @@ class ClinicalModels:
             "combined": both @ combined,
         }
         return cls(
-            columns=tuple(columns), clinical=tuple(map(float, clinical)), combined=tuple(map(float, combined)),
-            slope=slope, baseline={k: baseline_of(v, time, event, unit) for k, v in linear.items()},
-            n=int(complete.sum()), events=int(event.sum()),
-        )  # fmt: skip
+            columns=tuple(columns),
+            clinical=tuple(map(float, clinical)),
+            combined=tuple(map(float, combined)),
+            slope=slope,
+            baseline={k: baseline_of(v, time, event, unit) for k, v in linear.items()},
+            n=int(complete.sum()),
+            events=int(event.sum()),
+        )
 
     def risk_at(self, predictors: Mapping[str, np.ndarray], when: float) -> dict[str, np.ndarray]:
         """Predicted probability of an event by a time: model -> float[n]; empty beyond discovery's follow-up."""

@@ -153,9 +153,14 @@ def _baseline(
             Balance(variable=b.variable, smd_before=b.smd_before, smd_after=b.smd_before) for b in balance
         )
     rows = _Rows(
-        time=time, event=event, treated=treated, scaled=scaled, group=frame["group"].to_numpy(object),
-        adjust=np.empty((len(frame), 0)), options={"cluster": np.arange(len(frame))} | ({} if randomised else {"weights": weights}),
-    )  # fmt: skip
+        time=time,
+        event=event,
+        treated=treated,
+        scaled=scaled,
+        group=frame["group"].to_numpy(object),
+        adjust=np.empty((len(frame), 0)),
+        options={"cluster": np.arange(len(frame))} | ({} if randomised else {"weights": weights}),
+    )
     curves, means = list[ArmCurve](), dict[str, Estimate | NotEstimable]()
     for label in (LOW, HIGH):
         inside = rows.group == label
@@ -164,9 +169,14 @@ def _baseline(
             curves += _curves(label, *one, per_year=per_year)
             means[label] = attempt(_mean_difference, *one)
     return _effect_of(
-        rows, n=len(frame), balance=balance, overlap=weighting.overlap, rmst=means, km=tuple(curves),
+        rows,
+        n=len(frame),
+        balance=balance,
+        overlap=weighting.overlap,
+        rmst=means,
+        km=tuple(curves),
         max_smd_after=max((abs(b.smd_after) for b in balance if b.smd_after is not None), default=None),
-    )  # fmt: skip
+    )
 
 
 def _time_dependent(
@@ -197,10 +207,14 @@ def _time_dependent(
     columns = [t.values for t in encode(table, covariates)]
     adjust = np.column_stack(columns) if columns else np.empty((len(frame), 0))
     rows = _Rows(
-        time=stop, event=happened, treated=on, scaled=(frame["score"].to_numpy(float) / (sd or 1.0))[owner],
-        group=frame["group"].to_numpy(object)[owner], adjust=adjust[owner],
+        time=stop,
+        event=happened,
+        treated=on,
+        scaled=(frame["score"].to_numpy(float) / (sd or 1.0))[owner],
+        group=frame["group"].to_numpy(object)[owner],
+        adjust=adjust[owner],
         options={"entry": entry, "cluster": owner},
-    )  # fmt: skip
+    )
     return _effect_of(rows, n=len(frame), balance=(), overlap=None, rmst={}, km=(), max_smd_after=None)
 
 

@@ -117,11 +117,22 @@ def _with_signature(
     cross_validate: CrossValidate,
 ) -> Results:
     validation = validate(
-        signature, inputs.profiles.patients, inputs.survival, patients=inputs.patients,
-        units={n: e.unit for n, e in inputs.endpoints.items()}, discovery=inputs.primary.discovery,
-        covariates=inputs.covariates, subgroups=inputs.columns.subgroups, treatments=inputs.treatments, designs=inputs.designs,
-        primary=inputs.primary, benchmark=inputs.benchmark, scores=inputs.scores, competing=inputs.competing, spec=spec,
-    )  # fmt: skip
+        signature,
+        inputs.profiles.patients,
+        inputs.survival,
+        patients=inputs.patients,
+        units={n: e.unit for n, e in inputs.endpoints.items()},
+        discovery=inputs.primary.discovery,
+        covariates=inputs.covariates,
+        subgroups=inputs.columns.subgroups,
+        treatments=inputs.treatments,
+        designs=inputs.designs,
+        primary=inputs.primary,
+        benchmark=inputs.benchmark,
+        scores=inputs.scores,
+        competing=inputs.competing,
+        spec=spec,
+    )
     outcome = inputs.survival[signature.endpoint]
     trained = outcome[outcome["patient_id"].isin(_discovery(inputs))]
     results = replace(
@@ -130,7 +141,10 @@ def _with_signature(
         core_agreement=inputs.core_agreement,
         table1_groups=_by_group(inputs, validation),
         sample_size=attempt(
-            riley, trained, candidates=len(inputs.univariate), selected=len(signature.hpcs),
+            riley,
+            trained,
+            candidates=len(inputs.univariate),
+            selected=len(signature.hpcs),
             per_year=inputs.endpoints[signature.endpoint].per_year,
         ),
         cohorts=validation.cohorts,
@@ -140,7 +154,7 @@ def _with_signature(
         benchmark=validation.benchmark,
         treatment=validation.treatment,
         warnings=validation.warnings,
-    )  # fmt: skip
+    )
     if any(c.role == "validation" for c in results.cohorts):
         results = _with_added_value(results, inputs, signature, spec, cross_validate)
         return _judged_by_others(replace(results, kind="external"), signature.endpoint)
@@ -231,9 +245,15 @@ def _added(
         return trained.models
     endpoint = inputs.endpoints[signature.endpoint]
     added = attempt(
-        added_value, trained.models, frame, scale=signature.sd, per_year=endpoint.per_year, horizons=spec.horizons,
-        bootstraps=spec.bootstraps, seed=spec.seed,
-    )  # fmt: skip
+        added_value,
+        trained.models,
+        frame,
+        scale=signature.sd,
+        per_year=endpoint.per_year,
+        horizons=spec.horizons,
+        bootstraps=spec.bootstraps,
+        seed=spec.seed,
+    )
     present = [c for c in inputs.covariates if c in frame]
     if isinstance(added, NotEstimable) or spec.imputations < 2 or not frame[present].isna().any(axis=None):
         return added
@@ -243,9 +263,15 @@ def _added(
     if isinstance(models, NotEstimable):
         return replace(added, imputed=models)
     imputed = attempt(
-        added_value_imputed, models, frame, inputs.covariates, scale=signature.sd, m=spec.imputations,
-        bootstraps=spec.bootstraps, seed=spec.seed,
-    )  # fmt: skip
+        added_value_imputed,
+        models,
+        frame,
+        inputs.covariates,
+        scale=signature.sd,
+        m=spec.imputations,
+        bootstraps=spec.bootstraps,
+        seed=spec.seed,
+    )
     return replace(added, imputed=imputed)
 
 
@@ -325,9 +351,14 @@ def _cross_validated(
             continue
         endpoint, main = inputs.endpoints[name], name == signature.endpoint
         row = Analysis(
-            cohort=inputs.primary.discovery, endpoint=name, unit=endpoint.unit, role="cross-validated", primary=main,
-            n=len(frame), events=0,
-        )  # fmt: skip
+            cohort=inputs.primary.discovery,
+            endpoint=name,
+            unit=endpoint.unit,
+            role="cross-validated",
+            primary=main,
+            n=len(frame),
+            events=0,
+        )
         row = analyse(row, frame, signature=None, sd=1.0, per_year=endpoint.per_year, horizons=spec.horizons)
         if main and isinstance(row.harrell_c, Concordance):
             # The mean over repeats: scores averaged over them are a better score than the one shipped.
@@ -339,12 +370,16 @@ def _cross_validated(
             replace(
                 row,
                 forest=attempt(
-                    forest, frame, inputs.covariates, sd=1.0, imputations=spec.imputations if spec.forest else 0,
+                    forest,
+                    frame,
+                    inputs.covariates,
+                    sd=1.0,
+                    imputations=spec.imputations if spec.forest else 0,
                     seed=spec.seed,
                 ),
                 subgroups=attempt(subgroup_effects, frame, inputs.columns.subgroups, sd=1.0),
             )
-        )  # fmt: skip
+        )
     return rows
 
 

@@ -63,11 +63,17 @@ def competing_risks(frame: pd.DataFrame, *, sd: float) -> CompetingRisks:
     incidence = cumulative_incidence(time, causes, groups=group.astype(str))
     curves = tuple(
         IncidenceCurve(
-            group=str(c.group), cause=c.cause, n=c.n, events=c.n_events, time=tuple(c.time.tolist()),
-            estimate=numbers(c.estimate), lower=numbers(c.lower), upper=numbers(c.upper),
+            group=str(c.group),
+            cause=c.cause,
+            n=c.n,
+            events=c.n_events,
+            time=tuple(c.time.tolist()),
+            estimate=numbers(c.estimate),
+            lower=numbers(c.lower),
+            upper=numbers(c.upper),
         )
         for c in incidence.curves
-    )  # fmt: skip
+    )
     tests = tuple(
         GrayTest(cause=t.cause, statistic=finite(t.statistic), df=t.df, p=finite(t.p))
         for t in incidence.tests
@@ -114,6 +120,10 @@ def _hazard_ratio(
 ) -> HazardRatio:
     model = fit(x[:, None], time, causes, cause=cause)
     return HazardRatio(
-        hr=finite(model.hr[0]), lower=finite(model.lower[0]), upper=finite(model.upper[0]), p=finite(model.p[0]),
-        n=model.n, events=model.n_events,
-    )  # fmt: skip
+        hr=finite(model.hr[0]),
+        lower=finite(model.lower[0]),
+        upper=finite(model.upper[0]),
+        p=finite(model.p[0]),
+        n=model.n,
+        events=model.n_events,
+    )

@@ -38,9 +38,15 @@ def _first_column(columns: np.ndarray, time: np.ndarray, event: np.ndarray, **op
         raise NotEstimableError(message)
     fit = cox(columns, time, event, **options)
     effect = HazardRatio(
-        hr=finite(fit.hr[0]), lower=finite(fit.lower[0]), upper=finite(fit.upper[0]), p=finite(fit.p[0]),
-        coef=finite(fit.coef[0]), se=finite(fit.se[0]), n=fit.n, events=fit.n_events,
-    )  # fmt: skip
+        hr=finite(fit.hr[0]),
+        lower=finite(fit.lower[0]),
+        upper=finite(fit.upper[0]),
+        p=finite(fit.p[0]),
+        coef=finite(fit.coef[0]),
+        se=finite(fit.se[0]),
+        n=fit.n,
+        events=fit.n_events,
+    )
     if not fit.separated[0]:
         return effect
     separated = replace(effect, upper=None, separated=True)
@@ -48,9 +54,13 @@ def _first_column(columns: np.ndarray, time: np.ndarray, event: np.ndarray, **op
     if isinstance(penalised, NotEstimable):
         return separated
     return replace(
-        separated, firth=True, hr=finite(penalised.hr[0]), lower=finite(penalised.lower[0]),
-        upper=finite(penalised.upper[0]), p=finite(penalised.p[0]),
-    )  # fmt: skip
+        separated,
+        firth=True,
+        hr=finite(penalised.hr[0]),
+        lower=finite(penalised.lower[0]),
+        upper=finite(penalised.upper[0]),
+        p=finite(penalised.p[0]),
+    )
 
 
 def estimate(value: Any, lower: Any = np.nan, upper: Any = np.nan, **more: Any) -> dict[str, Any]:

@@ -83,9 +83,13 @@ def riley(outcome: pd.DataFrame, *, candidates: int, selected: int, per_year: fl
         )
 
     return SampleSize(
-        n=n, events=int(event.sum()), timepoint=when, anticipated_r2="15 % of its maximum",
-        candidates=required(candidates), selected=required(selected),
-    )  # fmt: skip
+        n=n,
+        events=int(event.sum()),
+        timepoint=when,
+        anticipated_r2="15 % of its maximum",
+        candidates=required(candidates),
+        selected=required(selected),
+    )
 
 
 def _shrinkage(n: int, parameters: int, r2: float) -> float:

@@ -117,11 +117,16 @@ def _effects(terms: Sequence[Term], time: np.ndarray, event: np.ndarray) -> tupl
     fit = cox(np.column_stack([t.values for t in terms]), time, event)
     return tuple(
         HazardRatio(
-            hr=finite(fit.hr[i]), lower=finite(fit.lower[i]), upper=finite(fit.upper[i]), p=finite(fit.p[i]), n=fit.n,
-            events=fit.n_events, separated=bool(fit.separated[i]),
+            hr=finite(fit.hr[i]),
+            lower=finite(fit.lower[i]),
+            upper=finite(fit.upper[i]),
+            p=finite(fit.p[i]),
+            n=fit.n,
+            events=fit.n_events,
+            separated=bool(fit.separated[i]),
         )
         for i in range(len(terms))
-    )  # fmt: skip
+    )
 
 
 def _rows(terms: Sequence[Term], effects: Sequence[HazardRatio] | NotEstimable) -> tuple[ForestRow, ...]:
@@ -130,9 +135,13 @@ def _rows(terms: Sequence[Term], effects: Sequence[HazardRatio] | NotEstimable) 
     for i, term in enumerate(terms):
         if term.reference and (i == 0 or terms[i - 1].variable != term.variable):
             heading = ForestRow(
-                variable=term.variable, level="", reference=term.reference, label=term.variable, kind="heading",
+                variable=term.variable,
+                level="",
+                reference=term.reference,
+                label=term.variable,
+                kind="heading",
                 level_depth=0,
-            )  # fmt: skip
+            )
             first = replace(
                 heading, level=term.reference, label=term.reference, kind="reference", level_depth=1
             )

@@ -143,25 +143,39 @@ def validate(
         for name in names:
             frame = joined(table[table["cohort"] == name], outcome)
             row = Analysis(
-                cohort=name, endpoint=endpoint, unit=units[endpoint],
+                cohort=name,
+                endpoint=endpoint,
+                unit=units[endpoint],
                 role="discovery" if name == discovery else "validation",
-                primary=name != discovery and endpoint == primary.endpoint, n=len(frame), events=0,
-            )  # fmt: skip
+                primary=name != discovery and endpoint == primary.endpoint,
+                n=len(frame),
+                events=0,
+            )
             if not frame["event"].any():
                 analyses.append(without_events(row))
                 continue
             row = analyse(
-                row, frame, signature=signature if endpoint == signature.endpoint else None, sd=signature.sd,
-                per_year=UNITS[units[endpoint]], horizons=spec.horizons, bootstraps=spec.bootstraps, seed=spec.seed,
-            )  # fmt: skip
+                row,
+                frame,
+                signature=signature if endpoint == signature.endpoint else None,
+                sd=signature.sd,
+                per_year=UNITS[units[endpoint]],
+                horizons=spec.horizons,
+                bootstraps=spec.bootstraps,
+                seed=spec.seed,
+            )
             row = replace(
                 row,
                 forest=attempt(
-                    forest, frame, covariates, sd=signature.sd, imputations=spec.imputations if spec.forest else 0,
+                    forest,
+                    frame,
+                    covariates,
+                    sd=signature.sd,
+                    imputations=spec.imputations if spec.forest else 0,
                     seed=spec.seed,
                 ),
                 subgroups=attempt(subgroup_effects, frame, subgroups, sd=signature.sd),
-            )  # fmt: skip
+            )
             other = (competing or {}).get(endpoint)
             if other is not None and other in survival:
                 coded = causes_of(frame, survival[other])
@@ -185,10 +199,16 @@ def validate(
         benchmark=_benchmark(table, survival, names) if benchmark is not None else {},
         treatment=_treatments(
             {e: {n: joined(table[table["cohort"] == n], survival[e]) for n in names} for e in survival},
-            treatments, covariates, designs or {}, units=units, discovery=discovery, sd=signature.sd, primary=primary,
+            treatments,
+            covariates,
+            designs or {},
+            units=units,
+            discovery=discovery,
+            sd=signature.sd,
+            primary=primary,
         ),
         warnings=tuple(warnings),
-    )  # fmt: skip
+    )
 
 
 def without_events(row: Analysis) -> Analysis:
@@ -260,9 +280,16 @@ def _treatments(
             declared = arm == primary.treatment and endpoint == primary.endpoint
             out.append(
                 treatment_benefit(
-                    cohorts, arm=arm, endpoint=endpoint, discovery=discovery,
-                    covariates=[c for c in covariates if c != arm], sd=sd, per_year=UNITS[units[endpoint]],
-                    design=designs.get(arm, TreatmentDesign()), declared=declared, family=1 if declared else max(1, len(treatments) * len(frames)),
+                    cohorts,
+                    arm=arm,
+                    endpoint=endpoint,
+                    discovery=discovery,
+                    covariates=[c for c in covariates if c != arm],
+                    sd=sd,
+                    per_year=UNITS[units[endpoint]],
+                    design=designs.get(arm, TreatmentDesign()),
+                    declared=declared,
+                    family=1 if declared else max(1, len(treatments) * len(frames)),
                 )
-            )  # fmt: skip
+            )
     return tuple(out)

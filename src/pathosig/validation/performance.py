@@ -103,9 +103,16 @@ def analyse(
     if signature is None:
         return row
     errors = attempt(
-        overall_error, signature, score, time, event, per_year=per_year, horizons=horizons, bootstraps=bootstraps,
+        overall_error,
+        signature,
+        score,
+        time,
+        event,
+        per_year=per_year,
+        horizons=horizons,
+        bootstraps=bootstraps,
         seed=seed,
-    )  # fmt: skip
+    )
     return replace(
         row,
         calibration=attempt(

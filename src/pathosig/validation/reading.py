@@ -95,9 +95,12 @@ class Inputs:
             "treatment": p.treatment,
         }
         return PrimaryAnalysis(
-            endpoint=p.endpoint, discovery=p.discovery, covariates=p.covariates, treatment=p.treatment,
+            endpoint=p.endpoint,
+            discovery=p.discovery,
+            covariates=p.covariates,
+            treatment=p.treatment,
             sha256=sha256_value(content),
-        )  # fmt: skip
+        )
 
     @property
     def competing(self) -> dict[str, str]:

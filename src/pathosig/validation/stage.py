@@ -111,9 +111,13 @@ def _with_claims(results: Results, inputs: Inputs, spec: ValidateSpec) -> Result
 
 def _cross_validate(inputs: Inputs, spec: ValidateSpec, repeats: int) -> CrossValidation:
     return cross_validate(
-        read_training(inputs.study, inputs.profiles, inputs.settings), spec=inputs.settings, repeats=repeats,
-        folds=spec.folds, seed=spec.seed, benchmark=True,
-    )  # fmt: skip
+        read_training(inputs.study, inputs.profiles, inputs.settings),
+        spec=inputs.settings,
+        repeats=repeats,
+        folds=spec.folds,
+        seed=spec.seed,
+        benchmark=True,
+    )
 
 
 def _lines(results: Results) -> list[str]:

@@ -68,9 +68,14 @@ def _number_row(column: pd.Series, by: pd.Series, columns: Sequence[str]) -> Tab
         test = attempt(kruskal, column[measured].to_numpy(float), by[measured].to_numpy(str))
         p = None if isinstance(test, NotEstimable) else finite(test.p)
     return Table1Row(
-        variable=str(column.name), level="", kind="number", values=values, numbers=cells, p=p,
+        variable=str(column.name),
+        level="",
+        kind="number",
+        values=values,
+        numbers=cells,
+        p=p,
         test="" if p is None else "Kruskal-Wallis",
-    )  # fmt: skip
+    )
 
 
 def _quartiles(column: pd.Series) -> Table1Cell:
@@ -100,20 +105,28 @@ def _category(
         }
         rows.append(
             Table1Row(
-                variable=name, level=level, kind="level", numbers=cells,
+                variable=name,
+                level=level,
+                kind="level",
+                numbers=cells,
                 values={c: f"{cell.n} ({100 * (cell.share or 0):.0f} %)" for c, cell in cells.items()},
-                p=p if i == 0 else None, test=test if i == 0 else "",
+                p=p if i == 0 else None,
+                test=test if i == 0 else "",
             )
-        )  # fmt: skip
+        )
     missing = {c: int((text.isna() & (by == c)).sum()) for c in columns}
     if any(missing.values()):
         rows.append(
             Table1Row(
-                variable=name, level="missing", kind="level", p=None, test="",
+                variable=name,
+                level="missing",
+                kind="level",
+                p=None,
+                test="",
                 values={c: str(n) for c, n in missing.items()},
                 numbers={c: Table1Cell(n=n) for c, n in missing.items()},
             )
-        )  # fmt: skip
+        )
     return rows
 
 

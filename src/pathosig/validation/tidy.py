@@ -162,12 +162,18 @@ def _forest(a: Analysis) -> list[Row]:
 def _subgroups(a: Analysis) -> list[Row]:
     return [
         {
-            **_of(a), "variable": s.variable, "p_interaction": s.p_interaction, "q_interaction": s.q_interaction,
-            "level": level.level, **_hr(level.effect), "n": level.n, "events": level.events,
+            **_of(a),
+            "variable": s.variable,
+            "p_interaction": s.p_interaction,
+            "q_interaction": s.q_interaction,
+            "level": level.level,
+            **_hr(level.effect),
+            "n": level.n,
+            "events": level.events,
         }
         for s in _all(a.subgroups)
         for level in s.rows
-    ]  # fmt: skip
+    ]
 
 
 def _treatment(t: Treatment) -> list[Row]:

@@ -90,16 +90,31 @@ def treatment_benefit(
             cohort=cohort,
             role="discovery" if cohort == discovery else "validation",
             result=attempt(
-                cohort_effect, frame, arm=arm, covariates=covariates, sd=sd, per_year=per_year, design=design, seed=seed
+                cohort_effect,
+                frame,
+                arm=arm,
+                covariates=covariates,
+                sd=sd,
+                per_year=per_year,
+                design=design,
+                seed=seed,
             ),
         )
         for cohort, frame in frames.items()
-    ]  # fmt: skip
+    ]
     treatment = Treatment(
-        arm=arm, endpoint=endpoint, verdict="not estimable", words="", reasons=(), declared=declared, family=family,
-        cohorts=tuple(_adjusted(cohorts, family)), design="randomised" if design.randomised else "observational",
-        start=_start(design), adjusted=any(c in f for f in frames.values() for c in covariates),
-    )  # fmt: skip
+        arm=arm,
+        endpoint=endpoint,
+        verdict="not estimable",
+        words="",
+        reasons=(),
+        declared=declared,
+        family=family,
+        cohorts=tuple(_adjusted(cohorts, family)),
+        design="randomised" if design.randomised else "observational",
+        start=_start(design),
+        adjusted=any(c in f for f in frames.values() for c in covariates),
+    )
     verdict, words, reasons = _verdict(treatment)
     return replace(treatment, verdict=verdict, words=words, reasons=reasons)
 

@@ -61,12 +61,17 @@ def headlines(analyses: Sequence[Analysis], endpoint: str) -> tuple[Headline, ..
     """One for each analysis of an endpoint that is no discovery analysis."""
     return tuple(
         Headline(
-            cohort=a.cohort, endpoint=a.endpoint, role=a.role, n=a.n, events=a.events,
-            harrell_c=a.harrell_c, hr_sd=a.hr_sd,
+            cohort=a.cohort,
+            endpoint=a.endpoint,
+            role=a.role,
+            n=a.n,
+            events=a.events,
+            harrell_c=a.harrell_c,
+            hr_sd=a.hr_sd,
         )
         for a in analyses
         if a.endpoint == endpoint and not a.apparent
-    )  # fmt: skip
+    )
 
 
 def nothing_found(endpoint: str, reason: str) -> Verdict:
@@ -128,9 +133,14 @@ def external_verdict(analyses: Sequence[Analysis], endpoint: str, *, primary: bo
             f"Not shown: no validation cohort has an estimable effect on {endpoint}.",
         )
     return Verdict(
-        endpoint=endpoint, verdict=verdict, basis="validation", primary=primary, holds=holds, tested=len(tests),
+        endpoint=endpoint,
+        verdict=verdict,
+        basis="validation",
+        primary=primary,
+        holds=holds,
+        tested=len(tests),
         sentence=sentence,
-    )  # fmt: skip
+    )
 
 
 def internal_verdict(
@@ -161,9 +171,14 @@ def internal_verdict(
         sentence = f"Uncertain: the cross-validated C-index of {endpoint} is not distinguishable from 0.5."
     empty = f" {share_empty:.0%} of the folds selected nothing." if 0 < share_empty < 1 else ""
     return Verdict(
-        endpoint=endpoint, verdict=verdict, basis="cross-validated", primary=True, holds=int(verdict == "holds"),
-        tested=1, sentence=sentence + empty,
-    )  # fmt: skip
+        endpoint=endpoint,
+        verdict=verdict,
+        basis="cross-validated",
+        primary=True,
+        holds=int(verdict == "holds"),
+        tested=1,
+        sentence=sentence + empty,
+    )
 
 
 def _is_tested(effect: HazardRatio | NotEstimable) -> bool:

@@ -128,20 +128,31 @@ def _described(features: np.ndarray, coords: np.ndarray, attributes: Mapping[str
     if "stamp_version" in attributes or attributes.get("unit") == "um" or "tile_size_um" in attributes:
         tile_um = attributes.get("tile_size_um", attributes.get("tile_size"))
         return TileFeatures(
-            program="stamp", features=features, coords=coords, unit="um", tile_level0_px=None,
-            tile_um=float(tile_um) if tile_um is not None else None, tile_px=_int(attributes.get("tile_size_px")),
+            program="stamp",
+            features=features,
+            coords=coords,
+            unit="um",
+            tile_level0_px=None,
+            tile_um=float(tile_um) if tile_um is not None else None,
+            tile_px=_int(attributes.get("tile_size_px")),
             encoder=str(attributes.get("encoder", attributes.get("extractor", ""))),
-        )  # fmt: skip
+        )
     trident = "patch_size_level0" in attributes
     level0 = attributes.get("patch_size_level0")
     if level0 is None and "patch_size" in attributes:
         level0 = float(attributes["patch_size"]) * _downsample(attributes)
     return TileFeatures(
-        program="trident" if trident else "clam", features=features, coords=coords, unit="px",
-        tile_level0_px=float(level0) if level0 is not None else None, tile_um=None,
-        tile_px=_int(attributes.get("patch_size")), encoder=str(attributes.get("encoder", "")),
-        mpp=float(attributes["mpp"]) if "mpp" in attributes else None, weights_sha256=str(attributes.get("weights_sha256", "")),
-    )  # fmt: skip
+        program="trident" if trident else "clam",
+        features=features,
+        coords=coords,
+        unit="px",
+        tile_level0_px=float(level0) if level0 is not None else None,
+        tile_um=None,
+        tile_px=_int(attributes.get("patch_size")),
+        encoder=str(attributes.get("encoder", "")),
+        mpp=float(attributes["mpp"]) if "mpp" in attributes else None,
+        weights_sha256=str(attributes.get("weights_sha256", "")),
+    )
 
 
 def _downsample(attributes: Mapping[str, Any]) -> float:

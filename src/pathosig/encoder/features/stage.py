@@ -64,24 +64,32 @@ def import_features(
     name = encoder or first.encoder or "imported"
     entry = ENCODERS.get(name)
     card = {
-        "name": name, "dim": int(first.features.shape[1]), "method": "imported", "mpp": mpp,
+        "name": name,
+        "dim": int(first.features.shape[1]),
+        "method": "imported",
+        "mpp": mpp,
         "weights_file": None,
-        "weights_sha256": first.weights_sha256 or f"imported:{name}", "licence": entry.licence if entry else "see its authors",
-    }  # fmt: skip
+        "weights_sha256": first.weights_sha256 or f"imported:{name}",
+        "licence": entry.licence if entry else "see its authors",
+    }
     write_json(study.paths.encoder_card, card)
     units = [
         Unit(
             id=s.id,
             inputs={"features": identity(files[s.id]), "encoder": encoder, "mpp": mpp, "slide_mpp": s.mpp},
             payload={
-                "h5": str(files[s.id]), "card": card, "mpp": mpp, "slide_mpp": s.mpp, "named": encoder,
+                "h5": str(files[s.id]),
+                "card": card,
+                "mpp": mpp,
+                "slide_mpp": s.mpp,
+                "named": encoder,
                 "tiles": study.paths.tiles(s.id).name,
                 "out": study.paths.embeddings(s.id).name,
             },
         )
         for s in specimens
         if s.id in files
-    ]  # fmt: skip
+    ]
     return run_each(study, IMPORTED, spec, units, _import_one, execution=execution)
 
 
@@ -119,16 +127,24 @@ def _import_one(job: Job) -> Outcome:
     )
     side = tiles.tile_level0_px or (tiles.tile_um or 0.0) * scale
     metadata = {
-        "spec": {"size_px": tiles.tile_px, "mpp": tile_mpp}, "mpp": tile_mpp, "read_plan": None,
-        "tile_level0_px": side or None, "imported_from": tiles.program,
-    }  # fmt: skip
+        "spec": {"size_px": tiles.tile_px, "mpp": tile_mpp},
+        "mpp": tile_mpp,
+        "read_plan": None,
+        "tile_level0_px": side or None,
+        "imported_from": tiles.program,
+    }
     table_path, out = f"tiles/{payload['tiles']}", f"embeddings/{payload['out']}"
     write_table(job.root / table_path, table, TILES, {"pathosig": metadata})
     write_npy(job.root / out, tiles.features)
     summary = {
-        "n_tiles": n, "encoder": card["name"], "weights_sha256": card["weights_sha256"], "dim": card["dim"],
-        "mpp": tile_mpp, "engine": f"imported from {tiles.program}", "device": "unknown",
-    }  # fmt: skip
+        "n_tiles": n,
+        "encoder": card["name"],
+        "weights_sha256": card["weights_sha256"],
+        "dim": card["dim"],
+        "mpp": tile_mpp,
+        "engine": f"imported from {tiles.program}",
+        "device": "unknown",
+    }
     return Outcome(outputs=(table_path, out), summary=summary)
 
 

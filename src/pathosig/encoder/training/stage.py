@@ -138,10 +138,14 @@ def _train(job: Job) -> Outcome:
     )
     trainer.run()
     summary: TrainingFacts = {
-        "mpp": mpp, "n_tiles": len(data.train), "n_held_out": len(data.held_out), 
+        "mpp": mpp,
+        "n_tiles": len(data.train),
+        "n_held_out": len(data.held_out),
         "best_epoch": state.best_epoch,
-        "held_out_patients": len(held_out), "steps": state.step, "device": device.split(":")[0],
-    }  # fmt: skip
+        "held_out_patients": len(held_out),
+        "steps": state.step,
+        "device": device.split(":")[0],
+    }
     if rank == 0:
         card = trained.write_trained(job.root, state.best, start, spec, summary, stain=stain)
         summary["weights_sha256"] = card["weights_sha256"]

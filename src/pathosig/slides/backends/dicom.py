@@ -17,9 +17,17 @@ _PLAIN = {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", 
 """Transfer syntaxes whose pixels are not in frames of their own."""
 
 _WANTED = [
-    "ImageType", "SeriesInstanceUID", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "Rows", "Columns",
-    "TotalPixelMatrixRows", "TotalPixelMatrixColumns",
-]  # fmt: skip
+    "ImageType",
+    "SeriesInstanceUID",
+    "NumberOfFrames",
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "BitsAllocated",
+    "Rows",
+    "Columns",
+    "TotalPixelMatrixRows",
+    "TotalPixelMatrixColumns",
+]
 _MAX_TILE = 64_000_000
 _MAX_PIXELS = 4e11
 _LOST_SHARE = 0.02

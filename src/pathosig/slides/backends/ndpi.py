@@ -250,9 +250,15 @@ def _layout(page: Any, handle: Any, size: tuple[int, int], span: tuple[int, int]
     if not whole or np.any(np.diff(starts) < 2) or starts[-1] >= span[1]:
         return None
     return _Layout(
-        header=data, size_at=size_at, starts=starts, end=span[1], interval=interval, across=across,
-        stacked=max(1, _ROWS // interval[1]), halved_colour=mcu != (8, 8),
-    )  # fmt: skip
+        header=data,
+        size_at=size_at,
+        starts=starts,
+        end=span[1],
+        interval=interval,
+        across=across,
+        stacked=max(1, _ROWS // interval[1]),
+        halved_colour=mcu != (8, 8),
+    )
 
 
 def _header(data: bytes) -> tuple[bytes, int, tuple[int, int], int] | None:

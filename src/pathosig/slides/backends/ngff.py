@@ -17,17 +17,36 @@ _MAX_CHUNK_BYTES = 256_000_000
 _MAX_LEVELS = 40
 _MAX_METADATA_BYTES = 20_000_000
 _CODECS = {
-    "blosc", "bytes", "bz2", "crc32c", "gzip", "lz4", "numcodecs.lz4", "numcodecs.zlib", "sharding_indexed",
-    "shuffle", "transpose", "zlib", "zstd",
-}  # fmt: skip
+    "blosc",
+    "bytes",
+    "bz2",
+    "crc32c",
+    "gzip",
+    "lz4",
+    "numcodecs.lz4",
+    "numcodecs.zlib",
+    "sharding_indexed",
+    "shuffle",
+    "transpose",
+    "zlib",
+    "zstd",
+}
 """Codecs that turn bytes into bytes. Others are refused by name: some of them unpickle."""
 
 _COMPRESSORS = {"blosc", "bz2", "gzip", "lz4", "zlib", "zstd"}
 
 _UNITS = {
-    "angstrom": 1e-4, "centimeter": 1e4, "meter": 1e6, "micrometer": 1.0, "millimeter": 1e3, "nanometer": 1e-3,
-    "um": 1.0, "µm": 1.0, "nm": 1e-3, "mm": 1e3,
-}  # fmt: skip
+    "angstrom": 1e-4,
+    "centimeter": 1e4,
+    "meter": 1e6,
+    "micrometer": 1.0,
+    "millimeter": 1e3,
+    "nanometer": 1e-3,
+    "um": 1.0,
+    "µm": 1.0,
+    "nm": 1e-3,
+    "mm": 1e3,
+}
 
 
 _Table = Mapping[str, Any]

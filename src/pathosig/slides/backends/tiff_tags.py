@@ -26,7 +26,22 @@ _MAX_TABLES = 1 << 20
 _MAX_VALUES = 1 << 28
 """Bytes of tags that are read at once, over all images: no file needs more, and many images may name the same bytes."""
 
-_FORMATS = {1: "B", 2: "B", 3: "H", 4: "I", 6: "b", 7: "B", 8: "h", 9: "i", 11: "f", 12: "d", 13: "I", 16: "Q", 17: "q", 18: "Q"}  # fmt: skip
+_FORMATS = {
+    1: "B",
+    2: "B",
+    3: "H",
+    4: "I",
+    6: "b",
+    7: "B",
+    8: "h",
+    9: "i",
+    11: "f",
+    12: "d",
+    13: "I",
+    16: "Q",
+    17: "q",
+    18: "Q",
+}
 _RATIOS = {5: "I", 10: "i"}
 
 
