@@ -29,7 +29,7 @@ from pathosig.signature.reading import (
 from pathosig.signature.scores import core_table, score_table
 from pathosig.signature.spec import SignatureSpec
 
-STAGE_VERSION = 4
+STAGE_VERSION = 5
 STAGE = Stage(name="signature", version=STAGE_VERSION)
 _OUTPUTS = {Layout.signature, Layout.benchmark, Layout.univariate, Layout.scores, Layout.core_agreement}
 

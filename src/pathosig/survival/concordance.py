@@ -11,8 +11,7 @@ from scipy import stats
 
 from pathosig.core.errors import NotEstimableError
 from pathosig.survival.data import fix_times, outcome
-
-_ROWS = 2_000_000
+from pathosig.survival.pairs import pairs_before
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -186,27 +185,20 @@ def _concordance(
     level: float,
 ) -> Concordance:
     usable = d & (t <= tau) if tau is not None else d
-    n = len(t)
-    gain, pairs = np.zeros(n), np.zeros(n)
-    totals = np.zeros(3)
-    rows = np.flatnonzero(usable)
-    size = max(1, _ROWS // max(n, 1))
-    for begin in range(0, len(rows), size):
-        i = rows[begin : begin + size]
-        later = (t[None, :] > t[i, None]) | ((t[None, :] == t[i, None]) & ~d[None, :])
-        if entry is not None:
-            later &= entry[None, :] < t[i, None]
-        difference = s[i, None] - s[None, :]
-        up, down = later & (difference > 0), later & (difference < 0)
-        same = later & (difference == 0)
-        w = weight[i, None]
-        value = (up + 0.5 * same) * w
-        gain[i] += value.sum(axis=1)
-        gain += value.sum(axis=0)
-        all_pairs = later * w
-        pairs[i] += all_pairs.sum(axis=1)
-        pairs += all_pairs.sum(axis=0)
-        totals += [(up * w).sum(), (down * w).sum(), (same * w).sum()]
+    # Somebody censored at the time of a death outlived it; deaths at one time are not compared.
+    moment = np.unique(t, return_inverse=True)[1].ravel() * 2
+    early, last = moment[usable], moment + ~d
+    w = weight[usable]
+    beaten = pairs_before(s[usable], early, w, s, last)
+    if entry is not None:  # those who entered later were not under observation
+        begins = np.unique(np.concatenate([t[usable], entry]), return_inverse=True)[1].ravel() * 2
+        deaths = len(w)
+        beaten = beaten - pairs_before(s[usable], begins[:deaths], w, s, begins[deaths:] + 1)
+    gain, pairs = beaten.later_lower + beaten.later_same / 2, beaten.later_all
+    gain[usable] += w * (beaten.lower + beaten.same / 2)
+    pairs[usable] += w * beaten.all
+    up, same = float(w @ beaten.lower), float(w @ beaten.same)
+    totals = np.array([up, float(w @ (beaten.all - beaten.lower - beaten.same)), same])
     count = totals.sum()
     if count == 0:
         raise NotEstimableError("C-index: no two patients can be compared (too few events).")
@@ -222,7 +214,7 @@ def _concordance(
         discordant=float(totals[1]),
         tied=float(totals[2]),
         tau=tau,
-        n=n,
+        n=len(t),
         n_events=int(d.sum()),
     )
 

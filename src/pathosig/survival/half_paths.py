@@ -1,12 +1,14 @@
 """Lasso Cox paths of many half-samples at once: which columns hold the first clusters to enter.
 
-The same objective as `survival.cox_path` (Breslow ties, standardised columns), solved for all half-samples together
-by accelerated proximal gradient steps, because nested shares make coordinate descent slow (measured: about .2 s
-a half-sample against .01 s here).
+The same objective as `survival.cox_path` (Breslow ties, standardised columns), solved for all half-samples together:
+a quadratic model of the likelihood, renewed at every second penalty, and on it accelerated proximal gradient steps with
+restarts. Nested shares make coordinate descent slow (about .2 s a half-sample against .002 s here); steps on the
+likelihood itself took four times as long, and at the same penalties found other columns in 0 to 3 % of half-samples.
 
 References
 ----------
 Beck A, Teboulle M. A fast iterative shrinkage-thresholding algorithm. SIAM J Imaging Sci 2009; 2: 183.
+O'Donoghue B, Candes E. Adaptive restart for accelerated gradient schemes. Found Comput Math 2015; 15: 715.
 """
 
 from __future__ import annotations
@@ -17,8 +19,10 @@ import numpy as np
 
 from pathosig.survival.data import fix_times
 
-_TOLERANCE = 1e-4
-_STEPS = 150
+_TOLERANCE = 1e-5
+_STEPS = 400
+_LOOK = 5
+_RENEWED = 2
 _TINY = 1e-300
 
 
@@ -40,6 +44,12 @@ class HalfSamples:
     event: np.ndarray
     first: np.ndarray
     last: np.ndarray
+
+    def take(self, kept: np.ndarray) -> HalfSamples:
+        """Some of the half-samples."""
+        return HalfSamples(
+            x=self.x[kept], event=self.event[kept], first=self.first[kept], last=self.last[kept]
+        )
 
 
 def half_samples_of(x: np.ndarray, time: np.ndarray, event: np.ndarray, rows: np.ndarray) -> HalfSamples:
@@ -70,17 +80,82 @@ def half_samples_of(x: np.ndarray, time: np.ndarray, event: np.ndarray, rows: np
 
 def gradient(halves: HalfSamples, beta: np.ndarray) -> np.ndarray:
     """Gradient[b, p] of minus the mean log partial likelihood."""
-    return _derivatives(halves, beta)[0]
+    residual, _, _, _ = _residuals(halves, beta)
+    return -np.matmul(residual[:, None, :], halves.x)[:, 0, :] / halves.x.shape[1]
 
 
-def loss(halves: HalfSamples, beta: np.ndarray) -> np.ndarray:
-    """Minus the mean log partial likelihood: float[b]."""
-    eta, at_risk = _derivatives(halves, beta)[1:]
-    return np.asarray(-np.where(halves.event, eta - np.log(at_risk), 0.0).sum(1) / eta.shape[1])
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Quadratic:
+    """Minus the mean log partial likelihood around some coefficients, f(b) = b'Hb / 2 + c'b, of each half-sample.
+
+    Attributes
+    ----------
+    hessian
+        float[b, p, p].
+    linear
+        c: float[b, p].
+    steep
+        float[b]: largest eigenvalue of the Hessian.
+    """
+
+    hessian: np.ndarray
+    linear: np.ndarray
+    steep: np.ndarray
+
+    def take(self, kept: np.ndarray) -> Quadratic:
+        """Those of some half-samples, kept: bool[b]."""
+        return Quadratic(hessian=self.hessian[kept], linear=self.linear[kept], steep=self.steep[kept])
+
+    def lasso(self, begin: np.ndarray, penalty: np.ndarray) -> np.ndarray:
+        """Minimisers of f(b) + penalty |b|_1, float[b, p]; half-samples that have converged are left alone."""
+        out, live = begin.copy(), np.arange(len(begin))
+        model, step = self, 1 / self.steep[:, None]
+        beta = ahead = begin
+        momentum, shrink = np.ones((len(begin), 1)), penalty[:, None] * step
+        for count in range(1, _STEPS + 1):
+            raw = ahead - (np.matmul(model.hessian, ahead[:, :, None])[:, :, 0] + model.linear) * step
+            new = np.sign(raw) * np.maximum(np.abs(raw) - shrink, 0.0)
+            moved = new - beta
+            back = ((ahead - new) * moved).sum(1, keepdims=True) > 0  # momentum leads uphill
+            following = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
+            ahead = np.where(back, new, new + (momentum - 1) / following * moved)
+            momentum, beta = np.where(back, 1.0, following), new
+            if count % _LOOK and count < _STEPS:
+                continue
+            out[live] = beta
+            moving = np.abs(moved).max(1) >= _TOLERANCE
+            if not moving.any():
+                break
+            if not moving.all():
+                live, model, beta, ahead = live[moving], model.take(moving), beta[moving], ahead[moving]
+                momentum, step, shrink = momentum[moving], step[moving], shrink[moving]
+        return out
 
 
-def _derivatives(halves: HalfSamples, beta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Gradient[b, p], and what the value needs: linear predictor and size of the risk set, both [b, n]."""
+def quadratic_at(halves: HalfSamples, beta: np.ndarray) -> Quadratic:
+    """The quadratic model around coefficients[b, p].
+
+    H = sum_i x_i x_i' r_i sum_{events i is at risk for} 1 / S0  -  sum_{events} (S1 / S0)(S1 / S0)',  c = U - H beta
+    """
+    residual, risk, at_risk, total = _residuals(halves, beta)
+    x, n = halves.x, halves.x.shape[1]
+    weighted = x * risk[:, :, None]
+    mean = np.take_along_axis(np.cumsum(weighted, axis=1), halves.last[:, :, None], axis=1)
+    mean *= np.where(halves.event, 1 / at_risk, 0.0)[:, :, None]
+    weighted *= total[:, :, None]
+    hessian = (np.matmul(weighted.transpose(0, 2, 1), x) - np.matmul(mean.transpose(0, 2, 1), mean)) / n
+    slope = -np.matmul(residual[:, None, :], x)[:, 0, :] / n
+    return Quadratic(
+        hessian=hessian,
+        linear=slope - np.matmul(hessian, beta[:, :, None])[:, :, 0],
+        steep=np.maximum(np.linalg.eigvalsh(hessian)[:, -1], 1e-9),
+    )
+
+
+def _residuals(
+    halves: HalfSamples, beta: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Martingale residual, relative risk, size of the risk set and cumulative 1 / S0 of every row: [b, n] each."""
     eta = np.matmul(halves.x, beta[:, :, None])[:, :, 0]
     eta -= eta.max(1, keepdims=True)
     risk = np.exp(eta)
@@ -91,8 +166,7 @@ def _derivatives(halves: HalfSamples, beta: np.ndarray) -> tuple[np.ndarray, np.
     )  # an outlier's score leaves others none
     share = np.where(halves.event, 1 / at_risk, 0.0)
     total = np.cumsum(share[:, ::-1], axis=1)[:, ::-1].ravel()[halves.first + base]
-    residual = halves.event - risk * total
-    return -np.matmul(residual[:, None, :], halves.x)[:, 0, :] / n, eta, at_risk
+    return halves.event - risk * total, risk, at_risk, total
 
 
 def first_entries(
@@ -109,48 +183,17 @@ def first_entries(
     n_lambda, min_ratio
         Path: penalties evenly in the logarithm from the largest that selects nothing.
     """
-    count, n, p = halves.x.shape
-    beta = np.zeros((count, p))
-    start = gradient(halves, beta)
-    top = np.abs(start).max(1)
-    norm = np.linalg.norm(np.matmul(halves.x.transpose(0, 2, 1), halves.x) / n, 2, axis=(1, 2))
-    steep = np.maximum(norm * halves.event.mean(1), 1e-9)
-    chosen = np.zeros((count, p), bool)
-    open_ = np.arange(count)
-    for ratio in np.geomspace(1.0, min_ratio, n_lambda)[1:]:
-        part = HalfSamples(
-            x=halves.x[open_], event=halves.event[open_], first=halves.first[open_], last=halves.last[open_]
-        )
-        beta[open_], steep[open_] = _solve(part, beta[open_], top[open_] * ratio, steep[open_])
-        chosen[open_] = beta[open_] != 0
-        held = np.array([len(np.unique(cluster[b][chosen[b]])) for b in open_])
-        open_ = open_[held < q]
-        if not len(open_):
+    beta = np.zeros((len(halves.x), halves.x.shape[2]))
+    chosen = beta != 0
+    top = np.abs(gradient(halves, beta)).max(1)
+    waiting, model = np.arange(len(beta)), quadratic_at(halves, beta)
+    for number, ratio in enumerate(np.geomspace(1.0, min_ratio, n_lambda)[1:]):
+        if number and number % _RENEWED == 0:
+            model = quadratic_at(halves.take(waiting), beta[waiting])
+        beta[waiting] = model.lasso(beta[waiting], top[waiting] * ratio)
+        chosen[waiting] = beta[waiting] != 0
+        held = np.array([len(np.unique(cluster[b][chosen[b]])) for b in waiting])
+        if not (held < q).any():
             break
+        waiting, model = waiting[held < q], model.take(held < q)
     return chosen
-
-
-def _solve(
-    halves: HalfSamples, beta: np.ndarray, penalty: np.ndarray, steep: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Coefficients at one penalty per half-sample, warm-started; steps shrink where they overshoot."""
-    begin = beta
-    for _ in range(8):
-        beta, ahead, momentum = begin.copy(), begin.copy(), 1.0
-        for _ in range(_STEPS):
-            slope = gradient(halves, ahead)
-            raw = ahead - slope / steep[:, None]
-            new = np.sign(raw) * np.maximum(np.abs(raw) - (penalty / steep)[:, None], 0.0)
-            following = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
-            ahead = new + (momentum - 1) / following * (new - beta)
-            change = np.abs(new - beta).max(initial=0.0)
-            beta, momentum = new, following
-            if change < _TOLERANCE:
-                break
-        before = loss(halves, begin) + penalty * np.abs(begin).sum(1)
-        after = loss(halves, beta) + penalty * np.abs(beta).sum(1)
-        worse = ~(after <= before + 1e-6)
-        if not worse.any():
-            break
-        steep = np.where(worse, 2 * steep, steep)
-    return beta, steep
