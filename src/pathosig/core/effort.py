@@ -1,4 +1,4 @@
-"""Time and memory that a unit of work takes."""
+"""Time and memory that a unit of work takes, and how much memory there is."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import platform
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from pathosig.core.units import Effort
 
@@ -50,3 +51,22 @@ def _peak_mb() -> float | None:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (2**20 if sys.platform == "darwin" else 1024), 1)
+
+
+def machine_mb() -> float:
+    """Memory of this machine, in MiB."""
+    return float(_psutil().virtual_memory().total) / 2**20
+
+
+def resident_mb(pid: int | None) -> float | None:
+    """Resident memory of a process, in MiB; None where it is gone."""
+    psutil = _psutil()
+    with contextlib.suppress(psutil.Error):
+        return float(psutil.Process(pid).memory_info().rss) / 2**20
+    return None
+
+
+def _psutil() -> Any:
+    import psutil  # a worker does without
+
+    return psutil

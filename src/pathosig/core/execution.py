@@ -228,7 +228,7 @@ class _Run:
         key = None
         if unit.slide is not None:
             with contextlib.suppress(OSError):  # the worker says what is wrong with it
-                key = input_key(unit.slide.path)
+                key = input_key(unit.slide.path, is_listed=True)
         return Ticket(
             stage=self.stage,
             inputs=unit.inputs,

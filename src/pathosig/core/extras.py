@@ -17,6 +17,7 @@ _EXTRAS = {
     ),
     "viewer": ("fastapi", "starlette", "uvicorn"),
     "exports": ("anndata", "h5py"),
+    "cloud": ("fsspec", "s3fs", "aiohttp"),
     "dask": ("dask", "distributed"),
     "zarr": ("zarr",),
     "isyntax": ("isyntax",),

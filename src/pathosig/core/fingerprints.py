@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pathosig.core.remote import look, samples, url_of
 from pathosig.core.units import OutputFile, SlideIdentity, Ticket
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ def sha256_value(value: Any) -> str:
 def identity(path: Path) -> dict[str, Any]:
     """Size and xxh3-128 of a file, or of all files of a folder (a DICOM slide, MRXS data).
 
+    Of files in object storage not all content is read: see `remote.samples`.
+
     Returns
     -------
     dict with ``size`` (bytes) and ``xxh3`` (hex): the same wherever the file lies.
@@ -40,9 +43,13 @@ def identity(path: Path) -> dict[str, Any]:
     """
     import xxhash
 
-    parts = _input_parts(path)
     digest = xxhash.xxh3_128()
     size = 0
+    if url_of(path):
+        for piece in samples(file_of(path)):
+            digest.update(piece)
+        return {"size": look(file_of(path)).size, "xxh3": digest.hexdigest()}
+    parts = _input_parts(path)
     room = memoryview(bytearray(_CHUNK))
     for part in parts:
         if len(parts) > 1:
@@ -58,7 +65,7 @@ def file_of(path: Path) -> Path:
     """The file of a slide whose path may end in the number of one of several scans in it (``slide.ome.tif#2``)."""
     stem, mark, number = path.name.rpartition("#")
     scan = bool(mark and stem) and number.isascii() and number.isdigit() and len(number) < 4
-    return path.with_name(stem) if scan and not path.exists() else path
+    return path.with_name(stem) if scan and (url_of(path) or not path.exists()) else path
 
 
 def _input_parts(path: Path) -> list[Path]:
@@ -72,8 +79,17 @@ def _input_parts(path: Path) -> list[Path]:
     return [path]
 
 
-def input_key(path: Path) -> str:
-    """What changes when a file, or any file of a folder that is one input, does: sizes and times, nothing read."""
+def input_key(path: Path, *, is_listed: bool = False) -> str:
+    """What changes when a file, or any file of a folder that is one input, does: sizes and times, nothing read.
+
+    Parameters
+    ----------
+    is_listed
+        Whether a server's listing that is a minute old will do; see `remote.look`.
+    """
+    if url := url_of(path):
+        state = look(file_of(path), is_listed=is_listed)
+        return f"{url}|{state.size}|{state.tag}"
     stats = [(part.relative_to(path.parent).as_posix(), part.stat()) for part in _input_parts(path)]
     if len(stats) == 1 and stats[0][0] in (path.name, file_of(path).name):
         return f"{path}|{stats[0][1].st_size}|{stats[0][1].st_mtime_ns}"

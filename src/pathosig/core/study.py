@@ -18,6 +18,7 @@ from pathosig.core.identities import Identities
 from pathosig.core.journal import Journal
 from pathosig.core.layout import Layout
 from pathosig.core.records import Record, read_records, write_text
+from pathosig.core.remote import path_of
 from pathosig.core.spec import Spec
 from pathosig.core.tables import read_csv_rows
 from pathosig.core.units import SlideInput
@@ -38,7 +39,7 @@ class Specimen:
     id
         slide_id, or ``<tma>#R-C`` for a core.
     path
-        Absolute path of the slide file or DICOM folder.
+        Absolute path of the slide file or DICOM folder, or its address (see `remote.url_of`).
     mpp
         Micrometres per level-0 pixel when slides.csv gives it.
     region
@@ -209,7 +210,7 @@ class Study:
             id=row["slide_id"],
             slide_id=row["slide_id"],
             patient_id=patient,
-            path=(self.root / Path(row["path"]).expanduser()).absolute(),
+            path=path_of(row["path"], self.root),
             mpp=clinical.parse_mpp(row.get("mpp", ""), row["slide_id"]),
             kind=kind,
             site=row.get("site") or None,

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pathosig.core.attempt import do
+from pathosig.core.effort import machine_mb, resident_mb
 from pathosig.core.errors import PathosigError, SlideError
 from pathosig.core.processes import Process, heed_interrupts, start
 from pathosig.core.units import Answer, Execution, Job, Task
@@ -102,9 +103,7 @@ def run_in_processes(
 
 def fair_share_mb(workers: int) -> int:
     """Memory that a worker may take where no limit is given: 80 % of the machine's by the number of workers, 4,000 MB at least."""
-    import psutil
-
-    return max(_LEAST_SHARE_MB, int(0.8 * psutil.virtual_memory().total / 2**20 / workers))
+    return max(_LEAST_SHARE_MB, int(0.8 * machine_mb() / workers))
 
 
 def _within_memory(answer: Answer, memory_mb: int | None) -> Answer:
@@ -327,12 +326,9 @@ def _stop_if_over_limits(worker: _Worker, *, timeout_s: float | None, memory_mb:
         _limits[worker.process.pid] = _Died(text=text, code="E_TIMEOUT", limit=True)
         worker.process.kill()
     elif memory_mb is not None:
-        import psutil
-
-        with contextlib.suppress(psutil.Error):
-            if psutil.Process(worker.process.pid).memory_info().rss / 2**20 > memory_mb:
-                _limits[worker.process.pid] = _Died(text=_too_much(memory_mb), code="E_MEMORY", limit=True)
-                worker.process.kill()
+        if (resident_mb(worker.process.pid) or 0) > memory_mb:
+            _limits[worker.process.pid] = _Died(text=_too_much(memory_mb), code="E_MEMORY", limit=True)
+            worker.process.kill()
 
 
 def _too_much(memory_mb: int) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from pathosig.core.errors import ConfigError, InputError, PathosigError
 from pathosig.core.grids import SheetsError, Table
+from pathosig.core.remote import matching, shown, url_of
 from pathosig.core.study import Study
 from pathosig.core.table_files import read_table
 from pathosig.core.tables import write_csv_rows
@@ -73,7 +74,8 @@ def init(
     clinical
         CSV, TSV or Excel table of patients.
     slides
-        Glob of slide files or folders that are one slide (DICOM, OME-Zarr), quoted: "/data/slides/*.svs".
+        Glob of slide files or folders that are one slide (DICOM, OME-Zarr), quoted: "/data/slides/*.svs" or
+        "s3://bucket/slides/*.svs".
         Without it the study starts from a table of features (pathosig profiles DIR --features TABLE).
     patient_column
         Column with patient ids.
@@ -179,11 +181,19 @@ def _choices(**said: Any) -> Choices:
 
 
 def _found(slides: str) -> list[Path]:
-    paths = [Path(p) for p in globbing.glob(slides, recursive=True)]  # noqa: PTH207 - a glob with a root
-    paths = slides_among(paths)
+    paths = slides_among(
+        _in_the_cloud(slides) if url_of(slides) else [Path(p) for p in globbing.glob(slides, recursive=True)]  # noqa: PTH207 - a glob with a root
+    )
     if not paths:
         raise ConfigError(f"--slides {slides!r}: no slide fits. Quote the glob and check the folder.")
     return paths
+
+
+def _in_the_cloud(slides: str) -> list[Path]:
+    try:
+        return matching(slides)
+    except OSError as error:
+        raise ConfigError(f"--slides {slides!r}: {error.strerror or error}.", code="E_NOT_FILE") from error
 
 
 def _stems(paths: Sequence[Path]) -> dict[str, Path]:
@@ -282,18 +292,22 @@ def _slide_rows(
     for stem, path in stems.items():
         if matched.patients[stem] is None or stem in gone:
             continue
-        absolute = path.absolute()
-        shown = absolute.relative_to(root) if absolute.is_relative_to(root) else absolute
         slide_mpp = mpp if mpp is not None and _lacks_mpp(path) else None
         rows.append(
             {
                 "slide_id": stem,
                 "patient_id": matched.patients[stem],
-                "path": shown.as_posix(),
+                "path": _written(path, root),
                 "mpp": slide_mpp,
             }
         )
     return rows
+
+
+def _written(path: Path, root: Path) -> str:
+    """A slide's path for slides.csv: relative where it lies in the study."""
+    absolute = path if url_of(path) else path.absolute()
+    return absolute.relative_to(root).as_posix() if absolute.is_relative_to(root) else shown(path)
 
 
 def _lacks_mpp(path: Path) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from pathosig.core.errors import ConfigError, InputError
+from pathosig.core.remote import url_of
 from pathosig.core.schema import ASSIGNMENTS, read_table
 from pathosig.core.study import Study
 from pathosig.core.tables import write_csv_rows
@@ -96,7 +97,7 @@ def assign_phenotypes(
     """
     if bool(slides) == (features is not None):
         raise ConfigError("assign: expected slides or --features FOLDER, one of them.")
-    missing = [str(p) for p in (*slides, *([features] if features else [])) if not p.exists()]
+    missing = [str(p) for p in (*slides, *([features] if features else [])) if not (url_of(p) or p.exists())]
     if missing:
         raise InputError(f"assign: not there: {', '.join(missing[:5])}.", code="E_NOT_FILE")
     with tempfile.TemporaryDirectory(prefix="pathosig-assign-") as folder:

@@ -11,6 +11,7 @@ from pathosig.core.config import to_toml
 from pathosig.core.errors import ConfigError, InputError
 from pathosig.core.execution import run_each, run_once
 from pathosig.core.records import read_json
+from pathosig.core.remote import shown, url_of
 from pathosig.core.study import Study
 from pathosig.core.tables import read_csv_rows, write_csv_rows
 from pathosig.core.tile_tables import read_slide_tiles
@@ -130,7 +131,7 @@ def work_study(bundle: FrozenStudy, new: NewSlides) -> Study:
         {
             "slide_id": name,
             "patient_id": "" if new.tma_map else new.owners.get(name, name),
-            "path": str(path.absolute()),
+            "path": shown(path),
             "mpp": new.mpp,
             "kind": kind,
         }
@@ -158,7 +159,7 @@ def _names(new: NewSlides) -> dict[str, Path]:
         paths = sorted(p for s in ("*.h5", "*.hdf5") for p in new.features.glob(s))
     if not paths:
         raise ConfigError("no slide given.")
-    absent = [str(p) for p in paths if not new.features and not p.exists()]
+    absent = [str(p) for p in paths if not (new.features or url_of(p) or p.exists())]
     if absent:
         raise InputError(
             f"{len(absent)} of {len(paths)} slides are not there: {', '.join(absent[:5])}.",

@@ -57,11 +57,11 @@ def coded(name: str, code: str) -> Iterator[None]:
 class CodedReader(ContextClose):
     """A reader whose every failure has a code, and which refuses to read nothing or a level that is not there.
 
-    What else the reader offers (`tile_source`, `piece_px` ...) is that of `source`.
+    What else the reader offers (`tile_source`, `piece_px` ...) is that of `source`; `done` is called when it is closed.
     """
 
-    def __init__(self, source: SlideReader, name: str) -> None:
-        self.source, self.name = source, name
+    def __init__(self, source: SlideReader, name: str, *, done: Callable[[], None] | None = None) -> None:
+        self.source, self.name, self._done = source, name, done
         self.info: SlideInfo = source.info
 
     def read_level(self, level: int, x: int, y: int, width: int, height: int) -> np.ndarray:
@@ -101,3 +101,5 @@ class CodedReader(ContextClose):
     def close(self) -> None:
         """Close the slide."""
         self.source.close()
+        if self._done is not None:
+            self._done()

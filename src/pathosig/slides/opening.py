@@ -6,12 +6,14 @@ import errno
 import importlib
 import stat
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pathosig.core.errors import SlideError
 from pathosig.core.fingerprints import file_of
+from pathosig.core.remote import url_of
 from pathosig.slides.backends.kfb_layout import is_kfb
 from pathosig.slides.backends.ngff import is_zarr
 from pathosig.slides.backends.tiff_choice import choose
@@ -19,6 +21,7 @@ from pathosig.slides.coded import CodedReader, coded
 from pathosig.slides.icc import ConvertedReader, to_srgb
 from pathosig.slides.reader import SlideReader
 from pathosig.slides.region import RegionReader, TurnedReader
+from pathosig.slides.staging import is_read_by_ranges, staged
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -59,7 +62,8 @@ def open_slide(
     Parameters
     ----------
     path
-        A slide file, or a folder that is one slide: DICOM files, OME-Zarr.
+        A slide file, or a folder that is one slide: DICOM files, OME-Zarr; or an address such as ``s3://bucket/slide.svs``,
+        of which TIFF files are read in parts, others copied to this machine first (see `staging.staged`).
     reader
         ``auto``, or the name of a reader (built-in: tiff, openslide, ndpi, flat, ome-zarr, kfb, czi, isyntax;
         others through the plug-in group ``pathosig.readers``). Of kfb, czi and isyntax, another package's wins.
@@ -82,7 +86,35 @@ def open_slide(
         E_NOT_FILE, E_FORMAT, E_CODEC, E_PHOTOMETRIC, E_BITDEPTH, E_TOO_LARGE, E_MPP_RANGE, E_MPP_ANISO.
     """
     path, scan = scan_of(Path(path))
-    kind = _look(path)
+    wanted = _Wanted(mpp=mpp, region=region, icc=icc, scan=scan)
+    if not url_of(path):
+        return _opened(path, reader, wanted)
+    if reader in ("auto", "tiff") and is_read_by_ranges(path):
+        return _opened(path, "tiff", wanted)
+    copy = staged(path)
+    try:
+        return _opened(copy.path, reader, wanted, done=copy.release)
+    except BaseException:
+        copy.release()
+        raise
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Wanted:
+    """How a slide is to be opened."""
+
+    mpp: float | None
+    region: tuple[int, int, int, int] | None
+    icc: str
+    scan: int | None
+
+
+def _opened(
+    path: Path, reader: str, wanted: _Wanted, *, done: Callable[[], None] | None = None
+) -> SlideReader:
+    """A slide of this machine, or a TIFF elsewhere; `done` is called when it is closed."""
+    kind = "tiff" if url_of(path) else _look(path)
+    scan = wanted.scan
     with coded(path.name, "E_FORMAT"):
         name = _choose(path, kind) if reader == "auto" else reader
         opener = _opener(name)
@@ -92,14 +124,14 @@ def open_slide(
                 f"{path.name}: #{scan} was asked for; scans are numbered in TIFF files only.",
                 code="E_NOT_FILE",
             )
-        source: SlideReader = opener(path, mpp=mpp, **options)
-    if icc == "srgb" and (profile := icc_profile(source)):
+        source: SlideReader = opener(path, mpp=wanted.mpp, **options)
+    if wanted.icc == "srgb" and (profile := icc_profile(source)):
         source = _in_srgb(source, profile, path.name)
-    opened: SlideReader = CodedReader(source, path.name)
+    opened: SlideReader = CodedReader(source, path.name, done=done)
     turn = getattr(source, "orientation", 1)
     if turn != 1:
         opened = TurnedReader(opened, turn)
-    return RegionReader(opened, region) if region is not None else opened
+    return RegionReader(opened, wanted.region) if wanted.region is not None else opened
 
 
 def icc_profile(reader: SlideReader) -> bytes:

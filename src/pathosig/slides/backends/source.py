@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from pathosig.core.errors import SlideError
+from pathosig.core.remote import RemoteFile, look, url_of
 
 logger = logging.getLogger(__name__)
 
@@ -17,16 +18,31 @@ _RETRIES = 2
 _WAIT_S = 0.1
 
 
+class _LocalFile:
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("rb", buffering=0)
+        self._lock = threading.Lock()
+
+    def pread(self, offset: int, count: int) -> bytes:
+        if hasattr(os, "pread"):
+            return os.pread(self._file.fileno(), count, offset)
+        with self._lock:  # Windows
+            self._file.seek(offset)
+            return self._file.read(count)
+
+    def close(self) -> None:
+        self._file.close()
+
+
 class ByteSource:
-    """An opened file, read at any place from any thread.
+    """An opened file, of this machine or in object storage, read at any place from any thread.
 
     A read that fails with an input/output error, as network disks have it, is tried twice more.
     """
 
     def __init__(self, path: Path) -> None:
         self._name = path.name
-        self._file = path.open("rb", buffering=0)
-        self._lock = threading.Lock()
+        self._file = RemoteFile(path) if url_of(path) else _LocalFile(path)
 
     def read(self, offset: int, count: int) -> bytes:
         """`count` bytes from `offset`; fewer at the end of the file.
@@ -38,27 +54,29 @@ class ByteSource:
         """
         for number in range(_RETRIES):
             try:
-                return self._read(offset, count)
+                return self._file.pread(offset, count)
             except OSError as error:
                 if error.errno != errno.EIO:
                     raise read_error(self._name, error) from error
                 logger.warning("%s: reading failed (%s); trying again", self._name, error.strerror)
                 time.sleep(_WAIT_S * (number + 1))
         try:
-            return self._read(offset, count)
+            return self._file.pread(offset, count)
         except OSError as error:
             raise read_error(self._name, error) from error
-
-    def _read(self, offset: int, count: int) -> bytes:
-        if hasattr(os, "pread"):
-            return os.pread(self._file.fileno(), count, offset)
-        with self._lock:  # Windows
-            self._file.seek(offset)
-            return self._file.read(count)
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def state_of(path: Path) -> tuple[int, int | str]:
+    """Size in bytes of a file, and what changes when it does: its time, or the tag that its server gives it."""
+    if url_of(path):
+        state = look(path)
+        return state.size, state.tag
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns
 
 
 def read_error(name: str, error: OSError) -> SlideError:

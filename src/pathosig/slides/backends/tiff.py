@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from pathosig.core.errors import SlideError
-from pathosig.slides.backends.source import ByteSource
+from pathosig.slides.backends.source import ByteSource, state_of
 from pathosig.slides.backends.tiff_bands import LOST_SHARE, Band, read_band
 from pathosig.slides.backends.tiff_codecs import (
     Piece,
@@ -54,7 +54,7 @@ class TiffReader(TiledReader):
 
     def __init__(self, path: Path, *, mpp: float | None = None, scan: int | None = None) -> None:
         self.path = path
-        self._file_bytes = path.stat().st_size
+        self._file_bytes, _ = state_of(path)
         pages = read_pages(path)
         self._source = ByteSource(path)
         try:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from pathosig.core.errors import SlideError
-from pathosig.slides.backends.source import ByteSource
+from pathosig.slides.backends.source import ByteSource, state_of
 
 NONE, LZW, JPEG, DEFLATE, PACKBITS, ZSTD = (1,), 5, 7, (8, 32946), 32773, 50000
 APERIO_YCBCR, APERIO_RGB = 33003, (33004, 33005)
@@ -135,12 +135,11 @@ def read_pages(path: Path) -> tuple[Page, ...]:
     SlideError
         E_FORMAT if the structure is damaged or loops, E_READ if the disk fails.
     """
-    stat = path.stat()
-    return _read_pages(path, stat.st_size, stat.st_mtime_ns)
+    return _read_pages(path, *state_of(path))
 
 
 @functools.lru_cache(maxsize=4)
-def _read_pages(path: Path, size: int, _changed: int) -> tuple[Page, ...]:
+def _read_pages(path: Path, size: int, _changed: int | str) -> tuple[Page, ...]:
     """Choosing a reader and opening it parse the file once."""
     source = ByteSource(path)
     try:
