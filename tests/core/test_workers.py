@@ -44,6 +44,27 @@ def test_a_worker_killed_while_it_rests_is_replaced(study):
     assert pid(study, "two") != first
 
 
+def test_what_a_worker_needs_to_start_does_not_count_as_time_of_its_slide(study, monkeypatch):
+    units = [Unit(id="a", payload={"what": "pid"}), Unit(id="b", payload={"what": "hang"})]
+    limits = Execution(timeout_s=0.2)  # less than an interpreter takes
+    run_each(study, Stage(name="one", version=1), NoSpec(), units, work, execution=limits)
+    assert study.record("one", "a").status == "ok"
+    assert study.record("one", "b").error["code"] == "E_TIMEOUT"
+
+
+def test_a_worker_that_never_begins_is_stopped(study, monkeypatch):
+    monkeypatch.setattr(workers, "_START_S", 0.01)
+    run_each(
+        study,
+        Stage(name="one", version=1),
+        NoSpec(),
+        [Unit(id="a")],
+        work,
+        execution=Execution(timeout_s=0.01),
+    )
+    assert study.record("one", "a").error["code"] == "E_TIMEOUT"
+
+
 def test_another_environment_gets_another_worker(study, monkeypatch):
     first = pid(study, "one")
     monkeypatch.setenv("PATHOSIG_DATA_ELSEWHERE", "1")

@@ -37,6 +37,8 @@ _POLL_S = 0.5
 _REST_S = 20.0
 _WAKE_S = 5.0
 _WAKE = "wake"
+_START_S = 300.0
+"""A worker that has not begun by then, its imports done, hangs."""
 
 R = TypeVar("R")
 
@@ -51,6 +53,11 @@ class _Call:
 
 
 @dataclass(frozen=True)
+class _Begun:
+    """What a worker says when it has its call and all that it needs for it: the limit of time counts from here."""
+
+
+@dataclass(frozen=True)
 class _Raised:
     error: Exception
 
@@ -62,6 +69,7 @@ class _Worker:
     surroundings: Any
     call: _Call | None = None
     since: float = 0.0
+    has_begun: bool = False
 
 
 _resting: list[_Worker] = []
@@ -167,9 +175,11 @@ def _supervise(
                 return
             idle = False
             for worker in list(crew):
-                _stop_if_over_limits(worker, timeout_s=timeout_s, memory_mb=memory_mb)
                 result, call = _poll(worker), worker.call
-                if result is None or call is None:
+                if call is None:
+                    continue
+                if result is None:
+                    _stop_if_over_limits(worker, timeout_s=timeout_s, memory_mb=memory_mb)
                     continue
                 worker.call, idle = None, True
                 if isinstance(result, _Died):
@@ -202,7 +212,7 @@ def _hand_out(
         if idle is None:
             idle = _rested(main) or _start(main)
             crew.append(idle)
-        idle.call, idle.since = call, time.monotonic()
+        idle.call, idle.since, idle.has_begun = call, time.monotonic(), False
         with contextlib.suppress(OSError):  # a worker that is dead already is seen when it is polled
             idle.pipe.send((call.function, call.arguments))
 
@@ -283,6 +293,7 @@ def _serve(pipe: Connection) -> None:
                 pipe.send(_WAKE)
             else:
                 function, arguments = message
+                pipe.send(_Begun())
                 pipe.send(_called(function, arguments))
 
 
@@ -300,15 +311,16 @@ def _poll(worker: _Worker) -> Any:
     """The worker's answer, a _Died, or None while it is busy or idle."""
     try:
         if worker.pipe.poll():
-            return worker.pipe.recv()
+            return _received(worker)
     except (EOFError, OSError):
         pass
     else:
         if worker.process.is_alive():
             return None
         with contextlib.suppress(EOFError, OSError):
-            if worker.pipe.poll():
-                return worker.pipe.recv()
+            while worker.pipe.poll():
+                if (answer := _received(worker)) is not None:
+                    return answer
     worker.process.join(timeout=5)
     limit = _limits.pop(worker.process.pid, None)
     if limit is not None:
@@ -318,17 +330,26 @@ def _poll(worker: _Worker) -> Any:
     return _Died(text=f"its worker {how} twice, so the slide was given up. Try it alone, with more memory.")
 
 
+def _received(worker: _Worker) -> Any:
+    """The next message, where it is an answer."""
+    answer = worker.pipe.recv()
+    if not isinstance(answer, _Begun):
+        return answer
+    worker.since, worker.has_begun = time.monotonic(), True
+    return None
+
+
 def _stop_if_over_limits(worker: _Worker, *, timeout_s: float | None, memory_mb: int | None) -> None:
     if not worker.process.is_alive():
         return
-    if timeout_s is not None and time.monotonic() - worker.since > timeout_s:
+    took = time.monotonic() - worker.since
+    if timeout_s is not None and took > (timeout_s if worker.has_begun else max(timeout_s, _START_S)):
         text = f"took longer than {timeout_s:g} s. Raise --timeout-s if it is that large."
         _limits[worker.process.pid] = _Died(text=text, code="E_TIMEOUT", limit=True)
         worker.process.kill()
-    elif memory_mb is not None:
-        if (resident_mb(worker.process.pid) or 0) > memory_mb:
-            _limits[worker.process.pid] = _Died(text=_too_much(memory_mb), code="E_MEMORY", limit=True)
-            worker.process.kill()
+    elif memory_mb is not None and (resident_mb(worker.process.pid) or 0) > memory_mb:
+        _limits[worker.process.pid] = _Died(text=_too_much(memory_mb), code="E_MEMORY", limit=True)
+        worker.process.kill()
 
 
 def _too_much(memory_mb: int) -> str:
