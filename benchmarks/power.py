@@ -1,211 +1,274 @@
-"""C in new patients of the default selection and its competitors, over five planted truths. Prints one JSON object as its last line.
+"""C in new patients of selections and their competitors, over planted truths (docs/adr/0033). Prints one JSON object as its last line.
 
-    python benchmarks/power.py [--runs 8] [--sizes 100,200] [--truths linear,many,...] [--methods plain,completed,...]
+    python benchmarks/power.py [--generators logistic,...] [--truths linear,...] [--sizes 100,200,400] [--runs 30] [--first-seed 5000]
+                               [--rows FILE.jsonl]
 
-Tissue types are logistic-normal with correlated factors, each split into HPCs by a Dirichlet, tiles are Dirichlet-multinomial; a noisy
-Ward tree joins the HPCs. The same cohorts serve every method. No signature counts as C = .50.
+The same cohorts serve every method. With --rows every cohort is appended to a file as it is done, and cohorts that are there are
+not done again. No signature counts as C = .50 and has no calibration slope.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
-import time as clock
 import warnings
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
-import pandas as pd
-from scipy.cluster.hierarchy import ward
 
-from pathosig.core.errors import PathosigWarning
-from pathosig.signature import SignatureSpec, TrainingSet, fit_details
+from pathosig.core.errors import PathosigError, PathosigWarning
+from pathosig.core.threads import one_blas_thread
+from pathosig.signature import SignatureSpec, TrainingSet
 from pathosig.signature.features import candidates, design
-from pathosig.signature.selection import coarse_groups
+from pathosig.signature.selection import coarse_groups, select
 from pathosig.survival import cox, harrell_c
-from pathosig.survival.path import cox_path
-from pathosig.survival.ridge import fold_of, partial_loglik, ridge_fit
+from pathosig.survival.half_paths import gradient, half_samples_of, quadratic_at
+from pathosig.survival.ridge import Likelihood, Shrunken, fold_of, ridge_fit
+from power_cohorts import TRUTHS, simulate
 
-TYPES, EACH, NEW = 8, 5, 1500
-TRUTHS = ("linear", "many", "threshold", "log_ratio", "rare", "null")
-
-
-def simulate(seed: int, n: int, truth: str) -> tuple[TrainingSet, TrainingSet, np.ndarray]:
-    """Discovery patients, new patients, and whether each HPC is planted."""
-    rng = np.random.default_rng([seed, n, TRUTHS.index(truth)])
-    total, k = n + NEW, TYPES * EACH
-    loading = rng.normal(size=(3, TYPES)) * 0.6
-    level = rng.normal(size=TYPES) * 0.5
-    if truth == "rare":
-        level[0] = np.log(0.02 * np.exp(level[1:]).sum() / 0.98)
-    raw = level + rng.normal(size=(total, 3)) @ loading + 0.6 * rng.normal(size=(total, TYPES))
-    true = np.exp(raw) / np.exp(raw).sum(1, keepdims=True)
-    leaves = np.concatenate(
-        [true[:, [t]] * rng.dirichlet(np.full(EACH, 2.0), size=total) for t in range(TYPES)], axis=1
-    )
-    owner = np.repeat(np.arange(TYPES), EACH)
-    z = lambda v: (v - v.mean(0)) / v.std(0)  # noqa: E731
-    planted = np.isin(owner, (0, 1))
-    if truth == "linear":
-        lp = 0.6 * z(true)[:, 0] - 0.6 * z(true)[:, 1]
-    elif truth == "many":
-        lp = 1.1 * z(z(leaves) @ rng.normal(size=k))
-        planted = np.ones(k, bool)
-    elif truth == "threshold":
-        lp = 1.5 * (true[:, 0] > np.quantile(true[:, 0], 0.65))
-        planted = owner == 0
-    elif truth == "log_ratio":
-        lp = 0.85 * z(np.log(true[:, 0] + 0.002) - np.log(true[:, 1] + 0.002))
-    elif truth == "rare":
-        lp = 0.9 * z(np.sqrt(true[:, 0]))
-        planted = owner == 0
-    else:
-        lp, planted = np.zeros(total), np.zeros(k, bool)
-    tiles = rng.integers(60, 800, total)
-    shares = np.stack([rng.dirichlet(80 * p + 1e-3) for p in leaves])
-    counts = np.stack([rng.multinomial(m, p) for m, p in zip(tiles, shares, strict=True)])
-    centres = rng.normal(size=(TYPES, 16))[owner] + 0.6 * rng.normal(size=(k, 16))
-    death, censored = rng.exponential(30, total) * np.exp(-lp), rng.uniform(10, 80, total)
-    profiles = pd.DataFrame(counts / tiles[:, None], columns=[f"hpc_{j:02d}" for j in range(k)])
-    profiles.insert(0, "patient_id", [f"P{i:04d}" for i in range(total)])
-    profiles["n_tiles"] = tiles
-    outcome = pd.DataFrame(
-        {
-            "patient_id": profiles["patient_id"],
-            "time": np.minimum(death, censored),
-            "event": death <= censored,
-        }
-    )
-    everybody = TrainingSet.of(profiles, outcome, tree={"k": k, "linkage": ward(centres).tolist()})
-    return everybody.take(np.arange(n)), everybody.take(np.arange(n, total)), planted
+FEW_EVENTS, COARSE, COARSER = 60, 8, 4
+CUTS = (4, 8, 16)
+GAIN = 2.0
+COMPETITORS = ("lasso_nodes", "groups")
+Row = dict[str, dict[str, float | None]]
 
 
-Method = Callable[[TrainingSet, TrainingSet], tuple[np.ndarray, list[tuple[int, ...]]]]
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Model:
+    """Linear in shares of HPCs: weight of each candidate, and which of them counts as selected."""
+
+    weight: np.ndarray
+    selected: tuple[int, ...]
+
+    @property
+    def empty(self) -> bool:
+        """Whether it says the same about everybody."""
+        return not self.weight.any()
 
 
-def shipped(selection: str) -> Method:
-    """Score of new patients by a selection of the package, and the HPCs of its features."""
+def mean_of(*models: Model) -> Model:
+    """Mean of coefficients; selected is what the first one selected."""
+    return Model(weight=np.mean([m.weight for m in models], axis=0), selected=models[0].selected)
 
-    def score(old: TrainingSet, new: TrainingSet) -> tuple[np.ndarray, list[tuple[int, ...]]]:
-        spec = SignatureSpec(selection=selection, bootstraps=0)
-        fit = fit_details(old, spec, benchmark=False, univariate=False)
-        if fit.signature is None:
-            return np.zeros(len(new)), []
-        return fit.signature.score(new.profiles), [
-            fit.signature.transform.leaves[h] for h in fit.signature.hpcs
+
+class Cohort:
+    """One cohort's designs, and the parts that candidates and competitors are put together from."""
+
+    def __init__(self, old: TrainingSet, new: TrainingSet) -> None:
+        self.pool = candidates(old, scale="share", min_prevalence=0.05)
+        self.x, self.later = (design(t.profiles, self.pool.names, self.pool.transform) for t in (old, new))
+        self.time, self.event = old.time, old.event
+        self.new = new
+
+    def stable(self) -> Model:
+        """T: the shipped stability selection and its ridge refit."""
+        spec = SignatureSpec(selection="tree", bootstraps=0)
+        try:
+            chosen = select(self.x, self.time, self.event, pool=self.pool, spec=spec)
+        except PathosigError:
+            return self.model((), np.array([]))
+        return self.model(chosen.names, np.array(chosen.coef), selected=True)
+
+    def groups(self, k: int) -> tuple[Model, Shrunken]:
+        """G: ridge on the tree cut at k."""
+        names = coarse_groups(self.pool, k)
+        columns = [self.pool.names.index(n) for n in names]
+        fit = ridge_fit(self.x[:, columns], self.time, self.event)
+        return self.model(names, fit.coef), fit
+
+    def lasso(
+        self, *, n_lambda: int = 20, min_ratio: float = 0.15, folds: int = 5
+    ) -> tuple[Model, np.ndarray]:
+        """N: lasso on all nodes, penalty by cross-validated partial likelihood, and its out-of-fold score.
+
+        All folds are climbed together, so each loses the few patients that the shortest one lacks.
+        """
+        d = self.event
+        fold = fold_of(len(d), d, folds, np.random.default_rng(0))
+        short = min((fold != k).sum() for k in range(folds))
+        rows = [np.flatnonzero(fold != k)[:short] for k in range(folds)]
+        grid = np.geomspace(1.0, min_ratio, n_lambda)
+        whole, top = _path(self.x, self.time, d, np.arange(len(d))[None, :], grid, None)
+        inside, _ = _path(self.x, self.time, d, np.stack(rows), grid, top)
+        everybody = Likelihood(self.time, d)
+        parts = [Likelihood(self.time[these], d[these]) for these in rows]
+        score = np.einsum("np,jkp->jkn", self.x, np.array(inside))
+        gain = [
+            sum(
+                everybody.of(s) - part.of(s[these])
+                for s, part, these in zip(scores, parts, rows, strict=True)
+            )
+            for scores in score
         ]
+        best = int(np.argmax(gain))
+        left_out = score[best][fold, np.arange(len(d))]
+        beta = whole[best][0]
+        return Model(weight=beta, selected=tuple(np.flatnonzero(beta))), left_out
 
-    return score
+    def stack(self, models: Sequence[Model], left_out: Sequence[np.ndarray]) -> Model:
+        """Weighted sum of models: weights of at least 0 by Cox regression on their out-of-fold scores."""
+        kept = [i for i, score in enumerate(left_out) if score.any()]
+        while kept:
+            coef = np.nan_to_num(
+                cox(np.column_stack([left_out[i] for i in kept]), self.time, self.event).coef
+            )
+            if (coef >= 0).all():
+                return Model(
+                    weight=sum(c * models[i].weight for c, i in zip(coef, kept, strict=True)), selected=()
+                )
+            kept = [i for i, c in zip(kept, coef, strict=True) if c > 0]
+        return Model(weight=np.zeros(len(self.pool.names)), selected=())
 
+    def model(self, names: Sequence[str], coef: np.ndarray, *, selected: bool = False) -> Model:
+        """Of coefficients of some candidates."""
+        weight = np.zeros(len(self.pool.names))
+        columns = [self.pool.names.index(n) for n in names]
+        weight[columns] = coef
+        return Model(weight=weight, selected=tuple(columns) if selected else ())
 
-def ridge_on_groups(old: TrainingSet, new: TrainingSet) -> tuple[np.ndarray, list[tuple[int, ...]]]:
-    """Ridge on the tree cut at eight."""
-    pool = candidates(old, scale="share", min_prevalence=0.05)
-    names = coarse_groups(pool)
-    x, later = (design(t.profiles, names, pool.transform) for t in (old, new))
-    fit = ridge_fit(x, old.time, old.event)
-    return (later - fit.center) @ fit.coef, [pool.leaves[n] for n in names]
-
-
-def lasso_on_nodes(old: TrainingSet, new: TrainingSet) -> tuple[np.ndarray, list[tuple[int, ...]]]:
-    """Lasso on all nodes, penalty by cross-validated partial likelihood."""
-    pool = candidates(old, scale="share", min_prevalence=0.05)
-    x, later = (design(t.profiles, pool.names, pool.transform) for t in (old, new))
-    full = cox_path(x, old.time, old.event, n_lambda=20, min_ratio=0.15)
-    fold = fold_of(len(old), old.event, 5, np.random.default_rng(0))
-    gain = np.zeros(len(full.lambdas))
-    for k in range(5):
-        inside = fold != k
-        part = cox_path(x[inside], old.time[inside], old.event[inside], lambdas=full.lambdas)
-        for j, beta in enumerate(part.coef):
-            gain[j] += partial_loglik(x @ beta, old.time, old.event)
-            gain[j] -= partial_loglik(x[inside] @ beta, old.time[inside], old.event[inside])
-    beta = full.coef[int(np.argmax(gain))]
-    return later @ beta, [pool.leaves[n] for n, b in zip(pool.names, beta, strict=True) if b]
-
-
-def union(old: TrainingSet, new: TrainingSet) -> tuple[np.ndarray, list[tuple[int, ...]]]:
-    """One ridge model of the stable nodes and the coarse groups."""
-    _, nodes = shipped("tree")(old, new)
-    if not nodes:
-        return np.zeros(len(new)), []
-    pool = candidates(old, scale="share", min_prevalence=0.05)
-    names = {pool.leaves[n]: n for n in pool.names}
-    chosen = list(dict.fromkeys([*(names[tuple(f)] for f in nodes), *coarse_groups(pool)]))
-    x, later = (design(t.profiles, chosen, pool.transform) for t in (old, new))
-    fit = ridge_fit(x, old.time, old.event)
-    return (later - fit.center) @ fit.coef, [pool.leaves[n] for n in chosen]
-
-
-METHODS: dict[str, Method] = {
-    "plain": shipped("tree"),
-    "completed": shipped("completed"),
-    "union": union,
-    "groups": ridge_on_groups,
-    "lasso_nodes": lasso_on_nodes,
-    "ridge_leaves": shipped("ridge"),
-}
-
-
-def one_run(seed: int, n: int, truth: str, methods: list[str]) -> dict[str, dict[str, float]]:
-    """C, calibration slope, features and planted features of every method on one cohort."""
-    old, new, planted = simulate(seed, n, truth)
-    out = {}
-    for name in methods:
-        begin = clock.process_time()
-        score, features = METHODS[name](old, new)
-        seconds = clock.process_time() - begin
-        empty = float(np.ptp(score) == 0)
-        right = [planted[list(f)].mean() > 0.5 for f in features]
-        out[name] = {
-            "c": 0.5 if empty else harrell_c(score, new.time, new.event).c,
-            "slope": np.nan if empty else float(cox(score, new.time, new.event).coef[0]),
-            "empty": empty,
-            "features": float(len(features)),
-            "planted": float(np.mean(right)) if right else np.nan,
-            "seconds": seconds,
+    def judged(self, model: Model, planted: np.ndarray) -> dict[str, float | None]:
+        """C and calibration slope in new patients, terms, and the proportion of selected terms that are planted."""
+        if model.empty:
+            return {"c": 0.5, "slope": None, "terms": 0.0, "planted": None, "empty": 1.0}
+        score = self.later @ model.weight
+        leaves = [list(self.pool.leaves[self.pool.names[j]]) for j in model.selected]
+        right = [planted[hpcs].mean() > 0.5 for hpcs in leaves]
+        return {
+            "c": harrell_c(score, self.new.time, self.new.event).c,
+            "slope": float(cox(score, self.new.time, self.new.event).coef[0]),
+            "terms": float(np.count_nonzero(model.weight)),
+            "planted": float(np.mean(right)) if right else None,
+            "empty": 0.0,
         }
+
+
+def _path(
+    x: np.ndarray,
+    time: np.ndarray,
+    event: np.ndarray,
+    rows: np.ndarray,
+    grid: np.ndarray,
+    top: float | None,
+) -> tuple[list[np.ndarray], float]:
+    """Coefficients[len(rows), p] on the scale of x at each penalty, a share of the largest; two Newton models a penalty."""
+    halves = half_samples_of(x, time, event, rows)
+    beta = np.zeros((len(rows), x.shape[1]))
+    largest = float(np.abs(gradient(halves, beta)).max()) if top is None else top
+    spread = np.stack([x[r].std(0) for r in rows])
+    out = []
+    for value in grid * largest:
+        for _ in range(2):
+            beta = quadratic_at(halves, beta).lasso(beta, np.full(len(rows), value))
+        out.append(np.where(spread > 1e-9, beta / np.maximum(spread, 1e-9), 0.0))
+    return out, largest
+
+
+def methods_of(cohort: Cohort) -> Iterator[tuple[str, Model]]:
+    """Every candidate and competitor, as docs/adr/0033 defines them."""
+    nothing = cohort.model((), np.array([]))
+    tree = cohort.stable()
+    cuts = {k: cohort.groups(k) for k in CUTS}
+    groups, fit = cuts[COARSE]
+    lasso, lasso_left_out = cohort.lasso()
+    yield "groups", groups
+    yield "lasso_nodes", lasso
+    yield "tree", tree
+    yield "completed", nothing if tree.empty else mean_of(tree, groups)
+
+    def completed(model: Model, gain: float) -> Model:
+        if tree.empty:
+            return model if gain >= GAIN else nothing
+        return mean_of(tree, model)
+
+    with_groups = completed(groups, fit.gain)
+    yield "completed_g", with_groups
+    by_events = cuts[COARSER if cohort.event.sum() < FEW_EVENTS else COARSE]
+    yield "completed_e", completed(by_events[0], by_events[1].gain)
+    best = max(CUTS, key=lambda k: cuts[k][1].gain)
+    yield "completed_k", completed(cuts[best][0], cuts[best][1].gain)
+    slope = float(np.nan_to_num(cox(fit.left_out, cohort.time, cohort.event).coef[0]))
+    yield (
+        "completed_s",
+        Model(weight=with_groups.weight * np.clip(slope, 0.5, 1.0), selected=with_groups.selected),
+    )
+    yield "stacked", completed(cohort.stack((groups, lasso), (fit.left_out, lasso_left_out)), fit.gain)
+    three = mean_of(groups, lasso) if tree.empty else mean_of(tree, groups, lasso)
+    yield "three", nothing if tree.empty and fit.gain < GAIN else three
+
+
+@one_blas_thread()
+def one_run(seed: int, n: int, truth: str, generator: str) -> Row:
+    """What every method says about the new patients of one cohort."""
+    old, new, planted = simulate(seed, n, truth, generator)
+    cohort = Cohort(old, new)
+    return {name: cohort.judged(model, planted) for name, model in methods_of(cohort)}
+
+
+def summary(rows: list[Row]) -> dict[str, dict[str, float]]:
+    """Means over cohorts, and paired differences to competitors and to `tree` with their standard errors."""
+    out: dict[str, dict[str, float]] = {}
+    for name in rows[0]:
+        cell = {}
+        for key in ("c", "slope", "terms", "planted", "empty"):
+            values = [r[name][key] for r in rows if r[name][key] is not None]
+            if values:
+                cell[key] = round(float(np.mean(values)), 4)
+        cell["median_terms"] = float(np.median([r[name]["terms"] for r in rows]))
+        for other in (*COMPETITORS, "tree"):
+            gap = np.array([r[name]["c"] - r[other]["c"] for r in rows])
+            error = gap.std(ddof=1) / np.sqrt(len(gap)) if len(gap) > 1 else np.nan
+            cell[f"minus_{other}"], cell[f"minus_{other}_se"] = (
+                round(float(gap.mean()), 4),
+                round(float(error), 4),
+            )
+        out[name] = cell
     return out
 
 
 def main() -> None:
-    """All cells, then differences to the plain tree selection."""
+    """All cells; then over sizes, truths and generators."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=8)
-    parser.add_argument("--sizes", default="100,200")
+    parser.add_argument("--generators", default="logistic,dirichlet_tree,embeddings")
     parser.add_argument("--truths", default=",".join(TRUTHS))
-    parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--sizes", default="100,200,400")
+    parser.add_argument("--runs", type=int, default=30)
+    parser.add_argument("--first-seed", type=int, default=5000)
+    parser.add_argument("--rows", type=Path)
     options = parser.parse_args()
-    methods = options.methods.split(",")
-    found: dict[str, object] = {}
-    everything: list[dict[str, dict[str, float]]] = []
+    done: dict[str, Row] = {}
+    if options.rows is not None and options.rows.exists():
+        done = dict(json.loads(line) for line in options.rows.read_text().splitlines())
+    rows: dict[tuple[str, str, int], list[Row]] = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PathosigWarning)
-        for truth in options.truths.split(","):
-            for n in map(int, options.sizes.split(",")):
-                runs = [one_run(seed, n, truth, methods) for seed in range(options.runs)]
-                cell = {
-                    m: {k: round(float(np.nanmean([r[m][k] for r in runs])), 4) for k in runs[0][m] if any(np.isfinite(r[m][k]) for r in runs)}
-                    for m in methods
-                }  # fmt: skip
-                for m in methods[1:]:
-                    gap = np.array([r[m]["c"] - r[methods[0]]["c"] for r in runs])
-                    cell[m]["difference"] = round(float(gap.mean()), 4)
-                    cell[m]["se"] = (
-                        round(float(gap.std(ddof=1) / np.sqrt(len(gap))), 4) if len(gap) > 1 else 0.0
-                    )
-                found[f"{truth}_{n}"] = cell
-                if truth != "null":
-                    everything += runs
-                sys.stderr.write(f"{truth} {n} {json.dumps(cell)}\n")
-    for m in methods[1:]:
-        gap = np.array([r[m]["c"] - r[methods[0]]["c"] for r in everything])
-        if len(gap) > 1:
-            found[f"{m} minus {methods[0]}"] = [
-                round(float(gap.mean()), 4),
-                round(float(gap.std(ddof=1) / np.sqrt(len(gap))), 4),
-            ]
+        for seed in range(options.first_seed, options.first_seed + options.runs):
+            for cell in itertools.product(
+                options.generators.split(","), options.truths.split(","), map(int, options.sizes.split(","))
+            ):
+                key = " ".join(map(str, (*cell, seed)))
+                if key not in done:
+                    done[key] = one_run(seed, cell[2], cell[1], cell[0])
+                    if options.rows is not None:
+                        with options.rows.open("a") as file:
+                            file.write(json.dumps([key, done[key]]) + "\n")
+                rows.setdefault(cell, []).append(done[key])
+            sys.stderr.write(f"seed {seed} done\n")
+    found = {" ".join(map(str, cell)): summary(these) for cell, these in rows.items()}
+    real = {cell: these for cell, these in rows.items() if cell[1] != "null"}
+    for place, kind in enumerate(("generator", "truth", "size")):
+        for value in dict.fromkeys(cell[place] for cell in real):
+            found[f"{kind} {value}"] = summary(
+                [r for c, these in real.items() if c[place] == value for r in these]
+            )
+    if real:
+        found["all"] = summary([r for these in real.values() for r in these])
+    noise = [r for cell, these in rows.items() if cell[1] == "null" for r in these]
+    if noise:
+        found["noise"] = summary(noise)
     sys.stdout.write(json.dumps(found) + "\n")
 
 

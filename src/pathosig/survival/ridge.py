@@ -35,11 +35,17 @@ class Shrunken:
         float[p]: column means.
     penalty
         Chosen penalty on standardised columns, glmnet's scale.
+    gain
+        Cross-validated log partial likelihood at that penalty, above that of no model.
+    left_out
+        float[n]: each row's linear predictor by the fit of the other folds.
     """
 
     coef: np.ndarray
     center: np.ndarray
     penalty: float
+    gain: float
+    left_out: np.ndarray
 
 
 def fold_of(
@@ -147,6 +153,8 @@ def ridge_fit(
     wide = x.shape[1] > _WIDE
     tried = penalties or (WIDE_PENALTIES if wide else PENALTIES)
     gain: list[float] = []
+    none = sum(everyone.of(np.zeros(len(d))) - part.of(np.zeros(int(rows.sum()))) for rows, part in parts)
+    left_out = np.zeros(len(d))
     for penalty in tried:
         betas = [part.ridge(z[rows], penalty, start=b) for b, (rows, part) in zip(betas, parts, strict=True)]
         gain.append(
@@ -155,11 +163,16 @@ def ridge_fit(
                 for b, (rows, part) in zip(betas, parts, strict=True)
             )
         )
+        if gain[-1] >= max(gain):
+            for b, (rows, _) in zip(betas, parts, strict=True):
+                left_out[~rows] = z[~rows] @ b
         if wide and penalties is None and len(gain) > int(np.argmax(gain)) + _PATIENCE:
             break
     best = tried[int(np.argmax(gain))]
     beta = rotation @ everyone.ridge(z, best)
-    return Shrunken(coef=beta / scale, center=center, penalty=best)
+    return Shrunken(
+        coef=beta / scale, center=center, penalty=best, gain=max(gain) - none, left_out=left_out
+    )
 
 
 def _compressed(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
