@@ -207,3 +207,14 @@ def test_cross_validation_needs_events(noise):
     outcome = noise["outcome"].assign(event=False)
     with pytest.raises(NotEstimableError, match="0 events"):
         cross_validate(TrainingSet.of(noise["profiles"], outcome), spec=QUICK)
+
+
+def test_cross_validation_is_the_same_with_two_workers(cohort):
+    patients = TrainingSet.of(cohort["profiles"], cohort["outcome"], tree=cohort["tree"])
+    alone, two = (
+        cross_validate(patients, spec=QUICK, repeats=2, folds=4, benchmark=True, workers=w) for w in (1, 2)
+    )
+    pd.testing.assert_frame_equal(alone.scores, two.scores)
+    assert (alone.c, alone.lower, alone.upper, alone.ridge) == (two.c, two.lower, two.upper, two.ridge)
+    assert alone.selected == two.selected
+    assert len(alone.selected) > 0

@@ -49,7 +49,7 @@ def audit_optimism(
     bag = float(np.mean(out_of_bag))
     gap = max(0.0, (apparent - bag) / (apparent - 0.5)) if apparent > 0.5 and bag < apparent else 0.0
     weight = 0.632 / (1 - 0.368 * min(1.0, gap))
-    validated = cross_validate(training, spec=spec, repeats=repeats, folds=folds, seed=seed)
+    validated = cross_validate(training, spec=spec, repeats=repeats, folds=folds, seed=seed, workers=workers)
     return OptimismAudit(
         what="profiles-to-score (codebook fixed, outcome-blind)",
         apparent_c=apparent,

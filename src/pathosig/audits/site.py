@@ -27,6 +27,7 @@ def audit_site(
     spec: SignatureSpec,
     folds: int = 5,
     seed: int = 0,
+    workers: int = 1,
 ) -> SiteAudit:
     """Preserved-site cross-validation, C within sites, C of the site alone, and how well profiles tell the site.
 
@@ -36,6 +37,8 @@ def audit_site(
         Discovery patients.
     site
         patient_id -> site.
+    workers
+        Processes that refit folds; the result does not depend on it.
 
     Raises
     ------
@@ -49,7 +52,9 @@ def audit_site(
         message = f"audit site: {count} site among discovery patients. Name the column in [columns] site."
         raise NotEstimableError(message)
     folds = min(folds, count)
-    kept = cross_validate(training, spec=spec, repeats=1, folds=folds, seed=seed, groups=sites.to_dict())
+    kept = cross_validate(
+        training, spec=spec, repeats=1, folds=folds, seed=seed, groups=sites.to_dict(), workers=workers
+    )
     score = kept.scores["score"].to_numpy(float)
     label = sites.to_numpy(str)
     inside = []

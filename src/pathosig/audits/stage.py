@@ -157,7 +157,14 @@ def _codebook_refit(a: _Audited) -> CodebookRefit | str:
 
 
 def _site(a: _Audited) -> SiteAudit:
-    return audit_site(a.training, sites_of(a.study), spec=a.settings, folds=a.spec.folds, seed=a.spec.seed)
+    return audit_site(
+        a.training,
+        sites_of(a.study),
+        spec=a.settings,
+        folds=a.spec.folds,
+        seed=a.spec.seed,
+        workers=a.workers,
+    )
 
 
 def _stability(a: _Audited) -> StabilityAudit:

@@ -170,9 +170,7 @@ def ridge_fit(
             break
     best = tried[int(np.argmax(gain))]
     beta = rotation @ everyone.ridge(z, best)
-    return Shrunken(
-        coef=beta / scale, center=center, penalty=best, gain=max(gain) - none, left_out=left_out
-    )
+    return Shrunken(coef=beta / scale, center=center, penalty=best, gain=max(gain) - none, left_out=left_out)
 
 
 def _compressed(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from pathosig.core.errors import NotEstimableError, PathosigWarning
+from pathosig.core.pool import over_processes
 from pathosig.core.threads import one_blas_thread
 from pathosig.signature.fit import fit_details
 from pathosig.signature.model import NOT_ASSESSABLE
@@ -52,6 +53,76 @@ class CrossValidation:
     ridge: float
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _LeftOut:
+    """What a refit without some patients says about them.
+
+    Attributes
+    ----------
+    rows
+        int[m]: the patients.
+    features
+        What was selected; nothing without a signature.
+    score
+        float[m] in SD of the training patients.
+    high
+        float[m]: 1 above the refitted cut-off.
+    c
+        Harrell's C among them; empty where no pair can be compared.
+    ridge
+        float[m]: score of the full-information benchmark; empty when not asked for.
+    """
+
+    rows: np.ndarray
+    features: tuple[str, ...]
+    score: np.ndarray
+    high: np.ndarray
+    c: tuple[float, ...]
+    ridge: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Refits:
+    """The whole procedure, profiles to cut-off, without the patients it is judged on."""
+
+    training: TrainingSet
+    spec: SignatureSpec
+
+    def without(self, fold: tuple[np.ndarray, bool]) -> _LeftOut:
+        """Judged on `fold[0]`, rows of the training set; `fold[1]` says whether the benchmark is fitted too."""
+        (rows, benchmark), training = fold, self.training
+        kept = np.setdiff1d(np.arange(len(training)), rows)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PathosigWarning)
+            prepared = training.prepared(training.outcome["patient_id"].iloc[kept])
+            left_out = prepared.take(rows)
+            nothing = _LeftOut(
+                rows=rows,
+                features=(),
+                score=np.zeros(len(rows)),
+                high=np.full(len(rows), np.nan),
+                c=(),
+                ridge=np.zeros(0),
+            )
+            try:
+                fit = fit_details(prepared.take(kept), self.spec, benchmark=benchmark, univariate=False)
+            except NotEstimableError:
+                return nothing
+        if fit.benchmark is not None:
+            ridge = training_scores(fit.benchmark, left_out) / max(fit.benchmark.sd, 1e-12)
+            nothing = replace(nothing, ridge=ridge)
+        if fit.signature is None:
+            return nothing
+        raw = training_scores(fit.signature, left_out)
+        return replace(
+            nothing,
+            features=fit.signature.hpcs,
+            score=raw / max(fit.signature.sd, 1e-12),
+            high=(raw > fit.signature.cutoff).astype(float),
+            c=_fold_c(raw, left_out.time, left_out.event),
+        )
+
+
 @one_blas_thread()
 def cross_validate(
     training: TrainingSet,
@@ -62,6 +133,7 @@ def cross_validate(
     seed: int = 0,
     benchmark: bool = False,
     groups: Mapping[str, str] | None = None,
+    workers: int = 1,
 ) -> CrossValidation:
     """Refit the whole procedure, selection and cut-off included, without the patients it is judged on.
 
@@ -77,6 +149,8 @@ def cross_validate(
         Whether the ridge benchmark is cross-validated too.
     groups
         patient_id -> label whose patients stay in one fold (site).
+    workers
+        Processes; the result does not depend on it.
 
     Raises
     ------
@@ -89,35 +163,30 @@ def cross_validate(
         raise NotEstimableError(message)
     labels = None if groups is None else ids.map(groups).fillna("").to_numpy(str)
     rng = np.random.default_rng(seed)
-    quick = spec.replace(bootstraps=0)
     n = len(training)
+    left_out: list[list[np.ndarray]] = []
+    for _ in range(repeats):
+        fold = fold_of(n, event, folds, rng, labels)
+        left_out.append([np.flatnonzero(fold == k) for k in np.unique(fold)])
+    refits = _Refits(training=training, spec=spec.replace(bootstraps=0))
+    results = over_processes(
+        refits.without,
+        [(rows, benchmark and repeat == 0) for repeat, parts in enumerate(left_out) for rows in parts],
+        workers=workers,
+        label="folds",
+    )
     scores, high, ridge = np.zeros((repeats, n)), np.full((repeats, n), np.nan), np.zeros(n)
     per_fold: list[float] = []
-    empty, picked = 0, dict[str, int]()
-    for repeat in range(repeats):
-        fold = fold_of(n, event, folds, rng, labels)
-        for k in np.unique(fold):
-            test = np.flatnonzero(fold == k)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", PathosigWarning)
-                prepared = training.prepared(ids[fold != k])
-                try:
-                    fit = fit_details(prepared.take(fold != k), quick, benchmark=benchmark and repeat == 0)
-                except NotEstimableError:
-                    empty += 1
-                    continue
-            left_out = prepared.take(test)
-            if fit.benchmark is not None:
-                ridge[test] = training_scores(fit.benchmark, left_out) / max(fit.benchmark.sd, 1e-12)
-            if fit.signature is None:
-                empty += 1
-                continue
-            raw = training_scores(fit.signature, left_out)
-            scores[repeat, test] = raw / max(fit.signature.sd, 1e-12)
-            high[repeat, test] = raw > fit.signature.cutoff
-            per_fold += _fold_c(raw, training.time[test], event[test])
-            for name in fit.signature.hpcs:
-                picked[name] = picked.get(name, 0) + 1
+    picked = dict[str, int]()
+    numbers = [repeat for repeat, parts in enumerate(left_out) for _ in parts]
+    for repeat, result in zip(numbers, results, strict=True):
+        scores[repeat, result.rows], high[repeat, result.rows] = result.score, result.high
+        if len(result.ridge):
+            ridge[result.rows] = result.ridge
+        per_fold += result.c
+        for name in result.features:
+            picked[name] = picked.get(name, 0) + 1
+    empty = sum(not result.features for result in results)
     usable = np.isfinite(scores).all(0)
     time = training.time
     indices = [harrell_c(s[usable], time[usable], event[usable]) for s in scores]
@@ -146,13 +215,13 @@ def cross_validate(
     )
 
 
-def _fold_c(score: np.ndarray, time: np.ndarray, event: np.ndarray) -> list[float]:
+def _fold_c(score: np.ndarray, time: np.ndarray, event: np.ndarray) -> tuple[float, ...]:
     """Harrell's C of one fold; none where no pair can be compared."""
     usable = np.isfinite(score)
     try:
-        return [harrell_c(score[usable], time[usable], event[usable]).c]
+        return (harrell_c(score[usable], time[usable], event[usable]).c,)
     except NotEstimableError:
-        return []
+        return ()
 
 
 def _refitting_error(errors: Sequence[float], per_fold: Sequence[float], *, fits: int, folds: int) -> float:

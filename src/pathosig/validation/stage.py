@@ -38,7 +38,7 @@ def validate_signature(
     spec
         Horizons, resamples, folds; from study.toml by default.
     execution
-        Only ``force`` matters here.
+        ``workers`` refit folds and judge cohorts side by side.
 
     Returns
     -------
@@ -70,7 +70,9 @@ def validate_signature(
 def _validate(job: Job) -> Outcome:
     study, spec = Study.open(job.root), job.spec
     inputs = read_inputs(study)
-    results = results_of(inputs, spec, lambda repeats: _cross_validate(inputs, spec, repeats))
+    results = results_of(
+        inputs, spec, lambda repeats: _cross_validate(inputs, spec, repeats, job.execution.workers)
+    )
     results = _with_claims(results, inputs, spec)
     write_results(study.paths.results, results)
     tables = _write_tables(study, results)
@@ -109,7 +111,7 @@ def _with_claims(results: Results, inputs: Inputs, spec: ValidateSpec) -> Result
     return results
 
 
-def _cross_validate(inputs: Inputs, spec: ValidateSpec, repeats: int) -> CrossValidation:
+def _cross_validate(inputs: Inputs, spec: ValidateSpec, repeats: int, workers: int) -> CrossValidation:
     return cross_validate(
         read_training(inputs.study, inputs.profiles, inputs.settings),
         spec=inputs.settings,
@@ -117,6 +119,7 @@ def _cross_validate(inputs: Inputs, spec: ValidateSpec, repeats: int) -> CrossVa
         folds=spec.folds,
         seed=spec.seed,
         benchmark=True,
+        workers=workers,
     )
 
 
