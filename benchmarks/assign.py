@@ -65,7 +65,7 @@ def main() -> None:
         mean=np.zeros(given.dim, np.float32),
         projection=(rng.normal(size=(given.dim, given.pca)) / given.dim**0.5).astype(np.float32),
         centroids=centroids, radius=np.ones(given.k, np.float32), temperature=0.05,
-        linkage=ward_tree(centroids, np.ones(given.k)), coarse=centroids[:5],
+        linkage=ward_tree(centroids, np.ones(given.k)), sums=centroids, coarse=centroids[:5],
         distance=replace(
             Distance.uncalibrated(given.dim), variance=np.ones(64, np.float32), threshold=np.zeros(2),
             basis=(rng.normal(size=(given.dim, 64)) / given.dim**0.5).astype(np.float32),

@@ -63,6 +63,7 @@ def test_a_tree_is_read_as_it_was_written(tmp_path):
         linkage=((0.0, 1.0, 0.5, 2.0), (2.0, 3.0, 0.75, 3.0)),
         sizes=(5, 4, 3),
         coarse=(0, 0, 1),
+        steadiness={"hpc_00": 0.25, "node_00": 0.875},
     )
     write_json(tmp_path / "tree.json", tree.to_dict())
     assert PhenotypeTree.read(tmp_path / "tree.json") == tree

@@ -57,7 +57,7 @@ def some_codebook(k, d=24, p=10, *, temperature=0.05):
     return Codebook(
         mean=rng.normal(size=d).astype(np.float32) * 0.1, projection=rng.normal(size=(d, p)).astype(np.float32),
         centroids=centroids, radius=rng.uniform(0.5, 2, k).astype(np.float32), temperature=temperature,
-        linkage=np.empty((0, 4)), coarse=normalise(rng.normal(size=(3, p))), distance=distance,
+        linkage=np.empty((0, 4)), sums=centroids, coarse=normalise(rng.normal(size=(3, p))), distance=distance,
     )  # fmt: skip
 
 

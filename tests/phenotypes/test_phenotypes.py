@@ -273,11 +273,26 @@ def test_planted_types_are_steady_across_disjoint_halves_of_the_patients_and_the
     assert health.halves.coarse_ari > 0.95 > 0.6 > health.halves.ari
     assert set(steadiness) >= {node["id"] for node in tree_nodes(codebook.linkage)}
     raw = health.to_dict()
-    assert raw["steadiness"] == steadiness and raw["hpcs"][0]["halves"] == leaves[0]
+    assert raw["steadiness"] == health.steadiness == pytest.approx(steadiness, abs=5e-5)
+    assert raw["hpcs"][0]["halves"] == leaves[0]
     few = disjoint_halves(
         x, np.arange(len(x)) % 5, spec, codebook.labels(x), linkage=codebook.linkage, coarse=None, asked=24
     )
     assert few is None
+
+
+def test_a_tile_belongs_at_any_level_to_the_nearest_of_that_levels_own_centroids():
+    x, _ = planted(n=1500, types=4)
+    codebook, _ = fit_codebook(training(x), SPEC.replace(k=12))
+    unit = codebook.project(x)
+    own = (unit @ codebook.centroids.T).argmax(axis=1)
+    for groups in (2, 4, 7):
+        cut = cut_tree(codebook.linkage, groups)
+        centres = np.stack([unit[cut[own] == g].mean(axis=0) for g in range(groups)])
+        centres /= np.linalg.norm(centres, axis=1, keepdims=True)
+        np.testing.assert_array_equal(codebook.level_labels(x, groups), (unit @ centres.T).argmax(axis=1))
+    chosen = len(codebook.coarse)
+    np.testing.assert_array_equal(codebook.level_labels(x, chosen), codebook.coarse_labels(x))
 
 
 def test_the_map_shows_the_two_directions_of_most_variance_and_never_more_tiles_than_asked():

@@ -29,7 +29,7 @@ def parts(folder: Path) -> dict[str, bytes]:
     linkage = ward(centres)
     Codebook(
         mean=np.zeros(DIM, np.float32), projection=np.eye(DIM, dtype=np.float32), centroids=centres,
-        radius=np.full(K, 0.5, np.float32), temperature=0.1, linkage=linkage, coarse=centres[:2],
+        radius=np.full(K, 0.5, np.float32), temperature=0.1, linkage=linkage, sums=10 * centres, coarse=centres[:2],
         distance=Distance.uncalibrated(DIM), meta={"method": "kmeans", "sizes": [10] * K},
     ).save(folder / "codebook.safetensors")  # fmt: skip
     save_file({"backbone.weight": np.zeros(3, np.float32)}, folder / "encoder.safetensors")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -38,6 +38,9 @@ class PhenotypeTree:
         Training tiles of each HPC.
     coarse
         Group of each HPC in the coarse cut; empty without one.
+    steadiness
+        ``hpc_00`` ..., ``node_00`` ... and ``coarse_0`` ... to 0..1: how well codebooks of disjoint halves of the discovery patients
+        find the group again (docs/explanation/phenotypes.md). Empty where it could not be told (fewer than six patients).
     """
 
     k: int
@@ -46,6 +49,7 @@ class PhenotypeTree:
     linkage: tuple[tuple[float, ...], ...] = ()
     sizes: tuple[int, ...] = ()
     coarse: tuple[int, ...] = ()
+    steadiness: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> Self:
@@ -62,6 +66,7 @@ class PhenotypeTree:
             linkage=tuple(tuple(map(float, row)) for row in raw.get("linkage", ())),
             sizes=tuple(map(int, raw.get("sizes", ()))),
             coarse=tuple(map(int, (raw.get("coarse") or {}).get("groups", ()))),
+            steadiness={str(name): float(value) for name, value in raw.get("steadiness", {}).items()},
         )
 
     @classmethod
@@ -90,4 +95,6 @@ class PhenotypeTree:
         }
         if self.coarse:
             raw["coarse"] = {"k": max(self.coarse) + 1, "groups": list(self.coarse)}
+        if self.steadiness:
+            raw["steadiness"] = dict(self.steadiness)
         return raw

@@ -17,6 +17,7 @@ from pathosig.core.threads import one_blas_thread
 from pathosig.phenotypes.distance import Distance, Shift, TileDistance
 from pathosig.phenotypes.kmeans import normalise
 from pathosig.phenotypes.nearest import best_of_columns, products
+from pathosig.phenotypes.tree import cut_tree, group_centroids
 
 
 class Clusterer(Protocol):
@@ -80,6 +81,8 @@ class Codebook:
         Of the soft assignment.
     linkage
         float64[k - 1, 4]: the Ward tree.
+    sums
+        float32[k, p]: sum of the training tiles of each HPC; what the centroids of groups at any level are made of.
     coarse
         float32[g, p], length 1: centroids of the coarse groups that people see.
     distance
@@ -94,6 +97,7 @@ class Codebook:
     radius: np.ndarray
     temperature: float
     linkage: np.ndarray
+    sums: np.ndarray
     coarse: np.ndarray
     distance: Distance
     meta: dict[str, object] = field(default_factory=dict)
@@ -166,6 +170,11 @@ class Codebook:
         """Coarse group of each row, int32[n]; the same as that of `assign`."""
         return self._nearest(embeddings, self.coarse)
 
+    def level_labels(self, embeddings: np.ndarray, groups: int) -> np.ndarray:
+        """Group of each row where the tree is cut into `groups`, int32[n]: the nearest of that level's own centroids."""
+        cut = cut_tree(self.linkage, groups)
+        return self._nearest(embeddings, group_centroids(self.sums, np.arange(self.k), cut))
+
     @one_blas_thread()
     def _nearest(self, embeddings: np.ndarray, centroids: np.ndarray) -> np.ndarray:
         self._check(embeddings)
@@ -184,6 +193,7 @@ class Codebook:
             "centroids": np.ascontiguousarray(self.centroids, np.float32),
             "radius": self.radius.astype(np.float32),
             "linkage": np.ascontiguousarray(self.linkage, np.float64),
+            "sums": np.ascontiguousarray(self.sums, np.float32),
             "coarse": np.ascontiguousarray(self.coarse, np.float32),
             **self.distance.tensors(),
         }

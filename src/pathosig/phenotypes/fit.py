@@ -184,6 +184,8 @@ def fit_codebook(
     size = np.bincount(nearest, minlength=len(centroids))
     linkage = grow_tree(centroids, size)
     per_patient = len(x) / len(np.unique(tiles.patient))
+    sums = np.zeros((len(centroids), x.shape[1]))
+    np.add.at(sums, nearest, x)
     coarse = np.zeros((0, x.shape[1]), np.float32)
     if display:
         count = choose_coarse(x, nearest, linkage, tiles_per_patient=per_patient)
@@ -195,6 +197,7 @@ def fit_codebook(
         radius=_radii(1 - np.einsum("ij,ij->i", x, centroids[nearest]), nearest, len(centroids)),
         temperature=spec.temperature,
         linkage=linkage,
+        sums=sums.astype(np.float32),
         coarse=coarse,
         distance=distance,
         meta={"k": len(centroids), "method": spec.method, "spec": spec.to_dict(), "sizes": size.tolist()},

@@ -75,6 +75,13 @@ class Health:
     hpcs: tuple[HpcHealth, ...]
     artefacts: tuple[int, ...]
 
+    @property
+    def steadiness(self) -> dict[str, float]:
+        """Of every HPC, inner node and coarse group across disjoint halves of the patients; empty with too few patients."""
+        if self.halves is None:
+            return {}
+        return {name: round(value, 4) for name, value in self.halves.steadiness.items()}
+
     def numbers(self) -> dict[str, float]:
         """Single numbers on occupancy and stability."""
         fill = self.occupancy
@@ -95,7 +102,7 @@ class Health:
             "k": self.k,
             "occupancy": {key: numbers.pop(key) for key in ("perplexity", "empty", "near_empty")},
             "stability": numbers,
-            "steadiness": dict(self.halves.steadiness) if self.halves is not None else {},
+            "steadiness": self.steadiness,
             "hpcs": rows,
             "artefact_hpcs": list(self.artefacts),
         }

@@ -39,7 +39,7 @@ from pathosig.phenotypes.shift import SlideShift, cohort_shift
 from pathosig.phenotypes.spec import PhenotypeSpec
 from pathosig.phenotypes.tree import cut_tree, tree_nodes
 
-STAGE = Stage(name="phenotypes", version=9)
+STAGE = Stage(name="phenotypes", version=10)
 
 
 def find_phenotypes(
@@ -194,6 +194,7 @@ def _fit(job: Job) -> Outcome:
         "coarse": {"k": coarse_k, "groups": cut_tree(codebook.linkage, coarse_k).tolist()},
         "artefact_hpcs": list(health.artefacts),
         "sizes": codebook.meta["sizes"],
+        "steadiness": health.steadiness,
     }
     codebook.save(job.paths.codebook)
     write_json(job.paths.tree, tree)

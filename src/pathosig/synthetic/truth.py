@@ -15,7 +15,8 @@ from pathosig.core.records import read_json
 from pathosig.core.schema import ASSIGNMENTS, read_table
 from pathosig.core.study import Specimen, Study
 from pathosig.core.tile_tables import read_slide_tiles
-from pathosig.phenotypes.tree import cut_tree
+from pathosig.phenotypes.codebook import Codebook
+from pathosig.phenotypes.reading import read_embeddings
 from pathosig.survival import bootstrap_c, cox, harrell_c
 from pathosig.synthetic.layout import tile_fractions
 from pathosig.synthetic.patients import HARMFUL, PROTECTIVE
@@ -51,9 +52,10 @@ def true_tile_labels(study: Study, specimen: Specimen, xy: np.ndarray, tile: flo
 
 @dataclass(frozen=True, kw_only=True)
 class TileTruth:
-    """All tiles of a study: assigned HPC, true type (largest area), its share, cohort."""
+    """All tiles of a study: assigned HPC, group where the tree is cut to the number of types, true type (largest area), its share, cohort."""
 
     hpc: np.ndarray
+    group: np.ndarray
     kind: np.ndarray
     purity: np.ndarray
     discovery: np.ndarray
@@ -61,26 +63,30 @@ class TileTruth:
 
 def tile_truth(study: Study) -> TileTruth:
     """Assignments and true types of every assigned tile."""
-    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
+    codebook = Codebook.load(study.paths.codebook)
+    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
     for specimen in study.specimens():
         assigned = study.paths.assignments(specimen.id)
         if not assigned.is_file():
             continue
         table = read_table(assigned, ASSIGNMENTS)
         tiles = read_slide_tiles(study.paths.tiles(specimen.id))
-        xy = tiles.xy[table.column("tile_id").to_numpy()]
+        tile_id = table.column("tile_id").to_numpy()
+        xy = tiles.xy[tile_id]
         area = true_tile_labels(study, specimen, xy, tiles.side)
         n = len(xy)
+        embeddings = np.asarray(read_embeddings(study.paths.embeddings(specimen.id))[tile_id])
         parts.append(
             (
                 table.column("hpc").to_numpy(),
+                codebook.level_labels(embeddings, area.shape[1]),
                 area.argmax(axis=1),
                 area.max(axis=1),
                 np.full(n, specimen.is_discovery),
             )
         )
-    hpc, kind, purity, discovery = (np.concatenate(c) for c in zip(*parts, strict=True))
-    return TileTruth(hpc=hpc, kind=kind, purity=purity, discovery=discovery)
+    hpc, group, kind, purity, discovery = (np.concatenate(c) for c in zip(*parts, strict=True))
+    return TileTruth(hpc=hpc, group=group, kind=kind, purity=purity, discovery=discovery)
 
 
 def oracle_risk(study: Study, endpoint: str = "os") -> pd.DataFrame:
@@ -130,8 +136,8 @@ class Comparison:
     Attributes
     ----------
     ari_all, ari_pure
-        Agreement of the tree cut to the number of planted types with the truth, over validation tiles,
-        all and those with at least 90 % of one type.
+        Agreement of the tree cut to the number of planted types with the truth (a tile belongs to the nearest of the
+        groups' own centroids), over validation tiles, all and those with at least 90 % of one type.
     selected
         Selected features and the planted type behind each.
     c_index, oracle_c
@@ -198,7 +204,6 @@ def compare_truth(study: Study) -> Comparison:
     truth = read_json(study.paths.truth)
     tree = PhenotypeTree.read(study.paths.tree)
     tiles = tile_truth(study)
-    coarse = cut_tree(np.array(tree.linkage), len(truth["types"]))[tiles.hpc]
     held = ~tiles.discovery if (~tiles.discovery).any() else tiles.discovery
     pure = held & (tiles.purity >= _PURE)
     named = node_types(study, tiles)
@@ -209,8 +214,8 @@ def compare_truth(study: Study) -> Comparison:
         harmful=truth["harmful"],
         protective=truth["protective"],
         k=tree.k,
-        ari_all=float(adjusted_rand_score(tiles.kind[held], coarse[held])),
-        ari_pure=float(adjusted_rand_score(tiles.kind[pure], coarse[pure])),
+        ari_all=float(adjusted_rand_score(tiles.kind[held], tiles.group[held])),
+        ari_pure=float(adjusted_rand_score(tiles.kind[pure], tiles.group[pure])),
         selected={name: named.get(name, "?") for name in selected},
         coef=coef,
         cohorts=_cohort_rows(study),
