@@ -9,11 +9,17 @@ import struct
 import zipfile
 
 import numpy as np
+import pandas as pd
 import pytest
 from safetensors.numpy import save as tensors
 
 from pathosig.core.errors import InputError
+from pathosig.core.layout import Layout
+from pathosig.core.typed_json import to_plain
 from pathosig.scoring import read_bundle
+from pathosig.signature.model import Signature
+from pathosig.validation.clinical_fit import fit_clinical_model
+from pathosig.validation.clinical_model import signature_digest
 from tests.scoring.conftest import manifest_of, pack
 
 ENCODER, WEIGHTS = "encoder/encoder.json", "encoder/encoder.safetensors"
@@ -263,3 +269,37 @@ def test_a_folder_in_the_way_is_not_followed_out(members, tmp_path):
     inside = tmp_path / "in"
     read_bundle(pack(tmp_path / "a.psig", members), inside)
     assert {p.relative_to(inside).as_posix() for p in inside.rglob("*") if p.is_file()} == set(members)
+
+
+def clinical(members, **changes):
+    """A clinical model for the signature of `members`, as JSON."""
+    rng = np.random.default_rng(3)
+    frame = pd.DataFrame({"age": rng.normal(60, 8, 80), "score": rng.normal(size=80), "event": True})
+    frame["time"] = rng.exponential(30 * np.exp(-frame["score"]))
+    signature = Signature.from_json(members[SIGNATURE].decode())
+    model = fit_clinical_model(
+        frame, ["age"], endpoint=signature.endpoint, signature_sha256=signature_digest(signature)
+    )
+    return json.dumps({**to_plain(model), **changes}).encode()
+
+
+def test_a_clinical_model_travels_with_its_signature(members, tmp_path):
+    with_model = {**members, Layout.clinical_model: clinical(members)}
+    bundle = read_bundle(pack(tmp_path / "a.psig", with_model), tmp_path / "in")
+    assert bundle.clinical.labels == ("age", "score")
+    again = read_bundle(pack(tmp_path / "b.psig", members), tmp_path / "in")
+    assert again.clinical is None  # what lay in the folder belonged to another bundle
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"signature_sha256": "00" * 32}, {"endpoint": "other"}, {"score_scale": -1.0}, {"score_scale": None}, {"coef": [1.0]},
+        {"coef": "../../etc/passwd"}, {"covariance": [[1.0, 2.0], [2.0, 1.0]]}, {"horizons": []}, {"path": "/etc/passwd"},
+        {"baseline": {"unit": "months", "time": [1.0], "survival": [7.0], "until": 9.0, "at": []}},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_hostile_clinical_models(members, tmp_path, changes):
+    bad = {**members, Layout.clinical_model: clinical(members, **changes)}
+    refused(pack(tmp_path / "a.psig", bad), tmp_path)

@@ -22,7 +22,7 @@ from pathosig.scoring.work import NewSlides, open_work, run_stages, work_study
 from pathosig.signature import SignatureSpec, build_signature
 from pathosig.signature.model import Signature
 from pathosig.synthetic import SimulateSpec, simulate
-from pathosig.validation import ValidateSpec, validate_signature
+from pathosig.validation import ValidateSpec, read_results, validate_signature
 
 SPEC = SignatureSpec(selection="ridge", bootstraps=0, n_subsamples=20, min_tiles=20)
 POLICIES = ["pooled", "mean", "worst", "per_core"]
@@ -120,6 +120,22 @@ def test_a_bundle_scores_as_its_study_did_for_every_policy_and_selection(study, 
         assert any(
             readings[p].score != own.loc[p, "ridge_score"] or own.loc[p, "n_slides"] > 1 for p in given
         )
+
+
+def test_a_bundle_carries_the_clinical_model_of_its_signature_and_of_no_other(study, tmp_path):
+    freeze(study, SPEC, tmp_path / "b.psig")
+    frozen = read_results(study.paths.results).clinical_histology
+    bundle = read_bundle(tmp_path / "b.psig", tmp_path / "in")
+    assert bundle.clinical == frozen.model
+    assert bundle.clinical.score_scale == bundle.signature.sd
+    patients = study.patients().query("cohort != 'discovery'").head(5)
+    score = np.linspace(-1, 1, 5)
+    risks = bundle.clinical.risks(patients, score)
+    assert risks.risk.shape == (5, len(bundle.clinical.horizons))
+    assert (np.diff(risks.risk[:, 0]) != 0).all()
+    quietly(build_signature, study, SPEC.replace(cutoff="median", min_tiles=25))
+    quietly(write_bundle, study, out=tmp_path / "c.psig")  # validate has not run since
+    assert read_bundle(tmp_path / "c.psig", tmp_path / "in").clinical is None
 
 
 def test_the_card_holds_the_performance_that_validate_found(study, tmp_path):

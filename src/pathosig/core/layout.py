@@ -81,6 +81,7 @@ class Layout:
     univariate = _At("signature/univariate.csv")
     scores = _At("signature/scores.csv")
     results = _At("validation/results.json")
+    clinical_model = _At("validation/clinical_model.json")
     audits = _At("validation/audits")
     report = _At("report/index.html")
     # reading by pathologists

@@ -19,6 +19,7 @@ LIMITS = {
     Layout.codebook: 1 << 30,
     Layout.tree: 16 << 20,
     Layout.signature: 16 << 20,
+    Layout.clinical_model: 16 << 20,
     "specs.json": 1 << 16,
     "card.json": 4 << 20,
     "CARD.md": 1 << 20,

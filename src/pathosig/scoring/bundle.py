@@ -14,7 +14,9 @@ from pathosig.core.errors import InputError, NotEstimableError
 from pathosig.core.layout import Layout
 from pathosig.core.records import read_json, to_json
 from pathosig.core.spec import Spec
+from pathosig.core.strict_json import read_strict
 from pathosig.core.study import Study
+from pathosig.core.typed_json import from_plain
 from pathosig.encoder.spec import EncoderSpec
 from pathosig.phenotypes.codebook import Codebook
 from pathosig.phenotypes.distance import FALSE_ALARMS
@@ -27,6 +29,7 @@ from pathosig.signature.model import Signature
 from pathosig.tiles.spec import TileSpec
 from pathosig.tissue.spec import TissueSpec
 from pathosig.tma.dearray import TmaSpec
+from pathosig.validation.clinical_model import ClinicalModel, signature_digest
 from pathosig.validation.results import read_results
 
 _TAKEN = (Layout.encoder_card, Layout.encoder_weights, Layout.codebook, Layout.tree, Layout.signature)
@@ -106,10 +109,12 @@ def write_bundle(
                 f"bundle: {name} is missing. Run `pathosig run` first; a bundle needs {needs}.",
                 code="E_MISSING",
             )
+    signature = None if phenotypes_only else Signature.load(study.paths.signature)
+    if signature is not None:
+        contents |= _clinical_model(study, signature)
     specs: dict[str, object] = {name: _spec_of(study, name) for name in _SPECS}
     contents[SPECS] = to_json({**specs, "embedded_mpp": _embedded_mpp(study)}).encode()
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(contents.items())}
-    signature = None if phenotypes_only else Signature.load(study.paths.signature)
     encoder = _encoder_facts(study)
     if signature is None:
         contents[CARD] = to_json({"intended_use": INTENDED_USE, "encoder": encoder}).encode()
@@ -136,6 +141,16 @@ def write_bundle(
         weights_inside=encoder.weights_inside,
         signer=signer,
     )
+
+
+def _clinical_model(study: Study, signature: Signature) -> dict[str, bytes]:
+    """The clinical + histology model, where `validate` has frozen one for exactly this signature."""
+    path = study.paths.clinical_model
+    if not path.is_file():
+        return {}
+    data = path.read_bytes()
+    model = from_plain(ClinicalModel, read_strict(data), where=Layout.clinical_model)
+    return {Layout.clinical_model: data} if model.signature_sha256 == signature_digest(signature) else {}
 
 
 def _embedded_mpp(study: Study) -> float | None:

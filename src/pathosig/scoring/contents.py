@@ -18,6 +18,7 @@ from pathosig.core.layout import Layout
 from pathosig.core.phenotype_tree import PhenotypeTree
 from pathosig.core.records import to_json
 from pathosig.core.strict_json import read_strict
+from pathosig.core.typed_json import from_plain
 from pathosig.encoder.graph_cache import check_sha256, file_sha256
 from pathosig.encoder.spec import EncoderSpec
 from pathosig.encoder.zoo import ENCODERS
@@ -29,6 +30,7 @@ from pathosig.signature.model import Signature
 from pathosig.tiles.spec import TileSpec
 from pathosig.tissue.spec import TissueSpec
 from pathosig.tma.dearray import TmaSpec
+from pathosig.validation.clinical_model import ClinicalModel, signature_digest
 
 SPECS, CARD, CARD_TEXT = "specs.json", "card.json", "CARD.md"
 SIGNATURE = (*PHENOTYPES, Layout.signature)
@@ -102,9 +104,10 @@ class FrozenStudy:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bundle(FrozenStudy):
-    """A bundle that scores patients."""
+    """A bundle that scores patients; `clinical` predicts from covariates and score, where the study froze such a model."""
 
     signature: Signature
+    clinical: ClinicalModel | None
 
     def header(self) -> str:
         """What a user ought to see before any score."""
@@ -148,7 +151,15 @@ def read_bundle(path: Path, into: Path, *, trust: Path | None = None) -> Bundle:
     for wrong, text in problems:
         if wrong:
             raise refused(path, text)
-    return Bundle(**{f.name: getattr(frozen, f.name) for f in fields(frozen)}, signature=signature)
+    clinical = None
+    if (into / Layout.clinical_model).is_file():
+        try:
+            clinical = _clinical_model(into / Layout.clinical_model, signature)
+        except _DAMAGE as error:
+            raise refused(path, f"{Layout.clinical_model}: {type(error).__name__}: {error}") from error
+    return Bundle(
+        **{f.name: getattr(frozen, f.name) for f in fields(frozen)}, signature=signature, clinical=clinical
+    )
 
 
 def read_phenotypes(path: Path, into: Path) -> FrozenStudy:
@@ -176,6 +187,7 @@ def _read(path: Path, into: Path, *, required: Collection[str], trust: Path | No
             f"{path.name}: {who}, but --trust names ed25519:{fingerprint(wanted)}. Nothing was scored.",
             code="E_UNTRUSTED",
         )
+    (into / Layout.clinical_model).unlink(missing_ok=True)  # of another bundle; not every bundle has one
     unpack(path, manifest, into)
     signer = None if public is None else Signer(fingerprint=fingerprint(public), trusted=public == wanted)
     return _checked(path, into, manifest, signer)
@@ -365,6 +377,16 @@ def _signature(path: Path) -> Signature:
     if not signature.hpcs or not signature.baseline.time:
         raise ValueError("no feature, or no baseline")
     return signature
+
+
+def _clinical_model(path: Path, signature: Signature) -> ClinicalModel:
+    """The clinical + histology model of a bundle, which must have been fitted with this bundle's signature."""
+    model = from_plain(ClinicalModel, read_strict(path.read_bytes()), where=path.name)
+    if model.signature_sha256 != signature_digest(signature) or model.endpoint != signature.endpoint:
+        raise ValueError("fitted with another signature")
+    if model.score_scale is None or not model.horizons or not model.baseline.time:
+        raise ValueError("no score, no horizon or no baseline")
+    return model
 
 
 def _check_tensors(path: Path) -> None:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-
-import pandas as pd
+from collections.abc import Sequence
+from dataclasses import replace
 
 from pathosig.core.errors import PathosigWarning
 from pathosig.signature.model import HIGH, LOW, NOT_ASSESSABLE, Signature
-from pathosig.validation.added import ClinicalModels, added_value
-from pathosig.validation.added_imputed import added_value_imputed, fit_imputed
-from pathosig.validation.analysis import AddedValue, Analysis
+from pathosig.validation.analysis import Analysis
 from pathosig.validation.families import with_families
 from pathosig.validation.findings import (
     events_findings,
@@ -28,7 +24,7 @@ from pathosig.validation.frozen import Validation, joined, validate
 from pathosig.validation.internal import CrossValidation
 from pathosig.validation.performance import analyse
 from pathosig.validation.reading import Inputs
-from pathosig.validation.results import AgainstRidge, Internal, OutOfFold, Results, SelectedShare, Table1
+from pathosig.validation.results import Internal, OutOfFold, Results, SelectedShare, Table1
 from pathosig.validation.spec import ValidateSpec
 from pathosig.validation.table1 import missing_rows, table_one
 from pathosig.validation.values import (
@@ -41,9 +37,12 @@ from pathosig.validation.values import (
     finite,
 )
 from pathosig.validation.verdict import external_verdict, headlines, internal_verdict, nothing_found
-
-CrossValidate = Callable[[int], CrossValidation]
-"""Repeats -> cross-validation of the study's signature."""
+from pathosig.validation.with_covariates import (
+    CrossValidate,
+    against_ridge,
+    clinical_histology,
+    with_covariates,
+)
 
 
 def results_of(inputs: Inputs, spec: ValidateSpec, cross_validate: CrossValidate) -> Results:
@@ -156,7 +155,7 @@ def _with_signature(
         warnings=validation.warnings,
     )
     if any(c.role == "validation" for c in results.cohorts):
-        results = _with_added_value(results, inputs, signature, spec, cross_validate)
+        results = with_covariates(results, inputs, signature, spec, cross_validate)
         return _judged_by_others(replace(results, kind="external"), signature.endpoint)
     return _judged_within(replace(results, kind="internal"), inputs, signature, spec, cross_validate)
 
@@ -180,99 +179,6 @@ def _judged_by_others(results: Results, endpoint: str) -> Results:
     endpoints = sorted(dict.fromkeys(a.endpoint for a in results.analyses), key=lambda e: e != primary)
     verdicts = tuple(external_verdict(results.analyses, e, primary=e == primary) for e in endpoints)
     return replace(results, verdicts=verdicts, headline=headlines(results.analyses, endpoint))
-
-
-# -- added value -------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class _Trained:
-    """Discovery patients with out-of-fold scores, and the clinical models fitted on them."""
-
-    frame: pd.DataFrame
-    models: ClinicalModels | NotEstimable
-
-
-def _with_added_value(
-    results: Results,
-    inputs: Inputs,
-    signature: Signature,
-    spec: ValidateSpec,
-    cross_validate: CrossValidate,
-) -> Results:
-    """With ``added_value`` of the signature's endpoint in validation cohorts, and the comparison with ridge.
-
-    Both rest on out-of-fold scores of discovery patients.
-    """
-    if not inputs.covariates or inputs.scores is None:
-        return results
-    endpoint, unit = signature.endpoint, inputs.endpoints[signature.endpoint].unit
-    outcome = inputs.survival[endpoint]
-    out_of_fold = attempt(cross_validate, 1)
-    if isinstance(out_of_fold, NotEstimable):
-        trained: _Trained | NotEstimable = out_of_fold
-    else:
-        frame = joined(out_of_fold.scores.merge(inputs.patients, on="patient_id"), outcome)
-        trained = _Trained(
-            frame=frame, models=attempt(ClinicalModels.fit, frame, inputs.covariates, unit=unit)
-        )
-        results = replace(results, against_ridge=against_ridge(out_of_fold))
-    table = inputs.scores[["patient_id", "score", "group"]].merge(inputs.patients, on="patient_id")
-    analyses = [
-        replace(
-            a,
-            added_value=_added(
-                trained, joined(table[table["cohort"] == a.cohort], outcome), inputs, signature, spec
-            ),
-        )
-        if a.endpoint == endpoint and a.role == "validation"
-        else a
-        for a in results.analyses
-    ]
-    return replace(results, analyses=tuple(analyses))
-
-
-def _added(
-    trained: _Trained | NotEstimable,
-    frame: pd.DataFrame,
-    inputs: Inputs,
-    signature: Signature,
-    spec: ValidateSpec,
-) -> AddedValue | NotEstimable:
-    if isinstance(trained, NotEstimable):
-        return trained
-    if isinstance(trained.models, NotEstimable):
-        return trained.models
-    endpoint = inputs.endpoints[signature.endpoint]
-    added = attempt(
-        added_value,
-        trained.models,
-        frame,
-        scale=signature.sd,
-        per_year=endpoint.per_year,
-        horizons=spec.horizons,
-        bootstraps=spec.bootstraps,
-        seed=spec.seed,
-    )
-    present = [c for c in inputs.covariates if c in frame]
-    if isinstance(added, NotEstimable) or spec.imputations < 2 or not frame[present].isna().any(axis=None):
-        return added
-    models = attempt(
-        fit_imputed, trained.frame, inputs.covariates, unit=endpoint.unit, m=spec.imputations, seed=spec.seed
-    )
-    if isinstance(models, NotEstimable):
-        return replace(added, imputed=models)
-    imputed = attempt(
-        added_value_imputed,
-        models,
-        frame,
-        inputs.covariates,
-        scale=signature.sd,
-        m=spec.imputations,
-        bootstraps=spec.bootstraps,
-        seed=spec.seed,
-    )
-    return replace(added, imputed=imputed)
 
 
 # -- internal validation -----------------------------------------------------------------------
@@ -317,6 +223,7 @@ def _judged_within(
     )
     rows = with_families(rows)
     analyses = (*results.analyses, *rows)
+    frame = joined(fit.scores.merge(inputs.patients, on="patient_id"), inputs.survival[endpoint])
     verdict = internal_verdict(
         endpoint, c=judged.estimate, lower=judged.lower, upper=judged.upper, share_empty=fit.share_empty
     )
@@ -324,6 +231,7 @@ def _judged_within(
         results,
         internal=internal,
         against_ridge=against_ridge(fit),
+        clinical_histology=attempt(clinical_histology, frame, inputs, signature, spec, within=True),
         analyses=analyses,
         warnings=(*results.warnings, *fold_findings(fit.share_empty, endpoint)),
         verdicts=(verdict,),
@@ -381,12 +289,3 @@ def _cross_validated(
             )
         )
     return rows
-
-
-def against_ridge(fit: CrossValidation) -> AgainstRidge:
-    """Out-of-fold C of the selection and of ridge on all leaves, on discovery patients."""
-    return AgainstRidge(
-        harrell_c=Estimate.of(fit.c, fit.lower, fit.upper),
-        ridge_c=Estimate.of(fit.ridge),
-        difference=finite(fit.c - fit.ridge),
-    )

@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 
 from pathosig.core.clinical import UNITS
 from pathosig.core.errors import NotEstimableError
-from pathosig.signature.model import Signature
+from pathosig.signature.model import Baseline
 from pathosig.survival import cox, kaplan_meier
 from pathosig.validation.analysis import Calibration, CalibrationAt, CalibrationGroup, UpdatedSlope
 from pathosig.validation.values import Z95, Estimate, finite
 
 
+class Predicts(Protocol):
+    """A frozen model: survival at some times (in the unit of its baseline) from scores or linear predictors."""
+
+    @property
+    def baseline(self) -> Baseline:
+        """Survival where the predictor is 0."""
+        ...
+
+    def survival_at(self, predictor: np.ndarray, times: Sequence[float] | np.ndarray, /) -> np.ndarray:
+        """float[n, n_times]."""
+        ...
+
+
 def calibration_of(
-    signature: Signature,
+    model: Predicts,
     score: np.ndarray,
     time: np.ndarray,
     event: np.ndarray,
@@ -40,7 +54,7 @@ def calibration_of(
         when = years * per_year
         if (time >= when).sum() < 5 or (event & (time <= when)).sum() < 5:
             continue
-        predicted = 1 - signature.survival_at(score, [years * UNITS[signature.baseline.unit]])[:, 0]
+        predicted = 1 - model.survival_at(score, [years * UNITS[model.baseline.unit]])[:, 0]
         if not np.isfinite(predicted).all():
             continue
         rows.append(_observed(predicted, time, event, years=years, when=when))

@@ -10,8 +10,8 @@ import numpy as np
 
 from pathosig.core.clinical import UNITS
 from pathosig.core.errors import NotEstimableError
-from pathosig.signature.model import Signature
 from pathosig.validation.analysis import BrierAt, Grid, IntegratedBrier
+from pathosig.validation.calibrate import Predicts
 from pathosig.validation.resampled import ResampledError, batches, multinomial
 from pathosig.validation.values import Estimate, finite
 
@@ -28,7 +28,7 @@ class PredictionErrors:
 
 
 def overall_error(
-    signature: Signature,
+    frozen: Predicts,
     score: np.ndarray,
     time: np.ndarray,
     event: np.ndarray,
@@ -49,9 +49,9 @@ def overall_error(
     NotEstimableError
         If fewer than ten patients are followed to the shortest horizon.
     """
-    of_signature = UNITS[signature.baseline.unit] / per_year  # its units of time in one of this cohort's
+    of_model = UNITS[frozen.baseline.unit] / per_year  # its units of time in one of this cohort's
     last = float(np.sort(time)[::-1][_AT_RISK - 1]) if len(time) >= _AT_RISK else 0.0
-    last = min(last, signature.baseline.until / of_signature)
+    last = min(last, frozen.baseline.until / of_model)
     reached = [years for years in horizons if years * per_year <= last]
     if not reached or not event.any():
         message = (
@@ -61,7 +61,7 @@ def overall_error(
     when = np.array([years * per_year for years in reached])
     grid = np.linspace(when[-1] / GRID_POINTS, when[-1], GRID_POINTS)
     both = np.concatenate([when, grid])
-    predicted = signature.survival_at(score, both * of_signature)
+    predicted = frozen.survival_at(score, both * of_model)
     error = ResampledError(predicted, time, event, both)
     whole_cohort = np.ones((1, len(time)))
     model, null = _summary(error, whole_cohort, grid)[0]

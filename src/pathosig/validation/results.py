@@ -13,6 +13,7 @@ from pathosig.core.typed_json import from_plain, to_plain
 from pathosig.signature.model import Signature
 from pathosig.validation.analysis import Analysis
 from pathosig.validation.arms import Treatment
+from pathosig.validation.clinical_values import ClinicalHistology
 from pathosig.validation.development import CutoffSheet, SampleSize, SelectionSummary, Univariable
 from pathosig.validation.significance import CandidatesTest, SelectionTest
 from pathosig.validation.values import (
@@ -271,6 +272,8 @@ class Results:
         Whether any candidate is associated with survival in discovery, adjusted for looking at all of them.
     selection_test
         The whole procedure against permuted outcomes, where `[validate] permutations` asks for it.
+    clinical_histology
+        The model of covariates and score, frozen in discovery, with its nomogram and its validation.
     """
 
     kind: Literal["external", "internal", "none"]
@@ -299,6 +302,7 @@ class Results:
     internal: Internal | NotEstimable = NOT_COMPUTED
     candidates_test: CandidatesTest | NotEstimable = NOT_COMPUTED
     selection_test: SelectionTest | NotEstimable = NOT_COMPUTED
+    clinical_histology: ClinicalHistology | NotEstimable = NOT_COMPUTED
 
     def analysis(self, cohort: str, endpoint: str) -> Analysis:
         """The analysis of a cohort and endpoint; the cross-validated one where discovery has it too.

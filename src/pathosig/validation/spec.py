@@ -29,6 +29,8 @@ class ValidateSpec(Spec):
     permutations
         Permutations of the whole procedure (selection and refit) for the adjusted p of the discovery claim: one fit
         each. 200 are a preview, 1,000 a verdict; 0 leaves them out. The test over all candidates is always made.
+    clinical
+        Covariates of the clinical + histology model; by default those of the study.
     forest
         Whether multivariable models are also fitted on imputed data.
     seed
@@ -42,6 +44,7 @@ class ValidateSpec(Spec):
     folds: int = 5
     imputations: int = 20
     permutations: int = 0
+    clinical: tuple[str, ...] = ()
     forest: bool = True
     seed: int = 0
 

@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathosig.core.errors import NotEstimableError
 from pathosig.core.execution import run_once
 from pathosig.core.layout import Layout
+from pathosig.core.records import write_json
 from pathosig.core.study import Study
 from pathosig.core.tables import write_csv_rows
+from pathosig.core.typed_json import to_plain
 from pathosig.core.units import Execution, Job, Outcome, Stage, StageReport, Unit
 from pathosig.signature.model import Signature
 from pathosig.signature.reading import FIT, SCORES, read_training
@@ -21,7 +23,7 @@ from pathosig.validation.spec import ValidateSpec
 from pathosig.validation.tidy import tidy_tables
 from pathosig.validation.values import Concordance, Estimate, Finding, HazardRatio, NotEstimable, attempt
 
-STAGE_VERSION = 6
+STAGE_VERSION = 7
 STAGE = Stage(name="validate", version=STAGE_VERSION)
 UNIT = "_validate"
 
@@ -75,7 +77,7 @@ def _validate(job: Job) -> Outcome:
     )
     results = _with_claims(results, inputs, spec)
     write_results(study.paths.results, results)
-    tables = _write_tables(study, results)
+    tables = [*_write_tables(study, results), *_write_clinical_model(study, results)]
     summary: dict[str, object] = {
         "kind": results.kind,
         "analyses": len(results.analyses),
@@ -89,6 +91,15 @@ def _validate(job: Job) -> Outcome:
         warnings=tuple(f"{w.code} {w.message}" for w in results.warnings),
         summary=summary,
     )
+
+
+def _write_clinical_model(study: Study, results: Results) -> list[str]:
+    """The clinical + histology model as a file of its own, for bundles; none where it could not be fitted."""
+    if isinstance(results.clinical_histology, NotEstimable):
+        study.paths.clinical_model.unlink(missing_ok=True)
+        return []
+    write_json(study.paths.clinical_model, to_plain(results.clinical_histology.model))
+    return [Layout.clinical_model]
 
 
 def _with_claims(results: Results, inputs: Inputs, spec: ValidateSpec) -> Results:

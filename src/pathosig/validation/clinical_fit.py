@@ -1,0 +1,164 @@
+"""Fitting the clinical + histology model in discovery.
+
+It is fitted on out-of-fold scores, so that it does not overrate a score that has seen these patients; missing covariates
+are imputed several times and pooled by Rubin's rules.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from pathosig.core.clinical import UNITS
+from pathosig.core.errors import NotEstimableError
+from pathosig.signature.model import Baseline, BaselineAt
+from pathosig.survival import cox
+from pathosig.survival.absolute_risk import hazard_at
+from pathosig.survival.imputation import impute
+from pathosig.validation.analysis import Fitted
+from pathosig.validation.clinical_model import ClinicalCovariate, ClinicalModel, HorizonHazard
+
+FEWEST_EVENTS = 10
+HORIZONS = (1.0, 3.0, 5.0)
+
+
+def fit_clinical_model(
+    frame: pd.DataFrame,
+    covariates: Sequence[str],
+    *,
+    endpoint: str,
+    unit: str = "months",
+    score_scale: float | None = 1.0,
+    signature_sha256: str = "",
+    horizons: Sequence[float] = HORIZONS,
+    m: int = 20,
+    seed: int = 0,
+) -> ClinicalModel:
+    """Fit and freeze a Cox model of covariates, with or without a score.
+
+    Parameters
+    ----------
+    frame
+        Discovery: time, event, covariates and `score`, which is out of fold and already divided by its SD.
+    covariates
+        Numbers as they are, categories against their first level; constant ones and those of many levels are left out.
+    endpoint, unit
+        Name and unit of time of the endpoint.
+    score_scale
+        What frozen scores are divided by before they enter; None leaves the score out of the model.
+    signature_sha256
+        Of the signature whose score it is.
+    horizons
+        Years of absolute risks.
+    m, seed
+        Imputed data sets where covariates are missing, and their seed.
+
+    Raises
+    ------
+    NotEstimableError
+        Without covariates, with fewer than ten events, or if a covariate is known in fewer than ten patients.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> frame = pd.DataFrame({"age": rng.normal(60, 8, 80), "score": rng.normal(size=80)})
+    >>> frame = frame.assign(time=rng.exponential(20 * np.exp(-frame["score"])), event=True)
+    >>> model = fit_clinical_model(frame, ["age"], endpoint="os")
+    >>> model.labels, model.trained_on.events
+    (('age', 'score'), 80)
+
+    References
+    ----------
+    R: survival::coxph, rms::cph (the same fit); mice and pool where covariates are missing.
+    """
+    usable = np.isfinite(frame["time"].to_numpy(float)) & np.isfinite(frame["score"].to_numpy(float))
+    data = frame[usable].reset_index(drop=True)
+    coded = [ClinicalCovariate.of(data[name]) for name in covariates if name in data]
+    kept = tuple(c for c in coded if c is not None)
+    if not kept:
+        raise NotEstimableError("clinical model: no usable covariate is declared in study.toml.")
+    event = data["event"].to_numpy(bool)
+    if event.sum() < FEWEST_EVENTS:
+        raise NotEstimableError(
+            f"clinical model: {int(event.sum())} events among discovery patients; {FEWEST_EVENTS} are needed."
+        )
+    names = [c.name for c in kept]
+    lost = data[names].isna().any(axis=1)
+    copies = impute(data, names, m=m, seed=seed) if lost.any() else [data]
+    score = data["score"].to_numpy(float)[:, None]
+    designs = []
+    for copy in copies:
+        columns = [c.columns(copy) for c in kept]
+        designs.append(np.hstack(columns if score_scale is None else [*columns, score]))
+    center = np.mean([x.mean(axis=0) for x in designs], axis=0)
+    time = data["time"].to_numpy(float)
+    per_year, until = UNITS[unit], float(time.max())
+    reached = [years for years in horizons if years * per_year <= until]
+    fits = [cox(x - center, time, event) for x in designs]
+    coef = np.nan_to_num([f.coef for f in fits])
+    covariance = np.nan_to_num([f.covariance for f in fits])
+    bases = [hazard_at(f, [years * per_year for years in reached]) for f in fits]
+    curves = [f.baseline_hazard() for f in fits]
+    hazard = np.mean([h for _, h in curves], axis=0)
+    baseline = _baseline(curves[0][0], hazard, unit=unit, until=until, years=reached)
+    at = _pooled_hazards([b.hazard for b in bases], [b.variance for b in bases])
+    gradient = np.mean([b.gradient for b in bases], axis=0)
+    return ClinicalModel(
+        endpoint=endpoint,
+        covariates=kept,
+        score_scale=score_scale,
+        score_range=() if score_scale is None else tuple(float(v) for v in np.percentile(score, [1, 99])),
+        coef=tuple(float(v) for v in coef.mean(axis=0)),
+        center=tuple(float(v) for v in center),
+        covariance=tuple(tuple(float(v) for v in row) for row in _total_covariance(coef, covariance)),
+        baseline=baseline,
+        horizons=tuple(
+            HorizonHazard(
+                years=years,
+                time=years * per_year,
+                hazard=float(at[0][j]),
+                variance=float(at[1][j]),
+                gradient=tuple(float(v) for v in gradient[j]),
+            )
+            for j, years in enumerate(reached)
+        ),
+        trained_on=Fitted(n=len(data), events=int(event.sum())),
+        missing=int(lost.sum()),
+        imputations=len(copies) if lost.any() else 0,
+        signature_sha256=signature_sha256,
+    )
+
+
+def _total_covariance(coef: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """Rubin's total covariance, W + (1 + 1/m) B: float[p, p]."""
+    m = len(coef)
+    if m == 1:
+        return np.asarray(covariance[0])
+    between = np.atleast_2d(np.cov(coef, rowvar=False))
+    return np.asarray(covariance.mean(axis=0) + (1 + 1 / m) * between)
+
+
+def _pooled_hazards(
+    hazards: Sequence[np.ndarray], variances: Sequence[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    m = len(hazards)
+    between = np.var(hazards, axis=0, ddof=1) if m > 1 else np.zeros_like(hazards[0])
+    return np.mean(hazards, axis=0), np.mean(variances, axis=0) + (1 + 1 / m) * between
+
+
+def _baseline(
+    grid: np.ndarray, hazard: np.ndarray, *, unit: str, until: float, years: Sequence[float]
+) -> Baseline:
+    rises = np.flatnonzero(np.diff(hazard, prepend=0.0) > 0)
+    steps = Baseline(
+        unit=unit,
+        time=tuple(float(t) for t in grid[rises]),
+        survival=tuple(float(v) for v in np.exp(-hazard[rises])),
+        until=until,
+    )
+    times = [(y, y * UNITS[unit]) for y in years]
+    at = (BaselineAt(years=y, time=t, survival=float(steps.survival_at(t)[0])) for y, t in times)
+    return dataclasses.replace(steps, at=tuple(at))

@@ -1,0 +1,273 @@
+"""Clinical + histology: a Cox model of covariates and score, frozen in discovery, that predicts for one patient.
+
+What is frozen is enough to predict: coefficients with their covariance, codings, and the baseline with its error at the
+horizons.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from pathosig.core.errors import InputError
+from pathosig.signature.model import Baseline, Signature
+from pathosig.survival.absolute_risk import AbsoluteRisk, BaselineHazard, absolute_risk
+from pathosig.survival.covariates import as_level, is_categorical, levels_of
+from pathosig.validation.analysis import Fitted
+from pathosig.validation.values import Z95
+
+_MOST_LEVELS = 6
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClinicalCovariate:
+    """How one covariate enters.
+
+    Attributes
+    ----------
+    name
+        Column of the clinical table.
+    levels
+        Levels of a category, the reference first; empty for a number, which enters as it is.
+    fill
+        Means of its model columns among discovery patients who have it: the number's mean, or the proportion of every
+        level but the reference. These values stand in for a missing one where a caller asks for that.
+    lower, upper
+        1st and 99th percentile of a number in discovery; None for a category.
+    """
+
+    name: str
+    levels: tuple[str, ...] = ()
+    fill: tuple[float, ...]
+    lower: float | None = None
+    upper: float | None = None
+
+    @classmethod
+    def of(cls, column: pd.Series) -> ClinicalCovariate | None:
+        """The coding of a column; None where it is constant or has too many levels."""
+        name = str(column.name)
+        if not is_categorical(column):
+            values = column.dropna().to_numpy(float)
+            if not len(values) or not values.std() > 0:
+                return None
+            low, high = np.percentile(values, [1, 99])
+            return cls(name=name, fill=(float(values.mean()),), lower=float(low), upper=float(high))
+        levels = tuple(levels_of(column))
+        if not 2 <= len(levels) <= _MOST_LEVELS:
+            return None
+        text = column.dropna().map(as_level)
+        return cls(name=name, levels=levels, fill=tuple(float((text == v).mean()) for v in levels[1:]))
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of its model columns."""
+        return tuple(f"{self.name}: {v}" for v in self.levels[1:]) if self.levels else (self.name,)
+
+    def columns(self, frame: pd.DataFrame) -> np.ndarray:
+        """Its model columns: float[n, columns]; NaN where the value is missing or no known level."""
+        if self.name not in frame:
+            return np.full((len(frame), len(self.labels)), np.nan)
+        column = frame[self.name]
+        if not self.levels:
+            return pd.to_numeric(column, errors="coerce").to_numpy(float)[:, None]
+        text = [None if pd.isna(v) else _level(v, self.levels) for v in column]
+        rows = [
+            [float(v == level) for level in self.levels[1:]]
+            if v is not None
+            else [np.nan] * (len(self.levels) - 1)
+            for v in text
+        ]
+        return np.array(rows, float).reshape(len(frame), len(self.levels) - 1)
+
+
+def _level(value: object, levels: Sequence[str]) -> str | None:
+    """A value as one of the levels; None where it is none of them."""
+    text = as_level(value).strip()
+    if text in levels:
+        return text
+    try:
+        text = as_level(float(text))  # "1.0" of a table of text
+    except ValueError:
+        return None
+    return text if text in levels else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HorizonHazard:
+    """Cumulative hazard at one horizon of a patient at the centre, with what its confidence interval needs.
+
+    `hazard`, `variance` and `gradient` are H0, A and B of `survival.absolute_risk`; `time` is in the endpoint's unit.
+    """
+
+    years: float
+    time: float
+    hazard: float
+    variance: float
+    gradient: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClinicalModel:
+    """A frozen Cox model: log hazard ratio = sum coef (x - center), the score's column last.
+
+    Attributes
+    ----------
+    endpoint
+        Endpoint it was fitted on.
+    covariates
+        In the order of their columns.
+    score_scale
+        The score enters divided by this (its standard deviation in discovery); None for a model of covariates alone.
+    score_range
+        1st and 99th percentile of the scores it was fitted on, after that division.
+    coef, center
+        float[p].
+    covariance
+        float[p, p] of the coefficients; over imputed data sets Rubin's total covariance.
+    baseline
+        Survival of a patient at the centre.
+    horizons
+        The same at the horizons that follow-up reaches, with errors.
+    trained_on
+        Discovery patients.
+    missing
+        Discovery patients without some covariate; they are in `trained_on`.
+    imputations
+        Imputed data sets; 0 where nothing was missing.
+    signature_sha256
+        Digest of the signature it belongs to.
+    """
+
+    endpoint: str
+    covariates: tuple[ClinicalCovariate, ...]
+    score_scale: float | None
+    score_range: tuple[float, ...] = ()
+    coef: tuple[float, ...]
+    center: tuple[float, ...]
+    covariance: tuple[tuple[float, ...], ...]
+    baseline: Baseline
+    horizons: tuple[HorizonHazard, ...]
+    trained_on: Fitted
+    missing: int = 0
+    imputations: int = 0
+    signature_sha256: str = ""
+
+    def __post_init__(self) -> None:
+        p = len(self.labels)
+        shapes = {len(self.coef), len(self.center), len(self.covariance), *map(len, self.covariance)}
+        shapes |= {len(h.gradient) for h in self.horizons}
+        if shapes != {p} or not p:
+            raise InputError(f"clinical model: {p} columns, but vectors and matrices of {sorted(shapes)}.")
+        scale = 1.0 if self.score_scale is None else self.score_scale
+        numbers = [*self.coef, *self.center, *(v for row in self.covariance for v in row), scale]
+        numbers += [v for h in self.horizons for v in (h.hazard, h.variance, *h.gradient)]
+        if not np.isfinite(numbers).all() or not scale > 0 or any(h.hazard < 0 for h in self.horizons):
+            raise InputError("clinical model: a number in it is not finite, or negative where it cannot be.")
+        survival = np.asarray(self.baseline.survival)
+        if ((survival < 0) | (survival > 1)).any() or any(h.variance < 0 for h in self.horizons):
+            raise InputError("clinical model: a survival outside 0 to 1, or a negative variance.")
+        matrix = np.asarray(self.covariance)
+        if not np.allclose(matrix, matrix.T) or np.linalg.eigvalsh(matrix)[0] < -1e-9 * np.trace(matrix):
+            raise InputError("clinical model: its covariance is none.")
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the columns, the score last."""
+        names = tuple(label for c in self.covariates for label in c.labels)
+        return names if self.score_scale is None else (*names, "score")
+
+    def columns(self, frame: pd.DataFrame, score: np.ndarray | None = None) -> np.ndarray:
+        """Centred columns: float[n, p]; NaN where a covariate is missing or has an unknown level.
+
+        Parameters
+        ----------
+        frame
+            Covariates, numbers or text; absent columns are missing for everybody.
+        score
+            float[n]: scores of the signature, for a model that has one.
+        """
+        parts = [c.columns(frame) for c in self.covariates]
+        if self.score_scale is not None:
+            if score is None:
+                raise InputError("clinical model: it needs the score of every patient.")
+            parts.append(np.asarray(score, float)[:, None] / self.score_scale)
+        return np.hstack(parts) - np.asarray(self.center)
+
+    def missing_of(self, frame: pd.DataFrame) -> list[tuple[str, ...]]:
+        """Covariates that each patient lacks, or has an unknown level of."""
+        lost = {c.name: np.isnan(c.columns(frame)).any(axis=1) for c in self.covariates}
+        return [tuple(name for name, rows in lost.items() if rows[i]) for i in range(len(frame))]
+
+    def linear_predictor(self, frame: pd.DataFrame, score: np.ndarray | None = None) -> np.ndarray:
+        """Log hazard ratio against a patient at the centre: float[n]; NaN where a covariate is missing."""
+        x = self.columns(frame, score)
+        out = np.zeros(len(x))
+        for j, weight in enumerate(self.coef):  # term by term, so that one patient is a batch of one
+            out = out + weight * x[:, j]
+        return out
+
+    def survival_at(self, predictor: np.ndarray, times: Sequence[float] | np.ndarray) -> np.ndarray:
+        """Predicted survival of linear predictors: float[n, m]; NaN beyond the last follow-up."""
+        base = self.baseline.survival_at(times)
+        return np.asarray(np.power(base[None, :], np.exp(np.asarray(predictor, float))[:, None]))
+
+    def risks(self, frame: pd.DataFrame, score: np.ndarray | None = None) -> AbsoluteRisk:
+        """Absolute risk at each of `horizons` with its 95 % interval: float[n, m]; NaN where a covariate is missing."""
+        base = BaselineHazard(
+            hazard=np.array([h.hazard for h in self.horizons]),
+            variance=np.array([h.variance for h in self.horizons]),
+            gradient=np.array([h.gradient for h in self.horizons]).reshape(-1, len(self.coef)),
+        )
+        return absolute_risk(self.columns(frame, score), self.coef, self.covariance, base)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Effect:
+    """Hazard ratio of one column with its 95 % confidence interval."""
+
+    variable: str
+    level: str
+    reference: str
+    hr: float
+    lower: float
+    upper: float
+    p: float
+
+
+def effects(model: ClinicalModel) -> tuple[Effect, ...]:
+    """Hazard ratios of a model's columns; the score's is per discovery SD. Intervals are Wald's, of the total covariance."""
+    heads = [
+        (c.name, level, c.levels[0] if c.levels else "")
+        for c in model.covariates
+        for level in (c.levels[1:] or ("",))
+    ]
+    if model.score_scale is not None:
+        heads.append(("score", "", ""))
+    out = []
+    for (name, level, reference), b, variance in zip(
+        heads, model.coef, np.diag(model.covariance), strict=True
+    ):
+        se = float(np.sqrt(variance))
+        low, high = b - Z95 * se, b + Z95 * se
+        p = 2 * float(stats.norm.sf(abs(b) / se)) if se > 0 else float("nan")
+        row = Effect(
+            variable=name,
+            level=level,
+            reference=reference,
+            hr=float(np.exp(b)),
+            lower=float(np.exp(low)),
+            upper=float(np.exp(high)),
+            p=p,
+        )
+        out.append(row)
+    return tuple(out)
+
+
+def signature_digest(signature: Signature) -> str:
+    """Digest of a signature's content, by which a clinical model knows the score it was fitted with."""
+    return hashlib.sha256(signature.to_json().encode()).hexdigest()
