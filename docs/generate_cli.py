@@ -9,7 +9,8 @@ import typing
 from pathlib import Path
 from typing import Any
 
-from pathosig.commands import cli
+from pathosig.commands import flags
+from pathosig.commands.table import COMMANDS, Command, load_target
 from pathosig.core.units import Execution
 
 PAGE = Path(__file__).parent / "reference" / "cli.md"
@@ -71,7 +72,10 @@ Codes of errors and warnings (`E_MPP`, `W_EVENTS` ...) are stable; texts may cha
 
 def flag_of(name: str) -> str:
     """The flag of a field."""
-    return cli._FLAG_NAMES.get(name) or cli._ALIASES.get(name, ("--" + name.replace("_", "-"),))[0]
+    return (
+        ", ".join(flags.FLAG_NAMES.get(name, ()))
+        or flags.ALIASES.get(name, ("--" + name.replace("_", "-"),))[0]
+    )
 
 
 def type_text(hint: Any) -> str:
@@ -97,11 +101,11 @@ def default_text(value: Any) -> str:
 
 def spec_rows(spec_class: type[Any]) -> list[tuple[str, str, str, str]]:
     """Flag, type, default, meaning of every field of a Spec or of Execution."""
-    helps, hints = cli.attribute_help(spec_class), typing.get_type_hints(spec_class)
+    helps, hints = flags.attribute_help(spec_class), typing.get_type_hints(spec_class)
     rows = []
     for field in dataclasses.fields(spec_class):
         flag = flag_of(field.name)
-        if hints[field.name] is bool:
+        if hints[field.name] is bool and spec_class is not Execution:
             flag += f", --no-{flag[2:]}"
         rows.append(
             (flag, type_text(hints[field.name]), default_text(field.default), helps.get(field.name, ""))
@@ -113,7 +117,7 @@ def spec_rows(spec_class: type[Any]) -> list[tuple[str, str, str, str]]:
 class Page:
     """What the page says of one command."""
 
-    row: cli.Command
+    row: Command
     usage: str
     own: list[tuple[str, str, str, str]]
     spec: type[Any] | None
@@ -131,11 +135,11 @@ class Page:
         return found | {"--json", "--help"} | ({"--save"} if self.spec else set())
 
 
-def read_command(row: cli.Command) -> Page:
+def read_command(row: Command) -> Page:
     """Read a command from the function it is."""
-    target = cli.load_target(row.target)
-    helps, own, words, spec, execution = cli.attribute_help(target), [], [], None, False
-    for item in cli._evaluated(target).parameters.values():
+    target = load_target(row.target)
+    helps, own, words, spec, execution = flags.attribute_help(target), [], [], None, False
+    for item in flags.evaluated(target).parameters.values():
         if item.name == "study":
             words.append("STUDY")
         elif item.name == "spec":
@@ -147,7 +151,9 @@ def read_command(row: cli.Command) -> Page:
             needed = item.default is inspect.Parameter.empty
             name = item.name.upper()
             if item.annotation is bool:
-                name = f"{flag_of(item.name)}, --no-{flag_of(item.name)[2:]}"
+                name = flag_of(item.name) + (
+                    "" if item.default is False else f", --no-{flag_of(item.name)[2:]}"
+                )
             elif item.kind is inspect.Parameter.VAR_POSITIONAL:
                 words.append(f"{name}...")
             elif item.kind is inspect.Parameter.KEYWORD_ONLY:
@@ -172,16 +178,16 @@ def table(rows: list[tuple[str, str, str, str]]) -> list[str]:
     """A Markdown table of flags."""
     lines = ["| argument | type | default | meaning |", "|---|---|---|---|"]
     for name, kind, default, meaning in rows:
-        flags = ", ".join(f"`{part.strip()}`" for part in name.split(","))
+        shown = ", ".join(f"`{part.strip()}`" for part in name.split(","))
         lines.append(
-            f"| {flags} | {kind} | {default} | {meaning.replace('``', '`').replace('|', chr(92) + '|')} |"
+            f"| {shown} | {kind} | {default} | {meaning.replace('``', '`').replace('|', chr(92) + '|')} |"
         )
     return lines
 
 
 def section(page: Page) -> list[str]:
     """The chapter of a command."""
-    doc = (inspect.getdoc(cli.load_target(page.row.target)) or "").split("\n\n")[0].replace("\n", " ")
+    doc = (inspect.getdoc(load_target(page.row.target)) or "").split("\n\n")[0].replace("\n", " ")
     module, name = page.row.target.split(":")
     lines = [
         f"## `pathosig {page.row.name}`",
@@ -205,12 +211,16 @@ def section(page: Page) -> list[str]:
 
 def pages() -> dict[str, Page]:
     """Every command by name."""
-    return {row.name: read_command(row) for row in cli.COMMANDS}
+    return {row.name: read_command(row) for row in COMMANDS}
 
 
 def text() -> str:
     """The whole of docs/reference/cli.md."""
-    contents = "\n".join(f"* [`{r.name}`](#pathosig-{r.name}): {r.help}" for r in cli.COMMANDS)
+    contents = "\n\n".join(
+        f"**{group}**\n\n"
+        + "\n".join(f"* [`{r.name}`](#pathosig-{r.name}): {r.help}" for r in COMMANDS if r.group == group)
+        for group in dict.fromkeys(r.group for r in COMMANDS)
+    )
     lines = [HEAD.format(contents=contents), "## How it runs", "", *table(spec_rows(Execution)), ""]
     lines += ["Every command also has `--json` and `--help`; commands with a Spec have `--save`.", ""]
     for page in pages().values():

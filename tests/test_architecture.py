@@ -128,13 +128,13 @@ def test_help_lists_every_command_without_importing_its_module():
     code = "import sys; sys.argv=['pathosig','--help']\nfrom pathosig.commands.cli import main\ntry: main()\nexcept SystemExit: pass\nprint('torch' in sys.modules, 'pandas' in sys.modules, file=sys.stderr)"
     out = run(code)
     assert out.stderr.split() == ["False", "False"]
-    from pathosig.commands.cli import COMMANDS
+    from pathosig.commands.table import COMMANDS
 
     assert all(c.name in out.stdout for c in COMMANDS)
 
 
 def test_every_command_is_a_public_function_that_exists():
-    from pathosig.commands.cli import COMMANDS, load_target
+    from pathosig.commands.table import COMMANDS, load_target
 
     for command in COMMANDS:
         target = load_target(command.target)
@@ -143,7 +143,7 @@ def test_every_command_is_a_public_function_that_exists():
 
 
 @pytest.mark.parametrize(
-    "name", [c.name for c in __import__("pathosig.commands.cli", fromlist=["COMMANDS"]).COMMANDS]
+    "name", [c.name for c in __import__("pathosig.commands.table", fromlist=["COMMANDS"]).COMMANDS]
 )
 def test_every_command_answers_help(name, capsys):
     from pathosig.commands.cli import main

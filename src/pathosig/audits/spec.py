@@ -19,8 +19,10 @@ class AuditSpec(Spec):
         Permutations of `null`; 1,000 for a verdict, fewer are a preview.
     resamples
         Bootstrap resamples of `optimism` and `stability`.
-    repeats, folds
-        Cross-validation of `optimism` and `site`.
+    repeats
+        How often the cross-validation of `optimism` and `site` is repeated.
+    folds
+        Parts of each of these cross-validations.
     codebook_resamples
         Resamples of `optimism` in which the codebook is refitted too; 0 leaves that out.
     depths

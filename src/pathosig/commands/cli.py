@@ -1,98 +1,32 @@
-"""The command line: one table. Each command *is* the public function it names.
+"""The command line: parse, call, print, and exit with the right code.
 
-The function's Spec and Execution are flattened into flags, help comes from docstrings, and only
-the module of the command that was asked for is imported.
+Only the module of the command that was asked for is imported.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib
-import inspect
 import logging
 import os
-import re
 import signal
 import sys
 import types
 import typing
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Any, NoReturn
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Group, MissingArgumentError
 
 from pathosig import __version__
+from pathosig.commands.flags import WHAT, command
+from pathosig.commands.table import COMMANDS, Command, load_target
+from pathosig.commands.terminal import paint
 from pathosig.core.errors import PathosigError, PathosigWarning
 from pathosig.core.extras import missing_extra
 from pathosig.core.records import to_json
-from pathosig.core.stages import STAGES
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Command:
-    """One row of the table: the command, the function it is, one line of help."""
-
-    name: str
-    target: str
-    help: str
-
-
-COMMANDS = (
-    Command(
-        "demo",
-        "pathosig.commands.demo:demo",
-        "Whole pipeline on a generated cohort with planted truth, offline.",
-    ),
-    Command("init", "pathosig.intake:init", "Make a study folder from slides and a clinical table."),
-    Command("check", "pathosig.intake:check", "Say what is wrong with a study before anything runs."),
-    Command("run", "pathosig.commands.pipeline:run_all", "All stages in order; resumes where it stopped."),
-    *(Command(row.name, row.target, row.help) for row in STAGES),
-    Command("status", "pathosig.commands.status:status", "What is done, fresh, failed or empty, and why."),
-    Command("verify", "pathosig.commands.status:verify", "Are all outputs there and unchanged?"),
-    Command("clean", "pathosig.commands.clean:clean", "Remove what dead runs left behind."),
-    Command("slurm", "pathosig.commands.slurm:write_slurm", "Write job arrays with dependencies for Slurm."),
-    Command(
-        "audit", "pathosig.audits.stage:audit", "Honesty checks: null, optimism, site, depth, stability."
-    ),
-    Command("bundle", "pathosig.scoring:write_bundle", "Freeze encoder, codebook and signature in one file."),
-    Command(
-        "assign", "pathosig.scoring:assign_phenotypes", "Assign a bundle's frozen phenotypes to new slides."
-    ),
-    Command("score", "pathosig.scoring:score_slides", "Score new slides with a frozen bundle."),
-    Command("view", "pathosig.viewer:view", "Look at slides and phenotypes in the browser."),
-    Command(
-        "annotate",
-        "pathosig.annotation:annotate",
-        "Blinded forms for pathologists; their agreement and names.",
-    ),
-    Command(
-        "export",
-        "pathosig.commands.export:export",
-        "Write results as anndata, geojson, h5, csv or tissuumaps.",
-    ),
-    Command("simulate", "pathosig.synthetic:simulate", "Write a cohort with planted truth."),
-    Command(
-        "weights",
-        "pathosig.encoder.weights_command:weights",
-        "Encoders: what to fetch, where it goes, whether a file fits.",
-    ),
-    Command("doctor", "pathosig.commands.doctor:doctor", "Versions, devices, readers; what is missing."),
-)
-
-_FLAG_NAMES = {"scheduler": "--dask"}
-_ALIASES = {
-    "patient_column": ("--id", "--patient-column"),
-    "cohort_column": ("--cohort", "--cohort-column"),
-    "edition": ("--study",),
-    "answers": ("--import",),
-}
-"""Parameters with a short flag beside their own name."""
-
-_SEVERAL = frozenset({"answers", "readers"})
-"""Parameters whose flag takes all words up to the next flag, as a shell's FILE* gives them."""
 
 _WARNED: set[str] = set()
 
@@ -117,7 +51,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
         code = error.exit_code
     except CycloptsError as error:
         _say_error(
-            PathosigError(f"{str(error).strip()} See `{_help_of(tokens)}`.", code="E_USAGE"),
+            PathosigError(f"{_usage_fault(error)} See `{_help_of(tokens)}`.", code="E_USAGE"),
             as_json,
         )
         code = 2
@@ -144,6 +78,22 @@ def main(argv: list[str] | None = None) -> NoReturn:
         _say_error(absent or PathosigError(text, code="E_BUG"), as_json)
         code = absent.exit_code if absent else 1
     sys.exit(code)
+
+
+def _usage_fault(error: CycloptsError) -> str:
+    """What is wrong with a command line, in our words where the parser's would mislead."""
+    argument, text = error.argument, str(error).strip()
+    if not isinstance(error, MissingArgumentError) or argument is None or "Did you mean" in text:
+        return text
+    said = {token.partition("=")[0] for token in error.root_input_tokens or ()}
+    flag = next((name for name in argument.names if name in said), None)
+    if flag is not None:
+        return f"{flag} needs a value after it."
+    name = argument.field_info.name.upper() if argument.index is not None else argument.name
+    text = (argument.parameter.help or "").rstrip(".")
+    if text[1:2].islower() or text[1:2] == " ":
+        text = text[:1].lower() + text[1:]
+    return f"{name} is required: {text}." if text else f"{name} is required."
 
 
 def _is_out_of_memory(error: Exception) -> bool:
@@ -183,7 +133,7 @@ def _show_warning(
     line: str | None = None,
 ) -> None:
     if isinstance(message, PathosigWarning):
-        text = f"warning {message.code}: {message}\n"
+        text = f"{paint(f'warning {message.code}', 'careful', sys.stderr)}: {message}\n"
         if text not in _WARNED:  # stages that read the same table find the same things
             _WARNED.add(text)
             sys.stderr.write(text)
@@ -194,23 +144,13 @@ def _show_warning(
 def _say_error(error: PathosigError, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(to_json({"error": {"code": error.code, "message": str(error)}}))
-    sys.stderr.write(f"error {error.code}: {error}\n")
+    sys.stderr.write(f"{paint(f'error {error.code}', 'bad', sys.stderr)}: {error}\n")
 
 
 def _run(tokens: list[str], as_json: bool) -> int:
     """Parse, call, print; the exit code."""
-    app = App(
-        name="pathosig",
-        help="From H&E slides to phenotypes to a validated, frozen survival signature.",
-        version=__version__,
-        help_format="plaintext",
-        result_action="return_value",
-        suppress_keyboard_interrupt=False,
-    )
     wanted = _first(tokens)
-    for place, row in enumerate(COMMANDS):  # listed in the order of the work, not of the alphabet
-        body = _command(row) if row.name == wanted else _named(row)
-        app.command(body, name=row.name, help=None if row.name == wanted else row.help, sort_key=place)
+    app = _app({wanted})
     try:
         answer = app(tokens, exit_on_error=False, print_error=False)
     except SystemExit as end:
@@ -218,6 +158,42 @@ def _run(tokens: list[str], as_json: bool) -> int:
             return 0
         raise
     return _show(answer, as_json) if wanted else 0
+
+
+def _app(wanted: Collection[str]) -> App:
+    """The command line, with the bodies of the wanted commands; the others are listed only."""
+    app = App(
+        name="pathosig",
+        help="From H&E slides to phenotypes to a validated, frozen survival signature.",
+        version=__version__,
+        help_format="plaintext",
+        result_action="return_value",
+        suppress_keyboard_interrupt=False,
+        group_parameters=WHAT,
+    )
+    order = list(dict.fromkeys(row.group for row in COMMANDS))
+    groups = {name: Group(name, sort_key=place) for place, name in enumerate(order)}
+    app["--help"].group = app["--version"].group = Group("Options", sort_key=len(order))
+    for place, row in enumerate(COMMANDS):  # listed in the order of the work, not of the alphabet
+        is_wanted = row.name in wanted
+        app.command(
+            command(row) if is_wanted else _named(row),
+            name=row.name,
+            help=None if is_wanted else row.help,
+            sort_key=place,
+            group=groups[row.group],
+        )
+    return app
+
+
+def full_app() -> App:
+    """The command line with the bodies of all commands whose libraries are installed."""
+    wanted = []
+    for row in COMMANDS:
+        with contextlib.suppress(ModuleNotFoundError):
+            load_target(row.target)
+            wanted.append(row.name)
+    return _app(wanted)
 
 
 def _named(row: Command) -> Callable[[], None]:
@@ -234,6 +210,10 @@ def _show(answer: Any, as_json: bool) -> int:
         plain = answer.to_dict() if hasattr(answer, "to_dict") else answer
         is_object = isinstance(plain, dict) or dataclasses.is_dataclass(plain)
         sys.stdout.write(to_json(plain if is_object else {"result": plain}))
+    elif hasattr(answer, "ending") and answer.stages and _are_terminals(sys.stdout, sys.stderr):
+        sys.stdout.write(
+            answer.ending().rstrip("\n") + "\n"
+        )  # the lines of the stages stand above it already
     elif hasattr(answer, "to_text"):
         sys.stdout.write(answer.to_text().rstrip("\n") + "\n")
     elif answer is not None:
@@ -241,151 +221,8 @@ def _show(answer: Any, as_json: bool) -> int:
     return int(getattr(answer, "exit_code", 0))
 
 
-# -- functions into commands ------------------------------------------------------------------
-
-
-def load_target(target: str) -> Callable[..., Any]:
-    """The function that ``module:name`` says."""
-    module, name = target.split(":")
-    function: Callable[..., Any] = getattr(importlib.import_module(module), name)
-    return function
-
-
-def _command(row: Command) -> Callable[..., Any]:
-    """The target with `study` as a folder, and its Spec and Execution as flags."""
-    target = load_target(row.target)
-    signature = _evaluated(target)
-    helps = attribute_help(target)
-    parameters: list[inspect.Parameter] = []
-    spec_class: type[Any] | None = None
-    for parameter in signature.parameters.values():
-        hint = parameter.annotation
-        if parameter.name == "study":
-            folder = Annotated[Path, Parameter(help="The study folder.")]
-            parameters.append(
-                inspect.Parameter("study", inspect.Parameter.POSITIONAL_ONLY, annotation=folder)
-            )
-        elif parameter.name == "spec":
-            options = typing.get_args(hint) or (hint,)
-            spec_class = next(h for h in options if isinstance(h, type) and dataclasses.is_dataclass(h))
-            parameters.append(_keyword("spec", _flattened(spec_class)))
-        elif parameter.name == "execution":
-            parameters.append(_keyword("execution", _flattened(hint)))
-        else:
-            note = Parameter(
-                name=_ALIASES.get(parameter.name),
-                help=helps.get(parameter.name, ""),
-                negative_iterable=(),
-                consume_multiple=parameter.name in _SEVERAL,
-            )
-            parameters.append(parameter.replace(annotation=_annotated(hint, note)))
-    parameters += [_switch("json", "Print one JSON object on standard output.")]
-    if spec_class is not None and "study" in signature.parameters:
-        parameters += [_switch("save", "Write these settings back into study.toml.")]
-
-    def body(*args: Any, **kwargs: Any) -> Any:
-        kwargs.pop("json", None)
-        save = kwargs.pop("save", False)
-        arguments = list(args)
-        study = _open(arguments[0]) if "study" in signature.parameters else None
-        if study is not None:
-            arguments[0] = study
-        if spec_class is not None:
-            kwargs["spec"] = _merged(spec_class, kwargs.get("spec"), study)
-            if save and study is not None:
-                study.save_spec(kwargs["spec"])
-        if "execution" in signature.parameters:
-            given = kwargs.get("execution")
-            kwargs["execution"] = signature.parameters["execution"].annotation(**_given(given))
-        return target(*arguments, **kwargs)
-
-    parameters.sort(key=lambda p: p.kind)
-    body.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    body.__annotations__ = {p.name: p.annotation for p in parameters}
-    body.__doc__ = (inspect.getdoc(target) or row.help).split("\n\n")[0]
-    body.__name__ = row.name
-    return body
-
-
-def _evaluated(target: Callable[..., Any]) -> inspect.Signature:
-    """The signature with its parameters' hints evaluated; that of the study or a result may be for type checkers only."""
-    bare = types.SimpleNamespace(
-        __annotations__={k: v for k, v in target.__annotations__.items() if k not in ("study", "return")}
-    )
-    module = sys.modules[target.__module__]
-    hints = typing.get_type_hints(bare, globalns=vars(module), include_extras=True)
-    plain = inspect.signature(target)
-    known = [p.replace(annotation=hints.get(p.name, p.annotation)) for p in plain.parameters.values()]
-    return plain.replace(parameters=known)
-
-
-def _open(folder: Path) -> Any:
-    from pathosig.core.study import Study  # help does without
-
-    return Study.open(folder)
-
-
-def _annotated(hint: Any, note: Parameter) -> Any:
-    return Annotated[hint, note]
-
-
-def _flattened(spec_class: type[Any]) -> Any:
-    return _annotated(_flags(spec_class), Parameter(name="*"))
-
-
-def _keyword(name: str, hint: Any) -> inspect.Parameter:
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hint)
-
-
-def _switch(name: str, help_text: str) -> inspect.Parameter:
-    hint = Annotated[bool, Parameter(help=help_text, negative="")]
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=hint)
-
-
-def _given(flags: Any) -> dict[str, Any]:
-    if flags is None:
-        return {}
-    return {k: v for k, v in vars(flags).items() if v is not None}
-
-
-def _merged(spec_class: type[Any], flags: Any, study: Any) -> Any:
-    """study.toml's Spec with the flags of this run over it."""
-    base = study.spec(spec_class) if study is not None else spec_class()
-    given = _given(flags)
-    return base.replace(**given) if given else base
-
-
-def _flags(spec_class: type[Any]) -> type[Any]:
-    """A dataclass of the same fields, all optional and None: what was not said stays None."""
-    helps = attribute_help(spec_class)
-    hints = typing.get_type_hints(spec_class)
-    fields = []
-    for item in dataclasses.fields(spec_class):
-        default = item.default if item.default is not dataclasses.MISSING else None
-        text = helps.get(item.name, "")
-        shown = "" if default is None or default == () else f" [default: {default}]"
-        name = _FLAG_NAMES.get(item.name)
-        hint = hints[item.name]
-        note = Parameter(name=name, help=(text + shown).strip(), show_default=False)
-        fields.append((item.name, _annotated(hint | None, note), dataclasses.field(default=None)))
-    made = dataclasses.make_dataclass(spec_class.__name__ + "Flags", fields, kw_only=True)
-    made.__module__ = __name__  # cyclopts takes classes of the module `types` for builtins
-    return made
-
-
-def attribute_help(thing: Any) -> dict[str, str]:
-    """Name -> help text, read from the Attributes or Parameters section of a NumPy docstring."""
-    text = inspect.getdoc(thing) or ""
-    texts: dict[str, str] = {}
-    for section in re.findall(r"(?:Attributes|Parameters)\n-+\n(.*?)(?=\n\n\w+\n-+\n|\Z)", text, flags=re.S):
-        names: list[str] = []
-        for line in section.splitlines():
-            if line and not line.startswith(" "):
-                names = [n.strip() for n in line.split(":")[0].split(",")]
-            elif line.strip():
-                for name in names:
-                    texts[name] = f"{texts.get(name, '')} {line.strip()}".strip()
-    return texts
+def _are_terminals(*streams: typing.TextIO) -> bool:
+    return all(stream is not None and stream.isatty() for stream in streams)
 
 
 if __name__ == "__main__":

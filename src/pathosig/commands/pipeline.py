@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
 from pathosig.commands.changes import remove_gone
 from pathosig.commands.plan import RunPlan, plan_of
 from pathosig.core.errors import ConfigError, InputError, NotEstimableError, one_line
+from pathosig.core.progress import announce, clock
 from pathosig.core.records import remove_stale
 from pathosig.core.stages import STAGE_NAMES, stages_of
 from pathosig.core.study import Study
@@ -47,13 +49,24 @@ class RunReport:
         """A line per stage, then failures, then where the report is; or the plan."""
         if self.plan is not None:
             return self.plan.to_text()
-        lines = [s.to_text() for s in self.stages]
+        return "\n".join([*(s.to_text() for s in self.stages), *self._remarks()])
+
+    def ending(self) -> str:
+        """What is left to say to somebody who saw each stage end: what was found, failures, the report."""
+        return "\n".join(
+            [
+                *(f"{s.stage}: {f}" for s in self.stages for f in s.findings if f != self.report),
+                *self._remarks(),
+            ]
+        )
+
+    def _remarks(self) -> list[str]:
+        lines: list[str] = []
         errors = [e for s in self.stages for e in s.errors]
         lines += [f"  {e}" for e in errors[:10]]
         lines += [f"  and {len(errors) - 10} more: pathosig status"] if len(errors) > 10 else []
         lines += [text for text in (self.not_estimable, self.note) if text]
-        lines += [f"report: {self.report}"] if self.report else []
-        return "\n".join(lines)
+        return lines + ([f"report: {self.report}"] if self.report else [])
 
 
 def run_all(
@@ -90,6 +103,7 @@ def run_all(
             raise ConfigError(f"--until {until!r}: expected one of {', '.join(STAGE_NAMES)}.")
         last = STAGE_NAMES.index(until)
         rows = [row for row in rows if STAGE_NAMES.index(row.name) <= last]
+    announce("checking the study")
     _refuse_unusable(study)
     if dry_run:
         return RunReport(stages=(), plan=plan_of(study, rows, workers=execution.workers))
@@ -100,11 +114,13 @@ def run_all(
     for row in rows:
         if execution.shard is not None and not row.per_specimen:
             return RunReport(stages=tuple(reports), note=_waiting(study, row.name))
+        begun = time.monotonic()
         try:
             reports.append(row.function()(study, execution=execution))
         except NotEstimableError as error:
             nothing = nothing or f"{error.code} {error}"
             reports.append(StageReport(stage=row.name, empty=("_fit",)))
+        announce(f"{reports[-1].to_line()}, {clock(time.monotonic() - begun)}")
     page = study.paths.report
     shown = str(page) if rows and rows[-1].name == "report" and page.is_file() else None
     return RunReport(stages=tuple(reports), not_estimable=nothing, report=shown)

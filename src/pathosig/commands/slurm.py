@@ -46,8 +46,12 @@ def write_slurm(
     ----------
     slides_per_task
         Slides of one shard.
-    cpus, memory_gb, hours
-        What a task may take; it runs as many workers as it has processors.
+    cpus
+        Processors of a task, which runs as many workers.
+    memory_gb
+        Memory of a task in GB.
+    hours
+        Time limit of a task.
     partition
         Partition to submit to.
     max_array

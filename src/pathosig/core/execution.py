@@ -22,7 +22,7 @@ from pathosig.core.effort import Meter
 from pathosig.core.errors import PathosigError, StorageError
 from pathosig.core.fingerprints import fingerprint_of, input_key
 from pathosig.core.layout import Layout
-from pathosig.core.progress import Progress
+from pathosig.core.progress import Progress, announce
 from pathosig.core.records import Record, findings_in, remove_stale
 from pathosig.core.spec import Spec
 from pathosig.core.stages import refuse_left_out
@@ -74,15 +74,16 @@ def run_each(
     index, count = execution.shard_of()
     units = [u for i, u in enumerate(sorted(units, key=lambda u: u.id)) if i % count == index]
     waiting = {unit.id: (unit, job) for unit in units if (job := run.sorted_out(unit)) is not None}
-    with Progress(stage.name, total=len(waiting)) as bar, Claims(study.root, stage.name) as claims:
+    work = sum(unit.work for unit, _ in waiting.values())
+    with Progress(stage.name, total=len(waiting), work=work) as bar, Claims(study.root, stage.name) as claims:
         while waiting:
             jobs = _claimed(run, waiting, claims, bar)
             with contextlib.closing(_answers(task, jobs, execution)) as answers:
                 for answer in answers:
-                    _, job = waiting.pop(answer.unit)
+                    unit, job = waiting.pop(answer.unit)
                     failed = run.record(answer, job)
                     claims.release(answer.unit)
-                    bar.advance(failed=failed)
+                    bar.advance(failed=failed, work=unit.work)
             if waiting:  # what another driver is at
                 time.sleep(_ASK_AGAIN_S)
     study.identities.save()
@@ -100,7 +101,7 @@ def _claimed(run: _Run, waiting: dict[str, tuple[Unit, Job]], claims: Claims, ba
             continue
         del waiting[unit.id]
         claims.release(unit.id)
-        bar.advance()
+        bar.advance(work=unit.work)
 
 
 def run_once(
@@ -126,6 +127,9 @@ def run_once(
                     time.sleep(_ASK_AGAIN_S)
                 job = run.sorted_out(unit)
             if job is not None:
+                if unit.id.startswith("_"):
+                    part = unit.id.strip("_")
+                    announce(f"{stage.name}: {'working' if part == stage.name else part}")
                 _fit(run, job, task)
     return dataclasses.replace(run.report(), findings=findings_in(study.record(stage.name, unit.id)))
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
+from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -42,6 +43,21 @@ def computing_threads() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def usable_processors() -> int:
+    """Processors that this process may use: its affinity mask, within the quota of its control group.
+
+    Examples
+    --------
+    >>> usable_processors() >= 1
+    True
+    """
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+        count = min(count, int(quota) // int(period))
+    return max(1, count)
 
 
 def side_by_side(task: Callable[[T], R], items: Iterable[T]) -> list[R]:

@@ -18,7 +18,7 @@ class Execution:
     Attributes
     ----------
     workers
-        Processes side by side, each with one computing thread.
+        Processes side by side, each with one computing thread; on the command line also auto.
     shard
         ``I/N``: do the I-th of N parts of the slides (1-based), for Slurm arrays.
     device
@@ -133,6 +133,8 @@ class Unit:
         JSON-able facts the task needs (paths, mpp, ...); not part of the fingerprint.
     slide
         The slide it reads.
+    work
+        How much work it is beside the other units, such as its tiles: for the estimate of the time that is left.
     """
 
     id: str
@@ -140,6 +142,7 @@ class Unit:
     upstream: Mapping[str, str | None] = field(default_factory=dict)
     payload: Mapping[str, Any] = field(default_factory=dict)
     slide: SlideInput | None = None
+    work: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -275,12 +278,15 @@ class StageReport:
         keys = ("done", "fresh", "failed", "empty", "waiting", "errors", "findings")
         return {"stage": self.stage, **{k: list(getattr(self, k)) for k in keys}}
 
-    def to_text(self) -> str:
-        """Counts in one line, and below it what was found."""
+    def to_line(self) -> str:
+        """Counts in one line."""
         counts = [("done", self.done), ("fresh", self.fresh), ("empty", self.empty)]
         counts += [("failed", self.failed), ("waiting", self.waiting)]
-        text = ", ".join(f"{len(v)} {k}" for k, v in counts if v) or "nothing to do"
-        return "\n  ".join([f"{self.stage}: {text}", *self.findings])
+        return f"{self.stage}: " + (", ".join(f"{len(v)} {k}" for k, v in counts if v) or "nothing to do")
+
+    def to_text(self) -> str:
+        """Counts in one line, and below it what was found."""
+        return "\n  ".join([self.to_line(), *self.findings])
 
 
 Task = Callable[[Job], Outcome]

@@ -92,6 +92,7 @@ def _warn_of_mixed_devices(study: Study) -> None:
 def embed_units(study: Study) -> tuple[list[Unit], Callable[[Job], Outcome]]:
     """The work of embedding every specimen with the settled encoder, and the task that does one."""
     encoder = study.upstream(STAGE.name, ENCODER_UNIT)
+    tiles = {r.unit: float(r.summary.get("n_tiles", 1)) for r in study.records("tiles")}
     units = [
         Unit(
             id=s.id,
@@ -102,6 +103,7 @@ def embed_units(study: Study) -> tuple[list[Unit], Callable[[Job], Outcome]]:
                 "out": study.paths.embeddings(s.id).name,
             },
             slide=s.as_input(decides=False, read_by="tiles"),
+            work=max(1.0, tiles.get(s.id, 1.0)),
         )
         for s in study.specimens()
     ]

@@ -31,7 +31,7 @@ from pathosig.intake.patient_ids import find_patient_ids, numbered_rows
 from pathosig.intake.proposal import Proposal, patient_rows, propose
 from pathosig.intake.slide_matching import matches
 from pathosig.intake.study_toml import study_toml
-from pathosig.slides.listing import slide_name, slides_among
+from pathosig.slides.listing import slide_name, slides_among, slides_below
 
 _EXAMPLES = 5
 _SUGGESTED = 50
@@ -74,8 +74,8 @@ def init(
     clinical
         CSV, TSV or Excel table of patients.
     slides
-        Glob of slide files or folders that are one slide (DICOM, OME-Zarr), quoted: "/data/slides/*.svs" or
-        "s3://bucket/slides/*.svs".
+        Folder with the slides, or a glob of slide files or folders that are one slide (DICOM, OME-Zarr), quoted:
+        "/data/slides/*.svs" or "s3://bucket/slides/*.svs".
         Without it the study starts from a table of features (pathosig profiles DIR --features TABLE).
     patient_column
         Column with patient ids.
@@ -181,9 +181,17 @@ def _choices(**said: Any) -> Choices:
 
 
 def _found(slides: str) -> list[Path]:
-    paths = slides_among(
-        _in_the_cloud(slides) if url_of(slides) else [Path(p) for p in globbing.glob(slides, recursive=True)]  # noqa: PTH207 - a glob with a root
-    )
+    folder = Path(slides).expanduser()
+    if not url_of(slides) and folder.is_dir():
+        paths = slides_below(folder)
+        if not paths:
+            raise ConfigError(f"--slides {slides!r}: no slide lies in this folder or below it.")
+        return paths
+    if url_of(slides):
+        fitting = _in_the_cloud(slides)
+    else:
+        fitting = [Path(p) for p in globbing.glob(str(folder), recursive=True)]  # noqa: PTH207 - a glob with a root
+    paths = slides_among(fitting)
     if not paths:
         raise ConfigError(f"--slides {slides!r}: no slide fits. Quote the glob and check the folder.")
     return paths

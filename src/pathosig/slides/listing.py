@@ -12,6 +12,8 @@ from pathosig.slides.backends.ngff import is_zarr
 SLIDE_SUFFIXES = {".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".vms", ".vmu", ".tiff", ".tif", ".btf"}
 """Of slides that are files of their own."""
 
+_OTHER_SUFFIXES = {".dcm", ".kfb", ".isyntax", ".czi"}
+
 _STORE_SUFFIXES = (".ome.zarr", ".zarr")
 
 
@@ -38,6 +40,22 @@ def slides_among(paths: Iterable[Path]) -> list[Path]:
         and not data.intersection(path.parents)
     ]
     return _one_per_series(kept)
+
+
+def slides_below(folder: Path) -> list[Path]:
+    """The slides in a folder and the folders below it, by the names that slides have; the folder itself if it is one.
+
+    Hidden files and folders are left out, and so is everything that is no slide, such as tables and thumbnails.
+    """
+    if is_slide_folder(folder):
+        return [folder]
+    visible = [
+        path
+        for path in folder.rglob("*")
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    ]
+    known = SLIDE_SUFFIXES | _OTHER_SUFFIXES
+    return slides_among(path for path in visible if path.is_dir() or path.suffix.lower() in known)
 
 
 def _one_per_series(paths: list[Path]) -> list[Path]:

@@ -35,8 +35,10 @@ class SimulateSpec(Spec):
         Embeddings level: variants of each type, which over-clustering splits.
     tiles_per_patient
         About how many 224 px tiles of tissue a patient has.
-    harm, protect
-        Log hazard ratio per SD of the share of the harmful and of the protective type.
+    harm
+        Log hazard ratio per SD of the proportion of the harmful type.
+    protect
+        Log hazard ratio per SD of the proportion of the protective type; below zero where it protects.
     treatment_benefit
         Log hazard ratio of treatment in patients above the median risk; none below.
     median_survival
@@ -56,7 +58,7 @@ class SimulateSpec(Spec):
     tiles
         A folder of labelled tiles, a subfolder per type, instead of procedural textures.
     seed
-        Of everything.
+        Seed of every random step: the same seed gives the same cohort.
     """
 
     section: ClassVar[str] = "simulate"
