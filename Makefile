@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint clean
+.PHONY: demo paper test lint clean
 
 .venv/installed: pyproject.toml constraints.txt src/pathosig/slides/_resample.c
 	$(PYTHON) -m venv .venv
@@ -12,6 +12,9 @@ export OMP_NUM_THREADS ?= 1
 
 demo: .venv/installed
 	$(BIN)/pathosig demo demo-study --workers 2
+
+paper: .venv/installed
+	$(BIN)/pathosig demo paper-study --study paper --workers 2
 
 test: .venv/installed
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
@@ -23,4 +26,4 @@ lint: .venv/installed
 	$(BIN)/lint-imports
 
 clean:
-	rm -rf .venv build dist demo-study
+	rm -rf .venv build dist demo-study paper-study

@@ -56,6 +56,7 @@ class Layout:
     tma_map = _At("tma_map.csv")
     hpc_names = _At("hpc_names.csv")
     truth = _At("truth.json")
+    claims = _At("truth/claims.json")
     # pixels
     cores = _At("cores.csv")
     cores_note = _At("tma/_cores.json")

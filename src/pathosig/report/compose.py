@@ -21,6 +21,7 @@ from pathosig.report.sections.checks import (
     sample_size_section,
 )
 from pathosig.report.sections.codebook import health_section
+from pathosig.report.sections.counterparts import counterparts_section
 from pathosig.report.sections.drivers import drivers_section
 from pathosig.report.sections.equation import signature_section
 from pathosig.report.sections.findings import warnings_section
@@ -126,6 +127,7 @@ def compose(material: Material, spec: ReportSpec) -> Page:
     places = (
         {s.id: s.id for s in sections} | {"primary": "summary", "endpoints": "data"} | places_of(material)
     )
+    appendix.append(counterparts_section(material, {s.id: s.title for s in sections}))
     appendix.append(checklist_section(sections, places))
     last = _chapter("appendix", "Appendix", "Everything else, to look things up.", appendix, appendix=True)
     title = spec.title or (f"Study {material.name}" if material.name else "Tissue phenotypes and survival")

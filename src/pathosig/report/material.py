@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pathosig.core.clinical import Endpoint
+    from pathosig.core.planted_claims import Claim
     from pathosig.core.records import Record
     from pathosig.validation.results import CoreRates, Results
 
@@ -234,8 +235,8 @@ class Material:
         (cohort, endpoint) -> (patients with outcome, events).
     records
         Stage -> its records.
-    truth
-        truth.json of a simulated study.
+    truth, claims
+        truth.json of a simulated study, and its planted claims with what was found.
     phenotypes, signature, results
         None when absent.
     core_agreement
@@ -267,6 +268,7 @@ class Material:
     events: Mapping[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
     records: Mapping[str, Sequence[Record]] = field(default_factory=dict)
     truth: Mapping[str, Any] = field(default_factory=dict)
+    claims: Sequence[Claim] = ()
     phenotypes: Phenotypes | None = None
     tile_map: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     signature: FrozenScore | None = None

@@ -16,6 +16,7 @@ from pathosig.core.fingerprints import identity
 from pathosig.core.labels import read_hpc_names
 from pathosig.core.layout import Layout
 from pathosig.core.overlay import read_overlay, tissue_rings
+from pathosig.core.planted_claims import read_claims
 from pathosig.core.records import json_files, parquet_metadata, read_json, read_parquet
 from pathosig.core.schema import ATLAS, TILE_MAP, read_table
 from pathosig.core.stages import STAGE_NAMES
@@ -51,7 +52,15 @@ T = TypeVar("T")
 
 def inputs_of(study: Study) -> dict[str, object]:
     """Identities of the files a report reads that no record covers, and of the edits made by hand."""
-    names = ["study.toml", "slides.csv", "patients.csv", "cores.csv", "truth.json", Layout.hpc_names]
+    names = [
+        "study.toml",
+        "slides.csv",
+        "patients.csv",
+        "cores.csv",
+        "truth.json",
+        Layout.claims,
+        Layout.hpc_names,
+    ]
     paths = [study.root / n for n in names] + json_files(study.paths.audits)
     return {p.relative_to(study.root).as_posix(): identity(p) for p in paths if p.is_file()}
 
@@ -85,6 +94,7 @@ def read_material(study: Study, spec: ReportSpec) -> Material:
         events=_events(study, patients),
         records={s: records for s in STAGE_NAMES[:-1] if (records := study.records(s))},
         truth=_json(study.paths.truth),
+        claims=_or_nothing(lambda: read_claims(study.paths.claims)) or (),
         phenotypes=phenotypes,
         tile_map=_tile_map(study.paths.tile_map),
         signature=_or_nothing(lambda: _signature(study)),

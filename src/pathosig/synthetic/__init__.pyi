@@ -1,4 +1,3 @@
-from .claims import Claim as Claim
 from .claims import PaperComparison as PaperComparison
 from .claims import compare_claims as compare_claims
 from .spec import SimulateSpec as SimulateSpec

@@ -20,7 +20,7 @@ from pathosig.synthetic.materials import (
     stain_table,
     type_names,
 )
-from pathosig.synthetic.patients import Patient
+from pathosig.synthetic.patients import HARMFUL, PROTECTIVE, Patient
 from pathosig.synthetic.slides_level import write_label_map
 from pathosig.synthetic.spec import SimulateSpec
 from pathosig.synthetic.svs import write_svs
@@ -32,7 +32,8 @@ _PITCH_PX = 1760
 _MARGIN_PX = 800
 _STATES, _STATE_ODDS = ("ok", "torn", "folded", "missing"), (0.86, 0.05, 0.03, 0.06)
 _CONTRAST = 1.6
-"""Difference between the cores of a heterogeneous patient, in log odds of the harmful type."""
+"""Log odds by which the cores of a heterogeneous patient deviate from the patient: one has more of the harmful and less of
+the protective type, the other the reverse."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,13 +133,14 @@ def plan_arrays(
 
 
 def _core_mixtures(mixture: np.ndarray, n: int, split: bool) -> list[tuple[float, ...]]:
-    """Proportions of each of a patient's cores; the two of a heterogeneous patient differ in the harmful type."""
+    """Proportions of each of a patient's cores; the two of a heterogeneous patient differ in risk."""
     if not split:
         return [tuple(mixture.tolist())] * n
     out = []
     for sign in (-1, 1):
         logits = np.log(np.maximum(mixture, 1e-6))
-        logits[0] += sign * _CONTRAST
+        logits[HARMFUL] += sign * _CONTRAST
+        logits[PROTECTIVE] -= sign * _CONTRAST
         out.append(tuple((np.exp(logits) / np.exp(logits).sum()).tolist()))
     return out
 

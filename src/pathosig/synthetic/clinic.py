@@ -129,6 +129,7 @@ def clinic_config(level: str) -> dict[str, object]:
         "endpoints": {
             "os": {"time": "os_time", "event": "os_event", "unit": "months"},
             "dfs": {"time": "dfs_time", "event": "dfs_event", "unit": "months"},
+            "recurrence": {"time": "dfs_time", "event": "recurrence", "unit": "months", "competing": "os"},
         },
         "columns": {
             "covariates": covariates,
@@ -143,11 +144,11 @@ def clinic_config(level: str) -> dict[str, object]:
             "treatment": "adjuvant_crt",
         },
         "treatment": {
-            "adjuvant_crt": {"start": "adjuvant_months", "unit": "months", "landmark": 3.0},
+            "adjuvant_crt": {"start": "adjuvant_months", "unit": "months"},
             "neoadjuvant_crt": {"start": "time zero"},
         },
-        # two cores hold some 40 tiles; a patient keeps a profile when one of them is lost
-        "signature": {"min_tiles": 24},
+        # a core of .67 mm holds some 20 tiles of 112 um, too few to tell two cores apart, and some 90 of 56 um
+        "tiles": {"size_px": 112},
     }
 
 

@@ -1,0 +1,175 @@
+"""Section that names, for each figure and table of the published microarray study, where this report has its counterpart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pathosig.report.material import Material
+from pathosig.report.page import Cell, Section, Table, Text
+
+PAPER = (
+    "Zhang Y et al. Histopathology images-based deep learning prediction of prognosis and therapeutic response in small cell "
+    "lung cancer. npj Digital Medicine 2024"
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Counterpart:
+    """One figure or table of the published study, as its abstract and scripts describe it.
+
+    Attributes
+    ----------
+    published
+        What it shows.
+    sections
+        Ids of the sections of the report that show the same, the best one first.
+    better
+        What they show beyond it.
+    panel
+        The claim planted behind it (see `core.planted_claims`); empty where a simulated study plants none.
+    """
+
+    published: str
+    sections: tuple[str, ...]
+    better: str
+    panel: str
+
+
+COUNTERPARTS = (
+    Counterpart(
+        published="Microarray cores, and tiles on a grid of 23 x 23",
+        sections=("tissue", "flow"),
+        better="Cores found on the scan with row and column, missing and poor ones listed; tiles of physical size by area of "
+        "tissue instead of mean darkness; every exclusion counted",
+        panel="cores",
+    ),
+    Counterpart(
+        published="Fifty histomorphological phenotype clusters",
+        sections=("health", "atlas"),
+        better="Consensus of many runs with a tree; stability, and clusters of one slide or patient, marked",
+        panel="phenotypes",
+    ),
+    Counterpart(
+        published="Montage of tiles of each cluster",
+        sections=("atlas", "drivers"),
+        better="Scale bars, tiles of different patients, names by pathologists with their agreement",
+        panel="montage",
+    ),
+    Counterpart(
+        published="Cluster map on the core",
+        sections=("maps",),
+        better="For whole slides too; live in the viewer with confidence and distance",
+        panel="maps",
+    ),
+    Counterpart(
+        published="Vectors of cluster proportions of each patient",
+        sections=("profiles",),
+        better="Tree nodes beside leaves; artefacts taken out before proportions are closed",
+        panel="proportions",
+    ),
+    Counterpart(
+        published="The two prognostic clusters and the equation of the score",
+        sections=("signature", "univariable", "drivers"),
+        better="Stability selection with a bound on false selections; baseline survival, so that a patient's risk can be computed",
+        panel="prognostic",
+    ),
+    Counterpart(
+        published="Overall survival of low and high risk in every cohort",
+        sections=("survival", "performance"),
+        better="The continuous effect first; discrimination, calibration and error beside the curves; frozen cut-off",
+        panel="os",
+    ),
+    Counterpart(
+        published="Disease-free survival of low and high risk in every cohort",
+        sections=("survival", "outcomes"),
+        better="As for overall survival",
+        panel="dfs",
+    ),
+    Counterpart(
+        published="Recurrence by risk group",
+        sections=("outcomes",),
+        better="Cumulative incidence with death as a competing event, cause-specific and Fine-Gray models",
+        panel="recurrence",
+    ),
+    Counterpart(
+        published="Low, high and heterogeneous patients by their cores",
+        sections=("cores",),
+        better="Heterogeneous only where cores differ by more than sampling within them explains; the expected rate is printed, "
+        "and nobody is left out of the main analysis",
+        panel="heterogeneity",
+    ),
+    Counterpart(
+        published="Uni- and multivariable forests",
+        sections=("models", "added-value"),
+        better="Missing covariates imputed; the gain over a clinical model measured in validation",
+        panel="forests",
+    ),
+    Counterpart(
+        published="Strata by stage and molecular subtype",
+        sections=("subgroups",),
+        better="Tests of interaction, adjusted for their number",
+        panel="strata",
+    ),
+    Counterpart(
+        published="Alluvial diagram of risk groups and molecular subtypes",
+        sections=("associations",),
+        better="Effect sizes beside the picture",
+        panel="subtypes",
+    ),
+    Counterpart(
+        published="Chi-square table of risk groups and clinical variables",
+        sections=("associations", "characteristics"),
+        better="Exact tests where counts are small; patients without a value counted",
+        panel="groups",
+    ),
+    Counterpart(
+        published="Postoperative chemoradiotherapy by risk group",
+        sections=("treatment",),
+        better="Start of treatment declared (no immortal time), weights, test of interaction, E-value, a verdict in words",
+        panel="adjuvant",
+    ),
+    Counterpart(
+        published="Preoperative chemoradiotherapy by risk group",
+        sections=("treatment",),
+        better="As for postoperative treatment",
+        panel="neoadjuvant",
+    ),
+)
+
+
+def counterparts_section(material: Material, titles: Mapping[str, str]) -> Section | None:
+    """The table of counterparts; None for a study without cores.
+
+    Parameters
+    ----------
+    material
+        What the study holds.
+    titles
+        Sections that this report has: id -> title.
+    """
+    if not any(s.kind == "core" for s in material.slides):
+        return None
+    claims = {claim.panel: claim for claim in material.claims}
+    rows: list[list[Cell]] = []
+    for item in COUNTERPARTS:
+        here = [titles[s] for s in item.sections if s in titles]
+        row: list[Cell] = [item.published, ", ".join(here) or "not in this report", item.better]
+        if claims:
+            claim = claims.get(item.panel)
+            row += [claim.planted, claim.found, claim.outcome] if claim else [None, None, None]
+        rows.append(row)
+    columns = ["Published", "Sections here", "What is better"]
+    blocks: list[Text | Table] = []
+    lead = f"Each figure and table of the published microarray study ({PAPER}) and where this report shows the same."
+    if claims:
+        columns += ["Planted", "Found", "Outcome"]
+        right = sum(c.outcome == "found" for c in material.claims)
+        blocks.append(
+            Text(
+                text=f"This study was simulated: {right} of {len(material.claims)} planted claims were found. The method never "
+                "saw what was planted."
+            )
+        )
+    blocks.append(Table(caption="Counterparts of the published study", columns=columns, rows=rows))
+    return Section(id="counterparts", title="Counterparts of the published study", blocks=blocks, lead=lead)
