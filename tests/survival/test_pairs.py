@@ -7,6 +7,7 @@ import pytest
 
 from pathosig.survival import harrell_c, uno_c
 from pathosig.survival.concordance import censoring_before
+from pathosig.survival.imputation import _nearest
 from pathosig.survival.pairs import pairs_before
 
 
@@ -52,3 +53,11 @@ def test_ten_thousand_patients_take_no_second():
     rng = np.random.default_rng(0)
     time, event = rng.exponential(10, 10_000), rng.random(10_000) < 0.6
     assert uno_c(-time, time, event).c == 1.0  # a look at each pair would need 60 million
+
+
+@pytest.mark.parametrize(("n", "k"), [(3, 3), (7, 5), (12, 5), (300, 5)])
+def test_donors_of_an_imputation_are_the_nearest_of_all(n, k):
+    rng = np.random.default_rng(n)
+    values, at = rng.normal(size=n), rng.normal(size=40) * 2
+    expected = np.argsort(np.abs(at[:, None] - values), axis=1, kind="stable")[:, :k]
+    np.testing.assert_array_equal(_nearest(values, at, k), expected)

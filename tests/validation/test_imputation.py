@@ -94,7 +94,7 @@ def test_added_value_over_imputed_patients_is_that_of_the_full_data(clinical):
     assert abs(imputed - whole) < 0.02
     assert made.difference_c.lower < imputed < made.difference_c.upper
     np.testing.assert_allclose(made.uno_c["score"], truth.uno_c["score"].estimate, atol=1e-12)
-    again = added_value_imputed(models, new, ["stage", "age"], m=10, bootstraps=40)
+    again = added_value_imputed(models, new, ["stage", "age"], m=10, bootstraps=40, workers=2)
     assert again == made
     assert np.isfinite(cases)
     with pytest.raises(NotEstimableError, match="no covariate is missing"):

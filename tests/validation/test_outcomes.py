@@ -173,6 +173,7 @@ def test_added_value_has_brier_and_net_benefit_with_paired_limits(clinical):
     assert at.difference_brier.lower <= at.difference_brier.estimate <= at.difference_brier.upper
     assert len(at.net_benefit.models["combined"]) == len(at.net_benefit.thresholds)
     assert [d.threshold for d in at.net_benefit.difference] == [0.2, 0.4, 0.6, 0.8]
+    assert added_value(models, frame[300:], bootstraps=20, workers=2) == made
 
 
 def test_validation_holds_all_of_it_and_tidy_tables_too(cohort, signature):

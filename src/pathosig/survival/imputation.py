@@ -183,9 +183,21 @@ def _draw_number(x: np.ndarray, column: _Column, rng: np.random.Generator) -> np
     free = max(len(y) - x.shape[1], 1)
     sigma = np.sqrt(((y - known @ beta) ** 2).sum() / rng.chisquare(free))
     drawn = beta + sigma * np.linalg.cholesky(inverse) @ rng.normal(size=len(beta))
-    distance = np.abs((x[lost] @ drawn)[:, None] - (known @ beta)[None, :])
-    donors = np.argsort(distance, axis=1, kind="stable")[:, : min(_DONORS, len(y))]
+    donors = _nearest(known @ beta, x[lost] @ drawn, min(_DONORS, len(y)))
     return np.asarray(y[donors[np.arange(len(donors)), rng.integers(0, donors.shape[1], len(donors))]])
+
+
+def _nearest(values: np.ndarray, at: np.ndarray, k: int) -> np.ndarray:
+    """Places of the k nearest values of each point, nearest first: int[len(at), k].
+
+    They lie among the k values below and the k above it, so no distance to all the others is needed.
+    """
+    order = np.argsort(values, kind="stable")
+    ranked = values[order]
+    first = np.clip(np.searchsorted(ranked, at) - k, 0, max(0, len(values) - 2 * k))
+    window = first[:, None] + np.arange(min(2 * k, len(values)))
+    near = np.argsort(np.abs(ranked[window] - at[:, None]), axis=1, kind="stable")[:, :k]
+    return np.asarray(order[np.take_along_axis(window, near, axis=1)])
 
 
 def _draw_level(x: np.ndarray, column: _Column, rng: np.random.Generator) -> np.ndarray:

@@ -15,7 +15,7 @@ from pathosig.signature.model import Baseline
 from pathosig.survival import cox, default_tau, uno_c
 from pathosig.survival.covariates import as_level, is_categorical, levels_of
 from pathosig.validation.analysis import AddedValue, Fitted
-from pathosig.validation.benefit import affordable, at_horizon, paired_limits
+from pathosig.validation.benefit import at_horizon, paired_limits
 from pathosig.validation.values import NOT_COMPUTED, ChiSquare, Concordance, Estimate, attempt
 
 _AT_RISK = 10
@@ -130,6 +130,21 @@ def _matrix(frame: pd.DataFrame, columns: Sequence[tuple[str, str]]) -> np.ndarr
     return np.column_stack(out)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Gain:
+    """Uno's C of the combined minus that of the clinical model in some rows."""
+
+    pair: Mapping[str, np.ndarray]
+    time: np.ndarray
+    event: np.ndarray
+    tau: float
+
+    def __call__(self, rows: np.ndarray) -> list[float]:
+        t, d = self.time[rows], self.event[rows]
+        pair = [uno_c(v[rows], t, d, tau=self.tau).c for v in self.pair.values()]
+        return [pair[0] - pair[1]]
+
+
 def added_value(
     models: ClinicalModels,
     frame: pd.DataFrame,
@@ -139,6 +154,7 @@ def added_value(
     horizons: Sequence[float] = (1.0, 3.0, 5.0),
     bootstraps: int = 200,
     seed: int = 0,
+    workers: int = 1,
 ) -> AddedValue:
     """Added value in one cohort: Uno's C of the frozen models, their paired difference, and the LR test.
 
@@ -154,6 +170,8 @@ def added_value(
         Units of time in a year; years. Brier score and net benefit are given at the last one that ten patients reach.
     bootstraps, seed
         Resamples for the limits of differences, paired over models.
+    workers
+        Processes; the result does not depend on it.
 
     Raises
     ------
@@ -169,13 +187,10 @@ def added_value(
     values = {k: v[complete] for k, v in predictors.items()}
     tau = default_tau(time)
     index = {k: uno_c(values[k], time, event, tau=tau) for k in MODELS}
-    draws = np.random.default_rng(seed).integers(0, len(time), (affordable(bootstraps, len(time)), len(time)))
-
-    def gain(rows: np.ndarray) -> list[float]:
-        pair = [uno_c(values[k][rows], time[rows], event[rows], tau=tau).c for k in ("combined", "clinical")]
-        return [pair[0] - pair[1]]
-
-    limits = paired_limits(gain, draws, 1)[:, 0]
+    draws = np.random.default_rng(seed).integers(0, len(time), (bootstraps, len(time)))
+    pair = {k: values[k] for k in ("combined", "clinical")}
+    gain = _Gain(pair=pair, time=time, event=event, tau=tau)
+    limits = paired_limits(gain, list(draws), 1, workers=workers)[:, 0]
     small = cox(values["clinical"][:, None], time, event)
     large = cox(np.column_stack([values["clinical"], values["score"]]), time, event)
     statistic = max(0.0, 2 * (large.loglik - small.loglik))
@@ -189,5 +204,7 @@ def added_value(
         uno_c={k: Concordance.of(v.c, v.lower, v.upper, tau=tau) for k, v in index.items()},
         difference_c=Estimate.of(index["combined"].c - index["clinical"].c, *limits),
         lr_test=ChiSquare(statistic=statistic, df=1, p=float(stats.chi2.sf(statistic, 1))),
-        at_horizon=attempt(at_horizon, risks, time, event, reached[-1], draws) if risks else NOT_COMPUTED,
+        at_horizon=attempt(at_horizon, risks, time, event, reached[-1], draws, workers=workers)
+        if risks
+        else NOT_COMPUTED,
     )

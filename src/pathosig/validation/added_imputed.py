@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from pathosig.survival import default_tau, uno_c
 from pathosig.survival.imputation import impute
 from pathosig.validation.added import MODELS, ClinicalModels
 from pathosig.validation.analysis import AddedImputed
-from pathosig.validation.benefit import affordable, paired_limits
+from pathosig.validation.benefit import paired_limits
 from pathosig.validation.values import Estimate, finite
 
 
@@ -52,6 +53,30 @@ def fit_imputed(
     )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Imputed:
+    """Uno's C of the frozen models in completed data."""
+
+    models: ClinicalModels
+    data: pd.DataFrame
+    covariates: tuple[str, ...]
+    scale: float
+    tau: float
+
+    def concordances(self, table: pd.DataFrame) -> list[float]:
+        """Of each model."""
+        predictors = self.models.predictors(table, table["score"].to_numpy(float) / self.scale)
+        time, died = table["time"].to_numpy(float), table["event"].to_numpy(bool)
+        return [uno_c(predictors[k], time, died, tau=self.tau).c for k in MODELS]
+
+    def gain(self, resample: tuple[np.ndarray, int]) -> list[float]:
+        """Combined minus clinical in some rows, imputed anew with a seed."""
+        rows, seed = resample
+        (table,) = impute(self.data.iloc[rows].reset_index(drop=True), self.covariates, m=1, seed=seed)
+        values = dict(zip(MODELS, self.concordances(table), strict=True))
+        return [values["combined"] - values["clinical"]]
+
+
 def added_value_imputed(
     models: ClinicalModels,
     frame: pd.DataFrame,
@@ -61,6 +86,7 @@ def added_value_imputed(
     m: int = 20,
     bootstraps: int = 200,
     seed: int = 0,
+    workers: int = 1,
 ) -> AddedImputed:
     """Uno's C of frozen models and their difference in all patients of a validation cohort.
 
@@ -79,6 +105,8 @@ def added_value_imputed(
         What the score is divided by before the combined model sees it.
     m, bootstraps, seed
         Imputed copies, resamples, seed.
+    workers
+        Processes; the result does not depend on it.
 
     Raises
     ------
@@ -102,23 +130,12 @@ def added_value_imputed(
         raise NotEstimableError(message)
     tau = default_tau(data["time"].to_numpy(float))
 
-    def concordances(table: pd.DataFrame) -> list[float]:
-        predictors = models.predictors(table, table["score"].to_numpy(float) / scale)
-        time, died = table["time"].to_numpy(float), table["event"].to_numpy(bool)
-        return [uno_c(predictors[k], time, died, tau=tau).c for k in MODELS]
-
-    mean_c = np.array([concordances(t) for t in impute(data, present, m=m, seed=seed)]).mean(axis=0)
+    judge = _Imputed(models=models, data=data, covariates=tuple(present), scale=scale, tau=tau)
+    mean_c = np.array([judge.concordances(t) for t in impute(data, present, m=m, seed=seed)]).mean(axis=0)
     rng = np.random.default_rng(seed)
-    bootstraps = affordable(bootstraps, len(data))
     draws = rng.integers(0, len(data), (bootstraps, len(data)))
-    seeds = iter(rng.integers(0, 2**31, bootstraps).tolist())
-
-    def gain(rows: np.ndarray) -> list[float]:
-        (table,) = impute(data.iloc[rows].reset_index(drop=True), present, m=1, seed=next(seeds))
-        values = dict(zip(MODELS, concordances(table), strict=True))
-        return [values["combined"] - values["clinical"]]
-
-    limits = paired_limits(gain, draws, 1)[:, 0]
+    seeds = rng.integers(0, 2**31, bootstraps).tolist()
+    limits = paired_limits(judge.gain, list(zip(draws, seeds, strict=True)), 1, workers=workers)[:, 0]
     values = dict(zip(MODELS, mean_c.tolist(), strict=True))
     return AddedImputed(
         n=len(data),

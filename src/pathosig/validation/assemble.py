@@ -45,7 +45,9 @@ from pathosig.validation.with_covariates import (
 )
 
 
-def results_of(inputs: Inputs, spec: ValidateSpec, cross_validate: CrossValidate) -> Results:
+def results_of(
+    inputs: Inputs, spec: ValidateSpec, cross_validate: CrossValidate, *, workers: int = 1
+) -> Results:
     """Everything results.json holds.
 
     Parameters
@@ -56,12 +58,16 @@ def results_of(inputs: Inputs, spec: ValidateSpec, cross_validate: CrossValidate
         Horizons, resamples, folds.
     cross_validate
         Called with the number of repeats where internal validation or the added value needs it.
+    workers
+        Processes over which resamples are spread.
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", PathosigWarning)
         results = _without_signature(inputs)
         if inputs.signature is not None:
-            results = _with_signature(results, inputs, inputs.signature, spec, cross_validate)
+            results = _with_signature(
+                results, inputs, inputs.signature, spec, cross_validate, workers=workers
+            )
     raised = [w.message for w in caught if isinstance(w.message, PathosigWarning)]
     return replace(
         results,
@@ -114,6 +120,8 @@ def _with_signature(
     signature: Signature,
     spec: ValidateSpec,
     cross_validate: CrossValidate,
+    *,
+    workers: int,
 ) -> Results:
     validation = validate(
         signature,
@@ -155,7 +163,7 @@ def _with_signature(
         warnings=validation.warnings,
     )
     if any(c.role == "validation" for c in results.cohorts):
-        results = with_covariates(results, inputs, signature, spec, cross_validate)
+        results = with_covariates(results, inputs, signature, spec, cross_validate, workers=workers)
         return _judged_by_others(replace(results, kind="external"), signature.endpoint)
     return _judged_within(replace(results, kind="internal"), inputs, signature, spec, cross_validate)
 

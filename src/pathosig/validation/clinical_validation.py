@@ -10,7 +10,7 @@ import pandas as pd
 from pathosig.core.errors import NotEstimableError
 from pathosig.survival import default_tau, harrell_c, uno_c
 from pathosig.survival.ridge import fold_of
-from pathosig.validation.benefit import affordable, paired_limits
+from pathosig.validation.benefit import paired_limits
 from pathosig.validation.calibrate import calibration_of
 from pathosig.validation.clinical_fit import FEWEST_EVENTS, fit_clinical_model
 from pathosig.validation.clinical_model import ClinicalModel
@@ -155,13 +155,13 @@ def _discriminate(
         )
     tau = default_tau(time)
     index = {name: uno_c(values, time, event, tau=tau) for name, values in (("both", both), ("alone", alone))}
-    rows = np.random.default_rng(seed).integers(0, len(time), (affordable(bootstraps, len(time)), len(time)))
+    rows = np.random.default_rng(seed).integers(0, len(time), (bootstraps, len(time)))
 
     def gain(drawn: np.ndarray) -> list[float]:
         pair = [uno_c(v[drawn], time[drawn], event[drawn], tau=tau).c for v in (both, alone)]
         return [pair[0] - pair[1]]
 
-    limits = paired_limits(gain, rows, 1)[:, 0]
+    limits = paired_limits(gain, list(rows), 1)[:, 0]
     return ClinicalCohort(
         cohort=cohort,
         role=role,

@@ -72,10 +72,11 @@ def validate_signature(
 def _validate(job: Job) -> Outcome:
     study, spec = Study.open(job.root), job.spec
     inputs = read_inputs(study)
+    workers = job.execution.workers
     results = results_of(
-        inputs, spec, lambda repeats: _cross_validate(inputs, spec, repeats, job.execution.workers)
+        inputs, spec, lambda repeats: _cross_validate(inputs, spec, repeats, workers), workers=workers
     )
-    results = _with_claims(results, inputs, spec)
+    results = _with_claims(results, inputs, spec, workers)
     write_results(study.paths.results, results)
     tables = [*_write_tables(study, results), *_write_clinical_model(study, results)]
     summary: dict[str, object] = {
@@ -102,7 +103,7 @@ def _write_clinical_model(study: Study, results: Results) -> list[str]:
     return [Layout.clinical_model]
 
 
-def _with_claims(results: Results, inputs: Inputs, spec: ValidateSpec) -> Results:
+def _with_claims(results: Results, inputs: Inputs, spec: ValidateSpec, workers: int) -> Results:
     """What discovery itself can claim, adjusted for the selection."""
     training = attempt(read_training, inputs.study, inputs.profiles, inputs.settings)
     if isinstance(training, NotEstimable):
@@ -111,7 +112,12 @@ def _with_claims(results: Results, inputs: Inputs, spec: ValidateSpec) -> Result
     results = replace(results, candidates_test=found)
     if spec.permutations:
         test = attempt(
-            selection_test, training, inputs.settings, permutations=spec.permutations, seed=spec.seed
+            selection_test,
+            training,
+            inputs.settings,
+            permutations=spec.permutations,
+            seed=spec.seed,
+            workers=workers,
         )
         results = replace(results, selection_test=test)
     if isinstance(found, NotEstimable) or found.p < LEVEL:

@@ -43,6 +43,8 @@ def with_covariates(
     signature: Signature,
     spec: ValidateSpec,
     cross_validate: CrossValidate,
+    *,
+    workers: int = 1,
 ) -> Results:
     """With ``added_value`` of validation cohorts, the clinical + histology model, and the comparison with ridge.
 
@@ -68,7 +70,9 @@ def with_covariates(
     analyses = [
         replace(
             a,
-            added_value=_added(trained, _scored(inputs, a.cohort, endpoint), inputs, signature, spec),
+            added_value=_added(
+                trained, _scored(inputs, a.cohort, endpoint), inputs, signature, spec, workers=workers
+            ),
         )
         if a.endpoint == endpoint and a.role == "validation"
         else a
@@ -83,6 +87,8 @@ def _added(
     inputs: Inputs,
     signature: Signature,
     spec: ValidateSpec,
+    *,
+    workers: int,
 ) -> AddedValue | NotEstimable:
     if isinstance(trained, NotEstimable):
         return trained
@@ -98,6 +104,7 @@ def _added(
         horizons=spec.horizons,
         bootstraps=spec.bootstraps,
         seed=spec.seed,
+        workers=workers,
     )
     present = [c for c in inputs.covariates if c in frame]
     if isinstance(added, NotEstimable) or spec.imputations < 2 or not frame[present].isna().any(axis=None):
@@ -116,6 +123,7 @@ def _added(
         m=spec.imputations,
         bootstraps=spec.bootstraps,
         seed=spec.seed,
+        workers=workers,
     )
     return replace(added, imputed=imputed)
 
