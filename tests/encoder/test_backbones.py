@@ -1,5 +1,7 @@
 """Encoders by name: the shipped weights, local files, identities and clear refusals."""
 
+import dataclasses
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -8,6 +10,7 @@ import pathosig.encoder.weights as weight_files
 from pathosig.core.errors import ConfigError, InputError
 from pathosig.encoder import ENCODERS, load_encoder
 from pathosig.encoder.backbones import encoder_from_state
+from pathosig.encoder.self_test import check_self_test, self_test
 from pathosig.encoder.weights_command import weights
 from pathosig.encoder.zoo import EncoderEntry, note_on
 
@@ -257,13 +260,27 @@ def test_encoders_of_general_images_are_noted_and_those_of_tissue_are_not():
     assert note_on("a plug-in") == ""
 
 
+def test_an_encoder_around_known_weights_that_embeds_otherwise_is_refused():
+    encoder = load_encoder("efficientnet-lite0")
+    numbers = self_test(encoder)
+    assert check_self_test(numbers, digest=encoder.weights_sha256)
+    other = self_test(dataclasses.replace(encoder, mean=(0.4, 0.5, 0.5)))
+    with pytest.raises(InputError, match="self-test") as refused:
+        check_self_test(other, digest=encoder.weights_sha256)
+    assert refused.value.code == "E_SELF_TEST"
+    assert not check_self_test(other, digest="0" * 64)
+    with pytest.raises(InputError):
+        check_self_test(other, digest="0" * 64, expected=numbers)
+
+
 def test_the_command_weights_lists_checks_and_tells_where(tmp_path):
     assert {row["name"] for row in weights("list").rows} == set(ENCODERS)
     assert any("study.toml" in row["where"] for row in weights("where").rows)
     state = load_encoder("efficientnet-lite0").module.state_dict()
     save_file({k: v.contiguous() for k, v in state.items()}, tmp_path / "w.safetensors")
     (row,) = weights("check", tmp_path / "w.safetensors", encoder="efficientnet-lite0").rows
-    assert row["sha256"] == load_encoder("efficientnet-lite0").weights_sha256 and "begins" in row["self_test"]
+    assert row["sha256"] == load_encoder("efficientnet-lite0").weights_sha256
+    assert row["self_test"].startswith("self-test as expected 0.18005 ")
     assert "floor" in weights("list").to_text()
     with pytest.raises(InputError, match="do not fit"):
         weights("check", tmp_path / "w.safetensors", encoder="lunit-s8")

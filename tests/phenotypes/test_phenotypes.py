@@ -143,7 +143,7 @@ def atlas_tiles(n, patients=4, hpcs=1, seed=0):
     rng = np.random.default_rng(seed)
     patient = np.repeat(np.arange(patients), n // patients)
     return AtlasTiles(
-        hpc=rng.integers(0, hpcs, n), confidence=rng.random(n), distance=rng.random(n), slide=patient,
+        hpc=rng.integers(0, hpcs, n), coarse=np.zeros(n, int), confidence=rng.random(n), distance=rng.random(n), slide=patient,
         patient=patient, tile_id=np.arange(n), x=np.arange(n), y=np.arange(n),
     )  # fmt: skip
 
@@ -275,6 +275,9 @@ def test_planted_types_are_steady_across_disjoint_halves_of_the_patients_and_the
     raw = health.to_dict()
     assert raw["steadiness"] == health.steadiness == pytest.approx(steadiness, abs=5e-5)
     assert raw["hpcs"][0]["halves"] == leaves[0]
+    assert sorted(hpc for group in health.groups for hpc in group.hpcs) == list(range(codebook.k))
+    assert [group.halves for group in health.groups] == coarse
+    assert sum(group.share for group in health.groups) == pytest.approx(1)
     few = disjoint_halves(
         x, np.arange(len(x)) % 5, spec, codebook.labels(x), linkage=codebook.linkage, coarse=None, asked=24
     )

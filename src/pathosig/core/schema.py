@@ -157,6 +157,7 @@ ATLAS = Schema(
         Column(name="kind|slide_id", type="string"),
         Column(name="tile_id|x|y", type="int32"),
         Column(name="distance", type="float"),
+        Column(name="coarse", type="int16", minimum=-1, required=False),
     ),
 )
 TILE_MAP = Schema(
@@ -164,6 +165,7 @@ TILE_MAP = Schema(
     columns=(
         Column(name="x|y", type="float"),
         Column(name="hpc", type="int16", minimum=0),
+        Column(name="coarse", type="int16", minimum=-1, required=False),
         Column(name="slide_id", type="string"),
     ),
 )

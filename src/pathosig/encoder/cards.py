@@ -25,6 +25,7 @@ class EncoderCard(TypedDict):
     weights_file: NotRequired[str | None]
     stain: NotRequired[Mapping[str, object] | None]
     int8: NotRequired[Mapping[str, object]]
+    self_test: NotRequired[list[float]]
     backbone: NotRequired[str]
     start_sha256: NotRequired[str]
     heads_sha256: NotRequired[str]

@@ -23,6 +23,7 @@ from pathosig.encoder.cards import EncoderCard, embedding_card
 from pathosig.encoder.embed import embed_blocks
 from pathosig.encoder.graph_cache import Baked, onnx_file
 from pathosig.encoder.reading import opened_tiles, read_tile_table, specimen_facts
+from pathosig.encoder.self_test import check_self_test, self_test
 from pathosig.encoder.spec import EncoderSpec
 from pathosig.encoder.stain import fit_stain, in_reference_colours, sample_tiles
 from pathosig.encoder.zoo import note_on
@@ -165,7 +166,9 @@ def _make_encoder(job: Job) -> Outcome:
         outputs.append(Layout.encoder_weights)
     else:
         encoder = load_encoder(spec.name, weights=job.payload["weights"])
-        card = {**encoder.card(), "method": spec.method, "weights_file": None}
+        numbers = self_test(encoder)
+        check_self_test(numbers, digest=encoder.weights_sha256)
+        card = {**encoder.card(), "method": spec.method, "weights_file": None, "self_test": numbers}
         if spec.stain != "none":
             card["stain"] = fit_stain(_calibration_tiles(job), spec.stain)
         state = {f"backbone.{k}": v.contiguous() for k, v in encoder.module.state_dict().items()}
@@ -234,16 +237,20 @@ def read_encoder(root: Path, *, weights: str | None = None) -> Encoder:
     Raises
     ------
     InputError
-        If the weights are not those on the card.
+        If the weights are not those on the card, or the network around them makes something else of the test tile.
     """
     from pathosig.encoder import backbones
     from pathosig.encoder import weights as weight_files
 
     card = read_json(Layout(root).encoder_card)
     if card.get("weights_file"):  # its name is always the same: a card never chooses a file
-        return backbones.encoder_from_state(card, weight_files.read_weights(Layout(root).encoder_weights))
-    encoder = backbones.load_encoder(card["name"], weights=weights)
-    weight_files.check_digest(encoder.weights_sha256, card["weights_sha256"], where=f"encoder {card['name']}")
+        encoder = backbones.encoder_from_state(card, weight_files.read_weights(Layout(root).encoder_weights))
+    else:
+        encoder = backbones.load_encoder(card["name"], weights=weights)
+        where = f"encoder {card['name']}"
+        weight_files.check_digest(encoder.weights_sha256, card["weights_sha256"], where=where)
+    if "self_test" in card:
+        check_self_test(self_test(encoder), digest=encoder.weights_sha256, expected=card["self_test"])
     return encoder
 
 

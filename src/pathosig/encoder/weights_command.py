@@ -6,10 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from pathosig.core.errors import ConfigError
-from pathosig.encoder.engines import EnginePlan, engine_of
+from pathosig.encoder.self_test import check_self_test, self_test
 from pathosig.encoder.zoo import ENCODERS, note_on
 
 
@@ -64,7 +62,7 @@ def weights(
     ConfigError
         If check lacks a file or the name of the encoder.
     InputError
-        E_WEIGHTS if the file does not fit.
+        E_WEIGHTS if the file does not fit, E_SELF_TEST if the network makes something else of it than is known.
     """
     if action == "list":
         return WeightsReport(action=action, rows=tuple(_described(name) for name in ENCODERS))
@@ -110,15 +108,18 @@ def _checked(file: Path, name: str) -> dict[str, str]:
     from pathosig.encoder.backbones import load_encoder
 
     loaded = load_encoder(name, weights=file)
-    # The same picture for everybody: whoever embeds it with these weights gets these numbers.
-    tile = np.random.default_rng(0).integers(0, 256, (1, 224, 224, 3), dtype=np.uint8)
-    embedding = engine_of(loaded, EnginePlan(engine="fp32", device="cpu", batch_size=1))(tile)[0]
+    numbers = self_test(loaded)
+    known = check_self_test(numbers, digest=loaded.weights_sha256)
     return {
         "name": name,
         "fits": f"{file.name} fits",
         "sha256": loaded.weights_sha256,
         "licence": loaded.licence,
-        "self_test": "embedding of the test tile begins "
-        + " ".join(f"{v:.4f}" for v in embedding[:4].tolist()),
+        "self_test": " ".join(
+            (
+                "self-test as expected" if known else "self-test, these weights are new here:",
+                *map(str, numbers),
+            )
+        ),
         "note": note_on(name),
     }

@@ -19,7 +19,7 @@ class AtlasTiles:
 
     Attributes
     ----------
-    hpc, tile_id, x, y
+    hpc, coarse, tile_id, x, y
         int[n], as in the tables of a slide.
     confidence, distance
         float[n]: to the HPC.
@@ -28,6 +28,7 @@ class AtlasTiles:
     """
 
     hpc: np.ndarray
+    coarse: np.ndarray
     confidence: np.ndarray
     distance: np.ndarray
     slide: np.ndarray
@@ -139,6 +140,7 @@ def atlas_table(exemplars: list[Exemplar], slide_ids: Sequence[str]) -> pa.Table
             "x": column("x", np.int32),
             "y": column("y", np.int32),
             "distance": column("distance", np.float32),
+            "coarse": column("coarse", np.int16),
         }
     )
 

@@ -13,6 +13,7 @@ from pathosig.phenotypes.consensus import assign
 from pathosig.phenotypes.fit import TrainingTiles, adapted_k
 from pathosig.phenotypes.spec import PhenotypeSpec
 from pathosig.phenotypes.steadiness import Halves, Stability, disjoint_halves, stability
+from pathosig.phenotypes.tree import cut_tree
 
 _STABLE, _UNSTABLE = 0.75, 0.5
 _NEAR_EMPTY = 0.002
@@ -65,6 +66,16 @@ class HpcHealth:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class GroupHealth:
+    """One coarse group: the HPCs below it, its proportion of tiles, and its steadiness across halves of the patients."""
+
+    coarse: int
+    hpcs: tuple[int, ...]
+    share: float
+    halves: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Health:
     """What health.json says of a codebook."""
 
@@ -73,6 +84,7 @@ class Health:
     stability: Stability | None
     halves: Halves | None
     hpcs: tuple[HpcHealth, ...]
+    groups: tuple[GroupHealth, ...]
     artefacts: tuple[int, ...]
 
     @property
@@ -104,6 +116,7 @@ class Health:
             "stability": numbers,
             "steadiness": self.steadiness,
             "hpcs": rows,
+            "coarse": [asdict(group) for group in self.groups],
             "artefact_hpcs": list(self.artefacts),
         }
 
@@ -223,7 +236,25 @@ def assess(
         stability=stable,
         halves=halves,
         hpcs=tuple(rows),
+        groups=_groups(codebook, x, halves),
         artefacts=tuple(sorted(artefacts)),
+    )
+
+
+def _groups(codebook: Codebook, x: np.ndarray, halves: Halves | None) -> tuple[GroupHealth, ...]:
+    count = len(codebook.coarse)
+    if not count:
+        return ()
+    below = cut_tree(codebook.linkage, count)
+    share = np.bincount(assign(x, codebook.coarse), minlength=count) / max(len(x), 1)
+    return tuple(
+        GroupHealth(
+            coarse=group,
+            hpcs=tuple(np.flatnonzero(below == group).tolist()),
+            share=float(share[group]),
+            halves=None if halves is None else halves.steadiness.get(f"coarse_{group}"),
+        )
+        for group in range(count)
     )
 
 

@@ -23,6 +23,7 @@ from pathosig.core.units import Execution, Job, Outcome, Stage, StageReport, Uni
 from pathosig.encoder.training.heads import head_probabilities, read_heads
 from pathosig.phenotypes.atlas import AtlasTiles, Candidates, atlas_table, choose_exemplars, map_of_tiles
 from pathosig.phenotypes.codebook import Assignment, Codebook
+from pathosig.phenotypes.consensus import assign
 from pathosig.phenotypes.distance import FALSE_ALARMS, Distance
 from pathosig.phenotypes.fit import fit_codebook
 from pathosig.phenotypes.frozen import FrozenPhenotypes
@@ -159,7 +160,7 @@ def _adopt(job: Job) -> Outcome:
     )
     x = codebook.project(tiles.embeddings)
     nearest = codebook.labels(tiles.embeddings)
-    _write_map(job.paths.tile_map, x, nearest, [training[i].id for i in tiles.slide])
+    _write_map(job.paths.tile_map, x, nearest, codebook, [training[i].id for i in tiles.slide])
     coarse = len(codebook.coarse)
     return Outcome(
         outputs=(Layout.codebook, Layout.tree, Layout.health, Layout.tile_map),
@@ -202,7 +203,7 @@ def _fit(job: Job) -> Outcome:
         job.paths.health,
         {**health.to_dict(), "fit": asdict(fit), "distance": _distance_facts(codebook.distance)},
     )
-    _write_map(job.paths.tile_map, x, nearest, [training[i].id for i in tiles.slide])
+    _write_map(job.paths.tile_map, x, nearest, codebook, [training[i].id for i in tiles.slide])
     notes = []
     if codebook.k < spec.k:
         notes.append(f"{codebook.k} HPCs instead of {spec.k}: too few tiles, or groups were merged")
@@ -242,13 +243,15 @@ def _distance_facts(distance: Distance) -> dict[str, float]:
     }
 
 
-def _write_map(path: Path, x: np.ndarray, nearest: np.ndarray, slides: list[str]) -> None:
+def _write_map(path: Path, x: np.ndarray, nearest: np.ndarray, codebook: Codebook, slides: list[str]) -> None:
     rows, points = map_of_tiles(x)
+    coarse = assign(x[rows], codebook.coarse) if len(codebook.coarse) else np.full(len(rows), -1)
     table = pa.table(
         {
             "x": points[:, 0],
             "y": points[:, 1],
             "hpc": nearest[rows].astype(np.int16),
+            "coarse": coarse.astype(np.int16),
             "slide_id": [slides[i] for i in rows],
         }
     )
@@ -335,6 +338,7 @@ def _atlas(job: Job) -> Outcome:
         here = Candidates.of(
             AtlasTiles(
                 hpc=assigned.column("hpc").to_numpy(),
+                coarse=assigned.column("coarse").to_numpy(),
                 confidence=assigned.column("confidence").to_numpy(),
                 distance=assigned.column("distance").to_numpy(),
                 slide=np.full(len(tile_id), number),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathosig.encoder.zoo import note_on
 from pathosig.figures.titles import cohort_title, endpoint_title
 from pathosig.report.cells import listed, plural
 from pathosig.report.material import Material
@@ -38,7 +39,8 @@ def _tissue(material: Material) -> list[str]:
             "or too little tissue were left out."
         )
     encoder = _setting(material, "embed", "encoder")
-    out += [f"Tiles were embedded with {encoder}."] if encoder else []
+    note = note_on(str(encoder).removeprefix("dlcc-"))
+    out += [f"Tiles were embedded with {encoder}{f' ({note})' if note else ''}."] if encoder else []
     out.append(
         f"Embeddings of discovery tiles were clustered without labels into {phenotypes.k} histomorphological phenotype clusters "
         "(HPCs), joined in a Ward tree; a patient's profile is the proportion of tiles in each HPC."
