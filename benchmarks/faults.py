@@ -2,17 +2,19 @@
 
     python benchmarks/faults.py [--inputs N] [--seed S] [--formats svs,ome,...] [--keep DIR]
 
-Each format has one or more seeds, made here. Batches of mutations (bytes changed, set to extremes, runs zeroed, copied or cut out, the file
-cut short; headers more often than pixels) are opened in a process of their own with 4 GiB of address space: `open_slide`, a region of every level at
-its corner and its middle, tiles at two resolutions, the low-power image.
+Each format has one or more seeds, made here. Mutations (bytes changed, set to extremes, runs zeroed, copied or cut out, the file
+cut short; headers more often than pixels; in OME-Zarr one file of the folder) are opened in a process with 4 GiB of address space, which is
+started anew when one ends it: `open_slide`, a region of every level at its corner, its middle and its edge, tiles at three resolutions, the
+low-power image. Input i of a format follows from the seed, the format and i alone. DICOM has a tenth of the inputs of the others, because
+each starts a process of its own.
 
 crashes     processes that a signal ended
 hangs       inputs that took longer than 20 s
-uncaught    exceptions other than PathosigError, with the place and how often
+uncaught    inputs with an exception other than PathosigError, with the place and how often
 memory_mb   highest resident memory that one input added
 codes       how often each code was given, "ok" where the file was read
 
-Inputs that crash, hang or are uncaught are kept under --keep. Prints one JSON object as the last line.
+Inputs that crash, hang, are uncaught or take more than 1 GB are kept under --keep. Prints one JSON object as the last line.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -31,7 +35,6 @@ from pathlib import Path
 import numpy as np
 
 TESTS = Path(__file__).parents[1] / "tests" / "slides"
-BATCH = 50
 LIMIT_S = 20
 
 
@@ -39,6 +42,7 @@ def seeds(folder: Path) -> dict[str, list[Path]]:
     """One or more whole files of each format."""
     sys.path.insert(0, str(TESTS))
     import imagecodecs
+    import numcodecs
     import tifffile
     from czis import JPEG_XR, RAW, mosaic, write_czi
     from files import texture, write_ome, write_philips, write_svs
@@ -46,6 +50,7 @@ def seeds(folder: Path) -> dict[str, list[Path]]:
     from ndpis import write_ndpi
     from PIL import Image
     from raw_tiff import write_tiff
+    from zarrs import write_zarr
 
     rgb = texture(400, 500)
     small = rgb[:256, :256]
@@ -107,6 +112,15 @@ def seeds(folder: Path) -> dict[str, list[Path]]:
         "czi": [write_czi(folder / f"{codec}.czi", mosaic(rgb, codec=codec)) for codec in (RAW, JPEG_XR)],
         "kfb": [kfb(write_kfb, folder / "s.kfb", rgb)],
         "flat": [folder / "s.png", folder / "s.jpg", folder / "p.jpg", folder / "s.bmp"],
+        "zarr": [
+            write_zarr(folder / "two.zarr", small, levels=(1, 2), chunk=128),
+            write_zarr(
+                folder / "three.zarr", small, version=3, levels=(1, 2), chunk=64, shards=(3, 128, 128)
+            ),
+            write_zarr(
+                folder / "zlib.zarr", small, levels=(1, 2), axes="yxc", compressors=[numcodecs.Zlib(1)]
+            ),
+        ],
         "dicom": dicom(folder / "dicom", rgb),
     }
 
@@ -189,17 +203,41 @@ def attempt(run) -> None:
 
 
 def peak_kb() -> int:
-    return int(
-        next(
-            line.split()[1]
-            for line in Path("/proc/self/status").read_text().splitlines()
-            if line.startswith("VmHWM")
-        )
-    )
+    """Highest resident memory since it was last set back."""
+    status = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line.split()[1] for line in status if line.startswith("VmHWM")))
 
 
-def child(folder: Path) -> None:
-    """Look at every file of a folder; a line before and after each."""
+class Input:
+    """A mutated file, or a Zarr folder of which one file is mutated, as long as the `with` lasts."""
+
+    def __init__(self, source: Path, work: Path, name: str, rng: np.random.Generator) -> None:
+        self.path = work / f"{name}{source.name[source.name.index('.') :]}"
+        self.files = sorted(f for f in source.rglob("*") if f.is_file()) if source.is_dir() else []
+        self.source, self.rng = source, rng
+
+    def __enter__(self) -> Path:
+        if not self.files:
+            self.path.write_bytes(mutated(self.source.read_bytes(), self.rng))
+            return self.path
+        described = [f for f in self.files if "json" in f.name or f.name.startswith(".z")]
+        chosen = described if self.rng.random() < 0.7 else self.files
+        victim = chosen[int(self.rng.integers(len(chosen)))]
+        for file in self.files:
+            target = self.path / file.relative_to(self.source)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if file == victim:
+                target.write_bytes(mutated(file.read_bytes(), self.rng))
+            else:
+                os.link(file, target)
+        return self.path
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self.path) if self.path.is_dir() else self.path.unlink()
+
+
+def child(made: Path, name: str, number: int, seed: int, start: int, stop: int, keep: Path | None) -> None:
+    """Look at inputs `start` to `stop` of a format; a line before and after each."""
     import resource
     import signal
     import traceback
@@ -207,93 +245,82 @@ def child(folder: Path) -> None:
 
     warnings.simplefilter("ignore")
     resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+    sources = [made / line for line in (made / f"{name}.list").read_text().splitlines()]
 
     class Hang(BaseException):
         pass
 
-    def stop(*_):
+    def stop_it(*_):
         raise Hang
 
-    signal.signal(signal.SIGALRM, stop)
-    for path in sorted(folder.iterdir()):
-        print("begin", path.name, flush=True)
-        before, start = peak_kb(), time.perf_counter()
-        signal.alarm(LIMIT_S)
-        try:
-            said = look(path)
-        except Hang:
-            said = "hang"
-        except MemoryError:
-            said = "memory"
-        except Exception as error:
-            frame = traceback.extract_tb(error.__traceback__)[-1]
-            said = f"uncaught {type(error).__name__} {Path(frame.filename).name}:{frame.lineno}"
-        signal.alarm(0)
-        print(
-            "end",
-            path.name,
-            max(0, peak_kb() - before) // 1000,
-            round(time.perf_counter() - start, 2),
-            said,
-            flush=True,
-        )
+    signal.signal(signal.SIGALRM, stop_it)
+    for index in range(start, stop):
+        rng = np.random.default_rng([seed, number, index])
+        with Input(sources[index % len(sources)], made, f"i{index}", rng) as path:
+            print("begin", index, path, flush=True)
+            Path("/proc/self/clear_refs").write_text("5")  # the highest memory counts from here
+            before, begun = peak_kb(), time.perf_counter()
+            signal.alarm(LIMIT_S)
+            try:
+                said = look(path)
+            except Hang:
+                said = "hang"
+            except MemoryError:
+                said = "memory"
+            except Exception as error:
+                frame = traceback.extract_tb(error.__traceback__)[-1]
+                said = f"uncaught {type(error).__name__} {Path(frame.filename).name}:{frame.lineno}"
+            signal.alarm(0)
+            memory, seconds = max(0, peak_kb() - before) // 1000, time.perf_counter() - begun
+            if said.startswith(("uncaught", "hang", "memory")) or memory > 1000:
+                save(path, keep, f"{name}-{said.split()[0]}-{seed}-{index}")
+        print("end", index, memory, f"{seconds:.2f}", said, flush=True)
 
 
 def measure(inputs: int, seed: int, formats: list[str], keep: Path | None) -> dict[str, object]:
     """All numbers."""
     codes: dict[str, Counter[str]] = {}
     bad: Counter[str] = Counter()
-    result = {"inputs": 0, "crashes": 0, "hangs": 0, "memory_mb": 0, "slowest_s": 0.0}
+    result = {"inputs": 0, "crashes": 0, "hangs": 0, "uncaught": 0, "memory_mb": 0, "slowest_s": 0.0}
     with tempfile.TemporaryDirectory() as work:
-        made = Path(work) / "seeds"
-        made.mkdir()
-        all_seeds = {name: paths for name, paths in seeds(made).items() if not formats or name in formats}
-        share = -(-inputs // len(all_seeds))
-        for number, (name, paths) in enumerate(all_seeds.items()):
-            rng = np.random.default_rng([seed, number])
+        made = Path(work)
+        all_seeds = seeds(made)
+        numbers = {name: number for number, name in enumerate(all_seeds)}
+        chosen = [name for name in all_seeds if not formats or name in formats]
+        weights = {name: 0.1 if name == "dicom" else 1.0 for name in chosen}
+        for name in chosen:
+            (made / f"{name}.list").write_text("\n".join(str(p.relative_to(made)) for p in all_seeds[name]))
             codes[name] = Counter()
-            left = share
-            while left > 0:
-                folder = Path(tempfile.mkdtemp(dir=work))
-                for index in range(min(BATCH, left)):
-                    source = paths[index % len(paths)]
-                    (folder / f"{index:04d}{source.name[source.name.index('.') :]}").write_bytes(
-                        mutated(source.read_bytes(), rng)
-                    )
-                left -= len(list(folder.iterdir()))
-                while remaining := sorted(folder.iterdir()):
-                    done = subprocess.run(
-                        [sys.executable, __file__, "--child", str(folder)],
-                        capture_output=True,
-                        text=True,
-                        check=False,
-                        timeout=3600,
-                    )
-                    running = None
-                    for line in done.stdout.splitlines():
-                        word, file, *rest = line.split(" ", 4)
-                        running = file if word == "begin" else None
-                        if word != "end":
-                            continue
-                        result["inputs"] += 1
-                        memory, seconds, said = int(rest[0]), float(rest[1]), rest[2]
-                        result["memory_mb"] = max(result["memory_mb"], memory)
-                        result["slowest_s"] = max(result["slowest_s"], seconds)
-                        codes[name][said.split()[0]] += 1
-                        if said.startswith(("uncaught", "hang", "memory")) or memory > 1000:
-                            bad[f"{name}: {said}" + (f" {memory} MB" if memory > 1000 else "")] += 1
-                            result["hangs"] += said == "hang"
-                            save(folder / file, keep, f"{name}-{said.split()[0]}-{seed}-{left}-{file}")
-                        (folder / file).unlink()
-                    if running is not None:
-                        result["inputs"] += 1
-                        result["crashes"] += 1
-                        bad[f"{name}: signal {-done.returncode}"] += 1
-                        save(folder / running, keep, f"{name}-crash-{seed}-{left}-{running}")
-                        (folder / running).unlink()
-                    elif len(list(folder.iterdir())) == len(remaining):
-                        raise RuntimeError(done.stderr[-2000:])
-                folder.rmdir()
+            at, stop = 0, math.ceil(inputs * weights[name] / sum(weights.values()))
+            while at < stop:
+                how = [str(v) for v in (made, name, numbers[name], seed, at, stop, keep or "")]
+                done = subprocess.run(
+                    [sys.executable, __file__, "--child", *how], capture_output=True, text=True, check=False
+                )
+                running = None
+                for line in done.stdout.splitlines():
+                    word, index, *rest = line.split(" ", 4)
+                    running = Path(rest[0]) if word == "begin" else None
+                    if word != "end":
+                        continue
+                    at = int(index) + 1
+                    memory, seconds, said = int(rest[0]), float(rest[1]), rest[2]
+                    result["inputs"] += 1
+                    result["memory_mb"] = max(result["memory_mb"], memory)
+                    result["slowest_s"] = max(result["slowest_s"], seconds)
+                    codes[name][said.split()[0]] += 1
+                    if said.startswith(("uncaught", "hang", "memory")) or memory > 1000:
+                        bad[f"{name}: {said}" + (f" {memory} MB" if memory > 1000 else "")] += 1
+                        result["hangs"] += said == "hang"
+                        result["uncaught"] += said.startswith("uncaught")
+                if running is not None:
+                    result["inputs"] += 1
+                    result["crashes"] += 1
+                    bad[f"{name}: signal {-done.returncode}"] += 1
+                    save(running, keep, f"{name}-crash-{seed}-{at}")
+                    at += 1
+                elif at < stop:
+                    raise RuntimeError(done.stderr[-2000:])
     return {
         **result,
         "bad": dict(bad),
@@ -302,12 +329,18 @@ def measure(inputs: int, seed: int, formats: list[str], keep: Path | None) -> di
 
 
 def save(path: Path, keep: Path | None, name: str) -> None:
-    if keep is not None:
-        keep.mkdir(parents=True, exist_ok=True)
-        (keep / name).write_bytes(path.read_bytes())
+    if keep is None:
+        return
+    keep.mkdir(parents=True, exist_ok=True)
+    target = keep / f"{name}{path.name[path.name.index('.') :]}"
+    shutil.copytree(path, target, dirs_exist_ok=True) if path.is_dir() else shutil.copy(path, target)
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["--child"]:
+        made, name, number, seed, start, stop, keep = sys.argv[2:]
+        child(Path(made), name, int(number), int(seed), int(start), int(stop), Path(keep) if keep else None)
+        return
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -315,11 +348,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--formats", default="")
     parser.add_argument("--keep", type=Path)
-    parser.add_argument("--child", type=Path)
     given = parser.parse_args()
-    if given.child is not None:
-        child(given.child)
-        return
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     start = time.perf_counter()
     found = measure(given.inputs, given.seed, [f for f in given.formats.split(",") if f], given.keep)

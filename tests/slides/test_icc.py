@@ -11,7 +11,7 @@ from PIL import Image, ImageCms
 
 from pathosig.core.errors import PathosigWarning, SlideError
 from pathosig.core.study import Study
-from pathosig.slides import open_slide, plan_read, read_all_tiles
+from pathosig.slides import icc, open_slide, plan_read, read_all_tiles
 from pathosig.slides.icc import profile_name
 from pathosig.slides.pyramid import resample
 from pathosig.tissue.stage import find_tissue
@@ -126,3 +126,62 @@ def test_a_study_of_several_profiles_is_warned_and_records_them(tmp_path):
     assert study.record("tissue", "S2").summary["icc"] == "scanner two"
     assert profile_name(wide_profile(name="x")) == "x"
     assert profile_name(b"anything") == "unreadable"
+
+
+def kinked(pixels):
+    """A conversion that no linear function follows anywhere, as that of a profile with a table may be."""
+    return (pixels.astype(int) * 7 % 256 ^ pixels[..., ::-1] >> 3).astype(np.uint8)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_every_colour_is_within_one_gray_level_of_imagecms(monkeypatch, compiled):
+    monkeypatch.setattr(icc, "COMPILED", compiled and icc.COMPILED)
+    profile = wide_profile()
+    convert = icc.Remembered(lambda pixels: by_pillow(pixels, profile))
+    rng = np.random.default_rng(0)
+    colours = rng.integers(0, 256, (300, 20, 3), dtype=np.uint8)
+    colours[:100] //= 16  # dark ones, where gamma bends most
+    colours[100:200] = 255 - colours[100:200] // 32
+    managed = convert(colours.copy())
+    assert np.abs(managed.astype(int) - by_pillow(colours, profile)).max() <= 1
+    assert np.array_equal(convert(colours.copy()), managed)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_conversions_that_bend_everywhere_are_followed_to_the_byte(monkeypatch, compiled):
+    monkeypatch.setattr(icc, "COMPILED", compiled and icc.COMPILED)
+    colours = np.random.default_rng(1).integers(0, 256, (40, 30, 3), dtype=np.uint8)
+    convert = icc.Remembered(kinked)
+    assert np.array_equal(convert(colours.copy()), kinked(colours))
+    colours.flags.writeable = False
+    assert np.array_equal(convert(colours), kinked(colours))
+    assert convert(colours[:0]).shape == (0, 30, 3)
+
+
+@pytest.mark.skipif(not icc.COMPILED, reason="no compiler")
+def test_the_compiled_loop_gives_the_bytes_of_numpy():
+    profile = wide_profile(gamma=2.6)
+    colours = np.random.default_rng(2).integers(0, 72, (100, 300, 3), dtype=np.uint8)
+    fast = icc.Remembered(lambda pixels: by_pillow(pixels, profile))
+    slow = icc.Remembered(lambda pixels: by_pillow(pixels, profile))
+    one, other = colours.copy(), colours.reshape(-1, 3).copy()
+    fast(one)
+    slow._learn(other)
+    assert icc._recolour(other, slow._cells, slow._listed) == len(other)
+    assert np.array_equal(one.reshape(-1, 3), other)
+    assert 0 < len(fast._listed) < 512 * (fast._cells["mark"] > 0).sum()  # both ways are taken
+
+
+def test_tissue_is_looked_for_in_the_colours_that_tiles_have(tmp_path):
+    study = Study.create(tmp_path / "study")
+    write(study.root / "S0.svs", wide_profile())
+    (study.root / "slides.csv").write_text("slide_id,patient_id,path\nS0,P0,S0.svs\n")
+    (study.root / "patients.csv").write_text("patient_id,cohort\nP0,discovery\n")
+    find_tissue(Study.open(study.root))
+    stored = study.record("tissue", "S0").summary["glass"]
+    study.update("tiles", icc="srgb")
+    find_tissue(Study.open(study.root))
+    managed = study.record("tissue", "S0").summary["glass"]
+    expected = by_pillow(np.array([[stored]], np.uint8), wide_profile())[0, 0]
+    assert np.abs(np.array(managed) - expected).max() <= 3
+    assert managed != stored

@@ -1,4 +1,4 @@
-/* The resampler's two loops: weighted sums of rows, then of columns; and means of whole blocks.
+/* The resampler's two loops: weighted sums of rows, then of columns; means of whole blocks; colours by a table.
  *
  * Every sum is taken in the order and the precision of the NumPy code in pyramid.py (float32, product then sum, never
  * contracted), so the bytes are the same with and without this extension. Indices come checked from there, and are
@@ -208,9 +208,102 @@ static PyObject *block_means(PyObject *self, PyObject *args) {
     Py_RETURN_NONE;
 }
 
+/* A cell of 8 x 8 x 8 colours: mark 1 says that new colour c of one that lies (dr, dg, db) from the cell's corner is
+ * (16 base[c] + red[c] dr + green[c] dg + blue[c] db) >> 7, mark 2 that the 512 new ones are listed from 512 * place on.
+ */
+typedef struct {
+    int16_t base_red[6], mark, zero;        /* base[0], red[0], base[1], red[1], base[2], red[2] */
+    int16_t green_blue[6];
+    uint32_t place;
+} Cell;
+
+/* The new colour of a pixel, red in the lowest byte of both. */
+static inline uint32_t within(const Cell *cell, uint32_t pixel) {
+#ifdef HAS_SSE2
+    const __m128i first = _mm_madd_epi16(_mm_loadu_si128((const __m128i *)cell->base_red),
+                                         _mm_set1_epi32((int)(16 | (pixel & 7) << 16)));
+    const __m128i second = _mm_madd_epi16(_mm_loadu_si128((const __m128i *)cell->green_blue),
+                                          _mm_set1_epi32((int)((pixel >> 8 & 7) | (pixel & 0x70000))));
+    const __m128i words = _mm_srai_epi32(_mm_add_epi32(first, second), 7);
+    return (uint32_t)_mm_cvtsi128_si32(_mm_packus_epi16(_mm_packs_epi32(words, words), words));
+#else
+    uint32_t colour = 0;
+    for (int c = 0; c < 3; c++) {
+        int v = (16 * cell->base_red[2 * c] + cell->base_red[2 * c + 1] * (int)(pixel & 7) +
+                 cell->green_blue[2 * c] * (int)(pixel >> 8 & 7) + cell->green_blue[2 * c + 1] * (int)(pixel >> 16 & 7)) >> 7;
+        colour |= (uint32_t)(v < 0 ? 0 : v > 255 ? 255 : v) << (8 * c);
+    }
+    return colour;
+#endif
+}
+
+static inline uint32_t three(const uint8_t *at) { return at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16; }
+
+#ifdef HAS_SSE2 /* x86: the lowest byte comes first; a fourth is read where one follows */
+static inline uint32_t four(const uint8_t *at) {
+    uint32_t pixel;
+    memcpy(&pixel, at, 4);
+    return pixel;
+}
+#else
+#define four three
+#endif
+
+/* recolour(pixels, cells, listed): new colours for pixels[n, 3]; see Cell.
+ *
+ * Stops at the first pixel of a cell without a mark, or of one whose colours lie beyond the end of `listed`, uint32[n] with red in
+ * the lowest byte. Returns how many pixels got new colours.
+ */
+static PyObject *recolour(PyObject *self, PyObject *args) {
+    PyObject *source, *parts[2];
+    Py_buffer image, tables[2];
+    Py_ssize_t x = 0;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "OOO", &source, &parts[0], &parts[1])) return NULL;
+    if (PyObject_GetBuffer(source, &image, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)) return NULL;
+    for (int t = 0; t < 2; t++)
+        if (PyObject_GetBuffer(parts[t], &tables[t], PyBUF_C_CONTIGUOUS)) {
+            if (t) PyBuffer_Release(&tables[0]);
+            PyBuffer_Release(&image);
+            return NULL;
+        }
+    if (image.ndim != 2 || image.itemsize != 1 || image.shape[1] != 3 || tables[0].len != (Py_ssize_t)sizeof(Cell) << 15 ||
+        tables[1].itemsize != 4) {
+        PyErr_SetString(PyExc_ValueError, "recolour expects bytes[n, 3], 1 << 15 cells, and numbers of 32 bits");
+    } else {
+        const Cell *cells = tables[0].buf;
+        const uint32_t *listed = tables[1].buf, lists = (uint32_t)(tables[1].len / 2048);
+        const Py_ssize_t n = image.shape[0];
+        uint8_t *at = image.buf;
+        Py_BEGIN_ALLOW_THREADS
+        uint32_t next = n > 1 ? four(at) : n ? three(at) : 0;
+        for (; x < n; x++, at += 3) {
+            const uint32_t pixel = next;
+            const Cell *cell = cells + ((pixel & 0xF8) << 7 | (pixel >> 6 & 0x3E0) | (pixel >> 19 & 31));
+            if (x + 2 < n) next = four(at + 3);
+            else if (x + 1 < n) next = three(at + 3);
+            uint32_t colour;
+            if (cell->mark == 1) colour = within(cell, pixel);
+            else if (cell->mark == 2 && cell->place < lists)
+                colour = listed[(size_t)cell->place << 9 | (pixel & 7) << 6 | (pixel >> 5 & 0x38) | (pixel >> 16 & 7)];
+            else break;
+            at[0] = (uint8_t)colour;
+            at[1] = (uint8_t)(colour >> 8);
+            at[2] = (uint8_t)(colour >> 16);
+        }
+        Py_END_ALLOW_THREADS
+    }
+    PyBuffer_Release(&image);
+    PyBuffer_Release(&tables[0]);
+    PyBuffer_Release(&tables[1]);
+    if (PyErr_Occurred()) return NULL;
+    return PyLong_FromSsize_t(x);
+}
+
 static PyMethodDef methods[] = {
     {"resample", resample, METH_VARARGS, "Weighted sums of rows, then of columns, into out."},
     {"block_means", block_means, METH_VARARGS, "Means of factor x factor pixels into out, half rounded up."},
+    {"recolour", recolour, METH_VARARGS, "Colours of pixels replaced by those of a table; how many were."},
     {NULL, NULL, 0, NULL}};
 
 static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_resample", "Area resampling.", -1, methods, NULL, NULL, NULL,

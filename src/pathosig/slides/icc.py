@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import io
+import threading
 from collections.abc import Callable
 
 import numpy as np
@@ -10,7 +12,34 @@ import numpy as np
 from pathosig.core.errors import SlideError
 from pathosig.slides.reader import ContextClose, SlideInfo, SlideReader
 
+try:
+    from pathosig.slides import _resample
+except ImportError:  # built where there was no compiler
+    COMPILED = False
+else:
+    COMPILED = hasattr(_resample, "recolour")
+"""Whether the table of colours is looked up by a compiled loop; the bytes are the same either way."""
+
 _MAX_BYTES = 1 << 24
+
+_CELL = np.dtype(
+    [("base_red", "i2", 6), ("mark", "i2"), ("zero", "i2"), ("green_blue", "i2", 6), ("place", "u4")]
+)
+"""8 x 8 x 8 colours, as `_resample.c` describes them."""
+
+_LINEAR, _LISTED = 1, 2
+
+_INSIDE = np.stack(np.meshgrid(*[np.arange(8)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+"""Colours of a cell as seen from its corner, int[512, 3]."""
+
+_FIT = np.linalg.pinv(np.column_stack([np.ones(512), _INSIDE]))
+"""Least squares of a linear function over a cell, float64[4, 512]."""
+
+_PLACES = np.array([1, 1 << 8, 1 << 16], np.uint32)
+"""What red, green and blue count in the number of a colour."""
+
+_AT_ONCE = 256
+"""Cells converted at once, which bounds the arrays in between."""
 
 
 def profile_name(profile: bytes) -> str:
@@ -35,29 +64,121 @@ def to_srgb(profile: bytes, name: str) -> Callable[[np.ndarray], np.ndarray]:
     name
         Of the file, for messages.
 
+    Returns
+    -------
+    A function that gives the converted array; it may be the one that it was given.
+
     Raises
     ------
     SlideError
         E_ICC if it is damaged or none of RGB.
     """
-    from PIL import Image, ImageCms
+    from PIL import ImageCms
 
     try:
         if len(profile) > _MAX_BYTES:
             raise ValueError("too large")
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        transform = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), "RGB", "RGB")
+        return _transform(profile)
     except (ImageCms.PyCMSError, OSError, ValueError) as error:
         raise SlideError(
             f"{name}: its ICC profile cannot be used ({str(error)[:80]}). Set [tiles] icc to off, or replace the profile.",
             code="E_ICC",
         ) from error
 
-    def convert(pixels: np.ndarray) -> np.ndarray:
-        image = Image.fromarray(np.ascontiguousarray(pixels))
-        return np.asarray(ImageCms.applyTransform(image, transform))
 
-    return convert
+@functools.lru_cache(maxsize=2)
+def _transform(profile: bytes) -> Callable[[np.ndarray], np.ndarray]:
+    """The conversion of a profile, kept for the next slide of the same scanner."""
+    from PIL import Image, ImageCms
+
+    source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    transform = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), "RGB", "RGB")
+
+    def convert(pixels: np.ndarray) -> np.ndarray:
+        return np.asarray(ImageCms.applyTransform(Image.fromarray(np.ascontiguousarray(pixels)), transform))
+
+    return Remembered(convert)
+
+
+class Remembered:
+    """A conversion of colours by a table, within one gray level: LittleCMS takes longer than decoding does.
+
+    Colours lie in cells of 8 x 8 x 8. Where a linear function gives all 512 within one gray level, as it does nearly everywhere for
+    smooth profiles, it is used; the colours of other cells are listed one by one. A cell takes 32 bytes, so that those of a stained slide
+    stay in the processor's nearest cache. Cells are filled when the first pixel in them comes.
+
+    Parameters
+    ----------
+    convert
+        Of uint8[h, w, 3], each pixel by itself.
+    """
+
+    def __init__(self, convert: Callable[[np.ndarray], np.ndarray]) -> None:
+        self._convert = convert
+        self._cells: np.ndarray = np.zeros(1 << 15, _CELL)
+        self._listed: np.ndarray = np.zeros(0, np.uint32)
+        self._lock = threading.Lock()
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        """The pixels converted, in place where they can be written to."""
+        if not (pixels.flags.writeable and pixels.flags.c_contiguous):
+            pixels = np.array(pixels, order="C")
+        rest, look_up = pixels.reshape(-1, 3), _resample.recolour if COMPILED else _recolour
+        while (done := look_up(rest, self._cells, self._listed)) < len(rest):
+            rest = rest[done:]
+            self._learn(rest)
+        return pixels
+
+    def _learn(self, pixels: np.ndarray) -> None:
+        """Fill the cells of all colours of some pixels."""
+        present: np.ndarray = np.zeros(1 << 15, bool)
+        present[_numbers(pixels)] = True
+        with self._lock:
+            numbers = np.flatnonzero(present & (self._cells["mark"] == 0))
+            for start in range(0, len(numbers), _AT_ONCE):
+                self._fill(numbers[start : start + _AT_ONCE])
+
+    def _fill(self, numbers: np.ndarray) -> None:
+        corners = 8 * np.stack((numbers >> 10, numbers >> 5 & 31, numbers & 31), axis=1)
+        new = self._convert((corners[:, None] + _INSIDE).astype(np.uint8))
+        fit = _FIT @ new.astype(np.float64)
+        cells: np.ndarray = np.zeros(len(numbers), _CELL)
+        cells["base_red"][:, ::2] = np.rint(8 * fit[:, 0] + 4)  # half a level: what follows rounds down
+        cells["base_red"][:, 1::2] = np.rint(128 * fit[:, 1])
+        cells["green_blue"][:, ::2] = np.rint(128 * fit[:, 2])
+        cells["green_blue"][:, 1::2] = np.rint(128 * fit[:, 3])
+        far = np.abs(_linear(cells[:, None], _INSIDE).astype(np.int16) - new).max(axis=(1, 2)) > 1
+        cells["mark"] = np.where(far, _LISTED, _LINEAR)
+        cells["place"] = np.maximum(np.cumsum(far) + len(self._listed) // 512 - 1, 0)
+        self._listed = np.concatenate([self._listed, (new[far].astype(np.uint32) @ _PLACES).ravel()])
+        self._cells[numbers] = cells
+
+
+def _numbers(pixels: np.ndarray) -> np.ndarray:
+    """The cells of pixels, int[n]."""
+    cells = (pixels >> 3).astype(np.int32)
+    return np.asarray(cells[..., 0] << 10 | cells[..., 1] << 5 | cells[..., 2])
+
+
+def _linear(cells: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """New colours in cells by their linear functions, uint8[..., 3]; `inside` is int[..., 3] from the corners."""
+    dr, dg, db = (inside[..., k : k + 1].astype(np.int32) for k in range(3))
+    first, second = cells["base_red"].astype(np.int32), cells["green_blue"].astype(np.int32)
+    sums = 16 * first[..., ::2] + first[..., 1::2] * dr + second[..., ::2] * dg + second[..., 1::2] * db
+    return np.clip(sums >> 7, 0, 255).astype(np.uint8)
+
+
+def _recolour(pixels: np.ndarray, cells: np.ndarray, listed: np.ndarray) -> int:
+    """What the compiled loop of this name does: new colours for pixels unless one is not known; how many got them."""
+    chosen, inside = cells[_numbers(pixels)], pixels & 7
+    if not chosen["mark"].all():
+        return 0
+    new = _linear(chosen, inside)
+    by_list = chosen["mark"] == _LISTED
+    places = (chosen["place"][by_list].astype(np.int64) << 9) + inside[by_list] @ np.array([64, 8, 1])
+    new[by_list] = listed[places][:, None] >> np.array([0, 8, 16], np.uint32) & 255
+    pixels[...] = new
+    return len(pixels)
 
 
 class ConvertedReader(ContextClose):

@@ -38,7 +38,7 @@ def find_on_slide(job: Job) -> Outcome:
         )
     path = Path(payload["path"])
     before = _stamp(path)
-    with open_slide(path, mpp=payload["mpp"], region=payload["region"]) as reader:
+    with open_slide(path, mpp=payload["mpp"], region=payload["region"], icc=payload["icc"]) as reader:
         info = reader.info
         if info.mpp is None:
             raise SlideError(

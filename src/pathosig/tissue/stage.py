@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pathosig.core.errors import InputError, PathosigWarning
@@ -46,7 +46,8 @@ def find_tissue(
         raise InputError(
             "slides.csv: no slides. It needs the columns slide_id, patient_id, path; `pathosig init` writes one."
         )
-    units = [_unit(study, specimen) for specimen in specimens]
+    icc = _icc(study)
+    units = [_unit(study, specimen, icc) for specimen in specimens]
     report = run_each(study, STAGE, spec, units, _one, execution=execution)
     _warn_of_glass(study, [specimen.id for specimen in specimens])
     return report
@@ -89,12 +90,20 @@ def _warn_of_glass(study: Study, units: Sequence[str]) -> None:
         )
 
 
-def _unit(study: Study, specimen: Specimen) -> Unit:
+def _icc(study: Study) -> str:
+    """The colours that tiles are read in: tissue is looked for in the same."""
+    tiles = study.config.get("tiles")
+    return "srgb" if isinstance(tiles, Mapping) and tiles.get("icc") == "srgb" else "off"
+
+
+def _unit(study: Study, specimen: Specimen, icc: str) -> Unit:
     output = study.paths.tissue(specimen.id)
     edited = study.paths.edited_tissue(specimen.id)
     inputs: dict[str, object] = {}
     if edited.is_file():
         inputs["edited"] = identity(edited)
+    if icc != "off":
+        inputs["icc"] = icc
     record = study.record("tissue", specimen.id)
     relative = output.relative_to(study.root).as_posix()
     in_place = record is not None and relative in record.damaged_outputs(study.root) and output.is_file()
@@ -104,6 +113,7 @@ def _unit(study: Study, specimen: Specimen) -> Unit:
         "path": str(specimen.path),
         "mpp": specimen.mpp,
         "region": specimen.region,
+        "icc": icc,
         "output": relative,
         "edited": edited.relative_to(study.root).as_posix() if edited.is_file() else None,
         "in_place": in_place,
