@@ -20,7 +20,11 @@ from tests.outputs import outputs_of
 SPEC = SimulateSpec(
     n_discovery=14, n_validation=3, types=3, tiles_per_patient=20, harm=2.5, protect=-2.5, second_slide=0.1
 )
-SETTINGS = {"phenotypes": {"k": 8, "runs": 4}, "signature": {"min_tiles": 8, "selection": "ridge"}}
+SETTINGS = {
+    "phenotypes": {"k": 8, "runs": 4},
+    "signature": {"min_tiles": 8, "selection": "ridge"},
+    "validate": {"permutations": 10},
+}
 
 
 def cli(*arguments, cwd=None, **options):

@@ -11,7 +11,7 @@ import pytest
 from pathosig.audits.null import Claim, audit_null, score_p
 from pathosig.signature import SignatureSpec, TrainingSet, training_set
 from pathosig.survival import cox_univariate, logrank, max_selected_cutpoint
-from pathosig.validation.repeats import apparent, quiet_fit
+from pathosig.validation.repeats import Procedure, apparent, quiet_fit
 from pathosig.validation.significance import Rate, judge, permuted_order, selection_test
 
 RIDGE = SignatureSpec(selection="ridge", bootstraps=0, folds=3)
@@ -138,9 +138,27 @@ def test_a_planted_effect_is_significant_and_noise_is_not():
     assert real.p == pytest.approx(1 / 201)
     assert "stronger than selection alone" in real.sentence()
     assert "a preview of 200 permutations" in real.sentence()
-    nothing = selection_test(patients(120, 8, 6), PAPER, permutations=60)
+    nothing = selection_test(patients(120, 40, 6), PAPER, permutations=200)
     assert not nothing.significant
     assert nothing.any_signature.estimate > 0.2
+    assert nothing.stopped
+    assert 10 <= nothing.permutations < 200
+    assert nothing.p == 10 / nothing.permutations
+    assert f"ended after {nothing.permutations} permutations" in nothing.sentence()
+
+
+def test_ending_early_changes_no_decision_and_two_processes_find_the_same():
+    noise = patients(60, 30, 8)
+    ended = selection_test(noise, PAPER, permutations=100)
+    assert ended == selection_test(noise, PAPER, permutations=100, workers=2)
+    assert ended.stopped
+    rng = np.random.default_rng([0, 29])
+    orders = [permuted_order(np.repeat("", 60), rng) for _ in range(100)]
+    procedure = Procedure(training=noise, spec=PAPER.replace(bootstraps=0))
+    whole = judge(procedure.apparent(noise), [procedure.permuted(o) for o in orders])
+    assert whole.p == pytest.approx(ended.p, abs=0.2)
+    assert whole.p > 0.05
+    assert ended.p > 0.05
 
 
 def test_a_claim_needs_the_upper_limit_of_its_p_below_the_level():

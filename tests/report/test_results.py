@@ -21,7 +21,7 @@ from pathosig.report.sections.outcomes import outcomes_section
 from pathosig.report.sections.summary import summary_section
 from pathosig.report.spec import ReportSpec
 from pathosig.validation.analysis import Analysis, RestrictedMeans, SubgroupLevel
-from pathosig.validation.results import Roles
+from pathosig.validation.results import Roles, read_results
 from pathosig.validation.values import Estimate, Finding, HazardRatio, NotEstimable
 from pathosig.validation.verdict import internal_verdict
 
@@ -68,6 +68,14 @@ def test_every_part_of_the_results_has_its_section(page):
         assert name in ids, name
     assert len(re.findall(r'<div class="chapter"', page)) == 6
     assert page.count("<figure") > 25
+
+
+def test_the_claim_of_discovery_stands_beside_the_verdict(page, validated):
+    claim = read_results(validated.paths.results).claim_of_discovery()
+    assert "candidates in discovery" in claim
+    assert (
+        page.index('class="verdicts"') < page.index(claim[1:40]) < page.index("<svg", page.index("verdicts"))
+    )
 
 
 def test_the_verdict_stands_before_every_figure_in_plain_words(page):

@@ -271,7 +271,7 @@ class Results:
     candidates_test
         Whether any candidate is associated with survival in discovery, adjusted for looking at all of them.
     selection_test
-        The whole procedure against permuted outcomes, where `[validate] permutations` asks for it.
+        The whole procedure against permuted outcomes: the p of what was found in discovery, adjusted for the selection.
     clinical_histology
         The model of covariates and score, frozen in discovery, with its nomogram and its validation.
     """
@@ -303,6 +303,13 @@ class Results:
     candidates_test: CandidatesTest | NotEstimable = NOT_COMPUTED
     selection_test: SelectionTest | NotEstimable = NOT_COMPUTED
     clinical_histology: ClinicalHistology | NotEstimable = NOT_COMPUTED
+
+    def claim_of_discovery(self) -> str:
+        """What discovery alone can claim, adjusted for the selection, as a sentence; empty where nothing was computed."""
+        for test in (self.selection_test, self.candidates_test):
+            if not isinstance(test, NotEstimable):
+                return test.sentence()
+        return ""
 
     def analysis(self, cohort: str, endpoint: str) -> Analysis:
         """The analysis of a cohort and endpoint; the cross-validated one where discovery has it too.

@@ -108,10 +108,10 @@ def _with_claims(results: Results, inputs: Inputs, spec: ValidateSpec, workers: 
     training = attempt(read_training, inputs.study, inputs.profiles, inputs.settings)
     if isinstance(training, NotEstimable):
         return results
-    found = attempt(candidates_test, training, inputs.settings, seed=spec.seed)
-    results = replace(results, candidates_test=found)
-    if spec.permutations:
-        test = attempt(
+    any_candidate = attempt(candidates_test, training, inputs.settings, seed=spec.seed)
+    results = replace(results, candidates_test=any_candidate)
+    if spec.permutations and isinstance(results.signature, Signature):
+        whole = attempt(
             selection_test,
             training,
             inputs.settings,
@@ -119,11 +119,12 @@ def _with_claims(results: Results, inputs: Inputs, spec: ValidateSpec, workers: 
             seed=spec.seed,
             workers=workers,
         )
-        results = replace(results, selection_test=test)
-    if isinstance(found, NotEstimable) or found.p < LEVEL:
-        return results
-    if isinstance(results.signature, Signature):
-        finding = Finding(code="W_SELECTION", message=found.sentence(), where="discovery")
+        results = replace(results, selection_test=whole)
+    weak = [
+        t for t in (any_candidate, results.selection_test) if not isinstance(t, NotEstimable) and t.p >= LEVEL
+    ]
+    if weak and isinstance(results.signature, Signature):
+        finding = Finding(code="W_SELECTION", message=weak[-1].sentence(), where="discovery")
         results = replace(results, warnings=(*results.warnings, finding))
     return results
 

@@ -57,6 +57,7 @@ def summary_section(material: Material) -> Section | None:
     if lines:
         shown = [(w.code, prose(w.message, material.cohorts)) for w in warnings[:SHOWN_WARNINGS]]
         blocks.append(Verdicts(lines=lines, warnings=shown, more=max(len(warnings) - SHOWN_WARNINGS, 0)))
+        blocks += _claim_of_discovery(material)
     else:
         blocks.append(Note(text=_not_yet(material), level="warning"))
     main = [a for a in analyses_of(material) if is_main(material, a) and known(a.km) is not None]
@@ -70,6 +71,12 @@ def summary_section(material: Material) -> Section | None:
     return Section(
         id="summary", title="Summary", blocks=blocks, lead=f"Primary analysis: {primary_text(material)}"
     )
+
+
+def _claim_of_discovery(material: Material) -> list[Block]:
+    """What discovery alone can claim, adjusted for the selection; how often noise yields a signature too."""
+    claim = material.results.claim_of_discovery() if material.results is not None else ""
+    return [Note(text=f"Discovery alone: {claim[0].lower()}{claim[1:]}")] if claim else []
 
 
 def _not_yet(material: Material) -> str:
