@@ -19,9 +19,7 @@ from tests.outputs import outputs_of
 SPEC = SimulateSpec(
     level="embeddings", n_discovery=40, n_validation=16, tiles_per_patient=60, types=3, dim=16
 )
-SETTINGS = (
-    '\n[phenotypes]\nk = 6\nruns = 2\n\n[signature]\nselection = "ridge"\n\n[validate]\npermutations = 10\n'
-)
+SETTINGS = '\n[phenotypes]\nk = 6\nruns = 2\n\n[signature]\nselection = "ridge"\n\n[validate]\npermutations = 10\ninstability = 0\n'
 
 
 def cli(*arguments, **options):

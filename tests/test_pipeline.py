@@ -23,7 +23,7 @@ SPEC = SimulateSpec(
 SETTINGS = {
     "phenotypes": {"k": 8, "runs": 4},
     "signature": {"min_tiles": 8, "selection": "ridge"},
-    "validate": {"permutations": 10},
+    "validate": {"permutations": 10, "instability": 4},
 }
 
 

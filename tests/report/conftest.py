@@ -76,7 +76,8 @@ def finish(study, **settings):
         warnings.simplefilter("ignore")
         build_signature(study, SignatureSpec(n_subsamples=20, bootstraps=20, **settings))
         validate_signature(
-            study, ValidateSpec(bootstraps=20, imputations=2, repeats=1, folds=2, permutations=0)
+            study,
+            ValidateSpec(bootstraps=20, imputations=2, repeats=1, folds=2, permutations=0, instability=4),
         )
     return study
 

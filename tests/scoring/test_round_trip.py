@@ -77,7 +77,9 @@ def features(study, tmp_path_factory):
 def freeze(study: Study, spec: SignatureSpec, out):
     quietly(build_signature, study, spec)
     quietly(
-        validate_signature, study, ValidateSpec(bootstraps=4, imputations=0, forest=False, permutations=0)
+        validate_signature,
+        study,
+        ValidateSpec(bootstraps=4, imputations=0, forest=False, permutations=0, instability=0),
     )
     return quietly(write_bundle, study, out=out)
 

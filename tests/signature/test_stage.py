@@ -62,7 +62,7 @@ def run(study: Study, spec: SignatureSpec = QUICK, **options) -> Study:
         build_profiles(study, features=study.root / "features.csv")
         study = Study.open(study.root)
         build_signature(study, spec)
-        validate_signature(study, ValidateSpec(**{"permutations": 0, **options}))
+        validate_signature(study, ValidateSpec(**{"permutations": 0, "instability": 0, **options}))
     return study
 
 
@@ -104,7 +104,7 @@ def test_external_validation_writes_results_tables_and_scores(tmp_path):
     assert (study.root / "validation/tables/performance.csv").is_file()
     again = Study.open(study.root)
     assert build_signature(again, QUICK).fresh == ("_fit", "_scores")
-    assert validate_signature(again, ValidateSpec(permutations=0)).fresh == ("_validate",)
+    assert validate_signature(again, ValidateSpec(permutations=0, instability=0)).fresh == ("_validate",)
 
 
 def test_a_further_validation_patient_never_changes_signature_json(tmp_path):
@@ -261,7 +261,7 @@ def test_stages_say_what_they_found_in_words(tmp_path):
         build_profiles(study, features=study.root / "features.csv")
         study = Study.open(study.root)
         made = build_signature(study, QUICK)
-        proved = validate_signature(study, ValidateSpec(repeats=1, folds=2, permutations=0))
+        proved = validate_signature(study, ValidateSpec(repeats=1, folds=2, permutations=0, instability=0))
     assert any("f0" in line for line in made.findings)
     c = read_results(study.paths.results).analysis("v1", "os").harrell_c.estimate
     assert any(f"C {c:.3f} [" in line for line in proved.findings), proved.findings

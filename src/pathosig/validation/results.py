@@ -16,6 +16,7 @@ from pathosig.validation.arms import Treatment
 from pathosig.validation.clinical_values import ClinicalHistology
 from pathosig.validation.development import CutoffSheet, SampleSize, SelectionSummary, Univariable
 from pathosig.validation.significance import CandidatesTest, SelectionTest
+from pathosig.validation.small import SmallStudy
 from pathosig.validation.values import (
     NOT_COMPUTED,
     ChiSquare,
@@ -274,6 +275,8 @@ class Results:
         The whole procedure against permuted outcomes: the p of what was found in discovery, adjusted for the selection.
     clinical_histology
         The model of covariates and score, frozen in discovery, with its nomogram and its validation.
+    small_study
+        Detectable effects, precision reached and needed, and how stable individual predictions are.
     """
 
     kind: Literal["external", "internal", "none"]
@@ -303,6 +306,7 @@ class Results:
     candidates_test: CandidatesTest | NotEstimable = NOT_COMPUTED
     selection_test: SelectionTest | NotEstimable = NOT_COMPUTED
     clinical_histology: ClinicalHistology | NotEstimable = NOT_COMPUTED
+    small_study: SmallStudy | NotEstimable = NOT_COMPUTED
 
     def claim_of_discovery(self) -> str:
         """What discovery alone can claim, adjusted for the selection, as a sentence; empty where nothing was computed."""

@@ -29,6 +29,9 @@ class ValidateSpec(Spec):
     permutations
         Permutations of the whole procedure (selection and refit) for the adjusted p of the discovery claim, at most: one fit
         each. 200 are a preview, 1,000 a verdict; 0 leaves them out. It ends early where ten of them reach what was observed.
+    instability
+        Bootstrap samples on which the whole procedure is repeated to see how far individual risks move; one fit each, 200
+        for print, 0 leaves them out.
     clinical
         Covariates of the clinical + histology model; by default those of the study.
     forest
@@ -44,6 +47,7 @@ class ValidateSpec(Spec):
     folds: int = 5
     imputations: int = 20
     permutations: int = 200
+    instability: int = 50
     clinical: tuple[str, ...] = ()
     forest: bool = True
     seed: int = 0
@@ -55,6 +59,7 @@ class ValidateSpec(Spec):
             ("folds", 2, 50),
             ("imputations", 0, 1000),
             ("permutations", 0, 100_000),
+            ("instability", 0, 10_000),
         )
         for name, low, high in ranges:
             _within(self.section, name, getattr(self, name), low, high)

@@ -14,11 +14,13 @@ from pathosig.core.typed_json import to_plain
 from pathosig.core.units import Execution, Job, Outcome, Stage, StageReport, Unit
 from pathosig.signature.model import Signature
 from pathosig.signature.reading import FIT, SCORES, read_training
+from pathosig.signature.training import TrainingSet
 from pathosig.validation.assemble import results_of
 from pathosig.validation.internal import CrossValidation, cross_validate
 from pathosig.validation.reading import Inputs, clinical_identity, read_inputs
 from pathosig.validation.results import Results, write_results
 from pathosig.validation.significance import LEVEL, candidates_test, selection_test
+from pathosig.validation.small import instability, small_findings, small_study
 from pathosig.validation.spec import ValidateSpec
 from pathosig.validation.tidy import tidy_tables
 from pathosig.validation.values import Concordance, Estimate, Finding, HazardRatio, NotEstimable, attempt
@@ -120,6 +122,7 @@ def _with_claims(results: Results, inputs: Inputs, spec: ValidateSpec, workers: 
             workers=workers,
         )
         results = replace(results, selection_test=whole)
+    results = _with_small_study(results, training, inputs, spec, workers)
     weak = [
         t for t in (any_candidate, results.selection_test) if not isinstance(t, NotEstimable) and t.p >= LEVEL
     ]
@@ -127,6 +130,34 @@ def _with_claims(results: Results, inputs: Inputs, spec: ValidateSpec, workers: 
         finding = Finding(code="W_SELECTION", message=weak[-1].sentence(), where="discovery")
         results = replace(results, warnings=(*results.warnings, finding))
     return results
+
+
+def _with_small_study(
+    results: Results, training: TrainingSet, inputs: Inputs, spec: ValidateSpec, workers: int
+) -> Results:
+    """What a study of this size can show, and how far its predictions move with its patients."""
+    signature = results.signature
+    if isinstance(signature, NotEstimable):
+        return results
+    study = attempt(
+        small_study,
+        results.analyses,
+        signature,
+        candidates=len(results.univariate),
+        discovery=inputs.primary.discovery,
+    )
+    if spec.instability and not isinstance(study, NotEstimable):
+        moved = attempt(
+            instability,
+            training,
+            signature,
+            inputs.settings,
+            bootstraps=spec.instability,
+            seed=spec.seed,
+            workers=workers,
+        )
+        study = replace(study, instability=moved)
+    return replace(results, small_study=study, warnings=(*results.warnings, *small_findings(study)))
 
 
 def _cross_validate(inputs: Inputs, spec: ValidateSpec, repeats: int, workers: int) -> CrossValidation:
