@@ -6,8 +6,7 @@ import sys
 
 import pytest
 
-from pathosig.commands.cli import full_app
-from pathosig.commands.completion import completion
+from pathosig.commands.cli import completion, full_app
 from pathosig.commands.table import COMMANDS, load_target
 from pathosig.core.threads import usable_processors
 

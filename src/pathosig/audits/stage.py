@@ -29,6 +29,7 @@ from pathosig.audits.stability import audit_stability
 from pathosig.audits.text import audit_text
 from pathosig.core.errors import ConfigError, InputError, PathosigError
 from pathosig.core.records import write_json
+from pathosig.core.showing import Shown
 from pathosig.core.study import Study
 from pathosig.core.units import Execution
 from pathosig.profiles.reading import Profiles, read_profiles
@@ -39,7 +40,7 @@ from pathosig.signature.training import TrainingSet
 
 
 @dataclass(frozen=True, kw_only=True)
-class AuditReport:
+class AuditReport(Shown):
     """Result of an audit."""
 
     name: str

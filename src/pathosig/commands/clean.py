@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from pathosig.core.claims import remove_void, void_files
 from pathosig.core.records import remove_stale, stale_files
+from pathosig.core.showing import Shown
 from pathosig.core.study import Study
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CleanReport:
+class CleanReport(Shown):
     """Files (relative to the study) that no living run needs, and whether they were removed."""
 
     files: tuple[str, ...]

@@ -16,7 +16,7 @@ import typing
 import warnings
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 from cyclopts import App, CycloptsError, Group, MissingArgumentError
 
@@ -194,6 +194,25 @@ def full_app() -> App:
             load_target(row.target)
             wanted.append(row.name)
     return _app(wanted)
+
+
+def completion(shell: Literal["bash", "zsh", "fish"], /) -> str:
+    """Print a script that completes commands and flags in your shell.
+
+    Write it to a file once: for bash ~/.local/share/bash-completion/completions/pathosig, for zsh a file _pathosig in a
+    folder of $fpath, for fish ~/.config/fish/completions/pathosig.fish.
+
+    Parameters
+    ----------
+    shell
+        bash | zsh | fish.
+
+    Returns
+    -------
+    str
+        The script.
+    """
+    return full_app().generate_completion(shell=shell)
 
 
 def _named(row: Command) -> Callable[[], None]:

@@ -19,6 +19,7 @@ from pathosig.core.labels import read_hpc_names
 from pathosig.core.overlay import read_overlay
 from pathosig.core.phenotype_tree import PhenotypeTree
 from pathosig.core.records import atomic_path, read_json, write_text
+from pathosig.core.showing import Shown
 from pathosig.core.study import Specimen, Study
 from pathosig.core.tables import read_csv_rows, write_csv_rows
 from pathosig.core.tile_tables import read_slide_tiles
@@ -33,7 +34,7 @@ Format = Literal["anndata", "geojson", "h5", "csv", "tissuumaps"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ExportReport:
+class ExportReport(Shown):
     """What was written.
 
     Attributes

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 from cyclopts import Group, Parameter, Token
 
 from pathosig.commands.table import Command, load_target
+from pathosig.core.effort import machine_mb
 from pathosig.core.errors import ConfigError
 from pathosig.core.threads import usable_processors
 
@@ -26,6 +27,9 @@ ALIASES = {
     "answers": ("--import",),
 }
 """Parameters with a short flag beside their own name."""
+
+_MB_EACH = 4000
+"""Memory that `--workers auto` leaves for each worker, as `Execution.memory_mb` does at least."""
 
 _SEVERAL = frozenset({"answers", "readers"})
 """Parameters whose flag takes all words up to the next flag, as a shell's FILE* gives them."""
@@ -172,9 +176,7 @@ def _processes(hint: Any, tokens: Sequence[Token]) -> int:
     """The number after --workers; `auto` takes the processors there are, as far as 4 GB of memory for each allow."""
     text = tokens[0].value
     if text == "auto":
-        import psutil  # help does without
-
-        return max(1, min(usable_processors(), int(psutil.virtual_memory().total // 4e9)))
+        return max(1, min(usable_processors(), int(machine_mb() // _MB_EACH)))
     try:
         return int(text)
     except ValueError:

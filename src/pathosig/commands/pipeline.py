@@ -11,6 +11,7 @@ from pathosig.commands.plan import RunPlan, plan_of
 from pathosig.core.errors import ConfigError, InputError, NotEstimableError, one_line
 from pathosig.core.progress import announce, clock
 from pathosig.core.records import remove_stale
+from pathosig.core.showing import Shown
 from pathosig.core.stages import STAGE_NAMES, stages_of
 from pathosig.core.study import Study
 from pathosig.core.units import Execution, StageReport
@@ -18,7 +19,7 @@ from pathosig.intake.checking import check
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunReport:
+class RunReport(Shown):
     """What became of every stage, in order."""
 
     stages: tuple[StageReport, ...]

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 
 from pathosig.core.errors import ConfigError
 from pathosig.core.records import write_text
+from pathosig.core.showing import Shown
 from pathosig.core.stages import stages_of
 from pathosig.core.study import Study
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SlurmReport:
+class SlurmReport(Shown):
     """Scripts that were written (relative to the study), shards, and the command that submits them."""
 
     scripts: tuple[str, ...]

@@ -11,6 +11,7 @@ from pathlib import Path
 from pathosig.commands.changes import SlideChanges, gone_records, slide_changes
 from pathosig.core.errors import StorageError, one_line
 from pathosig.core.records import Record, sha256_file
+from pathosig.core.showing import Shown
 from pathosig.core.stages import StageRow, stages_of
 from pathosig.core.study import Study
 
@@ -43,7 +44,7 @@ class Pace:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class StudyStatus:
+class StudyStatus(Shown):
     """Per stage how many units are ok (slides of them), empty, failed, missing, stale; with reasons."""
 
     stages: dict[str, dict[str, int]]

@@ -91,7 +91,7 @@ COMMANDS = (
     ),
     Command(
         "completion",
-        "pathosig.commands.completion:completion",
+        "pathosig.commands.cli:completion",
         "Completion of commands and flags for bash, zsh or fish.",
         _TOOLS,
     ),

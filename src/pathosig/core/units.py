@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pathosig.core.errors import ConfigError
 from pathosig.core.layout import Layout
+from pathosig.core.showing import Shown
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -256,7 +257,7 @@ class Answer:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class StageReport:
+class StageReport(Shown):
     """What became of a stage's units, by id; `findings` are its main results in words."""
 
     stage: str

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Literal
 
 from pathosig.core.errors import ConfigError
+from pathosig.core.showing import Shown
 from pathosig.encoder.self_test import check_self_test, self_test
 from pathosig.encoder.zoo import ENCODERS, note_on
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class WeightsReport:
+class WeightsReport(Shown):
     """Rows for people and machines.
 
     Attributes

@@ -22,7 +22,7 @@ from .performance import calibration_plot as calibration_plot
 from .performance import decision_curve_plot as decision_curve_plot
 from .performance import effect_curve_plot as effect_curve_plot
 from .performance import time_auc_plot as time_auc_plot
-from .results import km_plot as km_plot
+from .quick import km_plot as km_plot
 from .slides import HpcExemplars as HpcExemplars
 from .slides import SlideMap as SlideMap
 from .slides import atlas_montage as atlas_montage

@@ -82,28 +82,16 @@ def analysis_title(analysis: Analysis) -> str:
     return f"{text} (apparent)" if analysis.apparent else text
 
 
-def km_plot(
+def km_of_results(
     validation: Results | Analysis, *, cohort: str | None = None, endpoint: str | None = None
 ) -> Figure:
     """Kaplan-Meier curves by risk group with risk tables, one panel per cohort and endpoint.
 
-    Parameters
-    ----------
-    validation
-        The results of a validation, or one of its analyses.
-    cohort, endpoint
-        Only the panels of this cohort or endpoint.
-
     Raises
     ------
-    TypeError
-        If it is neither.
     ValueError
         If there is no such panel.
     """
-    if not isinstance(validation, (Results, Analysis)):
-        message = f"km_plot: found {type(validation).__name__}; expected the Results of a validation, or one Analysis."
-        raise TypeError(message)
     analyses = [validation] if isinstance(validation, Analysis) else validation.analyses
     chosen = [
         a

@@ -12,6 +12,7 @@ from pathosig.core.columns import read_column
 from pathosig.core.errors import ConfigError, InputError, PathosigError, PathosigWarning, one_line
 from pathosig.core.ids import IdIndex
 from pathosig.core.patients import unique_patients
+from pathosig.core.showing import Shown
 from pathosig.core.study import Specimen, Study
 from pathosig.core.tables import read_csv_rows
 from pathosig.intake.config_check import config_problems, declared_columns
@@ -46,7 +47,7 @@ class SlideCheck:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CheckReport:
+class CheckReport(Shown):
     """What `check` found: problems with a code in front, warnings, counts, a row for each slide.
 
     Attributes

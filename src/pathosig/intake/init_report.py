@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pathosig.core.errors import one_line
 from pathosig.core.ids import IdIndex, tcga_is_metastasis
+from pathosig.core.showing import Shown
 from pathosig.intake.ids import SlideMatches
 from pathosig.intake.proposal import Proposal
 
@@ -16,7 +17,7 @@ _SUGGESTED = 50
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class InitReport:
+class InitReport(Shown):
     """What `init` proposed and, unless it was a trial, wrote."""
 
     study: str

@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 
 from pathosig.core.errors import InputError, PathosigError
 from pathosig.core.records import atomic_path
+from pathosig.core.showing import Shown
 from pathosig.core.threads import one_blas_thread
 from pathosig.phenotypes.distance import Distance, Shift, TileDistance
 from pathosig.phenotypes.kmeans import normalise
@@ -64,7 +65,7 @@ class Assignment:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Codebook:
+class Codebook(Shown):
     """Projection, centroids and scales, all frozen.
 
     Attributes
@@ -101,6 +102,12 @@ class Codebook:
     coarse: np.ndarray
     distance: Distance
     meta: dict[str, object] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return (
+            f"Codebook({self.k} HPCs, {len(self.coarse)} coarse groups, embeddings of length {len(self.mean)} "
+            f"in {self.projection.shape[1]} dimensions)"
+        )
 
     @property
     def k(self) -> int:

@@ -14,6 +14,7 @@ import numpy as np
 from pathosig.core.errors import ConfigError, InputError
 from pathosig.core.remote import url_of
 from pathosig.core.schema import ASSIGNMENTS, read_table
+from pathosig.core.showing import Shown
 from pathosig.core.study import Study
 from pathosig.core.tables import write_csv_rows
 from pathosig.core.units import Execution
@@ -23,7 +24,7 @@ from pathosig.scoring.work import NewSlides, run_stages, work_study
 
 
 @dataclass(frozen=True, kw_only=True)
-class AssignReport:
+class AssignReport(Shown):
     """Slides whose tiles have phenotypes now.
 
     Attributes

@@ -13,6 +13,7 @@ from pathosig.core.archive import write_archive
 from pathosig.core.errors import InputError, NotEstimableError
 from pathosig.core.layout import Layout
 from pathosig.core.records import read_json, to_json
+from pathosig.core.showing import Shown
 from pathosig.core.spec import Spec
 from pathosig.core.strict_json import read_strict
 from pathosig.core.study import Study
@@ -45,7 +46,7 @@ _OUTSIDE = {"embed": ("weights", "name", "method"), "profiles": ("table", "patie
 
 
 @dataclass(frozen=True, kw_only=True)
-class BundleReport:
+class BundleReport(Shown):
     """What was frozen."""
 
     path: str

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pathosig.core.errors import ConfigError
+from pathosig.core.showing import Shown
 from pathosig.core.study import Study
 from pathosig.core.tables import write_csv_rows
 from pathosig.core.units import Execution
@@ -41,7 +42,7 @@ COLUMNS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoreReport:
+class ScoreReport(Shown):
     """Scores of new patients.
 
     Attributes

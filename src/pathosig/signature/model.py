@@ -13,6 +13,7 @@ import pandas as pd
 
 from pathosig.core.errors import InputError
 from pathosig.core.records import to_json, write_text
+from pathosig.core.showing import Shown
 from pathosig.profiles.tables import feature_table
 from pathosig.signature.features import design
 from pathosig.signature.transform import FeatureRule, Transform
@@ -136,7 +137,7 @@ class TrainedOn:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Signature:
+class Signature(Shown):
     """A prognostic score of profiles with its cut-off and baseline, all fixed in discovery.
 
     Score = sum(coef * (x - center)); a higher score means higher risk.
@@ -256,6 +257,9 @@ class Signature:
     def sd(self) -> float:
         """Standard deviation of the score among discovery patients: the unit of the primary effect."""
         return self.trained_on.sd
+
+    def __repr__(self) -> str:
+        return f"Signature({self.endpoint}: {self.equation()}; high risk above {self.cutoff:.6g})"
 
     def equation(self) -> str:
         """The score as a formula that can be computed by hand; outside features in the units of their table."""

@@ -9,6 +9,7 @@ import pandas as pd
 from pathosig.core.errors import InputError
 from pathosig.core.planted_claims import Claim, write_claims
 from pathosig.core.records import read_json
+from pathosig.core.showing import Shown
 from pathosig.core.study import Study
 from pathosig.core.tables import read_csv_rows
 from pathosig.profiles.reading import read_profiles
@@ -35,7 +36,7 @@ from pathosig.validation.results import read_results
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PaperComparison:
+class PaperComparison(Shown):
     """All claims of a simulated microarray study.
 
     Attributes

@@ -13,6 +13,7 @@ from pathosig.core.layout import Layout
 from pathosig.core.phenotype_tree import PhenotypeTree
 from pathosig.core.records import read_json
 from pathosig.core.schema import ASSIGNMENTS, read_table
+from pathosig.core.showing import Shown
 from pathosig.core.study import Specimen, Study
 from pathosig.core.tile_tables import read_slide_tiles
 from pathosig.phenotypes.codebook import Codebook
@@ -130,7 +131,7 @@ def node_types(study: Study, tiles: TileTruth | None = None) -> dict[str, str]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
+class Comparison(Shown):
     """Planted against found.
 
     Attributes

@@ -10,6 +10,7 @@ import numpy as np
 
 from pathosig.core.errors import ConfigError
 from pathosig.core.records import write_json
+from pathosig.core.showing import Shown
 from pathosig.core.study import Study
 from pathosig.core.tables import write_csv_rows
 from pathosig.core.units import Execution
@@ -38,7 +39,7 @@ from pathosig.synthetic.spec import SimulateSpec
 
 
 @dataclass(frozen=True, kw_only=True)
-class SimulateReport:
+class SimulateReport(Shown):
     """What was planted, in short."""
 
     study: str

@@ -21,10 +21,10 @@ from pathosig.validation.families import with_families
 from pathosig.validation.findings import cohort_findings, survival_findings
 from pathosig.validation.forests import forest, subgroup_effects
 from pathosig.validation.performance import analyse
+from pathosig.validation.performance_table import performance_rows
 from pathosig.validation.pool import pooled
 from pathosig.validation.results import Association, CohortResult, Pooled, RidgeComparison
 from pathosig.validation.spec import ValidateSpec
-from pathosig.validation.tidy import performance_rows
 from pathosig.validation.treatment import treatment_benefit
 from pathosig.validation.values import Estimate, Finding, NotEstimable, attempt
 

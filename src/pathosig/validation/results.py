@@ -7,14 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import pandas as pd
+
 from pathosig.core.errors import InputError
 from pathosig.core.records import read_json, write_json
+from pathosig.core.showing import table_html
 from pathosig.core.typed_json import from_plain, to_plain
 from pathosig.signature.model import Signature
 from pathosig.validation.analysis import Analysis
 from pathosig.validation.arms import Treatment
 from pathosig.validation.clinical_values import ClinicalHistology
 from pathosig.validation.development import CutoffSheet, SampleSize, SelectionSummary, Univariable
+from pathosig.validation.performance_table import performance_rows
 from pathosig.validation.significance import CandidatesTest, SelectionTest
 from pathosig.validation.small import SmallStudy
 from pathosig.validation.values import (
@@ -314,6 +318,20 @@ class Results:
             if not isinstance(test, NotEstimable):
                 return test.sentence()
         return ""
+
+    def to_frame(self) -> pd.DataFrame:
+        """The table of performance: one row per cohort, endpoint and measure, with its confidence interval."""
+        return pd.DataFrame(performance_rows(self.analyses))
+
+    def __repr__(self) -> str:
+        """The verdicts, not thousands of numbers."""
+        verdicts = "; ".join(v.sentence for v in self.verdicts) or "no verdict"
+        return f"Results({self.kind} validation, {len(self.analyses)} analyses: {verdicts})"
+
+    def _repr_html_(self) -> str:
+        rows = [list(row.values()) for row in performance_rows(self.analyses)]
+        names = list(performance_rows(self.analyses)[0]) if rows else []
+        return table_html(repr(self), names, rows)
 
     def analysis(self, cohort: str, endpoint: str) -> Analysis:
         """The analysis of a cohort and endpoint; the cross-validated one where discovery has it too.

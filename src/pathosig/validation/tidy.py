@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import fields
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 from pathosig.validation.analysis import (
     AddedValue,
     Analysis,
-    Calibration,
     CompetingRisks,
     Forest,
     IntegratedBrier,
@@ -17,6 +15,14 @@ from pathosig.validation.analysis import (
 )
 from pathosig.validation.arms import Treatment, TreatmentEffect
 from pathosig.validation.development import Univariable
+from pathosig.validation.performance_table import (
+    Row,
+    estimable,
+    hr_columns,
+    interval_columns,
+    key_columns,
+    performance_rows,
+)
 from pathosig.validation.results import Association, Results, Table1
 from pathosig.validation.values import (
     ChiSquare,
@@ -29,7 +35,6 @@ from pathosig.validation.values import (
 )
 
 _T = TypeVar("_T")
-Row: TypeAlias = dict[str, str | int | float | bool | None]
 
 
 def tidy_tables(results: Results) -> dict[str, list[Row]]:
@@ -54,58 +59,6 @@ def tidy_tables(results: Results) -> dict[str, list[Row]]:
     return {name: rows for name, rows in tables.items() if rows}
 
 
-def performance_rows(analyses: Sequence[Analysis]) -> list[Row]:
-    """Rows of performance.csv: one for each cohort, endpoint and measure."""
-    return [row for a in analyses for row in _performance(a)]
-
-
-def _performance(a: Analysis) -> list[Row]:
-    base: Row = {**_of(a), "unit": a.unit}
-    count: Row = {"n": a.n, "events": a.events}
-
-    def row(measure: str, values: Row, years: float | None = None) -> Row:
-        empty: Row = {"estimate": None, "lower": None, "upper": None, "p": None}
-        return {**base, "measure": measure, "years": years, **empty, **values, **count}
-
-    rows = []
-    for name in ("harrell_c", "uno_c", "hr_sd", "hr_group", "logrank", "follow_up"):
-        value = getattr(a, name)
-        if isinstance(value, HazardRatio):
-            rows.append(row(name, _hr(value, name="estimate")))
-        elif isinstance(value, ChiSquare):
-            rows.append(row(name, {"estimate": value.statistic, "p": value.p}))
-        elif isinstance(value, Estimate):
-            rows.append(row(name, {**_interval(value), "p": value.p}))
-    rows += [row("auc", _interval(at), at.years) for at in _all(a.auc)]
-    rows += [row("brier_difference", _interval(at.difference), at.years) for at in _all(a.brier)]
-    if isinstance(a.ibs, IntegratedBrier):
-        rows.append(row("ibs_difference", _interval(a.ibs.difference)))
-    if isinstance(a.calibration, Calibration):
-        rows.append(row("calibration_slope", _interval(a.calibration.slope)))
-        for at in a.calibration.horizons:
-            ratio: Row = {"estimate": at.ratio, "lower": at.lower, "upper": at.upper}
-            rows.append(row("observed_expected", ratio, at.years))
-    return rows
-
-
-def _all(values: tuple[_T, ...] | NotEstimable) -> tuple[_T, ...]:
-    return () if isinstance(values, NotEstimable) else values
-
-
-def _of(a: Analysis) -> Row:
-    return {"cohort": a.cohort, "endpoint": a.endpoint, "role": a.role}
-
-
-def _interval(value: Estimate) -> Row:
-    return {"estimate": value.estimate, "lower": value.lower, "upper": value.upper}
-
-
-def _hr(value: HazardRatio | NotEstimable, *, name: str = "hr") -> Row:
-    if isinstance(value, NotEstimable):
-        return {name: None, "lower": None, "upper": None, "p": None}
-    return {name: value.hr, "lower": value.lower, "upper": value.upper, "p": value.p}
-
-
 def _model(value: HazardRatio | NotEstimable) -> tuple[int | None, int | None, str]:
     """Patients, events and remark of a model."""
     if isinstance(value, NotEstimable):
@@ -122,7 +75,7 @@ def _curves(a: Analysis) -> list[Row]:
     names = ("time", "estimate", "lower", "upper", "n_risk", "n_event", "n_censor")
     groups = a.km.groups if isinstance(a.km, KaplanMeier) else ()
     return [
-        {**_of(a), "group": g.label, **dict(zip(names, step, strict=True))}
+        {**key_columns(a), "group": g.label, **dict(zip(names, step, strict=True))}
         for g in groups
         for step in zip(*(getattr(g, n) for n in names), strict=True)
     ]
@@ -145,12 +98,12 @@ def _forest(a: Analysis) -> list[Row]:
             n, events, remark = _model(effect)
             rows.append(
                 {
-                    **_of(a),
+                    **key_columns(a),
                     "model": model,
                     "variable": entry.variable,
                     "level": entry.level,
                     "reference": entry.reference,
-                    **_hr(effect),
+                    **hr_columns(effect),
                     "n": n,
                     "events": events,
                     "remark": remark,
@@ -162,16 +115,16 @@ def _forest(a: Analysis) -> list[Row]:
 def _subgroups(a: Analysis) -> list[Row]:
     return [
         {
-            **_of(a),
+            **key_columns(a),
             "variable": s.variable,
             "p_interaction": s.p_interaction,
             "q_interaction": s.q_interaction,
             "level": level.level,
-            **_hr(level.effect),
+            **hr_columns(level.effect),
             "n": level.n,
             "events": level.events,
         }
-        for s in _all(a.subgroups)
+        for s in estimable(a.subgroups)
         for level in s.rows
     ]
 
@@ -185,11 +138,18 @@ def _treatment(t: Treatment) -> list[Row]:
         for group in cohort.result.groups:
             _, events, _ = _model(group.effect)
             count: Row = {"n": group.n, "n_treated": group.n_treated, "events": events}
-            rows.append({**base, "label": group.label, **_hr(group.effect), **count})
+            rows.append({**base, "label": group.label, **hr_columns(group.effect), **count})
         test = cohort.result.interaction
         n, events, _ = _model(test)
         rows.append(
-            {**base, "label": "score x treatment", **_hr(test), "n": n, "n_treated": None, "events": events}
+            {
+                **base,
+                "label": "score x treatment",
+                **hr_columns(test),
+                "n": n,
+                "n_treated": None,
+                "events": events,
+            }
         )
     return rows
 
@@ -226,17 +186,17 @@ def _outcomes(a: Analysis) -> list[Row]:
     counts = a.outcome_counts
     if isinstance(counts, NotEstimable):
         return []
-    return [{**_of(a), **row, **_tests(counts)} for row in _counts(counts)]
+    return [{**key_columns(a), **row, **_tests(counts)} for row in _counts(counts)]
 
 
 def _brier(a: Analysis) -> list[Row]:
-    errors = [("brier", at.years, at) for at in _all(a.brier)]
+    errors = [("brier", at.years, at) for at in estimable(a.brier)]
     whole = [("ibs", None, a.ibs)] if isinstance(a.ibs, IntegratedBrier) else []
     rows: list[Row] = []
     for name, years, error in [*errors, *whole]:
         values: Row = {"time": error.time, "score": error.score, "null": error.null, "scaled": error.scaled}
-        ends: Row = {f"difference_{k}": v for k, v in _interval(error.difference).items()}
-        rows.append({**_of(a), "measure": name, "years": years, **values, **ends})
+        ends: Row = {f"difference_{k}": v for k, v in interval_columns(error.difference).items()}
+        rows.append({**key_columns(a), "measure": name, "years": years, **values, **ends})
     return rows
 
 
@@ -256,7 +216,8 @@ def _added(a: Analysis) -> list[Row]:
         measures.append(("difference_c imputed", None, added.imputed.difference_c))
     measures += [("difference_net_benefit", gain.threshold, gain) for gain in gains]
     return [
-        {**_of(a), "measure": name, "threshold": cut, **_interval(value)} for name, cut, value in measures
+        {**key_columns(a), "measure": name, "threshold": cut, **interval_columns(value)}
+        for name, cut, value in measures
     ]
 
 
@@ -267,7 +228,7 @@ def _competing(a: Analysis) -> list[Row]:
     for m in a.competing.models:
         n, events, _ = _model(m.result)
         base: Row = {"model": m.model, "effect": m.effect, "cause": m.cause}
-        rows.append({**_of(a), **base, **_hr(m.result), "n": n, "events": events})
+        rows.append({**key_columns(a), **base, **hr_columns(m.result), "n": n, "events": events})
     return rows
 
 
@@ -275,7 +236,7 @@ def _incidence(a: Analysis) -> list[Row]:
     names = ("time", "estimate", "lower", "upper")
     curves = a.competing.curves if isinstance(a.competing, CompetingRisks) else ()
     return [
-        {**_of(a), "group": c.group, "cause": c.cause, **dict(zip(names, step, strict=True))}
+        {**key_columns(a), "group": c.group, "cause": c.cause, **dict(zip(names, step, strict=True))}
         for c in curves
         for step in zip(*(getattr(c, n) for n in names), strict=True)
     ]
