@@ -144,12 +144,31 @@ def test_paper_divides_barlow_by_the_width_and_recommended_by_the_batch():
     z = tuple(torch.nn.functional.normalize(torch.randn(8, 4, generator=rng)) for _ in range(2))
     c = tuple(torch.randn(8, 50, generator=rng).softmax(1) for _ in range(2))
     paper = loop.total_loss(h, z, c, TrainSpec.paper())
-    ours = loop.total_loss(h, z, c, TrainSpec())
+    ours = loop.total_loss(h, z, c, TrainSpec(alpha=0.005))
     assert abs(paper.barlow.item() - 64) < 10  # nearly the constant d: the term cannot be learned
     assert paper.barlow.item() != ours.barlow.item()
     for losses in (paper, ours):
         expected = 0.995 * (losses.instance + losses.cluster) + 0.005 * losses.barlow
         torch.testing.assert_close(losses.total, expected)
+
+
+def test_the_barlow_term_is_off_by_default_and_then_sends_no_gradient():
+    rng = torch.Generator().manual_seed(0)
+    h, z = (tuple(torch.randn(8, 16, generator=rng, requires_grad=True) for _ in range(2)) for _ in range(2))
+    c = tuple(torch.randn(8, 4, generator=rng).softmax(1) for _ in range(2))
+    unit = tuple(torch.nn.functional.normalize(v) for v in z)
+    for alpha, sent in ((0.0, False), (0.1, True)):
+        losses = loop.total_loss(h, unit, c, TrainSpec(**SMALL, alpha=alpha))
+        assert losses.barlow.item() > 1
+        losses.total.backward(retain_graph=True)
+        assert (h[0].grad is not None) is sent and z[0].grad is not None
+    plain = loop.total_loss(h, unit, c, TrainSpec(**SMALL))
+    torch.testing.assert_close(plain.total, plain.instance + plain.cluster)
+
+
+def test_the_criterion_that_keeps_an_epoch_is_without_the_barlow_term(coloured_tiles):
+    plain, with_term = (_trainer(coloured_tiles, TrainSpec(**SMALL, alpha=a)) for a in (0.0, 0.5))
+    assert plain.held_out_loss() == with_term.held_out_loss()
 
 
 def test_tiles_on_the_device_are_the_same_rows(coloured_tiles):

@@ -82,6 +82,7 @@ PAPER: dict[str, str | float] = {
     "backbone": "resnet50",
     "batch_size": 8,
     "epochs": 100,
+    "alpha": 0.005,
     "warmup": 0.0,
     "ema": 0.0,
     "val_share": 0.0,
@@ -129,7 +130,7 @@ class TrainSpec(Spec):
     barlow_weight
         Weight lambda of the off-diagonal terms of the Barlow loss.
     alpha
-        Share of the Barlow loss in the total.
+        Share of the Barlow loss in the total; 0 leaves it out. It evens the spectrum of the embedding (docs/explanation/training.md).
     ema
         Decay of the averaged weights that are kept; 0 keeps the last weights.
     max_tiles_per_slide
@@ -171,7 +172,7 @@ class TrainSpec(Spec):
     temperature_instance: float = 0.5
     temperature_cluster: float = 1.0
     barlow_weight: float = 0.005
-    alpha: float = 0.005
+    alpha: float = 0.0
     ema: float = 0.99
     max_tiles_per_slide: int = 500
     max_tiles: int = 200_000

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathosig.encoder.training.train import TrainState
     from pathosig.encoder.training.trained import TrainingFacts
 
-STAGE = Stage(name="train", version=2)
+STAGE = Stage(name="train", version=3)
 UNIT = "_train"
 DEFAULT_EXECUTION = Execution()
 CHECKPOINT_SECONDS = 60.0

@@ -116,14 +116,20 @@ def total_loss(
     c: tuple[torch.Tensor, torch.Tensor],
     spec: TrainSpec,
 ) -> Losses:
-    """L = (1 - alpha) (L_inst + L_clu) + alpha L_BT over the whole batch; always in float32."""
+    """L = (1 - alpha) (L_inst + L_clu) + alpha L_BT over the whole batch; always in float32.
+
+    With alpha = 0 the Barlow term is only reported: it sends no gradient.
+    """
     h, z, c = ((a.float(), b.float()) for a, b in (h, z, c))
     width = float(h[0].shape[1])
     instance = instance_loss(*z, temperature=spec.temperature_instance)
     cluster = cluster_loss(*c, temperature=spec.temperature_cluster)
     divisor = width if spec.preset == "paper" else None
-    barlow = barlow_loss(*h, weight=spec.barlow_weight, divisor=divisor)
-    total = (1 - spec.alpha) * (instance + cluster) + spec.alpha * barlow
+    with torch.set_grad_enabled(torch.is_grad_enabled() and spec.alpha > 0):
+        barlow = barlow_loss(*h, weight=spec.barlow_weight, divisor=divisor)
+    total = instance + cluster
+    if spec.alpha:
+        total = (1 - spec.alpha) * total + spec.alpha * barlow
     return Losses(total=total, instance=instance, cluster=cluster, barlow=barlow)
 
 
@@ -281,9 +287,12 @@ class Trainer:
         losses = self._loss(leaves[0], leaves[1])
         losses.total.backward()  # type: ignore[no-untyped-call]
         for parts, leaf in zip((parts_a, parts_b), leaves, strict=True):
-            grads = [list(t.grad.chunk(len(parts))) for t in leaf if t.grad is not None]
+            grads = [None if t.grad is None else t.grad.chunk(len(parts)) for t in leaf]
             for i, micro in enumerate(parts):
-                torch.autograd.backward(self._outputs(micro), [g[i] for g in grads])
+                sent = [
+                    (out, g[i]) for out, g in zip(self._outputs(micro), grads, strict=True) if g is not None
+                ]
+                torch.autograd.backward([out for out, _ in sent], [g for _, g in sent])
         return losses
 
     def _loss(self, out_a: tuple[torch.Tensor, ...], out_b: tuple[torch.Tensor, ...]) -> Losses:
@@ -340,8 +349,9 @@ class Trainer:
 
     @torch.no_grad()
     def held_out_loss(self) -> float:
-        """Loss of the averaged weights on held-out tiles, the same batches and views every time; NaN without any.
+        """What keeps an epoch: instance and cluster loss of the averaged weights on held-out tiles; NaN without any.
 
+        The Barlow term is not in it: it goes on falling while the embedding gets worse. Batches and views are the same every time.
         Batches are drawn over all held-out slides, as in training: rows in order would make a batch of one
         slide, and the cluster loss would then ask each slide for every phenotype.
         """
@@ -358,7 +368,8 @@ class Trainer:
                 parts = [self._eval(net, micro) for micro in view.split(64)]
                 outs.append(tuple(torch.cat([p[i] for p in parts]) for i in range(3)))
             pairs = list(zip(*outs, strict=True))
-            total += total_loss(pairs[0], pairs[1], pairs[2], self.spec).total.item()
+            losses = total_loss(pairs[0], pairs[1], pairs[2], self.spec)
+            total += losses.instance.item() + losses.cluster.item()
             seen += 1
         return total / seen
 
