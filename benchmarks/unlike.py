@@ -1,12 +1,12 @@
 """Slides that are unlike the training: how many are flagged, and how many of the same kind are by mistake.
 
-    python benchmarks/unlike.py TILES [--slides SLIDE ...] [--patients 40] [--train 30] [--splits 4] [--most 400]
+    python benchmarks/unlike.py TILES [--slides SLIDE ...] [--patients 40] [--train 30] [--splits 4] [--most 400] [--deals 1]
 
 TILES is a folder as in benchmarks/features.py. Its groups are dealt to patients of uneven mixtures of the classes; the distance
 (`pathosig.phenotypes.distance`) is fitted on some, with at most so many tiles each, and judges the others and slides of forty tiles changed
 on purpose: stained like immunohistochemistry (nuclei, membranes), grey, blurred (3 and 1.5 px), noisy, noise alone, fluorescence,
 magnified and reduced twofold, green nuclei, pale, inverted, hue shifted by 12 and 25 of 255, pen. ``--slides`` are other organs, cut into tiles
-of 224 px. Prints one JSON object: false alarms on held-out patients, far tiles among theirs, proportion flagged of each kind.
+of 224 px. With ``--deals`` above 1 the patients are dealt anew so many times and nothing is changed: false alarms only. Prints one JSON object: false alarms on held-out patients, far tiles among theirs, proportion flagged of each kind.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -124,6 +125,17 @@ def flagged(distance: Distance, embeddings: np.ndarray, rng: np.random.Generator
     return [distance.unlike(Shift.of(distance.of(embeddings[part]))) for part in parts]
 
 
+def dealt(label: np.ndarray, group: np.ndarray, patients: int, *, seed: int) -> np.ndarray:
+    """Patient of every tile: groups dealt to uneven mixtures of the classes."""
+    rng = np.random.default_rng(seed)
+    mixture = rng.dirichlet(np.full(label.max() + 1, 0.5), patients)
+    patient = np.zeros(len(label), int)
+    for g in np.unique(group):
+        weight = mixture[:, label[group == g][0]]
+        patient[group == g] = rng.choice(patients, p=weight / weight.sum())
+    return patient
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -134,6 +146,7 @@ def main() -> None:
     parser.add_argument("--train", type=int, default=30)
     parser.add_argument("--splits", type=int, default=4)
     parser.add_argument("--most", type=int, default=400, help="tiles of a patient that enter the fit")
+    parser.add_argument("--deals", type=int, default=1, help="times that patients are dealt anew")
     given = parser.parse_args()
     run = engine_of(load_encoder(), EnginePlan(engine="ort", device="cpu", batch_size=32))
 
@@ -144,21 +157,17 @@ def main() -> None:
     files = tile_files(given.tiles)
     images = [_resized(np.asarray(Image.open(p).convert("RGB")), _SIDE) for p, _, _ in files]
     label, group = (np.unique([f[i] for f in files], return_inverse=True)[1] for i in (1, 2))
-    rng = np.random.default_rng(3)
-    mixture = rng.dirichlet(np.full(label.max() + 1, 0.5), given.patients)
-    patient = np.zeros(len(files), int)
-    for g in np.unique(group):
-        weight = mixture[:, label[group == g][0]]
-        patient[group == g] = rng.choice(given.patients, p=weight / weight.sum())
     first = np.unique(group, return_index=True)[1]
     changed = np.random.default_rng(1).permutation(first)[:_CHANGED]
     usual = embed(images)
-    odd = {name: embed([change(images[i]) for i in changed]) for name, change in KINDS.items()}
+    kinds = KINDS if given.deals == 1 else {}
+    odd = {name: embed([change(images[i]) for i in changed]) for name, change in kinds.items()}
     odd |= {path.stem: embed(organ(path)) for path in given.slides}
     alarms: list[bool] = []
     far: list[float] = []
     caught: dict[str, list[bool]] = {name: [] for name in odd}
-    for split in range(given.splits):
+    for deal, split in product(range(given.deals), range(given.splits)):
+        patient = dealt(label, group, given.patients, seed=3 + deal)
         rng = np.random.default_rng(split)
         names = rng.permutation(np.unique(patient))
         rows = np.concatenate(
@@ -177,7 +186,7 @@ def main() -> None:
         for name, embeddings in odd.items():
             caught[name] += flagged(distance, embeddings, rng)
     print(json.dumps({
-        "train": given.train, "most": given.most, "splits": given.splits, "held_out_slides": len(alarms),
+        "train": given.train, "most": given.most, "splits": given.splits, "deals": given.deals, "held_out_slides": len(alarms),
         "false_alarms": float(np.mean(alarms)), "far_tiles": float(np.mean(far)),
         "flagged": {name: round(float(np.mean(v)), 3) for name, v in caught.items()},
     }))  # fmt: skip

@@ -10,6 +10,7 @@ from pathosig.encoder.training import checkpoint
 from pathosig.encoder.training import train as loop
 from pathosig.encoder.training.augment import Views
 from pathosig.encoder.training.monitor import CollapseWatch, Occupancy, few_steps, occupancy
+from pathosig.encoder.training.network import StillStatistics
 
 from .tiny import TinyBackbone
 
@@ -131,7 +132,7 @@ def test_micro_batches_leave_running_statistics_to_the_second_pass(coloured_tile
     trainer = _trainer(coloured_tiles, TrainSpec(**SMALL, accumulate=2))
     trainer.state.net.train()
     before = trainer.state.net.backbone.net[1].running_mean.clone()
-    with loop._still_statistics(trainer.state.net), torch.no_grad():
+    with StillStatistics(trainer.state.net), torch.no_grad():
         trainer.state.net.embed(torch.randn(4, 3, 32, 32))
     assert torch.equal(before, trainer.state.net.backbone.net[1].running_mean)
     trainer.state.net.embed(torch.randn(4, 3, 32, 32))

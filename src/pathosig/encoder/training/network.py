@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -67,3 +69,21 @@ def _width(backbone: nn.Module) -> int:
         width = int(backbone(torch.zeros(1, 3, 64, 64)).shape[-1])
     backbone.train(training)
     return width
+
+
+class StillStatistics:
+    """Batch norms normalise with the batch but do not update their running statistics."""
+
+    def __init__(self, net: nn.Module) -> None:
+        kind = nn.modules.batchnorm._BatchNorm
+        self.layers = [m for m in net.modules() if isinstance(m, kind)]
+        self.momenta: list[float | None] = []
+
+    def __enter__(self) -> None:
+        self.momenta = [layer.momentum for layer in self.layers]
+        for layer in self.layers:
+            layer.momentum = 0.0
+
+    def __exit__(self, *_: Any) -> None:
+        for layer, momentum in zip(self.layers, self.momenta, strict=True):
+            layer.momentum = momentum

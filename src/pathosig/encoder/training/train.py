@@ -12,11 +12,9 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from pathosig.core.errors import NotEstimableError
 from pathosig.encoder.spec import TrainSpec
@@ -24,7 +22,7 @@ from pathosig.encoder.training import parallel
 from pathosig.encoder.training.augment import Views
 from pathosig.encoder.training.losses import barlow_loss, cluster_loss, instance_loss
 from pathosig.encoder.training.monitor import CollapseWatch, Occupancy, check_finite, few_steps, occupancy
-from pathosig.encoder.training.network import ContrastiveClusteringNet
+from pathosig.encoder.training.network import ContrastiveClusteringNet, StillStatistics
 
 Rows = Callable[[np.ndarray], "np.ndarray | torch.Tensor"]
 logger = logging.getLogger(__name__)
@@ -116,10 +114,7 @@ def total_loss(
     c: tuple[torch.Tensor, torch.Tensor],
     spec: TrainSpec,
 ) -> Losses:
-    """L = (1 - alpha) (L_inst + L_clu) + alpha L_BT over the whole batch; always in float32.
-
-    With alpha = 0 the Barlow term is only reported: it sends no gradient.
-    """
+    """L = (1 - alpha) (L_inst + L_clu) + alpha L_BT, in float32; with alpha = 0 the Barlow term sends no gradient."""
     h, z, c = ((a.float(), b.float()) for a, b in (h, z, c))
     width = float(h[0].shape[1])
     instance = instance_loss(*z, temperature=spec.temperature_instance)
@@ -281,7 +276,7 @@ class Trainer:
             losses.total.backward()  # type: ignore[no-untyped-call]
             return losses
         parts_a, parts_b = a.chunk(self.spec.accumulate), b.chunk(self.spec.accumulate)
-        with torch.no_grad(), _still_statistics(self.state.net):
+        with torch.no_grad(), StillStatistics(self.state.net):
             outs = [[self._outputs(p) for p in parts] for parts in (parts_a, parts_b)]
         leaves = [tuple(torch.cat([o[i] for o in view]).requires_grad_() for i in range(3)) for view in outs]
         losses = self._loss(leaves[0], leaves[1])
@@ -289,9 +284,8 @@ class Trainer:
         for parts, leaf in zip((parts_a, parts_b), leaves, strict=True):
             grads = [None if t.grad is None else t.grad.chunk(len(parts)) for t in leaf]
             for i, micro in enumerate(parts):
-                sent = [
-                    (out, g[i]) for out, g in zip(self._outputs(micro), grads, strict=True) if g is not None
-                ]
+                pairs = zip(self._outputs(micro), grads, strict=True)
+                sent = [(out, g[i]) for out, g in pairs if g is not None]
                 torch.autograd.backward([out for out, _ in sent], [g for _, g in sent])
         return losses
 
@@ -390,21 +384,3 @@ class Trainer:
             tiles = self._tiles(rows[at : at + 64])
             out.append(self._eval(net, self.views.plain(tiles))[2].float().cpu().numpy())
         return occupancy(np.concatenate(out))
-
-
-class _still_statistics:
-    """Batch norms normalise with the batch but do not update their running statistics."""
-
-    def __init__(self, net: nn.Module) -> None:
-        kind = nn.modules.batchnorm._BatchNorm
-        self.layers = [m for m in net.modules() if isinstance(m, kind)]
-        self.momenta: list[float | None] = []
-
-    def __enter__(self) -> None:
-        self.momenta = [layer.momentum for layer in self.layers]
-        for layer in self.layers:
-            layer.momentum = 0.0
-
-    def __exit__(self, *_: Any) -> None:
-        for layer, momentum in zip(self.layers, self.momenta, strict=True):
-            layer.momentum = momentum
