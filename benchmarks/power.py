@@ -22,9 +22,10 @@ import numpy as np
 
 from pathosig.core.errors import PathosigError, PathosigWarning
 from pathosig.core.threads import one_blas_thread
+from pathosig.profiles.tree import coarse_groups
 from pathosig.signature import SignatureSpec, TrainingSet
 from pathosig.signature.features import candidates, design
-from pathosig.signature.selection import coarse_groups, select
+from pathosig.signature.selection import select
 from pathosig.survival import cox, harrell_c
 from pathosig.survival.half_paths import gradient, half_samples_of, quadratic_at
 from pathosig.survival.ridge import Likelihood, Shrunken, fold_of, ridge_fit
@@ -75,7 +76,7 @@ class Cohort:
 
     def groups(self, k: int) -> tuple[Model, Shrunken]:
         """G: ridge on the tree cut at k."""
-        names = coarse_groups(self.pool, k)
+        names = coarse_groups(self.pool.leaves, k)
         columns = [self.pool.names.index(n) for n in names]
         fit = ridge_fit(self.x[:, columns], self.time, self.event)
         return self.model(names, fit.coef), fit

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from pathosig.core.errors import InputError, NotEstimableError, PathosigWarning
+from pathosig.profiles.tree import coarse_groups
 from pathosig.signature import Signature, SignatureSpec, TrainingSet, fit_details, fit_signature
 from pathosig.signature.features import candidates, design
-from pathosig.signature.selection import coarse_groups
 from pathosig.survival import cox, cox_path, harrell_c
 from pathosig.survival.bounds import false_selection_bound, tail_bound, threshold_for
 from pathosig.survival.data import risk_sets
@@ -387,8 +387,8 @@ def test_coarse_groups_are_a_partition_of_the_hpcs(cohort):
         min_prevalence=0.05,
     )
     for k in (2, 4, 8, 12):
-        leaves = [h for name in coarse_groups(pool, k) for h in pool.leaves[name]]
-        assert len(coarse_groups(pool, k)) == k
+        leaves = [h for name in coarse_groups(pool.leaves, k) for h in pool.leaves[name]]
+        assert len(coarse_groups(pool.leaves, k)) == k
         assert sorted(leaves) == list(range(cohort["tree"]["k"]))
 
 
@@ -398,7 +398,7 @@ def test_completed_is_the_mean_of_the_stable_nodes_model_and_of_ridge_on_coarse_
     tree = fit_details(patients, quick, benchmark=False).signature
     both = fit_details(patients, quick.replace(selection="completed"), benchmark=False).signature
     pool = candidates(patients, scale="share", min_prevalence=0.05)
-    groups = coarse_groups(pool)
+    groups = coarse_groups(pool.leaves, 8)
     x = design(patients.profiles, groups, pool.transform)
     fit = ridge_fit(x, patients.time, patients.event, folds=quick.folds, seed=quick.seed)
     assert both.hpcs == tuple(dict.fromkeys([*tree.hpcs, *groups]))

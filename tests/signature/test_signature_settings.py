@@ -39,3 +39,16 @@ def test_the_level_of_paper_decides_how_many_hpcs_pass_its_two_steps(cohort):
         for level in (1e-4, 0.2)
     ]
     assert len(kept[0]) < len(kept[1])
+
+
+def test_hpcs_that_other_patients_codebooks_do_not_find_again_are_no_candidates(cohort):
+    steadiness = {"hpc_00": 0.2, "hpc_01": 0.8, "node_03": 0.4}
+    tree = {**cohort["tree"], "steadiness": steadiness}
+    patients = TrainingSet.of(cohort["profiles"], cohort["outcome"], tree=tree)
+    table = fit_details(patients, QUICK.replace(selection="ridge")).univariate.set_index("feature")
+    assert table.loc[list(steadiness), "steadiness"].to_dict() == steadiness
+    assert table["steadiness"].isna().sum() == len(table) - 3
+    strict = fit_details(patients, QUICK.replace(selection="ridge", min_steadiness=0.5))
+    assert "0.20 across disjoint halves" in strict.dropped["hpc_00"]
+    left = set(strict.univariate["feature"])
+    assert left == set(table.index) - {"hpc_00", "node_03"}  # where nothing is known, a candidate stays

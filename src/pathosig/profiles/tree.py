@@ -122,6 +122,41 @@ def tree_shares(
     return pd.DataFrame(out, index=index)
 
 
+def coarse_groups(leaves: Mapping[str, tuple[int, ...]], k: int) -> list[str]:
+    """Names that are the clusters of the tree cut at k: the node merged last is split first.
+
+    Parameters
+    ----------
+    leaves
+        Name -> its HPCs, of leaves (``hpc_07``) and inner nodes (``node_12``, numbered in the order of merging).
+    k
+        Clusters; fewer where the names do not allow as many.
+
+    Examples
+    --------
+    >>> coarse_groups({"hpc_00": (0,), "hpc_01": (1,), "hpc_02": (2,), "node_00": (0, 1)}, 2)
+    ['hpc_02', 'node_00']
+    """
+    sets = {frozenset(hpcs): name for name, hpcs in leaves.items()}
+
+    def largest(inside: frozenset[int] | None) -> list[frozenset[int]]:
+        within = [s for s in sets if inside is None or s < inside]
+        return [s for s in within if not any(s < other for other in within)]
+
+    def merged(group: frozenset[int]) -> int:
+        kind, _, number = sets[group].partition("_")
+        return int(number) if kind == "node" and number.isdigit() else -1
+
+    groups = largest(None)
+    while groups and len(groups) < k:
+        latest = max(groups, key=merged)
+        parts = largest(latest) if merged(latest) >= 0 else []
+        if not parts:
+            break
+        groups = [g for g in groups if g != latest] + parts
+    return [name for name, hpcs in leaves.items() if frozenset(hpcs) in groups]
+
+
 def shares_at_level(
     shares: pd.DataFrame, tree: Mapping[str, Any], k: int, *, without: Collection[int] = ()
 ) -> NDArray[np.float64]:

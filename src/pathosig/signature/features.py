@@ -57,7 +57,13 @@ class Candidates:
         return [n for n in self.names if len(self.leaves.get(n, (0,))) == 1]
 
 
-def candidates(training: TrainingSet, *, scale: Scale = "share", min_prevalence: float = 0.05) -> Candidates:
+def candidates(
+    training: TrainingSet,
+    *,
+    scale: Scale = "share",
+    min_prevalence: float = 0.05,
+    min_steadiness: float = 0.0,
+) -> Candidates:
     """All nodes of the tree that vary enough among the patients, or all outside features; blind to the outcome.
 
     Parameters
@@ -68,6 +74,8 @@ def candidates(training: TrainingSet, *, scale: Scale = "share", min_prevalence:
         share, logodds or logratio.
     min_prevalence
         HPCs seen in a smaller part of the patients are left out.
+    min_steadiness
+        HPCs and nodes whose steadiness (tree.json) is lower are left out; a coarser node stands for them where it is steady.
 
     Raises
     ------
@@ -96,9 +104,12 @@ def candidates(training: TrainingSet, *, scale: Scale = "share", min_prevalence:
     present = (share > 0).mean(0)
     dropped = dict.fromkeys(sorted(removed), "artefact")
     keep: dict[str, tuple[int, ...]] = {}
+    steadiness = training.steadiness
     for j, (name, hpcs) in enumerate(nodes.items()):
         if present[j] < min_prevalence:
             dropped[name] = f"present in {present[j]:.1%} of discovery patients"
+        elif steadiness.get(name, 1.0) < min_steadiness:
+            dropped[name] = f"steadiness {steadiness[name]:.2f} across disjoint halves of discovery patients"
         elif not share[:, j].std() > _FLAT_SHARE:
             dropped[name] = "constant in discovery"
         else:

@@ -151,13 +151,16 @@ def fit_details(
     patients = assessable(training.under(spec.policy), spec)
     time, event = patients.time, patients.event
     scale: Scale = "logratio" if spec.selection == "logcontrast" else spec.scale
-    pool = candidates(patients, scale=scale, min_prevalence=spec.min_prevalence)
+    pool = candidates(
+        patients, scale=scale, min_prevalence=spec.min_prevalence, min_steadiness=spec.min_steadiness
+    )
     x = design(patients.profiles, pool.names, pool.transform)
     table = pd.DataFrame({"feature": pool.names})
     if univariate:
         table = univariate_table(x, time, event, pool)
     chosen = select(x, time, event, pool=pool, spec=spec, groups=patients.groups)
     table["selected"] = table["feature"].isin(chosen.names)
+    table["steadiness"] = table["feature"].map(patients.steadiness).astype(float)
     table["frequency"] = table["feature"].map(chosen.details.get("frequency", {})).astype(float)
     reference = None
     if benchmark and chosen.method != "ridge":

@@ -11,11 +11,12 @@ import numpy as np
 
 from pathosig.core.errors import ConfigError, NotEstimableError, PathosigWarning
 from pathosig.profiles.composition import ilr_basis
+from pathosig.profiles.tree import coarse_groups
 from pathosig.signature.features import Candidates
 from pathosig.signature.spec import SignatureSpec
 from pathosig.signature.transform import Scale
 from pathosig.survival.cox import cox
-from pathosig.survival.path import cox_path
+from pathosig.survival.net import cross_validated_net
 from pathosig.survival.ridge import fold_of, partial_loglik, ridge_fit
 from pathosig.survival.stability import stability_selection
 from pathosig.survival.univariate import cox_univariate
@@ -156,28 +157,6 @@ def _ridge(
     return Selection(method="ridge", names=tuple(names), coef=coef, scale=scale, details={"penalty": penalty})
 
 
-def coarse_groups(pool: Candidates, k: int = _COARSE) -> list[str]:
-    """Candidates that are the clusters of the tree cut at k: the node merged last is split first."""
-    sets = {frozenset(pool.leaves[n]): n for n in pool.names if n in pool.leaves}
-
-    def largest(inside: frozenset[int] | None) -> list[frozenset[int]]:
-        within = [s for s in sets if inside is None or s < inside]
-        return [s for s in within if not any(s < other for other in within)]
-
-    def merged(group: frozenset[int]) -> int:
-        kind, _, number = sets[group].partition("_")
-        return int(number) if kind == "node" and number.isdigit() else -1
-
-    groups = largest(None)
-    while len(groups) < k:
-        latest = max(groups, key=merged, default=frozenset())
-        parts = largest(latest) if merged(latest) >= 0 else []
-        if not parts:
-            break
-        groups = [g for g in groups if g != latest] + parts
-    return [n for n in pool.names if frozenset(pool.leaves.get(n, ())) in groups]
-
-
 def _completed(
     x: np.ndarray, time: np.ndarray, event: np.ndarray, pool: Candidates, spec: SignatureSpec, groups: Any
 ) -> Selection:
@@ -187,7 +166,7 @@ def _completed(
     a stable node there is no signature.
     """
     tree = _tree(x, time, event, pool, spec, groups)
-    coarse = coarse_groups(pool)
+    coarse = coarse_groups(pool.leaves, _COARSE)
     if not tree.names or len(coarse) < _FEWEST_GROUPS:
         return tree
     coef, penalty = _refit(x, time, event, _positions(pool, coarse), spec, groups)
@@ -271,32 +250,14 @@ def _paper(
     return Selection(method="paper", names=names_, coef=coef, scale=pool.transform.scale, details=details)
 
 
-def _cv_path(
-    x: np.ndarray, time: np.ndarray, event: np.ndarray, spec: SignatureSpec, *, l1_ratio: float, groups: Any
-) -> tuple[np.ndarray, float]:
-    """Coefficients at the penalty with the best cross-validated partial likelihood."""
-    full = cox_path(x, time, event, l1_ratio=l1_ratio, n_lambda=30, min_ratio=0.05)
-    fold = fold_of(
-        len(event), event, min(spec.folds, int(event.sum())), np.random.default_rng(spec.seed), groups
-    )
-    gain = np.zeros(len(full.lambdas))
-    for k in np.unique(fold):
-        train = fold != k
-        path = cox_path(x[train], time[train], event[train], l1_ratio=l1_ratio, lambdas=full.lambdas)
-        for j, beta in enumerate(path.coef):
-            gain[j] += partial_loglik(x @ beta, time, event) - partial_loglik(
-                x[train] @ beta, time[train], event[train]
-            )
-    best = int(np.argmax(gain))
-    return full.coef[best], float(full.lambdas[best])
-
-
 def _lasso(
     x: np.ndarray, time: np.ndarray, event: np.ndarray, pool: Candidates, spec: SignatureSpec, groups: Any
 ) -> Selection:
     names = pool.leaf_names()
     columns = _positions(pool, names)
-    coef, penalty = _cv_path(x[:, columns], time, event, spec, l1_ratio=1.0, groups=groups)
+    coef, penalty = cross_validated_net(
+        x[:, columns], time, event, folds=spec.folds, seed=spec.seed, groups=groups
+    )
     kept = np.flatnonzero(coef)
     return Selection(
         method="lasso",
@@ -342,8 +303,9 @@ def _logcontrast(
     names = pool.leaf_names()
     columns = _positions(pool, names)
     logs = x[:, columns]
-    coef, penalty = _cv_path(
-        logs - logs.mean(1, keepdims=True), time, event, spec, l1_ratio=0.5, groups=groups
+    centred = logs - logs.mean(1, keepdims=True)
+    coef, penalty = cross_validated_net(
+        centred, time, event, l1_ratio=0.5, folds=spec.folds, seed=spec.seed, groups=groups
     )
     kept = np.flatnonzero(coef)
     scale: Scale = "logratio"

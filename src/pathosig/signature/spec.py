@@ -39,6 +39,8 @@ class SignatureSpec(Spec):
         Patients with fewer tiles are not assessable.
     min_prevalence
         HPCs present in a smaller part of discovery patients are no candidates.
+    min_steadiness
+        HPCs and nodes that codebooks of disjoint halves of the discovery patients find again less well (0 to 1) are no candidates.
     n_subsamples
         Half-samples of the stability selection, in complementary pairs.
     q
@@ -74,6 +76,7 @@ class SignatureSpec(Spec):
     policy: Literal["pooled", "mean", "worst", "per_core"] = "pooled"
     min_tiles: int = 50
     min_prevalence: float = 0.05
+    min_steadiness: float = 0.0
     n_subsamples: int = 100
     q: int = 7
     expected_false: float = 1.0
@@ -90,6 +93,7 @@ class SignatureSpec(Spec):
         ranges = (
             ("min_tiles", 0, 1e9),
             ("min_prevalence", 0, 1),
+            ("min_steadiness", 0, 1),
             ("n_subsamples", 10, 10_000),
             ("q", 1, 200),
             ("expected_false", 1e-3, 100),

@@ -29,7 +29,7 @@ from pathosig.signature.reading import (
 from pathosig.signature.scores import core_table, score_table
 from pathosig.signature.spec import SignatureSpec
 
-STAGE_VERSION = 5
+STAGE_VERSION = 6
 STAGE = Stage(name="signature", version=STAGE_VERSION)
 _OUTPUTS = {Layout.signature, Layout.benchmark, Layout.univariate, Layout.scores, Layout.core_agreement}
 
@@ -97,7 +97,7 @@ def training_identity(study: Study, profiles: Profiles, endpoint: str) -> dict[s
         "patients": rows[keep].to_dict("list"),
         "slides": slides[keep].to_dict("list"),
         "outcome": outcome[["patient_id", "time", "event"]].to_dict("list"),
-        "tree": profiles.tree.get("nodes", ()) if profiles.tree else (),
+        "tree": [profiles.tree.get(k, ()) for k in ("nodes", "steadiness")] if profiles.tree else (),
         "artefacts": profiles.artefacts,
     }
     return {"training": sha256_value(values), "endpoint": endpoint, "unit": study.endpoints()[endpoint].unit}

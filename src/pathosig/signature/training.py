@@ -121,6 +121,11 @@ class TrainingSet:
         """Names of outside features."""
         return list(self.columns) or [c for c in self.profiles.columns if c not in NOT_FEATURES]
 
+    @property
+    def steadiness(self) -> Mapping[str, float]:
+        """HPC or node -> how well codebooks of disjoint halves of the discovery patients find it again; empty where unknown."""
+        return dict(self.tree.get("steadiness", {}))
+
     def take(self, rows: NDArray[np.int_] | NDArray[np.bool_]) -> Self:
         """Some of the patients, in their order."""
         profiles = self.profiles.iloc[rows].reset_index(drop=True)

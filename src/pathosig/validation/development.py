@@ -9,7 +9,11 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Univariable:
-    """One candidate alone, in discovery; the hazard ratio is per SD."""
+    """One candidate alone, in discovery; the hazard ratio is per SD.
+
+    `frequency` is the proportion of half-samples of the patients in which the selection returns to it, `steadiness` how well
+    codebooks of disjoint halves of the patients find it again; None where unknown.
+    """
 
     feature: str
     kind: Literal["leaf", "node", "feature"]
@@ -22,6 +26,7 @@ class Univariable:
     q: float | None
     selected: bool
     frequency: float | None
+    steadiness: float | None
     prevalence: float | None
     mean: float | None
     sd: float | None

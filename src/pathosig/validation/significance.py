@@ -174,7 +174,9 @@ def candidates_test(
     """
     patients = assessable(training, spec)
     scale = "logratio" if spec.selection == "logcontrast" else spec.scale
-    pool = candidates(patients, scale=scale, min_prevalence=spec.min_prevalence)
+    pool = candidates(
+        patients, scale=scale, min_prevalence=spec.min_prevalence, min_steadiness=spec.min_steadiness
+    )
     test = max_test(
         design(patients.profiles, pool.names, pool.transform),
         patients.time,
