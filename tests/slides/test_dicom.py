@@ -1,6 +1,8 @@
 """A folder of DICOM files is one slide; damaged and mixed folders are refused in words."""
 
+import os
 import shutil
+import signal
 import warnings
 
 import numpy as np
@@ -173,3 +175,31 @@ def test_from_init_to_tiles_a_folder_is_one_slide(tmp_path, tissue_slide):
     assert find_tissue(study).done == ("P1",)
     assert cut_tiles(study).done == ("P1",)
     assert study.record("tiles", "P1").summary["n_tiles"] > 5
+
+
+def test_a_library_that_dies_costs_what_was_being_read_and_no_more(copy):
+    with open_slide(copy) as reader:
+        expected = reader.read_level(0, 0, 0, 50, 50)
+        os.kill(reader.source._slide._process.pid, signal.SIGKILL)
+        with pytest.raises(SlideError, match="ended") as caught:
+            reader.read_level(0, 0, 0, 50, 50)
+        assert caught.value.code == "E_PIXELS"
+        assert np.array_equal(reader.read_level(0, 0, 0, 50, 50), expected)
+
+
+def test_a_library_that_never_answers_is_ended(copy, monkeypatch):
+    from pathosig.slides.backends import aside
+
+    with open_slide(copy) as reader:
+        monkeypatch.setattr(aside, "_LIMIT_S", 5)
+        os.kill(reader.source._slide._process.pid, signal.SIGSTOP)
+        with pytest.raises(SlideError) as caught:
+            reader.read_level(0, 0, 0, 50, 50)
+        assert caught.value.code == "E_PIXELS"
+
+
+def test_the_process_that_reads_ends_with_the_slide(copy):
+    with open_slide(copy) as reader:
+        process = reader.source._slide._process
+        assert process.poll() is None
+    assert process.poll() is not None

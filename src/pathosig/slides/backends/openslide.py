@@ -10,25 +10,13 @@ import numpy as np
 import openslide
 
 from pathosig.core.errors import SlideError
+from pathosig.slides.backends.aside import OpenSlideAside
 from pathosig.slides.backends.dicom import damage, is_dicom, slide_instances
 from pathosig.slides.backends.source import read_error
-from pathosig.slides.backends.trial import try_elsewhere
 from pathosig.slides.reader import ContextClose, SlideInfo
 from pathosig.slides.resolution import checked_mpp, from_resolution_tags, parse_number, power_warning
 
 _MAX_PIXELS = 4e11
-_TRIAL = """
-import sys
-import openslide
-try:
-    with openslide.OpenSlide(sys.argv[1]) as slide:
-        for level, (width, height) in enumerate(slide.level_dimensions):
-            step = slide.level_downsamples[level]
-            for x, y in ((0, 0), (width // 2, height // 2), (max(0, width - 64), max(0, height - 64))):
-                slide.read_region((int(x * step), int(y * step)), level, (64, 64))
-except openslide.OpenSlideError:
-    pass
-"""
 
 
 class OpenSlideReader(ContextClose):
@@ -45,8 +33,7 @@ class OpenSlideReader(ContextClose):
         levels = slide_instances(path) if path.is_dir() or is_dicom(path) else []
         damages = damage(levels) if levels else ()
         self._file = levels[0].path if levels else path
-        if levels:  # damaged ones have ended the process in libdicom or libopenslide
-            try_elsewhere(self._file, _TRIAL, "DICOM")
+        self._apart = bool(levels)  # damaged DICOM files have ended the process in libdicom or libopenslide
         self._slide = self._open()
         try:
             info = self._info(mpp)
@@ -60,8 +47,10 @@ class OpenSlideReader(ContextClose):
         colour = str(bounds.get("openslide.background-color", "FFFFFF")).lstrip("#")
         self._background = np.array([int(colour[i : i + 2], 16) for i in (0, 2, 4)], np.uint16)
 
-    def _open(self) -> openslide.OpenSlide:
+    def _open(self) -> openslide.OpenSlide | OpenSlideAside:
         try:
+            if self._apart:
+                return OpenSlideAside(self._file)
             return openslide.OpenSlide(str(self._file))
         except (openslide.OpenSlideError, OSError) as error:
             raise SlideError(
@@ -105,7 +94,7 @@ class OpenSlideReader(ContextClose):
         downsample = self.info.downsamples[level]
         origin = (round(x * downsample) + self._x0, round(y * downsample) + self._y0)
         try:
-            rgba = np.asarray(self._slide.read_region(origin, level, (width, height)))
+            rgba = self._region(origin, level, (width, height))
         except openslide.OpenSlideError as error:
             self._slide.close()
             self._slide = self._open()  # a handle stays broken after its first error
@@ -118,6 +107,11 @@ class OpenSlideReader(ContextClose):
             ) from error
         return self._composite(rgba)
 
+    def _region(self, origin: tuple[int, int], level: int, size: tuple[int, int]) -> np.ndarray:
+        if isinstance(self._slide, OpenSlideAside):
+            return self._slide.region(origin, level, size)
+        return np.asarray(self._slide.read_region(origin, level, size))
+
     def _composite(self, rgba: np.ndarray) -> np.ndarray:
         alpha = rgba[..., 3]
         rgb = rgba[..., :3]
@@ -128,6 +122,8 @@ class OpenSlideReader(ContextClose):
 
     def icc_profile(self) -> bytes:
         """The ICC profile of the slide; nothing where it has none."""
+        if isinstance(self._slide, OpenSlideAside):
+            return self._slide.icc_profile
         profile = self._slide.color_profile
         return b"" if profile is None else bytes(profile.tobytes())
 
