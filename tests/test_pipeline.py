@@ -27,8 +27,21 @@ SETTINGS = {
 }
 
 
-def cli(*arguments, cwd=None, **options):
-    command = [sys.executable, "-m", "pathosig", *map(str, arguments)]
+def cut_off():
+    """What starts a program without any network (Linux, where users may make name spaces); nothing elsewhere."""
+    prefix = ["unshare", "--map-root-user", "--net"]
+    try:
+        return (
+            prefix
+            if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode == 0
+            else []
+        )
+    except FileNotFoundError:
+        return []
+
+
+def cli(*arguments, cwd=None, prefix=(), **options):
+    command = [*prefix, sys.executable, "-m", "pathosig", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False, **options)
 
 
@@ -103,9 +116,9 @@ class TestWholeStudy:
         run_all(study, until="embed")
         assert path.read_bytes() == good
 
-    def test_killed_and_run_again_with_one_worker_gives_the_same_bytes(self, study, tmp_path):
+    def test_killed_and_run_again_with_one_worker_and_no_network_gives_the_same_bytes(self, study, tmp_path):
         other = painted(tmp_path / "study")
-        command = [sys.executable, "-m", "pathosig", "run", str(other.root)]
+        command = [*cut_off(), sys.executable, "-m", "pathosig", "run", str(other.root)]
         for delay in (4.0, 7.0):
             process = subprocess.Popen(
                 command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
@@ -113,7 +126,7 @@ class TestWholeStudy:
             time.sleep(delay)
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-        done = cli("run", other.root)
+        done = cli("run", other.root, prefix=cut_off())
         assert done.returncode == 0, done.stderr
         ours, theirs = outputs_of(study.root), outputs_of(other.root)
         assert set(ours) == set(theirs)
@@ -156,6 +169,16 @@ class TestWholeStudy:
             assert done.returncode == 3
             assert "E_BUNDLE" in done.stderr
         assert not (tmp_path.parent / "evil.py").exists()
+
+
+def test_a_program_that_is_cut_off_reaches_nobody():
+    if not cut_off():
+        pytest.skip("no name space can be made here")
+    reach = "import socket; socket.create_connection(('192.0.2.1', 80), timeout=5)"
+    done = subprocess.run(
+        [*cut_off(), sys.executable, "-c", reach], capture_output=True, text=True, check=False
+    )
+    assert "unreachable" in done.stderr
 
 
 def test_a_missing_study_is_exit_2_without_a_traceback(tmp_path):

@@ -65,6 +65,20 @@ def test_a_plan_takes_this_studys_own_pace_and_writes_nothing(tmp_path):
     assert sorted(study.root.rglob("*")) == before
 
 
+def test_a_profile_says_what_every_stage_and_its_slowest_slide_took(tmp_path):
+    study = study_of(tmp_path, 3)
+    report = run_all(study, until="tiles", profile=True)
+    costs = {cost.stage: cost for cost in report.costs}
+    assert list(costs) == ["tissue", "tiles"]
+    assert (costs["tissue"].units, costs["tiles"].units) == (3, 0)  # no slide is there: all fail, tiles wait
+    assert costs["tissue"].slowest in {"S0000", "S0001", "S0002"}
+    assert costs["tissue"].peak_mb > 10
+    assert costs["tissue"].wall_s > 0
+    assert "slowest" in report.to_text()
+    assert "run_each" in (study.root / "logs" / "profile" / "tissue.txt").read_text()
+    assert not run_all(study, until="tissue").costs
+
+
 def test_a_run_of_an_unusable_study_is_refused_before_anything_is_done(tmp_path):
     study = study_of(tmp_path, 4)
     study.paths.patients.write_text("patient_id,cohort,t,e\nQ1,discovery,1,0\nQ2,discovery,2,1\n")

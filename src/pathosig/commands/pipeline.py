@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from dataclasses import dataclass
 from typing import Any
 
+from pathosig.commands import profiling
 from pathosig.commands.changes import remove_gone
 from pathosig.commands.plan import RunPlan, plan_of
+from pathosig.commands.profiling import StageCost
 from pathosig.core.errors import ConfigError, InputError, NotEstimableError, one_line
 from pathosig.core.progress import announce, clock
 from pathosig.core.records import remove_stale
@@ -27,6 +30,7 @@ class RunReport(Shown):
     not_estimable: str = ""
     report: str | None = None
     plan: RunPlan | None = None
+    costs: tuple[StageCost, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -43,6 +47,7 @@ class RunReport(Shown):
             "not_estimable": self.not_estimable,
             "report": self.report,
             "plan": self.plan,
+            "costs": self.costs,
             "exit_code": self.exit_code,
         }
 
@@ -67,11 +72,17 @@ class RunReport(Shown):
         lines += [f"  {e}" for e in errors[:10]]
         lines += [f"  and {len(errors) - 10} more: pathosig status"] if len(errors) > 10 else []
         lines += [text for text in (self.not_estimable, self.note) if text]
-        return lines + ([f"report: {self.report}"] if self.report else [])
+        lines += [f"report: {self.report}"] if self.report else []
+        return lines + ([profiling.to_text(self.costs)] if self.costs else [])
 
 
 def run_all(
-    study: Study, *, until: str | None = None, dry_run: bool = False, execution: Execution = Execution()
+    study: Study,
+    *,
+    until: str | None = None,
+    dry_run: bool = False,
+    profile: bool = False,
+    execution: Execution = Execution(),
 ) -> RunReport:
     """Run all stages in order; what is fresh is left alone.
 
@@ -81,6 +92,8 @@ def run_all(
         The last stage to run.
     dry_run
         Only say what would be done: slides, tiles, hours, room on the disk, events.
+    profile
+        Also say what each stage took; functions that took longest are listed in logs/profile/.
     execution
         Workers, device, shard, scheduler. With a shard the run stops before the first fit.
 
@@ -111,20 +124,27 @@ def run_all(
     remove_stale(study.root, deep=True)
     remove_gone(study)
     reports: list[StageReport] = []
+    costs: list[StageCost] = []
     nothing = ""
     for row in rows:
         if execution.shard is not None and not row.per_specimen:
-            return RunReport(stages=tuple(reports), note=_waiting(study, row.name))
+            return RunReport(stages=tuple(reports), note=_waiting(study, row.name), costs=tuple(costs))
+        run = functools.partial(row.function(), study, execution=execution)
         begun = time.monotonic()
         try:
-            reports.append(row.function()(study, execution=execution))
+            if profile:
+                report, cost = profiling.profiled(study, row.name, run)
+                costs.append(cost)
+            else:
+                report = run()
+            reports.append(report)
         except NotEstimableError as error:
             nothing = nothing or f"{error.code} {error}"
             reports.append(StageReport(stage=row.name, empty=("_fit",)))
         announce(f"{reports[-1].to_line()}, {clock(time.monotonic() - begun)}")
     page = study.paths.report
     shown = str(page) if rows and rows[-1].name == "report" and page.is_file() else None
-    return RunReport(stages=tuple(reports), not_estimable=nothing, report=shown)
+    return RunReport(stages=tuple(reports), not_estimable=nothing, report=shown, costs=tuple(costs))
 
 
 def _refuse_unusable(study: Study) -> None:

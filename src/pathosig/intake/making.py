@@ -10,7 +10,7 @@ from typing import Any
 
 from pathosig.core.errors import ConfigError, InputError, PathosigError
 from pathosig.core.grids import SheetsError, Table
-from pathosig.core.remote import matching, shown, url_of
+from pathosig.core.remote import matching, path_of, shown, url_of
 from pathosig.core.study import Study
 from pathosig.core.table_files import read_table
 from pathosig.core.tables import write_csv_rows
@@ -29,6 +29,7 @@ from pathosig.intake.ids import SlideMatches
 from pathosig.intake.init_report import InitReport, report_on
 from pathosig.intake.patient_ids import find_patient_ids, numbered_rows
 from pathosig.intake.proposal import Proposal, patient_rows, propose
+from pathosig.intake.pseudonyms import Pseudonyms, columns_in_use, link_slide
 from pathosig.intake.slide_matching import matches
 from pathosig.intake.study_toml import study_toml
 from pathosig.slides.listing import slide_name, slides_among, slides_below
@@ -61,6 +62,7 @@ def init(
     header_row: int | None = None,
     include: Sequence[str] = (),
     mpp: float | None = None,
+    pseudonymize: Path | None = None,
     dry_run: bool = False,
 ) -> InitReport:
     """Make a study folder from slides and a clinical table, and show how both are read.
@@ -115,6 +117,9 @@ def init(
         Slides of TCGA that are left out otherwise: normal, frozen.
     mpp
         Micrometres per pixel for slides whose header has none, or an impossible one.
+    pseudonymize
+        File with a key, made where it is not there: patients and slides get ids derived with it, slides are reached through links
+        of these names, and columns that the study does not use are left out. Who is who is written beside the key.
     dry_run
         Show how everything would be read and write nothing.
 
@@ -161,7 +166,8 @@ def init(
     assert proposal is not None  # noqa: S101 - without questions there is one
     report = report_on(directory, proposal, matched, answers, is_trial=dry_run)
     if not dry_run:
-        _write(directory, proposal, stems, matched, mpp)
+        hidden = Pseudonyms(pseudonymize, directory) if pseudonymize is not None else None
+        _write(directory, proposal, stems, matched, mpp, hidden)
     return report
 
 
@@ -278,18 +284,39 @@ def _write(
     stems: Mapping[str, Path],
     matched: SlideMatches | None,
     mpp: float | None,
+    hidden: Pseudonyms | None,
 ) -> None:
     text = study_toml(proposal, level="features" if matched is None else None)
     rows, columns = patient_rows(proposal)
-    slide_rows = (
-        _slide_rows(Path(directory).expanduser().resolve(), stems, matched, mpp)
-        if matched is not None
-        else []
-    )
+    root = Path(directory).expanduser().resolve()
+    slide_rows = _slide_rows(root, stems, matched, mpp) if matched is not None else []
+    if hidden is not None:
+        columns = columns_in_use(text, columns)
+        _hide(rows, slide_rows, root, hidden)
     study = Study.create(directory, text)
     if matched is not None:
         write_csv_rows(study.paths.slides, slide_rows, ("slide_id", "patient_id", "path", "mpp"))
     write_csv_rows(study.paths.patients, rows, columns)
+    if hidden is not None:
+        hidden.write_table()
+
+
+def _hide(
+    rows: list[dict[str, object]], slide_rows: list[dict[str, object]], root: Path, hidden: Pseudonyms
+) -> None:
+    """Put pseudonyms in place of ids, in an order that says nothing either."""
+    for row in slide_rows:
+        name = hidden.of("slide", str(row["slide_id"]))
+        path = link_slide(root, name, path_of(str(row["path"]), root))
+        row |= {
+            "slide_id": name,
+            "patient_id": hidden.of("patient", str(row["patient_id"])),
+            "path": _written(path, root),
+        }
+    for row in rows:
+        row["patient_id"] = hidden.of("patient", str(row["patient_id"]))
+    rows.sort(key=lambda row: str(row["patient_id"]))
+    slide_rows.sort(key=lambda row: str(row["slide_id"]))
 
 
 def _slide_rows(
