@@ -17,6 +17,7 @@ from PIL import Image
 pytest.importorskip("httpx")
 
 from pathosig.core.labels import read_hpc_names
+from pathosig.slides import open_slide
 from pathosig.viewer import create_app
 
 BASE = "http://127.0.0.1:8123"
@@ -331,7 +332,25 @@ def test_no_slide_is_closed_while_somebody_reads_it(study, monkeypatch):
     one = study.specimens()[0]
     specimens = [dataclasses.replace(one, id=f"S{i}") for i in range(6)]
     region = Region(x=0, y=0, width=256, height=256, out=(64, 64), downsample=4)
-    sizes, errors = [], []
+    sizes, errors, counts, opened = [], [], [0], [0]
+    counting = threading.Lock()
+
+    def open_and_count(*arguments, **options):
+        with counting:
+            opened[0] += 1
+            counts.append(counts[-1] + 1)
+        reader = open_slide(*arguments, **options)
+        close = reader.close
+
+        def close_and_count():
+            with counting:
+                counts.append(counts[-1] - 1)
+            close()
+
+        reader.close = close_and_count
+        return reader
+
+    monkeypatch.setattr(pixels, "open_slide", open_and_count)
 
     def read(k):
         try:
@@ -346,9 +365,11 @@ def test_no_slide_is_closed_while_somebody_reads_it(study, monkeypatch):
         thread.join()
     assert errors == []
     assert len(sizes) == 120
-    assert len(shelf._open) <= 2
+    assert opened[0] >= 6
+    assert max(counts) == 2
     shelf.close()
     assert not shelf._open
+    assert counts[-1] == 0
 
 
 def test_any_error_of_a_decoder_is_a_code_and_no_traceback(client, monkeypatch, caplog):

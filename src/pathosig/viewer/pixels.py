@@ -30,9 +30,14 @@ OVERVIEW_PX = 3000
 
 @dataclass(kw_only=True)
 class _OpenSlide:
-    """A place on the shelf. The slide is opened under its own lock, so that a slow one holds up no other."""
+    """A place on the shelf. The slide is opened under its own lock, so that a slow one holds up no other.
+
+    `is_open` is true from the moment that its reader begins to open, `is_read` while somebody's turn lasts.
+    """
 
     reader: SlideReader | None = None
+    is_open: bool = False
+    is_read: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
     users: int = 0
     overview: tuple[np.ndarray, float] | None = None
@@ -41,7 +46,7 @@ class _OpenSlide:
 class SlideShelf:
     """Readers that stay open, the least recently used closed first; safe for threads.
 
-    A slide in use is never closed: only those without users are, so that for a moment more than `OPEN_SLIDES` can be open.
+    Never more than `OPEN_SLIDES` are open. A slide is closed only while nobody reads it; who waits for it opens it again.
     """
 
     def __init__(self, icc: str = "off") -> None:
@@ -49,6 +54,7 @@ class SlideShelf:
         self._icc = icc
         self._open: OrderedDict[str, _OpenSlide] = OrderedDict()
         self._lock = threading.Lock()
+        self._turns = threading.BoundedSemaphore(OPEN_SLIDES)
 
     def info(self, specimen: Specimen) -> SlideInfo:
         """Facts of a slide.
@@ -118,26 +124,39 @@ class SlideShelf:
             slide.users += 1
             self._open.move_to_end(specimen.id)
         try:
-            with slide.lock:
-                if slide.reader is None:
-                    slide.reader = open_slide(
-                        specimen.path, mpp=specimen.mpp, region=specimen.region, icc=self._icc
-                    )
-                yield slide, slide.reader
+            with slide.lock, self._turns:
+                with self._lock:
+                    slide.is_read = True
+                    if not slide.is_open:
+                        self._drop(keep=OPEN_SLIDES - 1)
+                        slide.is_open = True
+                try:
+                    if slide.reader is None:
+                        slide.reader = open_slide(
+                            specimen.path, mpp=specimen.mpp, region=specimen.region, icc=self._icc
+                        )
+                    yield slide, slide.reader
+                finally:
+                    with self._lock:
+                        slide.is_read, slide.is_open = False, slide.reader is not None
         finally:
             with self._lock:
                 slide.users -= 1
-                self._drop(keep=OPEN_SLIDES)
+                if not slide.users and not slide.is_open:
+                    self._open.pop(specimen.id, None)
 
     def _drop(self, *, keep: int) -> None:
-        """Close the slides used longest ago that nobody uses, and forget those that never opened."""
+        """Close the slides used longest ago until `keep` are open; those that somebody reads stay."""
         for name in list(self._open):
             slide = self._open[name]
-            if slide.users or (slide.reader is not None and len(self._open) <= keep):
+            if sum(each.is_open for each in self._open.values()) <= keep:
+                return
+            if slide.is_read or slide.reader is None:
                 continue
-            del self._open[name]
-            if slide.reader is not None:
-                slide.reader.close()
+            slide.reader.close()
+            slide.reader, slide.overview, slide.is_open = None, None, False
+            if not slide.users:
+                del self._open[name]
 
 
 def _from_overview(slide: _OpenSlide, reader: SlideReader, region: Region) -> np.ndarray:
