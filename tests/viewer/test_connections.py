@@ -8,13 +8,12 @@ import pytest
 
 pytest.importorskip("uvicorn")
 
-from pathosig.viewer import connections, server, start_viewer
+from pathosig.viewer import connections, start_viewer
 
 
 @pytest.fixture
 def running(study, monkeypatch):
-    monkeypatch.setattr(connections, "IDLE_S", 0.4)
-    monkeypatch.setattr(server, "IDLE_S", 1)
+    monkeypatch.setattr(connections, "IDLE_S", 1)
     with start_viewer(study) as viewer:
         yield viewer
 

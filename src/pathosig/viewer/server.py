@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from pathosig.core.errors import ConfigError
 from pathosig.core.study import Study
 from pathosig.viewer.app import create_app
-from pathosig.viewer.connections import CONNECTIONS, IDLE_S, impatient_protocol
 
 if TYPE_CHECKING:
     import uvicorn
@@ -92,7 +91,7 @@ def start_viewer(study: Study, *, port: int = 0, read_only: bool = False) -> Run
 
 
 def _prepare(study: Study, port: int, read_only: bool) -> tuple[uvicorn.Server, socket.socket, str]:
-    import uvicorn
+    from pathosig.viewer.connections import impatient_server  # uvicorn is an extra
 
     app = create_app(study, read_only=read_only)
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -103,15 +102,5 @@ def _prepare(study: Study, port: int, read_only: bool) -> tuple[uvicorn.Server, 
         sock.close()
         message = f"port {port}: cannot be used ({error}). Choose another, or 0 for any free one."
         raise ConfigError(message, code="E_PORT") from error
-    config = uvicorn.Config(
-        app,
-        http=impatient_protocol(),
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        date_header=False,
-        limit_concurrency=CONNECTIONS,
-        timeout_keep_alive=IDLE_S,
-    )
     url = f"http://127.0.0.1:{sock.getsockname()[1]}/?token={app.state.token}"
-    return uvicorn.Server(config), sock, url
+    return impatient_server(app), sock, url
