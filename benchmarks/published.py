@@ -1,6 +1,6 @@
 """The published procedure beside the recommended one on the same simulated microarray studies. Prints one JSON object as its last line.
 
-    python benchmarks/published.py [--seeds 20] [--tiles 100] [--effect 0.6]
+    python benchmarks/published.py [--seeds 20] [--tiles 100] [--effect 0.6] [--rows ROWS.jsonl]
 
 Each study has a discovery cohort of 130 patients, two validation cohorts of 125, two or three cores a patient, 15 % of the patients with
 cores that truly differ, and 300 further patients from whom the true hazard ratio of a frozen signature is known. Half the studies have
@@ -22,6 +22,7 @@ import time as clock
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -275,12 +276,21 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--tiles", type=int, default=100)
     parser.add_argument("--effect", type=float, default=0.6)
+    parser.add_argument(
+        "--rows", type=Path, help="JSON lines, one a study and procedure: kept, and not computed again"
+    )
     given = parser.parse_args()
-    rows: dict[str, dict[str, list[dict[str, object]]]] = {"effect": {}, "no effect": {}}
+    done: dict[tuple[int, str, str], dict[str, object]] = {}
+    if given.rows is not None and given.rows.is_file():
+        for line in given.rows.read_text().splitlines():
+            row = json.loads(line)
+            done[row["seed"], row["kind"], row["procedure"]] = row
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PathosigWarning)
         for seed in range(given.first, given.first + given.seeds):
             for kind, effect in (("effect", given.effect), ("no effect", 0.0)):
+                if (seed, kind, "recommended") in done:
+                    continue
                 begin = clock.process_time()
                 study = simulated_study(seed, effect=effect, tiles=given.tiles)
                 for arms, method in ((PUBLISHED, "kmeans"), (RECOMMENDED, "recommended")):
@@ -288,12 +298,21 @@ def main() -> None:
                         study, PhenotypeSpec(method=method, seed=seed, max_tiles=8000, landmarks=2000)
                     )
                     for name, spec in arms.items():
-                        row = judged(study, table, spec)
-                        rows[kind].setdefault(name, []).append(row)
-                        sys.stderr.write(f"{kind} {seed} {name} {json.dumps(row)}\n")
+                        row = {"seed": seed, "kind": kind, "procedure": name, **judged(study, table, spec)}
+                        done[seed, kind, name] = row
+                        if given.rows is not None:
+                            with given.rows.open("a") as handle:
+                                handle.write(json.dumps(row) + "\n")
                 sys.stderr.write(f"{clock.process_time() - begin:.1f} CPU s\n")
-    found = {kind: {name: summary(of) for name, of in arms.items()} for kind, arms in rows.items()}
-    sys.stdout.write(json.dumps({**vars(given), **found}) + "\n")
+    summaries = {
+        kind: {
+            name: summary([row for key, row in sorted(done.items()) if key[1:] == (kind, name)])
+            for name in (*PUBLISHED, *RECOMMENDED)
+        }
+        for kind in ("effect", "no effect")
+    }
+    settings = {"tiles": given.tiles, "effect_size": given.effect, "further_patients": NEW}
+    sys.stdout.write(json.dumps({**settings, **summaries}) + "\n")
 
 
 if __name__ == "__main__":

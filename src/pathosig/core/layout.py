@@ -79,6 +79,7 @@ class Layout:
     selection = _At("signature/selection.json")
     benchmark = _At("signature/benchmark.json")
     core_agreement = _At("signature/cores.json")
+    core_scores = _At("signature/core_scores.csv")
     univariate = _At("signature/univariate.csv")
     scores = _At("signature/scores.csv")
     results = _At("validation/results.json")

@@ -15,12 +15,12 @@ from pathosig.report.sections.audits import audits_section
 from pathosig.report.sections.characteristics import table1_section
 from pathosig.report.sections.checklist import checklist_section
 from pathosig.report.sections.checks import (
-    cores_section,
     hazards_section,
     internal_section,
     sample_size_section,
 )
 from pathosig.report.sections.codebook import health_section
+from pathosig.report.sections.cores import cores_section
 from pathosig.report.sections.counterparts import counterparts_section
 from pathosig.report.sections.drivers import drivers_section
 from pathosig.report.sections.equation import signature_section

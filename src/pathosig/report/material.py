@@ -83,10 +83,22 @@ class SlideRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PatientScore:
-    """One row of signature/scores.csv; `score` is NaN for a patient who cannot be assessed."""
+    """One row of signature/scores.csv; `score` is NaN for a patient who cannot be assessed, `agreement` that of the cores."""
 
     patient: str
     cohort: str
+    score: float
+    group: str
+    agreement: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CoreScore:
+    """One row of signature/core_scores.csv: a core or slide of a patient, its tiles and score (NaN with too few tiles)."""
+
+    core: str
+    patient: str
+    tiles: int
     score: float
     group: str
 
@@ -249,8 +261,8 @@ class Material:
         Profiles of slides and of patients.
     candidates
         The univariable screen.
-    scores
-        Rows of signature/scores.csv.
+    scores, core_scores
+        Rows of signature/scores.csv, and of each core or slide.
     audits
         Name -> result of an audit.
     versions
@@ -279,6 +291,7 @@ class Material:
     pictures: Sequence[SlidePicture] = ()
     profiles: Profiles = field(default_factory=Profiles)
     scores: Sequence[PatientScore] = ()
+    core_scores: Sequence[CoreScore] = ()
     audits: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
 

@@ -27,6 +27,7 @@ from pathosig.report.images import TILE_PX, opened, overview, tiles_at
 from pathosig.report.material import (
     AtlasTile,
     Candidate,
+    CoreScore,
     FrozenScore,
     Material,
     PatientScore,
@@ -110,8 +111,19 @@ def read_material(study: Study, spec: ReportSpec) -> Material:
                 cohort=r["cohort"],
                 score=number_or(r["score"], np.nan),
                 group=r["group"],
+                agreement=r["core_agreement"],
             )
             for r in _rows(study.paths.scores)
+        ],
+        core_scores=[
+            CoreScore(
+                core=r["slide_id"],
+                patient=r["patient_id"],
+                tiles=int(float(r["n_tiles"])),
+                score=number_or(r["score"], np.nan),
+                group=r["group"],
+            )
+            for r in _rows(study.paths.core_scores)
         ],
         audits={p.stem: read_json(p) for p in json_files(study.paths.audits)},
         versions=versions(),

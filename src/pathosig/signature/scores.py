@@ -147,7 +147,7 @@ def core_table(
     columns: Sequence[str],
     places: Callable[[str], TilePlaces | None],
 ) -> pd.DataFrame:
-    """Score and its sampling variance for every slide or core: patient_id, slide_id, n_tiles, score, variance.
+    """Score and its sampling variance for every slide or core: patient_id, slide_id, n_tiles, score, variance, group.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ def core_table(
     out = slides[["patient_id", "slide_id", "n_tiles"]].reset_index(drop=True)
     single = lenient(signature)
     out["score"] = single.score(slides)
-    out["variance"] = np.nan
+    out["variance"], out["group"] = np.nan, signature.group(out["score"])
     if signature.transform.scale == "feature":
         return out
     several = slides["patient_id"].duplicated(keep=False).to_numpy()

@@ -31,7 +31,8 @@ from pathosig.signature.spec import SignatureSpec
 
 STAGE_VERSION = 6
 STAGE = Stage(name="signature", version=STAGE_VERSION)
-_OUTPUTS = {Layout.signature, Layout.benchmark, Layout.univariate, Layout.scores, Layout.core_agreement}
+_SCORED = (Layout.scores, Layout.core_scores, Layout.core_agreement)
+_OUTPUTS = {Layout.signature, Layout.benchmark, Layout.univariate, *_SCORED}
 
 
 def build_signature(
@@ -177,7 +178,7 @@ def _write_fit(study: Study, fit: SignatureFit | None, reason: str, spec: Signat
 
 def _still_good(fit: SignatureFit | None) -> set[str]:
     """Scores are replaced by their own unit as long as there is a signature."""
-    return {Layout.scores, Layout.core_agreement} if fit is not None and fit.signature is not None else set()
+    return set(_SCORED) if fit is not None and fit.signature is not None else set()
 
 
 # -- scores -----------------------------------------------------------------------------------
@@ -193,7 +194,7 @@ def _score(job: Job) -> Outcome:
         signature, profiles.patients, profiles.slides, cores, cohorts=_cohorts(study), benchmark=benchmark
     )
     write_csv_rows(study.paths.scores, table.to_dict("records"), SCORE_COLUMNS)
+    write_csv_rows(study.paths.core_scores, cores.to_dict("records"), list(cores.columns))
     write_json(study.paths.core_agreement, agreement)
-    left_out = int((table["group"] == NOT_ASSESSABLE).sum())
-    summary = {"patients": len(table), "not_assessable": left_out}
-    return Outcome(outputs=(Layout.scores, Layout.core_agreement), summary=summary)
+    summary = {"patients": len(table), "not_assessable": int((table["group"] == NOT_ASSESSABLE).sum())}
+    return Outcome(outputs=_SCORED, summary=summary)

@@ -1,4 +1,4 @@
-"""The viewer's web application: token on every route, opaque slide ids; it writes names of HPCs and nothing else."""
+"""The viewer's web application: token on every route, opaque slide ids; it writes names of HPCs, and cores that are corrected."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from starlette.responses import Response
 from pathosig.core.errors import PathosigError
 from pathosig.core.overlay import tissue_rings
 from pathosig.tiles.spec import TileSpec
+from pathosig.viewer.arrays import Answer, ArrayPages, core_routes
 from pathosig.viewer.content import overlay, read_content
 from pathosig.viewer.deepzoom import TILE, max_level, parse_index, tile_region
 from pathosig.viewer.guard import COOKIE, Guard
@@ -39,7 +40,9 @@ FILES = {
     "overlay.js": "text/javascript",
     "panel.js": "text/javascript",
     "keys.js": "text/javascript",
+    "cores.js": "text/javascript",
     "viewer.css": "text/css",
+    "cores.css": "text/css",
     "icon.svg": "image/svg+xml",
     "openseadragon/openseadragon.min.js": "text/javascript",
     "openseadragon/LICENSE.txt": "text/plain",
@@ -52,11 +55,11 @@ def create_app(study: Study, *, token: str | None = None, read_only: bool = Fals
     Parameters
     ----------
     study
-        An open study; only hpc_names.csv is ever written.
+        An open study; only hpc_names.csv and cores.csv are ever written.
     token
         Secret that every request must carry; a fresh one by default. It is kept in ``app.state.token``.
     read_only
-        Whether names of HPCs cannot be changed.
+        Whether names of HPCs and cores cannot be changed.
     """
     from fastapi import FastAPI
 
@@ -71,6 +74,14 @@ def create_app(study: Study, *, token: str | None = None, read_only: bool = Fals
     _page_routes(app, token, study)
     _study_routes(app, study, content, read_only)
     _slide_routes(app, study, content, facts)
+    answers: dict[str, Answer] = {
+        "bytes": _bytes,
+        "json": _json,
+        "image": _image,
+        "missing": _missing,
+        "read": _read,
+    }
+    core_routes(app, ArrayPages.of(study, content.specimens), shelf, answers, writable=not read_only)
     app.add_middleware(Guard, token=token, read_only=read_only)
     return app
 
@@ -119,6 +130,7 @@ def _study_routes(app: FastAPI, study: Study, content: StudyContent, read_only: 
                 "exemplars": exemplars,
                 "writable": not read_only,
                 "report": study.paths.report.is_file(),
+                "cores": any(s.kind == "tma" for s in study.slides()),
             }
         )
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 COOKIE = "pathosig_token"
 LOCAL_HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?", re.IGNORECASE)
 """A Host header of this machine, whole: nothing may stand before or after it."""
-WRITABLE = re.compile(r"/api/hpcs/\d{1,5}")
-"""The one address that takes a POST: the name of an HPC."""
+WRITABLE = re.compile(r"/api/hpcs/\d{1,5}|/api/arrays/[0-9a-f]{20}/cores")
+"""The two addresses that take a POST: the name of an HPC, and the place of a core."""
 MOST_BYTES = 4096
 HEADERS = (
     (
@@ -44,7 +44,7 @@ class Guard:
         The secret of this run; accepted as ``?token=``, as a bearer token, or as the cookie that the
         first page sets.
     read_only
-        Whether names of HPCs may not be changed either.
+        Whether names of HPCs and cores may not be changed either.
     """
 
     def __init__(self, app: ASGIApp, *, token: str, read_only: bool = True) -> None:
@@ -93,7 +93,7 @@ def refusal(scope: Scope, token: str, *, read_only: bool = True) -> tuple[int, s
 
 
 def _refused_change(scope: Scope, headers: dict[bytes, str], read_only: bool) -> tuple[int, str] | None:
-    """Why a request that would write is refused; only a name of an HPC, from the viewer's own page, is not."""
+    """Why a request that would write is refused; only a name of an HPC or a core, from the viewer's own page, is not."""
     if scope["method"] != "POST" or not WRITABLE.fullmatch(scope["path"]):
         return 405, "The viewer is read-only."
     if read_only:

@@ -55,11 +55,11 @@ def serve_viewer(study: Study, *, port: int = 0, read_only: bool = False) -> dic
     Parameters
     ----------
     study
-        An open study; only names of HPCs are written, to hpc_names.csv.
+        An open study; only names of HPCs (hpc_names.csv) and corrected cores (cores.csv) are written.
     port
         TCP port on 127.0.0.1; 0 takes a free one.
     read_only
-        Do not let the page change names of HPCs.
+        Do not let the page change names of HPCs and cores.
     """
     server, sock, url = _prepare(study, port, read_only)
     sys.stderr.write(f"pathosig viewer: {url}\nOnly this machine can open it. Stop with Ctrl-C.\n")

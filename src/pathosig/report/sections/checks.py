@@ -1,4 +1,4 @@
-"""Sections on the form of the model, on internal validation, sample size and the agreement of cores."""
+"""Sections on the form of the model, on internal validation and sample size."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathosig.report.cells import (
     time_text,
 )
 from pathosig.report.images import picture
-from pathosig.report.material import Material, cohort_title
+from pathosig.report.material import Material
 from pathosig.report.page import Block, Cell, Facts, Note, Section, Table
 from pathosig.report.rendering import without_empty
 from pathosig.validation.analysis import Analysis
@@ -138,28 +138,3 @@ def sample_size_section(material: Material) -> Section | None:
     table = Table(caption="Sample size for a prediction model", columns=columns, rows=rows, note=note)
     lead = f"Discovery had {size.n:,} patients and {size.events:,} events."
     return Section(id="sample-size", title="Sample size", blocks=[table], lead=lead)
-
-
-def cores_section(material: Material) -> Section | None:
-    """Agreement of cores within patients; None without several cores."""
-    rates = material.core_agreement
-    if all(c.single == c.n for c in rates.values()):
-        return None
-    rows: list[list[Cell]] = [
-        [cohort_title(name), c.n, c.single, c.agree, c.heterogeneous, c.observed_rate, c.expected_rate]
-        for name, c in sorted(rates.items())
-    ]
-    columns = [
-        "Cohort",
-        "Patients",
-        "One core",
-        "Agree",
-        "Heterogeneous",
-        "Observed rate",
-        "Expected if homogeneous",
-    ]
-    table = Table(caption="Agreement of cores", columns=columns, rows=rows)
-    lead = (
-        "A patient is heterogeneous only when the cores disagree by more than sampling within cores explains."
-    )
-    return Section(id="cores", title="Agreement of cores", blocks=[table], lead=lead)

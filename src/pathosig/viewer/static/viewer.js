@@ -171,6 +171,7 @@ window.addEventListener("load", async () => {
     document.title = `${state.study.title} · pathosig viewer`;
     $("title").textContent = state.study.title;
     $("report-link").hidden = !state.study.report;
+    $("cores-link").hidden = !state.study.cores;
     const cohorts = [...new Set(state.study.slides.map((s) => s.cohort).filter(Boolean))];
     $("cohort").append(element("option", "all cohorts", { value: "" }), ...cohorts.map((c) => element("option", c, { value: c })));
     state.shown = new Set(state.study.hpcs.map((h) => h.hpc));

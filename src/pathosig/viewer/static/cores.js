@@ -1,0 +1,239 @@
+// Core pages: a microarray as a whole, core by core, and corrections of its grid.
+// Every text from the study is set with textContent, never as HTML.
+"use strict";
+
+const $ = (id) => document.getElementById(id);
+const SVG = "http://www.w3.org/2000/svg";
+const state = { arrays: [], array: null, cores: [], chosen: null, writable: false, drag: null, asked: 0 };
+
+function element(name, text, attributes, ...children) {
+  const node = document.createElement(name);
+  if (text !== undefined && text !== null) node.textContent = text;
+  for (const [key, value] of Object.entries(attributes || {})) node.setAttribute(key, value);
+  node.append(...children);
+  return node;
+}
+function drawn(name, attributes) {
+  const node = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+  return node;
+}
+async function ask(path, options) {
+  const answer = await fetch(path, { credentials: "same-origin", ...options });
+  const body = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Error(body.error || `The viewer answered ${answer.status}.`);
+  return body;
+}
+function say(text) { $("message").textContent = text || ""; }
+const letter = (n) => (n > 26 ? String.fromCharCode(64 + Math.floor((n - 1) / 26)) : "") + String.fromCharCode(65 + ((n - 1) % 26));
+const label = (core) => `row ${core.row} (${letter(core.row)}), column ${core.column}`;
+const shortLabel = (core) => `${letter(core.row)}${core.column}`;
+const number = (text) => (text === "" ? "" : Number(text).toFixed(2).replace("-", "−"));
+
+// -- one array --------------------------------------------------------------------------------
+async function openArray(key, wanted) {
+  const asked = ++state.asked;
+  say("");
+  try {
+    const array = await ask(`/api/arrays/${key}`);
+    if (asked !== state.asked) return;
+    Object.assign(state, { array: { ...array, id: key }, cores: array.cores, chosen: null });
+  } catch (error) { say(error.message); return; }
+  $("array").value = key;
+  draw();
+  const core = state.cores.find((c) => c.row === wanted?.row && c.column === wanted?.column);
+  choose(core || null);
+}
+
+function classOf(core) {
+  const by = $("colour").value;
+  if (by === "status") return core.status;
+  if (by === "group") return ["high", "low"].includes(core.group) ? core.group : "none";
+  if (by === "cohort") return core.patient ? "ok" : "none";
+  return core.agreement || "none";
+}
+
+const KEYS = {
+  status: [["ok", "ok"], ["poor", "poor: little tissue, left out"], ["missing", "missing"]],
+  group: [["high", "high risk"], ["low", "low risk"], ["none", "no score"]],
+  agreement: [["agree", "the patient's cores agree"], ["heterogeneous", "the patient's cores disagree"], ["none", "one core, or no score"]],
+  cohort: [["ok", "a patient of the map"], ["none", "no patient in tma_map.csv"]],
+};
+
+function draw() {
+  const { name, width, height } = state.array;
+  const missing = state.cores.filter((c) => c.status === "missing").length;
+  const rows = Math.max(0, ...state.cores.map((c) => c.row)), columns = Math.max(0, ...state.cores.map((c) => c.column));
+  $("name").textContent = name;
+  $("facts").textContent = state.cores.length ? `${rows} rows × ${columns} columns, ${missing} missing` : "its cores were not found yet: run pathosig tma";
+  const size = state.cores.length ? state.cores[0].width : height / 10;
+  const left = Math.min(0, ...state.cores.filter((c) => c.column === 1).map((c) => c.x - size * 0.9));
+  const top = Math.min(0, ...state.cores.filter((c) => c.row === 1).map((c) => c.y - size * 0.9));
+  const map = $("map");
+  map.setAttribute("viewBox", `${left} ${top} ${width - left} ${height - top}`);
+  const image = drawn("image", { x: 0, y: 0, width, height, preserveAspectRatio: "none", href: `/api/arrays/${state.array.id}/overview.jpg` });
+  map.replaceChildren(image, ...labels(size), ...state.cores.map(place));
+  $("key").replaceChildren(...KEYS[$("colour").value].map(([kind, text]) => element("li", null, {}, element("span", null, { class: `swatch ${kind}` }), document.createTextNode(text))));
+  const lacking = state.cores.filter((c) => c.status !== "ok");
+  $("lacking-none").hidden = lacking.length > 0;
+  $("lacking").replaceChildren(...lacking.map((c) => {
+    const button = element("button", `${shortLabel(c)}: ${c.status}${c.patient ? `, patient ${c.patient}` : ", not in the map"}`);
+    button.addEventListener("click", () => choose(c));
+    return element("li", null, {}, button);
+  }));
+}
+
+function labels(size) {
+  const out = [];
+  const text = (x, y, content) => {
+    const node = drawn("text", { x, y, "font-size": size * 0.3 });
+    node.style.fontSize = `${size * 0.3}px`;
+    node.textContent = content;
+    return node;
+  };
+  for (const core of state.cores) {
+    if (core.column === 1) out.push(text(core.x - size * 0.45, core.y + core.height / 2, `${core.row} ${letter(core.row)}`));
+    if (core.row === 1) out.push(text(core.x + core.width / 2, core.y - size * 0.35, core.column));
+  }
+  return out;
+}
+
+function place(core) {
+  const chosen = core === state.chosen;
+  const sibling = !chosen && state.chosen && state.chosen.patient && core.patient === state.chosen.patient;
+  const node = drawn("rect", {
+    x: core.x, y: core.y, width: core.width, height: core.height, rx: core.width / 2,
+    class: `place ${classOf(core)}${chosen ? " chosen" : ""}${sibling ? " sibling" : ""}`, "data-core": `${core.row}-${core.column}`,
+  });
+  const title = drawn("title", {});
+  title.textContent = `${label(core)}: ${core.status}${core.patient ? `, patient ${core.patient}` : ""}`;
+  node.append(title);
+  node.addEventListener("pointerdown", (event) => begin(event, core, node));
+  return node;
+}
+
+// -- one core ---------------------------------------------------------------------------------
+function choose(core) {
+  state.chosen = core;
+  for (const node of document.querySelectorAll("#map .place")) node.remove();
+  $("map").append(...state.cores.map(place));
+  $("core-title").textContent = core ? label(core) : "Choose a core";
+  $("edit").hidden = !core || !state.writable;
+  $("core-image").hidden = !core;
+  $("open").hidden = !core?.slide;
+  $("others-title").hidden = true;
+  $("others").replaceChildren();
+  if (!core) { $("core-facts").replaceChildren(); return; }
+  const side = Math.min(core.width, core.height);
+  $("core-image").src = `/api/arrays/${state.array.id}/core/${core.x}/${core.y}/${side}.jpg`;
+  $("core-image").alt = `Core at ${label(core)}`;
+  $("status").value = core.status;
+  if (core.slide) $("open").href = `/#slide=${core.slide}`;
+  const rows = [
+    ["Status", core.status], ["Tissue, of the usual core", `${Math.round(core.tissue * 100)} %`], ["Patient", core.patient || "not in the map"], ["Cohort", core.cohort],
+    ["Tiles", core.tiles], ["Score of the core", number(core.score)], ["Group of the core", core.group],
+    ["Score of the patient", number(core.patient_score)], ["Group of the patient", core.patient_group], ["The patient's cores", core.agreement],
+  ];
+  $("core-facts").replaceChildren(...rows.filter(([, v]) => v !== "").map(([k, v]) => element("tr", null, {}, element("th", k, { scope: "row" }), element("td", v))));
+  const others = core.patient ? state.cores.filter((c) => c.patient === core.patient && c !== core) : [];
+  $("others-title").hidden = !others.length;
+  $("others").replaceChildren(...others.map((c) => {
+    const button = element("button", `${shortLabel(c)}: ${c.group ? `${c.group} ${number(c.score)}` : c.status}`);
+    button.addEventListener("click", () => choose(c));
+    return element("li", null, {}, button);
+  }));
+}
+
+function step(by) {
+  if (!state.cores.length) return;
+  const at = state.chosen ? state.cores.indexOf(state.chosen) + by : 0;
+  if (state.cores[at]) choose(state.cores[at]);
+}
+
+function neighbour(rows, columns) {
+  const from = state.chosen;
+  if (!from) { step(0); return; }
+  const to = state.cores.find((c) => c.row === from.row + rows && c.column === from.column + columns);
+  if (to) choose(to);
+}
+
+// -- corrections ------------------------------------------------------------------------------
+async function correct(change) {
+  const core = state.chosen;
+  if (!core || !state.writable) return;
+  try {
+    const answer = await ask(`/api/arrays/${state.array.id}/cores`, {
+      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ row: core.row, column: core.column, ...change }),
+    });
+    state.cores = answer.cores;
+    state.chosen = null;
+    draw();
+    choose(state.cores.find((c) => c.row === core.row && c.column === core.column));
+    say("");
+    $("facts").textContent += "; saved in cores.csv";
+  } catch (error) { say(error.message); }
+}
+
+function inside(event) {
+  const point = new DOMPoint(event.clientX, event.clientY).matrixTransform($("map").getScreenCTM().inverse());
+  return [point.x, point.y];
+}
+
+function begin(event, core, node) {
+  event.preventDefault();
+  if (core !== state.chosen) { choose(core); return; }
+  if (!state.writable) return;
+  node.setPointerCapture(event.pointerId);
+  state.drag = { core, node, from: inside(event), moved: false };
+  node.addEventListener("pointermove", drag);
+  node.addEventListener("pointerup", drop, { once: true });
+}
+
+function drag(event) {
+  const { core, node, from } = state.drag || {};
+  if (!core) return;
+  const [x, y] = inside(event);
+  if (Math.hypot(x - from[0], y - from[1]) > core.width / 50) state.drag.moved = true;
+  node.setAttribute("x", core.x + x - from[0]);
+  node.setAttribute("y", core.y + y - from[1]);
+}
+
+function drop(event) {
+  const { core, from, moved } = state.drag || {};
+  state.drag = null;
+  if (!core || !moved) return;
+  const [x, y] = inside(event);
+  correct({ x: Math.round(core.x + x - from[0]), y: Math.round(core.y + y - from[1]) });
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.target.closest("select, input") || event.ctrlKey || event.metaKey || event.altKey) return;
+  const way = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
+  if (event.key === "j") step(1);
+  else if (event.key === "k") step(-1);
+  else if (way && event.shiftKey && state.chosen) {
+    const by = state.chosen.width / 20;
+    correct({ x: Math.round(state.chosen.x + way[1] * by), y: Math.round(state.chosen.y + way[0] * by) });
+  } else if (way) neighbour(...way);
+  else return;
+  event.preventDefault();
+});
+
+$("array").addEventListener("change", () => openArray($("array").value));
+$("colour").addEventListener("change", () => { draw(); choose(state.chosen); });
+$("status").addEventListener("change", () => correct({ status: $("status").value }));
+$("restore").addEventListener("click", () => correct({ restore: true }));
+$("previous").addEventListener("click", () => step(-1));
+$("next").addEventListener("click", () => step(1));
+
+(async () => {
+  try {
+    const listing = await ask("/api/arrays");
+    Object.assign(state, { arrays: listing.arrays, writable: listing.writable });
+    document.body.classList.toggle("writable", state.writable);
+    $("title").textContent = `${listing.title}: cores`;
+    $("array").replaceChildren(...state.arrays.map((a) => element("option", `${a.name} (${a.places} places, ${a.missing} missing)`, { value: a.id })));
+    if (state.arrays.length) await openArray(state.arrays[0].id);
+    else say("No slide of kind tma in slides.csv.");
+  } catch (error) { say(error.message); }
+})();
