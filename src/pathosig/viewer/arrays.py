@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from pathosig.core.errors import InputError
 from pathosig.core.tables import read_csv_rows
-from pathosig.tma.correct import correct_core, found_core
+from pathosig.viewer.corrections import correct_core, found_core
 from pathosig.viewer.deepzoom import Region, parse_index
 
 if TYPE_CHECKING:
