@@ -198,3 +198,39 @@ def test_names_of_pathologists_are_written_out(study, tmp_path):
     texts = [p.read_text() for p in sorted((tmp_path / "named").rglob("*.geojson"))]
     assert texts
     assert all("kind " in text for text in texts if "HPC" in text)
+
+
+def test_a_slide_is_a_spatialdata_store_of_tiles_tissue_and_table(study, tmp_path):
+    spatialdata = pytest.importorskip("spatialdata")
+    report = export(study, to="spatialdata", out=tmp_path / "out")
+    assert report.files == ("S1.zarr",)
+    data = spatialdata.read_zarr(tmp_path / "out" / "S1.zarr")
+    assert data["tiles"].geometry.iloc[2].bounds == (600.0, 50.0, 900.0, 350.0)
+    table = data["table"]
+    assert table.obs["hpc"].astype(str).tolist() == ["HPC 00", "HPC 01", "HPC 01", "HPC 02"]
+    assert len(table.uns["hpc_colors"]) == len(table.obs["hpc"].cat.categories)
+    assert table.uns["spatialdata_attrs"]["region"] == "tiles"
+
+
+def test_csv_holds_the_signature_and_its_baseline(tmp_path):
+    from pathosig.commands.export_csv import write_tables
+    from pathosig.signature.model import Baseline, Signature, Transform
+
+    root = tmp_path / "study"
+    root.mkdir()
+    study = Study.create(root)
+    Signature(
+        endpoint="os",
+        hpcs=("node_03",),
+        coef=(4.25,),
+        center=(0.5,),
+        transform=Transform(scale="share", k=8, leaves={"node_03": (0, 7)}),
+        cutoff=0.125,
+        cutoff_rule="discovery median",
+        baseline=Baseline(time=(12.0,), survival=(0.9,), unit="months", until=60.0),
+    ).save(study.paths.signature)
+    files = {p.name: pd.read_csv(p) for p in write_tables(study, tmp_path / "out")}
+    assert set(files) == {"signature.csv", "baseline.csv"}
+    row = files["signature.csv"].iloc[0]
+    assert (row["leaves"], row["coef"], row["center"], row["cutoff"]) == ("0 7", 4.25, 0.5, 0.125)
+    assert files["baseline.csv"]["survival"].tolist() == [0.9]

@@ -565,7 +565,7 @@ def test_a_time_without_an_auc_keeps_its_place_and_says_so():
     rows = [TimeAuc(time=12, auc=None, n_risk=9, events=0), TimeAuc(time=36, auc=0.8, lower=0.6, upper=0.9)]
     axes = time_auc_plot({"Score": rows}, title="t", unit="months").axes[0]
     assert list(axes.get_xticks()) == [12, 36]
-    assert [t.get_text() for t in axes.texts] == ["not\nestimable"]
+    assert [t.get_text() for t in axes.texts] == ["not\nestimated"]
     assert axes.get_xticklabels()[0].get_text() == "12\n9 at risk\n0 events"
 
 
@@ -612,3 +612,15 @@ def test_what_is_absent_is_pale_and_what_is_there_dark():
     for absent, present in (("N0", "N+"), ("no", "yes"), ("negative", "positive")):
         colours = _category_colours(sorted([absent, present]), 0)
         assert sum(palette.rgb(colours[absent])) > sum(palette.rgb(colours[present]))
+
+
+def test_an_interval_too_wide_to_mean_anything_is_grey():
+    wide = forest_plot([ForestRow(label="a", hr=218.0, lower=0.32, upper=2e5, p=0.01, n=11, events=5)])
+    firm = forest_plot([ForestRow(label="a", hr=2.0, lower=1.2, upper=3.0, p=0.01, n=11, events=5)])
+
+    def bold(figure):
+        return [t for t in figure.axes[0].texts if t.get_text() == "0.010" and t.get_weight() == "bold"]
+
+    assert (len(bold(wide)), len(bold(firm))) == (0, 1)
+    assert "#0B4F8A" in {line.get_color() for line in firm.axes[1].lines}
+    assert "#0B4F8A" not in {line.get_color() for line in wide.axes[1].lines}

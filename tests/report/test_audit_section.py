@@ -54,7 +54,7 @@ def test_every_audit_shows_its_numbers_its_error_and_its_bar():
     verdicts = [b for b in section.blocks if isinstance(b, Note)]
     assert [(v.level, v.text.split(":")[0]) for v in verdicts] == [("good", "pass")]
     cells = {c for b in section.blocks if isinstance(b, Table) for row in b.rows for c in row}
-    assert {"4.5 (3.3–6.0) %", "upper bound at most 7%", "0.0031", "30.0 %"} <= cells
+    assert {"4.5% (3.3–6.0%)", "upper bound at most 7%", "0.0031", "30.0%"} <= cells
     page = render(
         Page(title="", subtitle="", chapters=[Chapter(id="c", title="", question="", sections=[section])])
     )

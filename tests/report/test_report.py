@@ -242,7 +242,7 @@ def test_failures_warnings_flow_and_truth_are_told(page):
     for text in (
         "E_NOT_FILE",
         "Correct its path in slides.csv",
-        "pen marks",
+        "Pen marks",
         "What was planted",
         "type 1 1.2",
         "1 slide failed",
@@ -372,7 +372,7 @@ def test_the_report_has_the_name_of_the_study_not_of_its_folder(study, tmp_path)
     assert "secret-folder" not in page_of(Study.open(other)).read_text()
     config = other / "study.toml"
     config.write_text(config.read_text() + '\n[study]\nname = "Three centres"\n')
-    assert "Study Three centres" in page_of(Study.open(other)).read_text()
+    assert "Three centres" in page_of(Study.open(other)).read_text()
 
 
 def test_columns_without_any_value_are_left_out_and_named():

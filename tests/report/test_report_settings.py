@@ -44,3 +44,11 @@ def test_figures_are_written_as_pdf_too_where_they_are_wanted(slides, pdf):
     )
     assert len(drawn) > 0
     assert printed == (drawn if pdf else set())
+
+
+@pytest.mark.parametrize("docx", [True, False])
+def test_tables_are_written_for_word_too_where_they_are_wanted(slides, docx):
+    build_report(slides, ReportSpec(docx=docx))
+    names = {p.name for p in (slides.root / "report" / "tables").iterdir()}
+    assert len([n for n in names if n.endswith(".csv")]) == len([n for n in names if n.endswith(".tex")]) > 0
+    assert ("tables.docx" in names) == docx

@@ -8,20 +8,24 @@ import re
 
 import pytest
 
+from pathosig.core.clinical import Columns
 from pathosig.figures import km_plot
 from pathosig.figures.results import known, subgroup_row
 from pathosig.figures.style import svg_bytes
 from pathosig.report import build_report
-from pathosig.report.cells import estimate_cell, time_text, why_uncertain
+from pathosig.report.cells import estimate_cell, in_words, time_text, why_uncertain
 from pathosig.report.compose import compose, places_of
 from pathosig.report.page import Folded, Picture, Verdicts, every_block
-from pathosig.report.sections.checks import internal_section, rmst_cells
+from pathosig.report.sections.added import until_nobody
+from pathosig.report.sections.characteristics import table1_table
+from pathosig.report.sections.checks import internal_section, rmst_cell
 from pathosig.report.sections.findings import gravest_first
 from pathosig.report.sections.outcomes import outcomes_section
+from pathosig.report.sections.performance import auc_horizons, performance_section
 from pathosig.report.sections.summary import summary_section
 from pathosig.report.spec import ReportSpec
 from pathosig.validation.analysis import Analysis, RestrictedMeans, SubgroupLevel
-from pathosig.validation.results import Roles, read_results
+from pathosig.validation.results import Roles, Table1, Table1Cell, Table1Row, read_results
 from pathosig.validation.values import Estimate, Finding, HazardRatio, NotEstimable
 from pathosig.validation.verdict import internal_verdict
 
@@ -221,11 +225,10 @@ def test_restricted_means_have_a_unit_and_no_meaningless_horizon(material):
     analysis = material.results.analysis("validation_1", "os")
     rmst = known(analysis.rmst)
     assert isinstance(rmst, RestrictedMeans)
-    shown = rmst_cells(dataclasses.replace(analysis, rmst=dataclasses.replace(rmst, tau=1000.0)))
-    assert shown[0].endswith(" months")
-    assert shown[1] == "1000 months"
-    short = rmst_cells(dataclasses.replace(analysis, rmst=dataclasses.replace(rmst, tau=0.15)))
-    assert short == ["not shown: too few patients beyond 0.15 months", None]
+    shown = rmst_cell(dataclasses.replace(analysis, rmst=dataclasses.replace(rmst, tau=1000.0)))
+    assert shown.endswith(" months, up to 1000 months")
+    short = rmst_cell(dataclasses.replace(analysis, rmst=dataclasses.replace(rmst, tau=0.15)))
+    assert short == "not shown: too few at risk beyond 0.15 months"
 
 
 @pytest.mark.usefixtures("_without_writing")
@@ -275,3 +278,68 @@ def test_a_feature_that_is_too_good_to_be_true_is_the_gravest_warning():
     codes = ("W_IDS", "W_DEPTH", "W_EVENTS_PER_CANDIDATE", "W_LEAK")
     ordered = gravest_first([Finding(code=code, message="as found") for code in codes])
     assert [w.code for w in ordered] == ["W_LEAK", "W_EVENTS_PER_CANDIDATE", "W_DEPTH", "W_IDS"]
+
+
+def test_a_cohort_without_an_auc_at_a_time_that_another_has_says_so(material):
+    rows = known(material.results.analysis("validation_1", "os").auc)
+    assert rows
+    later = (*rows, dataclasses.replace(rows[0], time=99.0))
+    changed = with_analyses(
+        material, lambda a: dataclasses.replace(a, auc=rows if a.cohort == "validation_1" else later)
+    )
+    section = performance_section(changed)
+    captions = [
+        b.caption for b in every_block(section.blocks) if isinstance(b, Picture) and b.name.startswith("auc")
+    ]
+    missing = [c for c in captions if "Not estimated at 99 months" in c]
+    assert missing
+    assert all("Validation 1" in c for c in missing)
+    assert auc_horizons(changed.results.analyses, "days") == []
+
+
+def test_net_benefit_ends_where_no_risk_reaches_the_threshold():
+    assert until_nobody([0.3, -0.1, 0.0, 0.0]) == [0.3, -0.1, None, None]
+    assert until_nobody([0.3, None, 0.0]) == [0.3, None, None]
+    assert until_nobody([0.0, 0.0]) == [0.0, 0.0]
+
+
+def test_a_variable_of_yes_and_no_takes_one_row_and_quartiles_three_digits():
+    cell = Table1Cell(n=9, median=63.0, q1=56.0, q3=69.25)
+    rows = (
+        Table1Row(
+            variable="age",
+            level="",
+            kind="number",
+            values={"a": "63 (56-69.25)"},
+            numbers={"a": cell},
+            p=0.2,
+            test="t",
+        ),
+        Table1Row(
+            variable="chemo",
+            level="0",
+            kind="level",
+            values={"a": "4 (40 %)"},
+            numbers={},
+            p=0.5,
+            test="chi-square",
+        ),
+        Table1Row(
+            variable="chemo", level="1", kind="level", values={"a": "6 (60 %)"}, numbers={}, p=None, test=""
+        ),
+    )
+    table = table1_table(Table1(columns=("a",), rows=rows), "Characteristics")
+    assert table.rows == [["Age", "63 (56–69.2)", "0.200", "t"], ["Chemo", "6 (60%)", "0.500", "chi-square"]]
+
+
+def test_messages_of_stages_are_printed_in_words(material):
+    changed = dataclasses.replace(
+        material, columns=Columns(treatments=("adjuvant_crt",)), cohorts=("validation_1",)
+    )
+    text = in_words(
+        changed, "cohort validation_1: node_07 and adjuvant_crt correlate with log(tiles) in 6154 patients"
+    )
+    assert (
+        text
+        == "Validation 1: node 07 and adjuvant CRT correlate with the (logarithm of the) number of tiles in 6,154 patients"
+    )

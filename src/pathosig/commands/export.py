@@ -1,4 +1,4 @@
-"""Exports to formats of other tools: anndata, QuPath GeoJSON, HDF5, CSV, TissUUmaps.
+"""Exports to formats of other tools: AnnData, SpatialData, QuPath GeoJSON, HDF5, CSV, TissUUmaps.
 
 Exports are copies for other programs, not stages: they go to a folder of their own, carry no record
 and are never read back.
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from pathosig.commands.export_anndata import tiles_object, write_h5ad, write_profiles
+from pathosig.commands.export_csv import write_tables, write_tiles
 from pathosig.core.errors import InputError
 from pathosig.core.labels import read_hpc_names
 from pathosig.core.overlay import read_overlay
@@ -21,16 +23,16 @@ from pathosig.core.phenotype_tree import PhenotypeTree
 from pathosig.core.records import atomic_path, read_json, write_text
 from pathosig.core.showing import Shown
 from pathosig.core.study import Specimen, Study
-from pathosig.core.tables import read_csv_rows, write_csv_rows
+from pathosig.core.tables import write_csv_rows
 from pathosig.core.tile_tables import read_slide_tiles
 from pathosig.figures.palette import hpc_colours, rgb
 from pathosig.figures.style import hpc_name
 from pathosig.signature.contributions import tile_weights
 
 if TYPE_CHECKING:
-    pass
+    import anndata
 
-Format = Literal["anndata", "geojson", "h5", "csv", "tissuumaps"]
+Format = Literal["anndata", "spatialdata", "geojson", "h5", "csv", "tissuumaps"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,9 +68,10 @@ def export(study: Study, *, to: Format, out: Path | None = None) -> ExportReport
     study
         An open study; only read.
     to
-        anndata: profiles and one file of tiles per slide (.h5ad). geojson: one QuPath file of coloured
+        anndata: profiles and one file of tiles per slide (.h5ad). spatialdata: one store per slide with tiles,
+        tissue, overview and table (.zarr). geojson: one QuPath file of coloured
         tiles per slide. h5: coords, features and HPCs per slide, as CLAM and TRIDENT lay them out. csv:
-        profiles, scores and tiles as plain tables. tissuumaps: one project per slide.
+        profiles, scores, signature and tiles as plain tables. tissuumaps: one project per slide.
     out
         Folder to write to; export/<format> in the study by default.
 
@@ -82,7 +85,8 @@ def export(study: Study, *, to: Format, out: Path | None = None) -> ExportReport
         "anndata": (_anndata_profiles, _anndata_tiles),
         "geojson": (None, _geojson_tiles),
         "h5": (None, _h5_tiles),
-        "csv": (_csv_tables, _csv_tiles),
+        "csv": (write_tables, _csv_tiles),
+        "spatialdata": (None, _spatialdata),
         "tissuumaps": (None, _tissuumaps),
     }[to]
     files: list[Path] = list(tables(study, folder)) if tables is not None else []
@@ -161,8 +165,6 @@ def _name(hpc: int, names: Mapping[int, str]) -> str:
 
 
 def _anndata_profiles(study: Study, folder: Path) -> Iterator[Path]:
-    from pathosig.commands.export_anndata import write_profiles
-
     path = study.paths.tree
     tree = PhenotypeTree.read(path) if path.is_file() else PhenotypeTree(k=0)
     yield from write_profiles(
@@ -171,9 +173,12 @@ def _anndata_profiles(study: Study, folder: Path) -> Iterator[Path]:
 
 
 def _anndata_tiles(study: Study, specimen: Specimen, tiles: _Tiles, folder: Path) -> list[Path]:
-    from pathosig.commands.export_anndata import tiles_object, write_h5ad
+    data = _object(study, specimen, tiles)
+    return [write_h5ad(data, _path(study, folder / "tiles", specimen, ".h5ad"))]
 
-    data = tiles_object(
+
+def _object(study: Study, specimen: Specimen, tiles: _Tiles) -> anndata.AnnData:
+    return tiles_object(
         specimen,
         tiles.columns,
         _embedding(study, specimen),
@@ -182,7 +187,13 @@ def _anndata_tiles(study: Study, specimen: Specimen, tiles: _Tiles, folder: Path
         weights=tiles.weights,
         width=tiles.width,
     )
-    return [write_h5ad(data, _path(study, folder / "tiles", specimen, ".h5ad"))]
+
+
+def _spatialdata(study: Study, specimen: Specimen, tiles: _Tiles, folder: Path) -> list[Path]:
+    from pathosig.commands.export_spatialdata import write_spatialdata
+
+    path = _path(study, folder, specimen, ".zarr")
+    return [write_spatialdata(study, specimen, _object(study, specimen, tiles), path)]
 
 
 def _centres(tiles: _Tiles) -> np.ndarray:
@@ -262,27 +273,8 @@ def _h5_tiles(study: Study, specimen: Specimen, tiles: _Tiles, folder: Path) -> 
     return [path]
 
 
-def _csv_tables(study: Study, folder: Path) -> Iterator[Path]:
-    from pathosig.commands.export_anndata import profile_tables
-
-    for name, table in profile_tables(study):
-        path = folder / f"profiles_{name}.csv"
-        write_csv_rows(path, table.to_dict("records"), list(table.columns))
-        yield path
-    scores = study.paths.scores
-    if scores.is_file():
-        rows = read_csv_rows(scores)
-        write_csv_rows(folder / "scores.csv", rows, list(rows[0]) if rows else ["patient_id"])
-        yield folder / "scores.csv"
-
-
 def _csv_tiles(study: Study, specimen: Specimen, tiles: _Tiles, folder: Path) -> list[Path]:
-    path = _path(study, folder / "tiles", specimen, ".csv")
-    names = list(tiles.columns)
-    values = [tiles.columns[n].tolist() for n in names]
-    rows = (dict(zip(names, row, strict=True)) for row in zip(*values, strict=True))
-    write_csv_rows(path, rows, names)
-    return [path]
+    return [write_tiles(tiles.columns, _path(study, folder / "tiles", specimen, ".csv"))]
 
 
 def _tissuumaps(study: Study, specimen: Specimen, tiles: _Tiles, folder: Path) -> list[Path]:

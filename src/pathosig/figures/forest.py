@@ -54,6 +54,17 @@ class ForestRow:
 
 
 _ROW = 0.185
+PALE = "#A9B1BA"
+
+MOST_SPREAD = 20.0
+"""A confidence interval of a ratio whose ends differ by more than this factor is too wide to mean anything."""
+
+
+def too_wide(lower: float | None, upper: float | None) -> bool:
+    """Whether the interval of a ratio says nothing: drawn in grey."""
+    if lower is None or upper is None:
+        return False
+    return not math.isfinite(upper) or lower <= 0 or upper / lower > MOST_SPREAD
 
 
 def forest_plot(
@@ -164,10 +175,13 @@ def _row_text(axes: Axes, columns: _Columns, row: ForestRow, y: float) -> None:
         axes.text(columns.estimate, y, "1 (reference)", ha="right", va="center", color=MUTED)
         return
     text = row.remark if row.remark and row.hr is None else estimate_text(row.hr, row.lower, row.upper)
-    axes.text(columns.estimate, y, text, ha="right", va="center", weight=heavy)
+    pale = row.hr is None or too_wide(row.lower, row.upper)
+    size: dict[str, Any] = {"fontsize": 6.2, "color": MUTED} if pale else {}
+    axes.text(columns.estimate, y, text, ha="right", va="center", weight=heavy, **size)
     if row.p is not None and math.isfinite(row.p):
         shown = "<0.001" if row.p < 0.001 else f"{row.p:.3f}"
-        axes.text(columns.p, y, shown, ha="right", va="center", weight="bold" if row.p < 0.05 else "normal")
+        strong = "bold" if row.p < 0.05 and not pale else "normal"
+        axes.text(columns.p, y, shown, ha="right", va="center", weight=strong, **size)
 
 
 def _limits(rows: Sequence[ForestRow]) -> tuple[float, float]:
@@ -201,15 +215,17 @@ def _row_mark(axes: Axes, row: ForestRow, y: float, limits: tuple[float, float])
         _diamond(axes, row, y, (low, high))
         return
     shown = (max(low, limits[0]), min(high, limits[1]))
-    axes.plot(shown, (y, y), color=INK, linewidth=1.0, solid_capstyle="butt", zorder=2)
+    pale = too_wide(row.lower, row.upper)
+    ink = PALE if pale else INK
+    axes.plot(shown, (y, y), color=ink, linewidth=1.0, solid_capstyle="butt", zorder=2)
     for end, marker, clipped in ((shown[0], "<", low < limits[0]), (shown[1], ">", high > limits[1])):
         if clipped:
-            axes.plot([end], [y], marker, color=INK, markersize=3.6, clip_on=False, zorder=3)
+            axes.plot([end], [y], marker, color=ink, markersize=3.6, clip_on=False, zorder=3)
         else:
-            axes.plot([end, end], [y - 0.03, y + 0.03], color=INK, linewidth=0.8, zorder=2)
+            axes.plot([end, end], [y - 0.03, y + 0.03], color=ink, linewidth=0.8, zorder=2)
     if limits[0] <= row.hr <= limits[1]:
         size = 3.0 if row.events is None else 2.4 + 2.6 * min(1.0, math.sqrt(row.events / 200))
-        axes.plot([row.hr], [y], "s", color="#0B4F8A", markersize=size, zorder=4)
+        axes.plot([row.hr], [y], "s", color=MUTED if pale else "#0B4F8A", markersize=size, zorder=4)
 
 
 def _diamond(axes: Axes, row: ForestRow, y: float, ends: tuple[float, float]) -> None:
@@ -240,8 +256,13 @@ def _axis(axes: Axes, limits: tuple[float, float], body: float, sides: tuple[str
     axes.patch.set_visible(False)
     if axes.bbox.width / axes.figure.dpi < 1.5:
         return
-    place = axes.get_xaxis_transform()
+    place = axes.transAxes
+    middle = math.log(1 / limits[0]) / math.log(limits[1] / limits[0])
     drop = -0.27 / body
     left, right = sides
-    axes.text(0.97, drop, f"← {left}", ha="right", va="top", fontsize=6, color=MUTED, transform=place)
-    axes.text(1.03, drop, f"{right} →", ha="left", va="top", fontsize=6, color=MUTED, transform=place)
+    axes.text(
+        middle - 0.02, drop, f"← {left}", ha="right", va="top", fontsize=6, color=MUTED, transform=place
+    )
+    axes.text(
+        middle + 0.02, drop, f"{right} →", ha="left", va="top", fontsize=6, color=MUTED, transform=place
+    )

@@ -181,7 +181,7 @@ def time_auc_plot(series: Mapping[str, Sequence[TimeAuc]], *, title: str, unit: 
         for row in first:
             if row.auc is None:
                 axes.text(
-                    row.time, 0.52, "not\nestimable", ha="center", va="bottom", fontsize=5.6, color=MUTED
+                    row.time, 0.52, "not\nestimated", ha="center", va="bottom", fontsize=5.6, color=MUTED
                 )
         axes.set_xticks([r.time for r in first], [_tick(r) for r in first], fontsize=6)
         axes.set_xlim(0, span * 1.14)

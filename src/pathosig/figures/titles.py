@@ -36,8 +36,89 @@ def cohort_title(name: str) -> str:
 
 
 def sentence_case(text: str) -> str:
-    """The text with a capital first letter."""
-    return text[:1].upper() + text[1:]
+    """The text with a capital first letter; ``pT`` and its like stay as they are."""
+    return text if re.match(r"p[A-Z]", text) else text[:1].upper() + text[1:]
+
+
+ABBREVIATIONS = frozenset(
+    [
+        "ajcc",
+        "uicc",
+        "who",
+        "figo",
+        "tnm",
+        "crt",
+        "rt",
+        "ecog",
+        "kps",
+        "bmi",
+        "ldh",
+        "cea",
+        "psa",
+        "ca125",
+        "ihc",
+        "fish",
+        "ne",
+        "er",
+        "pr",
+        "her2",
+        "egfr",
+        "alk",
+        "kras",
+        "braf",
+        "tp53",
+        "rb1",
+        "brca1",
+        "brca2",
+        "idh",
+        "msi",
+        "mmr",
+        "tmb",
+        "hpv",
+        "ebv",
+        "pdl1",
+        "hr",
+        "ci",
+        "os",
+        "dfs",
+        "pfs",
+        "dss",
+        "sd",
+        "tma",
+    ]
+)
+"""Words of column names that are written in capitals."""
+
+
+def words_of(column: str) -> str:
+    """The name of a column in words, as it stands inside a sentence.
+
+    Examples
+    --------
+    >>> words_of("ajcc"), words_of("adjuvant_crt"), words_of("tumour_size"), words_of("pt")
+    ('AJCC', 'adjuvant CRT', 'tumour size', 'pT')
+    """
+    words = column.replace("_", " ").split()
+    if len(words) == 1 and words[0] in ("pt", "pn", "pm"):
+        return words[0][0] + words[0][1].upper()
+    return " ".join(w.upper() if w in ABBREVIATIONS else w for w in words)
+
+
+SELECTIONS = {
+    "auto": "automatic choice of selection",
+    "tree": "stability selection over the tree of HPCs",
+    "completed": "mean of stability selection over the tree of HPCs and ridge on its coarse groups",
+    "ridge": "ridge on all HPCs",
+    "paper": "the published procedure",
+    "lasso": "lasso",
+    "stepwise": "stepwise selection",
+    "logcontrast": "log-contrast regression",
+}
+
+
+def selection_words(method: str) -> str:
+    """How features were chosen, in words."""
+    return SELECTIONS.get(method, method.replace("_", " "))
 
 
 def risk_label(label: str) -> str:
@@ -58,16 +139,22 @@ def variable_title(label: str) -> str:
     >>> variable_title("score (per SD)"), variable_title("age (per unit)"), variable_title("tumour_size (per unit)")
     ('Score, per SD', 'Age, per year', 'Tumour size, per unit')
     """
-    text = level_title(label).replace("_", " ")
-    name, bracket, unit = text.partition(" (per ")
+    name, bracket, unit = level_title(label).partition(" (per ")
     if not bracket:
-        return sentence_case(text)
-    per = "year" if name.lower() == "age" and unit == "unit)" else unit.rstrip(")")
-    return f"{sentence_case(name)}, per {per}"
+        return sentence_case(words_of(name))
+    per = "year" if name.lower() == "age" and unit == "unit)" else unit.rstrip(")").replace("_", " ")
+    return f"{sentence_case(words_of(name))}, per {per}"
 
 
-def prose(text: str, cohorts: Iterable[str] = ()) -> str:
+def prose(text: str, cohorts: Iterable[str] = (), columns: Iterable[str] = ()) -> str:
     """A sentence of a result as printed: names in words, zero before the decimal point, true signs.
+
+    Parameters
+    ----------
+    text
+        As a stage wrote it.
+    cohorts, columns
+        Names to put into words: cohorts, and columns of the clinical table.
 
     Examples
     --------
@@ -75,9 +162,20 @@ def prose(text: str, cohorts: Iterable[str] = ()) -> str:
     'Validation 1: score × treatment p = 0.313, not below 0.05'
     >>> prose("discovery / os: hr_sd is infinite", ["discovery"])
     'Discovery, overall survival: the hazard ratio per SD is infinite'
+    >>> prose("node_07 by adjuvant_crt, 6154 patients", columns=["adjuvant_crt"])
+    'node 07 by adjuvant CRT, 6,154 patients'
     """
     for name in sorted(cohorts, key=len, reverse=True):
+        text = re.sub(rf"^cohort {re.escape(name)}:", f"{cohort_title(name)}:", text)
         text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", cohort_title(name), text)
+    for name in sorted(columns, key=len, reverse=True):
+        text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", words_of(name), text)
+    text = re.sub(r"\bhpc_(\d+)", r"HPC \1", text)
+    text = re.sub(r"\bnode_(\d+)", r"node \1", text)
+    text = re.sub(r"\blog\(tiles\)", "the (logarithm of the) number of tiles", text)
+    text = re.sub(
+        r"(?<![\w.,])(\d{1,3})(\d{3})(?= (?:patients|events|tiles|slides|candidates)\b)", r"\1,\2", text
+    )
     text = re.sub(r" / (\w+)(?=:)", lambda m: f", {endpoint_title(m.group(1)).lower()}", text)
     for key, name in (
         ("hr_group", "the hazard ratio high against low"),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
+from pathosig.figures.forest import MOST_SPREAD
 from pathosig.figures.palette import hpc_colours
 from pathosig.figures.results import analysis_title
 from pathosig.figures.style import estimate_text, hpc_name
-from pathosig.figures.titles import endpoint_title
+from pathosig.figures.titles import endpoint_title, prose, sentence_case
 from pathosig.report.material import Material, Phenotypes, Term
 from pathosig.validation.analysis import Analysis
 from pathosig.validation.values import Estimate, HazardRatio, NotEstimable
@@ -36,6 +38,14 @@ def number_text(value: float | None, digits: int = 2) -> str:
     return f"{value:.{digits}f}".replace("-", "−")
 
 
+def rounded(value: float, digits: int = 3) -> str:
+    """A number with so many significant digits, trailing zeros kept, and a true minus sign: ``11.7``, ``−0.0440``."""
+    if not math.isfinite(value):
+        return "–"
+    size = 0 if value == 0 else math.floor(math.log10(abs(value)))
+    return number_text(value, max(digits - 1 - size, 0))
+
+
 def feature_name(column: str) -> str:
     """A column of the profiles as written on screen: ``hpc_07`` becomes ``HPC 07``."""
     tail = column.removeprefix("hpc_")
@@ -48,6 +58,16 @@ def feature_title(material: Material, column: str) -> str:
     names = {} if material.phenotypes is None else material.phenotypes.names
     given = names[int(tail)] if column != tail and tail.isdigit() and int(tail) in names else ""
     return f"{feature_name(column)} {given}".strip()
+
+
+def in_words(material: Material, text: str) -> str:
+    """A sentence of a stage as printed: cohorts, columns and features in words, a capital first letter."""
+    columns = material.columns
+    names = {*columns.covariates, *columns.treatments, *columns.subgroups}
+    for column in {t.feature for t in material.terms} | {c.feature for c in material.candidates}:
+        if column.startswith("hpc_"):
+            text = re.sub(rf"\b{column}\b", feature_title(material, column), text)
+    return sentence_case(prose(text, material.cohorts, names))
 
 
 def largest_first(terms: Sequence[Term]) -> Sequence[Term]:
@@ -79,10 +99,10 @@ def per_cent(value: Estimate | NotEstimable | float | None, *, digits: int = 0) 
     """A proportion with its confidence interval, in per cent."""
     if isinstance(value, Estimate):
         ends = [None if v is None else 100 * v for v in (value.estimate, value.lower, value.upper)]
-        return estimate_text(*ends, digits=digits) + " %"
+        return estimate_text(*ends, digits=digits).replace(" (", "% (", 1).replace(")", "%)")
     if isinstance(value, NotEstimable):
         return value.reason
-    return "–" if value is None else f"{number_text(100 * value, digits)} %"
+    return "–" if value is None else f"{number_text(100 * value, digits)}%"
 
 
 def time_text(time: float | None, unit: str = "") -> str:
@@ -91,9 +111,6 @@ def time_text(time: float | None, unit: str = "") -> str:
         return ""
     return f"{f'{time:.0f}' if abs(time) >= 100 else f'{time:.4g}'} {unit}".strip()
 
-
-MOST_SPREAD = 20.0
-"""A confidence interval of a ratio whose ends differ by more than this factor is too wide to mean anything."""
 
 FEW_EVENTS = 10
 """Below this many events a hazard ratio is not to be relied on."""

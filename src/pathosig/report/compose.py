@@ -130,7 +130,7 @@ def compose(material: Material, spec: ReportSpec) -> Page:
     appendix.append(counterparts_section(material, {s.id: s.title for s in sections}))
     appendix.append(checklist_section(sections, places))
     last = _chapter("appendix", "Appendix", "Everything else, to look things up.", appendix, appendix=True)
-    title = spec.title or (f"Study {material.name}" if material.name else "Tissue phenotypes and survival")
+    title = spec.title or material.name or "Tissue phenotypes and survival"
     footer = [
         "Made by pathosig, an independent implementation; research use only, not for clinical decisions.",
         "This file makes no request to any host and runs no script. Figures lie beside it in figures/.",

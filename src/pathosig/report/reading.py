@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +21,7 @@ from pathosig.core.schema import ATLAS, TILE_MAP, read_table
 from pathosig.core.stages import STAGE_NAMES
 from pathosig.core.tables import read_csv_rows
 from pathosig.core.versions import versions
+from pathosig.figures.titles import cohort_title, selection_words
 from pathosig.report.health import health_facts, health_rows
 from pathosig.report.images import TILE_PX, opened, overview, tiles_at
 from pathosig.report.material import (
@@ -253,9 +253,12 @@ def _signature(study: Study) -> FrozenScore | None:
         unit=frozen.baseline.unit,
         baseline=[(row.time, row.survival) for row in frozen.baseline.at],
         trained_on=[
-            (k.replace("_", " "), f"{v:.4g}" if isinstance(v, float) else str(v))
-            for k, v in sorted(dataclasses.asdict(frozen.trained_on).items())
-            if isinstance(v, (str, int, float)) and not k.endswith("sha256")
+            (
+                "Fitted on",
+                f"{cohort_title(frozen.trained_on.cohort)}: {frozen.trained_on.n:,} patients, {frozen.trained_on.events:,} events",
+            ),
+            ("Standard deviation of the score there", f"{frozen.sd:.3g}"),
+            ("Features chosen by", selection_words(frozen.trained_on.selection)),
         ],
         sd=frozen.sd,
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from pathosig.report.page import LONG, Cell, Page, Table
 
@@ -31,6 +32,11 @@ def show(cell: Cell) -> str:
     return str(cell)
 
 
+def coded(text: str) -> Markup:
+    """The text escaped, with what stands between backticks as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704  escaped before
+
+
 def is_number(cell: Cell) -> bool:
     """Whether a cell is aligned to the right."""
     return cell is None or (isinstance(cell, (int, float)) and not isinstance(cell, bool))
@@ -47,6 +53,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     env.filters["show"] = show
+    env.filters["coded"] = coded
     env.tests["number_cell"] = is_number
     env.globals["LONG"] = LONG
     return env

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from pathosig.core.errors import ConfigError
 from pathosig.core.spec import Spec
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +27,8 @@ class ReportSpec(Spec):
         Tiles shown per HPC.
     pdf
         Whether every figure is also written as PDF (0.3 s each: fonts are embedded).
+    docx
+        Whether the tables are also written as one Word document (needs the extra `exports`).
     """
 
     section: ClassVar[str] = "report"
@@ -39,6 +38,7 @@ class ReportSpec(Spec):
     overview_px: int = 900
     exemplars: int = 8
     pdf: bool = False
+    docx: bool = False
 
     def __post_init__(self) -> None:
         """Check the ranges."""

@@ -9,10 +9,12 @@ from pathosig.core.layout import Layout
 from pathosig.core.records import write_bytes, write_text
 from pathosig.core.study import Study
 from pathosig.core.units import Execution, Job, Outcome, Stage, StageReport, Unit
+from pathosig.report.page import Page
 from pathosig.report.reading import inputs_of, read_material, upstream_of
 from pathosig.report.spec import ReportSpec
+from pathosig.report.tables import paper_tables, table_csv, table_tex
 
-STAGE_VERSION = 3
+STAGE_VERSION = 4
 STAGE = Stage(name="report", version=STAGE_VERSION)
 UNIT = "_report"
 
@@ -20,7 +22,7 @@ UNIT = "_report"
 def build_report(
     study: Study, spec: ReportSpec | None = None, *, execution: Execution = Execution()
 ) -> StageReport:
-    """Write report/index.html and figures/*.svg from whatever the study holds.
+    """Write report/index.html, figures/*.svg and report/tables/*.csv and *.tex from whatever the study holds.
 
     Parameters
     ----------
@@ -59,7 +61,8 @@ def _write_report(job: Job) -> Outcome:
         if spec.pdf and block.figure is not None:
             outputs.append(f"figures/{block.name}.pdf")
             write_bytes(study.root / outputs[-1], pdf_bytes(block.figure))
-    _remove_old_figures(study, keep=set(outputs))
+    outputs += _write_tables(study, page, docx=spec.docx)
+    _remove_old(study, keep=set(outputs))
     html = render(page)
     write_text(study.paths.report, html)
     outputs.append(Layout.report)
@@ -67,10 +70,26 @@ def _write_report(job: Job) -> Outcome:
     return Outcome(outputs=tuple(outputs), summary=summary)
 
 
-def _remove_old_figures(study: Study, *, keep: set[str]) -> None:
-    """Delete figures that the previous report wrote and this one does not."""
+def _write_tables(study: Study, page: Page, *, docx: bool) -> list[str]:
+    """Every table of results for a manuscript; the names of the files."""
+    tables = list(paper_tables(page))
+    outputs = []
+    for table in tables:
+        for suffix, text in (("csv", table_csv(table)), ("tex", table_tex(table))):
+            outputs.append(f"report/tables/{table.name}.{suffix}")
+            write_text(study.root / outputs[-1], text)
+    if docx and tables:
+        from pathosig.report.word import tables_docx
+
+        outputs.append("report/tables/tables.docx")
+        write_bytes(study.root / outputs[-1], tables_docx(tables, title=page.title))
+    return outputs
+
+
+def _remove_old(study: Study, *, keep: set[str]) -> None:
+    """Delete figures and tables that the previous report wrote and this one does not."""
     before = study.record(STAGE.name, UNIT)
     for name in before.outputs if before is not None else ():
         path = study.root / name
-        if name.startswith("figures/") and name not in keep and path.is_file():
+        if name.startswith(("figures/", "report/tables/")) and name not in keep and path.is_file():
             path.unlink()

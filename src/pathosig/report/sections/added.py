@@ -109,7 +109,7 @@ def _net_benefit(analysis: Analysis, value: AddedValue, number: int, top: float)
         return []
     name, label = analysis_name(analysis), time_text(at.time, analysis.unit)
     benefit = at.net_benefit
-    lines = {k: floats(v) for k, v in benefit.models.items()}
+    lines = {k: floats(until_nobody(v)) for k, v in benefit.models.items()}
     lines |= {"treat all": floats(benefit.all), "treat none": floats(benefit.none)}
     figure = decision_curve_plot(benefit.thresholds, lines, title=name, time_label=label, top=top)
     caption = (
@@ -118,16 +118,24 @@ def _net_benefit(analysis: Analysis, value: AddedValue, number: int, top: float)
     return [picture(f"net_benefit_{number:02d}", figure, caption.strip(), wide=False)]
 
 
+def until_nobody(line: Sequence[float | None]) -> list[float | None]:
+    """Net benefit up to the last threshold that any patient's risk reaches: beyond it is that of treating none, exactly 0."""
+    last = max((i for i, v in enumerate(line) if v is not None and v != 0), default=len(line) - 1)
+    return [v if i <= last else None for i, v in enumerate(line)]
+
+
 def benefit_words(at: AtHorizon) -> str:
     """Where the curves of the models end, and where the combined model is no better than treating everyone."""
     benefit = at.net_benefit
     words = []
     for name, line in benefit.models.items():
-        known_at = [t for t, v in zip(benefit.thresholds, line, strict=True) if v is not None]
+        pairs = zip(benefit.thresholds, until_nobody(line), strict=True)
+        known_at = [t for t, v in pairs if v is not None]
         if known_at and known_at[-1] < benefit.thresholds[-1]:
             words.append(f"{name} ends at {100 * known_at[-1]:.0f}%")
     text = (
-        f"A curve ends where no patient's predicted risk reaches the threshold: {listed(words)}. "
+        "A curve ends where no patient's predicted risk reaches the threshold, or nobody whose risk does is followed "
+        f"to the horizon: {listed(words)}. "
         if words
         else ""
     )

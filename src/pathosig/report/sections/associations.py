@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathosig.figures.alluvial import alluvial_plot
 from pathosig.figures.outcomes import BarPanel, bar_panels
 from pathosig.figures.results import known, p_of
-from pathosig.figures.titles import level_title, sentence_case
+from pathosig.figures.titles import level_title, variable_title
 from pathosig.report.cells import listed, plural
 from pathosig.report.images import picture
 from pathosig.report.material import Material, cohort_title
@@ -59,7 +59,7 @@ def _bars(chosen: Sequence[Association], cohort: str, number: int) -> list[Block
 
 
 def _name(variable: str) -> str:
-    return sentence_case(variable.replace("_", " "))
+    return variable_title(variable)
 
 
 def _table(chosen: Sequence[Association], cohort: str) -> Table:

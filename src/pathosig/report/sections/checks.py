@@ -12,7 +12,7 @@ from pathosig.report.cells import (
     number_text,
     numbered,
     per_cent,
-    time_text,
+    rounded,
 )
 from pathosig.report.images import picture
 from pathosig.report.material import Material
@@ -28,7 +28,7 @@ def hazards_section(material: Material) -> Section | None:
     for number, a in numbered(material):
         ph, spline, name = known(a.ph), known(a.spline), analysis_name(a)
         tests = [None, None] if ph is None else [p_of(ph.score), p_of(ph.group)]
-        rows.append([name, *tests, None if spline is None else spline.p_nonlinear, *rmst_cells(a)])
+        rows.append([name, *tests, None if spline is None else spline.p_nonlinear, rmst_cell(a)])
         if ph is not None and ph.violated and ph.piecewise:
             cells: list[list[Cell]] = [
                 [f"{number_text(p.start, 0)} to {number_text(p.end, 0)} {a.unit}", hr_text(p.effect)]
@@ -49,7 +49,7 @@ def hazards_section(material: Material) -> Section | None:
     if not any(isinstance(c, float) for r in rows for c in r):
         return None
     columns = ["Analysis", "PH test, score: p", "PH test, groups: p", "Non-linearity: p"]
-    columns += ["RMST, high − low (95% CI)", "Up to"]
+    columns += ["RMST, high − low (95% CI)"]
     note = (
         "RMST: restricted mean survival time, the mean time without an event up to a horizon. It is shown where both risk "
         "groups are followed for at least half of the median follow-up."
@@ -58,16 +58,16 @@ def hazards_section(material: Material) -> Section | None:
     return Section(id="hazards", title="Proportional hazards and form", blocks=[table, *blocks])
 
 
-def rmst_cells(analysis: Analysis) -> list[Cell]:
-    """Difference of restricted means with its unit, and its horizon; a horizon too short to mean anything is named."""
+def rmst_cell(analysis: Analysis) -> str | None:
+    """Difference of restricted means with unit and horizon; a horizon too short to mean anything is named instead."""
     rmst, follow_up = known(analysis.rmst), known(analysis.follow_up)
     if rmst is None:
-        return [None, None]
-    until = time_text(rmst.tau, analysis.unit)
+        return None
+    until = f"{rounded(rmst.tau, 2 if rmst.tau < 100 else 3)} {analysis.unit}"
     median = None if follow_up is None else follow_up.estimate
     if median is not None and rmst.tau < median / 2:
-        return [f"not shown: too few patients beyond {until}", None]
-    return [f"{estimate_cell(rmst.difference, digits=1)} {analysis.unit}", until]
+        return f"not shown: too few at risk beyond {until}"
+    return f"{estimate_cell(rmst.difference, digits=1)} {analysis.unit}, up to {until}"
 
 
 def internal_section(material: Material) -> Section | None:

@@ -5,7 +5,15 @@ from __future__ import annotations
 import math
 
 from pathosig.figures.palette import HIGH, LOW
-from pathosig.report.cells import feature_name, feature_title, listed, number_text, palette_of, plural
+from pathosig.report.cells import (
+    feature_name,
+    feature_title,
+    listed,
+    number_text,
+    palette_of,
+    plural,
+    rounded,
+)
 from pathosig.report.drivers import Driver, drivers_of
 from pathosig.report.images import jpeg
 from pathosig.report.material import Material
@@ -51,7 +59,7 @@ def drivers_section(material: Material) -> Section | None:
         )
     lead = (
         "The effect of a feature is the change of the score, in discovery standard deviations (SD), when the feature rises "
-        "by one SD. "
+        "by one SD. Proportions are means over discovery patients. "
     )
     lead += (
         "All features stand in the answer."
@@ -88,12 +96,12 @@ def _facts(driver: Driver) -> list[tuple[str, str]]:
     facts = []
     if math.isfinite(driver.effect):
         sign = "+" if driver.effect > 0 else ""
-        facts.append(("Effect", f"{sign}{number_text(driver.effect)} SD of the score per SD"))
-    facts.append(("Weight", number_text(term.coef, 3 if abs(term.coef) < 10 else 1)))
+        facts.append(("Effect", f"{sign}{number_text(driver.effect)} SD per SD"))
+    facts.append(("Weight", rounded(term.coef)))
     if driver.proportion is not None:
-        facts.append(("Proportion", f"{100 * driver.proportion:.1f}% of a patient's tiles on average"))
+        facts.append(("Proportion", f"{100 * driver.proportion:.1f}% of tiles"))
     if driver.without:
-        facts.append(("Patients with none", f"{100 * driver.without:.0f}%"))
+        facts.append(("None in", f"{100 * driver.without:.0f}% of patients"))
     if driver.frequency is not None:
         facts.append(("Selected in", f"{100 * driver.frequency:.0f}% of half-samples"))
     if len(term.leaves) > 1:
@@ -108,4 +116,4 @@ def _caution(driver: Driver) -> str:
         return ""
     names = listed([f"HPC {h:02d}" for h in driver.unstable], 4)
     verb = "is" if len(driver.unstable) == 1 else "are"
-    return f"{names} {verb} unstable or dominated by one patient: see the health of the codebook."
+    return f"{names} {verb} unstable or mostly from one patient."

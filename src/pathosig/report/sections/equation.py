@@ -15,6 +15,7 @@ from pathosig.report.cells import (
     feature_title,
     largest_first,
     number_text,
+    rounded,
     time_text,
 )
 from pathosig.report.drivers import feature_values
@@ -44,8 +45,8 @@ def signature_section(material: Material) -> Section:
         [
             feature_title(material, t.feature),
             *([] if outside else [", ".join(f"{h:02d}" for h in t.leaves) or "–"]),
-            t.coef,
-            t.center,
+            rounded(t.coef),
+            rounded(t.center),
         ]
         for t in largest_first(frozen.terms)[:MOST_ROWS]
     ]
@@ -80,19 +81,19 @@ def _facts(frozen: FrozenScore) -> list[tuple[str, str]]:
         ("Score, rounded", written),
         ("Scale of the values", scale),
         ("Cut-off (locked)", f"{number_text(frozen.cutoff, 3)} ({frozen.cutoff_rule}); high risk above it"),
-        *((f"Trained on: {k}", v) for k, v in frozen.trained_on),
+        *frozen.trained_on,
     ]
 
 
 def equation_text(frozen: FrozenScore) -> str:
-    """The score as a formula rounded to four digits, with true minus signs; exact in signature.json."""
+    """The score as a formula rounded to three digits, with true minus signs; exact in signature.json."""
     parts = []
     for i, term in enumerate(frozen.terms):
         sign = "−" if term.coef < 0 else "" if i == 0 else "+"
-        center = f"{'−' if term.center >= 0 else '+'} {abs(term.center):.4g}"
+        center = f"{'−' if term.center >= 0 else '+'} {rounded(abs(term.center))}"
         value = f"({feature_name(term.feature)} {center})" if term.center else feature_name(term.feature)
-        parts.append(f"{sign} {abs(term.coef):.4g} × {value}".strip())
-    return f"score = {' '.join(parts)}"
+        parts.append(f"{sign} {rounded(abs(term.coef))} × {value}".strip())
+    return f"score = {' '.join(parts)}".replace("= − ", "= −")
 
 
 def _why_none(material: Material) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from pathosig.figures.titles import prose
+from pathosig.report.cells import in_words
 from pathosig.report.material import Material
 from pathosig.report.page import Block, Cell, Note, Section, Table
 from pathosig.validation.values import Finding
@@ -35,7 +35,7 @@ def warnings_section(material: Material) -> Section | None:
         return None
     findings = gravest_first(warnings_of(material))
     blocks: list[Block] = [
-        Note(title=w.code, text=prose(w.message, material.cohorts), level="warning") for w in findings
+        Note(title=w.code, text=in_words(material, w.message), level="warning") for w in findings
     ]
     counts: Counter[tuple[str, str]] = Counter()
     example: dict[tuple[str, str], str] = {}
@@ -47,7 +47,7 @@ def warnings_section(material: Material) -> Section | None:
                 example.setdefault(key, record.unit)
     shown = {t for w in findings for t in (w.message, f"{w.code} {w.message}", f"{w.code}: {w.message}")}
     rows: list[list[Cell]] = [
-        [stage, text, n, example[stage, text]]
+        [stage, in_words(material, text), n, example[stage, text].lstrip("_")]
         for (stage, text), n in sorted(counts.items())
         if text not in shown
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathosig.encoder.zoo import note_on
-from pathosig.figures.titles import cohort_title, endpoint_title
+from pathosig.figures.titles import cohort_title, endpoint_title, selection_words
 from pathosig.report.cells import listed, plural
 from pathosig.report.material import Material
 from pathosig.report.page import Section, Text
@@ -38,8 +38,8 @@ def _tissue(material: Material) -> list[str]:
             f"Tissue was segmented and cut into tiles of {size} × {size} pixels at {mpp} µm per pixel; tiles with pen, blur, folds "
             "or too little tissue were left out."
         )
-    encoder = _setting(material, "embed", "encoder")
-    note = note_on(str(encoder).removeprefix("dlcc-"))
+    encoder = _setting(material, "embed", "name")
+    note = note_on(encoder.removeprefix("dlcc-"))
     out += [f"Tiles were embedded with {encoder}{f' ({note})' if note else ''}."] if encoder else []
     out.append(
         f"Embeddings of discovery tiles were clustered without labels into {phenotypes.k} histomorphological phenotype clusters "
@@ -48,13 +48,19 @@ def _tissue(material: Material) -> list[str]:
     return out
 
 
+def _chosen(material: Material) -> str:
+    """The procedure that was used, which an automatic choice settles."""
+    summary = None if material.results is None else material.results.selection
+    return _setting(material, "signature", "selection") if summary is None else summary.method
+
+
 def _signature(material: Material) -> list[str]:
     score = material.signature
     if score is None:
         return []
-    how = _setting(material, "signature", "selection")
+    how = _chosen(material)
     text = f"A Cox model of {endpoint_title(score.endpoint).lower()} was built in discovery from {plural(len(score.terms), 'feature')}"
-    text += f" (selection: {how})" if how else ""
+    text += f" chosen by {selection_words(how)}" if how else ""
     return [
         f"{text}; the score and its cut-off ({score.cutoff_rule}) were frozen before any validation cohort was read."
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathosig.figures.titles import sentence_case, words_of
 from pathosig.report.cells import listed
 from pathosig.report.material import Material, cohort_title, endpoint_title
 from pathosig.report.page import Block, Cell, Section, Table
@@ -24,7 +25,11 @@ def data_section(material: Material) -> Section | None:
     blocks: list[Block] = [Table(caption="Endpoints", columns=columns, rows=rows)]
     skip = {"patient_id", "cohort"} | {c for e in material.endpoints.values() for c in (e.time, e.event)}
     missing: list[list[Cell]] = [
-        [c, int(table[c].isna().sum() + (table[c].astype(str) == "").sum()), len(table)]
+        [
+            sentence_case(words_of(c)),
+            int(table[c].isna().sum() + (table[c].astype(str) == "").sum()),
+            len(table),
+        ]
         for c in table.columns
         if c not in skip
     ]
@@ -32,7 +37,7 @@ def data_section(material: Material) -> Section | None:
         columns = ["Column", "Missing", "Patients"]
         blocks.append(Table(caption="Clinical columns", columns=columns, rows=missing, folded=True))
     lead = (
-        "Follow-up starts where the time columns of patients.csv start it. "
+        "Time zero is the day from which the time columns of patients.csv count. "
         f"Primary analysis: {primary_text(material)}"
     )
     return Section(id="data", title="Patients and endpoints", blocks=blocks, lead=lead)
@@ -44,6 +49,6 @@ def primary_text(material: Material) -> str:
     if p is None:
         return "study.toml declares none."
     text = f"{endpoint_title(p.endpoint)}, models fitted on {cohort_title(p.discovery)}"
-    text += f", covariates {listed(p.covariates)}" if p.covariates else ""
-    text += f", treatment {p.treatment}" if p.treatment else ""
+    text += f", covariates {listed([words_of(c) for c in p.covariates])}" if p.covariates else ""
+    text += f", treatment {words_of(p.treatment)}" if p.treatment else ""
     return text + ". All other analyses are sensitivity analyses."

@@ -34,7 +34,7 @@ def performance_section(material: Material) -> Section | None:
     blocks: list[Block] = [_table(analyses)]
     horizon = common_horizon([a for a in analyses if is_main(material, a)])
     for number, a in numbered(material):
-        drawn = _curves(a, number, horizon)
+        drawn = _curves(a, number, (horizon, auc_horizons(analyses, a.unit)))
         if is_main(material, a):
             blocks += drawn
         elif not a.apparent:
@@ -88,23 +88,35 @@ def _points(horizon: CalibrationAt) -> list[CalibrationPoint]:
     ]
 
 
-def _curves(analysis: Analysis, number: int, years: float | None) -> list[Block]:
-    return [*_auc(analysis, number), *_calibration(analysis, number, years)]
+def auc_horizons(analyses: Sequence[Analysis], unit: str) -> list[float]:
+    """The times at which any cohort has an AUC, in units of time: a cohort without one of them says so."""
+    return sorted({r.time for a in analyses if a.unit == unit for r in known(a.auc) or ()})
 
 
-def _auc(analysis: Analysis, number: int) -> list[Block]:
+def _curves(analysis: Analysis, number: int, horizons: tuple[float | None, Sequence[float]]) -> list[Block]:
+    return [*_auc(analysis, number, horizons[1]), *_calibration(analysis, number, horizons[0])]
+
+
+def _auc(analysis: Analysis, number: int, times: Sequence[float]) -> list[Block]:
     rows = known(analysis.auc)
     if not rows or all(r.estimate is None for r in rows):
         return []
     name = analysis_name(analysis)
+    there = {r.time: r for r in rows}
     points = [
-        TimeAuc(time=r.time, auc=r.estimate, lower=r.lower, upper=r.upper, n_risk=r.n_risk, events=r.events)
-        for r in rows
+        TimeAuc(time=t, auc=r.estimate, lower=r.lower, upper=r.upper, n_risk=r.n_risk, events=r.events)
+        if (r := there.get(t)) is not None
+        else TimeAuc(time=t, auc=None)
+        for t in sorted({*times, *there})
     ]
     figure = time_auc_plot({"Score": points}, title=name, unit=analysis.unit)
     caption = f"{name}: AUC(t) with 95% CI (inverse-probability weights); under each time, patients at risk and events so far."
-    gone = [time_text(r.time, analysis.unit) for r in rows if r.estimate is None]
-    caption += f" Not estimable at {listed(gone)}: too few events, or nobody left at risk." if gone else ""
+    gone = [time_text(p.time, analysis.unit) for p in points if p.auc is None]
+    caption += (
+        f" Not estimated at {listed(gone)}: fewer than five events by then, or five patients at risk."
+        if gone
+        else ""
+    )
     return [picture(f"auc_{number:02d}", figure, caption, wide=False)]
 
 

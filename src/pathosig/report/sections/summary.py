@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathosig.figures.results import hr_text, km_data, known
 from pathosig.figures.style import estimate_text
-from pathosig.figures.titles import endpoint_title, prose
+from pathosig.figures.titles import endpoint_title
 from pathosig.report.cells import (
     FEW_EVENTS,
     analyses_of,
     analysis_name,
     estimate_cell,
+    in_words,
     is_main,
     listed,
     plural,
@@ -55,7 +56,7 @@ def summary_section(material: Material) -> Section | None:
     warnings = gravest_first(warnings_of(material))
     blocks: list[Block] = []
     if lines:
-        shown = [(w.code, prose(w.message, material.cohorts)) for w in warnings[:SHOWN_WARNINGS]]
+        shown = [(w.code, in_words(material, w.message)) for w in warnings[:SHOWN_WARNINGS]]
         blocks.append(Verdicts(lines=lines, warnings=shown, more=max(len(warnings) - SHOWN_WARNINGS, 0)))
         blocks += _claim_of_discovery(material)
     else:
@@ -122,7 +123,7 @@ def _sentence(material: Material, verdict: Verdict) -> str:
         f" on {verdict.endpoint}", f" on {name}"
     )
     text = text.replace(f" of {verdict.endpoint} ", f" of {name} ")
-    return prose(text[:1].upper() + text[1:], material.cohorts)
+    return in_words(material, text)
 
 
 def _rows(material: Material, verdict: Verdict) -> list[tuple[str, list[Number]]]:

@@ -9,8 +9,8 @@ from pathosig.figures.km import KmData
 from pathosig.figures.performance import effect_curve_plot
 from pathosig.figures.results import floats, hr_row, hr_text, km_curve, known
 from pathosig.figures.style import estimate_text, p_text
-from pathosig.figures.titles import endpoint_title, prose, risk_label, sentence_case, variable_title
-from pathosig.report.cells import is_primary_endpoint, number_text, per_cent
+from pathosig.figures.titles import endpoint_title, risk_label, sentence_case, variable_title
+from pathosig.report.cells import in_words, is_primary_endpoint, number_text, per_cent
 from pathosig.report.images import km_pictures, picture
 from pathosig.report.material import Material, cohort_title
 from pathosig.report.page import Block, Cell, Facts, Note, Section, Table, folded
@@ -23,22 +23,33 @@ def treatment_section(material: Material) -> Section | None:
     items = () if material.results is None else material.results.treatment
     if not items:
         return None
-    blocks: list[Block] = [*(_verdict(material, i) for i in items), _table(items)]
+    open_ones = [i for i in items if is_primary_endpoint(material, i.endpoint)] or list(items)
+    rest: list[Block] = [_verdict(material, i) for i in items if i not in open_ones]
+    blocks: list[Block] = [_verdict(material, i) for i in open_ones]
+    blocks += folded("Verdicts for other endpoints", rest, small="sensitivity analyses")
+    blocks.append(_table(items))
     for number, arm in enumerate(dict.fromkeys(i.arm for i in items), start=1):
         chosen = [i for i in items if i.arm == arm]
         main = [i for i in chosen if is_primary_endpoint(material, i.endpoint)]
         blocks += _forest(arm, main or chosen, number)
     number = 0
+    unknown: list[tuple[str, str]] = []
     for item in items:
         unit = material.endpoints[item.endpoint].unit if item.endpoint in material.endpoints else ""
         for cohort in item.cohorts:
             number += 1
             effect, title = cohort.result, _title(item, cohort)
             if isinstance(effect, NotEstimable):
-                blocks.append(Note(title=title, text=effect.reason, level="warning"))
+                unknown.append((title, in_words(material, effect.reason)))
                 continue
             details = _details(effect, title, number, (unit, item.endpoint))
             blocks += folded(title, details, small="survival by treatment, effect along the score, balance")
+    if unknown:
+        blocks.append(
+            Note(
+                title="Not estimable:", text="; ".join(f"{t} ({why.rstrip('.')})" for t, why in unknown) + "."
+            )
+        )
     lead = "Hazard ratios are treated against untreated. "
     if all(i.design == "observational" for i in items):
         lead += "Treatment was not randomised. "
@@ -48,7 +59,7 @@ def treatment_section(material: Material) -> Section | None:
 
 def _title(item: Treatment, cohort: TreatmentCohort) -> str:
     return (
-        f"{sentence_case(item.arm)}: {cohort_title(cohort.cohort)}, {endpoint_title(item.endpoint).lower()}"
+        f"{variable_title(item.arm)}: {cohort_title(cohort.cohort)}, {endpoint_title(item.endpoint).lower()}"
     )
 
 
@@ -56,19 +67,19 @@ def _verdict(material: Material, item: Treatment) -> Note:
     """The verdict of one treatment and endpoint, and the reasons why it is not stronger."""
     reasons = "; ".join(dict.fromkeys(item.reasons))
     text = f"{sentence_case(item.words)}." + (f" Because: {reasons}." if reasons else "")
-    title = f"{sentence_case(item.arm)}, {endpoint_title(item.endpoint).lower()}:"
+    title = f"{variable_title(item.arm)}, {endpoint_title(item.endpoint).lower()}:"
     level = "good" if item.verdict == "predictive" else "info"
-    return Note(title=title, text=prose(text, material.cohorts), level=level)  # type: ignore[arg-type]
+    return Note(title=title, text=in_words(material, text), level=level)  # type: ignore[arg-type]
 
 
 def _table(items: Sequence[Treatment]) -> Table:
     rows: list[list[Cell]] = []
     for item in items:
         for cohort in item.cohorts:
-            place = [sentence_case(item.arm), cohort_title(cohort.cohort), endpoint_title(item.endpoint)]
+            place = [variable_title(item.arm), cohort_title(cohort.cohort), endpoint_title(item.endpoint)]
             effect = cohort.result
             if isinstance(effect, NotEstimable):
-                rows.append([*place, None, None, effect.reason, None, None, None])
+                rows.append([*place, None, None, "not estimable", "", "", None])
                 continue
             by_group = {g.label: hr_text(g.effect) for g in effect.groups}
             adjusted = effect.interaction.p_adjusted if isinstance(effect.interaction, HazardRatio) else None
@@ -100,7 +111,7 @@ def _forest(arm: str, items: Sequence[Treatment], number: int) -> list[Block]:
             rows.append(hr_row("Interaction, score × treatment", effect.interaction, level=1))
     if not rows:
         return []
-    name = sentence_case(arm)
+    name = variable_title(arm)
     figure = forest_plot(
         rows, title=f"Treatment: {name}", left_label="treatment better", right_label="treatment worse"
     )

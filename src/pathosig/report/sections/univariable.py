@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
+from pathosig.figures.results import known
 from pathosig.figures.style import estimate_text
+from pathosig.figures.titles import selection_words
 from pathosig.figures.volcano import VolcanoPoint, volcano_plot
 from pathosig.report.cells import feature_name, feature_title, number_text, plural
 from pathosig.report.images import picture
@@ -42,6 +44,8 @@ def univariable_section(material: Material) -> Section | None:
     blocks += _selection(material)
     blocks.append(_table(material))
     lead = f"{plural(len(rows), 'candidate')}, fixed before survival was read; discovery cohort."
+    test = None if material.results is None else known(material.results.candidates_test)
+    lead += "" if test is None else f" {test.sentence()}"
     return Section(id="univariable", title="Univariable screen and selection", blocks=blocks, lead=lead)
 
 
@@ -93,7 +97,7 @@ def _selection(material: Material) -> list[Block]:
             ("Half-samples", s.n_subsamples),
             ("Expected false selections allowed", s.expected_false),
         )
-        facts = [("Selection", s.method)]
+        facts = [("Selection", selection_words(s.method))]
         facts += [(label, f"{v:.4g}") for label, v in settings if v is not None]
         facts += [("Bound used", s.bound)] if s.bound else []
     c = results.cutoff
