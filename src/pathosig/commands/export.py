@@ -28,6 +28,7 @@ from pathosig.core.tile_tables import read_slide_tiles
 from pathosig.figures.palette import hpc_colours, rgb
 from pathosig.figures.style import hpc_name
 from pathosig.signature.contributions import tile_weights
+from pathosig.signature.model import Signature
 
 if TYPE_CHECKING:
     import anndata
@@ -124,8 +125,6 @@ class _Tiles:
 
 def _weights(study: Study, k: int) -> np.ndarray | None:
     """What a tile of each HPC adds to the score; None without HPCs in a signature."""
-    from pathosig.signature.model import Signature
-
     if not study.paths.signature.is_file():
         return None
     signature = Signature.load(study.paths.signature)
