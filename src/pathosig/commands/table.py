@@ -54,6 +54,12 @@ COMMANDS = (
         _PROVE,
     ),
     Command(
+        "compare",
+        "pathosig.comparators.stage:compare",
+        "Other models on the same patients: is anything lost by phenotypes?",
+        _PROVE,
+    ),
+    Command(
         "bundle",
         "pathosig.scoring:write_bundle",
         "Freeze encoder, codebook and signature in one file.",

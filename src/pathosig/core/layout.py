@@ -135,6 +135,10 @@ class Layout:
         """Results of one audit."""
         return self.audits / f"{name}.json"
 
+    def comparator(self, name: str) -> Path:
+        """Scores of one comparator, for `validate` to judge beside the signature's."""
+        return self.root / "comparators" / f"{name}.csv"
+
     def figure(self, name: str, suffix: str = ".svg") -> Path:
         """A figure of the report."""
         return self.root / "figures" / f"{name}{suffix}"

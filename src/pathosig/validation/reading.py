@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from pathosig.core.clinical import Columns, Endpoint, Primary, TreatmentDesign, parse_treatments
 from pathosig.core.fingerprints import sha256_value
@@ -26,9 +29,6 @@ from pathosig.signature.spec import SignatureSpec
 from pathosig.validation.development import CutoffSheet, SelectionSummary, Univariable
 from pathosig.validation.results import CoreRates, PrimaryAnalysis, Roles
 from pathosig.validation.values import Finding
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -154,6 +154,22 @@ def clinical_identity(study: Study) -> str:
     frame = study.patients()
     rows = {c: [None if v is None or v != v else v for v in frame[c].tolist()] for c in frame.columns}
     return sha256_value({"tables": tables, "rows": rows})
+
+
+def read_comparators(study: Study) -> dict[str, pd.DataFrame]:
+    """Name -> score and out_of_fold by patient_id, of every comparator that `pathosig compare` wrote."""
+    out = {}
+    for path in sorted(study.paths.comparator("x").parent.glob("*.csv")):
+        rows = read_csv_rows(path)
+        frame = pd.DataFrame(rows, columns=["patient_id", "score", "out_of_fold"]).set_index("patient_id")
+        out[path.stem] = frame.apply(pd.to_numeric, errors="coerce")
+    return out
+
+
+def comparators_identity(study: Study) -> dict[str, str]:
+    """What the fingerprint of a validation says of the comparators; nothing without any."""
+    files = sorted(study.paths.comparator("x").parent.glob("*.csv"))
+    return {f"comparator {p.stem}": hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 
 def roles_of(columns: Columns, present: list[str]) -> Roles:

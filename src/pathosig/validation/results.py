@@ -17,6 +17,7 @@ from pathosig.signature.model import Signature
 from pathosig.validation.analysis import Analysis
 from pathosig.validation.arms import Treatment
 from pathosig.validation.clinical_values import ClinicalHistology
+from pathosig.validation.comparators import Comparison
 from pathosig.validation.development import CutoffSheet, SampleSize, SelectionSummary, Univariable
 from pathosig.validation.performance_table import performance_rows
 from pathosig.validation.significance import CandidatesTest, SelectionTest
@@ -281,6 +282,8 @@ class Results:
         The model of covariates and score, frozen in discovery, with its nomogram and its validation.
     small_study
         Detectable effects, precision reached and needed, and how stable individual predictions are.
+    comparisons
+        Against the models that `pathosig compare` fitted.
     """
 
     kind: Literal["external", "internal", "none"]
@@ -311,6 +314,7 @@ class Results:
     selection_test: SelectionTest | NotEstimable = NOT_COMPUTED
     clinical_histology: ClinicalHistology | NotEstimable = NOT_COMPUTED
     small_study: SmallStudy | NotEstimable = NOT_COMPUTED
+    comparisons: tuple[Comparison, ...] = ()
 
     def claim_of_discovery(self) -> str:
         """What discovery alone can claim, adjusted for the selection, as a sentence; empty where nothing was computed."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pandas as pd
+
 from pathosig.core.errors import NotEstimableError
 from pathosig.core.execution import run_once
 from pathosig.core.layout import Layout
@@ -16,8 +18,15 @@ from pathosig.signature.model import Signature
 from pathosig.signature.reading import FIT, SCORES, read_training
 from pathosig.signature.training import TrainingSet
 from pathosig.validation.assemble import results_of
+from pathosig.validation.comparators import comparator_findings, compare_scores
 from pathosig.validation.internal import CrossValidation, cross_validate
-from pathosig.validation.reading import Inputs, clinical_identity, read_inputs
+from pathosig.validation.reading import (
+    Inputs,
+    clinical_identity,
+    comparators_identity,
+    read_comparators,
+    read_inputs,
+)
 from pathosig.validation.results import Results, write_results
 from pathosig.validation.significance import LEVEL, candidates_test, selection_test
 from pathosig.validation.small import instability, small_findings, small_study
@@ -61,7 +70,8 @@ def validate_signature(
     }
     if fitted is not None and fitted.summary.get("selected"):
         upstream["scores"] = study.upstream("signature", SCORES)
-    unit = Unit(id=UNIT, inputs={"clinical": clinical_identity(study)}, upstream=upstream)
+    identity = {"clinical": clinical_identity(study), **comparators_identity(study)}
+    unit = Unit(id=UNIT, inputs=identity, upstream=upstream)
     report = run_once(study, STAGE, spec, unit, _validate, execution=execution)
     if fitted is not None and not fitted.summary.get("selected") and not report.waiting:
         raise NotEstimableError(str(fitted.summary.get("reason", "no signature")), code="E_NO_SIGNATURE")
@@ -79,6 +89,7 @@ def _validate(job: Job) -> Outcome:
         inputs, spec, lambda repeats: _cross_validate(inputs, spec, repeats, workers), workers=workers
     )
     results = _with_claims(results, inputs, spec, workers)
+    results = _with_comparisons(results, inputs, spec, workers)
     write_results(study.paths.results, results)
     tables = [*_write_tables(study, results), *_write_clinical_model(study, results)]
     summary: dict[str, object] = {
@@ -160,6 +171,38 @@ def _with_small_study(
     return replace(results, small_study=study, warnings=(*results.warnings, *small_findings(study)))
 
 
+def _with_comparisons(results: Results, inputs: Inputs, spec: ValidateSpec, workers: int) -> Results:
+    """The signature against what `pathosig compare` fitted: in other cohorts, else out of fold in discovery."""
+    signature = results.signature
+    if isinstance(signature, NotEstimable) or inputs.scores is None:
+        return results
+    within = results.kind == "internal"
+    table = inputs.scores[["patient_id", "cohort", "score"]]
+    if within:
+        if isinstance(results.internal, NotEstimable):
+            return results
+        rows = [(o.patient_id, inputs.primary.discovery, o.score) for o in results.internal.scores]
+        table = pd.DataFrame(rows, columns=list(table.columns))
+    outcome = inputs.survival[signature.endpoint][["patient_id", "time", "event"]]
+    table = table.merge(outcome, on="patient_id")
+    made = []
+    for name, scores in read_comparators(inputs.study).items():
+        other = scores["out_of_fold" if within else "score"]
+        frame = table.assign(other=table["patient_id"].map(other), score=table["score"].astype(float))
+        cohorts = [c for c in inputs.cohorts if within or c != inputs.primary.discovery]
+        compared = attempt(
+            compare_scores,
+            name,
+            {c: frame[frame["cohort"] == c] for c in cohorts},
+            role="cross-validated" if within else "validation",
+            bootstraps=spec.bootstraps,
+            seed=spec.seed,
+            workers=workers,
+        )
+        made += [] if isinstance(compared, NotEstimable) else [compared]
+    return replace(results, comparisons=tuple(made), warnings=(*results.warnings, *comparator_findings(made)))
+
+
 def _cross_validate(inputs: Inputs, spec: ValidateSpec, repeats: int, workers: int) -> CrossValidation:
     return cross_validate(
         read_training(inputs.study, inputs.profiles, inputs.settings),
@@ -175,6 +218,7 @@ def _cross_validate(inputs: Inputs, spec: ValidateSpec, repeats: int, workers: i
 def _lines(results: Results) -> list[str]:
     """The verdict, and the signature's discrimination in patients it was not fitted on."""
     lines = [v.sentence for v in results.verdicts if v.primary]
+    lines += [c.sentence() for c in results.comparisons]
     lines += [
         test.sentence()
         for test in (results.candidates_test, results.selection_test)

@@ -58,7 +58,7 @@ def summary_section(material: Material) -> Section | None:
     if lines:
         shown = [(w.code, in_words(material, w.message)) for w in warnings[:SHOWN_WARNINGS]]
         blocks.append(Verdicts(lines=lines, warnings=shown, more=max(len(warnings) - SHOWN_WARNINGS, 0)))
-        blocks += _claim_of_discovery(material)
+        blocks += _beside_the_verdict(material)
     else:
         blocks.append(Note(text=_not_yet(material), level="warning"))
     main = [a for a in analyses_of(material) if is_main(material, a) and known(a.km) is not None]
@@ -74,10 +74,14 @@ def summary_section(material: Material) -> Section | None:
     )
 
 
-def _claim_of_discovery(material: Material) -> list[Block]:
-    """What discovery alone can claim, adjusted for the selection; how often noise yields a signature too."""
+def _beside_the_verdict(material: Material) -> list[Block]:
+    """What discovery alone can claim, adjusted for the selection; and what other models of the same patients do."""
     claim = material.results.claim_of_discovery() if material.results is not None else ""
-    return [Note(text=f"Discovery alone: {claim[0].lower()}{claim[1:]}")] if claim else []
+    notes: list[Block] = [Note(text=f"Discovery alone: {claim[0].lower()}{claim[1:]}")] if claim else []
+    for comparison in material.results.comparisons if material.results is not None else ():
+        text = prose(comparison.sentence(), material.cohorts)
+        notes.append(Note(text=text, level="warning" if comparison.loses else "info"))
+    return notes
 
 
 def _not_yet(material: Material) -> str:

@@ -1,0 +1,164 @@
+"""The signature against other models of the same patients: paired differences of their C-indices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from pathosig.core.errors import NotEstimableError
+from pathosig.survival import harrell_c
+from pathosig.validation.benefit import paired_limits
+from pathosig.validation.values import Estimate, Finding, Role, attempt
+
+TITLES = {
+    "mean": "the mean of all tiles (ridge Cox)",
+    "mixture": "moments of a Gaussian mixture (ridge Cox)",
+    "attention": "attention over tiles (Cox loss)",
+    "table": "an outside table of embeddings (ridge Cox)",
+}
+"""What a comparator is, in words."""
+
+_FEWEST = 10
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PairedC:
+    """Harrell's C of the signature and of a comparator in the same patients.
+
+    Attributes
+    ----------
+    role
+        ``validation``: both frozen in discovery. ``cross-validated``: both out of fold, in the same folds.
+    difference
+        Signature minus comparator, with a paired bootstrap interval; above 0 favours phenotypes.
+    """
+
+    cohort: str
+    role: Role
+    n: int
+    events: int
+    signature: float
+    comparator: float
+    difference: Estimate
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Comparison:
+    """One comparator in all cohorts that judge."""
+
+    name: str
+    title: str
+    cohorts: tuple[PairedC, ...]
+
+    @property
+    def loses(self) -> tuple[str, ...]:
+        """Cohorts in which the whole interval of the difference lies below 0."""
+        return tuple(
+            c.cohort for c in self.cohorts if c.difference.upper is not None and c.difference.upper < 0
+        )
+
+    def sentence(self) -> str:
+        """The differences, in one sentence."""
+        parts = [
+            f"{c.difference.estimate:+.3f} ({_bound(c.difference.lower)} to {_bound(c.difference.upper)}) in {c.cohort}"
+            for c in self.cohorts
+        ]
+        return f"C of the signature minus that of {self.title}: {', '.join(parts)}."
+
+
+def _bound(value: float | None) -> str:
+    return "?" if value is None else f"{value:+.3f}"
+
+
+def compare_scores(
+    name: str,
+    frames: Mapping[str, pd.DataFrame],
+    *,
+    role: Role = "validation",
+    bootstraps: int = 1000,
+    seed: int = 0,
+    workers: int = 1,
+) -> Comparison:
+    """Paired differences in every cohort.
+
+    Parameters
+    ----------
+    name
+        Of the comparator; see `TITLES`.
+    frames
+        Cohort -> score, other (the comparator's score), time, event; patients without one of them are left out.
+    role
+        How both came to their scores.
+    bootstraps, seed
+        Resamples of patients.
+    workers
+        Processes; the result does not depend on it.
+
+    Raises
+    ------
+    NotEstimableError
+        If no cohort has ten events among patients with both scores.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> frame = pd.DataFrame({"score": rng.normal(size=60), "event": True})
+    >>> frame = frame.assign(other=0.0 * frame["score"], time=np.exp(-frame["score"]))
+    >>> compare_scores("mean", {"v1": frame}, bootstraps=20).cohorts[0].difference.estimate
+    0.5
+    """
+    rows = [
+        attempt(_paired, frame, cohort, role, bootstraps=bootstraps, seed=seed, workers=workers)
+        for cohort, frame in frames.items()
+    ]
+    kept = tuple(r for r in rows if isinstance(r, PairedC))
+    if not kept:
+        raise NotEstimableError(
+            f"comparator {name}: no cohort with {_FEWEST} events among patients with both scores."
+        )
+    return Comparison(name=name, title=TITLES.get(name, name), cohorts=kept)
+
+
+def _paired(
+    frame: pd.DataFrame, cohort: str, role: Role, *, bootstraps: int, seed: int, workers: int
+) -> PairedC:
+    both = frame[["score", "other"]].to_numpy(float)
+    usable = np.isfinite(both).all(axis=1)
+    both, time = both[usable], frame["time"].to_numpy(float)[usable]
+    event = frame["event"].to_numpy(bool)[usable]
+    if event.sum() < _FEWEST:
+        raise NotEstimableError(f"comparator: {int(event.sum())} events in {cohort}.")
+    first, second = (float(harrell_c(both[:, j], time, event).c) for j in (0, 1))
+    draws = list(np.random.default_rng(seed).integers(0, len(time), (bootstraps, len(time))))
+    limits = paired_limits(partial(_difference, both, time, event), draws, 1, workers=workers)[:, 0]
+    return PairedC(
+        cohort=cohort,
+        role=role,
+        n=len(time),
+        events=int(event.sum()),
+        signature=first,
+        comparator=second,
+        difference=Estimate.of(first - second, *limits),
+    )
+
+
+def _difference(both: np.ndarray, time: np.ndarray, event: np.ndarray, rows: np.ndarray) -> list[float]:
+    pair = [harrell_c(both[rows, j], time[rows], event[rows]).c for j in (0, 1)]
+    return [pair[0] - pair[1]]
+
+
+def comparator_findings(comparisons: Sequence[Comparison]) -> list[Finding]:
+    """Where a model that does not go through phenotypes is better beyond chance."""
+    return [
+        Finding(
+            code="W_COMPARATOR",
+            message=f"phenotypes lose prognosis in {', '.join(c.loses)}: {c.sentence()}",
+            where="validate",
+        )
+        for c in comparisons
+        if c.loses
+    ]
