@@ -79,7 +79,7 @@ def _beside_the_verdict(material: Material) -> list[Block]:
     claim = material.results.claim_of_discovery() if material.results is not None else ""
     notes: list[Block] = [Note(text=f"Discovery alone: {claim[0].lower()}{claim[1:]}")] if claim else []
     for comparison in material.results.comparisons if material.results is not None else ():
-        text = prose(comparison.sentence(), material.cohorts)
+        text = in_words(material, comparison.sentence())
         notes.append(Note(text=text, level="warning" if comparison.loses else "info"))
     return notes
 
