@@ -19,7 +19,8 @@ from pathosig.core.study import Specimen, Study
 from pathosig.profiles.reading import read_profiles
 from pathosig.scoring.contents import Bundle
 from pathosig.scoring.readings import Reading
-from pathosig.scoring.slide_pictures import SlidePictures, risk_of_tiles, slide_pictures
+from pathosig.scoring.slide_pictures import SlidePictures, slide_pictures
+from pathosig.signature.contributions import risk_of_tiles
 from pathosig.signature.scores import scored_profiles
 
 if TYPE_CHECKING:

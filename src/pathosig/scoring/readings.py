@@ -10,15 +10,14 @@ import numpy as np
 import pandas as pd
 
 from pathosig.phenotypes.distance import Distance, Shift
-from pathosig.profiles.pooling import pool_patients, slide_profiles
+from pathosig.profiles.tissue_sampling import MeanVariance, variance_of_mean
 from pathosig.profiles.tree import hpc_column
-from pathosig.signature.cores import HETEROGENEOUS
+from pathosig.signature.cores import HETEROGENEOUS, tile_gradient
 from pathosig.signature.model import NOT_ASSESSABLE, Signature
 from pathosig.signature.scores import (
     TilePlaces,
-    block_of_tiles,
     core_table,
-    patient_scores,
+    lenient,
     score_table,
     scored_profiles,
 )
@@ -28,15 +27,12 @@ if TYPE_CHECKING:
 
     from pathosig.profiles.reading import Profiles
 
-DRAWS = 400
-"""Resamples of the interval."""
+_FEWEST_PIECES = 3
+"""Cores or slides from which their own differences tell how much tissue varies."""
 
-_INTERVAL = (2.5, 97.5)
-_FEWEST_BLOCKS = 8
-_BLOCK_WIDTHS = (4, 2, 1)
-"""Sides of a block in tiles, for whole slides and for ever smaller pieces of tissue."""
 
-_SEED = 0
+Places = Callable[[str], TilePlaces | None]
+"""Tiles of a slide by its id; None where they are unknown."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +44,7 @@ class Reading:
     score
         None where it is withheld.
     lower, upper
-        95 % interval of the score from the sampling of tissue alone: spatial blocks of tiles drawn again.
+        95 % interval of the score from the sampling of tissue alone; see `score_interval`.
     percentile
         Proportion of discovery patients below the score, 0 to 100.
     survival
@@ -111,7 +107,7 @@ def read_patients(
     *,
     shifts: Mapping[str, Shift],
     distance: Distance,
-    places: Callable[[str], TilePlaces | None],
+    places: Places,
     notes: Mapping[str, str] | None = None,
 ) -> list[Reading]:
     """One reading per patient with a profile.
@@ -138,7 +134,8 @@ def read_patients(
         profiles.patients.set_index("patient_id", drop=False).loc[table["patient_id"]].reset_index(drop=True)
     )
     slides_of = profiles.slides[profiles.slides["patient_id"].isin(set(table["patient_id"]))]
-    parts = signature.contributions(scored_profiles(signature, rows, slides_of))
+    scored = scored_profiles(signature, rows, slides_of)
+    parts = signature.contributions(scored)
     present = _present(signature, rows)
     out = []
     for i, row in enumerate(table.itertuples(index=False)):
@@ -146,7 +143,8 @@ def read_patients(
         shift = shifts.get(patient, Shift.pooled([]))
         withheld = _withheld(signature, row.n_tiles, score, shift, distance, present=bool(present[i]))
         slides = profiles.slides[profiles.slides["patient_id"] == patient]
-        bounds = None if withheld else score_interval(signature, profiles, slides, places)
+        behind = _slides_behind(signature, slides)
+        bounds = None if withheld else score_interval(signature, profiles, scored.iloc[[i]], behind, places)
         flags = [] if withheld else _flags(signature, score, str(row.core_agreement))
         flags += [notes[patient]] if notes and patient in notes else []
         kept = None if withheld else score
@@ -243,39 +241,48 @@ def survival(
 
 
 def score_interval(
-    signature: Signature, profiles: Profiles, slides: pd.DataFrame, places: Callable[[str], TilePlaces | None]
+    signature: Signature, profiles: Profiles, row: pd.DataFrame, slides: pd.DataFrame, places: Places
 ) -> tuple[float, float] | None:
-    """95 % interval of a patient's score by a bootstrap of spatial blocks of tiles within every slide; None without places.
+    """95 % interval of a patient's score from the sampling of tissue; None where it cannot be told.
 
-    References
+    The score is taken as linear in the tiles at the patient's profile, as it is on the scale of proportions. Every slide is a
+    sample of its own tissue (see `variance_of_mean`); where slides or cores are too small for that and three or more, each is
+    one piece of tissue.
+
+    Parameters
     ----------
-    Lahiri SN. Resampling methods for dependent data. Springer 2003.
+    row
+        The profile that was scored, one row.
+    slides
+        Profiles of the slides behind it.
     """
-    rng = np.random.default_rng(_SEED)
-    k = len(profiles.columns)
-    tables = []
+    weights = tile_gradient(signature, row, profiles.columns)
+    parts, means = [], []
     for slide in slides["slide_id"]:
         tiles = places(str(slide))
-        if tiles is None or not len(tiles.hpc):
+        if tiles is None:
             return None
-        for width in _BLOCK_WIDTHS:
-            block = block_of_tiles(tiles.x, tiles.y, tiles=width)
-            blocks = int(block.max()) + 1
-            if blocks >= _FEWEST_BLOCKS:
-                break
-        else:
-            return None
-        counts = np.zeros((blocks, k))
-        np.add.at(counts, (block, tiles.hpc), 1.0)
-        drawn = rng.multinomial(blocks, np.full(blocks, 1 / blocks), size=DRAWS) @ counts
-        ids = pd.DataFrame({"slide_id": str(slide), "patient_id": [f"{i:04d}" for i in range(DRAWS)]})
-        tables.append(slide_profiles(ids, drawn, profiles.artefacts))
-    again = pd.concat(tables, ignore_index=True)
-    again["n_tiles"] = np.maximum(again["n_tiles"], signature.transform.min_tiles)
-    patients = pool_patients(again, columns=list(profiles.columns))
-    scores = patient_scores(signature, patients, again)
-    scores = scores[np.isfinite(scores)]
-    if len(scores) < DRAWS // 2:
+        used = ~np.isin(tiles.hpc, profiles.artefacts)
+        values = weights[tiles.hpc[used]]
+        parts.append(variance_of_mean(values, tiles.x[used], tiles.y[used]))
+        means.append(float(values.mean()))
+    n = slides["n_tiles"].to_numpy(float)
+    shares = np.full(len(n), 1 / len(n)) if signature.transform.policy == "mean" else n / n.sum()
+    told = [part for part in parts if part is not None]
+    if len(told) == len(parts):
+        variance = MeanVariance.of_weighted_sum(told, shares.tolist())
+    elif len(parts) >= _FEWEST_PIECES:
+        variance = MeanVariance.between(means, shares.tolist())
+    else:
         return None
-    low, high = np.percentile(scores, _INTERVAL)
-    return float(low), float(high)
+    least = max(float(row["n_tiles"].iloc[0]), signature.transform.min_tiles)
+    score, width = float(signature.score(row.assign(n_tiles=least))[0]), variance.half_width()
+    return score - width, score + width
+
+
+def _slides_behind(signature: Signature, slides: pd.DataFrame) -> pd.DataFrame:
+    """Those slides of a patient that the policy scores."""
+    if signature.transform.policy != "worst":
+        return slides
+    score = pd.Series(lenient(signature).score(slides), index=slides.index)
+    return slides.loc[[score.idxmax()]] if score.notna().any() else slides

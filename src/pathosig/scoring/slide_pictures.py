@@ -14,13 +14,9 @@ from pathosig.core.errors import PathosigError
 from pathosig.core.schema import ASSIGNMENTS, read_table
 from pathosig.core.study import Specimen, Study
 from pathosig.core.tile_tables import read_slide_tiles
-from pathosig.signature.cores import tile_gradient
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from pathosig.scoring.contents import Bundle
-    from pathosig.signature.model import Signature
     from pathosig.slides.reader import SlideReader
 
 _TILE_PX, _OVERVIEW_PX = 112, 900
@@ -50,18 +46,6 @@ class SlidePictures:
     drivers: Mapping[str, tuple[str, ...]]
     far: tuple[str, ...]
     geojson: Mapping[str, Any]
-
-
-def risk_of_tiles(signature: Signature, slide: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
-    """Weight of a tile of each phenotype in the score: float[k].
-
-    The mean over the tiles of the slide is the slide's score: score + derivative of the score towards a slide of that
-    phenotype alone, which for proportions is the coefficient itself, less the discovery mean.
-    """
-    least = slide.assign(n_tiles=np.maximum(slide["n_tiles"], signature.transform.min_tiles))
-    weights = float(signature.score(least)[0]) + tile_gradient(signature, slide, columns)
-    weights[list(signature.transform.artefact_hpcs)] = 0.0
-    return np.asarray(weights)
 
 
 def slide_pictures(

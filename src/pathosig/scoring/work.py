@@ -214,10 +214,12 @@ def run_stages(
 
 def _pixels(study: Study, new: NewSlides, execution: Execution) -> list[StageReport]:
     from pathosig.encoder.stage import STAGE as EMBED
-    from pathosig.encoder.stage import embed_units
+    from pathosig.encoder.stage import embed_units, read_encoder
     from pathosig.tiles.stage import cut_tiles
     from pathosig.tissue.stage import find_tissue
 
+    # Workers may find an exported graph and never open the weights, so their digest is checked here.
+    read_encoder(study.root, weights=study.spec(EncoderSpec).weights)
     reports = []
     if new.tma_map:
         from pathosig.tma.stage import find_cores

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
+
+from pathosig.signature.cores import tile_gradient
+from pathosig.signature.model import Signature
 
 
 def tile_weights(terms: Iterable[tuple[Sequence[int], float]], k: int) -> NDArray[np.float64]:
@@ -15,7 +19,7 @@ def tile_weights(terms: Iterable[tuple[Sequence[int], float]], k: int) -> NDArra
 
         score = sum_j b_j (x_j - c_j),  x_j = proportion of tiles in feature j.
 
-    On log-ratio scales the weights show direction and relative size only.
+    On log-ratio scales the weights show direction and relative size only; `risk_of_tiles` is exact for one slide.
 
     Parameters
     ----------
@@ -33,3 +37,15 @@ def tile_weights(terms: Iterable[tuple[Sequence[int], float]], k: int) -> NDArra
     for leaves, coefficient in terms:
         weights[list(leaves)] += coefficient
     return weights
+
+
+def risk_of_tiles(signature: Signature, slide: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.float64]:
+    """Weight of a tile of each phenotype in the score: float[k].
+
+    The mean over the tiles of the slide is the slide's score: score + derivative of the score towards a slide of that
+    phenotype alone, which for proportions is the coefficient itself, less the discovery mean.
+    """
+    least = slide.assign(n_tiles=np.maximum(slide["n_tiles"], signature.transform.min_tiles))
+    weights = float(signature.score(least)[0]) + tile_gradient(signature, slide, columns)
+    weights[list(signature.transform.artefact_hpcs)] = 0.0
+    return np.asarray(weights)

@@ -190,18 +190,6 @@ def spatial_variance(slope: NDArray[np.float64], tiles: TilePlaces, artefacts: S
     x, y, hpc = tiles.x[used], tiles.y[used], tiles.hpc[used]
     if len(hpc) < _FEWEST_PLACES:
         return float("nan")
-    return block_variance(np.asarray(slope)[hpc], x, y, block=_block_side(x))
-
-
-def block_of_tiles(
-    x: NDArray[np.float64], y: NDArray[np.float64], *, tiles: int = _BLOCK_TILES
-) -> NDArray[np.int_]:
-    """Number of the square block, `tiles` wide and high, in which each tile lies: int[n]."""
-    side = _block_side(x, tiles)
-    cells = np.stack([x // side, y // side], axis=1)
-    return np.unique(cells, axis=0, return_inverse=True)[1].ravel()
-
-
-def _block_side(x: NDArray[np.float64], tiles: int = _BLOCK_TILES) -> float:
     steps = np.diff(np.unique(x))
-    return tiles * float(np.median(steps[steps > 0])) if (steps > 0).any() else 1.0
+    side = _BLOCK_TILES * float(np.median(steps[steps > 0])) if (steps > 0).any() else 1.0
+    return block_variance(np.asarray(slope)[hpc], x, y, block=side)
