@@ -139,10 +139,10 @@ def test_the_map_is_geojson_whose_mean_contribution_is_the_score(scored):
         ring = shape["geometry"]["coordinates"][0]
         assert shape["geometry"]["type"] == "Polygon" and ring[0] == ring[-1] and len(ring) == 5
         about = shape["properties"]
-        assert about["objectType"] in ("detection", "annotation", "tile")
+        assert about["objectType"] == "tile"
         assert set(about["classification"]) == {"name", "color"}
         assert all(0 <= c <= 255 for c in about["classification"]["color"])
-        parts.append(about["measurements"]["contribution"])
+        parts.append(about["measurements"]["risk contribution"])
     assert sum(parts) / len(parts) == pytest.approx(reading.score, abs=2e-3)
 
 

@@ -150,16 +150,10 @@ def form_html(key: FormKey, pictures: Sequence[bytes], *, reader: str, width_um:
     width_um
         Width of a tile in micrometres; None where it is not the same for all.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
-    env = Environment(
-        loader=PackageLoader("pathosig.annotation", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    from pathosig.core.templates import environment
+
     style, script = (
         files("pathosig.annotation").joinpath(f"templates/form.{kind}").read_text(encoding="utf-8")
         for kind in ("css", "js")
@@ -167,18 +161,22 @@ def form_html(key: FormKey, pictures: Sequence[bytes], *, reader: str, width_um:
     shown = [q.tiles for q in key.panels] + [q.tiles for q in key.odd]
     used = sorted({tile for tiles in shown for tile in tiles})
     # Style sheet and script are our own files, and the policy names their hashes: the only text not escaped.
-    return env.get_template("form.html.j2").render(
-        key=key,
-        reader=reader,
-        width_um=width_um,
-        tissues=TISSUES,
-        patterns=PATTERNS,
-        longest=LONGEST_NAME,
-        pictures={t: f"data:image/jpeg;base64,{base64.b64encode(pictures[t]).decode()}" for t in used},
-        style=Markup(style),  # noqa: S704
-        script=Markup(script),  # noqa: S704
-        policy=f"default-src 'none'; img-src data:; style-src {_source(style)}; script-src {_source(script)}; "
-        "base-uri 'none'; form-action 'none'",
+    return (
+        environment("pathosig.annotation")
+        .get_template("form.html.j2")
+        .render(
+            key=key,
+            reader=reader,
+            width_um=width_um,
+            tissues=TISSUES,
+            patterns=PATTERNS,
+            longest=LONGEST_NAME,
+            pictures={t: f"data:image/jpeg;base64,{base64.b64encode(pictures[t]).decode()}" for t in used},
+            style=Markup(style),  # noqa: S704
+            script=Markup(script),  # noqa: S704
+            policy=f"default-src 'none'; img-src data:; style-src {_source(style)}; script-src {_source(script)}; "
+            "base-uri 'none'; form-action 'none'",
+        )
     )
 
 

@@ -20,6 +20,7 @@ from pathosig.core.errors import InputError
 from pathosig.core.labels import read_hpc_names
 from pathosig.core.overlay import read_overlay
 from pathosig.core.phenotype_tree import PhenotypeTree
+from pathosig.core.qupath import tile_collection
 from pathosig.core.records import atomic_path, read_json, write_text
 from pathosig.core.showing import Shown
 from pathosig.core.study import Specimen, Study
@@ -207,32 +208,23 @@ def _path(study: Study, folder: Path, specimen: Specimen, suffix: str) -> Path:
 
 
 def _geojson_tiles(study: Study, specimen: Specimen, tiles: _Tiles, folder: Path) -> list[Path]:
-    features = []
-    w = tiles.width
-    for i, (x, y) in enumerate(tiles.corners.tolist()):
-        hpc = int(tiles.columns["hpc"][i])
-        ring = [[x, y], [x + w, y], [x + w, y + w], [x, y + w], [x, y]]
-        colour = list(rgb(tiles.colours[hpc])) if hpc >= 0 else [160, 160, 160]
-        properties = {
-            "objectType": "tile",
-            "classification": {"name": _name(hpc, tiles.names), "color": colour},
-            "measurements": _measurements(tiles, i),
-        }
-        shape = {"type": "Polygon", "coordinates": [ring]}
-        features.append({"type": "Feature", "geometry": shape, "properties": properties})
+    hpc = tiles.columns["hpc"].astype(int).tolist()
+    measured: dict[str, list[float | None]] = {
+        "confidence": [round(float(c), 4) for c in tiles.columns["confidence"]]
+    }
+    if tiles.weights is not None:
+        weights = tiles.weights.round(6).tolist()
+        measured["risk contribution"] = [weights[h] if h >= 0 else None for h in hpc]
+    collection = tile_collection(
+        tiles.corners,
+        tiles.width,
+        names=[_name(h, tiles.names) for h in hpc],
+        colours=[rgb(tiles.colours[h]) if h >= 0 else (160, 160, 160) for h in hpc],
+        measurements=measured,
+    )
     path = _path(study, folder, specimen, ".geojson")
-    collection = {"type": "FeatureCollection", "features": features}
     write_text(path, json.dumps(collection, separators=(",", ":"), sort_keys=True) + "\n")
     return [path]
-
-
-def _measurements(tiles: _Tiles, i: int) -> dict[str, float]:
-    """Numbers of a tile that QuPath can colour by."""
-    hpc = int(tiles.columns["hpc"][i])
-    out = {"confidence": round(float(tiles.columns["confidence"][i]), 4)}
-    if tiles.weights is not None and hpc >= 0:
-        out["risk contribution"] = round(float(tiles.weights[hpc]), 6)
-    return out
 
 
 GROOVY = """// QuPath: Automate > Script editor, open the image, run. Loads the tiles that pathosig exported for it.

@@ -8,9 +8,9 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from pathosig.core.templates import environment as templates_of
 from pathosig.report.page import LONG, Cell, Page, Table
 
 if TYPE_CHECKING:
@@ -44,14 +44,8 @@ def is_number(cell: Cell) -> bool:
 
 @cache
 def environment() -> Environment:
-    """The template environment, with escaping on for every template whatever its suffix."""
-    env = Environment(
-        loader=PackageLoader("pathosig.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    """The templates of the report with their filters."""
+    env = templates_of("pathosig.report")
     env.filters["show"] = show
     env.filters["coded"] = coded
     env.tests["number_cell"] = is_number

@@ -6,25 +6,22 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from pathosig import __version__
 from pathosig.core.names import file_stem
 from pathosig.core.records import to_json, write_text
 from pathosig.core.study import Specimen, Study
+from pathosig.core.templates import environment
 from pathosig.profiles.reading import read_profiles
 from pathosig.scoring.contents import Bundle
 from pathosig.scoring.readings import Reading
 from pathosig.scoring.slide_pictures import SlidePictures, slide_pictures
 from pathosig.signature.contributions import risk_of_tiles
 from pathosig.signature.scores import scored_profiles
-
-if TYPE_CHECKING:
-    pass
 
 _DRIVERS = 3
 
@@ -125,14 +122,7 @@ def write_pages(study: Study, bundle: Bundle, readings: Sequence[Reading], folde
 
 
 def _render(template: str, **values: object) -> str:
-    env = Environment(
-        loader=PackageLoader("pathosig.scoring", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return env.get_template(template).render(**values) + "\n"
+    return environment("pathosig.scoring").get_template(template).render(**values) + "\n"
 
 
 def _numbers(bundle: Bundle, reading: Reading) -> dict[str, Any]:

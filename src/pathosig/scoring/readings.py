@@ -277,7 +277,12 @@ def score_interval(
         return None
     least = max(float(row["n_tiles"].iloc[0]), signature.transform.min_tiles)
     score, width = float(signature.score(row.assign(n_tiles=least))[0]), variance.half_width()
-    return score - width, score + width
+    low, high = score - width, score + width
+    if signature.transform.scale == "share":
+        # No tissue scores lower than the phenotype of the least weight alone, or higher than that of the greatest.
+        alone = score + np.delete(weights, list(profiles.artefacts))
+        low, high = min(score, max(low, float(alone.min()))), max(score, min(high, float(alone.max())))
+    return low, high
 
 
 def _slides_behind(signature: Signature, slides: pd.DataFrame) -> pd.DataFrame:

@@ -6,14 +6,20 @@ import base64
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
 from pathosig.core.errors import PathosigError
+from pathosig.core.qupath import TileCollection, tile_collection
 from pathosig.core.schema import ASSIGNMENTS, read_table
 from pathosig.core.study import Specimen, Study
 from pathosig.core.tile_tables import read_slide_tiles
+from pathosig.figures.palette import hpc_colours, rgb
+from pathosig.figures.slides import RiskScale, SlideMap, slide_map
+from pathosig.figures.style import hpc_name, svg_bytes
+from pathosig.slides import open_slide, plan_read, read_overview, read_tiles
 
 if TYPE_CHECKING:
     from pathosig.scoring.contents import Bundle
@@ -21,7 +27,6 @@ if TYPE_CHECKING:
 
 _TILE_PX, _OVERVIEW_PX = 112, 900
 _PER_FEATURE, _FAR = 6, 8
-_MOST_SQUARES = 50_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,7 +50,7 @@ class SlidePictures:
     note: str
     drivers: Mapping[str, tuple[str, ...]]
     far: tuple[str, ...]
-    geojson: Mapping[str, Any]
+    geojson: TileCollection | None
 
 
 def slide_pictures(
@@ -81,14 +86,24 @@ def slide_pictures(
         for name, leaves in drivers.items()
     }
     far = _best(distance, _FAR, 1)
-    geojson = {} if weights is None else _squares(xy, side, hpc, weights)
+    colours = hpc_colours(bundle.tree.k, artefacts=bundle.tree.artefacts, linkage=bundle.tree.linkage)
+    geojson = None
+    if weights is not None:
+        geojson = tile_collection(
+            xy,
+            side,
+            names=[hpc_name(h) for h in hpc.tolist()],
+            colours=[rgb(colours[h]) for h in hpc.tolist()],
+            measurements={
+                "confidence": confidence.astype(float).round(4).tolist(),
+                "risk contribution": weights[hpc].round(6).tolist(),
+            },
+        )
     svg, note, shown = "", "", dict[str, tuple[str, ...]]()
     unlike: tuple[str, ...] = ()
     try:
-        from pathosig.slides import open_slide  # the slide readers are heavy
-
         with open_slide(specimen.path, mpp=specimen.mpp, region=specimen.region) as reader:
-            svg = _map(reader, bundle, specimen.id, xy, side, hpc, weights)
+            svg = _map(reader, colours, specimen.id, xy, side, hpc, weights)
             shown = {name: _tiles(reader, xy[rows], side) for name, rows in chosen.items()}
             unlike = _tiles(reader, xy[far], side)
     except PathosigError:
@@ -110,42 +125,15 @@ def _best(value: np.ndarray, n: int, above: float) -> np.ndarray:
     return np.asarray(rows[value[rows] > above])
 
 
-def _squares(xy: np.ndarray, side: float, hpc: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
-    """Tiles as GeoJSON polygons in level-0 pixels."""
-    features = []
-    for (x, y), label in zip(xy.tolist()[:_MOST_SQUARES], hpc.tolist()[:_MOST_SQUARES], strict=True):
-        x1, y1 = x + side, y + side
-        features.append(
-            {
-                "type": "Feature",
-                "geometry": {
-                    "type": "Polygon",
-                    "coordinates": [[[x, y], [x1, y], [x1, y1], [x, y1], [x, y]]],
-                },
-                "properties": {
-                    "objectType": "annotation",
-                    "classification": {"name": f"HPC {label:02d}"},
-                    "contribution": round(float(weights[label]), 6),
-                },
-            }
-        )
-    return {"type": "FeatureCollection", "features": features}
-
-
 def _map(
     reader: SlideReader,
-    bundle: Bundle,
+    colours: Sequence[str],
     title: str,
     xy: np.ndarray,
     side: float,
     hpc: np.ndarray,
     weights: np.ndarray | None,
 ) -> str:
-    from pathosig.figures.palette import hpc_colours  # figures need matplotlib
-    from pathosig.figures.slides import RiskScale, SlideMap, slide_map
-    from pathosig.figures.style import svg_bytes
-    from pathosig.slides import read_overview
-
     overview, downsample = read_overview(reader, 1e-6, max_side=_OVERVIEW_PX)
     item = SlideMap(
         title=title,
@@ -159,7 +147,6 @@ def _map(
     )
     # The scale ends at the heaviest phenotype of this slide: one that is absent would make all colours pale.
     shown = None if weights is None else np.where(np.isin(np.arange(len(weights)), hpc), weights, 0.0)
-    colours = hpc_colours(bundle.tree.k, artefacts=bundle.tree.artefacts, linkage=bundle.tree.linkage)
     figure = slide_map([item], colours, risk=None if shown is None else RiskScale(weights=shown))
     text = svg_bytes(figure).decode("utf-8")
     return text[text.index("<svg") :]
@@ -167,10 +154,6 @@ def _map(
 
 def _tiles(reader: SlideReader, xy: np.ndarray, side: float) -> tuple[str, ...]:
     """Tiles as JPEG data URIs."""
-    from PIL import Image
-
-    from pathosig.slides import plan_read, read_tiles
-
     if not len(xy) or not reader.info.mpp:
         return ()
     plan = plan_read(reader.info, reader.info.mpp * side / _TILE_PX)
