@@ -54,18 +54,18 @@ def write_tiff(path: Path, rgb: np.ndarray) -> Path:
 
 
 def paint(folder: Path) -> Study:
-    """Discovery: 20 patients on two microarrays. New: 10 others on the second, W01 of three slides, and W02 in DICOM."""
+    """Discovery: 14 patients on two microarrays. New: 6 others on the second, W01 of three slides, and W02 in DICOM."""
     folder.mkdir()
     rng, slides, cells, owners = random.Random(5), [], [], []
     for k in range(2):
-        small, _, _ = microarray(5, 6, seed=k, missing=0.1)
+        small, _, _ = microarray(4, 5, seed=k, missing=0.1)
         big = np.repeat(np.repeat(small, 8, 0), 8, 1).astype(int)
         noise = np.random.default_rng(k).integers(-12, 12, big.shape)
         path = write_tiff(folder / f"T{k}.tif", np.clip(big + noise, 0, 255).astype(np.uint8))
         slides.append((path.stem, "", path.name, "tma"))
-        for place in range(30):
-            patient = f"P{(k * 30 + place) // 2:02d}"
-            cells.append((f"T{k}", place // 6 + 1, place % 6 + 1, patient))
+        for place in range(20):
+            patient = f"P{(k * 20 + place) // 2:02d}"
+            cells.append((f"T{k}", place // 5 + 1, place % 5 + 1, patient))
             owners.append(patient)
     for name in "ABC":
         path = write_tiff(folder / f"W01{name}.tif", tissue(ord(name)))
@@ -75,7 +75,7 @@ def paint(folder: Path) -> Study:
     outcome = []
     for i, patient in enumerate(sorted({*owners, "W01", "W02"})):
         death, end = rng.expovariate(0.03), rng.uniform(5, 60)
-        cohort = "discovery" if i < 20 else "validation"
+        cohort = "discovery" if i < 14 else "validation"
         outcome.append((patient, cohort, round(min(death, end) + 0.01, 2), int(death <= end)))
     for name, columns, rows in (
         ("slides.csv", "slide_id patient_id path kind", slides),

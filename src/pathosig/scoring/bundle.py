@@ -11,6 +11,7 @@ from pathlib import Path
 from pathosig import __version__
 from pathosig.core.archive import write_archive
 from pathosig.core.errors import InputError, NotEstimableError
+from pathosig.core.labels import read_hpc_names
 from pathosig.core.layout import Layout
 from pathosig.core.records import read_json, to_json
 from pathosig.core.showing import Shown
@@ -198,8 +199,15 @@ def _card(study: Study, signature: Signature, encoder: EncoderFacts, digests: di
         encoder=encoder,
         limit=limit,
         scanners=sorted(
-            {str(r.summary["vendor"]) for r in study.records("tissue") if r.summary.get("vendor")}
+            {
+                str(r.summary["vendor"])
+                for s in study.specimens()
+                if s.is_discovery
+                and (r := study.record("tissue", s.id)) is not None
+                and r.summary.get("vendor")
+            }
         ),
+        phenotype_names=read_hpc_names(study),
         pathosig=__version__,
         digests=digests,
     )

@@ -71,6 +71,7 @@ class ModelCard:
     not_validated_because: str
     out_of_distribution: str
     scanners: tuple[str, ...]
+    phenotype_names: Mapping[str, str]
     encoder: EncoderFacts
     pathosig: str
     digests: Mapping[str, str]
@@ -141,6 +142,7 @@ def model_card(
     encoder: EncoderFacts,
     limit: str,
     scanners: Sequence[str],
+    phenotype_names: Mapping[int, str],
     pathosig: str,
     digests: Mapping[str, str],
 ) -> ModelCard:
@@ -154,6 +156,8 @@ def model_card(
         The rule that tells a slide of another kind, in words.
     scanners
         Makers of the scanners of the training slides, as their files name them.
+    phenotype_names
+        HPC -> what pathologists call it.
     """
     trained = signature.trained_on
     return ModelCard(
@@ -180,6 +184,7 @@ def model_card(
         else "no other cohort, no cross-validation",
         out_of_distribution=limit,
         scanners=tuple(scanners),
+        phenotype_names={str(hpc): name for hpc, name in sorted(phenotype_names.items())},
         encoder=encoder,
         pathosig=pathosig,
         digests=dict(digests),
@@ -227,3 +232,13 @@ def _text(middle: float | None, lower: float | None, upper: float | None) -> str
 def as_plain(card: ModelCard) -> dict[str, object]:
     """For card.json."""
     return dataclasses.asdict(card)
+
+
+def phenotype_names(card: Mapping[str, object], k: int) -> dict[int, str]:
+    """Names that pathologists gave to `k` phenotypes, from a stranger's card.json: for the screen only."""
+    stated = card.get("phenotype_names")
+    return {
+        int(hpc): name[:80]
+        for hpc, name in (stated.items() if isinstance(stated, dict) else ())
+        if isinstance(name, str) and hpc.isdecimal() and len(hpc) < 5 and int(hpc) < k
+    }

@@ -92,7 +92,9 @@ def survival_curve(signature: Signature, reading: Reading) -> Markup:
         x = _LEFT + at.time / end * (_WIDTH - _LEFT - _RIGHT)
         parts.append(f'<path class="axis" d="M{x:.1f} {bottom}v5"/>')
         parts.append(_text(x, bottom + 20, f"{at.years:g} y", anchor="middle"))
-    return _svg(176, "Predicted survival of this patient, and of a patient with the mean score (dashed).", parts)
+    return _svg(
+        176, "Predicted survival of this patient, and of a patient with the mean score (dashed).", parts
+    )
 
 
 def _ticks(low: float, high: float) -> list[float]:
@@ -106,7 +108,8 @@ def _ticks(low: float, high: float) -> list[float]:
 
 
 def _text(x: float, y: float, words: str, *, anchor: str) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{words.replace("-", "\u2212") if words[:1] == "-" else words}</text>'
+    shown = words.replace("-", "\u2212") if words.startswith("-") else words
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{shown}</text>'
 
 
 def _svg(height: float, said: str, parts: Sequence[str]) -> Markup:

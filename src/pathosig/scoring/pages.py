@@ -16,14 +16,22 @@ from pathosig.core.names import file_stem
 from pathosig.core.records import to_json, write_text
 from pathosig.core.study import Specimen, Study
 from pathosig.core.templates import environment
+from pathosig.figures.palette import hpc_colours
+from pathosig.figures.style import hpc_name
+from pathosig.figures.titles import endpoint_title
 from pathosig.profiles.reading import read_profiles
+from pathosig.scoring.card import phenotype_names
+from pathosig.scoring.clinical import ClinicalTerm
 from pathosig.scoring.contents import Bundle
+from pathosig.scoring.drawings import place_among_discovery, survival_curve
 from pathosig.scoring.readings import Reading
 from pathosig.scoring.slide_pictures import SlidePictures, slide_pictures
 from pathosig.signature.contributions import risk_of_tiles
 from pathosig.signature.scores import scored_profiles
 
 _DRIVERS = 3
+_LIMIT = 0.5
+"""Similarity below which no score is given."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,11 +45,27 @@ class Item:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RiskRow:
+    """Absolute risk within some years: a value and its interval for each model."""
+
+    label: str
+    cells: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Leaf:
+    """A phenotype and its colour in the map."""
+
+    name: str
+    colour: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TermRow:
     """A feature's part of the score; `left` and `width` place its bar, in per cent."""
 
     name: str
-    leaves: str
+    leaves: tuple[Leaf, ...]
     value: str
     center: str
     part: str
@@ -74,13 +98,20 @@ class PatientPage:
 
     title: str
     endpoint: str
+    sentence: str
     remark: str
     verdict: tuple[Item, ...]
-    risks: tuple[Item, ...]
+    place: Markup
+    curve: Markup
+    risk_heads: tuple[str, ...]
+    risks: tuple[RiskRow, ...]
+    risk_note: str
+    covariates: tuple[ClinicalTerm, ...]
     terms: tuple[TermRow, ...]
     total: str
     maps: tuple[MapBlock, ...]
     drivers: tuple[TilesBlock, ...]
+    alike: str
     far: tuple[str, ...]
     far_note: str
     slides: tuple[tuple[str, ...], ...]
@@ -164,35 +195,98 @@ def patient_page(
     ]
     return PatientPage(
         title=f"Patient {reading.patient_id}",
-        endpoint=bundle.signature.endpoint,
+        endpoint=endpoint_title(bundle.signature.endpoint),
+        sentence=_sentence(bundle, reading),
         remark=reading.remark,
         verdict=_verdict(bundle, reading),
-        risks=tuple(
-            Item(
-                label=f"{y} year{'s' if y != '1' else ''}",
-                value=f"{1 - s:.0%}",
-                note=_interval(hi, lo, percent=True),
-            )
-            for y, (s, lo, hi) in reading.survival.items()
-        ),
+        place=place_among_discovery(bundle.signature, reading),
+        curve=survival_curve(bundle.signature, reading),
+        risk_heads=("histology", "clinical + histology") if _both(reading) else ("histology",),
+        risks=_risks(reading),
+        risk_note=_RISK_NOTE + (_CLINICAL_NOTE if _both(reading) else ""),
+        covariates=reading.clinical.terms if reading.clinical else (),
         terms=() if columns is None else _terms(bundle, reading, columns),
-        total="" if reading.score is None else f"{reading.score:+.4f}",
+        total="" if reading.score is None else _signed(reading.score),
         maps=tuple(
             MapBlock(title=f"Slide {p.slide}", svg=Markup(p.map_svg), note=p.note)  # noqa: S704 - drawn by this program
             for p in pictures
-            if p.map_svg
         ),
         drivers=tuple(
             _driver(bundle, name, leaves, reading, pictures)
             for name, leaves in _drivers(bundle, reading).items()
         ),
+        alike=_alike(bundle, reading),
         far=far,
         far_note=""
         if share is None
-        else f"{share:.1%} of the tiles; about 2 % are expected in slides like those of the training.",
+        else f"{share:.1%} of the tiles are unlike any of the training; about 2 % are expected in slides like those of the "
+        "training. The furthest:",
         slides=tuple(_quality(study, s) for s in specimens),
         provenance=tuple(provenance),
     )
+
+
+_RISK_NOTE = (
+    "Histology: from the frozen baseline of the discovery patients; the interval says how much the score would vary with other "
+    "tissue of the same slides, and does not hold the uncertainty of the model, for which see the model card."
+)
+_CLINICAL_NOTE = " Clinical + histology: from the covariates below and the score; the interval is that of the estimated model."
+
+
+def _both(reading: Reading) -> bool:
+    return reading.clinical is not None and bool(reading.clinical.survival)
+
+
+def _risks(reading: Reading) -> tuple[RiskRow, ...]:
+    clinical = reading.clinical.survival if reading.clinical else {}
+    rows = []
+    for years, (s, low, high) in reading.survival.items():
+        cells = [(f"{1 - s:.0%}", _interval(high, low, percent=True))]
+        if years in clinical:
+            s, low, high = clinical[years]
+            cells.append((f"{1 - s:.0%}", _interval(high, low, percent=True)))
+        rows.append(RiskRow(label=f"{years} year{'s' if years != '1' else ''}", cells=tuple(cells)))
+    return tuple(rows)
+
+
+def _sentence(bundle: Bundle, reading: Reading) -> str:
+    """The score in words; empty without one."""
+    if reading.score is None:
+        return ""
+    above = reading.score > bundle.signature.cutoff
+    place = (
+        ""
+        if reading.percentile is None
+        else f", higher than {reading.percentile:.0f} % of the {bundle.signature.trained_on.n} discovery patients"
+    )
+    risk = ""
+    if reading.survival:
+        years, (survival, _, _) = list(reading.survival.items())[-1]
+        risk = f" Its absolute risk within {years} year{'s' if years != '1' else ''} is {1 - survival:.0%}."
+    return (
+        f"The score is {_signed(reading.score)}{place} and {'above' if above else 'not above'} the cut-off: "
+        f"{reading.group} risk.{risk}"
+    )
+
+
+def _signed(value: float, digits: int = 3) -> str:
+    """With a true minus."""
+    return f"{value:+.{digits}f}".replace("-", "\u2212")
+
+
+def _alike(bundle: Bundle, reading: Reading) -> str:
+    """Which phenotypes of the training most tiles resemble, in words."""
+    if not reading.nearest:
+        return "Nothing of it could be compared with the training."
+    names = phenotype_names(bundle.card, bundle.tree.k)
+    listed = ", ".join(
+        f"{share:.0%} {hpc_name(int(name[4:]))} {names.get(int(name[4:]), '')}".rstrip()
+        for name, share in reading.nearest
+    )
+    near = "The phenotypes of the training that most tiles resemble"
+    if reading.score is None and reading.similarity is not None and reading.similarity < _LIMIT:
+        near += " (the nearest there are, though these tiles are none of them)"
+    return f"{near}: {listed}."
 
 
 def _verdict(bundle: Bundle, reading: Reading) -> tuple[Item, ...]:
@@ -209,7 +303,7 @@ def _verdict(bundle: Bundle, reading: Reading) -> tuple[Item, ...]:
             tone=reading.group.replace(" ", "-"),
             note=f"cut-off {signature.cutoff:.3g} ({signature.cutoff_rule})",
         ),
-        Item(label="score", value=f"{reading.score:.3f}", note=_interval(reading.lower, reading.upper)),
+        Item(label="score", value=_signed(reading.score), note=_interval(reading.lower, reading.upper)),
         Item(
             label="percentile in discovery",
             value="-" if reading.percentile is None else f"{reading.percentile:.0f}",
@@ -224,12 +318,15 @@ def _interval(low: float | None, high: float | None, *, percent: bool = False) -
         return "interval not estimable: too little tissue"
     if percent:
         return f"{1 - low:.0%} to {1 - high:.0%}"
-    return f"95 % interval {low:.3f} to {high:.3f}"
+    return f"95 % interval {_signed(low, 2)} to {_signed(high, 2)}"
 
 
 def _terms(bundle: Bundle, reading: Reading, columns: np.ndarray) -> tuple[TermRow, ...]:
     signature = bundle.signature
+    colours = hpc_colours(bundle.tree.k, artefacts=bundle.tree.artefacts, linkage=bundle.tree.linkage)
+    names = phenotype_names(bundle.card, bundle.tree.k)
     top = max((abs(v) for v in reading.contributions.values()), default=1.0) or 1.0
+    plain = signature.transform.scale == "share"
     rows = []
     for name, value, center in zip(signature.hpcs, columns, signature.center, strict=True):
         part = reading.contributions[name]
@@ -238,10 +335,13 @@ def _terms(bundle: Bundle, reading: Reading, columns: np.ndarray) -> tuple[TermR
         rows.append(
             TermRow(
                 name=name,
-                leaves=" ".join(f"{hpc:02d}" for hpc in leaves),
-                value=f"{value:.4f}",
-                center=f"{center:.4f}",
-                part=f"{part:+.4f}",
+                leaves=tuple(
+                    Leaf(name=f"{hpc:02d} {names.get(hpc, '')}".rstrip(), colour=colours[hpc])
+                    for hpc in leaves
+                ),
+                value=f"{value:.1%}" if plain else _signed(value),
+                center=f"{center:.1%}" if plain else _signed(center),
+                part=_signed(part),
                 tone="high" if part > 0 else "low",
                 left=round(50 if part > 0 else 50 - width, 2),
                 width=round(width, 2),
@@ -257,7 +357,10 @@ def _driver(
     tiles = tuple(tile for p in pictures for tile in p.drivers.get(name, ()))[:8]
     coef = dict(zip(bundle.signature.hpcs, bundle.signature.coef, strict=True))[name]
     what = "more of it raises" if coef > 0 else "more of it lowers"
-    text = f"{what} the risk; contribution {part:+.3f}" + ("" if tiles else "; no tile of it in this patient")
+    here = any(p.present.get(name) for p in pictures)
+    text = f"{what} the risk; contribution {_signed(part)}"
+    if not tiles:
+        text += "; its tiles cannot be shown" if here else "; none of it in this patient"
     return TilesBlock(label=name, note=text, tiles=tiles)
 
 

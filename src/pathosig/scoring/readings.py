@@ -12,6 +12,7 @@ import pandas as pd
 from pathosig.phenotypes.distance import Distance, Shift
 from pathosig.profiles.tissue_sampling import MeanVariance, variance_of_mean
 from pathosig.profiles.tree import hpc_column
+from pathosig.scoring.clinical import ClinicalReading
 from pathosig.signature.cores import HETEROGENEOUS, tile_gradient
 from pathosig.signature.model import NOT_ASSESSABLE, Signature
 from pathosig.signature.scores import (
@@ -61,6 +62,8 @@ class Reading:
         Why there is no score, or what to mind about it.
     contributions
         Feature -> its part of the score; they add up to it.
+    clinical
+        What covariates and score predict together; None where nobody asked.
     """
 
     patient_id: str
@@ -78,6 +81,7 @@ class Reading:
     core_agreement: str
     remark: str
     contributions: Mapping[str, float]
+    clinical: ClinicalReading | None = None
 
 
 def unscored(patient: str, reason: str) -> Reading:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pathosig.core.errors import ConfigError
 from pathosig.core.showing import Shown
@@ -16,10 +16,16 @@ from pathosig.core.units import Execution
 from pathosig.phenotypes.distance import Shift
 from pathosig.profiles.reading import read_profiles
 from pathosig.profiles.stage import build_profiles
+from pathosig.scoring.clinical import clinical_reading, read_clinical
 from pathosig.scoring.contents import Bundle
 from pathosig.scoring.readings import Reading, read_patients, unscored
 from pathosig.scoring.work import NewSlides, open_work, owners_of, run_stages, work_beside, work_study
 from pathosig.signature.reading import tile_places
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pathosig.validation.clinical_model import ClinicalModel
 
 _YEARS = ("1", "3", "5")
 COLUMNS = (
@@ -36,9 +42,10 @@ COLUMNS = (
     "unlike_training",
     "nearest",
     "core_agreement",
+    *(f"clinical_survival_{y}y{end}" for y in _YEARS for end in ("", "_lower", "_upper")),
     "remark",
 )
-"""Columns of scores.csv."""
+"""Columns of scores.csv; those of the clinical + histology model only with --clinical."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +109,7 @@ def score_slides(
     weights: Path | None = None,
     features: Path | None = None,
     tma_map: Path | None = None,
+    clinical: Path | None = None,
     report: Path | None = None,
     work: Path | None = None,
     trust: Path | None = None,
@@ -127,6 +135,8 @@ def score_slides(
         Folder of tile features (<slide>.h5 of `export --to h5`, TRIDENT, CLAM or STAMP) to score instead of slides.
     tma_map
         The slides are tissue microarrays; CSV with columns tma, row, column and patient_id.
+    clinical
+        CSV with patient_id and the covariates of the bundle's clinical + histology model, which is then used too.
     report
         Folder for a page per patient (HTML and JSON, offline) with the map of the risk as GeoJSON.
     work
@@ -140,7 +150,7 @@ def score_slides(
         If no slide is given or two have the same name; E_WORK if the work folder belongs to another bundle.
     InputError
         E_BUNDLE if the bundle is refused, E_UNTRUSTED if another or nobody signed it. E_NOT_FILE, E_MISSING if a slide or table
-        is missing. E_MIXED if features come from another encoder or other tiles.
+        is missing. E_MIXED if features come from another encoder or other tiles. E_INPUT if a table lacks columns.
     """
     if not slides and features is None:
         raise ConfigError("score: no slide given.")
@@ -153,6 +163,7 @@ def score_slides(
         weights=weights,
     )
     contents = open_work(bundle, work if work is not None else work_beside(out, bundle), trust=trust)
+    covariates = None if clinical is None else read_clinical(clinical, contents.clinical)
     study = work_study(contents, new)
     reports = run_stages(study, contents, new, execution)
     failed = tuple(e for r in reports for e in r.errors)
@@ -166,12 +177,21 @@ def score_slides(
     if execution.shard is not None and waiting:
         return ScoreReport(readings=(), waiting=waiting, **common)
     readings = read_new(study, contents, execution)
-    write_csv_rows(out, [_row(r) for r in readings], COLUMNS)
+    if contents.clinical is not None and covariates is not None:
+        readings = [_with_clinical(contents.clinical, covariates, r) for r in readings]
+    columns = [c for c in COLUMNS if covariates is not None or not c.startswith("clinical_")]
+    write_csv_rows(out, [_row(r) for r in readings], columns)
     if report is not None:
         from pathosig.scoring.pages import write_pages  # draws pictures
 
         write_pages(study, contents, readings, report)
     return ScoreReport(readings=tuple(readings), report=str(report) if report else "", **common)
+
+
+def _with_clinical(model: ClinicalModel, covariates: pd.DataFrame, reading: Reading) -> Reading:
+    found = clinical_reading(model, covariates, reading.patient_id, reading.score)
+    remark = "; ".join(r for r in (reading.remark, found.remark) if r)
+    return replace(reading, clinical=found, remark=remark)
 
 
 def _other_scanners(study: Study, bundle: Bundle) -> dict[str, str]:
@@ -233,14 +253,14 @@ def _shifts(study: Study) -> dict[str, Shift]:
 def _row(reading: Reading) -> dict[str, object]:
     """One row of scores.csv."""
     row: dict[str, object] = {
-        name: getattr(reading, name)
-        for name in COLUMNS
-        if not name.startswith("survival_") and name != "nearest"
+        name: getattr(reading, name) for name in COLUMNS if "survival_" not in name and name != "nearest"
     }
     row["nearest"] = " ".join(f"{name} {share:.0%}" for name, share in reading.nearest)
     for years in _YEARS:
         ends: Sequence[float | None] = reading.survival.get(years, (None, None, None))
         row |= _named(f"survival_{years}y", ends)
+        with_covariates = reading.clinical.survival if reading.clinical else {}
+        row |= _named(f"clinical_survival_{years}y", with_covariates.get(years, (None, None, None)))
     return row
 
 

@@ -39,6 +39,8 @@ class SlidePictures:
         H&E, phenotypes and contributions side by side; empty where the slide itself cannot be read.
     drivers
         Feature -> its most typical tiles, as data URIs.
+    present
+        Feature -> whether the slide has any tile of it.
     far
         The tiles furthest from the training.
     geojson
@@ -49,6 +51,7 @@ class SlidePictures:
     map_svg: str
     note: str
     drivers: Mapping[str, tuple[str, ...]]
+    present: Mapping[str, bool]
     far: tuple[str, ...]
     geojson: TileCollection | None
 
@@ -115,7 +118,13 @@ def slide_pictures(
             else "No score is given, so nothing is coloured by risk."
         )
     return SlidePictures(
-        slide=specimen.id, map_svg=svg, note=note, drivers=shown, far=unlike, geojson=geojson
+        slide=specimen.id,
+        map_svg=svg,
+        note=note,
+        drivers=shown,
+        present={name: bool(len(rows)) for name, rows in chosen.items()},
+        far=unlike,
+        geojson=geojson,
     )
 
 
