@@ -81,7 +81,7 @@ def clinical_reading(
 ) -> ClinicalReading:
     """What the model says of one patient; a reason where a covariate or the score is missing."""
     if score is None:
-        return _none("no clinical prediction without a score")
+        return _none("")
     if patient not in table.index:
         return _none("clinical model not used: no row in the clinical table")
     row = table.loc[[patient]]

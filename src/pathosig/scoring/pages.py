@@ -301,7 +301,7 @@ def _verdict(bundle: Bundle, reading: Reading) -> tuple[Item, ...]:
             label="risk group",
             value=reading.group,
             tone=reading.group.replace(" ", "-"),
-            note=f"cut-off {signature.cutoff:.3g} ({signature.cutoff_rule})",
+            note=f"cut-off {_signed(signature.cutoff)} ({signature.cutoff_rule})",
         ),
         Item(label="score", value=_signed(reading.score), note=_interval(reading.lower, reading.upper)),
         Item(
