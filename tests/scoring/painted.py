@@ -34,14 +34,11 @@ bootstraps = 0
 """
 
 
-def tissue(seed: int, side: int = 768) -> np.ndarray:
-    """A square of tissue in patches of three colours on glass."""
-    rng = np.random.default_rng(seed)
-    colours = np.array([(205, 140, 180), (150, 100, 170), (230, 170, 190)])
-    patches = rng.choice(3, p=rng.dirichlet([1, 1, 1]), size=(side // 128, side // 128))
-    rgb = colours[np.kron(patches, np.ones((128, 128), int))]
-    rgb = rgb + rng.normal(0, 18, (side, side, 1))
-    return np.pad(rgb, [(96, 96), (96, 96), (0, 0)], constant_values=243).clip(0, 255).astype(np.uint8)
+def cores(rows: int, columns: int, seed: int) -> np.ndarray:
+    """Round pieces of tissue of many colours on glass."""
+    small, _, _ = microarray(rows, columns, seed=seed, missing=0.1)
+    big = np.repeat(np.repeat(small, 8, 0), 8, 1).astype(int)
+    return np.clip(big + np.random.default_rng(seed).integers(-12, 12, big.shape), 0, 255).astype(np.uint8)
 
 
 def write_tiff(path: Path, rgb: np.ndarray) -> Path:
@@ -58,19 +55,16 @@ def paint(folder: Path) -> Study:
     folder.mkdir()
     rng, slides, cells, owners = random.Random(5), [], [], []
     for k in range(2):
-        small, _, _ = microarray(4, 5, seed=k, missing=0.1)
-        big = np.repeat(np.repeat(small, 8, 0), 8, 1).astype(int)
-        noise = np.random.default_rng(k).integers(-12, 12, big.shape)
-        path = write_tiff(folder / f"T{k}.tif", np.clip(big + noise, 0, 255).astype(np.uint8))
+        path = write_tiff(folder / f"T{k}.tif", cores(4, 5, k))
         slides.append((path.stem, "", path.name, "tma"))
         for place in range(20):
             patient = f"P{(k * 20 + place) // 2:02d}"
             cells.append((f"T{k}", place // 5 + 1, place % 5 + 1, patient))
             owners.append(patient)
     for name in "ABC":
-        path = write_tiff(folder / f"W01{name}.tif", tissue(ord(name)))
+        path = write_tiff(folder / f"W01{name}.tif", cores(2, 3, ord(name)))
         slides.append((path.stem, "W01", path.name, "wsi"))
-    write_series(folder / "W02", tissue(9), mpp=2.0, levels=(1, 2))
+    write_series(folder / "W02", cores(2, 3, 9), mpp=2.0, levels=(1, 2))
     slides.append(("W02", "W02", "W02", "wsi"))
     outcome = []
     for i, patient in enumerate(sorted({*owners, "W01", "W02"})):

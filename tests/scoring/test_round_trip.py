@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import warnings
@@ -16,11 +17,15 @@ from pathosig.core.study import Study
 from pathosig.core.units import Execution
 from pathosig.phenotypes import PhenotypeSpec, find_phenotypes
 from pathosig.profiles import build_profiles
+from pathosig.profiles.reading import read_profiles
 from pathosig.scoring import read_bundle, score_slides, write_bundle
+from pathosig.scoring.clinical import read_clinical
 from pathosig.scoring.score import read_new
 from pathosig.scoring.work import NewSlides, open_work, run_stages, work_study
 from pathosig.signature import SignatureSpec, build_signature
+from pathosig.signature.contributions import risk_of_tiles
 from pathosig.signature.model import Signature
+from pathosig.signature.reading import tile_places
 from pathosig.synthetic import SimulateSpec, simulate
 from pathosig.validation import ValidateSpec, read_results, validate_signature
 
@@ -228,6 +233,114 @@ def test_slides_of_another_kind_get_no_score_and_a_reason(bundle, features, tmp_
     assert all(r.score is None and r.group == "not assessable" for r in report.readings)
     assert all("unlike" in r.remark and r.similarity < 0.5 for r in report.readings)
     assert all(len(r.nearest) for r in report.readings)
+
+
+def write_tiles(path, template, rows):
+    """A file of tile features on a grid."""
+    import h5py
+
+    with h5py.File(template) as source, h5py.File(path, "w") as file:
+        file.attrs.update(source.attrs)
+        row, column = np.divmod(np.arange(len(rows)), 10)
+        step = np.diff(np.unique(source["coords"][:, 0])).min()
+        file["coords"], file["features"] = np.stack([column, row], axis=1) * step, rows
+        for name in ("coords", "features"):
+            file[name].attrs.update(source[name].attrs)
+
+
+def test_a_score_outside_the_discovery_range_and_slides_that_disagree_are_remarks(
+    bundle, work, features, tmp_path
+):
+    signature = read_bundle(bundle, tmp_path / "in").signature
+    profiles = read_profiles(work)
+    weights = risk_of_tiles(signature, profiles.slides.iloc[[0]], profiles.columns)
+    tiles = [(tile_places(work, s.id), np.load(work.paths.embeddings(s.id))) for s in work.specimens()]
+    ends = {
+        name: np.concatenate([rows[places.hpc == hpc] for places, rows in tiles])[:80]
+        for name, hpc in (("high", int(np.argmax(weights))), ("low", int(np.argmin(weights))))
+    }
+    template, folder = next(features.glob("*.h5")), tmp_path / "h5"
+    folder.mkdir()
+    for name in ("extreme", "two_a", "two_b"):
+        rows = ends["low" if name == "two_b" else "high"]
+        assert len(rows) >= 40
+        write_tiles(folder / f"{name}.h5", template, rows)
+    owners = tmp_path / "owners.csv"
+    owners.write_text("slide,patient_id\nextreme,extreme\ntwo_a,two\ntwo_b,two\n")
+    report = score_slides(bundle, features=folder, patients=owners, out=tmp_path / "s.csv")
+    found = {r.patient_id: r for r in report.readings}
+    assert "outside the range of the discovery patients" in found["extreme"].remark
+    assert found["extreme"].score > signature.trained_on.percentiles[-1]
+    assert found["extreme"].lower is None  # tiles that are all alike do not tell how much tissue varies
+    assert found["two"].core_agreement == "heterogeneous"
+    assert "slides or cores disagree" in found["two"].remark
+
+
+def test_no_score_is_given_where_no_phenotype_of_the_signature_is_present(bundle, work):
+    contents = read_bundle(bundle, work.root)
+    patients = read_profiles(work).patients
+    rare = next(n for n in contents.signature.hpcs if (patients[n] == 0).any() and (patients[n] > 0).any())
+    whole = contents.signature
+    place = whole.hpcs.index(rare)
+    alone = dataclasses.replace(
+        whole, hpcs=(rare,), coef=(whole.coef[place],), center=(whole.center[place],),
+        transform=dataclasses.replace(whole.transform, leaves={rare: whole.transform.leaves[rare]}),
+    )  # fmt: skip
+    readings = read_new(work, dataclasses.replace(contents, signature=alone), Execution())
+    share = dict(zip(patients["patient_id"], patients[rare], strict=True))
+    absent = [r for r in readings if share[r.patient_id] == 0]
+    assert absent
+    assert all(r.score is None and "none of the phenotypes of the signature" in r.remark for r in absent)
+    assert any(r.score is not None for r in readings)
+
+
+def test_covariates_are_used_where_they_are_known_and_named_where_they_are_not(
+    bundle, study, features, tmp_path
+):
+    new = study.patients().query("cohort != 'discovery'")
+    table = new[["patient_id", "age", "sex", "stage"]].astype(object)
+    ids = table["patient_id"].tolist()
+    table.loc[table["patient_id"] == ids[0], "stage"] = ""
+    table.loc[table["patient_id"] == ids[1], "stage"] = "V"
+    table.loc[table["patient_id"] == ids[2], "age"] = 108
+    table[table["patient_id"] != ids[3]].to_csv(tmp_path / "clinical.csv", index=False)
+    options = {"features": features, "patients": features / "owners.csv", "work": tmp_path / "work"}
+    report = score_slides(
+        bundle,
+        out=tmp_path / "s.csv",
+        clinical=tmp_path / "clinical.csv",
+        report=tmp_path / "pages",
+        **options,
+    )
+    found = {r.patient_id: r for r in report.readings}
+    model = read_bundle(bundle, tmp_path / "in").clinical
+    scored = [p for p in ids if found[p].score is not None]
+    assert set(ids[:4]) <= set(scored) and len(scored) > 10
+    for patient, said in zip(
+        ids, ("missing stage", "stage 'V' is unknown", "age 108 lies outside", "no row"), strict=False
+    ):
+        assert said in found[patient].remark
+        assert bool(found[patient].clinical.survival) == (patient == ids[2])
+    rows = new[new["patient_id"].isin(scored[4:])]
+    risks = model.risks(rows, np.array([found[p].score for p in rows["patient_id"]]))
+    for i, patient in enumerate(rows["patient_id"]):
+        clinical = found[patient].clinical
+        assert clinical.remark == "" or "outside" in clinical.remark
+        assert clinical.survival["1"][0] == pytest.approx(1 - risks.risk[i, 0])
+        assert clinical.survival["1"][1] <= clinical.survival["1"][0] <= clinical.survival["1"][2]
+        predictor = model.linear_predictor(rows.iloc[[i]], np.array([found[patient].score]))
+        assert sum(t.part for t in clinical.terms) == pytest.approx(float(predictor[0]))
+    written = pd.read_csv(tmp_path / "s.csv").set_index("patient_id")
+    assert written.loc[scored[5], "clinical_survival_1y"] == found[scored[5]].clinical.survival["1"][0]
+    page = (tmp_path / "pages" / f"{scored[5]}.html").read_text()
+    assert "Clinical variables" in page and "clinical + histology" in page
+    score_slides(bundle, out=tmp_path / "plain.csv", **options)
+    assert not any(c.startswith("clinical") for c in pd.read_csv(tmp_path / "plain.csv"))
+    (tmp_path / "none.csv").write_text("patient_id,weight\nA,3\n")
+    with pytest.raises(InputError, match="expected columns patient_id, age"):
+        score_slides(bundle, out=tmp_path / "n.csv", clinical=tmp_path / "none.csv", **options)
+    with pytest.raises(ConfigError, match="no clinical"):
+        read_clinical(tmp_path / "clinical.csv", None)
 
 
 def test_few_tiles_get_no_score_and_a_reason(bundle, features, tmp_path):
