@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from pathosig.commands.export import export
 from pathosig.commands.pipeline import run_all
 from pathosig.core.errors import InputError, PathosigWarning
 from pathosig.core.study import Study
@@ -152,6 +153,55 @@ def test_the_map_is_geojson_whose_mean_contribution_is_the_score(scored):
         assert all(0 <= c <= 255 for c in about["classification"]["color"])
         parts.append(about["measurements"]["risk contribution"])
     assert sum(parts) / len(parts) == pytest.approx(reading.score, abs=2e-3)
+
+
+@pytest.fixture(scope="module")
+def exported(study, owners, tmp_path_factory) -> Path:
+    """The new slides as `export --to h5` writes them."""
+    folder = tmp_path_factory.mktemp("h5")
+    export(study, to="h5", out=folder)
+    kept = set(pd.read_csv(owners)["slide"])
+    for path in folder.glob("*.h5"):
+        if path.stem not in kept:
+            path.unlink()
+    assert len(list(folder.glob("*.h5"))) == 4
+    return folder
+
+
+def test_exported_features_score_as_their_slides(scored, bundle, owners, exported, tmp_path):
+    report = score_slides(bundle, features=exported, patients=owners, out=tmp_path / "s.csv")
+    by_slide = {r.patient_id: r for r in scored[1].readings}
+    assert len(report.readings) == 2
+    for reading in report.readings:
+        assert reading.score == by_slide[reading.patient_id].score is not None
+        assert (reading.lower, reading.upper) == (
+            by_slide[reading.patient_id].lower, by_slide[reading.patient_id].upper
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"mpp": 1.0}, "E_MIXED"),
+        ({"patch_size": 128, "patch_size_level0": 128}, "E_MIXED"),
+        ({"mpp": None, "patch_size": None}, "E_MPP"),
+    ],
+)
+def test_features_of_other_tiles_are_refused(bundle, exported, tmp_path, change, code):
+    import h5py
+
+    folder = shutil.copytree(exported, tmp_path / "h5")
+    for path in folder.glob("*.h5"):
+        with h5py.File(path, "r+") as file:
+            for key, value in change.items():
+                if value is None:
+                    del file["coords"].attrs[key]
+                else:
+                    file["coords"].attrs[key] = value
+    with pytest.raises(InputError) as caught:
+        score_slides(bundle, features=folder, out=tmp_path / "s.csv")
+    assert caught.value.code == code
+    assert not (tmp_path / "s.csv").exists()
 
 
 def can_leave_the_network() -> bool:
