@@ -165,9 +165,10 @@ def _tiles(reader: SlideReader, xy: np.ndarray, side: float) -> tuple[str, ...]:
     """Tiles as JPEG data URIs."""
     if not len(xy) or not reader.info.mpp:
         return ()
-    plan = plan_read(reader.info, reader.info.mpp * side / _TILE_PX)
+    shown_px = min(_TILE_PX, max(1, round(side)))  # never finer than the slide itself
+    plan = plan_read(reader.info, reader.info.mpp * side / shown_px)
     out = [""] * len(xy)
-    for block in read_tiles(reader, plan, xy, _TILE_PX):
+    for block in read_tiles(reader, plan, xy, shown_px):
         for index, pixels in zip(block.index, block.tiles, strict=True):
             buffer = io.BytesIO()
             Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, format="JPEG", quality=82)
