@@ -158,7 +158,10 @@ def _map(
     shown = None if weights is None else np.where(np.isin(np.arange(len(weights)), hpc), weights, 0.0)
     figure = slide_map([item], colours, risk=None if shown is None else RiskScale(weights=shown))
     text = svg_bytes(figure).decode("utf-8")
-    return text[text.index("<svg") :]
+    head, _, rest = text[text.index("<svg") :].partition(
+        "<metadata>"
+    )  # names of schemas, of no use inside a page
+    return head + rest.partition("</metadata>")[2]
 
 
 def _tiles(reader: SlideReader, xy: np.ndarray, side: float) -> tuple[str, ...]:
