@@ -18,7 +18,7 @@ from pathosig.core.study import Specimen, Study
 from pathosig.core.templates import environment
 from pathosig.figures.palette import hpc_colours
 from pathosig.figures.style import hpc_name
-from pathosig.figures.titles import endpoint_title
+from pathosig.figures.titles import endpoint_title, sentence_case
 from pathosig.profiles.reading import read_profiles
 from pathosig.scoring.card import phenotype_names
 from pathosig.scoring.clinical import ClinicalTerm
@@ -197,7 +197,7 @@ def patient_page(
         title=f"Patient {reading.patient_id}",
         endpoint=endpoint_title(bundle.signature.endpoint),
         sentence=_sentence(bundle, reading),
-        remark=reading.remark,
+        remark=sentence_case(reading.remark),
         verdict=_verdict(bundle, reading),
         place=place_among_discovery(bundle.signature, reading),
         curve=survival_curve(bundle.signature, reading),
