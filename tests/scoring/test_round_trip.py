@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from pathosig.commands.export import export
-from pathosig.core.errors import ConfigError, InputError, PathosigWarning
+from pathosig.core.errors import ConfigError, InputError, NotEstimableError, PathosigWarning
 from pathosig.core.study import Study
 from pathosig.core.units import Execution
 from pathosig.phenotypes import PhenotypeSpec, find_phenotypes
@@ -145,6 +145,26 @@ def test_a_bundle_carries_the_clinical_model_of_its_signature_and_of_no_other(st
     quietly(build_signature, study, SPEC.replace(cutoff="median", min_tiles=25))
     quietly(write_bundle, study, out=tmp_path / "c.psig")  # validate has not run since
     assert read_bundle(tmp_path / "c.psig", tmp_path / "in").clinical is None
+
+
+def test_nothing_found_is_not_frozen_unless_somebody_insists(study, tmp_path):
+    freeze(study, SPEC, tmp_path / "a.psig")
+    record = study.record("validate", "_validate")
+    path = study.record_path("validate", "_validate")
+    before = path.read_text()
+    said = {**record.summary, "nothing_found": "Cross-validation selected nothing in any fold (os)."}
+    dataclasses.replace(record, summary=said).write(path)
+    try:
+        with pytest.raises(NotEstimableError, match="selected nothing in any fold .*--anyway") as caught:
+            quietly(write_bundle, study, out=tmp_path / "b.psig")
+        assert caught.value.code == "E_NOTHING_FOUND"
+        assert not (tmp_path / "b.psig").exists()
+        quietly(write_bundle, study, out=tmp_path / "b.psig", anyway=True)
+        quietly(write_bundle, study, out=tmp_path / "c.psig", phenotypes_only=True)
+        quietly(build_signature, study, SPEC.replace(cutoff="median", min_tiles=25))
+        quietly(write_bundle, study, out=tmp_path / "d.psig")  # the verdict is on another signature
+    finally:
+        path.write_text(before)
 
 
 def test_the_card_holds_the_performance_that_validate_found(study, tmp_path):

@@ -28,6 +28,7 @@ from pathosig.scoring import signing
 from pathosig.scoring.card import INTENDED_USE, EncoderFacts, ModelCard, as_plain, model_card
 from pathosig.scoring.contents import CARD, CARD_TEXT, SPECS
 from pathosig.signature.model import Signature
+from pathosig.signature.reading import FIT
 from pathosig.tiles.spec import TileSpec
 from pathosig.tissue.spec import TissueSpec
 from pathosig.tma.dearray import TmaSpec
@@ -77,7 +78,12 @@ class BundleReport(Shown):
 
 
 def write_bundle(
-    study: Study, *, out: Path, phenotypes_only: bool = False, sign: Path | None = None
+    study: Study,
+    *,
+    out: Path,
+    phenotypes_only: bool = False,
+    anyway: bool = False,
+    sign: Path | None = None,
 ) -> BundleReport:
     """Freeze encoder, codebook, transform, coefficients, cut-off and model card in one file.
 
@@ -87,6 +93,8 @@ def write_bundle(
         The file to write, such as ``signature.psig``; the same study gives the same bytes.
     phenotypes_only
         Leave the signature out: for `pathosig assign` and ``[phenotypes] codebook`` of other studies.
+    anyway
+        Also freeze a signature of which `pathosig validate` says that nothing was found; its card says so.
     sign
         Ed25519 private key (PEM) to sign it with; ``openssl genpkey -algorithm ed25519`` makes one.
 
@@ -95,7 +103,7 @@ def write_bundle(
     InputError
         E_MISSING if the study has no encoder, codebook or signature yet.
     NotEstimableError
-        E_NO_SIGNATURE if nothing was selected.
+        E_NO_SIGNATURE if nothing was selected; E_NOTHING_FOUND if validation found nothing, unless `anyway`.
     ConfigError
         E_KEY if the key is none.
     """
@@ -112,6 +120,12 @@ def write_bundle(
                 code="E_MISSING",
             )
     signature = None if phenotypes_only else Signature.load(study.paths.signature)
+    nothing = "" if phenotypes_only or anyway else _nothing_found(study)
+    if nothing:
+        raise NotEstimableError(
+            f"bundle: {nothing} Scores of new patients would mean nothing; --anyway freezes it all the same.",
+            code="E_NOTHING_FOUND",
+        )
     if signature is not None:
         contents |= _clinical_model(study, signature)
     specs: dict[str, object] = {name: _spec_of(study, name) for name in _SPECS}
@@ -143,6 +157,14 @@ def write_bundle(
         weights_inside=encoder.weights_inside,
         signer=signer,
     )
+
+
+def _nothing_found(study: Study) -> str:
+    """The verdict of `pathosig validate` on exactly this signature, where it is that nothing was found."""
+    judged = study.record("validate", "_validate")
+    if judged is None or judged.upstream.get("signature") != study.upstream("signature", FIT):
+        return ""
+    return str(judged.summary.get("nothing_found", ""))
 
 
 def _clinical_model(study: Study, signature: Signature) -> dict[str, bytes]:
