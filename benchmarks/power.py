@@ -4,7 +4,7 @@
                                [--rows FILE.jsonl]
 
 The same cohorts serve every method. With --rows every cohort is appended to a file as it is done, and cohorts that are there are
-not done again. No signature counts as C = .50 and has no calibration slope.
+not done again (only methods that are missing there are). No signature counts as C = .50 and has no calibration slope.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import itertools
 import json
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,12 +28,9 @@ from pathosig.signature.features import candidates, design
 from pathosig.signature.selection import select
 from pathosig.survival import cox, harrell_c
 from pathosig.survival.half_paths import gradient, half_samples_of, quadratic_at
-from pathosig.survival.ridge import Likelihood, Shrunken, fold_of, ridge_fit
+from pathosig.survival.ridge import Likelihood, fold_of, ridge_fit
 from power_cohorts import TRUTHS, simulate
 
-FEW_EVENTS, COARSE, COARSER = 60, 8, 4
-CUTS = (4, 8, 16)
-GAIN = 2.0
 COMPETITORS = ("lasso_nodes", "groups")
 Row = dict[str, dict[str, float | None]]
 
@@ -51,11 +48,6 @@ class Model:
         return not self.weight.any()
 
 
-def mean_of(*models: Model) -> Model:
-    """Mean of coefficients; selected is what the first one selected."""
-    return Model(weight=np.mean([m.weight for m in models], axis=0), selected=models[0].selected)
-
-
 class Cohort:
     """One cohort's designs, and the parts that candidates and competitors are put together from."""
 
@@ -65,26 +57,26 @@ class Cohort:
         self.time, self.event = old.time, old.event
         self.new = new
 
-    def stable(self) -> Model:
-        """T: the shipped stability selection and its ridge refit."""
-        spec = SignatureSpec(selection="tree", bootstraps=0)
+    def shipped(self, selection: str) -> Model:
+        """A selection of the package; what it calls stable, or else all it chose, counts as selected."""
+        spec = SignatureSpec(selection=selection, bootstraps=0)
         try:
             chosen = select(self.x, self.time, self.event, pool=self.pool, spec=spec)
         except PathosigError:
             return self.model((), np.array([]))
-        return self.model(chosen.names, np.array(chosen.coef), selected=True)
+        model = self.model(chosen.names, np.array(chosen.coef), selected=True)
+        stable = chosen.details.get("stable", chosen.names)
+        return replace(model, selected=tuple(self.pool.names.index(n) for n in stable))
 
-    def groups(self, k: int) -> tuple[Model, Shrunken]:
-        """G: ridge on the tree cut at k."""
+    def groups(self, k: int = 8) -> Model:
+        """Ridge on the tree cut at k."""
         names = coarse_groups(self.pool.leaves, k)
         columns = [self.pool.names.index(n) for n in names]
         fit = ridge_fit(self.x[:, columns], self.time, self.event)
-        return self.model(names, fit.coef), fit
+        return self.model(names, fit.coef)
 
-    def lasso(
-        self, *, n_lambda: int = 20, min_ratio: float = 0.15, folds: int = 5
-    ) -> tuple[Model, np.ndarray]:
-        """N: lasso on all nodes, penalty by cross-validated partial likelihood, and its out-of-fold score.
+    def lasso(self, *, n_lambda: int = 20, min_ratio: float = 0.15, folds: int = 5) -> Model:
+        """Lasso on all nodes, penalty by cross-validated partial likelihood.
 
         All folds are climbed together, so each loses the few patients that the shortest one lacks.
         """
@@ -106,23 +98,8 @@ class Cohort:
             for scores in score
         ]
         best = int(np.argmax(gain))
-        left_out = score[best][fold, np.arange(len(d))]
         beta = whole[best][0]
-        return Model(weight=beta, selected=tuple(np.flatnonzero(beta))), left_out
-
-    def stack(self, models: Sequence[Model], left_out: Sequence[np.ndarray]) -> Model:
-        """Weighted sum of models: weights of at least 0 by Cox regression on their out-of-fold scores."""
-        kept = [i for i, score in enumerate(left_out) if score.any()]
-        while kept:
-            coef = np.nan_to_num(
-                cox(np.column_stack([left_out[i] for i in kept]), self.time, self.event).coef
-            )
-            if (coef >= 0).all():
-                return Model(
-                    weight=sum(c * models[i].weight for c, i in zip(coef, kept, strict=True)), selected=()
-                )
-            kept = [i for i, c in zip(kept, coef, strict=True) if c > 0]
-        return Model(weight=np.zeros(len(self.pool.names)), selected=())
+        return Model(weight=beta, selected=tuple(np.flatnonzero(beta)))
 
     def model(self, names: Sequence[str], coef: np.ndarray, *, selected: bool = False) -> Model:
         """Of coefficients of some candidates."""
@@ -168,45 +145,20 @@ def _path(
     return out, largest
 
 
-def methods_of(cohort: Cohort) -> Iterator[tuple[str, Model]]:
-    """Every candidate and competitor, as docs/adr/0033 defines them."""
-    nothing = cohort.model((), np.array([]))
-    tree = cohort.stable()
-    cuts = {k: cohort.groups(k) for k in CUTS}
-    groups, fit = cuts[COARSE]
-    lasso, lasso_left_out = cohort.lasso()
-    yield "groups", groups
-    yield "lasso_nodes", lasso
-    yield "tree", tree
-    yield "completed", nothing if tree.empty else mean_of(tree, groups)
-
-    def completed(model: Model, gain: float) -> Model:
-        if tree.empty:
-            return model if gain >= GAIN else nothing
-        return mean_of(tree, model)
-
-    with_groups = completed(groups, fit.gain)
-    yield "completed_g", with_groups
-    by_events = cuts[COARSER if cohort.event.sum() < FEW_EVENTS else COARSE]
-    yield "completed_e", completed(by_events[0], by_events[1].gain)
-    best = max(CUTS, key=lambda k: cuts[k][1].gain)
-    yield "completed_k", completed(cuts[best][0], cuts[best][1].gain)
-    slope = float(np.nan_to_num(cox(fit.left_out, cohort.time, cohort.event).coef[0]))
-    yield (
-        "completed_s",
-        Model(weight=with_groups.weight * np.clip(slope, 0.5, 1.0), selected=with_groups.selected),
-    )
-    yield "stacked", completed(cohort.stack((groups, lasso), (fit.left_out, lasso_left_out)), fit.gain)
-    three = mean_of(groups, lasso) if tree.empty else mean_of(tree, groups, lasso)
-    yield "three", nothing if tree.empty and fit.gain < GAIN else three
+METHODS: dict[str, Callable[[Cohort], Model]] = {
+    "groups": Cohort.groups,
+    "lasso_nodes": Cohort.lasso,
+    "tree": lambda cohort: cohort.shipped("tree"),
+    "completed": lambda cohort: cohort.shipped("completed"),
+}
 
 
 @one_blas_thread()
-def one_run(seed: int, n: int, truth: str, generator: str) -> Row:
-    """What every method says about the new patients of one cohort."""
+def one_run(seed: int, n: int, truth: str, generator: str, methods: Sequence[str]) -> Row:
+    """What methods say about the new patients of one cohort."""
     old, new, planted = simulate(seed, n, truth, generator)
     cohort = Cohort(old, new)
-    return {name: cohort.judged(model, planted) for name, model in methods_of(cohort)}
+    return {name: cohort.judged(METHODS[name](cohort), planted) for name in methods}
 
 
 def summary(rows: list[Row]) -> dict[str, dict[str, float]]:
@@ -251,8 +203,10 @@ def main() -> None:
                 options.generators.split(","), options.truths.split(","), map(int, options.sizes.split(","))
             ):
                 key = " ".join(map(str, (*cell, seed)))
-                if key not in done:
-                    done[key] = one_run(seed, cell[2], cell[1], cell[0])
+                wanting = [m for m in METHODS if m not in done.get(key, {})]
+                if wanting:
+                    row = one_run(seed, cell[2], cell[1], cell[0], wanting)
+                    done[key] = {m: (done.get(key, {}) | row)[m] for m in METHODS}
                     if options.rows is not None:
                         with options.rows.open("a") as file:
                             file.write(json.dumps([key, done[key]]) + "\n")

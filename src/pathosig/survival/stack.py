@@ -1,0 +1,45 @@
+"""Stacking: how much of each model a sum of models takes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pathosig.survival.cox import cox
+
+
+def stack_weights(left_out: np.ndarray, time: np.ndarray, event: np.ndarray) -> np.ndarray:
+    """Weight of each model, float[m], none below 0: Cox regression of the outcome on their out-of-fold scores.
+
+    Because the scores come from patients left out, the weighted sum is calibrated as well: its slope in new patients is
+    near 1. A model with a negative weight is left out and the others are weighted again.
+
+    Parameters
+    ----------
+    left_out
+        float[n, m]: score of each patient by each model, fitted without that patient.
+    time, event
+        Outcome of the same patients.
+
+    References
+    ----------
+    Breiman L. Stacked regressions. Mach Learn 1996; 24: 49.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> risk = rng.normal(size=400)
+    >>> time = rng.exponential(np.exp(-risk))
+    >>> weights = stack_weights(np.column_stack([2 * risk, rng.normal(size=400)]), time, np.ones(400, bool))
+    >>> bool(0.4 < weights[0] < 0.6 and 0 <= weights[1] < 0.2)
+    True
+    """
+    out = np.zeros(left_out.shape[1])
+    kept = [j for j in range(left_out.shape[1]) if np.ptp(left_out[:, j]) > 0]
+    while kept:
+        coef = np.nan_to_num(cox(left_out[:, kept], time, event).coef)
+        if (coef >= 0).all():
+            out[kept] = coef
+            break
+        kept = [j for j, b in zip(kept, coef, strict=True) if b > 0]
+    return out
