@@ -392,15 +392,43 @@ def test_coarse_groups_are_a_partition_of_the_hpcs(cohort):
         assert sorted(leaves) == list(range(cohort["tree"]["k"]))
 
 
-def test_completed_is_the_mean_of_the_stable_nodes_model_and_of_ridge_on_coarse_groups(cohort):
+def test_completed_is_a_weighted_sum_of_certain_nodes_and_of_the_cut_that_predicts_best(cohort):
     patients = TrainingSet.of(cohort["profiles"], cohort["outcome"], tree=cohort["tree"])
     quick = SignatureSpec(bootstraps=0, n_subsamples=40)
-    tree = fit_details(patients, quick, benchmark=False).signature
-    both = fit_details(patients, quick.replace(selection="completed"), benchmark=False).signature
+    tree = fit_details(patients, quick, benchmark=False).selection
+    fit = fit_details(patients, quick.replace(selection="completed"), benchmark=False)
+    details = fit.selection.details
+    certain = {c["representative"] for c in tree.details["clusters"] if c["frequency"] >= 0.9}
+    assert 0 < len(certain) < len(tree.names)
+    assert set(details["stable"]) == certain
     pool = candidates(patients, scale="share", min_prevalence=0.05)
-    groups = coarse_groups(pool.leaves, 8)
-    x = design(patients.profiles, groups, pool.transform)
-    fit = ridge_fit(x, patients.time, patients.event, folds=quick.folds, seed=quick.seed)
-    assert both.hpcs == tuple(dict.fromkeys([*tree.hpcs, *groups]))
-    expected = (tree.score(patients.profiles) + (x - fit.center) @ fit.coef) / 2
-    np.testing.assert_allclose(both.score(patients.profiles), expected, atol=1e-12)
+    models = {}
+    for names in (details["stable"], *(coarse_groups(pool.leaves, k) for k in (4, 8, 16))):
+        x = design(patients.profiles, names, pool.transform)
+        models[tuple(names)] = (
+            x,
+            ridge_fit(x, patients.time, patients.event, folds=quick.folds, seed=quick.seed),
+        )
+    cuts = {names: model.gain for names, (_, model) in list(models.items())[1:]}
+    assert tuple(details["groups"]) == max(cuts, key=lambda names: cuts[names])
+    expected, left_out = 0.0, 0.0
+    for key, weight in zip(("stable", "groups"), details["weights"], strict=True):
+        x, model = models[tuple(details[key])]
+        assert weight >= 0
+        expected = expected + weight * ((x - model.center) @ model.coef)
+        left_out = left_out + weight * model.left_out
+    np.testing.assert_allclose(fit.signature.score(patients.profiles), expected, atol=1e-12)
+    assert cox(left_out, patients.time, patients.event).coef[0] == pytest.approx(1, abs=1e-6)
+
+
+def test_noise_seldom_gives_a_completed_signature(noise):
+    rng = np.random.default_rng(0)
+    patients = TrainingSet.of(noise["profiles"], noise["outcome"], tree=noise["tree"])
+    spec = SignatureSpec(selection="completed", bootstraps=0, n_subsamples=40)
+    fits = [
+        fit_details(
+            patients.permuted(rng.permutation(len(patients))), spec, benchmark=False, univariate=False
+        )
+        for _ in range(12)
+    ]
+    assert sum(fit.signature is not None for fit in fits) <= 4

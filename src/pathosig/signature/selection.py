@@ -172,39 +172,33 @@ def _completed(
     strict = spec.replace(min_threshold=max(spec.min_threshold, _CERTAIN))
     tree = _tree(x, time, event, pool, strict, groups)
     cuts = {tuple(coarse_groups(pool.leaves, k)) for k in _CUTS}
-    again = {"folds": spec.folds, "seed": spec.seed, "groups": groups}
-    fits = {
-        names: ridge_fit(x[:, _positions(pool, names)], time, event, **again)
-        for names in sorted(cuts, key=len)
-        if len(names) >= _FEWEST_GROUPS
+    cuts = {names for names in cuts if len(names) >= _FEWEST_GROUPS}
+    if not cuts:
+        return tree
+    models = {
+        names: ridge_fit(
+            x[:, _positions(pool, names)], time, event, folds=spec.folds, seed=spec.seed, groups=groups
+        )
+        for names in (*([tree.names] if tree.names else []), *sorted(cuts, key=len))
     }
-    if not fits:
+    coarse = max(sorted(cuts, key=len), key=lambda names: models[names].gain)
+    if not tree.names and models[coarse].gain < _LEAST_GAIN:
         return tree
-    coarse = max(fits, key=lambda names: fits[names].gain)
-    models = {coarse: fits[coarse]}
-    if tree.names:
-        stable = ridge_fit(x[:, _positions(pool, tree.names)], time, event, **again)
-        models = {tree.names: stable} | models
-    elif fits[coarse].gain < _LEAST_GAIN:
-        return tree
-    weights = stack_weights(np.column_stack([m.left_out for m in models.values()]), time, event)
-    total = dict[str, float]()
-    for (names, model), weight in zip(models.items(), weights, strict=True):
-        for name, b in zip(names, model.coef if weight > 0 else (), strict=weight > 0):
-            total[name] = total.get(name, 0.0) + float(weight * b)
+    summed = [names for names in models if names in (tree.names, coarse)]
+    weights = stack_weights(np.column_stack([models[n].left_out for n in summed]), time, event)
+    total = dict.fromkeys([name for names in summed for name in names], 0.0)
+    for names, weight in zip(summed, weights, strict=True):
+        for name, b in zip(names, models[names].coef, strict=True):
+            total[name] += float(weight * b)
+    total = {name: b for name, b in total.items() if b}
+    sums = {"stable": list(tree.names), "groups": list(coarse), "weights": weights.tolist()}
+    penalty = {"groups_penalty": models[coarse].penalty, "groups_gain": models[coarse].gain}
     return replace(
         tree,
         method="completed",
         names=tuple(total),
         coef=tuple(total.values()),
-        details={
-            **tree.details,
-            "stable": list(tree.names),
-            "groups": list(coarse),
-            "groups_penalty": fits[coarse].penalty,
-            "groups_gain": fits[coarse].gain,
-            "weights": weights.tolist(),
-        },
+        details={**tree.details, **sums, **penalty},
     )
 
 

@@ -25,8 +25,8 @@ class SignatureSpec(Spec):
         Endpoint to fit on; the primary one by default.
     selection
         auto (tree for HPCs; for outside features tree or ridge by cross-validated partial likelihood), tree (cluster
-        stability selection over tree nodes), completed (mean of the stable nodes' model and of ridge on the tree
-        cut at eight), ridge, paper, lasso, stepwise or logcontrast.
+        stability selection over tree nodes), completed (weighted sum of the model of nodes that 90 % of the half-samples
+        select and of ridge on the tree's coarse groups), ridge, paper, lasso, stepwise or logcontrast.
     scale
         share, logodds or logratio; features of an outside table are used as they are.
     cutoff
