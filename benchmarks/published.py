@@ -1,6 +1,6 @@
 """The published procedure beside the recommended one on the same simulated microarray studies. Prints one JSON object as its last line.
 
-    python benchmarks/published.py [--seeds 20] [--tiles 100] [--effect 0.6] [--rows ROWS.jsonl]
+    python benchmarks/published.py [--seeds 20] [--tiles 100] [--effect 0.6] [--rows ROWS.jsonl] [--figure FIGURE.svg]
 
 Each study has a discovery cohort of 130 patients, two validation cohorts of 125, two or three cores a patient, 15 % of the patients with
 cores that truly differ, and 300 further patients from whom the true hazard ratio of a frozen signature is known. Half the studies have
@@ -267,6 +267,33 @@ def _mean_hr(logs: Sequence[float]) -> float | None:
     return round(float(np.exp(np.mean(logs))), 3) if len(logs) else None
 
 
+def draw(summaries: Mapping[str, Mapping[str, Mapping[str, object]]], path: Path) -> None:
+    """A panel per procedure: the hazard ratio of high against low as claimed in discovery against the true one."""
+    from pathosig.figures.palette import INK, MUTED, POSITIVE
+    from pathosig.figures.style import PAGE, axes_at, new_figure, style, svg_bytes
+
+    with style():
+        figure = new_figure(PAGE, 2.75)
+        for number, name in enumerate((*PUBLISHED, *RECOMMENDED)):
+            axes = axes_at(figure, (0.5 + 2.3 * number, 0.5, 1.85, 1.85))
+            for kind, colour in (("effect", POSITIVE), ("no effect", MUTED)):
+                points = np.exp(np.array(summaries[kind][name]["log_hr"], float).reshape(-1, 4))
+                axes.scatter(
+                    points[:, 0], points[:, 1], s=14, color=colour, label=f"{kind}: {len(points)} of 20"
+                )
+            axes.plot([0.5, 20], [0.5, 20], color=INK, lw=0.7)
+            axes.set(xscale="log", yscale="log", xlim=(0.5, 20), ylim=(0.5, 20), title=name)
+            ticks = [0.5, 1, 2, 5, 10, 20]
+            axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
+            axes.set_yticks(ticks, [f"{t:g}" for t in ticks])
+            axes.minorticks_off()
+            axes.set_xlabel("true hazard ratio, high against low")
+            axes.legend(loc="upper left")
+            if not number:
+                axes.set_ylabel("claimed in discovery")
+        path.write_bytes(svg_bytes(figure))
+
+
 def main() -> None:
     """All studies, then a summary of each procedure with and without an effect."""
     parser = argparse.ArgumentParser(
@@ -279,6 +306,7 @@ def main() -> None:
     parser.add_argument(
         "--rows", type=Path, help="JSON lines, one a study and procedure: kept, and not computed again"
     )
+    parser.add_argument("--figure", type=Path, help="SVG of claimed and true hazard ratios")
     given = parser.parse_args()
     done: dict[tuple[int, str, str], dict[str, object]] = {}
     if given.rows is not None and given.rows.is_file():
@@ -311,6 +339,8 @@ def main() -> None:
         }
         for kind in ("effect", "no effect")
     }
+    if given.figure is not None:
+        draw(summaries, given.figure)
     settings = {"tiles": given.tiles, "effect_size": given.effect, "further_patients": NEW}
     sys.stdout.write(json.dumps({**settings, **summaries}) + "\n")
 
