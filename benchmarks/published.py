@@ -247,10 +247,10 @@ def summary(rows: Sequence[Mapping[str, object]]) -> dict[str, object]:
         "holds_twice": sum(all(r["holds"]) for r in claimed),
         "validations": len(flat),
         "holds": sum(flat),
-        "true_hr": _mean_hr([r["true_log_hr"] for r in claimed]),
-        "claimed_hr": _mean_hr([r["claimed_log_hr"] for r in claimed]),
-        "hr_overstated_by": _mean_hr(over),
-        "hr_overstated_in_validation_by": _mean_hr(later),
+        "true_hr": _median_hr([r["true_log_hr"] for r in claimed]),
+        "claimed_hr": _median_hr([r["claimed_log_hr"] for r in claimed]),
+        "hr_overstated_by": _median_hr(over),
+        "hr_overstated_in_validation_by": _median_hr(later),
         "features": float(np.mean([r["features"] for r in claimed])) if claimed else None,
         "called_heterogeneous": called,
         "of_them_right": right,
@@ -263,8 +263,8 @@ def summary(rows: Sequence[Mapping[str, object]]) -> dict[str, object]:
     }
 
 
-def _mean_hr(logs: Sequence[float]) -> float | None:
-    return round(float(np.exp(np.mean(logs))), 3) if len(logs) else None
+def _median_hr(logs: Sequence[float]) -> float | None:
+    return round(float(np.exp(np.median(logs))), 3) if len(logs) else None
 
 
 def draw(summaries: Mapping[str, Mapping[str, Mapping[str, object]]], path: Path) -> None:
@@ -288,7 +288,7 @@ def draw(summaries: Mapping[str, Mapping[str, Mapping[str, object]]], path: Path
             axes.set_yticks(ticks, [f"{t:g}" for t in ticks])
             axes.minorticks_off()
             axes.set_xlabel("true hazard ratio, high against low")
-            axes.legend(loc="upper left")
+            axes.legend(loc="lower right")
             if not number:
                 axes.set_ylabel("claimed in discovery")
         path.write_bytes(svg_bytes(figure))

@@ -6,7 +6,7 @@ import glob as globbing
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pathosig.core.errors import ConfigError, InputError, PathosigError
 from pathosig.core.grids import SheetsError, Table
@@ -32,6 +32,7 @@ from pathosig.intake.proposal import Proposal, patient_rows, propose
 from pathosig.intake.pseudonyms import Pseudonyms, columns_in_use, link_slide
 from pathosig.intake.slide_matching import matches
 from pathosig.intake.study_toml import study_toml
+from pathosig.intake.tma_maps import read_tma_map
 from pathosig.slides.listing import slide_name, slides_among, slides_below
 
 _EXAMPLES = 5
@@ -62,6 +63,8 @@ def init(
     header_row: int | None = None,
     include: Sequence[str] = (),
     mpp: float | None = None,
+    kind: Literal["wsi", "core"] = "wsi",
+    tma_map: Path | None = None,
     pseudonymize: Path | None = None,
     dry_run: bool = False,
 ) -> InitReport:
@@ -117,6 +120,11 @@ def init(
         Slides of TCGA that are left out otherwise: normal, frozen.
     mpp
         Micrometres per pixel for slides whose header has none, or an impossible one.
+    kind
+        wsi, or core for images of one microarray core each, several of which may belong to one patient.
+    tma_map
+        The slides are microarrays, and this CSV or Excel file says whose each core is: columns tma, row, column, patient_id, or a
+        sheet per array, named like its slide and laid out like the array (column numbers, row letters, patients in the cells).
     pseudonymize
         File with a key, made where it is not there: patients and slides get ids derived with it, slides are reached through links
         of these names, and columns that the study does not use are left out. Who is who is written beside the key.
@@ -151,12 +159,14 @@ def init(
         header_row=header_row,
         include=tuple(include),
     )
+    if tma_map is not None and slides is None:
+        raise ConfigError("--tma-map needs --slides: the microarrays that it maps.")
     if not dry_run and (directory / "study.toml").exists():
         raise ConfigError(f"{directory}: a study.toml is there already. Choose another folder.")
     clinical = Path(clinical)
     answers: tuple[str, ...] = ()
     while True:
-        questions, proposal, matched = _read(clinical, choices, stems)
+        questions, proposal, matched = _read(clinical, choices, {} if tma_map is not None else stems)
         if not questions:
             break
         if not asking.is_terminal():
@@ -164,10 +174,23 @@ def init(
         choices, flags = asking.ask(questions, choices)
         answers = (*answers, *flags)
     assert proposal is not None  # noqa: S101 - without questions there is one
+    mapped = None
+    if tma_map is not None:
+        mapped = read_tma_map(Path(tma_map), stems.keys(), [i for i in proposal.table.ids if i])
+        matched = SlideMatches(patients=dict.fromkeys(stems, ""), how=f"microarrays: {mapped.sentence}")
     report = report_on(directory, proposal, matched, answers, is_trial=dry_run)
+    if mapped is not None:
+        lacking = {i for i in proposal.table.ids if i} - {str(row["patient_id"]) for row in mapped.rows}
+        report = replace(report, patients_without_slides=tuple(sorted(lacking)))
     if not dry_run:
         hidden = Pseudonyms(pseudonymize, directory) if pseudonymize is not None else None
-        _write(directory, proposal, stems, matched, mpp, hidden)
+        if hidden is not None and mapped is not None:
+            raise ConfigError(
+                "--pseudonymize and --tma-map do not go together: pseudonymise the map and the table first."
+            )
+        _write(directory, proposal, stems, matched, mpp, hidden, kind="tma" if mapped else kind)
+        if mapped is not None:
+            write_csv_rows(directory / "tma_map.csv", mapped.rows, ("tma", "row", "column", "patient_id"))
     return report
 
 
@@ -285,6 +308,8 @@ def _write(
     matched: SlideMatches | None,
     mpp: float | None,
     hidden: Pseudonyms | None,
+    *,
+    kind: str,
 ) -> None:
     text = study_toml(proposal, level="features" if matched is None else None)
     rows, columns = patient_rows(proposal)
@@ -295,7 +320,8 @@ def _write(
         _hide(rows, slide_rows, root, hidden)
     study = Study.create(directory, text)
     if matched is not None:
-        write_csv_rows(study.paths.slides, slide_rows, ("slide_id", "patient_id", "path", "mpp"))
+        columns_of_slides = ("slide_id", "patient_id", "path", "mpp", *(("kind",) if kind != "wsi" else ()))
+        write_csv_rows(study.paths.slides, [{**row, "kind": kind} for row in slide_rows], columns_of_slides)
     write_csv_rows(study.paths.patients, rows, columns)
     if hidden is not None:
         hidden.write_table()

@@ -1,0 +1,170 @@
+"""The map of a microarray as a laboratory sends it: a long table, or a sheet per array laid out like the array itself."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pathosig.core.errors import InputError
+from pathosig.core.grids import Grid, SheetsError
+from pathosig.core.ids import IdIndex
+from pathosig.core.table_files import read_grid
+from pathosig.core.tables import read_text
+from pathosig.core.workbooks import read_workbook
+
+_LONG = ("tma", "row", "column", "patient_id")
+_FEWEST_NUMBERS = 2
+WORKBOOKS = (".xlsx", ".xlsm")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MapReading:
+    """A map as read.
+
+    Attributes
+    ----------
+    rows
+        Rows of tma_map.csv: tma, row, column, patient_id.
+    strangers
+        Cells that name no patient of the clinical table (controls, notes) with their places; they are left out.
+    """
+
+    rows: tuple[Mapping[str, object], ...]
+    strangers: Mapping[str, tuple[str, ...]]
+
+    @property
+    def sentence(self) -> str:
+        """How many cores have a patient, and what was left out."""
+        arrays, patients = ({r[k] for r in self.rows} for k in ("tma", "patient_id"))
+        text = f"{len(self.rows)} cores of {len(patients)} patients on {len(arrays)} arrays"
+        if self.strangers:
+            shown = "; ".join(f"{name} ({len(at)})" for name, at in list(self.strangers.items())[:5])
+            text += f"; left out as no patient of the table: {shown}"
+        return text
+
+
+def read_tma_map(path: Path, arrays: Collection[str], patients: Collection[str]) -> MapReading:
+    """Read the map of all arrays.
+
+    Parameters
+    ----------
+    path
+        A CSV or Excel file: either the columns tma, row, column, patient_id, or one sheet per array, named like its slide,
+        with a line of column numbers, row letters or numbers in the column left of the first of them, and patients in the cells.
+        Titles over merged cells above are passed over.
+    arrays
+        Names of the slides.
+    patients
+        Ids of the clinical table.
+
+    Raises
+    ------
+    InputError
+        E_FORMAT if a sheet has neither shape; E_UNMATCHED if a sheet names no slide, E_NO_OVERLAP if no cell is a patient.
+    """
+    cells: list[tuple[str, int, int, str]] = []
+    for name, grid in _sheets(path).items():
+        long = _long(grid)
+        if long is not None:
+            cells += [(_array(a, arrays, path), r, c, p) for a, r, c, p in long]
+        else:
+            array = _array(name, arrays, path)
+            cells += [(array, r, c, p) for r, c, p in _laid_out(grid, f"{path.name}, sheet {name!r}")]
+    known = set(patients)
+    rows = [{"tma": a, "row": r, "column": c, "patient_id": p} for a, r, c, p in cells if p in known]
+    strangers: dict[str, list[str]] = {}
+    for array, row, column, text in cells:
+        if text not in known:
+            strangers.setdefault(text, []).append(f"{array} {row}-{column}")
+    if not rows:
+        raise InputError(
+            f"{path.name}: no cell is a patient of the clinical table. Cells: {list(strangers)[:5]}; patients: {sorted(known)[:5]}.",
+            code="E_NO_OVERLAP",
+        )
+    return MapReading(rows=tuple(rows), strangers={k: tuple(v) for k, v in strangers.items()})
+
+
+def _sheets(path: Path) -> dict[str, Grid]:
+    """Name of each sheet with data -> its cells; a file without sheets has the name of the file."""
+    if path.suffix.lower() not in WORKBOOKS:
+        return {path.stem: read_grid(read_text(path), path.name)}
+    try:
+        grid, shown = read_workbook(path, None)
+    except SheetsError as several:
+        return {name: read_workbook(path, name)[0] for name in several.names}
+    return {shown.partition("sheet ")[2].strip("'") or path.stem: grid}
+
+
+def _array(name: str, arrays: Collection[str], path: Path) -> str:
+    if len(arrays) == 1 and name == path.stem:
+        return next(iter(arrays))
+    same = [a for a in arrays if a.casefold() == name.strip().casefold()]
+    cut = [
+        a for a in arrays if a[:31].casefold() == name.strip().casefold()
+    ]  # Excel cuts names of sheets at 31
+    if len(same or cut) == 1:
+        return (same or cut)[0]
+    near = IdIndex(arrays).nearest(name)
+    raise InputError(
+        f"{path.name}: {name!r} names no slide; slides: {sorted(arrays)[:5]}{f'; nearest: {near}' if near else ''}. "
+        "Name the sheet, or the column tma, like the slide file.",
+        code="E_UNMATCHED",
+    )
+
+
+def _long(grid: Grid) -> list[tuple[str, int, int, str]] | None:
+    """Cells of a table with the columns of tma_map.csv; None for another shape."""
+    for number, head in enumerate(grid.rows[:10]):
+        names = [h.strip().casefold().replace(" ", "_") for h in head]
+        if all(n in names for n in _LONG):
+            at = [names.index(n) for n in _LONG]
+            body = [[*row, *[""] * len(names)] for row in grid.rows[number + 1 :]]
+            out = []
+            for row in body:
+                tma, line, column, patient = (row[i].strip() for i in at)
+                if patient:
+                    out.append((tma, _number(line) or 0, _number(column) or 0, patient))
+            return out
+    return None
+
+
+def _laid_out(grid: Grid, where: str) -> list[tuple[int, int, str]]:
+    """(row, column, cell) of a sheet laid out like its array."""
+    for number, head in enumerate(grid.rows):
+        columns = {i: int(v) for i, v in enumerate(head) if v.strip().isdigit()}
+        values = list(columns.values())
+        if len(columns) < _FEWEST_NUMBERS or values != list(range(1, len(values) + 1)):
+            continue
+        first = min(columns)
+        out = []
+        for offset, cells in enumerate(grid.rows[number + 1 :], start=number + 1):
+            names = [c.strip() for c in cells[:first] if c.strip()]
+            line = _number(names[-1]) if names else None
+            if line is None:
+                break  # notes below the array
+            out += [
+                (line, column, cells[i].strip())
+                for i, column in columns.items()
+                if i < len(cells) and cells[i].strip() and (offset, i) not in grid.merged
+            ]
+        if out:
+            return out
+    raise InputError(
+        f"{where}: neither the columns {', '.join(_LONG)} nor a line of column numbers 1, 2, 3 ... over lines that begin with "
+        "a letter or number was found.",
+        code="E_FORMAT",
+    )
+
+
+def _number(text: str) -> int | None:
+    """1, 2 ... or A, B ... as a number from 1; None for anything else."""
+    value = text.strip()
+    if value.isascii() and value.isdigit():
+        return int(value) or None
+    if value.isascii() and value.isalpha() and len(value) <= 2:
+        total = 0
+        for letter in value.upper():
+            total = total * 26 + ord(letter) - ord("A") + 1
+        return total
+    return None
