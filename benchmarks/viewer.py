@@ -1,119 +1,115 @@
-"""The viewer under load: tile requests all at once, over one slide and over more slides than stay open; one JSON object.
+"""How fast the viewer answers, in Chromium and over HTTP. Prints one JSON object as its last line.
 
-    python benchmarks/viewer.py [--requests 200] [--slides 12] [--side 8192]
+    python benchmarks/viewer.py [--slides 1000] [--tiles 1000000] [--requests 300]
 
-Painted slides (JPEG pyramids). Every request has a thread and a connection of its own, and all start together; tiles are drawn at random over
-levels and places. Milliseconds from the request to the last byte: median, 95th percentile, largest; answers by status.
+* `list_ms`: a study of that many slides, from opening the page until the last one stands in the list; `search_ms`: one slide found in it.
+* `toggle_ms`: switching the overlay of that many tiles off and on, the slowest of ten, until the canvas is painted.
+* `tile_p50_ms`, `tile_p95_ms`: tiles of a JPEG pyramid (Aperio's form) at random places of all levels, one after the other, over HTTP;
+  `tile_cpu_ms`: CPU time of server and client for one tile, which other programs on the machine do not lengthen.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
-import sys
+import shutil
+import statistics
 import tempfile
-import threading
 import time
-import urllib.error
 import urllib.request
-from collections import Counter
 from pathlib import Path
 
-import numpy as np
+from playwright.sync_api import Page, sync_playwright
 
 from pathosig.core.study import Study
-from pathosig.synthetic.svs import write_svs
+from pathosig.synthetic.slides_level import example_slide
 from pathosig.viewer import start_viewer
-from pathosig.viewer.deepzoom import TILE, max_level
+from pathosig.viewer.server import RunningViewer
+
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+
+# n tiles in a square grid of 50 HPCs take the place of the slide's own.
+MANY = """(n) => { const side = Math.ceil(Math.sqrt(n)), width = 8;
+const make = (kind, of) => kind.from({ length: n }, (_, i) => of(i));
+state.tiles = { n, width, has: {}, x: make(Int32Array, (i) => width * (i % side)), y: make(Int32Array, (i) => width * Math.floor(i / side)),
+  hpc: make(Int16Array, (i) => i % state.study.hpcs.length), confidence: new Float32Array(n), distance: new Float32Array(n), quality: new Float32Array(n) };
+const began = performance.now(); paint(); draw(); const painted = performance.now() - began;
+const box = document.getElementById('show-hpc'), canvas = document.getElementById('overlay').getContext('2d'), times = [];
+for (let k = 0; k < 10; k++) { const start = performance.now(); box.click(); canvas.getImageData(0, 0, 1, 1); times.push(performance.now() - start); }
+return { painted, slowest: Math.max(...times) }; }"""
 
 
-def study_of(root: Path, slides: int, side: int) -> Study:
-    """A study of painted slides, each a file of its own."""
-    rng = np.random.default_rng(0)
-    tile = rng.integers(120, 250, (side // 8, side // 8, 3)).astype(np.uint8)
-    pixels = np.kron(tile, np.ones((8, 8, 1), np.uint8))
-    study = Study.create(root)
-    names = [f"S{i:02d}" for i in range(slides)]
-    for name in names:
-        write_svs(root / f"{name}.svs", pixels, mpp=0.25, levels=3)
-    study.paths.slides.write_text(
-        "slide_id,patient_id,path\n" + "".join(f"{n},P{n},{n}.svs\n" for n in names)
-    )
-    study.paths.patients.write_text(
-        "patient_id,cohort,os_time,os_event\n" + "".join(f"P{n},discovery,1,1\n" for n in names)
-    )
-    return Study.open(root)
+def make_study(root: Path, slides: int) -> Study:
+    """A study whose slides are all the same file, with a codebook of 50 HPCs and no tiles."""
+    example_slide(root / "slide.svs", tiles=600)
+    lines = ["slide_id,patient_id,path", *(f"S{i:05d},P{i:05d},slide.svs" for i in range(slides))]
+    (root / "slides.csv").write_text("\n".join(lines) + "\n")
+    patients = [f"P{i:05d},discovery,{i + 1},{i % 2}" for i in range(slides)]
+    (root / "patients.csv").write_text("\n".join(["patient_id,cohort,os_time,os_event", *patients]) + "\n")
+    (root / "phenotypes").mkdir()
+    (root / "phenotypes" / "tree.json").write_text(json.dumps({"k": 50, "artefact_hpcs": []}))
+    return Study.create(root)
 
 
-def load(running, keys: list[str], side: int, requests: int) -> dict[str, object]:
-    """All requests at once."""
-    dice = random.Random(0)
-    top = max_level(side, side)
-    base, start = running.url.split("/?")[0], threading.Barrier(requests + 1)
-    took: list[float] = []
-    codes: Counter[str] = Counter()
-    lock = threading.Lock()
-
-    def ask(address: str) -> None:
-        request = urllib.request.Request(address, headers={"Authorization": f"Bearer {running.token}"})
-        start.wait()
-        began = time.perf_counter()
-        try:
-            with urllib.request.urlopen(request, timeout=120) as answer:
-                answer.read()
-                code = str(answer.status)
-        except urllib.error.HTTPError as error:
-            code = str(error.code)
-        except OSError as error:
-            code = type(error).__name__
-        with lock:
-            took.append(1000 * (time.perf_counter() - began))
-            codes[code] += 1
-
-    threads = []
+def tile_times(viewer: RunningViewer, page: Page, requests: int) -> list[float]:
+    """Milliseconds of each of so many tiles at random places."""
+    info = page.evaluate("({ ...state.info, id: state.slide.id })")
+    base = viewer.url.split("?")[0].rstrip("/")
+    cookie = "; ".join(f"{c['name']}={c['value']}" for c in page.context.cookies())
+    rng, times = random.Random(0), []
     for _ in range(requests):
-        level = dice.randint(top - 5, top)
-        across = -(-(side >> (top - level)) // TILE)
-        place = f"tiles/{level}/{dice.randrange(across)}/{dice.randrange(across)}.jpg"
-        threads.append(threading.Thread(target=ask, args=(f"{base}/api/slides/{dice.choice(keys)}/{place}",)))
-    for thread in threads:
-        thread.start()
-    cpu = time.process_time()
-    start.wait()
-    for thread in threads:
-        thread.join()
-    return {
-        "p50_ms": round(float(np.percentile(took, 50))),
-        "p95_ms": round(float(np.percentile(took, 95))),
-        "max_ms": round(max(took)),
-        "cpu_ms_per_tile": round(1000 * (time.process_time() - cpu) / requests, 1),
-        "answers": dict(codes),
-    }
+        level = rng.randint(info["max_level"] - 4, info["max_level"])
+        size = [max(1, -(-info[k] // 2 ** (info["max_level"] - level))) for k in ("width", "height")]
+        column, row = (rng.randrange(-(-s // info["tile_size"])) for s in size)
+        address = f"{base}/api/slides/{info['id']}/tiles/{level}/{column}/{row}.jpg"
+        request = urllib.request.Request(address, headers={"Cookie": cookie})
+        start = time.perf_counter()
+        with urllib.request.urlopen(request) as answer:
+            answer.read()
+        times.append(1000 * (time.perf_counter() - start))
+    return times
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--requests", type=int, default=200)
-    parser.add_argument("--slides", type=int, default=12)
-    parser.add_argument("--side", type=int, default=8192)
-    options = parser.parse_args()
+    parser = argparse.ArgumentParser()
+    for name, value in (("slides", 1000), ("tiles", 1_000_000), ("requests", 300)):
+        parser.add_argument(f"--{name}", type=int, default=value)
+    args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        study = study_of(Path(folder) / "study", options.slides, options.side)
-        with start_viewer(study) as running:
-            request = urllib.request.Request(
-                running.url.replace("/?", "/api/study?"), headers={"Authorization": f"Bearer {running.token}"}
-            )
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                keys = [slide["id"] for slide in json.load(answer)["slides"]]
-            result: dict[str, object] = {"requests": options.requests}
-            result["first_look_at_one_slide"] = load(running, keys[:1], options.side, options.requests)
-            result["one_slide"] = load(running, keys[:1], options.side, options.requests)
-            result["all_slides"] = load(running, keys, options.side, options.requests)
-    sys.stdout.write(json.dumps(result) + "\n")
+        study = make_study(Path(folder), args.slides)
+        with start_viewer(study) as viewer, sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+            page = browser.new_page(viewport={"width": 1600, "height": 1000})
+            start = time.perf_counter()
+            page.goto(viewer.url)
+            page.wait_for_selector(f"#slides li:nth-child({args.slides})", state="attached")
+            listed = 1000 * (time.perf_counter() - start)
+            start = time.perf_counter()
+            page.fill("#search", f"S{args.slides - 1:05d}")
+            page.wait_for_selector("#slides li:nth-child(1):last-child", state="attached")
+            searched = 1000 * (time.perf_counter() - start)
+            page.wait_for_timeout(3000)
+            toggle = page.evaluate(MANY, args.tiles)
+            before = time.process_time()
+            times = tile_times(viewer, page, args.requests)
+            cpu = 1000 * (time.process_time() - before) / args.requests
+            browser.close()
+    result = {
+        "slides": args.slides,
+        "list_ms": round(listed),
+        "search_ms": round(searched),
+        "tiles": args.tiles,
+        "paint_ms": round(toggle["painted"], 1),
+        "toggle_ms": round(toggle["slowest"], 2),
+        "tile_p50_ms": round(statistics.median(times), 1),
+        "tile_p95_ms": round(statistics.quantiles(times, n=20)[18], 1),
+        "tile_cpu_ms": round(cpu, 1),
+        "load": round(os.getloadavg()[0], 1),
+    }
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,29 @@ function legend() {
   const ordered = [...state.study.hpcs].sort((a, b) =>
     Math.abs(b.weight) - Math.abs(a.weight) || (counts.get(b.hpc) || 0) - (counts.get(a.hpc) || 0) || a.hpc - b.hpc);
   $("legend").replaceChildren(...ordered.map((hpc) => legendRow(hpc, counts.get(hpc.hpc) || 0)));
+  nearest();
+}
+
+// What moves this slide's score most, as tissue: the way to its most typical tile here, and exemplars of the study beside it.
+function nearest() {
+  const tiles = state.tiles, rows = new Map();
+  for (let i = 0; tiles && i < tiles.n; i++) {
+    const h = tiles.hpc[i];
+    if (h < 0 || !state.study.hpcs[h].weight) continue;
+    const row = rows.get(h) || { hpc: state.study.hpcs[h], count: 0, best: i };
+    row.count += 1;
+    if (tiles.confidence[i] > tiles.confidence[row.best]) row.best = i;
+    rows.set(h, row);
+  }
+  const moves = (r) => Math.abs(r.hpc.weight) * r.count;
+  const top = [...rows.values()].sort((a, b) => moves(b) - moves(a)).slice(0, 3);
+  $("nearest").replaceChildren(...(top.length ? [element("h3", "Tissue behind this score")] : []), ...top.map((row) => {
+    const here = element("button", `${hpcName(row.hpc)}, ${row.count} ${row.count === 1 ? "tile" : "tiles"}`, { class: "name", title: "Go to its most typical tile on this slide" });
+    here.addEventListener("click", () => { jump({ x: tiles.x[row.best], y: tiles.y[row.best], width: tiles.width }); pane("view"); });
+    const exemplars = state.study.exemplars.filter((e) => e.hpc === row.hpc.hpc).slice(0, 4);
+    return element("div", null, { class: "near" }, here, element("span", row.hpc.weight > 0 ? "▲" : "▼", { class: row.hpc.weight > 0 ? "harm" : "protect" }),
+      element("div", null, { class: "tiles" }, ...exemplars.map(exemplarButton)));
+  }));
 }
 
 function legendRow(hpc, count) {
@@ -87,13 +110,15 @@ function atlas() {
   const hint = state.chosen === null ? "Choose an HPC, or click a tile, to see the HPC's most typical tiles."
     : tiles.length ? `${hpcName(state.study.hpcs[state.chosen])}: most typical tiles` : "No exemplars of this HPC.";
   $("atlas-hint").textContent = hint;
-  $("atlas").replaceChildren(...tiles.map((e) => {
-    const slide = state.study.slides.find((s) => s.id === e.slide);
-    const button = element("button", null, { title: `${slide.name}: go there`, "data-exemplar": e.index });
-    button.append(element("img", null, { src: `/api/exemplars/${e.index}.jpg`, alt: `Tile of ${slide.name}: go there`, loading: "lazy" }));
-    button.addEventListener("click", () => { openSlide(slide, () => jump(e)); pane("view"); });
-    return button;
-  }));
+  $("atlas").replaceChildren(...tiles.map(exemplarButton));
+}
+
+function exemplarButton(e) {
+  const slide = state.study.slides.find((s) => s.id === e.slide);
+  const button = element("button", null, { title: `${slide.name}: go there`, "data-exemplar": e.index });
+  button.append(element("img", null, { src: `/api/exemplars/${e.index}.jpg`, alt: `Tile of ${slide.name}: go there`, loading: "lazy" }));
+  button.addEventListener("click", () => { openSlide(slide, () => jump(e)); pane("view"); });
+  return button;
 }
 
 // -- the patient --------------------------------------------------------------------------------
