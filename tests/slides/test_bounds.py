@@ -284,6 +284,23 @@ def test_a_lost_tile_costs_that_tile_in_the_low_power_image_too(tmp_path):
         assert lost.sum() == 32 * 32
 
 
+def test_a_lost_tile_costs_that_tile_where_a_level_is_too_large_to_be_decoded_at_once(tmp_path, monkeypatch):
+    from pathosig.slides import reading
+    from pathosig.slides.backends import tiled
+
+    monkeypatch.setattr(tiled, "_SHRUNK_LIMIT", 100_000)
+    monkeypatch.setattr(reading, "_OVERVIEW_LIMIT", 300_000)
+    stored = list(pieces(lambda a: zlib.compress(a.tobytes()), side=60))
+    stored[9] = b"no pixels at all"
+    path = write_tiff(tmp_path / "s.tif", stored, SIZE, (60, 60), 8, 2)
+    with open_slide(path, mpp=0.25) as reader:
+        small, downsample = read_overview(reader, mpp=0.5)
+    assert downsample == 2
+    lost = (small == 255).all(axis=2)
+    assert lost[30:60, 60:90].all()
+    assert lost.sum() == 30 * 30
+
+
 def test_a_slide_that_is_mostly_lost_is_refused(tmp_path):
     stored = [b"no pixels at all"] * 12
     with (

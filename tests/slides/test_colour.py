@@ -271,6 +271,47 @@ def test_aperio_jpeg_2000(tmp_path, compression):
     close(path, by_libtiff(path))
 
 
+def j2k_of_planes(planes, steps):
+    """A codestream of three components of different sizes: without wavelet levels each component is one packet after another."""
+    streams = [
+        bytes(
+            imagecodecs.jpeg2k_encode(
+                np.ascontiguousarray(p), level=0, reversible=True, resolutions=1, codecformat="j2k"
+            )
+        )
+        for p in planes
+    ]
+    packets = b"".join(s[s.index(b"\xff\x93") + 2 : -2] for s in streams)
+    first = streams[0]
+    siz = bytearray(first[2 : 4 + struct.unpack_from(">H", first, 4)[0]])
+    struct.pack_into(">H", siz, 2, 38 + 9)
+    struct.pack_into(">H", siz, 38, 3)
+    siz = bytes(siz[:40]) + b"".join(bytes([7, h, v]) for h, v in steps)
+    head = first[4 + struct.unpack_from(">H", first, 4)[0] : first.index(b"\xff\x90")]
+    sot = struct.pack(">HHHIBB", 0xFF90, 10, 0, 12 + 2 + len(packets), 0, 1)
+    return b"\xff\x4f" + siz + head + sot + b"\xff\x93" + packets + b"\xff\xd9"
+
+
+@pytest.mark.parametrize("step", [(1, 1), (2, 1), (2, 2), (1, 2)])
+def test_aperio_jpeg_2000_whose_colours_are_stored_smaller(tmp_path, step):
+    h, v = step
+    f = np.repeat(np.repeat(RGB[::v, ::h], v, axis=0), h, axis=1)[: SIZE[1], : SIZE[0]].astype(float)
+    y = f @ [0.299, 0.587, 0.114]
+    ycc = np.clip(
+        np.rint(np.dstack([y, (f[..., 2] - y) / 1.772 + 128, (f[..., 0] - y) / 1.402 + 128])), 0, 255
+    )
+    pieces = [
+        j2k_of_planes([part[..., 0], part[::v, ::h, 1], part[::v, ::h, 2]], [(1, 1), step, step])
+        for part in blocks(ycc.astype(np.uint8), 128)
+    ]
+    path = write_tiff(
+        tmp_path / "s.svs", pieces, SIZE, (128, 128), 33003, 2, description="Aperio Image|MPP = 0.5"
+    )
+    close(path, f)
+    if step in ((1, 1), (2, 1), (2, 2)):  # OpenSlide knows no others
+        close(path, by_libtiff(path))
+
+
 @pytest.mark.parametrize("form", ["j2k", "jp2"])
 @pytest.mark.parametrize("samples", [1, 3])
 def test_jpeg_2000_of_other_makers(tmp_path, form, samples):

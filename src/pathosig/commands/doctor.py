@@ -12,7 +12,9 @@ from dataclasses import dataclass
 import psutil
 
 from pathosig.core import plugins
+from pathosig.core.units import Execution
 from pathosig.core.versions import versions
+from pathosig.core.workers import fair_share_mb
 
 _OPTIONAL = {
     "sknetwork": "phenotypes.method = leiden: pip install 'pathosig[leiden]'",
@@ -33,6 +35,7 @@ class Diagnosis:
     memory_gb: float
     devices: tuple[str, ...]
     resampler: str
+    limits: str
     readers: tuple[str, ...]
     encoders: tuple[str, ...]
     missing: dict[str, str]
@@ -45,6 +48,7 @@ class Diagnosis:
             f"machine        {self.platform}, {self.cores} cores, {self.memory_gb:.0f} GB memory",
             f"devices        {', '.join(self.devices)}",
             f"resampler      {self.resampler}",
+            f"limits         {self.limits}",
             f"readers        {', '.join(self.readers)}",
             f"encoders       {', '.join(self.encoders)}",
         ]
@@ -63,6 +67,7 @@ def doctor() -> Diagnosis:
         memory_gb=psutil.virtual_memory().total / 1e9,
         devices=_devices(),
         resampler=_resampler(),
+        limits=_limits(),
         readers=tuple(plugins.available("pathosig.readers")),
         encoders=tuple(plugins.available("pathosig.encoders")),
         missing=missing,
@@ -73,6 +78,15 @@ def _resampler() -> str:
     from pathosig.slides.pyramid import COMPILED
 
     return "compiled" if COMPILED else "NumPy (the compiled one needs a C compiler at installation)"
+
+
+def _limits() -> str:
+    """What a slide may take where nothing else is asked for."""
+    usual = Execution()
+    return (
+        f"{usual.timeout_s:g} s and {fair_share_mb(usual.workers):,} MB a slide with {usual.workers} worker(s); "
+        "--timeout-s and --memory-mb change them"
+    )
 
 
 def _devices() -> tuple[str, ...]:

@@ -84,7 +84,7 @@ class CodedReader(ContextClose):
         offered = getattr(self.__dict__["source"], name)
         return (
             self._coded(offered)
-            if name in ("tile_source", "block_source", "read_level_shrunk", "icc_profile")
+            if name in ("tile_source", "block_source", "read_level_shrunk", "read_with_holes", "icc_profile")
             else offered
         )
 

@@ -267,9 +267,13 @@ def _read_with_holes(
 ) -> tuple[np.ndarray, int]:
     """Pixels of a part (x, y, width, height) of a level, white where they cannot be decoded, and how many those are.
 
-    A part that fails is cut in two until it is small, so that a lost tile costs itself and little around it.
+    Where the reader knows its tiles a lost one costs itself; else a part that fails is cut in two until it is small.
     """
     x, y, width, height = box
+    by_tiles = getattr(reader, "read_with_holes", None)
+    if by_tiles is not None:
+        pixels, lost = by_tiles(level, x, y, width, height)
+        return np.asarray(pixels), int(lost)
     try:
         return reader.read_level(level, x, y, width, height), 0
     except SlideError as error:

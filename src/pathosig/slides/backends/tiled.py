@@ -163,6 +163,13 @@ class TiledReader(ContextClose, ABC):
                 strip[:, to_columns] = tile[from_rows, from_columns]
         return lost
 
+    def read_with_holes(self, level: int, x: int, y: int, width: int, height: int) -> tuple[np.ndarray, int]:
+        """Pixels of a level, white where a tile cannot be decoded, and about how many pixels that is."""
+        out = np.empty((height, width, 3), np.uint8)
+        lost = self._fill(out, level, x, y, 1, lossy=True)
+        tile = self._grids[level].tile
+        return out, min(lost * tile[0] * tile[1], width * height)
+
     def read_level_shrunk(self, level: int, factor: int) -> tuple[np.ndarray, float] | None:
         """A whole level, at a half, quarter or eighth where it can be, and the proportion of its tiles that are lost (white).
 
