@@ -210,3 +210,38 @@ def test_the_resolution_of_a_printer_is_no_scale_and_a_given_one_wins(tmp_path, 
     assert caught.value.code == "E_MPP_RANGE"
     with open_slide(path, mpp=0.5) as reader:
         assert (reader.info.mpp, reader.info.mpp_source) == (0.5, "given")
+
+
+def parts_of_ome(own, files):
+    """OME-XML of an image whose three channels lie in these files."""
+    data = "".join(
+        f'<TiffData FirstC="{c}" IFD="{0 if len(set(files)) > 1 else c}" PlaneCount="1"><UUID FileName="{f}.tif">urn:{f}</UUID></TiffData>'
+        for c, f in enumerate(files)
+    )
+    return (
+        f'<?xml version="1.0"?><OME UUID="urn:{own}"><Image><Pixels DimensionOrder="XYCZT" SizeX="300" SizeY="200" SizeC="3" SizeZ="1" '
+        f'SizeT="1" PhysicalSizeX="0.5" PhysicalSizeY="0.5">{"<Channel/>" * 3}{data}</Pixels></Image></OME>'
+    )
+
+
+def test_an_ome_tiff_in_several_files_is_refused_and_one_that_was_renamed_is_read(tmp_path):
+    rgb = texture(200, 300)
+    path = tmp_path / "s.ome.tif"
+
+    def write(text, planes):
+        with tifffile.TiffWriter(path) as file:
+            for number, plane in enumerate(planes):
+                described = {"description": text} if not number else {}
+                file.write(plane.copy(), photometric="minisblack", tile=(64, 64), metadata=None, **described)
+
+    planes = [rgb[..., c] for c in range(3)]
+    only = '<?xml version="1.0"?><OME UUID="urn:a"><BinaryOnly MetadataFile="x.companion.ome" UUID="urn:b"/></OME>'
+    for text in (parts_of_ome("a", "abc"), parts_of_ome("z", "abc"), only):
+        write(text, planes[:1])
+        with pytest.raises(SlideError, match="one of several files") as caught:
+            open_slide(path)
+        assert caught.value.code == "E_FORMAT"
+    for own in "az":
+        write(parts_of_ome(own, "aaa"), planes)
+        with open_slide(path) as reader:
+            assert np.array_equal(reader.read_level(0, 0, 0, 300, 200), rgb)

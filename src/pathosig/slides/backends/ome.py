@@ -38,6 +38,8 @@ class OmeImage:
         A unit of PhysicalSize that is unknown, or nothing.
     power
         Nominal magnification of the objective.
+    elsewhere
+        Whether planes of it lie in other files.
     """
 
     name: str
@@ -50,6 +52,7 @@ class OmeImage:
     mpp: tuple[float | None, float | None]
     unit: str
     power: float | None
+    elsewhere: bool = False
 
 
 def is_ome(description: str) -> bool:
@@ -66,12 +69,28 @@ def read_images(description: str) -> tuple[OmeImage, ...]:
         o.get("ID", ""): parse_number(o.get("NominalMagnification") or o.get("CalibratedMagnification"))
         for o in root.iter("Objective")
     }
-    return tuple(
-        image for element in root.iter("Image") if (image := _image(element, objectives)) is not None
+    files = {_file(data) for data in root.iter("TiffData")} - {""}
+    found = (
+        _image(element, objectives, root.get("UUID", "") if len(files) > 1 else None)
+        for element in root.iter("Image")
     )
+    return tuple(image for image in found if image is not None)
 
 
-def _image(element: Element, objectives: Mapping[str, float | None]) -> OmeImage | None:
+def is_part(description: str) -> bool:
+    """Whether a file says that all about it stands in another one (BinaryOnly)."""
+    root = parse_xml(description)
+    return root is not None and root.find("BinaryOnly") is not None
+
+
+def _file(data: Element) -> str:
+    """The file that a TiffData names: its UUID, or its name where there is none."""
+    uuid = data.find("UUID")
+    return "" if uuid is None else (uuid.text or "").strip() or uuid.get("FileName", "")
+
+
+def _image(element: Element, objectives: Mapping[str, float | None], file: str | None) -> OmeImage | None:
+    """An image; `file` is the UUID of this file where planes of the document lie in several."""
     pixels = element.find("Pixels")
     if pixels is None:
         return None
@@ -101,6 +120,7 @@ def _image(element: Element, objectives: Mapping[str, float | None]) -> OmeImage
         power=power
         if power is not None
         else (next(iter(objectives.values())) if len(objectives) == 1 else None),
+        elsewhere=file is not None and any(_file(d) != file for d in pixels.findall("TiffData")),
     )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from pathosig.core.errors import SlideError
 from pathosig.slides.backends.colour import BLACK_IS_ZERO
-from pathosig.slides.backends.ome import OmeImage, is_ome, read_images
+from pathosig.slides.backends.ome import OmeImage, is_ome, is_part, read_images
 from pathosig.slides.backends.tiff_tags import Page
 
 _NO_SLIDE = re.compile(
@@ -85,6 +85,8 @@ def choose_scans(pages: Sequence[Page], name: str, alike: Alike) -> Choice:
     images = read_images(first.description) if is_ome(first.description) else ()
     if images and (choice := _by_ome(pages, images, name, alike)) is not None:
         return choice
+    if not images and first.samples == 1 and is_ome(first.description) and is_part(first.description):
+        raise _in_parts(name)
     if "DPUfsImport" in first.description[:2000]:
         return Choice(scans=(Scan(levels=_philips(pages)),), default=0)
     return _by_looks(pages, name, alike)
@@ -122,6 +124,9 @@ def _by_ome(pages: Sequence[Page], images: tuple[OmeImage, ...], name: str, alik
     for image in images:
         if _NO_SLIDE.search(image.name):
             continue
+        if image.elsewhere:
+            refusals.append(_in_parts(name))
+            continue
         bands = _bands(image, main)
         if bands is None:
             continue
@@ -145,6 +150,14 @@ def _by_ome(pages: Sequence[Page], images: tuple[OmeImage, ...], name: str, alik
     largest = max(range(len(scans)), key=lambda i: _area(scans[i].levels[0]))
     kept, default = _without_levels_of(scans, largest, alike)
     return _said(kept, default, tuple(dict.fromkeys(warnings)))
+
+
+def _in_parts(name: str) -> SlideError:
+    return SlideError(
+        f"{name}: is one of several files that an OME-TIFF consists of; planes of its image lie in the others. Export the slide as "
+        "one file.",
+        code="E_FORMAT",
+    )
 
 
 def _bands(image: OmeImage, main: dict[int, Page]) -> Level | None:
