@@ -203,3 +203,14 @@ def test_the_process_that_reads_ends_with_the_slide(copy):
         process = reader.source._slide._process
         assert process.poll() is None
     assert process.poll() is not None
+
+
+def test_a_file_that_ends_its_reader_again_and_again_is_given_up(copy):
+    with open_slide(copy) as reader:
+        for _ in range(5):
+            os.kill(reader.source._slide._process.pid, signal.SIGKILL)
+            with pytest.raises(SlideError):
+                reader.read_level(0, 0, 0, 50, 50)
+        with pytest.raises(SlideError, match="5 times") as caught:
+            reader.read_level(0, 0, 0, 50, 50)
+    assert caught.value.code == "E_PIXELS"

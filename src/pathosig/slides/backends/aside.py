@@ -90,6 +90,11 @@ class OpenSlideAside:
             self.close()
             raise
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the process is gone."""
+        return self._process.poll() is not None
+
     def region(self, origin: tuple[int, int], level: int, size: tuple[int, int]) -> np.ndarray:
         """RGBA at a place in level-0 pixels, uint8[h, w, 4]."""
         width, height = size

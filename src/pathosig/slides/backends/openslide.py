@@ -17,6 +17,8 @@ from pathosig.slides.reader import ContextClose, SlideInfo
 from pathosig.slides.resolution import checked_mpp, from_resolution_tags, parse_number, power_warning
 
 _MAX_PIXELS = 4e11
+_MOST_ENDS = 5
+"""How often a file may end the process that reads it; to start one takes a second."""
 
 
 class OpenSlideReader(ContextClose):
@@ -34,6 +36,7 @@ class OpenSlideReader(ContextClose):
         damages = damage(levels) if levels else ()
         self._file = levels[0].path if levels else path
         self._apart = bool(levels)  # damaged DICOM files have ended the process in libdicom or libopenslide
+        self._ended = 0
         self._slide = self._open()
         try:
             info = self._info(mpp)
@@ -92,12 +95,16 @@ class OpenSlideReader(ContextClose):
     def read_level(self, level: int, x: int, y: int, width: int, height: int) -> np.ndarray:
         """Pixels of a level; outside the slide white."""
         downsample = self.info.downsamples[level]
+        if self._ended >= _MOST_ENDS:
+            raise SlideError(
+                f"{self.path.name}: has ended the process that reads it {_MOST_ENDS} times. Copy it again.",
+                code="E_PIXELS",
+            )
         origin = (round(x * downsample) + self._x0, round(y * downsample) + self._y0)
         try:
             rgba = self._region(origin, level, (width, height))
         except openslide.OpenSlideError as error:
-            self._slide.close()
-            self._slide = self._open()  # a handle stays broken after its first error
+            self._renew()
             if "Input/output error" in str(error):
                 raise read_error(self.path.name, OSError(errno.EIO, "Input/output error")) from error
             raise SlideError(
@@ -106,6 +113,16 @@ class OpenSlideReader(ContextClose):
                 code="E_PIXELS",
             ) from error
         return self._composite(rgba)
+
+    def _renew(self) -> None:
+        """Open the slide again: a handle stays broken after its first error; a process does so by itself unless it ended."""
+        if isinstance(self._slide, OpenSlideAside):
+            if not self._slide.has_ended:
+                return
+            self._ended += 1
+        self._slide.close()
+        if self._ended < _MOST_ENDS:
+            self._slide = self._open()
 
     def _region(self, origin: tuple[int, int], level: int, size: tuple[int, int]) -> np.ndarray:
         if isinstance(self._slide, OpenSlideAside):
