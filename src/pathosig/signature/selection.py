@@ -165,14 +165,12 @@ def _completed(
 ) -> Selection:
     """Weighted sum of two ridge models: of the nodes that nine half-samples of ten select, and of the tree's groups (ADR 33).
 
-    The nodes say what is certain, the groups hold what many small effects add. The tree is cut where the cross-validated
-    likelihood is highest; the weights are those of stacking, so the sum is linear in shares and calibrated. Without a
-    certain node the groups stand alone if they gain over no model what noise gains in one study of twenty.
+    The tree is cut where the cross-validated likelihood is highest; weights are those of stacking. Without a certain node the
+    groups stand alone if they gain over no model what noise gains in one study of twenty.
     """
     strict = spec.replace(min_threshold=max(spec.min_threshold, _CERTAIN))
     tree = _tree(x, time, event, pool, strict, groups)
-    cuts = {tuple(coarse_groups(pool.leaves, k)) for k in _CUTS}
-    cuts = {names for names in cuts if len(names) >= _FEWEST_GROUPS}
+    cuts = {c for k in _CUTS if len(c := tuple(coarse_groups(pool.leaves, k))) >= _FEWEST_GROUPS}
     if not cuts:
         return tree
     models = {
@@ -193,13 +191,8 @@ def _completed(
     total = {name: b for name, b in total.items() if b}
     sums = {"stable": list(tree.names), "groups": list(coarse), "weights": weights.tolist()}
     penalty = {"groups_penalty": models[coarse].penalty, "groups_gain": models[coarse].gain}
-    return replace(
-        tree,
-        method="completed",
-        names=tuple(total),
-        coef=tuple(total.values()),
-        details={**tree.details, **sums, **penalty},
-    )
+    details = {**tree.details, **sums, **penalty}
+    return replace(tree, method="completed", names=tuple(total), coef=tuple(total.values()), details=details)
 
 
 def _auto(
