@@ -192,13 +192,15 @@ def test_the_same_study_gives_the_same_bytes(study):
     first = {
         p.relative_to(study.root): p.read_bytes()
         for d in ("report", "figures")
-        for p in (study.root / d).iterdir()
+        for p in (study.root / d).rglob("*")
+        if p.is_file()
     }
     build_report(study, execution=Execution(force=True))
     second = {
         p.relative_to(study.root): p.read_bytes()
         for d in ("report", "figures")
-        for p in (study.root / d).iterdir()
+        for p in (study.root / d).rglob("*")
+        if p.is_file()
     }
     assert first == second
     assert len(first) > 8
