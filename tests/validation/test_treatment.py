@@ -44,7 +44,19 @@ def test_without_randomisation_the_words_are_weaker_and_the_confounder_that_woul
     made = judge(cohorts(-1, -1, situation="measured"), design=TIME_ZERO, covariates=["x"])
     assert made.words == "consistent with predictive (observational)"
     assert "unmeasured confounding" in made.reasons[0]
-    assert made.cohorts[1].result.e_value.bound > 1
+    assert made.cohorts[1].result.e_value.bound > 2
+
+
+def test_an_unmeasured_choice_of_patients_is_not_called_predictive():
+    """Fit patients of high score and unfit ones of low score are treated; the treatment does nothing."""
+    words = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        frames = {"discovery": simulate("unmeasured", rng, n=60), "v": simulate("unmeasured", rng, n=200)}
+        words.append(judge(frames, design=TIME_ZERO, covariates=["x"]).words)
+    undecided = [w for w in words if "unmeasured confounding" in w]
+    assert len(undecided) >= 20  # p is below .05 in two thirds
+    assert sum(w == "consistent with predictive (observational)" for w in words) <= 4
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,11 @@ from pathosig.validation.arms_effect import cohort_effect
 from pathosig.validation.values import HazardRatio, NotEstimable, attempt
 
 _LEVEL = 0.05
+ROBUST = 2.0
+"""E-value that the confidence bound of an observational interaction must reach. Confounding that differs by score, of risk
+ratios up to 2 with treatment and with outcome, could otherwise make benefit by score out of nothing."""
+
+UNDECIDED = "not distinguishable from unmeasured confounding (observational)"
 _MAX_SMD = 0.1
 _MAX_OUTSIDE = 0.1
 
@@ -215,7 +220,14 @@ def _verdict(treatment: Treatment) -> tuple[Verdict, str, tuple[str, ...]]:
         return "prognostic", "prognostic; no evidence that benefit depends on the score", tuple(reasons)
     if treatment.design == "randomised":
         return "predictive", "predictive", ()
+    if _weakest_bound([test for _, _, test in tested]) < ROBUST:
+        return "prognostic", UNDECIDED, (_caveat(tested),)
     return "predictive", "consistent with predictive (observational)", (_caveat(tested),)
+
+
+def _weakest_bound(tests: Sequence[HazardRatio]) -> float:
+    """E-value of the confidence bound of the interaction, where it is largest: one cohort that holds is enough."""
+    return max((v.bound for test in tests if (v := e_value(test)) is not None), default=1.0)
 
 
 def _confounded(treatment: Treatment, tested: Sequence[tuple[str, TreatmentEffect]]) -> list[str]:
