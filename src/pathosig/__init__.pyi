@@ -8,6 +8,7 @@ from .commands.notebook import Study as Study
 from .commands.pipeline import run_all as run_all
 from .commands.status import status as status
 from .commands.status import verify as verify
+from .comparators import compare as compare
 from .core.clinical import Endpoint as Endpoint
 from .core.units import Execution as Execution
 from .encoder import embed_tiles as embed_tiles

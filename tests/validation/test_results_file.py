@@ -13,6 +13,7 @@ import pytest
 from pathosig.core.errors import InputError, NotEstimableError
 from pathosig.signature.model import Baseline, Signature
 from pathosig.signature.transform import Transform
+from pathosig.validation.clinical_model import ClinicalModel, HorizonHazard
 from pathosig.validation.results import PrimaryAnalysis, Results, read_results, write_results
 from pathosig.validation.values import Estimate, HazardRatio, NotEstimable, attempt
 
@@ -46,6 +47,18 @@ def any_value(hint, rng):
         return SCALARS[hint](rng)
     if hint is Signature:
         return SIGNATURE
+    if hint is ClinicalModel:  # whose vectors and matrices have to agree
+        return ClinicalModel(
+            endpoint="os",
+            covariates=(),
+            score_scale=2.0,
+            coef=(float(rng.normal()),),
+            center=(0.1,),
+            covariance=((0.04,),),
+            baseline=SIGNATURE.baseline,
+            horizons=(HorizonHazard(years=1.0, time=12.0, hazard=0.1, variance=0.01, gradient=(0.2,)),),
+            trained_on=any_value(get_type_hints(ClinicalModel)["trained_on"], rng),
+        )
     if dataclasses.is_dataclass(hint):
         return hint(**{name: any_value(h, rng) for name, h in get_type_hints(hint).items()})
     if get_origin(hint) is Literal:
