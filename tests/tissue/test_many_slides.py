@@ -24,6 +24,7 @@ def resident_mb():
 
 for number in range(1, 51):
     facts = {"path": slide, "mpp": None, "region": None, "edited": None, "in_place": False, "intact": True}
+    facts["icc"] = "off"
     facts["tissue"] = f"tissue/{number}.geojson"
     for task, spec, output in ((find, TissueSpec(), facts["tissue"]), (cut, TileSpec(), f"tiles/{number}.parquet")):
         job = Job(root=root, unit=str(number), spec=spec, payload={**facts, "output": output}, execution=Execution())

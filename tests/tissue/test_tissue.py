@@ -206,7 +206,7 @@ def test_a_slide_that_changes_while_it_is_read_is_refused(study, monkeypatch):
 
     payload = {
         "path": str(study.specimens()[-1].path), "mpp": None, "region": None, "output": "tissue/x.geojson",
-        "edited": None, "in_place": False,
+        "edited": None, "in_place": False, "icc": "off",
     }  # fmt: skip
     stamps = iter([(1, 1), (1, 2)])
     monkeypatch.setattr(of_slide, "_stamp", lambda path: next(stamps))
