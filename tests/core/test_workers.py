@@ -54,7 +54,7 @@ def test_what_a_worker_needs_to_start_does_not_count_as_time_of_its_slide(study,
 
 def test_a_worker_that_never_begins_is_stopped(study, monkeypatch):
     monkeypatch.setattr(workers, "_START_S", 0.01)
-    monkeypatch.setenv("PATHOSIG_DATA_ELSEWHERE", "a worker of its own")  # none that rests begins at once
+    monkeypatch.setattr(workers, "_POLL_S", 0.005)  # an interpreter starts between two looks otherwise
     run_each(
         study,
         Stage(name="one", version=1),
