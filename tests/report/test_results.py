@@ -15,7 +15,7 @@ from pathosig.figures.style import svg_bytes
 from pathosig.report import build_report
 from pathosig.report.cells import estimate_cell, in_words, time_text, why_uncertain
 from pathosig.report.compose import compose, places_of
-from pathosig.report.page import Folded, Picture, Verdicts, every_block
+from pathosig.report.page import Folded, Note, Picture, Verdicts, every_block
 from pathosig.report.sections.added import until_nobody
 from pathosig.report.sections.characteristics import table1_table
 from pathosig.report.sections.checks import internal_section, rmst_cell
@@ -163,6 +163,21 @@ def test_a_cross_validation_that_selected_nothing_is_said_on_top(internal):
     assert (name, others) == ("Discovery", [])
     assert {c.uncertain for c in cells[1:3]} == {"nothing was selected in any fold"}
     assert internal_section(nothing).blocks[0].title == "Nothing found."
+
+
+def test_results_of_another_version_are_named_instead_of_a_missing_validation(internal):
+    from pathosig.report.reading import read_material
+
+    path = internal.paths.results
+    kept = path.read_bytes()
+    try:
+        path.write_text('{"schema": 1}')
+        material = read_material(internal, ReportSpec())
+    finally:
+        path.write_bytes(kept)
+    assert material.results is None
+    note = next(b for b in summary_section(material).blocks if isinstance(b, Note))
+    assert note.text.startswith("No verdict: E_RESULTS: results.json: schema 1; this pathosig reads schema 2.")
 
 
 @pytest.mark.usefixtures("_without_writing")

@@ -89,6 +89,7 @@ def test_what_was_not_computed_is_left_out(tmp_path):
     [
         ({"schema": 1}, "schema 1; this pathosig reads schema 2. Run `pathosig validate` again"),
         ({"kind": "perhaps"}, "results.json.kind"),
+        ({"signature": {"hpcs": []}}, "results.json.signature: "),
         ({"more": 1}, "unknown keys ['more']"),
         ({"analyses": [{"cohort": "a"}]}, "analyses[0]: Analysis has unknown keys [] and lacks"),
     ],
@@ -101,6 +102,7 @@ def test_another_schema_or_a_wrong_value_is_refused(tmp_path, change, words):
     with pytest.raises(InputError) as caught:
         read_results(path)
     assert words in str(caught.value)
+    assert "Run `pathosig validate` again." in str(caught.value)
     assert caught.value.code == "E_RESULTS"
 
 

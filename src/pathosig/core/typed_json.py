@@ -84,7 +84,10 @@ def _read(hint: Any, raw: Any, where: str, code: str) -> Any:
             _refuse(where, raw, "a mapping", code)
         return {k: _read(get_args(hint)[1], v, f"{where}.{k}", code) for k, v in raw.items()}
     if hasattr(hint, "from_json"):
-        return hint.from_json(json.dumps(raw))
+        try:
+            return hint.from_json(json.dumps(raw))
+        except InputError as error:
+            raise InputError(f"{where}: {error.message}", code=code) from error
     if dataclasses.is_dataclass(hint):
         return _read_fields(hint, raw, where, code)
     if hint is float and isinstance(raw, (int, float)) and not isinstance(raw, bool):

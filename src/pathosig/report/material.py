@@ -251,6 +251,8 @@ class Material:
         truth.json of a simulated study, and its planted claims with what was found.
     phenotypes, signature, results
         None when absent.
+    results_error
+        Code and message of what makes results.json unreadable; empty where it can be read, or is not there.
     core_agreement
         Cohort -> agreement of its cores.
     tile_map
@@ -286,6 +288,7 @@ class Material:
     signature: FrozenScore | None = None
     candidates: Sequence[Candidate] = ()
     results: Results | None = None
+    results_error: str = ""
     core_agreement: Mapping[str, CoreRates] = field(default_factory=dict)
     atlas: Sequence[AtlasTile] = ()
     pictures: Sequence[SlidePicture] = ()

@@ -79,7 +79,7 @@ def read_material(study: Study, spec: ReportSpec) -> Material:
     specimens = study.specimens()
     phenotypes = _phenotypes(study)
     declared = study.config.get("study", {})
-    results = _results(study)
+    results, results_error = _results(study)
     return Material(
         name=str(declared.get("name", "")),
         level=str(declared.get("level", "")),
@@ -101,6 +101,7 @@ def read_material(study: Study, spec: ReportSpec) -> Material:
         signature=_or_nothing(lambda: _signature(study)),
         candidates=_candidates(study.paths.univariate),
         results=results,
+        results_error=results_error,
         core_agreement={} if results is None else results.core_agreement,
         atlas=() if phenotypes is None else atlas_tiles(study, specimens, per_hpc=spec.exemplars),
         pictures=_pictures(study, specimens, at_most=spec.max_overviews, size_px=spec.overview_px),
@@ -280,11 +281,14 @@ def _candidates(path: Path) -> list[Candidate]:
     ]
 
 
-def _results(study: Study) -> Results | None:
-    """results.json; None before validation, and where another version wrote it."""
+def _results(study: Study) -> tuple[Results | None, str]:
+    """results.json, and why it cannot be read; None and no reason before validation."""
     if not study.paths.results.is_file():
-        return None
-    return _or_nothing(lambda: read_results(study.paths.results))
+        return None, ""
+    try:
+        return read_results(study.paths.results), ""
+    except PathosigError as error:
+        return None, f"{error.code}: {error.message}"
 
 
 # -- pixels -----------------------------------------------------------------------------------

@@ -362,7 +362,7 @@ def read_results(path: Path) -> Results:
     Raises
     ------
     InputError
-        E_RESULTS if it has another schema, an unknown key or a value of another type; E_MISSING without the file.
+        E_RESULTS if it has another schema, an unknown key or a value that does not belong there; E_MISSING without the file.
     """
     raw = read_json(path)
     schema = raw.get("schema") if isinstance(raw, dict) else None
@@ -372,4 +372,7 @@ def read_results(path: Path) -> Results:
             code="E_RESULTS",
         )
     rest = {k: v for k, v in raw.items() if k != "schema"}
-    return from_plain(Results, rest, where=path.name, code="E_RESULTS")
+    try:
+        return from_plain(Results, rest, where=path.name)
+    except InputError as error:
+        raise InputError(f"{error.message} Run `pathosig validate` again.", code="E_RESULTS") from error

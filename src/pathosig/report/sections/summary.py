@@ -86,6 +86,8 @@ def _beside_the_verdict(material: Material) -> list[Block]:
 
 def _not_yet(material: Material) -> str:
     """Why there is no verdict."""
+    if material.results_error:
+        return f"No verdict: {material.results_error}"
     for stage in ("validate", "signature"):
         for record in material.of(stage):
             if record.error:
