@@ -177,7 +177,9 @@ def test_results_of_another_version_are_named_instead_of_a_missing_validation(in
         path.write_bytes(kept)
     assert material.results is None
     note = next(b for b in summary_section(material).blocks if isinstance(b, Note))
-    assert note.text.startswith("No verdict: E_RESULTS: results.json: schema 1; this pathosig reads schema 2.")
+    assert note.text.startswith(
+        "No verdict: E_RESULTS: results.json: schema 1; this pathosig reads schema 2."
+    )
 
 
 @pytest.mark.usefixtures("_without_writing")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -15,8 +16,8 @@ from pathosig.signature.model import Baseline
 from pathosig.survival import cox, default_tau, uno_c
 from pathosig.survival.covariates import as_level, is_categorical, levels_of
 from pathosig.validation.analysis import AddedValue, Fitted
-from pathosig.validation.benefit import at_horizon, paired_limits
-from pathosig.validation.values import NOT_COMPUTED, ChiSquare, Concordance, Estimate, attempt
+from pathosig.validation.benefit import at_horizon, c_gain
+from pathosig.validation.values import NOT_COMPUTED, ChiSquare, Concordance, attempt
 
 _AT_RISK = 10
 MODELS = ("clinical", "score", "combined")
@@ -130,21 +131,6 @@ def _matrix(frame: pd.DataFrame, columns: Sequence[tuple[str, str]]) -> np.ndarr
     return np.column_stack(out)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class _Gain:
-    """Uno's C of the combined minus that of the clinical model in some rows."""
-
-    pair: Mapping[str, np.ndarray]
-    time: np.ndarray
-    event: np.ndarray
-    tau: float
-
-    def __call__(self, rows: np.ndarray) -> list[float]:
-        t, d = self.time[rows], self.event[rows]
-        pair = [uno_c(v[rows], t, d, tau=self.tau).c for v in self.pair.values()]
-        return [pair[0] - pair[1]]
-
-
 def added_value(
     models: ClinicalModels,
     frame: pd.DataFrame,
@@ -186,11 +172,9 @@ def added_value(
         raise NotEstimableError(message)
     values = {k: v[complete] for k, v in predictors.items()}
     tau = default_tau(time)
-    index = {k: uno_c(values[k], time, event, tau=tau) for k in MODELS}
+    uno = partial(uno_c, tau=tau)
+    index = {k: uno(values[k], time, event) for k in MODELS}
     draws = np.random.default_rng(seed).integers(0, len(time), (bootstraps, len(time)))
-    pair = {k: values[k] for k in ("combined", "clinical")}
-    gain = _Gain(pair=pair, time=time, event=event, tau=tau)
-    limits = paired_limits(gain, list(draws), 1, workers=workers)[:, 0]
     small = cox(values["clinical"][:, None], time, event)
     large = cox(np.column_stack([values["clinical"], values["score"]]), time, event)
     statistic = max(0.0, 2 * (large.loglik - small.loglik))
@@ -202,7 +186,9 @@ def added_value(
         events=int(event.sum()),
         trained_on=Fitted(n=models.n, events=models.events),
         uno_c={k: Concordance.of(v.c, v.lower, v.upper, tau=tau) for k, v in index.items()},
-        difference_c=Estimate.of(index["combined"].c - index["clinical"].c, *limits),
+        difference_c=c_gain(
+            uno, (values["combined"], values["clinical"]), time, event, draws=draws, workers=workers
+        ),
         lr_test=ChiSquare(statistic=statistic, df=1, p=float(stats.chi2.sf(statistic, 1))),
         at_horizon=attempt(at_horizon, risks, time, event, reached[-1], draws, workers=workers)
         if risks

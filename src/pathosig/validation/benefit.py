@@ -1,17 +1,18 @@
-"""Error and net benefit of frozen models at one horizon, and their paired differences."""
+"""Paired differences of frozen models: C-index, and error and net benefit at one horizon."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from pathosig.core.errors import PathosigError
 from pathosig.core.pool import over_processes
 from pathosig.survival import brier, decision_curve
+from pathosig.survival.concordance import Concordance as ConcordanceIndex
 from pathosig.validation.analysis import AtHorizon, NetBenefit, NetBenefitGain
 from pathosig.validation.values import Estimate, finite, numbers
 
@@ -44,6 +45,62 @@ def paired_limits(
         if len(finite_ones):
             out[:, j] = np.quantile(finite_ones, [0.025, 0.975])
     return out
+
+
+class _Index(Protocol):
+    """A C-index of scores, times and events."""
+
+    def __call__(self, score: np.ndarray, time: np.ndarray, event: np.ndarray, /) -> ConcordanceIndex:
+        """The C-index."""
+        ...
+
+
+def c_gain(
+    index: _Index,
+    pair: tuple[np.ndarray, np.ndarray],
+    time: np.ndarray,
+    event: np.ndarray,
+    *,
+    draws: np.ndarray,
+    workers: int = 1,
+) -> Estimate:
+    """C of the first score minus that of the second in the same patients, with a paired percentile interval.
+
+    Parameters
+    ----------
+    index
+        `harrell_c`, or `uno_c` up to some time.
+    pair
+        float[n] each, without missing values.
+    time, event
+        [n]: their outcome.
+    draws
+        int[resamples, n]: rows of every resample.
+    workers
+        Processes; the result does not depend on it.
+
+    Examples
+    --------
+    >>> from pathosig.survival import harrell_c
+    >>> time, event = np.arange(1.0, 6.0), np.ones(5, bool)
+    >>> draws = np.random.default_rng(0).integers(0, 5, (20, 5))
+    >>> c_gain(harrell_c, (-time, np.zeros(5)), time, event, draws=draws)
+    Estimate(estimate=0.5, lower=0.5, upper=0.5, se=None, p=None, n=None)
+    """
+    difference = partial(_c_difference, index, pair, time, event)
+    limits = paired_limits(difference, list(draws), 1, workers=workers)[:, 0]
+    return Estimate.of(*difference(np.arange(len(time))), *limits)
+
+
+def _c_difference(
+    index: _Index,
+    pair: tuple[np.ndarray, np.ndarray],
+    time: np.ndarray,
+    event: np.ndarray,
+    rows: np.ndarray,
+) -> list[float]:
+    first, second = (index(score[rows], time[rows], event[rows]).c for score in pair)
+    return [first - second]
 
 
 def _attempted(difference: Callable[[Any], list[float]], resample: Any) -> list[float] | None:

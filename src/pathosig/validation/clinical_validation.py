@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -10,19 +10,13 @@ import pandas as pd
 from pathosig.core.errors import NotEstimableError
 from pathosig.survival import default_tau, harrell_c, uno_c
 from pathosig.survival.ridge import fold_of
-from pathosig.validation.benefit import paired_limits
-from pathosig.validation.calibrate import calibration_of
+from pathosig.validation.benefit import c_gain
 from pathosig.validation.clinical_fit import FEWEST_EVENTS, fit_clinical_model
 from pathosig.validation.clinical_model import ClinicalModel
 from pathosig.validation.clinical_values import ClinicalCohort
-from pathosig.validation.error import overall_error
-from pathosig.validation.performance import auc_rows, concordance
-from pathosig.validation.values import (
-    Estimate,
-    NotEstimable,
-    Role,
-    attempt,
-)
+from pathosig.validation.performance import auc_rows, concordance, with_predictions
+from pathosig.validation.spec import ValidateSpec
+from pathosig.validation.values import Role, attempt
 
 _FOLDS = 5
 
@@ -34,9 +28,7 @@ def judge_clinical(
     *,
     cohort: str,
     per_year: float,
-    horizons: Sequence[float] = (1.0, 3.0, 5.0),
-    bootstraps: int = 1000,
-    seed: int = 0,
+    spec: ValidateSpec,
 ) -> ClinicalCohort:
     """The frozen model in a validation cohort.
 
@@ -48,10 +40,10 @@ def judge_clinical(
         score (of the frozen signature), time, event and covariates.
     cohort
         Its name.
-    per_year, horizons
-        Units of time in a year; years.
-    bootstraps, seed
-        Resamples for the intervals of differences.
+    per_year
+        Units of time in a year.
+    spec
+        Horizons, resamples, seed.
 
     Raises
     ------
@@ -62,30 +54,15 @@ def judge_clinical(
     alone = clinical.linear_predictor(frame)
     time, event = frame["time"].to_numpy(float), frame["event"].to_numpy(bool)
     complete = np.isfinite(both) & np.isfinite(alone)
+    both, alone, time, event = both[complete], alone[complete], time[complete], event[complete]
     row = _discriminate(
-        both[complete], alone[complete], time[complete], event[complete],
-        cohort=cohort, role="validation", missing=int((~complete).sum()), per_year=per_year, horizons=horizons,
-        bootstraps=bootstraps, seed=seed,
+        both, alone, time, event,
+        cohort=cohort, role="validation", missing=int((~complete).sum()), per_year=per_year, spec=spec,
     )  # fmt: skip
-    lp, time, event = both[complete], time[complete], event[complete]
-    errors = attempt(
-        overall_error,
-        model,
-        lp,
-        time,
-        event,
-        per_year=per_year,
-        horizons=horizons,
-        bootstraps=bootstraps,
-        seed=seed,
-    )
-    return ClinicalCohort(
-        **{name: getattr(row, name) for name in ("cohort", "role", "n", "events", "missing", "auc")},
-        **{name: getattr(row, name) for name in ("harrell_c", "uno_c", "clinical_c", "difference_c")},
-        calibration=attempt(calibration_of, model, lp, time, event, per_year=per_year, horizons=horizons),
-        brier=errors if isinstance(errors, NotEstimable) else errors.brier,
-        ibs=errors if isinstance(errors, NotEstimable) else errors.ibs,
-    )
+    return with_predictions(
+        row, model, both, time, event,
+        per_year=per_year, horizons=spec.horizons, bootstraps=spec.bootstraps, seed=spec.seed,
+    )  # fmt: skip
 
 
 def cross_validate_clinical(
@@ -94,9 +71,7 @@ def cross_validate_clinical(
     *,
     cohort: str,
     per_year: float,
-    horizons: Sequence[float] = (1.0, 3.0, 5.0),
-    bootstraps: int = 1000,
-    seed: int = 0,
+    spec: ValidateSpec,
 ) -> ClinicalCohort:
     """Discrimination where no cohort validates: coefficients of other folds on out-of-fold scores.
 
@@ -105,8 +80,8 @@ def cross_validate_clinical(
     frame
         Discovery: out-of-fold score, time, event, covariates.
     model
-        Of all of them: which covariates, and on which endpoint.
-    cohort, per_year, horizons, bootstraps, seed
+        The model of all these patients, for its covariates and endpoint.
+    cohort, per_year, spec
         As in `judge_clinical`.
 
     Raises
@@ -117,7 +92,7 @@ def cross_validate_clinical(
     names = [c.name for c in model.covariates]
     whole = frame[frame[names].notna().all(axis=1) & np.isfinite(frame["score"])].reset_index(drop=True)
     time, event = whole["time"].to_numpy(float), whole["event"].to_numpy(bool)
-    fold = fold_of(len(whole), event, _FOLDS, np.random.default_rng(seed))
+    fold = fold_of(len(whole), event, _FOLDS, np.random.default_rng(spec.seed))
     both, alone = np.full(len(whole), np.nan), np.full(len(whole), np.nan)
     for k in np.unique(fold):
         rest, test = whole[fold != k], whole[fold == k]
@@ -130,7 +105,7 @@ def cross_validate_clinical(
     return _discriminate(
         both[kept], alone[kept], time[kept], event[kept],
         cohort=cohort, role="cross-validated", missing=len(frame) - int(kept.sum()), per_year=per_year,
-        horizons=horizons, bootstraps=bootstraps, seed=seed,
+        spec=spec,
     )  # fmt: skip
 
 
@@ -144,24 +119,15 @@ def _discriminate(
     role: Role,
     missing: int,
     per_year: float,
-    horizons: Sequence[float],
-    bootstraps: int,
-    seed: int,
+    spec: ValidateSpec,
 ) -> ClinicalCohort:
     if event.sum() < FEWEST_EVENTS:
         raise NotEstimableError(
             f"clinical model: {int(event.sum())} events among patients of {cohort} with all covariates; "
             f"{FEWEST_EVENTS} are needed."
         )
-    tau = default_tau(time)
-    index = {name: uno_c(values, time, event, tau=tau) for name, values in (("both", both), ("alone", alone))}
-    rows = np.random.default_rng(seed).integers(0, len(time), (bootstraps, len(time)))
-
-    def gain(drawn: np.ndarray) -> list[float]:
-        pair = [uno_c(v[drawn], time[drawn], event[drawn], tau=tau).c for v in (both, alone)]
-        return [pair[0] - pair[1]]
-
-    limits = paired_limits(gain, list(rows), 1)[:, 0]
+    uno = partial(uno_c, tau=default_tau(time))
+    draws = np.random.default_rng(spec.seed).integers(0, len(time), (spec.bootstraps, len(time)))
     return ClinicalCohort(
         cohort=cohort,
         role=role,
@@ -169,8 +135,8 @@ def _discriminate(
         events=int(event.sum()),
         missing=missing,
         harrell_c=attempt(lambda: concordance(harrell_c(both, time, event))),
-        uno_c=concordance(index["both"]),
-        clinical_c=concordance(index["alone"]),
-        difference_c=Estimate.of(index["both"].c - index["alone"].c, *limits),
-        auc=attempt(auc_rows, both, time, event, per_year=per_year, horizons=horizons),
+        uno_c=concordance(uno(both, time, event)),
+        clinical_c=concordance(uno(alone, time, event)),
+        difference_c=c_gain(uno, (both, alone), time, event, draws=draws),
+        auc=attempt(auc_rows, both, time, event, per_year=per_year, horizons=spec.horizons),
     )

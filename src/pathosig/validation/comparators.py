@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from pathosig.core.errors import NotEstimableError
 from pathosig.survival import harrell_c
-from pathosig.validation.benefit import paired_limits
+from pathosig.validation.benefit import c_gain
 from pathosig.validation.values import Estimate, Finding, Role, attempt
 
 TITLES = {
@@ -88,7 +87,7 @@ def compare_scores(
     Parameters
     ----------
     name
-        Of the comparator; see `TITLES`.
+        Name of the comparator, such as a key of `TITLES`.
     frames
         Cohort -> score, other (the comparator's score), time, event; patients without one of them are left out.
     role
@@ -132,23 +131,17 @@ def _paired(
     event = frame["event"].to_numpy(bool)[usable]
     if event.sum() < _FEWEST:
         raise NotEstimableError(f"comparator: {int(event.sum())} events in {cohort}.")
-    first, second = (float(harrell_c(both[:, j], time, event).c) for j in (0, 1))
-    draws = list(np.random.default_rng(seed).integers(0, len(time), (bootstraps, len(time))))
-    limits = paired_limits(partial(_difference, both, time, event), draws, 1, workers=workers)[:, 0]
+    score, other = both.T
+    draws = np.random.default_rng(seed).integers(0, len(time), (bootstraps, len(time)))
     return PairedC(
         cohort=cohort,
         role=role,
         n=len(time),
         events=int(event.sum()),
-        signature=first,
-        comparator=second,
-        difference=Estimate.of(first - second, *limits),
+        signature=harrell_c(score, time, event).c,
+        comparator=harrell_c(other, time, event).c,
+        difference=c_gain(harrell_c, (score, other), time, event, draws=draws, workers=workers),
     )
-
-
-def _difference(both: np.ndarray, time: np.ndarray, event: np.ndarray, rows: np.ndarray) -> list[float]:
-    pair = [harrell_c(both[rows, j], time[rows], event[rows]).c for j in (0, 1)]
-    return [pair[0] - pair[1]]
 
 
 def comparator_findings(comparisons: Sequence[Comparison]) -> list[Finding]:

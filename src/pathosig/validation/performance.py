@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -27,7 +28,8 @@ from pathosig.survival.concordance import Concordance as ConcordanceIndex
 from pathosig.survival.curves import KaplanMeier as KaplanMeierCurve
 from pathosig.validation.analysis import Analysis, AucAt, Piece, ProportionalHazards, RestrictedMeans, Spline
 from pathosig.validation.associations import outcomes_by_group
-from pathosig.validation.calibrate import calibration_of
+from pathosig.validation.calibrate import Predicts, calibration_of
+from pathosig.validation.clinical_values import ClinicalCohort
 from pathosig.validation.error import overall_error
 from pathosig.validation.estimates import hazard_ratio
 from pathosig.validation.values import (
@@ -46,6 +48,7 @@ from pathosig.validation.values import (
 )
 
 GROUPS = (LOW, HIGH)
+Judged = TypeVar("Judged", Analysis, ClinicalCohort)
 
 
 def analyse(
@@ -102,9 +105,28 @@ def analyse(
     )
     if signature is None:
         return row
+    return with_predictions(
+        row, signature, score, time, event,
+        per_year=per_year, horizons=horizons, bootstraps=bootstraps, seed=seed,
+    )  # fmt: skip
+
+
+def with_predictions(
+    row: Judged,
+    model: Predicts,
+    score: np.ndarray,
+    time: np.ndarray,
+    event: np.ndarray,
+    *,
+    per_year: float,
+    horizons: Sequence[float],
+    bootstraps: int,
+    seed: int,
+) -> Judged:
+    """`row` with calibration and overall error of the survival that a frozen model predicts from `score`."""
     errors = attempt(
         overall_error,
-        signature,
+        model,
         score,
         time,
         event,
@@ -115,9 +137,7 @@ def analyse(
     )
     return replace(
         row,
-        calibration=attempt(
-            calibration_of, signature, score, time, event, per_year=per_year, horizons=horizons
-        ),
+        calibration=attempt(calibration_of, model, score, time, event, per_year=per_year, horizons=horizons),
         brier=errors if isinstance(errors, NotEstimable) else errors.brier,
         ibs=errors if isinstance(errors, NotEstimable) else errors.ibs,
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 
 import pandas as pd
 
@@ -167,34 +166,18 @@ def clinical_histology(
         for scale in (signature.sd if signature.sd > 0 else 1.0, None)
     )
     frozen = ClinicalHistology(model=model, clinical=alone, effects=effects(model), nomogram=nomogram(model))
-    judge = partial(
-        judge_clinical,
-        model,
-        alone,
-        per_year=endpoint.per_year,
-        horizons=spec.horizons,
-        bootstraps=spec.bootstraps,
-        seed=spec.seed,
-    )
+    discovery, per_year = inputs.primary.discovery, endpoint.per_year
     if within:
-        name = inputs.primary.discovery
         rows = [
-            attempt(
-                cross_validate_clinical,
-                frame,
-                model,
-                cohort=name,
-                per_year=endpoint.per_year,
-                horizons=spec.horizons,
-                bootstraps=spec.bootstraps,
-                seed=spec.seed,
-            )
+            attempt(cross_validate_clinical, frame, model, cohort=discovery, per_year=per_year, spec=spec)
         ]
     else:
-        tables = {
-            n: _scored(inputs, n, endpoint.name) for n in inputs.cohorts if n != inputs.primary.discovery
-        }
-        rows = [attempt(judge, table, cohort=name) for name, table in tables.items() if len(table)]
+        tables = {name: _scored(inputs, name, endpoint.name) for name in inputs.cohorts if name != discovery}
+        rows = [
+            attempt(judge_clinical, model, alone, table, cohort=name, per_year=per_year, spec=spec)
+            for name, table in tables.items()
+            if len(table)
+        ]
     return replace(frozen, cohorts=tuple(r for r in rows if not isinstance(r, NotEstimable)))
 
 
