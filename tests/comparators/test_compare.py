@@ -10,7 +10,7 @@ import pytest
 
 from pathosig.comparators import CompareSpec, attention_scores, compare, gaussian_moments, mean_pooled
 from pathosig.comparators.folded import folded_scores, ridge_scorer
-from pathosig.core.errors import ConfigError, NotEstimableError, PathosigWarning
+from pathosig.core.errors import ConfigError, InputError, NotEstimableError, PathosigWarning
 from pathosig.core.study import Study
 from pathosig.phenotypes import PhenotypeSpec, find_phenotypes
 from pathosig.profiles import build_profiles
@@ -135,6 +135,12 @@ def test_a_comparator_that_is_better_beyond_chance_gives_a_warning():
     assert "lose prognosis in v1" in finding.message
     even = compare_scores("mean", {"v1": frame.assign(score=risk)}, bootstraps=50)
     assert comparator_findings([even]) == []
+
+
+def test_a_comparison_of_nothing_is_refused(study):
+    with pytest.raises(InputError, match="nothing to fit") as caught:
+        compare(study, CompareSpec(methods=()))
+    assert caught.value.code == "E_MISSING"
 
 
 def test_unknown_methods_are_refused():

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from pathosig.core.spec import Spec
-from pathosig.signature.spec import _within
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,4 +47,4 @@ class AuditSpec(Spec):
             ("folds", 2),
             ("codebook_resamples", 0),
         ):
-            _within(self.section, name, getattr(self, name), low, 100_000)
+            self._within(name, low, 100_000)

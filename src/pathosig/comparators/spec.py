@@ -21,11 +21,11 @@ class CompareSpec(Spec):
         mean (mean of all tiles, ridge Cox) | mixture (moments of a Gaussian mixture, ridge Cox) | attention (gated attention
         over tiles, trained on the Cox likelihood; needs torch).
     table
-        Embeddings of patients or slides from elsewhere (CSV or Parquet with patient_id and numbers), ridge Cox.
+        A table of embeddings of patients or slides made elsewhere (CSV or Parquet: patient_id and numbers), for a ridge Cox model.
     components
         Gaussians of the mixture.
     tiles
-        Tiles of a patient that mixture and attention see, drawn at random; the mean takes all.
+        How many tiles of each patient mixture and attention see, drawn at random; the mean takes all tiles.
     epochs
         Passes of the attention model over all patients.
     seed
@@ -45,5 +45,4 @@ class CompareSpec(Spec):
         if unknown:
             raise ConfigError(f"[compare] methods: found {unknown}; expected some of {', '.join(METHODS)}.")
         for name, low, high in (("components", 2, 256), ("tiles", 10, 100_000), ("epochs", 1, 10_000)):
-            if not low <= getattr(self, name) <= high:
-                raise ConfigError(f"[compare] {name}: found {getattr(self, name)}; expected {low} to {high}.")
+            self._within(name, low, high)

@@ -8,15 +8,15 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-import pathosig.comparators as room
 from pathosig.comparators.folded import FoldedScores, Scorer, folded_scores, ridge_scorer
 from pathosig.comparators.pooled import Projection, gaussian_moments, mean_pooled
 from pathosig.comparators.spec import CompareSpec
 from pathosig.core.errors import InputError
+from pathosig.core.showing import Shown
 from pathosig.core.study import Study
 from pathosig.core.tables import write_csv_rows
-from pathosig.core.units import Execution
 from pathosig.profiles.reading import read_profiles
 from pathosig.profiles.tables import read_features
 from pathosig.signature.reading import endpoint_of, read_training
@@ -27,7 +27,7 @@ _FOR_PROTOTYPES = 20_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompareReport:
+class CompareReport(Shown):
     """Which comparators were written."""
 
     written: tuple[str, ...]
@@ -43,9 +43,7 @@ class CompareReport:
         return f"comparators of {self.patients} patients: {names}\nnext: pathosig validate DIR judges them beside the signature"
 
 
-def compare(
-    study: Study, spec: CompareSpec | None = None, *, execution: Execution = Execution()
-) -> CompareReport:
+def compare(study: Study, spec: CompareSpec | None = None) -> CompareReport:
     """Fit other models on the signature's discovery patients, in its folds, and score everybody with them.
 
     Parameters
@@ -54,8 +52,6 @@ def compare(
         An open study with profiles and, unless only `table` is compared, embeddings.
     spec
         Which models; from study.toml by default.
-    execution
-        Not used: every model is small.
 
     Raises
     ------
@@ -63,59 +59,83 @@ def compare(
         E_MISSING if there are neither embeddings nor a table.
     """
     spec = spec or study.spec(CompareSpec)
-    settings = study.spec(SignatureSpec)
-    training = read_training(study, read_profiles(study), settings)
-    folds = study.spec(ValidateSpec)
+    settings, folds = study.spec(SignatureSpec), study.spec(ValidateSpec)
+    trained_on = read_training(study, read_profiles(study), settings).outcome["patient_id"].tolist()
     outcome = study.survival(endpoint_of(study, settings)).set_index("patient_id")
-    made: dict[str, tuple[list[str], FoldedScores]] = {}
-
-    def judged(name: str, patients: Sequence[str], scorer: Scorer) -> None:
-        place = {p: i for i, p in enumerate(patients)}
-        discovery = np.array([place[p] for p in training.outcome["patient_id"] if p in place])
-        event = outcome.reindex(list(patients))["event"].fillna(False).to_numpy(bool)
-        scores = folded_scores(
-            scorer, discovery, event, repeats=folds.repeats, folds=folds.folds, seed=folds.seed, label=name
-        )
-        made[name] = (list(patients), scores)
-
-    def times(patients: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        rows = outcome.reindex(list(patients))
-        return rows["time"].to_numpy(float), rows["event"].fillna(False).to_numpy(bool)
-
+    models: list[_Model] = []
     files = _files(study)
-    if spec.methods and not files and not spec.table:
-        raise InputError("compare: the study has no embeddings, and no table is named.", code="E_MISSING")
     if files and spec.methods:
-        patients = sorted(files)
-        time, event = times(patients)
-        if "mean" in spec.methods:
-            vectors = np.array([_mean(files[p]) for p in patients])
-            judged("mean", patients, ridge_scorer(vectors, time, event))
-        if {"mixture", "attention"} & set(spec.methods):
-            inside_ids = set(training.outcome["patient_id"])
-            bags = _bags(files, patients, inside_ids, spec)
-            inside = np.concatenate([b for p, b in zip(patients, bags, strict=True) if p in inside_ids])
-            if "mixture" in spec.methods:
-                rows = np.random.default_rng([spec.seed, 2]).permutation(len(inside))[:_FOR_PROTOTYPES]
-                moments = gaussian_moments(bags, inside[rows], components=spec.components, seed=spec.seed)
-                judged("mixture", patients, ridge_scorer(moments, time, event))
-            if "attention" in spec.methods:
-                scorer = partial(room.attention_scores, bags, time, event, epochs=spec.epochs, seed=spec.seed)
-                judged("attention", patients, scorer)
+        models += _models_of_tiles(files, set(trained_on), outcome, spec)
     if spec.table:
-        ids, vectors = _table(Path(spec.table), study)
-        judged("table", ids, ridge_scorer(vectors, *times(ids)))
-    for name, (patients, scores) in made.items():
-        write_csv_rows(
-            study.paths.comparator(name),
-            [
-                {"patient_id": p, "score": float(s), "out_of_fold": None if np.isnan(o) else float(o)}
-                for p, s, o in zip(patients, scores.frozen, scores.out_of_fold, strict=True)
-            ],
-            ["patient_id", "score", "out_of_fold"],
+        patients, vectors = _table(Path(spec.table), study)
+        time, event = _of(outcome, patients)
+        models.append(
+            _Model(name="table", patients=patients, event=event, scorer=ridge_scorer(vectors, time, event))
         )
-    most = max(len(patients) for patients, _ in made.values())
-    return CompareReport(written=tuple(made), patients=most)
+    if not models:
+        raise InputError(
+            "compare: nothing to fit: the study has no embeddings or [compare] methods is empty, and no table is named.",
+            code="E_MISSING",
+        )
+    for model in models:
+        place = {p: i for i, p in enumerate(model.patients)}
+        scores = folded_scores(
+            model.scorer, np.array([place[p] for p in trained_on if p in place], int), model.event,
+            repeats=folds.repeats, folds=folds.folds, seed=folds.seed, label=model.name,
+        )  # fmt: skip
+        _write(study.paths.comparator(model.name), model.patients, scores)
+    return CompareReport(written=tuple(m.name for m in models), patients=max(len(m.patients) for m in models))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Model:
+    """A comparator, the patients it can score, and their events, bool[n]."""
+
+    name: str
+    patients: Sequence[str]
+    event: np.ndarray
+    scorer: Scorer
+
+
+def _of(outcome: pd.DataFrame, patients: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Times and events of patients; NaN and no event where there is no outcome."""
+    rows = outcome.reindex(list(patients))
+    return rows["time"].to_numpy(float), rows["event"].fillna(False).to_numpy(bool)
+
+
+def _models_of_tiles(
+    files: Mapping[str, Sequence[Path]], training: set[str], outcome: pd.DataFrame, spec: CompareSpec
+) -> list[_Model]:
+    """The models of `spec.methods` that see tiles."""
+    patients = sorted(files)
+    time, event = _of(outcome, patients)
+    scorers: dict[str, Scorer] = {}
+    if "mean" in spec.methods:
+        scorers["mean"] = ridge_scorer(np.array([_mean(files[p]) for p in patients]), time, event)
+    if {"mixture", "attention"} & set(spec.methods):
+        bags = _bags(files, patients, training, spec)
+    if "mixture" in spec.methods:
+        inside = np.concatenate([b for p, b in zip(patients, bags, strict=True) if p in training])
+        rows = np.random.default_rng([spec.seed, 2]).permutation(len(inside))[:_FOR_PROTOTYPES]
+        moments = gaussian_moments(bags, inside[rows], components=spec.components, seed=spec.seed)
+        scorers["mixture"] = ridge_scorer(moments, time, event)
+    if "attention" in spec.methods:
+        from pathosig.comparators.attention import attention_scores  # torch
+
+        scorers["attention"] = partial(
+            attention_scores, bags, time, event, epochs=spec.epochs, seed=spec.seed
+        )
+    return [
+        _Model(name=name, patients=patients, event=event, scorer=scorer) for name, scorer in scorers.items()
+    ]
+
+
+def _write(path: Path, patients: Sequence[str], scores: FoldedScores) -> None:
+    rows = [
+        {"patient_id": p, "score": float(s), "out_of_fold": None if np.isnan(o) else float(o)}
+        for p, s, o in zip(patients, scores.frozen, scores.out_of_fold, strict=True)
+    ]
+    write_csv_rows(path, rows, ["patient_id", "score", "out_of_fold"])
 
 
 def _files(study: Study) -> dict[str, list[Path]]:

@@ -85,6 +85,7 @@ class Layout:
     results = _At("validation/results.json")
     clinical_model = _At("validation/clinical_model.json")
     audits = _At("validation/audits")
+    comparators = _At("comparators")
     report = _At("report/index.html")
     # reading by pathologists
     annotation_key = _At("annotation/key.json")
@@ -137,7 +138,7 @@ class Layout:
 
     def comparator(self, name: str) -> Path:
         """Scores of one comparator, for `validate` to judge beside the signature's."""
-        return self.root / "comparators" / f"{name}.csv"
+        return self.comparators / f"{name}.csv"
 
     def figure(self, name: str, suffix: str = ".svg") -> Path:
         """A figure of the report."""

@@ -47,6 +47,12 @@ class Spec:
         """A copy with some fields changed, checked like a fresh one."""
         return type(self).from_mapping({**self.to_dict(), **changes})
 
+    def _within(self, name: str, low: float, high: float) -> None:
+        """Refuse a field outside a range, with a ConfigError that names both."""
+        value = getattr(self, name)
+        if not low <= value <= high:
+            raise ConfigError(f"[{self.section}] {name}: found {value}; expected {low} to {high}.")
+
 
 def _plain(value: Any) -> Any:
     if isinstance(value, (tuple, list)):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from pathosig.core.errors import ConfigError
 from pathosig.core.spec import Spec
 
 
@@ -48,6 +47,4 @@ class ReportSpec(Spec):
             ("overview_px", 64, 4000),
             ("exemplars", 1, 24),
         ):
-            if not low <= getattr(self, name) <= high:
-                message = f"[report] {name}: found {getattr(self, name)}; expected {low} to {high}."
-                raise ConfigError(message)
+            self._within(name, low, high)

@@ -1,4 +1,4 @@
-"""Specs of the signature, validate and audit stages."""
+"""How a signature is made."""
 
 from __future__ import annotations
 
@@ -7,12 +7,6 @@ from typing import ClassVar, Literal
 
 from pathosig.core.errors import ConfigError
 from pathosig.core.spec import Spec
-
-
-def _within(section: str, name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        message = f"[{section}] {name}: found {value}; expected {low} to {high}."
-        raise ConfigError(message)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,9 +100,9 @@ class SignatureSpec(Spec):
             ("permutations", 99, 1_000_000),
         )
         for name, low, high in ranges:
-            _within(self.section, name, getattr(self, name), low, high)
+            self._within(name, low, high)
         if self.cutoff in ("quantile", "given") and self.cutoff_value is None:
             message = f"[signature] cutoff {self.cutoff!r} needs cutoff_value."
             raise ConfigError(message)
         if self.cutoff == "quantile":
-            _within(self.section, "cutoff_value", float(self.cutoff_value or 0.0), 0.01, 0.99)
+            self._within("cutoff_value", 0.01, 0.99)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -159,7 +160,7 @@ def clinical_identity(study: Study) -> str:
 def read_comparators(study: Study) -> dict[str, pd.DataFrame]:
     """Name -> score and out_of_fold by patient_id, of every comparator that `pathosig compare` wrote."""
     out = {}
-    for path in sorted(study.paths.comparator("x").parent.glob("*.csv")):
+    for path in _comparator_files(study):
         rows = read_csv_rows(path)
         frame = pd.DataFrame(rows, columns=["patient_id", "score", "out_of_fold"]).set_index("patient_id")
         out[path.stem] = frame.apply(pd.to_numeric, errors="coerce")
@@ -167,9 +168,14 @@ def read_comparators(study: Study) -> dict[str, pd.DataFrame]:
 
 
 def comparators_identity(study: Study) -> dict[str, str]:
-    """What the fingerprint of a validation says of the comparators; nothing without any."""
-    files = sorted(study.paths.comparator("x").parent.glob("*.csv"))
-    return {f"comparator {p.stem}": hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+    """Digest of every comparator's scores, for the fingerprint of a validation; empty without comparators."""
+    return {
+        f"comparator {p.stem}": hashlib.sha256(p.read_bytes()).hexdigest() for p in _comparator_files(study)
+    }
+
+
+def _comparator_files(study: Study) -> list[Path]:
+    return sorted(study.paths.comparators.glob("*.csv"))
 
 
 def roles_of(columns: Columns, present: list[str]) -> Roles:

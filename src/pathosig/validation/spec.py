@@ -7,7 +7,6 @@ from typing import ClassVar
 
 from pathosig.core.errors import ConfigError
 from pathosig.core.spec import Spec
-from pathosig.signature.spec import _within
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +61,7 @@ class ValidateSpec(Spec):
             ("instability", 0, 10_000),
         )
         for name, low, high in ranges:
-            _within(self.section, name, getattr(self, name), low, high)
+            self._within(name, low, high)
         if any(h <= 0 for h in self.horizons):
             message = f"[validate] horizons: found {list(self.horizons)}; expected years above 0."
             raise ConfigError(message)
