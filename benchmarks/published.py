@@ -21,7 +21,7 @@ import sys
 import time as clock
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +81,7 @@ def simulated_study(seed: int, *, effect: float, tiles: int) -> SimulatedStudy:
     rng = np.random.default_rng([seed, int(effect > 0), 61])
     patients = draw_patients(spec)
     patients += [
-        type(p)(**{**{f: getattr(p, f) for f in p.__dataclass_fields__}, "id": f"N{i:04d}", "cohort": "new"})
+        replace(p, id=f"N{i:04d}", cohort="new")
         for i, p in enumerate(
             draw_patients(spec.replace(n_discovery=NEW, n_validation=0, seed=seed + 10_000))
         )
@@ -99,9 +99,9 @@ def simulated_study(seed: int, *, effect: float, tiles: int) -> SimulatedStudy:
             logits = np.log(np.maximum(wanted[i], 1e-6))
             if differs:
                 logits[:2] += np.array([1, -1]) * (CONTRAST if k else -CONTRAST)
-            own = np.exp(logits) / np.exp(logits).sum()
+            shares = np.exp(logits) / np.exp(logits).sum()
             n = max(12, int(rng.normal(tiles, 0.25 * tiles)))
-            kinds = np.repeat(rng.choice(spec.types, p=own, size=-(-n // PATCH)), PATCH)[:n]
+            kinds = np.repeat(rng.choice(spec.types, p=shares, size=-(-n // PATCH)), PATCH)[:n]
             block = 3 * COHORTS.index(patient.cohort) + int(rng.integers(3))
             cumulative = np.cumsum(mixture, axis=1)[kinds]
             variant = (rng.random(n)[:, None] > cumulative[:, :-1]).sum(axis=1)
@@ -279,7 +279,11 @@ def draw(summaries: Mapping[str, Mapping[str, Mapping[str, object]]], path: Path
             for kind, colour in (("effect", POSITIVE), ("no effect", MUTED)):
                 points = np.exp(np.array(summaries[kind][name]["log_hr"], float).reshape(-1, 4))
                 axes.scatter(
-                    points[:, 0], points[:, 1], s=14, color=colour, label=f"{kind}: {len(points)} of 20"
+                    points[:, 0],
+                    points[:, 1],
+                    s=14,
+                    color=colour,
+                    label=f"{kind}: {len(points)} of {summaries[kind][name]['studies']}",
                 )
             axes.plot([0.5, 20], [0.5, 20], color=INK, lw=0.7)
             axes.set(xscale="log", yscale="log", xlim=(0.5, 20), ylim=(0.5, 20), title=name)
@@ -307,20 +311,20 @@ def main() -> None:
         "--rows", type=Path, help="JSON lines, one a study and procedure: kept, and not computed again"
     )
     parser.add_argument("--figure", type=Path, help="SVG of claimed and true hazard ratios")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     done: dict[tuple[int, str, str], dict[str, object]] = {}
-    if given.rows is not None and given.rows.is_file():
-        for line in given.rows.read_text().splitlines():
+    if arguments.rows is not None and arguments.rows.is_file():
+        for line in arguments.rows.read_text().splitlines():
             row = json.loads(line)
             done[row["seed"], row["kind"], row["procedure"]] = row
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PathosigWarning)
-        for seed in range(given.first, given.first + given.seeds):
-            for kind, effect in (("effect", given.effect), ("no effect", 0.0)):
+        for seed in range(arguments.first, arguments.first + arguments.seeds):
+            for kind, effect in (("effect", arguments.effect), ("no effect", 0.0)):
                 if (seed, kind, "recommended") in done:
                     continue
                 begin = clock.process_time()
-                study = simulated_study(seed, effect=effect, tiles=given.tiles)
+                study = simulated_study(seed, effect=effect, tiles=arguments.tiles)
                 for arms, method in ((PUBLISHED, "kmeans"), (RECOMMENDED, "recommended")):
                     table = profiled(
                         study, PhenotypeSpec(method=method, seed=seed, max_tiles=8000, landmarks=2000)
@@ -328,8 +332,8 @@ def main() -> None:
                     for name, spec in arms.items():
                         row = {"seed": seed, "kind": kind, "procedure": name, **judged(study, table, spec)}
                         done[seed, kind, name] = row
-                        if given.rows is not None:
-                            with given.rows.open("a") as handle:
+                        if arguments.rows is not None:
+                            with arguments.rows.open("a") as handle:
                                 handle.write(json.dumps(row) + "\n")
                 sys.stderr.write(f"{clock.process_time() - begin:.1f} CPU s\n")
     summaries = {
@@ -339,9 +343,9 @@ def main() -> None:
         }
         for kind in ("effect", "no effect")
     }
-    if given.figure is not None:
-        draw(summaries, given.figure)
-    settings = {"tiles": given.tiles, "effect_size": given.effect, "further_patients": NEW}
+    if arguments.figure is not None:
+        draw(summaries, arguments.figure)
+    settings = {"tiles": arguments.tiles, "effect_size": arguments.effect, "further_patients": NEW}
     sys.stdout.write(json.dumps({**settings, **summaries}) + "\n")
 
 

@@ -9,11 +9,12 @@ from pathosig.core.errors import InputError
 from pathosig.core.planted_claims import Claim, read_claims, write_claims
 from pathosig.report.material import Material, SlideRow
 from pathosig.report.sections.counterparts import COUNTERPARTS, counterparts_section
-from pathosig.synthetic.claims_of_outcome import survival_claim, treatment_claim
+from pathosig.synthetic.claims_of_outcome import groups_claim, survival_claim, treatment_claim
 from pathosig.synthetic.claims_of_tissue import graded, heterogeneity_claim, proportions_claim
 from pathosig.validation.analysis import Analysis
 from pathosig.validation.arms import Treatment
-from pathosig.validation.values import HazardRatio
+from pathosig.validation.results import Association
+from pathosig.validation.values import ChiSquare, Counts, HazardRatio, NotEstimable
 
 
 def core(patient, harmful, protective):
@@ -104,6 +105,26 @@ def test_a_benefit_is_found_where_it_was_planted_and_nowhere_else(verdict, arm, 
     treatment = Treatment(arm=arm, endpoint="os", verdict=verdict, words="words", reasons=(), cohorts=())
     planted = {"column": "adjuvant_crt", "log_hr_high_risk": -2.0}
     assert treatment_claim(SimpleNamespace(treatment=[treatment]), planted, arm).outcome == outcome
+
+
+@pytest.mark.parametrize(("p", "outcome"), [(0.001, "not found"), (0.6, "found"), (None, "not estimable")])
+def test_groups_are_judged_by_the_tables_that_could_be_tested(p, outcome):
+    associations = [
+        Association(
+            cohort="v1",
+            variable=name,
+            counts=Counts(
+                rows=(),
+                n=80,
+                missing=0,
+                chi_square=ChiSquare(statistic=None, df=1, p=value),
+                fisher=NotEstimable(reason="not asked for"),
+            ),
+        )
+        for name, value in (("stage", None), ("sex", p))
+    ]
+    results = SimpleNamespace(associations=associations, primary=SimpleNamespace(discovery="discovery"))
+    assert groups_claim(results).outcome == outcome
 
 
 def test_grades_have_bounds_that_count_as_reached():

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathosig.synthetic.truth import Comparison
 
 DEMO = SimulateSpec(n_discovery=48, n_validation=24, types=5, tiles_per_patient=72, harm=1.3, protect=-1.3)
-"""Small enough for ten minutes on two cores, strong enough that there is something to find."""
+"""Small enough for a few minutes on two cores, with effects strong enough to be found."""
 
 PAPER = SimulateSpec(
     kind="mixed",
@@ -36,8 +36,8 @@ PAPER = SimulateSpec(
 )
 """The published microarray study in miniature: two cohorts on microarrays, one on whole slides.
 
-Eighty patients a cohort show an interaction of treatment and score only where it is larger than life: with this benefit and
-follow-up about six in seven simulated studies do (14 drawn from the clinical model alone).
+Eighty patients a cohort show an interaction of treatment and score only where it is very large; with the benefit and follow-up
+planted here, too, a study can miss it.
 """
 
 

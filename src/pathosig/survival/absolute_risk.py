@@ -102,17 +102,17 @@ def absolute_risk(
     coef, covariance
         float[p], float[p, p].
     base
-        Of `hazard_at`.
+        Baseline at the times wanted, as `hazard_at` gives it.
     conf_level
-        Of the intervals.
+        Confidence level of the intervals.
 
     Examples
     --------
     >>> from pathosig.survival import cox
     >>> x = np.array([[0.2], [1.5], [0.3], [2.0], [0.1], [0.9]])
     >>> fit = cox(x, [5, 1, 4, 2, 6, 3], [1, 1, 0, 1, 0, 1])
-    >>> found = absolute_risk([[0.5]], fit.coef, fit.covariance, hazard_at(fit, [4]))
-    >>> bool(found.lower[0, 0] < found.risk[0, 0] < found.upper[0, 0])
+    >>> risks = absolute_risk([[0.5]], fit.coef, fit.covariance, hazard_at(fit, [4]))
+    >>> bool(risks.lower[0, 0] < risks.risk[0, 0] < risks.upper[0, 0])
     True
     """
     z, b, v = (np.asarray(a, float) for a in (x, coef, covariance))

@@ -2,8 +2,7 @@
 
 The same objective as `survival.cox_path` (Breslow ties, standardised columns), solved for all half-samples together:
 a quadratic model of the likelihood, renewed at every second penalty, and on it accelerated proximal gradient steps with
-restarts. Nested shares make coordinate descent slow (about .2 s a half-sample against .002 s here); steps on the
-likelihood itself took four times as long, and at the same penalties found other columns in 0 to 3 % of half-samples.
+restarts. Coordinate descent is slow here, because nested shares are exactly collinear (docs/adr/0030).
 
 References
 ----------
@@ -103,7 +102,7 @@ class Quadratic:
     steep: np.ndarray
 
     def take(self, kept: np.ndarray) -> Quadratic:
-        """Those of some half-samples, kept: bool[b]."""
+        """The models of some half-samples, kept: bool[b]."""
         return Quadratic(hessian=self.hessian[kept], linear=self.linear[kept], steep=self.steep[kept])
 
     def lasso(self, begin: np.ndarray, penalty: np.ndarray) -> np.ndarray:

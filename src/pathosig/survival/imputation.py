@@ -203,7 +203,7 @@ def _nearest(values: np.ndarray, at: np.ndarray, k: int) -> np.ndarray:
 def _draw_level(x: np.ndarray, column: _Column, rng: np.random.Generator) -> np.ndarray:
     """Levels drawn from a multinomial logistic model of a bootstrap sample of the patients whose level is there.
 
-    The coefficients are lightly shrunk (a ridge penalty of 1/2 |b|^2): a level that a covariate separates would else
+    The coefficients are lightly shrunk (a ridge penalty of 1/2 |b|^2): a level that a covariate separates would otherwise
     have probability 0 or 1.
     """
     observed = np.flatnonzero(~column.lost)

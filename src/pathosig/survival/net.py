@@ -29,7 +29,7 @@ def cross_validated_net(
     l1_ratio
         1 for the lasso.
     folds, seed
-        Of the cross-validation.
+        Number of folds, and the seed of their draw.
     groups
         Labels whose rows stay in one fold.
 

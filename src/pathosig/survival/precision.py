@@ -155,7 +155,7 @@ def detectable_hr(
     events
         Number of events.
     power, alpha
-        Of the two-sided test.
+        Power wanted, and level of the two-sided test.
     tests
         Tests among which it must hold (Bonferroni).
     share

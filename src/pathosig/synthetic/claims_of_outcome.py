@@ -20,12 +20,9 @@ _LEVEL = 0.05
 def prognostic_claim(general: Comparison) -> Claim:
     """The prognostic HPCs: each planted type behind a selected feature with the right sign, and nothing else."""
     signs = {general.harmful: 1, general.protective: -1}
-    right = {
-        kind for name, kind in general.selected.items() if np.sign(general.coef[name]) == signs.get(kind, 0)
-    }
-    wrong = [
-        name for name, kind in general.selected.items() if np.sign(general.coef[name]) != signs.get(kind, 0)
-    ]
+    right, wrong = set[str](), set[str]()
+    for name, kind in general.selected.items():
+        (right if np.sign(general.coef[name]) == signs.get(kind, 0) else wrong).add(kind)
     shown = ", ".join(
         f"{name} ({kind}, {general.coef[name]:+.2f})" for name, kind in general.selected.items()
     )
@@ -44,25 +41,36 @@ def _validated(results: Results, endpoint: str) -> list[Analysis]:
     ]
 
 
-def _of_effects(effects: Sequence[HazardRatio | NotEstimable]) -> ClaimOutcome:
-    """Found where every hazard ratio lies above 1 with its interval, partly where one does."""
-    estimable = [h for h in effects if isinstance(h, HazardRatio)]
+def _effect_claim(
+    effects: Sequence[tuple[str, HazardRatio | NotEstimable]],
+    measure: str,
+    *,
+    panel: str,
+    subject: str,
+    planted: str,
+) -> Claim:
+    """Hazard ratios of cohorts: found where all lie above 1 with their intervals, partly where one does."""
+    estimable = [h for _, h in effects if isinstance(h, HazardRatio)]
     shown = [h for h in estimable if h.lower is not None and h.lower > 1]
-    if not estimable:
-        return "not estimable"
-    return "found" if len(shown) == len(effects) else "partly" if shown else "not found"
+    outcome: ClaimOutcome = "found" if len(shown) == len(effects) else "partly" if shown else "not found"
+    numbers = "; ".join(f"{cohort} {_ratio(effect)}" for cohort, effect in effects)
+    return Claim(
+        panel=panel,
+        subject=subject,
+        planted=planted,
+        found=f"{measure}: {numbers}" if numbers else "not analysed in a validation cohort",
+        outcome=outcome if estimable else "not estimable",
+    )
 
 
 def survival_claim(results: Results, endpoint: str) -> Claim:
     """The continuous score in the validation cohorts."""
-    tested = _validated(results, endpoint)
-    numbers = "; ".join(f"{a.cohort} {_ratio(a.hr_sd)}" for a in tested)
-    return Claim(
+    return _effect_claim(
+        [(a.cohort, a.hr_sd) for a in _validated(results, endpoint)],
+        "hazard ratio per SD",
         panel=endpoint,
         subject=f"{endpoint.upper()} by risk score in independent cohorts",
         planted="the score's tissue types act on this endpoint in every cohort",
-        found=f"hazard ratio per SD: {numbers}" if numbers else "no validation cohort",
-        outcome=_of_effects([a.hr_sd for a in tested]),
     )
 
 
@@ -75,13 +83,12 @@ def recurrence_claim(results: Results) -> Claim:
         for model in analysis.competing.models
         if (model.model, model.effect, model.cause) == ("cause-specific", "hr_sd", 1)
     ]
-    numbers = "; ".join(f"{cohort} {_ratio(effect)}" for cohort, effect in effects)
-    return Claim(
+    return _effect_claim(
+        effects,
+        "cause-specific hazard ratio per SD",
         panel="recurrence",
         subject="recurrence by risk score, death competing",
         planted="the score's tissue types act on the hazard of recurrence in every cohort",
-        found=f"cause-specific hazard ratio per SD: {numbers}" if numbers else "not analysed",
-        outcome=_of_effects([effect for _, effect in effects]),
     )
 
 
@@ -94,13 +101,12 @@ def forest_claim(results: Results) -> Claim:
         for row in analysis.forest.multivariable
         if row.variable == "score" and row.kind == "estimate"
     ]
-    numbers = "; ".join(f"{cohort} {_ratio(effect)}" for cohort, effect in effects)
-    return Claim(
+    return _effect_claim(
+        effects,
+        "adjusted hazard ratio per SD",
         panel="forests",
         subject="uni- and multivariable models",
         planted="the score's tissue types act beside stage, nodes and age",
-        found=f"adjusted hazard ratio per SD: {numbers}" if numbers else "not analysed",
-        outcome=_of_effects([effect for _, effect in effects]),
     )
 
 
@@ -134,24 +140,22 @@ def groups_claim(results: Results) -> Claim:
         for a in results.associations
         if isinstance(a.counts, Counts)
         and isinstance(a.counts.chi_square, ChiSquare)
+        and a.counts.chi_square.p is not None
         and a.cohort != results.primary.discovery
     ]
-    p = [float(value) for _, value in pairs if value is not None]
-    adjusted = [float(q) for q in adjust_p(np.array(p), "BH")] if p else []
-    tied = (
-        sorted({name for (name, _), q in zip(pairs, adjusted, strict=True) if q < _LEVEL}) if adjusted else []
-    )
+    adjusted = adjust_p([p for _, p in pairs], "BH") if pairs else ()
+    tied = sorted({name for (name, _), q in zip(pairs, adjusted, strict=True) if q < _LEVEL})
     return Claim(
         panel="groups",
         subject="risk groups and clinical variables (chi-square table)",
         planted="neither stage nor nodes nor sex nor subtype is tied to the two prognostic types",
-        found=f"{len(p)} tables, adjusted p < .05 in {', '.join(tied) or 'none'}",
-        outcome="not estimable" if not p else "not found" if tied else "found",
+        found=f"{len(pairs)} tables, adjusted p < .05 in {', '.join(tied) or 'none'}",
+        outcome="not estimable" if not pairs else "not found" if tied else "found",
     )
 
 
 def treatment_claim(results: Results, planted: Mapping[str, float | str], arm: str) -> Claim:
-    """Benefit from chemoradiotherapy: planted for adjuvant treatment of patients at high risk, and for none else."""
+    """Benefit from chemoradiotherapy: planted for adjuvant treatment of patients at high risk only."""
     analysed: Sequence[Treatment] = [t for t in results.treatment if t.arm == arm and t.endpoint == "os"]
     benefit = float(planted["log_hr_high_risk"]) if arm == planted["column"] else 0.0
     wanted = (

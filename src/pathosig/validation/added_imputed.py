@@ -64,7 +64,7 @@ class _Imputed:
     tau: float
 
     def concordances(self, table: pd.DataFrame) -> list[float]:
-        """Of each model."""
+        """Uno's C of each of `MODELS`."""
         predictors = self.models.predictors(table, table["score"].to_numpy(float) / self.scale)
         time, died = table["time"].to_numpy(float), table["event"].to_numpy(bool)
         return [uno_c(predictors[k], time, died, tau=self.tau).c for k in MODELS]
@@ -96,7 +96,7 @@ def added_value_imputed(
     Parameters
     ----------
     models
-        Of `fit_imputed`.
+        Frozen models, as `fit_imputed` gives them.
     frame
         score, time, event and covariates, some of them missing.
     covariates

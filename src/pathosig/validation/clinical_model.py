@@ -167,13 +167,17 @@ class ClinicalModel:
         numbers = [*self.coef, *self.center, *(v for row in self.covariance for v in row), scale]
         numbers += [v for h in self.horizons for v in (h.hazard, h.variance, *h.gradient)]
         if not np.isfinite(numbers).all() or not scale > 0 or any(h.hazard < 0 for h in self.horizons):
-            raise InputError("clinical model: a number in it is not finite, or negative where it cannot be.")
+            raise InputError(
+                "clinical model: a coefficient, covariance, hazard or scale is not finite, a hazard is negative, or the scale is not positive."
+            )
         survival = np.asarray(self.baseline.survival)
         if ((survival < 0) | (survival > 1)).any() or any(h.variance < 0 for h in self.horizons):
             raise InputError("clinical model: a survival outside 0 to 1, or a negative variance.")
         matrix = np.asarray(self.covariance)
         if not np.allclose(matrix, matrix.T) or np.linalg.eigvalsh(matrix)[0] < -1e-9 * np.trace(matrix):
-            raise InputError("clinical model: its covariance is none.")
+            raise InputError(
+                "clinical model: its covariance matrix is not symmetric, or has a negative eigenvalue."
+            )
 
     @property
     def labels(self) -> tuple[str, ...]:

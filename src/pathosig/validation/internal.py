@@ -36,9 +36,9 @@ class CrossValidation:
     c, lower, upper
         Mean of the repeats' C with an interval that accounts for refitting; NaN if nothing was ever selected.
     share_empty
-        Part of the fits that selected nothing; their patients score 0, which is chance.
+        Proportion of the fits that selected nothing; their patients score 0, which is chance.
     selected
-        Feature -> part of the fits that selected it.
+        Feature -> proportion of the fits that selected it.
     ridge
         C of the full-information benchmark in the folds of the first repeat; NaN when not asked for.
     """
@@ -55,7 +55,7 @@ class CrossValidation:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _LeftOut:
-    """What a refit without some patients says about them.
+    """What a refit without some patients predicts for them.
 
     Attributes
     ----------

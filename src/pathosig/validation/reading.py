@@ -39,7 +39,7 @@ class Inputs:
     Attributes
     ----------
     profiles
-        Of all patients.
+        Profiles of all patients.
     patients
         patients.csv with its cohorts.
     survival

@@ -1,4 +1,4 @@
-"""What a validation says, as values: the content of validation/results.json. See docs/results-json.md."""
+"""What a validation says, as values: the content of validation/results.json. See docs/reference/results-json.md."""
 
 from __future__ import annotations
 
@@ -333,9 +333,9 @@ class Results:
         return f"Results({self.kind} validation, {len(self.analyses)} analyses: {verdicts})"
 
     def _repr_html_(self) -> str:
-        rows = [list(row.values()) for row in performance_rows(self.analyses)]
-        names = list(performance_rows(self.analyses)[0]) if rows else []
-        return table_html(repr(self), names, rows)
+        rows = performance_rows(self.analyses)
+        names = list(rows[0]) if rows else []
+        return table_html(repr(self), names, [list(row.values()) for row in rows])
 
     def analysis(self, cohort: str, endpoint: str) -> Analysis:
         """The analysis of a cohort and endpoint; the cross-validated one where discovery has it too.

@@ -170,7 +170,7 @@ def candidates_test(
     strata
         patient_id -> label within which outcomes are permuted (site).
     permutations, seed
-        Of the permutations.
+        How many permutations, and their seed.
     """
     patients = assessable(training, spec)
     scale = "logratio" if spec.selection == "logcontrast" else spec.scale
@@ -259,7 +259,7 @@ def selection_test(
         200 for a preview, 1,000 for a verdict, at most: each costs one fit, and the test ends as soon as ten of them have
         reached the observed C, or after 20 where nothing was found.
     seed
-        Of the permutations.
+        Seed of the permutations.
     workers
         Processes; the result does not depend on it.
 

@@ -62,7 +62,7 @@ class Precision:
     Attributes
     ----------
     c_width, slope_width, ratio_width
-        Of Harrell's C (aim .1), the calibration slope (.4), and O/E at the last horizon (.4); None where not estimable.
+        Widths for Harrell's C (aim .1), the calibration slope (.4), and O/E at the last horizon (.4); None where not estimable.
     needed
         Patients for all three aims.
     """

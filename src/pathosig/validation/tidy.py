@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import TypeVar
 
 from pathosig.validation.analysis import (
     AddedValue,
@@ -33,8 +32,6 @@ from pathosig.validation.values import (
     KaplanMeier,
     NotEstimable,
 )
-
-_T = TypeVar("_T")
 
 
 def tidy_tables(results: Results) -> dict[str, list[Row]]:

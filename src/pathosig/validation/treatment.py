@@ -51,8 +51,9 @@ def treatment_benefit(
     The verdict is *predictive* only if arm and endpoint were declared beforehand, the adjusted p of score x treatment
     is below .05 in a cohort the score was not fitted on, and the interaction has one sign in every such cohort.
     Without randomisation it also needs covariates to adjust for, arms that overlap (at most 10 % of patients outside
-    the common range of propensities) and balance after weighting (every |SMD| < .1), and the words are then "consistent
-    with predictive (observational)". A treatment whose start is not declared has no verdict.
+    the common range of propensities), balance after weighting (every |SMD| < .1), and an E-value of at least `ROBUST` for
+    the confidence bound of the interaction in some cohort; the words are then "consistent with predictive (observational)".
+    A treatment whose start is not declared has no verdict.
 
     Parameters
     ----------
@@ -75,7 +76,7 @@ def treatment_benefit(
     family
         Number of arms and endpoints looked at; p-values are multiplied accordingly after BH over cohorts.
     seed
-        Of imputations.
+        Seed of the imputations.
 
     Examples
     --------
@@ -220,14 +221,10 @@ def _verdict(treatment: Treatment) -> tuple[Verdict, str, tuple[str, ...]]:
         return "prognostic", "prognostic; no evidence that benefit depends on the score", tuple(reasons)
     if treatment.design == "randomised":
         return "predictive", "predictive", ()
-    if _weakest_bound([test for _, _, test in tested]) < ROBUST:
-        return "prognostic", UNDECIDED, (_caveat(tested),)
-    return "predictive", "consistent with predictive (observational)", (_caveat(tested),)
-
-
-def _weakest_bound(tests: Sequence[HazardRatio]) -> float:
-    """E-value of the confidence bound of the interaction, where it is largest: one cohort that holds is enough."""
-    return max((v.bound for test in tests if (v := e_value(test)) is not None), default=1.0)
+    values = [v for _, _, test in tested if (v := e_value(test)) is not None]
+    if not any(v.bound >= ROBUST for v in values):  # one cohort that holds is enough
+        return "prognostic", UNDECIDED, (_caveat(values),)
+    return "predictive", "consistent with predictive (observational)", (_caveat(values),)
 
 
 def _confounded(treatment: Treatment, tested: Sequence[tuple[str, TreatmentEffect]]) -> list[str]:
@@ -244,9 +241,8 @@ def _confounded(treatment: Treatment, tested: Sequence[tuple[str, TreatmentEffec
     return reasons
 
 
-def _caveat(tested: Sequence[tuple[str, TreatmentEffect | NotEstimable, HazardRatio]]) -> str:
+def _caveat(values: Sequence[EValue]) -> str:
     """What an unmeasured confounder would need; confounding that differs by score imitates benefit by score."""
-    values = [v for _, _, test in tested if (v := e_value(test)) is not None]
     weakest = min(values, key=lambda v: v.bound, default=None)
     size = (
         ""
