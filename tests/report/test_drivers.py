@@ -19,8 +19,9 @@ from pathosig.report.material import (
     Profiles,
     Term,
 )
+from pathosig.report.page import Table, every_block
 from pathosig.report.sections.drivers import driver_grid
-from pathosig.report.sections.univariable import complements
+from pathosig.report.sections.univariable import complements, univariable_section
 
 
 def tile(hpc, rank, patient):
@@ -63,6 +64,7 @@ def material():
             prevalence=1.0,
             selected=s,
             frequency=0.9,
+            steadiness=0.62,
         )
         for f, leaves, s in (
             ("node_01", (0, 1, 2), True),
@@ -108,6 +110,17 @@ def test_the_scale_bar_has_the_length_of_fifty_micrometres(material):
     assert card.tiles[0].bar == pytest.approx(100 * 50 / 112)
     assert card.direction == "lower risk"
     assert ("Part of", "node 01") in card.facts
+
+
+def test_frequency_and_steadiness_stand_beside_a_feature_that_was_screened_and_in_the_table_of_candidates(
+    material,
+):
+    cards = {c.name: c for c in driver_grid(material).cards}
+    assert {("Selected in", "90% of half-samples"), ("Steadiness", "0.62")} <= set(cards["HPC 03"].facts)
+    assert not {"Selected in", "Steadiness"} & {label for label, _ in cards["HPC 02"].facts}
+    section = univariable_section(material)
+    table = next(b for b in every_block(section.blocks) if isinstance(b, Table))
+    assert [row[table.columns.index("Steadiness")] for row in table.rows] == [0.62] * 3
 
 
 def test_the_mean_weight_of_a_patients_tiles_is_the_score_up_to_a_constant(material):

@@ -9,17 +9,21 @@ import re
 import pytest
 
 from pathosig.core.clinical import Columns
+from pathosig.core.records import Record
 from pathosig.figures import km_plot
 from pathosig.figures.results import known, subgroup_row
 from pathosig.figures.style import svg_bytes
 from pathosig.report import build_report
 from pathosig.report.cells import estimate_cell, in_words, time_text, why_uncertain
 from pathosig.report.compose import compose, places_of
-from pathosig.report.page import Folded, Note, Picture, Verdicts, every_block
-from pathosig.report.sections.added import until_nobody
+from pathosig.report.material import Phenotypes
+from pathosig.report.page import Folded, Note, Picture, Table, Verdicts, every_block
+from pathosig.report.reading import read_material
+from pathosig.report.sections.added import added_value_section, until_nobody
 from pathosig.report.sections.characteristics import table1_table
-from pathosig.report.sections.checks import internal_section, rmst_cell
+from pathosig.report.sections.checks import internal_section, rmst_cell, sample_size_section
 from pathosig.report.sections.findings import gravest_first
+from pathosig.report.sections.methods import methods_section
 from pathosig.report.sections.outcomes import outcomes_section
 from pathosig.report.sections.performance import auc_horizons, performance_section
 from pathosig.report.sections.summary import summary_section
@@ -279,6 +283,59 @@ def test_both_guidelines_are_listed_whole_with_links_or_reasons(page):
         assert all('href="#' in cell or "not available: " in cell for _, cell in rows)
 
 
+@pytest.mark.parametrize(
+    ("encoder", "printed"),
+    [
+        (
+            "dlcc-resnet50",
+            "Tiles were embedded with dlcc-resnet50 (general images: a floor, not a pathology encoder).",
+        ),
+        ("dlcc-uni2-h", "Tiles were embedded with dlcc-uni2-h."),
+    ],
+)
+def test_methods_name_the_encoder_of_the_embeddings_and_not_that_of_the_settings(material, encoder, printed):
+    settings = {"name": "efficientnet-lite0", "method": "dlcc"}
+    record = Record(
+        stage="embed", unit="S1", status="ok", fingerprint="", spec=settings, summary={"encoder": encoder}
+    )
+    embedded = dataclasses.replace(material, phenotypes=Phenotypes(k=8), records={"embed": [record]})
+    section = methods_section(embedded)
+    text = " ".join(b.text for b in section.blocks)
+    assert printed in text
+    assert "lite0" not in text
+
+
+def test_the_combined_model_has_its_calibration_and_where_no_cohort_validates_its_c(material, internal):
+    def table(material, caption):
+        blocks = every_block(added_value_section(material).blocks)
+        return next(b for b in blocks if isinstance(b, Table) and b.caption == caption)
+
+    outside = table(material, "Calibration of the combined model")
+    assert outside.columns[:4] == ["Cohort", "n", "Events", "Calibration slope (95% CI)"]
+    assert [row[0] for row in outside.rows] == ["Validation 1", "Validation 2"]
+    cohort = known(material.results.clinical_histology).cohorts[0]
+    assert outside.rows[0][3] == estimate_cell(known(cohort.calibration).slope)
+    inside = read_material(internal, ReportSpec())
+    (row,) = table(inside, "Combined model, cross-validated").rows
+    (cohort,) = known(inside.results.clinical_histology).cohorts
+    assert row == [
+        "Discovery", cohort.n, cohort.events,
+        *(estimate_cell(v) for v in (cohort.clinical_c, cohort.uno_c, cohort.difference_c)),
+    ]  # fmt: skip
+
+
+@pytest.mark.usefixtures("_without_writing")
+def test_what_a_study_of_this_size_can_show_stands_beside_the_sample_size(material):
+    blocks = sample_size_section(material).blocks
+    assert any(isinstance(b, Note) and "hazard ratio per SD" in b.text for b in blocks)
+    drawn = next(b for b in blocks if isinstance(b, Picture))
+    patients = known(known(material.results.small_study).instability).patients
+    lines, dots = drawn.figure.axes[0].collections
+    assert len(lines.get_segments()) == len(dots.get_offsets()) == len(patients) > 50
+    without = with_results(material, small_study=GONE)
+    assert pictures(sample_size_section(without).blocks) == []
+
+
 def test_the_paragraph_on_methods_names_model_cohorts_and_measures(page):
     text = words(page[page.index('id="methods"') :])[:1500]
     for word in (
@@ -358,5 +415,5 @@ def test_messages_of_stages_are_printed_in_words(material):
     )
     assert (
         text
-        == "Validation 1: node 07 and adjuvant CRT correlate with the (logarithm of the) number of tiles in 6,154 patients"
+        == "Validation 1: node 07 and adjuvant CRT correlate with the logarithm of the number of tiles in 6,154 patients"
     )

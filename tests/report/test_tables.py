@@ -1,6 +1,7 @@
 """Tables of the report for a manuscript: CSV, LaTeX and Word say what the page says."""
 
 import csv
+import dataclasses
 import io
 
 import pytest
@@ -31,6 +32,16 @@ def tables():
 
 def test_every_table_of_results_has_a_name_of_its_own_and_settings_are_left_out(tables):
     assert [t.name for t in tables] == ["survival_high_low_50", "survival_high_low_50_2"]
+
+
+def test_a_caption_that_ends_in_a_number_takes_no_other_tables_name():
+    named = [NUMBERS, dataclasses.replace(NUMBERS, caption="High & low, 50% 3"), NUMBERS]
+    tables = paper_tables(page_of(Section(id="survival", title="S", blocks=named)))
+    assert [t.name for t in tables] == [
+        "survival_high_low_50",
+        "survival_high_low_50_3",
+        "survival_high_low_50_2",
+    ]
 
 
 def test_csv_reads_back_as_printed_and_no_cell_runs_in_a_spreadsheet(tables):

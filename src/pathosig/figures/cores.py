@@ -33,7 +33,7 @@ def cores_plot(cohorts: Sequence[tuple[str, Sequence[PatientCores]]], *, cutoff:
     cohorts
         Title and patients of each cohort.
     cutoff
-        Of the signature, drawn as a line.
+        The signature's cut-off, drawn as a line.
     """
     with style():
         panels = len(cohorts) or 1
@@ -70,8 +70,6 @@ def cores_plot(cohorts: Sequence[tuple[str, Sequence[PatientCores]]], *, cutoff:
             axes.set_ylim(low - room, high + room)
             axes.set_xticks([])
             axes.set_ylabel("score of a core")
-        axes_below = figure.text(
-            0.5, 0.12 / (0.35 + 1.75 * panels), "patients, by score", ha="center", color=INK
-        )
-        axes_below.set_fontsize(7)
+        bottom = 0.12 / (0.35 + 1.75 * panels)
+        figure.text(0.5, bottom, "patients, by score", ha="center", color=INK, fontsize=7)
         return figure

@@ -40,53 +40,12 @@ def sentence_case(text: str) -> str:
     return text if re.match(r"p[A-Z]", text) else text[:1].upper() + text[1:]
 
 
-ABBREVIATIONS = frozenset(
-    [
-        "ajcc",
-        "uicc",
-        "who",
-        "figo",
-        "tnm",
-        "crt",
-        "rt",
-        "ecog",
-        "kps",
-        "bmi",
-        "ldh",
-        "cea",
-        "psa",
-        "ca125",
-        "ihc",
-        "fish",
-        "ne",
-        "er",
-        "pr",
-        "her2",
-        "egfr",
-        "alk",
-        "kras",
-        "braf",
-        "tp53",
-        "rb1",
-        "brca1",
-        "brca2",
-        "idh",
-        "msi",
-        "mmr",
-        "tmb",
-        "hpv",
-        "ebv",
-        "pdl1",
-        "hr",
-        "ci",
-        "os",
-        "dfs",
-        "pfs",
-        "dss",
-        "sd",
-        "tma",
-    ]
-)
+ABBREVIATIONS = frozenset([
+    "ajcc", "uicc", "who", "figo", "tnm", "crt", "rt", "ecog", "kps", "bmi", "ldh",
+    "cea", "psa", "ca125", "ihc", "fish", "ne", "er", "pr", "her2", "egfr", "alk",
+    "kras", "braf", "tp53", "rb1", "brca1", "brca2", "idh", "msi", "mmr", "tmb", "hpv",
+    "ebv", "pdl1", "hr", "ci", "os", "dfs", "pfs", "dss", "sd", "tma",
+])  # fmt: skip
 """Words of column names that are written in capitals."""
 
 
@@ -172,7 +131,7 @@ def prose(text: str, cohorts: Iterable[str] = (), columns: Iterable[str] = ()) -
         text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", words_of(name), text)
     text = re.sub(r"\bhpc_(\d+)", r"HPC \1", text)
     text = re.sub(r"\bnode_(\d+)", r"node \1", text)
-    text = re.sub(r"\blog\(tiles\)", "the (logarithm of the) number of tiles", text)
+    text = re.sub(r"\blog\(tiles\)", "the logarithm of the number of tiles", text)
     text = re.sub(
         r"(?<![\w.,])(\d{1,3})(\d{3})(?= (?:patients|events|tiles|slides|candidates)\b)", r"\1,\2", text
     )

@@ -27,8 +27,9 @@ class Driver:
         Change of the score, in discovery SDs, when the feature rises by one discovery SD; NaN without profiles.
     proportion, without
         Mean proportion of the feature in discovery, and proportion of patients who have none of it; None for outside features.
-    frequency
-        How often the selection chose it in half-samples; None where it was not measured.
+    frequency, steadiness
+        How often the selection chose it in half-samples, and how well codebooks of disjoint halves of the patients find it again
+        (0 to 1); None where it was not measured.
     unstable
         HPCs inside that the codebook's health calls unstable or dominated by one patient.
     inside
@@ -42,6 +43,7 @@ class Driver:
     proportion: float | None
     without: float | None
     frequency: float | None
+    steadiness: float | None
     unstable: tuple[int, ...]
     inside: str
     tiles: tuple[AtlasTile, ...]
@@ -56,19 +58,21 @@ def drivers_of(material: Material) -> list[Driver]:
     """The features of the signature, the one that moves the score most first."""
     if material.signature is None:
         return []
-    frequency = {c.feature: c.frequency for c in material.candidates}
+    screened = {c.feature: c for c in material.candidates}
     out = []
     for term in material.terms:
         values = _discovery_values(material, term)
         spread = float(np.nanstd(values, ddof=1)) if len(values) > 1 else math.nan
         shares = values if term.leaves else np.array([])
+        candidate = screened.get(term.feature)
         out.append(
             Driver(
                 term=term,
                 effect=term.coef * spread / material.signature.sd,
                 proportion=float(np.nanmean(shares)) if len(shares) else None,
                 without=float(np.mean(shares == 0)) if len(shares) else None,
-                frequency=frequency.get(term.feature),
+                frequency=None if candidate is None else candidate.frequency,
+                steadiness=None if candidate is None else candidate.steadiness,
                 unstable=_unstable(material, term),
                 inside=_parent(material.terms, term),
                 tiles=_tiles(material, term),

@@ -217,6 +217,7 @@ class Candidate:
     prevalence: float | None
     selected: bool
     frequency: float | None
+    steadiness: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

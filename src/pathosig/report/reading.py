@@ -265,16 +265,16 @@ def _signature(study: Study) -> FrozenScore | None:
     )
 
 
+_NUMBERS = ("hr", "lower", "upper", "p", "q", "prevalence", "frequency", "steadiness")
+
+
 def _candidates(path: Path) -> list[Candidate]:
     return [
         Candidate(
             feature=r["feature"],
             kind=r["kind"],
             leaves=tuple(int(h) for h in r["leaves"].split()),
-            **{
-                k: number_or(r[k], None)
-                for k in ("hr", "lower", "upper", "p", "q", "prevalence", "frequency")
-            },
+            **{k: number_or(r[k], None) for k in _NUMBERS if k in r},
             selected=r["selected"] == "True",
         )
         for r in _rows(path)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 
 from pathosig.core.tables import csv_text
 from pathosig.report.page import Page, Table, every_block
@@ -66,9 +67,8 @@ def paper_tables(page: Page) -> Iterator[PaperTable]:
                     .strip("_")[:60]
                     .strip("_")
                 )
-                unique = name
-                while unique in taken:
-                    unique = f"{name}_{sum(t.startswith(name) for t in taken) + 1}"
+                numbered = (f"{name}_{i}" for i in count(2))
+                unique = next(n for n in chain([name], numbered) if n not in taken)
                 taken.add(unique)
                 yield PaperTable(
                     name=unique,

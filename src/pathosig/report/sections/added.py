@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pathosig.figures.performance import decision_curve_plot
 from pathosig.figures.results import floats, known
-from pathosig.figures.style import p_text
+from pathosig.figures.style import estimate_text, p_text
 from pathosig.report.cells import (
     analysis_name,
     estimate_cell,
@@ -17,7 +17,7 @@ from pathosig.report.cells import (
     time_text,
 )
 from pathosig.report.images import picture
-from pathosig.report.material import Material
+from pathosig.report.material import Material, cohort_title
 from pathosig.report.page import Block, Cell, Section, Table, folded
 from pathosig.report.rendering import without_empty
 from pathosig.validation.analysis import AddedValue, Analysis, AtHorizon
@@ -27,12 +27,16 @@ Found = tuple[Analysis, AddedValue]
 
 
 def added_value_section(material: Material) -> Section | None:
-    """Clinical, score and combined models on validation data; None without them."""
+    """Clinical, score and combined models in patients they were not fitted on; None without them."""
     values = [(n, a, v) for n, a in numbered(material) if (v := known(a.added_value)) is not None]
+    both = _clinical_histology(material)
     if not values:
-        return None
+        lead = (
+            "There is no external cohort: each patient is predicted by models that were fitted without them."
+        )
+        return Section(id="added-value", title="Added value", blocks=both, lead=lead) if both else None
     pairs = [(a, v) for _, a, v in values]
-    blocks: list[Block] = [_discrimination(pairs), *_error(pairs)]
+    blocks: list[Block] = [_discrimination(pairs), *both, *_error(pairs)]
     top = max((best_benefit(h) for _, v in pairs if (h := known(v.at_horizon)) is not None), default=0.0)
     for number, analysis, value in values:
         drawn = _net_benefit(analysis, value, number, top)
@@ -43,7 +47,8 @@ def added_value_section(material: Material) -> Section | None:
     blocks += _benefit(pairs)
     lead = (
         "All three models are frozen from discovery; differences are combined minus clinical with paired bootstrap "
-        "intervals. A difference in C above 0, and in Brier score below 0, favours the score."
+        "intervals. A difference in C above 0, and in Brier score below 0, favours the score. A bundle carries the combined "
+        "model for `pathosig score --clinical`."
     )
     return Section(id="added-value", title="Added value", blocks=blocks, lead=lead)
 
@@ -81,6 +86,41 @@ def _discrimination(pairs: Sequence[Found]) -> Table:
     return without_empty(
         Table(caption="Discrimination of the three models", columns=columns, rows=rows, note=note)
     )
+
+
+def _clinical_histology(material: Material) -> list[Block]:
+    """Calibration of the combined model in every cohort; where none validates, its C beside that of the covariates alone."""
+    model = None if material.results is None else known(material.results.clinical_histology)
+    if model is None or not model.cohorts:
+        return []
+    if model.cohorts[0].role == "cross-validated":
+        cells: list[list[Cell]] = [
+            [
+                cohort_title(c.cohort),
+                c.n,
+                c.events,
+                *(estimate_cell(v) for v in (c.clinical_c, c.uno_c, c.difference_c)),
+            ]
+            for c in model.cohorts
+        ]
+        columns = ["Cohort", "n", "Events", "Clinical: Uno C", "Combined: Uno C", "Combined − clinical"]
+        return [Table(caption="Combined model, cross-validated", columns=columns, rows=cells)]
+    years = [h.years for h in model.model.horizons]
+    rows: list[list[Cell]] = []
+    for c in model.cohorts:
+        calibration = known(c.calibration)
+        at = {} if calibration is None else {h.years: h for h in calibration.horizons}
+        ratios = [estimate_text(h.ratio, h.lower, h.upper) if (h := at.get(y)) else None for y in years]
+        slope = None if calibration is None else estimate_cell(calibration.slope)
+        rows.append([cohort_title(c.cohort), c.n, c.events, slope, *ratios])
+    columns = ["Cohort", "n", "Events", "Calibration slope (95% CI)"]
+    columns += [f"O/E at {y:g} {'year' if y == 1 else 'years'}" for y in years]
+    note = "O/E: events observed over events expected (95% CI)."
+    return [
+        without_empty(
+            Table(caption="Calibration of the combined model", columns=columns, rows=rows, note=note)
+        )
+    ]
 
 
 def _error(pairs: Sequence[Found]) -> list[Block]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathosig.figures.instability import instability_plot
 from pathosig.figures.performance import effect_curve_plot
 from pathosig.figures.results import floats, hr_text, known, p_of
 from pathosig.report.cells import (
     analysis_name,
     estimate_cell,
     feature_title,
+    in_words,
     is_main,
     number_text,
     numbered,
@@ -135,6 +137,26 @@ def sample_size_section(material: Material) -> Section | None:
         f"Riley et al. 2019: shrinkage of at least 0.90, small optimism, precise overall risk at time {size.timepoint:.4g}; "
         f"anticipated R² {size.anticipated_r2}. A model chosen among all candidates lies between the two rows."
     )
-    table = Table(caption="Sample size for a prediction model", columns=columns, rows=rows, note=note)
+    blocks: list[Block] = [
+        Table(caption="Sample size for a prediction model", columns=columns, rows=rows, note=note)
+    ]
+    blocks += _small_study(material)
     lead = f"Discovery had {size.n:,} patients and {size.events:,} events."
-    return Section(id="sample-size", title="Sample size", blocks=[table], lead=lead)
+    return Section(id="sample-size", title="Sample size", blocks=blocks, lead=lead)
+
+
+def _small_study(material: Material) -> list[Block]:
+    """What discovery of this size can show, in a sentence, and how far each patient's predicted risk moves."""
+    small = None if material.results is None else known(material.results.small_study)
+    if small is None:
+        return []
+    blocks: list[Block] = [Note(text=in_words(material, small.sentence()))]
+    moves = known(small.instability)
+    if moves is not None:
+        caption = (
+            f"Instability of predictions. A line per discovery patient holds 95% of the risks that the whole procedure, repeated "
+            f"on {moves.bootstraps} bootstrap samples of patients, predicts for them; the dot is the risk that the signature predicts."
+        )
+        caption += "" if moves.flips is None else f" {per_cent(moves.flips)} of risk groups change."
+        blocks.append(picture("instability", instability_plot(moves), caption, wide=False))
+    return blocks

@@ -20,122 +20,95 @@ class Counterpart:
 
     Attributes
     ----------
+    panel
+        The claim planted behind it in a simulated study (see `core.planted_claims`).
     published
         What it shows.
     sections
         Ids of the sections of the report that show the same, the best one first.
     better
         What they show beyond it.
-    panel
-        The claim planted behind it (see `core.planted_claims`); empty where a simulated study plants none.
     """
 
+    panel: str
     published: str
     sections: tuple[str, ...]
     better: str
-    panel: str
 
 
-COUNTERPARTS = (
-    Counterpart(
-        published="Microarray cores, and tiles on a grid of 23 x 23",
-        sections=("tissue", "flow"),
-        better="Cores found on the scan with row and column, missing and poor ones listed; tiles of physical size by area of "
-        "tissue instead of mean darkness; every exclusion counted",
-        panel="cores",
-    ),
-    Counterpart(
-        published="Fifty histomorphological phenotype clusters",
-        sections=("health", "atlas"),
-        better="Consensus of many runs with a tree; stability, and clusters of one slide or patient, marked",
-        panel="phenotypes",
-    ),
-    Counterpart(
-        published="Montage of tiles of each cluster",
-        sections=("atlas", "drivers"),
-        better="Scale bars, tiles of different patients, names by pathologists with their agreement",
-        panel="montage",
-    ),
-    Counterpart(
-        published="Cluster map on the core",
-        sections=("maps",),
-        better="For whole slides too; live in the viewer with confidence and distance",
-        panel="maps",
-    ),
-    Counterpart(
-        published="Vectors of cluster proportions of each patient",
-        sections=("profiles",),
-        better="Tree nodes beside leaves; artefacts taken out before proportions are closed",
-        panel="proportions",
-    ),
-    Counterpart(
-        published="The two prognostic clusters and the equation of the score",
-        sections=("signature", "univariable", "drivers"),
-        better="Stability selection with a bound on false selections; baseline survival, so that a patient's risk can be computed",
-        panel="prognostic",
-    ),
-    Counterpart(
-        published="Overall survival of low and high risk in every cohort",
-        sections=("survival", "performance"),
-        better="The continuous effect first; discrimination, calibration and error beside the curves; frozen cut-off",
-        panel="os",
-    ),
-    Counterpart(
-        published="Disease-free survival of low and high risk in every cohort",
-        sections=("survival", "outcomes"),
-        better="As for overall survival",
-        panel="dfs",
-    ),
-    Counterpart(
-        published="Recurrence by risk group",
-        sections=("outcomes",),
-        better="Cumulative incidence with death as a competing event, cause-specific and Fine-Gray models",
-        panel="recurrence",
-    ),
-    Counterpart(
-        published="Low, high and heterogeneous patients by their cores",
-        sections=("cores",),
-        better="Heterogeneous only where cores differ by more than sampling within them explains; the expected rate is printed, "
-        "and nobody is left out of the main analysis",
-        panel="heterogeneity",
-    ),
-    Counterpart(
-        published="Uni- and multivariable forests",
-        sections=("models", "added-value"),
-        better="Missing covariates imputed; the gain over a clinical model measured in validation",
-        panel="forests",
-    ),
-    Counterpart(
-        published="Strata by stage and molecular subtype",
-        sections=("subgroups",),
-        better="Tests of interaction, adjusted for their number",
-        panel="strata",
-    ),
-    Counterpart(
-        published="Alluvial diagram of risk groups and molecular subtypes",
-        sections=("associations",),
-        better="Effect sizes beside the picture",
-        panel="subtypes",
-    ),
-    Counterpart(
-        published="Chi-square table of risk groups and clinical variables",
-        sections=("associations", "characteristics"),
-        better="Exact tests where counts are small; patients without a value counted",
-        panel="groups",
-    ),
-    Counterpart(
-        published="Postoperative chemoradiotherapy by risk group",
-        sections=("treatment",),
-        better="Start of treatment declared (no immortal time), weights, test of interaction, E-value, a verdict in words",
-        panel="adjuvant",
-    ),
-    Counterpart(
-        published="Preoperative chemoradiotherapy by risk group",
-        sections=("treatment",),
-        better="As for postoperative treatment",
-        panel="neoadjuvant",
-    ),
-)
+COUNTERPARTS = tuple(
+    Counterpart(panel=panel, published=published, sections=tuple(sections.split()), better=better)
+    for panel, published, sections, better in (
+        (
+            "cores", "Microarray cores, and tiles on a grid of 23 × 23", "tissue flow",
+            "Cores found on the scan with row and column, missing and poor ones listed; tiles of physical size by "
+            "area of tissue instead of mean darkness; every exclusion counted",
+        ),
+        (
+            "phenotypes", "Fifty histomorphological phenotype clusters", "health atlas",
+            "Consensus of many runs with a tree; stability, and clusters of one slide or patient, marked",
+        ),
+        (
+            "montage", "Montage of tiles of each cluster", "atlas drivers",
+            "Scale bars, tiles of different patients, names by pathologists with their agreement",
+        ),
+        (
+            "maps", "Cluster map on the core", "maps",
+            "For whole slides too; live in the viewer with confidence and distance",
+        ),
+        (
+            "proportions", "Vectors of cluster proportions of each patient", "profiles",
+            "Tree nodes beside leaves; artefacts taken out before proportions are closed",
+        ),
+        (
+            "prognostic", "The two prognostic clusters and the equation of the score", "signature univariable drivers",
+            "Stability selection with a bound on false selections; baseline survival, so that a patient's risk can "
+            "be computed",
+        ),
+        (
+            "os", "Overall survival of low and high risk in every cohort", "survival performance",
+            "The continuous effect first; discrimination, calibration and error beside the curves; frozen cut-off",
+        ),
+        (
+            "dfs", "Disease-free survival of low and high risk in every cohort", "survival outcomes",
+            "As for overall survival",
+        ),
+        (
+            "recurrence", "Recurrence by risk group", "outcomes",
+            "Cumulative incidence with death as a competing event, cause-specific and Fine-Gray models",
+        ),
+        (
+            "heterogeneity", "Low, high and heterogeneous patients by their cores", "cores",
+            "Heterogeneous only where cores differ by more than sampling within them explains; the expected rate is "
+            "printed, and nobody is left out of the main analysis",
+        ),
+        (
+            "forests", "Uni- and multivariable forests", "models added-value",
+            "Missing covariates imputed; the gain over a clinical model measured in validation",
+        ),
+        (
+            "strata", "Strata by stage and molecular subtype", "subgroups",
+            "Tests of interaction, adjusted for their number",
+        ),
+        (
+            "subtypes", "Alluvial diagram of risk groups and molecular subtypes", "associations",
+            "Effect sizes beside the picture",
+        ),
+        (
+            "groups", "Chi-square table of risk groups and clinical variables", "associations characteristics",
+            "Exact tests where counts are small; patients without a value counted",
+        ),
+        (
+            "adjuvant", "Postoperative chemoradiotherapy by risk group", "treatment",
+            "Start of treatment declared (no immortal time), weights, test of interaction, E-value, a verdict in "
+            "words",
+        ),
+        (
+            "neoadjuvant", "Preoperative chemoradiotherapy by risk group", "treatment",
+            "As for postoperative treatment",
+        ),
+    )
+)  # fmt: skip
 
 
 def counterparts_section(material: Material, titles: Mapping[str, str]) -> Section | None:

@@ -59,7 +59,8 @@ def drivers_section(material: Material) -> Section | None:
         )
     lead = (
         "The effect of a feature is the change of the score, in discovery standard deviations (SD), when the feature rises "
-        "by one SD. Proportions are means over discovery patients. "
+        "by one SD. Proportions are means over discovery patients. Steadiness (0 to 1) says how well codebooks of disjoint halves of the "
+        "discovery patients find a feature again. "
     )
     lead += (
         "All features stand in the answer."
@@ -104,6 +105,8 @@ def _facts(driver: Driver) -> list[tuple[str, str]]:
         facts.append(("None in", f"{100 * driver.without:.0f}% of patients"))
     if driver.frequency is not None:
         facts.append(("Selected in", f"{100 * driver.frequency:.0f}% of half-samples"))
+    if driver.steadiness is not None:
+        facts.append(("Steadiness", number_text(driver.steadiness)))
     if len(term.leaves) > 1:
         facts.append(("HPCs inside", listed([f"{h:02d}" for h in term.leaves], 12)))
     if driver.inside:

@@ -24,6 +24,12 @@ def _setting(material: Material, stage: str, key: str) -> str:
     return str(records[0].spec[key]) if records and key in records[0].spec else ""
 
 
+def _encoder(material: Material) -> str:
+    """The encoder that the embeddings name: with DL-CC, or with features from elsewhere, not the one of the settings."""
+    names = (r.summary["encoder"] for r in material.of("embed", "ok") if "encoder" in r.summary)
+    return str(next(names, ""))
+
+
 def _tissue(material: Material) -> list[str]:
     phenotypes = material.phenotypes
     if phenotypes is None:
@@ -38,7 +44,7 @@ def _tissue(material: Material) -> list[str]:
             f"Tissue was segmented and cut into tiles of {size} × {size} pixels at {mpp} µm per pixel; tiles with pen, blur, folds "
             "or too little tissue were left out."
         )
-    encoder = _setting(material, "embed", "name")
+    encoder = _encoder(material)
     note = note_on(encoder.removeprefix("dlcc-"))
     out += [f"Tiles were embedded with {encoder}{f' ({note})' if note else ''}."] if encoder else []
     out.append(

@@ -113,7 +113,7 @@ def _auc(analysis: Analysis, number: int, times: Sequence[float]) -> list[Block]
     caption = f"{name}: AUC(t) with 95% CI (inverse-probability weights); under each time, patients at risk and events so far."
     gone = [time_text(p.time, analysis.unit) for p in points if p.auc is None]
     caption += (
-        f" Not estimated at {listed(gone)}: fewer than five events by then, or five patients at risk."
+        f" Not estimated at {listed(gone)}: fewer than five events by then, or fewer than five patients at risk."
         if gone
         else ""
     )

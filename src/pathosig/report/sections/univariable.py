@@ -12,6 +12,7 @@ from pathosig.report.cells import feature_name, feature_title, number_text, plur
 from pathosig.report.images import picture
 from pathosig.report.material import Candidate, Material
 from pathosig.report.page import Block, Cell, Facts, Section, Table
+from pathosig.report.rendering import without_empty
 
 
 def univariable_section(material: Material) -> Section | None:
@@ -75,13 +76,16 @@ def _table(material: Material) -> Table:
             r.q,
             "yes" if r.selected else "",
             r.frequency,
+            r.steadiness,
             r.prevalence,
         ]
         for r in sorted(material.candidates, key=by_p)
     ]
     columns = ["Candidate", "Kind", "HR per SD (95% CI)", "p", "q", "Selected"]
-    columns += ["Selection frequency", "Prevalence"]
-    return Table(caption="All univariable results", columns=columns, rows=cells, folded=len(cells) > 12)
+    columns += ["Selection frequency", "Steadiness", "Prevalence"]
+    return without_empty(
+        Table(caption="All univariable results", columns=columns, rows=cells, folded=len(cells) > 12)
+    )
 
 
 def _selection(material: Material) -> list[Block]:
