@@ -6,7 +6,8 @@ TILES is a folder as in benchmarks/features.py. Its groups are dealt to patients
 (`pathosig.phenotypes.distance`) is fitted on some, with at most so many tiles each, and judges the others and slides of forty tiles changed
 on purpose: stained like immunohistochemistry (nuclei, membranes), grey, blurred (3 and 1.5 px), noisy, noise alone, fluorescence,
 magnified and reduced twofold, green nuclei, pale, inverted, hue shifted by 12 and 25 of 255, pen. ``--slides`` are other organs, cut into tiles
-of 224 px. With ``--deals`` above 1 the patients are dealt anew so many times and nothing is changed: false alarms only. Prints one JSON object: false alarms on held-out patients, far tiles among theirs, proportion flagged of each kind.
+of 224 px. With ``--deals`` above 1 the patients are dealt anew so many times and nothing is changed: false alarms only. Prints one JSON
+object: false alarms on held-out patients, far tiles among theirs, proportion flagged of each kind.
 """
 
 from __future__ import annotations

@@ -219,7 +219,7 @@ def patient_page(
         far=far,
         far_note=""
         if share is None
-        else f"{share:.1%} of the tiles are unlike any of the training; about 2 % are expected in slides like those of the "
+        else f"{share:.1%} of the tiles are unlike any of the training; about 2% are expected in slides like those of the "
         "training. The furthest:",
         slides=tuple(_quality(study, s) for s in specimens),
         provenance=tuple(provenance),
@@ -228,7 +228,7 @@ def patient_page(
 
 _RISK_NOTE = (
     "Histology: from the frozen baseline of the discovery patients; the interval says how much the score would vary with other "
-    "tissue of the same slides, and does not hold the uncertainty of the model, for which see the model card."
+    "tissue of the same slides; the uncertainty of the model is not in it (see the model card)."
 )
 _CLINICAL_NOTE = " Clinical + histology: from the covariates below and the score; the interval is that of the estimated model."
 
@@ -238,15 +238,17 @@ def _both(reading: Reading) -> bool:
 
 
 def _risks(reading: Reading) -> tuple[RiskRow, ...]:
-    clinical = reading.clinical.survival if reading.clinical else {}
+    models = [reading.survival, *([reading.clinical.survival] if reading.clinical else [])]
     rows = []
-    for years, (s, low, high) in reading.survival.items():
-        cells = [(f"{1 - s:.0%}", _interval(high, low, percent=True))]
-        if years in clinical:
-            s, low, high = clinical[years]
-            cells.append((f"{1 - s:.0%}", _interval(high, low, percent=True)))
-        rows.append(RiskRow(label=f"{years} year{'s' if years != '1' else ''}", cells=tuple(cells)))
+    for years in reading.survival:
+        found = [model[years] for model in models if years in model]
+        cells = tuple((f"{1 - s:.0%}", _interval(high, low, percent=True)) for s, low, high in found)
+        rows.append(RiskRow(label=_years(years), cells=cells))
     return tuple(rows)
+
+
+def _years(number: str) -> str:
+    return f"{number} year{'s' if number != '1' else ''}"
 
 
 def _sentence(bundle: Bundle, reading: Reading) -> str:
@@ -257,12 +259,12 @@ def _sentence(bundle: Bundle, reading: Reading) -> str:
     place = (
         ""
         if reading.percentile is None
-        else f", higher than {reading.percentile:.0f} % of the {bundle.signature.trained_on.n} discovery patients"
+        else f", higher than {reading.percentile:.0f}% of the {bundle.signature.trained_on.n} discovery patients"
     )
     risk = ""
     if reading.survival:
         years, (survival, _, _) = list(reading.survival.items())[-1]
-        risk = f" Its absolute risk within {years} year{'s' if years != '1' else ''} is {1 - survival:.0%}."
+        risk = f" The predicted absolute risk within {_years(years)} is {1 - survival:.0%}."
     return (
         f"The score is {_signed(reading.score)}{place} and {'above' if above else 'not above'} the cut-off: "
         f"{reading.group} risk.{risk}"
@@ -318,7 +320,7 @@ def _interval(low: float | None, high: float | None, *, percent: bool = False) -
         return "interval not estimable: too little tissue"
     if percent:
         return f"{1 - low:.0%} to {1 - high:.0%}"
-    return f"95 % interval {_signed(low, 2)} to {_signed(high, 2)}"
+    return f"95% interval {_signed(low, 2)} to {_signed(high, 2)}"
 
 
 def _terms(bundle: Bundle, reading: Reading, columns: np.ndarray) -> tuple[TermRow, ...]:
