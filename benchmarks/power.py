@@ -102,7 +102,7 @@ class Cohort:
         return Model(weight=beta, selected=tuple(np.flatnonzero(beta)))
 
     def model(self, names: Sequence[str], coef: np.ndarray, *, selected: bool = False) -> Model:
-        """Of coefficients of some candidates."""
+        """A model that weighs some candidates."""
         weight = np.zeros(len(self.pool.names))
         columns = [self.pool.names.index(n) for n in names]
         weight[columns] = coef

@@ -36,7 +36,7 @@ class Tissue:
     centres
         float[k, dim]: centroids of the HPCs, for the tree.
     purity
-        float[k, types]: of each HPC's tiles, how many belong to each type.
+        float[k, types]: proportion of each HPC's tiles that belongs to each type.
     """
 
     true: np.ndarray

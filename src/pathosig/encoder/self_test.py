@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _SIDE, _PARTS = 224, 8
 _TOLERANCE = 1e-3
-"""Of the largest number: float32 sums differ by less between machines, a wrong pooling or normalisation by far more."""
+"""Relative to the largest number: float32 sums differ by less between machines, a wrong pooling or normalisation by far more."""
 
 KNOWN: Mapping[str, tuple[float, ...]] = {
     # efficientnet-lite0, as shipped
@@ -62,9 +62,9 @@ def check_self_test(
     numbers
         What `self_test` gave.
     digest
-        Of the weights.
+        SHA-256 of the weights.
     expected
-        What a card says; without it what is known of the digest.
+        The numbers on a card; without it those in `KNOWN`.
 
     Returns
     -------

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathosig.validation.small import Instability
 
 
-def instability_plot(found: Instability) -> Figure:
+def instability_plot(moves: Instability) -> Figure:
     """A line per patient: the risk that the signature predicts, across, and that of the bootstrap samples, upwards.
 
     References
@@ -24,18 +24,18 @@ def instability_plot(found: Instability) -> Figure:
     with style():
         figure = new_figure(COLUMN, 2.6)
         axes = axes_at(figure, (0.55, 0.45, COLUMN - 0.75, 1.85))
-        risk = [100 * p.risk for p in found.patients]
+        risk = [100 * p.risk for p in moves.patients]
         axes.axline((0, 0), slope=1, color=GRID, lw=0.8, zorder=0)
         axes.vlines(
             risk,
-            [100 * p.lower for p in found.patients],
-            [100 * p.upper for p in found.patients],
+            [100 * p.lower for p in moves.patients],
+            [100 * p.upper for p in moves.patients],
             color="#0B4F8A",
             lw=0.7,
             alpha=0.55,
         )
         axes.scatter(risk, risk, s=5, color=MUTED, linewidths=0, zorder=3)
-        axes.set_title(f"Risk within {found.years:g} years")
+        axes.set_title(f"Risk within {moves.years:g} years")
         axes.set_xlabel("predicted by the signature, %")
         axes.set_ylabel("in bootstrap samples, %")
         axes.set_xlim(0, 100)

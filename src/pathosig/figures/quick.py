@@ -43,7 +43,7 @@ def km_plot(
         With times: labels, [n]; one curve each, in the order of a pandas Categorical, else sorted. Rows with a missing label
         are left out. Without it all patients are one curve.
     cohort, endpoint
-        Of results: only the panels of this cohort or endpoint. With times, `endpoint` names the vertical axis.
+        With results: only the panels of this cohort or endpoint. With times, `endpoint` names the vertical axis.
     unit
         Unit of the times.
     title

@@ -65,9 +65,9 @@ def words_of(column: str) -> str:
 
 SELECTIONS = {
     "auto": "automatic choice of selection",
-    "tree": "stability selection over the tree of HPCs",
-    "completed": "mean of stability selection over the tree of HPCs and ridge on its coarse groups",
-    "ridge": "ridge on all HPCs",
+    "tree": "stability selection over the tree of {units}",
+    "completed": "weighted sum of stability selection over the tree of {units} and ridge on its coarse groups",
+    "ridge": "ridge on all {units}",
     "paper": "the published procedure",
     "lasso": "lasso",
     "stepwise": "stepwise selection",
@@ -75,9 +75,15 @@ SELECTIONS = {
 }
 
 
-def selection_words(method: str) -> str:
-    """How features were chosen, in words."""
-    return SELECTIONS.get(method, method.replace("_", " "))
+def selection_words(method: str, units: str = "HPCs") -> str:
+    """How features were chosen, in words; `units` is what they were chosen from.
+
+    Examples
+    --------
+    >>> selection_words("ridge"), selection_words("tree", "features")
+    ('ridge on all HPCs', 'stability selection over the tree of features')
+    """
+    return SELECTIONS.get(method, method.replace("_", " ")).format(units=units)
 
 
 def risk_label(label: str) -> str:
@@ -121,6 +127,8 @@ def prose(text: str, cohorts: Iterable[str] = (), columns: Iterable[str] = ()) -
     'Validation 1: score × treatment p = 0.313, not below 0.05'
     >>> prose("discovery / os: hr_sd is infinite", ["discovery"])
     'Discovery, overall survival: the hazard ratio per SD is infinite'
+    >>> prose("80 % of .5")
+    '80% of 0.5'
     >>> prose("node_07 by adjuvant_crt, 6154 patients", columns=["adjuvant_crt"])
     'node 07 by adjuvant CRT, 6,154 patients'
     """
@@ -143,5 +151,6 @@ def prose(text: str, cohorts: Iterable[str] = (), columns: Iterable[str] = ()) -
         text = re.sub(rf"\b{key}\b", name, text)
     text = re.sub(r"(?<![\w.])\.(?=\d)", "0.", text)
     text = re.sub(r"(?<=\w) x (?=\w)", " × ", text)
+    text = re.sub(r"(?<=\d) %", "%", text)
     text = re.sub(r"(?<![\w)])-(?=\d)", "−", text)
     return text.replace("<=", "≤").replace(">=", "≥")

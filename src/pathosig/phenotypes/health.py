@@ -89,7 +89,7 @@ class Health:
 
     @property
     def steadiness(self) -> dict[str, float]:
-        """Of every HPC, inner node and coarse group across disjoint halves of the patients; empty with too few patients."""
+        """Steadiness of every HPC, inner node and coarse group across disjoint halves of the patients; empty with too few patients."""
         if self.halves is None:
             return {}
         return {name: round(value, 4) for name, value in self.halves.steadiness.items()}

@@ -40,7 +40,7 @@ class MeanVariance:
 
     @classmethod
     def of_weighted_sum(cls, parts: Sequence[MeanVariance], weights: Sequence[float]) -> Self:
-        """Of a weighted sum of independent means, such as those of several slides.
+        """Variance of a weighted sum of independent means, such as those of several slides.
 
         References
         ----------
@@ -52,7 +52,7 @@ class MeanVariance:
 
     @classmethod
     def between(cls, means: Sequence[float], weights: Sequence[float]) -> Self:
-        """Of a weighted mean of slides or cores, each of which is one independent piece of tissue."""
+        """Variance of a weighted mean of slides or cores, each of which is one independent piece of tissue."""
         mean, share = np.asarray(means, float), np.asarray(weights, float)
         away = share * (mean - share @ mean)
         n = len(mean)

@@ -60,6 +60,11 @@ def feature_title(material: Material, column: str) -> str:
     return f"{feature_name(column)} {given}".strip()
 
 
+def units_of(material: Material) -> str:
+    """What features are chosen from: HPCs, or the features of an outside table."""
+    return "features" if material.profiles.kind == "features" else "HPCs"
+
+
 def in_words(material: Material, text: str) -> str:
     """A sentence of a stage as printed: cohorts, columns and features in words, a capital first letter."""
     columns = material.columns

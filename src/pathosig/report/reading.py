@@ -244,6 +244,7 @@ def _signature(study: Study) -> FrozenScore | None:
         )
         for name, coef, center in zip(frozen.hpcs, frozen.coef, frozen.center, strict=True)
     ]
+    units = "features" if frozen.transform.scale == "feature" else "HPCs"
     return FrozenScore(
         endpoint=frozen.endpoint,
         terms=terms,
@@ -259,7 +260,7 @@ def _signature(study: Study) -> FrozenScore | None:
                 f"{cohort_title(frozen.trained_on.cohort)}: {frozen.trained_on.n:,} patients, {frozen.trained_on.events:,} events",
             ),
             ("Standard deviation of the score there", f"{frozen.sd:.3g}"),
-            ("Features chosen by", selection_words(frozen.trained_on.selection)),
+            ("Features chosen by", selection_words(frozen.trained_on.selection, units)),
         ],
         sd=frozen.sd,
     )

@@ -241,8 +241,8 @@ def _risks(reading: Reading) -> tuple[RiskRow, ...]:
     models = [reading.survival, *([reading.clinical.survival] if reading.clinical else [])]
     rows = []
     for years in reading.survival:
-        found = [model[years] for model in models if years in model]
-        cells = tuple((f"{1 - s:.0%}", _interval(high, low, percent=True)) for s, low, high in found)
+        risks = [model[years] for model in models if years in model]
+        cells = tuple((f"{1 - s:.0%}", _interval(high, low, percent=True)) for s, low, high in risks)
         rows.append(RiskRow(label=_years(years), cells=cells))
     return tuple(rows)
 

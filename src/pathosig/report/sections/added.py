@@ -186,7 +186,9 @@ def benefit_words(at: AtHorizon) -> str:
         if v is not None and everyone is not None and v < everyone - 1e-9
     ]
     if worse:
-        text += f"Between thresholds of {100 * worse[0]:.0f}% and {100 * worse[-1]:.0f}%, treating all is at some point better than the combined model."
+        ends = [f"{100 * t:.0f}%" for t in dict.fromkeys((worse[0], worse[-1]))]
+        text += "At a threshold of " if len(ends) == 1 else "At some thresholds from "
+        text += f"{' to '.join(ends)} treating all is better than the combined model."
     return text.strip()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathosig.encoder.zoo import note_on
 from pathosig.figures.titles import cohort_title, endpoint_title, selection_words
-from pathosig.report.cells import listed, plural
+from pathosig.report.cells import listed, plural, units_of
 from pathosig.report.material import Material
 from pathosig.report.page import Section, Text
 
@@ -66,7 +66,7 @@ def _signature(material: Material) -> list[str]:
         return []
     how = _chosen(material)
     text = f"A Cox model of {endpoint_title(score.endpoint).lower()} was built in discovery from {plural(len(score.terms), 'feature')}"
-    text += f" chosen by {selection_words(how)}" if how else ""
+    text += f" chosen by {selection_words(how, units_of(material))}" if how else ""
     return [
         f"{text}; the score and its cut-off ({score.cutoff_rule}) were frozen before any validation cohort was read."
     ]

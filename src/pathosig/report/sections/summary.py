@@ -76,9 +76,12 @@ def summary_section(material: Material) -> Section | None:
 
 def _beside_the_verdict(material: Material) -> list[Block]:
     """What discovery alone can claim, adjusted for the selection; and what other models of the same patients do."""
-    claim = material.results.claim_of_discovery() if material.results is not None else ""
+    results = material.results
+    if results is None:
+        return []
+    claim = results.claim_of_discovery()
     notes: list[Block] = [Note(text=f"Discovery alone: {claim[0].lower()}{claim[1:]}")] if claim else []
-    for comparison in material.results.comparisons if material.results is not None else ():
+    for comparison in results.comparisons:
         text = in_words(material, comparison.sentence())
         notes.append(Note(text=text, level="warning" if comparison.loses else "info"))
     return notes

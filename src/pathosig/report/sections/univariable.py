@@ -8,7 +8,7 @@ from pathosig.figures.results import known
 from pathosig.figures.style import estimate_text
 from pathosig.figures.titles import selection_words
 from pathosig.figures.volcano import VolcanoPoint, volcano_plot
-from pathosig.report.cells import feature_name, feature_title, number_text, plural
+from pathosig.report.cells import feature_name, feature_title, number_text, plural, units_of
 from pathosig.report.images import picture
 from pathosig.report.material import Candidate, Material
 from pathosig.report.page import Block, Cell, Facts, Section, Table
@@ -101,7 +101,7 @@ def _selection(material: Material) -> list[Block]:
             ("Half-samples", s.n_subsamples),
             ("Expected false selections allowed", s.expected_false),
         )
-        facts = [("Selection", selection_words(s.method))]
+        facts = [("Selection", selection_words(s.method, units_of(material)))]
         facts += [(label, f"{v:.4g}") for label, v in settings if v is not None]
         facts += [("Bound used", s.bound)] if s.bound else []
     c = results.cutoff
