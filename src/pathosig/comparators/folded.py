@@ -56,13 +56,13 @@ def folded_scores(
     Parameters
     ----------
     scorer
-        Fits and scores.
+        Fits on the patients it is given and scores everybody.
     discovery
         int[m]: positions of the discovery patients, in the order of the signature's training set.
     event
         bool[n].
     repeats, folds, seed
-        As of the cross-validation.
+        As in the cross-validation.
     label
         What the progress bar counts.
 

@@ -53,7 +53,19 @@ def true_tile_labels(study: Study, specimen: Specimen, xy: np.ndarray, tile: flo
 
 @dataclass(frozen=True, kw_only=True)
 class TileTruth:
-    """All tiles of a study: assigned HPC, group where the tree is cut to the number of types, true type (largest area), its share, cohort."""
+    """All tiles of a study, [n] each.
+
+    Attributes
+    ----------
+    hpc
+        Assigned HPC.
+    group
+        Group of the tree cut to the number of planted types.
+    kind, purity
+        The type that fills the largest area, and the proportion it fills.
+    discovery
+        Whether the patient belongs to the discovery cohort.
+    """
 
     hpc: np.ndarray
     group: np.ndarray
@@ -141,8 +153,10 @@ class Comparison(Shown):
         groups' own centroids), over validation tiles, all and those with at least 90 % of one type.
     selected
         Selected features and the planted type behind each.
-    c_index, oracle_c
-        Per validation cohort.
+    coef
+        Coefficient of each selected feature.
+    cohorts, oracle_c
+        Validation cohort -> measures of the score as (estimate, lower, upper), and C of the planted risk.
     """
 
     types: tuple[str, ...]
@@ -235,7 +249,7 @@ def _signature(root: Path) -> tuple[list[str], dict[str, float]]:
 
 
 def _cohort_rows(study: Study) -> dict[str, dict[str, list[float]]]:
-    """HR per SD, HR of groups, C and what it lacks to the oracle's, per validation cohort.
+    """HR per SD, HR of groups, C and how far it stays below the oracle's, per validation cohort.
 
     Recomputed from the frozen scores; the interval of the difference is a paired bootstrap of patients.
     """

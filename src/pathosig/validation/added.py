@@ -17,7 +17,7 @@ from pathosig.survival import cox, default_tau, uno_c
 from pathosig.survival.covariates import as_level, is_categorical, levels_of
 from pathosig.validation.analysis import AddedValue, Fitted
 from pathosig.validation.benefit import at_horizon, c_gain
-from pathosig.validation.values import NOT_COMPUTED, ChiSquare, Concordance, attempt
+from pathosig.validation.values import FEWEST_EVENTS, NOT_COMPUTED, ChiSquare, Concordance, attempt
 
 _AT_RISK = 10
 MODELS = ("clinical", "score", "combined")
@@ -79,8 +79,8 @@ class ClinicalModels:
         score = frame["score"].to_numpy(float)
         complete = np.isfinite(x).all(1) & np.isfinite(score)
         time, event = frame["time"].to_numpy(float)[complete], frame["event"].to_numpy(bool)[complete]
-        if event.sum() < 10:
-            message = f"added value: {int(event.sum())} events among discovery patients with all covariates; 10 are needed."
+        if event.sum() < FEWEST_EVENTS:
+            message = f"added value: {int(event.sum())} events among discovery patients with all covariates; {FEWEST_EVENTS} are needed."
             raise NotEstimableError(message)
         clinical = np.nan_to_num(cox(x[complete], time, event).coef)
         both = np.column_stack([x, score])[complete]
@@ -167,8 +167,8 @@ def added_value(
     predictors = models.predictors(frame, frame["score"].to_numpy(float) / scale)
     complete = np.isfinite(np.column_stack(list(predictors.values()))).all(1)
     time, event = frame["time"].to_numpy(float)[complete], frame["event"].to_numpy(bool)[complete]
-    if event.sum() < 10:
-        message = f"added value: {int(event.sum())} events among patients with all covariates; 10 are needed."
+    if event.sum() < FEWEST_EVENTS:
+        message = f"added value: {int(event.sum())} events among patients with all covariates; {FEWEST_EVENTS} are needed."
         raise NotEstimableError(message)
     values = {k: v[complete] for k, v in predictors.items()}
     tau = default_tau(time)

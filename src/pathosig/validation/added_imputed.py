@@ -15,7 +15,7 @@ from pathosig.survival.imputation import impute
 from pathosig.validation.added import MODELS, ClinicalModels
 from pathosig.validation.analysis import AddedImputed
 from pathosig.validation.benefit import paired_limits
-from pathosig.validation.values import Estimate, finite
+from pathosig.validation.values import FEWEST_EVENTS, Estimate, finite
 
 
 def fit_imputed(
@@ -125,8 +125,10 @@ def added_value_imputed(
         message = "added value over imputed data: no covariate is missing."
         raise NotEstimableError(message)
     event = data["event"].to_numpy(bool)
-    if event.sum() < 10:
-        message = f"added value: {int(event.sum())} events among patients with a score; 10 are needed."
+    if event.sum() < FEWEST_EVENTS:
+        message = (
+            f"added value: {int(event.sum())} events among patients with a score; {FEWEST_EVENTS} are needed."
+        )
         raise NotEstimableError(message)
     tau = default_tau(data["time"].to_numpy(float))
 

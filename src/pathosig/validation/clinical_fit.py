@@ -21,8 +21,7 @@ from pathosig.survival.absolute_risk import hazard_at
 from pathosig.survival.imputation import impute
 from pathosig.validation.analysis import Fitted
 from pathosig.validation.clinical_model import ClinicalCovariate, ClinicalModel, HorizonHazard
-
-FEWEST_EVENTS = 10
+from pathosig.validation.values import FEWEST_EVENTS
 
 
 def fit_clinical_model(

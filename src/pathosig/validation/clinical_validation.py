@@ -11,12 +11,12 @@ from pathosig.core.errors import NotEstimableError
 from pathosig.survival import default_tau, harrell_c, uno_c
 from pathosig.survival.ridge import fold_of
 from pathosig.validation.benefit import c_gain
-from pathosig.validation.clinical_fit import FEWEST_EVENTS, fit_clinical_model
+from pathosig.validation.clinical_fit import fit_clinical_model
 from pathosig.validation.clinical_model import ClinicalModel
 from pathosig.validation.clinical_values import ClinicalCohort
 from pathosig.validation.performance import auc_rows, concordance, with_predictions
 from pathosig.validation.spec import ValidateSpec
-from pathosig.validation.values import Role, attempt
+from pathosig.validation.values import FEWEST_EVENTS, Role, attempt
 
 _FOLDS = 5
 

@@ -11,7 +11,7 @@ import pandas as pd
 from pathosig.core.errors import NotEstimableError
 from pathosig.survival import harrell_c
 from pathosig.validation.benefit import c_gain
-from pathosig.validation.values import Estimate, Finding, Role, attempt
+from pathosig.validation.values import FEWEST_EVENTS, Estimate, Finding, Role, attempt
 
 TITLES = {
     "mean": "the mean of all tiles (ridge Cox)",
@@ -20,8 +20,6 @@ TITLES = {
     "table": "an outside table of embeddings (ridge Cox)",
 }
 """What a comparator is, in words."""
-
-_FEWEST = 10
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,7 +115,7 @@ def compare_scores(
     kept = tuple(r for r in rows if isinstance(r, PairedC))
     if not kept:
         raise NotEstimableError(
-            f"comparator {name}: no cohort with {_FEWEST} events among patients with both scores."
+            f"comparator {name}: no cohort with {FEWEST_EVENTS} events among patients with both scores."
         )
     return Comparison(name=name, title=TITLES.get(name, name), cohorts=kept)
 
@@ -129,7 +127,7 @@ def _paired(
     usable = np.isfinite(both).all(axis=1)
     both, time = both[usable], frame["time"].to_numpy(float)[usable]
     event = frame["event"].to_numpy(bool)[usable]
-    if event.sum() < _FEWEST:
+    if event.sum() < FEWEST_EVENTS:
         raise NotEstimableError(f"comparator: {int(event.sum())} events in {cohort}.")
     score, other = both.T
     draws = np.random.default_rng(seed).integers(0, len(time), (bootstraps, len(time)))

@@ -12,13 +12,13 @@ import pandas as pd
 from pathosig.core.errors import NotEstimableError, PathosigWarning
 from pathosig.core.pool import over_processes
 from pathosig.core.threads import one_blas_thread
-from pathosig.signature.fit import fit_details
 from pathosig.signature.model import NOT_ASSESSABLE
 from pathosig.signature.scores import training_scores
 from pathosig.signature.spec import SignatureSpec
 from pathosig.signature.training import TrainingSet
 from pathosig.survival import harrell_c
 from pathosig.survival.ridge import fold_of
+from pathosig.validation.repeats import quiet_fit
 from pathosig.validation.values import Z95
 
 
@@ -95,19 +95,18 @@ class _Refits:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", PathosigWarning)
             prepared = training.prepared(training.outcome["patient_id"].iloc[kept])
-            left_out = prepared.take(rows)
-            nothing = _LeftOut(
-                rows=rows,
-                features=(),
-                score=np.zeros(len(rows)),
-                high=np.full(len(rows), np.nan),
-                c=(),
-                ridge=np.zeros(0),
-            )
-            try:
-                fit = fit_details(prepared.take(kept), self.spec, benchmark=benchmark, univariate=False)
-            except NotEstimableError:
-                return nothing
+        left_out = prepared.take(rows)
+        nothing = _LeftOut(
+            rows=rows,
+            features=(),
+            score=np.zeros(len(rows)),
+            high=np.full(len(rows), np.nan),
+            c=(),
+            ridge=np.zeros(0),
+        )
+        fit = quiet_fit(prepared.take(kept), self.spec, benchmark=benchmark)
+        if fit is None:
+            return nothing
         if fit.benchmark is not None:
             ridge = training_scores(fit.benchmark, left_out) / max(fit.benchmark.sd, 1e-12)
             nothing = replace(nothing, ridge=ridge)

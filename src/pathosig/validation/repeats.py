@@ -15,12 +15,12 @@ from pathosig.signature.training import TrainingSet
 from pathosig.survival import harrell_c, logrank
 
 
-def quiet_fit(training: TrainingSet, spec: SignatureSpec) -> SignatureFit | None:
-    """A fit without its warnings; None where nothing can be estimated."""
+def quiet_fit(training: TrainingSet, spec: SignatureSpec, *, benchmark: bool = False) -> SignatureFit | None:
+    """A fit without its warnings, with the ridge benchmark if wanted; None where nothing can be estimated."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PathosigWarning)
         try:
-            return fit_details(training, spec, benchmark=False, univariate=False)
+            return fit_details(training, spec, benchmark=benchmark, univariate=False)
         except NotEstimableError:
             return None
 
@@ -39,7 +39,7 @@ def c_of(fit: SignatureFit, training: TrainingSet) -> float:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Apparent:
-    """What a procedure says about its own training patients; chance without a signature.
+    """How a procedure does in its own training patients; chance without a signature.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class Apparent:
 
 
 def apparent(fit: SignatureFit | None, training: TrainingSet) -> Apparent:
-    """What a fit says about the patients it was made on."""
+    """How a fit does in the patients it was made on."""
     if fit is None or fit.signature is None:
         return Apparent(c=0.5, naive_p=1.0, selected=False)
     score = training_scores(fit.signature, training)
@@ -95,7 +95,7 @@ class Procedure:
     spec: SignatureSpec
 
     def apparent(self, training: TrainingSet) -> Apparent:
-        """The procedure on some patients, and what it says about them."""
+        """The procedure on some patients, and how it does in them."""
         return apparent(quiet_fit(training, self.spec), training)
 
     def permuted(self, order: np.ndarray) -> Apparent:

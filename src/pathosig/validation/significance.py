@@ -71,7 +71,7 @@ class SelectionTest:
     any_signature
         Proportion of permuted outcomes from which some signature arises.
     permutations
-        How many; fewer than 1,000 are a preview.
+        How many were made; fewer than 1,000 are a preview, unless the test ended early.
     stopped
         Whether the test ended early, because ten of them had reached the observed C.
     """
@@ -139,14 +139,14 @@ class CandidatesTest:
 
     def sentence(self) -> str:
         """What it means, for the top of a report."""
-        told = "p < 0.001" if self.p < 0.001 else f"p = {self.p:.3f}"
+        p = "p < 0.001" if self.p < 0.001 else f"p = {self.p:.3f}"
         verdict = (
             "something in them is associated with survival"
             if self.p < LEVEL
             else "what was selected from them is compatible with chance; only other patients can tell"
         )
         return (
-            f"Adjusted for looking at {self.candidates} candidates in discovery, {told} ({self.permutations:,} permutations of "
+            f"Adjusted for looking at {self.candidates} candidates in discovery, {p} ({self.permutations:,} permutations of "
             f"outcome): {verdict}."
         )
 

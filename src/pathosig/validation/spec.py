@@ -26,11 +26,12 @@ class ValidateSpec(Spec):
     imputations
         Imputed data sets for missing covariates.
     permutations
-        Permutations of the whole procedure (selection and refit) for the adjusted p of the discovery claim, at most: one fit
-        each. 200 are a preview, 1,000 a verdict; 0 leaves them out. It ends early where ten of them reach what was observed.
+        Largest number of permutations of the whole procedure (selection and refit) for the adjusted p of the discovery claim;
+        each costs one fit. 200 are a preview, 1,000 a verdict, 0 leaves the test out. It ends early once ten of them reach what
+        was observed.
     instability
-        Bootstrap samples on which the whole procedure is repeated to see how far individual risks move; one fit each, 200
-        for print, 0 leaves them out.
+        Bootstrap samples on which the whole procedure is repeated to see how far individual risks move; each costs one fit.
+        Take 200 for a publication; 0 leaves them out.
     clinical
         Covariates of the clinical + histology model; by default those of the study.
     forest

@@ -185,12 +185,12 @@ def _with_comparisons(results: Results, inputs: Inputs, spec: ValidateSpec, work
         table = pd.DataFrame(rows, columns=list(table.columns))
     outcome = inputs.survival[signature.endpoint][["patient_id", "time", "event"]]
     table = table.merge(outcome, on="patient_id")
-    made = []
+    compared = []
     for name, scores in read_comparators(inputs.study).items():
         other = scores["out_of_fold" if within else "score"]
         frame = table.assign(other=table["patient_id"].map(other), score=table["score"].astype(float))
         cohorts = [c for c in inputs.cohorts if within or c != inputs.primary.discovery]
-        compared = attempt(
+        one = attempt(
             compare_scores,
             name,
             {c: frame[frame["cohort"] == c] for c in cohorts},
@@ -199,8 +199,10 @@ def _with_comparisons(results: Results, inputs: Inputs, spec: ValidateSpec, work
             seed=spec.seed,
             workers=workers,
         )
-        made += [] if isinstance(compared, NotEstimable) else [compared]
-    return replace(results, comparisons=tuple(made), warnings=(*results.warnings, *comparator_findings(made)))
+        compared += [] if isinstance(one, NotEstimable) else [one]
+    return replace(
+        results, comparisons=tuple(compared), warnings=(*results.warnings, *comparator_findings(compared))
+    )
 
 
 def _cross_validate(inputs: Inputs, spec: ValidateSpec, repeats: int, workers: int) -> CrossValidation:

@@ -26,6 +26,9 @@ class NotEstimable:
 NOT_COMPUTED = NotEstimable(reason="not computed")
 """Default of whatever was not asked for; left out of results.json."""
 
+FEWEST_EVENTS = 10
+"""Events that clinical models, their added value and comparisons of scores need."""
+
 
 def attempt(make: Callable[P, T], *args: P.args, **options: P.kwargs) -> T | NotEstimable:
     """What `make` gives, or `NotEstimable` with the message of its error.
