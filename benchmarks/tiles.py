@@ -1,8 +1,8 @@
 """From tile embeddings to patients' profiles at one to a hundred million tiles: one JSON object.
 
-    python benchmarks/tiles.py [--millions 1,3,10,100] [--per-slide 50000] [--workers 1] [--folder DIR]
+    python benchmarks/tiles.py [--millions 1,3,10,100] [--per-slide 50000] [--dim 64] [--workers 1] [--folder DIR]
 
-A simulated study whose slides have `--per-slide` tiles each. Files of eight slides stand for all others (hard links), so that a hundred
+A simulated study whose slides have `--per-slide` tiles of `--dim` numbers each. Files of eight slides stand for all others (hard links), so that a hundred
 million tiles take no more room than their results. For `phenotypes` (fit, assignment, atlas) and `profiles`, and a second run with
 nothing to do: seconds of CPU of all processes, peak memory in MB of the driver and of the workers.
 """
@@ -49,7 +49,7 @@ print(json.dumps({
 """
 
 
-def study_of(root: Path, slides: int, per_slide: int) -> Study:
+def study_of(root: Path, slides: int, per_slide: int, dim: int) -> Study:
     """A study of that many slides, with the files of a few of them."""
     simulate(
         root,
@@ -58,6 +58,7 @@ def study_of(root: Path, slides: int, per_slide: int) -> Study:
             n_discovery=slides // 2,
             n_validation=max(1, slides // 4),
             tiles_per_patient=60,
+            dim=dim,
         ),
     )
     study = Study.open(root)
@@ -117,6 +118,7 @@ def main() -> None:
     )
     parser.add_argument("--millions", default="1,3,10")
     parser.add_argument("--per-slide", type=int, default=50_000)
+    parser.add_argument("--dim", type=int, default=64)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args()
@@ -124,7 +126,7 @@ def main() -> None:
     for millions in (float(text) for text in options.millions.split(",")):
         root = Path(tempfile.mkdtemp(prefix="tiles-", dir=options.folder)) / "study"
         slides = max(20, round(millions * 1e6 / options.per_slide))
-        study = study_of(root, slides, round(millions * 1e6 / slides))
+        study = study_of(root, slides, round(millions * 1e6 / slides), options.dim)
         result[f"{millions:g}"] = {
             "slides": len(study.slides()),
             "phenotypes": stage(root, "phenotypes", options.workers),

@@ -14,7 +14,7 @@ from pathosig.commands.pipeline import run_all
 from pathosig.commands.slurm import write_slurm
 from pathosig.commands.status import status, verify
 from pathosig.core.errors import ConfigError, InputError
-from pathosig.core.records import Record, atomic_path, sha256_file, write_text
+from pathosig.core.records import Record, atomic_path, sha256_file, write_json, write_text
 from pathosig.core.study import Study
 from pathosig.intake import check
 from pathosig.synthetic import SimulateSpec, simulate
@@ -63,6 +63,18 @@ def test_a_plan_takes_this_studys_own_pace_and_writes_nothing(tmp_path):
     assert plan.disk_gb > 0
     assert plan.free_gb > 0
     assert sorted(study.root.rglob("*")) == before
+
+
+@pytest.mark.parametrize(("dim", "measured_s"), [(64, 2.7), (1280, 10.7)])  # benchmarks/tiles.py, a million
+def test_a_plan_of_phenotypes_follows_the_length_of_the_embeddings(tmp_path, dim, measured_s):
+    study = study_of(tmp_path, 10)
+    for i in range(10):
+        record(study, "tiles", f"S{i:04d}", summary={"n_tiles": 1_000_000})
+    write_json(study.paths.encoder_card, {"dim": dim})
+    plan = run_all(study, dry_run=True).plan
+    hours = {row.stage: row.hours for row in plan.stages}["phenotypes"]
+    assert hours == pytest.approx(10 * measured_s / 3600, rel=0.02)
+    assert plan.disk_gb == pytest.approx(10_000_000 * (2 * dim + 60) / 1e9)
 
 
 def test_a_profile_says_what_every_stage_and_its_slowest_slide_took(tmp_path):
@@ -172,6 +184,14 @@ def test_training_runs_once_between_two_arrays(tmp_path):
 def test_a_study_without_slides_needs_no_array(tmp_path):
     with pytest.raises(ConfigError, match="one job"):
         write_slurm(study_of(tmp_path, 2, study={"level": "embeddings"}))
+
+
+@pytest.mark.parametrize("name", ["slides_per_task", "cpus", "memory_gb", "hours", "max_array"])
+def test_a_number_below_one_is_refused_before_a_script_is_written(tmp_path, name):
+    study = study_of(tmp_path, 2)
+    with pytest.raises(ConfigError, match=f"--{name.replace('_', '-')} 0"):
+        write_slurm(study, **{name: 0})
+    assert not (study.root / "slurm").exists()
 
 
 # -- status, verify, clean --------------------------------------------------------------------

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pathosig.core.errors import PathosigError
-from pathosig.core.records import Record
+from pathosig.core.records import Record, read_json
 from pathosig.core.stages import StageRow
 from pathosig.core.study import Specimen, Study
 from pathosig.encoder.spec import EncoderSpec
@@ -19,10 +19,10 @@ from pathosig.tiles.spec import TileSpec
 _TISSUE_S, _TILES_S = 0.5, 1.0
 _TILES_PER_S = {"efficientnet-lite0": 14.0, "resnet50": 4.7}
 _FOUNDATION_TILES_PER_S = 0.25
-_ASSIGN_S_PER_TILE = 1e-6
+_ASSIGN_S, _ASSIGN_S_PER_NUMBER = 2.3e-6, 6.6e-9  # of a tile, and of each number of its embedding
 _TISSUE_PROPORTION = 0.3
 _LOOK_AT = 20
-_DIM = {"efficientnet-lite0": 1280, "resnet50": 2048}
+_DIM, _FOUNDATION_DIM = {"efficientnet-lite0": 1280, "resnet50": 2048}, 1536
 _BYTES_PER_TILE = 60  # its rows in the tile table and the table of assignments
 
 
@@ -92,16 +92,17 @@ def plan_of(study: Study, rows: Sequence[StageRow], *, workers: int) -> RunPlan:
     counts = _tile_counts(study, specimens, records.get("tiles", []))
     tiles = int(sum(counts.values()))
     encoder = study.spec(EncoderSpec)
+    dim = _dim(study, encoder.name)
     stages, hours = [], 0.0
     for row in rows:
         fits = not row.per_specimen and row.name != "phenotypes"
         units = 1 if fits else len(specimens)
         done = {r.unit for r in records[row.name] if r.status != "failed"}
         left = {s.id for s in specimens} - done
-        took = None if fits else _hours(row.name, left, counts, records[row.name], encoder.name)
+        took = None if fits else _hours(row.name, left, counts, records[row.name], encoder.name, dim)
         hours += (took or 0.0) / max(1, workers)
         stages.append(StagePlan(stage=row.name, units=units, recorded=len(done), hours=took))
-    per_tile = _DIM.get(encoder.name, 1536) * 2 + _BYTES_PER_TILE
+    per_tile = dim * 2 + _BYTES_PER_TILE
     pixels = sum(counts[i] for i in counts if i not in {r.unit for r in records.get("embed", [])})
     needed = pixels * per_tile if study.level == "slides" else tiles * _BYTES_PER_TILE
     return RunPlan(
@@ -117,22 +118,28 @@ def plan_of(study: Study, rows: Sequence[StageRow], *, workers: int) -> RunPlan:
 
 
 def _hours(
-    stage: str, left: set[str], counts: dict[str, float], records: Sequence[Record], encoder: str
+    stage: str, left: set[str], counts: dict[str, float], records: Sequence[Record], encoder: str, dim: int
 ) -> float:
     """Hours of one worker for the units that are left: from this study's records, else from what was measured elsewhere."""
-    done = [r for r in records if r.status == "ok" and isinstance(r.run.get("seconds"), (int, float))]
+    done = [(r.unit, r.seconds) for r in records if r.status == "ok" and r.seconds is not None]
     tiles = sum(counts.get(unit, 0.0) for unit in left)
-    seen = sum(counts.get(r.unit, 0.0) for r in done)
+    seen = sum(counts.get(unit, 0.0) for unit, _ in done)
     if done and (stage not in ("embed", "phenotypes") or seen):
-        seconds = sum(float(r.run["seconds"]) for r in done)
+        seconds = sum(each for _, each in done)
         each = seconds / seen * tiles if stage in ("embed", "phenotypes") else seconds / len(done) * len(left)
         return round(each / 3600, 4)
     if stage == "embed":
         return round(tiles / _TILES_PER_S.get(encoder, _FOUNDATION_TILES_PER_S) / 3600, 4)
+    if stage == "phenotypes":
+        return round(tiles * (_ASSIGN_S + _ASSIGN_S_PER_NUMBER * dim) / 3600, 4)
     per_unit = {"tissue": _TISSUE_S, "tma": _TISSUE_S, "tiles": _TILES_S}.get(stage, 0.0)
-    return round(
-        (per_unit * len(left) + (tiles * _ASSIGN_S_PER_TILE if stage == "phenotypes" else 0)) / 3600, 4
-    )
+    return round(per_unit * len(left) / 3600, 4)
+
+
+def _dim(study: Study, encoder: str) -> int:
+    """Numbers of an embedding: as the study's encoder has them, or the one of that name."""
+    path = study.paths.encoder_card
+    return int(read_json(path)["dim"]) if path.is_file() else _DIM.get(encoder, _FOUNDATION_DIM)
 
 
 def _tile_counts(study: Study, specimens: Sequence[Specimen], records: Sequence[Record]) -> dict[str, float]:

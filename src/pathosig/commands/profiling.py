@@ -56,14 +56,9 @@ def profiled(study: Study, name: str, run: Callable[[], StageReport]) -> tuple[S
         text = io.StringIO()
         pstats.Stats(profile, stream=text).sort_stats("cumulative").print_stats(_FUNCTIONS)
         write_text(study.root / "logs" / "profile" / f"{name}.txt", text.getvalue())
-    seconds: dict[str, float] = {}
-    peaks: list[float] = []
     done = {*report.done, *report.failed, *report.empty}
-    for record in study.records(name):
-        value, peak = record.run.get("seconds"), record.run.get("peak_mb")
-        if record.unit in done and isinstance(value, (int, float)):
-            seconds[record.unit] = float(value)
-            peaks += [float(peak)] if isinstance(peak, (int, float)) else []
+    records = [r for r in study.records(name) if r.unit in done and r.seconds is not None]
+    seconds = {r.unit: r.seconds for r in records if r.seconds is not None}
     slowest = max(seconds, key=lambda unit: seconds[unit], default=None)
     return report, StageCost(
         stage=name,
@@ -73,7 +68,7 @@ def profiled(study: Study, name: str, run: Callable[[], StageReport]) -> tuple[S
         median_s=round(statistics.median(seconds.values()), 3) if seconds else None,
         slowest_s=seconds[slowest] if slowest is not None else None,
         slowest=slowest,
-        peak_mb=max(peaks, default=None),
+        peak_mb=max((r.peak_mb for r in records if r.peak_mb is not None), default=None),
     )
 
 

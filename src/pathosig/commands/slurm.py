@@ -65,9 +65,16 @@ def write_slurm(
     ConfigError
         If the study does not start from slides, or a number is below 1.
     """
-    for name, value in (("slides_per_task", slides_per_task), ("cpus", cpus), ("max_array", max_array)):
+    numbers = {
+        "slides-per-task": slides_per_task,
+        "cpus": cpus,
+        "memory-gb": memory_gb,
+        "hours": hours,
+        "max-array": max_array,
+    }
+    for name, value in numbers.items():
         if value < 1:
-            raise ConfigError(f"--{name.replace('_', '-')} {value}: expected 1 or more.")
+            raise ConfigError(f"--{name} {value}: expected 1 or more.")
     if study.level != "slides":
         raise ConfigError(
             f"slurm: this study starts from {study.level}; its stages are fits. Submit `pathosig run` as one job."

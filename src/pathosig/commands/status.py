@@ -142,17 +142,13 @@ def _pace(records: list[Record], missing: int) -> Pace | None:
     """The pace of the slides' units; None where records do not say when they were written."""
     ends, peaks = [], []
     for record in records:
-        started, seconds = record.run.get("started"), record.run.get("seconds")
-        if (
-            record.unit.startswith("_")
-            or not isinstance(started, str)
-            or not isinstance(seconds, (int, float))
-        ):
+        started, seconds = record.run.get("started"), record.seconds
+        if record.unit.startswith("_") or not isinstance(started, str) or seconds is None:
             continue
         with contextlib.suppress(ValueError):
             ends.append(datetime.fromisoformat(started).timestamp() + seconds)
-        if isinstance(peak := record.run.get("peak_mb"), (int, float)):
-            peaks.append(float(peak))
+        if record.peak_mb is not None:
+            peaks.append(record.peak_mb)
     if len(ends) < 2:
         return None
     last = max(ends)

@@ -321,6 +321,20 @@ class Record:
         except (KeyError, TypeError):
             return None
 
+    @property
+    def seconds(self) -> float | None:
+        """Wall seconds that the unit took, if the record says so."""
+        return self._number("seconds")
+
+    @property
+    def peak_mb(self) -> float | None:
+        """Peak resident memory of the unit in MiB, if the record says so."""
+        return self._number("peak_mb")
+
+    def _number(self, name: str) -> float | None:
+        value = self.run.get(name)
+        return float(value) if isinstance(value, (int, float)) else None
+
     def damaged_outputs(self, root: Path, *, deep: bool = False) -> list[str]:
         """Outputs that are missing, cannot be read, or differ from what was written.
 
