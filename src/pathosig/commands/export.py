@@ -28,7 +28,7 @@ from pathosig.core.tables import write_csv_rows
 from pathosig.core.tile_tables import read_slide_tiles
 from pathosig.figures.palette import hpc_colours, rgb
 from pathosig.figures.style import hpc_name
-from pathosig.signature.contributions import tile_weights
+from pathosig.signature.contributions import signature_weights
 from pathosig.signature.model import Signature
 
 if TYPE_CHECKING:
@@ -128,10 +128,7 @@ def _weights(study: Study, k: int) -> np.ndarray | None:
     """What a tile of each HPC adds to the score; None without HPCs in a signature."""
     if not study.paths.signature.is_file():
         return None
-    signature = Signature.load(study.paths.signature)
-    leaves = signature.transform.leaves
-    terms = [(leaves.get(f, ()), b) for f, b in zip(signature.hpcs, signature.coef, strict=True)]
-    return tile_weights(terms, k) if any(inside for inside, _ in terms) else None
+    return signature_weights(Signature.load(study.paths.signature), k)
 
 
 def _tiles(study: Study, specimen: Specimen) -> _Tiles | None:

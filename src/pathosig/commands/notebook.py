@@ -18,7 +18,7 @@ from pathosig.figures.slides import RiskScale
 from pathosig.figures.titles import cohort_title, endpoint_title, variable_title
 from pathosig.profiles.reading import read_profiles
 from pathosig.profiles.tree import tree_shares
-from pathosig.signature.contributions import tile_weights
+from pathosig.signature.contributions import signature_weights
 from pathosig.signature.model import NOT_ASSESSABLE, Signature
 from pathosig.signature.reading import read_scores
 from pathosig.validation.results import Results, read_results
@@ -218,20 +218,7 @@ class Study(core.Study):
             mpp=mpp,
         )
         colours = figures.hpc_colours(tree.k, artefacts=tree.artefacts, linkage=tree.linkage)
-        weights = self._tile_weights(tree)
+        weights = signature_weights(self.signature(), tree.k) if self.paths.signature.is_file() else None
         return figures.slide_map(
             [shown], colours, risk=None if weights is None else RiskScale(weights=weights)
         )
-
-    def _tile_weights(self, tree: PhenotypeTree) -> np.ndarray | None:
-        """What a tile of each HPC adds to the score; None without a signature of HPCs."""
-        if not self.paths.signature.is_file():
-            return None
-        signature = self.signature()
-        leaves = {node.id: node.leaves for node in tree.nodes} | {f"hpc_{i:02d}": (i,) for i in range(tree.k)}
-        terms = [
-            (leaves[name], weight)
-            for name, weight in zip(signature.hpcs, signature.coef, strict=True)
-            if name in leaves
-        ]
-        return tile_weights(terms, tree.k) if terms else None

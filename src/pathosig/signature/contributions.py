@@ -16,17 +16,14 @@ def tile_weights(terms: Iterable[tuple[Sequence[int], float]], k: int) -> NDArra
     """What a tile of each HPC adds to the score: float[k]; 0 for HPCs outside the signature.
 
     On the scale of proportions the score is a constant plus the mean of these weights over the tiles, since
-
-        score = sum_j b_j (x_j - c_j),  x_j = proportion of tiles in feature j.
+    score = sum_j b_j (x_j - c_j) with x_j = proportion of tiles in feature j.
 
     On log-ratio scales the weights show direction and relative size only; `risk_of_tiles` is exact for one slide.
 
     Parameters
     ----------
-    terms
-        HPCs inside a feature, and its coefficient.
-    k
-        Number of HPCs.
+    terms, k
+        HPCs inside each feature with its coefficient, and the number of HPCs.
 
     Examples
     --------
@@ -37,6 +34,12 @@ def tile_weights(terms: Iterable[tuple[Sequence[int], float]], k: int) -> NDArra
     for leaves, coefficient in terms:
         weights[list(leaves)] += coefficient
     return weights
+
+
+def signature_weights(signature: Signature, k: int) -> NDArray[np.float64] | None:
+    """`tile_weights` of a signature; None where no HPC is in it."""
+    inside = [signature.transform.leaves.get(name, ()) for name in signature.hpcs]
+    return tile_weights(zip(inside, signature.coef, strict=True), k) if any(inside) else None
 
 
 def risk_of_tiles(signature: Signature, slide: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from pathosig.core.records import read_parquet
 from pathosig.figures.results import known
 from pathosig.figures.style import hpc_name
 from pathosig.figures.titles import cohort_title, endpoint_title, risk_label
-from pathosig.signature.contributions import tile_weights
+from pathosig.signature.contributions import signature_weights
 from pathosig.signature.model import Signature
 from pathosig.validation.results import read_results
 
@@ -54,11 +54,8 @@ class PatientFacts:
     def weights(self, k: int) -> list[float]:
         """What a tile of each HPC adds to the score; empty without HPCs in the signature."""
         signature = self.signature
-        if signature is None or not signature.transform.leaves:
-            return []
-        leaves = signature.transform.leaves
-        terms = [(leaves.get(f, ()), b) for f, b in zip(signature.hpcs, signature.coef, strict=True)]
-        return [float(w) for w in tile_weights(terms, k)]
+        weights = signature_weights(signature, k) if signature is not None else None
+        return weights.tolist() if weights is not None else []
 
     def panel(self, specimen: Specimen) -> Panel:
         """Contributions and curve of the patient of a slide; whatever is missing is left out."""
