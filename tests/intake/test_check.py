@@ -100,6 +100,7 @@ def test_check_warns_of_time_zero_and_lists_unreadable_slides(tmp_path, tissue_s
     assert findings.usable
     assert any("W_TIME_ZERO" in w for w in findings.warnings)
     assert any("E_NOT_FILE" in p for p in findings.problems)
+    assert findings.to_text().endswith("\nusable: 1 of 2 slides cannot be read and would fail")
 
 
 def test_check_without_a_discovery_cohort_says_what_it_found(tmp_path):

@@ -51,6 +51,19 @@ def test_ids_names_and_unused_columns_are_gone_and_slides_still_belong_to_their_
     assert (tmp_path / "key.ids.csv").stat().st_mode & 0o777 == 0o600
 
 
+def test_a_map_of_microarrays_is_refused_with_pseudonyms_also_in_a_dry_run(tmp_path):
+    with pytest.raises(ConfigError, match="do not go together"):
+        init(
+            tmp_path / "study",
+            clinical=write(tmp_path, {"patient_id": NAMES}),
+            slides=str(tmp_path),
+            tma_map=tmp_path / "map.csv",
+            pseudonymize=tmp_path / "key",
+            dry_run=True,
+        )
+    assert not (tmp_path / "key").exists()
+
+
 def test_the_same_key_gives_the_same_ids_and_another_one_others(tmp_path):
     ids = [
         {slide.id for slide in hidden(tmp_path / name, tmp_path / key).slides()}

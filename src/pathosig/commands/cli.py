@@ -230,9 +230,8 @@ def _show(answer: Any, as_json: bool) -> int:
         is_object = isinstance(plain, dict) or dataclasses.is_dataclass(plain)
         sys.stdout.write(to_json(plain if is_object else {"result": plain}))
     elif hasattr(answer, "ending") and answer.stages and _are_terminals(sys.stdout, sys.stderr):
-        sys.stdout.write(
-            answer.ending().rstrip("\n") + "\n"
-        )  # the lines of the stages stand above it already
+        # the lines of the stages stand above it already
+        sys.stdout.write(answer.ending().rstrip("\n") + "\n")
     elif hasattr(answer, "to_text"):
         sys.stdout.write(answer.to_text().rstrip("\n") + "\n")
     elif answer is not None:

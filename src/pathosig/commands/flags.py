@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from cyclopts import Group, Parameter, Token
 
 from pathosig.commands.table import Command, load_target
-from pathosig.core.effort import machine_mb
+from pathosig.core.effort import LEAST_MB, machine_mb
 from pathosig.core.errors import ConfigError
 from pathosig.core.threads import usable_processors
 
@@ -27,9 +27,6 @@ ALIASES = {
     "answers": ("--import",),
 }
 """Parameters with a short flag beside their own name."""
-
-_MB_EACH = 4000
-"""Memory that `--workers auto` leaves for each worker, as `Execution.memory_mb` does at least."""
 
 _SEVERAL = frozenset({"answers", "readers"})
 """Parameters whose flag takes all words up to the next flag, as a shell's FILE* gives them."""
@@ -163,9 +160,8 @@ def _flags(spec_class: type[Any], group: Group) -> type[Any]:
             negative_bool=() if group is _HOW else None,
             converter=_processes if item.name == "workers" else None,
         )
-        hint = (
-            hint if hint is bool else hint | None
-        )  # a switch that may be None would complete as if it took a value
+        if hint is not bool:  # a switch that may be None would complete as if it took a value
+            hint = hint | None
         fields.append((item.name, _annotated(hint, note), dataclasses.field(default=None)))
     made = dataclasses.make_dataclass(spec_class.__name__ + "Flags", fields, kw_only=True)
     made.__module__ = __name__  # cyclopts takes classes of the module `types` for builtins
@@ -176,7 +172,7 @@ def _processes(hint: Any, tokens: Sequence[Token]) -> int:
     """The number after --workers; `auto` takes the processors there are, as far as 4 GB of memory for each allow."""
     text = tokens[0].value
     if text == "auto":
-        return max(1, min(usable_processors(), int(machine_mb() // _MB_EACH)))
+        return max(1, min(usable_processors(), int(machine_mb() // LEAST_MB)))
     try:
         return int(text)
     except ValueError:

@@ -82,7 +82,7 @@ COMMANDS = (
     Command(
         "export",
         "pathosig.commands.export:export",
-        "Write results as anndata, geojson, h5, csv or tissuumaps.",
+        "Write results as anndata, spatialdata, geojson, h5, csv or tissuumaps.",
         _LOOK,
     ),
     Command("simulate", "pathosig.synthetic:simulate", "Write a cohort with planted truth.", _TOOLS),

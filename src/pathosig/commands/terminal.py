@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from typing import Literal, TextIO
 
-_CODES = {"bad": "1;31", "careful": "1;33", "good": "32", "quiet": "2", "strong": "1"}
-
-Meaning = Literal["bad", "careful", "good", "quiet", "strong"]
+Meaning = Literal["bad", "careful"]
+_CODES: dict[Meaning, str] = {"bad": "1;31", "careful": "1;33"}
 
 
 def has_colour(stream: TextIO | None) -> bool:

@@ -53,6 +53,10 @@ def _peak_mb() -> float | None:
     return round(peak / (2**20 if sys.platform == "darwin" else 1024), 1)
 
 
+LEAST_MB = 4_000
+"""Memory that a worker needs at least, in MB."""
+
+
 def machine_mb() -> float:
     """Memory of this machine, in MiB."""
     return float(_psutil().virtual_memory().total) / 2**20

@@ -24,12 +24,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pathosig.core.attempt import do
-from pathosig.core.effort import machine_mb, resident_mb
+from pathosig.core.effort import LEAST_MB, machine_mb, resident_mb
 from pathosig.core.errors import PathosigError, SlideError
 from pathosig.core.processes import Process, heed_interrupts, start
 from pathosig.core.units import Answer, Execution, Job, Task
 
-_LEAST_SHARE_MB = 4_000
 _ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1"
 )
@@ -111,7 +110,7 @@ def run_in_processes(
 
 def fair_share_mb(workers: int) -> int:
     """Memory that a worker may take where no limit is given: 80 % of the machine's by the number of workers, 4,000 MB at least."""
-    return max(_LEAST_SHARE_MB, int(0.8 * machine_mb() / workers))
+    return max(LEAST_MB, int(0.8 * machine_mb() / workers))
 
 
 def _within_memory(answer: Answer, memory_mb: int | None) -> Answer:

@@ -88,7 +88,7 @@ class CheckReport(Shown):
         }
 
     def to_text(self) -> str:
-        """Counts, then problems, then warnings."""
+        """Counts, then problems, then warnings, then whether `run` can begin and how many slides it would leave out."""
         lines = [f"{name.replace('_', ' ')}: {_listed(value)}" for name, value in self.counts.items()]
         lines += (
             [f"discovery cohort: {one_line(self.discovery)} (models are fitted on it)"]
@@ -97,7 +97,9 @@ class CheckReport(Shown):
         )
         lines += [f"problem {one_line(p)}" for p in self.problems]
         lines += [f"warning {one_line(w)}" for w in self.warnings]
-        lines.append("usable" if self.usable else "not usable as it is")
+        bad = sum(not s.is_readable for s in self.slides)
+        lacking = f": {bad} of {len(self.slides)} slides cannot be read and would fail" if bad else ""
+        lines.append(("usable" if self.usable else "not usable as it is") + lacking)
         return "\n".join(lines)
 
 

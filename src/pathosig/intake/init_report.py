@@ -70,7 +70,7 @@ class InitReport(Shown):
             return "\n".join([*lines, "nothing was written (--dry-run)"])
         features = f"pathosig profiles {self.study} --features TABLE"
         lines.append(
-            f"written: {self.study}/study.toml and patients.csv{' and slides.csv' if self.slides else ''}"
+            f"written: {self.study}/study.toml{', patients.csv and slides.csv' if self.slides else ' and patients.csv'}"
         )
         return "\n".join([*lines, f"next: {f'pathosig check {self.study}' if self.slides else features}"])
 

@@ -138,6 +138,12 @@ def init(
     InputError
         If the table cannot be read, has two readings and nobody can be asked, or its ids fit no slide.
     """
+    if tma_map is not None and slides is None:
+        raise ConfigError("--tma-map needs --slides: the microarrays that it maps.")
+    if tma_map is not None and pseudonymize is not None:
+        raise ConfigError(
+            "--pseudonymize and --tma-map do not go together: pseudonymise the map and the table first."
+        )
     stems = _stems(_found(slides)) if slides is not None else {}
     choices = _choices(
         patient_column=patient_column,
@@ -159,8 +165,6 @@ def init(
         header_row=header_row,
         include=tuple(include),
     )
-    if tma_map is not None and slides is None:
-        raise ConfigError("--tma-map needs --slides: the microarrays that it maps.")
     if not dry_run and (directory / "study.toml").exists():
         raise ConfigError(f"{directory}: a study.toml is there already. Choose another folder.")
     clinical = Path(clinical)
@@ -184,10 +188,6 @@ def init(
         report = replace(report, patients_without_slides=tuple(sorted(lacking)))
     if not dry_run:
         hidden = Pseudonyms(pseudonymize, directory) if pseudonymize is not None else None
-        if hidden is not None and mapped is not None:
-            raise ConfigError(
-                "--pseudonymize and --tma-map do not go together: pseudonymise the map and the table first."
-            )
         _write(directory, proposal, stems, matched, mpp, hidden, kind="tma" if mapped else kind)
         if mapped is not None:
             write_csv_rows(directory / "tma_map.csv", mapped.rows, ("tma", "row", "column", "patient_id"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import getpass
 import hashlib
 import os
@@ -149,7 +150,7 @@ def _fetched(path: Path, entry: Path, size: int, root: Path, limit: float) -> bo
             with coded(path.name, "E_READ"):
                 copy_to(path, coming)
         except SlideError as error:
-            if isinstance(error.__cause__, OSError) and error.__cause__.errno == 28:  # ENOSPC
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.ENOSPC:
                 raise StorageError(
                     f"{root.name}: the disk is full. Give PATHOSIG_STAGE another folder."
                 ) from error
