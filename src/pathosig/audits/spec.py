@@ -19,9 +19,9 @@ class AuditSpec(Spec):
     resamples
         Bootstrap resamples of `optimism` and `stability`.
     repeats
-        How often the cross-validation of `optimism` and `site` is repeated.
+        How often the cross-validation of `optimism` is repeated.
     folds
-        Parts of each of these cross-validations.
+        Folds of the cross-validations of `optimism` and `site`.
     codebook_resamples
         Resamples of `optimism` in which the codebook is refitted too; 0 leaves that out.
     depths
