@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathosig.figures.results import hr_text, km_data, known
 from pathosig.figures.style import estimate_text
-from pathosig.figures.titles import endpoint_title
+from pathosig.figures.titles import endpoint_title, prose
 from pathosig.report.cells import (
     FEW_EVENTS,
     analyses_of,
@@ -80,7 +80,9 @@ def _beside_the_verdict(material: Material) -> list[Block]:
     if results is None:
         return []
     claim = results.claim_of_discovery()
-    notes: list[Block] = [Note(text=f"Discovery alone: {claim[0].lower()}{claim[1:]}")] if claim else []
+    notes: list[Block] = (
+        [Note(text=prose(f"Discovery alone: {claim[0].lower()}{claim[1:]}"))] if claim else []
+    )
     for comparison in results.comparisons:
         text = in_words(material, comparison.sentence())
         notes.append(Note(text=text, level="warning" if comparison.loses else "info"))
