@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
 import secrets
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +14,8 @@ from starlette.responses import Response
 from pathosig.core.errors import PathosigError
 from pathosig.core.overlay import tissue_rings
 from pathosig.tiles.spec import TileSpec
-from pathosig.viewer.arrays import Answer, ArrayPages, core_routes
+from pathosig.viewer.answers import answer_of, bytes_answer, image_answer, json_answer, missing
+from pathosig.viewer.arrays import ArrayPages, core_routes
 from pathosig.viewer.content import overlay, read_content
 from pathosig.viewer.deepzoom import TILE, max_level, parse_index, tile_region
 from pathosig.viewer.guard import COOKIE, Guard
@@ -27,15 +26,15 @@ from pathosig.viewer.pixels import SlideShelf
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    from pathosig.core.study import Specimen, Study
+    from pathosig.core.study import Study
     from pathosig.slides import SlideInfo
     from pathosig.viewer.content import StudyContent
 
-logger = logging.getLogger(__name__)
 READ = ["GET", "HEAD"]
 HTML = "text/html; charset=utf-8"
 STATIC = Path(__file__).parent / "static"
 FILES = {
+    "page.js": "text/javascript",
     "viewer.js": "text/javascript",
     "overlay.js": "text/javascript",
     "panel.js": "text/javascript",
@@ -74,14 +73,7 @@ def create_app(study: Study, *, token: str | None = None, read_only: bool = Fals
     _page_routes(app, token, study)
     _study_routes(app, study, content, read_only)
     _slide_routes(app, study, content, facts)
-    answers: dict[str, Answer] = {
-        "bytes": _bytes,
-        "json": _json,
-        "image": _image,
-        "missing": _missing,
-        "read": _read,
-    }
-    core_routes(app, ArrayPages.of(study, content.specimens), shelf, answers, writable=not read_only)
+    core_routes(app, ArrayPages.of(study, content.specimens), shelf, writable=not read_only)
     app.add_middleware(Guard, token=token, read_only=read_only)
     return app
 
@@ -89,20 +81,22 @@ def create_app(study: Study, *, token: str | None = None, read_only: bool = Fals
 def _page_routes(app: FastAPI, token: str, study: Study) -> None:
     @app.api_route("/", methods=READ)
     def index() -> Response:
-        answer = _bytes((STATIC / "index.html").read_bytes(), "text/html; charset=utf-8")
+        answer = bytes_answer((STATIC / "index.html").read_bytes(), "text/html; charset=utf-8")
         answer.set_cookie(COOKIE, token, httponly=True, samesite="strict", path="/")
         return answer
 
     @app.api_route("/report", methods=READ)
     def report() -> Response:
         path = study.paths.report
-        return _bytes(with_links(path.read_text(encoding="utf-8")), HTML) if path.is_file() else _missing()
+        return (
+            bytes_answer(with_links(path.read_text(encoding="utf-8")), HTML) if path.is_file() else missing()
+        )
 
     @app.api_route("/static/{name:path}", methods=READ)
     def static(name: str) -> Response:
         if name not in FILES:
-            return _missing()
-        return _bytes((STATIC / name).read_bytes(), f"{FILES[name]}; charset=utf-8")
+            return missing()
+        return bytes_answer((STATIC / name).read_bytes(), f"{FILES[name]}; charset=utf-8")
 
 
 def with_links(page: str) -> bytes:
@@ -122,7 +116,7 @@ def _study_routes(app: FastAPI, study: Study, content: StudyContent, read_only: 
             for i, e in enumerate(content.exemplars)
         ]
         hpcs = [{**h, "given": names.get(h["hpc"], "")} for h in content.hpcs]
-        return _json(
+        return json_answer(
             {
                 "title": content.title,
                 "slides": content.rows,
@@ -140,15 +134,15 @@ def _study_routes(app: FastAPI, study: Study, content: StudyContent, read_only: 
     async def rename(number: str, request: Request) -> Response:
         hpc = parse_index(number)
         if hpc is None or hpc >= len(content.hpcs):
-            return _missing()
+            return missing()
         try:
             name = json.loads(await request.body())["name"]
             names[hpc] = rename_hpc(study, hpc, name)
         except (ValueError, KeyError, TypeError, AttributeError):
-            return _json({"error": 'expected {"name": "..."}', "code": "E_INPUT"}, 422)
+            return json_answer({"error": 'expected {"name": "..."}', "code": "E_INPUT"}, 422)
         except PathosigError as error:
-            return _json({"error": error.message, "code": error.code}, 422)
-        return _json({"hpc": hpc, "given": names[hpc]})
+            return json_answer({"error": error.message, "code": error.code}, 422)
+        return json_answer({"hpc": hpc, "given": names[hpc]})
 
 
 def _slide_routes(app: FastAPI, study: Study, content: StudyContent, facts: PatientFacts) -> None:
@@ -157,33 +151,41 @@ def _slide_routes(app: FastAPI, study: Study, content: StudyContent, facts: Pati
     @app.api_route("/api/slides/{key}", methods=READ)
     def slide(key: str) -> Response:
         specimen = content.specimens.get(key)
-        return _missing() if specimen is None else _read(specimen, lambda: _json(_size(shelf.info(specimen))))
+        return (
+            missing()
+            if specimen is None
+            else answer_of(specimen, lambda: json_answer(_size(shelf.info(specimen))))
+        )
 
     @app.api_route("/api/slides/{key}/overlay", methods=READ)
     def hpc_overlay(key: str) -> Response:
         specimen = content.specimens.get(key)
         if specimen is None:
-            return _missing()
-        return _read(specimen, lambda: _bytes(overlay(study, specimen), "application/octet-stream"))
+            return missing()
+        return answer_of(specimen, lambda: bytes_answer(overlay(study, specimen), "application/octet-stream"))
 
     @app.api_route("/api/slides/{key}/tissue", methods=READ)
     def tissue(key: str) -> Response:
         specimen = content.specimens.get(key)
         if specimen is None:
-            return _missing()
-        return _read(specimen, lambda: _json({"rings": [r.tolist() for r in tissue_rings(study, specimen)]}))
+            return missing()
+        return answer_of(
+            specimen, lambda: json_answer({"rings": [r.tolist() for r in tissue_rings(study, specimen)]})
+        )
 
     @app.api_route("/api/slides/{key}/patient", methods=READ)
     def patient(key: str) -> Response:
         specimen = content.specimens.get(key)
-        return _missing() if specimen is None else _read(specimen, lambda: _json(facts.panel(specimen)))
+        return (
+            missing() if specimen is None else answer_of(specimen, lambda: json_answer(facts.panel(specimen)))
+        )
 
     @app.api_route("/api/slides/{key}/thumbnail.jpg", methods=READ)
     def thumbnail(key: str) -> Response:
         specimen = content.specimens.get(key)
         if specimen is None:
-            return _missing()
-        answer = _read(specimen, lambda: _image(shelf.overview(specimen, 96)))
+            return missing()
+        answer = answer_of(specimen, lambda: image_answer(shelf.overview(specimen, 96)))
         return answer if answer.status_code < 400 else Response(status_code=204)  # the list shows none
 
     @app.api_route("/api/slides/{key}/tiles/{level}/{column}/{name}", methods=READ)
@@ -191,66 +193,26 @@ def _slide_routes(app: FastAPI, study: Study, content: StudyContent, facts: Pati
         specimen = content.specimens.get(key)
         numbers = [parse_index(t) for t in (level, column, name.removesuffix(".jpg"))]
         if specimen is None or not name.endswith(".jpg") or None in numbers:
-            return _missing()
+            return missing()
 
         def read() -> Response:
             size = shelf.info(specimen).level_sizes[0]
             region = tile_region(size, *(n for n in numbers if n is not None))
-            return _missing() if region is None else _image(shelf.jpeg(specimen, region))
+            return missing() if region is None else image_answer(shelf.jpeg(specimen, region))
 
-        return _read(specimen, read)
+        return answer_of(specimen, read)
 
     @app.api_route("/api/exemplars/{name}", methods=READ)
     def exemplar(name: str) -> Response:
         index = parse_index(name.removesuffix(".jpg")) if name.endswith(".jpg") else None
         if index is None or index >= len(content.exemplars):
-            return _missing()
+            return missing()
         item = content.exemplars[index]
         specimen, place = content.specimens[item.slide], (item.x, item.y, item.width)
-        return _read(specimen, lambda: _image(shelf.thumbnail(specimen, place, 128)))
+        return answer_of(specimen, lambda: image_answer(shelf.thumbnail(specimen, place, 128)))
 
 
 def _size(info: SlideInfo) -> dict[str, Any]:
     width, height = info.level_sizes[0]
     top = max_level(width, height)
     return {"width": width, "height": height, "mpp": info.mpp, "tile_size": TILE, "max_level": top}
-
-
-def _bytes(data: bytes, media: str) -> Response:
-    return Response(data, media_type=media, headers={"Cache-Control": "no-store"})
-
-
-def _image(data: bytes) -> Response:
-    return Response(data, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
-
-
-def _json(value: Any, status: int = 200) -> Response:
-    from starlette.responses import Response
-
-    data = json.dumps(value, separators=(",", ":"), allow_nan=False, default=float).encode()
-    return Response(
-        data, status_code=status, media_type="application/json", headers={"Cache-Control": "no-store"}
-    )
-
-
-def _missing() -> Response:
-    return _json({"error": "not found"}, 404)
-
-
-def _read(specimen: Specimen, make: Callable[[], Response]) -> Response:
-    """The answer, or a code and a sentence: 404 for what the slide lacks, 422 for what its decoder could not take.
-
-    Slides come from anywhere, and decoders of other libraries raise anything: no such error may reach the browser as a
-    traceback with the folders of this machine.
-    """
-    try:
-        return make()
-    except PathosigError as error:
-        text = f"slide {specimen.id}: {error.message}".replace(str(specimen.path.parent), "…")
-        return _json({"error": text, "code": error.code}, 404)
-    except OSError:
-        return _json({"error": f"slide {specimen.id}: a file cannot be read.", "code": "E_NOT_FILE"}, 404)
-    except Exception as error:
-        logger.warning("viewer: slide %s: %s", specimen.id, type(error).__name__)
-        text = f"slide {specimen.id}: could not be decoded ({type(error).__name__}); run `pathosig check`."
-        return _json({"error": text, "code": "E_PIXELS"}, 422)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from pathosig.core.errors import InputError
 from pathosig.core.tables import read_csv_rows
+from pathosig.viewer.answers import answer_of, bytes_answer, image_answer, json_answer, missing
 from pathosig.viewer.corrections import correct_core, found_core
 from pathosig.viewer.deepzoom import Region, parse_index
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 PAGE = Path(__file__).parent / "static" / "cores.html"
 OVERVIEW_PX, CORE_PX = 2400, 640
-Answer = Callable[..., Response]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,9 +131,7 @@ def _by(path: Path, column: str) -> dict[str, dict[str, str]]:
     return {r[column]: r for r in read_csv_rows(path)} if path.is_file() else {}
 
 
-def core_routes(
-    app: FastAPI, pages: ArrayPages, shelf: SlideShelf, answers: Mapping[str, Answer], *, writable: bool
-) -> None:
+def core_routes(app: FastAPI, pages: ArrayPages, shelf: SlideShelf, *, writable: bool) -> None:
     """Add the routes of the core pages.
 
     Parameters
@@ -144,27 +142,23 @@ def core_routes(
         What they show.
     shelf
         Open slides.
-    answers
-        The viewer's own ways to answer: ``bytes``, ``json``, ``image``, ``missing`` and ``read``.
     writable
         Whether the grid can be corrected.
     """
-    as_bytes, as_json, image = answers["bytes"], answers["json"], answers["image"]
-    missing, read = answers["missing"], answers["read"]
     get = ["GET", "HEAD"]
 
     @app.api_route("/cores", methods=get)
     def page() -> Response:
-        return as_bytes(PAGE.read_bytes(), "text/html; charset=utf-8")
+        return bytes_answer(PAGE.read_bytes(), "text/html; charset=utf-8")
 
     @app.api_route("/api/arrays", methods=get)
     def listing() -> Response:
-        return as_json({"title": pages.study.root.name, "arrays": pages.listing(), "writable": writable})
+        return json_answer({"title": pages.study.root.name, "arrays": pages.listing(), "writable": writable})
 
     @app.api_route("/api/arrays/{key}", methods=get)
     def array(key: str) -> Response:
         slide = pages.arrays.get(key)
-        return missing() if slide is None else read(slide, lambda: as_json(_described(slide)))
+        return missing() if slide is None else answer_of(slide, lambda: json_answer(_described(slide)))
 
     def _described(slide: Specimen) -> dict[str, object]:
         width, height = shelf.info(slide).level_sizes[0]
@@ -173,7 +167,11 @@ def core_routes(
     @app.api_route("/api/arrays/{key}/overview.jpg", methods=get)
     def overview(key: str) -> Response:
         slide = pages.arrays.get(key)
-        return missing() if slide is None else read(slide, lambda: image(shelf.overview(slide, OVERVIEW_PX)))
+        return (
+            missing()
+            if slide is None
+            else answer_of(slide, lambda: image_answer(shelf.overview(slide, OVERVIEW_PX)))
+        )
 
     @app.api_route("/api/arrays/{key}/core/{x}/{y}/{width}", methods=get)
     def core(key: str, x: str, y: str, width: str) -> Response:
@@ -191,9 +189,9 @@ def core_routes(
             place = Region(
                 x=left, y=top, width=side, height=side, out=out, downsample=max(1, side // CORE_PX)
             )
-            return image(shelf.jpeg(slide, place))
+            return image_answer(shelf.jpeg(slide, place))
 
-        return read(slide, square)
+        return answer_of(slide, square)
 
     @app.post("/api/arrays/{key}/cores")
     async def correct(key: str, request: Request) -> Response:
@@ -203,10 +201,10 @@ def core_routes(
         try:
             change = json.loads(await request.body())
         except ValueError:
-            return as_json({"error": "expected JSON", "code": "E_INPUT"}, 422)
+            return json_answer({"error": "expected JSON", "code": "E_INPUT"}, 422)
         size = shelf.info(slide).level_sizes[0]
         try:
             pages.change(slide, change, size)
         except InputError as error:
-            return as_json({"error": error.message, "code": error.code}, 422)
-        return as_json({"cores": pages.places(slide)})
+            return json_answer({"error": error.message, "code": error.code}, 422)
+        return json_answer({"cores": pages.places(slide)})

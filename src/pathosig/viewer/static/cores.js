@@ -2,29 +2,14 @@
 // Every text from the study is set with textContent, never as HTML.
 "use strict";
 
-const $ = (id) => document.getElementById(id);
 const SVG = "http://www.w3.org/2000/svg";
 const state = { arrays: [], array: null, cores: [], chosen: null, writable: false, drag: null, asked: 0 };
 
-function element(name, text, attributes, ...children) {
-  const node = document.createElement(name);
-  if (text !== undefined && text !== null) node.textContent = text;
-  for (const [key, value] of Object.entries(attributes || {})) node.setAttribute(key, value);
-  node.append(...children);
-  return node;
-}
 function drawn(name, attributes) {
   const node = document.createElementNS(SVG, name);
   for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
   return node;
 }
-async function ask(path, options) {
-  const answer = await fetch(path, { credentials: "same-origin", ...options });
-  const body = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error(body.error || `The viewer answered ${answer.status}.`);
-  return body;
-}
-function say(text) { $("message").textContent = text || ""; }
 const letter = (n) => (n > 26 ? String.fromCharCode(64 + Math.floor((n - 1) / 26)) : "") + String.fromCharCode(65 + ((n - 1) % 26));
 const label = (core) => `row ${core.row} (${letter(core.row)}), column ${core.column}`;
 const shortLabel = (core) => `${letter(core.row)}${core.column}`;
@@ -35,7 +20,7 @@ async function openArray(key, wanted) {
   const asked = ++state.asked;
   say("");
   try {
-    const array = await ask(`/api/arrays/${key}`);
+    const array = await get(`/api/arrays/${key}`);
     if (asked !== state.asked) return;
     Object.assign(state, { array: { ...array, id: key }, cores: array.cores, chosen: null });
   } catch (error) { say(error.message); return; }
@@ -162,10 +147,10 @@ async function correct(change) {
   const core = state.chosen;
   if (!core || !state.writable) return;
   try {
-    const answer = await ask(`/api/arrays/${state.array.id}/cores`, {
+    const response = await ask(`/api/arrays/${state.array.id}/cores`, {
       method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ row: core.row, column: core.column, ...change }),
     });
-    state.cores = answer.cores;
+    state.cores = (await response.json()).cores;
     state.chosen = null;
     draw();
     choose(state.cores.find((c) => c.row === core.row && c.column === core.column));
@@ -228,7 +213,7 @@ $("next").addEventListener("click", () => step(1));
 
 (async () => {
   try {
-    const listing = await ask("/api/arrays");
+    const listing = await get("/api/arrays");
     Object.assign(state, { arrays: listing.arrays, writable: listing.writable });
     document.body.classList.toggle("writable", state.writable);
     $("title").textContent = `${listing.title}: cores`;

@@ -2,7 +2,6 @@
 // Every text from the study is set with textContent, never as HTML.
 "use strict";
 
-const $ = (id) => document.getElementById(id);
 const state = {
   study: null, slide: null, info: null, tiles: null, rings: [], shown: new Set(), solo: null, chosen: null, mark: null,
   asked: 0, listed: [], grid: null,
@@ -14,25 +13,6 @@ const osd = OpenSeadragon({
   animationTime: 0.4, imageLoaderLimit: 4, crossOriginPolicy: false, gestureSettingsMouse: { clickToZoom: false },
 });
 
-function element(name, text, attributes, ...children) {
-  const node = document.createElement(name);
-  if (text !== undefined && text !== null) node.textContent = text;
-  for (const [key, value] of Object.entries(attributes || {})) node.setAttribute(key, value);
-  node.append(...children);
-  return node;
-}
-
-async function ask(path, options) {
-  const answer = await fetch(path, { credentials: "same-origin", ...options });
-  if (!answer.ok) {
-    const body = await answer.json().catch(() => ({}));
-    throw new Error(body.error || `The viewer answered ${answer.status}.`);
-  }
-  return answer;
-}
-const get = async (path) => (await ask(path)).json();
-
-function say(text) { $("message").textContent = text || ""; }
 const number = (value, digits = 2) => value.toFixed(digits).replace("-", "−");
 
 // -- list of slides ---------------------------------------------------------------------------
