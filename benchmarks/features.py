@@ -19,8 +19,8 @@ from PIL import Image
 from pathosig.encoder import load_encoder
 
 
-def tile_files(folder: Path) -> list[tuple[Path, str, str]]:
-    """(file, label, group) of every tile, in a fixed order."""
+def tile_files(folder: Path, *, shared_groups: bool = False) -> list[tuple[Path, str, str]]:
+    """(file, label, group) of every tile, in a fixed order; a group of one name is one over all classes if shared."""
     found = []
     for kind in sorted(p for p in folder.iterdir() if p.is_dir()):
         table = folder / f"{kind.name}.groups.csv"
@@ -30,7 +30,8 @@ def tile_files(folder: Path) -> list[tuple[Path, str, str]]:
                 groups = {Path(r["img_path"]).name: r["cluster_label"] for r in csv.DictReader(handle)}
         for path in sorted(kind.iterdir()):
             if path.suffix.lower() in (".jpg", ".jpeg", ".png", ".tif", ".tiff"):
-                found.append((path, kind.name, f"{kind.name}/{groups.get(path.name, path.stem)}"))
+                group = groups.get(path.name, path.stem)
+                found.append((path, kind.name, group if shared_groups else f"{kind.name}/{group}"))
     return found
 
 
@@ -39,15 +40,17 @@ def main() -> None:
     parser.add_argument("tiles", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--encoder", default="efficientnet-lite0")
+    parser.add_argument("--side", type=int, default=224)
+    parser.add_argument("--shared-groups", action="store_true", help="groups hold several classes: patients")
     given = parser.parse_args()
     from pathosig.encoder.engines import EnginePlan, engine_of
 
     encoder = load_encoder(given.encoder)
-    run = engine_of(encoder, EnginePlan(engine="ort", device="cpu", batch_size=32))
-    files = tile_files(given.tiles)
+    run = engine_of(encoder, EnginePlan(engine="ort", device="cpu", batch_size=32, size_px=given.side))
+    files = tile_files(given.tiles, shared_groups=given.shared_groups)
     rows = []
     for start in range(0, len(files), 32):
-        tiles = [np.asarray(Image.open(p).convert("RGB").resize((224, 224), Image.Resampling.BOX))
+        tiles = [np.asarray(Image.open(p).convert("RGB").resize((given.side, given.side), Image.Resampling.BOX))
                  for p, _, _ in files[start : start + 32]]  # fmt: skip
         rows.append(run(np.stack(tiles)))
     np.save(given.out, np.concatenate(rows).astype(np.float32))

@@ -1,6 +1,6 @@
 """Does DL-CC training help? Held-out clustering quality before and after, on labelled tiles.
 
-    python benchmarks/train_evidence.py TILES [--preset recommended|paper] [--epochs N] [--batch B] [--side 112]
+    python benchmarks/train_evidence.py TILES [--preset recommended|paper] [--epochs N] [--batch B] [--side 112] [--shared-groups]
 
 TILES holds one folder per class and <class>.groups.csv (cluster_label, img_path): groups are
 split, never tiles.
@@ -32,8 +32,10 @@ from pathosig.encoder.training import train as loop
 from pathosig.encoder.training.augment import Views
 
 
-def labelled_tiles(folder: Path, side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Tiles (n, side, side, 3), class numbers and group names."""
+def labelled_tiles(
+    folder: Path, side: int, *, shared_groups: bool = False
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Tiles (n, side, side, 3), class numbers and group names; a group of one name is one over all classes if shared."""
     from PIL import Image
 
     tiles, classes, groups = [], [], []
@@ -47,7 +49,7 @@ def labelled_tiles(folder: Path, side: int) -> tuple[np.ndarray, np.ndarray, np.
                 image = Image.open(path).convert("RGB").resize((side, side), Image.Resampling.BOX)
                 tiles.append(np.asarray(image))
                 classes.append(number)
-                groups.append(f"{name}/{row['cluster_label']}")
+                groups.append(row["cluster_label"] if shared_groups else f"{name}/{row['cluster_label']}")
     return np.stack(tiles), np.array(classes), np.array(groups)
 
 
@@ -121,13 +123,14 @@ def main() -> None:
     parser.add_argument("--preset", default="recommended", choices=("recommended", "paper"))
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--side", type=int, default=112)
+    parser.add_argument("--shared-groups", action="store_true", help="groups hold several classes: patients")
     parser.add_argument("--clusters", type=int, default=20)
     parser.add_argument("--batch", type=int)
     parser.add_argument("--lr", type=float, default=5e-4)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    tiles, truth, groups = labelled_tiles(given.tiles, given.side)
+    tiles, truth, groups = labelled_tiles(given.tiles, given.side, shared_groups=given.shared_groups)
     names = np.unique(groups)
     order = np.random.default_rng(given.seed).permutation(len(names))
     third = len(names) // 3

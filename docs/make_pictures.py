@@ -31,7 +31,9 @@ def main(study: Path) -> None:
         page.click("#slides button >> nth=0")
         page.select_option("#colour", "risk")
         page.wait_for_selector("#nearest .near")
-        page.wait_for_timeout(8000)
+        page.wait_for_timeout(2000)  # the view has settled and asks for its tiles
+        page.wait_for_load_state("networkidle")
+        page.wait_for_timeout(5000)
         page.screenshot(path=IMAGES / "viewer.png")
         browser.close()
 

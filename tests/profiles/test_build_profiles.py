@@ -18,6 +18,7 @@ from pathosig.core.spec import Spec
 from pathosig.core.study import Study
 from pathosig.core.units import Outcome, Stage, Unit
 from pathosig.profiles import FeatureRules, ProfilesSpec, build_profiles, read_profiles
+from pathosig.profiles.feature_columns import choose_features
 
 
 class _Spec(Spec):
@@ -247,3 +248,11 @@ def test_the_table_of_features_can_be_named_in_the_study(tmp_path):
     with pytest.raises(InputError, match="no such file") as caught:
         build_profiles(study, ProfilesSpec(table="nowhere.csv"))
     assert caught.value.code == "E_MISSING"
+
+
+def test_features_that_are_called_like_our_own_phenotypes_are_refused_in_words():
+    table = pd.DataFrame({"patient_id": ["a", "b"], "hpc_00": [1.5, -2.0], "cells": [1.0, 2.0]})
+    with pytest.raises(InputError, match=r"'hpc_00' have the names .* Rename the features") as caught:
+        choose_features(table, ["hpc_00", "cells"], source="t.csv")
+    assert caught.value.code == "E_FEATURE"
+    assert list(choose_features(table, ["cells"], source="t.csv").values) == ["cells"]

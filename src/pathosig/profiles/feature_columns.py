@@ -28,6 +28,7 @@ _INDEX_NAMES = re.compile(
     r"|unnamed:? ?\d*(_.*)?|index|level_\d+|x(\.\d+)?|row|rows|rownames?|row[_. -]?(number|id|index|no|nr)|\.{3}\d+|rn|nr|no|sample[_. -]?(no|number|index)",
     re.IGNORECASE,
 )
+_OURS = re.compile(r"(hpc|node)_\d+")
 _PEOPLE = frozenset({"patient", "sample", "slide"})
 _FATE = frozenset({"death", "vital", "survival", "censor", "last contact", "cause", "alive"})
 _SHOWN = 30
@@ -81,7 +82,7 @@ def choose_features(
     Raises
     ------
     InputError
-        If nothing fits the patterns, a named column holds no numbers, or a column of numbers holds a word that is not known to
+        If a feature is called like an HPC or node (``hpc_07``), nothing fits the patterns, a named column holds no numbers, or a column of numbers holds a word that is not known to
         mean missing, or a number that reads in two ways.
     """
     chosen = _fitting(names, patterns, source) if patterns else list(names)
@@ -101,6 +102,13 @@ def choose_features(
                 values[name] = numbers
         if reason:
             left_out.setdefault(reason, []).append(name)
+    taken = [name for name in values if _OURS.fullmatch(name)]
+    if taken:
+        raise InputError(
+            f"{source}: columns {', '.join(map(repr, taken[:5]))} have the names of this study's own HPCs and nodes. Rename the "
+            "features, such as cells_00.",
+            code="E_FEATURE",
+        )
     if refused:
         raise InputError(f"{source}: {'; '.join(refused[:10])}.", code="E_FEATURE")
     if patterns and left_out:

@@ -127,7 +127,8 @@ def _sentence(material: Material, verdict: Verdict) -> str:
     if verdict.verdict == "holds" and verdict.basis == "validation":
         one = verdict.tested == 1
         where = "the validation cohort" if one else f"{verdict.holds} of {verdict.tested} validation cohorts"
-        return f"A higher score means shorter {name} in {where}."
+        sooner = "shorter" if "survival" in name else "earlier"
+        return f"A higher score means {sooner} {name} in {where}."
     word, _, rest = verdict.sentence.partition(": ")
     text = rest if rest and word in WORDS.values() else verdict.sentence
     text = text.replace(f" ({verdict.endpoint})", f", {name}").replace(
