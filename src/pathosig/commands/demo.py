@@ -58,7 +58,7 @@ def demo(
         small (whole slides, two planted tissue types) | paper (the published microarray study in miniature, with truth
         planted behind each of its claims).
     seed
-        Of the simulated cohort.
+        Seed of the simulated cohort.
 
     Returns
     -------

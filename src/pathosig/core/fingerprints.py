@@ -30,7 +30,7 @@ def sha256_value(value: Any) -> str:
 def identity(path: Path) -> dict[str, Any]:
     """Size and xxh3-128 of a file, or of all files of a folder (a DICOM slide, MRXS data).
 
-    Of files in object storage not all content is read: see `remote.samples`.
+    Files in object storage are not read whole: see `remote.samples`.
 
     Returns
     -------

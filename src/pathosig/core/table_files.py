@@ -15,7 +15,7 @@ from pathosig.core.numbers import plain_number
 from pathosig.core.tables import decode, separator_line, unreadable_line
 
 MOST_BYTES = 2**29
-"""Of a text table; larger ones are no clinical tables."""
+"""Size up to which a text table is read; larger ones are no clinical tables."""
 
 _SEPARATORS = (",", ";", "\t", "|")
 _LOOKED_AT = 40

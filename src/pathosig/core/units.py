@@ -231,13 +231,13 @@ class Answer:
     result
         The task's outcome, its error, or None where the unit was fresh already.
     fingerprint
-        Of the unit, slide included; empty where the slide could not be read.
+        The unit's fingerprint, slide included; empty where the slide could not be read.
     outputs
         The files that the outcome names.
     key, identity
         The slide that was read, for the driver's cache.
     versions
-        Of the libraries there, where the worker may run on another machine.
+        Versions of the libraries there, where the worker may run on another machine.
     """
 
     unit: str

@@ -71,7 +71,7 @@ def read_coding(
     endpoint
         The endpoint whose event it is.
     senses
-        Of the header: a censoring column or one that says alive is never taken for events without asking.
+        What the header says: a censoring column or one that says alive is never taken for events without asking.
     declared
         What the user said.
 

@@ -62,7 +62,7 @@ def to_srgb(profile: bytes, name: str) -> Callable[[np.ndarray], np.ndarray]:
     profile
         An ICC profile of RGB.
     name
-        Of the file, for messages.
+        Name of the file, for messages.
 
     Returns
     -------
@@ -110,7 +110,7 @@ class Remembered:
     Parameters
     ----------
     convert
-        Of uint8[h, w, 3], each pixel by itself.
+        New colours of uint8[h, w, 3]; what becomes of a pixel must not depend on the others.
     """
 
     def __init__(self, convert: Callable[[np.ndarray], np.ndarray]) -> None:

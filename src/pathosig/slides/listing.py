@@ -10,7 +10,7 @@ from pathosig.slides.backends.dicom import is_dicom, read_instance
 from pathosig.slides.backends.ngff import is_zarr
 
 SLIDE_SUFFIXES = {".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".vms", ".vmu", ".tiff", ".tif", ".btf"}
-"""Of slides that are files of their own."""
+"""Suffixes of slides that are files of their own."""
 
 _OTHER_SUFFIXES = {".dcm", ".kfb", ".isyntax", ".czi"}
 

@@ -62,7 +62,7 @@ def plan_read(info: SlideInfo, mpp: float, *, tolerance: float = 0.05, exact: bo
     Parameters
     ----------
     info
-        Of the opened slide.
+        What the header of the slide says.
     mpp
         Target, micrometres per pixel, > 0.
     tolerance

@@ -65,7 +65,7 @@ class Core:
     x, y
         Centre, in pixels of the image that was searched.
     diameter
-        Of the usual core, in the same pixels.
+        Diameter of the usual core, in the same pixels.
     tissue
         Tissue in proportion to the usual core of this array; 0 where the core is missing.
     status

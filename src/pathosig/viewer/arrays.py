@@ -49,7 +49,7 @@ class ArrayPages:
 
     @classmethod
     def of(cls, study: Study, specimens: Mapping[str, Specimen]) -> ArrayPages:
-        """Of a study and the slides that its viewer lists."""
+        """The pages of a study, with the slides that its viewer lists."""
         arrays = {secrets.token_hex(10): s for s in study.slides() if s.kind == "tma"}
         return cls(study=study, arrays=arrays, keys={s.id: key for key, s in specimens.items()})
 

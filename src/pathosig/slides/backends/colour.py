@@ -49,7 +49,7 @@ def check_colours(page: Page, name: str) -> None:
     page
         What a page declares.
     name
-        Of the file, for messages.
+        Name of the file, for messages.
 
     Raises
     ------

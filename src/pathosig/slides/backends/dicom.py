@@ -54,7 +54,7 @@ class Instance:
     colours
         Photometric Interpretation.
     samples, bits
-        Of a pixel, and of a sample.
+        Samples of a pixel, and bits of a sample.
     pixels_at
         Where the element of the pixels begins in the file.
     """

@@ -62,7 +62,7 @@ class Storage:
     compressor
         The compressor of each chunk, or nothing.
     chunk_bytes
-        Of a decoded chunk.
+        Size of a decoded chunk.
     shard_chunks
         Chunks of a file; 0 where each is a file.
     """

@@ -72,7 +72,7 @@ def choose_scans(pages: Sequence[Page], name: str, alike: Alike) -> Choice:
     pages
         All images of the file.
     name
-        Of the file, for messages.
+        Name of the file, for messages.
     alike
         Looks at pixels.
 

@@ -69,7 +69,7 @@ class Page:
     across, down
         Tiles or strips of a plane side by side and above one another.
     bits
-        Of every sample; 0 where they differ.
+        Bits of every sample; 0 where they differ.
     extra
         ExtraSamples: what the samples behind the colours are.
     subsampling

@@ -24,11 +24,11 @@ class BoundedStore(LocalStore):  # type: ignore[misc]  # zarr is optional and un
     Parameters
     ----------
     folder
-        Of the level.
+        The folder of the level.
     compressor
         Name of the one that is applied last, or nothing.
     chunk_bytes
-        Of a decoded chunk.
+        Size of a decoded chunk.
     shard_chunks
         How many chunks a file holds; 0 where each file is one.
     """
