@@ -57,14 +57,14 @@ standard output holds exactly one JSON object, also when the command fails:
 | `status` | stages (counts of ok and, of these, slides; of empty, failed, missing, stale), failed, empty, changed_settings |
 | `verify` | checked, missing, changed |
 | `init` | study, n_slides, n_patients, unmatched_slides, suggestions, patients_without_slides, endpoints, todo |
-| `check` | usable, problems, warnings, slides, counts |
+| `check` | usable, problems, warnings, slides, counts, discovery, limits (memory_mb, timeout_s, workers) |
 | `annotate` | forms, hpcs; with `--import` agreement (as agreement.json), names, kept |
 | `bundle` | path, sha256, endpoint, equation, encoder, weights_inside |
 | `score` | out, scores, failed |
 | `audit` | name, and what [the audit](../explanation/signature.md) found |
 | `export` | format, folder, files, skipped |
 | `simulate`, `demo` | what was planted; for `demo` also what was found |
-| `doctor` | versions, platform, cores, memory_gb, devices, readers, encoders, missing |
+| `doctor` | versions, platform, cores, memory_gb, devices, resampler, limits, readers, encoders, missing |
 
 Codes of errors and warnings (`E_MPP`, `W_EVENTS` ...) are stable; texts may change.
 """

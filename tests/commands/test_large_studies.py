@@ -16,6 +16,7 @@ from pathosig.commands.status import status, verify
 from pathosig.core.errors import ConfigError, InputError
 from pathosig.core.records import Record, atomic_path, sha256_file, write_json, write_text
 from pathosig.core.study import Study
+from pathosig.core.units import Execution
 from pathosig.intake import check
 from pathosig.synthetic import SimulateSpec, simulate
 
@@ -63,6 +64,8 @@ def test_a_plan_takes_this_studys_own_pace_and_writes_nothing(tmp_path):
     assert plan.disk_gb > 0
     assert plan.free_gb > 0
     assert sorted(study.root.rglob("*")) == before
+    half = run_all(study, dry_run=True, execution=Execution(workers=2, timeout_s=60, memory_mb=5000)).plan
+    assert "limits: 60 s and 5,000 MB a slide with 2 workers" in half.to_text()
 
 
 @pytest.mark.parametrize(("dim", "measured_s"), [(64, 2.7), (1280, 10.7)])  # benchmarks/tiles.py, a million

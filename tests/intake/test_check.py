@@ -6,8 +6,10 @@ import pytest
 import tifffile
 
 from pathosig.core.errors import ConfigError, InputError
+from pathosig.core.limits import SlideLimits
 from pathosig.core.study import Study
 from pathosig.core.tables import read_csv_rows
+from pathosig.core.units import Execution
 from pathosig.intake import check, init
 
 
@@ -101,6 +103,60 @@ def test_check_warns_of_time_zero_and_lists_unreadable_slides(tmp_path, tissue_s
     assert any("W_TIME_ZERO" in w for w in findings.warnings)
     assert any("E_NOT_FILE" in p for p in findings.problems)
     assert findings.to_text().endswith("\nusable: 1 of 2 slides cannot be read and would fail")
+
+
+@pytest.mark.parametrize(
+    ("bad", "usable", "said"),
+    [
+        ({0}, True, "W_SLIDES_LOST cohort 'discovery': 1 of 6 patients"),
+        ({0, 1, 2}, True, "W_SLIDES_LOST cohort 'discovery': 3 of 6 patients"),
+        ({0, 1, 2, 3}, False, "E_SLIDES_LOST cohort 'discovery': 4 of 6 patients"),
+        ({0, 6, 7, 8}, False, "E_SLIDES_LOST cohort 'v': 3 of 4 patients"),
+    ],
+)
+def test_a_cohort_that_loses_more_than_half_of_its_patients_makes_a_study_unusable(
+    tmp_path, tissue_slide, bad, usable, said
+):
+    def path(i):
+        return "nowhere.svs" if i in bad else tissue_slide
+
+    study = make(
+        tmp_path,
+        "slide_id,patient_id,path\n" + "".join(f"S{i},P{i},{path(i)}\n" for i in range(10)),
+        "patient_id,cohort,t,e\n"
+        + "".join(f"P{i},{'discovery' if i < 6 else 'v'},{i + 1},{i % 2}\n" for i in range(10)),
+    )
+    findings = check(study)
+    assert findings.usable is usable
+    assert any(
+        line.startswith(said) and "E_NOT_FILE" in line for line in findings.problems + findings.warnings
+    )
+
+
+def test_a_patient_with_one_slide_that_opens_is_not_lost_and_an_array_loses_those_of_its_map(
+    tmp_path, tissue_slide
+):
+    study = make(
+        tmp_path,
+        f"slide_id,patient_id,path,kind\nA,P0,{tissue_slide},wsi\nB,P0,nowhere.svs,wsi\nT,,nowhere.svs,tma\n",
+        "patient_id,cohort,t,e\nP0,discovery,1,1\nP1,discovery,2,1\nP2,discovery,3,1\n",
+    )
+    assert not any("SLIDES_LOST" in line for line in check(study).warnings)
+    (study.root / "tma_map.csv").write_text("tma,row,column,patient_id\nT,1,1,P1\nT,1,2,P2\n")
+    problems = check(Study.open(study.root)).problems
+    assert any("E_SLIDES_LOST cohort 'discovery': 2 of 3 patients" in line for line in problems)
+
+
+def test_check_says_which_limits_a_slide_will_have(tmp_path, tissue_slide):
+    study = make(
+        tmp_path,
+        f"slide_id,patient_id,path\nA,P1,{tissue_slide}\n",
+        "patient_id,cohort,t,e\nP1,discovery,1,1\n",
+    )
+    findings = check(study)
+    assert findings.limits == SlideLimits.of(Execution())
+    assert f"limits: 3600 s and {findings.limits.memory_mb:,} MB a slide with 1 worker;" in findings.to_text()
+    assert check(study, open_slides=False).limits is None
 
 
 def test_check_without_a_discovery_cohort_says_what_it_found(tmp_path):

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import psutil
 
 from pathosig.core import plugins
+from pathosig.core.limits import SlideLimits
 from pathosig.core.units import Execution
 from pathosig.core.versions import versions
-from pathosig.core.workers import fair_share_mb
 
 _OPTIONAL = {
     "sknetwork": "phenotypes.method = leiden: pip install 'pathosig[leiden]'",
@@ -67,7 +67,7 @@ def doctor() -> Diagnosis:
         memory_gb=psutil.virtual_memory().total / 1e9,
         devices=_devices(),
         resampler=_resampler(),
-        limits=_limits(),
+        limits=SlideLimits.of(Execution()).to_text(),
         readers=tuple(plugins.available("pathosig.readers")),
         encoders=tuple(plugins.available("pathosig.encoders")),
         missing=missing,
@@ -78,15 +78,6 @@ def _resampler() -> str:
     from pathosig.slides.pyramid import COMPILED
 
     return "compiled" if COMPILED else "NumPy (the compiled one needs a C compiler at installation)"
-
-
-def _limits() -> str:
-    """What a slide may take where nothing else is asked for."""
-    usual = Execution()
-    return (
-        f"{usual.timeout_s:g} s and {fair_share_mb(usual.workers):,} MB a slide with {usual.workers} worker(s); "
-        "--timeout-s and --memory-mb change them"
-    )
 
 
 def _devices() -> tuple[str, ...]:

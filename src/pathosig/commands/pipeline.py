@@ -91,7 +91,7 @@ def run_all(
     until
         The last stage to run.
     dry_run
-        Only say what would be done: slides, tiles, hours, room on the disk, events.
+        Only say what would be done: slides, tiles, hours, room on the disk, limits, events.
     profile
         Also say what each stage took; functions that took longest are listed in logs/profile/.
     execution
@@ -120,7 +120,7 @@ def run_all(
     announce("checking the study")
     _refuse_unusable(study)
     if dry_run:
-        return RunReport(stages=(), plan=plan_of(study, rows, workers=execution.workers))
+        return RunReport(stages=(), plan=plan_of(study, rows, execution=execution))
     remove_stale(study.root, deep=True)
     remove_gone(study)
     reports: list[StageReport] = []

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from pathosig.core.errors import PathosigError
+from pathosig.core.limits import SlideLimits
 from pathosig.core.records import Record, read_json
 from pathosig.core.stages import StageRow
 from pathosig.core.study import Specimen, Study
+from pathosig.core.units import Execution
 from pathosig.encoder.spec import EncoderSpec
 from pathosig.tiles.spec import TileSpec
 
@@ -49,6 +51,8 @@ class RunPlan:
         Wall time with the workers that were asked for; fits are left out.
     disk_gb, free_gb
         What results will take, and what there is.
+    limits
+        Memory and time that each slide may take.
     events
         Cohort -> events of the primary endpoint.
     """
@@ -60,6 +64,7 @@ class RunPlan:
     hours: float
     disk_gb: float
     free_gb: float
+    limits: SlideLimits
     events: dict[str, int]
 
     def to_text(self) -> str:
@@ -73,19 +78,20 @@ class RunPlan:
         )
         room = "" if self.free_gb > self.disk_gb else ": NOT ENOUGH ROOM"
         lines.append(f"results take about {self.disk_gb:.1f} GB; {self.free_gb:.1f} GB are free{room}")
+        lines.append(f"limits: {self.limits.to_text()}")
         lines.append("events: " + (", ".join(f"{k} {v}" for k, v in self.events.items()) or "none"))
         return "\n".join(lines)
 
 
-def plan_of(study: Study, rows: Sequence[StageRow], *, workers: int) -> RunPlan:
+def plan_of(study: Study, rows: Sequence[StageRow], *, execution: Execution) -> RunPlan:
     """The plan of the given stages; nothing is written.
 
     Parameters
     ----------
     rows
         Stages in order (see `stages.stages_of`).
-    workers
-        Processes side by side.
+    execution
+        Workers and limits of the run.
     """
     specimens = study.specimens()
     records = {row.name: study.records(row.name) for row in rows}
@@ -100,7 +106,7 @@ def plan_of(study: Study, rows: Sequence[StageRow], *, workers: int) -> RunPlan:
         done = {r.unit for r in records[row.name] if r.status != "failed"}
         left = {s.id for s in specimens} - done
         took = None if fits else _hours(row.name, left, counts, records[row.name], encoder.name, dim)
-        hours += (took or 0.0) / max(1, workers)
+        hours += (took or 0.0) / max(1, execution.workers)
         stages.append(StagePlan(stage=row.name, units=units, recorded=len(done), hours=took))
     per_tile = dim * 2 + _BYTES_PER_TILE
     pixels = sum(counts[i] for i in counts if i not in {r.unit for r in records.get("embed", [])})
@@ -109,10 +115,11 @@ def plan_of(study: Study, rows: Sequence[StageRow], *, workers: int) -> RunPlan:
         stages=tuple(stages),
         slides=len(specimens),
         tiles=tiles,
-        workers=workers,
+        workers=execution.workers,
         hours=round(hours, 3),
         disk_gb=round(needed / 1e9, 3),
         free_gb=round(shutil.disk_usage(study.root).free / 1e9, 3),
+        limits=SlideLimits.of(execution),
         events=_events(study),
     )
 

@@ -11,39 +11,18 @@ from dataclasses import dataclass, field
 from pathosig.core.columns import read_column
 from pathosig.core.errors import ConfigError, InputError, PathosigError, PathosigWarning, one_line
 from pathosig.core.ids import IdIndex
+from pathosig.core.limits import SlideLimits
 from pathosig.core.patients import unique_patients
 from pathosig.core.showing import Shown
-from pathosig.core.study import Specimen, Study
+from pathosig.core.study import Study
 from pathosig.core.tables import read_csv_rows
+from pathosig.core.units import Execution
 from pathosig.intake.config_check import config_problems, declared_columns
 from pathosig.intake.covariates import sentinels, unusable
 from pathosig.intake.plausibility import implausible_times
+from pathosig.intake.slide_checks import SlideCheck, check_slide, losses
 
 _SHOWN = 5
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SlideCheck:
-    """One slide: whether it opens, and what its header says."""
-
-    slide_id: str
-    mpp: float | None = None
-    mpp_source: str = ""
-    size: tuple[int, ...] = ()
-    vendor: str = ""
-    warnings: tuple[str, ...] = ()
-    code: str = ""
-    message: str = ""
-
-    @property
-    def is_readable(self) -> bool:
-        """Whether nothing speaks against it."""
-        return not self.code
-
-    def to_dict(self) -> dict[str, object]:
-        """For ``--json``."""
-        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return {"status": "ok" if self.is_readable else "failed", **fields}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,6 +39,8 @@ class CheckReport(Shown):
         Patients, slides, matched, events of each endpoint and cohort.
     discovery
         The cohort that models are fitted on.
+    limits
+        Memory and time that each slide may take in a run with the usual settings; None where no slides are read.
     usable
         Whether `run` can begin: no problem stands against the whole study.
     """
@@ -69,6 +50,7 @@ class CheckReport(Shown):
     slides: tuple[SlideCheck, ...]
     counts: Mapping[str, int | Mapping[str, int]]
     discovery: str = ""
+    limits: SlideLimits | None = None
     usable: bool
 
     @property
@@ -85,6 +67,7 @@ class CheckReport(Shown):
             "slides": [s.to_dict() for s in self.slides],
             "counts": dict(self.counts),
             "discovery": self.discovery,
+            "limits": self.limits,
         }
 
     def to_text(self) -> str:
@@ -95,6 +78,7 @@ class CheckReport(Shown):
             if self.discovery
             else []
         )
+        lines += [f"limits: {self.limits.to_text()}"] if self.limits is not None else []
         lines += [f"problem {one_line(p)}" for p in self.problems]
         lines += [f"warning {one_line(w)}" for w in self.warnings]
         bad = sum(not s.is_readable for s in self.slides)
@@ -131,6 +115,7 @@ class _Notebook:
             slides=tuple(slides),
             counts=self.counts,
             discovery=discovery,
+            limits=SlideLimits.of(Execution()) if slides else None,
             usable=not self.is_fatal,
         )
 
@@ -147,7 +132,8 @@ def check(study: Study, *, open_slides: bool = True) -> CheckReport:
     -------
     CheckReport
         Unusable (exit 3) when study.toml has an unknown table or key, a setting or a declared column cannot be used, tables
-        contradict each other, no ids overlap, no slide opens or the primary endpoint cannot be read.
+        contradict each other, no ids overlap, no slide opens, a cohort loses more than half of its patients with slides
+        (E_SLIDES_LOST) or the primary endpoint cannot be read.
     """
     notes = _Notebook()
     for problem in config_problems(study):
@@ -171,6 +157,11 @@ def check(study: Study, *, open_slides: bool = True) -> CheckReport:
         notes.warnings += [f"W_SLIDE slide {s.slide_id}: {w}" for s in slides for w in s.warnings]
         notes.counts["slides_readable"] = len(slides) - len(bad)
         notes.is_fatal |= bool(slides) and len(bad) == len(slides)
+        for loss in losses(study, slides):
+            if loss.is_fatal:
+                notes.refuse(loss.to_text())
+            else:
+                notes.warnings.append(loss.to_text())
     return notes.report(slides, discovery)
 
 
@@ -331,37 +322,3 @@ def _nearest_column(name: str, header: Sequence[str], index: IdIndex) -> str | N
     )
     alike = {h.lower(): h for h in header}
     return alike.get(close[0].lower()) if close else index.nearest(name)
-
-
-# -- slides -----------------------------------------------------------------------------------
-
-
-def check_slide(specimen: Specimen) -> SlideCheck:
-    """Open a slide and read its header; whatever its reader raises becomes a problem of this slide alone."""
-    from pathosig.slides import open_slide
-
-    name = specimen.id
-    try:
-        with open_slide(specimen.path, mpp=specimen.mpp) as reader:
-            info = reader.info
-            row = SlideCheck(
-                slide_id=name,
-                mpp=info.mpp,
-                mpp_source=str(info.mpp_source),
-                size=tuple(info.level_sizes[0]),
-                vendor=str(info.vendor),
-                warnings=tuple(info.warnings),
-            )
-    except PathosigError as error:
-        return SlideCheck(slide_id=name, code=error.code, message=f"slide {name}: {error}")
-    except OSError as error:
-        return SlideCheck(
-            slide_id=name, code="E_NOT_FILE", message=f"slide {name}: {error.strerror or error}."
-        )
-    except Exception as error:  # a reader may fail with anything on a damaged file
-        text = f"slide {name}: its reader failed ({type(error).__name__}: {str(error)[:120]}). Convert or drop the slide."
-        return SlideCheck(slide_id=name, code="E_FORMAT", message=text)
-    if row.mpp is None:
-        message = f"slide {name}: no mpp in its header. Give it in the mpp column of slides.csv."
-        return SlideCheck(slide_id=name, code="E_MPP", message=message, warnings=row.warnings)
-    return row

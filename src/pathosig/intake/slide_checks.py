@@ -1,0 +1,129 @@
+"""Whether slides open, what their headers say, and which patients are lost with those that do not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pathosig.core.errors import PathosigError
+from pathosig.core.study import Specimen, Study
+from pathosig.core.tables import read_csv_rows
+
+_MOST_LOST = 0.5
+"""Proportion of a cohort's patients with slides beyond which what is left is another cohort."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SlideCheck:
+    """One slide: whether it opens, and what its header says."""
+
+    slide_id: str
+    mpp: float | None = None
+    mpp_source: str = ""
+    size: tuple[int, ...] = ()
+    vendor: str = ""
+    warnings: tuple[str, ...] = ()
+    code: str = ""
+    message: str = ""
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether nothing speaks against it."""
+        return not self.code
+
+    def to_dict(self) -> dict[str, object]:
+        """For ``--json``."""
+        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {"status": "ok" if self.is_readable else "failed", **fields}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Loss:
+    """Patients of a cohort none of whose slides can be read.
+
+    Attributes
+    ----------
+    lost, patients
+        Patients that are lost, and all that have slides.
+    codes
+        Code -> their slides that failed with it.
+    """
+
+    cohort: str
+    lost: int
+    patients: int
+    codes: dict[str, int]
+
+    @property
+    def is_fatal(self) -> bool:
+        """Whether more than half of the cohort is lost."""
+        return self.lost > _MOST_LOST * self.patients
+
+    def to_text(self) -> str:
+        """One line, with its code."""
+        reasons = ", ".join(f"{name} {n}" for name, n in sorted(self.codes.items()))
+        text = f"cohort {self.cohort!r}: {self.lost} of {self.patients} patients have no slide that can be read ({reasons})"
+        if self.is_fatal:
+            return f"E_SLIDES_LOST {text}, more than half. Repair these slides, or take the patients out of patients.csv."
+        return f"W_SLIDES_LOST {text} and would be left out."
+
+
+def losses(study: Study, slides: Sequence[SlideCheck]) -> list[Loss]:
+    """Cohorts that lose patients because their slides cannot be read, by name.
+
+    The patients of a microarray are those that tma_map.csv gives its places to.
+    """
+    codes = {slide.slide_id: slide.code for slide in slides}
+    cohorts = dict(zip(*(study.patients()[name] for name in ("patient_id", "cohort")), strict=True))
+    of_patient: dict[str, list[str]] = {}
+    for patient, slide_id in _pairs(study):
+        if cohorts.get(patient) and slide_id in codes:
+            of_patient.setdefault(patient, []).append(codes[slide_id])
+    patients = Counter(cohorts[patient] for patient in of_patient)
+    out = []
+    for cohort in sorted(patients):
+        lost = [c for p, c in of_patient.items() if cohorts[p] == cohort and all(c)]
+        if lost:
+            reasons = Counter(code for each in lost for code in each)
+            out.append(Loss(cohort=cohort, lost=len(lost), patients=patients[cohort], codes=dict(reasons)))
+    return out
+
+
+def _pairs(study: Study) -> list[tuple[str, str]]:
+    """Patients and their slides."""
+    pairs = [(s.patient_id, s.id) for s in study.slides()]
+    places = study.paths.tma_map
+    rows = read_csv_rows(places) if places.is_file() else []
+    return pairs + [(row.get("patient_id", ""), row.get("tma", "")) for row in rows]
+
+
+def check_slide(specimen: Specimen) -> SlideCheck:
+    """Open a slide and read its header; whatever its reader raises becomes a problem of this slide alone."""
+    from pathosig.slides import open_slide
+
+    name = specimen.id
+    try:
+        with open_slide(specimen.path, mpp=specimen.mpp) as reader:
+            info = reader.info
+            row = SlideCheck(
+                slide_id=name,
+                mpp=info.mpp,
+                mpp_source=str(info.mpp_source),
+                size=tuple(info.level_sizes[0]),
+                vendor=str(info.vendor),
+                warnings=tuple(info.warnings),
+            )
+    except PathosigError as error:
+        return SlideCheck(slide_id=name, code=error.code, message=f"slide {name}: {error}")
+    except OSError as error:
+        return SlideCheck(
+            slide_id=name, code="E_NOT_FILE", message=f"slide {name}: {error.strerror or error}."
+        )
+    except Exception as error:  # a reader may fail with anything on a damaged file
+        text = f"slide {name}: its reader failed ({type(error).__name__}: {str(error)[:120]}). Convert or drop the slide."
+        return SlideCheck(slide_id=name, code="E_FORMAT", message=text)
+    if row.mpp is None:
+        message = f"slide {name}: no mpp in its header. Give it in the mpp column of slides.csv."
+        return SlideCheck(slide_id=name, code="E_MPP", message=message, warnings=row.warnings)
+    return row
