@@ -6,7 +6,7 @@ import pytest
 from pathosig.phenotypes import Codebook, PhenotypeSpec, TrainingTiles, fit_codebook
 from pathosig.phenotypes.distance import Distance
 from pathosig.phenotypes.kmeans import normalise
-from pathosig.phenotypes.nearest import ROWS, products, read_rows
+from pathosig.phenotypes.nearest import ROWS, _read_rows, products
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def test_half_precision_is_widened_exactly_and_infinities_stay_what_they_are():
     half = np.concatenate([rng.normal(size=500), [0, -0.0, 6e-8, -6e-8, 65504, 1e-5]]).astype(np.float16)
     for rows in (half[None], np.array([[1, np.inf, np.nan, -np.inf]], np.float16)):
         out = np.empty(rows.shape, np.float32)
-        squared = read_rows(rows, out)
+        squared = _read_rows(rows, out)
         np.testing.assert_array_equal(out, rows.astype(np.float32))
         np.testing.assert_allclose(squared, np.einsum("ij,ij->i", out, out), rtol=1e-6)
 

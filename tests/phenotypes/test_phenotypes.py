@@ -20,11 +20,11 @@ from pathosig.phenotypes import (
     ward_tree,
 )
 from pathosig.phenotypes.atlas import AtlasTiles, Candidates, atlas_table, choose_exemplars, map_of_tiles
-from pathosig.phenotypes.health import artefact_hpcs, assess, occupancy
+from pathosig.phenotypes.health import _occupancy, artefact_hpcs, assess
 from pathosig.phenotypes.kmeans import normalise
 from pathosig.phenotypes.reading import read_discovery
 from pathosig.phenotypes.stability_curve import stability_over_k
-from pathosig.phenotypes.steadiness import disjoint_halves, matched_jaccard, stability
+from pathosig.phenotypes.steadiness import _matched_jaccard, disjoint_halves, stability
 from pathosig.synthetic import SimulateSpec, simulate
 
 SPEC = PhenotypeSpec(k=16, runs=6, landmarks=600, max_iter=15)
@@ -133,10 +133,10 @@ def test_the_batch_diagnostic_sees_slides_that_differ():
 
 def test_health_counts_occupancy_artefacts_and_matches_clusters():
     labels = np.array([0] * 50 + [1] * 50)
-    assert occupancy(labels, 4).empty == 2
-    assert occupancy(labels, 2).perplexity == pytest.approx(1)
+    assert _occupancy(labels, 4).empty == 2
+    assert _occupancy(labels, 2).perplexity == pytest.approx(1)
     assert artefact_hpcs(labels, {"pen": np.array([0.0] * 50 + [0.9] * 50)}, 2).keys() == {1}
-    assert matched_jaccard(labels, 1 - labels, 2).tolist() == [1.0, 1.0]
+    assert _matched_jaccard(labels, 1 - labels, 2).tolist() == [1.0, 1.0]
 
 
 def atlas_tiles(n, patients=4, hpcs=1, seed=0):

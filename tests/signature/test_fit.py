@@ -14,11 +14,11 @@ from pathosig.profiles.tree import coarse_groups
 from pathosig.signature import Signature, SignatureSpec, TrainingSet, fit_details, fit_signature
 from pathosig.signature.features import candidates, design
 from pathosig.survival import cox, cox_path, harrell_c
-from pathosig.survival.bounds import false_selection_bound, tail_bound, threshold_for
-from pathosig.survival.data import risk_sets
+from pathosig.survival.bounds import _tail_bound, false_selection_bound, threshold_for
 from pathosig.survival.half_paths import first_entries, gradient, half_samples_of, quadratic_at
 from pathosig.survival.likelihood import loglik_derivatives
 from pathosig.survival.ridge import WIDE_PENALTIES, ridge_fit
+from pathosig.survival.risksets import risk_sets
 
 QUICK = SignatureSpec(bootstraps=0)
 
@@ -235,8 +235,8 @@ def test_bounds_are_between_chance_and_meinshausen_buhlmann():
     assert false_selection_bound(6, 50, 0.9, 50) < false_selection_bound(6, 50, 0.6, 50)
     threshold = threshold_for(6, 50, 50, expected_false=1.0)
     assert false_selection_bound(6, 50, threshold, 50) <= 1.0
-    assert tail_bound(0.3, 10, 100, -0.5) == 1.0
-    assert 0 < tail_bound(0.05, 60, 100, -0.25) <= 0.05 / 0.6
+    assert _tail_bound(0.3, 10, 100, -0.5) == 1.0
+    assert 0 < _tail_bound(0.05, 60, 100, -0.25) <= 0.05 / 0.6
 
 
 def test_outside_features_need_no_tree():

@@ -10,7 +10,7 @@ from pathosig.core.errors import InputError, SlideError, StorageError
 from pathosig.core.fingerprints import identity, input_key
 from pathosig.core.remote import path_of, shown, url_of
 from pathosig.slides import open_slide, plan_read, read_tiles
-from pathosig.slides.opening import scan_of
+from pathosig.slides.opening import _scan_of
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::ResourceWarning"
@@ -107,7 +107,7 @@ def test_addresses_are_paths_and_come_back(tmp_path):
     path = path_of("s3://bucket/a b/slide.ome.tif", tmp_path)
     assert url_of(path) == shown(path) == "s3://bucket/a b/slide.ome.tif"
     assert (path.name, path.stem) == ("slide.ome.tif", "slide.ome")
-    assert scan_of(path_of("s3://bucket/slide.ome.tif#2", tmp_path)) == (
+    assert _scan_of(path_of("s3://bucket/slide.ome.tif#2", tmp_path)) == (
         path_of("s3://bucket/slide.ome.tif", tmp_path),
         2,
     )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pathosig.survival import harrell_c, uno_c
-from pathosig.survival.concordance import censoring_before
+from pathosig.survival.censoring import censoring_before
 from pathosig.survival.imputation import _nearest
 from pathosig.survival.pairs import pairs_before
 

@@ -7,7 +7,7 @@ import pytest
 
 from pathosig.core.errors import ConfigError
 from pathosig.survival import cox, harrell_c
-from pathosig.survival.precision import concordance_error, detectable_hr, validation_size
+from pathosig.survival.precision import _concordance_error, detectable_hr, validation_size
 
 
 def cohorts(n, sd, censoring, repeats, seed=0):
@@ -48,7 +48,7 @@ def test_the_error_of_c_is_hanley_and_mcneils_by_newcombe():
     c, n = 0.8, 50
     q1, q2 = c / (2 - c), 2 * c**2 / (1 + c)
     theirs = (c * (1 - c) + (n - 1) * (q1 - c**2) + (n - 1) * (q2 - c**2)) / n**2
-    assert concordance_error(c, 100, 0.5) == pytest.approx(np.sqrt(theirs), rel=1e-9)
+    assert _concordance_error(c, 100, 0.5) == pytest.approx(np.sqrt(theirs), rel=1e-9)
 
 
 def test_a_detectable_effect_is_found_in_four_of_five_studies():

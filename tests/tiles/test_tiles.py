@@ -15,7 +15,7 @@ from pathosig.core.tile_tables import read_slide_tiles
 from pathosig.core.units import Execution, Stage, Unit
 from pathosig.tiles import TileSpec, cut_tiles, grid, quality, tissue_fraction
 from pathosig.tiles.grid import bands
-from pathosig.tiles.quality import box_mean, excluded
+from pathosig.tiles.quality import _box_mean, excluded
 from pathosig.tissue import find_tissue
 
 
@@ -71,8 +71,8 @@ def test_means_over_five_pixels_repeat_the_edge():
     values = np.random.default_rng(0).random((2, 4, 9), dtype=np.float32)
     wide = np.pad(values, ((0, 0), (2, 2), (2, 2)), mode="edge").astype(float)
     parts = [wide[:, i : i + 4, j : j + 9] for i in range(5) for j in range(5)]
-    np.testing.assert_allclose(box_mean(values), np.mean(parts, axis=0), rtol=1e-6)
-    assert np.array_equal(box_mean(values)[1], box_mean(values[1]))
+    np.testing.assert_allclose(_box_mean(values), np.mean(parts, axis=0), rtol=1e-6)
+    assert np.array_equal(_box_mean(values)[1], _box_mean(values[1]))
 
 
 def test_bad_settings_are_refused():

@@ -9,10 +9,10 @@ import pytest
 from pathosig.core.errors import NotEstimableError
 from pathosig.signature import SignatureSpec, fit_signature
 from pathosig.survival import cox, fisher_exact
-from pathosig.survival.imputation import impute, nelson_aalen, rubin
+from pathosig.survival.imputation import _nelson_aalen, impute, rubin
 from pathosig.validation import ValidateSpec, validate
 from pathosig.validation.added import ClinicalModels, added_value
-from pathosig.validation.associations import associations, counted
+from pathosig.validation.associations import _counted, associations
 from pathosig.validation.competing import causes_of, competing_risks
 from pathosig.validation.error import overall_error
 from pathosig.validation.findings import riley, sample_size_findings, spread_findings
@@ -47,7 +47,7 @@ def clinical() -> pd.DataFrame:
 
 
 def test_nelson_aalen_counts_deaths_over_those_at_risk_ties_too():
-    found = nelson_aalen(np.array([3.0, 1, 3, 2]), np.array([True, True, False, False]))
+    found = _nelson_aalen(np.array([3.0, 1, 3, 2]), np.array([True, True, False, False]))
     np.testing.assert_allclose(found, [1 / 4 + 1 / 2, 1 / 4, 1 / 4 + 1 / 2, 1 / 4])
 
 
@@ -142,7 +142,7 @@ def test_competing_risks_give_curves_gray_and_both_models(clinical):
 
 def test_counts_of_groups_carry_exact_tests_and_leave_unknown_out(clinical):
     labels = clinical["stage"].to_numpy(object)
-    made = counted(
+    made = _counted(
         clinical["group"].to_numpy(object), np.array([v if isinstance(v, str) else None for v in labels])
     )
     assert made.n + made.missing == len(clinical)

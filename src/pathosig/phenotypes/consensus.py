@@ -65,7 +65,7 @@ def consensus_centroids(
     centroids = normalise(centroids)
     labels = assign(x, centroids)
     centroids = normalise(_means_or_old(x, labels, centroids))
-    centroids, merged = merge_small(x, centroids, min_share)
+    centroids, merged = _merge_small(x, centroids, min_share)
     return centroids, {"run_agreement": _mean_agreement(labels_of_runs), "merged": float(merged)}
 
 
@@ -99,7 +99,7 @@ def _means_or_old(x: np.ndarray, labels: np.ndarray, centroids: np.ndarray) -> n
     return sums
 
 
-def merge_small(x: np.ndarray, centroids: np.ndarray, min_share: float) -> tuple[np.ndarray, int]:
+def _merge_small(x: np.ndarray, centroids: np.ndarray, min_share: float) -> tuple[np.ndarray, int]:
     """Merge groups below a share of the rows into their nearest, smallest first."""
     merged = 0
     while len(centroids) > 2:

@@ -111,7 +111,7 @@ def batch_diagnostic(
     return {"observed": observed, "expected": expected, "ratio": observed / max(expected, 1e-9)}
 
 
-def slide_offsets(x: np.ndarray, slide: np.ndarray, *, prior: float = 50.0) -> np.ndarray:
+def _slide_offsets(x: np.ndarray, slide: np.ndarray, *, prior: float = 50.0) -> np.ndarray:
     """Shrunken mean of each slide, float32[slides, d]: n / (n + prior) of its distance to the grand mean."""
     grand = x.mean(axis=0)
     count = np.bincount(slide)
@@ -173,7 +173,7 @@ def fit_codebook(
     centred = spec.centre == "always" or (spec.centre == "auto" and tripped)
     fitted_on = x
     if centred:
-        offsets = slide_offsets(unit, tiles.slide)
+        offsets = _slide_offsets(unit, tiles.slide)
         fitted_on = normalise((unit - offsets[tiles.slide] - pca.mean) @ projection)
     clusters: dict[str, float] = {}
     if labels is not None:

@@ -121,7 +121,7 @@ class Health:
         }
 
 
-def occupancy(labels: np.ndarray, k: int) -> Occupancy:
+def _occupancy(labels: np.ndarray, k: int) -> Occupancy:
     """How evenly int[n] labels below k are spread."""
     share = np.bincount(labels, minlength=k) / max(len(labels), 1)
     some = share[share > 0]
@@ -134,7 +134,7 @@ def occupancy(labels: np.ndarray, k: int) -> Occupancy:
     )
 
 
-def dominance(labels: np.ndarray, group: np.ndarray, k: int, rng: np.random.Generator) -> Dominance:
+def _dominance(labels: np.ndarray, group: np.ndarray, k: int, rng: np.random.Generator) -> Dominance:
     """Per HPC the proportion of its tiles from its biggest group, and the 95th percentile under permutation.
 
     The null shuffles labels over tiles, so patchy patterns exceed it without being artefacts.
@@ -196,7 +196,7 @@ def assess(
     x = codebook.project(tiles.embeddings)
     labels = (x @ codebook.centroids.T).argmax(axis=1)
     k = codebook.k
-    fill = occupancy(labels, k)
+    fill = _occupancy(labels, k)
     stable, halves = None, None
     if refits:
         subset = np.sort(rng.choice(len(x), size=min(len(x), _STABILITY_ROWS), replace=False))
@@ -208,7 +208,7 @@ def assess(
             some, patient, spec, labels[subset], linkage=codebook.linkage, coarse=coarse, asked=asked
         )
     owners = {
-        name: dominance(labels, getattr(tiles, name), k, rng)
+        name: _dominance(labels, getattr(tiles, name), k, rng)
         for name in ("slide", "patient", "site")
         if len(np.unique(getattr(tiles, name))) > 1
     }

@@ -36,7 +36,7 @@ def leiden_centroids(x: np.ndarray, k: int, seed: int) -> np.ndarray:
 
     rows = np.sort(np.random.default_rng(seed).choice(len(x), min(len(x), _MAX_ROWS), replace=False))
     points = x[rows]
-    graph = jaccard_graph(points, min(_NEIGHBOURS, len(points) - 1))
+    graph = _jaccard_graph(points, min(_NEIGHBOURS, len(points) - 1))
     low, high = 0.01, 50.0
     best = np.zeros(len(points), int)
     for _ in range(_TRIES):
@@ -58,7 +58,7 @@ def _seed_c_library(seed: int) -> None:
     library.srand(ctypes.c_uint(seed % 2**32))
 
 
-def jaccard_graph(x: np.ndarray, neighbours: int) -> sparse.csr_matrix:
+def _jaccard_graph(x: np.ndarray, neighbours: int) -> sparse.csr_matrix:
     """Graph of nearest neighbours; an edge weighs the Jaccard index of its ends' neighbourhoods.
 
     Parameters

@@ -41,13 +41,13 @@ def products(embeddings: np.ndarray, matrix: np.ndarray) -> Iterator[tuple[slice
         count = rows.stop - start
         x[count:] = 0
         squared = np.zeros(ROWS, np.float32)
-        squared[:count] = read_rows(embeddings[rows], x[:count])
+        squared[:count] = _read_rows(embeddings[rows], x[:count])
         np.maximum(np.sqrt(squared), 1e-12, out=length)
         np.matmul(x, matrix, out=out)
         yield rows, out, length
 
 
-def read_rows(rows: np.ndarray, out: np.ndarray) -> np.ndarray:
+def _read_rows(rows: np.ndarray, out: np.ndarray) -> np.ndarray:
     """Copy rows into float32 `out`[m, d] and give back their squared lengths, float32[m].
 
     float16 is widened by moving its bits, two to six times as fast as NumPy's own conversion. That is exact

@@ -91,7 +91,7 @@ def stability(
         rows = np.concatenate([np.flatnonzero(patient == p) for p in chosen])
         labels = assign(x, _refit(x[rows], asked, rng, spec))
         boots.append(adjusted_rand_score(reference, labels))
-        jaccard += matched_jaccard(reference, labels, k) / _REPEATS
+        jaccard += _matched_jaccard(reference, labels, k) / _REPEATS
     return Stability(
         seed_ari=float(np.mean(seeds)), bootstrap_ari=float(np.mean(boots)), jaccard=tuple(jaccard.tolist())
     )
@@ -189,7 +189,7 @@ def _refit(x: np.ndarray, k: int, rng: np.random.Generator, spec: PhenotypeSpec)
     )[0]
 
 
-def matched_jaccard(reference: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
+def _matched_jaccard(reference: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
     """Jaccard index of each reference cluster with the one matched to it (Hungarian), float[k]."""
     other = int(labels.max()) + 1
     table = np.bincount(reference * other + labels, minlength=k * other).reshape(k, other).astype(float)
@@ -232,13 +232,13 @@ def stability_curve(
         strength = float("nan")
         if half.any() and not half.all():
             there, here = _refit(x[~half], k, rng, spec), _refit(x[half], k, rng, spec)
-            strength = prediction_strength(assign(x[half], there), assign(x[half], here))
+            strength = _prediction_strength(assign(x[half], there), assign(x[half], here))
         row = {"k": float(k), "prediction_strength": strength}
         out.append({**row, "seed_ari": firm.seed_ari, "bootstrap_ari": firm.bootstrap_ari})
     return out
 
 
-def prediction_strength(predicted: np.ndarray, own: np.ndarray) -> float:
+def _prediction_strength(predicted: np.ndarray, own: np.ndarray) -> float:
     """Least share of pairs of an own cluster that the other half's clusters keep together."""
     worst = 1.0
     for cluster in np.unique(own):

@@ -157,7 +157,7 @@ def fit_details(
     x = design(patients.profiles, pool.names, pool.transform)
     table = pd.DataFrame({"feature": pool.names})
     if univariate:
-        table = univariate_table(x, time, event, pool)
+        table = _univariate_table(x, time, event, pool)
     chosen = select(x, time, event, pool=pool, spec=spec, groups=patients.groups)
     table["selected"] = table["feature"].isin(chosen.names)
     table["steadiness"] = table["feature"].map(patients.steadiness).astype(float)
@@ -239,7 +239,7 @@ def _too_few_tiles(tiles: pd.Series | None, min_tiles: int) -> str:
     )
 
 
-def univariate_table(x: np.ndarray, time: np.ndarray, event: np.ndarray, pool: Candidates) -> pd.DataFrame:
+def _univariate_table(x: np.ndarray, time: np.ndarray, event: np.ndarray, pool: Candidates) -> pd.DataFrame:
     """Every candidate by itself: hazard ratio per SD with 95 % confidence interval, p and BH q."""
     spread = x.std(0, ddof=1)
     table = cox_univariate((x - x.mean(0)) / np.where(spread > 0, spread, 1.0), time, event)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 LOW, HIGH, NOT_ASSESSABLE = "low", "high", "not assessable"
 
 
-def linear_score(x: np.ndarray, coef: Sequence[float], center: Sequence[float]) -> np.ndarray:
+def _linear_score(x: np.ndarray, coef: Sequence[float], center: Sequence[float]) -> np.ndarray:
     """Sum of coef x (x - center) by row: float[n].
 
     Term by term, because a matrix product rounds differently for one row and for many.
@@ -214,7 +214,7 @@ class Signature(Shown):
             If a feature of the signature is missing.
         """
         frame = self._frame(profiles)
-        out = linear_score(self.columns(frame), self.coef, self.center)
+        out = _linear_score(self.columns(frame), self.coef, self.center)
         least = self.transform.min_tiles
         if self.transform.scale != "feature" and "n_tiles" in frame and least > 0:
             out = np.where(frame["n_tiles"].to_numpy(float) >= least, out, np.nan)

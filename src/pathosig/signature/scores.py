@@ -176,7 +176,7 @@ def core_table(
         )
         tiles = places(str(row["slide_id"].iloc[0]))
         measured = (
-            np.nan if tiles is None else spatial_variance(slope, tiles, signature.transform.artefact_hpcs)
+            np.nan if tiles is None else _spatial_variance(slope, tiles, signature.transform.artefact_hpcs)
         )
         if np.isfinite(measured):
             values[i] = max(values[i], measured)
@@ -184,7 +184,7 @@ def core_table(
     return out
 
 
-def spatial_variance(slope: NDArray[np.float64], tiles: TilePlaces, artefacts: Sequence[int]) -> float:
+def _spatial_variance(slope: NDArray[np.float64], tiles: TilePlaces, artefacts: Sequence[int]) -> float:
     """Variance of a slide's score over spatial blocks of its tiles; NaN with fewer than eight of them."""
     used = ~np.isin(tiles.hpc, list(artefacts))
     x, y, hpc = tiles.x[used], tiles.y[used], tiles.hpc[used]

@@ -62,7 +62,7 @@ def build_signature(
     """
     spec = spec or study.spec(SignatureSpec)
     profiles = read_profiles(study)
-    unit = Unit(id=FIT, inputs=training_identity(study, profiles, endpoint_of(study, spec)))
+    unit = Unit(id=FIT, inputs=_training_identity(study, profiles, endpoint_of(study, spec)))
     report = run_once(study, STAGE, spec, unit, _fit, execution=execution)
     fitted = study.record(STAGE.name, FIT)
     if fitted is None or report.waiting:
@@ -86,7 +86,7 @@ def _cohorts(study: Study) -> dict[str, str]:
     return dict(zip(frame["patient_id"], frame["cohort"], strict=True))
 
 
-def training_identity(study: Study, profiles: Profiles, endpoint: str) -> dict[str, Any]:
+def _training_identity(study: Study, profiles: Profiles, endpoint: str) -> dict[str, Any]:
     """What a fit depends on: profiles and outcome of discovery patients, the tree; nothing of other cohorts."""
     rows = discovery_rows(study, profiles)
     ids = set(rows["patient_id"])

@@ -98,7 +98,7 @@ class TrainingSet:
         """
         ids = set(profiles["patient_id"])
         ends = outcome.loc[outcome["patient_id"].isin(ids), ["patient_id", "time", "event"]]
-        ends = checked_outcome(ends.sort_values("patient_id", kind="stable"))
+        ends = _checked_outcome(ends.sort_values("patient_id", kind="stable"))
         rows = profiles.drop(columns=[c for c in ("time", "event") if c in profiles])
         rows = rows[rows["patient_id"].isin(set(ends["patient_id"]))].sort_values("patient_id", kind="stable")
         return cls(profiles=rows.reset_index(drop=True), outcome=ends.reset_index(drop=True), **declared)
@@ -195,7 +195,7 @@ class TrainingSet:
         )
 
 
-def checked_outcome(outcome: pd.DataFrame) -> pd.DataFrame:
+def _checked_outcome(outcome: pd.DataFrame) -> pd.DataFrame:
     """Outcomes with time as float and event as bool.
 
     Raises

@@ -27,7 +27,7 @@ def slides_among(paths: Iterable[Path]) -> list[Path]:
     """
     ordered = sorted(set(paths))
     folders = {path for path in ordered if path.is_dir()}
-    slides = {path for path in folders if is_slide_folder(path)}
+    slides = {path for path in folders if _is_slide_folder(path)}
     slides = {path for path in slides if not slides.intersection(path.parents)}
     above = {parent for path in ordered for parent in path.parents}
     slides |= {path for path in folders - above if path.suffix.lower() in SLIDE_SUFFIXES}
@@ -47,7 +47,7 @@ def slides_below(folder: Path) -> list[Path]:
 
     Hidden files and folders are left out, and so is everything that is no slide, such as tables and thumbnails.
     """
-    if is_slide_folder(folder):
+    if _is_slide_folder(folder):
         return [folder]
     visible = [
         path
@@ -68,7 +68,7 @@ def _one_per_series(paths: list[Path]) -> list[Path]:
     added: set[Path] = set()
     for (folder, _), files in series.items():
         if len(files) > 1:
-            whole = is_slide_folder(folder)
+            whole = _is_slide_folder(folder)
             added.add(folder if whole else files[0])
             dropped.update(files if whole else files[1:])
     return sorted((set(paths) - dropped) | added)
@@ -82,7 +82,7 @@ def _series(path: Path) -> str:
     return instance.series if instance is not None else ""
 
 
-def is_slide_folder(folder: Path) -> bool:
+def _is_slide_folder(folder: Path) -> bool:
     """Whether a folder as a whole is one slide."""
     if folder.suffix.lower() == ".zarr" or is_zarr(folder):
         return True

@@ -85,7 +85,7 @@ def open_slide(
     SlideError
         E_NOT_FILE, E_FORMAT, E_CODEC, E_PHOTOMETRIC, E_BITDEPTH, E_TOO_LARGE, E_MPP_RANGE, E_MPP_ANISO.
     """
-    path, scan = scan_of(Path(path))
+    path, scan = _scan_of(Path(path))
     wanted = _Wanted(mpp=mpp, region=region, icc=icc, scan=scan)
     if not url_of(path):
         return _opened(path, reader, wanted)
@@ -152,7 +152,7 @@ def _in_srgb(source: SlideReader, profile: bytes, name: str) -> SlideReader:
     return ConvertedReader(source, convert)
 
 
-def scan_of(path: Path) -> tuple[Path, int | None]:
+def _scan_of(path: Path) -> tuple[Path, int | None]:
     """A path without the number of a scan at its end (``slide.ome.tif#2``), and that number."""
     file = file_of(path)
     return file, None if file == path else int(path.name.rpartition("#")[2])

@@ -67,13 +67,17 @@ def hazard_at(fit: CoxFit, times: ArrayLike) -> BaselineHazard:
     times
         [m], in the unit of its times.
 
+    Returns
+    -------
+    `BaselineHazard`, with one entry for each time.
+
     Examples
     --------
     >>> from pathosig.survival import cox
-    >>> fit = cox([[0.2], [1.5], [0.3], [2.0], [0.1]], [5, 1, 4, 2, 6], [1, 1, 0, 1, 0])
-    >>> base = hazard_at(fit, [2, 5])
-    >>> bool(abs(base.hazard[1] - fit.baseline_hazard()[1][3]) < 1e-12)
-    True
+    >>> x = np.array([[0.2], [1.5], [0.3], [2.0], [0.1]])
+    >>> fit = cox(x - x.mean(axis=0), [5, 1, 4, 2, 6], [1, 1, 0, 1, 0])
+    >>> hazard_at(fit, [2, 5]).hazard.round(3)
+    array([0.183, 1.862])
     """
     beta = np.nan_to_num(fit.coef)
     sets = fit.sets
@@ -93,7 +97,7 @@ def hazard_at(fit: CoxFit, times: ArrayLike) -> BaselineHazard:
 def absolute_risk(
     x: ArrayLike, coef: ArrayLike, covariance: ArrayLike, base: BaselineHazard, *, conf_level: float = 0.95
 ) -> AbsoluteRisk:
-    """Risks of new patients at the times of `base`.
+    """Absolute risks of new patients at the times of `base`, with confidence intervals.
 
     Parameters
     ----------
@@ -106,14 +110,19 @@ def absolute_risk(
     conf_level
         Confidence level of the intervals.
 
+    Returns
+    -------
+    `AbsoluteRisk`.
+
     Examples
     --------
     >>> from pathosig.survival import cox
     >>> x = np.array([[0.2], [1.5], [0.3], [2.0], [0.1], [0.9]])
-    >>> fit = cox(x, [5, 1, 4, 2, 6, 3], [1, 1, 0, 1, 0, 1])
-    >>> risks = absolute_risk([[0.5]], fit.coef, fit.covariance, hazard_at(fit, [4]))
-    >>> bool(risks.lower[0, 0] < risks.risk[0, 0] < risks.upper[0, 0])
-    True
+    >>> centre = x.mean(axis=0)
+    >>> fit = cox(x - centre, [5, 1, 4, 2, 6, 3], [1, 1, 0, 1, 0, 0])
+    >>> risks = absolute_risk([[0.5]] - centre, fit.coef, fit.covariance, hazard_at(fit, [2, 5]))
+    >>> risks.risk.round(3), risks.lower.round(3), risks.upper.round(3)
+    (array([[0.061, 0.67 ]]), array([[0.001, 0.14 ]]), array([[0.964, 1.   ]]))
     """
     z, b, v = (np.asarray(a, float) for a in (x, coef, covariance))
     ratio = np.exp(z @ b)[:, None]

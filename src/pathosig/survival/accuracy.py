@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pathosig.core.errors import InputError
-from pathosig.survival.concordance import censoring_before, truncation_weights
+from pathosig.survival.censoring import censoring_before, truncation_weights
 from pathosig.survival.data import outcome
 
 
@@ -25,7 +25,11 @@ def brier(prediction: Any, time: Any, event: Any, *, times: Any, entry: Any = No
     times
         [m] horizons.
     entry
-        [n] times of delayed entry; weights as in `concordance.truncation_weights`.
+        [n] times of delayed entry; weights as in `censoring.truncation_weights`.
+
+    Returns
+    -------
+    float[m]; 0 is perfect, 0.25 is what a constant prediction of one half earns without censoring.
 
     Raises
     ------
@@ -35,6 +39,14 @@ def brier(prediction: Any, time: Any, event: Any, *, times: Any, entry: Any = No
     References
     ----------
     R: riskRegression::Score(metrics = "brier"). Graf et al. (1999), Stat. Med. 18.
+
+    Examples
+    --------
+    >>> survival = [[0.9], [0.8], [0.1]]  # predicted at time 4
+    >>> brier(survival, [5, 6, 1], [1, 0, 1], times=4).round(3)
+    array([0.02])
+    >>> brier([0.5], [5, 6, 1], [1, 0, 1], times=4)  # the same prediction for everybody
+    array([0.25])
     """
     t, d, start = outcome(time, event, entry=entry, what="brier")
     grid = np.atleast_1d(np.asarray(times, float))
@@ -74,10 +86,20 @@ def ibs(prediction: Any, time: Any, event: Any, *, times: Any, entry: Any = None
     times
         [m] the grid, rising, m >= 2; state it with the result.
 
+    Returns
+    -------
+    One number on the scale of `brier`: 0 is perfect.
+
     Raises
     ------
     InputError
         If the grid has fewer than two times.
+
+    Examples
+    --------
+    >>> curves = [[0.9, 0.8], [0.9, 0.9], [0.4, 0.1]]
+    >>> round(ibs(curves, [5, 6, 3], [1, 0, 1], times=[2, 4]), 4)
+    0.0733
     """
     grid = np.atleast_1d(np.asarray(times, float))
     if len(grid) < 2:

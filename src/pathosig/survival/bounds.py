@@ -19,7 +19,7 @@ _LOW, _HIGH = math.log(1e-9), math.log(1e9)
 
 
 @functools.lru_cache(maxsize=20_000)
-def tail_bound(mean: float, at_least: int, size: int, r: float) -> float:
+def _tail_bound(mean: float, at_least: int, size: int, r: float) -> float:
     """Largest P(X >= at_least / size) of an r-concave law on {0, 1/size, ..., 1} with this mean.
 
     Parameters
@@ -79,18 +79,50 @@ def false_selection_bound(q: float, p: int, threshold: float, pairs: int) -> flo
     Returns
     -------
     The smaller of the Meinshausen-Buhlmann bound and both r-concave bounds of Shah and Samworth.
+
+    Examples
+    --------
+    >>> round(false_selection_bound(7, 40, 0.8, 50), 3)
+    0.275
+    >>> false_selection_bound(7, 40, 0.8, 50) < 7 * 7 / ((2 * 0.8 - 1) * 40)
+    True
     """
     if q >= p:
         return float(p)
     simple = q * q / ((2 * threshold - 1) * p) if threshold > 0.5 else float(p)
     rate = round(q / p, 6)
-    both = tail_bound(round(rate * rate, 9), math.ceil(round((2 * threshold - 1) * pairs, 8)), pairs, -0.5)
-    one = tail_bound(rate, math.ceil(round(2 * threshold * pairs, 8)), 2 * pairs, -0.25)
+    both = _tail_bound(round(rate * rate, 9), math.ceil(round((2 * threshold - 1) * pairs, 8)), pairs, -0.5)
+    one = _tail_bound(rate, math.ceil(round(2 * threshold * pairs, 8)), 2 * pairs, -0.25)
     return min(simple, p * both, p * one, float(p))
 
 
 def threshold_for(q: float, p: int, pairs: int, *, expected_false: float, lowest: float = 0.5) -> float:
-    """Smallest threshold whose bound is at most `expected_false`; above 1 when there is none."""
+    """Smallest proportion of half-samples whose bound is at most `expected_false`; above 1 when there is none.
+
+    Parameters
+    ----------
+    q
+        Mean number of variables selected in a half-sample.
+    p
+        Number of candidates.
+    pairs
+        Complementary pairs of half-samples.
+    expected_false
+        Tolerated expected number of falsely selected variables.
+    lowest
+        Smallest threshold considered, 0.5 to 1.
+
+    Returns
+    -------
+    The threshold, a multiple of 1 / (2 pairs), or 1.01 where even selection in every half-sample is not enough.
+
+    Examples
+    --------
+    >>> threshold_for(4, 20, 10, expected_false=1.0)
+    0.7
+    >>> threshold_for(4, 20, 10, expected_false=0.3)
+    0.85
+    """
     size = 2 * pairs
     low = math.floor(max(lowest, 0.5) * size)
     while low / size < lowest or low / size <= 0.5:

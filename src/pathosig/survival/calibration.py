@@ -118,6 +118,12 @@ def calibration(
         Groups of equal size by predicted risk (cut at its quantiles, R's type 7).
     knots
         3, 4 or 5 of the restricted cubic spline in log(-log(prediction)) of the smoothed curve.
+    conf_level
+        Confidence level of all intervals.
+
+    Returns
+    -------
+    `Calibration`, with one `CalibrationAt` for each horizon that follow-up reaches.
 
     Raises
     ------
@@ -130,6 +136,19 @@ def calibration(
     ----------
     O/E and groups: R's survfit, as rms::groupkm. Smooth: Austin, Harrell & van Klaveren (2020), Stat. Med. 39
     (coxph on Hmisc::rcspline.eval). Crowson et al. (2016), Stat. Methods Med. Res. 25.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> risk = rng.uniform(0.2, 0.8, 200)
+    >>> time = rng.exponential(-1 / np.log(1 - risk))  # true risk by time 1
+    >>> result = calibration(1 - risk, time, np.ones(200, bool), times=1.0)
+    >>> round(result.slope, 2), round(result.at[0].expected, 2), round(result.at[0].observed, 2)
+    (1.18, 0.52, 0.51)
+    >>> result.curve()[["expected", "observed", "n"]].round(2).tail(2)
+       expected  observed     n
+    3      0.66      0.75  40.0
+    4      0.76      0.75  40.0
     """
     t, d, _ = outcome(time, event, what="calibration")
     grid = np.atleast_1d(np.asarray(times, float))
@@ -225,7 +244,7 @@ def _groups(
     return np.array(rows, float).reshape(-1, 5)
 
 
-def restricted_spline(x: np.ndarray, knots: np.ndarray) -> np.ndarray:
+def _restricted_spline(x: np.ndarray, knots: np.ndarray) -> np.ndarray:
     """Restricted cubic spline terms beyond the linear one, float[n, k - 2] (R: Hmisc::rcspline.eval, norm = 2)."""
     last, previous = knots[-1], knots[-2]
     scale = (last - knots[0]) ** 2
@@ -247,7 +266,7 @@ def _smooth(lp: np.ndarray, t: np.ndarray, d: np.ndarray, when: float, knots: in
     try:
         x = lp[:, None]
         if np.all(np.diff(places) > 0):
-            x = np.column_stack([lp, restricted_spline(lp, places)])
+            x = np.column_stack([lp, _restricted_spline(lp, places)])
         return np.asarray(1 - cox(x, t, d).survival_at(x, [when])[:, 0])
     except PathosigError:
         return np.full(len(lp), np.nan)

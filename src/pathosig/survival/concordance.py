@@ -10,6 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from pathosig.core.errors import NotEstimableError
+from pathosig.survival.censoring import censoring_before, truncation_weights
 from pathosig.survival.data import fix_times, outcome
 from pathosig.survival.pairs import pairs_before
 
@@ -98,10 +99,22 @@ def uno_c(
         As in `harrell_c`; with `entry`, G is estimated from those under observation (R has no such option).
     tau
         Horizon; by default the last time with at least 10 at risk.
+    conf_level
+        Confidence level of the interval.
+
+    Returns
+    -------
+    `Concordance`, whose `tau` is the horizon that was used.
 
     References
     ----------
     R: survival::concordance(timewt = "n/G2"). Uno et al. (2011), Stat. Med. 30.
+
+    Examples
+    --------
+    >>> score, time, event = [4, 1, 3, 2, 5], [2, 9, 4, 6, 3], [1, 0, 0, 1, 1]
+    >>> round(uno_c(score, time, event, tau=9).c, 3), harrell_c(score, time, event).c
+    (0.892, 0.875)
     """
     s, t, d, start = _arrays(score, time, event, entry)
     horizon = default_tau(t) if tau is None else tau
@@ -109,7 +122,24 @@ def uno_c(
 
 
 def default_tau(time: Any, at_risk: int = 10) -> float:
-    """The last time with at least `at_risk` patients at risk (the largest time in smaller cohorts)."""
+    """The last time with at least `at_risk` patients at risk (the largest time in smaller cohorts).
+
+    Parameters
+    ----------
+    time
+        [n] observed times.
+    at_risk
+        Number of patients that must still be at risk.
+
+    Returns
+    -------
+    A time in the unit of `time`.
+
+    Examples
+    --------
+    >>> default_tau(range(1, 31))
+    21.0
+    """
     t = np.sort(np.asarray(time, float))
     return float(t[-at_risk]) if len(t) >= at_risk else float(t[-1])
 
@@ -125,54 +155,6 @@ def _arrays(
     kept &= start < t
     fixed, late = fix_times(t[kept], start[kept])
     return s[kept], fixed, d[kept], late
-
-
-def censoring_before(
-    t: np.ndarray, d: np.ndarray, at: np.ndarray | None = None, *, entry: np.ndarray | None = None
-) -> np.ndarray:
-    """G(t-), the Kaplan-Meier estimate of censoring just before each time, float[n].
-
-    A patient whose event ties with a censoring was still at risk of it (R's convention).
-    """
-    grid, which = np.unique(t, return_inverse=True)
-    which = which.ravel()
-    deaths = np.bincount(which[d], minlength=len(grid))
-    left = np.bincount(which[~d], minlength=len(grid))
-    risk = _under_observation(grid, which, entry) - deaths
-    with np.errstate(divide="ignore", invalid="ignore"):
-        g = np.cumprod(np.where(left > 0, 1 - left / risk, 1.0))
-    before = np.concatenate([[1.0], g])
-    times = t if at is None else at
-    return np.asarray(before[np.searchsorted(grid, times, side="left")])
-
-
-def _under_observation(grid: np.ndarray, which: np.ndarray, entry: np.ndarray | None) -> np.ndarray:
-    """Patients with entry < time <= exit at each time of the grid, int[m]."""
-    risk = np.cumsum(np.bincount(which, minlength=len(grid))[::-1])[::-1]
-    if entry is None:
-        return np.asarray(risk)
-    return np.asarray(risk - (len(entry) - np.searchsorted(np.sort(entry), grid, side="left")))
-
-
-def truncation_weights(
-    t: np.ndarray, d: np.ndarray, entry: np.ndarray, horizon: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Weights of the deaths up to a horizon and of those observed beyond it, float[n] each, with delayed entry.
-
-    A death at t stands for S(t-) / Y(t), the jump of the Kaplan-Meier estimate; somebody under observation just after
-    the horizon h for S(h) / Y(h+). Without delayed entry these are the usual 1 / (n G): S(t-) / Y(t) = 1 / (n G(t-)).
-    """
-    grid, which = np.unique(t, return_inverse=True)
-    which = which.ravel()
-    risk = _under_observation(grid, which, entry).astype(float)
-    deaths = np.bincount(which[d], minlength=len(grid))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        survival = np.cumprod(np.where(risk > 0, 1 - deaths / risk, 1.0))
-        jump = np.where(risk > 0, np.concatenate([[1.0], survival[:-1]]) / risk, 0.0)
-    alive = (t > horizon) & (entry <= horizon)
-    last = int(np.searchsorted(grid, horizon, side="right"))
-    left = float(survival[last - 1]) if last else 1.0
-    return np.where(d & (t <= horizon), jump[which], 0.0), alive * (left / max(int(alive.sum()), 1))
 
 
 def _concordance(
@@ -260,12 +242,24 @@ def time_auc(
     times
         Horizons; those without cases or without anybody left give NaN.
     entry
-        [n] times of delayed entry; weights as in `truncation_weights`, taken as known in the standard error.
+        [n] times of delayed entry; weights as in `censoring.truncation_weights`, taken as known in the standard error.
+    conf_level
+        Confidence level of the intervals.
+
+    Returns
+    -------
+    `TimeAuc`, with one entry per horizon.
 
     References
     ----------
     R: riskRegression::Score(metrics = "auc"), timeROC::timeROC(weighting = "marginal", iid = TRUE) away from ties.
     Blanche, Dartigues & Jacqmin-Gadda (2013), Stat. Med. 32.
+
+    Examples
+    --------
+    >>> result = time_auc([4, 1, 3, 2, 5], [2, 9, 4, 6, 3], [1, 0, 0, 1, 1], times=[5, 7])
+    >>> result.auc, result.n_cases, result.n_controls
+    (array([1., 1.]), array([2, 3]), array([2, 1]))
     """
     s, t, d, start = _arrays(score, time, event, entry)
     horizons = np.atleast_1d(np.asarray(times, float))

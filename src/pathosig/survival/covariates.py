@@ -24,17 +24,54 @@ class Term:
 
 
 def is_categorical(column: pd.Series) -> bool:
-    """Text, or a number with two values only."""
+    """Whether a covariate is treated as a category: text, or a number with two values.
+
+    Parameters
+    ----------
+    column
+        One value per patient; missing values do not count.
+
+    Examples
+    --------
+    >>> is_categorical(pd.Series(["I", "II"])), is_categorical(pd.Series([0, 1, 1])), is_categorical(pd.Series([61, 54, 70]))
+    (True, True, False)
+    """
     return not pd.api.types.is_numeric_dtype(column) or column.dropna().nunique() == 2
 
 
 def levels_of(column: pd.Series) -> list[str]:
-    """Levels as text, whole numbers without a point; stages, grades and scales lowest first, others sorted."""
+    """Levels as text, whole numbers without a point; stages, grades and scales lowest first, others sorted.
+
+    Parameters
+    ----------
+    column
+        One value per patient; missing values do not count.
+
+    Returns
+    -------
+    Distinct levels; the first one is the reference of a model.
+
+    Examples
+    --------
+    >>> levels_of(pd.Series(["III", "I", None, "II"])), levels_of(pd.Series([2.0, 1.0, 2.0]))
+    (['I', 'II', 'III'], ['1', '2'])
+    """
     return ordered_levels(as_level(v) for v in column.dropna())
 
 
 def as_level(value: object) -> str:
-    """A level as text: 1.0 becomes "1"."""
+    """A level as text; a whole number loses its decimal point.
+
+    Parameters
+    ----------
+    value
+        A number or text.
+
+    Examples
+    --------
+    >>> as_level(1.0), as_level(1.5), as_level("IIb")
+    ('1', '1.5', 'IIb')
+    """
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
@@ -47,6 +84,19 @@ def encode(patients: pd.DataFrame, variables: Sequence[str]) -> list[Term]:
         One row per patient.
     variables
         Columns of it; those absent, constant or with too many text levels are left out.
+
+    Returns
+    -------
+    One `Term` per model column, in the order of `variables`.
+
+    Examples
+    --------
+    >>> patients = pd.DataFrame({"age": [61.0, 54, 70], "stage": ["II", "I", "III"]})
+    >>> for term in encode(patients, ["age", "stage"]):
+    ...     print(term.variable, term.level, term.reference, term.values)
+    age per unit  [61. 54. 70.]
+    stage II I [1. 0. 0.]
+    stage III I [0. 0. 1.]
     """
     out: list[Term] = []
     for name in variables:
@@ -70,7 +120,24 @@ def encode(patients: pd.DataFrame, variables: Sequence[str]) -> list[Term]:
 
 
 def subgroup_labels(column: pd.Series) -> np.ndarray:
-    """Level of every patient, None where unknown; numbers of many values are split at their median."""
+    """The subgroup of every patient: the level of a category, or the side of the median for a number with many values.
+
+    Parameters
+    ----------
+    column
+        One value per patient.
+
+    Returns
+    -------
+    object[n] of text, None where the value is missing.
+
+    Examples
+    --------
+    >>> subgroup_labels(pd.Series([1.0, None, 2.0]))
+    array(['1', None, '2'], dtype=object)
+    >>> subgroup_labels(pd.Series(range(40, 70)))[[0, -1]]
+    array(['<= 54.5', '> 54.5'], dtype=object)
+    """
     if not is_categorical(column) and column.dropna().nunique() > _FEW_LEVELS:
         middle = float(column.median())
         high, low = f"> {middle:g}", f"<= {middle:g}"

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from pathosig.core.errors import ConfigError
-from pathosig.survival.data import RiskSets, as_columns
+from pathosig.survival.data import as_columns
 from pathosig.survival.likelihood import term_sums
+from pathosig.survival.risksets import RiskSets
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

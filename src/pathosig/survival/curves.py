@@ -110,13 +110,16 @@ def kaplan_meier(
     Parameters
     ----------
     time, event
-        [n]
+        [n] times >= 0 in any unit, and events: True or 1 where it happened, False or 0 where the patient was
+        censored.
     conf_type
         ``log`` (R's default), ``log-log`` (no limits where nobody has died yet, as R) or ``plain``.
     groups
         [n] labels: one curve each.
     entry
         [n] times of delayed entry.
+    conf_level
+        Confidence level of the pointwise intervals.
     weights
         [n] case weights; where one is no whole number the standard errors are robust (infinitesimal jackknife), as R's.
 
@@ -132,6 +135,22 @@ def kaplan_meier(
     References
     ----------
     R: survival::survfit.
+
+    Examples
+    --------
+    >>> curve = kaplan_meier([1, 2, 3, 4, 5], [1, 0, 1, 1, 0])
+    >>> curve.to_frame()[["time", "n_risk", "n_event", "survival"]]
+       time  n_risk  n_event  survival
+    0   1.0       5        1  0.800000
+    1   2.0       4        0  0.800000
+    2   3.0       3        1  0.533333
+    3   4.0       2        1  0.266667
+    4   5.0       1        0  0.266667
+    >>> estimate, lower, upper = curve.survival_at(3.5)
+    >>> round(estimate, 3), round(lower, 3), round(upper, 3)
+    (0.533, 0.214, 1.0)
+    >>> curve.median[0]
+    4.0
     """
     if conf_type not in ("log", "log-log", "plain"):
         raise ConfigError(f"kaplan_meier: conf_type {conf_type!r}; expected log, log-log or plain.")
@@ -155,7 +174,18 @@ def kaplan_meier(
 
 
 def sorted_labels(labels: np.ndarray) -> list[Any]:
-    """Distinct labels in order, missing ones left out."""
+    """Distinct labels in order; missing ones are left out.
+
+    Parameters
+    ----------
+    labels
+        [n] numbers or text; None and NaN count as missing.
+
+    Examples
+    --------
+    >>> sorted_labels(np.array(["high", None, "low", "high"], dtype=object))
+    ['high', 'low']
+    """
     known = [v for v in labels.tolist() if v is not None and v == v]
     return sorted(set(known), key=lambda v: (str(type(v)), v))
 
@@ -261,5 +291,27 @@ def _limits(s: np.ndarray, se: np.ndarray, conf_type: str, level: float) -> tupl
 
 
 def reverse_kaplan_meier(time: Any, event: Any, **options: Any) -> Any:
-    """Follow-up: the Kaplan-Meier estimate of censoring (Schemper & Smith 1996); `.median` is the median follow-up."""
+    """Follow-up as the Kaplan-Meier estimate of censoring; its `.median` is the median follow-up.
+
+    Parameters
+    ----------
+    time, event
+        As in `kaplan_meier`: True still means that the event happened.
+    options
+        Passed on to `kaplan_meier`.
+
+    Returns
+    -------
+    What `kaplan_meier` returns.
+
+    References
+    ----------
+    Schemper M, Smith TL. A note on quantifying follow-up in studies of failure time. Control Clin Trials 1996; 17:
+    343.
+
+    Examples
+    --------
+    >>> reverse_kaplan_meier([1, 2, 3, 4, 5], [1, 0, 1, 0, 0]).median[0]
+    4.0
+    """
     return kaplan_meier(time, ~as_events(event), **options)

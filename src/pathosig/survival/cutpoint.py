@@ -27,7 +27,26 @@ class Cutpoint:
 
 
 def logrank_scores(time: Any, event: Any) -> np.ndarray:
-    """Log-rank scores, float[n]: event minus estimated cumulative hazard (R: exactRankTests::cscores)."""
+    """Log-rank scores: event minus estimated cumulative hazard.
+
+    Parameters
+    ----------
+    time, event
+        [n].
+
+    Returns
+    -------
+    float[n]; they sum to 0 where no times are tied.
+
+    References
+    ----------
+    R: exactRankTests::cscores.
+
+    Examples
+    --------
+    >>> logrank_scores([1, 2, 3, 4], [1, 0, 1, 1]).round(3)
+    array([ 0.75, -0.25,  0.25, -0.75])
+    """
     t, d, _ = outcome(time, event, what="logrank_scores")
     (t,) = fix_times(t)
     grid, which = np.unique(t, return_inverse=True)
@@ -55,11 +74,15 @@ def max_selected_cutpoint(
     x, time, event
         [n]; rows with missing values are left out.
     min_prop
-        Smallest share of patients on either side.
+        Smallest proportion of patients on either side, above 0 and below 0.5.
     p
         ``permutation`` (with the +1 rule), ``lau92`` or ``lau94`` (approximations of Lausen & Schumacher).
     permutations, seed
-        Of the permutation p; at least 9,999 are meant for reports.
+        Number and seed of the permutations; use at least 9,999 in a report.
+
+    Returns
+    -------
+    `Cutpoint`; patients with x above its `cutpoint` are high.
 
     Raises
     ------
@@ -71,6 +94,14 @@ def max_selected_cutpoint(
     References
     ----------
     R: maxstat::maxstat.test, survminer::surv_cutpoint. Lausen & Schumacher (1992), Biometrics 48; (1996) CSDA 21.
+
+    Examples
+    --------
+    >>> x = np.arange(40)
+    >>> time = np.random.default_rng(0).exponential(np.where(x < 25, 30.0, 5.0))
+    >>> best = max_selected_cutpoint(x, time, np.ones(40), permutations=199)
+    >>> best.cutpoint, best.n_low, best.n_high, best.p
+    (24.0, 25, 15, 0.055)
     """
     if p not in ("permutation", "lau92", "lau94"):
         raise ConfigError(f"max_selected_cutpoint: p = {p!r}; expected permutation, lau92 or lau94.")

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from pathosig.core.errors import InputError, NotEstimableError
-
-_MANY_STRATA = 64
+from pathosig.core.errors import InputError
 
 
 def fix_times(*times: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -18,8 +14,17 @@ def fix_times(*times: np.ndarray) -> tuple[np.ndarray, ...]:
 
     Parameters
     ----------
-    times
-        float[n] each, handled together (entry and exit, say).
+    *times
+        float[n] each, handled together (entry and exit, for example).
+
+    Returns
+    -------
+    The arrays in the order given.
+
+    Examples
+    --------
+    >>> fix_times(np.array([0.3, 0.1 + 0.2, 1.0]))[0].tolist()
+    [0.3, 0.3, 1.0]
     """
     values = np.unique(np.concatenate(times))
     values = values[np.isfinite(values)]
@@ -38,10 +43,26 @@ def fix_times(*times: np.ndarray) -> tuple[np.ndarray, ...]:
 def as_times(time: Any, *, name: str = "time") -> np.ndarray:
     """float[n] of finite times >= 0.
 
+    Parameters
+    ----------
+    time
+        [n] times >= 0 in any unit.
+    name
+        What the message of an error calls them.
+
     Raises
     ------
     InputError
         E_TIME with the rows of missing, negative, infinite or non-numeric values.
+
+    Examples
+    --------
+    >>> as_times([1, 2.5])
+    array([1. , 2.5])
+    >>> as_times([1, -2])  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    pathosig.core.errors.InputError: time: 1 values are missing, negative or infinite, at rows [1]. Leave ...
     """
     out = as_numbers(time, name, "E_TIME", "numbers >= 0")
     bad = np.flatnonzero(~np.isfinite(out) | (out < 0))
@@ -57,10 +78,24 @@ def as_times(time: Any, *, name: str = "time") -> np.ndarray:
 def as_events(event: Any) -> np.ndarray:
     """bool[n] from booleans or 0/1.
 
+    Parameters
+    ----------
+    event
+        [n] booleans, or 0 for censored and 1 for an event.
+
     Raises
     ------
     InputError
         E_EVENT for missing and other values, such as text or the coding 1/2.
+
+    Examples
+    --------
+    >>> as_events([0, 1, 1])
+    array([False,  True,  True])
+    >>> as_events([1, 2])  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    pathosig.core.errors.InputError: event: found 2.0 at rows [1]; expected 0/1 or booleans. A missing ...
     """
     raw = np.asarray(event)
     if raw.dtype == bool and raw.ndim == 1:
@@ -78,7 +113,27 @@ def as_events(event: Any) -> np.ndarray:
 
 
 def as_numbers(values: Any, name: str, code: str, expected: str) -> np.ndarray:
-    """float[n]; None and pandas' NA become NaN, text is refused even where it reads like a number."""
+    """Values as float[n]; None and pandas' NA become NaN, and text is refused even where it reads like a number.
+
+    Parameters
+    ----------
+    values
+        [n].
+    name, code
+        What an error calls the values, and its code.
+    expected
+        What the message says was expected.
+
+    Raises
+    ------
+    InputError
+        With `code`, for text or more than one dimension.
+
+    Examples
+    --------
+    >>> as_numbers([1, None, 2.5], "age", "E_VALUE", "numbers")
+    array([1. , nan, 2.5])
+    """
     raw = np.asarray(values)
     if raw.ndim != 1:
         raise InputError(f"{name}: expected one dimension, found {raw.ndim}.", code=code)
@@ -137,10 +192,22 @@ def outcome(
 def as_weights(weights: Any, n: int) -> np.ndarray:
     """float[n] of case weights >= 0; ones for None.
 
+    Parameters
+    ----------
+    weights
+        [n] case weights, or None for equal weights.
+    n
+        Number of rows.
+
     Raises
     ------
     InputError
         E_WEIGHT for missing, infinite or negative weights, or another number of them.
+
+    Examples
+    --------
+    >>> as_weights(None, 3), as_weights([2, 0.5, 1], 3)
+    (array([1., 1., 1.]), array([2. , 0.5, 1. ]))
     """
     if weights is None:
         return np.ones(n)
@@ -153,7 +220,19 @@ def as_weights(weights: Any, n: int) -> np.ndarray:
 
 
 def as_columns(x: Any) -> tuple[np.ndarray, tuple[str, ...]]:
-    """float[n, p] and names from an array, a Series or a DataFrame."""
+    """The columns of a model as float[n, p], and their names.
+
+    Parameters
+    ----------
+    x
+        [n] or [n, p] array, Series or DataFrame; unnamed columns are called x1, x2 ...
+
+    Examples
+    --------
+    >>> as_columns([[1, 2], [3, 4]])
+    (array([[1., 2.],
+           [3., 4.]]), ('x1', 'x2'))
+    """
     if hasattr(x, "columns"):
         names = tuple(str(c) for c in x.columns)
         return np.asarray(x, float), names
@@ -164,17 +243,51 @@ def as_columns(x: Any) -> tuple[np.ndarray, tuple[str, ...]]:
 
 
 def group_codes(values: Any, n: int, *, what: str) -> np.ndarray:
-    """int[n] group numbers of strata or clusters; zeros for None."""
-    return labelled_codes(values, n, what=what)[0]
+    """Group numbers of strata or clusters, int[n]; zeros where none are given.
 
-
-def labelled_codes(values: Any, n: int, *, what: str) -> tuple[np.ndarray, tuple[Any, ...]]:
-    """int[n] group numbers of strata or clusters and the groups' labels in that order; zeros for None.
+    Parameters
+    ----------
+    values
+        [n] labels, [n, s] labels whose combinations are the groups, or None.
+    n
+        Number of rows.
+    what
+        What the message of an error calls the labels.
 
     Raises
     ------
     InputError
-        E_GROUP for missing labels, which are no group, or another number of them.
+        E_GROUP for missing labels or a wrong number of them.
+
+    Examples
+    --------
+    >>> group_codes(["b", "a", "b"], 3, what="strata")
+    array([1, 0, 1])
+    """
+    return labelled_codes(values, n, what=what)[0]
+
+
+def labelled_codes(values: Any, n: int, *, what: str) -> tuple[np.ndarray, tuple[Any, ...]]:
+    """Group numbers int[n] of strata or clusters with the groups' labels in that order; zeros and no labels for None.
+
+    Parameters
+    ----------
+    values
+        [n] labels, [n, s] labels whose combinations are the groups, or None.
+    n
+        Number of rows.
+    what
+        What the message of an error calls the labels.
+
+    Raises
+    ------
+    InputError
+        E_GROUP for missing labels or a wrong number of them.
+
+    Examples
+    --------
+    >>> labelled_codes(["b", "a", "b"], 3, what="strata")
+    (array([1, 0, 1]), ('a', 'b'))
     """
     if values is None:
         return np.zeros(n, int), ()
@@ -200,182 +313,3 @@ def _is_missing(label: Any) -> bool:
     if isinstance(label, list):
         return any(map(_is_missing, label))
     return label is None or (isinstance(label, float) and label != label) or str(label) in ("<NA>", "NaT")
-
-
-@dataclass(frozen=True, kw_only=True)
-class RiskSets:
-    """Sorted data of one Cox model with its event terms laid out, one row per death.
-
-    Rows are sorted by stratum and by falling time, so that the risk set of an event time,
-    R(t) = {i : entry_i < t <= time_i}, is a run of rows minus those who enter later.
-
-    Attributes
-    ----------
-    order
-        Positions of the kept rows in the caller's data, sorted by stratum and time, latest first.
-    last
-        For each event term: how many sorted rows of its stratum's block are at risk, as an end position.
-    """
-
-    order: np.ndarray
-    time: np.ndarray
-    event: np.ndarray
-    entry: np.ndarray | None
-    stratum: np.ndarray
-    weight: np.ndarray
-    group: np.ndarray
-    first: np.ndarray
-    end: np.ndarray
-    term_group: np.ndarray
-    term_fraction: np.ndarray
-    term_weight: np.ndarray
-    late_order: np.ndarray | None
-    late_first: np.ndarray | None
-    late_end: np.ndarray | None
-
-    @property
-    def n_groups(self) -> int:
-        """Distinct event times over all strata."""
-        return len(self.end)
-
-    def at_risk(self, values: np.ndarray) -> np.ndarray:
-        """Sums of values[n, ...] over the risk set of each event time, [groups, ...]."""
-        total = _ends(values, self.first, self.end)
-        if self.late_order is not None:
-            total = total - _ends(values[self.late_order], self.late_first, self.late_end)
-        return total
-
-    def deaths(self, values: np.ndarray) -> np.ndarray:
-        """Sums of values[n, ...] over the deaths at each event time, [groups, ...]."""
-        out = np.zeros((self.n_groups, *values.shape[1:]))
-        np.add.at(out, self.group[self.event], values[self.event])
-        return out
-
-    def spread(self, per_group: np.ndarray) -> np.ndarray:
-        """For each row the sum of per_group[groups, ...] over event times at which it is at risk."""
-        out = np.zeros((len(self.time), *per_group.shape[1:]))
-        _add_back(out, per_group, self.first, self.end)
-        if self.late_order is not None and self.late_first is not None and self.late_end is not None:
-            minus = np.zeros_like(out)
-            _add_back(minus, per_group, self.late_first, self.late_end)
-            back = np.empty_like(out)
-            back[self.late_order] = minus
-            out -= back
-        return out
-
-
-def _ends(values: np.ndarray, first: np.ndarray | None, end: np.ndarray | None) -> np.ndarray:
-    """Sums of rows first..end-1."""
-    if first is None or end is None or not len(end):
-        return np.zeros((0, *values.shape[1:]))
-    out = np.empty((len(end), *values.shape[1:]))
-    for begin, stop, groups in _blocks(first, end):
-        sums = np.concatenate(
-            [np.zeros((1, *values.shape[1:])), np.cumsum(values[begin:stop], axis=0, dtype=float)]
-        )
-        out[groups] = sums[end[groups] - begin] - sums[first[groups] - begin]
-    return out
-
-
-def _add_back(out: np.ndarray, per_group: np.ndarray, first: np.ndarray, end: np.ndarray) -> None:
-    """Add per_group to rows first..end-1.
-
-    Sums run from each block's last row backwards, so that nothing is subtracted: where risks differ by many orders of
-    magnitude (separation), a difference of running sums would be rounding error.
-    """
-    for begin, stop, groups in _blocks(first, end):
-        steps = np.zeros((stop - begin, *out.shape[1:]))
-        rows = end[groups] - begin - 1
-        np.add.at(steps, rows[rows >= 0], per_group[groups][rows >= 0])
-        total = np.cumsum(steps[::-1], axis=0)[::-1]
-        before = first[groups] - begin - 1
-        if (before >= 0).any():
-            steps = np.zeros_like(steps)
-            np.add.at(steps, before[before >= 0], per_group[groups][before >= 0])
-            total = total - np.cumsum(steps[::-1], axis=0)[::-1]
-        out[begin:stop] += total
-
-
-def _blocks(first: np.ndarray, end: np.ndarray) -> Iterator[tuple[int, int, slice]]:
-    """(first row, row after the last, event times) of each stratum; of many strata together, to save time."""
-    begins = np.flatnonzero(np.diff(first, prepend=-1))
-    if len(begins) > _MANY_STRATA:
-        yield int(first[0]), int(end.max()), slice(0, len(end))
-        return
-    for begin, stop in zip(begins, [*begins[1:], len(end)], strict=True):
-        yield int(first[begin]), int(end[begin:stop].max()), slice(int(begin), int(stop))
-
-
-def risk_sets(
-    time: np.ndarray,
-    event: np.ndarray,
-    *,
-    stratum: np.ndarray,
-    weight: np.ndarray,
-    entry: np.ndarray | None,
-    ties: str,
-) -> RiskSets:
-    """Lay out a Cox model's data; see `RiskSets`.
-
-    Raises
-    ------
-    NotEstimableError
-        If there is no event.
-    """
-    if not event.any():
-        raise NotEstimableError("no event at all: a Cox model cannot be fitted.")
-    grid, rank = np.unique(time, return_inverse=True)
-    key = stratum.astype(np.int64) * len(grid) + (len(grid) - 1 - rank.ravel())  # stratum, then latest first
-    order = np.argsort(key, kind="stable")
-    time, event, stratum, weight, key = time[order], event[order], stratum[order], weight[order], key[order]
-    unique, which = np.unique(key[event], return_inverse=True)
-    which = which.ravel()
-    group = np.full(len(time), -1)
-    group[event] = which
-    end = np.searchsorted(key, unique, side="right")
-    block = np.searchsorted(stratum, unique // len(grid))
-    block_end = np.searchsorted(stratum, unique // len(grid), side="right")
-    count = np.bincount(which, minlength=len(unique))
-    total_weight = np.bincount(which, weights=weight[event], minlength=len(unique))
-    if ties == "efron":
-        term_group = np.repeat(np.arange(len(unique)), count)
-        rank = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
-        term_fraction = rank / count[term_group]
-        term_weight = (total_weight / count)[term_group]
-    else:
-        term_group = np.arange(len(unique))
-        term_fraction = np.zeros(len(unique))
-        term_weight = np.asarray(total_weight, float)
-    late_order: np.ndarray | None = None
-    late_first: np.ndarray | None = None
-    late_end: np.ndarray | None = None
-    entry_sorted: np.ndarray | None = None
-    if entry is not None:
-        entry_sorted = entry[order]
-        late_order = np.lexsort((-entry_sorted, stratum))
-        late = entry_sorted[late_order]
-        late_first = block
-        late_end = np.array(
-            [
-                b + np.searchsorted(-late[b:e], t, side="right")
-                for b, e, t in zip(block, block_end, -time[end - 1], strict=True)
-            ],
-            int,
-        )
-    return RiskSets(
-        order=order,
-        time=time,
-        event=event,
-        entry=entry_sorted,
-        stratum=stratum,
-        weight=weight,
-        group=group,
-        first=block,
-        end=end,
-        term_group=term_group,
-        term_fraction=term_fraction,
-        term_weight=term_weight,
-        late_order=late_order,
-        late_first=late_first,
-        late_end=late_end,
-    )

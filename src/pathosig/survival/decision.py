@@ -75,6 +75,12 @@ def decision_curve(
         [k] in 0..1 (1 excluded); 0, .01 ... .99 without it.
     indices
         int[resamples, n]: row numbers from 0, for percentile limits (paired over strategies).
+    conf_level
+        Confidence level of the intervals over resamples.
+
+    Returns
+    -------
+    `DecisionCurve`, with the strategies ``all`` and ``none`` beside the models.
 
     Raises
     ------
@@ -84,6 +90,13 @@ def decision_curve(
     References
     ----------
     R: dcurves::dca(Surv(time, event) ~ risk, time = horizon). Vickers et al. (2008), BMC Med. Inform. Decis. Mak. 8.
+
+    Examples
+    --------
+    >>> risk, time, event = [0.8, 0.6, 0.4, 0.1], [1, 6, 2, 7], [1, 0, 1, 0]
+    >>> curve = decision_curve(risk, time, event, horizon=5, thresholds=[0.2, 0.5])
+    >>> {name: benefit.round(3).tolist() for name, benefit in curve.net_benefit.items()}
+    {'all': [0.375, 0.0], 'none': [0.0, 0.0], 'model': [0.438, 0.0]}
     """
     t, d, _ = outcome(time, event, what="decision_curve")
     if hasattr(risk, "columns"):

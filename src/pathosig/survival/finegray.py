@@ -26,8 +26,12 @@ def cause_specific(X: Any, time: Any, event: Any, *, cause: int = 1, **options: 
         int[n]: 0 censored, 1, 2 ... the causes.
     cause
         The modelled cause.
-    options
-        Of `cox`: ties, strata, cluster, weights, entry ...
+    **options
+        Passed on to `cox`: ties, strata, cluster, weights, entry ...
+
+    Returns
+    -------
+    `CoxFit`, whose exponentiated coefficients are cause-specific hazard ratios.
 
     Raises
     ------
@@ -37,6 +41,13 @@ def cause_specific(X: Any, time: Any, event: Any, *, cause: int = 1, **options: 
     References
     ----------
     R: survival::coxph(Surv(time, event == cause) ~ X). Putter, Fiocco & Geskus (2007), Stat. Med. 26.
+
+    Examples
+    --------
+    >>> x, time, event = [0, 1, 0, 1, 1, 0], [1, 2, 3, 4, 5, 6], [2, 1, 1, 0, 2, 1]
+    >>> fit = cause_specific(x, time, event, cause=1)
+    >>> fit.n_events, np.exp(fit.coef).round(2)
+    (3, array([0.82]))
     """
     codes_ = as_causes(event)
     _require(codes_, cause, "cause_specific")
@@ -78,6 +89,8 @@ def fine_gray(
         [n] labels of clusters larger than a patient (``finegray`` only).
     strata
         [n] labels: censoring estimated in each stratum, baseline hazards of their own (``finegray`` only).
+    conf_level
+        Confidence level of the intervals.
 
     Returns
     -------
@@ -94,6 +107,13 @@ def fine_gray(
     References
     ----------
     R: survival::finegray + coxph; cmprsk::crr. Fine & Gray (1999), JASA 94; Geskus (2011), Biometrics 67.
+
+    Examples
+    --------
+    >>> x, time, event = [0, 1, 0, 1, 1, 0], [1, 2, 3, 4, 5, 6], [2, 1, 1, 0, 2, 1]
+    >>> fit = fine_gray(x, time, event, cause=1)
+    >>> fit.n, fit.n_events, np.exp(fit.coef).round(2)
+    (6, 3, array([0.67]))
     """
     if convention not in ("finegray", "crr"):
         raise ConfigError(f"fine_gray: convention {convention!r}; expected finegray or crr.")

@@ -28,9 +28,21 @@ def gray_sums(
     rho
         Power of 1 - F that weights the times.
 
+    Returns
+    -------
+    float[k] scores and their float[k, k] covariance; the scores sum to 0.
+
     References
     ----------
     Gray (1988), Ann. Stat. 16, section 3. R: cmprsk::cuminc.
+
+    Examples
+    --------
+    >>> t, cause = np.array([1.0, 2, 3, 4]), np.array([1, 2, 1, 1])
+    >>> group = np.array([[True, False], [False, True], [True, False], [False, True]])
+    >>> score, variance = gray_sums(t, cause == 1, cause == 2, group, 0.0)
+    >>> score.round(3)
+    array([ 1.167, -1.167])
     """
     grid, place = np.unique(t, return_inverse=True)
     place = place.ravel()

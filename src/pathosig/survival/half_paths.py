@@ -52,14 +52,22 @@ class HalfSamples:
 
 
 def half_samples_of(x: np.ndarray, time: np.ndarray, event: np.ndarray, rows: np.ndarray) -> HalfSamples:
-    """Gather half-samples.
+    """Half-samples gathered and standardised, ready for `first_entries`.
 
     Parameters
     ----------
     x, time, event
-        All patients.
+        float[n, p], float[n] and bool[n] of all patients.
     rows
-        int[b, n]: patients of every half-sample.
+        int[b, m]: patients of every half-sample.
+
+    Examples
+    --------
+    >>> x, time, event = np.arange(6.0)[:, None], np.arange(6.0), np.ones(6, bool)
+    >>> halves = half_samples_of(x, time, event, np.array([[0, 2, 4], [1, 3, 5]]))
+    >>> halves.x[:, :, 0].round(2)
+    array([[ 1.22,  0.  , -1.22],
+           [ 1.22,  0.  , -1.22]])
     """
     time = fix_times(np.asarray(time, float))[0]
     order = np.argsort(-time[rows], axis=1, kind="stable")
@@ -78,7 +86,27 @@ def half_samples_of(x: np.ndarray, time: np.ndarray, event: np.ndarray, rows: np
 
 
 def gradient(halves: HalfSamples, beta: np.ndarray) -> np.ndarray:
-    """Gradient[b, p] of minus the mean log partial likelihood."""
+    """Gradient of minus the mean log partial likelihood in each half-sample.
+
+    Parameters
+    ----------
+    halves
+        From `half_samples_of`.
+    beta
+        float[b, p]: coefficients of each half-sample.
+
+    Returns
+    -------
+    float[b, p].
+
+    Examples
+    --------
+    >>> x, time, event = np.arange(6.0)[:, None], np.arange(6.0), np.ones(6, bool)
+    >>> halves = half_samples_of(x, time, event, np.array([[0, 2, 4], [1, 3, 5]]))
+    >>> gradient(halves, np.zeros((2, 1))).round(3)
+    array([[0.612],
+           [0.612]])
+    """
     residual, _, _, _ = _residuals(halves, beta)
     return -np.matmul(residual[:, None, :], halves.x)[:, 0, :] / halves.x.shape[1]
 
@@ -135,6 +163,24 @@ def quadratic_at(halves: HalfSamples, beta: np.ndarray) -> Quadratic:
     """The quadratic model around coefficients[b, p].
 
     H = sum_i x_i x_i' r_i sum_{events i is at risk for} 1 / S0  -  sum_{events} (S1 / S0)(S1 / S0)',  c = U - H beta
+
+    Parameters
+    ----------
+    halves
+        From `half_samples_of`.
+    beta
+        float[b, p]: coefficients around which the function is expanded.
+
+    Returns
+    -------
+    `Quadratic`.
+
+    Examples
+    --------
+    >>> x, time, event = np.arange(6.0)[:, None], np.arange(6.0), np.ones(6, bool)
+    >>> halves = half_samples_of(x, time, event, np.array([[0, 2, 4], [1, 3, 5]]))
+    >>> quadratic_at(halves, np.zeros((2, 1))).hessian[:, 0, 0].round(3)
+    array([0.458, 0.458])
     """
     residual, risk, at_risk, total = _residuals(halves, beta)
     x, n = halves.x, halves.x.shape[1]
@@ -171,16 +217,28 @@ def _residuals(
 def first_entries(
     halves: HalfSamples, cluster: np.ndarray, *, q: int, n_lambda: int = 25, min_ratio: float = 0.1
 ) -> np.ndarray:
-    """Columns in each model once it holds `q` clusters: bool[b, p].
+    """Columns in each half-sample's lasso model once the model holds `q` clusters: bool[b, p].
 
     Parameters
     ----------
+    halves
+        From `half_samples_of`.
     cluster
-        int[b, p]: cluster of every column.
+        int[p] or int[b, p]: cluster of every column.
     q
-        Clusters wanted.
+        Number of clusters at which the path stops.
     n_lambda, min_ratio
-        Path: penalties evenly in the logarithm from the largest that selects nothing.
+        Number of penalties, and the ratio of the last to the first, which selects nothing; evenly spaced in the
+        logarithm.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(40, 3))
+    >>> halves = half_samples_of(x, np.exp(-2 * x[:, 1]), np.ones(40, bool), np.array([range(20), range(20, 40)]))
+    >>> first_entries(halves, np.tile(np.arange(3), (2, 1)), q=1)
+    array([[False,  True, False],
+           [False,  True, False]])
     """
     beta = np.zeros((len(halves.x), halves.x.shape[2]))
     chosen = beta != 0

@@ -52,7 +52,7 @@ class Pooled:
     m: int
 
 
-def nelson_aalen(time: np.ndarray, event: np.ndarray) -> np.ndarray:
+def _nelson_aalen(time: np.ndarray, event: np.ndarray) -> np.ndarray:
     """Cumulative hazard at each patient's own time: float[n]."""
     _, place = np.unique(time, return_inverse=True)
     died = np.bincount(place, weights=event.astype(float))
@@ -105,9 +105,13 @@ def impute(
     covariates
         Columns to fill: numbers by predictive mean matching, categories by multinomial regression.
     m
-        Copies.
+        Number of completed copies.
     seed
-        Seed.
+        Seed of the draws; the same seed gives the same copies.
+
+    Returns
+    -------
+    `m` tables with the columns of `frame` and no missing covariate.
 
     Raises
     ------
@@ -117,6 +121,14 @@ def impute(
     References
     ----------
     R: mice::mice with pmm and polyreg, event and nelsonaalen() among the predictors.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> frame = pd.DataFrame({"score": rng.normal(size=30), "time": rng.exponential(size=30), "event": True})
+    >>> frame["age"] = np.where(np.arange(30) % 10 == 0, np.nan, np.arange(40, 70))
+    >>> [copy["age"].iloc[[0, 10, 20]].tolist() for copy in impute(frame, ["age"], m=2)]
+    [[54.0, 56.0, 44.0], [54.0, 56.0, 68.0]]
     """
     names = [c for c in covariates if c in frame and frame[c].notna().any()]
     for name in names:
@@ -125,7 +137,7 @@ def impute(
                 f"imputation: {name} is known in {int(frame[name].notna().sum())} patients; 10 are needed."
             )
             raise NotEstimableError(message)
-    hazard = nelson_aalen(frame["time"].to_numpy(float), frame["event"].to_numpy(bool))
+    hazard = _nelson_aalen(frame["time"].to_numpy(float), frame["event"].to_numpy(bool))
     fixed = [frame["score"].to_numpy(float), frame["event"].to_numpy(float), hazard]
     columns = [_Column.of(frame[name]) for name in names]
     return [
@@ -220,10 +232,7 @@ def _draw_level(x: np.ndarray, column: _Column, rng: np.random.Generator) -> np.
 
 
 def rubin(coef: np.ndarray, se: np.ndarray, *, n: int) -> Pooled:
-    """Pool estimates of imputed data sets.
-
-    With W the mean squared standard error, B the variance of the m estimates and T = W + (1 + 1/m) B:
-    lambda = (1 + 1/m) B / T, r = lambda / (1 - lambda), fmi = (r + 2 / (df + 3)) / (1 + r), and df by Barnard and Rubin.
+    """Estimates of imputed data sets pooled by Rubin's rules.
 
     Parameters
     ----------
@@ -232,9 +241,19 @@ def rubin(coef: np.ndarray, se: np.ndarray, *, n: int) -> Pooled:
     n
         Degrees of freedom of the complete data: events minus parameters for a Cox model.
 
+    Returns
+    -------
+    `Pooled`, with float[p] of each quantity.
+
     References
     ----------
     Barnard J, Rubin DB. Biometrika 1999; 86: 948. R: mice::pool.
+
+    Examples
+    --------
+    >>> pooled = rubin(np.array([[0.5], [0.6], [0.7]]), np.array([[0.2], [0.2], [0.2]]), n=80)
+    >>> pooled.coef, pooled.se.round(4), pooled.missing_information.round(2)
+    (array([0.6]), array([0.2309]), array([0.31]))
     """
     m = len(coef)
     mean, within = coef.mean(0), (se**2).mean(0)

@@ -117,10 +117,20 @@ class CumulativeIncidence:
 def as_causes(event: Any) -> np.ndarray:
     """int[n] of causes from integers or booleans, 0 = censored.
 
+    Parameters
+    ----------
+    event
+        [n] integers or booleans.
+
     Raises
     ------
     InputError
         E_EVENT for missing, negative or fractional codes.
+
+    Examples
+    --------
+    >>> as_causes([0, 1, 2, 1])
+    array([0, 1, 2, 1])
     """
     raw = np.asarray(event)
     values = as_numbers(raw, "event", "E_EVENT", "0 (censored), 1, 2 ... (causes)")
@@ -158,6 +168,12 @@ def cumulative_incidence(
         Power of 1 - incidence that weights the test (0: Gray's usual test).
     conf_type
         Limits on the scale of log(-log F), or of F itself.
+    conf_level
+        Confidence level of the pointwise intervals.
+
+    Returns
+    -------
+    `CumulativeIncidence`.
 
     Raises
     ------
@@ -171,6 +187,13 @@ def cumulative_incidence(
     References
     ----------
     R: cmprsk::cuminc (Aalen's variance). Aalen (1978), Ann. Stat. 6; Gray (1988), Ann. Stat. 16.
+
+    Examples
+    --------
+    >>> result = cumulative_incidence([1, 2, 3, 4, 5], [1, 2, 0, 1, 0])
+    >>> curve = result.curve(cause=1)
+    >>> curve.time, curve.estimate.round(3)
+    (array([1., 4.]), array([0.2, 0.5]))
     """
     if conf_type not in ("log-log", "plain"):
         raise ConfigError(f"cumulative_incidence: conf_type {conf_type!r}; expected log-log or plain.")

@@ -17,13 +17,33 @@ from __future__ import annotations
 
 import numpy as np
 
-from pathosig.survival.data import RiskSets
+from pathosig.survival.risksets import RiskSets
 
 _TINY = 1e-200
 
 
 def term_sums(sets: RiskSets, risk: np.ndarray) -> np.ndarray:
-    """S0 (or S1) of each event term, float[terms, ...]; `risk` is weight x exp(eta) (x column) of each row."""
+    """S0 or S1 of each event term: the sum over the patients at risk, less the tied deaths that Efron's rule takes out.
+
+    Parameters
+    ----------
+    sets
+        From `risksets.risk_sets`.
+    risk
+        float[n] or float[n, p]: weight x exp(linear predictor), times a column for S1; rows in the order of `sets`.
+
+    Returns
+    -------
+    float[terms] or float[terms, p].
+
+    Examples
+    --------
+    >>> from pathosig.survival.risksets import risk_sets
+    >>> time, ones = np.array([1.0, 2, 2]), np.ones(3)
+    >>> sets = risk_sets(time, ones > 0, stratum=np.zeros(3, int), weight=ones, entry=None, ties="efron")
+    >>> term_sums(sets, ones)
+    array([2., 1., 3.])
+    """
     at_risk, dying = sets.at_risk(risk)[sets.term_group], sets.deaths(risk)[sets.term_group]
     fraction = sets.term_fraction.reshape(-1, *[1] * (risk.ndim - 1))
     return np.asarray(at_risk - fraction * dying)
@@ -32,7 +52,30 @@ def term_sums(sets: RiskSets, risk: np.ndarray) -> np.ndarray:
 def loglik_derivatives(
     beta: np.ndarray, x: np.ndarray, sets: RiskSets
 ) -> tuple[float, np.ndarray, np.ndarray]:
-    """Log partial likelihood, its gradient[p] and the information[p, p] at beta; rows of x as in `sets`."""
+    """Log partial likelihood at some coefficients, with its gradient and its information matrix.
+
+    Parameters
+    ----------
+    beta
+        float[p] coefficients.
+    x
+        float[n, p]; rows in the order of `sets`.
+    sets
+        From `risksets.risk_sets`.
+
+    Returns
+    -------
+    The value, float[p] and float[p, p]; the value is -inf where a step was so long that risks underflow.
+
+    Examples
+    --------
+    >>> from pathosig.survival.risksets import risk_sets
+    >>> time, ones = np.array([1.0, 2, 3]), np.ones(3)
+    >>> sets = risk_sets(time, ones > 0, stratum=np.zeros(3, int), weight=ones, entry=None, ties="efron")
+    >>> value, gradient, information = loglik_derivatives(np.zeros(1), np.array([[1.0], [0.0], [0.0]]), sets)
+    >>> round(value, 4), gradient.round(4), information.round(4)
+    (-1.7918, array([-0.8333]), array([[0.4722]]))
+    """
     eta = x @ beta
     eta = eta - eta.max(initial=0.0) if len(eta) else eta
     risk = sets.weight * np.exp(eta)
@@ -45,11 +88,11 @@ def loglik_derivatives(
     mean = s1 / s0[:, None]
     loglik = float(per_event @ eta - v @ np.log(s0))
     score = per_event @ x - v @ mean
-    info = (x * (risk * exposure(sets, v / s0))[:, None]).T @ x - (mean * v[:, None]).T @ mean
+    info = (x * (risk * _exposure(sets, v / s0))[:, None]).T @ x - (mean * v[:, None]).T @ mean
     return loglik, score, info
 
 
-def exposure(sets: RiskSets, terms: np.ndarray) -> np.ndarray:
+def _exposure(sets: RiskSets, terms: np.ndarray) -> np.ndarray:
     """For each row the sum of terms over event terms it is at risk for, tied deaths counted down (Efron)."""
     g = sets.term_group
     shape = (sets.n_groups, *terms.shape[1:])
@@ -63,15 +106,37 @@ def exposure(sets: RiskSets, terms: np.ndarray) -> np.ndarray:
 
 
 def score_residuals(beta: np.ndarray, x: np.ndarray, sets: RiskSets) -> np.ndarray:
-    """Score residuals, unweighted, [n, p] in the order of `sets` (R: residuals(type="score"))."""
+    """Each patient's contribution to the gradient: unweighted score residuals, float[n, p] in the order of `sets`.
+
+    Parameters
+    ----------
+    beta
+        float[p] coefficients.
+    x
+        float[n, p]; rows in the order of `sets`.
+    sets
+        From `risksets.risk_sets`.
+
+    References
+    ----------
+    R: survival, residuals(type = "score").
+
+    Examples
+    --------
+    >>> from pathosig.survival.risksets import risk_sets
+    >>> time, ones = np.array([1.0, 2, 3]), np.ones(3)
+    >>> sets = risk_sets(time, ones > 0, stratum=np.zeros(3, int), weight=ones, entry=None, ties="efron")
+    >>> score_residuals(np.zeros(1), np.array([[1.0], [0.0], [0.0]]), sets).ravel().round(3)
+    array([-0.472, -0.139, -0.222])
+    """
     eta = x @ beta
     eta = eta - eta.max(initial=0.0)
     risk = sets.weight * np.exp(eta)
     g, v = sets.term_group, sets.term_weight
     s0 = term_sums(sets, risk)
     mean = term_sums(sets, risk[:, None] * x) / s0[:, None]
-    a = exposure(sets, v / s0)
-    b = exposure(sets, (v / s0)[:, None] * mean)
+    a = _exposure(sets, v / s0)
+    b = _exposure(sets, (v / s0)[:, None] * mean)
     out = -np.exp(eta)[:, None] * (x * a[:, None] - b)
     count = np.bincount(g, minlength=sets.n_groups)
     average = np.zeros((sets.n_groups, x.shape[1]))

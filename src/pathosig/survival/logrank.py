@@ -57,6 +57,10 @@ def logrank(time: Any, event: Any, groups: Any, *, strata: Any = None, rho: floa
     rho
         Power of the left-continuous Kaplan-Meier estimate that weights the times.
 
+    Returns
+    -------
+    `LogRank`.
+
     Raises
     ------
     NotEstimableError
@@ -65,6 +69,12 @@ def logrank(time: Any, event: Any, groups: Any, *, strata: Any = None, rho: floa
     References
     ----------
     R: survival::survdiff. Harrington & Fleming (1982), Biometrika 69.
+
+    Examples
+    --------
+    >>> test = logrank([1, 2, 3, 4, 5, 6], [1, 1, 1, 1, 0, 1], ["high"] * 3 + ["low"] * 3)
+    >>> test.groups, test.observed, round(test.statistic, 2), round(test.p, 3)
+    (('high', 'low'), array([3., 2.]), 5.05, 0.025)
     """
     labels = np.asarray(groups)
     t, d, _ = outcome(time, event, rows=len(labels), what="logrank")
@@ -129,11 +139,34 @@ def _logrank_sums(
 def pairwise_logrank(
     time: Any, event: Any, groups: Any, *, strata: Any = None, rho: float = 0.0, adjust: str = "BH"
 ) -> pd.DataFrame:
-    """Log-rank tests of all pairs of groups with adjusted p (R: survminer::pairwise_survdiff).
+    """Log-rank tests of all pairs of groups, with adjusted p-values.
+
+    Parameters
+    ----------
+    time, event, groups
+        [n]; rows with a missing group are left out.
+    strata
+        [n] labels, or [n, s].
+    rho
+        As in `logrank`.
+    adjust
+        Method of `adjust_p`.
 
     Returns
     -------
     DataFrame with group_1, group_2, statistic, p, p_adjusted
+
+    References
+    ----------
+    R: survminer::pairwise_survdiff.
+
+    Examples
+    --------
+    >>> pairwise_logrank([1, 2, 3, 4, 5, 6, 7, 8, 9], [1] * 9, list("aaabbbccc")).round(3)
+      group_1 group_2  statistic      p  p_adjusted
+    0       a       b      5.052  0.025       0.025
+    1       a       c      5.052  0.025       0.025
+    2       b       c      5.052  0.025       0.025
     """
     labels = np.asarray(groups)
     t, d, _ = outcome(time, event, rows=len(labels), what="pairwise_logrank")

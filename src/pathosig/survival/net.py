@@ -33,13 +33,17 @@ def cross_validated_net(
     groups
         Labels whose rows stay in one fold.
 
+    Returns
+    -------
+    float[p] and the penalty.
+
     Examples
     --------
-    >>> import numpy as np
-    >>> x = np.random.default_rng(0).normal(size=(100, 3))
-    >>> coef, penalty = cross_validated_net(x, np.exp(-x[:, 0]), np.ones(100, bool))
-    >>> bool(coef[0] > 0 and penalty > 0)
-    True
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(40, 3))
+    >>> coef, penalty = cross_validated_net(x, rng.exponential(np.exp(-x[:, 0])), np.ones(40, bool), folds=3)
+    >>> coef.round(2), round(penalty, 3)
+    (array([0.79, 0.  , 0.  ]), 0.156)
     """
     full = cox_path(x, time, event, l1_ratio=l1_ratio, n_lambda=30, min_ratio=0.05)
     fold = fold_of(len(event), event, min(folds, int(event.sum())), np.random.default_rng(seed), groups)

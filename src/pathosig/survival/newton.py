@@ -91,7 +91,7 @@ def maximise(
     value, gradient, curvature = at(beta)
     level = 0
     for iteration in range(1, max_iter + 1):
-        step = ascent(curvature, gradient)
+        step = _ascent(curvature, gradient)
         promise = step
         promised = float(gradient @ step) / 2
         if promised <= gain * (abs(value) + 1.0):
@@ -116,7 +116,7 @@ def maximise(
     return Climb(beta=beta, iterations=max_iter, converged=False, endless=np.abs(step) > _LONG)
 
 
-def ascent(curvature: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+def _ascent(curvature: np.ndarray, gradient: np.ndarray) -> np.ndarray:
     """Newton's step; where the curvature is not positive definite, along its positive directions only."""
     diagonal = np.diag(curvature)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -137,6 +137,21 @@ def inverse(information: np.ndarray) -> np.ndarray:
 
     A column that separates events keeps next to no information. Scaled to a diagonal of 1, it neither makes the matrix
     singular nor disturbs the variances of other columns.
+
+    Parameters
+    ----------
+    information
+        float[p, p], symmetric.
+
+    Returns
+    -------
+    float[p, p].
+
+    Examples
+    --------
+    >>> inverse(np.array([[4.0, 0.0], [0.0, 0.0]]))
+    array([[0.25, 0.  ],
+           [0.  ,  nan]])
     """
     diagonal = np.diag(information)
     informed = diagonal > 0
@@ -172,7 +187,7 @@ def independent(x: np.ndarray, information: np.ndarray, stratum: np.ndarray) -> 
     if not len(x) or not p:
         return np.zeros(p, bool)
     largest = 1 + np.abs(x).max(axis=0)
-    within = x - stratum_means(x, stratum)
+    within = x - _stratum_means(x, stratum)
     spread = within.std(axis=0)
     diagonal = np.diag(information)
     usable = (spread > 1e-12 * largest) & (diagonal > 1e-14 * len(x) * spread**2)
@@ -201,7 +216,7 @@ def _pivots(correlation: np.ndarray) -> np.ndarray:
     return out
 
 
-def stratum_means(x: np.ndarray, stratum: np.ndarray) -> np.ndarray:
+def _stratum_means(x: np.ndarray, stratum: np.ndarray) -> np.ndarray:
     """Mean of each column in the row's own stratum, [n, p]."""
     labels, which = np.unique(stratum, return_inverse=True)
     if len(labels) == 1:

@@ -60,6 +60,10 @@ def optimism(
     indices
         int[resamples, n]: row numbers from 0.
 
+    Returns
+    -------
+    `Optimism`.
+
     Raises
     ------
     InputError
@@ -70,6 +74,19 @@ def optimism(
     References
     ----------
     R: rms::validate (index "Dxy", C = Dxy / 2 + .5). Harrell, Lee & Mark (1996), Stat. Med. 15.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(40, 3))
+    >>> time, event = rng.exponential(np.exp(-x[:, 0])), np.ones(40, bool)
+    >>> def fit(x, time, event):
+    ...     from pathosig.survival import cox
+    ...     coef = cox(x, time, event).coef
+    ...     return lambda new: new @ coef
+    >>> result = optimism(fit, x, time, event, rng.integers(0, 40, (5, 40)))
+    >>> round(result.apparent, 3), round(result.corrected, 3)
+    (0.735, 0.723)
     """
     t, d, _ = outcome(time, event, what="optimism")
     draws = np.asarray(indices)

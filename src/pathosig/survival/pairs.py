@@ -38,6 +38,23 @@ def pairs_before(
 
     Two ranks differ first at one binary digit, where the earlier has 0 and the later 1. So at every digit, among those who
     agree in all digits above, sums along the order of scores count the pairs that this digit decides.
+
+    Parameters
+    ----------
+    score, rank, weight
+        float[m], int[m] and float[m] of the earlier patients.
+    later_score, later_rank
+        float[k] and int[k] of the later patients.
+
+    Returns
+    -------
+    `Pairs`.
+
+    Examples
+    --------
+    >>> pairs = pairs_before(np.array([3.0, 1.0]), np.array([0, 1]), np.ones(2), np.array([2.0, 1.0]), np.array([2, 1]))
+    >>> pairs.lower, pairs.same, pairs.all
+    (array([2., 0.]), array([0., 0.]), array([2., 1.]))
     """
     m = len(score)
     both = np.unique(np.concatenate([rank, later_rank]), return_inverse=True)[1].ravel()

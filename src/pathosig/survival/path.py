@@ -7,16 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from pathosig.survival.data import (
-    RiskSets,
-    as_columns,
-    as_weights,
-    fix_times,
-    group_codes,
-    outcome,
-    risk_sets,
-)
+from pathosig.survival.data import as_columns, as_weights, fix_times, group_codes, outcome
 from pathosig.survival.likelihood import loglik_derivatives
+from pathosig.survival.risksets import RiskSets, risk_sets
 
 _OUTER, _INNER = 30, 1000
 
@@ -67,9 +60,17 @@ def cox_path(
     ----------
     X, time, event, strata, weights
         As in `cox`, without missing values.
+    l1_ratio
+        1 for the lasso, towards 0 for ridge; above 0.
     lambdas
         Falling penalties; by default `n_lambda` from the smallest that selects nothing down to
         `min_ratio` of it, evenly in the logarithm.
+    n_lambda, min_ratio
+        Number of default penalties, and the smallest as a proportion of the largest.
+    standardize
+        Whether the penalty acts on standardised columns.
+    ties
+        ``breslow`` or ``efron``.
     max_active
         Stop once this many columns have entered.
 
@@ -85,6 +86,18 @@ def cox_path(
     References
     ----------
     R: glmnet(family = "cox"), Breslow ties. Simon et al. (2011), J. Stat. Softw. 39(5).
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(50, 3))
+    >>> path = cox_path(x, rng.exponential(np.exp(-x[:, 1])), np.ones(50), n_lambda=5)
+    >>> (path.coef != 0).astype(int)
+    array([[0, 0, 0],
+           [0, 1, 0],
+           [0, 1, 0],
+           [0, 1, 1],
+           [1, 1, 1]])
     """
     x, names = as_columns(X)
     t, d, _ = outcome(time, event, rows=len(x), what="cox_path")
@@ -116,7 +129,28 @@ def cox_path(
 
 
 def elastic_net(x: np.ndarray, sets: RiskSets, penalty: float, l1_ratio: float) -> np.ndarray:
-    """Coefficients at one penalty, columns as they are; rows of x as in `sets`."""
+    """Elastic-net coefficients at one penalty, float[p]; columns are taken as they are.
+
+    Parameters
+    ----------
+    x
+        float[n, p]; rows in the order of `sets`.
+    sets
+        From `risksets.risk_sets`.
+    penalty
+        Lambda of the objective in `cox_path`, above 0.
+    l1_ratio
+        1 for the lasso; above 0.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x, ones, none = rng.normal(size=(50, 2)), np.ones(50), np.zeros(50, int)
+    >>> time = rng.exponential(np.exp(-x[:, 1]))
+    >>> sets = risk_sets(time, ones > 0, stratum=none, weight=ones, entry=None, ties="breslow")
+    >>> elastic_net(x[sets.order], sets, 0.2, 1.0).round(2)
+    array([0.  , 0.77])
+    """
     total = sets.weight.sum()
     _, score, _ = loglik_derivatives(np.zeros(x.shape[1]), x, sets)
     top = np.abs(score).max(initial=0.0) / total / l1_ratio

@@ -72,6 +72,10 @@ def sample_size(
     margin
         Widest half-interval of the overall risk for `n_risk_margin`; as pmsampsize, `n` does not grow by it.
 
+    Returns
+    -------
+    `SampleSize`.
+
     Raises
     ------
     ConfigError
@@ -80,6 +84,12 @@ def sample_size(
     References
     ----------
     R: pmsampsize(type = "s"), whose rounding is followed. Riley et al. (2019), Stat. Med. 38.
+
+    Examples
+    --------
+    >>> plan = sample_size(10, rate=0.1, timepoint=5, mean_followup=4, nagelkerke_r2=0.15)
+    >>> plan.n, plan.n_shrinkage, round(plan.events)
+    (719, 719, 288)
     """
     if parameters < 1 or not min(rate, timepoint, mean_followup) > 0 or not 0 < shrinkage < 1:
         raise ConfigError(

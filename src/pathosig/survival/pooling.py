@@ -36,6 +36,12 @@ def pool_random_effects(estimates: Any, se: Any, *, conf_level: float = 0.95) ->
     ----------
     estimates, se
         [k], k >= 3: estimates of the cohorts (log hazard ratios) and their standard errors.
+    conf_level
+        Confidence level of the interval and of the prediction interval.
+
+    Returns
+    -------
+    `Pooled`, on the scale of `estimates`.
 
     Raises
     ------
@@ -45,6 +51,12 @@ def pool_random_effects(estimates: Any, se: Any, *, conf_level: float = 0.95) ->
     References
     ----------
     R: metafor::rma(yi, sei = , method = "REML", test = "knha"), predict(). IntHout et al. (2014).
+
+    Examples
+    --------
+    >>> pooled = pool_random_effects([0.5, 0.7, 0.2], [0.2, 0.25, 0.15])
+    >>> round(pooled.estimate, 3), round(pooled.lower, 2), round(pooled.upper, 2), round(pooled.i2, 1)
+    (0.419, -0.21, 1.04, 42.6)
     """
     y, s = np.asarray(estimates, float), np.asarray(se, float)
     k = len(y)

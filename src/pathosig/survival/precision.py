@@ -94,17 +94,17 @@ def validation_size(
             f"validation_size: c {c}, lp_sd {lp_sd}, event_fraction {event_fraction}, risk {risk}; expected C in .5..1, "
             "proportions in 0..1, and positive widths."
         )
-    n_slope = (2 * _Z / slope_width) ** 2 / slope_information(lp_sd, event_fraction)
+    n_slope = (2 * _Z / slope_width) ** 2 / _slope_information(lp_sd, event_fraction)
     # ratio_width is upper minus lower of an O/E of 1: exp(z se) - exp(-z se)
     se_ratio = float(np.arcsinh(ratio_width / 2)) / _Z
     n_ratio = (1 - risk) / (risk * se_ratio**2)
-    n_c = _smallest(lambda n: 2 * _Z * concordance_error(c, n, event_fraction) <= c_width)
+    n_c = _smallest(lambda n: 2 * _Z * _concordance_error(c, n, event_fraction) <= c_width)
     each = [int(np.ceil(round(v, 9))) for v in (n_c, n_slope, n_ratio)]
     n = max(each)
     return ValidationSize(n=n, events=n * event_fraction, n_c=each[0], n_slope=each[1], n_ratio=each[2])
 
 
-def slope_information(lp_sd: float, event_fraction: float) -> float:
+def _slope_information(lp_sd: float, event_fraction: float) -> float:
     """Information of one patient about the calibration slope of a right model.
 
     Linear predictors are normal, hazards constant, censoring exponential and as frequent as `event_fraction` asks. High
@@ -128,7 +128,7 @@ def slope_information(lp_sd: float, event_fraction: float) -> float:
     return float((variance * events(rate)).sum())
 
 
-def concordance_error(c: float, n: float, event_fraction: float) -> float:
+def _concordance_error(c: float, n: float, event_fraction: float) -> float:
     """Newcombe's standard error of a C-index with n patients."""
     half = n / 2 - 1
     variance = c * (1 - c) * (1 + half * (1 - c) / (2 - c) + half * c / (1 + c))

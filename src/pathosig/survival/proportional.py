@@ -49,6 +49,10 @@ def ph_test(fit: CoxFit, transform: Literal["km", "rank", "identity", "log"] = "
     transform
         g(t): ``km`` 1 - Kaplan-Meier (left-continuous), ``rank``, ``identity`` or ``log``.
 
+    Returns
+    -------
+    `PhTest`.
+
     Raises
     ------
     ConfigError
@@ -59,6 +63,15 @@ def ph_test(fit: CoxFit, transform: Literal["km", "rank", "identity", "log"] = "
     References
     ----------
     R: survival::cox.zph (>= 3.0). Grambsch & Therneau (1994), Biometrika 81.
+
+    Examples
+    --------
+    >>> from pathosig.survival import cox
+    >>> fit = cox([0, 1, 0, 1, 1, 0, 1, 0], [1, 2, 3, 4, 5, 6, 7, 8], [1, 1, 1, 0, 1, 1, 0, 1])
+    >>> ph_test(fit).to_frame().round(3)
+         name  statistic  df      p
+    0      x1       0.04   1  0.842
+    1  GLOBAL       0.04   1  0.842
     """
     sets = fit.sets
     event_time = sets.time[sets.end - 1]

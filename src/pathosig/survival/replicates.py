@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pathosig.survival.data import RiskSets, risk_sets
+from pathosig.survival.risksets import RiskSets, risk_sets
 
 _BLOCK_VALUES = 40_000
 """Rows x replicates in one block: the working arrays stay in the processor's cache."""
@@ -37,6 +37,14 @@ def fit_replicates(
         not the same as a weight under Efron's rule.
     ties
         ``efron`` or ``breslow``.
+
+    Examples
+    --------
+    >>> x, time = np.array([[0.0], [1.0], [0.0], [1.0], [1.0]]), np.array([4.0, 2.0, 5.0, 1.0, 6.0])
+    >>> counts = np.array([[1, 1, 1, 1, 1], [1, 2, 1, 1, 0]])  # the second one separates events
+    >>> coef, converged = fit_replicates(x, time, np.ones(5, bool), counts, ties="efron")
+    >>> coef[converged].round(3), converged
+    (array([[0.069]]), array([ True, False]))
     """
     n, p = x.shape
     sets = risk_sets(time, event, stratum=np.zeros(n, int), weight=np.ones(n), entry=None, ties="breslow")

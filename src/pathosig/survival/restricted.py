@@ -45,10 +45,14 @@ def rmst(
 
     Parameters
     ----------
+    time, event
+        [n].
     tau
         Horizon in units of time; the smallest of the groups' largest times without it.
     groups
         [n] labels of two groups.
+    conf_level
+        Confidence level of the intervals.
 
     Returns
     -------
@@ -62,6 +66,14 @@ def rmst(
     References
     ----------
     R: survRM2::rmst2. Uno et al. (2014), JCO 32.
+
+    Examples
+    --------
+    >>> rmst([1, 2, 3, 4], [1, 1, 0, 1], tau=3).estimate
+    2.25
+    >>> gap = rmst([1, 2, 3, 4, 5, 6], [1, 1, 1, 1, 1, 0], groups=["a", "b", "a", "b", "a", "b"], tau=4)
+    >>> round(gap.difference, 3), round(gap.p, 2)
+    (0.667, 0.46)
     """
     t, d, _ = outcome(time, event, what="rmst")
     z = stats.norm.ppf(0.5 + conf_level / 2)

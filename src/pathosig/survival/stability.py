@@ -59,7 +59,7 @@ class Stability:
     expected_false: float
 
 
-def cluster_candidates(x: np.ndarray, correlation: float) -> np.ndarray:
+def _cluster_candidates(x: np.ndarray, correlation: float) -> np.ndarray:
     """Cluster of every column: int[p]; within one all absolute correlations exceed `correlation`."""
     if x.shape[1] == 1:
         return np.zeros(1, int)
@@ -69,7 +69,7 @@ def cluster_candidates(x: np.ndarray, correlation: float) -> np.ndarray:
     return np.asarray(fcluster(tree, 1 - correlation, "distance")) - 1
 
 
-def half_samples(event: np.ndarray, n_subsamples: int, rng: np.random.Generator) -> list[np.ndarray]:
+def _half_samples(event: np.ndarray, n_subsamples: int, rng: np.random.Generator) -> list[np.ndarray]:
     """Complementary halves of the rows, events split evenly."""
     out: list[np.ndarray] = []
     had, not_had = np.flatnonzero(event), np.flatnonzero(~event)
@@ -126,6 +126,8 @@ def stability_selection(
     ----------
     x
         float[n, p], candidates in discovery patients.
+    time, event
+        float[n] and bool[n].
     leaves
         HPCs of every candidate; with them the member that fits best speaks for its cluster, or a node below it.
     q
@@ -136,22 +138,38 @@ def stability_selection(
         Bound on the expected number of falsely selected clusters; sets the threshold.
     lowest
         Lowest threshold.
-    correlation, screen
-        See SignatureSpec.
+    correlation
+        Candidates whose absolute correlation exceeds this belong to one cluster, 0 to 1.
+    screen
+        Number of clusters that enter a half-sample's lasso at most.
+    seed
+        Seed of the half-samples.
+
+    Returns
+    -------
+    `Stability`.
 
     Raises
     ------
     NotEstimableError
         With fewer than 10 events: half-samples would hold fewer than 5.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(80, 6))
+    >>> result = stability_selection(x, rng.exponential(np.exp(-2 * x[:, 4])), np.ones(80, bool), n_subsamples=20)
+    >>> result.selected, result.frequency.round(2)
+    ((4,), array([0.15, 0.2 , 0.05, 0.35, 1.  , 0.3 ]))
     """
     d = np.asarray(event, bool)
     if d.sum() < 10:
         message = f"stability selection: {int(d.sum())} events; at least 10 are needed for half-samples."
         raise NotEstimableError(message)
-    cluster = cluster_candidates(x, correlation)
+    cluster = _cluster_candidates(x, correlation)
     count = int(cluster.max()) + 1
     wanted = max(1, min(q, count // 3))
-    halves = half_samples(d, n_subsamples, np.random.default_rng(seed))
+    halves = _half_samples(d, n_subsamples, np.random.default_rng(seed))
     short = min(len(h) for h in halves)  # an odd number of patients: the larger halves lose their last one
     entered = _entries(x, time, d, np.stack([h[:short] for h in halves]), cluster, q=wanted, screen=screen)
     held = np.zeros((n_subsamples, count), bool)

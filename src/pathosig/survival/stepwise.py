@@ -47,6 +47,10 @@ def stepwise(
     k
         2 for AIC, log(events) for BIC.
 
+    Returns
+    -------
+    `Stepwise`.
+
     Raises
     ------
     ConfigError
@@ -55,6 +59,14 @@ def stepwise(
     References
     ----------
     R: MASS::stepAIC.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(60, 3))
+    >>> result = stepwise(x, rng.exponential(np.exp(-x[:, 1])), np.ones(60))
+    >>> result.names, [step for step, _ in result.path]
+    (('x1', 'x2'), ['', '- x3'])
     """
     if direction not in ("forward", "backward", "both"):
         raise ConfigError(f"stepwise: direction {direction!r}; expected forward, backward or both.")

@@ -50,6 +50,10 @@ def adjust_p(p: Any, method: str = "BH") -> np.ndarray:
     method
         BH | BY | holm | hochberg | bonferroni | none.
 
+    Returns
+    -------
+    float[n].
+
     Raises
     ------
     ConfigError
@@ -58,6 +62,11 @@ def adjust_p(p: Any, method: str = "BH") -> np.ndarray:
     References
     ----------
     R: stats::p.adjust.
+
+    Examples
+    --------
+    >>> adjust_p([0.01, 0.04, 0.03], "BH"), adjust_p([0.01, 0.04, 0.03], "holm")
+    (array([0.03, 0.04, 0.04]), array([0.03, 0.06, 0.06]))
     """
     values = np.asarray(p, float)
     out = np.full(values.shape, np.nan)
@@ -90,12 +99,29 @@ def adjust_p(p: Any, method: str = "BH") -> np.ndarray:
 
 
 def chi_square(table: Any, *, correct: bool = True) -> TableTest:
-    """Pearson's chi-square test; Yates' correction on 2 x 2 tables (R: stats::chisq.test).
+    """Pearson's chi-square test of a table of counts.
+
+    Parameters
+    ----------
+    table
+        int[r, c] counts; empty rows and columns are left out.
+    correct
+        Whether Yates' correction is applied to 2 x 2 tables.
 
     Raises
     ------
     NotEstimableError
         If fewer than two rows or columns hold anything.
+
+    References
+    ----------
+    R: stats::chisq.test.
+
+    Examples
+    --------
+    >>> test = chi_square([[10, 20], [20, 10]])
+    >>> round(test.statistic, 2), test.df, round(test.p, 4)
+    (5.4, 1, 0.0201)
     """
     counts = _filled(table)
     answer = stats.chi2_contingency(counts, correction=correct and counts.shape == (2, 2))
@@ -253,7 +279,28 @@ def _splits(limits: np.ndarray, total: int, most: int) -> np.ndarray:
 
 
 def wilcoxon(x: Any, y: Any) -> TableTest:
-    """Wilcoxon rank-sum test (R: stats::wilcox.test): exact below 50 without ties, else normal with correction."""
+    """Wilcoxon's rank-sum test: exact below 50 a group without ties, otherwise normal with continuity correction.
+
+    Parameters
+    ----------
+    x, y
+        [n] and [m] numbers of the two groups; missing ones are left out.
+
+    Raises
+    ------
+    NotEstimableError
+        If a group is empty.
+
+    References
+    ----------
+    R: stats::wilcox.test.
+
+    Examples
+    --------
+    >>> test = wilcoxon([1, 2, 3, 4], [5, 6, 7, 8])
+    >>> test.statistic, round(test.p, 4)
+    (0.0, 0.0286)
+    """
     a, b = (np.asarray(v, float)[np.isfinite(np.asarray(v, float))] for v in (x, y))
     if not len(a) or not len(b):
         raise NotEstimableError("wilcoxon: an empty group.")
@@ -266,12 +313,29 @@ def wilcoxon(x: Any, y: Any) -> TableTest:
 
 
 def kruskal(values: Any, groups: Any) -> TableTest:
-    """Kruskal-Wallis test (R: stats::kruskal.test).
+    """Kruskal-Wallis test that the groups share one distribution.
+
+    Parameters
+    ----------
+    values
+        [n] numbers; missing ones are left out.
+    groups
+        [n] labels.
 
     Raises
     ------
     NotEstimableError
         If there are fewer than two groups.
+
+    References
+    ----------
+    R: stats::kruskal.test.
+
+    Examples
+    --------
+    >>> test = kruskal([1, 2, 3, 4, 5, 6], list("aabbcc"))
+    >>> round(test.statistic, 3), test.df, round(test.p, 3)
+    (4.571, 2, 0.102)
     """
     v, g = np.asarray(values, float), np.asarray(groups)
     kept = np.isfinite(v)

@@ -8,15 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from pathosig.survival.data import (
-    RiskSets,
-    as_columns,
-    as_weights,
-    fix_times,
-    group_codes,
-    outcome,
-    risk_sets,
-)
+from pathosig.survival.data import as_columns, as_weights, fix_times, group_codes, outcome
+from pathosig.survival.risksets import RiskSets, risk_sets
 
 _BLOCK_VALUES = 40_000
 """Rows x columns worked on at once: what fits the processor's cache."""
@@ -57,6 +50,15 @@ def cox_univariate(
     References
     ----------
     R: survival::coxph in a loop.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(60, 2))
+    >>> cox_univariate(x, rng.exponential(np.exp(-x[:, 0])), np.ones(60))[["name", "hr", "p"]].round(3)
+      name     hr      p
+    0   x1  3.240  0.000
+    1   x2  1.259  0.128
     """
     x, names = as_columns(X)
     t, d, _ = outcome(time, event, rows=len(x), what="cox_univariate")
@@ -75,7 +77,7 @@ def cox_univariate(
         size = max(1, _BLOCK_VALUES // max(len(part), 1))
         for begin in range(0, len(columns), size):
             chosen = columns[begin : begin + size]
-            table[chosen, :4] = batch_newton(part[:, chosen], sets)
+            table[chosen, :4] = _batch_newton(part[:, chosen], sets)
             table[chosen, 4:] = mask.sum(), sets.event.sum()
     coef, se, loglik, separated, n, n_events = table.T
     z = coef / se
@@ -109,7 +111,7 @@ def _patterns(x: np.ndarray, rows: np.ndarray, complete: np.ndarray) -> list[tup
     return out
 
 
-def batch_newton(x: np.ndarray, sets: RiskSets) -> np.ndarray:
+def _batch_newton(x: np.ndarray, sets: RiskSets) -> np.ndarray:
     """(coef, se, loglik, separated) for each column of x[n, p], rows as in `sets`; float[p, 4]."""
     mean = np.average(x, axis=0, weights=sets.weight)
     spread = x.std(axis=0)
@@ -221,7 +223,7 @@ class _Layout:
             sums = self.sets.at_risk(stacked[:n])[self.sets.term_group]
         deaths = np.add.reduceat(stacked[self.tied_rows], self.tied_begin, axis=0) if len(self.tied) else None
         if self.sets.late_order is None:
-            running_sums(stacked, chunk)
+            _running_sums(stacked, chunk)
             sums = stacked[self.end]
             if len(self.stratified):
                 sums[self.stratified] -= stacked[self.first[self.stratified]]
@@ -230,7 +232,7 @@ class _Layout:
         return sums
 
 
-def running_sums(values: np.ndarray, chunk: int) -> None:
+def _running_sums(values: np.ndarray, chunk: int) -> None:
     """Running sums over rows in place, chunk by chunk (four times as fast as numpy's cumsum on wide rows)."""
     blocks = values.reshape(-1, chunk, values.shape[1])
     for j in range(1, chunk):

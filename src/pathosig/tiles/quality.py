@@ -114,7 +114,7 @@ def _maps(rgb: np.ndarray, background: np.ndarray, folded: np.ndarray) -> np.nda
     laplacian = np.zeros_like(mean)
     inner = -4 * mean[1:-1, 1:-1] + mean[:-2, 1:-1] + mean[2:, 1:-1] + mean[1:-1, :-2] + mean[1:-1, 2:]
     laplacian[1:-1, 1:-1] = inner
-    around, red, squares, detail = box_mean(np.stack([mean, density[..., 0], mean**2, laplacian**2]))
+    around, red, squares, detail = _box_mean(np.stack([mean, density[..., 0], mean**2, laplacian**2]))
     detail /= np.maximum(squares, 1e-4)
     stained = around > 2 * _GLASS
     maps = np.empty((len(QUALITY_COLUMNS) + 1, *mean.shape), np.float32)
@@ -127,7 +127,7 @@ def _maps(rgb: np.ndarray, background: np.ndarray, folded: np.ndarray) -> np.nda
     return maps
 
 
-def box_mean(values: np.ndarray) -> np.ndarray:
+def _box_mean(values: np.ndarray) -> np.ndarray:
     """Mean over 5 x 5 pixels, fewer at the edges, float32[..., h, w]."""
     out = values
     for axis in (-2, -1):

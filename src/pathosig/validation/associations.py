@@ -18,7 +18,7 @@ from pathosig.validation.values import ChiSquare, Count, Counts, ExactTest, NotE
 GROUPS = (LOW, HIGH)
 
 
-def counted(group: np.ndarray, labels: np.ndarray) -> Counts:
+def _counted(group: np.ndarray, labels: np.ndarray) -> Counts:
     """Counts of two labels of every patient, with the chi-square test and Fisher's exact one.
 
     Parameters
@@ -82,7 +82,7 @@ def associations(
             Association(
                 cohort=cohort,
                 variable=name,
-                counts=attempt(counted, patients["group"].to_numpy(object), subgroup_labels(patients[name])),
+                counts=attempt(_counted, patients["group"].to_numpy(object), subgroup_labels(patients[name])),
             )
             for name in variables
             if name in patients
@@ -127,4 +127,4 @@ def outcomes_by_group(frame: pd.DataFrame, causes: Mapping[int, str] | None = No
     named = dict(causes or {0: "no event", 1: "event"})
     codes = frame["cause"] if "cause" in frame else frame["event"].astype(int)
     labels = np.array([named[int(c)] for c in codes], dtype=object)
-    return counted(frame["group"].to_numpy(object), labels)
+    return _counted(frame["group"].to_numpy(object), labels)

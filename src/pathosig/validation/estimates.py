@@ -11,7 +11,7 @@ from pathosig.core.errors import NotEstimableError
 from pathosig.survival import cox, firth_cox
 from pathosig.validation.values import HazardRatio, NotEstimable, attempt, finite
 
-__all__ = ["estimate", "finite", "hazard_ratio"]
+__all__ = ["hazard_ratio"]
 
 
 def hazard_ratio(
@@ -61,8 +61,3 @@ def _first_column(columns: np.ndarray, time: np.ndarray, event: np.ndarray, **op
         upper=finite(penalised.upper[0]),
         p=finite(penalised.p[0]),
     )
-
-
-def estimate(value: Any, lower: Any = np.nan, upper: Any = np.nan, **more: Any) -> dict[str, Any]:
-    """``{"estimate", "lower", "upper", ...}``, as the audits write it."""
-    return {"estimate": finite(value), "lower": finite(lower), "upper": finite(upper), **more}

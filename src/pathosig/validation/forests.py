@@ -55,7 +55,7 @@ def forest(
     )
     if imputations < 2 or complete == len(frame):
         return models
-    imputed = attempt(imputed_model, frame, covariates, sd=sd, m=imputations, seed=seed)
+    imputed = attempt(_imputed_model, frame, covariates, sd=sd, m=imputations, seed=seed)
     if isinstance(imputed, NotEstimable):
         return replace(models, imputation=imputed)
     return replace(models, imputed=_rows(terms, imputed.effects), imputation=imputed.imputation)
@@ -69,7 +69,7 @@ class ImputedModel:
     imputation: Imputation
 
 
-def imputed_model(
+def _imputed_model(
     frame: pd.DataFrame, covariates: Sequence[str], *, sd: float, m: int, seed: int
 ) -> ImputedModel:
     """The multivariable model over `m` imputed data sets, pooled by Rubin's rules.
@@ -199,12 +199,12 @@ def _subgroup(frame: pd.DataFrame, name: str, *, sd: float) -> Subgroup | None:
         few = NotEstimable(reason=f"{events} event{'s' * (events != 1)}")
         effect = few if events < FEWEST_EVENTS else hazard_ratio(scaled[inside], time[inside], event[inside])
         rows.append(SubgroupLevel(level=level, n=int(inside.sum()), events=events, effect=effect))
-    p = attempt(interaction_p, scaled, time, event, labels, levels)
+    p = attempt(_interaction_p, scaled, time, event, labels, levels)
     tested = None if isinstance(p, NotEstimable) else p
     return Subgroup(variable=name, p_interaction=tested, q_interaction=None, rows=tuple(rows))
 
 
-def interaction_p(
+def _interaction_p(
     scaled: np.ndarray, time: np.ndarray, event: np.ndarray, labels: np.ndarray, levels: Sequence[str]
 ) -> float:
     """Likelihood-ratio p of score x subgroup."""

@@ -152,7 +152,7 @@ def validate(
                 events=0,
             )
             if not frame["event"].any():
-                analyses.append(without_events(row))
+                analyses.append(_without_events(row))
                 continue
             row = analyse(
                 row,
@@ -211,7 +211,7 @@ def validate(
     )
 
 
-def without_events(row: Analysis) -> Analysis:
+def _without_events(row: Analysis) -> Analysis:
     """An analysis in which nothing can be estimated."""
     none = NotEstimable(reason="no events")
     return replace(row, km=none, logrank=none, hr_sd=none, hr_group=none, harrell_c=none, uno_c=none)

@@ -90,17 +90,17 @@ def analyse(
         row,
         n=len(frame),
         events=int(event.sum()),
-        follow_up=attempt(follow_up, time, event),
+        follow_up=attempt(_follow_up, time, event),
         km=attempt(_group_curves, time, event, group, per_year=per_year, horizons=horizons),
-        logrank=attempt(logrank_of, time, event, group),
+        logrank=attempt(_logrank_of, time, event, group),
         hr_sd=hazard_ratio(scaled, time, event),
         hr_group=hazard_ratio(high, time, event),
         harrell_c=attempt(lambda: concordance(harrell_c(score, time, event))),
         uno_c=attempt(lambda: concordance(uno_c(score, time, event, tau=default_tau(time)))),
         auc=attempt(auc_rows, score, time, event, per_year=per_year, horizons=horizons),
-        spline=attempt(spline, scaled, time, event),
-        ph=attempt(proportional, scaled, high, time, event),
-        rmst=attempt(rmst_of, time, event, group),
+        spline=attempt(_spline, scaled, time, event),
+        ph=attempt(_proportional, scaled, high, time, event),
+        rmst=attempt(_rmst_of, time, event, group),
         outcome_counts=attempt(outcomes_by_group, frame),
     )
     if signature is None:
@@ -143,7 +143,7 @@ def with_predictions(
     )
 
 
-def follow_up(time: np.ndarray, event: np.ndarray) -> Estimate:
+def _follow_up(time: np.ndarray, event: np.ndarray) -> Estimate:
     """Median follow-up by reverse Kaplan-Meier."""
     return Estimate.of(*reverse_kaplan_meier(time, event).median)
 
@@ -165,7 +165,7 @@ def km_curves(
 ) -> KaplanMeier:
     """Curves, medians, survival at the horizons and numbers at risk; with weights the numbers are still of patients."""
     curves = []
-    ticks = risk_ticks(float(time.max()), per_year)
+    ticks = _risk_ticks(float(time.max()), per_year)
     at_risk: dict[str, tuple[int, ...]] = {}
     for label in labels:
         rows = group == label
@@ -222,7 +222,7 @@ def _survival_at(curve: KaplanMeierCurve, years: float, when: float, at_risk: in
     return SurvivalAt.of(*curve.survival_at(when), years=years, time=when, n_risk=at_risk)
 
 
-def risk_ticks(longest: float, per_year: float) -> list[float]:
+def _risk_ticks(longest: float, per_year: float) -> list[float]:
     """Times of the risk table: whole years, or parts of one for short follow-up, at most eight."""
     years = longest / per_year
     for step in (0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0):
@@ -231,7 +231,7 @@ def risk_ticks(longest: float, per_year: float) -> list[float]:
     return [float(round(i * step * per_year, 6)) for i in range(int(years / step) + 1)]
 
 
-def logrank_of(time: np.ndarray, event: np.ndarray, group: np.ndarray) -> ChiSquare:
+def _logrank_of(time: np.ndarray, event: np.ndarray, group: np.ndarray) -> ChiSquare:
     """Log-rank test of the groups.
 
     Raises
@@ -264,7 +264,7 @@ def auc_rows(
     return tuple(rows)
 
 
-def spline_basis(x: np.ndarray, knots: np.ndarray) -> np.ndarray:
+def _spline_basis(x: np.ndarray, knots: np.ndarray) -> np.ndarray:
     """Restricted cubic spline (Harrell): float[n, len(knots) - 1], first column linear."""
     last, before = knots[-1], knots[-2]
     columns = [x]
@@ -276,7 +276,7 @@ def spline_basis(x: np.ndarray, knots: np.ndarray) -> np.ndarray:
     return np.column_stack(columns)
 
 
-def spline(scaled: np.ndarray, time: np.ndarray, event: np.ndarray) -> Spline:
+def _spline(scaled: np.ndarray, time: np.ndarray, event: np.ndarray) -> Spline:
     """Effect over the continuous score (4 knots) and the test that it is a straight line.
 
     Raises
@@ -288,7 +288,7 @@ def spline(scaled: np.ndarray, time: np.ndarray, event: np.ndarray) -> Spline:
     if event.sum() < 20 or len(np.unique(knots)) < 4:
         message = f"{int(event.sum())} events; a spline needs 20 and a score that varies"
         raise NotEstimableError(message)
-    basis = spline_basis(scaled, knots)
+    basis = _spline_basis(scaled, knots)
     center = basis.mean(0)
     spread = basis.std(0)
     fit = cox((basis - center) / spread, time, event)
@@ -296,7 +296,7 @@ def spline(scaled: np.ndarray, time: np.ndarray, event: np.ndarray) -> Spline:
     statistic = max(0.0, 2 * (fit.loglik - line.loglik))
     ends = np.quantile(scaled, [0.02, 0.98])
     grid = np.linspace(ends[0], ends[1], 41)
-    shifted = (spline_basis(grid, knots) - spline_basis(np.zeros(1), knots)) / spread
+    shifted = (_spline_basis(grid, knots) - _spline_basis(np.zeros(1), knots)) / spread
     log_hr = shifted @ fit.coef
     se = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", shifted, fit.covariance, shifted), 0))
     return Spline(
@@ -317,7 +317,7 @@ def _ph_test(column: np.ndarray, time: np.ndarray, event: np.ndarray) -> ChiSqua
     return ChiSquare(statistic=finite(test.global_statistic), df=test.global_df, p=finite(test.global_p))
 
 
-def proportional(
+def _proportional(
     scaled: np.ndarray, high: np.ndarray, time: np.ndarray, event: np.ndarray
 ) -> ProportionalHazards:
     """Score tests of proportional hazards, and hazard ratios before and after the median event time."""
@@ -341,7 +341,7 @@ def proportional(
     )
 
 
-def rmst_of(time: np.ndarray, event: np.ndarray, group: np.ndarray) -> RestrictedMeans:
+def _rmst_of(time: np.ndarray, event: np.ndarray, group: np.ndarray) -> RestrictedMeans:
     """Restricted mean survival of the groups up to the time with ten patients at risk in each, high minus low.
 
     Raises

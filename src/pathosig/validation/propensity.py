@@ -71,7 +71,7 @@ def propensity_weights(
         terms = encode(table, covariates)
         designs.append(np.column_stack([scaled, *(t.values for t in terms)]))
     names = ["score", *(f"{t.variable} {t.level}".replace(" per unit", "") for t in terms)]
-    p = np.mean([propensities(x, treated) for x in designs], axis=0)
+    p = np.mean([_propensities(x, treated) for x in designs], axis=0)
     share = treated.mean()
     weights = np.where(treated == 1, share / p, (1 - share) / (1 - p))
     weights = np.clip(weights, *np.quantile(weights, _TRIM))
@@ -92,7 +92,7 @@ def propensity_weights(
     )
 
 
-def propensities(x: np.ndarray, treated: np.ndarray) -> np.ndarray:
+def _propensities(x: np.ndarray, treated: np.ndarray) -> np.ndarray:
     """Probability of treatment by logistic regression with a light ridge penalty on standardised columns: float[n].
 
     Parameters

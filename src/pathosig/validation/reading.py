@@ -129,7 +129,7 @@ def read_inputs(study: Study) -> Inputs:
         endpoints=endpoints,
         columns=study.columns,
         primary=study.primary,
-        roles=roles_of(study.columns, list(patients.columns)),
+        roles=_roles_of(study.columns, list(patients.columns)),
         cohorts=tuple(study.cohorts()),
         clinical=tuple(clinical_variables(study)),
         covariates=tuple(covariates_of(study)),
@@ -178,7 +178,7 @@ def _comparator_files(study: Study) -> list[Path]:
     return sorted(study.paths.comparators.glob("*.csv"))
 
 
-def roles_of(columns: Columns, present: list[str]) -> Roles:
+def _roles_of(columns: Columns, present: list[str]) -> Roles:
     """Columns that hold sex, age and site: those declared, else those of exactly that name.
 
     Examples

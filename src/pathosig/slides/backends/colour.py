@@ -152,24 +152,24 @@ def to_rgb(samples: np.ndarray, page: Page, *, converted: bool = False) -> np.nd
     if colours == 1:
         rgb = np.repeat(rgb, 3, axis=2)
     if alpha.shape[2] and page.extra[:1] == (_UNASSOCIATED,):
-        return on_white(rgb, alpha)
+        return _on_white(rgb, alpha)
     if alpha.shape[2] and page.extra[:1] == (_ASSOCIATED,):
         # colours are multiplied by their opacity already: white shows through what is left
-        return in_bands(
+        return _in_bands(
             lambda band: np.minimum(band[..., :3].astype(np.uint16) + (255 - band[..., 3:]), 255),
             _with(rgb, alpha),
         )
     return np.ascontiguousarray(rgb)
 
 
-def on_white(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+def _on_white(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """Colours of an opacity on white, uint8[h, w, 3]; alpha is uint8[h, w, 1]."""
 
     def mix(band: np.ndarray) -> np.ndarray:
         weight = band[..., 3:].astype(np.uint16)
         return (band[..., :3] * weight + 255 * (255 - weight) + 127) // 255
 
-    return in_bands(mix, _with(rgb, alpha))
+    return _in_bands(mix, _with(rgb, alpha))
 
 
 def _with(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
@@ -200,10 +200,10 @@ def ycbcr_to_rgb(samples: np.ndarray, page: Page) -> np.ndarray:
         g = (y - np.float32(blue) * b - np.float32(red) * r) / np.float32(green or 1.0)
         return np.clip(np.rint(np.stack((r, g, b), axis=-1)), 0, 255)
 
-    return in_bands(convert, samples)
+    return _in_bands(convert, samples)
 
 
-def in_bands(convert: Callable[[np.ndarray], np.ndarray], samples: np.ndarray) -> np.ndarray:
+def _in_bands(convert: Callable[[np.ndarray], np.ndarray], samples: np.ndarray) -> np.ndarray:
     """A conversion of pixels to RGB, some rows at a time: numbers in between take many times the room of bytes.
 
     Parameters

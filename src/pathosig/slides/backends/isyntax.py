@@ -48,7 +48,7 @@ class ISyntaxReader(ContextClose):
                 "Install it with: pip install 'pathosig[isyntax]'",
                 code="E_FORMAT",
             ) from error
-        if not is_isyntax(_head(path)):
+        if not _is_isyntax(_head(path)):
             raise SlideError(
                 f"{path.name}: is not an iSyntax file in spite of its name, or is damaged. Copy it again.",
                 code="E_FORMAT",
@@ -106,7 +106,7 @@ class ISyntaxReader(ContextClose):
         self._slide.close()
 
 
-def is_isyntax(head: bytes) -> bool:
+def _is_isyntax(head: bytes) -> bool:
     """Whether the first bytes of a file are those of an iSyntax file."""
     return b"<DataObject" in head[:200] and b"DPUfsImport" in head
 

@@ -53,8 +53,8 @@ def decode_j2k(data: bytes, size: tuple[int, int], inside: tuple[int, int]) -> t
     ValueError
         If it declares another size or depth; OpenJPEG raises other kinds on damaged data.
     """
-    stream, space = unwrapped(data)
-    declared = read_header(stream)
+    stream, space = _unwrapped(data)
+    declared = _read_header(stream)
     width, height = declared.size
     if width > size[0] or height > size[1] or width < inside[0] or height < inside[1]:
         raise ValueError(f"{width} x {height} pixels, expected {size[0]} x {size[1]}")
@@ -103,7 +103,7 @@ def _box(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I4s", 8 + len(data), kind) + data
 
 
-def unwrapped(data: bytes) -> tuple[bytes, str]:
+def _unwrapped(data: bytes) -> tuple[bytes, str]:
     """The codestream in a JP2 file (or the one that is given), and ``ycbcr`` where the file says so.
 
     Raises
@@ -134,7 +134,7 @@ def unwrapped(data: bytes) -> tuple[bytes, str]:
     raise ValueError("no JPEG 2000 codestream")
 
 
-def read_header(stream: bytes) -> Codestream:
+def _read_header(stream: bytes) -> Codestream:
     """What the main header of a codestream declares.
 
     Raises

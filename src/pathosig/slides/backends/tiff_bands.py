@@ -50,7 +50,7 @@ class Band:
         )
 
 
-def check_size(page: Page, file_bytes: int, name: str) -> None:
+def _check_size(page: Page, file_bytes: int, name: str) -> None:
     """Refuse sizes that cannot be true, before anything is allocated."""
     width, height = page.size
     if width * height > min(_MAX_PIXELS, _MAX_PIXELS_PER_BYTE * file_bytes):
@@ -63,7 +63,7 @@ def check_size(page: Page, file_bytes: int, name: str) -> None:
 def read_band(page: Page, source: ByteSource, file_bytes: int, name: str) -> Band:
     """A page whose colours and sizes are checked, with the places of its pieces."""
     check_colours(page, name)
-    check_size(page, file_bytes, name)
+    _check_size(page, file_bytes, name)
     pixels = page.piece[0] * page.piece[1]
     if page.tiled and pixels > _MAX_TILE:
         raise SlideError(

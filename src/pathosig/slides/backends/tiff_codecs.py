@@ -60,17 +60,17 @@ def decode_piece(data: bytes, page: Page, piece: Piece, *, tables: bytes) -> np.
         If it holds another size, depth or number of samples than declared; codecs raise other kinds.
     """
     if page.compression == JPEG and page.samples == 3 and page.planar == 1:
-        return filled(_jpeg(data, piece, tables, page.photometric), piece)
+        return _filled(_jpeg(data, piece, tables, page.photometric), piece)
     if page.compression in JPEG2000:
         samples, colours = decode_j2k(data, piece.size, piece.inside)
         _expect(samples, page.samples)
         turned = colours != "ycbcr" and page.photometric != YCBCR and page.compression != APERIO_YCBCR
         if colours == "ycbcr" and page.photometric == RGB:
-            return filled(ycbcr_to_rgb(samples[..., :3], page), piece)
-        return filled(to_rgb(samples, page, converted=turned), piece)
+            return _filled(ycbcr_to_rgb(samples[..., :3], page), piece)
+        return _filled(to_rgb(samples, page, converted=turned), piece)
     if page.compression in WEBP:
-        return filled(_webp(data, page, piece), piece)
-    return filled(to_rgb(plane_samples(data, page, piece, tables=tables), page), piece)
+        return _filled(_webp(data, page, piece), piece)
+    return _filled(to_rgb(_plane_samples(data, page, piece, tables=tables), page), piece)
 
 
 def decode_planes(parts: list[bytes], page: Page, piece: Piece, *, tables: bytes) -> np.ndarray:
@@ -81,13 +81,13 @@ def decode_planes(parts: list[bytes], page: Page, piece: Piece, *, tables: bytes
     ValueError
         As `decode_piece`.
     """
-    planes = [plane_samples(data, page, piece, tables=tables) for data in parts]
+    planes = [_plane_samples(data, page, piece, tables=tables) for data in parts]
     if len({plane.shape for plane in planes}) != 1:
         raise ValueError("planes of different sizes")
-    return filled(to_rgb(np.concatenate(planes, axis=2), page), piece)
+    return _filled(to_rgb(np.concatenate(planes, axis=2), page), piece)
 
 
-def plane_samples(data: bytes, page: Page, piece: Piece, *, tables: bytes) -> np.ndarray:
+def _plane_samples(data: bytes, page: Page, piece: Piece, *, tables: bytes) -> np.ndarray:
     """Samples of a piece before their meaning, uint8[h, w, s]; one sample of a plane stored apart."""
     if page.compression == JPEG:
         return _jpeg(data, piece, tables, page.photometric, gray=True)
@@ -151,7 +151,7 @@ def _unpacked(data: bytes, page: Page, expected: int) -> np.ndarray:
     return np.frombuffer(imagecodecs.zstd_decode(data, out=expected), np.uint8)
 
 
-def filled(pixels: np.ndarray, piece: Piece) -> np.ndarray:
+def _filled(pixels: np.ndarray, piece: Piece) -> np.ndarray:
     """Pixels of a piece at its full size, white where it was stored cut.
 
     Raises
@@ -181,7 +181,7 @@ def _expect(samples: np.ndarray, count: int) -> None:
 
 def _webp(data: bytes, page: Page, piece: Piece) -> np.ndarray:
     """A WebP piece; the size is in its header."""
-    width, height = webp_size(data)
+    width, height = _webp_size(data)
     if width > piece.size[0] or height > piece.size[1]:
         raise ValueError(f"{width} x {height} pixels, expected {piece.size[0]} x {piece.size[1]}")
     pixels = imagecodecs.webp_decode(data)
@@ -191,7 +191,7 @@ def _webp(data: bytes, page: Page, piece: Piece) -> np.ndarray:
     return to_rgb(pixels, page, converted=True)
 
 
-def webp_size(data: bytes) -> tuple[int, int]:
+def _webp_size(data: bytes) -> tuple[int, int]:
     """(width, height) that a WebP file declares.
 
     Raises

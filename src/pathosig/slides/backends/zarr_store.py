@@ -71,7 +71,7 @@ class BoundedStore(LocalStore):  # type: ignore[misc]  # zarr is optional and un
         return data
 
     def _check(self, stored: bytes) -> None:
-        if decoded_size(stored, self._compressor, self._chunk_bytes) > self._chunk_bytes:
+        if _decoded_size(stored, self._compressor, self._chunk_bytes) > self._chunk_bytes:
             raise ValueError(f"a chunk that holds more than {self._chunk_bytes} bytes")
 
 
@@ -81,7 +81,7 @@ def _parts(shard: bytes, count: int) -> list[bytes]:
     return [shard[int(at) : int(at) + int(n)] for at, n in index if int(at) + int(n) <= len(shard)]
 
 
-def decoded_size(stored: bytes, compressor: str, most: int) -> int:
+def _decoded_size(stored: bytes, compressor: str, most: int) -> int:
     """How many bytes a compressed chunk decodes to, as far as that matters: more than `most` may be reported as `most` + 1.
 
     Parameters
