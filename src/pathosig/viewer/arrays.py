@@ -54,9 +54,15 @@ class ArrayPages:
         return cls(study=study, arrays=arrays, keys={s.id: key for key, s in specimens.items()})
 
     def listing(self) -> list[dict[str, object]]:
-        """Arrays with the number of their places and of missing cores."""
+        """Arrays with the number of their places and of missing cores.
+
+        A place without tissue that tma_map.csv gives to nobody is empty and not missing; without a map nobody can tell.
+        """
         rows = self._rows()
-        states = Counter((r["parent"], r["status"]) for r in rows)
+        mapped = {r["parent"] for r in rows if r["patient_id"]}
+        states = Counter(
+            (r["parent"], "empty" if _is_empty(r) and r["parent"] in mapped else r["status"]) for r in rows
+        )
         return [
             {
                 "id": key,
@@ -125,6 +131,10 @@ class ArrayPages:
     def _rows(self) -> list[dict[str, str]]:
         path = self.study.paths.cores
         return read_csv_rows(path) if path.is_file() else []
+
+
+def _is_empty(row: Mapping[str, str]) -> bool:
+    return row["status"] == "missing" and not row["patient_id"]
 
 
 def _by(path: Path, column: str) -> dict[str, dict[str, str]]:

@@ -4,6 +4,7 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 const state = { arrays: [], array: null, cores: [], chosen: null, writable: false, drag: null, asked: 0 };
+const LEAST_TEXT_PX = 11, MOST_TEXT_PX = 17;
 
 function drawn(name, attributes) {
   const node = document.createElementNS(SVG, name);
@@ -30,57 +31,88 @@ async function openArray(key, wanted) {
   choose(core || null);
 }
 
+// A place without tissue that the map gives to nobody was never filled: that is no missing core.
+const isMapped = () => state.cores.some((c) => c.patient);
+const isEmpty = (core) => core.status === "missing" && !core.patient && isMapped();
+
 function classOf(core) {
   const by = $("colour").value;
-  if (by === "status") return core.status;
+  if (isEmpty(core)) return "empty";
+  if (by === "status" || core.status === "missing") return core.status;
   if (by === "group") return ["high", "low"].includes(core.group) ? core.group : "none";
-  if (by === "cohort") return core.patient ? "ok" : "none";
+  if (by === "map") return core.patient ? "ok" : "poor";
   return core.agreement || "none";
 }
 
+const LACKING = [["missing", "missing"], ["empty", "empty: no patient in the map"]];
 const KEYS = {
-  status: [["ok", "ok"], ["poor", "poor: little tissue, left out"], ["missing", "missing"]],
+  status: [["ok", "ok"], ["poor", "poor: little tissue, left out"]],
   group: [["high", "high risk"], ["low", "low risk"], ["none", "no score"]],
   agreement: [["agree", "the patient's cores agree"], ["heterogeneous", "the patient's cores disagree"], ["none", "one core, or no score"]],
-  cohort: [["ok", "a patient of the map"], ["none", "no patient in tma_map.csv"]],
+  map: [["ok", "a patient of the map"], ["poor", "tissue, but no patient"]],
 };
 
 function draw() {
-  const { name, width, height } = state.array;
-  const missing = state.cores.filter((c) => c.status === "missing").length;
+  const { name } = state.array;
+  const missing = state.cores.filter((c) => c.status === "missing" && !isEmpty(c)), empty = state.cores.filter(isEmpty);
   const rows = Math.max(0, ...state.cores.map((c) => c.row)), columns = Math.max(0, ...state.cores.map((c) => c.column));
+  const counts = [`${rows} rows × ${columns} columns`, `${missing.length} missing`, ...(empty.length ? [`${empty.length} empty`] : [])];
   $("name").textContent = name;
-  $("facts").textContent = state.cores.length ? `${rows} rows × ${columns} columns, ${missing} missing` : "its cores were not found yet: run pathosig tma";
-  const size = state.cores.length ? state.cores[0].width : height / 10;
-  const left = Math.min(0, ...state.cores.filter((c) => c.column === 1).map((c) => c.x - size * 0.9));
-  const top = Math.min(0, ...state.cores.filter((c) => c.row === 1).map((c) => c.y - size * 0.9));
-  const map = $("map");
-  map.setAttribute("viewBox", `${left} ${top} ${width - left} ${height - top}`);
-  const image = drawn("image", { x: 0, y: 0, width, height, preserveAspectRatio: "none", href: `/api/arrays/${state.array.id}/overview.jpg` });
-  map.replaceChildren(image, ...labels(size), ...state.cores.map(place));
-  $("key").replaceChildren(...KEYS[$("colour").value].map(([kind, text]) => element("li", null, {}, element("span", null, { class: `swatch ${kind}` }), document.createTextNode(text))));
-  const lacking = state.cores.filter((c) => c.status !== "ok");
+  $("facts").textContent = state.cores.length ? counts.join(", ") : "its cores were not found yet: run pathosig tma";
+  drawMap();
+  const used = [...KEYS[$("colour").value], ...LACKING.filter(([kind]) => (kind === "empty" ? empty : missing).length)];
+  $("key").replaceChildren(...used.map(([kind, text]) => element("li", null, {}, element("span", null, { class: `swatch ${kind}` }), element("span", text))));
+  const lacking = state.cores.filter((c) => c.status !== "ok" && !isEmpty(c));
   $("lacking-none").hidden = lacking.length > 0;
-  $("lacking").replaceChildren(...lacking.map((c) => {
-    const button = element("button", `${shortLabel(c)}: ${c.status}${c.patient ? `, patient ${c.patient}` : ", not in the map"}`);
-    button.addEventListener("click", () => choose(c));
-    return element("li", null, {}, button);
-  }));
+  $("lacking").replaceChildren(...lacking.map((c) => link(c, `${shortLabel(c)}: ${c.status}${c.patient ? `, patient ${c.patient}` : ""}`)));
+  const unmapped = isMapped() ? state.cores.filter((c) => c.status !== "missing" && !c.patient) : [];
+  $("unmapped").hidden = !unmapped.length;
+  $("unmapped").querySelector("ul").replaceChildren(...unmapped.map((c) => link(c, shortLabel(c))));
+  $("empty").hidden = !empty.length;
+  $("empty").textContent = `Empty places, which the map gives to nobody: ${empty.map(shortLabel).join(", ")}.`;
+}
+
+function link(core, text) {
+  const button = element("button", text);
+  button.addEventListener("click", () => choose(core));
+  return element("li", null, {}, button);
+}
+
+function drawMap() {
+  const { id, width, height } = state.array;
+  const size = state.cores.length ? state.cores[0].width : height / 10, map = $("map");
+  // labels keep a readable size on the screen, and the picture leaves them room
+  const space = $("board").getBoundingClientRect(), scale = Math.min(space.width / (width + size), Math.max(space.height, 200) / (height + size));
+  const text = Math.min(Math.max(size * 0.3, LEAST_TEXT_PX / scale), MOST_TEXT_PX / scale);
+  const left = Math.min(0, ...state.cores.filter((c) => c.column === 1).map((c) => c.x - text * 3));
+  const top = Math.min(0, ...state.cores.filter((c) => c.row === 1).map((c) => c.y - text * 1.8));
+  map.setAttribute("viewBox", `${left} ${top} ${width - left} ${height - top}`);
+  let image = map.querySelector("image");
+  if (image?.dataset.array !== id) {
+    image = drawn("image", { x: 0, y: 0, width, height, preserveAspectRatio: "none", "data-array": id });
+    image.addEventListener("load", () => { $("waiting").hidden = true; });
+    image.addEventListener("error", () => { $("waiting").hidden = true; say("The slide cannot be read; its cores are shown without it."); });
+    $("waiting").hidden = false;
+    image.setAttribute("href", `/api/arrays/${id}/overview.jpg`);
+  }
+  map.replaceChildren(image, ...labels(text), ...state.cores.map(place));
 }
 
 function labels(size) {
-  const out = [];
-  const text = (x, y, content) => {
-    const node = drawn("text", { x, y, "font-size": size * 0.3 });
-    node.style.fontSize = `${size * 0.3}px`;
-    node.textContent = content;
+  const written = (x, y, first, second) => {
+    const node = drawn("text", { x, y });
+    node.style.fontSize = `${size}px`;
+    node.append(document.createTextNode(first));
+    if (second) {
+      const light = drawn("tspan", { class: "second", dx: size * 0.25 });
+      light.textContent = second;
+      node.append(light);
+    }
     return node;
   };
-  for (const core of state.cores) {
-    if (core.column === 1) out.push(text(core.x - size * 0.45, core.y + core.height / 2, `${core.row} ${letter(core.row)}`));
-    if (core.row === 1) out.push(text(core.x + core.width / 2, core.y - size * 0.35, core.column));
-  }
-  return out;
+  const rows = state.cores.filter((c) => c.column === 1).map((c) => written(c.x - size * 1.4, c.y + c.height / 2, letter(c.row), c.row));
+  const columns = state.cores.filter((c) => c.row === 1).map((c) => written(c.x + c.width / 2, c.y - size * 0.8, c.column));
+  return [...rows, ...columns];
 }
 
 function place(core) {
@@ -91,7 +123,7 @@ function place(core) {
     class: `place ${classOf(core)}${chosen ? " chosen" : ""}${sibling ? " sibling" : ""}`, "data-core": `${core.row}-${core.column}`,
   });
   const title = drawn("title", {});
-  title.textContent = `${label(core)}: ${core.status}${core.patient ? `, patient ${core.patient}` : ""}`;
+  title.textContent = `${label(core)}: ${isEmpty(core) ? "empty" : core.status}${core.patient ? `, patient ${core.patient}` : ""}`;
   node.append(title);
   node.addEventListener("pointerdown", (event) => begin(event, core, node));
   return node;
@@ -115,18 +147,14 @@ function choose(core) {
   $("status").value = core.status;
   if (core.slide) $("open").href = `/#slide=${core.slide}`;
   const rows = [
-    ["Status", core.status], ["Tissue, of the usual core", `${Math.round(core.tissue * 100)} %`], ["Patient", core.patient || "not in the map"], ["Cohort", core.cohort],
-    ["Tiles", core.tiles], ["Score of the core", number(core.score)], ["Group of the core", core.group],
-    ["Score of the patient", number(core.patient_score)], ["Group of the patient", core.patient_group], ["The patient's cores", core.agreement],
+    ["Status", isEmpty(core) ? "empty" : core.status], ["Tissue of the usual core", `${Math.round(core.tissue * 100)} %`], ["Patient", core.patient || "none in the map"], ["Cohort", core.cohort],
+    ["Tiles", core.tiles], ["Score, core", number(core.score)], ["Group, core", core.group],
+    ["Score, patient", number(core.patient_score)], ["Group, patient", core.patient_group], ["Patient's cores", core.agreement],
   ];
   $("core-facts").replaceChildren(...rows.filter(([, v]) => v !== "").map(([k, v]) => element("tr", null, {}, element("th", k, { scope: "row" }), element("td", v))));
   const others = core.patient ? state.cores.filter((c) => c.patient === core.patient && c !== core) : [];
   $("others-title").hidden = !others.length;
-  $("others").replaceChildren(...others.map((c) => {
-    const button = element("button", `${shortLabel(c)}: ${c.group ? `${c.group} ${number(c.score)}` : c.status}`);
-    button.addEventListener("click", () => choose(c));
-    return element("li", null, {}, button);
-  }));
+  $("others").replaceChildren(...others.map((c) => link(c, `${shortLabel(c)}: ${c.group ? `${c.group} ${number(c.score)}` : c.status}`)));
 }
 
 function step(by) {
@@ -208,6 +236,7 @@ $("array").addEventListener("change", () => openArray($("array").value));
 $("colour").addEventListener("change", () => { draw(); choose(state.chosen); });
 $("status").addEventListener("change", () => correct({ status: $("status").value }));
 $("restore").addEventListener("click", () => correct({ restore: true }));
+window.addEventListener("resize", () => { if (state.array && !state.drag) drawMap(); });
 $("previous").addEventListener("click", () => step(-1));
 $("next").addEventListener("click", () => step(1));
 
@@ -217,7 +246,7 @@ $("next").addEventListener("click", () => step(1));
     Object.assign(state, { arrays: listing.arrays, writable: listing.writable });
     document.body.classList.toggle("writable", state.writable);
     $("title").textContent = `${listing.title}: cores`;
-    $("array").replaceChildren(...state.arrays.map((a) => element("option", `${a.name} (${a.places} places, ${a.missing} missing)`, { value: a.id })));
+    $("array").replaceChildren(...state.arrays.map((a) => element("option", a.missing ? `${a.name} (${a.missing} missing)` : a.name, { value: a.id })));
     if (state.arrays.length) await openArray(state.arrays[0].id);
     else say("No slide of kind tma in slides.csv.");
   } catch (error) { say(error.message); }
