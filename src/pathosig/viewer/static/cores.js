@@ -95,7 +95,8 @@ function drawMap() {
     $("waiting").hidden = false;
     image.setAttribute("href", `/api/arrays/${id}/overview.jpg`);
   }
-  map.replaceChildren(image, ...labels(text), ...state.cores.map(place));
+  const glass = drawn("rect", { x: left, y: top, width: width - left, height: height - top, class: "glass" });
+  map.replaceChildren(glass, image, ...labels(text), ...state.cores.map(place));
 }
 
 function labels(size) {
