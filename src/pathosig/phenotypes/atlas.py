@@ -159,6 +159,13 @@ def map_of_tiles(x: np.ndarray, *, at_most: int = 3000) -> tuple[np.ndarray, np.
     -------
     (rows int[m], points float32[m, 2])
         The larger half of each axis' extreme values is positive, so that two runs do not mirror each other.
+
+    Examples
+    --------
+    >>> x = np.array([[3, 0, 0], [-1, 0, 0], [-1, 0, 0], [-1, 0, 0]], np.float32)
+    >>> rows, points = map_of_tiles(x, at_most=2)
+    >>> rows, points[:, 0]
+    (array([0, 3]), array([ 3., -1.], dtype=float32))
     """
     mean = x.mean(axis=0)
     covariance = (x - mean).T @ (x - mean) / max(len(x) - 1, 1)

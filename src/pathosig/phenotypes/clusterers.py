@@ -91,14 +91,37 @@ class Leiden(CentroidClusterer):
 def find_centroids(
     x: np.ndarray, k: int, rng: np.random.Generator, spec: PhenotypeSpec
 ) -> tuple[np.ndarray, dict[str, float]]:
-    """Centroids float32[k', p] by the method of the Spec, and what it says of its fit.
+    """Centroids by the clusterer that the settings name, and what it reports about its fit.
 
-    A clusterer that only assigns is turned into the mean directions of its groups.
+    A plug-in that only assigns rows is turned into the mean directions of its groups.
+
+    Parameters
+    ----------
+    x
+        float32[n, p], rows of length 1.
+    k
+        Number of groups wanted.
+    rng
+        Decides seeds.
+    spec
+        `method` names the clusterer; the rest are its settings.
+
+    Returns
+    -------
+    float32[k', p] centroids, k' at most k, and numbers by name.
 
     Raises
     ------
     ConfigError
         If nothing is registered under the name of the method.
+
+    Examples
+    --------
+    >>> x = np.array([[1, 0], [0.98, 0.2], [0, 1], [0.2, 0.98]], np.float32)
+    >>> centroids, facts = find_centroids(x, 2, np.random.default_rng(0), PhenotypeSpec(method="kmeans"))
+    >>> centroids[centroids[:, 0].argsort()].round(2)
+    array([[0.1 , 0.99],
+           [0.99, 0.1 ]], dtype=float32)
     """
     clusterer = plugins.load(GROUP, spec.method)(k, spec).fit(x, rng)
     centroids = getattr(clusterer, "centroids", None)

@@ -30,7 +30,7 @@ def consensus_centroids(
     x
         float32[n, d], rows of length 1.
     k
-        Groups wanted; fewer come back when small ones are merged.
+        Number of groups wanted; fewer are returned when small ones are merged.
     rng
         Decides seeds and landmarks.
     runs, max_iter
@@ -47,6 +47,15 @@ def consensus_centroids(
     References
     ----------
     Fred & Jain (2005), IEEE TPAMI 27; Strehl & Ghosh (2002), JMLR 3.
+
+    Examples
+    --------
+    >>> angle = np.concatenate([np.linspace(0, 0.3, 30), np.linspace(1.2, 1.5, 30)])
+    >>> x = np.column_stack([np.cos(angle), np.sin(angle)]).astype(np.float32)
+    >>> centroids, facts = consensus_centroids(x, 2, np.random.default_rng(0), runs=5)
+    >>> centroids[centroids[:, 0].argsort()].round(2), facts
+    (array([[0.22, 0.98],
+           [0.99, 0.15]], dtype=float32), {'run_agreement': 1.0, 'merged': 0.0})
     """
     n = len(x)
     chosen = np.sort(rng.choice(n, size=min(landmarks, n), replace=False))
@@ -83,7 +92,26 @@ def _together(labels: list[np.ndarray], block: int = 256) -> np.ndarray:
 
 
 def assign(x: np.ndarray, centroids: np.ndarray, block: int = 65_536) -> np.ndarray:
-    """Nearest centroid of each row, int32[n]."""
+    """The nearest centroid of each row.
+
+    Parameters
+    ----------
+    x
+        float32[n, d], rows of length 1.
+    centroids
+        float32[k, d].
+    block
+        Number of rows handled at a time.
+
+    Returns
+    -------
+    int32[n]; of equally near centroids the first.
+
+    Examples
+    --------
+    >>> assign(np.array([[1, 0], [0.6, 0.8]], np.float32), np.eye(2, dtype=np.float32))
+    array([0, 1], dtype=int32)
+    """
     out = np.empty(len(x), np.int32)
     for start in range(0, len(x), block):
         out[start : start + block] = (x[start : start + block] @ centroids.T).argmax(axis=1)

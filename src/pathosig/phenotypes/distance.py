@@ -258,11 +258,24 @@ def fit_distance(
     unit
         float32[n, d], rows of length 1.
     patient, slide
-        int[n].
+        int[n] numbers of each tile's patient and slide.
     seed
-        Deals the patients.
+        Decides how patients are dealt into folds.
     calibrate
-        Without it only the moments are found, the same to the last bit; the distance then calls nothing far.
+        False gives the moments only, the same to the last bit; the distance then calls nothing far.
+
+    Returns
+    -------
+    The frozen `Distance`, and the `Moments` of all rows.
+
+    Examples
+    --------
+    >>> from pathosig.phenotypes.kmeans import normalise
+    >>> unit = normalise(np.random.default_rng(0).normal(size=(400, 8)).astype(np.float32) + 2)
+    >>> slide = np.arange(400) // 20
+    >>> distance, moments = fit_distance(unit, patient=slide, slide=slide, seed=0)
+    >>> distance.basis.shape, moments.n
+    ((8, 4), 400)
     """
     group = patient if len(np.unique(patient)) >= _LEAST_GROUPS else slide
     names = np.unique(group)

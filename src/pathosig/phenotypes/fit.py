@@ -85,6 +85,8 @@ def batch_diagnostic(
         float32[n, p], unit vectors.
     slide
         int[n].
+    rng
+        Chooses the tiles that are looked at in large sets.
     neighbours
         Nearest neighbours looked at.
 
@@ -96,6 +98,15 @@ def batch_diagnostic(
     -----
     Neighbours in the same slide are partly right: a tissue pattern covers more than one tile. Only
     a ratio far above the patterns' own patchiness means a slide effect.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x = normalise(rng.normal(size=(200, 4)))
+    >>> slide = np.arange(200) % 4
+    >>> shifted = normalise(x + np.eye(4)[slide])  # every slide moved its own way
+    >>> [round(batch_diagnostic(v, slide, rng)["ratio"], 1) for v in (x, shifted)]
+    [1.0, 2.7]
     """
     n = len(x)
     if n < 3 or len(np.unique(slide)) < 2:
@@ -122,12 +133,28 @@ def _slide_offsets(x: np.ndarray, slide: np.ndarray, *, prior: float = 50.0) -> 
 
 
 def adapted_k(spec: PhenotypeSpec, n: int) -> int:
-    """K, lowered where there are fewer than ten tiles a group.
+    """The number of HPCs to ask for: the setting, or fewer so that ten tiles come on each.
+
+    Parameters
+    ----------
+    spec
+        `k` is the number wanted.
+    n
+        Number of training tiles.
+
+    Returns
+    -------
+    2 or more.
 
     Raises
     ------
     NotEstimableError
         If there are too few tiles for two groups.
+
+    Examples
+    --------
+    >>> adapted_k(PhenotypeSpec(k=30), 5000), adapted_k(PhenotypeSpec(k=30), 120)
+    (30, 12)
     """
     if n < 2 * _TILES_PER_GROUP:
         raise NotEstimableError(
@@ -146,18 +173,35 @@ def fit_codebook(
     Parameters
     ----------
     tiles
-        Of training patients only.
+        Tiles of training patients only.
     spec
-        How.
+        Number of HPCs, method and space.
     labels
         int[n]: clusters found elsewhere (the DL-CC head); their means become the centroids.
     display
-        Without it neither coarse groups nor the distance are found: enough for refits that only count HPCs.
+        False leaves out coarse groups and the distance: enough for refits that only count HPCs.
+
+    Returns
+    -------
+    The frozen `Codebook`, and `FitFacts` about how it was found.
 
     Raises
     ------
     NotEstimableError
         If there are too few tiles.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> kind = rng.integers(0, 3, 240)
+    >>> slide = np.arange(240) // 20
+    >>> tiles = TrainingTiles(
+    ...     embeddings=(4 * np.eye(16)[kind] + rng.normal(size=(240, 16))).astype(np.float32),
+    ...     slide=slide, patient=slide, site=slide % 2, neighbours=None,
+    ... )
+    >>> codebook, facts = fit_codebook(tiles, PhenotypeSpec(k=3, runs=4, pca_dim=4), display=False)
+    >>> codebook.k, np.unique(codebook.assign(tiles.embeddings).hpc[:, 0])
+    (3, array([0, 1, 2], dtype=int16))
     """
     rng = np.random.default_rng(spec.seed)
     k = adapted_k(spec, len(tiles.embeddings))

@@ -158,7 +158,26 @@ def _largest(labels: np.ndarray, group: np.ndarray, k: int, n_groups: int) -> np
 
 
 def artefact_hpcs(labels: np.ndarray, quality: dict[str, np.ndarray], k: int) -> dict[int, str]:
-    """HPCs whose tiles are mostly artefact by the quality columns: HPC -> reason. Blind to outcome."""
+    """HPCs whose tiles are mostly artefact by the quality columns, with the reason; outcome is never looked at.
+
+    Parameters
+    ----------
+    labels
+        int[n]: HPC of each tile.
+    quality
+        float[n] for each quality column, 0 to 1.
+    k
+        Number of HPCs.
+
+    Returns
+    -------
+    HPC -> reason.
+
+    Examples
+    --------
+    >>> artefact_hpcs(np.array([0, 0, 1, 1]), {"pen": np.array([0.0, 0.1, 0.6, 0.4])}, 2)
+    {1: 'median pen 0.50 above 0.05'}
+    """
     out: dict[int, str] = {}
     for hpc in range(k):
         rows = labels == hpc

@@ -7,13 +7,52 @@ from scipy import sparse
 
 
 def normalise(x: np.ndarray) -> np.ndarray:
-    """Rows scaled to length 1, float32[n, d]; zero rows stay zero."""
+    """Rows scaled to length 1; zero rows stay zero.
+
+    Parameters
+    ----------
+    x
+        float[n, d].
+
+    Returns
+    -------
+    float32[n, d].
+
+    Examples
+    --------
+    >>> normalise(np.array([[3.0, 4.0], [0.0, 0.0]]))
+    array([[0.6, 0.8],
+           [0. , 0. ]], dtype=float32)
+    """
     length = np.linalg.norm(x, axis=1, keepdims=True)
     return np.asarray(x / np.maximum(length, 1e-12), np.float32)
 
 
 def seed_centroids(x: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
-    """K rows of unit vectors x[n, d], chosen by k-means++ on 1 - cosine (Arthur & Vassilvitskii 2007)."""
+    """Starting centroids chosen among the rows by k-means++ on 1 - cosine.
+
+    Parameters
+    ----------
+    x
+        float32[n, d], rows of length 1.
+    k
+        Number of centroids.
+    rng
+        Decides the choice.
+
+    Returns
+    -------
+    float32[k, d].
+
+    References
+    ----------
+    Arthur D, Vassilvitskii S. k-means++: the advantages of careful seeding. SODA 2007.
+
+    Examples
+    --------
+    >>> seed_centroids(np.eye(3, dtype=np.float32), 3, np.random.default_rng(0)).sum(axis=0)  # each row once
+    array([1., 1., 1.], dtype=float32)
+    """
     n = len(x)
     chosen = [int(rng.integers(n))]
     nearest = np.clip(1 - x @ x[chosen[0]], 0, None)
@@ -59,6 +98,13 @@ def spherical_kmeans(
     References
     ----------
     Dhillon & Modha (2001), Machine Learning 42.
+
+    Examples
+    --------
+    >>> x = normalise(np.array([[1, 0], [1, 0.1], [0, 1], [0.1, 1]]))
+    >>> centroids, labels, cosine = spherical_kmeans(x, 2, np.random.default_rng(0))
+    >>> labels, round(cosine, 3)
+    (array([1, 1, 0, 0], dtype=int32), 0.999)
     """
     centroids = seed_centroids(x, k, rng) if centroids is None else centroids.copy()
     labels = np.full(len(x), -1, np.int32)

@@ -24,13 +24,26 @@ def leiden_centroids(x: np.ndarray, k: int, seed: int) -> np.ndarray:
     x
         float32[n, p], unit vectors; at most 20,000 rows enter the graph.
     k
-        Communities wanted.
+        Number of communities wanted.
     seed
-        Of the rows and the optimiser.
+        Seed of the choice of rows and of the optimiser.
+
+    Returns
+    -------
+    float32[k', p] of length 1; k' is as near to k as the resolution allows.
 
     References
     ----------
     Traag et al. (2019), Sci. Rep. 9; Quiros et al. (2024), Nat. Commun. 15 (HPL).
+
+    Examples
+    --------
+    >>> angle = np.concatenate([np.linspace(0, 0.3, 40), np.linspace(1.2, 1.5, 40)])
+    >>> x = np.column_stack([np.cos(angle), np.sin(angle)]).astype(np.float32)
+    >>> centroids = leiden_centroids(x, 2, seed=0)
+    >>> centroids[centroids[:, 0].argsort()].round(2)
+    array([[0.22, 0.98],
+           [0.99, 0.15]], dtype=float32)
     """
     from sknetwork.clustering import Leiden  # 1 s: only for those who choose it
 

@@ -31,6 +31,13 @@ def products(embeddings: np.ndarray, matrix: np.ndarray) -> Iterator[tuple[slice
     (rows, float32[ROWS, p], float32[ROWS])
         The rows they stand for, ``x @ matrix`` and ``|x|`` (at least 1e-12). Lengths are divided out after products, so
         that sums that are exact stay exact. Rows past the last are zeros. The arrays are valid until the next ones.
+
+    Examples
+    --------
+    >>> x = np.array([[3, 4], [0, 2]], np.float16)
+    >>> for rows, product, length in products(x, np.array([[1.0], [0.0]], np.float32)):
+    ...     print(rows, product[:2, 0], length[:2])
+    slice(0, 2, None) [3. 0.] [5. 2.]
     """
     n, d = embeddings.shape
     x = np.empty((ROWS, d), np.float32)
@@ -67,11 +74,29 @@ def _read_rows(rows: np.ndarray, out: np.ndarray) -> np.ndarray:
 
 
 def best_of_columns(similarity: np.ndarray, places: int) -> tuple[np.ndarray, np.ndarray]:
-    """The rows with the largest values of every column of [k, m], best first: int[places, m], their values float32[places, m].
+    """The rows with the largest values in every column, best first, and those values.
 
-    Of equal values the first row wins, as in argmax; a column of NaN gives the last row. `similarity`, C-contiguous, may be
-    used up: places already taken are overwritten with minus infinity. Tiles are columns because the largest of each is then
-    found with whole-vector comparisons, three times as fast as an argmax along short rows.
+    Of equal values the first row wins, as in argmax; a column of NaN gives the last row. Tiles are columns because the
+    largest of each is then found with whole-vector comparisons, three times as fast as an argmax along short rows.
+
+    Parameters
+    ----------
+    similarity
+        float32[k, m], C-contiguous; it may be used up: places already taken are overwritten with minus infinity.
+    places
+        Number of rows wanted for each column.
+
+    Returns
+    -------
+    int[places, m] and float32[places, m].
+
+    Examples
+    --------
+    >>> rows, values = best_of_columns(np.array([[0.1, 0.9], [0.8, 0.2], [0.3, 0.5]], np.float32), 2)
+    >>> rows, values
+    (array([[1, 0],
+           [2, 2]]), array([[0.8, 0.9],
+           [0.3, 0.5]], dtype=float32))
     """
     k, m = similarity.shape
     order = np.arange(k, 0, -1, dtype=np.int8 if k <= np.iinfo(np.int8).max else np.int16)[:, None]

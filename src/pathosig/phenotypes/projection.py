@@ -102,7 +102,26 @@ class Principal:
 
 
 def principal_components(x: np.ndarray, dim: int) -> Principal:
-    """The PCA of float32[n, d]."""
+    """The principal components of some rows.
+
+    Parameters
+    ----------
+    x
+        float32[n, d].
+    dim
+        Number of components kept; fewer where the rows allow fewer.
+
+    Returns
+    -------
+    `Principal`.
+
+    Examples
+    --------
+    >>> pca = principal_components(np.array([[0, 0], [2, 0], [0, 1], [2, 1]], np.float32), 2)
+    >>> pca.values.round(3), pca.vectors.round(3)
+    (array([1.333, 0.333]), array([[ 1., -0.],
+           [ 0.,  1.]]))
+    """
     return Moments.of(x, x.mean(axis=0, dtype=np.float64).astype(np.float32)).principal(dim)
 
 
@@ -146,13 +165,28 @@ def find_projection(
     unit
         float32[n, d], rows of length 1.
     pca
-        Their principal components.
+        Principal components of `unit`.
     slide
-        int[n].
+        int[n]: slide of each tile.
     neighbours
         Differences of touching tiles, in the space of `unit`.
     spec
-        `whiten` and `spatial`.
+        Settings; `whiten` and `spatial` are used.
+
+    Returns
+    -------
+    float32[d, p], and `SpaceFacts` about how it was found.
+
+    Examples
+    --------
+    >>> unit = np.random.default_rng(0).normal(size=(50, 6)).astype(np.float32)
+    >>> unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    >>> pca = principal_components(unit, 3)
+    >>> projection, facts = find_projection(
+    ...     unit, pca, slide=np.zeros(50, int), neighbours=None, spec=PhenotypeSpec()
+    ... )
+    >>> projection.shape, round(facts.explained_variance, 2)
+    ((6, 3), 0.62)
     """
     projection = pca.basis(spec.whiten)
     explained = float(pca.values.sum() / pca.variance)

@@ -93,10 +93,27 @@ def read_discovery(study: Study) -> Discovery:
 def read_embeddings(path: Path) -> np.ndarray:
     """A slide's embeddings, memory-mapped float16[n, d].
 
+    Parameters
+    ----------
+    path
+        File of a slide's embeddings.
+
+    Returns
+    -------
+    float16[n, d].
+
     Raises
     ------
     InputError
         If the file is missing or damaged.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "S01.npy"
+    >>> np.save(path, np.ones((5, 8), np.float16))
+    >>> read_embeddings(path).shape
+    (5, 8)
     """
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
@@ -105,7 +122,22 @@ def read_embeddings(path: Path) -> np.ndarray:
 
 
 def readable_rows(embeddings: np.ndarray) -> np.ndarray:
-    """Rows of tiles that could be decoded, int[m]; lost tiles are rows of NaN."""
+    """Rows of tiles that could be decoded; the rows of lost tiles are NaN.
+
+    Parameters
+    ----------
+    embeddings
+        float[n, d].
+
+    Returns
+    -------
+    int[m].
+
+    Examples
+    --------
+    >>> readable_rows(np.array([[0.1, 0.2], [np.nan, np.nan], [0.3, 0.1]]))
+    array([0, 2])
+    """
     return np.flatnonzero(np.isfinite(np.asarray(embeddings[:, 0], np.float32)))
 
 
@@ -118,7 +150,22 @@ def tile_mpp(root: Path, slides: Sequence[SlideFiles]) -> float | None:
 
 
 def numbers(names: Iterable[str]) -> np.ndarray:
-    """Names as numbers from 0, in alphabetical order, int[n]."""
+    """Names as numbers from 0 in alphabetical order.
+
+    Parameters
+    ----------
+    names
+        Names of slides, patients or sites, repeated for each tile.
+
+    Returns
+    -------
+    int[n].
+
+    Examples
+    --------
+    >>> numbers(["P2", "P1", "P2"])
+    array([1, 0, 1])
+    """
     return np.unique(np.asarray(list(names)), return_inverse=True)[1].ravel()
 
 

@@ -24,6 +24,11 @@ def neighbour_pairs(xy: np.ndarray, size: float) -> np.ndarray:
     -------
     int[m, 2]
         Row numbers, smaller first, sorted; empty where tiles stand alone.
+
+    Examples
+    --------
+    >>> neighbour_pairs(np.array([[0, 0], [224, 0], [0, 224], [2000, 0]]), 224).tolist()
+    [[0, 1], [0, 2]]
     """
     if len(xy) < 2:
         return np.zeros((0, 2), int)
@@ -76,6 +81,12 @@ def spatial_agreement(x: np.ndarray, slide: np.ndarray, local: np.ndarray) -> fl
     float
         1 - (variance between neighbours) / (variance within slides): 0 where neighbours are like any
         two tiles, 1 where they are equal. Geary's c (1954) is its complement.
+
+    Examples
+    --------
+    >>> x, slide = np.array([[0.0], [1.0], [2.0], [3.0]]), np.zeros(4, int)
+    >>> round(spatial_agreement(x, slide, local=np.array([[0.25]])), 2)
+    0.85
     """
     count = np.bincount(slide)
     sums = np.zeros((len(count), x.shape[1]))
@@ -103,12 +114,19 @@ def spatial_basis(x: np.ndarray, local: np.ndarray, *, keep: int, shrink: float)
 
     Returns
     -------
-    float64[p, min(keep, p)]
+    float64[p, min(keep, p)].
 
     References
     ----------
     Switzer & Green (1984), min/max autocorrelation factors; Hatch, Kajarekar & Stolcke (2006),
     within-class covariance normalisation. Here neighbours stand in for the class.
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).normal(size=(200, 2)) * [1.0, 5.0]
+    >>> direction = spatial_basis(x - x.mean(axis=0), np.eye(2), keep=1, shrink=0.1)
+    >>> np.abs(direction).round(1).ravel()
+    array([0., 1.])
     """
     p = x.shape[1]
     noise = (1 - shrink) * local + shrink * np.trace(local) / p * np.eye(p)

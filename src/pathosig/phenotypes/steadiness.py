@@ -71,13 +71,26 @@ def stability(
     x
         float32[n, p]: unit vectors (projected training tiles), some thousand.
     patient
-        int[n].
+        int[n]: patient of each tile.
     spec
-        How clusters are found.
+        How clusters are formed.
     reference
         int[n]: HPCs of the codebook.
     asked
-        Clusters asked of every refit, which merges small ones as the fit did; as many as `reference` has without it.
+        Number of clusters asked of every refit, which merges small ones as the fit did; as many as `reference` has
+        without it.
+
+    Returns
+    -------
+    `Stability`.
+
+    Examples
+    --------
+    >>> angle = np.tile([0.0, 1.5], 60) + np.random.default_rng(0).normal(0, 0.05, 120)
+    >>> x = np.column_stack([np.cos(angle), np.sin(angle)]).astype(np.float32)
+    >>> result = stability(x, np.arange(120) // 10, PhenotypeSpec(k=2, method="kmeans"), np.arange(120) % 2)
+    >>> round(result.seed_ari, 2), round(result.bootstrap_ari, 2)
+    (1.0, 1.0)
     """
     k = int(reference.max()) + 1
     asked = asked or k
@@ -114,17 +127,30 @@ def disjoint_halves(
     x
         float32[n, p]: unit vectors, some thousand.
     patient
-        int[n].
+        int[n]: patient of each tile.
     spec
-        How clusters are found.
+        How clusters are formed.
     reference
         int[n]: HPCs of the codebook.
     linkage
-        Its tree.
+        float64[k - 1, 4]: the tree of the codebook.
     coarse
-        int[n]: its coarse groups.
+        int[n]: coarse group of each tile, or None.
     asked
-        Clusters asked of every refit.
+        Number of clusters asked of every refit.
+
+    Returns
+    -------
+    `Halves`, or None with fewer than six patients.
+
+    Examples
+    --------
+    >>> angle = np.tile([0.0, 0.7, 1.5], 40) + np.random.default_rng(0).normal(0, 0.05, 120)
+    >>> x = np.column_stack([np.cos(angle), np.sin(angle)]).astype(np.float32)
+    >>> spec, tree = PhenotypeSpec(k=3, method="kmeans"), np.array([[0, 1, 0.5, 2], [2, 3, 1.0, 3]])
+    >>> halves = disjoint_halves(x, np.arange(120) // 10, spec, np.arange(120) % 3, linkage=tree, coarse=None, asked=3)
+    >>> round(halves.ari, 2)
+    1.0
     """
     names = np.unique(patient)
     if len(names) < _LEAST_PATIENTS:
@@ -211,9 +237,11 @@ def stability_curve(
     x
         float32[n, p]: training tiles in the codebook's space (`Codebook.project`).
     patient
-        int[n].
+        int[n]: patient of each tile.
     ks
         Numbers of HPCs tried.
+    spec
+        How clusters are formed; `k` is replaced by each of `ks`.
 
     Returns
     -------
@@ -222,6 +250,14 @@ def stability_curve(
     References
     ----------
     Tibshirani & Walther (2005), J. Comput. Graph. Stat. 14 (prediction strength).
+
+    Examples
+    --------
+    >>> angle = np.tile([0.0, 1.5], 60) + np.random.default_rng(0).normal(0, 0.05, 120)
+    >>> x = np.column_stack([np.cos(angle), np.sin(angle)]).astype(np.float32)
+    >>> curve = stability_curve(x, np.arange(120) // 10, [2, 5], PhenotypeSpec(method="kmeans"))
+    >>> [(row["k"], round(row["bootstrap_ari"], 1)) for row in curve]
+    [(2.0, 1.0), (5.0, 0.7)]
     """
     out = []
     for k in ks:

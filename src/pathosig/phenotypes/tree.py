@@ -24,7 +24,17 @@ def grow_tree(centroids: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     centroids
         float32[k, d], length 1.
     sizes
-        int[k]: tiles of each.
+        int[k]: number of tiles of each.
+
+    Returns
+    -------
+    float64[k - 1, 4], as scipy's linkage.
+
+    Examples
+    --------
+    >>> grow_tree(np.array([[1, 0], [0.98, 0.2], [0, 1]], np.float32), np.array([50, 40, 60])).round(2)
+    array([[0.  , 1.  , 0.11, 2.  ],
+           [2.  , 3.  , 0.91, 3.  ]])
     """
     return ward_tree(centroids, np.sqrt(sizes))
 
@@ -70,9 +80,21 @@ def choose_coarse(x: np.ndarray, labels: np.ndarray, linkage: np.ndarray, *, til
     labels
         int[n]: cluster of each.
     linkage
-        The tree.
+        float64[k - 1, 4]: the tree.
     tiles_per_patient
-        Training tiles of a patient, on average.
+        Mean number of training tiles of a patient.
+
+    Returns
+    -------
+    2 to 9, and below the number of clusters.
+
+    Examples
+    --------
+    >>> angle = np.tile([0.0, 0.1, 1.4, 1.5], 25)
+    >>> x = np.column_stack([np.cos(angle), np.sin(angle)]).astype(np.float32)
+    >>> labels = np.arange(100) % 4
+    >>> choose_coarse(x, labels, grow_tree(x[:4], np.full(4, 25)), tiles_per_patient=200)
+    3
     """
     from sklearn.metrics import silhouette_score
 
@@ -112,6 +134,12 @@ def ward_tree(centres: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     References
     ----------
     Ward (1963), JASA 58; weighted start as in Murtagh & Legendre (2014), J. Classif. 31.
+
+    Examples
+    --------
+    >>> ward_tree(np.array([[0.0], [1.0], [5.0]]), np.ones(3)).round(2)
+    array([[0.  , 1.  , 0.58, 2.  ],
+           [2.  , 3.  , 3.  , 3.  ]])
     """
     k = len(centres)
     weight = np.maximum(np.asarray(sizes, float), 1e-9)
@@ -142,7 +170,24 @@ def ward_tree(centres: np.ndarray, sizes: np.ndarray) -> np.ndarray:
 
 
 def cut_tree(linkage: np.ndarray, k: int) -> np.ndarray:
-    """Leaves cut into k groups, int[n_leaves], numbered by their first leaf."""
+    """The leaves of a tree cut into k groups, numbered by their first leaf.
+
+    Parameters
+    ----------
+    linkage
+        float64[n - 1, 4], as scipy's linkage.
+    k
+        Number of groups, 1 to n.
+
+    Returns
+    -------
+    int[n].
+
+    Examples
+    --------
+    >>> cut_tree(ward_tree(np.array([[0.0], [1.0], [5.0]]), np.ones(3)), 2)
+    array([0, 0, 1])
+    """
     n = len(linkage) + 1
     members: dict[int, list[int]] = {i: [i] for i in range(n)}
     for step, (a, b, _, _) in enumerate(linkage[: n - min(max(k, 1), n)]):
@@ -163,7 +208,22 @@ class Node(TypedDict):
 
 
 def tree_nodes(linkage: np.ndarray) -> list[Node]:
-    """Inner nodes but the root: id ``node_00`` ..., leaves (sorted) and height."""
+    """The inner nodes of a tree except its root, as tree.json holds them.
+
+    Parameters
+    ----------
+    linkage
+        float64[k - 1, 4].
+
+    Returns
+    -------
+    One `Node` for each: id ``node_00`` ..., sorted leaves and height.
+
+    Examples
+    --------
+    >>> [(node["id"], node["leaves"]) for node in tree_nodes(ward_tree(np.array([[0.0], [1.0], [5.0]]), np.ones(3)))]
+    [('node_00', [0, 1])]
+    """
     n = len(linkage) + 1
     members: dict[int, list[int]] = {i: [i] for i in range(n)}
     out: list[Node] = []

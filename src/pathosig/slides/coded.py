@@ -17,13 +17,28 @@ if TYPE_CHECKING:
 
 @contextmanager
 def coded(name: str, code: str) -> Iterator[None]:
-    """Turn whatever a reader raises into an error of the slide `name`.
+    """A context in which whatever a reader raises becomes an error of the slide `name`.
+
+    Parameters
+    ----------
+    name
+        Name of the slide, for messages.
+    code
+        Code of failures that have no code of their own.
 
     Raises
     ------
     SlideError
-        E_READ for a disk that fails, E_MEMORY, E_NOT_FILE for a file that is gone or may not be read, E_EXTRA for a library that is
-        not installed, `code` for the rest.
+        E_READ for a disk that fails; E_MEMORY; E_NOT_FILE for a file that is gone or may not be read; E_EXTRA for a
+        library that is not installed; `code` for the rest.
+
+    Examples
+    --------
+    >>> with coded("S01.svs", "E_FORMAT"):  # doctest: +ELLIPSIS
+    ...     int("damaged header")
+    Traceback (most recent call last):
+        ...
+    pathosig.core.errors.SlideError: S01.svs: its structure is damaged (ValueError). Copy it again, or ...
     """
     try:
         yield

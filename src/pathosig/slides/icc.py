@@ -43,7 +43,21 @@ _AT_ONCE = 256
 
 
 def profile_name(profile: bytes) -> str:
-    """What a profile calls itself, at most 80 characters; nothing where there is none, ``unreadable`` where it is damaged."""
+    """The description in an ICC profile: at most 80 characters, nothing without a profile, ``unreadable`` if it is damaged.
+
+    Parameters
+    ----------
+    profile
+        Bytes of the profile.
+
+    Examples
+    --------
+    >>> from PIL import ImageCms
+    >>> profile_name(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    'sRGB built-in'
+    >>> profile_name(b"damaged"), profile_name(b"")
+    ('unreadable', '')
+    """
     if not profile:
         return ""
     from PIL import ImageCms
@@ -72,6 +86,13 @@ def to_srgb(profile: bytes, name: str) -> Callable[[np.ndarray], np.ndarray]:
     ------
     SlideError
         E_ICC if it is damaged or none of RGB.
+
+    Examples
+    --------
+    >>> from PIL import ImageCms
+    >>> convert = to_srgb(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(), "S01.svs")
+    >>> convert(np.full((1, 1, 3), 120, np.uint8)).tolist()
+    [[[120, 120, 120]]]
     """
     from PIL import ImageCms
 

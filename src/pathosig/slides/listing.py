@@ -24,6 +24,21 @@ def slides_among(paths: Iterable[Path]) -> list[Path]:
     such a folder is part of that slide, and several DICOM files of one slide stand for it once. Other folders
     are no slides: those above slides, the data folders of MRXS. One that has the name of a slide file and none
     below it is kept, to be refused with a reason instead of missing without one.
+
+    Parameters
+    ----------
+    paths
+        Files and folders.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> for name in ("S02.svs", "S01.mrxs"):
+    ...     _ = (folder / name).write_bytes(b"")
+    >>> (folder / "S01").mkdir()  # the data folder of S01.mrxs
+    >>> [path.name for path in slides_among(folder.iterdir())]
+    ['S01.mrxs', 'S02.svs']
     """
     ordered = sorted(set(paths))
     folders = {path for path in ordered if path.is_dir()}
@@ -46,6 +61,21 @@ def slides_below(folder: Path) -> list[Path]:
     """The slides in a folder and the folders below it, by the names that slides have; the folder itself if it is one.
 
     Hidden files and folders are left out, and so is everything that is no slide, such as tables and thumbnails.
+
+    Parameters
+    ----------
+    folder
+        A folder.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> (folder / "batch_1").mkdir()
+    >>> for name in ("batch_1/S01.svs", "patients.csv", ".hidden.svs"):
+    ...     _ = (folder / name).write_bytes(b"")
+    >>> [path.name for path in slides_below(folder)]
+    ['S01.svs']
     """
     if _is_slide_folder(folder):
         return [folder]
@@ -94,7 +124,18 @@ def _is_slide_folder(folder: Path) -> bool:
 
 
 def slide_name(path: Path) -> str:
-    """The name of a slide without its suffix; the whole name of a folder of DICOM files."""
+    """What a slide is called: its file name without the suffix, or the whole name of a folder of DICOM files.
+
+    Parameters
+    ----------
+    path
+        The slide.
+
+    Examples
+    --------
+    >>> slide_name(Path("scans/S01.ome.tif")), slide_name(Path("scans/S02.svs"))
+    ('S01.ome', 'S02')
+    """
     if not path.is_dir():
         return path.stem
     suffix = next((s for s in _STORE_SUFFIXES if path.name.lower().endswith(s)), "")

@@ -84,6 +84,16 @@ def open_slide(
     ------
     SlideError
         E_NOT_FILE, E_FORMAT, E_CODEC, E_PHOTOMETRIC, E_BITDEPTH, E_TOO_LARGE, E_MPP_RANGE, E_MPP_ANISO.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> path = Path(tempfile.mkdtemp()) / "S01.png"
+    >>> Image.new("RGB", (300, 200), (200, 150, 190)).save(path)
+    >>> with open_slide(path, mpp=0.5) as slide:
+    ...     print(slide.info.level_sizes, slide.info.mpp, slide.read_level(0, 10, 10, 2, 1).tolist())
+    ((300, 200),) 0.5 [[[200, 150, 190], [200, 150, 190]]]
     """
     path, scan = _scan_of(Path(path))
     wanted = _Wanted(mpp=mpp, region=region, icc=icc, scan=scan)
@@ -135,7 +145,23 @@ def _opened(
 
 
 def icc_profile(reader: SlideReader) -> bytes:
-    """The ICC profile of an opened slide; nothing where it has none or its reader knows of none."""
+    """The bytes of a slide's ICC profile; nothing where it has none or where its reader does not know.
+
+    Parameters
+    ----------
+    reader
+        An opened slide.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> path = Path(tempfile.mkdtemp()) / "S01.png"
+    >>> Image.new("RGB", (30, 20)).save(path)
+    >>> with open_slide(path) as slide:
+    ...     print(icc_profile(slide))
+    b''
+    """
     profile = getattr(reader, "icc_profile", None)
     return bytes(profile()) if profile is not None else b""
 

@@ -66,12 +66,29 @@ def plan_read(info: SlideInfo, mpp: float, *, tolerance: float = 0.05, exact: bo
     mpp
         Target, micrometres per pixel, > 0.
     tolerance
-        How much coarser than the target level 0 may be, as a fraction; beyond it pixels would be invented.
+        How much coarser than the target level 0 may be, as a fraction; beyond it pixels would have to be invented.
+    exact
+        Decode at full size and average areas, instead of decoding JPEG at reduced size.
+
+    Returns
+    -------
+    `ReadPlan`.
 
     Raises
     ------
     SlideError
         E_MPP without a resolution, E_RESOLUTION if the slide is coarser than the target.
+
+    Examples
+    --------
+    >>> from pathosig.slides.reader import SlideInfo
+    >>> sizes = ((40_000, 30_000), (10_000, 7_500))
+    >>> info = SlideInfo(level_sizes=sizes, downsamples=(1.0, 4.0), mpp=0.25, mpp_source="header", vendor="aperio")
+    >>> plan = plan_read(info, 0.5)
+    >>> plan.level, plan.scale
+    (0, 2.0)
+    >>> plan_read(info, 2.0).level
+    1
     """
     if info.mpp is None:
         raise SlideError(
@@ -114,6 +131,14 @@ def resample(
     -------
     uint8[size[1], size[0], c]; where a target pixel is smaller than a source pixel the result is
     linearly interpolated.
+
+    Examples
+    --------
+    >>> image = np.array([[[0], [100], [200], [60]]], np.uint8)
+    >>> resample(image, (2, 1)).ravel()
+    array([ 50, 130], dtype=uint8)
+    >>> resample(image, (1, 1), box=(0.5, 0, 2, 1)).ravel()  # half of the first pixel, the second, half of the third
+    array([100], dtype=uint8)
     """
     height, width = image.shape[:2]
     x, y, w, h = box or (0.0, 0.0, float(width), float(height))

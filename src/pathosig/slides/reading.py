@@ -77,6 +77,19 @@ def read_tiles(
     ------
     SlideError
         E_READ if the disk keeps failing.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> from pathosig.slides import open_slide, plan_read
+    >>> path = Path(tempfile.mkdtemp()) / "S01.png"
+    >>> Image.new("RGB", (300, 200), (200, 150, 190)).save(path)
+    >>> with open_slide(path, mpp=0.5) as slide:
+    ...     for block in read_tiles(slide, plan_read(slide.info, 1.0), np.array([[0, 0], [64, 0]]), 32):
+    ...         print(block.index, block.tiles.shape, block.failed)
+    [0 1] (2, 32, 32, 3) [False False]
     """
     xy = np.asarray(xy).reshape(-1, 2)
     fill = _filler(reader, plan, xy, size_px=size_px, threads=threads)
@@ -124,6 +137,10 @@ def reading_order(reader: SlideReader, plan: ReadPlan, xy: np.ndarray) -> np.nda
 
     Parameters
     ----------
+    reader
+        An opened slide.
+    plan
+        From `plan_read`.
     xy
         int[n, 2]: top-left corners in level-0 pixels, row by row.
 
@@ -131,6 +148,16 @@ def reading_order(reader: SlideReader, plan: ReadPlan, xy: np.ndarray) -> np.nda
     -------
     int[n]
         Positions in `xy`.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> corners = np.array([[x, y] for y in (0, 2048) for x in range(0, 20_000, 2048)])
+    >>> plan = SimpleNamespace(level=0, level_downsample=1.0)
+    >>> for side in (256, 4096):
+    ...     print(reading_order(SimpleNamespace(piece_px=lambda level: (side, side)), plan, corners)[:8])
+    [0 1 2 3 4 5 6 7]
+    [ 0  1 10 11  2  3 12 13]
     """
     piece_px = getattr(reader, "piece_px", None)
     xy = np.asarray(xy).reshape(-1, 2)
@@ -147,12 +174,42 @@ def reading_order(reader: SlideReader, plan: ReadPlan, xy: np.ndarray) -> np.nda
 def read_all_tiles(
     reader: SlideReader, plan: ReadPlan, xy: np.ndarray, size_px: int, *, threads: int = 1
 ) -> np.ndarray:
-    """All tiles at once, uint8[n, size, size, 3]; see `read_tiles`.
+    """All tiles at once; see `read_tiles`.
+
+    Parameters
+    ----------
+    reader
+        An opened slide.
+    plan
+        From `plan_read`.
+    xy
+        int[n, 2]: top-left corners in level-0 pixels.
+    size_px
+        Side of the tiles in target pixels.
+    threads
+        Threads that decode compressed tiles, where the reader can use them.
+
+    Returns
+    -------
+    uint8[n, size, size, 3].
 
     Raises
     ------
     SlideError
         E_PIXELS if any tile cannot be decoded.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> from pathosig.slides import open_slide, plan_read
+    >>> path = Path(tempfile.mkdtemp()) / "S01.png"
+    >>> Image.new("RGB", (300, 200), (200, 150, 190)).save(path)
+    >>> with open_slide(path, mpp=0.5) as slide:
+    ...     tiles = read_all_tiles(slide, plan_read(slide.info, 1.0), np.array([[0, 0], [64, 0]]), 32)
+    >>> tiles.shape, tiles[0, 0, 0].tolist()
+    ((2, 32, 32, 3), [200, 150, 190])
     """
     blocks = list(read_tiles(reader, plan, xy, size_px, threads=threads))
     if not blocks:
@@ -177,7 +234,30 @@ def _read_one(reader: SlideReader, plan: ReadPlan, x: int, y: int, size_px: int)
 
 
 def draw_scaled(read: object, x: float, y: float, scale: float, size_px: int) -> np.ndarray:
-    """Read what covers a tile and resample it; `read(x, y, w, h)` gives source pixels."""
+    """A tile cut from a level at any place and scale: what covers it is read, then resampled.
+
+    Parameters
+    ----------
+    read
+        ``read(x, y, width, height)`` gives uint8[height, width, c] of the level.
+    x, y
+        Top-left corner in pixels of the level; fractions are allowed.
+    scale
+        Pixels of the level per pixel of the tile.
+    size_px
+        Side of the tile.
+
+    Returns
+    -------
+    uint8[size_px, size_px, c].
+
+    Examples
+    --------
+    >>> level = np.arange(64, dtype=np.uint8).reshape(8, 8, 1)
+    >>> draw_scaled(lambda x, y, w, h: level[y : y + h, x : x + w], 2.0, 0.0, 2.0, 2)[..., 0]
+    array([[ 7,  9],
+           [23, 25]], dtype=uint8)
+    """
     side = size_px * scale
     left, top = int(np.floor(x + 1e-6)), int(np.floor(y + 1e-6))
     width = int(np.ceil(x + side - 1e-6)) - left
@@ -192,6 +272,8 @@ def read_overview(reader: SlideReader, mpp: float = 8.0, *, max_side: int = 6000
 
     Parameters
     ----------
+    reader
+        An opened slide.
     mpp
         Wanted micrometres per pixel; slides without mpp, or coarser ones, are fitted into `max_side`.
     max_side
@@ -205,6 +287,19 @@ def read_overview(reader: SlideReader, mpp: float = 8.0, *, max_side: int = 6000
     ------
     SlideError
         If no level can be decoded, or less than half of each. What cannot be decoded otherwise is white.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> from pathosig.slides import open_slide
+    >>> path = Path(tempfile.mkdtemp()) / "S01.png"
+    >>> Image.new("RGB", (320, 160), (200, 150, 190)).save(path)
+    >>> with open_slide(path, mpp=0.5) as slide:
+    ...     image, downsample = read_overview(slide, mpp=8.0)
+    >>> image.shape, downsample
+    ((10, 20, 3), 16.0)
     """
     info = reader.info
     width, height = info.level_sizes[0]

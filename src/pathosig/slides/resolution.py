@@ -54,6 +54,13 @@ _ADVICE = "Give the right value in the mpp column of slides.csv (or with --mpp):
 def parse_number(text: str | float | None) -> float | None:
     """A positive number with point or comma, with or without an exponent; None for anything else.
 
+    Parameters
+    ----------
+    text
+        Text of a header field.
+
+    Examples
+    --------
     >>> parse_number("0,2527"), parse_number("2.5e-1"), parse_number("n/a")
     (0.2527, 0.25, None)
     """
@@ -67,8 +74,15 @@ def parse_number(text: str | float | None) -> float | None:
 
 
 def first_number(text: str) -> float | None:
-    """The number a text begins with, such as of ``0.2527 um`` or ``2,5e-1``.
+    """The number that a text begins with, or None.
 
+    Parameters
+    ----------
+    text
+        Such as ``0.2527 um`` or ``2,5e-1``.
+
+    Examples
+    --------
     >>> first_number(" 0.2527 um"), first_number("2,5E-1|Left = 3")
     (0.2527, 0.25)
     """
@@ -77,8 +91,17 @@ def first_number(text: str) -> float | None:
 
 
 def micrometres(value: str | float | None, unit: str) -> float | None:
-    """A length in micrometres, or None where the number or its unit is none.
+    """A length in micrometres, or None where the number or its unit cannot be understood.
 
+    Parameters
+    ----------
+    value
+        The number, or its text.
+    unit
+        Its unit, such as ``nm``, ``um``, ``mm`` or ``inch``; case does not matter.
+
+    Examples
+    --------
     >>> micrometres("250", "nm"), micrometres("5e-7", "m"), micrometres("1", "pixel")
     (0.25, 0.5, None)
     """
@@ -97,6 +120,8 @@ def checked_mpp(
         Header values in micrometres per pixel.
     given
         Value of the user's table; it wins over whatever the header says.
+    name
+        Name of the slide, for messages.
     tags
         Whether the values are of resolution tags, which writers of images fill with those of printers and screens
         (72 to 600 dots an inch) where they know no better.
@@ -109,6 +134,17 @@ def checked_mpp(
     ------
     SlideError
         E_MPP_RANGE for implausible values, E_MPP_ANISO where x and y differ by more than 5 %.
+
+    Examples
+    --------
+    >>> checked_mpp(0.252, 0.250, given=None, name="S01.svs")
+    (0.251, 'header')
+    >>> checked_mpp(0.252, 0.250, given=0.5, name="S01.svs")
+    (0.5, 'given')
+    >>> checked_mpp(0.25, 0.5, given=None, name="S01.svs")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    pathosig.core.errors.SlideError: S01.svs: pixels are not square (mpp 0.25 by 0.5). Resample the slide, ...
     """
     if given is not None:
         if not (math.isfinite(given) and MPP_MIN <= given <= MPP_MAX):
@@ -143,7 +179,24 @@ def _implausible(value: float, name: str, where: str) -> SlideError:
 
 
 def power_warning(mpp: float | None, power: float | None) -> tuple[str, ...]:
-    """A warning where objective power and mpp disagree by more than a factor of 1.6."""
+    """A warning where objective power and mpp disagree by more than a factor of 1.6.
+
+    Parameters
+    ----------
+    mpp
+        Micrometres per pixel, or None.
+    power
+        Magnification of the objective, or None.
+
+    Returns
+    -------
+    One sentence, or none.
+
+    Examples
+    --------
+    >>> power_warning(0.5, 20), len(power_warning(0.5, 40))
+    ((), 1)
+    """
     if not mpp or not power:
         return ()
     ratio = mpp * power / 10.0
@@ -156,8 +209,17 @@ def power_warning(mpp: float | None, power: float | None) -> tuple[str, ...]:
 
 
 def from_resolution_tags(x: float | None, y: float | None, unit: int) -> tuple[float | None, float | None]:
-    """Mpp from TIFF resolution tags: pixels per inch (unit 2) or per centimetre (3).
+    """The mpp that TIFF resolution tags give.
 
+    Parameters
+    ----------
+    x, y
+        Pixels per unit of length, or None.
+    unit
+        ResolutionUnit: 2 for inches, 3 for centimetres; anything else gives None.
+
+    Examples
+    --------
     >>> from_resolution_tags(40_000.0, 40_000.0, 3)
     (0.25, 0.25)
     """

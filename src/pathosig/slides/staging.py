@@ -41,10 +41,24 @@ class Staged:
 def is_read_by_ranges(path: Path) -> bool:
     """Whether a remote slide is a TIFF of a maker whose files `TiffReader` takes; OpenSlide and other readers need a file.
 
+    Parameters
+    ----------
+    path
+        A file, or an address in object storage.
+
     Raises
     ------
     SlideError
         E_NOT_FILE, E_READ.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> path = Path(tempfile.mkdtemp()) / "S01.tif"
+    >>> Image.new("RGB", (64, 64)).save(path)
+    >>> is_read_by_ranges(path), is_read_by_ranges(Path("S02.ndpi"))
+    (True, False)
     """
     if path.suffix.lower() in _OTHER_MAKERS:
         return False

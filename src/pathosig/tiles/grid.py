@@ -35,6 +35,13 @@ def grid(
     Returns
     -------
     int32[n, 2], (x, y)
+
+    Examples
+    --------
+    >>> grid((500, 300), 224).tolist()
+    [[0, 0], [224, 0]]
+    >>> len(grid((500, 300), 224, edge="pad"))
+    6
     """
     stride = stride or tile
     axes = []
@@ -66,6 +73,13 @@ def tissue_fraction(mask: np.ndarray, xy: np.ndarray, tile: float, downsample: f
     Returns
     -------
     float32[n] in 0..1; area beyond the mask counts as none.
+
+    Examples
+    --------
+    >>> mask = np.zeros((4, 8), bool)
+    >>> mask[:, :6] = True
+    >>> tissue_fraction(mask, np.array([[0, 0], [64, 0]]), 64, 16)
+    array([1. , 0.5], dtype=float32)
     """
     out = np.zeros(len(xy), np.float32)
     for band in bands(xy, tile, downsample, height=mask.shape[0]):
@@ -129,6 +143,18 @@ def bands(xy: np.ndarray, tile: float, downsample: float, *, height: int) -> Ite
         int[n, 2] corners and side in level-0 pixels.
     downsample
         Level-0 pixels per pixel of the image.
+    height
+        Rows of the low-power image.
+
+    Returns
+    -------
+    An iterator of `Band`; every tile is in one of them.
+
+    Examples
+    --------
+    >>> corners = np.array([[0, 0], [64, 0], [0, 64]])
+    >>> [(band.members.tolist(), band.top, band.bottom) for band in bands(corners, 64, 16, height=8)]
+    [([0, 1], 0, 4), ([2], 4, 8)]
     """
     xy = np.asarray(xy)
     order = np.lexsort((xy[:, 0], xy[:, 1]))

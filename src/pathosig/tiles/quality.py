@@ -40,7 +40,7 @@ def quality(rgb: np.ndarray, xy: np.ndarray, tile: float, downsample: float) -> 
     rgb
         uint8[h, w, 3]: the whole slide at low power.
     xy, tile
-        Corners and side in level-0 pixels.
+        int[n, 2] corners, and side, in level-0 pixels.
     downsample
         Level-0 pixels per pixel of `rgb`.
 
@@ -50,6 +50,15 @@ def quality(rgb: np.ndarray, xy: np.ndarray, tile: float, downsample: float) -> 
         blur: lack of detail against tissue in focus, mean over the stained area; pen, fold, background:
         shares of the area;
         saturation: mean of (max - min) / max.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> image = np.full((64, 128, 3), 245, np.uint8)  # glass
+    >>> image[:, :64] = rng.integers(60, 220, (64, 64, 1)) * np.array([1.0, 0.6, 0.9])  # tissue
+    >>> columns = quality(image, np.array([[0, 0], [1024, 0]]), 1024, 16)
+    >>> columns["background"].round(2)
+    array([0., 1.], dtype=float32)
     """
     background = background_colour(rgb)
     folded = _folded(rgb, background)
@@ -142,7 +151,27 @@ def _box_mean(values: np.ndarray) -> np.ndarray:
 
 
 def excluded(columns: dict[str, np.ndarray], spec: TileSpec) -> dict[str, np.ndarray]:
-    """Which tiles the Spec leaves out, by reason, bool[n] each."""
+    """Which tiles the settings leave out, bool[n] for each reason.
+
+    Parameters
+    ----------
+    columns
+        float[n] for each quality column, from `quality`.
+    spec
+        Limits of each column.
+
+    Examples
+    --------
+    >>> from pathosig.tiles.spec import TileSpec
+    >>> columns = {name: np.array([0.0, 0.9]) for name in ("blur", "pen", "fold", "background", "saturation")}
+    >>> for reason, rows in excluded(columns, TileSpec(max_blur=0.5, max_background=0.95)).items():
+    ...     print(reason, rows)
+    blur [False  True]
+    pen [False  True]
+    fold [False  True]
+    background [False False]
+    saturation [False False]
+    """
     return {
         "blur": columns["blur"] > spec.max_blur,
         "pen": columns["pen"] > spec.max_pen,

@@ -57,6 +57,16 @@ def fit_reference(tiles: np.ndarray, method: Method) -> dict[str, object]:
     References
     ----------
     See `normalise`.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> amounts = rng.gamma(2, 0.2, (4, 64, 64, 2))  # haematoxylin and eosin in every pixel
+    >>> density = amounts @ np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11]])
+    >>> reference = fit_reference((255 * np.exp(-density)).astype(np.uint8), "macenko")
+    >>> reference["n_tiles"], np.round(reference["stains"], 1)
+    (4, array([[0.6, 0.7, 0.3],
+           [0.1, 1. , 0.1]]))
     """
     _check(tiles, method)
     light = _sample(tiles)
@@ -109,6 +119,15 @@ def normalise(tiles: np.ndarray, reference: Mapping[str, object]) -> np.ndarray:
     ----------
     Macenko, M. et al. (2009). A method for normalizing histology slides for quantitative analysis. ISBI.
     Reinhard, E. et al. (2001). Color transfer between images. IEEE Computer Graphics and Applications 21(5).
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> amounts = rng.gamma(2, 0.3, (4, 64, 64, 2))  # haematoxylin and eosin in every pixel
+    >>> stains = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11]])
+    >>> dark, pale = ((255 * np.exp(-factor * amounts @ stains)).astype(np.uint8) for factor in (1.0, 0.7))
+    >>> [round(float(tiles.mean())) for tiles in (dark, pale, normalise(pale, fit_reference(dark, "macenko")))]
+    [158, 180, 161]
     """
     _check(tiles, str(reference.get("method")))
     out = np.empty_like(tiles)

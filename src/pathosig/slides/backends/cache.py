@@ -13,7 +13,18 @@ _TOGETHER = 4
 
 
 def bytes_kept(width: int, height: int) -> int:
-    """How much is kept of RGB pieces of this size: four of them, but 64 MB at least and 256 MB at most."""
+    """How many bytes of decoded RGB pieces a reader keeps: four pieces, at least 64 MB and at most 256 MB.
+
+    Parameters
+    ----------
+    width, height
+        Size of a piece in pixels.
+
+    Examples
+    --------
+    >>> bytes_kept(256, 256) // 2**20, bytes_kept(4096, 4096) // 2**20, bytes_kept(20_000, 20_000) // 2**20
+    (61, 192, 244)
+    """
     return min(max(_LEAST, _TOGETHER * width * height * 3), _MOST)
 
 

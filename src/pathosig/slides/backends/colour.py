@@ -47,7 +47,7 @@ def check_colours(page: Page, name: str) -> None:
     Parameters
     ----------
     page
-        What a page declares.
+        What the page declares.
     name
         Name of the file, for messages.
 
@@ -55,6 +55,15 @@ def check_colours(page: Page, name: str) -> None:
     ------
     SlideError
         E_CODEC, E_BITDEPTH, E_PHOTOMETRIC.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> page = SimpleNamespace(compression=34661, bits=8, sample_format=1)  # JBIG: black and white faxes
+    >>> check_colours(page, "S01.tif")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    pathosig.core.errors.SlideError: S01.tif: pixels are compressed with TIFF codec 34661, which no reader ...
     """
     if page.compression not in CODECS:
         raise SlideError(
@@ -140,6 +149,13 @@ def to_rgb(samples: np.ndarray, page: Page, *, converted: bool = False) -> np.nd
     Returns
     -------
     uint8[h, w, 3]
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> page = SimpleNamespace(photometric=WHITE_IS_ZERO, compression=1, samples=1, extra=())
+    >>> to_rgb(np.array([[[0], [255]]], np.uint8), page).tolist()
+    [[[255, 255, 255], [0, 0, 0]]]
     """
     if page.photometric == PALETTE:
         return _palette(page)[samples[..., 0]]
@@ -177,12 +193,30 @@ def _with(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 
 
 def ycbcr_to_rgb(samples: np.ndarray, page: Page) -> np.ndarray:
-    """YCbCr of a pixel each as RGB, with the page's YCbCrCoefficients and ReferenceBlackWhite.
+    """YCbCr samples as RGB, with the page's YCbCrCoefficients and ReferenceBlackWhite.
+
+    Parameters
+    ----------
+    samples
+        uint8[h, w, 3]; every pixel has its own Cb and Cr.
+    page
+        What the page declares.
+
+    Returns
+    -------
+    uint8[h, w, 3].
 
     References
     ----------
     TIFF 6.0, section 21:  R = Y + (2 - 2 Lr) Cr,  B = Y + (2 - 2 Lb) Cb,  G = (Y - Lb B - Lr R) / Lg,
     after each code c was decoded to  (c - black) * range / (white - black).
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> page = SimpleNamespace(compression=1, luma=(0.299, 0.587, 0.114), black_white=(0, 255, 128, 255, 128, 255))
+    >>> ycbcr_to_rgb(np.array([[[128, 128, 128], [76, 85, 255]]], np.uint8), page).tolist()  # gray, red
+    [[[128, 128, 128], [254, 0, 0]]]
     """
     red, green, blue = page.luma[:3] if page.compression != APERIO_YCBCR else (0.299, 0.587, 0.114)
     limits = page.black_white if page.compression != APERIO_YCBCR else (0, 255, 128, 255, 128, 255)
@@ -231,7 +265,30 @@ def _palette(page: Page) -> np.ndarray:
 
 
 def scaled_bits(raw: np.ndarray, width: int, bits: int, *, indices: bool) -> np.ndarray:
-    """Samples of 1 to 8 bits in rows of whole bytes as bytes, uint8[h, width], spread over 0 to 255 unless `indices`."""
+    """Samples of 1 to 8 bits, packed in rows of whole bytes, as one byte each.
+
+    Parameters
+    ----------
+    raw
+        uint8[h, bytes per row].
+    width
+        Samples in a row.
+    bits
+        Bits of a sample, 1 to 8.
+    indices
+        True leaves values as they are, for a palette; False spreads them over 0 to 255.
+
+    Returns
+    -------
+    uint8[h, width].
+
+    Examples
+    --------
+    >>> scaled_bits(np.array([[0b1010_0000]], np.uint8), 4, 1, indices=False)
+    array([[255,   0, 255,   0]], dtype=uint8)
+    >>> scaled_bits(np.array([[0x1F]], np.uint8), 2, 4, indices=True)
+    array([[ 1, 15]], dtype=uint8)
+    """
     if bits == 8:
         return raw[:, :width]
     single = np.unpackbits(raw, axis=1)[:, : width * bits].reshape(len(raw), width, bits)

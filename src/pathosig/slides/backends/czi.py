@@ -23,16 +23,33 @@ _CLEAR = 32
 
 
 def open_czi(path: Path, *, mpp: float | None = None) -> SlideReader:
-    """A CZI slide.
+    """A reader for a CZI slide: OpenSlide where it can read the file, `CziReader` otherwise.
 
-    OpenSlide is asked first. It knows neither JPEG XR (as it is bundled), which scanners commonly write, nor focal
-    planes, nor gray pixels; `CziReader` does. What neither can read is found before, in the directory: OpenSlide makes
-    8 bits of 16 without a word.
+    OpenSlide, as it is bundled, does not read JPEG XR, which scanners commonly write, nor focal planes, nor gray pixels;
+    `CziReader` does. Whatever neither can read is detected in the directory first, because OpenSlide silently reduces
+    16 bits to 8.
+
+    Parameters
+    ----------
+    path
+        The file.
+    mpp
+        Micrometres per level-0 pixel; wins over the header.
 
     Raises
     ------
     SlideError
         What `CziReader` raises.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "S01.czi"
+    >>> _ = path.write_bytes(b"not a slide")
+    >>> open_czi(path)
+    Traceback (most recent call last):
+        ...
+    pathosig.core.errors.SlideError: S01.czi: is not a CZI file in spite of its name, or is damaged. Copy it again.
     """
     reader = CziReader(path, mpp=mpp)
     if not reader.for_openslide:

@@ -93,13 +93,35 @@ class CziFacts:
 
 
 def read_facts(path: Path, source: ByteSource) -> CziFacts:
-    """Directory and metadata of a CZI file, checked.
+    """Directory and metadata of a CZI file, checked before anything is decoded.
+
+    Parameters
+    ----------
+    path
+        The file.
+    source
+        The same file, opened.
+
+    Returns
+    -------
+    `CziFacts`.
 
     Raises
     ------
     SlideError
         E_FORMAT if it is no CZI file, damaged, cut off or not one plane; E_BITDEPTH, E_PHOTOMETRIC, E_CODEC for pixels that
         are not 8-bit colours or gray or are compressed in an unknown way; E_TOO_LARGE.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> path = Path(tempfile.mkdtemp()) / "S01.czi"
+    >>> _ = path.write_bytes(b"not a slide")
+    >>> read_facts(path, ByteSource(path))
+    Traceback (most recent call last):
+        ...
+    pathosig.core.errors.SlideError: S01.czi: is not a CZI file in spite of its name, or is damaged. Copy it again.
     """
     file_bytes = path.stat().st_size
     head = source.read(0, _SEGMENT + 80)

@@ -74,7 +74,21 @@ class Instance:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file begins as DICOM files do."""
+    """Whether a file begins as DICOM files do.
+
+    Parameters
+    ----------
+    path
+        Any path; a file that cannot be read is no DICOM file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "IM1"
+    >>> _ = path.write_bytes(bytes(128) + b"DICM")
+    >>> is_dicom(path), is_dicom(path.parent)
+    (True, False)
+    """
     try:
         with path.open("rb") as handle:
             return handle.read(132)[128:] == b"DICM"
@@ -83,12 +97,27 @@ def is_dicom(path: Path) -> bool:
 
 
 def read_instance(path: Path) -> Instance | None:
-    """Facts of a whole-slide instance; None for any other DICOM file.
+    """Facts of one DICOM file of a slide; None for DICOM files of any other kind.
+
+    Parameters
+    ----------
+    path
+        The file.
 
     Raises
     ------
     SlideError
         E_FORMAT if the file is no DICOM file or its header is damaged.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "IM1.dcm"
+    >>> _ = path.write_bytes(b"no header")
+    >>> read_instance(path)
+    Traceback (most recent call last):
+        ...
+    pathosig.core.errors.SlideError: IM1.dcm: is no DICOM file or is damaged. Copy it again.
     """
     import pydicom
 
@@ -140,10 +169,29 @@ def _listed(value: Any) -> list[Any]:
 def slide_instances(path: Path) -> list[Instance]:
     """The levels of the one slide in a folder, or the slide that one file is.
 
+    Parameters
+    ----------
+    path
+        A folder of DICOM files, or one of the files.
+
+    Returns
+    -------
+    One `Instance` for each level.
+
     Raises
     ------
     SlideError
         E_FORMAT if there is none, more than one, or a damaged file among them.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp()) / "S01"
+    >>> folder.mkdir()
+    >>> slide_instances(folder)
+    Traceback (most recent call last):
+        ...
+    pathosig.core.errors.SlideError: S01: is a folder without DICOM files of a slide; give the slide file itself.
     """
     files = (
         [path]
@@ -220,10 +268,31 @@ def _check(level: Instance, name: str) -> None:
 def damage(levels: list[Instance]) -> tuple[str, ...]:
     """Findings worth a warning: lost frames, a finest level that seems to be missing.
 
+    Parameters
+    ----------
+    levels
+        From `slide_instances`.
+
+    Returns
+    -------
+    Sentences, none for a slide that is whole.
+
     Raises
     ------
     SlideError
         E_FORMAT if a level is truncated so that more than 2 % of its frames are lost.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "IM1.dcm"
+    >>> _ = path.write_bytes(bytes(12))  # a frame of 2 x 2 pixels without a header
+    >>> level = Instance(
+    ...     path=path, series="1.2", volume=True, resampled=True, syntax="1.2.840.10008.1.2.1", frames=1,
+    ...     tile=(2, 2), matrix=(2, 2), colours="RGB", samples=3, bits=8, pixels_at=0,
+    ... )
+    >>> damage([level])
+    ('all DICOM files of this slide are resampled ones; its finest level may be missing',)
     """
     warnings = []
     for level in levels:

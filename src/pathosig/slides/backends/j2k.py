@@ -39,19 +39,33 @@ class Codestream:
 
 
 def decode_j2k(data: bytes, size: tuple[int, int], inside: tuple[int, int]) -> tuple[np.ndarray, str]:
-    """Samples of a JPEG 2000 piece, uint8[h, w, s], and what a JP2 header says they are: ``ycbcr`` or nothing.
+    """The samples of a JPEG 2000 piece, and the colours that its JP2 header declares: ``ycbcr``, or nothing.
 
     Parameters
     ----------
     data
         A codestream, or a JP2 file around one.
     size, inside
-        (width, height) of the piece, and of its part inside the image.
+        (width, height) of the piece, and of the part of it that lies inside the image.
+
+    Returns
+    -------
+    uint8[h, w, s], and text.
 
     Raises
     ------
     ValueError
         If it declares another size or depth; OpenJPEG raises other kinds on damaged data.
+
+    Examples
+    --------
+    >>> import io
+    >>> from PIL import Image
+    >>> buffer = io.BytesIO()
+    >>> Image.new("RGB", (16, 8), (200, 30, 100)).save(buffer, "JPEG2000")
+    >>> samples, colours = decode_j2k(buffer.getvalue(), (16, 8), (16, 8))
+    >>> samples.shape, samples[0, 0].tolist(), colours
+    ((8, 16, 3), [200, 30, 100], '')
     """
     stream, space = _unwrapped(data)
     declared = _read_header(stream)

@@ -57,7 +57,18 @@ class KfbFacts:
 
 
 def is_kfb(head: bytes) -> bool:
-    """Whether the first bytes of a file are those of a KFB file."""
+    r"""Whether the first bytes of a file are those of a KFB file.
+
+    Parameters
+    ----------
+    head
+        At least 7 bytes from the beginning of the file.
+
+    Examples
+    --------
+    >>> is_kfb(b"\x02\x01\xee\xeeKFB"), is_kfb(b"II*\x00\x08\x00\x00")
+    (True, False)
+    """
     return head[1:4] == b"\x01\xee\xee" and head[4:7] == b"KFB"
 
 
@@ -73,10 +84,25 @@ def read_facts(source: ByteSource, file_bytes: int, name: str) -> KfbFacts:
     name
         What it is called in messages.
 
+    Returns
+    -------
+    `KfbFacts`.
+
     Raises
     ------
     SlideError
         E_FORMAT if it is no KFB file, cut off, or laid out in an unknown way; E_CODEC if its tiles are no JPEGs.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> path = Path(tempfile.mkdtemp()) / "S01.kfb"
+    >>> _ = path.write_bytes(b"not a slide")
+    >>> read_facts(ByteSource(path), 11, "S01.kfb")
+    Traceback (most recent call last):
+        ...
+    pathosig.core.errors.SlideError: S01.kfb: is not a KFB file in spite of its name, or is damaged. Copy it again.
     """
     head = source.read(0, _HEADER)
     if len(head) < _HEADER or not is_kfb(head):

@@ -59,16 +59,30 @@ class Pieces:
 def whole_levels(
     levels: tuple[Pieces, ...], downsamples: tuple[float, ...], size: tuple[int, int]
 ) -> list[int]:
-    """Numbers of the levels that hold all that level 0 holds; another would show tissue as white.
+    """The levels that hold everything level 0 holds; any other would show tissue as white.
 
     Parameters
     ----------
     levels
         Finest first.
     downsamples
-        Level-0 pixels per pixel of each.
+        Level-0 pixels per pixel of each level.
     size
         (width, height) of level 0.
+
+    Returns
+    -------
+    Numbers of levels; 0 is always among them.
+
+    Examples
+    --------
+    >>> def pieces(*boxes):
+    ...     x, y, width, height = np.array(boxes).T
+    ...     return Pieces(x=x, y=y, width=width, height=height, number=np.arange(len(boxes)))
+    >>> finest = pieces((0, 0, 512, 512), (512, 0, 512, 512))
+    >>> half, quarter = pieces((0, 0, 512, 256)), pieces((0, 0, 128, 128))  # the quarter lacks its right side
+    >>> whole_levels((finest, half, quarter), (1.0, 2.0, 4.0), (1024, 512))
+    [0, 1]
     """
     step = max(_CELL, -(-max(size) // _CELLS))
     finest = _covered(levels[0], downsamples[0], size, step=step)

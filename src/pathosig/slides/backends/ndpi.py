@@ -164,7 +164,22 @@ class NdpiReader(TiledReader):
 
 
 def readable(path: Path) -> bool:
-    """Whether a slide's JPEGs have restart markers and say where they are."""
+    """Whether a slide's JPEGs have restart markers and the file says where they are, so that `NdpiReader` can read it.
+
+    Parameters
+    ----------
+    path
+        A TIFF file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> path = Path(tempfile.mkdtemp()) / "S01.tif"
+    >>> Image.new("RGB", (64, 64)).save(path)
+    >>> readable(path)
+    False
+    """
     return _levels(path) is not None
 
 

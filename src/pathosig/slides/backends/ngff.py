@@ -122,17 +122,59 @@ class ZarrFacts:
 
 
 def is_zarr(folder: Path) -> bool:
-    """Whether a folder is a Zarr store, by what lies in it."""
+    """Whether a folder is a Zarr store, judged by the files in it.
+
+    Parameters
+    ----------
+    folder
+        Any path.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> before = is_zarr(folder)
+    >>> _ = (folder / "zarr.json").write_text("{}")
+    >>> before, is_zarr(folder)
+    (False, True)
+    """
     return any((folder / name).is_file() for name in ("zarr.json", ".zgroup", ".zattrs", ".zarray"))
 
 
 def read_facts(path: Path) -> ZarrFacts:
     """The pyramid of a store, its shapes, chunks, pixel type and codecs checked.
 
+    Parameters
+    ----------
+    path
+        The folder of the store.
+
+    Returns
+    -------
+    `ZarrFacts`.
+
     Raises
     ------
     SlideError
         E_FORMAT, E_BITDEPTH, E_PHOTOMETRIC, E_CODEC, E_TOO_LARGE.
+
+    Examples
+    --------
+    >>> import json, tempfile
+    >>> from pathlib import Path
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> axes = [{"name": "c"}, {"name": "y", "unit": "micrometer"}, {"name": "x", "unit": "micrometer"}]
+    >>> scale = [{"type": "scale", "scale": [1, 0.5, 0.5]}]
+    >>> image = {"version": "0.4", "axes": axes, "datasets": [{"path": "0", "coordinateTransformations": scale}]}
+    >>> _ = (folder / ".zattrs").write_text(json.dumps({"multiscales": [image]}))
+    >>> (folder / "0").mkdir()
+    >>> array = {"zarr_format": 2, "shape": [3, 40, 60], "chunks": [3, 40, 60], "dtype": "|u1", "compressor": None,
+    ...          "fill_value": 255, "order": "C", "filters": None, "dimension_separator": "/"}
+    >>> _ = (folder / "0" / ".zarray").write_text(json.dumps(array))
+    >>> facts = read_facts(folder)
+    >>> facts.mpp, facts.levels[0].shape
+    ((0.5, 0.5), (3, 40, 60))
     """
     try:
         pyramid = _facts(path)

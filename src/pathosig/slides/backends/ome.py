@@ -56,12 +56,36 @@ class OmeImage:
 
 
 def is_ome(description: str) -> bool:
-    """Whether a description is OME-XML."""
+    """Whether a description is OME-XML.
+
+    Parameters
+    ----------
+    description
+        ImageDescription of the first page of a TIFF.
+
+    Examples
+    --------
+    >>> is_ome('<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">'), is_ome("Aperio")
+    (True, False)
+    """
     return "<OME" in description[:2000] or ":OME" in description[:2000]
 
 
 def read_images(description: str) -> tuple[OmeImage, ...]:
-    """The images of an OME file in their order; none where the XML is damaged."""
+    """The images that the OME-XML of a file lists, in its order; none where the XML is damaged.
+
+    Parameters
+    ----------
+    description
+        ImageDescription of the first page.
+
+    Examples
+    --------
+    >>> xml = '<OME><Image Name="scan"><Pixels SizeX="640" SizeY="480" SizeZ="1" SizeT="1" SizeC="3" PhysicalSizeX="0.25"'
+    >>> xml += ' PhysicalSizeY="0.25"><Channel SamplesPerPixel="3"/><TiffData/></Pixels></Image></OME>'
+    >>> [(image.name, image.size, image.mpp) for image in read_images(xml)]
+    [('scan', (640, 480), (0.25, 0.25))]
+    """
     root = parse_xml(description)
     if root is None or root.tag != "OME":
         return ()
@@ -78,7 +102,18 @@ def read_images(description: str) -> tuple[OmeImage, ...]:
 
 
 def is_part(description: str) -> bool:
-    """Whether a file says that all about it stands in another one (BinaryOnly)."""
+    """Whether a file declares that its metadata stands in another file (BinaryOnly).
+
+    Parameters
+    ----------
+    description
+        ImageDescription of the first page.
+
+    Examples
+    --------
+    >>> is_part('<OME><BinaryOnly MetadataFile="main.ome.tif"/></OME>'), is_part("<OME/>")
+    (True, False)
+    """
     root = parse_xml(description)
     return root is not None and root.find("BinaryOnly") is not None
 

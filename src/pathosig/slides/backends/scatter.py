@@ -20,7 +20,26 @@ _Place = tuple[int, np.ndarray, slice, slice, slice]
 
 
 def parts(start: int, length: int, tile: int, end: int) -> list[Part]:
-    """Compressed tiles of an axis that [start, start + length) touches within [0, end)."""
+    """The compressed tiles along one axis that a stretch of pixels touches.
+
+    Parameters
+    ----------
+    start, length
+        The stretch, in pixels of the level; it may begin before 0 and reach beyond the end.
+    tile
+        Length of a compressed tile.
+    end
+        Length of the level.
+
+    Returns
+    -------
+    For each tile touched: its number, the slice of the stretch, and the slice of the compressed tile.
+
+    Examples
+    --------
+    >>> parts(200, 100, 256, 1000)
+    [(0, slice(0, 56, None), slice(200, 256, None)), (1, slice(56, 100, None), slice(0, 44, None))]
+    """
     low, high = max(start, 0), min(start + length, end)
     touched = []
     for number in range(low // tile, -(-high // tile) if low < high else 0):

@@ -71,7 +71,22 @@ class ByteSource:
 
 
 def state_of(path: Path) -> tuple[int, int | str]:
-    """Size in bytes of a file, and what changes when it does: its time, or the tag that its server gives it."""
+    """Size of a file in bytes, and a mark that changes when the file does: its time, or the tag that its server gives it.
+
+    Parameters
+    ----------
+    path
+        A file, or an address in object storage.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "S01.svs"
+    >>> _ = path.write_bytes(b"abc")
+    >>> size, mark = state_of(path)
+    >>> size, state_of(path) == (size, mark)
+    (3, True)
+    """
     if url_of(path):
         state = look(path)
         return state.size, state.tag
@@ -80,7 +95,24 @@ def state_of(path: Path) -> tuple[int, int | str]:
 
 
 def read_error(name: str, error: OSError) -> SlideError:
-    """The error that is raised when a disk fails, as against a file that is damaged."""
+    """The error for a disk that fails, as opposed to a damaged file.
+
+    Parameters
+    ----------
+    name
+        Name of the file, for the message.
+    error
+        What the operating system raised.
+
+    Returns
+    -------
+    `SlideError` with code E_READ, to be raised.
+
+    Examples
+    --------
+    >>> print(read_error("S01.svs", OSError(5, "Input/output error")))
+    S01.svs: reading failed (Input/output error). Check the disk or the network it lies on, then run again.
+    """
     return SlideError(
         f"{name}: reading failed ({error.strerror or type(error).__name__}). Check the disk or the network it lies on, "
         "then run again.",

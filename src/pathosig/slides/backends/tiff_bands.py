@@ -61,7 +61,42 @@ def _check_size(page: Page, file_bytes: int, name: str) -> None:
 
 
 def read_band(page: Page, source: ByteSource, file_bytes: int, name: str) -> Band:
-    """A page whose colours and sizes are checked, with the places of its pieces."""
+    """A page whose colours and sizes are checked, with the places of its pieces.
+
+    Parameters
+    ----------
+    page
+        What the directory declares.
+    source
+        The opened file.
+    file_bytes
+        Its size in bytes.
+    name
+        Name of the file, for messages.
+
+    Returns
+    -------
+    `Band`.
+
+    Raises
+    ------
+    SlideError
+        What `check_colours` raises; E_TOO_LARGE for tiles or images beyond bounds, E_FORMAT for pieces outside the
+        file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> from pathosig.slides.backends.source import ByteSource
+    >>> from pathosig.slides.backends.tiff_tags import read_pages
+    >>> path = Path(tempfile.mkdtemp()) / "S01.tif"
+    >>> Image.new("RGB", (64, 64)).save(path)
+    >>> band = read_band(read_pages(path)[0], ByteSource(path), path.stat().st_size, path.name)
+    >>> band.counts
+    array([12288])
+    """
     check_colours(page, name)
     _check_size(page, file_bytes, name)
     pixels = page.piece[0] * page.piece[1]

@@ -14,10 +14,24 @@ _TAKEN_HERE = {"aperio", "generic-tiff", "philips", None}
 def choose(path: Path) -> str:
     """The reader for a TIFF: ``tiff`` or ``ndpi`` (the fast paths) or ``openslide``.
 
+    Parameters
+    ----------
+    path
+        The file.
+
     Raises
     ------
     SlideError
         If the file is damaged or truncated.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> path = Path(tempfile.mkdtemp()) / "S01.tif"
+    >>> Image.new("RGB", (64, 64)).save(path)
+    >>> choose(path)
+    'tiff'
     """
     try:
         pages = read_pages(path)

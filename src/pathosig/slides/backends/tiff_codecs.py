@@ -48,9 +48,9 @@ def decode_piece(data: bytes, page: Page, piece: Piece, *, tables: bytes) -> np.
     Parameters
     ----------
     data
-        Its bytes; planes that are stored apart go to `decode_planes`.
+        Its bytes; planes that are stored separately go to `decode_planes`.
     page, piece
-        What the page declares.
+        What the page declares, and the size of the piece.
     tables
         JPEGTables of the page.
 
@@ -58,6 +58,18 @@ def decode_piece(data: bytes, page: Page, piece: Piece, *, tables: bytes) -> np.
     ------
     ValueError
         If it holds another size, depth or number of samples than declared; codecs raise other kinds.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> from pathosig.slides.backends.tiff_tags import read_pages
+    >>> path = Path(tempfile.mkdtemp()) / "S01.tif"
+    >>> Image.new("RGB", (4, 2), (200, 30, 100)).save(path)  # a strip of uncompressed pixels
+    >>> piece = Piece(size=(4, 2), inside=(4, 2))
+    >>> decode_piece(bytes([200, 30, 100] * 8), read_pages(path)[0], piece, tables=b"")[0, :2].tolist()
+    [[200, 30, 100], [200, 30, 100]]
     """
     if page.compression == JPEG and page.samples == 3 and page.planar == 1:
         return _filled(_jpeg(data, piece, tables, page.photometric), piece)
@@ -74,12 +86,35 @@ def decode_piece(data: bytes, page: Page, piece: Piece, *, tables: bytes) -> np.
 
 
 def decode_planes(parts: list[bytes], page: Page, piece: Piece, *, tables: bytes) -> np.ndarray:
-    """A piece whose samples are stored in planes of their own, one part each, uint8[h, w, 3].
+    """A piece whose samples are stored in separate planes, uint8[h, w, 3].
+
+    Parameters
+    ----------
+    parts
+        Bytes of each plane.
+    page, piece
+        What the page declares, and the size of the piece.
+    tables
+        JPEGTables of the page.
 
     Raises
     ------
     ValueError
         As `decode_piece`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from dataclasses import replace
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> from pathosig.slides.backends.tiff_tags import read_pages
+    >>> path = Path(tempfile.mkdtemp()) / "S01.tif"
+    >>> Image.new("RGB", (4, 2)).save(path)
+    >>> page = replace(read_pages(path)[0], planar=2)
+    >>> planes = [bytes([value] * 8) for value in (200, 30, 100)]
+    >>> decode_planes(planes, page, Piece(size=(4, 2), inside=(4, 2)), tables=b"")[0, 0].tolist()
+    [200, 30, 100]
     """
     planes = [_plane_samples(data, page, piece, tables=tables) for data in parts]
     if len({plane.shape for plane in planes}) != 1:
@@ -221,10 +256,24 @@ def _jpeg(data: bytes, piece: Piece, tables: bytes, photometric: int, *, gray: b
 
 
 def joined(data: bytes, tables: bytes, *, rgb: bool) -> bytes:
-    """A whole JPEG of the tables of a page and the abbreviated one of a piece.
+    r"""A complete JPEG, made of a page's tables and the abbreviated JPEG of a piece.
 
-    Without a marker of JFIF or Adobe the photometric interpretation says what three components are; with one the
-    marker does, as writers that leave one in convert by it.
+    Without a JFIF or Adobe marker the photometric interpretation decides what three components are; a marker that is
+    there decides itself, because writers that leave one in convert by it.
+
+    Parameters
+    ----------
+    data
+        The abbreviated JPEG.
+    tables
+        JPEGTables of the page, or nothing.
+    rgb
+        Whether a marker is added that declares RGB.
+
+    Examples
+    --------
+    >>> joined(b"\xff\xd8<scan>", b"\xff\xd8<tables>\xff\xd9", rgb=False)
+    b'\xff\xd8<tables><scan>'
     """
     head = tables[:-2] if len(tables) > 4 else b"\xff\xd8"
     if rgb:
@@ -257,7 +306,7 @@ def decode_jpeg(data: bytes, piece: Piece, shrink: int, out: np.ndarray) -> np.n
     Parameters
     ----------
     data
-        A whole JPEG; see `joined`.
+        A complete JPEG; see `joined`.
     piece
         Its declared size; `shrink` divides both sides.
     shrink
@@ -269,6 +318,16 @@ def decode_jpeg(data: bytes, piece: Piece, shrink: int, out: np.ndarray) -> np.n
     ------
     ValueError
         If it is damaged, or of another size or kind than declared.
+
+    Examples
+    --------
+    >>> import io
+    >>> from PIL import Image
+    >>> buffer = io.BytesIO()
+    >>> Image.new("RGB", (32, 16), (200, 30, 100)).save(buffer, "JPEG", quality=95)
+    >>> out = np.empty((8, 16, 3), np.uint8)
+    >>> decode_jpeg(buffer.getvalue(), Piece(size=(32, 16), inside=(32, 16)), 2, out).shape
+    (8, 16, 3)
     """
     width, height = _checked_header(data, piece, gray=False)
     whole = (width, height) == piece.size
@@ -290,5 +349,24 @@ def decode_jpeg(data: bytes, piece: Piece, shrink: int, out: np.ndarray) -> np.n
 
 
 def shrunk(pixels: np.ndarray, shrink: int) -> np.ndarray:
-    """Pixels at 1/shrink of their size."""
+    """Pixels at 1/shrink of their size, each the mean of those it replaces.
+
+    Parameters
+    ----------
+    pixels
+        uint8[h, w, 3].
+    shrink
+        1, 2, 4 or 8.
+
+    Returns
+    -------
+    uint8[h // shrink, w // shrink, 3].
+
+    Examples
+    --------
+    >>> pixels = np.zeros((2, 4, 3), np.uint8)
+    >>> pixels[:, 1] = 100
+    >>> shrunk(pixels, 2)[..., 0]
+    array([[50,  0]], dtype=uint8)
+    """
     return resample(pixels, (pixels.shape[1] // shrink, pixels.shape[0] // shrink))

@@ -74,12 +74,28 @@ def choose_scans(pages: Sequence[Page], name: str, alike: Alike) -> Choice:
     name
         Name of the file, for messages.
     alike
-        Looks at pixels.
+        Whether a second level looks like a first one seen small; it looks at pixels.
+
+    Returns
+    -------
+    `Choice`.
 
     Raises
     ------
     SlideError
         E_PHOTOMETRIC for channels of fluorescence, E_FORMAT where no page is a slide.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> from pathosig.slides.backends.tiff_tags import read_pages
+    >>> path = Path(tempfile.mkdtemp()) / "S01.tif"
+    >>> Image.new("RGB", (640, 480)).save(path, save_all=True, append_images=[Image.new("RGB", (320, 240))])
+    >>> choice = choose_scans(read_pages(path), "S01.tif", lambda fine, coarse: True)
+    >>> [[level[0].size for level in scan.levels] for scan in choice.scans]
+    [[(640, 480), (320, 240)]]
     """
     first = pages[0]
     images = read_images(first.description) if is_ome(first.description) else ()
@@ -187,7 +203,25 @@ def _checked_channels(image: OmeImage, bands: Level, name: str) -> bool:
 
 
 def fluorescence(name: str, what: str) -> SlideError:
-    """The refusal of images that are no H&E."""
+    """The error for images that are not H&E.
+
+    Parameters
+    ----------
+    name
+        Name of the file, for the message.
+    what
+        What the file has.
+
+    Returns
+    -------
+    `SlideError` with code E_PHOTOMETRIC, to be raised.
+
+    Examples
+    --------
+    >>> error = fluorescence("S01.ome.tif", "channels named DAPI and FITC")
+    >>> error.code, str(error)[:58]
+    ('E_PHOTOMETRIC', 'S01.ome.tif: has channels named DAPI and FITC, as fluoresc')
+    """
     return SlideError(
         f"{name}: has {what}, as fluorescence has; expected H&E in red, green and blue. Export it as RGB if it is H&E, or drop "
         "the slide.",

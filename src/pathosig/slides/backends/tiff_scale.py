@@ -37,7 +37,7 @@ class Scale:
 
 
 def scale_of(first: Page, page: Page, image: OmeImage | None) -> Scale:
-    """Scale of a scan: what its own fields say, else the resolution tags.
+    """The scale of a scan: from its own fields, or else from its resolution tags.
 
     Parameters
     ----------
@@ -46,7 +46,24 @@ def scale_of(first: Page, page: Page, image: OmeImage | None) -> Scale:
     page
         Level 0 of the scan.
     image
-        The OME image it is, where the file is one.
+        The OME image that it is, where the file is OME-TIFF.
+
+    Returns
+    -------
+    `Scale`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> from pathosig.slides.backends.tiff_tags import read_pages
+    >>> path = Path(tempfile.mkdtemp()) / "S01.tif"
+    >>> Image.new("RGB", (64, 64)).save(path, description="Aperio Image Library v12 |AppMag = 20|MPP = 0.4990")
+    >>> page = read_pages(path)[0]
+    >>> scale = scale_of(page, page, None)
+    >>> scale.vendor, scale.mpp
+    ('aperio', (0.499, 0.499))
     """
     text = page.description or first.description
     if image is not None or is_ome(first.description):

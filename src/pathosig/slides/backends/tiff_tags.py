@@ -130,10 +130,28 @@ class Page:
 def read_pages(path: Path) -> tuple[Page, ...]:
     """All images of a TIFF: those of the main chain, each followed by its sub-images.
 
+    Parameters
+    ----------
+    path
+        The file, or its address in object storage.
+
+    Returns
+    -------
+    One `Page` for each image.
+
     Raises
     ------
     SlideError
         E_FORMAT if the structure is damaged or loops, E_READ if the disk fails.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> path = Path(tempfile.mkdtemp()) / "S01.tif"
+    >>> Image.new("RGB", (64, 32)).save(path)
+    >>> [(page.size, page.samples, page.bits) for page in read_pages(path)]
+    [((64, 32), 3, 8)]
     """
     return _read_pages(path, *state_of(path))
 
@@ -330,10 +348,35 @@ def _width(kind: int) -> int:
 def read_values(source: ByteSource, values: Values, most: int, *, little: bool) -> np.ndarray:
     """Up to `most` values of a tag, in a NumPy array of their own type (float64 for ratios).
 
+    Parameters
+    ----------
+    source
+        The opened file.
+    values
+        Where the values lie.
+    most
+        Largest number of values read.
+    little
+        Whether the file is little-endian.
+
+    Returns
+    -------
+    [min(count, most)].
+
     Raises
     ------
     SlideError
         E_READ if the disk fails.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> path = Path(tempfile.mkdtemp()) / "S01.tif"
+    >>> Image.new("RGB", (64, 32)).save(path)
+    >>> page = read_pages(path)[0]
+    >>> read_values(ByteSource(path), page.counts, 10, little=page.little)
+    array([6144], dtype=uint32)
     """
     count = min(values.count, most)
     data = source.read(values.at, count * _width(values.kind))

@@ -310,5 +310,16 @@ class _Ahead:
 
 
 def whole(downsample: float) -> float:
-    """Whole downsamples are whole: level sizes are rounded, pyramids are not."""
+    """A downsample factor that is nearly whole, made whole: level sizes are rounded, pyramids are not.
+
+    Parameters
+    ----------
+    downsample
+        Level-0 pixels per pixel of a level.
+
+    Examples
+    --------
+    >>> whole(4.0006), whole(2.7)
+    (4.0, 2.7)
+    """
     return float(round(downsample)) if abs(downsample - round(downsample)) < 0.01 * downsample else downsample

@@ -28,6 +28,16 @@ def try_elsewhere(path: Path, program: str, library: str) -> None:
     ------
     SlideError
         E_FORMAT if the process dies, fails or does not end.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "S01.isyntax"
+    >>> _ = path.write_bytes(b"damaged")
+    >>> try_elsewhere(path, "import os; os.abort()", "iSyntax")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    pathosig.core.errors.SlideError: S01.isyntax: cannot be opened (the library that reads iSyntax ends with ...
     """
     stat = path.stat()
     key = (str(path.resolve()), stat.st_size, stat.st_mtime_ns, library)
