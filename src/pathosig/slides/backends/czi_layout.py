@@ -115,10 +115,12 @@ def read_facts(path: Path, source: ByteSource) -> CziFacts:
     Examples
     --------
     >>> import tempfile
+    >>> from contextlib import closing
     >>> from pathlib import Path
     >>> path = Path(tempfile.mkdtemp()) / "S01.czi"
     >>> _ = path.write_bytes(b"not a slide")
-    >>> read_facts(path, ByteSource(path))
+    >>> with closing(ByteSource(path)) as source:
+    ...     read_facts(path, source)
     Traceback (most recent call last):
         ...
     pathosig.core.errors.SlideError: S01.czi: is not a CZI file in spite of its name, or is damaged. Copy it again.

@@ -96,10 +96,12 @@ def read_facts(source: ByteSource, file_bytes: int, name: str) -> KfbFacts:
     Examples
     --------
     >>> import tempfile
+    >>> from contextlib import closing
     >>> from pathlib import Path
     >>> path = Path(tempfile.mkdtemp()) / "S01.kfb"
     >>> _ = path.write_bytes(b"not a slide")
-    >>> read_facts(ByteSource(path), 11, "S01.kfb")
+    >>> with closing(ByteSource(path)) as source:
+    ...     read_facts(source, 11, "S01.kfb")
     Traceback (most recent call last):
         ...
     pathosig.core.errors.SlideError: S01.kfb: is not a KFB file in spite of its name, or is damaged. Copy it again.

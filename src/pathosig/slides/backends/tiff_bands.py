@@ -87,13 +87,15 @@ def read_band(page: Page, source: ByteSource, file_bytes: int, name: str) -> Ban
     Examples
     --------
     >>> import tempfile
+    >>> from contextlib import closing
     >>> from pathlib import Path
     >>> from PIL import Image
     >>> from pathosig.slides.backends.source import ByteSource
     >>> from pathosig.slides.backends.tiff_tags import read_pages
     >>> path = Path(tempfile.mkdtemp()) / "S01.tif"
     >>> Image.new("RGB", (64, 64)).save(path)
-    >>> band = read_band(read_pages(path)[0], ByteSource(path), path.stat().st_size, path.name)
+    >>> with closing(ByteSource(path)) as source:
+    ...     band = read_band(read_pages(path)[0], source, path.stat().st_size, path.name)
     >>> band.counts
     array([12288])
     """

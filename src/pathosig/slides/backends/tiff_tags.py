@@ -371,12 +371,14 @@ def read_values(source: ByteSource, values: Values, most: int, *, little: bool) 
     Examples
     --------
     >>> import tempfile
+    >>> from contextlib import closing
     >>> from PIL import Image
     >>> path = Path(tempfile.mkdtemp()) / "S01.tif"
     >>> Image.new("RGB", (64, 32)).save(path)
     >>> page = read_pages(path)[0]
-    >>> read_values(ByteSource(path), page.counts, 10, little=page.little)
-    array([6144], dtype=uint32)
+    >>> with closing(ByteSource(path)) as source:
+    ...     print(read_values(source, page.counts, 10, little=page.little))
+    [6144]
     """
     count = min(values.count, most)
     data = source.read(values.at, count * _width(values.kind))
