@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from pathosig.core.clinical import Primary
+from pathosig.report.coarse import coarse_summary
 from pathosig.report.drivers import drivers_of, weights_of
 from pathosig.report.material import (
     AtlasTile,
@@ -133,3 +136,41 @@ def test_the_mean_weight_of_a_patients_tiles_is_the_score_up_to_a_constant(mater
 
 def test_the_complement_of_a_selected_node_is_no_finding_of_its_own(material):
     assert complements(material) == {"hpc_03"}
+
+
+def test_coarse_groups_add_up_to_the_score(material):
+    every = {
+        "hpc_00": (0,),
+        "hpc_01": (1,),
+        "hpc_02": (2,),
+        "hpc_03": (3,),
+        "node_00": (1, 2),
+        "node_01": (0, 1, 2),
+    }
+    like = material.candidates[0]
+    candidates = [dataclasses.replace(like, feature=f, leaves=leaves) for f, leaves in every.items()]
+    table, columns = material.profiles.patients.copy(), [f"hpc_{h:02d}" for h in range(4)]
+    table[columns] = table[columns].div(table[columns].sum(axis=1), axis=0)
+    shares = {h: table[f"hpc_{h:02d}"].to_numpy() for h in range(4)}
+    score = sum(t.coef * (sum(shares[h] for h in t.leaves) - t.center) for t in material.signature.terms)
+    sd = float(score.std(ddof=1))
+    dense = dataclasses.replace(
+        material,
+        candidates=candidates,
+        signature=dataclasses.replace(material.signature, sd=sd),
+        profiles=Profiles(patients=table),
+    )
+    two = coarse_summary(dense, 2)
+    assert {g.feature: g.leaves for g in two} == {"node_01": (0, 1, 2), "hpc_03": (3,)}
+    assert {g.feature: g.inside for g in two} == {"node_01": ("node_01", "hpc_02"), "hpc_03": ("hpc_03",)}
+    assert sum(g.proportion for g in two) == pytest.approx(1)
+    assert sum(g.proportion * g.weight for g in two) == pytest.approx(0, abs=1e-12)
+    four = {g.leaves[0]: g for g in coarse_summary(dense)}
+    whole = sum(shares[h] * g.weight for h, g in four.items())  # of single HPCs the groups are the score
+    np.testing.assert_allclose(whole, score - score.mean(), atol=1e-12)
+    assert four[2].effect == pytest.approx(shares[2].std(ddof=1) * four[2].weight / sd)
+
+
+def test_a_score_of_outside_features_has_no_coarse_groups(material):
+    outside = dataclasses.replace(material.signature, scale="feature")
+    assert coarse_summary(dataclasses.replace(material, signature=outside)) == []

@@ -12,6 +12,7 @@ import pytest
 from pathosig.core.errors import InputError, NotEstimableError, PathosigWarning
 from pathosig.profiles.tree import coarse_groups
 from pathosig.signature import Signature, SignatureSpec, TrainingSet, fit_details, fit_signature
+from pathosig.signature.contributions import signature_weights
 from pathosig.signature.features import candidates, design
 from pathosig.survival import cox, cox_path, harrell_c
 from pathosig.survival.bounds import _tail_bound, false_selection_bound, threshold_for
@@ -28,13 +29,22 @@ def fitted(cohort) -> Signature:
     return fit_signature(cohort["profiles"][:160], cohort["outcome"][:160], tree=cohort["tree"], spec=QUICK)
 
 
-def test_the_tree_selection_finds_both_planted_types(cohort, fitted):
-    owners = [cohort["owner"][list(fitted.transform.leaves[name])] for name in fitted.hpcs]
-    signs = {int(np.bincount(o).argmax()): np.sign(b) for o, b in zip(owners, fitted.coef, strict=True)}
-    assert signs[0] == 1
-    assert signs[1] == -1
+@pytest.mark.parametrize("selection", ["tree", "completed"])
+def test_both_planted_types_are_selected_with_their_signs(cohort, selection):
+    patients = TrainingSet.of(cohort["profiles"][:160], cohort["outcome"][:160], tree=cohort["tree"])
+    fit = fit_details(patients, QUICK.replace(selection=selection), benchmark=False)
+    weights = signature_weights(fit.signature, cohort["tree"]["k"])
+    pool = candidates(patients)
+    signs: dict[int, set[float]] = {}
+    for name in fit.selection.details.get("stable", fit.signature.hpcs):
+        leaves = list(pool.leaves[name])
+        signs.setdefault(int(np.bincount(cohort["owner"][leaves]).argmax()), set()).add(
+            float(np.sign(weights[leaves].mean() - weights.mean()))
+        )
+    assert signs[0] == {1.0}
+    assert signs[1] == {-1.0}
     late = cohort["outcome"][160:]
-    assert harrell_c(fitted.score(cohort["profiles"][160:]), late["time"], late["event"]).c > 0.65
+    assert harrell_c(fit.signature.score(cohort["profiles"][160:]), late["time"], late["event"]).c > 0.65
 
 
 def test_a_patient_alone_scores_as_in_the_batch(cohort, fitted):
@@ -300,16 +310,16 @@ def test_auto_takes_what_predicts_patients_left_out_better_in_outside_features(p
     assert same.selection.coef == made.selection.coef
 
 
-def test_auto_is_the_tree_for_hpcs(cohort):
+def test_auto_is_completed_for_hpcs(cohort):
     made = [
         fit_details(
             TrainingSet.of(cohort["profiles"], cohort["outcome"], tree=cohort["tree"]),
             SignatureSpec(bootstraps=0, n_subsamples=20, selection=name), benchmark=False,
         )
-        for name in ("auto", "tree")
+        for name in ("auto", "completed")
     ]  # fmt: skip
     assert made[0].selection == made[1].selection
-    assert made[0].selection.method == "tree"
+    assert made[0].selection.method == "completed"
 
 
 def test_ridge_on_hundreds_of_columns_shrinks_as_much_as_cross_validation_asks():
@@ -395,7 +405,7 @@ def test_coarse_groups_are_a_partition_of_the_hpcs(cohort):
 def test_completed_is_a_weighted_sum_of_certain_nodes_and_of_the_cut_that_predicts_best(cohort):
     patients = TrainingSet.of(cohort["profiles"], cohort["outcome"], tree=cohort["tree"])
     quick = SignatureSpec(bootstraps=0, n_subsamples=40)
-    tree = fit_details(patients, quick, benchmark=False).selection
+    tree = fit_details(patients, quick.replace(selection="tree"), benchmark=False).selection
     fit = fit_details(patients, quick.replace(selection="completed"), benchmark=False)
     details = fit.selection.details
     certain = {c["representative"] for c in tree.details["clusters"] if c["frequency"] >= 0.9}

@@ -61,7 +61,7 @@ def drivers_of(material: Material) -> list[Driver]:
     screened = {c.feature: c for c in material.candidates}
     out = []
     for term in material.terms:
-        values = _discovery_values(material, term)
+        values = discovery_values(material, term)
         spread = float(np.nanstd(values, ddof=1)) if len(values) > 1 else math.nan
         shares = values if term.leaves else np.array([])
         candidate = screened.get(term.feature)
@@ -90,7 +90,8 @@ def feature_values(material: Material, term: Term) -> np.ndarray:
     return np.asarray(table[columns].sum(axis=1, min_count=1), float)
 
 
-def _discovery_values(material: Material, term: Term) -> np.ndarray:
+def discovery_values(material: Material, term: Term) -> np.ndarray:
+    """`feature_values` of discovery patients alone."""
     values, table = feature_values(material, term), material.profiles.patients
     if table is None or not len(values):
         return np.array([])

@@ -169,7 +169,7 @@ def _completed(
     groups stand alone if they gain over no model what noise gains in one study of twenty.
     """
     strict = spec.replace(min_threshold=max(spec.min_threshold, _CERTAIN))
-    tree = _tree(x, time, event, pool, strict, groups)
+    tree = replace(_tree(x, time, event, pool, strict, groups), method="completed")
     cuts = {c for k in _CUTS if len(c := tuple(coarse_groups(pool.leaves, k))) >= _FEWEST_GROUPS}
     if not cuts:
         return tree
@@ -192,15 +192,15 @@ def _completed(
     sums = {"stable": list(tree.names), "groups": list(coarse), "weights": weights.tolist()}
     penalty = {"groups_penalty": models[coarse].penalty, "groups_gain": models[coarse].gain}
     details = {**tree.details, **sums, **penalty}
-    return replace(tree, method="completed", names=tuple(total), coef=tuple(total.values()), details=details)
+    return replace(tree, names=tuple(total), coef=tuple(total.values()), details=details)
 
 
 def _auto(
     x: np.ndarray, time: np.ndarray, event: np.ndarray, pool: Candidates, spec: SignatureSpec, groups: Any
 ) -> Selection:
-    """Tree for compositions; for outside features tree or ridge, whichever predicts patients left out better."""
+    """Completed for compositions; for outside features tree or ridge, whichever predicts patients left out better."""
     if pool.transform.scale != "feature":
-        return _tree(x, time, event, pool, spec, groups)
+        return _completed(x, time, event, pool, spec, groups)
     fold = fold_of(
         len(event), event, min(spec.folds, int(event.sum())), np.random.default_rng(spec.seed), groups
     )

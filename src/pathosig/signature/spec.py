@@ -18,9 +18,9 @@ class SignatureSpec(Spec):
     endpoint
         Endpoint to fit on; the primary one by default.
     selection
-        auto (tree for HPCs; for outside features tree or ridge by cross-validated partial likelihood), tree (cluster
-        stability selection over tree nodes), completed (weighted sum of the model of nodes that 90 % of the half-samples
-        select and of ridge on the tree's coarse groups), ridge, paper, lasso, stepwise or logcontrast.
+        auto (completed for HPCs; for outside features tree or ridge by cross-validated partial likelihood), completed (weighted
+        sum of the model of nodes that 90 % of the half-samples select and of ridge on the tree's coarse groups), tree (cluster
+        stability selection over tree nodes: two or three of them), ridge, paper, lasso, stepwise or logcontrast.
     scale
         share, logodds or logratio; features of an outside table are used as they are.
     cutoff

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from pathosig.core.errors import InputError, NotEstimableError
-from pathosig.core.layout import Layout
 from pathosig.core.phenotype_tree import PhenotypeTree
 from pathosig.core.records import read_json
 from pathosig.core.schema import ASSIGNMENTS, read_table
@@ -18,6 +16,8 @@ from pathosig.core.study import Specimen, Study
 from pathosig.core.tile_tables import read_slide_tiles
 from pathosig.phenotypes.codebook import Codebook
 from pathosig.phenotypes.reading import read_embeddings
+from pathosig.signature.contributions import signature_weights
+from pathosig.signature.model import Signature
 from pathosig.survival import bootstrap_c, cox, harrell_c
 from pathosig.synthetic.layout import tile_fractions
 from pathosig.synthetic.patients import HARMFUL, PROTECTIVE
@@ -152,9 +152,12 @@ class Comparison(Shown):
         Agreement of the tree cut to the number of planted types with the truth (a tile belongs to the nearest of the
         groups' own centroids), over validation tiles, all and those with at least 90 % of one type.
     selected
-        Selected features and the planted type behind each.
+        Selected features and the planted type behind each: of a completed signature the stable nodes, or all terms where
+        there is no stable node.
     coef
-        Coefficient of each selected feature.
+        What a tile of each selected feature adds to the score, mean over the feature's HPCs.
+    terms
+        Terms of the signature.
     cohorts, oracle_c
         Validation cohort -> measures of the score as (estimate, lower, upper), and C of the planted risk.
     """
@@ -167,6 +170,7 @@ class Comparison(Shown):
     ari_pure: float
     selected: dict[str, str] = field(default_factory=dict)
     coef: dict[str, float] = field(default_factory=dict)
+    terms: int = 0
     cohorts: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     oracle_c: dict[str, float] = field(default_factory=dict)
     report: str | None = None
@@ -187,7 +191,8 @@ class Comparison(Shown):
             shown = ", ".join(
                 f"{n} ({kind}, {self.coef.get(n, 0):+.2f})" for n, kind in self.selected.items()
             )
-            lines.append(f"  selected      {shown}")
+            more = self.terms - len(self.selected)
+            lines.append(f"  selected      {shown}" + (f"; {more} more terms complete it" if more else ""))
         else:
             lines.append("  selected      nothing: no signature")
         for cohort, row in self.cohorts.items():
@@ -222,7 +227,7 @@ def compare_truth(study: Study) -> Comparison:
     held = ~tiles.discovery if (~tiles.discovery).any() else tiles.discovery
     pure = held & (tiles.purity >= _PURE)
     named = node_types(study, tiles)
-    selected, coef = _signature(study.root)
+    coef, terms = _signature(study)
     report = study.paths.report
     return Comparison(
         types=tuple(truth["types"]),
@@ -231,21 +236,28 @@ def compare_truth(study: Study) -> Comparison:
         k=tree.k,
         ari_all=float(adjusted_rand_score(tiles.kind[held], tiles.group[held])),
         ari_pure=float(adjusted_rand_score(tiles.kind[pure], tiles.group[pure])),
-        selected={name: named.get(name, "?") for name in selected},
+        selected={name: named.get(name, "?") for name in coef},
         coef=coef,
+        terms=terms,
         cohorts=_cohort_rows(study),
         oracle_c=oracle(study),
         report=str(report) if report.is_file() else None,
     )
 
 
-def _signature(root: Path) -> tuple[list[str], dict[str, float]]:
-    path = Layout(root).signature
+def _signature(study: Study) -> tuple[dict[str, float], int]:
+    """Selected features with what a tile of them adds to the score, and the number of terms."""
+    path = study.paths.signature
     if not path.is_file():
-        return [], {}
-    data = read_json(path)
-    names = list(data.get("hpcs") or [])
-    return names, dict(zip(names, data.get("coef") or [], strict=False))
+        return {}, 0
+    signature = Signature.load(path)
+    stable = signature.trained_on.details.get("stable")
+    weights = signature_weights(signature, signature.transform.k)
+    if weights is None:
+        return dict(zip(signature.hpcs, signature.coef, strict=True)), len(signature.hpcs)
+    leaves = signature.transform.leaves
+    coef = {name: float(weights[list(leaves[name])].mean()) for name in stable or signature.hpcs}
+    return coef, len(signature.hpcs)
 
 
 def _cohort_rows(study: Study) -> dict[str, dict[str, list[float]]]:

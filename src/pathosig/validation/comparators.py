@@ -18,6 +18,7 @@ TITLES = {
     "mixture": "moments of a Gaussian mixture (ridge Cox)",
     "attention": "attention over tiles (Cox loss)",
     "table": "an outside table of embeddings (ridge Cox)",
+    "tree": "the sparse selection",
 }
 """What a comparator is, in words."""
 
@@ -42,6 +43,11 @@ class PairedC:
     comparator: float
     difference: Estimate
 
+    def text(self) -> str:
+        """The difference with its interval, and where."""
+        d = self.difference
+        return f"{d.estimate:+.3f} ({_bound(d.lower)} to {_bound(d.upper)}) in {self.cohort}"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
@@ -60,11 +66,8 @@ class Comparison:
 
     def sentence(self) -> str:
         """The differences, in one sentence."""
-        parts = [
-            f"{c.difference.estimate:+.3f} ({_bound(c.difference.lower)} to {_bound(c.difference.upper)}) in {c.cohort}"
-            for c in self.cohorts
-        ]
-        return f"C of the signature minus that of {self.title}: {', '.join(parts)}."
+        differences = ", ".join(c.text() for c in self.cohorts)
+        return f"C of the signature minus that of {self.title}: {differences}."
 
 
 def _bound(value: float | None) -> str:

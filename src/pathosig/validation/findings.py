@@ -153,13 +153,16 @@ def _most_frequent(values: np.ndarray) -> float:
 
 def rare_findings(univariable: Sequence[Univariable]) -> list[Finding]:
     """Selected features that most patients have none of."""
-    rare = [u for u in univariable if u.selected and u.prevalence is not None and u.prevalence < 0.5]
+    selected = [u for u in univariable if u.selected and u.prevalence is not None]
+    rare = [u for u in selected if u.prevalence is not None and u.prevalence < 0.5]
     if not rare:
         return []
     names = ", ".join(f"{u.feature} ({u.prevalence:.0%})" for u in rare[:5])
-    text = (
-        f"most patients have none of {names}: they share a score, and a median cut-off hardly divides them."
-    )
+    text = f"most patients have none of {names}: "
+    if len(rare) == len(selected):
+        text += "they share a score, and a median cut-off hardly divides them."
+    else:
+        text += "their score rests on the other features."
     return [Finding(code="W_RARE", message=text, where="signature")]
 
 

@@ -22,6 +22,7 @@ from pathosig.validation.development import CutoffSheet, SampleSize, SelectionSu
 from pathosig.validation.performance_table import performance_rows
 from pathosig.validation.significance import CandidatesTest, SelectionTest
 from pathosig.validation.small import SmallStudy
+from pathosig.validation.sparse import SparseAlternative
 from pathosig.validation.values import (
     NOT_COMPUTED,
     ChiSquare,
@@ -284,6 +285,8 @@ class Results:
         Detectable effects, precision reached and needed, and how stable individual predictions are.
     comparisons
         Against the models that `pathosig compare` fitted.
+    sparse_alternative
+        Two or three nodes in place of a completed signature, and what they cost in concordance.
     """
 
     kind: Literal["external", "internal", "none"]
@@ -315,6 +318,7 @@ class Results:
     clinical_histology: ClinicalHistology | NotEstimable = NOT_COMPUTED
     small_study: SmallStudy | NotEstimable = NOT_COMPUTED
     comparisons: tuple[Comparison, ...] = ()
+    sparse_alternative: SparseAlternative | NotEstimable = NOT_COMPUTED
 
     def claim_of_discovery(self) -> str:
         """What discovery alone can claim, adjusted for the selection, as a sentence; empty where nothing was computed."""

@@ -30,11 +30,12 @@ from pathosig.validation.reading import (
 from pathosig.validation.results import Results, write_results
 from pathosig.validation.significance import LEVEL, candidates_test, selection_test
 from pathosig.validation.small import instability, small_findings, small_study
+from pathosig.validation.sparse import DENSE, sparse_alternative
 from pathosig.validation.spec import ValidateSpec
 from pathosig.validation.tidy import tidy_tables
 from pathosig.validation.values import Concordance, Estimate, Finding, HazardRatio, NotEstimable, attempt
 
-STAGE_VERSION = 7
+STAGE_VERSION = 8
 STAGE = Stage(name="validate", version=STAGE_VERSION)
 UNIT = "_validate"
 
@@ -172,28 +173,32 @@ def _with_small_study(
 
 
 def _with_comparisons(results: Results, inputs: Inputs, spec: ValidateSpec, workers: int) -> Results:
-    """The signature against what `pathosig compare` fitted: in other cohorts, else out of fold in discovery."""
-    signature = results.signature
-    if isinstance(signature, NotEstimable) or inputs.scores is None:
+    """The signature against its sparse alternative, and against what `pathosig compare` fitted."""
+    frames = _judged_scores(results, inputs)
+    if not frames or isinstance(results.signature, NotEstimable):
         return results
     within = results.kind == "internal"
-    table = inputs.scores[["patient_id", "cohort", "score"]]
-    if within:
-        if isinstance(results.internal, NotEstimable):
-            return results
-        rows = [(o.patient_id, inputs.primary.discovery, o.score) for o in results.internal.scores]
-        table = pd.DataFrame(rows, columns=list(table.columns))
-    outcome = inputs.survival[signature.endpoint][["patient_id", "time", "event"]]
-    table = table.merge(outcome, on="patient_id")
+    if results.selection is not None and results.selection.method == DENSE:
+        sparse = attempt(
+            sparse_alternative,
+            read_training(inputs.study, inputs.profiles, inputs.settings),
+            inputs.settings,
+            frames,
+            profiles=inputs.profiles.patients,
+            slides=inputs.profiles.slides,
+            terms=len(results.signature.hpcs),
+            spec=spec,
+            within=within,
+            workers=workers,
+        )
+        results = replace(results, sparse_alternative=sparse)
     compared = []
     for name, scores in read_comparators(inputs.study).items():
         other = scores["out_of_fold" if within else "score"]
-        frame = table.assign(other=table["patient_id"].map(other), score=table["score"].astype(float))
-        cohorts = [c for c in inputs.cohorts if within or c != inputs.primary.discovery]
         one = attempt(
             compare_scores,
             name,
-            {c: frame[frame["cohort"] == c] for c in cohorts},
+            {c: frame.assign(other=frame["patient_id"].map(other)) for c, frame in frames.items()},
             role="cross-validated" if within else "validation",
             bootstraps=spec.bootstraps,
             seed=spec.seed,
@@ -203,6 +208,24 @@ def _with_comparisons(results: Results, inputs: Inputs, spec: ValidateSpec, work
     return replace(
         results, comparisons=tuple(compared), warnings=(*results.warnings, *comparator_findings(compared))
     )
+
+
+def _judged_scores(results: Results, inputs: Inputs) -> dict[str, pd.DataFrame]:
+    """Cohort -> score and outcome of patients the signature was not fitted on; out of fold in discovery if there are no others."""
+    signature, discovery = results.signature, inputs.primary.discovery
+    if isinstance(signature, NotEstimable) or inputs.scores is None:
+        return {}
+    table, cohorts = inputs.scores[["patient_id", "cohort", "score"]], [*inputs.cohorts]
+    if results.kind == "internal":
+        if isinstance(results.internal, NotEstimable):
+            return {}
+        rows = [(o.patient_id, discovery, o.score) for o in results.internal.scores]
+        table = pd.DataFrame(rows, columns=list(table.columns))
+    else:
+        cohorts.remove(discovery)
+    outcome = inputs.survival[signature.endpoint][["patient_id", "time", "event"]]
+    table = table.merge(outcome, on="patient_id").astype({"score": float})
+    return {c: table[table["cohort"] == c] for c in cohorts}
 
 
 def _cross_validate(inputs: Inputs, spec: ValidateSpec, repeats: int, workers: int) -> CrossValidation:
@@ -221,6 +244,8 @@ def _lines(results: Results) -> list[str]:
     """The verdict, and the signature's discrimination in patients it was not fitted on."""
     lines = [v.sentence for v in results.verdicts if v.primary]
     lines += [c.sentence() for c in results.comparisons]
+    if not isinstance(results.sparse_alternative, NotEstimable):
+        lines.append(results.sparse_alternative.sentence())
     lines += [
         test.sentence()
         for test in (results.candidates_test, results.selection_test)

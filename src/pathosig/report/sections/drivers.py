@@ -14,10 +14,21 @@ from pathosig.report.cells import (
     plural,
     rounded,
 )
+from pathosig.report.coarse import coarse_summary
 from pathosig.report.drivers import Driver, drivers_of
 from pathosig.report.images import jpeg
 from pathosig.report.material import Material
-from pathosig.report.page import Block, DriverCard, DriverGrid, Note, Section, TileImage, data_uri
+from pathosig.report.page import (
+    Block,
+    Cell,
+    DriverCard,
+    DriverGrid,
+    Note,
+    Section,
+    Table,
+    TileImage,
+    data_uri,
+)
 
 SHOWN = 12
 """Features shown; a signature of more keeps the rest in the table of its equation."""
@@ -57,6 +68,8 @@ def drivers_section(material: Material) -> Section | None:
                 text=f"{text}. Such tiles count in both terms, and their weights add up.",
             )
         )
+    coarse = coarse_table(material) if len(material.terms) > IN_SUMMARY else None
+    blocks += [coarse] if coarse is not None else []
     lead = (
         "The effect of a feature is the change of the score, in discovery standard deviations (SD), when the feature rises "
         "by one SD. Proportions are means over discovery patients. Steadiness (0 to 1) says how well codebooks of disjoint halves of the "
@@ -68,6 +81,38 @@ def drivers_section(material: Material) -> Section | None:
         else "Tiles are from different patients where there are so many."
     )
     return Section(id="drivers", title="Tissue that drives the score", blocks=blocks, lead=lead)
+
+
+def coarse_table(material: Material) -> Table | None:
+    """The whole score by at most eight coarse groups of the tissue; None where it is no score of proportions."""
+    groups = coarse_summary(material)
+    if len(groups) < 2:
+        return None
+    rows: list[list[Cell]] = [
+        [
+            feature_title(material, g.feature),
+            listed([f"{h:02d}" for h in g.leaves], 12),
+            f"{100 * g.proportion:.1f}%",
+            rounded(g.weight),
+            number_text(g.effect),
+            ", ".join(feature_name(f) for f in g.inside) or "–",
+        ]
+        for g in groups
+    ]
+    note = (
+        "Every tile belongs to one group, and the groups add up to the score. The weight is what a tile of the group adds to the "
+        "score, compared with the mean tile of discovery; the effect is the standard deviation (SD) of the group's contribution over discovery "
+        "patients, in SDs of the score."
+    )
+    columns = [
+        "Coarse group",
+        "HPCs inside",
+        "Proportion",
+        "Weight",
+        "Effect",
+        "Terms of the signature inside",
+    ]
+    return Table(caption="The score by coarse groups", columns=columns, rows=rows, note=note)
 
 
 def _card(material: Material, driver: Driver, tiles: int) -> DriverCard:

@@ -24,7 +24,7 @@ from pathosig.report.sections.findings import gravest_first, warnings_of
 from pathosig.report.sections.patients import primary_text
 from pathosig.validation.analysis import Analysis
 from pathosig.validation.results import PooledEffect
-from pathosig.validation.values import HazardRatio
+from pathosig.validation.values import HazardRatio, NotEstimable
 from pathosig.validation.verdict import Verdict
 
 IN_SUMMARY = 2
@@ -86,6 +86,8 @@ def _beside_the_verdict(material: Material) -> list[Block]:
     for comparison in results.comparisons:
         text = in_words(material, comparison.sentence())
         notes.append(Note(text=text, level="warning" if comparison.loses else "info"))
+    if not isinstance(results.sparse_alternative, NotEstimable):
+        notes.append(Note(text=in_words(material, results.sparse_alternative.sentence())))
     return notes
 
 

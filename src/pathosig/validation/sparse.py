@@ -1,0 +1,122 @@
+"""The sparse alternative to a completed signature: two or three nodes in its place, and what they cost in concordance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from pathosig.core.errors import NotEstimableError
+from pathosig.signature.fit import SignatureFit
+from pathosig.signature.scores import patient_scores
+from pathosig.signature.spec import SignatureSpec
+from pathosig.signature.training import TrainingSet
+from pathosig.validation.comparators import PairedC, compare_scores
+from pathosig.validation.internal import cross_validate
+from pathosig.validation.repeats import quiet_fit
+from pathosig.validation.spec import ValidateSpec
+
+DENSE, SPARSE = "completed", "tree"
+"""The selection that has a sparse alternative, and that alternative."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SparseAlternative:
+    """What `selection = "tree"` chooses in the same discovery patients, and its concordance.
+
+    Attributes
+    ----------
+    features
+        Its features; empty where it chooses nothing, which counts as C = .50.
+    terms
+        Terms of the signature itself.
+    cohorts
+        Both in the patients that judge them; `difference` is the signature's C minus that of the alternative.
+    """
+
+    features: tuple[str, ...]
+    terms: int
+    cohorts: tuple[PairedC, ...]
+
+    def sentence(self) -> str:
+        """What is gained in readability and what it costs, in one sentence."""
+        differences = ", ".join(c.text() for c in self.cohorts)
+        if self.features:
+            plural = "s" if len(self.features) > 1 else ""
+            size = f"has {len(self.features)} feature{plural} in place of {self.terms}"
+        else:
+            size = "finds no signature in the discovery patients (C .50)"
+        return (
+            f'The sparse alternative, selection = "tree", {size}. Its price in C: {differences} (C of the signature minus '
+            "that of the alternative)."
+        )
+
+
+def sparse_alternative(
+    training: TrainingSet,
+    settings: SignatureSpec,
+    scores: Mapping[str, pd.DataFrame],
+    *,
+    profiles: pd.DataFrame,
+    slides: pd.DataFrame,
+    terms: int,
+    spec: ValidateSpec,
+    within: bool,
+    workers: int = 1,
+) -> SparseAlternative:
+    """Fit the sparse alternative on discovery patients and judge it where the signature is judged.
+
+    Parameters
+    ----------
+    training, settings
+        Discovery patients and the settings of the signature.
+    scores
+        Cohort -> patient_id, score, time, event; of discovery, with out-of-fold scores, if there is no other cohort.
+    profiles, slides
+        Profiles of all patients and of their slides.
+    terms
+        Terms of the signature.
+    spec
+        Resamples, repeats, folds and seed: the folds are those of the signature's own cross-validation.
+    within
+        Whether scores are out of fold.
+    workers
+        Processes; the result does not depend on it.
+
+    Raises
+    ------
+    NotEstimableError
+        If no cohort has enough events, or the selection cannot be fitted.
+    """
+    sparse = settings.replace(selection=SPARSE, bootstraps=0)
+    fit = quiet_fit(training, sparse)
+    if fit is None:
+        raise NotEstimableError('selection = "tree" could not be fitted.')
+    if within:
+        folded = cross_validate(
+            training, spec=sparse, repeats=spec.repeats, folds=spec.folds, seed=spec.seed, workers=workers
+        ).scores
+        other = folded.set_index("patient_id")["score"]
+    else:
+        other = _scores(fit, profiles, slides)
+    frames = {c: table.assign(other=table["patient_id"].map(other)) for c, table in scores.items()}
+    compared = compare_scores(
+        SPARSE,
+        frames,
+        role="cross-validated" if within else "validation",
+        bootstraps=spec.bootstraps,
+        seed=spec.seed,
+        workers=workers,
+    )
+    features = () if fit.signature is None else fit.signature.hpcs
+    return SparseAlternative(features=features, terms=terms, cohorts=compared.cohorts)
+
+
+def _scores(fit: SignatureFit, profiles: pd.DataFrame, slides: pd.DataFrame) -> pd.Series:
+    """Score of every patient; equal ones without a signature."""
+    values = np.zeros(len(profiles))
+    if fit.signature is not None:
+        values = patient_scores(fit.signature, profiles, slides)
+    return pd.Series(values, index=profiles["patient_id"].to_numpy())
