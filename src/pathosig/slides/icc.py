@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from pathosig.core.errors import SlideError
+from pathosig.slides.holes import read_with_holes
 from pathosig.slides.reader import ContextClose, SlideInfo, SlideReader
 
 try:
@@ -17,17 +18,22 @@ try:
 except ImportError:  # built where there was no compiler
     COMPILED = False
 else:
-    COMPILED = hasattr(_resample, "recolour")
+    COMPILED = hasattr(_resample, "recolour_cells")
 """Whether the table of colours is looked up by a compiled loop; the bytes are the same either way."""
 
 _MAX_BYTES = 1 << 24
 
 _CELL = np.dtype(
-    [("base_red", "i2", 6), ("mark", "i2"), ("zero", "i2"), ("green_blue", "i2", 6), ("place", "u4")]
+    {
+        "names": ["base_red", "place", "mark", "green_blue"],
+        "formats": [("i2", 6), "u4", "i2", ("i2", 6)],
+        "offsets": [0, 0, 12, 16],
+        "itemsize": 32,
+    }
 )
 """8 x 8 x 8 colours, as `_resample.c` describes them."""
 
-_LINEAR, _LISTED = 1, 2
+_LINEAR, _LISTED = 128, 256
 
 _INSIDE = np.stack(np.meshgrid(*[np.arange(8)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
 """Colours of a cell as seen from its corner, int[512, 3]."""
@@ -144,7 +150,7 @@ class Remembered:
         """The pixels converted, in place where they can be written to."""
         if not (pixels.flags.writeable and pixels.flags.c_contiguous):
             pixels = np.array(pixels, order="C")
-        rest, look_up = pixels.reshape(-1, 3), _resample.recolour if COMPILED else _recolour
+        rest, look_up = pixels.reshape(-1, 3), _resample.recolour_cells if COMPILED else _recolour
         while (done := look_up(rest, self._cells, self._listed)) < len(rest):
             rest = rest[done:]
             self._learn(rest)
@@ -170,7 +176,7 @@ class Remembered:
         cells["green_blue"][:, 1::2] = np.rint(128 * fit[:, 3])
         far = np.abs(_linear(cells[:, None], _INSIDE).astype(np.int16) - new).max(axis=(1, 2)) > 1
         cells["mark"] = np.where(far, _LISTED, _LINEAR)
-        cells["place"] = np.maximum(np.cumsum(far) + len(self._listed) // 512 - 1, 0)
+        cells["place"][far] = np.arange(far.sum()) + len(self._listed) // 512
         self._listed = np.concatenate([self._listed, (new[far].astype(np.uint32) @ _PLACES).ravel()])
         self._cells[numbers] = cells
 
@@ -212,6 +218,11 @@ class ConvertedReader(ContextClose):
     def read_level(self, level: int, x: int, y: int, width: int, height: int) -> np.ndarray:
         """Pixels of a level in sRGB; outside the slide white."""
         return self._convert(self.source.read_level(level, x, y, width, height))
+
+    def read_with_holes(self, level: int, x: int, y: int, width: int, height: int) -> tuple[np.ndarray, int]:
+        """The same, without what cannot be decoded, and how many pixels that is."""
+        pixels, lost = read_with_holes(self.source, level, (x, y, width, height))
+        return self._convert(pixels), lost
 
     def close(self) -> None:
         """Close the slide."""

@@ -9,15 +9,13 @@ import numpy as np
 
 from pathosig.core.errors import SlideError
 from pathosig.slides.backends.cache import bytes_kept
+from pathosig.slides.holes import read_with_holes
 from pathosig.slides.pyramid import ReadPlan, resample
 from pathosig.slides.reader import SlideReader
 
 _BLOCK = 16
 _MOST_LOST = 0.5
 """Proportion of a low-power image that may be lost; beyond it the slide is."""
-
-_HOLE = 128
-"""Side in pixels of the smallest part that is given up."""
 
 _OVERVIEW_LIMIT = 48_000_000
 """Pixels of a level that an overview may decode at once; larger ones are read in strips."""
@@ -341,7 +339,7 @@ def _overview_from(reader: SlideReader, level: int, size: tuple[int, int]) -> tu
         if overview is not None:
             return resample(overview[0], size), overview[1]
     if width * height <= _OVERVIEW_LIMIT:
-        image, lost = _read_with_holes(reader, level, (0, 0, width, height))
+        image, lost = read_with_holes(reader, level, (0, 0, width, height))
         return resample(image, size), lost / (width * height)
     scale = height / size[1]
     rows_at_once = max(1, int(_OVERVIEW_LIMIT / width / scale))
@@ -350,47 +348,8 @@ def _overview_from(reader: SlideReader, level: int, size: tuple[int, int]) -> tu
     for top in range(0, size[1], rows_at_once):
         bottom = min(size[1], top + rows_at_once)
         y0, y1 = int(top * scale), min(height, int(np.ceil(bottom * scale)))
-        strip, more = _read_with_holes(reader, level, (0, y0, width, y1 - y0))
+        strip, more = read_with_holes(reader, level, (0, y0, width, y1 - y0))
         lost += more
         box = (0.0, top * scale - y0, float(width), (bottom - top) * scale)
         out[top:bottom] = resample(strip, (size[0], bottom - top), box=box)
     return out, lost / (width * height)
-
-
-def _read_with_holes(
-    reader: SlideReader, level: int, box: tuple[int, int, int, int]
-) -> tuple[np.ndarray, int]:
-    """Pixels of a part (x, y, width, height) of a level, white where they cannot be decoded, and how many those are.
-
-    Where the reader knows its tiles a lost one costs itself; else a part that fails is cut in two until it is small.
-    """
-    x, y, width, height = box
-    by_tiles = getattr(reader, "read_with_holes", None)
-    if by_tiles is not None:
-        pixels, lost = by_tiles(level, x, y, width, height)
-        return np.asarray(pixels), int(lost)
-    try:
-        return reader.read_level(level, x, y, width, height), 0
-    except SlideError as error:
-        if error.code == "E_READ":
-            raise
-    out = np.full((height, width, 3), 255, np.uint8)
-    if max(width, height) <= _HOLE:
-        return out, width * height
-    lost = 0
-    if width >= height:
-        half = width // 2
-        cuts = [
-            (slice(None), slice(0, half), (x, y, half, height)),
-            (slice(None), slice(half, None), (x + half, y, width - half, height)),
-        ]
-    else:
-        half = height // 2
-        cuts = [
-            (slice(0, half), slice(None), (x, y, width, half)),
-            (slice(half, None), slice(None), (x, y + half, width, height - half)),
-        ]
-    for rows, columns, piece in cuts:
-        out[rows, columns], more = _read_with_holes(reader, level, piece)
-        lost += more
-    return out, lost

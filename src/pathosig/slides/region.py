@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from pathosig.slides.holes import Box, read_with_holes
 from pathosig.slides.pyramid import ReadPlan
 from pathosig.slides.reader import ContextClose, SlideReader
 
@@ -23,9 +24,18 @@ class RegionReader(ContextClose):
 
     def read_level(self, level: int, x: int, y: int, width: int, height: int) -> np.ndarray:
         """Pixels relative to the region's corner."""
-        downsample = self.info.downsamples[level]
-        dx, dy = round(self.region[0] / downsample), round(self.region[1] / downsample)
+        dx, dy = self._corner(level)
         return self.parent.read_level(level, x + dx, y + dy, width, height)
+
+    def read_with_holes(self, level: int, x: int, y: int, width: int, height: int) -> tuple[np.ndarray, int]:
+        """The same, white where pixels cannot be decoded, and how many those are."""
+        dx, dy = self._corner(level)
+        return read_with_holes(self.parent, level, (x + dx, y + dy, width, height))
+
+    def _corner(self, level: int) -> tuple[int, int]:
+        """Where the region begins, in pixels of a level."""
+        downsample = self.info.downsamples[level]
+        return round(self.region[0] / downsample), round(self.region[1] / downsample)
 
     def tile_source(
         self, plan: ReadPlan, xy: np.ndarray, size_px: int, threads: int
@@ -75,15 +85,26 @@ class TurnedReader(ContextClose):
 
     def read_level(self, level: int, x: int, y: int, width: int, height: int) -> np.ndarray:
         """Pixels of a level as they are shown."""
+        return self._turned(self.parent.read_level(level, *self._stored(level, (x, y, width, height))))
+
+    def read_with_holes(self, level: int, x: int, y: int, width: int, height: int) -> tuple[np.ndarray, int]:
+        """The same, white where pixels cannot be decoded, and how many those are."""
+        pixels, lost = read_with_holes(self.parent, level, self._stored(level, (x, y, width, height)))
+        return self._turned(pixels), lost
+
+    def _stored(self, level: int, box: Box) -> Box:
+        """Where in the file a part lies."""
+        x, y, width, height = box
         total_w, total_h = self.info.level_sizes[level]
         if self._mirrored:
             x = total_w - x - width
         if self._flipped:
             y = total_h - y - height
-        if self._swapped:
-            pixels = self.parent.read_level(level, y, x, height, width).transpose(1, 0, 2)
-        else:
-            pixels = self.parent.read_level(level, x, y, width, height)
+        return (y, x, height, width) if self._swapped else (x, y, width, height)
+
+    def _turned(self, stored: np.ndarray) -> np.ndarray:
+        """Pixels of the file as they are shown."""
+        pixels = stored.transpose(1, 0, 2) if self._swapped else stored
         return np.ascontiguousarray(pixels[:: -1 if self._flipped else 1, :: -1 if self._mirrored else 1])
 
     def close(self) -> None:

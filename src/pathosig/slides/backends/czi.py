@@ -1,4 +1,4 @@
-"""CZI slides (ZEISS): through OpenSlide where it opens them, else subblock by subblock, JPEG XR among them."""
+"""CZI slides (ZEISS), subblock by subblock: uncompressed, zstd and JPEG XR."""
 
 from __future__ import annotations
 
@@ -13,21 +13,20 @@ from pathosig.core.errors import SlideError
 from pathosig.slides.backends import czi_layout as layout
 from pathosig.slides.backends.czi_layout import CziFacts, Subblock, read_facts
 from pathosig.slides.backends.mosaic import MosaicReader, Pieces, whole_levels
-from pathosig.slides.backends.openslide import OpenSlideReader
 from pathosig.slides.backends.source import ByteSource
-from pathosig.slides.reader import SlideInfo, SlideReader
+from pathosig.slides.reader import SlideInfo
 from pathosig.slides.resolution import checked_mpp, power_warning
 
 _CLEAR = 32
 """Pixels a side from which sizes say what a subblock's downsample is, roundings or not."""
 
 
-def open_czi(path: Path, *, mpp: float | None = None) -> SlideReader:
-    """A reader for a CZI slide: OpenSlide where it can read the file, `CziReader` otherwise.
+class CziReader(MosaicReader):
+    """A CZI slide, one coordinate system for all its scenes; what no subblock covers is white.
 
-    OpenSlide, as it is bundled, does not read JPEG XR, which scanners commonly write, nor focal planes, nor gray pixels;
-    `CziReader` does. Whatever neither can read is detected in the directory first, because OpenSlide silently reduces
-    16 bits to 8.
+    Levels are those that are stored for all of the slide. Nothing is shrunk on the way: a file without a pyramid
+    has one level. OpenSlide, which reads CZI too, knows neither JPEG XR (as it is bundled) nor focal planes nor gray pixels, makes 8
+    bits of 16 without a word, and takes three times as long (`benchmarks/read_openslide.py`).
 
     Parameters
     ----------
@@ -39,47 +38,17 @@ def open_czi(path: Path, *, mpp: float | None = None) -> SlideReader:
     Raises
     ------
     SlideError
-        What `CziReader` raises.
+        What `read_facts` raises; E_MPP_RANGE, E_MPP_ANISO.
 
     Examples
     --------
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "S01.czi"
     >>> _ = path.write_bytes(b"not a slide")
-    >>> open_czi(path)
+    >>> CziReader(path)
     Traceback (most recent call last):
         ...
     pathosig.core.errors.SlideError: S01.czi: is not a CZI file in spite of its name, or is damaged. Copy it again.
-    """
-    reader = CziReader(path, mpp=mpp)
-    if not reader.for_openslide:
-        return reader
-    try:
-        through_openslide = OpenSlideReader(path, mpp=mpp)
-    except SlideError as error:
-        if error.code != "E_FORMAT":
-            reader.close()
-            raise
-        return reader
-    reader.close()
-    return through_openslide
-
-
-class CziReader(MosaicReader):
-    """A CZI slide, one coordinate system for all its scenes; what no subblock covers is white.
-
-    Levels are those that are stored for all of the slide. Nothing is shrunk on the way: a file without a pyramid
-    has one level.
-
-    Attributes
-    ----------
-    for_openslide
-        Whether OpenSlide may be given the file: it divides by the stored size, which may be 0 for "the same".
-
-    Raises
-    ------
-    SlideError
-        What `read_facts` raises; E_MPP_RANGE, E_MPP_ANISO.
     """
 
     def __init__(self, path: Path, *, mpp: float | None = None) -> None:
@@ -93,7 +62,6 @@ class CziReader(MosaicReader):
         except SlideError:
             self._source.close()
             raise
-        self.for_openslide = all(block.sizes_said for block in contents.blocks)
         super().__init__(levels)
 
     def _decode(self, number: int) -> np.ndarray:
@@ -123,6 +91,10 @@ class CziReader(MosaicReader):
         """Close the file."""
         super().close()
         self._source.close()
+
+
+open_czi = CziReader
+"""The name by which the reader is registered in pyproject.toml."""
 
 
 def _pixels(data: bytes, block: Subblock) -> np.ndarray:

@@ -48,8 +48,6 @@ class Subblock:
         (width, height) of its own pixels.
     order
         What is higher lies over what is lower.
-    sizes_said
-        False where a stored size is 0, which stands for "the same".
     """
 
     x: int
@@ -63,7 +61,6 @@ class Subblock:
     place: int
     entry_bytes: int
     planes: dict[str, int]
-    sizes_said: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -190,11 +187,14 @@ def _read_entry(data: bytes, at: int) -> tuple[Subblock, int]:
     schema, pixels, place, file_part, codec, dims = struct.unpack_from("<2siqii6xi", data, at)
     if schema != b"DV" or file_part or not 0 < dims <= 32:
         raise ValueError("no entry")
-    dimensions, sizes_said = {}, True
+    dimensions = {}
     for number in range(dims):
         axis, start, size, stored = struct.unpack_from("<4sii4xi", data, at + 32 + 20 * number)
-        sizes_said &= stored != 0
-        dimensions[axis.rstrip(b"\0 ").decode("ascii")] = (start, size, stored or size)
+        dimensions[axis.rstrip(b"\0 ").decode("ascii")] = (
+            start,
+            size,
+            stored or size,
+        )  # 0 stands for "the same"
     x, width, stored_w = dimensions.pop("X")
     y, height, stored_h = dimensions.pop("Y")
     if not (0 < stored_w <= width and 0 < stored_h <= height):
@@ -215,7 +215,6 @@ def _read_entry(data: bytes, at: int) -> tuple[Subblock, int]:
         place=place,
         entry_bytes=32 + 20 * dims,
         planes={axis: start for axis, (start, _, _) in dimensions.items()},
-        sizes_said=sizes_said,
     )
     return block, at + block.entry_bytes
 

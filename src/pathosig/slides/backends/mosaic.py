@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pathosig.core.errors import SlideError
 from pathosig.slides.backends.cache import PieceCache, bytes_kept
 from pathosig.slides.reader import ContextClose, SlideInfo
 
@@ -126,21 +127,35 @@ class MosaicReader(ContextClose, ABC):
         SlideError
             E_PIXELS if a piece that is touched cannot be decoded.
         """
-        out = np.full((height, width, 3), 255, np.uint8)
+        return self._painted(level, (x, y, width, height), lossy=False)[0]
+
+    def read_with_holes(self, level: int, x: int, y: int, width: int, height: int) -> tuple[np.ndarray, int]:
+        """The same without pieces that cannot be decoded, and how many pixels they have here."""
+        return self._painted(level, (x, y, width, height), lossy=True)
+
+    def _painted(self, level: int, box: tuple[int, int, int, int], *, lossy: bool) -> tuple[np.ndarray, int]:
+        x, y, width, height = box
+        out, lost = np.full((height, width, 3), 255, np.uint8), 0
         total_w, total_h = self.info.level_sizes[level]
         x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + width, total_w), min(y + height, total_h)
         if x1 <= x0 or y1 <= y0:
-            return out
+            return out, 0
         pieces = self._levels[level]
         for place in pieces.touching(x0, y0, x1, y1):
             px, py = int(pieces.x[place]), int(pieces.y[place])
             left, right = max(px, x0), min(px + int(pieces.width[place]), x1)
             top, bottom = max(py, y0), min(py + int(pieces.height[place]), y1)
-            pixels = self._decoded(int(pieces.number[place]))
+            try:
+                pixels = self._decoded(int(pieces.number[place]))
+            except SlideError as error:
+                if not lossy or error.code == "E_READ":
+                    raise
+                lost += (right - left) * (bottom - top)
+                continue
             out[top - y : bottom - y, left - x : right - x] = pixels[
                 top - py : bottom - py, left - px : right - px
             ]
-        return out
+        return out, min(lost, width * height)
 
     def piece_px(self, level: int) -> tuple[int, int]:
         """(width, height) of a level's largest pieces, in pixels of that level."""

@@ -51,22 +51,38 @@ class OmeZarrReader(ContextClose):
 
     def read_level(self, level: int, x: int, y: int, width: int, height: int) -> np.ndarray:
         """Pixels of a level; outside the slide white."""
-        out = np.full((height, width, 3), 255, np.uint8)
+        return self._assembled(level, (x, y, width, height), lossy=False)[0]
+
+    def read_with_holes(self, level: int, x: int, y: int, width: int, height: int) -> tuple[np.ndarray, int]:
+        """The same, white where chunks cannot be decoded, and how many pixels they have here."""
+        return self._assembled(level, (x, y, width, height), lossy=True)
+
+    def _assembled(
+        self, level: int, box: tuple[int, int, int, int], *, lossy: bool
+    ) -> tuple[np.ndarray, int]:
+        x, y, width, height = box
+        out, lost = np.full((height, width, 3), 255, np.uint8), 0
         total_w, total_h = self.info.level_sizes[level]
         x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + width, total_w), min(y + height, total_h)
         if x1 <= x0 or y1 <= y0:
-            return out
+            return out, 0
         step_x, step_y = self.piece_px(level)
         for row in range(y0 // step_y, -(-y1 // step_y)):
             top, bottom = max(row * step_y, y0), min((row + 1) * step_y, y1)
             for column in range(x0 // step_x, -(-x1 // step_x)):
                 left, right = max(column * step_x, x0), min((column + 1) * step_x, x1)
-                pixels = self._decoded(level, column, row)
+                try:
+                    pixels = self._decoded(level, column, row)
+                except SlideError as error:
+                    if not lossy or error.code == "E_READ":
+                        raise
+                    lost += (right - left) * (bottom - top)
+                    continue
                 out[top - y : bottom - y, left - x : right - x] = pixels[
                     top - row * step_y : bottom - row * step_y,
                     left - column * step_x : right - column * step_x,
                 ]
-        return out
+        return out, lost
 
     def piece_px(self, level: int) -> tuple[int, int]:
         """(width, height) of a level's chunks."""

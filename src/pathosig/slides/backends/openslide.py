@@ -7,22 +7,24 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import openslide
 
 from pathosig.core.errors import SlideError
-from pathosig.slides.backends.aside import OpenSlideAside
+from pathosig.slides.backends.aside import OpenSlideAside, OpenSlideError
 from pathosig.slides.backends.dicom import damage, is_dicom, slide_instances
 from pathosig.slides.backends.source import read_error
 from pathosig.slides.reader import ContextClose, SlideInfo
 from pathosig.slides.resolution import checked_mpp, from_resolution_tags, parse_number, power_warning
 
 _MAX_PIXELS = 4e11
+_LOOSE = {"mirax", "zeiss", "ventana"}
+"""Makers whose pieces overlap or lie anywhere."""
+
 _MOST_ENDS = 5
 """How often a file may end the process that reads it; to start one takes a second."""
 
 
 class OpenSlideReader(ContextClose):
-    """A slide through OpenSlide; transparent pixels are composited on the background colour.
+    """A slide through OpenSlide, which runs in a process of its own; transparent pixels are composited on the background colour.
 
     Raises
     ------
@@ -35,7 +37,6 @@ class OpenSlideReader(ContextClose):
         levels = slide_instances(path) if path.is_dir() or is_dicom(path) else []
         damages = damage(levels) if levels else ()
         self._file = levels[0].path if levels else path
-        self._apart = bool(levels)  # damaged DICOM files have ended the process in libdicom or libopenslide
         self._ended = 0
         self._slide = self._open()
         try:
@@ -50,12 +51,10 @@ class OpenSlideReader(ContextClose):
         colour = str(bounds.get("openslide.background-color", "FFFFFF")).lstrip("#")
         self._background = np.array([int(colour[i : i + 2], 16) for i in (0, 2, 4)], np.uint16)
 
-    def _open(self) -> openslide.OpenSlide | OpenSlideAside:
+    def _open(self) -> OpenSlideAside:
         try:
-            if self._apart:
-                return OpenSlideAside(self._file)
-            return openslide.OpenSlide(str(self._file))
-        except (openslide.OpenSlideError, OSError) as error:
+            return OpenSlideAside(self._file)
+        except (OpenSlideError, OSError) as error:
             raise SlideError(
                 f"{self.path.name}: no reader can open it ({_plain(error, self.path)}). It may be damaged, truncated or of an "
                 "unknown format; copy it again or convert it to a tiled TIFF.",
@@ -102,8 +101,8 @@ class OpenSlideReader(ContextClose):
             )
         origin = (round(x * downsample) + self._x0, round(y * downsample) + self._y0)
         try:
-            rgba = self._region(origin, level, (width, height))
-        except openslide.OpenSlideError as error:
+            rgba = self._slide.region(origin, level, (width, height))
+        except OpenSlideError as error:
             self._renew()
             if "Input/output error" in str(error):
                 raise read_error(self.path.name, OSError(errno.EIO, "Input/output error")) from error
@@ -114,20 +113,25 @@ class OpenSlideReader(ContextClose):
             ) from error
         return self._composite(rgba)
 
+    def lattice(self, level: int) -> tuple[int, int, int, int] | None:
+        """Where a tile of a level begins and (width, height) of all; None where they lie anywhere, or it is not known."""
+        tile = [
+            int(self._slide.properties.get(f"openslide.level[{level}].tile-{k}", 0) or 0)
+            for k in ("width", "height")
+        ]
+        if self.info.vendor in _LOOSE or min(tile) < 1:
+            return None
+        downsample = self.info.downsamples[level]
+        return -round(self._x0 / downsample), -round(self._y0 / downsample), tile[0], tile[1]
+
     def _renew(self) -> None:
-        """Open the slide again: a handle stays broken after its first error; a process does so by itself unless it ended."""
-        if isinstance(self._slide, OpenSlideAside):
-            if not self._slide.has_ended:
-                return
-            self._ended += 1
+        """Start a process again that has ended; one that goes on opens the slide again by itself after an error."""
+        if not self._slide.has_ended:
+            return
+        self._ended += 1
         self._slide.close()
         if self._ended < _MOST_ENDS:
             self._slide = self._open()
-
-    def _region(self, origin: tuple[int, int], level: int, size: tuple[int, int]) -> np.ndarray:
-        if isinstance(self._slide, OpenSlideAside):
-            return self._slide.region(origin, level, size)
-        return np.asarray(self._slide.read_region(origin, level, size))
 
     def _composite(self, rgba: np.ndarray) -> np.ndarray:
         alpha = rgba[..., 3]
@@ -139,10 +143,7 @@ class OpenSlideReader(ContextClose):
 
     def icc_profile(self) -> bytes:
         """The ICC profile of the slide; nothing where it has none."""
-        if isinstance(self._slide, OpenSlideAside):
-            return self._slide.icc_profile
-        profile = self._slide.color_profile
-        return b"" if profile is None else bytes(profile.tobytes())
+        return self._slide.icc_profile
 
     def close(self) -> None:
         """Close the handle."""

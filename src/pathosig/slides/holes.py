@@ -1,0 +1,98 @@
+"""Parts of a slide of which some pixels cannot be decoded: what can be is read, the rest is white."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pathosig.core.errors import SlideError
+from pathosig.slides.reader import SlideReader
+
+_SMALLEST = 32
+"""Side in pixels of the smallest part that is given up where a reader does not know its tiles."""
+
+Box = tuple[int, int, int, int]
+"""x, y, width, height in pixels of a level."""
+
+Lattice = tuple[int, int, int, int]
+"""Where a tile begins in pixels of a level, x and y, and (width, height) of all tiles."""
+
+
+def read_with_holes(reader: SlideReader, level: int, box: Box) -> tuple[np.ndarray, int]:
+    """Pixels of a part of a level, white where they cannot be decoded, and how many those are.
+
+    Readers that decode tiles themselves leave out the lost ones (`read_with_holes`). For others a part that fails is cut in two:
+    between their tiles where they know these (`lattice`), so that a lost tile costs itself; else until it is small.
+
+    Parameters
+    ----------
+    box
+        (x, y, width, height) in pixels of the level; outside the slide is white and not lost.
+
+    Returns
+    -------
+    (uint8[height, width, 3], pixels lost)
+
+    Raises
+    ------
+    SlideError
+        E_READ if the disk keeps failing.
+    """
+    by_tiles = getattr(reader, "read_with_holes", None)
+    if by_tiles is not None:
+        pixels, lost = by_tiles(level, *box)
+        return np.asarray(pixels), int(lost)
+    lattice = getattr(reader, "lattice", None)
+    return _in_halves(reader, level, box, None if lattice is None else lattice(level))
+
+
+def _in_halves(reader: SlideReader, level: int, box: Box, lattice: Lattice | None) -> tuple[np.ndarray, int]:
+    try:
+        return reader.read_level(level, *box), 0
+    except SlideError as error:
+        if error.code == "E_READ":
+            raise
+    x, y, width, height = box
+    out = np.full((height, width, 3), 255, np.uint8)
+    cut = _cut(box, lattice)
+    if cut is None:
+        return out, width * height
+    lost = 0
+    for left, top, w, h in cut:
+        part, more = _in_halves(reader, level, (left, top, w, h), lattice)
+        out[top - y : top - y + h, left - x : left - x + w] = part
+        lost += more
+    return out, lost
+
+
+def _cut(box: Box, lattice: Lattice | None) -> tuple[Box, Box] | None:
+    """Two parts of a box, cut across its longer side; None where it is to be given up."""
+    x, y, width, height = box
+    if lattice is None:
+        if max(width, height) <= _SMALLEST:
+            return None
+        across, down = width // 2, height // 2
+    else:
+        across, down = (
+            _middle(start, side, origin, step)
+            for start, side, origin, step in ((x, width, *lattice[::2]), (y, height, *lattice[1::2]))
+        )
+        if not across and not down:
+            return None
+    if across and (width >= height or not down):
+        return (x, y, across, height), (x + across, y, width - across, height)
+    return (x, y, width, down), (x, y + down, width, height - down)
+
+
+def _middle(start: int, side: int, origin: int, step: int) -> int:
+    """How far from its start a side is cut: at the border of tiles nearest to its middle; 0 where it lies on one tile.
+
+    Examples
+    --------
+    >>> _middle(0, 1000, 0, 256), _middle(100, 200, 0, 256), _middle(256, 256, 0, 256)
+    (512, 156, 0)
+    """
+    first, last = (start - origin) // step + 1, (start + side - 1 - origin) // step
+    if first > last:
+        return 0
+    nearest = round((start + side / 2 - origin) / step)
+    return int(min(max(nearest, first), last) * step + origin - start)
