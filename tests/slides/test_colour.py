@@ -237,6 +237,16 @@ def test_jpeg_is_what_its_markers_say_and_without_one_what_the_tag_says(
     close(path, RGB, 4 if subsampling != "444" else 3)
 
 
+def test_a_jpeg_without_the_mark_of_its_end_is_read_and_one_without_its_last_rows_is_not(tmp_path):
+    pieces = [jpeg(part, subsampling="420") for part in blocks(RGB, 128)]
+    assert all(piece.endswith(b"\xff\xd9") for piece in pieces)
+    path = write_tiff(tmp_path / "s.tif", [p[:-2] for p in pieces], SIZE, (128, 128), 7, 6)
+    whole = write_tiff(tmp_path / "w.tif", pieces, SIZE, (128, 128), 7, 6)
+    assert np.array_equal(read(path), read(whole))
+    short = write_tiff(tmp_path / "x.tif", [p[: len(p) * 3 // 4] for p in pieces], SIZE, (128, 128), 7, 6)
+    assert refused(short) == "E_PIXELS"
+
+
 @pytest.mark.parametrize("cut", [False, True])
 @pytest.mark.parametrize("compression", [1, 7, 8])
 @pytest.mark.parametrize("side", [112, 100, 130])
@@ -398,6 +408,7 @@ def test_an_image_is_turned_as_its_orientation_says(tmp_path, orientation, tiled
         ("E_BITDEPTH", {"bits": 16}),
         ("E_BITDEPTH", {"tags": {339: (3, [2, 2, 2])}}),
         ("E_BITDEPTH", {"tags": {339: (3, [3, 3, 3])}}),
+        ("E_BITDEPTH", {"tags": {339: (3, [1, 2, 1])}}),
         ("E_PHOTOMETRIC", {"photometric": 5}),
         ("E_PHOTOMETRIC", {"photometric": 8}),
         ("E_PHOTOMETRIC", {"photometric": 32844}),

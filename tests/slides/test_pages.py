@@ -161,7 +161,7 @@ def test_dyes_in_the_header_are_believed_even_on_a_bright_ground(tmp_path):
     [
         ("0.25", "µm", 0.25), ("0.25", "&#181;m", 0.25), ("0.25", "&#xB5;m", 0.25), ("0.25", "um", 0.25), ("250", "nm", 0.25),
         ("2.5e-4", "mm", 0.25), ("2.5E-7", "m", 0.25), ("0,25", "µm", 0.25), ("2500", "Å", 0.25), ("0.25", "pixel", None),
-        ("abc", "µm", None), ("-1", "µm", None), ("nan", "µm", None), ("2.5e-5", "cm", 0.25),
+        ("abc", "µm", None), ("-1", "µm", None), ("nan", "µm", None), ("2.5e-5", "cm", 0.25), ("7.0866141732e-4", "pt", 0.25),
     ],
 )  # fmt: skip
 def test_the_physical_size_of_ome_in_any_unit(tmp_path, value, unit, expected):

@@ -45,6 +45,8 @@ _UNITS = {
     "ft": 304_800.0,
     "thou": 25.4,
     "mil": 25.4,
+    "li": 25_400.0 / 12,
+    "pt": 25_400.0 / 72,
 }
 _PRINTER_MIN, _PRINTER_MAX = 25_400 / 601, 25_400 / 71.9
 """Micrometres per pixel of 72 to 600 dots an inch, what printers and screens have."""

@@ -75,8 +75,8 @@ def check_colours(page: Page, name: str) -> None:
         kinds = {2: "signed ", 3: "floating-point "}
         what = (
             f"{page.bits} {kinds.get(page.sample_format, '')}bits a channel"
-            if page.bits
-            else "samples of different depths"
+            if page.bits and page.sample_format
+            else "samples of different depths or kinds"
         )
         raise SlideError(
             f"{name}: has {what}; expected 8 unsigned bits or fewer. Convert it, choosing the range yourself.",

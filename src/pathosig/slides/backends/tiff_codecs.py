@@ -28,6 +28,8 @@ from pathosig.slides.pyramid import resample
 _APP14_RGB = b"\xff\xee\x00\x0eAdobe\x00d\x00\x00\x00\x00\x00"
 """Adobe marker, transform 0: the components are RGB as they are."""
 
+_END = b"\xff\xd9"
+
 _MAX_SCANNED = 1_000_000_000
 """Pixels of a JPEG times its scans: each scan of a progressive one touches them all again."""
 
@@ -259,7 +261,8 @@ def joined(data: bytes, tables: bytes, *, rgb: bool) -> bytes:
     r"""A complete JPEG, made of a page's tables and the abbreviated JPEG of a piece.
 
     Without a JFIF or Adobe marker the photometric interpretation decides what three components are; a marker that is
-    there decides itself, because writers that leave one in convert by it.
+    there decides itself, because writers that leave one in convert by it. The marker of its end is added where it is missing;
+    missing pixels still fail in the decoder.
 
     Parameters
     ----------
@@ -273,12 +276,12 @@ def joined(data: bytes, tables: bytes, *, rgb: bool) -> bytes:
     Examples
     --------
     >>> joined(b"\xff\xd8<scan>", b"\xff\xd8<tables>\xff\xd9", rgb=False)
-    b'\xff\xd8<tables><scan>'
+    b'\xff\xd8<tables><scan>\xff\xd9'
     """
     head = tables[:-2] if len(tables) > 4 else b"\xff\xd8"
     if rgb:
         head = b"\xff\xd8" + _APP14_RGB + head[2:]
-    return head + data[2:]
+    return head + data[2:] + (b"" if data.endswith(_END) or data.rstrip(b"\0").endswith(_END) else _END)
 
 
 def _checked_header(data: bytes, piece: Piece, *, gray: bool) -> tuple[int, int]:

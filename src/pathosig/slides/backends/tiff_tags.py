@@ -68,8 +68,8 @@ class Page:
         (width, height) of its tiles; of its strips where it has no tiles.
     across, down
         Tiles or strips of a plane side by side and above one another.
-    bits
-        Bits of every sample; 0 where they differ.
+    bits, sample_format
+        Of every sample; 0 where they differ.
     extra
         ExtraSamples: what the samples behind the colours are.
     subsampling
@@ -293,6 +293,7 @@ class _Directories:
         rows = number_of(278, size[1])
         strip = (size[0], min(rows, size[1]) if rows > 0 else size[1])
         bits = set(self._numbers(tags.get(258), 16)) or {1}
+        formats = set(self._numbers(tags.get(339), 16)) or {1}
         places, lengths = ((324, 273), (325, 279)) if tiled else ((273, 324), (279, 325))
         luma = numbers(529, 3, (0.299, 0.587, 0.114))
         h, v = numbers(530, 2, (2, 2))
@@ -310,7 +311,7 @@ class _Directories:
             photometric=photometric if photometric >= 0 else (2 if samples >= 3 else 1),
             samples=samples,
             bits=int(bits.pop()) if len(bits) == 1 else 0,
-            sample_format=number_of(339, 1),
+            sample_format=int(formats.pop()) if len(formats) == 1 else 0,
             planar=number_of(284, 1),
             predictor=number_of(317, 1),
             fill_order=number_of(266, 1),
