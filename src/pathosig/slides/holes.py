@@ -25,6 +25,10 @@ def read_with_holes(reader: SlideReader, level: int, box: Box) -> tuple[np.ndarr
 
     Parameters
     ----------
+    reader
+        An opened slide.
+    level
+        Number of the level.
     box
         (x, y, width, height) in pixels of the level; outside the slide is white and not lost.
 
@@ -36,6 +40,17 @@ def read_with_holes(reader: SlideReader, level: int, box: Box) -> tuple[np.ndarr
     ------
     SlideError
         E_READ if the disk keeps failing.
+
+    Examples
+    --------
+    >>> class Cut:
+    ...     def read_level(self, level, x, y, width, height):
+    ...         if x + width > 50:
+    ...             raise SlideError("lost", code="E_PIXELS")
+    ...         return np.zeros((height, width, 3), np.uint8)
+    >>> pixels, lost = read_with_holes(Cut(), 0, (0, 0, 64, 32))
+    >>> pixels.shape, lost
+    ((32, 64, 3), 1024)
     """
     by_tiles = getattr(reader, "read_with_holes", None)
     if by_tiles is not None:
