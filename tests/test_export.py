@@ -118,6 +118,7 @@ def test_every_cohort_has_an_object_of_its_own_and_tiles_their_contribution(tmp_
         "x": np.zeros(3, int),
         "y": np.zeros(3, int),
         "hpc": np.array([1, -1, 0]),
+        "coarse": np.array([0, -1, 0]),
     }
     specimen = Specimen(id="S", slide_id="S", patient_id="1", cohort="c", path=root, kind="wsi")
     made = tiles_object(
@@ -125,12 +126,14 @@ def test_every_cohort_has_an_object_of_its_own_and_tiles_their_contribution(tmp_
         columns,
         None,
         names=["HPC 00", "HPC 01"],
+        groups=["Coarse 0 tumour", "unassigned", "Coarse 0 tumour"],
         colours=["#000000", "#FFFFFF"],
         weights=np.array([1.0, -2.0]),
         width=10,
     )
     np.testing.assert_array_equal(made.obs["risk_contribution"], [-2.0, np.nan, 1.0])
     assert made.obs["hpc"].isna().tolist() == [False, True, False]
+    assert made.obs["coarse_name"].tolist() == ["Coarse 0 tumour", "unassigned", "Coarse 0 tumour"]
 
 
 def test_geojson_is_what_qupath_reads(study):
@@ -169,7 +172,7 @@ def test_tissuumaps_gets_a_project_with_markers_in_their_colours(study):
     folder = study.root / "export" / "tissuumaps"
     project = json.loads((folder / "S1.tmap").read_text())
     markers = pd.read_csv(folder / project["markerFiles"][0]["path"])
-    assert list(markers.columns) == ["x", "y", "hpc", "color"]
+    assert list(markers.columns) == ["x", "y", "hpc", "coarse", "color"]
     assert markers.loc[3, "color"] == "#BDBDBD"
     assert project["layers"][0]["tileSource"] == "S1.svs.dzi"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import tifffile
 
@@ -38,3 +39,12 @@ def study(tmp_path):
     atlas |= {"slide_id": ["SECRET"] * len(ids), "tile_id": ids, "x": x, "y": y, "distance": zero}
     write_table(opened.paths.atlas, pa.table(atlas), ATLAS)
     return opened
+
+
+@pytest.fixture
+def grouped(study):
+    """The study with HPCs 0 and 1 in coarse group 0 and HPC 2 in coarse group 1."""
+    atlas = pq.read_table(study.paths.atlas)
+    groups = pa.array(np.minimum(atlas["hpc"].to_numpy() // 2, 1), pa.int16())
+    write_table(study.paths.atlas, atlas.append_column("coarse", groups), ATLAS)
+    return study

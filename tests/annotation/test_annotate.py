@@ -12,7 +12,7 @@ from pathosig.annotation.answers import Agreement
 from pathosig.annotation.command import Forms, Keys
 from pathosig.annotation.forms import blinded
 from pathosig.core.errors import ConfigError, InputError
-from pathosig.core.labels import read_hpc_names
+from pathosig.core.labels import read_names
 from pathosig.core.records import read_json
 from pathosig.core.typed_json import from_plain
 
@@ -23,11 +23,11 @@ def _keys(study):
     return from_plain(Keys, read_json(study.paths.annotation_key), where="key.json").readers
 
 
-def _saved(study, folder, reader, name_of=lambda hpc: "", /, **changes):
+def _saved(study, folder, reader, name_of=lambda panel: "", /, **changes):
     """The file that a form saves when every test is solved."""
     key = _keys(study)[reader]
     panels = [
-        {"tissue": "tumour", "pattern": "solid", "artefact": "no", "name": name_of(p.hpc)} for p in key.panels
+        {"tissue": "tumour", "pattern": "solid", "artefact": "no", "name": name_of(p)} for p in key.panels
     ]
     content = {"kind": "pathosig annotation", "form": key.form, "reader": reader, "panels": panels}
     content |= {"odd": [o.place for o in key.odd]} | changes
@@ -91,20 +91,52 @@ def test_agreed_names_are_written_and_existing_names_are_kept_unless_forced(stud
     study.paths.hpc_names.write_text("hpc,name\n0,mine\n", encoding="utf-8")
     names = {0: "=cmd()", 1: "Tumour nests", 2: "fat"}
     files = [
-        _saved(study, folder, READERS[0], names.get),
-        _saved(study, folder, READERS[1], (names | {1: "tumour  nests", 2: "muscle"}).get),
+        _saved(study, folder, READERS[0], lambda p: names[p.hpc]),
+        _saved(study, folder, READERS[1], lambda p: (names | {1: "tumour  nests", 2: "muscle"})[p.hpc]),
     ]
     reading = annotate(study, answers=files)
     assert reading.names == {"hpc_01": "Tumour nests"}
     assert reading.kept == {"hpc_00": "mine"}
-    assert read_hpc_names(study) == {0: "mine", 1: "Tumour nests"}
+    assert read_names(study).hpcs == {0: "mine", 1: "Tumour nests"}
     stored = from_plain(Agreement, read_json(study.paths.agreement), where="agreement.json")
     assert stored == reading.agreement
     assert stored.odd_one_out.solved == stored.odd_one_out.tests == 6
     assert "6 of 6 solved" in reading.to_text()
     annotate(study, answers=files, force=True)
-    assert read_hpc_names(study) == {0: "=cmd()", 1: "Tumour nests"}
+    assert read_names(study).hpcs == {0: "=cmd()", 1: "Tumour nests"}
     assert "\n=cmd" not in study.paths.hpc_names.read_text().replace("0,", "\n")
+
+
+def test_coarse_groups_are_rows_of_the_same_form_and_get_names_of_their_own(grouped, folder):
+    forms = annotate(grouped, readers=READERS, tiles=4)
+    assert (forms.hpcs, forms.groups) == (3, 2)
+    keys = _keys(grouped)
+    assert sorted(p.name for p in keys["Ada"].panels) == [
+        "coarse_0",
+        "coarse_1",
+        "hpc_00",
+        "hpc_01",
+        "hpc_02",
+    ]
+    page = (grouped.root / forms.forms[0]).read_text(encoding="utf-8")
+    assert not re.search("coarse|hpc", re.sub(r"base64,[A-Za-z0-9+/=]+", "", page))
+    for test in keys["Ada"].odd:
+        if test.level == "coarse":
+            owners = [t // (4 + 3) // 2 for t in test.tiles]  # seven tiles of each HPC are read
+            assert owners.pop(test.place) == test.other
+            assert owners == [test.hpc] * 3
+    given = {("coarse", 0): "tumour", ("hpc", 2): "fat"}
+    files = [_saved(grouped, folder, reader, lambda p: given.get((p.level, p.hpc), "")) for reader in READERS]
+    reading = annotate(grouped, answers=files)
+    names = read_names(grouped)
+    assert names.coarse == {0: "tumour", 1: "tumour, solid"}
+    assert names.hpcs == {0: "tumour, solid", 1: "tumour, solid", 2: "fat"}
+    assert reading.names["coarse_0"] == "tumour"
+    assert [q.complete for q in reading.agreement.questions] == [3, 3, 3]
+    assert [q.complete for q in reading.agreement.coarse.questions] == [2, 2, 2]
+    assert [o.of for o in reading.agreement.coarse.by_group] == ["coarse_0", "coarse_1"]
+    assert "2 of 2 coarse groups agreed" in reading.to_text()
+    assert from_plain(Agreement, read_json(grouped.paths.agreement), where="x") == reading.agreement
 
 
 @pytest.mark.parametrize(

@@ -151,13 +151,16 @@ def _all_figures():
         lambda: flow_diagram(steps, [FlowStep(title="Discovery"), FlowStep(title="V1")]),
         "1 slide: E_MPP",
     )
-    entry = HpcExemplars(hpc=3, colour=COLOURS[3], tiles=[IMAGE, IMAGE], caption="4% of tiles")
+    entry = HpcExemplars(label="HPC 03", colour=COLOURS[3], tiles=[IMAGE, IMAGE], caption="4% of tiles")
     yield "atlas", lambda: atlas_montage([entry, entry]), "HPC 03"
     at = np.array([0, 40])
     item = SlideMap(
         title="S1", overview=IMAGE, x=at, y=at, hpc=np.array([1, 2]), tile_px=40, downsample=2, mpp=0.5
     )
     yield "map", lambda: slide_map([item], COLOURS), "HPC 02"
+    grouped = replace(item, coarse=np.array([0, 1]))
+    groups = [("Coarse 0", COLOURS[0]), ("Coarse 1 tumour nests", COLOURS[1])]
+    yield "map, coarse groups", lambda: slide_map([grouped], COLOURS, groups=groups), "Coarse 1 tumour nests"
     ring = np.array([[0, 0], [20, 0], [20, 20], [0, 0]])
     yield (
         "sheet",
@@ -165,14 +168,10 @@ def _all_figures():
         "S1",
     )
     yield "embedding", lambda: embedding_map(shares[:, :2], ["HPC 00", "HPC 01"] * 6, title="Tiles"), "Tiles"
-    health = [{"hpc": 1, "share": 0.1, "confidence": 0.8, "seed_jaccard": 0.9, "verdict": "stable"}]
+    health = [{"label": "HPC 01", "share": 0.1, "steadiness": 0.8, "verdict": "stable"}]
     yield "health", lambda: health_figure(health, COLOURS, title="Health"), "stable"
-    named = {1: "Squamous carcinoma with keratin pearls"}
-    yield (
-        "health, named",
-        lambda: health_figure(health, COLOURS, names=named),
-        "HPC 01 Squamous carcinoma with…",
-    )
+    named = [health[0] | {"label": "HPC 01 Squamous carcinoma with keratin pearls"}]
+    yield "health, named", lambda: health_figure(named, COLOURS), "HPC 01 Squamous carcinoma with…"
     yield "stability", lambda: stability_figure([5, 10], {"ARI": [0.9, 0.8]}, title="K", chosen=10), "K = 10"
     term = Term(label="node_03", coefficient=2.0, low=0, high=0.5, center=0.2)
     yield (
@@ -504,6 +503,9 @@ def test_hues_follow_the_tree_and_lightness_tells_neighbours_apart():
     assert (red[0] > 0, red[2] > 0) == (True, True)
     assert (red[1] > 0, red[3] > 0) == (False, False)
     assert palette.hpc_colours(4, artefacts={1}, linkage=linkage)[1] == palette.ARTEFACT
+    groups = palette.coarse_colours([0, 1, 0, 1], artefacts={1, 3}, linkage=linkage)
+    assert groups[1] == palette.ARTEFACT
+    assert palette.coarse_colours([1, 0]) == list(palette.GROUPS[:2])
 
 
 def test_a_drawing_in_the_page_has_a_dark_mode_and_keeps_its_photographs():

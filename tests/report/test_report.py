@@ -86,7 +86,7 @@ def study(tmp_path_factory):
             study.file("tiles", specimen.id, ".parquet"), table, TILES, {"pathosig": {"tile_level0_px": 200}}
         )
         columns = {"tile_id": ids, "hpc": hpc, "confidence": zero, "hpc_2": hpc, "hpc_3": hpc}
-        columns |= {"confidence_2": zero, "confidence_3": zero, "distance": zero}
+        columns |= {"confidence_2": zero, "confidence_3": zero, "distance": zero, "coarse": hpc // 2}
         write_table(study.file("phenotypes", specimen.id, ".parquet"), pa.table(columns), ASSIGNMENTS)
         for stage in ("tissue", "tiles"):
             record = Record(
@@ -104,12 +104,16 @@ def study(tmp_path_factory):
         "slide_id": ["S2"],
     }
     one |= {k: pa.array([v], pa.int32()) for k, v in (("tile_id", 1), ("x", 200), ("y", 0))}
-    one["distance"] = pa.array([0.1], pa.float32())
+    one |= {"distance": pa.array([0.1], pa.float32()), "coarse": pa.array([0], pa.int16())}
     write_table(root / "phenotypes" / "atlas.parquet", pa.table(one), ATLAS)
-    write_json(root / "phenotypes" / "tree.json", {"k": 4, "nodes": [], "artefact_hpcs": [3]})
+    linkage = [[0, 1, 0.1, 2], [2, 3, 0.2, 2], [4, 5, 0.9, 4]]
+    tree = {"k": 4, "nodes": [], "artefact_hpcs": [3], "linkage": linkage}
+    write_json(root / "phenotypes" / "tree.json", tree | {"coarse": {"k": 2, "groups": [0, 0, 1, 1]}})
+    (root / "hpc_names.csv").write_text("hpc,name\ncoarse_0,tumour <b>\n1,nests\n", encoding="utf-8")
+    groups = [{"coarse": g, "hpcs": [2 * g, 2 * g + 1], "share": 0.5, "halves": 0.25} for g in range(2)]
     write_json(
         root / "phenotypes" / "health.json",
-        {"perplexity": 0.9, "hpcs": [{"hpc": i, "share": 0.25} for i in range(4)]},
+        {"perplexity": 0.9, "hpcs": [{"hpc": i, "share": 0.25} for i in range(4)], "coarse": groups},
     )
     shares = np.random.default_rng(1).dirichlet(np.ones(4), len(patients))
     profile = {"patient_id": patients, "n_slides": pa.array([1] * len(patients), pa.int32())}
@@ -175,6 +179,22 @@ def test_ids_are_unique_and_every_link_inside_the_page_has_its_target(page):
 def test_names_cannot_inject_markup(page):
     assert "<script" not in page
     assert html.escape(EVIL, quote=False).replace("'", "&#39;") in page
+
+
+def test_coarse_groups_stand_by_name_in_atlas_maps_and_health(page, study):
+    def section(name):
+        start = page.index(f'<section id="{name}"')
+        return html.unescape(page[start : page.index("</section>", start)])
+
+    atlas = section("atlas")
+    assert "Coarse 0 tumour <b>" in atlas
+    assert "steadiness 0.25" in atlas
+    assert "HPC 00 in tumour <b>" in atlas
+    assert "HPC 01 nests" in atlas
+    assert section("maps").count("its tiles by coarse group and by HPC") >= 2
+    for name in ("map_01", "health_groups", "atlas_groups"):
+        drawing = html.unescape((study.root / "figures" / f"{name}.svg").read_text())
+        assert "tumour <b>" in drawing, name
 
 
 def test_every_map_names_its_slide_for_the_viewer(page):

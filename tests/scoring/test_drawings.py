@@ -62,8 +62,11 @@ def test_nothing_is_drawn_without_a_score(signature):
 
 def test_names_of_phenotypes_on_a_strangers_card_are_taken_only_where_they_are_names():
     card = json.loads(
-        '{"phenotype_names": {"2": "stroma", "9": "beyond", "x": "no", "3": 7, "1": "%s"}}' % ("a" * 200)
+        '{"phenotype_names": {"2": "stroma", "9": "beyond", "x": "no", "coarse_1": "tumour", "coarse_9": "no", "3": 7, "1": "%s"}}'
+        % ("a" * 200)
     )
-    assert phenotype_names(card, 6) == {2: "stroma", 1: "a" * 80}
-    assert phenotype_names({"phenotype_names": ["stroma"]}, 6) == {}
-    assert phenotype_names({}, 6) == {}
+    names = phenotype_names(card, 6)
+    assert names.hpcs == {2: "stroma", 1: "a" * 80}
+    assert names.coarse == {1: "tumour"}
+    for nothing in ({"phenotype_names": ["stroma"]}, {}):
+        assert not phenotype_names(nothing, 6).hpcs

@@ -11,6 +11,14 @@ from pathosig.core.records import write_json
 from pathosig.core.schema import ASSIGNMENTS, ATLAS, TILES, write_table
 from pathosig.core.study import Study
 
+TREE = {
+    "k": 3,
+    "nodes": [],
+    "artefact_hpcs": [2],
+    "linkage": [[0, 1, 0.1, 2], [2, 3, 0.5, 3]],
+    "coarse": {"k": 2, "groups": [0, 0, 1]},
+    "steadiness": {"coarse_0": 0.75},
+}
 ODD_NAME = "S3 <b>Müller, Anna</b>"
 
 
@@ -39,7 +47,7 @@ def study(tmp_path_factory):
         )
         zero, hpc = np.zeros(n, np.float32), (ids % 3).astype(np.int16)
         columns = {"tile_id": ids, "hpc": hpc, "confidence": zero + 1, "hpc_2": hpc, "hpc_3": hpc}
-        columns |= {"confidence_2": zero, "confidence_3": zero, "distance": zero}
+        columns |= {"confidence_2": zero, "confidence_3": zero, "distance": zero, "coarse": hpc // 2}
         write_table(study.file("phenotypes", specimen.id, ".parquet"), pa.table(columns), ASSIGNMENTS)
         ring = [[0, 0], [1000, 0], [1000, 600], [0, 0]]
         shape = {"type": "Polygon", "coordinates": [ring]}
@@ -57,10 +65,11 @@ def study(tmp_path_factory):
             "x": pa.array([200], pa.int32()),
             "y": pa.array([0], pa.int32()),
             "distance": pa.array([0.1], pa.float32()),
+            "coarse": pa.array([0], pa.int16()),
         }
     )
     write_table(root / "phenotypes" / "atlas.parquet", atlas, ATLAS)
-    write_json(root / "phenotypes" / "tree.json", {"k": 3, "nodes": [], "artefact_hpcs": [2]})
+    write_json(root / "phenotypes" / "tree.json", TREE)
     (root / "signature").mkdir()
     (root / "signature" / "scores.csv").write_text(
         "patient_id,cohort,score,group,core_agreement\nP1,discovery,0.5,high,single\nP3,v1,-0.25,low,single\n",

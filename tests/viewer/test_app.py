@@ -16,7 +16,7 @@ from PIL import Image
 
 pytest.importorskip("httpx")
 
-from pathosig.core.labels import read_hpc_names
+from pathosig.core.labels import read_names
 from pathosig.slides import open_slide
 from pathosig.viewer import create_app
 
@@ -147,13 +147,37 @@ def test_a_name_is_written_to_the_study_and_kept(study):
             }
             assert (root / "hpc_names.csv").read_text().splitlines()[0] == "hpc,name"
             assert client.get("/api/study").json()["hpcs"][1]["given"] == "Tumour, =1+1"
-            assert read_hpc_names(study) == {1: "Tumour, =1+1"}
+            assert read_names(study).hpcs == {1: "Tumour, =1+1"}
             assert _rename(client, 0, json.dumps({"name": "Stroma"})).status_code == 200
-            assert read_hpc_names(study) == {0: "Stroma", 1: "Tumour, =1+1"}
+            assert read_names(study).hpcs == {0: "Stroma", 1: "Tumour, =1+1"}
             assert _rename(client, 1, json.dumps({"name": ""})).json()["given"] == ""
-            assert read_hpc_names(study) == {0: "Stroma"}
+            assert read_names(study).hpcs == {0: "Stroma"}
         finally:
             (root / "hpc_names.csv").unlink(missing_ok=True)
+
+
+def test_a_coarse_group_is_named_likewise(study):
+    from starlette.testclient import TestClient
+
+    with TestClient(
+        create_app(study, token="t"), base_url=BASE, headers={"Authorization": "Bearer t"}
+    ) as client:
+        try:
+            headers = {"Origin": BASE, "Content-Type": "application/json"}
+            answer = client.post("/api/groups/0", content='{"name": "Tumour"}', headers=headers)
+            assert answer.json() == {"coarse": 0, "given": "Tumour"}
+            first, second = client.get("/api/study").json()["groups"]
+            assert (first["label"], first["given"], first["steadiness"]) == ("Coarse 0", "Tumour", 0.75)
+            assert (second["given"], second["colour"]) == ("", "#BDBDBD")  # nothing but an artefact
+            assert read_names(study).coarse == {0: "Tumour"}
+            for path in ("/api/groups/2", "/api/nodes/0", "/api/hpcs/3"):
+                assert client.post(path, content='{"name": "x"}', headers=headers).status_code in (
+                    403,
+                    404,
+                    405,
+                )
+        finally:
+            (study.root / "hpc_names.csv").unlink(missing_ok=True)
 
 
 @pytest.mark.parametrize(

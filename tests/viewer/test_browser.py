@@ -106,7 +106,7 @@ def test_the_overlay_follows_its_switches(page):
 def test_an_exemplar_of_the_atlas_jumps_to_its_place(page):
     _wait_painted(page)
     before = page.evaluate("osd.viewport.getZoom()")
-    page.click("#legend [data-hpc='1']")
+    page.click("#legend [data-unit='1']")
     page.click("#atlas button >> nth=0")
     _wait_until(page, "state.mark !== null")
     page.wait_for_timeout(800)
@@ -123,8 +123,10 @@ def test_a_click_on_a_tile_says_its_hpc_and_shows_its_kin(page):
     )
     page.click("#view", position={"x": tile["x"], "y": tile["y"]})
     _wait_until(page, "state.mark !== null")
-    assert page.inner_text("#tile").startswith(f"HPC {tile['hpc']:02d}, confidence")
-    assert page.get_attribute(f"#legend [data-hpc='{tile['hpc']}']", "aria-pressed") == "true"
+    assert page.inner_text("#tile").startswith(
+        f"HPC {tile['hpc']:02d}, Coarse {tile['hpc'] // 2}, confidence"
+    )
+    assert page.get_attribute(f"#legend [data-unit='{tile['hpc']}']", "aria-pressed") == "true"
 
 
 def test_the_legend_starts_with_the_most_common_hpc_of_the_slide(page):
@@ -175,7 +177,9 @@ def test_hovering_reads_a_tile_and_solo_shows_one_hpc(page):
     )
     page.mouse.move(place["x"], place["y"])
     _wait_until(page, "!document.getElementById('readout').hidden")
-    assert page.inner_text("#readout").startswith(f"HPC {place['hpc']:02d}, confidence")
+    assert page.inner_text("#readout").startswith(
+        f"HPC {place['hpc']:02d}, Coarse {place['hpc'] // 2}, confidence"
+    )
     page.keyboard.press("s")
     one = _painted(page)
     assert 0 < one < everything
@@ -204,14 +208,36 @@ def test_a_link_restores_slide_colours_and_place(page, viewer):
 def test_an_hpc_is_named_in_the_legend(page, study):
     _wait_painted(page)
     try:
-        page.hover("#legend li:has([data-hpc='1'])")
+        page.hover("#legend li:has([data-unit='1'])")
         page.click("[aria-label='Name HPC 01']")
         page.keyboard.type("<i>Stroma")
         page.keyboard.press("Enter")
         _wait_until(
-            page, "document.querySelector(\"#legend [data-hpc='1']\")?.textContent === 'HPC 01 <i>Stroma'"
+            page, "document.querySelector(\"#legend [data-unit='1']\")?.textContent === 'HPC 01 <i>Stroma'"
         )
         assert (study.root / "hpc_names.csv").read_text() == "hpc,name\n1,<i>Stroma\n"
+    finally:
+        (study.root / "hpc_names.csv").unlink(missing_ok=True)
+
+
+def test_coarse_groups_are_listed_and_named_when_tiles_are_coloured_by_them(page, study):
+    _wait_painted(page)
+    try:
+        page.select_option("#colour", "coarse")
+        assert page.locator("#legend .name").all_inner_texts() == ["Coarse 0", "Coarse 1"]
+        page.hover("#legend li:has([data-unit='0'])")
+        page.click("[aria-label='Name Coarse 0']")
+        page.keyboard.type("Tumour")
+        page.keyboard.press("Enter")
+        _wait_until(
+            page, "document.querySelector(\"#legend [data-unit='0']\")?.textContent === 'Coarse 0 Tumour'"
+        )
+        assert (study.root / "hpc_names.csv").read_text() == "hpc,name\ncoarse_0,Tumour\n"
+        page.click("[aria-label='Only Coarse 0 Tumour']")
+        assert page.evaluate("visible(0) && !visible(1)")
+        page.select_option("#colour", "hpc")
+        assert page.evaluate("state.solo === null && [0, 1, 2].every(visible)")
+        assert page.locator("#legend .name").count() == 3
     finally:
         (study.root / "hpc_names.csv").unlink(missing_ok=True)
 

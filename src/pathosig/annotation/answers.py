@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from pathosig.annotation.agreement import fleiss_kappa, krippendorff_alpha
-from pathosig.annotation.forms import ALIKE, LONGEST_NAME, PATTERNS, TISSUES, FormKey
+from pathosig.annotation.forms import ALIKE, LONGEST_NAME, PATTERNS, TISSUES, FormKey, Level, column_of
 from pathosig.core.errors import InputError, one_line
 from pathosig.core.strict_json import read_strict
 from pathosig.core.typed_json import from_plain
@@ -43,9 +43,9 @@ class Answers:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Question:
-    """Agreement on one question over HPCs; `complete` HPCs were answered by all readers, and kappa is of these.
+    """Agreement on one question over HPCs or over coarse groups; `complete` of them were answered by all readers, and kappa is of these.
 
-    `agreed` is the number of complete HPCs with the same answer from all readers.
+    `agreed` is the number of complete ones with the same answer from all readers.
     """
 
     question: str
@@ -67,18 +67,28 @@ class OddOneOut:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Consensus:
-    """What readers agree on for one HPC; an empty text where they do not."""
+    """What readers agree on for one HPC or coarse group; an empty text where they do not."""
 
     hpc: int
     tissue: str
     pattern: str
     artefact: str
     name: str
+    level: Level = "hpc"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CoarseAgreement:
+    """Agreement on coarse groups."""
+
+    questions: tuple[Question, ...]
+    odd_one_out: OddOneOut
+    by_group: tuple[OddOneOut, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Agreement:
-    """Agreement between readers: annotation/agreement.json."""
+    """Agreement between readers: annotation/agreement.json; `coarse` has the questions about coarse groups, apart from those about HPCs."""
 
     readers: tuple[str, ...]
     questions: tuple[Question, ...]
@@ -86,6 +96,7 @@ class Agreement:
     by_reader: tuple[OddOneOut, ...]
     by_hpc: tuple[OddOneOut, ...]
     consensus: tuple[Consensus, ...]
+    coarse: CoarseAgreement | None = None
 
 
 def read_answers(path: Path, keys: Mapping[str, FormKey]) -> Answers:
@@ -149,37 +160,68 @@ def agreement_of(answers: Sequence[Answers], keys: Mapping[str, FormKey]) -> Agr
     if len(readers) < 2 or len(set(readers)) < len(readers):
         message = f"annotate: answers of {len(set(readers))} readers in {len(readers)} files; expected one file each of at least 2."
         raise InputError(message, code="E_ANSWERS")
-    by_hpc: dict[int, dict[str, PanelAnswer]] = {}
+    given: dict[tuple[Level, int], dict[str, PanelAnswer]] = {}
     for one in answers:
         for panel, answer in zip(keys[one.reader].panels, one.panels, strict=True):
-            by_hpc.setdefault(panel.hpc, {})[one.reader] = answer
-    ordered = [[by_hpc[h].get(r) for r in readers] for h in sorted(by_hpc)]
+            given.setdefault((panel.level, panel.hpc), {})[one.reader] = answer
+    rows = {of: [by_reader.get(r) for r in readers] for of, by_reader in sorted(given.items())}
     tests = list(_tests(answers, keys))
+    fine, coarse = (_part(level, rows, tests) for level in ("hpc", "coarse"))
     return Agreement(
         readers=readers,
-        questions=(
-            _question("tissue", ordered, lambda a: a.tissue),
-            _question("pattern", ordered, lambda a: a.pattern),
-            _question("artefact", ordered, lambda a: a.artefact),
+        questions=fine.questions,
+        odd_one_out=fine.odd_one_out,
+        by_reader=tuple(
+            _accuracy(r, [t.solved for t in tests if t.reader == r and t.level == "hpc"]) for r in readers
         ),
-        odd_one_out=_accuracy("all", [right for *_, right in tests]),
-        by_reader=tuple(_accuracy(r, [right for who, _, right in tests if who == r]) for r in readers),
-        by_hpc=tuple(
-            _accuracy(f"hpc_{h:02d}", [right for _, hpc, right in tests if hpc == h])
-            for h in sorted({hpc for _, hpc, _ in tests})
-        ),
+        by_hpc=fine.by_group,
         consensus=tuple(
-            consensus_of(h, [a for a in row if a]) for h, row in zip(sorted(by_hpc), ordered, strict=True)
+            consensus_of(number, [a for a in rows[level, number] if a], level=level)
+            for level in ("hpc", "coarse")
+            for its, number in rows
+            if its == level
         ),
+        coarse=coarse if any(level == "coarse" for level, _ in rows) else None,
     )
 
 
-def _tests(answers: Sequence[Answers], keys: Mapping[str, FormKey]) -> Iterator[tuple[str, int, bool]]:
-    """Reader, HPC and whether it was solved, for every test that was answered."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Test:
+    """One test of the odd one out that a reader answered."""
+
+    reader: str
+    level: Level
+    hpc: int
+    solved: bool
+
+
+def _tests(answers: Sequence[Answers], keys: Mapping[str, FormKey]) -> Iterator[_Test]:
     for one in answers:
         for test, place in zip(keys[one.reader].odd, one.odd, strict=True):
             if place >= 0:
-                yield one.reader, test.hpc, place == test.place
+                yield _Test(reader=one.reader, level=test.level, hpc=test.hpc, solved=place == test.place)
+
+
+def _part(
+    level: Level,
+    rows: Mapping[tuple[Level, int], Sequence[PanelAnswer | None]],
+    tests: Sequence[_Test],
+) -> CoarseAgreement:
+    """Questions and tests about HPCs only, or about coarse groups only."""
+    asked = [row for (its, _), row in rows.items() if its == level]
+    mine = [t for t in tests if t.level == level]
+    return CoarseAgreement(
+        questions=(
+            _question("tissue", asked, lambda a: a.tissue),
+            _question("pattern", asked, lambda a: a.pattern),
+            _question("artefact", asked, lambda a: a.artefact),
+        ),
+        odd_one_out=_accuracy("all", [t.solved for t in mine]),
+        by_group=tuple(
+            _accuracy(column_of(level, n), [t.solved for t in mine if t.hpc == n])
+            for n in sorted({t.hpc for t in mine})
+        ),
+    )
 
 
 def _question(
@@ -202,7 +244,7 @@ def _accuracy(of: str, solved: Sequence[bool]) -> OddOneOut:
     )
 
 
-def consensus_of(hpc: int, answers: Sequence[PanelAnswer]) -> Consensus:
+def consensus_of(hpc: int, answers: Sequence[PanelAnswer], *, level: Level = "hpc") -> Consensus:
     """What all readers who answered say, at least two of them.
 
     The name is the free name where these are equal but for case and blanks; without any free name, tissue and pattern
@@ -222,7 +264,7 @@ def consensus_of(hpc: int, answers: Sequence[PanelAnswer]) -> Consensus:
     tissue, pattern = ("" if word == UNSURE else word for word in (tissue, pattern))
     if not any(a.name.strip() for a in answers) and tissue and pattern:
         name = tissue if pattern == "none" else f"{tissue}, {pattern}"
-    return Consensus(hpc=hpc, tissue=tissue, pattern=pattern, artefact=artefact, name=name)
+    return Consensus(hpc=hpc, tissue=tissue, pattern=pattern, artefact=artefact, name=name, level=level)
 
 
 def _common(labels: Sequence[str]) -> str:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pathosig.annotation.forms import FormKey, blinded, form_html
+from pathosig.annotation.forms import FormKey, blinded, column_of, form_html
 from pathosig.core.errors import ConfigError, InputError
-from pathosig.core.labels import read_hpc_names
+from pathosig.core.labels import read_names, write_names
 from pathosig.core.records import read_json, write_json, write_text
-from pathosig.core.tables import write_csv_rows
 from pathosig.core.typed_json import from_plain, to_plain
 
 if TYPE_CHECKING:
@@ -36,19 +35,20 @@ class Forms:
 
     forms: tuple[str, ...]
     hpcs: int
+    groups: int = 0
 
     def to_text(self) -> str:
         """The files and what to do with them."""
         lines = [
             *self.forms,
-            f"{self.hpcs} HPCs. Send each reader his form; keep annotation/key.json to yourself.",
+            f"{self.hpcs} HPCs and {self.groups} coarse groups. Send each reader his form; keep annotation/key.json to yourself.",
         ]
         return "\n".join(lines)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reading:
-    """Agreement of the readers, and the names that were written for HPCs."""
+    """Agreement of the readers, and the names that were written for HPCs and coarse groups."""
 
     agreement: Agreement
     names: dict[str, str]
@@ -57,12 +57,17 @@ class Reading:
     def to_text(self) -> str:
         """Agreement in a few lines."""
         lines = [f"{len(self.agreement.readers)} readers: {', '.join(self.agreement.readers)}"]
-        for q in self.agreement.questions:
+        coarse = self.agreement.coarse
+        asked = [("HPCs", q) for q in self.agreement.questions]
+        asked += [("coarse groups", q) for q in coarse.questions] if coarse else []
+        for units, q in asked:
             lines.append(
-                f"{q.question:<9} {q.agreed} of {q.complete} HPCs agreed; Fleiss' kappa {_number(q.fleiss_kappa)}, "
+                f"{q.question:<9} {q.agreed} of {q.complete} {units} agreed; Fleiss' kappa {_number(q.fleiss_kappa)}, "
                 f"Krippendorff's alpha {_number(q.krippendorff_alpha)}"
             )
-        for odd in (self.agreement.odd_one_out, *self.agreement.by_reader):
+        whole = replace(self.agreement.odd_one_out, of="HPCs")
+        tests = [whole] + ([replace(coarse.odd_one_out, of="coarse groups")] if coarse else [])
+        for odd in (*tests, *self.agreement.by_reader):
             a = odd.accuracy
             lines.append(
                 f"odd one out, {odd.of}: {odd.solved} of {odd.tests} solved, {_number(a.estimate)} "
@@ -87,7 +92,7 @@ def annotate(
     answers: Sequence[Path] = (),
     force: bool = False,
 ) -> Forms | Reading:
-    """Blinded forms for pathologists to name HPCs, one HTML file each; with answers, how far they agree.
+    """Blinded forms for pathologists to name HPCs and coarse groups, one HTML file each; with answers, how far they agree.
 
     Parameters
     ----------
@@ -96,13 +101,13 @@ def annotate(
     readers
         Names of the readers; each gets a form of his own.
     tiles
-        Tiles of each HPC shown at most, from 1 to 24.
+        Tiles of each HPC and group shown at most, from 1 to 24.
     seed
         Seed of the shuffling.
     answers
-        Files that the forms saved: agreement.json and names of HPCs are written instead of forms.
+        Files that the forms saved: agreement.json and names are written instead of forms.
     force
-        Replace forms that differ, and names that HPCs have.
+        Replace forms that differ, and names that are there.
 
     Returns
     -------
@@ -138,9 +143,15 @@ def _write_forms(study: Study, readers: Sequence[str], *, tiles: int, seed: int,
         raise InputError(message, code="E_MISSING")
     exemplars = atlas_tiles(study, study.specimens(), per_hpc=tiles + _LEFT_FOR_TESTS, size_px=_TILE_PX)
     of_hpc: dict[int, list[int]] = defaultdict(list)
+    of_group: dict[int, list[int]] = defaultdict(list)
     for index in sorted(range(len(exemplars)), key=lambda i: exemplars[i].rank):
         of_hpc[exemplars[index].hpc].append(index)
-    keys = Keys(readers={r: blinded(of_hpc, reader=r, seed=seed, at_most=tiles) for r in readers})
+        if exemplars[index].coarse >= 0:
+            of_group[exemplars[index].coarse].append(index)
+    groups = {g: indices[: tiles + _LEFT_FOR_TESTS] for g, indices in of_group.items()}
+    keys = Keys(
+        readers={r: blinded(of_hpc, groups=groups, reader=r, seed=seed, at_most=tiles) for r in readers}
+    )
     if study.paths.annotation_key.is_file() and not force and _read_keys(study) != keys:
         message = "annotate: annotation/key.json belongs to other forms, whose answers would be lost. --force replaces them."
         raise ConfigError(message)
@@ -153,7 +164,7 @@ def _write_forms(study: Study, readers: Sequence[str], *, tiles: int, seed: int,
         path = study.paths.annotation_form(reader)
         write_text(path, form_html(key, pictures, reader=reader, width_um=width))
         written.append(study.paths.relative(path))
-    return Forms(forms=tuple(written), hpcs=len(of_hpc))
+    return Forms(forms=tuple(written), hpcs=len(of_hpc), groups=len(groups) if len(groups) > 1 else 0)
 
 
 def _read_keys(study: Study) -> Keys:
@@ -171,16 +182,13 @@ def _read_back(study: Study, files: Sequence[Path], *, force: bool) -> Reading:
 
     keys = _read_keys(study).readers
     agreement = agreement_of([read_answers(path, keys) for path in files], keys)
-    present = read_hpc_names(study)
-    agreed = {c.hpc: c.name for c in agreement.consensus if c.name}
-    kept = {h: present[h] for h, name in agreed.items() if h in present and present[h] != name and not force}
-    fresh = {h: name for h, name in agreed.items() if h not in kept and present.get(h) != name}
+    present = read_names(study)
+    there = {column_of("hpc", n): name for n, name in present.hpcs.items()}
+    there |= {column_of("coarse", n): name for n, name in present.coarse.items()}
+    agreed = {column_of(c.level, c.hpc): c.name for c in agreement.consensus if c.name}
+    kept = {of: there[of] for of, name in agreed.items() if of in there and there[of] != name and not force}
+    fresh = {of: name for of, name in agreed.items() if of not in kept and there.get(of) != name}
     write_json(study.paths.agreement, to_plain(agreement))
     if fresh:
-        rows = [{"hpc": h, "name": name} for h, name in sorted((present | fresh).items())]
-        write_csv_rows(study.paths.hpc_names, rows, ("hpc", "name"))
-    return Reading(agreement=agreement, names=_labelled(fresh), kept=_labelled(kept))
-
-
-def _labelled(names: dict[int, str]) -> dict[str, str]:
-    return {f"hpc_{h:02d}": name for h, name in sorted(names.items())}
+        write_names(study, present.with_names(fresh))
+    return Reading(agreement=agreement, names=fresh, kept=kept)

@@ -1,4 +1,4 @@
-"""Blinded forms: which tiles a reader sees, in which order, and the HTML page that asks about them."""
+"""Blinded forms on HPCs and coarse groups: which tiles a reader sees, in which order, and the page that asks about them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pathosig.core.errors import InputError
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     TileIndex = Mapping[int, Sequence[int]]
+
+Level = Literal["hpc", "coarse"]
 
 TISSUES = (
     "tumour",
@@ -53,33 +55,47 @@ LONGEST_NAME = 80
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Panel:
-    """One question about an HPC: its tiles in the order shown, as indices into the exemplars."""
+    """One question about an HPC or coarse group: its tiles in the order shown, as indices into the exemplars."""
 
     hpc: int
     tiles: tuple[int, ...]
+    level: Level = "hpc"
+
+    @property
+    def name(self) -> str:
+        """``hpc_07`` or ``coarse_0``."""
+        return column_of(self.level, self.hpc)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OddTest:
-    """Three tiles of an HPC and one of another, at `place` (from 0), as indices into the exemplars."""
+    """Three tiles of an HPC or coarse group and one of another, at `place` (from 0), as indices into the exemplars."""
 
     hpc: int
     other: int
     place: int
     tiles: tuple[int, ...]
+    level: Level = "hpc"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FormKey:
-    """What a form hides: which HPC stands behind each question. `form` names the form in the answers."""
+    """What a form hides: which HPC or coarse group stands behind each question. `form` names the form in the answers."""
 
     form: str
     panels: tuple[Panel, ...]
     odd: tuple[OddTest, ...]
 
 
-def blinded(exemplars: TileIndex, *, reader: str, seed: int, at_most: int) -> FormKey:
-    """The questions of one reader: HPCs, tiles and places shuffled, the same again for the same seed and reader.
+def column_of(level: Level, number: int) -> str:
+    """``hpc_07`` or ``coarse_0``, as tables and hpc_names.csv have it."""
+    return f"hpc_{number:02d}" if level == "hpc" else f"coarse_{number}"
+
+
+def blinded(
+    exemplars: TileIndex, *, reader: str, seed: int, at_most: int, groups: TileIndex | None = None
+) -> FormKey:
+    """The questions of one reader: HPCs, groups, tiles and places shuffled, the same again for the same seed and reader.
 
     Tests of the odd one out take the tiles that the panels leave over where there are enough, so that a test cannot
     be solved by comparing it with a panel.
@@ -94,6 +110,8 @@ def blinded(exemplars: TileIndex, *, reader: str, seed: int, at_most: int) -> Fo
         Seed of the shuffling.
     at_most
         Tiles of a panel, at least 1.
+    groups
+        Indices of the tiles of each coarse group, likewise; the form does not say which rows are groups.
 
     Raises
     ------
@@ -113,11 +131,22 @@ def blinded(exemplars: TileIndex, *, reader: str, seed: int, at_most: int) -> Fo
         raise InputError(f"annotate: {len(hpcs)} HPCs have readable exemplars; at least 2 are needed.")
     digest = hashlib.sha256(f"{seed}\0{reader}".encode("utf-8", "surrogatepass")).digest()
     rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
+    tiles: dict[tuple[Level, int], Sequence[int]] = {("hpc", h): exemplars[h] for h in hpcs}
+    if groups is not None and sum(map(bool, groups.values())) > 1:
+        tiles |= {("coarse", g): groups[g] for g in sorted(groups) if len(groups[g])}
+    asked = list(tiles)
     panels = tuple(
-        Panel(hpc=h, tiles=_shuffled(rng, list(exemplars[h])[:at_most])) for h in _shuffled(rng, hpcs)
+        Panel(
+            level=asked[i][0],
+            hpc=asked[i][1],
+            tiles=_shuffled(rng, list(tiles[asked[i]])[:at_most]),
+        )
+        for i in _shuffled(rng, range(len(asked)))
     )
     odd = tuple(
-        _odd_test(rng, h, exemplars, hpcs) for h in _shuffled(rng, hpcs) if len(exemplars[h]) >= ALIKE
+        _odd_test(rng, asked[i], tiles)
+        for i in _shuffled(rng, range(len(asked)))
+        if len(tiles[asked[i]]) >= ALIKE
     )
     content = repr((seed, reader, panels, odd)).encode("utf-8", "surrogatepass")
     return FormKey(form=hashlib.sha256(content).hexdigest()[:16], panels=panels, odd=odd)
@@ -127,13 +156,16 @@ def _shuffled(rng: np.random.Generator, values: Sequence[int]) -> tuple[int, ...
     return tuple(int(values[i]) for i in rng.permutation(len(values)))
 
 
-def _odd_test(rng: np.random.Generator, hpc: int, exemplars: TileIndex, hpcs: Sequence[int]) -> OddTest:
-    others = [h for h in hpcs if h != hpc]
+def _odd_test(
+    rng: np.random.Generator, of: tuple[Level, int], tiles: Mapping[tuple[Level, int], Sequence[int]]
+) -> OddTest:
+    level, number = of
+    others = [n for its, n in tiles if its == level and n != number]
     other = others[int(rng.integers(len(others)))]
     place = int(rng.integers(ALIKE + 1))
-    tiles = list(_shuffled(rng, list(exemplars[hpc])[-ALIKE:]))
-    tiles.insert(place, int(exemplars[other][-1]))
-    return OddTest(hpc=hpc, other=other, place=place, tiles=tuple(tiles))
+    shown = list(_shuffled(rng, list(tiles[of])[-ALIKE:]))
+    shown.insert(place, int(tiles[level, other][-1]))
+    return OddTest(hpc=number, other=other, place=place, tiles=tuple(shown), level=level)
 
 
 def form_html(key: FormKey, pictures: Sequence[bytes], *, reader: str, width_um: float | None) -> str:

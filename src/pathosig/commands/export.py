@@ -17,7 +17,7 @@ import numpy as np
 from pathosig.commands.export_anndata import tiles_object, write_h5ad, write_profiles
 from pathosig.commands.export_csv import write_tables, write_tiles
 from pathosig.core.errors import InputError
-from pathosig.core.labels import read_hpc_names
+from pathosig.core.labels import PhenotypeNames, read_names
 from pathosig.core.overlay import read_overlay
 from pathosig.core.phenotype_tree import PhenotypeTree
 from pathosig.core.qupath import tile_collection
@@ -27,7 +27,7 @@ from pathosig.core.study import Specimen, Study
 from pathosig.core.tables import write_csv_rows
 from pathosig.core.tile_tables import read_slide_tiles
 from pathosig.figures.palette import hpc_colours, rgb
-from pathosig.figures.style import hpc_name
+from pathosig.figures.style import coarse_name, hpc_name
 from pathosig.signature.contributions import signature_weights
 from pathosig.signature.model import Signature
 
@@ -114,13 +114,13 @@ def export(study: Study, *, to: Format, out: Path | None = None) -> ExportReport
 
 @dataclass(frozen=True, kw_only=True)
 class _Tiles:
-    """Tiles of a slide, and the colours and names of HPCs."""
+    """Tiles of a slide, the colours of HPCs, and the names of HPCs and coarse groups."""
 
     columns: Mapping[str, np.ndarray]
     corners: np.ndarray
     width: int
     colours: Sequence[str]
-    names: Mapping[int, str]
+    names: PhenotypeNames
     weights: np.ndarray | None
 
 
@@ -144,7 +144,7 @@ def _tiles(study: Study, specimen: Specimen) -> _Tiles | None:
         corners=overlay.corners,
         width=overlay.tile_px,
         colours=colours,
-        names=read_hpc_names(study),
+        names=read_names(study),
         weights=_weights(study, k),
     )
 
@@ -154,8 +154,12 @@ def _embedding(study: Study, specimen: Specimen) -> np.ndarray | None:
     return np.load(path, mmap_mode="r", allow_pickle=False) if path.is_file() else None
 
 
-def _name(hpc: int, names: Mapping[int, str]) -> str:
-    return f"{hpc_name(hpc)} {names.get(hpc, '')}".rstrip() if hpc >= 0 else "unassigned"
+def _name(hpc: int, names: PhenotypeNames) -> str:
+    return f"{hpc_name(hpc)} {names.hpcs.get(hpc, '')}".rstrip() if hpc >= 0 else "unassigned"
+
+
+def _group_name(group: int, names: PhenotypeNames) -> str:
+    return f"{coarse_name(group)} {names.coarse.get(group, '')}".rstrip() if group >= 0 else "unassigned"
 
 
 # -- anndata ----------------------------------------------------------------------------------
@@ -180,6 +184,7 @@ def _object(study: Study, specimen: Specimen, tiles: _Tiles) -> anndata.AnnData:
         tiles.columns,
         _embedding(study, specimen),
         names=[_name(h, tiles.names) for h in range(len(tiles.colours))],
+        groups=[_group_name(int(g), tiles.names) for g in tiles.columns["coarse"]],
         colours=list(tiles.colours),
         weights=tiles.weights,
         width=tiles.width,
@@ -207,7 +212,8 @@ def _path(study: Study, folder: Path, specimen: Specimen, suffix: str) -> Path:
 def _geojson_tiles(study: Study, specimen: Specimen, tiles: _Tiles, folder: Path) -> list[Path]:
     hpc = tiles.columns["hpc"].astype(int).tolist()
     measured: dict[str, list[float | None]] = {
-        "confidence": [round(float(c), 4) for c in tiles.columns["confidence"]]
+        "confidence": [round(float(c), 4) for c in tiles.columns["confidence"]],
+        "coarse group": [float(g) if g >= 0 else None for g in tiles.columns["coarse"]],
     }
     if tiles.weights is not None:
         weights = tiles.weights.round(6).tolist()
@@ -256,7 +262,7 @@ def _h5_tiles(study: Study, specimen: Specimen, tiles: _Tiles, folder: Path) -> 
                 if key in card:
                     file.attrs[name] = str(card[key])
             file.create_dataset("features", data=np.asarray(embedding), compression="gzip")
-        for name in ("hpc", "confidence"):
+        for name in ("hpc", "coarse", "confidence"):
             file.create_dataset(name, data=tiles.columns[name])
     return [path]
 
@@ -273,11 +279,14 @@ def _tissuumaps(study: Study, specimen: Specimen, tiles: _Tiles, folder: Path) -
             "x": float(x),
             "y": float(y),
             "hpc": _name(int(h), tiles.names),
+            "coarse": _group_name(int(g), tiles.names),
             "color": tiles.colours[h] if h >= 0 else "#A0A0A0",
         }
-        for (x, y), h in zip(centres, tiles.columns["hpc"].tolist(), strict=True)
+        for (x, y), h, g in zip(
+            centres, tiles.columns["hpc"].tolist(), tiles.columns["coarse"].tolist(), strict=True
+        )
     )
-    write_csv_rows(table, rows, ["x", "y", "hpc", "color"])
+    write_csv_rows(table, rows, ["x", "y", "hpc", "coarse", "color"])
     header = {
         "X": "x",
         "Y": "y",

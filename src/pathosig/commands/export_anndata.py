@@ -137,20 +137,22 @@ def tiles_object(
     embedding: np.ndarray | None,
     *,
     names: list[str],
+    groups: list[str],
     colours: list[str],
     weights: np.ndarray | None,
     width: int,
 ) -> anndata.AnnData:
-    """Tiles of one slide: embeddings, HPC as a category with its colours, contribution to the score, places for squidpy."""
+    """Tiles of one slide: embeddings, HPC and coarse group as categories, HPC with its colours, contribution to the score, places for squidpy."""
     import anndata
 
     n = len(columns["tile_id"])
     matrix = np.zeros((n, 0), np.float32) if embedding is None else np.asarray(embedding, np.float32)
-    obs = pd.DataFrame({k: v for k, v in columns.items() if k not in ("x", "y", "hpc")})
+    obs = pd.DataFrame({k: v for k, v in columns.items() if k not in ("x", "y", "hpc", "coarse")})
     obs.index = pd.Index(obs["tile_id"].astype(str), name="tile")
     hpc = columns["hpc"]
     obs["hpc"] = pd.Categorical.from_codes(hpc, [hpc_name(h) for h in range(len(names))])
     obs["hpc_name"] = pd.Categorical([names[h] if h >= 0 else "unassigned" for h in hpc])
+    obs["coarse_name"] = pd.Categorical(groups)
     if weights is not None:
         obs["risk_contribution"] = np.where(hpc >= 0, weights[hpc], np.nan)
     data = anndata.AnnData(

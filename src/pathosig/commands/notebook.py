@@ -11,10 +11,12 @@ import pandas as pd
 from pathosig import figures, slides
 from pathosig.core import study as core
 from pathosig.core.errors import ConfigError, InputError, PathosigError
+from pathosig.core.labels import read_names
 from pathosig.core.overlay import read_overlay
 from pathosig.core.phenotype_tree import PhenotypeTree
 from pathosig.core.showing import table_html
-from pathosig.figures.slides import RiskScale
+from pathosig.figures.slides import RiskScale, coarse_legend
+from pathosig.figures.style import hpc_name
 from pathosig.figures.titles import cohort_title, endpoint_title, variable_title
 from pathosig.profiles.reading import read_profiles
 from pathosig.profiles.tree import tree_shares
@@ -213,12 +215,18 @@ class Study(core.Study):
             x=tiles.columns["x"],
             y=tiles.columns["y"],
             hpc=tiles.columns["hpc"],
+            coarse=tiles.columns["coarse"],
             tile_px=float(tiles.tile_px),
             downsample=downsample,
             mpp=mpp,
         )
         colours = figures.hpc_colours(tree.k, artefacts=tree.artefacts, linkage=tree.linkage)
+        names = read_names(self)
         weights = signature_weights(self.signature(), tree.k) if self.paths.signature.is_file() else None
         return figures.slide_map(
-            [shown], colours, risk=None if weights is None else RiskScale(weights=weights)
+            [shown],
+            colours,
+            names={h: f"{hpc_name(h)} {name}" for h, name in names.hpcs.items()},
+            groups=coarse_legend(tree, names.coarse),
+            risk=None if weights is None else RiskScale(weights=weights),
         )

@@ -25,7 +25,7 @@ class Overlay:
     Attributes
     ----------
     columns
-        The tile table (tile_id, x, y in level-0 pixels, quality columns) and ``hpc`` (-1 without) and
+        The tile table (tile_id, x, y in level-0 pixels, quality columns), ``hpc`` and ``coarse`` group (-1 without) and
         ``confidence``: arrays of equal length.
     tile_px
         Width of a tile in level-0 pixels; 0 where there is no tile.
@@ -57,7 +57,7 @@ def read_overlay(study: Study, specimen: Specimen) -> Overlay | None:
         return None
     tiles = read_slide_tiles(path)
     columns = {name: np.array(tiles.column(name)) for name in tiles.table.column_names}
-    columns["hpc"] = np.full(len(tiles), -1, dtype=np.int16)
+    columns |= {name: np.full(len(tiles), -1, dtype=np.int16) for name in ("hpc", "coarse")}
     columns["confidence"] = np.zeros(len(tiles), dtype=np.float32)
     assigned_path = study.paths.assignments(specimen.id)
     if assigned_path.is_file():
@@ -65,7 +65,7 @@ def read_overlay(study: Study, specimen: Specimen) -> Overlay | None:
         ids = assigned["tile_id"].to_numpy()
         is_there = np.isin(ids, columns["tile_id"])
         row = np.searchsorted(columns["tile_id"], ids[is_there])
-        for name in ("hpc", "confidence"):
+        for name in [n for n in ("hpc", "coarse", "confidence") if n in assigned.column_names]:
             columns[name][row] = assigned[name].to_numpy()[is_there]
     return Overlay(columns=columns, tile_px=round(tiles.side) if len(tiles) else 0)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pathosig.figures.palette import GROUPS, INK, MUTED
-from pathosig.figures.style import COLUMN, PAGE, axes_at, bare, hpc_name, new_figure, note, shortened, style
+from pathosig.figures.style import COLUMN, PAGE, axes_at, bare, new_figure, note, shortened, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,12 +15,11 @@ if TYPE_CHECKING:
 
 COLUMNS: tuple[tuple[str, str], ...] = (
     ("share", "Share of tiles"),
-    ("confidence", "Mean confidence"),
+    ("steadiness", "Steadiness"),
+    ("bootstrap_jaccard", "Stability, refits"),
     ("top_slide", "Biggest slide"),
     ("top_patient", "Biggest patient"),
     ("top_site", "Biggest site"),
-    ("seed_jaccard", "Stability, seeds"),
-    ("bootstrap_jaccard", "Stability, patients"),
 )
 """Keys of a row of `health_figure` and their headings; all are shares in 0..1."""
 
@@ -42,24 +41,21 @@ def health_figure(
     colours: Sequence[str],
     *,
     title: str = "",
-    names: Mapping[int, str] | None = None,
 ) -> Figure:
-    """One row per HPC with small bars for share, confidence, dominance and stability.
+    """One row per HPC or coarse group with small bars for share, steadiness, stability and dominance.
 
     Parameters
     ----------
     rows
-        Mappings with ``hpc``, any of the keys in `COLUMNS`, and ``verdict`` (see `VERDICTS`).
+        Mappings with ``label`` (what the row is about), any of the keys in `COLUMNS`, and ``verdict`` (see `VERDICTS`).
     colours
-        Hex colour of every HPC.
+        Hex colour of every row.
     title
         Title of the figure.
-    names
-        Names that stand beside the numbers of these HPCs.
     """
     with style():
-        labels = {h: shortened(f"{hpc_name(h)} {n}", 32) for h, n in (names or {}).items()}
-        left = max(0.85, 0.38 + 0.047 * max((len(n) for n in labels.values()), default=0))
+        labels = [shortened(str(row["label"]), 32) for row in rows]
+        left = max(0.85, 0.38 + 0.047 * max((len(n) for n in labels), default=0))
         top = 0.0 if title else -0.3
         keys = [c for c in COLUMNS if any(_number(r.get(c[0])) is not None for r in rows)]
         line = 0.135
@@ -80,9 +76,8 @@ def health_figure(
         tops = {key: _top(rows, key) for key, _ in keys}
         for i, row in enumerate(rows):
             y = 0.59 + top + i * line
-            hpc = int(str(row["hpc"]))
-            axes.plot([0.14], [y], "s", color=colours[hpc], markersize=5)
-            axes.text(0.24, y, labels.get(hpc, hpc_name(hpc)), va="center", fontsize=6.3)
+            axes.plot([0.14], [y], "s", color=colours[i], markersize=5)
+            axes.text(0.24, y, labels[i], va="center", fontsize=6.3)
             for j, (key, _) in enumerate(keys):
                 _bar(axes, _number(row.get(key)), (left + j * each, y, each - 0.48), (key, tops[key]))
             verdict = str(row.get("verdict") or "")
@@ -106,7 +101,9 @@ def _bar(
         axes.text(x, y, "–", va="center", fontsize=6, color=MUTED)
         return
     colour = "#9CB9D6"
-    if key.endswith("jaccard"):
+    if key == "steadiness":
+        colour = "#7CC3A8" if value >= 0.5 else "#F0C36D" if value >= 0.3 else "#E58F7B"
+    elif key.endswith("jaccard"):
         colour = "#7CC3A8" if value >= 0.75 else "#F0C36D" if value >= 0.5 else "#E58F7B"
     elif key.startswith("top_") and value > 0.5:
         colour = "#F0C36D"

@@ -130,6 +130,43 @@ def hpc_colours(k: int, *, artefacts: Collection[int] = (), linkage: Linkage = (
     return [ARTEFACT if i in artefacts else colour for i, colour in enumerate(colours)]
 
 
+def coarse_colours(
+    groups: Sequence[int], *, artefacts: Collection[int] = (), linkage: Linkage = ()
+) -> list[str]:
+    """One hex colour per coarse group 0 .. n-1: the middle of the hues of its HPCs, so that a group looks like what is in it.
+
+    Parameters
+    ----------
+    groups
+        Coarse group of every HPC.
+    artefacts
+        HPCs drawn in grey; a group of nothing else is grey too.
+    linkage
+        The tree over the HPCs (k - 1 rows). Without it the colours are those of `GROUPS`.
+
+    Examples
+    --------
+    >>> coarse_colours([0, 0, 1], artefacts={2}, linkage=[[0, 1, 0.1, 2], [2, 3, 0.5, 3]])[1]
+    '#BDBDBD'
+    """
+    members: dict[int, list[int]] = {g: [] for g in range(max(groups, default=-1) + 1)}
+    for hpc, group in enumerate(groups):
+        members[group].append(hpc)
+    if len(linkage) != len(groups) - 1 or len(groups) < 2:
+        colours = {g: GROUPS[g % len(GROUPS)] for g in members}
+    else:
+        hues = _leaf_hues(linkage)
+        ends = {g: [end for hpc in hpcs for end in hues[hpc]] for g, hpcs in members.items()}
+        middles = {g: (min(v) + max(v)) / 2 for g, v in ends.items() if v}
+        by_hue = sorted(middles, key=lambda g: middles[g])
+        colours = {
+            g: _oklch(_GROUP_LIGHTNESS[i % 2], _GROUP_CHROMA, middles[g]) for i, g in enumerate(by_hue)
+        }
+    return [
+        colours[g] if g in colours and set(hpcs) - set(artefacts) else ARTEFACT for g, hpcs in members.items()
+    ]
+
+
 def leaf_order(linkage: Linkage) -> list[int]:
     """Leaves from left to right as a dendrogram draws them: at each node the branch with the smaller leaf comes first.
 
@@ -151,9 +188,20 @@ _KEPT = 0.86
 _START = 20.0
 _LIGHTNESS = (0.62, 0.78, 0.48)
 _CHROMA = (0.150, 0.120, 0.130)
+_GROUP_LIGHTNESS = (0.66, 0.54)
+_GROUP_CHROMA = 0.160
 
 
 def _tree_colours(linkage: Linkage) -> list[str]:
+    hues = _leaf_hues(linkage)
+    out = [""] * len(hues)
+    for place, leaf in enumerate(leaf_order(linkage)):
+        out[leaf] = _oklch(_LIGHTNESS[place % 3], _CHROMA[place % 3], sum(hues[leaf]) / 2)
+    return out
+
+
+def _leaf_hues(linkage: Linkage) -> list[tuple[float, float]]:
+    """Interval of hues of every leaf, in degrees: the circle divided along the tree."""
     k = len(linkage) + 1
     hues: dict[int, tuple[float, float]] = {2 * k - 2: (_START, _START + 330.0)}
     members: dict[int, list[int]] = {i: [i] for i in range(k)}
@@ -167,11 +215,7 @@ def _tree_colours(linkage: Linkage) -> list[str]:
         middle = first + (last - first) * weights[0] / sum(weights)
         gap = (1 - _KEPT) * (last - first) / 2
         hues[left], hues[right] = (first, middle - gap / 2), (middle + gap / 2, last)
-    out = [""] * k
-    for place, leaf in enumerate(leaf_order(linkage)):
-        hue = sum(hues[leaf]) / 2
-        out[leaf] = _oklch(_LIGHTNESS[place % 3], _CHROMA[place % 3], hue)
-    return out
+    return [hues[leaf] for leaf in range(k)]
 
 
 def _oklch(lightness: float, chroma: float, hue: float) -> str:

@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pathosig.figures.palette import HIGH, INK, LOW, MUTED, rgb
-from pathosig.figures.style import PAGE, axes_at, bare, hpc_name, new_figure, note, style
+from pathosig.figures.palette import HIGH, INK, LOW, MUTED, coarse_colours, rgb
+from pathosig.figures.style import PAGE, axes_at, bare, coarse_name, hpc_name, new_figure, note, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
+    from pathosig.core.phenotype_tree import PhenotypeTree
+
     Image = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, kw_only=True)
 class HpcExemplars:
-    """The most representative tiles of one HPC.
+    """The most representative tiles of one HPC or coarse group.
 
     Attributes
     ----------
-    hpc, colour
-        Number and hex colour.
+    label, colour
+        ``HPC 07`` or ``Coarse 2``, and its hex colour.
     tiles
         uint8[h, w, 3] each, the most typical first.
     caption
@@ -36,7 +38,7 @@ class HpcExemplars:
         A name given by a pathologist, if any.
     """
 
-    hpc: int
+    label: str
     colour: str
     tiles: Sequence[Image]
     caption: str = ""
@@ -53,8 +55,8 @@ class SlideMap:
         Slide id, patient, score.
     overview
         H&E thumbnail: uint8[h, w, 3].
-    x, y, hpc
-        Tiles: top-left corners in level-0 pixels and HPC, int[n].
+    x, y, hpc, coarse
+        Tiles: top-left corners in level-0 pixels, HPC and coarse group (-1 without), int[n].
     tile_px
         Width of a tile in level-0 pixels.
     downsample
@@ -71,12 +73,13 @@ class SlideMap:
     tile_px: float
     downsample: float
     mpp: float | None = None
+    coarse: NDArray[np.integer] | None = None
 
 
 def atlas_montage(
     entries: Sequence[HpcExemplars], *, per_hpc: int = 8, columns: int = 2, title: str = ""
 ) -> Figure:
-    """Rows of exemplar tiles, one row per HPC, in one or more columns of the page."""
+    """Rows of exemplar tiles, one row per HPC or coarse group, in one or more columns of the page."""
     with style():
         columns = max(1, min(columns, len(entries)))
         rows = math.ceil(len(entries) / columns)
@@ -95,7 +98,7 @@ def atlas_montage(
             text.set_xlim(0, label)
             text.set_ylim(0, cell)
             text.fill_between([0.06, 0.13], 0, cell, color=entry.colour, linewidth=0)
-            text.text(0.19, cell * 0.80, hpc_name(entry.hpc), weight="bold", va="center", fontsize=7)
+            text.text(0.19, cell * 0.80, entry.label, weight="bold", va="center", fontsize=7)
             lines = [t for t in (entry.name, entry.caption) if t]
             text.text(
                 0.19, cell * 0.60, "\n".join(lines), va="top", fontsize=4.8, color=MUTED, linespacing=1.05
@@ -145,9 +148,10 @@ def slide_map(
     colours: Sequence[str],
     *,
     names: dict[int, str] | None = None,
+    groups: Sequence[tuple[str, str]] = (),
     risk: RiskScale | None = None,
 ) -> Figure:
-    """H&E overview beside the tiles in their HPC's colour and, with `risk`, in that of their contribution to the score.
+    """H&E overview beside the tiles in the colours of their coarse group and HPC and of their contribution to the score.
 
     Parameters
     ----------
@@ -157,15 +161,19 @@ def slide_map(
         Hex colour of every HPC.
     names
         HPC -> name for the legend; ``HPC 07`` otherwise.
+    groups
+        Name and hex colour of every coarse group; without them no panel shows coarse groups.
     risk
-        Weights of the HPCs in the score; without them there is no third panel.
+        Weights of the HPCs in the score; without them no panel shows contributions.
     """
     with style():
-        present = sorted({int(h) for m in maps for h in np.unique(m.hpc) if h >= 0})
-        panels = 2 if risk is None else 3
+        names = names or {}
+        keys = [groups[g] for g in _present(m.coarse for m in maps)] if groups else []
+        hpcs = [(names[h] if h in names else hpc_name(h), colours[h]) for h in _present(m.hpc for m in maps)]
+        panels = 2 + bool(groups) + (risk is not None)
         width = (PAGE - 0.1 * (panels + 1)) / panels
         heights = [min(width * m.overview.shape[0] / m.overview.shape[1], 3.4) for m in maps]
-        legend = 0.16 * math.ceil(len(present) / 9) + 0.12
+        legend = sum(0.16 * _legend_rows(k) + 0.12 for k in (keys, hpcs) if k)
         scale = 0.0 if risk is None else 0.40
         total = sum(heights) + 0.46 * len(maps) + legend + scale + 0.05
         figure = new_figure(PAGE, total)
@@ -173,8 +181,14 @@ def slide_map(
         for item, height in zip(maps, heights, strict=True):
             figure.text(0.1 / PAGE, (y - 0.13) / total, item.title, weight="bold", fontsize=7.5, va="center")
             y -= 0.44 + height
-            shown = [("H&E", item.overview), ("Phenotypes (HPCs)", _painted(item, _hpc_colours(colours)))]
-            shown += [] if risk is None else [("Contribution to the score", _painted(item, risk.colours))]
+            shown = [("H&E", item.overview)]
+            if groups:
+                shown.append(
+                    ("Coarse groups", _painted(item, item.coarse, _table_of([c for _, c in groups])))
+                )
+            shown.append(("Phenotypes (HPCs)", _painted(item, item.hpc, _table_of(colours))))
+            if risk is not None:
+                shown.append(("Contribution to the score", _painted(item, item.hpc, risk.colours)))
             for j, (label, image) in enumerate(shown):
                 left = 0.1 + j * (width + 0.1)
                 axes = bare(axes_at(figure, (left, y, width, height)))
@@ -185,34 +199,49 @@ def slide_map(
                 if item.mpp is not None and j == 0:
                     _scale_bar(axes, item)
             y -= 0.02
-        _legend(figure, present, colours, names or {}, (scale, legend))
+        bottom = scale
+        for entries in (hpcs, keys):
+            if entries:
+                _legend(figure, entries, bottom)
+                bottom += 0.16 * _legend_rows(entries) + 0.12
         if risk is not None:
-            _risk_bar(axes_at(figure, (0.1 + 2 * (width + 0.1), 0.30, width, 0.08)), risk)
+            _risk_bar(axes_at(figure, (0.1 + (panels - 1) * (width + 0.1), 0.30, width, 0.08)), risk)
     return figure
 
 
-def _hpc_colours(colours: Sequence[str]) -> Callable[[NDArray[np.integer]], NDArray[np.uint8]]:
+def _present(columns: Iterable[NDArray[np.integer] | None]) -> list[int]:
+    """Numbers from 0 that occur."""
+    return sorted({int(v) for column in columns if column is not None for v in np.unique(column) if v >= 0})
+
+
+def _table_of(colours: Sequence[str]) -> Callable[[NDArray[np.integer]], NDArray[np.uint8]]:
     table = np.array([rgb(c) for c in colours], np.uint8)
-    return lambda hpc: table[hpc]
+    return lambda numbers: table[numbers]
 
 
-def _painted(item: SlideMap, colour_of: Callable[[NDArray[np.integer]], NDArray[np.uint8]]) -> Image:
+def _painted(
+    item: SlideMap,
+    numbers: NDArray[np.integer] | None,
+    colour_of: Callable[[NDArray[np.integer]], NDArray[np.uint8]],
+) -> Image:
     """The faded overview with its tiles painted over: an image, since 20,000 rectangles would be megabytes of SVG."""
     image = _faded(item.overview)
-    known = np.asarray(item.hpc) >= 0
+    if numbers is None:
+        return image
+    known = np.asarray(numbers) >= 0
     x, y = (np.asarray(v, float)[known] / item.downsample for v in (item.x, item.y))
     side = item.tile_px / item.downsample
     ends = [np.maximum(np.round(v + side), np.round(v) + 1).astype(int) for v in (x, y)]
     left, top = np.round(x).astype(int), np.round(y).astype(int)
     for x0, x1, y0, y1, colour in zip(
-        left, ends[0], top, ends[1], colour_of(np.asarray(item.hpc)[known]), strict=True
+        left, ends[0], top, ends[1], colour_of(np.asarray(numbers)[known]), strict=True
     ):
         image[y0:y1, x0:x1] = colour
     return image
 
 
 def _risk_bar(axes: Axes, risk: RiskScale) -> None:
-    """The scale of the contributions under the third panel."""
+    """The scale of the contributions under the last panel."""
     levels = np.linspace(-1, 1, 101)
     row = RiskScale(weights=levels).colours(np.arange(101))
     axes.imshow(row[None], aspect="auto", extent=(-1, 1, 0, 1))
@@ -248,25 +277,34 @@ def _scale_bar(axes: Axes, item: SlideMap) -> None:
     )
 
 
-def _legend(
-    figure: Figure,
-    present: Sequence[int],
-    colours: Sequence[str],
-    names: dict[int, str],
-    place: tuple[float, float],
-) -> None:
-    bottom, high = place
+def coarse_legend(tree: PhenotypeTree, names: Mapping[int, str]) -> list[tuple[str, str]]:
+    """Title and colour of every coarse group for `slide_map`; none where there is one group only."""
+    colours = coarse_colours(tree.coarse, artefacts=tree.artefacts, linkage=tree.linkage)
+    titles = [f"{coarse_name(g)} {names.get(g, '')}".rstrip() for g in range(len(colours))]
+    return list(zip(titles, colours, strict=True)) if len(colours) > 1 else []
+
+
+def _legend_columns(entries: Sequence[tuple[str, str]]) -> int:
+    each = max((PAGE - 0.2) / 9, 0.25 + 0.055 * max(len(name) for name, _ in entries))
+    return max(1, int((PAGE - 0.2) / each))
+
+
+def _legend_rows(entries: Sequence[tuple[str, str]]) -> int:
+    return math.ceil(len(entries) / _legend_columns(entries)) if entries else 0
+
+
+def _legend(figure: Figure, entries: Sequence[tuple[str, str]], bottom: float) -> None:
+    """Names beside squares of their colours, from `bottom` inches upwards."""
+    per_row = _legend_columns(entries)
+    high = 0.16 * _legend_rows(entries) + 0.12
     axes = bare(axes_at(figure, (0, bottom, PAGE, high)))
     axes.set_xlim(0, PAGE)
     axes.set_ylim(0, high)
     axes.patch.set_visible(False)
-    longest = max((len(names.get(h, hpc_name(h))) for h in present), default=6)
-    each = max((PAGE - 0.2) / 9, 0.25 + 0.055 * longest)
-    per_row = max(1, int((PAGE - 0.2) / each))
-    for i, hpc in enumerate(present):
-        x, y = 0.14 + (i % per_row) * each, high - 0.10 - 0.16 * (i // per_row)
-        axes.plot([x], [y], "s", color=colours[hpc], markersize=5)
-        axes.text(x + 0.09, y, names.get(hpc, hpc_name(hpc)), va="center", fontsize=6)
+    for i, (name, colour) in enumerate(entries):
+        x, y = 0.14 + (i % per_row) * (PAGE - 0.2) / per_row, high - 0.10 - 0.16 * (i // per_row)
+        axes.plot([x], [y], "s", color=colour, markersize=5)
+        axes.text(x + 0.09, y, name, va="center", fontsize=6)
 
 
 def contact_sheet(

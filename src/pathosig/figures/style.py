@@ -260,3 +260,8 @@ def shortened(text: str, at_most: int = 52) -> str:
 def hpc_name(hpc: int) -> str:
     """An HPC as written on screen: ``HPC 07``."""
     return f"HPC {hpc:02d}"
+
+
+def coarse_name(group: int) -> str:
+    """A coarse group as written on screen: ``Coarse 2``."""
+    return f"Coarse {group}"

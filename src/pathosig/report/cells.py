@@ -7,11 +7,11 @@ import re
 from collections.abc import Sequence
 
 from pathosig.figures.forest import MOST_SPREAD
-from pathosig.figures.palette import hpc_colours
+from pathosig.figures.palette import coarse_colours, hpc_colours
 from pathosig.figures.results import analysis_title
-from pathosig.figures.style import estimate_text, hpc_name
+from pathosig.figures.style import coarse_name, estimate_text, hpc_name
 from pathosig.figures.titles import endpoint_title, prose, sentence_case
-from pathosig.report.material import Material, Phenotypes, Term
+from pathosig.report.material import CoarseGroup, Material, Phenotypes, Term
 from pathosig.validation.analysis import Analysis
 from pathosig.validation.values import Estimate, HazardRatio, NotEstimable
 
@@ -53,11 +53,24 @@ def feature_name(column: str) -> str:
 
 
 def feature_title(material: Material, column: str) -> str:
-    """The name of a feature with the name that a pathologist gave it, where there is one."""
-    tail = column.removeprefix("hpc_")
-    names = {} if material.phenotypes is None else material.phenotypes.names
-    given = names[int(tail)] if column != tail and tail.isdigit() and int(tail) in names else ""
-    return f"{feature_name(column)} {given}".strip()
+    """The name of a feature with the name that a pathologist gave it, or else gave the coarse group it is in."""
+    tail, phenotypes = column.removeprefix("hpc_"), material.phenotypes
+    if phenotypes is None:
+        return feature_name(column)
+    leaves: tuple[int, ...] = (int(tail),) if column != tail and tail.isdigit() else ()
+    if not leaves and column in phenotypes.nodes:
+        leaves = phenotypes.nodes[column]
+    return f"{feature_name(column)} {phenotypes.name_of(leaves)}".rstrip()
+
+
+def group_title(group: CoarseGroup) -> str:
+    """A coarse group with the name that a pathologist gave it, where there is one: ``Coarse 2 tumour``."""
+    return f"{coarse_name(group.number)} {group.name}".strip()
+
+
+def group_palette_of(phenotypes: Phenotypes) -> list[str]:
+    """The colour of every coarse group."""
+    return coarse_colours(phenotypes.coarse, artefacts=phenotypes.artefacts, linkage=phenotypes.linkage)
 
 
 def units_of(material: Material) -> str:

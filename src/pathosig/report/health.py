@@ -1,20 +1,19 @@
-"""health.json as rows and facts for the report."""
+"""health.json as rows, coarse groups and facts for the report."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pathosig.report.material import HpcHealth
+from pathosig.report.material import CoarseGroup, HpcHealth
 
 _FIELDS = {
     "share": "share",
-    "confidence": "confidence",
+    "steadiness": "halves",
+    "bootstrap_jaccard": "jaccard",
     "top_slide": "largest_slide",
     "top_patient": "largest_patient",
     "top_site": "largest_site",
-    "seed_jaccard": "jaccard_seed",
-    "bootstrap_jaccard": "jaccard",
 }
 """Column of the report -> key of health.json."""
 
@@ -25,6 +24,8 @@ _FACTS = {
     "near_empty": "Nearly empty HPCs",
     "seed_ari": "Agreement between seeds (ARI)",
     "bootstrap_ari": "Agreement between patient bootstraps (ARI)",
+    "halves_ari": "Agreement between disjoint halves of the patients, HPCs (ARI)",
+    "coarse_halves_ari": "Agreement between disjoint halves of the patients, coarse groups (ARI)",
 }
 
 
@@ -37,8 +38,29 @@ def health_rows(health: Mapping[str, Any]) -> list[HpcHealth]:
             verdict=str(row.get("flag") or ""),
             reason=str(row.get("reason") or ""),
         )
-        for row in health.get("hpcs", ())
+        for row in _rows(health, "hpcs")
     ]
+
+
+def coarse_groups(
+    groups: Sequence[int], health: Mapping[str, Any], names: Mapping[int, str]
+) -> list[CoarseGroup]:
+    """Coarse groups from the group of every HPC, health.json (which may lack them) and the names that were given."""
+    rows = {int(row["coarse"]): row for row in _rows(health, "coarse")}
+    return [
+        CoarseGroup(
+            number=group,
+            hpcs=tuple(hpc for hpc, its in enumerate(groups) if its == group),
+            name={**{group: ""}, **names}[group],
+            share=_number(rows[group], "share") if group in rows else None,
+            steadiness=_number(rows[group], "halves") if group in rows else None,
+        )
+        for group in range(max(groups, default=-1) + 1)
+    ]
+
+
+def _rows(health: Mapping[str, Any], of: str) -> Sequence[Mapping[str, Any]]:
+    return health.get(of, ())
 
 
 def _number(row: Mapping[str, Any], key: str) -> float | None:

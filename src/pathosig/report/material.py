@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pathosig.core.clinical import Columns, Primary
+from pathosig.core.labels import PhenotypeNames
 from pathosig.figures.titles import cohort_title, endpoint_title
 
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ class SlidePicture:
         Level-0 pixels per pixel of the overview.
     rings
         Rings of the tissue polygons in level-0 pixels: float[n, 2] each.
-    x, y, hpc
-        Tiles in level-0 pixels and their HPC (-1 without).
+    x, y, hpc, coarse
+        Tiles in level-0 pixels, their HPC and their coarse group (-1 without).
     tile_px
         Width of a tile in level-0 pixels.
     mpp
@@ -55,11 +56,12 @@ class SlidePicture:
     hpc: NDArray[np.integer]
     tile_px: float
     mpp: float | None
+    coarse: NDArray[np.integer] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AtlasTile:
-    """One tile of the atlas with its pixels; `width_um` is None where the slide has no mpp."""
+    """One tile of the atlas with its pixels; `width_um` is None where the slide has no mpp, `coarse` is -1 without groups."""
 
     hpc: int
     rank: int
@@ -68,6 +70,7 @@ class AtlasTile:
     patient_id: str
     pixels: NDArray[np.uint8]
     width_um: float | None = None
+    coarse: int = -1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,18 +108,31 @@ class CoreScore:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HpcHealth:
-    """Health of one HPC: proportions in 0..1, None where they were not computed; verdict and its reason."""
+    """Health of one HPC: proportions in 0..1, None where they were not computed; verdict and its reason.
+
+    `steadiness` is agreement across disjoint halves of the discovery patients, `bootstrap_jaccard` that over refits.
+    """
 
     hpc: int
     share: float | None = None
-    confidence: float | None = None
+    steadiness: float | None = None
+    bootstrap_jaccard: float | None = None
     top_slide: float | None = None
     top_patient: float | None = None
     top_site: float | None = None
-    seed_jaccard: float | None = None
-    bootstrap_jaccard: float | None = None
     verdict: str = ""
     reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CoarseGroup:
+    """One coarse group: its number, the HPCs below it in the tree, its name, proportion of tiles and steadiness."""
+
+    number: int
+    hpcs: tuple[int, ...]
+    name: str = ""
+    share: float | None = None
+    steadiness: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -135,6 +151,8 @@ class Phenotypes:
         The tree as scipy writes it: float[k - 1, 4].
     names
         Names given by pathologists.
+    groups
+        Coarse groups by their number; empty without a coarse cut.
     health
         One row per HPC; empty before health.json.
     facts
@@ -146,12 +164,24 @@ class Phenotypes:
     nodes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     linkage: Sequence[Sequence[float]] = ()
     names: Mapping[int, str] = field(default_factory=dict)
+    groups: Sequence[CoarseGroup] = ()
     health: Sequence[HpcHealth] = ()
     facts: Sequence[tuple[str, str]] = ()
 
     def of(self, hpc: int) -> HpcHealth:
         """Health of one HPC; empty without one."""
         return next((row for row in self.health if row.hpc == hpc), HpcHealth(hpc=hpc))
+
+    @property
+    def coarse(self) -> list[int]:
+        """Coarse group of every HPC; empty without groups."""
+        of_hpc = {hpc: g.number for g in self.groups for hpc in g.hpcs}
+        return [of_hpc[hpc] for hpc in sorted(of_hpc)]
+
+    def name_of(self, leaves: Collection[int]) -> str:
+        """The name of an HPC, or of the coarse group that all of these HPCs lie in; empty without."""
+        names = PhenotypeNames(hpcs=self.names, coarse={g.number: g.name for g in self.groups})
+        return names.of(leaves, self.coarse)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

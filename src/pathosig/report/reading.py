@@ -12,7 +12,7 @@ import numpy as np
 
 from pathosig.core.errors import InputError, PathosigError
 from pathosig.core.fingerprints import identity
-from pathosig.core.labels import read_hpc_names
+from pathosig.core.labels import read_names
 from pathosig.core.layout import Layout
 from pathosig.core.overlay import read_overlay, tissue_rings
 from pathosig.core.planted_claims import read_claims
@@ -22,7 +22,7 @@ from pathosig.core.stages import STAGE_NAMES
 from pathosig.core.tables import read_csv_rows
 from pathosig.core.versions import versions
 from pathosig.figures.titles import cohort_title, selection_words
-from pathosig.report.health import health_facts, health_rows
+from pathosig.report.health import coarse_groups, health_facts, health_rows
 from pathosig.report.images import TILE_PX, opened, overview, tiles_at
 from pathosig.report.material import (
     AtlasTile,
@@ -171,13 +171,15 @@ def _phenotypes(study: Study) -> Phenotypes | None:
     tree = _json(study.paths.tree)
     if not tree:
         return None
-    health = _json(study.paths.health)
+    health, names = _json(study.paths.health), read_names(study)
+    cut = tree["coarse"]["groups"] if "coarse" in tree else ()
     return Phenotypes(
         k=int(tree["k"]),
         artefacts=frozenset(int(h) for h in tree.get("artefact_hpcs", ())),
         nodes={str(n["id"]): tuple(int(h) for h in n["leaves"]) for n in tree.get("nodes", ())},
         linkage=tree.get("linkage", ()),
-        names=read_hpc_names(study),
+        names=names.hpcs,
+        groups=coarse_groups([int(g) for g in cut], health, names.coarse),
         health=health_rows(health),
         facts=health_facts(health),
     )
@@ -324,7 +326,9 @@ def _picture(study: Study, specimen: Specimen, size_px: int) -> SlidePicture:
         mpp = reader.info.mpp
     tiles = read_overlay(study, specimen)
     none = np.zeros(0, np.int64)
-    x, y, hpc = (none, none, none) if tiles is None else (tiles.columns[name] for name in ("x", "y", "hpc"))
+    x, y, hpc, coarse = (
+        none if tiles is None else tiles.columns[name] for name in ("x", "y", "hpc", "coarse")
+    )
     return SlidePicture(
         slide_id=specimen.id,
         patient_id=specimen.patient_id,
@@ -335,6 +339,7 @@ def _picture(study: Study, specimen: Specimen, size_px: int) -> SlidePicture:
         x=x,
         y=y,
         hpc=hpc,
+        coarse=coarse,
         tile_px=0.0 if tiles is None else float(tiles.tile_px),
         mpp=mpp,
     )
@@ -371,6 +376,7 @@ def _tiles_of(
     return [
         AtlasTile(
             hpc=r["hpc"],
+            coarse=r.get("coarse", -1),
             rank=r["rank"],
             kind=r["kind"],
             slide_id=specimen.id,

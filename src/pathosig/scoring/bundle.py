@@ -11,13 +11,14 @@ from pathlib import Path
 from pathosig import __version__
 from pathosig.core.archive import write_archive
 from pathosig.core.errors import InputError, NotEstimableError
-from pathosig.core.labels import read_hpc_names
+from pathosig.core.labels import read_names
 from pathosig.core.layout import Layout
 from pathosig.core.records import read_json, to_json
 from pathosig.core.showing import Shown
 from pathosig.core.spec import Spec
 from pathosig.core.strict_json import read_strict
 from pathosig.core.study import Study
+from pathosig.core.tables import read_csv_rows
 from pathosig.core.typed_json import from_plain
 from pathosig.encoder.spec import EncoderSpec
 from pathosig.phenotypes.codebook import Codebook
@@ -206,6 +207,13 @@ def _spec_of(study: Study, stage: str) -> dict[str, object]:
     return {k: v for k, v in spec.items() if k not in _OUTSIDE.get(stage, ())}
 
 
+def _selected_in(study: Study, signature: Signature) -> dict[str, float]:
+    """Feature of the score -> proportion of half-samples that select it; without a selection by half-samples nothing."""
+    path = study.paths.univariate
+    rows = {r["feature"]: r.get("frequency", "") for r in read_csv_rows(path)} if path.is_file() else {}
+    return {name: float(rows[name]) for name in signature.hpcs if rows.get(name)}
+
+
 def _card(study: Study, signature: Signature, encoder: EncoderFacts, digests: dict[str, str]) -> ModelCard:
     results = read_results(study.paths.results) if study.paths.results.is_file() else None
     distance = Codebook.load(study.paths.codebook).distance
@@ -229,7 +237,8 @@ def _card(study: Study, signature: Signature, encoder: EncoderFacts, digests: di
                 and r.summary.get("vendor")
             }
         ),
-        phenotype_names=read_hpc_names(study),
+        phenotype_names=read_names(study),
+        selected_in=_selected_in(study, signature),
         pathosig=__version__,
         digests=digests,
     )

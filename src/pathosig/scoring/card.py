@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from pathosig.core.labels import PhenotypeNames
 from pathosig.signature.model import Signature
 from pathosig.validation.results import Results
 from pathosig.validation.values import Concordance, Estimate, HazardRatio, NotEstimable
@@ -72,6 +73,7 @@ class ModelCard:
     out_of_distribution: str
     scanners: tuple[str, ...]
     phenotype_names: Mapping[str, str]
+    selected_in: Mapping[str, float]
     encoder: EncoderFacts
     pathosig: str
     digests: Mapping[str, str]
@@ -85,6 +87,11 @@ class ModelCard:
             f"{'; '.join(f'{y} y {v}' for y, v in p.calibration.items()) or '-'} |"
             for p in self.performance
         )
+        returns = "".join(f"| `{name}` | {share:.0%} |\n" for name, share in self.selected_in.items())
+        if returns:
+            returns = (
+                f"| feature | half-samples of the training patients that select it |\n|---|---|\n{returns}"
+            )
         digests = "\n".join(f"| `{k}` | `{v}` |" for k, v in self.digests.items())
         inside = (
             "inside the bundle" if self.encoder.weights_inside else "not inside; give them with --weights"
@@ -106,6 +113,7 @@ patient become one score by the policy `{self.policy}`; fewer than {self.min_til
 
     {self.equation}
 
+{returns}
 Survival at a horizon is `baseline ** exp(score)`:
 
 | years | baseline survival |
@@ -142,7 +150,8 @@ def model_card(
     encoder: EncoderFacts,
     limit: str,
     scanners: Sequence[str],
-    phenotype_names: Mapping[int, str],
+    phenotype_names: PhenotypeNames,
+    selected_in: Mapping[str, float],
     pathosig: str,
     digests: Mapping[str, str],
 ) -> ModelCard:
@@ -157,7 +166,9 @@ def model_card(
     scanners
         Makers of the scanners of the training slides, as their files name them.
     phenotype_names
-        HPC -> what pathologists call it.
+        What pathologists call HPCs and coarse groups.
+    selected_in
+        Feature of the score -> proportion of half-samples of the training patients whose selection returns to it.
     """
     trained = signature.trained_on
     return ModelCard(
@@ -184,7 +195,9 @@ def model_card(
         else "no other cohort, no cross-validation",
         out_of_distribution=limit,
         scanners=tuple(scanners),
-        phenotype_names={str(hpc): name for hpc, name in sorted(phenotype_names.items())},
+        phenotype_names={str(hpc): name for hpc, name in sorted(phenotype_names.hpcs.items())}
+        | {f"coarse_{group}": name for group, name in sorted(phenotype_names.coarse.items())},
+        selected_in=dict(selected_in),
         encoder=encoder,
         pathosig=pathosig,
         digests=dict(digests),
@@ -234,11 +247,23 @@ def as_plain(card: ModelCard) -> dict[str, object]:
     return dataclasses.asdict(card)
 
 
-def phenotype_names(card: Mapping[str, object], k: int) -> dict[int, str]:
-    """Names that pathologists gave to `k` phenotypes, from a stranger's card.json: for the screen only."""
+def phenotype_names(card: Mapping[str, object], k: int) -> PhenotypeNames:
+    """Names that pathologists gave to `k` phenotypes and their coarse groups, from a stranger's card.json: for the screen only."""
     stated = card.get("phenotype_names")
+    levels: dict[str, dict[int, str]] = {"": {}, "coarse_": {}}
+    for key, name in stated.items() if isinstance(stated, dict) else ():
+        level = "coarse_" if key.startswith("coarse_") else ""
+        digits = key.removeprefix(level)
+        if isinstance(name, str) and digits.isdecimal() and len(digits) < 5 and int(digits) < k:
+            levels[level][int(digits)] = name[:80]
+    return PhenotypeNames(hpcs=levels[""], coarse=levels["coarse_"])
+
+
+def selected_in(card: Mapping[str, object]) -> dict[str, float]:
+    """Proportion of half-samples that select each feature, from a stranger's card.json: for the screen only."""
+    stated = card.get("selected_in")
     return {
-        int(hpc): name[:80]
-        for hpc, name in (stated.items() if isinstance(stated, dict) else ())
-        if isinstance(name, str) and hpc.isdecimal() and len(hpc) < 5 and int(hpc) < k
+        name: float(share)
+        for name, share in (stated.items() if isinstance(stated, dict) else ())
+        if isinstance(share, int | float) and 0 <= share <= 1
     }

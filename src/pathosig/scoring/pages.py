@@ -20,7 +20,7 @@ from pathosig.figures.palette import hpc_colours
 from pathosig.figures.style import hpc_name
 from pathosig.figures.titles import endpoint_title, sentence_case
 from pathosig.profiles.reading import read_profiles
-from pathosig.scoring.card import phenotype_names
+from pathosig.scoring.card import phenotype_names, selected_in
 from pathosig.scoring.clinical import ClinicalTerm
 from pathosig.scoring.contents import Bundle
 from pathosig.scoring.drawings import place_among_discovery, survival_curve
@@ -69,6 +69,7 @@ class TermRow:
     value: str
     center: str
     part: str
+    returns: str
     tone: str
     left: float
     width: float
@@ -280,7 +281,7 @@ def _alike(bundle: Bundle, reading: Reading) -> str:
     """Which phenotypes of the training most tiles resemble, in words."""
     if not reading.nearest:
         return "Nothing of it could be compared with the training."
-    names = phenotype_names(bundle.card, bundle.tree.k)
+    names = phenotype_names(bundle.card, bundle.tree.k).hpcs
     listed = ", ".join(
         f"{share:.0%} {hpc_name(int(name[4:]))} {names.get(int(name[4:]), '')}".rstrip()
         for name, share in reading.nearest
@@ -326,7 +327,7 @@ def _interval(low: float | None, high: float | None, *, percent: bool = False) -
 def _terms(bundle: Bundle, reading: Reading, columns: np.ndarray) -> tuple[TermRow, ...]:
     signature = bundle.signature
     colours = hpc_colours(bundle.tree.k, artefacts=bundle.tree.artefacts, linkage=bundle.tree.linkage)
-    names = phenotype_names(bundle.card, bundle.tree.k)
+    names, selected = phenotype_names(bundle.card, bundle.tree.k), selected_in(bundle.card)
     top = max((abs(v) for v in reading.contributions.values()), default=1.0) or 1.0
     plain = signature.transform.scale == "share"
     rows = []
@@ -338,12 +339,15 @@ def _terms(bundle: Bundle, reading: Reading, columns: np.ndarray) -> tuple[TermR
             TermRow(
                 name=name,
                 leaves=tuple(
-                    Leaf(name=f"{hpc:02d} {names.get(hpc, '')}".rstrip(), colour=colours[hpc])
+                    Leaf(
+                        name=f"{hpc:02d} {names.of([hpc], bundle.tree.coarse)}".rstrip(), colour=colours[hpc]
+                    )
                     for hpc in leaves
                 ),
                 value=f"{value:.1%}" if plain else _signed(value),
                 center=f"{center:.1%}" if plain else _signed(center),
                 part=_signed(part),
+                returns=f"{selected[name]:.0%}" if name in selected else "",
                 tone="high" if part > 0 else "low",
                 left=round(50 if part > 0 else 50 - width, 2),
                 width=round(width, 2),

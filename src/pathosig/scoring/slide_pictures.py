@@ -17,8 +17,9 @@ from pathosig.core.schema import ASSIGNMENTS, read_table
 from pathosig.core.study import Specimen, Study
 from pathosig.core.tile_tables import read_slide_tiles
 from pathosig.figures.palette import hpc_colours, rgb
-from pathosig.figures.slides import RiskScale, SlideMap, slide_map
+from pathosig.figures.slides import RiskScale, SlideMap, coarse_legend, slide_map
 from pathosig.figures.style import hpc_name, svg_bytes
+from pathosig.scoring.card import phenotype_names
 from pathosig.slides import open_slide, plan_read, read_overview, read_tiles
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ def slide_pictures(
         for name, leaves in drivers.items()
     }
     far = _best(distance, _FAR, 1)
+    names = phenotype_names(bundle.card, bundle.tree.k)
     colours = hpc_colours(bundle.tree.k, artefacts=bundle.tree.artefacts, linkage=bundle.tree.linkage)
     geojson = None
     if weights is not None:
@@ -106,7 +108,9 @@ def slide_pictures(
     unlike: tuple[str, ...] = ()
     try:
         with open_slide(specimen.path, mpp=specimen.mpp, region=specimen.region) as reader:
-            svg = _map(reader, colours, specimen.id, xy, side, hpc, weights)
+            groups = assigned.column("coarse").to_numpy() if "coarse" in assigned.column_names else None
+            item = _overview(reader, specimen.id, xy, side, hpc=hpc, coarse=groups)
+            svg = _map(item, colours, coarse_legend(bundle.tree, names.coarse), weights)
             shown = {name: _tiles(reader, xy[rows], side) for name, rows in chosen.items()}
             unlike = _tiles(reader, xy[far], side)
     except PathosigError:
@@ -134,29 +138,39 @@ def _best(value: np.ndarray, n: int, above: float) -> np.ndarray:
     return np.asarray(rows[value[rows] > above])
 
 
-def _map(
+def _overview(
     reader: SlideReader,
-    colours: Sequence[str],
     title: str,
     xy: np.ndarray,
     side: float,
+    *,
     hpc: np.ndarray,
-    weights: np.ndarray | None,
-) -> str:
+    coarse: np.ndarray | None,
+) -> SlideMap:
     overview, downsample = read_overview(reader, 1e-6, max_side=_OVERVIEW_PX)
-    item = SlideMap(
+    return SlideMap(
         title=title,
         overview=overview,
         x=xy[:, 0],
         y=xy[:, 1],
         hpc=hpc,
+        coarse=coarse,
         tile_px=side,
         downsample=downsample,
         mpp=reader.info.mpp,
     )
+
+
+def _map(
+    item: SlideMap,
+    colours: Sequence[str],
+    groups: Sequence[tuple[str, str]],
+    weights: np.ndarray | None,
+) -> str:
     # The scale ends at the heaviest phenotype of this slide: one that is absent would make all colours pale.
-    shown = None if weights is None else np.where(np.isin(np.arange(len(weights)), hpc), weights, 0.0)
-    figure = slide_map([item], colours, risk=None if shown is None else RiskScale(weights=shown))
+    shown = None if weights is None else np.where(np.isin(np.arange(len(weights)), item.hpc), weights, 0.0)
+    risk = None if shown is None else RiskScale(weights=shown)
+    figure = slide_map([item], colours, groups=groups if item.coarse is not None else (), risk=risk)
     text = svg_bytes(figure).decode("utf-8")
     head, _, rest = text[text.index("<svg") :].partition(
         "<metadata>"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from pathosig.viewer.arrays import ArrayPages, core_routes
 from pathosig.viewer.content import overlay, read_content
 from pathosig.viewer.deepzoom import TILE, max_level, parse_index, tile_region
 from pathosig.viewer.guard import COOKIE, Guard
-from pathosig.viewer.names import rename_hpc
+from pathosig.viewer.names import rename
 from pathosig.viewer.patient import PatientFacts
 from pathosig.viewer.pixels import SlideShelf
 
@@ -112,15 +113,23 @@ def _study_routes(app: FastAPI, study: Study, content: StudyContent, read_only: 
     @app.api_route("/api/study", methods=READ)
     def listing() -> Response:
         exemplars = [
-            {"hpc": e.hpc, "slide": e.slide, "x": e.x, "y": e.y, "width": e.width, "index": i}
+            {
+                "hpc": e.hpc,
+                "coarse": e.coarse,
+                "slide": e.slide,
+                "x": e.x,
+                "y": e.y,
+                "width": e.width,
+                "index": i,
+            }
             for i, e in enumerate(content.exemplars)
         ]
-        hpcs = [{**h, "given": names.get(h["hpc"], "")} for h in content.hpcs]
         return json_answer(
             {
                 "title": content.title,
                 "slides": content.rows,
-                "hpcs": hpcs,
+                "hpcs": named("hpc", content.hpcs),
+                "groups": named("coarse", content.groups),
                 "exemplars": exemplars,
                 "writable": not read_only,
                 "report": study.paths.report.is_file(),
@@ -128,21 +137,27 @@ def _study_routes(app: FastAPI, study: Study, content: StudyContent, read_only: 
             }
         )
 
-    names = {h["hpc"]: h["given"] for h in content.hpcs}
+    names = {f"hpc_{h['hpc']:02d}": h["given"] for h in content.hpcs}
+    names |= {f"coarse_{g['coarse']}": g["given"] for g in content.groups}
 
-    @app.post("/api/hpcs/{number}")
-    async def rename(number: str, request: Request) -> Response:
-        hpc = parse_index(number)
-        if hpc is None or hpc >= len(content.hpcs):
+    def named(level: str, units: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
+        digits = "02d" if level == "hpc" else "d"
+        return [{**unit, "given": names[f"{level}_{unit[level]:{digits}}"]} for unit in units]
+
+    @app.post("/api/{level}/{number}")
+    async def change_name(level: str, number: str, request: Request) -> Response:
+        index = parse_index(number)
+        known = {} if index is None else {"hpcs": f"hpc_{index:02d}", "groups": f"coarse_{index}"}
+        phenotype = known.get(level, "")
+        if phenotype not in names:
             return missing()
         try:
-            name = json.loads(await request.body())["name"]
-            names[hpc] = rename_hpc(study, hpc, name)
+            names[phenotype] = rename(study, phenotype, json.loads(await request.body())["name"])
         except (ValueError, KeyError, TypeError, AttributeError):
             return json_answer({"error": 'expected {"name": "..."}', "code": "E_INPUT"}, 422)
         except PathosigError as error:
             return json_answer({"error": error.message, "code": error.code}, 422)
-        return json_answer({"hpc": hpc, "given": names[hpc]})
+        return json_answer({"hpc" if level == "hpcs" else "coarse": index, "given": names[phenotype]})
 
 
 def _slide_routes(app: FastAPI, study: Study, content: StudyContent, facts: PatientFacts) -> None:

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pathosig.core.errors import InputError
-from pathosig.core.labels import read_hpc_names
+from pathosig.core.labels import read_names
 from pathosig.core.overlay import read_overlay
 from pathosig.core.phenotype_tree import PhenotypeTree
 from pathosig.core.schema import ASSIGNMENTS, ATLAS, read_table
 from pathosig.core.tables import read_csv_rows
-from pathosig.figures.palette import hpc_colours
-from pathosig.figures.style import hpc_name
+from pathosig.figures.palette import coarse_colours, hpc_colours
+from pathosig.figures.style import coarse_name, hpc_name
 
 if TYPE_CHECKING:
     from pathosig.core.study import Specimen, Study
@@ -31,9 +31,10 @@ QUALITY = ("blur", "pen", "fold", "background", "saturation")
 
 @dataclass(frozen=True, kw_only=True)
 class Exemplar:
-    """One tile of the atlas: where it lies."""
+    """One tile of the atlas: its HPC and coarse group (-1 without), and where it lies."""
 
     hpc: int
+    coarse: int
     slide: str
     x: int
     y: int
@@ -54,6 +55,8 @@ class StudyContent:
         One plain mapping per slide, for the list.
     hpcs
         One plain mapping per HPC: number, label, given name, colour, coarse group, weight in the score.
+    groups
+        One plain mapping per coarse group: number, label, given name, colour, steadiness.
     exemplars
         Tiles of the atlas.
     """
@@ -62,6 +65,7 @@ class StudyContent:
     specimens: dict[str, Specimen]
     rows: tuple[Mapping[str, object], ...]
     hpcs: tuple[Mapping[str, object], ...]
+    groups: tuple[Mapping[str, object], ...]
     exemplars: tuple[Exemplar, ...]
 
 
@@ -98,6 +102,7 @@ def read_content(study: Study, secret: str, facts: PatientFacts) -> StudyContent
         specimens=specimens,
         rows=tuple(rows),
         hpcs=_hpcs(study, facts.weights(k)),
+        groups=_groups(study),
         exemplars=_exemplars(study, by_name),
     )
 
@@ -106,8 +111,8 @@ def overlay(study: Study, specimen: Specimen) -> bytes:
     """Tiles of a slide as one block of numbers: a million tiles travel in a tenth of a second, as JSON in ten.
 
     The block is the length of its header (uint32, little endian), the header as JSON padded to a multiple of 8 bytes, and
-    one array per column of the header, each padded likewise: ``tile_id``, ``x``, ``y`` (level-0 pixels), ``hpc`` (-1
-    without), ``confidence``, ``distance`` to the nearest HPC and ``quality`` (the worst artefact, 0 to 1).
+    one array per column of the header, each padded likewise: ``tile_id``, ``x``, ``y`` (level-0 pixels), ``hpc`` and ``coarse``
+    group (-1 without), ``confidence``, ``distance`` to the nearest HPC and ``quality`` (the worst artefact, 0 to 1).
 
     Raises
     ------
@@ -117,7 +122,8 @@ def overlay(study: Study, specimen: Specimen) -> bytes:
     tiles = read_overlay(study, specimen)
     n = 0 if tiles is None else len(tiles)
     columns: dict[str, np.ndarray] = {}
-    for name, kind in (("tile_id", "<i4"), ("x", "<i4"), ("y", "<i4"), ("hpc", "<i2"), ("confidence", "<f4")):
+    kinds = {"tile_id": "<i4", "x": "<i4", "y": "<i4", "hpc": "<i2", "coarse": "<i2", "confidence": "<f4"}
+    for name, kind in kinds.items():
         columns[name] = np.zeros(0, kind) if tiles is None else tiles.columns[name].astype(kind)
     columns["distance"] = _distances(study, specimen, columns["tile_id"])
     worst = [] if tiles is None else [tiles.columns[c] for c in QUALITY if c in tiles.columns]
@@ -156,7 +162,7 @@ def _hpcs(study: Study, weights: Sequence[float]) -> tuple[Mapping[str, object],
         tree = PhenotypeTree.read(study.paths.tree)
     except InputError:
         return ()
-    names = read_hpc_names(study)
+    names = read_names(study).hpcs
     colours = hpc_colours(tree.k, artefacts=tree.artefacts, linkage=tree.linkage)
     return tuple(
         {
@@ -165,8 +171,27 @@ def _hpcs(study: Study, weights: Sequence[float]) -> tuple[Mapping[str, object],
             "given": names.get(i, ""),
             "colour": colour,
             "artefact": i in tree.artefacts,
-            "coarse": tree.coarse[i] if tree.coarse else 0,
+            "coarse": tree.coarse[i] if tree.coarse else -1,
             "weight": weights[i] if weights else 0.0,
+        }
+        for i, colour in enumerate(colours)
+    )
+
+
+def _groups(study: Study) -> tuple[Mapping[str, object], ...]:
+    try:
+        tree = PhenotypeTree.read(study.paths.tree)
+    except InputError:
+        return ()
+    names = read_names(study).coarse
+    colours = coarse_colours(tree.coarse, artefacts=tree.artefacts, linkage=tree.linkage)
+    return tuple(
+        {
+            "coarse": i,
+            "label": coarse_name(i),
+            "given": names.get(i, ""),
+            "colour": colour,
+            "steadiness": tree.steadiness.get(f"coarse_{i}"),
         }
         for i, colour in enumerate(colours)
     )
@@ -188,7 +213,8 @@ def _exemplars(study: Study, by_name: dict[str, str]) -> tuple[Exemplar, ...]:
             widths[name] = tiles.tile_px if tiles is not None else 0
         if not widths[name]:
             continue
-        out.append(Exemplar(hpc=row["hpc"], slide=by_name[name], x=row["x"], y=row["y"], width=widths[name]))
+        place = {"slide": by_name[name], "x": row["x"], "y": row["y"], "width": widths[name]}
+        out.append(Exemplar(hpc=row["hpc"], coarse=row.get("coarse", -1), **place))
     return tuple(out)
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 COOKIE = "pathosig_token"
 LOCAL_HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?", re.IGNORECASE)
 """A Host header of this machine, whole: nothing may stand before or after it."""
-WRITABLE = re.compile(r"/api/hpcs/\d{1,5}|/api/arrays/[0-9a-f]{20}/cores")
+WRITABLE = re.compile(r"/api/(?:hpcs|groups)/\d{1,5}|/api/arrays/[0-9a-f]{20}/cores")
 """The two addresses that take a POST: the name of an HPC, and the place of a core."""
 MOST_BYTES = 4096
 HEADERS = (

@@ -1,15 +1,12 @@
-"""Changes of HPC names from the viewer: the only thing it writes."""
+"""Changes of names of HPCs and coarse groups from the viewer."""
 
 from __future__ import annotations
 
-import csv
-import io
 import threading
 from typing import TYPE_CHECKING
 
 from pathosig.core.errors import InputError
-from pathosig.core.labels import read_hpc_names
-from pathosig.core.records import write_text
+from pathosig.core.labels import read_names, write_names
 
 if TYPE_CHECKING:
     from pathosig.core.study import Study
@@ -18,8 +15,15 @@ LONGEST = 80
 _writing = threading.Lock()
 
 
-def rename_hpc(study: Study, hpc: int, name: str) -> str:
-    """Write the name of one HPC to hpc_names.csv, all others kept; an empty name takes the name away.
+def rename(study: Study, phenotype: str, name: str) -> str:
+    """Write the name of one HPC or coarse group to hpc_names.csv, all others kept; an empty name takes the name away.
+
+    Parameters
+    ----------
+    phenotype
+        ``hpc_07`` or ``coarse_0``.
+    name
+        Its name.
 
     Returns
     -------
@@ -33,12 +37,7 @@ def rename_hpc(study: Study, hpc: int, name: str) -> str:
     """
     text = name.strip()
     if len(text) > LONGEST or any(ord(c) < 32 or ord(c) == 127 for c in text):
-        raise InputError(f"HPC {hpc:02d}: a name has at most {LONGEST} characters and no line breaks.")
+        raise InputError(f"{phenotype}: a name has at most {LONGEST} characters and no line breaks.")
     with _writing:
-        names = read_hpc_names(study) | {hpc: text}
-        buffer = io.StringIO()
-        writer = csv.writer(buffer, lineterminator="\n")
-        writer.writerow(["hpc", "name"])
-        writer.writerows([h, n] for h, n in sorted(names.items()))
-        write_text(study.paths.hpc_names, buffer.getvalue())
+        write_names(study, read_names(study).with_names({phenotype: text}))
     return text

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from pathosig.core.errors import PathosigError
+from pathosig.core.labels import read_names
+from pathosig.core.phenotype_tree import PhenotypeTree
 from pathosig.core.records import read_parquet
+from pathosig.core.tables import read_csv_rows
 from pathosig.figures.results import known
 from pathosig.figures.style import hpc_name
 from pathosig.figures.titles import cohort_title, endpoint_title, risk_label
@@ -51,6 +54,20 @@ class PatientFacts:
         path = self.study.paths.patient_profiles
         return read_parquet(path).to_pandas().set_index("patient_id") if path.is_file() else None
 
+    @cached_property
+    def frequencies(self) -> dict[str, float]:
+        """Feature -> proportion of half-samples of the discovery patients that select it; without a selection nothing."""
+        path = self.study.paths.univariate
+        rows = read_csv_rows(path) if path.is_file() else []
+        return {r["feature"]: float(r["frequency"]) for r in rows if r.get("frequency")}
+
+    def title(self, feature: str, leaves: Sequence[int]) -> str:
+        """A feature as written on screen, with the name that was given to it or to its coarse group."""
+        name = hpc_name(int(feature[4:])) if feature.startswith("hpc_") else feature.replace("_", " ")
+        path = self.study.paths.tree
+        groups = PhenotypeTree.read(path).coarse if path.is_file() else ()
+        return f"{name} {read_names(self.study).of(leaves, groups)}".rstrip()
+
     def weights(self, k: int) -> list[float]:
         """What a tile of each HPC adds to the score; empty without HPCs in the signature."""
         signature = self.signature
@@ -83,8 +100,8 @@ class PatientFacts:
             leaves = signature.transform.leaves.get(feature, ())
             value = float(sum(row[f"hpc_{h:02d}"] for h in leaves)) if leaves else math.nan
             if math.isfinite(value):
-                name = hpc_name(int(feature[4:])) if feature.startswith("hpc_") else feature.replace("_", " ")
-                out.append({"name": name, "value": value, "adds": coef * (value - center)})
+                term = {"name": self.title(feature, leaves), "value": value, "adds": coef * (value - center)}
+                out.append(term | {"frequency": self.frequencies.get(feature)})
         return sorted(out, key=lambda c: -abs(float(str(c["adds"]))))
 
     def _curve(self, specimen: Specimen) -> Panel | None:

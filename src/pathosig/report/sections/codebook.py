@@ -9,7 +9,7 @@ import numpy as np
 from pathosig.figures.embedding import embedding_map
 from pathosig.figures.health import health_figure
 from pathosig.figures.style import hpc_name
-from pathosig.report.cells import feature_title, palette_of
+from pathosig.report.cells import feature_title, group_palette_of, group_title, palette_of
 from pathosig.report.images import picture
 from pathosig.report.material import Material
 from pathosig.report.page import Block, Facts, Picture, Section, Table
@@ -23,11 +23,23 @@ def health_section(material: Material) -> Section | None:
     blocks: list[Block] = [Facts(rows=phenotypes.facts)]
     colours = palette_of(phenotypes)
     caption = (
-        "Health of every HPC. Stability is the Jaccard overlap after matching (green: 0.75 or more, red: below 0.50); "
-        "biggest slide, patient and site: the proportion of an HPC's tiles that comes from there (yellow: more than half)."
+        "Health of every {}. Steadiness is the overlap of what codebooks of disjoint halves of the discovery patients find "
+        "(Jaccard index; green: 0.50 or more, red: below 0.30)"
     )
-    rows = [asdict(row) for row in phenotypes.health]
-    blocks.append(picture("health", health_figure(rows, colours, names=phenotypes.names), caption))
+    if phenotypes.groups:
+        rows: list[dict[str, float | str | None]] = [
+            {"label": group_title(g), "share": g.share, "steadiness": g.steadiness} for g in phenotypes.groups
+        ]
+        figure = health_figure(rows, group_palette_of(phenotypes))
+        blocks.append(picture("health_groups", figure, caption.format("coarse group") + "."))
+    rows = [asdict(r) | {"label": feature_title(material, f"hpc_{r.hpc:02d}")} for r in phenotypes.health]
+    caption = caption.format("HPC") + (
+        ", stability that of refits on resampled patients (green: 0.75 or more, red: below 0.50); biggest slide, patient "
+        "and site: the proportion of an HPC's tiles that comes from there (yellow: more than half)."
+    )
+    blocks.append(
+        picture("health", health_figure(rows, [colours[r.hpc] for r in phenotypes.health]), caption)
+    )
     reasons = [
         [feature_title(material, f"hpc_{r.hpc:02d}"), r.verdict, r.reason]
         for r in phenotypes.health

@@ -9,7 +9,7 @@ import numpy as np
 
 from pathosig.figures.slides import RiskScale, SlideMap, slide_map
 from pathosig.figures.style import hpc_name
-from pathosig.report.cells import number_text, palette_of
+from pathosig.report.cells import group_palette_of, group_title, number_text, palette_of
 from pathosig.report.drivers import weights_of
 from pathosig.report.images import picture
 from pathosig.report.material import Material, PatientScore, SlidePicture, cohort_title
@@ -30,13 +30,14 @@ def maps_section(material: Material, *, at_most: int) -> Section | None:
     colours, names = palette_of(phenotypes), {h: f"{hpc_name(h)} {n}" for h, n in phenotypes.names.items()}
     weights = weights_of(material)
     risk = None if weights is None else RiskScale(weights=weights)
+    titles = [group_title(g) for g in phenotypes.groups]
+    groups = list(zip(titles, group_palette_of(phenotypes), strict=True)) if len(titles) > 1 else []
     drawn: list[Block] = []
     for number, index in enumerate(steps, start=1):
         item = usable[int(index)]
-        figure = slide_map([_panel(item, scores)], colours, names=names, risk=risk)
-        what = "H&E, its tiles by HPC" + (
-            ", and what each tile adds to the score" if risk is not None else ""
-        )
+        figure = slide_map([_panel(item, scores)], colours, names=names, groups=groups, risk=risk)
+        what = "H&E, its tiles by " + ("coarse group and by HPC" if groups else "HPC")
+        what += ", and what each tile adds to the score" if risk is not None else ""
         caption = f"Slide {item.slide_id}: {what}."
         alt = f"Slide {item.slide_id}: {what}"
         drawn.append(replace(picture(f"map_{number:02d}", figure, caption, alt=alt), slide=item.slide_id))
@@ -44,7 +45,7 @@ def maps_section(material: Material, *, at_most: int) -> Section | None:
     blocks += folded("Slides between them, by score", drawn[1:-1], small=f"{len(drawn[1:-1])} slides")
     lead = (
         f"{len(steps)} of {len(usable)} slides; those with the lowest and the highest score stand open. Similar HPCs have "
-        "similar hues."
+        "similar hues, and a coarse group has that of its HPCs."
     )
     if material.signature is not None and material.signature.scale != "share":
         lead += " The score is not linear in the proportions, so contributions show direction and relative size only."
@@ -62,6 +63,7 @@ def _panel(item: SlidePicture, scores: dict[str, PatientScore]) -> SlideMap:
         x=item.x,
         y=item.y,
         hpc=item.hpc,
+        coarse=item.coarse,
         tile_px=item.tile_px,
         downsample=item.downsample,
         mpp=item.mpp,

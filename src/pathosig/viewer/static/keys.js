@@ -6,8 +6,8 @@ const KEYS = [
   [["k", "p"], "previous slide", () => step(-1)],
   [["o"], "tiles on or off", () => $("show-hpc").click()],
   [["t"], "tissue outline on or off", () => $("show-tissue").click()],
-  [["s"], "only the HPC under the pointer, or the chosen one; again for all", () => soloKey()],
-  [["a"], "all HPCs", () => $("all").click()],
+  [["s"], "only the HPC or coarse group under the pointer, or the chosen one; again for all", () => soloKey()],
+  [["a"], "all HPCs or coarse groups", () => $("all").click()],
   [["c"], "colour by the next thing", () => nextColour()],
   [["["], "overlay fainter", () => fade(-10)],
   [["]"], "overlay stronger", () => fade(10)],
@@ -21,13 +21,13 @@ const KEYS = [
   [["ArrowDown"], "move down", () => pan(0, 0.2)],
   [["/"], "find a slide or patient", () => { pane("slides"); $("search").focus(); }],
   [["?"], "this help", () => $("help").showModal()],
-  [["Escape"], "no mark, all HPCs", () => { state.mark = null; state.solo = null; legend(); repaint(); }],
+  [["Escape"], "no mark, nothing alone", () => { state.mark = null; state.solo = null; legend(); repaint(); }],
 ];
 
 function soloKey() {
-  const hpc = hovered >= 0 ? state.tiles.hpc[hovered] : state.chosen;
+  const key = hovered >= 0 ? unitsOfTiles()[hovered] : state.chosen;
   if (state.solo !== null) solo(state.solo);
-  else if (hpc !== null) solo(hpc);
+  else if (key !== null) solo(key);
 }
 
 function nextColour() {

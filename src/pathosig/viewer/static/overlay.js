@@ -6,7 +6,6 @@ const FILL_UP_TO = 90; // screen pixels of a tile beyond which it is outlined, s
 const NEUTRAL = [236, 236, 236];
 const HARMFUL = [213, 94, 0], PROTECTIVE = [0, 114, 178];
 const RAMP = [[253, 231, 37], [94, 201, 98], [33, 145, 140], [59, 82, 139], [68, 1, 84]]; // viridis, light to dark
-const GROUPS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#79183D", "#5F6670", "#F0E442"];
 
 const bytes = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
 const hex = (rgb) => `#${rgb.map((v) => Math.round(v).toString(16).padStart(2, "0")).join("")}`;
@@ -24,25 +23,28 @@ function riskColour(weight, top) {
   return mix(NEUTRAL, level > 0 ? HARMFUL : PROTECTIVE, Math.sqrt(Math.abs(level)));
 }
 
-// Colour of an HPC in the present mode, where it has one; numbers of single tiles are coloured by `tileColour`.
-function hpcColour(hpc) {
-  const mode = $("colour").value;
-  if (mode === "coarse") return hpc.artefact ? "#BDBDBD" : GROUPS[hpc.coarse % GROUPS.length];
-  if (mode === "risk") return hex(riskColour(hpc.weight, heaviest()));
-  return hpc.colour;
+// What is listed, shown and hidden: coarse groups when tiles are coloured by them, HPCs otherwise.
+const byGroup = () => $("colour").value === "coarse";
+const units = () => (byGroup() ? state.study.groups : state.study.hpcs);
+const numberOf = (unit) => unit.hpc ?? unit.coarse;
+const unitsOfTiles = () => (byGroup() ? state.tiles.coarse : state.tiles.hpc);
+
+// Colour of an HPC or coarse group in the present mode; numbers of single tiles are coloured by `tileColours`.
+function unitColour(unit) {
+  return $("colour").value === "risk" ? hex(riskColour(unit.weight, heaviest())) : unit.colour;
 }
 
 function tileColours() {
   const mode = $("colour").value, tiles = state.tiles;
   if (["hpc", "coarse", "risk"].includes(mode)) {
-    const table = state.study.hpcs.map((h) => bytes(hpcColour(h)));
-    return (i) => table[tiles.hpc[i]];
+    const table = units().map((u) => bytes(unitColour(u))), numbers = unitsOfTiles();
+    return (i) => table[numbers[i]];
   }
   const values = tiles[mode], top = mode === "distance" ? values.reduce((a, b) => Math.max(a, b), 1e-6) : 1;
   return (i) => ramp(mode === "confidence" ? 1 - values[i] : values[i] / top);
 }
 
-const visible = (hpc) => (state.solo === null ? state.shown.has(hpc) : state.solo === hpc);
+const visible = (number) => number >= 0 && (state.solo === null ? state.shown.has(number) : state.solo === number);
 
 // One pixel per tile of the grid; null where tiles do not lie on one (then they are drawn one by one).
 function paint() {
@@ -60,9 +62,9 @@ function paint() {
   }
   colourBar();
   if (!regular || columns * rows > 3e7) return;
-  const image = new ImageData(columns, rows), colour = tileColours();
+  const image = new ImageData(columns, rows), colour = tileColours(), numbers = unitsOfTiles();
   for (let i = 0; i < tiles.n; i++) {
-    if (!visible(tiles.hpc[i]) || tiles.hpc[i] < 0) continue;
+    if (!visible(numbers[i])) continue;
     const at = 4 * (Math.round((tiles.y[i] - y0) / step) * columns + Math.round((tiles.x[i] - x0) / step));
     const rgb = colour(i);
     image.data[at] = rgb[0]; image.data[at + 1] = rgb[1]; image.data[at + 2] = rgb[2]; image.data[at + 3] = 255;
@@ -114,7 +116,7 @@ function draw() {
 }
 
 function drawTiles(pen, zero, scale, view) {
-  const { x, y, hpc, width, n } = state.tiles;
+  const { x, y, width, n } = state.tiles, numbers = unitsOfTiles();
   const closer = osd.viewport.getZoom() > 1.5 * osd.viewport.getHomeZoom();
   const outlined = closer && width * scale > FILL_UP_TO;
   pen.globalAlpha = $("opacity").value / 100;
@@ -130,7 +132,7 @@ function drawTiles(pen, zero, scale, view) {
   const colour = tileColours(), line = 3 / scale;
   if (outlined) pen.globalAlpha = Math.min(1, 0.35 + $("opacity").value / 100);
   for (let i = 0; i < n; i++) {
-    if (x[i] < left || x[i] > right || y[i] < top || y[i] > bottom || hpc[i] < 0 || !visible(hpc[i])) continue;
+    if (x[i] < left || x[i] > right || y[i] < top || y[i] > bottom || !visible(numbers[i])) continue;
     const rgb = hex(colour(i));
     if (outlined) {
       pen.strokeStyle = rgb;
@@ -169,32 +171,34 @@ function tileAt(position) {
   const item = osd.world.getItemAt(0);
   if (!item || !state.tiles) return -1;
   const point = item.viewerElementToImageCoordinates(position);
-  const { x, y, hpc, width, n } = state.tiles;
+  const { x, y, width, n } = state.tiles, numbers = unitsOfTiles();
   for (let i = 0; i < n; i++) {
-    if (point.x >= x[i] && point.x < x[i] + width && point.y >= y[i] && point.y < y[i] + width && hpc[i] >= 0 && visible(hpc[i])) return i;
+    if (point.x >= x[i] && point.x < x[i] + width && point.y >= y[i] && point.y < y[i] + width && visible(numbers[i])) return i;
   }
   return -1;
 }
 
-const hpcName = (hpc) => `${hpc.label} ${hpc.given}`.trim();
+const unitName = (unit) => `${unit.label} ${unit.given}`.trim();
 
 function tileText(i) {
-  const tiles = state.tiles, hpc = state.study.hpcs[tiles.hpc[i]];
-  const parts = [`${hpcName(hpc)}, confidence ${tiles.confidence[i].toFixed(2)}`];
+  const tiles = state.tiles, hpc = state.study.hpcs[tiles.hpc[i]], group = state.study.groups[tiles.coarse[i]];
+  const parts = [unitName(hpc)];
+  if (group) parts.push(unitName(group));
+  parts.push(`confidence ${tiles.confidence[i].toFixed(2)}`);
   if (hpc.weight) parts.push(`weight ${hpc.weight > 0 ? "+" : ""}${number(hpc.weight)}`);
   if (tiles.has.distance) parts.push(`distance ${tiles.distance[i].toFixed(2)}`);
   if (tiles.has.quality) parts.push(`artefact ${tiles.quality[i].toFixed(2)}`);
   return parts.join(", ");
 }
 
-// A click on a tile shows what it is and the HPC's typical tiles; elsewhere it zooms as usual.
+// A click on a tile shows what it is and typical tiles of its HPC or coarse group; elsewhere it zooms as usual.
 function pick(event) {
   if (!event.quick || !$("show-hpc").checked) return;
   const i = tileAt(event.position);
   if (i < 0) return;
   event.preventDefaultAction = true;
   state.mark = { x: state.tiles.x[i], y: state.tiles.y[i], width: state.tiles.width };
-  state.chosen = state.tiles.hpc[i];
+  state.chosen = unitsOfTiles()[i];
   $("tile").textContent = tileText(i);
   legend();
   atlas();
@@ -224,15 +228,26 @@ $("view").addEventListener("pointermove", (event) => {
 });
 $("view").addEventListener("pointerleave", () => { $("readout").hidden = true; });
 for (const id of ["show-hpc", "show-tissue", "opacity"]) $(id).addEventListener("input", draw);
-$("colour").addEventListener("input", () => { repaint(); legend(); writeLink(); });
+let grouped = false;
+$("colour").addEventListener("input", () => {
+  if (byGroup() !== grouped) { showAll(); state.chosen = null; atlas(); }
+  repaint();
+  legend();
+  writeLink();
+});
+function showAll() {
+  grouped = byGroup();
+  state.solo = null;
+  state.shown = new Set(units().map(numberOf));
+}
 $("zoom-in").addEventListener("click", () => osd.viewport.zoomBy(1.6).applyConstraints());
 $("zoom-out").addEventListener("click", () => osd.viewport.zoomBy(1 / 1.6).applyConstraints());
 $("home").addEventListener("click", () => osd.viewport.goHome());
-$("all").addEventListener("click", () => { state.solo = null; state.shown = new Set(state.study.hpcs.map((h) => h.hpc)); legend(); repaint(); });
+$("all").addEventListener("click", () => { showAll(); legend(); repaint(); });
 $("none").addEventListener("click", () => { state.solo = null; state.shown.clear(); legend(); repaint(); });
 $("signature-only").addEventListener("click", () => {
   state.solo = null;
-  state.shown = new Set(state.study.hpcs.filter((h) => h.weight).map((h) => h.hpc));
+  state.shown = new Set(units().filter((u) => (byGroup() ? state.study.hpcs.some((h) => h.weight && h.coarse === u.coarse) : u.weight)).map(numberOf));
   legend();
   repaint();
 });

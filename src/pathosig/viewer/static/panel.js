@@ -8,14 +8,15 @@ function svg(name, attributes, ...children) {
   return node;
 }
 
-// HPCs of the signature first, the heaviest on top; then the most common of the slide.
+// HPCs of the signature first, the heaviest on top; then the most common of the slide. Coarse groups instead when tiles are coloured by them.
 function legend() {
   if (!state.study) return;
   const counts = new Map();
-  for (const h of state.tiles ? state.tiles.hpc : []) counts.set(h, (counts.get(h) || 0) + 1);
-  const ordered = [...state.study.hpcs].sort((a, b) =>
-    Math.abs(b.weight) - Math.abs(a.weight) || (counts.get(b.hpc) || 0) - (counts.get(a.hpc) || 0) || a.hpc - b.hpc);
-  $("legend").replaceChildren(...ordered.map((hpc) => legendRow(hpc, counts.get(hpc.hpc) || 0)));
+  for (const n of state.tiles ? unitsOfTiles() : []) counts.set(n, (counts.get(n) || 0) + 1);
+  const weight = (unit) => Math.abs(unit.weight || 0), count = (unit) => counts.get(numberOf(unit)) || 0;
+  const ordered = [...units()].sort((a, b) => weight(b) - weight(a) || count(b) - count(a) || numberOf(a) - numberOf(b));
+  $("legend").setAttribute("aria-label", byGroup() ? "Coarse groups" : "HPCs");
+  $("legend").replaceChildren(...ordered.map((unit) => legendRow(unit, count(unit))));
   nearest();
 }
 
@@ -33,7 +34,7 @@ function nearest() {
   const moves = (r) => Math.abs(r.hpc.weight) * r.count;
   const top = [...rows.values()].sort((a, b) => moves(b) - moves(a)).slice(0, 3);
   $("nearest").replaceChildren(...(top.length ? [element("h3", "Tissue behind this score")] : []), ...top.map((row) => {
-    const here = element("button", `${hpcName(row.hpc)}, ${row.count} ${row.count === 1 ? "tile" : "tiles"}`, { class: "name", title: "Go to its most typical tile on this slide" });
+    const here = element("button", `${unitName(row.hpc)}, ${row.count} ${row.count === 1 ? "tile" : "tiles"}`, { class: "name", title: "Go to its most typical tile on this slide" });
     here.addEventListener("click", () => { jump({ x: tiles.x[row.best], y: tiles.y[row.best], width: tiles.width }); pane("view"); });
     const exemplars = state.study.exemplars.filter((e) => e.hpc === row.hpc.hpc).slice(0, 4);
     return element("div", null, { class: "near" }, here, element("span", row.hpc.weight > 0 ? "▲" : "▼", { class: row.hpc.weight > 0 ? "harm" : "protect" }),
@@ -41,59 +42,60 @@ function nearest() {
   }));
 }
 
-function legendRow(hpc, count) {
-  const item = element("li", null, count ? {} : { class: "absent" });
-  const box = element("input", null, { type: "checkbox", "aria-label": `Show ${hpcName(hpc)}` });
-  box.checked = visible(hpc.hpc);
+function legendRow(unit, count) {
+  const item = element("li", null, count ? {} : { class: "absent" }), key = numberOf(unit), what = byGroup() ? "coarse group" : "HPC";
+  const box = element("input", null, { type: "checkbox", "aria-label": `Show ${unitName(unit)}` });
+  box.checked = visible(key);
   box.addEventListener("change", () => {
     state.solo = null;
-    if (box.checked) state.shown.add(hpc.hpc); else state.shown.delete(hpc.hpc);
+    if (box.checked) state.shown.add(key); else state.shown.delete(key);
     repaint();
   });
-  const swatch = element("button", null, { class: "swatch", title: "Show only this HPC (s)", "aria-label": `Only ${hpcName(hpc)}`, "aria-pressed": String(state.solo === hpc.hpc) },
-    svg("svg", { width: 14, height: 14, "aria-hidden": "true" }, svg("rect", { width: 14, height: 14, rx: 2, fill: hpcColour(hpc) })));
-  swatch.addEventListener("click", () => solo(hpc.hpc));
-  const name = element("button", hpc.artefact ? `${hpcName(hpc)} (artefact)` : hpcName(hpc),
-    { class: "name", "aria-pressed": String(state.chosen === hpc.hpc), "data-hpc": hpc.hpc });
-  name.addEventListener("click", () => { state.chosen = hpc.hpc; legend(); atlas(); });
+  const swatch = element("button", null, { class: "swatch", title: `Show only this ${what} (s)`, "aria-label": `Only ${unitName(unit)}`, "aria-pressed": String(state.solo === key) },
+    svg("svg", { width: 14, height: 14, "aria-hidden": "true" }, svg("rect", { width: 14, height: 14, rx: 2, fill: unitColour(unit) })));
+  swatch.addEventListener("click", () => solo(key));
+  const name = element("button", unit.artefact ? `${unitName(unit)} (artefact)` : unitName(unit),
+    { class: "name", "aria-pressed": String(state.chosen === key), "data-unit": key });
+  if (typeof unit.steadiness === "number") name.title = `Steadiness ${unit.steadiness.toFixed(2)}: how well other patients show it again`;
+  name.addEventListener("click", () => { state.chosen = key; legend(); atlas(); });
   item.append(box, swatch, name);
-  if (hpc.weight) item.append(element("span", hpc.weight > 0 ? "▲" : "▼", { class: hpc.weight > 0 ? "harm" : "protect", title: `${hpc.weight > 0 ? "higher" : "lower"} risk, weight ${number(hpc.weight)}` }));
+  if (unit.weight) item.append(element("span", unit.weight > 0 ? "▲" : "▼", { class: unit.weight > 0 ? "harm" : "protect", title: `${unit.weight > 0 ? "higher" : "lower"} risk, weight ${number(unit.weight)}` }));
   if (state.study.writable) {
-    const pencil = element("button", "✎", { class: "edit", title: "Name this HPC", "aria-label": `Name ${hpc.label}` });
-    pencil.addEventListener("click", () => editName(hpc, item));
+    const pencil = element("button", "✎", { class: "edit", title: `Name this ${what}`, "aria-label": `Name ${unit.label}` });
+    pencil.addEventListener("click", () => editName(unit, item));
     item.append(pencil);
   }
   item.append(element("span", count || "", { class: "count" }));
   return item;
 }
 
-function solo(hpc) {
-  state.solo = state.solo === hpc ? null : hpc;
-  state.chosen = hpc;
+function solo(key) {
+  state.solo = state.solo === key ? null : key;
+  state.chosen = key;
   legend();
   atlas();
   repaint();
   writeLink();
 }
 
-function editName(hpc, item) {
-  const field = element("input", null, { type: "text", maxlength: 80, "aria-label": `Name of ${hpc.label}` });
-  field.value = hpc.given;
+function editName(unit, item) {
+  const field = element("input", null, { type: "text", maxlength: 80, "aria-label": `Name of ${unit.label}` });
+  field.value = unit.given;
   let done = false;
   const finish = async (save) => {
     if (done) return;
     done = true;
-    if (save && field.value.trim() !== hpc.given) {
+    if (save && field.value.trim() !== unit.given) {
       try {
-        const answer = await ask(`/api/hpcs/${hpc.hpc}`, {
+        const answer = await ask(`/api/${unit.hpc === undefined ? "groups" : "hpcs"}/${numberOf(unit)}`, {
           method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ name: field.value }) });
-        hpc.given = (await answer.json()).given;
+        unit.given = (await answer.json()).given;
       } catch (error) {
         say(error.message);
       }
     }
     legend();
-    document.querySelector(`#legend [data-hpc="${hpc.hpc}"]`)?.focus();
+    document.querySelector(`#legend [data-unit="${numberOf(unit)}"]`)?.focus();
   };
   field.addEventListener("keydown", (event) => {
     event.stopPropagation();
@@ -106,9 +108,10 @@ function editName(hpc, item) {
 }
 
 function atlas() {
-  const tiles = state.study.exemplars.filter((e) => e.hpc === state.chosen);
-  const hint = state.chosen === null ? "Choose an HPC, or click a tile, to see the HPC's most typical tiles."
-    : tiles.length ? `${hpcName(state.study.hpcs[state.chosen])}: most typical tiles` : "No exemplars of this HPC.";
+  const what = byGroup() ? "coarse group" : "HPC";
+  const tiles = state.study.exemplars.filter((e) => (byGroup() ? e.coarse : e.hpc) === state.chosen).slice(0, 16);
+  const hint = state.chosen === null ? `Choose ${byGroup() ? "a coarse group" : "an HPC"}, or click a tile, to see the most typical tiles of the ${what}.`
+    : tiles.length ? `${unitName(units()[state.chosen])}: most typical tiles` : `No exemplars of this ${what}.`;
   $("atlas-hint").textContent = hint;
   $("atlas").replaceChildren(...tiles.map(exemplarButton));
 }
@@ -141,7 +144,11 @@ function contributions(rows) {
     const bar = svg("svg", { viewBox: "0 0 100 10", width: 84, height: 10, "aria-hidden": "true" },
       svg("line", { x1: 50, x2: 50, y1: 0, y2: 10, stroke: "currentColor", "stroke-width": 0.8 }),
       svg("rect", { x: r.adds > 0 ? 50 : 50 - width, y: 1.5, width, height: 7, fill: r.adds > 0 ? "#d55e00" : "#0072b2" }));
-    table.append(element("tr", null, {}, element("th", r.name, { scope: "row" }), element("td", `${(100 * r.value).toFixed(1)}%`),
+    const name = element("th", r.name, { scope: "row" });
+    if (typeof r.frequency === "number") {
+      name.append(element("span", ` returns in ${(100 * r.frequency).toFixed(0)}%`, { class: "small", title: "Of the half-samples of the discovery patients, so many select it" }));
+    }
+    table.append(element("tr", null, {}, name, element("td", `${(100 * r.value).toFixed(1)}%`),
       element("td", null, {}, bar), element("td", `${r.adds > 0 ? "+" : ""}${number(r.adds)}`)));
   }
   return table;

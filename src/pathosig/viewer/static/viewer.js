@@ -125,7 +125,9 @@ function writeLink() {
 function followLink(link) {
   const slide = state.study.slides.find((s) => s.name === link.get("slide"));
   if (!slide) return false;
-  if ([...$("colour").options].some((o) => o.value === link.get("colour"))) $("colour").value = link.get("colour");
+  if ([...$("colour").options].some((o) => o.value === link.get("colour") && !o.disabled)) $("colour").value = link.get("colour");
+  showAll();
+  legend();
   if (link.has("solo")) state.solo = Number(link.get("solo"));
   openSlide(slide, () => {
     const [x, y, zoom] = ["x", "y", "zoom"].map((k) => Number(link.get(k)));
@@ -154,9 +156,10 @@ window.addEventListener("load", async () => {
     $("cores-link").hidden = !state.study.cores;
     const cohorts = [...new Set(state.study.slides.map((s) => s.cohort).filter(Boolean))];
     $("cohort").append(element("option", "all cohorts", { value: "" }), ...cohorts.map((c) => element("option", c, { value: c })));
-    state.shown = new Set(state.study.hpcs.map((h) => h.hpc));
+    showAll();
     const inScore = state.study.hpcs.some((h) => h.weight);
-    for (const option of $("colour").options) if (option.value === "risk") option.disabled = !inScore;
+    const missing = { risk: !inScore, coarse: !state.study.groups.length };
+    for (const option of $("colour").options) option.disabled = missing[option.value] === true;
     $("signature-only").hidden = !inScore;
     listSlides();
     legend();
