@@ -1,9 +1,9 @@
 """How many cores of generated tissue microarrays get the right place.
 
-    python benchmarks/tma.py [--seeds N] [--missing SHARE]
+    python benchmarks/tma.py [--seeds N] [--first N] [--missing SHARE] [--enlarge N]
 
-Arrays of 6 x 8 to 15 x 20 cores, turned by -10 to 10 degrees, straight and bent, a tenth of the cores missing, some torn,
-with dust (tests/slides/arrays.py). A place is right when its core is called ok within 0.3 pitch of its true centre at
+Arrays of 5 x 6 to 15 x 20 cores, turned by -10 to 10 degrees, straight and bent, a tenth of the cores missing, some torn,
+with dust (tests/slides/arrays.py), each pixel repeated `--enlarge` times each way. A place is right when its core is called ok within 0.3 pitch of its true centre at
 the true row and column, or when a missing core is not called ok.
 
 share_right   over all places;  worst   of one array;  arrays_below_98   their number
@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "slides"))
 
 from arrays import microarray, share_right
 
-SIZES = ((6, 8), (8, 12), (10, 14), (12, 16), (15, 20))
+SIZES = ((5, 6), (6, 8), (8, 12), (10, 14), (12, 16), (14, 20), (15, 20))
 ANGLES = (-10.0, -6.0, -2.0, 0.0, 3.0, 7.0, 10.0)
 
 
@@ -39,12 +39,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--missing", type=float, default=0.1)
+    parser.add_argument("--enlarge", type=int, default=1)
     arguments = parser.parse_args()
     right, places, spent, below = [], [], 0.0, []
     for rows, columns in SIZES:
         for number, angle in enumerate(ANGLES):
-            for seed in range(arguments.seeds):
+            for seed in range(arguments.first, arguments.first + arguments.seeds):
                 bend = (0.0, 0.25, 0.5)[(number + seed) % 3]
                 rgb, centres, present = microarray(
                     rows,
@@ -54,9 +56,11 @@ def main() -> None:
                     bend=bend,
                     seed=1000 * seed + number,
                 )
+                times = arguments.enlarge
+                rgb, centres = rgb.repeat(times, axis=0).repeat(times, axis=1), times * centres
                 start = time.process_time()
                 try:
-                    share = share_right(dearray(rgb), centres, present)
+                    share = share_right(dearray(rgb), centres, present, pitch=48 * times)
                 except SlideError:
                     share = 0.0
                 spent += time.process_time() - start

@@ -19,9 +19,10 @@ def microarray(rows, columns, *, angle=0.0, missing=0.1, bend=0.0, diameter=34, 
     width, height = np.ceil(centres.reshape(-1, 2).max(axis=0) + margin).astype(int)
     present = rng.random((rows, columns)) >= missing
     rgb = np.full((height, width, 3), (243, 242, 244), float) + rng.normal(0, 1.5, (height, width, 1))
-    yy, xx = np.mgrid[:height, :width]
     for row, column in zip(*np.nonzero(present), strict=True):
         cx, cy = centres[row, column]
+        window = tuple(slice(int(v - diameter), int(v + diameter)) for v in (cy, cx))
+        yy, xx = np.mgrid[window]
         radius = diameter / 2 * rng.uniform(0.85, 1.05)
         disc = (xx - cx) ** 2 + (yy - cy) ** 2 < radius**2
         if rng.random() < 0.25:  # a torn core: a wedge or a hole is gone
@@ -31,7 +32,8 @@ def microarray(rows, columns, *, angle=0.0, missing=0.1, bend=0.0, diameter=34, 
             )
         colour = np.array([205, 140, 180]) + rng.normal(0, 15, 3)
         texture = rng.normal(0, 18, (int(disc.sum()), 1))
-        rgb[disc] = np.clip(colour + texture, 0, 238)
+        rgb[window][disc] = np.clip(colour + texture, 0, 238)
+    yy, xx = np.mgrid[:height, :width]
     for _ in range(12):  # dust
         cx, cy = rng.uniform(0, width), rng.uniform(0, height)
         rgb[(xx - cx) ** 2 + (yy - cy) ** 2 < rng.uniform(1, 4) ** 2] = (90, 90, 95)

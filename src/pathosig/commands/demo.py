@@ -36,8 +36,8 @@ PAPER = SimulateSpec(
 )
 """The published microarray study in miniature: two cohorts on microarrays, one on whole slides.
 
-Eighty patients a cohort show an interaction of treatment and score only where it is very large; with the benefit and follow-up
-planted here, too, a study can miss it.
+Eighty patients a cohort show an interaction of treatment and score only where it is very large. Even with the benefit and the
+follow-up planted here some seeds miss it, the default seed among them.
 """
 
 

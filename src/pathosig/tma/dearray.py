@@ -16,6 +16,13 @@ from pathosig.tma import lattice
 _DUST = 0.1
 """A place with less than this share of the usual core's tissue holds dust, not a core."""
 
+_SPARSE = 10
+"""Every tenth pixel of the glass tells its colour."""
+
+_PITCH_SIDE_PX, _PITCH_PX = 1000, 40
+"""Side of the picture on which the pitch is measured, and pixels a pitch that spots are searched at: cores are then some 25
+pixels wide, and a larger picture takes longer and finds the same; centres are taken from the whole picture."""
+
 _WHOLE = 0.4
 """A spot on the grid with more than this proportion of the usual core's area is a core and not debris."""
 
@@ -104,7 +111,7 @@ def dearray(rgb: np.ndarray, spec: TmaSpec | None = None) -> list[Core]:
     """
     spec = spec or TmaSpec()
     mask = darkness_mask(rgb)
-    pitch = lattice.pitch_of(mask)
+    pitch = _pitch(mask)
     points, mass = _spots(mask, pitch)
     usual = float(np.median(mass)) if len(mass) else 0.0
     solid = mass > 0.2 * usual
@@ -128,8 +135,11 @@ def darkness_mask(rgb: np.ndarray) -> np.ndarray:
     """Whatever is darker or more coloured than the glass, bool[h, w]; Otsu on the distance from the glass."""
     bright = rgb.max(axis=2)
     level = int(np.argmax(np.bincount(bright.ravel(), minlength=256)[128:])) + 128
-    glass = np.median(rgb[np.abs(bright.astype(int) - level) <= 3], axis=0)
-    distance = np.clip(glass - rgb.astype(np.float32), 0, None).max(axis=2)
+    near = (bright >= max(level - 3, 0)) & (bright <= min(level + 3, 255))
+    glass = np.median(rgb[near][::_SPARSE], axis=0).astype(np.float32)
+    distance = np.zeros(bright.shape, np.float32)
+    for channel in range(3):
+        np.maximum(distance, glass[channel] - rgb[..., channel], out=distance)
     distance = ndimage.gaussian_filter(distance, 0.8)
     counts = np.bincount(np.clip(distance, 0, 255).astype(np.uint8).ravel(), minlength=256).astype(float)
     threshold = float(otsu(counts, np.arange(256)))
@@ -137,16 +147,41 @@ def darkness_mask(rgb: np.ndarray) -> np.ndarray:
     return foreground
 
 
+def _smaller(mask: np.ndarray, factor: int) -> np.ndarray:
+    """Means of squares of `factor` pixels, float32; what is left over at the lower and right edge counts as glass."""
+    height, width = (-(-n // factor) * factor for n in mask.shape)
+    padded = np.zeros((height, width), np.float32)
+    padded[: mask.shape[0], : mask.shape[1]] = mask
+    means: np.ndarray = padded.reshape(height // factor, factor, width // factor, factor).mean(axis=(1, 3))
+    return means
+
+
+def _pitch(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`lattice.pitch_of`, measured on a smaller picture where cores are still wide enough there."""
+    factor = max(1, max(mask.shape) // _PITCH_SIDE_PX)
+    if factor > 1:
+        try:
+            right, down = lattice.pitch_of(_smaller(mask, factor))
+        except SlideError:  # perhaps of many small cores
+            return lattice.pitch_of(mask)
+        if min(np.hypot(*right), np.hypot(*down)) >= _PITCH_PX / 2:
+            return factor * right, factor * down
+    return lattice.pitch_of(mask)
+
+
 def _spots(mask: np.ndarray, pitch: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Centres (x, y) of core-sized spots, float[n, 2], and their mask areas, float[n]."""
     side = min(float(np.hypot(*pitch[0])), float(np.hypot(*pitch[1])))
-    smooth = ndimage.gaussian_filter(mask.astype(np.float32), side * 0.18, mode="constant")
-    reach = max(3, int(side * 0.55) | 1)
+    factor = max(1, int(side / _PITCH_PX))
+    field = _smaller(mask, factor)
+    smooth = ndimage.gaussian_filter(field, side / factor * 0.18, mode="constant")
+    reach = max(3, int(side / factor * 0.55) | 1)
     peak = (smooth == ndimage.maximum_filter(smooth, reach)) & (smooth > 0.04)
     labels, count = ndimage.label(peak, structure=np.ones((3, 3)))
     if not count:
         return np.empty((0, 2)), np.empty(0)
     start = np.array(ndimage.center_of_mass(peak, labels, range(1, count + 1)))[:, ::-1]
+    start = (start + 0.5) * factor - 0.5
     centres = [_centroid(mask, point, side * 0.5) for point in start]
     centres = [_centroid(mask, point[:2], side * 0.45) for point in centres]
     values = np.array(centres)

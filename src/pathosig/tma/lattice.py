@@ -72,12 +72,12 @@ class Grid:
 
     def places(self) -> Iterator[Place]:
         """All places row by row, counted from 1."""
-        for row in range(self.rows):
-            for column in range(self.columns):
-                x, y = self.surface.at(np.array([[row, column]], float))[0]
-                x, y = _local(self, row, column, x, y)
-                point = self.places_of.get((row, column), -1)
-                yield Place(row=row + 1, column=column + 1, x=float(x), y=float(y), point=point)
+        places = [(row, column) for row in range(self.rows) for column in range(self.columns)]
+        shifts = _shifts(self.points, self.places_of, self.surface)
+        for (row, column), expected in zip(places, self.surface.at(np.array(places, float)), strict=True):
+            x, y = _local(shifts, row, column, expected)
+            point = self.places_of.get((row, column), -1)
+            yield Place(row=row + 1, column=column + 1, x=float(x), y=float(y), point=point)
 
 
 def pitch_of(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -164,9 +164,8 @@ def fit(
     SlideError
         E_TMA where fewer than four points hang together.
     """
-    walks = [(len(_walk(points, steps)), number) for number, steps in enumerate(_steps(pitch))]
-    pitch = _steps(pitch)[max(walks, key=lambda walk: (walk[0], -walk[1]))[1]]
-    labels = _walk(points, pitch)
+    walks = [(_walk(points, steps), steps) for steps in _steps(pitch)]
+    labels, pitch = max(walks, key=lambda walk: len(walk[0]))  # the first of equals
     for _ in range(3):
         if len(labels) < 4:
             raise SlideError("too few cores hang together as a grid. Is it a TMA?", code="E_TMA")
@@ -197,9 +196,6 @@ def _steps(pitch: tuple[np.ndarray, np.ndarray]) -> list[tuple[np.ndarray, np.nd
 
 def _walk(points: np.ndarray, pitch: tuple[np.ndarray, np.ndarray]) -> dict[tuple[int, int], int]:
     """Labels by walking from neighbour to neighbour, with steps that adapt to the local bend; largest patch."""
-    from scipy.spatial import cKDTree
-
-    tree = cKDTree(points)
     side = min(float(np.hypot(*p)) for p in pitch)
     todo = set(range(len(points)))
     best: dict[tuple[int, int], int] = {}
@@ -218,12 +214,13 @@ def _walk(points: np.ndarray, pitch: tuple[np.ndarray, np.ndarray]) -> dict[tupl
                 key = (row + dr, column + dc)
                 if key in labels:
                     continue
-                distance, index = tree.query(here + step)
-                if distance > _NEAR * side or int(index) not in todo:
+                squared = ((points - (here + step)) ** 2).sum(axis=1)
+                index = int(np.argmin(squared))
+                if squared[index] > (_NEAR * side) ** 2 or index not in todo:
                     continue
-                todo.discard(int(index))
-                labels[key] = int(index)
-                moved = points[int(index)] - here
+                todo.discard(index)
+                labels[key] = index
+                moved = points[index] - here
                 nu = 0.8 * u + 0.2 * moved * dc if dc else u
                 nv = 0.8 * v + 0.2 * moved * dr if dr else v
                 queue.append((*key, nu, nv))
@@ -258,20 +255,26 @@ def _surface(points: np.ndarray, labels: dict[tuple[int, int], int]) -> Surface:
     return Surface(coef=coef, degrees=degrees)
 
 
-def _local(grid: Grid, row: int, column: int, x: float, y: float) -> tuple[float, float]:
+def _shifts(
+    points: np.ndarray, labels: dict[tuple[int, int], int], surface: Surface
+) -> dict[tuple[int, int], np.ndarray]:
+    """How far the point of each place lies from where the surface expects it, float[2] each."""
+    if not labels:
+        return {}
+    shifts = points[list(labels.values())] - surface.at(np.array(list(labels), float))
+    return dict(zip(labels, shifts, strict=True))
+
+
+def _local(
+    shifts: dict[tuple[int, int], np.ndarray], row: int, column: int, expected: np.ndarray
+) -> np.ndarray:
     """A place of the surface, shifted as its neighbours are."""
-    shifts = []
-    for dr in (-1, 0, 1):
-        for dc in (-1, 0, 1):
-            point = grid.places_of.get((row + dr, column + dc))
-            if point is not None and (dr or dc):
-                shifts.append(
-                    grid.points[point] - grid.surface.at(np.array([[row + dr, column + dc]], float))[0]
-                )
-    if len(shifts) < 3:
-        return x, y
-    dx, dy = np.median(shifts, axis=0)
-    return x + float(dx), y + float(dy)
+    around = [(row + dr, column + dc) for dr in (-1, 0, 1) for dc in (-1, 0, 1) if dr or dc]
+    near = [shifts[place] for place in around if place in shifts]
+    if len(near) < 3:
+        return expected
+    moved: np.ndarray = expected + np.median(near, axis=0)
+    return moved
 
 
 def _reassign(
@@ -285,11 +288,10 @@ def _reassign(
     rows, columns = (sorted({place[i] for place in labels}) for i in (0, 1))
     span = [(r, c) for r in range(rows[0] - 2, rows[-1] + 3) for c in range(columns[0] - 2, columns[-1] + 3)]
     expected = surface.at(np.array(span, float))
-    grid = Grid(points=points, places_of=labels, rows=0, columns=0, surface=surface)
+    shifts = _shifts(points, labels, surface)
     pairs = []
-    for place, (x, y) in zip(span, expected, strict=True):
-        near = np.array(_local(grid, *place, x, y))
-        distance = np.hypot(*(points - near).T)
+    for place, there in zip(span, expected, strict=True):
+        distance = np.hypot(*(points - _local(shifts, *place, there)).T)
         pairs += [(float(distance[i]), place, int(i)) for i in np.nonzero(distance < _NEAR * side)[0]]
     taken: dict[tuple[int, int], int] = {}
     used: set[int] = set()

@@ -18,7 +18,7 @@ from pathosig.tma.dearray import Core, TmaSpec, dearray
 
 logger = logging.getLogger(__name__)
 
-STAGE = Stage(name="tma", version=2)
+STAGE = Stage(name="tma", version=3)
 MAP_COLUMNS = ("tma", "row", "column", "patient_id")
 COLUMNS = (
     "slide_id",
