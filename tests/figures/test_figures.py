@@ -335,7 +335,7 @@ def test_the_numbers_of_a_km_panel_stand_over_the_curves_never_on_them():
     texts = [t for a in figure.axes for t in a.texts if "HR" in t.get_text() or "median" in t.get_text()]
     assert [t.get_text() for t in texts] == [
         "HR high vs low 1.60 (95% CI 1.10–2.20); log-rank p = 0.012",
-        "Low risk, n = 10, 4 events: median 9.0 months (95% CI 4.0–NR)",
+        "Low risk, n = 10, 4 events: median 9.0 (4.0–NR) months",
     ]
     assert all(t.get_window_extent(drawn).y0 >= top for t in texts)
     ends = [t.get_window_extent(drawn).x1 for t in texts]
@@ -423,7 +423,7 @@ def test_a_median_of_hundreds_of_days_is_printed_without_decimals():
     curve = replace(CURVE, median=(1043.2, 836.04, 1493.0))
     figure = km_figure(replace(KM, unit="days", curves=[curve]))
     texts = [t.get_text() for a in figure.axes for t in a.texts]
-    assert "Low risk, n = 10, 4 events: median 1,043 days (95% CI 836–1,493)" in texts
+    assert "Low risk, n = 10, 4 events: median 1,043 (836–1,493) days" in texts
 
 
 def test_a_patient_on_the_equation_lies_at_the_sum_of_the_contributions():
@@ -626,3 +626,22 @@ def test_an_interval_too_wide_to_mean_anything_is_grey():
     assert (len(bold(wide)), len(bold(firm))) == (0, 1)
     assert "#0B4F8A" in {line.get_color() for line in firm.axes[1].lines}
     assert "#0B4F8A" not in {line.get_color() for line in wide.axes[1].lines}
+
+
+def test_a_nomogram_marks_its_example_on_every_line_and_under_the_total():
+    from pathosig.figures.nomogram import NomogramScale, RiskMarks, nomogram_figure
+
+    scales = [
+        NomogramScale(label="Stage", marks=[(0.0, "I"), (30.0, "III")], ends=(0.0, 30.0), example=30.0),
+        NomogramScale(label="Score", marks=[(20.0, "0"), (80.0, "1")], ends=(0.0, 100.0), example=45.0),
+    ]
+    risks = [RiskMarks(label="Risk by 3 years", marks=[(40.0, "20%"), (90.0, "50%"), (200.0, "99%")])]
+    figure = nomogram_figure(scales, risks, totals=(0.0, 130.0))
+    axes = figure.axes[0]
+    marks = [line.get_xydata()[0].tolist() for line in axes.lines if line.get_marker() == "D"]
+    total = 100 * 75 / 130
+    assert marks[:2] == [[30, 1], [45, 2]]
+    assert [y for x, y in marks[2:] if x == pytest.approx(total)] == [3, 4]
+    texts = {t.get_text() for t in axes.texts}
+    assert {"20%", "50%", "Total points", "Points"} <= texts
+    assert "99%" not in texts  # beyond the highest total

@@ -430,3 +430,11 @@ def test_the_contact_sheet_says_why_a_slide_is_framed():
         "e": ["empty: no tissue"],
         "f": ["empty: too little tissue"],
     }
+
+
+def test_an_estimate_may_break_before_its_interval_and_nowhere_else():
+    from pathosig.report.rendering import kept_together
+
+    assert str(kept_together("1.42 (1.10–1.83)")) == '1.42 <span class="nb">(1.10–1.83)</span>'
+    assert str(kept_together("<b> (<i>)")) == '&lt;b&gt; <span class="nb">(&lt;i&gt;)</span>'
+    assert str(kept_together("a & b")) == "a &amp; b"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pathosig.viewer import start_viewer
+from tests.accessibility import grave_findings
 
 CHROMIUM = next((p for p in (shutil.which("chromium"), shutil.which("chromium-browser"), "/usr/bin/chromium")
                  if p and Path(p).exists()), None)  # fmt: skip
@@ -287,3 +288,13 @@ def test_tissue_behind_a_score_is_shown_and_a_click_goes_to_it(page):
     assert page.evaluate("[state.mark.x, state.mark.y]") == page.evaluate(
         "[state.tiles.x[4], state.tiles.y[4]]"
     )
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(page, scheme):
+    page.emulate_media(color_scheme=scheme)
+    _wait_painted(page)
+    page.click("#legend [data-hpc='1']")  # the atlas is open
+    assert grave_findings(page) == []
+    page.click("#help-button")
+    assert grave_findings(page) == []

@@ -86,18 +86,18 @@ def equation_figure(
         pad = 0.04 * (right - left)
         axes.set_xlim(left - pad, right + pad)
         axes.set_ylim(rows + 0.02, -0.55)
-        common = _round_values(left, right, at_most=9)
+        common = round_values(left, right, at_most=9)
         signed = [f"{v:+.3g}".replace("-", "−") if v else "0" for v in common]
         _scale(axes, 0, (common, signed), ("Contribution", INK))
         for tick in common:
             axes.plot([tick, tick], [0.1, len(terms) + 1], color=GRID, linewidth=0.6, zorder=0)
         for i, term in enumerate(terms, start=1):
-            ticks = _round_values(term.low, term.high)
+            ticks = round_values(term.low, term.high)
             places = [term.coefficient * (v - term.center) for v in ticks]
             texts = [f"{100 * v:.3g}%" if term.percent else f"{v:.3g}".replace("-", "−") for v in ticks]
             _scale(axes, i, (places, texts), (names[i - 1], HIGH if term.coefficient > 0 else LOW))
         span = _widened(score_range, [sum(parts)] if len(parts) == len(terms) else [], cutoff)
-        ticks = _round_values(*span)
+        ticks = round_values(*span)
         texts = [f"{v:.3g}".replace("-", "−") for v in ticks]
         axes.plot(span, [len(terms) + 1] * 2, color=INK, linewidth=1.6, solid_capstyle="butt")
         _scale(axes, len(terms) + 1, (ticks, texts), ("Score (sum)", INK))
@@ -121,7 +121,7 @@ def _survival(axes: Axes, row: int, head: tuple[str, float], span: tuple[float, 
     choices = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
     round_ones = [p for p in choices if ends[1] <= p <= ends[0]]
     if len(round_ones) < 3:  # a score that says little: finer steps
-        round_ones = [p for p in _round_values(ends[1], ends[0], at_most=5) if 0 < p < 1]
+        round_ones = [p for p in round_values(ends[1], ends[0], at_most=5) if 0 < p < 1]
     gap = 0.06 * (axes.get_xlim()[1] - axes.get_xlim()[0])
     places = [math.log(math.log(p) / math.log(baseline)) for p in round_ones]
     inner = [
@@ -165,8 +165,14 @@ def _example(axes: Axes, parts: Sequence[float], last: int) -> None:
         axes.plot([score], [at], "D", **look)
 
 
-def _round_values(low: float, high: float, *, at_most: int = 6) -> list[float]:
+def round_values(low: float, high: float, *, at_most: int = 6) -> list[float]:
+    """Round numbers for the ticks of a scale from `low` to `high`.
 
+    Examples
+    --------
+    >>> round_values(38.5, 82.3)
+    [40.0, 50.0, 60.0, 70.0, 80.0]
+    """
     ticks = MaxNLocator(nbins=at_most, steps=[1, 2, 5, 10]).tick_values(low, high)
     span = high - low
     return [float(t) for t in ticks if low - 0.02 * span <= t <= high + 0.02 * span]

@@ -268,10 +268,10 @@ def _median_text(curve: KmCurve, unit: str) -> str:
     known = [v for v in curve.median if v is not None and math.isfinite(v)]
     digits = 0 if max(known, default=0.0) >= 100 else 1
     ends = ["NR" if v is None or not math.isfinite(v) else number(v, digits) for v in (lower, upper)]
-    span = f" (95% CI {ends[0]}–{ends[1]})" if ends != ["NR", "NR"] else ""
+    span = f" ({ends[0]}–{ends[1]})" if ends != ["NR", "NR"] else ""
     if median is None or not math.isfinite(median):
         return f"not reached{span}"
-    return f"{number(median, digits)} {unit}{span}"
+    return f"{number(median, digits)}{span} {unit}"
 
 
 def _draw_table(

@@ -29,6 +29,7 @@ from pathosig.report.sections.flow import flow_section
 from pathosig.report.sections.maps import maps_section
 from pathosig.report.sections.methods import methods_section
 from pathosig.report.sections.models import models_section
+from pathosig.report.sections.nomogram import nomogram_section
 from pathosig.report.sections.outcomes import outcomes_section
 from pathosig.report.sections.patients import data_section
 from pathosig.report.sections.performance import performance_section
@@ -85,7 +86,12 @@ def compose(material: Material, spec: ReportSpec) -> Page:
             "score",
             "Score",
             "How is it computed, and how was it chosen?",
-            [signature_section(material), profiles_section(material), univariable_section(material)],
+            [
+                signature_section(material),
+                nomogram_section(material),
+                profiles_section(material),
+                univariable_section(material),
+            ],
         ),
         _chapter(
             "patients",

@@ -37,6 +37,20 @@ def coded(text: str) -> Markup:
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704  escaped before
 
 
+def kept_together(text: str) -> Markup:
+    """The text escaped; an estimate may break before its confidence interval, and nowhere else.
+
+    Examples
+    --------
+    >>> kept_together("1.42 (1.10–1.83)")
+    Markup('1.42 <span class="nb">(1.10–1.83)</span>')
+    """
+    head, bracket, rest = text.partition(" (")
+    if not bracket or len(text) >= 30 or not rest.endswith(")"):
+        return escape(text)
+    return Markup('{} <span class="nb">({}</span>').format(head, rest)  # format escapes what it is given
+
+
 def is_number(cell: Cell) -> bool:
     """Whether a cell is aligned to the right."""
     return cell is None or (isinstance(cell, (int, float)) and not isinstance(cell, bool))
@@ -48,6 +62,7 @@ def environment() -> Environment:
     env = templates_of("pathosig.report")
     env.filters["show"] = show
     env.filters["coded"] = coded
+    env.filters["kept_together"] = kept_together
     env.tests["number_cell"] = is_number
     env.globals["LONG"] = LONG
     return env

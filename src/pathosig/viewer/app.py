@@ -6,6 +6,7 @@ import json
 import re
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from pathosig.viewer.content import overlay, read_content
 from pathosig.viewer.deepzoom import TILE, max_level, parse_index, tile_region
 from pathosig.viewer.guard import COOKIE, Guard
 from pathosig.viewer.names import rename
+from pathosig.viewer.nearest import NearestTissue
 from pathosig.viewer.patient import PatientFacts
 from pathosig.viewer.pixels import SlideShelf
 
@@ -193,6 +195,18 @@ def _slide_routes(app: FastAPI, study: Study, content: StudyContent, facts: Pati
         specimen = content.specimens.get(key)
         return (
             missing() if specimen is None else answer_of(specimen, lambda: json_answer(facts.panel(specimen)))
+        )
+
+    tissue_behind = NearestTissue(study, content.specimens, content.exemplars)
+    weights = [float(str(h["weight"])) for h in content.hpcs]
+
+    @app.api_route("/api/slides/{key}/nearest", methods=READ)
+    def nearest(key: str) -> Response:
+        specimen = content.specimens.get(key)
+        if specimen is None:
+            return missing()
+        return answer_of(
+            specimen, lambda: json_answer([asdict(t) for t in tissue_behind.of(specimen, weights)])
         )
 
     @app.api_route("/api/slides/{key}/thumbnail.jpg", methods=READ)

@@ -36,6 +36,7 @@ class Exemplar:
     hpc: int
     coarse: int
     slide: str
+    tile_id: int
     x: int
     y: int
     width: int
@@ -213,8 +214,8 @@ def _exemplars(study: Study, by_name: dict[str, str]) -> tuple[Exemplar, ...]:
             widths[name] = tiles.tile_px if tiles is not None else 0
         if not widths[name]:
             continue
-        place = {"slide": by_name[name], "x": row["x"], "y": row["y"], "width": widths[name]}
-        out.append(Exemplar(hpc=row["hpc"], coarse=row.get("coarse", -1), **place))
+        place = {k: row[k] for k in ("hpc", "tile_id", "x", "y")} | {"coarse": row.get("coarse", -1)}
+        out.append(Exemplar(slide=by_name[name], width=widths[name], **place))
     return tuple(out)
 
 

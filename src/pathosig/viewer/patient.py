@@ -43,10 +43,13 @@ class PatientFacts:
         return _or_none(lambda: Signature.load(path)) if path.is_file() else None
 
     @cached_property
-    def results(self) -> Results | None:
-        """The results of the validation; None without."""
+    def validation(self) -> tuple[Results | None, str]:
+        """The results of the validation, and why they cannot be read; None and no reason before validation."""
         path = self.study.paths.results
-        return _or_none(lambda: read_results(path)) if path.is_file() else None
+        try:
+            return (read_results(path) if path.is_file() else None), ""
+        except PathosigError as error:
+            return None, f"{error.code}: {error.message}"
 
     @cached_property
     def profiles(self) -> pd.DataFrame | None:
@@ -82,8 +85,9 @@ class PatientFacts:
                 "cutoff": self.signature.cutoff,
                 "contributions": self._contributions(specimen.patient_id),
             }
-        curve = _or_none(lambda: self._curve(specimen))
-        return panel | ({} if curve is None else {"curve": curve})
+        curve, reason = _or_none(lambda: self._curve(specimen)), self.validation[1]
+        panel |= {} if curve is None else {"curve": curve}
+        return panel | ({"unreadable": reason} if reason else {})
 
     def _contributions(self, patient: str) -> list[Panel]:
         """Coefficient times (value - centre) of every feature, on the scale of proportions; the largest first."""
@@ -107,9 +111,10 @@ class PatientFacts:
     def _curve(self, specimen: Specimen) -> Panel | None:
         """Kaplan-Meier curves of the patient's cohort, and the patient's own follow-up."""
         endpoint = self.study.primary.endpoint
-        if self.results is None:
+        results, _ = self.validation
+        if results is None:
             return None
-        chosen = [a for a in self.results.analyses if (a.cohort, a.endpoint) == (specimen.cohort, endpoint)]
+        chosen = [a for a in results.analyses if (a.cohort, a.endpoint) == (specimen.cohort, endpoint)]
         km = known(chosen[-1].km) if chosen else None
         if km is None:
             return None

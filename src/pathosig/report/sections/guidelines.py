@@ -38,7 +38,12 @@ TRIPOD: tuple[Item, ...] = (
     ),
     ("13", "Class imbalance", ("methods",), "does not apply to survival times; see the methods"),
     ("14", "Fairness", ("fairness",), "sex, age or site are no declared subgroups"),
-    ("15", "Model output: score, cut-off and predicted survival", ("signature",), "no signature was found"),
+    (
+        "15",
+        "Model output: score, cut-off and predicted survival",
+        ("signature", "nomogram"),
+        "no signature was found",
+    ),
     (
         "16",
         "Training versus evaluation: how the cohorts differ",

@@ -17,29 +17,27 @@ function legend() {
   const ordered = [...units()].sort((a, b) => weight(b) - weight(a) || count(b) - count(a) || numberOf(a) - numberOf(b));
   $("legend").setAttribute("aria-label", byGroup() ? "Coarse groups" : "HPCs");
   $("legend").replaceChildren(...ordered.map((unit) => legendRow(unit, count(unit))));
-  nearest();
 }
 
-// What moves this slide's score most, as tissue: the way to its most typical tile here, and exemplars of the study beside it.
-function nearest() {
-  const tiles = state.tiles, rows = new Map();
-  for (let i = 0; tiles && i < tiles.n; i++) {
-    const h = tiles.hpc[i];
-    if (h < 0 || !state.study.hpcs[h].weight) continue;
-    const row = rows.get(h) || { hpc: state.study.hpcs[h], count: 0, best: i };
-    row.count += 1;
-    if (tiles.confidence[i] > tiles.confidence[row.best]) row.best = i;
-    rows.set(h, row);
-  }
-  const moves = (r) => Math.abs(r.hpc.weight) * r.count;
-  const top = [...rows.values()].sort((a, b) => moves(b) - moves(a)).slice(0, 3);
-  $("nearest").replaceChildren(...(top.length ? [element("h3", "Tissue behind this score")] : []), ...top.map((row) => {
-    const here = element("button", `${unitName(row.hpc)}, ${row.count} ${row.count === 1 ? "tile" : "tiles"}`, { class: "name", title: "Go to its most typical tile on this slide" });
-    here.addEventListener("click", () => { jump({ x: tiles.x[row.best], y: tiles.y[row.best], width: tiles.width }); pane("view"); });
-    const exemplars = state.study.exemplars.filter((e) => e.hpc === row.hpc.hpc).slice(0, 4);
-    return element("div", null, { class: "near" }, here, element("span", row.hpc.weight > 0 ? "▲" : "▼", { class: row.hpc.weight > 0 ? "harm" : "protect" }),
-      element("div", null, { class: "tiles" }, ...exemplars.map(exemplarButton)));
-  }));
+// What moves this slide's score most, as tissue: the way to its tile nearest to an exemplar, and the nearest exemplars of other patients.
+async function nearest(slide) {
+  $("nearest").replaceChildren();
+  const rows = await get(`/api/slides/${slide.id}/nearest`).catch(() => []);
+  if (state.slide !== slide || !rows.length) return;
+  const measured = rows.some((r) => r.exemplars.some((e) => e.distance !== null));
+  $("nearest").replaceChildren(element("h3", "Tissue behind this score"),
+    element("p", measured ? "Exemplars of other patients, the nearest first; below each its distance (1 − cosine)." : "Exemplars of other patients.", { class: "small" }),
+    ...rows.map(nearRow));
+}
+
+function nearRow(row) {
+  const hpc = state.study.hpcs[row.hpc];
+  const here = element("button", `${unitName(hpc)}, ${row.count} ${row.count === 1 ? "tile" : "tiles"}`, { class: "name", title: "Go to its tile nearest to an exemplar" });
+  here.addEventListener("click", () => { jump(row); pane("view"); });
+  const exemplars = row.exemplars.map((e) => element("div", null, {}, exemplarButton(state.study.exemplars[e.index]),
+    element("span", e.distance === null ? "" : number(e.distance), { class: "small" })));
+  return element("div", null, { class: "near" }, here, element("span", hpc.weight > 0 ? "▲" : "▼", { class: hpc.weight > 0 ? "harm" : "protect" }),
+    element("div", null, { class: "tiles" }, ...exemplars));
 }
 
 function legendRow(unit, count) {
@@ -95,6 +93,7 @@ function editName(unit, item) {
       }
     }
     legend();
+    if (state.slide) nearest(state.slide);
     document.querySelector(`#legend [data-unit="${numberOf(unit)}"]`)?.focus();
   };
   field.addEventListener("keydown", (event) => {
@@ -133,6 +132,7 @@ function showPatient(slide, panel) {
   }
   if (panel && panel.contributions && panel.contributions.length) out.push(contributions(panel.contributions));
   if (panel && panel.curve) out.push(curve(panel.curve, slide.group));
+  if (panel && panel.unreadable) out.push(element("p", `No curves: ${panel.unreadable}`, { class: "warning" }));
   $("patient").replaceChildren(...out);
 }
 

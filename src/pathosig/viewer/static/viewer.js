@@ -64,6 +64,7 @@ async function openSlide(slide, then) {
   $("facts").textContent = "";
   $("tile").textContent = "";
   showPatient(slide, null);
+  $("nearest").replaceChildren();
   const base = `/api/slides/${slide.id}`;
   try {
     const info = await get(base);
@@ -85,6 +86,7 @@ async function openSlide(slide, then) {
     paint();
     legend();
     draw();
+    nearest(slide);
   } catch (error) {
     if (asked === state.asked) say(error.message);
   }
