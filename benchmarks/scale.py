@@ -1,10 +1,13 @@
 """How the driver grows with the number of slides: one JSON object.
 
-    python benchmarks/scale.py [--slides 10000] [--units 1000]
+    python benchmarks/scale.py [--slides 10000] [--units 1000] [--only embed]
 
 Per unit that does nothing: wall and driver's CPU milliseconds, locally and on a Dask cluster of this machine. For a study of
 `--slides` with records of four stages: seconds of CPU and of wall time and peak memory of `status`, of `check` without
-opening slides, with opening stubs, and of a stage with nothing to do, per thousand slides.
+opening slides, with opening stubs, and of a stage with nothing to do, per thousand slides. Peak memory of the program while its workers embed
+four to six painted slides, beside that of an interpreter that does nothing but import torch.
+
+`--only embed` measures that alone.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from pathosig.core.records import Record, write_text
 from pathosig.core.spec import Spec
 from pathosig.core.study import Study
 from pathosig.core.units import Execution, Job, Outcome, Stage, Unit
+from pathosig.synthetic import SimulateSpec, simulate
 
 STAGES = ("tissue", "tiles", "embed", "phenotypes")
 MEASURED = """
@@ -99,6 +103,19 @@ def measured(root: Path, imports: str, call: str) -> dict[str, float]:
     return dict(json.loads(out.stdout.splitlines()[-1]))
 
 
+def embedding(root: Path) -> dict[str, float]:
+    """Peak memory of the program that waits for the workers of `embed`, beside that of torch alone."""
+    simulate(root, SimulateSpec(n_discovery=4, n_validation=1, types=3, tiles_per_patient=6, second_slide=0))
+    imports = "from pathosig.commands.pipeline import run_all"
+    ours = measured(root, imports, "run_all(study, until='embed')")
+    torch = measured(root, "import torch", "")
+    return {
+        "driver_mb": ours["rss_mb"],
+        "torch_alone_mb": torch["rss_mb"],
+        "ratio": round(ours["rss_mb"] / torch["rss_mb"], 2),
+    }
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(
@@ -106,10 +123,15 @@ def main() -> None:
     )
     parser.add_argument("--slides", type=int, default=10_000)
     parser.add_argument("--units", type=int, default=300)
+    parser.add_argument("--only", choices=["embed"])
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
+        if options.only:
+            sys.stdout.write(json.dumps({"embed": embedding(root / "embed")}) + "\n")
+            return
         result: dict[str, object] = {
+            "embed": embedding(root / "embed"),
             "slides": options.slides,
             "local_per_unit": overhead(root / "local", options.units, Execution(workers=2)),
             "dask_per_unit": overhead(root / "dask", options.units, Execution(scheduler="local:2")),

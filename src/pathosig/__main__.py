@@ -1,5 +1,5 @@
 """`python -m pathosig`."""
 
-from pathosig.commands.cli import main
+from pathosig.commands.start import main
 
 main()

@@ -1,7 +1,10 @@
 """Embed and train on small studies: resumable, same bytes for any workers, heads usable afterwards."""
 
+import functools
 import json
 import shutil
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -13,6 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from pathosig.core.config import to_toml
 from pathosig.core.errors import InputError, PathosigWarning
+from pathosig.core.execution import run_once
 from pathosig.core.records import Record, read_json, sha256_file
 from pathosig.core.schema import TILES, write_table
 from pathosig.core.study import Study
@@ -296,6 +300,8 @@ def test_killed_training_resumes_to_the_same_bytes(trained, coloured_tiles, tmp_
     again = _make_study(
         tmp_path / "e", coloured_tiles, encoder={"method": "dlcc", "batch_size": 4}, train=TRAIN
     )
+    run_here = functools.partial(run_once, is_apart=False)
+    monkeypatch.setattr(module, "run_once", lambda *a, is_apart, **options: run_here(*a, **options))
     monkeypatch.setattr(module, "CHECKPOINT_SECONDS", 0.0)
     after_step = module._Saver.after_step
 
@@ -308,10 +314,35 @@ def test_killed_training_resumes_to_the_same_bytes(trained, coloured_tiles, tmp_
     with pytest.raises(KeyboardInterrupt):
         train_encoder(again, execution=Execution(device="cpu"))
     assert not (again.root / "encoder/trained.safetensors").exists()
-    monkeypatch.setattr(module._Saver, "after_step", after_step)
+    monkeypatch.undo()
     train_encoder(again, execution=Execution(device="cpu"))
     for name in ("encoder/trained.safetensors", "encoder/trained.json"):
         assert sha256_file(study.root / name) == sha256_file(again.root / name)
+
+
+DRIVER = """
+import sys
+from pathosig.core.study import Study
+from pathosig.core.units import Execution
+from pathosig.encoder import embed_tiles, train_encoder
+study, here = Study.open(sys.argv[1]), Execution(device="cpu")
+done = len(train_encoder(study, execution=here).done), len(embed_tiles(study, execution=here).done)
+print(*done, "torch" in sys.modules, "onnxruntime" in sys.modules)
+"""
+
+
+def test_training_and_embedding_leave_torch_to_other_processes(coloured_tiles, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATHOSIG_CACHE", str(tmp_path / "empty"))  # the graph has to be exported
+    study = _make_study(
+        tmp_path / "g",
+        coloured_tiles,
+        encoder={"method": "dlcc", "batch_size": 4, "engine": "ort"},
+        train={**TRAIN, "epochs": 1},
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", DRIVER, study.root], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["1", "4", "False", "False"]
 
 
 def test_a_new_validation_slide_does_not_retrain(trained, coloured_tiles, tmp_path):

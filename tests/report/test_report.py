@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 import tifffile
 
-from pathosig.core.errors import ConfigError
+from pathosig.core.errors import ConfigError, InputError
 from pathosig.core.records import Record, write_json, write_parquet
 from pathosig.core.schema import ASSIGNMENTS, ATLAS, TILES, write_table
 from pathosig.core.study import Study
@@ -303,10 +303,25 @@ def test_a_study_of_a_feature_table_has_a_report_without_slides(tmp_path):
     assert 'id="atlas"' not in text
 
 
-def test_an_empty_study_has_a_report_that_says_so(tmp_path):
+def test_a_study_on_which_nothing_has_run_has_no_report(tmp_path):
     (tmp_path / "patients.csv").write_text("patient_id,cohort,os_time,os_event\nP1,discovery,10,1\n")
-    text = page_of(Study.create(tmp_path, CONFIG)).read_text()
+    study = Study.create(tmp_path, CONFIG)
+    with pytest.raises(InputError, match="no stage has run"):
+        build_report(study)
+    assert not study.paths.report.exists()
+    assert not study.paths.records.exists()
+
+
+def test_a_study_of_one_failed_slide_has_a_report_of_that(tmp_path):
+    (tmp_path / "patients.csv").write_text("patient_id,cohort,os_time,os_event\nP1,discovery,10,1\n")
+    study = Study.create(tmp_path, CONFIG)
+    error = {"code": "E_FORMAT", "message": "slide S1 (a.svs): not a slide."}
+    Record(stage="tissue", unit="S1", status="failed", fingerprint="0" * 64, error=error).write(
+        study.record_path("tissue", "S1")
+    )
+    text = page_of(study).read_text()
     assert "The signature stage has not run." in text
+    assert "not a slide" in text
 
 
 def test_a_signature_that_found_nothing_is_a_result(tmp_path):

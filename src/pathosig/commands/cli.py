@@ -9,9 +9,7 @@ import contextlib
 import dataclasses
 import logging
 import os
-import signal
 import sys
-import types
 import typing
 import warnings
 from collections.abc import Callable, Collection
@@ -22,6 +20,7 @@ from cyclopts import App, CycloptsError, Group, MissingArgumentError
 
 from pathosig import __version__
 from pathosig.commands.flags import WHAT, command
+from pathosig.commands.start import STOPPED, heed_signals
 from pathosig.commands.table import COMMANDS, Command, load_target
 from pathosig.commands.terminal import paint
 from pathosig.core.errors import PathosigError, PathosigWarning
@@ -38,7 +37,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    signal.signal(signal.SIGTERM, _terminated)
+    heed_signals()
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it finds is said by our own errors
     warnings.showwarning = _show_warning
@@ -56,7 +55,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
         )
         code = 2
     except KeyboardInterrupt:
-        sys.stderr.write("\nstopped; run the same command again to resume\n")
+        sys.stderr.write(STOPPED)
         code = 130
     except BrokenPipeError:
         with contextlib.suppress(OSError, ValueError):
@@ -118,10 +117,6 @@ def _first(tokens: list[str]) -> str:
 def _help_of(tokens: list[str]) -> str:
     known = _first(tokens) in {row.name for row in COMMANDS}
     return f"pathosig {_first(tokens)} --help" if known else "pathosig --help"
-
-
-def _terminated(number: int, frame: types.FrameType | None) -> NoReturn:
-    raise SystemExit(128 + number)
 
 
 def _show_warning(

@@ -22,6 +22,7 @@ from pathosig.core.effort import Meter
 from pathosig.core.errors import PathosigError, StorageError
 from pathosig.core.fingerprints import fingerprint_of, input_key
 from pathosig.core.layout import Layout
+from pathosig.core.pool import apart
 from pathosig.core.progress import Progress, announce
 from pathosig.core.records import Record, findings_in, remove_stale
 from pathosig.core.spec import Spec
@@ -105,9 +106,21 @@ def _claimed(run: _Run, waiting: dict[str, tuple[Unit, Job]], claims: Claims, ba
 
 
 def run_once(
-    study: Study, stage: Stage, spec: Spec, unit: Unit, task: Task, *, execution: Execution | None = None
+    study: Study,
+    stage: Stage,
+    spec: Spec,
+    unit: Unit,
+    task: Task,
+    *,
+    execution: Execution | None = None,
+    is_apart: bool = False,
 ) -> StageReport:
-    """Run one fit in this process unless it is fresh; its errors are recorded and raised.
+    """Run one fit unless it is fresh; its errors are recorded and raised.
+
+    Parameters
+    ----------
+    is_apart
+        Run it in another process, for a task that loads libraries too large to stay in this one.
 
     Raises
     ------
@@ -130,31 +143,27 @@ def run_once(
                 if unit.id.startswith("_"):
                     part = unit.id.strip("_")
                     announce(f"{stage.name}: {'working' if part == stage.name else part}")
-                _fit(run, job, task)
+                answer = apart(_fit, task, job, label=stage.name) if is_apart else _fit(task, job)
+                run.record(answer, job)
+                if isinstance(answer.result, PathosigError):
+                    raise answer.result
     return dataclasses.replace(run.report(), findings=findings_in(study.record(stage.name, unit.id)))
 
 
-def _fit(run: _Run, job: Job, task: Task) -> None:
+def _fit(task: Task, job: Job) -> Answer:
+    """The answer to a fit; only errors that belong into its record are part of it."""
     meter = Meter()
     outputs: dict[str, OutputFile] = {}
-    outcome: Outcome | None = None
-    failure: PathosigError | None = None
+    result: Outcome | PathosigError
     try:
-        outcome = task(job)
-        outputs = outputs_of(job, outcome)
+        result = task(job)
+        outputs = outputs_of(job, result)
     except StorageError:
         raise
     except PathosigError as error:
-        failure = error
+        result, outputs = error, {}
     print_ = fingerprint_of(job.ticket, job.spec)
-    run.record(
-        Answer(
-            unit=job.unit, result=failure or outcome, fingerprint=print_, outputs=outputs, effort=meter.read()
-        ),
-        job,
-    )
-    if failure is not None:
-        raise failure
+    return Answer(unit=job.unit, result=result, fingerprint=print_, outputs=outputs, effort=meter.read())
 
 
 def is_due(study: Study, stage: Stage, spec: Spec, unit: Unit, *, execution: Execution) -> bool:

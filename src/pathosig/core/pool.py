@@ -1,4 +1,4 @@
-"""The same function on many items, over as many processes as allowed; the same results for any number."""
+"""Functions in other processes: one function on many items, with the same results for any number of processes, or one call."""
 
 from __future__ import annotations
 
@@ -51,9 +51,42 @@ def over_processes(
         parts = [items[i : i + size] for i in range(0, len(items), size)]
         main = _home(function) == "__main__"
         arguments = [(function, part) for part in parts]
-        for results in map_in_processes(_each, arguments, workers=workers, main=main, done=bar.advance):
+        for results in map_in_processes(
+            _each, arguments, workers=workers, main=main, label=label, done=bar.advance
+        ):
             out += results
     return out
+
+
+def apart(function: Callable[..., R], *arguments: Any, label: str) -> R:
+    """``function(*arguments)``, computed by another process that ends with it, so that nothing it loads stays here.
+
+    Parameters
+    ----------
+    function
+        A function of a module; arguments and result are sent from process to process.
+    label
+        What is computed, for messages.
+
+    Raises
+    ------
+    PathosigError
+        E_WORKER if the process died twice; else what the function raises.
+
+    Examples
+    --------
+    >>> apart(divmod, 7, 2, label="division")
+    (3, 1)
+    """
+    main = _home(function) == "__main__" or any(_home(value) == "__main__" for value in arguments)
+    ((result,),) = map_in_processes(
+        _alone, [(function, arguments)], workers=1, main=main, label=label, done=lambda _: None
+    )
+    return result
+
+
+def _alone(function: Callable[..., R], arguments: tuple[Any, ...]) -> list[R]:
+    return [function(*arguments)]
 
 
 def _home(function: Any) -> str:

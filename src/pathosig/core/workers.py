@@ -128,6 +128,7 @@ def map_in_processes(
     *,
     workers: int,
     main: bool,
+    label: str,
     done: Callable[[int], None],
 ) -> list[Sequence[R]]:
     """``[function(*a) for a in arguments]``, computed by several processes with one thread each.
@@ -140,6 +141,8 @@ def map_in_processes(
         Processes.
     main
         Whether the arguments need the program's own module.
+    label
+        What is computed, for messages.
     done
         Told the length of each sequence as it comes.
 
@@ -154,7 +157,7 @@ def map_in_processes(
         if isinstance(result, _Raised):
             raise result.error
         if isinstance(result, _Died):
-            raise PathosigError(f"{function.__name__}: {result.text}", code=result.code)
+            raise PathosigError(f"{label}: {result.text}", code=result.code)
         results[call.name] = result
         done(len(result))
     return [results[str(number)] for number in range(len(arguments))]
@@ -326,7 +329,9 @@ def _poll(worker: _Worker) -> Any:
         return limit
     code = worker.process.exitcode
     how = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with status {code}"
-    return _Died(text=f"its worker {how} twice, so the slide was given up. Try it alone, with more memory.")
+    return _Died(
+        text=f"its worker {how} twice, so it was given up. Give it more memory, or take fewer workers."
+    )
 
 
 def _received(worker: _Worker) -> Any:

@@ -46,15 +46,21 @@ class EnginePlan:
 
 
 @cache
-def cuda_is_there() -> bool:
-    """Whether the NVIDIA driver answers with a device; asked without importing torch."""
+def has_cuda_driver() -> bool:
+    """Whether the NVIDIA driver answers with a device; asked without importing torch, which may still be unable to use it."""
     try:
         driver = ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
         count = ctypes.c_int(0)
         started = driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0
     except (OSError, AttributeError):
         return False
-    if not (started and count.value):
+    return started and count.value > 0
+
+
+@cache
+def cuda_is_there() -> bool:
+    """Whether torch can use a CUDA device; it is imported only where there may be one."""
+    if not has_cuda_driver():
         return False
     import torch
 

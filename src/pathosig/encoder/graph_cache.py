@@ -135,8 +135,7 @@ def onnx_file(baked: Baked, size_px: int, load: Callable[[], Encoder]) -> Path:
     StorageError
         If the cache folder cannot be written: set PATHOSIG_CACHE to one that can.
     """
-    path = _private(cache_folder() / "onnx") / f"{baked.key(size_px)}.onnx"
-    checksum = path.with_suffix(".sha256")
+    path, checksum = _places(baked, size_px)
     if not _intact(path, checksum):
         from pathosig.encoder.export import export_onnx  # torch
 
@@ -146,6 +145,17 @@ def onnx_file(baked: Baked, size_px: int, load: Callable[[], Encoder]) -> Path:
             digest = file_sha256(temporary)
         write_text(checksum, f"{digest}\n")
     return path
+
+
+def is_kept(baked: Baked, size_px: int) -> bool:
+    """Whether the graph lies undamaged in the cache, so that nobody has to export it."""
+    return _intact(*_places(baked, size_px))
+
+
+def _places(baked: Baked, size_px: int) -> tuple[Path, Path]:
+    """The graph and its checksum."""
+    path = _private(cache_folder() / "onnx") / f"{baked.key(size_px)}.onnx"
+    return path, path.with_suffix(".sha256")
 
 
 def _intact(path: Path, checksum: Path) -> bool:

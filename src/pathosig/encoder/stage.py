@@ -15,13 +15,14 @@ from pathosig.core.errors import ConfigError, PathosigWarning, SlideError
 from pathosig.core.execution import run_each, run_once
 from pathosig.core.fingerprints import identity
 from pathosig.core.layout import Layout
+from pathosig.core.pool import apart
 from pathosig.core.records import atomic_path, read_json, write_json, write_npy
 from pathosig.core.study import Study
 from pathosig.core.units import Execution, Job, Outcome, Stage, StageReport, Unit
 from pathosig.encoder import engines
 from pathosig.encoder.cards import EncoderCard, embedding_card
 from pathosig.encoder.embed import embed_blocks
-from pathosig.encoder.graph_cache import Baked, onnx_file
+from pathosig.encoder.graph_cache import Baked, is_kept, onnx_file
 from pathosig.encoder.reading import opened_tiles, read_tile_table, specimen_facts
 from pathosig.encoder.self_test import check_self_test, self_test
 from pathosig.encoder.spec import EncoderSpec
@@ -61,17 +62,16 @@ def embed_tiles(
     settled = _settle(study, spec, execution)
     if settled.waiting:
         return StageReport(stage=STAGE.name, waiting=tuple(s.id for s in specimens))
-    engine, _ = engines.resolve(spec.engine, execution.device)
     units, task = embed_units(study)
-    if engine == "ort" and any(u.upstream["tiles"] for u in units):
-        _export_once(study, spec, [u for u in units if u.upstream["tiles"]])
+    cut = next((str(u.payload["tiles"]) for u in units if u.upstream["tiles"]), None)
+    _prepare_engine(study, spec, execution.device, tiles=cut)
     report = run_each(study, STAGE, spec, units, task, execution=execution)
     _warn_of_mixed_devices(study)
     card = read_json(study.paths.encoder_card)
     note = note_on(str(card["backbone"] if "backbone" in card else card["name"]))
     findings = (
         *((f"{card['name']}: {note}",) if note else ()),
-        *(_int8_findings(study) if engine == "int8" else ()),
+        *(_int8_findings(study) if spec.engine == "int8" else ()),
     )
     return replace(report, findings=(*report.findings, *findings))
 
@@ -138,7 +138,7 @@ def _settle(study: Study, spec: EncoderSpec, execution: Execution) -> StageRepor
         upstream=upstream,
         payload={"calibration": calibration, "weights": str(weights) if weights else None},
     )
-    return run_once(study, STAGE, spec, unit, _make_encoder, execution=execution)
+    return run_once(study, STAGE, spec, unit, _make_encoder, execution=execution, is_apart=True)
 
 
 def _weights_path(study: Study, name: str | None) -> Path | None:
@@ -254,13 +254,32 @@ def read_encoder(root: Path, *, weights: str | None = None) -> Encoder:
     return encoder
 
 
-def _export_once(study: Study, spec: EncoderSpec, units: list[Unit]) -> None:
-    """Export the graph here, before workers would all do it."""
-    table = read_tile_table(study.root / "tiles" / str(units[0].payload["tiles"]))
-    card = read_json(study.paths.encoder_card)
+def check_encoder(root: Path, weights: str | None) -> None:
+    """Raise what `read_encoder` raises."""
+    read_encoder(root, weights=weights)
+
+
+def _prepare_engine(study: Study, spec: EncoderSpec, device: str, *, tiles: str | None) -> None:
+    """Refuse a device that is not there, and export the graph once, before workers would all do it.
+
+    torch, where it is needed for that, is loaded by another process: this one only waits for workers.
+    """
+    size_px = read_tile_table(study.root / "tiles" / tiles).size_px if tiles else None
+    baked = Baked.of_card(read_json(study.paths.encoder_card))
+    if not engines.has_cuda_driver():
+        engine, _ = engines.resolve(spec.engine, device)
+        if engine != "ort" or size_px is None or is_kept(baked, size_px):
+            return
     weights = _weights_path(study, spec.weights)
-    load = functools.partial(read_encoder, study.root, weights=str(weights) if weights else None)
-    onnx_file(Baked.of_card(card), table.size_px, load)
+    path = str(weights) if weights else None
+    apart(_settle_engine, study.root, spec.engine, device, baked, size_px, path, label="embed")
+
+
+def _settle_engine(
+    root: Path, engine: str, device: str, baked: Baked, size_px: int | None, weights: str | None
+) -> None:
+    if engines.resolve(engine, device)[0] == "ort" and size_px is not None:
+        onnx_file(baked, size_px, functools.partial(read_encoder, root, weights=weights))
 
 
 # -- one specimen -----------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from pathosig.core.errors import InputError
 from pathosig.core.execution import run_once
 from pathosig.core.layout import Layout
 from pathosig.core.records import write_bytes, write_text
@@ -37,9 +38,20 @@ def build_report(
     -------
     StageReport
         Its finding is where the page lies.
+
+    Raises
+    ------
+    InputError
+        E_MISSING if no stage has left a record.
     """
     spec = spec or study.spec(ReportSpec)
-    unit = Unit(id=UNIT, inputs=inputs_of(study), upstream=upstream_of(study))
+    upstream = upstream_of(study)
+    if not upstream:
+        raise InputError(
+            "there is nothing to report: no stage has run on this study. Run `pathosig run` first.",
+            code="E_MISSING",
+        )
+    unit = Unit(id=UNIT, inputs=inputs_of(study), upstream=upstream)
     report = run_once(study, STAGE, spec, unit, _write_report, execution=execution)
     return replace(report, findings=(str(study.paths.report),))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from pathosig.core.config import to_toml
 from pathosig.core.errors import ConfigError, InputError
 from pathosig.core.execution import run_each, run_once
+from pathosig.core.pool import apart
 from pathosig.core.records import read_json
 from pathosig.core.remote import shown, url_of
 from pathosig.core.study import Study
@@ -214,12 +215,12 @@ def run_stages(
 
 def _pixels(study: Study, new: NewSlides, execution: Execution) -> list[StageReport]:
     from pathosig.encoder.stage import STAGE as EMBED
-    from pathosig.encoder.stage import embed_units, read_encoder
+    from pathosig.encoder.stage import check_encoder, embed_units
     from pathosig.tiles.stage import cut_tiles
     from pathosig.tissue.stage import find_tissue
 
     # Workers may find an exported graph and never open the weights, so their digest is checked here.
-    read_encoder(study.root, weights=study.spec(EncoderSpec).weights)
+    apart(check_encoder, study.root, study.spec(EncoderSpec).weights, label="encoder")
     reports = []
     if new.tma_map:
         from pathosig.tma.stage import find_cores

@@ -81,7 +81,8 @@ def train_encoder(
                 Job(root=study.root, unit=UNIT, spec=spec, payload=dict(unit.payload), execution=execution)
             )
         return StageReport(stage=STAGE.name)
-    return run_once(study, STAGE, spec, unit, _train, execution=execution)
+    is_apart = "RANK" not in os.environ  # torchrun's processes train themselves
+    return run_once(study, STAGE, spec, unit, _train, execution=execution, is_apart=is_apart)
 
 
 def _rank() -> int:
