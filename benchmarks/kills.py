@@ -1,10 +1,13 @@
 """Killed at every point where something is written, and on a Dask cluster: is the end the same? One JSON object.
 
-    python benchmarks/kills.py [--cases slides,fits,dask] [--every 1] [--slides 200]
+    python benchmarks/kills.py [--cases slides,fits,validate,report,dask] [--every 1] [--slides 200]
 
 slides    tissue and tiles of two slides: every rename and every fsync, in the driver and in its worker, is a case. The whole process group is
           killed with SIGKILL just before it, the command is run again, and all files are compared with those of a run that nobody killed.
 fits      the same for phenotypes, profiles and signature of a study of embeddings (`--every 4` takes each fourth point)
+validate  of a study whose signature is there: one run leaves a copy of the study as it is before every rename, which is what a kill at that
+          moment would leave, since this stage writes in one process. Each copy is run to the end and compared.
+report    the same for report, of a study that was validated
 dask      `--slides` slides on a scheduler with two workers: a worker is killed in tissue, then the driver in tiles, and the driver is started
           again. Every unit must have been recorded once.
 
@@ -33,7 +36,7 @@ from pathosig.core.tables import read_csv_rows, write_csv_rows
 from pathosig.synthetic import SimulateSpec, simulate
 
 HOOK = """
-import os, pathlib, signal
+import os, pathlib, shutil, signal
 counter, kind, at = os.environ["KILL_COUNTER"], os.environ["KILL_KIND"], int(os.environ["KILL_AT"])
 
 def counted(function, name):
@@ -41,6 +44,8 @@ def counted(function, name):
         with open(counter + name, "ab") as handle:
             handle.write(b".")
             number = handle.tell()
+        if name == "rename" and os.environ["KILL_COPIES"]:
+            shutil.copytree(os.environ["KILL_STUDY"], os.path.join(os.environ["KILL_COPIES"], f"{number:03}"))
         if name == kind and number == at:
             os.killpg(int(os.environ["KILL_GROUP"]) or os.getpgrp(), signal.SIGKILL)
         return function(*arguments, **options)
@@ -51,8 +56,28 @@ pathlib.Path.replace = counted(pathlib.Path.replace, "rename")
 """
 
 
+BEFORE = {"validate": "signature", "report": "validate"}
+"""The stage that has to be there before the one that is killed."""
+ENOUGH = {"n_discovery": 40, "n_validation": 20}
+"""Patients of a study that has something to validate."""
+
+RESUME = """
+import json, sys
+from pathlib import Path
+from pathosig.commands.pipeline import run_all
+from pathosig.core.study import Study
+ends = {}
+for root in sorted(Path(sys.argv[1]).iterdir()):
+    try:
+        ends[root.name] = run_all(Study.open(root), until=sys.argv[2]).exit_code
+    except Exception as error:
+        ends[root.name] = repr(error)
+print(json.dumps(ends))
+"""
+
+
 def pathosig(
-    *arguments: object, folder: Path, kind: str = "", at: int = 0, **options: object
+    *arguments: object, folder: Path, kind: str = "", at: int = 0, copies: str = "", **options: object
 ) -> subprocess.Popen[bytes]:
     """The program in a process group of its own, which is killed before the `at`-th write of a kind."""
     environment = {
@@ -62,6 +87,8 @@ def pathosig(
         "KILL_KIND": kind,
         "KILL_AT": str(at),
         "KILL_GROUP": "0",
+        "KILL_COPIES": copies,
+        "KILL_STUDY": str(arguments[1]),
     }
     return subprocess.Popen(
         [sys.executable, "-W", "ignore", "-m", "pathosig", *map(str, arguments)],
@@ -125,6 +152,37 @@ def every_point(base: Path, until: str, every: int) -> dict[str, object]:
     return {"points": points, "tried": dict(tried), "survived": dict(survived), "failures": failures}
 
 
+def every_state(base: Path, until: str, every: int) -> dict[str, object]:
+    """Copies of a study as a kill before each rename of a run would leave it, run to the end and compared."""
+    hook, copies = base.parent / "hook", base.parent / "copies"
+    hook.mkdir()
+    copies.mkdir()
+    (hook / "sitecustomize.py").write_text(HOOK)
+    assert pathosig("run", base, "--until", until, folder=hook, copies=str(copies)).wait() == 0
+    wanted = digests(base)
+    states = sorted(copies.iterdir())
+    for number, state in enumerate(states):
+        if number % every:
+            shutil.rmtree(state)
+    left_behind = sum(1 for path in copies.rglob(".tmp-*"))
+    command = [sys.executable, "-W", "ignore", "-c", RESUME, copies, until]
+    out = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
+    ends = json.loads(out.stdout.splitlines()[-1])
+    failures = []
+    for name, end in ends.items():
+        there = digests(copies / name)
+        if end or there != wanted:
+            differ = sorted(n for n in {*there, *wanted} if there.get(n) != wanted.get(n))
+            failures.append({"before_rename": int(name), "again": end, "differ": differ[:5]})
+    return {
+        "points": len(states),
+        "tried": len(ends),
+        "survived": len(ends) - len(failures),
+        "temporary_files_at_the_kills": left_behind,
+        "failures": failures,
+    }
+
+
 def of_slides(folder: Path, *, count: int) -> Path:
     """A study of `count` slides that are copies of a few painted ones."""
     root = folder / "study"
@@ -141,12 +199,16 @@ def of_slides(folder: Path, *, count: int) -> Path:
     return root
 
 
-def of_embeddings(folder: Path) -> Path:
+def of_embeddings(folder: Path, *, n_discovery: int = 16, n_validation: int = 4) -> Path:
     """A study whose fits are quick."""
     root = folder / "study"
-    simulate(root, SimulateSpec(level="embeddings", n_discovery=16, n_validation=4, tiles_per_patient=60))
+    spec = SimulateSpec(
+        level="embeddings", n_discovery=n_discovery, n_validation=n_validation, tiles_per_patient=60
+    )
+    simulate(root, spec)
     with (root / "study.toml").open("a") as handle:
         handle.write('\n[phenotypes]\nk = 6\nruns = 2\n\n[signature]\nmin_tiles = 5\nselection = "ridge"\n')
+        handle.write("\n[validate]\npermutations = 10\ninstability = 4\n")
     return root
 
 
@@ -254,6 +316,12 @@ def main() -> None:
                 result[case] = every_point(of_slides(folder, count=2), "tiles", options.every)
             elif case == "fits":
                 result[case] = every_point(of_embeddings(folder), "signature", options.every)
+            elif case in BEFORE:
+                root = of_embeddings(folder, **ENOUGH)
+                (folder / "no-hook").mkdir()
+                begun = pathosig("run", root, "--until", BEFORE[case], folder=folder / "no-hook")
+                assert begun.wait() == 0
+                result[case] = every_state(root, case, options.every)
             else:
                 result[case] = on_dask(folder, options.slides)
     sys.stdout.write(json.dumps(result) + "\n")

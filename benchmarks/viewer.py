@@ -1,11 +1,13 @@
 """How fast the viewer answers, in Chromium and over HTTP. Prints one JSON object as its last line.
 
-    python benchmarks/viewer.py [--slides 1000] [--tiles 1000000] [--requests 300]
+    python benchmarks/viewer.py [--slides 1000] [--tiles 1000000] [--requests 300] [--at-once 200]
 
 * `list_ms`: a study of that many slides, from opening the page until the last one stands in the list; `search_ms`: one slide found in it.
 * `toggle_ms`: switching the overlay of that many tiles off and on, the slowest of ten, until the canvas is painted.
 * `tile_p50_ms`, `tile_p95_ms`: tiles of a JPEG pyramid (Aperio's form) at random places of all levels, one after the other, over HTTP;
   `tile_cpu_ms`: CPU time of server and client for one tile, which other programs on the machine do not lengthen.
+* `at_once`: that many such requests at the same moment over twelve slides, twice as many as stay open: how often each status was answered,
+  `p95_ms` until the answer, `cpu_ms` for one tile, and `floor_ms`: the wall time of all of them one after the other, divided by their number.
 """
 
 from __future__ import annotations
@@ -17,8 +19,12 @@ import random
 import shutil
 import statistics
 import tempfile
+import threading
 import time
+import urllib.error
 import urllib.request
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
@@ -53,29 +59,67 @@ def make_study(root: Path, slides: int) -> Study:
     return Study.create(root)
 
 
-def tile_times(viewer: RunningViewer, page: Page, requests: int) -> list[float]:
-    """Milliseconds of each of so many tiles at random places."""
-    info = page.evaluate("({ ...state.info, id: state.slide.id })")
+def tile_requests(
+    viewer: RunningViewer, page: Page, count: int, *, slides: int
+) -> list[urllib.request.Request]:
+    """So many tiles at random places of the first slides, which are all of one size."""
+    info = page.evaluate("state.info")
+    ids = page.evaluate("(n) => state.study.slides.slice(0, n).map((slide) => slide.id)", slides)
     base = viewer.url.split("?")[0].rstrip("/")
     cookie = "; ".join(f"{c['name']}={c['value']}" for c in page.context.cookies())
-    rng, times = random.Random(0), []
-    for _ in range(requests):
+    rng, requests = random.Random(0), []
+    for number in range(count):
         level = rng.randint(info["max_level"] - 4, info["max_level"])
         size = [max(1, -(-info[k] // 2 ** (info["max_level"] - level))) for k in ("width", "height")]
         column, row = (rng.randrange(-(-s // info["tile_size"])) for s in size)
-        address = f"{base}/api/slides/{info['id']}/tiles/{level}/{column}/{row}.jpg"
-        request = urllib.request.Request(address, headers={"Cookie": cookie})
-        start = time.perf_counter()
+        address = f"{base}/api/slides/{ids[number % len(ids)]}/tiles/{level}/{column}/{row}.jpg"
+        requests.append(urllib.request.Request(address, headers={"Cookie": cookie}))
+    return requests
+
+
+def answered(request: urllib.request.Request) -> tuple[int, float]:
+    """Status, and milliseconds until the whole answer was there."""
+    start = time.perf_counter()
+    try:
         with urllib.request.urlopen(request) as answer:
             answer.read()
-        times.append(1000 * (time.perf_counter() - start))
-    return times
+            status = answer.status
+    except urllib.error.HTTPError as error:
+        status = error.code
+    return status, 1000 * (time.perf_counter() - start)
+
+
+def at_once(requests: list[urllib.request.Request]) -> dict[str, object]:
+    """All of them at the same moment, then one after the other."""
+    together = threading.Barrier(len(requests))
+
+    def ask(request: urllib.request.Request) -> tuple[int, float]:
+        together.wait()
+        return answered(request)
+
+    cpu = time.process_time()
+    with ThreadPoolExecutor(len(requests)) as pool:
+        answers = list(pool.map(ask, requests))
+    cpu = time.process_time() - cpu
+    start = time.perf_counter()
+    for request in requests:
+        answered(request)
+    floor = 1000 * (time.perf_counter() - start) / len(requests)
+    p95 = statistics.quantiles([ms for _, ms in answers], n=20)[18]
+    return {
+        "requests": len(requests),
+        "statuses": {str(status): n for status, n in Counter(status for status, _ in answers).items()},
+        "p95_ms": round(p95),
+        "cpu_ms": round(1000 * cpu / len(requests), 1),
+        "floor_ms": round(floor, 1),
+        "p95_vs_floor_of_all": round(p95 / (floor * len(requests)), 2),
+    }
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser()
-    for name, value in (("slides", 1000), ("tiles", 1_000_000), ("requests", 300)):
+    for name, value in (("slides", 1000), ("tiles", 1_000_000), ("requests", 300), ("at-once", 200)):
         parser.add_argument(f"--{name}", type=int, default=value)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -94,8 +138,9 @@ def main() -> None:
             page.wait_for_timeout(3000)
             toggle = page.evaluate(MANY, args.tiles)
             before = time.process_time()
-            times = tile_times(viewer, page, args.requests)
+            times = [answered(r)[1] for r in tile_requests(viewer, page, args.requests, slides=1)]
             cpu = 1000 * (time.process_time() - before) / args.requests
+            burst = at_once(tile_requests(viewer, page, args.at_once, slides=12))
             browser.close()
     result = {
         "slides": args.slides,
@@ -107,6 +152,7 @@ def main() -> None:
         "tile_p50_ms": round(statistics.median(times), 1),
         "tile_p95_ms": round(statistics.quantiles(times, n=20)[18], 1),
         "tile_cpu_ms": round(cpu, 1),
+        "at_once": burst,
         "load": round(os.getloadavg()[0], 1),
     }
     print(json.dumps(result))

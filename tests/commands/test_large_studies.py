@@ -10,6 +10,7 @@ import time
 import pytest
 
 from pathosig.commands.clean import clean
+from pathosig.commands.costs import StudySize, fit_seconds, unit_seconds
 from pathosig.commands.pipeline import run_all
 from pathosig.commands.slurm import write_slurm
 from pathosig.commands.status import status, verify
@@ -75,9 +76,38 @@ def test_a_plan_of_phenotypes_follows_the_length_of_the_embeddings(tmp_path, dim
         record(study, "tiles", f"S{i:04d}", summary={"n_tiles": 1_000_000})
     write_json(study.paths.encoder_card, {"dim": dim})
     plan = run_all(study, dry_run=True).plan
-    hours = {row.stage: row.hours for row in plan.stages}["phenotypes"]
-    assert hours == pytest.approx(10 * measured_s / 3600, rel=0.02)
+    hours = {row.stage: row.hours for row in plan.stages}
+    size = StudySize(patients=10, gigapixels=0, tiles=1e7, dim=dim, encoder="")
+    assert hours["phenotypes"] * 3600 - fit_seconds("phenotypes", size) == pytest.approx(
+        10 * measured_s, rel=0.02
+    )
+    assert hours["profiles"] * 3600 == pytest.approx(fit_seconds("profiles", size), abs=0.2)
+    assert plan.hours >= sum(hours.values())
     assert plan.disk_gb == pytest.approx(10_000_000 * (2 * dim + 60) / 1e9)
+
+
+def test_larger_slides_cost_more_and_what_is_done_costs_nothing(tmp_path):
+    small, large = (
+        StudySize(patients=1, gigapixels=g, tiles=0, dim=64, encoder="resnet50") for g in (0.2, 3.6)
+    )
+    for stage, measured_s in (
+        ("tissue", (0.3, 1.6)),
+        ("tiles", (0.4, 2.9)),
+    ):  # slides of 15,000 and 60,000 px
+        for size, seconds in zip((small, large), measured_s, strict=True):
+            assert unit_seconds(stage, size, tiles=0) == pytest.approx(seconds, rel=0.25)
+    study = study_of(tmp_path, 4)
+    assert {row.stage: row.hours > 0 for row in run_all(study, dry_run=True).plan.stages}["report"]
+    for stage in ("tissue", "tiles", "embed", "phenotypes"):
+        for i in range(4):
+            record(study, stage, f"S{i:04d}", summary={"n_tiles": 10}, run={"seconds": 1.0})
+    for stage in ("profiles", "signature", "validate", "report"):
+        record(study, stage, f"_{stage}", run={"seconds": 5.0})
+    assert {row.hours for row in run_all(study, dry_run=True).plan.stages} == {0.0}
+    study.record_path("tissue", "S0000").unlink()
+    hours = {row.stage: row.hours for row in run_all(study, dry_run=True).plan.stages}
+    assert hours["tissue"] == pytest.approx(1 / 3600, rel=0.01, abs=1e-4)
+    assert hours["validate"] == pytest.approx(5 / 3600, abs=1e-4)  # made again, as long as it took before
 
 
 def test_a_profile_says_what_every_stage_and_its_slowest_slide_took(tmp_path):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pathosig.commands.costs import StudySize, fit_seconds, unit_seconds
 from pathosig.core.errors import PathosigError
 from pathosig.core.limits import SlideLimits
 from pathosig.core.records import Record, read_json
@@ -16,12 +17,8 @@ from pathosig.core.study import Specimen, Study
 from pathosig.core.units import Execution
 from pathosig.encoder.spec import EncoderSpec
 from pathosig.tiles.spec import TileSpec
+from pathosig.validation.spec import ValidateSpec
 
-# Measured on one core of a server of 2024 (docs/how-to/run-large-studies.md); a study's own records are taken first.
-_TISSUE_S, _TILES_S = 0.5, 1.0
-_TILES_PER_S = {"efficientnet-lite0": 14.0, "resnet50": 4.7}
-_FOUNDATION_TILES_PER_S = 0.25
-_ASSIGN_S, _ASSIGN_S_PER_NUMBER = 2.3e-6, 6.6e-9  # of a tile, and of each number of its embedding
 _TISSUE_PROPORTION = 0.3
 _LOOK_AT = 20
 _DIM, _FOUNDATION_DIM = {"efficientnet-lite0": 1280, "resnet50": 2048}, 1536
@@ -30,7 +27,7 @@ _BYTES_PER_TILE = 60  # its rows in the tile table and the table of assignments
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StagePlan:
-    """One stage: units in all, those that have a record already, and hours of one worker for the rest."""
+    """One stage: units in all, those that have a record already, and hours of one core for the rest; None for training."""
 
     stage: str
     units: int
@@ -48,7 +45,7 @@ class RunPlan:
         Expected in the whole study: those that were cut, and for slides that were not, the mean of those that were, or
         what fits on a third of their area.
     hours
-        Wall time with the workers that were asked for; fits are left out.
+        Wall time with the workers that were asked for; training is left out.
     disk_gb, free_gb
         What results will take, and what there is.
     limits
@@ -95,26 +92,41 @@ def plan_of(study: Study, rows: Sequence[StageRow], *, execution: Execution) -> 
     """
     specimens = study.specimens()
     records = {row.name: study.records(row.name) for row in rows}
-    counts = _tile_counts(study, specimens, records.get("tiles", []))
-    tiles = int(sum(counts.values()))
+    counts, gigapixels = _tile_counts(study, specimens, records.get("tiles", []))
     encoder = study.spec(EncoderSpec)
-    dim = _dim(study, encoder.name)
-    stages, hours = [], 0.0
+    size = StudySize(
+        patients=len({s.patient_id for s in specimens}) or _patients(study),
+        gigapixels=gigapixels,
+        tiles=sum(counts.values()),
+        dim=_dim(study, encoder.name),
+        encoder=encoder.name,
+        permutations=study.spec(ValidateSpec).permutations,
+    )
+    stages: list[StagePlan] = []
+    hours, is_due = 0.0, False
     for row in rows:
-        fits = not row.per_specimen and row.name != "phenotypes"
-        units = 1 if fits else len(specimens)
+        has_units = row.per_specimen or row.name == "phenotypes"
         done = {r.unit for r in records[row.name] if r.status != "failed"}
-        left = {s.id for s in specimens} - done
-        took = None if fits else _hours(row.name, left, counts, records[row.name], encoder.name, dim)
-        hours += (took or 0.0) / max(1, execution.workers)
-        stages.append(StagePlan(stage=row.name, units=units, recorded=len(done), hours=took))
-    per_tile = dim * 2 + _BYTES_PER_TILE
+        left = [s.id for s in specimens if s.id not in done] if has_units else []
+        is_due = is_due or bool(left) or not done
+        of_units = _unit_hours(row.name, left, counts, records[row.name], size)
+        of_fit = _fit_hours(row.name, records[row.name], size) if is_due else 0.0
+        hours += of_units / max(1, execution.workers) + (of_fit or 0.0)
+        stages.append(
+            StagePlan(
+                stage=row.name,
+                units=len(specimens) if has_units else 1,
+                recorded=len(done),
+                hours=None if of_fit is None else round(of_units + of_fit, 4),
+            )
+        )
+    per_tile = size.dim * 2 + _BYTES_PER_TILE
     pixels = sum(counts[i] for i in counts if i not in {r.unit for r in records.get("embed", [])})
-    needed = pixels * per_tile if study.level == "slides" else tiles * _BYTES_PER_TILE
+    needed = pixels * per_tile if study.level == "slides" else size.tiles * _BYTES_PER_TILE
     return RunPlan(
         stages=tuple(stages),
         slides=len(specimens),
-        tiles=tiles,
+        tiles=int(size.tiles),
         workers=execution.workers,
         hours=round(hours, 3),
         disk_gb=round(needed / 1e9, 3),
@@ -124,23 +136,30 @@ def plan_of(study: Study, rows: Sequence[StageRow], *, execution: Execution) -> 
     )
 
 
-def _hours(
-    stage: str, left: set[str], counts: dict[str, float], records: Sequence[Record], encoder: str, dim: int
+def _unit_hours(
+    stage: str, left: Sequence[str], counts: dict[str, float], records: Sequence[Record], size: StudySize
 ) -> float:
-    """Hours of one worker for the units that are left: from this study's records, else from what was measured elsewhere."""
-    done = [(r.unit, r.seconds) for r in records if r.status == "ok" and r.seconds is not None]
-    tiles = sum(counts.get(unit, 0.0) for unit in left)
-    seen = sum(counts.get(unit, 0.0) for unit, _ in done)
-    if done and (stage not in ("embed", "phenotypes") or seen):
+    """Hours of one core for the slides that are left: from this study's records, else from what was measured elsewhere."""
+    done = [(r.unit, r.seconds) for r in records if r.unit in counts and r.status == "ok" and r.seconds]
+    follows_tiles = stage in ("embed", "phenotypes")
+    seen = sum(counts[unit] for unit, _ in done)
+    if done and (seen or not follows_tiles):
         seconds = sum(each for _, each in done)
-        each = seconds / seen * tiles if stage in ("embed", "phenotypes") else seconds / len(done) * len(left)
-        return round(each / 3600, 4)
-    if stage == "embed":
-        return round(tiles / _TILES_PER_S.get(encoder, _FOUNDATION_TILES_PER_S) / 3600, 4)
-    if stage == "phenotypes":
-        return round(tiles * (_ASSIGN_S + _ASSIGN_S_PER_NUMBER * dim) / 3600, 4)
-    per_unit = {"tissue": _TISSUE_S, "tma": _TISSUE_S, "tiles": _TILES_S}.get(stage, 0.0)
-    return round(per_unit * len(left) / 3600, 4)
+        work = sum(counts[unit] for unit in left) / seen if follows_tiles else len(left) / len(done)
+        return seconds * work / 3600
+    return sum(unit_seconds(stage, size, tiles=counts[unit]) for unit in left) / 3600
+
+
+def _fit_hours(stage: str, records: Sequence[Record], size: StudySize) -> float | None:
+    """Hours for what a stage does once: as long as it took before, else from what was measured elsewhere."""
+    done = [r for r in records if r.status == "ok"]
+    took = [r.seconds for r in done if r.unit.startswith("_") and r.seconds]
+    seconds = sum(took) if done else fit_seconds(stage, size)
+    return None if seconds is None else seconds / 3600
+
+
+def _patients(study: Study) -> int:
+    return len(study.patients()) if study.paths.patients.is_file() else 0
 
 
 def _dim(study: Study, encoder: str) -> int:
@@ -149,20 +168,24 @@ def _dim(study: Study, encoder: str) -> int:
     return int(read_json(path)["dim"]) if path.is_file() else _DIM.get(encoder, _FOUNDATION_DIM)
 
 
-def _tile_counts(study: Study, specimens: Sequence[Specimen], records: Sequence[Record]) -> dict[str, float]:
-    """Tiles of every specimen, expected where they are not cut."""
+def _tile_counts(
+    study: Study, specimens: Sequence[Specimen], records: Sequence[Record]
+) -> tuple[dict[str, float], float]:
+    """Tiles of every specimen, expected where they are not cut, and gigapixels of those that were looked at."""
     cut = {r.unit: float(r.summary["n_tiles"]) for r in records if "n_tiles" in r.summary}
     missing = [s for s in specimens if s.id not in cut]
     expected = float(np.mean(list(cut.values()))) if cut else 0.0
-    if missing and not cut and study.level == "slides":
+    gigapixels = 0.0
+    if missing and study.level == "slides":
         step = max(1, len(missing) // _LOOK_AT)
-        sizes = [n for s in missing[::step][:_LOOK_AT] if (n := _fitting(study, s)) is not None]
-        expected = float(np.mean(sizes)) if sizes else 0.0
-    return {s.id: cut.get(s.id, expected) for s in specimens}
+        sizes = [n for s in missing[::step][:_LOOK_AT] if (n := _size_of(study, s)) is not None]
+        gigapixels = float(np.mean([pixels for pixels, _ in sizes])) / 1e9 if sizes else 0.0
+        expected = expected if cut or not sizes else float(np.mean([tiles for _, tiles in sizes]))
+    return {s.id: cut.get(s.id, expected) for s in specimens}, gigapixels
 
 
-def _fitting(study: Study, specimen: Specimen) -> float | None:
-    """How many tiles fit on a third of a slide; None where it cannot be opened."""
+def _size_of(study: Study, specimen: Specimen) -> tuple[float, float] | None:
+    """Pixels of a slide, and how many tiles fit on a third of it; None where it cannot be opened."""
     from pathosig.slides import open_slide  # the slide readers are an extra
 
     spec = study.spec(TileSpec)
@@ -172,9 +195,10 @@ def _fitting(study: Study, specimen: Specimen) -> float | None:
             mpp = reader.info.mpp
     except (PathosigError, OSError):
         return None
-    return (
-        None if mpp is None else _TISSUE_PROPORTION * width * height * (mpp / (spec.mpp * spec.size_px)) ** 2
-    )
+    if mpp is None:
+        return None
+    pixels = float(width * height)
+    return pixels, _TISSUE_PROPORTION * pixels * (mpp / (spec.mpp * spec.size_px)) ** 2
 
 
 def _events(study: Study) -> dict[str, int]:

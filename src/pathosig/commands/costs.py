@@ -1,0 +1,96 @@
+"""What stages cost in seconds of one core, as far as it follows from the size of a study: the model behind `run --dry-run`.
+
+The numbers were measured (docs/how-to/how-big.md names the commands); `benchmarks/plan.py` compares the model with a real run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_START_S = 1.5
+"""Of a stage: starting its workers, their imports."""
+_TISSUE_S, _TISSUE_S_PER_GIGAPIXEL = 0.2, 0.4
+_TILES_S, _TILES_S_PER_GIGAPIXEL = 0.2, 0.8
+_TILES_PER_S = {"efficientnet-lite0": 14.0, "resnet50": 4.7}
+_FOUNDATION_TILES_PER_S = 0.25
+_ASSIGN_S, _ASSIGN_S_PER_NUMBER = 2.3e-6, 6.6e-9  # of a tile, and of each number of its embedding
+_FIT_S, _FIT_S_PER_TILE = 5.0, 0.8e-6
+_PROFILES_S, _PROFILES_S_PER_TILE = 0.6, 0.13e-6
+_SIGNATURE_S, _SIGNATURE_S_PER_PATIENT = 2.5, 0.002
+_VALIDATE_S, _VALIDATE_S_PER_PATIENT, _PERMUTATION_S = 8.0, 0.01, 0.5
+_REPORT_S, _REPORT_S_PER_PATIENT = 8.0, 0.002
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudySize:
+    """How large a study is.
+
+    Attributes
+    ----------
+    gigapixels
+        Of a slide, at its finest level: the mean of those that were looked at.
+    tiles
+        Of all slides together.
+    dim
+        Numbers in an embedding.
+    encoder
+        Its name.
+    permutations
+        Of the whole procedure, that `validate` makes.
+    """
+
+    patients: int
+    gigapixels: float
+    tiles: float
+    dim: int
+    encoder: str
+    permutations: int = 0
+
+
+def unit_seconds(stage: str, size: StudySize, *, tiles: float) -> float:
+    """Of one slide with so many tiles, in a stage that works slide by slide; 0 for other stages.
+
+    Examples
+    --------
+    >>> size = StudySize(patients=100, gigapixels=2.5, tiles=1e6, dim=1280, encoder="resnet50")
+    >>> unit_seconds("tissue", size, tiles=0), unit_seconds("embed", size, tiles=470)
+    (1.2, 100.0)
+    """
+    match stage:
+        case "tissue" | "tma":
+            return _TISSUE_S + _TISSUE_S_PER_GIGAPIXEL * size.gigapixels
+        case "tiles":
+            return _TILES_S + _TILES_S_PER_GIGAPIXEL * size.gigapixels
+        case "embed":
+            return tiles / _TILES_PER_S.get(size.encoder, _FOUNDATION_TILES_PER_S)
+        case "phenotypes":
+            return tiles * (_ASSIGN_S + _ASSIGN_S_PER_NUMBER * size.dim)
+        case _:
+            return 0.0
+
+
+def fit_seconds(stage: str, size: StudySize) -> float | None:
+    """Of what a stage does once for the whole study, starting included; None where it does not follow from the size: training.
+
+    Examples
+    --------
+    >>> size = StudySize(patients=100, gigapixels=2.5, tiles=1e6, dim=1280, encoder="resnet50")
+    >>> round(fit_seconds("phenotypes", size), 1), fit_seconds("train", size)
+    (7.3, None)
+    """
+    match stage:
+        case "train":
+            return None
+        case "phenotypes":
+            return _START_S + _FIT_S + _FIT_S_PER_TILE * size.tiles
+        case "profiles":
+            return _START_S + _PROFILES_S + _PROFILES_S_PER_TILE * size.tiles
+        case "signature":
+            return _START_S + _SIGNATURE_S + _SIGNATURE_S_PER_PATIENT * size.patients
+        case "validate":
+            resampled = _PERMUTATION_S * size.permutations
+            return _START_S + _VALIDATE_S + _VALIDATE_S_PER_PATIENT * size.patients + resampled
+        case "report":
+            return _START_S + _REPORT_S + _REPORT_S_PER_PATIENT * size.patients
+        case _:
+            return _START_S
