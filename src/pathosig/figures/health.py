@@ -71,7 +71,8 @@ def health_figure(
         each = (PAGE - left - 0.85) / max(len(keys), 1)
         for j, (_, heading) in enumerate(keys):
             axes.text(left + j * each, 0.40 + top, heading, fontsize=6, color=MUTED, va="center")
-        axes.text(PAGE - 0.75, 0.40 + top, "Verdict", fontsize=6, color=MUTED, va="center")
+        if any("verdict" in row for row in rows):
+            axes.text(PAGE - 0.75, 0.40 + top, "Verdict", fontsize=6, color=MUTED, va="center")
         axes.plot([0.06, PAGE - 0.06], [0.50 + top, 0.50 + top], color=INK, linewidth=0.6)
         tops = {key: _top(rows, key) for key, _ in keys}
         for i, row in enumerate(rows):

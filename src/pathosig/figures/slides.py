@@ -173,7 +173,7 @@ def slide_map(
         panels = 2 + bool(groups) + (risk is not None)
         width = (PAGE - 0.1 * (panels + 1)) / panels
         heights = [min(width * m.overview.shape[0] / m.overview.shape[1], 3.4) for m in maps]
-        legend = sum(0.16 * _legend_rows(k) + 0.12 for k in (keys, hpcs) if k)
+        legend = _legend_height(keys) + _legend_height(hpcs)
         scale = 0.0 if risk is None else 0.40
         total = sum(heights) + 0.46 * len(maps) + legend + scale + 0.05
         figure = new_figure(PAGE, total)
@@ -203,7 +203,7 @@ def slide_map(
         for entries in (hpcs, keys):
             if entries:
                 _legend(figure, entries, bottom)
-                bottom += 0.16 * _legend_rows(entries) + 0.12
+                bottom += _legend_height(entries)
         if risk is not None:
             _risk_bar(axes_at(figure, (0.1 + (panels - 1) * (width + 0.1), 0.30, width, 0.08)), risk)
     return figure
@@ -284,25 +284,31 @@ def coarse_legend(tree: PhenotypeTree, names: Mapping[int, str]) -> list[tuple[s
     return list(zip(titles, colours, strict=True)) if len(colours) > 1 else []
 
 
-def _legend_columns(entries: Sequence[tuple[str, str]]) -> int:
-    each = max((PAGE - 0.2) / 9, 0.25 + 0.055 * max(len(name) for name, _ in entries))
-    return max(1, int((PAGE - 0.2) / each))
+def _legend_places(entries: Sequence[tuple[str, str]]) -> list[tuple[float, int]]:
+    """Left end in inches and row of every entry, each as wide as its name, at least a ninth of the page."""
+    places, x, row = [], 0.0, 0
+    for name, _ in entries:
+        wide = max((PAGE - 0.2) / 9, 0.25 + 0.055 * len(name))
+        if x and x + wide > PAGE - 0.1:
+            x, row = 0.0, row + 1
+        places.append((x, row))
+        x += wide
+    return places
 
 
-def _legend_rows(entries: Sequence[tuple[str, str]]) -> int:
-    return math.ceil(len(entries) / _legend_columns(entries)) if entries else 0
+def _legend_height(entries: Sequence[tuple[str, str]]) -> float:
+    return 0.16 * (_legend_places(entries)[-1][1] + 1) + 0.12 if entries else 0.0
 
 
 def _legend(figure: Figure, entries: Sequence[tuple[str, str]], bottom: float) -> None:
     """Names beside squares of their colours, from `bottom` inches upwards."""
-    per_row = _legend_columns(entries)
-    high = 0.16 * _legend_rows(entries) + 0.12
+    high = _legend_height(entries)
     axes = bare(axes_at(figure, (0, bottom, PAGE, high)))
     axes.set_xlim(0, PAGE)
     axes.set_ylim(0, high)
     axes.patch.set_visible(False)
-    for i, (name, colour) in enumerate(entries):
-        x, y = 0.14 + (i % per_row) * (PAGE - 0.2) / per_row, high - 0.10 - 0.16 * (i // per_row)
+    for (name, colour), (left, row) in zip(entries, _legend_places(entries), strict=True):
+        x, y = 0.14 + left, high - 0.10 - 0.16 * row
         axes.plot([x], [y], "s", color=colour, markersize=5)
         axes.text(x + 0.09, y, name, va="center", fontsize=6)
 
