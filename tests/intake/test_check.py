@@ -143,8 +143,11 @@ def test_a_patient_with_one_slide_that_opens_is_not_lost_and_an_array_loses_thos
     )
     assert not any("SLIDES_LOST" in line for line in check(study).warnings)
     (study.root / "tma_map.csv").write_text("tma,row,column,patient_id\nT,1,1,P1\nT,1,2,P2\n")
-    problems = check(Study.open(study.root)).problems
-    assert any("E_SLIDES_LOST cohort 'discovery': 2 of 3 patients" in line for line in problems)
+    findings = check(Study.open(study.root))
+    assert findings.counts["patients_with_slides"] == 3
+    assert any("E_SLIDES_LOST cohort 'discovery': 2 of 3 patients" in line for line in findings.problems)
+    (study.root / "tma_map.csv").write_text("tma,row,column,patient_id\nT,1,1,P1\n")
+    assert any(line.startswith("W_NO_SLIDE 1 patients") for line in check(Study.open(study.root)).warnings)
 
 
 def test_check_says_which_limits_a_slide_will_have(tmp_path, tissue_slide):

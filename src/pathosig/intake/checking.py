@@ -20,7 +20,7 @@ from pathosig.core.units import Execution
 from pathosig.intake.config_check import config_problems, declared_columns
 from pathosig.intake.covariates import sentinels, unusable
 from pathosig.intake.plausibility import implausible_times
-from pathosig.intake.slide_checks import SlideCheck, check_slide, losses
+from pathosig.intake.slide_checks import SlideCheck, check_slide, losses, patients_of_arrays
 
 _SHOWN = 5
 
@@ -189,7 +189,8 @@ def _check_ids(study: Study, notes: _Notebook) -> None:
     listed = set(ids)
     tma = {s.id for s in slides if s.kind == "tma"}
     strangers = sorted({s.patient_id for s in slides if s.id not in tma} - listed)
-    covered = listed & {s.patient_id for s in slides}
+    placed = patients_of_arrays(study)
+    covered = listed & ({s.patient_id for s in slides} | placed)
     notes.counts["patients_with_slides"] = len(covered)
     index = IdIndex(ids)
     if strangers and not covered and not tma:
@@ -206,7 +207,7 @@ def _check_ids(study: Study, notes: _Notebook) -> None:
     if len(strangers) > _SHOWN:
         notes.problems.append(f"E_UNMATCHED and {len(strangers) - _SHOWN} more such patients")
     lacking = sorted(listed - covered)
-    if lacking and not tma:
+    if lacking and (not tma or placed):
         notes.warnings.append(f"W_NO_SLIDE {len(lacking)} patients have no slide: {lacking[:_SHOWN]}")
     repeated = [str(p) for p, n in Counter(s.path for s in slides).items() if n > 1]
     if repeated:

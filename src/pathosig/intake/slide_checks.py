@@ -90,12 +90,22 @@ def losses(study: Study, slides: Sequence[SlideCheck]) -> list[Loss]:
     return out
 
 
+def patients_of_arrays(study: Study) -> set[str]:
+    """Patients whom tma_map.csv gives a place on a microarray of slides.csv."""
+    return {patient for patient, _ in _places(study)} - {""}
+
+
+def _places(study: Study) -> list[tuple[str, str]]:
+    """Patients of tma_map.csv and the microarrays they are on."""
+    table = study.paths.tma_map
+    arrays = {s.id for s in study.slides() if s.kind == "tma"}
+    rows = read_csv_rows(table) if table.is_file() else []
+    return [(row.get("patient_id", ""), row.get("tma", "")) for row in rows if row.get("tma") in arrays]
+
+
 def _pairs(study: Study) -> list[tuple[str, str]]:
     """Patients and their slides."""
-    pairs = [(s.patient_id, s.id) for s in study.slides()]
-    places = study.paths.tma_map
-    rows = read_csv_rows(places) if places.is_file() else []
-    return pairs + [(row.get("patient_id", ""), row.get("tma", "")) for row in rows]
+    return [(s.patient_id, s.id) for s in study.slides()] + _places(study)
 
 
 def check_slide(specimen: Specimen) -> SlideCheck:
