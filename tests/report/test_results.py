@@ -29,7 +29,8 @@ from pathosig.report.sections.performance import auc_horizons, performance_secti
 from pathosig.report.sections.summary import summary_section
 from pathosig.report.spec import ReportSpec
 from pathosig.validation.analysis import Analysis, RestrictedMeans, SubgroupLevel
-from pathosig.validation.results import Roles, Table1, Table1Cell, Table1Row, read_results
+from pathosig.validation.results import Roles, read_results
+from pathosig.validation.table1_values import Table1, Table1Cell, Table1Row
 from pathosig.validation.values import Estimate, Finding, HazardRatio, NotEstimable
 from pathosig.validation.verdict import internal_verdict
 

@@ -86,10 +86,20 @@ class Candidates:
 def choose_exemplars(
     candidates: Candidates, k: int, *, exemplars: int = 12, borders: int = 4
 ) -> list[Exemplar]:
-    """Rows of the atlas.
+    """The tiles of the atlas.
 
-    Exemplars are the tiles nearest the centroid, one patient after the other; border cases those
-    whose soft assignment is most divided.
+    Exemplars are the tiles nearest the centroid, one patient after the other; border cases are those whose soft
+    assignment
+    is most divided.
+
+    Parameters
+    ----------
+    candidates
+        Tiles near each centroid, and divided ones.
+    k
+        Number of HPCs.
+    exemplars, borders
+        Number of tiles of each kind for every HPC.
     """
     chosen: list[Exemplar] = []
     for hpc in range(k):
@@ -125,7 +135,15 @@ def _diverse(tiles: AtlasTiles, hpc: int, by: np.ndarray, wanted: int) -> list[A
 
 
 def atlas_table(exemplars: list[Exemplar], slide_ids: Sequence[str]) -> pa.Table:
-    """The tiles of `choose_exemplars` as the table atlas.parquet."""
+    """The chosen tiles as the table atlas.parquet.
+
+    Parameters
+    ----------
+    exemplars
+        From `choose_exemplars`.
+    slide_ids
+        Id of each slide number.
+    """
 
     def column(name: str, kind: type) -> np.ndarray:
         return np.array([getattr(e.tile, name)[0] for e in exemplars], kind)

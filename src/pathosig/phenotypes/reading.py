@@ -84,7 +84,13 @@ class Discovery:
 
 
 def read_discovery(study: Study) -> Discovery:
-    """The discovery slides of a study."""
+    """The discovery slides of a study that have embeddings.
+
+    Parameters
+    ----------
+    study
+        An open study.
+    """
     slides = [SlideFiles.of(study, s) for s in study.specimens() if s.is_discovery]
     there = tuple(slide for slide in slides if (study.root / slide.embeddings).is_file())
     return Discovery(root=study.root, slides=there, spec=study.spec(PhenotypeSpec))
@@ -142,7 +148,15 @@ def readable_rows(embeddings: np.ndarray) -> np.ndarray:
 
 
 def tile_mpp(root: Path, slides: Sequence[SlideFiles]) -> float | None:
-    """Micrometres per pixel of the tiles of the first slide whose table says; None where none does."""
+    """Micrometres per pixel of the tiles of the first slide whose table gives it; None where none does.
+
+    Parameters
+    ----------
+    root
+        The study folder.
+    slides
+        Slides in the order of slides.csv.
+    """
     mpps = (
         read_slide_tiles(root / slide.tiles).facts.mpp for slide in slides if (root / slide.tiles).is_file()
     )
@@ -176,6 +190,19 @@ def training_tiles(
 
     At most `tiles_per_slide` tiles of a slide are taken, fewer where there are so many slides that
     `max_tiles` would be passed; neighbours are looked for among all tiles of a slide.
+
+    Parameters
+    ----------
+    root
+        The study folder.
+    training
+        Slides of the patients to train on.
+    spec
+        `tiles_per_slide` and `max_tiles` limit the number of tiles; `seed` chooses them.
+
+    Returns
+    -------
+    `TrainingTiles`, and float[n] for each quality column.
     """
     embedded: list[np.ndarray] = []
     numbered: list[np.ndarray] = []

@@ -51,6 +51,15 @@ def find_phenotypes(
 ) -> StageReport:
     """Find phenotypes on discovery patients, freeze the codebook, assign every tile of every slide.
 
+    Parameters
+    ----------
+    study
+        An open study whose embeddings are there.
+    spec
+        Number of HPCs, method and space; from study.toml by default.
+    execution
+        Workers, and what happens to slides that are done or fail.
+
     Returns
     -------
     StageReport
@@ -122,7 +131,13 @@ def _warn_of_shifted_cohorts(study: Study) -> None:
 
 
 def assign_units(study: Study) -> tuple[list[Unit], Callable[[Job], Outcome]]:
-    """The work of assigning every specimen with the study's codebook, and the task that does one."""
+    """The units of work that assign every specimen with the study's codebook, and the task that does one.
+
+    Parameters
+    ----------
+    study
+        An open study with a codebook.
+    """
     codebook = study.upstream("phenotypes", "_codebook")
     units = [
         Unit(

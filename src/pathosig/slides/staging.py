@@ -86,6 +86,15 @@ def staged(path: Path) -> Staged:
     Copies lie in PATHOSIG_STAGE (default: a folder for temporary files) and together take PATHOSIG_STAGE_GB (default 50) at
     most: those that nobody has open go first, the longest unused before the others.
 
+    Parameters
+    ----------
+    path
+        Address of a slide in object storage.
+
+    Returns
+    -------
+    `Staged`, to be released when the slide is closed.
+
     Raises
     ------
     SlideError

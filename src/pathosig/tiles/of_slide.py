@@ -31,6 +31,16 @@ _MASK_PX_PER_TILE = 32
 def cut_slide(job: Job) -> Outcome:
     """Write the tile table of a slide.
 
+    Parameters
+    ----------
+    job
+        One slide as the stage hands it to a worker: its paths, the identity of its tissue polygons, and the
+        `TileSpec`.
+
+    Returns
+    -------
+    `Outcome`, with the number of tiles kept and why others were left out.
+
     Raises
     ------
     SlideError

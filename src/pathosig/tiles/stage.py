@@ -22,6 +22,15 @@ def cut_tiles(
 ) -> StageReport:
     """Lay tiles of a physical size over the tissue of every slide.
 
+    Parameters
+    ----------
+    study
+        An open study whose tissue stage has run.
+    spec
+        Size of tiles and limits of quality; from study.toml by default.
+    execution
+        Workers, and what happens to slides that are done or fail.
+
     Returns
     -------
     StageReport

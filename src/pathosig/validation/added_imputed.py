@@ -21,19 +21,28 @@ from pathosig.validation.values import FEWEST_EVENTS, Estimate, finite
 def fit_imputed(
     frame: pd.DataFrame, covariates: Sequence[str], *, unit: str = "months", m: int = 20, seed: int = 0
 ) -> ClinicalModels:
-    """`ClinicalModels` over `m` imputed copies of discovery: mean coefficients (Rubin) and mean baselines.
+    """`ClinicalModels` over imputed copies of discovery: mean coefficients (Rubin) and mean baselines.
 
     Parameters
     ----------
     frame, covariates, unit
         As in ``ClinicalModels.fit``; patients without a score are left out.
     m, seed
-        Imputed copies, seed.
+        Number of imputed copies, and the seed.
 
     Raises
     ------
     NotEstimableError
         If a covariate cannot be imputed or the models cannot be fitted.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> frame = pd.DataFrame({"age": rng.normal(60, 8, 40), "score": rng.normal(size=40), "event": True})
+    >>> frame["time"] = rng.exponential(20 * np.exp(-frame["score"]))
+    >>> frame.loc[:5, "age"] = np.nan
+    >>> fit_imputed(frame, ["age"], m=2).n
+    40
     """
     scored = frame[np.isfinite(frame["score"].to_numpy(float)) & np.isfinite(frame["time"].to_numpy(float))]
     fits = [
@@ -108,6 +117,10 @@ def added_value_imputed(
     workers
         Processes; the result does not depend on it.
 
+    Returns
+    -------
+    `AddedImputed`.
+
     Raises
     ------
     NotEstimableError
@@ -116,6 +129,17 @@ def added_value_imputed(
     References
     ----------
     Schomaker M, Heumann C. Stat Med 2018; 37: 2252 (imputation inside each bootstrap sample).
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> frame = pd.DataFrame({"age": rng.normal(60, 8, 60), "score": rng.normal(size=60), "event": True})
+    >>> frame["time"] = rng.exponential(20 * np.exp(-frame["score"]))
+    >>> frame.loc[::7, "age"] = np.nan
+    >>> models = fit_imputed(frame[:30], ["age"], m=2)
+    >>> result = added_value_imputed(models, frame[30:], ["age"], m=2, bootstraps=2)
+    >>> result.missing, round(result.difference_c.estimate, 2)
+    ({'age': 4}, 0.33)
     """
     scored = np.isfinite(frame["score"].to_numpy(float)) & np.isfinite(frame["time"].to_numpy(float))
     data = frame[scored].reset_index(drop=True)

@@ -17,8 +17,8 @@ from pathosig.survival import cox
 from pathosig.survival.covariates import as_level, encode
 from pathosig.validation.analysis import EffectCurve
 from pathosig.validation.arms import ArmCurve, Balance, Overlap, TreatmentEffect, TreatmentGroup
+from pathosig.validation.curves import km_curves
 from pathosig.validation.estimates import hazard_ratio
-from pathosig.validation.performance import km_curves
 from pathosig.validation.propensity import completed, propensity_weights
 from pathosig.validation.values import (
     Z95,
@@ -87,11 +87,39 @@ def cohort_effect(
     ----------
     frame
         score, group, time, event, the arm's column, covariates and, where declared, times of treatment start.
+    arm
+        Column of the treatment, with two levels.
+    covariates
+        Columns that decided about the treatment; they enter the weights, or the model of a time-dependent treatment.
+    sd
+        Standard deviation of the score in discovery, the unit of its effect.
+    per_year
+        Units of time in a year.
+    design
+        How and when the treatment was given.
+    seed
+        Seed of imputations.
+
+    Returns
+    -------
+    `TreatmentEffect`.
 
     Raises
     ------
     NotEstimableError
         If a column is missing, the arm has not two levels, or an arm has fewer than five events.
+
+    Examples
+    --------
+    >>> from pathosig.core.clinical import TreatmentDesign
+    >>> rng = np.random.default_rng(0)
+    >>> frame = pd.DataFrame({"score": rng.normal(size=120), "chemo": rng.integers(0, 2, 120), "event": True})
+    >>> frame = frame.assign(group=np.where(frame["score"] > 0, "high", "low"))
+    >>> frame["time"] = rng.exponential(20 * np.exp(frame["chemo"] * frame["score"]))
+    >>> design = TreatmentDesign(randomised=True)
+    >>> effect = cohort_effect(frame, arm="chemo", covariates=[], sd=1.0, per_year=12.0, design=design)
+    >>> [(group.label, group.n_treated, round(group.effect.hr, 2)) for group in effect.groups]
+    [('low', 29, 1.6), ('high', 35, 0.8)]
     """
     for name in (arm, design.column):
         if name is not None and name not in frame:

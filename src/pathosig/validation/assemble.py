@@ -24,9 +24,10 @@ from pathosig.validation.frozen import Validation, joined, validate
 from pathosig.validation.internal import CrossValidation
 from pathosig.validation.performance import analyse
 from pathosig.validation.reading import Inputs
-from pathosig.validation.results import Internal, OutOfFold, Results, SelectedShare, Table1
+from pathosig.validation.results import Internal, OutOfFold, Results, SelectedShare
 from pathosig.validation.spec import ValidateSpec
 from pathosig.validation.table1 import missing_rows, table_one
+from pathosig.validation.table1_values import Table1
 from pathosig.validation.values import (
     NOT_COMPUTED,
     Concordance,

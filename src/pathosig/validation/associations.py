@@ -64,16 +64,27 @@ def _fisher(counts: np.ndarray) -> ExactTest:
 def associations(
     table: pd.DataFrame, variables: Sequence[str], cohorts: Sequence[str]
 ) -> tuple[Association, ...]:
-    """Risk group against every declared variable, BH q over all variables and cohorts.
+    """Risk group against every declared variable, with q of Benjamini and Hochberg over all variables and cohorts.
 
     Parameters
     ----------
     table
         cohort, group and the variables, one row per patient.
     variables
-        Numbers of many values are split at their median.
+        Columns of it; numbers with many values are split at their median.
     cohorts
-        In order.
+        Names of cohorts, in the order wanted.
+
+    Returns
+    -------
+    One `Association` for each cohort and variable.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"cohort": "v1", "group": ["low", "high"] * 10, "stage": ["I", "II"] * 9 + ["II", "I"]})
+    >>> result = associations(table, ["stage"], ["v1"])[0]
+    >>> result.variable, result.counts.n, round(result.counts.fisher.p, 4)
+    ('stage', 20, 0.0011)
     """
     out: list[Association] = []
     for cohort in cohorts:
@@ -122,7 +133,17 @@ def outcomes_by_group(frame: pd.DataFrame, causes: Mapping[int, str] | None = No
     frame
         group, event and, with competing events, ``cause`` (0 none, 1 the event, 2 the competing one).
     causes
-        Name of each code.
+        Name of each code; "no event" and "event" by default.
+
+    Returns
+    -------
+    `Counts`.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"group": ["low"] * 5 + ["high"] * 5, "event": [0, 0, 0, 0, 1, 1, 1, 1, 1, 0]})
+    >>> [(row.group, row.level, row.n) for row in outcomes_by_group(frame).rows]
+    [('low', 'event', 1), ('low', 'no event', 4), ('high', 'event', 4), ('high', 'no event', 1)]
     """
     named = dict(causes or {0: "no event", 1: "event"})
     codes = frame["cause"] if "cause" in frame else frame["event"].astype(int)

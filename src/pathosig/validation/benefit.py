@@ -23,7 +23,7 @@ COMPARED = (0.2, 0.4, 0.6, 0.8)
 def paired_limits(
     difference: Callable[[Any], list[float]], resamples: Sequence[Any], width: int, *, workers: int = 1
 ) -> np.ndarray:
-    """Percentile limits of differences over resamples: float[2, width]; NaN where none could be computed.
+    """Percentile limits of paired differences over resamples, float[2, width]; NaN where none could be computed.
 
     Parameters
     ----------
@@ -33,9 +33,16 @@ def paired_limits(
     resamples
         What it is called with: int[n] rows, or whatever else makes a resample.
     width
-        How many differences.
+        Number of differences.
     workers
-        Processes; the result does not depend on it.
+        Number of processes; the result does not depend on it.
+
+    Examples
+    --------
+    >>> first, second = np.array([0.9, 0.7, 0.8]), np.array([0.5, 0.6, 0.7])
+    >>> rows = [np.array([0, 1, 2]), np.array([0, 0, 1]), np.array([2, 2, 1])]
+    >>> paired_limits(lambda chosen: [float((first - second)[chosen].mean())], rows, 1).round(3).ravel()
+    array([0.105, 0.295])
     """
     rows = over_processes(partial(_attempted, difference), resamples, workers=workers, label="resamples")
     table = np.array([row for row in rows if row is not None], float).reshape(-1, width)
@@ -144,13 +151,26 @@ def at_horizon(
     risks
         Model -> float[n], probability of an event by `when`; has clinical and combined.
     time, event
-        A validation cohort.
+        float[n] and bool[n] of a validation cohort.
     when
         Horizon in units of time.
     draws
-        int[resamples, n].
+        int[resamples, n]: rows of each resample.
     workers
-        Processes.
+        Number of processes; the result does not depend on it.
+
+    Returns
+    -------
+    `AtHorizon`.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> time, event = rng.exponential(10, 60), np.ones(60, bool)
+    >>> risks = {"clinical": np.full(60, 0.4), "combined": np.where(time < 5, 0.7, 0.2)}
+    >>> result = at_horizon(risks, time, event, 5.0, rng.integers(0, 60, (5, 60)))
+    >>> {name: round(value, 3) for name, value in result.brier.items()}
+    {'clinical': 0.23, 'combined': 0.057}
     """
     score = {k: float(brier(1 - v[:, None], time, event, times=[when])[0]) for k, v in risks.items()}
     pair = {k: risks[k] for k in ("combined", "clinical")}

@@ -39,10 +39,40 @@ def calibration_of(
 ) -> Calibration:
     """Calibration in one cohort: slope, O/E and groups at each horizon follow-up reaches.
 
+    Parameters
+    ----------
+    model
+        The frozen model.
+    score
+        float[n]: its score or linear predictor.
+    time, event
+        float[n] and bool[n] of the cohort.
+    per_year
+        Units of time in a year.
+    horizons
+        Years.
+
+    Returns
+    -------
+    `Calibration`.
+
     Raises
     ------
     NotEstimableError
         If the score does not vary or there is no event.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> rng = np.random.default_rng(0)
+    >>> score = rng.normal(size=200)
+    >>> time = rng.exponential(20 * np.exp(-score))
+    >>> def survival_at(predictor, times):
+    ...     return np.exp(-np.outer(np.exp(predictor), np.asarray(times) / 20))
+    >>> model = SimpleNamespace(survival_at=survival_at, baseline=SimpleNamespace(unit="months", until=time.max()))
+    >>> result = calibration_of(model, score, time, np.ones(200, bool), per_year=12.0, horizons=[1.0])
+    >>> round(result.slope.estimate, 2), round(result.horizons[0].ratio, 2)
+    (0.89, 0.94)
     """
     if not score.std() > 0 or not event.any():
         message = "calibration: the score does not vary, or there is no event."

@@ -244,7 +244,30 @@ class Effect:
 
 
 def effects(model: ClinicalModel) -> tuple[Effect, ...]:
-    """Hazard ratios of a model's columns; the score's is per discovery SD. Intervals are Wald's, of the total covariance."""
+    """Hazard ratios of a model's columns; the score's is per discovery SD.
+
+    Intervals are Wald's, from the total covariance.
+
+    Parameters
+    ----------
+    model
+        A frozen clinical model.
+
+    Returns
+    -------
+    One `Effect` for each column, in their order.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from pathosig.validation.clinical_fit import fit_clinical_model
+    >>> rng = np.random.default_rng(0)
+    >>> frame = pd.DataFrame({"stage": rng.choice(["I", "II"], 80), "score": rng.normal(size=80)})
+    >>> frame = frame.assign(time=rng.exponential(20 * np.exp(-frame["score"])), event=True)
+    >>> model = fit_clinical_model(frame, ["stage"], endpoint="os")
+    >>> [(effect.variable, effect.level, round(effect.hr, 2)) for effect in effects(model)]
+    [('stage', 'II', 1.19), ('score', '', 3.23)]
+    """
     heads = [
         (c.name, level, c.levels[0] if c.levels else "")
         for c in model.covariates
@@ -273,5 +296,21 @@ def effects(model: ClinicalModel) -> tuple[Effect, ...]:
 
 
 def signature_digest(signature: Signature) -> str:
-    """Digest of a signature's content, by which a clinical model knows the score it was fitted with."""
+    """The digest of a signature's content, by which a clinical model recognises the score it was fitted with.
+
+    Parameters
+    ----------
+    signature
+        A frozen signature.
+
+    Returns
+    -------
+    64 hexadecimal digits.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> signature_digest(SimpleNamespace(to_json=lambda: "{}"))[:12]
+    '44136fa355b3'
+    """
     return hashlib.sha256(signature.to_json().encode()).hexdigest()

@@ -14,7 +14,8 @@ from pathosig.validation.benefit import c_gain
 from pathosig.validation.clinical_fit import fit_clinical_model
 from pathosig.validation.clinical_model import ClinicalModel
 from pathosig.validation.clinical_values import ClinicalCohort
-from pathosig.validation.performance import auc_rows, concordance, with_predictions
+from pathosig.validation.curves import auc_rows, concordance
+from pathosig.validation.performance import with_predictions
 from pathosig.validation.spec import ValidateSpec
 from pathosig.validation.values import FEWEST_EVENTS, Role, attempt
 
@@ -39,16 +40,33 @@ def judge_clinical(
     frame
         score (of the frozen signature), time, event and covariates.
     cohort
-        Its name.
+        Name of the cohort.
     per_year
         Units of time in a year.
     spec
         Horizons, resamples, seed.
 
+    Returns
+    -------
+    `ClinicalCohort`.
+
     Raises
     ------
     NotEstimableError
         With fewer than ten events among patients who have all covariates.
+
+    Examples
+    --------
+    >>> from pathosig.validation.spec import ValidateSpec
+    >>> rng = np.random.default_rng(0)
+    >>> frame = pd.DataFrame({"age": rng.normal(60, 8, 160), "score": rng.normal(size=160), "event": True})
+    >>> frame["time"] = rng.exponential(20 * np.exp(-frame["score"]))
+    >>> both = fit_clinical_model(frame[:80], ["age"], endpoint="os")
+    >>> alone = fit_clinical_model(frame[:80], ["age"], endpoint="os", score_scale=None)
+    >>> new = frame[80:].reset_index(drop=True)
+    >>> result = judge_clinical(both, alone, new, cohort="v1", per_year=12.0, spec=ValidateSpec(bootstraps=5))
+    >>> round(result.harrell_c.estimate, 2), round(result.clinical_c.estimate, 2)
+    (0.73, 0.44)
     """
     both = model.linear_predictor(frame, frame["score"].to_numpy(float))
     alone = clinical.linear_predictor(frame)
@@ -84,10 +102,25 @@ def cross_validate_clinical(
     cohort, per_year, spec
         As in `judge_clinical`.
 
+    Returns
+    -------
+    `ClinicalCohort` with role ``cross-validated``; calibration is not judged.
+
     Raises
     ------
     NotEstimableError
         With too few events for the folds.
+
+    Examples
+    --------
+    >>> from pathosig.validation.spec import ValidateSpec
+    >>> rng = np.random.default_rng(0)
+    >>> frame = pd.DataFrame({"age": rng.normal(60, 8, 80), "score": rng.normal(size=80), "event": True})
+    >>> frame["time"] = rng.exponential(20 * np.exp(-frame["score"]))
+    >>> model = fit_clinical_model(frame, ["age"], endpoint="os")
+    >>> result = cross_validate_clinical(frame, model, cohort="d", per_year=12.0, spec=ValidateSpec(bootstraps=5))
+    >>> result.role, round(result.harrell_c.estimate, 2)
+    ('cross-validated', 0.77)
     """
     names = [c.name for c in model.covariates]
     whole = frame[frame[names].notna().all(axis=1) & np.isfinite(frame["score"])].reset_index(drop=True)

@@ -22,7 +22,21 @@ def cohort_result(rows: pd.DataFrame, name: str, role: Literal["discovery", "val
     Parameters
     ----------
     rows
-        Patients with score, group, n_tiles.
+        Patients with score, group and n_tiles.
+    name, role
+        Of the cohort.
+
+    Returns
+    -------
+    `CohortResult`.
+
+    Examples
+    --------
+    >>> groups = ["low", "high", "not assessable"]
+    >>> rows = pd.DataFrame({"score": [0.1, 0.9, np.nan], "group": groups, "n_tiles": [900, 800, 3]})
+    >>> result = cohort_result(rows, "v1", "validation")
+    >>> result.n_assessable, result.share_high.estimate, result.tiles.median
+    (2, 0.5, 800.0)
     """
     assessable = rows[rows["group"] != NOT_ASSESSABLE]
     score = assessable["score"].to_numpy(float)
@@ -48,10 +62,21 @@ def cohort_result(rows: pd.DataFrame, name: str, role: Literal["discovery", "val
 def proportion(count: int, n: int) -> Estimate:
     """A proportion with its Clopper-Pearson interval.
 
+    Parameters
+    ----------
+    count
+        How many of them, 0 to n.
+    n
+        Number of patients; 0 gives an estimate of None.
+
+    References
+    ----------
+    R: stats::binom.test.
+
     Examples
     --------
-    >>> share = proportion(3, 10)
-    >>> share.estimate, round(share.lower, 3), round(share.upper, 3)
+    >>> value = proportion(3, 10)
+    >>> value.estimate, round(value.lower, 3), round(value.upper, 3)
     (0.3, 0.067, 0.652)
     """
     if n == 0:

@@ -146,7 +146,21 @@ def _paired(
 
 
 def comparator_findings(comparisons: Sequence[Comparison]) -> list[Finding]:
-    """Where a model that does not go through phenotypes is better beyond chance."""
+    """A warning for each model without phenotypes that is better than the signature beyond chance.
+
+    Parameters
+    ----------
+    comparisons
+        What `compare_scores` gave for each comparator.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> frame = pd.DataFrame({"other": rng.normal(size=60), "event": True})
+    >>> frame = frame.assign(score=0.0, time=np.exp(-frame["other"]))
+    >>> [finding.code for finding in comparator_findings([compare_scores("mean", {"v1": frame}, bootstraps=20)])]
+    ['W_COMPARATOR']
+    """
     return [
         Finding(
             code="W_COMPARATOR",

@@ -19,9 +19,11 @@ CAUSES = {0: "no event", 1: "event", 2: "competing event"}
 
 
 def causes_of(frame: pd.DataFrame, competing: pd.DataFrame) -> pd.DataFrame:
-    """Adds ``cause``: 1 the event, 2 the competing event first, 0 neither; `time` becomes the earlier of the two.
+    """Outcomes with a competing event: the causes, and the time of whichever event came first.
 
-    A competing event after follow-up for the event ended is not counted: nobody knows what happened in between.
+    Adds ``cause`` (1 the event, 2 the competing one first, 0 neither); `time` becomes the earlier of the two. A
+    competing
+    event after follow-up for the event ended is not counted: nobody knows what happened in between.
 
     Parameters
     ----------
@@ -29,6 +31,14 @@ def causes_of(frame: pd.DataFrame, competing: pd.DataFrame) -> pd.DataFrame:
         patient_id, time, event.
     competing
         patient_id, time, event of the competing endpoint; patients without it count as free of it.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"patient_id": ["P1", "P2"], "time": [10.0, 12.0], "event": [False, True]})
+    >>> death = pd.DataFrame({"patient_id": ["P1", "P2"], "time": [8.0, 20.0], "event": [True, True]})
+    >>> causes_of(frame, death)[["time", "cause"]].to_numpy()
+    array([[ 8.,  2.],
+           [12.,  1.]])
     """
     other = competing.set_index("patient_id").reindex(frame["patient_id"])
     happened = other["event"].eq(other=True).to_numpy(bool)
@@ -46,12 +56,25 @@ def competing_risks(frame: pd.DataFrame, *, sd: float) -> CompetingRisks:
     frame
         score, group, time, cause.
     sd
-        SD of the score in discovery.
+        Standard deviation of the score in discovery.
+
+    Returns
+    -------
+    `CompetingRisks`.
 
     Raises
     ------
     NotEstimableError
         Without an event or without a competing one.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> frame = pd.DataFrame({"score": rng.normal(size=80), "cause": rng.integers(0, 3, 80)})
+    >>> frame = frame.assign(group=np.where(frame["score"] > 0, "high", "low"), time=rng.exponential(10, 80))
+    >>> result = competing_risks(frame, sd=1.0)
+    >>> result.events, result.competing_events, [round(test.p, 2) for test in result.gray]
+    (20, 33, [0.22, 0.08])
     """
     causes = frame["cause"].to_numpy(int)
     if not (causes == 1).any() or not (causes == 2).any():

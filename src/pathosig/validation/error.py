@@ -44,10 +44,42 @@ def overall_error(
     that beats it discriminates and is calibrated. ``difference`` is signature minus null (below 0 is better), with
     a paired percentile interval; in each resample weights and null model are estimated again.
 
+    Parameters
+    ----------
+    frozen
+        The frozen model.
+    score
+        float[n]: its score or linear predictor.
+    time, event
+        float[n] and bool[n] of the cohort.
+    per_year
+        Units of time in a year.
+    horizons
+        Years.
+    bootstraps, seed
+        Number of resamples for the intervals of differences, and their seed.
+
+    Returns
+    -------
+    `PredictionErrors`.
+
     Raises
     ------
     NotEstimableError
         If fewer than ten patients are followed to the shortest horizon.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> rng = np.random.default_rng(0)
+    >>> score = rng.normal(size=100)
+    >>> time = rng.exponential(20 * np.exp(-score))
+    >>> def survival_at(predictor, times):
+    ...     return np.exp(-np.outer(np.exp(predictor), np.asarray(times) / 20))
+    >>> model = SimpleNamespace(survival_at=survival_at, baseline=SimpleNamespace(unit="months", until=time.max()))
+    >>> errors = overall_error(model, score, time, np.ones(100, bool), per_year=12.0, horizons=[1.0], bootstraps=5)
+    >>> round(errors.brier[0].score, 3), round(errors.brier[0].null, 3)
+    (0.149, 0.248)
     """
     of_model = UNITS[frozen.baseline.unit] / per_year  # its units of time in one of this cohort's
     last = float(np.sort(time)[::-1][_AT_RISK - 1]) if len(time) >= _AT_RISK else 0.0

@@ -17,16 +17,30 @@ __all__ = ["hazard_ratio"]
 def hazard_ratio(
     x: np.ndarray, time: np.ndarray, event: np.ndarray, *, adjust: np.ndarray | None = None, **options: Any
 ) -> HazardRatio | NotEstimable:
-    """Hazard ratio of one column; under separation Firth's estimate, marked as such.
+    """Hazard ratio of one column; under separation it is Firth's estimate, and marked as such.
 
     Parameters
     ----------
     x
         float[n].
+    time, event
+        float[n] and bool[n].
     adjust
         float[n, m]: further columns of the model.
-    options
-        strata, cluster, weights of `cox`.
+    **options
+        strata, cluster or weights of `cox`.
+
+    Returns
+    -------
+    `HazardRatio`, or `NotEstimable` with the reason.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=60)
+    >>> result = hazard_ratio(x, rng.exponential(np.exp(-x)), np.ones(60, bool))
+    >>> round(result.hr, 2), round(result.lower, 2), round(result.upper, 2)
+    (2.75, 1.89, 3.99)
     """
     columns = x[:, None] if adjust is None else np.column_stack([x, adjust])
     return attempt(_first_column, columns, time, event, **options)

@@ -18,6 +18,26 @@ def with_families(analyses: Sequence[Analysis]) -> tuple[Analysis, ...]:
     Interactions: Benjamini and Hochberg over all variables, cohorts and endpoints. Proportional hazards: Holm over all
     cohorts and endpoints; *violated* means an adjusted p below .05. Discovery is a family of its own, as its patients
     made the score.
+
+    Parameters
+    ----------
+    analyses
+        All analyses of a validation.
+
+    Returns
+    -------
+    The analyses in their order.
+
+    Examples
+    --------
+    >>> from functools import partial
+    >>> from pathosig.validation.analysis import Subgroup
+    >>> row = partial(Analysis, endpoint="os", unit="months", role="validation", primary=True, n=90, events=40)
+    >>> def sex(p):
+    ...     return (Subgroup(variable="sex", p_interaction=p, q_interaction=None, rows=()),)
+    >>> judged = with_families([row(cohort="v1", subgroups=sex(0.03)), row(cohort="v2", subgroups=sex(0.4))])
+    >>> [analysis.subgroups[0].q_interaction for analysis in judged]
+    [0.06, 0.4]
     """
     out = list(analyses)
     for apparent in (True, False):

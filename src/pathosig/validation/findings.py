@@ -21,7 +21,25 @@ _TIED = 0.3
 
 
 def spread_findings(comparison: AgainstRidge | NotEstimable) -> list[Finding]:
-    """A selection that loses to ridge on all leaves in cross-validation: the truth may be spread over many HPCs."""
+    """A warning where the selection loses to ridge on all leaves: prognosis may be spread over many HPCs.
+
+    Parameters
+    ----------
+    comparison
+        Out-of-fold concordance of both.
+
+    Returns
+    -------
+    One finding, or none.
+
+    Examples
+    --------
+    >>> from pathosig.validation.results import AgainstRidge
+    >>> from pathosig.validation.values import Estimate
+    >>> loses = AgainstRidge(harrell_c=Estimate.of(0.60), ridge_c=Estimate.of(0.70), difference=-0.10)
+    >>> [finding.code for finding in spread_findings(loses)]
+    ['W_SPREAD']
+    """
     if isinstance(comparison, NotEstimable) or comparison.difference is None:
         return []
     if comparison.difference >= -LOSS_TO_RIDGE:
@@ -35,7 +53,22 @@ def spread_findings(comparison: AgainstRidge | NotEstimable) -> list[Finding]:
 
 
 def events_findings(*, events: int, candidates: int, parameters: int) -> list[Finding]:
-    """Events per candidate and per coefficient; printed, never a refusal."""
+    """Warnings where there are few events per candidate or per coefficient; they never stop a fit.
+
+    Parameters
+    ----------
+    events
+        Events in discovery.
+    candidates, parameters
+        Number of candidates, and of coefficients that were kept.
+
+    Examples
+    --------
+    >>> for finding in events_findings(events=24, candidates=40, parameters=4):
+    ...     print(finding.message)
+    24 events for 4 coefficients (6.0 each; 10 are usual).
+    24 events for 40 candidates (0.60 each): expect shrinkage.
+    """
     out = []
     if events < 10 * max(parameters, 1):
         text = f"{events} events for {parameters} coefficients ({events / max(parameters, 1):.1f} each; 10 are usual)."
@@ -62,9 +95,20 @@ def riley(outcome: pd.DataFrame, *, candidates: int, selected: int, per_year: fl
     per_year
         Units of time in a year.
 
+    Returns
+    -------
+    `SampleSize`.
+
     References
     ----------
     Riley RD et al. Stat Med 2019; 38: 1276.
+
+    Examples
+    --------
+    >>> outcome = pd.DataFrame({"time": np.linspace(1, 60, 120), "event": np.arange(120) % 2 == 0})
+    >>> size = riley(outcome, candidates=20, selected=4, per_year=12.0)
+    >>> size.candidates.required_n, size.selected.required_n
+    (1361, 273)
     """
     time, event = outcome["time"].to_numpy(float), outcome["event"].to_numpy(bool)
     rate, follow_up, n = event.sum() / time.sum(), float(time.mean()), len(time)
@@ -101,7 +145,23 @@ def _shrinkage(n: int, parameters: int, r2: float) -> float:
 
 
 def sample_size_findings(size: SampleSize | NotEstimable) -> list[Finding]:
-    """A warning when there are fewer discovery patients than Riley's criteria ask for; never a refusal."""
+    """A warning where there are fewer discovery patients than Riley's criteria ask for; it never stops a fit.
+
+    Parameters
+    ----------
+    size
+        What `riley` gave.
+
+    Returns
+    -------
+    One finding, or none.
+
+    Examples
+    --------
+    >>> outcome = pd.DataFrame({"time": np.linspace(1, 60, 120), "event": np.arange(120) % 2 == 0})
+    >>> [finding.code for finding in sample_size_findings(riley(outcome, candidates=20, selected=4, per_year=12.0))]
+    ['W_SAMPLE_SIZE']
+    """
     if isinstance(size, NotEstimable) or size.candidates is None or size.n >= size.candidates.required_n:
         return []
     many, few = size.candidates, size.selected or size.candidates
@@ -116,7 +176,25 @@ def sample_size_findings(size: SampleSize | NotEstimable) -> list[Finding]:
 def cohort_findings(
     cohort: str, scores: np.ndarray, groups: np.ndarray, n_tiles: np.ndarray
 ) -> list[Finding]:
-    """Proportion above the cut-off outside 30-70 %, patients not assessable, a score that follows tissue amount."""
+    """Warnings about the scores of a cohort.
+
+    They concern a proportion above the cut-off outside 30 to 70 %, patients who are not assessable, equal scores, and a
+    score that follows the amount of tissue.
+
+    Parameters
+    ----------
+    cohort
+        Name of the cohort.
+    scores, groups, n_tiles
+        [n]: score (NaN where not assessable), risk group and number of tiles of each patient.
+
+    Examples
+    --------
+    >>> scores = np.linspace(0, 1, 20)
+    >>> groups = np.where(scores > 0.9, "high", "low")
+    >>> [finding.code for finding in cohort_findings("v1", scores, groups, 100 + 2000 * scores)]
+    ['W_SHARE_HIGH', 'W_DEPTH']
+    """
     out = []
     assessable = np.isfinite(scores)
     if assessable.any():
@@ -152,7 +230,23 @@ def _most_frequent(values: np.ndarray) -> float:
 
 
 def rare_findings(univariable: Sequence[Univariable]) -> list[Finding]:
-    """Selected features that most patients have none of."""
+    """Selected features that most patients have none of.
+
+    Parameters
+    ----------
+    univariable
+        Results of each candidate.
+
+    Returns
+    -------
+    One finding, or none.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> print(rare_findings([SimpleNamespace(feature="hpc_07", selected=True, prevalence=0.2)])[0].message)
+    most patients have none of hpc_07 (20%): they share a score, and a median cut-off hardly divides them.
+    """
     selected = [u for u in univariable if u.selected and u.prevalence is not None]
     rare = [u for u in selected if u.prevalence is not None and u.prevalence < 0.5]
     if not rare:
@@ -167,7 +261,24 @@ def rare_findings(univariable: Sequence[Univariable]) -> list[Finding]:
 
 
 def fold_findings(share_empty: float, endpoint: str) -> list[Finding]:
-    """Folds of the cross-validation that selected nothing."""
+    """A warning where folds of the cross-validation selected nothing.
+
+    Parameters
+    ----------
+    share_empty
+        Proportion of the folds that selected nothing, 0 to 1.
+    endpoint
+        Name of the endpoint.
+
+    Returns
+    -------
+    One finding, or none.
+
+    Examples
+    --------
+    >>> fold_findings(0.0, "os"), [finding.code for finding in fold_findings(0.2, "os")]
+    ([], ['W_EMPTY_FOLDS'])
+    """
     if share_empty >= 1:
         text = f"cross-validation of {endpoint}: nothing was selected in any fold; there is nothing to judge."
         return [Finding(code="W_ALL_FOLDS_EMPTY", message=text, where="internal")]
@@ -181,7 +292,21 @@ def fold_findings(share_empty: float, endpoint: str) -> list[Finding]:
 
 
 def depth_correlation(scores: np.ndarray, n_tiles: np.ndarray) -> float | None:
-    """Correlation of the score with log tiles; None when tiles are unknown or equal."""
+    """Correlation of the score with the logarithm of the number of tiles; None where tiles are unknown or equal.
+
+    Parameters
+    ----------
+    scores
+        float[n], NaN where not assessable.
+    n_tiles
+        float[n].
+
+    Examples
+    --------
+    >>> scores = np.arange(12.0)
+    >>> round(depth_correlation(scores, np.exp(scores)), 2), depth_correlation(scores, np.zeros(12))
+    (1.0, None)
+    """
     usable = np.isfinite(scores) & (n_tiles > 0)
     if usable.sum() < 10 or np.std(np.log(n_tiles[usable])) == 0 or np.std(scores[usable]) == 0:
         return None
@@ -189,7 +314,23 @@ def depth_correlation(scores: np.ndarray, n_tiles: np.ndarray) -> float | None:
 
 
 def survival_findings(frame: pd.DataFrame, analysis: Analysis) -> list[Finding]:
-    """Few events, times of 0, violated proportional hazards, separation."""
+    """Warnings about one analysis: few events, times of 0, violated proportional hazards, separation.
+
+    Parameters
+    ----------
+    frame
+        patient_id and time of its patients.
+    analysis
+        The analysis.
+
+    Examples
+    --------
+    >>> from pathosig.validation.analysis import Analysis
+    >>> row = Analysis(cohort="v1", endpoint="os", unit="months", role="validation", primary=True, n=3, events=2)
+    >>> frame = pd.DataFrame({"patient_id": ["P1", "P2", "P3"], "time": [0.0, 5.0, 9.0]})
+    >>> [finding.code for finding in survival_findings(frame, row)]
+    ['W_TIME_ZERO', 'W_FEW_EVENTS']
+    """
     where = f"{analysis.cohort} / {analysis.endpoint}"
     out = []
     zero = frame.loc[frame["time"] == 0, "patient_id"].tolist()
@@ -216,7 +357,23 @@ def survival_findings(frame: pd.DataFrame, analysis: Analysis) -> list[Finding]:
 
 
 def leak_findings(univariable: Sequence[Univariable]) -> list[Finding]:
-    """Features too good to be true."""
+    """A warning about features whose hazard ratio is too good to be true.
+
+    Parameters
+    ----------
+    univariable
+        Results of each candidate.
+
+    Returns
+    -------
+    One finding, or none.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> print(leak_findings([SimpleNamespace(feature="follow_up", coef=3.0)])[0].message)
+    features ['follow_up'] have a hazard ratio above 8 per SD; does one of them contain the outcome?
+    """
     strong = [u.feature for u in univariable if u.coef is not None and abs(u.coef) > np.log(_LEAK_HR)]
     if not strong:
         return []

@@ -33,9 +33,21 @@ def forest(
     covariates
         Their columns.
     sd
-        SD of the score in discovery.
+        Standard deviation of the score in discovery.
     imputations, seed
-        Imputed data sets for missing covariates; 0 leaves ``imputed`` out.
+        Number of imputed data sets for missing covariates (0 leaves ``imputed`` out), and the seed.
+
+    Returns
+    -------
+    `Forest`.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> frame = pd.DataFrame({"score": rng.normal(size=80), "age": rng.normal(60, 8, 80), "event": True})
+    >>> frame["time"] = rng.exponential(np.exp(-frame["score"]))
+    >>> [(row.label, round(row.effect.hr, 2)) for row in forest(frame, ["age"], sd=1.0).multivariable]
+    [('score (per SD)', 3.47), ('age (per unit)', 1.0)]
     """
     time, event = frame["time"].to_numpy(float), frame["event"].to_numpy(bool)
     score = Term(
@@ -161,18 +173,29 @@ def _rows(terms: Sequence[Term], effects: Sequence[HazardRatio] | NotEstimable) 
 
 
 def subgroup_effects(frame: pd.DataFrame, variables: Sequence[str], *, sd: float) -> tuple[Subgroup, ...]:
-    """HR per SD in every level of every subgroup variable, interaction p and its BH q over the variables.
-
-    A level with fewer than five events is not estimable: its confidence interval would say nothing.
+    """Hazard ratio per SD in every level of every subgroup variable, with interaction p and its q over the variables.
 
     Parameters
     ----------
     frame
         score, time, event and the variables.
     variables
-        Declared subgroups; numbers are split at their median.
+        Declared subgroups; numbers with many values are split at their median.
     sd
-        SD of the score in discovery.
+        Standard deviation of the score in discovery.
+
+    Returns
+    -------
+    One `Subgroup` for each variable that has two levels.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> frame = pd.DataFrame({"score": rng.normal(size=80), "sex": ["f", "m"] * 40, "event": True})
+    >>> frame["time"] = rng.exponential(np.exp(-frame["score"]))
+    >>> result = subgroup_effects(frame, ["sex"], sd=1.0)[0]
+    >>> [(row.level, row.n, round(row.effect.hr, 2)) for row in result.rows], round(result.p_interaction, 2)
+    ([('f', 40, 2.89), ('m', 40, 4.41)], 0.32)
     """
     subgroups = [
         s for name in variables if name in frame and (s := _subgroup(frame, name, sd=sd)) is not None

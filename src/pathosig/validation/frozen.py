@@ -120,6 +120,24 @@ def validate(
         Endpoint -> endpoint whose event rules it out (recurrence -> os).
     spec
         Horizons, resamples.
+
+    Returns
+    -------
+    `Validation`.
+
+    Examples
+    --------
+    >>> from pathosig.signature.fit import fit_signature
+    >>> from pathosig.signature.spec import SignatureSpec
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame({"patient_id": [f"P{i}" for i in range(200)], "grade": rng.normal(size=200)})
+    >>> time = rng.exponential(30 * np.exp(-table["grade"]))
+    >>> outcome = pd.DataFrame({"patient_id": table["patient_id"], "time": np.minimum(time, 60), "event": time < 60})
+    >>> signature = fit_signature(table[:120], outcome[:120], spec=SignatureSpec(selection="ridge", bootstraps=0))
+    >>> result = validate(signature, table[120:], {"os": outcome[120:]}, spec=ValidateSpec(bootstraps=5))
+    >>> row = result.analyses[0]
+    >>> row.n, row.events, round(row.hr_sd.hr, 2), round(row.harrell_c.estimate, 2)
+    (80, 62, 2.51, 0.7)
     """
     spec = spec or ValidateSpec()
     primary = primary or Primary(endpoint=signature.endpoint)
@@ -236,7 +254,23 @@ def _scored(
 
 
 def joined(table: pd.DataFrame, outcome: pd.DataFrame) -> pd.DataFrame:
-    """Assessable patients with an outcome."""
+    """Patients who can be assessed and have an outcome.
+
+    Parameters
+    ----------
+    table
+        patient_id, group and whatever else; columns time and event are replaced.
+    outcome
+        patient_id, time, event.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"patient_id": ["P1", "P2", "P3"], "group": ["low", "high", "not assessable"]})
+    >>> outcome = pd.DataFrame({"patient_id": ["P1", "P3"], "time": [10.0, 5.0], "event": [True, False]})
+    >>> joined(table, outcome)
+      patient_id group  time  event
+    0         P1   low  10.0   True
+    """
     rows = table.drop(columns=[c for c in ("time", "event") if c in table])
     rows = rows.merge(outcome[["patient_id", "time", "event"]], on="patient_id", how="inner")
     return rows[rows["group"] != NOT_ASSESSABLE].reset_index(drop=True)

@@ -151,10 +151,26 @@ def cross_validate(
     workers
         Processes; the result does not depend on it.
 
+    Returns
+    -------
+    `CrossValidation`.
+
     Raises
     ------
     NotEstimableError
         With fewer events than folds.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from pathosig.signature.training import training_set
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame({"grade": rng.normal(size=60)})
+    >>> time = rng.exponential(30 * np.exp(-table["grade"]))
+    >>> training = training_set(table, pd.DataFrame({"time": time, "event": True}))
+    >>> spec = SignatureSpec(selection="stepwise", bootstraps=0)
+    >>> round(cross_validate(training, spec=spec, repeats=1, folds=3).c, 2)
+    0.7
     """
     ids, event = training.outcome["patient_id"], training.event
     if event.sum() < max(folds, 4):

@@ -15,6 +15,15 @@ _RISKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0
 def nomogram(model: ClinicalModel) -> Nomogram:
     """Points for every covariate and the score, the widest axis spanning 100, and the risks that totals mean.
 
+    Parameters
+    ----------
+    model
+        A frozen clinical model.
+
+    Returns
+    -------
+    `Nomogram`.
+
     Examples
     --------
     >>> import pandas as pd
@@ -23,8 +32,8 @@ def nomogram(model: ClinicalModel) -> Nomogram:
     >>> frame = pd.DataFrame({"stage": rng.choice(["I", "II"], 80), "score": rng.normal(size=80)})
     >>> frame = frame.assign(time=rng.exponential(20 * np.exp(-frame["score"])), event=True)
     >>> sheet = nomogram(fit_clinical_model(frame, ["stage"], endpoint="os"))
-    >>> [axis.variable for axis in sheet.axes], max(sheet.axes[1].points)
-    (['stage', 'score'], 100.0)
+    >>> [(axis.variable, max(axis.points)) for axis in sheet.axes]
+    [('stage', 3.486692), ('score', 100.0)]
     """
     scales: list[tuple[str, list[str], list[float]]] = []
     place = 0

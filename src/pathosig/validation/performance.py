@@ -11,43 +11,35 @@ import pandas as pd
 from scipy import stats
 
 from pathosig.core.errors import NotEstimableError
-from pathosig.signature.model import HIGH, LOW, Signature
+from pathosig.signature.model import HIGH, Signature
 from pathosig.survival import (
     cox,
     default_tau,
     harrell_c,
-    kaplan_meier,
     logrank,
     ph_test,
     reverse_kaplan_meier,
     rmst,
-    time_auc,
     uno_c,
 )
-from pathosig.survival.concordance import Concordance as ConcordanceIndex
-from pathosig.survival.curves import KaplanMeier as KaplanMeierCurve
-from pathosig.validation.analysis import Analysis, AucAt, Piece, ProportionalHazards, RestrictedMeans, Spline
+from pathosig.validation.analysis import Analysis, Piece, ProportionalHazards, RestrictedMeans, Spline
 from pathosig.validation.associations import outcomes_by_group
 from pathosig.validation.calibrate import Predicts, calibration_of
 from pathosig.validation.clinical_values import ClinicalCohort
+from pathosig.validation.curves import GROUPS, auc_rows, concordance, km_curves
 from pathosig.validation.error import overall_error
 from pathosig.validation.estimates import hazard_ratio
 from pathosig.validation.values import (
     Z95,
-    AtRisk,
     ChiSquare,
-    Concordance,
-    Curve,
     Estimate,
     KaplanMeier,
     NotEstimable,
-    SurvivalAt,
     attempt,
     finite,
     numbers,
 )
 
-GROUPS = (LOW, HIGH)
 Judged = TypeVar("Judged", Analysis, ClinicalCohort)
 
 
@@ -80,6 +72,21 @@ def analyse(
         Years.
     bootstraps, seed
         Resamples for the confidence intervals of differences.
+
+    Returns
+    -------
+    `row` with every value filled that can be estimated.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> frame = pd.DataFrame({"score": rng.normal(size=80), "event": True})
+    >>> frame = frame.assign(group=np.where(frame["score"] > 0, "high", "low"))
+    >>> frame["time"] = rng.exponential(20 * np.exp(-frame["score"]))
+    >>> row = Analysis(cohort="v1", endpoint="os", unit="months", role="validation", primary=True, n=0, events=0)
+    >>> row = analyse(row, frame, signature=None, sd=1.0, per_year=12.0, bootstraps=5)
+    >>> row.n, round(row.hr_sd.hr, 2), round(row.hr_group.hr, 2), round(row.harrell_c.estimate, 2)
+    (80, 3.14, 6.65, 0.73)
     """
     time, event = frame["time"].to_numpy(float), frame["event"].to_numpy(bool)
     score = frame["score"].to_numpy(float)
@@ -123,7 +130,43 @@ def with_predictions(
     bootstraps: int,
     seed: int,
 ) -> Judged:
-    """`row` with calibration and overall error of the survival that a frozen model predicts from `score`."""
+    """An analysis with calibration and overall error of the survival that a frozen model predicts.
+
+    Parameters
+    ----------
+    row
+        The analysis.
+    model
+        The frozen model.
+    score
+        float[n]: its score or linear predictor.
+    time, event
+        float[n] and bool[n] of the cohort.
+    per_year
+        Units of time in a year.
+    horizons
+        Years.
+    bootstraps, seed
+        Number of resamples for the intervals of differences, and their seed.
+
+    Returns
+    -------
+    `row` with calibration, Brier scores and their integral.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> rng = np.random.default_rng(0)
+    >>> score = rng.normal(size=100)
+    >>> time, event = rng.exponential(20 * np.exp(-score)), np.ones(100, bool)
+    >>> def survival_at(predictor, times):
+    ...     return np.exp(-np.outer(np.exp(predictor), np.asarray(times) / 20))
+    >>> model = SimpleNamespace(survival_at=survival_at, baseline=SimpleNamespace(unit="months", until=time.max()))
+    >>> row = Analysis(cohort="v1", endpoint="os", unit="months", role="validation", primary=True, n=100, events=100)
+    >>> row = with_predictions(row, model, score, time, event, per_year=12.0, horizons=[1.0], bootstraps=5, seed=0)
+    >>> round(row.calibration.slope.estimate, 2), round(row.brier[0].scaled, 2)
+    (1.21, 0.4)
+    """
     errors = attempt(
         overall_error,
         model,
@@ -148,57 +191,6 @@ def _follow_up(time: np.ndarray, event: np.ndarray) -> Estimate:
     return Estimate.of(*reverse_kaplan_meier(time, event).median)
 
 
-def concordance(index: ConcordanceIndex) -> Concordance:
-    """A C-index as an estimate."""
-    return Concordance.of(index.c, index.lower, index.upper, se=finite(index.se), tau=index.tau)
-
-
-def km_curves(
-    time: np.ndarray,
-    event: np.ndarray,
-    group: np.ndarray,
-    *,
-    per_year: float,
-    horizons: Sequence[float],
-    labels: Sequence[str] = GROUPS,
-    weights: np.ndarray | None = None,
-) -> KaplanMeier:
-    """Curves, medians, survival at the horizons and numbers at risk; with weights the numbers are still of patients."""
-    curves = []
-    ticks = _risk_ticks(float(time.max()), per_year)
-    at_risk: dict[str, tuple[int, ...]] = {}
-    for label in labels:
-        rows = group == label
-        if not rows.any():
-            continue
-        counts = kaplan_meier(time[rows], event[rows])
-        curve = counts
-        if weights is not None and (weights != 1).any():
-            curve = kaplan_meier(time[rows], event[rows], weights=weights[rows])
-        reached = [y for y in horizons if y * per_year <= float(time[rows].max())]
-        curves.append(
-            Curve(
-                label=label,
-                n=int(rows.sum()),
-                events=int(event[rows].sum()),
-                time=tuple(curve.time.tolist()),
-                estimate=numbers(curve.survival),
-                lower=numbers(curve.lower),
-                upper=numbers(curve.upper),
-                n_risk=_counts(counts.n_risk),
-                n_event=_counts(counts.n_event),
-                n_censor=_counts(counts.n_censor),
-                median=numbers(curve.median),
-                survival_at=tuple(
-                    _survival_at(curve, years, years * per_year, int(counts.at_risk(years * per_year)))
-                    for years in reached
-                ),
-            )
-        )
-        at_risk[label] = _counts(np.atleast_1d(counts.at_risk(np.array(ticks))))
-    return KaplanMeier(groups=tuple(curves), at_risk=AtRisk(time=tuple(ticks), groups=at_risk))
-
-
 def _group_curves(
     time: np.ndarray, event: np.ndarray, group: np.ndarray, *, per_year: float, horizons: Sequence[float]
 ) -> KaplanMeier:
@@ -214,23 +206,6 @@ def _require_groups(group: np.ndarray) -> None:
         raise NotEstimableError(message)
 
 
-def _counts(values: np.ndarray) -> tuple[int, ...]:
-    return tuple(int(v) for v in values)
-
-
-def _survival_at(curve: KaplanMeierCurve, years: float, when: float, at_risk: int) -> SurvivalAt:
-    return SurvivalAt.of(*curve.survival_at(when), years=years, time=when, n_risk=at_risk)
-
-
-def _risk_ticks(longest: float, per_year: float) -> list[float]:
-    """Times of the risk table: whole years, or parts of one for short follow-up, at most eight."""
-    years = longest / per_year
-    for step in (0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0):
-        if years / step <= 7:
-            break
-    return [float(round(i * step * per_year, 6)) for i in range(int(years / step) + 1)]
-
-
 def _logrank_of(time: np.ndarray, event: np.ndarray, group: np.ndarray) -> ChiSquare:
     """Log-rank test of the groups.
 
@@ -242,26 +217,6 @@ def _logrank_of(time: np.ndarray, event: np.ndarray, group: np.ndarray) -> ChiSq
     _require_groups(group)
     test = logrank(time, event, group.astype(str))
     return ChiSquare(statistic=finite(test.statistic), df=test.df, p=finite(test.p))
-
-
-def auc_rows(
-    score: np.ndarray, time: np.ndarray, event: np.ndarray, *, per_year: float, horizons: Sequence[float]
-) -> tuple[AucAt, ...]:
-    """AUC at the horizons that follow-up reaches."""
-    rows = []
-    for years in horizons:
-        when = years * per_year
-        at_risk = int((time >= when).sum())
-        events = int((event & (time <= when)).sum())
-        if at_risk < 5 or events < 5:
-            continue
-        auc = time_auc(score, time, event, times=[when])
-        rows.append(
-            AucAt.of(
-                auc.auc[0], auc.lower[0], auc.upper[0], years=years, time=when, n_risk=at_risk, events=events
-            )
-        )
-    return tuple(rows)
 
 
 def _spline_basis(x: np.ndarray, knots: np.ndarray) -> np.ndarray:

@@ -22,7 +22,25 @@ Row: TypeAlias = dict[str, str | int | float | bool | None]
 
 
 def performance_rows(analyses: Sequence[Analysis]) -> list[Row]:
-    """Rows of performance.csv: one for each cohort, endpoint and measure."""
+    """Rows of performance.csv: one for each cohort, endpoint and measure.
+
+    Parameters
+    ----------
+    analyses
+        All analyses of a validation.
+
+    Examples
+    --------
+    >>> from pathosig.validation.analysis import Analysis
+    >>> from pathosig.validation.values import Concordance
+    >>> c = Concordance.of(0.65, 0.58, 0.72)
+    >>> a = Analysis(
+    ...     cohort="v1", endpoint="os", unit="months", role="validation", primary=True, n=90, events=40, harrell_c=c
+    ... )
+    >>> row = next(row for row in performance_rows([a]) if row["measure"] == "harrell_c")
+    >>> row["cohort"], row["estimate"], row["lower"], row["upper"]
+    ('v1', 0.65, 0.58, 0.72)
+    """
     return [row for a in analyses for row in _performance(a)]
 
 
@@ -56,22 +74,70 @@ def _performance(a: Analysis) -> list[Row]:
 
 
 def estimable(values: tuple[_T, ...] | NotEstimable) -> tuple[_T, ...]:
-    """The values, or none where they were not estimable."""
+    """The values, or none where they were not estimable.
+
+    Parameters
+    ----------
+    values
+        A tuple of values, or why there are none.
+
+    Examples
+    --------
+    >>> from pathosig.validation.values import NotEstimable
+    >>> estimable((1, 2)), estimable(NotEstimable(reason="no events"))
+    ((1, 2), ())
+    """
     return () if isinstance(values, NotEstimable) else values
 
 
 def key_columns(a: Analysis) -> Row:
-    """Which analysis a row belongs to."""
+    """Which analysis a row of a table belongs to.
+
+    Parameters
+    ----------
+    a
+        The analysis.
+
+    Examples
+    --------
+    >>> from pathosig.validation.analysis import Analysis
+    >>> key_columns(Analysis(cohort="v1", endpoint="os", unit="months", role="validation", primary=True, n=90, events=40))
+    {'cohort': 'v1', 'endpoint': 'os', 'role': 'validation'}
+    """
     return {"cohort": a.cohort, "endpoint": a.endpoint, "role": a.role}
 
 
 def interval_columns(value: Estimate) -> Row:
-    """An estimate with its confidence interval."""
+    """An estimate and its confidence interval as columns of a table.
+
+    Parameters
+    ----------
+    value
+        The estimate.
+
+    Examples
+    --------
+    >>> interval_columns(Estimate.of(0.65, 0.58, 0.72))
+    {'estimate': 0.65, 'lower': 0.58, 'upper': 0.72}
+    """
     return {"estimate": value.estimate, "lower": value.lower, "upper": value.upper}
 
 
 def hr_columns(value: HazardRatio | NotEstimable, *, name: str = "hr") -> Row:
-    """A hazard ratio with its confidence interval and p; None where it was not estimable."""
+    """A hazard ratio, its confidence interval and its p as columns of a table; None where it was not estimable.
+
+    Parameters
+    ----------
+    value
+        The hazard ratio, or why there is none.
+    name
+        Name of the column that holds it.
+
+    Examples
+    --------
+    >>> hr_columns(HazardRatio(hr=1.8, lower=1.2, upper=2.7, p=0.004, n=90, events=40))
+    {'hr': 1.8, 'lower': 1.2, 'upper': 2.7, 'p': 0.004}
+    """
     if isinstance(value, NotEstimable):
         return {name: None, "lower": None, "upper": None, "p": None}
     return {name: value.hr, "lower": value.lower, "upper": value.upper, "p": value.p}

@@ -17,7 +17,29 @@ _EFFECTS: tuple[Literal["hr_sd", "hr_group"], ...] = ("hr_sd", "hr_group")
 
 
 def pooled(analyses: Sequence[Analysis]) -> tuple[Pooled, ...]:
-    """Random-effects estimates over validation cohorts, per endpoint; from three cohorts on."""
+    """Hazard ratios of each endpoint pooled over three or more validation cohorts by a random-effects model.
+
+    Parameters
+    ----------
+    analyses
+        All analyses of a validation; only those of validation cohorts count.
+
+    Returns
+    -------
+    Pools of the hazard ratio per SD and of that between the groups.
+
+    Examples
+    --------
+    >>> from functools import partial
+    >>> row = partial(Analysis, endpoint="os", unit="months", role="validation", primary=True, n=90, events=40)
+    >>> def ratio(hr):
+    ...     coef = float(np.log(hr))
+    ...     return HazardRatio(hr=hr, lower=hr / 1.5, upper=hr * 1.5, p=0.01, n=90, events=40, coef=coef, se=0.2)
+    >>> cohorts = [row(cohort=name, hr_sd=ratio(hr)) for name, hr in (("v1", 1.5), ("v2", 1.8), ("v3", 1.4))]
+    >>> pool = pooled(cohorts)[0]
+    >>> pool.effect, round(pool.result.estimate, 2), round(pool.result.lower, 2)
+    ('hr_sd', 1.56, 1.13)
+    """
     validations = [a for a in analyses if a.role == "validation"]
     out = []
     for endpoint in dict.fromkeys(a.endpoint for a in analyses):

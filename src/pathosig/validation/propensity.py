@@ -34,7 +34,27 @@ class Weighting:
 def completed(
     frame: pd.DataFrame, covariates: Sequence[str], *, seed: int = 0, m: int = IMPUTATIONS
 ) -> list[pd.DataFrame]:
-    """The frame itself where no covariate is missing, else `m` imputed copies (see `survival.imputation.impute`)."""
+    """Complete copies of a table: the table itself where no covariate is missing, otherwise imputed copies.
+
+    Parameters
+    ----------
+    frame
+        score, time, event and covariates.
+    covariates
+        Columns to complete.
+    seed, m
+        Seed, and number of imputed copies.
+
+    Returns
+    -------
+    One table, or `m` of them.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"age": [61.0, 54.0]})
+    >>> len(completed(frame, ["age"]))
+    1
+    """
     present = [c for c in covariates if c in frame]
     if not present or not frame[present].isna().any(axis=None):
         return [frame]
@@ -62,9 +82,22 @@ def propensity_weights(
     seed
         Seed of imputations.
 
+    Returns
+    -------
+    `Weighting`.
+
     References
     ----------
     Cole SR, Hernan MA. Am J Epidemiol 2008; 168: 656. Mitra R, Reiter JP. Stat Methods Med Res 2016; 25: 188.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> frame = pd.DataFrame({"age": rng.normal(size=200)})
+    >>> treated = (rng.uniform(size=200) < 1 / (1 + np.exp(-frame["age"]))).to_numpy(float)  # more of the older
+    >>> result = propensity_weights(treated, frame, ["age"], rng.normal(size=200))
+    >>> [(row.variable, round(row.smd_before, 2), round(row.smd_after, 2)) for row in result.balance]
+    [('score', -0.03, -0.03), ('age', 0.89, 0.12)]
     """
     designs = []
     for table in completed(frame, covariates, seed=seed):

@@ -112,6 +112,11 @@ class Inputs:
 def read_inputs(study: Study) -> Inputs:
     """Everything a validation needs.
 
+    Parameters
+    ----------
+    study
+        An open study whose signature stage has run.
+
     Raises
     ------
     InputError
@@ -150,7 +155,17 @@ def read_inputs(study: Study) -> Inputs:
 
 
 def clinical_identity(study: Study) -> str:
-    """Digest of patients.csv and of what study.toml declares about it."""
+    """Digest of patients.csv and of what study.toml declares about it.
+
+    Parameters
+    ----------
+    study
+        An open study.
+
+    Returns
+    -------
+    64 hexadecimal digits.
+    """
     tables = {k: study.config.get(k, {}) for k in ("endpoints", "columns", "primary", "treatment")}
     frame = study.patients()
     rows = {c: [None if v is None or v != v else v for v in frame[c].tolist()] for c in frame.columns}
@@ -158,7 +173,17 @@ def clinical_identity(study: Study) -> str:
 
 
 def read_comparators(study: Study) -> dict[str, pd.DataFrame]:
-    """Name -> score and out_of_fold by patient_id, of every comparator that `pathosig compare` wrote."""
+    """The scores of every comparator that `pathosig compare` wrote.
+
+    Parameters
+    ----------
+    study
+        An open study.
+
+    Returns
+    -------
+    Name of the comparator -> score and out_of_fold by patient_id.
+    """
     out = {}
     for path in _comparator_files(study):
         rows = read_csv_rows(path)
@@ -168,7 +193,13 @@ def read_comparators(study: Study) -> dict[str, pd.DataFrame]:
 
 
 def comparators_identity(study: Study) -> dict[str, str]:
-    """Digest of every comparator's scores, for the fingerprint of a validation; empty without comparators."""
+    """Digest of every comparator's scores, for the fingerprint of a validation; empty without comparators.
+
+    Parameters
+    ----------
+    study
+        An open study.
+    """
     return {
         f"comparator {p.stem}": hashlib.sha256(p.read_bytes()).hexdigest() for p in _comparator_files(study)
     }
@@ -183,7 +214,7 @@ def _roles_of(columns: Columns, present: list[str]) -> Roles:
 
     Examples
     --------
-    >>> roles_of(Columns(), ["patient_id", "stage", "sex"])
+    >>> _roles_of(Columns(), ["patient_id", "stage", "sex"])
     Roles(sex='sex', age=None, site=None)
     """
 

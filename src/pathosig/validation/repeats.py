@@ -16,7 +16,28 @@ from pathosig.survival import harrell_c, logrank
 
 
 def quiet_fit(training: TrainingSet, spec: SignatureSpec, *, benchmark: bool = False) -> SignatureFit | None:
-    """A fit without its warnings, with the ridge benchmark if wanted; None where nothing can be estimated."""
+    """A fit without its warnings; None where nothing can be estimated.
+
+    Parameters
+    ----------
+    training
+        Patients to fit on.
+    spec
+        The signature's settings.
+    benchmark
+        Whether the ridge benchmark is fitted too.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from pathosig.signature.training import training_set
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame({"grade": rng.normal(size=60)})
+    >>> training = training_set(table, pd.DataFrame({"time": rng.exponential(np.exp(-table["grade"])), "event": True}))
+    >>> fit = quiet_fit(training, SignatureSpec(selection="ridge", bootstraps=0))
+    >>> fit.signature.hpcs
+    ('grade',)
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PathosigWarning)
         try:
@@ -26,7 +47,21 @@ def quiet_fit(training: TrainingSet, spec: SignatureSpec, *, benchmark: bool = F
 
 
 def c_of(fit: SignatureFit, training: TrainingSet) -> float:
-    """C-index of a fit in some patients; chance without a signature or without pairs."""
+    """C-index of a fit in some patients; chance (0.5) without a signature or without pairs.
+
+    Parameters
+    ----------
+    fit
+        From `quiet_fit`.
+    training
+        The patients.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> c_of(SimpleNamespace(signature=None), None)
+    0.5
+    """
     if fit.signature is None:
         return 0.5
     score = training_scores(fit.signature, training)
@@ -57,7 +92,24 @@ class Apparent:
 
 
 def apparent(fit: SignatureFit | None, training: TrainingSet) -> Apparent:
-    """How a fit does in the patients it was made on."""
+    """How a fit does in the patients it was made on.
+
+    Parameters
+    ----------
+    fit
+        From `quiet_fit`; None counts as no signature.
+    training
+        Those patients.
+
+    Returns
+    -------
+    `Apparent`.
+
+    Examples
+    --------
+    >>> apparent(None, None)
+    Apparent(c=0.5, naive_p=1.0, selected=False)
+    """
     if fit is None or fit.signature is None:
         return Apparent(c=0.5, naive_p=1.0, selected=False)
     score = training_scores(fit.signature, training)

@@ -11,14 +11,51 @@ _CELLS = 4_000_000
 
 
 def batches(resamples: int, n: int) -> Iterator[int]:
-    """Sizes of batches of resamples that fit into memory."""
+    """Sizes of batches of resamples that fit into memory.
+
+    Parameters
+    ----------
+    resamples
+        Number of resamples.
+    n
+        Number of patients.
+
+    Returns
+    -------
+    An iterator of sizes that add up to `resamples`.
+
+    Examples
+    --------
+    >>> list(batches(1000, 200)), sum(batches(1000, 1_000_000))
+    ([1000], 1000)
+    """
     most = max(1, _CELLS // max(n, 1))
     for done in range(0, resamples, most):
         yield min(most, resamples - done)
 
 
 def multinomial(rng: np.random.Generator, resamples: int, n: int) -> np.ndarray:
-    """How often each of `n` patients is drawn: float[resamples, n], rows sum to n."""
+    """How often each patient is drawn in bootstrap resamples.
+
+    Parameters
+    ----------
+    rng
+        Source of the draws.
+    resamples
+        Number of resamples.
+    n
+        Number of patients.
+
+    Returns
+    -------
+    float[resamples, n]; rows sum to n.
+
+    Examples
+    --------
+    >>> multinomial(np.random.default_rng(0), 2, 4)
+    array([[0., 1., 2., 1.],
+           [3., 1., 0., 0.]])
+    """
     drawn = rng.integers(0, n, (resamples, n)) + np.arange(resamples)[:, None] * n
     return np.bincount(drawn.ravel(), minlength=resamples * n).reshape(resamples, n).astype(float)
 

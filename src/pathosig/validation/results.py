@@ -23,6 +23,7 @@ from pathosig.validation.performance_table import performance_rows
 from pathosig.validation.significance import CandidatesTest, SelectionTest
 from pathosig.validation.small import SmallStudy
 from pathosig.validation.sparse import SparseAlternative
+from pathosig.validation.table1_values import MissingValues, Table1
 from pathosig.validation.values import (
     NOT_COMPUTED,
     ChiSquare,
@@ -58,49 +59,6 @@ class Roles:
     sex: str | None = None
     age: str | None = None
     site: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Table1Cell:
-    """Numbers behind one cell of Table 1: counts for a level, quartiles for a number."""
-
-    n: int
-    share: float | None = None
-    median: float | None = None
-    q1: float | None = None
-    q3: float | None = None
-    missing: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Table1Row:
-    """One row of Table 1: text to print and the numbers behind it, by column."""
-
-    variable: str
-    level: str
-    kind: Literal["count", "number", "level"]
-    values: Mapping[str, str]
-    numbers: Mapping[str, Table1Cell]
-    p: float | None
-    test: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Table1:
-    """Characteristics by cohort or risk group."""
-
-    columns: tuple[str, ...]
-    rows: tuple[Table1Row, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MissingValues:
-    """How many of `n` patients of a cohort lack a variable."""
-
-    cohort: str
-    variable: str
-    missing: int
-    n: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -299,7 +257,7 @@ class Results:
     selection: SelectionSummary | None = None
     dropped: Mapping[str, str] = field(default_factory=dict)
     cutoff: CutoffSheet | None = None
-    table1: Table1 = Table1(columns=(), rows=())
+    table1: Table1 = field(default_factory=lambda: Table1(columns=(), rows=()))
     table1_groups: Mapping[str, Table1] = field(default_factory=dict)
     missing: tuple[MissingValues, ...] = ()
     cohorts: tuple[CohortResult, ...] = ()
@@ -356,17 +314,51 @@ class Results:
 
 
 def write_results(path: Path, results: Results) -> None:
-    """Write results.json atomically."""
+    """Write results.json atomically.
+
+    Parameters
+    ----------
+    path, results
+        The file, and its content.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "results.json"
+    >>> primary = PrimaryAnalysis(endpoint="os", discovery="d", covariates=(), treatment=None, sha256="")
+    >>> write_results(path, Results(kind="none", primary=primary, signature=NotEstimable(reason="nothing varies")))
+    >>> read_results(path).signature
+    NotEstimable(reason='nothing varies')
+    """
     write_json(path, {"schema": SCHEMA, **to_plain(results)})
 
 
 def read_results(path: Path) -> Results:
     """Read results.json.
 
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    The values that `write_results` wrote.
+
     Raises
     ------
     InputError
         E_RESULTS if it has another schema, an unknown key or a value that does not belong there; E_MISSING without the file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "results.json"
+    >>> _ = path.write_text('{"schema": 0}')
+    >>> read_results(path)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    pathosig.core.errors.InputError: results.json: schema 0; this pathosig reads schema 2. Run `pathosig ...
     """
     raw = read_json(path)
     schema = raw.get("schema") if isinstance(raw, dict) else None

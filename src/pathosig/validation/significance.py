@@ -159,7 +159,9 @@ def candidates_test(
     permutations: int = 9999,
     seed: int = 0,
 ) -> CandidatesTest:
-    """`max_test` over the candidates of a signature; valid for whatever is selected from them, and cheap.
+    """Whether any candidate at all is associated with survival, by `max_test` over the candidates of a signature.
+
+    It is valid for whatever is selected from them, and cheap.
 
     Parameters
     ----------
@@ -170,7 +172,23 @@ def candidates_test(
     strata
         patient_id -> label within which outcomes are permuted (site).
     permutations, seed
-        How many permutations, and their seed.
+        Number of permutations, and their seed.
+
+    Returns
+    -------
+    `CandidatesTest`.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from pathosig.signature.spec import SignatureSpec
+    >>> from pathosig.signature.training import training_set
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame({"grade": rng.normal(size=60), "size": rng.normal(size=60)})
+    >>> training = training_set(table, pd.DataFrame({"time": rng.exponential(np.exp(-table["grade"])), "event": True}))
+    >>> test = candidates_test(training, SignatureSpec(), permutations=199)
+    >>> test.candidate, test.candidates, test.p
+    ('grade', 2, 0.005)
     """
     patients = assessable(training, spec)
     scale = "logratio" if spec.selection == "logcontrast" else spec.scale
@@ -196,14 +214,26 @@ def candidates_test(
 
 
 def judge(observed: Apparent, null: Sequence[Apparent], *, stopped: bool = False) -> SelectionTest:
-    """`SelectionTest` of an observed result among results on permuted outcomes.
+    """The test of an observed result among results on permuted outcomes.
 
     Parameters
     ----------
     observed, null
-        What the procedure found.
+        What the procedure gave on the outcomes as they are, and on each permutation.
     stopped
         Whether the last of `null` ended the test.
+
+    Returns
+    -------
+    `SelectionTest`.
+
+    Examples
+    --------
+    >>> from pathosig.validation.repeats import Apparent
+    >>> null = [Apparent(c=0.5 + 0.01 * (i % 20), naive_p=0.5, selected=True) for i in range(99)]
+    >>> test = judge(Apparent(c=0.75, naive_p=1e-6, selected=True), null)
+    >>> test.p, test.significant
+    (0.01, True)
     """
     c = np.array([a.c for a in null])
     claimed = _claims(observed)
@@ -263,9 +293,26 @@ def selection_test(
     workers
         Processes; the result does not depend on it.
 
+    Returns
+    -------
+    `SelectionTest`.
+
     References
     ----------
-    Besag J, Clifford P. Sequential Monte Carlo p-values. Biometrika 1991; 78: 301. Phipson B, Smyth GK. Permutation p-values should never be zero. Stat Appl Genet Mol Biol 2010; 9: 39.
+    Besag J, Clifford P. Sequential Monte Carlo p-values. Biometrika 1991; 78: 301.
+    Phipson B, Smyth GK. Permutation p-values should never be zero. Stat Appl Genet Mol Biol 2010; 9: 39.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from pathosig.signature.spec import SignatureSpec
+    >>> from pathosig.signature.training import training_set
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame({"grade": rng.normal(size=40), "size": rng.normal(size=40)})
+    >>> training = training_set(table, pd.DataFrame({"time": rng.exponential(np.exp(-table["grade"])), "event": True}))
+    >>> test = selection_test(training, SignatureSpec(selection="stepwise", bootstraps=0), permutations=4)
+    >>> round(test.observed_c, 2), test.p
+    (0.68, 0.2)
     """
     procedure = Procedure(training=training, spec=spec.replace(bootstraps=0))
     labels = stratum_labels(training, strata)
@@ -285,12 +332,49 @@ def selection_test(
 
 
 def stratum_labels(training: TrainingSet, strata: Mapping[str, str] | None) -> np.ndarray:
-    """Label of each patient's stratum, str[n]."""
+    """Label of each patient's stratum; empty where none is given.
+
+    Parameters
+    ----------
+    training
+        The patients.
+    strata
+        patient_id -> label.
+
+    Returns
+    -------
+    str[n].
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from types import SimpleNamespace
+    >>> training = SimpleNamespace(outcome=pd.DataFrame({"patient_id": ["P1", "P2"]}))
+    >>> stratum_labels(training, {"P1": "Bern"}).tolist()
+    ['Bern', '']
+    """
     return training.outcome["patient_id"].map(dict(strata or {})).fillna("").to_numpy(str)
 
 
 def permuted_order(strata: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """An order of patients that mixes them within strata: int[n]."""
+    """An order of patients that mixes them within strata only.
+
+    Parameters
+    ----------
+    strata
+        [n] labels.
+    rng
+        Source of the order.
+
+    Returns
+    -------
+    int[n].
+
+    Examples
+    --------
+    >>> permuted_order(np.array(["a", "a", "a", "b", "b"]), np.random.default_rng(0))
+    array([2, 0, 1, 4, 3])
+    """
     order = np.arange(len(strata))
     for label in np.unique(strata):
         inside = np.flatnonzero(strata == label)

@@ -172,11 +172,15 @@ def instability(
     Parameters
     ----------
     training, signature, spec
-        Discovery, what was fitted on it, and how.
+        Discovery patients, the signature fitted on them, and its settings.
     bootstraps, seed
-        Resamples of patients; Riley and Collins advise 200.
+        Number of resamples of patients (Riley and Collins advise 200), and their seed.
     workers
         Processes; the result does not depend on it.
+
+    Returns
+    -------
+    `Instability`.
 
     Raises
     ------
@@ -187,6 +191,21 @@ def instability(
     ----------
     Riley RD, Collins GS. Stability of clinical prediction models developed using statistical or machine learning methods.
     Biom J 2023; 65: 2200302.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from pathosig.signature.fit import fit_signature
+    >>> from pathosig.signature.spec import SignatureSpec
+    >>> from pathosig.signature.training import training_set
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame({"grade": rng.normal(size=60)})
+    >>> time = rng.exponential(30 * np.exp(-table["grade"]))
+    >>> training = training_set(table, pd.DataFrame({"time": time, "event": True}))
+    >>> spec = SignatureSpec(selection="stepwise", bootstraps=0)
+    >>> result = instability(training, fit_signature(training, spec=spec), spec, bootstraps=3)
+    >>> result.years, round(result.error, 3), round(result.flips, 2)
+    (3.0, 0.06, 0.03)
     """
     reached = [at for at in signature.baseline.at if at.time < signature.baseline.until]
     if not reached or bootstraps < 2:
@@ -254,10 +273,35 @@ def small_study(
 ) -> SmallStudy:
     """Detectable effects and precision of every cohort, for the signature's endpoint.
 
+    Parameters
+    ----------
+    analyses
+        All analyses of a validation.
+    signature
+        The frozen signature.
+    candidates
+        Number of candidates it was selected from.
+    discovery
+        Name of the discovery cohort.
+
+    Returns
+    -------
+    `SmallStudy`.
+
     Raises
     ------
     NotEstimableError
         If discovery has no event.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> from pathosig.validation.analysis import Analysis
+    >>> row = Analysis(cohort="d", endpoint="os", unit="months", role="discovery", primary=True, n=90, events=40)
+    >>> signature = SimpleNamespace(endpoint="os", baseline=SimpleNamespace(at=()))
+    >>> study = small_study([row], signature, candidates=30, discovery="d")
+    >>> [(d.cohort, round(d.hr_sd, 2), round(d.hr_candidate, 2)) for d in study.detectable]
+    [('d', 1.56, 1.88)]
     """
     rows = [
         a for a in analyses if a.endpoint == signature.endpoint and a.role != "cross-validated" and a.events
@@ -327,7 +371,19 @@ def _planned(
 
 
 def small_findings(study: SmallStudy | NotEstimable) -> list[Finding]:
-    """What few events or unstable predictions mean for claims."""
+    """Warnings about what few events or unstable predictions mean for claims.
+
+    Parameters
+    ----------
+    study
+        From `small_study`, or why there is none.
+
+    Examples
+    --------
+    >>> from pathosig.validation.values import NotEstimable
+    >>> small_findings(NotEstimable(reason="discovery has no event"))
+    []
+    """
     if isinstance(study, NotEstimable):
         return []
     out = []

@@ -83,12 +83,30 @@ def sparse_alternative(
     within
         Whether scores are out of fold.
     workers
-        Processes; the result does not depend on it.
+        Number of processes; the result does not depend on it.
+
+    Returns
+    -------
+    `SparseAlternative`.
 
     Raises
     ------
     NotEstimableError
         If no cohort has enough events, or the selection cannot be fitted.
+
+    Examples
+    --------
+    >>> from pathosig.signature.training import training_set
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame({"patient_id": [f"P{i:02}" for i in range(60)], "grade": rng.normal(size=60)})
+    >>> outcome = table[["patient_id"]].assign(time=rng.exponential(np.exp(-table["grade"])), event=True)
+    >>> training = training_set(table[:40], outcome[:40])
+    >>> result = sparse_alternative(
+    ...     training, SignatureSpec(n_subsamples=20), {"v1": outcome[40:].assign(score=table["grade"])},
+    ...     profiles=table, slides=table, terms=5, spec=ValidateSpec(bootstraps=5), within=False,
+    ... )
+    >>> result.features
+    ('grade',)
     """
     sparse = settings.replace(selection=SPARSE, bootstraps=0)
     fit = quiet_fit(training, sparse)

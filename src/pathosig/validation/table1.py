@@ -9,7 +9,7 @@ import pandas as pd
 
 from pathosig.survival import chi_square, fisher_exact, kruskal
 from pathosig.survival.covariates import as_level, is_categorical, levels_of
-from pathosig.validation.results import MissingValues, Table1, Table1Cell, Table1Row
+from pathosig.validation.table1_values import MissingValues, Table1, Table1Cell, Table1Row
 from pathosig.validation.values import NotEstimable, attempt, finite
 
 _MAX_LEVELS = 12
@@ -28,6 +28,20 @@ def table_one(patients: pd.DataFrame, variables: Sequence[str], by: str, order: 
         Column whose values are the table's columns.
     order
         Those values in order.
+
+    Returns
+    -------
+    `Table1`.
+
+    Examples
+    --------
+    >>> patients = pd.DataFrame({"cohort": ["d", "d", "v", "v"], "age": [61, 54, 70, 66], "sex": ["f", "m", "f", "f"]})
+    >>> for row in table_one(patients, ["age", "sex"], "cohort", ["d", "v"]).rows:
+    ...     print(row.variable, row.level, row.values)
+    patients  {'d': '2', 'v': '2'}
+    age  {'d': '57.5 (55.75-59.25)', 'v': '68 (67-69)'}
+    sex f {'d': '1 (50 %)', 'v': '2 (100 %)'}
+    sex m {'d': '1 (50 %)', 'v': '0 (0 %)'}
     """
     columns = [c for c in order if (patients[by] == c).any()]
     rows = [_count_row(patients, by, columns)]
@@ -143,7 +157,23 @@ def _test(counts: np.ndarray) -> tuple[float | None, str]:
 
 
 def missing_rows(patients: pd.DataFrame, variables: Sequence[str], by: str) -> tuple[MissingValues, ...]:
-    """How many values each variable lacks in each cohort."""
+    """How many values each variable lacks in each cohort.
+
+    Parameters
+    ----------
+    patients
+        One row per patient.
+    variables
+        Columns to look at; absent ones are left out.
+    by
+        Column of the cohort.
+
+    Examples
+    --------
+    >>> patients = pd.DataFrame({"cohort": ["d", "d", "v"], "age": [61, None, 70]})
+    >>> [(row.cohort, row.variable, row.missing, row.n) for row in missing_rows(patients, ["age"], "cohort")]
+    [('d', 'age', 1, 2), ('v', 'age', 0, 1)]
+    """
     return tuple(
         MissingValues(cohort=str(cohort), variable=name, missing=int(rows[name].isna().sum()), n=len(rows))
         for cohort, rows in patients.groupby(by, sort=True)

@@ -22,7 +22,8 @@ from pathosig.validation.performance_table import (
     key_columns,
     performance_rows,
 )
-from pathosig.validation.results import Association, Results, Table1
+from pathosig.validation.results import Association, Results
+from pathosig.validation.table1_values import Table1
 from pathosig.validation.values import (
     ChiSquare,
     Counts,
@@ -35,7 +36,31 @@ from pathosig.validation.values import (
 
 
 def tidy_tables(results: Results) -> dict[str, list[Row]]:
-    """Table name -> rows, for validation/tables/*.csv; empty tables are left out."""
+    """The results as tidy tables, for validation/tables/*.csv; empty tables are left out.
+
+    Parameters
+    ----------
+    results
+        Content of results.json.
+
+    Returns
+    -------
+    Table name -> rows.
+
+    Examples
+    --------
+    >>> from pathosig.validation.results import PrimaryAnalysis, Results
+    >>> from pathosig.validation.values import Concordance, NotEstimable
+    >>> from pathosig.validation.analysis import Analysis
+    >>> a = Analysis(
+    ...     cohort="v1", endpoint="os", unit="months", role="validation", primary=True, n=90, events=40,
+    ...     harrell_c=Concordance.of(0.65, 0.58, 0.72),
+    ... )
+    >>> primary = PrimaryAnalysis(endpoint="os", discovery="d", covariates=(), treatment=None, sha256="")
+    >>> results = Results(kind="external", primary=primary, signature=NotEstimable(reason="not read"), analyses=(a,))
+    >>> [(name, row["measure"], row["estimate"]) for name, rows in tidy_tables(results).items() for row in rows]
+    [('performance', 'harrell_c', 0.65)]
+    """
     analyses = results.analyses
     tables: dict[str, list[Row]] = {
         "univariate": [_univariable(u) for u in results.univariate],

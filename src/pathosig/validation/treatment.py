@@ -169,6 +169,15 @@ def e_value(effect: HazardRatio) -> EValue | None:
     RR = (1 - 0.5^sqrt(HR)) / (1 - 0.5^sqrt(1 / HR)) for a common outcome, E = RR + sqrt(RR (RR - 1)), with 1 / HR in
     place of a hazard ratio below 1.
 
+    Parameters
+    ----------
+    effect
+        A hazard ratio, such as that of an interaction.
+
+    Returns
+    -------
+    `EValue`, or None where the hazard ratio is not finite.
+
     References
     ----------
     VanderWeele TJ, Ding P. Ann Intern Med 2017; 167: 268.

@@ -33,6 +33,17 @@ FEWEST_EVENTS = 10
 def attempt(make: Callable[P, T], *args: P.args, **options: P.kwargs) -> T | NotEstimable:
     """What `make` gives, or `NotEstimable` with the message of its error.
 
+    Parameters
+    ----------
+    make
+        A function.
+    *args, **options
+        What it is called with.
+
+    Returns
+    -------
+    What it returns, or `NotEstimable`.
+
     Examples
     --------
     >>> from pathosig.core.errors import NotEstimableError
@@ -50,13 +61,35 @@ def attempt(make: Callable[P, T], *args: P.args, **options: P.kwargs) -> T | Not
 
 
 def finite(value: Any) -> float | None:
-    """A float, or None when it is missing or infinite."""
+    """A number as float, or None where it is missing or infinite.
+
+    Parameters
+    ----------
+    value
+        Anything that `float` takes.
+
+    Examples
+    --------
+    >>> finite(1), finite(float("nan")), finite(float("inf"))
+    (1.0, None, None)
+    """
     number = float(value)
     return number if math.isfinite(number) else None
 
 
 def numbers(values: Iterable[Any]) -> tuple[float | None, ...]:
-    """Floats, with None in place of those missing or infinite."""
+    """Numbers as floats, with None in place of those that are missing or infinite.
+
+    Parameters
+    ----------
+    values
+        Anything that `float` takes, one after the other.
+
+    Examples
+    --------
+    >>> numbers([1, float("nan"), 2.5])
+    (1.0, None, 2.5)
+    """
     return tuple(finite(v) for v in values)
 
 

@@ -58,7 +58,25 @@ class Headline:
 
 
 def headlines(analyses: Sequence[Analysis], endpoint: str) -> tuple[Headline, ...]:
-    """One for each analysis of an endpoint that is no discovery analysis."""
+    """The headline of each analysis of an endpoint in patients the signature was not fitted on.
+
+    Parameters
+    ----------
+    analyses
+        All analyses of a validation.
+    endpoint
+        Name of the endpoint.
+
+    Examples
+    --------
+    >>> from pathosig.validation.analysis import Analysis
+    >>> rows = [
+    ...     Analysis(cohort=cohort, endpoint="os", unit="months", role=role, primary=True, n=90, events=40)
+    ...     for cohort, role in (("d", "discovery"), ("v1", "validation"))
+    ... ]
+    >>> [(line.cohort, line.n, line.events) for line in headlines(rows, "os")]
+    [('v1', 90, 40)]
+    """
     return tuple(
         Headline(
             cohort=a.cohort,
@@ -75,7 +93,20 @@ def headlines(analyses: Sequence[Analysis], endpoint: str) -> tuple[Headline, ..
 
 
 def nothing_found(endpoint: str, reason: str) -> Verdict:
-    """The verdict where there is no signature."""
+    """The verdict where there is no signature.
+
+    Parameters
+    ----------
+    endpoint
+        Name of the endpoint.
+    reason
+        Why there is none.
+
+    Examples
+    --------
+    >>> nothing_found("os", "no candidate varies").sentence
+    'Nothing found: no candidate varies.'
+    """
     sentence = f"Nothing found: {reason.rstrip('.')}."
     return Verdict(
         endpoint=endpoint,
@@ -96,10 +127,31 @@ def external_verdict(analyses: Sequence[Analysis], endpoint: str, *, primary: bo
     opposite. It is *uncertain* if it holds in fewer, if a cohort shows the opposite, or if it holds nowhere but a
     cohort with a hazard ratio above 1 cannot exclude 1.5. Otherwise it is *not shown*.
 
+    Parameters
+    ----------
+    analyses
+        All analyses of a validation; only those of validation cohorts count.
+    endpoint
+        Name of the endpoint.
+    primary
+        Whether it is the declared primary endpoint.
+
+    Returns
+    -------
+    `Verdict`.
+
     Examples
     --------
-    >>> external_verdict([], "os", primary=True).sentence
-    'Not shown: no validation cohort has an estimable effect on os.'
+    >>> from pathosig.validation.analysis import Analysis
+    >>> rows = [
+    ...     Analysis(
+    ...         cohort=cohort, endpoint="os", unit="months", role="validation", primary=True, n=90, events=40,
+    ...         hr_sd=HazardRatio(hr=hr, lower=lower, upper=upper, p=p, n=90, events=40),
+    ...     )
+    ...     for cohort, hr, lower, upper, p in (("v1", 1.8, 1.2, 2.7, 0.004), ("v2", 1.2, 0.8, 1.8, 0.4))
+    ... ]
+    >>> external_verdict(rows, "os", primary=True).sentence
+    'Holds in 1 of 2 validation cohorts (os).'
     """
     effects = [
         a.hr_sd for a in analyses if a.endpoint == endpoint and a.role == "validation" and _is_tested(a.hr_sd)
@@ -151,10 +203,23 @@ def internal_verdict(
     Nothing was found if no fold selected anything. Otherwise the signature holds internally if the interval of
     Harrell's C lies above .5; it is uncertain if C is above .5 but the interval is not, and else not shown.
 
+    Parameters
+    ----------
+    endpoint
+        Name of the endpoint.
+    c, lower, upper
+        Harrell's C of the out-of-fold scores with its interval; None where unknown.
+    share_empty
+        Proportion of the fits that selected nothing, 0 to 1.
+
+    Returns
+    -------
+    `Verdict`.
+
     Examples
     --------
-    >>> internal_verdict("os", c=0.5, lower=0.5, upper=0.5, share_empty=1.0).sentence
-    'Nothing found: cross-validation selected nothing in any fold (os).'
+    >>> internal_verdict("os", c=0.65, lower=0.57, upper=0.72, share_empty=0.0).sentence
+    'Holds in cross-validation (os); no other cohort has judged it.'
     """
     verdict: EndpointVerdict
     if share_empty >= 1:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathosig.figures.titles import level_title, risk_label, variable_title
 from pathosig.report.material import Material, cohort_title
 from pathosig.report.page import Block, Cell, Section, Table
-from pathosig.validation.results import Table1, Table1Row
+from pathosig.validation.table1_values import Table1, Table1Row
 
 
 def table1_section(material: Material) -> Section | None:

@@ -1,0 +1,50 @@
+"""Values of Table 1 and of missing data, as results.json holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Table1Cell:
+    """Numbers behind one cell of Table 1: counts for a level, quartiles for a number."""
+
+    n: int
+    share: float | None = None
+    median: float | None = None
+    q1: float | None = None
+    q3: float | None = None
+    missing: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Table1Row:
+    """One row of Table 1: text to print and the numbers behind it, by column."""
+
+    variable: str
+    level: str
+    kind: Literal["count", "number", "level"]
+    values: Mapping[str, str]
+    numbers: Mapping[str, Table1Cell]
+    p: float | None
+    test: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Table1:
+    """Characteristics by cohort or risk group."""
+
+    columns: tuple[str, ...]
+    rows: tuple[Table1Row, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MissingValues:
+    """How many of `n` patients of a cohort lack a variable."""
+
+    cohort: str
+    variable: str
+    missing: int
+    n: int
