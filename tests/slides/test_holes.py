@@ -14,6 +14,7 @@ from zarrs import write_zarr
 from pathosig.core.errors import SlideError
 from pathosig.slides import open_slide, read_overview
 from pathosig.slides.holes import read_with_holes
+from pathosig.slides.reader import SlideInfo
 
 RGB = (texture(768, 1024).astype(np.uint16) * 7 // 10).astype(np.uint8)  # nothing in it is white
 HEIGHT, WIDTH = RGB.shape[:2]
@@ -180,6 +181,23 @@ def test_a_reader_that_does_not_know_its_tiles_is_cut_until_a_part_is_small(tmp_
     rows, columns = np.nonzero(white)
     assert min(rows.min() - 50, columns.min() - 200) > -32
     assert max(rows.max() - 90, columns.max() - 300) < 32
+
+
+def test_a_slide_that_is_damaged_all_over_is_given_up_after_a_thousand_failures():
+    class Broken:
+        info = SlideInfo(
+            level_sizes=((60_000, 60_000),), downsamples=(1.0,), mpp=None, mpp_source="missing", vendor=""
+        )
+        reads = 0
+
+        def read_level(self, level, x, y, width, height):
+            self.reads += 1
+            raise SlideError("lost", code="E_PIXELS")
+
+    reader = Broken()
+    with pytest.raises(SlideError):
+        read_overview(reader)
+    assert 1_000 <= reader.reads < 1_200
 
 
 def test_a_disk_that_fails_is_not_a_hole():

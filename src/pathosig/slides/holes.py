@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from pathosig.core.errors import SlideError
@@ -17,7 +19,16 @@ Lattice = tuple[int, int, int, int]
 """Where a tile begins in pixels of a level, x and y, and (width, height) of all tiles."""
 
 
-def read_with_holes(reader: SlideReader, level: int, box: Box) -> tuple[np.ndarray, int]:
+@dataclass(slots=True)
+class Attempts:
+    """How many more reads may fail before parts that fail are given up as they are: a slide may be damaged all over."""
+
+    left: int = 1_000
+
+
+def read_with_holes(
+    reader: SlideReader, level: int, box: Box, *, attempts: Attempts | None = None
+) -> tuple[np.ndarray, int]:
     """Pixels of a part of a level, white where they cannot be decoded, and how many those are.
 
     Readers that decode tiles themselves leave out the lost ones (`read_with_holes`). For others a part that fails is cut in two:
@@ -31,6 +42,8 @@ def read_with_holes(reader: SlideReader, level: int, box: Box) -> tuple[np.ndarr
         Number of the level.
     box
         (x, y, width, height) in pixels of the level; outside the slide is white and not lost.
+    attempts
+        Shared by the parts of one image; 1,000 failures without it.
 
     Returns
     -------
@@ -57,10 +70,12 @@ def read_with_holes(reader: SlideReader, level: int, box: Box) -> tuple[np.ndarr
         pixels, lost = by_tiles(level, *box)
         return np.asarray(pixels), int(lost)
     lattice = getattr(reader, "lattice", None)
-    return _in_halves(reader, level, box, None if lattice is None else lattice(level))
+    return _in_halves(reader, level, box, None if lattice is None else lattice(level), attempts or Attempts())
 
 
-def _in_halves(reader: SlideReader, level: int, box: Box, lattice: Lattice | None) -> tuple[np.ndarray, int]:
+def _in_halves(
+    reader: SlideReader, level: int, box: Box, lattice: Lattice | None, attempts: Attempts
+) -> tuple[np.ndarray, int]:
     try:
         return reader.read_level(level, *box), 0
     except SlideError as error:
@@ -68,12 +83,13 @@ def _in_halves(reader: SlideReader, level: int, box: Box, lattice: Lattice | Non
             raise
     x, y, width, height = box
     out = np.full((height, width, 3), 255, np.uint8)
-    cut = _cut(box, lattice)
+    attempts.left -= 1
+    cut = _cut(box, lattice) if attempts.left > 0 else None
     if cut is None:
         return out, width * height
     lost = 0
     for left, top, w, h in cut:
-        part, more = _in_halves(reader, level, (left, top, w, h), lattice)
+        part, more = _in_halves(reader, level, (left, top, w, h), lattice, attempts)
         out[top - y : top - y + h, left - x : left - x + w] = part
         lost += more
     return out, lost

@@ -9,7 +9,7 @@ import numpy as np
 
 from pathosig.core.errors import SlideError
 from pathosig.slides.backends.cache import bytes_kept
-from pathosig.slides.holes import read_with_holes
+from pathosig.slides.holes import Attempts, read_with_holes
 from pathosig.slides.pyramid import ReadPlan, resample
 from pathosig.slides.reader import SlideReader
 
@@ -344,11 +344,11 @@ def _overview_from(reader: SlideReader, level: int, size: tuple[int, int]) -> tu
     scale = height / size[1]
     rows_at_once = max(1, int(_OVERVIEW_LIMIT / width / scale))
     out = np.empty((size[1], size[0], 3), np.uint8)
-    lost = 0
+    lost, attempts = 0, Attempts()
     for top in range(0, size[1], rows_at_once):
         bottom = min(size[1], top + rows_at_once)
         y0, y1 = int(top * scale), min(height, int(np.ceil(bottom * scale)))
-        strip, more = read_with_holes(reader, level, (0, y0, width, y1 - y0))
+        strip, more = read_with_holes(reader, level, (0, y0, width, y1 - y0), attempts=attempts)
         lost += more
         box = (0.0, top * scale - y0, float(width), (bottom - top) * scale)
         out[top:bottom] = resample(strip, (size[0], bottom - top), box=box)
