@@ -31,9 +31,10 @@ from pathosig.core.errors import NotEstimableError, PathosigWarning
 from pathosig.phenotypes import PhenotypeSpec, TrainingTiles, fit_codebook, tree_nodes
 from pathosig.profiles.pooling import pool_patients, slide_profiles
 from pathosig.signature import Signature, SignatureSpec, TrainingSet, fit_details
-from pathosig.signature.cores import HETEROGENEOUS, core_agreement, paper_groups
+from pathosig.signature.cores import paper_groups
 from pathosig.signature.scores import TilePlaces, core_table, lenient
 from pathosig.survival import cox, logrank
+from pathosig.survival.agreement import HETEROGENEOUS, core_agreement
 from pathosig.synthetic.embeddings_level import FeatureSource
 from pathosig.synthetic.patients import draw_outcomes, draw_patients, draw_shares, linear_predictor
 from pathosig.synthetic.spec import SimulateSpec

@@ -11,8 +11,8 @@ import pytest
 from pathosig.core.clinical import Primary
 from pathosig.core.errors import NotEstimableError
 from pathosig.signature import SignatureSpec, TrainingSet, core_agreement, fit_signature
-from pathosig.signature.cores import block_variance, multinomial_variance
 from pathosig.survival import cox, harrell_c, logrank
+from pathosig.survival.agreement import block_variance, multinomial_variance
 from pathosig.survival.covariates import encode
 from pathosig.validation import cross_validate, validate
 from pathosig.validation.estimates import hazard_ratio

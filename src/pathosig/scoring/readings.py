@@ -13,7 +13,7 @@ from pathosig.phenotypes.distance import Distance, Shift
 from pathosig.profiles.tissue_sampling import MeanVariance, variance_of_mean
 from pathosig.profiles.tree import hpc_column
 from pathosig.scoring.clinical import ClinicalReading
-from pathosig.signature.cores import HETEROGENEOUS, tile_gradient
+from pathosig.signature.cores import tile_gradient
 from pathosig.signature.model import NOT_ASSESSABLE, Signature
 from pathosig.signature.scores import (
     TilePlaces,
@@ -22,6 +22,7 @@ from pathosig.signature.scores import (
     score_table,
     scored_profiles,
 )
+from pathosig.survival.agreement import HETEROGENEOUS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

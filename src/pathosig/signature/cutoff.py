@@ -44,6 +44,12 @@ def choose_cutoff(score: np.ndarray, time: np.ndarray, event: np.ndarray, spec: 
         Discovery patients.
     spec
         Rule, quantile or value, resamples, seed.
+
+    Examples
+    --------
+    >>> score, event = np.arange(10.0), np.ones(10, bool)
+    >>> choose_cutoff(score, 20 - score, event, SignatureSpec(bootstraps=0)).value
+    4.5
     """
     if spec.cutoff == "given":
         return Cutoff(rule="given", value=float(spec.cutoff_value or 0.0))

@@ -24,7 +24,18 @@ _FLAT_FEATURE, _FLAT_SHARE = 1e-12, 1e-9
 
 
 def leaf_columns(profiles: pd.DataFrame) -> list[str]:
-    """Columns of leaf shares in order of their HPC."""
+    """Columns of leaf shares in order of their HPC.
+
+    Parameters
+    ----------
+    profiles
+        Any table.
+
+    Examples
+    --------
+    >>> leaf_columns(pd.DataFrame(columns=["patient_id", "hpc_10", "hpc_02", "node_01"]))
+    ['hpc_02', 'hpc_10']
+    """
     leaves = [c for c in profiles.columns if str(c).startswith(_LEAF) and str(c)[len(_LEAF) :].isdigit()]
     return sorted(leaves, key=lambda c: int(c[len(_LEAF) :]))
 
@@ -81,6 +92,15 @@ def candidates(
     ------
     NotEstimableError
         If nothing varies.
+
+    Examples
+    --------
+    >>> from pathosig.signature.training import TrainingSet
+    >>> ids = pd.DataFrame({"patient_id": list("abc")})
+    >>> training = TrainingSet.of(ids.assign(grade=[1.0, 2, 3], ward=1.0), ids.assign(time=1.0, event=True), kind="features")
+    >>> pool = candidates(training)
+    >>> pool.names, pool.dropped
+    (('grade',), {'ward': 'constant'})
     """
     profiles = training.profiles
     if training.kind == "features":
@@ -143,6 +163,14 @@ def design(profiles: pd.DataFrame, names: Sequence[str], transform: Transform) -
     ------
     InputError
         If a column or n_tiles is missing.
+
+    Examples
+    --------
+    >>> profiles = pd.DataFrame({"hpc_00": [0.2, 0.5], "hpc_01": [0.3, 0.1], "hpc_02": [0.5, 0.4]})
+    >>> transform = Transform(scale="share", leaves={"hpc_00": (0,), "node_01": (1, 2)})
+    >>> design(profiles, ["hpc_00", "node_01"], transform)
+    array([[0.2, 0.8],
+           [0.5, 0.5]])
     """
     if transform.scale == "feature":
         missing = [n for n in names if n not in profiles]

@@ -146,6 +146,15 @@ def fit_details(
     ------
     NotEstimableError
         With fewer than two events, or when no candidate varies.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame({"grade": rng.normal(size=60), "size": rng.normal(size=60)})
+    >>> training = training_set(table, pd.DataFrame({"time": rng.exponential(np.exp(-table["grade"])), "event": True}))
+    >>> fit = fit_details(training, SignatureSpec(selection="stepwise", bootstraps=0), benchmark=False)
+    >>> fit.signature.hpcs, fit.univariate["hr"].round(2).tolist()
+    (('grade',), [2.3, 0.78])
     """
     spec = spec or SignatureSpec()
     patients = assessable(training.under(spec.policy), spec)
@@ -209,10 +218,22 @@ def _nothing(chosen: Selection, candidates_: int, events: int) -> str:
 def assessable(training: TrainingSet, spec: SignatureSpec) -> TrainingSet:
     """The patients with enough tiles.
 
+    Parameters
+    ----------
+    training, spec
+        Patients to fit on, and the smallest number of tiles.
+
     Raises
     ------
     NotEstimableError
         E_EVENTS with fewer than two events among them.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"patient_id": list("abc"), "n_tiles": [500, 2, 700], "hpc_00": [1.0, 1.0, 1.0]})
+    >>> outcome = pd.DataFrame({"patient_id": list("abc"), "time": [1.0, 2.0, 3.0], "event": True})
+    >>> len(assessable(TrainingSet.of(table, outcome), SignatureSpec(min_tiles=100)))
+    2
     """
     patients, tiles = training, None
     if training.kind == "composition" and "n_tiles" in training.profiles:
@@ -319,7 +340,21 @@ def _frozen(
 
 
 def baseline_of(score: np.ndarray, time: np.ndarray, event: np.ndarray, unit: str) -> Baseline:
-    """Survival of a patient with score 0 (Efron), its coefficient held at 1, and its value at 1, 3, 5 years."""
+    """Survival of a patient with score 0 (Efron), its coefficient held at 1, and its value at 1, 3 and 5 years.
+
+    Parameters
+    ----------
+    score, time, event
+        float[n], float[n] and bool[n] of discovery patients.
+    unit
+        Unit of `time`: days, weeks, months or years.
+
+    Examples
+    --------
+    >>> baseline = baseline_of(np.zeros(4), np.array([0.5, 2, 4, 6]), np.ones(4, bool), "years")
+    >>> [(at.years, round(at.survival, 2)) for at in baseline.at]
+    [(1.0, 0.78), (3.0, 0.56), (5.0, 0.34)]
+    """
     fit = dataclasses.replace(cox(score[:, None], time, event), coef=np.array([1.0]))
     grid, hazard = fit.baseline_hazard()
     steps = np.flatnonzero(np.diff(hazard, prepend=0.0) > 0)

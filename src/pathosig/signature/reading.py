@@ -33,13 +33,39 @@ SCORE_COLUMNS = (
 
 
 def clinical_variables(study: Study) -> list[str]:
-    """Columns of patients.csv that Table 1 shows: covariates, treatments, subgroups."""
+    """Columns of patients.csv that Table 1 shows: covariates, treatments, subgroups.
+
+    Parameters
+    ----------
+    study
+        An open study.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> columns = SimpleNamespace(covariates=("age",), treatments=("chemo",), subgroups=("sex", "age"))
+    >>> clinical_variables(SimpleNamespace(columns=columns, primary=SimpleNamespace(covariates=("stage",))))
+    ['age', 'stage', 'chemo', 'sex']
+    """
     c, p = study.columns, study.primary
     return list(dict.fromkeys([*c.covariates, *p.covariates, *c.treatments, *c.subgroups]))
 
 
 def covariates_of(study: Study) -> list[str]:
-    """Covariates of the models: those declared, without treatments."""
+    """Covariates of the models: those declared, without treatments.
+
+    Parameters
+    ----------
+    study
+        An open study.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> columns = SimpleNamespace(covariates=("stage", "chemo"), treatments=("chemo",))
+    >>> covariates_of(SimpleNamespace(columns=columns, primary=SimpleNamespace(covariates=("age",), treatment=None)))
+    ['age', 'stage']
+    """
     treatments = {*study.columns.treatments, study.primary.treatment}
     return [
         c
@@ -49,13 +75,38 @@ def covariates_of(study: Study) -> list[str]:
 
 
 def treatment_arms(study: Study) -> list[str]:
-    """Treatment columns, the primary one first."""
+    """Treatment columns, the primary one first.
+
+    Parameters
+    ----------
+    study
+        An open study.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> primary = SimpleNamespace(treatment="radio")
+    >>> treatment_arms(SimpleNamespace(primary=primary, columns=SimpleNamespace(treatments=("chemo", "radio"))))
+    ['radio', 'chemo']
+    """
     arms = [study.primary.treatment] if study.primary.treatment else []
     return list(dict.fromkeys([*arms, *study.columns.treatments]))
 
 
 def endpoint_of(study: Study, spec: SignatureSpec) -> str:
-    """The endpoint a signature is fitted on."""
+    """The endpoint a signature is fitted on: that of its settings, or the study's primary one.
+
+    Parameters
+    ----------
+    study, spec
+        An open study, and the settings.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> endpoint_of(SimpleNamespace(primary=SimpleNamespace(endpoint="os")), SignatureSpec())
+    'os'
+    """
     return spec.endpoint or study.primary.endpoint
 
 

@@ -11,14 +11,8 @@ import numpy as np
 import pandas as pd
 
 from pathosig.profiles.pooling import NOT_FEATURES, pool_patients
-from pathosig.signature.cores import (
-    SINGLE,
-    block_variance,
-    core_agreement,
-    multinomial_variance,
-    paper_groups,
-    tile_gradient,
-)
+from pathosig.signature.cores import paper_groups, tile_gradient
+from pathosig.survival.agreement import SINGLE, block_variance, core_agreement, multinomial_variance
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

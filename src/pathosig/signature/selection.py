@@ -82,6 +82,16 @@ def select(
     ------
     NotEstimableError
         If there are too few events for the method.
+
+    Examples
+    --------
+    >>> from pathosig.signature.transform import Transform
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(60, 2))
+    >>> pool = Candidates(names=("grade", "size"), transform=Transform(scale="feature"), dropped={})
+    >>> spec = SignatureSpec(selection="stepwise")
+    >>> select(x, rng.exponential(np.exp(-x[:, 0])), np.ones(60), pool=pool, spec=spec).names
+    ('grade',)
     """
     method = _METHODS[spec.selection]
     return method(x, np.asarray(time, float), np.asarray(event, bool), pool, spec, groups)

@@ -271,6 +271,13 @@ def training_set(
     ------
     InputError
         E_TIME, E_EVENT if an outcome is missing or of another type; if rows do not correspond or no feature is left.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"grade": [1.0, 2.0, 3.0]})
+    >>> training = training_set(table, pd.DataFrame({"time": [9.0, 5.0, 2.0], "event": [0, 1, 1]}))
+    >>> training.kind, training.profiles["grade"].round(2).tolist()
+    ('features', [-1.0, 0.0, 1.0])
     """
     table = feature_table(profiles).reset_index(drop=True)
     if "patient_id" not in table:
