@@ -25,7 +25,7 @@ def absent(extra: str, *arguments: object) -> None:
     message = pathosig(*arguments, expect=2)
     if f'pip install "pathosig[{extra}]"' not in message or "Traceback" in message:
         sys.exit(f"the absent extra {extra} is not explained: {message}")
-    print(message.strip())
+    print(message.strip(), flush=True)
 
 
 def install(extra: str) -> None:
@@ -69,9 +69,10 @@ def main() -> None:
     """Paint slides, cut them into tiles, look at them, spread a stage over Dask; torch is left to the other environment."""
     with tempfile.TemporaryDirectory() as folder:
         study = Path(folder) / "painted"
-        absent("slides", "simulate", study)
+        small = ("simulate", study, "--n-discovery", 4, "--n-validation", 2, "--tiles-per-patient", 12)
+        absent("slides", *small)
         install("slides")
-        pathosig("simulate", study, "--n-discovery", 4, "--n-validation", 2, "--tiles-per-patient", 12)
+        pathosig(*small)
         pathosig("tissue", study)
         absent("dask", "tiles", study, "--dask", "local:1")
         install("dask")

@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import openslide
 import pytest
@@ -96,3 +98,10 @@ def test_a_folder_with_a_study_is_never_written_over(tmp_path):
 def test_a_tiles_folder_needs_three_types(tmp_path):
     with pytest.raises(ConfigError, match="three types"):
         simulate(tmp_path / "s", SimulateSpec(tiles=str(tmp_path)))
+
+
+def test_where_slides_cannot_be_written_nothing_is_begun(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tifffile", None)
+    with pytest.raises(ModuleNotFoundError):
+        simulate(tmp_path / "study", SimulateSpec(n_discovery=4, n_validation=0))
+    assert not (tmp_path / "study").exists()

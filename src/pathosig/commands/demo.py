@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from pathosig.commands.browser import open_in_browser
 from pathosig.commands.pipeline import run_all
 from pathosig.core.study import Study
 from pathosig.core.units import Execution
@@ -46,6 +47,7 @@ def demo(
     *,
     edition: Literal["small", "paper"] = "small",
     seed: int = 0,
+    browse: bool = True,
     execution: Execution = Execution(workers=2),
 ) -> Comparison | PaperComparison:
     """Whole pipeline on a generated cohort with planted truth, offline, a few minutes on 2 cores.
@@ -59,11 +61,13 @@ def demo(
         planted behind each of its claims).
     seed
         Seed of the simulated cohort.
+    browse
+        Open the report in the browser at the end; only where a person looks on: on a terminal, with a browser, not in CI.
 
     Returns
     -------
     Comparison or PaperComparison
-        What was planted, what was found, and where the report is.
+        What was planted, what was found, the report's verdict, and where the report is.
     """
     from pathosig.synthetic import compare_claims, compare_truth, simulate
 
@@ -74,13 +78,18 @@ def demo(
         simulate(folder, (PAPER if edition == "paper" else DEMO).replace(seed=seed), execution=execution)
     opened = Study.open(folder)
     sys.stderr.write("running all stages\n")
+    comparison: Comparison | PaperComparison
     if edition == "small":
         run_all(opened, execution=execution)
-        return compare_truth(opened)
-    run_all(opened, until="validate", execution=execution)
-    comparison = compare_claims(opened)  # the report shows what was found of what was planted
-    build_report(opened, execution=execution)
-    return replace(comparison, report=str(opened.paths.report))
+        comparison = compare_truth(opened)
+    else:
+        run_all(opened, until="validate", execution=execution)
+        claims = compare_claims(opened)  # the report shows what was found of what was planted
+        build_report(opened, execution=execution)
+        comparison = replace(claims, report=str(opened.paths.report))
+    if browse and opened.paths.report.is_file():
+        open_in_browser(opened.paths.report)
+    return comparison
 
 
 def _remove_unfinished(folder: Path) -> None:

@@ -25,6 +25,7 @@ ALIASES = {
     "cohort_column": ("--cohort", "--cohort-column"),
     "edition": ("--study",),
     "answers": ("--import",),
+    "browse": ("--open",),
 }
 """Parameters with a short flag beside their own name."""
 

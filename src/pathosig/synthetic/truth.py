@@ -22,6 +22,7 @@ from pathosig.survival import bootstrap_c, cox, harrell_c
 from pathosig.synthetic.layout import tile_fractions
 from pathosig.synthetic.patients import HARMFUL, PROTECTIVE
 from pathosig.synthetic.slides_level import read_label_map
+from pathosig.validation.results import read_results
 
 _PURE = 0.9
 _RESAMPLES = 500
@@ -160,6 +161,8 @@ class Comparison(Shown):
         Terms of the signature.
     cohorts, oracle_c
         Validation cohort -> measures of the score as (estimate, lower, upper), and C of the planted risk.
+    verdicts
+        The sentences that the report begins with.
     """
 
     types: tuple[str, ...]
@@ -173,6 +176,7 @@ class Comparison(Shown):
     terms: int = 0
     cohorts: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     oracle_c: dict[str, float] = field(default_factory=dict)
+    verdicts: tuple[str, ...] = ()
     report: str | None = None
 
     def to_dict(self) -> dict[str, object]:
@@ -201,6 +205,7 @@ class Comparison(Shown):
                 f"C {_ci(row, 'c')} (oracle {self.oracle_c.get(cohort, float('nan')):.2f}, "
                 f"difference {_ci(row, 'c_gap')})"
             )
+        lines += [f"verdict: {sentence}" for sentence in self.verdicts]
         if self.report:
             lines.append(f"report: {self.report}")
         return "\n".join(lines)
@@ -241,6 +246,7 @@ def compare_truth(study: Study) -> Comparison:
         terms=terms,
         cohorts=_cohort_rows(study),
         oracle_c=oracle(study),
+        verdicts=_verdicts(study),
         report=str(report) if report.is_file() else None,
     )
 
@@ -258,6 +264,11 @@ def _signature(study: Study) -> tuple[dict[str, float], int]:
     leaves = signature.transform.leaves
     coef = {name: float(weights[list(leaves[name])].mean()) for name in stable or signature.hpcs}
     return coef, len(signature.hpcs)
+
+
+def _verdicts(study: Study) -> tuple[str, ...]:
+    path = study.paths.results
+    return tuple(v.sentence for v in read_results(path).verdicts) if path.is_file() else ()
 
 
 def _cohort_rows(study: Study) -> dict[str, dict[str, list[float]]]:

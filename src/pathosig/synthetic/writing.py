@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +87,8 @@ def simulate(
         If there is a study already, or the tiles folder does not fit.
     """
     spec = spec or SimulateSpec()
+    if spec.level == "slides":
+        importlib.import_module("tifffile")  # where the extra is absent, nothing is begun
     patients = draw_patients(spec)
     if spec.level == "embeddings":
         if spec.tiles and not spec.features:
