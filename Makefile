@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo paper test lint clean
+.PHONY: demo paper test lint bench clean
 
 .venv/installed: pyproject.toml constraints.txt src/pathosig/slides/_resample.c
 	$(PYTHON) -m venv .venv
@@ -18,6 +18,10 @@ paper: .venv/installed
 
 test: .venv/installed
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+bench: .venv/installed # about ten minutes on two quiet cores
+	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python docs/generate_evidence.py
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import json
 import re
 import shlex
 import sys
@@ -167,6 +168,24 @@ def test_exit_codes_on_the_page_are_those_of_the_errors():
         c for c in vars(errors).values() if isinstance(c, type) and issubclass(c, errors.PathosigError)
     ]
     assert {c.exit_code for c in classes} <= told | {0}
+
+
+def script(path):
+    """A script of the repository as a module."""
+    where = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(where)
+    where.loader.exec_module(module)
+    return module
+
+
+def test_the_page_of_benchmarks_is_what_was_measured():
+    evidence, bench = script(ROOT / "docs/generate_evidence.py"), script(ROOT / "benchmarks/bench.py")
+    assert evidence.PAGE.read_text() == evidence.text(), "run python docs/generate_evidence.py"
+    rows = json.loads(evidence.DATA.read_text())
+    assert list(rows) == [name for name in bench.SET if name in rows]
+    for name, row in rows.items():
+        assert row["command"] == " ".join(["python", f"benchmarks/{name}.py", *bench.SET[name]])
+        assert row["result"]
 
 
 def test_hooks_name_no_host():

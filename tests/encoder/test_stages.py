@@ -21,7 +21,7 @@ from pathosig.core.records import Record, read_json, sha256_file
 from pathosig.core.schema import TILES, write_table
 from pathosig.core.study import Study
 from pathosig.core.units import Execution
-from pathosig.encoder import cluster_labels, embed_tiles, load_encoder, train_encoder
+from pathosig.encoder import cluster_labels, embed_tiles, load_encoder, train_encoder, train_observed
 from pathosig.encoder.cards import one_encoder
 from pathosig.encoder.spec import EncoderSpec, TrainSpec
 from pathosig.encoder.stage import read_encoder
@@ -262,6 +262,28 @@ def test_training_uses_discovery_patients_only_and_leaves_a_log(trained):
     )
     assert not (study.root / "logs/train-checkpoint.safetensors").exists()
     assert train_encoder(study, execution=Execution(device="cpu")).fresh == ("_train",)
+
+
+class _Lines(list):
+    """An observer that keeps what it is told."""
+
+    closed = False
+
+    def epoch(self, line):
+        self.append(dict(line))
+
+    def close(self):
+        self.closed = True
+
+
+def test_observers_are_told_of_every_epoch_and_change_nothing(trained):
+    study, _ = trained
+    before = (study.root / "encoder/encoder.safetensors").read_bytes()
+    observer = _Lines()
+    train_observed(study, observers=[observer], execution=Execution(device="cpu", force=True))
+    assert [line["epoch"] for line in observer] == [1, 2]
+    assert observer.closed
+    assert (study.root / "encoder/encoder.safetensors").read_bytes() == before
 
 
 def test_trained_encoder_embeds_and_its_head_gives_phenotypes(trained):

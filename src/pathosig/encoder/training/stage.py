@@ -6,7 +6,8 @@ import csv
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from pathosig.encoder import engines
 from pathosig.encoder.reading import TileTable, opened_tiles, read_tile_table, specimen_facts
 from pathosig.encoder.spec import EncoderSpec, TrainSpec
 from pathosig.encoder.stain import fit_stain, in_reference_colours, sample_tiles
+from pathosig.encoder.training.observers import TrainingObserver, observer_in
 from pathosig.encoder.training.store import TileStore, open_store, write_store
 
 if TYPE_CHECKING:
@@ -35,18 +37,60 @@ CHECKPOINT_SECONDS = 60.0
 
 
 def train_encoder(
-    study: Study, spec: TrainSpec | None = None, *, execution: Execution = DEFAULT_EXECUTION
+    study: Study,
+    spec: TrainSpec | None = None,
+    *,
+    log_to: Path | None = None,
+    execution: Execution = DEFAULT_EXECUTION,
 ) -> StageReport:
     """Train an encoder with a cluster head on the discovery patients' tiles (DL-CC).
 
     Runs only when [encoder] method is dlcc. Resumes from its last checkpoint. Under torchrun all
     processes train together and the first one writes.
 
+    Parameters
+    ----------
+    log_to
+        Folder for the curves beside logs/train.csv: events for TensorBoard where it is installed, else epochs.jsonl.
+
     Raises
     ------
     NotEstimableError
         If there are too few tiles, or training collapses or diverges.
     """
+    observers = () if log_to is None or _rank() > 0 else (observer_in(log_to),)
+    return train_observed(study, spec, observers=observers, execution=execution)
+
+
+def train_observed(
+    study: Study,
+    spec: TrainSpec | None = None,
+    *,
+    observers: Sequence[TrainingObserver] = (),
+    execution: Execution = DEFAULT_EXECUTION,
+) -> StageReport:
+    """Train as `train_encoder` does, and tell observers of every epoch.
+
+    Parameters
+    ----------
+    observers
+        Each is told of every epoch that this attempt trains, and closed at the end; results do not depend on them.
+
+    Raises
+    ------
+    NotEstimableError
+        If there are too few tiles, or training collapses or diverges.
+    """
+    try:
+        return _run(study, spec, observers, execution)
+    finally:
+        for observer in observers:
+            observer.close()
+
+
+def _run(
+    study: Study, spec: TrainSpec | None, observers: Sequence[TrainingObserver], execution: Execution
+) -> StageReport:
     spec = spec or study.spec(TrainSpec)
     encoder = study.spec(EncoderSpec)
     if encoder.method != "dlcc":
@@ -81,8 +125,11 @@ def train_encoder(
                 Job(root=study.root, unit=UNIT, spec=spec, payload=dict(unit.payload), execution=execution)
             )
         return StageReport(stage=STAGE.name)
-    is_apart = "RANK" not in os.environ  # torchrun's processes train themselves
-    return run_once(study, STAGE, spec, unit, _train, execution=execution, is_apart=is_apart)
+    is_apart = (
+        not observers and "RANK" not in os.environ
+    )  # observers live here; torchrun's processes train themselves
+    task = partial(_train, observers=observers)
+    return run_once(study, STAGE, spec, unit, task, execution=execution, is_apart=is_apart)
 
 
 def _rank() -> int:
@@ -103,7 +150,7 @@ def _backbone_weights(study: Study, spec: TrainSpec) -> Path | None:
     return path
 
 
-def _train(job: Job) -> Outcome:
+def _train(job: Job, *, observers: Sequence[TrainingObserver] = ()) -> Outcome:
     import torch
 
     from pathosig.encoder.backbones import load_encoder
@@ -131,7 +178,7 @@ def _train(job: Job) -> Outcome:
     checkpoint_path = job.paths.train_checkpoint
     if not job.execution.force:
         checkpoint.restore(checkpoint_path, state, key=key)
-    log = _Log(job.paths.train_log, state, writes=rank == 0)
+    log = _Log(job.paths.train_log, state, observers, writes=rank == 0)
     saver = _Saver(checkpoint_path, key, checkpoint.save, writes=rank == 0)
     views = augment.Views(spec.preset, mean=start.mean, std=start.std)
     trainer = train.Trainer(
@@ -248,13 +295,17 @@ def _slide_tiles(
 class _Log:
     """logs/train.csv: one line an epoch, cut back to the checkpoint on resume; a live line on a terminal."""
 
-    def __init__(self, path: Path, state: TrainState, *, writes: bool) -> None:
+    def __init__(
+        self, path: Path, state: TrainState, observers: Sequence[TrainingObserver], *, writes: bool
+    ) -> None:
         self.path, self.writes = path, writes
+        self.observers: Sequence[TrainingObserver] = ()
         if writes:
             path.parent.mkdir(exist_ok=True)
             path.unlink(missing_ok=True)
             for line in state.history:
                 self.write({**line, "tiles_per_s": float("nan")})
+        self.observers = observers
 
     def write(self, line: Mapping[str, float]) -> None:
         if not self.writes:
@@ -273,6 +324,8 @@ class _Log:
             if new:
                 writer.writeheader()
             writer.writerow({k: f"{v:.6g}" for k, v in line.items()})
+        for observer in self.observers:
+            observer.epoch(line)
 
 
 class _Saver:

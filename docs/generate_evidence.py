@@ -1,0 +1,74 @@
+"""Write docs/evidence/benchmarks.md from docs/evidence/benchmarks.json, which `make bench` measures; nothing is typed by hand."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+PAGE, DATA = ROOT / "docs" / "evidence" / "benchmarks.md", ROOT / "docs" / "evidence" / "benchmarks.json"
+HEAD = """# Benchmarks
+
+`make bench` measures these numbers and writes this page. Each benchmark prints one JSON object: the table under its name. Ratios compare
+with a peer or a floor that was measured in the same run, so they depend little on the machine; seconds do. The load says how many
+processes wanted a processor when a benchmark began: above the number of cores, wall times are too long. The larger runs behind the
+other pages are given there with their commands.
+"""
+
+
+def values(result: object, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Names and values of a JSON object, those of objects within it after a dot."""
+    if isinstance(result, dict):
+        for name, value in result.items():
+            yield from values(value, f"{prefix}.{name}" if prefix else name)
+    elif isinstance(result, list):
+        yield prefix, ", ".join(shown(v) for v in result)
+    else:
+        yield prefix, shown(result)
+
+
+def shown(value: object) -> str:
+    """Three to four digits of a number; a dash where there is none."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return "–" if value is None else str(value).replace("|", "/")
+
+
+def description(name: str) -> tuple[str, str]:
+    """The first line of a benchmark's docstring, and the rest without its command."""
+    text = ast.get_docstring(ast.parse((ROOT / "benchmarks" / f"{name}.py").read_text())) or ""
+    first, _, rest = text.partition("\n\n")
+    kept = [block for block in rest.split("\n\n") if not block.lstrip().startswith("python ")]
+    return " ".join(first.split()), "\n\n".join(kept)
+
+
+def section(name: str, row: dict[str, object]) -> str:
+    """One benchmark: what it asks, how it was run, and what came out."""
+    first, rest = description(name)
+    machine = row["machine"]
+    told = ", ".join(f"{key} {value}" for key, value in machine.items() if key not in ("processor", "system"))
+    lines = [f"## {name}", "", first, "", "```text", rest, "```", ""]
+    lines += [
+        f"`{row['command']}` on {row['date']}: {row['cpu_seconds']} CPU-seconds, {row['wall_seconds']} s, load {row['load']}. "
+        f"{machine['processor']}, {machine['system']}; {told}.",
+        "",
+        "| measure | value |",
+        "|---|---|",
+    ]
+    return "\n".join([*lines, *(f"| {key} | {value} |" for key, value in values(row["result"])), ""])
+
+
+def text() -> str:
+    """The page."""
+    rows = json.loads(DATA.read_text())
+    return "\n".join([HEAD, *(section(name, row) for name, row in rows.items())])
+
+
+if __name__ == "__main__":
+    PAGE.write_text(text())
