@@ -11,5 +11,6 @@ from .training.losses import cluster_loss as cluster_loss
 from .training.losses import instance_loss as instance_loss
 from .training.network import ContrastiveClusteringNet as ContrastiveClusteringNet
 from .training.observers import TrainingObserver as TrainingObserver
-from .training.stage import train_encoder as train_encoder, train_observed as train_observed
+from .training.stage import train_encoder as train_encoder
+from .training.stage import train_observed as train_observed
 from .zoo import ENCODERS as ENCODERS
