@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import runpy
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,10 +65,22 @@ def section(name: str, row: dict[str, object]) -> str:
     return "\n".join([*lines, *(f"| {key} | {value} |" for key, value in values(row["result"])), ""])
 
 
+def missing(names: list[str]) -> str:
+    """What the set holds and nobody has measured since the file was begun."""
+    told = [f"* `benchmarks/{name}.py`: {description(name)[0]}" for name in names]
+    return "\n".join(
+        ["## Not measured yet", "", "These belong to the set and have no numbers here yet.", "", *told, ""]
+    )
+
+
 def text() -> str:
     """The page."""
     rows = json.loads(DATA.read_text())
-    return "\n".join([HEAD, *(section(name, row) for name, row in rows.items())])
+    absent = [
+        name for name in runpy.run_path(str(ROOT / "benchmarks" / "bench.py"))["SET"] if name not in rows
+    ]
+    parts = [HEAD, *(section(name, row) for name, row in rows.items())]
+    return "\n".join([*parts, missing(absent)] if absent else parts)
 
 
 if __name__ == "__main__":
