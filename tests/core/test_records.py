@@ -16,6 +16,7 @@ from pathosig.core.records import (
     parquet_metadata,
     read_json,
     read_parquet,
+    remove_stale,
     sha256_file,
     to_json,
     write_json,
@@ -191,3 +192,15 @@ def test_a_disk_that_takes_no_more_of_a_safetensors_file_is_exit_6(tmp_path):
     first, last = out.stdout.splitlines()
     assert first.startswith("6 codebook.safetensors: cannot be written")
     assert last == "[]"
+
+
+@pytest.mark.parametrize("year", [2001, 2040])  # of a clock that was wrong when the file was written
+def test_a_temporary_file_of_another_machine_goes_whatever_its_clock_said(tmp_path, year):
+    old, fresh = (tmp_path / f".tmp-0123abcd.1-{name}-table.csv" for name in ("old", "fresh"))
+    for path in (old, fresh):
+        path.write_text("half")
+    seconds = (year - 1970) * 31_557_600
+    os.utime(old, (seconds, seconds))
+    assert remove_stale(tmp_path) == 1
+    assert not old.exists()
+    assert fresh.exists()

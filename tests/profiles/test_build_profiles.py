@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from pathosig.core.study import Study
 from pathosig.core.units import Outcome, Stage, Unit
 from pathosig.profiles import FeatureRules, ProfilesSpec, build_profiles, read_profiles
 from pathosig.profiles.feature_columns import choose_features
+from pathosig.profiles.tables import read_features
 
 
 class _Spec(Spec):
@@ -256,3 +258,19 @@ def test_features_that_are_called_like_our_own_phenotypes_are_refused_in_words()
         choose_features(table, ["hpc_00", "cells"], source="t.csv")
     assert caught.value.code == "E_FEATURE"
     assert list(choose_features(table, ["cells"], source="t.csv").values) == ["cells"]
+
+
+def test_a_table_of_ten_thousand_columns_takes_time_in_proportion(tmp_path):
+    seconds = {}
+    for columns in (1000, 10_000):
+        path = tmp_path / f"{columns}.csv"
+        lines = [",".join(["patient_id", *(f"gene{j}" for j in range(columns))])]
+        lines += [",".join([f"P{i:02d}", *(f"{i * j % 7}.5" for j in range(columns))]) for i in range(4)]
+        path.write_text("\n".join(lines) + "\n")
+        start = time.process_time()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PathosigWarning)
+            frame = read_features(path, [f"P{i:02d}" for i in range(4)])
+        seconds[columns] = time.process_time() - start
+        assert len(frame) == 4
+    assert seconds[10_000] < 30 * seconds[1000] + 1
