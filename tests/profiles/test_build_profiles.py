@@ -274,3 +274,17 @@ def test_a_table_of_ten_thousand_columns_takes_time_in_proportion(tmp_path):
         seconds[columns] = time.process_time() - start
         assert len(frame) == 4
     assert seconds[10_000] < 30 * seconds[1000] + 1
+
+
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("is_shuffled", [False, True])
+def test_numbers_of_rows_are_no_feature_under_any_name(first, is_shuffled):
+    numbers = np.arange(first, first + 20)
+    area = np.random.default_rng(0).normal(size=20)
+    if is_shuffled:
+        np.random.default_rng(1).shuffle(numbers)
+    chosen = choose_features(
+        pd.DataFrame({"cells": numbers, "area": area}), ["cells", "area"], source="t.csv"
+    )
+    assert list(chosen.values) == ["area"]
+    assert chosen.left_out == {"number the rows": ("cells",)}

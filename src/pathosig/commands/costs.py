@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-_START_S = 1.5
+_START_S = 2.5
 """Of a stage: starting its workers, their imports."""
 _TISSUE_S, _TISSUE_S_PER_GIGAPIXEL = 0.2, 0.4
 _TILES_S, _TILES_S_PER_GIGAPIXEL = 0.2, 0.8
 _TILES_PER_S = {"efficientnet-lite0": 14.0, "resnet50": 4.7}
 _FOUNDATION_TILES_PER_S = 0.25
 _ASSIGN_S, _ASSIGN_S_PER_NUMBER = 2.3e-6, 6.6e-9  # of a tile, and of each number of its embedding
-_FIT_S, _FIT_S_PER_TILE = 5.0, 0.8e-6
+_FIT_S, _FIT_S_PER_TILE = 10.0, 0.8e-6
 _PROFILES_S, _PROFILES_S_PER_TILE = 0.6, 0.13e-6
 _SIGNATURE_S, _SIGNATURE_S_PER_PATIENT = 2.5, 0.002
 _VALIDATE_S, _VALIDATE_S_PER_PATIENT, _PERMUTATION_S = 8.0, 0.01, 0.5
@@ -76,7 +76,7 @@ def fit_seconds(stage: str, size: StudySize) -> float | None:
     --------
     >>> size = StudySize(patients=100, gigapixels=2.5, tiles=1e6, dim=1280, encoder="resnet50")
     >>> round(fit_seconds("phenotypes", size), 1), fit_seconds("train", size)
-    (7.3, None)
+    (13.3, None)
     """
     match stage:
         case "train":
