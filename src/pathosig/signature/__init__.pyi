@@ -1,4 +1,4 @@
-from .agreement import core_agreement as core_agreement
+from .cores import core_agreement as core_agreement
 from .cutoff import Cutoff as Cutoff
 from .cutoff import choose_cutoff as choose_cutoff
 from .features import Candidates as Candidates

@@ -9,6 +9,7 @@ import pandas as pd
 
 from pathosig.signature.model import HIGH, LOW, NOT_ASSESSABLE, Signature
 from pathosig.survival.agreement import HETEROGENEOUS
+from pathosig.survival.agreement import core_agreement as core_agreement  # offered by pathosig.signature
 
 
 def tile_gradient(signature: Signature, core: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
