@@ -122,8 +122,7 @@ def _lowest(place: int, model: ClinicalModel) -> float:
 
 def _marks(axis: NomogramAxis, model: ClinicalModel) -> list[tuple[float, str]]:
     """Points and text of every tick: the levels of a category, round values of a number."""
-    levels = {c.name: c.levels for c in model.covariates}
-    if levels.get(axis.variable):
+    if axis.variable in {c.name for c in model.covariates if c.levels}:
         return [
             (p, level.replace("<=", "≤").replace(">=", "≥"))
             for level, p in zip(axis.values, axis.points, strict=True)
