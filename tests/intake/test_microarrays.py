@@ -9,7 +9,7 @@ from PIL import Image
 
 from pathosig.core.errors import ConfigError, InputError
 from pathosig.core.study import Study
-from pathosig.intake import init
+from pathosig.intake import check, init
 from pathosig.intake.tma_maps import read_tma_map
 
 ARRAYS = ("TMA-D-1", "TMA-V-1")
@@ -115,6 +115,26 @@ def test_init_takes_the_map_of_a_laboratory(tmp_path):
     assert (tmp_path / "study" / "tma_map.csv").read_text().splitlines()[1] == "TMA-D-1,1,1,P001"
     assert report.patients_without_slides == ()
     assert "4 cores of 3 patients on 2 arrays" in report.to_text()
+
+
+def test_check_counts_the_patients_of_the_map_and_names_those_without_a_core(tmp_path):
+    for name in ARRAYS:
+        image(tmp_path / "slides" / f"{name}.png")
+    init(
+        tmp_path / "study",
+        clinical=clinical(tmp_path),
+        slides=str(tmp_path / "slides" / "*.png"),
+        tma_map=laboratory_map(tmp_path),
+        mpp=0.5,
+    )
+    report = check(Study.open(tmp_path / "study"), open_slides=False)
+    assert report.counts["patients_with_slides"] == 3
+    assert not any("W_NO_SLIDE" in w for w in report.warnings)
+    path = tmp_path / "study" / "tma_map.csv"
+    path.write_text("".join(x for x in path.read_text().splitlines(keepends=True) if "P003" not in x))
+    report = check(Study.open(tmp_path / "study"), open_slides=False)
+    assert report.counts["patients_with_slides"] == 2
+    assert any("W_NO_SLIDE 1 patients have no slide" in w for w in report.warnings)
 
 
 def test_single_core_images_are_several_specimens_of_a_patient(tmp_path):
