@@ -56,8 +56,8 @@ def test_a_second_signal_does_not_wait_for_the_first(root):
     """A library may swallow the exception of the first one."""
     program = (
         "import os, signal, time\n"
-        "from pathosig.commands.start import heed_signals\n"
-        "heed_signals()\n"
+        "from pathosig.core.signals import wind_down_first\n"
+        "wind_down_first()\n"
         "for _ in range(2):\n"
         "    try:\n        os.kill(os.getpid(), signal.SIGINT); time.sleep(60)\n"
         "    except KeyboardInterrupt:\n        pass\n"
@@ -77,8 +77,8 @@ def test_a_signal_that_is_ignored_stays_ignored():
     program = (
         "import os, signal\n"
         "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
-        "from pathosig.commands.start import heed_signals\n"
-        "heed_signals()\n"
+        "from pathosig.core.signals import wind_down_first\n"
+        "wind_down_first()\n"
         "os.kill(os.getpid(), signal.SIGINT)\n"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

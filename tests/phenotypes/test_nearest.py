@@ -6,7 +6,7 @@ import pytest
 from pathosig.phenotypes import Codebook, PhenotypeSpec, TrainingTiles, fit_codebook
 from pathosig.phenotypes.distance import Distance
 from pathosig.phenotypes.kmeans import normalise
-from pathosig.phenotypes.nearest import ROWS, _read_rows, products
+from pathosig.phenotypes.nearest import ROWS, ExactMatrix, _read_rows, products
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +124,25 @@ def test_rows_that_are_not_finite_have_the_last_phenotype_and_no_confidence(k, t
     assert (label[[3, 50]] == 0).all() and ((label >= 0) & (label < k)).all()
     others = np.delete(np.arange(200), strange)
     assert np.isfinite(found.confidence[others]).all() and np.isfinite(found.distance[others]).all()
+
+
+@pytest.mark.parametrize("d", [1, 7, 64, 1280, 4096])
+def test_exact_products_do_not_depend_on_the_order_of_their_sums(d):
+    """As they would if a BLAS of another processor summed in another order."""
+    rng = np.random.default_rng(d)
+    x = (rng.normal(size=(30, d)) * np.exp(rng.normal(size=(30, d)) * 3)).astype(np.float32)
+    x[3], x[4], x[5, 0] = 0, 1e-30, np.nan
+    matrix = (rng.normal(size=(d, 9)) * np.exp(rng.normal(size=9) * 3)).astype(np.float32)
+    product = ExactMatrix.of(matrix).after(x)
+    for _ in range(5):
+        order = rng.permutation(d)
+        again = ExactMatrix.of(matrix[order]).after(x[:, order])
+        np.testing.assert_array_equal(again, product)
+    assert np.isnan(product[5]).all() and not product[3].any()
+    others = np.delete(np.arange(30), [4, 5])
+    terms = np.abs(x[others]).max(axis=1)[:, None] * np.abs(matrix).max(axis=0)
+    exact = x[others].astype(float) @ matrix.astype(float)
+    assert (np.abs(product[others] - exact) <= terms * np.maximum(d * 2.0**-20, 2.0**-23)).all()
 
 
 @pytest.mark.parametrize(("d", "p"), [(40, 21), (1280, 64), (7, 3)])

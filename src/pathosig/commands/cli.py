@@ -20,12 +20,12 @@ from cyclopts import App, CycloptsError, Group, MissingArgumentError
 
 from pathosig import __version__
 from pathosig.commands.flags import WHAT, command
-from pathosig.commands.start import STOPPED, heed_signals
 from pathosig.commands.table import COMMANDS, Command, load_target
 from pathosig.commands.terminal import paint
 from pathosig.core.errors import PathosigError, PathosigWarning
 from pathosig.core.extras import missing_extra
 from pathosig.core.records import to_json
+from pathosig.core.signals import STOPPED, wind_down_first
 
 _WARNED: set[str] = set()
 
@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    heed_signals()
+    wind_down_first()
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it finds is said by our own errors
     warnings.showwarning = _show_warning

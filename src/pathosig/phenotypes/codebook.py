@@ -17,7 +17,7 @@ from pathosig.core.showing import Shown
 from pathosig.core.threads import one_blas_thread
 from pathosig.phenotypes.distance import Distance, Shift, TileDistance
 from pathosig.phenotypes.kmeans import normalise
-from pathosig.phenotypes.nearest import best_of_columns, products
+from pathosig.phenotypes.nearest import ExactMatrix, best_of_columns, products
 from pathosig.phenotypes.tree import cut_tree, group_centroids
 
 
@@ -148,15 +148,15 @@ class Codebook(Shown):
         distance, coarse = np.empty(n, np.float32), np.full(n, -1, np.int16)
         unlike = np.empty((2, n), np.float32)
         matrix = np.hstack([self.projection, self.distance.basis, self.distance.mean[:, None]])
-        offset = self.mean @ self.projection
-        together = np.concatenate([self.centroids, self.coarse])
+        offset = self._offset()
+        together = ExactMatrix.of(np.concatenate([self.centroids, self.coarse]).T)
         temperature = np.float32(self.temperature)
         for rows, product, size in products(embeddings, matrix):
             count = rows.stop - rows.start
             unlike[:, rows] = self.distance.from_products(product[:, p:] / size[:, None])[:, :count]
             z = product[:, :p] - size[:, None] * offset
             length = np.maximum(np.sqrt(np.vecdot(z, z)), 1e-18)
-            cosine = (together @ z.T) / length
+            cosine = np.ascontiguousarray(together.after(z).T) / length
             if len(self.coarse):
                 coarse[rows] = cosine[k:].argmax(axis=0)[:count]
             logit = cosine[:k] / temperature
@@ -182,14 +182,17 @@ class Codebook(Shown):
         cut = cut_tree(self.linkage, groups)
         return self._nearest(embeddings, group_centroids(self.sums, np.arange(self.k), cut))
 
+    def _offset(self) -> np.ndarray:
+        return ExactMatrix.of(self.projection).after(np.atleast_2d(self.mean))[0]
+
     @one_blas_thread()
     def _nearest(self, embeddings: np.ndarray, centroids: np.ndarray) -> np.ndarray:
         self._check(embeddings)
         out = np.empty(len(embeddings), np.int32)
-        offset = self.mean @ self.projection
+        offset, towards = self._offset(), ExactMatrix.of(centroids.T)
         for rows, product, size in products(embeddings, self.projection):
             z = product - size[:, None] * offset
-            out[rows] = (centroids @ z.T).argmax(axis=0)[: rows.stop - rows.start]
+            out[rows] = towards.after(z).argmax(axis=1)[: rows.stop - rows.start]
         return out
 
     def save(self, path: Path) -> None:

@@ -40,7 +40,7 @@ from pathosig.phenotypes.shift import SlideShift, cohort_shift
 from pathosig.phenotypes.spec import PhenotypeSpec
 from pathosig.phenotypes.tree import cut_tree, tree_nodes
 
-STAGE = Stage(name="phenotypes", version=10)
+STAGE = Stage(name="phenotypes", version=11)
 
 
 def find_phenotypes(
