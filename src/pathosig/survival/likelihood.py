@@ -44,6 +44,8 @@ def term_sums(sets: RiskSets, risk: np.ndarray) -> np.ndarray:
     >>> term_sums(sets, ones)
     array([2., 1., 3.])
     """
+    if sets.untied:
+        return sets.at_risk(risk)
     at_risk, dying = sets.at_risk(risk)[sets.term_group], sets.deaths(risk)[sets.term_group]
     fraction = sets.term_fraction.reshape(-1, *[1] * (risk.ndim - 1))
     return np.asarray(at_risk - fraction * dying)
@@ -94,6 +96,8 @@ def loglik_derivatives(
 
 def _exposure(sets: RiskSets, terms: np.ndarray) -> np.ndarray:
     """For each row the sum of terms over event terms it is at risk for, tied deaths counted down (Efron)."""
+    if sets.untied:
+        return sets.spread(terms)
     g = sets.term_group
     shape = (sets.n_groups, *terms.shape[1:])
     total, down = np.zeros(shape), np.zeros(shape)

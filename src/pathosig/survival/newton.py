@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import linalg
+from scipy.linalg import lapack
 
 Derivatives = tuple[float, np.ndarray, np.ndarray]
 
@@ -123,13 +123,13 @@ def _ascent(curvature: np.ndarray, gradient: np.ndarray) -> np.ndarray:
         scale = np.where(diagonal > 0, 1 / np.sqrt(diagonal), 0.0)
     scaled = curvature * np.outer(scale, scale) + np.diag((scale == 0).astype(float))
     right = gradient * scale
-    try:
-        factor = linalg.cho_factor(scaled, lower=True, check_finite=False)
-        return np.asarray(scale * linalg.cho_solve(factor, right, check_finite=False))
-    except (np.linalg.LinAlgError, ValueError):
+    factor, failed = lapack.dpotrf(scaled, lower=1, clean=0)  # what cho_factor calls, without its checks
+    if failed:
         values, vectors = np.linalg.eigh(np.nan_to_num(scaled))
         inverse = np.where(values > 1e-12, 1 / np.maximum(values, 1e-12), 0.0)
         return np.asarray(scale * (vectors @ (inverse * (vectors.T @ right))))
+    solution, _ = lapack.dpotrs(factor, right, lower=1)
+    return np.asarray(scale * solution)
 
 
 def inverse(information: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -48,11 +49,26 @@ class RiskSets:
         """Distinct event times over all strata."""
         return len(self.end)
 
+    @cached_property
+    def untied(self) -> bool:
+        """Whether every event time has one term that takes nothing out, so that terms and event times are the same."""
+        return len(self.term_group) == self.n_groups and not self.term_fraction.any()
+
+    @cached_property
+    def _runs(self) -> tuple[_Run, ...]:
+        return _runs_of(self.first, self.end)
+
+    @cached_property
+    def _late_runs(self) -> tuple[_Run, ...]:
+        if self.late_first is None or self.late_end is None:
+            return ()
+        return _runs_of(self.late_first, self.late_end)
+
     def at_risk(self, values: np.ndarray) -> np.ndarray:
         """Sums of values[n, ...] over the risk set of each event time, [groups, ...]."""
-        total = _ends(values, self.first, self.end)
+        total = _ends(values, self._runs, self.n_groups)
         if self.late_order is not None:
-            total = total - _ends(values[self.late_order], self.late_first, self.late_end)
+            total = total - _ends(values[self.late_order], self._late_runs, self.n_groups)
         return total
 
     def deaths(self, values: np.ndarray) -> np.ndarray:
@@ -64,46 +80,82 @@ class RiskSets:
     def spread(self, per_group: np.ndarray) -> np.ndarray:
         """For each row the sum of per_group[groups, ...] over event times at which it is at risk."""
         out = np.zeros((len(self.time), *per_group.shape[1:]))
-        _add_back(out, per_group, self.first, self.end)
-        if self.late_order is not None and self.late_first is not None and self.late_end is not None:
+        _add_back(out, per_group, self._runs)
+        if self.late_order is not None:
             minus = np.zeros_like(out)
-            _add_back(minus, per_group, self.late_first, self.late_end)
+            _add_back(minus, per_group, self._late_runs)
             back = np.empty_like(out)
             back[self.late_order] = minus
             out -= back
         return out
 
 
-def _ends(values: np.ndarray, first: np.ndarray | None, end: np.ndarray | None) -> np.ndarray:
-    """Sums of rows first..end-1."""
-    if first is None or end is None or not len(end):
-        return np.zeros((0, *values.shape[1:]))
-    out = np.empty((len(end), *values.shape[1:]))
-    for begin, stop, groups in _blocks(first, end):
-        sums = np.concatenate(
-            [np.zeros((1, *values.shape[1:])), np.cumsum(values[begin:stop], axis=0, dtype=float)]
-        )
-        out[groups] = sums[end[groups] - begin] - sums[first[groups] - begin]
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Run:
+    """The rows of a stratum, or of many strata together: where the risk set of each of their event times begins and ends.
+
+    Attributes
+    ----------
+    begin, stop
+        First row, and the row after the last.
+    groups
+        Event times.
+    ends, befores
+        Last row of each risk set, and the row before its first, counted from `begin`; -1 is none.
+    whole
+        Whether every risk set begins with the run and has a row.
+    """
+
+    begin: int
+    stop: int
+    groups: slice
+    ends: np.ndarray
+    befores: np.ndarray
+    whole: bool
+
+
+def _runs_of(first: np.ndarray, end: np.ndarray) -> tuple[_Run, ...]:
+    """Runs of the rows first..end-1 of each event time."""
+    runs = []
+    for begin, stop, groups in _blocks(first, end) if len(end) else ():
+        ends, befores = end[groups] - begin - 1, first[groups] - begin - 1
+        whole = bool((befores < 0).all() and (ends >= 0).all())
+        runs.append(_Run(begin=begin, stop=stop, groups=groups, ends=ends, befores=befores, whole=whole))
+    return tuple(runs)
+
+
+def _ends(values: np.ndarray, runs: tuple[_Run, ...], n_groups: int) -> np.ndarray:
+    """Sums of the rows of each risk set."""
+    out = np.zeros((n_groups, *values.shape[1:]))
+    for run in runs:
+        sums = np.cumsum(values[run.begin : run.stop], axis=0, dtype=float)
+        if run.whole:
+            out[run.groups] = sums[run.ends]
+        else:
+            sums = np.concatenate([np.zeros((1, *values.shape[1:])), sums])
+            out[run.groups] = sums[run.ends + 1] - sums[run.befores + 1]
     return out
 
 
-def _add_back(out: np.ndarray, per_group: np.ndarray, first: np.ndarray, end: np.ndarray) -> None:
-    """Add per_group to rows first..end-1.
+def _add_back(out: np.ndarray, per_group: np.ndarray, runs: tuple[_Run, ...]) -> None:
+    """Add per_group to the rows of each risk set.
 
     Sums run from each block's last row backwards, so that nothing is subtracted: where risks differ by many orders of
     magnitude (separation), a difference of running sums would be rounding error.
     """
-    for begin, stop, groups in _blocks(first, end):
-        steps = np.zeros((stop - begin, *out.shape[1:]))
-        rows = end[groups] - begin - 1
-        np.add.at(steps, rows[rows >= 0], per_group[groups][rows >= 0])
-        total = np.cumsum(steps[::-1], axis=0)[::-1]
-        before = first[groups] - begin - 1
-        if (before >= 0).any():
-            steps = np.zeros_like(steps)
-            np.add.at(steps, before[before >= 0], per_group[groups][before >= 0])
-            total = total - np.cumsum(steps[::-1], axis=0)[::-1]
-        out[begin:stop] += total
+    for run in runs:
+        values = per_group[run.groups]
+        total = _sums_from_below(values, run.ends, run.stop - run.begin)
+        if not run.whole:
+            total = total - _sums_from_below(values, run.befores, run.stop - run.begin)
+        out[run.begin : run.stop] += total
+
+
+def _sums_from_below(values: np.ndarray, rows: np.ndarray, n: int) -> np.ndarray:
+    """For each of n rows the sum of values whose row is not above it; row -1 counts nowhere."""
+    steps = np.zeros((n, *values.shape[1:]))
+    np.add.at(steps, rows[rows >= 0], values[rows >= 0])
+    return np.asarray(np.cumsum(steps[::-1], axis=0)[::-1])
 
 
 def _blocks(first: np.ndarray, end: np.ndarray) -> Iterator[tuple[int, int, slice]]:
