@@ -278,12 +278,12 @@ class _Lines(list):
 
 def test_observers_are_told_of_every_epoch_and_change_nothing(trained):
     study, _ = trained
-    before = (study.root / "encoder/encoder.safetensors").read_bytes()
+    before = (study.root / "encoder/trained.safetensors").read_bytes()
     observer = _Lines()
     train_observed(study, observers=[observer], execution=Execution(device="cpu", force=True))
     assert [line["epoch"] for line in observer] == [1, 2]
     assert observer.closed
-    assert (study.root / "encoder/encoder.safetensors").read_bytes() == before
+    assert (study.root / "encoder/trained.safetensors").read_bytes() == before
 
 
 def test_trained_encoder_embeds_and_its_head_gives_phenotypes(trained):
