@@ -298,6 +298,9 @@ def test_a_study_of_a_feature_table_has_a_report_without_slides(tmp_path):
     write_parquet(
         tmp_path / "profiles" / "patients.parquet", pa.table(profile), {"pathosig": {"kind": "features"}}
     )
+    Record(stage="profiles", unit="_profiles", status="ok", fingerprint="0" * 64).write(
+        study.record_path("profiles", "_profiles")
+    )
     text = page_of(study).read_text()
     assert "features from an outside table" in text
     assert 'id="atlas"' not in text

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from pathosig.core.records import Record
 from pathosig.core.study import Study
 from pathosig.report import ReportSpec, build_report
 from pathosig.report.reading import read_material
@@ -22,7 +23,10 @@ def slides(tmp_path_factory):
     patients += [f"P{name},discovery,{i + 1},{i % 2}" for i, name in enumerate("ABC")]
     (root / "patients.csv").write_text("\n".join(patients) + "\n")
     endpoints = {"os": {"time": "os_time", "event": "os_event", "unit": "months"}}
-    return Study.create(root, {"endpoints": endpoints})
+    study = Study.create(root, {"endpoints": endpoints})
+    record = Record(stage="tissue", unit="A", status="empty", fingerprint="0" * 64)
+    record.write(study.record_path("tissue", "A"))
+    return study
 
 
 @pytest.mark.parametrize("at_most", [0, 2, 96])
