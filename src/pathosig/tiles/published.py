@@ -95,8 +95,9 @@ def darkness(rgb: np.ndarray, xy: np.ndarray, tile: float, downsample: float) ->
 
     Examples
     --------
-    >>> picture = np.full((100, 100, 3), 245, np.uint8)
-    >>> picture[:, :50] = 120
+    >>> rng = np.random.default_rng(0)
+    >>> picture = rng.integers(225, 250, (100, 100, 3)).astype(np.uint8)
+    >>> picture[:, :50] = rng.integers(60, 200, (100, 50, 3))
     >>> values, threshold = darkness(picture, np.array([[0, 0], [60, 0]]), 40, 1.0)
     >>> (values > threshold).tolist()
     [True, False]
