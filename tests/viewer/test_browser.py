@@ -273,28 +273,11 @@ def test_a_million_tiles_are_hidden_and_shown_at_once(page):
     assert milliseconds[1] < 50
 
 
-def test_tissue_behind_a_score_is_shown_and_a_click_goes_to_it(page):
-    _wait_painted(page)
-    page.evaluate(
-        """() => { state.study.hpcs[1].weight = 2; state.study.hpcs[2].weight = -5;
-        state.tiles.confidence.fill(0.5); state.tiles.confidence[4] = 0.9; legend(); }"""
-    )
-    shown = page.eval_on_selector_all("#nearest .name", "nodes => nodes.map((n) => n.textContent)")
-    # Other tests of this module name HPCs.
-    assert [(s[:6], s.rpartition(", ")[2]) for s in shown] == [("HPC 02", "5 tiles"), ("HPC 01", "5 tiles")]
-    assert page.locator("#nearest .near >> nth=1 >> [data-exemplar]").count() == 1
-    page.click("#nearest .name >> nth=1")
-    _wait_until(page, "state.mark !== null")
-    assert page.evaluate("[state.mark.x, state.mark.y]") == page.evaluate(
-        "[state.tiles.x[4], state.tiles.y[4]]"
-    )
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(page, scheme):
     page.emulate_media(color_scheme=scheme)
     _wait_painted(page)
-    page.click("#legend [data-hpc='1']")  # the atlas is open
+    page.click("#legend [data-unit='1']")  # the atlas is open
     assert grave_findings(page) == []
     page.click("#help-button")
     assert grave_findings(page) == []
