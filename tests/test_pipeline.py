@@ -15,6 +15,8 @@ from pathosig.commands.status import status, verify
 from pathosig.core.study import Study
 from pathosig.core.units import Execution
 from pathosig.synthetic import SimulateSpec, compare_truth, simulate
+from pathosig.viewer import start_viewer
+from tests.browsing import chromium, wait_until
 from tests.outputs import outputs_of
 
 SPEC = SimulateSpec(
@@ -65,6 +67,14 @@ def differences(ours, theirs):
         place = slice(max(0, at - 120), at + 80)
         found.append(f"{name}, byte {at}: {one[place]!r} against {two[place]!r}")
     return found
+
+
+def looked_at(page):
+    """Place and HPC of the tile in the middle of the view, once the view has come to rest."""
+    page.wait_for_timeout(1000)
+    i = page.evaluate("tileAt(osd.viewport.viewportToViewerElementCoordinates(osd.viewport.getCenter()))")
+    assert page.evaluate("osd.viewport.getZoom() > osd.viewport.getHomeZoom()")
+    return tuple(page.evaluate(f"[state.tiles.x[{i}], state.tiles.y[{i}], state.tiles.hpc[{i}]]"))
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +153,40 @@ class TestWholeStudy:
             r for r in (study.root / "signature/scores.csv").read_text().splitlines() if r.startswith("V001,")
         )
         assert score == pytest.approx(float(row.split(",")[2]), abs=1e-12)
+
+    @pytest.mark.filterwarnings("ignore::ResourceWarning")
+    def test_a_click_on_the_tissue_behind_a_score_goes_to_the_tile_and_to_the_exemplar(self, study):
+        with start_viewer(study) as running, chromium() as browser:
+            page = browser.new_page(viewport={"width": 1300, "height": 800})
+            page.goto(running.url)
+            wait_until(page, "document.querySelectorAll('#nearest .near').length > 1")
+            first = page.evaluate("state.slide")
+            url = f"{page.url.split('#')[0]}api/slides/{first['id']}/nearest"
+            rows = page.request.get(url).json()
+            contributions = [
+                abs(page.evaluate(f"state.study.hpcs[{r['hpc']}].weight") * r["count"]) for r in rows
+            ]
+            assert contributions == sorted(contributions, reverse=True)
+            assert min(contributions) > 0
+            names = page.locator("#nearest .near > .name").all_inner_texts()
+            assert names == [
+                f"HPC {r['hpc']:02d}, {r['count']} {'tile' if r['count'] == 1 else 'tiles'}" for r in rows
+            ]
+
+            page.click("#nearest .near > .name >> nth=1")
+            wait_until(page, "state.mark !== null")
+            assert looked_at(page) == (rows[1]["x"], rows[1]["y"], rows[1]["hpc"])
+
+            row = next(r for r in rows if r["exemplars"])
+            near = row["exemplars"][0]
+            exemplar = page.evaluate(f"state.study.exemplars[{near['index']}]")
+            shown = page.locator(f"#nearest [data-exemplar='{near['index']}']")
+            assert shown.locator("xpath=..").inner_text().strip() == f"{near['distance']:.2f}"
+            shown.click()
+            opened = f"state.slide.id === '{exemplar['slide']}' && state.tiles !== null && state.mark"
+            wait_until(page, opened)
+            assert page.evaluate("state.slide.patient") != first["patient"]
+            assert looked_at(page) == (exemplar["x"], exemplar["y"], row["hpc"])
 
     def test_slides_that_cannot_be_read_are_in_the_table_with_the_reason(self, study, tmp_path):
         cli("bundle", study.root, "--out", tmp_path / "b.psig")

@@ -3,35 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-from pathlib import Path
 
 import pytest
+from tests.browsing import chromium
 
 from pathosig.annotation import annotate
 from pathosig.annotation.command import Keys
 from pathosig.core.records import read_json
 from pathosig.core.typed_json import from_plain
 
-CHROMIUM = next(
-    (p for p in (shutil.which("chromium"), shutil.which("chromium-browser")) if p and Path(p).exists()), None
-)
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian package chromium)"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-]
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 READERS = ("Ada", "Bo <img src=x onerror=alert(1)>")
 
 
 @pytest.fixture
 def browser():
-    with sync_api.sync_playwright() as playwright:
-        arguments = ["--no-sandbox"] if os.name == "posix" and os.geteuid() == 0 else []
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+    with chromium() as running:
         yield running
-        running.close()
 
 
 def _open(browser, path):

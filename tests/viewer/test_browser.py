@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from pathlib import Path
-
 import pytest
 from tests.accessibility import grave_findings
+from tests.browsing import chromium, wait_until
 
 from pathosig.viewer import start_viewer
 
-CHROMIUM = next((p for p in (shutil.which("chromium"), shutil.which("chromium-browser"), "/usr/bin/chromium")
-                 if p and Path(p).exists()), None)  # fmt: skip
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian package chromium)"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-]
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +19,7 @@ def viewer(study):
 
 @pytest.fixture
 def page(viewer):
-    with sync_api.sync_playwright() as playwright:
-        arguments = ["--no-sandbox"] if os.name == "posix" and os.geteuid() == 0 else []
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+    with chromium() as browser:
         page = browser.new_page(viewport={"width": 1300, "height": 800})
         page.seen = {"errors": [], "hosts": set()}
         page.on("console", lambda m: page.seen["errors"].append(m.text) if m.type == "error" else None)
@@ -42,7 +31,6 @@ def page(viewer):
         page.goto(viewer.url)
         page.wait_for_selector("#slides button")
         yield page
-        browser.close()
 
 
 def _painted(page):
@@ -54,21 +42,8 @@ def _painted(page):
     )
 
 
-def _wait_until(page, condition, seconds=30.0):
-    """Ask the page until it says yes.
-
-    Playwright's own wait_for_function evaluates a string inside the page, which the viewer's content
-    security policy rightly forbids.
-    """
-    for _ in range(int(seconds / 0.1)):
-        if page.evaluate(f"!!({condition})"):
-            return
-        page.wait_for_timeout(100)
-    pytest.fail(f"not seen within {seconds:.0f} s: {condition}")
-
-
 def _wait_painted(page):
-    _wait_until(
+    wait_until(
         page,
         "document.querySelector('#legend .count') && state.tiles !== null && osd.world.getItemAt(0)",
     )
@@ -109,7 +84,7 @@ def test_an_exemplar_of_the_atlas_jumps_to_its_place(page):
     before = page.evaluate("osd.viewport.getZoom()")
     page.click("#legend [data-unit='1']")
     page.click("#atlas button >> nth=0")
-    _wait_until(page, "state.mark !== null")
+    wait_until(page, "state.mark !== null")
     page.wait_for_timeout(800)
     assert page.inner_text("#name") == "S1"
     assert page.evaluate("osd.viewport.getZoom()") > before
@@ -123,7 +98,7 @@ def test_a_click_on_a_tile_says_its_hpc_and_shows_its_kin(page):
         return { x: p.x, y: p.y, hpc: t.hpc[i] }; }"""
     )
     page.click("#view", position={"x": tile["x"], "y": tile["y"]})
-    _wait_until(page, "state.mark !== null")
+    wait_until(page, "state.mark !== null")
     assert page.inner_text("#tile").startswith(
         f"HPC {tile['hpc']:02d}, Coarse {tile['hpc'] // 2}, confidence"
     )
@@ -139,7 +114,7 @@ def test_the_legend_starts_with_the_most_common_hpc_of_the_slide(page):
 
 def test_a_damaged_slide_gives_a_sentence(page):
     page.click("#slides button:has-text('S2')")
-    _wait_until(page, "document.getElementById('message').textContent.includes('S2')")
+    wait_until(page, "document.getElementById('message').textContent.includes('S2')")
 
 
 def test_the_search_finds_patients(page):
@@ -153,7 +128,7 @@ def test_keys_walk_the_slides_and_switch_the_overlay(page):
     page.keyboard.press("j")
     assert page.inner_text("#name") != first
     page.keyboard.press("k")
-    _wait_until(page, f"document.getElementById('name').textContent === {first!r} && state.tiles !== null")
+    wait_until(page, f"document.getElementById('name').textContent === {first!r} && state.tiles !== null")
     assert page.is_checked("#show-hpc")
     page.keyboard.press("o")
     assert not page.is_checked("#show-hpc")
@@ -177,7 +152,7 @@ def test_hovering_reads_a_tile_and_solo_shows_one_hpc(page):
         return { x: b.x + p.x, y: b.y + p.y, hpc: t.hpc[4] }; }"""
     )
     page.mouse.move(place["x"], place["y"])
-    _wait_until(page, "!document.getElementById('readout').hidden")
+    wait_until(page, "!document.getElementById('readout').hidden")
     assert page.inner_text("#readout").startswith(
         f"HPC {place['hpc']:02d}, Coarse {place['hpc'] // 2}, confidence"
     )
@@ -192,7 +167,7 @@ def test_a_link_restores_slide_colours_and_place(page, viewer):
     _wait_painted(page)
     page.select_option("#colour", "confidence")
     page.keyboard.press("+")
-    _wait_until(
+    wait_until(
         page,
         "location.hash.includes('colour=confidence') && Number(new URLSearchParams(location.hash.slice(1)).get('zoom')) > 1.3",
     )
@@ -201,7 +176,7 @@ def test_a_link_restores_slide_colours_and_place(page, viewer):
     page.goto(f"{viewer.url}#{link}")
     page.reload()
     _wait_painted(page)
-    _wait_until(page, f"Math.abs(osd.viewport.getZoom(true) - {zoom}) < 0.05")
+    wait_until(page, f"Math.abs(osd.viewport.getZoom(true) - {zoom}) < 0.05")
     assert page.input_value("#colour") == "confidence"
     assert page.inner_text("#name") == link.split("slide=")[1].split("&")[0]
 
@@ -213,7 +188,7 @@ def test_an_hpc_is_named_in_the_legend(page, study):
         page.click("[aria-label='Name HPC 01']")
         page.keyboard.type("<i>Stroma")
         page.keyboard.press("Enter")
-        _wait_until(
+        wait_until(
             page, "document.querySelector(\"#legend [data-unit='1']\")?.textContent === 'HPC 01 <i>Stroma'"
         )
         assert (study.root / "hpc_names.csv").read_text() == "hpc,name\n1,<i>Stroma\n"
@@ -230,7 +205,7 @@ def test_coarse_groups_are_listed_and_named_when_tiles_are_coloured_by_them(page
         page.click("[aria-label='Name Coarse 0']")
         page.keyboard.type("Tumour")
         page.keyboard.press("Enter")
-        _wait_until(
+        wait_until(
             page, "document.querySelector(\"#legend [data-unit='0']\")?.textContent === 'Coarse 0 Tumour'"
         )
         assert (study.root / "hpc_names.csv").read_text() == "hpc,name\ncoarse_0,Tumour\n"
