@@ -17,7 +17,7 @@ from pathosig.signature.spec import SignatureSpec
 from pathosig.signature.transform import Scale
 from pathosig.survival.cox import cox
 from pathosig.survival.net import cross_validated_net
-from pathosig.survival.ridge import fold_of, partial_loglik, ridge_fit
+from pathosig.survival.ridge import fold_of, partial_loglik, ridge_fit, ridge_fits
 from pathosig.survival.stability import stability_selection
 from pathosig.survival.stack import stack_weights
 from pathosig.survival.univariate import cox_univariate
@@ -183,12 +183,10 @@ def _completed(
     cuts = {c for k in _CUTS if len(c := tuple(coarse_groups(pool.leaves, k))) >= _FEWEST_GROUPS}
     if not cuts:
         return tree
-    models = {
-        names: ridge_fit(
-            x[:, _positions(pool, names)], time, event, folds=spec.folds, seed=spec.seed, groups=groups
-        )
-        for names in (*([tree.names] if tree.names else []), *sorted(cuts, key=len))
-    }
+    summands = list(dict.fromkeys([*([tree.names] if tree.names else []), *sorted(cuts, key=len)]))
+    columns = [x[:, _positions(pool, names)] for names in summands]
+    fits = ridge_fits(columns, time, event, folds=spec.folds, seed=spec.seed, groups=groups)
+    models = dict(zip(summands, fits, strict=True))
     coarse = max(sorted(cuts, key=len), key=lambda names: models[names].gain)
     if not tree.names and models[coarse].gain < _LEAST_GAIN:
         return tree

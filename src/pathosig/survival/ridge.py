@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,13 +10,12 @@ import numpy as np
 
 from pathosig.core.errors import NotEstimableError
 from pathosig.core.threads import one_blas_thread
-from pathosig.survival.data import fix_times, outcome
-from pathosig.survival.likelihood import loglik_derivatives, term_sums
-from pathosig.survival.newton import maximise
-from pathosig.survival.risksets import risk_sets
+from pathosig.survival.data import outcome
+from pathosig.survival.samples import Likelihoods, maximise_all, samples_of
 
 _WIDE = 100
 _WORST = 1e6
+_CONSTANT = 1e-12
 _MAX_ITER = 40
 _PATIENCE = 3
 PENALTIES = tuple(float(v) for v in np.geomspace(1.0, 1e-3, 10))
@@ -88,31 +88,12 @@ class Likelihood:
 
     def __init__(self, time: np.ndarray, event: np.ndarray) -> None:
         t, d, _ = outcome(time, event, what="ridge")
-        one = np.ones(len(t))
-        stratum = np.zeros(len(t), int)
-        self.sets = risk_sets(fix_times(t)[0], d, stratum=stratum, weight=one, entry=None, ties="efron")
+        self._of = Likelihoods(samples_of(t, d, [np.arange(len(t))]))
 
     def of(self, score: np.ndarray) -> float:
         """Value of a linear predictor; very low where a held-out outlier leaves a risk set without weight."""
-        sets = self.sets
-        eta = np.asarray(score, float)[sets.order]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            eta = eta - eta.max()
-            s0 = term_sums(sets, np.exp(eta))
-            value = float(eta[sets.event].sum() - sets.term_weight @ np.log(s0))
-        return value if np.isfinite(value) else -_WORST
-
-    def ridge(self, x: np.ndarray, penalty: float, *, start: np.ndarray | None = None) -> np.ndarray:
-        """Coefficients[p] that maximise l(b) - penalty n |b|^2 / 2, climbed to from `start`."""
-        rows, weight = x[self.sets.order], penalty * len(x)
-        shrink = weight * np.eye(x.shape[1])
-
-        def at(beta: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-            loglik, score, info = loglik_derivatives(beta, rows, self.sets)
-            return loglik - weight / 2 * float(beta @ beta), score - weight * beta, info + shrink
-
-        begin = np.zeros(x.shape[1]) if start is None else start
-        return maximise(at, begin, max_iter=_MAX_ITER, gain=1e-10, short=1e-4).beta
+        with np.errstate(invalid="ignore"):
+            return float(_bounded(self._of.values(np.asarray(score, float)[None, :]))[0])
 
 
 def partial_loglik(score: np.ndarray, time: np.ndarray, event: np.ndarray) -> float:
@@ -133,8 +114,6 @@ def partial_loglik(score: np.ndarray, time: np.ndarray, event: np.ndarray) -> fl
     return Likelihood(time, event).of(score)
 
 
-@np.errstate(divide="ignore", invalid="ignore", over="ignore")  # steps that overshoot are halved
-@one_blas_thread()
 def ridge_fit(
     x: np.ndarray,
     time: np.ndarray,
@@ -182,44 +161,152 @@ def ridge_fit(
     >>> fit.coef.round(2), fit.penalty
     (array([1.11, 0.15, 0.06]), 0.1)
     """
-    d = np.asarray(event, bool)
+    return ridge_fits([x], time, event, folds=folds, seed=seed, groups=groups, penalties=penalties)[0]
+
+
+@np.errstate(divide="ignore", invalid="ignore", over="ignore")  # steps that overshoot are halved
+@one_blas_thread()
+def ridge_fits(
+    designs: Sequence[np.ndarray],
+    time: np.ndarray,
+    event: np.ndarray,
+    *,
+    folds: int = 5,
+    seed: int = 0,
+    groups: Any = None,
+    penalties: tuple[float, ...] | None = None,
+) -> list[Shrunken]:
+    """`ridge_fit` of several sets of columns in the same patients and folds; narrow ones are fitted side by side.
+
+    Parameters
+    ----------
+    designs
+        float[n, p] each.
+    time, event, folds, seed, groups, penalties
+        As in `ridge_fit`.
+
+    Returns
+    -------
+    One `Shrunken` for each.
+
+    Raises
+    ------
+    NotEstimableError
+        With fewer than two events.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(60, 3))
+    >>> fits = ridge_fits([x, x[:, :1]], rng.exponential(np.exp(-x[:, 0])), np.ones(60, bool))
+    >>> [fit.coef.round(2).tolist() for fit in fits]
+    [[1.11, 0.15, 0.06], [1.21]]
+    """
+    t, d, _ = outcome(time, event, what="ridge")
     if d.sum() < 2:
         message = f"ridge: {int(d.sum())} events; at least 2 are needed."
         raise NotEstimableError(message)
-    center, scale = x.mean(0), x.std(0)
-    scale = np.where(scale > 1e-12, scale, 1.0)
-    z, rotation = _compressed((x - center) / scale)
-    rng = np.random.default_rng(seed)
-    usable = min(folds, int(d.sum()))
-    fold = fold_of(len(d), d, usable, rng, groups)
-    everyone = Likelihood(time, d)
-    parts = [
-        (fold != k, Likelihood(time[fold != k], d[fold != k]))
-        for k in range(usable)
-        if d[fold != k].sum() > 1
-    ]
-    betas = [np.zeros(z.shape[1])] * len(parts)
-    wide = x.shape[1] > _WIDE
-    tried = penalties or (WIDE_PENALTIES if wide else PENALTIES)
-    gain: list[float] = []
-    none = sum(everyone.of(np.zeros(len(d))) - part.of(np.zeros(int(rows.sum()))) for rows, part in parts)
-    left_out = np.zeros(len(d))
-    for penalty in tried:
-        betas = [part.ridge(z[rows], penalty, start=b) for b, (rows, part) in zip(betas, parts, strict=True)]
-        gain.append(
-            sum(
-                everyone.of(z @ b) - part.of(z[rows] @ b)
-                for b, (rows, part) in zip(betas, parts, strict=True)
+    fold = fold_of(len(d), d, min(folds, int(d.sum())), np.random.default_rng(seed), groups)
+    inside = [fold != k for k in range(int(fold.max()) + 1)]
+    parts = _Folds(t, d, [rows for rows in inside if d[rows].sum() > 1])
+    narrow = [j for j, x in enumerate(designs) if x.shape[1] <= _WIDE]
+    fits = dict(zip(narrow, parts.fits([designs[j] for j in narrow], penalties or PENALTIES), strict=True))
+    for j in {*range(len(designs))} - set(narrow):
+        patience = _PATIENCE if penalties is None else len(penalties)
+        fits[j] = parts.fits([designs[j]], penalties or WIDE_PENALTIES, patience=patience)[0]
+    return [fits[j] for j in range(len(designs))]
+
+
+class _Folds:
+    """Everybody, and the training patients of each fold: laid out once for all designs and penalties."""
+
+    def __init__(self, time: np.ndarray, event: np.ndarray, inside: list[np.ndarray]) -> None:
+        self.inside = inside
+        self.everyone = samples_of(time, event, [np.arange(len(time))])
+        self.parts = samples_of(time, event, [np.flatnonzero(rows) for rows in inside]) if inside else None
+
+    def fits(
+        self, designs: Sequence[np.ndarray], penalties: Sequence[float], *, patience: int | None = None
+    ) -> list[Shrunken]:
+        """Fits of designs that are penalised alike, each by the penalty of its best cross-validated likelihood."""
+        if not designs:
+            return []
+        center = [x.mean(0) for x in designs]
+        scale = [np.where((spread := x.std(0)) > _CONSTANT, spread, 1.0) for x in designs]
+        columns = [_compressed((x - c) / s) for x, c, s in zip(designs, center, scale, strict=True)]
+        z = np.zeros((len(designs), len(designs[0]), max(part.shape[1] for part, _ in columns)))
+        for j, (part, _) in enumerate(columns):
+            z[j, :, : part.shape[1]] = part
+        scores, gain = self._path(z, penalties, patience or len(penalties))
+        best = np.argmax(gain, axis=0)
+        chosen = np.array([penalties[i] for i in best])
+        everyone = Likelihoods(self.everyone.repeated(len(z)))
+        beta = _climbed(everyone, z[:, self.everyone.rows[0]], chosen, np.zeros(z[:, 0].shape))
+        out = []
+        for j, (_, rotation) in enumerate(columns):
+            left_out = np.zeros(z.shape[1])
+            for k, rows in enumerate(self.inside):
+                left_out[~rows] = scores[best[j]][j, k, ~rows]
+            out.append(
+                Shrunken(
+                    coef=rotation @ beta[j, : rotation.shape[1]] / scale[j],
+                    center=center[j],
+                    penalty=float(chosen[j]),
+                    gain=float(gain[best[j], j]),
+                    left_out=left_out,
+                )
             )
-        )
-        if gain[-1] >= max(gain):
-            for b, (rows, _) in zip(betas, parts, strict=True):
-                left_out[~rows] = z[~rows] @ b
-        if wide and penalties is None and len(gain) > int(np.argmax(gain)) + _PATIENCE:
-            break
-    best = tried[int(np.argmax(gain))]
-    beta = rotation @ everyone.ridge(z, best)
-    return Shrunken(coef=beta / scale, center=center, penalty=best, gain=max(gain) - none, left_out=left_out)
+        return out
+
+    def _path(
+        self, z: np.ndarray, penalties: Sequence[float], patience: int
+    ) -> tuple[list[np.ndarray], np.ndarray]:
+        """Linear predictors [designs, folds, n] of each penalty, and gains over no model [penalties, designs].
+
+        Each climb begins where that of the larger penalty ended; the search ends after `patience` penalties worse than the best.
+        """
+        count, n, p = z.shape
+        if self.parts is None:
+            return [np.zeros((count, 0, n))], np.zeros((1, count))
+        folds = len(self.parts)
+        everyone = Likelihoods(self.everyone.repeated(count * folds))
+        parts = Likelihoods(self.parts.repeated(count))
+
+        def gained(scores: np.ndarray) -> np.ndarray:
+            flat = scores.reshape(count * folds, n)
+            value = _bounded(everyone.values(flat)) - _bounded(parts.values(flat))
+            return value.reshape(count, folds).sum(1)
+
+        none = gained(np.zeros((count, folds, n)))
+        inside = z[np.repeat(np.arange(count), folds)[:, None], parts.samples.rows]
+        inside *= parts.samples.valid[:, :, None]
+        beta = np.zeros((count * folds, p))
+        scores: list[np.ndarray] = []
+        gain: list[np.ndarray] = []
+        for penalty in penalties:
+            beta = _climbed(parts, inside, np.full(len(beta), penalty), beta)
+            scores.append(np.matmul(beta.reshape(count, folds, p), z.transpose(0, 2, 1)))
+            gain.append(gained(scores[-1]) - none)
+            if len(gain) > int(np.argmax(gain, axis=0).max()) + patience:
+                break
+        return scores, np.array(gain)
+
+
+def _climbed(of: Likelihoods, x: np.ndarray, penalty: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """Coefficients[b, p] that maximise l(b) - penalty n |b|^2 / 2 in each sample, n its patients; x: float[b, n, p]."""
+    weight = (penalty * of.samples.valid.sum(1))[:, None]
+    shrink = weight[:, :, None] * np.eye(x.shape[2])
+
+    def at(beta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        loglik, score, info = of.derivatives(beta, x)
+        return loglik - weight[:, 0] / 2 * (beta**2).sum(1), score - weight * beta, info + shrink
+
+    return maximise_all(at, start, max_iter=_MAX_ITER, gain=1e-10, short=1e-4)
+
+
+def _bounded(value: np.ndarray) -> np.ndarray:
+    """Very low where a held-out outlier leaves a risk set without weight."""
+    return np.where(np.isfinite(value), value, -_WORST)
 
 
 def _compressed(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
