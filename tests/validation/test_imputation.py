@@ -10,8 +10,8 @@ import pytest
 from pathosig.core.errors import NotEstimableError
 from pathosig.survival import cox
 from pathosig.survival.imputation import impute, rubin
-from pathosig.validation.added import ClinicalModels, added_value
-from pathosig.validation.added_imputed import added_value_imputed, fit_imputed
+from pathosig.validation.added import FrozenModels, added_value
+from pathosig.validation.added_imputed import added_value_imputed
 from pathosig.validation.forests import forest
 
 HERE = Path(__file__).parents[1] / "golden"
@@ -81,12 +81,12 @@ def clinical():
 def test_added_value_over_imputed_patients_is_that_of_the_full_data(clinical):
     old, new = clinical[:400], clinical[400:].copy()
     truth = added_value(
-        ClinicalModels.fit(old.assign(stage=old["whole"]), ["stage", "age"]),
+        FrozenModels.fit_complete(old.assign(stage=old["whole"]), ["stage", "age"]),
         new.assign(stage=new["whole"]),
         bootstraps=20,
     )
-    complete = added_value(ClinicalModels.fit(old, ["stage", "age"]), new, bootstraps=20)
-    models = fit_imputed(old, ["stage", "age"], m=10)
+    complete = added_value(FrozenModels.fit_complete(old, ["stage", "age"]), new, bootstraps=20)
+    models = FrozenModels.fit(old, ["stage", "age"], m=10)
     made = added_value_imputed(models, new, ["stage", "age"], m=10, bootstraps=40)
     assert made.n == len(new) == truth.n > complete.n + 50
     assert made.missing == {"stage": int(new["stage"].isna().sum())}

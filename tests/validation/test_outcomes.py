@@ -11,7 +11,7 @@ from pathosig.signature import SignatureSpec, fit_signature
 from pathosig.survival import cox, fisher_exact
 from pathosig.survival.imputation import _nelson_aalen, impute, rubin
 from pathosig.validation import ValidateSpec, validate
-from pathosig.validation.added import ClinicalModels, added_value
+from pathosig.validation.added import FrozenModels, added_value
 from pathosig.validation.associations import _counted, associations
 from pathosig.validation.competing import causes_of, competing_risks
 from pathosig.validation.error import overall_error
@@ -166,7 +166,7 @@ def test_sample_size_says_what_is_needed_and_what_shrinkage_to_expect(clinical):
 
 def test_added_value_has_brier_and_net_benefit_with_paired_limits(clinical):
     frame = clinical.assign(age=clinical["full_age"])
-    models = ClinicalModels.fit(frame[:300], ["age"])
+    models = FrozenModels.fit_complete(frame[:300], ["age"])
     made = added_value(models, frame[300:], bootstraps=20)
     at = made.at_horizon
     assert at.difference_brier.estimate < 0

@@ -34,6 +34,9 @@ class Endpoint:
         Another endpoint whose event rules this one out: recurrence with ``competing = "os"``.
     without_time
         ``"left out"``: patients whose event has no time are left out; otherwise `check` refuses them.
+    entry
+        Column with the time at which each patient came under observation, in the same unit (delayed entry); patients are at
+        risk from then on only.
     """
 
     name: str
@@ -43,6 +46,7 @@ class Endpoint:
     event_values: Mapping[str, int] | None = None
     competing: str | None = None
     without_time: str | None = None
+    entry: str | None = None
 
     @property
     def per_year(self) -> float:
@@ -167,7 +171,7 @@ def parse_endpoints(table: Mapping[str, object]) -> dict[str, Endpoint]:
         if unknown or missing:
             raise ConfigError(
                 f"study.toml: [endpoints] {name}: missing {sorted(missing)}, unknown {unknown}{_meant(unknown, _ENDPOINT_KEYS)}; "
-                "expected time, event, unit and, where needed, event_values (codings other than 0/1), competing and without_time."
+                "expected time, event, unit and, where needed, event_values (codings other than 0/1), competing, without_time and entry (delayed entry)."
             )
         _check_endpoint(name, raw)
         if raw["unit"] not in UNITS:
@@ -183,7 +187,7 @@ def parse_endpoints(table: Mapping[str, object]) -> dict[str, Endpoint]:
     return out
 
 
-_ENDPOINT_KEYS = ("time", "event", "unit", "event_values", "competing", "without_time")
+_ENDPOINT_KEYS = ("time", "event", "unit", "event_values", "competing", "without_time", "entry")
 
 
 def _check_endpoint(name: str, raw: Mapping[str, object]) -> None:
@@ -191,6 +195,8 @@ def _check_endpoint(name: str, raw: Mapping[str, object]) -> None:
     for key in ("time", "event", "unit"):
         if not isinstance(raw[key], str):
             raise ConfigError(f"{where}: {key}: expected text, found {raw[key]!r}.")
+    if not isinstance(raw.get("entry", ""), str):
+        raise ConfigError(f"{where}: entry: expected the name of a column, found {raw['entry']!r}.")
     if raw.get("without_time") not in (None, "left out"):
         raise ConfigError(f'{where}: without_time {raw["without_time"]!r}; expected "left out", or nothing.')
     values = raw.get("event_values")

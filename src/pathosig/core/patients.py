@@ -93,7 +93,7 @@ def to_frame(
 def survival_frame(
     rows: Sequence[Mapping[str, str]], endpoint: Endpoint, columns: Columns = Columns()
 ) -> pd.DataFrame:
-    """patient_id, time, event of an endpoint; rows without an outcome are left out.
+    """patient_id, time, event of an endpoint, and `entry` where it is declared; rows without an outcome are left out.
 
     An event without its time is left out too, with a warning that names the patients (code E_TIME;
     W_TIME where study.toml says ``without_time = "left out"``).
@@ -101,12 +101,12 @@ def survival_frame(
     Raises
     ------
     InputError
-        E_TIME: negative, infinite or non-numeric times. E_EVENT: values other than 0/1 that
+        E_TIME: negative, infinite or non-numeric times, entry that is missing or not before the end of follow-up. E_EVENT: values other than 0/1 that
         `event_values` does not map.
     """
     import pandas as pd
 
-    for name in (endpoint.time, endpoint.event):
+    for name in (endpoint.time, endpoint.event, *([endpoint.entry] if endpoint.entry else [])):
         if rows and name not in rows[0]:
             raise InputError(
                 f"patients.csv: endpoint {endpoint.name} needs column {name}; found {list(rows[0])[:20]}."
@@ -122,13 +122,25 @@ def survival_frame(
         for r, gone, event in zip(rows, untimed, events, strict=True)
         if not gone and event is not None
     ]
-    return pd.DataFrame(
+    inside = [r for r, _ in kept]
+    table = pd.DataFrame(
         {
-            "patient_id": [r["patient_id"] for r, _ in kept],
-            "time": _times([r for r, _ in kept], endpoint, columns.decimal_mark),
+            "patient_id": [r["patient_id"] for r in inside],
+            "time": _times(inside, endpoint, endpoint.time, columns.decimal_mark),
             "event": [event for _, event in kept],
         }
     )
+    if endpoint.entry:
+        table["entry"] = _times(inside, endpoint, endpoint.entry, columns.decimal_mark)
+        late = table["patient_id"][table["entry"] >= table["time"]].tolist()
+        if late:
+            raise InputError(
+                f"patients.csv: endpoint {endpoint.name}: {len(late)} patients enter ({endpoint.entry}) no earlier than their "
+                f"follow-up ends ({endpoint.time}): {', '.join(late[:_SHOWN])}. They were never at risk: leave them out, or "
+                "correct the times.",
+                code="E_TIME",
+            )
+    return table
 
 
 def _warn_of_lost_events(lost: Sequence[str], endpoint: Endpoint) -> None:
@@ -141,12 +153,14 @@ def _warn_of_lost_events(lost: Sequence[str], endpoint: Endpoint) -> None:
     warnings.warn(PathosigWarning(message, code="W_TIME" if is_declared else "E_TIME"), stacklevel=3)
 
 
-def _times(rows: Sequence[Mapping[str, str]], endpoint: Endpoint, decimal: Decimal | None) -> list[float]:
-    cells = [r[endpoint.time] for r in rows]
+def _times(
+    rows: Sequence[Mapping[str, str]], endpoint: Endpoint, column: str, decimal: Decimal | None
+) -> list[float]:
+    cells = [r[column] for r in rows]
     numbers = read_numbers(cells, decimal=decimal)
     if numbers.ambiguous:
         raise InputError(
-            f"patients.csv: column {endpoint.time} has values such as {numbers.ambiguous!r}, in which the comma or point may stand "
+            f"patients.csv: column {column} has values such as {numbers.ambiguous!r}, in which the comma or point may stand "
             'before decimals or thousands. Write them without it, or give decimal = "point" or "comma" in [columns].',
             code="E_TIME",
         )
@@ -157,7 +171,7 @@ def _times(rows: Sequence[Mapping[str, str]], endpoint: Endpoint, decimal: Decim
     ]
     if bad:
         raise InputError(
-            f"patients.csv: column {endpoint.time} has {len(bad)} values that are not times "
+            f"patients.csv: column {column} has {len(bad)} values that are not times "
             f"({'; '.join(bad[:_SHOWN])}); expected numbers >= 0 in {endpoint.unit}. "
             "Dates must be turned into durations first.",
             code="E_TIME",

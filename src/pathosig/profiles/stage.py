@@ -113,7 +113,7 @@ def _table_unit(study: Study, spec: ProfilesSpec) -> Unit:
 def _from_table(job: Job) -> Outcome:
     study, spec = Study.open(job.root), job.spec
     patients = study.patients()
-    declared = {c for e in study.endpoints().values() for c in (e.time, e.event)}
+    declared = {c for e in study.endpoints().values() for c in (e.time, e.event, e.entry) if c}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", PathosigWarning)
         slides = read_features(

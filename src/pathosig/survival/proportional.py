@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,10 +18,23 @@ from pathosig.survival.likelihood import term_sums
 
 @dataclass(frozen=True, kw_only=True)
 class PhTest:
-    """Score tests of proportional hazards, per column and global."""
+    """Score tests of proportional hazards, per term and global.
+
+    Attributes
+    ----------
+    names
+        Of the terms: columns, or what `ph_test` was told of columns that belong together.
+    statistic, df, p
+        Chi-square test of each term; NaN where there is no information over time.
+    global_statistic, global_df, global_p
+        All terms together.
+    transform
+        Function of time.
+    """
 
     names: tuple[str, ...]
     statistic: np.ndarray
+    df: np.ndarray
     p: np.ndarray
     global_statistic: float
     global_df: int
@@ -28,19 +42,24 @@ class PhTest:
     transform: str
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per column, then GLOBAL."""
+        """One row per term, then GLOBAL."""
         return pd.DataFrame(
             {
                 "name": [*self.names, "GLOBAL"],
                 "statistic": [*self.statistic, self.global_statistic],
-                "df": [*[1] * len(self.names), self.global_df],
+                "df": [*self.df, self.global_df],
                 "p": [*self.p, self.global_p],
             }
         )
 
 
-def ph_test(fit: CoxFit, transform: Literal["km", "rank", "identity", "log"] = "km") -> PhTest:
-    """Score test for a coefficient that changes with a function of time (cox.zph of survival 3).
+def ph_test(
+    fit: CoxFit,
+    transform: Literal["km", "rank", "identity", "log"] = "km",
+    *,
+    terms: Sequence[str] | None = None,
+) -> PhTest:
+    """Score test for coefficients that change with a function of time (cox.zph of survival 3).
 
     Parameters
     ----------
@@ -48,6 +67,9 @@ def ph_test(fit: CoxFit, transform: Literal["km", "rank", "identity", "log"] = "
         From `cox`.
     transform
         g(t): ``km`` 1 - Kaplan-Meier (left-continuous), ``rank``, ``identity`` or ``log``.
+    terms
+        Name of the term each column belongs to; columns of one name (levels of a category) are tested together, as
+        cox.zph does by default. By default every column is a term.
 
     Returns
     -------
@@ -99,31 +121,45 @@ def ph_test(fit: CoxFit, transform: Literal["km", "rank", "identity", "log"] = "
     i12 = np.einsum("e,eij->ij", v * gt, variance)
     i22 = np.einsum("e,eij->ij", v * gt * gt, variance)
     usable = np.isfinite(fit.coef) & ~fit.separated  # a column that separates has no information left to test
-    statistic = np.full(p, np.nan)
-    full = np.block([[i11, i12], [i12.T, i22]])
-    for j in np.flatnonzero(usable):
-        index = [*np.flatnonzero(usable), p + j]
-        u = np.zeros(len(index))
-        u[-1] = score[j]
-        block = full[np.ix_(index, index)]
-        size = np.sqrt(np.maximum(np.diag(block), 0.0))
-        if (size > 0).all():  # a handful of events leave no information over time
-            scaled = block / np.outer(size, size)
-            if np.linalg.matrix_rank(scaled, tol=1e-9, hermitian=True) == len(index):
-                statistic[j] = u / size @ np.linalg.solve(scaled, u / size)
     keep = np.flatnonzero(usable)
+    full = np.block([[i11, i12], [i12.T, i22]])
+    names = np.array(fit.names if terms is None else terms, dtype=object)
+    if len(names) != p:
+        raise InputError(f"ph_test: {len(names)} terms for {p} columns.")
+    order = tuple(dict.fromkeys(names))
+    columns = [keep[names[keep] == name] for name in order]
+    statistic = np.array([_statistic(score, full, keep, of_term) for of_term in columns])
+    df = np.array([max(len(of_term), 1) for of_term in columns])
     index = [*keep, *(p + keep)]
     u = np.concatenate([np.zeros(len(keep)), score[keep]])
     total = float(u @ np.linalg.pinv(full[np.ix_(index, index)]) @ u) if len(keep) else 0.0
     return PhTest(
-        names=fit.names,
+        names=order,
         statistic=statistic,
-        p=stats.chi2.sf(statistic, 1),
+        df=df,
+        p=stats.chi2.sf(statistic, df),
         global_statistic=total,
         global_df=len(keep),
         global_p=float(stats.chi2.sf(total, max(len(keep), 1))),
         transform=transform,
     )
+
+
+def _statistic(score: np.ndarray, full: np.ndarray, keep: np.ndarray, tested: np.ndarray) -> float:
+    """Score statistic of some columns' change over time beside all constant effects; NaN without information.
+
+    u' I^-1 u with u = (0, score of the tested columns) and I the information of constant effects and those changes.
+    """
+    index = [*keep, *(len(score) + tested)]
+    u = np.concatenate([np.zeros(len(keep)), score[tested]])
+    block = full[np.ix_(index, index)]
+    size = np.sqrt(np.maximum(np.diag(block), 0.0))
+    if not len(tested) or not (size > 0).all():  # a handful of events leave no information over time
+        return float("nan")
+    scaled = block / np.outer(size, size)
+    if np.linalg.matrix_rank(scaled, tol=1e-9, hermitian=True) < len(index):
+        return float("nan")
+    return float(u / size @ np.linalg.solve(scaled, u / size))
 
 
 def _transformed(fit: CoxFit, times: np.ndarray, transform: str) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,69 +11,24 @@ import pandas as pd
 from pathosig.core.errors import NotEstimableError
 from pathosig.survival import default_tau, uno_c
 from pathosig.survival.imputation import impute
-from pathosig.validation.added import MODELS, ClinicalModels
+from pathosig.validation.added import MODELS, FrozenModels
 from pathosig.validation.analysis import AddedImputed
 from pathosig.validation.benefit import paired_limits
 from pathosig.validation.values import FEWEST_EVENTS, Estimate, finite
-
-
-def fit_imputed(
-    frame: pd.DataFrame, covariates: Sequence[str], *, unit: str = "months", m: int = 20, seed: int = 0
-) -> ClinicalModels:
-    """`ClinicalModels` over imputed copies of discovery: mean coefficients (Rubin) and mean baselines.
-
-    Parameters
-    ----------
-    frame, covariates, unit
-        As in ``ClinicalModels.fit``; patients without a score are left out.
-    m, seed
-        Number of imputed copies, and the seed.
-
-    Raises
-    ------
-    NotEstimableError
-        If a covariate cannot be imputed or the models cannot be fitted.
-
-    Examples
-    --------
-    >>> rng = np.random.default_rng(0)
-    >>> frame = pd.DataFrame({"age": rng.normal(60, 8, 40), "score": rng.normal(size=40), "event": True})
-    >>> frame["time"] = rng.exponential(20 * np.exp(-frame["score"]))
-    >>> frame.loc[:5, "age"] = np.nan
-    >>> fit_imputed(frame, ["age"], m=2).n
-    40
-    """
-    scored = frame[np.isfinite(frame["score"].to_numpy(float)) & np.isfinite(frame["time"].to_numpy(float))]
-    fits = [
-        ClinicalModels.fit(table, covariates, unit=unit)
-        for table in impute(scored, covariates, m=m, seed=seed)
-    ]
-    first = fits[0]
-    baseline = {}
-    for name, base in first.baseline.items():
-        survival = np.mean([f.baseline[name].survival for f in fits], axis=0)
-        baseline[name] = dataclasses.replace(base, survival=tuple(float(v) for v in survival))
-    return dataclasses.replace(
-        first,
-        clinical=tuple(float(v) for v in np.mean([f.clinical for f in fits], axis=0)),
-        combined=tuple(float(v) for v in np.mean([f.combined for f in fits], axis=0)),
-        baseline=baseline,
-    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _Imputed:
     """Uno's C of the frozen models in completed data."""
 
-    models: ClinicalModels
+    models: FrozenModels
     data: pd.DataFrame
     covariates: tuple[str, ...]
-    scale: float
     tau: float
 
     def concordances(self, table: pd.DataFrame) -> list[float]:
         """Uno's C of each of `MODELS`."""
-        predictors = self.models.predictors(table, table["score"].to_numpy(float) / self.scale)
+        predictors = self.models.predictors(table)
         time, died = table["time"].to_numpy(float), table["event"].to_numpy(bool)
         return [uno_c(predictors[k], time, died, tau=self.tau).c for k in MODELS]
 
@@ -87,11 +41,10 @@ class _Imputed:
 
 
 def added_value_imputed(
-    models: ClinicalModels,
+    models: FrozenModels,
     frame: pd.DataFrame,
     covariates: Sequence[str],
     *,
-    scale: float = 1.0,
     m: int = 20,
     bootstraps: int = 200,
     seed: int = 0,
@@ -105,13 +58,11 @@ def added_value_imputed(
     Parameters
     ----------
     models
-        Frozen models, as `fit_imputed` gives them.
+        Frozen in discovery, missing covariates imputed there too.
     frame
         score, time, event and covariates, some of them missing.
     covariates
         Their columns.
-    scale
-        What the score is divided by before the combined model sees it.
     m, bootstraps, seed
         Imputed copies, resamples, seed.
     workers
@@ -136,7 +87,7 @@ def added_value_imputed(
     >>> frame = pd.DataFrame({"age": rng.normal(60, 8, 60), "score": rng.normal(size=60), "event": True})
     >>> frame["time"] = rng.exponential(20 * np.exp(-frame["score"]))
     >>> frame.loc[::7, "age"] = np.nan
-    >>> models = fit_imputed(frame[:30], ["age"], m=2)
+    >>> models = FrozenModels.fit(frame[:30], ["age"], m=2)
     >>> result = added_value_imputed(models, frame[30:], ["age"], m=2, bootstraps=2)
     >>> result.missing, round(result.difference_c.estimate, 2)
     ({'age': 4}, 0.33)
@@ -156,7 +107,7 @@ def added_value_imputed(
         raise NotEstimableError(message)
     tau = default_tau(data["time"].to_numpy(float))
 
-    judge = _Imputed(models=models, data=data, covariates=tuple(present), scale=scale, tau=tau)
+    judge = _Imputed(models=models, data=data, covariates=tuple(present), tau=tau)
     mean_c = np.array([judge.concordances(t) for t in impute(data, present, m=m, seed=seed)]).mean(axis=0)
     rng = np.random.default_rng(seed)
     draws = rng.integers(0, len(data), (bootstraps, len(data)))

@@ -183,8 +183,19 @@ class Imputation:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ProportionalModel:
+    """Score tests of proportional hazards in a model of several variables: each variable, and all together (`whole`)."""
+
+    variables: Mapping[str, ChiSquare]
+    whole: ChiSquare
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Forest:
-    """Cox models of the score and covariates: each alone, together, and together over imputed data sets."""
+    """Cox models of the score and covariates: each alone, together, and together over imputed data sets.
+
+    `ph` tests proportional hazards in the model of complete cases.
+    """
 
     univariable: tuple[ForestRow, ...]
     multivariable: tuple[ForestRow, ...]
@@ -192,6 +203,7 @@ class Forest:
     n_complete: int
     imputed: tuple[ForestRow, ...] = ()
     imputation: Imputation | NotEstimable = NOT_COMPUTED
+    ph: ProportionalModel | NotEstimable = NOT_COMPUTED
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,7 +18,7 @@ from pathosig.survival.covariates import as_level, encode
 from pathosig.validation.analysis import EffectCurve
 from pathosig.validation.arms import ArmCurve, Balance, Overlap, TreatmentEffect, TreatmentGroup
 from pathosig.validation.curves import km_curves
-from pathosig.validation.estimates import hazard_ratio
+from pathosig.validation.estimates import hazard_ratio, refuse_delayed
 from pathosig.validation.propensity import completed, propensity_weights
 from pathosig.validation.values import (
     Z95,
@@ -121,6 +121,7 @@ def cohort_effect(
     >>> [(group.label, group.n_treated, round(group.effect.hr, 2)) for group in effect.groups]
     [('low', 29, 1.6), ('high', 35, 0.8)]
     """
+    refuse_delayed(frame, "treatment")
     for name in (arm, design.column):
         if name is not None and name not in frame:
             message = f"treatment: no column {name!r} in patients.csv."

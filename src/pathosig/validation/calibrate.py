@@ -36,6 +36,7 @@ def calibration_of(
     *,
     per_year: float,
     horizons: Sequence[float],
+    entry: np.ndarray | None = None,
 ) -> Calibration:
     """Calibration in one cohort: slope, O/E and groups at each horizon follow-up reaches.
 
@@ -77,7 +78,7 @@ def calibration_of(
     if not score.std() > 0 or not event.any():
         message = "calibration: the score does not vary, or there is no event."
         raise NotEstimableError(message)
-    fit = cox(score[:, None], time, event)
+    fit = cox(score[:, None], time, event, entry=entry)
     slope, se = float(fit.coef[0]), float(fit.se[0])
     rows: list[CalibrationAt] = []
     for years in horizons:
@@ -87,7 +88,7 @@ def calibration_of(
         predicted = 1 - model.survival_at(score, [years * UNITS[model.baseline.unit]])[:, 0]
         if not np.isfinite(predicted).all():
             continue
-        rows.append(_observed(predicted, time, event, years=years, when=when))
+        rows.append(_observed(predicted, time, event, entry, years=years, when=when))
     return Calibration(
         slope=Estimate.of(slope, slope - Z95 * se, slope + Z95 * se, se=finite(se)),
         horizons=tuple(rows),
@@ -98,9 +99,15 @@ def calibration_of(
 
 
 def _observed(
-    predicted: np.ndarray, time: np.ndarray, event: np.ndarray, *, years: float, when: float
+    predicted: np.ndarray,
+    time: np.ndarray,
+    event: np.ndarray,
+    entry: np.ndarray | None,
+    *,
+    years: float,
+    when: float,
 ) -> CalibrationAt:
-    curve = kaplan_meier(time, event)
+    curve = kaplan_meier(time, event, entry=entry)
     place = int(np.searchsorted(curve.time, when, side="right")) - 1
     survival = float(curve.survival[place]) if place >= 0 else 1.0
     se = survival * float(curve.std_err[place]) if place >= 0 else 0.0
@@ -115,12 +122,12 @@ def _observed(
         ratio=finite(ratio),
         lower=finite(ratio / spread),
         upper=finite(ratio * spread),
-        groups=_groups(predicted, time, event, when),
+        groups=_groups(predicted, time, event, entry, when),
     )
 
 
 def _groups(
-    predicted: np.ndarray, time: np.ndarray, event: np.ndarray, when: float
+    predicted: np.ndarray, time: np.ndarray, event: np.ndarray, entry: np.ndarray | None, when: float
 ) -> tuple[CalibrationGroup, ...]:
     n_groups = max(2, min(5, len(predicted) // 25))
     edges = np.quantile(predicted, np.linspace(0, 1, n_groups + 1)[1:-1])
@@ -130,7 +137,8 @@ def _groups(
         rows = place == number
         if rows.sum() < 5 or time[rows].max() < when:  # nobody of the group is followed to the horizon
             continue
-        s, lower, upper = kaplan_meier(time[rows], event[rows]).survival_at(when)
+        late = None if entry is None else entry[rows]
+        s, lower, upper = kaplan_meier(time[rows], event[rows], entry=late).survival_at(when)
         out.append(
             CalibrationGroup(
                 expected=float(predicted[rows].mean()),

@@ -21,6 +21,7 @@ from pathosig.survival.absolute_risk import hazard_at
 from pathosig.survival.imputation import impute
 from pathosig.validation.analysis import Fitted
 from pathosig.validation.clinical_model import ClinicalCovariate, ClinicalModel, HorizonHazard
+from pathosig.validation.estimates import refuse_delayed
 from pathosig.validation.values import FEWEST_EVENTS
 
 
@@ -42,7 +43,8 @@ def fit_clinical_model(
     frame
         Discovery: time, event, covariates and `score`, which is out of fold and already divided by its SD.
     covariates
-        Numbers as they are, categories against their first level; constant ones and those of many levels are left out.
+        Numbers as they are, categories against their first level; constant ones and those of many levels are left out. None at
+        all give a model of the score alone.
     endpoint, unit
         Name and unit of time of the endpoint.
     score_scale
@@ -70,11 +72,12 @@ def fit_clinical_model(
     ----------
     R: survival::coxph, rms::cph (the same fit); mice and pool where covariates are missing.
     """
+    refuse_delayed(frame, "clinical model")
     usable = np.isfinite(frame["time"].to_numpy(float)) & np.isfinite(frame["score"].to_numpy(float))
     data = frame[usable].reset_index(drop=True)
     coded = [ClinicalCovariate.of(data[name]) for name in covariates if name in data]
     kept = tuple(c for c in coded if c is not None)
-    if not kept:
+    if not kept and (covariates or score_scale is None):
         raise NotEstimableError("clinical model: no usable covariate is declared in study.toml.")
     event = data["event"].to_numpy(bool)
     if event.sum() < FEWEST_EVENTS:

@@ -13,6 +13,7 @@ from pathosig.signature.model import HIGH
 from pathosig.survival import cause_specific, cumulative_incidence, fine_gray
 from pathosig.validation.analysis import CompetingModel, CompetingRisks, GrayTest, IncidenceCurve
 from pathosig.validation.associations import GROUPS
+from pathosig.validation.estimates import refuse_delayed
 from pathosig.validation.values import HazardRatio, attempt, finite, numbers
 
 CAUSES = {0: "no event", 1: "event", 2: "competing event"}
@@ -65,7 +66,7 @@ def competing_risks(frame: pd.DataFrame, *, sd: float) -> CompetingRisks:
     Raises
     ------
     NotEstimableError
-        Without an event or without a competing one.
+        Without an event or without a competing one, or with delayed entry.
 
     Examples
     --------
@@ -76,6 +77,7 @@ def competing_risks(frame: pd.DataFrame, *, sd: float) -> CompetingRisks:
     >>> result.events, result.competing_events, [round(test.p, 2) for test in result.gray]
     (20, 33, [0.22, 0.08])
     """
+    refuse_delayed(frame, "competing risks")
     causes = frame["cause"].to_numpy(int)
     if not (causes == 1).any() or not (causes == 2).any():
         message = (

@@ -54,6 +54,7 @@ def km_curves(
     horizons: Sequence[float],
     labels: Sequence[str] = GROUPS,
     weights: np.ndarray | None = None,
+    entry: np.ndarray | None = None,
 ) -> KaplanMeier:
     """Kaplan-Meier curves of groups with medians, survival at the horizons and numbers at risk.
 
@@ -69,6 +70,8 @@ def km_curves(
         The groups, in the order wanted; those without patients are left out.
     weights
         float[n] case weights of the curves; numbers at risk still count patients.
+    entry
+        float[n] times of delayed entry.
 
     Returns
     -------
@@ -88,10 +91,11 @@ def km_curves(
         rows = group == label
         if not rows.any():
             continue
-        counts = kaplan_meier(time[rows], event[rows])
+        late = None if entry is None else entry[rows]
+        counts = kaplan_meier(time[rows], event[rows], entry=late)
         curve = counts
         if weights is not None and (weights != 1).any():
-            curve = kaplan_meier(time[rows], event[rows], weights=weights[rows])
+            curve = kaplan_meier(time[rows], event[rows], weights=weights[rows], entry=late)
         reached = [y for y in horizons if y * per_year <= float(time[rows].max())]
         curves.append(
             Curve(
@@ -134,7 +138,13 @@ def _risk_ticks(longest: float, per_year: float) -> list[float]:
 
 
 def auc_rows(
-    score: np.ndarray, time: np.ndarray, event: np.ndarray, *, per_year: float, horizons: Sequence[float]
+    score: np.ndarray,
+    time: np.ndarray,
+    event: np.ndarray,
+    *,
+    per_year: float,
+    horizons: Sequence[float],
+    entry: np.ndarray | None = None,
 ) -> tuple[AucAt, ...]:
     """AUC at the horizons that follow-up reaches: with five patients at risk and five events.
 
@@ -146,6 +156,8 @@ def auc_rows(
         Units of time in a year.
     horizons
         Years.
+    entry
+        float[n] times of delayed entry.
 
     Examples
     --------
@@ -159,11 +171,11 @@ def auc_rows(
     rows = []
     for years in horizons:
         when = years * per_year
-        at_risk = int((time >= when).sum())
+        at_risk = int(((time >= when) & (True if entry is None else entry < when)).sum())
         events = int((event & (time <= when)).sum())
         if at_risk < 5 or events < 5:
             continue
-        auc = time_auc(score, time, event, times=[when])
+        auc = time_auc(score, time, event, times=[when], entry=entry)
         rows.append(
             AucAt.of(
                 auc.auc[0], auc.lower[0], auc.upper[0], years=years, time=when, n_risk=at_risk, events=events

@@ -37,6 +37,7 @@ def overall_error(
     horizons: Sequence[float],
     bootstraps: int = 200,
     seed: int = 0,
+    entry: np.ndarray | None = None,
 ) -> PredictionErrors:
     """IPCW scores of the frozen predictions and of the null model.
 
@@ -94,7 +95,7 @@ def overall_error(
     grid = np.linspace(when[-1] / GRID_POINTS, when[-1], GRID_POINTS)
     both = np.concatenate([when, grid])
     predicted = frozen.survival_at(score, both * of_model)
-    error = ResampledError(predicted, time, event, both)
+    error = ResampledError(predicted, time, event, both, entry=entry)
     whole_cohort = np.ones((1, len(time)))
     model, null = _summary(error, whole_cohort, grid)[0]
     rng = np.random.default_rng(seed)

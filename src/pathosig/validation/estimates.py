@@ -6,12 +6,52 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from pathosig.core.errors import NotEstimableError
 from pathosig.survival import cox, firth_cox
 from pathosig.validation.values import HazardRatio, NotEstimable, attempt, finite
 
-__all__ = ["hazard_ratio"]
+__all__ = ["entry_of", "hazard_ratio", "refuse_delayed"]
+
+
+def entry_of(frame: pd.DataFrame) -> np.ndarray | None:
+    """Times of entry of a table of outcomes, float[n]; None without delayed entry.
+
+    Parameters
+    ----------
+    frame
+        time, event and, where patients come under observation late, entry.
+
+    Examples
+    --------
+    >>> entry_of(pd.DataFrame({"time": [5.0, 7.0], "entry": [0, 2]})).tolist()
+    [0.0, 2.0]
+    """
+    return frame["entry"].to_numpy(float) if "entry" in frame else None
+
+
+def refuse_delayed(frame: pd.DataFrame, what: str) -> None:
+    """Raise where an analysis would take patients for being at risk before they entered.
+
+    Parameters
+    ----------
+    frame
+        The patients.
+    what
+        Name of the analysis, for the message.
+
+    Examples
+    --------
+    >>> refuse_delayed(pd.DataFrame({"time": [5.0, 7.0]}), "treatment")
+
+    Raises
+    ------
+    NotEstimableError
+        If the table has a column `entry`.
+    """
+    if "entry" in frame:
+        raise NotEstimableError(f"{what}: not available with delayed entry.")
 
 
 def hazard_ratio(
@@ -28,7 +68,7 @@ def hazard_ratio(
     adjust
         float[n, m]: further columns of the model.
     **options
-        strata, cluster or weights of `cox`.
+        strata, cluster, weights or entry of `cox`.
 
     Returns
     -------

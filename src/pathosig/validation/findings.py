@@ -337,6 +337,13 @@ def survival_findings(frame: pd.DataFrame, analysis: Analysis) -> list[Finding]:
     if zero:
         text = f"{where}: time 0 in {len(zero)} patients: {zero[:5]}."
         out.append(Finding(code="W_TIME_ZERO", message=text, where=where))
+    if "entry" in frame and analysis.role == "discovery":
+        text = (
+            f"{where}: patients come under observation late ({(frame['entry'] > 0).sum()} of {len(frame)}). The validation counts "
+            "them from then on; selection, coefficients, cross-validation and predicted survival of the signature take them as observed from time zero, "
+            "so that predicted survival is too high."
+        )
+        out.append(Finding(code="W_ENTRY", message=text, where=where))
     if analysis.events < 10:
         text = f"{where}: {analysis.events} events; estimates are unstable."
         out.append(Finding(code="W_FEW_EVENTS", message=text, where=where))

@@ -10,12 +10,19 @@ import pandas as pd
 from scipy import stats
 
 from pathosig.core.errors import NotEstimableError
-from pathosig.survival import adjust_p, cox
+from pathosig.survival import adjust_p, cox, ph_test
 from pathosig.survival.covariates import Term, encode, subgroup_labels
 from pathosig.survival.imputation import impute, rubin
-from pathosig.validation.analysis import Forest, ForestRow, Imputation, Subgroup, SubgroupLevel
-from pathosig.validation.estimates import hazard_ratio
-from pathosig.validation.values import HazardRatio, NotEstimable, attempt, finite, numbers
+from pathosig.validation.analysis import (
+    Forest,
+    ForestRow,
+    Imputation,
+    ProportionalModel,
+    Subgroup,
+    SubgroupLevel,
+)
+from pathosig.validation.estimates import entry_of, hazard_ratio, refuse_delayed
+from pathosig.validation.values import ChiSquare, HazardRatio, NotEstimable, attempt, finite, numbers
 
 SCORE = "score"
 FEWEST_EVENTS = 5
@@ -49,7 +56,7 @@ def forest(
     >>> [(row.label, round(row.effect.hr, 2)) for row in forest(frame, ["age"], sd=1.0).multivariable]
     [('score (per SD)', 3.47), ('age (per unit)', 1.0)]
     """
-    time, event = frame["time"].to_numpy(float), frame["event"].to_numpy(bool)
+    time, event, entry = frame["time"].to_numpy(float), frame["event"].to_numpy(bool), entry_of(frame)
     score = Term(
         variable=SCORE, level="per SD", reference="", values=frame["score"].to_numpy(float) / (sd or 1.0)
     )
@@ -57,13 +64,14 @@ def forest(
     alone: list[ForestRow] = []
     for name in dict.fromkeys(t.variable for t in terms):
         same = [t for t in terms if t.variable == name]
-        alone += _rows(same, attempt(_effects, same, time, event))
+        alone += _rows(same, attempt(_effects, same, time, event, entry))
     complete = int(np.isfinite(np.column_stack([t.values for t in terms])).all(1).sum())
     models = Forest(
         univariable=tuple(alone),
-        multivariable=_rows(terms, attempt(_effects, terms, time, event)),
+        multivariable=_rows(terms, attempt(_effects, terms, time, event, entry)),
         n=len(frame),
         n_complete=complete,
+        ph=attempt(_proportional_model, terms, time, event, entry),
     )
     if imputations < 2 or complete == len(frame):
         return models
@@ -91,6 +99,7 @@ def _imputed_model(
     NotEstimableError
         If a covariate cannot be imputed, or the model cannot be fitted in every imputed data set.
     """
+    refuse_delayed(frame, "multiple imputation")
     time, event = frame["time"].to_numpy(float), frame["event"].to_numpy(bool)
     scaled = frame["score"].to_numpy(float) / (sd or 1.0)
     coef, se = [], []
@@ -125,8 +134,31 @@ def _imputed_model(
     return ImputedModel(effects=effects, imputation=how)
 
 
-def _effects(terms: Sequence[Term], time: np.ndarray, event: np.ndarray) -> tuple[HazardRatio, ...]:
-    fit = cox(np.column_stack([t.values for t in terms]), time, event)
+def _proportional_model(
+    terms: Sequence[Term], time: np.ndarray, event: np.ndarray, entry: np.ndarray | None = None
+) -> ProportionalModel:
+    """Tests of proportional hazards in the model of all terms, as R's cox.zph gives them; levels of a category together.
+
+    Raises
+    ------
+    NotEstimableError
+        If the model cannot be fitted, or no column has information over time.
+    """
+    fit = cox(np.column_stack([t.values for t in terms]), time, event, entry=entry)
+    test = ph_test(fit, terms=[t.variable for t in terms])
+    if not test.global_df:
+        raise NotEstimableError("proportional hazards: no column has an estimate.")
+    rows = zip(test.names, test.statistic, test.df, test.p, strict=True)
+    return ProportionalModel(
+        variables={name: ChiSquare(statistic=finite(s), df=int(df), p=finite(p)) for name, s, df, p in rows},
+        whole=ChiSquare(statistic=finite(test.global_statistic), df=test.global_df, p=finite(test.global_p)),
+    )
+
+
+def _effects(
+    terms: Sequence[Term], time: np.ndarray, event: np.ndarray, entry: np.ndarray | None = None
+) -> tuple[HazardRatio, ...]:
+    fit = cox(np.column_stack([t.values for t in terms]), time, event, entry=entry)
     return tuple(
         HazardRatio(
             hr=finite(fit.hr[i]),
@@ -209,7 +241,7 @@ def subgroup_effects(frame: pd.DataFrame, variables: Sequence[str], *, sd: float
 
 def _subgroup(frame: pd.DataFrame, name: str, *, sd: float) -> Subgroup | None:
     """One variable; None where all patients have the same level."""
-    time, event = frame["time"].to_numpy(float), frame["event"].to_numpy(bool)
+    time, event, entry = frame["time"].to_numpy(float), frame["event"].to_numpy(bool), entry_of(frame)
     scaled = frame["score"].to_numpy(float) / (sd or 1.0)
     labels = subgroup_labels(frame[name])
     levels = sorted({v for v in labels if v is not None})
@@ -220,21 +252,32 @@ def _subgroup(frame: pd.DataFrame, name: str, *, sd: float) -> Subgroup | None:
         inside = labels == level
         events = int(event[inside].sum())
         few = NotEstimable(reason=f"{events} event{'s' * (events != 1)}")
-        effect = few if events < FEWEST_EVENTS else hazard_ratio(scaled[inside], time[inside], event[inside])
+        late = None if entry is None else entry[inside]
+        effect = (
+            few
+            if events < FEWEST_EVENTS
+            else hazard_ratio(scaled[inside], time[inside], event[inside], entry=late)
+        )
         rows.append(SubgroupLevel(level=level, n=int(inside.sum()), events=events, effect=effect))
-    p = attempt(_interaction_p, scaled, time, event, labels, levels)
+    p = attempt(_interaction_p, scaled, time, event, labels, levels, entry)
     tested = None if isinstance(p, NotEstimable) else p
     return Subgroup(variable=name, p_interaction=tested, q_interaction=None, rows=tuple(rows))
 
 
 def _interaction_p(
-    scaled: np.ndarray, time: np.ndarray, event: np.ndarray, labels: np.ndarray, levels: Sequence[str]
+    scaled: np.ndarray,
+    time: np.ndarray,
+    event: np.ndarray,
+    labels: np.ndarray,
+    levels: Sequence[str],
+    entry: np.ndarray | None = None,
 ) -> float:
     """Likelihood-ratio p of score x subgroup."""
     labelled = np.array([v is not None for v in labels])
     dummies = np.column_stack([(labels == level).astype(float) for level in levels[1:]])[labelled]
     main = np.column_stack([scaled[labelled], dummies])
     full = np.column_stack([main, scaled[labelled, None] * dummies])
-    small, large = (cox(x, time[labelled], event[labelled]) for x in (main, full))
+    late = None if entry is None else entry[labelled]
+    small, large = (cox(x, time[labelled], event[labelled], entry=late) for x in (main, full))
     statistic = max(0.0, 2 * (large.loglik - small.loglik))
     return float(stats.chi2.sf(statistic, dummies.shape[1]))

@@ -17,6 +17,7 @@ from pathosig.validation.arms import Treatment
 from pathosig.validation.associations import associations, outcomes_by_group
 from pathosig.validation.cohorts import cohort_result
 from pathosig.validation.competing import CAUSES, causes_of, competing_risks
+from pathosig.validation.estimates import entry_of
 from pathosig.validation.families import with_families
 from pathosig.validation.findings import cohort_findings, survival_findings
 from pathosig.validation.forests import forest, subgroup_effects
@@ -99,7 +100,7 @@ def validate(
     profiles
         patient_id and what the signature scores.
     survival
-        Endpoint -> patient_id, time, event.
+        Endpoint -> patient_id, time, event; with `entry`, patients are at risk from then on (delayed entry).
     patients
         patient_id, cohort, covariates; one cohort called "validation" without it.
     units
@@ -249,7 +250,7 @@ def _scored(
     table["n_tiles"] = table["patient_id"].map(tiles).fillna(0).astype(float)
     if patients is None:
         return table.assign(cohort="validation")
-    extra = [c for c in patients.columns if c not in ("score", "group", "n_tiles", "time", "event")]
+    extra = [c for c in patients.columns if c not in ("score", "group", "n_tiles", "time", "event", "entry")]
     return table.merge(patients[extra], on="patient_id", how="inner")
 
 
@@ -259,9 +260,9 @@ def joined(table: pd.DataFrame, outcome: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     table
-        patient_id, group and whatever else; columns time and event are replaced.
+        patient_id, group and whatever else; columns time, event and entry are replaced.
     outcome
-        patient_id, time, event.
+        patient_id, time, event, and entry where the endpoint has it.
 
     Examples
     --------
@@ -271,8 +272,9 @@ def joined(table: pd.DataFrame, outcome: pd.DataFrame) -> pd.DataFrame:
       patient_id group  time  event
     0         P1   low  10.0   True
     """
-    rows = table.drop(columns=[c for c in ("time", "event") if c in table])
-    rows = rows.merge(outcome[["patient_id", "time", "event"]], on="patient_id", how="inner")
+    rows = table.drop(columns=[c for c in ("time", "event", "entry") if c in table])
+    wanted = [c for c in ("patient_id", "time", "event", "entry") if c in outcome]
+    rows = rows.merge(outcome[wanted], on="patient_id", how="inner")
     return rows[rows["group"] != NOT_ASSESSABLE].reset_index(drop=True)
 
 
@@ -290,8 +292,9 @@ def _benchmark(table: pd.DataFrame, survival: Mapping[str, pd.DataFrame], names:
 def _against_ridge(frame: pd.DataFrame) -> RidgeComparison:
     frame = frame[np.isfinite(frame["ridge_score"].to_numpy(float))]
     time, event = frame["time"].to_numpy(), frame["event"].to_numpy(bool)
-    ridge = harrell_c(frame["ridge_score"].to_numpy(), time, event)
-    signature = harrell_c(frame["score"].to_numpy(), time, event)
+    entry = entry_of(frame)
+    ridge = harrell_c(frame["ridge_score"].to_numpy(), time, event, entry=entry)
+    signature = harrell_c(frame["score"].to_numpy(), time, event, entry=entry)
     return RidgeComparison(
         harrell_c=Estimate.of(ridge.c, ridge.lower, ridge.upper), difference=signature.c - ridge.c
     )

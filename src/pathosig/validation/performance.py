@@ -17,18 +17,18 @@ from pathosig.survival import (
     default_tau,
     harrell_c,
     logrank,
-    ph_test,
     reverse_kaplan_meier,
     rmst,
     uno_c,
 )
-from pathosig.validation.analysis import Analysis, Piece, ProportionalHazards, RestrictedMeans, Spline
+from pathosig.validation.analysis import Analysis, RestrictedMeans, Spline
 from pathosig.validation.associations import outcomes_by_group
 from pathosig.validation.calibrate import Predicts, calibration_of
 from pathosig.validation.clinical_values import ClinicalCohort
 from pathosig.validation.curves import GROUPS, auc_rows, concordance, km_curves
 from pathosig.validation.error import overall_error
-from pathosig.validation.estimates import hazard_ratio
+from pathosig.validation.estimates import entry_of, hazard_ratio
+from pathosig.validation.proportional import proportional
 from pathosig.validation.values import (
     Z95,
     ChiSquare,
@@ -61,7 +61,7 @@ def analyse(
     row
         Which cohort and endpoint; the rest of it is filled.
     frame
-        Assessable patients with an outcome: score, group, time, event.
+        Assessable patients with an outcome: score, group, time, event, and `entry` where it is delayed.
     signature
         For predicted survival; None skips calibration (another endpoint than the signature's, or cross-validation).
     sd
@@ -93,29 +93,38 @@ def analyse(
     group = frame["group"].to_numpy(object)
     high = (group == HIGH).astype(float)
     scaled = score / (sd if sd > 0 else 1.0)
+    entry = entry_of(frame)
     row = replace(
         row,
         n=len(frame),
         events=int(event.sum()),
-        follow_up=attempt(_follow_up, time, event),
-        km=attempt(_group_curves, time, event, group, per_year=per_year, horizons=horizons),
-        logrank=attempt(_logrank_of, time, event, group),
-        hr_sd=hazard_ratio(scaled, time, event),
-        hr_group=hazard_ratio(high, time, event),
-        harrell_c=attempt(lambda: concordance(harrell_c(score, time, event))),
-        uno_c=attempt(lambda: concordance(uno_c(score, time, event, tau=default_tau(time)))),
-        auc=attempt(auc_rows, score, time, event, per_year=per_year, horizons=horizons),
-        spline=attempt(_spline, scaled, time, event),
-        ph=attempt(_proportional, scaled, high, time, event),
-        rmst=attempt(_rmst_of, time, event, group),
+        follow_up=attempt(_follow_up, time, event, entry=entry),
+        km=attempt(_group_curves, time, event, group, per_year=per_year, horizons=horizons, entry=entry),
+        logrank=attempt(_logrank_of, time, event, group, entry=entry),
+        hr_sd=hazard_ratio(scaled, time, event, entry=entry),
+        hr_group=hazard_ratio(high, time, event, entry=entry),
+        harrell_c=attempt(lambda: concordance(harrell_c(score, time, event, entry=entry))),
+        uno_c=attempt(lambda: concordance(uno_c(score, time, event, tau=default_tau(time), entry=entry))),
+        auc=attempt(auc_rows, score, time, event, per_year=per_year, horizons=horizons, entry=entry),
+        spline=attempt(_spline, scaled, time, event, entry=entry),
+        ph=attempt(proportional, scaled, high, time, event, entry=entry),
+        rmst=attempt(_rmst_of, time, event, group, entry=entry),
         outcome_counts=attempt(outcomes_by_group, frame),
     )
     if signature is None:
         return row
     return with_predictions(
-        row, signature, score, time, event,
-        per_year=per_year, horizons=horizons, bootstraps=bootstraps, seed=seed,
-    )  # fmt: skip
+        row,
+        signature,
+        score,
+        time,
+        event,
+        per_year=per_year,
+        horizons=horizons,
+        bootstraps=bootstraps,
+        seed=seed,
+        entry=entry,
+    )
 
 
 def with_predictions(
@@ -129,6 +138,7 @@ def with_predictions(
     horizons: Sequence[float],
     bootstraps: int,
     seed: int,
+    entry: np.ndarray | None = None,
 ) -> Judged:
     """An analysis with calibration and overall error of the survival that a frozen model predicts.
 
@@ -148,6 +158,8 @@ def with_predictions(
         Years.
     bootstraps, seed
         Number of resamples for the intervals of differences, and their seed.
+    entry
+        float[n] times of delayed entry.
 
     Returns
     -------
@@ -177,26 +189,35 @@ def with_predictions(
         horizons=horizons,
         bootstraps=bootstraps,
         seed=seed,
+        entry=entry,
     )
     return replace(
         row,
-        calibration=attempt(calibration_of, model, score, time, event, per_year=per_year, horizons=horizons),
+        calibration=attempt(
+            calibration_of, model, score, time, event, per_year=per_year, horizons=horizons, entry=entry
+        ),
         brier=errors if isinstance(errors, NotEstimable) else errors.brier,
         ibs=errors if isinstance(errors, NotEstimable) else errors.ibs,
     )
 
 
-def _follow_up(time: np.ndarray, event: np.ndarray) -> Estimate:
+def _follow_up(time: np.ndarray, event: np.ndarray, entry: np.ndarray | None = None) -> Estimate:
     """Median follow-up by reverse Kaplan-Meier."""
-    return Estimate.of(*reverse_kaplan_meier(time, event).median)
+    return Estimate.of(*reverse_kaplan_meier(time, event, entry=entry).median)
 
 
 def _group_curves(
-    time: np.ndarray, event: np.ndarray, group: np.ndarray, *, per_year: float, horizons: Sequence[float]
+    time: np.ndarray,
+    event: np.ndarray,
+    group: np.ndarray,
+    *,
+    per_year: float,
+    horizons: Sequence[float],
+    entry: np.ndarray | None,
 ) -> KaplanMeier:
     """Curves of the risk groups; one group alone would be a label without meaning."""
     _require_groups(group)
-    return km_curves(time, event, group, per_year=per_year, horizons=horizons)
+    return km_curves(time, event, group, per_year=per_year, horizons=horizons, entry=entry)
 
 
 def _require_groups(group: np.ndarray) -> None:
@@ -206,8 +227,10 @@ def _require_groups(group: np.ndarray) -> None:
         raise NotEstimableError(message)
 
 
-def _logrank_of(time: np.ndarray, event: np.ndarray, group: np.ndarray) -> ChiSquare:
-    """Log-rank test of the groups.
+def _logrank_of(
+    time: np.ndarray, event: np.ndarray, group: np.ndarray, entry: np.ndarray | None = None
+) -> ChiSquare:
+    """Log-rank test of the groups; with delayed entry the score test of the Cox model, which is the same without ties.
 
     Raises
     ------
@@ -215,6 +238,11 @@ def _logrank_of(time: np.ndarray, event: np.ndarray, group: np.ndarray) -> ChiSq
         If all patients are in one group.
     """
     _require_groups(group)
+    if entry is not None:
+        labels = sorted({str(g) for g in group})[1:]
+        columns = np.column_stack([group.astype(str) == label for label in labels]).astype(float)
+        score = cox(columns, time, event, entry=entry).score_test
+        return ChiSquare(statistic=finite(score.statistic), df=score.df, p=finite(score.p))
     test = logrank(time, event, group.astype(str))
     return ChiSquare(statistic=finite(test.statistic), df=test.df, p=finite(test.p))
 
@@ -231,7 +259,9 @@ def _spline_basis(x: np.ndarray, knots: np.ndarray) -> np.ndarray:
     return np.column_stack(columns)
 
 
-def _spline(scaled: np.ndarray, time: np.ndarray, event: np.ndarray) -> Spline:
+def _spline(
+    scaled: np.ndarray, time: np.ndarray, event: np.ndarray, entry: np.ndarray | None = None
+) -> Spline:
     """Effect over the continuous score (4 knots) and the test that it is a straight line.
 
     Raises
@@ -246,8 +276,8 @@ def _spline(scaled: np.ndarray, time: np.ndarray, event: np.ndarray) -> Spline:
     basis = _spline_basis(scaled, knots)
     center = basis.mean(0)
     spread = basis.std(0)
-    fit = cox((basis - center) / spread, time, event)
-    line = cox(scaled[:, None], time, event)
+    fit = cox((basis - center) / spread, time, event, entry=entry)
+    line = cox(scaled[:, None], time, event, entry=entry)
     statistic = max(0.0, 2 * (fit.loglik - line.loglik))
     ends = np.quantile(scaled, [0.02, 0.98])
     grid = np.linspace(ends[0], ends[1], 41)
@@ -264,46 +294,18 @@ def _spline(scaled: np.ndarray, time: np.ndarray, event: np.ndarray) -> Spline:
     )
 
 
-def _ph_test(column: np.ndarray, time: np.ndarray, event: np.ndarray) -> ChiSquare:
-    if not column.std() > 0:
-        message = "the column does not vary"
-        raise NotEstimableError(message)
-    test = ph_test(cox(column[:, None], time, event), transform="km")
-    return ChiSquare(statistic=finite(test.global_statistic), df=test.global_df, p=finite(test.global_p))
-
-
-def _proportional(
-    scaled: np.ndarray, high: np.ndarray, time: np.ndarray, event: np.ndarray
-) -> ProportionalHazards:
-    """Score tests of proportional hazards, and hazard ratios before and after the median event time."""
-    score = attempt(_ph_test, scaled, time, event)
-    violated = isinstance(score, ChiSquare) and score.p is not None and score.p < 0.05
-    pieces: tuple[Piece, ...] = ()
-    if event.sum() >= 20 and scaled.std() > 0:
-        middle = float(np.median(time[event]))
-        early = hazard_ratio(scaled, np.minimum(time, middle), event & (time <= middle))
-        late = time > middle
-        pieces = (
-            Piece(start=0.0, end=middle, effect=early),
-            Piece(
-                start=middle,
-                end=float(time.max()),
-                effect=hazard_ratio(scaled[late], time[late], event[late]),
-            ),
-        )
-    return ProportionalHazards(
-        score=score, group=attempt(_ph_test, high, time, event), violated=violated, piecewise=pieces
-    )
-
-
-def _rmst_of(time: np.ndarray, event: np.ndarray, group: np.ndarray) -> RestrictedMeans:
+def _rmst_of(
+    time: np.ndarray, event: np.ndarray, group: np.ndarray, entry: np.ndarray | None = None
+) -> RestrictedMeans:
     """Restricted mean survival of the groups up to the time with ten patients at risk in each, high minus low.
 
     Raises
     ------
     NotEstimableError
-        If there is one group only.
+        If there is one group only, or with delayed entry.
     """
+    if entry is not None:
+        raise NotEstimableError("restricted means: not available with delayed entry.")
     present = [g for g in GROUPS if (group == g).any()]
     if len(present) < 2:
         message = "one group only"

@@ -75,9 +75,20 @@ class ResampledError:
         Follow-up of the patients.
     times
         float[m] horizons.
+    entry
+        float[n] times of delayed entry: a death at t then weighs S(t-) / Y(t), somebody under observation after the horizon h
+        S(h) / Y(h+), with S and Y of those at risk (`survival.concordance.truncation_weights`).
     """
 
-    def __init__(self, predicted: np.ndarray, time: np.ndarray, event: np.ndarray, times: np.ndarray) -> None:
+    def __init__(
+        self,
+        predicted: np.ndarray,
+        time: np.ndarray,
+        event: np.ndarray,
+        times: np.ndarray,
+        *,
+        entry: np.ndarray | None = None,
+    ) -> None:
         self.grid, self.place = np.unique(time, return_inverse=True)
         self.place = self.place.ravel()
         self.order = np.argsort(self.place, kind="stable")
@@ -85,6 +96,11 @@ class ResampledError:
         self.event = event
         died = event[:, None] & (time[:, None] <= times)
         alive = time[:, None] > times
+        self.entered: np.ndarray | None = None
+        if entry is not None:
+            alive &= entry[:, None] <= times
+            self.late = np.argsort(entry, kind="stable")
+            self.entered = np.searchsorted(entry[self.late], self.grid, side="left")
         self.died, self.alive = died.astype(float), alive.astype(float)
         self.loss_died = np.where(died, predicted**2, 0.0)
         self.loss_alive = np.where(alive, (1 - predicted) ** 2, 0.0)
@@ -100,6 +116,8 @@ class ResampledError:
         """
         died, left = (self._by_time(weights * kind) for kind in (self.event, ~self.event))
         risk = np.cumsum((died + left)[:, ::-1], axis=1)[:, ::-1]
+        if self.entered is not None:
+            return self._delayed(weights, died, risk - self._not_yet(weights, self.entered))
         with np.errstate(divide="ignore", invalid="ignore"):
             survival = np.cumprod(np.where(risk > 0, 1 - died / risk, 1.0), axis=1)
             # A patient whose event ties with a censoring was still at risk of it (R's convention).
@@ -117,6 +135,25 @@ class ResampledError:
             null = survival[:, self.at]
             plain = (null**2 * (ipcw @ self.died) + (1 - null) ** 2 * (weights @ self.alive) * after) / total
         return model, plain
+
+    def _not_yet(self, weights: np.ndarray, entered: np.ndarray) -> np.ndarray:
+        """Weight of patients who have not entered before each time: float[b, times]."""
+        inside = np.cumsum(np.pad(weights[:, self.late], ((0, 0), (1, 0))), axis=1)
+        return np.asarray(inside[:, -1:] - inside[:, entered])
+
+    def _delayed(
+        self, weights: np.ndarray, died: np.ndarray, risk: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """`scores` where patients come under observation late: deaths weigh the jump of the Kaplan-Meier estimate they stand for."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            survival = np.cumprod(np.where(risk > 0, 1 - died / risk, 1.0), axis=1)
+            survival = np.hstack([np.ones((len(weights), 1)), survival])
+            jump = np.where(risk > 0, survival[:, :-1] / risk, 0.0)
+        dead = np.where(self.event, weights * jump[:, self.place], 0.0)
+        null, watched = survival[:, self.at], weights @ self.alive
+        share = np.divide(null, watched, out=np.zeros_like(null), where=watched > 0)
+        model = dead @ self.loss_died + (weights @ self.loss_alive) * share
+        return model, null**2 * (dead @ self.died) + (1 - null) ** 2 * watched * share
 
     def _by_time(self, weights: np.ndarray) -> np.ndarray:
         """Sums over patients of the same time: float[b, times]."""

@@ -35,7 +35,7 @@ from pathosig.validation.spec import ValidateSpec
 from pathosig.validation.tidy import tidy_tables
 from pathosig.validation.values import Concordance, Estimate, Finding, HazardRatio, NotEstimable, attempt
 
-STAGE_VERSION = 8
+STAGE_VERSION = 9
 STAGE = Stage(name="validate", version=STAGE_VERSION)
 UNIT = "_validate"
 
@@ -211,7 +211,10 @@ def _with_comparisons(results: Results, inputs: Inputs, spec: ValidateSpec, work
 
 
 def _judged_scores(results: Results, inputs: Inputs) -> dict[str, pd.DataFrame]:
-    """Cohort -> score and outcome of patients the signature was not fitted on; out of fold in discovery if there are no others."""
+    """Cohort -> score and outcome of patients the signature was not fitted on; out of fold in discovery if there are no others.
+
+    Nothing with delayed entry, which comparisons of models cannot use.
+    """
     signature, discovery = results.signature, inputs.primary.discovery
     if isinstance(signature, NotEstimable) or inputs.scores is None:
         return {}
@@ -223,8 +226,10 @@ def _judged_scores(results: Results, inputs: Inputs) -> dict[str, pd.DataFrame]:
         table = pd.DataFrame(rows, columns=list(table.columns))
     else:
         cohorts.remove(discovery)
-    outcome = inputs.survival[signature.endpoint][["patient_id", "time", "event"]]
-    table = table.merge(outcome, on="patient_id").astype({"score": float})
+    outcome = inputs.survival[signature.endpoint]
+    if "entry" in outcome:
+        return {}
+    table = table.merge(outcome[["patient_id", "time", "event"]], on="patient_id").astype({"score": float})
     return {c: table[table["cohort"] == c] for c in cohorts}
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
 
 from pathosig.core.errors import NotEstimableError
 from pathosig.signature.model import Signature
-from pathosig.validation.added import ClinicalModels, added_value
-from pathosig.validation.added_imputed import added_value_imputed, fit_imputed
+from pathosig.validation.added import FrozenModels, added_value
+from pathosig.validation.added_imputed import added_value_imputed
 from pathosig.validation.analysis import AddedValue
-from pathosig.validation.clinical_fit import fit_clinical_model
 from pathosig.validation.clinical_model import effects, signature_digest
 from pathosig.validation.clinical_validation import cross_validate_clinical, judge_clinical
 from pathosig.validation.clinical_values import ClinicalHistology
@@ -29,11 +29,11 @@ CrossValidate = Callable[[int], CrossValidation]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class _Trained:
-    """Discovery patients with out-of-fold scores, and the clinical models fitted on them."""
+class _Frozen:
+    """Models of discovery patients with out-of-fold scores: of those who have all covariates, and of all, imputed."""
 
-    frame: pd.DataFrame
-    models: ClinicalModels | NotEstimable
+    complete: FrozenModels | NotEstimable
+    imputed: FrozenModels | NotEstimable
 
 
 def with_covariates(
@@ -66,26 +66,25 @@ def with_covariates(
     """
     if not (inputs.covariates or spec.clinical) or inputs.scores is None:
         return results
-    endpoint, unit = signature.endpoint, inputs.endpoints[signature.endpoint].unit
-    outcome = inputs.survival[endpoint]
+    endpoint = signature.endpoint
     out_of_fold = attempt(cross_validate, 1)
     if isinstance(out_of_fold, NotEstimable):
-        trained: _Trained | NotEstimable = out_of_fold
+        frozen = _Frozen(complete=out_of_fold, imputed=out_of_fold)
     else:
-        frame = joined(out_of_fold.scores.merge(inputs.patients, on="patient_id"), outcome)
-        trained = _Trained(
-            frame=frame, models=attempt(ClinicalModels.fit, frame, inputs.covariates, unit=unit)
-        )
+        frame = joined(out_of_fold.scores.merge(inputs.patients, on="patient_id"), inputs.survival[endpoint])
+        frozen = _fit(frame, inputs, signature, spec)
         results = replace(
             results,
             against_ridge=against_ridge(out_of_fold),
-            clinical_histology=attempt(clinical_histology, frame, inputs, signature, spec),
+            clinical_histology=attempt(
+                clinical_histology, frame, inputs, signature, spec, models=frozen.imputed
+            ),
         )
     analyses = [
         replace(
             a,
             added_value=_added(
-                trained, _scored(inputs, a.cohort, endpoint), inputs, signature, spec, workers=workers
+                frozen, _scored(inputs, a.cohort, endpoint), inputs, signature, spec, workers=workers
             ),
         )
         if a.endpoint == endpoint and a.role == "validation"
@@ -95,8 +94,31 @@ def with_covariates(
     return replace(results, analyses=tuple(analyses))
 
 
+def _settings(inputs: Inputs, signature: Signature, spec: ValidateSpec) -> dict[str, Any]:
+    """What every fit of clinical models is told."""
+    return {
+        "endpoint": signature.endpoint,
+        "unit": inputs.endpoints[signature.endpoint].unit,
+        "score_scale": signature.sd if signature.sd > 0 else 1.0,
+        "signature_sha256": signature_digest(signature),
+        "m": max(spec.imputations, 2),
+        "seed": spec.seed,
+    }
+
+
+def _fit(frame: pd.DataFrame, inputs: Inputs, signature: Signature, spec: ValidateSpec) -> _Frozen:
+    """Both fits; one and the same where no covariate is missing."""
+    settings = _settings(inputs, signature, spec)
+    imputed = attempt(FrozenModels.fit, frame, inputs.covariates, **settings)
+    present = [name for name in inputs.covariates if name in frame]
+    if not frame[present].isna().any(axis=None):
+        return _Frozen(complete=imputed, imputed=imputed)
+    complete = attempt(FrozenModels.fit_complete, frame, inputs.covariates, **settings)
+    return _Frozen(complete=complete, imputed=imputed)
+
+
 def _added(
-    trained: _Trained | NotEstimable,
+    frozen: _Frozen,
     frame: pd.DataFrame,
     inputs: Inputs,
     signature: Signature,
@@ -104,17 +126,13 @@ def _added(
     *,
     workers: int,
 ) -> AddedValue | NotEstimable:
-    if isinstance(trained, NotEstimable):
-        return trained
-    if isinstance(trained.models, NotEstimable):
-        return trained.models
-    endpoint = inputs.endpoints[signature.endpoint]
+    if isinstance(frozen.complete, NotEstimable):
+        return frozen.complete
     added = attempt(
         added_value,
-        trained.models,
+        frozen.complete,
         frame,
-        scale=signature.sd,
-        per_year=endpoint.per_year,
+        per_year=inputs.endpoints[signature.endpoint].per_year,
         horizons=spec.horizons,
         bootstraps=spec.bootstraps,
         seed=spec.seed,
@@ -123,17 +141,13 @@ def _added(
     present = [c for c in inputs.covariates if c in frame]
     if isinstance(added, NotEstimable) or spec.imputations < 2 or not frame[present].isna().any(axis=None):
         return added
-    models = attempt(
-        fit_imputed, trained.frame, inputs.covariates, unit=endpoint.unit, m=spec.imputations, seed=spec.seed
-    )
-    if isinstance(models, NotEstimable):
-        return replace(added, imputed=models)
+    if isinstance(frozen.imputed, NotEstimable):
+        return replace(added, imputed=frozen.imputed)
     imputed = attempt(
         added_value_imputed,
-        models,
+        frozen.imputed,
         frame,
         inputs.covariates,
-        scale=signature.sd,
         m=spec.imputations,
         bootstraps=spec.bootstraps,
         seed=spec.seed,
@@ -143,7 +157,13 @@ def _added(
 
 
 def clinical_histology(
-    frame: pd.DataFrame, inputs: Inputs, signature: Signature, spec: ValidateSpec, *, within: bool = False
+    frame: pd.DataFrame,
+    inputs: Inputs,
+    signature: Signature,
+    spec: ValidateSpec,
+    *,
+    models: FrozenModels | NotEstimable | None = None,
+    within: bool = False,
 ) -> ClinicalHistology:
     """The clinical + histology model: frozen on discovery patients alone, then judged in every other cohort.
 
@@ -153,6 +173,8 @@ def clinical_histology(
         Discovery: out-of-fold score, time, event, covariates.
     inputs, signature, spec
         The study; what is fitted depends on its covariates and on `frame` only.
+    models
+        Those of the study's covariates, where they have been fitted already.
     within
         Whether there is no other cohort, so that the model is cross-validated in discovery.
 
@@ -166,20 +188,9 @@ def clinical_histology(
     if absent:
         raise NotEstimableError(f"clinical model: [validate] clinical names {absent}; no such column.")
     endpoint = inputs.endpoints[signature.endpoint]
-    digest = signature_digest(signature)
-    model, alone = (
-        fit_clinical_model(
-            frame,
-            covariates,
-            endpoint=endpoint.name,
-            unit=endpoint.unit,
-            score_scale=scale,
-            signature_sha256=digest,
-            m=max(spec.imputations, 2),
-            seed=spec.seed,
-        )
-        for scale in (signature.sd if signature.sd > 0 else 1.0, None)
-    )
+    if not isinstance(models, FrozenModels) or covariates != list(inputs.covariates):
+        models = FrozenModels.fit(frame, covariates, **_settings(inputs, signature, spec))
+    model, alone = models.combined, models.clinical
     frozen = ClinicalHistology(model=model, clinical=alone, effects=effects(model), nomogram=nomogram(model))
     discovery, per_year = inputs.primary.discovery, endpoint.per_year
     if within:

@@ -97,6 +97,9 @@ def _forest(analysis: Analysis, number: int) -> list[Block]:
 
 def _caption(forest: Forest) -> str:
     text = f"Cox models (Efron). Complete cases: {forest.n_complete} of {forest.n}."
+    ph = known(forest.ph)
+    if ph is not None and ph.whole.p is not None:
+        text += f" Proportional hazards of the multivariable model, global test: p = {ph.whole.p:.3f}."
     imputation = known(forest.imputation)
     if imputation is None:
         return text

@@ -23,7 +23,9 @@ def data_section(material: Material) -> Section | None:
             )
     columns = ["Endpoint", "Cohort", "Patients", "With outcome", "Outcome missing", "Events", "Unit"]
     blocks: list[Block] = [Table(caption="Endpoints", columns=columns, rows=rows)]
-    skip = {"patient_id", "cohort"} | {c for e in material.endpoints.values() for c in (e.time, e.event)}
+    skip = {"patient_id", "cohort"} | {
+        c for e in material.endpoints.values() for c in (e.time, e.event, e.entry) if c
+    }
     missing: list[list[Cell]] = [
         [
             sentence_case(words_of(c)),
