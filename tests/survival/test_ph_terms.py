@@ -43,7 +43,7 @@ def test_terms_with_delayed_entry_equal_cox_zph():
 
 
 def test_a_forest_carries_the_tests_of_its_multivariable_model():
-    frame = D.assign(score=D["x1"], event=D["event"] == 1)
+    frame = D.drop(columns="entry").assign(score=D["x1"], event=D["event"] == 1)
     ph = forest(frame, ["stratum", "x3"], sd=2.0).ph
     theirs = R["plain"]["km"]
     assert list(ph.variables) == ["score", "stratum", "x3"]
