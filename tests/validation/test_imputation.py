@@ -20,7 +20,8 @@ R = json.loads((HERE / "imputation.json").read_text())
 
 @pytest.fixture(scope="module")
 def table():
-    frame = pd.read_csv(HERE / "cohort.csv", float_precision="round_trip").assign(score=R["score"])
+    frame = pd.read_csv(HERE / "cohort.csv", float_precision="round_trip")
+    frame = frame.drop(columns="entry").assign(score=R["score"])
     frame["event"] = frame["event"] == 1
     frame["x2"] = frame["x2"].map({0: "0", 1: "1"})
     for name, rows in R["holes"].items():
