@@ -195,13 +195,13 @@ def patient_rows(proposal: Proposal) -> tuple[list[dict[str, object]], list[str]
     for name, column in table.columns.items():
         if name in (proposal.patients.column, cohorts.column if cohorts else None) or name in table.varying:
             continue
-        cells[_free_name(name)] = plain_cells(column.cells, column.numbers, table.missing)
+        cells[free_name(name)] = plain_cells(column.cells, column.numbers, table.missing)
     for outcome in proposal.endpoints:
         if outcome.derived is not None:
             cells[outcome.time], cells[outcome.event] = outcome.derived.times, outcome.derived.events
     for covariate in (*proposal.covariates, *proposal.treatments):
         if covariate.cells is not None:
-            cells[covariate.column] = covariate.cells
+            cells[free_name(covariate.column)] = covariate.cells
     rows: list[dict[str, object]] = []
     for position, patient in enumerate(table.ids):
         row: dict[str, object] = {"patient_id": patient, "cohort": cohort_of.get(patient, "")}
@@ -210,8 +210,14 @@ def patient_rows(proposal: Proposal) -> tuple[list[dict[str, object]], list[str]
     return rows, ["patient_id", "cohort", *cells]
 
 
-def _free_name(name: str) -> str:
-    """A name beside those that patients.csv has for itself."""
+def free_name(name: str) -> str:
+    """The name in patients.csv of a column of the user's table, beside the two that patients.csv has for itself.
+
+    Examples
+    --------
+    >>> free_name("stage"), free_name("cohort")
+    ('stage', 'cohort (table)')
+    """
     return f"{name} (table)" if name in ("patient_id", "cohort") else name
 
 

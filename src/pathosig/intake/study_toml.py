@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from pathosig.core.errors import one_line
 from pathosig.intake.outcomes import Outcome
-from pathosig.intake.proposal import Proposal, sentence
+from pathosig.intake.proposal import Proposal, free_name, sentence
 
 _HEAD = """\
 # Written by `pathosig init` from {source}. Every comment says how the table was read; change what is wrong and
@@ -33,15 +33,19 @@ def study_toml(proposal: Proposal, *, level: str | None = None) -> str:
     for outcome in proposal.endpoints:
         lines += [*_comment(sentence(outcome)), f"{_key(outcome.name)} = {_endpoint(outcome)}"]
     lines += ["", "[columns]"]
+    covariates, treatments = (
+        _list([free_name(c.column) for c in columns])
+        for columns in (proposal.covariates, proposal.treatments)
+    )
     for covariate in proposal.covariates:
-        lines += _comment(f"{covariate.column}: {covariate.to_text()}")
-    lines.append(f"covariates = {_list([c.column for c in proposal.covariates])}")
+        lines += _comment(f"{free_name(covariate.column)}: {covariate.to_text()}")
+    lines.append(f"covariates = {covariates}")
     for treatment in proposal.treatments:
-        lines += _comment(f"{treatment.column}: {treatment.to_text()}")
-    lines.append(f"treatments = {_list([c.column for c in proposal.treatments])}")
+        lines += _comment(f"{free_name(treatment.column)}: {treatment.to_text()}")
+    lines.append(f"treatments = {treatments}")
     lines.append("subgroups = []")
     if proposal.site:
-        lines.append(f"site = {_text(proposal.site)}")
+        lines.append(f"site = {_text(free_name(proposal.site))}")
     if proposal.choices.missing:
         lines.append(f"missing = {_list(proposal.choices.missing)}")
     if proposal.choices.decimal:
@@ -56,14 +60,14 @@ def study_toml(proposal: Proposal, *, level: str | None = None) -> str:
     for line in proposal.cohort_lines():
         lines += _comment(line)
     lines.append(f"discovery = {_text(proposal.cohorts.discovery if proposal.cohorts else 'discovery')}")
-    lines.append(f"covariates = {_list([c.column for c in proposal.covariates])}")
+    lines.append(f"covariates = {covariates}")
     return "\n".join(lines) + "\n"
 
 
 def _endpoint(outcome: Outcome) -> str:
     fields = [
-        f"time = {_text(outcome.time)}",
-        f"event = {_text(outcome.event)}",
+        f"time = {_text(free_name(outcome.time))}",
+        f"event = {_text(free_name(outcome.event))}",
         f"unit = {_text(outcome.unit)}",
     ]
     if not outcome.coding.is_plain:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from pathosig.core.errors import ConfigError, InputError
 from pathosig.core.tables import read_csv_rows
+from pathosig.validation.clinical_names import clinical_table, name_in_table
 
 if TYPE_CHECKING:
     from pathosig.validation.clinical_model import ClinicalModel
@@ -59,7 +60,7 @@ def read_clinical(path: Path, model: ClinicalModel | None) -> pd.DataFrame:
         raise ConfigError(
             "--clinical: this bundle has no clinical + histology model. Leave the flag out for the histology score."
         )
-    names = [c.name for c in model.covariates]
+    names = [name_in_table(c.name) for c in model.covariates]
     if not path.is_file():
         raise InputError(
             f"{path}: no such file. Expected a CSV with columns patient_id, {', '.join(names)}.",
@@ -73,7 +74,7 @@ def read_clinical(path: Path, model: ClinicalModel | None) -> pd.DataFrame:
     twice = table.loc[table["patient_id"].duplicated(), "patient_id"]
     if len(twice):
         raise InputError(f"{path.name}: patient {twice.iloc[0]} has two rows; expected one.")
-    return table.replace("", np.nan).set_index("patient_id")
+    return clinical_table(table.replace("", np.nan)).set_index("patient_id")
 
 
 def clinical_reading(

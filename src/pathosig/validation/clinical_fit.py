@@ -21,6 +21,7 @@ from pathosig.survival.absolute_risk import hazard_at
 from pathosig.survival.imputation import impute
 from pathosig.validation.analysis import Fitted
 from pathosig.validation.clinical_model import ClinicalCovariate, ClinicalModel, HorizonHazard
+from pathosig.validation.clinical_names import refuse_taken
 from pathosig.validation.estimates import refuse_delayed
 from pathosig.validation.values import FEWEST_EVENTS
 
@@ -72,6 +73,7 @@ def fit_clinical_model(
     ----------
     R: survival::coxph, rms::cph (the same fit); mice and pool where covariates are missing.
     """
+    refuse_taken(covariates)
     refuse_delayed(frame, "clinical model")
     usable = np.isfinite(frame["time"].to_numpy(float)) & np.isfinite(frame["score"].to_numpy(float))
     data = frame[usable].reset_index(drop=True)

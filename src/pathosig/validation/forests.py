@@ -21,6 +21,7 @@ from pathosig.validation.analysis import (
     Subgroup,
     SubgroupLevel,
 )
+from pathosig.validation.clinical_names import refuse_taken
 from pathosig.validation.estimates import entry_of, hazard_ratio, refuse_delayed
 from pathosig.validation.values import ChiSquare, HazardRatio, NotEstimable, attempt, finite, numbers
 
@@ -56,6 +57,7 @@ def forest(
     >>> [(row.label, round(row.effect.hr, 2)) for row in forest(frame, ["age"], sd=1.0).multivariable]
     [('score (per SD)', 3.47), ('age (per unit)', 1.0)]
     """
+    refuse_taken(covariates)
     time, event, entry = frame["time"].to_numpy(float), frame["event"].to_numpy(bool), entry_of(frame)
     score = Term(
         variable=SCORE, level="per SD", reference="", values=frame["score"].to_numpy(float) / (sd or 1.0)
@@ -229,6 +231,7 @@ def subgroup_effects(frame: pd.DataFrame, variables: Sequence[str], *, sd: float
     >>> [(row.level, row.n, round(row.effect.hr, 2)) for row in result.rows], round(result.p_interaction, 2)
     ([('f', 40, 2.89), ('m', 40, 4.41)], 0.32)
     """
+    refuse_taken(variables)
     subgroups = [
         s for name in variables if name in frame and (s := _subgroup(frame, name, sd=sd)) is not None
     ]

@@ -15,6 +15,13 @@ from pathosig.survival import harrell_c
 from pathosig.validation.analysis import Analysis
 from pathosig.validation.arms import Treatment
 from pathosig.validation.associations import associations, outcomes_by_group
+from pathosig.validation.clinical_names import (
+    clinical_design,
+    clinical_name,
+    clinical_names,
+    clinical_primary,
+    clinical_table,
+)
 from pathosig.validation.cohorts import cohort_result
 from pathosig.validation.competing import CAUSES, causes_of, competing_risks
 from pathosig.validation.estimates import entry_of
@@ -108,7 +115,7 @@ def validate(
     discovery
         Name of the cohort it was fitted on; by default as the signature says.
     covariates, subgroups, treatments
-        Columns of `patients`.
+        Columns of `patients`; those called like a column of the outcome or score appear as in `clinical_name`.
     designs
         Treatment column -> how and when it was given; without it benefit by score is not estimable.
     primary
@@ -141,7 +148,9 @@ def validate(
     (80, 62, 2.51, 0.7)
     """
     spec = spec or ValidateSpec()
-    primary = primary or Primary(endpoint=signature.endpoint)
+    primary = clinical_primary(primary or Primary(endpoint=signature.endpoint))
+    covariates, subgroups, treatments = map(clinical_names, (covariates, subgroups, treatments))
+    designs = {clinical_name(arm): clinical_design(d) for arm, d in (designs or {}).items()}
     table = _scored(signature, profiles, patients, scores)
     if benchmark is not None:
         full = dict(zip(profiles["patient_id"], benchmark.score(profiles), strict=True))
@@ -220,7 +229,7 @@ def validate(
             {e: {n: joined(table[table["cohort"] == n], survival[e]) for n in names} for e in survival},
             treatments,
             covariates,
-            designs or {},
+            designs,
             units=units,
             discovery=discovery,
             sd=signature.sd,
@@ -250,8 +259,7 @@ def _scored(
     table["n_tiles"] = table["patient_id"].map(tiles).fillna(0).astype(float)
     if patients is None:
         return table.assign(cohort="validation")
-    extra = [c for c in patients.columns if c not in ("score", "group", "n_tiles", "time", "event", "entry")]
-    return table.merge(patients[extra], on="patient_id", how="inner")
+    return table.merge(clinical_table(patients), on="patient_id", how="inner")
 
 
 def joined(table: pd.DataFrame, outcome: pd.DataFrame) -> pd.DataFrame:

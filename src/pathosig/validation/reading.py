@@ -27,6 +27,14 @@ from pathosig.signature.reading import (
     treatment_arms,
 )
 from pathosig.signature.spec import SignatureSpec
+from pathosig.validation.clinical_names import (
+    clinical_columns,
+    clinical_design,
+    clinical_name,
+    clinical_names,
+    clinical_primary,
+    clinical_table,
+)
 from pathosig.validation.development import CutoffSheet, SelectionSummary, Univariable
 from pathosig.validation.results import CoreRates, PrimaryAnalysis, Roles
 from pathosig.validation.values import Finding
@@ -41,7 +49,7 @@ class Inputs:
     profiles
         Profiles of all patients.
     patients
-        patients.csv with its cohorts.
+        patients.csv with its cohorts, columns under the names of `clinical_table`; so are all columns named below.
     survival
         Endpoint -> patient_id, time, event.
     endpoints, columns, primary
@@ -88,7 +96,7 @@ class Inputs:
     @property
     def declared(self) -> PrimaryAnalysis:
         """The primary analysis with the hash of its declaration."""
-        p = self.primary
+        p = self.study.primary
         content = {
             "endpoint": p.endpoint,
             "discovery": p.discovery,
@@ -125,21 +133,22 @@ def read_inputs(study: Study) -> Inputs:
     fitted = study.paths.signature.is_file()
     raw = read_selection(study)
     endpoints = study.endpoints()
-    patients = study.patients()
+    patients, columns = clinical_table(study.patients()), clinical_columns(study.columns)
+    designs = parse_treatments(study.config.get("treatment", {}))
     return Inputs(
         study=study,
         profiles=read_profiles(study),
         patients=patients,
         survival={name: study.survival(name) for name in endpoints} if fitted else {},
         endpoints=endpoints,
-        columns=study.columns,
-        primary=study.primary,
-        roles=_roles_of(study.columns, list(patients.columns)),
+        columns=columns,
+        primary=clinical_primary(study.primary),
+        roles=_roles_of(columns, list(patients.columns)),
         cohorts=tuple(study.cohorts()),
-        clinical=tuple(clinical_variables(study)),
-        covariates=tuple(covariates_of(study)),
-        treatments=tuple(treatment_arms(study)),
-        designs=parse_treatments(study.config.get("treatment", {})),
+        clinical=clinical_names(clinical_variables(study)),
+        covariates=clinical_names(covariates_of(study)),
+        treatments=clinical_names(treatment_arms(study)),
+        designs={clinical_name(arm): clinical_design(d) for arm, d in designs.items()},
         settings=study.spec(SignatureSpec),
         signature=Signature.load(study.paths.signature) if fitted else None,
         benchmark=Signature.load(study.paths.benchmark) if study.paths.benchmark.is_file() else None,

@@ -20,6 +20,7 @@ from pathosig.validation.arms import (
     Verdict,
 )
 from pathosig.validation.arms_effect import cohort_effect
+from pathosig.validation.clinical_names import refuse_taken
 from pathosig.validation.values import HazardRatio, NotEstimable, attempt
 
 _LEVEL = 0.05
@@ -91,6 +92,7 @@ def treatment_benefit(
     >>> treatment_benefit({"trial": trial}, **options).words
     'benefit by score: not estimable: start of treatment unknown'
     """
+    refuse_taken([arm, *covariates])
     cohorts = [
         TreatmentCohort(
             cohort=cohort,

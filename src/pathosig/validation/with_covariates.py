@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TypedDict
 
 import pandas as pd
 
@@ -14,6 +14,7 @@ from pathosig.validation.added import FrozenModels, added_value
 from pathosig.validation.added_imputed import added_value_imputed
 from pathosig.validation.analysis import AddedValue
 from pathosig.validation.clinical_model import effects, signature_digest
+from pathosig.validation.clinical_names import clinical_names
 from pathosig.validation.clinical_validation import cross_validate_clinical, judge_clinical
 from pathosig.validation.clinical_values import ClinicalHistology
 from pathosig.validation.frozen import joined
@@ -34,6 +35,17 @@ class _Frozen:
 
     complete: FrozenModels | NotEstimable
     imputed: FrozenModels | NotEstimable
+
+
+class _Settings(TypedDict):
+    """Arguments of `FrozenModels.fit` that belong to the study."""
+
+    endpoint: str
+    unit: str
+    score_scale: float
+    signature_sha256: str
+    m: int
+    seed: int
 
 
 def with_covariates(
@@ -94,7 +106,7 @@ def with_covariates(
     return replace(results, analyses=tuple(analyses))
 
 
-def _settings(inputs: Inputs, signature: Signature, spec: ValidateSpec) -> dict[str, Any]:
+def _settings(inputs: Inputs, signature: Signature, spec: ValidateSpec) -> _Settings:
     """What every fit of clinical models is told."""
     return {
         "endpoint": signature.endpoint,
@@ -183,7 +195,7 @@ def clinical_histology(
     NotEstimableError
         Without covariates, or with too few events.
     """
-    covariates = list(spec.clinical) or list(inputs.covariates)
+    covariates = list(clinical_names(spec.clinical)) or list(inputs.covariates)
     absent = [name for name in covariates if name not in frame]
     if absent:
         raise NotEstimableError(f"clinical model: [validate] clinical names {absent}; no such column.")

@@ -17,6 +17,7 @@ from pathosig.report.images import picture
 from pathosig.report.material import Material
 from pathosig.report.page import Block, Cell, Section, Table
 from pathosig.validation.clinical_model import ClinicalModel
+from pathosig.validation.clinical_names import clinical_table
 from pathosig.validation.clinical_values import ClinicalHistology, NomogramAxis
 
 
@@ -82,7 +83,7 @@ def example_patient(material: Material, both: ClinicalHistology) -> ExamplePatie
     scores = {r.patient: r.score for r in material.scores if math.isfinite(r.score)}
     if table is None or model.score_scale is None:
         return None
-    frame = table[table["patient_id"].isin(scores)]
+    frame = clinical_table(table[table["patient_id"].isin(scores)])
     score = np.array([scores[p] for p in frame["patient_id"]])
     if not len(frame):
         return None

@@ -1,0 +1,190 @@
+"""Columns of patients.csv whose names pathosig itself uses: in a validation they are marked as those of the table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import pandas as pd
+
+from pathosig.core.clinical import TIME_ZERO, Columns, Primary, TreatmentDesign
+from pathosig.core.errors import InputError
+
+TAKEN = frozenset({"score", "group", "n_tiles", "time", "event", "entry", "cause", "ridge_score", "other"})
+"""Columns that a validation puts beside the covariates of a patient."""
+
+_MARK = " (table)"
+__all__ = [
+    "TAKEN",
+    "clinical_columns",
+    "clinical_design",
+    "clinical_name",
+    "clinical_names",
+    "clinical_primary",
+    "clinical_table",
+    "name_in_table",
+    "refuse_taken",
+]
+
+
+def clinical_name(column: str) -> str:
+    """The name under which a column of patients.csv enters models and results.
+
+    Parameters
+    ----------
+    column
+        A column of patients.csv.
+
+    Examples
+    --------
+    >>> clinical_name("stage"), clinical_name("score")
+    ('stage', 'score (table)')
+    """
+    return column + _MARK if column in TAKEN else column
+
+
+def name_in_table(name: str) -> str:
+    """The column of patients.csv behind a name of `clinical_name`.
+
+    Parameters
+    ----------
+    name
+        As in models and results.
+
+    Examples
+    --------
+    >>> name_in_table("score (table)"), name_in_table("cohort (table)")
+    ('score', 'cohort (table)')
+    """
+    column = name.removesuffix(_MARK)
+    return column if column in TAKEN else name
+
+
+def clinical_names(columns: Iterable[str]) -> tuple[str, ...]:
+    """`clinical_name` of every column.
+
+    Parameters
+    ----------
+    columns
+        Columns of patients.csv.
+
+    Examples
+    --------
+    >>> clinical_names(["age", "time"])
+    ('age', 'time (table)')
+    """
+    return tuple(clinical_name(c) for c in columns)
+
+
+def clinical_table(patients: pd.DataFrame) -> pd.DataFrame:
+    """A table of patients whose columns cannot be confused with the outcome or the score.
+
+    Parameters
+    ----------
+    patients
+        One row a patient, columns as in patients.csv.
+
+    Raises
+    ------
+    InputError
+        E_COLUMN: the table has the column `score` and another one of the name `score` is given here.
+
+    Examples
+    --------
+    >>> clinical_table(pd.DataFrame({"patient_id": ["P1"], "score": [3]})).columns.tolist()
+    ['patient_id', 'score (table)']
+    """
+    new = {c: clinical_name(c) for c in patients.columns if c in TAKEN}
+    if both := [name for name in new.values() if name in patients.columns]:
+        raise InputError(
+            f"patients.csv: column {both[0]!r} has the name by which {both[0].removesuffix(_MARK)!r} is called in models. Rename it.",
+            code="E_COLUMN",
+        )
+    return patients.rename(columns=new)
+
+
+def refuse_taken(covariates: Iterable[str]) -> None:
+    """Raise where a covariate would be read from the outcome or the score.
+
+    Parameters
+    ----------
+    covariates
+        Columns of a table that holds score, group and outcome as well.
+
+    Raises
+    ------
+    InputError
+        E_COLUMN, with the name.
+
+    Examples
+    --------
+    >>> refuse_taken(["age"])
+    """
+    if taken := sorted(TAKEN & set(covariates)):
+        raise InputError(
+            f"covariate {taken[0]!r}: in this table the column of that name is the outcome or the score. Give the covariate another name.",
+            code="E_COLUMN",
+        )
+
+
+def clinical_columns(columns: Columns) -> Columns:
+    """[columns] of study.toml under the names of `clinical_table`.
+
+    Parameters
+    ----------
+    columns
+        As declared.
+
+    Examples
+    --------
+    >>> clinical_columns(Columns(covariates=("age", "score"), site="group")).covariates
+    ('age', 'score (table)')
+    """
+    return replace(
+        columns,
+        covariates=clinical_names(columns.covariates),
+        treatments=clinical_names(columns.treatments),
+        subgroups=clinical_names(columns.subgroups),
+        site=_optional(columns.site),
+        sex=_optional(columns.sex),
+        age=_optional(columns.age),
+    )
+
+
+def _optional(column: str | None) -> str | None:
+    return None if column is None else clinical_name(column)
+
+
+def clinical_primary(primary: Primary) -> Primary:
+    """[primary] of study.toml under the names of `clinical_table`.
+
+    Parameters
+    ----------
+    primary
+        As declared.
+
+    Examples
+    --------
+    >>> clinical_primary(Primary(treatment="group")).treatment
+    'group (table)'
+    """
+    return replace(
+        primary, covariates=clinical_names(primary.covariates), treatment=_optional(primary.treatment)
+    )
+
+
+def clinical_design(design: TreatmentDesign) -> TreatmentDesign:
+    """A declaration in [treatment] whose column of start times has its name in `clinical_table`.
+
+    Parameters
+    ----------
+    design
+        As declared.
+
+    Examples
+    --------
+    >>> clinical_design(TreatmentDesign(start="time")).start, clinical_design(TreatmentDesign(start="time zero")).start
+    ('time (table)', 'time zero')
+    """
+    start = design.start
+    return design if start is None or start == TIME_ZERO else replace(design, start=clinical_name(start))
