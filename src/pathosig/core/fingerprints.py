@@ -61,6 +61,25 @@ def identity(path: Path) -> dict[str, Any]:
     return {"size": size, "xxh3": digest.hexdigest()}
 
 
+def input_bytes(path: Path) -> int:
+    """Size of a file, or of all files of a folder or of an MRXS slide; a file that has several names counts once.
+
+    Parameters
+    ----------
+    path
+        A file or folder, of this machine or in object storage.
+
+    Raises
+    ------
+    OSError
+        If it is not there.
+    """
+    if url_of(path):
+        return look(file_of(path)).size
+    states = [part.stat() for part in _input_parts(path)]
+    return sum({(s.st_dev, s.st_ino) if s.st_ino else k: s.st_size for k, s in enumerate(states)}.values())
+
+
 def file_of(path: Path) -> Path:
     """The file of a slide whose path may end in the number of one of several scans in it (``slide.ome.tif#2``)."""
     stem, mark, number = path.name.rpartition("#")

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from pathosig.core.errors import SlideError
+from pathosig.core.fingerprints import input_bytes
 from pathosig.core.records import write_text
 from pathosig.core.units import Job, Outcome
+from pathosig.slides.backends.bounds import check_tissue
 from pathosig.slides.icc import profile_name
 from pathosig.slides.opening import icc_profile, open_slide
 from pathosig.slides.reading import read_overview
@@ -66,6 +68,8 @@ def find_on_slide(job: Job) -> Outcome:
             f"slide {job.unit}: the file changed while it was read. Run again.", code="E_CHANGED"
         )
     area = sum(area_px(p) for p in polygons)
+    if not payload["edited"]:
+        check_tissue(area, input_bytes(path), path.name)
     width, height = info.level_sizes[0]
     share = area / (width * height)
     if share > 0.95 and not payload["edited"]:

@@ -12,12 +12,12 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from pathosig.core.errors import SlideError
+from pathosig.slides.backends.bounds import check_declared, check_decoded
 from pathosig.slides.backends.source import ByteSource
 from pathosig.slides.backends.xml import parse_xml
 
 _SEGMENT = 32
 _MAX_XML = 64_000_000
-_MAX_PIXELS = 4e11
 _MAX_BLOCK = 64_000_000
 """Pixels of a subblock; ZEN writes 4 to 6 million."""
 
@@ -144,11 +144,8 @@ def read_facts(path: Path, source: ByteSource) -> CziFacts:
     left, top = min(b.x for b in finest), min(b.y for b in finest)
     width = max(b.x + b.width for b in finest) - left
     height = max(b.y + b.height for b in finest) - top
-    if width * height > _MAX_PIXELS:
-        raise SlideError(
-            f"{path.name}: declares {width} x {height} pixels, which cannot be. Copy it again.",
-            code="E_TOO_LARGE",
-        )
+    check_declared((width, height), file_bytes, path.name)
+    check_decoded(sum(math.prod(b.stored) for b in blocks), file_bytes, path.name)
     mpp, power = _metadata(source, metadata, file_bytes)
     return CziFacts(
         blocks=blocks, origin=(left, top), size=(width, height), mpp=mpp, power=power, warnings=warnings

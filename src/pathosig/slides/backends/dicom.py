@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pathosig.core.errors import SlideError
+from pathosig.slides.backends.bounds import check_declared, check_decoded
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 _WSI = "1.2.840.10008.5.1.4.1.1.77.1.6"
+_DEFLATED = "1.2.840.10008.1.2.1.99"
+"""A file is inflated before anything can be asked of it: to any size."""
+
 _PLAIN = {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"}
 """Transfer syntaxes whose pixels are not in frames of their own."""
 
@@ -29,7 +33,6 @@ _WANTED = [
     "TotalPixelMatrixColumns",
 ]
 _MAX_TILE = 64_000_000
-_MAX_PIXELS = 4e11
 _LOST_SHARE = 0.02
 
 
@@ -124,13 +127,15 @@ def read_instance(path: Path) -> Instance | None:
     if not is_dicom(path):
         raise SlideError(f"{path.name}: is no DICOM file or is damaged. Copy it again.", code="E_FORMAT")
     try:
+        if str(pydicom.filereader.read_file_meta_info(path).get("TransferSyntaxUID", "")) == _DEFLATED:
+            raise SlideError(f"{path.name}: is deflated as a whole. Write it with frames.", code="E_CODEC")
         with path.open("rb") as handle:
             header = pydicom.dcmread(handle, stop_before_pixels=True, specific_tags=_WANTED)
             at = handle.tell()
         if str(header.file_meta.get("MediaStorageSOPClassUID", "")) != _WSI:
             return None
         return _instance(path, header, at)
-    except OSError:
+    except (OSError, SlideError):
         raise
     except Exception as error:  # pydicom raises many kinds on damaged data
         raise SlideError(
@@ -205,7 +210,7 @@ def slide_instances(path: Path) -> list[Instance]:
                 instance = read_instance(file)
             except SlideError as error:
                 raise SlideError(
-                    str(error) if file == path else f"{path.name}: {error}", code="E_FORMAT"
+                    str(error) if file == path else f"{path.name}: {error}", code=error.code
                 ) from error
             instances += [instance] if instance is not None else []
     levels = [i for i in instances if i.volume] or (instances if path.is_file() else [])
@@ -245,11 +250,9 @@ def _check(level: Instance, name: str) -> None:
         )
     width, height = level.matrix if min(level.matrix) else level.tile
     size = level.path.stat().st_size
-    if (
-        level.tile[0] * level.tile[1] > _MAX_TILE
-        or width * height > min(_MAX_PIXELS, 20_000 * size)
-        or level.frames > size
-    ):
+    check_declared((width, height), size, said)
+    check_decoded(level.frames * level.tile[0] * level.tile[1], size, said)
+    if level.tile[0] * level.tile[1] > _MAX_TILE or level.frames > size:
         raise SlideError(
             f"{said} declares {width} x {height} pixels in {size} bytes, which cannot be. Copy it again.",
             code="E_TOO_LARGE",

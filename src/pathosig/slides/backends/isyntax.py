@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from pathosig.core.errors import SlideError
+from pathosig.slides.backends.bounds import check_declared
 from pathosig.slides.backends.trial import try_elsewhere
 from pathosig.slides.reader import ContextClose, SlideInfo
 from pathosig.slides.resolution import checked_mpp
 
-_MAX_PIXELS = 4e11
 _CACHED_TILES = 200
 """Of 256 x 256 pixels with their wavelet coefficients; the package's own default is 2000, about a gigabyte."""
 
@@ -66,11 +66,7 @@ class ISyntaxReader(ContextClose):
         downsamples = tuple(float(d) for d in self._slide.level_downsamples)
         if not sizes or min(min(size) for size in sizes) < 1 or downsamples[0] != 1.0:
             raise SlideError(f"{self.path.name}: has no level of full resolution.", code="E_FORMAT")
-        if sizes[0][0] * sizes[0][1] > _MAX_PIXELS:
-            raise SlideError(
-                f"{self.path.name}: declares {sizes[0][0]} x {sizes[0][1]} pixels, which cannot be. Copy it again.",
-                code="E_TOO_LARGE",
-            )
+        check_declared(sizes[0], self.path.stat().st_size, self.path.name)
         x, y = (_known(value) for value in (self._slide.mpp_x, self._slide.mpp_y))
         mpp, source = checked_mpp(x, y, given=table_mpp, name=self.path.name)
         return SlideInfo(

@@ -9,13 +9,13 @@ import numpy as np
 import simplejpeg
 
 from pathosig.core.errors import SlideError
+from pathosig.slides.backends.bounds import check_declared, check_decoded
 from pathosig.slides.backends.kfb_layout import KfbFacts, read_facts
 from pathosig.slides.backends.mosaic import MosaicReader, Pieces, whole_levels
 from pathosig.slides.backends.source import ByteSource
 from pathosig.slides.reader import SlideInfo
 from pathosig.slides.resolution import checked_mpp, power_warning
 
-_MAX_PIXELS = 4e11
 _MAX_BYTES = 64_000_000
 _LOST = 0.02
 """Share of level-0 tiles beyond the end of the file from which a slide counts as cut off."""
@@ -37,7 +37,7 @@ class KfbReader(MosaicReader):
             file_bytes = path.stat().st_size
             self._facts = read_facts(self._source, file_bytes, path.name)
             lost = _lost(self._facts, file_bytes, path.name)
-            info = _info(self._facts, table_mpp=mpp, name=path.name, lost=lost)
+            info = _info(self._facts, table_mpp=mpp, name=path.name, file_bytes=file_bytes, lost=lost)
             levels = tuple(_pieces(self._facts, scale) for scale in _scales(self._facts))
             kept = whole_levels(levels, info.downsamples, info.level_sizes[0])
             super().__init__(tuple(levels[i] for i in kept))
@@ -100,12 +100,13 @@ def _lost(layout: KfbFacts, file_bytes: int, name: str) -> tuple[str, ...]:
     return (f"cut off: {lost} of {len(full)} tiles are lost",) if lost else ()
 
 
-def _info(layout: KfbFacts, *, table_mpp: float | None, name: str, lost: tuple[str, ...]) -> SlideInfo:
+def _info(
+    layout: KfbFacts, *, table_mpp: float | None, name: str, file_bytes: int, lost: tuple[str, ...]
+) -> SlideInfo:
     width, height = layout.size
-    if width * height > _MAX_PIXELS:
-        raise SlideError(
-            f"{name}: declares {width} x {height} pixels, which cannot be. Copy it again.", code="E_TOO_LARGE"
-        )
+    check_declared(layout.size, file_bytes, name)
+    tiles = layout.tiles[layout.tiles["scale"] == layout.tiles["scale"].max()]
+    check_decoded(int((tiles["width"].astype(np.float64) * tiles["height"]).sum()), file_bytes, name)
     header = (
         float(f"{layout.mpp:.6g}") if np.isfinite(layout.mpp) and layout.mpp > 0 else None
     )  # a 32-bit number

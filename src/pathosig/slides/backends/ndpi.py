@@ -11,6 +11,7 @@ import numpy as np
 import tifffile
 
 from pathosig.core.errors import SlideError
+from pathosig.slides.backends.bounds import check_declared, check_decoded
 from pathosig.slides.backends.source import ByteSource, read_error
 from pathosig.slides.backends.tiff_codecs import Piece, decode_jpeg, shrunk
 from pathosig.slides.backends.tiff_tags import JPEG
@@ -18,7 +19,6 @@ from pathosig.slides.backends.tiled import Grid, TiledReader, whole
 from pathosig.slides.reader import SlideInfo
 from pathosig.slides.resolution import checked_mpp, from_resolution_tags, power_warning
 
-_MAX_PIXELS = 4e11
 _MAX_WHOLE = 40_000_000
 """Pixels of a level without restart markers that is decoded in one go."""
 
@@ -206,11 +206,8 @@ def _levels(path: Path) -> tuple[tuple[_Level, ...], float | None] | None:
         return None
     width, height = kept[0].grid.size
     size = path.stat().st_size
-    if width * height > min(_MAX_PIXELS, 20_000 * size):
-        raise SlideError(
-            f"{path.name}: declares {width} x {height} pixels in {size} bytes, which cannot be. Copy it again.",
-            code="E_TOO_LARGE",
-        )
+    check_declared((width, height), size, path.name)
+    check_decoded(width * height, size, path.name)
     end = cut[0].layout.end
     if end > size:
         raise SlideError(

@@ -10,9 +10,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pathosig.core.errors import SlideError
+from pathosig.slides.backends.bounds import check_declared, check_decoded
 
-_MAX_PIXELS = 4e11
-_MAX_PIXELS_PER_BYTE = 20_000
+_ENOUGH = 50
+"""Pixels for a byte of which nobody asks whether there can be so many."""
+
 _MAX_CHUNK_BYTES = 256_000_000
 _MAX_LEVELS = 40
 _MAX_METADATA_BYTES = 20_000_000
@@ -70,6 +72,11 @@ class Storage:
     compressor: str
     chunk_bytes: int
     shard_chunks: int
+
+    @property
+    def file_bytes(self) -> int:
+        """Size of what a file holds, decoded."""
+        return self.chunk_bytes * max(1, self.shard_chunks)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -183,12 +190,9 @@ def read_facts(path: Path) -> ZarrFacts:
             path, f"damaged OME-Zarr metadata ({type(error).__name__}: {error}). Copy it again."
         ) from error
     width, height = pyramid.size(0)
-    if width * height > _MAX_PIXELS or not _plausible(pyramid.levels[0].folder, width * height):
-        raise _refuse(
-            path,
-            f"declares {width} x {height} pixels in next to no bytes, which cannot be. Copy it again.",
-            "E_TOO_LARGE",
-        )
+    stored, chunks = _stored(pyramid.levels[0], width * height)
+    check_declared((width, height), stored, path.name)
+    check_decoded(chunks * pyramid.levels[0].storage.file_bytes // 3, stored, path.name)
     return pyramid
 
 
@@ -367,14 +371,21 @@ def _inner_chunks(entries: Sequence[Any]) -> Iterator[tuple[int, ...]]:
             yield from _inner_chunks(inner.get("codecs", ()))
 
 
-def _plausible(folder: Path, pixels: int) -> bool:
-    """Whether there are bytes enough; stops at the first files that suffice."""
-    stored = 0
-    for file in folder.rglob("*"):
-        stored += file.stat().st_size if file.is_file() else 0
-        if stored * _MAX_PIXELS_PER_BYTE >= pixels:
-            return True
-    return False
+def _stored(level: ZarrLevel, pixels: int) -> tuple[int, int]:
+    """Bytes and files of a level's chunks; stops at the first files that suffice. A file that has several names counts once."""
+    seen: set[tuple[int, int]] = set()
+    stored, files = 0, 0
+    for file in level.folder.rglob("*"):
+        if not file.is_file():
+            continue
+        files += 1
+        state = file.stat()
+        if not state.st_ino or (state.st_dev, state.st_ino) not in seen:
+            seen.add((state.st_dev, state.st_ino))
+            stored += state.st_size
+        if stored * _ENOUGH >= pixels:
+            break
+    return stored, files
 
 
 def _refuse(path: Path, what: str, code: str = "E_FORMAT") -> SlideError:

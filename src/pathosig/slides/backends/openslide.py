@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from pathosig.core.errors import SlideError
+from pathosig.core.fingerprints import input_bytes
 from pathosig.slides.backends.aside import OpenSlideAside, OpenSlideError
+from pathosig.slides.backends.bounds import check_declared
 from pathosig.slides.backends.dicom import damage, is_dicom, slide_instances
 from pathosig.slides.backends.source import read_error
 from pathosig.slides.reader import ContextClose, SlideInfo
 from pathosig.slides.resolution import checked_mpp, from_resolution_tags, parse_number, power_warning
 
-_MAX_PIXELS = 4e11
 _LOOSE = {"mirax", "zeiss", "ventana"}
 """Makers whose pieces overlap or lie anywhere."""
 
@@ -65,11 +66,7 @@ class OpenSlideReader(ContextClose):
         properties = self._slide.properties
         sizes = [tuple(size) for size in self._slide.level_dimensions]
         width, height = sizes[0]
-        if width * height > _MAX_PIXELS:
-            raise SlideError(
-                f"{self.path.name}: declares {width} x {height} pixels, which cannot be. Copy it again.",
-                code="E_TOO_LARGE",
-            )
+        check_declared((width, height), input_bytes(self.path), self.path.name)
         if "openslide.bounds-width" in properties:
             w, h = (int(properties[f"openslide.bounds-{k}"]) for k in ("width", "height"))
             sizes = [(max(1, round(w / d)), max(1, round(h / d))) for d in self._slide.level_downsamples]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,7 @@ class TiffReader(TiledReader):
         self._source = ByteSource(path)
         try:
             self._bands: list[tuple[Band, ...]] = []
+            self._shares: list[bool] = []
             self._open(pages, mpp, scan)
         except BaseException:
             self._source.close()
@@ -121,6 +123,7 @@ class TiffReader(TiledReader):
             for level in levels
         ]
         self._bands = bands
+        self._shares = [bool(level[0].shared.any()) for level in bands]
         self._grids = tuple(
             Grid(
                 size=level[0].page.size,
@@ -220,14 +223,30 @@ class TiffReader(TiledReader):
             raise SlideError(f"{self.path.name}: a tile lies beyond the end of the file.", code="E_PIXELS")
         return self._source.read(offset, count)
 
-    def _decode(self, level: int, index: int, shrink: int) -> np.ndarray:
-        bands, grid = self._bands[level], self._grids[level]
+    def _piece(self, level: int, index: int) -> Piece:
+        grid = self._grids[level]
         width, height = grid.tile
         row, column = divmod(index, grid.across)
-        piece = Piece(
+        return Piece(
             size=grid.tile,
             inside=(min(width, grid.size[0] - column * width), min(height, grid.size[1] - row * height)),
         )
+
+    def _same(self, level: int, index: int) -> Hashable:
+        bands = self._bands[level]
+        if not self._shares[level]:
+            return None
+        step = bands[0].page.across * bands[0].page.down
+        stored = [(band, plane * step + index) for band in bands for plane in range(band.page.planes)]
+        if not all(band.shared[n] for band, n in stored):
+            return None
+        places = tuple((int(band.offsets[n]), int(band.counts[n])) for band, n in stored)
+        return level, self._piece(level, index).inside, places
+
+    def _decode(self, level: int, index: int, shrink: int) -> np.ndarray:
+        bands, grid = self._bands[level], self._grids[level]
+        width, height = grid.tile
+        piece = self._piece(level, index)
         try:
             if grid.shrinkable:
                 band = bands[0]

@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pathosig.core.errors import SlideError
+from pathosig.slides.backends.bounds import check_declared, shared_pieces
 from pathosig.slides.backends.colour import YCBCR, check_colours
 from pathosig.slides.backends.source import ByteSource
 from pathosig.slides.backends.tiff_tags import NONE, Page, read_values
 
-_MAX_PIXELS = 4e11
-_MAX_PIXELS_PER_BYTE = 20_000
 _MAX_TILE = 64_000_000
 _MAX_STRIP = 400_000_000
 _SMALL_STRIP = 48_000_000
@@ -34,6 +33,8 @@ class Band:
     ----------
     offsets, counts
         int64[planes * across * down]; a count of 0 is a piece that was never written: white.
+    shared
+        bool[planes * across * down]: pieces whose very bytes belong to another piece too.
     tables
         JPEGTables.
     """
@@ -41,22 +42,13 @@ class Band:
     page: Page
     offsets: np.ndarray
     counts: np.ndarray
+    shared: np.ndarray
     tables: bytes
 
     def beyond(self, file_bytes: int) -> int:
         """How many pieces end behind the last byte of the file."""
         return int(
             np.count_nonzero((self.counts > 0) & (self.offsets + self.counts.clip(max=2**62) > file_bytes))
-        )
-
-
-def _check_size(page: Page, file_bytes: int, name: str) -> None:
-    """Refuse sizes that cannot be true, before anything is allocated."""
-    width, height = page.size
-    if width * height > min(_MAX_PIXELS, _MAX_PIXELS_PER_BYTE * file_bytes):
-        raise SlideError(
-            f"{name}: declares {width} x {height} pixels in {file_bytes} bytes, which cannot be. Copy it again.",
-            code="E_TOO_LARGE",
         )
 
 
@@ -100,7 +92,7 @@ def read_band(page: Page, source: ByteSource, file_bytes: int, name: str) -> Ban
     array([12288])
     """
     check_colours(page, name)
-    _check_size(page, file_bytes, name)
+    check_declared(page.size, file_bytes, name)
     pixels = page.piece[0] * page.piece[1]
     if page.tiled and pixels > _MAX_TILE:
         raise SlideError(
@@ -115,6 +107,7 @@ def read_band(page: Page, source: ByteSource, file_bytes: int, name: str) -> Ban
             code="E_TOO_LARGE",
         )
     offsets, counts = _places(page, count, source, file_bytes, name)
+    shared = shared_pieces(offsets, counts, pixels, file_bytes=file_bytes, name=name)
     if (
         not page.tiled
         and page.compression in NONE
@@ -123,6 +116,7 @@ def read_band(page: Page, source: ByteSource, file_bytes: int, name: str) -> Ban
         and page.planar == 1
     ):
         page, offsets, counts = _thin_strips(page, offsets, counts)
+        shared = np.zeros(len(offsets), bool)
         pixels = page.piece[0] * page.piece[1]
     if not page.tiled and pixels > min(
         _MAX_STRIP, max(_SMALL_STRIP, _STRIP_RATIO * int(counts.max(initial=0)))
@@ -132,7 +126,7 @@ def read_band(page: Page, source: ByteSource, file_bytes: int, name: str) -> Ban
             "image without tiles. Convert it to a tiled TIFF.",
             code="E_TOO_LARGE",
         )
-    return Band(page=page, offsets=offsets, counts=counts, tables=page.tables)
+    return Band(page=page, offsets=offsets, counts=counts, shared=shared, tables=page.tables)
 
 
 def _places(

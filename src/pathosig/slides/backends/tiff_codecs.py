@@ -30,8 +30,8 @@ _APP14_RGB = b"\xff\xee\x00\x0eAdobe\x00d\x00\x00\x00\x00\x00"
 
 _END = b"\xff\xd9"
 
-_MAX_SCANNED = 1_000_000_000
-"""Pixels of a JPEG times its scans: each scan of a progressive one touches them all again."""
+_SCANNED, _SCANNED_PER_BYTE = 4_000_000, 2_000
+"""Pixels of a JPEG times its scans, of any tile and more for each of its bytes: each scan of a progressive one touches them all again."""
 
 _REVERSED = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
 
@@ -298,7 +298,9 @@ def _checked_header(data: bytes, piece: Piece, *, gray: bool) -> tuple[int, int]
         raise ValueError(f"{width} x {height} pixels, expected {full[0]} x {full[1]}")
     if (colours == "Gray") != gray or colours in ("CMYK", "YCCK"):
         raise ValueError(f"components of {colours}")
-    if data.count(b"\xff\xda") * width * height > _MAX_SCANNED:
+    if data.count(b"\xff\xda") * width * height > max(
+        width * height, _SCANNED + _SCANNED_PER_BYTE * len(data)
+    ):
         raise ValueError("too many scans")
     return width, height
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
 from pathosig.core.errors import SlideError
+from pathosig.slides.backends.bounds import SHARED_BYTES
 from pathosig.slides.backends.scatter import Scatter, parts
 from pathosig.slides.pyramid import ReadPlan
 from pathosig.slides.reader import ContextClose, SlideInfo
@@ -73,6 +74,7 @@ class TiledReader(ContextClose, ABC):
         self._cached_bytes = 0
         self._cache_limit = _CACHE_BYTES
         self._spare: list[np.ndarray] = []
+        self._shared: dict[tuple[Hashable, int], np.ndarray] = {}
         self.convert: Callable[[np.ndarray], np.ndarray] | None = None
         """What turns the colours of decoded tiles into others, set before anything is read."""
 
@@ -88,8 +90,21 @@ class TiledReader(ContextClose, ABC):
 
     def _decoded(self, level: int, index: int, shrink: int) -> np.ndarray:
         """A decoded tile in the colours that are wanted."""
+        same = self._same(level, index)
+        if same is not None and (kept := self._shared.get((same, shrink))) is not None:
+            return kept
         pixels = self._decode(level, index, shrink)
-        return pixels if self.convert is None else self.convert(pixels)
+        pixels = pixels if self.convert is None else self.convert(pixels)
+        if same is not None:
+            pixels.flags.writeable = False  # it is given to every place that names it
+            if sum(kept.nbytes for kept in list(self._shared.values())) > SHARED_BYTES:
+                self._shared.clear()
+            self._shared[same, shrink] = pixels
+        return pixels
+
+    def _same(self, level: int, index: int) -> Hashable:
+        """What tiles with the same pixels have in common, where they are few enough to be kept; None for others."""
+        return None
 
     def _buffer(self, level: int, shrink: int) -> np.ndarray:
         """Memory for a decoded tile, that of a dropped one where it fits: fresh pages cost a tenth of decoding."""
@@ -260,6 +275,7 @@ class TiledReader(ContextClose, ABC):
     def close(self) -> None:
         """Drop decoded tiles."""
         self._cache.clear()
+        self._shared.clear()
         self._cached_bytes = 0
 
 
