@@ -14,6 +14,7 @@ from pathosig.survival import (
     brier,
     calibration,
     cause_specific,
+    chi_square,
     cox,
     cox_path,
     cox_univariate,
@@ -298,6 +299,21 @@ def test_fishers_test_equals_r_exactly_or_within_its_stated_error_and_is_fast(na
     else:
         assert "Monte Carlo" in found.method
         assert abs(found.p - theirs["p"][0]) < 4 * found.p_se
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (4, 5), (3, 6), (6, 3)])
+def test_a_table_of_400_patients_takes_less_than_two_seconds_whatever_its_shape(shape):
+    rng = np.random.default_rng(shape[1])
+    cells = np.outer(rng.dirichlet(np.full(shape[0], 5.0)), rng.dirichlet(np.full(shape[1], 5.0)))
+    table = rng.multinomial(400, cells.ravel()).reshape(shape)
+    start = clock.process_time()
+    test = fisher_exact(table)
+    assert clock.process_time() - start < 2
+    assert 0 < test.p <= 1
+    if test.p_se:
+        assert "Monte Carlo" in test.method
+        assert test.p_se < 0.002
+    assert abs(test.p - chi_square(table).p) < 0.05
 
 
 def test_fishers_count_and_its_simulation_agree():

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 from scipy import stats
-from scipy.special import gammaln
+from scipy.special import comb, gammaln
 
 from pathosig.core.errors import ConfigError, NotEstimableError
 
 _MATRIX = 20_000_000
 _PER_NODE = 30
+_PER_SPLIT = 12
+_FEW_CELLS = 8
 _SAME = 1e-7
 """R's relative tolerance of equally likely tables."""
 
@@ -139,7 +141,7 @@ def _filled(table: Any) -> np.ndarray:
 
 
 def fisher_exact(
-    table: Any, *, workspace: int = 60_000_000, tables: int = 200_000, seed: int = 0
+    table: Any, *, workspace: int = 40_000_000, tables: int = 200_000, seed: int = 0
 ) -> TableTest:
     """Fisher's exact test of an r x c table (R: stats::fisher.test).
 
@@ -152,7 +154,7 @@ def fisher_exact(
     table
         int[r, c].
     workspace
-        Most steps of the exact count (60 million take a second or two).
+        Most steps of the exact count (40 million take about a second); whether they suffice is known before they are made.
     tables, seed
         Simulated tables and their seed.
 
@@ -207,20 +209,21 @@ def _network(
     past, ways = np.zeros(1), np.ones(1)
     radix = (int(rows.max()) + 1) ** np.arange(len(rows), dtype=float)
     limit = observed - constant + _SAME
-    p, spent = 0.0, 0
+    p, spent = 0.0, 0.0
     for place, column in enumerate(columns[:-1]):
         later = columns[place + 1 :]
         best, base = _best_completion(int(rows.max()), later, lf), lf[later].sum()
         states, where = np.unique(left, axis=0, return_inverse=True)
         sizes = np.bincount(where.ravel())
+        branches = _n_splits(states, int(column))
+        spent += float(branches @ (sizes + _PER_SPLIT))
+        if spent > workspace or (branches * sizes).max() > _MATRIX:
+            raise _TooLarge
         grown: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         for state, members in zip(
             states, np.split(np.argsort(where.ravel()), np.cumsum(sizes)[:-1]), strict=True
         ):
-            splits = _splits(state, int(column), workspace)
-            spent += len(splits) * len(members)
-            if spent > workspace or len(splits) * len(members) > _MATRIX:
-                raise _TooLarge
+            splits = _splits(state, int(column))
             rest = np.sort(state - splits, axis=1)
             value = past[members][None, :] - lf[splits].sum(axis=1)[:, None]
             own = lf[rest].sum(axis=1)
@@ -232,6 +235,8 @@ def _network(
             split, member = np.nonzero(~whole & (value + least <= limit))
             grown.append((rest[split], value[split, member], ways[members][member]))
             spent += _PER_NODE * len(split)
+            if spent > workspace:
+                raise _TooLarge
         left, past, ways = (np.concatenate(parts) for parts in zip(*grown, strict=True))
         if not len(left):
             return p
@@ -261,7 +266,26 @@ def _best_completion(largest: int, columns: np.ndarray, lf: np.ndarray) -> np.nd
     return np.asarray(best - count * float(multiplier @ columns) / columns.sum())
 
 
-def _splits(limits: np.ndarray, total: int, most: int) -> np.ndarray:
+def _n_splits(limits: np.ndarray, total: int) -> np.ndarray:
+    """Number of ways to take `total` from cells with each row of limits, float[n]; an upper bound where there are many cells.
+
+    Inclusion and exclusion over the cells that are overdrawn:  sum_S (-1)^|S| C(total - sum_S (limit + 1) + r - 1, r - 1).
+    """
+    cells = limits.shape[1]
+    if cells > _FEW_CELLS:
+        free = float(comb(total + cells - 1, cells - 1))
+        return np.asarray(np.minimum(np.prod(np.minimum(limits, total) + 1.0, axis=1), free))
+    ways = np.zeros(len(limits))
+    for chosen in range(1 << cells):
+        inside = [cell for cell in range(cells) if chosen >> cell & 1]
+        rest = total - (limits[:, inside] + 1).sum(axis=1)
+        ways += (-1.0) ** len(inside) * np.where(
+            rest >= 0, comb(np.maximum(rest, 0) + cells - 1, cells - 1), 0.0
+        )
+    return np.asarray(np.rint(ways))
+
+
+def _splits(limits: np.ndarray, total: int) -> np.ndarray:
     """All ways to take `total` from cells with the given limits, int[ways, cells]."""
     out = np.zeros((1, 0), int)
     taken = np.zeros(1, int)
@@ -270,8 +294,6 @@ def _splits(limits: np.ndarray, total: int, most: int) -> np.ndarray:
         low = np.maximum(0, total - taken - rest)
         high = np.minimum(limit, total - taken)
         count = np.maximum(high - low + 1, 0)
-        if count.sum() > most:
-            raise _TooLarge
         value = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count) + np.repeat(low, count)
         out = np.column_stack([np.repeat(out, count, axis=0), value])
         taken = np.repeat(taken, count) + value
