@@ -177,7 +177,7 @@ def added_value(
         trained_on=models.combined.trained_on,
         uno_c={k: Concordance.of(v.c, v.lower, v.upper, tau=tau) for k, v in index.items()},
         difference_c=c_gain(
-            uno, (values["combined"], values["clinical"]), time, event, draws=draws, workers=workers
+            (values["combined"], values["clinical"]), time, event, draws=draws, tau=tau, workers=workers
         ),
         lr_test=ChiSquare(statistic=statistic, df=1, p=float(stats.chi2.sf(statistic, 1))),
         at_horizon=attempt(at_horizon, risks, time, event, reached[-1], draws, workers=workers)

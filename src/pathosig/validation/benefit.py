@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from pathosig.core.errors import PathosigError
 from pathosig.core.pool import over_processes
-from pathosig.survival import brier, decision_curve
-from pathosig.survival.concordance import Concordance as ConcordanceIndex
+from pathosig.survival import brier, decision_curve, harrell_c, uno_c
+from pathosig.survival.resampled import counts_of, resampled_benefit, resampled_c
 from pathosig.validation.analysis import AtHorizon, NetBenefit, NetBenefitGain
+from pathosig.validation.resampled import ResampledError
 from pathosig.validation.values import Estimate, finite, numbers
 
 THRESHOLDS = tuple(round(0.05 * i, 2) for i in range(1, 20))
 COMPARED = (0.2, 0.4, 0.6, 0.8)
+_MANY = 2000
+"""Patients beyond which resamples are taken one by one, in processes: all at once costs the square of the patients."""
 
 
 def paired_limits(
@@ -45,67 +48,79 @@ def paired_limits(
     array([0.105, 0.295])
     """
     rows = over_processes(partial(_attempted, difference), resamples, workers=workers, label="resamples")
-    table = np.array([row for row in rows if row is not None], float).reshape(-1, width)
-    out = np.full((2, width), np.nan)
-    for j in range(width):
-        finite_ones = table[np.isfinite(table[:, j]), j]
-        if len(finite_ones):
-            out[:, j] = np.quantile(finite_ones, [0.025, 0.975])
+    return limits_of(np.array([row for row in rows if row is not None], float).reshape(-1, width))
+
+
+def limits_of(table: np.ndarray) -> np.ndarray:
+    """2.5 and 97.5 % of each column of float[resamples, m] where it is finite, float[2, m]; NaN where it never is.
+
+    Parameters
+    ----------
+    table
+        A row for each resample.
+
+    Examples
+    --------
+    >>> limits_of(np.array([[0.0, np.nan], [1.0, np.nan], [np.nan, np.nan]]))
+    array([[0.025,   nan],
+           [0.975,   nan]])
+    """
+    out = np.full((2, table.shape[1]), np.nan)
+    for j, column in enumerate(table.T):
+        usable = column[np.isfinite(column)]
+        if len(usable):
+            out[:, j] = np.quantile(usable, [0.025, 0.975])
     return out
 
 
-class _Index(Protocol):
-    """A C-index of scores, times and events."""
-
-    def __call__(self, score: np.ndarray, time: np.ndarray, event: np.ndarray, /) -> ConcordanceIndex:
-        """The C-index."""
-        ...
-
-
 def c_gain(
-    index: _Index,
     pair: tuple[np.ndarray, np.ndarray],
     time: np.ndarray,
     event: np.ndarray,
     *,
     draws: np.ndarray,
+    tau: float | None = None,
     workers: int = 1,
 ) -> Estimate:
     """C of the first score minus that of the second in the same patients, with a paired percentile interval.
 
     Parameters
     ----------
-    index
-        `harrell_c`, or `uno_c` up to some time.
     pair
         float[n] each, without missing values.
     time, event
         [n]: their outcome.
     draws
         int[resamples, n]: rows of every resample.
+    tau
+        Horizon of Uno's C; Harrell's without it.
     workers
-        Processes; the result does not depend on it.
+        Processes for many patients; the result does not depend on it.
 
     Examples
     --------
-    >>> from pathosig.survival import harrell_c
     >>> time, event = np.arange(1.0, 6.0), np.ones(5, bool)
     >>> draws = np.random.default_rng(0).integers(0, 5, (20, 5))
-    >>> c_gain(harrell_c, (-time, np.zeros(5)), time, event, draws=draws)
+    >>> c_gain((-time, np.zeros(5)), time, event, draws=draws)
     Estimate(estimate=0.5, lower=0.5, upper=0.5, se=None, p=None, n=None)
     """
-    difference = partial(_c_difference, index, pair, time, event)
-    limits = paired_limits(difference, list(draws), 1, workers=workers)[:, 0]
-    return Estimate.of(*difference(np.arange(len(time))), *limits)
+    difference = partial(_c_difference, pair, time, event, tau)
+    if len(time) > _MANY:
+        limits = paired_limits(difference, list(draws), 1, workers=workers)
+    else:
+        c = resampled_c(np.array(pair), time, event, counts_of(draws, len(time)), tau=tau)
+        limits = limits_of(c[:, :1] - c[:, 1:])
+    return Estimate.of(*difference(np.arange(len(time))), *limits[:, 0])
 
 
 def _c_difference(
-    index: _Index,
     pair: tuple[np.ndarray, np.ndarray],
     time: np.ndarray,
     event: np.ndarray,
+    tau: float | None,
     rows: np.ndarray,
 ) -> list[float]:
+    index = harrell_c if tau is None else partial(uno_c, tau=tau)
     first, second = (index(score[rows], time[rows], event[rows]).c for score in pair)
     return [first - second]
 
@@ -133,6 +148,25 @@ class _AtHorizon:
             {k: v[rows] for k, v in self.pair.items()}, t, d, horizon=self.when, thresholds=COMPARED
         ).net_benefit
         return [errors[0] - errors[1], *(curves["combined"] - curves["clinical"])]
+
+    def at_once(self, draws: np.ndarray) -> np.ndarray:
+        """The same for all resamples, float[resamples, 1 + thresholds]."""
+        counts, when = counts_of(draws, len(self.time)), np.array([self.when])
+        errors, benefits = [], []
+        for risk in (self.pair["combined"], self.pair["clinical"]):
+            error = ResampledError(1 - risk[:, None], self.time, self.event, when)
+            errors.append(error.scores(counts)[0])
+            benefits.append(
+                resampled_benefit(
+                    risk,
+                    self.time,
+                    self.event,
+                    counts,
+                    horizon=self.when,
+                    thresholds=np.array(COMPARED),
+                )
+            )
+        return np.hstack([errors[0] - errors[1], benefits[0] - benefits[1]])
 
 
 def at_horizon(
@@ -176,7 +210,10 @@ def at_horizon(
     pair = {k: risks[k] for k in ("combined", "clinical")}
 
     difference = _AtHorizon(pair=pair, time=time, event=event, when=when)
-    limits = paired_limits(difference, list(draws), 1 + len(COMPARED), workers=workers)
+    if len(time) > _MANY:
+        limits = paired_limits(difference, list(draws), 1 + len(COMPARED), workers=workers)
+    else:
+        limits = limits_of(difference.at_once(draws))
     curve = decision_curve(dict(risks), time, event, horizon=when, thresholds=THRESHOLDS).net_benefit
     at = decision_curve(pair, time, event, horizon=when, thresholds=COMPARED).net_benefit
     gained = at["combined"] - at["clinical"]

@@ -159,7 +159,8 @@ def _discriminate(
             f"clinical model: {int(event.sum())} events among patients of {cohort} with all covariates; "
             f"{FEWEST_EVENTS} are needed."
         )
-    uno = partial(uno_c, tau=default_tau(time))
+    tau = default_tau(time)
+    uno = partial(uno_c, tau=tau)
     draws = np.random.default_rng(spec.seed).integers(0, len(time), (spec.bootstraps, len(time)))
     return ClinicalCohort(
         cohort=cohort,
@@ -170,6 +171,6 @@ def _discriminate(
         harrell_c=attempt(lambda: concordance(harrell_c(both, time, event))),
         uno_c=concordance(uno(both, time, event)),
         clinical_c=concordance(uno(alone, time, event)),
-        difference_c=c_gain(uno, (both, alone), time, event, draws=draws),
+        difference_c=c_gain((both, alone), time, event, draws=draws, tau=tau),
         auc=attempt(auc_rows, both, time, event, per_year=per_year, horizons=spec.horizons),
     )

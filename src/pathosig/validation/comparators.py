@@ -141,7 +141,7 @@ def _paired(
         events=int(event.sum()),
         signature=harrell_c(score, time, event).c,
         comparator=harrell_c(other, time, event).c,
-        difference=c_gain(harrell_c, (score, other), time, event, draws=draws, workers=workers),
+        difference=c_gain((score, other), time, event, draws=draws, workers=workers),
     )
 
 

@@ -128,7 +128,8 @@ class ResampledError:
         survival, censoring = np.hstack([one, survival]), np.hstack([one, censoring])
         total = weights.sum(axis=1, keepdims=True)
         with np.errstate(divide="ignore", invalid="ignore"):
-            ipcw = np.where(self.event, weights / censoring[:, self.place], 0.0)
+            # Nobody drawn may be left before the death of a patient who was not drawn: G is 0 there.
+            ipcw = np.where(self.event & (weights > 0), weights / censoring[:, self.place], 0.0)
             after = 1 / censoring[:, self.at]
             after = np.where(np.isfinite(after), after, 0.0)
             model = (ipcw @ self.loss_died + (weights @ self.loss_alive) * after) / total

@@ -1,0 +1,159 @@
+"""C-indices and net benefit in many bootstrap resamples at once: a resample is a vector of how often each patient was drawn."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pathosig.survival.data import fix_times
+
+_CELLS = 4_000_000
+"""Resamples x patients held at a time."""
+
+
+def counts_of(draws: np.ndarray, n: int) -> np.ndarray:
+    """How often each patient was drawn in each resample, float[resamples, n].
+
+    Parameters
+    ----------
+    draws
+        int[resamples, m]: rows of each resample.
+    n
+        Number of patients.
+
+    Examples
+    --------
+    >>> counts_of(np.array([[0, 2, 2], [1, 1, 1]]), 3)
+    array([[1., 0., 2.],
+           [0., 3., 0.]])
+    """
+    flat = draws + np.arange(len(draws))[:, None] * n
+    return np.bincount(flat.ravel(), minlength=len(draws) * n).reshape(len(draws), n).astype(float)
+
+
+def resampled_c(
+    scores: np.ndarray, time: np.ndarray, event: np.ndarray, counts: np.ndarray, *, tau: float | None = None
+) -> np.ndarray:
+    """C of several scores in each resample, float[resamples, scores]; NaN where no two patients can be compared.
+
+    Equals `harrell_c` of the drawn rows, or with `tau` `uno_c`, whose weights are estimated again in each resample. Which
+    of two patients is compared with which is laid out once, so its time and memory grow with the square of the patients.
+
+    Parameters
+    ----------
+    scores
+        float[scores, n], without missing values.
+    time, event
+        float[n] and bool[n].
+    counts
+        float[resamples, n], from `counts_of`.
+    tau
+        Horizon of Uno's C; Harrell's without it.
+
+    Examples
+    --------
+    >>> time, event = np.array([1.0, 2.0, 3.0]), np.array([True, True, False])
+    >>> resampled_c(np.array([[3.0, 1.0, 2.0]]), time, event, np.array([[1.0, 1, 1], [2.0, 0, 1], [0, 0, 3]])).ravel()
+    array([0.66666667, 1.        ,        nan])
+    """
+    t = fix_times(time)[0]
+    cases = np.flatnonzero(event if tau is None else event & (t <= tau))
+    # Somebody censored at the time of a death outlived it; deaths at one time are not compared.
+    compared = (t[cases, None] < t) | ((t[cases, None] == t) & ~event)
+    beaten = [compared * (0.5 * (s[cases, None] > s) + 0.5 * (s[cases, None] >= s)) for s in scores]
+    out = np.empty((len(counts), len(scores)))
+    block = max(1, _CELLS // max(len(t), 1))
+    for begin in range(0, len(counts), block):
+        part = slice(begin, begin + block)
+        drawn = counts[part]
+        weight = drawn[:, cases]
+        if tau is not None:
+            before = censoring_in(drawn, t, event)[:, cases]
+            weight = np.where(weight > 0, weight / np.where(weight > 0, before, 1.0) ** 2, 0.0)
+        pairs = (weight * (drawn @ compared.T)).sum(1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            for j, won in enumerate(beaten):
+                out[part, j] = (weight * (drawn @ won.T)).sum(1) / pairs
+    return out
+
+
+def censoring_in(counts: np.ndarray, t: np.ndarray, d: np.ndarray) -> np.ndarray:
+    """G(t-) of `censoring_before` at every patient's own time in each resample, float[resamples, n].
+
+    Parameters
+    ----------
+    counts
+        float[resamples, n].
+    t, d
+        float[n] times and bool[n] events.
+
+    Examples
+    --------
+    >>> t, d = np.array([1.0, 2.0, 3.0, 4.0]), np.array([True, False, True, True])
+    >>> censoring_in(np.array([[1.0, 1, 1, 1], [0, 2, 0, 1]]), t, d).round(2)
+    array([[1.  , 1.  , 0.67, 0.67],
+           [1.  , 1.  , 0.33, 0.33]])
+    """
+    place, died, left, risk = _by_time(counts, t, d)
+    kept = risk - died
+    with np.errstate(divide="ignore", invalid="ignore"):
+        g = np.cumprod(np.where(left > 0, 1 - left / kept, 1.0), axis=1)
+    return np.hstack([np.ones((len(counts), 1)), g])[:, place]
+
+
+def resampled_benefit(
+    risk: np.ndarray,
+    time: np.ndarray,
+    event: np.ndarray,
+    counts: np.ndarray,
+    *,
+    horizon: float,
+    thresholds: np.ndarray,
+) -> np.ndarray:
+    """Net benefit of one model in each resample, float[resamples, thresholds]: `decision_curve` of the drawn rows.
+
+    Parameters
+    ----------
+    risk
+        float[n]: predicted probability of an event by the horizon.
+    time, event, counts
+        As in `resampled_c`.
+    horizon
+        In units of time.
+    thresholds
+        float[k] in 0..1, 1 excluded.
+
+    Examples
+    --------
+    >>> risk, time, event = np.array([0.8, 0.6, 0.4, 0.1]), np.array([1.0, 6, 2, 7]), np.array([True, False, True, False])
+    >>> resampled_benefit(risk, time, event, np.ones((1, 4)), horizon=5, thresholds=np.array([0.2, 0.5])).round(3)
+    array([[0.438, 0.   ]])
+    """
+    t = fix_times(time)[0]
+    out = np.empty((len(counts), len(thresholds)))
+    total = counts.sum(1)
+    for j, cut in enumerate(thresholds):
+        above = counts * (risk >= cut)
+        _, died, _, at_risk = _by_time(above, t, event)
+        early = np.unique(t) <= horizon
+        with np.errstate(divide="ignore", invalid="ignore"):
+            steps = np.where(died[:, early] > 0, 1 - died[:, early] / at_risk[:, early], 1.0)
+        rate = 1 - np.prod(steps, axis=1)
+        size = above.sum(1)
+        followed = (above * (t >= horizon)).sum(1) > 0
+        rate = np.where(size == 0, 0.0, np.where(followed, rate, np.nan))
+        share = size / total
+        out[:, j] = rate * share - (1 - rate) * share * (cut / (1 - cut))
+    return out
+
+
+def _by_time(
+    counts: np.ndarray, t: np.ndarray, d: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Place of each patient among the distinct times, and at each of them deaths, censorings and patients at risk."""
+    grid, place = np.unique(t, return_inverse=True)
+    place = place.ravel()
+    order = np.argsort(place, kind="stable")
+    first = np.searchsorted(place[order], np.arange(len(grid)))
+    died, left = (np.add.reduceat((counts * kind)[:, order], first, axis=1) for kind in (d, ~d))
+    risk = np.cumsum((died + left)[:, ::-1], axis=1)[:, ::-1]
+    return place, died, left, risk
