@@ -24,6 +24,7 @@ from pathosig.report.material import (
 )
 from pathosig.report.page import Table, every_block
 from pathosig.report.sections.drivers import driver_grid
+from pathosig.report.sections.makeup import stable_sentence, tissue_rows
 from pathosig.report.sections.univariable import complements, univariable_section
 
 
@@ -174,3 +175,59 @@ def test_coarse_groups_add_up_to_the_score(material):
 def test_a_score_of_outside_features_has_no_coarse_groups(material):
     outside = dataclasses.replace(material.signature, scale="feature")
     assert coarse_summary(dataclasses.replace(material, signature=outside)) == []
+
+
+def _with_candidates_for_groups(material):
+    """Four HPCs as candidates too, so that coarse groups cover the signature."""
+    leaves = [
+        dataclasses.replace(material.candidates[1], feature=f"hpc_{h:02d}", leaves=(h,)) for h in range(4)
+    ]
+    return dataclasses.replace(material, candidates=[*material.candidates, *leaves])
+
+
+def test_a_signature_of_many_terms_is_shown_by_groups_that_raise_and_lower_the_score(material):
+    material = _with_candidates_for_groups(material)
+    groups = {g.feature: g for g in coarse_summary(material)}
+    block = tissue_rows(material)
+    lengths = [r.length for r in block.rows]
+    assert lengths == sorted(lengths, reverse=True)
+    assert max(abs(v) for v in lengths) == pytest.approx(100)
+    assert len(block.rows) == sum(abs(g.effect) >= 0.1 for g in groups.values())
+    for row in block.rows:
+        group = (
+            groups["hpc_" + row.name[-2:]] if row.name.startswith("HPC") else groups["node_" + row.name[-2:]]
+        )
+        assert (row.length > 0) == (group.effect > 0)
+        assert row.direction == ("higher risk" if group.effect > 0 else "lower risk")
+        assert row.small == f"{100 * group.proportion:.0f}% of the tissue"
+    hpc_02 = next(r for r in block.rows if r.name == "HPC 02")
+    assert len(hpc_02.tiles) == 4
+    assert hpc_02.direction == "lower risk"
+
+
+def test_what_the_stable_features_carry_is_said_with_numbers(material):
+    def sentence(stable):
+        frozen = dataclasses.replace(material.signature, stable=stable)
+        return stable_sentence(dataclasses.replace(material, signature=frozen))
+
+    assert sentence(None) == ""
+    assert "No single feature is stable" in sentence({})
+    assert sentence({"node_01": 0.9, "hpc_02": 1.0, "hpc_03": 0.95}) == ""
+    table = material.profiles.patients
+    node = table[["hpc_00", "hpc_01", "hpc_02"]].sum(axis=1)
+    whole = 2 * node - 8 * table["hpc_02"] + 0.5 * table["hpc_03"]
+    r = np.corrcoef(2 * node, whole)[0, 1]
+    assert r < 0.95
+    text = sentence({"node_01": 0.93})
+    assert text.startswith(
+        "1 stable feature of the signature (node 01; see the chapter on tissue) returns in at least 93%"
+    )
+    assert f"(correlation without them {r:.2f})".replace("-", "−") in text
+    assert "almost the same (correlation above 0.99)" in sentence({"node_01": 0.93, "hpc_02": 0.9})
+
+
+def test_a_stable_feature_is_selected_as_often_as_its_cluster(material):
+    frozen = dataclasses.replace(material.signature, stable={"hpc_02": 0.91})
+    drivers = {d.term.feature: d for d in drivers_of(dataclasses.replace(material, signature=frozen))}
+    assert drivers["hpc_02"].frequency == 0.91
+    assert drivers["node_01"].frequency == 0.9

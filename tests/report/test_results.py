@@ -202,7 +202,11 @@ def test_estimates_too_wide_to_mean_anything_carry_the_reason():
     effect = HazardRatio(hr=14.9, lower=4.0, upper=54.9, p=0.001, n=30, events=9)
     assert why_uncertain(effect) == "9 events only: too few for a firm estimate"
     assert why_uncertain(dataclasses.replace(effect, events=1)).startswith("1 event only")
-    assert why_uncertain(dataclasses.replace(effect, events=10)) == ""
+    assert (
+        why_uncertain(dataclasses.replace(effect, events=10))
+        == "the confidence interval spans a factor of 14"
+    )
+    assert why_uncertain(dataclasses.replace(effect, events=10, upper=39.0)) == ""
     wide = dataclasses.replace(effect, events=10, lower=0.4)
     assert why_uncertain(wide) == "the confidence interval spans a factor of 137"
     assert why_uncertain(dataclasses.replace(effect, events=10, upper=None)) != ""

@@ -56,7 +56,7 @@ class ForestRow:
 _ROW = 0.185
 PALE = "#A9B1BA"
 
-MOST_SPREAD = 20.0
+MOST_SPREAD = 10.0
 """A confidence interval of a ratio whose ends differ by more than this factor is too wide to mean anything."""
 
 

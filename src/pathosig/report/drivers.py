@@ -28,7 +28,7 @@ class Driver:
     proportion, without
         Mean proportion of the feature in discovery, and proportion of patients who have none of it; None for outside features.
     frequency, steadiness
-        How often the selection chose it in half-samples, and how well codebooks of disjoint halves of the patients find it again
+        How often half-samples select it or, where it is stable, a feature that hardly differs from it; and how well codebooks of disjoint halves of the patients find it again
         (0 to 1); None where it was not measured.
     unstable
         HPCs inside that the codebook's health calls unstable or dominated by one patient.
@@ -71,11 +71,11 @@ def drivers_of(material: Material) -> list[Driver]:
                 effect=term.coef * spread / material.signature.sd,
                 proportion=float(np.nanmean(shares)) if len(shares) else None,
                 without=float(np.mean(shares == 0)) if len(shares) else None,
-                frequency=None if candidate is None else candidate.frequency,
+                frequency=frequency_of(material, term.feature),
                 steadiness=None if candidate is None else candidate.steadiness,
                 unstable=_unstable(material, term),
                 inside=_parent(material.terms, term),
-                tiles=_tiles(material, term),
+                tiles=typical_tiles(material, term.leaves),
             )
         )
     return sorted(out, key=lambda d: -abs(d.effect) if math.isfinite(d.effect) else -abs(d.term.coef))
@@ -113,12 +113,20 @@ def _parent(terms: Sequence[Term], term: Term) -> str:
     return min(larger, key=lambda t: len(t.leaves)).feature if larger else ""
 
 
-def _tiles(material: Material, term: Term) -> tuple[AtlasTile, ...]:
-    """Exemplars of the HPCs inside, the most typical first, one per patient until there are no others."""
+def frequency_of(material: Material, feature: str) -> float | None:
+    """How often half-samples select a feature, or a feature that hardly differs from it where it is one of the stable ones."""
+    stable = None if material.signature is None else material.signature.stable
+    if stable is not None and feature in stable:
+        return stable[feature]
+    return next((c.frequency for c in material.candidates if c.feature == feature), None)
+
+
+def typical_tiles(material: Material, leaves: Sequence[int]) -> tuple[AtlasTile, ...]:
+    """Exemplars of some HPCs, the most typical first, one per patient until there are no others."""
     shares = (
         {} if material.phenotypes is None else {r.hpc: r.share or 0.0 for r in material.phenotypes.health}
     )
-    usual = sorted(term.leaves, key=lambda h: -shares[h] if h in shares else 0.0)
+    usual = sorted(leaves, key=lambda h: -shares[h] if h in shares else 0.0)
     place = {h: i for i, h in enumerate(usual)}
     ranked = sorted((t for t in material.atlas if t.hpc in place), key=lambda t: (t.rank, place[t.hpc]))
     chosen: list[AtlasTile] = []

@@ -212,6 +212,9 @@ class FrozenScore:
         Facts about the training patients, with their names.
     sd
         Standard deviation of the score in discovery.
+    stable
+        Features that the selection over half-samples kept -> proportion of half-samples that select them or a feature
+        that hardly differs from them; the other terms complete them. None without such a selection.
     """
 
     endpoint: str
@@ -224,6 +227,7 @@ class FrozenScore:
     baseline: Sequence[tuple[float, float]] = ()
     trained_on: Sequence[tuple[str, str]] = ()
     sd: float = 1.0
+    stable: Mapping[str, float] | None = None
 
     @property
     def leaves(self) -> list[str]:

@@ -182,6 +182,46 @@ class DriverGrid:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TissueRow:
+    """One group of tissue and what it does to the score.
+
+    Attributes
+    ----------
+    name, small
+        As printed, and what stands below it.
+    direction, colour
+        ``higher risk`` or ``lower risk``, and its colour.
+    effect, length
+        The effect as printed, and the length of its bar in per cent of the longest; below 0 it points to the left.
+    swatches
+        Colours of the HPCs inside.
+    tiles
+        Its tiles.
+    """
+
+    name: str
+    small: str
+    direction: str
+    colour: str
+    effect: str
+    length: float
+    swatches: Sequence[str]
+    tiles: Sequence[TileImage]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TissueRows:
+    """Groups of tissue as rows with tiles and bars, the one that raises the score most on top."""
+
+    title: str
+    lead: str
+    rows: Sequence[TissueRow]
+    note: str = ""
+    bar_text: str = ""
+    kind: str = "tissue_rows"
+
+
+@dataclass(frozen=True, kw_only=True)
 class VerdictLine:
     """The answer for one endpoint.
 
@@ -195,6 +235,8 @@ class VerdictLine:
         The verdict as one plain sentence.
     columns, rows
         The numbers behind it as a small table: a name and one cell per column in each row.
+    note
+        What stands below the table.
     """
 
     title: str
@@ -203,6 +245,7 @@ class VerdictLine:
     sentence: str
     columns: Sequence[str] = ()
     rows: Sequence[tuple[str, Sequence[Number]]] = ()
+    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -276,7 +319,20 @@ class Folded:
     kind: str = "folded"
 
 
-Block = Text | Note | Facts | Tiles | Table | Picture | AtlasGrid | DriverGrid | Verdicts | Checklist | Folded
+Block = (
+    Text
+    | Note
+    | Facts
+    | Tiles
+    | Table
+    | Picture
+    | AtlasGrid
+    | DriverGrid
+    | TissueRows
+    | Verdicts
+    | Checklist
+    | Folded
+)
 
 LONG = 60
 """A folded table of more rows than this is left out on paper."""

@@ -232,6 +232,7 @@ def _events(study: Study, patients: pd.DataFrame | None) -> dict[tuple[str, str]
 
 def _signature(study: Study) -> FrozenScore | None:
     from pathosig.signature.model import Signature
+    from pathosig.signature.reading import read_selection
 
     path = study.paths.signature
     if not path.is_file():
@@ -247,6 +248,7 @@ def _signature(study: Study) -> FrozenScore | None:
         for name, coef, center in zip(frozen.hpcs, frozen.coef, frozen.center, strict=True)
     ]
     units = "features" if frozen.transform.scale == "feature" else "HPCs"
+    selection = read_selection(study)
     return FrozenScore(
         endpoint=frozen.endpoint,
         terms=terms,
@@ -265,6 +267,9 @@ def _signature(study: Study) -> FrozenScore | None:
             ("Features chosen by", selection_words(frozen.trained_on.selection, units)),
         ],
         sd=frozen.sd,
+        stable={c["representative"]: c["frequency"] for c in selection["clusters"] if c["selected"]}
+        if "clusters" in selection
+        else None,
     )
 
 

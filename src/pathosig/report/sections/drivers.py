@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from pathosig.figures.palette import HIGH, LOW
 from pathosig.report.cells import (
@@ -17,7 +18,7 @@ from pathosig.report.cells import (
 from pathosig.report.coarse import coarse_summary
 from pathosig.report.drivers import Driver, drivers_of
 from pathosig.report.images import jpeg
-from pathosig.report.material import Material
+from pathosig.report.material import AtlasTile, Material
 from pathosig.report.page import (
     Block,
     Cell,
@@ -125,16 +126,21 @@ def _card(material: Material, driver: Driver, tiles: int) -> DriverCard:
         swatches=[colours[h] for h in term.leaves],
         facts=_facts(driver),
         caution=_caution(driver),
-        tiles=[
-            TileImage(
-                uri=data_uri(jpeg(t.pixels), "image/jpeg"),
-                alt=f"Tile of {feature_name(f'hpc_{t.hpc:02d}')}, patient {t.patient_id}, slide {t.slide_id}",
-                bar=None if t.width_um is None else 100 * BAR_UM / t.width_um,
-            )
-            for t in driver.tiles[:tiles]
-        ],
+        tiles=tile_images(driver.tiles[:tiles]),
         bar_text=f"{BAR_UM:.0f} µm",
     )
+
+
+def tile_images(tiles: Sequence[AtlasTile]) -> list[TileImage]:
+    """Tiles of the atlas with their scale bars."""
+    return [
+        TileImage(
+            uri=data_uri(jpeg(t.pixels), "image/jpeg"),
+            alt=f"Tile of {feature_name(f'hpc_{t.hpc:02d}')}, patient {t.patient_id}, slide {t.slide_id}",
+            bar=None if t.width_um is None else 100 * BAR_UM / t.width_um,
+        )
+        for t in tiles
+    ]
 
 
 def _facts(driver: Driver) -> list[tuple[str, str]]:

@@ -19,7 +19,7 @@ from pathosig.report.cells import (
     rounded,
     time_text,
 )
-from pathosig.report.drivers import feature_values
+from pathosig.report.drivers import feature_values, frequency_of
 from pathosig.report.images import picture
 from pathosig.report.material import FrozenScore, Material, Term, endpoint_title
 from pathosig.report.page import Block, Cell, Facts, Note, Section, Table
@@ -42,21 +42,21 @@ def signature_section(material: Material) -> Section:
         box = Note(title="No signature.", text=_why_none(material), level="warning")
         return Section(id="signature", title="Equation", blocks=[box])
     outside = frozen.scale == "feature"
-    frequencies = {c.feature: c.frequency for c in material.candidates if c.frequency is not None}
     rows: list[list[Cell]] = [
         [
             feature_title(material, t.feature),
             *([] if outside else [", ".join(f"{h:02d}" for h in t.leaves) or "–"]),
             rounded(t.coef),
             rounded(t.center),
-            per_cent(frequencies[t.feature]) if t.feature in frequencies else "–",
+            per_cent(frequency_of(material, t.feature)),
         ]
         for t in largest_first(frozen.terms)[:MOST_ROWS]
     ]
     more = len(frozen.terms) - len(rows)
     left = f"The {len(rows)} largest coefficients; {more} more in signature/signature.json." if more else ""
     columns = ["Term", *([] if outside else ["HPCs inside"]), "Coefficient", "Centre", "Selected in"]
-    left = f"{left} Selected in: proportion of half-samples of the discovery patients whose selection returns to the term.".strip()
+    meaning = "Selected in: proportion of half-samples of the discovery patients whose selection returns to the term"
+    left = f"{left} {meaning} or, where it is stable, to a feature that hardly differs from it.".strip()
     blocks: list[Block] = []
     drawn = _nomogram(material, frozen)
     blocks += [drawn] if drawn is not None else []

@@ -21,9 +21,11 @@ from pathosig.report.material import Material, cohort_title
 from pathosig.report.page import Block, Note, Number, Section, VerdictLine, Verdicts
 from pathosig.report.sections import drivers
 from pathosig.report.sections.findings import gravest_first, warnings_of
+from pathosig.report.sections.makeup import tissue_rows
 from pathosig.report.sections.patients import primary_text
 from pathosig.validation.analysis import Analysis
 from pathosig.validation.results import PooledEffect
+from pathosig.validation.sparse import SparseAlternative
 from pathosig.validation.values import HazardRatio, NotEstimable
 from pathosig.validation.verdict import Verdict
 
@@ -51,27 +53,36 @@ TONES = {"holds": "good", "uncertain": "unsure", "not shown": "bad", "nothing fo
 
 
 def summary_section(material: Material) -> Section | None:
-    """The verdicts, the gravest warnings, the primary curves and the tissue that drives the score."""
+    """The verdicts with the gravest warnings, the tissue that drives the score, other models, and the primary curves."""
     lines = verdict_lines(material)
     warnings = gravest_first(warnings_of(material))
     blocks: list[Block] = []
     if lines:
         shown = [(w.code, in_words(material, w.message)) for w in warnings[:SHOWN_WARNINGS]]
         blocks.append(Verdicts(lines=lines, warnings=shown, more=max(len(warnings) - SHOWN_WARNINGS, 0)))
-        blocks += _beside_the_verdict(material)
     else:
         blocks.append(Note(text=_not_yet(material), level="warning"))
+    blocks += _tissue(material)
+    blocks += _beside_the_verdict(material) if lines else []
     main = [a for a in analyses_of(material) if is_main(material, a) and known(a.km) is not None]
     if main:
         caption = "{title} by risk group, in patients the model was not fitted on."
         if main[0].apparent:
             caption = "{title} by risk group, in the patients the model was fitted on: optimistic."
         blocks += km_pictures("primary", [(km_data(a), analysis_name(a)) for a in main[:IN_SUMMARY]], caption)
-    grid = drivers.driver_grid(material, at_most=drivers.IN_SUMMARY)
-    blocks += [grid] if grid is not None else []
     return Section(
         id="summary", title="Summary", blocks=blocks, lead=f"Primary analysis: {primary_text(material)}"
     )
+
+
+def _tissue(material: Material) -> list[Block]:
+    """What drives the score: its features, or by coarse groups where it has many."""
+    many = len(material.terms) > drivers.IN_SUMMARY
+    blocks: list[Block | None] = [
+        tissue_rows(material) if many else None,
+        drivers.driver_grid(material, at_most=drivers.IN_SUMMARY),
+    ]
+    return [b for b in blocks if b is not None][:1]
 
 
 def _beside_the_verdict(material: Material) -> list[Block]:
@@ -87,8 +98,19 @@ def _beside_the_verdict(material: Material) -> list[Block]:
         text = in_words(material, comparison.sentence())
         notes.append(Note(text=text, level="warning" if comparison.loses else "info"))
     if not isinstance(results.sparse_alternative, NotEstimable):
-        notes.append(Note(text=in_words(material, results.sparse_alternative.sentence())))
+        notes.append(Note(text=in_words(material, _smaller(results.sparse_alternative))))
     return notes
+
+
+def _smaller(other: SparseAlternative) -> str:
+    """What a signature of the stable features alone would do in the same patients."""
+    if not other.features:
+        return 'A smaller signature (selection = "tree") does not exist: no feature is selected without the coarse groups.'
+    gains = listed([c.text() for c in other.cohorts])
+    return (
+        f'A smaller signature is available: {plural(len(other.features), "feature")} (selection = "tree") instead of '
+        f"{plural(other.terms, 'term')}. What the larger one adds to its C-index: {gains}."
+    )
 
 
 def _not_yet(material: Material) -> str:
@@ -110,17 +132,36 @@ def verdict_lines(material: Material) -> list[VerdictLine]:
     if results is None:
         return []
     several = len(results.verdicts) > 1
-    return [
-        VerdictLine(
-            title=endpoint_title(v.endpoint) + (" (primary)" if v.primary and several else ""),
-            tone=TONES[v.verdict],  # type: ignore[arg-type]
-            word=WORDS[v.verdict],
-            sentence=_sentence(material, v),
-            columns=COLUMNS,
-            rows=_rows(material, v),
+    lines = []
+    for v in sorted(results.verdicts, key=lambda v: not v.primary):
+        columns, rows = _filled(_rows(material, v))
+        lines.append(
+            VerdictLine(
+                title=endpoint_title(v.endpoint) + (" (primary)" if v.primary and several else ""),
+                tone=TONES[v.verdict],  # type: ignore[arg-type]
+                word=WORDS[v.verdict],
+                sentence=_sentence(material, v),
+                columns=columns,
+                rows=rows,
+                note=_why_not_pooled(material, v.endpoint) if v.primary else "",
+            )
         )
-        for v in sorted(results.verdicts, key=lambda v: not v.primary)
-    ]
+    return lines
+
+
+def _filled(rows: list[tuple[str, list[Number]]]) -> tuple[list[str], list[tuple[str, list[Number]]]]:
+    """Columns and rows without the columns in which nothing stands."""
+    kept = [i for i in range(len(COLUMNS)) if any(cells[i].value != "–" for _, cells in rows)]
+    return [COLUMNS[i] for i in kept], [(name, [cells[i] for i in kept]) for name, cells in rows]
+
+
+def _why_not_pooled(material: Material, endpoint: str) -> str:
+    """Why several cohorts have no common effect; empty where they have one, and for one cohort."""
+    cohorts = {a.cohort for a in analyses_of(material) if a.endpoint == endpoint and a.role == "validation"}
+    for p in () if material.results is None or len(cohorts) < 2 else material.results.pooled:
+        if p.endpoint == endpoint and p.effect == "hr_sd" and isinstance(p.result, NotEstimable):
+            return f"No pooled effect: {p.result.reason}."
+    return ""
 
 
 def _sentence(material: Material, verdict: Verdict) -> str:
