@@ -215,3 +215,85 @@ def test_a_selection_that_loses_to_ridge_on_discovery_patients_is_reported():
     assert [w.code for w in lost] == ["W_SPREAD"]
     assert "0.620" in lost[0].message and "0.680" in lost[0].message
     assert spread_findings(comparison(0.68, 0.69)) == spread_findings(comparison(0.62, np.nan)) == []
+
+
+def competing_cohorts(n=900, seed=2):
+    """Recurrence rises with the feature, death without it is common; two cohorts of one population."""
+    rng = np.random.default_rng(seed)
+    feature = rng.normal(size=n)
+    recurrence, death = rng.exponential(40 / np.exp(0.9 * feature)), rng.exponential(35, n)
+    end = np.minimum(death, rng.uniform(30, 90, n))
+    ids = [f"P{i:04d}" for i in range(n)]
+    features = pd.DataFrame({"patient_id": ids, "f0": feature, "f1": rng.normal(size=n)})
+    dfs = pd.DataFrame({"patient_id": ids, "time": np.minimum(recurrence, end), "event": recurrence <= end})
+    dead = pd.DataFrame({"patient_id": ids, "time": end, "event": death <= end})
+    patients = pd.DataFrame(
+        {"patient_id": ids, "cohort": np.where(np.arange(n) < n // 2, "discovery", "clinic")}
+    )
+    return features, dfs, dead, patients
+
+
+@pytest.fixture(scope="module")
+def competing_validation():
+    features, dfs, dead, patients = competing_cohorts()
+    half = len(features) // 2
+    spec = SignatureSpec(selection="ridge", bootstraps=0)
+    signature = fit_signature(features[:half], dfs[:half], spec=spec, endpoint="dfs")
+    result = validate(
+        signature,
+        features,
+        {"dfs": dfs, "os": dead},
+        patients=patients,
+        competing={"dfs": "os"},
+        spec=ValidateSpec(bootstraps=10),
+    )
+    return signature, result, dfs
+
+
+def test_absolute_risk_under_competing_events_is_the_cumulative_incidence(competing_validation):
+    _, result, _ = competing_validation
+    row = result.analysis("clinic", "dfs")
+    assert {(r.group, r.years) for r in row.competing.at} == {
+        (g, y) for g in ("low", "high") for y in (1.0, 3.0, 5.0)
+    }
+    for at in row.competing.at:
+        assert at.event.lower < at.event.estimate < at.event.upper
+        assert at.event.estimate < at.net
+        assert at.event.estimate + at.competing.estimate < 1
+    high, low = (next(r for r in row.competing.at if (r.group, r.years) == (g, 3.0)) for g in ("high", "low"))
+    assert high.event.estimate > low.event.estimate + 0.2
+
+
+def test_calibration_under_competing_events_compares_incidences_and_holds_where_net_risks_would_not(
+    competing_validation,
+):
+    signature, result, dfs = competing_validation
+    row = result.analysis("clinic", "dfs")
+    scores = result.scores[result.scores["cohort"] == "clinic"]["score"].to_numpy()
+    for at in row.calibration.horizons:
+        net = float(np.mean(1 - signature.survival_at(scores, [at.time])))
+        assert 0.85 < at.ratio < 1.15
+        assert at.lower < 1 < at.upper
+        assert at.expected < net
+    assert at.years == 5.0
+    assert at.expected < net - 0.15  # the risk if nobody died misleads most at the last horizon
+    assert all(g.lower < g.observed < g.upper for g in at.groups)
+    # an endpoint without a declared competing event is judged as before
+    assert [w.code for w in result.warnings].count("W_COMPETING") == 1
+    finding = next(w for w in result.warnings if w.code == "W_COMPETING")
+    assert "dfs: os competes" in finding.message
+
+
+def test_without_discovery_patients_absolute_risk_under_competing_events_is_not_estimable():
+    features, dfs, dead, _ = competing_cohorts(300)
+    signature = fit_signature(
+        features[:150], dfs[:150], spec=SignatureSpec(selection="ridge", bootstraps=0), endpoint="dfs"
+    )
+    result = validate(
+        signature,
+        features[150:],
+        {"dfs": dfs[150:], "os": dead[150:]},
+        competing={"dfs": "os"},
+        spec=ValidateSpec(bootstraps=5),
+    )
+    assert "needs the discovery patients" in result.analyses[0].calibration.reason

@@ -26,6 +26,7 @@ from .incidence import CumulativeIncidence as CumulativeIncidence
 from .incidence import GrayTest as GrayTest
 from .incidence import IncidenceCurve as IncidenceCurve
 from .incidence import cumulative_incidence as cumulative_incidence
+from .incidence_model import IncidenceModel as IncidenceModel
 from .logrank import LogRank as LogRank
 from .logrank import logrank as logrank
 from .logrank import pairwise_logrank as pairwise_logrank

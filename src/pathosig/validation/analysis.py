@@ -258,6 +258,21 @@ class CompetingModel:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class IncidenceAt:
+    """Absolute risk of a risk group at a horizon by Aalen and Johansen, of the event and of the competing one.
+
+    `net` is 1 minus Kaplan-Meier's estimate, the risk if nothing competed: it is larger than `event`.
+    """
+
+    group: str
+    years: float
+    time: float
+    event: Estimate
+    competing: Estimate
+    net: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class CompetingRisks:
     """The event when another one can rule it out."""
 
@@ -268,6 +283,7 @@ class CompetingRisks:
     curves: tuple[IncidenceCurve, ...]
     gray: tuple[GrayTest, ...]
     models: tuple[CompetingModel, ...]
+    at: tuple[IncidenceAt, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -10,11 +10,17 @@ import pandas as pd
 
 from pathosig.core.errors import NotEstimableError
 from pathosig.signature.model import HIGH
-from pathosig.survival import cause_specific, cumulative_incidence, fine_gray
-from pathosig.validation.analysis import CompetingModel, CompetingRisks, GrayTest, IncidenceCurve
+from pathosig.survival import (
+    CumulativeIncidence,
+    cause_specific,
+    cumulative_incidence,
+    fine_gray,
+    kaplan_meier,
+)
+from pathosig.validation.analysis import CompetingModel, CompetingRisks, GrayTest, IncidenceAt, IncidenceCurve
 from pathosig.validation.associations import GROUPS
 from pathosig.validation.estimates import refuse_delayed
-from pathosig.validation.values import HazardRatio, attempt, finite, numbers
+from pathosig.validation.values import Estimate, HazardRatio, attempt, finite, numbers
 
 CAUSES = {0: "no event", 1: "event", 2: "competing event"}
 
@@ -49,7 +55,9 @@ def causes_of(frame: pd.DataFrame, competing: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(time=np.where(first, when, time), cause=np.where(event, 1, np.where(first, 2, 0)))
 
 
-def competing_risks(frame: pd.DataFrame, *, sd: float) -> CompetingRisks:
+def competing_risks(
+    frame: pd.DataFrame, *, sd: float, per_year: float = 12.0, horizons: Sequence[float] = (1.0, 3.0, 5.0)
+) -> CompetingRisks:
     """Incidence of both causes by risk group, and the effect of the score on each.
 
     Parameters
@@ -58,6 +66,10 @@ def competing_risks(frame: pd.DataFrame, *, sd: float) -> CompetingRisks:
         score, group, time, cause.
     sd
         Standard deviation of the score in discovery.
+    per_year
+        Units of time in a year.
+    horizons
+        Years at which absolute risks are given, as far as somebody of the group is followed.
 
     Returns
     -------
@@ -110,10 +122,42 @@ def competing_risks(frame: pd.DataFrame, *, sd: float) -> CompetingRisks:
         groups=tuple(g for g in GROUPS if (group == g).any()),
         curves=curves,
         gray=tests,
+        at=_at_horizons(time, causes, group, incidence, [(y, y * per_year) for y in horizons]),
         models=_models(
             frame["score"].to_numpy(float) / (sd or 1.0), (group == HIGH).astype(float), time, causes
         ),
     )
+
+
+def _at_horizons(
+    time: np.ndarray,
+    causes: np.ndarray,
+    group: np.ndarray,
+    incidence: CumulativeIncidence,
+    horizons: Sequence[tuple[float, float]],
+) -> tuple[IncidenceAt, ...]:
+    rows = []
+    for name in (g for g in GROUPS if (group == g).any()):
+        inside = group == name
+        net = kaplan_meier(time[inside], causes[inside] == 1)
+        for years, when in horizons:
+            if time[inside].max() < when:
+                continue
+            event, other = (
+                Estimate.of(*(float(v) for v in incidence.curve(cause, name).incidence_at(when)))
+                for cause in (1, 2)
+            )
+            rows.append(
+                IncidenceAt(
+                    group=str(name),
+                    years=years,
+                    time=when,
+                    event=event,
+                    competing=other,
+                    net=finite(1 - float(net.survival_at(when)[0])),
+                )
+            )
+    return tuple(rows)
 
 
 def _models(

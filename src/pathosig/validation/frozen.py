@@ -11,8 +11,9 @@ import pandas as pd
 from pathosig.core.clinical import UNITS, Primary, TreatmentDesign
 from pathosig.core.threads import one_blas_thread
 from pathosig.signature.model import NOT_ASSESSABLE, Signature
-from pathosig.survival import harrell_c
-from pathosig.validation.analysis import Analysis
+from pathosig.survival import IncidenceModel, harrell_c
+from pathosig.validation.absolute import calibrated, frozen_incidence, net_risk_finding
+from pathosig.validation.analysis import Analysis, Calibration
 from pathosig.validation.arms import Treatment
 from pathosig.validation.associations import associations, outcomes_by_group
 from pathosig.validation.clinical_names import (
@@ -165,6 +166,9 @@ def validate(
         rows = table[table["cohort"] == name]
         cohorts.append(cohort_result(rows, name, "discovery" if name == discovery else "validation"))
         warnings += cohort_findings(name, *(rows[c].to_numpy() for c in ("score", "group", "n_tiles")))
+    incidence: IncidenceModel | NotEstimable = NotEstimable(
+        reason="absolute risk under competing events needs the discovery patients"
+    )
     analyses: list[Analysis] = []
     frames: dict[tuple[str, str], pd.DataFrame] = {}
     for endpoint, outcome in survival.items():
@@ -209,9 +213,41 @@ def validate(
                 coded = causes_of(frame, survival[other])
                 row = replace(
                     row,
-                    competing=attempt(competing_risks, coded, sd=signature.sd),
+                    competing=attempt(
+                        competing_risks,
+                        coded,
+                        sd=signature.sd,
+                        per_year=UNITS[units[endpoint]],
+                        horizons=spec.horizons,
+                    ),
                     outcome_counts=attempt(outcomes_by_group, coded, CAUSES),
                 )
+                if name == discovery and endpoint == signature.endpoint:
+                    incidence = attempt(
+                        frozen_incidence, signature.baseline, coded, per_year=UNITS[units[endpoint]]
+                    )
+                    if isinstance(incidence, IncidenceModel):
+                        warnings += net_risk_finding(
+                            signature.baseline,
+                            incidence,
+                            coded["score"].to_numpy(float),
+                            endpoint=endpoint,
+                            competing=other,
+                        )
+                if endpoint == signature.endpoint and isinstance(row.calibration, Calibration):
+                    row = replace(
+                        row,
+                        calibration=incidence
+                        if isinstance(incidence, NotEstimable)
+                        else calibrated(
+                            row.calibration,
+                            incidence,
+                            coded,
+                            unit=signature.baseline.unit,
+                            per_year=UNITS[units[endpoint]],
+                            horizons=spec.horizons,
+                        ),
+                    )
             analyses.append(row)
             frames[name, endpoint] = frame
     analyses = list(with_families(analyses))

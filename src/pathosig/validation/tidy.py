@@ -75,6 +75,7 @@ def tidy_tables(results: Results) -> dict[str, list[Row]]:
         "added_value": [row for a in analyses for row in _added(a)],
         "competing": [row for a in analyses for row in _competing(a)],
         "incidence": [row for a in analyses for row in _incidence(a)],
+        "absolute_risk": [row for a in analyses for row in _absolute_risk(a)],
         "table1": _table1(results.table1),
         "warnings": [{"code": w.code, "message": w.message, "where": w.where} for w in results.warnings],
     }
@@ -252,6 +253,15 @@ def _competing(a: Analysis) -> list[Row]:
         base: Row = {"model": m.model, "effect": m.effect, "cause": m.cause}
         rows.append({**key_columns(a), **base, **hr_columns(m.result), "n": n, "events": events})
     return rows
+
+
+def _absolute_risk(a: Analysis) -> list[Row]:
+    at = a.competing.at if isinstance(a.competing, CompetingRisks) else ()
+    return [
+        {**key_columns(a), "group": r.group, "years": r.years, "cause": cause, **interval_columns(value)}
+        for r in at
+        for cause, value in ((1, r.event), (2, r.competing))
+    ]
 
 
 def _incidence(a: Analysis) -> list[Row]:

@@ -10,10 +10,10 @@ from pathosig.figures.outcomes import (
 )
 from pathosig.figures.results import floats, hr_row, km_data, known
 from pathosig.figures.titles import level_title, risk_label, sentence_case
-from pathosig.report.cells import analysis_name, is_main, numbered, plural
+from pathosig.report.cells import analysis_name, estimate_cell, is_main, number_text, numbered, plural
 from pathosig.report.images import picture
 from pathosig.report.material import Material
-from pathosig.report.page import Block, Note, Section, folded
+from pathosig.report.page import Block, Cell, Note, Section, Table, folded
 from pathosig.validation.analysis import Analysis, CompetingRisks, IncidenceCurve
 from pathosig.validation.values import NOT_COMPUTED, Counts, NotEstimable
 
@@ -82,7 +82,27 @@ def _competing(analysis: Analysis, number: int) -> list[Block]:
     return [
         picture(f"incidence_{number:02d}", figure, caption, wide=False),
         picture(f"competing_{number:02d}", drawn, text),
+        *_absolute(risks, name),
     ]
+
+
+def _absolute(risks: CompetingRisks, name: str) -> list[Block]:
+    """Absolute risks at the horizons, beside what Kaplan-Meier's method would make of them."""
+    if not risks.at:
+        return []
+    rows: list[list[Cell]] = [
+        [
+            risk_label(r.group),
+            f"{r.years:g}",
+            estimate_cell(r.event),
+            estimate_cell(r.competing),
+            "–" if r.net is None else number_text(r.net, 3),
+        ]
+        for r in risks.at
+    ]
+    caption = f"{name}: absolute risk (Aalen-Johansen, 95% CI) beside 1 - Kaplan-Meier, which overstates it"
+    columns = ["Group", "Years", "Event", "Competing event", "1 - Kaplan-Meier"]
+    return [Table(caption=caption, columns=columns, rows=rows)]
 
 
 def _model_rows(risks: CompetingRisks) -> list[ForestRow]:
