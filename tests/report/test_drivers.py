@@ -96,7 +96,7 @@ def test_the_feature_that_moves_the_score_most_comes_first(material):
     by_name = {d.term.feature: d for d in drivers}
     values = material.profiles.patients["hpc_02"]
     assert by_name["hpc_02"].effect == pytest.approx(-8 * values.std() / 2)
-    assert not by_name["hpc_02"].harmful
+    assert by_name["hpc_02"].direction == "lower risk"
     assert by_name["hpc_02"].inside == "node_01"
     assert by_name["hpc_02"].unstable == (2,)
     assert by_name["hpc_03"].without == 0.25
@@ -231,3 +231,14 @@ def test_a_stable_feature_is_selected_as_often_as_its_cluster(material):
     drivers = {d.term.feature: d for d in drivers_of(dataclasses.replace(material, signature=frozen))}
     assert drivers["hpc_02"].frequency == 0.91
     assert drivers["node_01"].frequency == 0.9
+    assert not drivers["hpc_02"].completes
+    assert drivers["node_01"].completes
+    card = driver_grid(dataclasses.replace(material, signature=frozen)).cards[0]
+    assert ("Selected in", "91% of half-samples") in card.facts
+
+
+def test_a_feature_of_no_effect_neither_raises_nor_lowers_the_risk(material):
+    terms = [dataclasses.replace(t, coef=1e-4) if t.feature == "hpc_03" else t for t in material.terms]
+    frozen = dataclasses.replace(material.signature, terms=terms)
+    drivers = {d.term.feature: d for d in drivers_of(dataclasses.replace(material, signature=frozen))}
+    assert drivers["hpc_03"].direction == "hardly any effect"

@@ -213,7 +213,7 @@ def _draw_curve(axes: Axes, curve: KmCurve, colour: str, position: int) -> None:
     dashes = _DASHES[position % 4] if position >= 2 else "-"
     axes.step(time, estimate, where="post", color=colour, linestyle=dashes, solid_capstyle="butt")
     censored = np.concatenate([[0], np.asarray(curve.n_censor, float)]) > 0
-    axes.plot(time[censored], estimate[censored], "|", color=colour, markersize=3.2, markeredgewidth=0.7)
+    axes.plot(time[censored], estimate[censored], "|", color=colour, markersize=4.6, markeredgewidth=0.9)
     median = curve.median[0]
     if median is not None and math.isfinite(median):
         look: dict[str, Any] = {"color": colour, "linewidth": 0.6, "linestyle": (0, (2, 2))}

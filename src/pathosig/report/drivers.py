@@ -11,6 +11,9 @@ import numpy as np
 from pathosig.report.material import AtlasTile, Material, Term
 from pathosig.signature.contributions import tile_weights
 
+NO_EFFECT = 0.005
+"""Change of the score, in SDs per SD, below which a feature neither raises nor lowers it."""
+
 TILES = 6
 """Tiles shown per feature, from different patients where there are so many."""
 
@@ -36,6 +39,8 @@ class Driver:
         Another feature of the signature that contains this one; empty without.
     tiles
         Its tiles, from different patients as far as possible.
+    completes
+        Whether it is not stable by itself, but one of the coarse groups that complete stable features.
     """
 
     term: Term
@@ -47,11 +52,14 @@ class Driver:
     unstable: tuple[int, ...]
     inside: str
     tiles: tuple[AtlasTile, ...]
+    completes: bool = False
 
     @property
-    def harmful(self) -> bool:
-        """Whether more of it means a higher risk."""
-        return self.term.coef > 0
+    def direction(self) -> str:
+        """What more of it means; an effect that is printed as 0.00 means neither."""
+        if abs(self.effect) < NO_EFFECT:
+            return "hardly any effect"
+        return "higher risk" if self.term.coef > 0 else "lower risk"
 
 
 def drivers_of(material: Material) -> list[Driver]:
@@ -59,6 +67,7 @@ def drivers_of(material: Material) -> list[Driver]:
     if material.signature is None:
         return []
     screened = {c.feature: c for c in material.candidates}
+    stable = material.signature.stable
     out = []
     for term in material.terms:
         values = discovery_values(material, term)
@@ -76,6 +85,7 @@ def drivers_of(material: Material) -> list[Driver]:
                 unstable=_unstable(material, term),
                 inside=_parent(material.terms, term),
                 tiles=typical_tiles(material, term.leaves),
+                completes=bool(stable) and term.feature not in (stable or {}),
             )
         )
     return sorted(out, key=lambda d: -abs(d.effect) if math.isfinite(d.effect) else -abs(d.term.coef))

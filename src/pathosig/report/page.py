@@ -152,7 +152,7 @@ class DriverCard:
     name
         As printed.
     direction, colour
-        ``higher risk`` or ``lower risk``, and its colour.
+        ``higher risk``, ``lower risk`` or ``hardly any effect``, and its colour.
     swatches
         Colours of the HPCs inside.
     facts

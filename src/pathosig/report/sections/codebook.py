@@ -32,6 +32,8 @@ def health_section(material: Material) -> Section | None:
         ]
         figure = health_figure(rows, group_palette_of(phenotypes))
         blocks.append(picture("health_groups", figure, caption.format("coarse group") + "."))
+    if material.tile_map:
+        blocks.append(_tile_map(material, colours))
     rows = [asdict(r) | {"label": feature_title(material, f"hpc_{r.hpc:02d}")} for r in phenotypes.health]
     caption = caption.format("HPC") + (
         ", stability that of refits on resampled patients (green: 0.75 or more, red: below 0.50); biggest slide, patient "
@@ -48,8 +50,6 @@ def health_section(material: Material) -> Section | None:
     if reasons:
         columns = ["HPC", "Verdict", "Why"]
         blocks.append(Table(caption="Verdicts and their reasons", columns=columns, rows=reasons, folded=True))
-    if material.tile_map:
-        blocks.append(_tile_map(material, colours))
     return Section(id="health", title="Health of the codebook", blocks=blocks)
 
 

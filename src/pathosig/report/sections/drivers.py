@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from pathosig.figures.palette import HIGH, LOW
+from pathosig.figures.palette import HIGH, LOW, MUTED
 from pathosig.report.cells import (
     feature_name,
     feature_title,
@@ -38,6 +38,8 @@ IN_SUMMARY = 3
 """Features shown in the answer."""
 
 BAR_UM = 50.0
+
+COLOURS = {"higher risk": HIGH, "lower risk": LOW, "hardly any effect": MUTED}
 
 
 def driver_grid(material: Material, *, at_most: int = SHOWN, tiles: int = 6) -> DriverGrid | None:
@@ -121,8 +123,8 @@ def _card(material: Material, driver: Driver, tiles: int) -> DriverCard:
     colours = palette_of(material.phenotypes)
     return DriverCard(
         name=feature_title(material, term.feature),
-        direction="higher risk" if driver.harmful else "lower risk",
-        colour=HIGH if driver.harmful else LOW,
+        direction=driver.direction,
+        colour=COLOURS[driver.direction],
         swatches=[colours[h] for h in term.leaves],
         facts=_facts(driver),
         caution=_caution(driver),
@@ -154,7 +156,9 @@ def _facts(driver: Driver) -> list[tuple[str, str]]:
         facts.append(("Proportion", f"{100 * driver.proportion:.1f}% of tiles"))
     if driver.without:
         facts.append(("None in", f"{100 * driver.without:.0f}% of patients"))
-    if driver.frequency is not None:
+    if driver.completes:
+        facts.append(("Role", "coarse group that completes the score"))
+    elif driver.frequency is not None:
         facts.append(("Selected in", f"{100 * driver.frequency:.0f}% of half-samples"))
     if driver.steadiness is not None:
         facts.append(("Steadiness", number_text(driver.steadiness)))
