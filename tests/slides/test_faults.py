@@ -312,7 +312,7 @@ def test_places_of_tiles_that_no_file_can_have_count_as_lost(tmp_path):
 def test_a_slide_whose_reader_lacks_a_library_is_not_called_damaged(tmp_path, monkeypatch):
     path = tmp_path / "s.svs"
     write_svs(path, RGB)
-    for name in ("tiff", "tiff_codecs", "j2k"):  # imported anew, on a machine without their libraries
+    for name in ("tiff", "tiff_codecs", "jpeg", "j2k"):  # imported anew, on a machine without their libraries
         monkeypatch.delitem(sys.modules, f"pathosig.slides.backends.{name}", raising=False)
     monkeypatch.setitem(sys.modules, "simplejpeg", None)
     monkeypatch.setitem(sys.modules, "imagecodecs", None)

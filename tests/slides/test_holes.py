@@ -100,7 +100,7 @@ def ndpi(folder):
         begin + restart_places(data[begin:])[4 * 20 + 1]
     )  # 8 rows an interval, four intervals of 256 px a row
     spoil(path, start, 24)
-    return path, (256, 160, 256, 8)
+    return path, (256, 128, 256, 64)  # eight intervals above one another are decoded as one
 
 
 KINDS = {
@@ -112,6 +112,7 @@ KINDS = {
     "czi-xr": lambda folder: czi(folder, JPEG_XR),
     "czi-zstd": lambda folder: czi(folder, ZSTD1),
     "zarr": zarr,
+    "ndpi": ndpi,
 }
 
 
@@ -123,32 +124,23 @@ def holes(image):
     return tuple(map(int, box)), bool(white.sum() == box[2] * box[3])
 
 
-def about(hole, piece, most):
-    """Whether a hole is a piece, or that with at most so many pixels around it (images of MIRAX overlap)."""
-    (x, y, width, height), is_full = hole
-    sides = piece[0] - x, piece[1] - y, x + width - piece[0] - piece[2], y + height - piece[1] - piece[3]
-    return is_full and all(0 <= side <= most for side in sides)
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_lost_piece_costs_itself_in_the_low_power_image(tmp_path, kind):
     path, piece = KINDS[kind](tmp_path)
     with open_slide(path) as reader:
         assert len(reader.info.level_sizes) == 1
         image, _ = read_overview(reader, 0.25)
-    assert about(holes(image), piece, 32 if kind == "mrxs" else 0)
+    assert holes(image) == (piece, True)
 
 
-@pytest.mark.parametrize("kind", ["svs", "mrxs", "kfb", "zarr"])
+@pytest.mark.parametrize("kind", ["svs", "mrxs", "kfb", "zarr", "ndpi"])
 def test_a_core_of_an_array_loses_the_same_piece(tmp_path, kind):
     path, (x, y, width, height) = KINDS[kind](tmp_path)
     with open_slide(path, region=(100, 60, 500, 420)) as reader:
         image, _ = read_overview(reader, 0.25)
         assert image.shape == (420, 500, 3)
     left, top = x - 100, y - 60
-    assert about(
-        holes(image), (left, top, min(width, 500 - left), min(height, 420 - top)), 32 if kind == "mrxs" else 0
-    )
+    assert holes(image) == ((left, top, min(width, 500 - left), min(height, 420 - top)), True)
 
 
 def test_through_openslide_a_lost_tile_costs_that_tile(tmp_path):
@@ -177,10 +169,7 @@ def test_a_reader_that_does_not_know_its_tiles_is_cut_until_a_part_is_small(tmp_
     image, lost = read_with_holes(Holed(), 0, (0, 0, WIDTH, HEIGHT))
     white = (image == 255).all(axis=2)
     assert white[50:90, 200:300].all()
-    assert white.sum() == lost
-    rows, columns = np.nonzero(white)
-    assert min(rows.min() - 50, columns.min() - 200) > -32
-    assert max(rows.max() - 90, columns.max() - 300) < 32
+    assert white.sum() == lost == 40 * 100
 
 
 def test_a_slide_that_is_damaged_all_over_is_given_up_after_a_thousand_failures():

@@ -18,7 +18,7 @@ from zarrs import edit, write_zarr
 
 from pathosig.core.errors import SlideError
 from pathosig.slides import open_slide
-from pathosig.slides.backends import tiff_codecs
+from pathosig.slides.backends import jpeg
 from pathosig.slides.backends.bounds import shared_pieces
 
 SIDE, ACROSS = 256, 200
@@ -84,7 +84,7 @@ def test_a_tile_that_others_share_is_decoded_once_and_is_what_it_is_alone(tmp_pa
         2,
     )
     calls = []
-    real = tiff_codecs.decode_jpeg
+    real = jpeg.decode_jpeg
     monkeypatch.setattr("pathosig.slides.backends.tiff.decode_jpeg", lambda *a: calls.append(1) or real(*a))
     with open_slide(path) as reader:
         pixels = reader.read_level(0, 0, 0, 3 * SIDE, 2 * SIDE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ from pathosig.core.errors import SlideError
 from pathosig.slides.reader import SlideReader
 
 _SMALLEST = 32
-"""Side in pixels of the smallest part that is given up where a reader does not know its tiles."""
+"""Side in pixels from which a part is no longer halved but trimmed where a reader does not know its tiles."""
 
 Box = tuple[int, int, int, int]
 """x, y, width, height in pixels of a level."""
@@ -32,7 +33,8 @@ def read_with_holes(
     """Pixels of a part of a level, white where they cannot be decoded, and how many those are.
 
     Readers that decode tiles themselves leave out the lost ones (`read_with_holes`). For others a part that fails is cut in two:
-    between their tiles where they know these (`lattice`), so that a lost tile costs itself; else until it is small.
+    between their tiles where they know these (`lattice`); else until it is small, and then what can be read is trimmed off its four
+    sides, so that a lost tile costs itself either way.
 
     Parameters
     ----------
@@ -63,7 +65,7 @@ def read_with_holes(
     ...         return np.zeros((height, width, 3), np.uint8)
     >>> pixels, lost = read_with_holes(Cut(), 0, (0, 0, 64, 32))
     >>> pixels.shape, lost
-    ((32, 64, 3), 1024)
+    ((32, 64, 3), 448)
     """
     by_tiles = getattr(reader, "read_with_holes", None)
     if by_tiles is not None:
@@ -86,13 +88,58 @@ def _in_halves(
     attempts.left -= 1
     cut = _cut(box, lattice) if attempts.left > 0 else None
     if cut is None:
-        return out, width * height
+        if lattice is not None or attempts.left <= 0:
+            return out, width * height
+        return out, _trimmed(reader, level, box, out, attempts)
     lost = 0
     for left, top, w, h in cut:
         part, more = _in_halves(reader, level, (left, top, w, h), lattice, attempts)
         out[top - y : top - y + h, left - x : left - x + w] = part
         lost += more
     return out, lost
+
+
+def _trimmed(reader: SlideReader, level: int, box: Box, out: np.ndarray, attempts: Attempts) -> int:
+    """Write the columns and rows at the sides of a box that can be read, and say how many pixels are left between them.
+
+    A part that touches a lost tile fails and one that does not is read, so the widest strip at a side is found by halving.
+    """
+    x, y, width, height = box
+    left, top, right, bottom = 0, 0, width, height
+
+    def read(a: int, b: int, c: int, d: int) -> bool:
+        try:
+            out[b:d, a:c] = reader.read_level(level, x + a, y + b, c - a, d - b)
+        except SlideError as error:
+            if error.code == "E_READ":
+                raise
+            attempts.left -= 1
+            return False
+        return True
+
+    left += _widest(right - left, lambda n: read(left, top, left + n, bottom))
+    right -= _widest(right - left, lambda n: read(right - n, top, right, bottom))
+    top += _widest(bottom - top, lambda n: read(left, top, right, top + n))
+    bottom -= _widest(bottom - top, lambda n: read(left, bottom - n, right, bottom))
+    return (right - left) * (bottom - top)
+
+
+def _widest(side: int, can_be_read: Callable[[int], bool]) -> int:
+    """The largest number of pixels below `side` that can be read, where all smaller ones can.
+
+    Examples
+    --------
+    >>> [_widest(32, lambda n, most=most: n <= most) for most in (0, 1, 13, 31)]
+    [0, 1, 13, 31]
+    """
+    low, high = 0, side
+    while high - low > 1:
+        n = (low + high) // 2 if low else 1  # inside a hole the first column says it all
+        if can_be_read(n):
+            low = n
+        else:
+            high = n
+    return low
 
 
 def _cut(box: Box, lattice: Lattice | None) -> tuple[Box, Box] | None:

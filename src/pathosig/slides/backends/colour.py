@@ -93,7 +93,7 @@ def check_colours(page: Page, name: str) -> None:
         raise _unknown(name, "its palette of colours is missing or incomplete")
     if page.photometric == YCBCR and page.planar == 2 and page.subsampling != (1, 1):
         raise _unknown(name, "its colours are subsampled in planes of their own")
-    if page.photometric == YCBCR and (
+    if (page.photometric == YCBCR and page.compression != JPEG) and (
         page.subsampling[0] not in (1, 2, 4) or page.subsampling[1] not in (1, 2, 4)
     ):
         raise _unknown(name, f"its colours are subsampled {page.subsampling[0]} by {page.subsampling[1]}")

@@ -12,8 +12,8 @@ import tifffile
 
 from pathosig.core.errors import SlideError
 from pathosig.slides.backends.bounds import check_declared, check_decoded
+from pathosig.slides.backends.jpeg import Piece, decode_jpeg, shrunk
 from pathosig.slides.backends.source import ByteSource, read_error
-from pathosig.slides.backends.tiff_codecs import Piece, decode_jpeg, shrunk
 from pathosig.slides.backends.tiff_tags import JPEG
 from pathosig.slides.backends.tiled import Grid, TiledReader, whole
 from pathosig.slides.reader import SlideInfo

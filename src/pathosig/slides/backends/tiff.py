@@ -8,16 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from pathosig.core.errors import SlideError
+from pathosig.slides.backends.jpeg import Piece, decode_jpeg, joined, shrunk
 from pathosig.slides.backends.source import ByteSource, state_of
 from pathosig.slides.backends.tiff_bands import LOST_SHARE, Band, read_band
-from pathosig.slides.backends.tiff_codecs import (
-    Piece,
-    decode_jpeg,
-    decode_piece,
-    decode_planes,
-    joined,
-    shrunk,
-)
+from pathosig.slides.backends.tiff_codecs import decode_piece, decode_planes
 from pathosig.slides.backends.tiff_pages import Choice, Level, Scan, choose_scans, fluorescence
 from pathosig.slides.backends.tiff_scale import scale_of
 from pathosig.slides.backends.tiff_tags import JPEG, Page, read_pages, read_values

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import struct
 import zlib
-from dataclasses import dataclass
 
 import imagecodecs
 import numpy as np
-import simplejpeg
 
 from pathosig.slides.backends.colour import PALETTE, RGB, YCBCR, scaled_bits, to_rgb, ycbcr_to_rgb
 from pathosig.slides.backends.j2k import decode_j2k
+from pathosig.slides.backends.jpeg import Piece, whole_jpeg
 from pathosig.slides.backends.tiff_tags import (
     APERIO_YCBCR,
     DEFLATE,
@@ -23,25 +22,8 @@ from pathosig.slides.backends.tiff_tags import (
     WEBP,
     Page,
 )
-from pathosig.slides.pyramid import resample
-
-_APP14_RGB = b"\xff\xee\x00\x0eAdobe\x00d\x00\x00\x00\x00\x00"
-"""Adobe marker, transform 0: the components are RGB as they are."""
-
-_END = b"\xff\xd9"
-
-_SCANNED, _SCANNED_PER_BYTE = 4_000_000, 2_000
-"""Pixels of a JPEG times its scans, of any tile and more for each of its bytes: each scan of a progressive one touches them all again."""
 
 _REVERSED = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Piece:
-    """A tile or strip: its full (width, height), and the part of it that lies inside the image."""
-
-    size: tuple[int, int]
-    inside: tuple[int, int]
 
 
 def decode_piece(data: bytes, page: Page, piece: Piece, *, tables: bytes) -> np.ndarray:
@@ -74,7 +56,7 @@ def decode_piece(data: bytes, page: Page, piece: Piece, *, tables: bytes) -> np.
     [[200, 30, 100], [200, 30, 100]]
     """
     if page.compression == JPEG and page.samples == 3 and page.planar == 1:
-        return _filled(_jpeg(data, piece, tables, page.photometric), piece)
+        return _filled(whole_jpeg(data, piece, tables, rgb=page.photometric == RGB), piece)
     if page.compression in JPEG2000:
         samples, colours = decode_j2k(data, piece.size, piece.inside)
         _expect(samples, page.samples)
@@ -127,7 +109,7 @@ def decode_planes(parts: list[bytes], page: Page, piece: Piece, *, tables: bytes
 def _plane_samples(data: bytes, page: Page, piece: Piece, *, tables: bytes) -> np.ndarray:
     """Samples of a piece before their meaning, uint8[h, w, s]; one sample of a plane stored apart."""
     if page.compression == JPEG:
-        return _jpeg(data, piece, tables, page.photometric, gray=True)
+        return whole_jpeg(data, piece, tables, rgb=False, gray=True)
     count = 1 if page.planar == 2 else page.samples
     if page.photometric == YCBCR and page.subsampling != (1, 1) and page.planar == 1:
         return _subsampled(data, page, piece)
@@ -248,130 +230,3 @@ def _webp_size(data: bytes) -> tuple[int, int]:
         width, height = struct.unpack_from("<HH", data, 26)
         return width & 0x3FFF, height & 0x3FFF
     raise ValueError("no WebP of a known kind")
-
-
-def _jpeg(data: bytes, piece: Piece, tables: bytes, photometric: int, *, gray: bool = False) -> np.ndarray:
-    """A JPEG piece at its full size, uint8[h, w, 3 or 1]."""
-    data = joined(data, tables, rgb=photometric == RGB and not gray)
-    _checked_header(data, piece, gray=gray)
-    return np.asarray(simplejpeg.decode_jpeg(data, "GRAY" if gray else "RGB"))
-
-
-def joined(data: bytes, tables: bytes, *, rgb: bool) -> bytes:
-    r"""A complete JPEG, made of a page's tables and the abbreviated JPEG of a piece.
-
-    Without a JFIF or Adobe marker the photometric interpretation decides what three components are; a marker that is
-    there decides itself, because writers that leave one in convert by it. The marker of its end is added where it is missing;
-    missing pixels still fail in the decoder.
-
-    Parameters
-    ----------
-    data
-        The abbreviated JPEG.
-    tables
-        JPEGTables of the page, or nothing.
-    rgb
-        Whether a marker is added that declares RGB.
-
-    Examples
-    --------
-    >>> joined(b"\xff\xd8<scan>", b"\xff\xd8<tables>\xff\xd9", rgb=False)
-    b'\xff\xd8<tables><scan>\xff\xd9'
-    """
-    head = tables[:-2] if len(tables) > 4 else b"\xff\xd8"
-    if rgb:
-        head = b"\xff\xd8" + _APP14_RGB + head[2:]
-    return head + data[2:] + (b"" if data.endswith(_END) or data.rstrip(b"\0").endswith(_END) else _END)
-
-
-def _checked_header(data: bytes, piece: Piece, *, gray: bool) -> tuple[int, int]:
-    """(width, height) of a JPEG that fits its piece.
-
-    Raises
-    ------
-    ValueError
-        If it is larger, smaller than what lies inside the image, of other components, or of too many scans.
-    """
-    height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
-    full, inside = piece.size, piece.inside
-    if width > full[0] or height > full[1] or width < inside[0] or height < inside[1]:
-        raise ValueError(f"{width} x {height} pixels, expected {full[0]} x {full[1]}")
-    if (colours == "Gray") != gray or colours in ("CMYK", "YCCK"):
-        raise ValueError(f"components of {colours}")
-    if data.count(b"\xff\xda") * width * height > max(
-        width * height, _SCANNED + _SCANNED_PER_BYTE * len(data)
-    ):
-        raise ValueError("too many scans")
-    return width, height
-
-
-def decode_jpeg(data: bytes, piece: Piece, shrink: int, out: np.ndarray) -> np.ndarray:
-    """A JPEG of three components at 1/shrink of its size, uint8[h, w, 3], written into `out` where it is whole.
-
-    Parameters
-    ----------
-    data
-        A complete JPEG; see `joined`.
-    piece
-        Its declared size; `shrink` divides both sides.
-    shrink
-        1, 2, 4 or 8.
-    out
-        uint8[h / shrink, w / shrink, 3].
-
-    Raises
-    ------
-    ValueError
-        If it is damaged, or of another size or kind than declared.
-
-    Examples
-    --------
-    >>> import io
-    >>> from PIL import Image
-    >>> buffer = io.BytesIO()
-    >>> Image.new("RGB", (32, 16), (200, 30, 100)).save(buffer, "JPEG", quality=95)
-    >>> out = np.empty((8, 16, 3), np.uint8)
-    >>> decode_jpeg(buffer.getvalue(), Piece(size=(32, 16), inside=(32, 16)), 2, out).shape
-    (8, 16, 3)
-    """
-    width, height = _checked_header(data, piece, gray=False)
-    whole = (width, height) == piece.size
-    pixels = simplejpeg.decode_jpeg(
-        data,
-        "RGB",
-        min_height=max(1, height // shrink),
-        min_width=max(1, width // shrink),
-        min_factor=shrink,
-        buffer=out if whole else None,
-    )
-    if whole and pixels.shape == out.shape:
-        return out
-    if whole:
-        raise ValueError("a tile of another size than declared")
-    out[:] = 255
-    out[: pixels.shape[0], : pixels.shape[1]] = pixels[: out.shape[0], : out.shape[1]]
-    return out
-
-
-def shrunk(pixels: np.ndarray, shrink: int) -> np.ndarray:
-    """Pixels at 1/shrink of their size, each the mean of those it replaces.
-
-    Parameters
-    ----------
-    pixels
-        uint8[h, w, 3].
-    shrink
-        1, 2, 4 or 8.
-
-    Returns
-    -------
-    uint8[h // shrink, w // shrink, 3].
-
-    Examples
-    --------
-    >>> pixels = np.zeros((2, 4, 3), np.uint8)
-    >>> pixels[:, 1] = 100
-    >>> shrunk(pixels, 2)[..., 0]
-    array([[50,  0]], dtype=uint8)
-    """
-    return resample(pixels, (pixels.shape[1] // shrink, pixels.shape[0] // shrink))
