@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pathosig.core.errors import NotEstimableError
+from pathosig.core.errors import ConfigError, NotEstimableError
 from pathosig.signature import SignatureSpec, fit_signature
 from pathosig.survival import cox, fisher_exact
 from pathosig.survival.imputation import _nelson_aalen, impute, rubin
@@ -297,3 +297,27 @@ def test_without_discovery_patients_absolute_risk_under_competing_events_is_not_
         spec=ValidateSpec(bootstraps=5),
     )
     assert "needs the discovery patients" in result.analyses[0].calibration.reason
+
+
+def test_horizons_of_the_settings_reach_every_risk_and_those_beyond_follow_up_are_told_and_left_out():
+    features, dfs, _, patients = competing_cohorts(500)
+    spec = SignatureSpec(selection="ridge", bootstraps=0, horizons=(2.0, 4.0, 30.0))
+    signature = fit_signature(features[:250], dfs[:250], spec=spec, endpoint="dfs")
+    assert [(at.years, at.time) for at in signature.baseline.at] == [(2.0, 24.0), (4.0, 48.0)]
+    for at in signature.baseline.at:
+        assert at.survival == signature.baseline.survival_at(at.time)[0]
+    wanted = ValidateSpec(bootstraps=5, horizons=(2.0, 30.0))
+    result = validate(signature, features, {"dfs": dfs}, patients=patients, spec=wanted)
+    row = result.analysis("clinic", "dfs")
+    assert [a.years for a in row.auc] == [2.0]
+    assert [h.years for h in row.calibration.horizons] == [2.0]
+    assert all([s.years for s in curve.survival_at] == [2.0] for curve in row.km.groups)
+    told = [w.message for w in result.warnings if w.code == "W_HORIZON"]
+    assert len(told) == 2
+    assert all("nothing is given at 30 years" in message for message in told)
+    frame = features.merge(dfs, on="patient_id").rename(columns={"f1": "age", "f0": "score"})
+    model = FrozenModels.fit(frame, ["age"], endpoint="dfs", horizons=(2.0, 30.0)).combined
+    assert [h.years for h in model.horizons] == [2.0]
+    for settings in (ValidateSpec, SignatureSpec):
+        with pytest.raises(ConfigError, match="horizons"):
+            settings(horizons=(0.0,))

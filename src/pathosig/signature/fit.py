@@ -24,7 +24,6 @@ from pathosig.signature.training import TrainingSet, training_set
 from pathosig.signature.transform import FeatureRule, Scale
 from pathosig.survival import adjust_p, cox, cox_univariate
 
-HORIZONS = (1.0, 3.0, 5.0)
 """Years at which the baseline is printed."""
 
 _FEWEST_EVENTS = 2
@@ -324,7 +323,7 @@ def _frozen(
         transform=dataclasses.replace(transform, raw=patients.apply_rules),
         cutoff=cutoff.value,
         cutoff_rule=cutoff.rule,
-        baseline=baseline_of(score, time, event, patients.unit),
+        baseline=baseline_of(score, time, event, patients.unit, horizons=spec.horizons),
         trained_on=TrainedOn(
             cohort=patients.cohort,
             n=len(score),
@@ -339,8 +338,15 @@ def _frozen(
     return signature, cutoff
 
 
-def baseline_of(score: np.ndarray, time: np.ndarray, event: np.ndarray, unit: str) -> Baseline:
-    """Survival of a patient with score 0 (Efron), its coefficient held at 1, and its value at 1, 3 and 5 years.
+def baseline_of(
+    score: np.ndarray,
+    time: np.ndarray,
+    event: np.ndarray,
+    unit: str,
+    *,
+    horizons: Sequence[float] = (1, 3, 5),
+) -> Baseline:
+    """Survival of a patient with score 0 (Efron), its coefficient held at 1, and its value at the horizons.
 
     Parameters
     ----------
@@ -348,6 +354,8 @@ def baseline_of(score: np.ndarray, time: np.ndarray, event: np.ndarray, unit: st
         float[n], float[n] and bool[n] of discovery patients.
     unit
         Unit of `time`: days, weeks, months or years.
+    horizons
+        Years; those beyond follow-up are left out.
 
     Examples
     --------
@@ -359,20 +367,10 @@ def baseline_of(score: np.ndarray, time: np.ndarray, event: np.ndarray, unit: st
     grid, hazard = fit.baseline_hazard()
     steps = np.flatnonzero(np.diff(hazard, prepend=0.0) > 0)
     survival = np.exp(-hazard[steps])
-    until = float(time.max())
-    per_year = UNITS[unit]
-    at = []
-    for years in HORIZONS:
-        when = years * per_year
-        if when <= until:
-            place = int(np.searchsorted(grid[steps], when, side="right"))
-            at.append(
-                BaselineAt(years=years, time=when, survival=float(survival[place - 1]) if place else 1.0)
-            )
-    return Baseline(
-        unit=unit,
-        time=tuple(float(t) for t in grid[steps]),
-        survival=tuple(float(s) for s in survival),
-        until=until,
-        at=tuple(at),
+    until, per_year = float(time.max()), UNITS[unit]
+    curve = Baseline(
+        unit=unit, time=tuple(map(float, grid[steps])), survival=tuple(map(float, survival)), until=until
     )
+    reached = [(y, y * per_year) for y in horizons if y * per_year <= until]
+    at = [BaselineAt(years=float(y), time=t, survival=float(curve.survival_at(t)[0])) for y, t in reached]
+    return dataclasses.replace(curve, at=tuple(at))

@@ -75,7 +75,7 @@ class Baseline:
     until
         Last follow-up: nothing is predicted beyond it.
     at
-        Survival at 1, 3 and 5 years, as far as follow-up goes.
+        Survival at the horizons, as far as follow-up goes.
     """
 
     unit: str = "months"

@@ -55,6 +55,8 @@ class SignatureSpec(Spec):
         Resamples for the cut-off's distribution.
     permutations
         Permutations for the p-value of a maximally selected cut-off.
+    horizons
+        Years at which survival is frozen with the signature, as far as follow-up goes.
     seed
         Seed of half-samples, folds and resamples.
     """
@@ -81,6 +83,7 @@ class SignatureSpec(Spec):
     folds: int = 5
     bootstraps: int = 200
     permutations: int = 9999
+    horizons: tuple[float, ...] = (1.0, 3.0, 5.0)
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -101,6 +104,8 @@ class SignatureSpec(Spec):
         )
         for name, low, high in ranges:
             self._within(name, low, high)
+        if not self.horizons or any(not 0 < h < 200 for h in self.horizons):
+            raise ConfigError(f"[signature] horizons: found {list(self.horizons)}; expected years above 0.")
         if self.cutoff in ("quantile", "given") and self.cutoff_value is None:
             message = f"[signature] cutoff {self.cutoff!r} needs cutoff_value."
             raise ConfigError(message)

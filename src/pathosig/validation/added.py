@@ -48,6 +48,7 @@ class FrozenModels:
         unit: str = "months",
         score_scale: float = 1.0,
         signature_sha256: str = "",
+        horizons: Sequence[float] = (1.0, 3.0, 5.0),
         m: int = 20,
         seed: int = 0,
     ) -> FrozenModels:
@@ -58,7 +59,7 @@ class FrozenModels:
         frame
             Covariates, time, event and `score`: out-of-fold scores in their own SD, so that the combined model does not
             overrate a score that has seen these patients.
-        covariates, endpoint, unit, score_scale, signature_sha256, m, seed
+        covariates, endpoint, unit, score_scale, signature_sha256, horizons, m, seed
             As in `fit_clinical_model`.
 
         Raises
@@ -74,6 +75,7 @@ class FrozenModels:
                 unit=unit,
                 score_scale=scale,
                 signature_sha256=signature_sha256,
+                horizons=horizons,
                 m=m,
                 seed=seed,
             )

@@ -14,7 +14,6 @@ import pandas as pd
 
 from pathosig.core.clinical import UNITS
 from pathosig.core.errors import NotEstimableError
-from pathosig.signature.fit import HORIZONS
 from pathosig.signature.model import Baseline, BaselineAt
 from pathosig.survival import cox
 from pathosig.survival.absolute_risk import hazard_at
@@ -34,10 +33,11 @@ def fit_clinical_model(
     unit: str = "months",
     score_scale: float | None = 1.0,
     signature_sha256: str = "",
+    horizons: Sequence[float] = (1.0, 3.0, 5.0),
     m: int = 20,
     seed: int = 0,
 ) -> ClinicalModel:
-    """Fit and freeze a Cox model of covariates, with or without a score, and its absolute risks at 1, 3 and 5 years.
+    """Fit and freeze a Cox model of covariates, with or without a score, and its absolute risks at the horizons.
 
     Parameters
     ----------
@@ -52,6 +52,8 @@ def fit_clinical_model(
         What frozen scores are divided by before they enter; None leaves the score out of the model.
     signature_sha256
         Digest of the signature whose score it is; see `signature_digest`.
+    horizons
+        Years; those beyond the follow-up of discovery are left out.
     m, seed
         Imputed data sets where covariates are missing, and their seed.
 
@@ -97,7 +99,7 @@ def fit_clinical_model(
     center = np.mean([x.mean(axis=0) for x in designs], axis=0)
     time = data["time"].to_numpy(float)
     per_year, until = UNITS[unit], float(time.max())
-    reached = [years for years in HORIZONS if years * per_year <= until]
+    reached = [years for years in horizons if years * per_year <= until]
     fits = [cox(x - center, time, event) for x in designs]
     coef = np.nan_to_num([f.coef for f in fits])
     covariance = np.nan_to_num([f.covariance for f in fits])

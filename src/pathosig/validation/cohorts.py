@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
+from pathosig.core.clinical import UNITS
 from pathosig.signature.model import HIGH, NOT_ASSESSABLE
+from pathosig.validation.analysis import Analysis
 from pathosig.validation.findings import depth_correlation
 from pathosig.validation.results import CohortResult, ScoreSummary, TileCounts
-from pathosig.validation.values import Estimate, finite
+from pathosig.validation.values import Estimate, Finding, finite
 
 _QUANTILES = (5, 25, 50, 75, 95)
 
@@ -84,3 +87,32 @@ def proportion(count: int, n: int) -> Estimate:
     lower = stats.beta.ppf(0.025, count, n - count + 1) if count else 0.0
     upper = stats.beta.ppf(0.975, count + 1, n - count) if count < n else 1.0
     return Estimate.of(count / n, lower, upper, n=n)
+
+
+def horizon_findings(
+    frame: pd.DataFrame, analysis: Analysis, horizons: Sequence[float]
+) -> tuple[Finding, ...]:
+    """Warning that some horizons lie beyond the follow-up of a cohort; empty where none does.
+
+    Parameters
+    ----------
+    frame
+        Patients with their time.
+    analysis
+        Names of cohort and endpoint, and the unit of time.
+    horizons
+        Years.
+
+    Examples
+    --------
+    >>> row = Analysis(cohort="v1", endpoint="os", unit="months", role="validation", primary=True, n=2, events=1)
+    >>> horizon_findings(pd.DataFrame({"time": [20.0, 41.0]}), row, (1.0, 3.0, 5.0))[0].message
+    'v1 / os: follow-up ends at 41 months; nothing is given at 5 years.'
+    """
+    last = float(frame["time"].max())
+    beyond = [f"{y:g}" for y in horizons if y * UNITS[analysis.unit] > last]
+    if not beyond:
+        return ()
+    where = f"{analysis.cohort} / {analysis.endpoint}"
+    text = f"{where}: follow-up ends at {last:.4g} {analysis.unit}; nothing is given at {', '.join(beyond)} years."
+    return (Finding(code="W_HORIZON", message=text, where=where),)

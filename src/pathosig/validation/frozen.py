@@ -23,7 +23,7 @@ from pathosig.validation.clinical_names import (
     clinical_primary,
     clinical_table,
 )
-from pathosig.validation.cohorts import cohort_result
+from pathosig.validation.cohorts import cohort_result, horizon_findings
 from pathosig.validation.competing import CAUSES, causes_of, competing_risks
 from pathosig.validation.estimates import entry_of
 from pathosig.validation.families import with_families
@@ -253,7 +253,10 @@ def validate(
     analyses = list(with_families(analyses))
     for row in analyses:
         if row.events:
-            warnings += survival_findings(frames[row.cohort, row.endpoint], row)
+            frame = frames[row.cohort, row.endpoint]
+            warnings += survival_findings(frame, row)
+            if row.endpoint == signature.endpoint:
+                warnings += horizon_findings(frame, row, spec.horizons)
     return Validation(
         scores=table[["patient_id", "cohort", "score", "group"]],
         cohorts=tuple(cohorts),

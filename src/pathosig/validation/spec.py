@@ -16,7 +16,8 @@ class ValidateSpec(Spec):
     Attributes
     ----------
     horizons
-        Years at which AUC, calibration and Brier score are given.
+        Years at which survival, AUC, calibration, Brier score, absolute risks and the nomogram are given; where the follow-up of a
+        cohort ends earlier, nothing is given there, with the warning W_HORIZON.
     bootstraps
         Resamples for percentile confidence intervals of differences; 1,000 is the least that makes their ends stable.
     repeats
@@ -63,6 +64,6 @@ class ValidateSpec(Spec):
         )
         for name, low, high in ranges:
             self._within(name, low, high)
-        if any(h <= 0 for h in self.horizons):
+        if not self.horizons or any(not 0 < h < 200 for h in self.horizons):
             message = f"[validate] horizons: found {list(self.horizons)}; expected years above 0."
             raise ConfigError(message)

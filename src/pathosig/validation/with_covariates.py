@@ -44,6 +44,7 @@ class _Settings(TypedDict):
     unit: str
     score_scale: float
     signature_sha256: str
+    horizons: tuple[float, ...]
     m: int
     seed: int
 
@@ -113,6 +114,7 @@ def _settings(inputs: Inputs, signature: Signature, spec: ValidateSpec) -> _Sett
         "unit": inputs.endpoints[signature.endpoint].unit,
         "score_scale": signature.sd if signature.sd > 0 else 1.0,
         "signature_sha256": signature_digest(signature),
+        "horizons": spec.horizons,
         "m": max(spec.imputations, 2),
         "seed": spec.seed,
     }
