@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -137,7 +138,12 @@ def coarse_groups(leaves: Mapping[str, tuple[int, ...]], k: int) -> list[str]:
     >>> coarse_groups({"hpc_00": (0,), "hpc_01": (1,), "hpc_02": (2,), "node_00": (0, 1)}, 2)
     ['hpc_02', 'node_00']
     """
-    sets = {frozenset(hpcs): name for name, hpcs in leaves.items()}
+    return list(_coarse_groups(tuple((name, tuple(hpcs)) for name, hpcs in leaves.items()), k))
+
+
+@lru_cache(maxsize=64)  # repeats of a fit ask for the same cuts again and again
+def _coarse_groups(leaves: tuple[tuple[str, tuple[int, ...]], ...], k: int) -> tuple[str, ...]:
+    sets = {frozenset(hpcs): name for name, hpcs in leaves}
 
     def largest(inside: frozenset[int] | None) -> list[frozenset[int]]:
         within = [s for s in sets if inside is None or s < inside]
@@ -154,7 +160,7 @@ def coarse_groups(leaves: Mapping[str, tuple[int, ...]], k: int) -> list[str]:
         if not parts:
             break
         groups = [g for g in groups if g != latest] + parts
-    return [name for name, hpcs in leaves.items() if frozenset(hpcs) in groups]
+    return tuple(name for name, hpcs in leaves if frozenset(hpcs) in groups)
 
 
 def shares_at_level(

@@ -127,6 +127,7 @@ def fit_details(
     *,
     benchmark: bool = True,
     univariate: bool = True,
+    brief: bool = False,
 ) -> SignatureFit:
     """Select, fit and cut on discovery patients, with everything that is reported about it.
 
@@ -140,6 +141,8 @@ def fit_details(
         Whether ridge on all leaves is fitted too.
     univariate
         Whether every candidate is tested by itself; repeats of a fit leave it out.
+    brief
+        Whether what is only reported about the selection may be left out; the signature is the same.
 
     Raises
     ------
@@ -166,7 +169,7 @@ def fit_details(
     table = pd.DataFrame({"feature": pool.names})
     if univariate:
         table = _univariate_table(x, time, event, pool)
-    chosen = select(x, time, event, pool=pool, spec=spec, groups=patients.groups)
+    chosen = select(x, time, event, pool=pool, spec=spec, groups=patients.groups, brief=brief)
     table["selected"] = table["feature"].isin(chosen.names)
     table["steadiness"] = table["feature"].map(patients.steadiness).astype(float)
     table["frequency"] = table["feature"].map(chosen.details.get("frequency", {})).astype(float)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,11 +22,13 @@ from pathosig.survival.stability import stability_selection
 from pathosig.survival.stack import stack_weights
 from pathosig.survival.univariate import cox_univariate
 
+Array = np.ndarray
 _CUTS = (4, 8, 16)
 _CERTAIN = 0.9
 _LEAST_GAIN = 2.0
 _FEWEST_HALVES = 20
 _FEWEST_GROUPS = 3
+_BRIEF = ("auto", "completed", "tree")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +64,7 @@ def select(
     pool: Candidates,
     spec: SignatureSpec,
     groups: Any = None,
+    brief: bool = False,
 ) -> Selection:
     """Choose candidates and fit their coefficients.
 
@@ -77,6 +80,8 @@ def select(
         Method and its settings.
     groups
         Labels whose rows stay in one fold of inner cross-validations.
+    brief
+        Whether half-samples that cannot change the choice are left out; frequencies are then of fewer.
 
     Raises
     ------
@@ -94,7 +99,8 @@ def select(
     ('grade',)
     """
     method = _METHODS[spec.selection]
-    return method(x, np.asarray(time, float), np.asarray(event, bool), pool, spec, groups)
+    more = (brief,) if spec.selection in _BRIEF else ()
+    return method(x, np.asarray(time, float), np.asarray(event, bool), pool, spec, groups, *more)
 
 
 def _positions(pool: Candidates, names: Sequence[str]) -> list[int]:
@@ -115,7 +121,7 @@ def _refit(
 
 
 def _tree(
-    x: np.ndarray, time: np.ndarray, event: np.ndarray, pool: Candidates, spec: SignatureSpec, groups: Any
+    x: Array, time: Array, event: Array, pool: Candidates, spec: SignatureSpec, groups: Any, brief: bool
 ) -> Selection:
     leaves = [pool.leaves[n] for n in pool.names] if pool.leaves else None
     result = stability_selection(
@@ -130,6 +136,7 @@ def _tree(
         correlation=spec.cluster_correlation,
         screen=spec.screen,
         seed=spec.seed,
+        brief=brief,
     )
     chosen = list(result.selected)
     members: dict[int, list[str]] = {}
@@ -171,7 +178,7 @@ def _ridge(
 
 
 def _completed(
-    x: np.ndarray, time: np.ndarray, event: np.ndarray, pool: Candidates, spec: SignatureSpec, groups: Any
+    x: Array, time: Array, event: Array, pool: Candidates, spec: SignatureSpec, groups: Any, brief: bool
 ) -> Selection:
     """Weighted sum of two ridge models: of the nodes that nine half-samples of ten select, and of the tree's groups (ADR 33).
 
@@ -179,7 +186,7 @@ def _completed(
     groups stand alone if they gain over no model what noise gains in one study of twenty.
     """
     strict = spec.replace(min_threshold=max(spec.min_threshold, _CERTAIN))
-    tree = replace(_tree(x, time, event, pool, strict, groups), method="completed")
+    tree = replace(_tree(x, time, event, pool, strict, groups, brief), method="completed")
     cuts = {c for k in _CUTS if len(c := tuple(coarse_groups(pool.leaves, k))) >= _FEWEST_GROUPS}
     if not cuts:
         return tree
@@ -204,11 +211,11 @@ def _completed(
 
 
 def _auto(
-    x: np.ndarray, time: np.ndarray, event: np.ndarray, pool: Candidates, spec: SignatureSpec, groups: Any
+    x: Array, time: Array, event: Array, pool: Candidates, spec: SignatureSpec, groups: Any, brief: bool
 ) -> Selection:
     """Completed for compositions; for outside features tree or ridge, whichever predicts patients left out better."""
     if pool.transform.scale != "feature":
-        return _completed(x, time, event, pool, spec, groups)
+        return _completed(x, time, event, pool, spec, groups, brief)
     fold = fold_of(
         len(event), event, min(spec.folds, int(event.sum())), np.random.default_rng(spec.seed), groups
     )
@@ -221,14 +228,14 @@ def _auto(
         if event[train].sum() < 2:
             continue
         labels = None if groups is None else np.asarray(groups)[train]
+        inside = (x[train], time[train], event[train])
         for name in gain:
-            fit = _METHODS[name](x[train], time[train], event[train], pool, quick, labels)
+            named = quick.replace(selection=name)
+            fit = select(*inside, pool=pool, spec=named, groups=labels, brief=True)
             score = x[:, _positions(pool, fit.names)] @ np.array(fit.coef)
-            gain[name] += partial_loglik(score, time, event) - partial_loglik(
-                score[train], time[train], event[train]
-            )
+            gain[name] += partial_loglik(score, time, event) - partial_loglik(score[train], *inside[1:])
     best = "tree" if gain["tree"] >= gain["ridge"] else "ridge"
-    chosen = _METHODS[best](x, time, event, pool, spec, groups)
+    chosen = select(x, time, event, pool=pool, spec=spec.replace(selection=best), groups=groups, brief=brief)
     return replace(chosen, details={**chosen.details, "auto": gain})
 
 
@@ -339,7 +346,7 @@ def _logcontrast(
     )
 
 
-_METHODS = {
+_METHODS: dict[str, Callable[..., Selection]] = {
     "auto": _auto,
     "tree": _tree,
     "completed": _completed,

@@ -12,6 +12,8 @@ O'Donoghue B, Candes E. Adaptive restart for accelerated gradient schemes. Found
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +24,21 @@ _TOLERANCE = 1e-5
 _STEPS = 400
 _LOOK = 5
 _RENEWED = 2
+_TOGETHER = 8
 _TINY = 1e-300
+
+
+def _momenta() -> np.ndarray:
+    """(t - 1) / t' of each step since the last restart: t = 1, t' = (1 + sqrt(1 + 4 t^2)) / 2."""
+    out, t = [], 1.0
+    for _ in range(_STEPS + _LOOK):
+        following = (1 + np.sqrt(1 + 4 * t**2)) / 2
+        out.append((t - 1) / following)
+        t = following
+    return np.array(out)
+
+
+_MOMENTUM = _momenta()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,27 +152,92 @@ class Quadratic:
     def lasso(self, begin: np.ndarray, penalty: np.ndarray) -> np.ndarray:
         """Minimisers of f(b) + penalty |b|_1, float[b, p]; half-samples that have converged are left alone."""
         out, live = begin.copy(), np.arange(len(begin))
-        model, step = self, 1 / self.steep[:, None]
-        beta = ahead = begin
-        momentum, shrink = np.ones((len(begin), 1)), penalty[:, None] * step
-        for count in range(1, _STEPS + 1):
-            raw = ahead - (np.matmul(model.hessian, ahead[:, :, None])[:, :, 0] + model.linear) * step
-            new = np.sign(raw) * np.maximum(np.abs(raw) - shrink, 0.0)
-            moved = new - beta
-            back = ((ahead - new) * moved).sum(1, keepdims=True) > 0  # momentum leads uphill
-            following = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
-            ahead = np.where(back, new, new + (momentum - 1) / following * moved)
-            momentum, beta = np.where(back, 1.0, following), new
-            if count % _LOOK and count < _STEPS:
-                continue
-            out[live] = beta
-            moving = np.abs(moved).max(1) >= _TOLERANCE
-            if not moving.any():
-                break
-            if not moving.all():
-                live, model, beta, ahead = live[moving], model.take(moving), beta[moving], ahead[moving]
-                momentum, step, shrink = momentum[moving], step[moving], shrink[moving]
+        descent = _Descent(self, begin, penalty)
+        while len(live):
+            descent.advance()
+            out[live] = descent.beta
+            still = ~descent.ended()
+            if not still.all():
+                live, descent = live[still], descent.only(still)
         return out
+
+
+class _Descent:
+    """Accelerated proximal gradient steps on many quadratic models, each at a penalty of its own.
+
+    Parameters
+    ----------
+    model
+        One for each half-sample.
+    begin
+        float[b, p].
+    penalty
+        float[b].
+    """
+
+    def __init__(self, model: Quadratic, begin: np.ndarray, penalty: np.ndarray) -> None:
+        self.hessian, self.linear = model.hessian, model.linear
+        self.step = 1 / model.steep[:, None]
+        self.shrink = penalty[:, None] * self.step
+        self.beta, self.ahead, self.moved = begin.copy(), begin.copy(), np.empty(begin.shape)
+        self.pace, self.count = np.zeros((len(begin), 1), int), np.zeros(len(begin), int)
+
+    def advance(self) -> None:
+        """A few steps of each."""
+        raw, new, spare = (np.empty(self.beta.shape) for _ in range(3))
+        beta, ahead, moved = self.beta, self.ahead, self.moved
+        pace = np.minimum(self.pace, _STEPS)  # those that rest are carried along
+        least = -self.shrink
+        for _ in range(_LOOK):
+            np.matmul(self.hessian, ahead[:, :, None], out=raw[:, :, None])
+            raw += self.linear
+            raw *= self.step
+            np.subtract(ahead, raw, out=raw)
+            np.maximum(np.minimum(raw, self.shrink, out=spare), least, out=spare)
+            np.subtract(raw, spare, out=new)
+            np.subtract(new, beta, out=moved)
+            np.subtract(ahead, new, out=spare)
+            spare *= moved
+            forward = np.add.reduce(spare, axis=1, keepdims=True) <= 0  # else momentum leads uphill
+            np.multiply(_MOMENTUM[pace] * forward, moved, out=ahead)
+            ahead += new
+            pace = (pace + 1) * forward
+            beta, new = new, beta
+        self.beta, self.pace = beta, pace
+        self.count += _LOOK
+
+    def ended(self) -> np.ndarray:
+        """Which have converged or have taken all their steps: bool[b]."""
+        return (np.abs(self.moved).max(1) < _TOLERANCE) | (self.count >= _STEPS)
+
+    def only(self, kept: np.ndarray) -> _Descent:
+        """Some of them, in any order, as they are."""
+        out = copy.copy(self)
+        for name, value in vars(self).items():
+            setattr(out, name, value[kept])
+        return out
+
+    def renew(self, at: np.ndarray, model: Quadratic) -> None:
+        """Other models in some places, int[m]."""
+        self.hessian[at], self.linear[at], self.step[at] = (
+            model.hessian,
+            model.linear,
+            1 / model.steep[:, None],
+        )
+
+    def begin(self, at: np.ndarray, beta: np.ndarray, penalty: np.ndarray) -> None:
+        """Begin again in some places, int[m], at other coefficients and penalties."""
+        self.shrink[at] = penalty[:, None] * self.step[at]
+        self.beta[at] = self.ahead[at] = beta
+        self.pace[at], self.count[at] = 0, 0
+
+
+def _held(chosen: np.ndarray, cluster: np.ndarray) -> np.ndarray:
+    """How many clusters the columns chosen belong to: int[b]."""
+    out = np.zeros((len(chosen), int(cluster.max(initial=0)) + 1), bool)
+    row, column = np.nonzero(chosen)
+    out[row, cluster[row, column]] = True
+    return np.asarray(out.sum(1))
 
 
 def quadratic_at(halves: HalfSamples, beta: np.ndarray) -> Quadratic:
@@ -215,7 +296,13 @@ def _residuals(
 
 
 def first_entries(
-    halves: HalfSamples, cluster: np.ndarray, *, q: int, n_lambda: int = 25, min_ratio: float = 0.1
+    halves: HalfSamples,
+    cluster: np.ndarray,
+    *,
+    q: int,
+    n_lambda: int = 25,
+    min_ratio: float = 0.1,
+    enough: Callable[[np.ndarray, np.ndarray], bool] | None = None,
 ) -> np.ndarray:
     """Columns in each half-sample's lasso model once the model holds `q` clusters: bool[b, p].
 
@@ -230,6 +317,9 @@ def first_entries(
     n_lambda, min_ratio
         Number of penalties, and the ratio of the last to the first, which selects nothing; evenly spaced in the
         logarithm.
+    enough
+        Asked with the half-samples that are through, bool[b], and the columns, bool[b, p], whether the others may stop; they
+        then have no columns.
 
     Examples
     --------
@@ -240,17 +330,38 @@ def first_entries(
     array([[False,  True, False],
            [False,  True, False]])
     """
-    beta = np.zeros((len(halves.x), halves.x.shape[2]))
-    chosen = beta != 0
-    top = np.abs(gradient(halves, beta)).max(1)
-    waiting, model = np.arange(len(beta)), quadratic_at(halves, beta)
-    for number, ratio in enumerate(np.geomspace(1.0, min_ratio, n_lambda)[1:]):
-        if number and number % _RENEWED == 0:
-            model = quadratic_at(halves.take(waiting), beta[waiting])
-        beta[waiting] = model.lasso(beta[waiting], top[waiting] * ratio)
-        chosen[waiting] = beta[waiting] != 0
-        held = np.array([len(np.unique(cluster[b][chosen[b]])) for b in waiting])
-        if not (held < q).any():
-            break
-        waiting, model = waiting[held < q], model.take(held < q)
+    count, p = len(halves.x), halves.x.shape[2]
+    beta, chosen = np.zeros((count, p)), np.zeros((count, p), bool)
+    clusters = np.unique(cluster, return_inverse=True)[1].reshape(np.shape(cluster))
+    clusters = np.broadcast_to(clusters, (count, p))
+    ratios = np.geomspace(1.0, min_ratio, n_lambda)[1:]
+    top, number = np.abs(gradient(halves, beta)).max(1), np.zeros(count, int)
+    ids = np.arange(count)
+    resting, over, through = (np.zeros(count, bool) for _ in range(3))
+    descent = _Descent(quadratic_at(halves, beta), beta, top * ratios[0])
+    # Each half-sample goes to its next penalty by itself, so that nobody waits for the slowest; a few go together.
+    while not over.all():
+        descent.advance()
+        ended = descent.ended() & ~resting
+        if not ended.any():
+            continue
+        at = ids[ended]
+        beta[at] = descent.beta[ended]
+        chosen[at] = beta[at] != 0
+        number[at] += 1
+        over[ended] = (_held(chosen[at], clusters[at]) >= q) | (number[at] == len(ratios))
+        resting |= ended
+        through[ids[over]] = True
+        if enough is not None and over[ended].any() and enough(through, chosen):
+            return chosen & through[:, None]
+        if over.sum() * _TOGETHER >= len(ids):
+            descent, ids, resting, over = descent.only(~over), ids[~over], resting[~over], over[~over]
+        ready = np.flatnonzero(resting & ~over)
+        if len(ready) and len(ready) * _TOGETHER >= len(ids):
+            new = ready[number[ids[ready]] % _RENEWED == 0]
+            if len(new):
+                descent.renew(new, quadratic_at(halves.take(ids[new]), beta[ids[new]]))
+            again = ids[ready]
+            descent.begin(ready, beta[again], top[again] * ratios[number[again]])
+            resting[ready] = False
     return chosen

@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
@@ -24,6 +25,8 @@ from pathosig.survival.bounds import false_selection_bound, threshold_for
 from pathosig.survival.cox import cox
 from pathosig.survival.half_paths import first_entries, gradient, half_samples_of
 
+_AT_FIRST = 5
+"""Half-samples begun together for each that a cluster may miss: enough that the first ones through can end the selection."""
 _EQUAL = 1e-6  # log-likelihoods this close are the same: a node and all the rest of the tissue
 
 
@@ -88,22 +91,39 @@ def _entries(
     *,
     q: int,
     screen: int,
-) -> np.ndarray:
+    allowed: int | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
     """Columns in the lasso model of each half-sample once it holds `q` clusters: bool[n_halves, p].
 
-    Only the `screen` columns with the largest gradient at 0 are offered: the order in which a lasso path begins.
+    Only the `screen` columns with the largest gradient at 0 are offered: the order in which a lasso path begins. Which
+    half-samples are through comes second: those that are so when each cluster is missing in more than `allowed` of them.
     """
     p = x.shape[1]
-    out = np.zeros((len(rows), p), bool)
+    out, through, count = np.zeros((len(rows), p), bool), np.zeros(len(rows), bool), int(cluster.max()) + 1
+
+    def enough(part: slice, columns: np.ndarray, done: np.ndarray, chosen: np.ndarray) -> bool:
+        through[part] = done
+        np.put_along_axis(out[part], columns, chosen & done[:, None], axis=1)
+        missing = through.sum() - _clusters_held(out[through], cluster, count).sum(0)
+        return bool(missing.min() > allowed)
+
     block = max(1, 10_000_000 // (rows.shape[1] * p))
+    if allowed is not None:
+        block = min(block, _AT_FIRST * (allowed + 1))
     for begin in range(0, len(rows), block):
         part = slice(begin, begin + block)
         halves = half_samples_of(x, time, event, rows[part])
         slope = np.abs(gradient(halves, np.zeros((len(halves.x), p))))
         columns = np.sort(np.argsort(-slope, axis=1, kind="stable")[:, : min(screen, p)], axis=1)
         narrow = dataclasses.replace(halves, x=np.take_along_axis(halves.x, columns[:, None, :], axis=2))
-        np.put_along_axis(out[part], columns, first_entries(narrow, cluster[columns], q=q), axis=1)
-    return out
+        entered = first_entries(
+            narrow, cluster[columns], q=q, enough=None if allowed is None else partial(enough, part, columns)
+        )
+        np.put_along_axis(out[part], columns, entered, axis=1)
+        if allowed is not None and not through[part].all():
+            break
+        through[part] = True
+    return out, through
 
 
 def stability_selection(
@@ -119,6 +139,7 @@ def stability_selection(
     correlation: float = 0.5,
     screen: int = 40,
     seed: int = 0,
+    brief: bool = False,
 ) -> Stability:
     """Candidates whose cluster enters the lasso among the first `q` in enough half-samples.
 
@@ -144,6 +165,9 @@ def stability_selection(
         Number of clusters that enter a half-sample's lasso at most.
     seed
         Seed of the half-samples.
+    brief
+        Whether half-samples end as soon as no cluster can still reach `lowest`: nothing is selected, as with all of them, and
+        frequencies are those of fewer half-samples.
 
     Returns
     -------
@@ -171,10 +195,12 @@ def stability_selection(
     wanted = max(1, min(q, count // 3))
     halves = _half_samples(d, n_subsamples, np.random.default_rng(seed))
     short = min(len(h) for h in halves)  # an odd number of patients: the larger halves lose their last one
-    entered = _entries(x, time, d, np.stack([h[:short] for h in halves]), cluster, q=wanted, screen=screen)
-    held = np.zeros((n_subsamples, count), bool)
-    for half, columns in enumerate(entered):
-        held[half, cluster[columns]] = True
+    rows = np.stack([h[:short] for h in halves])
+    # A cluster that is missing more often than this stays below the lowest threshold whatever the other half-samples say.
+    allowed = int(np.floor(n_subsamples * (1 - lowest) + 1e-9)) if brief else None
+    entered, through = _entries(x, time, d, rows, cluster, q=wanted, screen=screen, allowed=allowed)
+    entered, n_subsamples = entered[through], int(through.sum())
+    held = _clusters_held(entered, cluster, count)
     frequency, share = entered.mean(0), held.mean(0)
     mean_q, pairs = float(held.sum(1).mean()), n_subsamples // 2
     threshold = threshold_for(mean_q, count, pairs, expected_false=expected_false, lowest=lowest)
@@ -195,6 +221,14 @@ def stability_selection(
         threshold=threshold,
         expected_false=false_selection_bound(mean_q, count, min(threshold, 1.0), pairs),
     )
+
+
+def _clusters_held(entered: np.ndarray, cluster: np.ndarray, count: int) -> np.ndarray:
+    """Clusters of which a column is in the model of each half-sample: bool[n_halves, count]."""
+    out = np.zeros((len(entered), count), bool)
+    half, column = np.nonzero(entered)
+    out[half, cluster[column]] = True
+    return out
 
 
 def _loudest(members: np.ndarray, frequency: np.ndarray) -> int:

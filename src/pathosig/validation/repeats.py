@@ -16,7 +16,7 @@ from pathosig.survival import harrell_c, logrank
 
 
 def quiet_fit(training: TrainingSet, spec: SignatureSpec, *, benchmark: bool = False) -> SignatureFit | None:
-    """A fit without its warnings; None where nothing can be estimated.
+    """A fit without its warnings and without what is only reported about a selection; None where nothing can be estimated.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def quiet_fit(training: TrainingSet, spec: SignatureSpec, *, benchmark: bool = F
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PathosigWarning)
         try:
-            return fit_details(training, spec, benchmark=benchmark, univariate=False)
+            return fit_details(training, spec, benchmark=benchmark, univariate=False, brief=True)
         except NotEstimableError:
             return None
 
