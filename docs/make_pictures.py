@@ -1,6 +1,6 @@
 """Takes the pictures of README and docs from a finished study: `python docs/make_pictures.py STUDY` (needs Chromium).
 
-`pathosig demo STUDY --study paper` makes the study that is shown.
+`pathosig demo STUDY` makes the study that is shown.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ IMAGES = Path(__file__).parent / "images"
 
 
 def main(study: Path) -> None:
-    """The top of the report, as a laptop shows it, and the viewer on the slide of the highest score."""
+    """The answer of the report in a laptop's width, and the viewer on the slide of the highest score."""
     with start_viewer(Study.open(study), read_only=True) as viewer, sync_playwright() as play:
         browser = play.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1280, "height": 1060})
+        page = browser.new_page(viewport={"width": 1280, "height": 1560})
         page.goto((study / "report" / "index.html").resolve().as_uri())
         page.wait_for_timeout(1000)
         page.screenshot(path=IMAGES / "report.png")

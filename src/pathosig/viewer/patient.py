@@ -18,6 +18,7 @@ from pathosig.figures.style import hpc_name
 from pathosig.figures.titles import cohort_title, endpoint_title, risk_label
 from pathosig.signature.contributions import signature_weights
 from pathosig.signature.model import Signature
+from pathosig.signature.reading import read_selection
 from pathosig.validation.results import read_results
 
 if TYPE_CHECKING:
@@ -59,10 +60,15 @@ class PatientFacts:
 
     @cached_property
     def frequencies(self) -> dict[str, float]:
-        """Feature -> proportion of half-samples of the discovery patients that select it; without a selection nothing."""
-        path = self.study.paths.univariate
+        """Feature -> proportion of half-samples of the discovery patients that select it; without a selection nothing.
+
+        A stable feature counts as selected where one is that hardly differs from it.
+        """
+        path, selection = self.study.paths.univariate, read_selection(self.study)
         rows = read_csv_rows(path) if path.is_file() else []
-        return {r["feature"]: float(r["frequency"]) for r in rows if r.get("frequency")}
+        single = {r["feature"]: float(r["frequency"]) for r in rows if r.get("frequency")}
+        clusters = selection.get("clusters", ())
+        return single | {c["representative"]: c["frequency"] for c in clusters if c["selected"]}
 
     def title(self, feature: str, leaves: Sequence[int]) -> str:
         """A feature as written on screen, with the name that was given to it or to its coarse group."""

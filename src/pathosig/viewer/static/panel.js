@@ -139,18 +139,19 @@ function showPatient(slide, panel) {
 function contributions(rows) {
   const top = Math.max(...rows.map((r) => Math.abs(r.adds)), 1e-9);
   const table = element("table", null, {}, element("caption", "What adds to the score"));
-  for (const r of rows.slice(0, 8)) {
+  const shown = rows.slice(0, 8).filter((r) => Math.abs(r.adds) >= 0.005);
+  for (const r of shown) {
     const width = 46 * Math.abs(r.adds) / top;
-    const bar = svg("svg", { viewBox: "0 0 100 10", width: 84, height: 10, "aria-hidden": "true" },
+    const bar = svg("svg", { viewBox: "0 0 100 10", width: 70, height: 10, "aria-hidden": "true" },
       svg("line", { x1: 50, x2: 50, y1: 0, y2: 10, stroke: "currentColor", "stroke-width": 0.8 }),
       svg("rect", { x: r.adds > 0 ? 50 : 50 - width, y: 1.5, width, height: 7, fill: r.adds > 0 ? "#d55e00" : "#0072b2" }));
     const name = element("th", r.name, { scope: "row" });
-    if (typeof r.frequency === "number") {
-      name.append(element("span", ` returns in ${(100 * r.frequency).toFixed(0)}%`, { class: "small", title: "Of the half-samples of the discovery patients, so many select it" }));
-    }
+    if (typeof r.frequency === "number") name.title = `Selected in ${(100 * r.frequency).toFixed(0)}% of half-samples of the discovery patients`;
     table.append(element("tr", null, {}, name, element("td", `${(100 * r.value).toFixed(1)}%`),
       element("td", null, {}, bar), element("td", `${r.adds > 0 ? "+" : ""}${number(r.adds)}`)));
   }
+  const left = rows.length - shown.length;
+  if (left) table.append(element("tr", null, {}, element("td", `${left} smaller ${left === 1 ? "term" : "terms"}`, { colspan: 4, class: "small" })));
   return table;
 }
 
