@@ -9,8 +9,9 @@ import numpy as np
 from pathosig.core.planted_claims import Claim, ClaimOutcome
 from pathosig.survival import adjust_p
 from pathosig.synthetic.truth import Comparison
-from pathosig.validation.analysis import Analysis, CompetingRisks, Forest, Subgroup
+from pathosig.validation.analysis import Analysis, Forest, Subgroup
 from pathosig.validation.arms import Treatment
+from pathosig.validation.competing_values import CompetingRisks
 from pathosig.validation.results import Results
 from pathosig.validation.values import ChiSquare, Counts, HazardRatio, NotEstimable
 

@@ -17,8 +17,14 @@ from pathosig.survival import (
     fine_gray,
     kaplan_meier,
 )
-from pathosig.validation.analysis import CompetingModel, CompetingRisks, GrayTest, IncidenceAt, IncidenceCurve
 from pathosig.validation.associations import GROUPS
+from pathosig.validation.competing_values import (
+    CompetingModel,
+    CompetingRisks,
+    GrayTest,
+    IncidenceAt,
+    IncidenceCurve,
+)
 from pathosig.validation.estimates import refuse_delayed
 from pathosig.validation.values import Estimate, HazardRatio, attempt, finite, numbers
 

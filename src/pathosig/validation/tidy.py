@@ -7,12 +7,12 @@ from dataclasses import fields
 from pathosig.validation.analysis import (
     AddedValue,
     Analysis,
-    CompetingRisks,
     Forest,
     IntegratedBrier,
     NetBenefitGain,
 )
 from pathosig.validation.arms import Treatment, TreatmentEffect
+from pathosig.validation.competing_values import CompetingRisks
 from pathosig.validation.development import Univariable
 from pathosig.validation.performance_table import (
     Row,

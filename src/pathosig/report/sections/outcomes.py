@@ -14,7 +14,8 @@ from pathosig.report.cells import analysis_name, estimate_cell, is_main, number_
 from pathosig.report.images import picture
 from pathosig.report.material import Material
 from pathosig.report.page import Block, Cell, Note, Section, Table, folded
-from pathosig.validation.analysis import Analysis, CompetingRisks, IncidenceCurve
+from pathosig.validation.analysis import Analysis
+from pathosig.validation.competing_values import CompetingRisks, IncidenceCurve
 from pathosig.validation.values import NOT_COMPUTED, Counts, NotEstimable
 
 OUTCOMES = ("no event", "competing event", "event")
