@@ -6,13 +6,12 @@ import hashlib
 import hmac
 import json
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pathosig.core.errors import InputError
 from pathosig.core.labels import read_names
 from pathosig.core.overlay import read_overlay
 from pathosig.core.phenotype_tree import PhenotypeTree
@@ -24,6 +23,8 @@ from pathosig.figures.style import coarse_name, hpc_name
 if TYPE_CHECKING:
     from pathosig.core.study import Specimen, Study
     from pathosig.viewer.patient import PatientFacts
+
+Rows = tuple[Mapping[str, object], ...]
 
 QUALITY = ("blur", "pen", "fold", "background", "saturation")
 """Columns of the tile table whose largest value is the quality that the viewer shows."""
@@ -77,8 +78,6 @@ def opaque_id(secret: str, specimen_id: str) -> str:
 
 def read_content(study: Study, secret: str, facts: PatientFacts) -> StudyContent:
     """Read the lists of a study; whatever is missing is left empty."""
-    tree = study.paths.tree
-    k = PhenotypeTree.read(tree).k if tree.is_file() else 0
     specimens = {opaque_id(secret, s.id): s for s in study.specimens()}
     by_name = {s.id: key for key, s in specimens.items()}
     scores = _scores(study)
@@ -98,12 +97,13 @@ def read_content(study: Study, secret: str, facts: PatientFacts) -> StudyContent
                 "overlay": study.paths.assignments(specimen.id).is_file(),
             }
         )
+    hpcs, groups = _phenotypes(study, facts)
     return StudyContent(
         title=study.root.name,
         specimens=specimens,
         rows=tuple(rows),
-        hpcs=_hpcs(study, facts.weights(k)),
-        groups=_groups(study),
+        hpcs=hpcs,
+        groups=groups,
         exemplars=_exemplars(study, by_name),
     )
 
@@ -158,44 +158,37 @@ def _scores(study: Study) -> dict[str, dict[str, str]]:
     return {r["patient_id"]: r for r in read_csv_rows(path)} if path.is_file() else {}
 
 
-def _hpcs(study: Study, weights: Sequence[float]) -> tuple[Mapping[str, object], ...]:
-    try:
-        tree = PhenotypeTree.read(study.paths.tree)
-    except InputError:
-        return ()
-    names = read_names(study).hpcs
-    colours = hpc_colours(tree.k, artefacts=tree.artefacts, linkage=tree.linkage)
-    return tuple(
+def _phenotypes(study: Study, facts: PatientFacts) -> tuple[Rows, Rows]:
+    """Rows of HPCs, and rows of coarse groups; both empty without a tree."""
+    if not study.paths.tree.is_file():
+        return (), ()
+    tree = PhenotypeTree.read(study.paths.tree)
+    names, weights = read_names(study), facts.weights(tree.k)
+    fine = hpc_colours(tree.k, artefacts=tree.artefacts, linkage=tree.linkage)
+    coarse = coarse_colours(tree.coarse, artefacts=tree.artefacts, linkage=tree.linkage)
+    hpcs = tuple(
         {
             "hpc": i,
             "label": hpc_name(i),
-            "given": names.get(i, ""),
+            "given": names.hpcs.get(i, ""),
             "colour": colour,
             "artefact": i in tree.artefacts,
             "coarse": tree.coarse[i] if tree.coarse else -1,
             "weight": weights[i] if weights else 0.0,
         }
-        for i, colour in enumerate(colours)
+        for i, colour in enumerate(fine)
     )
-
-
-def _groups(study: Study) -> tuple[Mapping[str, object], ...]:
-    try:
-        tree = PhenotypeTree.read(study.paths.tree)
-    except InputError:
-        return ()
-    names = read_names(study).coarse
-    colours = coarse_colours(tree.coarse, artefacts=tree.artefacts, linkage=tree.linkage)
-    return tuple(
+    groups = tuple(
         {
             "coarse": i,
             "label": coarse_name(i),
-            "given": names.get(i, ""),
+            "given": names.coarse.get(i, ""),
             "colour": colour,
             "steadiness": tree.steadiness.get(f"coarse_{i}"),
         }
-        for i, colour in enumerate(colours)
+        for i, colour in enumerate(coarse)
     )
+    return hpcs, groups
 
 
 def _exemplars(study: Study, by_name: dict[str, str]) -> tuple[Exemplar, ...]:
