@@ -251,6 +251,30 @@ def test_covariates_have_their_type_levels_and_order_and_missing_words_change_no
     assert check(study).usable
 
 
+def test_columns_of_a_surgical_series_are_recognised_by_kind_and_the_others_are_listed(tmp_path):
+    columns = {
+        **BASE,
+        "ajcc": ["I-II", "III-IV"] * 12,
+        "Nodes": ["N+", "N0", "N0"] * 8,
+        "subtype": ["SCLC-A", "SCLC-N", "SCLC-P", "SCLC-Y"] * 6,
+        "NE status": ["high", "high", "low"] * 8,
+        "adjuvant_crt": [1, 0] * 12,
+        "Postop. radiotherapy (y/n)": ["y", "n", "n", "y"] * 6,
+        "chemo_response": ["CR", "PR", "SD"] * 8,
+        "ki67": [*range(N)],
+    }
+    study = made_study(tmp_path, columns)
+    assert study.columns.covariates == ("ajcc", "Nodes")
+    assert study.columns.treatments == ("adjuvant_crt", "Postop. radiotherapy (y/n)")
+    assert study.columns.subgroups == ("subtype", "NE status")
+    text = comments(study)
+    assert "Nodes: ordered levels: N0 (16) < N+ (8)" in text
+    assert "1 column with an unknown name: 'ki67'" in text
+    assert "chemo_response: an outcome" in text
+    assert "[treatment.adjuvant_crt]" in text
+    assert check(study).usable
+
+
 @pytest.mark.parametrize(
     ("cells", "named"),
     [

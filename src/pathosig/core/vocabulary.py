@@ -104,10 +104,13 @@ COVARIATES = {
     "sex": "sex; gender; is female; female; male; is male; geschlecht; sexe; sexo; genere; sesso; geslacht; 性别; 性別",
     "stage": "stage; tumor stage; tumour stage; pathologic stage; pathological stage; clinical stage; ajcc stage; ajcc pathologic stage; "
     "ajcc pathologic tumor stage; pathologic tumor stage; uicc; uicc stage; uicc stadium; figo; figo stage; stadium; tumorstadium; stade; "
-    "estadio; stadio; tnm stage; p stage; pstage; stage group; overall stage; stage at diagnosis; 分期",
+    "estadio; stadio; tnm; tnm stage; tnm group; ptnm; ajcc; ajcc group; ajcc stage group; p stage; pstage; stage group; grouped stage; overall stage; "
+    "stage at diagnosis; stage at surgery; disease stage; cancer stage; 分期",
     "t stage": "t stage; pt; pt stage; ajcc pathologic t; t; pathologic t; path t stage; ajcc t",
     "n stage": "n stage; pn; pn stage; ajcc pathologic n; n; pathologic n; lymph node; lymph nodes; lymph node status; nodal status; n status; "
-    "nodal stage; path n stage; lymphknoten; ajcc n; nodes positive; pnodes; positive lymph nodes",
+    "nodal stage; path n stage; lymphknoten; lymphknotenstatus; ajcc n; nodes positive; pnodes; positive lymph nodes; positive nodes; number of positive nodes; "
+    "node; nodes; nodal; node status; nodal state; nodal involvement; ln; ln status; lnm; ln metastasis; lymph node metastasis; lymph node metastases; "
+    "lymph node involvement; lymph node invasion; n category; ganglions; ganglios; linfonodi",
     "m stage": "m stage; pm; pm stage; ajcc pathologic m; pathologic m; path m stage; m status; ajcc m",
     "grade": "grade; tumor grade; tumour grade; histologic grade; histological grade; who grade; tgrade; grading; g; differentiation; "
     "tumor differentiation; gleason; gleason score; isup; isup grade; fuhrman; fuhrman grade; nuclear grade; grado; differenzierung; graad; 分级; 分化",
@@ -117,12 +120,38 @@ COVARIATES = {
     "size": "tumor size; tumour size; tsize; size cm; size mm; tumorgrosse; tumor size mm; tumor size cm; taille tumorale",
     "menopause": "menopause; menostat; menopausal status; menopause status",
 }
-"""Covariate -> its usual headers. A header must be one of these as a whole, units and brackets aside."""
+"""Covariate -> its usual headers. A header must be one of these as a whole; units, brackets and `QUALIFIERS` do not count."""
+
+QUALIFIERS = (
+    "pathologic; pathological; clinical; baseline; initial; ajcc; uicc; edition; ed; 6th; 7th; 8th; 9th"
+)
+"""Words of a covariate's header that say how or when it was determined."""
+
+SUBGROUPS = (
+    "subtype; molecular subtype; molecular type; molecular class; tumor subtype; tumour subtype; intrinsic subtype; consensus subtype; sclc subtype; pam50; cms; "
+    "histology; histologic type; histological type; histologic subtype; histological subtype; histotype; growth pattern; lauren; "
+    "ne; ne status; ne type; ne subtype; neuroendocrine; neuroendocrine status; msi; msi status; mmr; mmr status; egfr; egfr status; kras; kras status; "
+    "braf; braf status; alk; alk status; idh; idh status; tp53; tp53 status; er; er status; pr; pr status; her2; her2 status; hpv; hpv status; p16; p16 status; "
+    "ebv; ebv status; subtyp; histologie; sous type; subtipo; sottotipo; 亚型; 分型"
+)
+"""Usual headers of molecular and histological subtypes, whose strata are shown."""
 
 TREATMENTS = (
     "chemo; chemotherapy; adjuvant; adjuvant chemotherapy; adjuvant chemo; adjuvant therapy; adjuvant treatment; neoadjuvant; neoadjuvant therapy; act; "
     "arm; treatment arm; trt; rx; radiotherapy; radiation; radiation therapy; horth; hormone therapy; hormonal therapy; immunotherapy; "
     "chemotherapie; strahlentherapie; radiotherapie; quimioterapia; radioterapia; chemioterapia; 化疗; 放疗; adjuvante chemotherapie; chimiotherapie"
+)
+TREATMENT_WORDS = (
+    "adjuvant; neoadjuvant; adj; neoadj; adjuvante; neoadjuvante; postoperative; postop; preoperative; preop; perioperative; induction; "
+    "concurrent; consolidation; chemo; chemotherapy; chemoradiotherapy; chemoradiation; radiochemotherapy; radiotherapy; radiation; crt; ccrt; "
+    "rt; rct; nact; nac; pci; immunotherapy; targeted; hormonal; endocrine; chemotherapie; radiochemotherapie; strahlentherapie; chimiotherapie; "
+    "radiotherapie; quimioterapia; radioterapia; chemioterapia"
+)
+"""A header of these words, and of `TREATMENT_FILLERS` beside them, is a treatment."""
+
+TREATMENT_FILLERS = (
+    "therapy; treatment; therapie; behandlung; traitement; tratamiento; terapia; received; given; administered; based; cranial; thoracic; "
+    "prophylactic; and; or; with; post; pre; op"
 )
 
 EVENT_VALUES = {
@@ -188,6 +217,9 @@ ORDERED = (
     "well; well differentiated; moderate; moderately; moderately differentiated; poor; poorly; poorly differentiated; undifferentiated; anaplastic",
     "never; never smoker; former; former smoker; ex; ex smoker; current; current smoker",
     "negative; equivocal; positive",
+    "n0; n",
+    "node negative; node positive",
+    "m0; m",
     "negative; weak; moderate; strong",
     "localized; localised; local; regional; distant; metastatic",
     "small; medium; large",
@@ -197,4 +229,4 @@ ORDERED = (
     "niedrig; mittel; hoch",
     "no; yes",
 )
-"""Words that stand in an order, lowest first; a column whose levels all come from one line is ordered."""
+"""Words that stand in an order, lowest first; a column whose levels all come from one line is ordered; ``N+`` is ``n``."""

@@ -13,6 +13,7 @@ UNITS = ("days", "weeks", "months", "years")
 _FAR_EAST = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]+")
 _TOKEN = re.compile(r"[a-z0-9]+|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]+")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z]{2})")
+_BRACKETS = re.compile(r"\([^)]*\)|\[[^\]]*\]")
 _ABBREVIATION = re.compile(
     r"(os|dfs|rfs|pfs|pfi|dss|css|dfi|efs|mfs|dmfs|lrfs|ttr|ttp|bcr)"
     r"(time|status|stat|event|days?|months?|mos?|weeks?|years?|yrs?|censor\w*|cens)"
@@ -207,19 +208,48 @@ def sex_of(value: str) -> str | None:
 
 
 def covariate_of(header: str) -> str | None:
-    """Which usual covariate a header is, or None; brackets and a prefix before a point do not count."""
-    bare = re.sub(r"\([^)]*\)|\[[^\]]*\]", " ", header)
+    """Which usual covariate a header is, or None; brackets, a prefix before a point, and editions do not count.
+
+    Examples
+    --------
+    >>> covariate_of("AJCC (8th)"), covariate_of("clinical.pN"), covariate_of("AJCC 8th edition stage"), covariate_of("weight")
+    ('stage', 'n stage', 'stage', None)
+    """
+    bare, qualifiers = _BRACKETS.sub(" ", header), listed(vocabulary.QUALIFIERS)
     for text in (bare, bare.rpartition(".")[2]):
-        for candidate in (" ".join(words(text)), phrase(text)):
-            if (name := _meanings("COVARIATES").get(candidate)) is not None:
+        candidates = [words(text), tuple(phrase(text).split())]
+        candidates += [tuple(w for w in c if w not in qualifiers) for c in candidates]
+        for candidate in candidates:
+            if (name := _meanings("COVARIATES").get(" ".join(candidate))) is not None:
                 return name
     return None
 
 
 def is_treatment(header: str) -> bool:
-    """Whether a header is a usual name of a treatment arm."""
-    bare = re.sub(r"\([^)]*\)|\[[^\]]*\]", " ", header)
-    return phrase(bare) in listed(vocabulary.TREATMENTS)
+    """Whether a header is a usual name of a treatment arm.
+
+    Examples
+    --------
+    >>> [is_treatment(h) for h in ("adjuvant_crt", "Postop. radiotherapy (y/n)", "chemo response", "no therapy")]
+    [True, True, False, False]
+    """
+    text = phrase(_BRACKETS.sub(" ", header))
+    parts = set(text.split())
+    telling = set(listed(vocabulary.TREATMENT_WORDS))
+    return text in listed(vocabulary.TREATMENTS) or (
+        bool(parts & telling) and parts <= telling | set(listed(vocabulary.TREATMENT_FILLERS))
+    )
+
+
+def is_subgroup(header: str) -> bool:
+    """Whether a header is a usual name of a molecular or histological subtype.
+
+    Examples
+    --------
+    >>> is_subgroup("Molecular subtype"), is_subgroup("ne_status"), is_subgroup("subtype date")
+    (True, True, False)
+    """
+    return phrase(_BRACKETS.sub(" ", header)) in listed(vocabulary.SUBGROUPS)
 
 
 def is_discovery(cohort: str) -> bool:

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 
 from pathosig.core.columns import Column
 from pathosig.core.errors import InputError
-from pathosig.core.words import covariate_of, fold, is_missing, is_treatment, level_ranks, ordered_levels
+from pathosig.core.words import (
+    covariate_of,
+    fold,
+    is_missing,
+    is_subgroup,
+    is_treatment,
+    level_ranks,
+    ordered_levels,
+)
 from pathosig.intake.choices import Choices, column_named
 from pathosig.intake.clinical_table import ClinicalTable
 
@@ -150,6 +158,27 @@ def find_treatments(
         reason = unusable(column) or (
             "" if len(column.counts) == 2 else f"has {len(column.counts)} arms; two are compared"
         )
+        if name in table.varying:
+            reason = f"differs between the rows of a patient ({table.varying[name][0]})"
+        if reason:
+            why[name] = reason
+        else:
+            out.append(describe(name, column))
+    return tuple(out), why
+
+
+def find_subgroups(
+    table: ClinicalTable, taken: frozenset[str]
+) -> tuple[tuple[Covariate, ...], dict[str, str]]:
+    """Columns with usual names of molecular and histological subtypes, and why others with such names are not among them."""
+    out: list[Covariate] = []
+    why: dict[str, str] = {}
+    for name, column in table.columns.items():
+        if name in taken or not is_subgroup(name):
+            continue
+        reason = unusable(column)
+        if not reason and len(column.counts) > MOST_LEVELS:
+            reason = f"has {len(column.counts)} values; at most {MOST_LEVELS} strata are shown"
         if name in table.varying:
             reason = f"differs between the rows of a patient ({table.varying[name][0]})"
         if reason:

@@ -59,6 +59,7 @@ class InitReport(Shown):
             "patients_without_slides": list(self.patients_without_slides),
             "reading": [{"subject": subject, "text": text} for subject, text in self.proposal.lines()],
             "unused": dict(self.proposal.unused),
+            "others": list(self.proposal.others),
         }
 
     def to_text(self) -> str:

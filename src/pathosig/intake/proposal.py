@@ -12,7 +12,7 @@ from pathosig.core.words import is_missing, senses
 from pathosig.intake.choices import Choices, Question
 from pathosig.intake.clinical_table import ClinicalTable, by_patient
 from pathosig.intake.cohorts import Cohorts, find_cohorts
-from pathosig.intake.covariates import Covariate, find_covariates, find_treatments
+from pathosig.intake.covariates import Covariate, find_covariates, find_subgroups, find_treatments
 from pathosig.intake.outcomes import Outcome, find_outcomes
 from pathosig.intake.patient_ids import PatientIds
 from pathosig.intake.roles import find_roles
@@ -28,8 +28,12 @@ class Proposal:
     ----------
     endpoints
         The first one is the primary analysis.
+    subgroups
+        Molecular and histological subtypes, whose strata are shown.
     unused
         Column that speaks of an outcome or has a usual name -> why it is not used.
+    others
+        Columns whose names say nothing that is known.
     questions
         What has two readings; a study is made only without any.
     """
@@ -41,7 +45,9 @@ class Proposal:
     site: str | None
     covariates: tuple[Covariate, ...]
     treatments: tuple[Covariate, ...]
+    subgroups: tuple[Covariate, ...]
     unused: Mapping[str, str]
+    others: tuple[str, ...]
     choices: Choices
     questions: tuple[Question, ...] = ()
 
@@ -66,12 +72,26 @@ class Proposal:
         out += [("treatment", f"{c.column!r}: {c.to_text()}") for c in self.treatments] or [
             ("treatments", "none")
         ]
+        out += [("subgroups", f"{c.column!r}: {c.to_text()}") for c in self.subgroups]
         shown = [
             ("not used", f"{column!r}: {why}") for column, why in list(self.unused.items())[: 3 * _SHOWN]
         ]
         if len(self.unused) > len(shown):
             shown.append(("not used", f"and {len(self.unused) - len(shown)} more such columns"))
+        if self.others:
+            shown.append(("not used", self.others_text()))
         return out + shown
+
+    def others_text(self) -> str:
+        """The columns whose names say nothing that is known, and what takes them."""
+        names = ", ".join(map(repr, self.others[: 3 * _SHOWN]))
+        more = f" and {len(self.others) - 3 * _SHOWN} more" if len(self.others) > 3 * _SHOWN else ""
+        count = (
+            f"{len(self.others)} columns with unknown names"
+            if len(self.others) > 1
+            else "1 column with an unknown name"
+        )
+        return f"{count}: {names}{more}. Name them with --covariates, --treatment or subgroups in study.toml to use them"
 
     def cohort_lines(self) -> list[str]:
         """Where cohorts come from, and patients and events of each."""
@@ -147,9 +167,13 @@ def propose(table: Table, ids: PatientIds, choices: Choices) -> Proposal:
     treatments, why_not = find_treatments(clinical, choices, taken)
     taken |= {c.source for c in treatments}
     covariates, why = find_covariates(clinical, choices, taken)
-    used = taken | {c.source for c in covariates} | {site or ""}
+    modelled = taken | {c.source for c in covariates}
+    subgroups, why_no_strata = find_subgroups(clinical, modelled)
+    used = modelled | {c.source for c in subgroups} | {site or ""}
     unused = {c: "an outcome or date that no endpoint uses" for c in roles.outcome_like if c not in used}
-    unused |= {c: w for c, w in {**why, **why_not, **outcomes.left_out}.items() if c not in used}
+    unused |= {
+        c: w for c, w in {**why, **why_not, **why_no_strata, **outcomes.left_out}.items() if c not in used
+    }
     unused |= {
         c: f"differs between the rows of a patient ({p}: {a!r}, {b!r}); left out"
         for c, (p, a, b) in clinical.varying.items()
@@ -162,7 +186,9 @@ def propose(table: Table, ids: PatientIds, choices: Choices) -> Proposal:
         site=site,
         covariates=covariates,
         treatments=treatments,
+        subgroups=subgroups,
         unused=unused,
+        others=tuple(c for c in clinical.columns if c not in used and c not in unused and c not in named),
         choices=choices,
         questions=tuple(questions),
     )

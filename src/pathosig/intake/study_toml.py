@@ -42,18 +42,27 @@ def study_toml(proposal: Proposal, *, level: str | None = None) -> str:
     lines.append(f"covariates = {covariates}")
     for treatment in proposal.treatments:
         lines += _comment(f"{free_name(treatment.column)}: {treatment.to_text()}")
+    if proposal.treatments:
+        lines += _comment(
+            f"Benefit by score is estimated once a table [treatment.{_key(free_name(proposal.treatments[0].column))}] "
+            'says randomised = true, or when treatment began: start = "time zero" or a column of times, with unit'
+        )
     lines.append(f"treatments = {treatments}")
-    lines.append("subgroups = []")
+    for subgroup in proposal.subgroups:
+        lines += _comment(f"{free_name(subgroup.column)}: {subgroup.to_text()}")
+    lines.append(f"subgroups = {_list([free_name(c.column) for c in proposal.subgroups])}")
     if proposal.site:
         lines.append(f"site = {_text(free_name(proposal.site))}")
     if proposal.choices.missing:
         lines.append(f"missing = {_list(proposal.choices.missing)}")
     if proposal.choices.decimal:
         lines.append(f"decimal = {_text(proposal.choices.decimal)}")
-    if proposal.unused:
+    if proposal.unused or proposal.others:
         lines += ["# Columns that were not used:"]
         for column, why in list(proposal.unused.items())[:50]:
             lines += _comment(f"  {column}: {why}")
+    if proposal.others:
+        lines += _comment(f"  {proposal.others_text()}")
     lines += ["", "[primary]"]
     first = proposal.endpoints[0]
     lines.append(f"endpoint = {_text(first.name)}")
