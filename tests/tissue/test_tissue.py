@@ -286,3 +286,25 @@ def test_pen_stays_where_it_is_not_to_be_removed():
     ]
     assert shares[0] < 0.02
     assert shares[1] > 0.9
+
+
+def test_the_core_of_a_microarray_is_looked_at_without_its_full_resolution(tmp_path):
+    """Level 0 is bare glass here: tissue can only come from the stored level that is a quarter as fine."""
+    import tifffile
+
+    coarse, truth = scene(size=360)
+    with tifffile.TiffWriter(tmp_path / "core.svs") as tiff:
+        for level, pixels in enumerate((np.full((1440, 1440, 3), 244, np.uint8), coarse)):
+            tiff.write(
+                pixels, tile=(240, 240), photometric="rgb", compression="jpeg", subfiletype=int(level > 0),
+                metadata=None, description="Aperio Image Library v12.0.15\n1440x1440 JPEG/RGB Q=80|AppMag = 20|MPP = 0.5",
+            )  # fmt: skip
+    (tmp_path / "slides.csv").write_text("slide_id,patient_id,path\nS1,P1,core.svs\n")
+    (tmp_path / "patients.csv").write_text(
+        "patient_id,cohort,os_time,os_event\nP1,discovery,1,1\nP2,discovery,2,0\n"
+    )
+    study = Study.create(tmp_path)
+    report = find_tissue(study)
+    assert report.done == ("S1",)
+    mask = polygons_to_mask(read_polygons(study.paths.tissue("S1")), (360, 360), 4.0)
+    assert dice(mask, truth) > 0.8

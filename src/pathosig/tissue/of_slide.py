@@ -11,6 +11,7 @@ from pathosig.core.units import Job, Outcome
 from pathosig.slides.backends.bounds import check_tissue
 from pathosig.slides.icc import profile_name
 from pathosig.slides.opening import icc_profile, open_slide
+from pathosig.slides.reader import SlideInfo
 from pathosig.slides.reading import read_overview
 from pathosig.tissue.glass import glass_colour, glass_warning
 from pathosig.tissue.mask import tissue_mask
@@ -54,10 +55,9 @@ def find_on_slide(job: Job) -> Outcome:
         if payload["edited"]:
             polygons = read_polygons(job.root / payload["edited"])
         else:
-            # small or coarse slides are looked at as finely as they allow
-            side = max(info.level_sizes[0])
-            mpp = max(info.mpp, min(spec.mpp, info.mpp * side / _MIN_OVERVIEW_SIDE))
-            overview, downsample = read_overview(reader, mpp=mpp, max_side=_OVERVIEW_SIDE)
+            overview, downsample = read_overview(
+                reader, mpp=_overview_mpp(info, info.mpp, spec.mpp), max_side=_OVERVIEW_SIDE
+            )
             glass = glass_colour(overview)
             if (tint := glass_warning(glass)) is not None:
                 findings.append(tint)
@@ -99,6 +99,21 @@ def find_on_slide(job: Job) -> Outcome:
         status="ok" if polygons else "empty",
         warnings=tuple(findings),
         summary=summary,
+    )
+
+
+def _overview_mpp(info: SlideInfo, mpp: float, wanted: float) -> float:
+    """Micrometres per pixel at which tissue is looked for: as wanted, finer where that leaves a small picture.
+
+    A small picture, such as that of a core, is taken from a stored level up to twice as coarse rather than by decoding the
+    level below, whose pixels the tiles decode anyway.
+    """
+    finest = mpp * max(info.level_sizes[0]) / _MIN_OVERVIEW_SIDE
+    if finest >= wanted:
+        return max(mpp, wanted)
+    stored = (mpp * downsample for downsample in info.downsamples)
+    return max(
+        mpp, min([level for level in stored if finest <= level <= min(2 * finest, wanted)] or [finest])
     )
 
 
