@@ -186,7 +186,7 @@ def _write_one(job: Job) -> Outcome:
         piece = core_label_map(side, np.asarray(core["proportions"]), rng, torn=core["state"] == "torn")
         labels[y : y + side, x : x + side] = piece
         place = pixels[y * 8 : (y + side) * 8, x * 8 : (x + side) * 8]
-        full = enlarge(piece, (CORE_PX, CORE_PX))
+        full = enlarge(piece)
         apply_fills(place, full, _fills(full, spec, block["cohort"] == "discovery", rng), table)
         if core["state"] == "folded":
             _fold(place, full > 0)

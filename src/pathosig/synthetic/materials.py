@@ -91,9 +91,14 @@ def procedural_fill(size: tuple[int, int], name: str, seed: int, rng: np.random.
     """A texture repeated from a random offset, uint8[height, width, 3]."""
     source = _procedural(name, int(rng.integers(_VARIANTS)), seed)
     side = source.shape[0]
-    rows = (np.arange(size[1]) + int(rng.integers(side))) % side
-    columns = (np.arange(size[0]) + int(rng.integers(side))) % side
-    return source[rows][:, columns]
+    top, left = int(rng.integers(side)), int(rng.integers(side))
+    return _repeated(np.roll(source, (-top, -left), axis=(0, 1)), size[1], size[0])
+
+
+def _repeated(source: np.ndarray, height: int, width: int) -> np.ndarray:
+    """An image laid side by side, uint8[height, width, 3]."""
+    times = (-(-height // source.shape[0]), -(-width // source.shape[1]), 1)
+    return np.ascontiguousarray(np.tile(source, times)[:height, :width])
 
 
 def mosaic_fill(
@@ -152,8 +157,7 @@ def bare_glass(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     height, width = shape[:2]
     glass = np.array([244, 243, 245], np.float32)
     grain = rng.normal(0, 1.2, (256, 256, 1)).astype(np.float32)
-    rows, columns = np.arange(height) % 256, np.arange(width) % 256
-    return np.asarray(np.clip(glass + grain, 0, 255).astype(np.uint8)[rows][:, columns])
+    return _repeated(np.clip(glass + grain, 0, 255).astype(np.uint8), height, width)
 
 
 def stain_table(shift: float, rng: np.random.Generator) -> np.ndarray:
@@ -169,5 +173,5 @@ def apply_fills(out: np.ndarray, labels: np.ndarray, fills: dict[int, np.ndarray
     """Paint fills into an image in place, through the slide's stain table."""
     for value, fill in fills.items():
         inside = labels == value
-        for channel in range(3):
-            out[..., channel][inside] = table[:, channel][fill[..., channel][inside]]
+        colours = fill[inside]
+        out[inside] = np.stack([table[:, c][colours[:, c]] for c in range(3)], axis=1)

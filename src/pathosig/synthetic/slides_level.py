@@ -108,7 +108,7 @@ def _write_one(job: Job) -> Outcome:
     rng = np.random.default_rng(slide["stream"])
     size = slide_size(slide["tiles"])
     labels = label_map(size, np.asarray(slide["shares"]), rng)
-    full = enlarge(labels, size)
+    full = enlarge(labels)
     kinds = [int(v) for v in np.unique(full) if v > 0]
     if spec.tiles:
         library = read_library(Path(spec.tiles)).half(slide["discovery"])
@@ -138,7 +138,7 @@ def example_slide(path: Path, *, tiles: int = 60, seed: int = 0) -> Path:
     rng = np.random.default_rng(seed)
     size = slide_size(tiles)
     names = type_names(3)
-    labels = enlarge(label_map(size, np.full(len(names), 1 / len(names)), rng), size)
+    labels = enlarge(label_map(size, np.full(len(names), 1 / len(names)), rng))
     fills = {int(v): procedural_fill(size, names[v - 1], seed, rng) for v in np.unique(labels) if v > 0}
     write_svs(path, paint(labels, fills, rng, 0.0))
     return path
