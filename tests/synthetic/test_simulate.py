@@ -10,7 +10,7 @@ from pathosig.core.study import Study
 from pathosig.core.units import Execution
 from pathosig.slides import open_slide
 from pathosig.synthetic import SimulateSpec, oracle, simulate, true_tile_labels
-from pathosig.synthetic.layout import REGION_PX, TILE, label_map, true_shares
+from pathosig.synthetic.layout import REGION_TILES, TILE, label_map, true_shares
 
 SMALL = SimulateSpec(n_discovery=4, n_validation=1, types=3, tiles_per_patient=12, second_slide=0.5)
 
@@ -61,7 +61,7 @@ def test_the_same_seed_gives_the_same_bytes(slides, tmp_path):
 
 
 def test_regions_are_at_least_four_tiles_wide():
-    assert REGION_PX >= 4 * TILE
+    assert REGION_TILES >= 4
     labels = label_map((4000, 3800), np.array([0.5, 0.3, 0.2]), np.random.default_rng(0))
     shares = true_shares(labels, 3)
     assert shares.sum() == pytest.approx(1)

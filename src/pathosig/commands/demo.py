@@ -19,7 +19,16 @@ if TYPE_CHECKING:
     from pathosig.synthetic.claims import PaperComparison
     from pathosig.synthetic.truth import Comparison
 
-DEMO = SimulateSpec(n_discovery=48, n_validation=24, types=5, tiles_per_patient=36, harm=1.3, protect=-1.3)
+DEMO = SimulateSpec(
+    n_discovery=70,
+    n_validation=50,
+    types=5,
+    tiles_per_patient=60,
+    tile_px=128,
+    harm=1.0,
+    protect=-1.0,
+    second_slide=0.05,
+)
 """Small enough for a few minutes on two cores, with effects strong enough to be found."""
 
 PAPER = SimulateSpec(

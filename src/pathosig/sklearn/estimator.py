@@ -57,7 +57,8 @@ class SignatureEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
     Parameters
     ----------
     selection
-        As in `SignatureSpec`: auto, tree, ridge, lasso, stepwise, paper.
+        As in `SignatureSpec`: ridge, tree, lasso, stepwise or paper; `completed` needs the tree of a codebook, which a table of features
+        has not. ``auto`` is tree or ridge by cross-validated partial likelihood.
     folds
         Folds of the cross-validation that sets penalties.
     seed

@@ -31,7 +31,7 @@ from pathosig.synthetic.claims_of_tissue import (
     proportions_claim,
     subtypes_claim,
 )
-from pathosig.synthetic.truth import compare_truth, node_types, tile_truth
+from pathosig.synthetic.truth import compare_truth, node_types, patient_scores, tile_truth
 from pathosig.validation.results import read_results
 
 
@@ -86,9 +86,7 @@ def compare_claims(study: Study) -> PaperComparison:
     results = read_results(study.paths.results)
     general, tiles = compare_truth(study), tile_truth(study)
     types = node_types(study, tiles)
-    scores = pd.DataFrame({"patient_id": [], "core_agreement": []})  # without a signature nobody has a score
-    if study.paths.scores.is_file():
-        scores = pd.read_csv(study.paths.scores, dtype={"patient_id": str}, float_precision="round_trip")
+    scores = patient_scores(study)
     patients = pd.DataFrame(read_csv_rows(study.paths.patients))
     profiles = read_profiles(study).patients
     claims = (

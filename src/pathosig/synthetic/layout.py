@@ -11,14 +11,14 @@ TILE = 224
 _SCALE = 8
 """Level-0 pixels per pixel of the label map."""
 
-REGION_PX = 5 * TILE
+REGION_TILES = 5
 _BLUR_PX = 3
 """Reach of the smoothing of outlines, in pixels of the label map."""
 
 
-def slide_size(tiles: int) -> tuple[int, int]:
-    """(width, height) of a slide whose tissue holds about so many tiles."""
-    area = tiles * TILE * TILE * 1.35
+def slide_size(tiles: int, tile: int = TILE) -> tuple[int, int]:
+    """(width, height) of a slide whose tissue holds about so many tiles of a side in level-0 pixels."""
+    area = tiles * tile * tile * 1.35
     side = int(np.sqrt(area / 0.62))
     return (side // 16 + 1) * 16, int(side * 0.95) // 16 * 16
 
@@ -27,7 +27,9 @@ CORE_REGION_PX = 2 * TILE
 """Regions of a core are two tiles wide: a core holds several tissue types."""
 
 
-def label_map(size: tuple[int, int], shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def label_map(
+    size: tuple[int, int], shares: np.ndarray, rng: np.random.Generator, *, tile: int = TILE
+) -> np.ndarray:
     """Types per pixel at 1/8 of a slide, uint8[h, w]: 0 glass, 1 + type elsewhere.
 
     Regions have random curved outlines and are at least four tiles wide; their centres and the
@@ -41,6 +43,8 @@ def label_map(size: tuple[int, int], shares: np.ndarray, rng: np.random.Generato
         float[types]: wanted shares; each region takes the type that is most behind.
     rng
         Decides outlines and order.
+    tile
+        Side of a tile in level-0 pixels.
     """
     width, height = size[0] // _SCALE, size[1] // _SCALE
     yy, xx = np.mgrid[:height, :width].astype(np.float32)
@@ -51,7 +55,9 @@ def label_map(size: tuple[int, int], shares: np.ndarray, rng: np.random.Generato
         0.035 * rng.normal() * np.cos(k * angle + rng.uniform(0, 2 * np.pi)) for k in range(2, 6)
     )
     tissue = radius < np.minimum(outline, 1.04)
-    return np.where(tissue, _regions(tissue, shares, REGION_PX / _SCALE, rng) + 1, 0).astype(np.uint8)
+    return np.where(tissue, _regions(tissue, shares, REGION_TILES * tile / _SCALE, rng) + 1, 0).astype(
+        np.uint8
+    )
 
 
 def core_label_map(
@@ -159,4 +165,6 @@ def enlarge(labels: np.ndarray) -> np.ndarray:
 def _bilinear_weights() -> np.ndarray:
     """Weights of the pixel before, the pixel itself and the one after for each of its parts, float32[8, 3]."""
     place = (np.arange(_SCALE) + 0.5) / _SCALE - 0.5
-    return np.stack([np.maximum(-place, 0), 1 - np.abs(place), np.maximum(place, 0)], axis=1).astype(np.float32)
+    return np.stack([np.maximum(-place, 0), 1 - np.abs(place), np.maximum(place, 0)], axis=1).astype(
+        np.float32
+    )

@@ -106,8 +106,8 @@ def write_slides(
 def _write_one(job: Job) -> Outcome:
     spec, slide = job.spec, job.payload
     rng = np.random.default_rng(slide["stream"])
-    size = slide_size(slide["tiles"])
-    labels = label_map(size, np.asarray(slide["shares"]), rng)
+    size = slide_size(slide["tiles"], spec.tile_px)
+    labels = label_map(size, np.asarray(slide["shares"]), rng, tile=spec.tile_px)
     full = enlarge(labels)
     kinds = [int(v) for v in np.unique(full) if v > 0]
     if spec.tiles:

@@ -34,7 +34,10 @@ class SimulateSpec(Spec):
     subtypes
         Embeddings level: variants of each type, which over-clustering splits.
     tiles_per_patient
-        About how many 224 px tiles of tissue a patient has.
+        About how many tiles of tissue a patient has.
+    tile_px
+        Whole slides: side of a tile in pixels of 0.5 um. Regions of one tissue type are about five tiles wide, and the study is set to
+        tiles of this size.
     harm
         Log hazard ratio per SD of the proportion of the harmful type.
     protect
@@ -71,6 +74,7 @@ class SimulateSpec(Spec):
     types: int = 6
     subtypes: int = 4
     tiles_per_patient: int = 80
+    tile_px: int = 224
     harm: float = 0.7
     protect: float = -0.7
     treatment_benefit: float = -0.8
@@ -110,6 +114,8 @@ class SimulateSpec(Spec):
             raise ConfigError("[simulate] n_discovery must be at least 4, n_validation at least 0.")
         if not 3 <= self.types <= 40 or self.subtypes < 1 or self.tiles_per_patient < 4:
             raise ConfigError("[simulate] types lies in 3..40; subtypes >= 1; tiles_per_patient >= 4.")
+        if not 64 <= self.tile_px <= 1024:
+            raise ConfigError(f"[simulate] tile_px = {self.tile_px}: expected 64 to 1024 pixels.")
         if not 0 <= self.second_slide <= 1 or self.noise < 0 or self.dim < 8 or self.median_survival <= 0:
             raise ConfigError(
                 "[simulate] second_slide lies in 0..1, noise >= 0, dim >= 8, median_survival > 0."

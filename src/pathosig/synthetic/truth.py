@@ -13,6 +13,7 @@ from pathosig.core.records import read_json
 from pathosig.core.schema import ASSIGNMENTS, read_table
 from pathosig.core.showing import Shown
 from pathosig.core.study import Specimen, Study
+from pathosig.core.tables import read_csv_rows
 from pathosig.core.tile_tables import read_slide_tiles
 from pathosig.phenotypes.codebook import Codebook
 from pathosig.phenotypes.reading import read_embeddings
@@ -271,15 +272,23 @@ def _verdicts(study: Study) -> tuple[str, ...]:
     return tuple(v.sentence for v in read_results(path).verdicts) if path.is_file() else ()
 
 
+def patient_scores(study: Study) -> pd.DataFrame:
+    """Frozen scores of a study's patients (`score` NaN where not assessable); no rows without a signature."""
+    path = study.paths.scores
+    if not path.is_file():
+        return pd.DataFrame({"patient_id": [], "core_agreement": []})
+    frame = pd.DataFrame(read_csv_rows(path))
+    return frame.assign(score=[float(text or "nan") for text in frame["score"]])
+
+
 def _cohort_rows(study: Study) -> dict[str, dict[str, list[float]]]:
     """HR per SD, HR of groups, C and how far it stays below the oracle's, per validation cohort.
 
     Recomputed from the frozen scores; the interval of the difference is a paired bootstrap of patients.
     """
-    path = study.paths.scores
-    if not path.is_file():
+    scores = patient_scores(study)
+    if scores.empty:
         return {}
-    scores = pd.read_csv(path, dtype={"patient_id": str, "cohort": str}, float_precision="round_trip")
     frame = scores.merge(oracle_risk(study, study.primary.endpoint).drop(columns="cohort"), on="patient_id")
     frame = frame.dropna(subset=["score"])
     rng = np.random.default_rng(0)

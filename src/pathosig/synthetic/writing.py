@@ -102,7 +102,8 @@ def simulate(
     else:
         names = names_of(spec)
         spec = spec.replace(types=len(names))
-        study = Study.create(directory, study_config("slides"))
+        size: dict[str, object] = {} if spec.tile_px == SimulateSpec.tile_px else {"size_px": spec.tile_px}
+        study = Study.create(directory, study_config("slides", tiles=size))
         plan = plan_slides(patients, spec)
         per_slide = write_slides(study.root, plan, spec, execution)
         shares = _pooled(patients, plan, per_slide)
