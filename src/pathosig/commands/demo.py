@@ -25,11 +25,11 @@ DEMO = SimulateSpec(
     types=5,
     tiles_per_patient=60,
     tile_px=128,
-    harm=1.0,
-    protect=-1.0,
+    harm=0.85,
+    protect=-0.85,
     second_slide=0.05,
 )
-"""Small enough for a few minutes on two cores, with effects strong enough to be found."""
+"""Small enough for a few minutes on two cores: small tiles, so that there can be enough patients for intervals that mean something."""
 
 PAPER = SimulateSpec(
     kind="mixed",
