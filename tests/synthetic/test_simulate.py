@@ -3,6 +3,7 @@ import sys
 import numpy as np
 import openslide
 import pytest
+from scipy import ndimage
 
 from pathosig.core.errors import ConfigError
 from pathosig.core.records import read_json
@@ -10,7 +11,8 @@ from pathosig.core.study import Study
 from pathosig.core.units import Execution
 from pathosig.slides import open_slide
 from pathosig.synthetic import SimulateSpec, oracle, simulate, true_tile_labels
-from pathosig.synthetic.layout import REGION_TILES, TILE, label_map, true_shares
+from pathosig.synthetic.layout import REGION_TILES, TILE, enlarge, label_map, true_shares
+from pathosig.tiles.spec import TileSpec
 
 SMALL = SimulateSpec(n_discovery=4, n_validation=1, types=3, tiles_per_patient=12, second_slide=0.5)
 
@@ -58,6 +60,29 @@ def test_the_same_seed_gives_the_same_bytes(slides, tmp_path):
     names = sorted(p.relative_to(slides.root) for p in slides.root.rglob("*") if p.is_file())
     for name in names:
         assert (tmp_path / "again" / name).read_bytes() == (slides.root / name).read_bytes(), name
+
+
+def test_slides_for_smaller_tiles_are_smaller_and_the_study_cuts_such_tiles(slides, tmp_path):
+    simulate(tmp_path / "small", SMALL.replace(n_discovery=4, n_validation=0, tile_px=128))
+    study = Study.open(tmp_path / "small")
+    assert study.spec(TileSpec).size_px == 128
+    assert slides.spec(TileSpec).size_px == TILE
+    first = [s.specimens()[0] for s in (study, slides)]
+    area = []
+    for specimen in first:
+        with open_slide(specimen.path) as reader:
+            area.append(np.prod(reader.info.level_sizes[0]))
+    assert area[0] / area[1] == pytest.approx((128 / TILE) ** 2, rel=0.05)
+
+
+def test_enlarged_outlines_are_those_of_the_label_map():
+    labels = label_map((1600, 1520), np.array([0.5, 0.3, 0.2]), np.random.default_rng(3))
+    full = enlarge(labels)
+    assert full.shape == (1520, 1600)
+    middles = full[4::8, 4::8]
+    assert (middles == labels).mean() > 0.98
+    inside = ndimage.minimum_filter(labels, 9) == ndimage.maximum_filter(labels, 9)
+    assert (full.reshape(190, 8, 200, 8).transpose(0, 2, 1, 3)[inside] == labels[inside][:, None, None]).all()
 
 
 def test_regions_are_at_least_four_tiles_wide():
