@@ -97,8 +97,9 @@ def _beside_the_verdict(material: Material) -> list[Block]:
     for comparison in results.comparisons:
         text = in_words(material, comparison.sentence())
         notes.append(Note(text=text, level="warning" if comparison.loses else "info"))
-    if not isinstance(results.sparse_alternative, NotEstimable):
-        notes.append(Note(text=in_words(material, _smaller(results.sparse_alternative))))
+    sparse = results.sparse_alternative
+    if not isinstance(sparse, NotEstimable) and len(sparse.features) < sparse.terms:
+        notes.append(Note(text=in_words(material, _smaller(sparse))))
     return notes
 
 
