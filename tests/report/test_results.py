@@ -30,6 +30,7 @@ from pathosig.report.sections.summary import summary_section
 from pathosig.report.spec import ReportSpec
 from pathosig.validation.analysis import Analysis, RestrictedMeans, SubgroupLevel
 from pathosig.validation.results import Roles, read_results
+from pathosig.validation.sparse import SparseAlternative
 from pathosig.validation.table1_values import Table1, Table1Cell, Table1Row
 from pathosig.validation.values import Estimate, Finding, HazardRatio, NotEstimable
 from pathosig.validation.verdict import internal_verdict
@@ -84,6 +85,16 @@ def test_the_claim_of_discovery_stands_beside_the_verdict(page, validated):
     assert "candidates in discovery" in claim
     start = page.index('class="verdicts"')
     assert claim[1:40] in page[start : page.index("<figure", start)]
+
+
+@pytest.mark.usefixtures("_without_writing")
+@pytest.mark.parametrize(("terms", "is_said"), [(2, False), (3, True)])
+def test_a_smaller_signature_is_named_only_where_it_is_smaller(validated, terms, is_said):
+    material = read_material(validated, ReportSpec())
+    other = SparseAlternative(features=("hpc_01", "hpc_02"), terms=terms, cohorts=())
+    section = summary_section(with_results(material, sparse_alternative=other))
+    said = [b.text for b in every_block(section.blocks) if isinstance(b, Note)]
+    assert any("A smaller signature is available: 2 features" in text for text in said) is is_said
 
 
 def test_the_verdict_stands_before_every_figure_in_plain_words(page):
