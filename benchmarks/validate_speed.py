@@ -22,7 +22,7 @@ import pandas as pd
 from pathosig.signature import SignatureSpec, TrainingSet, fit_signature
 from pathosig.survival import uno_c
 from pathosig.validation import ValidateSpec, cross_validate, validate
-from pathosig.validation.added import ClinicalModels, added_value
+from pathosig.validation.added import FrozenModels, added_value
 from pathosig.validation.added_imputed import added_value_imputed, fit_imputed
 
 COVARIATES = ("age", "stage", "sex")
@@ -90,7 +90,7 @@ def main() -> None:
             ),
         }
         fitted = old.assign(score=signature.score(old))
-        models = ClinicalModels.fit(fitted, COVARIATES)
+        models = FrozenModels.fit(fitted, COVARIATES)
         imputed = fit_imputed(fitted, COVARIATES, m=20)
         common = {"bootstraps": 1000, "workers": options.workers}
         external["added_value"] = timed(lambda: added_value(models, score, **common))
