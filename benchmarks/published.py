@@ -9,7 +9,7 @@ two tissue types that act on survival (log hazard ratio +-0.6 per SD), half have
 
 published    K-means with 50 clusters; HPCs with univariate p < .05 together in a Cox model, those with p < .05 there are the signature;
              cut-off the discovery median, or the cut with the lowest p; low, high or heterogeneous by cores.
-recommended  Consensus codebook and its tree; stability selection over tree nodes, ridge refit; cut-off the discovery median of the
+recommended  Consensus codebook and its tree; the default selection (completed), ridge refit; cut-off the discovery median of the
              patient's score; cores differ where they lie on both sides and sampling within them does not explain it.
 """
 
