@@ -23,7 +23,7 @@ from pathosig.signature import SignatureSpec, TrainingSet, fit_signature
 from pathosig.survival import uno_c
 from pathosig.validation import ValidateSpec, cross_validate, validate
 from pathosig.validation.added import FrozenModels, added_value
-from pathosig.validation.added_imputed import added_value_imputed, fit_imputed
+from pathosig.validation.added_imputed import added_value_imputed
 
 COVARIATES = ("age", "stage", "sex")
 
@@ -91,11 +91,10 @@ def main() -> None:
         }
         fitted = old.assign(score=signature.score(old))
         models = FrozenModels.fit(fitted, COVARIATES)
-        imputed = fit_imputed(fitted, COVARIATES, m=20)
         common = {"bootstraps": 1000, "workers": options.workers}
         external["added_value"] = timed(lambda: added_value(models, score, **common))
         external["added_value_imputed"] = timed(
-            lambda: added_value_imputed(imputed, score, COVARIATES, **common)
+            lambda: added_value_imputed(models, score, COVARIATES, **common)
         )
         results[f"external_{options.patients}"] = external
     sys.stdout.write(json.dumps(results) + "\n")

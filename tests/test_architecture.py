@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import importlib.util
 import re
 import subprocess
 import sys
@@ -161,6 +162,28 @@ def test_every_name_a_package_offers_is_there(package):
     module = importlib.import_module(package)
     for name in getattr(module, "__all__", ()):
         assert getattr(module, name) is not None
+
+
+@pytest.mark.parametrize("folder", ["benchmarks", "docs", "examples", ".ci"])
+def test_every_name_that_a_script_imports_is_there(folder):
+    wanted = {
+        (node.module, alias.name)
+        for path in (SRC.parents[1] / folder).glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "pathosig"
+        for alias in node.names
+    }
+    assert wanted or folder == ".ci"
+    gone = [
+        f"{m}.{n}"
+        for m, n in sorted(wanted)
+        if not hasattr(importlib.import_module(m), n) and not is_module(f"{m}.{n}")
+    ]
+    assert gone == []
+
+
+def is_module(name):
+    return importlib.util.find_spec(name) is not None
 
 
 def test_no_path_of_a_machine_and_no_registry_is_named():
