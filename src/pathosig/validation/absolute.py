@@ -11,10 +11,9 @@ import pandas as pd
 from pathosig.core.clinical import UNITS
 from pathosig.signature.model import Baseline
 from pathosig.survival import IncidenceModel, cox, cumulative_incidence
-from pathosig.validation.analysis import Calibration, CalibrationAt, CalibrationGroup
-from pathosig.validation.values import Z95, Finding, finite
-
-_FEWEST = 5
+from pathosig.validation.analysis import Calibration, CalibrationAt
+from pathosig.validation.calibrate import FEWEST_OF_A_GROUP, calibration_groups, observed_against
+from pathosig.validation.values import Finding
 
 
 def frozen_incidence(baseline: Baseline, discovery: pd.DataFrame, *, per_year: float) -> IncidenceModel:
@@ -101,7 +100,9 @@ def calibrated(
     rows = []
     for years in horizons:
         when = years * per_year
-        if (time >= when).sum() < _FEWEST or ((causes == 1) & (time <= when)).sum() < _FEWEST:
+        if (time >= when).sum() < FEWEST_OF_A_GROUP or (
+            (causes == 1) & (time <= when)
+        ).sum() < FEWEST_OF_A_GROUP:
             continue
         predicted = model.incidence_at(score[:, None], [years * UNITS[unit]])[:, 0]
         if np.isfinite(predicted).all():
@@ -156,40 +157,12 @@ def _observed(
     curve = cumulative_incidence(time, causes).curve(1)
     place = int(np.searchsorted(curve.time, when, side="right")) - 1
     observed, se = float(curve.estimate[place]), float(np.sqrt(curve.variance[place]))
-    expected = float(predicted.mean())
-    ratio = observed / expected if expected > 0 else float("nan")
-    spread = np.exp(Z95 * se / observed) if observed > 0 else float("nan")
-    return CalibrationAt(
-        years=years,
-        time=when,
-        observed=finite(observed),
-        expected=finite(expected),
-        ratio=finite(ratio),
-        lower=finite(ratio / spread),
-        upper=finite(ratio * spread),
-        groups=_groups(predicted, time, causes, when),
-    )
 
+    def in_group(rows: np.ndarray) -> tuple[float, float, float]:
+        if not (causes[rows] == 1).any():
+            return (float("nan"),) * 3
+        return cumulative_incidence(time[rows], causes[rows]).curve(1).incidence_at(when)
 
-def _groups(
-    predicted: np.ndarray, time: np.ndarray, causes: np.ndarray, when: float
-) -> tuple[CalibrationGroup, ...]:
-    n_groups = max(2, min(5, len(predicted) // 25))
-    edges = np.quantile(predicted, np.linspace(0, 1, n_groups + 1)[1:-1])
-    place = np.searchsorted(edges, predicted, side="right")
-    out = []
-    for number in range(n_groups):
-        rows = place == number
-        if rows.sum() < _FEWEST or time[rows].max() < when or not (causes[rows] == 1).any():
-            continue
-        risk, lower, upper = cumulative_incidence(time[rows], causes[rows]).curve(1).incidence_at(when)
-        out.append(
-            CalibrationGroup(
-                expected=float(predicted[rows].mean()),
-                observed=finite(risk),
-                lower=finite(lower),
-                upper=finite(upper),
-                n=int(rows.sum()),
-            )
-        )
-    return tuple(out)
+    groups = calibration_groups(predicted, time, in_group, when=when)
+    shown = tuple(g for g in groups if g.observed is not None)
+    return observed_against(predicted, observed, se, years=years, when=when, groups=shown)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -13,6 +13,8 @@ from pathosig.signature.model import Baseline
 from pathosig.survival import cox, kaplan_meier
 from pathosig.validation.analysis import Calibration, CalibrationAt, CalibrationGroup, UpdatedSlope
 from pathosig.validation.values import Z95, Estimate, finite
+
+FEWEST_OF_A_GROUP = 5
 
 
 class Predicts(Protocol):
@@ -83,7 +85,7 @@ def calibration_of(
     rows: list[CalibrationAt] = []
     for years in horizons:
         when = years * per_year
-        if (time >= when).sum() < 5 or (event & (time <= when)).sum() < 5:
+        if (time >= when).sum() < FEWEST_OF_A_GROUP or (event & (time <= when)).sum() < FEWEST_OF_A_GROUP:
             continue
         predicted = 1 - model.survival_at(score, [years * UNITS[model.baseline.unit]])[:, 0]
         if not np.isfinite(predicted).all():
@@ -111,7 +113,45 @@ def _observed(
     place = int(np.searchsorted(curve.time, when, side="right")) - 1
     survival = float(curve.survival[place]) if place >= 0 else 1.0
     se = survival * float(curve.std_err[place]) if place >= 0 else 0.0
-    observed, expected = 1 - survival, float(predicted.mean())
+
+    def in_group(rows: np.ndarray) -> tuple[float, float, float]:
+        late = None if entry is None else entry[rows]
+        alive, lower, upper = kaplan_meier(time[rows], event[rows], entry=late).survival_at(when)
+        return 1 - alive, 1 - upper, 1 - lower
+
+    groups = calibration_groups(predicted, time, in_group, when=when)
+    return observed_against(predicted, 1 - survival, se, years=years, when=when, groups=groups)
+
+
+def observed_against(
+    predicted: np.ndarray,
+    observed: float,
+    se: float,
+    *,
+    years: float,
+    when: float,
+    groups: tuple[CalibrationGroup, ...],
+) -> CalibrationAt:
+    """Observed over expected risk at a horizon, its limits on the scale of logarithms.
+
+    Parameters
+    ----------
+    predicted
+        float[n]: risks, 0 to 1.
+    observed, se
+        Risk of the cohort and its standard error.
+    years, when
+        The horizon, in years and in the unit of the times.
+    groups
+        As `calibration_groups` gives them.
+
+    Examples
+    --------
+    >>> row = observed_against(np.array([0.2, 0.4]), 0.33, 0.05, years=1.0, when=12.0, groups=())
+    >>> round(row.expected, 2), round(row.ratio, 2)
+    (0.3, 1.1)
+    """
+    expected = float(predicted.mean())
     ratio = observed / expected if expected > 0 else float("nan")
     spread = np.exp(Z95 * se / observed) if observed > 0 else float("nan")
     return CalibrationAt(
@@ -122,29 +162,53 @@ def _observed(
         ratio=finite(ratio),
         lower=finite(ratio / spread),
         upper=finite(ratio * spread),
-        groups=_groups(predicted, time, event, entry, when),
+        groups=groups,
     )
 
 
-def _groups(
-    predicted: np.ndarray, time: np.ndarray, event: np.ndarray, entry: np.ndarray | None, when: float
+def calibration_groups(
+    predicted: np.ndarray,
+    time: np.ndarray,
+    observe: Callable[[np.ndarray], tuple[float, float, float]],
+    *,
+    when: float,
 ) -> tuple[CalibrationGroup, ...]:
+    """Observed and expected risk of groups of like prediction that are large enough and followed to the horizon.
+
+    Parameters
+    ----------
+    predicted
+        float[n]: risks, 0 to 1.
+    time
+        float[n]: follow-up.
+    observe
+        From bool[n], which patients, to their risk and its limits.
+    when
+        The horizon, in the unit of `time`.
+
+    Examples
+    --------
+    >>> risk, time = np.linspace(0, 1, 50), np.full(50, 30.0)
+    >>> [g.n for g in calibration_groups(risk, time, lambda rows: (0.5, 0.4, 0.6), when=12.0)]
+    [25, 25]
+    """
     n_groups = max(2, min(5, len(predicted) // 25))
     edges = np.quantile(predicted, np.linspace(0, 1, n_groups + 1)[1:-1])
     place = np.searchsorted(edges, predicted, side="right")
     out = []
     for number in range(n_groups):
         rows = place == number
-        if rows.sum() < 5 or time[rows].max() < when:  # nobody of the group is followed to the horizon
+        if (
+            rows.sum() < FEWEST_OF_A_GROUP or time[rows].max() < when
+        ):  # nobody of the group is followed so far
             continue
-        late = None if entry is None else entry[rows]
-        s, lower, upper = kaplan_meier(time[rows], event[rows], entry=late).survival_at(when)
+        risk, lower, upper = observe(rows)
         out.append(
             CalibrationGroup(
                 expected=float(predicted[rows].mean()),
-                observed=finite(1 - s),
-                lower=finite(1 - upper),
-                upper=finite(1 - lower),
+                observed=finite(risk),
+                lower=finite(lower),
+                upper=finite(upper),
                 n=int(rows.sum()),
             )
         )
