@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pathosig.core.columns import Column
@@ -150,35 +150,38 @@ def find_treatments(
             for c in choices.treatments
         ]
         return tuple(_said(table, c, "--treatment") for c in names), {}
-    out: list[Covariate] = []
-    why: dict[str, str] = {}
-    for name, column in table.columns.items():
-        if name in taken or not is_treatment(name):
-            continue
-        reason = unusable(column) or (
-            "" if len(column.counts) == 2 else f"has {len(column.counts)} arms; two are compared"
-        )
-        if name in table.varying:
-            reason = f"differs between the rows of a patient ({table.varying[name][0]})"
-        if reason:
-            why[name] = reason
-        else:
-            out.append(describe(name, column))
-    return tuple(out), why
+    return _of_kind(table, taken, is_treatment, _not_two_arms)
 
 
 def find_subgroups(
     table: ClinicalTable, taken: frozenset[str]
 ) -> tuple[tuple[Covariate, ...], dict[str, str]]:
     """Columns with usual names of molecular and histological subtypes, and why others with such names are not among them."""
+    return _of_kind(table, taken, is_subgroup, _too_many_strata)
+
+
+def _not_two_arms(column: Column) -> str:
+    return "" if len(column.counts) == 2 else f"has {len(column.counts)} arms; two are compared"
+
+
+def _too_many_strata(column: Column) -> str:
+    n = len(column.counts)
+    return f"has {n} values; at most {MOST_LEVELS} strata are shown" if n > MOST_LEVELS else ""
+
+
+def _of_kind(
+    table: ClinicalTable,
+    taken: frozenset[str],
+    is_kind: Callable[[str], bool],
+    misfit: Callable[[Column], str],
+) -> tuple[tuple[Covariate, ...], dict[str, str]]:
+    """Columns whose names are of a kind, and why others with such names are not among them."""
     out: list[Covariate] = []
     why: dict[str, str] = {}
     for name, column in table.columns.items():
-        if name in taken or not is_subgroup(name):
+        if name in taken or not is_kind(name):
             continue
-        reason = unusable(column)
-        if not reason and len(column.counts) > MOST_LEVELS:
-            reason = f"has {len(column.counts)} values; at most {MOST_LEVELS} strata are shown"
+        reason = unusable(column) or misfit(column)
         if name in table.varying:
             reason = f"differs between the rows of a patient ({table.varying[name][0]})"
         if reason:
