@@ -69,7 +69,7 @@ def test_a_plan_takes_this_studys_own_pace_and_writes_nothing(tmp_path):
     assert "limits: 60 s and 5,000 MB a slide with 2 workers" in half.to_text()
 
 
-@pytest.mark.parametrize(("dim", "measured_s"), [(64, 2.3), (1280, 15.6)])  # Codebook.assign of a million
+@pytest.mark.parametrize(("dim", "measured_s"), [(64, 4.7), (1280, 22.6)])  # Codebook.assign of a million
 def test_a_plan_of_phenotypes_follows_the_length_of_the_embeddings(tmp_path, dim, measured_s):
     study = study_of(tmp_path, 10)
     for i in range(10):

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 
 _START_S = 2.5
 """Of a stage: starting its workers, their imports."""
+_EMBED_START_S = 15.0
+"""The imports of the encoder's libraries, and the export of its network."""
 _TISSUE_S, _TISSUE_S_PER_GIGAPIXEL = 0.2, 0.4
 _TILES_S, _TILES_S_PER_GIGAPIXEL = 0.2, 0.8
 _TILES_PER_S = {"efficientnet-lite0": 14.0, "resnet50": 4.7}
 _FOUNDATION_TILES_PER_S = 0.25
-_ASSIGN_S, _ASSIGN_S_PER_NUMBER = 1.6e-6, 10.9e-9  # of a tile, and of each number of its embedding
+_ASSIGN_S, _ASSIGN_S_PER_NUMBER = 3.8e-6, 14.7e-9  # of a tile, and of each number of its embedding
 _FIT_S, _FIT_S_PER_TILE = 10.0, 0.8e-6
 _PROFILES_S, _PROFILES_S_PER_TILE = 0.6, 0.13e-6
 _SIGNATURE_S, _SIGNATURE_S_PER_PATIENT = 2.5, 0.002
@@ -92,5 +94,7 @@ def fit_seconds(stage: str, size: StudySize) -> float | None:
             return _START_S + _VALIDATE_S + _VALIDATE_S_PER_PATIENT * size.patients + resampled
         case "report":
             return _START_S + _REPORT_S + _REPORT_S_PER_PATIENT * size.patients
+        case "embed":
+            return _EMBED_START_S
         case _:
             return _START_S
