@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import subprocess
@@ -117,6 +118,30 @@ def test_a_folder_that_cannot_be_written_is_a_storage_error(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(StorageError), atomic_path(tmp_path / "a") as temporary:
         temporary.write_text("x")
+
+
+def test_a_rename_that_fails_is_exit_6_and_names_the_file_that_was_meant(tmp_path):
+    (tmp_path / "result.json" / "inside").mkdir(parents=True)
+    with pytest.raises(StorageError, match=r"result\.json") as raised:
+        write_json(tmp_path / "result.json", {})
+    assert raised.value.exit_code == 6
+    assert ".tmp" not in str(raised.value)
+    assert [p.name for p in tmp_path.iterdir()] == ["result.json"]
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EDQUOT])
+def test_a_disk_that_cannot_sync_is_exit_6_and_leaves_the_old_file(tmp_path, monkeypatch, number):
+    write_json(tmp_path / "result.json", {"a": 1})
+
+    def fails(handle):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fails)  # no disk of a test machine fails on demand
+    with pytest.raises(StorageError, match=r"result\.json") as raised:
+        write_json(tmp_path / "result.json", {"a": 2})
+    assert raised.value.exit_code == 6
+    assert read_json(tmp_path / "result.json") == {"a": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["result.json"]
 
 
 def test_a_full_disk_is_a_storage_error_with_exit_6(tmp_path):

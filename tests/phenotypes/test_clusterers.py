@@ -6,6 +6,7 @@ import pytest
 from pathosig.core import plugins
 from pathosig.core.errors import ConfigError
 from pathosig.phenotypes import clusterers
+from pathosig.phenotypes.kmeans import normalise, spherical_kmeans
 from pathosig.phenotypes.spec import PhenotypeSpec
 
 
@@ -64,3 +65,13 @@ def test_a_foreign_clusterer_that_only_assigns_becomes_a_codebook_of_mean_direct
 def test_an_unknown_method_is_refused_with_those_there_are():
     with pytest.raises(ConfigError, match="recommended, kmeans, dlcc, leiden"):
         PhenotypeSpec(method="kmaens")
+
+
+def test_a_cluster_that_starts_where_no_tile_is_takes_the_tile_that_fits_worst(rows):
+    start = rows[:3].copy()
+    near = normalise(rows[:1] + 0.05 * rows)  # all on one side, far from the third start
+    start[2] = -near.mean(axis=0) / np.linalg.norm(near.mean(axis=0))
+    assert (near @ start.T).argmax(axis=1).max() < 2
+    centroids, labels, _ = spherical_kmeans(near, 3, np.random.default_rng(0), centroids=start)
+    assert np.isfinite(centroids).all()
+    assert set(labels) == {0, 1, 2}
