@@ -149,6 +149,23 @@ def test_forest_rows_have_headings_and_references_for_categories():
     assert terms[0].reference == "F"
 
 
+def test_forest_rows_count_the_patients_and_events_of_their_level():
+    frame = frame_with(0, 0).assign(sex=lambda f: np.where(f["arm"] == 1, "M", "F"))
+    frame["sex"] = frame["sex"].where(np.arange(400) % 10 != 0, None)
+    frame["age"] = 50.0 + np.arange(400) % 30
+    models = forest(frame, ["sex", "age"], sd=1.0, imputations=2)
+    known = frame[frame["sex"].notna()]
+    rows = {(r.variable, r.level): (r.n, r.events) for r in models.multivariable}
+    for level in ("F", "M"):
+        patients = known[known["sex"] == level]
+        assert rows["sex", level] == (len(patients), int(patients["event"].sum()))
+    everyone = (len(known), int(known["event"].sum()))
+    assert rows["sex", ""] == rows["age", "per unit"] == rows["score", "per SD"] == everyone
+    alone = {(r.variable, r.level): (r.n, r.events) for r in models.univariable}
+    assert alone["age", "per unit"] == (400, int(frame["event"].sum()))
+    assert {(r.n, r.events) for r in models.imputed} == {(None, None)}
+
+
 def test_subgroups_test_interaction_and_adjust_over_the_family():
     frame = frame_with(-1, 3)
     made = subgroup_effects(frame.assign(noise=np.arange(400) % 2), ["arm", "noise"], sd=1.0)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from pathosig.figures.forest import ForestRow
@@ -132,8 +133,11 @@ def model_row(row: ModelRow) -> ForestRow:
     label = variable_title(row.label) if row.level_depth == 0 else level_title(row.level or row.label)
     effect = known(row.effect)
     if row.kind != "estimate":
-        return ForestRow(label=label, kind=row.kind, level=row.level_depth)
-    return hr_row(label, row.effect if effect is None else effect, level=row.level_depth)
+        counts = (None, None) if row.kind == "heading" else (row.n, row.events)
+        return ForestRow(label=label, kind=row.kind, level=row.level_depth, n=counts[0], events=counts[1])
+    drawn = hr_row(label, row.effect if effect is None else effect, level=row.level_depth)
+    counted = row.level_depth or row.n is not None
+    return replace(drawn, n=row.n, events=row.events) if counted else drawn
 
 
 def subgroup_row(row: SubgroupLevel) -> ForestRow:
@@ -151,12 +155,23 @@ def _upper(value: HazardRatio) -> float | None:
     return math.inf if unbounded else value.upper
 
 
-def pooled_rows(pool: PooledEffect) -> list[ForestRow]:
-    """Cohorts and the diamond of a random-effects pool."""
-    rows = [
-        ForestRow(label=cohort_title(c.cohort), hr=c.estimate, lower=c.lower, upper=c.upper)
-        for c in pool.cohorts
-    ]
+def pooled_rows(pool: PooledEffect, models: Mapping[str, HazardRatio]) -> list[ForestRow]:
+    """Cohorts and the diamond of a random-effects pool.
+
+    Parameters
+    ----------
+    pool
+        The pooled effect.
+    models
+        Cohort -> the model whose effect was pooled, for patients, events and p of its row.
+    """
+    rows = []
+    for c in pool.cohorts:
+        row = ForestRow(label=cohort_title(c.cohort), hr=c.estimate, lower=c.lower, upper=c.upper)
+        model = models.get(c.cohort)
+        rows.append(row if model is None else replace(row, n=model.n, events=model.events, p=model.p))
+    counted = [r for r in rows if r.n is not None and r.events is not None]
+    whole = len(counted) == len(rows)
     ends = [v for v in pool.prediction if v is not None]
     rows.append(
         ForestRow(
@@ -164,6 +179,8 @@ def pooled_rows(pool: PooledEffect) -> list[ForestRow]:
             hr=pool.estimate,
             lower=pool.lower,
             upper=pool.upper,
+            n=sum(r.n or 0 for r in counted) if whole else None,
+            events=sum(r.events or 0 for r in counted) if whole else None,
             p=pool.p,
             kind="pooled",
             prediction=(ends[0], ends[1]) if len(ends) == 2 else None,

@@ -162,7 +162,11 @@ class IntegratedBrier(PredictionError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ForestRow:
-    """A row of a forest plot: the heading or reference of a category, or one estimate."""
+    """A row of a forest plot: the heading or reference of a category, or one estimate.
+
+    `n` and `events` count the patients of the model whom the row is about: those at its level, or all where it is a
+    number or a heading. None in imputed models, where a patient's level may differ from one data set to the next.
+    """
 
     variable: str
     level: str
@@ -171,6 +175,8 @@ class ForestRow:
     kind: Literal["heading", "reference", "estimate"]
     level_depth: int
     effect: HazardRatio | NotEstimable = NOT_COMPUTED
+    n: int | None = None
+    events: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -66,11 +66,11 @@ def forest(
     alone: list[ForestRow] = []
     for name in dict.fromkeys(t.variable for t in terms):
         same = [t for t in terms if t.variable == name]
-        alone += _rows(same, attempt(_effects, same, time, event, entry))
+        alone += _rows(same, attempt(_effects, same, time, event, entry), event)
     complete = int(np.isfinite(np.column_stack([t.values for t in terms])).all(1).sum())
     models = Forest(
         univariable=tuple(alone),
-        multivariable=_rows(terms, attempt(_effects, terms, time, event, entry)),
+        multivariable=_rows(terms, attempt(_effects, terms, time, event, entry), event),
         n=len(frame),
         n_complete=complete,
         ph=attempt(_proportional_model, terms, time, event, entry),
@@ -175,10 +175,23 @@ def _effects(
     )
 
 
-def _rows(terms: Sequence[Term], effects: Sequence[HazardRatio] | NotEstimable) -> tuple[ForestRow, ...]:
-    """Rows of a forest plot: a heading and a reference for categories, an estimate for each column."""
+def _rows(
+    terms: Sequence[Term], effects: Sequence[HazardRatio] | NotEstimable, event: np.ndarray | None = None
+) -> tuple[ForestRow, ...]:
+    """Rows of a forest plot: a heading and a reference for categories, an estimate for each column.
+
+    Without `event` the rows count no patients.
+    """
     rows: list[ForestRow] = []
+    complete = np.isfinite(np.column_stack([t.values for t in terms])).all(1)
+
+    def counted(row: ForestRow, members: np.ndarray) -> ForestRow:
+        if event is None:
+            return row
+        return replace(row, n=int(members.sum()), events=int(event[members].sum()))
+
     for i, term in enumerate(terms):
+        members = complete & (term.values == 1) if term.reference else complete
         if term.reference and (i == 0 or terms[i - 1].variable != term.variable):
             heading = ForestRow(
                 variable=term.variable,
@@ -191,18 +204,18 @@ def _rows(terms: Sequence[Term], effects: Sequence[HazardRatio] | NotEstimable) 
             first = replace(
                 heading, level=term.reference, label=term.reference, kind="reference", level_depth=1
             )
-            rows += [heading, first]
-        rows.append(
-            ForestRow(
-                variable=term.variable,
-                level=term.level,
-                reference=term.reference,
-                label=term.level if term.reference else f"{term.variable} ({term.level})",
-                kind="estimate",
-                level_depth=1 if term.reference else 0,
-                effect=effects if isinstance(effects, NotEstimable) else effects[i],
-            )
+            others = np.sum([t.values for t in terms if t.variable == term.variable], axis=0)
+            rows += [counted(heading, complete), counted(first, complete & (others == 0))]
+        estimate = ForestRow(
+            variable=term.variable,
+            level=term.level,
+            reference=term.reference,
+            label=term.level if term.reference else f"{term.variable} ({term.level})",
+            kind="estimate",
+            level_depth=1 if term.reference else 0,
+            effect=effects if isinstance(effects, NotEstimable) else effects[i],
         )
+        rows.append(counted(estimate, members))
     return tuple(rows)
 
 

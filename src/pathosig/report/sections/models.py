@@ -69,7 +69,12 @@ def _pools(material: Material, endpoint: str) -> list[Block]:
         caption += (
             "" if effect.i2 is None else f" I² = {effect.i2 if effect.i2 > 1 else 100 * effect.i2:.0f}%."
         )
-        figure = forest_plot(pooled_rows(effect), title=title)
+        models = {
+            a.cohort: model
+            for a in analyses_of(material)
+            if a.endpoint == endpoint and (model := known(getattr(a, pool.effect))) is not None
+        }
+        figure = forest_plot(pooled_rows(effect, models), title=title)
         out.append(picture(f"pooled_{endpoint}_{pool.effect}", figure, caption))
     return out
 
