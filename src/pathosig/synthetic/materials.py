@@ -172,7 +172,7 @@ def stain_table(shift: float, rng: np.random.Generator) -> np.ndarray:
 def apply_fills(out: np.ndarray, labels: np.ndarray, fills: dict[int, np.ndarray], table: np.ndarray) -> None:
     """Paint fills into an image in place, through the slide's stain table."""
     for value, fill in fills.items():
-        rows, columns = np.nonzero(labels == value)
-        colours = fill[rows, columns]
+        inside = labels == value
         for channel in range(3):
-            out[rows, columns, channel] = table[colours[:, channel], channel]
+            stained = np.take(table[:, channel], fill[..., channel])
+            np.copyto(out[..., channel], stained, where=inside)
