@@ -1,7 +1,7 @@
 """C in new patients of selections and their competitors, over planted truths (docs/adr/0033). Prints one JSON object as its last line.
 
-    python benchmarks/power.py [--generators logistic,...] [--truths linear,...] [--sizes 100,200,400] [--runs 30] [--first-seed 5000]
-                               [--rows FILE.jsonl]
+    python benchmarks/power.py [--generators logistic,...] [--truths linear,...] [--sizes 100,200,400] [--runs 30[,30,30]] [--first-seed 5000]
+                               [--methods groups,lasso_nodes,tree,completed] [--rows FILE.jsonl]
 
 The same cohorts serve every method. With --rows every cohort is appended to a file as it is done, and cohorts that are there are
 not done again (only methods that are missing there are). No signature counts as C = .50 and has no calibration slope.
@@ -25,10 +25,11 @@ from pathosig.core.threads import one_blas_thread
 from pathosig.profiles.tree import coarse_groups
 from pathosig.signature import SignatureSpec, TrainingSet
 from pathosig.signature.features import candidates, design
-from pathosig.signature.selection import select
+from pathosig.signature.selection import Selection, select
 from pathosig.survival import cox, harrell_c
 from pathosig.survival.half_paths import gradient, half_samples_of, quadratic_at
-from pathosig.survival.ridge import Likelihood, fold_of, ridge_fit
+from pathosig.survival.ridge import Likelihood, fold_of, partial_loglik, ridge_fit, ridge_fits
+from pathosig.survival.stack import stack_weights
 from power_cohorts import TRUTHS, simulate
 
 COMPETITORS = ("lasso_nodes", "groups")
@@ -56,17 +57,50 @@ class Cohort:
         self.x, self.later = (design(t.profiles, self.pool.names, self.pool.transform) for t in (old, new))
         self.time, self.event = old.time, old.event
         self.new = new
+        self.chosen: dict[str, Selection | None] = {}
 
     def shipped(self, selection: str) -> Model:
         """A selection of the package; what it calls stable, or else all it chose, counts as selected."""
-        spec = SignatureSpec(selection=selection, bootstraps=0)
-        try:
-            chosen = select(self.x, self.time, self.event, pool=self.pool, spec=spec)
-        except PathosigError:
+        chosen = self.selected(selection)
+        if chosen is None:
             return self.model((), np.array([]))
         model = self.model(chosen.names, np.array(chosen.coef), selected=True)
         stable = chosen.details.get("stable", chosen.names)
         return replace(model, selected=tuple(self.pool.names.index(n) for n in stable))
+
+    def selected(self, selection: str) -> Selection | None:
+        """What a selection of the package chose; None where there are too few events for it."""
+        if selection not in self.chosen:
+            spec = SignatureSpec(selection=selection, bootstraps=0)
+            try:
+                self.chosen[selection] = select(self.x, self.time, self.event, pool=self.pool, spec=spec)
+            except PathosigError:
+                self.chosen[selection] = None
+        return self.chosen[selection]
+
+    def shrunk(self, least: float = 0.5) -> Model:
+        """`completed` times (L - m) / L, at least `least`: L is the likelihood ratio statistic of the weighted sum of out-of-fold
+        scores and m the number of models in that sum (Van Houwelingen and Le Cessie, Stat Med 1990; 9: 1303)."""
+        model = self.shipped("completed")
+        if model.empty:
+            return model
+        details = self.selected("completed").details
+        columns = [
+            self.x[:, [self.pool.names.index(n) for n in names]]
+            for names in (details["stable"], details["groups"])
+            if names
+        ]
+        scores = np.column_stack([fit.left_out for fit in ridge_fits(columns, self.time, self.event)])
+        weights = stack_weights(scores, self.time, self.event)
+        if not np.allclose(weights, details["weights"]):
+            raise AssertionError("these are not the weights of the selection")
+        nothing = np.zeros(len(self.time))
+        ratio = 2 * (
+            partial_loglik(scores @ weights, self.time, self.event)
+            - partial_loglik(nothing, self.time, self.event)
+        )
+        factor = max(least, (ratio - np.count_nonzero(weights)) / ratio) if ratio > 0 else least
+        return replace(model, weight=model.weight * factor)
 
     def groups(self, k: int = 8) -> Model:
         """Ridge on the tree cut at k."""
@@ -150,7 +184,9 @@ METHODS: dict[str, Callable[[Cohort], Model]] = {
     "lasso_nodes": Cohort.lasso,
     "tree": lambda cohort: cohort.shipped("tree"),
     "completed": lambda cohort: cohort.shipped("completed"),
+    "completed_shrunk": Cohort.shrunk,
 }
+DEFAULT = ("groups", "lasso_nodes", "tree", "completed")
 
 
 @one_blas_thread()
@@ -171,7 +207,7 @@ def summary(rows: list[Row]) -> dict[str, dict[str, float]]:
             if values:
                 cell[key] = round(float(np.mean(values)), 4)
         cell["median_terms"] = float(np.median([r[name]["terms"] for r in rows]))
-        for other in (*COMPETITORS, "tree"):
+        for other in [o for o in (*COMPETITORS, "tree") if o in rows[0]]:
             gap = np.array([r[name]["c"] - r[other]["c"] for r in rows])
             error = gap.std(ddof=1) / np.sqrt(len(gap)) if len(gap) > 1 else np.nan
             cell[f"minus_{other}"], cell[f"minus_{other}_se"] = (
@@ -188,25 +224,29 @@ def main() -> None:
     parser.add_argument("--generators", default="logistic,dirichlet_tree,embeddings")
     parser.add_argument("--truths", default=",".join(TRUTHS))
     parser.add_argument("--sizes", default="100,200,400")
-    parser.add_argument("--runs", type=int, default=30)
+    parser.add_argument("--runs", default="30", help="one number, or one for each size")
     parser.add_argument("--first-seed", type=int, default=5000)
+    parser.add_argument("--methods", default=",".join(DEFAULT))
     parser.add_argument("--rows", type=Path)
     options = parser.parse_args()
+    methods = options.methods.split(",")
+    sizes = [int(n) for n in options.sizes.split(",")]
+    each = [int(r) for r in options.runs.split(",")]
+    runs = dict(zip(sizes, each if len(each) > 1 else each * len(sizes), strict=True))
     done: dict[str, Row] = {}
     if options.rows is not None and options.rows.exists():
         done = dict(json.loads(line) for line in options.rows.read_text().splitlines())
     rows: dict[tuple[str, str, int], list[Row]] = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PathosigWarning)
-        for seed in range(options.first_seed, options.first_seed + options.runs):
-            for cell in itertools.product(
-                options.generators.split(","), options.truths.split(","), map(int, options.sizes.split(","))
-            ):
+        for seed in range(options.first_seed, options.first_seed + max(runs.values())):
+            wanted = [n for n in sizes if seed < options.first_seed + runs[n]]
+            for cell in itertools.product(options.generators.split(","), options.truths.split(","), wanted):
                 key = " ".join(map(str, (*cell, seed)))
-                wanting = [m for m in METHODS if m not in done.get(key, {})]
+                wanting = [m for m in methods if m not in done.get(key, {})]
                 if wanting:
                     row = one_run(seed, cell[2], cell[1], cell[0], wanting)
-                    done[key] = {m: (done.get(key, {}) | row)[m] for m in METHODS}
+                    done[key] = {m: (done.get(key, {}) | row)[m] for m in methods}
                     if options.rows is not None:
                         with options.rows.open("a") as file:
                             file.write(json.dumps([key, done[key]]) + "\n")

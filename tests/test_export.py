@@ -217,7 +217,8 @@ def test_a_slide_is_a_spatialdata_store_of_tiles_tissue_and_table(study, tmp_pat
 
 def test_csv_holds_the_signature_and_its_baseline(tmp_path):
     from pathosig.commands.export_csv import write_tables
-    from pathosig.signature.model import Baseline, Signature, Transform
+    from pathosig.signature.model import Signature, Transform
+    from pathosig.survival.baseline import Baseline
 
     root = tmp_path / "study"
     root.mkdir()

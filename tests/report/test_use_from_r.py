@@ -13,7 +13,8 @@ import pytest
 from pathosig.commands.export import export
 from pathosig.core.records import write_parquet
 from pathosig.core.study import Study
-from pathosig.signature.model import Baseline, Signature, TrainedOn, Transform
+from pathosig.signature.model import Signature, TrainedOn, Transform
+from pathosig.survival.baseline import Baseline
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "use-from-r.md"
 BLOCKS = re.findall(r"```r\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)

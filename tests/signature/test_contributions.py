@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pathosig.profiles.tree import tile_weights
 from pathosig.signature import SignatureSpec, fit_signature
-from pathosig.signature.contributions import risk_of_tiles, tile_weights
+from pathosig.signature.contributions import risk_of_tiles
 
 
 @pytest.mark.parametrize("scale", ["share", "logodds"])

@@ -12,8 +12,8 @@ import pytest
 from pathosig.core.clinical import parse_endpoints
 from pathosig.core.errors import ConfigError, InputError
 from pathosig.core.patients import survival_frame
-from pathosig.signature.model import Baseline
 from pathosig.survival import brier
+from pathosig.survival.baseline import Baseline
 from pathosig.validation.analysis import Analysis
 from pathosig.validation.forests import forest
 from pathosig.validation.performance import analyse

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from pathosig.core.errors import InputError, NotEstimableError
-from pathosig.signature.model import Baseline, Signature
+from pathosig.signature.model import Signature
 from pathosig.signature.transform import Transform
+from pathosig.survival.baseline import Baseline
 from pathosig.validation.clinical_model import ClinicalModel, HorizonHazard
 from pathosig.validation.results import PrimaryAnalysis, Results, read_results, write_results
 from pathosig.validation.values import Estimate, HazardRatio, NotEstimable, attempt

@@ -9,7 +9,7 @@ import pandas as pd
 
 from pathosig.audits.results import SiteAccuracy, SiteAudit
 from pathosig.core.errors import NotEstimableError
-from pathosig.signature.features import leaf_columns
+from pathosig.profiles.tree import leaf_columns
 from pathosig.signature.spec import SignatureSpec
 from pathosig.signature.training import TrainingSet
 from pathosig.survival import harrell_c

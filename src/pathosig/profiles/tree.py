@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,23 @@ if TYPE_CHECKING:
 def hpc_column(hpc: int) -> str:
     """Column of an HPC's share: ``hpc_07``."""
     return f"hpc_{hpc:02d}"
+
+
+def leaf_columns(profiles: pd.DataFrame) -> list[str]:
+    """Columns of leaf shares in order of their HPC.
+
+    Parameters
+    ----------
+    profiles
+        Any table.
+
+    Examples
+    --------
+    >>> leaf_columns(pd.DataFrame(columns=["patient_id", "hpc_10", "hpc_02", "node_01"]))
+    ['hpc_02', 'hpc_10']
+    """
+    leaves = [c for c in profiles.columns if str(c).startswith("hpc_") and str(c)[4:].isdigit()]
+    return sorted(leaves, key=lambda c: int(c[4:]))
 
 
 def shares(hpc: ArrayLike, k: int, *, weights: ArrayLike | None = None) -> NDArray[np.float64]:
@@ -106,7 +123,7 @@ def tree_shares(
         If a leaf of the tree has no column.
     """
     if isinstance(shares, pd.DataFrame):
-        columns = [c for c in shares.columns if c.startswith("hpc_") and c[4:].isdigit()]
+        columns = leaf_columns(shares)
         leaves = {int(c[4:]): shares[c].to_numpy(float) for c in columns}
         index: Any = shares.index
     else:
@@ -223,3 +240,27 @@ def close_without(
     matrix[:, gone] = 0.0
     total = matrix.sum(1, keepdims=True)
     return np.divide(matrix, total, out=np.zeros_like(matrix), where=total > 0), taken
+
+
+def tile_weights(terms: Iterable[tuple[Sequence[int], float]], k: int) -> NDArray[np.float64]:
+    """What a tile of each HPC adds to the score: float[k]; 0 for HPCs outside the signature.
+
+    On the scale of proportions the score is a constant plus the mean of these weights over the tiles, since
+    score = sum_j b_j (x_j - c_j) with x_j = proportion of tiles in feature j.
+
+    On log-ratio scales the weights show direction and relative size only; `signature.contributions.risk_of_tiles` is exact for one slide.
+
+    Parameters
+    ----------
+    terms, k
+        HPCs inside each feature with its coefficient, and the number of HPCs.
+
+    Examples
+    --------
+    >>> tile_weights([((0, 1), 2.0), ((1,), -0.5)], 3).tolist()
+    [2.0, 1.5, 0.0]
+    """
+    weights = np.zeros(k)
+    for leaves, coefficient in terms:
+        weights[list(leaves)] += coefficient
+    return weights

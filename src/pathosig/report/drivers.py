@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pathosig.profiles.tree import tile_weights
 from pathosig.report.material import AtlasTile, Material, Term
-from pathosig.signature.contributions import tile_weights
 
 NO_EFFECT = 0.005
 """Change of the score, in SDs per SD, below which a feature neither raises nor lowers it."""

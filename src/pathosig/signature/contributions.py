@@ -2,42 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pathosig.profiles.tree import tile_weights
 from pathosig.signature.cores import tile_gradient
 from pathosig.signature.model import Signature
 
 
-def tile_weights(terms: Iterable[tuple[Sequence[int], float]], k: int) -> NDArray[np.float64]:
-    """What a tile of each HPC adds to the score: float[k]; 0 for HPCs outside the signature.
-
-    On the scale of proportions the score is a constant plus the mean of these weights over the tiles, since
-    score = sum_j b_j (x_j - c_j) with x_j = proportion of tiles in feature j.
-
-    On log-ratio scales the weights show direction and relative size only; `risk_of_tiles` is exact for one slide.
+def signature_weights(signature: Signature, k: int) -> NDArray[np.float64] | None:
+    """`tile_weights` of a signature; None where no HPC is in it.
 
     Parameters
     ----------
-    terms, k
-        HPCs inside each feature with its coefficient, and the number of HPCs.
+    signature, k
+        The signature, and the number of HPCs of its codebook.
 
     Examples
     --------
-    >>> tile_weights([((0, 1), 2.0), ((1,), -0.5)], 3).tolist()
-    [2.0, 1.5, 0.0]
+    >>> from pathosig.signature.transform import Transform
+    >>> signature = Signature(
+    ...     endpoint="os", hpcs=("hpc_01",), coef=(2.0,), center=(0.3,), cutoff=0.0, transform=Transform(scale="share", leaves={"hpc_01": (1,)})
+    ... )
+    >>> signature_weights(signature, 3).tolist()
+    [0.0, 2.0, 0.0]
     """
-    weights = np.zeros(k)
-    for leaves, coefficient in terms:
-        weights[list(leaves)] += coefficient
-    return weights
-
-
-def signature_weights(signature: Signature, k: int) -> NDArray[np.float64] | None:
-    """`tile_weights` of a signature; None where no HPC is in it."""
     inside = [signature.transform.leaves.get(name, ()) for name in signature.hpcs]
     return tile_weights(zip(inside, signature.coef, strict=True), k) if any(inside) else None
 
@@ -47,6 +39,24 @@ def risk_of_tiles(signature: Signature, slide: pd.DataFrame, columns: Sequence[s
 
     The mean over the tiles of the slide is the slide's score: score + derivative of the score towards a slide of that
     phenotype alone, which for proportions is the coefficient itself, less the discovery mean.
+
+    Parameters
+    ----------
+    signature
+        Frozen.
+    slide, columns
+        Profile of the slide, one row with its n_tiles, and its columns of leaf shares in order.
+
+    Examples
+    --------
+    >>> from pathosig.signature.transform import Transform
+    >>> signature = Signature(
+    ...     endpoint="os", hpcs=("hpc_01",), coef=(2.0,), center=(0.3,), cutoff=0.0, transform=Transform(scale="share", leaves={"hpc_01": (1,)})
+    ... )
+    >>> slide = pd.DataFrame({"hpc_00": [0.6], "hpc_01": [0.4], "n_tiles": 80})
+    >>> weights = risk_of_tiles(signature, slide, ["hpc_00", "hpc_01"])
+    >>> weights.round(6).tolist(), round(float(weights @ [0.6, 0.4]), 6), signature.score(slide).round(6).tolist()
+    ([-0.6, 1.4], 0.2, [0.2])
     """
     least = slide.assign(n_tiles=np.maximum(slide["n_tiles"], signature.transform.min_tiles))
     weights = float(signature.score(least)[0]) + tile_gradient(signature, slide, columns)

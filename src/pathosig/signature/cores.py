@@ -13,7 +13,25 @@ from pathosig.survival.agreement import core_agreement as core_agreement  # offe
 
 
 def tile_gradient(signature: Signature, core: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
-    """Change of the score per change of each leaf share of one core, float[k]: what one tile contributes."""
+    """Change of the score per change of each leaf share of one core, float[k]: what one tile contributes.
+
+    Parameters
+    ----------
+    signature
+        Frozen.
+    core, columns
+        Profile of the core, one row with its n_tiles, and its columns of leaf shares in order.
+
+    Examples
+    --------
+    >>> from pathosig.signature.transform import Transform
+    >>> signature = Signature(
+    ...     endpoint="os", hpcs=("hpc_01",), coef=(2.0,), center=(0.3,), cutoff=0.0, transform=Transform(scale="share", leaves={"hpc_01": (1,)})
+    ... )
+    >>> core = pd.DataFrame({"hpc_00": [0.5], "hpc_01": [0.5], "n_tiles": 80})
+    >>> tile_gradient(signature, core, ["hpc_00", "hpc_01"]).round(6).tolist()  # 2 x (share of the tile - share of the core)
+    [-1.0, 1.0]
+    """
     step = 1e-4
     shares = core[list(columns)].to_numpy(float)[0]
     rows = np.tile(shares, (len(columns) + 1, 1))

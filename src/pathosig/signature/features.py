@@ -11,7 +11,7 @@ import pandas as pd
 
 from pathosig.core.errors import InputError, NotEstimableError
 from pathosig.profiles.composition import log_odds
-from pathosig.profiles.tree import close_without, hpc_column, tree_nodes
+from pathosig.profiles.tree import close_without, hpc_column, leaf_columns, tree_nodes
 from pathosig.signature.training import TrainingSet
 from pathosig.signature.transform import Scale, Transform
 
@@ -21,23 +21,6 @@ if TYPE_CHECKING:
 _LEAF = "hpc_"
 _FLAT_FEATURE, _FLAT_SHARE = 1e-12, 1e-9
 """Standard deviations up to which a candidate counts as constant."""
-
-
-def leaf_columns(profiles: pd.DataFrame) -> list[str]:
-    """Columns of leaf shares in order of their HPC.
-
-    Parameters
-    ----------
-    profiles
-        Any table.
-
-    Examples
-    --------
-    >>> leaf_columns(pd.DataFrame(columns=["patient_id", "hpc_10", "hpc_02", "node_01"]))
-    ['hpc_02', 'hpc_10']
-    """
-    leaves = [c for c in profiles.columns if str(c).startswith(_LEAF) and str(c)[len(_LEAF) :].isdigit()]
-    return sorted(leaves, key=lambda c: int(c[len(_LEAF) :]))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,20 +11,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pathosig.core.clinical import UNITS
 from pathosig.core.errors import InputError, NotEstimableError
 from pathosig.core.threads import one_blas_thread
 from pathosig.signature.cutoff import Cutoff, choose_cutoff
 from pathosig.signature.features import Candidates, candidates, design
-from pathosig.signature.model import Baseline, BaselineAt, Signature, TrainedOn
+from pathosig.signature.model import Signature, TrainedOn
 from pathosig.signature.scores import training_scores
 from pathosig.signature.selection import Selection, select
 from pathosig.signature.spec import SignatureSpec
 from pathosig.signature.training import TrainingSet, training_set
 from pathosig.signature.transform import FeatureRule, Scale
-from pathosig.survival import adjust_p, cox, cox_univariate
-
-"""Years at which the baseline is printed."""
+from pathosig.survival import adjust_p, cox_univariate
+from pathosig.survival.baseline import Baseline, baseline_of
 
 _FEWEST_EVENTS = 2
 
@@ -339,41 +337,3 @@ def _frozen(
         ),
     )
     return signature, cutoff
-
-
-def baseline_of(
-    score: np.ndarray,
-    time: np.ndarray,
-    event: np.ndarray,
-    unit: str,
-    *,
-    horizons: Sequence[float] = (1, 3, 5),
-) -> Baseline:
-    """Survival of a patient with score 0 (Efron), its coefficient held at 1, and its value at the horizons.
-
-    Parameters
-    ----------
-    score, time, event
-        float[n], float[n] and bool[n] of discovery patients.
-    unit
-        Unit of `time`: days, weeks, months or years.
-    horizons
-        Years; those beyond follow-up are left out.
-
-    Examples
-    --------
-    >>> baseline = baseline_of(np.zeros(4), np.array([0.5, 2, 4, 6]), np.ones(4, bool), "years")
-    >>> [(at.years, round(at.survival, 2)) for at in baseline.at]
-    [(1.0, 0.78), (3.0, 0.56), (5.0, 0.34)]
-    """
-    fit = dataclasses.replace(cox(score[:, None], time, event), coef=np.array([1.0]))
-    grid, hazard = fit.baseline_hazard()
-    steps = np.flatnonzero(np.diff(hazard, prepend=0.0) > 0)
-    survival = np.exp(-hazard[steps])
-    until, per_year = float(time.max()), UNITS[unit]
-    curve = Baseline(
-        unit=unit, time=tuple(map(float, grid[steps])), survival=tuple(map(float, survival)), until=until
-    )
-    reached = [(y, y * per_year) for y in horizons if y * per_year <= until]
-    at = [BaselineAt(years=float(y), time=t, survival=float(curve.survival_at(t)[0])) for y, t in reached]
-    return dataclasses.replace(curve, at=tuple(at))

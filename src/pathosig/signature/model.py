@@ -17,6 +17,7 @@ from pathosig.core.showing import Shown
 from pathosig.profiles.tables import feature_table
 from pathosig.signature.features import design
 from pathosig.signature.transform import FeatureRule, Transform
+from pathosig.survival.baseline import Baseline
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -51,56 +52,6 @@ def _by_rules(frame: pd.DataFrame, names: Sequence[str], rules: Mapping[str, Fea
         {n: (frame[n].fillna(rules[n].fill) - rules[n].center) / rules[n].scale for n in names},
         index=frame.index,
     )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BaselineAt:
-    """Survival of a patient with score 0 at so many years, `time` being the same in the endpoint's unit."""
-
-    years: float
-    time: float
-    survival: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Baseline:
-    """Survival of a patient with score 0, a step function.
-
-    Attributes
-    ----------
-    unit
-        Unit of `time` and `until`.
-    time, survival
-        Event times and survival from each of them on.
-    until
-        Last follow-up: nothing is predicted beyond it.
-    at
-        Survival at the horizons, as far as follow-up goes.
-    """
-
-    unit: str = "months"
-    time: tuple[float, ...] = ()
-    survival: tuple[float, ...] = ()
-    until: float = 0.0
-    at: tuple[BaselineAt, ...] = ()
-
-    def survival_at(self, times: ArrayLike) -> NDArray[np.float64]:
-        """Survival at some times in `unit`: float[n_times]; NaN beyond the last follow-up."""
-        wanted = np.atleast_1d(np.asarray(times, float))
-        level = np.concatenate([[1.0], np.asarray(self.survival, float)])
-        base = level[np.searchsorted(np.asarray(self.time, float), wanted, side="right")]
-        return np.where(wanted <= self.until, base, np.nan)
-
-    @classmethod
-    def from_dict(cls, value: Mapping[str, Any]) -> Self:
-        """From plain values of signature.json."""
-        return cls(
-            unit=str(value["unit"]),
-            time=tuple(float(t) for t in value["time"]),
-            survival=tuple(float(s) for s in value["survival"]),
-            until=float(value["until"]),
-            at=tuple(BaselineAt(**{k: float(v) for k, v in row.items()}) for row in value["at"]),
-        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -155,7 +106,7 @@ class Signature(Shown):
     cutoff, cutoff_rule
         Scores above the cut-off are high risk; how it was chosen.
     baseline
-        Survival of a patient with score 0.
+        Survival of a patient with score 0; without one no survival is predicted.
     trained_on
         Discovery patients.
     version
@@ -168,8 +119,8 @@ class Signature(Shown):
     center: tuple[float, ...]
     transform: Transform
     cutoff: float
-    cutoff_rule: str
-    baseline: Baseline
+    cutoff_rule: str = "given"
+    baseline: Baseline = field(default_factory=Baseline)
     trained_on: TrainedOn = TrainedOn()
     version: int = 1
 

@@ -32,67 +32,6 @@ SCORE_COLUMNS = (
 )
 
 
-def clinical_variables(study: Study) -> list[str]:
-    """Columns of patients.csv that Table 1 shows: covariates, treatments, subgroups.
-
-    Parameters
-    ----------
-    study
-        An open study.
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace
-    >>> columns = SimpleNamespace(covariates=("age",), treatments=("chemo",), subgroups=("sex", "age"))
-    >>> clinical_variables(SimpleNamespace(columns=columns, primary=SimpleNamespace(covariates=("stage",))))
-    ['age', 'stage', 'chemo', 'sex']
-    """
-    c, p = study.columns, study.primary
-    return list(dict.fromkeys([*c.covariates, *p.covariates, *c.treatments, *c.subgroups]))
-
-
-def covariates_of(study: Study) -> list[str]:
-    """Covariates of the models: those declared, without treatments.
-
-    Parameters
-    ----------
-    study
-        An open study.
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace
-    >>> columns = SimpleNamespace(covariates=("stage", "chemo"), treatments=("chemo",))
-    >>> covariates_of(SimpleNamespace(columns=columns, primary=SimpleNamespace(covariates=("age",), treatment=None)))
-    ['age', 'stage']
-    """
-    treatments = {*study.columns.treatments, study.primary.treatment}
-    return [
-        c
-        for c in dict.fromkeys([*study.primary.covariates, *study.columns.covariates])
-        if c not in treatments
-    ]
-
-
-def treatment_arms(study: Study) -> list[str]:
-    """Treatment columns, the primary one first.
-
-    Parameters
-    ----------
-    study
-        An open study.
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace
-    >>> primary = SimpleNamespace(treatment="radio")
-    >>> treatment_arms(SimpleNamespace(primary=primary, columns=SimpleNamespace(treatments=("chemo", "radio"))))
-    ['radio', 'chemo']
-    """
-    arms = [study.primary.treatment] if study.primary.treatment else []
-    return list(dict.fromkeys([*arms, *study.columns.treatments]))
-
-
 def endpoint_of(study: Study, spec: SignatureSpec) -> str:
     """The endpoint a signature is fitted on: that of its settings, or the study's primary one.
 
@@ -113,10 +52,24 @@ def endpoint_of(study: Study, spec: SignatureSpec) -> str:
 def discovery_rows(study: Study, profiles: Profiles) -> pd.DataFrame:
     """Profiles of discovery patients, sorted by patient.
 
+    Parameters
+    ----------
+    study, profiles
+        An open study, and its profiles.
+
     Raises
     ------
     InputError
         If no discovery patient has a profile.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> cohorts = {"discovery": ["P2", "P1"], "validation": ["P3"]}
+    >>> study = SimpleNamespace(cohort=cohorts.get, primary=SimpleNamespace(discovery="discovery"))
+    >>> patients = pd.DataFrame({"patient_id": ["P3", "P2", "P1"], "hpc_00": [0.1, 0.2, 0.3]})
+    >>> discovery_rows(study, SimpleNamespace(patients=patients))["hpc_00"].tolist()
+    [0.3, 0.2]
     """
     ids = set(study.cohort(study.primary.discovery))
     rows = profiles.patients
@@ -131,12 +84,29 @@ def discovery_rows(study: Study, profiles: Profiles) -> pd.DataFrame:
 
 
 def read_training(study: Study, profiles: Profiles, spec: SignatureSpec) -> TrainingSet:
-    """Discovery patients with a profile and an outcome.
+    r"""Discovery patients with a profile and an outcome.
+
+    Parameters
+    ----------
+    study, profiles, spec
+        An open study, its profiles, and the settings, which may name another endpoint than the primary one.
 
     Raises
     ------
     InputError
         If no discovery patient has a profile.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     study = Study.create(folder, {"endpoints": {"os": {"time": "months", "event": "died", "unit": "months"}}})
+    ...     rows = "patient_id,cohort,months,died\nP1,discovery,9,1\nP2,discovery,30,0\nP3,external,12,1\n"
+    ...     _ = (study.root / "patients.csv").write_text(rows)
+    ...     table = pd.DataFrame({"patient_id": ["P1", "P2", "P3"], "hpc_00": [0.2, 0.7, 0.4], "n_tiles": 300})
+    ...     profiles = Profiles(kind="composition", patients=table, slides=table, columns=("hpc_00",), tree={})
+    ...     read_training(Study.open(folder), profiles, SignatureSpec()).outcome.to_dict("list")
+    {'patient_id': ['P1', 'P2'], 'time': [9.0, 30.0], 'event': [True, False]}
     """
     name = endpoint_of(study, spec)
     raw, slides = profiles.raw, profiles.slides
@@ -161,7 +131,21 @@ def read_training(study: Study, profiles: Profiles, spec: SignatureSpec) -> Trai
 
 
 def tile_places(study: Study, slide: str) -> TilePlaces | None:
-    """HPC and place of every tile of a slide; None when the study holds no tiles."""
+    """HPC and place of every tile of a slide; None when the study holds no tiles.
+
+    Parameters
+    ----------
+    study, slide
+        An open study, and the id of the slide.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from types import SimpleNamespace
+    >>> absent = SimpleNamespace(tiles=lambda slide: Path("no.parquet"), assignments=lambda slide: Path("no.parquet"))
+    >>> tile_places(SimpleNamespace(paths=absent), "S1") is None
+    True
+    """
     tiles, labels = study.paths.tiles(slide), study.paths.assignments(slide)
     if not (tiles.is_file() and labels.is_file()):
         return None
@@ -175,7 +159,24 @@ def tile_places(study: Study, slide: str) -> TilePlaces | None:
 
 
 def read_scores(study: Study) -> pd.DataFrame:
-    """signature/scores.csv with numbers as float."""
+    r"""signature/scores.csv with numbers as float.
+
+    Parameters
+    ----------
+    study
+        An open study whose signature stage has run.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from types import SimpleNamespace
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "scores.csv")
+    ...     _ = path.write_text("patient_id,score,group\nP1,0.5,high\nP2,,not assessable\n")
+    ...     read_scores(SimpleNamespace(paths=SimpleNamespace(scores=path)))["score"].tolist()
+    [0.5, nan]
+    """
     rows = read_csv_rows(study.paths.scores)
     table = pd.DataFrame(rows, columns=list(SCORE_COLUMNS))
     for name in ("score", "ridge_score", "n_slides", "n_tiles"):
@@ -184,6 +185,19 @@ def read_scores(study: Study) -> pd.DataFrame:
 
 
 def read_selection(study: Study) -> Mapping[str, Any]:
-    """signature/selection.json; empty when the stage has not run."""
+    """signature/selection.json; empty when the stage has not run.
+
+    Parameters
+    ----------
+    study
+        An open study.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from types import SimpleNamespace
+    >>> read_selection(SimpleNamespace(paths=SimpleNamespace(selection=Path("no.json"))))
+    {}
+    """
     path = study.paths.selection
     return dict(read_json(path)) if path.is_file() else {}

@@ -12,7 +12,7 @@ import pandas as pd
 
 from pathosig.profiles.pooling import NOT_FEATURES, pool_patients
 from pathosig.signature.cores import paper_groups, tile_gradient
-from pathosig.survival.agreement import SINGLE, block_variance, core_agreement, multinomial_variance
+from pathosig.survival.agreement import SINGLE, core_agreement, multinomial_variance, spatial_variance
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,10 +22,6 @@ if TYPE_CHECKING:
 
 _CORE_TILES = 20
 """Tiles from which a single core or slide is scored."""
-
-_FEWEST_PLACES = 8
-_BLOCK_TILES = 4
-"""Side of a block of the spatial resampling, in tiles."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -53,6 +49,17 @@ def patient_scores(
         Profiles of all tiles of each patient, one row a patient.
     slides
         Profiles of slides or cores; without them every patient is one slide.
+
+    Examples
+    --------
+    >>> from pathosig.signature.model import Signature, Transform
+    >>> signature = Signature(
+    ...     endpoint="os", hpcs=("grade",), coef=(1.0,), center=(2.0,), cutoff=0.0, transform=Transform(scale="feature", policy="worst")
+    ... )
+    >>> slides = pd.DataFrame({"patient_id": ["P1", "P1", "P2"], "grade": [1.0, 4.0, 3.0], "n_tiles": 100})
+    >>> patients = pd.DataFrame({"patient_id": ["P1", "P2"], "grade": [2.5, 3.0], "n_tiles": [200, 100]})
+    >>> patient_scores(signature, patients, slides).tolist()
+    [2.0, 1.0]
     """
     pooled = signature.score(patients)
     if slides is None or signature.transform.policy in ("pooled", "per_core"):
@@ -68,7 +75,24 @@ def patient_scores(
 
 
 def scored_profiles(signature: Signature, patients: pd.DataFrame, slides: pd.DataFrame) -> pd.DataFrame:
-    """The profile behind the score of each patient: all tiles, the mean of the slides, or the worst slide."""
+    """The profile behind the score of each patient: all tiles, the mean of the slides, or the worst slide.
+
+    Parameters
+    ----------
+    signature, patients, slides
+        As for `patient_scores`.
+
+    Examples
+    --------
+    >>> from pathosig.signature.model import Signature, Transform
+    >>> signature = Signature(
+    ...     endpoint="os", hpcs=("grade",), coef=(1.0,), center=(2.0,), cutoff=0.0, transform=Transform(scale="feature", policy="worst")
+    ... )
+    >>> slides = pd.DataFrame({"patient_id": ["P1", "P1"], "grade": [1.0, 4.0], "n_tiles": 100})
+    >>> patients = pd.DataFrame({"patient_id": ["P1"], "grade": [2.5], "n_tiles": [200]})
+    >>> scored_profiles(signature, patients, slides)["grade"].tolist()
+    [4.0]
+    """
     if signature.transform.policy in ("pooled", "per_core"):
         return patients
     columns = [c for c in slides.columns if c in patients and c not in NOT_FEATURES]
@@ -82,12 +106,42 @@ def scored_profiles(signature: Signature, patients: pd.DataFrame, slides: pd.Dat
 
 
 def training_scores(signature: Signature, training: TrainingSet) -> NDArray[np.float64]:
-    """`patient_scores` of the patients of a training set: float[n]."""
+    """`patient_scores` of the patients of a training set: float[n].
+
+    Parameters
+    ----------
+    signature, training
+        Frozen, and the patients.
+
+    Examples
+    --------
+    >>> from pathosig.signature import SignatureSpec, fit_signature, training_set
+    >>> table = pd.DataFrame({"grade": [1.0, 2.0, 3.0, 4.0]})
+    >>> training = training_set(table, pd.DataFrame({"time": [9.0, 4.0, 5.0, 2.0], "event": True}))
+    >>> signature = fit_signature(training, spec=SignatureSpec(selection="ridge", bootstraps=0))
+    >>> (np.diff(training_scores(signature, training)) > 0).tolist()
+    [True, True, True]
+    """
     return patient_scores(signature, training.profiles, training.slides)
 
 
 def lenient(signature: Signature) -> Signature:
-    """The signature with the lower minimum of tiles that a single core or slide needs."""
+    """The signature with the lower minimum of tiles that a single core or slide needs.
+
+    Parameters
+    ----------
+    signature
+        Frozen.
+
+    Examples
+    --------
+    >>> from pathosig.signature.model import Signature, Transform
+    >>> signature = Signature(
+    ...     endpoint="os", hpcs=(), coef=(), center=(), cutoff=0.0, transform=Transform(scale="share", min_tiles=50)
+    ... )
+    >>> lenient(signature).transform.min_tiles
+    20
+    """
     few = dataclasses.replace(signature.transform, min_tiles=min(_CORE_TILES, signature.transform.min_tiles))
     return dataclasses.replace(signature, transform=few)
 
@@ -115,6 +169,19 @@ def score_table(
         patient_id -> cohort.
     benchmark
         Full-information score, if there is one.
+
+    Examples
+    --------
+    >>> from pathosig.signature.model import Signature, Transform
+    >>> signature = Signature(
+    ...     endpoint="os", hpcs=("grade",), coef=(1.0,), center=(2.0,), cutoff=0.0, transform=Transform(scale="feature")
+    ... )
+    >>> slides = pd.DataFrame({"patient_id": ["P1", "P2"], "slide_id": ["S1", "S2"], "grade": [1.0, 4.0], "n_tiles": 100})
+    >>> cores = core_table(signature, slides, ["grade"], lambda slide: None)
+    >>> patients = slides.assign(n_slides=1)
+    >>> table, _ = score_table(signature, patients, slides, cores, cohorts={"P1": "discovery", "P2": "validation"})
+    >>> table[["cohort", "score", "group", "core_agreement"]].to_dict("records")[1]
+    {'cohort': 'validation', 'score': 2.0, 'group': 'high', 'core_agreement': 'single'}
     """
     table = patients[["patient_id", "n_slides", "n_tiles"]].copy()
     table["cohort"] = table["patient_id"].map(cohorts).fillna("")
@@ -153,6 +220,17 @@ def core_table(
         Leaf shares, in order.
     places
         Tiles of a slide by its id; None where they are unknown.
+
+    Examples
+    --------
+    >>> from pathosig.signature.model import Signature, Transform
+    >>> signature = Signature(
+    ...     endpoint="os", hpcs=("hpc_01",), coef=(2.0,), center=(0.25,), cutoff=0.0, transform=Transform(scale="share", leaves={"hpc_01": (1,)})
+    ... )
+    >>> slides = pd.DataFrame({"patient_id": ["P1", "P1"], "slide_id": ["S1", "S2"], "hpc_00": [1.0, 0.5], "n_tiles": 100})
+    >>> cores = core_table(signature, slides.assign(hpc_01=1 - slides["hpc_00"]), ["hpc_00", "hpc_01"], lambda slide: None)
+    >>> cores["group"].tolist(), cores["variance"].round(4).tolist()  # 2 ** 2 x .5 x .5 / 100 tiles
+    (['low', 'high'], [0.0, 0.01])
     """
     out = slides[["patient_id", "slide_id", "n_tiles"]].reset_index(drop=True)
     single = lenient(signature)
@@ -169,21 +247,9 @@ def core_table(
             slope, row[list(columns)].to_numpy(float)[0], float(row["n_tiles"].iloc[0])
         )
         tiles = places(str(row["slide_id"].iloc[0]))
-        measured = (
-            np.nan if tiles is None else _spatial_variance(slope, tiles, signature.transform.artefact_hpcs)
-        )
-        if np.isfinite(measured):
-            values[i] = max(values[i], measured)
+        if tiles is not None:
+            used = ~np.isin(tiles.hpc, list(signature.transform.artefact_hpcs))
+            measured = spatial_variance(slope[tiles.hpc[used]], tiles.x[used], tiles.y[used])
+            values[i] = np.fmax(values[i], measured)
     out["variance"] = values
     return out
-
-
-def _spatial_variance(slope: NDArray[np.float64], tiles: TilePlaces, artefacts: Sequence[int]) -> float:
-    """Variance of a slide's score over spatial blocks of its tiles; NaN with fewer than eight of them."""
-    used = ~np.isin(tiles.hpc, list(artefacts))
-    x, y, hpc = tiles.x[used], tiles.y[used], tiles.hpc[used]
-    if len(hpc) < _FEWEST_PLACES:
-        return float("nan")
-    steps = np.diff(np.unique(x))
-    side = _BLOCK_TILES * float(np.median(steps[steps > 0])) if (steps > 0).any() else 1.0
-    return block_variance(np.asarray(slope)[hpc], x, y, block=side)

@@ -59,6 +59,24 @@ def build_signature(
         If nothing is selected or there are too few events; selection.json and univariate.csv are written all the same.
     InputError
         If there are no profiles, or no discovery patient has one.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np, pandas as pd
+    >>> from pathosig.profiles import build_profiles
+    >>> grade = np.random.default_rng(0).normal(size=80)
+    >>> months = np.random.default_rng(1).exponential(20 * np.exp(-grade))
+    >>> table = pd.DataFrame({"patient_id": [f"P{i:02d}" for i in range(80)], "grade": grade})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     study = Study.create(folder, {"endpoints": {"os": {"time": "months", "event": "died", "unit": "months"}}})
+    ...     clinical = table[["patient_id"]].assign(cohort="discovery", months=months, died=1)
+    ...     clinical.to_csv(study.root / "patients.csv", index=False)
+    ...     table.to_csv(study.root / "features.csv", index=False)
+    ...     _ = build_profiles(Study.open(folder), features=study.root / "features.csv")
+    ...     _ = build_signature(Study.open(folder), SignatureSpec(selection="ridge"))
+    ...     Signature.load(study.paths.signature).hpcs
+    ('grade',)
     """
     spec = spec or study.spec(SignatureSpec)
     profiles = read_profiles(study)

@@ -13,7 +13,7 @@ from pathosig.core.clinical import UNITS
 from pathosig.core.errors import InputError
 from pathosig.profiles.pooling import NOT_FEATURES, Policy, pool_patients
 from pathosig.profiles.tables import FeatureRules, feature_names, feature_table
-from pathosig.survival.data import as_events, as_times
+from pathosig.survival.data import outcome_table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -98,7 +98,7 @@ class TrainingSet:
         """
         ids = set(profiles["patient_id"])
         ends = outcome.loc[outcome["patient_id"].isin(ids), ["patient_id", "time", "event"]]
-        ends = _checked_outcome(ends.sort_values("patient_id", kind="stable"))
+        ends = outcome_table(ends.sort_values("patient_id", kind="stable"))
         rows = profiles.drop(columns=[c for c in ("time", "event") if c in profiles])
         rows = rows[rows["patient_id"].isin(set(ends["patient_id"]))].sort_values("patient_id", kind="stable")
         return cls(profiles=rows.reset_index(drop=True), outcome=ends.reset_index(drop=True), **declared)
@@ -193,49 +193,6 @@ class TrainingSet:
             columns=rules.columns,
             rules=rules,
         )
-
-
-def _checked_outcome(outcome: pd.DataFrame) -> pd.DataFrame:
-    """Outcomes with time as float and event as bool.
-
-    Raises
-    ------
-    InputError
-        E_TIME for a time that is missing, negative or infinite; E_EVENT for an event that is missing or neither 0/1 nor
-        a boolean.
-    """
-    missing = [c for c in ("patient_id", "time", "event") if c not in outcome]
-    if missing:
-        raise InputError(f"outcome: no column {missing[0]!r}; found {list(outcome.columns)[:8]}.")
-    for name, code in (("time", "E_TIME"), ("event", "E_EVENT")):
-        column = outcome[name]
-        empty = column[column.isna()]
-        if len(empty):
-            patients = outcome.loc[empty.index, "patient_id"].astype(str).tolist()
-            raise InputError(
-                f"outcome: {name} is missing in {len(empty)} of {len(outcome)} patients, such as {patients[:3]}. "
-                "Leave these patients out.",
-                code=code,
-            )
-        if not pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
-            values = sorted({repr(v) for v in column})[:4]
-            try:
-                plain = column.map(_plain).to_numpy(float)
-            except (TypeError, ValueError):
-                wanted = "0/1 or booleans" if name == "event" else "numbers"
-                raise InputError(
-                    f"outcome: {name} has values {', '.join(values)}; expected {wanted}.", code=code
-                ) from None
-            outcome = outcome.assign(**{name: plain})
-    time, event = as_times(outcome["time"].to_numpy(float)), as_events(outcome["event"].to_numpy())
-    return outcome.assign(time=time, event=event)
-
-
-def _plain(value: object) -> float:
-    """A number that came in a column of Python objects; text is refused, also where it looks like a number."""
-    if isinstance(value, str):
-        raise TypeError(value)
-    return float(value)  # type: ignore[arg-type]
 
 
 def training_set(

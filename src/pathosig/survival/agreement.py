@@ -17,6 +17,10 @@ HETEROGENEOUS = "heterogeneous"
 
 SINGLE = "single"
 
+_FEWEST_PLACES = 8
+_BLOCK_TILES = 4
+"""Side of a block of the spatial resampling, in tiles."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CoreAgreement:
@@ -92,6 +96,28 @@ def block_variance(contribution: np.ndarray, x: np.ndarray, y: np.ndarray, *, bl
         return float("nan")
     residual = total - total.sum() / count.sum() * count
     return float(blocks / (blocks - 1) * (residual**2).sum() / count.sum() ** 2)
+
+
+def spatial_variance(contribution: np.ndarray, x: np.ndarray, y: np.ndarray) -> float:
+    """`block_variance` of blocks of four by four tiles; NaN with fewer than eight tiles.
+
+    Parameters
+    ----------
+    contribution
+        float[n_tiles]: what each tile contributes to the score.
+    x, y
+        float[n_tiles]: place of each tile on a grid, in any unit.
+
+    Examples
+    --------
+    >>> spatial_variance(np.array([1.0, 1, 1, 1, 0, 0, 0, 0]), np.arange(8.0), np.zeros(8))  # two blocks, 0 and 1
+    0.25
+    """
+    if len(contribution) < _FEWEST_PLACES:
+        return float("nan")
+    steps = np.diff(np.unique(x))
+    side = _BLOCK_TILES * float(np.median(steps[steps > 0])) if (steps > 0).any() else 1.0
+    return block_variance(contribution, x, y, block=side)
 
 
 def multinomial_variance(gradient: np.ndarray, shares: np.ndarray, n_tiles: float) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from pathosig.core.errors import InputError
 
@@ -187,6 +188,60 @@ def outcome(
         counts = ", ".join(f"{name} {count}" for name, count in lengths.items())
         raise InputError(f"{what}: lengths differ ({counts}).")
     return t, d, start
+
+
+def outcome_table(outcome: pd.DataFrame) -> pd.DataFrame:
+    """Outcomes with time as float and event as bool.
+
+    Parameters
+    ----------
+    outcome
+        Table with patient_id, time >= 0 and event (0/1 or booleans), also as columns of Python objects.
+
+    Raises
+    ------
+    InputError
+        E_TIME for a time that is missing, negative or infinite; E_EVENT for an event that is missing or neither 0/1 nor
+        a boolean.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"patient_id": ["P1", "P2"], "time": [3, 5], "event": [1, 0]})
+    >>> outcome_table(table)["event"].tolist()
+    [True, False]
+    """
+    missing = [c for c in ("patient_id", "time", "event") if c not in outcome]
+    if missing:
+        raise InputError(f"outcome: no column {missing[0]!r}; found {list(outcome.columns)[:8]}.")
+    for name, code in (("time", "E_TIME"), ("event", "E_EVENT")):
+        column = outcome[name]
+        empty = column[column.isna()]
+        if len(empty):
+            patients = outcome.loc[empty.index, "patient_id"].astype(str).tolist()
+            raise InputError(
+                f"outcome: {name} is missing in {len(empty)} of {len(outcome)} patients, such as {patients[:3]}. "
+                "Leave these patients out.",
+                code=code,
+            )
+        if not pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
+            values = sorted({repr(v) for v in column})[:4]
+            try:
+                plain = column.map(_plain).to_numpy(float)
+            except (TypeError, ValueError):
+                wanted = "0/1 or booleans" if name == "event" else "numbers"
+                raise InputError(
+                    f"outcome: {name} has values {', '.join(values)}; expected {wanted}.", code=code
+                ) from None
+            outcome = outcome.assign(**{name: plain})
+    time, event = as_times(outcome["time"].to_numpy(float)), as_events(outcome["event"].to_numpy())
+    return outcome.assign(time=time, event=event)
+
+
+def _plain(value: object) -> float:
+    """A number that came in a column of Python objects; text is refused, also where it looks like a number."""
+    if isinstance(value, str):
+        raise TypeError(value)
+    return float(value)  # type: ignore[arg-type]
 
 
 def as_weights(weights: Any, n: int) -> np.ndarray:

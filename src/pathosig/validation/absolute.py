@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from pathosig.core.clinical import UNITS
-from pathosig.signature.model import Baseline
 from pathosig.survival import IncidenceModel, cox, cumulative_incidence
+from pathosig.survival.baseline import Baseline
 from pathosig.validation.analysis import Calibration, CalibrationAt
 from pathosig.validation.calibrate import FEWEST_OF_A_GROUP, calibration_groups, observed_against
 from pathosig.validation.values import Finding
@@ -128,7 +128,7 @@ def net_risk_finding(
 
     Examples
     --------
-    >>> from pathosig.signature.model import BaselineAt
+    >>> from pathosig.survival.baseline import BaselineAt
     >>> rng = np.random.default_rng(0)
     >>> table = pd.DataFrame({"score": rng.normal(size=100), "cause": 2, "time": rng.exponential(20, 100)})
     >>> at = (BaselineAt(years=1.0, time=12.0, survival=0.8),)

@@ -9,8 +9,8 @@ import numpy as np
 
 from pathosig.core.clinical import UNITS
 from pathosig.core.errors import NotEstimableError
-from pathosig.signature.model import Baseline
 from pathosig.survival import cox, kaplan_meier
+from pathosig.survival.baseline import Baseline
 from pathosig.validation.analysis import Calibration, CalibrationAt, CalibrationGroup, UpdatedSlope
 from pathosig.validation.values import Z95, Estimate, finite
 

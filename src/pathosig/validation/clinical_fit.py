@@ -14,9 +14,9 @@ import pandas as pd
 
 from pathosig.core.clinical import UNITS
 from pathosig.core.errors import NotEstimableError
-from pathosig.signature.model import Baseline, BaselineAt
 from pathosig.survival import cox
 from pathosig.survival.absolute_risk import hazard_at
+from pathosig.survival.baseline import Baseline, BaselineAt
 from pathosig.survival.imputation import impute
 from pathosig.validation.analysis import Fitted
 from pathosig.validation.clinical_model import ClinicalCovariate, ClinicalModel, HorizonHazard

@@ -15,8 +15,9 @@ import pandas as pd
 from scipy import stats
 
 from pathosig.core.errors import InputError
-from pathosig.signature.model import Baseline, Signature
+from pathosig.signature.model import Signature
 from pathosig.survival.absolute_risk import AbsoluteRisk, BaselineHazard, absolute_risk
+from pathosig.survival.baseline import Baseline
 from pathosig.survival.covariates import as_level, is_categorical, levels_of
 from pathosig.validation.analysis import Fitted
 from pathosig.validation.values import Z95

@@ -19,13 +19,7 @@ from pathosig.core.tables import read_csv_rows
 from pathosig.core.typed_json import from_plain
 from pathosig.profiles.reading import Profiles, read_profiles
 from pathosig.signature.model import Signature
-from pathosig.signature.reading import (
-    clinical_variables,
-    covariates_of,
-    read_scores,
-    read_selection,
-    treatment_arms,
-)
+from pathosig.signature.reading import read_scores, read_selection
 from pathosig.signature.spec import SignatureSpec
 from pathosig.validation.clinical_names import (
     clinical_columns,
@@ -35,6 +29,7 @@ from pathosig.validation.clinical_names import (
     clinical_primary,
     clinical_table,
 )
+from pathosig.validation.declared import clinical_variables, covariates_of, treatment_arms
 from pathosig.validation.development import CutoffSheet, SelectionSummary, Univariable
 from pathosig.validation.results import CoreRates, PrimaryAnalysis, Roles
 from pathosig.validation.values import Finding
@@ -145,9 +140,9 @@ def read_inputs(study: Study) -> Inputs:
         primary=clinical_primary(study.primary),
         roles=_roles_of(columns, list(patients.columns)),
         cohorts=tuple(study.cohorts()),
-        clinical=clinical_names(clinical_variables(study)),
-        covariates=clinical_names(covariates_of(study)),
-        treatments=clinical_names(treatment_arms(study)),
+        clinical=clinical_names(clinical_variables(study.columns, study.primary)),
+        covariates=clinical_names(covariates_of(study.columns, study.primary)),
+        treatments=clinical_names(treatment_arms(study.columns, study.primary)),
         designs={clinical_name(arm): clinical_design(d) for arm, d in designs.items()},
         settings=study.spec(SignatureSpec),
         signature=Signature.load(study.paths.signature) if fitted else None,
