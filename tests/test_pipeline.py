@@ -253,7 +253,7 @@ def test_shards_stop_before_the_first_fit_and_wait(tmp_path):
     assert first.exit_code == 0
     assert not (study.root / "phenotypes").exists()
     second = run_all(study, execution=Execution(shard="2/2"))
-    assert "all units are there" in second.note
+    assert "all slides are done" in second.note
 
 
 def test_no_event_ends_with_exit_5_and_a_report(tmp_path):

@@ -39,7 +39,15 @@ def test_every_flag_has_a_sentence_of_its_own_without_markup(app, name):
 
 def test_the_list_of_commands_has_headings_in_the_order_of_the_work():
     text = cli("--help").stdout
-    headings = ["Start here", "Stages", "A run", "Check, freeze and score", "Look at it", "Tools", "Options"]
+    headings = [
+        "Start here",
+        "Stages",
+        "Progress and clusters",
+        "Check, freeze and score",
+        "View and export",
+        "Tools",
+        "Options",
+    ]
     places = [text.index(f"─ {heading}") for heading in headings]
     assert places == sorted(places)
     assert [row.name for row in COMMANDS] == sorted(

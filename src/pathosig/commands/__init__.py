@@ -1,1 +1,1 @@
-"""What a user types: the commands, the pipeline that runs stages in order, exports."""
+"""The command line: its commands, the pipeline that runs all stages in order, and the exports."""

@@ -1,4 +1,4 @@
-"""A page in the reader's browser, where there is a reader."""
+"""Opens a page in the browser, provided that a person is watching."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def open_in_browser(page: Path) -> bool:
-    """Open a page in the browser if a person looks on; nothing happens in pipes, in CI and on machines without a display.
+    """Open a page in the browser if a person is watching; do nothing in pipes, in CI or without a display.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Slides that came, went or were replaced since the results of a study were made, and what has to be made again for them."""
+"""Slides that were added, removed or replaced since a study was run, and the stages that have to run again for them."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from pathosig.core.stages import stages_of
 from pathosig.core.study import Study
 
 _FITS = ("profiles", "signature", "validate", "report")
-"""What is made again when any patient's slides change; a discovery slide changes the phenotypes too."""
+"""Stages that run again when any slide changes; a discovery slide changes the phenotypes too."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SlideChanges:
-    """What slides.csv and the slide files say against the records.
+    """Differences between the records of a study and its present slides.csv and slide files.
 
     Attributes
     ----------
     added
-        Slides or cores without results, in a study that has results of others.
+        Slides or cores without results, in a study that has results for others.
     gone
         Slides or cores with results that are no longer in the study; the next run removes their results.
     replaced
-        Slides whose file has another size than the one that was read.
+        Slides whose file no longer has the size that it had when it was read.
     again
-        Stages that the next run makes again because of them, fits over the whole study.
+        Stages over the whole study that the next run repeats because of these changes.
     """
 
     added: tuple[str, ...] = ()
@@ -36,7 +36,7 @@ class SlideChanges:
     again: tuple[str, ...] = ()
 
     def to_text(self) -> list[str]:
-        """A line for each kind of change."""
+        """One line for each kind of change, as a list."""
         lines = [
             f"{title}: {len(names)} ({', '.join(names[:5])}{', ...' if len(names) > 5 else ''}){then}"
             for title, names, then in (
@@ -50,7 +50,7 @@ class SlideChanges:
 
 
 def units_of(study: Study, stage: str) -> set[str]:
-    """Ids of the slides or cores that a stage works on one by one."""
+    """Ids of the slides or cores that a stage processes one by one."""
     if stage == "tma":
         return {s.id for s in study.slides() if s.kind == "tma"}
     return {s.id for s in study.specimens()}
@@ -68,20 +68,19 @@ def gone_records(study: Study, recorded: Mapping[str, Sequence[Record]]) -> list
 
 
 def remove_gone(study: Study) -> int:
-    """Remove results and records of slides that the study no longer has; how many slides or cores that were."""
+    """Remove results and records of slides that the study no longer has, and return the number of slides or cores."""
     recorded = {row.name: study.records(row.name) for row in stages_of(study)}
     gone = gone_records(study, recorded)
     for record in gone:
         for name in record.outputs:
             (study.root / name).unlink(missing_ok=True)
-        study.record_path(record.stage, record.unit).unlink(
-            missing_ok=True
-        )  # the record last, as it was written last
+        # the record goes last: without it, a removal that was interrupted would leave outputs that nothing names
+        study.record_path(record.stage, record.unit).unlink(missing_ok=True)
     return len({record.unit for record in gone})
 
 
 def slide_changes(study: Study, recorded: Mapping[str, Sequence[Record]]) -> SlideChanges:
-    """Compare the slides of a study with the records of its stages, by ids and sizes; nothing is read or hashed."""
+    """Compare the slides of a study with the records of its stages by id and file size; no slide is read or hashed."""
     rows = stages_of(study)
     by_slide = [
         row.name for row in rows if (row.per_specimen and row.name != "tma") or row.name == "phenotypes"

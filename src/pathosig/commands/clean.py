@@ -1,4 +1,4 @@
-"""What dead runs left behind: temporary files, and claims of drivers that were killed."""
+"""Removes what interrupted runs left behind: temporary files, and claims of processes that were killed."""
 
 from __future__ import annotations
 
@@ -12,25 +12,42 @@ from pathosig.core.study import Study
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CleanReport(Shown):
-    """Files (relative to the study) that no living run needs, and whether they were removed."""
+    """Files that no running process needs.
+
+    Attributes
+    ----------
+    files
+        Their paths, relative to the study.
+    bytes
+        The space that they take.
+    removed
+        Whether they were removed; False in a dry run.
+    """
 
     files: tuple[str, ...]
     bytes: int
     removed: bool
 
     def to_text(self) -> str:
-        """The files, and how much room they take."""
+        """The files, and how much space they take."""
         verb = "removed" if self.removed else "to remove"
         return "\n".join([*self.files, f"{len(self.files)} files {verb}, {self.bytes / 1e6:.1f} MB"])
 
 
 def clean(study: Study, *, dry_run: bool = False) -> CleanReport:
-    """Remove what dead runs left behind; results and files of runs that live stay.
+    """Remove what interrupted runs left behind; results, and files of runs in progress, stay.
 
     Parameters
     ----------
+    study
+        An open study.
     dry_run
-        Only show it.
+        List the files without removing them.
+
+    Returns
+    -------
+    CleanReport
+        The files and their total size.
     """
     paths = [*stale_files(study.root, deep=True), *void_files(study.root)]
     size = sum(path.stat().st_size for path in paths)

@@ -31,7 +31,7 @@ _WARNED: set[str] = set()
 
 
 def main(argv: list[str] | None = None) -> NoReturn:
-    """Run the command line and exit with DESIGN's codes."""
+    """Run the command line and exit: 0 on success, else the code of the error (see `pathosig.core.errors`)."""
     tokens = list(sys.argv[1:] if argv is None else argv)
     _open_streams()
     for stream in (sys.stdout, sys.stderr):
@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
             stream.reconfigure(errors="backslashreplace")
     wind_down_first()
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it finds is said by our own errors
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # our own errors report what it finds
     warnings.showwarning = _show_warning
     as_json = "--json" in tokens
     try:
@@ -69,7 +69,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
         if os.environ.get("PATHOSIG_DEBUG"):
             raise
         if _is_out_of_memory(error):
-            text = f"out of memory ({error}). Give the job more, or take fewer workers."
+            text = f"out of memory ({error}). Give the job more memory, or use fewer workers."
             _say_error(PathosigError(text, code="E_MEMORY"), as_json)
             sys.exit(1)
         text = f"unexpected {type(error).__name__}: {error}. This is a bug; PATHOSIG_DEBUG=1 shows where."
@@ -80,12 +80,12 @@ def main(argv: list[str] | None = None) -> NoReturn:
 
 
 def _usage_fault(error: CycloptsError) -> str:
-    """What is wrong with a command line, in our words where the parser's would mislead."""
+    """What is wrong with a command line; in our own words where the parser's message would mislead."""
     argument, text = error.argument, str(error).strip()
     if not isinstance(error, MissingArgumentError) or argument is None or "Did you mean" in text:
         return text
-    said = {token.partition("=")[0] for token in error.root_input_tokens or ()}
-    flag = next((name for name in argument.names if name in said), None)
+    typed = {token.partition("=")[0] for token in error.root_input_tokens or ()}
+    flag = next((name for name in argument.names if name in typed), None)
     if flag is not None:
         return f"{flag} needs a value after it."
     name = argument.field_info.name.upper() if argument.index is not None else argument.name
@@ -96,14 +96,14 @@ def _usage_fault(error: CycloptsError) -> str:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """Also where a library could not be mapped, as under a limit of address space."""
+    """Whether memory ran out; under a limit on address space, loading a library fails with an ImportError instead."""
     words = ("cannot allocate memory", "failed to map segment")
     is_unmapped = isinstance(error, ImportError) and any(word in str(error).lower() for word in words)
     return isinstance(error, MemoryError) or is_unmapped
 
 
 def _open_streams() -> None:
-    """Streams that were closed before the program began take what is written and drop it."""
+    """Replace streams that were closed before the program began by ones that discard what is written."""
     if sys.stdout is None:
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  (as long as the program runs)
     if sys.stderr is None:
@@ -129,7 +129,7 @@ def _show_warning(
 ) -> None:
     if isinstance(message, PathosigWarning):
         text = f"{paint(f'warning {message.code}', 'careful', sys.stderr)}: {message}\n"
-        if text not in _WARNED:  # stages that read the same table find the same things
+        if text not in _WARNED:  # stages that read the same table repeat its warnings
             _WARNED.add(text)
             sys.stderr.write(text)
     elif os.environ.get("PATHOSIG_DEBUG"):
@@ -143,20 +143,20 @@ def _say_error(error: PathosigError, as_json: bool) -> None:
 
 
 def _run(tokens: list[str], as_json: bool) -> int:
-    """Parse, call, print; the exit code."""
+    """Parse the command line, call the command, print its answer, and return the exit code."""
     wanted = _first(tokens)
     app = _app({wanted})
     try:
         answer = app(tokens, exit_on_error=False, print_error=False)
     except SystemExit as end:
-        if end.code == 1:  # the printer of help, when who reads it has gone
+        if end.code == 1:  # help was written into a pipe that its reader has closed
             return 0
         raise
     return _show(answer, as_json) if wanted else 0
 
 
 def _app(wanted: Collection[str]) -> App:
-    """The command line, with the bodies of the wanted commands; the others are listed only."""
+    """The command line with the bodies of the wanted commands; the others are only listed."""
     app = App(
         name="pathosig",
         help="From H&E slides to phenotypes to a validated, frozen survival signature.",
@@ -169,7 +169,7 @@ def _app(wanted: Collection[str]) -> App:
     order = list(dict.fromkeys(row.group for row in COMMANDS))
     groups = {name: Group(name, sort_key=place) for place, name in enumerate(order)}
     app["--help"].group = app["--version"].group = Group("Options", sort_key=len(order))
-    for place, row in enumerate(COMMANDS):  # listed in the order of the work, not of the alphabet
+    for place, row in enumerate(COMMANDS):  # listed in workflow order, not alphabetically
         is_wanted = row.name in wanted
         app.command(
             command(row) if is_wanted else _named(row),
@@ -194,13 +194,13 @@ def full_app() -> App:
 def completion(shell: Literal["bash", "zsh", "fish"], /) -> str:
     """Print a script that completes commands and flags in your shell.
 
-    Write it to a file once: for bash ~/.local/share/bash-completion/completions/pathosig, for zsh a file _pathosig in a
-    folder of $fpath, for fish ~/.config/fish/completions/pathosig.fish.
+    Save it once in a file: for bash ~/.local/share/bash-completion/completions/pathosig, for zsh a file named _pathosig in
+    a folder of $fpath, for fish ~/.config/fish/completions/pathosig.fish.
 
     Parameters
     ----------
     shell
-        bash | zsh | fish.
+        The shell: bash, zsh or fish.
 
     Returns
     -------
@@ -212,20 +212,20 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> str:
 
 def _named(row: Command) -> Callable[[], None]:
     def listed() -> None:
-        """Listed in --help only; the real body is built when its command is asked for."""
+        """Stand for a command in --help; its real body is built when it is called."""
 
     listed.__doc__ = row.help
     return listed
 
 
 def _show(answer: Any, as_json: bool) -> int:
-    """Print a command's answer and give its exit code."""
+    """Print a command's answer and return its exit code."""
     if as_json:
         plain = answer.to_dict() if hasattr(answer, "to_dict") else answer
         is_object = isinstance(plain, dict) or dataclasses.is_dataclass(plain)
         sys.stdout.write(to_json(plain if is_object else {"result": plain}))
     elif hasattr(answer, "ending") and answer.stages and _are_terminals(sys.stdout, sys.stderr):
-        # the lines of the stages stand above it already
+        # the lines of the stages are on the screen already
         sys.stdout.write(answer.ending().rstrip("\n") + "\n")
     elif hasattr(answer, "to_text"):
         sys.stdout.write(answer.to_text().rstrip("\n") + "\n")

@@ -1,6 +1,6 @@
-"""What stages cost in seconds of one core, as far as it follows from the size of a study: the model behind `run --dry-run`.
+"""Seconds of one core that each stage needs, as far as the size of a study determines them: the model of `run --dry-run`.
 
-The numbers were measured (docs/how-to/how-big.md names the commands); `benchmarks/plan.py` compares the model with a real run.
+The constants were measured (docs/how-to/how-big.md names the commands); `benchmarks/plan.py` compares the model with a real run.
 """
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 _START_S = 2.5
-"""Of a stage: starting its workers, their imports."""
+"""Seconds a stage needs to start its workers and import what they use."""
 _EMBED_START_S = 15.0
-"""The imports of the encoder's libraries, and the export of its network."""
+"""Seconds to import the libraries of the encoder and to export its network."""
 _TISSUE_S, _TISSUE_S_PER_GIGAPIXEL = 0.2, 0.4
 _TILES_S, _TILES_S_PER_GIGAPIXEL = 0.2, 0.8
 _TILES_PER_S = {"efficientnet-lite0": 14.0, "resnet50": 4.7}
 _FOUNDATION_TILES_PER_S = 0.25
-_ASSIGN_S, _ASSIGN_S_PER_NUMBER = 3.8e-6, 14.7e-9  # of a tile, and of each number of its embedding
+_ASSIGN_S, _ASSIGN_S_PER_NUMBER = 3.8e-6, 14.7e-9  # per tile, and per number of its embedding
 _FIT_S, _FIT_S_PER_TILE = 10.0, 0.8e-6
 _PROFILES_S, _PROFILES_S_PER_TILE = 0.6, 0.13e-6
 _SIGNATURE_S, _SIGNATURE_S_PER_PATIENT = 2.5, 0.002
@@ -29,16 +29,18 @@ class StudySize:
 
     Attributes
     ----------
+    patients
+        Number of patients.
     gigapixels
-        Of a slide, at its finest level: the mean of those that were looked at.
+        Mean size of a slide at level 0, in 10^9 pixels.
     tiles
-        Of all slides together.
+        Number of tiles in all slides together.
     dim
-        Numbers in an embedding.
+        Length of an embedding.
     encoder
-        Its name.
+        Name of the encoder.
     permutations
-        Of the whole procedure, that `validate` makes.
+        Permutations of the whole procedure in `validate`.
     """
 
     patients: int
@@ -50,7 +52,16 @@ class StudySize:
 
 
 def unit_seconds(stage: str, size: StudySize, *, tiles: float) -> float:
-    """Of one slide with so many tiles, in a stage that works slide by slide; 0 for other stages.
+    """Seconds of one core for one slide in a stage that works slide by slide; 0 for other stages.
+
+    Parameters
+    ----------
+    stage
+        Name of the stage.
+    size
+        Size of the study.
+    tiles
+        Number of tiles of the slide.
 
     Examples
     --------
@@ -72,7 +83,16 @@ def unit_seconds(stage: str, size: StudySize, *, tiles: float) -> float:
 
 
 def fit_seconds(stage: str, size: StudySize) -> float | None:
-    """Of what a stage does once for the whole study, starting included; None where it does not follow from the size: training.
+    """Seconds of one core for what a stage does once for the whole study, including its start; None for training.
+
+    How long training takes does not follow from the size of a study.
+
+    Parameters
+    ----------
+    stage
+        Name of the stage.
+    size
+        Size of the study.
 
     Examples
     --------

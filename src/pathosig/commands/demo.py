@@ -1,4 +1,4 @@
-"""`pathosig demo`: the whole pipeline on a cohort with planted truth."""
+"""`pathosig demo`: the whole pipeline on a simulated cohort whose truth is known."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ DEMO = SimulateSpec(
     protect=-0.85,
     second_slide=0.05,
 )
-"""Small enough for a few minutes on two cores: small tiles, so that there can be enough patients for intervals that mean something."""
+"""A study that takes a few minutes on two cores. Its tiles are small, which leaves time for enough patients that confidence
+intervals are informative."""
 
 PAPER = SimulateSpec(
     kind="mixed",
@@ -46,8 +47,8 @@ PAPER = SimulateSpec(
 )
 """The published microarray study in miniature: two cohorts on microarrays, one on whole slides.
 
-Eighty patients a cohort show an interaction of treatment and score only where it is very large. Even with the benefit and the
-follow-up planted here some seeds miss it, the default seed among them.
+With eighty patients per cohort, only a very strong interaction of treatment and score is detectable. Even with the benefit and
+the follow-up planted here some seeds miss it, the default seed among them.
 """
 
 
@@ -59,24 +60,26 @@ def demo(
     browse: bool = True,
     execution: Execution = Execution(workers=2),
 ) -> Comparison | PaperComparison:
-    """Whole pipeline on a generated cohort with planted truth, offline, a few minutes on 2 cores.
+    """Run the whole pipeline on a simulated cohort with planted truth, offline, in a few minutes on 2 cores.
 
     Parameters
     ----------
     directory
-        Where the study is made; a temporary folder without it. A demo that was stopped resumes.
+        Folder for the study; a temporary folder by default. A demo that was interrupted resumes.
     edition
-        small (whole slides, two planted tissue types) | paper (the published microarray study in miniature, with truth
-        planted behind each of its claims).
+        small: whole slides with two tissue types that affect survival. paper: the published microarray study in miniature,
+        with truth planted behind each of its claims.
     seed
         Seed of the simulated cohort.
     browse
-        Open the report in the browser at the end; only where a person looks on: on a terminal, with a browser, not in CI.
+        Open the report in the browser at the end, if the command runs on a terminal, with a browser, and not in CI.
+    execution
+        Workers, device and other settings that do not change results.
 
     Returns
     -------
     Comparison or PaperComparison
-        What was planted, what was found, the report's verdict, and where the report is.
+        What was planted, what was recovered, the report's verdict, and the path of the report.
     """
     from pathosig.synthetic import compare_claims, compare_truth, simulate
 
@@ -102,7 +105,7 @@ def demo(
 
 
 def _remove_unfinished(folder: Path) -> None:
-    """A stopped `simulate` left a study.toml but no truth.json: begin anew (slides are painted over)."""
+    """Remove the study.toml of an interrupted `simulate`, so that it can start again; it paints all slides again."""
     config = folder / "study.toml"
     if config.is_file() and not (folder / "patients.csv").is_file() and not (folder / "records").is_dir():
         config.unlink()

@@ -1,4 +1,4 @@
-"""What this machine has: versions, devices, readers, and how to get what is missing."""
+"""Shows what this machine has: versions, devices and readers, and how to install what is missing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,27 @@ _OPTIONAL = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Diagnosis:
-    """Findings of `doctor`."""
+    """What `doctor` reports.
+
+    Attributes
+    ----------
+    versions
+        Library -> installed version.
+    platform
+        Operating system, processor type and Python version.
+    cores, memory_gb
+        Processors, and memory in GB.
+    devices
+        Devices that can run an encoder, such as ``cpu`` or ``cuda:0``.
+    resampler
+        Whether the compiled resampler is in use.
+    limits
+        Memory and time that each slide may take.
+    readers, encoders
+        Names of the installed slide readers and encoders.
+    missing
+        Optional library -> what it is for and how to install it.
+    """
 
     versions: dict[str, str]
     platform: str
@@ -41,7 +61,7 @@ class Diagnosis:
     missing: dict[str, str]
 
     def to_text(self) -> str:
-        """A page for people."""
+        """The findings as text for a terminal."""
         lines = [f"{name:<14} {version}" for name, version in self.versions.items()]
         lines += [
             "",
@@ -58,7 +78,7 @@ class Diagnosis:
 
 
 def doctor() -> Diagnosis:
-    """Versions, devices, readers; what is missing and how to get it."""
+    """Show versions, devices and readers, what is missing, and how to install it."""
     missing = {name: how for name, how in _OPTIONAL.items() if importlib.util.find_spec(name) is None}
     return Diagnosis(
         versions=versions(),
@@ -77,7 +97,7 @@ def doctor() -> Diagnosis:
 def _resampler() -> str:
     from pathosig.slides.pyramid import COMPILED
 
-    return "compiled" if COMPILED else "NumPy (the compiled one needs a C compiler at installation)"
+    return "compiled" if COMPILED else "NumPy (the compiled one needs a C compiler during installation)"
 
 
 def _devices() -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The command ``embed``: tiles through the encoder, or features that were made elsewhere."""
+"""The command ``embed``: embeds tiles with the encoder, or imports features that another program made."""
 
 from __future__ import annotations
 
@@ -18,23 +18,34 @@ def embed(
     execution: Execution = DEFAULT_EXECUTION,
     features: Path | None = None,
 ) -> StageReport:
-    """Turn every tile into an embedding, or take features that another program made.
+    """Turn every tile into an embedding, or import features that another program made.
 
-    The encoder is settled first (encoder/encoder.json with the digest of its weights; the weights
-    themselves when they are small or trained here), then slides run one by one, resumable.
+    The encoder is recorded first: encoder/encoder.json holds the digest of its weights, and the weights themselves are copied
+    if they are small or were trained here. Then slides are embedded one by one; an interrupted run resumes.
 
     Parameters
     ----------
+    study
+        An open study.
+    spec
+        The encoder and its settings; those of study.toml by default.
+    execution
+        Workers, device and other settings that do not change results.
     features
-        Folder of <slide_id>.h5 files of TRIDENT, CLAM or STAMP to take instead of embedding; study.toml then
-        notes that the study starts from embeddings. Another encoder than the files name: ``name``.
+        Folder of <slide_id>.h5 files from TRIDENT, CLAM or STAMP to import instead of embedding; study.toml then states that
+        the study starts from embeddings. Give the name of the encoder (--name) if it is not the one that the files state.
+
+    Returns
+    -------
+    StageReport
+        Which slides were done, skipped or failed.
 
     Raises
     ------
     ConfigError
         If the encoder, its weights or the device are unavailable.
     InputError
-        If no file fits a slide, or the files come from different encoders.
+        If no file matches a slide, or the files come from different encoders.
     """
     spec = spec or study.spec(EncoderSpec)
     if features is None:

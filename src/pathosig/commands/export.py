@@ -1,7 +1,6 @@
 """Exports to formats of other tools: AnnData, SpatialData, QuPath GeoJSON, HDF5, CSV, TissUUmaps.
 
-Exports are copies for other programs, not stages: they go to a folder of their own, carry no record
-and are never read back.
+Exports are copies for other programs, not stages: they go to a separate folder, have no record and are never read back.
 """
 
 from __future__ import annotations
@@ -44,11 +43,11 @@ class ExportReport(Shown):
     Attributes
     ----------
     format, folder
-        The format, and where the files lie.
+        The format, and the folder that holds the files.
     files
         Names relative to the folder.
     skipped
-        Slides without the tables this format needs.
+        Slides that lack the tables this format needs.
     """
 
     format: str
@@ -57,8 +56,8 @@ class ExportReport(Shown):
     skipped: tuple[str, ...] = ()
 
     def to_text(self) -> str:
-        """One line for people."""
-        lost = f"; {len(self.skipped)} slides without the tables it needs" if self.skipped else ""
+        """The report in one line."""
+        lost = f"; {len(self.skipped)} slides lack the tables it needs" if self.skipped else ""
         return f"{self.format}: {len(self.files)} files in {self.folder}{lost}"
 
 
@@ -68,19 +67,24 @@ def export(study: Study, *, to: Format, out: Path | None = None) -> ExportReport
     Parameters
     ----------
     study
-        An open study; only read.
+        An open study, which is not changed.
     to
-        anndata: profiles and one file of tiles per slide (.h5ad). spatialdata: one store per slide with tiles,
-        tissue, overview and table (.zarr). geojson: one QuPath file of coloured
-        tiles per slide. h5: coords, features and HPCs per slide, as CLAM and TRIDENT lay them out. csv:
-        profiles, scores, signature and tiles as plain tables. tissuumaps: one project per slide.
+        anndata: profiles, and one file of tiles per slide (.h5ad). spatialdata: one store per slide with tiles,
+        tissue, overview and table (.zarr). geojson: one file per slide of coloured tiles for QuPath. h5: one file per slide
+        with coords, features and HPCs in the layout of CLAM and TRIDENT. csv: profiles, scores, signature and tiles as
+        plain tables. tissuumaps: one project per slide.
     out
         Folder to write to; export/<format> in the study by default.
+
+    Returns
+    -------
+    ExportReport
+        The files that were written, and the slides that were skipped.
 
     Raises
     ------
     InputError
-        If the study has nothing yet that this format can hold.
+        E_NOTHING if the study has no results yet that this format can hold.
     """
     folder = Path(out) if out is not None else study.root / "export" / to
     tables, per_slide = {
@@ -114,7 +118,7 @@ def export(study: Study, *, to: Format, out: Path | None = None) -> ExportReport
 
 @dataclass(frozen=True, kw_only=True)
 class _Tiles:
-    """Tiles of a slide, the colours of HPCs, and the names of HPCs and coarse groups."""
+    """Tiles of one slide with the colours and names of HPCs and coarse groups."""
 
     columns: Mapping[str, np.ndarray]
     corners: np.ndarray
@@ -125,7 +129,7 @@ class _Tiles:
 
 
 def _weights(study: Study, k: int) -> np.ndarray | None:
-    """What a tile of each HPC adds to the score; None without HPCs in a signature."""
+    """What a tile of each HPC adds to the score; None if the study has no signature or its terms are not HPCs."""
     if not study.paths.signature.is_file():
         return None
     return signature_weights(Signature.load(study.paths.signature), k)

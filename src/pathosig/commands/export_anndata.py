@@ -1,4 +1,4 @@
-"""Profiles and tiles as AnnData objects: numbers are numbers, HPCs are categories with colours, features are described."""
+"""Profiles and tiles as AnnData objects, with numeric columns, HPCs as coloured categories and a description of each feature."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ NOT_FEATURES = ("slide_id", "patient_id", "n_slides", "n_tiles")
 
 
 def profile_tables(study: Study) -> Iterator[tuple[str, pd.DataFrame]]:
-    """``patients`` and ``slides`` with their profiles, those that exist."""
+    """Yield ``patients`` and ``slides`` with their tables of profiles, as far as they exist."""
     for name, path in (("patients", study.paths.patient_profiles), ("slides", study.paths.slide_profiles)):
         if path.is_file():
             yield name, read_parquet(path).to_pandas()
 
 
 def typed(table: pd.DataFrame) -> pd.DataFrame:
-    """Columns of text that hold nothing but numbers as numbers, ids and other text as text or categories.
+    """Copy a table with purely numeric text columns as numbers, and other text as text or categories; ids stay text.
 
     Examples
     --------
@@ -55,7 +55,7 @@ def typed(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def describe_features(study: Study, features: list[str], colours: Mapping[str, str]) -> pd.DataFrame:
-    """One row per feature: kind, HPCs inside, colour, hazard ratio and q of the screen, whether selected, weight."""
+    """One row per feature: kind, its HPCs, colour, hazard ratio and q of the univariate screen, selection and weight."""
     signature = _signature(study)
     weights = {} if signature is None else dict(zip(signature.hpcs, signature.coef, strict=True))
     path = study.paths.univariate
@@ -91,7 +91,7 @@ def _signature(study: Study) -> Signature | None:
 
 
 def write_profiles(study: Study, folder: Path, colours: list[str]) -> Iterator[Path]:
-    """Profiles of patients and of slides, whole and by cohort, with clinical columns and scores."""
+    """Write profiles of patients and of slides, pooled and by cohort, with clinical columns and scores."""
     import anndata
 
     scores = pd.DataFrame(read_csv_rows(study.paths.scores)) if study.paths.scores.is_file() else None
@@ -142,7 +142,32 @@ def tiles_object(
     weights: np.ndarray | None,
     width: int,
 ) -> anndata.AnnData:
-    """Tiles of one slide: embeddings, HPC and coarse group as categories, HPC with its colours, contribution to the score, places for squidpy."""
+    """Tiles of one slide as an AnnData object that scanpy and squidpy can plot.
+
+    Parameters
+    ----------
+    specimen
+        The slide or core.
+    columns
+        Columns of its tile table, among them tile_id, x, y (level-0 pixels, top left corner) and hpc.
+    embedding
+        Embeddings [n, d] in the order of the tiles, or None.
+    names
+        Name of each HPC.
+    groups
+        Name of the coarse group of each tile.
+    colours
+        Colour of each HPC as ``#rrggbb``.
+    weights
+        What a tile of each HPC adds to the score, or None.
+    width
+        Side of a tile in level-0 pixels.
+
+    Returns
+    -------
+    anndata.AnnData
+        Embeddings in X; HPC and coarse group as categories in obs; centres of the tiles in ``obsm["spatial"]``.
+    """
     import anndata
 
     n = len(columns["tile_id"])
@@ -167,7 +192,7 @@ def tiles_object(
 
 
 def write_h5ad(data: anndata.AnnData, path: Path) -> Path:
-    """Write the object atomically, compressed."""
+    """Write the object compressed, replacing an earlier file only once it is complete."""
     with atomic_path(path) as temporary:
         data.write_h5ad(temporary, compression="gzip")
     return path

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def write_tables(study: Study, folder: Path) -> Iterator[Path]:
-    """Profiles of patients and slides, scores, and the signature with its baseline: whatever exists."""
+    """Write profiles of patients and slides, scores, and the signature with its baseline, as far as they exist."""
     for name, table in profile_tables(study):
         path = folder / f"profiles_{name}.csv"
         write_csv_rows(path, table.to_dict("records"), list(table.columns))
@@ -31,7 +31,7 @@ def write_tables(study: Study, folder: Path) -> Iterator[Path]:
 
 
 def _signature(signature: Signature, folder: Path) -> Iterator[Path]:
-    """One row per term of the score; HPCs inside are numbers with blanks between, none for outside features."""
+    """Write one row per term of the score. `leaves` lists its HPCs, separated by blanks; it is empty for outside features."""
     leaves = signature.transform.leaves
     rows = [
         {
@@ -57,7 +57,7 @@ def _signature(signature: Signature, folder: Path) -> Iterator[Path]:
 
 
 def write_tiles(columns: Mapping[str, np.ndarray], path: Path) -> Path:
-    """The tiles of one slide as a table."""
+    """Write the tiles of one slide as a table."""
     values = [column.tolist() for column in columns.values()]
     rows = (dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True))
     write_csv_rows(path, rows, list(columns))

@@ -1,6 +1,6 @@
 """One SpatialData store per slide: tiles and tissue as shapes, the overview as an image, embeddings and HPCs as a table.
 
-All elements share the coordinate system ``global``: level-0 pixels of the slide. Needs the extra `spatial`.
+All elements share the coordinate system ``global``: level-0 pixels of the slide. This module needs the extra `spatial`.
 """
 
 from __future__ import annotations
@@ -36,11 +36,16 @@ def write_spatialdata(study: Study, specimen: Specimen, table: anndata.AnnData, 
     Parameters
     ----------
     study, specimen
-        Whose tissue and overview are read; a slide that cannot be read has no image.
+        The study, and the slide whose tissue and overview are written; a slide that cannot be opened has no overview.
     table
-        Its tiles, as the export to AnnData has them.
+        Its tiles, in the form of the export to AnnData.
     path
-        A folder that ends in ``.zarr``.
+        A folder whose name ends in ``.zarr``.
+
+    Returns
+    -------
+    Path
+        The folder.
     """
     data = spatial_object(table, tissue_rings(study, specimen), _overview(specimen))
     temporary = path.with_name(f"{path.name}.part")
@@ -55,7 +60,17 @@ def write_spatialdata(study: Study, specimen: Specimen, table: anndata.AnnData, 
 def spatial_object(
     table: anndata.AnnData, rings: list[np.ndarray], image: tuple[np.ndarray, float] | None
 ) -> SpatialData:
-    """The store in memory; `image` is uint8[h, w, 3] and level-0 pixels per pixel."""
+    """The store in memory.
+
+    Parameters
+    ----------
+    table
+        Tiles of the slide.
+    rings
+        Outlines of tissue, each [n, 2] of (x, y) in level-0 pixels.
+    image
+        The overview as uint8 [h, w, 3] with its downsample (level-0 pixels per pixel), or None.
+    """
     half = float(table.uns["tile_level0_px"]) / 2
     places = {"global": Identity()}
     squares = [box(x - half, y - half, x + half, y + half) for x, y in table.obsm["spatial"]]
@@ -76,9 +91,8 @@ def spatial_object(
         list(table.obs["hpc"].cat.categories).index(c)
         for c in table.obs["hpc"].cat.remove_unused_categories().cat.categories
     ]
-    annotated.obs["hpc"] = annotated.obs[
-        "hpc"
-    ].cat.remove_unused_categories()  # plots pair colours with those that occur
+    # plots pair colours with the categories that occur
+    annotated.obs["hpc"] = annotated.obs["hpc"].cat.remove_unused_categories()
     annotated.uns["hpc_colors"] = np.asarray(table.uns["hpc_colors"])[used]
     annotated.obs["region"] = pd.Categorical(["tiles"] * table.n_obs)
     annotated.obs["tile_number"] = np.arange(table.n_obs)

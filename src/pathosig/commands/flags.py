@@ -1,4 +1,4 @@
-"""Functions into commands: a study becomes a folder, a Spec and an Execution become flags, help comes from docstrings."""
+"""Turns functions into commands: a study becomes a folder, a Spec and an Execution become flags, docstrings become help."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ ALIASES = {
     "answers": ("--import",),
     "browse": ("--open",),
 }
-"""Parameters with a short flag beside their own name."""
+"""Parameters whose flags have other names than the parameters themselves."""
 
 _SEVERAL = frozenset({"answers", "readers"})
-"""Parameters whose flag takes all words up to the next flag, as a shell's FILE* gives them."""
+"""Parameters whose flag takes all words up to the next flag, so that a shell may expand FILE* into many."""
 
 WHAT, _HOW = Group("Options", sort_key=1), Group("How it runs", sort_key=2)
 
 
 def command(row: Command) -> Callable[..., Any]:
-    """The target with `study` as a folder, and its Spec and Execution as flags."""
+    """The target of a row as a command: `study` is given as a folder, the fields of its Spec and Execution as flags."""
     target = load_target(row.target)
     signature = evaluated(target)
     helps = _plain_help(target)
@@ -68,7 +68,7 @@ def command(row: Command) -> Callable[..., Any]:
             parameters.append(parameter.replace(annotation=_annotated(hint, note)))
     parameters += [_switch("json", "Print one JSON object on standard output.")]
     if spec_class is not None and "study" in signature.parameters:
-        parameters += [_switch("save", "Write these settings back into study.toml.")]
+        parameters += [_switch("save", "Save these settings in study.toml.")]
 
     def body(*args: Any, **kwargs: Any) -> Any:
         kwargs.pop("json", None)
@@ -95,7 +95,10 @@ def command(row: Command) -> Callable[..., Any]:
 
 
 def evaluated(target: Callable[..., Any]) -> inspect.Signature:
-    """The signature with its parameters' hints evaluated; that of the study or a result may be for type checkers only."""
+    """The signature with the type hints of its parameters evaluated, except that of the study.
+
+    The hints of the study and of the result may name classes that are imported only for type checkers.
+    """
     bare = types.SimpleNamespace(
         __annotations__={k: v for k, v in target.__annotations__.items() if k not in ("study", "return")}
     )
@@ -107,7 +110,7 @@ def evaluated(target: Callable[..., Any]) -> inspect.Signature:
 
 
 def _open(folder: Path) -> Any:
-    from pathosig.core.study import Study  # help does without
+    from pathosig.core.study import Study  # not needed for help
 
     return Study.open(folder)
 
@@ -136,14 +139,14 @@ def _given(flags: Any) -> dict[str, Any]:
 
 
 def _merged(spec_class: type[Any], flags: Any, study: Any) -> Any:
-    """study.toml's Spec with the flags of this run over it."""
+    """The Spec of study.toml, overridden by the flags of this run."""
     base = study.spec(spec_class) if study is not None else spec_class()
     given = _given(flags)
     return base.replace(**given) if given else base
 
 
 def _flags(spec_class: type[Any], group: Group) -> type[Any]:
-    """A dataclass of the same fields, all optional and None: what was not said stays None."""
+    """A dataclass with the same fields, all None by default: a field whose flag was not given stays None."""
     helps = _plain_help(spec_class)
     hints = typing.get_type_hints(spec_class)
     fields = []
@@ -161,16 +164,16 @@ def _flags(spec_class: type[Any], group: Group) -> type[Any]:
             negative_bool=() if group is _HOW else None,
             converter=_processes if item.name == "workers" else None,
         )
-        if hint is not bool:  # a switch that may be None would complete as if it took a value
+        if hint is not bool:  # for a switch that may be None, shell completion would offer a value
             hint = hint | None
         fields.append((item.name, _annotated(hint, note), dataclasses.field(default=None)))
     made = dataclasses.make_dataclass(spec_class.__name__ + "Flags", fields, kw_only=True)
-    made.__module__ = __name__  # cyclopts takes classes of the module `types` for builtins
+    made.__module__ = __name__  # cyclopts mistakes classes of the module `types` for builtins
     return made
 
 
 def _processes(hint: Any, tokens: Sequence[Token]) -> int:
-    """The number after --workers; `auto` takes the processors there are, as far as 4 GB of memory for each allow."""
+    """The number after --workers; `auto` means one per processor, but no more than have 4 GB of memory each."""
     text = tokens[0].value
     if text == "auto":
         return max(1, min(usable_processors(), int(machine_mb() // LEAST_MB)))

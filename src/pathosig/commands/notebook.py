@@ -1,4 +1,4 @@
-"""A study as notebooks use it: its tables, curves by any feature, and slides as maps."""
+"""The study class for notebooks: its results as tables, survival curves by any feature, and slides as maps."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ _FEW_LEVELS = 6
 
 
 class Study(core.Study):
-    """A study folder, opened: what its stages made, as tables, values and figures.
+    """An open study folder, with the results of its stages as tables, values and figures.
 
-    Use `Study.open` or `Study.create`.
+    Use `Study.open` or `Study.create` to get one.
     """
 
     def __repr__(self) -> str:
@@ -87,16 +87,16 @@ class Study(core.Study):
         Raises
         ------
         InputError
-            E_MISSING before there is one.
+            E_MISSING before `pathosig signature` has run.
         """
         if not self.paths.signature.is_file():
             raise InputError(
-                "signature/signature.json: not there. Run `pathosig signature` first.", code="E_MISSING"
+                "signature/signature.json: no such file. Run `pathosig signature` first.", code="E_MISSING"
             )
         return Signature.load(self.paths.signature)
 
     def results(self) -> Results:
-        """Everything that `pathosig validate` found; `.to_frame()` is its table of performance.
+        """All results of `pathosig validate`; `.to_frame()` gives the table of performance.
 
         Raises
         ------
@@ -105,7 +105,7 @@ class Study(core.Study):
         """
         if not self.paths.results.is_file():
             raise InputError(
-                "validation/results.json: not there. Run `pathosig validate` first.", code="E_MISSING"
+                "validation/results.json: no such file. Run `pathosig validate` first.", code="E_MISSING"
             )
         return read_results(self.paths.results)
 
@@ -118,9 +118,9 @@ class Study(core.Study):
         ----------
         by
             ``group`` (of the frozen signature), an HPC or node (``hpc_30``, ``node_12``), an outside feature, or a column of
-            patients.csv. Numbers of more than six different values are cut at their median in discovery.
+            patients.csv. A numeric variable with more than six different values is cut at its median in discovery.
         cohort, endpoint
-            The primary analysis' discovery cohort and endpoint by default.
+            By default, the discovery cohort and the endpoint of the primary analysis.
 
         Returns
         -------
@@ -164,7 +164,7 @@ class Study(core.Study):
         )
 
     def _labels(self, values: pd.Series) -> pd.Series:
-        """Groups of patients, in their order: numbers are cut at the median of discovery."""
+        """Group of each patient as an ordered category; a numeric variable is cut at its median in discovery."""
         if not pd.api.types.is_numeric_dtype(values) or values.nunique() <= _FEW_LEVELS:
             labels = values.astype(object).where(values.notna() & ~values.isin(["", NOT_ASSESSABLE]), None)
             present = [level for level in ("low", "high") if (labels == level).any()]
@@ -176,12 +176,12 @@ class Study(core.Study):
         return labels.where(values.notna(), None).astype(pd.CategoricalDtype(levels))
 
     def map(self, slide_id: str, *, size_px: int = 1200) -> Figure:
-        """A slide or core beside its tiles in the colours of their HPCs and, with a signature, of their contribution to the score.
+        """A slide or core beside its tiles, coloured by HPC and, if there is a signature, by contribution to the score.
 
         Parameters
         ----------
         slide_id
-            As in slides.csv; a core as ``<slide_id>#R-C``.
+            Id of the slide in slides.csv; for a core, ``<slide_id>#R-C`` with its row and column.
         size_px
             Longer side of the overview in pixels.
 
@@ -194,7 +194,7 @@ class Study(core.Study):
         ConfigError
             If there is no such slide.
         InputError
-            E_MISSING before its tiles have HPCs.
+            E_MISSING if its tiles have no HPCs yet.
         """
         specimen = next((s for s in self.specimens() if s.id == slide_id), None)
         if specimen is None:

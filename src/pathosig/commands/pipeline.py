@@ -1,4 +1,4 @@
-"""All stages in order."""
+"""Runs all stages in order: `pathosig run`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,23 @@ from pathosig.intake.checking import check
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunReport(Shown):
-    """What became of every stage, in order."""
+    """The outcome of every stage, in order.
+
+    Attributes
+    ----------
+    stages
+        One report per stage that ran.
+    note
+        Why the run stopped before the last stage, or "".
+    not_estimable
+        Code and message of the first stage that had too little data, or "".
+    report
+        Path of the report, if the run reached it.
+    plan
+        What would be done, in a dry run.
+    costs
+        Time of each stage, if it was asked for.
+    """
 
     stages: tuple[StageReport, ...]
     note: str = ""
@@ -52,13 +68,13 @@ class RunReport(Shown):
         }
 
     def to_text(self) -> str:
-        """A line per stage, then failures, then where the report is; or the plan."""
+        """One line per stage, the failures, and the path of the report; in a dry run, the plan."""
         if self.plan is not None:
             return self.plan.to_text()
         return "\n".join([*(s.to_text() for s in self.stages), *self._remarks()])
 
     def ending(self) -> str:
-        """What is left to say to somebody who saw each stage end: what was found, failures, the report."""
+        """Findings, failures and the path of the report, for a reader who saw the line of each stage as it ended."""
         return "\n".join(
             [
                 *(f"{s.stage}: {f}" for s in self.stages for f in s.findings if f != self.report),
@@ -84,23 +100,25 @@ def run_all(
     profile: bool = False,
     execution: Execution = Execution(),
 ) -> RunReport:
-    """Run all stages in order; what is fresh is left alone.
+    """Run all stages in order, skipping everything that is up to date.
 
     Parameters
     ----------
+    study
+        An open study.
     until
         The last stage to run.
     dry_run
-        Only say what would be done: slides, tiles, hours, room on the disk, limits, events.
+        Only show what would be done: slides, tiles, hours, disk space, limits and events.
     profile
-        Also say what each stage took; functions that took longest are listed in logs/profile/.
+        Also show how long each stage took, and list the functions that took longest in logs/profile/.
     execution
-        Workers, device, shard, scheduler. With a shard the run stops before the first fit.
+        Workers, device, shard, scheduler. With a shard the run stops before the first stage over the whole study.
 
     Returns
     -------
     RunReport
-        Failed slides are in it; they never stop the others.
+        The outcome of every stage. Slides that failed are listed in it; they never stop the others.
 
     Raises
     ------
@@ -148,16 +166,16 @@ def run_all(
 
 
 def _refuse_unusable(study: Study) -> None:
-    """Begin with `check`, without opening the slides: each that cannot be read fails by itself later."""
+    """Refuse a study that `check` finds unusable. Slides are not opened: one that cannot be read fails later on its own."""
     report = check(study, open_slides=False)
     if not report.usable:
         shown = "\n".join(f"  {one_line(problem)}" for problem in report.problems[:5])
-        raise InputError(f"the study cannot be run as it is:\n{shown}\n`pathosig check` says more.")
+        raise InputError(f"the study cannot be run as it is:\n{shown}\n`pathosig check` shows more.")
 
 
 def _waiting(study: Study, stage: str) -> str:
     needed = {s.id for s in study.specimens()}
     finished = {r.unit for r in study.records("embed") if r.status != "failed"}
     left = len(needed - finished)
-    text = f"stopped before {stage}: waiting for {left} units of other shards."
-    return text if left else f"stopped before {stage}: all units are there; run once without --shard."
+    text = f"stopped before {stage}: waiting for {left} slides or cores of other shards."
+    return text if left else f"stopped before {stage}: all slides are done; run once without --shard."

@@ -1,4 +1,4 @@
-"""What a run would do, how long it would take and how much room it needs: `pathosig run --dry-run`."""
+"""What a run would do, how long it would take and how much disk space it needs: `pathosig run --dry-run`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,19 @@ _BYTES_PER_TILE = 60  # its rows in the tile table and the table of assignments
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StagePlan:
-    """One stage: units in all, those that have a record already, and hours of one core for the rest; None for training."""
+    """What one stage would do.
+
+    Attributes
+    ----------
+    stage
+        Its name.
+    units
+        Slides or cores, or 1 for a fit over the whole study.
+    recorded
+        Units that have a record already.
+    hours
+        Hours of one core for the others; None for training.
+    """
 
     stage: str
     units: int
@@ -41,13 +53,19 @@ class RunPlan:
 
     Attributes
     ----------
+    stages
+        One row per stage.
+    slides
+        Number of slides and cores.
     tiles
-        Expected in the whole study: those that were cut, and for slides that were not, the mean of those that were, or
-        what fits on a third of their area.
+        Expected number of tiles in the study. A slide that is not cut yet counts as the mean of those that are, or, if none
+        is, as the number of tiles that fit on 30 % of a slide.
+    workers
+        Number of workers that was asked for.
     hours
-        Wall time with the workers that were asked for; training is left out.
+        Wall time with that many workers, without training.
     disk_gb, free_gb
-        What results will take, and what there is.
+        Disk space that the results will take, and free disk space, in GB.
     limits
         Memory and time that each slide may take.
     events
@@ -65,7 +83,7 @@ class RunPlan:
     events: dict[str, int]
 
     def to_text(self) -> str:
-        """A table of the stages, then what it takes."""
+        """A table of the stages, then the time and disk space of the run."""
         lines = [f"{'stage':<12}{'units':>8}{'recorded':>10}{'hours':>9}"]
         for row in self.stages:
             hours = "" if row.hours is None else f"{row.hours:.2f}"
@@ -85,6 +103,8 @@ def plan_of(study: Study, rows: Sequence[StageRow], *, execution: Execution) -> 
 
     Parameters
     ----------
+    study
+        An open study.
     rows
         Stages in order (see `stages.stages_of`).
     execution
@@ -121,8 +141,9 @@ def plan_of(study: Study, rows: Sequence[StageRow], *, execution: Execution) -> 
             )
         )
     per_tile = size.dim * 2 + _BYTES_PER_TILE
-    pixels = sum(counts[i] for i in counts if i not in {r.unit for r in records.get("embed", [])})
-    needed = pixels * per_tile if study.level == "slides" else size.tiles * _BYTES_PER_TILE
+    embedded = {r.unit for r in records.get("embed", [])}
+    due = sum(tiles for unit, tiles in counts.items() if unit not in embedded)
+    needed = due * per_tile if study.level == "slides" else size.tiles * _BYTES_PER_TILE
     return RunPlan(
         stages=tuple(stages),
         slides=len(specimens),
@@ -139,7 +160,7 @@ def plan_of(study: Study, rows: Sequence[StageRow], *, execution: Execution) -> 
 def _unit_hours(
     stage: str, left: Sequence[str], counts: dict[str, float], records: Sequence[Record], size: StudySize
 ) -> float:
-    """Hours of one core for the slides that are left: from this study's records, else from what was measured elsewhere."""
+    """Hours of one core for the slides that are left, estimated from this study's records, or else from the cost model."""
     done = [(r.unit, r.seconds) for r in records if r.unit in counts and r.status == "ok" and r.seconds]
     follows_tiles = stage in ("embed", "phenotypes")
     seen = sum(counts[unit] for unit, _ in done)
@@ -151,7 +172,7 @@ def _unit_hours(
 
 
 def _fit_hours(stage: str, records: Sequence[Record], size: StudySize) -> float | None:
-    """Hours for what a stage does once: as long as it took before, else from what was measured elsewhere."""
+    """Hours of one core for what a stage does once: as long as it took before, or else by the cost model."""
     done = [r for r in records if r.status == "ok"]
     took = [r.seconds for r in done if r.unit.startswith("_") and r.seconds]
     seconds = sum(took) if done else fit_seconds(stage, size)
@@ -163,7 +184,7 @@ def _patients(study: Study) -> int:
 
 
 def _dim(study: Study, encoder: str) -> int:
-    """Numbers of an embedding: as the study's encoder has them, or the one of that name."""
+    """Length of an embedding, from the study's encoder card if there is one, or else by the encoder's name."""
     path = study.paths.encoder_card
     return int(read_json(path)["dim"]) if path.is_file() else _DIM.get(encoder, _FOUNDATION_DIM)
 
@@ -171,7 +192,7 @@ def _dim(study: Study, encoder: str) -> int:
 def _tile_counts(
     study: Study, specimens: Sequence[Specimen], records: Sequence[Record]
 ) -> tuple[dict[str, float], float]:
-    """Tiles of every specimen, expected where they are not cut, and gigapixels of those that were looked at."""
+    """Tiles of every specimen, estimated where they are not cut yet, and the mean gigapixels of a sample of those."""
     cut = {r.unit: float(r.summary["n_tiles"]) for r in records if "n_tiles" in r.summary}
     missing = [s for s in specimens if s.id not in cut]
     expected = float(np.mean(list(cut.values()))) if cut else 0.0
@@ -185,7 +206,7 @@ def _tile_counts(
 
 
 def _size_of(study: Study, specimen: Specimen) -> tuple[float, float] | None:
-    """Pixels of a slide, and how many tiles fit on a third of it; None where it cannot be opened."""
+    """Pixels of a slide at level 0, and the tiles that fit on 30 % of it; None if it cannot be opened or has no mpp."""
     from pathosig.slides import open_slide  # the slide readers are an extra
 
     spec = study.spec(TileSpec)

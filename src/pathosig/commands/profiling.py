@@ -1,4 +1,4 @@
-"""Where the time of a run goes: `pathosig run --profile`."""
+"""Measures where a run spends its time: `pathosig run --profile`."""
 
 from __future__ import annotations
 
@@ -19,16 +19,18 @@ _FUNCTIONS = 40
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageCost:
-    """What one stage took in this run.
+    """Time and memory that one stage took in this run.
 
     Attributes
     ----------
+    stage
+        Its name.
     wall_s, cpu_s
-        Wall time, and CPU time of this process, which starts the others and does the fits.
+        Wall time, and CPU time of this process, which starts the workers and does the fits.
     units
-        Units that were worked on.
+        Number of units that were processed.
     median_s, slowest_s, slowest
-        Seconds of a unit, of the slowest one, and which that is; None without units.
+        Median seconds per unit, seconds of the slowest unit, and its id; None without units.
     peak_mb
         Largest resident memory of a unit, in MiB.
     """
@@ -44,7 +46,7 @@ class StageCost:
 
 
 def profiled(study: Study, name: str, run: Callable[[], StageReport]) -> tuple[StageReport, StageCost]:
-    """Run a stage and measure it; the functions of this process that took longest go to logs/profile/NAME.txt."""
+    """Run a stage and measure it; list the functions of this process that took longest in logs/profile/NAME.txt."""
     profile = cProfile.Profile()
     wall, cpu = time.perf_counter(), time.process_time()
     profile.enable()

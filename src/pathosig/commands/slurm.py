@@ -1,4 +1,4 @@
-"""Slurm job arrays for a study: scripts with their dependencies, to be read and submitted."""
+"""Writes Slurm job arrays for a study, as scripts that you can read before you submit them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,24 @@ from pathosig.core.study import Study
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SlurmReport(Shown):
-    """Scripts that were written (relative to the study), shards, and the command that submits them."""
+    """The scripts that were written.
+
+    Attributes
+    ----------
+    scripts
+        Their paths, relative to the study.
+    shards
+        Number of shards that the slides are split into.
+    submit
+        The command that submits them all.
+    """
 
     scripts: tuple[str, ...]
     shards: int
     submit: str
 
     def to_text(self) -> str:
-        """The scripts and what to do with them."""
+        """The scripts and the command that submits them."""
         return "\n".join([*self.scripts, f"{self.shards} shards; submit with: {self.submit}"])
 
 
@@ -40,25 +50,33 @@ def write_slurm(
 ) -> SlurmReport:
     """Write job arrays with dependencies to slurm/, and slurm/submit.sh that submits them in order.
 
-    Slides are split into shards, one per task of an array. A task that is requeued, or killed, does only what is left when
-    it runs again. Fits run once, after all shards before them.
+    Slides are split into shards, one per task of an array. A task that was killed or requeued resumes: it does only what is
+    left. Stages over the whole study run once, after all shards of the stages before them.
 
     Parameters
     ----------
+    study
+        An open study that starts from slides.
     slides_per_task
-        Slides of one shard.
+        Slides in one shard.
     cpus
         Processors of a task, which runs as many workers.
     memory_gb
         Memory of a task in GB.
     hours
-        Time limit of a task.
+        Time limit of a task in hours.
     partition
         Partition to submit to.
     max_array
-        Tasks of one array at most (``scontrol show config | grep MaxArraySize``, less one); more shards make more arrays.
+        Largest number of tasks in one array: one less than ``scontrol show config | grep MaxArraySize`` prints. Shards beyond
+        it go into further arrays.
     setup
-        Shell line that a job runs first, such as ``module load python``.
+        Shell command that each job runs first, such as ``module load python``.
+
+    Returns
+    -------
+    SlurmReport
+        The scripts, and the command that submits them.
 
     Raises
     ------
@@ -77,7 +95,7 @@ def write_slurm(
             raise ConfigError(f"--{name} {value}: expected 1 or more.")
     if study.level != "slides":
         raise ConfigError(
-            f"slurm: this study starts from {study.level}; its stages are fits. Submit `pathosig run` as one job."
+            f"slurm: this study starts from {study.level}, so it has no stages to split. Submit `pathosig run` as one job."
         )
     shards = max(1, math.ceil(len(study.specimens()) / slides_per_task))
     head = [
@@ -94,7 +112,7 @@ def write_slurm(
     scripts: dict[str, str] = {}
     submit = [
         "#!/bin/bash",
-        "# Submits all jobs in their order; prints the number of the last.",
+        "# Submits all jobs in order and prints the number of the last one.",
         "set -euo pipefail",
     ]
     submit += ['cd "$(dirname "$0")"', 'after=""']
@@ -116,7 +134,7 @@ def write_slurm(
 
 
 def _steps(study: Study) -> list[tuple[str, str, bool]]:
-    """(name, last stage, whether shards do it): runs of stages of one kind are one step."""
+    """(name, last stage, whether it is split into shards) of each step; a step joins consecutive stages of one kind."""
     steps: list[tuple[str, str, bool]] = []
     for row in stages_of(study):
         if steps and steps[-1][2] == row.per_specimen:
@@ -127,7 +145,7 @@ def _steps(study: Study) -> list[tuple[str, str, bool]]:
 
 
 def _submission(script: str, shards: int, max_array: int) -> list[str]:
-    """Lines that submit a script after what came before it: one job, or as many arrays as the shards need."""
+    """Shell lines that submit a script to run after the one before it: as one job, or as the arrays that its shards need."""
     if not shards:
         return [f'after="--dependency=afterany:$(sbatch --parsable $after {script})"']
     lines = ['ids=""']

@@ -1,4 +1,4 @@
-"""Where the program starts: signals are heeded before anything else is imported."""
+"""The entry point of the program. It handles signals before anything else is imported."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathosig.core.signals import end_at_once
 
 
 def main(argv: list[str] | None = None) -> NoReturn:
-    """Run the command line; Ctrl-C ends it with 130 and SIGTERM with 143, at any moment."""
+    """Run the command line; at any moment, Ctrl-C ends it with exit code 130 and SIGTERM with 143."""
     end_at_once()
     from pathosig.commands.cli import main as run
 

@@ -1,4 +1,4 @@
-"""What a study has: units done, failed or empty per stage; outputs that are missing or changed."""
+"""The state of a study: units done, failed or empty in each stage, and outputs that are missing or changed."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ _RECENT_S = 900.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pace:
-    """How fast a stage went in the last quarter of an hour of its work, and what is left at that pace.
+    """How fast a stage was in the last quarter of an hour of its work, and how long the rest takes at that pace.
 
     Attributes
     ----------
     per_hour
         Units finished per hour.
     hours_left
-        For the units that are missing; None where none is, or where nothing was finished in the last quarter of an hour.
+        Hours for the units that are missing; None if none is missing or the stage is not running (it finished no unit in the
+        past quarter of an hour).
     peak_mb
-        The largest peak of memory of all its units.
+        The largest peak of memory of all its units, in MiB.
     """
 
     per_hour: float
@@ -37,7 +38,7 @@ class Pace:
     peak_mb: float | None
 
     def to_text(self) -> str:
-        """In words."""
+        """The pace as text."""
         text = f"{self.per_hour:.0f} an hour"
         text += f", at most {self.peak_mb:.0f} MB each" if self.peak_mb is not None else ""
         return text + (f", about {self.hours_left:.1f} h left" if self.hours_left is not None else "")
@@ -45,7 +46,21 @@ class Pace:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudyStatus(Shown):
-    """Per stage how many units are ok (slides of them), empty, failed, missing, stale; with reasons."""
+    """The state of every stage of a study.
+
+    Attributes
+    ----------
+    stages
+        Stage -> number of units that are ok, of those the slides, and numbers that are empty, failed, missing and stale.
+    failed, empty
+        Stage, unit and reason of each unit that failed or gave no result.
+    changed_settings
+        Stage -> setting -> the value that its results were made with, and the value in study.toml.
+    pace
+        Stage -> how fast it is.
+    changes
+        Slides that were added, removed or replaced.
+    """
 
     stages: dict[str, dict[str, int]]
     failed: tuple[dict[str, str], ...]
@@ -66,7 +81,7 @@ class StudyStatus(Shown):
         }
 
     def to_text(self) -> str:
-        """A table for people, then reasons."""
+        """A table of the stages, then the reasons of failures."""
         lines = ["stage       " + "".join(f"{k:>{w}}" for k, w in _STATUS_COLUMNS)]
         for name, counts in self.stages.items():
             shown = {**counts, "fits": counts["ok"] - counts["slides"]}
@@ -89,12 +104,12 @@ _PER_SLIDE = ("tissue", "tiles", "embed", "phenotypes")
 
 
 def status(study: Study) -> StudyStatus:
-    """What is done, failed or empty per stage, with reasons; what study.toml changed since.
+    """Show what is done, failed or empty in each stage, with reasons, and which settings have changed since.
 
     Returns
     -------
     StudyStatus
-        ``stale`` counts units made from records that are no longer there: something upstream was made anew.
+        In it, ``stale`` counts the units whose inputs have been made again since.
     """
     rows = stages_of(study)
     specimens = [s.id for s in study.specimens()]
@@ -109,7 +124,7 @@ def status(study: Study) -> StudyStatus:
         records = {r.unit: r for r in recorded.get(name, ()) if (r.stage, r.unit) not in gone}
         counts = {"ok": 0, "slides": 0, "empty": 0, "failed": 0, "missing": 0, "stale": 0}
         for record in records.values():
-            nothing = record.status == "ok" and "code" in record.summary  # a fit that found nothing to keep
+            nothing = record.status == "ok" and "code" in record.summary  # a fit that selected nothing
             counts["empty" if nothing else record.status] += 1
             counts["slides"] += record.status == "ok" and not record.unit.startswith("_")
             counts["stale"] += any(v.split()[-1] not in current for v in record.upstream.values())
@@ -139,7 +154,7 @@ def status(study: Study) -> StudyStatus:
 
 
 def _pace(records: list[Record], missing: int) -> Pace | None:
-    """The pace of the slides' units; None where records do not say when they were written."""
+    """The pace of a stage over slides; None if fewer than two records state when they were made."""
     ends, peaks = [], []
     for record in records:
         started, seconds = record.run.get("started"), record.seconds
@@ -164,7 +179,7 @@ def _pace(records: list[Record], missing: int) -> Pace | None:
 
 
 def _recorded(study: Study) -> list[str]:
-    """Names of the stages that left records."""
+    """Names of the stages that have records."""
     folder = study.paths.records
     return sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
 
@@ -188,7 +203,15 @@ def _changed(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verification:
-    """Outputs that are missing or changed."""
+    """Outputs that are missing or changed.
+
+    Attributes
+    ----------
+    checked
+        Number of outputs that were checked.
+    missing, changed
+        Paths relative to the study; files are compared with their records only in a deep check.
+    """
 
     checked: int
     missing: tuple[str, ...]
@@ -196,11 +219,11 @@ class Verification:
 
     @property
     def exit_code(self) -> int:
-        """3 when anything is missing or changed."""
+        """3 if an output is missing or changed, else 0."""
         return 3 if self.missing or self.changed else 0
 
     def to_text(self) -> str:
-        """A line per finding."""
+        """One line per missing or changed output."""
         lines = [f"{self.checked} outputs checked"]
         lines += [f"missing: {path}" for path in self.missing]
         lines += [f"changed: {path}" for path in self.changed]
@@ -216,19 +239,26 @@ def _is_same(path: Path, expected: str) -> bool:
 
 
 def _forget_stamps(study: Study, record: Record) -> None:
-    """A changed output may have kept its size and time: without them the next run hashes it, and makes it again."""
+    """Remove the sizes and times of outputs from a record, so that the next run hashes them and finds the change."""
     run = {key: value for key, value in record.run.items() if key != "outputs"}
     with contextlib.suppress(StorageError):
         replace(record, run=run).write(study.record_path(record.stage, record.unit))
 
 
 def verify(study: Study, *, deep: bool = False) -> Verification:
-    """Check that all outputs are there and, with `deep`, unchanged.
+    """Check that all outputs exist and, with `deep`, that none has changed.
 
     Parameters
     ----------
+    study
+        An open study.
     deep
-        Hash every output and compare with its record.
+        Hash every output and compare it with its record.
+
+    Returns
+    -------
+    Verification
+        The outputs that are missing or changed.
     """
     checked = 0
     missing: list[str] = []

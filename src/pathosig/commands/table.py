@@ -1,4 +1,4 @@
-"""The table of commands: each is the public function it names."""
+"""The table of commands; each command calls the public function that its row names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,19 @@ from pathosig.core.stages import STAGES
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Command:
-    """One row of the table: the command, the function it is, one line of help, its heading in `pathosig --help`."""
+    """One row of the table.
+
+    Attributes
+    ----------
+    name
+        The command.
+    target
+        ``module:function`` that it calls.
+    help
+        One line of help.
+    group
+        Its heading in `pathosig --help`.
+    """
 
     name: str
     target: str
@@ -20,27 +32,27 @@ class Command:
     group: str
 
 
-_START, _STAGES, _WATCH = "Start here", "Stages, in their order; `run` does them all", "A run"
-_PROVE, _LOOK, _TOOLS = "Check, freeze and score", "Look at it", "Tools"
+_START, _STAGES, _WATCH = "Start here", "Stages in order; `run` does them all", "Progress and clusters"
+_PROVE, _LOOK, _TOOLS = "Check, freeze and score", "View and export", "Tools"
 
 COMMANDS = (
     Command(
         "demo",
         "pathosig.commands.demo:demo",
-        "Whole pipeline on a generated cohort with planted truth, offline.",
+        "Run the whole pipeline on a simulated cohort with planted truth.",
         _START,
     ),
     Command("init", "pathosig.intake:init", "Make a study folder from slides and a clinical table.", _START),
-    Command("check", "pathosig.intake:check", "Say what is wrong with a study before anything runs.", _START),
-    Command(
-        "run", "pathosig.commands.pipeline:run_all", "All stages in order; resumes where it stopped.", _START
-    ),
+    Command("check", "pathosig.intake:check", "Find problems in a study before anything runs.", _START),
+    Command("run", "pathosig.commands.pipeline:run_all", "Run all stages in order, or resume them.", _START),
     *(Command(row.name, row.target, row.help, _STAGES) for row in STAGES),
     Command(
-        "status", "pathosig.commands.status:status", "What is done, fresh, failed or empty, and why.", _WATCH
+        "status", "pathosig.commands.status:status", "Show what is done, failed or empty, and why.", _WATCH
     ),
-    Command("verify", "pathosig.commands.status:verify", "Are all outputs there and unchanged?", _WATCH),
-    Command("clean", "pathosig.commands.clean:clean", "Remove what dead runs left behind.", _WATCH),
+    Command(
+        "verify", "pathosig.commands.status:verify", "Check that all outputs exist and are unchanged.", _WATCH
+    ),
+    Command("clean", "pathosig.commands.clean:clean", "Remove what interrupted runs left behind.", _WATCH),
     Command(
         "slurm",
         "pathosig.commands.slurm:write_slurm",
@@ -50,13 +62,13 @@ COMMANDS = (
     Command(
         "audit",
         "pathosig.audits.stage:audit",
-        "Honesty checks: null, optimism, site, depth, stability.",
+        "Probe the result: null, optimism, site, depth, stability.",
         _PROVE,
     ),
     Command(
         "compare",
         "pathosig.comparators.stage:compare",
-        "Other models on the same patients: is anything lost by phenotypes?",
+        "Compare with other models on the same patients.",
         _PROVE,
     ),
     Command(
@@ -76,36 +88,39 @@ COMMANDS = (
     Command(
         "annotate",
         "pathosig.annotation:annotate",
-        "Blinded forms for pathologists; their agreement and names.",
+        "Make blinded forms for pathologists; read their names for HPCs.",
         _LOOK,
     ),
     Command(
         "export",
         "pathosig.commands.export:export",
-        "Write results as anndata, spatialdata, geojson, h5, csv or tissuumaps.",
+        "Write AnnData, SpatialData, GeoJSON, HDF5, CSV or TissUUmaps.",
         _LOOK,
     ),
-    Command("simulate", "pathosig.synthetic:simulate", "Write a cohort with planted truth.", _TOOLS),
+    Command("simulate", "pathosig.synthetic:simulate", "Simulate a cohort with planted truth.", _TOOLS),
     Command(
         "weights",
         "pathosig.encoder.weights_command:weights",
-        "Encoders: what to fetch, where it goes, whether a file fits.",
+        "List encoders and where to get their weights; check a file.",
         _TOOLS,
     ),
     Command(
-        "doctor", "pathosig.commands.doctor:doctor", "Versions, devices, readers; what is missing.", _TOOLS
+        "doctor",
+        "pathosig.commands.doctor:doctor",
+        "Show versions, devices and readers, and what is missing.",
+        _TOOLS,
     ),
     Command(
         "completion",
         "pathosig.commands.cli:completion",
-        "Completion of commands and flags for bash, zsh or fish.",
+        "Print a completion script for bash, zsh or fish.",
         _TOOLS,
     ),
 )
 
 
 def load_target(target: str) -> Callable[..., Any]:
-    """The function that ``module:name`` says."""
+    """Import and return the function that ``module:name`` names."""
     module, name = target.split(":")
     function: Callable[..., Any] = getattr(importlib.import_module(module), name)
     return function

@@ -10,7 +10,7 @@ _CODES: dict[Meaning, str] = {"bad": "1;31", "careful": "1;33"}
 
 
 def has_colour(stream: TextIO | None) -> bool:
-    """Whether a stream takes colours: a terminal that is not dumb, unless NO_COLOR or FORCE_COLOR says otherwise.
+    """Whether to write colours to a stream: to a terminal that is not dumb, unless NO_COLOR or FORCE_COLOR decides.
 
     References
     ----------
@@ -24,7 +24,7 @@ def has_colour(stream: TextIO | None) -> bool:
 
 
 def paint(text: str, meaning: Meaning, stream: TextIO | None) -> str:
-    """A text in the colour of its meaning, where the stream takes colours.
+    """A text in the colour of its meaning, if colours are written to the stream.
 
     Examples
     --------
