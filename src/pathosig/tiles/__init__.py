@@ -1,6 +1,6 @@
 """Tiles: a grid of physical size over the tissue, with quality columns.
 
-Nothing here imports NumPy until it is used: the process that only hands out slides does without.
+Importing this package does not import NumPy, because the process that only hands out slides does not need it.
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""Where tiles lie: a grid of physical size, and how much of each is tissue."""
+"""Positions of tiles on a regular grid, and the proportion of each tile that is tissue."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 _GAP = 2.5
-"""A row of tiles is parted where corners are further apart than this many sides."""
+"""A row of tiles is split where neighbouring corners are further apart than this many sides."""
 
 
 def grid(
@@ -26,15 +26,17 @@ def grid(
     size
         (width, height) of the slide in level-0 pixels.
     tile, stride
-        Side and distance of tiles in level-0 pixels; fractions are allowed and do not add up along the grid.
+        Side of a tile, and distance between neighbouring corners, in level-0 pixels. Fractions are allowed;
+        rounding errors do not accumulate along the grid.
     edge
         ``drop`` leaves out tiles that reach over the edge, ``pad`` keeps them.
     multiple
-        Corners are rounded to multiples of this, which lets JPEG be decoded small.
+        Corners are rounded to multiples of this many level-0 pixels, so that JPEG can be decoded at reduced size.
 
     Returns
     -------
-    int32[n, 2], (x, y)
+    int32[n, 2]
+        (x, y) of the corners in level-0 pixels.
 
     Examples
     --------
@@ -57,7 +59,7 @@ def grid(
 
 
 def tissue_fraction(mask: np.ndarray, xy: np.ndarray, tile: float, downsample: float) -> np.ndarray:
-    """Share of each tile that a mask covers, from integrals along rows of tiles.
+    """Proportion of each tile that a mask covers.
 
     Parameters
     ----------
@@ -72,7 +74,8 @@ def tissue_fraction(mask: np.ndarray, xy: np.ndarray, tile: float, downsample: f
 
     Returns
     -------
-    float32[n] in 0..1; area beyond the mask counts as none.
+    float32[n]
+        In 0..1; area outside the mask counts as not covered.
 
     Examples
     --------
@@ -90,20 +93,20 @@ def tissue_fraction(mask: np.ndarray, xy: np.ndarray, tile: float, downsample: f
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Band:
-    """Part of a low-power image that neighbouring tiles of one row of tiles cover.
+    """The part of a low-power image that a run of neighbouring tiles in one row covers.
 
     Attributes
     ----------
     members
-        int[n]: the tiles, as positions in the list of corners.
+        int[n]: the tiles, as indices into the list of corners.
     top, bottom
-        First row, and the row after the last.
+        First row, and one past the last row.
     first, last
-        First column, and the column after the last; the last may lie outside the image.
+        First column, and one past the last column, which may lie outside the image.
     weights
-        float32[bottom - top]: share of each row that is covered.
+        float32[bottom - top]: proportion of each row that is covered.
     left, side
-        float[n] left edges from `first`, and the side, in pixels of the image.
+        float[n] left edges of the tiles relative to `first`, and the side of a tile, in pixels of the image.
     """
 
     members: np.ndarray
@@ -116,8 +119,8 @@ class Band:
     side: float
 
     def means(self, rows: np.ndarray) -> np.ndarray:
-        """Means of the band's pixels (float32[..., bottom - top, last - first]) over each tile, float64[..., n]."""
-        # the integral along the band, linear between its points
+        """Mean of float32[..., bottom - top, last - first] over each tile, float64[..., n]."""
+        # Cumulative sums along the band: interpolated linearly, they integrate over fractions of a pixel.
         sums = np.zeros((*rows.shape[:-2], rows.shape[-1] + 2))
         np.cumsum(self.weights @ rows, axis=-1, dtype=np.float64, out=sums[..., 1:-1])
         sums[..., -1] = sums[..., -2]
@@ -125,7 +128,7 @@ class Band:
 
 
 def _between(values: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Values float[..., w] at fractional positions, linear; the last two are equal, and so is what lies beyond."""
+    """Linear interpolation of float[..., w] at fractional positions; beyond the end, the last value."""
     at = np.minimum(at, values.shape[-1] - 2)
     index = at.astype(np.intp)
     low = values[..., index]
@@ -133,9 +136,9 @@ def _between(values: np.ndarray, at: np.ndarray) -> np.ndarray:
 
 
 def bands(xy: np.ndarray, tile: float, downsample: float, *, height: int) -> Iterator[Band]:
-    """Runs of tiles along rows, each with the part of a low-power image of `height` pixels that it covers.
+    """Runs of neighbouring tiles, each with the part of a low-power image that it covers.
 
-    A row of tiles is parted at wide gaps: what lies between is never looked at.
+    A row of tiles is split at wide gaps, so that the pixels in a gap are never read.
 
     Parameters
     ----------
@@ -146,9 +149,10 @@ def bands(xy: np.ndarray, tile: float, downsample: float, *, height: int) -> Ite
     height
         Rows of the low-power image.
 
-    Returns
-    -------
-    An iterator of `Band`; every tile is in one of them.
+    Yields
+    ------
+    Band
+        Every tile that overlaps the rows of the image is in exactly one band.
 
     Examples
     --------

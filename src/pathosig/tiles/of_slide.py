@@ -1,4 +1,4 @@
-"""The tiles of one slide, as a worker lays and writes them."""
+"""Cutting the tiles of one slide, which runs in a worker process."""
 
 from __future__ import annotations
 
@@ -34,24 +34,26 @@ def cut_slide(job: Job) -> Outcome:
     Parameters
     ----------
     job
-        One slide as the stage hands it to a worker: its paths, the identity of its tissue polygons, and the
-        `TileSpec`.
+        One slide as the stage passes it to a worker: its paths, whether its tissue polygons are unchanged, and
+        the `TileSpec`.
 
     Returns
     -------
-    `Outcome`, with the number of tiles kept and why others were left out.
+    Outcome
+        With the number of tiles that are kept, and the number left out for each reason.
 
     Raises
     ------
     SlideError
-        E_EDITED where the tissue polygons are not those that the tissue stage wrote; what reading the slide raises.
+        E_EDITED if the tissue polygons are not those that the tissue stage wrote; other codes if the slide cannot
+        be read.
     """
     payload, spec = job.payload, job.spec
     path = Path(payload["path"])
     if not payload["intact"]:
         raise SlideError(
             f"slide {job.unit}: {payload['tissue']} was changed or removed since the tissue stage wrote it. To use "
-            f"your version move it to tissue/edited/, then run `pathosig tissue`.",
+            f"your version, move it to tissue/edited/, then run `pathosig tissue`.",
             code="E_EDITED",
         )
     polygons = read_polygons(job.root / payload["tissue"])
@@ -77,7 +79,7 @@ def cut_slide(job: Job) -> Outcome:
         return Outcome(outputs=(payload["output"],), summary=summary, warnings=laid.warnings)
     reasons = ", ".join(f"{n} {k}" for k, n in laid.excluded.items() if n)
     summary["reason"] = (
-        f"no tile left of {laid.n_grid}; left out for: {reasons or 'the slide is smaller than one tile'}"
+        f"none of {laid.n_grid} tiles was kept; reasons: {reasons or 'the slide is smaller than one tile'}"
     )
     return Outcome(
         outputs=(payload["output"],), status="empty", summary=summary, warnings=(summary["reason"],)
@@ -86,7 +88,7 @@ def cut_slide(job: Job) -> Outcome:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Laid:
-    """The tiles that are kept: how they are read, their corners, proportion of tissue and quality; how many there were."""
+    """Tiles that are kept, how they are read, and how many grid positions there were."""
 
     plan: ReadPlan
     xy: np.ndarray
@@ -98,7 +100,7 @@ class _Laid:
 
 
 def _by_tissue(reader: SlideReader, spec: TileSpec, polygons: Sequence[Polygon]) -> _Laid:
-    """Tiles of a physical size that hold enough tissue, of sufficient quality."""
+    """Tiles of a physical size that have enough tissue and sufficient quality."""
     plan = plan_read(reader.info, spec.mpp, tolerance=spec.mpp_tolerance, exact=spec.exact)
     tile = spec.size_px * plan.level0_per_px
     stride = (spec.stride_px or spec.size_px) * plan.level0_per_px

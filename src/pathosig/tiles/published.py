@@ -1,4 +1,4 @@
-"""The published rule for tiles: a grid of 23 x 23 over the picture of a core, kept by mean darkness."""
+"""The published tiling rule: a grid of 23 x 23 tiles over the image of a core, of which the dark ones are kept."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from pathosig.slides.otsu import otsu
 from pathosig.tiles.grid import tissue_fraction
 
 PICTURE_PX = 5000
-"""Side to which the published procedure scales the picture of a core."""
+"""Longer side, in pixels, to which the published procedure scales the image of a core."""
 
 TILE_PX = 224
 LOOK_PX = 1250
-"""Side of the picture on which darkness is measured here: the mean of a tile is the same in a smaller picture."""
+"""Longer side of the image on which darkness is measured here; a smaller image leaves the mean of a tile as it is."""
 
 _BELOW_OTSU = 15.0
 
 
 def published_mpp(size: tuple[int, int], mpp: float) -> float:
-    """Micrometres per pixel of a picture whose longer side is scaled to 5,000 pixels.
+    """Micrometres per pixel of an image whose longer side is scaled to 5,000 pixels.
 
     Parameters
     ----------
@@ -26,6 +26,10 @@ def published_mpp(size: tuple[int, int], mpp: float) -> float:
         (width, height) in level-0 pixels.
     mpp
         Micrometres per level-0 pixel.
+
+    Returns
+    -------
+    float
 
     Examples
     --------
@@ -36,12 +40,15 @@ def published_mpp(size: tuple[int, int], mpp: float) -> float:
 
 
 def published_grid(size: tuple[int, int]) -> np.ndarray:
-    """Corners of the published grid: the last row and column end at the edge and overlap their neighbours by 152 pixels of 224.
+    """Corners of the published grid of tiles of 224 x 224 pixels.
+
+    The last row and column end at the edge of the image; in a square image they overlap their neighbours by 152 of
+    the 224 pixels.
 
     Parameters
     ----------
     size
-        (width, height) in level-0 pixels; the longer side is 5,000 pixels of the scaled picture.
+        (width, height) in level-0 pixels; the longer side corresponds to 5,000 pixels of the scaled image.
 
     Returns
     -------
@@ -70,12 +77,12 @@ def published_grid(size: tuple[int, int]) -> np.ndarray:
 
 
 def darkness(rgb: np.ndarray, xy: np.ndarray, tile: float, downsample: float) -> tuple[np.ndarray, float]:
-    """Mean darkness of tiles, and the darkness above which the published rule keeps one.
+    """Mean darkness of tiles, and the darkness above which the published rule keeps a tile.
 
     Parameters
     ----------
     rgb
-        uint8[h, w, 3]: the picture of a core, scaled down.
+        uint8[h, w, 3]: the image of a core, scaled down.
     xy, tile
         int[n, 2] corners and side in level-0 pixels.
     downsample
@@ -90,8 +97,8 @@ def darkness(rgb: np.ndarray, xy: np.ndarray, tile: float, downsample: float) ->
 
     Notes
     -----
-    The rule keeps a tile where ``sum(255 - value) > (Otsu - 15) * 224**2 * 3``. It judges how dark a tile is and not how
-    much of it is tissue: pale stroma is left out, and a few dark nuclei on glass are kept.
+    The rule keeps a tile if ``sum(255 - value) > (Otsu - 15) * 224**2 * 3``. It judges how dark a tile is, not how
+    much of it is tissue: pale stroma is left out, whereas a few dark nuclei on glass are kept.
 
     Examples
     --------

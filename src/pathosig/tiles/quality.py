@@ -11,25 +11,28 @@ from pathosig.tissue.mask import background_colour, channel_mean, channel_range,
 
 QUALITY_COLUMNS = ("blur", "pen", "fold", "background", "saturation")
 _MARGIN = 5
-"""Pixels around tiles that decide what is a stroke of pen, or out of focus, in it."""
+"""Pixels that are read around a band of tiles, because pen and focus are judged from neighbouring pixels too."""
 
 _SHARP = 0.03
-"""Mean squared Laplacian of optical density, relative to the squared density, of tissue in focus."""
+"""Mean squared Laplacian of the optical density, relative to the squared density, in tissue that is in focus."""
 
 _GLASS = 0.045
 _FOLDED, _LEAST_FOLD = 1.9, 0.25
-"""A fold is this many times as dense as the slide's tissue of the same colour, and as its usual tissue, and at
-least this dense: layers multiply density and keep the colour, while crowds of nuclei and blood are dense by
-themselves, and each slide shows how dense."""
+"""A fold is this many times as dense as the slide's usual tissue and as its tissue of the same colour, and at least
+this dense. Overlapping layers multiply the density and keep the colour. Crowded nuclei and blood are dense without
+being folded; how dense they are is measured in each slide."""
 
 _REDDER, _DENSER = 0.05, 1.5
-"""Colours whose share of red is not above the usual one by more are no crowds of nuclei: they count as at most so
-many times as dense as usual, or a fold of a colour of its own would be its own measure."""
+"""A colour is that of crowded nuclei if its proportion of red exceeds the usual one by more than the first number.
+The density expected of any other colour is at most the second number times the usual density: otherwise a fold
+whose colour occurs nowhere else in the slide would be compared only with itself."""
 
 _COLOURS, _LEAST_SHARE, _LEAST_BLOCKS = 50, 0.002, 20
-"""Steps of the share of red in the density; share and number of blocks that make a colour of the slide's own."""
+"""Bins of the proportion of red in the density; the proportion and number of blocks from which a bin counts as one
+of the slide's colours."""
 
 _BLOCK, _BLOCKS = 5, 20_000
+"""Side in pixels of the blocks from which colours are measured, and roughly how many blocks of a slide are used."""
 
 
 def quality(rgb: np.ndarray, xy: np.ndarray, tile: float, downsample: float) -> dict[str, np.ndarray]:
@@ -40,16 +43,15 @@ def quality(rgb: np.ndarray, xy: np.ndarray, tile: float, downsample: float) -> 
     rgb
         uint8[h, w, 3]: the whole slide at low power.
     xy, tile
-        int[n, 2] corners, and side, in level-0 pixels.
+        int[n, 2] corners, and side of a tile, in level-0 pixels.
     downsample
         Level-0 pixels per pixel of `rgb`.
 
     Returns
     -------
     dict of float32[n], all in 0..1
-        blur: lack of detail against tissue in focus, mean over the stained area; pen, fold, background:
-        shares of the area;
-        saturation: mean of (max - min) / max.
+        blur: lack of detail compared with tissue in focus, averaged over the stained area; pen, fold, background:
+        proportion of the tile's area; saturation: mean of (max - min) / max.
 
     Examples
     --------
@@ -74,7 +76,7 @@ def quality(rgb: np.ndarray, xy: np.ndarray, tile: float, downsample: float) -> 
 
 
 def _folded(rgb: np.ndarray, background: np.ndarray) -> np.ndarray:
-    """Density from which tissue of a colour counts as folded, by the step of red in it, float32[_COLOURS]."""
+    """Density above which tissue counts as folded, for each bin of its proportion of red, float32[_COLOURS]."""
     height, width = rgb.shape[:2]
     step = max(_BLOCK, round(np.sqrt(height * width / _BLOCKS)))
     rows, columns = (
@@ -90,7 +92,7 @@ def _folded(rgb: np.ndarray, background: np.ndarray) -> np.ndarray:
     mean = mean[tissue]
     colour = _colour(density[tissue, 0], mean)
     least = max(_LEAST_BLOCKS, _LEAST_SHARE * len(mean))
-    usual = np.full(_COLOURS, np.inf)  # a colour that is not the slide's own is no fold
+    usual = np.full(_COLOURS, np.inf)  # tissue of a rare colour never counts as folded
     for number in np.flatnonzero(np.bincount(colour, minlength=_COLOURS) >= least):
         usual[number] = _median(mean[colour == number])
     plain = slice(int((_median(density[tissue, 0] / (3 * mean)) + _REDDER) * _COLOURS) + 1)
@@ -100,7 +102,7 @@ def _folded(rgb: np.ndarray, background: np.ndarray) -> np.ndarray:
 
 
 def _median(values: np.ndarray) -> np.floating:
-    """NumPy's, which imports its masked arrays in every worker to look for NaN."""
+    """Median of all values; `np.median` would import `numpy.ma` in every worker, to look for NaN."""
     ordered = np.sort(values, axis=None)
     n = len(ordered)
     middle: np.floating = (ordered[(n - 1) // 2] + ordered[n // 2]) / 2
@@ -108,14 +110,14 @@ def _median(values: np.ndarray) -> np.floating:
 
 
 def _colour(red: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    """Step of the share of red in the density of three channels, int[...]."""
+    """Bin of the proportion of red in the summed density of the three channels, int[...]."""
     share = red * np.float32(_COLOURS / 3) / np.maximum(mean, np.float32(1e-6))
     return np.minimum(share.astype(np.intp), _COLOURS - 1)
 
 
 def _maps(rgb: np.ndarray, background: np.ndarray, folded: np.ndarray) -> np.ndarray:
-    """What is averaged over tiles, float32[6, h, w]: QUALITY_COLUMNS, and the stained area that ``blur`` is a share of."""
-    rgb = np.moveaxis(np.ascontiguousarray(np.moveaxis(rgb, -1, 0)), 0, -1)  # each channel in one piece
+    """Maps to average over tiles, float32[6, h, w]: QUALITY_COLUMNS, and the stained area, which divides ``blur``."""
+    rgb = np.moveaxis(np.ascontiguousarray(np.moveaxis(rgb, -1, 0)), 0, -1)  # each channel contiguous
     density = optical_density(rgb, background)
     mean = channel_mean(density)
     pen = pen_mask(density)
@@ -137,7 +139,7 @@ def _maps(rgb: np.ndarray, background: np.ndarray, folded: np.ndarray) -> np.nda
 
 
 def _box_mean(values: np.ndarray) -> np.ndarray:
-    """Mean over 5 x 5 pixels, fewer at the edges, float32[..., h, w]."""
+    """Mean over 5 x 5 pixels, with the pixels at the edges repeated, float32[..., h, w]."""
     out = values
     for axis in (-2, -1):
         padded = np.concatenate([out.take([0, 0], axis), out, out.take([-1, -1], axis)], axis=axis)
@@ -158,7 +160,12 @@ def excluded(columns: dict[str, np.ndarray], spec: TileSpec) -> dict[str, np.nda
     columns
         float[n] for each quality column, from `quality`.
     spec
-        Limits of each column.
+        Bounds on each column.
+
+    Returns
+    -------
+    dict of bool[n]
+        Reason -> whether a tile is left out for it.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Size of tiles, and which are kept: `[tiles]` of study.toml."""
+"""The section `[tiles]` of study.toml: the size of tiles, and which tiles are kept."""
 
 from __future__ import annotations
 
@@ -11,39 +11,40 @@ from pathosig.core.spec import Spec
 
 @dataclass(frozen=True, kw_only=True)
 class TileSpec(Spec):
-    """Size of tiles, and which are kept.
+    """The size of tiles, and which tiles are kept.
 
     Attributes
     ----------
     preset
-        recommended, or paper: the published grid over the picture of a core, scaled to 5,000 pixels and cut into 23 x 23 tiles
-        of 224 pixels, kept by mean darkness. Of the settings below it takes `exact` and `icc` only.
+        recommended | paper. As published, ``paper`` scales the image of a core to 5,000 pixels, cuts it into 23 x 23 tiles of
+        224 pixels and keeps tiles by their mean darkness; of the settings below it uses only `exact` and `icc`.
     size_px
         Side of a tile in pixels at `mpp`.
     mpp
         Micrometres per pixel of the tiles.
     stride_px
-        Distance between tiles in pixels at `mpp`; the side without it, so that no area is used twice.
+        Distance between the corners of neighbouring tiles in pixels at `mpp`. By default the side of a tile, so that no area is
+        used twice.
     min_tissue
-        Lowest share of tissue in a tile.
+        Lowest proportion of tissue in a tile.
     edge
-        What happens at the right and lower edge of the slide: drop | pad (white).
+        What happens to tiles that extend beyond the right or lower edge of the slide: drop | pad (with white).
     mpp_tolerance
         How much coarser than `mpp` a slide's finest level may be, as a fraction.
     exact
-        Decode at full size and average areas instead of decoding JPEG at half size.
+        Decode JPEG at full size and average pixels, instead of decoding it at half size.
     icc
-        Colours: ``off`` reads pixels as they are stored, ``srgb`` turns them into sRGB by the slide's ICC profile, where it has one.
+        Colours: ``off`` reads pixels as they are stored; ``srgb`` converts them to sRGB with the slide's ICC profile, if it has one.
     quality_mpp
         Micrometres per pixel at which quality is measured.
     max_blur
         Highest blur (0 sharp .. 1 nothing in focus) of a kept tile.
     max_pen
-        Highest share of pen in a kept tile.
+        Highest proportion of pen marks in a kept tile.
     max_fold
-        Highest share of folded tissue (very dark and strongly coloured) in a kept tile.
+        Highest proportion of folded tissue (much denser than the slide's other tissue of that colour) in a kept tile.
     max_background
-        Highest share of glass in a kept tile.
+        Highest proportion of glass in a kept tile.
     min_saturation
         Lowest mean saturation (0..1) of a kept tile.
     """
@@ -71,7 +72,7 @@ class TileSpec(Spec):
         if self.mpp <= 0 or self.quality_mpp <= 0:
             raise ConfigError("[tiles] mpp and quality_mpp must be above 0.")
         if self.preset == "paper" and self.size_px != 224:
-            raise ConfigError('[tiles] preset = "paper" cuts tiles of 224 pixels: take size_px away.')
+            raise ConfigError('[tiles] preset = "paper" cuts tiles of 224 pixels. Remove size_px.')
         for name in ("min_tissue", "max_blur", "max_pen", "max_fold", "max_background", "min_saturation"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"[tiles] {name} must lie between 0 and 1.")

@@ -20,27 +20,26 @@ def cut_tiles(
     *,
     execution: Execution = Execution(),
 ) -> StageReport:
-    """Lay tiles of a physical size over the tissue of every slide.
+    """Cut tiles of a physical size from the tissue of every slide.
 
     Parameters
     ----------
     study
         An open study whose tissue stage has run.
     spec
-        Size of tiles and limits of quality; from study.toml by default.
+        Size of tiles and bounds on their quality; from study.toml by default.
     execution
-        Workers, and what happens to slides that are done or fail.
+        Number of workers, and what to do with slides that are already done or that fail.
 
     Returns
     -------
     StageReport
-        Slides whose tissue holds no whole tile are ``empty``, with the reasons counted.
+        Slides of which no tile is kept are ``empty``, with a count for each reason.
     """
     spec = spec or study.spec(TileSpec)
     units = []
     for specimen in study.specimens():
         tissue = study.paths.tissue(specimen.id)
-        edited = study.paths.edited_tissue(specimen.id)
         payload = {
             "path": str(specimen.path),
             "mpp": specimen.mpp,
@@ -48,9 +47,8 @@ def cut_tiles(
             "tissue": str(tissue.relative_to(study.root)),
             "output": study.paths.relative(study.paths.tiles(specimen.id)),
             "intact": _intact(study, specimen.id),
-            "edited": edited.is_file(),
         }
-        # what the tissue stage read is in its fingerprint; its output must still be what it wrote
+        # The fingerprint of the tissue stage covers what it read; its output must also be unchanged.
         inputs = {"tissue_intact": payload["intact"]}
         units.append(
             Unit(
@@ -71,7 +69,7 @@ def _intact(study: Study, unit: str) -> bool:
 
 def _one(job: Job) -> Outcome:
     from pathosig.tiles.of_slide import (
-        cut_slide,  # with NumPy; the process that hands out slides does without
+        cut_slide,  # imports NumPy, which the process that hands out slides does not need
     )
 
     return cut_slide(job)

@@ -1,4 +1,4 @@
-"""Stain normalisation: tiles in the colours of a reference, Macenko's or Reinhard's way, a batch at a time."""
+"""Stain normalisation of batches of tiles to a reference, by Macenko's or Reinhard's method."""
 
 from __future__ import annotations
 
@@ -15,30 +15,34 @@ METHODS = ("macenko", "reinhard")
 
 _LAMP = 240.0
 _BETA = 0.15
-"""Optical density (natural logarithm) under which a pixel is glass; both values as in the paper."""
+"""Optical density (natural logarithm) below which a pixel is glass; this and the lamp's intensity are as in Macenko's
+paper."""
 
 _ALPHA = 1.0
-"""Percentiles alpha and 100 - alpha of the angle are the two stains."""
+"""The percentiles alpha and 100 - alpha of the angle give the two stains."""
 
 _SAMPLE_SIDE = 48
-"""Statistics are taken on about this many rows and columns of a tile."""
+"""Statistics are computed from about this many rows and columns of a tile."""
 
 _LEAST_STAINED, _LEAST_FITTED, _MOST_INK, _LEAST_ANGLE = 0.05, 0.02, 0.35, np.deg2rad(4.0)
+"""A tile can be assessed if at least these proportions of its pixels are stained, and absorb in every channel, at most
+this proportion is ink, and the angle between its two stains is at least this."""
+
 _LARGEST_GAIN = 4.0
 _CHUNK, _BAND = 16, 12_544
-"""Tiles fitted at once, and pixels recoloured at once: what stays in the cache of the processor."""
+"""Tiles fitted at once, and pixels recoloured at once; these stay in the processor's cache."""
 
 _RGB_TO_LMS = np.array([[0.3811, 0.5783, 0.0402], [0.1967, 0.7244, 0.0782], [0.0241, 0.1288, 0.8444]])
 _LMS_TO_LAB = np.diag(1 / np.sqrt([3.0, 6.0, 2.0])) @ np.array([[1.0, 1, 1], [1, 1, -2], [1, -1, 0]])
 
 
 def fit_reference(tiles: np.ndarray, method: Method) -> dict[str, object]:
-    """The reference that `normalise` takes: plain numbers, as JSON keeps them.
+    """The reference that `normalise` takes, as plain numbers that can be written as JSON.
 
     Parameters
     ----------
     tiles
-        uint8[n, h, w, 3], tissue of the training slides; some dozens drawn from many slides.
+        uint8[n, h, w, 3]: a few dozen tissue tiles, drawn from many of the training slides.
     method
         ``macenko`` or ``reinhard``.
 
@@ -53,6 +57,8 @@ def fit_reference(tiles: np.ndarray, method: Method) -> dict[str, object]:
     ------
     NotEstimableError
         E_STAIN if no tile shows two stains.
+    ConfigError
+        If the tiles have another type or shape, or the method is unknown.
 
     References
     ----------
@@ -96,8 +102,8 @@ def fit_reference(tiles: np.ndarray, method: Method) -> dict[str, object]:
 def normalise(tiles: np.ndarray, reference: Mapping[str, object]) -> np.ndarray:
     """Tiles in the colours of the reference.
 
-    Every tile is fitted by itself, so the result never depends on what shares a batch. Tiles that
-    cannot be assessed (glass, a single stain, ink) come back as they are.
+    Every tile is fitted by itself, so the result does not depend on the other tiles of a batch. Tiles that
+    cannot be assessed (glass, a single stain, ink) are returned unchanged.
 
     Parameters
     ----------
@@ -113,7 +119,7 @@ def normalise(tiles: np.ndarray, reference: Mapping[str, object]) -> np.ndarray:
     Raises
     ------
     ConfigError
-        If the tiles or the reference are of another kind.
+        If the tiles have another type or shape, or the method of the reference is unknown.
 
     References
     ----------
@@ -146,7 +152,8 @@ def normalise(tiles: np.ndarray, reference: Mapping[str, object]) -> np.ndarray:
 
 
 Change = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
-"""Which tiles change, bool[n]; then float32[n, 3, 3] each: mixed before, powers, mixed after (empty: not at all)."""
+"""Which tiles change, bool[n]; then, as float32[n, 3, 3] each, the mixture before the powers, the powers, and the mixture
+after them (`_recolour`). Empty mixtures mean that colours are not mixed."""
 
 
 def _macenko_change(light: np.ndarray, reference: Mapping[str, object]) -> Change:
@@ -173,7 +180,7 @@ def _reinhard_change(light: np.ndarray, reference: Mapping[str, object]) -> Chan
 
 
 def _rows(matrices: np.ndarray) -> np.ndarray:
-    """Matrices that act on columns, for pixels that are rows."""
+    """Transposed matrices, float32[n, 3, 3]: they are derived for column vectors, but pixels are rows."""
     return np.ascontiguousarray(matrices.transpose(0, 2, 1), np.float32)
 
 
@@ -205,7 +212,7 @@ def _stain_vectors(density: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     sign = np.where((axes * mean[:, :, None]).sum(axis=1) < 0, -1.0, 1.0)  # towards the stained pixels
     axes = axes * sign[:, None, :]
     plane = np.matmul(axes.transpose(0, 2, 1).astype(np.float32), density)
-    slopes = plane[:, 1] / np.maximum(plane[:, 0], np.float32(1e-6))  # in the order of the angles
+    slopes = plane[:, 1] / np.maximum(plane[:, 0], np.float32(1e-6))  # ordered as the angles are
     slopes[~stained] = np.inf
     slopes.sort(axis=1)
     ends = np.arctan(np.stack([_quantile(slopes, count, q / 100) for q in (_ALPHA, 100 - _ALPHA)], axis=1))
@@ -221,12 +228,12 @@ def _quantile(ordered: np.ndarray, count: np.ndarray, q: float) -> np.ndarray:
     low = np.floor(at).astype(int)
     rows = np.arange(len(ordered))
     a, b = ordered[rows, low], ordered[rows, np.minimum(low + 1, count - 1)]
-    a, b = (np.where(np.isfinite(v), v, 0.0) for v in (a, b))  # no value at all
+    a, b = (np.where(np.isfinite(v), v, 0.0) for v in (a, b))  # rows without any value
     return np.asarray(a + (b - a) * (at - low), np.float64)
 
 
 def _dense(density: np.ndarray) -> np.ndarray:
-    """Pixels that every channel is absorbed in, bool[n, m]; stain vectors are fitted to these."""
+    """Pixels that absorb in every channel, bool[n, m]; stain vectors are fitted to these."""
     return np.minimum(np.minimum(density[:, 0], density[:, 1]), density[:, 2]) >= _BETA
 
 
@@ -270,9 +277,10 @@ def _recolour(
     *,
     scratch: np.ndarray,
 ) -> None:
-    """Pixels + 1, mixed by `before`, to the powers in `matrix`, mixed by `after`; each float32[3, 3].
+    """Recolour a tile into `out`: pixels + 1 are mixed by `before`, raised to the powers in `matrix`, and mixed by `after`.
 
-    Where `before` and `after` are empty, pixels are taken and given as shares of the lamp.
+    Each of the three is float32[3, 3]. Where `before` and `after` are empty, intensities are divided by the lamp's
+    before taking powers and multiplied by it afterwards.
     """
     source, target = tile.reshape(-1, 3), out.reshape(-1, 3)
     for start in range(0, len(source), _BAND):
@@ -307,7 +315,7 @@ def _recolour_band(
 def _mixed_powers(
     source: np.ndarray, before: np.ndarray, matrix: np.ndarray, after: np.ndarray, *, scratch: np.ndarray
 ) -> np.ndarray:
-    """What `_recolour` says, less a half, float32[n, 3]; by planes, where mixing costs a quarter."""
+    """Colours as `_recolour` describes them, minus 0.5, float32[n, 3]; by planes, mixing takes a quarter of the time."""
     n = len(source)
     planes, mixed = (buffer[: 4 * n].reshape(4, n) for buffer in scratch)
     np.add(source.T, np.float32(1), out=planes[:3])
