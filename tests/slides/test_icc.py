@@ -169,7 +169,42 @@ def test_the_compiled_loop_gives_the_bytes_of_numpy():
     slow._learn(other)
     assert icc._recolour(other, slow._cells, slow._listed) == len(other)
     assert np.array_equal(one.reshape(-1, 3), other)
-    assert 0 < len(fast._listed) < 512 * (fast._cells["mark"] > 0).sum()  # both ways are taken
+    assert 0 < len(fast._listed) < 1024 * (fast._cells["mark"] > 0).sum()  # both ways are taken
+
+
+@pytest.mark.skipif(not icc.COMPILED, reason="no compiler")
+@pytest.mark.parametrize("darkest", [0, 190])
+def test_runs_of_any_length_are_converted_up_to_the_first_colour_that_is_new(darkest):
+    """Eight pixels are looked up at once, some of them listed, some of no cell yet, and the last few one by one."""
+    profile = wide_profile(gamma=2.6)
+    convert = icc.Remembered(lambda pixels: by_pillow(pixels, profile))
+    colours = np.random.default_rng(3).integers(darkest, darkest + 60, (48, 3), dtype=np.uint8)
+    convert(colours.copy())
+    expected = colours.copy()
+    assert icc._recolour(expected, convert._cells, convert._listed) == 48
+    for n in range(49):
+        run = np.full((50, 3), 77, np.uint8)
+        run[:n] = colours[:n]
+        assert icc._resample.recolour(run[:n], convert._cells, convert._listed) == n
+        assert np.array_equal(run[:n], expected[:n])
+        assert (run[n:] == 77).all()
+    for place in (0, 5, 17, 46, 47):
+        run = colours.copy()
+        run[place] = (255, 0, 255)
+        done = icc._resample.recolour(run, convert._cells, convert._listed)
+        assert place - 8 < done <= place
+        assert np.array_equal(run[:done], expected[:done])
+        assert np.array_equal(run[place + 1 :], colours[place + 1 :])
+
+
+def test_clipped_colours_are_no_reason_to_list_a_cell():
+    """Bare glass is clipped in some channels; where these are linear below, a list would only be slower."""
+    profile = wide_profile()
+    convert = icc.Remembered(lambda pixels: by_pillow(pixels, profile))
+    glass = np.random.default_rng(4).integers((244, 236, 240), 256, (200, 100, 3), dtype=np.uint8)
+    assert (by_pillow(glass, profile)[..., 0] == 255).mean() > 0.3
+    assert np.abs(convert(glass.copy()).astype(int) - by_pillow(glass, profile)).max() <= 1
+    assert not len(convert._listed)
 
 
 def test_tissue_is_looked_for_in_the_colours_that_tiles_have(tmp_path):

@@ -18,7 +18,7 @@ try:
 except ImportError:  # built where there was no compiler
     COMPILED = False
 else:
-    COMPILED = hasattr(_resample, "recolour_cells")
+    COMPILED = hasattr(_resample, "recolour")
 """Whether the table of colours is looked up by a compiled loop; the bytes are the same either way."""
 
 _MAX_BYTES = 1 << 24
@@ -31,15 +31,21 @@ _CELL = np.dtype(
         "itemsize": 32,
     }
 )
-"""8 x 8 x 8 colours, as `_resample.c` describes them."""
+"""8 x 8 x 16 colours, as `_resample.c` describes them."""
 
 _LINEAR, _LISTED = 128, 256
+_CELLS = 1 << 14
 
-_INSIDE = np.stack(np.meshgrid(*[np.arange(8)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
-"""Colours of a cell as seen from its corner, int[512, 3]."""
+_SIDES = np.array((8, 8, 16))
+_INSIDE = np.stack(np.meshgrid(*map(np.arange, _SIDES), indexing="ij"), axis=-1).reshape(-1, 3)
+"""Colours of a cell as seen from its corner, int[1024, 3]."""
 
-_FIT = np.linalg.pinv(np.column_stack([np.ones(512), _INSIDE]))
-"""Least squares of a linear function over a cell, float64[4, 512]."""
+_TERMS = np.column_stack([np.ones(len(_INSIDE)), _INSIDE])
+_FIT = np.linalg.pinv(_TERMS)
+"""Least squares of a linear function over a cell, float64[4, 1024]."""
+
+_REFITS = 8
+"""Rounds in which functions are fitted again where colours are clipped."""
 
 _PLACES = np.array([1, 1 << 8, 1 << 16], np.uint32)
 """What red, green and blue count in the number of a colour."""
@@ -130,7 +136,7 @@ def _transform(profile: bytes) -> Callable[[np.ndarray], np.ndarray]:
 class Remembered:
     """A conversion of colours by a table, within one gray level: LittleCMS takes longer than decoding does.
 
-    Colours lie in cells of 8 x 8 x 8. Where a linear function gives all 512 within one gray level, as it does nearly everywhere for
+    Colours lie in cells of 8 x 8 x 16. Where a linear function gives all 1,024 within one gray level, as it does nearly everywhere for
     smooth profiles, it is used; the colours of other cells are listed one by one. A cell takes 32 bytes, so that those of a stained slide
     stay in the processor's nearest cache. Cells are filled when the first pixel in them comes.
 
@@ -142,7 +148,7 @@ class Remembered:
 
     def __init__(self, convert: Callable[[np.ndarray], np.ndarray]) -> None:
         self._convert = convert
-        self._cells: np.ndarray = np.zeros(1 << 15, _CELL)
+        self._cells = _aligned_cells()
         self._listed: np.ndarray = np.zeros(0, np.uint32)
         self._lock = threading.Lock()
 
@@ -150,7 +156,7 @@ class Remembered:
         """The pixels converted, in place where they can be written to."""
         if not (pixels.flags.writeable and pixels.flags.c_contiguous):
             pixels = np.array(pixels, order="C")
-        rest, look_up = pixels.reshape(-1, 3), _resample.recolour_cells if COMPILED else _recolour
+        rest, look_up = pixels.reshape(-1, 3), _resample.recolour if COMPILED else _recolour
         while (done := look_up(rest, self._cells, self._listed)) < len(rest):
             rest = rest[done:]
             self._learn(rest)
@@ -158,7 +164,7 @@ class Remembered:
 
     def _learn(self, pixels: np.ndarray) -> None:
         """Fill the cells of all colours of some pixels."""
-        present: np.ndarray = np.zeros(1 << 15, bool)
+        present: np.ndarray = np.zeros(_CELLS, bool)
         present[_numbers(pixels)] = True
         with self._lock:
             numbers = np.flatnonzero(present & (self._cells["mark"] == 0))
@@ -166,9 +172,9 @@ class Remembered:
                 self._fill(numbers[start : start + _AT_ONCE])
 
     def _fill(self, numbers: np.ndarray) -> None:
-        corners = 8 * np.stack((numbers >> 10, numbers >> 5 & 31, numbers & 31), axis=1)
+        corners = _SIDES * np.stack((numbers >> 9, numbers >> 4 & 31, numbers & 15), axis=1)
         new = self._convert((corners[:, None] + _INSIDE).astype(np.uint8))
-        fit = _FIT @ new.astype(np.float64)
+        fit = _fitted(new)
         cells: np.ndarray = np.zeros(len(numbers), _CELL)
         cells["base_red"][:, ::2] = np.rint(8 * fit[:, 0] + 4)  # half a level: what follows rounds down
         cells["base_red"][:, 1::2] = np.rint(128 * fit[:, 1])
@@ -176,15 +182,42 @@ class Remembered:
         cells["green_blue"][:, 1::2] = np.rint(128 * fit[:, 3])
         far = np.abs(_linear(cells[:, None], _INSIDE).astype(np.int16) - new).max(axis=(1, 2)) > 1
         cells["mark"] = np.where(far, _LISTED, _LINEAR)
-        cells["place"][far] = np.arange(far.sum()) + len(self._listed) // 512
+        cells["place"][far] = np.arange(far.sum()) + len(self._listed) // len(_INSIDE)
         self._listed = np.concatenate([self._listed, (new[far].astype(np.uint32) @ _PLACES).ravel()])
+        marks = cells["mark"].copy()
+        cells["mark"] = 0
         self._cells[numbers] = cells
+        self._cells["mark"][numbers] = marks  # last: other threads read cells as soon as they are marked
+
+
+def _fitted(new: np.ndarray) -> np.ndarray:
+    """Linear functions of the colours within cells, float64[n, 4, 3], that give new ones, uint8[n, 1024, 3], once they are clipped.
+
+    What is 0 or 255 may lie beyond: there the function may go on as it does within, so it is fitted again to what it gave.
+    """
+    fit = _FIT @ new.astype(np.float64)
+    at_ends = np.flatnonzero(((new == 0) | (new == 255)).any(axis=(1, 2)))
+    wanted, ends = new[at_ends].astype(np.float64), new[at_ends]
+    for _ in range(_REFITS if len(at_ends) else 0):
+        linear = _TERMS @ fit[at_ends]
+        wanted = np.where(
+            ends == 255, np.maximum(linear, 255), np.where(ends == 0, np.minimum(linear, 0), wanted)
+        )
+        fit[at_ends] = _FIT @ wanted
+    return np.asarray(fit)
+
+
+def _aligned_cells() -> np.ndarray:
+    """All cells, each within one line of the processor's cache, as the compiled loop reads them at once."""
+    room: np.ndarray = np.zeros(_CELLS + 1, _CELL)
+    first = -room.ctypes.data % _CELL.itemsize
+    return room.view(np.uint8)[first : first + (_CELL.itemsize * _CELLS)].view(_CELL)
 
 
 def _numbers(pixels: np.ndarray) -> np.ndarray:
     """The cells of pixels, int[n]."""
-    cells = (pixels >> 3).astype(np.int32)
-    return np.asarray(cells[..., 0] << 10 | cells[..., 1] << 5 | cells[..., 2])
+    red, green, blue = (pixels[..., k].astype(np.int32) for k in range(3))
+    return np.asarray(red >> 3 << 9 | green >> 3 << 4 | blue >> 4)
 
 
 def _linear(cells: np.ndarray, inside: np.ndarray) -> np.ndarray:
@@ -197,12 +230,12 @@ def _linear(cells: np.ndarray, inside: np.ndarray) -> np.ndarray:
 
 def _recolour(pixels: np.ndarray, cells: np.ndarray, listed: np.ndarray) -> int:
     """What the compiled loop of this name does: new colours for pixels unless one is not known; how many got them."""
-    chosen, inside = cells[_numbers(pixels)], pixels & 7
+    chosen, inside = cells[_numbers(pixels)], pixels % _SIDES.astype(np.uint8)
     if not chosen["mark"].all():
         return 0
     new = _linear(chosen, inside)
     by_list = chosen["mark"] == _LISTED
-    places = (chosen["place"][by_list].astype(np.int64) << 9) + inside[by_list] @ np.array([64, 8, 1])
+    places = (chosen["place"][by_list].astype(np.int64) << 10) + inside[by_list] @ np.array([128, 16, 1])
     new[by_list] = listed[places][:, None] >> np.array([0, 8, 16], np.uint32) & 255
     pixels[...] = new
     return len(pixels)
