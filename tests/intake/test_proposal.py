@@ -1,8 +1,10 @@
 """What `init` makes of a table: outcomes that come in right, and everything else asked or refused."""
 
 import datetime as dt
+import io
 import os
 import pty
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -10,7 +12,7 @@ import tomllib
 import pytest
 
 from pathosig.core.errors import ConfigError, InputError
-from pathosig.intake import check, init
+from pathosig.intake import asking, check, init
 
 from .made import DAYS, DEAD, IDS, MONTHS, N, made_study, outcome, text_table, truth, workbook, write
 
@@ -149,7 +151,7 @@ def test_a_time_never_takes_the_event_of_another_endpoint(tmp_path):
         ({**BASE, "os_days": ["inf", *DAYS[1:]]}, "E_TIME", "infinite"),
         ({**BASE, "os_days": END}, "E_TIME", "dates"),
         ({**BASE, "os_days": [40_000 + d for d in DAYS]}, "E_TIME_RANGE", "serial numbers"),
-        ({**BASE, "os_days": [12] * N}, "E_TIME_EQUAL", "all of 24"),
+        ({**BASE, "os_days": [12] * N}, "E_TIME_EQUAL", "all 24"),
         ({**BASE, "os_days": None, "os_months": DAYS}, "E_TIME_RANGE", "is the unit days?"),
         (
             {**BASE, "os_days": None, "os_months": [2005 + k % 9 for k in range(N)]},
@@ -371,3 +373,14 @@ def test_on_a_terminal_the_question_is_asked(tmp_path):
     assert process.returncode == 0
     assert "--discovery B" in out
     assert tomllib.loads((tmp_path / "study" / "study.toml").read_text())["primary"]["discovery"] == "B"
+
+
+def test_flags_that_repeat_the_answers_are_quoted_for_a_shell(tmp_path, monkeypatch):
+    path = write(tmp_path, {**BASE, "study's cohort;": ["A", "B"] * 12})
+    monkeypatch.setattr(asking, "is_terminal", lambda: True)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("2\n"))
+    report = init(tmp_path / "study", clinical=path)
+    line = next(text for text in report.to_text().splitlines() if text.startswith("flags that give"))
+    flags = ["--cohort", "study's cohort;", "--discovery", "B"]
+    assert shlex.split(line.partition(": ")[2], posix=True) == flags
+    assert shlex.quote("study's cohort;") in line

@@ -1,4 +1,4 @@
-"""From a folder of slides and a clinical table to a study folder, and its checks."""
+"""Makes a study folder from a folder of slides and a clinical table, and checks it."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Asking on a terminal what a table leaves open; elsewhere stopping with the flags to give."""
+"""Asks on a terminal what a table leaves open; without a terminal, stops and names the flags that decide it."""
 
 from __future__ import annotations
 
@@ -12,20 +12,32 @@ from pathosig.intake.choices import Choices, Question
 
 
 def is_terminal() -> bool:
-    """Whether somebody can be asked."""
+    """Whether standard input and standard error are a terminal, so that questions can be asked."""
     return bool(sys.stdin and sys.stdin.isatty() and sys.stderr.isatty())
 
 
 def ask(questions: Sequence[Question], choices: Choices) -> tuple[Choices, tuple[str, ...]]:
-    """The answers as choices, and the flags that would have given them.
+    """Ask the first question and return the choices with its answer.
+
+    Parameters
+    ----------
+    questions
+        Open questions; only the first is asked, because its answer may settle the others.
+    choices
+        What is decided already.
+
+    Returns
+    -------
+    tuple[Choices, tuple[str, ...]]
+        The choices with the answer, and the flags that would have given it.
 
     Raises
     ------
     InputError
-        If there is no answer: end of input.
+        If the input ends without an answer.
     """
     answers: list[str] = []
-    for question in questions[:1]:  # an answer may settle the others
+    for question in questions[:1]:
         flags = _answer(question)
         answers += flags
         choices = choices.with_flags(flags)
@@ -38,7 +50,7 @@ def _answer(question: Question) -> tuple[str, ...]:
         label = f"   ({option.label})" if option.label else ""
         sys.stderr.write(f"  {number}  {one_line(option.to_flags())}{label}\n")
     open_ended = any(_is_open(f) for o in question.options for f in o.flags) or not question.options
-    how = "flags such as above" if open_ended else f"1 to {len(question.options)}, or flags"
+    how = "flags like those above" if open_ended else f"1 to {len(question.options)}, or flags"
     while True:
         sys.stderr.write(f"{how}: ")
         sys.stderr.flush()
@@ -58,12 +70,12 @@ def _answer(question: Question) -> tuple[str, ...]:
 
 
 def _is_open(flag: str) -> bool:
-    """Whether a flag has something left to fill in."""
+    """Whether a flag contains a placeholder that has to be filled in."""
     return "COLUMN" in flag or "=?" in flag
 
 
 def refusal(questions: Sequence[Question], command: str = "") -> InputError:
-    """What to say where nobody can be asked: all the questions at once, each with its flags."""
+    """The error where nobody can be asked: all questions at once, each with the flags that answer it."""
     many = len(questions) > 1
     texts = [f"{f'{n}. ' if many else ''}{q.to_text()}" for n, q in enumerate(questions, start=1)]
     end = f"\nGive {'one line of flags for each' if many else 'one of these lines of flags'}{command}; nothing was written."

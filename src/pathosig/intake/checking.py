@@ -1,4 +1,4 @@
-"""`pathosig check`: what is wrong with a study, before anything runs."""
+"""`pathosig check` finds problems in a study before anything runs."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ _SHOWN = 5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CheckReport(Shown):
-    """What `check` found: problems with a code in front, warnings, counts, a row for each slide.
+    """What `check` found.
 
     Attributes
     ----------
     problems, warnings
-        Messages with a code in front.
+        Messages that begin with a code.
     slides
-        One per slide that was opened.
+        One row per slide that was opened.
     counts
-        Patients, slides, matched, events of each endpoint and cohort.
+        Numbers of patients, of slides, of patients with slides, and of events by endpoint and cohort.
     discovery
         The cohort that models are fitted on.
     limits
-        Memory and time that each slide may take in a run with the usual settings; None where no slides are read.
+        Memory and time that each slide may take in a run with default settings; None if no slides are read.
     usable
-        Whether `run` can begin: no problem stands against the whole study.
+        Whether `run` can begin, that is, no problem concerns the whole study.
     """
 
     problems: tuple[str, ...]
@@ -55,7 +55,7 @@ class CheckReport(Shown):
 
     @property
     def exit_code(self) -> int:
-        """3 when the study is unusable, else 0."""
+        """3 if the study is unusable, else 0."""
         return 0 if self.usable else InputError.exit_code
 
     def to_dict(self) -> dict[str, object]:
@@ -71,7 +71,7 @@ class CheckReport(Shown):
         }
 
     def to_text(self) -> str:
-        """Counts, then problems, then warnings, then whether `run` can begin and how many slides it would leave out."""
+        """Counts, problems and warnings, then whether `run` can begin and how many slides would fail."""
         lines = [f"{name.replace('_', ' ')}: {_listed(value)}" for name, value in self.counts.items()]
         lines += (
             [f"discovery cohort: {one_line(self.discovery)} (models are fitted on it)"]
@@ -95,7 +95,7 @@ def _listed(value: int | Mapping[str, int]) -> str:
 
 @dataclass(slots=True)
 class _Notebook:
-    """What was found so far."""
+    """The findings so far."""
 
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -108,7 +108,7 @@ class _Notebook:
         self.is_fatal = True
 
     def report(self, slides: Sequence[SlideCheck], discovery: str) -> CheckReport:
-        """All of it."""
+        """The report on all findings."""
         return CheckReport(
             problems=tuple(self.problems),
             warnings=tuple(self.warnings),
@@ -121,19 +121,21 @@ class _Notebook:
 
 
 def check(study: Study, *, open_slides: bool = True) -> CheckReport:
-    """Say what is wrong with a study: ids, endpoints, covariates, settings of every stage, slides.
+    """Check the ids, endpoints, covariates, settings and slides of a study.
 
     Parameters
     ----------
+    study
+        An open study.
     open_slides
-        Open every slide; without it only study.toml and the tables are read.
+        Open every slide; otherwise only study.toml and the tables are read.
 
     Returns
     -------
     CheckReport
-        Unusable (exit 3) when study.toml has an unknown table or key, a setting or a declared column cannot be used, tables
-        contradict each other, no ids overlap, no slide opens, a cohort loses more than half of its patients with slides
-        (E_SLIDES_LOST) or the primary endpoint cannot be read.
+        The study is unusable (exit code 3) if study.toml has an unknown table or key, a setting or a declared column cannot be
+        used, tables contradict each other, no ids match, no slide opens, a cohort loses more than half of its patients with
+        slides (E_SLIDES_LOST), or the primary endpoint cannot be read.
     """
     notes = _Notebook()
     for problem in config_problems(study):
@@ -173,7 +175,7 @@ def _check_ids(study: Study, notes: _Notebook) -> None:
     ids = list(patients["patient_id"])
     notes.counts["patients"] = len(ids)
     if not ids:
-        notes.refuse("E_INPUT patients.csv: has a header but no rows.")
+        notes.refuse("E_INPUT patients.csv has a header but no rows.")
         return
     notes.counts["cohorts"] = dict(sorted(Counter(patients["cohort"]).items()))
     _check_cohorts(study, list(patients["cohort"]), notes)
@@ -182,7 +184,7 @@ def _check_ids(study: Study, notes: _Notebook) -> None:
         return
     if not slides:
         notes.refuse(
-            "E_MISSING slides.csv: no slide is listed. Make it with `pathosig init`, or give [study] level in study.toml."
+            "E_MISSING slides.csv lists no slide. Make it with `pathosig init`, or set level under [study] in study.toml."
         )
         return
     notes.counts["slides"] = len(slides)
@@ -228,7 +230,7 @@ def _check_cohorts(study: Study, cohorts: Sequence[str], notes: _Notebook) -> No
     for twins in spelled.values():
         if len(twins) > 1:
             notes.refuse(
-                f"E_COHORT patients.csv: cohorts {twins} differ only by case or blanks. Write them as one."
+                f"E_COHORT patients.csv: cohorts {twins} differ only by case or blanks. Spell them the same."
             )
 
 
@@ -300,12 +302,12 @@ def _check_columns(study: Study, rows: Sequence[Mapping[str, str]], notes: _Note
         nones = sum(c.strip().casefold() == "none" for c in column.cells) if column.kind == "words" else 0
         if nones:
             notes.warnings.append(
-                f"W_NONE column {name}: 'none' in {nones} rows is a level of its own; empty the cells if they are missing"
+                f"W_NONE column {name}: 'none' in {nones} rows counts as a level of its own; empty these cells if they mean missing"
             )
         if column.spellings and name != columns.site:
             shown = ", ".join(f"{a!r} as {b!r}" for a, b in sorted(column.spellings.items())[:_SHOWN])
             notes.warnings.append(
-                f"W_LEVELS column {name}: levels that differ by case or blanks are taken for one: {shown}"
+                f"W_LEVELS column {name}: levels that differ only by case or blanks count as one: {shown}"
             )
         if column.numbers is not None:
             values = [v for v in column.numbers.values if v == v]

@@ -1,4 +1,4 @@
-"""What the user said about a table, from flags or answers, and what is left to ask."""
+"""What the user decided about a table, by flags or answers, and the questions that are left."""
 
 from __future__ import annotations
 
@@ -16,27 +16,41 @@ from pathosig.core.words import endpoint_of, phrase
 
 NO_COHORT = "none"
 NUMBER_ROWS = "row-number"
-"""For ``--id``: every row is a patient, called by its number."""
+"""Value of ``--id`` for a table without ids: every row is a patient, whose id is the number of the row."""
 
 KEPT_KINDS = ("normal", "frozen")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Choices:
-    """How to read a table, as far as it was said; what is empty is proposed.
+    """How the user wants a table to be read; for what is left empty, the program makes a proposal.
 
     Attributes
     ----------
+    patient_column, slide_column, cohort_column
+        Columns with patient ids, names of slides and cohorts.
+    patient_pattern
+        Regular expression that finds the patient id in the name of a slide.
+    discovery
+        The cohort that models are fitted on.
     time, event, start
         Endpoint -> column.
     event_values
         Endpoint -> value -> 0 or 1.
     unit
-        Endpoint -> unit; the key "" is for all.
+        Endpoint -> unit; the key "" stands for all endpoints.
     covariates, treatments
-        None: proposed; else exactly these.
+        Exactly these columns; None lets the program propose them.
+    missing
+        Values that mean missing.
+    decimal
+        The decimal mark, where numbers can be read in two ways.
+    dates
+        dmy or mdy, where dates can be read in two ways.
+    sheet, header_row
+        Sheet of a workbook, and the row with the column names, counted from 1.
     include
-        Slides that are left out otherwise: normal, frozen.
+        Kinds of TCGA slides to keep that are left out by default: normal, frozen.
     """
 
     patient_column: str | None = None
@@ -59,23 +73,28 @@ class Choices:
     include: tuple[str, ...] = ()
 
     def unit_of(self, endpoint: str) -> str | None:
-        """The unit said for an endpoint, or for all."""
+        """The unit that was given for an endpoint, or else for all endpoints."""
         return self.unit.get(endpoint) or self.unit.get("")
 
     def with_flags(self, flags: Sequence[str]) -> Self:
-        """These choices and those of more flags, which win.
+        """These choices, overridden by those of further flags.
+
+        Parameters
+        ----------
+        flags
+            Flags and values in turn: ``("--unit", "os=months")``.
 
         Raises
         ------
         ConfigError
-            If a flag is not one of a question's answers.
+            If a flag cannot answer a question.
         """
         pairs = list(zip(flags[::2], flags[1::2], strict=True))
         new: Self = self
         for flag, value in pairs:
             name = _FIELDS.get(flag)
             if name is None:
-                raise ConfigError(f"{flag}: not an answer that can be given.")
+                raise ConfigError(f"{flag}: this flag cannot be given as an answer.")
             new = new._with(name, value)
         return new
 
@@ -118,13 +137,13 @@ _FIELDS = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Option:
-    """One answer: what it means, and the flags that give it."""
+    """One possible answer to a question: what it means, and the flags that give it."""
 
     label: str
     flags: tuple[str, ...]
 
     def to_flags(self) -> str:
-        """The flags as they are typed.
+        """The flags as they are typed in a shell.
 
         Examples
         --------
@@ -136,16 +155,16 @@ class Option:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Question:
-    """Something with two readings; never decided in silence.
+    """Something that can be read in two ways, and is therefore never decided without asking.
 
     Attributes
     ----------
     code
         Stable name such as ``E_EVENT``.
     text
-        The column, what is in it, what is open.
+        The column, what it contains, and what has to be decided.
     options
-        The answers; a value in capitals is to be filled in.
+        Possible answers; a value in capitals has to be filled in.
     """
 
     code: str
@@ -153,21 +172,21 @@ class Question:
     options: tuple[Option, ...] = ()
 
     def to_text(self) -> str:
-        """The question with an answer on each line."""
+        """The question, followed by one answer per line."""
         lines = [self.text]
         lines += [f"    {o.to_flags()}   {f'({o.label})' if o.label else ''}".rstrip() for o in self.options]
         return "\n".join(lines)
 
 
 class Asked(Exception):
-    """Raised where a reading needs an answer.
+    """Raised where a table cannot be read without an answer.
 
     Attributes
     ----------
     question
-        What to ask.
+        The question to ask.
     columns
-        The columns it is about: they are not used as long as it is open.
+        The columns that it concerns; they are not used until it is answered.
     """
 
     def __init__(self, question: Question, columns: Sequence[str] = ()) -> None:
@@ -180,7 +199,14 @@ class Asked(Exception):
 
 
 def by_endpoint(flag: str, values: Sequence[str]) -> dict[str, str]:
-    """``os=OS (months)`` as endpoint -> column; a bare column is given to the endpoint its name says, else to os.
+    """``os=OS (months)`` as endpoint -> column; a column alone goes to the endpoint in its name, or else to os.
+
+    Parameters
+    ----------
+    flag
+        The flag, for messages.
+    values
+        Its values.
 
     Raises
     ------
@@ -202,18 +228,18 @@ def by_endpoint(flag: str, values: Sequence[str]) -> dict[str, str]:
 
 
 def is_endpoint_name(text: str) -> bool:
-    """Whether a text can name an endpoint: short, letters and digits only."""
+    """Whether a text can name an endpoint: at most 12 ASCII letters, digits and underscores."""
     plain = text.strip().lower()
     return plain in ENDPOINTS or (plain.replace("_", "").isalnum() and plain.isascii() and len(plain) <= 12)
 
 
 def units(values: Sequence[str]) -> dict[str, str]:
-    """``months`` or ``os=months`` as endpoint -> unit; "" stands for all endpoints.
+    """``months`` or ``os=months`` as endpoint -> unit; the key "" stands for all endpoints.
 
     Raises
     ------
     ConfigError
-        If it is no unit of time.
+        If the value is not a unit of time.
     """
     out: dict[str, str] = {}
     for value in values:
@@ -221,7 +247,9 @@ def units(values: Sequence[str]) -> dict[str, str]:
         unit = unit.strip().lower()
         unit = unit if unit in UNITS or f"{unit}s" not in UNITS else f"{unit}s"
         if unit not in UNITS:
-            raise ConfigError(f"--unit {value!r}: expected one of {', '.join(UNITS)}, or such as os=months.")
+            raise ConfigError(
+                f"--unit {value!r}: expected one of {', '.join(UNITS)}, or ENDPOINT=UNIT such as os=months."
+            )
         out[name.strip().lower() if sign else ""] = unit
     return out
 
@@ -232,7 +260,7 @@ def codings(values: Sequence[str]) -> dict[str, dict[str, int]]:
     Raises
     ------
     ConfigError
-        If a value has no 0 or 1, or is given twice with different ones.
+        If a value is not given 0 or 1, or is given both.
 
     Examples
     --------
@@ -259,7 +287,7 @@ def codings(values: Sequence[str]) -> dict[str, dict[str, int]]:
 
 
 def _pairs(text: str) -> list[str]:
-    """Parts between commas, where a comma ends a part only after ``=0`` or ``=1``: values may hold commas."""
+    """Split at commas that follow ``=0`` or ``=1``; other commas are part of a value."""
     out: list[str] = []
     held = ""
     for piece in text.split(","):
@@ -271,7 +299,7 @@ def _pairs(text: str) -> list[str]:
 
 
 def names(values: Sequence[str] | str | None, header: Sequence[str]) -> tuple[str, ...] | None:
-    """Columns from flags, each given alone or several with commas between."""
+    """Columns from flags, each given separately or several separated by commas."""
     if values is None:
         return None
     out: list[str] = []
@@ -281,12 +309,12 @@ def names(values: Sequence[str] | str | None, header: Sequence[str]) -> tuple[st
 
 
 def column_named(name: str, header: Sequence[str], *, flag: str, source: str) -> str:
-    """The column a flag names: as it is written, or else the only one alike but for case and punctuation.
+    """The column that a flag names: the exact one, or else the only one that differs just by case and punctuation.
 
     Raises
     ------
     ConfigError
-        If there is none, with the nearest name.
+        If there is no such column; the message names the nearest one.
     """
     if name in header:
         return name

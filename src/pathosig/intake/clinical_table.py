@@ -1,4 +1,4 @@
-"""A clinical table with its columns read: what each holds, what its header means, one row per patient."""
+"""A clinical table with one row per patient, the contents of its columns, and the meaning of their headers."""
 
 from __future__ import annotations
 
@@ -14,16 +14,26 @@ from pathosig.intake.choices import Choices
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClinicalTable:
-    """Columns read, and the senses of their headers.
+    """A clinical table that has been read, with one row per patient.
 
     Attributes
     ----------
+    source
+        Name of the file, for messages.
+    columns
+        Header -> the column with its values.
+    senses
+        Header -> what its words mean, such as time, death or a unit.
     ids
         Patient of each row.
     varying
         Columns that differ between the rows of one patient -> (patient, two of the values).
     n_rows
-        Rows of the file, before those of one patient were folded.
+        Number of rows in the file, before the rows of each patient were merged.
+    notes
+        What was done to the rows.
+    missing
+        Values that mean missing.
     """
 
     source: str
@@ -39,13 +49,13 @@ class ClinicalTable:
         return len(self.ids)
 
     def with_sense(self, *wanted: str) -> list[str]:
-        """Headers that have all of these senses, in the order of the table."""
+        """Headers that have all the given senses, in the order of the table."""
         need = set(wanted)
         return [name for name, has in self.senses.items() if need <= has]
 
 
 def read_columns(table: Table, choices: Choices) -> dict[str, Column]:
-    """All columns of a table; whether others write decimal commas decides how ``2.361`` reads."""
+    """Read all columns of a table; if other columns have decimal commas, the point in ``2.361`` separates thousands."""
     missing = frozenset(choices.missing)
     order: Order | None = {"dmy": "day", "mdy": "month"}.get(choices.dates or "")  # type: ignore[assignment]
     out: dict[str, Column] = {}
@@ -85,16 +95,16 @@ def _has_three_digits(column: Column) -> bool:
 
 
 def by_patient(table: Table, ids: Sequence[str], choices: Choices) -> ClinicalTable:
-    """The table with one row per patient: cells of one patient that agree are folded, empty ones filled by the others.
+    """The table with one row per patient: rows of one patient are merged, and empty cells filled from the others.
 
     Parameters
     ----------
     table
-        As it came in.
+        The table as it was read.
     ids
-        Patient of each row; rows without one are left out.
+        Patient of each row; rows without a patient are left out.
     choices
-        What the user said.
+        What the user decided.
     """
     missing = frozenset(choices.missing)
     rows_of: dict[str, list[int]] = {}
@@ -106,7 +116,7 @@ def by_patient(table: Table, ids: Sequence[str], choices: Choices) -> ClinicalTa
     notes: list[str] = []
     nameless = sum(not i for i in ids)
     if nameless:
-        notes.append(f"{nameless} rows without a patient id left out")
+        notes.append(f"{nameless} rows without a patient id are left out")
     varying: dict[str, tuple[str, str, str]] = {}
     cells: dict[str, list[str]] = {}
     firsts = [rows[0] for rows in rows_of.values()]
@@ -117,17 +127,17 @@ def by_patient(table: Table, ids: Sequence[str], choices: Choices) -> ClinicalTa
             values = {column[r] for r in rows}
             if len(values) == 1:
                 continue
-            told = sorted(
+            distinct = sorted(
                 {" ".join(v.casefold().split()): v for v in values if not is_missing(v, missing)}.values()
             )
-            if len(told) > 1 and name not in varying:
-                varying[name] = (patient, told[0], told[1])
-            folded[place[patient]] = told[0] if told else column[rows[0]]
+            if len(distinct) > 1 and name not in varying:
+                varying[name] = (patient, distinct[0], distinct[1])
+            folded[place[patient]] = distinct[0] if distinct else column[rows[0]]
         cells[name] = folded
     if several:
         most = max(len(rows) for rows in several.values())
         notes.append(
-            f"{len(ids) - nameless} rows of {len(patients)} patients, up to {most} a patient, made one row each"
+            f"{len(ids) - nameless} rows of {len(patients)} patients (up to {most} per patient) are merged into one row each"
         )
     folded_table = replace(table, cells=cells)
     return ClinicalTable(

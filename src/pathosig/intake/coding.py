@@ -1,4 +1,4 @@
-"""How the values of an event column say that the event happened: from its words, or asked."""
+"""Decides which values of an event column mean that the event happened, by their words or by asking."""
 
 from __future__ import annotations
 
@@ -25,20 +25,28 @@ _LIVES = frozenset({"alive", "alive with disease", "alive without disease"})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Coding:
-    """Value -> 1 where the event happened, 0 where not; `why` says how that is known."""
+    """Which values of a column mean that the event happened.
+
+    Attributes
+    ----------
+    values
+        Value -> 1 if the event happened, 0 if not.
+    why
+        How this was decided.
+    """
 
     values: Mapping[str, int]
     why: str
 
     @property
     def is_plain(self) -> bool:
-        """Whether the values are 0 and 1 (or true and false) as the program reads them without being told."""
+        """Whether the values are 0 and 1 (or false and true), which need no declaration in study.toml."""
         plain = {"0": 0, "1": 1, "false": 0, "true": 1}
         return all(plain.get(event_key(v)) == code for v, code in self.values.items())
 
 
 def code_of(meaning: str, endpoint: str) -> int | None:
-    """0 or 1 for what a word means under an endpoint; None where that is open."""
+    """0 or 1 for the meaning of a word under an endpoint; None if it is undecided."""
     if meaning == "happened":
         return 1
     if meaning in ("event", "no event"):
@@ -65,15 +73,15 @@ def read_coding(
     Parameters
     ----------
     column
-        Its header.
+        Header of the column.
     values
-        Its distinct filled values.
+        Distinct values of its filled cells.
     endpoint
-        The endpoint whose event it is.
+        The endpoint whose event it may hold.
     senses
-        What the header says: a censoring column or one that says alive is never taken for events without asking.
+        Senses of the header: a column about censoring or about being alive never counts as events without asking.
     declared
-        What the user said.
+        The coding that the user gave.
 
     Raises
     ------
@@ -105,12 +113,12 @@ def read_coding(
 
 
 def names_an_event(header: str, senses: frozenset[str]) -> bool:
-    """Whether ``yes`` under a header means that the event happened: it names an event, not a status."""
+    """Whether ``yes`` under a header means that the event happened, because the header names an event and not a status."""
     return bool(senses & _EVENTS) or bool(set(words(header)) & _EVENT_WORDS)
 
 
 def _code(value: str, endpoint: str, *, takes_yes: bool) -> int | None:
-    """0 or 1 for one value by its words; None where they are open or contradict a number in front."""
+    """0 or 1 for one value by its words; None if they are undecided or contradict a leading number."""
     prefixed = _PREFIXED.fullmatch(value)
     meaning = meaning_of_event(prefixed.group(2) if prefixed else value)
     if meaning in ("yes", "no"):
@@ -125,7 +133,10 @@ def _code(value: str, endpoint: str, *, takes_yes: bool) -> int | None:
 
 
 def _says_free(header: str) -> bool:
-    """Whether a header such as ``disease_free`` may mean that the event did not happen; free survival is a time or its event."""
+    """Whether a header such as ``disease_free`` may mean that the event did not happen.
+
+    A header with ``survival`` or ``interval`` (disease-free survival) names a time or its event instead.
+    """
     tokens = set(words(header))
     return bool(tokens & {"free", "frei", "libre", "sans", "libera"}) and not tokens & {
         "survival",
@@ -134,7 +145,7 @@ def _says_free(header: str) -> bool:
 
 
 def _speaks_for_itself(values: Sequence[str]) -> bool:
-    """Whether words, not numbers or yes and no, say what happened: Alive and Dead under any header."""
+    """Whether all values are words with a clear meaning under any header, such as Alive and Dead, and not yes and no."""
     bare = [hit.group(2) if (hit := _PREFIXED.fullmatch(v)) else v for v in values]
     return all((m := meaning_of_event(v)) is not None and m not in ("yes", "no") for v in bare)
 
@@ -143,17 +154,17 @@ def _declared(column: str, values: Sequence[str], declared: Mapping[str, int], e
     codes = {event_key(v): code for v, code in declared.items()}
     lacking = [v for v in values if event_key(v) not in codes]
     if lacking:
-        said = ",".join(f"{v}={c}" for v, c in declared.items())
+        given = ",".join(f"{v}={c}" for v, c in declared.items())
         raise ConfigError(
-            f"--event-values {endpoint}:{said}: column {column!r} also has {', '.join(map(repr, lacking[:6]))}. "
+            f"--event-values {endpoint}:{given}: column {column!r} also has {', '.join(map(repr, lacking[:6]))}. "
             "Give all of its values 0 or 1, or declare those that mean missing with --missing VALUE.",
             code="E_EVENT",
         )
-    return Coding(values={v: codes[event_key(v)] for v in values}, why="as you said")
+    return Coding(values={v: codes[event_key(v)] for v in values}, why="given with --event-values")
 
 
 def _explained(column: str, values: Sequence[str], endpoint: str) -> Coding | None:
-    """A coding that the header itself spells out: ``Status (1 = alive, 2 = dead)``."""
+    """The coding that a header such as ``Status (1 = alive, 2 = dead)`` spells out, or None."""
     spelled = {}
     for number, text in _EXPLAINED.findall(column):
         meaning = meaning_of_event(text)
@@ -165,15 +176,15 @@ def _explained(column: str, values: Sequence[str], endpoint: str) -> Coding | No
     keys = {event_key(v) for v in values}
     if len(spelled) < 2 or not keys <= set(spelled):
         return None
-    return Coding(values={v: spelled[event_key(v)] for v in values}, why="as its header says")
+    return Coding(values={v: spelled[event_key(v)] for v in values}, why="given by its header")
 
 
 def _ask(column: str, values: Sequence[str], endpoint: str, *, is_inverted: bool, is_state: bool) -> Question:
     shown = ", ".join(map(repr, values[:8])) + (f" and {len(values) - 8} more" if len(values) > 8 else "")
-    text = f"column {column!r} ({endpoint} event) has the values {shown}: which of them say that the event happened?"
+    text = f"column {column!r} ({endpoint} event) has the values {shown}: which of them mean that the event happened?"
     if is_inverted:
         text = (
-            f"column {column!r} has the values {shown} and its name speaks of patients who are censored, alive or free of the event: "
+            f"column {column!r} has the values {shown}, and its name suggests patients who are censored, alive or free of the event: "
             "does 1 mean that the event did NOT happen?"
         )
     if len(values) > 8:
@@ -194,7 +205,7 @@ def _ask(column: str, values: Sequence[str], endpoint: str, *, is_inverted: bool
         event_low = {v: "0" if v == high else "1" for v in ordered}
         options = [
             _coding_option(endpoint, column, event_high, f"{high} = the event happened"),
-            _coding_option(endpoint, column, event_low, f"{high} = no event: censored, alive"),
+            _coding_option(endpoint, column, event_low, f"{high} = no event (censored or alive)"),
         ]
         return Question(
             code="E_EVENT", text=text, options=tuple(reversed(options) if is_inverted else options)
@@ -203,7 +214,9 @@ def _ask(column: str, values: Sequence[str], endpoint: str, *, is_inverted: bool
         code="E_EVENT",
         text=text,
         options=(
-            _coding_option(endpoint, column, guess, "put 1 or 0 for each ?" if "?" in guess.values() else ""),
+            _coding_option(
+                endpoint, column, guess, "put 1 or 0 in place of each ?" if "?" in guess.values() else ""
+            ),
         ),
     )
 

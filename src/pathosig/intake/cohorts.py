@@ -1,4 +1,4 @@
-"""Cohorts: which column names them, and on which one models are fitted; never the first by the alphabet."""
+"""Finds the column with cohorts and the cohort that models are fitted on, which is never simply the first by alphabet."""
 
 from __future__ import annotations
 
@@ -21,13 +21,15 @@ class Cohorts:
     Attributes
     ----------
     column
-        Where it comes from; None: all patients are ``discovery``.
+        The column with cohorts; None if there is none and all patients are in ``discovery``.
     discovery
         The cohort that models are fitted on.
     of
-        Patient -> cohort, "" where the table has none.
+        Patient -> cohort, or "" if the table gives none.
     why
-        How the discovery cohort is known.
+        How the discovery cohort was chosen.
+    notes
+        Spellings that were joined, and patients without a cohort.
     """
 
     column: str | None
@@ -37,7 +39,7 @@ class Cohorts:
     notes: tuple[str, ...] = ()
 
     def sizes(self, events: Mapping[str, int | None]) -> list[tuple[str, int, int]]:
-        """(cohort, patients, events), discovery first."""
+        """(cohort, number of patients, number of events) of every cohort, discovery first."""
         names = sorted({c for c in self.of.values() if c} - {self.discovery})
         out = []
         for name in [self.discovery, *names]:
@@ -49,14 +51,23 @@ class Cohorts:
 def find_cohorts(
     table: ClinicalTable, choices: Choices, events: Mapping[str, int | None]
 ) -> Cohorts | Question:
-    """The cohorts of a table; asks where the name of none says that models are fitted on it.
+    """The cohorts of a table, or the question to ask if no name shows which cohort is for discovery.
+
+    Parameters
+    ----------
+    table
+        The clinical table.
+    choices
+        What the user decided.
+    events
+        Patient -> 0, 1 or None for the first endpoint; counted in the question.
 
     Raises
     ------
     ConfigError
-        If a flag names a column or cohort that is not there.
+        If a flag names a column or cohort that does not exist.
     InputError
-        E_CONFLICT if a patient is in two.
+        E_CONFLICT if a patient is in two cohorts.
     """
     column = _column(table, choices)
     if column is None:
@@ -66,7 +77,10 @@ def find_cohorts(
             )
         of = dict.fromkeys(table.ids, DISCOVERY)
         return Cohorts(
-            column=None, discovery=DISCOVERY, of=of, why="all patients: the table has no column of cohorts"
+            column=None,
+            discovery=DISCOVERY,
+            of=of,
+            why="all patients, because the table has no column of cohorts",
         )
     if column in table.varying:
         patient, one, other = table.varying[column]
@@ -82,17 +96,19 @@ def find_cohorts(
     names = sorted({c for c in of.values() if c})
     if not names:
         raise InputError(f"{table.source}: column {column!r} names no cohort: all of its cells are empty.")
-    notes = [f"{a!r} is taken for {b!r}" for a, b in sorted(read.spellings.items())]
+    notes = [f"{a!r} counts as {b!r}" for a, b in sorted(read.spellings.items())]
     homeless = sum(not c for c in of.values())
     if homeless:
-        notes.append(f"{homeless} patients have no cohort and are used in none")
+        notes.append(f"{homeless} patients have no cohort and are not analysed")
     if choices.discovery is not None:
         same = [n for n in names if n.casefold() == choices.discovery.casefold()]
         if not same:
             raise ConfigError(
                 f"--discovery {choices.discovery!r}: no such cohort in column {column!r}; found {', '.join(map(repr, names[:12]))}."
             )
-        return Cohorts(column=column, discovery=same[0], of=of, why="as you said", notes=tuple(notes))
+        return Cohorts(
+            column=column, discovery=same[0], of=of, why="given with --discovery", notes=tuple(notes)
+        )
     sure = [n for n in names if is_discovery(n)]
     if len(sure) == 1:
         return Cohorts(column=column, discovery=sure[0], of=of, why="by its name", notes=tuple(notes))
@@ -123,7 +139,7 @@ def _ask(
     for name in names[:_MOST_COHORTS]:
         members = [p for p, c in of.items() if c == name]
         sizes.append(f"{name} ({len(members)} patients, {sum(bool(events.get(p)) for p in members)} events)")
-    text = f"column {column!r} has the cohorts {', '.join(sizes)}: on which one are models fitted? The others validate."
+    text = f"column {column!r} has the cohorts {', '.join(sizes)}: which one are models fitted on? The others are for validation."
     options = [Option(label="", flags=("--cohort", column, "--discovery", n)) for n in names[:_MOST_COHORTS]]
     options.append(
         Option(

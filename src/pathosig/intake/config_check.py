@@ -1,4 +1,4 @@
-"""Everything that study.toml says, checked at once: unknown tables and keys, values of every stage, columns that are not there."""
+"""Checks study.toml as a whole: unknown tables and keys, the settings of every stage, and columns that do not exist."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _LEVELS = ("slides", "embeddings", "features")
 
 
 def spec_classes() -> dict[str, type[Spec]]:
-    """Table of study.toml -> its Spec."""
+    """Name of each table in study.toml -> its Spec."""
     out: dict[str, type[Spec]] = {}
     for target in SPECS:
         module, name = target.split(":")
@@ -42,7 +42,7 @@ def spec_classes() -> dict[str, type[Spec]]:
 
 
 def config_problems(study: Study) -> list[str]:
-    """What is wrong with study.toml, each with its code; empty when nothing is."""
+    """Problems in study.toml, each beginning with its code."""
     specs = spec_classes()
     out: list[str] = []
     for name, value in study.config.items():
@@ -58,13 +58,13 @@ def config_problems(study: Study) -> list[str]:
 
 
 def _simulated() -> tuple[str, ...]:
-    """Tables that a simulated cohort carries along."""
+    """Tables that only a simulated cohort has."""
     return ("simulate",)
 
 
 def _nearest(name: str, tables: tuple[str, ...]) -> str:
     near = difflib.get_close_matches(name, tables, n=1, cutoff=0.5)
-    return f"; did you mean [{near[0]}]?" if near else f"; known are {', '.join(tables)}"
+    return f"; did you mean [{near[0]}]?" if near else f"; expected one of {', '.join(tables)}"
 
 
 def _of_specs(study: Study, specs: Mapping[str, type[Spec]]) -> list[str]:
@@ -92,7 +92,9 @@ def _of_declarations(study: Study) -> list[str]:
         for key in declared:
             if key not in _STUDY_KEYS:
                 near = difflib.get_close_matches(str(key), _STUDY_KEYS, n=1)
-                hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(_STUDY_KEYS)}."
+                hint = (
+                    f"; did you mean {near[0]!r}?" if near else f"; expected one of {', '.join(_STUDY_KEYS)}."
+                )
                 out.append(f"E_CONFIG study.toml: [study] has no key {key!r}{hint}")
         level = declared.get("level", "slides")
         if level not in _LEVELS:
@@ -104,14 +106,14 @@ def _of_declarations(study: Study) -> list[str]:
             text = f"{error.code} {error}"
             if text not in out:
                 out.append(text)
-        except (AttributeError, TypeError) as error:  # a value where a table belongs is told of above
+        except (AttributeError, TypeError) as error:  # a value in place of a table is reported above
             if not out:
                 out.append(f"E_CONFIG study.toml: {error}.")
     return out
 
 
 def declared_columns(study: Study) -> dict[str, tuple[str, bool]]:
-    """Column of patients.csv that study.toml names -> (where, whether models need it)."""
+    """Columns of patients.csv that study.toml names -> (the key that names it, whether models need it)."""
     columns, primary = study.columns, study.primary
     out: dict[str, tuple[str, bool]] = {}
     groups: tuple[tuple[str, Any, bool], ...] = (

@@ -1,4 +1,4 @@
-"""Covariates and treatments of a table: which, of what kind, with which levels; a declared one that cannot be used is an error."""
+"""Finds the covariates, treatments and subgroups of a table; one that was declared but cannot be used is an error."""
 
 from __future__ import annotations
 
@@ -37,9 +37,17 @@ class Covariate:
     kind
         number | levels | ordered levels.
     levels
-        In their order, with patients; empty for numbers.
+        (level, number of patients) in order; empty for numbers.
+    low, high
+        Range of numbers.
+    n_missing
+        Number of patients without a value.
+    notes
+        What is worth knowing about its values.
     cells
-        New cells where they are not those of the table: stages grouped.
+        New cells, if they are not those of the table: grouped stages.
+    source
+        The column of the table that it comes from.
     """
 
     column: str
@@ -53,7 +61,7 @@ class Covariate:
     source: str = ""
 
     def to_text(self) -> str:
-        """Kind, range or levels, missing values."""
+        """Kind, range or levels, and number of missing values."""
         if self.kind == "number":
             shown = f"number, {self.low:g} to {self.high:g}"
         else:
@@ -66,7 +74,7 @@ class Covariate:
 def unusable(column: Column) -> str:
     """Why a column cannot be a covariate, or "".
 
-    The same rules as those of the models: a number that differs, or two to six levels.
+    The rules are those of the models: numbers that are not all equal, or two to six levels.
     """
     if column.kind == "empty":
         return "has no value"
@@ -74,10 +82,10 @@ def unusable(column: Column) -> str:
         return "holds dates"
     if column.strange:
         shown = ", ".join(map(repr, column.strange[:4]))
-        return f"holds numbers and {shown}; declare what means missing with --missing {column.strange[0]!r}, or correct it"
+        return f"holds numbers and {shown}; correct them, or declare those that mean missing with --missing {column.strange[0]!r}"
     if column.numbers is not None:
         if column.numbers.ambiguous:
-            return f"has values such as {column.numbers.ambiguous!r}; say with --decimal point or comma what the sign before three digits is"
+            return f"has values such as {column.numbers.ambiguous!r}; give the decimal mark with --decimal point or --decimal comma"
         values = {v for v in column.numbers.values if v == v}
         return "is constant" if len(values) < 2 else ""
     if len(column.counts) < 2:
@@ -90,21 +98,35 @@ def unusable(column: Column) -> str:
 def find_covariates(
     table: ClinicalTable, choices: Choices, taken: frozenset[str]
 ) -> tuple[tuple[Covariate, ...], dict[str, str]]:
-    """Covariates that were said, or those with usual names; and why others with usual names are not among them.
+    """The declared covariates, or else the columns with usual names.
+
+    Parameters
+    ----------
+    table
+        The clinical table.
+    choices
+        What the user decided.
+    taken
+        Columns that have another role.
+
+    Returns
+    -------
+    tuple
+        The covariates, and why other columns with usual names are not among them.
 
     Raises
     ------
     ConfigError
-        If one that was said is not there.
+        If a declared column does not exist.
     InputError
-        E_COVARIATE if one that was said cannot be used.
+        E_COVARIATE if a declared column cannot be used.
     """
     if choices.covariates is not None:
         names = [
             column_named(c, list(table.columns), flag="--covariates", source=table.source)
             for c in choices.covariates
         ]
-        return tuple(_said(table, c, "--covariates") for c in names), {}
+        return tuple(_declared(table, c, "--covariates") for c in names), {}
     out: list[Covariate] = []
     why: dict[str, str] = {}
     seen: set[str] = set()
@@ -115,7 +137,7 @@ def find_covariates(
         if usual is None:
             continue
         if usual in seen:
-            why[name] = f"another column is already taken for {usual}"
+            why[name] = f"another column is already used as {usual}"
             continue
         if name in table.varying:
             why[name] = f"differs between the rows of a patient ({table.varying[name][0]})"
@@ -137,31 +159,25 @@ def find_covariates(
 def find_treatments(
     table: ClinicalTable, choices: Choices, taken: frozenset[str]
 ) -> tuple[tuple[Covariate, ...], dict[str, str]]:
-    """Treatment arms that were said, or columns of two levels with usual names.
-
-    Raises
-    ------
-    ConfigError, InputError
-        As `find_covariates`.
-    """
+    """The declared treatments, or else the columns of two levels with usual names; parameters and errors as `find_covariates`."""
     if choices.treatments is not None:
         names = [
             column_named(c, list(table.columns), flag="--treatment", source=table.source)
             for c in choices.treatments
         ]
-        return tuple(_said(table, c, "--treatment") for c in names), {}
+        return tuple(_declared(table, c, "--treatment") for c in names), {}
     return _of_kind(table, taken, is_treatment, _not_two_arms)
 
 
 def find_subgroups(
     table: ClinicalTable, taken: frozenset[str]
 ) -> tuple[tuple[Covariate, ...], dict[str, str]]:
-    """Columns with usual names of molecular and histological subtypes, and why others with such names are not among them."""
+    """Columns with usual names of molecular or histological subtypes, and why other such columns are not among them."""
     return _of_kind(table, taken, is_subgroup, _too_many_strata)
 
 
 def _not_two_arms(column: Column) -> str:
-    return "" if len(column.counts) == 2 else f"has {len(column.counts)} arms; two are compared"
+    return "" if len(column.counts) == 2 else f"has {len(column.counts)} arms; exactly two can be compared"
 
 
 def _too_many_strata(column: Column) -> str:
@@ -175,7 +191,7 @@ def _of_kind(
     is_kind: Callable[[str], bool],
     misfit: Callable[[Column], str],
 ) -> tuple[tuple[Covariate, ...], dict[str, str]]:
-    """Columns whose names are of a kind, and why others with such names are not among them."""
+    """Columns whose names are of one kind, and why other columns with such names are not among them."""
     out: list[Covariate] = []
     why: dict[str, str] = {}
     for name, column in table.columns.items():
@@ -191,7 +207,7 @@ def _of_kind(
     return tuple(out), why
 
 
-def _said(table: ClinicalTable, name: str, flag: str) -> Covariate:
+def _declared(table: ClinicalTable, name: str, flag: str) -> Covariate:
     column = table.columns[name]
     reason = unusable(column)
     if name in table.varying:
@@ -211,7 +227,7 @@ def describe(name: str, column: Column) -> Covariate:
         if column.numbers.style not in ("plain", "with unit"):
             notes.append(f"written with {column.numbers.style}")
         if covariate_of(name) == "age" and values and sorted(values)[len(values) // 2] > 150:
-            notes.append("an age in days?")
+            notes.append("is this an age in days?")
         return Covariate(
             column=name,
             kind="number",
@@ -224,7 +240,7 @@ def describe(name: str, column: Column) -> Covariate:
     joined: dict[str, list[str]] = {}
     for spelling, level in column.spellings.items():
         joined.setdefault(level, []).append(spelling)
-    notes += [f"{', '.join(map(repr, sorted(v)))} taken for {k!r}" for k, v in sorted(joined.items())]
+    notes += [f"{', '.join(map(repr, sorted(v)))} count as {k!r}" for k, v in sorted(joined.items())]
     is_ordered = level_ranks(list(column.counts)) is not None
     levels = tuple((v, column.counts[v]) for v in ordered_levels(column.counts))
     kind = "ordered levels" if is_ordered else "levels"
@@ -234,7 +250,7 @@ def describe(name: str, column: Column) -> Covariate:
 
 
 def sentinels(values: Sequence[float]) -> list[str]:
-    """Numbers that often stand for missing and lie far from the others: -9, 99, 999."""
+    """Warnings about numbers that often stand for missing, such as -9 or 999, and lie far from the other values."""
     out = []
     for number in _SENTINELS:
         times = sum(v == number for v in values)
@@ -244,13 +260,13 @@ def sentinels(values: Sequence[float]) -> list[str]:
         low, high = min(others), max(others)
         if number < low - 0.2 * (high - low) - 1 or number > high + 0.2 * (high - low) + 1:
             out.append(
-                f"{number:g} in {times} rows lies far from the others: if it means missing, give --missing={number:g}"
+                f"{number:g} in {times} rows lies far from the other values: if it means missing, give --missing={number:g}"
             )
     return out
 
 
 def _grouped_stage(name: str, column: Column) -> Covariate | None:
-    """Stages with their letters dropped, where there are too many: IA1 and IB are I."""
+    """Stages without their letters (IA1 and IB become I), for a column that has too many; None if it holds other values."""
     main: dict[str, str] = {}
     for level in column.counts:
         hit = _MAIN_STAGE.fullmatch(fold(level))
@@ -269,7 +285,7 @@ def _grouped_stage(name: str, column: Column) -> Covariate | None:
     cells = tuple("" if is_missing(c) else main[column.spellings.get(c, c)] for c in column.cells)
     counts: Mapping[str, int] = {v: cells.count(v) for v in set(main.values())}
     levels = tuple((v, counts[v]) for v in ordered_levels(counts))
-    note = f"made of {name!r}: its {len(column.counts)} levels without their letters"
+    note = f"made from {name!r}: its {len(column.counts)} levels without their letters"
     return Covariate(
         column="stage_group",
         kind="ordered levels",

@@ -1,4 +1,4 @@
-"""Time and event made of durations to death and last contact, or of dates; as the GDC and hospitals keep them."""
+"""Derives time and event from durations to death and to last contact, as the GDC has them, or from dates, as hospitals do."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ _SHOWN = 5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sources:
-    """Where the two come from.
+    """The columns that time and event are derived from.
 
     Attributes
     ----------
     start
-        The date that time counts from; None where the other columns are durations.
+        The date that time counts from; None if the other columns are durations.
     death, last
-        Columns with the death, and with the last contact, as dates or durations.
+        Columns with the death and with the last contact, as dates or durations.
     both
-        Whether `last` holds death or last contact, whichever came.
+        Whether `last` holds the death of those who died and the last contact of the others.
     state
-        The column that says who died, and how it says so.
+        The column that states who died.
+    coding
+        Which of its values mean death.
     """
 
     start: str | None = None
@@ -38,13 +40,25 @@ class Sources:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """All of them."""
+        """All these columns."""
         return tuple(c for c in (self.start, self.death, *self.last, self.state) if c)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Derived:
-    """Two new columns, cells as text, and what stands against them."""
+    """The two new columns.
+
+    Attributes
+    ----------
+    times, events
+        Cells as text, one per patient, "" if unknown.
+    how
+        How they were derived, in words.
+    problems
+        Contradictions and negative times.
+    untimed
+        Patients who died but have no time of death.
+    """
 
     times: tuple[str, ...]
     events: tuple[str, ...]
@@ -54,7 +68,7 @@ class Derived:
 
 
 def derive(table: ClinicalTable, sources: Sources) -> Derived:
-    """Time and event of every patient: to the death of those who died, to the last contact of the others."""
+    """Time and event of every patient: time runs to the death of those who died, and to the last contact of the others."""
     at = _from_dates(table, sources.start) if sources.start else _durations(table)
     codes = _codes(table, sources)
     times: list[str] = []
@@ -79,13 +93,14 @@ def derive(table: ClinicalTable, sources: Sources) -> Derived:
     problems = []
     if contradictions:
         problems.append(
-            f"{len(contradictions)} patients are alive by {sources.state!r} but have a death in {sources.death!r}: "
+            f"{len(contradictions)} patients are alive according to {sources.state!r} but have a death in {sources.death!r}: "
             f"{', '.join(contradictions[:_SHOWN])}. Correct one of the two."
         )
     if negative:
+        ends = " or ".join(map(repr, [*filter(None, [sources.death]), *sources.last]))
+        fault = f"{ends} before {sources.start!r}" if sources.start else f"a negative duration in {ends}"
         problems.append(
-            f"{len(negative)} patients have their {' or '.join(map(repr, [*filter(None, [sources.death]), *sources.last]))} before "
-            f"{sources.start or 'the start'!r} ({'; '.join(negative[:_SHOWN])}). Correct the dates."
+            f"{len(negative)} patients have {fault} ({'; '.join(negative[:_SHOWN])}). Correct these cells."
         )
     return Derived(
         times=tuple(times),
@@ -134,7 +149,7 @@ def _durations(table: ClinicalTable) -> _At:
 def _how(sources: Sources) -> str:
     start = f" since {sources.start!r}" if sources.start else ""
     last = " or ".join(map(repr, sources.last)) or "nothing"
-    who = f"those dead by {sources.state!r}" if sources.state else "those who died"
+    who = f"those who died according to {sources.state!r}" if sources.state else "those who died"
     if sources.both or sources.death is None:
-        return f"time to {last}{start}; event by {sources.state!r}"
-    return f"time to {sources.death!r} of {who}, to {last} of the others{start}"
+        return f"time to {last}{start}; event from {sources.state!r}"
+    return f"time to {sources.death!r} for {who}, to {last} for the others{start}"

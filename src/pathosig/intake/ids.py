@@ -1,4 +1,4 @@
-"""Which patient a slide belongs to: by its name, its folder, a column or a pattern."""
+"""Finds the patient that a slide belongs to, by its name, its folder, a column or a pattern."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class SlideMatches:
     Attributes
     ----------
     patients
-        Slide -> patient, or None.
+        Slide -> patient, or None if no patient matches.
     how
-        A sentence on how they were found.
+        How the patients were found, in words.
     left_out
         Reason -> slides that have a patient but are not used.
     """
@@ -36,7 +36,7 @@ class SlideMatches:
 
     @property
     def n_matched(self) -> int:
-        """Slides with a patient."""
+        """Number of slides with a patient."""
         return sum(p is not None for p in self.patients.values())
 
 
@@ -49,27 +49,27 @@ def match_all(
     pattern: str | None = None,
     include: Sequence[str] = (),
 ) -> SlideMatches:
-    """Slides with their patients, by the first of: a pattern, a column, the name, its number, the folder.
+    """Match slides to patients by a pattern, or a column, or else by the name, the number in it, or the folder.
 
     Parameters
     ----------
     paths
-        Slide name -> its path.
+        Name of each slide -> its path.
     patients
         Ids of the table.
     slide_cells
-        (cell, patient) of the column with slides.
+        (cell, patient) for each row of the column with names of slides.
     slide_column
-        Its header, for the sentence.
+        Header of that column, for messages.
     pattern
-        Regular expression; its first group, or all of it, is the patient.
+        Regular expression whose first group, or whole match, is the patient id.
     include
-        Kinds of TCGA slides that are kept although they are normal or frozen.
+        Kinds of TCGA slides to keep: normal, frozen.
 
     Raises
     ------
     ConfigError
-        If the pattern is no regular expression.
+        If the pattern is not a regular expression.
     """
     index = IdIndex(patients)
     counts: dict[str, int] = {}
@@ -114,7 +114,7 @@ def _one(
     if (barcode := tcga_patient(slide)) and (patient := index.match(barcode)) is not None:
         return patient, "by their TCGA barcodes"
     if (patient := index.match_number(slide)) is not None:
-        return patient, "by the numbers in their names, leading zeros aside"
+        return patient, "by the numbers in their names (leading zeros aside)"
     if (patient := index.match(path.parent.name)) is not None and len(patient) == len(path.parent.name):
         return patient, "by their folders"
     return None, ""
@@ -137,7 +137,7 @@ def _slide_index(cells: Sequence[tuple[str, str]]) -> _SlideIndex | None:
 
 
 def slide_names(cell: str) -> list[str]:
-    """The slides a cell names, without folders and suffixes; several may stand in one cell.
+    """The slides that a cell names, without folders and suffixes; a cell may name several.
 
     Examples
     --------
@@ -155,7 +155,10 @@ def slide_names(cell: str) -> list[str]:
 
 
 def pattern_for(patients: Sequence[str], slides: Sequence[str]) -> str | None:
-    r"""A pattern that finds ids inside the names of slides, where all ids have one shape: ``P\d+``; None where it finds few."""
+    r"""A pattern such as ``P\d+`` that finds ids inside names of slides.
+
+    None if the ids differ in shape, or the pattern finds patients for fewer than half of the slides.
+    """
     shapes = {re.sub(r"\d+", "#", p) for p in patients}
     if len(shapes) != 1:
         return None

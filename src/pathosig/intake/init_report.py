@@ -1,7 +1,8 @@
-"""What `init` says: how table and slides were read, what is left out, what comes next."""
+"""The report of `init`: how the table and the slides were read, what is left out, and what to do next."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,27 @@ _SUGGESTED = 50
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InitReport(Shown):
-    """What `init` proposed and, unless it was a trial, wrote."""
+    """What `init` proposed and, unless it was a dry run, wrote.
+
+    Attributes
+    ----------
+    study
+        The study folder.
+    proposal
+        How the clinical table is read.
+    slides
+        Slides with their patients; None for a study without slides.
+    unmatched_slides
+        Slides that match no patient.
+    suggestions
+        Unmatched slide -> the patient that may be meant.
+    patients_without_slides
+        Ids of the patients without a slide.
+    is_trial
+        Whether it was a dry run.
+    answers
+        Flags that give the same answers without questions, quoted for a shell.
+    """
 
     study: str
     proposal: Proposal
@@ -31,14 +52,14 @@ class InitReport(Shown):
 
     @property
     def n_slides(self) -> int:
-        """Slides that are used."""
+        """Number of slides that are used."""
         return (
             0 if self.slides is None else self.slides.n_matched - sum(map(len, self.slides.left_out.values()))
         )
 
     @property
     def n_patients(self) -> int:
-        """Patients of the table."""
+        """Number of patients in the table."""
         return len(self.proposal.table)
 
     @property
@@ -66,7 +87,7 @@ class InitReport(Shown):
         """How the table and the slides were read, and what to do next."""
         lines = [self.proposal.to_text(), *self._slide_lines()]
         if self.answers:
-            lines.append(f"the same without questions: {' '.join(self.answers)}")
+            lines.append(f"flags that give the same answers: {' '.join(self.answers)}")
         if self.is_trial:
             return "\n".join([*lines, "nothing was written (--dry-run)"])
         features = f"pathosig profiles {self.study} --features TABLE"
@@ -82,11 +103,11 @@ class InitReport(Shown):
         lines = [f"{'slides':<12} {placed} found, {self.n_slides} used; {self.slides.how}"]
         for kind, left_out in self.slides.left_out.items():
             lines.append(
-                f"{'':<12} {len(left_out)} {kind} ones of TCGA left out; --include {kind} keeps them"
+                f"{'':<12} {len(left_out)} TCGA slides of {kind} tissue are left out; --include {kind} keeps them"
             )
         metastases = sum(tcga_is_metastasis(s) for s, p in self.slides.patients.items() if p)
         lines += (
-            [f"{'':<12} {metastases} of metastases (TCGA sample type 06 or 07) are used"]
+            [f"{'':<12} {metastases} slides of metastases (TCGA sample type 06 or 07) are used"]
             if metastases
             else []
         )
@@ -113,7 +134,7 @@ def report_on(
     *,
     is_trial: bool,
 ) -> InitReport:
-    """The report on a proposal and the slides that were matched to it."""
+    """The report on a proposal and on the slides that were matched to its patients."""
     patients = set(proposal.table.ids)
     unmatched: list[str] = []
     have: set[str] = set()
@@ -130,5 +151,5 @@ def report_on(
         suggestions={s: near for s in unmatched[:_SUGGESTED] if (near := index.nearest(s))},
         patients_without_slides=tuple(sorted(patients - have)) if matched is not None else (),
         is_trial=is_trial,
-        answers=tuple(f"{a!r}" if " " in a else a for a in answers),
+        answers=tuple(map(shlex.quote, answers)),
     )

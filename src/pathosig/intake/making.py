@@ -1,4 +1,4 @@
-"""`pathosig init`: inspect slides and a clinical table, propose how to read them, write the study's three inputs."""
+"""`pathosig init` inspects slides and a clinical table, proposes how to read them, and writes the inputs of a study."""
 
 from __future__ import annotations
 
@@ -35,9 +35,6 @@ from pathosig.intake.study_toml import study_toml
 from pathosig.intake.tma_maps import read_tma_map
 from pathosig.slides.listing import slide_name, slides_among, slides_below
 
-_EXAMPLES = 5
-_SUGGESTED = 50
-
 
 def init(
     directory: Path,
@@ -70,24 +67,24 @@ def init(
 ) -> InitReport:
     """Make a study folder from slides and a clinical table, and show how both are read.
 
-    Where the table can be read in two ways it asks on a terminal, and elsewhere stops with the flags to give.
+    If the table can be read in two ways, the command asks on a terminal; without a terminal it stops and names the flags to give.
 
     Parameters
     ----------
     directory
-        The folder to make.
+        The study folder to make.
     clinical
         CSV, TSV or Excel table of patients.
     slides
-        Folder with the slides, or a glob of slide files or folders that are one slide (DICOM, OME-Zarr), quoted:
+        Folder with the slides, or a quoted glob of slide files, or of folders that are one slide each (DICOM, OME-Zarr):
         "/data/slides/*.svs" or "s3://bucket/slides/*.svs".
-        Without it the study starts from a table of features (pathosig profiles DIR --features TABLE).
+        Without slides the study starts from a table of features (pathosig profiles DIR --features TABLE).
     patient_column
         Column with patient ids.
     slide_column
-        Column with the names of the slides, where these do not begin with a patient id.
+        Column with the names of the slides, if these do not begin with a patient id.
     patient_pattern
-        Regular expression that finds the patient id in the name or path of a slide; its first group, if it has one.
+        Regular expression that finds the patient id in the name or path of a slide: its first group, or else the whole match.
     cohort_column
         Column with cohorts; "none" for a single cohort, which is validated by cross-validation.
     discovery
@@ -97,49 +94,56 @@ def init(
     event
         Column with the event of an endpoint: os=COLUMN. May be repeated.
     event_values
-        Coding of an event column, 1 = the event happened: os:Dead=1,Alive=0. May be repeated.
+        Coding of an event column, where 1 means that the event happened: os:Dead=1,Alive=0. May be repeated.
     unit
-        days, weeks, months or years, for all endpoints or one (os=months), where the column names do not say it.
+        days, weeks, months or years, for all endpoints or for one (os=months), if the column names do not state it.
     start
-        Date that the time of an endpoint counts from: os=COLUMN; its event and last contact are then dates too.
+        Date that the time of an endpoint counts from: os=COLUMN. Its event and last contact are then dates too.
     covariates
-        Columns that models adjust for, instead of those with usual names; commas between, or repeated.
+        Columns that models adjust for, instead of those with usual names. Separate them by commas, or repeat the flag.
     treatment
         Columns with treatment arms.
     missing
         A value that means missing in this table, such as -9 (write --missing=-9). May be repeated.
     decimal
-        point or comma, where numbers such as 2,361 can be read both ways.
+        point or comma, if numbers such as 2,361 can be read in two ways.
     dates
-        dmy or mdy, where dates such as 03/04/2015 can be read both ways.
+        dmy or mdy, if dates such as 03/04/2015 can be read in two ways.
     sheet
         Sheet of an Excel file.
     header_row
         Row with the column names, counted from 1.
     include
-        Slides of TCGA that are left out otherwise: normal, frozen.
+        Kinds of TCGA slides to keep that are left out by default: normal, frozen.
     mpp
-        Micrometres per pixel for slides whose header has none, or an impossible one.
+        Micrometres per pixel for slides whose header has no value, or an impossible one.
     kind
-        wsi, or core for images of one microarray core each, several of which may belong to one patient.
+        wsi, or core if each image shows one microarray core; several cores may belong to one patient.
     tma_map
-        The slides are microarrays, and this CSV or Excel file says whose each core is: columns tma, row, column, patient_id, or a
-        sheet per array, named like its slide and laid out like the array (column numbers, row letters, patients in the cells).
+        CSV or Excel file that assigns the cores of microarrays to patients. It has the columns tma, row, column and patient_id,
+        or one sheet per array, named like its slide and laid out like the array: column numbers, row letters, patients in the
+        cells. The slides are then microarrays.
     pseudonymize
-        File with a key, made where it is not there: patients and slides get ids derived with it, slides are reached through links
-        of these names, and columns that the study does not use are left out. Who is who is written beside the key.
+        File with a key, which is made if it does not exist. Patients and slides get ids derived with it, slides are reached
+        through links with these names, and columns that the study does not use are left out. The table of ids and pseudonyms
+        is written beside the key.
     dry_run
-        Show how everything would be read and write nothing.
+        Show how everything would be read, and write nothing.
+
+    Returns
+    -------
+    InitReport
+        How the table and the slides were read.
 
     Raises
     ------
     ConfigError
-        If there is a study already, no slide fits the glob, or a flag is wrong or contradicts the table.
+        If the folder holds a study already, no slide matches the glob, or a flag is wrong or contradicts the table.
     InputError
-        If the table cannot be read, has two readings and nobody can be asked, or its ids fit no slide.
+        If the table cannot be read, can be read in two ways and nobody can be asked, or its ids match no slide.
     """
     if tma_map is not None and slides is None:
-        raise ConfigError("--tma-map needs --slides: the microarrays that it maps.")
+        raise ConfigError("--tma-map needs --slides, the microarrays that it describes.")
     if tma_map is not None and pseudonymize is not None:
         raise ConfigError(
             "--pseudonymize and --tma-map do not go together: pseudonymise the map and the table first."
@@ -166,7 +170,7 @@ def init(
         include=tuple(include),
     )
     if not dry_run and (directory / "study.toml").exists():
-        raise ConfigError(f"{directory}: a study.toml is there already. Choose another folder.")
+        raise ConfigError(f"{directory}: the folder has a study.toml already. Choose another folder.")
     clinical = Path(clinical)
     answers: tuple[str, ...] = ()
     while True:
@@ -177,7 +181,7 @@ def init(
             raise asking.refusal(questions)
         choices, flags = asking.ask(questions, choices)
         answers = (*answers, *flags)
-    assert proposal is not None  # noqa: S101 - without questions there is one
+    assert proposal is not None  # noqa: S101 - there is one whenever no question is open
     mapped = None
     if tma_map is not None:
         mapped = read_tma_map(Path(tma_map), stems.keys(), [i for i in proposal.table.ids if i])
@@ -194,19 +198,18 @@ def init(
     return report
 
 
-def _choices(**said: Any) -> Choices:
-    if said["decimal"] not in (None, "point", "comma"):
-        raise ConfigError(f"--decimal {said['decimal']!r}: expected point or comma.")
-    if said["dates"] not in (None, "dmy", "mdy"):
-        raise ConfigError(f"--dates {said['dates']!r}: expected dmy or mdy.")
-    wrong = [k for k in said["include"] if k not in KEPT_KINDS]
+def _choices(**given: Any) -> Choices:
+    if given["decimal"] not in (None, "point", "comma"):
+        raise ConfigError(f"--decimal {given['decimal']!r}: expected point or comma.")
+    if given["dates"] not in (None, "dmy", "mdy"):
+        raise ConfigError(f"--dates {given['dates']!r}: expected dmy or mdy.")
+    wrong = [k for k in given["include"] if k not in KEPT_KINDS]
     if wrong:
         raise ConfigError(f"--include {wrong[0]!r}: expected one of {', '.join(KEPT_KINDS)}.")
     for name in ("covariates", "treatments"):
-        said[name] = (
-            None if said[name] is None else tuple([said[name]] if isinstance(said[name], str) else said[name])
-        )
-    return Choices(**said)
+        value = given[name]
+        given[name] = None if value is None else tuple([value] if isinstance(value, str) else value)
+    return Choices(**given)
 
 
 def _found(slides: str) -> list[Path]:
@@ -214,7 +217,7 @@ def _found(slides: str) -> list[Path]:
     if not url_of(slides) and folder.is_dir():
         paths = slides_below(folder)
         if not paths:
-            raise ConfigError(f"--slides {slides!r}: no slide lies in this folder or below it.")
+            raise ConfigError(f"--slides {slides!r}: there is no slide in this folder or below it.")
         return paths
     if url_of(slides):
         fitting = _in_the_cloud(slides)
@@ -222,7 +225,7 @@ def _found(slides: str) -> list[Path]:
         fitting = [Path(p) for p in globbing.glob(str(folder), recursive=True)]  # noqa: PTH207 - a glob with a root
     paths = slides_among(fitting)
     if not paths:
-        raise ConfigError(f"--slides {slides!r}: no slide fits. Quote the glob and check the folder.")
+        raise ConfigError(f"--slides {slides!r}: no slide matches. Quote the glob and check the folder.")
     return paths
 
 
@@ -253,7 +256,7 @@ def _stems(paths: Sequence[Path]) -> dict[str, Path]:
 def _read(
     clinical: Path, choices: Choices, stems: Mapping[str, Path]
 ) -> tuple[Sequence[Question], Proposal | None, SlideMatches | None]:
-    """The table as it reads under these choices: what is open, the proposal, the slides."""
+    """Read the table under these choices: the open questions, the proposal, and the slides with their patients."""
     try:
         table = read_table(clinical, sheet=choices.sheet, header_row=choices.header_row)
     except SheetsError as error:
@@ -272,7 +275,7 @@ def _read(
 
 
 def _questions_besides(table: Table, choices: Choices) -> Sequence[Question]:
-    """What is open besides the patient ids, as far as it can be told without them: one command is then enough."""
+    """Questions that can be asked before the patient ids are settled, so that one command can answer them all."""
     try:
         return propose(table, numbered_rows(table), choices).questions
     except PathosigError:
@@ -280,7 +283,7 @@ def _questions_besides(table: Table, choices: Choices) -> Sequence[Question]:
 
 
 def _which_sheet(clinical: Path, error: SheetsError, choices: Choices, stems: Mapping[str, Path]) -> Question:
-    """The sheets, each with what else it needs: one command is then enough."""
+    """The question for the sheet; each option has the other flags that its sheet needs, so that one command is enough."""
     options = []
     for name in error.names:
         flags = ["--sheet", name]
@@ -291,9 +294,9 @@ def _which_sheet(clinical: Path, error: SheetsError, choices: Choices, stems: Ma
             continue
         flags += [f for q in questions if q.options for f in q.options[0].flags]
         if proposal is None or any(q.code == "E_ENDPOINT" for q in questions):
-            options.append(Option(label="no patient or outcome columns seen", flags=("--sheet", name)))
+            options.append(Option(label="no patient or outcome columns in it", flags=("--sheet", name)))
         else:
-            label = f"{len(proposal.table)} patients, {', '.join(e.name for e in proposal.endpoints) or 'an outcome to be settled'}"
+            label = f"{len(proposal.table)} patients, {', '.join(e.name for e in proposal.endpoints) or 'outcome undecided'}"
             options.append(Option(label=label, flags=tuple(flags)))
     return Question(code="E_SHEET", text=str(error), options=tuple(options))
 
@@ -330,7 +333,7 @@ def _write(
 def _hide(
     rows: list[dict[str, object]], slide_rows: list[dict[str, object]], root: Path, hidden: Pseudonyms
 ) -> None:
-    """Put pseudonyms in place of ids, in an order that says nothing either."""
+    """Replace ids by pseudonyms, and sort by these, so that the order reveals nothing either."""
     for row in slide_rows:
         name = hidden.of("slide", str(row["slide_id"]))
         path = link_slide(root, name, path_of(str(row["path"]), root))
@@ -366,19 +369,19 @@ def _slide_rows(
 
 
 def _written(path: Path, root: Path) -> str:
-    """A slide's path for slides.csv: relative where it lies in the study."""
+    """A slide's path for slides.csv, relative if the slide lies in the study folder."""
     absolute = path if url_of(path) else path.absolute()
     return absolute.relative_to(root).as_posix() if absolute.is_relative_to(root) else shown(path)
 
 
 def _lacks_mpp(path: Path) -> bool:
-    """Whether a slide's header has no mpp or an impossible one; a value in slides.csv would win over a good one."""
+    """Whether a slide's header has no mpp or an impossible one; slides.csv must not override a good value."""
     from pathosig.slides import open_slide
 
     try:
         with open_slide(path) as reader:
             return reader.info.mpp is None
-    except PathosigError as error:  # `pathosig check` says what else is wrong with it
+    except PathosigError as error:  # `pathosig check` reports its other problems
         return error.code == "E_MPP_RANGE"
-    except Exception:  # a reader that fails anyhow: `pathosig check` says so for this slide
+    except Exception:  # `pathosig check` reports a reader that fails in any other way
         return False

@@ -1,4 +1,4 @@
-"""Endpoints of a table: which time goes with which event, coded how, in which unit; or what to ask."""
+"""Finds the endpoints of a table: the time and event of each, their coding and unit, or the question to ask."""
 
 from __future__ import annotations
 
@@ -24,22 +24,37 @@ from pathosig.intake.values import (
     unit_for,
 )
 
-_MANY_LOST = 0.1
-_MOSTLY_OTHERWISE = 0.2
+_MOST_CONTRADICTIONS = 0.2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """One endpoint as it is proposed.
+    """One proposed endpoint.
 
     Attributes
     ----------
+    name
+        Its name, such as os.
     time, event
         Columns of patients.csv: those of the table, or new ones that were `derived`.
+    unit
+        Unit of the time.
+    coding
+        Which values of the event column mean that the event happened.
+    n_patients, n_events
+        Patients with time and event, and events among them.
     untimed
         Patients whose event has no time.
+    n_eventless
+        Number of patients with a time whose event is unknown.
+    derived
+        The new columns, if time and event are derived from others.
+    sources
+        The columns that they are derived from.
     notes
-        What was seen on the way.
+        What is worth knowing about the columns.
+    codes
+        Patient -> 1, 0 or None.
     """
 
     name: str
@@ -58,13 +73,23 @@ class Outcome:
 
     @property
     def used(self) -> tuple[str, ...]:
-        """Columns of the table that it is made of."""
+        """Columns of the table that the endpoint uses."""
         return self.sources or (self.time, self.event)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcomes:
-    """Endpoints that are clear, questions about the first one, and reasons why others are not used."""
+    """The endpoints of a table.
+
+    Attributes
+    ----------
+    endpoints
+        Endpoints that are clear.
+    questions
+        Questions about the first endpoint, and about those that the user named.
+    left_out
+        Column -> why it is not used as an outcome.
+    """
 
     endpoints: tuple[Outcome, ...]
     questions: tuple[Question, ...]
@@ -72,14 +97,23 @@ class Outcomes:
 
 
 def find_outcomes(table: ClinicalTable, roles: Roles, choices: Choices) -> Outcomes:
-    """The endpoints of a table, those of death first.
+    """The endpoints of a table, overall survival first.
+
+    Parameters
+    ----------
+    table
+        The clinical table.
+    roles
+        Which of its columns may be a time, an event or a date.
+    choices
+        What the user decided.
 
     Raises
     ------
     ConfigError
-        If a flag names no column, or contradicts a header.
+        If a flag names a column that does not exist, or contradicts a header.
     InputError
-        E_TIME, E_CONFLICT: values that no reading makes right.
+        E_TIME or E_CONFLICT if values are wrong however they are read.
     """
     wanted = dict.fromkeys([*choices.time, *choices.event, *choices.start])
     names = [*dict.fromkeys([*ENDPOINTS, *wanted])]
@@ -111,22 +145,22 @@ def find_outcomes(table: ClinicalTable, roles: Roles, choices: Choices) -> Outco
 
 
 def _endpoint(table: ClinicalTable, roles: Roles, choices: Choices, name: str) -> Outcome | None:
-    said_time, said_event = choices.time.get(name), choices.event.get(name)
+    named_time, named_event = choices.time.get(name), choices.event.get(name)
     headers = list(table.columns)
-    if said_time is not None:
-        said_time = column_named(said_time, headers, flag="--time", source=table.source)
-    if said_event is not None:
-        said_event = column_named(said_event, headers, flag="--event", source=table.source)
-    if said_time and said_event:
-        return _outcome(table, choices, Pair(endpoint=name, time=said_time, event=said_event))
+    if named_time is not None:
+        named_time = column_named(named_time, headers, flag="--time", source=table.source)
+    if named_event is not None:
+        named_event = column_named(named_event, headers, flag="--event", source=table.source)
+    if named_time and named_event:
+        return _outcome(table, choices, Pair(endpoint=name, time=named_time, event=named_event))
     if name in choices.start:
         return _derived(table, roles, choices, name)
-    times = [said_time] if said_time else roles.times.get(name, [])
-    events = [said_event] if said_event else roles.events.get(name, [])
+    times = [named_time] if named_time else roles.times.get(name, [])
+    events = [named_event] if named_event else roles.events.get(name, [])
     if name == "os":
         times, events = with_deaths(table, roles, times, events)
         if (not times and not roles.times.get("")) or (not times and not events):
-            return _derived(table, roles, choices, name, said_event=said_event)
+            return _derived(table, roles, choices, name, named_event=named_event)
     elif name in ("ttr", "ttp") and times and not events:
         sense = "recurrence" if name == "ttr" else "progression"
         events = [c for c in roles.events.get("", []) if sense in table.senses[c]]
@@ -182,7 +216,7 @@ def _outcome(table: ClinicalTable, choices: Choices, pair: Pair) -> Outcome:
 def _against_others(
     table: ClinicalTable, choices: Choices, pair: Pair, codes: Sequence[int | None]
 ) -> list[str]:
-    """Whether a column that says in words who died speaks against the event: then one of the two is turned round."""
+    """Notes on columns that state in words who died and contradict the event column; asks if they do so for many patients."""
     if pair.endpoint != "os":
         return []
     notes = []
@@ -207,7 +241,7 @@ def _against_others(
         differ = [p for p, a, b in pairs if a != b]
         if not differ:
             continue
-        if len(differ) > _MOSTLY_OTHERWISE * len(pairs) and "os" not in choices.event_values:
+        if len(differ) > _MOST_CONTRADICTIONS * len(pairs) and "os" not in choices.event_values:
             text = (
                 f"column {pair.event!r} and column {other!r} contradict each other for {len(differ)} of {len(pairs)} patients "
                 f"({', '.join(differ[:5])}): is {pair.event!r} 1 for those who are alive?"
@@ -221,13 +255,16 @@ def _against_others(
             )
             options = (
                 Option(
-                    label="turn it round",
+                    label="yes, reverse its coding",
                     flags=("--event", f"os={pair.event}", "--event-values", f"os:{turned}"),
                 ),
-                Option(label=f"use {other}", flags=("--time", f"os={pair.time}", "--event", f"os={other}")),
+                Option(
+                    label=f"no, use {other} instead",
+                    flags=("--time", f"os={pair.time}", "--event", f"os={other}"),
+                ),
             )
             raise Asked(Question(code="E_CONTRADICTION", text=text, options=options), (pair.event, other))
-        notes.append(f"{other!r} says otherwise for {len(differ)} patients: {', '.join(differ[:5])}")
+        notes.append(f"{other!r} contradicts it for {len(differ)} patients: {', '.join(differ[:5])}")
     return notes
 
 
@@ -236,13 +273,13 @@ def _codes_of(table: ClinicalTable, column: str, value: str, codes: Sequence[int
     return next((c for cell, c in zip(cells, codes, strict=True) if cell == value), None)
 
 
-# -- time and event made of other columns -----------------------------------------------------
+# -- time and event derived from other columns ------------------------------------------------
 
 
 def _derived(
-    table: ClinicalTable, roles: Roles, choices: Choices, name: str, said_event: str | None = None
+    table: ClinicalTable, roles: Roles, choices: Choices, name: str, named_event: str | None = None
 ) -> Outcome | None:
-    pair = find_sources(table, roles, choices, name, said_event)
+    pair = find_sources(table, roles, choices, name, named_event)
     if pair is None:
         return None
     sources, unit = pair

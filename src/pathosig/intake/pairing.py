@@ -1,4 +1,4 @@
-"""Which time goes with which event: each endpoint its own; of several columns the plain one, or asked."""
+"""Pairs the time and the event of each endpoint; of several candidates it takes the plainest header, or asks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from pathosig.intake.values import Pair, coding_of, column_values, event_codes
 def with_deaths(
     table: ClinicalTable, roles: Roles, times: Sequence[str], events: Sequence[str]
 ) -> tuple[list[str], list[str]]:
-    """Times and events of overall survival: its own columns, else those of death and survival without another endpoint's name."""
+    """Times and events of overall survival.
+
+    These are the columns that name it, or else those about death and survival that name no other endpoint.
+    """
     free_events = roles.events.get("", [])
     deaths = [
         c for c in free_events if table.senses[c] & {"death", "vital", "alive"} or _says_who_died(table, c)
@@ -45,7 +48,7 @@ def with_deaths(
 
 
 def _says_who_died(table: ClinicalTable, column: str) -> bool:
-    """Whether all values of a column are words for dead and alive, whatever its header."""
+    """Whether all values of a column are words for dead and alive, whatever its header is."""
     meanings = {meaning_of_event(v) for v in table.columns[column].counts}
     return bool(meanings & _DEAD) and bool(meanings & _ALIVE) and meanings <= _DEAD | _ALIVE
 
@@ -58,7 +61,15 @@ _ALIVE = frozenset({"alive", "alive with disease", "alive without disease"})
 
 
 def one_time(table: ClinicalTable, name: str, times: Sequence[str]) -> tuple[str, tuple[str, ...]]:
-    """The time of an endpoint; the same time in several units is one, and the plainest header wins over longer ones."""
+    """The column with the time of an endpoint, and notes on it.
+
+    The plainest header wins over longer ones, and columns that hold the same time in several units count as one.
+
+    Raises
+    ------
+    Asked
+        If several columns with different times are left.
+    """
     times = _plainest(name, times)
     if len(times) == 1:
         return times[0], ()
@@ -102,7 +113,7 @@ _PLAIN_WORDS = frozenset(
 
 
 def _plainest(name: str, headers: Sequence[str]) -> Sequence[str]:
-    """Headers that say the endpoint and nothing else, where there are such beside longer ones: PFI.time, not PFI.time.1.cr."""
+    """Headers that name the endpoint and nothing else (PFI.time rather than PFI.time.1.cr); all headers if there are none."""
     plain = [c for c in headers if set(words(c)) <= _PLAIN_WORDS | {name}]
     return plain or headers
 
@@ -115,7 +126,15 @@ def _unit_rank(column: str, table: ClinicalTable) -> int:
 def one_event(
     table: ClinicalTable, choices: Choices, name: str, events: Sequence[str]
 ) -> tuple[str, tuple[str, ...]]:
-    """The event of an endpoint; of several that agree the one coded 0 and 1, and the plainest header wins over longer ones."""
+    """The column with the event of an endpoint, and notes on it.
+
+    The plainest header wins over longer ones, and of several columns that agree, the one coded 0 and 1.
+
+    Raises
+    ------
+    Asked
+        If the columns that are left disagree.
+    """
     events = _plainest(name, events)
     if len(events) == 1:
         return events[0], ()
@@ -133,17 +152,17 @@ def one_event(
         ]
         if differ:
             text = (
-                f"{name}: {best!r} and {other!r} both may hold its event and disagree for {len(differ)} patients "
+                f"{name}: both {best!r} and {other!r} may hold its event, and they disagree for {len(differ)} patients "
                 f"({', '.join(differ[:5])}). Which one?"
             )
             options = tuple(Option(label="", flags=("--event", f"{name}={c}")) for c in (best, other))
             raise Asked(Question(code="E_EVENT", text=text, options=options), events)
     others = [c for c in clear if c != best]
-    return best, (f"{', '.join(map(repr, others))} say the same",) if others else ()
+    return best, (f"{', '.join(map(repr, others))} hold the same event",) if others else ()
 
 
 def with_time(question: Question, pair: Pair) -> Question:
-    """The question with the time column among its flags, so that one command is enough."""
+    """The question with the time column added to the flags of its options, so that one command is enough."""
     options = tuple(
         Option(label=o.label, flags=("--time", f"{pair.endpoint}={pair.time}", *o.flags))
         for o in question.options
@@ -155,7 +174,7 @@ def with_time(question: Question, pair: Pair) -> Question:
 
 
 def nothing_clear(table: ClinicalTable, roles: Roles) -> Question:
-    """What to say when no endpoint is clear: the columns that may be meant, and the flags."""
+    """The question when no endpoint is clear: the columns that may be meant, and the flags to give."""
     named = [e for e in (*roles.times, *roles.events) if e]
     name = named[0] if named else "os"
     times = [c for e in (name, "") for c in roles.times.get(e, [])] + roles.to_death + roles.to_last_contact
@@ -171,12 +190,12 @@ def nothing_clear(table: ClinicalTable, roles: Roles) -> Question:
     )
     shown = may_be or list(table.columns)
     seen = f"{'Columns that may be meant' if may_be else 'Columns'}: {', '.join(map(repr, shown[:8]))}."
-    text = f"no endpoint is clear: no column names both what is timed (overall survival, recurrence ...) and its event. {seen}"
+    text = f"no endpoint is clear: no pair of columns has the time and the event of one endpoint (overall survival, recurrence ...). {seen}"
     dates = [c for group in roles.dates.values() for c in group]
     if dates:
-        text += f" Dates: {', '.join(map(repr, dates[:6]))}; --start {name}=COLUMN names the one that time counts from."
+        text += f" Dates: {', '.join(map(repr, dates[:6]))}; name the one that time counts from with --start {name}=COLUMN."
     if may_be and not named:
-        text += " Name the endpoint they belong to (os, dfs, pfs ...)."
+        text += " Name the endpoint that they belong to (os, dfs, pfs ...)."
     flags = [
         "--time",
         f"{name}={times[0] if times else 'COLUMN'}",
@@ -191,8 +210,8 @@ def nothing_clear(table: ClinicalTable, roles: Roles) -> Question:
 def _with_codings(
     table: ClinicalTable, name: str, events: Sequence[str], flags: Sequence[str]
 ) -> tuple[Option, ...]:
-    """The flags, once for every coding that the event column may have."""
-    label = "the endpoint, its columns, its unit"
+    """One option with the flags for every coding that the event column may have."""
+    label = "the endpoint, its columns and its unit"
     if events:
         event = events[0]
         coding = read_coding(

@@ -1,4 +1,4 @@
-"""The column with patient ids, and the ids themselves."""
+"""Finds the column with patient ids, and reads the ids."""
 
 from __future__ import annotations
 
@@ -102,7 +102,17 @@ _GONE = frozenset({"", "#n/a", "#ref!", "#value!", "#name?", "'--", "--"})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PatientIds:
-    """Patient of each row, from which column, and what was done to it."""
+    """Patient of each row of a table.
+
+    Attributes
+    ----------
+    column
+        The column that they come from.
+    ids
+        One per row, "" if the row has none.
+    notes
+        What was done to the ids.
+    """
 
     column: str
     ids: tuple[str, ...]
@@ -110,23 +120,23 @@ class PatientIds:
 
 
 def find_patient_ids(table: Table, choices: Choices, slides: Sequence[str] = ()) -> PatientIds | Question:
-    """The patient of each row.
+    """The patient of each row, or the question to ask.
 
     Parameters
     ----------
     table
-        As it came in.
+        The table as it was read.
     choices
-        May name the column.
+        What the user decided, which may name the column.
     slides
-        Names of the slides: of several columns the one that fits them is taken.
+        Names of the slides; of several columns, the one whose ids match most of them wins.
 
     Raises
     ------
     ConfigError
-        If the column that was named is not there.
+        If the column that the user named does not exist.
     InputError
-        If it is empty.
+        If the column is empty.
     """
     if choices.patient_column == NUMBER_ROWS and NUMBER_ROWS not in table.columns:
         return numbered_rows(table)
@@ -157,7 +167,8 @@ def find_patient_ids(table: Table, choices: Choices, slides: Sequence[str] = ())
     options = [Option(label="", flags=("--id", c)) for c in shown[:5]]
     options.append(
         Option(
-            label="there is none: every row is a patient, called by its number", flags=("--id", NUMBER_ROWS)
+            label="there is none: every row is a patient, whose id is the row number",
+            flags=("--id", NUMBER_ROWS),
         )
     )
     text = f"no patient id column is clear among {', '.join(map(repr, list(table.columns)[:12]))}. Name it with --id."
@@ -165,9 +176,11 @@ def find_patient_ids(table: Table, choices: Choices, slides: Sequence[str] = ())
 
 
 def numbered_rows(table: Table) -> PatientIds:
-    """Every row as a patient, called by its number."""
+    """Every row as a patient whose id is the number of the row, counted from 1."""
     ids = tuple(str(n) for n in range(1, len(table) + 1))
-    return PatientIds(column=NUMBER_ROWS, ids=ids, notes=("every row is a patient, called by its number",))
+    return PatientIds(
+        column=NUMBER_ROWS, ids=ids, notes=("every row is a patient, whose id is the row number",)
+    )
 
 
 def _is_unique(cells: Sequence[str]) -> bool:
@@ -191,7 +204,7 @@ def _may_be_id(table: Table, column: str) -> bool:
 
 
 def _may_number_patients(table: Table, column: str) -> bool:
-    """A column without a name, of numbers or of samples whose values are all different."""
+    """Whether a column has no name, or is named for case numbers or samples, and all its values differ."""
     if not (column.startswith("unnamed ") or senses(column) & {"case number", "sample"}) or covariate_of(
         column
     ):
@@ -229,13 +242,13 @@ def _ids(table: Table, column: str) -> PatientIds:
     barcodes = [tcga_patient(c) for c in filled]
     if all(barcodes) and any(len(c) > 12 for c in filled):
         cells = [tcga_patient(c) or "" for c in cells]
-        notes.append("TCGA barcodes of samples, cut to those of their patients")
+        notes.append("TCGA barcodes of samples are cut to those of their patients")
     if all(c.endswith(".0") and c[:-2].isdecimal() for c in filled):
         cells = [c.removesuffix(".0") for c in cells]
-        notes.append("ids such as 12.0 written as 12")
+        notes.append("ids such as 12.0 are written as 12")
     twins = _twins(cells)
     if twins:
-        notes.append(f"ids that differ only by case are taken for different patients: {', '.join(twins[:3])}")
+        notes.append(f"ids that differ only by case count as different patients: {', '.join(twins[:3])}")
     return PatientIds(column=column, ids=tuple(cells), notes=tuple(notes))
 
 
@@ -249,16 +262,21 @@ def _twins(cells: Sequence[str]) -> list[str]:
 def find_slide_column(
     table: Table, slides: Sequence[str], choices: Choices, *, unmatched: Sequence[str]
 ) -> str | None:
-    """The column that names the slides: the one that was said, or the one that fits best where names do not lead to patients.
+    """The column with the names of the slides: the one that the user named, or the one that matches most slides.
 
     Parameters
     ----------
     table
-        As it came in.
+        The table as it was read.
     slides, unmatched
-        Names of all slides, and of those that belong to no patient by their name.
+        Names of all slides, and of those whose names match no patient.
     choices
-        May name the column.
+        What the user decided, which may name the column.
+
+    Returns
+    -------
+    str or None
+        None if names of slides already match patients at least as well.
     """
     if choices.slide_column is not None:
         return column_named(choices.slide_column, table.columns, flag="--slide-column", source=table.source)
@@ -271,7 +289,7 @@ def find_slide_column(
         if is_named or few:
             index = IdIndex(n for c in set(table.cells[column]) if c for n in slide_names(c))
             fit = sum(index.match(s) is not None for s in slides)
-            # without a word for slides in its header, nearly all the names have to be there
+            # a column whose header does not mention slides has to hold nearly all of their names
             fits[column] = fit if is_named or fit >= 0.8 * len(slides) else 0
     best = max(fits, key=lambda c: fits[c], default="")
     return best if best and fits[best] > len(slides) - len(unmatched) else None

@@ -1,4 +1,4 @@
-"""Follow-up times that cannot be true: units mixed up, serial dates, calendar years, negative, all equal."""
+"""Detects follow-up times that cannot be true: wrong units, serial dates, calendar years, or one time for all."""
 
 from __future__ import annotations
 
@@ -19,7 +19,17 @@ _CALENDAR = (1900, 2100)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Implausible:
-    """One thing that speaks against the times; `is_fatal` where no reading of it can be right."""
+    """One reason to doubt the times.
+
+    Attributes
+    ----------
+    code
+        Its code, such as ``E_TIME_RANGE``.
+    text
+        The finding, with the column and its values.
+    is_fatal
+        Whether the times cannot be right, as opposed to unusual.
+    """
 
     code: str
     text: str
@@ -27,16 +37,16 @@ class Implausible:
 
 
 def implausible_times(times: Sequence[float], unit: str, column: str) -> list[Implausible]:
-    """What speaks against follow-up times.
+    """Reasons to doubt follow-up times.
 
     Parameters
     ----------
     times
-        Filled ones.
+        Times in `unit`; NaN and infinite values are ignored.
     unit
         days | weeks | months | years.
     column
-        Its header, for the message.
+        Header of the column, for the message.
 
     Examples
     --------
@@ -65,8 +75,8 @@ def implausible_times(times: Sequence[float], unit: str, column: str) -> list[Im
         and values.max() <= _EXCEL_DAYS[1]
     ):
         text = (
-            f"column {column!r} runs from {values.min():g} to {values.max():g}: these look like the serial numbers that a spreadsheet has "
-            "for dates. Format them as dates, or give durations."
+            f"column {column!r} runs from {values.min():g} to {values.max():g}: these look like the serial numbers by which a "
+            "spreadsheet stores dates. Format them as dates, or give durations."
         )
         out.append(Implausible(code="E_TIME_RANGE", text=text, is_fatal=True))
     elif longest > LONGEST_YEARS:
@@ -81,13 +91,13 @@ def implausible_times(times: Sequence[float], unit: str, column: str) -> list[Im
         text = f"column {column!r} reaches only {values.max():g} {unit}: is the unit {_likely_longer(values, unit)}?"
         out.append(Implausible(code="W_TIME_RANGE", text=text, is_fatal=False))
     if len(values) >= 3 and values.min() == values.max():
-        text = f"column {column!r} has the time {values.max():g} for all of {len(values)} patients; a survival time differs between patients."
+        text = f"column {column!r} has the time {values.max():g} for all {len(values)} patients; survival times differ between patients."
         out.append(Implausible(code="E_TIME_EQUAL", text=text, is_fatal=True))
     return out
 
 
 def _likely(values: np.ndarray, unit: str) -> str | None:
-    """A shorter unit under which the times would be believable, days or months before weeks."""
+    """A shorter unit in which the times would be plausible, or None; days and months are tried before weeks."""
     shorter = {
         "years": ("months", "days", "weeks"),
         "months": ("days", "weeks"),

@@ -1,4 +1,4 @@
-"""How a table is read, all in one value: what `init` prints, what it writes into study.toml, what is left to ask."""
+"""The proposed reading of a clinical table: what `init` prints, what it writes into study.toml, and what it still asks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathosig.core.errors import one_line
 from pathosig.core.grids import Table
 from pathosig.core.numbers import Numbers
-from pathosig.core.words import is_missing, senses
+from pathosig.core.words import is_missing
 from pathosig.intake.choices import Choices, Question
 from pathosig.intake.clinical_table import ClinicalTable, by_patient
 from pathosig.intake.cohorts import Cohorts, find_cohorts
@@ -26,16 +26,28 @@ class Proposal:
 
     Attributes
     ----------
+    table
+        The clinical table, one row per patient.
+    patients
+        Patient of each row.
     endpoints
-        The first one is the primary analysis.
+        The endpoints; the first is that of the primary analysis.
+    cohorts
+        The cohorts; None while a question about them is open.
+    site
+        Column with the hospital, or None.
+    covariates, treatments
+        Columns that models adjust for, and columns with treatment arms.
     subgroups
         Molecular and histological subtypes, whose strata are shown.
     unused
-        Column that speaks of an outcome or has a usual name -> why it is not used.
+        Column that may hold an outcome or has a usual name -> why it is not used.
     others
-        Columns whose names say nothing that is known.
+        Columns whose names are unknown to the program.
+    choices
+        What the user decided.
     questions
-        What has two readings; a study is made only without any.
+        What can be read in two ways; a study is made only if there are none.
     """
 
     table: ClinicalTable
@@ -52,7 +64,7 @@ class Proposal:
     questions: tuple[Question, ...] = ()
 
     def lines(self) -> list[tuple[str, str]]:
-        """(subject, sentence) of everything that was decided, for the screen."""
+        """(subject, sentence) for every decision, for the screen."""
         table = self.table
         out = [
             (
@@ -83,7 +95,7 @@ class Proposal:
         return out + shown
 
     def others_text(self) -> str:
-        """The columns whose names say nothing that is known, and what takes them."""
+        """The columns with unknown names, and how to use them."""
         names = ", ".join(map(repr, self.others[: 3 * _SHOWN]))
         more = f" and {len(self.others) - 3 * _SHOWN} more" if len(self.others) > 3 * _SHOWN else ""
         count = (
@@ -91,10 +103,10 @@ class Proposal:
             if len(self.others) > 1
             else "1 column with an unknown name"
         )
-        return f"{count}: {names}{more}. Name them with --covariates, --treatment or subgroups in study.toml to use them"
+        return f"{count}: {names}{more}. To use them, name them with --covariates or --treatment, or as subgroups in study.toml"
 
     def cohort_lines(self) -> list[str]:
-        """Where cohorts come from, and patients and events of each."""
+        """The source of the cohorts, and the number of patients and events in each."""
         cohorts = self.cohorts
         if cohorts is None:
             return []
@@ -108,12 +120,12 @@ class Proposal:
         return [*out, *cohorts.notes]
 
     def to_text(self) -> str:
-        """The lines, subjects beside them."""
+        """All lines, each with its subject in front."""
         return "\n".join(one_line(f"{subject:<12} {text}").rstrip() for subject, text in self.lines())
 
 
 def sentence(outcome: Outcome) -> str:
-    """One endpoint in words: columns, unit, coding, patients and events, who is left out."""
+    """One endpoint in words: columns, unit, coding, numbers of patients and events, and who is left out."""
     if outcome.derived is not None:
         head = f"{outcome.derived.how}, in {outcome.unit}; written as {outcome.time!r} and {outcome.event!r}"
     else:
@@ -131,29 +143,29 @@ def sentence(outcome: Outcome) -> str:
 
 
 def propose(table: Table, ids: PatientIds, choices: Choices) -> Proposal:
-    """Read a clinical table.
+    """Propose how to read a clinical table.
 
     Parameters
     ----------
     table
-        As it came in.
+        The table as it was read.
     ids
         Patient of each row.
     choices
-        What the user said.
+        What the user decided.
 
     Raises
     ------
     ConfigError
-        If a flag names what is not there, or contradicts a header.
+        If a flag names something that does not exist, or contradicts a header.
     InputError
-        If no reading can be right.
+        If values are wrong however they are read.
     """
     clinical = by_patient(table, ids.ids, choices)
     clinical = _with_notes(clinical, table.notes)
-    said = {*choices.time.values(), *choices.event.values(), *choices.start.values()}
+    outcome_columns = {*choices.time.values(), *choices.event.values(), *choices.start.values()}
     named = frozenset(
-        c for c in (ids.column, choices.cohort_column, choices.slide_column) if c and c not in said
+        c for c in (ids.column, choices.cohort_column, choices.slide_column) if c and c not in outcome_columns
     )
     roles = find_roles(clinical, named)
     outcomes = find_outcomes(clinical, roles, choices)
@@ -199,7 +211,7 @@ def _with_notes(table: ClinicalTable, notes: Sequence[str]) -> ClinicalTable:
 
 
 def _site(table: ClinicalTable, taken: frozenset[str]) -> str | None:
-    """A column of hospitals: words, several of them, not one a patient."""
+    """The column with hospitals, or None: its header names a site, and its values repeat between patients."""
     for name, column in table.columns.items():
         if name in taken or "site" not in table.senses[name] or name in table.varying:
             continue
@@ -214,7 +226,7 @@ def _site(table: ClinicalTable, taken: frozenset[str]) -> str | None:
 
 
 def patient_rows(proposal: Proposal) -> tuple[list[dict[str, object]], list[str]]:
-    """Rows and columns of patients.csv: the cells as they came, numbers written plainly, new columns beside them."""
+    """Rows and columns of patients.csv: the cells of the table with numbers written plainly, and the new columns."""
     table, cohorts = proposal.table, proposal.cohorts
     cohort_of = cohorts.of if cohorts is not None else {}
     cells: dict[str, Sequence[str]] = {}
@@ -237,7 +249,7 @@ def patient_rows(proposal: Proposal) -> tuple[list[dict[str, object]], list[str]
 
 
 def free_name(name: str) -> str:
-    """The name in patients.csv of a column of the user's table, beside the two that patients.csv has for itself.
+    """The name in patients.csv of a column of the user's table; names that patients.csv needs for itself are changed.
 
     Examples
     --------
@@ -248,7 +260,7 @@ def free_name(name: str) -> str:
 
 
 def plain_cells(cells: Sequence[str], numbers: object, missing: frozenset[str]) -> Sequence[str]:
-    """Cells with numbers written plainly, where a column writes them with commas, separators or units."""
+    """Cells with plain numbers, for a column that has decimal commas, thousands separators or units."""
     if not isinstance(numbers, Numbers) or numbers.style == "plain" or numbers.ambiguous:
         return cells
     out = []
@@ -260,8 +272,3 @@ def plain_cells(cells: Sequence[str], numbers: object, missing: frozenset[str]) 
             else cell
         )
     return out
-
-
-def speaks_of_outcome(header: str) -> bool:
-    """Whether a header speaks of an outcome, a date or an id rather than of a feature."""
-    return bool(senses(header))

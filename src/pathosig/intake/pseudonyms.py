@@ -1,4 +1,4 @@
-"""Ids that say nothing of a patient: derived from the own ids with a key that stays outside the study."""
+"""Pseudonyms for patients and slides, derived from their ids with a key that stays outside the study."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _LENGTH = 12
 
 
 class Pseudonyms:
-    """HMAC-SHA256 of ids: the same id under the same key has the same pseudonym, so later slides of a patient find theirs.
+    """Pseudonyms by HMAC-SHA256. An id always gets the same pseudonym under one key, so slides can be added later.
 
     Parameters
     ----------
     path
-        File of the key, 64 hexadecimal digits; made where it is not there, readable by its owner only.
+        File with the key, 64 hexadecimal digits. It is made if it does not exist, and only its owner can read it.
     study
-        The study folder, in which the key must not lie.
+        The study folder, which must not contain the key.
 
     Raises
     ------
     ConfigError
-        If the key lies in the study folder or is none.
+        If the key lies in the study folder, or the file holds no key.
     """
 
     def __init__(self, path: Path, study: Path) -> None:
@@ -47,20 +47,20 @@ class Pseudonyms:
         text = self._path.read_text(encoding="ascii", errors="replace").strip()
         if not _KEY.fullmatch(text):
             raise ConfigError(
-                f"--pseudonymize {path.name}: no key of 64 hexadecimal digits. Give another file."
+                f"--pseudonymize {path.name}: the file does not hold a key of 64 hexadecimal digits. Give another file."
             )
         self._key = bytes.fromhex(text)
         self._given: dict[tuple[str, str], str] = {}
 
     def of(self, kind: str, name: str) -> str:
-        """The pseudonym of a ``patient`` or ``slide``: a letter and 12 letters or digits."""
+        """The pseudonym of a ``patient`` or ``slide``: P or S, then 12 letters or digits."""
         digest = hmac.digest(self._key, f"{kind}\0{name}".encode(), "sha256")
         text = kind[0].upper() + base64.b32encode(digest).decode()[:_LENGTH]
         self._given[kind, name] = text
         return text
 
     def write_table(self) -> Path:
-        """Write who is who beside the key, with what was there before."""
+        """Write the table of ids and pseudonyms beside the key; rows from earlier runs stay in it."""
         path = self._path.with_name(f"{self._path.name}.ids.csv")
         rows = {(r["kind"], r["id"]): r["pseudonym"] for r in read_csv_rows(path)} if path.is_file() else {}
         rows |= self._given
@@ -74,7 +74,7 @@ class Pseudonyms:
 
 
 def columns_in_use(study_toml: str, columns: Sequence[str]) -> list[str]:
-    """The columns of patients.csv that study.toml names, and the ids: others may tell who a patient is."""
+    """The columns of patients.csv that study.toml names, and the ids; other columns might identify a patient."""
     named = set(_texts(tomllib.loads(study_toml)))
     return [name for name in columns if name in named or name in ("patient_id", "cohort")]
 
@@ -88,14 +88,14 @@ def _texts(value: object) -> list[str]:
 
 
 def link_slide(study: Path, name: str, path: Path) -> Path:
-    """A link slides/NAME.SUFFIX in the study to a slide: messages then name the link, not the file.
+    """Make a link slides/NAME.SUFFIX in the study to a slide, so that messages name the link and not the file.
 
-    Addresses in object storage stay as they are.
+    Addresses in object storage are returned unchanged.
 
     Raises
     ------
     StorageError
-        If the system makes no links.
+        If the file system does not support links.
     """
     if url_of(path):
         return path
@@ -109,7 +109,7 @@ def link_slide(study: Path, name: str, path: Path) -> Path:
         if path.suffix.lower() == ".mrxs" and companion.is_dir():
             link.with_suffix("").symlink_to(companion.absolute())
     except OSError as error:
-        raise StorageError(f"slides/{link.name}: no link can be made ({error.strerror}).") from error
+        raise StorageError(f"slides/{link.name}: cannot make a link ({error.strerror}).") from error
     return link
 
 

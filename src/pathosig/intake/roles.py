@@ -1,4 +1,4 @@
-"""Which columns may hold a time, an event or a date, from the words of their headers and from their values together."""
+"""Finds the columns that may hold a time, an event or a date, by the words of their headers and by their values."""
 
 from __future__ import annotations
 
@@ -25,16 +25,18 @@ _OUTCOME = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Roles:
-    """Headers by what they may be.
+    """Headers by the role that their columns may have.
 
     Attributes
     ----------
     times, events
-        Endpoint -> headers that name it; the key "" holds those that name none.
+        Endpoint -> headers that name it; the key "" holds the headers that name no endpoint.
     to_death, to_last_contact
-        Durations from diagnosis to one of the two.
+        Headers of durations from diagnosis to death, and to the last contact.
+    dates
+        start, death, last contact, end (death or last contact) or recurrence -> headers of dates.
     outcome_like
-        Everything that speaks of an outcome.
+        All headers that refer to an outcome.
     """
 
     times: dict[str, list[str]]
@@ -46,7 +48,7 @@ class Roles:
 
 
 def find_roles(table: ClinicalTable, taken: frozenset[str]) -> Roles:
-    """What every column may be, those in `taken` aside."""
+    """The roles that columns may have, except for those in `taken`."""
     roles = Roles(times={}, events={}, to_death=[], to_last_contact=[], dates={}, outcome_like=[])
     for name, column in table.columns.items():
         has = table.senses[name]
@@ -103,11 +105,11 @@ def _place_date(roles: Roles, name: str, has: frozenset[str]) -> None:
 
 
 def is_time(column: Column, has: frozenset[str]) -> bool:
-    """Whether a column may be a time: numbers that are more than a code, or a header that names a unit."""
+    """Whether a column may be a time: it holds numbers other than a code, or its header names a unit."""
     if column.kind == "dates":
         return bool(has & (_UNIT_SENSES | {"time"})) and "date" not in has
     if column.kind != "numbers" or column.numbers is None:
-        # a time with words among few numbers is still named a time by its unit
+        # a column with words among its numbers is still a time if its header names a unit
         return (
             column.kind == "words"
             and bool(has & _UNIT_SENSES)
@@ -132,7 +134,7 @@ def _half_numbers(column: Column) -> bool:
 
 
 def is_event(column: Column) -> bool:
-    """Whether a column may be an event: few values, or values that all are words for what happened."""
+    """Whether a column may be an event: it has few distinct values, or all of them are words for an outcome."""
     if column.kind in ("empty", "dates"):
         return False
     if len(column.counts) <= _MOST_EVENT_VALUES:

@@ -1,4 +1,4 @@
-"""Whether slides open, what their headers say, and which patients are lost with those that do not."""
+"""Opens slides to read their headers, and counts the patients who are lost with slides that cannot be read."""
 
 from __future__ import annotations
 
@@ -11,12 +11,28 @@ from pathosig.core.study import Specimen, Study
 from pathosig.core.tables import read_csv_rows
 
 _MOST_LOST = 0.5
-"""Proportion of a cohort's patients with slides beyond which what is left is another cohort."""
+"""Proportion of a cohort's patients with slides; if more are lost, the rest no longer represents the cohort."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SlideCheck:
-    """One slide: whether it opens, and what its header says."""
+    """One slide that was opened.
+
+    Attributes
+    ----------
+    slide_id
+        Its id in slides.csv.
+    mpp, mpp_source
+        Micrometres per pixel, and where the value comes from: given or header.
+    size
+        (width, height) in level-0 pixels.
+    vendor
+        Vendor of the scanner.
+    warnings
+        What its reader found unusual.
+    code, message
+        Why it cannot be used; "" if it can.
+    """
 
     slide_id: str
     mpp: float | None = None
@@ -29,7 +45,7 @@ class SlideCheck:
 
     @property
     def is_readable(self) -> bool:
-        """Whether nothing speaks against it."""
+        """Whether the slide can be used."""
         return not self.code
 
     def to_dict(self) -> dict[str, object]:
@@ -44,10 +60,12 @@ class Loss:
 
     Attributes
     ----------
+    cohort
+        The cohort.
     lost, patients
-        Patients that are lost, and all that have slides.
+        Number of such patients, and of all patients of the cohort with slides.
     codes
-        Code -> their slides that failed with it.
+        Code -> number of their slides that failed with it.
     """
 
     cohort: str
@@ -61,7 +79,7 @@ class Loss:
         return self.lost > _MOST_LOST * self.patients
 
     def to_text(self) -> str:
-        """One line, with its code."""
+        """One line that begins with its code."""
         reasons = ", ".join(f"{name} {n}" for name, n in sorted(self.codes.items()))
         text = f"cohort {self.cohort!r}: {self.lost} of {self.patients} patients have no slide that can be read ({reasons})"
         if self.is_fatal:
@@ -70,9 +88,16 @@ class Loss:
 
 
 def losses(study: Study, slides: Sequence[SlideCheck]) -> list[Loss]:
-    """Cohorts that lose patients because their slides cannot be read, by name.
+    """Cohorts that lose patients because slides cannot be read, in alphabetical order.
 
-    The patients of a microarray are those that tma_map.csv gives its places to.
+    The patients of a microarray are those in tma_map.csv.
+
+    Parameters
+    ----------
+    study
+        An open study.
+    slides
+        Its slides, as `check_slide` found them.
     """
     codes = {slide.slide_id: slide.code for slide in slides}
     cohorts = dict(zip(*(study.patients()[name] for name in ("patient_id", "cohort")), strict=True))
@@ -91,12 +116,12 @@ def losses(study: Study, slides: Sequence[SlideCheck]) -> list[Loss]:
 
 
 def patients_of_arrays(study: Study) -> set[str]:
-    """Patients whom tma_map.csv gives a place on a microarray of slides.csv."""
+    """Patients who have a core, by tma_map.csv, on a microarray of slides.csv."""
     return {patient for patient, _ in _places(study)} - {""}
 
 
 def _places(study: Study) -> list[tuple[str, str]]:
-    """Patients of tma_map.csv and the microarrays they are on."""
+    """(patient, microarray) for every row of tma_map.csv whose microarray is in slides.csv."""
     table = study.paths.tma_map
     arrays = {s.id for s in study.slides() if s.kind == "tma"}
     rows = read_csv_rows(table) if table.is_file() else []
@@ -104,12 +129,12 @@ def _places(study: Study) -> list[tuple[str, str]]:
 
 
 def _pairs(study: Study) -> list[tuple[str, str]]:
-    """Patients and their slides."""
+    """(patient, slide) for every slide, and for every core of a microarray."""
     return [(s.patient_id, s.id) for s in study.slides()] + _places(study)
 
 
 def check_slide(specimen: Specimen) -> SlideCheck:
-    """Open a slide and read its header; whatever its reader raises becomes a problem of this slide alone."""
+    """Open a slide and read its header; an error of its reader becomes a problem of this slide alone."""
     from pathosig.slides import open_slide
 
     name = specimen.id

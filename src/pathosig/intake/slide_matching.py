@@ -1,4 +1,4 @@
-"""Slides of a study with their patients: by the first way that leads to any, or a refusal that shows both sides."""
+"""Matches the slides of a study to its patients; if none matches, the error shows examples of both."""
 
 from __future__ import annotations
 
@@ -16,14 +16,25 @@ _EXAMPLES = 5
 
 
 def matches(table: Table, ids: PatientIds, choices: Choices, stems: Mapping[str, Path]) -> SlideMatches:
-    """Every slide with its patient.
+    """Match every slide to its patient.
+
+    Parameters
+    ----------
+    table
+        The table as it was read.
+    ids
+        Patient of each row.
+    choices
+        What the user decided.
+    stems
+        Name of each slide -> its path.
 
     Raises
     ------
     ConfigError
-        If a flag names no column or no regular expression.
+        If a flag names a column that does not exist, or the pattern is not a regular expression.
     InputError
-        E_NO_OVERLAP if no slide has a patient, with examples of both sides and the flags that may help.
+        E_NO_OVERLAP if no slide has a patient; the message shows examples of both, and the flags that may help.
     """
     patients = [i for i in dict.fromkeys(ids.ids) if i]
     matched = match_all(stems, patients, pattern=choices.patient_pattern, include=choices.include)
@@ -51,7 +62,7 @@ def _no_overlap(
         counts = ", ".join(f"{len(v)} {k}" for k, v in matched.left_out.items())
         kinds = " ".join(f"--include {k}" for k in matched.left_out)
         return InputError(
-            f"all slides with a patient are {counts} ones of TCGA, which are left out. Keep them with {kinds}.",
+            f"all slides with a patient are TCGA slides that are left out by default: {counts}. Keep them with {kinds}.",
             code="E_NO_OVERLAP",
         )
     patients = sorted({i for i in ids.ids if i})
@@ -66,6 +77,6 @@ def _no_overlap(
     return InputError(
         f"no slide name starts with a patient id. Slides: {list(stems)[:_EXAMPLES]}; patients (column {ids.column!r}): "
         f"{patients[:_EXAMPLES]}; nearest: {near or 'none'}. Columns: {', '.join(map(repr, table.columns[:12]))}. "
-        f"Say where the patient stands: {' or '.join(tries)}.",
+        f"Tell where the patient id is: {' or '.join(tries)}.",
         code="E_NO_OVERLAP",
     )

@@ -1,4 +1,4 @@
-"""Where a time and an event can be made from: durations to death and last contact, or dates."""
+"""Finds columns that a time and an event can be derived from: durations to death and last contact, or dates."""
 
 from __future__ import annotations
 
@@ -14,20 +14,33 @@ from pathosig.intake.values import coding_of
 
 
 def find_sources(
-    table: ClinicalTable, roles: Roles, choices: Choices, name: str, said_event: str | None
+    table: ClinicalTable, roles: Roles, choices: Choices, name: str, named_event: str | None
 ) -> tuple[Sources, str] | None:
-    """Columns that a time and an event can be made from, and the unit; None where there are none.
+    """Columns that the time and event of an endpoint can be derived from, and the unit of time; None if there are none.
+
+    Parameters
+    ----------
+    table
+        The clinical table.
+    roles
+        Which of its columns may be a time, an event or a date.
+    choices
+        What the user decided.
+    name
+        Name of the endpoint.
+    named_event
+        The event column that the user named, if any.
 
     Raises
     ------
     Asked
-        If the coding of who died, the order of days and months or the first date is open.
+        If it is undecided which values mean death, whether dates begin with the day, or which date time counts from.
     InputError
         If a column that was named holds no dates.
     """
     states = (
-        [said_event]
-        if said_event
+        [named_event]
+        if named_event
         else [c for c in roles.events.get("", []) if table.senses[c] & {"vital", "death"}]
     )
     states = (
@@ -71,7 +84,7 @@ def _date_sources(
         dates = table.columns[column].dates
         if dates is None:
             raise InputError(
-                f"{table.source}: column {column!r} holds no dates; expected such as 2015-03-31.",
+                f"{table.source}: column {column!r} holds no dates; expected dates such as 2015-03-31.",
                 code="E_TIME",
             )
         if dates.ambiguous:
@@ -82,7 +95,7 @@ def _date_sources(
             )
             raise Asked(Question(code="E_DATE", text=text, options=options), (column,))
     if len(starts) > 1:
-        text = f"{name}: time may count from {' or '.join(map(repr, starts))}. From which?"
+        text = f"{name}: time may count from {' or '.join(map(repr, starts))}. Which one?"
         choices_of_start = tuple(Option(label="", flags=("--start", f"{name}={c}")) for c in starts)
         raise Asked(Question(code="E_START", text=text, options=choices_of_start), starts)
     sources = Sources(

@@ -1,17 +1,16 @@
-"""study.toml as `init` writes it: the reading of the table, with a comment on everything that was decided."""
+"""The study.toml that `init` writes: how the table is read, with a comment on every decision."""
 
 from __future__ import annotations
 
 import json
-import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from pathosig.core.errors import one_line
 from pathosig.intake.outcomes import Outcome
 from pathosig.intake.proposal import Proposal, free_name, sentence
 
 _HEAD = """\
-# Written by `pathosig init` from {source}. Every comment says how the table was read; change what is wrong and
+# Written by `pathosig init` from {source}. The comments state how the table was read; change what is wrong and
 # run `pathosig check` again. Columns are those of patients.csv.
 """
 
@@ -22,9 +21,9 @@ def study_toml(proposal: Proposal, *, level: str | None = None) -> str:
     Parameters
     ----------
     proposal
-        The reading, without open questions.
+        The proposed reading, without open questions.
     level
-        Where the study starts when not at slides.
+        Where the study starts, if not from slides.
     """
     lines = [_HEAD.format(source=one_line(proposal.table.source))]
     if level is not None:
@@ -44,8 +43,8 @@ def study_toml(proposal: Proposal, *, level: str | None = None) -> str:
         lines += _comment(f"{free_name(treatment.column)}: {treatment.to_text()}")
     if proposal.treatments:
         lines += _comment(
-            f"Benefit by score is estimated once a table [treatment.{_key(free_name(proposal.treatments[0].column))}] "
-            'says randomised = true, or when treatment began: start = "time zero" or a column of times, with unit'
+            f"Treatment benefit by score is estimated once a table [treatment.{_key(free_name(proposal.treatments[0].column))}] "
+            'states randomised = true, or when treatment began: start = "time zero" or a column of times, with unit'
         )
     lines.append(f"treatments = {treatments}")
     for subgroup in proposal.subgroups:
@@ -90,7 +89,7 @@ def _endpoint(outcome: Outcome) -> str:
 
 
 def _comment(text: str) -> list[str]:
-    """A comment, broken at 118 characters; nothing in a name can end it."""
+    """A comment, broken at 118 characters; a line end in a name cannot end it."""
     words = one_line(text).split(" ")
     out, line = [], "#"
     for word in words:
@@ -111,8 +110,3 @@ def _list(values: Sequence[str]) -> str:
 
 def _key(name: str) -> str:
     return name if name.isascii() and name.replace("_", "").isalnum() else _text(name)
-
-
-def as_dict(text: str) -> Mapping[str, object]:
-    """The text read back, to be sure that it says what is meant."""
-    return tomllib.loads(text)

@@ -1,4 +1,4 @@
-"""The map of a microarray as a laboratory sends it: a long table, or a sheet per array laid out like the array itself."""
+"""Reads maps of microarrays as laboratories send them: one long table, or a sheet per array that is laid out like it."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ WORKBOOKS = (".xlsx", ".xlsm")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MapReading:
-    """A map as read.
+    """A map that was read.
 
     Attributes
     ----------
     rows
         Rows of tma_map.csv: tma, row, column, patient_id.
     strangers
-        Cells that name no patient of the clinical table (controls, notes) with their places; they are left out.
+        Text of cells that name no patient of the clinical table (controls, notes) -> their places; they are left out.
     """
 
     rows: tuple[Mapping[str, object], ...]
@@ -35,12 +35,12 @@ class MapReading:
 
     @property
     def sentence(self) -> str:
-        """How many cores have a patient, and what was left out."""
+        """Number of cores with a patient, and the cells that were left out."""
         arrays, patients = ({r[k] for r in self.rows} for k in ("tma", "patient_id"))
         text = f"{len(self.rows)} cores of {len(patients)} patients on {len(arrays)} arrays"
         if self.strangers:
             shown = "; ".join(f"{name} ({len(at)})" for name, at in list(self.strangers.items())[:5])
-            text += f"; left out as no patient of the table: {shown}"
+            text += f"; cells that name no patient of the table are left out: {shown}"
         return text
 
 
@@ -50,9 +50,9 @@ def read_tma_map(path: Path, arrays: Collection[str], patients: Collection[str])
     Parameters
     ----------
     path
-        A CSV or Excel file: either the columns tma, row, column, patient_id, or one sheet per array, named like its slide,
-        with a line of column numbers, row letters or numbers in the column left of the first of them, and patients in the cells.
-        Titles over merged cells above are passed over.
+        A CSV or Excel file. It has either the columns tma, row, column and patient_id, or one sheet per array that is named like
+        its slide: with a line of column numbers, row letters or numbers to the left of them, and patients in the cells. Titles
+        above are ignored.
     arrays
         Names of the slides.
     patients
@@ -61,7 +61,8 @@ def read_tma_map(path: Path, arrays: Collection[str], patients: Collection[str])
     Raises
     ------
     InputError
-        E_FORMAT if a sheet has neither shape; E_UNMATCHED if a sheet names no slide, E_NO_OVERLAP if no cell is a patient.
+        E_FORMAT if a sheet has neither layout, E_UNMATCHED if its name is not that of a slide, E_NO_OVERLAP if no cell names a
+        patient.
     """
     cells: list[tuple[str, int, int, str]] = []
     for name, grid in _sheets(path).items():
@@ -79,14 +80,14 @@ def read_tma_map(path: Path, arrays: Collection[str], patients: Collection[str])
             strangers.setdefault(text, []).append(f"{array} {row}-{column}")
     if not rows:
         raise InputError(
-            f"{path.name}: no cell is a patient of the clinical table. Cells: {list(strangers)[:5]}; patients: {sorted(known)[:5]}.",
+            f"{path.name}: no cell names a patient of the clinical table. Cells: {list(strangers)[:5]}; patients: {sorted(known)[:5]}.",
             code="E_NO_OVERLAP",
         )
     return MapReading(rows=tuple(rows), strangers={k: tuple(v) for k, v in strangers.items()})
 
 
 def _sheets(path: Path) -> dict[str, Grid]:
-    """Name of each sheet with data -> its cells; a file without sheets has the name of the file."""
+    """Name of each sheet with data -> its cells; a file without sheets counts as one sheet with the name of the file."""
     if path.suffix.lower() not in WORKBOOKS:
         return {path.stem: read_grid(read_text(path), path.name)}
     try:
@@ -100,21 +101,20 @@ def _array(name: str, arrays: Collection[str], path: Path) -> str:
     if len(arrays) == 1 and name == path.stem:
         return next(iter(arrays))
     same = [a for a in arrays if a.casefold() == name.strip().casefold()]
-    cut = [
-        a for a in arrays if a[:31].casefold() == name.strip().casefold()
-    ]  # Excel cuts names of sheets at 31
+    # Excel cuts names of sheets at 31 characters
+    cut = [a for a in arrays if a[:31].casefold() == name.strip().casefold()]
     if len(same or cut) == 1:
         return (same or cut)[0]
     near = IdIndex(arrays).nearest(name)
     raise InputError(
-        f"{path.name}: {name!r} names no slide; slides: {sorted(arrays)[:5]}{f'; nearest: {near}' if near else ''}. "
-        "Name the sheet, or the column tma, like the slide file.",
+        f"{path.name}: {name!r} is not the name of a slide; slides: {sorted(arrays)[:5]}{f'; nearest: {near}' if near else ''}. "
+        "Give the sheet, or the cell in the column tma, the name of the slide file.",
         code="E_UNMATCHED",
     )
 
 
 def _long(grid: Grid) -> list[tuple[str, int, int, str]] | None:
-    """Cells of a table with the columns of tma_map.csv; None for another shape."""
+    """Cells of a table that has the columns of tma_map.csv; None for any other layout."""
     for number, head in enumerate(grid.rows[:10]):
         names = [h.strip().casefold().replace(" ", "_") for h in head]
         if all(n in names for n in _LONG):
@@ -130,7 +130,7 @@ def _long(grid: Grid) -> list[tuple[str, int, int, str]] | None:
 
 
 def _laid_out(grid: Grid, where: str) -> list[tuple[int, int, str]]:
-    """(row, column, cell) of a sheet laid out like its array."""
+    """(row, column, cell) of a sheet that is laid out like its array."""
     for number, head in enumerate(grid.rows):
         columns = {i: int(v) for i, v in enumerate(head) if v.strip().isdigit()}
         values = list(columns.values())
@@ -151,14 +151,14 @@ def _laid_out(grid: Grid, where: str) -> list[tuple[int, int, str]]:
         if out:
             return out
     raise InputError(
-        f"{where}: neither the columns {', '.join(_LONG)} nor a line of column numbers 1, 2, 3 ... over lines that begin with "
-        "a letter or number was found.",
+        f"{where}: found neither the columns {', '.join(_LONG)} nor a line of column numbers 1, 2, 3 ... above lines that begin "
+        "with a letter or number.",
         code="E_FORMAT",
     )
 
 
 def _number(text: str) -> int | None:
-    """1, 2 ... or A, B ... as a number from 1; None for anything else."""
+    """1, 2 ... or A, B ... as a number that counts from 1; None for anything else."""
     value = text.strip()
     if value.isascii() and value.isdigit():
         return int(value) or None

@@ -1,4 +1,4 @@
-"""Times and events of a column as values: checked, with their unit; what no reading makes right is refused."""
+"""The times and events of columns as checked values, with their unit; values that cannot be right are refused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MANY_LOST = 0.1
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pair:
-    """The columns of one endpoint."""
+    """The time and event columns of one endpoint, with notes on how they were chosen."""
 
     endpoint: str
     time: str
@@ -29,13 +29,13 @@ class Pair:
 
 
 def column_values(table: ClinicalTable, column: str) -> np.ndarray:
-    """float[n] of a column, NaN where it holds no number."""
+    """The numbers of a column as float [n], NaN where a cell holds no number."""
     numbers = table.columns[column].numbers
     return np.array(numbers.values if numbers is not None else [np.nan] * len(table))
 
 
 def coding_of(table: ClinicalTable, choices: Choices, name: str, column: str) -> Coding | Question:
-    """How an event column is coded under an endpoint, or what to ask."""
+    """The coding of an event column for an endpoint, or the question to ask."""
     return read_coding(
         column,
         _event_values(table, column),
@@ -50,7 +50,7 @@ def _event_values(table: ClinicalTable, column: str) -> list[str]:
 
 
 def event_codes(table: ClinicalTable, column: str, coding: Coding) -> list[int | None]:
-    """1, 0 or None of every patient."""
+    """1, 0 or None (unknown) for every patient."""
     codes = {event_key(v): c for v, c in coding.values.items()}
     cells = table.columns[column].cells
     keys = {c: event_key(c) for c in set(cells)}
@@ -58,14 +58,14 @@ def event_codes(table: ClinicalTable, column: str, coding: Coding) -> list[int |
 
 
 def checked_times(table: ClinicalTable, column: str, name: str) -> Sequence[float]:
-    """Times of an endpoint, NaN where missing.
+    """The times of an endpoint, NaN where missing.
 
     Raises
     ------
     InputError
-        E_TIME: dates, words, negative or infinite values.
+        E_TIME if the column holds dates, words, negative or infinite values.
     Asked
-        If 2,361 can be read both ways.
+        If numbers such as 2,361 can be read in two ways.
     """
     read = table.columns[column]
     if read.kind == "dates":
@@ -79,7 +79,7 @@ def checked_times(table: ClinicalTable, column: str, name: str) -> Sequence[floa
         words = list(read.strange) or [c for c in read.counts if not c[:1].isdigit()] or list(read.counts)
         shown = ", ".join(map(repr, words[:5]))
         raise InputError(
-            f"{table.source}: column {column!r} ({name} time) holds {shown}, which are no times. Correct them, or declare those that mean "
+            f"{table.source}: column {column!r} ({name} time) holds {shown}, which are not times. Correct them, or declare those that mean "
             f"missing with --missing {words[0]!r}.",
             code="E_TIME",
         )
@@ -95,7 +95,7 @@ def checked_times(table: ClinicalTable, column: str, name: str) -> Sequence[floa
                 flags=("--decimal", "comma" if "," in example else "point"),
             ),
         )
-        text = f"column {column!r} has values such as {example!r}: is what stands before the last three digits a thousands separator or a decimal mark?"
+        text = f"column {column!r} has values such as {example!r}: is the sign before the last three digits a thousands separator or a decimal mark?"
         raise Asked(Question(code="E_NUMBER", text=text, options=options), (column,))
     if numbers.infinite:
         raise InputError(
@@ -114,28 +114,28 @@ def checked_times(table: ClinicalTable, column: str, name: str) -> Sequence[floa
 
 
 def unit_for(table: ClinicalTable, choices: Choices, pair: Pair) -> str:
-    """The unit of an endpoint's time: from its header, a flag, an equal column or its cells; never guessed.
+    """The unit of an endpoint's time, from its header, a flag, a column with equal values, or its cells; it is never guessed.
 
     Raises
     ------
     ConfigError
         If a flag contradicts the header.
     Asked
-        If nothing says it.
+        If none of them states the unit.
     """
-    named, said = unit_of(pair.time), choices.unit_of(pair.endpoint)
+    in_header, given = unit_of(pair.time), choices.unit_of(pair.endpoint)
     explicit = choices.unit.get(pair.endpoint)
-    if named and said and named != said:
+    if in_header and given and in_header != given:
         if explicit or len(choices.time) <= 1:
             raise ConfigError(
-                f"--unit {said}: column {pair.time!r} says {named}. Leave the flag out, or correct the header.",
+                f"--unit {given}: the name of column {pair.time!r} says {in_header}. Omit the flag, or correct the header.",
                 code="E_UNIT",
             )
-        return named
-    unit = named or said or _unit_of_twin(table, pair.time) or _unit_in_cells(table, pair.time)
+        return in_header
+    unit = in_header or given or _unit_of_twin(table, pair.time) or _unit_in_cells(table, pair.time)
     if unit is None:
         flag = f"{pair.endpoint}="
-        text = f"column {pair.time!r} does not say its unit, and months are never guessed; its values run {_range(table, pair.time)}."
+        text = f"the name of column {pair.time!r} does not state its unit, and none is guessed; {_range(table, pair.time)}."
         options = tuple(Option(label="", flags=("--unit", f"{flag}{u}")) for u in UNITS)
         raise Asked(Question(code="E_UNIT", text=text, options=options), (pair.time,))
     return unit
@@ -144,7 +144,7 @@ def unit_for(table: ClinicalTable, choices: Choices, pair: Pair) -> str:
 def _range(table: ClinicalTable, column: str) -> str:
     values = column_values(table, column)
     values = values[np.isfinite(values)]
-    return f"from {values.min():g} to {values.max():g}" if len(values) else "nowhere"
+    return f"its values run from {values.min():g} to {values.max():g}" if len(values) else "it has no values"
 
 
 def _unit_in_cells(table: ClinicalTable, column: str) -> str | None:
@@ -156,7 +156,7 @@ def _unit_in_cells(table: ClinicalTable, column: str) -> str | None:
 
 
 def _unit_of_twin(table: ClinicalTable, column: str) -> str | None:
-    """The unit of other columns whose headers name one and whose values are the very same for most patients."""
+    """The unit in the header of other columns that have the same values for most patients, or None."""
     values = column_values(table, column)
     filled = np.isfinite(values)
     same: dict[str, np.ndarray] = {}
@@ -173,16 +173,17 @@ def _unit_of_twin(table: ClinicalTable, column: str) -> str | None:
 
 
 def refuse_many_lost(table: ClinicalTable, pair: Pair, untimed: Sequence[str], events: int) -> None:
-    """Refuse an endpoint that would lose more than a tenth of its events for want of a time.
+    """Refuse an endpoint that would lose more than a tenth of its events because they have no time.
 
     Raises
     ------
     InputError
+        E_TIME, with the first of these patients.
     """
     if len(untimed) > max(1, _MANY_LOST * events) and len(untimed) > _MANY_LOST * len(table):
         raise InputError(
-            f"{table.source}: column {pair.time!r} is empty for {len(untimed)} of {events} patients whose {pair.event!r} says that the event "
-            f"happened ({', '.join(untimed[:5])}). Give their times, or empty both cells.",
+            f"{table.source}: column {pair.time!r} is empty for {len(untimed)} of {events} patients who had the event according to {pair.event!r} "
+            f"({', '.join(untimed[:5])}). Give their times, or empty both cells.",
             code="E_TIME",
         )
 
@@ -193,6 +194,7 @@ def refuse_implausible(table: ClinicalTable, times: Sequence[float], unit: str, 
     Raises
     ------
     InputError
+        With the code and the reason that `implausible_times` gives.
     """
     for item in implausible_times(times, unit, pair.time):
         if item.is_fatal:
