@@ -123,6 +123,23 @@ def _refit(
 def _tree(
     x: Array, time: Array, event: Array, pool: Candidates, spec: SignatureSpec, groups: Any, brief: bool
 ) -> Selection:
+    return _refitted(_stable(x, time, event, pool, spec, brief), x, time, event, pool, spec, groups)
+
+
+def _refitted(
+    chosen: Selection, x: Array, time: Array, event: Array, pool: Candidates, spec: SignatureSpec, groups: Any
+) -> Selection:
+    """Ridge coefficients of what was chosen."""
+    if not chosen.names:
+        return chosen
+    coef, penalty = _refit(x, time, event, _positions(pool, chosen.names), spec, groups)
+    return replace(chosen, coef=coef, details={**chosen.details, "penalty": penalty})
+
+
+def _stable(
+    x: Array, time: Array, event: Array, pool: Candidates, spec: SignatureSpec, brief: bool
+) -> Selection:
+    """Nodes of the stability selection, without coefficients."""
     leaves = [pool.leaves[n] for n in pool.names] if pool.leaves else None
     result = stability_selection(
         x,
@@ -161,11 +178,8 @@ def _tree(
             for c in order
         ],
     }
-    coef: tuple[float, ...] = ()
-    if chosen:
-        coef, details["penalty"] = _refit(x, time, event, chosen, spec, groups)
     names = tuple(pool.names[j] for j in chosen)
-    return Selection(method="tree", names=names, coef=coef, scale=pool.transform.scale, details=details)
+    return Selection(method="tree", names=names, coef=(), scale=pool.transform.scale, details=details)
 
 
 def _ridge(
@@ -186,10 +200,10 @@ def _completed(
     groups stand alone if they gain over no model what noise gains in one study of twenty.
     """
     strict = spec.replace(min_threshold=max(spec.min_threshold, _CERTAIN))
-    tree = replace(_tree(x, time, event, pool, strict, groups, brief), method="completed")
+    tree = replace(_stable(x, time, event, pool, strict, brief), method="completed")
     cuts = {c for k in _CUTS if len(c := tuple(coarse_groups(pool.leaves, k))) >= _FEWEST_GROUPS}
     if not cuts:
-        return tree
+        return _refitted(tree, x, time, event, pool, strict, groups)
     summands = list(dict.fromkeys([*([tree.names] if tree.names else []), *sorted(cuts, key=len)]))
     columns = [x[:, _positions(pool, names)] for names in summands]
     fits = ridge_fits(columns, time, event, folds=spec.folds, seed=spec.seed, groups=groups)
@@ -205,8 +219,9 @@ def _completed(
             total[name] += float(weight * b)
     total = {name: b for name, b in total.items() if b}
     sums = {"stable": list(tree.names), "groups": list(coarse), "weights": weights.tolist()}
+    refit = {"penalty": models[tree.names].penalty} if tree.names else {}
     penalty = {"groups_penalty": models[coarse].penalty, "groups_gain": models[coarse].gain}
-    details = {**tree.details, **sums, **penalty}
+    details = {**tree.details, **refit, **sums, **penalty}
     return replace(tree, names=tuple(total), coef=tuple(total.values()), details=details)
 
 

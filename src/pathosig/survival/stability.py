@@ -22,8 +22,8 @@ from scipy.spatial.distance import squareform
 
 from pathosig.core.errors import NotEstimableError
 from pathosig.survival.bounds import false_selection_bound, threshold_for
-from pathosig.survival.cox import cox
 from pathosig.survival.half_paths import first_entries, gradient, half_samples_of
+from pathosig.survival.ridge import penalised_logliks
 
 _AT_FIRST = 5
 """Half-samples begun together for each that a cluster may miss: enough that the first ones through can end the selection."""
@@ -258,7 +258,8 @@ def _speakers(
         below = [j for j, part in enumerate(sets) if len(part) > 1 and part < sets[loudest]]
         members = np.flatnonzero(cluster == cluster[loudest]).tolist()
         options = sorted({*members, *below} - set(settled)) or [loudest]
-        fits = {j: cox(z[:, [*settled, j]], time, event, penalty=1e-3).loglik for j in options}
-        near = [j for j in options if fits[j] >= max(fits.values()) - _EQUAL]
+        designs = np.stack([z[:, [*settled, j]] for j in options])
+        values = penalised_logliks(designs, time, event, penalty=1e-3)
+        near = [j for j, value in zip(options, values, strict=True) if value >= values.max() - _EQUAL]
         settled.append(min(near, key=lambda j: (len(sets[j]), j)))
     return settled
