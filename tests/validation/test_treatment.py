@@ -139,6 +139,13 @@ def test_curves_and_restricted_means_are_weighted_like_the_hazard_ratios():
     assert abs(effect.rmst["low"].estimate) < 3 * effect.rmst["low"].upper
 
 
+def test_arm_curves_are_read_at_the_horizons_asked_for():
+    frame = simulate("randomised", np.random.default_rng(3), n=200)
+    options = {"arm": "arm", "endpoint": "os", "design": TreatmentDesign(randomised=True)}
+    asked = treatment_benefit({"v": frame}, horizons=(0.5, 2.0), **options).cohorts[0].result
+    assert {at.years for curve in asked.km for at in curve.survival_at} == {0.5, 2.0}
+
+
 def test_restricted_means_of_equal_weights_are_the_plain_ones():
     frame = simulate("randomised", np.random.default_rng(0), n=100)
     time, event = frame["time"].to_numpy(), frame["event"].to_numpy()

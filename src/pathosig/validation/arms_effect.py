@@ -79,6 +79,7 @@ def cohort_effect(
     sd: float,
     per_year: float,
     design: TreatmentDesign,
+    horizons: Sequence[float] = (1.0, 3.0, 5.0),
     seed: int = 0,
 ) -> TreatmentEffect:
     """Effect of treatment in each risk group and across the score.
@@ -97,6 +98,8 @@ def cohort_effect(
         Units of time in a year.
     design
         How and when the treatment was given.
+    horizons
+        Years at which the curves of the arms are read.
     seed
         Seed of imputations.
 
@@ -145,6 +148,7 @@ def cohort_effect(
         sd=sd,
         per_year=per_year,
         randomised=design.randomised,
+        horizons=horizons,
         seed=seed,
     )
 
@@ -168,6 +172,7 @@ def _baseline(
     sd: float,
     per_year: float,
     randomised: bool,
+    horizons: Sequence[float],
     seed: int,
 ) -> TreatmentEffect:
     """Treatment fixed at time zero or at the landmark: inverse-probability weights unless it was randomised."""
@@ -195,7 +200,7 @@ def _baseline(
         inside = rows.group == label
         if inside.any():
             one = (treated[inside], time[inside], event[inside], weights[inside])
-            curves += _curves(label, *one, per_year=per_year)
+            curves += _curves(label, *one, per_year=per_year, horizons=horizons)
             means[label] = attempt(_mean_difference, *one)
     return _effect_of(
         rows,
@@ -332,6 +337,7 @@ def _curves(
     weights: np.ndarray,
     *,
     per_year: float,
+    horizons: Sequence[float],
 ) -> list[ArmCurve]:
     arms = np.where(treated == 1, "treated", "untreated").astype(object)
     panel = attempt(
@@ -340,7 +346,7 @@ def _curves(
         event,
         arms,
         per_year=per_year,
-        horizons=(1.0, 3.0, 5.0),
+        horizons=horizons,
         labels=_ARMS,
         weights=weights,
     )

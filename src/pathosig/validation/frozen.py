@@ -273,6 +273,7 @@ def validate(
             discovery=discovery,
             sd=signature.sd,
             primary=primary,
+            horizons=spec.horizons,
         ),
         warnings=tuple(warnings),
     )
@@ -357,6 +358,7 @@ def _treatments(
     discovery: str,
     sd: float,
     primary: Primary,
+    horizons: Sequence[float],
 ) -> tuple[Treatment, ...]:
     out = []
     for arm in treatments:
@@ -374,6 +376,7 @@ def _treatments(
                     design=designs.get(arm, TreatmentDesign()),
                     declared=declared,
                     family=1 if declared else max(1, len(treatments) * len(frames)),
+                    horizons=horizons,
                 )
             )
     return tuple(out)

@@ -45,6 +45,7 @@ def treatment_benefit(
     design: TreatmentDesign = TreatmentDesign(),
     declared: bool = True,
     family: int = 1,
+    horizons: Sequence[float] = (1.0, 3.0, 5.0),
     seed: int = 0,
 ) -> Treatment:
     """Treatment effect in each risk group and across the score, with the verdict's rules.
@@ -76,6 +77,8 @@ def treatment_benefit(
         Whether arm and endpoint were declared beforehand ([primary] of study.toml).
     family
         Number of arms and endpoints looked at; p-values are multiplied accordingly after BH over cohorts.
+    horizons
+        Years at which the curves of the arms are read.
     seed
         Seed of the imputations.
 
@@ -105,6 +108,7 @@ def treatment_benefit(
                 sd=sd,
                 per_year=per_year,
                 design=design,
+                horizons=horizons,
                 seed=seed,
             ),
         )
