@@ -88,12 +88,12 @@ def test_another_study_takes_the_phenotypes_over_and_fits_nothing(study, bundle,
     assert {row["flag"] for row in health["hpcs"]} <= {"taken over", "artefact", "near empty", "dominated"}
     assert health["codebook"] == "lung.psig" and "seed_ari" not in health["stability"]
     assert not find_phenotypes(other, spec).done
-    with pytest.raises(ConfigError, match="is no file"):
+    with pytest.raises(ConfigError, match="is not a file"):
         find_phenotypes(other, PhenotypeSpec(codebook="none.psig"))
 
 
 def test_embeddings_of_another_encoder_or_magnification_are_refused(study, bundle, tmp_path):
-    with pytest.raises(InputError, match="of encoder efficientnet-lite0") as caught:
+    with pytest.raises(InputError, match="belong to encoder efficientnet-lite0") as caught:
         assign_phenotypes(
             bundle, features=features_of(study, tmp_path / "a", encoder="uni2-h"), out=tmp_path / "o"
         )

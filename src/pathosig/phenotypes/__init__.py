@@ -1,4 +1,4 @@
-"""Phenotypes: recurring tissue patterns (HPCs), found without labels, frozen, inspected."""
+"""Phenotypes: recurring tissue patterns (HPCs) that are found without labels, frozen in a codebook and inspected."""
 
 import lazy_loader
 

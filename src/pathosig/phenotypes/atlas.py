@@ -1,4 +1,4 @@
-"""The atlas: for every HPC the tiles that show it best and border cases, and a map of all tiles."""
+"""The atlas: for every HPC the tiles that show it best and its borderline tiles, and a map of all tiles."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pyarrow as pa
 
 _BORDER_CONFIDENCE = 0.6
 _KEPT = 800
-"""Candidates of each kind kept for an HPC: enough to find some of many patients among them."""
+"""Candidates of each kind that are kept for an HPC; enough for the candidates to come from many patients."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,9 +22,9 @@ class AtlasTiles:
     hpc, coarse, tile_id, x, y
         int[n], as in the tables of a slide.
     confidence, distance
-        float[n]: to the HPC.
+        float[n]: confidence of the assignment to the HPC, and distance from its centroid.
     slide, patient
-        int[n]: numbers.
+        int[n]: numbers of the slide and the patient.
     """
 
     hpc: np.ndarray
@@ -49,7 +49,7 @@ class AtlasTiles:
         return AtlasTiles(**columns)
 
     def best(self, by: np.ndarray, most: int) -> AtlasTiles:
-        """Of every HPC the `most` rows that are least by a column, in the order they have here."""
+        """The `most` rows of every HPC with the smallest values of `by`, float[n], in their present order."""
         order = np.lexsort((self.tile_id, by, self.hpc))
         sizes = np.bincount(self.hpc)
         place = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
@@ -58,14 +58,16 @@ class AtlasTiles:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Candidates:
-    """The tiles an atlas is chosen from; grows slide by slide in memory that depends on the HPCs only.
+    """The tiles from which an atlas is chosen.
+
+    Candidates are collected slide by slide, and their number depends only on the number of HPCs.
 
     Attributes
     ----------
     near
-        Of every HPC the tiles nearest its centroid.
+        The tiles nearest the centroid of each HPC.
     divided
-        Of every HPC the tiles whose soft assignment is most divided.
+        The tiles of each HPC whose soft assignment is most divided between HPCs.
     """
 
     near: AtlasTiles
@@ -88,18 +90,33 @@ def choose_exemplars(
 ) -> list[Exemplar]:
     """The tiles of the atlas.
 
-    Exemplars are the tiles nearest the centroid, one patient after the other; border cases are those whose soft
-    assignment
-    is most divided.
+    Exemplars are the tiles nearest the centroid; borderline tiles are those whose soft assignment is most divided.
+    Both take one tile from every patient before a second from any.
 
     Parameters
     ----------
     candidates
-        Tiles near each centroid, and divided ones.
+        Tiles near each centroid, and tiles whose assignment is divided.
     k
         Number of HPCs.
     exemplars, borders
         Number of tiles of each kind for every HPC.
+
+    Returns
+    -------
+    list of Exemplar
+        By HPC; exemplars before borderline tiles, each by rank.
+
+    Examples
+    --------
+    >>> zero = np.zeros(3, int)
+    >>> tiles = AtlasTiles(
+    ...     hpc=zero, coarse=zero, confidence=np.array([0.9, 0.8, 0.5]), distance=np.array([0.1, 0.2, 0.3]),
+    ...     slide=zero, patient=np.array([0, 0, 1]), tile_id=np.arange(3), x=zero, y=zero,
+    ... )
+    >>> chosen = choose_exemplars(Candidates.of(tiles), 1, exemplars=2, borders=1)
+    >>> [(e.kind, e.rank, int(e.tile.tile_id[0])) for e in chosen]  # the second exemplar is of another patient
+    [('exemplar', 0, 0), ('exemplar', 1, 2)]
     """
     chosen: list[Exemplar] = []
     for hpc in range(k):
@@ -114,7 +131,7 @@ def choose_exemplars(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Exemplar:
-    """One tile of the atlas: ``exemplar`` or ``border``, its rank among those of its HPC, and its row."""
+    """One tile of the atlas: its kind (``exemplar`` or ``border``), its rank within HPC and kind, and its row."""
 
     kind: str
     rank: int
@@ -122,7 +139,7 @@ class Exemplar:
 
 
 def _diverse(tiles: AtlasTiles, hpc: int, by: np.ndarray, wanted: int) -> list[AtlasTiles]:
-    """The first of each patient in turn: all patients' best before anybody's second."""
+    """The best tiles by patients in turn: the best tile of every patient comes before the second of any."""
     members = np.flatnonzero(tiles.hpc == hpc)
     order = members[np.lexsort((tiles.tile_id[members], by[members]))]
     turn: dict[int, int] = {}
@@ -143,6 +160,11 @@ def atlas_table(exemplars: list[Exemplar], slide_ids: Sequence[str]) -> pa.Table
         From `choose_exemplars`.
     slide_ids
         Id of each slide number.
+
+    Returns
+    -------
+    pa.Table
+        One row for each tile, with the columns of the schema `ATLAS`.
     """
 
     def column(name: str, kind: type) -> np.ndarray:
@@ -164,19 +186,19 @@ def atlas_table(exemplars: list[Exemplar], slide_ids: Sequence[str]) -> pa.Table
 
 
 def map_of_tiles(x: np.ndarray, *, at_most: int = 3000) -> tuple[np.ndarray, np.ndarray]:
-    """First two principal components of the codebook's space, for tiles spread evenly over the rows.
+    """First two principal components of tiles in the codebook's space, for rows at even distances.
 
     Parameters
     ----------
     x
         float32[n, p], projected tiles.
     at_most
-        Tiles on the map.
+        Largest number of tiles on the map.
 
     Returns
     -------
     (rows int[m], points float32[m, 2])
-        The larger half of each axis' extreme values is positive, so that two runs do not mirror each other.
+        The sign of each axis makes the sum of its cubes positive, so that two runs do not mirror each other.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""Ways of finding phenotypes: what the plug-in group ``pathosig.clusterers`` holds for the built-in ones.
+"""Built-in methods of finding phenotypes, which the plug-in group ``pathosig.clusterers`` extends.
 
-An entry point is called with the number of clusters wanted and the PhenotypeSpec, and gives a
-`Clusterer`. Projection, assignment, tree, atlas and health are the same for all of them.
+An entry point is called with the number of clusters and the PhenotypeSpec, and returns a `Clusterer`.
+Projection, assignment, tree, atlas and health are the same for all methods.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ _BEST_OF = 10
 
 @dataclass
 class CentroidClusterer(ABC):
-    """A clusterer whose groups are the nearest of its centroids.
+    """A clusterer that assigns every row to its nearest centroid.
 
     Attributes
     ----------
     k, spec
-        Clusters wanted; the settings.
+        Number of clusters to find; the settings.
     centroids
         float32[k, p] once fitted.
     facts
-        What health.json says of the fit.
+        Numbers about the fit for health.json.
     """
 
     k: int
@@ -46,13 +46,13 @@ class CentroidClusterer(ABC):
         """Learn from unit rows x[n, p]."""
 
     def assign(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(hpc int[n], cosine to its centroid float[n] in 0..1) of each row."""
+        """Cluster of each row, int[n], and its cosine to the centroid, float[n] in 0..1."""
         nearest = assign(x, self.centroids)
         return nearest, np.clip(np.einsum("ij,ij->i", x, self.centroids[nearest]), 0, 1)
 
 
 class Consensus(CentroidClusterer):
-    """What runs of spherical k-means agree on: the method ``recommended``."""
+    """The consensus of many runs of spherical k-means: the method ``recommended``."""
 
     def fit(self, x: np.ndarray, rng: np.random.Generator) -> Self:
         """Learn from unit rows x[n, p]."""
@@ -70,7 +70,7 @@ class Consensus(CentroidClusterer):
 
 
 class KMeans(CentroidClusterer):
-    """The best of ten runs of spherical k-means."""
+    """The best of ten runs of spherical k-means: the method ``kmeans``."""
 
     def fit(self, x: np.ndarray, rng: np.random.Generator) -> Self:
         """Learn from unit rows x[n, p]."""
@@ -80,7 +80,7 @@ class KMeans(CentroidClusterer):
 
 
 class Leiden(CentroidClusterer):
-    """Leiden communities of the graph of nearest tiles."""
+    """Leiden communities of the nearest-neighbour graph: the method ``leiden``."""
 
     def fit(self, x: np.ndarray, rng: np.random.Generator) -> Self:
         """Learn from unit rows x[n, p]."""
@@ -91,29 +91,30 @@ class Leiden(CentroidClusterer):
 def find_centroids(
     x: np.ndarray, k: int, rng: np.random.Generator, spec: PhenotypeSpec
 ) -> tuple[np.ndarray, dict[str, float]]:
-    """Centroids by the clusterer that the settings name, and what it reports about its fit.
+    """Centroids from the clusterer that the settings name, and what it reports about its fit.
 
-    A plug-in that only assigns rows is turned into the mean directions of its groups.
+    If a plug-in has no centroids, the mean directions of the groups that it assigns are used.
 
     Parameters
     ----------
     x
         float32[n, p], rows of length 1.
     k
-        Number of groups wanted.
+        Number of groups to find.
     rng
-        Decides seeds.
+        Generator for the clusterer.
     spec
-        `method` names the clusterer; the rest are its settings.
+        `method` names the clusterer; the others are its settings.
 
     Returns
     -------
-    float32[k', p] centroids, k' at most k, and numbers by name.
+    (centroids float32[k', p], dict)
+        k' may differ from k; the dict has numbers about the fit by name.
 
     Raises
     ------
     ConfigError
-        If nothing is registered under the name of the method.
+        If no clusterer is registered under the name of the method.
 
     Examples
     --------

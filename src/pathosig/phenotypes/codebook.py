@@ -1,4 +1,4 @@
-"""The frozen codebook: from an embedding to a phenotype, the same for one tile as for a million."""
+"""The frozen codebook, which assigns a phenotype to an embedding; the other tiles of a call make no difference."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from pathosig.phenotypes.tree import cut_tree, group_centroids
 
 
 class Clusterer(Protocol):
-    """What every way of finding phenotypes offers."""
+    """The interface of every method of finding phenotypes."""
 
     def fit(self, x: np.ndarray, rng: np.random.Generator) -> Clusterer:
         """Learn from rows x[n, d]."""
         ...
 
     def assign(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(hpc int[n], confidence float[n] in 0..1) of each row."""
+        """Cluster of each row, int[n], and confidence, float[n] in 0..1."""
         ...
 
 
@@ -40,14 +40,14 @@ class Assignment:
     Attributes
     ----------
     hpc
-        int16[n, 3]: the three nearest, best first (-1 where there are fewer).
+        int16[n, 3]: the three nearest HPCs, nearest first (-1 where there are fewer).
     confidence
-        float32[n, 3]: soft assignment to them.
+        float32[n, 3]: soft assignment to the three.
     distance
-        float32[n]: 1 - cosine to the centroid of the first, in units of that HPC's 95th percentile in training.
+        float32[n]: 1 - cosine to the nearest centroid, divided by that HPC's 95th percentile in training.
     coarse
-        int16[n]: the nearest of the coarse groups' own centroids, -1 without coarse groups. Not always the group its
-        HPC belongs to in the tree.
+        int16[n]: the coarse group with the nearest centroid, -1 without coarse groups. The tree may place the tile's
+        HPC in another group.
     unlike
         How far each tile lies from all training tiles.
     """
@@ -60,7 +60,7 @@ class Assignment:
 
     @property
     def shift(self) -> Shift:
-        """How far the tiles lie on the whole; `Distance.unlike` judges it."""
+        """How far the tiles lie from the training tiles on average; `Distance.unlike` judges it."""
         return Shift.of(self.unlike)
 
 
@@ -71,25 +71,25 @@ class Codebook(Shown):
     Attributes
     ----------
     mean
-        float32[d]: of L2-normalised training embeddings.
+        float32[d]: mean of the L2-normalised training embeddings.
     projection
         float32[d, p].
     centroids
         float32[k, p], length 1.
     radius
-        float32[k]: 95th percentile of the distance in training.
+        float32[k]: 95th percentile of the distance of training tiles from their centroid.
     temperature
-        Of the soft assignment.
+        Temperature of the soft assignment.
     linkage
         float64[k - 1, 4]: the Ward tree.
     sums
-        float32[k, p]: sum of the training tiles of each HPC; what the centroids of groups at any level are made of.
+        float32[k, p]: sum of the training tiles of each HPC, from which the centroids of groups at any level follow.
     coarse
-        float32[g, p], length 1: centroids of the coarse groups that people see.
+        float32[g, p], length 1: centroids of the coarse groups that reports show.
     distance
-        Out of distribution.
+        Recognises tiles and slides outside the training distribution.
     meta
-        K, encoder identity, mpp, Spec: JSON-able.
+        K, the encoder's identity and the Spec, as values that can be written as JSON.
     """
 
     mean: np.ndarray
@@ -115,12 +115,12 @@ class Codebook(Shown):
         return len(self.centroids)
 
     def project(self, embeddings: np.ndarray) -> np.ndarray:
-        """Unit vectors float32[n, p] in which centroids live.
+        """Unit vectors in the space of the centroids, float32[n, p], from float[n, d].
 
         Raises
         ------
         InputError
-            E_DIM if the embeddings have another length than those the codebook was made from.
+            E_DIM if the embeddings differ in length from those that the codebook was fitted on.
         """
         self._check(embeddings)
         x = normalise(np.asarray(embeddings, np.float32))
@@ -129,17 +129,22 @@ class Codebook(Shown):
     def _check(self, embeddings: np.ndarray) -> None:
         if embeddings.ndim != 2 or embeddings.shape[1] != len(self.mean):
             raise InputError(
-                f"codebook: made from embeddings of length {len(self.mean)}, found {embeddings.shape}. "
-                "Use the same encoder.",
+                f"codebook: fitted on embeddings of length {len(self.mean)}, found an array of shape {embeddings.shape}. "
+                "Use the encoder that the codebook was fitted with.",
                 code="E_DIM",
             )
 
     @one_blas_thread()
     def assign(self, embeddings: np.ndarray) -> Assignment:
-        """Phenotypes of embeddings[n, d], in bounded memory.
+        """Phenotypes of embeddings, float[n, d], in bounded memory.
 
-        A tile's result depends on that tile only, to the last bit: it is the same alone, in its slide and among imported
-        features. Of exactly equal similarities the first wins.
+        The result for a tile depends on that tile only, to the last bit: it is the same whether the tile is passed alone,
+        with its slide or among imported features. Of exactly equal similarities the first wins.
+
+        Raises
+        ------
+        InputError
+            E_DIM if the embeddings differ in length from those that the codebook was fitted on.
         """
         self._check(embeddings)
         n, k, p = len(embeddings), self.k, self.projection.shape[1]
@@ -170,15 +175,15 @@ class Codebook(Shown):
         return Assignment(hpc=hpc.T, confidence=confidence.T, distance=distance, coarse=coarse, unlike=tiles)
 
     def labels(self, embeddings: np.ndarray) -> np.ndarray:
-        """HPC of each row, int32[n]; the same as the first of `assign`."""
+        """HPC of each row, int32[n]; the same as the nearest HPC from `assign`."""
         return self._nearest(embeddings, self.centroids)
 
     def coarse_labels(self, embeddings: np.ndarray) -> np.ndarray:
-        """Coarse group of each row, int32[n]; the same as that of `assign`."""
+        """Coarse group of each row, int32[n]; the same as from `assign`."""
         return self._nearest(embeddings, self.coarse)
 
     def level_labels(self, embeddings: np.ndarray, groups: int) -> np.ndarray:
-        """Group of each row where the tree is cut into `groups`, int32[n]: the nearest of that level's own centroids."""
+        """Group of each row when the tree is cut into `groups`, int32[n]: the group with the nearest centroid."""
         cut = cut_tree(self.linkage, groups)
         return self._nearest(embeddings, group_centroids(self.sums, np.arange(self.k), cut))
 
@@ -196,7 +201,7 @@ class Codebook(Shown):
         return out
 
     def save(self, path: Path) -> None:
-        """Write as safetensors, metadata inside."""
+        """Write the codebook to one safetensors file, including its metadata."""
         tensors = {
             "mean": self.mean.astype(np.float32),
             "projection": np.ascontiguousarray(self.projection, np.float32),

@@ -1,4 +1,4 @@
-"""A consensus of many k-means runs: stable where a single run is a matter of luck."""
+"""A consensus of many k-means runs, which depends less on the seed than a single run does."""
 
 from __future__ import annotations
 
@@ -22,27 +22,29 @@ def consensus_centroids(
 ) -> tuple[np.ndarray, dict[str, float]]:
     """Centroids of a consensus clustering.
 
-    Runs of spherical k-means are compared on landmark rows: how often two rows fall together
-    (co-association). Average linkage on that gives groups; their means are the centroids.
+    For every two landmark rows, the proportion of runs of spherical k-means that put them into one cluster
+    (co-association) is computed. Average linkage on it gives groups, whose means are the centroids.
 
     Parameters
     ----------
     x
         float32[n, d], rows of length 1.
     k
-        Number of groups wanted; fewer are returned when small ones are merged.
+        Number of groups to find; fewer are returned when small ones are merged.
     rng
-        Decides seeds and landmarks.
+        Generator for the seeding of runs and the choice of landmarks.
     runs, max_iter
-        Number of runs, iterations of each.
+        Number of runs, and the largest number of iterations of each.
     landmarks
-        Rows compared.
+        Number of rows on which runs are compared.
     min_share
-        Groups with a smaller share of rows are merged into the nearest.
+        Groups with a smaller proportion of the rows are merged into the nearest group.
 
     Returns
     -------
-    (centroids float32[k', d], agreement of the runs and number merged)
+    (centroids float32[k', d], dict)
+        The dict has ``run_agreement``, the mean adjusted Rand index between runs, and ``merged``, the number of groups
+        that were merged.
 
     References
     ----------
@@ -79,7 +81,7 @@ def consensus_centroids(
 
 
 def _together(labels: list[np.ndarray], block: int = 256) -> np.ndarray:
-    """Share of the labellings int[n] that put two rows into one cluster, float32[n, n]."""
+    """Proportion of the labellings, int[n] each, that put two rows into one cluster, float32[n, n]."""
     runs = np.stack(labels).astype(np.int16)
 
     def rows_from(start: int) -> np.ndarray:
@@ -105,7 +107,8 @@ def assign(x: np.ndarray, centroids: np.ndarray, block: int = 65_536) -> np.ndar
 
     Returns
     -------
-    int32[n]; of equally near centroids the first.
+    int32[n]
+        The first of equally near centroids.
 
     Examples
     --------
@@ -128,7 +131,7 @@ def _means_or_old(x: np.ndarray, labels: np.ndarray, centroids: np.ndarray) -> n
 
 
 def _merge_small(x: np.ndarray, centroids: np.ndarray, min_share: float) -> tuple[np.ndarray, int]:
-    """Merge groups below a share of the rows into their nearest, smallest first."""
+    """Merge groups with too small a proportion of the rows into the nearest group, smallest first."""
     merged = 0
     while len(centroids) > 2:
         labels = assign(x, centroids)

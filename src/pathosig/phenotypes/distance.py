@@ -1,9 +1,9 @@
-"""Out of distribution: how far tiles and slides lie from those a codebook was made from.
+"""Detection of tiles and slides outside the distribution that a codebook was fitted on.
 
-Two lengths of a tile's embedding, taken before the codebook's own space: what a frozen PCA leaves out of it
-(`residual`), and the Mahalanobis length inside that PCA. Both are calibrated on patients that were left out of the PCA,
-because a PCA fits the tiles it was made from better than any others: by their own quantiles 24 to 61 % of new tiles of the
-same kind would be far.
+Two distances are measured on the embedding itself, before it is projected into the codebook's space: the length of what a
+frozen PCA leaves out (`residual`), and the Mahalanobis length inside that PCA. Both are calibrated on patients that were
+left out of the PCA, because a PCA fits the tiles it was computed from better than any others: with thresholds from those
+tiles, 24 to 61 % of new tiles of the same kind would count as far.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathosig.phenotypes.nearest import products
 from pathosig.phenotypes.projection import Moments
 
 FALSE_ALARMS = 0.02
-"""Proportion of tiles, and of slides, of the same kind that are called unlike the training tiles."""
+"""Proportion of tiles, and of slides, of the training's own kind that are called unlike the training tiles."""
 
 _DIM = 64
 _FOLDS = 5
@@ -42,22 +42,22 @@ class TileDistance:
 
     @property
     def far(self) -> np.ndarray:
-        """bool[n]: beyond either threshold."""
+        """bool[n]: whether a tile lies beyond either threshold."""
         return (self.residual > 1) | (self.mahalanobis > 1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shift:
-    """How far the tiles of a slide lie on the whole.
+    """How far the tiles of a slide lie from the training tiles on average.
 
     Attributes
     ----------
     n_tiles
-        Tiles.
+        Number of tiles.
     far
-        Proportion of them beyond either threshold; about .02 for slides like those of the training.
+        Proportion of tiles beyond either threshold; about 0.02 for slides like those of the training.
     residual, mahalanobis
-        Means of the logarithms of the tiles' distances.
+        Means of the natural logarithms of the tiles' distances.
     """
 
     n_tiles: int
@@ -82,7 +82,7 @@ class Shift:
 
     @classmethod
     def pooled(cls, shifts: Iterable[Shift]) -> Self:
-        """The shift of a patient: of all tiles of the patient's slides.
+        """The shift of a patient, over all tiles of the patient's slides.
 
         Examples
         --------
@@ -106,27 +106,27 @@ class Shift:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Distance:
-    """The frozen PCA of unit-length embeddings and what left-out patients showed.
+    """A frozen PCA of unit-length embeddings, calibrated on left-out patients.
 
     Attributes
     ----------
     mean
-        float32[d].
+        float32[d]: mean of the embeddings.
     basis
         float32[d, p]: components divided by their standard deviations.
     variance
-        float32[p]: along each component.
+        float32[p]: variance along each component.
     rest
         Variance outside the components.
     threshold
-        float64[2]: logarithm of residual and Mahalanobis length that 1 % of left-out tiles exceed; infinite
-        where there were too few patients to calibrate.
+        float64[2]: logarithms of the residual and the Mahalanobis length that 1 % of left-out tiles exceed; infinite
+        if there were too few patients to calibrate.
     centre, between, within
-        float64[2]: of the logarithms in units of the threshold: mean over left-out patients, standard deviation
-        of patients' means and of tiles in a patient.
+        float64[2] each, on the logarithms minus the threshold: the mean over left-out patients, the standard deviation
+        of the patients' means, and the standard deviation of tiles within a patient.
     groups, tiles
-        Patients behind the calibration (slides, where there are fewer than three patients), and tiles of one
-        (harmonic mean).
+        Number of patients in the calibration (of slides, if there are fewer than three patients), and the harmonic mean
+        of their numbers of tiles.
     """
 
     mean: np.ndarray
@@ -142,7 +142,7 @@ class Distance:
 
     @classmethod
     def uncalibrated(cls, dim: int) -> Self:
-        """Of a codebook that knows no distance: nothing is far."""
+        """A distance without calibration, for embeddings of length `dim`: nothing counts as far."""
         zero = np.zeros(2)
         return cls(
             mean=np.zeros(dim, np.float32),
@@ -159,11 +159,11 @@ class Distance:
 
     @property
     def calibrated(self) -> bool:
-        """Whether there were enough patients to tell what is far."""
+        """Whether there were enough patients to calibrate the thresholds."""
         return bool(np.isfinite(self.threshold).all())
 
     def of(self, embeddings: np.ndarray) -> TileDistance:
-        """Distances of float[n, d]."""
+        """Distances of embeddings, float[n, d]."""
         matrix = np.hstack([self.basis, self.mean[:, None]])
         out = np.empty((2, len(embeddings)), np.float32)
         for rows, product, size in products(embeddings, matrix):
@@ -182,10 +182,10 @@ class Distance:
         return np.exp(logs - self.threshold.astype(np.float32)[:, None])
 
     def excess(self, shift: Shift) -> tuple[float, float]:
-        """How far a slide lies above left-out slides, in units of the limits of `unlike`: (residual, Mahalanobis).
+        """How far a slide lies beyond left-out patients, as (residual, Mahalanobis); 1 is the limit of `unlike`.
 
-        The means of left-out patients with b tiles each vary by ``between``; the mean of a slide of m < b tiles varies by
-        its tiles as well. With n patients the limit is the one-sided prediction limit
+        The means of left-out patients with b tiles each have the standard deviation ``between``; the mean of a slide with
+        m < b tiles varies more, because it has fewer tiles. With n patients the limit is the one-sided prediction limit
 
             centre + t(1 - FALSE_ALARMS / 2, n - 1) * sqrt(between^2 (1 + 1 / n) + within^2 max(1 / m - 1 / b, 0))
         """
@@ -198,11 +198,11 @@ class Distance:
         return float(z[0]), float(z[1])
 
     def unlike(self, shift: Shift) -> bool:
-        """Whether a slide is unlike those of the training; at most 2 % of slides of the same kind are."""
+        """Whether a slide is unlike those of the training; at most 2 % of slides of the same kind are called so."""
         return max(self.excess(shift)) > 1
 
     def tensors(self) -> dict[str, np.ndarray]:
-        """What `Codebook.save` writes."""
+        """The arrays that `Codebook.save` writes, by name."""
         numbers = [[self.rest, self.tiles], self.threshold, self.centre, self.between, self.within]
         return {
             "distance.mean": np.ascontiguousarray(self.mean, np.float32),
@@ -214,7 +214,7 @@ class Distance:
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, np.ndarray]) -> Self:
-        """What `tensors` gave."""
+        """The distance from the arrays that `tensors` returned."""
         (rest, tiles), threshold, centre, between, within = tensors["distance.calibration"]
         return cls(
             mean=tensors["distance.mean"],
@@ -235,8 +235,12 @@ def _log_lengths(
 ) -> np.ndarray:
     """Logarithms of residual and Mahalanobis length, float32[2, n].
 
-    With u a unit-length embedding, m the mean and z its centred components, each divided by its standard deviation:
-    residual^2 = (|u - m|^2 - sum v z^2) / rest and Mahalanobis^2 = mean z^2, both 1 on average in the training.
+    For a unit-length embedding u, the mean m and the components z of u - m, each divided by its standard deviation
+    sqrt(v):
+
+        residual^2 = (|u - m|^2 - sum v z^2) / rest,   Mahalanobis^2 = mean z^2
+
+    Both are 1 on average in the training.
     """
     squares = inside * inside
     kept = (squares * variance).sum(axis=1) if len(variance) else np.zeros(len(inside), np.float32)
@@ -248,25 +252,26 @@ def _log_lengths(
 def fit_distance(
     unit: np.ndarray, *, patient: np.ndarray, slide: np.ndarray, seed: int, calibrate: bool = True
 ) -> tuple[Distance, Moments]:
-    """The distance of training tiles, and their moments for whatever else needs a PCA.
+    """Fit and calibrate the distance on training tiles; also returns their moments, for other uses of a PCA.
 
-    Patients are dealt into five folds. The tiles of each fold are measured with the PCA of the others, which gives the
-    thresholds of tiles and the spread of slides; the frozen PCA is that of all tiles.
+    Patients are divided into five folds. The tiles of each fold are measured with the PCA of the other folds, which
+    gives the thresholds for tiles and the spread between patients; the frozen PCA is that of all tiles.
 
     Parameters
     ----------
     unit
         float32[n, d], rows of length 1.
     patient, slide
-        int[n] numbers of each tile's patient and slide.
+        int[n] each: numbers of each tile's patient and slide.
     seed
-        Decides how patients are dealt into folds.
+        Seed of the division into folds.
     calibrate
-        False gives the moments only, the same to the last bit; the distance then calls nothing far.
+        False skips the calibration: the distance then calls nothing far. The moments are the same to the last bit.
 
     Returns
     -------
-    The frozen `Distance`, and the `Moments` of all rows.
+    (Distance, Moments)
+        The frozen distance, and the moments of all rows.
 
     Examples
     --------
@@ -288,7 +293,8 @@ def fit_distance(
         total = total.plus(other)
     if not calibrate:
         return Distance.uncalibrated(unit.shape[1]), total
-    # Components beyond a quarter of the tiles describe single tiles; half of the dimensions have to stay outside.
+    # More components than a quarter of the tiles would describe single tiles; half of the dimensions must stay outside
+    # the PCA, because the residual is measured there.
     dim = max(1, min(_DIM, len(unit) // 4, unit.shape[1] // 2))
     if len(names) < _LEAST_GROUPS:
         return _frozen(total, dim, groups=len(names)), total
@@ -317,7 +323,7 @@ def fit_distance(
 
 
 def _spread(logs: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean over groups, standard deviations of groups' means and within groups, float64[2] each."""
+    """Mean of the groups' means, their standard deviation, and that within groups, float64[2] each, of float64[2, n]."""
     count = np.bincount(group)
     means = np.stack([np.bincount(group, row) / count for row in logs])
     inside = np.stack(

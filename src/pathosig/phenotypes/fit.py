@@ -1,4 +1,4 @@
-"""Fitting a codebook on training tiles: projection, diagnostic, clusters, tree, scales."""
+"""Fits a codebook on training tiles: projection, batch diagnostic, clusters, tree and scales."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from pathosig.phenotypes.tree import choose_coarse, cut_tree, group_centroids, g
 
 _TILES_PER_GROUP = 10
 _BATCH_RATIO = 20.0
-"""Ratio of same-slide neighbours to their expectation from which slides count as shifted."""
+"""Slides count as shifted if nearest neighbours share a slide more than this many times as often as by chance."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingTiles:
-    """Tiles a codebook is fitted on.
+    """Tiles that a codebook is fitted on.
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ class TrainingTiles:
     slide, patient, site
         int[n]: numbers of the slide, patient and site of each tile.
     neighbours
-        How tiles that touch differ, gathered over whole slides; None where positions are unknown.
+        Differences between touching tiles, collected over whole slides; None where positions are unknown.
     """
 
     embeddings: np.ndarray
@@ -47,22 +47,22 @@ class TrainingTiles:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FitFacts:
-    """How a codebook was found, for health.json.
+    """How a codebook was fitted, for health.json.
 
     Attributes
     ----------
     k_asked
-        HPCs asked for; fewer come where there are few tiles or small groups were merged.
+        Number of HPCs in the settings; the codebook has fewer if there are few tiles or small groups were merged.
     n_training_tiles
-        Tiles behind it.
+        Number of tiles that the codebook was fitted on.
     space
-        The projection.
+        How the projection was found.
     batch
-        `batch_diagnostic` and its limit.
+        Results of `batch_diagnostic`, and the limit of the ratio.
     batch_tripped, centred
-        Whether slides count as shifted, and whether their means were taken out before clustering.
+        Whether slides count as shifted, and whether their means were removed before clustering.
     clusters
-        What the clusterer reports of itself.
+        Numbers that the clusterer reports about its fit.
     """
 
     k_asked: int
@@ -77,7 +77,7 @@ class FitFacts:
 def batch_diagnostic(
     x: np.ndarray, slide: np.ndarray, rng: np.random.Generator, *, neighbours: int = 10
 ) -> dict[str, float]:
-    """How much more often than by chance a tile's nearest neighbours come from its own slide.
+    """How many times as often as by chance a tile's nearest neighbours come from its own slide.
 
     Parameters
     ----------
@@ -86,25 +86,26 @@ def batch_diagnostic(
     slide
         int[n].
     rng
-        Chooses the tiles that are looked at in large sets.
+        Generator that samples the tiles whose neighbours are examined, if there are more than 1,500.
     neighbours
-        Nearest neighbours looked at.
+        Number of nearest neighbours of each tile.
 
     Returns
     -------
-    dict with ``observed`` and ``expected`` shares and their ``ratio``
+    dict
+        ``observed`` and ``expected`` proportions of neighbours in the same slide, and their ``ratio``.
 
     Notes
     -----
-    Neighbours in the same slide are partly right: a tissue pattern covers more than one tile. Only
-    a ratio far above the patterns' own patchiness means a slide effect.
+    Some excess is to be expected, because a tissue pattern usually covers several tiles of a slide. Only a ratio far
+    above this patchiness indicates a slide effect.
 
     Examples
     --------
     >>> rng = np.random.default_rng(0)
     >>> x = normalise(rng.normal(size=(200, 4)))
     >>> slide = np.arange(200) % 4
-    >>> shifted = normalise(x + np.eye(4)[slide])  # every slide moved its own way
+    >>> shifted = normalise(x + np.eye(4)[slide])  # every slide is moved in another direction
     >>> [round(batch_diagnostic(v, slide, rng)["ratio"], 1) for v in (x, shifted)]
     [1.0, 2.7]
     """
@@ -123,7 +124,7 @@ def batch_diagnostic(
 
 
 def _slide_offsets(x: np.ndarray, slide: np.ndarray, *, prior: float = 50.0) -> np.ndarray:
-    """Shrunken mean of each slide, float32[slides, d]: n / (n + prior) of its distance to the grand mean."""
+    """Difference of each slide's mean from the grand mean, shrunk by n / (n + prior), float32[slides, d]."""
     grand = x.mean(axis=0)
     count = np.bincount(slide)
     sums = np.zeros((len(count), x.shape[1]), np.float64)
@@ -133,23 +134,24 @@ def _slide_offsets(x: np.ndarray, slide: np.ndarray, *, prior: float = 50.0) -> 
 
 
 def adapted_k(spec: PhenotypeSpec, n: int) -> int:
-    """The number of HPCs to ask for: the setting, or fewer so that ten tiles come on each.
+    """The number of HPCs to fit: the setting, or fewer, so that there are ten training tiles for each.
 
     Parameters
     ----------
     spec
-        `k` is the number wanted.
+        `k` is the number in the settings.
     n
         Number of training tiles.
 
     Returns
     -------
-    2 or more.
+    int
+        At least 2.
 
     Raises
     ------
     NotEstimableError
-        If there are too few tiles for two groups.
+        E_TOO_FEW_TILES if there are too few tiles for two groups.
 
     Examples
     --------
@@ -158,7 +160,8 @@ def adapted_k(spec: PhenotypeSpec, n: int) -> int:
     """
     if n < 2 * _TILES_PER_GROUP:
         raise NotEstimableError(
-            f"phenotypes: {n} training tiles; at least {2 * _TILES_PER_GROUP} are needed.",
+            f"phenotypes: {n} training tiles; at least {2 * _TILES_PER_GROUP} are needed. Add slides of discovery "
+            "patients, or lower min_tissue in [tiles] to keep more tiles.",
             code="E_TOO_FEW_TILES",
         )
     return max(2, min(spec.k, n // _TILES_PER_GROUP))
@@ -168,7 +171,7 @@ def adapted_k(spec: PhenotypeSpec, n: int) -> int:
 def fit_codebook(
     tiles: TrainingTiles, spec: PhenotypeSpec, labels: np.ndarray | None = None, *, display: bool = True
 ) -> tuple[Codebook, FitFacts]:
-    """A frozen codebook and how it was found.
+    """Fit a codebook and freeze it.
 
     Parameters
     ----------
@@ -177,18 +180,23 @@ def fit_codebook(
     spec
         Number of HPCs, method and space.
     labels
-        int[n]: clusters found elsewhere (the DL-CC head); their means become the centroids.
+        int[n]: clusters that a trained network assigned (DL-CC); their means become the centroids.
     display
-        False leaves out coarse groups and the distance: enough for refits that only count HPCs.
+        False leaves out coarse groups and the calibration of the distance, which refits that only count HPCs do not need.
 
     Returns
     -------
-    The frozen `Codebook`, and `FitFacts` about how it was found.
+    (Codebook, FitFacts)
+        The frozen codebook, and how it was fitted.
 
     Raises
     ------
     NotEstimableError
-        If there are too few tiles.
+        E_TOO_FEW_TILES if there are too few tiles.
+
+    References
+    ----------
+    See `consensus_centroids` for the clusters, `spatial_basis` for the space and `ward_tree` for the tree.
 
     Examples
     --------
@@ -258,7 +266,7 @@ def fit_codebook(
 
 
 def _mean_of(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Direction of the mean; an empty group points nowhere in particular but keeps its number."""
+    """Direction of the mean. An empty group gets an arbitrary direction, so that later groups keep their numbers."""
     if not rows.any():
         out = np.zeros(x.shape[1], np.float32)
         out[-1] = 1

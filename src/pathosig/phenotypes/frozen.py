@@ -1,4 +1,4 @@
-"""Phenotypes that travel: a codebook from another study, and the refusal to use it on other embeddings."""
+"""Phenotypes from another study: reads a codebook from a bundle, and refuses embeddings that it was not fitted for."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ LIMITS = {
     "card.json": 4 << 20,
     "CARD.md": 1 << 20,
 }
-"""Everything a bundle may hold, and how large it may be."""
+"""Every file that a bundle may contain, and its largest size in bytes."""
 
 PHENOTYPES = (Layout.encoder_card, Layout.codebook, Layout.tree, "specs.json", "card.json", "CARD.md")
-"""What every bundle holds: phenotypes, and how slides become embeddings."""
+"""Files in every bundle: the phenotypes, and how embeddings are computed from slides."""
 
 _MPP_TOLERANCE = 0.05
 
@@ -45,7 +45,7 @@ class FrozenPhenotypes:
     encoder
         The encoder's card.
     mpp
-        Micrometres per pixel of the tiles they were made from; None where unknown.
+        Micrometres per pixel of the tiles that the phenotypes were fitted on; None where unknown.
     """
 
     name: str
@@ -56,12 +56,12 @@ class FrozenPhenotypes:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """The phenotypes of the bundle at `path`, every member checked against its digest.
+        """Read the phenotypes of the bundle at `path` and check each file against its digest.
 
         Raises
         ------
         InputError
-            E_MISSING if there is no such file. E_BUNDLE if it is not a bundle.
+            E_MISSING if there is no such file; E_BUNDLE if it is not a valid bundle.
         """
         manifest = read_manifest(path, LIMITS, required=PHENOTYPES, formats=FORMATS)
         members = dict(read_members(path, manifest, PHENOTYPES))
@@ -71,7 +71,7 @@ class FrozenPhenotypes:
             mpp = specs.get("embedded_mpp") or (specs.get("tiles") or {}).get("mpp")
             mpp = float(mpp) if mpp else None
         except (ValueError, AttributeError, TypeError) as error:
-            raise InputError(f"{path.name}: refused as a bundle ({error}).", code="E_BUNDLE") from error
+            raise InputError(f"{path.name}: not a valid bundle ({error}).", code="E_BUNDLE") from error
         return cls(
             name=path.name,
             codebook=members[Layout.codebook],
@@ -81,7 +81,7 @@ class FrozenPhenotypes:
         )
 
     def check(self, encoder: Mapping[str, object], *, mpp: float | None) -> None:
-        """Refuse embeddings of another encoder or another magnification.
+        """Refuse embeddings from another encoder or at another magnification.
 
         Parameters
         ----------
@@ -93,23 +93,23 @@ class FrozenPhenotypes:
         Raises
         ------
         InputError
-            E_MIXED.
+            E_MIXED if encoder or magnification differ from the bundle's.
         """
         mine, theirs = (str(card.get("weights_sha256")) for card in (self.encoder, encoder))
-        # Imported features have no digest of the weights; their encoder is known by its name.
+        # Imported features carry no digest of the weights, so that encoders are compared by name.
         same = mine == theirs or (
             ("imported:" in (mine[:9], theirs[:9])) and self.encoder.get("name") == encoder.get("name")
         )
         if not same or self.encoder.get("dim") != encoder.get("dim"):
             raise InputError(
-                f"{self.name}: its phenotypes are of encoder {_described(self.encoder)}, the embeddings of "
+                f"{self.name}: its phenotypes belong to encoder {_described(self.encoder)}, but the embeddings come from "
                 f"{_described(encoder)}. Embed the slides with the encoder of the bundle.",
                 code="E_MIXED",
             )
         if self.mpp and mpp and abs(mpp / self.mpp - 1) > _MPP_TOLERANCE:
             raise InputError(
-                f"{self.name}: its phenotypes are of tiles at {self.mpp:g} micrometres per pixel, the embeddings of tiles "
-                f"at {mpp:g}. Cut the tiles at [tiles] mpp = {self.mpp:g}.",
+                f"{self.name}: its phenotypes were fitted on tiles at {self.mpp:g} micrometres per pixel, but the embeddings "
+                f"come from tiles at {mpp:g}. Set mpp = {self.mpp:g} in [tiles] and run again.",
                 code="E_MIXED",
             )
 

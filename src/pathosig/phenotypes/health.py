@@ -1,4 +1,4 @@
-"""Is a codebook worth trusting? Occupancy, stability, dominance, artefacts; blind to outcome."""
+"""How far a codebook can be trusted: occupancy, stability, dominance and artefacts, without looking at outcomes."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ _STABLE, _UNSTABLE = 0.75, 0.5
 _NEAR_EMPTY = 0.002
 _PERMUTATIONS = 200
 _STABILITY_ROWS = 4000
-_OTHERWISE = ("dlcc", "leiden")  # do not start from a number of clusters
+_OTHERWISE = ("dlcc", "leiden")
+"""Methods that do not start from a number of clusters."""
+
 ARTEFACT_COLUMNS = {"pen": 0.05, "fold": 0.3, "background": 0.6, "blur": 0.8}
-"""Quality columns and the median from which an HPC counts as an artefact."""
+"""Quality columns, and the median above which an HPC counts as an artefact."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,11 +33,11 @@ class Occupancy:
     Attributes
     ----------
     perplexity
-        exp(entropy) / K: 1 where all are equally frequent.
+        exp(entropy) / K: 1 if all HPCs are equally frequent.
     empty, near_empty
-        HPCs without tiles, and with less than .2 % of them.
+        Number of HPCs without tiles, and with less than 0.2 % of the tiles.
     share
-        Proportion of the tiles in each.
+        Proportion of the tiles in each HPC.
     """
 
     perplexity: float
@@ -46,7 +48,10 @@ class Occupancy:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Dominance:
-    """Per HPC the proportion of its tiles from its biggest slide (patient, site), and its 95th percentile by chance."""
+    """For each HPC, the proportion of its tiles from one slide (patient, site), and the 95th percentile by chance.
+
+    The slide is the one with the most tiles of that HPC.
+    """
 
     largest: tuple[float, ...]
     null_95: tuple[float, ...]
@@ -54,7 +59,11 @@ class Dominance:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HpcHealth:
-    """One HPC: its proportion, steadiness, flag and reason, and who its tiles come from."""
+    """One HPC: its proportion of the tiles, its stability, a flag and its reason, and how much comes from one source.
+
+    `jaccard` is the stability over refits, `halves` that across disjoint halves of the patients; `largest` has the
+    largest proportions of its tiles from one slide, patient and site, and the 95th percentiles by chance.
+    """
 
     hpc: int
     share: float
@@ -77,7 +86,7 @@ class GroupHealth:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Health:
-    """What health.json says of a codebook."""
+    """The content of health.json about a codebook."""
 
     k: int
     occupancy: Occupancy
@@ -89,13 +98,16 @@ class Health:
 
     @property
     def steadiness(self) -> dict[str, float]:
-        """Steadiness of every HPC, inner node and coarse group across disjoint halves of the patients; empty with too few patients."""
+        """Stability of HPCs, inner nodes and coarse groups across disjoint halves of the patients.
+
+        Empty if there are too few patients.
+        """
         if self.halves is None:
             return {}
         return {name: round(value, 4) for name, value in self.halves.steadiness.items()}
 
     def numbers(self) -> dict[str, float]:
-        """Single numbers on occupancy and stability."""
+        """Overall numbers on occupancy and stability, by name."""
         fill = self.occupancy
         out = {"perplexity": fill.perplexity, "empty": fill.empty, "near_empty": fill.near_empty}
         if self.stability is not None:
@@ -135,9 +147,9 @@ def _occupancy(labels: np.ndarray, k: int) -> Occupancy:
 
 
 def _dominance(labels: np.ndarray, group: np.ndarray, k: int, rng: np.random.Generator) -> Dominance:
-    """Per HPC the proportion of its tiles from its biggest group, and the 95th percentile under permutation.
+    """For each HPC, the proportion of its tiles from its largest group, and the 95th percentile under permutation.
 
-    The null shuffles labels over tiles, so patchy patterns exceed it without being artefacts.
+    The permutation shuffles labels over single tiles, so that patchy patterns exceed it without being artefacts.
     """
     n_groups = int(group.max()) + 1 if len(group) else 1
     observed = _largest(labels, group, k, n_groups)
@@ -158,7 +170,7 @@ def _largest(labels: np.ndarray, group: np.ndarray, k: int, n_groups: int) -> np
 
 
 def artefact_hpcs(labels: np.ndarray, quality: dict[str, np.ndarray], k: int) -> dict[int, str]:
-    """HPCs whose tiles are mostly artefact by the quality columns, with the reason; outcome is never looked at.
+    """HPCs that consist mostly of artefacts by the quality of their tiles, with the reason; outcomes are not used.
 
     Parameters
     ----------
@@ -171,7 +183,8 @@ def artefact_hpcs(labels: np.ndarray, quality: dict[str, np.ndarray], k: int) ->
 
     Returns
     -------
-    HPC -> reason.
+    dict
+        HPC -> reason.
 
     Examples
     --------
@@ -200,16 +213,20 @@ def assess(
     *,
     refits: bool = True,
 ) -> Health:
-    """Everything for health.json: overall numbers, and per HPC a flag and its reason.
+    """Assess a codebook: overall numbers, and a flag with its reason for each HPC.
 
     Parameters
     ----------
     codebook, tiles, quality
-        The codebook; training tiles and their quality columns.
+        The codebook; training tiles and their quality columns, float[n] each.
     spec
-        How it was fitted.
+        How the codebook was fitted.
     refits
-        Without them there is no stability: for a codebook that comes from elsewhere.
+        False skips the refits, and with them the stability, for a codebook from another study.
+
+    Returns
+    -------
+    Health
     """
     rng = np.random.default_rng([spec.seed, 5])
     x = codebook.project(tiles.embeddings)

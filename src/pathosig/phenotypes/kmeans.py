@@ -29,7 +29,7 @@ def normalise(x: np.ndarray) -> np.ndarray:
 
 
 def seed_centroids(x: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
-    """Starting centroids chosen among the rows by k-means++ on 1 - cosine.
+    """Choose starting centroids among the rows by k-means++ on 1 - cosine.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def seed_centroids(x: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarra
     k
         Number of centroids.
     rng
-        Decides the choice.
+        Generator for the choice.
 
     Returns
     -------
@@ -83,17 +83,17 @@ def spherical_kmeans(
     x
         float32[n, d], rows of length 1.
     k
-        Clusters, <= n.
+        Number of clusters, at most n.
     rng
-        Decides the seeding.
+        Generator for the seeding.
     max_iter
-        Iterations at most; stops when no row moves.
+        Largest number of iterations; the loop stops earlier when no row changes its cluster.
     centroids
-        Start from these instead of k-means++.
+        float32[k, d] to start from instead of k-means++.
 
     Returns
     -------
-    (centroids float32[k, d] of length 1, labels int32[n], mean cosine to the own centroid)
+    (centroids float32[k, d] of length 1, labels int32[n], mean cosine of the rows to their centroids)
 
     References
     ----------
@@ -121,7 +121,7 @@ def spherical_kmeans(
 
 
 def _means(x: np.ndarray, labels: np.ndarray, k: int, fit: np.ndarray) -> np.ndarray:
-    """Directions of the clusters' sums; an empty cluster restarts at a worst-fitting row."""
+    """Directions of the clusters' sums; an empty cluster restarts at one of the rows that fit worst."""
     member = sparse.csc_matrix(
         (np.ones(len(x), np.float32), labels, np.arange(len(x) + 1)), shape=(k, len(x))
     )

@@ -1,4 +1,4 @@
-"""Leiden communities of a nearest-neighbour graph (the HPL method), by scikit-network."""
+"""Leiden communities of a nearest-neighbour graph (the method of HPL), computed with scikit-network."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ _BLOCK = 2048
 
 
 def leiden_centroids(x: np.ndarray, k: int, seed: int) -> np.ndarray:
-    """Centroids of Leiden communities, the resolution chosen so that their number comes nearest to k.
+    """Centroids of Leiden communities, at the resolution that brings their number closest to k.
 
     Parameters
     ----------
     x
         float32[n, p], unit vectors; at most 20,000 rows enter the graph.
     k
-        Number of communities wanted.
+        Number of communities to find.
     seed
         Seed of the choice of rows and of the optimiser.
 
     Returns
     -------
-    float32[k', p] of length 1; k' is as near to k as the resolution allows.
+    float32[k', p]
+        Of length 1; k' is as close to k as the resolution allows.
 
     References
     ----------
@@ -45,7 +46,7 @@ def leiden_centroids(x: np.ndarray, k: int, seed: int) -> np.ndarray:
     array([[0.22, 0.98],
            [0.99, 0.15]], dtype=float32)
     """
-    from sknetwork.clustering import Leiden  # 1 s: only for those who choose it
+    from sknetwork.clustering import Leiden  # takes 1 s: only imported if this method is chosen
 
     rows = np.sort(np.random.default_rng(seed).choice(len(x), min(len(x), _MAX_ROWS), replace=False))
     points = x[rows]
@@ -66,20 +67,20 @@ def leiden_centroids(x: np.ndarray, k: int, seed: int) -> np.ndarray:
 
 
 def _seed_c_library(seed: int) -> None:
-    """scikit-network breaks ties with C's ``rand``, which its `random_state` does not reach: without this two fits differ."""
+    """Seed C's ``rand``, with which scikit-network breaks ties; `random_state` does not seed it, so that fits would differ."""
     library = ctypes.CDLL("ucrtbase" if sys.platform == "win32" else None)
     library.srand(ctypes.c_uint(seed % 2**32))
 
 
 def _jaccard_graph(x: np.ndarray, neighbours: int) -> sparse.csr_matrix:
-    """Graph of nearest neighbours; an edge weighs the Jaccard index of its ends' neighbourhoods.
+    """Nearest-neighbour graph whose edge weights are the Jaccard indices of the neighbourhoods of the two ends.
 
     Parameters
     ----------
     x
         float32[n, p], unit vectors.
     neighbours
-        Of each row.
+        Number of neighbours of each row.
     """
     n = len(x)
     nearest = np.empty((n, neighbours + 1), np.int32)

@@ -1,4 +1,4 @@
-"""From embeddings to products with frozen matrices, exact, so that no tile's bits depend on its neighbours or on the machine."""
+"""Exact products of embeddings with frozen matrices: no bit of a result depends on other tiles or on the machine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 
 ROWS = 512
-"""Rows of every product; the last block is filled up with zeros, so that every function of a block sees one shape."""
+"""Rows of every product; the last block is padded with zeros, so that all blocks have the same shape."""
 
 _SIGNIFICAND = 53
 _LARGEST_EXPONENT = 126  # of a float32
@@ -22,21 +22,22 @@ _TAKEN = np.float32(-np.inf)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExactMatrix:
-    """A matrix on a grid so coarse that its products with vectors on such a grid have no rounding at all.
+    """A matrix rounded to so few bits that its products with vectors rounded likewise are exact.
 
-    A BLAS rounds by the order of its sums, which depends on the processor, on the number of threads and on where a row
-    stands in its block. Here both factors are whole numbers of at most ``(53 - log2 d) / 2`` bits times a power of two
-    of their own row or column. The sum of d of their products then fits in the 53 bits of a float64, and every order of
-    summation gives the same bits. 20 bits or more are finer than the 11 bits of a stored float16 embedding.
+    The rounding of a BLAS depends on the order of its sums, and so on the processor, the number of threads and the
+    position of a row in its block. Here both factors are integers of at most ``(53 - log2 d) / 2`` bits, divided by a
+    power of two for each row or column. The sum of d of their products then fits into the 53 bits of a float64, and
+    every order of summation gives the same bits. With 20 bits or more, a factor is finer than the 11 bits of a stored
+    float16 embedding.
 
     Attributes
     ----------
     whole
-        Whole numbers, float64[d, p].
+        Integers, float64[d, p].
     scale
-        What a column has to be divided by, float64[p], powers of two.
+        Powers of two by which the columns of a product are divided, float64[p].
     bits
-        Bits of a factor, its sign aside.
+        Number of bits of a factor, without its sign.
     """
 
     whole: np.ndarray
@@ -45,13 +46,13 @@ class ExactMatrix:
 
     @classmethod
     def of(cls, matrix: np.ndarray) -> Self:
-        """The nearest such matrix to float[d, p]."""
+        """Round float[d, p] to such a matrix."""
         bits = (_SIGNIFICAND - (len(matrix) - 1).bit_length()) // 2
         scale = _scale_of(matrix.T, bits)
         return cls(whole=np.rint(matrix * scale), scale=scale, bits=bits)
 
     def after(self, rows: np.ndarray) -> np.ndarray:
-        """Products ``rows @ matrix`` of float32[n, d], float32[n, p]; a row that is not finite gives NaN.
+        """Products ``rows @ matrix``, float32[n, p], of float32[n, d]; a row that is not finite gives NaN.
 
         Examples
         --------
@@ -70,7 +71,10 @@ class ExactMatrix:
 
 
 def _scale_of(rows: np.ndarray, bits: int) -> np.ndarray:
-    """The power of two that brings the largest number of each row just below ``2 ** bits``, float64[n]; NaN for rows with one."""
+    """The power of two that brings the largest value of each row just below ``2 ** bits``, float64[n].
+
+    NaN for rows that are not finite.
+    """
     largest = np.maximum(rows.max(axis=1, initial=0), -rows.min(axis=1, initial=0)).astype(np.float64)
     exponent = np.frexp(largest)[1]
     return np.where(
@@ -79,20 +83,20 @@ def _scale_of(rows: np.ndarray, bits: int) -> np.ndarray:
 
 
 def products(embeddings: np.ndarray, matrix: np.ndarray) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
-    """Embeddings times a matrix, `ROWS` rows at a time, and their lengths.
+    """Products of embeddings with a matrix, `ROWS` rows at a time, and the lengths of the embeddings.
 
     Parameters
     ----------
     embeddings
-        float[n, d], of any length.
+        float[n, d], of any Euclidean length.
     matrix
         float32[d, p].
 
     Yields
     ------
     (rows, float32[ROWS, p], float32[ROWS])
-        The rows they stand for, ``x @ matrix`` and ``|x|`` (at least 1e-12). Lengths are divided out after products, so
-        that sums that are exact stay exact. Rows past the last are zeros. The arrays are valid until the next ones.
+        The rows of `embeddings`, ``x @ matrix`` and ``|x|`` (at least 1e-12). Divide by the length after multiplying, so
+        that the exact sums stay exact. Rows after the last one are zero. The next iteration overwrites the arrays.
 
     Examples
     --------
@@ -116,10 +120,11 @@ def products(embeddings: np.ndarray, matrix: np.ndarray) -> Iterator[tuple[slice
 
 
 def _read_rows(rows: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """Copy rows into float32 `out`[m, d] and give back their squared lengths, float32[m].
+    """Copy rows into float32 `out`[m, d] and return their squared lengths, float32[m].
 
-    float16 is widened by moving its bits, two to six times as fast as NumPy's own conversion. That is exact
-    for finite numbers; where a row is long enough to hold an infinity or NaN, NumPy does it again.
+    float16 is converted by shifting bits, which takes a half to a sixth of the time of NumPy's conversion and is exact
+    for finite numbers. If a squared length is large enough for the row to contain an infinity or NaN, NumPy converts
+    the rows again.
     """
     if rows.dtype == np.float16 and rows.dtype.isnative and rows.flags.aligned:
         bits = out.view(np.int32)
@@ -137,19 +142,19 @@ def _read_rows(rows: np.ndarray, out: np.ndarray) -> np.ndarray:
 def best_of_columns(similarity: np.ndarray, places: int) -> tuple[np.ndarray, np.ndarray]:
     """The rows with the largest values in every column, best first, and those values.
 
-    Of equal values the first row wins, as in argmax; a column of NaN gives the last row. Tiles are columns because the
-    largest of each is then found with whole-vector comparisons, three times as fast as an argmax along short rows.
+    Of equal values the first row wins, as in argmax; a column of NaN gives the last row. Tiles are columns, because the
+    largest value of each is then found by comparing whole vectors, in a third of the time of an argmax along short rows.
 
     Parameters
     ----------
     similarity
-        float32[k, m], C-contiguous; it may be used up: places already taken are overwritten with minus infinity.
+        float32[k, m], C-contiguous. It is modified: values that were chosen are overwritten with minus infinity.
     places
-        Number of rows wanted for each column.
+        Number of rows to find for each column.
 
     Returns
     -------
-    int[places, m] and float32[places, m].
+    (int[places, m], float32[places, m])
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The space phenotypes live in: PCA, then directions in which tissue, not noise, varies."""
+"""The space in which phenotypes are found: a PCA, then directions in which tissue varies more than noise."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ _BLOCK = 2048
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Moments:
-    """Count, sum and sum of outer products of rows, taken about one origin; add and subtract them.
+    """Count, sum, and sum of outer products of rows; moments of sets of rows can be added and subtracted.
 
     Attributes
     ----------
     n
-        Rows.
+        Number of rows.
     origin
-        float32[d]: subtracted from every row first; moments that are combined share it.
+        float32[d]: subtracted from every row first; only moments with the same origin can be combined.
     total
-        float64[d].
+        float64[d]: sum of the rows.
     square
-        float64[d, d].
+        float64[d, d]: sum of the outer products of the rows with themselves.
     """
 
     n: int
@@ -40,7 +40,7 @@ class Moments:
 
     @classmethod
     def of(cls, x: np.ndarray, origin: np.ndarray) -> Self:
-        """Moments of float32[n, d], in memory for a few thousand rows."""
+        """Moments of float32[n, d], computed in blocks of rows."""
         d = x.shape[1]
         total, square = np.zeros(d), np.zeros((d, d))
         for start in range(0, len(x), _BLOCK):
@@ -50,7 +50,7 @@ class Moments:
         return cls(n=len(x), origin=origin, total=total, square=square)
 
     def plus(self, other: Moments, sign: int = 1) -> Moments:
-        """Moments of both sets of rows; with ``sign=-1`` of these rows without the others."""
+        """Moments of both sets of rows together; ``sign=-1`` removes the other rows from these instead."""
         return Moments(
             n=self.n + sign * other.n,
             origin=self.origin,
@@ -59,7 +59,7 @@ class Moments:
         )
 
     def principal(self, dim: int) -> Principal:
-        """The PCA of the rows, at most `dim` components and fewer than rows."""
+        """The PCA of the rows, with at most `dim` components and fewer components than rows."""
         shift = self.total / max(self.n, 1)
         covariance = (self.square - self.n * np.outer(shift, shift)) / max(self.n - 1, 1)
         d = len(covariance)
@@ -82,13 +82,13 @@ class Principal:
     Attributes
     ----------
     mean
-        float32[d].
+        float32[d]: mean of the rows.
     vectors
-        float64[d, p], length 1, the largest entry of each positive.
+        float64[d, p]: components of length 1, in each of which the entry largest in absolute value is positive.
     values
-        float64[p]: variance along each, falling.
+        float64[p]: variance along each component, in descending order.
     variance
-        In all d dimensions.
+        Total variance in all d dimensions.
     """
 
     mean: np.ndarray
@@ -109,11 +109,11 @@ def principal_components(x: np.ndarray, dim: int) -> Principal:
     x
         float32[n, d].
     dim
-        Number of components kept; fewer where the rows allow fewer.
+        Number of components; fewer are returned if there are too few rows or columns.
 
     Returns
     -------
-    `Principal`.
+    Principal
 
     Examples
     --------
@@ -132,13 +132,13 @@ class SpaceFacts:
     Attributes
     ----------
     explained_variance
-        Proportion that the PCA keeps.
+        Proportion of the variance that the PCA keeps.
     whitened
-        Whether the noise between neighbours was divided out.
+        Whether the space was scaled by the noise between neighbouring tiles.
     pairs
-        Pairs of touching tiles.
+        Number of pairs of touching tiles.
     agreement
-        `spatial_agreement`; NaN without pairs.
+        Result of `spatial_agreement`; NaN without pairs.
     """
 
     explained_variance: float
@@ -155,10 +155,10 @@ def find_projection(
     neighbours: NeighbourScatter | None,
     spec: PhenotypeSpec,
 ) -> tuple[np.ndarray, SpaceFacts]:
-    """Projection of a codebook, float32[d, p], and how it was found.
+    """The projection of a codebook, and how it was found.
 
-    Where tiles that touch are more alike than tiles of a slide are (`spatial_agreement`), what still
-    differs between them is taken for noise and divided out (`spatial_basis`).
+    If touching tiles are more alike than other tiles of their slide (`spatial_agreement`), the remaining
+    differences between them are taken as noise, and the space is scaled by that noise (`spatial_basis`).
 
     Parameters
     ----------
@@ -169,13 +169,13 @@ def find_projection(
     slide
         int[n]: slide of each tile.
     neighbours
-        Differences of touching tiles, in the space of `unit`.
+        Differences between touching tiles, in the space of `unit`; None if there are none.
     spec
-        Settings; `whiten` and `spatial` are used.
+        Settings, of which `whiten` and `spatial` are used.
 
     Returns
     -------
-    float32[d, p], and `SpaceFacts` about how it was found.
+    (float32[d, p], SpaceFacts)
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What the phenotypes stages read: slides of a study, their embeddings, and the tiles a codebook is fitted on."""
+"""Input of the phenotypes stage: slides of a study, their embeddings, and the tiles that a codebook is fitted on."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _QUALITY = ("blur", "pen", "fold", "background")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SlideFiles:
-    """One slide as a worker needs it.
+    """What a worker needs to know about one slide.
 
     Attributes
     ----------
     id, patient, site
-        Names; site is empty where it is unknown.
+        Ids of the slide, its patient and its site; `site` is empty if it is unknown.
     is_discovery
         Whether its patient belongs to the cohort that the codebook is fitted on.
     embeddings, tiles, assigned
-        Files relative to the study folder.
+        Paths relative to the study folder.
     """
 
     id: str
@@ -43,7 +43,7 @@ class SlideFiles:
 
     @classmethod
     def of(cls, study: Study, specimen: Specimen) -> Self:
-        """The files of a specimen, whether they are there or not."""
+        """The paths of a specimen's files, whether they exist or not."""
         paths = study.paths
 
         def place(path: Path) -> str:
@@ -66,16 +66,16 @@ class SlideFiles:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Discovery:
-    """The discovery slides of a study that have embeddings, and how its codebook is fitted.
+    """The discovery slides of a study that have embeddings, and the settings of its codebook.
 
     Attributes
     ----------
     root
         The study folder.
     slides
-        In the order of slides.csv.
+        The slides, in the order of slides.csv.
     spec
-        ``[phenotypes]`` of study.toml.
+        The section ``[phenotypes]`` of study.toml.
     """
 
     root: Path
@@ -90,6 +90,10 @@ def read_discovery(study: Study) -> Discovery:
     ----------
     study
         An open study.
+
+    Returns
+    -------
+    Discovery
     """
     slides = [SlideFiles.of(study, s) for s in study.specimens() if s.is_discovery]
     there = tuple(slide for slide in slides if (study.root / slide.embeddings).is_file())
@@ -124,11 +128,11 @@ def read_embeddings(path: Path) -> np.ndarray:
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
-        raise InputError(f"{path.name}: embeddings cannot be read. Run `pathosig embed`.") from error
+        raise InputError(f"{path.name}: embeddings are missing or damaged. Run `pathosig embed`.") from error
 
 
 def readable_rows(embeddings: np.ndarray) -> np.ndarray:
-    """Rows of tiles that could be decoded; the rows of lost tiles are NaN.
+    """Rows of tiles that could be decoded; the embeddings of the others are NaN.
 
     Parameters
     ----------
@@ -137,7 +141,8 @@ def readable_rows(embeddings: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    int[m].
+    int[m]
+        Row numbers, ascending.
 
     Examples
     --------
@@ -148,7 +153,7 @@ def readable_rows(embeddings: np.ndarray) -> np.ndarray:
 
 
 def tile_mpp(root: Path, slides: Sequence[SlideFiles]) -> float | None:
-    """Micrometres per pixel of the tiles of the first slide whose table gives it; None where none does.
+    """Micrometres per pixel of the tiles, from the first slide whose table of tiles states it.
 
     Parameters
     ----------
@@ -156,6 +161,11 @@ def tile_mpp(root: Path, slides: Sequence[SlideFiles]) -> float | None:
         The study folder.
     slides
         Slides in the order of slides.csv.
+
+    Returns
+    -------
+    float or None
+        None if no table states it.
     """
     mpps = (
         read_slide_tiles(root / slide.tiles).facts.mpp for slide in slides if (root / slide.tiles).is_file()
@@ -164,12 +174,12 @@ def tile_mpp(root: Path, slides: Sequence[SlideFiles]) -> float | None:
 
 
 def numbers(names: Iterable[str]) -> np.ndarray:
-    """Names as numbers from 0 in alphabetical order.
+    """Numbers from 0 for names, in alphabetical order.
 
     Parameters
     ----------
     names
-        Names of slides, patients or sites, repeated for each tile.
+        Names, which may repeat.
 
     Returns
     -------
@@ -186,10 +196,10 @@ def numbers(names: Iterable[str]) -> np.ndarray:
 def training_tiles(
     root: Path, training: Sequence[SlideFiles], spec: PhenotypeSpec
 ) -> tuple[TrainingTiles, dict[str, np.ndarray]]:
-    """Tiles of training slides, their quality columns, and how neighbours among them differ.
+    """Sample tiles of training slides, and read their quality and the differences between neighbours.
 
-    At most `tiles_per_slide` tiles of a slide are taken, fewer where there are so many slides that
-    `max_tiles` would be passed; neighbours are looked for among all tiles of a slide.
+    At most `tiles_per_slide` tiles are taken from a slide, or fewer if all slides together would exceed `max_tiles`.
+    Neighbours are sought among all tiles of a slide.
 
     Parameters
     ----------
@@ -198,11 +208,17 @@ def training_tiles(
     training
         Slides of the patients to train on.
     spec
-        `tiles_per_slide` and `max_tiles` limit the number of tiles; `seed` chooses them.
+        `tiles_per_slide` and `max_tiles` limit the number of tiles; `seed` is the seed of the sample.
 
     Returns
     -------
-    `TrainingTiles`, and float[n] for each quality column.
+    (TrainingTiles, dict)
+        float[n] for each quality column that all slides have.
+
+    Raises
+    ------
+    InputError
+        If embeddings or a table of tiles are missing or damaged.
     """
     embedded: list[np.ndarray] = []
     numbered: list[np.ndarray] = []

@@ -1,4 +1,4 @@
-"""The codebook fitted again on some discovery patients, and what every discovery slide is under it."""
+"""Refits the codebook on a subset of the discovery patients and assigns every discovery slide with it."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from pathosig.phenotypes.tree import tree_nodes
 
 @dataclass(frozen=True, kw_only=True)
 class RefittedCodebook:
-    """Tile counts of discovery slides under a codebook of some of their patients.
+    """Tile counts of discovery slides under a codebook that was fitted on some of their patients.
 
     Attributes
     ----------
     slide_ids, patient_ids
-        Of each row.
+        Ids for each row of `counts`.
     counts
-        float[slides, k]: tiles per HPC.
+        float[slides, k]: number of tiles in each HPC.
     tree
-        As tree.json: k and nodes.
+        ``k`` and ``nodes`` as in tree.json.
     artefact_hpcs
         HPCs that are artefacts by the quality of their training tiles.
     agreement
-        Adjusted Rand index against the study's own HPCs over all tiles; NaN where they are not there.
+        Adjusted Rand index with the study's own HPCs over all tiles; NaN if the study has not assigned them.
     """
 
     slide_ids: tuple[str, ...]
@@ -50,22 +50,27 @@ def refit_codebook(
     Parameters
     ----------
     discovery
-        What `read_discovery` gives.
+        From `read_discovery`.
     patients
         Discovery patients to fit on.
     seed
-        Of the clustering; the study's own by default.
+        Seed of the clustering; that of the study by default.
+
+    Returns
+    -------
+    RefittedCodebook
 
     Raises
     ------
     NotEstimableError
-        If phenotypes are the classes of a trained head, or come from elsewhere, which a new codebook cannot change.
+        If phenotypes are the classes of a trained network, which a new codebook cannot change, or if there are too few
+        tiles.
     InputError
-        E_MISSING if there are no embeddings of these patients.
+        E_MISSING if none of these patients has embeddings.
     """
     spec = discovery.spec
     if spec.method == "dlcc":
-        message = "phenotypes are the classes of the trained network; only a new training could change them."
+        message = "codebook refit: phenotypes are the classes of the trained network; only training it again changes them."
         raise NotEstimableError(message)
     if seed is not None:
         spec = spec.replace(seed=seed)

@@ -1,4 +1,4 @@
-"""Whether a cohort differs from the discovery cohort in its tiles or in the proportions of its phenotypes."""
+"""Tests whether a cohort differs from the discovery cohort in its tiles or in the proportions of its phenotypes."""
 
 from __future__ import annotations
 
@@ -12,30 +12,37 @@ from pathosig.phenotypes.distance import FALSE_ALARMS
 
 _LEVEL = 0.01
 _LARGE = 0.8
-"""Standardised difference from which a proportion counts as shifted (Cohen's large effect)."""
+"""Smallest standardised difference at which a proportion counts as shifted (Cohen's large effect)."""
 
 _LEAST_SLIDES = 10
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SlideShift:
-    """One slide: whether it is unlike the training, and its tiles in each coarse group."""
+    """One slide: whether it is unlike the training slides, and its number of tiles in each coarse group."""
 
     unlike: bool
     coarse: tuple[int, ...]
 
 
 def cohort_shift(cohort: Sequence[SlideShift], reference: Sequence[SlideShift]) -> list[str]:
-    """What is shifted in a cohort, in words; empty where nothing is.
+    """Sentences about what is shifted in a cohort; empty if nothing is.
 
-    More slides unlike the training than the false-alarm rate gives (binomial, level 1 %); and coarse groups whose proportion
-    differs (Welch's t test of the arcsine of the root of the proportion per slide, level 1 % over all groups, and a difference of at
-    least .8 standard deviations, because in large cohorts any difference is certain; from ten slides in both cohorts on).
+    Two things are tested at a level of 1 %:
+
+    - whether more slides are unlike the discovery slides than the false-alarm rate explains (binomial test);
+    - whether coarse groups differ in their proportion, if both cohorts have at least ten slides: Welch's t test of the
+      arcsine of the square root of the proportion in each slide, with Bonferroni's correction over the groups. The
+      difference must also be at least 0.8 standard deviations, because in large cohorts any difference is significant.
 
     Parameters
     ----------
     cohort, reference
         Slides of the cohort and of the discovery cohort.
+
+    Returns
+    -------
+    list of str
 
     Examples
     --------
@@ -43,15 +50,17 @@ def cohort_shift(cohort: Sequence[SlideShift], reference: Sequence[SlideShift]) 
     >>> cohort_shift(usual[:10], usual)
     []
     >>> cohort_shift([SlideShift(unlike=True, coarse=(50 + i, 50)) for i in range(10)], usual)
-    ['10 of 10 slides are unlike the discovery slides; 2 % of slides of the same kind are']
+    ['10 of 10 slides are unlike the discovery slides; about 2 % would be by chance']
     """
     findings = []
     n, unlike = len(cohort), sum(s.unlike for s in cohort)
     # P(at least `unlike` of n) with the false-alarm rate
     if unlike and float(bdtrc(unlike - 1, n, FALSE_ALARMS)) < _LEVEL:
         findings.append(
-            f"{unlike} of {n} slides are unlike the discovery slides; {FALSE_ALARMS:.0%}".replace("%", " %")
-            + " of slides of the same kind are"
+            f"{unlike} of {n} slides are unlike the discovery slides; about {FALSE_ALARMS:.0%}".replace(
+                "%", " %"
+            )
+            + " would be by chance"
         )
     if min(n, len(reference)) < _LEAST_SLIDES:
         return findings
@@ -63,12 +72,12 @@ def cohort_shift(cohort: Sequence[SlideShift], reference: Sequence[SlideShift]) 
         described = ", ".join(
             f"group {g}: {here[:, g].mean():.0%} against {there[:, g].mean():.0%}" for g in shifted
         )
-        findings.append(f"phenotypes in other proportions than in discovery ({described})")
+        findings.append(f"the proportions of phenotypes differ from those in discovery ({described})")
     return findings
 
 
 def _welch(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Standardised difference and two-sided p of each column, float[g]."""
+    """Standardised difference and two-sided p value of each column, float[g] each."""
     n, m = len(first), len(second)
     a, b = first.var(axis=0, ddof=1), second.var(axis=0, ddof=1)
     gap = first.mean(axis=0) - second.mean(axis=0)

@@ -1,4 +1,4 @@
-"""What differs between touching tiles is mostly noise: directions in which neighbours agree carry tissue."""
+"""Directions in which touching tiles agree: such tiles mostly show the same tissue, so that their differences are noise."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ def neighbour_pairs(xy: np.ndarray, size: float) -> np.ndarray:
     Parameters
     ----------
     xy
-        int[n, 2]: upper left corners, level-0 pixels.
+        int[n, 2]: (x, y) of the top-left corners in level-0 pixels.
     size
-        Side of a tile, level-0 pixels.
+        Side of a tile in level-0 pixels.
 
     Returns
     -------
     int[m, 2]
-        Row numbers, smaller first, sorted; empty where tiles stand alone.
+        Row numbers of both tiles, the smaller first, in ascending order; empty if no tiles touch.
 
     Examples
     --------
@@ -39,12 +39,12 @@ def neighbour_pairs(xy: np.ndarray, size: float) -> np.ndarray:
 
 
 class NeighbourScatter:
-    """Sums up differences between neighbouring tiles, slide by slide, in bounded memory.
+    """Covariance of the differences between neighbouring tiles, summed slide by slide in bounded memory.
 
     Attributes
     ----------
     n_pairs
-        Pairs seen.
+        Number of pairs added so far.
     """
 
     def __init__(self) -> None:
@@ -60,12 +60,12 @@ class NeighbourScatter:
 
     @property
     def covariance(self) -> np.ndarray | None:
-        """float64[d, d]: half the mean squared difference, the noise of a single tile; None without pairs."""
+        """float64[d, d]: half the mean outer product of the differences, the noise of one tile; None without pairs."""
         return None if self._sum is None or not self.n_pairs else self._sum / (2 * self.n_pairs)
 
 
 def spatial_agreement(x: np.ndarray, slide: np.ndarray, local: np.ndarray) -> float:
-    """How much less neighbours differ than any two tiles of their slide.
+    """How much less neighbouring tiles differ than any two tiles of the same slide.
 
     Parameters
     ----------
@@ -79,8 +79,8 @@ def spatial_agreement(x: np.ndarray, slide: np.ndarray, local: np.ndarray) -> fl
     Returns
     -------
     float
-        1 - (variance between neighbours) / (variance within slides): 0 where neighbours are like any
-        two tiles, 1 where they are equal. Geary's c (1954) is its complement.
+        1 - (variance between neighbours) / (variance within slides): 0 if neighbours differ as much as any two
+        tiles of a slide, 1 if they are equal. This is 1 minus Geary's c (1954).
 
     Examples
     --------
@@ -98,7 +98,7 @@ def spatial_agreement(x: np.ndarray, slide: np.ndarray, local: np.ndarray) -> fl
 
 
 def spatial_basis(x: np.ndarray, local: np.ndarray, *, keep: int, shrink: float) -> np.ndarray:
-    """Directions in which tiles differ more than neighbours do, each in units of the neighbours' difference.
+    """Directions in which tiles differ most, relative to the differences between neighbouring tiles.
 
     Parameters
     ----------
@@ -107,19 +107,20 @@ def spatial_basis(x: np.ndarray, local: np.ndarray, *, keep: int, shrink: float)
     local
         float[p, p]: covariance of neighbours' differences.
     keep
-        Directions kept.
+        Number of directions to keep.
     shrink
-        Weight in 0..1 of a multiple of the identity added to `local`, so that directions in which
-        neighbours hardly differ are not blown up.
+        Weight, from 0 to 1, with which `local` is shrunk towards a multiple of the identity. This limits the scaling of
+        directions in which neighbours hardly differ.
 
     Returns
     -------
-    float64[p, min(keep, p)].
+    float64[p, min(keep, p)]
+        One column for each direction, scaled to unit variance between neighbours.
 
     References
     ----------
     Switzer & Green (1984), min/max autocorrelation factors; Hatch, Kajarekar & Stolcke (2006),
-    within-class covariance normalisation. Here neighbours stand in for the class.
+    within-class covariance normalisation. Here pairs of neighbours take the place of classes.
 
     Examples
     --------

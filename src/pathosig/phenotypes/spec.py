@@ -28,28 +28,28 @@ class PhenotypeSpec(Spec):
     pca_dim
         Dimensions kept by PCA.
     whiten
-        Power of the eigenvalues divided out after PCA: 0 keeps them, 1 whitens fully.
+        How far the axes of the PCA are whitened, from 0 (not at all) to 1 (every axis has unit variance).
     spatial
-        Divide out what differs between tiles that touch: auto (where neighbours are more alike than other
-        tiles of their slide) | never | always.
+        Scale the space by the differences between touching tiles, which count as noise: auto (if neighbours are more alike
+        than other tiles of their slide) | never | always.
     tiles_per_slide
         At most this many tiles of a slide are used for fitting, so that large slides do not dominate.
     max_tiles
-        At most this many tiles are used for fitting in all, evenly over slides.
+        At most this many tiles are used for fitting in total, spread evenly over slides.
     landmarks
-        Tiles on which runs are compared.
+        Number of tiles on which the runs behind the consensus are compared.
     max_iter
-        Iterations of each k-means run.
+        Largest number of iterations of a k-means run.
     min_share
-        Consensus groups below this proportion of training tiles are merged into their nearest.
+        Consensus groups with less than this proportion of the training tiles are merged into the nearest group.
     centre
-        Remove slide effects: auto (when the batch diagnostic trips) | never | always.
+        Remove slide effects: auto (if the batch diagnostic finds them) | never | always.
     temperature
-        Of the soft assignment, on cosine similarity.
+        Temperature of the soft assignment, on cosine similarity.
     seed
-        Of every random step.
+        Seed of every random step.
     codebook
-        Bundle of another study (.psig), relative to the study folder: its phenotypes are taken, nothing is fitted.
+        Bundle of another study (.psig), relative to the study folder, whose phenotypes are used instead of fitting new ones.
     """
 
     section: ClassVar[str] = "phenotypes"

@@ -1,4 +1,4 @@
-"""How stable phenotypes are over K, of a study's own training tiles."""
+"""Stability of phenotypes for several K, computed on a study's training tiles."""
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ _MOST_TILES = 4000
 
 @one_blas_thread()
 def stability_over_k(discovery: Discovery, ks: Sequence[int] | None = None) -> dict[str, object]:
-    """Seed and patient-bootstrap stability and prediction strength for several K; blind to outcome.
+    """Stability over seeds and bootstrapped patients, and prediction strength, for several K, without outcomes.
 
     Parameters
     ----------
     discovery
-        What `read_discovery` gives, of a study with a codebook.
+        From `read_discovery`, for a study with a codebook.
     ks
-        Numbers of HPCs; 5, 10, 20, 30, 50 and 75 and the study's own by default, as far as there are
-        twenty tiles for each.
+        Numbers of HPCs to try; by default 5, 10, 20, 30, 50 and 75. The study's own number is always added, and numbers
+        with fewer than twenty tiles for each HPC are left out.
 
     Returns
     -------
-    dict with ``k`` (the study's own), ``n_tiles`` compared, and ``curve``: rows of k, seed_ari, bootstrap_ari,
-    prediction_strength
+    dict
+        ``k`` is the study's own number, ``n_tiles`` the number of tiles compared, and ``curve`` a list of rows with k,
+        seed_ari, bootstrap_ari and prediction_strength.
 
     Raises
     ------
@@ -40,7 +41,7 @@ def stability_over_k(discovery: Discovery, ks: Sequence[int] | None = None) -> d
 
     References
     ----------
-    METHOD: stability by seed and by patients. Tibshirani & Walther (2005), J. Comput. Graph. Stat. 14.
+    Tibshirani & Walther (2005), J. Comput. Graph. Stat. 14 (prediction strength).
     """
     path = Layout(discovery.root).codebook
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""The phenotypes stage: fit on discovery, assign everybody, atlas and health."""
+"""The phenotypes stage: fits a codebook on discovery patients, assigns every tile, writes the atlas and the health."""
 
 from __future__ import annotations
 
@@ -49,26 +49,30 @@ def find_phenotypes(
     *,
     execution: Execution = Execution(),
 ) -> StageReport:
-    """Find phenotypes on discovery patients, freeze the codebook, assign every tile of every slide.
+    """Find phenotypes on discovery patients, freeze the codebook, and assign every tile of every slide.
 
     Parameters
     ----------
     study
-        An open study whose embeddings are there.
+        An open study with embeddings.
     spec
         Number of HPCs, method and space; from study.toml by default.
     execution
-        Workers, and what happens to slides that are done or fail.
+        Number of workers, and what to do with slides that are already done or that fail.
 
     Returns
     -------
     StageReport
-        Of the assignments; the fit itself is the record ``_codebook``.
+        On the assignments; the fit itself is in the record ``_codebook``.
 
     Raises
     ------
     NotEstimableError
-        If no discovery slide has embeddings, or too few tiles.
+        E_TOO_FEW_TILES if no slide of a discovery patient has embeddings, or they have too few tiles.
+    ConfigError
+        E_MISSING if the bundle that `codebook` names does not exist.
+    InputError
+        E_MIXED if the phenotypes of that bundle do not fit the embeddings.
     """
     spec = spec or study.spec(PhenotypeSpec)
     specimens = study.specimens()
@@ -109,14 +113,14 @@ def _bundle_path(study: Study, name: str) -> Path:
     path = path if path.is_absolute() else study.root / path
     if not path.is_file():
         raise ConfigError(
-            f"[phenotypes] codebook: {name} is no file. Relative paths start at the study folder.",
+            f"[phenotypes] codebook: {name} is not a file. Relative paths start at the study folder.",
             code="E_MISSING",
         )
     return path
 
 
 def _warn_of_shifted_cohorts(study: Study) -> None:
-    """W_SHIFT for every cohort with more unlike slides than chance gives, or with phenotypes in other proportions."""
+    """Warn (W_SHIFT) of every cohort whose tiles or whose proportions of phenotypes differ from discovery."""
     slides: dict[str, list[SlideShift]] = {}
     for s in study.specimens():
         record = study.record(STAGE.name, s.id)
@@ -131,12 +135,16 @@ def _warn_of_shifted_cohorts(study: Study) -> None:
 
 
 def assign_units(study: Study) -> tuple[list[Unit], Callable[[Job], Outcome]]:
-    """The units of work that assign every specimen with the study's codebook, and the task that does one.
+    """One unit of work for the assignment of each specimen, and the task that processes a unit.
 
     Parameters
     ----------
     study
         An open study with a codebook.
+
+    Returns
+    -------
+    (list of Unit, task)
     """
     codebook = study.upstream("phenotypes", "_codebook")
     units = [
@@ -157,7 +165,7 @@ def _n_tiles(study: Study, specimen: Specimen) -> int:
 
 @one_blas_thread()
 def _adopt(job: Job) -> Outcome:
-    """Take the phenotypes of a bundle; only what people look at is made from this study's tiles."""
+    """Use the phenotypes of a bundle; only their health and the map are computed from this study's tiles."""
     spec: PhenotypeSpec = job.spec
     training = [SlideFiles(**slide) for slide in job.payload["training"]]
     frozen = FrozenPhenotypes.read(Path(job.payload["bundle"]))
@@ -183,7 +191,9 @@ def _adopt(job: Job) -> Outcome:
             "k": codebook.k,
             "coarse_k": coarse,
             "codebook": frozen.name,
-            "said": [f"{codebook.k} HPCs ({coarse} coarse) taken from {frozen.name}; nothing was fitted"],
+            "said": [
+                f"{codebook.k} HPCs ({coarse} coarse groups) from {frozen.name}; no codebook was fitted"
+            ],
         },
     )
 
@@ -221,17 +231,19 @@ def _fit(job: Job) -> Outcome:
     _write_map(job.paths.tile_map, x, nearest, codebook, [training[i].id for i in tiles.slide])
     notes = []
     if codebook.k < spec.k:
-        notes.append(f"{codebook.k} HPCs instead of {spec.k}: too few tiles, or groups were merged")
+        notes.append(f"{codebook.k} HPCs instead of {spec.k}: too few tiles, or small groups were merged")
     if fit.batch_tripped:
         remedy = (
-            "slide means were taken out before clustering" if fit.centred else "centre = never leaves it in"
+            "slide means were removed before clustering"
+            if fit.centred
+            else 'centre = "never" keeps the effect'
         )
         notes.append(
-            f"nearest neighbours come from the same slide {fit.batch['ratio']:.0f} times as often as by chance: "
-            f"a slide effect (stain, scanner); {remedy}"
+            f"nearest neighbours come from the same slide {fit.batch['ratio']:.0f} times as often as by chance, "
+            f"which indicates a slide effect (stain, scanner); {remedy}"
         )
     if not codebook.distance.calibrated:
-        notes.append("fewer than three patients: what is unlike the training tiles cannot be told")
+        notes.append("fewer than three patients: tiles unlike the training tiles cannot be recognised")
     return Outcome(
         outputs=(Layout.codebook, Layout.tree, Layout.health, Layout.tile_map),
         warnings=tuple(notes),
@@ -242,7 +254,7 @@ def _fit(job: Job) -> Outcome:
             "batch_ratio": round(fit.batch["ratio"], 6),
             **health.numbers(),
             "said": [
-                f"{codebook.k} HPCs ({coarse_k} coarse) of {len(x)} tiles, {len(training)} slides; "
+                f"{codebook.k} HPCs ({coarse_k} coarse groups) from {len(x)} tiles of {len(training)} slides; "
                 f"{len(health.artefacts)} artefacts"
             ],
         },
@@ -250,7 +262,7 @@ def _fit(job: Job) -> Outcome:
 
 
 def _distance_facts(distance: Distance) -> dict[str, float]:
-    """What health.json says of the distance."""
+    """Numbers about the distance for health.json."""
     return {
         "calibrated_on": distance.groups,
         "components": distance.basis.shape[1],
@@ -327,7 +339,7 @@ def _assign_one(job: Job) -> Outcome:
     )
     write_table(job.root / slide.assigned, table, ASSIGNMENTS, {"pathosig": {"k": codebook.k}})
     shift = assignment.shift
-    # The PCA was made from the discovery slides themselves: only others can be unlike them.
+    # The PCA was fitted on the discovery slides themselves, so that only other slides can be judged.
     judged = not slide.is_discovery or job.spec.codebook is not None
     unlike = judged and codebook.distance.unlike(shift)
     summary = {
@@ -338,7 +350,10 @@ def _assign_one(job: Job) -> Outcome:
         "unlike": unlike,
         "coarse": np.bincount(assignment.coarse, minlength=len(codebook.coarse)).tolist(),
     }
-    warning = f"W_SHIFT unlike the discovery slides ({shift.far:.0%} of the tiles far); other tissue, stain or scale?"
+    warning = (
+        f"W_SHIFT unlike the discovery slides ({shift.far:.0%} of the tiles are far from them). "
+        "Check whether tissue, stain or magnification differ."
+    )
     return Outcome(outputs=(slide.assigned,), summary=summary, warnings=(warning,) if unlike else ())
 
 

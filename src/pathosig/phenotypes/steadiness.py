@@ -1,4 +1,4 @@
-"""How steady phenotypes are: other seeds, other patients, disjoint halves of the patients, other K; blind to outcome."""
+"""Stability of phenotypes over seeds, bootstrapped patients, disjoint halves of the patients, and K; without outcomes."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ class Stability:
     Attributes
     ----------
     seed_ari, bootstrap_ari
-        Adjusted Rand index with other seeds, and on bootstrapped patients; means.
+        Mean adjusted Rand index of the codebook with refits that use other seeds, and with refits on bootstrapped
+        patients.
     jaccard
-        Of each HPC with the one matched to it, mean over bootstraps.
+        Jaccard index of each HPC with the cluster matched to it, averaged over bootstraps.
     """
 
     seed_ari: float
@@ -38,17 +39,17 @@ class Stability:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Halves:
-    """Agreement of codebooks fitted on disjoint halves of the patients: what another study would find again.
+    """Agreement of codebooks fitted on disjoint halves of the patients, as in two independent studies.
 
     Attributes
     ----------
     ari
-        Adjusted Rand index of the HPCs of both halves, over all tiles; mean over splits.
+        Adjusted Rand index between the HPCs of both halves over all tiles, averaged over splits.
     coarse_ari
-        The same of coarse groups, cut from each half's own tree.
+        The same for coarse groups, which are cut from the tree of each half.
     steadiness
-        ``hpc_00`` ..., ``node_00`` ... and ``coarse_0`` ... to the Jaccard index of the two groups of tiles, one of each half, that
-        match it best; mean over splits.
+        For ``hpc_00`` ..., ``node_00`` ... and ``coarse_0`` ...: the group of tiles that matches it best is sought in each
+        half; the value is the Jaccard index of these two groups, averaged over splits.
     """
 
     ari: float
@@ -69,7 +70,7 @@ def stability(
     Parameters
     ----------
     x
-        float32[n, p]: unit vectors (projected training tiles), some thousand.
+        float32[n, p]: unit vectors (projected training tiles); a few thousand are enough.
     patient
         int[n]: patient of each tile.
     spec
@@ -77,12 +78,12 @@ def stability(
     reference
         int[n]: HPCs of the codebook.
     asked
-        Number of clusters asked of every refit, which merges small ones as the fit did; as many as `reference` has
-        without it.
+        Number of clusters that every refit starts from; small ones are merged as in the fit. By default the number of
+        clusters in `reference`.
 
     Returns
     -------
-    `Stability`.
+    Stability
 
     Examples
     --------
@@ -120,12 +121,12 @@ def disjoint_halves(
     coarse: np.ndarray | None,
     asked: int,
 ) -> Halves | None:
-    """Agreement of codebooks fitted on disjoint halves of the patients; None with fewer than six patients.
+    """Agreement of codebooks fitted on disjoint halves of the patients.
 
     Parameters
     ----------
     x
-        float32[n, p]: unit vectors, some thousand.
+        float32[n, p]: unit vectors; a few thousand are enough.
     patient
         int[n]: patient of each tile.
     spec
@@ -137,11 +138,12 @@ def disjoint_halves(
     coarse
         int[n]: coarse group of each tile, or None.
     asked
-        Number of clusters asked of every refit.
+        Number of clusters that every refit starts from.
 
     Returns
     -------
-    `Halves`, or None with fewer than six patients.
+    Halves or None
+        None with fewer than six patients.
 
     Examples
     --------
@@ -188,7 +190,7 @@ def disjoint_halves(
 
 
 def _members(labels: np.ndarray, linkage: np.ndarray) -> tuple[list[str], np.ndarray]:
-    """Names of leaves and inner nodes, and the tiles in each, bool[n, nodes]."""
+    """Names of leaves and inner nodes, and whether a tile belongs to each, bool[n, nodes]."""
     k = len(linkage) + 1
     leaves = labels[:, None] == np.arange(k)
     nodes = tree_nodes(linkage)
@@ -230,7 +232,7 @@ def _matched_jaccard(reference: np.ndarray, labels: np.ndarray, k: int) -> np.nd
 def stability_curve(
     x: np.ndarray, patient: np.ndarray, ks: Sequence[int], spec: PhenotypeSpec
 ) -> list[dict[str, float]]:
-    """Seed and bootstrap stability and prediction strength over K; never looks at survival.
+    """Stability over seeds and bootstrapped patients, and prediction strength, for several K; survival is not used.
 
     Parameters
     ----------
@@ -239,13 +241,14 @@ def stability_curve(
     patient
         int[n]: patient of each tile.
     ks
-        Numbers of HPCs tried.
+        Numbers of HPCs to try.
     spec
         How clusters are formed; `k` is replaced by each of `ks`.
 
     Returns
     -------
-    list of dicts with k, seed_ari, bootstrap_ari, prediction_strength
+    list of dict
+        With k, seed_ari, bootstrap_ari and prediction_strength.
 
     References
     ----------
@@ -275,7 +278,7 @@ def stability_curve(
 
 
 def _prediction_strength(predicted: np.ndarray, own: np.ndarray) -> float:
-    """Least share of pairs of an own cluster that the other half's clusters keep together."""
+    """The smallest proportion, over the clusters in `own`, of pairs of tiles that share a cluster in `predicted`."""
     worst = 1.0
     for cluster in np.unique(own):
         together = predicted[own == cluster]

@@ -1,4 +1,4 @@
-"""The Ward tree over a codebook, and the coarse groups it is cut into: every node is a named proportion."""
+"""The Ward tree over a codebook and the coarse groups that it is cut into; the proportion of every node has a name."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _SILHOUETTE_ROWS = 2000
 
 
 def grow_tree(centroids: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """The tree of a codebook: Ward's method on the directions of its centroids, float64[k - 1, 4].
+    """The tree of a codebook, by Ward's method on the directions of its centroids.
 
-    A centroid weighs the square root of its tiles, so that the few large clusters of common tissue do not decide where the
-    many small ones join.
+    The weight of a centroid is the square root of its number of tiles, so that the few large clusters of common tissue do
+    not determine where the many small ones join.
 
     Parameters
     ----------
@@ -28,7 +28,12 @@ def grow_tree(centroids: np.ndarray, sizes: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    float64[k - 1, 4], as scipy's linkage.
+    float64[k - 1, 4]
+        In the format of SciPy's linkage.
+
+    References
+    ----------
+    See `ward_tree`.
 
     Examples
     --------
@@ -40,23 +45,24 @@ def grow_tree(centroids: np.ndarray, sizes: np.ndarray) -> np.ndarray:
 
 
 def group_centroids(x: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Centroids of groups of clusters: direction of the mean of all training tiles in each.
+    """Centroids of groups of clusters: the direction of the mean of all training tiles in each group.
 
-    A tile belongs to the nearest of them, not to the group its nearest cluster is in: a tile between two clusters
-    of different groups is decided by the groups, of which much is known, not by the clusters, of which little is.
+    A tile belongs to the group with the nearest centroid, which need not be the group of its nearest cluster. For a tile
+    between two clusters, the centroids of groups decide better, because they are estimated from more tiles.
 
     Parameters
     ----------
     x
         float32[n, d]: training tiles, unit vectors.
     labels
-        int[n]: cluster of each.
+        int[n]: cluster of each tile.
     groups
-        int[k]: group of each cluster, as `cut_tree` gives it.
+        int[k]: group of each cluster, from `cut_tree`.
 
     Returns
     -------
-    float32[g, d], length 1
+    float32[g, d]
+        Of length 1.
 
     Examples
     --------
@@ -71,14 +77,17 @@ def group_centroids(x: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> np
 
 
 def choose_coarse(x: np.ndarray, labels: np.ndarray, linkage: np.ndarray, *, tiles_per_patient: float) -> int:
-    """Number of coarse groups that people see: the best silhouette with at least five tiles of a patient for each.
+    """The number of coarse groups in reports: the one with the best silhouette.
+
+    There are at most 20 groups, and at most one for every five tiles of an average patient (though 2 and 3 groups are
+    always tried).
 
     Parameters
     ----------
     x
         float32[n, d]: training tiles, unit vectors.
     labels
-        int[n]: cluster of each.
+        int[n]: cluster of each tile.
     linkage
         float64[k - 1, 4]: the tree.
     tiles_per_patient
@@ -86,7 +95,8 @@ def choose_coarse(x: np.ndarray, labels: np.ndarray, linkage: np.ndarray, *, til
 
     Returns
     -------
-    2 to 9, and below the number of clusters.
+    int
+        From 2 to 20, and at most the number of clusters.
 
     Examples
     --------
@@ -114,22 +124,23 @@ def choose_coarse(x: np.ndarray, labels: np.ndarray, linkage: np.ndarray, *, til
 
 
 def ward_tree(centres: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Ward linkage of points that stand for several tiles each.
+    """Ward linkage of points that represent several tiles each.
 
-    With the means of clusters and their tiles, this is Ward's method on all tiles, continued from the
-    clusters: each step joins the two whose union adds least to the scatter within.
+    With the means of clusters and their numbers of tiles, this continues Ward's method on all tiles from these clusters:
+    each step joins the two groups whose union adds least to the variance within groups.
 
     Parameters
     ----------
     centres
         float[k, d].
     sizes
-        float[k]: tiles (or other weights) of each; at least a little.
+        float[k]: number of tiles of each, or another positive weight.
 
     Returns
     -------
     float[k - 1, 4]
-        As scipy's linkage: the two joined, height, number of leaves. Heights never fall.
+        In the format of SciPy's linkage: the two nodes joined, the height and the number of leaves. Heights never
+        decrease.
 
     References
     ----------
@@ -170,12 +181,12 @@ def ward_tree(centres: np.ndarray, sizes: np.ndarray) -> np.ndarray:
 
 
 def cut_tree(linkage: np.ndarray, k: int) -> np.ndarray:
-    """The leaves of a tree cut into k groups, numbered by their first leaf.
+    """The group of each leaf when a tree is cut into k groups, which are numbered by their first leaf.
 
     Parameters
     ----------
     linkage
-        float64[n - 1, 4], as scipy's linkage.
+        float64[n - 1, 4], in the format of SciPy's linkage.
     k
         Number of groups, 1 to n.
 
@@ -200,7 +211,7 @@ def cut_tree(linkage: np.ndarray, k: int) -> np.ndarray:
 
 
 class Node(TypedDict):
-    """An inner node as tree.json holds it."""
+    """An inner node, as in tree.json."""
 
     id: str
     leaves: list[int]
@@ -208,7 +219,7 @@ class Node(TypedDict):
 
 
 def tree_nodes(linkage: np.ndarray) -> list[Node]:
-    """The inner nodes of a tree except its root, as tree.json holds them.
+    """The inner nodes of a tree except its root, as in tree.json.
 
     Parameters
     ----------
@@ -217,7 +228,8 @@ def tree_nodes(linkage: np.ndarray) -> list[Node]:
 
     Returns
     -------
-    One `Node` for each: id ``node_00`` ..., sorted leaves and height.
+    list of Node
+        In the order of the joins; ids are ``node_00`` ..., and leaves are sorted.
 
     Examples
     --------
