@@ -113,7 +113,7 @@ def test_no_overlap_of_ids_shows_examples_of_both_sides(tmp_path):
     study = features_study(tmp_path / "s")
     path = tmp_path / "other.csv"
     path.write_text("patient_id,f\nQ1,1\nQ2,2\n")
-    with pytest.raises(InputError, match=r"Here: \['Q1', 'Q2'\]; there: \['P00'"):
+    with pytest.raises(InputError, match=r"This table has \['Q1', 'Q2'\]; patients.csv has \['P00'"):
         build_profiles(study, features=path)
 
 

@@ -1,4 +1,4 @@
-"""Profiles: each patient's mixture of phenotypes, or any outside feature table. The seam of pathosig."""
+"""Profiles: each patient's mixture of phenotypes, or a table of other features, from which signatures are fitted."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Features that repeat the clinical table under another name: they would let the outcome predict itself."""
+"""Finds features that repeat the clinical table under another name, so that no outcome can predict itself."""
 
 from __future__ import annotations
 
@@ -23,20 +23,25 @@ def without_clinical(
 ) -> pd.DataFrame:
     """The features without those that repeat a clinical column under another name, in another unit or as ranks.
 
-    An outcome, an age or a stage in the feature table would let the clinical data predict themselves. Days to birth are an
-    age, a logarithm of the follow-up is the follow-up: what correlates with a column above .995 (absolute; values or ranks) is
-    taken to be that column.
+    An outcome, an age or a stage in the feature table would let the clinical data predict themselves. Copies are often
+    disguised: days to birth are an age, and a logarithm of the follow-up is the follow-up. A feature is therefore taken to be
+    a clinical column if the absolute correlation of their values or of their ranks is above 0.995.
 
     Parameters
     ----------
     slides
-        Slide rows with features.
+        One row for each slide, with patient_id and features.
     clinical
-        Numbers of patients.csv by patient: its columns of numbers, and events as 0 and 1; patient_id beside them.
+        One row for each patient: patient_id, the columns of numbers of patients.csv, and events as 0 and 1.
     facts
-        Columns that are not features.
+        Columns of `slides` that are not features.
     table
-        Name for the warning.
+        Name of the feature table, for the warning.
+
+    Returns
+    -------
+    DataFrame
+        `slides` without the features that are copies; W_CLINICAL_FEATURE names them.
     """
     names = [c for c in slides.columns if c not in facts]
     others = [c for c in clinical.columns if c != "patient_id" and pd.api.types.is_numeric_dtype(clinical[c])]
@@ -66,9 +71,9 @@ def _ranks(matrix: np.ndarray) -> np.ndarray:
 
 
 def _standardised(matrix: np.ndarray) -> np.ndarray:
-    """float32 columns with mean 0 and length 1, 0 where missing; a screen, not the verdict."""
+    """Columns with mean 0 and length 1, 0 where missing, float32; precise enough to find candidates for `_is_same`."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # columns that are missing throughout
+        warnings.simplefilter("ignore", RuntimeWarning)  # columns without any value
         centred = matrix - np.nanmean(matrix, axis=0)
     centred = np.where(np.isfinite(centred), centred, 0.0)
     length = np.sqrt((centred**2).sum(axis=0))
@@ -76,7 +81,7 @@ def _standardised(matrix: np.ndarray) -> np.ndarray:
 
 
 def _likeliest(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For every column of x the column of y that correlates with it most, and how much: int[p], float[p]."""
+    """The column of y that correlates most with each column of x, int[p], and the absolute correlation, float[p]."""
     a, b = _standardised(x), _standardised(y)
     best = np.zeros(a.shape[1], int)
     strength = np.zeros(a.shape[1], np.float32)
@@ -90,7 +95,7 @@ def _likeliest(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _is_same(x: np.ndarray, y: np.ndarray) -> bool:
-    """Whether two columns agree, as values or as ranks, over enough patients that are not all alike."""
+    """Whether two columns agree, as values or as ranks, over enough patients whose values differ."""
     both = np.isfinite(x) & np.isfinite(y)
     if both.sum() < _FEWEST:
         return False

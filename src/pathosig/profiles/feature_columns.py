@@ -1,4 +1,4 @@
-"""Which columns of an outside table are features, as numbers; every other column is left out by name, with its reason."""
+"""Chooses the columns of an outside table that are features; every other column is left out, and warnings say why."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ _LEFT_OUT_CODE = "W_LEFT_OUT"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Features:
-    """Columns that are features, and those that are not.
+    """Columns that are features, and columns that are not.
 
     Attributes
     ----------
     values
-        Name -> float[n], NaN where missing.
+        Name of a feature -> float[n], NaN where missing.
     left_out
-        Reason -> names.
+        Reason -> names of the columns that are left out for it.
     infinite
-        Name -> how many infinite values became missing.
+        Name -> number of infinite values that were set to missing.
     """
 
     values: Mapping[str, np.ndarray]
@@ -69,21 +69,26 @@ def choose_features(
     Parameters
     ----------
     table
-        Rows of features; text or numbers.
+        The table; cells are text or numbers.
     names
         Columns that may be features.
     patterns
-        Names or patterns of the features; then everything that fits is one, and has to be numeric.
+        Names or patterns of the features. If given, every column that fits is a feature, and must be numeric.
     source
         Name of the table, for messages.
     missing, decimal
         See `core.columns.read_column`.
 
+    Returns
+    -------
+    Features
+
     Raises
     ------
     InputError
-        If a feature is called like an HPC or node (``hpc_07``), nothing fits the patterns, a named column holds no numbers, or a column of numbers holds a word that is not known to
-        mean missing, or a number that reads in two ways.
+        If no column fits the patterns. E_FEATURE if a feature has the name of an HPC or node (``hpc_07``), a column that the
+        patterns name is not numeric, or a column of numbers has a word that is not declared as missing or a number that can
+        be read in two ways.
     """
     chosen = _fitting(names, patterns, source) if patterns else list(names)
     left_out: dict[str, list[str]] = {}
@@ -122,13 +127,32 @@ def choose_features(
 def _fitting(names: Sequence[str], patterns: Sequence[str], source: str) -> list[str]:
     chosen = [n for n in names if any(n == p or fnmatch.fnmatchcase(n, p) for p in patterns)]
     if not chosen:
-        message = f"{source}: no column fits {list(patterns)[:5]}; found {list(names)[:10]}."
+        message = (
+            f"{source}: no column fits {list(patterns)[:5]}; found {list(names)[:10]}. Correct --columns, or "
+            "[profiles] columns in study.toml."
+        )
         raise InputError(message)
     return chosen
 
 
 def reason_by_name(name: str) -> str:
-    """Why a column cannot be a feature by its header, or ""."""
+    """Why the header of a column shows that it is not a feature; "" if it does not.
+
+    Parameters
+    ----------
+    name
+        The header.
+
+    Returns
+    -------
+    str
+        Completes the sentence "these columns ...".
+
+    Examples
+    --------
+    >>> reason_by_name("Tumor_Sample_Barcode"), reason_by_name("stroma_share")
+    ('look like ids', '')
+    """
     if _INDEX_NAMES.fullmatch(name.strip()):
         return "look like an index"
     if _OUTCOME_LIKE.search(name):
@@ -152,7 +176,20 @@ def _is_id_header(name: str) -> bool:
 
 
 def reason_by_values(name: str, values: np.ndarray) -> str:
-    """Why a column cannot be a feature by its numbers, or "": row numbers, in order or shuffled."""
+    """Why the numbers of a column show that it is not a feature: they are row numbers, perhaps shuffled; "" if not.
+
+    Parameters
+    ----------
+    name
+        The header.
+    values
+        float[n].
+
+    Returns
+    -------
+    str
+        Completes the sentence "these columns ...".
+    """
     n = len(values)
     if n >= _FEW_TO_COUNT and np.isfinite(values).all():
         ordered = np.sort(values)
@@ -164,7 +201,7 @@ def reason_by_values(name: str, values: np.ndarray) -> str:
 def _read(
     column: pd.Series, name: str, missing: frozenset[str], decimal: Decimal | None, refused: list[str]
 ) -> tuple[str, np.ndarray | None, int]:
-    """(reason against it, numbers, infinite values) of one column."""
+    """Why one column is not a feature (or ""), its numbers, and how many of them are infinite."""
     if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
         numbers = column.to_numpy(float, na_value=np.nan)
         lost = int(np.isinf(numbers).sum())
@@ -188,8 +225,8 @@ def _read(
             return reasons.get(read.kind, "hold words"), None, 0
         if read.numbers.ambiguous:
             refused.append(
-                f"column {name!r} has values such as {read.numbers.ambiguous!r}, in which the comma or point may stand before decimals or "
-                'thousands; say decimal = "point" or "comma" in [columns] of study.toml'
+                f"column {name!r} has values such as {read.numbers.ambiguous!r}, in which the comma or point may separate decimals or "
+                'thousands; set decimal = "point" or "comma" in [columns] of study.toml'
             )
             return "", None, 0
         numbers, lost = np.array(read.numbers.values), read.numbers.infinite
@@ -200,7 +237,15 @@ def _read(
 
 
 def warn_of_left_out(features: Features, source: str) -> None:
-    """Say which columns are no features, by reason; constant and empty ones too, each by its name."""
+    """Warn of the columns that are left out, by reason and name, and of infinite values.
+
+    Parameters
+    ----------
+    features
+        From `choose_features`.
+    source
+        Name of the table.
+    """
     for reason, names in features.left_out.items():
         shown = f"{list(names[:_SHOWN])}" + (
             f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
@@ -212,5 +257,5 @@ def warn_of_left_out(features: Features, source: str) -> None:
         warnings.warn(PathosigWarning(text, code=code), stacklevel=3)
     if features.infinite:
         shown = ", ".join(f"{name} ({n})" for name, n in list(features.infinite.items())[:_SHOWN])
-        text = f"{source}: infinite values are taken for missing: {shown}."
+        text = f"{source}: infinite values are treated as missing: {shown}."
         warnings.warn(PathosigWarning(text, code="W_INFINITE"), stacklevel=3)

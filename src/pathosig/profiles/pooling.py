@@ -1,4 +1,4 @@
-"""From slides or cores to patients, by a declared policy."""
+"""Pools profiles of slides or cores into profiles of patients, by a declared policy."""
 
 from __future__ import annotations
 
@@ -16,20 +16,25 @@ if TYPE_CHECKING:
 
 Policy = Literal["pooled", "mean", "worst", "per_core"]
 NOT_FEATURES = ("slide_id", "patient_id", "n_tiles", "n_slides")
-"""Columns of a profile table that are no features."""
+"""Columns of a table of profiles that are not features."""
 
 
 def slide_profiles(slides: pd.DataFrame, counts: np.ndarray, artefacts: Sequence[int] = ()) -> pd.DataFrame:
-    """Shares of HPCs of slides from their tile counts: the ids, n_tiles, artefact_share and one column per HPC.
+    """Shares of HPCs in each slide, from tile counts.
 
     Parameters
     ----------
     slides
-        slide_id and patient_id, one row per slide.
+        slide_id and patient_id, one row for each slide.
     counts
-        float[slides, k]: tiles (or confidence) per HPC.
+        float[slides, k]: number of tiles (or sum of confidences) in each HPC.
     artefacts
-        HPCs that are taken out before shares are closed; a slide with nothing else is left out.
+        HPCs that are removed before the shares of the others are scaled to add up to 1.
+
+    Returns
+    -------
+    DataFrame
+        The ids, n_tiles, artefact_share and one column for each HPC. Slides that consist of artefacts only are left out.
     """
     tiles = counts.sum(1)
     closed, taken = close_without(counts / np.maximum(tiles, 1)[:, None], artefacts)
@@ -47,26 +52,39 @@ def pool_patients(
     score: ArrayLike | None = None,
     columns: Sequence[str] | None = None,
 ) -> pd.DataFrame:
-    """One row per patient: patient_id, n_slides, n_tiles and the pooled columns, sorted by patient_id.
+    """Pool slides or cores into one row for each patient.
 
     Parameters
     ----------
     slides
-        One row per slide or core: patient_id, n_tiles and shares or features; missing features are NaN.
+        One row for each slide or core: patient_id, n_tiles and shares or features; missing features are NaN.
     policy
-        ``pooled``: every tile counts once (weights n_tiles). ``mean``: every slide counts once. ``worst``: the
-        slide with the highest `score`. ``per_core``: rows stay as they are, one per core.
+        ``pooled``: every tile has the same weight. ``mean``: every slide has the same weight. ``worst``: the slide with
+        the highest `score` represents the patient. ``per_core``: rows are not pooled.
     score
-        Risk score of every row, for ``worst``: float[n_rows].
+        Risk score of every row, float[rows]; only for ``worst``.
     columns
-        What to pool; every numeric column but the counts by default.
+        Columns to pool; by default every numeric column except the counts.
+
+    Returns
+    -------
+    DataFrame
+        patient_id, n_slides, n_tiles and the pooled columns, sorted by patient_id.
 
     Raises
     ------
     InputError
         If patient_id is missing.
     ConfigError
-        If the policy is unknown, or ``worst`` comes without scores.
+        If the policy is unknown, or ``worst`` has no scores.
+
+    Examples
+    --------
+    >>> slides = pd.DataFrame({"patient_id": ["P1", "P1"], "n_tiles": [300, 100], "hpc_00": [0.2, 0.6]})
+    >>> for policy in ("pooled", "mean"):
+    ...     print(round(pool_patients(slides, policy=policy)["hpc_00"].item(), 3))
+    0.3
+    0.4
     """
     if "patient_id" not in slides:
         message = f"profiles: no column patient_id; found {list(slides.columns)[:10]}."
@@ -108,7 +126,7 @@ def _numeric(slides: pd.DataFrame) -> list[str]:
 
 
 def _weighted_mean(matrix: np.ndarray, weight: np.ndarray, group: np.ndarray, n: int) -> np.ndarray:
-    """Mean of every column in every group over the rows where it is known."""
+    """Weighted mean of every column in every group, over rows without missing value, float[n, columns]."""
     finite = np.isfinite(matrix)
     rows = weight[:, None] * finite
     top, bottom = np.zeros((n, matrix.shape[1])), np.zeros((n, matrix.shape[1]))
@@ -118,7 +136,7 @@ def _weighted_mean(matrix: np.ndarray, weight: np.ndarray, group: np.ndarray, n:
 
 
 def _highest(score: np.ndarray, group: np.ndarray, n: int) -> np.ndarray:
-    """Row of the highest score of every group; the first among equals."""
+    """Row with the highest score of every group, int[n]; of equal scores the first row."""
     order = np.lexsort((-score, group))
     first = np.searchsorted(group[order], np.arange(n))
     return np.asarray(order[first])

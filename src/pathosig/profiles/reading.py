@@ -1,4 +1,4 @@
-"""Profiles of a study, read back."""
+"""Reads the profiles that the profiles stage wrote."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ class Profiles:
     kind
         ``composition`` or ``features``.
     patients, slides
-        One row per patient, one per slide or core.
+        Tables with one row for each patient, and for each slide or core.
     columns
-        Leaf shares or features, in order.
+        Names of the HPC shares or features, in order.
     tree
         Content of tree.json; empty for features.
     artefacts
-        HPCs taken out.
+        HPCs that were removed.
     rules
-        How raw features were filled and scaled; None for compositions.
+        How missing features were filled and features were scaled; None for compositions.
     raw
-        Outside features of slides before that; None for compositions.
+        Features of slides before filling and scaling; None for compositions.
     """
 
     kind: str
@@ -54,16 +54,25 @@ class Profiles:
 
 
 def read_profiles(study: Study) -> Profiles:
-    """Profiles of a study.
+    """The profiles of a study.
+
+    Parameters
+    ----------
+    study
+        An open study whose profiles stage has run.
+
+    Returns
+    -------
+    Profiles
 
     Raises
     ------
     InputError
-        If the profiles stage has not run.
+        E_MISSING if the profiles stage has not run.
     """
     path = study.paths.patient_profiles
     if not path.is_file():
-        message = "profiles/patients.parquet: not there. Run `pathosig profiles` first."
+        message = "profiles/patients.parquet: no such file. Run `pathosig profiles` first."
         raise InputError(message, code="E_MISSING")
     declared = parquet_metadata(path).get("pathosig", {})
     raw = study.paths.raw_profiles
@@ -80,6 +89,6 @@ def read_profiles(study: Study) -> Profiles:
 
 
 def _raw(path: Path) -> pd.DataFrame:
-    """Raw features of slides; files of older versions have a row per patient."""
+    """Raw features of slides; files of older versions have one row for each patient instead."""
     table = read_parquet(path).to_pandas()
     return table if "slide_id" in table else table.assign(slide_id=table["patient_id"])

@@ -1,35 +1,33 @@
-"""How profiles are made."""
+"""The section `[profiles]` of study.toml: how profiles are computed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from pathosig.core.errors import ConfigError
 from pathosig.core.spec import Spec
 
-if TYPE_CHECKING:
-    pass
-
 
 @dataclass(frozen=True, kw_only=True)
 class ProfilesSpec(Spec):
-    """How profiles are made.
+    """How profiles are computed.
 
     Attributes
     ----------
     table
-        Outside feature table (CSV, Parquet, h5ad), relative to the study folder; none means HPC composition.
+        Table of features from elsewhere (CSV, Parquet, h5ad), relative to the study folder; without it, profiles are the
+        proportions of HPCs.
     patient_column
-        Column of that table with patient ids, when it is not ``patient_id``.
+        Column of that table with patient ids, if it is not ``patient_id``.
     columns
-        Names or patterns (``*_HE``) of its feature columns; all numeric ones by default.
+        Names or patterns (``*_HE``) of its feature columns; all numeric columns by default.
     max_missing
-        Features missing in a larger part of the discovery patients are dropped.
+        Features that are missing in a larger proportion of the discovery patients are dropped.
     soft
-        Count each tile by its confidences over its three nearest HPCs instead of 1 for the nearest.
+        Divide each tile between its three nearest HPCs by confidence, instead of counting it for the nearest HPC only.
     drop_artefacts
-        Take artefact HPCs out and close shares again.
+        Remove HPCs that are artefacts, and scale the proportions of the others to add up to 1.
     """
 
     section: ClassVar[str] = "profiles"
@@ -42,5 +40,5 @@ class ProfilesSpec(Spec):
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_missing < 1:
-            message = f"[profiles] max_missing: found {self.max_missing}; expected 0 to below 1."
+            message = f"[profiles] max_missing: found {self.max_missing}; expected at least 0 and below 1."
             raise ConfigError(message)

@@ -1,4 +1,4 @@
-"""The profiles stage: from assignments or an outside table to profiles/slides.parquet and patients.parquet."""
+"""The profiles stage: writes profiles/slides.parquet and patients.parquet from assignments or from an outside table."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ STAGE_VERSION = 2
 STAGE = Stage(name="profiles", version=STAGE_VERSION)
 UNIT = "_profiles"
 _READING = 2
-"""Of outside tables; raised when the rule of which columns are features changes."""
+"""Version of the rules by which columns of an outside table are chosen as features."""
 
 FACTS = ("slide_id", "patient_id", "n_slides", "n_tiles", "artefact_share")
 
@@ -48,18 +48,18 @@ def build_profiles(
     execution: Execution = Execution(),
     features: Path | None = None,
 ) -> StageReport:
-    """Each patient's mixture of phenotypes, or an outside feature table in its place.
+    """Compute each patient's mixture of phenotypes, or read features from another table instead.
 
     Parameters
     ----------
     study
         An open study.
     spec
-        How profiles are made; from study.toml by default.
+        How profiles are computed; from study.toml by default.
     execution
-        Only ``force`` matters here.
+        Of its settings, only ``force`` is used.
     features
-        Outside feature table (CSV, Parquet, h5ad) to use instead of slides; noted in study.toml for later runs.
+        Table of features (CSV, Parquet, h5ad) to use instead of slides; study.toml records it for later runs.
 
     Returns
     -------
@@ -68,7 +68,8 @@ def build_profiles(
     Raises
     ------
     InputError
-        If there are no assignments and no table, or ids do not fit.
+        If there are neither assignments nor a table (E_MISSING), or the table has none of the study's patients
+        (E_NO_OVERLAP) or no usable features.
     """
     spec = spec or study.spec(ProfilesSpec)
     if features is not None:
@@ -80,7 +81,7 @@ def build_profiles(
 
 
 def _noted(study: Study, path: Path) -> str:
-    """How study.toml names a table: relative to the study when it lies inside, else absolute."""
+    """Path of a table for study.toml: relative if the table is inside the study folder, otherwise absolute."""
     where = path.expanduser().resolve()
     if not where.is_file():
         message = f"--features {path}: no such file."
@@ -173,7 +174,7 @@ def _clinical_numbers(study: Study, patients: pd.DataFrame) -> pd.DataFrame:
     frame = patients[["patient_id", *patients.select_dtypes("number").columns]]
     for name in study.endpoints():
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", PathosigWarning)  # `check` tells of them
+            warnings.simplefilter("ignore", PathosigWarning)  # `pathosig check` reports these
             try:
                 outcome = study.survival(name)
             except InputError:
@@ -258,7 +259,7 @@ def _from_assignments(job: Job) -> Outcome:
 
 
 def _counts(path: Path, k: int, *, soft: bool) -> np.ndarray:
-    """Tiles (or confidence) per HPC of one slide."""
+    """Number of tiles (or sum of confidences) in each HPC of one slide, float[k]."""
     if not soft:
         hpc = read_table(path, ASSIGNMENTS).column("hpc").to_numpy()
         return np.asarray(shares(hpc, k) * len(hpc))

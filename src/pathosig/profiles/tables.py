@@ -1,4 +1,4 @@
-"""Outside feature tables as profiles: reading them, and rules fitted on discovery patients only."""
+"""Outside tables of features as profiles: reads them, and fits how features are scaled on discovery patients only."""
 
 from __future__ import annotations
 
@@ -33,28 +33,42 @@ def read_features(
     missing: Collection[str] = (),
     decimal: Decimal | None = None,
 ) -> pd.DataFrame:
-    """An outside table as slide rows: slide_id, patient_id and numeric features with NaN where missing.
+    r"""Read a table of features from elsewhere.
 
     Parameters
     ----------
     path
-        CSV (also .tsv, .txt), Excel, Parquet or h5ad; one or several rows a patient.
+        CSV (also .tsv, .txt), Excel, Parquet or h5ad, with one or several rows for each patient.
     patient_ids
-        Ids of patients.csv; rows of others are left out with a warning.
+        Ids of patients.csv; rows of other patients are left out with a warning.
     patient_column
-        Column with patient ids; else ``patient_id``, else the one that fits patients.csv best.
+        Column with patient ids. By default ``patient_id``, or the column that matches patients.csv best.
     columns
-        Names or patterns (``*_HE``) of the features; every numeric column otherwise, except ids, row numbers, the columns of
-        `leave_out` and columns whose name says they hold an outcome or a date: these are named in warnings.
+        Names or patterns (``*_HE``) of the features. By default every numeric column, except ids, row numbers, the columns in
+        `leave_out` and columns named like an outcome or a date; warnings name the exceptions.
     leave_out
         Columns that are never features (those of patients.csv).
     missing, decimal
-        Cells that mean missing besides the usual words; the decimal mark where a column leaves it open.
+        Cells that mean missing, in addition to the usual words; the decimal mark to use where a column does not show it.
+
+    Returns
+    -------
+    DataFrame
+        One row for each row of the table: slide_id, patient_id, n_tiles and the features, NaN where missing.
 
     Raises
     ------
     InputError
-        If no patient id fits, no feature is left, or a column of numbers holds an unknown word (E_FEATURE).
+        E_NO_OVERLAP if no patient id matches; E_FEATURE if a column of numbers has an undeclared word; also if no feature is
+        left.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "features.csv"
+    >>> _ = path.write_text("patient_id,til_density,stroma\nP1,0.4,0.2\nP2,NA,0.3\n")
+    >>> read_features(path, ["P1", "P2"])["til_density"].tolist()
+    [0.4, nan]
     """
     table = _read(path)
     key = patient_column or _patient_column(table, patient_ids, path.name)
@@ -79,9 +93,7 @@ def read_features(
     warn_of_left_out(chosen, path.name)
     numbers = chosen.values
     if not numbers:
-        message = (
-            f"{path.name}: no numeric feature column left; looked at {rest[:10]}. Name them with --columns."
-        )
+        message = f"{path.name}: no numeric feature column is left of {rest[:10]}. Name the features with --columns."
         raise InputError(message)
     slide = (
         table["slide_id"].astype(str) if "slide_id" in table else [f"row_{i + 1}" for i in range(len(table))]
@@ -97,13 +109,17 @@ def read_features(
 
 
 def feature_table(source: Any) -> pd.DataFrame:
-    """Rows of features from whatever holds them; numbers as numbers, ids as text.
+    """Features from a DataFrame, an AnnData object or a file, with ids as text.
 
     Parameters
     ----------
     source
-        A DataFrame (returned as it is), an ``anndata.AnnData`` (`X` and the columns of `obs`), or the path of a CSV, Parquet or
-        h5ad file.
+        A DataFrame (returned unchanged), an ``anndata.AnnData`` (`X` and the columns of `obs`), or the path of a CSV, Parquet
+        or h5ad file.
+
+    Returns
+    -------
+    DataFrame
 
     Raises
     ------
@@ -135,7 +151,17 @@ def _is_numeric(column: pd.Series) -> bool:
 
 
 def feature_names(table: pd.DataFrame) -> list[str]:
-    """Numeric columns that are features: no ids, row numbers, counts of slides and tiles, nothing named like an outcome (warns)."""
+    """Numeric columns that are features, with warnings about columns that look like ids, row numbers or outcomes.
+
+    Parameters
+    ----------
+    table
+        Any table; ids and the counts of slides and tiles are never features.
+
+    Returns
+    -------
+    list of str
+    """
     others = {"patient_id", "slide_id", "n_slides", "n_tiles"}
     names = [str(c) for c in table.select_dtypes("number") if c not in others]
     chosen = choose_features(table, names, source="features")
@@ -186,7 +212,7 @@ def _patient_column(table: pd.DataFrame, patient_ids: Collection[str], name: str
 
 
 def _as_patients(ids: pd.Series, patient_ids: Collection[str], name: str) -> pd.Series:
-    """Ids as patients.csv has them: TCGA barcodes cut to their patients, numbers with the zeros that are lacking; says so."""
+    """Ids as in patients.csv: TCGA barcodes are cut to the patient and missing leading zeros are added, with a warning."""
     wanted = set(patient_ids)
     if ids.isin(wanted).any():
         return ids
@@ -201,12 +227,12 @@ def _as_patients(ids: pd.Series, patient_ids: Collection[str], name: str) -> pd.
 
 
 def _counts(column: pd.Series, name: str) -> np.ndarray:
-    """Tiles of each row.
+    """Number of tiles of each row, float[n].
 
     Raises
     ------
     InputError
-        If they are no numbers.
+        If the column does not consist of numbers.
     """
     read = read_column("n_tiles", [str(c).strip() for c in column], none_is_missing=True)
     if read.numbers is None or read.strange:
@@ -221,21 +247,23 @@ def _no_overlap(name: str, column: str, ids: pd.Series, wanted: Collection[str])
     index = IdIndex(wanted)
     near = [f"{a} ~ {close}" for a in here if (close := index.nearest(a))]
     return (
-        f"{name}: no value of column {column!r} is a patient_id of patients.csv. Here: {here}; there: {there}; "
-        f"nearest: {near or 'none'}. Name the column with --patient-column, or correct the ids."
+        f"{name}: no value of column {column!r} is a patient_id of patients.csv. This table has {here}; patients.csv has "
+        f"{there}; similar ids: {near or 'none'}. Name the column with --patient-column, or correct the ids."
     )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FeatureRules:
-    """How raw features become profiles: fill, centre, scale, fitted once and stored.
+    """How raw features become profiles: missing values are filled, and features are centred and scaled.
+
+    The numbers are fitted once, on discovery patients, and stored.
 
     Attributes
     ----------
     columns
-        Features kept, in order.
+        Features that are kept, in order.
     fill
-        What replaces a missing value (median of the patients it was fitted on).
+        Value that replaces a missing one: the median of the patients on which the rules were fitted.
     center, scale
         Mean and standard deviation of the filled values.
     dropped
@@ -250,16 +278,16 @@ class FeatureRules:
 
     @classmethod
     def fit(cls, raw: pd.DataFrame, columns: Sequence[str], *, max_missing: float = 0.5) -> Self:
-        """Rules from raw patient rows (discovery patients only).
+        """Fit the rules on raw features of discovery patients.
 
         Parameters
         ----------
         raw
-            One row per patient, NaN where missing.
+            One row for each patient, NaN where missing.
         columns
-            Candidates among its columns.
+            Columns of `raw` that may be features.
         max_missing
-            Columns with a larger missing fraction are dropped.
+            Columns with a larger proportion of missing values are dropped.
 
         Raises
         ------
@@ -283,20 +311,20 @@ class FeatureRules:
                 continue
             kept.append((name, fill, float(values.mean()), spread))
         if not kept:
-            message = f"features: none of {len(columns)} columns is usable; first reasons {dict(list(dropped.items())[:3])}."
+            message = f"features: none of {len(columns)} columns can be used. The first are: {dict(list(dropped.items())[:3])}."
             raise InputError(message)
         names, fill_, center, scale = zip(*kept, strict=True)
         return cls(columns=names, fill=fill_, center=center, scale=scale, dropped=dropped)
 
     def apply(self, raw: pd.DataFrame) -> pd.DataFrame:
-        """Filled z-scores of the kept columns; the same for one patient alone as in a batch."""
+        """Filled z-scores of the kept columns; a patient has the same values alone and among others."""
         matrix = raw[list(self.columns)].to_numpy(float)
         filled = np.where(np.isfinite(matrix), matrix, np.asarray(self.fill))
         scores = (filled - np.asarray(self.center)) / np.asarray(self.scale)
         return pd.DataFrame(scores, columns=list(self.columns), index=raw.index)
 
     def to_dict(self) -> dict[str, object]:
-        """Plain values, for JSON."""
+        """The rules as plain values that can be written as JSON."""
         return {
             "columns": list(self.columns),
             "fill": list(self.fill),

@@ -1,4 +1,4 @@
-"""How well the mean over the tiles of a piece of tissue stands for the mean over all of its tissue."""
+"""Precision of a mean over tiles, as an estimate of the mean over the whole tissue that the tiles are sampled from."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from scipy import fft, stats
 from scipy.spatial import cKDTree
 
 _NO_CORRELATION = 0.05
-"""Correlation below which two tiles tell different things."""
+"""Correlation below which two tiles count as independent."""
 
 _LARGEST_PART = 0.5
-"""Part of all pairs inside the window beyond which one degree of freedom is left: the interval is wide, as it must be. To give none
-then would leave those samples that look less correlated than the tissue is, and their intervals are too narrow."""
+"""Largest proportion of all pairs inside the window; at this bound one degree of freedom is left, and the interval is wide. It
+would be wrong to give no interval for such samples: the samples that remain look less correlated than the tissue is, so that
+intervals would on average be too narrow."""
 
 _ROUNDS = 4
 _MOST_CELLS = 1 << 22
@@ -32,7 +33,7 @@ class MeanVariance:
     value
         The variance.
     df
-        Degrees of freedom of its estimate: independent pieces of tissue, less one.
+        Degrees of freedom of its estimate: the number of independent pieces of tissue, minus one.
     """
 
     value: float
@@ -52,7 +53,7 @@ class MeanVariance:
 
     @classmethod
     def between(cls, means: Sequence[float], weights: Sequence[float]) -> Self:
-        """Variance of a weighted mean of slides or cores, each of which is one independent piece of tissue."""
+        """Variance of a weighted mean over slides or cores, each of which is an independent piece of tissue."""
         mean, share = np.asarray(means, float), np.asarray(weights, float)
         away = share * (mean - share @ mean)
         n = len(mean)
@@ -66,26 +67,27 @@ class MeanVariance:
 def variance_of_mean(
     values: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64]
 ) -> MeanVariance | None:
-    """Variance of the mean of tiles that resemble their neighbours, as an estimate of the mean of the tissue they come from.
+    """Variance of the mean over tiles that resemble their neighbours, as an estimate of the mean over the tissue.
 
-    With residuals r of n tiles and a window k that falls with the distance d of two tiles,
+    With residuals r of n tiles and a window k that decreases with the distance d between two tiles,
 
         V = sum_ij k(d_ij) r_i r_j / n^2 / (1 - f),   f = sum_ij k(d_ij) / n^2,   df = 1/f - 1 >= 1
 
-    k is 1 up to the distance at which the correlation of tiles falls below .05, and falls to 0 at twice of it. The divisor makes
-    up for the mean being that of the same tiles. Sums over pairs are correlations of grids, so 100,000 tiles take a moment.
+    k is 1 up to the distance at which the correlation between tiles falls below 0.05, and then decreases to 0 at twice that
+    distance. Dividing by 1 - f corrects for residuals being taken from the mean of the same tiles. Sums over pairs are
+    computed as correlations of grids, so that 100,000 tiles take a moment.
 
     Parameters
     ----------
     values
-        float[n]: what each tile adds to the mean.
+        float[n]: value of each tile.
     x, y
-        float[n]: its place, on a grid of any unit.
+        float[n]: position of each tile on a regular grid, in any unit.
 
     Returns
     -------
     MeanVariance or None
-        None where it cannot be told: fewer than eight tiles, or all of them alike.
+        None with fewer than eight tiles, or if all values are equal.
 
     References
     ----------
@@ -116,7 +118,8 @@ def variance_of_mean(
     known = by_lag[1] > 0.5
     total, reach = 0.0, 1
     for _ in range(_ROUNDS):
-        # Residuals of a sample are a little less alike than its tiles: the mean took `total` from each product.
+        # Residuals of a sample are slightly less correlated than its tiles: subtracting the mean took `total` from each
+        # product.
         correlation = (covariance + total) / (variance + total)
         reach = _first_lag_below(correlation, known)
         window = np.clip(2 * (1 - distance / (2 * reach)), 0.0, 1.0)
@@ -135,7 +138,7 @@ def _first_lag_below(correlation: NDArray[np.float64], known: NDArray[np.bool_])
 
 
 def _cells(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
-    """Row and column of each tile on a grid whose step is the distance of neighbours."""
+    """Row and column of each tile on a grid whose step is the distance between neighbours."""
     place = np.stack([np.asarray(y, float), np.asarray(x, float)], axis=1)
     place -= place.min(axis=0)
     some = place[:: max(1, len(place) // _SOME)]
@@ -149,7 +152,7 @@ def _cells(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.i
 def _pairs(
     residual: NDArray[np.float64], rows: NDArray[np.int_], columns: NDArray[np.int_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Sum of products, number of pairs and distance in steps, for every offset of two tiles."""
+    """Sum of products, number of pairs, and distance in steps, for every offset between two tiles."""
     shape = tuple(int(fft.next_fast_len(2 * (int(v.max()) + 1))) for v in (rows, columns))
     grids = np.zeros((2, *shape))
     np.add.at(grids[0], (rows, columns), residual)

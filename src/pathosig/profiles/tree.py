@@ -1,4 +1,4 @@
-"""Shares of HPCs and of every node of the codebook's tree."""
+"""Shares of HPCs, and of every node of the codebook's tree."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
 
 def hpc_column(hpc: int) -> str:
-    """Column of an HPC's share: ``hpc_07``."""
+    """Name of the column with the share of an HPC.
+
+    Examples
+    --------
+    >>> hpc_column(7)
+    'hpc_07'
+    """
     return f"hpc_{hpc:02d}"
 
 
@@ -38,7 +44,7 @@ def leaf_columns(profiles: pd.DataFrame) -> list[str]:
 
 
 def shares(hpc: ArrayLike, k: int, *, weights: ArrayLike | None = None) -> NDArray[np.float64]:
-    """Share of every HPC among tiles: float[k], adding up to 1 (zeros when there are no tiles).
+    """Share of every HPC among tiles.
 
     Parameters
     ----------
@@ -49,14 +55,27 @@ def shares(hpc: ArrayLike, k: int, *, weights: ArrayLike | None = None) -> NDArr
     weights
         Weight of every tile, float[n_tiles] >= 0; 1 each by default.
 
+    Returns
+    -------
+    float[k]
+        Adds up to 1; all 0 if there are no tiles.
+
     Raises
     ------
     InputError
         If an HPC is outside 0..k-1.
+
+    Examples
+    --------
+    >>> shares([0, 0, 2, 0], 3).tolist()
+    [0.75, 0.0, 0.25]
     """
     labels = np.asarray(hpc)
     if labels.size and (labels.min() < 0 or labels.max() >= k):
-        message = f"assignments: HPC {labels.min()} to {labels.max()} found; the codebook has 0 to {k - 1}."
+        message = (
+            f"assignments: found HPCs {labels.min()} to {labels.max()}, but the codebook has 0 to {k - 1}. "
+            "Run `pathosig phenotypes` again."
+        )
         raise InputError(message)
     weight = None if weights is None else np.asarray(weights, float)
     counts = np.bincount(labels.astype(np.int64), weights=weight, minlength=k).astype(float)
@@ -65,14 +84,24 @@ def shares(hpc: ArrayLike, k: int, *, weights: ArrayLike | None = None) -> NDArr
 
 
 def tree_nodes(tree: Mapping[str, Any], *, without: Collection[int] = ()) -> dict[str, tuple[int, ...]]:
-    """Inner nodes of a tree as name -> sorted leaves, the root and repeats left out.
+    """Inner nodes of a tree and their leaves, without the root and without nodes that have the same leaves as another.
 
     Parameters
     ----------
     tree
         Content of phenotypes/tree.json: ``nodes`` (id, leaves), or only ``k`` and ``linkage`` (SciPy's rows).
     without
-        Leaves that are taken out first (artefact HPCs); nodes left with one leaf or none vanish.
+        Leaves that are removed first (HPCs that are artefacts); nodes left with one leaf or none are omitted.
+
+    Returns
+    -------
+    dict
+        Name of the node -> its leaves, sorted.
+
+    Examples
+    --------
+    >>> tree_nodes({"k": 3, "linkage": [[0, 1, 0.5, 2], [2, 3, 1.0, 3]]})
+    {'node_00': (0, 1)}
     """
     if tree.get("nodes"):
         nodes = [(str(n["id"]), [int(i) for i in n["leaves"]]) for n in tree["nodes"]]
@@ -111,16 +140,23 @@ def tree_shares(
     tree
         Content of phenotypes/tree.json.
     without
-        Artefact HPCs: no column is given for them, nodes are made of the others.
+        HPCs that are artefacts: they get no column, and nodes consist of the other leaves.
 
     Returns
     -------
-    DataFrame; a node's share is the sum of its leaves', the root (always 1) is left out.
+    DataFrame
+        The share of a node is the sum of the shares of its leaves; the root, which is always 1, is left out.
 
     Raises
     ------
     InputError
         If a leaf of the tree has no column.
+
+    Examples
+    --------
+    >>> tree = {"k": 3, "linkage": [[0, 1, 0.5, 2], [2, 3, 1.0, 3]]}
+    >>> tree_shares([[0.25, 0.25, 0.5]], tree).iloc[0].to_dict()
+    {'hpc_00': 0.25, 'hpc_01': 0.25, 'hpc_02': 0.5, 'node_00': 0.5}
     """
     if isinstance(shares, pd.DataFrame):
         columns = leaf_columns(shares)
@@ -133,7 +169,7 @@ def tree_shares(
     nodes = tree_nodes(tree, without=without)
     missing = sorted({i for members in nodes.values() for i in members} - set(leaves))
     if missing:
-        message = f"profiles: no column {hpc_column(missing[0])}, which the tree has. Run `pathosig profiles` again."
+        message = f"profiles: no column {hpc_column(missing[0])}, which belongs to the tree. Run `pathosig profiles` again."
         raise InputError(message)
     out = {hpc_column(i): leaves[i] for i in sorted(leaves) if i not in set(without)}
     out |= {name: np.sum([leaves[i] for i in members], axis=0) for name, members in sorted(nodes.items())}
@@ -141,14 +177,21 @@ def tree_shares(
 
 
 def coarse_groups(leaves: Mapping[str, tuple[int, ...]], k: int) -> list[str]:
-    """Names that are the clusters of the tree cut at k: the node merged last is split first.
+    """Names of the leaves and nodes that the tree consists of when it is cut into k clusters.
+
+    The node that was merged last is split first.
 
     Parameters
     ----------
     leaves
-        Name -> its HPCs, of leaves (``hpc_07``) and inner nodes (``node_12``, numbered in the order of merging).
+        Name -> its HPCs, for leaves (``hpc_07``) and inner nodes (``node_12``, numbered in the order of merging).
     k
-        Clusters; fewer where the names do not allow as many.
+        Number of clusters; there are fewer if the names do not allow so many.
+
+    Returns
+    -------
+    list of str
+        In the order of `leaves`.
 
     Examples
     --------
@@ -158,7 +201,7 @@ def coarse_groups(leaves: Mapping[str, tuple[int, ...]], k: int) -> list[str]:
     return list(_coarse_groups(tuple((name, tuple(hpcs)) for name, hpcs in leaves.items()), k))
 
 
-@lru_cache(maxsize=64)  # repeats of a fit ask for the same cuts again and again
+@lru_cache(maxsize=64)  # repeated fits ask for the same cuts many times
 def _coarse_groups(leaves: tuple[tuple[str, tuple[int, ...]], ...], k: int) -> tuple[str, ...]:
     sets = {frozenset(hpcs): name for name, hpcs in leaves}
 
@@ -183,7 +226,7 @@ def _coarse_groups(leaves: tuple[tuple[str, tuple[int, ...]], ...], k: int) -> t
 def shares_at_level(
     shares: pd.DataFrame, tree: Mapping[str, Any], k: int, *, without: Collection[int] = ()
 ) -> NDArray[np.float64]:
-    """Shares of the clusters of a tree cut at k, float[n, k], adding up to 1; numbered by their first leaf.
+    """Shares of the clusters that a tree has when it is cut into k clusters.
 
     Parameters
     ----------
@@ -192,14 +235,26 @@ def shares_at_level(
     tree
         Content of phenotypes/tree.json, with its ``linkage``.
     k
-        Number of clusters, 1 to the number of leaves kept.
+        Number of clusters, from 1 to the number of leaves that are kept.
     without
-        Artefact HPCs, taken out before the cut; the others are re-closed.
+        HPCs that are artefacts: they are removed before the cut, and the shares of the others are scaled to add up to 1.
+
+    Returns
+    -------
+    float[n, k]
+        Clusters are numbered by their first leaf; each row adds up to 1.
 
     Raises
     ------
     InputError
         If the tree has no such level or a leaf has no column.
+
+    Examples
+    --------
+    >>> tree = {"k": 3, "linkage": [[0, 1, 0.5, 2], [2, 3, 1.0, 3]]}
+    >>> leaves = pd.DataFrame([[0.25, 0.25, 0.5]], columns=["hpc_00", "hpc_01", "hpc_02"])
+    >>> shares_at_level(leaves, tree, 2).tolist()
+    [[0.5, 0.5]]
     """
     leaves = [i for i in range(int(tree["k"])) if i not in set(without)]
     missing = [hpc_column(i) for i in range(int(tree["k"])) if hpc_column(i) not in shares]
@@ -207,7 +262,7 @@ def shares_at_level(
         problem = f"no column {missing[0]}" if missing else f"{len(leaves)} leaves for a cut at {k}"
         message = f"profiles: {problem}. Run `pathosig profiles` again."
         raise InputError(message)
-    groups = {i: [i] for i in leaves}  # by the first leaf
+    groups = {i: [i] for i in leaves}  # keyed by the first leaf of the group
     for _, merged in _from_linkage(tree["linkage"], int(tree["k"])):
         if len(groups) <= k:
             break
@@ -221,18 +276,24 @@ def shares_at_level(
 def close_without(
     leaf_shares: ArrayLike, without: Collection[int]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Shares with some leaves set to 0 and re-closed, and what those leaves had.
+    """Shares after setting some leaves to 0 and scaling the others to add up to 1, and the removed shares.
 
     Parameters
     ----------
     leaf_shares
         float[n, k].
     without
-        Leaves to take out.
+        Leaves to remove.
 
     Returns
     -------
-    float[n, k] (rows of patients with nothing else stay 0) and float[n].
+    (float[n, k], float[n])
+        The new shares, all 0 in rows that have nothing else; and the sum of the removed shares of each row.
+
+    Examples
+    --------
+    >>> [values.tolist() for values in close_without([[0.5, 0.25, 0.25]], [0])]
+    [[[0.0, 0.5, 0.5]], [0.5]]
     """
     matrix = np.atleast_2d(np.asarray(leaf_shares, float)).copy()
     gone = sorted(set(without))
