@@ -154,7 +154,30 @@ class TestWholeStudy:
         )
         assert score == pytest.approx(float(row.split(",")[2]), abs=1e-12)
 
-    @pytest.mark.filterwarnings("ignore::ResourceWarning")
+    def test_a_tile_of_the_report_leads_to_its_place_and_the_atlas_back_to_the_report(self, study):
+        with start_viewer(study) as running, chromium() as browser:
+            page = browser.new_page(viewport={"width": 1300, "height": 800})
+            page.goto(running.url)
+            page.click(".pages a:has-text('Report')")
+            page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+            tile = page.locator("#hpc-02 .tile >> nth=0")
+            slide, place = page.evaluate(
+                """() => { const link = new URLSearchParams(document.querySelector('#hpc-02 .go').hash.slice(1));
+                return [link.get('slide'), link.get('mark')]; }"""
+            )
+            assert slide in tile.locator("img").get_attribute("alt")
+            tile.locator("a").click()
+            wait_until(page, "typeof state === 'object' && state.mark && state.tiles")
+            assert page.inner_text("#name") == slide
+            x, y, hpc = looked_at(page)
+            assert (f"{x},{y}", hpc) == (place.rpartition(",")[0], 2)
+
+            page.click("#legend [data-unit='2']")
+            page.click("#atlas-hint a")
+            wait_until(page, "location.pathname === '/report' && document.getElementById('hpc-02')")
+            box = page.locator("#hpc-02").bounding_box()
+            assert 0 <= box["y"] < 800
+
     def test_a_click_on_the_tissue_behind_a_score_goes_to_the_tile_and_to_the_exemplar(self, study):
         with start_viewer(study) as running, chromium() as browser:
             page = browser.new_page(viewport={"width": 1300, "height": 800})

@@ -41,13 +41,18 @@ def study(tmp_path_factory):
     n = len(x)
     ids = np.arange(n, dtype=np.int32)
     for specimen in study.specimens()[:2]:
+        measured = specimen.id == "S1"  # the tiles of the other slide have neither quality nor distances
         table = pa.table({"tile_id": ids, "x": x, "y": y, "tissue": np.ones(n, np.float32)})
+        if measured:
+            table = table.append_column("blur", pa.array(np.linspace(0, 1, n, dtype=np.float32)))
         write_table(
             study.file("tiles", specimen.id, ".parquet"), table, TILES, {"pathosig": {"tile_level0_px": 200}}
         )
         zero, hpc = np.zeros(n, np.float32), (ids % 3).astype(np.int16)
         columns = {"tile_id": ids, "hpc": hpc, "confidence": zero + 1, "hpc_2": hpc, "hpc_3": hpc}
         columns |= {"confidence_2": zero, "confidence_3": zero, "distance": zero, "coarse": hpc // 2}
+        if measured:
+            columns |= {"residual": (ids / 7).astype(np.float32), "mahalanobis": zero + np.float32(0.25)}
         write_table(study.file("phenotypes", specimen.id, ".parquet"), pa.table(columns), ASSIGNMENTS)
         ring = [[0, 0], [1000, 0], [1000, 600], [0, 0]]
         shape = {"type": "Polygon", "coordinates": [ring]}

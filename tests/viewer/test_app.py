@@ -265,7 +265,13 @@ def test_the_overlay_gives_level_0_pixels_and_hpcs(client):
     assert tiles["x"][:3].tolist() == [0, 200, 400]
     assert tiles["hpc"][:4].tolist() == [0, 1, 2, 0]
     assert tiles["confidence"].tolist() == [1.0] * 15
-    assert tiles["has"] == {"distance": False, "quality": False}
+    assert tiles["has"] == {"confidence": True, "distance": True, "quality": True}
+    assert tiles["distance"] == pytest.approx([max(i / 7, 0.25) for i in range(15)])
+    assert tiles["quality"] == pytest.approx(np.linspace(0, 1, 15))
+    other = next(s for name, s in _slides(client).items() if name.startswith("S3"))
+    bare = _unpacked(client.get(f"/api/slides/{other['id']}/overlay").content)
+    assert bare["has"] == {"confidence": True, "distance": False, "quality": False}
+    assert not bare["distance"].any()
     rings = client.get(f"/api/slides/{_slides(client)['S1']['id']}/tissue").json()["rings"]
     assert rings[0][1] == [1000, 0]
 
@@ -415,6 +421,9 @@ def test_the_report_served_by_the_viewer_links_back_to_its_slides(client, study)
     page = with_links("<p>D 1 <!--slide:D%201--></p><!--slide:<b>--><!-- other -->").decode()
     assert '<a href="/#slide=D%201">Open in the viewer</a>' in page
     assert "<!--slide:<b>-->" in page
+    place = with_links("<img><!--place:D%201|300,-4,9--><!--place:D%201|300,400,200-->").decode()
+    assert place.startswith("<img><!--place:D%201|300,-4,9--><a ")
+    assert 'href="/#slide=D%201&amp;mark=300,400,200"' in place
 
 
 def test_a_thumbnail_fits_the_list(client):

@@ -8,8 +8,6 @@ from tests.browsing import chromium, wait_until
 
 from pathosig.viewer import start_viewer
 
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
-
 
 @pytest.fixture(scope="module")
 def viewer(study):
@@ -179,6 +177,104 @@ def test_a_link_restores_slide_colours_and_place(page, viewer):
     wait_until(page, f"Math.abs(osd.viewport.getZoom(true) - {zoom}) < 0.05")
     assert page.input_value("#colour") == "confidence"
     assert page.inner_text("#name") == link.split("slide=")[1].split("&")[0]
+
+
+def _colour_at(page, x, y):
+    """Red, green, blue and opacity of the overlay at a level-0 pixel of the slide."""
+    return page.evaluate(
+        """([x, y]) => { const p = osd.world.getItemAt(0).imageToViewerElementCoordinates(new OpenSeadragon.Point(x, y));
+        const r = window.devicePixelRatio || 1, c = document.getElementById('overlay');
+        return [...c.getContext('2d').getImageData(Math.round(p.x * r), Math.round(p.y * r), 1, 1).data]; }""",
+        [x, y],
+    )
+
+
+@pytest.mark.parametrize(
+    ("colour", "words"),
+    [("distance", ["like training", "unlike"]), ("quality", ["clean", "artefact"])],
+)
+def test_tiles_are_coloured_by_distance_and_quality_where_these_were_measured(page, colour, words):
+    _wait_painted(page)
+    assert page.inner_text("#name") == "S1"
+    page.uncheck("#show-tissue")
+    page.fill("#opacity", "100")
+    page.select_option("#colour", colour)
+    assert [page.inner_text(f"#colour-{end}") for end in ("low", "high")] == words
+    first, last = _colour_at(page, 100, 100), _colour_at(page, 900, 500)
+    assert first[3] == last[3] == 255
+    assert sum(first[:3]) > sum(last[:3]) + 150  # the ramp runs from light to dark
+    page.click("#slides button:has-text('S3')")
+    wait_until(page, "state.slide.name.startsWith('S3') && state.tiles !== null")
+    assert page.input_value("#colour") == "hpc"
+    assert page.evaluate(f"[...$('colour').options].find((o) => o.value === '{colour}').disabled")
+
+
+def test_a_tile_is_outlined_when_one_looks_closely(page):
+    _wait_painted(page)
+    page.uncheck("#show-tissue")
+    assert _colour_at(page, 500, 300)[3] > 0
+    page.evaluate(
+        """() => { osd.viewport.zoomTo(3, null, true);
+        osd.viewport.panTo(osd.world.getItemAt(0).imageToViewportCoordinates(500, 300), true); draw(); }"""
+    )
+    assert _colour_at(page, 500, 300)[3] == 0
+    width = page.evaluate(
+        """() => { const item = osd.world.getItemAt(0), at = (x) => item.imageToViewerElementCoordinates(new OpenSeadragon.Point(x, 300)).x;
+        return 3 * 1000 / (at(1000) - at(0)); }"""
+    )
+    assert _colour_at(page, 400 + width, 300)[3] > 0
+
+
+def test_slides_are_filtered_by_cohort_and_by_risk_group(page):
+    names = page.locator("#slides .slide-name")
+    page.select_option("#cohort", "discovery")
+    assert names.all_inner_texts() == ["S1", "S2"]
+    page.select_option("#group", "high")
+    assert names.all_inner_texts() == ["S1"]
+    assert page.inner_text("#listed") == "1 of 3 slides"
+    page.select_option("#cohort", "v1")
+    assert names.count() == 0
+    page.select_option("#group", "low")
+    assert names.all_inner_texts() == ["S3 <b>Müller, Anna</b>"]
+
+
+def test_a_link_restores_filters_shown_hpcs_switches_and_mark(page, viewer):
+    _wait_painted(page)
+    page.select_option("#cohort", "discovery")
+    page.select_option("#order", "score")
+    page.fill("#search", "S")
+    page.uncheck("[aria-label='Show HPC 01']")
+    page.uncheck("#show-tissue")
+    page.fill("#opacity", "80")
+    page.evaluate("jump({ x: 400, y: 200, width: 200 })")
+    wait_until(
+        page,
+        "location.hash.includes('shown=0%2C2') && location.hash.includes('mark=400%2C200%2C200') && "
+        "Number(new URLSearchParams(location.hash.slice(1)).get('zoom')) > 1.4",
+    )
+    link = page.url.split("#")[1]
+    zoom = page.evaluate("osd.viewport.getZoom(true)")
+    page.goto("about:blank")
+    page.goto(f"{viewer.url}#{link}")
+    _wait_painted(page)
+    wait_until(page, f"Math.abs(osd.viewport.getZoom(true) - {zoom}) < 0.05")
+    assert [page.input_value(f"#{i}") for i in ("cohort", "order", "search")] == ["discovery", "score", "S"]
+    assert page.locator("#slides .slide-name").all_inner_texts() == ["S1", "S2"]
+    assert page.evaluate("[visible(0), visible(1), visible(2)]") == [True, False, True]
+    assert not page.is_checked("#show-tissue")
+    assert page.is_checked("#show-hpc")
+    assert page.input_value("#opacity") == "80"
+    assert page.evaluate("state.mark") == {"x": 400, "y": 200, "width": 200}
+
+
+def test_a_link_to_a_place_is_followed_while_the_page_is_open(page):
+    _wait_painted(page)
+    page.evaluate("location.hash = '#slide=S1&mark=600,400,200'")
+    wait_until(page, "state.mark !== null")
+    page.wait_for_timeout(700)
+    assert page.evaluate("state.mark") == {"x": 600, "y": 400, "width": 200}
+    assert page.evaluate("osd.viewport.getZoom(true)") > 1.4
+    assert page.seen["errors"] == []
 
 
 def test_an_hpc_is_named_in_the_legend(page, study):

@@ -196,7 +196,7 @@ def test_a_core_is_chosen_dragged_and_saved_in_a_browser(study):
         page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
         page.on("pageerror", lambda e: errors.append(str(e)))
         page.goto(running.url)
-        page.click("#cores-link")
+        page.click(".pages a:has-text('Cores')")
         place = page.wait_for_selector('[data-core="2-1"]')
         assert page.locator("#map .place").count() == 6
         assert page.locator("#lacking li").inner_text() == "A2: missing, patient P1"

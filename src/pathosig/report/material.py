@@ -61,7 +61,10 @@ class SlidePicture:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AtlasTile:
-    """One tile of the atlas with its pixels; `width_um` is None where the slide has no mpp, `coarse` is -1 without groups."""
+    """One tile of the atlas with its pixels; `width_um` is None where the slide has no mpp, `coarse` is -1 without groups.
+
+    `place` is its top-left corner and its width in level-0 pixels.
+    """
 
     hpc: int
     rank: int
@@ -71,6 +74,7 @@ class AtlasTile:
     pixels: NDArray[np.uint8]
     width_um: float | None = None
     coarse: int = -1
+    place: tuple[int, int, int] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -126,17 +126,24 @@ class Picture:
 
 @dataclass(frozen=True, kw_only=True)
 class TileImage:
-    """One tile as a JPEG data URI; `bar` is the length of the scale bar in per cent of its width, None without mpp."""
+    """One tile as a JPEG data URI.
+
+    `bar` is the length of the scale bar in per cent of its width, None without mpp. `slide` and `place` (corner and width
+    in level-0 pixels) are for the link that the viewer lays over it.
+    """
 
     uri: str
     alt: str
     bar: float | None = None
+    slide: str = ""
+    place: tuple[int, int, int] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class AtlasEntry:
-    """One HPC of the atlas: name, colour, facts and its tiles."""
+    """One HPC or coarse group of the atlas: where it stands on the page, name, colour, facts and its tiles."""
 
+    anchor: str
     hpc: str
     colour: str
     facts: Sequence[str]

@@ -388,6 +388,7 @@ def _tiles_of(
             patient_id=specimen.patient_id,
             pixels=tile,
             width_um=None if mpp is None else tiles.tile_px * mpp,
+            place=(r["x"], r["y"], tiles.tile_px),
         )
         for r, tile in zip(rows, pixels, strict=True)
     ]

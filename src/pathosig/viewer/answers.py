@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from starlette.responses import Response
 
 from pathosig.core.errors import PathosigError
+from pathosig.core.templates import environment
 
 if TYPE_CHECKING:
-    from pathosig.core.study import Specimen
+    from pathosig.core.study import Specimen, Study
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,32 @@ def json_answer(value: Any, status: int = 200) -> Response:
     return Response(
         data, status_code=status, media_type="application/json", headers={"Cache-Control": "no-store"}
     )
+
+
+SCRIPTS = {
+    "slides": (
+        "openseadragon/openseadragon.min.js",
+        "page.js",
+        "viewer.js",
+        "overlay.js",
+        "panel.js",
+        "keys.js",
+    ),
+    "cores": ("page.js", "cores.js"),
+}
+"""The scripts of each page, in the order in which they run."""
+
+
+def page_answer(page: Literal["slides", "cores"], study: Study) -> Response:
+    """One of the viewer's two pages, with links to the other and to the report where the study has them."""
+    links = [("Slides", "/")]
+    links += [("Cores", "/cores")] if any(s.kind == "tma" for s in study.slides()) else []
+    links += [("Report", "/report")] if study.paths.report.is_file() else []
+    template = environment("pathosig.viewer").get_template(f"{page}.html.j2")
+    text = template.render(
+        page=page, title=study.root.name, links=links if len(links) > 1 else (), scripts=SCRIPTS[page]
+    )
+    return bytes_answer(text.encode(), "text/html; charset=utf-8")
 
 
 def missing() -> Response:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,14 @@ from starlette.responses import Response
 from pathosig.core.errors import PathosigError
 from pathosig.core.overlay import tissue_rings
 from pathosig.tiles.spec import TileSpec
-from pathosig.viewer.answers import answer_of, bytes_answer, image_answer, json_answer, missing
+from pathosig.viewer.answers import (
+    answer_of,
+    bytes_answer,
+    image_answer,
+    json_answer,
+    missing,
+    page_answer,
+)
 from pathosig.viewer.arrays import ArrayPages, core_routes
 from pathosig.viewer.content import overlay, read_content
 from pathosig.viewer.deepzoom import TILE, max_level, parse_index, tile_region
@@ -69,7 +77,13 @@ def create_app(study: Study, *, token: str | None = None, read_only: bool = Fals
     facts = PatientFacts(study)
     content = read_content(study, secrets.token_hex(16), facts)
     shelf = SlideShelf(icc=study.spec(TileSpec).icc)
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, title="pathosig viewer")
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        shelf.close()
+
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, title="pathosig viewer", lifespan=lifespan)
     app.state.token = token
     app.state.shelf = shelf
     app.state.study_root = study.root
@@ -84,7 +98,7 @@ def create_app(study: Study, *, token: str | None = None, read_only: bool = Fals
 def _page_routes(app: FastAPI, token: str, study: Study) -> None:
     @app.api_route("/", methods=READ)
     def index() -> Response:
-        answer = bytes_answer((STATIC / "index.html").read_bytes(), "text/html; charset=utf-8")
+        answer = page_answer("slides", study)
         answer.set_cookie(COOKIE, token, httponly=True, samesite="strict", path="/")
         return answer
 
@@ -103,12 +117,12 @@ def _page_routes(app: FastAPI, token: str, study: Study) -> None:
 
 
 def with_links(page: str) -> bytes:
-    """The report with a link to the viewer at every mark that names a slide."""
-
-    def link(match: re.Match[str]) -> str:
-        return f'<a href="/#slide={match.group(1)}">Open in the viewer</a>'
-
-    return re.sub(r"<!--slide:([A-Za-z0-9%._~/-]+)-->", link, page).encode()
+    """The report with a link to the viewer at every mark that names a slide, or a place on one (over its tile)."""
+    name = "[A-Za-z0-9%._~/-]+"
+    page = re.sub(f"<!--slide:({name})-->", r'<a href="/#slide=\1">Open in the viewer</a>', page)
+    words = 'title="Open in the viewer" aria-label="Open this tile in the viewer"'
+    place = rf'<a class="go" href="/#slide=\1&amp;mark=\2" {words}></a>'
+    return re.sub(rf"<!--place:({name})\|(\d+,\d+,\d+)-->", place, page).encode()
 
 
 def _study_routes(app: FastAPI, study: Study, content: StudyContent, read_only: bool) -> None:

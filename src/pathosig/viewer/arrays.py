@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from pathosig.core.errors import InputError
 from pathosig.core.tables import read_csv_rows
-from pathosig.viewer.answers import answer_of, bytes_answer, image_answer, json_answer, missing
+from pathosig.viewer.answers import answer_of, image_answer, json_answer, missing, page_answer
 from pathosig.viewer.corrections import correct_core, found_core
 from pathosig.viewer.deepzoom import Region, parse_index
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from pathosig.core.study import Specimen, Study
     from pathosig.viewer.pixels import SlideShelf
 
-PAGE = Path(__file__).parent / "static" / "cores.html"
 OVERVIEW_PX, CORE_PX = 2400, 640
 
 
@@ -159,7 +158,7 @@ def core_routes(app: FastAPI, pages: ArrayPages, shelf: SlideShelf, *, writable:
 
     @app.api_route("/cores", methods=get)
     def page() -> Response:
-        return bytes_answer(PAGE.read_bytes(), "text/html; charset=utf-8")
+        return page_answer("cores", pages.study)
 
     @app.api_route("/api/arrays", methods=get)
     def listing() -> Response:

@@ -113,7 +113,8 @@ def overlay(study: Study, specimen: Specimen) -> bytes:
 
     The block is the length of its header (uint32, little endian), the header as JSON padded to a multiple of 8 bytes, and
     one array per column of the header, each padded likewise: ``tile_id``, ``x``, ``y`` (level-0 pixels), ``hpc`` and ``coarse``
-    group (-1 without), ``confidence``, ``distance`` to the nearest HPC and ``quality`` (the worst artefact, 0 to 1).
+    group (-1 without), ``confidence``, ``distance`` to the training tiles (beyond 1 is unlike them) and ``quality`` (the worst
+    artefact, 0 to 1). ``has`` says whether there is anything behind the last three.
 
     Raises
     ------
@@ -126,14 +127,19 @@ def overlay(study: Study, specimen: Specimen) -> bytes:
     kinds = {"tile_id": "<i4", "x": "<i4", "y": "<i4", "hpc": "<i2", "coarse": "<i2", "confidence": "<f4"}
     for name, kind in kinds.items():
         columns[name] = np.zeros(0, kind) if tiles is None else tiles.columns[name].astype(kind)
-    columns["distance"] = _distances(study, specimen, columns["tile_id"])
+    distance = _distances(study, specimen, columns["tile_id"])
+    columns["distance"] = np.zeros(n, "<f4") if distance is None else distance
     worst = [] if tiles is None else [tiles.columns[c] for c in QUALITY if c in tiles.columns]
     columns["quality"] = np.max(worst, axis=0).astype("<f4") if worst else np.zeros(n, "<f4")
     header = {
         "n": n,
         "width": 0 if tiles is None else tiles.tile_px,
         "columns": [[name, values.dtype.str[1:]] for name, values in columns.items()],
-        "has": {"distance": bool(columns["distance"].any()), "quality": bool(worst)},
+        "has": {
+            "confidence": study.paths.assignments(specimen.id).is_file(),
+            "distance": distance is not None,
+            "quality": bool(worst),
+        },
     }
     text = json.dumps(header).encode()
     text += b" " * (-(len(text) + 4) % 8)
@@ -141,15 +147,17 @@ def overlay(study: Study, specimen: Specimen) -> bytes:
     return struct.pack("<I", len(text)) + text + b"".join(b + b"\0" * (-len(b) % 8) for b in blocks)
 
 
-def _distances(study: Study, specimen: Specimen, tile_ids: np.ndarray) -> np.ndarray:
-    """Distance of every tile to its HPC; 0 without."""
-    out = np.zeros(len(tile_ids), "<f4")
+def _distances(study: Study, specimen: Specimen, tile_ids: np.ndarray) -> np.ndarray | None:
+    """How far every tile lies from the training tiles, the larger of both lengths; None where it was not measured."""
     path = study.paths.assignments(specimen.id)
-    if path.is_file() and len(tile_ids):
-        table = read_table(path, ASSIGNMENTS)
-        ids = table["tile_id"].to_numpy()
-        there = np.isin(ids, tile_ids)
-        out[np.searchsorted(tile_ids, ids[there])] = table["distance"].to_numpy()[there]
+    table = read_table(path, ASSIGNMENTS) if path.is_file() else None
+    if table is None or not {"residual", "mahalanobis"} <= set(table.column_names):
+        return None
+    out = np.zeros(len(tile_ids), "<f4")
+    ids = table["tile_id"].to_numpy()
+    there = np.isin(ids, tile_ids)
+    lengths = [table[name].to_numpy()[there] for name in ("residual", "mahalanobis")]
+    out[np.searchsorted(tile_ids, ids[there])] = np.maximum(*lengths)
     return out
 
 

@@ -51,7 +51,13 @@ def atlas_section(material: Material) -> Section | None:
         facts += _effect(effects[column]) if column in effects else []
         name = phenotypes.names.get(hpc, "")
         entries.append(
-            AtlasEntry(hpc=feature_title(material, column), colour=colour, facts=facts, tiles=_images(tiles))
+            AtlasEntry(
+                anchor=f"hpc-{hpc:02d}",
+                hpc=feature_title(material, column),
+                colour=colour,
+                facts=facts,
+                tiles=_images(tiles),
+            )
         )
         montage.append(_row(hpc_name(hpc), name, colour, facts, tiles))
     if not material.atlas:
@@ -96,7 +102,15 @@ def _coarse(material: Material, phenotypes: Phenotypes) -> list[Block]:
         facts += [] if group.steadiness is None else [f"steadiness {group.steadiness:.2f}"]
         montage.append(_row(coarse_name(group.number), group.name, colour, facts, tiles))
         facts.append(listed([hpc_name(h) for h in group.hpcs], at_most=12))
-        entries.append(AtlasEntry(hpc=group_title(group), colour=colour, facts=facts, tiles=_images(tiles)))
+        entries.append(
+            AtlasEntry(
+                anchor=f"coarse-{group.number}",
+                hpc=group_title(group),
+                colour=colour,
+                facts=facts,
+                tiles=_images(tiles),
+            )
+        )
     figure = atlas_montage(montage, title="Atlas of coarse groups", columns=1 if len(montage) < 4 else 2)
     picture = Picture(
         name="atlas_groups", data=svg_bytes(figure), caption="", alt="", figure=figure, kind="file"
@@ -120,6 +134,8 @@ def _images(tiles: Sequence[AtlasTile]) -> list[TileImage]:
             uri=data_uri(jpeg(t.pixels), "image/jpeg"),
             alt=f"{hpc_name(t.hpc)}, slide {t.slide_id}",
             bar=None if t.width_um is None else 100 * BAR_UM / t.width_um,
+            slide=t.slide_id,
+            place=t.place,
         )
         for t in tiles
     ]

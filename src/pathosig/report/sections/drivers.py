@@ -140,6 +140,8 @@ def tile_images(tiles: Sequence[AtlasTile]) -> list[TileImage]:
             uri=data_uri(jpeg(t.pixels), "image/jpeg"),
             alt=f"Tile of {feature_name(f'hpc_{t.hpc:02d}')}, patient {t.patient_id}, slide {t.slide_id}",
             bar=None if t.width_um is None else 100 * BAR_UM / t.width_um,
+            slide=t.slide_id,
+            place=t.place,
         )
         for t in tiles
     ]

@@ -246,7 +246,6 @@ $("next").addEventListener("click", () => step(1));
     const listing = await get("/api/arrays");
     Object.assign(state, { arrays: listing.arrays, writable: listing.writable });
     document.body.classList.toggle("writable", state.writable);
-    $("title").textContent = `${listing.title}: cores`;
     $("array").replaceChildren(...state.arrays.map((a) => element("option", a.missing ? `${a.name} (${a.missing} missing)` : a.name, { value: a.id })));
     if (state.arrays.length) await openArray(state.arrays[0].id);
     else say("No slide of kind tma in slides.csv.");

@@ -40,6 +40,7 @@ function nextColour() {
 function fade(by) {
   $("opacity").value = Number($("opacity").value) + by;
   draw();
+  writeLink();
 }
 
 function pan(x, y) {

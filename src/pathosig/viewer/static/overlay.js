@@ -40,7 +40,7 @@ function tileColours() {
     const table = units().map((u) => bytes(unitColour(u))), numbers = unitsOfTiles();
     return (i) => table[numbers[i]];
   }
-  const values = tiles[mode], top = mode === "distance" ? values.reduce((a, b) => Math.max(a, b), 1e-6) : 1;
+  const values = tiles[mode], top = mode === "distance" ? 2 : 1; // beyond a distance of 1 a tile is unlike those of the training
   return (i) => ramp(mode === "confidence" ? 1 - values[i] : values[i] / top);
 }
 
@@ -80,7 +80,7 @@ function colourBar() {
   const mode = $("colour").value, legend = $("colour-bar");
   legend.hidden = ["hpc", "coarse"].includes(mode) || !state.tiles;
   if (legend.hidden) return;
-  const ends = { risk: ["lower risk", "higher risk"], confidence: ["certain", "uncertain"], distance: ["typical", "far"], quality: ["clean", "artefact"] };
+  const ends = { risk: ["lower risk", "higher risk"], confidence: ["certain", "uncertain"], distance: ["like training", "unlike"], quality: ["clean", "artefact"] };
   [$("colour-low").textContent, $("colour-high").textContent] = ends[mode];
   const pen = $("colour-ramp").getContext("2d");
   for (let i = 0; i < 120; i++) {
@@ -186,7 +186,7 @@ function tileText(i) {
   if (group) parts.push(unitName(group));
   parts.push(`confidence ${tiles.confidence[i].toFixed(2)}`);
   if (hpc.weight) parts.push(`weight ${hpc.weight > 0 ? "+" : ""}${number(hpc.weight)}`);
-  if (tiles.has.distance) parts.push(`distance ${tiles.distance[i].toFixed(2)}`);
+  if (tiles.has.distance) parts.push(`distance to training ${tiles.distance[i].toFixed(2)}${tiles.distance[i] > 1 ? " (unlike)" : ""}`);
   if (tiles.has.quality) parts.push(`artefact ${tiles.quality[i].toFixed(2)}`);
   return parts.join(", ");
 }
@@ -203,6 +203,7 @@ function pick(event) {
   legend();
   atlas();
   draw();
+  writeLink();
 }
 
 let hovered = -1;
@@ -213,7 +214,7 @@ function hover(event) {
   if (hovered >= 0) readout.textContent = tileText(hovered);
 }
 
-function repaint() { paint(); draw(); }
+function repaint() { paint(); draw(); writeLink(); }
 
 osd.addHandler("canvas-click", pick);
 for (const name of ["open", "update-viewport", "resize", "animation"]) osd.addHandler(name, draw);
@@ -227,13 +228,12 @@ $("view").addEventListener("pointermove", (event) => {
   requestAnimationFrame(() => { waiting = false; hover(event); });
 });
 $("view").addEventListener("pointerleave", () => { $("readout").hidden = true; });
-for (const id of ["show-hpc", "show-tissue", "opacity"]) $(id).addEventListener("input", draw);
+for (const id of ["show-hpc", "show-tissue", "opacity"]) $(id).addEventListener("input", () => { draw(); writeLink(); });
 let grouped = false;
 $("colour").addEventListener("input", () => {
   if (byGroup() !== grouped) { showAll(); state.chosen = null; atlas(); }
   repaint();
   legend();
-  writeLink();
 });
 function showAll() {
   grouped = byGroup();

@@ -73,7 +73,6 @@ function solo(key) {
   legend();
   atlas();
   repaint();
-  writeLink();
 }
 
 function editName(unit, item) {
@@ -111,7 +110,8 @@ function atlas() {
   const tiles = state.study.exemplars.filter((e) => (byGroup() ? e.coarse : e.hpc) === state.chosen).slice(0, 16);
   const hint = state.chosen === null ? `Choose ${byGroup() ? "a coarse group" : "an HPC"}, or click a tile, to see the most typical tiles of the ${what}.`
     : tiles.length ? `${unitName(units()[state.chosen])}: most typical tiles` : `No exemplars of this ${what}.`;
-  $("atlas-hint").textContent = hint;
+  $("atlas-hint").replaceChildren(hint);
+  if (state.study.report && tiles.length) $("atlas-hint").append(" (", element("a", "in the report", { href: `/report#${byGroup() ? `coarse-${state.chosen}` : `hpc-${String(state.chosen).padStart(2, "0")}`}` }), ")");
   $("atlas").replaceChildren(...tiles.map(exemplarButton));
 }
 

@@ -81,6 +81,7 @@ async function openSlide(slide, then) {
       ask(`${base}/overlay`).then((a) => a.arrayBuffer()), get(`${base}/tissue`), get(`${base}/patient`)]);
     if (asked !== state.asked) return;
     state.tiles = unpack(block);
+    offerColours(state.tiles.has);
     state.rings = tissue.rings;
     showPatient(slide, patient);
     paint();
@@ -115,29 +116,73 @@ function jump(e) {
   draw();
 }
 
-// -- links: #slide=NAME&x=..&y=..&zoom=..&colour=..&solo=.. restores the view --------------------
-function writeLink() {
-  if (!state.slide || !osd.world.getItemAt(0)) return;
-  const centre = osd.viewport.getCenter();
-  const link = new URLSearchParams({ slide: state.slide.name, x: centre.x.toFixed(5), y: centre.y.toFixed(5), zoom: osd.viewport.getZoom().toFixed(3), colour: $("colour").value });
-  if (state.solo !== null) link.set("solo", state.solo);
-  history.replaceState(null, "", `/#${link}`);
+// Numbers that the tiles of this slide lack cannot colour them.
+function offerColours(ofTiles) {
+  const has = { ...ofTiles, risk: state.study.hpcs.some((h) => h.weight), coarse: state.study.groups.length > 0 };
+  for (const option of $("colour").options) option.disabled = has[option.value] === false;
+  if (!$("colour").selectedOptions[0].disabled) return;
+  $("colour").value = "hpc";
+  if (grouped) showAll();
 }
 
+// -- links: the address restores the view ---------------------------------------------------------
+// slide and place (x, y, zoom; or mark, a square in level-0 pixels), how tiles are coloured and which are shown
+// (colour, solo or shown), what is switched off or faded (off, opacity), and how slides are listed (cohort, group, order, search).
+const FILTERS = ["search", "cohort", "group", "order"], SWITCHES = ["show-hpc", "show-tissue"];
+const usual = { order: "name", opacity: "45" };
+let written = 0;
+function writeLink() {
+  clearTimeout(written);
+  written = setTimeout(() => { if (state.slide && osd.world.getItemAt(0)) history.replaceState(null, "", `/#${linkOfView()}`); }, 100);
+}
+
+function linkOfView() {
+  const link = new URLSearchParams();
+  const centre = osd.viewport.getCenter();
+  const parts = { slide: state.slide.name, x: centre.x.toFixed(5), y: centre.y.toFixed(5), zoom: osd.viewport.getZoom().toFixed(3), colour: $("colour").value };
+  for (const [key, value] of Object.entries(parts)) link.set(key, value);
+  if (state.mark) link.set("mark", [state.mark.x, state.mark.y, state.mark.width].join());
+  if (state.solo !== null) link.set("solo", state.solo);
+  else if (state.shown.size < units().length) link.set("shown", [...state.shown].join());
+  const off = SWITCHES.filter((id) => !$(id).checked);
+  if (off.length) link.set("off", off.join());
+  for (const id of ["opacity", ...FILTERS]) if ($(id).value !== (usual[id] ?? "")) link.set(id, $(id).value);
+  return link;
+}
+
+const numbersOf = (text) => (text || "").split(",").filter(Boolean).map(Number);
+const offered = (select, value) => [...select.options].some((o) => o.value === value && !o.disabled);
+
 function followLink(link) {
+  for (const id of FILTERS) {
+    const value = link.get(id) ?? usual[id] ?? "";
+    if (!$(id).options || offered($(id), value)) $(id).value = value;
+  }
+  listSlides();
   const slide = state.study.slides.find((s) => s.name === link.get("slide"));
   if (!slide) return false;
-  if ([...$("colour").options].some((o) => o.value === link.get("colour") && !o.disabled)) $("colour").value = link.get("colour");
+  if (offered($("colour"), link.get("colour"))) $("colour").value = link.get("colour");
   showAll();
-  legend();
   if (link.has("solo")) state.solo = Number(link.get("solo"));
-  openSlide(slide, () => {
-    const [x, y, zoom] = ["x", "y", "zoom"].map((k) => Number(link.get(k)));
-    if (!link.has("zoom") || ![x, y, zoom].every(Number.isFinite) || zoom <= 0) return;
-    osd.viewport.zoomTo(zoom, null, true);
-    osd.viewport.panTo(new OpenSeadragon.Point(x, y), true);
-  });
+  if (link.has("shown")) state.shown = new Set(numbersOf(link.get("shown")));
+  const off = (link.get("off") || "").split(",");
+  for (const id of SWITCHES) $(id).checked = !off.includes(id);
+  $("opacity").value = link.get("opacity") ?? usual.opacity;
+  legend();
+  openSlide(slide, () => goTo(link));
   return true;
+}
+
+function goTo(link) {
+  repaint();
+  const mark = numbersOf(link.get("mark")), [x, y, zoom] = ["x", "y", "zoom"].map((k) => Number(link.get(k)));
+  if (mark.length === 3 && mark.every(Number.isFinite)) {
+    state.mark = { x: mark[0], y: mark[1], width: mark[2] };
+    if (!link.has("zoom")) { jump(state.mark); return; }
+  }
+  if (!link.has("zoom") || ![x, y, zoom].every(Number.isFinite) || zoom <= 0) return;
+  osd.viewport.zoomTo(zoom, null, true);
+  osd.viewport.panTo(new OpenSeadragon.Point(x, y), true);
 }
 
 function pane(name) {
@@ -153,18 +198,13 @@ window.addEventListener("load", async () => {
     history.replaceState(null, "", `/${location.hash}`); // the token leaves the address
     state.study = await get("/api/study");
     document.title = `${state.study.title} · pathosig viewer`;
-    $("title").textContent = state.study.title;
-    $("report-link").hidden = !state.study.report;
-    $("cores-link").hidden = !state.study.cores;
     const cohorts = [...new Set(state.study.slides.map((s) => s.cohort).filter(Boolean))];
     $("cohort").append(element("option", "all cohorts", { value: "" }), ...cohorts.map((c) => element("option", c, { value: c })));
     showAll();
-    const inScore = state.study.hpcs.some((h) => h.weight);
-    const missing = { risk: !inScore, coarse: !state.study.groups.length };
-    for (const option of $("colour").options) option.disabled = missing[option.value] === true;
-    $("signature-only").hidden = !inScore;
-    listSlides();
+    offerColours({});
+    $("signature-only").hidden = !state.study.hpcs.some((h) => h.weight);
     legend();
+    atlas();
     if (followLink(link)) return;
     if (state.listed.length) openSlide(state.listed[0]);
     else say("This study has no slides: it was made from a feature table.");
@@ -172,7 +212,8 @@ window.addEventListener("load", async () => {
     say(error.message);
   }
 });
-for (const id of ["search", "cohort", "group", "order"]) $(id).addEventListener("input", listSlides);
+window.addEventListener("hashchange", () => { if (state.study) followLink(new URLSearchParams(location.hash.slice(1))); });
+for (const id of FILTERS) $(id).addEventListener("input", () => { listSlides(); writeLink(); });
 for (const button of document.querySelectorAll("#panes button")) button.addEventListener("click", () => pane(button.dataset.pane));
 $("previous").addEventListener("click", () => step(-1));
 $("next").addEventListener("click", () => step(1));
