@@ -158,7 +158,10 @@ class TestWholeStudy:
         with start_viewer(study) as running, chromium() as browser:
             page = browser.new_page(viewport={"width": 1300, "height": 800})
             page.goto(running.url)
+            errors = []
+            page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
             page.click(".pages a:has-text('Report')")
+            page.wait_for_load_state("load")
             page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
             tile = page.locator("#hpc-02 .tile >> nth=0")
             slide, place = page.evaluate(
@@ -174,9 +177,12 @@ class TestWholeStudy:
 
             page.click("#legend [data-unit='2']")
             page.click("#atlas-hint a")
-            wait_until(page, "location.pathname === '/report' && document.getElementById('hpc-02')")
-            box = page.locator("#hpc-02").bounding_box()
-            assert 0 <= box["y"] < 800
+            page.wait_for_load_state("load")
+            assert page.url.endswith("/report#hpc-02")
+            top = "document.getElementById('hpc-02')?.getBoundingClientRect().top"
+            wait_until(page, f"{top} >= 0 && {top} < 800")  # the page opens what is folded, and scrolls there
+            assert page.evaluate("getComputedStyle(document.querySelector('.hpc')).borderLeftWidth") == "6px"
+            assert errors == []
 
     def test_a_click_on_the_tissue_behind_a_score_goes_to_the_tile_and_to_the_exemplar(self, study):
         with start_viewer(study) as running, chromium() as browser:

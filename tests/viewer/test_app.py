@@ -218,6 +218,8 @@ def test_every_answer_carries_the_policy_headers(client, stranger):
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["referrer-policy"] == "no-referrer"
         assert "access-control-allow-origin" not in answer.headers
+    own = client.get("/report").headers["content-security-policy"]  # its styles and pictures are inside
+    assert own.startswith("default-src 'none'; img-src data:; style-src 'unsafe-inline'")
 
 
 def test_the_documentation_pages_of_the_framework_are_off(client):

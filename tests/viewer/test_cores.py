@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -74,16 +75,23 @@ def study(tmp_path):
     return Study.create(root)
 
 
-def client(study, **options):
+@pytest.fixture
+def client():
+    """Makes clients of a study's viewer; its slides are closed at the end."""
     from starlette.testclient import TestClient
 
-    app = create_app(study, **options)
-    token = {
-        "Authorization": f"Bearer {app.state.token}",
-        "Host": "127.0.0.1:80",
-        "Origin": "http://127.0.0.1:80",
-    }
-    return TestClient(app, base_url="http://127.0.0.1:80", headers=token)
+    with ExitStack() as stack:
+
+        def of(study, **options):
+            app = create_app(study, **options)
+            token = {
+                "Authorization": f"Bearer {app.state.token}",
+                "Host": "127.0.0.1:80",
+                "Origin": "http://127.0.0.1:80",
+            }
+            return stack.enter_context(TestClient(app, base_url="http://127.0.0.1:80", headers=token))
+
+        yield of
 
 
 def core_row(study, name):
@@ -91,7 +99,7 @@ def core_row(study, name):
         return next(r for r in csv.DictReader(handle) if r["slide_id"] == name)
 
 
-def test_an_array_lists_every_place_with_its_patient_score_and_agreement(study):
+def test_an_array_lists_every_place_with_its_patient_score_and_agreement(client, study):
     web = client(study)
     (array,) = web.get("/api/arrays").json()["arrays"]
     assert (array["name"], array["places"], array["missing"]) == ("T", 6, 1)
@@ -111,7 +119,7 @@ def test_an_array_lists_every_place_with_its_patient_score_and_agreement(study):
     assert web.get("/api/arrays/0123456789abcdef0123").status_code == 404
 
 
-def test_a_core_is_moved_inside_the_slide_and_put_back(study):
+def test_a_core_is_moved_inside_the_slide_and_put_back(client, study):
     web = client(study)
     key = web.get("/api/arrays").json()["arrays"][0]["id"]
     assert (
@@ -142,7 +150,7 @@ def test_a_core_is_moved_inside_the_slide_and_put_back(study):
         [1],
     ],
 )
-def test_other_changes_are_refused_and_write_nothing(study, change):
+def test_other_changes_are_refused_and_write_nothing(client, study, change):
     web = client(study)
     before = (study.root / "cores.csv").read_bytes()
     key = web.get("/api/arrays").json()["arrays"][0]["id"]
@@ -152,7 +160,7 @@ def test_other_changes_are_refused_and_write_nothing(study, change):
     assert (study.root / "cores.csv").read_bytes() == before
 
 
-def test_corrections_need_the_viewers_own_page_and_a_viewer_that_may_write(study):
+def test_corrections_need_the_viewers_own_page_and_a_viewer_that_may_write(client, study):
     web = client(study)
     key = web.get("/api/arrays").json()["arrays"][0]["id"]
     change = {"row": 1, "column": 1, "status": "poor"}
@@ -169,7 +177,7 @@ def test_corrections_need_the_viewers_own_page_and_a_viewer_that_may_write(study
     assert core_row(study, "T#1-1")["status"] == "ok"
 
 
-def test_the_stage_keeps_what_the_viewer_corrected(study):
+def test_the_stage_keeps_what_the_viewer_corrected(client, study):
     shutil.rmtree(study.root / "tma")
     (study.root / "cores.csv").unlink()
     rows = [f"T,{r},{c},P{r}" for r in (1, 2) for c in (1, 2, 3)]
@@ -185,7 +193,6 @@ def test_the_stage_keeps_what_the_viewer_corrected(study):
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian package chromium)")
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_a_core_is_chosen_dragged_and_saved_in_a_browser(study):
     sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
     with start_viewer(study) as running, sync_api.sync_playwright() as playwright:

@@ -111,6 +111,22 @@ def variable_title(label: str) -> str:
     return f"{sentence_case(words_of(name))}, per {per}"
 
 
+COUNTED = (
+    "event",
+    "patient",
+    "slide",
+    "core",
+    "tile",
+    "cohort",
+    "candidate",
+    "coefficient",
+    "feature",
+    "fold",
+    "group",
+)
+"""What sentences of the stages count; one of them has no plural."""
+
+
 def prose(text: str, cohorts: Iterable[str] = (), columns: Iterable[str] = ()) -> str:
     """A sentence of a result as printed: names in words, zero before the decimal point, true signs.
 
@@ -131,6 +147,8 @@ def prose(text: str, cohorts: Iterable[str] = (), columns: Iterable[str] = ()) -
     '80% of 0.5'
     >>> prose("node_07 by adjuvant_crt, 6154 patients", columns=["adjuvant_crt"])
     'node 07 by adjuvant CRT, 6,154 patients'
+    >>> prose("1 events in 21 patients of 1 cohorts")
+    '1 event in 21 patients of 1 cohort'
     """
     for name in sorted(cohorts, key=len, reverse=True):
         text = re.sub(rf"^cohort {re.escape(name)}:", f"{cohort_title(name)}:", text)
@@ -153,4 +171,5 @@ def prose(text: str, cohorts: Iterable[str] = (), columns: Iterable[str] = ()) -
     text = re.sub(r"(?<=\w) x (?=\w)", " × ", text)
     text = re.sub(r"(?<=\d) %", "%", text)
     text = re.sub(r"(?<![\w)])-(?=\d)", "−", text)
+    text = re.sub(rf"(?<![\w.,−-])1 ({'|'.join(COUNTED)})s\b", r"1 \1", text)
     return text.replace("<=", "≤").replace(">=", "≥")

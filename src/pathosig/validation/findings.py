@@ -345,7 +345,7 @@ def survival_findings(frame: pd.DataFrame, analysis: Analysis) -> list[Finding]:
         )
         out.append(Finding(code="W_ENTRY", message=text, where=where))
     if analysis.events < 10:
-        text = f"{where}: {analysis.events} events; estimates are unstable."
+        text = f"{where}: {analysis.events} event{'s' * (analysis.events != 1)}; estimates are unstable."
         out.append(Finding(code="W_FEW_EVENTS", message=text, where=where))
     ph = analysis.ph
     if (

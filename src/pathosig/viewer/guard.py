@@ -17,13 +17,19 @@ LOCAL_HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?", re.IGNOR
 WRITABLE = re.compile(r"/api/(?:hpcs|groups)/\d{1,5}|/api/arrays/[0-9a-f]{20}/cores")
 """The two addresses that take a POST: the name of an HPC, and the place of a core."""
 MOST_BYTES = 4096
+POLICY = (
+    b"default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    b"style-src 'self' 'sha256-9xTiqzfwFaL2SGb1rmr8gysEwVVjIvqWAgmZgqFqpEE='"
+)
+"""What the pages may load; the hash is that of the one style sheet OpenSeadragon adds."""
+
+REPORT_POLICY = (
+    b"default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
+    b"frame-ancestors 'none'"
+)
+"""The report carries its styles and pictures inside, and has no scripts: its own policy, which the pages' would override."""
+
 HEADERS = (
-    (
-        b"content-security-policy",
-        b"default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; "
-        b"frame-ancestors 'none'; "
-        b"style-src 'self' 'sha256-9xTiqzfwFaL2SGb1rmr8gysEwVVjIvqWAgmZgqFqpEE='",
-    ),  # the hash is that of the one style sheet OpenSeadragon adds
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
@@ -64,7 +70,9 @@ class Guard:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message.get("headers", ()), *HEADERS]}
+                policy = REPORT_POLICY if scope["path"] == "/report" else POLICY
+                headers = [*message.get("headers", ()), *HEADERS, (b"content-security-policy", policy)]
+                message = {**message, "headers": headers}
             await send(message)
 
         problem = refusal(scope, self.token, read_only=self.read_only)
