@@ -12,6 +12,7 @@ MPP_MIN, MPP_MAX = 0.05, 100.0
 
 _ANISOTROPY = 0.05
 _NUMBER = re.compile(r"[-+]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][-+]?\d+)?")
+_GOES_ON = re.compile(r"[/*^:]|[eE][-+]?\d|[.,]?\d")
 _UNITS = {
     "pm": 1e-6,
     "picometer": 1e-6,
@@ -25,8 +26,8 @@ _UNITS = {
     "um": 1.0,
     "µm": 1.0,
     "μm": 1.0,
+    "âµm": 1.0,  # UTF-8 that was taken for Latin-1
     "micron": 1.0,
-    "microns": 1.0,
     "micrometer": 1.0,
     "micrometre": 1.0,
     "\\u00b5m": 1.0,
@@ -92,6 +93,28 @@ def first_number(text: str) -> float | None:
     return parse_number(match.group()) if match else None
 
 
+def length(text: str) -> float | None:
+    """The micrometres that a field of a header begins with; None where no number does, or one that goes on.
+
+    Parameters
+    ----------
+    text
+        Such as ``0.2527``, ``250 nm`` or ``"2,5e-1"``; without a unit that is known they are micrometres.
+
+    Examples
+    --------
+    >>> [length(text) for text in (" 0.2527 um", "250nm", "2,5E-1", "0.25 AppMag = 40", "1/4", "2.5 e-1")]
+    [0.2527, 0.25, 0.25, 0.25, None, None]
+    """
+    text = text.strip()[:64].strip("\"' ")
+    match = _NUMBER.match(text)
+    rest = text[match.end() :].strip() if match else ""
+    if match is None or _GOES_ON.match(rest):
+        return None
+    unit = rest.split()[0] if rest else ""
+    return micrometres(match.group(), unit if unit.lower() in _UNITS else "")
+
+
 def micrometres(value: str | float | None, unit: str) -> float | None:
     """A length in micrometres, or None where the number or its unit cannot be understood.
 
@@ -107,7 +130,8 @@ def micrometres(value: str | float | None, unit: str) -> float | None:
     >>> micrometres("250", "nm"), micrometres("5e-7", "m"), micrometres("1", "pixel")
     (0.25, 0.5, None)
     """
-    number, factor = parse_number(value), _UNITS.get(unit.strip().lower())
+    name = unit.strip().lower()
+    number, factor = parse_number(value), _UNITS.get(name, _UNITS.get(name.removesuffix("s")))
     return None if number is None or factor is None else float(f"{number * factor:.12g}")
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
 from pathosig.slides.backends.xml import parse_xml
-from pathosig.slides.resolution import micrometres, parse_number
+from pathosig.slides.resolution import length, micrometres, parse_number
 
 _MAX_PLANES = 4_096
 _FLUORESCENCE = re.compile(
@@ -32,6 +32,8 @@ class OmeImage:
         (z, c, t) -> number of the page that holds it, c counting channels of one page each.
     fluorescent
         Whether dyes or wavelengths of its channels are named.
+    names
+        Names of its channels, empty where they have none.
     mpp
         Micrometres per pixel in x and y, where they are said.
     unit
@@ -49,6 +51,7 @@ class OmeImage:
     channels: int
     planes: Mapping[tuple[int, int, int], int]
     fluorescent: bool
+    names: tuple[str, ...]
     mpp: tuple[float | None, float | None]
     unit: str
     power: float | None
@@ -136,7 +139,7 @@ def _image(element: Element, objectives: Mapping[str, float | None], file: str |
     samples = max((_count(channel, "SamplesPerPixel") for channel in channels), default=1)
     units = [pixels.get(f"PhysicalSize{axis}Unit", "µm") for axis in "XY"]
     sizes = [pixels.get(f"PhysicalSize{axis}") for axis in "XY"]
-    mpp = [micrometres(value, unit) for value, unit in zip(sizes, units, strict=True)]
+    mpp = [_size(value, unit) for value, unit in zip(sizes, units, strict=True)]
     convertible = [micrometres(1.0, unit) is not None for unit in units]
     used = element.find("ObjectiveSettings")
     power = objectives.get(used.get("ID", "")) if used is not None else None
@@ -148,6 +151,7 @@ def _image(element: Element, objectives: Mapping[str, float | None], file: str |
         channels=max(1, c),
         planes=_planes(pixels, (max(1, z), max(1, -(-max(1, c) // samples)), max(1, t))),
         fluorescent=any(_is_fluorescent(channel) for channel in channels),
+        names=tuple(channel.get("Name", "") for channel in channels),
         mpp=(mpp[0], mpp[1]),
         unit=""
         if all(convertible) or not any(sizes)
@@ -157,6 +161,12 @@ def _image(element: Element, objectives: Mapping[str, float | None], file: str |
         else (next(iter(objectives.values())) if len(objectives) == 1 else None),
         elsewhere=file is not None and any(_file(d) != file for d in pixels.findall("TiffData")),
     )
+
+
+def _size(value: str | None, unit: str) -> float | None:
+    """A physical size; some writers put its unit behind the number."""
+    plain = micrometres(value, unit)
+    return length(value) if plain is None and value and micrometres(1.0, unit) is not None else plain
 
 
 def _count(element: Element, name: str) -> int:

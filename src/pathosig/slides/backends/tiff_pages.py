@@ -11,20 +11,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pathosig.core.errors import SlideError
-from pathosig.slides.backends.colour import BLACK_IS_ZERO
+from pathosig.slides.backends.colour import BLACK_IS_ZERO, WHITE_IS_ZERO
 from pathosig.slides.backends.ome import OmeImage, is_ome, is_part, read_images
+from pathosig.slides.backends.tiff_names import is_no_slide, rgb_order
 from pathosig.slides.backends.tiff_tags import Page
 
-_NO_SLIDE = re.compile(
-    r"\b(label|macro|thumb|thumbnail|overview|barcode|slide ?image|preview)\b", re.IGNORECASE
-)
 _MASK, _MACRO = 4, 9
 _SCAN_SHARE = 0.25
 """A page with less than this share of the slide's pixels is no scan of its own."""
 
-_TILED_SHARE = 1 / 64
-_CHANNELS = re.compile(r"\bchannels=(\d+)")
-_SLICES = re.compile(r"\bslices=(\d+)")
+_TILED_SHARE = 0.25
+"""A page in tiles with less than this share of a larger one in strips is not taken for the slide."""
+
+_COUNTS = [re.compile(rf"\b{axis}=(\d+)") for axis in ("slices", "channels", "frames")]
 
 Level = tuple[Page, ...]
 """One page, or three gray ones that hold red, green and blue."""
@@ -108,12 +107,11 @@ def choose_scans(pages: Sequence[Page], name: str, alike: Alike) -> Choice:
     return _by_looks(pages, name, alike)
 
 
-def _no_slide(page: Page) -> bool:
+def _no_slide(page: Page, *, largest: bool = False) -> bool:
     """Whether a page calls itself a label, macro image, thumbnail or mask."""
     if page.subfile & _MASK or page.subfile == _MACRO:
         return True
-    text = page.description[:400]
-    return not text.lstrip().startswith("<") and bool(_NO_SLIDE.search(text.partition("|")[0]))
+    return any(is_no_slide(text, largest=largest) for text in (page.description, page.title))
 
 
 def _philips(pages: Sequence[Page]) -> tuple[Level, ...]:
@@ -137,9 +135,9 @@ def _by_ome(pages: Sequence[Page], images: tuple[OmeImage, ...], name: str, alik
     scans: list[Scan] = []
     warnings: list[str] = []
     refusals: list[SlideError] = []
-    for image in images:
-        if _NO_SLIDE.search(image.name):
-            continue
+    most = max(image.size[0] * image.size[1] for image in images)
+    slides = [i for i in images if not is_no_slide(i.name, largest=i.size[0] * i.size[1] == most)]
+    for image in slides or images:
         if image.elsewhere:
             refusals.append(_in_parts(name))
             continue
@@ -147,7 +145,7 @@ def _by_ome(pages: Sequence[Page], images: tuple[OmeImage, ...], name: str, alik
         if bands is None:
             continue
         try:
-            composed = _checked_channels(image, bands, name)
+            bands, composed = _checked_channels(image, bands, name)
         except SlideError as error:
             refusals.append(error)
             continue
@@ -188,8 +186,8 @@ def _bands(image: OmeImage, main: dict[int, Page]) -> Level | None:
     return bands if len(bands) == len(channels) and len({b.size for b in bands}) == 1 else None
 
 
-def _checked_channels(image: OmeImage, bands: Level, name: str) -> bool:
-    """Whether the bands are red, green and blue.
+def _checked_channels(image: OmeImage, bands: Level, name: str) -> tuple[Level, bool]:
+    """The bands, and whether they are red, green and blue (then in this order).
 
     Raises
     ------
@@ -199,7 +197,12 @@ def _checked_channels(image: OmeImage, bands: Level, name: str) -> bool:
     samples = bands[0].samples
     if image.fluorescent or not (len(bands) == 1 or (len(bands) == 3 and samples == 1)):
         raise fluorescence(name, f"{max(image.channels, len(bands))} channels")
-    return len(bands) == 3
+    if len(bands) != 3:
+        return bands, False
+    order = rgb_order(image.names) if len(image.names) == 3 else (0, 1, 2)
+    if order is None:
+        raise fluorescence(name, f"channels named {', '.join(image.names)[:80]}")
+    return tuple(bands[k] for k in order), True
 
 
 def fluorescence(name: str, what: str) -> SlideError:
@@ -256,20 +259,27 @@ def _without_levels_of(scans: list[Scan], largest: int, alike: Alike) -> tuple[t
 def _by_looks(pages: Sequence[Page], name: str, alike: Alike) -> Choice:
     """The scans of a file without a list of them: its largest pages, with the pages that look like them seen small."""
     aperio = pages[0].description.startswith("Aperio")
-    main = [p for p in pages if not p.parent]
-    possible = [p for p in main if not _no_slide(p)] or [p for p in main if not p.subfile & _MASK] or main
+    of = {p.number: _area((p,)) for p in pages if not p.parent}  # a slide may lie below its label
+    main = [p for p in pages if not p.parent or _area((p,)) > of.get(p.number, 0)]
+    most = max(_area((p,)) for p in main)
+    possible = (
+        [p for p in main if not _no_slide(p, largest=_area((p,)) == most)]
+        or [p for p in main if not p.subfile & _MASK]
+        or main
+    )
     bases = [p for p in possible if not p.subfile & 1] or possible
     tiled = [p for p in bases if p.tiled]
     largest_tiled = max(tiled, key=lambda p: _area((p,)), default=None)
-    largest = max(bases, key=lambda p: _area((p,)))
+    striped = largest = max(bases, key=lambda p: _area((p,)))
     if largest_tiled is not None and _area((largest_tiled,)) >= _TILED_SHARE * _area((largest,)):
-        largest = largest_tiled
+        smaller = _fits((largest,), (largest_tiled,)) and alike((largest,), (largest_tiled,))
+        largest = largest if smaller else largest_tiled
     same = [
         p
         for p in bases
         if p.size == largest.size and p.samples == largest.samples and p.tiled == largest.tiled
     ]
-    if len(same) > 1 and largest.samples == 1 and largest.photometric == BLACK_IS_ZERO:
+    if len(same) > 1 and largest.samples == 1 and largest.photometric in (BLACK_IS_ZERO, WHITE_IS_ZERO):
         return _gray_pages(pages, same, possible, name, alike)
     scans: list[Scan] = []
     rest = [p for p in possible if p is not largest]
@@ -279,7 +289,7 @@ def _by_looks(pages: Sequence[Page], name: str, alike: Alike) -> Choice:
         if (
             page in rest
             and page in bases
-            and page.tiled == largest.tiled
+            and (page.tiled == largest.tiled or page is striped)
             and _area((page,)) >= _SCAN_SHARE * _area((largest,))
         ):
             rest.remove(page)
@@ -297,16 +307,19 @@ def _gray_pages(
 ) -> Choice:
     """Several gray pages of one size: red, green and blue where there are three, focal planes where that is said."""
     text = same[0].description[:4000]
-    slices, channels = _SLICES.search(text), _CHANNELS.search(text)
-    if slices and not channels and int(slices.group(1)) == len(same):
-        middle = same[len(same) // 2]
-        return Choice(
-            scans=(Scan(levels=((middle,),)),),
-            default=0,
-            warnings=(f"{len(same)} focal planes; the middle one is read",),
-        )
+    slices, channels, frames = (field.search(text) for field in _COUNTS)
+    for field, place, what in (
+        (slices, len(same) // 2, "focal planes; the middle one is read"),
+        (frames, 0, "points in time; the first one is read"),
+    ):
+        if field and not channels and int(field.group(1)) == len(same):
+            return Choice(
+                scans=(Scan(levels=((same[place],),)),), default=0, warnings=(f"{len(same)} {what}",)
+            )
     if len(same) != 3:
         raise fluorescence(name, f"{len(same)} gray images of one size")
+    order = rgb_order([p.title or p.description for p in same]) or (0, 1, 2)
+    same = [same[k] for k in order]
     base: Level = tuple(same)
     subs = [[p for p in pages if p.parent and p.number == band.number] for band in same]
     smaller: list[Level] = list(zip(*subs, strict=True)) if len({len(s) for s in subs}) == 1 else []
@@ -340,7 +353,7 @@ def _levels_of(
             or (base[0].tiled and not page.tiled)
         ):
             continue
-        if aperio or alike(levels[-1], level):
+        if (aperio and page.description.startswith("Aperio")) or alike(levels[-1], level):
             levels.append(level)
             taken.append(page)
     return tuple(levels), [p for p in rest if p not in taken]

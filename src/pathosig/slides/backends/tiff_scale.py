@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathosig.slides.backends.ome import OmeImage, is_ome
 from pathosig.slides.backends.tiff_tags import Page
 from pathosig.slides.backends.xml import parse_xml
-from pathosig.slides.resolution import first_number, from_resolution_tags, parse_number
+from pathosig.slides.resolution import first_number, from_resolution_tags, length, micrometres, parse_number
 
 _HEAD = 1 << 16
 _FIELD = re.compile(r"[^=|;\r\n]{1,40}=[^|\r\n]{0,200}")
+_UNIT = re.compile(r"^unit=(.+)$", re.MULTILINE)
 _POWER_KEYS = ("appmag", "objective", "objectivepower", "magnification", "mag")
 
 
@@ -75,9 +76,19 @@ def scale_of(first: Page, page: Page, image: OmeImage | None) -> Scale:
     fields = _fields(text[:_HEAD], "generic-tiff")
     if fields.mpp[0] is not None:
         return fields
-    return Scale(
-        vendor="generic-tiff", mpp=from_resolution_tags(*page.resolution), power=fields.power, tags=True
-    )
+    by_tags = from_resolution_tags(*page.resolution)
+    if first.description.startswith("ImageJ="):
+        by_tags = _imagej(first.description, page) or by_tags
+    return Scale(vendor="generic-tiff", mpp=by_tags, power=fields.power, tags=True, warnings=fields.warnings)
+
+
+def _imagej(text: str, page: Page) -> tuple[float | None, float | None] | None:
+    """ImageJ's resolution tags count pixels of a unit that its description names."""
+    unit = _UNIT.search(text[:_HEAD])
+    if unit is None or micrometres(1.0, unit.group(1)) is None:
+        return None
+    x, y = (micrometres(1 / v, unit.group(1)) if v else None for v in page.resolution[:2])
+    return x, y
 
 
 def _fields(text: str, vendor: str) -> Scale:
@@ -87,17 +98,11 @@ def _fields(text: str, vendor: str) -> Scale:
         if _FIELD.fullmatch(field.strip()):
             key, _, value = field.partition("=")
             fields.setdefault(key.strip().lower(), value.strip())
-    either = first_number(fields.get("mpp", ""))
-    x = (
-        next((v for k in ("mpp-x", "mppx", "mpp_x") if (v := first_number(fields.get(k, "")))), None)
-        or either
-    )
-    y = (
-        next((v for k in ("mpp-y", "mppy", "mpp_y") if (v := first_number(fields.get(k, "")))), None)
-        or either
-    )
+    either = length(fields.get("mpp", ""))
+    x = next((v for k in ("mpp-x", "mppx", "mpp_x") if (v := length(fields.get(k, "")))), None) or either
+    y = next((v for k in ("mpp-y", "mppy", "mpp_y") if (v := length(fields.get(k, "")))), None) or either
     power = next((v for k in _POWER_KEYS if (v := first_number(fields.get(k, "")))), None)
-    unread = [k for k in ("mpp", "mpp-x") if fields.get(k) and first_number(fields[k]) is None]
+    unread = [k for k in ("mpp", "mpp-x") if fields.get(k) and length(fields[k]) is None]
     warnings = (
         (f"the field {unread[0].upper()} of its header is no number ({fields[unread[0]][:40]!r})",)
         if unread
@@ -118,7 +123,7 @@ def _philips(text: str) -> Scale:
 
 
 def _ome(page: Page, image: OmeImage | None) -> Scale:
-    if image is not None and any(image.mpp):
+    if image is not None and any(image.mpp) and not image.unit:
         return Scale(vendor="ome", mpp=image.mpp, power=image.power)
     warnings = (
         (f"PhysicalSize has the unit {image.unit!r}, which is none of length",)

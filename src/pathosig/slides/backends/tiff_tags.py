@@ -80,6 +80,8 @@ class Page:
         Places and lengths of the compressed pieces.
     subfile
         NewSubfileType: 1 a reduced image, 4 a mask, 9 the macro image of an Aperio slide.
+    title
+        PageName.
     """
 
     number: int
@@ -107,6 +109,7 @@ class Page:
     counts: Values | None
     subfile: int
     description: str
+    title: str
     software: str
     resolution: tuple[float | None, float | None, int]
     little: bool
@@ -329,6 +332,7 @@ class _Directories:
             counts=next((tags[code] for code in lengths if code in tags), None),
             subfile=number_of(254, 0),
             description=self._text(tags.get(270), _MAX_FIRST_TEXT if first else _MAX_TEXT),
+            title=self._text(tags.get(285), 256),
             software=self._text(tags.get(305), 256),
             resolution=(self._resolution(tags.get(282)), self._resolution(tags.get(283)), number_of(296, 2)),
             little=self._order == "<",
