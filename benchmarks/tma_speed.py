@@ -8,7 +8,10 @@ bent array, runs the stage `tma` on it as `pathosig tma` does, and counts every 
 stage_seconds      whole stage, wall: a worker starts, opens, reads, finds the cores; cores.csv
 read_cpu, find_cpu CPU seconds of reading the picture and of finding the cores in it, in a process that runs already
 floor_cpu          of these, the decoding of JPEG tiles alone
-decoded_twice      JPEG tiles with tissue that were decoded more than once
+decoded_to_open    JPEG tiles decoded by the first opening, which tells levels from other images by their looks; the tiles are those of a
+                   small level at full size, and the picture takes them at a fraction of it
+decoded_twice      JPEG tiles with tissue that opening and picture both decode
+decoded_again      JPEG tiles decoded by a later opening in the same process, as of each core by the stages after this one
 share_right        places whose core is found at the right row and column, or rightly called missing
 
 Prints one JSON object as the last line.
@@ -128,12 +131,16 @@ def decoded(path: Path) -> dict[str, float | int]:
     try:
         start = time.process_time()
         with open_slide(path) as reader:
+            opening = sum(pieces.values())
             overview, downsample = read_overview(
                 reader, mpp=reader.info.mpp or MPP, max_side=TmaSpec().max_side_px
             )
         read = time.process_time()
         cores = dearray(overview)
         end = time.process_time()
+        before = sum(pieces.values())
+        open_slide(path).close()
+        again = sum(pieces.values()) - before
     finally:
         simplejpeg.decode_jpeg = plain
     glass = pieces.most_common(1)[0][0]
@@ -142,7 +149,9 @@ def decoded(path: Path) -> dict[str, float | int]:
         "overview_px": overview.shape[1],
         "level0_per_px": round(downsample, 2),
         "jpeg_tiles": sum(pieces.values()),
+        "decoded_to_open": opening,
         "decoded_twice": repeated,
+        "decoded_again": again,
         "floor_cpu": round(spent[0], 2),
         "read_cpu": round(read - start, 2),
         "find_cpu": round(end - read, 2),

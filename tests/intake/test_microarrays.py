@@ -10,7 +10,7 @@ from PIL import Image
 from pathosig.core.errors import ConfigError, InputError
 from pathosig.core.study import Study
 from pathosig.intake import check, init
-from pathosig.intake.tma_maps import read_tma_map
+from pathosig.tma.maps import read_tma_map
 
 ARRAYS = ("TMA-D-1", "TMA-V-1")
 PATIENTS = ("P001", "P002", "P003")

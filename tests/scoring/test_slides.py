@@ -97,9 +97,11 @@ def test_several_slides_and_a_dicom_folder_score_as_in_the_study_under_every_pol
 
 def test_a_microarray_scores_every_core_owner_as_the_study_did(study, bundle, tmp_path):
     cells = pd.read_csv(study.paths.tma_map, dtype=str).query("tma == 'T1'")
-    cells.to_csv(tmp_path / "map.csv", index=False)
+    with pd.ExcelWriter(tmp_path / "map.xlsx") as book:  # laid out like the array, as a laboratory sends it
+        laid_out = cells.assign(row=cells["row"].astype(int), column=cells["column"].astype(int))
+        laid_out.pivot(index="row", columns="column", values="patient_id").to_excel(book, sheet_name="T1")
     array = next(s.path for s in study.specimens() if s.slide_id.startswith("T1"))
-    report = score_slides(bundle, array, tma_map=tmp_path / "map.csv", out=tmp_path / "s.csv")
+    report = score_slides(bundle, array, tma_map=tmp_path / "map.xlsx", out=tmp_path / "s.csv")
     own = own_scores(study)
     new = own[own["cohort"] == "validation"].drop(index=list(NEW))
     readings = {r.patient_id: r for r in report.readings}

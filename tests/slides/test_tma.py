@@ -5,12 +5,15 @@ import json
 
 import numpy as np
 import pytest
+import simplejpeg
+import tifffile
 from arrays import microarray, share_right
 from PIL import Image
 
 from pathosig.core.errors import InputError, SlideError
 from pathosig.core.study import Study
 from pathosig.core.units import Execution
+from pathosig.slides import open_slide
 from pathosig.tma.dearray import TmaSpec, dearray
 from pathosig.tma.stage import find_cores
 
@@ -151,3 +154,30 @@ def test_cores_are_placed_more_exactly_in_a_larger_picture(tmp_path):
         off = np.hypot(*(middle - centres.reshape(-1, 2)).T)
         errors.append(np.median(off[present.ravel()]))
     assert errors[1] < errors[0] < 10
+
+
+def test_opening_the_file_of_an_array_again_decodes_nothing_until_the_file_changes(tmp_path, monkeypatch):
+    """Every core opens the file that it lies in."""
+    rgb, _, _ = microarray(3, 4)
+    path = tmp_path / "array.tif"
+
+    def write(smaller):
+        with tifffile.TiffWriter(path) as file:
+            options = {"photometric": "rgb", "compression": "jpeg", "tile": (64, 64), "metadata": None}
+            file.write(rgb, resolution=(20000, 20000), resolutionunit="CENTIMETER", **options)
+            file.write(smaller, subfiletype=1, **options)
+
+    decoded = []
+    decode = simplejpeg.decode_jpeg
+    monkeypatch.setattr(simplejpeg, "decode_jpeg", lambda *a, **k: decoded.append(1) or decode(*a, **k))
+    write(rgb[::4, ::4].copy())
+    for opening in range(3):
+        with open_slide(path, region=(0, 0, 64, 64)) as core:
+            assert len(core.info.level_sizes) == 2
+        if not opening:
+            assert decoded  # levels are told from other images by their looks
+            decoded.clear()
+    assert not decoded
+    write(np.ascontiguousarray(np.roll(rgb, rgb.shape[1] // 2, axis=1)[::-4, ::4]) // 2)  # another picture
+    with open_slide(path, region=(0, 0, 64, 64)) as core:
+        assert len(core.info.level_sizes) == 1

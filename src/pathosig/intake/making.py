@@ -32,8 +32,8 @@ from pathosig.intake.proposal import Proposal, patient_rows, propose
 from pathosig.intake.pseudonyms import Pseudonyms, columns_in_use, link_slide
 from pathosig.intake.slide_matching import matches
 from pathosig.intake.study_toml import study_toml
-from pathosig.intake.tma_maps import read_tma_map
 from pathosig.slides.listing import slide_name, slides_among, slides_below
+from pathosig.tma.maps import read_tma_map
 
 
 def init(

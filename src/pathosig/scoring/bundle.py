@@ -228,6 +228,7 @@ def _card(study: Study, signature: Signature, encoder: EncoderFacts, digests: di
         results,
         encoder=encoder,
         limit=limit,
+        cores=sum(s.kind == "core" for s in study.specimens() if s.is_discovery),
         scanners=sorted(
             {
                 str(r.summary["vendor"])

@@ -67,6 +67,7 @@ class ModelCard:
     policy: str
     min_tiles: int
     training: Mapping[str, str | int | float]
+    training_cores: int
     horizons: Mapping[str, float]
     performance: tuple[Performance, ...]
     not_validated_because: str
@@ -149,6 +150,7 @@ def model_card(
     *,
     encoder: EncoderFacts,
     limit: str,
+    cores: int,
     scanners: Sequence[str],
     phenotype_names: PhenotypeNames,
     selected_in: Mapping[str, float],
@@ -163,6 +165,8 @@ def model_card(
         Of `pathosig validate`; None before it has run.
     limit
         The rule that tells a slide of another kind, in words.
+    cores
+        Cores among the slides that the signature was fitted on.
     scanners
         Makers of the scanners of the training slides, as their files name them.
     phenotype_names
@@ -188,6 +192,7 @@ def model_card(
             "selection": trained.selection,
             "patients_sha256": trained.patients_sha256,
         },
+        training_cores=cores,
         horizons={f"{row.years:g}": row.survival for row in signature.baseline.at},
         performance=() if results is None else _performance(results),
         not_validated_because="`pathosig validate` has not run"
@@ -267,3 +272,9 @@ def selected_in(card: Mapping[str, object]) -> dict[str, float]:
         for name, share in (stated.items() if isinstance(stated, dict) else ())
         if isinstance(share, int | float) and 0 <= share <= 1
     }
+
+
+def training_cores(card: Mapping[str, object]) -> int:
+    """Cores that the signature was fitted on, from a stranger's card.json: 0 where it says nothing usable."""
+    stated = card.get("training_cores")
+    return stated if type(stated) is int else 0

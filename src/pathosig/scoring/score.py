@@ -16,10 +16,12 @@ from pathosig.core.units import Execution
 from pathosig.phenotypes.distance import Shift
 from pathosig.profiles.reading import read_profiles
 from pathosig.profiles.stage import build_profiles
+from pathosig.scoring.card import training_cores
 from pathosig.scoring.clinical import clinical_reading, read_clinical
 from pathosig.scoring.contents import Bundle
+from pathosig.scoring.owners import owners_of, slide_paths, warnings_of
 from pathosig.scoring.readings import Reading, read_patients, unscored
-from pathosig.scoring.work import NewSlides, open_work, owners_of, run_stages, work_beside, work_study
+from pathosig.scoring.work import NewSlides, open_work, run_stages, work_beside, work_study
 from pathosig.signature.reading import tile_places
 
 if TYPE_CHECKING:
@@ -58,6 +60,8 @@ class ScoreReport(Shown):
         Bundle, digest and signer.
     failed
         Messages of slides that failed.
+    warnings
+        What to mind about all of them, such as cores that nobody joined to patients.
     waiting
         Slides that other shards have not done yet; there is no table before they have.
     """
@@ -69,6 +73,7 @@ class ScoreReport(Shown):
     failed: tuple[str, ...]
     waiting: int = 0
     report: str = ""
+    warnings: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -82,6 +87,7 @@ class ScoreReport(Shown):
             "bundle_sha256": self.bundle_sha256,
             "scores": [asdict(r) for r in self.readings],
             "failed": list(self.failed),
+            "warnings": list(self.warnings),
             "waiting": self.waiting,
             "report": self.report,
         }
@@ -95,7 +101,7 @@ class ScoreReport(Shown):
             score = "-" if r.score is None else f"{r.score:.4f}"
             interval = "" if r.lower is None or r.upper is None else f"{r.lower:.3f} to {r.upper:.3f}"
             lines.append(f"{r.patient_id:<24} {score:>10}  {interval:<20} {r.group:<15} {r.remark}".rstrip())
-        lines += [f"failed: {f}" for f in self.failed]
+        lines += [f"failed: {f}" for f in self.failed] + [f"warning: {w}" for w in self.warnings]
         lines.append(f"written: {self.out}")
         return "\n".join([*lines, *([f"pages: {self.report}"] if self.report else [])])
 
@@ -126,7 +132,8 @@ def score_slides(
     out
         The table to write.
     patients
-        CSV with columns slide (file name without suffix) and patient_id; without it every slide is a patient.
+        CSV with columns slide (its file name) and patient_id, or patient_id alone, where names of slides begin with it; without it
+        every slide, and every core that is an image of its own, is a patient.
     mpp
         Micrometres per pixel of slides whose header has none.
     weights
@@ -134,7 +141,8 @@ def score_slides(
     features
         Folder of tile features (<slide>.h5 of `export --to h5`, TRIDENT, CLAM or STAMP) to score instead of slides.
     tma_map
-        The slides are tissue microarrays; CSV with columns tma, row, column and patient_id.
+        The slides are tissue microarrays; the map as `init` takes it: CSV or Excel, columns tma, row, column and patient_id, or a
+        sheet laid out like each array. Every cell that is not empty is a patient.
     clinical
         CSV with patient_id and the covariates of the bundle's clinical + histology model, which is then used too.
     report
@@ -154,9 +162,11 @@ def score_slides(
     """
     if not slides and features is None:
         raise ConfigError("score: no slide given.")
+    names = slide_paths(slides, features)
+    owners = owners_of(patients, names)
     new = NewSlides(
         slides=slides,
-        owners=owners_of(patients),
+        owners=owners,
         mpp=mpp,
         features=features,
         tma_map=tma_map,
@@ -172,6 +182,9 @@ def score_slides(
         "header": contents.header(),
         "bundle_sha256": contents.sha256,
         "failed": failed,
+        "warnings": ()
+        if tma_map
+        else warnings_of(names, owners, training_cores=training_cores(contents.card)),
     }
     waiting = sum(not _done(study, s.id) for s in study.specimens())
     if execution.shard is not None and waiting:

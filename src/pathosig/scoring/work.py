@@ -12,9 +12,9 @@ from pathosig.core.errors import ConfigError, InputError
 from pathosig.core.execution import run_each, run_once
 from pathosig.core.pool import apart
 from pathosig.core.records import read_json
-from pathosig.core.remote import shown, url_of
+from pathosig.core.remote import shown
 from pathosig.core.study import Study
-from pathosig.core.tables import read_csv_rows, write_csv_rows
+from pathosig.core.tables import write_csv_rows
 from pathosig.core.tile_tables import read_slide_tiles
 from pathosig.core.units import Execution, Job, Outcome, StageReport, Unit
 from pathosig.encoder.graph_cache import file_sha256
@@ -23,7 +23,9 @@ from pathosig.phenotypes.frozen import FrozenPhenotypes
 from pathosig.phenotypes.reading import SlideFiles, tile_mpp
 from pathosig.phenotypes.spec import PhenotypeSpec
 from pathosig.scoring.contents import Bundle, FrozenStudy, read_bundle
-from pathosig.slides.listing import slide_name
+from pathosig.scoring.owners import slide_paths
+from pathosig.tma.maps import COLUMNS as MAP_COLUMNS
+from pathosig.tma.maps import read_tma_map
 
 _STAMP = "bundle.sha256"
 _SAME_TILE = 0.1
@@ -45,7 +47,7 @@ class NewSlides:
     features
         Folder of tile features (<slide>.h5), in place of reading slides.
     tma_map
-        Table of cores (tma, row, column, patient_id): the slides are tissue microarrays.
+        The map of the cores, see `pathosig.tma.maps.read_tma_map`: the slides are tissue microarrays.
     weights
         Local weights of the encoder.
     tile_mpp
@@ -107,7 +109,7 @@ def work_study(bundle: FrozenStudy, new: NewSlides) -> Study:
     InputError
         E_NOT_FILE if a slide is missing; E_WEIGHTS if the encoder's weights are neither inside nor given.
     """
-    names, folder = _names(new), bundle.folder
+    names, folder = slide_paths(new.slides, new.features), bundle.folder
     if not new.features:
         _require_pixels(bundle, new.weights)
     encoder = bundle.specs.encoder.to_dict()
@@ -140,9 +142,9 @@ def work_study(bundle: FrozenStudy, new: NewSlides) -> Study:
     ]
     patients = {str(r["patient_id"]) for r in rows}
     if new.tma_map:
-        cells = read_csv_rows(new.tma_map)
-        patients = {r.get("patient_id", "") for r in cells}
-        write_csv_rows(study.paths.tma_map, cells, list(cells[0]) if cells else ["tma"])
+        cells = read_tma_map(new.tma_map, names).rows
+        patients = {str(r["patient_id"]) for r in cells}
+        write_csv_rows(study.paths.tma_map, cells, MAP_COLUMNS)
     write_csv_rows(study.paths.slides, rows, ("slide_id", "patient_id", "path", "mpp", "kind"))
     everyone = [{"patient_id": p, "cohort": "new"} for p in sorted(patients - {""})]
     write_csv_rows(study.paths.patients, everyone, ("patient_id", "cohort"))
@@ -151,26 +153,6 @@ def work_study(bundle: FrozenStudy, new: NewSlides) -> Study:
 
 def _stated(spec: Mapping[str, object]) -> dict[str, object]:
     return {k: v for k, v in spec.items() if v is not None}
-
-
-def _names(new: NewSlides) -> dict[str, Path]:
-    """Name of each slide -> its path."""
-    paths = list(new.slides)
-    if new.features and not paths:
-        paths = sorted(p for s in ("*.h5", "*.hdf5") for p in new.features.glob(s))
-    if not paths:
-        raise ConfigError("no slide given.")
-    absent = [str(p) for p in paths if not (new.features or url_of(p) or p.exists())]
-    if absent:
-        raise InputError(
-            f"{len(absent)} of {len(paths)} slides are not there: {', '.join(absent[:5])}.",
-            code="E_NOT_FILE",
-        )
-    names = [p.stem if new.features else slide_name(p) for p in paths]
-    twice = sorted({n for n in names if names.count(n) > 1})
-    if twice:
-        raise ConfigError(f"two slides are called {twice[0]!r}; rename one.", code="E_DUP_ID")
-    return dict(zip(names, paths, strict=True))
 
 
 def _require_pixels(bundle: FrozenStudy, weights: Path | None) -> None:
@@ -284,23 +266,3 @@ def _whole(execution: Execution) -> Execution:
 def _as_it_is(job: Job) -> Outcome:
     """The fit of a bundle is never made again."""
     return Outcome(summary={"from": "bundle"})
-
-
-def owners_of(path: Path | None) -> dict[str, str]:
-    """Slide -> patient_id, from a CSV with these two columns.
-
-    Raises
-    ------
-    InputError
-        E_MISSING if there is no such file; E_INPUT if a column is missing.
-    """
-    if path is None:
-        return {}
-    if not path.is_file():
-        raise InputError(
-            f"{path}: no such file. Expected a CSV with columns slide and patient_id.", code="E_MISSING"
-        )
-    rows = read_csv_rows(path)
-    if rows and not {"slide", "patient_id"} <= set(rows[0]):
-        raise InputError(f"{path.name}: expected columns slide and patient_id; found {list(rows[0])}.")
-    return {r["slide"]: r["patient_id"] for r in rows}

@@ -15,11 +15,12 @@ from pathosig.core.units import Execution, Job, Outcome, Stage, StageReport, Uni
 from pathosig.slides.opening import open_slide
 from pathosig.slides.reading import read_overview
 from pathosig.tma.dearray import Core, TmaSpec, dearray
+from pathosig.tma.maps import COLUMNS as MAP_COLUMNS
+from pathosig.tma.maps import line_number
 
 logger = logging.getLogger(__name__)
 
 STAGE = Stage(name="tma", version=3)
-MAP_COLUMNS = ("tma", "row", "column", "patient_id")
 COLUMNS = (
     "slide_id",
     "parent",
@@ -127,14 +128,9 @@ def _read_map(path: Path, arrays: set[str]) -> dict[Place, str]:
 
 def _line(text: str, number: int, name: str) -> int:
     """A row or column as a number from 1."""
-    value = text.strip()
-    if value.isascii() and value.isdigit() and int(value) >= 1:
-        return int(value)
-    if value.isascii() and value.isalpha() and len(value) <= 2:
-        total = 0
-        for letter in value.upper():
-            total = total * 26 + ord(letter) - ord("A") + 1
-        return total
+    value = line_number(text)
+    if value is not None:
+        return value
     raise InputError(f"tma_map.csv, line {number}: {name} {text!r}; expected 1, 2, ... or A, B, ...")
 
 

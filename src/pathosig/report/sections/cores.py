@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 
-from pathosig.figures.cores import PatientCores, cores_plot
+from pathosig.figures.cores import PatientCores, cores_plot, score_limits
 from pathosig.report.cells import plural
 from pathosig.report.images import picture
 from pathosig.report.material import CoreScore, Material, cohort_title
@@ -37,25 +37,32 @@ def cores_section(material: Material) -> Section | None:
     for core in material.core_scores:
         cores[core.patient].append(core)
     if material.signature is not None and any(len(c) > 1 for c in cores.values()):
-        figure = cores_plot(
-            [
-                (cohort_title(name), _patients(material, name, cores))
-                for name in material.cohorts
-                if name in rates
-            ],
-            cutoff=material.signature.cutoff,
-        )
-        caption = (
-            "Scores of single cores or slides, a column per patient in the order of the patient's score. Orange: above the cut-off "
-            "(dashed), blue: below; a black line joins the cores of a heterogeneous patient."
-        )
-        blocks.append(picture("cores", figure, caption))
+        blocks += _pictures(material, cores, material.signature.cutoff)
         blocks += _tables(material, cores)
     lead = (
         "A patient is heterogeneous only when cores lie on both sides of the cut-off and disagree by more than sampling within "
         "them explains; the score of all tiles together decides the group."
     )
     return Section(id="cores", title="Agreement of cores", blocks=blocks, lead=lead)
+
+
+def _pictures(material: Material, cores: dict[str, list[CoreScore]], cutoff: float) -> list[Block]:
+    """A figure per cohort, each narrow enough for a telephone."""
+    cohorts = {
+        name: _patients(material, name, cores) for name in material.cohorts if name in material.core_agreement
+    }
+    limits = score_limits(cohorts.values(), cutoff)
+    return [
+        picture(
+            "cores" if len(cohorts) == 1 else f"cores_{number}",
+            cores_plot(cohort_title(name), patients, cutoff=cutoff, limits=limits),
+            f"{cohort_title(name)}: scores of single cores or slides, a column per patient with several, in the order of the "
+            "patient's score. Orange: above the cut-off (dashed); blue: below. A thick line joins the cores of a heterogeneous "
+            "patient, a thin one those of any other.",
+            wide=False,
+        )
+        for number, (name, patients) in enumerate(cohorts.items(), start=1)
+    ]
 
 
 def _patients(material: Material, cohort: str, cores: dict[str, list[CoreScore]]) -> list[PatientCores]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections import OrderedDict
 from collections.abc import Hashable
 from pathlib import Path
 
@@ -24,6 +26,11 @@ _SMALL_LEVEL = 4_000_000
 
 _POINTS, _LEAST_POINTS, _FAR, _BARE = 6, 3, 30, 20
 _DARK = 60
+
+_choices: OrderedDict[tuple[Path, int, int | str], Choice] = OrderedDict()
+"""Which page is what, of the files opened last by this process: every core of an array opens the file that it lies in, and telling
+levels from other images decodes pieces of both."""
+_MOST_CHOICES = 4
 
 
 class TiffReader(TiledReader):
@@ -65,7 +72,7 @@ class TiffReader(TiledReader):
             (),
             SlideInfo(level_sizes=((1, 1),), downsamples=(1.0,), mpp=None, mpp_source="missing", vendor=""),
         )
-        choice = choose_scans(pages, self.path.name, self._alike)
+        choice = self._choice(pages)
         scan = self._scan(choice, number)
         self.scans = len(choice.scans)
         self._use(scan.levels)
@@ -99,6 +106,17 @@ class TiffReader(TiledReader):
                 *self._lost_pieces(pages),
             ),
         )
+
+    def _choice(self, pages: tuple[Page, ...]) -> Choice:
+        key = (self.path, *state_of(self.path))
+        choice = _choices.get(key)
+        if choice is None:
+            choice = choose_scans(pages, self.path.name, self._alike)
+            _choices[key] = choice
+            while len(_choices) > _MOST_CHOICES:
+                with contextlib.suppress(KeyError):  # another thread was quicker
+                    _choices.popitem(last=False)
+        return choice
 
     def _scan(self, choice: Choice, number: int | None) -> Scan:
         if number is None:

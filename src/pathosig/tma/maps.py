@@ -13,7 +13,7 @@ from pathosig.core.table_files import read_grid
 from pathosig.core.tables import read_text
 from pathosig.core.workbooks import read_workbook
 
-_LONG = ("tma", "row", "column", "patient_id")
+COLUMNS = ("tma", "row", "column", "patient_id")
 _FEWEST_NUMBERS = 2
 WORKBOOKS = (".xlsx", ".xlsm")
 
@@ -44,7 +44,7 @@ class MapReading:
         return text
 
 
-def read_tma_map(path: Path, arrays: Collection[str], patients: Collection[str]) -> MapReading:
+def read_tma_map(path: Path, arrays: Collection[str], patients: Collection[str] | None = None) -> MapReading:
     """Read the map of all arrays.
 
     Parameters
@@ -56,14 +56,16 @@ def read_tma_map(path: Path, arrays: Collection[str], patients: Collection[str])
     arrays
         Names of the slides.
     patients
-        Ids of the clinical table.
+        Ids of the clinical table; without one every cell is taken for a patient.
 
     Raises
     ------
     InputError
-        E_FORMAT if a sheet has neither layout, E_UNMATCHED if its name is not that of a slide, E_NO_OVERLAP if no cell names a
-        patient.
+        E_MISSING if there is no such file; E_FORMAT if a sheet has neither layout, E_UNMATCHED if its name is not that of a slide,
+        E_NO_OVERLAP if no cell names a patient.
     """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file. Expected the map of the microarrays.", code="E_MISSING")
     cells: list[tuple[str, int, int, str]] = []
     for name, grid in _sheets(path).items():
         long = _long(grid)
@@ -72,7 +74,7 @@ def read_tma_map(path: Path, arrays: Collection[str], patients: Collection[str])
         else:
             array = _array(name, arrays, path)
             cells += [(array, r, c, p) for r, c, p in _laid_out(grid, f"{path.name}, sheet {name!r}")]
-    known = set(patients)
+    known = {p for *_, p in cells} if patients is None else set(patients)
     rows = [{"tma": a, "row": r, "column": c, "patient_id": p} for a, r, c, p in cells if p in known]
     strangers: dict[str, list[str]] = {}
     for array, row, column, text in cells:
@@ -117,14 +119,14 @@ def _long(grid: Grid) -> list[tuple[str, int, int, str]] | None:
     """Cells of a table that has the columns of tma_map.csv; None for any other layout."""
     for number, head in enumerate(grid.rows[:10]):
         names = [h.strip().casefold().replace(" ", "_") for h in head]
-        if all(n in names for n in _LONG):
-            at = [names.index(n) for n in _LONG]
+        if all(n in names for n in COLUMNS):
+            at = [names.index(n) for n in COLUMNS]
             body = [[*row, *[""] * len(names)] for row in grid.rows[number + 1 :]]
             out = []
             for row in body:
                 tma, line, column, patient = (row[i].strip() for i in at)
                 if patient:
-                    out.append((tma, _number(line) or 0, _number(column) or 0, patient))
+                    out.append((tma, line_number(line) or 0, line_number(column) or 0, patient))
             return out
     return None
 
@@ -140,7 +142,7 @@ def _laid_out(grid: Grid, where: str) -> list[tuple[int, int, str]]:
         out = []
         for offset, cells in enumerate(grid.rows[number + 1 :], start=number + 1):
             names = [c.strip() for c in cells[:first] if c.strip()]
-            line = _number(names[-1]) if names else None
+            line = line_number(names[-1]) if names else None
             if line is None:
                 break  # notes below the array
             out += [
@@ -151,13 +153,13 @@ def _laid_out(grid: Grid, where: str) -> list[tuple[int, int, str]]:
         if out:
             return out
     raise InputError(
-        f"{where}: found neither the columns {', '.join(_LONG)} nor a line of column numbers 1, 2, 3 ... above lines that begin "
+        f"{where}: found neither the columns {', '.join(COLUMNS)} nor a line of column numbers 1, 2, 3 ... above lines that begin "
         "with a letter or number.",
         code="E_FORMAT",
     )
 
 
-def _number(text: str) -> int | None:
+def line_number(text: str) -> int | None:
     """1, 2 ... or A, B ... as a number that counts from 1; None for anything else."""
     value = text.strip()
     if value.isascii() and value.isdigit():
