@@ -1,9 +1,9 @@
-// One study with Nextflow (DSL 2): slides in shards, then the fits.
+// Runs a study with Nextflow (DSL 2): slides in shards, then the fits.
 //
 //     nextflow run deploy/main.nf --study /data/study --shards 50
 //
-// The study folder is used in place and must have the same path on every node. A task that is run again does what is left. Slides that
-// fail (exit code 4) do not hold the others up; `pathosig status` lists them.
+// The study folder is used in place and must have the same path on every node. A task that runs again does only the work that is left.
+// Slides that fail (exit code 4) do not stop the others; `pathosig status` lists them.
 
 nextflow.enable.dsl = 2
 

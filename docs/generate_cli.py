@@ -18,13 +18,13 @@ PAGE = Path(__file__).parent / "reference" / "cli.md"
 HEAD = """<!-- Made by docs/generate_cli.py from the functions themselves; do not edit. -->
 # Commands
 
-`pathosig --help` lists the commands, `pathosig COMMAND --help` the flags of one. Every command *is* a Python function
-(named under each heading) with the same arguments: `STUDY` is `Study.open(folder)`, flags of the stage make its Spec,
+`pathosig --help` lists the commands, and `pathosig COMMAND --help` the flags of one. Every command is also a Python function
+(named under its heading) with the same arguments: `STUDY` is `Study.open(folder)`, flags of the stage make its Spec,
 and the [flags of how it runs](#how-it-runs) make its `Execution`.
 
-A Spec says *what* is computed: it is a table of study.toml, it enters the fingerprint, and a flag overrides it for
-one run. `--save` writes the overriding values back into study.toml; `pathosig status` shows where results and study.toml
-differ. An Execution says *how* and changes no byte of the results.
+A Spec defines *what* is computed: it is a table of study.toml and part of the fingerprint, and a flag overrides it for one
+run. `--save` writes the overriding values into study.toml; `pathosig status` shows where results and study.toml differ. An
+Execution defines *how* it is computed and changes no byte of the results.
 
 {contents}
 
@@ -32,19 +32,19 @@ differ. An Execution says *how* and changes no byte of the results.
 
 | code | meaning | what to do |
 |---:|---|---|
-| 0 | done (`run --shard` that waits for other shards too) | - |
+| 0 | done (also `run --shard` if other shards are not finished yet) | - |
 | 1 | a bug | run again with the environment variable `PATHOSIG_DEBUG=1` and report the traceback |
-| 2 | usage or configuration: unknown flag, wrong value, no study there | the message names the flag or key and what is expected |
+| 2 | usage or configuration: unknown flag, wrong value, not a study folder | the message names the flag or key and what is expected |
 | 3 | input unusable: tables, ids, endpoints, bundles; `verify` found outputs missing or changed | the message names file, column and rows |
-| 4 | finished, some slides failed | `pathosig status STUDY` lists them with the reason; mend them and run again |
-| 5 | not estimable: too few events, nothing selected | the report is written all the same and says why |
+| 4 | finished, some slides failed | `pathosig status STUDY` lists them with the reason; repair or remove these slides and run again |
+| 5 | not estimable: too few events, nothing selected | the report is written nevertheless and gives the reason |
 | 6 | disk full, read-only, no permission | free space or choose another folder, and run again: it resumes |
 | 130, 143 | stopped by SIGINT (Ctrl-C) or SIGTERM | run the same command again: it resumes |
 
 ## Standard output, standard error, `--json`
 
-Results go to standard output; progress (on a terminal only), warnings and errors go to standard error. With `--json`
-standard output holds exactly one JSON object, also when the command fails:
+Results go to standard output; progress, warnings and errors go to standard error. With `--json`, standard output is exactly one
+JSON object, even if the command fails:
 
 ```json
 {{"error": {{"code": "E_NO_STUDY", "message": "study: no study.toml there. ..."}}}}
@@ -61,9 +61,9 @@ standard output holds exactly one JSON object, also when the command fails:
 | `annotate` | forms, hpcs; with `--import` agreement (as agreement.json), names, kept |
 | `bundle` | path, sha256, endpoint, equation, encoder, weights_inside |
 | `score` | out, scores, failed |
-| `audit` | name, and what [the audit](../explanation/signature.md) found |
+| `audit` | name, and the results of [the audit](../explanation/signature.md) |
 | `export` | format, folder, files, skipped |
-| `simulate`, `demo` | what was planted; for `demo` also what was found |
+| `simulate`, `demo` | what was planted; with `demo` also what was found |
 | `doctor` | versions, platform, cores, memory_gb, devices, resampler, limits, readers, encoders, missing |
 
 Codes of errors and warnings (`E_MPP`, `W_EVENTS` ...) are stable; texts may change.

@@ -12,10 +12,10 @@ ROOT = Path(__file__).parent.parent
 PAGE, DATA = ROOT / "docs" / "evidence" / "benchmarks.md", ROOT / "docs" / "evidence" / "benchmarks.json"
 HEAD = """# Benchmarks
 
-`make bench` measures these numbers and writes this page. Each benchmark prints one JSON object: the table under its name. Ratios compare
-with a peer or a floor that was measured in the same run, so they depend little on the machine; seconds do. The load says how many
-processes wanted a processor when a benchmark began: above the number of cores, wall times are too long. The larger runs behind the
-other pages are given there with their commands.
+`make bench` measures these numbers and writes this page. Each benchmark prints one JSON object, which is the table under its name. Ratios compare
+with another tool or a lower bound measured in the same run, so they depend little on the machine, whereas seconds do. The load is the number of
+processes waiting for a processor when a benchmark began; if it is above the number of cores, wall times are too long. Other pages name the commands
+of the larger runs behind their numbers.
 """
 
 

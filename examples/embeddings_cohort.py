@@ -1,4 +1,4 @@
-"""A cohort with planted truth, from tile features to a validated signature, and what was found of the truth."""
+"""A cohort with planted truth, from tile features to a validated signature, and how much of the truth was found."""
 
 import tempfile
 from pathlib import Path

@@ -1,6 +1,6 @@
-"""Tutorial: a signature from any feature table, without slides, on the German breast cancer study lifelines ships.
+"""A signature from a feature table, without slides, on the German breast cancer study that lifelines includes.
 
-Fit on one half, save, load, judge on the other half: the patients half of pathosig in thirty lines.
+The signature is fitted on one half of the patients, saved, loaded, and validated on the other half.
 """
 
 import tempfile
@@ -26,7 +26,7 @@ outcome = pd.DataFrame(
 )
 inside = (table["cohort"] == "discovery").to_numpy()
 
-# 1. Fit. Nothing of the validation half is seen: filling, scaling, coefficients and cut-off are discovery's.
+# 1. Fit. Filling of missing values, scaling, coefficients and cut-off use discovery patients only.
 warnings.simplefilter("ignore", PathosigWarning)
 signature = fit_signature(
     table.loc[inside, features], outcome.loc[inside, ["time", "event"]],
@@ -34,7 +34,7 @@ signature = fit_signature(
 )  # fmt: skip
 print(signature.equation())
 
-# 2. Save, load: a text file, no pickle. A stored table in any format gives the same scores.
+# 2. Save and load a text file (not a pickle). A table read from CSV or Parquet gives the same scores.
 with tempfile.TemporaryDirectory() as folder:
     path = Path(folder)
     signature.save(path / "signature.json")
@@ -47,13 +47,13 @@ with tempfile.TemporaryDirectory() as folder:
     ]
 assert np.array_equal(*scores)
 
-# 3. Judge on the other half, with the frozen cut-off; covariates are for the multivariable model only.
+# 3. Validate on the other half, with the frozen cut-off. Covariates are used only in the multivariable model.
 late = ~inside
 c = harrell_c(scores[0][late], outcome["time"][late], outcome["event"][late])
 print(f"validation: C-index {c.c:.3f} ({c.lower:.3f}-{c.upper:.3f}), n = {late.sum()}")
-found = validate(
+results = validate(
     signature, table, {"rfs": outcome}, patients=table[["patient_id", "cohort", "age", "horTh"]],
     covariates=["age", "horTh"], units={"rfs": "days"},
 )  # fmt: skip
-frame = found.to_frame()
+frame = results.to_frame()
 print(frame[frame["role"] == "validation"].drop(columns=["role", "unit"]).round(3).to_string(index=False))

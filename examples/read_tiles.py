@@ -1,4 +1,4 @@
-"""Read tiles of a physical size: from the slide that is named, or from a painted one."""
+"""Read tiles of a physical size from the slide named on the command line, or from a simulated one."""
 
 import sys
 import tempfile

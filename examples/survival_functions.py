@@ -1,4 +1,4 @@
-"""Survival statistics by themselves: curves, log-rank, Cox, C-index on the NCCTG lung data that lifelines ships."""
+"""Survival statistics alone: curves, log-rank test, Cox model and C-index on the NCCTG lung data that lifelines includes."""
 
 from lifelines.datasets import load_lung
 
