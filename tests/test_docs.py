@@ -246,7 +246,6 @@ NEEDS_A_STUDY = (
 )
 WITHOUT_EXAMPLE = {
     "phenotypes.atlas.atlas_table": "its input is what choose_exemplars gives",
-    "phenotypes.atlas.choose_exemplars": "its input grows slide by slide while tiles are assigned",
     "phenotypes.health.assess": "refits the codebook a dozen times, which takes seconds",
     "phenotypes.reading.read_discovery": NEEDS_A_STUDY,
     "phenotypes.reading.tile_mpp": NEEDS_A_STUDY,
