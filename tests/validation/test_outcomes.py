@@ -8,15 +8,17 @@ import pytest
 
 from pathosig.core.errors import ConfigError, NotEstimableError
 from pathosig.signature import SignatureSpec, fit_signature
-from pathosig.survival import cox, fisher_exact
+from pathosig.survival import brier, cox, fisher_exact, time_auc
 from pathosig.survival.imputation import _nelson_aalen, impute, rubin
 from pathosig.validation import ValidateSpec, validate
+from pathosig.validation.absolute import frozen_incidence
 from pathosig.validation.added import FrozenModels, added_value
 from pathosig.validation.associations import _counted, associations
 from pathosig.validation.competing import causes_of, competing_risks
 from pathosig.validation.error import overall_error
 from pathosig.validation.findings import riley, sample_size_findings, spread_findings
 from pathosig.validation.forests import forest
+from pathosig.validation.frozen import joined
 from pathosig.validation.results import AgainstRidge, PrimaryAnalysis, Results
 from pathosig.validation.tidy import tidy_tables
 from pathosig.validation.values import NOT_COMPUTED, Estimate
@@ -284,6 +286,29 @@ def test_calibration_under_competing_events_compares_incidences_and_holds_where_
     assert "dfs: os competes" in finding.message
 
 
+def test_auc_and_brier_score_under_competing_events_count_the_death_as_an_outcome(competing_validation):
+    signature, result, dfs = competing_validation
+    row = result.analysis("clinic", "dfs")
+    death = competing_cohorts()[2]
+    coded = {
+        name: causes_of(joined(result.scores[result.scores["cohort"] == name], dfs), death)
+        for name in ("discovery", "clinic")
+    }
+    model = frozen_incidence(signature.baseline, coded["discovery"], per_year=12.0)
+    frame = coded["clinic"]
+    score, time, cause = (frame[c].to_numpy() for c in ("score", "time", "cause"))
+    options = {"times": [36.0, 60.0], "competing": cause == 2}
+    auc = time_auc(score, time, cause == 1, **options)
+    np.testing.assert_allclose([a.estimate for a in row.auc][1:], auc.auc)
+    assert auc.n_controls[0] > (time > 36).sum()
+    error = brier(1 - model.incidence_at(score[:, None], options["times"]), time, cause == 1, **options)
+    np.testing.assert_allclose([b.score for b in row.brier][1:], error)
+    net = brier(signature.survival_at(score, options["times"]), time, cause == 1, **options)
+    assert (net > error + 0.005).all()  # the risk if nobody died is no prediction of what happens
+    assert all(b.difference.upper < 0 for b in row.brier)
+    assert row.ibs.score < row.ibs.null
+
+
 def test_without_discovery_patients_absolute_risk_under_competing_events_is_not_estimable():
     features, dfs, dead, _ = competing_cohorts(300)
     signature = fit_signature(
@@ -296,7 +321,9 @@ def test_without_discovery_patients_absolute_risk_under_competing_events_is_not_
         competing={"dfs": "os"},
         spec=ValidateSpec(bootstraps=5),
     )
-    assert "needs the discovery patients" in result.analyses[0].calibration.reason
+    row = result.analyses[0]
+    assert all("needs the discovery patients" in v.reason for v in (row.calibration, row.brier, row.ibs))
+    assert row.auc[0].estimate > 0.6
 
 
 def test_horizons_of_the_settings_reach_every_risk_and_those_beyond_follow_up_are_told_and_left_out():

@@ -7,14 +7,19 @@ from typing import Any
 import numpy as np
 
 from pathosig.core.errors import InputError
-from pathosig.survival.censoring import censoring_before, truncation_weights
+from pathosig.survival.censoring import censoring_before, competing_events, truncation_weights
 from pathosig.survival.data import outcome
 
 
-def brier(prediction: Any, time: Any, event: Any, *, times: Any, entry: Any = None) -> np.ndarray:
+def brier(
+    prediction: Any, time: Any, event: Any, *, times: Any, entry: Any = None, competing: Any = None
+) -> np.ndarray:
     """Brier score with inverse-probability-of-censoring weights, float[m].
 
     BS(h) = mean_i [ S_i(h)^2 1(t_i <= h, event) / G(t_i-) + (1 - S_i(h))^2 1(t_i > h) / G(h) ]
+
+    Where another event competes, S is 1 - cumulative incidence, competing events add (1 - S_i(h))^2 1(t_i <= h) / G(t_i-), and
+    only patients with neither event count as censored.
 
     Parameters
     ----------
@@ -26,6 +31,8 @@ def brier(prediction: Any, time: Any, event: Any, *, times: Any, entry: Any = No
         [m] horizons.
     entry
         [n] times of delayed entry; weights as in `censoring.truncation_weights`.
+    competing
+        [n]: whether the follow-up of each patient ended with a competing event.
 
     Returns
     -------
@@ -34,7 +41,7 @@ def brier(prediction: Any, time: Any, event: Any, *, times: Any, entry: Any = No
     Raises
     ------
     InputError
-        If the shapes do not fit.
+        If the shapes do not fit, a patient has both events, or entry is delayed and events compete.
 
     References
     ----------
@@ -47,8 +54,11 @@ def brier(prediction: Any, time: Any, event: Any, *, times: Any, entry: Any = No
     array([0.02])
     >>> brier([0.5], [5, 6, 1], [1, 0, 1], times=4)  # the same prediction for everybody
     array([0.25])
+    >>> brier(survival, [5, 6, 1], [1, 0, 0], times=4, competing=[0, 0, 1]).round(3)
+    array([0.287])
     """
     t, d, start = outcome(time, event, entry=entry, what="brier")
+    other = competing_events(competing, d, start, what="brier")
     grid = np.atleast_1d(np.asarray(times, float))
     survival = np.asarray(prediction, float)
     if survival.ndim < 2:
@@ -63,13 +73,15 @@ def brier(prediction: Any, time: Any, event: Any, *, times: Any, entry: Any = No
             s = survival[seen, j]
             out[j] = dead @ s**2 + alive @ (1 - s) ** 2
         return out
-    dead_weight = np.where(d, 1 / censoring_before(t, d), 0.0)
+    ended = d | other
+    dead_weight = np.where(ended, 1 / censoring_before(t, ended), 0.0)
     out = np.empty(len(grid))
     for j, horizon in enumerate(grid):
-        after = censoring_before(t, d, np.array([np.nextafter(horizon, np.inf)]))[0]
-        died = d & (t <= horizon)
+        after = censoring_before(t, ended, np.array([np.nextafter(horizon, np.inf)]))[0]
+        died, gone = d & (t <= horizon), other & (t <= horizon)
         alive = t > horizon
         loss = np.where(died, survival[:, j] ** 2 * dead_weight, 0.0)
+        loss = loss + np.where(gone, (1 - survival[:, j]) ** 2 * dead_weight, 0.0)
         if alive.any():
             loss = loss + np.where(alive, (1 - survival[:, j]) ** 2 / after, 0.0)
         out[j] = loss.mean()

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+
+from pathosig.core.errors import InputError
+from pathosig.survival.data import as_events
 
 
 def censoring_before(
@@ -91,3 +96,40 @@ def truncation_weights(
     last = int(np.searchsorted(grid, horizon, side="right"))
     left = float(survival[last - 1]) if last else 1.0
     return np.where(d & (t <= horizon), jump[which], 0.0), alive * (left / max(int(alive.sum()), 1))
+
+
+def competing_events(competing: Any, event: np.ndarray, entry: np.ndarray | None, *, what: str) -> np.ndarray:
+    """Whether each patient's follow-up ended with a competing event, bool[n]; nobody's for None.
+
+    Parameters
+    ----------
+    competing
+        As the caller was given it.
+    event, entry
+        bool[n], and times of delayed entry, with which competing events cannot be weighed.
+    what
+        Name of the caller, for messages.
+
+    Raises
+    ------
+    InputError
+        If lengths differ, a patient has both events, or entry is delayed.
+
+    Examples
+    --------
+    >>> competing_events([0, 1], np.array([True, False]), None, what="example").tolist()
+    [False, True]
+    """
+    if competing is None:
+        return np.zeros(len(event), bool)
+    other = as_events(competing)
+    if entry is not None:
+        raise InputError(f"{what}: competing events are not supported with delayed entry.")
+    if len(other) != len(event):
+        raise InputError(f"{what}: competing has {len(other)} values for {len(event)} patients.")
+    both = np.flatnonzero(other & event)
+    if len(both):
+        raise InputError(
+            f"{what}: the event and the competing one in the same row, at rows {both[:5].tolist()}."
+        )
+    return other

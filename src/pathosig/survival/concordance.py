@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from pathosig.core.errors import NotEstimableError
-from pathosig.survival.censoring import censoring_before, truncation_weights
+from pathosig.survival.censoring import censoring_before, competing_events, truncation_weights
 from pathosig.survival.data import fix_times, outcome
 from pathosig.survival.pairs import pairs_before
 
@@ -228,12 +228,22 @@ class TimeAuc:
 
 
 def time_auc(
-    score: Any, time: Any, event: Any, *, times: Any, entry: Any = None, conf_level: float = 0.95
+    score: Any,
+    time: Any,
+    event: Any,
+    *,
+    times: Any,
+    entry: Any = None,
+    competing: Any = None,
+    conf_level: float = 0.95,
 ) -> TimeAuc:
     """Cumulative/dynamic AUC with inverse-probability-of-censoring weights (marginal Kaplan-Meier).
 
     Cases are events up to and including a horizon, controls those observed beyond it. Where a horizon ties with an event
     that event is a case, as in riskRegression; timeROC counts cases before the horizon only, and so differs there.
+
+    Where another event competes, controls are all who had not had the event by the horizon: those observed beyond it and those
+    whom the competing event took (definition (ii) of Blanche et al., AUC_2 of timeROC).
 
     Parameters
     ----------
@@ -243,6 +253,8 @@ def time_auc(
         Horizons; those without cases or without anybody left give NaN.
     entry
         [n] times of delayed entry; weights as in `censoring.truncation_weights`, taken as known in the standard error.
+    competing
+        [n]: whether the follow-up of each patient ended with a competing event.
     conf_level
         Confidence level of the intervals.
 
@@ -262,8 +274,9 @@ def time_auc(
     (array([1., 1.]), array([2, 3]), array([2, 1]))
     """
     s, t, d, start = _arrays(score, time, event, entry)
+    other = competing_events(competing, d, start, what="time_auc")
     horizons = np.atleast_1d(np.asarray(times, float))
-    rows = [_auc_at(s, t, d, h, start) for h in horizons]
+    rows = [_auc_at(s, t, d, other, h, start) for h in horizons]
     table = np.array([r[:2] for r in rows])
     counts = np.array([r[2:] for r in rows], int)
     z = stats.norm.ppf(0.5 + conf_level / 2)
@@ -281,40 +294,47 @@ def time_auc(
 
 
 def _auc_at(
-    s: np.ndarray, t: np.ndarray, d: np.ndarray, horizon: float, entry: np.ndarray | None
+    s: np.ndarray,
+    t: np.ndarray,
+    d: np.ndarray,
+    other: np.ndarray,
+    horizon: float,
+    entry: np.ndarray | None,
 ) -> tuple[float, float, int, int, int]:
-    case, control = d & (t <= horizon), t > horizon
+    ended = d | other
+    case, control = d & (t <= horizon), (t > horizon) | other
     if entry is not None:
         control &= entry <= horizon
-    numbers = (int(case.sum()), int(control.sum()), int((~d & (t <= horizon)).sum()))
+    numbers = (int(case.sum()), int(control.sum()), int((~ended & (t <= horizon)).sum()))
     if not case.any() or not control.any():
         return (np.nan, np.nan, *numbers)
     n = len(t)
     if entry is None:
-        w = np.where(case, 1 / censoring_before(t, d), 0.0)
-        v = control / censoring_before(t, d, np.array([np.nextafter(horizon, np.inf)]))[0]
+        before = 1 / censoring_before(t, ended)
+        w = np.where(case, before, 0.0)
+        beyond = 1 / censoring_before(t, ended, np.array([np.nextafter(horizon, np.inf)]))[0]
+        v = np.where(t > horizon, beyond, np.where(other, before, 0.0))
     else:
         w, v = truncation_weights(t, d, entry, horizon)
-    ordered = np.sort(s[control])
-    below = np.searchsorted(ordered, s, side="left") + np.searchsorted(ordered, s, side="right")
-    beaten = below / 2 / control.sum()  # for a case: proportion of controls with a lower score
+    beaten = _weight_below(s, s[control], v[control])  # for a case: weighted proportion of lower controls
     auc = float(np.sum(w * beaten) / np.sum(w))
-    cases = np.argsort(s[case])
-    ranked, weights = s[case][cases], np.concatenate([[0.0], np.cumsum(w[case][cases])])
-    total = weights[-1]
-    lost = (
-        weights[np.searchsorted(ranked, s, side="left")] + weights[np.searchsorted(ranked, s, side="right")]
-    ) / 2
-    won = (total - lost) / total  # for a control: weighted proportion of cases with a higher score
+    won = 1 - _weight_below(s, s[case], w[case])  # for a control: weighted proportion of higher cases
     influence = n * w / w.sum() * (beaten - auc) + n * v / v.sum() * (won - auc)
     if entry is None:
-        influence = influence + _censoring_influence(t, d, w, beaten - auc, horizon)
+        share = w / w.sum() * (beaten - auc) + v / v.sum() * (won - auc)
+        influence = influence + _censoring_influence(t, ended, share, horizon)
     return (auc, float(influence.std(ddof=1) / np.sqrt(n)), *numbers)  # n - 1, as timeROC
 
 
-def _censoring_influence(
-    t: np.ndarray, d: np.ndarray, w: np.ndarray, centred: np.ndarray, horizon: float
-) -> np.ndarray:
+def _weight_below(s: np.ndarray, others: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """For each score the weighted proportion of others below it, ties counted half: float[n]."""
+    order = np.argsort(others)
+    ranked, total = others[order], np.concatenate([[0.0], np.cumsum(weight[order])])
+    sides = [total[np.searchsorted(ranked, s, side=side)] for side in ("left", "right")]
+    return np.asarray((sides[0] + sides[1]) / 2 / total[-1])
+
+
+def _censoring_influence(t: np.ndarray, ended: np.ndarray, share: np.ndarray, horizon: float) -> np.ndarray:
     """What estimating the censoring distribution adds to the influence of each patient on the AUC.
 
     Everybody observed until a time counts as at risk of censoring at it (riskRegression's convention for ties).
@@ -322,14 +342,14 @@ def _censoring_influence(
     n = len(t)
     grid, which = np.unique(t, return_inverse=True)
     which = which.ravel()
-    left = np.bincount(which[~d], minlength=len(grid)).astype(float)
+    left = np.bincount(which[~ended], minlength=len(grid)).astype(float)
     risk = np.cumsum(np.bincount(which, minlength=len(grid))[::-1])[::-1].astype(float)
-    # weight that depends on G(u-) for u beyond each grid time
-    value = np.bincount(which, weights=w * centred, minlength=len(grid)) / w.sum()
+    # weight that depends on G(u-) for u beyond each grid time; that of patients beyond the horizon depends on G(horizon)
+    value = np.bincount(which, weights=share, minlength=len(grid))
     beyond = np.concatenate([np.cumsum(value[::-1])[::-1][1:], [0.0]])
     with np.errstate(divide="ignore", invalid="ignore"):
         hazard = np.where(left > 0, left / risk, 0.0)
         jump = np.where((left > 0) & (grid <= horizon), beyond / risk, 0.0)
     compensator = np.cumsum(np.where(grid <= horizon, jump * hazard, 0.0))
-    direct = np.where(~d, jump[which], 0.0)
+    direct = np.where(~ended, jump[which], 0.0)
     return np.asarray(n * (direct - compensator[which]))

@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 
 from pathosig.core.errors import InputError
+from pathosig.survival.censoring import competing_events
 from pathosig.survival.curves import kaplan_meier
 from pathosig.survival.data import outcome
+from pathosig.survival.incidence import cumulative_incidence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,9 +61,10 @@ def decision_curve(
     horizon: float,
     thresholds: Any = None,
     indices: Any = None,
+    competing: Any = None,
     conf_level: float = 0.95,
 ) -> DecisionCurve:
-    """Net benefit with censoring: Kaplan-Meier among those at or above each threshold.
+    """Net benefit with censoring: Kaplan-Meier among those at or above each threshold, Aalen-Johansen with competing events.
 
     Parameters
     ----------
@@ -75,6 +78,8 @@ def decision_curve(
         [k] in 0..1 (1 excluded); 0, .01 ... .99 without it.
     indices
         int[resamples, n]: row numbers from 0, for percentile limits (paired over strategies).
+    competing
+        [n]: whether the follow-up of each patient ended with a competing event; risks are then cumulative incidences.
     conf_level
         Confidence level of the intervals over resamples.
 
@@ -99,6 +104,7 @@ def decision_curve(
     {'all': [0.375, 0.0], 'none': [0.0, 0.0], 'model': [0.438, 0.0]}
     """
     t, d, _ = outcome(time, event, what="decision_curve")
+    causes = np.where(d, 1, 2 * competing_events(competing, d, None, what="decision_curve"))
     if hasattr(risk, "columns"):
         models = {str(c): np.asarray(risk[c], float) for c in risk.columns}
     elif isinstance(risk, Mapping):
@@ -118,12 +124,12 @@ def decision_curve(
     if indices is not None and np.asarray(indices).ndim != 2:
         raise InputError("decision_curve: indices must be int[resamples, n].")
     rows = np.flatnonzero(np.isfinite(np.column_stack([t, *models.values()])).all(axis=1))
-    net, positive = _strategies(models, t, d, rows, horizon, cuts)
+    net, positive = _strategies(models, t, causes, rows, horizon, cuts)
     lower: dict[str, np.ndarray] = {}
     upper: dict[str, np.ndarray] = {}
     if indices is not None:
         known = np.isin(np.arange(len(t)), rows)
-        draws = [_strategies(models, t, d, i[known[i]], horizon, cuts)[0] for i in np.asarray(indices)]
+        draws = [_strategies(models, t, causes, i[known[i]], horizon, cuts)[0] for i in np.asarray(indices)]
         ends = [(1 - conf_level) / 2, (1 + conf_level) / 2]
         for name in net:
             values = np.stack([draw[name] for draw in draws])
@@ -146,13 +152,13 @@ def decision_curve(
 def _strategies(
     models: Mapping[str, np.ndarray],
     t: np.ndarray,
-    d: np.ndarray,
+    causes: np.ndarray,
     rows: np.ndarray,
     horizon: float,
     cuts: np.ndarray,
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     odds = cuts / (1 - cuts)
-    everybody = _risk_by(t[rows], d[rows], horizon)
+    everybody = _risk_by(t[rows], causes[rows], horizon)
     out = {"all": everybody - (1 - everybody) * odds, "none": np.zeros(len(cuts))}
     shares = {}
     for name, values in models.items():
@@ -163,7 +169,7 @@ def _strategies(
             above = value >= cut
             size = int(above.sum())
             if size not in seen:
-                seen[size] = _risk_by(t[rows][above], d[rows][above], horizon) if size else 0.0
+                seen[size] = _risk_by(t[rows][above], causes[rows][above], horizon) if size else 0.0
             rates[:, j] = seen[size], size / max(len(rows), 1)
         event_rate, share = rates
         out[name] = event_rate * share - (1 - event_rate) * share * odds
@@ -171,8 +177,12 @@ def _strategies(
     return out, shares
 
 
-def _risk_by(t: np.ndarray, d: np.ndarray, horizon: float) -> float:
-    """1 - Kaplan-Meier at the horizon; NaN where nobody is followed so long."""
+def _risk_by(t: np.ndarray, causes: np.ndarray, horizon: float) -> float:
+    """1 - Kaplan-Meier or cumulative incidence of cause 1 at the horizon; NaN where nobody is followed so long."""
     if not len(t) or t.max() < horizon:
         return float("nan")
-    return float(1 - kaplan_meier(t, d).survival_at(horizon)[0])
+    if not (causes == 2).any():
+        return float(1 - kaplan_meier(t, causes == 1).survival_at(horizon)[0])
+    if not (causes == 1).any():
+        return 0.0
+    return float(cumulative_incidence(t, causes).curve(1).incidence_at(horizon)[0])

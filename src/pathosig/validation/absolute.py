@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -11,9 +11,16 @@ import pandas as pd
 from pathosig.core.clinical import UNITS
 from pathosig.survival import IncidenceModel, cox, cumulative_incidence
 from pathosig.survival.baseline import Baseline
-from pathosig.validation.analysis import Calibration, CalibrationAt
-from pathosig.validation.calibrate import FEWEST_OF_A_GROUP, calibration_groups, observed_against
-from pathosig.validation.values import Finding
+from pathosig.validation.analysis import Analysis, Calibration, CalibrationAt
+from pathosig.validation.calibrate import (
+    FEWEST_OF_A_GROUP,
+    calibration_groups,
+    calibration_of,
+    observed_against,
+)
+from pathosig.validation.curves import auc_rows
+from pathosig.validation.error import overall_error
+from pathosig.validation.values import Finding, NotEstimable, attempt
 
 
 def frozen_incidence(baseline: Baseline, discovery: pd.DataFrame, *, per_year: float) -> IncidenceModel:
@@ -54,6 +61,100 @@ def frozen_incidence(baseline: Baseline, discovery: pd.DataFrame, *, per_year: f
         hazards=[event, fit.baseline_hazard()],
         until=min(baseline.until, float(time.max())),
     )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FreeOfEvent:
+    """1 - cumulative incidence of the event, in the place of the survival that a frozen model predicts."""
+
+    baseline: Baseline
+    model: IncidenceModel
+
+    def survival_at(self, predictor: np.ndarray, times: Sequence[float] | np.ndarray, /) -> np.ndarray:
+        """float[n, n_times], times in the unit of the baseline; NaN beyond the follow-up of discovery."""
+        return np.asarray(1 - self.model.incidence_at(np.asarray(predictor, float)[:, None], times))
+
+
+def with_competing(
+    row: Analysis,
+    frame: pd.DataFrame,
+    baseline: Baseline | None,
+    model: IncidenceModel | NotEstimable,
+    *,
+    per_year: float,
+    horizons: Sequence[float],
+    bootstraps: int = 0,
+    seed: int = 0,
+) -> Analysis:
+    """An analysis whose AUC, calibration and Brier score count a competing event as an outcome of its own, not as censoring.
+
+    Parameters
+    ----------
+    row
+        The analysis.
+    frame
+        The cohort: score, time, cause.
+    baseline
+        Of the signature; None for an endpoint it was not fitted on, which has an AUC only.
+    model
+        As `frozen_incidence` gives it, or why there is none.
+    per_year
+        Units of the cohort's time in a year.
+    horizons
+        Years.
+    bootstraps, seed
+        Number of resamples for the intervals of differences, and their seed.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> frame = pd.DataFrame({"score": rng.normal(size=300), "cause": rng.integers(0, 3, 300)})
+    >>> frame["time"] = rng.exponential(20 * np.exp(-frame["score"]))
+    >>> row = Analysis(cohort="v1", endpoint="dfs", unit="months", role="validation", primary=True, n=300, events=100)
+    >>> baseline = Baseline(time=(6.0, 12.0), survival=(0.9, 0.8), until=60.0)
+    >>> model = frozen_incidence(baseline, frame, per_year=12.0)
+    >>> row = with_competing(row, frame, baseline, model, per_year=12.0, horizons=[1.0])
+    >>> round(row.auc[0].estimate, 2), round(row.brier[0].score, 2)
+    (0.81, 0.11)
+    """
+    if "entry" in frame:
+        reason = NotEstimable(reason="competing events and delayed entry cannot be weighed together")
+        row = replace(row, auc=reason)
+        return row if baseline is None else replace(row, calibration=reason, brier=reason, ibs=reason)
+    causes = frame["cause"].to_numpy(int)
+    score, time = frame["score"].to_numpy(float), frame["time"].to_numpy(float)
+    outcome, other = (score, time, causes == 1), causes == 2
+    row = replace(row, auc=attempt(auc_rows, *outcome, competing=other, per_year=per_year, horizons=horizons))
+    if baseline is None:
+        return row
+    if isinstance(model, NotEstimable):
+        return replace(row, calibration=model, brier=model, ibs=model)
+    free = FreeOfEvent(baseline=replace(baseline, until=min(baseline.until, model.until)), model=model)
+    errors = attempt(
+        overall_error,
+        free,
+        *outcome,
+        competing=other,
+        bootstraps=bootstraps,
+        seed=seed,
+        per_year=per_year,
+        horizons=horizons,
+    )
+    return replace(
+        row,
+        calibration=attempt(_calibration, free, frame, per_year=per_year, horizons=horizons),
+        brier=errors if isinstance(errors, NotEstimable) else errors.brier,
+        ibs=errors if isinstance(errors, NotEstimable) else errors.ibs,
+    )
+
+
+def _calibration(
+    free: FreeOfEvent, frame: pd.DataFrame, *, per_year: float, horizons: Sequence[float]
+) -> Calibration:
+    """Slope of the cause-specific hazard, and risks of the event as cumulative incidences."""
+    columns = (frame["score"].to_numpy(float), frame["time"].to_numpy(float), frame["cause"].to_numpy() == 1)
+    slope = calibration_of(free, *columns, per_year=per_year, horizons=())
+    return calibrated(slope, free.model, frame, unit=free.baseline.unit, per_year=per_year, horizons=horizons)
 
 
 def calibrated(

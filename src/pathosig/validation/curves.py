@@ -145,6 +145,7 @@ def auc_rows(
     per_year: float,
     horizons: Sequence[float],
     entry: np.ndarray | None = None,
+    competing: np.ndarray | None = None,
 ) -> tuple[AucAt, ...]:
     """AUC at the horizons that follow-up reaches: with five patients at risk and five events.
 
@@ -158,6 +159,8 @@ def auc_rows(
         Years.
     entry
         float[n] times of delayed entry.
+    competing
+        bool[n]: whose follow-up ended with a competing event.
 
     Examples
     --------
@@ -175,7 +178,7 @@ def auc_rows(
         events = int((event & (time <= when)).sum())
         if at_risk < 5 or events < 5:
             continue
-        auc = time_auc(score, time, event, times=[when], entry=entry)
+        auc = time_auc(score, time, event, times=[when], entry=entry, competing=competing)
         rows.append(
             AucAt.of(
                 auc.auc[0], auc.lower[0], auc.upper[0], years=years, time=when, n_risk=at_risk, events=events

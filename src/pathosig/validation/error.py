@@ -38,10 +38,11 @@ def overall_error(
     bootstraps: int = 200,
     seed: int = 0,
     entry: np.ndarray | None = None,
+    competing: np.ndarray | None = None,
 ) -> PredictionErrors:
     """IPCW scores of the frozen predictions and of the null model.
 
-    The null model gives everybody the cohort's own Kaplan-Meier estimate, so it is never miscalibrated: a signature
+    The null model gives everybody the cohort's own Kaplan-Meier (with competing events Aalen-Johansen) estimate, so it is never miscalibrated: a signature
     that beats it discriminates and is calibrated. ``difference`` is signature minus null (below 0 is better), with
     a paired percentile interval; in each resample weights and null model are estimated again.
 
@@ -59,6 +60,10 @@ def overall_error(
         Years.
     bootstraps, seed
         Number of resamples for the intervals of differences, and their seed.
+    entry
+        float[n] times of delayed entry.
+    competing
+        bool[n]: whose follow-up ended with a competing event; `frozen` then predicts 1 - cumulative incidence.
 
     Returns
     -------
@@ -95,7 +100,7 @@ def overall_error(
     grid = np.linspace(when[-1] / GRID_POINTS, when[-1], GRID_POINTS)
     both = np.concatenate([when, grid])
     predicted = frozen.survival_at(score, both * of_model)
-    error = ResampledError(predicted, time, event, both, entry=entry)
+    error = ResampledError(predicted, time, event, both, entry=entry, competing=competing)
     whole_cohort = np.ones((1, len(time)))
     model, null = _summary(error, whole_cohort, grid)[0]
     rng = np.random.default_rng(seed)

@@ -12,8 +12,8 @@ from pathosig.core.clinical import UNITS, Primary, TreatmentDesign
 from pathosig.core.threads import one_blas_thread
 from pathosig.signature.model import NOT_ASSESSABLE, Signature
 from pathosig.survival import IncidenceModel, harrell_c
-from pathosig.validation.absolute import calibrated, frozen_incidence, net_risk_finding
-from pathosig.validation.analysis import Analysis, Calibration
+from pathosig.validation.absolute import frozen_incidence, net_risk_finding, with_competing
+from pathosig.validation.analysis import Analysis
 from pathosig.validation.arms import Treatment
 from pathosig.validation.associations import associations, outcomes_by_group
 from pathosig.validation.clinical_names import (
@@ -186,10 +186,13 @@ def validate(
             if not frame["event"].any():
                 analyses.append(_without_events(row))
                 continue
+            fitted = endpoint == signature.endpoint
+            other = (competing or {}).get(endpoint)
+            competes = other is not None and other in survival
             row = analyse(
                 row,
                 frame,
-                signature=signature if endpoint == signature.endpoint else None,
+                signature=signature if fitted and not competes else None,
                 sd=signature.sd,
                 per_year=UNITS[units[endpoint]],
                 horizons=spec.horizons,
@@ -208,8 +211,7 @@ def validate(
                 ),
                 subgroups=attempt(subgroup_effects, frame, subgroups, sd=signature.sd),
             )
-            other = (competing or {}).get(endpoint)
-            if other is not None and other in survival:
+            if other is not None and competes:
                 coded = causes_of(frame, survival[other])
                 row = replace(
                     row,
@@ -222,7 +224,7 @@ def validate(
                     ),
                     outcome_counts=attempt(outcomes_by_group, coded, CAUSES),
                 )
-                if name == discovery and endpoint == signature.endpoint:
+                if name == discovery and fitted:
                     incidence = attempt(
                         frozen_incidence, signature.baseline, coded, per_year=UNITS[units[endpoint]]
                     )
@@ -234,20 +236,16 @@ def validate(
                             endpoint=endpoint,
                             competing=other,
                         )
-                if endpoint == signature.endpoint and isinstance(row.calibration, Calibration):
-                    row = replace(
-                        row,
-                        calibration=incidence
-                        if isinstance(incidence, NotEstimable)
-                        else calibrated(
-                            row.calibration,
-                            incidence,
-                            coded,
-                            unit=signature.baseline.unit,
-                            per_year=UNITS[units[endpoint]],
-                            horizons=spec.horizons,
-                        ),
-                    )
+                row = with_competing(
+                    row,
+                    coded,
+                    signature.baseline if fitted else None,
+                    incidence,
+                    per_year=UNITS[units[endpoint]],
+                    horizons=spec.horizons,
+                    bootstraps=spec.bootstraps,
+                    seed=spec.seed,
+                )
             analyses.append(row)
             frames[name, endpoint] = frame
     analyses = list(with_families(analyses))

@@ -65,7 +65,7 @@ class ResampledError:
 
     BS(h) = sum_i w_i [ S_i(h)^2 1(t_i <= h, event) / G(t_i-) + (1 - S_i(h))^2 1(t_i > h) / G(h) ] / sum_i w_i, where
     G (censoring) and the null model are Kaplan-Meier estimates of the same weighted patients. Equals
-    `survival.brier` where all weights are 1.
+    `survival.brier` where all weights are 1, also with competing events; the null model is then the Aalen-Johansen estimate.
 
     Parameters
     ----------
@@ -78,6 +78,9 @@ class ResampledError:
     entry
         float[n] times of delayed entry: a death at t then weighs S(t-) / Y(t), somebody under observation after the horizon h
         S(h) / Y(h+), with S and Y of those at risk (`survival.concordance.truncation_weights`).
+    competing
+        bool[n]: whose follow-up ended with a competing event; `predicted` is then 1 - cumulative incidence, and nobody's entry
+        is delayed.
     """
 
     def __init__(
@@ -88,12 +91,15 @@ class ResampledError:
         times: np.ndarray,
         *,
         entry: np.ndarray | None = None,
+        competing: np.ndarray | None = None,
     ) -> None:
         self.grid, self.place = np.unique(time, return_inverse=True)
         self.place = self.place.ravel()
         self.order = np.argsort(self.place, kind="stable")
         self.first = np.searchsorted(self.place[self.order], np.arange(len(self.grid)))
         self.event = event
+        self.ended = event if competing is None else event | competing
+        other = (self.ended & ~event)[:, None] & (time[:, None] <= times)
         died = event[:, None] & (time[:, None] <= times)
         alive = time[:, None] > times
         self.entered: np.ndarray | None = None
@@ -101,8 +107,8 @@ class ResampledError:
             alive &= entry[:, None] <= times
             self.late = np.argsort(entry, kind="stable")
             self.entered = np.searchsorted(entry[self.late], self.grid, side="left")
-        self.died, self.alive = died.astype(float), alive.astype(float)
-        self.loss_died = np.where(died, predicted**2, 0.0)
+        self.died, self.other, self.alive = (kind.astype(float) for kind in (died, other, alive))
+        self.loss_ended = np.where(died, predicted**2, np.where(other, (1 - predicted) ** 2, 0.0))
         self.loss_alive = np.where(alive, (1 - predicted) ** 2, 0.0)
         self.at = np.searchsorted(self.grid, times, side="right")
 
@@ -114,27 +120,31 @@ class ResampledError:
         weights
             float[b, n].
         """
-        died, left = (self._by_time(weights * kind) for kind in (self.event, ~self.event))
-        risk = np.cumsum((died + left)[:, ::-1], axis=1)[:, ::-1]
+        died, ended, left = (self._by_time(weights * kind) for kind in (self.event, self.ended, ~self.ended))
+        risk = np.cumsum((ended + left)[:, ::-1], axis=1)[:, ::-1]
         if self.entered is not None:
             return self._delayed(weights, died, risk - self._not_yet(weights, self.entered))
         with np.errstate(divide="ignore", invalid="ignore"):
-            survival = np.cumprod(np.where(risk > 0, 1 - died / risk, 1.0), axis=1)
+            survival = np.cumprod(np.where(risk > 0, 1 - ended / risk, 1.0), axis=1)
             # A patient whose event ties with a censoring was still at risk of it (R's convention).
             censoring = np.cumprod(
-                np.where((left > 0) & (risk > died), 1 - left / (risk - died), 1.0), axis=1
+                np.where((left > 0) & (risk > ended), 1 - left / (risk - ended), 1.0), axis=1
             )
         one = np.ones((len(weights), 1))
         survival, censoring = np.hstack([one, survival]), np.hstack([one, censoring])
+        if self.other.any():  # 1 - Aalen-Johansen: the sum of S(t-) d(t) / Y(t)
+            jump = np.divide(survival[:, :-1] * died, risk, out=np.zeros_like(died), where=risk > 0)
+            survival = np.hstack([one, 1 - np.cumsum(jump, axis=1)])
         total = weights.sum(axis=1, keepdims=True)
         with np.errstate(divide="ignore", invalid="ignore"):
             # Nobody drawn may be left before the death of a patient who was not drawn: G is 0 there.
-            ipcw = np.where(self.event & (weights > 0), weights / censoring[:, self.place], 0.0)
+            ipcw = np.where(self.ended & (weights > 0), weights / censoring[:, self.place], 0.0)
             after = 1 / censoring[:, self.at]
             after = np.where(np.isfinite(after), after, 0.0)
-            model = (ipcw @ self.loss_died + (weights @ self.loss_alive) * after) / total
+            model = (ipcw @ self.loss_ended + (weights @ self.loss_alive) * after) / total
             null = survival[:, self.at]
-            plain = (null**2 * (ipcw @ self.died) + (1 - null) ** 2 * (weights @ self.alive) * after) / total
+            free = ipcw @ self.other + (weights @ self.alive) * after
+            plain = (null**2 * (ipcw @ self.died) + (1 - null) ** 2 * free) / total
         return model, plain
 
     def _not_yet(self, weights: np.ndarray, entered: np.ndarray) -> np.ndarray:
@@ -153,7 +163,7 @@ class ResampledError:
         dead = np.where(self.event, weights * jump[:, self.place], 0.0)
         null, watched = survival[:, self.at], weights @ self.alive
         share = np.divide(null, watched, out=np.zeros_like(null), where=watched > 0)
-        model = dead @ self.loss_died + (weights @ self.loss_alive) * share
+        model = dead @ self.loss_ended + (weights @ self.loss_alive) * share
         return model, null**2 * (dead @ self.died) + (1 - null) ** 2 * watched * share
 
     def _by_time(self, weights: np.ndarray) -> np.ndarray:
