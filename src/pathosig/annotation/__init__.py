@@ -1,4 +1,4 @@
-"""What pathologists see in phenotypes: blinded forms for readers, their agreement, names they agree on."""
+"""Annotation of phenotypes by pathologists: blinded forms, agreement between readers, and the names they agree on."""
 
 import lazy_loader
 

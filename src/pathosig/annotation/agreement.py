@@ -23,7 +23,7 @@ def fleiss_kappa(ratings: Sequence[Sequence[str]]) -> float | None:
     Returns
     -------
     float or None
-        At most 1; 0 is agreement by chance. None without items, or where one category has every rating.
+        At most 1; 0 is agreement by chance. None without items, or if all ratings are in one category.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def fleiss_kappa(ratings: Sequence[Sequence[str]]) -> float | None:
     sizes = {len(item) for item in ratings}
     if len(sizes) > 1 or min(sizes) < 2:
         raise InputError(
-            f"fleiss_kappa: items with {sorted(sizes)} labels; expected the same number, at least 2."
+            f"fleiss_kappa: items have {sorted(sizes)} labels; expected the same number for all, at least 2."
         )
     n = sizes.pop()
     counts = [Counter(item) for item in ratings]
@@ -65,12 +65,12 @@ def krippendorff_alpha(ratings: Sequence[Sequence[str | None]]) -> float | None:
     Parameters
     ----------
     ratings
-        One sequence of labels per item; None where a reader gave none.
+        One sequence of labels for each item, with None for a reader without a label.
 
     Returns
     -------
     float or None
-        At most 1; 0 is agreement by chance. None without a pair of labels, or where all labels are the same.
+        At most 1; 0 is agreement by chance. None if no item has two labels, or if all labels are the same.
 
     References
     ----------

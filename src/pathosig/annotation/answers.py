@@ -1,4 +1,4 @@
-"""Answers of readers: the file that a form saves, checked against its key, and what the readers agree on."""
+"""Reads the files of answers that forms save, checks them against the key, and finds what readers agree on."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MOST_BYTES = 4_000_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PanelAnswer:
-    """Answers about one HPC; an empty text is an open question."""
+    """Answers about one HPC; a question without an answer is an empty text."""
 
     tissue: str
     pattern: str
@@ -32,7 +32,7 @@ class PanelAnswer:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answers:
-    """A saved form: answers in the order of its questions; `odd` has the places chosen, -1 where none was."""
+    """A saved form: answers in the order of its questions; `odd` has the places chosen, or -1 without an answer."""
 
     kind: Literal["pathosig annotation"]
     form: str
@@ -43,9 +43,10 @@ class Answers:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Question:
-    """Agreement on one question over HPCs or over coarse groups; `complete` of them were answered by all readers, and kappa is of these.
+    """Agreement on one question over HPCs or over coarse groups.
 
-    `agreed` is the number of complete ones with the same answer from all readers.
+    `complete` is the number of HPCs or groups that all readers answered, over which Fleiss' kappa is computed; `agreed` is the
+    number of these with the same answer from all readers.
     """
 
     question: str
@@ -57,7 +58,7 @@ class Question:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OddOneOut:
-    """Proportion of tests solved, with its exact 95 % interval; guessing solves 1 in 4."""
+    """Proportion of odd-one-out tests that were solved, with its exact 95 % interval; by chance it is 1 in 4."""
 
     of: str
     solved: int
@@ -67,7 +68,7 @@ class OddOneOut:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Consensus:
-    """What readers agree on for one HPC or coarse group; an empty text where they do not."""
+    """What readers agree on for one HPC or coarse group; an empty text if they do not agree."""
 
     hpc: int
     tissue: str
@@ -88,7 +89,7 @@ class CoarseAgreement:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Agreement:
-    """Agreement between readers: annotation/agreement.json; `coarse` has the questions about coarse groups, apart from those about HPCs."""
+    """The content of annotation/agreement.json: agreement on HPCs, and in `coarse` that on coarse groups."""
 
     readers: tuple[str, ...]
     questions: tuple[Question, ...]
@@ -100,34 +101,41 @@ class Agreement:
 
 
 def read_answers(path: Path, keys: Mapping[str, FormKey]) -> Answers:
-    """A file that a form saved.
+    """Read and check a file that a form saved.
 
     Parameters
     ----------
     path
-        The file; it may come from anybody.
+        The file, which is not trusted.
     keys
-        Reader -> key of the form made for him.
+        Reader -> key of their form.
+
+    Returns
+    -------
+    Answers
 
     Raises
     ------
     InputError
-        E_ANSWERS: the file is missing or damaged, or does not answer a form of this study.
+        E_ANSWERS if the file is missing or damaged, or does not belong to a form of this study.
     """
     name = one_line(path.name)
     try:
         if path.stat().st_size > _MOST_BYTES:
-            raise InputError(f"{name}: larger than answers can be.", code="E_ANSWERS")
+            raise InputError(
+                f"{name}: too large for a file of answers. Send the file that the button Save answers wrote.",
+                code="E_ANSWERS",
+            )
         raw = read_strict(path.read_bytes())
     except (OSError, ValueError) as error:
         message = (
-            f"{name}: not answers of a form ({error}). Send the file that the button Save answers wrote."
+            f"{name}: not a file of answers ({error}). Send the file that the button Save answers wrote."
         )
         raise InputError(message, code="E_ANSWERS") from error
     answers = from_plain(Answers, raw, where=name, code="E_ANSWERS")
     key = keys.get(answers.reader)
     if key is None or key.form != answers.form:
-        message = f"{name}: answers a form that is not one of annotation/key.json. Use the forms made last."
+        message = f"{name}: belongs to a form that is not in annotation/key.json. Use the forms that were written last."
         raise InputError(message, code="E_ANSWERS")
     is_complete = len(answers.panels) == len(key.panels) and len(answers.odd) == len(key.odd)
     if not is_complete or not all(map(_is_possible, answers.panels)) or not set(answers.odd) <= _PLACES:
@@ -151,14 +159,28 @@ def _is_possible(answer: PanelAnswer) -> bool:
 def agreement_of(answers: Sequence[Answers], keys: Mapping[str, FormKey]) -> Agreement:
     """Agreement and consensus of at least two readers.
 
+    Parameters
+    ----------
+    answers
+        One saved form for each reader.
+    keys
+        Reader -> key of their form.
+
+    Returns
+    -------
+    Agreement
+
     Raises
     ------
     InputError
-        E_ANSWERS: there are fewer than two readers, or two files of one.
+        E_ANSWERS if there are fewer than two readers, or two files from the same reader.
     """
     readers = tuple(sorted(a.reader for a in answers))
     if len(readers) < 2 or len(set(readers)) < len(readers):
-        message = f"annotate: answers of {len(set(readers))} readers in {len(readers)} files; expected one file each of at least 2."
+        message = (
+            f"annotate: found {len(readers)} files from {len(set(readers))} readers; expected one file from each of at least 2 "
+            "readers."
+        )
         raise InputError(message, code="E_ANSWERS")
     given: dict[tuple[Level, int], dict[str, PanelAnswer]] = {}
     for one in answers:
@@ -187,7 +209,7 @@ def agreement_of(answers: Sequence[Answers], keys: Mapping[str, FormKey]) -> Agr
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Test:
-    """One test of the odd one out that a reader answered."""
+    """One odd-one-out test that a reader answered."""
 
     reader: str
     level: Level
@@ -245,10 +267,23 @@ def _accuracy(of: str, solved: Sequence[bool]) -> OddOneOut:
 
 
 def consensus_of(hpc: int, answers: Sequence[PanelAnswer], *, level: Level = "hpc") -> Consensus:
-    """What all readers who answered say, at least two of them.
+    """What all readers who answered agree on, if these are at least two.
 
-    The name is the free name where these are equal but for case and blanks; without any free name, tissue and pattern
-    where both are agreed on.
+    The name is the name in the readers' own words, if all gave the same one apart from case and blanks. If nobody gave a
+    name, it consists of tissue and pattern, if readers agree on both.
+
+    Parameters
+    ----------
+    hpc
+        Number of the HPC or coarse group.
+    answers
+        One answer from each reader.
+    level
+        ``hpc`` or ``coarse``.
+
+    Returns
+    -------
+    Consensus
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The command `annotate`: writes forms, and reads what readers answered."""
+"""The command `annotate`: writes forms for readers, and evaluates their answers."""
 
 from __future__ import annotations
 
@@ -24,38 +24,39 @@ _LEFT_FOR_TESTS = 3
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Keys:
-    """annotation/key.json: reader -> what his form hides. Keep it from the readers."""
+    """The content of annotation/key.json: reader -> what their form hides. Readers must not see it."""
 
     readers: dict[str, FormKey]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Forms:
-    """Forms that were written."""
+    """The forms that were written, and the number of HPCs and coarse groups in them."""
 
     forms: tuple[str, ...]
     hpcs: int
     groups: int = 0
 
     def to_text(self) -> str:
-        """The files and what to do with them."""
+        """The files, and what to do with them."""
         lines = [
             *self.forms,
-            f"{self.hpcs} HPCs and {self.groups} coarse groups. Send each reader his form; keep annotation/key.json to yourself.",
+            f"{self.hpcs} HPCs and {self.groups} coarse groups. Send each reader their own form, and do not show "
+            "annotation/key.json to readers.",
         ]
         return "\n".join(lines)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reading:
-    """Agreement of the readers, and the names that were written for HPCs and coarse groups."""
+    """Agreement of the readers, the names that were written for HPCs and coarse groups, and earlier names that were kept."""
 
     agreement: Agreement
     names: dict[str, str]
     kept: dict[str, str]
 
     def to_text(self) -> str:
-        """Agreement in a few lines."""
+        """The agreement in a few lines."""
         lines = [f"{len(self.agreement.readers)} readers: {', '.join(self.agreement.readers)}"]
         coarse = self.agreement.coarse
         asked = [("HPCs", q) for q in self.agreement.questions]
@@ -75,7 +76,7 @@ class Reading:
             )
         lines.append(f"{len(self.names)} names written to hpc_names.csv")
         if self.kept:
-            lines.append(f"{len(self.kept)} names were there and are kept; --force replaces them")
+            lines.append(f"{len(self.kept)} earlier names were kept; --force replaces them")
         return "\n".join(lines)
 
 
@@ -92,22 +93,24 @@ def annotate(
     answers: Sequence[Path] = (),
     force: bool = False,
 ) -> Forms | Reading:
-    """Blinded forms for pathologists to name HPCs and coarse groups, one HTML file each; with answers, how far they agree.
+    """Write blinded forms on which pathologists name HPCs and coarse groups, or evaluate their answers.
+
+    Each reader gets one HTML file. With answers, their agreement is computed, and the names that readers agree on are written.
 
     Parameters
     ----------
     study
         An open study with an atlas.
     readers
-        Names of the readers; each gets a form of his own.
+        Names of the readers, who each get their own form.
     tiles
-        Tiles of each HPC and group shown at most, from 1 to 24.
+        Largest number of tiles shown for an HPC or group, from 1 to 24.
     seed
-        Seed of the shuffling.
+        Seed of the order of questions and tiles.
     answers
-        Files that the forms saved: agreement.json and names are written instead of forms.
+        Files that the forms saved; agreement.json and hpc_names.csv are then written instead of forms.
     force
-        Replace forms that differ, and names that are there.
+        Replace forms that differ, and names that exist already.
 
     Returns
     -------
@@ -116,9 +119,9 @@ def annotate(
     Raises
     ------
     ConfigError
-        If readers or tiles are impossible, or other forms are there already.
+        If readers or tiles are invalid, or other forms exist already.
     InputError
-        If there is no atlas, too few tiles can be read, or answers do not fit the forms (E_ANSWERS).
+        If there is no atlas (E_MISSING), too few tiles can be read, or answers do not fit the forms (E_ANSWERS).
     """
     if answers:
         return _read_back(study, answers, force=force)
@@ -128,14 +131,14 @@ def annotate(
         or len({n.casefold() for n in names}) < len(names)
         or not all(n and n.isprintable() for n in names)
     ):
-        raise ConfigError(f"annotate: readers {list(readers)}; expected different names.")
+        raise ConfigError(f"annotate: readers {list(readers)}; expected names that differ and are not empty.")
     if not 1 <= tiles <= 24:
         raise ConfigError(f"annotate: tiles {tiles}; expected 1 to 24.")
     return _write_forms(study, names, tiles=tiles, seed=seed, force=force)
 
 
 def _write_forms(study: Study, readers: Sequence[str], *, tiles: int, seed: int, force: bool) -> Forms:
-    from pathosig.report.images import jpeg  # draws figures; help does without
+    from pathosig.report.images import jpeg  # slow to import, and not needed for --help
     from pathosig.report.reading import atlas_tiles
 
     if not study.paths.atlas.is_file():
@@ -153,7 +156,10 @@ def _write_forms(study: Study, readers: Sequence[str], *, tiles: int, seed: int,
         readers={r: blinded(of_hpc, groups=groups, reader=r, seed=seed, at_most=tiles) for r in readers}
     )
     if study.paths.annotation_key.is_file() and not force and _read_keys(study) != keys:
-        message = "annotate: annotation/key.json belongs to other forms, whose answers would be lost. --force replaces them."
+        message = (
+            "annotate: annotation/key.json belongs to other forms, whose answers could no longer be read. --force replaces "
+            "them."
+        )
         raise ConfigError(message)
     pictures = [jpeg(t.pixels, quality=88) for t in exemplars]
     widths = {round(t.width_um) if t.width_um else None for t in exemplars}
@@ -178,7 +184,7 @@ def _read_keys(study: Study) -> Keys:
 
 
 def _read_back(study: Study, files: Sequence[Path], *, force: bool) -> Reading:
-    from pathosig.annotation.answers import agreement_of, read_answers  # SciPy and pandas; forms do without
+    from pathosig.annotation.answers import agreement_of, read_answers  # imports SciPy and pandas
 
     keys = _read_keys(study).readers
     agreement = agreement_of([read_answers(path, keys) for path in files], keys)

@@ -1,4 +1,4 @@
-"""Blinded forms on HPCs and coarse groups: which tiles a reader sees, in which order, and the page that asks about them."""
+"""Blinded forms on HPCs and coarse groups: the tiles that a reader sees, their order, and the HTML page with the questions."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ PATTERNS = (
     "cannot say",
 )
 ALIKE = 3
-"""Tiles of the same HPC in a test of the odd one out; one of another HPC lies among them."""
+"""Tiles of the same HPC in an odd-one-out test, to which one tile of another HPC is added."""
 LONGEST_NAME = 80
 
 
@@ -69,7 +69,7 @@ class Panel:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OddTest:
-    """Three tiles of an HPC or coarse group and one of another, at `place` (from 0), as indices into the exemplars."""
+    """Three tiles of an HPC or coarse group, and one of another at `place` (from 0), as indices into the exemplars."""
 
     hpc: int
     other: int
@@ -80,7 +80,7 @@ class OddTest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FormKey:
-    """What a form hides: which HPC or coarse group stands behind each question. `form` names the form in the answers."""
+    """What a form hides: the HPC or coarse group of each question. `form` identifies the form in a file of answers."""
 
     form: str
     panels: tuple[Panel, ...]
@@ -88,30 +88,34 @@ class FormKey:
 
 
 def column_of(level: Level, number: int) -> str:
-    """``hpc_07`` or ``coarse_0``, as tables and hpc_names.csv have it."""
+    """Name of an HPC or coarse group in tables and in hpc_names.csv: ``hpc_07`` or ``coarse_0``."""
     return f"hpc_{number:02d}" if level == "hpc" else f"coarse_{number}"
 
 
 def blinded(
     exemplars: TileIndex, *, reader: str, seed: int, at_most: int, groups: TileIndex | None = None
 ) -> FormKey:
-    """The questions of one reader: HPCs, groups, tiles and places shuffled, the same again for the same seed and reader.
+    """The questions of one reader, with HPCs, groups, tiles and places in random order.
 
-    Tests of the odd one out take the tiles that the panels leave over where there are enough, so that a test cannot
-    be solved by comparing it with a panel.
+    The order is the same for the same seed and reader. Odd-one-out tests use tiles that are not in the panels, if there
+    are enough, so that a test cannot be solved by comparing it with a panel.
 
     Parameters
     ----------
     exemplars
         Indices of the tiles of each HPC, the most typical first.
     reader
-        The reader's name; each has an order of his own.
+        The reader's name, which determines the order together with the seed.
     seed
-        Seed of the shuffling.
+        Seed of the order.
     at_most
-        Tiles of a panel, at least 1.
+        Largest number of tiles of a panel, at least 1.
     groups
-        Indices of the tiles of each coarse group, likewise; the form does not say which rows are groups.
+        Indices of the tiles of each coarse group, the most typical first; the form does not show which rows are groups.
+
+    Returns
+    -------
+    FormKey
 
     Raises
     ------
@@ -128,7 +132,10 @@ def blinded(
 
     hpcs = sorted(h for h, tiles in exemplars.items() if len(tiles))
     if len(hpcs) < 2:
-        raise InputError(f"annotate: {len(hpcs)} HPCs have readable exemplars; at least 2 are needed.")
+        raise InputError(
+            f"annotate: {len(hpcs)} HPCs have exemplars that can be read; at least 2 are needed. Check that the slides are "
+            "where slides.csv says."
+        )
     digest = hashlib.sha256(f"{seed}\0{reader}".encode("utf-8", "surrogatepass")).digest()
     rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
     tiles: dict[tuple[Level, int], Sequence[int]] = {("hpc", h): exemplars[h] for h in hpcs}
@@ -169,7 +176,7 @@ def _odd_test(
 
 
 def form_html(key: FormKey, pictures: Sequence[bytes], *, reader: str, width_um: float | None) -> str:
-    """The form as one HTML document that needs nothing beside it, asks no host and names no HPC or slide.
+    """The form as one HTML document, which needs no other file and no network, and names no HPC or slide.
 
     Parameters
     ----------
@@ -180,7 +187,12 @@ def form_html(key: FormKey, pictures: Sequence[bytes], *, reader: str, width_um:
     reader
         The reader's name.
     width_um
-        Width of a tile in micrometres; None where it is not the same for all.
+        Width of a tile in micrometres; None if it differs between tiles.
+
+    Returns
+    -------
+    str
+        The HTML.
     """
     from markupsafe import Markup
 
@@ -192,7 +204,7 @@ def form_html(key: FormKey, pictures: Sequence[bytes], *, reader: str, width_um:
     )
     shown = [q.tiles for q in key.panels] + [q.tiles for q in key.odd]
     used = sorted({tile for tiles in shown for tile in tiles})
-    # Style sheet and script are our own files, and the policy names their hashes: the only text not escaped.
+    # Only the style sheet and the script, which belong to this package, are not escaped; the policy names their hashes.
     return (
         environment("pathosig.annotation")
         .get_template("form.html.j2")

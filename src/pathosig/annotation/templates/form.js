@@ -52,7 +52,7 @@ async function load(event) {
     });
     state.textContent = `Loaded. ${count()}`;
   } catch (error) {
-    state.textContent = "This file does not hold answers to this form.";
+    state.textContent = "This file does not contain answers to this form.";
   }
 }
 
