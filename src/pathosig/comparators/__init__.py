@@ -1,4 +1,4 @@
-"""Other ways from tiles to a score, to see whether anything is lost by going through phenotypes."""
+"""Other models from tiles to a score, which show whether anything is lost by using phenotypes."""
 
 import lazy_loader
 

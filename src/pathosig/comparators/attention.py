@@ -1,7 +1,7 @@
 """Attention over tiles, trained on the Cox partial likelihood: the usual end-to-end model, small enough for a CPU.
 
-A tile h gets the weight softmax(w'(tanh(V h) * sigmoid(U h))), a patient the weighted mean of the tiles, and the risk is
-linear in it.
+The weight of a tile h is softmax(w'(tanh(V h) * sigmoid(U h))), a patient is represented by the weighted mean of the tiles,
+and the risk is a linear function of it.
 
 References
 ----------
@@ -32,7 +32,7 @@ class AttentionCox(nn.Module):
         self.dropout = nn.Dropout(_DROPOUT)
 
     def forward(self, tiles: torch.Tensor, there: torch.Tensor) -> torch.Tensor:
-        """Risk of every patient, float[n], from float[n, tiles, d] and which of the tiles are there, bool[n, tiles]."""
+        """Risk of every patient, float[n], from padded tiles, float[n, tiles, d]; `there`, bool[n, tiles], marks real tiles."""
         logit = self.weight(torch.tanh(self.tanh(tiles)) * torch.sigmoid(self.gate(tiles)))[..., 0]
         share = torch.softmax(logit.masked_fill(~there, -torch.inf), dim=1)
         pooled = (share[..., None] * tiles).sum(dim=1)
@@ -41,7 +41,7 @@ class AttentionCox(nn.Module):
 
 
 def _loss(risk: torch.Tensor, order: torch.Tensor, event: torch.Tensor) -> torch.Tensor:
-    """Negative log partial likelihood per event (Breslow); `order` sorts by falling time."""
+    """Negative log partial likelihood per event (Breslow); `order` sorts patients by decreasing time."""
     sorted_risk = risk[order]
     total = torch.logcumsumexp(sorted_risk, dim=0)
     died = event[order]
@@ -57,18 +57,23 @@ def attention_scores(
     epochs: int = 40,
     seed: int = 0,
 ) -> np.ndarray:
-    """Risks of all patients by a model of some of them: float[n].
+    """Risks of all patients from a model that is trained on some of them.
 
     Parameters
     ----------
     bags
         Tiles of each patient, float[tiles, d].
     time, event
-        [n]; only those of training patients are looked at.
+        float[n] and bool[n]; only those of training patients are used.
     training
-        bool[n].
+        bool[n]: the patients to train on.
     epochs, seed
-        Passes over all training patients at once; seed of the initial weights and the dropout.
+        Number of optimisation steps, each over all training patients; seed of the initial weights and of the dropout.
+
+    Returns
+    -------
+    float[n]
+        Higher is worse; the scale is arbitrary.
     """
     width, dim = max(len(b) for b in bags), bags[0].shape[1]
     tiles, there = torch.zeros(len(bags), width, dim), torch.zeros(len(bags), width, dtype=torch.bool)

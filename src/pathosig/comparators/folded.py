@@ -1,4 +1,4 @@
-"""Scores of a comparator: frozen from discovery for everybody, and out of fold for discovery, in the signature's own folds."""
+"""Scores of a comparator: from one model for all patients, and out of fold for discovery, in the signature's folds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathosig.core.progress import Progress
 from pathosig.survival.ridge import fold_of, ridge_fit
 
 Scorer = Callable[[np.ndarray], np.ndarray]
-"""Which patients train, bool[n] -> risk of everybody, float[n]."""
+"""Takes the training patients, bool[n], and returns the risks of all patients, float[n]."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -22,9 +22,10 @@ class FoldedScores:
     Attributes
     ----------
     frozen
-        float[n]: by a model of all discovery patients, in their SD.
+        float[n]: scores from a model of all discovery patients, in units of their SD.
     out_of_fold
-        float[n]: mean over repeats, each in SD of its training fold; NaN outside discovery.
+        float[n]: scores from models that did not train on the patient, each in units of the SD of its training patients,
+        averaged over repeats; NaN outside discovery.
     """
 
     frozen: np.ndarray
@@ -32,7 +33,19 @@ class FoldedScores:
 
 
 def ridge_scorer(vectors: np.ndarray, time: np.ndarray, event: np.ndarray) -> Scorer:
-    """A ridge Cox model on vectors of patients, its penalty chosen by cross-validation among those who train."""
+    """A ridge Cox model on vectors of patients, whose penalty is chosen by cross-validation in the training patients.
+
+    Parameters
+    ----------
+    vectors
+        float[n, d].
+    time, event
+        float[n] and bool[n].
+
+    Returns
+    -------
+    Scorer
+    """
 
     def score(training: np.ndarray) -> np.ndarray:
         fit = ridge_fit(vectors[training], time[training], event[training])
@@ -51,29 +64,35 @@ def folded_scores(
     seed: int,
     label: str = "comparator",
 ) -> FoldedScores:
-    """Fit in the folds in which `validation.cross_validate` fits the signature, and once on all of discovery.
+    """Fit in the folds in which `validation.cross_validate` fits the signature, and once on all discovery patients.
 
     Parameters
     ----------
     scorer
-        Fits on the patients it is given and scores everybody.
+        Fits on the patients that it is given, and scores all patients.
     discovery
-        int[m]: positions of the discovery patients, in the order of the signature's training set.
+        int[m]: indices of the discovery patients, in the order of the signature's training set.
     event
         bool[n].
     repeats, folds, seed
         As in the cross-validation.
     label
-        What the progress bar counts.
+        Label of the progress bar.
+
+    Returns
+    -------
+    FoldedScores
 
     Raises
     ------
     NotEstimableError
-        With fewer events than folds.
+        If there are fewer events than folds, or fewer than four.
     """
     n, died = len(event), event[discovery]
     if died.sum() < max(folds, 4):
-        raise NotEstimableError(f"comparators: {int(died.sum())} events for {folds} folds.")
+        raise NotEstimableError(
+            f"comparators: {int(died.sum())} events in discovery; expected at least {max(folds, 4)} for {folds} folds."
+        )
     rng = np.random.default_rng(seed)
     left_out = np.zeros((repeats, n))
     with Progress(label, total=repeats * folds + 1) as bar:

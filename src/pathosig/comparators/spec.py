@@ -1,4 +1,4 @@
-"""Which comparators are fitted, and how."""
+"""The section `[compare]` of study.toml: which comparators are fitted, and how."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ METHODS = ("mean", "mixture", "attention")
 
 @dataclass(frozen=True, kw_only=True)
 class CompareSpec(Spec):
-    """What the signature is compared with.
+    """The models that the signature is compared with.
 
     Attributes
     ----------
@@ -21,15 +21,16 @@ class CompareSpec(Spec):
         mean (mean of all tiles, ridge Cox) | mixture (moments of a Gaussian mixture, ridge Cox) | attention (gated attention
         over tiles, trained on the Cox likelihood; needs torch).
     table
-        A table of embeddings of patients or slides made elsewhere (CSV or Parquet: patient_id and numbers), for a ridge Cox model.
+        A table with embeddings of patients or slides from another program (CSV or Parquet with patient_id and columns of
+        numbers), for a ridge Cox model.
     components
-        Gaussians of the mixture.
+        Number of Gaussians of the mixture.
     tiles
-        How many tiles of each patient mixture and attention see, drawn at random; the mean takes all tiles.
+        Largest number of tiles of each patient that mixture and attention use, sampled at random; the mean uses all tiles.
     epochs
         Passes of the attention model over all patients.
     seed
-        Seed; folds are those of `[validate]`.
+        Seed of every random step; the folds are those of `[validate]`.
     """
 
     section: ClassVar[str] = "compare"

@@ -1,4 +1,4 @@
-"""`pathosig compare DIR`: other models on the same patients, for `validate` to judge beside the signature."""
+"""`pathosig compare DIR`: fits other models on the same patients, which `validate` then compares with the signature."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _FOR_PROTOTYPES = 20_000
 
 @dataclass(frozen=True, kw_only=True)
 class CompareReport(Shown):
-    """Which comparators were written."""
+    """The comparators that were fitted, and how many patients they score."""
 
     written: tuple[str, ...]
     patients: int
@@ -38,25 +38,34 @@ class CompareReport(Shown):
         return {"written": list(self.written), "patients": self.patients}
 
     def to_text(self) -> str:
-        """For people."""
+        """The comparators, and the next command."""
         names = ", ".join(self.written)
-        return f"comparators of {self.patients} patients: {names}\nnext: pathosig validate DIR judges them beside the signature"
+        return (
+            f"comparators for {self.patients} patients: {names}\n"
+            "next: pathosig validate DIR compares them with the signature"
+        )
 
 
 def compare(study: Study, spec: CompareSpec | None = None) -> CompareReport:
-    """Fit other models on the signature's discovery patients, in its folds, and score everybody with them.
+    """Fit other models on the signature's discovery patients, in its folds, and score all patients with them.
 
     Parameters
     ----------
     study
-        An open study with profiles and, unless only `table` is compared, embeddings.
+        An open study with profiles and, unless only a table is compared, with embeddings.
     spec
-        Which models; from study.toml by default.
+        Which models to fit; from study.toml by default.
+
+    Returns
+    -------
+    CompareReport
 
     Raises
     ------
     InputError
         E_MISSING if there are neither embeddings nor a table.
+    NotEstimableError
+        If there are too few events.
     """
     spec = spec or study.spec(CompareSpec)
     settings, folds = study.spec(SignatureSpec), study.spec(ValidateSpec)
@@ -74,7 +83,8 @@ def compare(study: Study, spec: CompareSpec | None = None) -> CompareReport:
         )
     if not models:
         raise InputError(
-            "compare: nothing to fit: the study has no embeddings or [compare] methods is empty, and no table is named.",
+            "compare: nothing to fit. The study has no embeddings or [compare] methods is empty, and [compare] table is not "
+            "set. Run `pathosig embed`, or name a table.",
             code="E_MISSING",
         )
     for model in models:
@@ -98,7 +108,7 @@ class _Model:
 
 
 def _of(outcome: pd.DataFrame, patients: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Times and events of patients; NaN and no event where there is no outcome."""
+    """Times and events of patients; NaN and no event for patients without an outcome."""
     rows = outcome.reindex(list(patients))
     return rows["time"].to_numpy(float), rows["event"].fillna(False).to_numpy(bool)
 
@@ -106,7 +116,7 @@ def _of(outcome: pd.DataFrame, patients: Sequence[str]) -> tuple[np.ndarray, np.
 def _models_of_tiles(
     files: Mapping[str, Sequence[Path]], training: set[str], outcome: pd.DataFrame, spec: CompareSpec
 ) -> list[_Model]:
-    """The models of `spec.methods` that see tiles."""
+    """The models in `spec.methods`, which use tiles."""
     patients = sorted(files)
     time, event = _of(outcome, patients)
     scorers: dict[str, Scorer] = {}
@@ -139,7 +149,7 @@ def _write(path: Path, patients: Sequence[str], scores: FoldedScores) -> None:
 
 
 def _files(study: Study) -> dict[str, list[Path]]:
-    """Patient -> embeddings of all their specimens."""
+    """Patient -> files with the embeddings of all their specimens."""
     out: dict[str, list[Path]] = {}
     for specimen in study.specimens():
         path = study.paths.embeddings(specimen.id)
@@ -149,7 +159,7 @@ def _files(study: Study) -> dict[str, list[Path]]:
 
 
 def _rows(path: Path) -> np.ndarray:
-    """Tiles of a slide that could be decoded, memory-mapped: float16[n, d]."""
+    """Embeddings of the tiles of a slide that could be decoded, float16[n, d]."""
     tiles = np.load(path, mmap_mode="r", allow_pickle=False)
     kept = np.isfinite(np.asarray(tiles[:, 0], np.float32))
     return tiles if kept.all() else tiles[kept]
@@ -162,7 +172,7 @@ def _mean(paths: Sequence[Path]) -> np.ndarray:
 def _bags(
     files: Mapping[str, Sequence[Path]], patients: Sequence[str], training: set[str], spec: CompareSpec
 ) -> list[np.ndarray]:
-    """A sample of every patient's tiles on the axes of a PCA of discovery."""
+    """A sample of every patient's tiles, projected on a PCA of the discovery patients' tiles."""
     rng = np.random.default_rng([spec.seed, 1])
     raw = []
     for patient in patients:
@@ -177,7 +187,10 @@ def _bags(
 
 
 def _table(path: Path, study: Study) -> tuple[list[str], np.ndarray]:
-    """Patients and numbers of an outside table, means over the rows of a patient; a missing number is its column's mean."""
+    """Patients and vectors from an outside table: means over the rows of a patient, with missing numbers filled.
+
+    A missing number is replaced by the mean of its column.
+    """
     rows = read_features(path, set(study.patients()["patient_id"]), leave_out=set(study.patients().columns))
     frame = (
         rows.drop(columns=["slide_id", "n_tiles"], errors="ignore")

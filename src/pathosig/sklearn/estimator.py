@@ -1,4 +1,4 @@
-"""A signature with scikit-learn's interface."""
+"""A signature as a scikit-learn estimator."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
 
 
 def survival_target(time: ArrayLike, event: ArrayLike) -> NDArray[np.float64]:
-    """Outcomes as one array of numbers: the time of an event, minus the time of a censored patient.
+    """Outcomes as one array of numbers, in which the times of censored patients are negative.
 
     Parameters
     ----------
     time
         float[n], above 0.
     event
-        bool[n]: whether the event was seen.
+        bool[n]: whether the event was observed.
 
     Returns
     -------
     NDArray
-        float[n]: ``time`` where the event was seen, ``-time`` elsewhere.
+        float[n]: ``time`` if the event was observed, ``-time`` if the patient was censored.
 
     Raises
     ------
     ValueError
-        If a time is missing, infinite, 0 or negative: its sign could not carry the event.
+        If a time is missing, infinite, 0 or negative, so that its sign cannot show whether there was an event.
 
     Examples
     --------
@@ -52,28 +52,28 @@ def survival_target(time: ArrayLike, event: ArrayLike) -> NDArray[np.float64]:
 
 
 class SignatureEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """A Cox signature of any features, selected, fitted and scored as `pathosig signature` does it.
+    """A Cox signature of any features, which is selected, fitted and scored as by `pathosig signature`.
 
     Parameters
     ----------
     selection
-        As in `SignatureSpec`: ridge, tree, lasso, stepwise or paper; `completed` needs the tree of a codebook, which a table of features
-        has not. ``auto`` is tree or ridge by cross-validated partial likelihood.
+        As in `SignatureSpec`: ridge, tree, lasso, stepwise or paper. ``auto`` chooses tree or ridge by the cross-validated partial
+        likelihood. ``completed`` is unavailable, because it needs the tree of a codebook.
     folds
-        Folds of the cross-validation that sets penalties.
+        Number of folds of the cross-validation that determines penalties.
     seed
         Seed of half-samples and folds.
 
     Attributes
     ----------
     signature_
-        The frozen `Signature`, or None where nothing was selected; every score is 0 then.
+        The frozen `Signature`, or None if nothing was selected; all scores are then 0.
     n_features_in_, feature_names_in_
         As in scikit-learn.
 
     References
     ----------
-    Harrell et al. Evaluating the yield of medical tests. JAMA 1982 (the score of a fitted estimator).
+    Harrell et al. Evaluating the yield of medical tests. JAMA 1982 (the C-index, which `score` returns).
 
     Examples
     --------
@@ -94,15 +94,19 @@ class SignatureEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         self.seed = seed
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
-        """Fit on patients.
+        """Fit the signature.
 
         Parameters
         ----------
         X
-            float[n, features].
+            float[n, features]: one row for each patient.
         y
-            Outcomes as `survival_target` makes them, float[n], or a structured array with a boolean field (event) and a
-            number (time), as scikit-survival makes them.
+            Outcomes from `survival_target`, float[n], or a structured array with a boolean field (event) and a
+            number (time), as in scikit-survival.
+
+        Returns
+        -------
+        Self
 
         Raises
         ------
@@ -134,7 +138,7 @@ class SignatureEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Risk scores of patients, float[n]; higher is worse."""
+        """Risk scores of patients, float[n], for X, float[n, features]; higher is worse."""
         check_is_fitted(self, "signature_")
         x = validate_data(self, X, reset=False, dtype=np.float64)
         if self.signature_ is None:
@@ -142,7 +146,7 @@ class SignatureEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         return np.asarray(self.signature_.score(self._table(x)), float)
 
     def score(self, X: ArrayLike, y: ArrayLike) -> float:
-        """Harrell's C-index of the risk scores; NaN where no two patients can be compared."""
+        """Harrell's C-index of the risk scores; NaN if no two patients can be compared."""
         time, event = _outcome(y)
         try:
             return float(harrell_c(self.predict(X), time, event).c)
@@ -150,12 +154,12 @@ class SignatureEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             return float("nan")
 
     def _table(self, x: NDArray[np.float64]) -> pd.DataFrame:
-        """Features under names of their own, so that none is taken for an id or an outcome."""
+        """Features under neutral names, so that none is mistaken for an id or an outcome."""
         return pd.DataFrame(x, columns=[f"feature_{i}" for i in range(x.shape[1])])
 
 
 def _outcome(y: Any) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Times and events of either form of `y`."""
+    """Times and events from either form of `y`."""
     if y is None:
         raise ValueError("requires y to be passed, but the target y is None")
     names = getattr(getattr(y, "dtype", None), "names", None)
