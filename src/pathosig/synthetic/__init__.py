@@ -1,4 +1,4 @@
-"""Simulated cohorts whose truth is known: slides or tile features, patients, outcomes."""
+"""Simulated cohorts with a known truth: slides or tile features, patients and outcomes."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""The claims of the published microarray study, as planted and as found in a finished simulated study."""
+"""The claims of the published microarray study: what was planted in a simulated study, and what its analysis found."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class PaperComparison(Shown):
         return {"claims": [asdict(claim) for claim in self.claims], "report": self.report}
 
     def to_text(self) -> str:
-        """Three lines a claim: subject and outcome, planted, found."""
+        """Three lines for each claim: its subject and outcome, what was planted, and what was found."""
         lines = ["planted against found"]
         for claim in self.claims:
             lines += [
@@ -69,19 +69,28 @@ class PaperComparison(Shown):
 
 
 def compare_claims(study: Study) -> PaperComparison:
-    """Compare a validated study that `simulate` made with kind tma or mixed with what was planted in it.
+    """Compare the results of a simulated microarray study with what was planted in it.
 
-    The claims are also written to truth/claims.json, from where the report takes them.
+    The claims are also written to truth/claims.json, where the report finds them.
+
+    Parameters
+    ----------
+    study
+        A validated study that `simulate` wrote with kind ``tma`` or ``mixed``.
+
+    Returns
+    -------
+    PaperComparison
 
     Raises
     ------
     InputError
-        If the study holds no such truth, or is not validated yet.
+        If the study has no planted cores, or has not been validated.
     """
     truth = read_json(study.paths.truth) if study.paths.truth.is_file() else {}
     if "cores" not in truth:
         raise InputError(
-            "truth.json: no cores are planted there. Make the study with `pathosig simulate --kind tma`."
+            "truth.json: the study has no planted cores. Create it with `pathosig simulate --kind tma`."
         )
     results = read_results(study.paths.results)
     general, tiles = compare_truth(study), tile_truth(study)

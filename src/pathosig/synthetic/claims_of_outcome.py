@@ -1,4 +1,4 @@
-"""Claims about outcome: what was planted in survival and treatment, and what the validation found."""
+"""Claims about outcomes: effects planted on survival and of treatment, and what the validation found."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LEVEL = 0.05
 
 
 def prognostic_claim(general: Comparison) -> Claim:
-    """The prognostic HPCs: each planted type behind a selected feature with the right sign, and nothing else."""
+    """Prognostic HPCs: found if both planted types are selected with the right sign, and no other type is."""
     signs = {general.harmful: 1, general.protective: -1}
     right, wrong = set[str](), set[str]()
     for name, kind in general.selected.items():
@@ -50,7 +50,7 @@ def _effect_claim(
     subject: str,
     planted: str,
 ) -> Claim:
-    """Hazard ratios of cohorts: found where all lie above 1 with their intervals, partly where one does."""
+    """A claim about hazard ratios: found if the intervals of all cohorts lie above 1, partly found if one does."""
     estimable = [h for _, h in effects if isinstance(h, HazardRatio)]
     shown = [h for h in estimable if h.lower is not None and h.lower > 1]
     outcome: ClaimOutcome = "found" if len(shown) == len(effects) else "partly" if shown else "not found"
@@ -65,7 +65,7 @@ def _effect_claim(
 
 
 def survival_claim(results: Results, endpoint: str) -> Claim:
-    """The continuous score in the validation cohorts."""
+    """The hazard ratio of the continuous score in the validation cohorts."""
     return _effect_claim(
         [(a.cohort, a.hr_sd) for a in _validated(results, endpoint)],
         "hazard ratio per SD",
@@ -94,7 +94,7 @@ def recurrence_claim(results: Results) -> Claim:
 
 
 def forest_claim(results: Results) -> Claim:
-    """The score beside age, sex, stage and nodes."""
+    """The hazard ratio of the score, adjusted for age, sex, stage and nodes."""
     effects = [
         (analysis.cohort, row.effect)
         for analysis in _validated(results, results.primary.endpoint)
@@ -112,7 +112,7 @@ def forest_claim(results: Results) -> Claim:
 
 
 def strata_claim(results: Results) -> Claim:
-    """Strata by stage, nodes, sex and subtype: the score acts alike in all of them."""
+    """Strata by stage, nodes, sex and subtype: the score has the same effect in all of them."""
     tested: list[Subgroup] = []
     for analysis in _validated(results, results.primary.endpoint):
         if not isinstance(analysis.subgroups, NotEstimable):
@@ -135,7 +135,7 @@ def strata_claim(results: Results) -> Claim:
 
 
 def groups_claim(results: Results) -> Claim:
-    """Chi-square table: risk groups are not tied to any clinical variable."""
+    """Chi-square table: risk groups are not associated with any clinical variable."""
     pairs = [
         (a.variable, a.counts.chi_square.p)
         for a in results.associations
@@ -156,7 +156,7 @@ def groups_claim(results: Results) -> Claim:
 
 
 def treatment_claim(results: Results, planted: Mapping[str, float | str], arm: str) -> Claim:
-    """Benefit from chemoradiotherapy: planted for adjuvant treatment of patients at high risk only."""
+    """Benefit from chemoradiotherapy, which is planted only for adjuvant treatment of patients at high risk."""
     analysed: Sequence[Treatment] = [t for t in results.treatment if t.arm == arm and t.endpoint == "os"]
     benefit = float(planted["log_hr_high_risk"]) if arm == planted["column"] else 0.0
     wanted = (

@@ -1,4 +1,4 @@
-"""Claims about tissue: what was planted in slides, cores and patients, and what was found there."""
+"""Claims about tissue: what was planted in slides, cores and patients, and what the analysis found there."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from pathosig.synthetic.truth import Comparison, TileTruth, true_tile_labels
 
 
 def graded(value: float, *, good: float, fair: float) -> ClaimOutcome:
-    """``found`` from `good` on, ``partly`` from `fair` on."""
+    """``found`` if the value is at least `good`, ``partly`` if it is at least `fair`, otherwise ``not found``."""
     return "found" if value >= good else "partly" if value >= fair else "not found"
 
 
 def cores_claim(study: Study, planted: Mapping[str, Mapping[str, object]]) -> Claim:
-    """Microarrays: every core at its row and column, missing cores called missing."""
+    """Microarrays: every core is found at its row and column, and missing cores are recognised."""
     rows = {row["slide_id"]: row for row in read_csv_rows(study.paths.cores)}
     right = 0
     for core, wanted in planted.items():
@@ -42,7 +42,7 @@ def cores_claim(study: Study, planted: Mapping[str, Mapping[str, object]]) -> Cl
 
 
 def phenotypes_claim(general: Comparison) -> Claim:
-    """The codebook, cut to as many groups as types were planted."""
+    """The codebook: its tree, cut into as many groups as there are planted types, agrees with the types."""
     return Claim(
         panel="phenotypes",
         subject="histomorphological phenotype clusters",
@@ -53,7 +53,7 @@ def phenotypes_claim(general: Comparison) -> Claim:
 
 
 def montage_claim(study: Study, types: Mapping[str, str], names: Sequence[str]) -> Claim:
-    """Tiles of the atlas: of the type that their HPC stands for."""
+    """Atlas: its tiles show the tissue type that most tiles of their HPC have."""
     specimens = {s.id: s for s in study.specimens()}
     right = total = 0
     rows = [r for r in read_table(study.paths.atlas, ATLAS).to_pylist() if r["kind"] != "border"]
@@ -74,7 +74,7 @@ def montage_claim(study: Study, types: Mapping[str, str], names: Sequence[str]) 
 
 
 def maps_claim(tiles: TileTruth, types: Mapping[str, str], names: Sequence[str]) -> Claim:
-    """Maps of HPCs on cores and slides: each validation tile against the type that fills most of it."""
+    """Maps: the HPC of each validation tile stands for the type that covers most of the tile."""
     held = ~tiles.discovery if (~tiles.discovery).any() else tiles.discovery
     standing = np.array([names.index(types[f"hpc_{i:02d}"]) for i in range(int(tiles.hpc.max()) + 1)])
     right = float((standing[tiles.hpc[held]] == tiles.kind[held]).mean())
@@ -88,7 +88,7 @@ def maps_claim(tiles: TileTruth, types: Mapping[str, str], names: Sequence[str])
 
 
 def proportions_claim(profiles: pd.DataFrame, types: Mapping[str, str], truth: Mapping[str, Any]) -> Claim:
-    """Proportions of the two prognostic types in each patient, as counted in tiles and as painted."""
+    """Proportions of the two prognostic types in each patient: those counted in tiles agree with those painted."""
     agreement = {}
     for number in (HARMFUL, PROTECTIVE):
         kind = truth["types"][number]
@@ -107,7 +107,10 @@ def proportions_claim(profiles: pd.DataFrame, types: Mapping[str, str], truth: M
 
 
 def heterogeneity_claim(scores: pd.DataFrame, truth: Mapping[str, Any]) -> Claim:
-    """Patients whose cores disagree; a patient whose differing cores lie on one side of the cut-off is low or high by each."""
+    """Heterogeneous patients: those whose planted cores lie on both sides of the median risk are recognised.
+
+    A patient whose cores differ but lie on the same side of the cut-off is in the same risk group by each core.
+    """
     planted = set(truth["heterogeneous"])
     several = scores[scores["core_agreement"].isin(["agree", "heterogeneous"])]
     called = set(several.loc[several["core_agreement"] == "heterogeneous", "patient_id"])
@@ -147,7 +150,7 @@ def _on_both_sides(truth: Mapping[str, Any]) -> set[str]:
 
 
 def subtypes_claim(profiles: pd.DataFrame, types: Mapping[str, str], tied: Mapping[str, str]) -> Claim:
-    """Molecular subtypes against tissue: the tied tissue in patients of a subtype and in the others."""
+    """Molecular subtypes: patients of a subtype have more of the tissue type that is tied to it than others have."""
     shown, significant = [], []
     for subtype, kind in tied.items():
         leaves = [c for c in profiles.columns if c.startswith("hpc_") and types.get(c) == kind]

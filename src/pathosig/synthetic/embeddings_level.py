@@ -1,4 +1,4 @@
-"""A cohort straight from tile features: hundreds of patients in seconds."""
+"""Simulates a cohort from embeddings of tiles without painting slides: hundreds of patients in seconds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PATCH = 16
 
 
 class FeatureSource:
-    """Draws tile features of a type: Gaussian subtypes, or rows of a labelled feature file."""
+    """Draws features of tiles of a tissue type, from Gaussian subtypes or from the rows of a labelled file."""
 
     def __init__(self, spec: SimulateSpec) -> None:
         self.spec = spec
@@ -40,7 +40,7 @@ class FeatureSource:
         self.centres = types[:, None] + spread
 
     def draw(self, types: np.ndarray, rng: np.random.Generator, *, discovery: bool) -> np.ndarray:
-        """Features of tiles of the given types, float32[n, dim]; a slide has its own mix of subtypes and shift."""
+        """Features of tiles of the given types, int[n], of one slide with its own subtypes and shift: float32[n, dim]."""
         if self._real:
             return self._draw_real(types, rng, discovery)
         spec = self.spec
@@ -62,15 +62,17 @@ class FeatureSource:
 
 
 def _read_features(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(features, groups) per type from an .npy and the .labels.csv beside it (columns label, group)."""
+    """(features, groups) of each type, from an .npy file and the .labels.csv next to it (columns label, group)."""
     labels_path = path.with_suffix(".labels.csv")
     if not path.is_file() or not labels_path.is_file():
-        raise ConfigError(f"--features {path.name}: expected that file and {labels_path.name} beside it.")
+        raise ConfigError(f"--features {path.name}: expected this file, and {labels_path.name} next to it.")
     features = np.load(path, allow_pickle=False)
     with labels_path.open(newline="", encoding="utf-8") as handle:
         rows = list(csv.DictReader(handle))
     if len(rows) != len(features):
-        raise ConfigError(f"--features {path.name}: {len(features)} rows, {len(rows)} labels.")
+        raise ConfigError(
+            f"--features {path.name}: found {len(features)} rows and {len(rows)} labels; expected one label for each row."
+        )
     labels = np.array([r["label"] for r in rows])
     groups = np.array([r.get("group", str(i)) for i, r in enumerate(rows)])
     return [(features[labels == name], groups[labels == name]) for name in sorted(set(labels.tolist()))]
@@ -79,7 +81,26 @@ def _read_features(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
 def write_embeddings(
     study: Study, patients: list[Patient], spec: SimulateSpec
 ) -> tuple[list[list[float]], list[dict[str, str]]]:
-    """Write tiles and embeddings with their records; (true shares per patient, rows of slides.csv)."""
+    """Write tiles and embeddings with their records.
+
+    Parameters
+    ----------
+    study
+        The new study.
+    patients
+        All patients.
+    spec
+        What is planted.
+
+    Returns
+    -------
+    (true shares of the types in each patient, rows of slides.csv)
+
+    Raises
+    ------
+    ConfigError
+        If the file with features does not fit.
+    """
     source = FeatureSource(spec)
     wanted = draw_shares(spec.replace(types=max(3, source.n_types)), len(patients))
     card = {"name": "simulated", "dim": source.dim, "mpp": 0.5, "weights_sha256": "0" * 64, "licence": "none"}
@@ -105,7 +126,7 @@ def write_embeddings(
 
 
 def _in_patches(types: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The same types in another order: tissue comes in patches of about `_PATCH` tiles, not tile by tile."""
+    """The types, int[n], reordered into patches of about `_PATCH` tiles of the same type, as in real tissue."""
     pieces = []
     for kind in np.unique(types):
         count = int((types == kind).sum())
@@ -116,7 +137,7 @@ def _in_patches(types: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _along_a_curve(n: int) -> np.ndarray:
-    """Grid places of n tiles, int[n, 2]: along Morton's curve, so that a run of tiles is a patch of tissue."""
+    """Grid positions of n tiles, int[n, 2]: they follow a Morton curve, so that consecutive tiles form a patch."""
     index = np.arange(n)
     xy = np.zeros((n, 2), np.int64)
     for bit in range(16):
@@ -126,7 +147,7 @@ def _along_a_curve(n: int) -> np.ndarray:
 
 
 def _write_unit(study: Study, unit: str, spec: SimulateSpec, payload: dict[str, object]) -> None:
-    """One slide's tables, through the same record keeping as a real stage."""
+    """Write the tables of one slide, with records as a real stage writes them."""
     for stage, task in (
         (Stage(name="tiles", version=1, from_elsewhere=True), _tiles),
         (Stage(name="embed", version=1, from_elsewhere=True), _embed),

@@ -1,4 +1,4 @@
-"""Where tissue lies on a simulated slide, and of which type it is."""
+"""The layout of a simulated slide: where there is tissue, and of which type."""
 
 from __future__ import annotations
 
@@ -13,38 +13,43 @@ _SCALE = 8
 
 REGION_TILES = 5
 _BLUR_PX = 3
-"""Reach of the smoothing of outlines, in pixels of the label map."""
+"""Radius of the filter that smooths outlines, in pixels of the label map."""
 
 
 def slide_size(tiles: int, tile: int = TILE) -> tuple[int, int]:
-    """(width, height) of a slide whose tissue holds about so many tiles of a side in level-0 pixels."""
+    """(width, height) in level-0 pixels of a slide with room for about `tiles` tiles of tissue of side `tile`."""
     area = tiles * tile * tile * 1.35
     side = int(np.sqrt(area / 0.62))
     return (side // 16 + 1) * 16, int(side * 0.95) // 16 * 16
 
 
 CORE_REGION_PX = 2 * TILE
-"""Regions of a core are two tiles wide: a core holds several tissue types."""
+"""Regions of a core are two tiles wide, so that a core contains several tissue types."""
 
 
 def label_map(
     size: tuple[int, int], shares: np.ndarray, rng: np.random.Generator, *, tile: int = TILE
 ) -> np.ndarray:
-    """Types per pixel at 1/8 of a slide, uint8[h, w]: 0 glass, 1 + type elsewhere.
+    """Tissue type of every pixel of a slide, at 1/8 of its size.
 
-    Regions have random curved outlines and are at least four tiles wide; their centres and the
-    island lie anywhere relative to the tile grid.
+    Regions of one type have random curved outlines and are about five tiles wide; neither they nor the piece of tissue
+    are aligned with the grid of tiles.
 
     Parameters
     ----------
     size
         (width, height) in level-0 pixels.
     shares
-        float[types]: wanted shares; each region takes the type that is most behind.
+        float[types]: intended shares of the types. Each region is more likely to get a type that still lacks area.
     rng
-        Decides outlines and order.
+        Generator for outlines and types.
     tile
         Side of a tile in level-0 pixels.
+
+    Returns
+    -------
+    uint8[h, w]
+        0 for glass, 1 + type for tissue.
     """
     width, height = size[0] // _SCALE, size[1] // _SCALE
     yy, xx = np.mgrid[:height, :width].astype(np.float32)
@@ -63,18 +68,23 @@ def label_map(
 def core_label_map(
     side: int, proportions: np.ndarray, rng: np.random.Generator, *, torn: bool = False
 ) -> np.ndarray:
-    """Types per pixel of a microarray core at 1/8 of its slide, uint8[side, side]: 0 glass, 1 + type elsewhere.
+    """Tissue type of every pixel of a microarray core, at 1/8 of the size of its slide.
 
     Parameters
     ----------
     side
         Diameter of the core in pixels of the label map.
     proportions
-        float[types]: wanted proportions of the tissue types.
+        float[types]: intended proportions of the tissue types.
     rng
-        Decides outlines and order.
+        Generator for outlines and types.
     torn
-        Whether a wedge of the core is gone.
+        Whether one side of the core is missing.
+
+    Returns
+    -------
+    uint8[side, side]
+        0 for glass, 1 + type for tissue.
     """
     yy, xx = np.mgrid[:side, :side].astype(np.float32) - (side - 1) / 2
     angle = np.arctan2(yy, xx)
@@ -89,7 +99,7 @@ def core_label_map(
 
 
 def _regions(tissue: np.ndarray, shares: np.ndarray, spacing: float, rng: np.random.Generator) -> np.ndarray:
-    """Type of every pixel, int[h, w]: regions with curved outlines whose types together come near the wanted shares."""
+    """Type of every pixel, int[h, w], in regions with curved outlines whose areas approximate the intended shares."""
     height, width = tissue.shape
     yy, xx = np.mgrid[:height, :width].astype(np.float32)
     centres = _centres(width, height, spacing, rng)
@@ -111,7 +121,7 @@ def _regions(tissue: np.ndarray, shares: np.ndarray, spacing: float, rng: np.ran
 
 
 def _centres(width: int, height: int, spacing: float, rng: np.random.Generator) -> np.ndarray:
-    """Region centres on a jittered staggered grid with a random offset."""
+    """Centres of regions on a staggered grid with jitter and a random offset, float[n, 2]."""
     offset = rng.uniform(0, spacing, 2)
     points = []
     for row, y in enumerate(np.arange(-spacing, height + spacing, spacing)):
@@ -123,29 +133,36 @@ def _centres(width: int, height: int, spacing: float, rng: np.random.Generator) 
 
 
 def true_shares(labels: np.ndarray, n_types: int) -> np.ndarray:
-    """Shares of the types in a label map's tissue, float[n_types]."""
+    """Shares of the types in the tissue of a label map, float[n_types]."""
     counts = np.bincount(labels.ravel(), minlength=n_types + 1)[1 : n_types + 1]
     return np.asarray(counts / max(counts.sum(), 1))
 
 
 def tile_fractions(labels: np.ndarray, xy: np.ndarray, tile: float, n_types: int) -> np.ndarray:
-    """Area of each type in tiles, float[n, n_types]; the rest of 1 is glass.
+    """Proportion of each type in tiles.
 
     Parameters
     ----------
     labels
         uint8[h, w]: label map.
     xy, tile
-        Corners int[n, 2] and side in level-0 pixels.
+        Corners, int[n, 2], and side in level-0 pixels.
+    n_types
+        Number of types.
+
+    Returns
+    -------
+    float[n, n_types]
+        The remainder of each row to 1 is glass.
     """
     return np.stack([tissue_fraction(labels == t + 1, xy, tile, _SCALE) for t in range(n_types)], axis=1)
 
 
 def enlarge(labels: np.ndarray) -> np.ndarray:
-    """The label map at level 0, uint8[8 h, 8 w], outlines smoothed to the pixel."""
+    """The label map at level 0, with smooth outlines, uint8[8 h, 8 w]."""
     out = np.repeat(np.repeat(labels, _SCALE, axis=0), _SCALE, axis=1)
     blocks = out.reshape(labels.shape[0], _SCALE, labels.shape[1], _SCALE)
-    reach = 2 * _BLUR_PX + 3  # beyond it a pixel has no share in what is interpolated
+    reach = 2 * _BLUR_PX + 3  # pixels further away do not contribute to the interpolation
     row, column = np.nonzero(ndimage.maximum_filter(labels, reach) != ndimage.minimum_filter(labels, reach))
     if not len(row):
         return out
@@ -163,7 +180,7 @@ def enlarge(labels: np.ndarray) -> np.ndarray:
 
 
 def _bilinear_weights() -> np.ndarray:
-    """Weights of the pixel before, the pixel itself and the one after for each of its parts, float32[8, 3]."""
+    """Bilinear weights of the previous pixel, the pixel and the next pixel, for each of its 8 parts, float32[8, 3]."""
     place = (np.arange(_SCALE) + 0.5) / _SCALE - 0.5
     return np.stack([np.maximum(-place, 0), 1 - np.abs(place), np.maximum(place, 0)], axis=1).astype(
         np.float32

@@ -1,4 +1,4 @@
-"""What tissue looks like: procedural textures, or mosaics of real labelled tiles."""
+"""The appearance of simulated tissue: procedural textures, or mosaics of real labelled tiles."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _VARIANTS = 3
 
 @dataclass(frozen=True, kw_only=True)
 class TileLibrary:
-    """Labelled tiles on disk: names of types and, per type, (path, group) of each tile."""
+    """Labelled tiles on disk: the names of the types, and the (path, group) of each tile of each type."""
 
     names: tuple[str, ...]
     tiles: tuple[tuple[tuple[str, str], ...], ...]
 
     def half(self, discovery: bool) -> TileLibrary:
-        """Tiles of one half of the groups: discovery and validation never share a group."""
+        """Tiles of one half of the groups, so that discovery and validation never share a group."""
         out = []
         for rows in self.tiles:
             groups = sorted({g for _, g in rows})
@@ -38,7 +38,16 @@ class TileLibrary:
 
 
 def read_library(folder: Path) -> TileLibrary:
-    """Labelled tiles of a folder: a subfolder per type; ``<type>.groups.csv`` says what belongs together.
+    """Labelled tiles in a folder.
+
+    Parameters
+    ----------
+    folder
+        Has a subfolder with images for each type, and ``<type>.groups.csv`` if images come from common originals.
+
+    Returns
+    -------
+    TileLibrary
 
     Raises
     ------
@@ -47,20 +56,24 @@ def read_library(folder: Path) -> TileLibrary:
     """
     names = sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
     if len(names) < 3:
-        raise ConfigError(f"--tiles {folder.name}: found subfolders {names}; expected at least three types.")
+        raise ConfigError(
+            f"--tiles {folder.name}: found subfolders {names}; expected at least three types, one in each."
+        )
     tiles = []
     for name in names:
         group = _groups(folder / f"{name}.groups.csv")
         files = sorted(p for p in (folder / name).iterdir() if p.suffix.lower() in _IMAGES)
         rows = tuple((str(p), group.get(p.name, p.name)) for p in files)
         if len({g for _, g in rows}) < 4:
-            raise ConfigError(f"--tiles: type {name} has fewer than four groups of tiles.")
+            raise ConfigError(
+                f"--tiles: type {name} has fewer than four groups of tiles. Add tiles of other patients."
+            )
         tiles.append(rows)
     return TileLibrary(names=tuple(names), tiles=tuple(tiles))
 
 
 def _groups(path: Path) -> dict[str, str]:
-    """File name -> group; copies made from one original share it."""
+    """File name -> group; tiles made from the same original have the same group."""
     if not path.is_file():
         return {}
     with path.open(newline="", encoding="utf-8") as handle:
@@ -68,7 +81,7 @@ def _groups(path: Path) -> dict[str, str]:
 
 
 def type_names(types: int) -> tuple[str, ...]:
-    """Names of procedural types."""
+    """Names of the first `types` procedural types."""
     return tuple(TEXTURE_NAMES[i % len(TEXTURE_NAMES)] for i in range(types))
 
 
@@ -88,7 +101,7 @@ def _load(path: str) -> np.ndarray:
 
 
 def procedural_fill(size: tuple[int, int], name: str, seed: int, rng: np.random.Generator) -> np.ndarray:
-    """A texture repeated from a random offset, uint8[height, width, 3]."""
+    """A procedural texture, repeated from a random offset, uint8[height, width, 3]."""
     source = _procedural(name, int(rng.integers(_VARIANTS)), seed)
     side = source.shape[0]
     top, left = int(rng.integers(side)), int(rng.integers(side))
@@ -96,7 +109,7 @@ def procedural_fill(size: tuple[int, int], name: str, seed: int, rng: np.random.
 
 
 def _repeated(source: np.ndarray, height: int, width: int) -> np.ndarray:
-    """An image laid side by side, uint8[height, width, 3]."""
+    """An image repeated to fill a size, uint8[height, width, 3]."""
     times = (-(-height // source.shape[0]), -(-width // source.shape[1]), 1)
     return np.ascontiguousarray(np.tile(source, times)[:height, :width])
 
@@ -104,9 +117,9 @@ def _repeated(source: np.ndarray, height: int, width: int) -> np.ndarray:
 def mosaic_fill(
     size: tuple[int, int], tiles: Sequence[tuple[str, str]], rng: np.random.Generator
 ) -> np.ndarray:
-    """Real tiles turned, flipped and feathered into each other, uint8[height, width, 3].
+    """A mosaic of real tiles that are rotated, flipped and blended into each other, uint8[height, width, 3].
 
-    Tiles lie on rows with a random offset and overlap by some pixels, so that no grid of 224 px shows.
+    Rows of tiles have a random offset and tiles overlap by some pixels, so that no grid of 224 pixels is visible.
     """
     step = 224 - _FEATHER
     ramp = np.minimum(np.arange(1, 225), np.arange(224, 0, -1)) / _FEATHER
@@ -134,18 +147,22 @@ def mosaic_fill(
 def paint(
     labels: np.ndarray, fills: dict[int, np.ndarray], rng: np.random.Generator, shift: float
 ) -> np.ndarray:
-    """A slide at level 0: fills by label, soft borders, glass around, the slide's own stain.
+    """A slide at level 0: a fill for each label on glass, with the stain strength of this slide.
 
     Parameters
     ----------
     labels
-        uint8[h, w] at level 0.
+        uint8[h, w] at level 0; 0 is glass.
     fills
         Label -> uint8[h, w, 3].
     rng
-        Glass noise and stain.
+        Generator for the noise of the glass and the stain.
     shift
-        SD of the log stain strength per channel is a tenth of it.
+        Ten times the standard deviation of the logarithm of the stain strength of a channel.
+
+    Returns
+    -------
+    uint8[h, w, 3]
     """
     out = bare_glass(labels.shape, rng)
     apply_fills(out, labels, fills, stain_table(shift, rng))
@@ -153,7 +170,7 @@ def paint(
 
 
 def bare_glass(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Glass with the grain of a camera, uint8[height, width, 3]."""
+    """Empty glass with the noise of a camera, uint8[height, width, 3]."""
     height, width = shape[:2]
     glass = np.array([244, 243, 245], np.float32)
     grain = rng.normal(0, 1.2, (256, 256, 1)).astype(np.float32)
@@ -161,7 +178,7 @@ def bare_glass(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
 
 
 def stain_table(shift: float, rng: np.random.Generator) -> np.ndarray:
-    """Old value and channel -> new value under a slide's own stain strength, uint8[256, 3]."""
+    """New value for each old value and channel, for a slide with its own stain strength, uint8[256, 3]."""
     # I' = I0 (I / I0)^strength: optical density times strength
     strength = np.exp(rng.normal(0, 0.1 * shift, 3))
     return np.asarray(
@@ -170,7 +187,7 @@ def stain_table(shift: float, rng: np.random.Generator) -> np.ndarray:
 
 
 def apply_fills(out: np.ndarray, labels: np.ndarray, fills: dict[int, np.ndarray], table: np.ndarray) -> None:
-    """Paint fills into an image in place, through the slide's stain table."""
+    """Paint fills into an image, in place, with the colours that the slide's stain table gives."""
     for value, fill in fills.items():
         inside = labels == value
         for channel in range(3):

@@ -1,4 +1,4 @@
-"""Patients whose hazard depends on the share of two tissue types."""
+"""Simulated patients, whose hazard depends on the shares of two tissue types."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathosig.synthetic.spec import SimulateSpec
 
 COHORTS = ("discovery", "validation_1", "validation_2")
 HARMFUL, PROTECTIVE = 0, 1
-"""Numbers of the planted types."""
+"""Numbers of the two types that act on the hazard."""
 
 _RECURRENCE_RATIO = 0.8
 SHAPE = 1.15
@@ -19,7 +19,7 @@ _STAGE_EFFECT, _AGE_EFFECT = 0.35, 0.015
 
 @dataclass(frozen=True, kw_only=True)
 class Patient:
-    """One simulated patient before outcome: ids, cohort and covariates."""
+    """One simulated patient without an outcome: id, cohort and covariates."""
 
     id: str
     cohort: str
@@ -33,14 +33,14 @@ class Patient:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scaling:
-    """How the shares of the planted types make the log hazard.
+    """How the log hazard follows from the shares of the two types that act on it.
 
     Attributes
     ----------
     mean, sd
-        Of the shares of the harmful and the protective type in discovery.
+        Mean and standard deviation of the shares of the harmful and the protective type in discovery.
     effects
-        Log hazard ratio per SD of each.
+        Log hazard ratio per SD of each type.
     """
 
     mean: list[float]
@@ -49,7 +49,7 @@ class Scaling:
 
 
 def draw_patients(spec: SimulateSpec) -> list[Patient]:
-    """All patients, discovery first; ids D001, V001, W001."""
+    """All patients, discovery first; their ids begin with D, V and W by cohort, such as D001."""
     rng = np.random.default_rng([spec.seed, 11])
     out = []
     sizes = (spec.n_discovery, spec.n_validation, spec.n_validation)
@@ -72,7 +72,7 @@ def draw_patients(spec: SimulateSpec) -> list[Patient]:
 
 
 def draw_shares(spec: SimulateSpec, n: int) -> np.ndarray:
-    """Wanted shares of the types, float[n, types]: logistic-normal, every type present somewhere."""
+    """Intended shares of the types in each patient, float[n, types], from a logistic-normal distribution."""
     rng = np.random.default_rng([spec.seed, 12])
     base = np.linspace(0.5, -0.5, spec.types)
     logits = base + rng.normal(0, 1.0, (n, spec.types))
@@ -83,14 +83,21 @@ def draw_shares(spec: SimulateSpec, n: int) -> np.ndarray:
 def linear_predictor(
     shares: np.ndarray, spec: SimulateSpec, discovery: np.ndarray
 ) -> tuple[np.ndarray, Scaling]:
-    """Log hazard from the true shares, float[n], and how it is made of them.
+    """Log hazard of each patient from the true shares of the types.
 
     Parameters
     ----------
     shares
         float[n, types].
+    spec
+        ``harm`` and ``protect`` are used.
     discovery
         bool[n]: patients whose mean and SD scale the shares.
+
+    Returns
+    -------
+    (float[n], Scaling)
+        The log hazard, and how it follows from the shares.
     """
     planted = shares[:, [HARMFUL, PROTECTIVE]]
     mean, sd = planted[discovery].mean(axis=0), planted[discovery].std(axis=0)
@@ -140,7 +147,7 @@ def draw_outcomes(patients: list[Patient], risk: np.ndarray, spec: SimulateSpec)
 
 
 def study_config(level: str, tiles: dict[str, object] | None = None) -> dict[str, object]:
-    """study.toml of a simulated cohort."""
+    """The content of study.toml for a simulated cohort."""
     config: dict[str, object] = {
         "study": {"level": level},
         "endpoints": {

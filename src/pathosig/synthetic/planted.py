@@ -1,4 +1,4 @@
-"""What is planted in a simulated study, as truth.json holds it."""
+"""The planted truth of a simulated study, as written to truth.json."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathosig.synthetic.spec import SimulateSpec
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlantedCore:
-    """One core of a microarray: whose it is, its state, and its true proportions (empty where it is missing)."""
+    """One core of a microarray: its patient, its state, and its true proportions (empty if the core is missing)."""
 
     patient_id: str
     state: str
@@ -22,7 +22,7 @@ class PlantedCore:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlantedArrays:
-    """What only studies of microarrays have.
+    """The part of the truth that only studies of microarrays have.
 
     Attributes
     ----------
@@ -35,9 +35,9 @@ class PlantedArrays:
     heterogeneous
         Patients whose cores differ.
     arrays
-        Slide -> rows, columns and cohort.
+        Slide -> its rows, columns and cohort.
     cores
-        Core -> what is planted there.
+        Core -> what is planted in it.
     """
 
     kind: str
@@ -55,13 +55,13 @@ class Planted:
     Attributes
     ----------
     spec
-        What was asked for.
+        The settings of the simulation.
     types
-        Names of the tissue types; two of them act on outcome.
+        Names of the tissue types; two of them act on the outcome.
     scaling
-        How their proportions make the log hazard.
+        How the log hazard follows from the proportions of these two.
     treatment
-        Column of the treatment and its log hazard ratios.
+        Column of the treatment, and its log hazard ratios.
     cohorts
         Cohort -> numbers of patients and events.
     patients
@@ -69,7 +69,7 @@ class Planted:
     slides
         Slide -> true proportions.
     arrays
-        What is planted in microarrays, where there are any.
+        What is planted in microarrays, if there are any.
     """
 
     spec: SimulateSpec

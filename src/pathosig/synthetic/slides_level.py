@@ -1,4 +1,4 @@
-"""A cohort as real slides."""
+"""Simulates a cohort by painting whole slides."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ from pathosig.synthetic.svs import write_svs
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlannedSlide:
-    """One whole slide and what is planted there.
+    """One whole slide and what is planted in it.
 
     Attributes
     ----------
     slide_id, patient_id
-        Its name, and whose tissue it is.
+        Ids of the slide and its patient.
     discovery
-        Whether the patient is of the discovery cohort.
+        Whether the patient belongs to the discovery cohort.
     shares
-        Wanted shares of the tissue types, summing to 1.
+        Intended shares of the tissue types, which add up to 1.
     tiles
-        About how many tiles of tissue it holds.
+        Approximate number of tiles of tissue.
     stream
-        Seed of everything random in it.
+        Seed of everything random in the slide.
     """
 
     slide_id: str
@@ -52,12 +52,12 @@ class PlannedSlide:
 
     @property
     def path(self) -> str:
-        """Where it lies in the study folder."""
+        """Path of the slide in the study folder."""
         return f"slides/{self.slide_id}.svs"
 
 
 def plan_slides(patients: list[Patient], spec: SimulateSpec) -> list[PlannedSlide]:
-    """All slides: one or two of each patient."""
+    """Plan all slides, one or two for each patient."""
     rng = np.random.default_rng([spec.seed, 14])
     shares = draw_shares(spec, len(patients))
     out = []
@@ -78,14 +78,30 @@ def plan_slides(patients: list[Patient], spec: SimulateSpec) -> list[PlannedSlid
 
 
 def names_of(spec: SimulateSpec) -> tuple[str, ...]:
-    """Names of the planted types."""
+    """Names of the tissue types that `spec` plants."""
     return read_library(Path(spec.tiles)).names if spec.tiles else type_names(spec.types)
 
 
 def write_slides(
     root: Path, slides: list[PlannedSlide], spec: SimulateSpec, execution: Execution
 ) -> dict[str, list[float]]:
-    """Write all slides and label maps; slide_id -> true shares.
+    """Paint all slides, and write them with their label maps.
+
+    Parameters
+    ----------
+    root
+        The study folder.
+    slides
+        From `plan_slides`.
+    spec
+        What is planted.
+    execution
+        Number of workers.
+
+    Returns
+    -------
+    dict
+        slide_id -> true shares of the types.
 
     Raises
     ------
@@ -124,16 +140,21 @@ def _write_one(job: Job) -> Outcome:
 
 
 def example_slide(path: Path, *, tiles: int = 60, seed: int = 0) -> Path:
-    """Paint one slide of procedural tissue on glass, in Aperio's form, and return its path.
+    """Paint one slide of procedural tissue on glass and write it in Aperio's format.
 
     Parameters
     ----------
     path
-        Where the slide goes, such as ``slide.svs``.
+        File to write, such as ``slide.svs``.
     tiles
-        About how many 224 px tiles of tissue it holds, at 0.5 micrometres per pixel.
+        Approximate number of tiles of tissue, of 224 pixels at 0.5 micrometres per pixel.
     seed
-        Of everything in it.
+        Seed of everything random in the slide.
+
+    Returns
+    -------
+    Path
+        `path`.
     """
     rng = np.random.default_rng(seed)
     size = slide_size(tiles)
@@ -145,12 +166,12 @@ def example_slide(path: Path, *, tiles: int = 60, seed: int = 0) -> Path:
 
 
 def write_label_map(path: Path, labels: np.ndarray) -> None:
-    """A label map as a PNG of its values."""
+    """Write a label map, uint8[h, w], as a PNG whose grey values are the labels."""
     with atomic_path(path) as temporary:
         Image.fromarray(labels).save(temporary, format="PNG")
 
 
 def read_label_map(path: Path) -> np.ndarray:
-    """What `write_label_map` wrote, uint8[h, w]."""
+    """Read a label map that `write_label_map` wrote, uint8[h, w]."""
     with Image.open(path) as image:
         return np.asarray(image)

@@ -1,4 +1,4 @@
-"""What is planted."""
+"""The settings of a simulation: how many patients there are, and what is planted in them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class SimulateSpec(Spec):
     Attributes
     ----------
     level
-        slides (real pyramidal SVS files) | embeddings (tile features straight away, cheap).
+        slides (pyramidal SVS files) | embeddings (only embeddings of tiles, without images, which is much faster).
     kind
         wsi (whole slides) | tma (microarrays of small cell lung cancer) | mixed (discovery and the first validation
         cohort on microarrays, the second on whole slides).
@@ -30,36 +30,36 @@ class SimulateSpec(Spec):
     n_validation
         Patients of each of the two validation cohorts.
     types
-        Number of tissue types; with `tiles` it is the number of its subfolders.
+        Number of tissue types; with `tiles`, the number of its subfolders is used.
     subtypes
-        Embeddings level: variants of each type, which over-clustering splits.
+        Embeddings level: number of variants of each type, which a clustering with many clusters separates.
     tiles_per_patient
-        About how many tiles of tissue a patient has.
+        Approximate number of tiles of tissue of a patient.
     tile_px
-        Whole slides: side of a tile in pixels of 0.5 um. Regions of one tissue type are about five tiles wide, and the study is set to
-        tiles of this size.
+        Whole slides: side of a tile in pixels of 0.5 um. Regions of one tissue type are about five tiles wide, and the study
+        uses tiles of this size.
     harm
         Log hazard ratio per SD of the proportion of the harmful type.
     protect
-        Log hazard ratio per SD of the proportion of the protective type; below zero where it protects.
+        Log hazard ratio per SD of the proportion of the protective type; negative if the type protects.
     treatment_benefit
-        Log hazard ratio of treatment in patients above the median risk; none below.
+        Log hazard ratio of treatment in patients above the median risk; treatment has no effect in the others.
     median_survival
-        Months, of a patient of average risk.
+        Median survival in months of a patient with average risk.
     follow_up
-        Months from the first to the last patient's administrative censoring.
+        Longest follow-up in months; patients are censored between 15 % and 100 % of it.
     second_slide
-        Share of patients with two slides.
+        Proportion of patients with two slides.
     slide_shift
         Strength of stain differences between slides.
     noise
-        Embeddings level: spread of tiles around their subtype.
+        Embeddings level: standard deviation of tiles around their subtype.
     dim
         Embeddings level: length of the embeddings.
     features
-        Embeddings level: an .npy file of real tile features; labels lie beside it as .labels.csv.
+        Embeddings level: an .npy file with real features of tiles; their labels are in the .labels.csv file next to it.
     tiles
-        A folder of labelled tiles, a subfolder per type, instead of procedural textures.
+        A folder with labelled tiles, one subfolder for each type, to use instead of procedural textures.
     seed
         Seed of every random step: the same seed gives the same cohort.
     """
@@ -100,23 +100,25 @@ class SimulateSpec(Spec):
             or self.array_shape[0] * self.array_shape[1] < 6
         ):
             raise ConfigError(
-                f"[simulate] array = {self.array!r}: expected rows x columns, such as 6x8, six places at least."
+                f"[simulate] array = {self.array!r}: expected rows x columns, such as 6x8, with at least six places."
             )
         if not 0 <= self.heterogeneous <= 1:
             raise ConfigError(
-                f"[simulate] heterogeneous = {self.heterogeneous}: expected a proportion, 0 to 1."
+                f"[simulate] heterogeneous = {self.heterogeneous}: expected a proportion from 0 to 1."
             )
         if self.kind != "wsi" and self.level != "slides":
             raise ConfigError(
-                f"[simulate] kind = {self.kind!r} paints slides; it goes with level = 'slides' only."
+                f"[simulate] kind = {self.kind!r} paints slides and therefore needs level = 'slides'."
             )
         if self.n_discovery < 4 or self.n_validation < 0:
             raise ConfigError("[simulate] n_discovery must be at least 4, n_validation at least 0.")
         if not 3 <= self.types <= 40 or self.subtypes < 1 or self.tiles_per_patient < 4:
-            raise ConfigError("[simulate] types lies in 3..40; subtypes >= 1; tiles_per_patient >= 4.")
+            raise ConfigError(
+                "[simulate] expected types from 3 to 40, subtypes of at least 1, tiles_per_patient of at least 4."
+            )
         if not 64 <= self.tile_px <= 1024:
             raise ConfigError(f"[simulate] tile_px = {self.tile_px}: expected 64 to 1024 pixels.")
         if not 0 <= self.second_slide <= 1 or self.noise < 0 or self.dim < 8 or self.median_survival <= 0:
             raise ConfigError(
-                "[simulate] second_slide lies in 0..1, noise >= 0, dim >= 8, median_survival > 0."
+                "[simulate] expected second_slide from 0 to 1, noise of at least 0, dim of at least 8, median_survival above 0."
             )

@@ -1,4 +1,4 @@
-"""Brushes for procedural textures: noise, fibres, lattices and nuclei on a torus."""
+"""Elements of procedural textures: noise, fibres, lattices and nuclei, all periodic."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import numpy.typing as npt
 from scipy import fft, ndimage, spatial
 
 Field = npt.NDArray[np.float32]
-"""One density over the torus, float32[size, size]."""
+"""One periodic density, float32[size, size]."""
 Points = npt.NDArray[np.float64]
 """Positions (row, column) in pixels, float64[n, 2]."""
 _AT_ONCE = 256
-"""Nuclei drawn together."""
+"""Number of nuclei drawn at once."""
 
 
 def smooth_noise(rng: np.random.Generator, size: int, sigma: float | tuple[float, float]) -> Field:
-    """Periodic Gaussian noise of unit variance and correlation length ``sigma`` (rows, columns)."""
+    """Periodic Gaussian noise of unit variance, with correlation length ``sigma`` (rows, columns) in pixels."""
     rows, columns = (sigma, sigma) if isinstance(sigma, (int, float)) else sigma
     white = rng.standard_normal((size, size), dtype=np.float32)
     fy = fft.fftfreq(size).astype(np.float32)[:, None]
@@ -29,7 +29,7 @@ def smooth_noise(rng: np.random.Generator, size: int, sigma: float | tuple[float
 def fibres(
     rng: np.random.Generator, size: int, *, width: float, length: float, wave: float
 ) -> tuple[Field, Field]:
-    """Wavy strands of unit variance, and the slope (rise over run) of the strand at every pixel."""
+    """A density of wavy strands with unit variance, and the slope (rise over run) of the strand at every pixel."""
     strands = smooth_noise(rng, size, (width, length))
     shift = wave * smooth_noise(rng, size, 70.0)
     rows, columns = np.meshgrid(np.arange(size), np.arange(size), indexing="ij")
@@ -39,7 +39,7 @@ def fibres(
 
 
 def lattice(rng: np.random.Generator, size: int, spacing: float, *, jitter: float = 0.4) -> Points:
-    """Points about ``spacing`` pixels apart on a staggered, jittered grid that wraps around."""
+    """Points about ``spacing`` pixels apart, on a staggered periodic grid with jitter."""
     count = max(2, 2 * round(size / spacing / 2))
     step = size / count
     rows, columns = np.meshgrid(np.arange(count), np.arange(count), indexing="ij")
@@ -49,7 +49,7 @@ def lattice(rng: np.random.Generator, size: int, spacing: float, *, jitter: floa
 
 
 def nearest_centre(centres: Points, size: int) -> tuple[Field, npt.NDArray[np.intp], Field]:
-    """Per pixel: distance to the nearest centre around the torus, its index, and the angle from it."""
+    """For every pixel, the periodic distance to the nearest centre, the centre's index, and the angle from it."""
     rows, columns = np.meshgrid(np.arange(size), np.arange(size), indexing="ij")
     tree = spatial.KDTree(centres, boxsize=size)
     distance, owner = tree.query(np.stack([rows.ravel(), columns.ravel()], axis=1))
@@ -74,7 +74,7 @@ def stamp_nuclei(
     """Draw one elliptic nucleus at every spot into ``density``, in place.
 
     ``radius`` is (long, short) in pixels, ``depth`` the stain at the centre, ``spread`` the coefficient of
-    variation of size and stain, ``angle`` the direction of the long axis (random when absent).
+    variation of size and stain, and ``angle`` the direction of the long axis (random if it is None).
     """
     size = density.shape[0]
     turn = rng.uniform(0, np.pi, len(spots)) if angle is None else angle + rng.normal(0, 0.2, len(spots))
@@ -83,7 +83,7 @@ def stamp_nuclei(
     chromatin = 1 + 0.16 * smooth_noise(rng, size, 1.4)
     reach = int(np.ceil(max(radius) * 1.7)) + 2
     span = np.arange(-reach, reach + 1)
-    for start in range(0, len(spots), _AT_ONCE):  # bounds memory
+    for start in range(0, len(spots), _AT_ONCE):  # batches limit memory
         some = slice(start, start + _AT_ONCE)
         middle = spots[some].astype(np.intp)
         dy, dx = np.moveaxis(span[None, :, None] - (spots[some] - middle)[:, None, :], 2, 0)

@@ -1,4 +1,4 @@
-"""Aperio-style pyramids that OpenSlide opens as aperio, with mpp; the same bytes for the same pixels."""
+"""Writes pyramids that OpenSlide recognises as Aperio, with their mpp; equal pixels give equal bytes."""
 
 from __future__ import annotations
 
@@ -14,18 +14,20 @@ _QUALITY = 88
 
 
 def write_svs(path: Path, pixels: np.ndarray, *, mpp: float = 0.5, levels: int = 2) -> None:
-    """Write a tiled JPEG pyramid.
+    """Write a pyramid of tiled JPEG images.
 
     Parameters
     ----------
+    path
+        File to write.
     pixels
         uint8[h, w, 3]: level 0.
     mpp
-        Micrometres per pixel.
+        Micrometres per pixel at level 0.
     levels
-        Further levels, each a quarter of the one before.
+        Number of further levels; each has a quarter of the width and height of the level before.
     """
-    import tifffile  # of the extra `slides`; simulated embeddings do without
+    import tifffile  # belongs to the extra `slides`, which simulated embeddings do not need
 
     height, width = pixels.shape[:2]
     power = round(10 / mpp)

@@ -1,7 +1,7 @@
-"""Procedural H&E textures: one periodic RGB image per tissue type, grown from a seed.
+"""Procedural H&E textures: one periodic RGB image for each tissue type, computed from a seed.
 
-Every texture is built as two stain densities, haematoxylin and eosin, over a torus (so that it can be
-repeated without a seam), and turned into colour by the Beer-Lambert law. Sizes are those of real tissue
+Every texture consists of two densities, of haematoxylin and eosin, which are periodic (so that the texture
+repeats without a seam) and are converted to colours by the Beer-Lambert law. Sizes are those of real tissue
 at 0.5 um per pixel: a tumour nucleus is about 10 um wide, a lymphocyte 7 um, a gland 60 um.
 """
 
@@ -27,14 +27,14 @@ EOSIN = np.array([0.10, 0.88, 0.40], dtype=np.float32)
 
 
 class _Stains:
-    """Haematoxylin and eosin density of one texture under construction, both ``[size, size]``."""
+    """Densities of haematoxylin and eosin of one texture, float32[size, size] each."""
 
     def __init__(self, size: int) -> None:
         self.h: Field = np.zeros((size, size), dtype=np.float32)
         self.e: Field = np.zeros((size, size), dtype=np.float32)
 
     def rgb(self, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
-        """Colour of the stains on a bright field, with the grain of a camera, uint8[size, size, 3]."""
+        """Colours of the stains in bright-field light, with the noise of a camera, uint8[size, size, 3]."""
         density = np.clip(self.h, 0, None)[..., None] * HAEMATOXYLIN
         density = density + np.clip(self.e, 0, None)[..., None] * EOSIN
         light = 244.0 * np.exp(-density)
@@ -69,7 +69,7 @@ def _muscle(rng: np.random.Generator, size: int, vary: float) -> _Stains:
 
 
 def _tumour(rng: np.random.Generator, size: int, vary: float) -> _Stains:
-    """Solid sheets of large, uneven nuclei, parted by thin clefts."""
+    """Solid sheets of large, uneven nuclei, separated by thin clefts."""
     out = _Stains(size)
     nests = np.abs(smooth_noise(rng, size, 26))
     cleft = nests < 0.07
@@ -82,7 +82,7 @@ def _tumour(rng: np.random.Generator, size: int, vary: float) -> _Stains:
 
 
 def _lymphocytes(rng: np.random.Generator, size: int, vary: float) -> _Stains:
-    """Packed small, round, dark nuclei with hardly any cytoplasm."""
+    """Densely packed, small, round, dark nuclei with hardly any cytoplasm."""
     out = _Stains(size)
     crowd = smooth_noise(rng, size, 35)
     out.e += 0.17 + 0.04 * smooth_noise(rng, size, 5)
@@ -120,7 +120,7 @@ def _glands(rng: np.random.Generator, size: int, vary: float) -> _Stains:
 
 
 def _necrosis(rng: np.random.Generator, size: int, vary: float) -> _Stains:
-    """Amorphous pink with granular debris, ghost cells and nuclear dust."""
+    """Amorphous pink material with granular debris, ghost cells and nuclear dust."""
     out = _Stains(size)
     grain = smooth_noise(rng, size, 1.3)
     clumps = smooth_noise(rng, size, 7)
@@ -178,18 +178,18 @@ TEXTURE_NAMES: tuple[str, ...] = tuple(_RECIPES)
 def texture(
     name: str, seed: tuple[int, ...], *, size: int = 1024, vary: float = 0.0
 ) -> npt.NDArray[np.uint8]:
-    """One tissue texture that repeats without a seam.
+    """The texture of one tissue type, which repeats without a seam.
 
     Parameters
     ----------
     name
         One of ``TEXTURE_NAMES``.
     seed
-        Integers that name the random stream; the same seed gives the same bytes.
+        Seed as a tuple of integers; the same seed gives the same bytes.
     size
         Width and height in pixels of 0.5 um.
     vary
-        Subtype, -1 to 1: shifts density and cell size within what the type allows.
+        Variant of the type, from -1 to 1: changes the density of the cells within the range of the type.
 
     Returns
     -------
@@ -198,7 +198,12 @@ def texture(
     Raises
     ------
     KeyError
-        ``name`` is not a known texture.
+        If ``name`` is not a known texture.
+
+    Examples
+    --------
+    >>> texture("stroma", (0,), size=128).shape
+    (128, 128, 3)
     """
     rng = np.random.default_rng(seed)
     return _RECIPES[name](rng, size, vary).rgb(rng)

@@ -1,4 +1,4 @@
-"""Planted against found: how a finished study compares with its truth."""
+"""Compares the results of a finished simulated study with what was planted in it."""
 
 from __future__ import annotations
 
@@ -30,17 +30,25 @@ _RESAMPLES = 500
 
 
 def true_tile_labels(study: Study, specimen: Specimen, xy: np.ndarray, tile: float) -> np.ndarray:
-    """Area of each planted type in tiles of a slide or core, float[n, types].
+    """Proportion of each planted type in tiles of a slide or core.
 
     Parameters
     ----------
+    study
+        A simulated study.
+    specimen
+        The slide or core.
     xy, tile
-        Corners int[n, 2] and side in level-0 pixels.
+        Corners, int[n, 2], and side in level-0 pixels.
+
+    Returns
+    -------
+    float[n, types]
 
     Raises
     ------
     InputError
-        If the slide has no truth.
+        If the slide has no label map.
     """
     n_types = len(read_json(study.paths.truth)["types"])
     path = study.paths.planted(specimen.slide_id, ".png")
@@ -48,23 +56,25 @@ def true_tile_labels(study: Study, specimen: Specimen, xy: np.ndarray, tile: flo
     if labels.is_file():
         return np.eye(n_types)[np.load(labels, allow_pickle=False)]
     if not path.is_file():
-        raise InputError(f"slide {specimen.slide_id}: no label map in truth/; the study was not simulated.")
-    corner = specimen.region[:2] if specimen.region else (0, 0)  # tiles of a core count from its own corner
+        raise InputError(
+            f"slide {specimen.slide_id}: no label map in truth/. Only studies from `pathosig simulate` have a truth."
+        )
+    corner = specimen.region[:2] if specimen.region else (0, 0)  # of a core, to which its tiles are relative
     return tile_fractions(read_label_map(path), xy + np.array(corner), tile, n_types)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TileTruth:
-    """All tiles of a study, [n] each.
+    """Assignments and true types of all tiles of a study, in arrays of length n.
 
     Attributes
     ----------
     hpc
-        Assigned HPC.
+        HPC that the tile was assigned to.
     group
-        Group of the tree cut to the number of planted types.
+        Group of the tile when the tree is cut into as many groups as there are planted types.
     kind, purity
-        The type that fills the largest area, and the proportion it fills.
+        The type that covers the largest area of the tile, and the proportion that it covers.
     discovery
         Whether the patient belongs to the discovery cohort.
     """
@@ -77,7 +87,22 @@ class TileTruth:
 
 
 def tile_truth(study: Study) -> TileTruth:
-    """Assignments and true types of every assigned tile."""
+    """Assignments and true types of every assigned tile.
+
+    Parameters
+    ----------
+    study
+        A simulated study with phenotypes.
+
+    Returns
+    -------
+    TileTruth
+
+    Raises
+    ------
+    InputError
+        If a slide has no label map.
+    """
     codebook = Codebook.load(study.paths.codebook)
     parts: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
     for specimen in study.specimens():
@@ -105,11 +130,19 @@ def tile_truth(study: Study) -> TileTruth:
 
 
 def oracle_risk(study: Study, endpoint: str = "os") -> pd.DataFrame:
-    """Risk by a Cox model on the true shares of the two planted types, fitted on discovery.
+    """Risk of each patient from a Cox model on the true shares of the two prognostic types, fitted on discovery.
+
+    Parameters
+    ----------
+    study
+        A simulated study.
+    endpoint
+        Endpoint of the model.
 
     Returns
     -------
-    DataFrame with patient_id, cohort, time, event and oracle (linear predictor), a row per patient
+    DataFrame
+        One row for each patient: patient_id, cohort, time, event and oracle (the linear predictor).
     """
     truth = read_json(study.paths.truth)
     frame = study.survival(endpoint).merge(study.patients()[["patient_id", "cohort"]], on="patient_id")
@@ -120,7 +153,20 @@ def oracle_risk(study: Study, endpoint: str = "os") -> pd.DataFrame:
 
 
 def oracle(study: Study, endpoint: str = "os") -> dict[str, float]:
-    """C-index per cohort of `oracle_risk`."""
+    """C-index of `oracle_risk` in each cohort.
+
+    Parameters
+    ----------
+    study
+        A simulated study.
+    endpoint
+        Endpoint of the model.
+
+    Returns
+    -------
+    dict
+        Cohort -> C-index.
+    """
     frame = oracle_risk(study, endpoint)
     return {
         cohort: harrell_c(rows["oracle"], rows["time"], rows["event"]).c
@@ -130,7 +176,20 @@ def oracle(study: Study, endpoint: str = "os") -> dict[str, float]:
 
 
 def node_types(study: Study, tiles: TileTruth | None = None) -> dict[str, str]:
-    """Leaf and node names -> the planted type most of their tiles are of."""
+    """The planted type of most tiles in each leaf and node of the tree.
+
+    Parameters
+    ----------
+    study
+        A simulated study with phenotypes.
+    tiles
+        From `tile_truth`, if it has been computed already.
+
+    Returns
+    -------
+    dict
+        Name of a leaf (``hpc_07``) or node (``node_12``) -> name of the type.
+    """
     tiles = tiles or tile_truth(study)
     truth = read_json(study.paths.truth)
     tree = PhenotypeTree.read(study.paths.tree)
@@ -146,24 +205,25 @@ def node_types(study: Study, tiles: TileTruth | None = None) -> dict[str, str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison(Shown):
-    """Planted against found.
+    """What was planted in a study, and what its analysis found.
 
     Attributes
     ----------
     ari_all, ari_pure
-        Agreement of the tree cut to the number of planted types with the truth (a tile belongs to the nearest of the
-        groups' own centroids), over validation tiles, all and those with at least 90 % of one type.
+        Adjusted Rand index between the planted types and the groups of the tree, cut into as many groups as there are types
+        (a tile belongs to the group with the nearest centroid): over all validation tiles, and over those with at least
+        90 % of one type.
     selected
-        Selected features and the planted type behind each: of a completed signature the stable nodes, or all terms where
-        there is no stable node.
+        Selected features and the planted type of each. For a completed signature these are the stable nodes, or all terms if
+        no node is stable.
     coef
-        What a tile of each selected feature adds to the score, mean over the feature's HPCs.
+        What a tile of each selected feature adds to the score, averaged over the HPCs of the feature.
     terms
-        Terms of the signature.
+        Number of terms of the signature.
     cohorts, oracle_c
-        Validation cohort -> measures of the score as (estimate, lower, upper), and C of the planted risk.
+        Validation cohort -> measures of the score as (estimate, lower, upper), and the C-index of the planted risk.
     verdicts
-        The sentences that the report begins with.
+        The sentences at the top of the report.
     """
 
     types: tuple[str, ...]
@@ -218,14 +278,23 @@ def _ci(row: dict[str, list[float]], key: str) -> str:
 
 
 def compare_truth(study: Study) -> Comparison:
-    """What a finished study found of what was planted.
+    """Compare the results of a finished study with what was planted in it.
+
+    Parameters
+    ----------
+    study
+        A simulated study with phenotypes; the signature and the validation are compared if they exist.
+
+    Returns
+    -------
+    Comparison
 
     Raises
     ------
     InputError
         If the study was not simulated, or has no phenotypes yet.
     """
-    from sklearn.metrics import adjusted_rand_score  # as heavy as all the rest
+    from sklearn.metrics import adjusted_rand_score  # takes as long to import as all other modules together
 
     truth = read_json(study.paths.truth)
     tree = PhenotypeTree.read(study.paths.tree)
@@ -253,7 +322,7 @@ def compare_truth(study: Study) -> Comparison:
 
 
 def _signature(study: Study) -> tuple[dict[str, float], int]:
-    """Selected features with what a tile of them adds to the score, and the number of terms."""
+    """What a tile of each selected feature adds to the score, and the number of terms of the signature."""
     path = study.paths.signature
     if not path.is_file():
         return {}, 0
@@ -273,7 +342,7 @@ def _verdicts(study: Study) -> tuple[str, ...]:
 
 
 def patient_scores(study: Study) -> pd.DataFrame:
-    """Frozen scores of a study's patients (`score` NaN where not assessable); no rows without a signature."""
+    """Frozen scores of a study's patients, with NaN in `score` if a patient cannot be assessed; empty without scores."""
     path = study.paths.scores
     if not path.is_file():
         return pd.DataFrame({"patient_id": [], "core_agreement": []})
@@ -282,9 +351,9 @@ def patient_scores(study: Study) -> pd.DataFrame:
 
 
 def _cohort_rows(study: Study) -> dict[str, dict[str, list[float]]]:
-    """HR per SD, HR of groups, C and how far it stays below the oracle's, per validation cohort.
+    """HR per SD, HR of groups, C-index and its difference from the oracle's, for each validation cohort.
 
-    Recomputed from the frozen scores; the interval of the difference is a paired bootstrap of patients.
+    All are computed from the frozen scores; the interval of the difference is a paired bootstrap over patients.
     """
     scores = patient_scores(study)
     if scores.empty:

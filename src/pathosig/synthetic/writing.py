@@ -1,4 +1,4 @@
-"""`pathosig simulate`: a complete study folder whose truth is known."""
+"""`pathosig simulate`: writes a complete study folder with a known truth."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from pathosig.synthetic.spec import SimulateSpec
 
 @dataclass(frozen=True, kw_only=True)
 class SimulateReport(Shown):
-    """What was planted, in short."""
+    """A summary of what was planted."""
 
     study: str
     truth: Planted
@@ -70,29 +70,35 @@ def simulate(
     *,
     execution: Execution = Execution(),
 ) -> SimulateReport:
-    """Write a cohort with planted truth: slides (or tile features), tables, truth.json.
+    """Write a simulated cohort: slides (or embeddings of tiles), tables, and truth.json with what is planted.
 
     Parameters
     ----------
     directory
-        The folder to make.
+        The study folder to create.
     spec
-        What is planted.
+        What is planted; the defaults of `SimulateSpec` without it.
     execution
-        Workers that paint slides.
+        Number of workers that paint slides.
+
+    Returns
+    -------
+    SimulateReport
 
     Raises
     ------
     ConfigError
-        If there is a study already, or the tiles folder does not fit.
+        If there is a study in the folder already, or the folder of tiles or the file of features does not fit.
     """
     spec = spec or SimulateSpec()
     if spec.level == "slides":
-        importlib.import_module("tifffile")  # where the extra is absent, nothing is begun
+        importlib.import_module("tifffile")  # fails before anything is written if the extra is missing
     patients = draw_patients(spec)
     if spec.level == "embeddings":
         if spec.tiles and not spec.features:
-            raise ConfigError("--level embeddings takes real features with --features FILE.npy, not --tiles.")
+            raise ConfigError(
+                "--level embeddings has no images and cannot use --tiles. Give real features with --features FILE.npy."
+            )
         study = Study.create(directory, study_config("embeddings"))
         shares, slides = write_embeddings(study, patients, spec)
         names: tuple[str, ...] = tuple(f"type_{i}" for i in range(FeatureSource(spec).n_types))
@@ -124,7 +130,7 @@ def simulate(
 def _simulate_arrays(
     directory: Path, spec: SimulateSpec, patients: list[Patient], execution: Execution
 ) -> SimulateReport:
-    """A study of small cell lung cancer on microarrays; `mixed`: whole slides for the second validation cohort."""
+    """A study of small cell lung cancer on microarrays; for kind `mixed`, the second validation cohort has whole slides."""
     names = names_of(spec)
     spec = spec.replace(types=len(names))
     study = Study.create(directory, clinic_config("slides"))
@@ -189,7 +195,7 @@ def _of_patients(
     per_slide: dict[str, list[float]],
     wanted: np.ndarray,
 ) -> np.ndarray:
-    """True proportions of each patient: the mean over present cores or slides; the wanted ones where all are missing."""
+    """True proportions of each patient: the mean over cores or slides, or the intended ones if all cores are missing."""
     pieces: dict[str, list[list[float]]] = {p.id: [] for p in patients}
     for core in cores.values():
         if core.proportions:
