@@ -168,6 +168,13 @@ def test_auto_means_onnx_on_a_cpu_and_cuda_is_refused_where_there_is_none(monkey
     assert engines.resolve("ort", "auto") == ("ort", "cpu")
 
 
+@pytest.mark.parametrize("device", ["mps", "gpu:1", "cuda:", "cudax"])
+def test_an_unknown_device_is_refused_instead_of_running_on_the_cpu(device):
+    with pytest.raises(ConfigError, match="expected auto, cpu, cuda") as caught:
+        engines.resolve("auto", device)
+    assert caught.value.code == "E_DEVICE"
+
+
 def test_tiles_of_another_size_are_resized_where_the_encoder_wants_one(small, tiles):
     import dataclasses
 

@@ -424,6 +424,6 @@ def test_training_starts_from_the_backbone_weights_that_are_named(coloured_tiles
         (key,) = [k for k in trained if k.endswith(f".{name}")]
         torch.testing.assert_close(trained[key], value, rtol=1e-4, atol=1e-6)
     missing = TrainSpec(**TRAIN | {"random_start": False, "backbone_weights": "nowhere.safetensors"})
-    with pytest.raises(InputError, match="is no file") as caught:
+    with pytest.raises(InputError, match="is not a file") as caught:
         train_encoder(study, missing)
     assert caught.value.code == "E_WEIGHTS"

@@ -1,6 +1,6 @@
-"""Encoders: from tiles to embeddings, and the DL-CC training of an encoder of one's own.
+"""Encoders, which turn tiles into embeddings, and the training of an encoder on the study's own tiles (DL-CC).
 
-Nothing here imports torch until it is used.
+Importing this package does not import torch.
 """
 
 import lazy_loader

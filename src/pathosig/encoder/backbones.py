@@ -1,4 +1,4 @@
-"""Encoders by name: a network, how it wants its tiles, and who it is."""
+"""Encoders by name: the network, the preprocessing of its tiles, and its identity."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ class Encoder:
     dim
         Length of one embedding.
     mpp
-        Micrometres per pixel the encoder was made for; None = any.
+        Micrometres per pixel that the encoder was trained for; None if any.
     mean, std
-        Per channel, on the scale 0..1.
+        Mean and standard deviation of each channel for the normalisation, on the scale 0..1.
     weights_sha256
-        Digest of all weights (names, shapes, values), whatever file they came from.
+        Digest of all weights (names, shapes, values); the format of their file makes no difference.
     licence
-        Of the weights.
+        Licence of the weights.
     input_px
-        Side of the input; None = any size.
+        Side of the input in pixels; None if any.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Encoder:
     input_px: int | None = None
 
     def card(self) -> EncoderCard:
-        """Everything but the network: what encoder.json and every artefact record."""
+        """Everything except the network, as recorded in encoder.json and in every artefact."""
         return {
             "name": self.name,
             "dim": self.dim,
@@ -71,7 +71,7 @@ class Encoder:
 
 
 class PooledModel(nn.Module):
-    """A timm model and the rule that makes one vector of its tokens or maps."""
+    """A timm model with the rule that reduces its tokens or feature maps to one vector."""
 
     def __init__(self, model: nn.Module, pooling: Pooling) -> None:
         super().__init__()
@@ -120,22 +120,28 @@ class AttentionPool(nn.Module):
 def load_encoder(
     name: str = SHIPPED, *, weights: Path | str | None = None, random_start: bool = False, seed: int = 0
 ) -> Encoder:
-    """The encoder of that name, in eval mode on the CPU.
+    """Load an encoder by name, in eval mode on the CPU.
 
     Parameters
     ----------
     name
         A name of docs/reference/encoders.md, of the plug-in group ``pathosig.encoders``, or any timm model.
     weights
-        Local file (.safetensors, or .pth / .pt / .bin read with ``weights_only=True``). Without it
-        the shipped weights (efficientnet-lite0) or those of the Hugging Face hub are used.
+        Local file (.safetensors, or .pth / .pt / .bin read with ``weights_only=True``). By default the installed weights
+        (efficientnet-lite0) or those on the Hugging Face hub are used.
     random_start
-        Random weights from `seed` instead: a starting point for training or tests.
+        Use random weights instead, as a start of training or for tests.
+    seed
+        Seed of the random weights.
+
+    Returns
+    -------
+    Encoder
 
     Raises
     ------
     ConfigError
-        If the name is unknown, or its weights are gated or not reachable: the message says how to get them.
+        If the name is unknown, or its weights are gated or not reachable; the message says how to get them.
     InputError
         If a weights file does not fit the network.
     """
@@ -167,19 +173,28 @@ def _load(name: str, *, weights: Path | str | None, random_start: bool = False, 
 
 
 def shipped_encoder(name: str, *, weights: Path | str | None = None) -> Encoder:
-    """Build an encoder of docs/reference/encoders.md: what the plug-in group ``pathosig.encoders`` holds for them."""
+    """Build an encoder of docs/reference/encoders.md; these are registered in the plug-in group ``pathosig.encoders``."""
     return _load(name, weights=weights)
 
 
 def encoder_from_state(card: Mapping[str, Any], state: Mapping[str, torch.Tensor]) -> Encoder:
-    """The encoder that encoder.json (`card`) and encoder.safetensors (`state`) describe.
+    """The encoder that encoder.json and encoder.safetensors describe.
 
-    `state` may hold more, such as the heads of a trained network: only tensors under ``backbone.`` are used.
+    Parameters
+    ----------
+    card
+        Content of encoder.json.
+    state
+        Tensors of encoder.safetensors, of which only those under ``backbone.`` are used; a trained network also has heads.
+
+    Returns
+    -------
+    Encoder
 
     Raises
     ------
     InputError
-        If tensors are missing or their digest is not the one on the card.
+        If tensors are missing or their digest differs from that on the card.
     """
     name = str(card["backbone"] if "backbone" in card else card["name"])
     foreign = name not in ENCODERS and name in plugins.available("pathosig.encoders")
@@ -201,14 +216,14 @@ def encoder_from_state(card: Mapping[str, Any], state: Mapping[str, torch.Tensor
 
 
 def _published(name: str, entry: EncoderEntry, weights: Path | str | None) -> dict[str, torch.Tensor]:
-    """The tensors of an encoder as its authors named them."""
+    """The tensors of an encoder under the names that its authors gave them."""
     if weights is not None:
         return weight_files.read_weights(Path(weights))
     if name == SHIPPED:
         return weight_files.shipped_lite0()
     if entry.hub is None:
         message = (
-            f"encoder {name}: timm has no published weights for it. Give [encoder] weights, a local file."
+            f"encoder {name}: timm has no published weights for it. Set [encoder] weights to a local file."
         )
         raise ConfigError(message, code="E_WEIGHTS")
     return weight_files.from_hub(name, entry)
@@ -224,7 +239,7 @@ def _build(name: str, entry: EncoderEntry, seed: int) -> nn.Module:
         except (RuntimeError, TypeError, ValueError) as error:
             message = (
                 f"encoder {name}: timm cannot build {entry.architecture} ({error}). Update timm, or "
-                "choose another."
+                "choose another encoder."
             )
             raise ConfigError(message, code="E_ENCODER") from error
         return PooledModel(model, entry.pooling)
@@ -243,7 +258,7 @@ def _timm_entry(name: str) -> EncoderEntry:
         near = difflib.get_close_matches(name, [*ENCODERS, *timm.list_models()], n=3)
         hint = f" Did you mean {' or '.join(near)}?" if near else ""
         message = (
-            f"encoder {name!r}: not in docs/reference/encoders.md, no plug-in, and not a timm model.{hint}"
+            f"encoder {name!r}: neither in docs/reference/encoders.md, nor a plug-in, nor a timm model.{hint}"
         )
         raise ConfigError(message, code="E_ENCODER")
     config = timm.get_pretrained_cfg(name)

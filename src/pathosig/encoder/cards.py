@@ -1,4 +1,4 @@
-"""One study, one encoder: the identity that every embedding carries, and the refusal to mix."""
+"""The identity of the encoder that every embedding records, and the check that a study uses only one encoder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ IDENTITY = ("weights_sha256", "dim", "mpp")
 
 
 class EncoderCard(TypedDict):
-    """What encoder/encoder.json says of an encoder; the keys after ``input_px`` depend on how it came about."""
+    """The content of encoder/encoder.json; the keys after ``input_px`` depend on where the encoder comes from."""
 
     name: str
     dim: int
@@ -34,7 +34,7 @@ class EncoderCard(TypedDict):
 
 
 class EmbeddingCard(TypedDict):
-    """What the record of an embedding says of its making."""
+    """How embeddings were computed, for the record of a slide."""
 
     encoder: str
     weights_sha256: str
@@ -45,7 +45,7 @@ class EmbeddingCard(TypedDict):
 
 
 def embedding_card(encoder: EncoderCard, *, tile_mpp: float, engine: str, device: str) -> EmbeddingCard:
-    """What the record of an embedding says of its making."""
+    """The card of embeddings from an encoder on tiles of `tile_mpp` micrometres per pixel."""
     return {
         "encoder": encoder["name"],
         "weights_sha256": encoder["weights_sha256"],
@@ -57,24 +57,25 @@ def embedding_card(encoder: EncoderCard, *, tile_mpp: float, engine: str, device
 
 
 def one_encoder(cards: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
-    """The identity that all embeddings share.
+    """The identity of the encoder that all embeddings of a study have in common.
 
     Parameters
     ----------
     cards
-        Specimen id -> the summary of its embed record.
+        Specimen id -> summary of its embed record.
 
     Returns
     -------
-    The common card; ``devices`` lists the device classes found.
+    dict
+        The common card; ``devices`` lists the kinds of device and engine that were used.
 
     Raises
     ------
     InputError
-        E_MIXED, naming two specimens, when encoders or micrometres per pixel differ.
+        E_MIXED if encoders or micrometres per pixel differ; the message names two specimens. E_MISSING without embeddings.
     """
     if not cards:
-        message = "no embeddings yet. Run `pathosig embed`."
+        message = "the study has no embeddings yet. Run `pathosig embed`."
         raise InputError(message, code="E_MISSING")
     first_id, first = min(cards.items())
     for specimen, card in sorted(cards.items()):
@@ -82,10 +83,9 @@ def one_encoder(cards: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
             if card.get(name) != first.get(name):
                 message = (
                     f"slide {specimen}: its embeddings have {name} {_short(card.get(name))} "
-                    f"(encoder {card.get('encoder')}), slide {first_id} has {_short(first.get(name))} "
-                    f"(encoder {first.get('encoder')}). One study needs one encoder at one mpp: run "
-                    "`pathosig embed` "
-                    "again, or import features of the same encoder."
+                    f"(encoder {card.get('encoder')}), but slide {first_id} has {_short(first.get(name))} "
+                    f"(encoder {first.get('encoder')}). A study needs one encoder at one mpp: run `pathosig embed` again, or "
+                    "import features from the same encoder."
                 )
                 raise InputError(message, code="E_MIXED")
     devices = sorted(

@@ -1,4 +1,4 @@
-"""The embedding loop: blocks of tiles are read in a thread while the model works on the last one."""
+"""The embedding loop: a thread reads blocks of tiles while the model works on earlier ones."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ Run = Callable[[np.ndarray], np.ndarray]
 
 
 def prefetch(blocks: Iterable[np.ndarray], *, depth: int = 4) -> Iterator[np.ndarray]:
-    """The same blocks, read ahead by one thread; at most `depth` wait in memory.
+    """Yield the same blocks while one thread reads ahead; at most `depth` blocks wait in memory.
 
-    An error of the reader is raised here, at its place in the order.
+    An error of the reader is raised here, after the blocks that were read before it.
     """
     waiting: queue.Queue[tuple[np.ndarray | None, BaseException | None]] = queue.Queue(maxsize=depth)
     stop = threading.Event()
@@ -53,9 +53,9 @@ def prefetch(blocks: Iterable[np.ndarray], *, depth: int = 4) -> Iterator[np.nda
 
 
 def rebatch(blocks: Iterable[np.ndarray], batch_size: int) -> Iterator[np.ndarray]:
-    """Blocks of any length, cut into batches of exactly `batch_size` (the last may be shorter).
+    """Divide blocks of any length into batches of exactly `batch_size` tiles (the last may be shorter).
 
-    Tile i is always in batch ``i // batch_size``, however the reader groups its blocks.
+    Tile i is always in batch ``i // batch_size``, whatever the lengths of the blocks.
     """
     held: list[np.ndarray] = []
     count = 0
@@ -79,28 +79,32 @@ def embed_blocks(run: Run, blocks: Iterable[np.ndarray], *, n: int, dim: int, ba
     Parameters
     ----------
     run
-        An engine: uint8 (b, h, w, 3) -> float32 (b, dim).
+        An engine: uint8[b, h, w, 3] -> float32[b, dim].
     blocks
-        uint8 tiles in order.
+        Blocks of tiles in order, uint8[any, h, w, 3].
+    n, dim
+        Number of tiles in all blocks, and length of an embedding.
+    batch_size
+        Number of tiles in a forward pass.
 
     Returns
     -------
-    float16 (n, dim).
+    float16[n, dim]
 
     Raises
     ------
     ValueError
-        If the blocks hold another number of tiles than `n`.
+        If the blocks have more or fewer than `n` tiles in total.
     """
     out = np.empty((n, dim), np.float16)
     at = 0
     for batch in rebatch(prefetch(blocks), batch_size):
         if at + len(batch) > n:
-            message = f"the reader gave more tiles than the {n} it was asked for"
+            message = f"the reader returned more than the expected {n} tiles"
             raise ValueError(message)
         out[at : at + len(batch)] = run(batch)
         at += len(batch)
     if at != n:
-        message = f"the reader gave {at} tiles of {n}"
+        message = f"the reader returned {at} of {n} tiles"
         raise ValueError(message)
     return out

@@ -1,14 +1,15 @@
-"""Four ways to run an encoder on uint8 tiles: torch fp32, torch bf16, ONNX Runtime, int8.
+"""Four engines that run an encoder on uint8 tiles: torch in fp32, torch in bf16, ONNX Runtime, and int8.
 
-Every engine is a callable: uint8 (n, h, w, 3) with n <= batch_size in, float32 (n, dim) out.
-The batch is padded to batch_size, so an embedding depends on its tile alone and on where in
-a batch it stands, never on its neighbours. ONNX Runtime engines start without importing torch.
+Every engine is a callable from uint8[n, h, w, 3] with n <= batch_size to float32[n, dim]. Batches
+are padded to batch_size, so that an embedding depends only on its tile and on the tile's position in
+the batch, never on other tiles. Engines of ONNX Runtime start without importing torch.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -28,14 +29,18 @@ Run = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EnginePlan:
-    """Everything that decides an engine's arithmetic.
+    """Everything that determines the arithmetic of an engine.
 
     Attributes
     ----------
     engine, device
-        Resolved: see `resolve`.
+        As `resolve` returns them.
     size_px
-        Side of the tiles that come in.
+        Side of the tiles in pixels.
+    batch_size
+        Number of tiles in a forward pass.
+    threads
+        Number of threads of the model.
     """
 
     engine: str
@@ -47,7 +52,10 @@ class EnginePlan:
 
 @cache
 def has_cuda_driver() -> bool:
-    """Whether the NVIDIA driver answers with a device; asked without importing torch, which may still be unable to use it."""
+    """Whether the NVIDIA driver reports a device.
+
+    This does not import torch, so that torch may still be unable to use the device.
+    """
     try:
         driver = ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
         count = ctypes.c_int(0)
@@ -59,7 +67,7 @@ def has_cuda_driver() -> bool:
 
 @cache
 def cuda_is_there() -> bool:
-    """Whether torch can use a CUDA device; it is imported only where there may be one."""
+    """Whether torch can use a CUDA device; torch is imported only if the driver reports one."""
     if not has_cuda_driver():
         return False
     import torch
@@ -68,24 +76,38 @@ def cuda_is_there() -> bool:
 
 
 def resolve(engine: str, device: str = "auto") -> tuple[str, str]:
-    """The engine and device that ``auto`` means here.
+    """The engine and device to use on this machine.
+
+    Parameters
+    ----------
+    engine
+        auto, fp32, bf16, ort or int8.
+    device
+        auto, cpu, gpu, cuda or cuda:i.
 
     Returns
     -------
-    (engine, device) with engine one of fp32, bf16, ort, int8 and device ``cpu`` or ``cuda[:i]``.
+    (engine, device)
+        The engine is fp32, bf16, ort or int8, and the device ``cpu``, ``cuda`` or ``cuda:i``.
 
     Raises
     ------
     ConfigError
-        If CUDA is asked for and not there.
+        E_DEVICE if the device is unknown, or if it is CUDA and this machine has none.
+
+    Examples
+    --------
+    >>> resolve("auto", "cpu")
+    ('ort', 'cpu')
     """
+    if not re.fullmatch(r"auto|cpu|gpu|cuda(:\d+)?", device):
+        message = f"device {device!r}: expected auto, cpu, cuda or cuda:N with the number of a device."
+        raise ConfigError(message, code="E_DEVICE")
     wants_cuda = device.startswith("cuda")
     cuda = device in ("auto", "gpu") or wants_cuda
     if cuda and not cuda_is_there():
         if device != "auto":
-            message = (
-                f"device {device}: no CUDA device found here. Use --device cpu, or see `pathosig doctor`."
-            )
+            message = f"device {device}: no CUDA device on this machine. Use --device cpu, or see `pathosig doctor`."
             raise ConfigError(message, code="E_DEVICE")
         cuda = False
     if engine == "auto":
@@ -102,25 +124,34 @@ def make_engine(
     load: Callable[[], Encoder],
     int8_model: Path | None = None,
 ) -> Run:
-    """The engine of a plan.
+    """Build the engine of a plan.
 
     Parameters
     ----------
+    plan
+        Engine, device, and sizes.
     baked
-        What the exported graph of the encoder holds: the key under which it is kept.
+        Identity of the exported graph, which is its key in the cache.
     load
-        Gives the encoder; called only when torch is needed (not when a cached graph is there).
+        Returns the encoder; called only if torch is needed, which it is not if the graph is in the cache.
     int8_model
-        The graph of `quantise.quantise`, needed by engine int8.
+        The graph that `quantise.quantise` wrote, for engine int8.
+
+    Returns
+    -------
+    Callable
+        uint8[n, h, w, 3] -> float32[n, dim].
 
     Raises
     ------
     ConfigError
-        If the engine is not available here.
+        E_ENGINE if the engine is not available.
     """
     if plan.engine == "int8":
         if int8_model is None:
-            message = "engine int8: no quantised model given. Run `pathosig embed`, which makes one first."
+            message = (
+                "engine int8: there is no quantised model. Run `pathosig embed`, which creates it first."
+            )
             raise ConfigError(message, code="E_ENGINE")
         return padded(onnx_run(int8_model, plan.threads), plan.batch_size)
     if plan.engine == "ort":
@@ -129,12 +160,12 @@ def make_engine(
 
 
 def engine_of(encoder: Encoder, plan: EnginePlan, *, int8_model: Path | None = None) -> Run:
-    """The engine of an encoder that is already loaded."""
+    """Build the engine of an encoder that is already loaded."""
     return make_engine(plan, baked=Baked.of_card(encoder.card()), load=lambda: encoder, int8_model=int8_model)
 
 
 def padded(run: Run, batch_size: int) -> Run:
-    """`run` with every batch filled up to `batch_size`; the filling's results are dropped."""
+    """`run` with every batch padded to `batch_size`; the results of the padding are discarded."""
 
     def filled(tiles: np.ndarray) -> np.ndarray:
         n = len(tiles)
@@ -167,7 +198,7 @@ def _torch_run(plan: EnginePlan, encoder: Encoder) -> Run:
 
 
 def onnx_run(path: Path, threads: int) -> Run:
-    """A graph written by `export` as a callable."""
+    """A callable that runs a graph written by `export_onnx`."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()

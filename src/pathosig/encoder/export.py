@@ -1,4 +1,4 @@
-"""Export of an encoder to ONNX."""
+"""Exports an encoder to ONNX."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pathosig.encoder.backbones import Encoder
 
 
 class TileModel(nn.Module):
-    """From uint8 tiles to embeddings: scaling, resizing and normalisation are part of the network."""
+    """A network from uint8 tiles to embeddings, which includes scaling, resizing and normalisation."""
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
@@ -40,12 +40,21 @@ class TileModel(nn.Module):
 
 
 def export_onnx(encoder: Encoder, size_px: int, path: Path) -> None:
-    """Write the encoder as an ONNX graph for uint8 tiles of one size and any batch.
+    """Write an encoder as an ONNX graph for uint8 tiles of one size, in batches of any size.
+
+    Parameters
+    ----------
+    encoder
+        The encoder.
+    size_px
+        Side of the tiles in pixels.
+    path
+        File to write.
 
     Raises
     ------
     ConfigError
-        If torch cannot export the network.
+        E_ENGINE if torch cannot export the network.
     """
     model = TileModel(encoder).eval()
     example = torch.zeros((2, size_px, size_px, 3), dtype=torch.uint8)
@@ -68,8 +77,8 @@ def export_onnx(encoder: Encoder, size_px: int, path: Path) -> None:
             )
     except Exception as error:
         message = (
-            f"encoder {encoder.name}: it cannot be exported to ONNX ({type(error).__name__}). "
-            'Set [encoder] engine = "fp32" (slower on a CPU).'
+            f"encoder {encoder.name}: the network cannot be exported to ONNX ({type(error).__name__}). "
+            'Set [encoder] engine = "fp32", which is slower on a CPU.'
         )
         raise ConfigError(message, code="E_ENGINE") from error
     finally:

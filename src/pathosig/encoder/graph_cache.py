@@ -1,4 +1,4 @@
-"""Exported graphs, kept from run to run: keyed by everything that is baked into them, checked before they are used."""
+"""A cache of exported graphs: its key has everything that is part of a graph, and graphs are checked before use."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathosig.encoder.backbones import Encoder
 
 EXPORT_VERSION = 2
-"""Raised when the same encoder would be exported as another graph."""
+"""Increased when the export of the same encoder gives another graph."""
 
 _HEX64 = re.compile(r"[0-9a-f]{64}")
 _BLOCK = 1 << 20
@@ -29,18 +29,18 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Baked:
-    """Everything of an encoder that its exported graph holds.
+    """Everything about an encoder that is part of its exported graph.
 
     Attributes
     ----------
     weights_sha256
-        64 hexadecimal digits.
+        Digest of the weights, 64 hexadecimal digits.
     network
         Name of the network.
     mean, std
-        Of the normalisation.
+        Mean and standard deviation of the normalisation.
     input_px
-        Side that tiles are resized to; None as they come.
+        Side in pixels to which tiles are resized; None if they are not resized.
     """
 
     weights_sha256: str
@@ -54,7 +54,7 @@ class Baked:
 
     @classmethod
     def of_card(cls, card: EncoderCard) -> Self:
-        """Of an encoder by its card."""
+        """The values for an encoder with this card."""
         return cls(
             weights_sha256=str(card["weights_sha256"]),
             network=str(card["name"]),
@@ -64,7 +64,10 @@ class Baked:
         )
 
     def key(self, size_px: int) -> str:
-        """Digest of the graph for tiles of one size: a file name that no content of a card can shape."""
+        """Digest that identifies the graph for tiles of one size.
+
+        It serves as a file name: a card from elsewhere cannot choose the name of a file.
+        """
         torch_version = version("torch").split("+")[0]
         values = [
             self.weights_sha256,
@@ -80,12 +83,12 @@ class Baked:
 
 
 def check_sha256(value: str, *, where: str) -> None:
-    """Refuse what is no SHA-256.
+    """Refuse text that is not a SHA-256 digest.
 
     Raises
     ------
     InputError
-        E_WEIGHTS.
+        E_WEIGHTS if it is not.
     """
     if not _HEX64.fullmatch(value):
         message = f"{where}: weights_sha256 is {value[:80]!r}; expected 64 hexadecimal digits."
@@ -93,7 +96,7 @@ def check_sha256(value: str, *, where: str) -> None:
 
 
 def cache_folder() -> Path:
-    """Where exported graphs lie: PATHOSIG_CACHE, else the user's cache folder."""
+    """The folder of the cache: PATHOSIG_CACHE if it is set, otherwise one in the user's cache folder."""
     if folder := os.environ.get("PATHOSIG_CACHE"):
         return Path(folder)
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
@@ -101,39 +104,50 @@ def cache_folder() -> Path:
 
 
 def _private(folder: Path) -> Path:
-    """The folder, which only its owner may enter or change.
+    """Create the folder if necessary, and let only its owner enter or change it.
 
     Raises
     ------
     StorageError
-        If it belongs to somebody else: graphs in it are run, so they must be this user's own.
+        E_CACHE if it belongs to another user, because graphs in it are executed; also if it cannot be created.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         about = folder.stat()
         if hasattr(os, "getuid"):
             if about.st_uid != os.getuid():
-                message = (
-                    f"cache {folder}: it belongs to another user. Set PATHOSIG_CACHE to a folder of your own."
-                )
+                message = f"cache {folder}: the folder belongs to another user. Set PATHOSIG_CACHE to a folder of your own."
                 raise StorageError(message, code="E_CACHE")
             if stat.S_IMODE(about.st_mode) & 0o077:
                 folder.chmod(0o700)
     except OSError as error:
-        message = f"cache {folder}: cannot be used ({error.strerror}). Set PATHOSIG_CACHE to a folder you may write."
+        message = f"cache {folder}: cannot be used ({error.strerror}). Set PATHOSIG_CACHE to a folder that you can write to."
         raise StorageError(message, code="E_CACHE") from error
     return folder
 
 
 def onnx_file(baked: Baked, size_px: int, load: Callable[[], Encoder]) -> Path:
-    """The encoder as an ONNX graph over uint8 tiles: exported once, and again when the kept one is damaged.
+    """Path of the encoder's ONNX graph for uint8 tiles, which is exported if the cache has no intact copy.
+
+    Parameters
+    ----------
+    baked
+        Identity of the graph.
+    size_px
+        Side of the tiles in pixels.
+    load
+        Returns the encoder; called only for an export.
+
+    Returns
+    -------
+    Path
 
     Raises
     ------
     ConfigError
-        If the network cannot be exported: the message names an engine that works.
+        E_ENGINE if the network cannot be exported; the message names an engine that works.
     StorageError
-        If the cache folder cannot be written: set PATHOSIG_CACHE to one that can.
+        E_CACHE if the cache folder cannot be used.
     """
     path, checksum = _places(baked, size_px)
     if not _intact(path, checksum):
@@ -148,12 +162,12 @@ def onnx_file(baked: Baked, size_px: int, load: Callable[[], Encoder]) -> Path:
 
 
 def is_kept(baked: Baked, size_px: int) -> bool:
-    """Whether the graph lies undamaged in the cache, so that nobody has to export it."""
+    """Whether the cache has an intact copy of the graph, so that it need not be exported."""
     return _intact(*_places(baked, size_px))
 
 
 def _places(baked: Baked, size_px: int) -> tuple[Path, Path]:
-    """The graph and its checksum."""
+    """Paths of the graph and of its checksum."""
     path = _private(cache_folder() / "onnx") / f"{baked.key(size_px)}.onnx"
     return path, path.with_suffix(".sha256")
 
@@ -166,7 +180,7 @@ def _intact(path: Path, checksum: Path) -> bool:
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, read in blocks."""
+    """SHA-256 digest of a file, which is read in blocks."""
     digest = hashlib.sha256()
     with path.open("rb") as handle:
         while block := handle.read(_BLOCK):

@@ -1,4 +1,4 @@
-"""An encoder as an int8 graph that stays close to the exact one: what is quantised is chosen by measured error."""
+"""Quantises an encoder to int8, layer by layer, as long as its embeddings stay close to the exact ones."""
 
 from __future__ import annotations
 
@@ -28,21 +28,22 @@ WEIGHTED = ("Conv", "Gemm", "MatMul")
 ACTIVATIONS = ("Clip", "Relu")
 MAX_GROUPS = 64
 TILES_OF_ONE_TRIAL = 32
-MARGIN = 2  # the error allowed on held-out tiles is this much smaller: tiles of other patients have up to twice as much
+MARGIN = 2
+"""Held-out tiles are allowed this many times less error, because tiles of other patients have up to twice as much."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Quantised:
-    """What was made int8, and how close the result is.
+    """Which layers were quantised, and how close the result is to the exact embedding.
 
     Attributes
     ----------
     n_int8, n_layers
-        Layers in int8, and layers in all.
+        Number of layers in int8, and of all layers.
     share_of_work
-        Of the multiplications, 0..1, how many are in int8.
+        Proportion of the multiplications that are in int8, 0..1.
     cosine_min, cosine_mean
-        To the exact embedding, over the calibration tiles that were held out.
+        Smallest and mean cosine to the exact embedding, over the calibration tiles that were held out.
     kept_in_float
         Names of the layers that stay in float32, in the order of the graph.
     """
@@ -58,22 +59,32 @@ class Quantised:
 def quantise(
     encoder: Encoder, tiles: np.ndarray, path: Path, *, min_cosine: float = 0.999, batch_size: int = 16
 ) -> Quantised:
-    """Write a graph with as many layers in int8 as keep every held-out tile within `min_cosine`.
+    """Write a graph in which as many layers are in int8 as `min_cosine` allows.
 
-    Weights become int8 per channel, activations uint8 per tensor; additions stay in float32. A layer's
-    bias takes up the mean error of its rounded weights (Nagel et al. 2019, section 4.2). Every layer is
-    tried alone; then they join in turn, least error per multiplication saved first, each staying only if the
-    error 1 - cosine of every held-out tile stays below half of what is allowed (tiles that had no part in
-    the choice have up to twice the error). Three of four tiles give the ranges of values, the fourth is held out.
+    Weights become int8 for each channel and activations uint8 for each tensor; additions stay in float32. The mean
+    error of a layer's rounded weights is subtracted from its bias (Nagel et al. 2019, section 4.2). Three of four tiles
+    determine the ranges of values; the fourth is held out to measure the error 1 - cosine.
+
+    Every layer is first quantised alone. Layers are then added one after the other, beginning with the least error for
+    each multiplication saved; a layer is kept if the error of every held-out tile stays below half of what is allowed
+    (tiles that took no part in the choice have up to twice the error).
 
     Parameters
     ----------
+    encoder
+        The encoder.
     tiles
-        uint8 (n, h, w, 3), n >= 8, a sample of what will be embedded.
+        uint8[n, h, w, 3], n >= 8: a sample of the tiles to be embedded.
     path
         File to write.
     min_cosine
-        Least cosine between int8 and exact embedding, 0..1, over the held-out tiles.
+        Smallest cosine, 0..1, that an int8 embedding may have to the exact one.
+    batch_size
+        Number of tiles in a forward pass.
+
+    Returns
+    -------
+    Quantised
 
     References
     ----------
@@ -116,7 +127,7 @@ def quantise(
 
 
 def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Cosine of each row of a to the same row of b: float64[n] for float[n, d] twice; 0 where a row is 0."""
+    """Cosine between the same rows of a and b, float[n, d] each: float64[n], 0 where a row is 0."""
     a, b = a.astype(np.float64), b.astype(np.float64)
     lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     out: np.ndarray = (a * b).sum(1) / np.maximum(lengths, 1e-30)
@@ -124,14 +135,14 @@ def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _groups(layers: Sequence[str]) -> list[tuple[str, ...]]:
-    """Layers one by one, or neighbours together when there are more than MAX_GROUPS."""
+    """Groups of layers to try: single layers, or neighbouring ones if there are more than MAX_GROUPS."""
     size = -(-len(layers) // MAX_GROUPS)
     return [tuple(layers[i : i + size]) for i in range(0, len(layers), size)]
 
 
 @dataclass(kw_only=True)
 class _Work:
-    """One network on its way to int8: the prepared graph, ranges of values, mean inputs."""
+    """What the quantisation of one network needs: the prepared graph, ranges of values and mean inputs."""
 
     folder: Path
     exact: Path
@@ -162,14 +173,14 @@ class _Work:
             yield self.tiles[at : at + self.batch_size]
 
     def outputs(self, graph: Path, tiles: np.ndarray) -> np.ndarray:
-        """Embeddings float32 (n, dim) of a graph."""
+        """Embeddings that a graph computes, float32[n, dim]."""
         run = padded(onnx_run(graph, 1), self.batch_size)
         starts = range(0, len(tiles), self.batch_size)
         return np.concatenate([run(tiles[i : i + self.batch_size]) for i in starts])
 
     @functools.cached_property
     def ranges(self) -> Any:
-        """Least and largest value of every tensor over the calibration tiles."""
+        """Smallest and largest value of every tensor over the calibration tiles."""
         blocks = self.batches()
 
         class Reader(CalibrationDataReader):  # type: ignore[misc]
@@ -202,7 +213,7 @@ class _Work:
         return {node: total[name] / len(self.tiles) for node, name in names.items() if name in total}
 
     def quantised(self, layers: Sequence[str]) -> Path:
-        """The graph with these layers in int8."""
+        """Write the graph with these layers in int8, and return its path."""
         model = onnx.load(str(self.prepared))
         chosen = set(layers)
         _shift_biases(model, chosen, self.mean_inputs)
@@ -226,7 +237,7 @@ class _Work:
 
 
 def _shift_biases(model: Any, layers: set[str], means: dict[str, np.ndarray]) -> None:
-    """Take the mean error of rounded weights out of the biases of these convolutions."""
+    """Subtract the mean error of rounded weights from the biases of these convolutions."""
     values = {i.name: i for i in model.graph.initializer}
     for node in model.graph.node:
         if node.name in layers and node.name in means and len(node.input) == 3:
@@ -238,20 +249,22 @@ def _shift_biases(model: Any, layers: set[str], means: dict[str, np.ndarray]) ->
 
 
 def rounding_bias(weight: np.ndarray, mean: np.ndarray, group: int = 1) -> np.ndarray:
-    """What a convolution's output gains on average when its weights are rounded to int8 per channel.
+    """Mean change of a convolution's output when its weights are rounded to int8 for each channel.
 
-    Borders are taken as if they were inside.
+    Pixels at the border are treated like pixels inside.
 
     Parameters
     ----------
     weight
-        float (out, in / group, h, w).
+        float[out, in / group, h, w].
     mean
-        float (in,), mean of every input channel.
+        float[in]: mean of every input channel.
+    group
+        Number of groups of the convolution.
 
     Returns
     -------
-    float64 (out,)
+    float64[out]
     """
     exact = weight.astype(np.float64)
     step = np.maximum(np.abs(exact).max(axis=(1, 2, 3), keepdims=True), 1e-30) / 127

@@ -1,4 +1,4 @@
-"""The tiles of one specimen, read again from its slide as the tile table says."""
+"""Reads the tiles of a specimen from its slide, at the positions in its table of tiles."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from pathosig.slides import ReadPlan, open_slide, plan_read, read_tiles, reading
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TileTable:
-    """Where the tiles of a specimen lie.
+    """The positions of a specimen's tiles, and how they are read.
 
     Attributes
     ----------
     xy
-        (n, 2) int32, top-left corners in level-0 pixels.
+        int32[n, 2]: (x, y) of the top-left corners in level-0 pixels.
     size_px, mpp
-        Side in pixels and micrometres per pixel of the tiles as they are read.
+        Side in pixels, and micrometres per pixel, of the tiles as they are read.
     spec
-        The TileSpec they were cut with.
+        The TileSpec that the tiles were cut with.
     plan
-        The ReadPlan they were read with.
+        The ReadPlan of the tiles.
     """
 
     xy: np.ndarray
@@ -39,23 +39,32 @@ class TileTable:
 
 
 def read_tile_table(path: Path) -> TileTable:
-    """Corners and geometry from tiles/<id>.parquet.
+    """Read the corners and the geometry of tiles from tiles/<id>.parquet.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    TileTable
 
     Raises
     ------
     InputError
-        If the file is damaged or lacks its geometry.
+        If the file is damaged or does not state the geometry (E_TILES).
     """
     tiles = read_slide_tiles(path)
     size_px, mpp = tiles.facts.size_px, tiles.facts.mpp
     if size_px is None or mpp is None:
-        message = f"tiles/{path.name}: its metadata lack size_px or mpp. Run `pathosig tiles` again."
+        message = f"tiles/{path.name}: size_px or mpp is missing in its metadata. Run `pathosig tiles` again."
         raise InputError(message, code="E_TILES")
     return TileTable(xy=tiles.xy, size_px=size_px, mpp=mpp, spec=tiles.facts.spec, plan=tiles.facts.plan)
 
 
 def specimen_facts(specimen: Any) -> dict[str, object]:
-    """What a worker needs to open a specimen's slide."""
+    """What a worker needs to open the slide of a specimen."""
     region = list(specimen.region) if specimen.region else None
     return {"path": str(specimen.path), "mpp": specimen.mpp, "region": region}
 
@@ -70,19 +79,32 @@ def opened_tiles(
     lost: list[int] | None = None,
     places: list[int] | None = None,
 ) -> Iterator[Iterator[np.ndarray]]:
-    """Blocks of uint8 tiles (n, h, w, 3) of a specimen, in the order of `rows` (all by default).
+    """Open a slide and read tiles from it in blocks of uint8[n, h, w, 3].
 
     Parameters
     ----------
     facts
-        See `specimen_facts`.
+        From `specimen_facts`.
+    table
+        The tiles of the specimen.
+    rows
+        int[m]: rows of the table to read, in this order; all by default.
     block
-        Tiles read at a time: what waits in memory.
+        Number of tiles in a block.
     lost
-        Filled with the positions of tiles that cannot be decoded; they come as white. Without it
-        such tiles are left out.
+        A list to which the positions of tiles that cannot be decoded are added; these tiles are white. Without it they are
+        left out.
     places
-        Filled with the position of each tile that will come: then they come in the order that is read fastest.
+        A list to which the position of each tile is added. If it is given, tiles come in the order that is fastest to read.
+
+    Yields
+    ------
+    Iterator of blocks
+
+    Raises
+    ------
+    SlideError
+        If the slide cannot be opened.
     """
     region = tuple(facts["region"]) if facts.get("region") else None
     with open_slide(

@@ -1,7 +1,7 @@
-"""A test tile, what known weights make of it, and the refusal of an encoder that makes something else of it.
+"""A test that an encoder computes what it should: its embedding of a test tile must have known values.
 
-A digest says that the weights are the same; this says that the network around them, its normalisation and the library that runs
-it are the same as well.
+A digest shows that the weights are the same. This test shows that the network with these weights, its normalisation and the
+library that runs it are the same as well.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 _SIDE, _PARTS = 224, 8
 _TOLERANCE = 1e-3
-"""Relative to the largest number: float32 sums differ by less between machines, a wrong pooling or normalisation by far more."""
+"""Relative to the largest value. Differences between machines in float32 are smaller; a wrong pooling or normalisation changes
+the values far more."""
 
 KNOWN: Mapping[str, tuple[float, ...]] = {
     # efficientnet-lite0, as shipped
@@ -34,20 +35,20 @@ KNOWN: Mapping[str, tuple[float, ...]] = {
         0.173121,
     ),
 }
-"""Digest of weights to what `self_test` gives with them."""
+"""Digest of weights -> the values that `self_test` returns with them."""
 
 
 def test_tile() -> np.ndarray:
-    """The tile, uint8[1, 224, 224, 3]: stripes and gradients of every colour, from a formula, so that it is the same everywhere."""
+    """The test tile, uint8[1, 224, 224, 3]: stripes and gradients in all colours, computed from a formula."""
     row, column, channel = np.ogrid[:_SIDE, :_SIDE, :3]
     return ((3 * row + 5 * column * (channel + 1) + row * column // 16) % 256).astype(np.uint8)[None]
 
 
-test_tile.__test__ = False  # type: ignore[attr-defined]  # a name for people; pytest should not collect it
+test_tile.__test__ = False  # type: ignore[attr-defined]  # pytest should not collect it because of its name
 
 
 def self_test(encoder: Encoder) -> list[float]:
-    """Means of the eight parts of the embedding of the test tile, in float32 on the CPU, rounded to six digits."""
+    """Means of eight parts of the test tile's embedding, computed in float32 on the CPU and rounded to six digits."""
     run = engine_of(encoder, EnginePlan(engine="fp32", device="cpu", batch_size=1))
     return [float(f"{part.mean():.6g}") for part in np.array_split(run(test_tile())[0], _PARTS)]
 
@@ -55,26 +56,26 @@ def self_test(encoder: Encoder) -> list[float]:
 def check_self_test(
     numbers: Sequence[float], *, digest: str, expected: Sequence[float] | None = None
 ) -> bool:
-    """Refuse an encoder that makes something else of the test tile than its weights are known to.
+    """Refuse an encoder whose embedding of the test tile differs from the expected one.
 
     Parameters
     ----------
     numbers
-        What `self_test` gave.
+        From `self_test`.
     digest
         SHA-256 of the weights.
     expected
-        The numbers on a card; without it those in `KNOWN`.
+        Expected values, from the card of an encoder; by default those in `KNOWN`.
 
     Returns
     -------
     bool
-        Whether there was something to compare with.
+        Whether there were expected values to compare with.
 
     Raises
     ------
     InputError
-        E_SELF_TEST.
+        E_SELF_TEST if the values differ.
 
     Examples
     --------
@@ -90,7 +91,8 @@ def check_self_test(
     if not off.max() <= _TOLERANCE * max(np.abs(known).max(), 1e-6):
         message = (
             f"encoder with weights {digest[:12]}: its self-test gives {list(numbers)[:3]}, expected "
-            f"{list(known)[:3]}. The network around the weights is another one: update timm, or install the version that made them."
+            f"{list(known)[:3]}. The installed timm builds another network for these weights: update it, or install the version "
+            "that they were saved with."
         )
         raise InputError(message, code="E_SELF_TEST")
     return True

@@ -1,4 +1,4 @@
-"""What the embed and train stages compute: tables [encoder] and [train] of study.toml."""
+"""The sections `[encoder]` and `[train]` of study.toml: the settings of the stages embed and train."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ class EncoderSpec(Spec):
     Attributes
     ----------
     method
-        pretrained (weights as they are) or dlcc (trained on this study's discovery patients first).
+        pretrained (published weights) or dlcc (first trained on the discovery patients of this study).
     name
         efficientnet-lite0 (shipped), resnet50, a pathology model of docs/reference/encoders.md, or any timm model.
     weights
-        Path of a local weights file (.safetensors or .pth); without it the shipped or hub weights are used.
+        Path of a local weights file (.safetensors or .pth); by default the installed weights or those on the hub are used.
     engine
         auto (ort on CPU, bf16 on CUDA), fp32, bf16, ort (ONNX Runtime) or int8 (quantised, CPU).
     batch_size
-        Tiles in one forward pass; the last batch is padded, so results never depend on what shares a batch.
+        Tiles in one forward pass; the last batch is padded, so that results never depend on the other tiles of a batch.
     threads
-        Threads of the model in one worker; parallelism comes from workers.
+        Threads of the model in one worker; use more workers rather than more threads.
     mpp_tolerance
-        Relative difference between the tiles' and the encoder's micrometres per pixel before a warning.
+        Relative difference between the micrometres per pixel of tiles and encoder above which there is a warning.
     stain
-        none, macenko or reinhard: bring tiles to the stain of the discovery slides before they are embedded.
+        none, macenko or reinhard: normalise the stain of tiles to that of the discovery slides before embedding them.
     calibration_tiles
-        Discovery tiles that set the stain reference and the value ranges of the int8 engine.
+        Number of discovery tiles from which the stain reference and the value ranges of the int8 engine are estimated.
     int8_cosine
-        Least cosine of an int8 embedding to the exact one; as many layers become int8 as keep it.
+        Smallest cosine that an int8 embedding may have to the exact one; it decides how many layers are quantised.
     seed
         Seed of the choice of calibration tiles.
     """
@@ -62,19 +62,25 @@ class EncoderSpec(Spec):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _need(bool(self.name.strip()), "[encoder] name: found an empty text; expected an encoder's name.")
         _need(
-            1 <= self.batch_size <= 4096, f"[encoder] batch_size: found {self.batch_size}; expected 1..4096."
+            bool(self.name.strip()), "[encoder] name: found an empty text; expected the name of an encoder."
         )
-        _need(1 <= self.threads <= 256, f"[encoder] threads: found {self.threads}; expected 1..256.")
-        _need(self.mpp_tolerance > 0, f"[encoder] mpp_tolerance: found {self.mpp_tolerance}; expected > 0.")
+        _need(
+            1 <= self.batch_size <= 4096,
+            f"[encoder] batch_size: found {self.batch_size}; expected 1 to 4096.",
+        )
+        _need(1 <= self.threads <= 256, f"[encoder] threads: found {self.threads}; expected 1 to 256.")
+        _need(
+            self.mpp_tolerance > 0,
+            f"[encoder] mpp_tolerance: found {self.mpp_tolerance}; expected a number above 0.",
+        )
         _need(
             self.calibration_tiles >= 16,
             f"[encoder] calibration_tiles: found {self.calibration_tiles}; expected at least 16.",
         )
         _need(
             0 <= self.int8_cosine < 1,
-            f"[encoder] int8_cosine: found {self.int8_cosine}; expected 0 <= int8_cosine < 1.",
+            f"[encoder] int8_cosine: found {self.int8_cosine}; expected at least 0 and below 1.",
         )
 
 
@@ -94,27 +100,27 @@ PAPER: dict[str, str | float] = {
 class TrainSpec(Spec):
     """How an encoder is trained by deep contrastive clustering (DL-CC).
 
-    The defaults are the preset ``recommended``; `TrainSpec.paper` gives the published settings.
-    ``preset`` fixes what is not a number: normalisation, views, the divisor of the Barlow term.
+    The defaults are the preset ``recommended``; `TrainSpec.paper` has the published settings.
+    ``preset`` also determines what is not a number: the normalisation, the views and the divisor of the Barlow term.
 
     Attributes
     ----------
     preset
-        recommended or paper (faithful, unsound where docs/explanation/training.md says so; brings its numbers).
+        recommended or paper (the published method and settings, whose flaws are described in docs/explanation/training.md).
     backbone
         Encoder to start from: resnet50, efficientnet-lite0 or any timm name.
     backbone_weights
-        Path of local weights of the backbone; none = the shipped or hub weights.
+        Path of local weights of the backbone; by default the installed weights or those on the hub are used.
     random_start
-        Start from random weights (tests, studies of the method).
+        Start from random weights, for tests and studies of the method.
     n_clusters
         Number K of phenotypes of the cluster head.
     dim
         Length of the instance embedding z.
     batch_size
-        Tiles a step, over all devices; each gives two views. At least 2 K unless preset = paper.
+        Tiles in one step, over all devices; there are two views of each. At least 2 K unless preset = paper.
     accumulate
-        Micro-batches a step is cut into; the losses still see the whole batch.
+        Number of micro-batches into which a step is divided; the losses are still computed over the whole batch.
     epochs
         Passes over the training tiles.
     lr
@@ -122,7 +128,7 @@ class TrainSpec(Spec):
     weight_decay
         AdamW weight decay.
     warmup
-        Share of the steps in which the learning rate rises from 0.
+        Proportion of the steps during which the learning rate rises from 0.
     temperature_instance
         Temperature of the instance loss.
     temperature_cluster
@@ -130,29 +136,30 @@ class TrainSpec(Spec):
     barlow_weight
         Weight lambda of the off-diagonal terms of the Barlow loss.
     alpha
-        Share of the Barlow loss in the total; 0 leaves it out. It evens the spectrum of the embedding (docs/explanation/training.md).
+        Weight of the Barlow loss in the total; 0 leaves it out. It makes the spectrum of the embedding more even
+        (docs/explanation/training.md).
     ema
-        Decay of the averaged weights that are kept; 0 keeps the last weights.
+        Decay of the moving average of the weights, which is the result of training; 0 uses the last weights.
     max_tiles_per_slide
-        Tiles drawn from one slide, so that large slides do not dominate.
+        At most this many tiles of a slide are used, so that large slides do not dominate.
     max_tiles
-        Tiles in all.
+        At most this many tiles are used in total.
     val_share
-        Share of discovery patients held out to choose the best epoch; 0 keeps the last epoch.
+        Proportion of the discovery patients held out to choose the best epoch; with 0 the last epoch is used.
     min_perplexity
-        Occupancy exp(H)/K under which training counts as collapsed.
+        Occupancy exp(H)/K of the clusters below which training counts as collapsed.
     patience
-        Epochs in a row under min_perplexity before training stops.
+        Number of consecutive epochs below min_perplexity after which training stops.
     precision
         auto (bf16 on CUDA, fp32 on CPU), fp32 or bf16.
     channels_last
-        Keep activations in channels-last order (faster; changes the last digits).
+        Keep activations in channels-last order, which is faster and changes the last digits.
     compile
-        Compile the network with torch.compile (CUDA; slow to start).
+        Compile the network with torch.compile, which takes time at the start and is meant for CUDA.
     threads
-        Threads of torch; part of the Spec because the last digits depend on it.
+        Threads of torch; a setting of the study because the last digits depend on it.
     seed
-        Seed of tiles, order, views, splits and starting weights of the heads.
+        Seed of the choice and order of tiles, the views, the split of patients, and the initial weights of the heads.
     """
 
     section: ClassVar[str] = "train"
@@ -187,17 +194,17 @@ class TrainSpec(Spec):
 
     @classmethod
     def paper(cls, **changes: object) -> Self:
-        """The published settings: batch 8, 100 epochs, no warm-up, no averaging, no normalisation."""
+        """The published settings: batches of 8, 100 epochs, no warm-up, no averaging, no normalisation."""
         return cls.from_mapping({"preset": "paper", **changes})
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, object]) -> Self:
-        """As `Spec.from_mapping`; ``preset = "paper"`` brings the published numbers where none are given."""
+        """As `Spec.from_mapping`; with ``preset = "paper"``, the published values are the defaults."""
         published = PAPER if mapping.get("preset") == "paper" else {}
         return super().from_mapping({**published, **mapping})
 
     def replace(self, **changes: Any) -> Self:
-        """As `Spec.replace`; changing the preset to paper brings its numbers."""
+        """As `Spec.replace`; changing the preset to paper also sets the published values."""
         turned = changes.get("preset") == "paper" and self.preset != "paper"
         return super().replace(**({**PAPER, **changes} if turned else changes))
 
@@ -211,11 +218,9 @@ class TrainSpec(Spec):
         self._check_shares()
         if self.preset != "paper" and self.batch_size < 2 * self.n_clusters:
             message = (
-                f"[train] batch_size {self.batch_size} with n_clusters {self.n_clusters}: the cluster "
-                "loss cannot "
-                f"form confident clusters below 2 K = {2 * self.n_clusters} tiles a step. Raise batch_size "
-                '(accumulate keeps memory down), lower n_clusters, or take preset = "paper" to '
-                "reproduce the original."
+                f"[train] batch_size {self.batch_size} with n_clusters {self.n_clusters}: the cluster loss cannot form "
+                f"confident clusters with fewer than 2 K = {2 * self.n_clusters} tiles in a step. Raise batch_size "
+                '(accumulate limits the memory), lower n_clusters, or set preset = "paper" to reproduce the published method.'
             )
             raise ConfigError(message, code="E_BATCH")
 
@@ -242,10 +247,10 @@ class TrainSpec(Spec):
     def _check_shares(self) -> None:
         for name in ("warmup", "val_share", "ema", "alpha", "min_perplexity"):
             value = getattr(self, name)
-            _need(0 <= value < 1, f"[train] {name}: found {value}; expected 0 <= {name} < 1.")
+            _need(0 <= value < 1, f"[train] {name}: found {value}; expected at least 0 and below 1.")
         for name in ("lr", "temperature_instance", "temperature_cluster"):
             value = getattr(self, name)
-            _need(value > 0, f"[train] {name}: found {value}; expected > 0.")
+            _need(value > 0, f"[train] {name}: found {value}; expected a number above 0.")
         for name in ("weight_decay", "barlow_weight"):
             value = getattr(self, name)
-            _need(value >= 0, f"[train] {name}: found {value}; expected >= 0.")
+            _need(value >= 0, f"[train] {name}: found {value}; expected 0 or more.")

@@ -1,4 +1,4 @@
-"""Stage embed: every specimen's tiles through the encoder, resumable slide by slide."""
+"""The embed stage: runs the encoder on the tiles of every specimen; it can be resumed slide by slide."""
 
 from __future__ import annotations
 
@@ -45,12 +45,24 @@ def embed_tiles(
     *,
     execution: Execution = DEFAULT_EXECUTION,
 ) -> StageReport:
-    """Turn every tile into an embedding: embeddings/<id>.npy, float16 (n_tiles, dim).
+    """Compute an embedding for every tile, and write embeddings/<id>.npy, float16[tiles, dim], for every slide.
 
-    Row i belongs to row i of the tile table; a tile that cannot be decoded has a row of NaN.
+    Row i belongs to row i of the table of tiles; a tile that cannot be decoded has a row of NaN. The encoder is determined
+    first: encoder/encoder.json has the digest of its weights, and the weights are copied to the study if they are small or
+    were trained in it.
 
-    The encoder is settled first (encoder/encoder.json with the digest of its weights; the weights
-    themselves when they are small or trained here), then slides run one by one, resumable.
+    Parameters
+    ----------
+    study
+        An open study whose tiles stage has run.
+    spec
+        The encoder and its arithmetic; from study.toml by default.
+    execution
+        Number of workers, device, and what to do with slides that are already done or that fail.
+
+    Returns
+    -------
+    StageReport
 
     Raises
     ------
@@ -77,21 +89,21 @@ def embed_tiles(
 
 
 def _warn_of_mixed_devices(study: Study) -> None:
-    """Bytes of the same tile differ a little between a CPU and a GPU: worth knowing, not worth stopping."""
+    """Warn (W_DEVICES) of embeddings from different devices, which differ slightly for the same tile."""
     examples: dict[str, str] = {}
     for record in study.records(STAGE.name):
         if record.status == "ok" and "device" in record.summary:
             examples.setdefault(f"{record.summary['device']}/{record.summary['engine']}", record.unit)
     if len(examples) > 1:
-        said = ", ".join(f"{kind} (such as {unit})" for kind, unit in sorted(examples.items()))
+        kinds = ", ".join(f"{kind} (such as {unit})" for kind, unit in sorted(examples.items()))
         message = (
-            f"embeddings were made on different devices or engines: {said}. Use one for the whole study."
+            f"embeddings were computed on different devices or engines: {kinds}. Use one for the whole study."
         )
         warnings.warn(PathosigWarning(message, code="W_DEVICES"), stacklevel=3)
 
 
 def embed_units(study: Study) -> tuple[list[Unit], Callable[[Job], Outcome]]:
-    """The work of embedding every specimen with the settled encoder, and the task that does one."""
+    """One unit of work for the embedding of each specimen, and the task that processes a unit."""
     encoder = study.upstream(STAGE.name, ENCODER_UNIT)
     tiles = {r.unit: float(r.summary.get("n_tiles", 1)) for r in study.records("tiles")}
     units = [
@@ -115,7 +127,7 @@ def embed_units(study: Study) -> tuple[list[Unit], Callable[[Job], Outcome]]:
 
 
 def _settle(study: Study, spec: EncoderSpec, execution: Execution) -> StageReport:
-    """Make encoder/encoder.json, unless it is fresh."""
+    """Write encoder/encoder.json, unless it is up to date."""
     upstream: dict[str, str | None] = {}
     calibration: list[dict[str, object]] = []
     if spec.method == "dlcc":
@@ -147,7 +159,7 @@ def _weights_path(study: Study, name: str | None) -> Path | None:
     path = Path(name).expanduser()
     path = path if path.is_absolute() else study.root / path
     if not path.is_file():
-        message = f"[encoder] weights: {name} is no file. Relative paths start at the study folder."
+        message = f"[encoder] weights: {name} is not a file. Relative paths start at the study folder."
         raise ConfigError(message, code="E_WEIGHTS")
     return path
 
@@ -199,7 +211,7 @@ def _calibration_tiles(job: Job) -> np.ndarray:
 
 
 def _calibrate(job: Job, stain: Mapping[str, object] | None) -> dict[str, object]:
-    """Quantise on tiles drawn evenly from the discovery slides; what was chosen, for the card."""
+    """Quantise the encoder on tiles sampled evenly from the discovery slides, and return the result for the card."""
     from pathosig.encoder.quantise import quantise
 
     tiles = np.concatenate(list(in_reference_colours([_calibration_tiles(job)], stain)))
@@ -215,35 +227,41 @@ def _calibrate(job: Job, stain: Mapping[str, object] | None) -> dict[str, object
 
 
 def _int8_findings(study: Study) -> tuple[str, ...]:
-    """How much of the network runs in int8, and how close that is."""
+    """A sentence on how much of the network runs in int8, and how close the embeddings are to the exact ones."""
     int8 = read_json(study.paths.encoder_card).get("int8")
     if not int8:
         return ()
     return (
         f"int8: {int8['n_int8']} of {int8['n_layers']} layers ({int8['share_of_work']:.0%} of the "
-        f"multiplications), the others stay in float32; cosine to the exact embedding of held-out "
-        f"calibration tiles {int8['cosine_mean']:.4f}, at least {int8['cosine_min']:.4f}",
+        f"multiplications), the others stay in float32; cosine to the exact embedding on held-out "
+        f"calibration tiles: mean {int8['cosine_mean']:.4f}, smallest {int8['cosine_min']:.4f}",
     )
 
 
 def read_encoder(root: Path, *, weights: str | None = None) -> Encoder:
-    """The encoder that encoder/encoder.json of a study folder describes, its digest checked.
+    """The encoder that encoder/encoder.json of a study folder describes, after checking its digest and its self-test.
 
     Parameters
     ----------
+    root
+        The study folder.
     weights
-        Local weights file, for encoders too large to be kept in the study.
+        Local weights file, for encoders that are too large to be copied to the study.
+
+    Returns
+    -------
+    Encoder
 
     Raises
     ------
     InputError
-        If the weights are not those on the card, or the network around them makes something else of the test tile.
+        E_WEIGHTS if the weights are not those on the card; E_SELF_TEST if the network computes something else with them.
     """
     from pathosig.encoder import backbones
     from pathosig.encoder import weights as weight_files
 
     card = read_json(Layout(root).encoder_card)
-    if card.get("weights_file"):  # its name is always the same: a card never chooses a file
+    if card.get("weights_file"):  # the file always has the same name, so that a card cannot choose another
         encoder = backbones.encoder_from_state(card, weight_files.read_weights(Layout(root).encoder_weights))
     else:
         encoder = backbones.load_encoder(card["name"], weights=weights)
@@ -255,14 +273,14 @@ def read_encoder(root: Path, *, weights: str | None = None) -> Encoder:
 
 
 def check_encoder(root: Path, weights: str | None) -> None:
-    """Raise what `read_encoder` raises."""
+    """Check the encoder of a study as `read_encoder` does, and raise the same errors."""
     read_encoder(root, weights=weights)
 
 
 def _prepare_engine(study: Study, spec: EncoderSpec, device: str, *, tiles: str | None) -> None:
-    """Refuse a device that is not there, and export the graph once, before workers would all do it.
+    """Refuse a device that does not exist, and export the graph once before all workers need it.
 
-    torch, where it is needed for that, is loaded by another process: this one only waits for workers.
+    If this needs torch, another process loads it, because this one only waits for workers.
     """
     size_px = read_tile_table(study.root / "tiles" / tiles).size_px if tiles else None
     baked = Baked.of_card(read_json(study.paths.encoder_card))
@@ -318,7 +336,7 @@ def _embed_one(job: Job) -> Outcome:
 
 @functools.lru_cache(maxsize=2)
 def _engine(root: Path, baked: Baked, weights: str | None, plan: engines.EnginePlan) -> engines.Run:
-    """The engine of this worker, kept from slide to slide."""
+    """The engine of this worker, which is cached from slide to slide."""
 
     def load() -> Encoder:
         path = _weights_path(Study.open(root), weights)
@@ -328,12 +346,12 @@ def _engine(root: Path, baked: Baked, weights: str | None, plan: engines.EngineP
 
 
 def _lost_warning(unit: str, lost: int, n: int) -> list[str]:
-    """Lost tiles have rows of NaN; more than half of them and the slide counts as unreadable.
+    """A warning about tiles that could not be decoded, whose rows are NaN.
 
     Raises
     ------
     SlideError
-        E_PIXELS.
+        E_PIXELS if these are more than half of the tiles.
     """
     if not lost:
         return []
@@ -350,6 +368,6 @@ def _mpp_warning(card: EncoderCard, tile_mpp: float, spec: EncoderSpec) -> list[
     if wanted is None or abs(tile_mpp / wanted - 1) <= spec.mpp_tolerance:
         return []
     return [
-        f"W_MPP encoder {card['name']} was made for {wanted} um per pixel, the tiles have {tile_mpp}. "
+        f"W_MPP encoder {card['name']} was trained for {wanted} um per pixel, but the tiles have {tile_mpp}. "
         f"Set [tiles] mpp = {wanted}, or raise [encoder] mpp_tolerance to accept this."
     ]

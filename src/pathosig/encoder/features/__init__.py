@@ -1,1 +1,1 @@
-"""Embeddings made elsewhere, brought into a study."""
+"""Imports embeddings that other programs computed."""

@@ -1,4 +1,4 @@
-"""Tile features that other programs wrote: TRIDENT, CLAM and STAMP HDF5 files."""
+"""Reads features of tiles from the HDF5 files of TRIDENT, CLAM and STAMP."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathosig.core.errors import InputError
 
 FEATURES = ("features", "feats", "patch_embeddings")
 _MOST_PACKED = 1100
-"""Deflate packs at most 1,032 bytes into one."""
+"""A little more than the largest compression ratio of Deflate, which is 1,032."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,21 +23,23 @@ class TileFeatures:
     Attributes
     ----------
     program
-        trident, clam or stamp.
+        The program that wrote the file: trident, clam or stamp.
     features
-        float16 (n, dim).
+        float16[n, dim].
     coords
-        (n, 2) float64, top-left corners, in `unit`.
+        float64[n, 2]: top-left corners (x, y), in `unit`.
     unit
         ``px`` (level-0 pixels) or ``um``.
     tile_level0_px, tile_um
-        Side of a tile in level-0 pixels or micrometres, where the file says.
+        Side of a tile in level-0 pixels or micrometres; None if the file does not state it.
+    tile_px
+        Side of a tile in pixels as it was embedded; None if the file does not state it.
     encoder
-        The name the file gives; "" when it gives none.
+        Name of the encoder in the file; "" if it has none.
     mpp
-        Micrometres per pixel of a tile as it was embedded, where the file says.
+        Micrometres per pixel of a tile as it was embedded; None if the file does not state it.
     weights_sha256
-        Digest of the encoder's weights, where the file says (`export --to h5` does); else "".
+        Digest of the encoder's weights, which files from `export --to h5` state; otherwise "".
     """
 
     program: str
@@ -53,12 +55,21 @@ class TileFeatures:
 
 
 def read_features(path: Path) -> TileFeatures:
-    """Read one HDF5 file of tile features.
+    """Read one HDF5 file with features of tiles.
+
+    Parameters
+    ----------
+    path
+        The file of one slide.
+
+    Returns
+    -------
+    TileFeatures
 
     Raises
     ------
     InputError
-        If it is not HDF5, lacks features or coordinates, or their numbers differ.
+        E_FORMAT if the file is not HDF5; E_FEATURES if features or coordinates are missing or invalid, or differ in number.
     """
     import h5py
 
@@ -67,16 +78,15 @@ def read_features(path: Path) -> TileFeatures:
             name = next((n for n in FEATURES if n in stored), None)
             if name is None or "coords" not in stored:
                 message = (
-                    f"{path.name}: no tile features in it; found {sorted(stored)}, expected one of "
-                    f"{FEATURES} "
-                    "and coords, as TRIDENT, CLAM and STAMP write them."
+                    f"{path.name}: no tile features in it. Found {sorted(stored)}; expected one of {FEATURES} and coords, as "
+                    "TRIDENT, CLAM and STAMP write them."
                 )
                 raise InputError(message, code="E_FEATURES")
             features = np.asarray(_own_array(stored, name, path.name))
             coords = np.asarray(_own_array(stored, "coords", path.name), np.float64)
             attributes = {**_attributes(stored), **_attributes(stored[name]), **_attributes(stored["coords"])}
     except (OSError, KeyError, RuntimeError) as error:
-        message = f"{path.name}: not a readable HDF5 file. Give the features file of one slide."
+        message = f"{path.name}: not a readable HDF5 file. Give a file with the features of one slide."
         raise InputError(message, code="E_FORMAT") from error
     features = features.reshape(-1, features.shape[-1])  # CLAM and TRIDENT may keep an axis of length 1
     coords = coords.reshape(-1, coords.shape[-1])[:, :2]
@@ -84,18 +94,18 @@ def read_features(path: Path) -> TileFeatures:
         message = f"{path.name}: {len(features)} features but {len(coords)} coordinates. The file is damaged."
         raise InputError(message, code="E_FEATURES")
     if not np.isfinite(features).all():
-        message = f"{path.name}: features that are not finite. Extract this slide again."
+        message = f"{path.name}: some features are not finite. Extract this slide again."
         raise InputError(message, code="E_FEATURES")
     return _described(features.astype(np.float16), coords, attributes)
 
 
 def _own_array(stored: Any, name: str, file: str) -> Any:
-    """A dataset of numbers that lies in the file itself and is no larger than what the file can hold.
+    """A dataset of numbers that is stored in the file itself and not larger than the file can contain.
 
     Raises
     ------
     InputError
-        E_FEATURES: a link to another file, raw data outside, a group, text, or a declared size that was never written.
+        E_FEATURES for a link, data in another file, a group, text, or a size that was declared but never written.
     """
     import h5py
 
@@ -106,12 +116,12 @@ def _own_array(stored: Any, name: str, file: str) -> Any:
         raise refuse("is a link; expected the numbers themselves")
     data = stored[name]
     if not isinstance(data, h5py.Dataset) or data.ndim not in (2, 3) or data.dtype.kind not in "fiu":
-        raise refuse("is no table of numbers")
+        raise refuse("is not a table of numbers")
     if data.external or data.is_virtual:
-        raise refuse("lies in another file")
+        raise refuse("is stored in another file")
     if data.nbytes > _MOST_PACKED * max(data.id.get_storage_size(), 1):
         raise refuse(
-            f"declares {data.nbytes:,} bytes, of which the file holds {data.id.get_storage_size():,}"
+            f"declares {data.nbytes:,} bytes, but the file has only {data.id.get_storage_size():,} for it"
         )
     return data
 

@@ -1,4 +1,4 @@
-"""Features made elsewhere instead of embedding here: TRIDENT, CLAM and STAMP HDF5 files."""
+"""Imports features of tiles that TRIDENT, CLAM or STAMP computed, in place of embedding slides."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pathosig.encoder.zoo import ENCODERS
 
 DEFAULT_EXECUTION = Execution()
 
-IMPORTED = Stage(name="embed", version=1, from_elsewhere=True)  # a study of any level may have it
+IMPORTED = Stage(name="embed", version=1, from_elsewhere=True)  # allowed for studies of any level
 
 
 def import_features(
@@ -31,23 +31,33 @@ def import_features(
     mpp: float | None = None,
     execution: Execution = DEFAULT_EXECUTION,
 ) -> StageReport:
-    """Take tile features from a folder of HDF5 files, one <slide_id>.h5 per slide.
+    """Import features of tiles from a folder of HDF5 files, with one <slide_id>.h5 for each slide.
 
-    Writes tiles/<id>.parquet, embeddings/<id>.npy and encoder/encoder.json; `pathosig embed
-    DIR --features FOLDER` does this and notes ``level = "embeddings"`` in study.toml, so that `pathosig run`
-    goes on from there.
+    This writes tiles/<id>.parquet, embeddings/<id>.npy and encoder/encoder.json. The command `pathosig embed DIR
+    --features FOLDER` also sets ``level = "embeddings"`` in study.toml, so that `pathosig run` continues from there.
 
     Parameters
     ----------
+    study
+        An open study.
+    folder
+        The folder with the files.
     encoder
-        Name of the encoder, where the files do not say.
+        Name of the encoder, if the files do not state it.
     mpp
-        Micrometres per pixel of the tiles, where neither the files nor slides.csv allow to tell.
+        Micrometres per pixel of the tiles, if it follows neither from the files nor from slides.csv.
+    execution
+        Number of workers, and what to do with slides that are already done or that fail.
+
+    Returns
+    -------
+    StageReport
 
     Raises
     ------
     InputError
-        If no file fits a slide, or the files come from different encoders.
+        E_NO_MATCH if no file belongs to a slide; also if the first file cannot be read. Faults in the file of a slide, such
+        as another encoder (E_MIXED), are failures of that slide.
     """
     spec = study.spec(EncoderSpec)
     root = Path(folder).expanduser()
@@ -56,9 +66,7 @@ def import_features(
     if not files:
         names = [s.id for s in specimens[:5]]
         there = sorted(p.name for p in root.glob("*.h5"))[:5] if root.is_dir() else []
-        message = (
-            f"{root.name}: no features for any slide. Expected <slide_id>.h5 for {names}; found {there}."
-        )
+        message = f"{root.name}: no features for any slide. Found {there}; expected <slide_id>.h5 for slides such as {names}."
         raise InputError(message, code="E_NO_MATCH")
     first = read_features(next(iter(files.values())))
     name = encoder or first.encoder or "imported"
@@ -94,7 +102,7 @@ def import_features(
 
 
 def start_from_embeddings(study: Study) -> None:
-    """Note in study.toml that this study has embeddings and no slides to read."""
+    """Record in study.toml that this study starts from embeddings and has no slides to read."""
     study.update("study", level="embeddings")
 
 
@@ -154,9 +162,8 @@ def _check_encoder(unit: str, tiles: TileFeatures, card: Mapping[str, object], n
     same = tiles.weights_sha256 in ("", card["weights_sha256"])
     if dim != card["dim"] or name != card["name"] or not same:
         message = (
-            f"slide {unit}: features of {name} with {dim} columns; the first slide's are of "
-            f"{card['name']} with "
-            f"{card['dim']}. One study needs one encoder."
+            f"slide {unit}: its features come from {name} and have {dim} columns; those of the first slide come from "
+            f"{card['name']} and have {card['dim']}. One study needs one encoder."
         )
         raise InputError(message, code="E_MIXED")
 
@@ -164,13 +171,12 @@ def _check_encoder(unit: str, tiles: TileFeatures, card: Mapping[str, object], n
 def _geometry(
     unit: str, tiles: TileFeatures, *, slide_mpp: float | None, mpp: float | None
 ) -> tuple[float, float | None]:
-    """(level-0 pixels per unit of the coordinates, um per pixel of the tiles)."""
+    """Level-0 pixels per unit of the coordinates, and micrometres per pixel of the tiles."""
     mpp = mpp if mpp is not None else tiles.mpp
     if tiles.unit == "um":
         if slide_mpp is None:
             message = (
-                f"slide {unit}: its coordinates are in micrometres. Give the slide's um per pixel in "
-                "the mpp column "
+                f"slide {unit}: its coordinates are in micrometres. Give the slide's micrometres per pixel in the mpp column "
                 "of slides.csv."
             )
             raise InputError(message, code="E_MPP")

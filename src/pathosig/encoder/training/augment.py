@@ -1,13 +1,13 @@
-"""Two views of every tile, made for a whole batch at once on the device that trains.
+"""Two random views of every tile, rendered for a whole batch on the device that trains.
 
-Drawing (`view_params`: random numbers only) and rendering (here: pixels only) are apart, so that
+Drawing random numbers (`view_params`) and rendering pixels (this file) are separate, so that
 rendering can be checked pixel by pixel. Every view is one colour map on the source tile followed by
 one bilinear sampling: flips, transposes, quarter turns, rotation, scale and crop are multiplied into
 a single 2 x 3 matrix.
 
-A GPU renders the batch as one. A CPU renders one tile after the other, so that its planes stay in the
-cache, and leaves out what cannot be seen: only the window that the sampling reads is coloured, and a
-tile that is only flipped or turned is copied.
+A GPU renders the whole batch at once. A CPU renders one tile after the other, so that its planes stay
+in the cache, and skips work without effect: only the window that the sampling reads is coloured, and a
+tile that is only flipped or turned by quarters is copied.
 
 References
 ----------
@@ -29,11 +29,11 @@ from torch.nn import functional
 
 from pathosig.encoder.training.view_params import BRIGHTNESS, HUE, NOISE, Preset, ViewParams, draw
 
-CPU_CHUNK = 1  # tiles at a time on the CPU: the planes then stay in the cache
+CPU_CHUNK = 1  # tiles rendered at a time on a CPU; their planes then stay in the cache
 
 
 class Views(nn.Module):
-    """uint8 tiles -> two normalised views.
+    """Renders two normalised views of uint8 tiles.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class Views(nn.Module):
         ``paper``: as published, no normalisation, black fill. ``recommended``: stain jitter,
         crops of at least half the tile, reflected borders, normalised with `mean` and `std`.
     mean, std
-        The backbone's, on the scale 0..1.
+        Mean and standard deviation of the backbone's normalisation, on the scale 0..1.
     """
 
     def __init__(
@@ -61,9 +61,9 @@ class Views(nn.Module):
     def forward(
         self, tiles: torch.Tensor, *, seed: int, start: int = 0, total: int | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """uint8 (n, h, w, 3) -> two float32 (n, 3, h, w); the same seed gives the same views.
+        """Two views, float32 (n, 3, h, w) each, of uint8 (n, h, w, 3); the same seed gives the same views.
 
-        Tiles `start` .. `start` + n of a batch of `total` get the views that the whole batch would give them.
+        Tiles `start` to `start` + n of a batch of `total` get the same views as in the whole batch.
         """
         generator = torch.Generator().manual_seed(seed)
         drawn = [draw(self.preset, view, total or len(tiles), generator) for view in (0, 1)]
@@ -71,12 +71,12 @@ class Views(nn.Module):
         return self.render(tiles, mine[0]), self.render(tiles, mine[1])
 
     def plain(self, tiles: torch.Tensor) -> torch.Tensor:
-        """The tiles as they are, normalised: float32 (n, 3, h, w)."""
+        """The tiles without augmentation, normalised: float32 (n, 3, h, w)."""
         return tiles.permute(0, 3, 1, 2).float() / 255 * self.scale + self.shift
 
     @torch.no_grad()
     def render(self, tiles: torch.Tensor, params: ViewParams) -> torch.Tensor:
-        """One view: float32 (n, 3, h, w), channels last in memory."""
+        """One view with these parameters: float32 (n, 3, h, w), channels last in memory."""
         step = CPU_CHUNK if tiles.device.type == "cpu" else max(len(tiles), 1)
         out = _empty_like_tiles(tiles)
         for start in range(0, len(tiles), step):
@@ -86,7 +86,7 @@ class Views(nn.Module):
         return out
 
     def _render(self, tiles: torch.Tensor, params: ViewParams, noise: list[torch.Generator]) -> torch.Tensor:
-        """Colour, then place."""
+        """Apply the colour map, then sample."""
         alone = params.matrix[0].tolist() if len(tiles) == 1 else None
         size = (tiles.shape[1], tiles.shape[2])
         seen = _whole(size) if alone is None else _window(alone, size, self.fill)
@@ -110,7 +110,7 @@ Rows = list[list[float]]  # a sampling matrix, 2 x 3
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Window:
-    """The part of a tile of `size` (h, w) that is coloured, in pixels."""
+    """The part of a tile of `size` (h, w) to which the colour map is applied, in pixels."""
 
     top: int
     bottom: int
@@ -119,7 +119,7 @@ class Window:
     size: tuple[int, int]
 
     def matrix(self, of_tile: Rows) -> Rows:
-        """Sampling matrix of the tile -> the one that samples the same places of the window."""
+        """The matrix that samples from the window what `of_tile` samples from the tile."""
         h, w = self.size
         out = []
         for (a, b, c), first, last, whole in zip(
@@ -136,7 +136,7 @@ def _whole(size: tuple[int, int]) -> Window:
 
 
 def _window(matrix: Rows, size: tuple[int, int], fill: str) -> Window:
-    """What the sampling with `matrix` reads of a tile, and a pixel or two around it."""
+    """The part of a tile that sampling with `matrix` reads, with a margin of about two pixels."""
     ends = []
     for (a, b, c), whole in zip(matrix, reversed(size), strict=True):
         reach = abs(a) + abs(b)
@@ -156,13 +156,13 @@ def _window(matrix: Rows, size: tuple[int, int], fill: str) -> Window:
 def _empty_like_tiles(tiles: torch.Tensor) -> torch.Tensor:
     """Uninitialised float32 (n, 3, h, w), channels last."""
     if tiles.device.type == "cpu":
-        # NumPy asks Linux for huge pages, torch does not: half the time to touch them first.
+        # NumPy requests huge pages from Linux and torch does not; this halves the time of the first access.
         return torch.from_numpy(np.empty(tiles.shape, np.float32)).permute(0, 3, 1, 2)
     return torch.empty(tiles.shape, device=tiles.device).permute(0, 3, 1, 2)
 
 
 def _only_turned(matrix: Rows, size: tuple[int, int]) -> bool:
-    """Whether `matrix` only flips, transposes and turns by quarters: every output pixel is one of the tile."""
+    """Whether `matrix` only flips, transposes and turns by quarters, so that no pixel is interpolated."""
     (a, b, c), (d, e, f) = matrix
     flipped = (abs(a), abs(b), c, abs(d), abs(e), f) == (1, 0, 0, 0, 1, 0)
     transposed = (abs(a), abs(b), c, abs(d), abs(e), f) == (0, 1, 0, 1, 0, 0)
@@ -170,7 +170,7 @@ def _only_turned(matrix: Rows, size: tuple[int, int]) -> bool:
 
 
 def _turned(x: torch.Tensor, matrix: Rows) -> torch.Tensor:
-    """What sampling (n, 3, h, w) with such a matrix gives."""
+    """The result of sampling (n, 3, h, w) with such a matrix."""
     (a, b, _), (d, e, _) = matrix
     if b:
         x, a, e = x.mT, d, b
@@ -178,11 +178,13 @@ def _turned(x: torch.Tensor, matrix: Rows) -> torch.Tensor:
 
 
 def _sample(x: torch.Tensor, matrix: torch.Tensor, size: tuple[int, int], fill: str) -> torch.Tensor:
-    """(n, 3, any, any) -> (n, 3, *size), bilinear."""
-    planes = torch.empty((len(x), 2, *size), device=x.device)  # x, then y: faster to fill than pairs
+    """Bilinear sampling of (n, 3, any, any) to (n, 3, *size)."""
+    # Separate planes of x and y are faster to fill than pairs.
+    planes = torch.empty((len(x), 2, *size), device=x.device)
     grid = sampling_grid(matrix.to(x.device), planes.permute(0, 2, 3, 1))
     furthest = float(matrix.abs().sum(2).max()) if fill == "reflection" else 0.0
-    if fill == "reflection" and furthest <= 3:  # reflected once at most: cheaper here than in `grid_sample`
+    # A single reflection is faster here than in `grid_sample`.
+    if fill == "reflection" and furthest <= 3:
         fill = "border"
         if furthest > 1:
             planes.lerp_(planes.clamp(-1, 1), 2.0)
@@ -200,7 +202,7 @@ def sampling_grid(matrix: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
 
 @lru_cache(maxsize=16)
 def _centres(length: int, device: torch.device) -> torch.Tensor:
-    """Centres of the pixels of a side, -1 .. 1 from edge to edge."""
+    """Centres of the pixels along a side, whose edges are at -1 and 1."""
     return (torch.arange(length, device=device) * 2 + 1) / length - 1
 
 
@@ -208,21 +210,21 @@ def _centres(length: int, device: torch.device) -> torch.Tensor:
 
 
 def _unit(x: torch.Tensor, *, planar: bool = False) -> torch.Tensor:
-    """uint8 -> float32 in 0..1, with the strides of `x` or as planes."""
+    """Convert uint8 to float32 in 0..1, with the strides of `x` or as planes."""
     layout = torch.contiguous_format if planar else torch.preserve_format
     return x.to(torch.float32, memory_format=layout).mul_(1 / 255)
 
 
 def restain(x: torch.Tensor, matrix: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
-    """Map optical densities: x (n, 3, h, w) in 0..1 -> the same, clipped to 0..1; `x` is overwritten."""
+    """Map the optical densities of x, (n, 3, h, w) in 0..1; the result is clipped to 0..1 and `x` is overwritten."""
     n, _, h, w = x.shape
-    logs = x.clamp_(1 / 255, 1).log_().flatten(2)  # minus the density: so is what is mapped below
+    logs = x.clamp_(1 / 255, 1).log_().flatten(2)  # the density with a negative sign, here and below
     mapped = torch.bmm(matrix, logs).sub_(offset[:, :, None])
     return mapped.exp_().clamp_(max=1).reshape(n, 3, h, w)
 
 
 def _noise_streams(params: ViewParams, device: torch.device) -> list[torch.Generator]:
-    """One random stream for each colour draw of these tiles."""
+    """One random stream for each colour operation of these tiles."""
     seeds = [params.noise_seed + 7919 * index for index in range(params.ops.shape[1])]
     return [torch.Generator(device=device).manual_seed(seed) for seed in seeds]
 
@@ -230,7 +232,7 @@ def _noise_streams(params: ViewParams, device: torch.device) -> list[torch.Gener
 def _recolour(
     tiles: torch.Tensor, params: ViewParams, noise: list[torch.Generator], seen: Window
 ) -> torch.Tensor:
-    """The colour draws of ``paper``: each tile gets one of four operations, clipped to 0..1, twice."""
+    """The colour changes of ``paper``: each tile gets two of four operations, each clipped to 0..1."""
     columns = params.ops.T.tolist()
     planar = any(op in (NOISE, HUE) for column in columns for op in column)
     x = _unit(tiles, planar=planar)
@@ -249,7 +251,7 @@ def _recolour(
 
 
 def _groups(ops: list[int], device: torch.device) -> Iterator[tuple[int, slice | torch.Tensor]]:
-    """Every operation that was drawn, with its tiles: a slice (no copies) if these are all."""
+    """Every operation that was drawn, with its tiles; a slice, which avoids copies, if it is drawn for all."""
     for op in (NOISE, BRIGHTNESS, HUE):
         rows = [i for i, drawn in enumerate(ops) if drawn == op]
         if len(rows) == len(ops):
@@ -259,9 +261,9 @@ def _groups(ops: list[int], device: torch.device) -> Iterator[tuple[int, slice |
 
 
 def _add_noise_(x: torch.Tensor, generator: torch.Generator, seen: Window) -> None:
-    """Add uniform noise in -0.1 .. 0.1, in 65,536 steps: four values from every random 64 bits.
+    """Add uniform noise from -0.1 to 0.1 in 65,536 steps; 64 random bits give four values.
 
-    Drawn for the whole tile, so that a pixel's noise does not depend on the window.
+    The noise is drawn for the whole tile, so that the noise of a pixel does not depend on the window.
     """
     shape = (len(x), 3, *seen.size)
     values = math.prod(shape)
@@ -272,7 +274,7 @@ def _add_noise_(x: torch.Tensor, generator: torch.Generator, seen: Window) -> No
 
 
 def scale_hue_saturation_(x: torch.Tensor, hue: torch.Tensor, saturation: torch.Tensor) -> None:
-    """Multiply the hue (0..1, wrapping) and the saturation (clipped) of HSV, in place.
+    """Multiply the hue (0..1, wrapping around) and the saturation (clipped) in HSV, in place.
 
     Parameters
     ----------
@@ -284,7 +286,7 @@ def scale_hue_saturation_(x: torch.Tensor, hue: torch.Tensor, saturation: torch.
     Notes
     -----
     The hue in turns is q / 6 for q = 1 + (green + blue - red - least) / chroma in 0..3, and 1 - q / 6
-    where green < blue: no case for each largest channel, as comparisons are slow on a CPU.
+    where green < blue. This avoids a case for each largest channel, because comparisons are slow on a CPU.
     """
     red, green, blue = x.unbind(1)
     hue, saturation = hue[:, None, None] / 6, saturation[:, None, None]
@@ -292,13 +294,13 @@ def scale_hue_saturation_(x: torch.Tensor, hue: torch.Tensor, saturation: torch.
     torch.maximum(value, blue, out=value)
     torch.minimum(least, blue, out=least)
     chroma = value - least
-    # (3 - q) / 6, scaled, with the sign of green - blue: half a turn less this is the hue.
+    # (3 - q) / 6, scaled, with the sign of green - blue; the hue is half a turn minus this.
     turn = (red - green).add_(least.sub_(blue))
     torch.addcmul(2 * hue, turn, hue / torch.clamp(chroma, min=1e-8, out=least), out=turn)
     turn.copysign_(torch.sub(green, blue, out=least))
     torch.sub(3 * hue, turn, out=turn).frac_()
     depth = torch.minimum(chroma.mul_(saturation), value, out=chroma)
-    # How far each channel lies below the value, as a share of the depth (Smith's hexcone), is
+    # The distance of each channel below the value, as a proportion of the depth (Smith's hexcone), is
     # clamp(2 - 6 |turn - 1/2|, 0, 1) for red and clamp(6 |turn - 1/3 or 2/3| - 1, 0, 1) for the others.
     for channel, centre, sign, base in ((0, 1 / 2, 1, -2), (1, 1 / 3, -1, 1), (2, 2 / 3, -1, 1)):
         share = torch.sub(turn, centre, out=least).abs_().clamp_(1 / 6, 1 / 3)

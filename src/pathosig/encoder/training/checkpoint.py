@@ -1,4 +1,4 @@
-"""Checkpoints as safetensors: weights, average, best weights and optimiser state, without pickle."""
+"""Checkpoints as safetensors, without pickle: weights, their average, the best weights and the state of the optimiser."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathosig.encoder.training.train import TrainState
 
 
 def save(path: Path, state: TrainState, *, key: str) -> None:
-    """Write all of `state`; `key` names the run it belongs to (its fingerprint)."""
+    """Write the state of training to a file; `key` is the fingerprint of the run that it belongs to."""
     tensors: dict[str, torch.Tensor] = {}
     for prefix, values in _weights(state).items():
         tensors |= {f"{prefix}/{k}": v for k, v in values.items()}
@@ -41,7 +41,7 @@ def save(path: Path, state: TrainState, *, key: str) -> None:
 
 
 def restore(path: Path, state: TrainState, *, key: str) -> bool:
-    """Put `state` where the checkpoint left off; False when there is none of this run."""
+    """Restore `state` from a checkpoint, in place; returns False if the file is not a checkpoint of this run."""
     try:
         with safe_open(path, framework="pt") as stored:
             header = json.loads((stored.metadata() or {}).get("pathosig", "{}"))

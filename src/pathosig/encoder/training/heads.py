@@ -1,4 +1,4 @@
-"""The trained heads applied to stored embeddings, without torch and without reading a slide again."""
+"""Applies the trained heads to stored embeddings, without torch and without reading slides again."""
 
 from __future__ import annotations
 
@@ -14,12 +14,22 @@ _LAYERS = ("0.weight", "0.bias", "2.weight", "2.bias")
 
 
 def read_heads(path: Path) -> dict[str, np.ndarray]:
-    """The head tensors of encoder/encoder.safetensors (the backbone is not read).
+    """Read the tensors of the heads from encoder/encoder.safetensors, without the backbone.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    dict
+        Name of a tensor -> its values.
 
     Raises
     ------
     InputError
-        If the file is missing or its encoder was not trained with heads.
+        E_MISSING if the file does not exist; E_NO_HEAD if its encoder was not trained with heads.
     """
     if not path.is_file():
         message = f'{path.name}: no such file. Set [encoder] method = "dlcc" and run `pathosig train`.'
@@ -38,25 +48,26 @@ def read_heads(path: Path) -> dict[str, np.ndarray]:
 
 
 def head_probabilities(h: np.ndarray, tensors: Mapping[str, np.ndarray], *, block: int = 8192) -> np.ndarray:
-    """Soft assignments c of the cluster head.
+    """Soft assignments of embeddings by the cluster head.
 
     Parameters
     ----------
     h
-        (n, width) embeddings of the trained backbone, any float type.
+        float[n, width]: embeddings from the trained backbone.
     tensors
-        See `read_heads`.
+        From `read_heads`.
     block
-        Rows at a time.
+        Number of rows processed at a time.
 
     Returns
     -------
-    float32 (n, K), rows sum to 1.
+    float32[n, K]
+        Rows add up to 1.
 
     Raises
     ------
     InputError
-        If the width of `h` is not the head's.
+        E_WIDTH if the embeddings have another width than the head expects.
     """
     out = [_softmax(_mlp(rows, tensors, "cluster_head.")) for rows in _blocks(h, tensors, block)]
     k = tensors["cluster_head.2.bias"].shape[0]
@@ -64,13 +75,30 @@ def head_probabilities(h: np.ndarray, tensors: Mapping[str, np.ndarray], *, bloc
 
 
 def cluster_labels(h: np.ndarray, tensors: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """(hpc int16, confidence float32), both (n,): the largest entry of `head_probabilities`."""
+    """The most probable cluster of each embedding, and its probability.
+
+    Parameters
+    ----------
+    h
+        float[n, width]: embeddings from the trained backbone.
+    tensors
+        From `read_heads`.
+
+    Returns
+    -------
+    (hpc int16[n], confidence float32[n])
+
+    Raises
+    ------
+    InputError
+        E_WIDTH if the embeddings have another width than the head expects.
+    """
     c = head_probabilities(h, tensors)
     return c.argmax(1).astype(np.int16), c.max(1, initial=0.0).astype(np.float32)
 
 
 def instance_embeddings(h: np.ndarray, tensors: Mapping[str, np.ndarray], *, block: int = 8192) -> np.ndarray:
-    """z, float32 (n, dim), rows of length 1: the coordinates for maps of tiles."""
+    """Outputs z of the instance head, float32[n, dim] with rows of length 1, which serve as coordinates for maps of tiles."""
     out = []
     for rows in _blocks(h, tensors, block):
         z = _mlp(rows, tensors, "instance_head.")

@@ -1,7 +1,7 @@
-"""The losses of deep contrastive clustering: pure functions of the whole batch's outputs.
+"""The losses of deep contrastive clustering, as pure functions of the outputs for a whole batch.
 
-Written so that one call sees every tile of a step; `parallel.gather` brings the rows of
-other processes together first.
+One call needs the outputs for all tiles of a step; `parallel.gather` first collects the rows of
+other processes.
 
 References
 ----------
@@ -24,6 +24,13 @@ def nt_xent(a: torch.Tensor, b: torch.Tensor, *, temperature: float) -> torch.Te
     ----------
     a, b
         (n, d); row i of `a` and row i of `b` are partners. Similarity is the dot product.
+    temperature
+        tau, above 0.
+
+    Returns
+    -------
+    Tensor
+        A scalar, the mean over the 2n rows.
     """
     n = len(a)
     rows = torch.cat([a, b])
@@ -41,27 +48,33 @@ def instance_loss(z_a: torch.Tensor, z_b: torch.Tensor, *, temperature: float = 
     z_a, z_b
         (B, dim), rows of length 1: the two views of the same tiles.
     temperature
-        tau, > 0.
+        tau, above 0.
 
     Returns
     -------
-    Scalar: mean over the 2B rows.
+    Tensor
+        A scalar, the mean over the 2B rows.
     """
     return nt_xent(z_a, z_b, temperature=temperature)
 
 
 def cluster_loss(c_a: torch.Tensor, c_b: torch.Tensor, *, temperature: float = 1.0) -> torch.Tensor:
-    """NT-Xent over the 2K columns of c by cosine, plus the entropy that the mean assignments lack.
+    """NT-Xent over the 2K columns of c, with the cosine as similarity, plus a penalty for uneven use of clusters.
 
-    The second part is the sum over the two views of ``log K + sum_k p_k log p_k`` with p the mean
-    assignment of the batch: 0 when all clusters are used alike, log K when one takes all.
+    The penalty is the sum over both views of ``log K + sum_k p_k log p_k``, where p is the mean assignment of the batch.
+    It is 0 for each view if all clusters are used equally, and log K if one cluster has all tiles.
 
     Parameters
     ----------
     c_a, c_b
-        (B, K) soft assignments, rows sum to 1.
+        (B, K) soft assignments, whose rows add up to 1.
     temperature
-        tau, > 0.
+        tau, above 0.
+
+    Returns
+    -------
+    Tensor
+        A scalar.
     """
     columns_a = functional.normalize(c_a, dim=0)
     columns_b = functional.normalize(c_b, dim=0)
@@ -71,23 +84,28 @@ def cluster_loss(c_a: torch.Tensor, c_b: torch.Tensor, *, temperature: float = 1
 
 def _missing_entropy(c: torch.Tensor) -> torch.Tensor:
     p = c.mean(0)
-    # An empty cluster adds 0; the clamp keeps its gradient finite (xlogy's is not).
+    # An empty cluster adds 0; clamping keeps its gradient finite, which that of xlogy is not.
     return math.log(c.shape[1]) + (p * p.clamp_min(torch.finfo(p.dtype).tiny).log()).sum()
 
 
 def barlow_loss(
     h_a: torch.Tensor, h_b: torch.Tensor, *, weight: float = 0.005, divisor: float | None = None
 ) -> torch.Tensor:
-    """Barlow Twins: the cross-correlation of standardised embeddings should be the identity.
+    """Barlow Twins loss: distance of the cross-correlation of standardised embeddings from the identity.
 
     Parameters
     ----------
     h_a, h_b
-        (B, d).
+        (B, d) embeddings of the two views.
     weight
-        lambda of the off-diagonal terms.
+        Weight lambda of the off-diagonal terms.
     divisor
-        What the cross product is divided by; None is B, a correlation. The original divides by d.
+        Divisor of the cross product. By default B, which gives a correlation; the published code divides by d.
+
+    Returns
+    -------
+    Tensor
+        A scalar.
     """
     n = len(h_a)
     standard_a = functional.batch_norm(h_a, None, None, training=True)

@@ -1,4 +1,4 @@
-"""Is training healthy? Occupancy, confidence and the signs of collapse."""
+"""Monitors training: use of the clusters, confidence, and signs of collapse."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 
 from pathosig.core.errors import NotEstimableError
 
-# On real tiles an embedding at 40 steps had half of its gain, and from 100 steps on nearly all of it, whether
-# a step saw 40 or 128 tiles (docs/explanation/training.md); twice that leaves room for warm-up and harder tiles.
+# On real tiles training had half of its effect after 40 steps and nearly all of it after 100, with 40 as with
+# 128 tiles in a step (docs/explanation/training.md). Twice as many leave room for warm-up and harder tiles.
 ENOUGH_STEPS = 200
 
 
@@ -20,11 +20,11 @@ class Occupancy:
     Attributes
     ----------
     perplexity
-        exp(H) / K of the hard assignments: 1 = all alike, 1 / K = one takes all.
+        exp(H) / K of the hard assignments: 1 if all clusters are used equally, 1 / K if one cluster has all tiles.
     empty
-        Clusters without a tile.
+        Number of clusters without a tile.
     confidence
-        Mean largest probability.
+        Largest probability of a tile, averaged over tiles.
     """
 
     perplexity: float
@@ -33,7 +33,7 @@ class Occupancy:
 
 
 def occupancy(c: np.ndarray) -> Occupancy:
-    """Occupancy of soft assignments c, (n, K) with n >= 1."""
+    """Occupancy of the clusters under soft assignments c, float[n, K] with n >= 1."""
     k = c.shape[1]
     share = np.bincount(c.argmax(1), minlength=k) / len(c)
     used = share[share > 0]
@@ -46,7 +46,7 @@ def occupancy(c: np.ndarray) -> Occupancy:
 
 
 class CollapseWatch:
-    """Counts epochs of too little occupancy; the state is one integer, kept in checkpoints."""
+    """Counts consecutive epochs with too little occupancy; its only state, `bad_epochs`, is part of checkpoints."""
 
     def __init__(self, *, min_perplexity: float, patience: int, bad_epochs: int = 0) -> None:
         self.min_perplexity = min_perplexity
@@ -54,17 +54,23 @@ class CollapseWatch:
         self.bad_epochs = bad_epochs
 
     def see(self, found: Occupancy, *, epoch: int, after: int) -> str | None:
-        """Look at one epoch; returns an early warning or None.
+        """Judge one epoch, and return a warning or None.
 
         Parameters
         ----------
+        found
+            Occupancy at the end of the epoch.
         epoch, after
-            Number of the epoch, and the first one that counts (heads start at random).
+            Number of the epoch, and the first one that is judged, because heads start from random weights.
+
+        Returns
+        -------
+        str or None
 
         Raises
         ------
         NotEstimableError
-            E_COLLAPSE, after `patience` bad epochs in a row.
+            E_COLLAPSE after `patience` consecutive epochs with too little occupancy.
         """
         if epoch < after or found.perplexity >= self.min_perplexity:
             self.bad_epochs = 0
@@ -73,24 +79,25 @@ class CollapseWatch:
         self.bad_epochs += 1
         if self.bad_epochs >= self.patience:
             message = (
-                f"training collapsed: for {self.bad_epochs} epochs the tiles used "
-                f"{found.perplexity:.0%} of the "
-                f"clusters ({found.empty} empty), below min_perplexity {self.min_perplexity}. "
-                "Raise batch_size (at least 2 K), lower lr or n_clusters, or train on more patients; "
-                "logs/train.csv has the curve."
+                f"training collapsed: for {self.bad_epochs} epochs the tiles used {found.perplexity:.0%} of the clusters "
+                f"({found.empty} empty), which is below min_perplexity {self.min_perplexity}. Raise batch_size (at least 2 K), "
+                "lower lr or n_clusters, or train on more patients; logs/train.csv has the numbers of every epoch."
             )
             raise NotEstimableError(message, code="E_COLLAPSE")
         return f"epoch {epoch}: occupancy {found.perplexity:.2f} is below {self.min_perplexity}"
 
 
 def few_steps(*, steps_per_epoch: int, epochs: int, batch: int, n_clusters: int) -> str | None:
-    """A warning when training takes too few optimiser steps, however many tiles each of them sees."""
+    """A warning if training takes too few optimiser steps, whatever the number of tiles in a step; otherwise None."""
     steps = steps_per_epoch * epochs
     if steps >= ENOUGH_STEPS:
         return None
     advice = f"Raise epochs to {-(-ENOUGH_STEPS // steps_per_epoch)}"
     if batch > 2 * n_clusters:
-        advice += f", or lower batch_size (at least 2 K = {2 * n_clusters}): steps count, not tiles a step"
+        advice += (
+            f", or lower batch_size (at least 2 K = {2 * n_clusters}), because the number of steps matters more than "
+            "their size"
+        )
     return (
         f"training takes only {steps} steps ({epochs} epochs of {steps_per_epoch} steps of {batch} tiles); "
         f"expected at least {ENOUGH_STEPS}. {advice}."
@@ -98,12 +105,12 @@ def few_steps(*, steps_per_epoch: int, epochs: int, batch: int, n_clusters: int)
 
 
 def check_finite(loss: float, *, step: int) -> None:
-    """Stop at the first loss that is no number.
+    """Stop training at the first loss that is not finite.
 
     Raises
     ------
     NotEstimableError
-        E_DIVERGED.
+        E_DIVERGED if the loss is not finite.
     """
     if not np.isfinite(loss):
         message = (

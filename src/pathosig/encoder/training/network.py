@@ -10,19 +10,18 @@ from torch.nn import functional
 
 
 class ContrastiveClusteringNet(nn.Module):
-    """Backbone with two heads that are trained together.
+    """A backbone with two heads, trained together.
 
     Parameters
     ----------
     backbone
-        Maps tiles (n, 3, h, w) to embeddings (n, width); its width is read from ``width``,
-        ``num_features`` or one forward pass.
+        Maps tiles (n, 3, h, w) to embeddings (n, width).
     n_clusters
         K, the number of phenotypes.
     dim
         Length of the instance embedding z.
     width
-        Length of the backbone's embedding, when known.
+        Length of the backbone's embedding; by default it is read from the backbone, or found by a forward pass.
 
     References
     ----------
@@ -42,18 +41,18 @@ class ContrastiveClusteringNet(nn.Module):
         self.cluster_head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, n_clusters))
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
-        """Tiles (n, 3, h, w) -> h (n, width), the backbone's pooled output."""
+        """Pooled output h of the backbone, (n, width), for tiles (n, 3, h, w)."""
         h: torch.Tensor = self.backbone(x)
         return h
 
     def heads(self, h: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """H (n, width) -> z (n, dim) of length 1, and c (n, K) with rows that sum to 1."""
+        """For h, (n, width): z, (n, dim) with rows of length 1, and c, (n, K) with rows that add up to 1."""
         z = functional.normalize(self.instance_head(h), dim=1)
         c = self.cluster_head(h).float().softmax(dim=1)
         return z, c
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Tiles (n, 3, h, w) -> (z, c)."""
+        """Both outputs (z, c) for tiles (n, 3, h, w)."""
         return self.heads(self.embed(x))
 
 
@@ -72,7 +71,7 @@ def _width(backbone: nn.Module) -> int:
 
 
 class StillStatistics:
-    """Batch norms normalise with the batch but do not update their running statistics."""
+    """A context in which batch norms use the statistics of the batch, but do not update their running statistics."""
 
     def __init__(self, net: nn.Module) -> None:
         kind = nn.modules.batchnorm._BatchNorm

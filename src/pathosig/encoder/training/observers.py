@@ -1,4 +1,4 @@
-"""What looks on while an encoder is trained: TensorBoard, lines of JSON, or an object of your own."""
+"""Observers of the training of an encoder: TensorBoard, lines of JSON, or an object of your own."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ JSON_LINES = "epochs.jsonl"
 
 
 class TrainingObserver(Protocol):
-    """An object that is told of every epoch; it sees numbers and changes nothing."""
+    """An object that receives the numbers of every epoch; it cannot change the training."""
 
     def epoch(self, line: Mapping[str, float]) -> None:
-        """Take the numbers of an epoch.
+        """Receive the numbers of an epoch.
 
         Parameters
         ----------
         line
-            The names of logs/train.csv, `epoch` (from 1) among them, and their values.
+            Column of logs/train.csv -> value, including `epoch` (from 1).
         """
 
     def close(self) -> None:
-        """Finish: training is over, or has failed."""
+        """Called at the end of training, also if it has failed."""
 
 
 class JsonLines:
-    """One JSON object a line and epoch in a file; a resumed training writes its epochs over those that were lost.
+    """Writes one line with a JSON object for each epoch; when training resumes, it replaces the lines of later epochs.
 
     Parameters
     ----------
     folder
-        Where the file epochs.jsonl is written; made if need be.
+        Folder of the file epochs.jsonl; it is created if necessary.
 
     Examples
     --------
@@ -55,31 +55,29 @@ class JsonLines:
         self.path = folder / JSON_LINES
 
     def epoch(self, line: Mapping[str, float]) -> None:
-        """Write one line, in place of any of the same or a later epoch."""
+        """Write one line, which replaces lines of the same and of later epochs."""
         old = self.path.read_text(encoding="utf-8").splitlines() if self.path.is_file() else []
         kept = [text for text in old if json.loads(text)["epoch"] < line["epoch"]]
-        numbers = {
-            name: value if value == value else None for name, value in line.items()
-        }  # JSON knows no NaN
+        numbers = {name: value if value == value else None for name, value in line.items()}  # JSON has no NaN
         with atomic_path(self.path) as temporary:
             temporary.write_text("\n".join([*kept, json.dumps(numbers)]) + "\n", encoding="utf-8")
 
     def close(self) -> None:
-        """Nothing is left to write."""
+        """Do nothing, because every line has been written already."""
 
 
 class TensorBoard:
-    """Scalars for TensorBoard: `tensorboard --logdir FOLDER` shows them while training goes on.
+    """Writes scalars for TensorBoard; `tensorboard --logdir FOLDER` shows them during training.
 
     Parameters
     ----------
     folder
-        Where the event files are written.
+        Folder for the event files.
 
     Raises
     ------
     ModuleNotFoundError
-        At the first epoch, without the package tensorboard.
+        At the first epoch, if the package tensorboard is not installed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -87,8 +85,8 @@ class TensorBoard:
         self._writer: SummaryWriter | None = None
 
     def epoch(self, line: Mapping[str, float]) -> None:
-        """Write every number of an epoch; what a lost attempt wrote of later epochs is hidden."""
-        from torch.utils.tensorboard import SummaryWriter  # takes seconds, and few ask for it
+        """Write every number of an epoch; numbers of later epochs from an interrupted training are hidden."""
+        from torch.utils.tensorboard import SummaryWriter  # takes seconds to import, and is rarely used
 
         step = int(line["epoch"])
         if self._writer is None:
@@ -105,12 +103,12 @@ class TensorBoard:
 
 
 def observer_in(folder: Path) -> TrainingObserver:
-    """TensorBoard events in a folder where the package tensorboard is installed, lines of JSON where it is not.
+    """An observer that writes to a folder: TensorBoard if the package tensorboard is installed, otherwise lines of JSON.
 
     Parameters
     ----------
     folder
-        Where to write.
+        Folder to write to.
 
     Returns
     -------

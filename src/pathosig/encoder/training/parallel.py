@@ -1,9 +1,9 @@
 """Training over several processes (torchrun): gathered batches and averaged gradients.
 
 Every process computes the losses over the rows of all processes. The gradient of `gather`
-adds up what all processes ask of a row, which counts the loss once per process;
-`average_gradients` divides by their number. Together they give exactly the gradient of one
-process with the whole batch. Batch norms see the whole batch as well.
+sums the gradients of a row over all processes, so that the loss counts once for each process;
+`average_gradients` divides by their number. The result is exactly the gradient that one
+process would compute with the whole batch. Batch norms use the whole batch as well.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from torch import distributed, nn
 
 
 def world() -> tuple[int, int]:
-    """(rank, number of processes); (0, 1) without a process group."""
+    """Rank of this process and number of processes; (0, 1) without a process group."""
     if distributed.is_available() and distributed.is_initialized():
         return distributed.get_rank(), distributed.get_world_size()
     return 0, 1
 
 
 def start_from_environment() -> tuple[int, int]:
-    """Join the process group that torchrun announces; (0, 1) when there is none."""
+    """Join the process group that torchrun announces, and return `world()`."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not distributed.is_initialized():
         backend = "nccl" if torch.cuda.is_available() else "gloo"
         if backend == "nccl":
@@ -35,7 +35,7 @@ def start_from_environment() -> tuple[int, int]:
 
 
 def gather(x: torch.Tensor) -> torch.Tensor:
-    """Rows of all processes, in order of rank; gradients flow back to their owners."""
+    """Rows of all processes, in order of rank; each process receives the gradients of its own rows."""
     if world()[1] == 1:
         return x
     gathered: torch.Tensor = _Gather.apply(x)
@@ -61,7 +61,7 @@ class _Gather(torch.autograd.Function):
 
 
 class _Sum(torch.autograd.Function):
-    """Sum over processes, forward and backward."""
+    """Sum over processes, in the forward and in the backward pass."""
 
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, x: torch.Tensor) -> torch.Tensor:
@@ -77,7 +77,7 @@ class _Sum(torch.autograd.Function):
 
 
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Mean of the gradients over all processes, in one message."""
+    """Replace gradients by their mean over all processes, with one message."""
     size = world()[1]
     if size == 1:
         return
@@ -92,7 +92,7 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
 
 
 def synchronise_batch_norm(module: nn.Module) -> nn.Module:
-    """Make every batch norm of `module` use the statistics of all processes while training."""
+    """Make every batch norm of `module` use the statistics of all processes during training."""
     if world()[1] == 1:
         return module
     if next(module.parameters()).is_cuda:

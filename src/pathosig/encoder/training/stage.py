@@ -1,4 +1,4 @@
-"""Stage train: deep contrastive clustering on the tiles of discovery patients."""
+"""The train stage: deep contrastive clustering on the tiles of discovery patients."""
 
 from __future__ import annotations
 
@@ -43,15 +43,26 @@ def train_encoder(
     log_to: Path | None = None,
     execution: Execution = DEFAULT_EXECUTION,
 ) -> StageReport:
-    """Train an encoder with a cluster head on the discovery patients' tiles (DL-CC).
+    """Train an encoder with a cluster head on the tiles of discovery patients (DL-CC).
 
-    Runs only when [encoder] method is dlcc. Resumes from its last checkpoint. Under torchrun all
-    processes train together and the first one writes.
+    It runs only if [encoder] method is dlcc, and resumes from its last checkpoint. Under torchrun all
+    processes train together, and the first one writes.
 
     Parameters
     ----------
+    study
+        An open study whose tiles stage has run.
+    spec
+        Settings of the training; from study.toml by default.
     log_to
-        Folder for the curves beside logs/train.csv: events for TensorBoard where it is installed, else epochs.jsonl.
+        Folder for the numbers of every epoch, in addition to logs/train.csv: events for TensorBoard if it is installed,
+        otherwise epochs.jsonl.
+    execution
+        Device, and whether to ignore an earlier result and the checkpoint.
+
+    Returns
+    -------
+    StageReport
 
     Raises
     ------
@@ -69,12 +80,18 @@ def train_observed(
     observers: Sequence[TrainingObserver] = (),
     execution: Execution = DEFAULT_EXECUTION,
 ) -> StageReport:
-    """Train as `train_encoder` does, and tell observers of every epoch.
+    """Train as `train_encoder` does, and pass the numbers of every epoch to observers.
 
     Parameters
     ----------
+    study, spec, execution
+        As for `train_encoder`.
     observers
-        Each is told of every epoch that this attempt trains, and closed at the end; results do not depend on them.
+        Each receives the numbers of every epoch that is trained now, and is closed at the end; results do not depend on them.
+
+    Returns
+    -------
+    StageReport
 
     Raises
     ------
@@ -119,15 +136,14 @@ def _run(
         upstream=upstream,
         payload={"slides": slides, "weights": str(weights) if weights else None, "stain": stain},
     )
-    if _rank() > 0:  # a helper of the first process: it trains along and writes nothing
+    if _rank() > 0:  # takes part in the training, but only the first process writes
         if is_due(study, STAGE, spec, unit, execution=execution):
             _train(
                 Job(root=study.root, unit=UNIT, spec=spec, payload=dict(unit.payload), execution=execution)
             )
         return StageReport(stage=STAGE.name)
-    is_apart = (
-        not observers and "RANK" not in os.environ
-    )  # observers live here; torchrun's processes train themselves
+    # Observers are objects of this process, and under torchrun this process takes part in the training.
+    is_apart = not observers and "RANK" not in os.environ
     task = partial(_train, observers=observers)
     return run_once(study, STAGE, spec, unit, task, execution=execution, is_apart=is_apart)
 
@@ -143,7 +159,7 @@ def _backbone_weights(study: Study, spec: TrainSpec) -> Path | None:
     path = path if path.is_absolute() else study.root / path
     if not path.is_file():
         message = (
-            f"[train] backbone_weights: {spec.backbone_weights} is no file. Relative paths start at "
+            f"[train] backbone_weights: {spec.backbone_weights} is not a file. Relative paths start at "
             "the study folder."
         )
         raise InputError(message, code="E_WEIGHTS")
@@ -210,7 +226,7 @@ def _train(job: Job, *, observers: Sequence[TrainingObserver] = ()) -> Outcome:
 
 
 def choose_rows(counts: Mapping[str, int], spec: TrainSpec) -> dict[str, np.ndarray]:
-    """Rows of the tile table drawn from every slide, sorted; a slide's draw depends on no other's tiles."""
+    """Rows of the table of tiles sampled from every slide, sorted; the sample of a slide depends only on that slide."""
     limit = spec.max_tiles_per_slide
     if counts and sum(min(n, limit) for n in counts.values()) > spec.max_tiles:
         limit = max(1, spec.max_tiles // len(counts))
@@ -223,7 +239,7 @@ def choose_rows(counts: Mapping[str, int], spec: TrainSpec) -> dict[str, np.ndar
 
 
 def split_patients(patients: list[str], spec: TrainSpec) -> set[str]:
-    """Patients held out to choose the best epoch; never so many that none is left to train on."""
+    """Patients held out to choose the best epoch; at least one patient is left for training."""
     unique = sorted(set(patients))
     n = min(round(spec.val_share * len(unique)), len(unique) - 1)
     if spec.val_share and len(unique) > 1:
@@ -235,13 +251,15 @@ def split_patients(patients: list[str], spec: TrainSpec) -> set[str]:
 def _one_mpp(tables: Mapping[str, TileTable]) -> float | None:
     geometries = sorted({(t.mpp, t.size_px) for t in tables.values()})
     if len(geometries) > 1:
-        message = f"tiles of different geometry (mpp, size): {geometries}. Run `pathosig tiles` on all slides again."
+        message = (
+            f"training: tiles differ in (mpp, size): {geometries}. Run `pathosig tiles` on all slides again."
+        )
         raise InputError(message, code="E_MIXED")
     return geometries[0][0] if geometries else None
 
 
 def _what_is_seen(job: Job) -> dict[str, object]:
-    """Slides and stain, for the keys of what is kept between attempts."""
+    """Slides and stain, which are part of the keys of checkpoints and packed tiles."""
     stain = job.payload["stain"]
     return {
         "slides": job.payload["slides"],
@@ -264,7 +282,7 @@ def _packed(
     rank: int,
     stain: Mapping[str, object] | None,
 ) -> TileStore:
-    """The packed tiles, written by the first process and reused while slides and choice are the same."""
+    """The packed tiles, which the first process writes, and which are reused while slides and rows are the same."""
     folder = job.paths.tile_store
     chosen = {k: sha256_value([tables[k].xy[v].tolist(), tables[k].mpp]) for k, v in rows.items()}
     key = sha256_value({**_what_is_seen(job), "rows": chosen})
@@ -293,7 +311,10 @@ def _slide_tiles(
 
 
 class _Log:
-    """logs/train.csv: one line an epoch, cut back to the checkpoint on resume; a live line on a terminal."""
+    """Writes logs/train.csv with one line for each epoch, and shows the last epoch on a terminal.
+
+    When training resumes, the file starts with the epochs in the checkpoint.
+    """
 
     def __init__(
         self, path: Path, state: TrainState, observers: Sequence[TrainingObserver], *, writes: bool
@@ -329,7 +350,7 @@ class _Log:
 
 
 class _Saver:
-    """Writes a checkpoint when a minute has passed since the last one."""
+    """Writes a checkpoint if a minute has passed since the last one."""
 
     def __init__(self, path: Path, key: str, save: Callable[..., None], *, writes: bool) -> None:
         self.path, self.key, self.save, self.writes = path, key, save, writes

@@ -1,7 +1,7 @@
-"""Packed tiles: uint8 in a few memory-mapped files, written once, read at memory speed.
+"""Packed tiles: uint8 in a few memory-mapped files, which are written once and read in every epoch.
 
-A store is a folder: ``tiles-000.npy`` .. with (n, h, w, 3) each, and ``store.json`` with the
-order of slides. The JSON is written last; without it there is no store.
+A store is a folder with ``tiles-000.npy`` and so on, (n, h, w, 3) each, and ``store.json`` with the
+order of slides. The JSON file is written last; without it the store is incomplete.
 """
 
 from __future__ import annotations
@@ -16,21 +16,23 @@ import numpy as np
 from pathosig.core.errors import InputError
 from pathosig.core.records import atomic_path, read_json, write_json
 
-SHARD_TILES = 1024  # 154 MB of 224 px tiles: what writing holds in memory
+SHARD_TILES = 1024  # 154 MB of tiles of 224 pixels, which are in memory while they are written
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TileStore:
-    """Tiles of many slides by row number.
+    """Tiles of many slides, accessible by row number.
 
     Attributes
     ----------
     shards
-        Memory maps (n, h, w, 3), uint8; all but the last hold `shard_tiles` tiles.
+        Memory maps, uint8[n, h, w, 3]; all except the last have `shard_tiles` tiles.
+    shard_tiles
+        Number of tiles in a full shard.
     slide
-        (n,) int32: index into `slides` of every row.
+        int32[n]: index into `slides` for every row.
     slides
-        Slide ids in order.
+        Ids of the slides, in order.
     """
 
     shards: tuple[np.ndarray, ...]
@@ -39,19 +41,19 @@ class TileStore:
     slides: tuple[str, ...]
 
     def __len__(self) -> int:
-        """Tiles in all."""
+        """Number of tiles in all slides."""
         return len(self.slide)
 
     @property
     def size_px(self) -> int:
-        """Side of a tile."""
+        """Side of a tile in pixels."""
         return int(self.shards[0].shape[1])
 
     def rows(self, index: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Tiles of the given rows, in that order: uint8 (len(index), h, w, 3)."""
+        """Tiles of the given rows, in that order: uint8[len(index), h, w, 3]."""
         index = np.asarray(index, np.int64)
         out = np.empty((len(index), *self.shards[0].shape[1:]), np.uint8)
-        for at in np.argsort(index, kind="stable"):  # in order of the file: what is read ahead is used
+        for at in np.argsort(index, kind="stable"):  # in the order of the file, so that read-ahead helps
             shard, row = divmod(int(index[at]), self.shard_tiles)
             out[at] = self.shards[shard][row]
         return out
@@ -68,15 +70,23 @@ def write_store(
 
     Parameters
     ----------
+    folder
+        Folder of the store.
     tiles
-        (slide id, its blocks of uint8 (n, h, w, 3)) in order; all tiles of one size.
+        (slide id, blocks of its tiles, uint8[n, h, w, 3]) in order; all tiles have the same size.
     key
-        Fingerprint of what is stored; see `open_store`.
+        Fingerprint of the content; see `open_store`.
+    shard_tiles
+        Number of tiles in a file.
+
+    Returns
+    -------
+    TileStore
 
     Raises
     ------
     InputError
-        If there are no tiles, or tiles of different sizes.
+        If there are no tiles (E_NO_TILES), or tiles of different sizes.
     """
     (folder / "store.json").unlink(missing_ok=True)
     counts: list[int] = []
@@ -89,8 +99,8 @@ def write_store(
         for block in blocks:
             if held and block.shape[1:] != held[0].shape[1:]:
                 message = (
-                    f"slide {slide}: tiles of {block.shape[1:3]} px beside {held[0].shape[1:3]} px. "
-                    "Cut all tiles anew."
+                    f"slide {slide}: its tiles have {block.shape[1:3]} pixels, those of other slides {held[0].shape[1:3]}. "
+                    "Run `pathosig tiles` on all slides again."
                 )
                 raise InputError(message)
             counts[-1] += len(block)
@@ -104,7 +114,7 @@ def write_store(
         _flush(folder, written, held, waiting)
         written += 1
     if not written:
-        message = "no tiles to train on: the discovery slides have none. See `pathosig status`."
+        message = "training: no tiles, because the discovery slides have none. See `pathosig status`."
         raise InputError(message, code="E_NO_TILES")
     card: _StoreCard = {
         "key": key,
@@ -118,7 +128,7 @@ def write_store(
 
 
 def _flush(folder: Path, number: int, held: list[np.ndarray], n: int) -> tuple[list[np.ndarray], int]:
-    """Write the first n held tiles as one shard; what is left over is held on."""
+    """Write the first n of the tiles in `held` as one shard, and return the remaining blocks and their number of tiles."""
     with atomic_path(folder / f"tiles-{number:03d}.npy") as temporary:
         shape = (n, *held[0].shape[1:])
         out = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
@@ -136,7 +146,7 @@ def _flush(folder: Path, number: int, held: list[np.ndarray], n: int) -> tuple[l
 
 
 def open_store(folder: Path, *, key: str) -> TileStore | None:
-    """The store in `folder` if it is whole and was written under `key`, else None."""
+    """The store in `folder` if it is complete and was written with this `key`, otherwise None."""
     try:
         card = read_json(folder / "store.json")
         return _open(folder, card) if card.get("key") == key else None
@@ -145,7 +155,7 @@ def open_store(folder: Path, *, key: str) -> TileStore | None:
 
 
 class _StoreCard(TypedDict):
-    """What store.json says of the packed tiles."""
+    """The content of store.json."""
 
     key: str
     shards: int
@@ -161,7 +171,7 @@ def _open(folder: Path, card: _StoreCard) -> TileStore:
     )
     slide = np.repeat(np.arange(len(card["counts"]), dtype=np.int32), card["counts"])
     if sum(len(s) for s in shards) != len(slide):
-        message = "the packed tiles do not match their list"
+        message = "the number of packed tiles differs from that in store.json"
         raise ValueError(message)
     return TileStore(
         shards=shards, shard_tiles=int(card["shard_tiles"]), slide=slide, slides=tuple(card["slides"])

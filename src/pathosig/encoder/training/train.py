@@ -1,7 +1,7 @@
-"""The training loop of deep contrastive clustering. It touches no disk: tiles come from a function.
+"""The training loop of deep contrastive clustering. It does not touch the disk: a function returns tiles.
 
-Everything random in step s of epoch e comes from (seed, e, s), so a run that stops and
-resumes takes the very steps it would have taken.
+Everything random in step s of epoch e follows from (seed, e, s), so that a run that is interrupted and
+resumed takes the same steps as one that is not.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MONITOR_TILES = 2048
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Losses:
-    """The parts of the loss of one step."""
+    """The total loss of one step, and its parts."""
 
     total: torch.Tensor
     instance: torch.Tensor
@@ -41,16 +41,18 @@ class Losses:
 
 @dataclass(kw_only=True)
 class TrainState:
-    """Where training stands: all that a checkpoint needs.
+    """The state of training, with everything that a checkpoint needs.
 
     Attributes
     ----------
-    step
-        Optimiser steps done.
-    history
-        One dict per finished epoch.
-    best
-        Weights of the best epoch so far, and its criterion.
+    net, average, optimiser
+        The network, the moving average of its weights, and the optimiser.
+    step, bad_epochs
+        Number of optimiser steps so far, and of consecutive epochs with too little occupancy.
+    best_value, best_epoch, best
+        Criterion, number (from 1) and weights of the best epoch so far.
+    history, running
+        One dict for each finished epoch, and the sums of the losses in the present one.
     """
 
     net: ContrastiveClusteringNet
@@ -73,7 +75,7 @@ class Data:
     Attributes
     ----------
     rows
-        Row numbers -> uint8 tiles (n, h, w, 3), on the CPU or already on the device.
+        Returns the tiles of row numbers, uint8 (n, h, w, 3), on the CPU or already on the device.
     train, held_out
         Row numbers; no patient is in both.
     """
@@ -84,7 +86,7 @@ class Data:
 
 
 def rows_on_device(rows: Rows, n: int, device: str, *, share: float = 0.4) -> Rows:
-    """All tiles moved to a GPU when they take at most `share` of its free memory; else `rows` itself."""
+    """Move all tiles to a GPU if they take at most `share` of its free memory; otherwise return `rows`."""
     if not device.startswith("cuda") or not n:
         return rows
     first = rows(np.arange(1))
@@ -95,7 +97,7 @@ def rows_on_device(rows: Rows, n: int, device: str, *, share: float = 0.4) -> Ro
 
 
 class _Resident:
-    """Tiles as one tensor on a device, by row number."""
+    """All tiles in one tensor on a device, accessible by row number."""
 
     def __init__(self, rows: Rows, n: int, device: str) -> None:
         first = rows(np.arange(1))
@@ -114,7 +116,7 @@ def total_loss(
     c: tuple[torch.Tensor, torch.Tensor],
     spec: TrainSpec,
 ) -> Losses:
-    """L = (1 - alpha) (L_inst + L_clu) + alpha L_BT, in float32; with alpha = 0 the Barlow term sends no gradient."""
+    """L = (1 - alpha) (L_inst + L_clu) + alpha L_BT, in float32; with alpha = 0 the Barlow term has no gradient."""
     h, z, c = ((a.float(), b.float()) for a, b in (h, z, c))
     width = float(h[0].shape[1])
     instance = instance_loss(*z, temperature=spec.temperature_instance)
@@ -129,7 +131,7 @@ def total_loss(
 
 
 def learning_rate(step: int, steps: int, spec: TrainSpec) -> float:
-    """Linear warm-up, then half a cosine down to 0."""
+    """Learning rate of a step: a linear warm-up, then half a cosine period down to 0."""
     warm = round(spec.warmup * steps)
     if step < warm:
         return spec.lr * (step + 1) / warm
@@ -137,7 +139,7 @@ def learning_rate(step: int, steps: int, spec: TrainSpec) -> float:
 
 
 def start(net: ContrastiveClusteringNet, spec: TrainSpec, *, device: str = "cpu") -> TrainState:
-    """A fresh training state around `net`."""
+    """A new training state for `net`."""
     net.to(device)
     if spec.channels_last:
         net.to(memory_format=torch.channels_last)
@@ -149,18 +151,24 @@ def start(net: ContrastiveClusteringNet, spec: TrainSpec, *, device: str = "cpu"
 
 
 class Trainer:
-    """Steps and epochs over one state.
+    """Trains a network from the state that it is given.
 
     Parameters
     ----------
+    state
+        The network, the optimiser and their progress.
+    data
+        Training tiles and held-out tiles.
+    spec
+        Settings of the training.
     views
-        The augmentation, on the device.
+        The augmentation.
     device
         ``cpu`` or ``cuda``.
     on_epoch
         Called after every epoch with its line of the log.
     on_step
-        Called after every step; the place for checkpoints.
+        Called after every step, for checkpoints.
     """
 
     def __init__(
@@ -183,9 +191,8 @@ class Trainer:
         self.batch -= self.batch % (self.world * spec.accumulate)
         if self.batch < 2 or (spec.preset != "paper" and self.batch < 2 * spec.n_clusters):
             message = (
-                f"training: {len(data.train)} training tiles make steps of {self.batch}; n_clusters "
-                f"{spec.n_clusters} "
-                f"needs at least {2 * spec.n_clusters}. Use more slides or tiles, or lower n_clusters."
+                f"training: {len(data.train)} training tiles allow {self.batch} tiles in a step; n_clusters "
+                f"{spec.n_clusters} needs at least {2 * spec.n_clusters}. Use more slides or tiles, or lower n_clusters."
             )
             raise NotEstimableError(message, code="E_BATCH")
         self.steps_per_epoch = len(data.train) // self.batch
@@ -195,7 +202,7 @@ class Trainer:
             self.embed = torch.compile(state.net.embed)
 
     def run(self) -> TrainState:
-        """Train to the last epoch (from wherever the state stands) and return the state."""
+        """Train from the present state to the last epoch, and return the state."""
         steps = self.steps_per_epoch * self.spec.epochs
         self._warn_of_few_steps()
         while self.state.step < steps:
@@ -214,7 +221,8 @@ class Trainer:
 
     def _warn_of_few_steps(self) -> None:
         spec = self.spec
-        if self.state.step or spec.preset == "paper":  # already said; published numbers
+        # A resumed run has warned before, and the published settings are used as they are published.
+        if self.state.step or spec.preset == "paper":
             return
         note = few_steps(
             steps_per_epoch=self.steps_per_epoch, epochs=spec.epochs, batch=self.batch,
@@ -270,7 +278,7 @@ class Trainer:
         return h, z, c
 
     def backward(self, a: torch.Tensor, b: torch.Tensor) -> Losses:
-        """Gradients of the loss over the whole batch, however many micro-batches compute it."""
+        """Compute the gradients of the loss over the whole batch, whatever the number of micro-batches."""
         if self.spec.accumulate == 1:
             losses = self._loss(self._outputs(a), self._outputs(b))
             losses.total.backward()  # type: ignore[no-untyped-call]
@@ -295,7 +303,7 @@ class Trainer:
 
     @torch.no_grad()
     def _average(self) -> None:
-        """Exponential average of the weights; slower only after the first steps."""
+        """Update the exponential moving average of the weights, with a smaller decay in the first steps."""
         state = self.state
         decay = min(self.spec.ema, state.step / (10 + state.step)) if self.spec.ema else 0.0
         for weight, latest in zip(state.average.parameters(), state.net.parameters(), strict=True):
@@ -333,7 +341,7 @@ class Trainer:
         watch = CollapseWatch(
             min_perplexity=spec.min_perplexity, patience=spec.patience, bad_epochs=state.bad_epochs
         )
-        if spec.preset == "paper":  # the original goes on whatever happens
+        if spec.preset == "paper":  # the published method does not stop when training collapses
             return
         note = watch.see(usage, epoch=epoch + 1, after=max(2, math.ceil(0.2 * spec.epochs)))
         state.bad_epochs = watch.bad_epochs
@@ -343,11 +351,11 @@ class Trainer:
 
     @torch.no_grad()
     def held_out_loss(self) -> float:
-        """What keeps an epoch: instance and cluster loss of the averaged weights on held-out tiles; NaN without any.
+        """Instance plus cluster loss of the averaged weights on held-out tiles, which selects the best epoch.
 
-        The Barlow term is not in it: it goes on falling while the embedding gets worse. Batches and views are the same every time.
-        Batches are drawn over all held-out slides, as in training: rows in order would make a batch of one
-        slide, and the cluster loss would then ask each slide for every phenotype.
+        NaN without held-out tiles. The Barlow term is left out, because it continues to fall while the embedding gets worse.
+        Batches and views are the same in every epoch. Batches are sampled over all held-out slides, as in training: with rows
+        in order, a batch would come from one slide, and the cluster loss would demand every phenotype of each slide.
         """
         if not len(self.data.held_out):
             return math.nan
@@ -374,7 +382,10 @@ class Trainer:
 
     @torch.no_grad()
     def occupancy(self) -> Occupancy:
-        """Use of the clusters by unaugmented held-out (else training) tiles, averaged weights."""
+        """Occupancy of the clusters by tiles without augmentation, under the averaged weights.
+
+        These are held-out tiles, or training tiles if too few are held out.
+        """
         rows = self.data.held_out if len(self.data.held_out) >= 2 * self.spec.n_clusters else self.data.train
         if len(rows) > MONITOR_TILES:
             rows = np.random.default_rng([self.spec.seed, 3]).choice(rows, MONITOR_TILES, replace=False)

@@ -1,4 +1,4 @@
-"""A trained encoder on disk: encoder/trained.safetensors and trained.json, the output of `pathosig train`."""
+"""The files of a trained encoder, encoder/trained.safetensors and trained.json, which `pathosig train` writes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pathosig.encoder.weights import state_sha256
 
 
 class TrainingFacts(TypedDict):
-    """What a training says of itself, on the card of its encoder and in its record."""
+    """Numbers about a training, for the card of its encoder and for its record."""
 
     mpp: float | None
     n_tiles: int
@@ -40,7 +40,7 @@ def write_trained(
     *,
     stain: Mapping[str, object] | None = None,
 ) -> EncoderCard:
-    """Write weights (``backbone.``, ``instance_head.``, ``cluster_head.``) and card; returns the card."""
+    """Write the weights (``backbone.``, ``instance_head.``, ``cluster_head.``) and the card, and return the card."""
     tensors = {k: v.detach().cpu().contiguous() for k, v in state.items()}
     backbone = {k.removeprefix("backbone."): v for k, v in tensors.items() if k.startswith("backbone.")}
     plain = spec.preset == "paper"
@@ -68,14 +68,14 @@ def write_trained(
 
 
 def copy_trained(root: Path) -> EncoderCard:
-    """Make the trained encoder the encoder of the study: encoder/encoder.safetensors; returns its card."""
+    """Copy the trained encoder to encoder/encoder.safetensors, where the study reads it, and return its card."""
     card: EncoderCard = read_json(Layout(root).trained_card)
     write_bytes(Layout(root).encoder_weights, (Layout(root).trained_weights).read_bytes())
     return {**card, "weights_file": "encoder.safetensors"}
 
 
 def new_network(start: Encoder, spec: TrainSpec) -> ContrastiveClusteringNet:
-    """The network that training starts from: the encoder's backbone and heads drawn from the seed."""
+    """The network that training starts from: the encoder's backbone, and heads with random weights from the seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.seed)
         return ContrastiveClusteringNet(start.module, spec.n_clusters, spec.dim, width=start.dim)

@@ -1,4 +1,4 @@
-"""What is drawn for the views of a batch of tiles: random numbers only, no pixels, always on the CPU.
+"""Random parameters of the views of a batch of tiles, which are always drawn on the CPU.
 
 References
 ----------
@@ -16,27 +16,27 @@ import torch
 
 Preset = Literal["paper", "recommended"]
 
-# Rows: haematoxylin, eosin, DAB as optical density of red, green, blue (Ruifrok and Johnston).
+# Rows are haematoxylin, eosin and DAB; columns are the optical densities of red, green and blue (Ruifrok and Johnston).
 STAINS = ((0.65, 0.70, 0.29), (0.07, 0.99, 0.11), (0.27, 0.57, 0.78))
 KEEP, NOISE, BRIGHTNESS, HUE = range(4)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ViewParams:
-    """What was drawn for one view of n tiles.
+    """Random parameters of one view of n tiles.
 
     Attributes
     ----------
     matrix
-        (n, 2, 3): normalised output coordinates -> input coordinates, as `affine_grid` takes them.
+        (n, 2, 3): maps normalised output coordinates to input coordinates, as in `affine_grid`.
     ops
-        (n, d) colour operations in order (KEEP, NOISE, BRIGHTNESS, HUE); d = 0 in ``recommended``.
+        (n, d): colour operations in order (KEEP, NOISE, BRIGHTNESS or HUE); d = 0 for ``recommended``.
     factors
-        (n, d, 3): brightness, hue and saturation factors of each draw.
+        (n, d, 3): factors of brightness, hue and saturation for each operation.
     stain, offset
-        (n, 3, 3) and (n, 3): optical density od -> stain @ od + offset; d = 0 in ``paper``.
+        (n, 3, 3) and (n, 3): map an optical density od to stain @ od + offset; None for ``paper``.
     noise_seed
-        Seed of the pixel noise.
+        Seed of the noise of pixels.
     """
 
     matrix: torch.Tensor
@@ -59,7 +59,7 @@ class ViewParams:
 
 
 def draw(preset: Preset, view: int, n: int, generator: torch.Generator) -> ViewParams:
-    """Random parameters of view 0 (a) or 1 (b) of n tiles, on the CPU."""
+    """Draw random parameters of view 0 (a) or 1 (b) of n tiles, on the CPU."""
     dihedral = _dihedral(n, generator)
     if preset == "paper":
         placed = _paper_geometry(view, n, generator)
@@ -87,7 +87,7 @@ def _identity(n: int) -> torch.Tensor:
 
 
 def _dihedral(n: int, generator: torch.Generator) -> torch.Tensor:
-    """Flips and a transpose with probability one half each, then a quarter turn: (n, 3, 3)."""
+    """Two flips and a transpose, each with probability one half, then a random number of quarter turns: (n, 3, 3)."""
     coin = torch.rand((n, 3), generator=generator) < 0.5
     turns = torch.randint(0, 4, (n,), generator=generator)
     flip = _identity(n)
@@ -108,7 +108,7 @@ def _rotation(cosine: torch.Tensor, sine: torch.Tensor) -> torch.Tensor:
 
 
 def _affine(n: int, scale: tuple[float, float], generator: torch.Generator) -> torch.Tensor:
-    """Rotation within +-45 degrees and a scale factor (> 1 enlarges): output -> input, (n, 3, 3)."""
+    """Rotation by at most 45 degrees and a scale factor (above 1 enlarges), from output to input: (n, 3, 3)."""
     angle = _uniform(-math.pi / 4, math.pi / 4, n, generator)
     factor = _uniform(*scale, n, generator)
     out = _rotation(angle.cos(), angle.sin())
@@ -117,7 +117,7 @@ def _affine(n: int, scale: tuple[float, float], generator: torch.Generator) -> t
 
 
 def _crop(n: int, area: tuple[float, float], generator: torch.Generator) -> torch.Tensor:
-    """Random resized crop: area uniform, log aspect uniform in 3/4..4/3, position uniform."""
+    """Random resized crops with uniform area, log-uniform aspect ratio from 3/4 to 4/3 and uniform position: (n, 3, 3)."""
     tries = 10
     share = area[0] + (area[1] - area[0]) * torch.rand((n, tries), generator=generator)
     log_ratio = (2 * torch.rand((n, tries), generator=generator) - 1) * math.log(4 / 3)
@@ -145,20 +145,23 @@ def _paper_geometry(view: int, n: int, generator: torch.Generator) -> torch.Tens
 
 
 def _recommended_geometry(n: int, generator: torch.Generator) -> torch.Tensor:
-    """Crops of at least half the area; half of the tiles turn freely within +-45 degrees as well."""
+    """Crops of at least half the area; half of the tiles are also rotated by up to 45 degrees."""
     half = (torch.rand(n, generator=generator) < 0.5)[:, None, None]
     turned = _affine(n, (1.0, 1.0), generator)
     return torch.where(half, turned, _identity(n)) @ _crop(n, (0.5, 1.0), generator)
 
 
 def _stain_jitter(n: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Each stain's strength x (1 +- .2) and + (+-.02), exposure +- .05: as a map of optical density."""
+    """A map of optical densities that varies each stain by a factor within 1 +- 0.2 plus an amount within +-0.02.
+
+    The exposure varies within +-0.05.
+    """
     stains = torch.tensor(STAINS)
     stains = stains / stains.norm(dim=1, keepdim=True)
     strength = 1 + 0.2 * (2 * torch.rand((n, 3), generator=generator) - 1)
     added = 0.02 * (2 * torch.rand((n, 3), generator=generator) - 1)
     exposure = 0.05 * (2 * torch.rand((n, 1), generator=generator) - 1)
-    # od (column) = stains^T a, with a the amounts; jittered: stains^T (strength * a + added)
+    # With a the amounts of the stains, od = stains^T a becomes stains^T (strength * a + added).
     to_amounts = torch.linalg.inv(stains.T)
     matrix = stains.T @ (strength[:, :, None] * to_amounts)
     return matrix, added @ stains + exposure
