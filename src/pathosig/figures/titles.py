@@ -123,6 +123,7 @@ COUNTED = (
     "feature",
     "fold",
     "group",
+    "level",
 )
 """What sentences of the stages count; one of them has no plural."""
 

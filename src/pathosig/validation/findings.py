@@ -224,6 +224,12 @@ def cohort_findings(
     return out
 
 
+def _first(names: Sequence[str]) -> str:
+    """The first five names, and how many more there are."""
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more
+
+
 def _most_frequent(values: np.ndarray) -> float:
     """Proportion of the most frequent value."""
     return float(np.unique(values, return_counts=True)[1].max() / len(values))
@@ -245,13 +251,13 @@ def rare_findings(univariable: Sequence[Univariable]) -> list[Finding]:
     --------
     >>> from types import SimpleNamespace
     >>> print(rare_findings([SimpleNamespace(feature="hpc_07", selected=True, prevalence=0.2)])[0].message)
-    most patients have none of hpc_07 (20%): they share a score, and a median cut-off hardly divides them.
+    most patients have none of hpc_07 (20% have some): they share a score, and a median cut-off hardly divides them.
     """
     selected = [u for u in univariable if u.selected and u.prevalence is not None]
-    rare = [u for u in selected if u.prevalence is not None and u.prevalence < 0.5]
+    rare = [f"{u.feature} ({u.prevalence:.0%} have some)" for u in selected if (u.prevalence or 0) < 0.5]
     if not rare:
         return []
-    names = ", ".join(f"{u.feature} ({u.prevalence:.0%})" for u in rare[:5])
+    names = _first(rare)
     text = f"most patients have none of {names}: "
     if len(rare) == len(selected):
         text += "they share a score, and a median cut-off hardly divides them."
@@ -335,7 +341,7 @@ def survival_findings(frame: pd.DataFrame, analysis: Analysis) -> list[Finding]:
     out = []
     zero = frame.loc[frame["time"] == 0, "patient_id"].tolist()
     if zero:
-        text = f"{where}: time 0 in {len(zero)} patients: {zero[:5]}."
+        text = f"{where}: time 0 in {len(zero)} patients: {_first(zero)}."
         out.append(Finding(code="W_TIME_ZERO", message=text, where=where))
     if "entry" in frame and analysis.role == "discovery":
         text = (
@@ -379,10 +385,11 @@ def leak_findings(univariable: Sequence[Univariable]) -> list[Finding]:
     --------
     >>> from types import SimpleNamespace
     >>> print(leak_findings([SimpleNamespace(feature="follow_up", coef=3.0)])[0].message)
-    features ['follow_up'] have a hazard ratio above 8 per SD; does one of them contain the outcome?
+    hazard ratio above 8 per SD: follow_up. Does it contain the outcome?
     """
     strong = [u.feature for u in univariable if u.coef is not None and abs(u.coef) > np.log(_LEAK_HR)]
     if not strong:
         return []
-    text = f"features {strong[:5]} have a hazard ratio above 8 per SD; does one of them contain the outcome?"
+    one = "it" if len(strong) == 1 else "one of them"
+    text = f"hazard ratio above 8 per SD: {_first(strong)}. Does {one} contain the outcome?"
     return [Finding(code="W_LEAK", message=text, where="univariate")]

@@ -101,17 +101,17 @@ class SelectionTest:
         if self.p >= 1:
             return f"{arises}; here it finds none that separates patients."
         reaches = (
-            f"adjusted for selection, p = {self.p:.3f} (interval {self.p_lower:.3f} to {self.p_upper:.3f})"
+            f"Adjusted for selection, p = {self.p:.3f} (interval {self.p_lower:.3f} to {self.p_upper:.3f})"
         )
         verdict = (
             "the association in discovery is stronger than selection alone explains"
             if self.significant
             else "that a signature was found is no evidence by itself"
         )
-        few = f"; a preview of {self.permutations} permutations" if self.preview else ""
+        few = f" This is a preview of {self.permutations} permutations." if self.preview else ""
         if self.stopped:
-            few = f"; ended after {self.permutations} permutations, {ENOUGH} of which had reached it"
-        return f"{arises}; {reaches}: {verdict}{few}."
+            few = f" The test ended after {self.permutations} permutations, {ENOUGH} of which had reached the observed value."
+        return f"{arises}. {reaches}: {verdict}.{few}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

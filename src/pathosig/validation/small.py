@@ -139,23 +139,23 @@ class SmallStudy:
         """What discovery of this size can and cannot show."""
         first = self.detectable[0]
         text = (
-            f"{first.n} patients with {first.events} events show a hazard ratio per SD of {first.hr_sd:.2f} or more "
-            "with 80 % power"
+            f"With {first.n} patients and {first.events} events, 80 % power is reached for a hazard ratio per SD of "
+            f"{first.hr_sd:.2f} or more"
         )
         if first.hr_candidate is not None:
-            text += f", of one among all candidates {first.hr_candidate:.2f} or more; smaller effects are missed or exaggerated"
+            text += f" ({first.hr_candidate:.2f} where it is sought among all candidates); smaller effects are missed or exaggerated"
         parts = [text]
         if isinstance(self.planned, ValidationSize):
             parts.append(
-                f"a cohort that validates C to within .05, slope and O/E to within .2 has {self.planned.n} patients "
-                f"({self.planned.events:.0f} events)"
+                f"A cohort that estimates C to within .05, and slope and O/E to within .2, needs {self.planned.n} "
+                f"patients ({self.planned.events:.0f} events)"
             )
         if isinstance(self.instability, Instability):
             parts.append(
-                f"between bootstrap samples the {self.instability.years:g}-year risk of a patient moves by "
+                f"Between bootstrap samples, the {self.instability.years:g}-year risk of a patient moves by "
                 f"{self.instability.error:.0%} on average"
             )
-        return "; ".join(parts) + "."
+        return ". ".join(parts) + "."
 
 
 def instability(

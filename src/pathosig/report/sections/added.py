@@ -46,7 +46,7 @@ def added_value_section(material: Material) -> Section | None:
             blocks += folded(f"Net benefit: {analysis_name(analysis)}", drawn)
     blocks += _benefit(pairs)
     lead = (
-        "All three models are frozen from discovery; differences are combined minus clinical with paired bootstrap "
+        "All three models were fitted in discovery and frozen; differences are combined minus clinical, with paired bootstrap "
         "intervals. A difference in C above 0, and in Brier score below 0, favours the score. A bundle carries the combined "
         "model for `pathosig score --clinical`."
     )

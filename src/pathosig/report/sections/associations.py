@@ -35,7 +35,7 @@ def associations_section(material: Material) -> Section | None:
             else folded(cohort_title(cohort), inside, small=plural(len(chosen), "variable"))
         )
     blocks += _alluvial(material)
-    lead = "Which patients the risk groups are made of. An association says nothing about outcome."
+    lead = "Which patients are in each risk group. An association here says nothing about outcome."
     return Section(id="associations", title="Risk groups and clinical variables", blocks=blocks, lead=lead)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathosig.figures.instability import instability_plot
 from pathosig.figures.performance import effect_curve_plot
 from pathosig.figures.results import floats, hr_text, known, p_of
+from pathosig.figures.titles import prose
 from pathosig.report.cells import (
     analysis_name,
     estimate_cell,
@@ -14,7 +15,9 @@ from pathosig.report.cells import (
     number_text,
     numbered,
     per_cent,
+    plural,
     rounded,
+    time_text,
 )
 from pathosig.report.images import picture
 from pathosig.report.material import Material
@@ -133,15 +136,20 @@ def sample_size_section(material: Material) -> Section | None:
         return None
     columns = ["Parameters of", "Parameters", "Patients needed", "Events needed", "Events per parameter"]
     columns += ["Expected shrinkage"]
+    primary = (
+        material.endpoints[material.primary_endpoint].unit
+        if material.primary_endpoint in material.endpoints
+        else ""
+    )
     note = (
-        f"Riley et al. 2019: shrinkage of at least 0.90, small optimism, precise overall risk at time {size.timepoint:.4g}; "
-        f"anticipated R² {size.anticipated_r2}. A model chosen among all candidates lies between the two rows."
+        "Riley et al. 2019: shrinkage of at least 0.90, small optimism and a precise overall risk at "
+        f"{time_text(size.timepoint, primary)}; anticipated R²: {prose(size.anticipated_r2)}. A model chosen among all candidates lies between the two rows."
     )
     blocks: list[Block] = [
         Table(caption="Sample size for a prediction model", columns=columns, rows=rows, note=note)
     ]
     blocks += _small_study(material)
-    lead = f"Discovery had {size.n:,} patients and {size.events:,} events."
+    lead = f"Discovery had {plural(size.n, 'patient')} and {plural(size.events, 'event')}."
     return Section(id="sample-size", title="Sample size", blocks=blocks, lead=lead)
 
 

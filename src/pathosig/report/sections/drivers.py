@@ -59,7 +59,9 @@ def drivers_section(material: Material) -> Section | None:
     blocks: list[Block] = [] if few else [grid]
     left = len(material.terms) - len(grid.cards)
     if left > 0:
-        blocks.append(Note(text=f"{plural(left, 'feature')} that move the score less stand in the equation."))
+        blocks.append(
+            Note(text=f"{plural(left, 'feature')} with smaller effects are listed with the equation.")
+        )
     nested = [d for d in drivers_of(material) if d.inside]
     if nested:
         text = "; ".join(
@@ -79,9 +81,9 @@ def drivers_section(material: Material) -> Section | None:
         "discovery patients find a feature again. "
     )
     lead += (
-        "All features stand in the answer."
+        "All features are shown in the chapter Answer."
         if few
-        else "Tiles are from different patients where there are so many."
+        else "Tiles come from different patients where enough patients have them."
     )
     return Section(id="drivers", title="Tissue that drives the score", blocks=blocks, lead=lead)
 

@@ -68,7 +68,7 @@ def _rest(groups: list[CoarseGroup]) -> str:
 
 
 def _scale() -> str:
-    return "SD: how much the group's part of the score varies between discovery patients, in standard deviations of the score."
+    return "SD: how much the contribution of the group varies between discovery patients, in standard deviations of the score."
 
 
 def stable_sentence(material: Material) -> str:

@@ -44,8 +44,8 @@ def maps_section(material: Material, *, at_most: int) -> Section | None:
     blocks = drawn[:1] + drawn[1:][-1:]
     blocks += folded("Slides between them, by score", drawn[1:-1], small=f"{len(drawn[1:-1])} slides")
     lead = (
-        f"{len(steps)} of {len(usable)} slides; those with the lowest and the highest score stand open. Similar HPCs have "
-        "similar hues, and a coarse group has that of its HPCs."
+        f"{len(steps)} of {len(usable)} slides are shown; those with the lowest and the highest score are open. Similar HPCs have "
+        "similar hues, and a coarse group has the hue of its HPCs."
     )
     if material.signature is not None and material.signature.scale != "share":
         lead += " The score is not linear in the proportions, so contributions show direction and relative size only."

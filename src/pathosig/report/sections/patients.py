@@ -50,7 +50,7 @@ def primary_text(material: Material) -> str:
     p = material.primary
     if p is None:
         return "study.toml declares none."
-    text = f"{endpoint_title(p.endpoint)}, models fitted on {cohort_title(p.discovery)}"
-    text += f", covariates {listed([words_of(c) for c in p.covariates])}" if p.covariates else ""
-    text += f", treatment {words_of(p.treatment)}" if p.treatment else ""
+    text = f"{endpoint_title(p.endpoint).lower()}, with models fitted in {cohort_title(p.discovery)}"
+    text += f"; covariates: {listed([words_of(c) for c in p.covariates])}" if p.covariates else ""
+    text += f"; treatment: {words_of(p.treatment)}" if p.treatment else ""
     return text + ". All other analyses are sensitivity analyses."

@@ -110,7 +110,7 @@ def _auc(analysis: Analysis, number: int, times: Sequence[float]) -> list[Block]
         for t in sorted({*times, *there})
     ]
     figure = time_auc_plot({"Score": points}, title=name, unit=analysis.unit)
-    caption = f"{name}: AUC(t) with 95% CI (inverse-probability weights); under each time, patients at risk and events so far."
+    caption = f"{name}: AUC(t) with 95% CI (inverse-probability weights). Below each time: patients at risk and events so far."
     gone = [time_text(p.time, analysis.unit) for p in points if p.auc is None]
     caption += (
         f" Not estimated at {listed(gone)}: fewer than five events by then, or fewer than five patients at risk."

@@ -49,10 +49,10 @@ def survival_section(material: Material) -> Section | None:
         else:
             blocks += folded(endpoint_title(endpoint), inside, small="Kaplan-Meier curves of every cohort")
     blocks += _shares(material)
-    lead = "The frozen signature and its locked cut-off, applied unchanged. Discovery is apparent, hence optimistic."
+    lead = "The frozen signature and its locked cut-off were applied unchanged. Results in discovery are apparent and therefore optimistic."
     if any(a.role == "cross-validated" for a in analyses):
         lead = "Curves of the cross-validated groups: internal validation."
-    lead += " The primary curves stand in the answer." if in_summary else ""
+    lead += " The primary curves are in the chapter Answer." if in_summary else ""
     return Section(id="survival", title="Survival by risk group", blocks=blocks, lead=lead)
 
 
@@ -72,7 +72,7 @@ def _table(analyses: Sequence[Analysis]) -> Table:
     units = {a.unit for a in analyses}
     unit = f", {next(iter(units))}" if len(units) == 1 else ""
     columns = ["Cohort", "Endpoint", "n", "Events", f"Median follow-up (95% CI){unit}", "Log-rank", "Role"]
-    note = "Follow-up by reverse Kaplan-Meier. Risk groups are a display; the primary effect is the hazard ratio per SD."
+    note = "Follow-up by reverse Kaplan-Meier. Risk groups are shown for illustration; the primary effect is the hazard ratio per SD."
     return Table(caption="Analyses", columns=columns, rows=rows, note=note)
 
 

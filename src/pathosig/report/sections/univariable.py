@@ -44,7 +44,7 @@ def univariable_section(material: Material) -> Section | None:
     blocks: list[Block] = [picture("volcano", figure, caption, wide=False)]
     blocks += _selection(material)
     blocks.append(_table(material))
-    lead = f"{plural(len(rows), 'candidate')}, fixed before survival was read; discovery cohort."
+    lead = f"{plural(len(rows), 'candidate')}, fixed before survival was read, in the discovery cohort."
     test = None if material.results is None else known(material.results.candidates_test)
     lead += "" if test is None else f" {test.sentence()}"
     return Section(id="univariable", title="Univariable screen and selection", blocks=blocks, lead=lead)
