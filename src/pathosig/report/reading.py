@@ -189,7 +189,8 @@ def _tile_map(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     table = read_table(path, TILE_MAP)
-    return {name: table.column(name).to_numpy() for name in ("x", "y", "hpc")}
+    names = [n for n in ("x", "y", "hpc", "coarse") if n in table.column_names]
+    return {name: table.column(name).to_numpy() for name in names}
 
 
 # -- patients ---------------------------------------------------------------------------------

@@ -139,8 +139,8 @@ class SmallStudy:
         """What discovery of this size can and cannot show."""
         first = self.detectable[0]
         text = (
-            f"With {first.n} patients and {first.events} events, 80 % power is reached for a hazard ratio per SD of "
-            f"{first.hr_sd:.2f} or more"
+            f"{first.n} patients with {first.events} events are enough to detect a hazard ratio per SD of "
+            f"{first.hr_sd:.2f} or more with 80 % power"
         )
         if first.hr_candidate is not None:
             text += f" ({first.hr_candidate:.2f} where it is sought among all candidates); smaller effects are missed or exaggerated"

@@ -11,8 +11,8 @@ from pathosig.figures.health import health_figure
 from pathosig.figures.style import hpc_name
 from pathosig.report.cells import feature_title, group_palette_of, group_title, palette_of
 from pathosig.report.images import picture
-from pathosig.report.material import Material
-from pathosig.report.page import Block, Facts, Picture, Section, Table
+from pathosig.report.material import Material, Phenotypes
+from pathosig.report.page import Block, Facts, Section, Table
 
 
 def health_section(material: Material) -> Section | None:
@@ -33,7 +33,7 @@ def health_section(material: Material) -> Section | None:
         figure = health_figure(rows, group_palette_of(phenotypes))
         blocks.append(picture("health_groups", figure, caption.format("coarse group") + "."))
     if material.tile_map:
-        blocks.append(_tile_map(material, colours))
+        blocks += _tile_maps(material, phenotypes)
     rows = [asdict(r) | {"label": feature_title(material, f"hpc_{r.hpc:02d}")} for r in phenotypes.health]
     caption = caption.format("HPC") + (
         ", stability that of refits on resampled patients (green: 0.75 or more, red: below 0.50); biggest slide, patient "
@@ -53,17 +53,33 @@ def health_section(material: Material) -> Section | None:
     return Section(id="health", title="Health of the codebook", blocks=blocks)
 
 
-def _tile_map(material: Material, colours: list[str]) -> Picture:
-    """Training tiles on two principal components, coloured by HPC."""
+def _tile_maps(material: Material, phenotypes: Phenotypes) -> list[Block]:
+    """Training tiles on two principal components, coloured by HPC and, where there are several, by coarse group."""
+    places = np.column_stack([material.tile_map["x"], material.tile_map["y"]])
     hpc = material.tile_map["hpc"]
     figure = embedding_map(
-        np.column_stack([material.tile_map["x"], material.tile_map["y"]]),
+        places,
         [hpc_name(int(h)) for h in hpc],
         title="Tiles by HPC",
-        colours={hpc_name(h): colour for h, colour in enumerate(colours)},
+        colours={hpc_name(h): colour for h, colour in enumerate(palette_of(phenotypes))},
     )
     caption = (
         f"{len(hpc):,} training tiles on the first two principal components of the space in which HPCs are found: two of "
         "many dimensions, so HPCs that overlap here can be far apart. Labels that would cover another are left out."
     )
-    return picture("tile_map", figure, caption, wide=False)
+    maps: list[Block] = [picture("tile_map", figure, caption, wide=False)]
+    if len(phenotypes.groups) < 2 or "coarse" not in material.tile_map:
+        return maps
+    coarse = material.tile_map["coarse"]
+    if coarse.min() < 0:
+        return maps
+    names = [group_title(g) for g in phenotypes.groups]
+    figure = embedding_map(
+        places,
+        [names[c] for c in coarse],
+        title="Tiles by coarse group",
+        colours=dict(zip(names, group_palette_of(phenotypes), strict=True)),
+        label_in_place=False,
+    )
+    caption = "The same tiles by coarse group. A tile belongs to the group that it is nearest to, whatever the group of its HPC."
+    return [picture("tile_map_groups", figure, caption, wide=False), *maps]
