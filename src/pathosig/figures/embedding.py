@@ -60,7 +60,7 @@ def embedding_map(
             c=faces[order],
             linewidths=0,
             alpha=0.75,
-            rasterized=len(points) > 3000,
+            rasterized=len(points) > 1000,  # as vectors, 3,000 points are two thirds of a megabyte
         )
         axes.margins(0.04)
         axes.autoscale_view()
