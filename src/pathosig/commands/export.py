@@ -234,9 +234,10 @@ def _geojson_tiles(study: Study, specimen: Specimen, tiles: _Tiles, folder: Path
     return [path]
 
 
-GROOVY = """// QuPath: Automate > Script editor, open the image, run. Loads the tiles that pathosig exported for it.
+GROOVY = """// QuPath 0.5 or later: Automate > Script editor, open the image, run. Loads the tiles that pathosig exported for it.
 // Then Measure > Show measurement maps colours them by 'risk contribution'.
-def folder = Dialogs.promptForDirectory('Folder of the exported .geojson files', null)
+def folder = qupath.fx.dialogs.FileChoosers.promptForDirectory('Folder of the exported .geojson files', null)
+if (folder == null) { return }
 def name = GeneralTools.stripExtension(getProjectEntry()?.getImageName() ?: getCurrentServer().getMetadata().getName())
 def file = new File(folder, name + '.geojson')
 if (!file.exists()) { Dialogs.showErrorMessage('pathosig', 'No ' + file); return }
