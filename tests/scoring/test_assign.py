@@ -115,7 +115,7 @@ def test_a_bundle_without_a_signature_scores_nobody(study, bundle, tmp_path):
 
 
 def test_slides_or_features_have_to_be_given_and_to_exist(bundle, tmp_path):
-    with pytest.raises(ConfigError, match="one of them"):
+    with pytest.raises(ConfigError, match="either slides or"):
         assign_phenotypes(bundle)
-    with pytest.raises(InputError, match="not there"):
+    with pytest.raises(InputError, match="no such file"):
         assign_phenotypes(bundle, tmp_path / "no.svs")

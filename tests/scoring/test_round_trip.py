@@ -160,6 +160,8 @@ def test_nothing_found_is_not_frozen_unless_somebody_insists(study, tmp_path):
         assert caught.value.code == "E_NOTHING_FOUND"
         assert not (tmp_path / "b.psig").exists()
         quietly(write_bundle, study, out=tmp_path / "b.psig", anyway=True)
+        insisted = read_bundle(tmp_path / "b.psig", tmp_path / "in").card
+        assert "selected nothing in any fold" in insisted["intended_use"]
         quietly(write_bundle, study, out=tmp_path / "c.psig", phenotypes_only=True)
         quietly(build_signature, study, SPEC.replace(cutoff="median", min_tiles=25))
         quietly(write_bundle, study, out=tmp_path / "d.psig")  # the verdict is on another signature

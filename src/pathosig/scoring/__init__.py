@@ -1,4 +1,4 @@
-"""The frozen signature: one file that scores new slides."""
+"""Bundles: a frozen signature in one file, and the scoring of new slides with it."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Somebody's frozen phenotypes on my slides, or on features made elsewhere; no signature needed."""
+"""Assigns the frozen phenotypes of a bundle to new slides, or to features that another program made."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from pathosig.scoring.work import NewSlides, run_stages, work_study
 
 @dataclass(frozen=True, kw_only=True)
 class AssignReport(Shown):
-    """Slides whose tiles have phenotypes now.
+    """The slides whose tiles were assigned to phenotypes.
 
     Attributes
     ----------
     out
-        The folder.
+        The folder that was written.
     slides, unlike
-        Slides assigned, and those unlike the slides the phenotypes were made from.
+        Slides that were assigned, and those of them that are unlike the slides behind the phenotypes.
     failed
-        A message per slide that failed.
+        One message per slide that failed.
     """
 
     out: str
@@ -44,7 +44,7 @@ class AssignReport(Shown):
 
     @property
     def exit_code(self) -> int:
-        """4 when slides failed, else 0."""
+        """4 if slides failed, else 0."""
         return 4 if self.failed else 0
 
     def to_dict(self) -> dict[str, Any]:
@@ -52,7 +52,7 @@ class AssignReport(Shown):
         return asdict(self)
 
     def to_text(self) -> str:
-        """For people."""
+        """The report as text for a terminal."""
         lines = [f"{len(self.slides)} slides assigned"]
         if self.unlike:
             lines.append(f"W_SHIFT unlike the slides of the bundle: {', '.join(self.unlike)}")
@@ -68,10 +68,11 @@ def assign_phenotypes(
     weights: Path | None = None,
     execution: Execution = Execution(),
 ) -> AssignReport:
-    """Assign the phenotypes of a bundle to new slides: the same labels, byte for byte, from slides and from their features.
+    """Assign the phenotypes of a bundle to new slides, or to features of their tiles.
 
-    Writes tiles/<slide>.parquet and phenotypes/<slide>.parquet of every slide, and slides.csv with the proportion of each
-    HPC, of far tiles, and whether the slide is unlike those of the bundle.
+    A slide and its features give the same labels, byte for byte. The command writes tiles/<slide>.parquet and
+    phenotypes/<slide>.parquet for every slide, and slides.csv with the proportion of each HPC, the proportion of far tiles, and
+    whether the slide is unlike those of the bundle.
 
     Parameters
     ----------
@@ -82,25 +83,32 @@ def assign_phenotypes(
     out
         The folder to write.
     features
-        Folder of <slide>.h5 files of TRIDENT, CLAM or STAMP, in place of slides.
+        Folder of <slide>.h5 files from TRIDENT, CLAM or STAMP, to use instead of slides.
     mpp
-        Micrometres per pixel of slides (of tiles, with features) where neither header nor file says.
+        Micrometres per pixel of the slides (with features: of the tiles), if the files do not state it.
     weights
-        Local weights of the encoder, where the bundle does not carry them.
+        Local weights of the encoder, if the bundle does not contain them.
+    execution
+        Workers, device and other settings that do not change results.
+
+    Returns
+    -------
+    AssignReport
+        The slides that were assigned, and those that failed.
 
     Raises
     ------
     ConfigError
-        If neither slides nor features are given, or both.
+        If neither slides nor features are given, or both are.
     InputError
-        E_BUNDLE if the bundle is refused. E_MIXED if the features are of another encoder or magnification. E_NOT_FILE if a
-        slide is not there.
+        E_BUNDLE if the bundle is refused, E_MIXED if the features come from another encoder or magnification, E_NOT_FILE if a
+        slide does not exist.
     """
     if bool(slides) == (features is not None):
-        raise ConfigError("assign: expected slides or --features FOLDER, one of them.")
+        raise ConfigError("assign: expected either slides or --features FOLDER.")
     missing = [str(p) for p in (*slides, *([features] if features else [])) if not (url_of(p) or p.exists())]
     if missing:
-        raise InputError(f"assign: not there: {', '.join(missing[:5])}.", code="E_NOT_FILE")
+        raise InputError(f"assign: no such file or folder: {', '.join(missing[:5])}.", code="E_NOT_FILE")
     with tempfile.TemporaryDirectory(prefix="pathosig-assign-") as folder:
         root = Path(folder)
         frozen = read_phenotypes(bundle, root)
@@ -118,7 +126,7 @@ def assign_phenotypes(
 
 
 def _collect(study: Study, out: Path, failed: Sequence[str]) -> AssignReport:
-    """Copy the tables of every slide that has phenotypes and write slides.csv."""
+    """Copy the tables of every slide that has phenotypes, and write slides.csv."""
     k = Codebook.load(study.paths.codebook).k
     columns = [f"hpc_{hpc:02d}" for hpc in range(k)]
     rows: list[dict[str, object]] = []

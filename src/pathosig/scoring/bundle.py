@@ -1,4 +1,4 @@
-"""Writing a bundle: one file of plain tensors, JSON and a model card that scores new slides."""
+"""Writes a bundle: one file of plain tensors, JSON and a model card, which scores new slides."""
 
 from __future__ import annotations
 
@@ -45,12 +45,26 @@ _SPECS: dict[str, type[Spec]] = {
     "profiles": ProfilesSpec,
 }
 _OUTSIDE = {"embed": ("weights", "name", "method"), "profiles": ("table", "patient_column", "columns")}
-"""Settings that name something outside a bundle, and are not taken into it."""
+"""Settings that name something outside a bundle, and are therefore left out of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BundleReport(Shown):
-    """What was frozen."""
+    """What was frozen.
+
+    Attributes
+    ----------
+    path, sha256
+        The file and its digest.
+    endpoint, equation
+        Endpoint and equation of the signature; "" for a bundle without one.
+    encoder
+        Name of the encoder.
+    weights_inside
+        Whether the bundle contains its weights.
+    signer
+        Fingerprint of the key that signed the bundle, or "unsigned".
+    """
 
     path: str
     sha256: str
@@ -65,8 +79,10 @@ class BundleReport(Shown):
         return dataclasses.asdict(self)
 
     def to_text(self) -> str:
-        """What was frozen, for people."""
-        inside = "inside" if self.weights_inside else "not inside: their digest is, and they must be at hand"
+        """What was frozen, as text for a terminal."""
+        inside = (
+            "inside" if self.weights_inside else "not inside (only their digest; scoring needs --weights)"
+        )
         lines = [self.path, f"  sha256    {self.sha256}", f"  signer    {self.signer}"]
         if self.endpoint:
             lines += [f"  endpoint  {self.endpoint}", f"  equation  {self.equation}"]
@@ -90,14 +106,21 @@ def write_bundle(
 
     Parameters
     ----------
+    study
+        An open study.
     out
         The file to write, such as ``signature.psig``; the same study gives the same bytes.
     phenotypes_only
-        Leave the signature out: for `pathosig assign` and ``[phenotypes] codebook`` of other studies.
+        Leave out the signature. Such a bundle serves `pathosig assign`, and ``[phenotypes] codebook`` of other studies.
     anyway
-        Also freeze a signature of which `pathosig validate` says that nothing was found; its card says so.
+        Freeze the signature even if `pathosig validate` concluded that nothing was found; the model card then says so.
     sign
-        Ed25519 private key (PEM) to sign it with; ``openssl genpkey -algorithm ed25519`` makes one.
+        Ed25519 private key (PEM) to sign the bundle with; ``openssl genpkey -algorithm ed25519`` makes one.
+
+    Returns
+    -------
+    BundleReport
+        The file, its digest and what it contains.
 
     Raises
     ------
@@ -106,7 +129,7 @@ def write_bundle(
     NotEstimableError
         E_NO_SIGNATURE if nothing was selected; E_NOTHING_FOUND if validation found nothing, unless `anyway`.
     ConfigError
-        E_KEY if the key is none.
+        E_KEY if the file holds no private key.
     """
     wanted = [name for name in _TAKEN if not (phenotypes_only and name == Layout.signature)]
     contents = {name: (study.root / name).read_bytes() for name in wanted if (study.root / name).is_file()}
@@ -121,10 +144,10 @@ def write_bundle(
                 code="E_MISSING",
             )
     signature = None if phenotypes_only else Signature.load(study.paths.signature)
-    nothing = "" if phenotypes_only or anyway else _nothing_found(study)
-    if nothing:
+    nothing = "" if phenotypes_only else _nothing_found(study)
+    if nothing and not anyway:
         raise NotEstimableError(
-            f"bundle: {nothing} Scores of new patients would mean nothing; --anyway freezes it all the same.",
+            f"bundle: {nothing} Scores of new patients would mean nothing; --anyway freezes the signature nevertheless.",
             code="E_NOTHING_FOUND",
         )
     if signature is not None:
@@ -137,7 +160,7 @@ def write_bundle(
         contents[CARD] = to_json({"intended_use": INTENDED_USE, "encoder": encoder}).encode()
         contents[CARD_TEXT] = f"# Phenotypes without a signature\n\n{INTENDED_USE}\n".encode()
     else:
-        card = _card(study, signature, encoder, digests)
+        card = _card(study, signature, encoder, digests, caveat=f"Validation: {nothing}" if nothing else "")
         contents[CARD] = to_json(as_plain(card)).encode()
         contents[CARD_TEXT] = card.to_markdown().encode()
     signer = "unsigned"
@@ -161,7 +184,7 @@ def write_bundle(
 
 
 def _nothing_found(study: Study) -> str:
-    """The verdict of `pathosig validate` on exactly this signature, where it is that nothing was found."""
+    """The verdict of `pathosig validate` on exactly this signature if it found nothing, else ""."""
     judged = study.record("validate", "_validate")
     if judged is None or judged.upstream.get("signature") != study.upstream("signature", FIT):
         return ""
@@ -169,7 +192,7 @@ def _nothing_found(study: Study) -> str:
 
 
 def _clinical_model(study: Study, signature: Signature) -> dict[str, bytes]:
-    """The clinical + histology model, where `validate` has frozen one for exactly this signature."""
+    """The clinical + histology model, if `validate` has frozen one for exactly this signature."""
     path = study.paths.clinical_model
     if not path.is_file():
         return {}
@@ -179,7 +202,7 @@ def _clinical_model(study: Study, signature: Signature) -> dict[str, bytes]:
 
 
 def _embedded_mpp(study: Study) -> float | None:
-    """Micrometres per pixel of the tiles that were embedded; None where nobody knows."""
+    """Micrometres per pixel of the tiles that were embedded; None if unknown."""
     records = [r for r in study.records("embed") if r.status == "ok" and not r.unit.startswith("_")]
     return next((float(r.summary["mpp"]) for r in records if r.summary.get("mpp")), None)
 
@@ -196,9 +219,9 @@ def _encoder_facts(study: Study) -> EncoderFacts:
 
 
 def _spec_of(study: Study, stage: str) -> dict[str, object]:
-    """The Spec the study's results were made with (not what study.toml says by now), without names of files.
+    """The Spec that the study's results were made with, which study.toml may no longer hold, without names of files.
 
-    Empty where another program or the simulator did the work of the stage.
+    It is empty if another program or the simulator did the work of the stage.
     """
     records = [r for r in study.records(stage) if r.status == "ok"]
     spec = dict(records[-1].spec) if records else {}
@@ -208,20 +231,22 @@ def _spec_of(study: Study, stage: str) -> dict[str, object]:
 
 
 def _selected_in(study: Study, signature: Signature) -> dict[str, float]:
-    """Feature of the score -> proportion of half-samples that select it; without a selection by half-samples nothing."""
+    """Feature of the score -> proportion of half-samples that select it; empty if selection did not use half-samples."""
     path = study.paths.univariate
     rows = {r["feature"]: r.get("frequency", "") for r in read_csv_rows(path)} if path.is_file() else {}
     return {name: float(rows[name]) for name in signature.hpcs if rows.get(name)}
 
 
-def _card(study: Study, signature: Signature, encoder: EncoderFacts, digests: dict[str, str]) -> ModelCard:
+def _card(
+    study: Study, signature: Signature, encoder: EncoderFacts, digests: dict[str, str], *, caveat: str
+) -> ModelCard:
     results = read_results(study.paths.results) if study.paths.results.is_file() else None
     distance = Codebook.load(study.paths.codebook).distance
     limit = (
         "Slides whose embeddings lie further from those of the training than "
         f"{1 - FALSE_ALARMS:.0%} of left-out training patients do ({distance.groups} patients) get no score."
         if distance.calibrated
-        else "There were too few patients to tell which slides are of another kind: this bundle scores whatever it is given."
+        else "There were too few patients to learn which slides are of another kind, so this bundle scores any slide."
     )
     return model_card(
         signature,
@@ -242,4 +267,5 @@ def _card(study: Study, signature: Signature, encoder: EncoderFacts, digests: di
         selected_in=_selected_in(study, signature),
         pathosig=__version__,
         digests=digests,
+        caveat=caveat,
     )

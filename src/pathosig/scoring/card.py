@@ -1,4 +1,4 @@
-"""The model card of a bundle: what it is for, what it was made from, how it did, as values and as a page of text."""
+"""The model card of a bundle: its purpose, its training data and its performance, as values and as a page of text."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ INTENDED_USE = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Performance:
-    """The frozen score in one cohort it was not fitted on; intervals are of 95 %.
+    """Performance of the frozen score in patients it was not fitted on, as text with 95 % confidence intervals.
 
     Attributes
     ----------
     cohort, role, n, events
-        Whom it was judged on; ``cross-validated`` patients are the discovery cohort's own.
+        The patients; with the role ``cross-validated`` they are those of the discovery cohort.
     c_index, hazard_ratio
-        Harrell's C, and hazard ratio per discovery SD, as text with intervals.
+        Harrell's C, and hazard ratio per SD of the score in discovery.
     calibration
-        Observed over expected risk at each horizon in years, as text with intervals.
+        Horizon in years -> observed over expected risk.
     slope
-        Calibration slope with its interval.
+        Calibration slope.
     """
 
     cohort: str
@@ -45,7 +45,19 @@ class Performance:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EncoderFacts:
-    """The encoder a bundle needs."""
+    """The encoder that a bundle needs.
+
+    Attributes
+    ----------
+    name, licence
+        Name of the encoder, and licence of its weights.
+    weights_sha256
+        Digest of its weights.
+    mpp
+        Micrometres per pixel that it expects; None if unknown.
+    weights_inside
+        Whether the bundle contains the weights.
+    """
 
     name: str
     weights_sha256: str
@@ -56,7 +68,7 @@ class EncoderFacts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelCard:
-    """Everything a reader must know before using a bundle; see docs/how-to/deploy-a-bundle.md."""
+    """Everything that a user must know before using a bundle; docs/how-to/deploy-a-bundle.md explains each field."""
 
     intended_use: str
     endpoint: str
@@ -110,7 +122,7 @@ class ModelCard:
 
 ## Score
 Endpoint `{self.endpoint}`. Patients with a score above {self.cutoff:.6g} ({self.cutoff_rule}) are high risk. Several slides of a
-patient become one score by the policy `{self.policy}`; fewer than {self.min_tiles} tiles are not assessable.
+patient become one score by the policy `{self.policy}`; a patient with fewer than {self.min_tiles} tiles is not assessable.
 
     {self.equation}
 
@@ -130,7 +142,7 @@ Survival at a horizon is `baseline ** exp(score)`:
 {shown}
 
 ## When no score is given
-{self.out_of_distribution} Slides of other scanners than {", ".join(self.scanners) or "(unknown)"} are scored with a remark.
+{self.out_of_distribution} Slides from scanners other than {", ".join(self.scanners) or "(unknown)"} are scored with a remark.
 
 ## Encoder
 `{self.encoder.name}`, licence {self.encoder.licence}; weights {inside}, digest `{self.encoder.weights_sha256}`.
@@ -156,27 +168,38 @@ def model_card(
     selected_in: Mapping[str, float],
     pathosig: str,
     digests: Mapping[str, str],
+    caveat: str = "",
 ) -> ModelCard:
     """The card of a signature.
 
     Parameters
     ----------
+    signature
+        The frozen signature.
     results
-        Of `pathosig validate`; None before it has run.
+        Results of `pathosig validate`; None before it has run.
+    encoder
+        The encoder.
     limit
-        The rule that tells a slide of another kind, in words.
+        The rule by which slides of another kind are recognised, in words.
     cores
-        Cores among the slides that the signature was fitted on.
+        Number of cores among the slides that the signature was fitted on.
     scanners
-        Makers of the scanners of the training slides, as their files name them.
+        Vendors of the scanners of the training slides, as named in their files.
     phenotype_names
-        What pathologists call HPCs and coarse groups.
+        Names that pathologists gave to HPCs and coarse groups.
     selected_in
-        Feature of the score -> proportion of half-samples of the training patients whose selection returns to it.
+        Feature of the score -> proportion of half-samples of the training patients that select it.
+    pathosig
+        Version of pathosig.
+    digests
+        Member of the bundle -> its SHA-256.
+    caveat
+        A sentence that follows the intended use, such as that validation found nothing.
     """
     trained = signature.trained_on
     return ModelCard(
-        intended_use=INTENDED_USE,
+        intended_use=f"{INTENDED_USE} {caveat}".rstrip(),
         endpoint=signature.endpoint,
         unit=signature.baseline.unit,
         equation=signature.equation(),
@@ -197,7 +220,7 @@ def model_card(
         performance=() if results is None else _performance(results),
         not_validated_because="`pathosig validate` has not run"
         if results is None
-        else "no other cohort, no cross-validation",
+        else "there is no other cohort and no cross-validation",
         out_of_distribution=limit,
         scanners=tuple(scanners),
         phenotype_names={str(hpc): name for hpc, name in sorted(phenotype_names.hpcs.items())}
@@ -248,12 +271,15 @@ def _text(middle: float | None, lower: float | None, upper: float | None) -> str
 
 
 def as_plain(card: ModelCard) -> dict[str, object]:
-    """For card.json."""
+    """The card as plain values, for card.json."""
     return dataclasses.asdict(card)
 
 
 def phenotype_names(card: Mapping[str, object], k: int) -> PhenotypeNames:
-    """Names that pathologists gave to `k` phenotypes and their coarse groups, from a stranger's card.json: for the screen only."""
+    """Names that pathologists gave to `k` phenotypes and their coarse groups.
+
+    They come from the card.json of a bundle that may be hostile: malformed entries are dropped, and no result depends on them.
+    """
     stated = card.get("phenotype_names")
     levels: dict[str, dict[int, str]] = {"": {}, "coarse_": {}}
     for key, name in stated.items() if isinstance(stated, dict) else ():
@@ -265,7 +291,10 @@ def phenotype_names(card: Mapping[str, object], k: int) -> PhenotypeNames:
 
 
 def selected_in(card: Mapping[str, object]) -> dict[str, float]:
-    """Proportion of half-samples that select each feature, from a stranger's card.json: for the screen only."""
+    """Proportion of half-samples that select each feature, from the card.json of a bundle that may be hostile.
+
+    Malformed entries are dropped, and no result depends on the others.
+    """
     stated = card.get("selected_in")
     return {
         name: float(share)
@@ -275,6 +304,6 @@ def selected_in(card: Mapping[str, object]) -> dict[str, float]:
 
 
 def training_cores(card: Mapping[str, object]) -> int:
-    """Cores that the signature was fitted on, from a stranger's card.json: 0 where it says nothing usable."""
+    """Number of cores that the signature was fitted on, from the card.json of a bundle that may be hostile; 0 if unknown."""
     stated = card.get("training_cores")
     return stated if type(stated) is int else 0

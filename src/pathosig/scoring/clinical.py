@@ -1,4 +1,4 @@
-"""Clinical + histology: what the covariates of a new patient add to the score, where the bundle has such a model."""
+"""Predictions from covariates and score together, for bundles that have a clinical + histology model."""
 
 from __future__ import annotations
 
@@ -20,7 +20,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClinicalTerm:
-    """A covariate, its value, and what it adds to the log hazard against the mean of discovery."""
+    """One term of the clinical + histology model for one patient.
+
+    Attributes
+    ----------
+    name, value
+        The covariate and its value.
+    part
+        What it adds to the log hazard, relative to the mean of discovery.
+    """
 
     name: str
     value: str
@@ -29,16 +37,16 @@ class ClinicalTerm:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClinicalReading:
-    """What the clinical + histology model says of a patient.
+    """The prediction of the clinical + histology model for one patient.
 
     Attributes
     ----------
     survival
-        Years -> (estimate, lower, upper); the 95 % interval is that of the model, not of the sampling of tissue.
+        Years -> (estimate, lower, upper); the 95 % interval reflects the estimation of the model, not the sampling of tissue.
     terms
-        The covariates and, last, the score; empty where no prediction is made.
+        The covariates and, last, the score; empty if there is no prediction.
     remark
-        Why none is made, or which values lie outside those of discovery.
+        Why there is no prediction, or which values lie outside the range of discovery.
     """
 
     survival: Mapping[str, tuple[float, float | None, float | None]]
@@ -47,18 +55,25 @@ class ClinicalReading:
 
 
 def read_clinical(path: Path, model: ClinicalModel | None) -> pd.DataFrame:
-    """The covariates of new patients, as text, by patient_id.
+    """The covariates of new patients as text, indexed by patient_id.
+
+    Parameters
+    ----------
+    path
+        A CSV with patient_id and the covariates.
+    model
+        The model of the bundle, or None.
 
     Raises
     ------
     ConfigError
         If the bundle has no clinical + histology model.
     InputError
-        E_MISSING if there is no such file; E_INPUT if it has no patient_id, a patient twice, or none of the covariates.
+        E_MISSING if there is no such file; E_INPUT if it lacks patient_id or all covariates, or has two rows for a patient.
     """
     if model is None:
         raise ConfigError(
-            "--clinical: this bundle has no clinical + histology model. Leave the flag out for the histology score."
+            "--clinical: this bundle has no clinical + histology model. Omit the flag to get the histology score."
         )
     names = [name_in_table(c.name) for c in model.covariates]
     if not path.is_file():
@@ -80,20 +95,32 @@ def read_clinical(path: Path, model: ClinicalModel | None) -> pd.DataFrame:
 def clinical_reading(
     model: ClinicalModel, table: pd.DataFrame, patient: str, score: float | None
 ) -> ClinicalReading:
-    """What the model says of one patient; a reason where a covariate or the score is missing."""
+    """The prediction for one patient, or a remark on why there is none.
+
+    Parameters
+    ----------
+    model
+        The model of the bundle.
+    table
+        Covariates as `read_clinical` returns them.
+    patient
+        Id of the patient.
+    score
+        The histology score; None if it is withheld.
+    """
     if score is None:
         return _none("")
     if patient not in table.index:
         return _none("clinical model not used: no row in the clinical table")
     row = table.loc[[patient]]
     if missing := model.missing_of(row)[0]:
-        said = ", ".join(
+        reasons = ", ".join(
             f"{name} {row[name].iloc[0]!r} is unknown"
             if name in row and pd.notna(row[name].iloc[0])
             else name
             for name in missing
         )
-        return _none(f"clinical model not used: missing {said}")
+        return _none(f"clinical model not used: missing {reasons}")
     scores = np.array([score])
     risk = model.risks(row, scores)
     survival = {
@@ -110,7 +137,9 @@ def clinical_reading(
         terms.append(ClinicalTerm(name=covariate.name, value=value, part=float(parts[start:end].sum())))
         low, high = covariate.lower, covariate.upper
         if low is not None and high is not None and not low <= float(value) <= high:
-            outside.append(f"{covariate.name} {value} lies outside those of discovery ({low:g} to {high:g})")
+            outside.append(
+                f"{covariate.name} {value} lies outside the range of discovery ({low:g} to {high:g})"
+            )
         start = end
     terms.append(ClinicalTerm(name="histology score", value=f"{score:.3f}", part=float(parts[start:].sum())))
     return ClinicalReading(survival=survival, terms=tuple(terms), remark="; ".join(outside))

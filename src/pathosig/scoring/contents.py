@@ -1,9 +1,7 @@
-"""Reading a bundle: everything in it is checked before anything in it is used, and nothing in it names a file or a host."""
+"""Reads a bundle. Every member is checked before anything is used, and nothing in a bundle can name a file or a host."""
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -11,7 +9,6 @@ from typing import Any, TypeVar
 
 from safetensors import SafetensorError, safe_open
 
-from pathosig.core import plugins
 from pathosig.core.archive import read_manifest, read_signed, refused, unpack
 from pathosig.core.errors import InputError, PathosigError
 from pathosig.core.layout import Layout
@@ -19,12 +16,12 @@ from pathosig.core.phenotype_tree import PhenotypeTree
 from pathosig.core.records import to_json
 from pathosig.core.strict_json import read_strict
 from pathosig.core.typed_json import from_plain
-from pathosig.encoder.graph_cache import check_sha256, file_sha256
+from pathosig.encoder.graph_cache import file_sha256
 from pathosig.encoder.spec import EncoderSpec
-from pathosig.encoder.zoo import ENCODERS
 from pathosig.phenotypes.codebook import Codebook
 from pathosig.phenotypes.frozen import FORMATS, LIMITS, PHENOTYPES
 from pathosig.profiles.spec import ProfilesSpec
+from pathosig.scoring.encoder_cards import checked_number, encoder_card
 from pathosig.scoring.signing import Signer, fingerprint, read_public_key, verify
 from pathosig.signature.model import Signature
 from pathosig.tiles.spec import TileSpec
@@ -34,9 +31,8 @@ from pathosig.validation.clinical_model import ClinicalModel, signature_digest
 
 SPECS, CARD, CARD_TEXT = "specs.json", "card.json", "CARD.md"
 SIGNATURE = (*PHENOTYPES, Layout.signature)
-"""What a bundle that scores patients holds at least."""
+"""Members that a bundle must have to score patients."""
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _DAMAGE = (
     SafetensorError,
     PathosigError,
@@ -52,14 +48,22 @@ _DAMAGE = (
     RecursionError,
     MemoryError,
 )
-"""What damaged or hostile content raises in one reader or another; all of it means that the bundle is refused."""
+"""Errors that damaged or hostile content raises in some reader; after any of them the bundle is refused."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BundleSpecs:
-    """How tissue, tiles, embeddings and profiles of the study were made; `pixels` is whether it started from slides."""
+    """The settings of the study's stages.
+
+    Attributes
+    ----------
+    tma, tissue, tiles, encoder, profiles
+        How cores, tissue, tiles, embeddings and profiles were made.
+    pixels
+        Whether the study started from slides.
+    """
 
     tma: TmaSpec
     tissue: TissueSpec
@@ -78,15 +82,21 @@ class FrozenStudy:
     path, sha256
         The file and its digest.
     folder
-        Where it was unpacked.
+        The folder that it was unpacked into.
     made_with
-        Version of pathosig.
+        The version of pathosig that wrote it.
     signer
-        Who signed it; None for an unsigned one.
+        The key that signed it; None if it is unsigned.
     encoder
         Card of the encoder.
     weights_inside
-        Whether its weights are in the bundle.
+        Whether the bundle contains the encoder's weights.
+    specs
+        Settings of the study's stages.
+    codebook, tree
+        The phenotypes, and the tree that joins them.
+    card
+        The model card as plain values.
     """
 
     path: Path
@@ -104,13 +114,21 @@ class FrozenStudy:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bundle(FrozenStudy):
-    """A bundle that scores patients; `clinical` predicts from covariates and score, where the study froze such a model."""
+    """A bundle that scores patients.
+
+    Attributes
+    ----------
+    signature
+        The frozen signature.
+    clinical
+        The model that predicts from covariates and score, if the study froze one.
+    """
 
     signature: Signature
     clinical: ClinicalModel | None
 
     def header(self) -> str:
-        """What a user ought to see before any score."""
+        """What a user should see before any score: the file, its digest, its signer, and what it was fitted on."""
         signer = str(self.signer) if self.signer else "unsigned"
         return (
             f"bundle {self.path.name}  sha256 {self.sha256}\n  {signer}\n  endpoint {self.signature.endpoint}, "
@@ -123,16 +141,18 @@ def read_bundle(path: Path, into: Path, *, trust: Path | None = None) -> Bundle:
 
     Parameters
     ----------
+    path
+        The bundle.
     into
-        Gets the members, under names of this program.
+        Folder for its members, which get names that this program chooses.
     trust
         Public key (PEM) that must have signed it.
 
     Raises
     ------
     InputError
-        E_MISSING if there is no such file. E_BUNDLE if it is no bundle, or anything in it is unknown, missing, too large, changed
-        or of another form. E_UNTRUSTED if it is not signed by `trust`.
+        E_MISSING if there is no such file. E_BUNDLE if it is not a bundle, or anything in it is unknown, missing, too large,
+        changed or malformed. E_UNTRUSTED if it is not signed by `trust`.
     """
     frozen = _read(path, into, required=SIGNATURE, trust=trust)
     try:
@@ -168,7 +188,7 @@ def read_phenotypes(path: Path, into: Path) -> FrozenStudy:
     Raises
     ------
     InputError
-        E_MISSING, E_BUNDLE; see `read_bundle`.
+        E_MISSING or E_BUNDLE, as in `read_bundle`.
     """
     return _read(path, into, required=PHENOTYPES, trust=None)
 
@@ -187,14 +207,14 @@ def _read(path: Path, into: Path, *, required: Collection[str], trust: Path | No
             f"{path.name}: {who}, but --trust names ed25519:{fingerprint(wanted)}. Nothing was scored.",
             code="E_UNTRUSTED",
         )
-    (into / Layout.clinical_model).unlink(missing_ok=True)  # of another bundle; not every bundle has one
+    (into / Layout.clinical_model).unlink(missing_ok=True)  # an earlier bundle may have left one
     unpack(path, manifest, into)
     signer = None if public is None else Signer(fingerprint=fingerprint(public), trusted=public == wanted)
     return _checked(path, into, manifest, signer)
 
 
 def _checked(path: Path, into: Path, manifest: Mapping[str, Any], signer: Signer | None) -> FrozenStudy:
-    """Every member read by its own strict reader."""
+    """Read every member with a strict reader of its own, and check that the members agree."""
 
     def read(name: str, reader: Callable[[Path], T]) -> T:
         try:
@@ -214,7 +234,7 @@ def _checked(path: Path, into: Path, manifest: Mapping[str, Any], signer: Signer
         (tree.k != codebook.k, f"{tree.k} phenotypes in the tree and {codebook.k} in the codebook"),
         (
             encoder["dim"] != len(codebook.mean),
-            f"embeddings of {encoder['dim']} and {len(codebook.mean)} numbers",
+            f"embeddings of {encoder['dim']} numbers in the encoder and of {len(codebook.mean)} in the codebook",
         ),
         (not all(0 <= hpc < tree.k for hpc in tree.artefacts), "an artefact that is no phenotype"),
         (
@@ -225,7 +245,9 @@ def _checked(path: Path, into: Path, manifest: Mapping[str, Any], signer: Signer
     for wrong, text in problems:
         if wrong:
             raise refused(path, text)
-    (into / Layout.encoder_card).write_text(to_json(encoder), encoding="utf-8")  # only what was checked stays
+    (into / Layout.encoder_card).write_text(
+        to_json(encoder), encoding="utf-8"
+    )  # fields that were not checked are dropped
     return FrozenStudy(
         path=path,
         sha256=file_sha256(path),
@@ -241,95 +263,8 @@ def _checked(path: Path, into: Path, manifest: Mapping[str, Any], signer: Signer
     )
 
 
-def encoder_card(raw: Mapping[str, Any], *, inside: bool) -> dict[str, Any]:
-    """The card of an encoder, of the expected types and with nothing else in it.
-
-    Raises
-    ------
-    ValueError, KeyError, TypeError
-        If anything is of another form.
-    """
-    for key in ("name", "backbone"):
-        name = raw.get(key, "x")
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise ValueError(f"{key} {str(name)[:60]!r} is no plain name of an encoder")
-    name = str(raw.get("backbone", raw["name"]))
-    if inside and name not in ENCODERS and name in plugins.available("pathosig.encoders"):
-        raise ValueError(f"{name!r} is built by a plug-in; such encoders need local weights")
-    if not inside and "mean" not in raw:
-        return _card_of_features(raw)
-    check_sha256(str(raw["weights_sha256"]), where="encoder card")
-    out: dict[str, Any] = {
-        "name": str(raw["name"]),
-        "dim": _whole(raw["dim"], 1, 100_000),
-        "mpp": None if raw["mpp"] is None else _number(raw["mpp"], 0.01, 100),
-        "mean": [_number(v, -1e3, 1e3) for v in raw["mean"]],
-        "std": [_number(v, 1e-6, 1e3) for v in raw["std"]],
-        "weights_sha256": str(raw["weights_sha256"]),
-        "licence": str(raw["licence"])[:200],
-        "input_px": None if raw["input_px"] is None else _whole(raw["input_px"], 16, 4096),
-        "method": "pretrained",
-        "weights_file": Path(Layout.encoder_weights).name if inside else None,
-    }
-    if len(out["mean"]) != 3 or len(out["std"]) != 3:
-        raise ValueError("mean and std are not of three colours")
-    if "backbone" in raw:
-        out["backbone"] = str(raw["backbone"])
-    if raw.get("stain") is not None:
-        out["stain"] = _stain(raw["stain"])
-    return out
-
-
-def _card_of_features(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """The card of an encoder that only another program knows: a bundle with it scores features, not slides."""
-    digest, name = str(raw["weights_sha256"]), str(raw["name"])
-    if digest != f"imported:{name}":
-        check_sha256(digest, where="encoder card")
-    return {
-        "name": name,
-        "dim": _whole(raw["dim"], 1, 100_000),
-        "mpp": None if raw["mpp"] is None else _number(raw["mpp"], 0.01, 100),
-        "weights_sha256": digest,
-        "licence": str(raw["licence"])[:200],
-        "method": "imported",
-        "weights_file": None,
-    }
-
-
-def _stain(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """A stain reference: names and numbers only."""
-    out: dict[str, Any] = {}
-    for key, value in raw.items():
-        if isinstance(value, str):
-            if not _NAME.fullmatch(value):
-                raise ValueError(f"stain: {key[:20]} is no plain word")
-            out[key] = value
-        elif isinstance(value, list):
-            out[key] = [
-                [_number(v, -1e6, 1e6) for v in row] if isinstance(row, list) else _number(row, -1e6, 1e6)
-                for row in value
-            ]
-        else:
-            out[key] = _number(value, -1e6, 1e6)
-    return out
-
-
-def _number(value: Any, low: float, high: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise TypeError(f"expected a number, found {str(value)[:20]!r}")
-    if not low <= value <= high:
-        raise ValueError(f"{value} lies outside {low} to {high}")
-    return float(value)
-
-
-def _whole(value: Any, low: int, high: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise TypeError(f"expected a whole number from {low} to {high}, found {str(value)[:20]!r}")
-    return value
-
-
 def bundle_specs(raw: Mapping[str, Any]) -> BundleSpecs:
-    """Specs of a bundle: numbers and words only; whatever could name a file is refused.
+    """The settings of a bundle, which must be numbers and words; whatever could name a file is refused.
 
     Raises
     ------
@@ -352,7 +287,7 @@ def bundle_specs(raw: Mapping[str, Any]) -> BundleSpecs:
     if embed.get("engine") == "int8":
         embed["engine"] = "auto"
     if raw.get("embedded_mpp") is not None:
-        _number(raw["embedded_mpp"], 0.02, 100)
+        checked_number(raw["embedded_mpp"], 0.02, 100)
     specs = BundleSpecs(
         tma=TmaSpec.from_mapping(raw.get("tma") or {}),
         tissue=TissueSpec.from_mapping(raw["tissue"]),
@@ -363,8 +298,8 @@ def bundle_specs(raw: Mapping[str, Any]) -> BundleSpecs:
     )
     if specs.tiles.size_px > _WIDEST_TILE or (specs.tiles.stride_px or _LEAST_STRIDE) < _LEAST_STRIDE:
         raise ValueError("tiles of an impossible size")
-    _number(specs.tiles.mpp, 0.02, 100)
-    _number(specs.tissue.mpp, 0.1, 1000)
+    checked_number(specs.tiles.mpp, 0.02, 100)
+    checked_number(specs.tissue.mpp, 0.1, 1000)
     return specs
 
 

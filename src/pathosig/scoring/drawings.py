@@ -1,4 +1,4 @@
-"""Small figures of a patient's page, drawn as SVG in the page's own colours: they follow light, dark and print."""
+"""Small figures for a patient's page, drawn as SVG in the colours of the page, so that they follow light, dark and print."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _BINS = 36
 
 
 def place_among_discovery(signature: Signature, reading: Reading) -> Markup:
-    """Where the score stands among those of the discovery patients: their density, the cut-off, the score and its interval.
+    """The score and its interval on the density of the discovery patients' scores, with the cut-off.
 
-    Empty without a score, or where the bundle does not know the discovery patients' scores.
+    The figure is empty if there is no score, or if the bundle lacks the scores of the discovery patients.
     """
     known = np.asarray(signature.trained_on.percentiles)
     if reading.score is None or len(known) < 2:
@@ -51,14 +51,14 @@ def place_among_discovery(signature: Signature, reading: Reading) -> Markup:
         *(_text(x(t), base + 22, f"{t:.3g}", anchor="middle") for t in _ticks(low, high)),
         _text((_LEFT + _WIDTH) / 2, base + 42, "score", anchor="middle"),
     ]
-    said = f"Score {reading.score:.3f} among the scores of the discovery patients; cut-off {signature.cutoff:.3f}."
-    return _svg(170, said, parts)
+    label = f"Score {reading.score:.3f} among the scores of the discovery patients; cut-off {signature.cutoff:.3f}."
+    return _svg(170, label, parts)
 
 
 def survival_curve(signature: Signature, reading: Reading) -> Markup:
-    """Predicted survival of the patient with its interval, and that of a patient with the discovery cohort's mean score.
+    """Predicted survival of the patient with its interval, and that of a patient with the mean score of discovery.
 
-    Empty without a score or a baseline.
+    The figure is empty if there is no score or no baseline.
     """
     base = signature.baseline
     if reading.score is None or not base.time:
@@ -112,6 +112,6 @@ def _text(x: float, y: float, words: str, *, anchor: str) -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{shown}</text>'
 
 
-def _svg(height: float, said: str, parts: Sequence[str]) -> Markup:
-    head = f'<svg class="drawn" viewBox="0 0 {_WIDTH:g} {height:g}" role="img" aria-label="{said}">'
+def _svg(height: float, label: str, parts: Sequence[str]) -> Markup:
+    head = f'<svg class="drawn" viewBox="0 0 {_WIDTH:g} {height:g}" role="img" aria-label="{label}">'
     return Markup(head + "".join(parts) + "</svg>")  # noqa: S704 - numbers and words of this program only

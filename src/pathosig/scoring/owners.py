@@ -1,4 +1,4 @@
-"""Which slides are to be scored, and whose they are."""
+"""Finds the slides to score, and the patient of each."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def slide_paths(slides: Sequence[Path], features: Path | None) -> dict[str, Path
     slides
         Slide files or DICOM folders.
     features
-        Folder of tile features; then the slides need not be there, and none given means every file of the folder.
+        Folder of tile features; the slides then need not exist, and if none is given, every file of the folder counts.
 
     Raises
     ------
     ConfigError
-        If there is none; E_DUP_ID if two have the same name.
+        If there is no slide; E_DUP_ID if two slides have the same name.
     InputError
         E_NOT_FILE if a slide is missing.
 
@@ -44,7 +44,7 @@ def slide_paths(slides: Sequence[Path], features: Path | None) -> dict[str, Path
     absent = [str(p) for p in paths if not (features or url_of(p) or p.exists())]
     if absent:
         raise InputError(
-            f"{len(absent)} of {len(paths)} slides are not there: {', '.join(absent[:5])}.",
+            f"{len(absent)} of {len(paths)} slides do not exist: {', '.join(absent[:5])}.",
             code="E_NOT_FILE",
         )
     names = [p.stem if features else slide_name(p) for p in paths]
@@ -55,12 +55,12 @@ def slide_paths(slides: Sequence[Path], features: Path | None) -> dict[str, Path
 
 
 def owners_of(path: Path | None, slides: Collection[str]) -> dict[str, str]:
-    """Slide -> patient_id, for every slide whose patient the table tells.
+    """Slide -> patient_id, for every slide whose patient is in a table; empty without a table.
 
     Parameters
     ----------
     path
-        CSV with the columns slide and patient_id. With patient_id alone a slide belongs to the patient whose id its name
+        CSV with the columns slide and patient_id. If it has only patient_id, a slide belongs to the patient whose id its name
         begins with, as in `init`.
     slides
         Names of the slides.
@@ -68,7 +68,7 @@ def owners_of(path: Path | None, slides: Collection[str]) -> dict[str, str]:
     Raises
     ------
     InputError
-        E_MISSING if there is no such file; E_INPUT if patient_id is missing; E_NO_OVERLAP if it tells the patient of no slide.
+        E_MISSING if there is no such file, E_INPUT if it lacks patient_id, E_NO_OVERLAP if no slide has a patient in it.
     """
     if path is None:
         return {}
@@ -92,8 +92,8 @@ def owners_of(path: Path | None, slides: Collection[str]) -> dict[str, str]:
     matched = {slide: patient for slide, patient in owners.items() if patient}
     if not matched:
         raise InputError(
-            f"{path.name}: it tells the patient of none of the slides, such as {list(slides)[:_SHOWN]}. Give a row for each, "
-            "with the name of the slide file in the column slide.",
+            f"{path.name}: none of the slides has a patient in it (slides: {list(slides)[:_SHOWN]}). Give one row per slide, with "
+            "the name of the slide file in the column slide.",
             code="E_NO_OVERLAP",
         )
     return matched
@@ -102,27 +102,27 @@ def owners_of(path: Path | None, slides: Collection[str]) -> dict[str, str]:
 def warnings_of(
     slides: Collection[str], owners: Mapping[str, str], *, training_cores: int
 ) -> tuple[str, ...]:
-    """What to mind about slides that are taken as patients of their own.
+    """Warnings about slides that count as patients of their own.
 
     Parameters
     ----------
     slides
         Names of the slides.
     owners
-        From `owners_of`.
+        Slide -> patient_id, as `owners_of` returns it.
     training_cores
-        Cores that the signature was fitted on; 0 where it was fitted on whole slides, or nobody knows.
+        Number of cores that the signature was fitted on; 0 if it was fitted on whole slides, or if this is unknown.
     """
     alone = [s for s in slides if s not in owners]
     shown = f"{', '.join(alone[:_SHOWN])}{' ...' if len(alone) > _SHOWN else ''}"
     if owners and alone:
         return (
-            f"--patients does not name {len(alone)} of {len(slides)} slides: {shown}; each is a patient of its own",
+            f"--patients does not name {len(alone)} of {len(slides)} slides: {shown}; each counts as a patient of its own",
         )
     if training_cores and len(alone) > 1:
         return (
-            f"this signature was fitted on cores, several of a patient, and each of the {len(alone)} images here is taken as a "
-            f"patient of its own: {shown}. Where several belong to one patient, give --patients TABLE with the columns slide and "
-            "patient_id, or patient_id alone where names begin with it",
+            f"this signature was fitted on cores, several per patient, but each of the {len(alone)} images counts as a patient of "
+            f"its own: {shown}. If several belong to one patient, give --patients TABLE with the columns slide and patient_id, or "
+            "with patient_id alone if names of slides begin with it",
         )
     return ()

@@ -1,4 +1,4 @@
-"""One page per patient: score and risk, what makes it, where it lies on the slide, and what it was made with."""
+"""One page per patient: score and risk, the terms of the score, its map on the slide, and the provenance."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _LIMIT = 0.5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Item:
-    """A number with what it is and what to mind about it."""
+    """A number with its label and a note."""
 
     label: str
     value: str
@@ -46,7 +46,7 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RiskRow:
-    """Absolute risk within some years: a value and its interval for each model."""
+    """Absolute risk within a number of years; each cell is the value and the interval of one model."""
 
     label: str
     cells: tuple[tuple[str, str], ...]
@@ -62,7 +62,7 @@ class Leaf:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TermRow:
-    """A feature's part of the score; `left` and `width` place its bar, in per cent."""
+    """The contribution of one feature to the score; `left` and `width` place its bar, in per cent."""
 
     name: str
     leaves: tuple[Leaf, ...]
@@ -95,7 +95,7 @@ class TilesBlock:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PatientPage:
-    """Everything on a page."""
+    """Everything on the page of a patient."""
 
     title: str
     endpoint: str
@@ -120,7 +120,7 @@ class PatientPage:
 
 
 def write_pages(study: Study, bundle: Bundle, readings: Sequence[Reading], folder: Path) -> None:
-    """Write index.html and, for every patient, a page, its numbers as JSON, and the map of each slide as GeoJSON."""
+    """Write index.html and, for every patient, a page, its numbers as JSON, and a GeoJSON map of each slide."""
     folder.mkdir(parents=True, exist_ok=True)
     profiles = read_profiles(study) if study.paths.patient_profiles.is_file() else None
     links = []
@@ -169,7 +169,7 @@ def _numbers(bundle: Bundle, reading: Reading) -> dict[str, Any]:
 
 
 def _drivers(bundle: Bundle, reading: Reading) -> dict[str, tuple[int, ...]]:
-    """The features that weigh most in this patient, with their phenotypes."""
+    """The features with the largest contributions in this patient, with their phenotypes."""
     order = sorted(reading.contributions, key=lambda name: -abs(reading.contributions[name]))
     leaves = bundle.signature.transform.leaves
     return {name: leaves.get(name, ()) for name in order[:_DRIVERS]}
@@ -183,7 +183,7 @@ def patient_page(
     specimens: Sequence[Specimen],
     pictures: Sequence[SlidePictures],
 ) -> PatientPage:
-    """The page of one patient; `columns` are the values of the features that were scored."""
+    """The page of one patient; `columns` are the values of the features of its score, or None without a score."""
     far = tuple(tile for p in pictures for tile in p.far)[:12]
     share = reading.unlike_training
     signer = str(bundle.signer) if bundle.signer else "unsigned"
@@ -220,18 +220,18 @@ def patient_page(
         far=far,
         far_note=""
         if share is None
-        else f"{share:.1%} of the tiles are unlike any of the training; about 2% are expected in slides like those of the "
-        "training. The furthest:",
+        else f"{share:.1%} of the tiles are unlike any tile of the training; about 2% are expected in slides of the same kind. "
+        "The most unlike:",
         slides=tuple(_quality(study, s) for s in specimens),
         provenance=tuple(provenance),
     )
 
 
 _RISK_NOTE = (
-    "Histology: from the frozen baseline of the discovery patients; the interval says how much the score would vary with other "
-    "tissue of the same slides; the uncertainty of the model is not in it (see the model card)."
+    "Histology: from the frozen baseline of the discovery patients. The interval shows how much the score would vary with other "
+    "tissue from the same slides; it does not include the uncertainty of the model (see the model card)."
 )
-_CLINICAL_NOTE = " Clinical + histology: from the covariates below and the score; the interval is that of the estimated model."
+_CLINICAL_NOTE = " Clinical + histology: from the covariates below and the score. The interval reflects the estimation of the model."
 
 
 def _both(reading: Reading) -> bool:
@@ -253,7 +253,7 @@ def _years(number: str) -> str:
 
 
 def _sentence(bundle: Bundle, reading: Reading) -> str:
-    """The score in words; empty without one."""
+    """The score in words; empty if there is none."""
     if reading.score is None:
         return ""
     above = reading.score > bundle.signature.cutoff
@@ -273,14 +273,14 @@ def _sentence(bundle: Bundle, reading: Reading) -> str:
 
 
 def _signed(value: float, digits: int = 3) -> str:
-    """With a true minus."""
+    """A number with its sign, and a minus sign instead of a hyphen."""
     return f"{value:+.{digits}f}".replace("-", "\u2212")
 
 
 def _alike(bundle: Bundle, reading: Reading) -> str:
-    """Which phenotypes of the training most tiles resemble, in words."""
+    """The phenotypes of the training that most tiles resemble, in words."""
     if not reading.nearest:
-        return "Nothing of it could be compared with the training."
+        return "No tile could be compared with the training."
     names = phenotype_names(bundle.card, bundle.tree.k).hpcs
     listed = ", ".join(
         f"{share:.0%} {hpc_name(int(name[4:]))} {names.get(int(name[4:]), '')}".rstrip()
@@ -288,14 +288,14 @@ def _alike(bundle: Bundle, reading: Reading) -> str:
     )
     near = "The phenotypes of the training that most tiles resemble"
     if reading.score is None and reading.similarity is not None and reading.similarity < _LIMIT:
-        near += " (the nearest there are, though these tiles are none of them)"
+        near += " (the nearest ones, although these tiles belong to none of them)"
     return f"{near}: {listed}."
 
 
 def _verdict(bundle: Bundle, reading: Reading) -> tuple[Item, ...]:
     signature = bundle.signature
-    alike = "cannot be told" if reading.similarity is None else f"{reading.similarity:.2f}"
-    items = [Item(label="similarity to training", value=alike, note="1 alike, 0.5 the limit")]
+    alike = "unknown" if reading.similarity is None else f"{reading.similarity:.2f}"
+    items = [Item(label="similarity to training", value=alike, note="1 = alike, 0.5 = limit")]
     if reading.score is None:
         return (Item(label="risk group", value="not assessable", note="no score is given"), *items)
     known = signature.trained_on.percentiles
@@ -366,12 +366,12 @@ def _driver(
     here = any(p.present.get(name) for p in pictures)
     text = f"{what} the risk; contribution {_signed(part)}"
     if not tiles:
-        text += "; its tiles cannot be shown" if here else "; none of it in this patient"
+        text += "; its tiles cannot be shown" if here else "; absent in this patient"
     return TilesBlock(label=name, note=text, tiles=tiles)
 
 
 def _quality(study: Study, specimen: Specimen) -> tuple[str, ...]:
-    """Slide, tissue, tiles, what was left out, scanner, similarity."""
+    """Slide, tissue area, number of tiles, tiles left out, scanner, and similarity to the training, as text."""
     summaries: dict[str, Mapping[str, Any]] = {}
     problem = ""
     for stage in ("tissue", "tiles", "phenotypes"):

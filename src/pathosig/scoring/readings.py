@@ -1,4 +1,4 @@
-"""From profiles of new patients to what is said of each: score, interval, and the reasons for which none is given."""
+"""Reads scores from the profiles of new patients: for each the score and its interval, or the reason why it is withheld."""
 
 from __future__ import annotations
 
@@ -30,41 +30,46 @@ if TYPE_CHECKING:
     from pathosig.profiles.reading import Profiles
 
 _FEWEST_PIECES = 3
-"""Cores or slides from which their own differences tell how much tissue varies."""
+"""Number of cores or slides from which the differences between them show how much tissue varies."""
 
 
 Places = Callable[[str], TilePlaces | None]
-"""Tiles of a slide by its id; None where they are unknown."""
+"""Id of a slide -> places of its tiles; None if they are unknown."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reading:
-    """What is said of one patient.
+    """The result for one patient.
 
     Attributes
     ----------
+    patient_id, n_slides, n_tiles
+        The patient, and how much tissue was scored.
     score
-        None where it is withheld.
+        The score; None if it is withheld.
     lower, upper
         95 % interval of the score from the sampling of tissue alone; see `score_interval`.
+    group
+        Risk group: low, high or not assessable.
     percentile
-        Proportion of discovery patients below the score, 0 to 100.
+        Percentage of discovery patients below the score, 0 to 100.
     survival
         Years -> (estimate, lower, upper) from the frozen baseline; the interval is that of the score.
     similarity
-        1 like the middle of the training slides, 0.5 at the limit beyond which no score is given, 0 at twice of it.
+        1 for slides like the middle of the training slides, 0.5 at the limit beyond which no score is given, 0 at twice the
+        limit; None if the codebook cannot tell.
     unlike_training
-        Proportion of tiles unlike any of the training.
+        Proportion of tiles that are unlike any tile of the training.
     nearest
-        Phenotypes of the training that most tiles look like, with their proportions.
+        Phenotypes of the training that most tiles resemble, with their proportions.
     core_agreement
         agree, heterogeneous or single.
     remark
-        Why there is no score, or what to mind about it.
+        Why there is no score, or what to bear in mind about it.
     contributions
-        Feature -> its part of the score; they add up to it.
+        Feature -> its contribution; together they add up to the score.
     clinical
-        What covariates and score predict together; None where nobody asked.
+        What covariates and score predict together; None if it was not asked for.
     """
 
     patient_id: str
@@ -86,7 +91,7 @@ class Reading:
 
 
 def unscored(patient: str, reason: str) -> Reading:
-    """A patient of whom nothing could be measured."""
+    """The result for a patient without any measured tissue, with the reason as its remark."""
     return Reading(
         patient_id=patient,
         n_slides=0,
@@ -120,17 +125,17 @@ def read_patients(
     Parameters
     ----------
     signature
-        Frozen.
+        The frozen signature.
     profiles
-        Of the new slides and patients.
+        Profiles of the new slides and patients.
     shifts
         patient_id -> how far the tiles lie from those of the training.
     distance
-        The codebook's: which shift is too far.
+        The codebook's rule for which shift is too far.
     places
-        Tiles of a slide by its id.
+        Id of a slide -> places of its tiles.
     notes
-        patient_id -> what else to mind about the slides.
+        patient_id -> a further remark on the slides.
     """
     cores = core_table(signature, profiles.slides, profiles.columns, places)
     cohorts = dict.fromkeys(profiles.patients["patient_id"], "new")
@@ -178,23 +183,21 @@ def read_patients(
 def _withheld(
     signature: Signature, n_tiles: int, score: float, shift: Shift, distance: Distance, *, present: bool
 ) -> str:
-    """Why no score is given; empty when one is."""
+    """Why no score is given; "" if one is given."""
     if n_tiles < signature.transform.min_tiles or not np.isfinite(score):
         return f"only {int(n_tiles)} tiles; {signature.transform.min_tiles} are needed"
     if distance.unlike(shift):
         return (
-            f"unlike the slides of the training ({shift.far:.0%} of the tiles far): another organ, stain, preparation or "
+            f"unlike the slides of the training ({shift.far:.0%} of the tiles are far): another organ, stain, preparation or "
             "scanner"
         )
     if not present:
-        return (
-            "none of the phenotypes of the signature is present, so the score would be that of their absence"
-        )
+        return "none of the phenotypes of the signature is present, so the score would only reflect their absence"
     return ""
 
 
 def _flags(signature: Signature, score: float, agreement: str) -> list[str]:
-    """What to mind about a score that is given."""
+    """Remarks on a score that is given."""
     flags = []
     if agreement == HETEROGENEOUS:
         flags.append("its slides or cores disagree on the risk group")
@@ -205,7 +208,7 @@ def _flags(signature: Signature, score: float, agreement: str) -> list[str]:
 
 
 def _present(signature: Signature, rows: pd.DataFrame) -> NDArray[np.bool_]:
-    """Whether any phenotype of the signature has a tile: bool[n]."""
+    """Whether any phenotype of the signature has a tile, as bool [n_patients]."""
     leaves = {hpc for hpcs in signature.transform.leaves.values() for hpc in hpcs}
     names = [hpc_column(hpc) for hpc in sorted(leaves - set(signature.transform.artefact_hpcs))]
     return np.asarray((rows[names].to_numpy(float) > 0).any(axis=1)) if names else np.ones(len(rows), bool)
@@ -217,14 +220,14 @@ def _nearest(row: pd.Series, columns: Sequence[str]) -> tuple[tuple[str, float],
 
 
 def similarity(distance: Distance, shift: Shift) -> float | None:
-    """1 at the middle of the training slides, 0.5 at the limit, 0 at twice of it; None where the codebook cannot tell."""
+    """1 at the middle of the training slides, 0.5 at the limit, 0 at twice the limit; None if the codebook cannot tell."""
     if not distance.calibrated or not shift.n_tiles:
         return None
     return round(float(np.clip(1 - max(distance.excess(shift)) / 2, 0, 1)), 4)
 
 
 def percentile(signature: Signature, score: float) -> float | None:
-    """Proportion of discovery patients below a score, 0 to 100."""
+    """Percentage of discovery patients below a score, 0 to 100; None if their scores are not in the signature."""
     known = signature.trained_on.percentiles
     if not known:
         return None
@@ -234,7 +237,7 @@ def percentile(signature: Signature, score: float) -> float | None:
 def survival(
     signature: Signature, score: float, bounds: tuple[float, float] | None
 ) -> dict[str, tuple[float, float | None, float | None]]:
-    """Years -> survival with its interval: a higher score is a lower survival, so the ends change places."""
+    """Years -> (survival, lower, upper); the ends change places, because a higher score means lower survival."""
     times = [at.time for at in signature.baseline.at]
     scores = [score] if bounds is None else [score, bounds[1], bounds[0]]
     values = signature.survival_at(np.array(scores), times)
@@ -248,18 +251,29 @@ def survival(
 def score_interval(
     signature: Signature, profiles: Profiles, row: pd.DataFrame, slides: pd.DataFrame, places: Places
 ) -> tuple[float, float] | None:
-    """95 % interval of a patient's score from the sampling of tissue; None where it cannot be told.
+    """95 % interval of a patient's score from the sampling of tissue; None if there is too little tissue to estimate it.
 
-    The score is taken as linear in the tiles at the patient's profile, as it is on the scale of proportions. Every slide is a
-    sample of its own tissue (see `variance_of_mean`); where slides or cores are too small for that and three or more, each is
-    one piece of tissue.
+    The score is linearised in the tiles at the patient's profile; on the scale of proportions it is linear. Every slide is a
+    sample of its own tissue (see `variance_of_mean`). If slides or cores are too small for that but there are three or more,
+    each of them counts as one piece of tissue.
 
     Parameters
     ----------
+    signature
+        The frozen signature.
+    profiles
+        Profiles of the new slides and patients.
     row
         The profile that was scored, one row.
     slides
         Profiles of the slides behind it.
+    places
+        Id of a slide -> places of its tiles.
+
+    Returns
+    -------
+    tuple[float, float] or None
+        Lower and upper end.
     """
     weights = tile_gradient(signature, row, profiles.columns)
     parts, means = [], []
@@ -273,9 +287,9 @@ def score_interval(
         means.append(float(values.mean()))
     n = slides["n_tiles"].to_numpy(float)
     shares = np.full(len(n), 1 / len(n)) if signature.transform.policy == "mean" else n / n.sum()
-    told = [part for part in parts if part is not None]
-    if len(told) == len(parts):
-        variance = MeanVariance.of_weighted_sum(told, shares.tolist())
+    estimated = [part for part in parts if part is not None]
+    if len(estimated) == len(parts):
+        variance = MeanVariance.of_weighted_sum(estimated, shares.tolist())
     elif len(parts) >= _FEWEST_PIECES:
         variance = MeanVariance.between(means, shares.tolist())
     else:
@@ -284,14 +298,14 @@ def score_interval(
     score, width = float(signature.score(row.assign(n_tiles=least))[0]), variance.half_width()
     low, high = score - width, score + width
     if signature.transform.scale == "share":
-        # No tissue scores lower than the phenotype of the least weight alone, or higher than that of the greatest.
+        # No tissue scores lower than tissue of the phenotype with the lowest weight only, or higher than of the highest.
         alone = score + np.delete(weights, list(profiles.artefacts))
         low, high = min(score, max(low, float(alone.min()))), max(score, min(high, float(alone.max())))
     return low, high
 
 
 def _slides_behind(signature: Signature, slides: pd.DataFrame) -> pd.DataFrame:
-    """Those slides of a patient that the policy scores."""
+    """The slides of a patient that the policy scores."""
     if signature.transform.policy != "worst":
         return slides
     score = pd.Series(lenient(signature).score(slides), index=slides.index)

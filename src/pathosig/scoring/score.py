@@ -1,4 +1,4 @@
-"""Scoring new slides with a frozen bundle: the same stages, the same scorer, nothing fitted."""
+"""Scores new slides with a frozen bundle: they pass through the stages of a study, but nothing is fitted."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ COLUMNS = (
     *(f"clinical_survival_{y}y{end}" for y in _YEARS for end in ("", "_lower", "_upper")),
     "remark",
 )
-"""Columns of scores.csv; those of the clinical + histology model only with --clinical."""
+"""Columns of scores.csv; those of the clinical + histology model appear only with --clinical."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,14 +56,22 @@ class ScoreReport(Shown):
 
     Attributes
     ----------
+    out
+        The table that was written.
     header
-        Bundle, digest and signer.
+        Bundle, digest and signer, as text.
+    bundle_sha256
+        Digest of the bundle.
+    readings
+        One result per patient.
     failed
-        Messages of slides that failed.
+        One message per slide that failed.
     warnings
-        What to mind about all of them, such as cores that nobody joined to patients.
+        Remarks on all slides, such as that cores were not joined to patients.
     waiting
-        Slides that other shards have not done yet; there is no table before they have.
+        Number of slides that other shards have still to do; the table is written once there are none.
+    report
+        Folder of the pages, or "".
     """
 
     out: str
@@ -77,7 +85,7 @@ class ScoreReport(Shown):
 
     @property
     def exit_code(self) -> int:
-        """4 when slides failed, else 0."""
+        """4 if slides failed, else 0."""
         return 4 if self.failed else 0
 
     def to_dict(self) -> dict[str, Any]:
@@ -93,7 +101,7 @@ class ScoreReport(Shown):
         }
 
     def to_text(self) -> str:
-        """The bundle, and a line per patient."""
+        """The bundle, and one line per patient."""
         if self.waiting:
             return f"{self.header}\nwaiting for {self.waiting} slides of other shards; run once more without --shard"
         lines = [self.header, f"{'patient':<24} {'score':>10}  {'95 % interval':<20} {'group':<15} remark"]
@@ -121,7 +129,7 @@ def score_slides(
     trust: Path | None = None,
     execution: Execution = Execution(),
 ) -> ScoreReport:
-    """Score new slides with a frozen signature; abstains when a patient is out of distribution.
+    """Score new slides with a frozen signature, and withhold the score of patients whose slides are unlike the training.
 
     Parameters
     ----------
@@ -132,36 +140,47 @@ def score_slides(
     out
         The table to write.
     patients
-        CSV with columns slide (its file name) and patient_id, or patient_id alone, where names of slides begin with it; without it
-        every slide, and every core that is an image of its own, is a patient.
+        CSV with the columns slide (its file name) and patient_id, or with patient_id alone if names of slides begin with it.
+        Without it, every slide, and every core that is an image of its own, counts as a patient.
     mpp
-        Micrometres per pixel of slides whose header has none.
+        Micrometres per pixel of slides whose header has no value.
     weights
-        Local weights of the encoder, where the bundle does not carry them.
+        Local weights of the encoder, if the bundle does not contain them.
     features
-        Folder of tile features (<slide>.h5 of `export --to h5`, TRIDENT, CLAM or STAMP) to score instead of slides.
+        Folder of tile features (<slide>.h5 from `export --to h5`, TRIDENT, CLAM or STAMP) to score instead of slides.
     tma_map
-        The slides are tissue microarrays; the map as `init` takes it: CSV or Excel, columns tma, row, column and patient_id, or a
-        sheet laid out like each array. Every cell that is not empty is a patient.
+        Map of the cores, if the slides are tissue microarrays, in the same form as for `init`: a CSV or Excel file with the
+        columns tma, row, column and patient_id, or one sheet per array that is laid out like it. Every cell that is not empty is
+        a patient.
     clinical
         CSV with patient_id and the covariates of the bundle's clinical + histology model, which is then used too.
     report
-        Folder for a page per patient (HTML and JSON, offline) with the map of the risk as GeoJSON.
+        Folder for one page per patient (HTML and JSON, readable offline) with the map of the risk as GeoJSON.
     work
-        Folder in which work is kept, so that a stopped run resumes; by default beside `out`.
+        Folder for intermediate files, so that an interrupted run resumes; beside `out` by default.
     trust
         Public key (PEM) that must have signed the bundle.
+    execution
+        Workers, device, shard and other settings that do not change results.
+
+    Returns
+    -------
+    ScoreReport
+        One result per patient, and the slides that failed.
 
     Raises
     ------
     ConfigError
         If no slide is given or two have the same name; E_WORK if the work folder belongs to another bundle.
     InputError
-        E_BUNDLE if the bundle is refused, E_UNTRUSTED if another or nobody signed it. E_NOT_FILE, E_MISSING if a slide or table
-        is missing. E_MIXED if features come from another encoder or other tiles. E_INPUT if a table lacks columns.
+        E_BUNDLE if the bundle is refused, E_UNTRUSTED if it is unsigned or signed with another key, E_NOT_FILE or E_MISSING if
+        a slide or table is missing, E_MIXED if features come from another encoder or other tiles, E_INPUT if a table lacks
+        columns.
     """
     if not slides and features is None:
-        raise ConfigError("score: no slide given.")
+        raise ConfigError(
+            "score: no slide given. Name slide files, or a folder of tile features with --features."
+        )
     names = slide_paths(slides, features)
     owners = owners_of(patients, names)
     new = NewSlides(
@@ -202,13 +221,13 @@ def score_slides(
 
 
 def _with_clinical(model: ClinicalModel, covariates: pd.DataFrame, reading: Reading) -> Reading:
-    found = clinical_reading(model, covariates, reading.patient_id, reading.score)
-    remark = "; ".join(r for r in (reading.remark, found.remark) if r)
-    return replace(reading, clinical=found, remark=remark)
+    clinical = clinical_reading(model, covariates, reading.patient_id, reading.score)
+    remark = "; ".join(r for r in (reading.remark, clinical.remark) if r)
+    return replace(reading, clinical=clinical, remark=remark)
 
 
 def _other_scanners(study: Study, bundle: Bundle) -> dict[str, str]:
-    """patient_id -> the scanners of slides that come from none of the training's."""
+    """patient_id -> a remark on scanners that no training slide came from."""
     known = {str(s) for s in bundle.card.get("scanners") or ()}
     other: dict[str, set[str]] = {}
     for specimen in study.specimens():
@@ -220,13 +239,23 @@ def _other_scanners(study: Study, bundle: Bundle) -> dict[str, str]:
 
 
 def _done(study: Study, slide: str) -> bool:
-    """Whether a slide has phenotypes, or will have none."""
+    """Whether a slide has phenotypes, or can have none because a stage failed or found nothing."""
     records = [study.record(stage, slide) for stage in ("tissue", "tiles", "embed", "phenotypes")]
     return records[-1] is not None or any(r is not None and r.status in ("failed", "empty") for r in records)
 
 
 def read_new(study: Study, bundle: Bundle, execution: Execution) -> list[Reading]:
-    """A reading for every patient of a work folder whose slides have phenotypes, and the reason for every other."""
+    """A result for every patient of a work folder; patients whose slides have no phenotypes get the reason as a remark.
+
+    Parameters
+    ----------
+    study
+        The work folder with the new slides.
+    bundle
+        The bundle that scores them.
+    execution
+        Whether to force the profiles to be made again.
+    """
     everyone = [str(p) for p in study.patients()["patient_id"]]
     if not any(study.upstream("phenotypes", s.id) for s in study.specimens()):
         return [unscored(p, _reason(study, p)) for p in everyone]
@@ -244,7 +273,7 @@ def read_new(study: Study, bundle: Bundle, execution: Execution) -> list[Reading
 
 
 def _reason(study: Study, patient: str) -> str:
-    """Why nothing could be measured of a patient."""
+    """Why no tissue of a patient was measured."""
     slides = [s.id for s in study.specimens() if s.patient_id == patient]
     records = [study.record(s, unit) for s in ("tissue", "tiles", "embed", "phenotypes") for unit in slides]
     errors = [r.error for r in records if r is not None and r.error]

@@ -1,4 +1,4 @@
-"""Who made a bundle: an Ed25519 signature over its manifest, which holds the digest of every member."""
+"""Signs bundles and verifies who made them, by an Ed25519 signature over the manifest with its digests of all members."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOST = 1 << 16
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Signer:
-    """Who signed a bundle.
+    """The key that signed a bundle.
 
     Attributes
     ----------
@@ -34,13 +34,13 @@ class Signer:
     trusted: bool
 
     def __str__(self) -> str:
-        """For one line of a header."""
+        """The signer in one line."""
         known = "the key you trust" if self.trusted else "a key you have not named; see --trust"
         return f"signed by ed25519:{self.fingerprint} ({known})"
 
 
 def fingerprint(public: bytes) -> str:
-    """Short name of a public key."""
+    """The first 32 hexadecimal digits of the SHA-256 of a public key."""
     return hashlib.sha256(public).hexdigest()[:32]
 
 
@@ -57,7 +57,7 @@ def sign(manifest: bytes, key: Path) -> dict[str, str]:
 
 
 def public_key_of(key: Path) -> bytes:
-    """The public key of a private one.
+    """The 32 bytes of the public key that belongs to a private key.
 
     Raises
     ------
@@ -68,24 +68,31 @@ def public_key_of(key: Path) -> bytes:
 
 
 def verify(manifest: bytes, stated: Mapping[str, str]) -> bytes:
-    """The public key that signed a manifest.
+    """The 32 bytes of the public key that signed a manifest.
+
+    Parameters
+    ----------
+    manifest
+        The bytes of the manifest.
+    stated
+        Public key and signature as hexadecimal text.
 
     Raises
     ------
     ValueError
-        If the signature is not that of the manifest.
+        If the signature does not belong to the manifest, or is malformed.
     """
     _require()
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     if set(stated) != {"public_key", "signature"} or not all(isinstance(v, str) for v in stated.values()):
-        raise ValueError("its signature has another form")
+        raise ValueError("its signature is malformed")
     public, signature = (bytes.fromhex(stated[k]) for k in ("public_key", "signature"))
     try:
         Ed25519PublicKey.from_public_bytes(public).verify(signature, manifest)
     except InvalidSignature as error:
-        raise ValueError("its signature is not that of its manifest") from error
+        raise ValueError("its signature does not belong to its manifest") from error
     return public
 
 
@@ -95,7 +102,7 @@ def read_public_key(path: Path) -> bytes:
     Raises
     ------
     ConfigError
-        E_KEY if the file holds none.
+        E_KEY if the file holds no such key.
     """
     _require()
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -130,13 +137,13 @@ def _raw(key: Ed25519PublicKey) -> bytes:
 
 def _bytes(path: Path) -> bytes:
     if not path.is_file() or path.stat().st_size > _MOST:
-        raise InputError(f"{path}: no such key file.", code="E_MISSING")
+        raise InputError(f"{path}: no such file, or one that is too large to be a key.", code="E_MISSING")
     return path.read_bytes()
 
 
 def _no_key(path: Path, kind: str) -> ConfigError:
     return ConfigError(
-        f"{path.name}: no Ed25519 {kind} key. Make a pair with `openssl genpkey -algorithm ed25519 -out key.pem` and "
+        f"{path.name}: the file holds no Ed25519 {kind} key. Make a pair with `openssl genpkey -algorithm ed25519 -out key.pem` and "
         "`openssl pkey -in key.pem -pubout -out public.pem`.",
         code="E_KEY",
     )
@@ -145,6 +152,6 @@ def _no_key(path: Path, kind: str) -> ConfigError:
 def _require() -> None:
     if find_spec("cryptography") is None:
         raise ConfigError(
-            "signatures of bundles need the package cryptography. Run `pip install pathosig[sign]`.",
+            "signed bundles need the package cryptography. Run `pip install 'pathosig[sign]'`.",
             code="E_EXTRA",
         )

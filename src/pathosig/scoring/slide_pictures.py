@@ -1,4 +1,4 @@
-"""Pixels for the page of a patient: the map of the risk beside the slide, typical tiles, tiles unlike the training."""
+"""Pictures for the page of a patient: the slide beside its map of the risk, typical tiles, and tiles unlike the training."""
 
 from __future__ import annotations
 
@@ -32,20 +32,24 @@ _PER_FEATURE, _FAR = 6, 8
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SlidePictures:
-    """What is shown of one slide.
+    """Pictures of one slide.
 
     Attributes
     ----------
+    slide
+        Id of the slide.
     map_svg
-        H&E, phenotypes and contributions side by side; empty where the slide itself cannot be read.
+        H&E, phenotypes and contributions side by side; empty if the slide itself cannot be read.
+    note
+        What the colours mean, or why there is no map.
     drivers
         Feature -> its most typical tiles, as data URIs.
     present
         Feature -> whether the slide has any tile of it.
     far
-        The tiles furthest from the training.
+        The tiles furthest from the training, as data URIs.
     geojson
-        Squares of all tiles with phenotype and contribution, in level-0 pixels; opens in QuPath.
+        Squares of all tiles with phenotype and contribution, in level-0 pixels, for QuPath; None without a score.
     """
 
     slide: str
@@ -64,12 +68,18 @@ def slide_pictures(
     weights: np.ndarray | None,
     drivers: Mapping[str, Sequence[int]],
 ) -> SlidePictures | None:
-    """Pictures of a slide; None where it has no tiles.
+    """Pictures of a slide; None if it has no tiles.
 
     Parameters
     ----------
+    study
+        The work folder with the new slides.
+    bundle
+        The bundle that scored them.
+    specimen
+        The slide or core.
     weights
-        See `risk_of_tiles`; None where no score is given.
+        What a tile of each phenotype adds to the score (see `risk_of_tiles`), float [k]; None if no score is given.
     drivers
         Feature -> phenotypes whose typical tiles are shown.
     """
@@ -114,12 +124,12 @@ def slide_pictures(
             shown = {name: _tiles(reader, xy[rows], side) for name, rows in chosen.items()}
             unlike = _tiles(reader, xy[far], side)
     except PathosigError:
-        note = "The slide itself is not at hand, so there are no pictures of it."
+        note = "The slide itself cannot be read, so there are no pictures of it."
     if svg:
         note = (
             "Orange tiles raise the score, blue ones lower it; the mean over all tiles is the score of the slide."
             if weights is not None
-            else "No score is given, so nothing is coloured by risk."
+            else "No score is given, so tiles are not coloured by risk."
         )
     return SlidePictures(
         slide=specimen.id,
@@ -133,7 +143,7 @@ def slide_pictures(
 
 
 def _best(value: np.ndarray, n: int, above: float) -> np.ndarray:
-    """Rows with the highest values above a bound."""
+    """Up to `n` rows with the highest values, all of them above a bound."""
     rows = np.argsort(-value, kind="stable")[:n]
     return np.asarray(rows[value[rows] > above])
 
@@ -167,19 +177,18 @@ def _map(
     groups: Sequence[tuple[str, str]],
     weights: np.ndarray | None,
 ) -> str:
-    # The scale ends at the heaviest phenotype of this slide: one that is absent would make all colours pale.
+    # The scale ends at the largest weight among phenotypes of this slide: an absent one would make all colours pale.
     shown = None if weights is None else np.where(np.isin(np.arange(len(weights)), item.hpc), weights, 0.0)
     risk = None if shown is None else RiskScale(weights=shown)
     figure = slide_map([item], colours, groups=groups if item.coarse is not None else (), risk=risk)
     text = svg_bytes(figure).decode("utf-8")
-    head, _, rest = text[text.index("<svg") :].partition(
-        "<metadata>"
-    )  # names of schemas, of no use inside a page
+    # the metadata are names of schemas, which serve no purpose inside a page
+    head, _, rest = text[text.index("<svg") :].partition("<metadata>")
     return head + rest.partition("</metadata>")[2]
 
 
 def _tiles(reader: SlideReader, xy: np.ndarray, side: float) -> tuple[str, ...]:
-    """Tiles as JPEG data URIs."""
+    """Tiles as JPEG data URIs; none if the resolution of the slide is unknown."""
     if not len(xy) or not reader.info.mpp:
         return ()
     shown_px = min(_TILE_PX, max(1, round(side)))  # never finer than the slide itself

@@ -1,4 +1,4 @@
-"""The folder in which new slides are worked on: a study of its own around the unpacked bundle, which a later run resumes."""
+"""The work folder for new slides: a study around the unpacked bundle, which a later run resumes."""
 
 from __future__ import annotations
 
@@ -29,29 +29,29 @@ from pathosig.tma.maps import read_tma_map
 
 _STAMP = "bundle.sha256"
 _SAME_TILE = 0.1
-"""Relative difference of tile sides up to which features of other programs fit a codebook."""
+"""Relative difference in tile size and resolution up to which features of other programs suit a codebook."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewSlides:
-    """What is to be scored.
+    """The slides to score or assign.
 
     Attributes
     ----------
     slides
-        Slide files or DICOM folders; with `features` only their names matter, and none means every file.
+        Slide files or DICOM folders. With `features` only their names matter, and an empty tuple means every file.
     owners
         Name of a slide -> patient_id.
     mpp
-        Micrometres per pixel of slides whose header has none.
+        Micrometres per pixel of slides whose header has no value.
     features
-        Folder of tile features (<slide>.h5), in place of reading slides.
+        Folder of tile features (<slide>.h5) to use instead of slides.
     tma_map
-        The map of the cores, see `pathosig.tma.maps.read_tma_map`: the slides are tissue microarrays.
+        Map of the cores (see `pathosig.tma.maps.read_tma_map`), if the slides are tissue microarrays.
     weights
         Local weights of the encoder.
     tile_mpp
-        Micrometres per pixel of the tiles behind features that do not say; then nothing else is asked of them.
+        Micrometres per pixel of the tiles, for features that do not state it.
     """
 
     slides: tuple[Path, ...]
@@ -64,26 +64,36 @@ class NewSlides:
 
 
 def work_beside(out: Path, bundle: Path) -> Path:
-    """The work folder of a table and a bundle: another bundle works in another folder."""
+    """The default work folder for a table and a bundle; its name contains the digest of the bundle."""
     digest = file_sha256(bundle)[:12] if bundle.is_file() else "none"
     return out.with_name(f"{out.stem}-{digest}.work")
 
 
 def open_work(bundle: Path, folder: Path, *, trust: Path | None) -> Bundle:
-    """Unpack a bundle into a work folder, which may have been used with it before.
+    """Unpack a bundle into a work folder, which an earlier run with the same bundle may have left.
+
+    Parameters
+    ----------
+    bundle
+        A .psig file.
+    folder
+        The work folder.
+    trust
+        Public key (PEM) that must have signed the bundle.
 
     Raises
     ------
     ConfigError
         E_WORK if the folder belongs to another bundle, or holds something else.
     InputError
-        See `read_bundle`.
+        As in `read_bundle`.
     """
     stamp = folder / _STAMP
     used = stamp.is_file()
     if not used and folder.is_dir() and any(folder.iterdir()):
         raise ConfigError(
-            f"--work {folder}: not empty, and no work of `score`. Give a new folder.", code="E_WORK"
+            f"--work {folder}: the folder is not empty and was not made by `score`. Give a new folder.",
+            code="E_WORK",
         )
     made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
@@ -94,20 +104,29 @@ def open_work(bundle: Path, folder: Path, *, trust: Path | None) -> Bundle:
             shutil.rmtree(folder, ignore_errors=True)
         raise
     if used and stamp.read_text(encoding="ascii").strip() != contents.sha256:
-        raise ConfigError(f"--work {folder}: made with another bundle. Give a new folder.", code="E_WORK")
+        raise ConfigError(
+            f"--work {folder}: the folder belongs to another bundle. Give a new folder.", code="E_WORK"
+        )
     stamp.write_text(contents.sha256 + "\n", encoding="ascii")
     return contents
 
 
 def work_study(bundle: FrozenStudy, new: NewSlides) -> Study:
-    """The study around the new slides, its tables written anew.
+    """Write study.toml, slides.csv and patients.csv for the new slides into the work folder, and open it as a study.
+
+    Parameters
+    ----------
+    bundle
+        The bundle, unpacked into the work folder.
+    new
+        The new slides.
 
     Raises
     ------
     ConfigError
         E_DUP_ID if two slides have the same name.
     InputError
-        E_NOT_FILE if a slide is missing; E_WEIGHTS if the encoder's weights are neither inside nor given.
+        E_NOT_FILE if a slide is missing; E_WEIGHTS if the encoder's weights are neither in the bundle nor given.
     """
     names, folder = slide_paths(new.slides, new.features), bundle.folder
     if not new.features:
@@ -159,9 +178,9 @@ def _require_pixels(bundle: FrozenStudy, weights: Path | None) -> None:
     name = bundle.encoder["name"]
     if not bundle.specs.pixels:
         raise InputError(
-            f"this bundle comes from a study that started from embeddings ({name}), so it does not know how "
-            "tissue, tiles and embeddings of a slide are made. Give --features with tile features of that encoder, or a "
-            "bundle of a study that started from slides.",
+            f"this bundle comes from a study that started from embeddings ({name}), so it does not state how to make "
+            "tissue, tiles and embeddings from a slide. Give tile features of that encoder with --features, or use a "
+            "bundle from a study that started from slides.",
             code="E_BUNDLE",
         )
     if not bundle.weights_inside and weights is None:
@@ -175,14 +194,27 @@ def _require_pixels(bundle: FrozenStudy, weights: Path | None) -> None:
 def run_stages(
     study: Study, bundle: FrozenStudy, new: NewSlides, execution: Execution, *, strict: bool = True
 ) -> list[StageReport]:
-    """From slides, microarrays or features to phenotypes of every tile; nothing is fitted.
+    """Run the stages from slides, microarrays or features to the phenotypes of every tile; nothing is fitted.
 
     Parameters
     ----------
+    study
+        The work folder with the new slides.
+    bundle
+        The bundle.
+    new
+        The new slides.
+    execution
+        Workers, device and shard.
     strict
-        Whether features must say how large their tiles are.
+        Whether features must state the size of their tiles, and it must be that of the bundle.
+
+    Returns
+    -------
+    list[StageReport]
+        One per stage.
     """
-    from pathosig.phenotypes.stage import STAGE as PHENOTYPES  # the pixel half is heavy
+    from pathosig.phenotypes.stage import STAGE as PHENOTYPES  # the libraries for pixels take long to import
     from pathosig.phenotypes.stage import assign_units
 
     if new.features:
@@ -219,12 +251,12 @@ def _pixels(study: Study, new: NewSlides, execution: Execution) -> list[StageRep
 def _features(
     study: Study, bundle: FrozenStudy, new: NewSlides, execution: Execution, *, strict: bool
 ) -> list[StageReport]:
-    """Features of other programs, where encoder, length and tiles are those of the codebook.
+    """Import features of other programs, provided that encoder, length and tiles are those of the codebook.
 
     Raises
     ------
     InputError
-        E_MIXED if they are not, or the files do not say.
+        E_MIXED if they are not, or the files do not state them.
     """
     from pathosig.encoder.features.stage import import_features
 
@@ -245,24 +277,24 @@ def _check_tiles(study: Study, bundle: FrozenStudy, slide: str) -> None:
     facts = read_slide_tiles(study.paths.tiles(slide)).facts
     if facts.mpp is None or facts.size_px is None:
         raise InputError(
-            f"slide {slide}: its features say neither size nor micrometres per pixel of a tile. Give --mpp, the "
-            "micrometres per level-0 pixel of the slide.",
+            f"slide {slide}: its features do not state size and micrometres per pixel of a tile. Give the micrometres per "
+            "level-0 pixel of the slide with --mpp.",
             code="E_MPP",
         )
     sides = facts.mpp * facts.size_px, bundle.specs.tiles.mpp * bundle.specs.tiles.size_px
     if abs(sides[0] / sides[1] - 1) > _SAME_TILE or abs(facts.mpp / bundle.specs.tiles.mpp - 1) > _SAME_TILE:
         raise InputError(
-            f"slide {slide}: tiles of {sides[0]:.0f} um at {facts.mpp:g} um per pixel; this bundle needs {sides[1]:.0f} um at "
-            f"{bundle.specs.tiles.mpp:g}.",
+            f"slide {slide}: its tiles are {sides[0]:.0f} um wide at {facts.mpp:g} um per pixel; this bundle needs "
+            f"{sides[1]:.0f} um at {bundle.specs.tiles.mpp:g} um per pixel.",
             code="E_MIXED",
         )
 
 
 def _whole(execution: Execution) -> Execution:
-    """The same without shards: what is settled once is settled by every shard alike."""
+    """The same execution without shards and without force, for steps that every shard takes in the same way."""
     return replace(execution, shard=None, force=False)
 
 
 def _as_it_is(job: Job) -> Outcome:
-    """The fit of a bundle is never made again."""
+    """Stand for a fit that the bundle already contains."""
     return Outcome(summary={"from": "bundle"})
