@@ -109,7 +109,7 @@ def test_a_cluster_without_workers_is_told_and_waited_for(study, monkeypatch, ca
         report = run(study, {"a": {}}, scheduler=cluster.scheduler_address)
         timer.join()
     assert report.done == ("a",)
-    assert "none has joined yet" in caplog.text
+    assert "no worker has joined yet" in caplog.text
 
 
 WITHOUT = """import sys

@@ -1,1 +1,1 @@
-"""What every stage stands on: errors, specs, the study folder, records, execution, plug-ins."""
+"""The foundation of every stage: errors, specs, the study folder, records, execution and plug-ins."""

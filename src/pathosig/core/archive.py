@@ -1,7 +1,7 @@
-"""A zip of plain members, every one's digest in its manifest: what bundles and frozen phenotypes travel in.
+"""The file format of bundles and frozen phenotypes: a zip of plain members whose digests are in a manifest.
 
-Nothing in it is ever executed; a member that is unknown, too large, packed, a link or changed is refused, and no name in it
-becomes a path: members are written under names that this program knows.
+Nothing in an archive is ever executed. A member that is unknown, too large, compressed, a link or changed is refused, and members
+are written only under names that this program knows, so that no name in an archive becomes a path.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ def write_archive(
     path
         The file.
     contents
-        Name to bytes.
+        Name of each member -> its bytes.
     header
-        What the manifest says beside the digests, ``format`` among it.
+        What the manifest states besides the digests, such as ``format``.
     sign
-        Makes the signature of the manifest.
+        Function from the bytes of the manifest to its signature.
 
     Returns
     -------
@@ -78,23 +78,23 @@ def write_archive(
 def read_manifest(
     path: Path, limits: Mapping[str, int], *, required: Collection[str], formats: Collection[int]
 ) -> dict[str, object]:
-    """The manifest of an archive whose members are those allowed, not too large, and all that are required.
+    """The manifest of an archive, after its members were checked against it and against limits.
 
     Parameters
     ----------
     path
         The file.
     limits
-        Every member that may be in it, and how many bytes it may have.
+        Name of each member that is allowed -> its largest size in bytes.
     required
-        Members that must be in it.
+        Members that must be present.
     formats
         Values of ``format`` that are understood.
 
     Raises
     ------
     InputError
-        E_MISSING if there is no such file. E_BUNDLE if it is no such archive.
+        E_MISSING if there is no such file. E_BUNDLE if it is not such an archive.
     """
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "no such file"
@@ -107,7 +107,7 @@ def read_manifest(
 
 
 def read_signed(path: Path) -> tuple[bytes, dict[str, Any] | None]:
-    """The bytes of the manifest and what stands in the signature over them, if there is one; `read_manifest` comes first.
+    """The bytes of the manifest, and the content of its signature or None; call `read_manifest` first.
 
     Raises
     ------
@@ -125,16 +125,16 @@ def read_signed(path: Path) -> tuple[bytes, dict[str, Any] | None]:
 def read_members(
     path: Path, manifest: Mapping[str, Any], names: Collection[str]
 ) -> Iterator[tuple[str, bytes]]:
-    """Members of an archive one after the other, each checked against its digest.
+    """Yield members of an archive one after the other, each checked against its digest.
 
     Parameters
     ----------
     path
         The file.
     manifest
-        What `read_manifest` gave.
+        The manifest as `read_manifest` returned it.
     names
-        Those wanted; those that are not in it are left out.
+        Members to read; those that are not in the archive are left out.
 
     Raises
     ------
@@ -158,6 +158,15 @@ def read_members(
 
 def unpack(path: Path, manifest: Mapping[str, Any], into: Path) -> None:
     """Write every member into a folder, block by block, each checked against its digest.
+
+    Parameters
+    ----------
+    path
+        The file.
+    manifest
+        The manifest as `read_manifest` returned it.
+    into
+        The folder.
 
     Raises
     ------
@@ -210,22 +219,22 @@ def _manifest(
     if manifest["format"] not in formats or set(manifest) != {"format", "pathosig", "members"}:
         raise ValueError(f"format {str(manifest['format'])[:20]}; this program reads {sorted(formats)}")
     if not isinstance(manifest["pathosig"], str) or len(manifest["pathosig"]) > 100:
-        raise ValueError("its version is no text")
+        raise ValueError("its version is not text")
     members = manifest["members"]
     if set(infos) - {MANIFEST, SIGNED} != set(members):
-        raise ValueError("its members are not those of the manifest")
+        raise ValueError("its members are not those that the manifest lists")
     if not set(members) <= set(limits) or set(required) - set(members):
-        raise ValueError("members that do not belong, or some missing")
+        raise ValueError("unknown members, or some missing")
     for name, expected in members.items():
         if set(expected) != {"sha256", "size"} or type(expected["size"]) is not int:
-            raise ValueError(f"member {name}: no digest and size")
+            raise ValueError(f"member {name}: the manifest lacks its digest or size")
         if infos[name].file_size > limits[name] or infos[name].file_size != expected["size"]:
             raise ValueError(f"member {name} has another size")
     return manifest
 
 
 def refused(path: Path, why: str) -> InputError:
-    """The error of a bundle that is not used."""
+    """The error for a bundle that is not used, with the reason."""
     return InputError(
         f"{path.name}: refused as a bundle ({why[:300]}). Get it again from its authors.", code="E_BUNDLE"
     )

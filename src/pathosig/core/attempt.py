@@ -1,4 +1,4 @@
-"""One job: its slide is identified, its task tried, its outputs are hashed, and all of it is measured."""
+"""Runs one job: identifies its slide, tries its task, hashes its outputs and measures time and memory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,15 @@ _RETRY_WAIT_S = 0.2
 
 
 def do(task: Task, job: Job) -> Answer:
-    """Do a job, whatever happens: errors are part of the answer."""
+    """Do a job and return its answer; errors become part of the answer and are never raised.
+
+    Parameters
+    ----------
+    task
+        A module-level function that takes a job.
+    job
+        The job.
+    """
     meter = Meter()
     ticket, slide_input = job.ticket, job.ticket.slide
     if slide_input is None:
@@ -34,9 +42,8 @@ def do(task: Task, job: Job) -> Answer:
         return Answer(unit=job.unit, result=result, fingerprint=print_, outputs=outputs, effort=meter.read())
     path = slide_input.path
     seen = attempt(_see, job)
-    if isinstance(
-        seen, Exception
-    ):  # the task says it better, unless it can read what could not be read just now
+    # the task gives the better error, unless it can read what could not be read just now
+    if isinstance(seen, Exception):
         result, _ = (seen, {}) if _is_failed_read(seen) else _worked(task, job)
         return Answer(
             unit=job.unit, result=seen if not isinstance(result, Exception) else result, effort=meter.read()
@@ -49,7 +56,7 @@ def do(task: Task, job: Job) -> Answer:
         )
     if ticket.expected not in (None, slide):
         changed: Exception = SlideError(
-            f"slide {job.unit} ({path.name}): the file is not the one that {slide_input.read_by} read. "
+            f"slide {job.unit} ({path.name}): the file has changed since {slide_input.read_by} read it. "
             f"Run `pathosig {slide_input.read_by}` again, then this stage.",
             code="E_CHANGED",
         )
@@ -77,7 +84,7 @@ def do(task: Task, job: Job) -> Answer:
 
 
 def _see(job: Job) -> tuple[str, SlideIdentity]:
-    """The slide as it is now; hashed, unless the driver knows its sizes and times."""
+    """The key and identity of the slide as it is now; it is hashed unless the driver knows a file of that size and time."""
     ticket = job.ticket
     path = ticket.slide.path if ticket.slide is not None else job.root
     key = input_key(path)
@@ -108,14 +115,14 @@ def _worked(task: Task, job: Job) -> tuple[Outcome | Exception, dict[str, Output
 
 
 def outputs_of(job: Job, outcome: Outcome) -> dict[str, OutputFile]:
-    """The files that a task wrote, by their names, hashed."""
+    """Name of each file that a task wrote -> its digest, size and time."""
     return {name: stamped(job.root / name) for name in sorted(outcome.outputs)}
 
 
 def attempt(task: Callable[[Job], R], job: Job) -> R | Exception:
-    """Run a task and give back its outcome or its error; unexpected errors keep their place in the log.
+    """Run a task and return its outcome or its error; the traceback of an unexpected error goes to the log.
 
-    A failed read (EIO, as network disks have it) is tried twice more.
+    A read that fails with EIO, as happens on network disks, is tried twice more.
     """
     for number in range(_READ_RETRIES):
         answer = _attempt_once(task, job)
@@ -147,7 +154,7 @@ def _attempt_once(task: Callable[[Job], R], job: Job) -> R | Exception:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             return StorageError(
-                f"slide {job.unit}: {error.strerror}. Free some space and run again: it resumes."
+                f"slide {job.unit}: {error.strerror}. Free some space and run again; the run resumes."
             )
         failure = PathosigError(f"slide {job.unit}: {error.strerror or error}.", code="E_IO")
         failure.__cause__ = error

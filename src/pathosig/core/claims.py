@@ -1,7 +1,7 @@
-"""Who does what, where several drivers work on one study: a unit is claimed before it is worked on.
+"""Claims on units of work, so that several processes ("drivers") can run one study without doing a unit twice.
 
-A claim is a small file that names its driver. A driver shows that it lives by touching a file of its own every few
-seconds; the claims of one that was killed are void at once on the same machine, after a minute seen from another.
+A claim is a small file that names its driver. A driver shows that it is alive by touching a file of its own every few
+seconds. Claims of a driver that was killed are void at once on the same machine, and after a minute on other machines.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _DEAD_S = 60.0
 
 
 class Claims:
-    """The claims of this driver on the units of one stage; use it as a context.
+    """The claims of this driver on the units of one stage, as a context manager.
 
-    Where the disk takes no claims, every unit is this driver's: doing a unit twice is waste, not an error.
+    If claims cannot be written, this driver does every unit: doing a unit twice is a waste, not an error.
     """
 
     def __init__(self, root: Path, stage: str) -> None:
@@ -59,7 +59,7 @@ class Claims:
                 os.utime(self._drivers / self._name)
 
     def take(self, unit: str) -> bool:
-        """Claim a unit; False while another driver that lives has it."""
+        """Claim a unit; False if another living driver has it."""
         path = self._path(unit)
         for _ in range(2):
             try:
@@ -68,7 +68,9 @@ class Claims:
             except FileExistsError:
                 if self._holder_lives(path):
                     return False
-                with contextlib.suppress(OSError):  # of two that find it void, one makes it anew
+                with contextlib.suppress(
+                    OSError
+                ):  # of two drivers that find a claim void, only one can replace it
                     path.unlink()
                 continue
             except OSError:
@@ -78,7 +80,7 @@ class Claims:
         return False
 
     def release(self, unit: str) -> None:
-        """Give a unit back, done or not."""
+        """Give a unit up, whether it is done or not."""
         self._held.discard(unit)
         with contextlib.suppress(OSError):
             self._path(unit).unlink()
@@ -91,12 +93,14 @@ class Claims:
             holder = path.read_text(encoding="utf-8")
             if holder:
                 return self.is_alive(holder)
-            return time.time() - path.stat().st_mtime < _DEAD_S  # made, and its name not written yet
+            return (
+                time.time() - path.stat().st_mtime < _DEAD_S
+            )  # the claim exists, but its name is not written yet
         except OSError:
             return False
 
     def is_alive(self, driver: str) -> bool:
-        """By its process where that is on this machine, else by how long ago it was touched, on the disk's own clock."""
+        """Whether a driver is alive: by its process on this machine, else by the age of its file on the clock of the disk."""
         host, _, pid = driver.rpartition("-")[0].rpartition("-")
         if host == _host() and pid.isdigit():
             return process_lives(int(pid))
@@ -116,7 +120,7 @@ def _host() -> str:
 
 
 def void_files(root: Path) -> list[Path]:
-    """The claims and signs of life of drivers that are gone."""
+    """The claims, and the files under logs/drivers, of drivers that are gone."""
     driver = Claims(root, "clean")
     out = []
     for path in [*(root / "logs" / "claims").rglob("*"), *(root / "logs" / "drivers").glob("*")]:
@@ -129,7 +133,7 @@ def void_files(root: Path) -> list[Path]:
 
 
 def remove_void(root: Path) -> int:
-    """Delete what `void_files` lists; returns how many."""
+    """Delete the files that `void_files` lists, and return their number."""
     paths = void_files(root)
     for path in paths:
         with contextlib.suppress(OSError):

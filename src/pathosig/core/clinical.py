@@ -1,4 +1,4 @@
-"""What study.toml declares of patients.csv: endpoints, the other columns, the primary analysis."""
+"""What study.toml declares about patients.csv: endpoints, the other columns, and the primary analysis."""
 
 from __future__ import annotations
 
@@ -13,9 +13,16 @@ from pathosig.core.numbers import Decimal
 from pathosig.core.words import is_missing
 
 UNITS = {"days": 365.25, "weeks": 365.25 / 7, "months": 12.0, "years": 1.0}
-
+"""Unit of time -> number of units in a year."""
 
 TIME_ZERO = "time zero"
+
+_EXPECTED = {
+    "randomised": "true or false",
+    "start": f'"{TIME_ZERO}" or the name of a column',
+    "unit": f"one of {', '.join(UNITS)}",
+    "landmark": "a number",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,19 +31,21 @@ class Endpoint:
 
     Attributes
     ----------
+    name
+        Its name, such as os.
     time, event
         Column names.
     unit
-        days | weeks | months | years; mandatory, months are never guessed.
+        days | weeks | months | years; mandatory, because it is never guessed.
     event_values
         How the event column is coded, for codings other than 0/1: ``{"1": 0, "2": 1}``.
     competing
         Another endpoint whose event rules this one out: recurrence with ``competing = "os"``.
     without_time
-        ``"left out"``: patients whose event has no time are left out; otherwise `check` refuses them.
+        ``"left out"`` leaves out patients whose event has no time; otherwise `check` reports them as a problem.
     entry
         Column with the time at which each patient came under observation, in the same unit (delayed entry); patients are at
-        risk from then on only.
+        risk only from then on.
     """
 
     name: str
@@ -50,22 +59,28 @@ class Endpoint:
 
     @property
     def per_year(self) -> float:
-        """How many units make a year."""
+        """Number of units in a year."""
         return UNITS[self.unit]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Columns:
-    """[columns]: what the other columns of patients.csv are.
+    """[columns]: the roles of the other columns of patients.csv.
 
     Attributes
     ----------
+    covariates
+        Columns that models adjust for.
+    treatments
+        Columns with treatment arms.
+    subgroups
+        Columns whose strata are shown.
     missing
         Cells that mean missing in this table besides the usual words, such as ``-9``.
-    decimal
-        ``point`` or ``comma`` where a column leaves it open.
     site, sex, age
-        The column of that role.
+        The column with the hospital, the sex and the age.
+    decimal
+        ``point`` or ``comma``, for columns that leave the decimal mark open.
     """
 
     covariates: tuple[str, ...] = ()
@@ -83,13 +98,25 @@ class Columns:
 
     @property
     def decimal_mark(self) -> Decimal | None:
-        """`decimal`, checked."""
+        """`decimal` with its checked type."""
         return cast("Decimal | None", self.decimal)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Primary:
-    """[primary]: the one primary analysis; everything else is sensitivity."""
+    """[primary]: the one primary analysis; all others are sensitivity analyses.
+
+    Attributes
+    ----------
+    endpoint
+        Its endpoint.
+    discovery
+        The cohort that models are fitted on.
+    covariates
+        Columns that it adjusts for.
+    treatment
+        Column with the treatment whose benefit is analysed.
+    """
 
     endpoint: str = "os"
     discovery: str = "discovery"
@@ -99,19 +126,20 @@ class Primary:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TreatmentDesign:
-    """[treatment.NAME]: how patients came to their treatment, and when it began.
+    """[treatment.NAME]: how treatment was assigned, and when it began.
 
     Attributes
     ----------
     randomised
-        Whether it was drawn by lot. A randomised treatment counts from time zero on, whenever it began.
+        Whether it was assigned at random. A randomised treatment counts from time zero, whenever it began.
     start
-        ``time zero``, or the column with the time from time zero to the start of treatment (empty: never treated).
-        Without it benefit by score is not estimable: who lives longer has more time to begin (immortal time).
+        ``time zero``, or the column with the time from time zero to the start of treatment (empty if never treated).
+        Without it, treatment benefit by score is not estimable: patients who live longer have more time to start treatment
+        (immortal time bias).
     unit
         Unit of that column and of `landmark`.
     landmark
-        Only patients under observation at this time are compared, by whether treatment had begun; without it treatment
+        If given, patients under observation at this time are compared by whether treatment had begun; otherwise treatment
         is a time-dependent covariate.
     """
 
@@ -122,7 +150,7 @@ class TreatmentDesign:
 
     @property
     def column(self) -> str | None:
-        """The column of start times."""
+        """The column with the times at which treatment began, or None."""
         return None if self.start in (None, TIME_ZERO) or self.randomised else self.start
 
 
@@ -139,10 +167,14 @@ def parse_treatments(table: Mapping[str, object]) -> dict[str, TreatmentDesign]:
     designs = {}
     for name, raw in table.items():
         if not isinstance(raw, Mapping) or set(raw) - set(kinds):
-            raise ConfigError(f"study.toml: [treatment.{name}]: expected some of {', '.join(kinds)}.")
+            raise ConfigError(
+                f"study.toml: [treatment.{name}]: expected a table with keys among {', '.join(kinds)}."
+            )
         for key, value in raw.items():
             if not isinstance(value, kinds[key]) or (key == "landmark" and isinstance(value, bool)):
-                raise ConfigError(f"study.toml: [treatment.{name}] {key}: found {value!r}.")
+                raise ConfigError(
+                    f"study.toml: [treatment.{name}] {key}: found {value!r}; expected {_EXPECTED[key]}."
+                )
         design = TreatmentDesign(**raw)
         if design.unit not in UNITS:
             raise ConfigError(f"study.toml: [treatment.{name}] unit: expected one of {', '.join(UNITS)}.")
@@ -155,7 +187,7 @@ def parse_treatments(table: Mapping[str, object]) -> dict[str, TreatmentDesign]:
 
 
 def parse_endpoints(table: Mapping[str, object]) -> dict[str, Endpoint]:
-    """[endpoints] as values, in order.
+    """[endpoints] as values, in the order of study.toml.
 
     Raises
     ------
@@ -251,7 +283,7 @@ def _fields(
         first = sorted(unknown)[0]
         hint = _meant([first], lists + texts)
         raise ConfigError(
-            f"study.toml: [{section}] has no key {first!r}{hint}; known: {', '.join(lists + texts)}."
+            f"study.toml: [{section}] has no key {first!r}{hint}; expected one of {', '.join(lists + texts)}."
         )
     out: dict[str, Any] = {}
     for key, value in table.items():
@@ -267,7 +299,14 @@ def _fields(
 
 
 def parse_mpp(text: str, slide: str) -> float | None:
-    """The mpp column of slides.csv: a number with point or comma, or empty.
+    """A cell of the mpp column of slides.csv in micrometres per pixel, with decimal point or comma; None if empty.
+
+    Parameters
+    ----------
+    text
+        The cell.
+    slide
+        Id of the slide, for the message.
 
     Raises
     ------

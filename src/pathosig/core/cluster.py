@@ -1,8 +1,8 @@
-"""The same per-slide units on a Dask cluster, any scheduler address.
+"""Runs units on a Dask cluster.
 
-A Dask worker does not run a unit itself: it supervises a process that does, with the limits and the second try that
-hold on one machine (`workers.run_in_processes`). A unit that kills its process, or hangs, so costs itself alone; the
-cluster only carries jobs there and answers back.
+A Dask worker does not run a unit itself. It supervises a process that does, with the same limits and the same second try
+as on one machine (`workers.run_in_processes`). A unit that hangs or kills its process therefore harms no other unit; the
+cluster only carries jobs to the workers and answers back.
 """
 
 from __future__ import annotations
@@ -29,10 +29,19 @@ _REMIND_S = 60.0
 
 
 def run_on_dask(task: Task, jobs: Iterable[Job], *, execution: Execution) -> Generator[Answer, None, None]:
-    """The answers to jobs, as the cluster gives them.
+    """Yield the answers to jobs, in the order in which the cluster finishes them.
 
-    The study folder must be reachable under the same path on every worker. A unit is recorded as lost only after its
-    Dask worker has died under it three times.
+    The study folder must be reachable under the same path on every worker. A unit fails only after Dask workers that had it
+    have died three times.
+
+    Parameters
+    ----------
+    task
+        A module-level function that takes a job.
+    jobs
+        The jobs, taken one by one as there is room on the cluster.
+    execution
+        Address of the scheduler, and the limits of each job.
 
     Raises
     ------
@@ -58,7 +67,7 @@ class _Cluster:
         self.done = 0
 
     def run(self, jobs: Iterator[Job]) -> Iterator[Answer]:
-        """Keep every thread busy, and resubmit what was lost."""
+        """Keep every thread busy, and submit lost jobs again."""
         from dask.distributed import wait
 
         flying: dict[Any, Job] = {}
@@ -85,7 +94,7 @@ class _Cluster:
             except TimeoutError:
                 self._check_scheduler()
                 continue
-            except Exception as error:  # futures that were cancelled, by a scheduler that is gone as a rule
+            except Exception as error:  # cancelled futures, usually because the scheduler is gone
                 logger.debug("%s", error)
                 self._check_scheduler()
                 ready = {future for future in flying if future.status in ("cancelled", "lost", "error")}
@@ -111,7 +120,7 @@ class _Cluster:
         return self.client.submit(do_there, self.task, job, pure=False, workers=list(self.usable) or None)
 
     def _answer(self, future: Any, unit: str) -> Answer | None:
-        """What came back; None where it was lost. A result whose worker died meanwhile is computed again."""
+        """The answer in a future, or None if it was lost; a result whose worker has died since is computed again."""
         from dask.distributed import CancelledError
         from distributed.comm import CommClosedError
         from distributed.scheduler import KilledWorker
@@ -120,32 +129,37 @@ class _Cluster:
             answer: Answer = future.result(timeout=self.execution.timeout_s + _REMIND_S)
         except (KilledWorker, CancelledError, CommClosedError, TimeoutError):
             return None
-        except Exception as error:  # of Dask or of what it had to unpack, not of the unit
+        except Exception as error:  # an error of Dask or of unpickling, not of the unit
             text = f"slide {unit}: its Dask worker gave no answer: {type(error).__name__}: {error}."
             return Answer(unit=unit, result=SlideError(text, code="E_WORKER"))
         return answer
 
     def _check_scheduler(self) -> None:
-        """Raise if the scheduler does not answer any more."""
+        """Raise if the scheduler no longer answers."""
         try:
             if self.client.status == "running":
                 self.client.sync(self.client.scheduler.identity, callback_timeout=_PATIENCE_S)
                 return
-        except Exception as error:  # Dask has many ways to say so
+        except Exception as error:  # Dask reports this in many ways
             logger.debug("%s", error)
         raise ConfigError(
             f"--dask {self.address}: the scheduler went away after {self.done} units of this stage. "
-            "Start it again, then run the same command: it resumes.",
+            "Start it again, then run the same command; the run resumes.",
             code="E_CLUSTER",
         )
 
     def look_at_workers(self, *, patient: bool) -> None:
-        """Sort workers that joined into usable and refused; say so within seconds where none is usable.
+        """Sort workers that have joined into usable and refused ones, and wait if there are none yet.
+
+        Parameters
+        ----------
+        patient
+            Whether to return without a usable worker, because jobs are on the cluster or none is left.
 
         Raises
         ------
         ConfigError
-            If there are workers and none is usable.
+            E_WORKER_VERSION, within seconds, if workers have joined but none is usable.
         """
         start = reminded = time.monotonic()
         while True:
@@ -164,7 +178,7 @@ class _Cluster:
             if now - start > _PATIENCE_S and (now - reminded > _REMIND_S or reminded == start):
                 reminded = now
                 logger.warning(
-                    "--dask %s: waiting for workers, none has joined yet. Start one with `dask worker %s`, or stop with Ctrl-C.",
+                    "--dask %s: no worker has joined yet; waiting. Start one with `dask worker %s`, or stop with Ctrl-C.",
                     self.address,
                     self.address,
                 )
@@ -179,7 +193,7 @@ class _Cluster:
         return {address: int(facts.get("nthreads", 1)) for address, facts in workers.items()}
 
     def _examine(self, addresses: list[str], present: dict[str, int]) -> None:
-        """Ask new workers for pathosig with functions of the standard library first: one without it could not answer."""
+        """Find out which versions new workers have; a function of the standard library first asks whether they have pathosig."""
         if not addresses:
             return
         specs = self.client.run(importlib.util.find_spec, "pathosig", workers=addresses, on_error="ignore")
@@ -207,7 +221,7 @@ class _Cluster:
 
 
 def do_there(task: Task, job: Job) -> Answer:
-    """Do a job in a supervised process of the machine that this is called on."""
+    """Do a job in a supervised process on the machine that this is called on."""
     (answer,) = run_in_processes(task, [job], execution=job.execution)
     return dataclasses.replace(answer, versions=versions())
 
@@ -219,7 +233,7 @@ def _client(address: str, execution: Execution) -> Iterator[Any]:
     with contextlib.ExitStack() as stack:
         if address == "local" or address.startswith("local:"):
             count = _count(address) or execution.workers
-            # threads suffice: each supervises a process of its own
+            # threads suffice, because each supervises a process of its own
             cluster = stack.enter_context(
                 LocalCluster(n_workers=1, threads_per_worker=count, processes=False, dashboard_address=":0")
             )
@@ -230,7 +244,7 @@ def _client(address: str, execution: Execution) -> Iterator[Any]:
         except (OSError, TimeoutError, ValueError) as error:
             raise ConfigError(
                 f"--dask {address}: no scheduler answers there ({type(error).__name__}). "
-                "Start one with `dask scheduler` and give its tcp:// address, or take local:N."
+                "Start one with `dask scheduler` and give its tcp:// address, or use local:N."
             ) from error
         yield client
 
@@ -244,8 +258,8 @@ def _count(address: str) -> int:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Dask's own reports of lost connections would bury our sentence."""
-    import dask.distributed  # noqa: F401  (its loggers have levels of their own from here on)
+    """Silence Dask's reports of lost connections, which would bury our own message."""
+    import dask.distributed  # noqa: F401  (the import sets the levels of its loggers)
 
     names = [n for n in logging.root.manager.loggerDict if n.split(".")[0] in ("distributed", "tornado")]
     loggers = [logging.getLogger(name) for name in names]

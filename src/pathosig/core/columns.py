@@ -1,4 +1,4 @@
-"""What a column of text holds: numbers, dates or words, whatever is missing and however its levels are spelled."""
+"""Reads a column of text as numbers, dates or words, with its missing values and the spellings of its levels."""
 
 from __future__ import annotations
 
@@ -22,20 +22,23 @@ class Column:
 
     Attributes
     ----------
+    name
+        Its header.
     cells
-        As they came.
+        Its cells as text, unchanged.
     kind
-        What the filled cells are. Numbers stay numbers when a few cells hold words: these are in `strange`.
+        What the filled cells are. A column of numbers with a few words is still one of numbers; the words are in `strange`.
     numbers, dates
-        The values where that is the kind.
+        The values, if the column is of that kind.
     counts
-        Filled cells -> in how many rows, levels that differ by case or blanks only joined under their commonest spelling.
+        Distinct filled cell -> number of rows; levels that differ only by case or blanks are joined under their most common
+        spelling.
     spellings
         Spelling that was joined -> the level it belongs to.
     n_missing
-        Cells without a value.
+        Number of cells without a value.
     strange
-        Words among numbers: they may mean missing, but the vocabulary does not know them.
+        Words among numbers, which may mean missing but are not in the vocabulary.
     """
 
     name: str
@@ -50,16 +53,16 @@ class Column:
 
     @property
     def n_filled(self) -> int:
-        """Cells with a value."""
+        """Number of cells with a value."""
         return len(self.cells) - self.n_missing
 
     @property
     def levels(self) -> tuple[str, ...]:
-        """Distinct filled values, joined spellings once."""
+        """Distinct values of the filled cells, with joined spellings as one."""
         return tuple(self.counts)
 
     def level(self, cell: str, missing: Collection[str] = frozenset()) -> str | None:
-        """The level a cell stands for, None where it is missing."""
+        """The level that a cell stands for, or None if it is missing."""
         return None if is_missing(cell, missing) else self.spellings.get(cell, cell)
 
 
@@ -87,11 +90,11 @@ def read_column(
     decimal, commas_elsewhere, date_order, serial_dates
         See `read_numbers` and `read_dates`.
     none_is_missing
-        Whether ``none`` is a missing value among words too; otherwise it is an answer: no recurrence, no treatment.
+        Whether ``none`` means missing among words, too; otherwise it is an answer, such as no recurrence or no treatment.
     """
     raw = Counter(cells)
     numbers = read_numbers(cells, missing=missing, decimal=decimal, commas_elsewhere=commas_elsewhere)
-    if numbers.is_gapless and not missing and not serial_dates:  # the quick way for columns of plain numbers
+    if numbers.is_gapless and not missing and not serial_dates:  # fast path for plain numbers
         return Column(
             name=name,
             cells=cells,
@@ -135,7 +138,10 @@ def read_column(
 def _numbers_or_words(
     filled: Mapping[str, int], numbers: Numbers, nones: Collection[str]
 ) -> tuple[Kind, tuple[str, ...]]:
-    """Numbers where all filled cells are, or nearly all are and are too many for levels; the odd words beside them."""
+    """The kind of a column, and the words among its numbers.
+
+    Cells are numbers if all of them are, or if most are and have too many distinct values to be levels.
+    """
     words = [w for w in numbers.words if w not in nones]
     if len(words) == len(filled) - len(nones):
         return "words", ()
@@ -153,9 +159,14 @@ def _numbers_or_words(
 
 
 def join_spellings(counts: Mapping[str, int]) -> tuple[dict[str, int], dict[str, str]]:
-    """Levels that differ by case or blanks only, joined under the commonest spelling; with what was joined to what.
+    """Join levels that differ only by case or blanks under their most common spelling.
 
-    ``m``, ``M`` and ``male`` are one level too where all levels of the column are sexes.
+    If all levels of a column are words for sexes, ``m``, ``M`` and ``male`` are one level, too.
+
+    Returns
+    -------
+    tuple
+        Level -> number of rows, and spelling -> the level that it was joined to.
 
     Examples
     --------

@@ -1,6 +1,6 @@
-"""study.toml as text: written anew, or changed in place so that the user's comments survive.
+"""Writes study.toml, or changes it in place so that the user's comments survive.
 
-tomlkit takes 60 ms to import; only the few calls that write need it, reading is done by `tomllib`.
+tomlkit takes 60 ms to import, so only the few functions that write import it; reading is done by `tomllib`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def to_toml(config: Mapping[str, object]) -> str:
-    """A nested mapping of plain values as TOML text; None is left out, mappings in tables become inline tables."""
+    """A nested mapping of plain values as TOML text; None is left out, and mappings inside tables become inline tables."""
     import tomlkit
 
     document = tomlkit.document()
@@ -26,7 +26,17 @@ def to_toml(config: Mapping[str, object]) -> str:
 
 
 def changed_toml(text: str, section: str, changes: Mapping[str, object]) -> str:
-    """`text` with some keys of one table set, or removed where the new value is None; all else stays as it is."""
+    """The text of study.toml with keys of one table changed; everything else stays as it is.
+
+    Parameters
+    ----------
+    text
+        TOML text.
+    section
+        Name of the table.
+    changes
+        Key -> new value; None removes the key.
+    """
     import tomlkit
 
     document = tomlkit.parse(text)
@@ -45,7 +55,7 @@ def changed_toml(text: str, section: str, changes: Mapping[str, object]) -> str:
 
 
 def _item(value: Any) -> Any:
-    """A value as tomlkit's item; mappings as inline tables, also inside lists."""
+    """A value as a tomlkit item; mappings become inline tables, also inside lists."""
     import tomlkit
 
     if isinstance(value, Mapping):

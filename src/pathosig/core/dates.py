@@ -1,4 +1,4 @@
-"""Dates in columns of text, read for the column as a whole so that 03/04 and 04/03 are not mixed up."""
+"""Reads dates in columns of text, each column as a whole, so that 03/04 and 04/03 are not mixed up."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ class Dates:
     values
         One per cell, None where missing.
     ambiguous
-        An example that reads in two ways ("03/04/2015"), or "".
+        An example that can be read in two ways ("03/04/2015"), or "".
     words
-        Distinct cells that are no dates.
+        Distinct cells that are not dates.
     short_years
-        Whether years have two digits; 31 to 99 are taken for the twentieth century.
+        Whether years have two digits; 31 to 99 are read as 1931 to 1999.
     """
 
     values: tuple[dt.date | None, ...]
@@ -85,9 +85,9 @@ def read_dates(
     missing
         Cells declared to be missing.
     order
-        Which number stands first in 03/04/2015, where the column leaves it open.
+        What the first number in 03/04/2015 is, if the column itself does not show it.
     serial
-        Take numbers of five digits for a spreadsheet's serial dates: only where the header says date.
+        Whether to read numbers of five digits as serial dates of a spreadsheet; only for a header that says date.
 
     Examples
     --------
@@ -115,7 +115,7 @@ def read_dates(
 
 
 def _order(cells: Collection[str]) -> Order | None:
-    """Which number is the day, as far as the column shows it; a point between numbers is written day first."""
+    """Whether day or month comes first, or None if the column does not show it; with points the day comes first."""
     hits = [h for c in cells if (h := _NUMERIC.fullmatch(c.strip()))]
     if any(int(h.group(1)) > 12 for h in hits) or (hits and all(h.group(2) == "." for h in hits)):
         return "day"

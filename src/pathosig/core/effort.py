@@ -1,4 +1,4 @@
-"""Time and memory that a unit of work takes, and how much memory there is."""
+"""Measures the time and memory that a unit of work takes, and the memory of the machine."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _STATUS = Path("/proc/self/status")
 
 
 class Meter:
-    """Measures from its creation on.
+    """Measures time and peak memory from its creation on.
 
-    On Linux the peak of resident memory is that of this unit alone; elsewhere it is that of the process so far.
+    On Linux the peak of resident memory is that of the present unit; elsewhere it is that of the process so far.
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Meter:
             _RESET.write_text("5")  # the high-water mark starts again at what is resident now: proc(5)
 
     def read(self) -> Effort:
-        """What it took so far."""
+        """Time and memory since the creation of the meter."""
         started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._began))
         seconds = round(time.monotonic() - self._start, 3)
         return Effort(started=started, seconds=seconds, peak_mb=_peak_mb(), host=_host())
@@ -54,7 +54,7 @@ def _peak_mb() -> float | None:
 
 
 LEAST_MB = 4_000
-"""Memory that a worker needs at least, in MB."""
+"""Least memory that a worker needs, in MB."""
 
 
 def machine_mb() -> float:
@@ -63,7 +63,7 @@ def machine_mb() -> float:
 
 
 def resident_mb(pid: int | None) -> float | None:
-    """Resident memory of a process, in MiB; None where it is gone."""
+    """Resident memory of a process in MiB; None if the process is gone."""
     psutil = _psutil()
     with contextlib.suppress(psutil.Error):
         return float(psutil.Process(pid).memory_info().rss) / 2**20
@@ -71,6 +71,6 @@ def resident_mb(pid: int | None) -> float | None:
 
 
 def _psutil() -> Any:
-    import psutil  # a worker does without
+    import psutil  # not needed in workers
 
     return psutil

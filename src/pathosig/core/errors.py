@@ -14,7 +14,7 @@ from typing import ClassVar
 
 
 class PathosigError(Exception):
-    """Anything a user can mend: the message names the object, the finding and the way out.
+    """Any error that a user can fix: its message names the object, the finding and the remedy.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class PathosigError(Exception):
 
 
 def one_line(text: str) -> str:
-    """`text` with line ends and other control characters of names spelled out: a name cannot forge a line."""
+    """A text with line ends and other control characters escaped, so that a name cannot forge a line of output."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
@@ -53,7 +53,7 @@ class ConfigError(PathosigError):
 
 
 class InputError(PathosigError):
-    """A table of the study cannot be used as it is."""
+    """A table or another input of the study cannot be used as it is."""
 
     exit_code = 3
     default_code = "E_INPUT"

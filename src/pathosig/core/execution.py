@@ -1,7 +1,7 @@
-"""How units of a stage are run: skipped when fresh, supervised, recorded.
+"""Runs the units of a stage: skips those that are fresh (up to date), supervises the others, and records all.
 
 `run_each` is the only loop over slides. It decides which units are fresh, hands the others to long-lived workers
-(spawned processes here, or a Dask cluster), and writes every record itself.
+(processes on this machine, or a Dask cluster), and writes every record itself.
 """
 
 from __future__ import annotations
@@ -52,23 +52,34 @@ _STATES = ("done", "fresh", "failed", "empty", "waiting")
 def run_each(
     study: Study, stage: Stage, spec: Spec, units: Iterable[Unit], task: Task, *, execution: Execution
 ) -> StageReport:
-    """Run a task on every unit that is not fresh; failures are recorded, the others go on.
+    """Run a task on every unit that is not fresh; a failure is recorded and does not stop the others.
 
     Parameters
     ----------
+    study
+        An open study.
+    stage
+        The stage that the units belong to.
+    spec
+        Settings of the stage.
+    units
+        The units; with a shard, only those of the shard are done.
     task
-        A module-level function; it runs in a worker process and may raise PathosigError.
+        A module-level function, which runs in a worker process and may raise PathosigError.
+    execution
+        Workers, shard, device and limits.
 
     Returns
     -------
     StageReport
+        What became of every unit.
 
     Raises
     ------
     ConfigError
         If the study starts after this stage.
     StorageError
-        If the disk is full or the study folder cannot be written: nothing can go on.
+        If the disk is full or the study folder cannot be written, so that nothing can go on.
     """
     run = _Run(study=study, stage=stage, spec=spec, execution=execution)
     run.begin()
@@ -85,14 +96,14 @@ def run_each(
                     failed = run.record(answer, job)
                     claims.release(answer.unit)
                     bar.advance(failed=failed, work=unit.work)
-            if waiting:  # what another driver is at
+            if waiting:  # another driver is working on these
                 time.sleep(_ASK_AGAIN_S)
     study.identities.save()
     return run.report()
 
 
 def _claimed(run: _Run, waiting: dict[str, tuple[Unit, Job]], claims: Claims, bar: Progress) -> Iterator[Job]:
-    """Jobs that no other driver has; what one has finished meanwhile is not done again."""
+    """Yield jobs that no other driver has; units that another driver has finished in the meantime are dropped."""
     for unit, job in list(waiting.values()):
         if not claims.take(unit.id):
             continue
@@ -119,15 +130,32 @@ def run_once(
 
     Parameters
     ----------
+    study
+        An open study.
+    stage
+        The stage that the fit belongs to.
+    spec
+        Settings of the stage.
+    unit
+        The fit.
+    task
+        A module-level function, which may raise PathosigError.
+    execution
+        Device, limits and whether to force the fit.
     is_apart
-        Run it in another process, for a task that loads libraries too large to stay in this one.
+        Whether to run it in another process, for a task that loads libraries too large to stay in this one.
+
+    Returns
+    -------
+    StageReport
+        What became of the fit, and its findings.
 
     Raises
     ------
     ConfigError
         If the study starts after this stage.
     PathosigError
-        Whatever the task raised, after the record says so.
+        Whatever the task raised, after it was recorded.
     """
     run = _Run(study=study, stage=stage, spec=spec, execution=execution or Execution())
     run.begin()
@@ -135,7 +163,7 @@ def run_once(
     if job is not None:
         with Claims(study.root, stage.name) as claims:
             if not claims.take(unit.id):
-                logger.warning("%s: another run on this study is doing it; waiting for that.", stage.name)
+                logger.warning("%s: another run on this study is doing it; waiting for it.", stage.name)
                 while not claims.take(unit.id):
                     time.sleep(_ASK_AGAIN_S)
                 job = run.sorted_out(unit)
@@ -151,7 +179,7 @@ def run_once(
 
 
 def _fit(task: Task, job: Job) -> Answer:
-    """The answer to a fit; only errors that belong into its record are part of it."""
+    """The answer to a fit; errors that belong in its record are part of the answer, others are raised."""
     meter = Meter()
     outputs: dict[str, OutputFile] = {}
     result: Outcome | PathosigError
@@ -175,13 +203,13 @@ def _answers(task: Task, jobs: Iterator[Job], execution: Execution) -> Generator
     if execution.scheduler:
         from pathosig.core.cluster import run_on_dask as run  # Dask is an extra
     else:
-        from pathosig.core.workers import run_in_processes as run  # a worker does without a supervisor
+        from pathosig.core.workers import run_in_processes as run  # not needed in workers
     return run(task, jobs, execution=execution)
 
 
 @dataclass(kw_only=True)
 class _Run:
-    """One stage being run: what is known of its units, and what became of them."""
+    """A stage that is being run: the state of its units and their errors."""
 
     study: Study
     stage: Stage
@@ -193,14 +221,14 @@ class _Run:
     seen: dict[str, int | None] = field(default_factory=dict)
 
     def begin(self) -> None:
-        """Refuse what cannot work before anything is read."""
+        """Refuse a study that cannot have this stage or cannot be written, before anything is read."""
         if not self.stage.from_elsewhere:
             refuse_left_out(self.study, self.stage.name)
         _ensure_writable(self.study.root)
         self._sweep(self.study.paths.records / self.stage.name)
 
     def sorted_out(self, unit: Unit) -> Job | None:
-        """The job of a unit that has to be done; one that waits, is fresh or is empty is noted, and None."""
+        """The job of a unit that has to be done; None for a unit that waits, is fresh or is empty, which is noted."""
         upstream = {k: v for k, v in unit.upstream.items() if v is not None}
         if len(upstream) < len(unit.upstream):
             self.units["waiting"].append(unit.id)
@@ -228,7 +256,7 @@ class _Run:
         )
 
     def was_recorded(self, unit: Unit) -> bool:
-        """Whether somebody wrote the unit's record since it was looked at."""
+        """Whether another driver has written the unit's record since this one looked at it."""
         return self._recorded_at(unit) != self.seen[unit.id]
 
     def _recorded_at(self, unit: Unit) -> int | None:
@@ -240,7 +268,7 @@ class _Run:
     def _ticket(self, unit: Unit, upstream: dict[str, str]) -> Ticket:
         key = None
         if unit.slide is not None:
-            with contextlib.suppress(OSError):  # the worker says what is wrong with it
+            with contextlib.suppress(OSError):  # the worker reports what is wrong with it
                 key = input_key(unit.slide.path, is_listed=True)
         return Ticket(
             stage=self.stage,
@@ -252,7 +280,7 @@ class _Run:
         )
 
     def _is_intact(self, record: Record) -> bool:
-        """Whether all outputs are there; where they had to be hashed, their times are noted for the next look."""
+        """Whether all outputs are intact; if they had to be hashed, their times are recorded to save hashing the next time."""
         root = self.study.root
         if record.damaged_outputs(root):
             return False
@@ -263,12 +291,12 @@ class _Run:
         return True
 
     def record(self, answer: Answer, job: Job) -> bool:
-        """Write the record of a unit that was worked on; whether it failed.
+        """Write the record of a unit that was worked on, and return whether the unit failed.
 
         Raises
         ------
         StorageError
-            If the disk took no more.
+            If the disk is full or cannot be written.
         """
         if isinstance(answer.result, StorageError):
             raise answer.result
@@ -305,13 +333,13 @@ class _Run:
         return False
 
     def _sweep(self, folder: Path) -> None:
-        """Remove what dead runs left in a folder that this stage writes to, once."""
+        """Remove, once, what interrupted runs left in a folder that this stage writes to."""
         if folder not in self.swept:
             self.swept.add(folder)
             remove_stale(folder)
 
     def report(self) -> StageReport:
-        """What became of the units."""
+        """The report on what became of the units."""
         units = {state: tuple(sorted(set(ids))) for state, ids in self.units.items()}
         if units["done"] or units["failed"] or units["empty"]:
             counts = {state: len(ids) for state, ids in units.items() if ids}
@@ -354,12 +382,12 @@ def _record_of(answer: Answer, job: Job) -> Record:
 
 
 def _ensure_writable(root: Path) -> None:
-    """Refuse a study folder that takes no file, before work is done for nothing.
+    """Refuse a study folder that cannot be written, before any work is done in vain.
 
     Raises
     ------
     StorageError
-        If it takes none.
+        If it cannot be written.
     """
     folder = root / Layout.records
     try:

@@ -1,4 +1,4 @@
-"""Which optional part of pathosig a missing library belongs to, and the command that installs it."""
+"""Finds the optional part of pathosig that a missing library belongs to, and the command that installs it."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ _EXTRAS = {
 
 
 def missing_extra(error: ModuleNotFoundError) -> ConfigError | None:
-    """Say in one sentence which extra brings a library that is not installed.
+    """The error for a library that is not installed, which names the extra that contains it.
 
     Parameters
     ----------
     error
-        What the import raised.
+        The error that the import raised.
 
     Returns
     -------
     ConfigError or None
-        An error of code E_EXTRA that names the library, the extra and the command; None for a library of no extra, whose
-        absence is a bug.
+        An error with the code E_EXTRA that names the library, the extra and the command; None if no extra contains the
+        library, whose absence is then a bug.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Fingerprints: what decides a unit's outputs, and what identifies its inputs."""
+"""Fingerprints of everything that decides the outputs of a unit, and identities of its input files."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pathosig.core.records import _CHUNK, sha256_file, to_json
 from pathosig.core.remote import look, samples, url_of
 from pathosig.core.units import OutputFile, SlideIdentity, Ticket
 
 if TYPE_CHECKING:
     from pathosig.core.spec import Spec
-from pathosig.core.records import _CHUNK, sha256_file, to_json
 
 
 def stamped(path: Path) -> OutputFile:
@@ -30,11 +30,12 @@ def sha256_value(value: Any) -> str:
 def identity(path: Path) -> dict[str, Any]:
     """Size and xxh3-128 of a file, or of all files of a folder (a DICOM slide, MRXS data).
 
-    Files in object storage are not read whole: see `remote.samples`.
+    Of files in object storage only samples are read: see `remote.samples`.
 
     Returns
     -------
-    dict with ``size`` (bytes) and ``xxh3`` (hex): the same wherever the file lies.
+    dict
+        ``size`` in bytes and ``xxh3`` as hex, which do not depend on where the file lies.
 
     Raises
     ------
@@ -62,17 +63,17 @@ def identity(path: Path) -> dict[str, Any]:
 
 
 def input_bytes(path: Path) -> int:
-    """Size of a file, or of all files of a folder or of an MRXS slide; a file that has several names counts once.
+    """Size in bytes of a file, or of all files of a folder or an MRXS slide; a file with several names counts once.
 
     Parameters
     ----------
     path
-        A file or folder, of this machine or in object storage.
+        A file or folder on this machine or in object storage.
 
     Raises
     ------
     OSError
-        If it is not there.
+        If it does not exist.
     """
     if url_of(path):
         return look(file_of(path)).size
@@ -81,14 +82,14 @@ def input_bytes(path: Path) -> int:
 
 
 def file_of(path: Path) -> Path:
-    """The file of a slide whose path may end in the number of one of several scans in it (``slide.ome.tif#2``)."""
+    """The file behind a path, which may end in the number of one of several scans in the file (``slide.ome.tif#2``)."""
     stem, mark, number = path.name.rpartition("#")
     scan = bool(mark and stem) and number.isascii() and number.isdigit() and len(number) < 4
     return path.with_name(stem) if scan and (url_of(path) or not path.exists()) else path
 
 
 def _input_parts(path: Path) -> list[Path]:
-    """The files that are one input: itself, all in a folder (DICOM, OME-Zarr), MRXS with its data folder."""
+    """The files that form one input: the file itself, all files of a folder (DICOM, OME-Zarr), or MRXS and its data folder."""
     path = file_of(path)
     if path.is_dir():
         return sorted(p for p in path.rglob("*") if p.is_file())
@@ -99,12 +100,14 @@ def _input_parts(path: Path) -> list[Path]:
 
 
 def input_key(path: Path, *, is_listed: bool = False) -> str:
-    """What changes when a file, or any file of a folder that is one input, does: sizes and times, nothing read.
+    """A text that changes when a file, or any file of a folder that is one input, changes; only sizes and times are read.
 
     Parameters
     ----------
+    path
+        The file or folder.
     is_listed
-        Whether a server's listing that is a minute old will do; see `remote.look`.
+        Whether a server's listing that is up to a minute old is good enough; see `remote.look`.
     """
     if url := url_of(path):
         state = look(file_of(path), is_listed=is_listed)
@@ -127,9 +130,9 @@ def fingerprint(
     spec
         The Spec as plain values.
     upstream
-        Fingerprints of the records this unit was made from, by name.
+        Name -> fingerprint of each record that this unit is made from.
     inputs
-        Identities of input files (size and content digest) and table rows that matter.
+        Identities of input files (size and digest of the content), and table rows that matter.
     """
     return sha256_value(
         {"stage": stage, "version": version, "spec": spec, "upstream": dict(upstream), "inputs": inputs}
@@ -137,7 +140,7 @@ def fingerprint(
 
 
 def fingerprint_of(ticket: Ticket, spec: Spec, slide: SlideIdentity | None = None) -> str:
-    """The fingerprint of a unit whose slide is known."""
+    """The fingerprint of a unit whose slide has been identified."""
     inputs = ticket.inputs
     if ticket.slide is not None and ticket.slide.decides and slide is not None:
         facts = {

@@ -1,4 +1,4 @@
-"""From raw cells to a named table: which row is the header, merged cells, rows that are notes, columns without a name."""
+"""Turns raw cells into a named table: finds the header, fills merged cells, and drops notes and empty columns."""
 
 from __future__ import annotations
 
@@ -47,9 +47,13 @@ class Grid:
     rows
         Cells as text, stripped; rows may differ in length.
     lines
-        Where each row stands in the file, counted from 1.
+        Line of each row in the file, counted from 1.
+    notes
+        What was done to read the cells.
     merged
-        Cells that continue a merged one: (row, column) -> text of that cell.
+        (row, column) of each cell that continues a merged cell -> text of the merged cell.
+    semicolons
+        Whether semicolons separate the cells.
     """
 
     rows: list[list[str]]
@@ -61,20 +65,20 @@ class Grid:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Table:
-    """A table as it came in: named columns of text.
+    """A table as it was read: named columns of text.
 
     Attributes
     ----------
     source
         Name of the file, with the sheet of a workbook.
     columns
-        Names, each once.
+        Names of the columns, all different.
     cells
         Column -> one text per row.
     notes
-        What reading did: lines passed over, merged cells filled, columns without name or content left out.
+        What was done to read the table: lines skipped, merged cells filled, empty columns left out.
     semicolons
-        Whether semicolons separate the cells: commas then may be decimal.
+        Whether semicolons separate the cells, so that commas may be decimal marks.
     """
 
     source: str
@@ -102,7 +106,16 @@ class SheetsError(InputError):
 
 
 def to_table(grid: Grid, source: str, *, header_row: int | None = None) -> Table:
-    """Rows below the header as named columns.
+    """The rows below the header as named columns.
+
+    Parameters
+    ----------
+    grid
+        Raw cells.
+    source
+        Name of the file, for messages.
+    header_row
+        Line with the column names, counted from 1; by default the line that looks most like a header.
 
     Raises
     ------
@@ -114,17 +127,17 @@ def to_table(grid: Grid, source: str, *, header_row: int | None = None) -> Table
     notes = list(grid.notes)
     at = _given_row(grid, header_row, source) if header_row is not None else _header_at(grid)
     if at and header_row is None:
-        notes.append(f"column names in line {grid.lines[at]}; {at} rows above it passed over")
+        notes.append(f"column names are in line {grid.lines[at]}; {at} rows above it are skipped")
     header, below = _header(grid, at, notes)
     body = grid.rows[below:]
     lines = grid.lines[below:]
     if grid.merged:
         filled = _filled_down(grid, below)
         if filled:
-            notes.append(f"{filled} cells that continue a merged cell have its value")
+            notes.append(f"{filled} cells that continue a merged cell get its value")
     body, lines = _without_trailers(header, body, lines, notes)
     if not body:
-        raise InputError(f"{source}: has a header but no rows.")
+        raise InputError(f"{source}: the table has a header but no rows.")
     if len(header) and all(len(r) == len(header) + 1 for r in body):
         header = ["", *header]
         notes.append("the first column has no name (row names)")
@@ -149,13 +162,13 @@ def to_table(grid: Grid, source: str, *, header_row: int | None = None) -> Table
 def _given_row(grid: Grid, header_row: int, source: str) -> int:
     if header_row not in grid.lines:
         raise InputError(
-            f"{source}: --header-row {header_row}: there is no such filled row; found {grid.lines[:5]} to {grid.lines[-1]}."
+            f"{source}: --header-row {header_row}: that row is empty or does not exist; found rows {grid.lines[:5]} to {grid.lines[-1]}."
         )
     return grid.lines.index(header_row)
 
 
 def _header_at(grid: Grid) -> int:
-    """The first row that looks like column names: as wide as the rows below it, words rather than numbers."""
+    """The first row that looks like column names: about as wide as the rows below it, with words rather than numbers."""
     head = grid.rows[:_LOOKED_AT]
     width = sorted(sum(bool(c) for c in r) for r in head)[len(head) // 2]
     best, most = 0, -1.0
@@ -177,7 +190,7 @@ def _header_at(grid: Grid) -> int:
 
 
 def _header(grid: Grid, at: int, notes: list[str]) -> tuple[list[str], int]:
-    """Names of the columns and the first row below them; a header of two rows with merged groups becomes one."""
+    """Names of the columns, and the first row below them; a header of two rows with merged groups is joined into one."""
     top = list(grid.rows[at])
     width = max(len(r) for r in grid.rows[at:])
     grouped = {j: text for (i, j), text in grid.merged.items() if i == at and not (j < len(top) and top[j])}
@@ -193,19 +206,19 @@ def _header(grid: Grid, at: int, notes: list[str]) -> tuple[list[str], int]:
         group = grouped.get(j) or (top[j] if j < len(top) else "")
         own = below[j] if j < len(below) else ""
         names.append(own if not group or phrase(group) in phrase(own) else f"{group} {own}".strip())
-    notes.append("a header of two rows with merged cells, joined")
+    notes.append("a header of two rows with merged cells is joined into one")
     return names, at + 2
 
 
 def _above(grid: Grid, at: int, top: list[str], width: int, notes: list[str]) -> list[str]:
-    """Names with those of the merged groups in the row above, where that row is one of groups."""
+    """Names prefixed with those of the merged groups in the row above, if that row holds groups."""
     if not at:
         return top
     groups = list(grid.rows[at - 1]) + [""] * width
     spans = {j: text for (i, j), text in grid.merged.items() if i == at - 1}
     if not spans or (len(set(spans.values())) < 2 and len(spans) + 1 >= sum(bool(c) for c in top)):
         return top
-    notes.append("a header of two rows with merged cells, joined")
+    notes.append("a header of two rows with merged cells is joined into one")
     return [
         name
         if not (group := spans.get(j) or groups[j]) or phrase(group) in phrase(name)
@@ -229,10 +242,10 @@ def _filled_down(grid: Grid, below: int) -> int:
 def _without_trailers(
     header: list[str], body: list[list[str]], lines: list[int], notes: list[str]
 ) -> tuple[list[list[str]], list[int]]:
-    """Rows without repeated headers, and without footnotes and sums at the end."""
+    """The rows without repeated headers, and without notes and sums at the end."""
     kept = [(r, n) for r, n in zip(body, lines, strict=True) if r[: len(header)] != header]
     if len(kept) < len(body):
-        notes.append(f"{len(body) - len(kept)} repeated headers passed over")
+        notes.append(f"{len(body) - len(kept)} repeated headers are skipped")
     dropped = []
     while kept and len(header) > 2:
         row = kept[-1][0]
@@ -246,7 +259,7 @@ def _without_trailers(
         dropped.append(kept.pop()[1])
     if dropped:
         notes.append(
-            f"{len(dropped)} rows at the end are notes or sums and are passed over: lines {sorted(dropped)[:5]}"
+            f"{len(dropped)} rows at the end are notes or sums and are skipped: lines {sorted(dropped)[:5]}"
         )
     return [r for r, _ in kept], [n for _, n in kept]
 
@@ -254,7 +267,7 @@ def _without_trailers(
 def _named(
     header: list[str], columns: list[tuple[str, ...]], notes: list[str]
 ) -> tuple[list[str], list[tuple[str, ...]]]:
-    """Columns with a name; those without name and content go, those without a name get one."""
+    """The columns with a name for each; a column without a name gets one, or is dropped if it is empty."""
     names: list[str] = []
     kept: list[tuple[str, ...]] = []
     empty = 0
@@ -265,5 +278,5 @@ def _named(
         names.append(name or f"unnamed {position}")
         kept.append(column)
     if empty:
-        notes.append(f"{empty} empty columns without a name left out")
+        notes.append(f"{empty} empty columns without a name are left out")
     return names, kept

@@ -1,4 +1,4 @@
-"""Which slide has which content: hashed once, remembered by its path, size and time in logs/identity.json."""
+"""A cache of the identities of slides: each is hashed once and remembered by path, size and time in logs/identity.json."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _SAVE_EVERY_S = 15.0
 
 
 class Identities:
-    """The cache of one study. It is saved as it grows, so a run that is killed does not hash its slides again.
+    """The cache of one study. It is saved as it grows, so that slides are not hashed again after a run was killed.
 
-    Whatever the file holds that is not an identity is left out: a cache never stops a run.
+    Malformed entries of the file are ignored, because a cache must never stop a run.
     """
 
     def __init__(self, path: Path) -> None:
@@ -39,12 +39,12 @@ class Identities:
                 self.save()
 
     def save(self) -> None:
-        """Write what is new; what another shard or driver has written meanwhile stays."""
+        """Write new entries; those that another shard or driver has written in the meantime stay."""
         self._saved = time.monotonic()
         if not self._new:
             return
         together = {**_read(self._path), **self._new}
-        with contextlib.suppress(StorageError):  # the records, which matter, are about to say why
+        with contextlib.suppress(StorageError):  # writing the records, which matter, will report the reason
             write_json(self._path, {k: {"size": v.size, "xxh3": v.xxh3} for k, v in together.items()})
             self._new = {}
 

@@ -1,4 +1,4 @@
-"""Ids of patients: which one a name begins with, which one may be meant, the patient of a TCGA barcode."""
+"""Matches names to patient ids: the id that a name begins with, the id that may be meant, and TCGA barcodes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _BARCODE = re.compile(
 
 
 class IdIndex:
-    """Patient ids, ready for look-ups that cost the length of a name and not the number of patients."""
+    """An index of patient ids; the time of a look-up depends on the length of a name, not on the number of patients."""
 
     def __init__(self, patients: Iterable[str]) -> None:
         self.patients = sorted(set(patients))
@@ -64,10 +64,10 @@ class IdIndex:
                 self._letters.append(patient)
 
     def match(self, slide: str) -> str | None:
-        """The longest patient id that is the name itself or starts it and ends at a boundary, else None.
+        """The longest patient id that a name begins with and that ends at a boundary, or None.
 
-        A boundary is not inside a number or a word: ``P1-A.svs`` is P1's, ``P10.svs`` is not. Numbers match whatever their leading
-        zeros, where only one patient has that number.
+        A boundary is never inside a number or a word: ``P1-A.svs`` belongs to P1, but ``P10.svs`` does not. Case is ignored if
+        only one patient has that id in any case.
         """
         lower = slide.lower()
         for end in range(len(lower), 0, -1):
@@ -80,7 +80,7 @@ class IdIndex:
         return None
 
     def match_number(self, slide: str) -> str | None:
-        """The patient whose id is the number that the name begins with, leading zeros aside."""
+        """The only patient whose id is the number that a name begins with, regardless of leading zeros, or None."""
         hit = re.match(r"\d+", slide)
         if (
             hit is None
@@ -92,9 +92,9 @@ class IdIndex:
         return held[0] if len(held) == 1 else None
 
     def nearest(self, name: str) -> str | None:
-        """The patient that a person would take `name` for: the same letters and numbers but for punctuation, or the same numbers.
+        """The patient that a name probably means, or None: one with the same letters and numbers, or with the same numbers.
 
-        Another number is never suggested: 100 is not 001.
+        Punctuation is ignored. An id with another number is never suggested: 100 is not 001.
         """
         runs = _runs(name)
         for end in range(len(runs), 0, -1):
@@ -136,7 +136,7 @@ def match_slides(slides: Iterable[str], patients: Sequence[str]) -> dict[str, st
 
 
 def nearest(name: str, candidates: Sequence[str]) -> str | None:
-    """The candidate a person would take `name` for, or None; `IdIndex` is quicker for many names."""
+    """The candidate that a name probably means, or None; `IdIndex` is faster for many names."""
     return IdIndex(candidates).nearest(name)
 
 
@@ -160,7 +160,7 @@ def _ends(text: str, at: int) -> bool:
 
 
 def tcga_kind(slide: str) -> str | None:
-    """``normal`` or ``frozen`` for slides of TCGA that are left out unless asked for; None for all others.
+    """``normal`` or ``frozen`` for TCGA slides that are left out by default; None for all other slides.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The log of a run: one JSON object a line in logs/runs/, for people who watch and programs that count."""
+"""The log of a run in logs/runs/, one JSON object per line, for people to watch and programs to read."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any
 
 
 class Journal:
-    """Lines of one process on one study; the file is made with the first of them.
+    """The log of one process on one study; the file is created with the first line.
 
-    A disk that takes no log stops nothing: records say what matters.
+    A log that cannot be written stops nothing, because the records hold all that matters.
     """
 
     def __init__(self, root: Path) -> None:
@@ -23,7 +23,7 @@ class Journal:
         self.path = root / "logs" / "runs" / f"{stamp}-{host}-{os.getpid()}.jsonl"
 
     def write(self, event: str, **values: Any) -> None:
-        """Append a line: its time (UTC), the event, and values that are not None."""
+        """Append a line with the time (UTC), the event, and those values that are not None."""
         line = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "event": event}
         line |= {key: value for key, value in values.items() if value is not None}
         with contextlib.suppress(OSError):

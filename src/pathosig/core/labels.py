@@ -17,18 +17,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PhenotypeNames:
-    """Number of an HPC, and number of a coarse group, to its name; a group without a name is absent."""
+    """Names of HPCs and coarse groups.
+
+    Attributes
+    ----------
+    hpcs, coarse
+        Number of the HPC or coarse group -> its name; those without a name are absent.
+    """
 
     hpcs: Mapping[int, str] = field(default_factory=dict)
     coarse: Mapping[int, str] = field(default_factory=dict)
 
     def with_names(self, changes: Mapping[str, str]) -> PhenotypeNames:
-        """These names with others in their place; an empty name takes a name away.
+        """These names with some of them changed or removed.
 
         Parameters
         ----------
         changes
-            What is named (``7``, ``hpc_07``, ``coarse_0``) to its name.
+            HPC or coarse group (``7``, ``hpc_07``, ``coarse_0``) -> its name; an empty name removes the present one.
 
         Raises
         ------
@@ -55,12 +61,12 @@ class PhenotypeNames:
         )
 
     def of(self, leaves: Collection[int], groups: Sequence[int] = ()) -> str:
-        """What stands behind the number of an HPC or node: the HPC's name, or the name of the coarse group it lies in, or nothing.
+        """The text to show after the number of an HPC or node: its name, or that of the coarse group around it, or "".
 
         Parameters
         ----------
         leaves
-            HPCs of the node; one for an HPC.
+            The HPCs of a node; just one for an HPC.
         groups
             Coarse group of every HPC.
 
@@ -78,10 +84,10 @@ class PhenotypeNames:
 
 
 def read_names(study: Study) -> PhenotypeNames:
-    """Names of HPCs and coarse groups: the table [hpc_names] of study.toml, then hpc_names.csv, which wins.
+    """Names of HPCs and coarse groups, from the table [hpc_names] of study.toml and from hpc_names.csv, which takes precedence.
 
-    The file has the columns hpc (7, 07 or hpc_07; coarse_0 for a coarse group) and name; an empty name means none. Names
-    are for the screen only: no result depends on them.
+    The file has the columns hpc (7, 07 or hpc_07; coarse_0 for a coarse group) and name; an empty name means none. No result
+    depends on names.
 
     Raises
     ------

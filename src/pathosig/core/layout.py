@@ -1,7 +1,7 @@
-"""Where every file of a study folder lies.
+"""The paths of all files in a study folder.
 
-``study.paths.tree`` is the file itself; ``Layout.tree`` is its name relative to the study folder, as records and
-bundles have it.
+``study.paths.tree`` is the path of the file; ``Layout.tree`` is its name relative to the study folder, as in records and
+bundles.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathosig.core.names import file_stem
 
 
 class _At:
-    """A fixed file or folder: its path on a layout, its relative name on the class."""
+    """A descriptor for a fixed file or folder: its path on a layout, its relative name on the class."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -37,8 +37,8 @@ class Layout:
     root
         The study folder.
     twins
-        Gives the lower-cased slide ids that appear with more than one spelling of case (see `names.file_stem`);
-        a function, because slides.csv may not be written yet.
+        Function that returns the lower-cased slide ids that occur in several spellings of case (see `names.file_stem`). It is
+        a function because slides.csv may not be written yet.
 
     Examples
     --------
@@ -109,7 +109,7 @@ class Layout:
         return self.file("tissue", unit, ".geojson")
 
     def edited_tissue(self, unit: str) -> Path:
-        """Tissue polygons that the user edited: an input that takes precedence."""
+        """Tissue polygons that the user edited, which take precedence."""
         return self.file("tissue/edited", unit, ".geojson")
 
     def tiles(self, unit: str) -> Path:
@@ -117,7 +117,7 @@ class Layout:
         return self.file("tiles", unit, ".parquet")
 
     def embeddings(self, unit: str) -> Path:
-        """Embeddings of a specimen, row by row those of its tile table."""
+        """Embeddings of a specimen, in the order of its tile table."""
         return self.file("embeddings", unit, ".npy")
 
     def assignments(self, unit: str) -> Path:
@@ -137,7 +137,7 @@ class Layout:
         return self.audits / f"{name}.json"
 
     def comparator(self, name: str) -> Path:
-        """Scores of one comparator, for `validate` to judge beside the signature's."""
+        """Scores of one comparator, which `validate` evaluates beside those of the signature."""
         return self.comparators / f"{name}.csv"
 
     def figure(self, name: str, suffix: str = ".svg") -> Path:
@@ -149,11 +149,11 @@ class Layout:
         return self.file("annotation", reader, ".html")
 
     def record(self, stage: str, unit: str) -> Path:
-        """Record of a unit; the names of fits begin with an underscore and are kept."""
+        """Record of a unit; names of fits begin with an underscore and are used unchanged."""
         if unit.startswith("_"):
             return self.records / stage / f"{unit}.json"
         return self.file(f"records/{stage}", unit, ".json")
 
     def relative(self, path: Path) -> str:
-        """Name of a file as records have it: relative to the study folder, with forward slashes."""
+        """Name of a file relative to the study folder, with forward slashes, as in records."""
         return path.relative_to(self.root).as_posix()

@@ -1,4 +1,4 @@
-"""The memory and the time that one slide may take before its worker is replaced."""
+"""The memory and time that one slide may take before its worker is replaced."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from pathosig.core.workers import fair_share_mb
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SlideLimits:
-    """What holds for each slide of a run.
+    """The limits for each slide of a run.
 
     Attributes
     ----------
     memory_mb
-        Resident memory of its worker.
+        Resident memory that its worker may take, in MB.
     timeout_s
-        Seconds.
+        Time that it may take, in seconds.
     workers
-        Processes side by side, which share the machine's memory.
+        Number of parallel processes, which share the machine's memory.
     """
 
     memory_mb: int
@@ -28,7 +28,7 @@ class SlideLimits:
 
     @classmethod
     def of(cls, execution: Execution) -> SlideLimits:
-        """The limits that a run with these settings has."""
+        """The limits of a run with these settings."""
         return cls(
             memory_mb=execution.memory_mb or fair_share_mb(execution.workers),
             timeout_s=execution.timeout_s,
@@ -36,7 +36,7 @@ class SlideLimits:
         )
 
     def to_text(self) -> str:
-        """One line, with the flags that change it."""
+        """The limits in one line, with the flags that change them."""
         workers = "1 worker" if self.workers == 1 else f"{self.workers} workers"
         return (
             f"{self.timeout_s:g} s and {self.memory_mb:,} MB a slide with {workers}; "

@@ -1,4 +1,4 @@
-"""File names of units: the slide_id itself where it is safe, else a readable slug and a hash."""
+"""File names of units: the slide_id itself if it is safe, or else a readable slug and a hash."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _RESERVED = {"con", "prn", "aux", "nul", *(f"com{i}" for i in range(10)), *(f"lp
 
 
 def is_safe(unit: str) -> bool:
-    """Whether `unit` can be a file name on every system as it is."""
+    """Whether an id can be used unchanged as a file name on every system."""
     return (
         _SAFE.fullmatch(unit) is not None
         and unit.split(".")[0].lower() not in _RESERVED
@@ -27,7 +27,7 @@ def file_stem(unit: str, twins: frozenset[str] = frozenset()) -> str:
     unit
         The id, verbatim.
     twins
-        Lower-cased ids that appear with more than one spelling of case.
+        Lower-cased ids that occur in several spellings of case, which some file systems cannot tell apart.
     """
     if is_safe(unit) and unit.lower() not in twins:
         return unit

@@ -1,4 +1,4 @@
-"""Numbers in columns of text: decimal commas, thousands separators and units, read for the column as a whole."""
+"""Reads numbers in columns of text, each column as a whole: decimal commas, thousands separators and units."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ class Numbers:
     Attributes
     ----------
     values
-        One per cell; NaN where missing, not finite or no number.
+        One per cell; NaN where a cell is missing, not finite or not a number.
     style
         How they are written: plain | decimal comma | thousands comma | thousands point | thousands space | with unit.
     ambiguous
-        An example that reads in two ways ("2,361"), or "".
+        An example that can be read in two ways ("2,361"), or "".
     words
-        Distinct cells that are no numbers, in order of appearance.
+        Distinct cells that are not numbers, in order of appearance.
     infinite
-        How many cells are infinite (``inf``, ``1e400``).
+        Number of infinite cells (``inf``, ``1e400``).
     is_gapless
-        Whether every cell is a plain number: none is missing.
+        Whether every cell is a plain number, so that none is missing.
     """
 
     values: tuple[float, ...]
@@ -76,9 +76,9 @@ def read_numbers(
     missing
         Cells declared to be missing, such as ``-9``.
     decimal
-        What stands before the decimals where a column leaves it open.
+        The decimal mark, if the column itself does not show it.
     commas_elsewhere
-        Whether the table writes decimal commas in other columns: ``2.361`` is then ambiguous too.
+        Whether other columns of the table have decimal commas; ``2.361`` is then ambiguous, too.
 
     Examples
     --------
@@ -113,7 +113,7 @@ def _result(values: Sequence[float], style: str, ambiguous: str, words: tuple[st
 
 
 def _all_plain(cells: Iterable[str]) -> list[float] | None:
-    """The quick way for columns of plain numbers without a gap."""
+    """The values of a column in which every cell is a plain number (a fast path); None for any other column."""
     try:
         values = [float(c) for c in cells]
     except ValueError:
@@ -122,7 +122,7 @@ def _all_plain(cells: Iterable[str]) -> list[float] | None:
 
 
 def plain_number(text: str) -> float | None:
-    """A number with a decimal point and nothing else, or None."""
+    """The value of a text that is a number with a decimal point, or None."""
     if "_" in text or not text.isascii():
         return None
     try:
@@ -133,7 +133,7 @@ def plain_number(text: str) -> float | None:
 
 
 def _without_units(texts: dict[str, str]) -> tuple[dict[str, str], bool]:
-    """``61 years`` without its unit, where every cell that has one has the same; words stay as they are."""
+    """Cells such as ``61 years`` without their unit, if all units in the column are the same; words stay unchanged."""
     units = {}
     for cell, text in texts.items():
         hit = None if plain_number(text) is not None else _WITH_UNIT.fullmatch(text)
@@ -165,7 +165,7 @@ class _Reader:
 
 
 def _style(texts: Sequence[str], decimal: Decimal | None, commas_elsewhere: bool) -> tuple[str, str, _Reader]:
-    """How a column writes its numbers, an example that is ambiguous, and what reads them."""
+    """How the numbers of a column are written, an ambiguous example or "", and a reader for them."""
     point_decimals = any(
         "." in t and plain_number(t) is not None and not _POINT_GROUP.fullmatch(t) for t in texts
     )

@@ -1,4 +1,4 @@
-"""What lies over a slide: its tiles with their HPCs, and its tissue outlines."""
+"""What is drawn over a slide: its tiles with their HPCs, and its tissue outlines."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ class Overlay:
     Attributes
     ----------
     columns
-        The tile table (tile_id, x, y in level-0 pixels, quality columns), ``hpc`` and ``coarse`` group (-1 without) and
-        ``confidence``: arrays of equal length.
+        Arrays of equal length: the tile table (tile_id, x, y in level-0 pixels, quality columns), ``hpc`` and ``coarse`` group
+        (-1 if unassigned), and ``confidence``.
     tile_px
-        Width of a tile in level-0 pixels; 0 where there is no tile.
+        Width of a tile in level-0 pixels; 0 if there is no tile.
     """
 
     columns: Mapping[str, NDArray[Any]]
     tile_px: int
 
     def __len__(self) -> int:
-        """Count of tiles."""
+        """Number of tiles."""
         return len(self.columns["tile_id"])
 
     @property
@@ -45,12 +45,12 @@ class Overlay:
 
 
 def read_overlay(study: Study, specimen: Specimen) -> Overlay | None:
-    """Tiles of a slide with their HPCs; None before its tiles were cut.
+    """Tiles of a slide with their HPCs; None if its tiles are not cut yet.
 
     Raises
     ------
     InputError
-        If a table is damaged, or does not say how large its tiles are.
+        If a table is damaged, or does not state the size of its tiles.
     """
     path = study.paths.tiles(specimen.id)
     if not path.is_file():
@@ -71,7 +71,7 @@ def read_overlay(study: Study, specimen: Specimen) -> Overlay | None:
 
 
 def tissue_rings(study: Study, specimen: Specimen) -> list[NDArray[np.float64]]:
-    """Rings of the tissue polygons in level-0 pixels, float[n, 2] each; a user's edit takes precedence."""
+    """Rings of the tissue polygons in level-0 pixels, each float [n, 2]; polygons that the user edited take precedence."""
     for folder in ("tissue/edited", "tissue"):
         path = study.file(folder, specimen.id, ".geojson")
         if path.is_file():

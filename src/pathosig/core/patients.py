@@ -1,4 +1,4 @@
-"""Rows of patients.csv as values: one row a patient, columns with their kind, outcomes of an endpoint."""
+"""Reads patients.csv: one row per patient, columns by their kind, and the outcomes of an endpoint."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SHOWN = 5
 
 
 def unique_patients(rows: Sequence[dict[str, str]]) -> list[dict[str, str]]:
-    """Rows of patients.csv, one per patient, sorted; identical repeats are folded.
+    """Rows of patients.csv, one per patient, sorted by patient_id; identical rows of a patient become one.
 
     Raises
     ------
@@ -50,19 +50,19 @@ def unique_patients(rows: Sequence[dict[str, str]]) -> list[dict[str, str]]:
 def to_frame(
     rows: Sequence[Mapping[str, str]], text: Collection[str], columns: Columns = Columns()
 ) -> pd.DataFrame:
-    """Patient rows as a DataFrame; columns whose every filled cell is a number become float.
+    """Patient rows as a DataFrame; columns in which every filled cell is a number become float.
 
-    Whatever `core.words.is_missing` takes for missing is missing, in columns of numbers ``none`` too. Levels that differ by case
-    or blanks only are one level, under its commonest spelling.
+    Cells are missing if `core.words.is_missing` says so; ``none`` is missing only in columns of numbers. Levels that differ only
+    by case or blanks become one level with its most common spelling.
 
     Parameters
     ----------
     rows
         Cells as text.
     text
-        Columns that stay as they are.
+        Columns that stay text.
     columns
-        [columns] of study.toml: declared words for missing, and the decimal mark.
+        [columns] of study.toml, with declared words for missing and the decimal mark.
     """
     import pandas as pd
 
@@ -93,16 +93,25 @@ def to_frame(
 def survival_frame(
     rows: Sequence[Mapping[str, str]], endpoint: Endpoint, columns: Columns = Columns()
 ) -> pd.DataFrame:
-    """patient_id, time, event of an endpoint, and `entry` where it is declared; rows without an outcome are left out.
+    """patient_id, time and event of an endpoint, and entry if it is declared; rows without an outcome are left out.
 
-    An event without its time is left out too, with a warning that names the patients (code E_TIME;
-    W_TIME where study.toml says ``without_time = "left out"``).
+    Events without a time are left out, too, with a warning that names the patients (code E_TIME, or W_TIME if study.toml
+    has ``without_time = "left out"``).
+
+    Parameters
+    ----------
+    rows
+        Cells as text, one row per patient.
+    endpoint
+        The endpoint.
+    columns
+        [columns] of study.toml, with declared words for missing and the decimal mark.
 
     Raises
     ------
     InputError
-        E_TIME: negative, infinite or non-numeric times, entry that is missing or not before the end of follow-up. E_EVENT: values other than 0/1 that
-        `event_values` does not map.
+        E_TIME if times are negative, infinite or not numbers, or entry is missing or not before the end of follow-up. E_EVENT
+        if there are values other than 0/1 that `event_values` does not map.
     """
     import pandas as pd
 
@@ -147,8 +156,8 @@ def _warn_of_lost_events(lost: Sequence[str], endpoint: Endpoint) -> None:
     is_declared = endpoint.without_time == "left out"
     way_out = "" if is_declared else " Give the time, or empty both cells."
     message = (
-        f"patients.csv: column {endpoint.time} is empty for {len(lost)} patients whose {endpoint.event} says "
-        f"that the event happened ({', '.join(lost[:_SHOWN])}); they are left out.{way_out}"
+        f"patients.csv: column {endpoint.time} is empty for {len(lost)} patients who had the event according to "
+        f"{endpoint.event} ({', '.join(lost[:_SHOWN])}); they are left out.{way_out}"
     )
     warnings.warn(PathosigWarning(message, code="W_TIME" if is_declared else "E_TIME"), stacklevel=3)
 
@@ -160,8 +169,8 @@ def _times(
     numbers = read_numbers(cells, decimal=decimal)
     if numbers.ambiguous:
         raise InputError(
-            f"patients.csv: column {column} has values such as {numbers.ambiguous!r}, in which the comma or point may stand "
-            'before decimals or thousands. Write them without it, or give decimal = "point" or "comma" in [columns].',
+            f"patients.csv: column {column} has values such as {numbers.ambiguous!r}, in which the sign may be a decimal mark or a "
+            'thousands separator. Write them without it, or set decimal = "point" or "comma" in [columns] of study.toml.',
             code="E_TIME",
         )
     bad = [
@@ -182,14 +191,23 @@ def _times(
 def event_codes(
     cells: Sequence[str], endpoint: Endpoint, missing: Collection[str] = frozenset()
 ) -> list[bool | None]:
-    """Whether the event happened, per cell; None where the cell is missing.
+    """Whether the event happened, for each cell; None if the cell is missing.
 
-    A value that `event_values` maps is never missing, even ``none`` or ``unknown``.
+    A value that `event_values` maps never counts as missing, not even ``none`` or ``unknown``.
+
+    Parameters
+    ----------
+    cells
+        Cells of the event column.
+    endpoint
+        The endpoint, with its coding.
+    missing
+        Cells declared to be missing.
 
     Raises
     ------
     InputError
-        E_EVENT with all the values when one is neither 0/1 nor mapped.
+        E_EVENT, with all values, if one is neither 0/1 nor mapped.
     """
     mapping = {event_key(str(k)): bool(v) for k, v in (endpoint.event_values or {}).items()}
     if not mapping:
@@ -213,14 +231,14 @@ def event_codes(
 
 
 def event_key(value: str) -> str:
-    """How values of an event column are compared: case, blanks and ``1.0`` for ``1`` do not matter."""
+    """The form in which values of an event column are compared, regardless of case and blanks, with ``1.0`` as ``1``."""
     text = fold(value)
     number = plain_number(text)
     return str(int(number)) if number is not None and number == number // 1 and abs(number) < 1e9 else text
 
 
 def _suggested(values: Sequence[str]) -> str:
-    """What to declare: the values with 1 for words that say the event happened, 0 for those that say it did not, ? for others."""
+    """A declaration to suggest: each value with 1 or 0 if its words are clear, and ? otherwise."""
     meant = {
         "dead": "1",
         "dead of disease": "1",

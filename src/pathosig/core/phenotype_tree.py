@@ -1,4 +1,4 @@
-"""The tree over the phenotypes of a codebook, as phenotypes/tree.json holds it."""
+"""The tree over the phenotypes of a codebook (phenotypes/tree.json)."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ class PhenotypeTree:
     Attributes
     ----------
     k
-        Count of HPCs, numbered from 0.
+        Number of HPCs, which are numbered from 0.
     artefacts
-        HPCs that hold pen, blur, folds or background.
+        HPCs that consist of pen marks, blur, folds or background.
     nodes
         Inner nodes, lowest first.
     linkage
         Rows of SciPy's linkage: two children, height, count.
     sizes
-        Training tiles of each HPC.
+        Number of training tiles in each HPC.
     coarse
-        Group of each HPC in the coarse cut; empty without one.
+        Group of each HPC in the coarse cut of the tree; empty if there is none.
     steadiness
-        ``hpc_00`` ..., ``node_00`` ... and ``coarse_0`` ... to 0..1: how well codebooks of disjoint halves of the discovery patients
-        find the group again (docs/explanation/phenotypes.md). Empty where it could not be told (fewer than six patients).
+        ``hpc_00`` ..., ``node_00`` ... and ``coarse_0`` ... -> 0 to 1: how well codebooks of disjoint halves of the discovery
+        patients recover the group (docs/explanation/phenotypes.md). Empty with fewer than six patients.
     """
 
     k: int
@@ -76,7 +76,7 @@ class PhenotypeTree:
         Raises
         ------
         InputError
-            If the file is missing or is no tree.
+            If the file is missing or does not hold a tree.
         """
         try:
             return cls.from_dict(read_json(path))
@@ -85,7 +85,7 @@ class PhenotypeTree:
             raise InputError(message, code="E_TREE") from error
 
     def to_dict(self) -> dict[str, object]:
-        """Plain values, as tree.json has them."""
+        """The tree as plain values, for tree.json."""
         raw: dict[str, object] = {
             "k": self.k,
             "artefact_hpcs": sorted(self.artefacts),

@@ -1,4 +1,4 @@
-"""Planted against found, claim by claim: what a simulated study says of itself, kept beside its truth."""
+"""The claims that were planted in a simulated study, and what the analysis found of each."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Claim:
     Attributes
     ----------
     panel
-        Short name of the figure or table it stands for, such as ``cores`` or ``os``.
+        Short name of the figure or table that it stands for, such as ``cores`` or ``os``.
     subject
-        The same in words.
+        What it is about, in words.
     planted, found
-        Both in words and numbers.
+        The planted truth and the finding, in words and numbers.
     outcome
         Whether the planted truth was found.
     """
@@ -42,17 +42,17 @@ class _Claims:
 
 
 def write_claims(path: Path, claims: Sequence[Claim]) -> None:
-    """Write claims as JSON, atomically."""
+    """Write claims as JSON; an interrupted write leaves the old file."""
     write_json(path, to_plain(_Claims(claims=tuple(claims))))
 
 
 def read_claims(path: Path) -> tuple[Claim, ...]:
-    """Claims as `write_claims` wrote them; none without the file.
+    """The claims that `write_claims` wrote; none if there is no such file.
 
     Raises
     ------
     InputError
-        E_FORMAT if it is another file.
+        E_FORMAT if the file holds something else.
     """
     if not path.is_file():
         return ()

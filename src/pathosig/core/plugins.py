@@ -1,4 +1,4 @@
-"""Plug-in groups: the built-ins are registered the same way as anybody else's.
+"""Plug-ins, found by entry points; the built-in readers, encoders and clusterers are registered in the same way.
 
 Groups: ``pathosig.readers``, ``pathosig.encoders``, ``pathosig.clusterers``.
 """
@@ -43,7 +43,7 @@ def load(group: str, name: str) -> Any:
     points = _group(group)
     if name not in points:
         known = ", ".join(sorted(points)) or "none"
-        raise ConfigError(f"{group}: nothing is registered as {name!r}; known: {known}.")
+        raise ConfigError(f"{group}: nothing is registered as {name!r}; found {known}.")
     try:
         return points[name].load()
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Functions in other processes: one function on many items, with the same results for any number of processes, or one call."""
+"""Runs functions in other processes: one function on many items, with the same results for any number of processes, or one call."""
 
 from __future__ import annotations
 
@@ -20,20 +20,25 @@ _PARTS_PER_WORKER = 16
 def over_processes(
     function: Callable[[T], R], items: Sequence[T], *, workers: int = 1, label: str, fewest: int = _FEW
 ) -> list[R]:
-    """Results in the order of the items.
+    """``[function(item) for item in items]``, computed by several processes.
 
     Parameters
     ----------
     function
-        Something that another process can be sent: a module's function, a bound method of a value, or a partial of one.
+        A function that can be pickled: a module's function, a bound method of a value, or a partial of one.
     items
-        What it is called with.
+        The arguments of the calls.
     workers
-        Processes; 1 stays in this one.
+        Number of processes; 1 computes in this process.
     label
         What the progress bar counts.
     fewest
-        With fewer items no process is started: it would take longer than the work.
+        With fewer items than this, no process is started, because that would take longer than the work.
+
+    Returns
+    -------
+    list
+        Results in the order of the items.
 
     Examples
     --------
@@ -59,19 +64,21 @@ def over_processes(
 
 
 def apart(function: Callable[..., R], *arguments: Any, label: str) -> R:
-    """``function(*arguments)``, computed by another process that ends with it, so that nothing it loads stays here.
+    """``function(*arguments)``, computed by another process, so that the libraries it loads do not stay in this one.
 
     Parameters
     ----------
     function
-        A function of a module; arguments and result are sent from process to process.
+        A function of a module.
+    *arguments
+        Its arguments; they and the result are sent from process to process.
     label
         What is computed, for messages.
 
     Raises
     ------
     PathosigError
-        E_WORKER if the process died twice; else what the function raises.
+        E_WORKER if the process died twice; otherwise whatever the function raises.
 
     Examples
     --------
@@ -90,7 +97,7 @@ def _alone(function: Callable[..., R], arguments: tuple[Any, ...]) -> list[R]:
 
 
 def _home(function: Any) -> str:
-    """The module of a function, of a method's class, or of what a partial calls."""
+    """The module of a function, of a method's class, or of the function in a partial."""
     return str(getattr(getattr(function, "func", function), "__module__", ""))
 
 

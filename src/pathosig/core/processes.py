@@ -1,8 +1,8 @@
-"""New interpreters that serve one end of a pipe.
+"""Starts Python interpreters that serve one end of a pipe.
 
-Python's own way starts a second interpreter beside the first, to clear up semaphores that are not used here: a tenth
-of what a slide's tissue and tiles cost. It is taken on Windows, which starts none, and where tasks lie in the program's
-own module.
+The multiprocessing module of Python starts a further interpreter to clean up semaphores, which are not used here; that costs a
+tenth of the time for a slide's tissue and tiles. It is used only on Windows, where it starts none, and for tasks that are
+defined in the program's main module.
 """
 
 from __future__ import annotations
@@ -23,46 +23,51 @@ _BOOT = "import sys; sys.path[:] = {path!r}; from {module} import {name} as serv
 
 
 class Process(Protocol):
-    """What a supervisor needs of a process; `multiprocessing.Process` has it."""
+    """The interface that a supervisor needs; `multiprocessing.Process` has it."""
 
     @property
     def pid(self) -> int | None:
-        """Its number."""
+        """Process id."""
 
     @property
     def sentinel(self) -> int:
-        """What `multiprocessing.connection.wait` takes: ready when it has ended."""
+        """A handle for `multiprocessing.connection.wait` that is ready once the process has ended."""
 
     @property
     def exitcode(self) -> int | None:
-        """Negative for a signal; None while it runs."""
+        """The exit code, negative for a signal; None while the process runs."""
 
     def is_alive(self) -> bool:
-        """Whether it runs."""
+        """Whether the process runs."""
 
     def terminate(self) -> None:
-        """Ask it to end."""
+        """Ask the process to end."""
 
     def kill(self) -> None:
-        """End it."""
+        """Kill the process."""
 
     def join(self, timeout: float | None = None) -> None:
-        """Wait until it has ended, `timeout` seconds at most."""
+        """Wait until the process has ended, but no longer than `timeout` seconds."""
 
 
 def start(
     serve: Callable[[Connection], None], *, main: bool, environment: Mapping[str, str] | None = None
 ) -> tuple[Process, Connection]:
-    """A new process that runs `serve` on the other end of the pipe that is returned.
+    """Start a process that runs `serve` on the other end of the returned pipe.
 
     Parameters
     ----------
     serve
-        A function of a module, taking the process's end of the pipe.
+        A function of a module; it gets the process's end of the pipe.
     main
-        Whether the process needs the program's own module, which is otherwise not run again.
+        Whether the process has to import the program's main module.
     environment
-        Variables that the process has beside those of this one.
+        Environment variables of the process in addition to those of this one.
+
+    Returns
+    -------
+    tuple[Process, Connection]
+        The process, and this end of the pipe.
     """
     here, there = mp.get_context("spawn").Pipe()
     with there:
@@ -84,9 +89,9 @@ def start(
 
 
 def run(serve: Callable[[Connection], None], descriptor: int) -> None:
-    """Serve the pipe that was handed over by its number, then end at once.
+    """Serve the pipe with the given file descriptor, then exit at once.
 
-    To take NumPy, Arrow and the like down piece by piece costs a fifth of a slide's tissue and tiles.
+    A regular shutdown of NumPy, Arrow and other libraries would cost a fifth of the time for a slide's tissue and tiles.
     """
     serve(Connection(descriptor))
     logging.shutdown()
@@ -97,13 +102,13 @@ def run(serve: Callable[[Connection], None], descriptor: int) -> None:
 
 
 def heed_interrupts() -> None:
-    """Let Ctrl-C reach this process, which was started without: it would have died with a traceback while importing."""
+    """Unblock Ctrl-C, which was blocked when this process started so that it would not end its imports in a traceback."""
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 class _Started:
-    """A process started by its command line; `sentinel` can be read when it has ended."""
+    """A process that was started by its command line; `sentinel` becomes readable once it has ended."""
 
     def __init__(
         self, serve: Callable[[Connection], None], there: Connection, environment: Mapping[str, str]
@@ -111,7 +116,7 @@ class _Started:
         code = _BOOT.format(
             path=sys.path, module=serve.__module__, name=serve.__qualname__, here=__name__, fd=there.fileno()
         )
-        self.sentinel, held = os.pipe()  # the process holds its end as long as it lives
+        self.sentinel, held = os.pipe()  # the process holds its end for as long as it runs
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # see `heed_interrupts`
         try:
             self._process = subprocess.Popen(
@@ -151,7 +156,7 @@ class _Started:
 
 
 def _flags() -> list[str]:
-    """Flags that this interpreter was started with and that matter to another one."""
+    """Flags of this interpreter that a new one needs, too."""
     flags = sys.flags
     set_here = {
         "-I": flags.isolated,

@@ -1,4 +1,4 @@
-"""How far a stage is, on standard error: a bar on a terminal, a line a minute elsewhere."""
+"""Shows on standard error how far a stage is: a bar on a terminal, one line per minute elsewhere."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _EVERY_S = 60.0
 
 
 def clock(seconds: float) -> str:
-    """A duration for people.
+    """A duration as text.
 
     Examples
     --------
@@ -34,17 +34,17 @@ def announce(text: str) -> None:
 
 
 class Progress:
-    """Counts units. On a terminal one line is redrawn in place; a file or a pipe gets a line a minute, and one at the end.
+    """Counts units. A terminal shows one line that is redrawn; a file or pipe gets one line per minute and one at the end.
 
     Parameters
     ----------
     label
         What is counted.
     total
-        How many there are; nothing is drawn for none.
+        Number of units; nothing is shown for 0.
     work
-        The work of all of them in one measure, such as tiles, from which the time that is left is estimated; by default
-        all units are alike.
+        Total work of all units in one measure, such as tiles, from which the remaining time is estimated; by default every
+        unit is the same amount of work.
     """
 
     enabled = True
@@ -74,11 +74,21 @@ class Progress:
             self._draw(final=True)
             sys.stderr.write("\n")
             sys.stderr.flush()
-        elif self._tells and self._told > self._start:  # a stage of more than a minute also tells its end
+        elif self._tells and self._told > self._start:  # the end of a stage that took more than a minute
             self._tell(time.monotonic())
 
     def advance(self, steps: int = 1, *, failed: bool = False, work: float | None = None) -> None:
-        """Count steps done, and the work that they were."""
+        """Count finished units.
+
+        Parameters
+        ----------
+        steps
+            Number of units.
+        failed
+            Whether they failed.
+        work
+            The work that they were, in the measure of the total.
+        """
         self.count += steps
         self.failed += failed
         self._worked += steps if work is None else work
@@ -87,9 +97,9 @@ class Progress:
         self._draw(final=self.count == self.total)
 
     def seconds_left(self) -> float | None:
-        """Seconds that the rest takes at the pace since the first unit, whose time is also that of starting workers.
+        """Estimated seconds for the remaining units, at the pace since the first one; None before the second and at the end.
 
-        None before two units were done, and at the end.
+        The first unit does not count, because its time includes that of starting workers.
         """
         if self._first is None or self.count >= self.total or self._worked <= self._first[1]:
             return None

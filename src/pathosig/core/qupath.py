@@ -1,4 +1,4 @@
-"""Tiles as QuPath reads them: https://qupath.readthedocs.io/en/stable/docs/advanced/geojson.html."""
+"""Tiles as GeoJSON for QuPath: https://qupath.readthedocs.io/en/stable/docs/advanced/geojson.html."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 
 class TileFeature(TypedDict):
-    """One tile: a GeoJSON feature."""
+    """One tile as a GeoJSON feature."""
 
     type: str
     geometry: dict[str, object]
@@ -18,7 +18,7 @@ class TileFeature(TypedDict):
 
 
 class TileCollection(TypedDict):
-    """All tiles of a slide."""
+    """All tiles of a slide as a GeoJSON feature collection."""
 
     type: str
     features: list[TileFeature]
@@ -31,16 +31,16 @@ def tile_collection(
     colours: Sequence[Sequence[int]],
     measurements: Mapping[str, Sequence[float | None]],
 ) -> TileCollection:
-    """Squares in level-0 pixels with class, colour and numbers to colour by.
+    """Tiles as squares with a class, a colour and measurements.
 
     Parameters
     ----------
     corners, side
-        Top-left corners int[n, 2] and width of the tiles.
+        Top-left corners int [n, 2], and side of the tiles, in level-0 pixels.
     names, colours
-        Class of each tile, and its red, green, blue in 0..255.
+        Class of each tile, and its colour as red, green and blue from 0 to 255.
     measurements
-        Name -> a number per tile; None leaves it out.
+        Name -> one number per tile; None leaves the measurement of a tile out.
     """
     features: list[TileFeature] = []
     for i, (x, y) in enumerate(corners.tolist()):

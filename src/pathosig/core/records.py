@@ -1,7 +1,7 @@
-"""Records, fingerprints and atomic writes: how a study knows what is done.
+"""Records and atomic writes: how a study knows what is done.
 
 A file is complete when a record says so and its checksum fits; never because it exists.
-Everything written here is a pure function of its content: no time, host or path inside.
+Everything written here is a pure function of its content, without times, hosts or paths, except for the `run` block of records.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _CHUNK = 1 << 20
 def _storage_error(path: Path, number: int | None, text: str) -> StorageError:
     what = text
     if number in (errno.ENOSPC, errno.EDQUOT):
-        what = "the disk is full. Free some space and run the same command again: it resumes"
+        what = "the disk is full. Free some space and run the same command again; the run resumes"
     elif number in (errno.EACCES, errno.EROFS, errno.EPERM):
         what = "not allowed to write there. Give write permission, or choose another folder"
     return StorageError(f"{path.name}: cannot be written: {what}.")
@@ -45,7 +45,7 @@ def _storage_error(path: Path, number: int | None, text: str) -> StorageError:
 
 @contextlib.contextmanager
 def atomic_path(final: Path) -> Iterator[Path]:
-    """A temporary name beside `final`; on success it is synced and renamed onto it.
+    """A temporary path beside `final`, which is synced to disk and renamed to `final` on success.
 
     Raises
     ------
@@ -79,29 +79,29 @@ def atomic_path(final: Path) -> Iterator[Path]:
 
 
 def _forget(temporary: Path) -> None:
-    # On a read-only disk even the removal of a file that is not there fails, and would hide the reason.
+    # On a read-only disk even the removal of a missing file fails, which would hide the reason.
     with contextlib.suppress(OSError):
         temporary.unlink(missing_ok=True)
 
 
 def _owner() -> str:
-    """Who writes a temporary file: machine and process, so that others can tell whether it is dead."""
+    """Machine and process that write a temporary file, so that others can tell whether the process is still there."""
     host = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
     return f"{host}.{os.getpid()}"
 
 
 def is_stale(temporary: Path) -> bool:
-    """Whether the process that was writing a temporary file is gone: by its number on this machine, else by age."""
+    """Whether the process that was writing a temporary file is gone: by its id on this machine, else by the file's age."""
     owner = temporary.name.removeprefix(_TMP_PREFIX).split("-")[0]
     host, _, pid = owner.partition(".")
     if pid.isdigit() and host == _owner().partition(".")[0]:
         return not process_lives(int(pid))
     age = time.time() - temporary.stat().st_mtime
-    return not -_OLD_S < age < _OLD_S  # a clock that was set back must not keep it for ever
+    return not -_OLD_S < age < _OLD_S  # a clock that was set back must not keep the file for ever
 
 
 def process_lives(pid: int) -> bool:
-    """Whether a process of this machine is there."""
+    """Whether a process exists on this machine."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -112,7 +112,7 @@ def process_lives(pid: int) -> bool:
 
 
 def stale_files(folder: Path, *, deep: bool = False) -> list[Path]:
-    """Temporary files that killed runs left in a folder, and with `deep` in all folders below it."""
+    """Temporary files that killed runs left in a folder and, with `deep`, in all folders below it."""
     out = []
     for path in folder.rglob(f"{_TMP_PREFIX}*") if deep else folder.glob(f"{_TMP_PREFIX}*"):
         with contextlib.suppress(OSError):
@@ -122,7 +122,7 @@ def stale_files(folder: Path, *, deep: bool = False) -> list[Path]:
 
 
 def remove_stale(folder: Path, *, deep: bool = False) -> int:
-    """Delete what `stale_files` lists; returns how many."""
+    """Delete the files that `stale_files` lists, and return their number."""
     removed = 0
     for path in stale_files(folder, deep=deep):
         with contextlib.suppress(OSError):
@@ -132,16 +132,17 @@ def remove_stale(folder: Path, *, deep: bool = False) -> int:
 
 
 def json_files(folder: Path) -> list[Path]:
-    """JSON files of a folder by name, none where there is no folder.
+    """JSON files of a folder sorted by name; none if there is no such folder.
 
-    Without those of `atomic_path` that a killed run left behind: they may be whole, and would count twice.
+    Temporary files of `atomic_path` that a killed run left behind are not among them: they may be complete and would count
+    twice.
     """
     return [folder / name for name in _json_names(folder)]
 
 
 def _json_names(folder: Path) -> list[str]:
     try:
-        names = os.listdir(folder)  # noqa: PTH208  (names are all that is wanted)
+        names = os.listdir(folder)  # noqa: PTH208  (only names are needed)
     except (FileNotFoundError, NotADirectoryError):
         return []
     return sorted(n for n in names if n.endswith(".json") and not n.startswith(_TMP_PREFIX))
@@ -206,7 +207,7 @@ def read_json(path: Path) -> Any:
 
 
 def write_parquet(path: Path, table: pa.Table, metadata: Mapping[str, object] | None = None) -> None:
-    """Write an Arrow table as Parquet, deterministic bytes, `metadata` values as JSON."""
+    """Write an Arrow table as Parquet with reproducible bytes; values of `metadata` are stored as JSON."""
     import pyarrow.parquet as pq
 
     extra = {k: json.dumps(_jsonable(v), sort_keys=True) for k, v in (metadata or {}).items()}
@@ -243,7 +244,7 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
 
 
 def parquet_metadata(path: Path) -> dict[str, Any]:
-    """The JSON values stored with `write_parquet(metadata=)`."""
+    """The values that were stored with `write_parquet(metadata=)`."""
     import pyarrow.parquet as pq
 
     raw = pq.read_schema(path).metadata or {}
@@ -255,7 +256,7 @@ def parquet_metadata(path: Path) -> dict[str, Any]:
 
 
 def write_npy(path: Path, array: np.ndarray) -> None:
-    """Write an array as .npy atomically; never pickles."""
+    """Write an array as .npy atomically, without pickling."""
     import numpy as np
 
     with atomic_path(path) as temporary, temporary.open("wb") as handle:
@@ -273,20 +274,26 @@ def sha256_file(path: Path) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """What is known of one unit of one stage.
+    """The result of one unit of one stage.
 
     Attributes
     ----------
     stage, unit
-        Names, verbatim.
+        Their names, verbatim.
     status
-        ``ok``, ``empty`` (nothing to do here, with reasons) or ``failed``.
+        ``ok``, ``empty`` (there was nothing to do, for a reason that is given) or ``failed``.
     fingerprint
-        See `fingerprint`.
+        Digest of everything that decided the outputs; see `fingerprints.fingerprint`.
+    spec
+        The settings that the unit was made with.
+    upstream
+        Name -> fingerprint of each record that it was made from.
     outputs
         Path relative to the study folder -> SHA-256.
     warnings, summary, error
         Findings for the report; `error` holds ``code`` and ``message``.
+    run
+        Time, memory, host and library versions, and sizes and times of the outputs; it differs from run to run.
     """
 
     stage: str
@@ -303,19 +310,19 @@ class Record:
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
-        """The record at `path`; None when there is none or it is damaged (then the unit runs again)."""
+        """The record at `path`; None if there is none or it is damaged, so that the unit runs again."""
         try:
             return cls(**json.loads(path.read_bytes()))
         except (OSError, ValueError, TypeError):
             return None
 
     def write(self, path: Path) -> None:
-        """Write the record atomically; it is always the last file of a unit."""
+        """Write the record atomically; it must be the last file of a unit to be written."""
         write_json(path, dataclasses.asdict(self))
 
     @property
     def slide(self) -> SlideIdentity | None:
-        """The slide that the unit read, if the record says so."""
+        """The slide that the unit read, if it is recorded."""
         try:
             return SlideIdentity(**self.run["slide"])
         except (KeyError, TypeError):
@@ -323,12 +330,12 @@ class Record:
 
     @property
     def seconds(self) -> float | None:
-        """Wall seconds that the unit took, if the record says so."""
+        """Wall time of the unit in seconds, if it is recorded."""
         return self._number("seconds")
 
     @property
     def peak_mb(self) -> float | None:
-        """Peak resident memory of the unit in MiB, if the record says so."""
+        """Peak resident memory of the unit in MiB, if it is recorded."""
         return self._number("peak_mb")
 
     def _number(self, name: str) -> float | None:
@@ -338,14 +345,14 @@ class Record:
     def damaged_outputs(self, root: Path, *, deep: bool = False) -> list[str]:
         """Outputs that are missing, cannot be read, or differ from what was written.
 
-        A file of the size and time that the record has is taken for the same; any other is hashed.
+        A file with the recorded size and time counts as unchanged; any other is hashed.
 
         Parameters
         ----------
         root
             The study folder.
         deep
-            Hash all of them.
+            Hash all outputs.
         """
         stamps = self.run.get("outputs")
         stamps = stamps if isinstance(stamps, dict) else {}
@@ -362,7 +369,7 @@ class Record:
         return bad
 
     def with_stamps(self, root: Path) -> Record:
-        """The record with the sizes and times that its outputs have now; for outputs that were just compared."""
+        """The record with the present sizes and times of its outputs, which must have been verified just before."""
         stamps = {}
         for relative in self.outputs:
             stat = (root / relative).stat()
@@ -371,10 +378,10 @@ class Record:
 
 
 def read_records(folder: Path) -> list[Record]:
-    """All records of a folder that can be read, sorted by unit."""
+    """All readable records of a folder, sorted by unit."""
     records: list[Record] = []
     for name in _json_names(folder):
-        # text in place of Path, and one Spec for all that have the same: half the time and a third of the memory
+        # strings instead of Path, and one Spec for all records that share it: half the time, a third of the memory
         try:
             with open(f"{folder}/{name}", "rb") as handle:  # noqa: PTH123
                 raw = json.loads(handle.read())
@@ -387,5 +394,5 @@ def read_records(folder: Path) -> list[Record]:
 
 
 def findings_in(record: Record | None) -> tuple[str, ...]:
-    """Main results of a unit in words, as its task left them in the summary."""
+    """Main results of a unit in words, from the summary of its record."""
     return tuple(map(str, record.summary.get("said", ()))) if record is not None else ()

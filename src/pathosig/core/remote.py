@@ -1,7 +1,7 @@
-"""Files in object storage and on web servers, such as ``s3://bucket/slide.svs``, reached through fsspec.
+"""Reads files in object storage and on web servers, such as ``s3://bucket/slide.svs``, through fsspec.
 
-Inside the program such a file is a `Path` whose first part is the scheme (``s3:/bucket/slide.svs``): names, suffixes and order are
-those of any path, and `url_of` gives its address back.
+Inside the program such a file is a `Path` whose first part is the scheme (``s3:/bucket/slide.svs``), so that names, suffixes and
+sorting work as for any path; `url_of` returns its address.
 """
 
 from __future__ import annotations
@@ -25,18 +25,28 @@ _ADDRESS = re.compile(rf"^({'|'.join(_SCHEMES)}):/{{1,2}}(?=[^/])")
 _WEB = ("http", "https")
 _BLOCK = 1 << 16
 _BLOCKS_KEPT = 512
-_AHEAD = 16  # blocks that are fetched at once where reading goes on from where it was
+_AHEAD = 16  # blocks that are fetched at once when reading continues where it stopped
 _SAMPLES, _SAMPLE_BYTES, _END_BYTES = 8, 1 << 16, 1 << 20
 _LISTING_S = 60.0
 
 
 class NoRanges(OSError):
-    """A server that gives whole files only."""
+    """The server cannot send parts of files."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RemoteState:
-    """What a server says of a file, or of all files of a folder: bytes, and a tag that changes with the content."""
+    """The state of a file, or of all files of a folder, on a server.
+
+    Attributes
+    ----------
+    size
+        Size in bytes.
+    tag
+        A text that changes with the content.
+    is_folder
+        Whether it is a folder.
+    """
 
     size: int
     tag: str
@@ -44,7 +54,7 @@ class RemoteState:
 
 
 def url_of(path: Path | str) -> str | None:
-    """The address of a path that is one, such as ``s3://bucket/slide.svs``; None for files of this machine.
+    """The address, such as ``s3://bucket/slide.svs``, that a path stands for; None for files on this machine.
 
     Examples
     --------
@@ -57,12 +67,12 @@ def url_of(path: Path | str) -> str | None:
 
 
 def path_of(text: str, root: Path) -> Path:
-    """The path of a file as a table names it: absolute, relative to `root`, or an address.
+    """The path of a file that a table names by an absolute path, a path relative to `root`, or an address.
 
     Raises
     ------
     InputError
-        If an address holds a password or a signature, which do not belong into a table.
+        If an address contains a password or a signature, which do not belong in a table.
     """
     url = url_of(text)
     if url is None:
@@ -70,14 +80,14 @@ def path_of(text: str, root: Path) -> Path:
     host = url.partition("://")[2].partition("/")[0]
     if "@" in host or "?" in url:
         raise InputError(
-            f"{url.partition('?')[0].rpartition('/')[2]}: its address holds a password or a signature. Give the plain address, and "
-            "the credentials in the environment (AWS_ACCESS_KEY_ID ..., or those of your provider)."
+            f"{url.partition('?')[0].rpartition('/')[2]}: its address contains a password or a signature. Give the plain address, "
+            "and the credentials in environment variables (AWS_ACCESS_KEY_ID ..., or those of your provider)."
         )
     return Path(url)
 
 
 def shown(path: Path) -> str:
-    """A path as a table names it: an address, or the absolute path."""
+    """A path as it is written into a table: an address, or the absolute path."""
     return url_of(path) or path.absolute().as_posix()
 
 
@@ -86,13 +96,15 @@ def look(path: Path, *, is_listed: bool = False) -> RemoteState:
 
     Parameters
     ----------
+    path
+        The remote file or folder.
     is_listed
-        Whether a listing of its folder that is a minute old will do: one request for a thousand files.
+        Whether a listing of its folder that is up to a minute old is good enough, which saves one request per file.
 
     Raises
     ------
     OSError
-        If it is not there or the server does not answer.
+        If it does not exist or the server does not answer.
     """
     entries = _entries(path, is_listed=is_listed)
     if len(entries) == 1:
@@ -105,9 +117,10 @@ def look(path: Path, *, is_listed: bool = False) -> RemoteState:
 
 
 def samples(path: Path) -> Iterator[bytes]:
-    """What stands for the content of a remote file: size and tag, the first and last megabyte, eight pieces of 64 KB between them.
+    """Yield bytes that represent the content of a remote file, so that it need not be read as a whole.
 
-    Nothing is read whole. The same content uploaded in another way may have another tag, and is then taken for another file.
+    They are its size and tag, its first and last megabyte, and eight pieces of 64 KB between these. The same content that was
+    uploaded in another way may have another tag, and then counts as another file.
 
     Raises
     ------
@@ -124,7 +137,7 @@ def samples(path: Path) -> Iterator[bytes]:
 
 
 def matching(pattern: str) -> list[Path]:
-    """Files that fit an address with wildcards, such as ``s3://bucket/cohort/*.svs``.
+    """Files that match an address with wildcards, such as ``s3://bucket/cohort/*.svs``.
 
     Raises
     ------
@@ -139,7 +152,7 @@ def matching(pattern: str) -> list[Path]:
 
 
 def copy_to(path: Path, folder: Path) -> Path:
-    """Fetch a file, or all files of a folder, into a folder of this machine; returns where the slide then is.
+    """Fetch a file, or all files of a folder, into a folder on this machine, and return the path of the copy.
 
     Raises
     ------
@@ -151,7 +164,7 @@ def copy_to(path: Path, folder: Path) -> Path:
     for name in _entries(path):
         local = folder / name
         if not local.resolve().is_relative_to(folder.resolve()):
-            raise OSError(errno.EINVAL, "a name that leads out of its folder")
+            raise OSError(errno.EINVAL, "a file name that leads out of its folder")
         local.parent.mkdir(parents=True, exist_ok=True)
         with _os_errors(url):
             _system(scheme).get_file(f"{url.rpartition('/')[0]}/{name}", str(local))
@@ -159,23 +172,23 @@ def copy_to(path: Path, folder: Path) -> Path:
 
 
 class RemoteFile:
-    """A remote file, read from any thread in blocks of 64 KB, of which the last 32 MB are kept.
+    """A remote file that any thread can read. It is fetched in blocks of 64 KB, of which the last 32 MB are kept.
 
-    Where reading goes on from where it was, as along a row of tiles, a megabyte is fetched at once.
+    When reading continues where it stopped, as along a row of tiles, a megabyte is fetched at once.
 
     Raises
     ------
     NoRanges
-        If the server cannot give a part of a file.
+        If the server cannot send a part of a file.
     OSError
-        If it does not answer, or has a folder there.
+        If the server does not answer, or the address is a folder.
     """
 
     def __init__(self, path: Path) -> None:
         self._url = url_of(path) or ""
         self._lock = threading.Lock()
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
-        self._after = -1  # the block behind the last that was fetched
+        self._after = -1  # the block after the last one that was fetched
         self.bytes_fetched = 0
         scheme = self._url.partition("://")[0]
         with _os_errors(self._url):
@@ -183,14 +196,14 @@ class RemoteFile:
             if state.is_folder:
                 raise IsADirectoryError(errno.EISDIR, "is a folder")
             self.size = state.size
-            size = {"size": self.size} if scheme in _WEB else {}  # else it is asked for again
+            size = {"size": self.size} if scheme in _WEB else {}  # otherwise fsspec would ask for it again
             self._file = _system(scheme).open(self._url, "rb", cache_type="none", **size)
         last = self.size - 1 - (self.size - 1) % _BLOCK if self.size else 0
-        if last:  # directories of a TIFF lie there as a rule; and whoever gives this gives any part
+        if last:  # usually holds the directories of a TIFF; and a server that can send this can send any part
             self.pread(last, self.size - last)
 
     def pread(self, offset: int, count: int) -> bytes:
-        """`count` bytes from `offset`; fewer at the end."""
+        """`count` bytes from `offset`, or fewer at the end of the file."""
         end = min(self.size, offset + count)
         if end <= offset:
             return b""
@@ -213,7 +226,7 @@ class RemoteFile:
         return b"".join(blocks[n] for n in wanted)[offset - start : end - start]
 
     def fetch(self, start: int, end: int) -> bytes:
-        """Bytes from `start` to `end`, without keeping them."""
+        """Bytes from `start` to `end`, which are not kept."""
         with self._lock:
             return self._read(start, end)
 
@@ -222,22 +235,22 @@ class RemoteFile:
             with _os_errors(self._url):
                 self._file.seek(start)
                 data: bytes = self._file.read(end - start)
-        except ValueError as error:  # fsspec's word for a server that sends all of it
-            raise NoRanges(errno.EOPNOTSUPP, "the server gives whole files only") from error
+        except ValueError as error:  # fsspec raises it if the server sends the whole file
+            raise NoRanges(errno.EOPNOTSUPP, "the server cannot send parts of files") from error
         if len(data) != end - start:
-            raise OSError(errno.EIO, "the server gave less than was asked for")
+            raise OSError(errno.EIO, "the server sent fewer bytes than requested")
         self.bytes_fetched += len(data)
         return data
 
     def close(self) -> None:
-        """Forget what was read."""
+        """Close the file and drop the blocks that were kept."""
         with self._lock:
             self._file.close()
             self._blocks.clear()
 
 
 def _runs(numbers: list[int]) -> list[tuple[int, int]]:
-    """First and last of each run of neighbours."""
+    """First and last number of each run of consecutive numbers."""
     runs: list[tuple[int, int]] = []
     for n in numbers:
         if runs and runs[-1][1] == n - 1:
@@ -248,7 +261,7 @@ def _runs(numbers: list[int]) -> list[tuple[int, int]]:
 
 
 def _entries(path: Path, *, is_listed: bool = False) -> dict[str, RemoteState]:
-    """Every file that belongs to a slide, by its name beside the slide."""
+    """Path of each file of a slide, relative to the slide's folder -> its state."""
     url = url_of(path) or ""
     scheme = url.partition("://")[0]
     with _os_errors(url):
@@ -268,12 +281,12 @@ def _entries(path: Path, *, is_listed: bool = False) -> dict[str, RemoteState]:
 
 
 def _state(entry: Any) -> RemoteState:
-    """What an entry of fsspec says; the names in it differ by store."""
+    """The state in an entry of fsspec, whose keys differ between stores."""
     if entry.get("type") == "directory":
         return RemoteState(size=0, tag="", is_folder=True)
     size = entry.get("size")
     if not isinstance(size, int):
-        raise OSError(errno.EOPNOTSUPP, "the server does not say how large it is")
+        raise OSError(errno.EOPNOTSUPP, "the server does not state its size")
     names = ("ETag", "etag", "Last-Modified", "LastModified", "last_modified", "mtime")
     tag = next((str(entry[name]) for name in names if entry.get(name)), "")
     return RemoteState(size=size, tag=tag.strip('"'))
@@ -292,7 +305,7 @@ def _listed(system: Any, url: str) -> RemoteState | None:
 
 
 def _system(scheme: str) -> Any:
-    """The file system of a scheme; it keeps no listings, so what it says is what is there now."""
+    """The file system of a scheme; it caches no listings, so that it always reports the present state."""
     import fsspec
 
     try:
@@ -307,7 +320,7 @@ def _system(scheme: str) -> Any:
 
 @contextlib.contextmanager
 def _os_errors(url: str) -> Iterator[None]:
-    """Turn what servers' libraries raise into errors that a disk could raise."""
+    """Turn the errors of libraries for servers into the OSErrors that a disk could raise."""
     try:
         yield
     except (FileNotFoundError, PermissionError) as error:

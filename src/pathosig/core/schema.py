@@ -1,6 +1,6 @@
 """Schemas of the tables that stages exchange, checked at every read and write.
 
-Built on Arrow so that pixel stages need no pandas.
+They are built on Arrow, so that stages on pixels need no pandas.
 """
 
 from __future__ import annotations
@@ -21,7 +21,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Column:
-    """One column: its name (or a pattern for families such as ``hpc_00``), Arrow type and range."""
+    """One declared column.
+
+    Attributes
+    ----------
+    name
+        Its name, or a regular expression for a family such as ``hpc_00``, ``hpc_01`` ...
+    type
+        Its Arrow type.
+    required
+        Whether a table must have it.
+    minimum, maximum
+        Range of its values, ends included.
+    unique
+        Whether its values must all differ.
+    """
 
     name: str
     type: str
@@ -37,19 +51,26 @@ class Column:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Schema:
-    """A table's declared columns. Extra columns are allowed only where `open_ended`."""
+    """The declared columns of a table; other columns are allowed only if it is `open_ended`."""
 
     name: str
     columns: tuple[Column, ...]
     open_ended: bool = False
 
     def check(self, table: pa.Table, *, where: str = "") -> pa.Table:
-        """The table itself when it fits.
+        """Return the table if it has the declared columns.
+
+        Parameters
+        ----------
+        table
+            The table.
+        where
+            Its name in messages.
 
         Raises
         ------
         InputError
-            With the table, the column, what was found and what was expected.
+            If it does not; the message names the table, the column, what was found and what was expected.
         """
         label = where or self.name
         for column in self.columns:
@@ -77,14 +98,14 @@ def _check_column(table: pa.Table, name: str, column: Column, label: str) -> Non
     if len(values) and (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
         _check_numbers(_as_array(values), name, column, label)
     elif len(values) and column.unique:
-        import pyarrow.compute as pc  # 50 ms: numbers do without
+        import pyarrow.compute as pc  # takes 50 ms to import, and numbers do not need it
 
         if pc.count_distinct(values).as_py() != len(values):
             raise InputError(f"{label}: column {name} has repeated values.")
 
 
 def _as_array(values: pa.ChunkedArray) -> np.ndarray:
-    """Numbers without nulls as NumPy (Arrow's own way imports pandas)."""
+    """A numeric column without nulls as a NumPy array; Arrow's own conversion would import pandas."""
     import numpy as np
 
     kind = np.dtype(values.type.to_pandas_dtype())
@@ -108,7 +129,7 @@ def _check_numbers(values: np.ndarray, name: str, column: Column, label: str) ->
         if least < low or most > high:
             raise InputError(f"{label}: column {name} spans {least} to {most}; expected {low} to {high}.")
     if column.unique:
-        ordered = np.sort(values)  # np.unique would import masked arrays
+        ordered = np.sort(values)  # np.unique would import numpy.ma
         if np.any(ordered[1:] == ordered[:-1]):
             raise InputError(f"{label}: column {name} has repeated values.")
 

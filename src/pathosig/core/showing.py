@@ -1,4 +1,4 @@
-"""How values look in a notebook."""
+"""How values are shown in a notebook."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Shown:
     __slots__ = ()
 
     def to_text(self) -> str:
-        """In words."""
+        """The value as text."""
         return repr(self)
 
     def _repr_html_(self) -> str:
@@ -20,7 +20,7 @@ class Shown:
 
 
 def table_html(title: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A small HTML table with a title, everything escaped.
+    """A small HTML table with a title; all texts are escaped.
 
     Examples
     --------

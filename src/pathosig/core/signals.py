@@ -1,6 +1,6 @@
-"""Ctrl-C and SIGTERM: heeded before anything else is imported, and again once there is work to wind down.
+"""Handlers for Ctrl-C and SIGTERM: one for the time of imports, and one for the time when there is work to wind down.
 
-Imports take longer than many a command. Without this a Ctrl-C among them would end in a traceback.
+Imports can take longer than a command itself; without a handler, Ctrl-C during an import would end in a traceback.
 """
 
 from __future__ import annotations
@@ -16,20 +16,19 @@ STOPPED = "\nstopped; run the same command again to resume\n"
 
 
 def end_at_once() -> None:
-    """From now on Ctrl-C ends the program with exit code 130 and SIGTERM with 143, at any moment."""
-    _heed(_end_now)
+    """From now on, Ctrl-C ends the program at once with exit code 130, and SIGTERM with 143."""
+    _handle_by(_end_now)
 
 
 def wind_down_first() -> None:
-    """From now on there is work to wind down: the first signal raises, the second one ends the program."""
-    _heed(_wind_down)
+    """From now on, the first signal raises an exception so that work is wound down; a second one ends the program at once."""
+    _handle_by(_wind_down)
 
 
-def _heed(handler: Callable[[int, types.FrameType | None], NoReturn]) -> None:
+def _handle_by(handler: Callable[[int, types.FrameType | None], NoReturn]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
-        if (
-            signal.getsignal(number) != signal.SIG_IGN
-        ):  # jobs in the background of a script do not see its Ctrl-C
+        # background jobs of a script ignore its Ctrl-C, and must keep doing so
+        if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, handler)
 
 

@@ -1,4 +1,4 @@
-"""Specs: what a stage computes, as a frozen value read from study.toml or from flags."""
+"""Specs: the settings of a stage, as a frozen value that is read from study.toml or from flags."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from pathosig.core.errors import ConfigError
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Spec:
-    """Base of all Specs: a frozen dataclass that names its table of study.toml.
+    """Base class of all Specs: a frozen dataclass that names its table in study.toml.
 
-    A Spec says *what* is computed and is part of the fingerprint; `Execution` says *how*.
+    A Spec states *what* is computed and is part of the fingerprint; `Execution` states *how*.
     """
 
     section: ClassVar[str] = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values only, tuples as lists: what goes into JSON, TOML and fingerprints."""
+        """The fields as plain values, with tuples as lists, for JSON, TOML and fingerprints."""
         return {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
 
     @classmethod
@@ -44,7 +44,7 @@ class Spec:
         return cls(**values)
 
     def replace(self, **changes: Any) -> Self:
-        """A copy with some fields changed, checked like a fresh one."""
+        """A copy with some fields changed; it is checked like a new Spec."""
         return type(self).from_mapping({**self.to_dict(), **changes})
 
     def _within(self, name: str, low: float, high: float) -> None:
@@ -64,12 +64,12 @@ def _plain(value: Any) -> Any:
 
 def _unknown(section: str, key: str, known: set[str]) -> str:
     near = difflib.get_close_matches(key, sorted(known), n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else f" Known keys: {', '.join(sorted(known))}."
+    hint = f" Did you mean {near[0]!r}?" if near else f" Expected one of {', '.join(sorted(known))}."
     return f"study.toml: table [{section}] has no key {key!r}.{hint}"
 
 
 def _coerce(value: Any, hint: Any, where: str) -> Any:
-    """`value` as the declared type, or a ConfigError that says what was expected."""
+    """`value` as the declared type; otherwise a ConfigError states what was expected."""
     origin = get_origin(hint)
     if origin is Literal:
         if value in get_args(hint):

@@ -1,4 +1,4 @@
-"""The stages of a study in their order: one table that the commands, the pipeline, the status and the report read."""
+"""The table of all stages in order, which the commands, the pipeline, the status and the report share."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class StageRow:
     target
         ``module:function`` of its public function.
     help
-        What it does, in a line.
+        What it does, in one line.
     level
-        The latest start of a study that still has this stage: one that starts from embeddings has no tiles to cut.
+        The latest level that a study with this stage can start from; a study that starts from embeddings has no tiles to cut.
     per_specimen
-        One unit per slide or core, which shards may share; the others are fits over the whole study.
+        Whether it has one unit per slide or core, so that shards can share them; other stages are fits over the whole study.
     section
-        Its table of study.toml where that has another name.
+        Its table in study.toml, if that has another name.
     """
 
     name: str
@@ -45,11 +45,11 @@ class StageRow:
 
     @property
     def table(self) -> str:
-        """Name of its table in study.toml."""
+        """The name of its table in study.toml."""
         return self.section or self.name
 
     def function(self) -> Callable[..., Any]:
-        """The public function; imports its module."""
+        """Import the module of the public function, and return the function."""
         module, name = self.target.split(":")
         function: Callable[..., Any] = getattr(importlib.import_module(module), name)
         return function
@@ -66,7 +66,7 @@ STAGES = (
     StageRow(
         name="tissue",
         target="pathosig.tissue.stage:find_tissue",
-        help="Find tissue; write polygons that QuPath opens.",
+        help="Find tissue, and write its polygons for QuPath.",
         level="slides",
         per_specimen=True,
     ),
@@ -94,13 +94,13 @@ STAGES = (
     StageRow(
         name="phenotypes",
         target="pathosig.phenotypes.stage:find_phenotypes",
-        help="Find phenotypes (HPCs); assign tiles.",
+        help="Find phenotypes (HPCs), and assign tiles to them.",
         level="embeddings",
     ),
     StageRow(
         name="profiles",
         target="pathosig.profiles.stage:build_profiles",
-        help="Each patient's mixture of phenotypes.",
+        help="Compute each patient's mixture of phenotypes.",
     ),
     StageRow(
         name="signature",
@@ -110,19 +110,19 @@ STAGES = (
     StageRow(
         name="validate",
         target="pathosig.validation.stage:validate_signature",
-        help="Prove it on other cohorts.",
+        help="Validate the signature on other cohorts.",
     ),
     StageRow(
         name="report",
         target="pathosig.report.stage:build_report",
-        help="One offline HTML file with every result.",
+        help="Write one offline HTML file with every result.",
     ),
 )
 STAGE_NAMES = tuple(row.name for row in STAGES)
 
 
 def stages_of(study: Study) -> list[StageRow]:
-    """The stages a study needs, in order; those before its level are left out."""
+    """The stages that a study has, in order; those before its level are left out."""
     start = LEVELS.index(_level(study))
     rows = [row for row in STAGES if LEVELS.index(row.level) >= start]
     if not any(slide.kind == "tma" for slide in study.slides()):
@@ -133,7 +133,7 @@ def stages_of(study: Study) -> list[StageRow]:
 
 
 def refuse_left_out(study: Study, name: str) -> None:
-    """Refuse a stage whose inputs this study does not have, before it records a failure per slide.
+    """Refuse a stage whose inputs a study does not have, before a failure is recorded for every slide.
 
     Raises
     ------
@@ -143,7 +143,7 @@ def refuse_left_out(study: Study, name: str) -> None:
     level = _level(study)
     if any(row.name == name and LEVELS.index(row.level) < LEVELS.index(level) for row in STAGES):
         raise ConfigError(
-            f"{name}: this study starts from {level} ([study] level in study.toml) and has no such stage. "
+            f"{name}: this study starts from {level} (level under [study] in study.toml) and has no such stage. "
             f"Its stages are {', '.join(row.name for row in stages_of(study))}."
         )
 

@@ -1,4 +1,4 @@
-"""JSON of strangers: small, shallow, without repeated keys and without infinite numbers."""
+"""Reads JSON from untrusted files: it must be shallow, and have no repeated keys and no infinite numbers."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ _DEEPEST = 32
 
 
 def read_strict(data: bytes) -> dict[str, Any]:
-    """An object from JSON text.
+    """The object in a JSON text.
 
     Raises
     ------
     ValueError
-        If it is no object, nested more than 32 deep, or has a key twice or a number that is not finite.
+        If it is not an object, is nested more than 32 levels deep, or has a repeated key or a number that is not finite.
     """
     text = data.decode("utf-8")
     _refuse_depth(text)
@@ -25,7 +25,7 @@ def read_strict(data: bytes) -> dict[str, Any]:
 
 
 def _refuse_depth(text: str) -> None:
-    """Count brackets outside strings before any recursive reader sees the text."""
+    """Refuse deep nesting by counting brackets outside strings, before any recursive reader sees the text."""
     depth, inside, escaped = 0, False, False
     for letter in text:
         if inside:

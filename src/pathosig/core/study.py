@@ -1,4 +1,4 @@
-"""The study folder: one place that knows where things lie and what study.toml says."""
+"""The study folder: access to its files, its tables and the settings in study.toml."""
 
 from __future__ import annotations
 
@@ -32,16 +32,24 @@ KINDS = ("wsi", "core", "tma")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Specimen:
-    """One slide, or one core of a TMA slide: what later stages iterate over.
+    """One slide, or one core of a TMA slide, over which stages iterate.
 
     Attributes
     ----------
     id
-        slide_id, or ``<tma>#R-C`` for a core.
+        slide_id, or ``<tma>#R-C`` for a core in row R and column C.
+    slide_id
+        Id of the slide; for a core, that of its TMA slide.
+    patient_id
+        Id of the patient.
     path
         Absolute path of the slide file or DICOM folder, or its address (see `remote.url_of`).
     mpp
-        Micrometres per level-0 pixel when slides.csv gives it.
+        Micrometres per level-0 pixel, if slides.csv states it.
+    kind
+        wsi | core | tma.
+    site, cohort
+        Hospital and cohort; None if unknown.
     region
         (x, y, width, height) in level-0 pixels for a core, else None.
     is_discovery
@@ -65,9 +73,9 @@ class Specimen:
 
 
 class Study:
-    """A study folder, opened.
+    """An open study folder.
 
-    Use `Study.open` or `Study.create`. Tables are read when first asked for.
+    Use `Study.open` or `Study.create` to get one. Tables are read when they are first needed.
     """
 
     def __init__(self, root: Path) -> None:
@@ -96,16 +104,23 @@ class Study:
 
     @classmethod
     def create(cls, root: Path | str, config: Mapping[str, object] | str | None = None) -> Self:
-        """Make a study folder with a study.toml of the given tables, or of this text, and open it.
+        """Make a study folder with the given study.toml, and open it.
+
+        Parameters
+        ----------
+        root
+            The folder.
+        config
+            Tables of study.toml, or its text; by default a minimal configuration.
 
         Raises
         ------
         ConfigError
-            If a study.toml is there already.
+            If the folder has a study.toml already.
         """
         path = Path(root).expanduser().resolve()
         if (path / "study.toml").exists():
-            raise ConfigError(f"{root}: a study.toml is there already. Choose another folder.")
+            raise ConfigError(f"{root}: the folder has a study.toml already. Choose another folder.")
         write_text(
             path / "study.toml", config if isinstance(config, str) else to_toml(config or DEFAULT_CONFIG)
         )
@@ -121,12 +136,12 @@ class Study:
             raise ConfigError(f"study.toml: not valid TOML: {error}.") from error
 
     def spec(self, spec_class: type[SpecT]) -> SpecT:
-        """The Spec of a stage: its table of study.toml over the defaults.
+        """The Spec of a stage: the defaults, overridden by its table in study.toml.
 
         Raises
         ------
         ConfigError
-            On unknown keys or wrong values.
+            If the table has unknown keys or wrong values.
         """
         table = self.config.get(spec_class.section, {})
         if not isinstance(table, dict):
@@ -134,9 +149,9 @@ class Study:
         return spec_class.from_mapping(table)
 
     def update(self, section: str, **changes: Any) -> None:
-        """Set keys of one table of study.toml, or remove those given as None; comments and all else stay.
+        """Change keys of one table of study.toml, or remove those given as None; comments and everything else stay.
 
-        The file is not touched when nothing changes.
+        The file is not written if nothing changes.
         """
         text = self.paths.config.read_text(encoding="utf-8-sig")
         new = changed_toml(text, section, changes)
@@ -145,7 +160,7 @@ class Study:
             self.__dict__.pop("config", None)
 
     def save_spec(self, spec: Spec) -> None:
-        """Write a Spec back into study.toml: what differs from the defaults, and what the file says otherwise."""
+        """Save a Spec in study.toml: write values that differ from the defaults, and remove those that equal them."""
         table = self.config.get(spec.section, {})
         defaults = type(spec)().to_dict()
         changes = {
@@ -178,7 +193,7 @@ class Study:
         Raises
         ------
         InputError
-            On missing columns, repeated ids, unreadable mpp or unknown kinds.
+            If columns are missing, ids are repeated, an mpp is not a number, or a kind is unknown.
         """
         return list(self._slides)
 
@@ -192,7 +207,7 @@ class Study:
         if repeated:
             raise InputError(
                 f"slides.csv: slide_id {repeated[0]!r} appears more than once "
-                f"({len(repeated)} such ids). Every slide needs an id of its own.",
+                f"({len(repeated)} such ids). Every slide needs a unique id.",
                 code="E_DUP_ID",
             )
         cohorts = {r["patient_id"]: r.get("cohort", "") for r in self._patient_rows} if rows else {}
@@ -219,7 +234,7 @@ class Study:
         )
 
     def specimens(self) -> list[Specimen]:
-        """Slides and TMA cores: what tissue, tiles, embed and phenotypes iterate over, sorted by id."""
+        """Slides and TMA cores sorted by id, over which tissue, tiles, embed and phenotypes iterate."""
         slides = self.slides()
         by_id = {s.id: s for s in slides if s.kind == "tma"}
         out = [s for s in slides if s.kind != "tma"]
@@ -249,7 +264,7 @@ class Study:
         )
 
     def patients(self) -> pd.DataFrame:
-        """patients.csv: ids, cohort and text stay text, numeric columns become numbers."""
+        """patients.csv as a table: ids, cohort and words stay text, numeric columns become numbers."""
         return patients.to_frame(self._patient_rows, self.text_columns(), self.columns)
 
     def text_columns(self) -> frozenset[str]:
@@ -257,14 +272,14 @@ class Study:
         return frozenset({"patient_id", "cohort"}) | ({self.columns.site} if self.columns.site else set())
 
     def survival(self, endpoint: str) -> pd.DataFrame:
-        """patient_id, time, event of one endpoint; patients without an outcome are left out.
+        """patient_id, time and event of one endpoint; patients without an outcome are left out.
 
         Raises
         ------
         ConfigError
             If study.toml has no such endpoint.
         InputError
-            E_TIME or E_EVENT, with the rows.
+            E_TIME or E_EVENT if values are wrong; the message names the rows.
         """
         endpoints = self.endpoints()
         if endpoint not in endpoints:
@@ -278,7 +293,7 @@ class Study:
         return sorted(r["patient_id"] for r in self._patient_rows if r.get("cohort", "") == name)
 
     def cohorts(self) -> list[str]:
-        """Names of the cohorts, discovery first, the others sorted."""
+        """Names of the cohorts: discovery first, then the others in alphabetical order."""
         names = {r.get("cohort", "") for r in self._patient_rows} - {""}
         first = [self.primary.discovery] if self.primary.discovery in names else []
         return first + sorted(names - set(first))
@@ -313,15 +328,15 @@ class Study:
         return frozenset(name for name, n in counts.items() if n > 1)
 
     def file(self, folder: str, unit: str, suffix: str) -> Path:
-        """Where a stage keeps its file of a unit."""
+        """The file of a unit in a folder of the study."""
         return self.paths.file(folder, unit, suffix)
 
     def record_path(self, stage: str, unit: str) -> Path:
-        """Where the record of a unit lies."""
+        """The path of the record of a unit."""
         return self.paths.record(stage, unit)
 
     def record(self, stage: str, unit: str) -> Record | None:
-        """The record of a unit, or None."""
+        """The record of a unit, or None if there is none."""
         return Record.read(self.record_path(stage, unit))
 
     def records(self, stage: str) -> list[Record]:
@@ -329,18 +344,18 @@ class Study:
         return read_records(self.paths.records / stage)
 
     def upstream(self, stage: str, unit: str) -> str | None:
-        """Fingerprint of a finished upstream unit; None when it is missing or failed."""
+        """Fingerprint of a finished upstream unit; None if it is missing or failed."""
         record = self.record(stage, unit)
         return record.fingerprint if record is not None and record.status != "failed" else None
 
     @functools.cached_property
     def identities(self) -> Identities:
-        """Contents of slides that were hashed before, by path, size and time."""
+        """Identities of slides that were hashed before, by path, size and time."""
         return Identities(self.paths.identities)
 
     @functools.cached_property
     def journal(self) -> Journal:
-        """The log of what this process does to the study."""
+        """The log of this process's work on the study."""
         return Journal(self.root)
 
 

@@ -1,4 +1,4 @@
-"""One reader of the tables people send: text with any separator or encoding, Excel; cells as text, with what was done to get them."""
+"""Reads the tables that people send, text with any separator and encoding or Excel, as cells of text."""
 
 from __future__ import annotations
 
@@ -15,29 +15,30 @@ from pathosig.core.numbers import plain_number
 from pathosig.core.tables import decode, separator_line, unreadable_line
 
 MOST_BYTES = 2**29
-"""Size up to which a text table is read; larger ones are no clinical tables."""
+"""Largest size in bytes of a table that is read; a larger file is not a clinical table."""
 
 _SEPARATORS = (",", ";", "\t", "|")
 _LOOKED_AT = 40
 
 
 def read_table(path: Path, *, sheet: str | None = None, header_row: int | None = None) -> Table:
-    """A CSV, TSV or Excel file as a `Table`, whatever its name says it is.
+    """A CSV, TSV or Excel file as a `Table`; the content of the file decides its format, not its suffix.
 
     Parameters
     ----------
     path
-        The file; what it is shows its content, not its suffix.
+        The file.
     sheet
         Sheet of a workbook.
     header_row
-        Line of the file (row of the sheet) with the column names, counted from 1; found by its look otherwise.
+        Line of the file (row of the sheet) with the column names, counted from 1; by default the line that looks most like a
+        header.
 
     Raises
     ------
     InputError
-        E_MISSING: no such file. E_SHEET: several sheets and none named. E_ENCRYPTED, E_TOO_LARGE, E_FORMAT, E_INPUT: it
-        cannot be read, with the reason and what to save it as.
+        E_MISSING if there is no such file, E_SHEET if there are several sheets and none is named, E_ENCRYPTED, E_TOO_LARGE,
+        E_FORMAT or E_INPUT if the file cannot be read; the message gives the reason and the format to save it in.
     """
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "no such file"
@@ -62,7 +63,7 @@ def read_table(path: Path, *, sheet: str | None = None, header_row: int | None =
             grid = replace(grid, notes=(f"{path.name} is no workbook but text, read as such", *grid.notes))
         if sheet is not None:
             raise InputError(
-                f"{path.name}: --sheet {sheet!r}, but the file is text and has no sheets. Leave --sheet out."
+                f"{path.name}: --sheet {sheet!r}, but the file is text and has no sheets. Omit --sheet."
             )
     return to_table(grid, source, header_row=header_row)
 
@@ -90,11 +91,12 @@ _FOREIGN = (
 
 
 def refuse_other_files(raw: bytes, name: str) -> None:
-    """Refuse files that are neither text nor a workbook, in one sentence.
+    """Refuse files that are neither text nor a workbook.
 
     Raises
     ------
     InputError
+        E_FORMAT, or E_ENCRYPTED for a workbook with a password; the message states what the file is.
     """
     way_out = "Save the table as CSV (UTF-8) or .xlsx."
     if raw[:8] == b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1":
@@ -102,13 +104,17 @@ def refuse_other_files(raw: bytes, name: str) -> None:
             raise InputError(
                 f"{name}: the workbook is protected by a password. Save it without one.", code="E_ENCRYPTED"
             )
-        raise InputError(f"{name}: an old Excel file (.xls), which is not read. {way_out}", code="E_FORMAT")
+        raise InputError(
+            f"{name}: an old Excel file (.xls), which cannot be read. {way_out}", code="E_FORMAT"
+        )
     for magic, what in _FOREIGN:
         if raw.startswith(magic):
-            raise InputError(f"{name}: {what}, not a table of text or a workbook. {way_out}", code="E_FORMAT")
+            raise InputError(f"{name}: {what}, not a text table or a workbook. {way_out}", code="E_FORMAT")
     start = raw[:2000].lstrip(b"\xef\xbb\xbf \r\n\t").lower()
     if start.startswith((b"<html", b"<!doctype html", b"<table", b"<?xml")) or b"<table" in start[:500]:
-        raise InputError(f"{name}: a web page or XML with the name of a table. {way_out}", code="E_FORMAT")
+        raise InputError(
+            f"{name}: a web page or XML, not a text table or a workbook. {way_out}", code="E_FORMAT"
+        )
     if start[:1] in (b"{", b"[") and b'":' in start:
         raise InputError(f"{name}: JSON, not a table. {way_out}", code="E_FORMAT")
 
@@ -117,7 +123,14 @@ def refuse_other_files(raw: bytes, name: str) -> None:
 
 
 def read_grid(text: str, name: str) -> Grid:
-    """Cells of a text table: comments passed over, separator and quoting as the lines show them.
+    """Cells of a text table; comments are skipped, and separator and quoting are inferred from the lines.
+
+    Parameters
+    ----------
+    text
+        The text.
+    name
+        Name of the file, for messages.
 
     Raises
     ------
@@ -128,14 +141,14 @@ def read_grid(text: str, name: str) -> Grid:
         raise InputError(f"{name}: not a text table. Save it as CSV (UTF-8).")
     notes: list[str] = []
     first, _, rest = text.partition("\n")
-    said = separator_line(first.rstrip("\r"))
+    declared = separator_line(first.rstrip("\r"))
     offset = 0
-    if said is not None:
+    if declared is not None:
         text, offset = rest, 1
-        notes.append(f"separator {said!r}, as its first line says")
+        notes.append(f"separator {declared!r}, as declared in the first line")
     text, passed, commented = _without_comments(text)
     offset += passed
-    separator = said or _separator(text)
+    separator = declared or _separator(text)
     rows, lines = _parse(text, separator, name, quoted=True)
     if _is_ragged(rows) and '"' in text:
         loose, loose_lines = _parse(text, separator, name, quoted=False)
@@ -145,13 +158,13 @@ def read_grid(text: str, name: str) -> Grid:
     if commented:
         rows, lines, taken = _commented_header(rows, lines, commented, separator)
         shown = passed - taken
-        notes += [f"{shown} lines that begin with # passed over"] if shown else []
-        notes += ["column names from the line that begins with #"] if taken else []
+        notes += [f"{shown} lines that begin with # are skipped"] if shown else []
+        notes += ["column names are in the line that begins with #"] if taken else []
     return Grid(rows=rows, lines=[n + offset for n in lines], notes=tuple(notes), semicolons=separator == ";")
 
 
 def _without_comments(text: str) -> tuple[str, int, str]:
-    """Text after the leading lines that begin with #, how many these were, and the last of them."""
+    """The text after the leading lines that begin with #, the number of these lines, and the last of them."""
     last, passed = "", 0
     while text.startswith("#") or (text.startswith('"#') and passed):
         last, _, text = text.partition("\n")
@@ -162,7 +175,7 @@ def _without_comments(text: str) -> tuple[str, int, str]:
 def _commented_header(
     rows: list[list[str]], lines: list[int], commented: str, separator: str
 ) -> tuple[list[list[str]], list[int], int]:
-    """Rows with the last comment as header where it is one: as many names as the first row, which holds data."""
+    """The rows with the last comment as their header, if it has as many names as the first row, which holds data."""
     names = [c.strip() for c in next(csv.reader([commented.lstrip("# ")], delimiter=separator), [])]
     if (
         not rows
@@ -175,7 +188,7 @@ def _commented_header(
 
 
 def _separator(text: str) -> str:
-    """The separator that cuts the first lines into the same number of cells, most cells first; blanks as a last resort."""
+    """The separator that splits the first lines into the same number of cells, and into the most; blanks are a last resort."""
     head = [line for line in text[:200_000].splitlines() if line.strip()][:_LOOKED_AT]
     best, best_score = ",", (0.0, 0)
     for separator in _SEPARATORS:

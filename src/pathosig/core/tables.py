@@ -1,4 +1,4 @@
-"""CSV tables of the study folder, read as text so that ids stay verbatim (`001`, `NA`, `1E5`)."""
+"""Reads and writes the CSV tables of a study folder as text, so that ids such as `001`, `NA` and `1E5` stay verbatim."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ _FAR_EASTERN = "gb18030"
 
 
 def read_csv_rows(path: Path) -> list[dict[str, str]]:
-    """Rows of a CSV as text, cells and header names stripped; UTF-8 (with or without BOM), UTF-16 or Latin-1.
+    """Rows of a CSV as text, with cells and header names stripped of blanks.
 
-    The separator is a comma, semicolon or tab, whichever the header has most of, or what a line ``sep=;`` says.
+    The separator is the comma, semicolon or tab that is most frequent in the header, or the one that a first line ``sep=;``
+    declares. For encodings see `read_text`.
 
     Raises
     ------
     InputError
-        If the file is missing, empty, has repeated column names or rows of another length.
+        If the file is missing or empty, or has repeated column names or rows of unequal length.
     """
     text = read_text(path)
     first, _, rest = text.partition("\n")
     delimiter = ""
-    if (said := separator_line(first)) is not None:
-        delimiter, text = said, rest
+    if (declared := separator_line(first)) is not None:
+        delimiter, text = declared, rest
         first = text.partition("\n")[0]
     if not first.strip():
         raise InputError(f"{path.name}: the table is empty; expected a header row and one row per record.")
@@ -58,11 +59,12 @@ def _rows(reader: Any, name: str) -> list[dict[str, str]]:
 
 
 def refuse_repeated(header: Sequence[str], name: str) -> None:
-    """Refuse a header that names a column twice: one of the two would win unseen.
+    """Refuse a header that names a column twice, since one of the two would silently be lost.
 
     Raises
     ------
     InputError
+        With the repeated names.
     """
     if len(set(header)) == len(header):
         return
@@ -78,7 +80,7 @@ def separator_line(line: str) -> str | None:
 
 
 def unreadable_line(name: str, line: int, error: csv.Error) -> InputError:
-    """What the csv module could not read, in words: nearly always a quote that is never closed."""
+    """The error for a line that the csv module cannot read, nearly always because a quote is never closed."""
     if "field larger" in str(error):
         return InputError(
             f"{name}: line {line} has a cell of more than {csv.field_size_limit():,} characters; "
@@ -88,7 +90,13 @@ def unreadable_line(name: str, line: int, error: csv.Error) -> InputError:
 
 
 def read_text(path: Path) -> str:
-    """A text file as UTF-8 or UTF-16 (marks at the beginning dropped), GB 18030 or, failing these, Latin-1."""
+    """A text file in UTF-8 or UTF-16 (with or without a byte order mark), GB 18030 or, failing these, Windows-1252 or Latin-1.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, or is not text.
+    """
     try:
         raw = path.read_bytes()
     except FileNotFoundError as error:
@@ -97,12 +105,12 @@ def read_text(path: Path) -> str:
 
 
 def decode(raw: bytes, name: str) -> str:
-    """Bytes of a text table as text.
+    """The bytes of a text table as text.
 
     Raises
     ------
     InputError
-        If they are no text.
+        If they are not text.
     """
     if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
         try:
@@ -110,7 +118,7 @@ def decode(raw: bytes, name: str) -> str:
         except UnicodeDecodeError as error:
             raise InputError(f"{name}: damaged UTF-16 text. Save it as CSV (UTF-8).") from error
     nulls = raw[:4096].count(0)
-    if nulls and nulls > 0.3 * len(raw[:4096]):  # UTF-16 without its mark
+    if nulls and nulls > 0.3 * len(raw[:4096]):  # UTF-16 without a byte order mark
         encoding = "utf-16-le" if raw[1:2] == b"\x00" else "utf-16-be"
         try:
             return raw.decode(encoding)
@@ -132,7 +140,7 @@ def _western(raw: bytes) -> str:
 
 
 def _far_eastern(raw: bytes) -> str | None:
-    """Chinese text of a spreadsheet: nearly all that is not ASCII reads as common Chinese characters."""
+    """The text if it is Chinese, that is, if nearly all non-ASCII characters are common Chinese ones; else None."""
     try:
         text = raw.decode(_FAR_EASTERN)
     except UnicodeDecodeError:
@@ -144,12 +152,12 @@ def _far_eastern(raw: bytes) -> str | None:
 
 
 def write_csv_rows(path: Path, rows: Iterable[Mapping[str, object]], columns: Sequence[str]) -> None:
-    """Write rows as CSV atomically; cells a spreadsheet would run as a formula are quoted with '."""
+    """Write rows as CSV atomically; cells that a spreadsheet would run as a formula get a leading '."""
     write_text(path, csv_text(rows, columns))
 
 
 def csv_text(rows: Iterable[Mapping[str, object]], columns: Sequence[str]) -> str:
-    """What `write_csv_rows` writes."""
+    """The text that `write_csv_rows` writes."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow([quote_formula(c) for c in columns])
@@ -168,7 +176,7 @@ def _cell(value: object) -> str:
 
 
 def quote_formula(text: str) -> str:
-    """`text` made safe for spreadsheets: a leading = + - @, also after blanks and line ends, gets a quote in front; numbers stay.
+    """A text made safe for spreadsheets: a quote is put before a leading = + - @, even after blanks; numbers stay unchanged.
 
     Examples
     --------
@@ -185,7 +193,7 @@ def quote_formula(text: str) -> str:
 
 
 def _is_dangerous(text: str) -> bool:
-    """Whether a spreadsheet would run the text, or `unquote_formula` would take a quote of its own away."""
+    """Whether a spreadsheet would run the text, or `unquote_formula` would strip a quote that belongs to the text."""
     bare = text.lstrip("'") if text[0] == "'" else text
     return bare.startswith(("\t", "\r")) or bare.lstrip().startswith(_DANGEROUS)
 

@@ -1,4 +1,4 @@
-"""Templates of pages and forms."""
+"""Jinja templates of pages and forms."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 
 def environment(package: str) -> Environment:
-    """Templates of a package's folder ``templates``: escaping is on whatever their suffix, and an unknown name is an error."""
+    """The templates in the folder ``templates`` of a package; texts are always escaped, and an undefined name is an error."""
     return Environment(
         loader=PackageLoader(package, "templates"),
         autoescape=True,

@@ -1,4 +1,4 @@
-"""How many threads may compute, and how they share the work so that no bit depends on their number."""
+"""Limits the number of computing threads, and shares work among threads so that no result depends on their number."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _inside: ContextVar[bool] = ContextVar("one_blas_thread", default=False)
 
 @contextlib.contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Linear algebra inside runs on one thread; a context and a decorator.
+    """Context manager and decorator that limits linear algebra to one thread.
 
-    Matrices of a few hundred patients gain nothing from more: on a busy machine threads that wait for each other
-    cost many times the work. And the bits do not depend on the number of cores.
+    Matrices of a few hundred patients gain nothing from more threads; on a busy machine, threads that wait for each other
+    cost many times the work. With one thread, results do not depend on the number of cores.
     """
     if _inside.get():
         yield
@@ -38,14 +38,14 @@ def one_blas_thread() -> Iterator[None]:
 
 @functools.lru_cache(maxsize=1)
 def _libraries(modules: int) -> Any:
-    """The libraries with threads of their own; looked for anew, which takes 10 ms, only when something was imported."""
+    """The libraries with threads of their own; the search takes 10 ms and is repeated only after something was imported."""
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()
 
 
 def computing_threads() -> int:
-    """Threads that may compute side by side: OMP_NUM_THREADS where it is set, else the processors this process may use."""
+    """Number of threads that may compute in parallel: OMP_NUM_THREADS if set, else the processors this process may use."""
     with contextlib.suppress(ValueError):
         return max(1, int(os.environ.get("OMP_NUM_THREADS", "")))
     if hasattr(os, "sched_getaffinity"):
@@ -54,7 +54,7 @@ def computing_threads() -> int:
 
 
 def usable_processors() -> int:
-    """Processors that this process may use: its affinity mask, within the quota of its control group.
+    """Number of processors that this process may use, by its affinity mask and the quota of its control group.
 
     Examples
     --------
@@ -69,9 +69,10 @@ def usable_processors() -> int:
 
 
 def side_by_side(task: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """``[task(item) for item in items]`` on several threads, each with linear algebra of its own on one thread.
+    """``[task(item) for item in items]`` on several threads, with linear algebra limited to one thread in each.
 
-    For NumPy code, which lets other threads run while it computes. The results do not depend on the number of threads.
+    This suits NumPy code, which releases the interpreter lock while it computes. Results do not depend on the number of
+    threads.
     """
     count = computing_threads()
     with one_blas_thread():

@@ -1,4 +1,4 @@
-"""Tile tables: where the tiles of a specimen lie, and how they were cut."""
+"""Reads tile tables: the places of a specimen's tiles, and how they were cut."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TileFacts:
-    """How the tiles of one table were cut, from its metadata; features made elsewhere may not say all of it.
+    """How the tiles of one table were cut, from its metadata; features made elsewhere may not state all of it.
 
     Attributes
     ----------
     size_px
-        Side of a tile in pixels, as it is read for the encoder.
+        Side of a tile in pixels as it is read for the encoder.
     mpp
-        Micrometres per pixel of a tile as it is read.
+        Micrometres per pixel of a tile as it is read for the encoder.
     level0_px
         Side of a tile in level-0 pixels of the slide.
     slide_mpp
         Micrometres per level-0 pixel of the slide.
     spec
-        The TileSpec they were cut with.
+        The TileSpec that they were cut with.
     plan
-        The ReadPlan they are read with.
+        The ReadPlan that they are read with.
     """
 
     size_px: int | None = None
@@ -46,7 +46,7 @@ class TileFacts:
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, Any]) -> Self:
-        """The facts as the stages `tiles` and `embed --features` and the simulator write them."""
+        """The facts in the metadata that the stages `tiles` and `embed --features` and the simulator write."""
         spec = metadata.get("spec") or {}
         size = spec.get("size_px") or metadata.get("size_px")
         return cls(
@@ -82,7 +82,7 @@ class SlideTiles:
     facts: TileFacts
 
     def __len__(self) -> int:
-        """Count of tiles."""
+        """Number of tiles."""
         return int(self.table.num_rows)
 
     def column(self, name: str) -> NDArray[Any]:
@@ -98,12 +98,12 @@ class SlideTiles:
 
     @property
     def side(self) -> float:
-        """Side of a tile in level-0 pixels; where the table does not say, the step of the grid it lies on.
+        """Side of a tile in level-0 pixels; if the table does not state it, the step of the grid of tiles.
 
         Raises
         ------
         InputError
-            If neither is known: one tile or none, of unknown size.
+            E_TILES if the size is unknown and there are too few tiles for a grid.
         """
         import numpy as np
 
@@ -112,7 +112,7 @@ class SlideTiles:
         steps = [np.diff(np.unique(self.column(axis))) for axis in "xy"]
         step = np.concatenate(steps)
         if not len(step):
-            message = f"tiles/{self.name}: neither the size of its tiles nor a grid of them is known. Import them again with --mpp."
+            message = f"tiles/{self.name}: the size of its tiles is unknown, and they form no grid. Import them again with --mpp."
             raise InputError(message, code="E_TILES")
         return float(step.min())
 

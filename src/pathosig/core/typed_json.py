@@ -1,4 +1,4 @@
-"""Frozen dataclasses as JSON and back, driven by their type hints."""
+"""Converts frozen dataclasses to JSON and back, guided by their type hints."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ T = TypeVar("T")
 
 
 def to_plain(value: object) -> Any:
-    """A dataclass as mappings, lists and scalars that JSON can hold; `from_plain` is the inverse.
+    """A dataclass as mappings, lists and scalars for JSON; `from_plain` is the inverse.
 
-    A field equal to its default is left out. ``field(metadata={"key": ...})`` gives a field another name in JSON,
-    and a class with ``to_json`` and ``from_json`` is written by these.
+    A field that equals its default is left out. ``field(metadata={"key": ...})`` gives a field another name in JSON, and a
+    class with methods ``to_json`` and ``from_json`` is converted by these.
 
     Examples
     --------
@@ -44,7 +44,7 @@ def to_plain(value: object) -> Any:
 
 
 def from_plain(kind: type[T], raw: object, *, where: str, code: str = "E_FORMAT") -> T:
-    """The dataclass `kind` from what `to_plain` gave.
+    """The dataclass `kind` from the plain values that `to_plain` returned.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def _read_fields(kind: Any, raw: Any, where: str, code: str) -> Any:
 
 
 def _member(union: Any, raw: Any) -> Any:
-    """The member of a union that `raw` looks like: by its keys where members are dataclasses."""
+    """The member of a union that a value belongs to, by its type or, for dataclasses, by its keys."""
     members = get_args(union)
     if raw is None and type(None) in members:
         return type(None)

@@ -1,4 +1,4 @@
-"""Units of work and what became of them: values only."""
+"""Values that describe units of work, jobs, answers and reports."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from pathosig.core.showing import Shown
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Execution:
-    """How a stage runs; never changes a byte of what it writes.
+    """How a stage runs; these settings never change a byte of what it writes.
 
     Attributes
     ----------
     workers
-        Processes side by side, each with one computing thread; on the command line also auto.
+        Number of parallel processes, each with one computing thread; on the command line also auto.
     shard
-        ``I/N``: do the I-th of N parts of the slides (1-based), for Slurm arrays.
+        ``I/N``: do only the I-th of N parts of the slides, counted from 1, as for Slurm arrays.
     device
         auto | cpu | cuda | cuda:N | mps.
     batch_size
-        Tiles sent to the device at once where that does not change results.
+        Has no effect: the batch of an encoder is a setting of its Spec, because results may depend on it.
     force
-        Redo units that are fresh.
+        Redo units that are up to date.
     scheduler
-        Address of a Dask scheduler, or ``local:N`` for a cluster of N on this machine, instead of local processes.
+        Address of a Dask scheduler, or ``local:N`` for a cluster of N threads on this machine, instead of local processes.
     timeout_s
-        Seconds one slide may take before its worker is replaced.
+        Seconds that one slide may take before its worker is replaced.
     memory_mb
-        Resident memory one worker may take before it is replaced; without it 80 % of the machine's memory by the workers,
-        4,000 MB at least.
+        Resident memory in MB that one worker may take before it is replaced; by default 80 % of the machine's memory divided by
+        the number of workers, but at least 4,000 MB.
     """
 
     workers: int = 1
@@ -53,7 +53,7 @@ class Execution:
             self.shard_of()
 
     def shard_of(self) -> tuple[int, int]:
-        """(index from 0, count) of the shard; (0, 1) without one.
+        """(index counted from 0, number of shards); (0, 1) without a shard.
 
         Raises
         ------
@@ -73,13 +73,17 @@ class Execution:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stage:
-    """A stage's name and version; raise the version only when its outputs change.
+    """The name and version of a stage.
 
     Attributes
     ----------
+    name
+        Its name.
+    version
+        Its version, which is raised only when its outputs change.
     from_elsewhere
-        Whether its units do not come from this study's own slides (imported features, simulations): then a study of
-        any level may have them.
+        Whether its units do not come from this study's own slides (imported features, simulations), so that a study of any
+        level may have them.
     """
 
     name: str
@@ -89,7 +93,7 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SlideIdentity:
-    """What a slide file is, wherever it lies: its size in bytes and the xxh3-128 of its content, as hex."""
+    """The identity of a slide file, wherever it lies: its size in bytes, and the xxh3-128 of its content as hex."""
 
     size: int
     xxh3: str
@@ -97,18 +101,18 @@ class SlideIdentity:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SlideInput:
-    """The slide that a unit reads; the worker hashes it, where its identity is not known yet, just before it works on it.
+    """The slide that a unit reads; if its identity is unknown, the worker hashes it just before it works on it.
 
     Attributes
     ----------
     path
-        File, or folder of a DICOM slide.
+        The file, or the folder of a DICOM slide.
     mpp, region
-        What the study says of it; they enter the fingerprint beside size and digest.
+        Micrometres per pixel and region that the study states; they enter the fingerprint with size and digest.
     decides
-        Whether all that enters the fingerprint, as ``inputs["slide"]``; else an upstream fingerprint covers it.
+        Whether all this enters the fingerprint, as ``inputs["slide"]``; otherwise an upstream fingerprint covers it.
     read_by
-        The stage upstream that must have read the very same bytes.
+        The upstream stage that must have read the same bytes.
     """
 
     path: Path
@@ -120,22 +124,22 @@ class SlideInput:
 
 @dataclass(frozen=True, kw_only=True)
 class Unit:
-    """One thing a stage works on.
+    """One piece of work of a stage.
 
     Attributes
     ----------
     id
-        The slide_id, verbatim, or a name starting with ``_`` for a fit.
+        The slide_id, verbatim, or a name that begins with ``_`` for a fit.
     inputs
-        Identities of input files and the table rows that matter; enters the fingerprint.
+        Identities of input files and the table rows that matter; part of the fingerprint.
     upstream
-        Fingerprints of the records it is made from; a None marks one that is missing, and the unit waits.
+        Name -> fingerprint of each record that it is made from; None marks a missing record, for which the unit waits.
     payload
-        JSON-able facts the task needs (paths, mpp, ...); not part of the fingerprint.
+        Plain values that the task needs (paths, mpp ...); not part of the fingerprint.
     slide
-        The slide it reads.
+        The slide that it reads.
     work
-        How much work it is beside the other units, such as its tiles: for the estimate of the time that is left.
+        Its work relative to other units, such as its number of tiles, from which the remaining time is estimated.
     """
 
     id: str
@@ -148,22 +152,22 @@ class Unit:
 
 @dataclass(frozen=True, kw_only=True)
 class Ticket:
-    """What decides a unit's outputs, as far as the driver knows it; the worker adds the identity of the slide.
+    """Everything that decides a unit's outputs, as far as the driver knows it; the worker adds the identity of the slide.
 
     Attributes
     ----------
     stage
-        With its version.
+        The stage with its version.
     inputs, upstream
-        See `Unit`; nothing is missing.
+        As in `Unit`, but no upstream record is missing.
     slide
-        See `Unit`.
+        The slide that it reads.
     key, identity
-        What the driver's cache has of the slide: sizes and times (see `records.input_key`), and what was hashed then.
+        Key of the slide (see `fingerprints.input_key`), and the identity that the driver's cache has for it.
     expected
-        What the stage upstream read.
+        Identity of the slide that the upstream stage read.
     fresh
-        Fingerprint of the record that is there, if its outputs are: the same one needs no work.
+        Fingerprint of the present record, if its outputs are intact; if the unit has the same one, there is nothing to do.
     """
 
     stage: Stage
@@ -178,7 +182,23 @@ class Ticket:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What a task gets: the study folder, the unit, the Spec, its payload and the Execution."""
+    """The argument of a task.
+
+    Attributes
+    ----------
+    root
+        The study folder.
+    unit
+        Id of the unit.
+    spec
+        Settings of the stage.
+    payload
+        Plain values that the task needs.
+    execution
+        Device, limits and other settings that do not change results.
+    ticket
+        What decides the outputs of the unit.
+    """
 
     root: Path
     unit: str
@@ -189,13 +209,23 @@ class Job:
 
     @property
     def paths(self) -> Layout:
-        """Fixed files of the study folder; those of single units are named by the payload."""
+        """The fixed files of the study folder; the files of single units are named in the payload."""
         return Layout(self.root)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a task gives back; outputs are paths relative to the study folder."""
+    """The result of a task.
+
+    Attributes
+    ----------
+    outputs
+        Paths of the files that it wrote, relative to the study folder.
+    status
+        ok, or empty if there was nothing to do.
+    warnings, summary
+        Findings for the record.
+    """
 
     outputs: tuple[str, ...] = ()
     status: Literal["ok", "empty"] = "ok"
@@ -205,7 +235,7 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OutputFile:
-    """An output as it was when its record was written: SHA-256 of its bytes, size in bytes, modification time in ns."""
+    """An output at the time of its record: SHA-256 of its bytes, size in bytes, and modification time in ns."""
 
     sha256: str
     size: int
@@ -214,7 +244,7 @@ class OutputFile:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Effort:
-    """What a unit took, and where: wall seconds, start (UTC, ISO), peak resident memory in MiB, host name."""
+    """The time and memory of a unit: start (UTC, ISO 8601), wall time in seconds, peak resident memory in MiB, and host."""
 
     started: str
     seconds: float
@@ -224,20 +254,24 @@ class Effort:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What a worker gives back for a job.
+    """A worker's answer to a job.
 
     Attributes
     ----------
+    unit
+        Id of the unit.
     result
-        The task's outcome, its error, or None where the unit was fresh already.
+        The outcome of the task, its error, or None if the unit was fresh already.
     fingerprint
-        The unit's fingerprint, slide included; empty where the slide could not be read.
+        The unit's fingerprint with its slide; "" if the slide could not be read.
     outputs
-        The files that the outcome names.
+        Name of each file that the task wrote -> its digest, size and time.
+    effort
+        Time and memory that it took.
     key, identity
-        The slide that was read, for the driver's cache.
+        Key and identity of the slide that was read, for the driver's cache.
     versions
-        Versions of the libraries there, where the worker may run on another machine.
+        Versions of the worker's libraries, if it may run on another machine.
     """
 
     unit: str
@@ -250,7 +284,7 @@ class Answer:
     versions: Mapping[str, str] | None = None
 
     def outcome(self) -> Outcome:
-        """The outcome of a unit that was worked on; raises its error."""
+        """The outcome of the unit; if there is an error instead, it is raised."""
         if isinstance(self.result, Exception):
             raise self.result
         return self.result or Outcome()
@@ -258,7 +292,19 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageReport(Shown):
-    """What became of a stage's units, by id; `findings` are its main results in words."""
+    """What became of a stage's units.
+
+    Attributes
+    ----------
+    stage
+        Name of the stage.
+    done, fresh, failed, empty, waiting
+        Ids of units that were done, were up to date already, failed, had nothing to do, or wait for a missing input.
+    errors
+        Code and message of each failure.
+    findings
+        Main results in words.
+    """
 
     stage: str
     done: tuple[str, ...] = ()
@@ -271,22 +317,22 @@ class StageReport(Shown):
 
     @property
     def exit_code(self) -> int:
-        """0, or 4 when units failed."""
+        """4 if units failed, else 0."""
         return 4 if self.failed else 0
 
     def to_dict(self) -> dict[str, object]:
-        """Counts and ids, for ``--json``."""
+        """Ids of the units, errors and findings, for ``--json``."""
         keys = ("done", "fresh", "failed", "empty", "waiting", "errors", "findings")
         return {"stage": self.stage, **{k: list(getattr(self, k)) for k in keys}}
 
     def to_line(self) -> str:
-        """Counts in one line."""
+        """The numbers of units in one line."""
         counts = [("done", self.done), ("fresh", self.fresh), ("empty", self.empty)]
         counts += [("failed", self.failed), ("waiting", self.waiting)]
         return f"{self.stage}: " + (", ".join(f"{len(v)} {k}" for k, v in counts if v) or "nothing to do")
 
     def to_text(self) -> str:
-        """Counts in one line, and below it what was found."""
+        """The numbers of units in one line, followed by the findings."""
         return "\n  ".join([self.to_line(), *self.findings])
 
 

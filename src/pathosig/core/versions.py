@@ -1,4 +1,4 @@
-"""Versions of the libraries that decide numbers."""
+"""Versions of the libraries that affect numerical results."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ _NAMES = ("pathosig", "numpy", "scipy", "scikit-learn", "torch", "timm", "onnxru
 
 
 def versions() -> dict[str, str]:
-    """Versions of pathosig, Python and the libraries that decide numbers, of those that are installed."""
+    """Versions of Python, pathosig and the installed libraries that affect numerical results."""
     return dict(_versions())
 
 
 @functools.cache
 def _versions() -> dict[str, str]:
-    from importlib.metadata import PackageNotFoundError, version  # workers do without: it brings in `email`
+    from importlib.metadata import (
+        PackageNotFoundError,
+        version,
+    )  # imported here because it imports `email`, which workers do not need
 
     out = {"python": ".".join(map(str, sys.version_info[:3]))}
     for name in _NAMES:

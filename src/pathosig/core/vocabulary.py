@@ -1,7 +1,7 @@
-"""The one table of words in clinical tables: headers, units, outcomes, missing values, in several languages.
+"""The vocabulary of clinical tables in several languages: headers, units, outcomes and missing values.
 
-Data only; `core.words` looks things up in it. Phrases stand folded: lower case, no accents, words separated by single blanks
-(``Gesamtüberleben`` is ``gesamtuberleben``). Chinese and Japanese phrases are found anywhere in a header.
+This module holds only data; `core.words` looks words up in it. Phrases are folded: lower case, without accents, with single
+blanks between words (``Gesamtüberleben`` is ``gesamtuberleben``). Chinese and Japanese phrases match anywhere in a header.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ ENDPOINTS = {
     "ttr": "ttr; time to recurrence; time to relapse; days to recurrence; months to recurrence; days to relapse; zeit bis rezidiv",
     "ttp": "ttp; time to progression; days to progression; zeit bis progression",
 }
-"""Endpoint -> its short and long names. Each pairs only its own time and its own event."""
+"""Endpoint -> its short and long names. The time of an endpoint is paired only with the event of the same endpoint."""
 
 DEATH_ENDPOINTS = frozenset({"os", "dss", "css"})
-"""Endpoints whose event is a death; that of the others is a recurrence, a progression or any event."""
+"""Endpoints whose event is a death; the event of other endpoints is a recurrence, a progression or any event."""
 
 HEADERS = {
     # -- units of time
@@ -95,7 +95,7 @@ HEADERS = {
     "site": "site; center; centre; hospital; institution; clinic; klinik; zentrum; krankenhaus; standort; hopital; hospital name; ospedale; ziekenhuis; "
     "tissue source site; centro; 医院; 中心",
 }
-"""Sense of a header -> the phrases that have it; one header may have several."""
+"""Sense of a header -> the phrases that have it; a header may have several senses."""
 
 COVARIATES = {
     "age": "age; age at diagnosis; age at dx; age at surgery; age at index; diagnosis age; age years; age yrs; patient age; "
@@ -120,12 +120,12 @@ COVARIATES = {
     "size": "tumor size; tumour size; tsize; size cm; size mm; tumorgrosse; tumor size mm; tumor size cm; taille tumorale",
     "menopause": "menopause; menostat; menopausal status; menopause status",
 }
-"""Covariate -> its usual headers. A header must be one of these as a whole; units, brackets and `QUALIFIERS` do not count."""
+"""Covariate -> its usual headers. The whole header must match; units, brackets and `QUALIFIERS` are ignored."""
 
 QUALIFIERS = (
     "pathologic; pathological; clinical; baseline; initial; ajcc; uicc; edition; ed; 6th; 7th; 8th; 9th"
 )
-"""Words of a covariate's header that say how or when it was determined."""
+"""Words in a covariate's header that state how or when it was determined."""
 
 SUBGROUPS = (
     "subtype; molecular subtype; molecular type; molecular class; tumor subtype; tumour subtype; intrinsic subtype; consensus subtype; sclc subtype; pam50; cms; "
@@ -147,7 +147,7 @@ TREATMENT_WORDS = (
     "rt; rct; nact; nac; pci; immunotherapy; targeted; hormonal; endocrine; chemotherapie; radiochemotherapie; strahlentherapie; chimiotherapie; "
     "radiotherapie; quimioterapia; radioterapia; chemioterapia"
 )
-"""A header of these words, and of `TREATMENT_FILLERS` beside them, is a treatment."""
+"""A header that consists of these words and of `TREATMENT_FILLERS` is a treatment."""
 
 TREATMENT_FILLERS = (
     "therapy; treatment; therapie; behandlung; traitement; tratamiento; terapia; received; given; administered; based; cranial; thoracic; "
@@ -182,7 +182,7 @@ EVENT_VALUES = {
     "yes": "yes; y; true; t; ja; j; oui; o; si; s; sim; wahr; vrai; verdadero; vero; 是; 有; はい",
     "no": "no; n; false; f; nein; non; nee; nao; falsch; faux; falso; 否; いいえ",
 }
-"""Meaning -> values of an event column that have it, brackets and punctuation aside."""
+"""Meaning -> values of an event column that have it, apart from brackets and punctuation."""
 
 MISSING = (
     "na; n/a; n.a.; n.a; #n/a; #na; nan; nat; null; none; <na>; nil; unknown; unk; unknown status; not known; not available; not applicable; not reported; not evaluated; "
@@ -198,14 +198,14 @@ MISSING_SIGNS = frozenset(
 SPREADSHEET_ERRORS = frozenset(
     {"#ref!", "#value!", "#div/0!", "#name?", "#null!", "#num!", "#error!", "#spill!", "#calc!"}
 )
-"""Cells in which a spreadsheet could not compute: missing, and said so."""
+"""Errors of spreadsheets, which count as missing."""
 
 DISCOVERY = (
     "discovery; training; train; derivation; development; dev; discovery cohort; training cohort; training set; train set; derivation cohort; "
     "discovery set; development cohort; development set; training data; entdeckung; entdeckungskohorte; trainingskohorte; training und entdeckung; apprentissage; "
     "entrenamiento; addestramento; trainingsset; 训练集; 训练; 发现队列"
 )
-"""Names of a cohort that mean without doubt: models are fitted on it."""
+"""Names that clearly denote the cohort that models are fitted on."""
 
 SEXES = {
     "female": "f; female; w; weiblich; woman; frau; femme; feminin; femenino; mujer; femmina; vrouw; 女",
@@ -229,4 +229,4 @@ ORDERED = (
     "niedrig; mittel; hoch",
     "no; yes",
 )
-"""Words that stand in an order, lowest first; a column whose levels all come from one line is ordered; ``N+`` is ``n``."""
+"""Ordered words, lowest first; a column is ordered if all its levels come from one line. ``N+`` is ``n``."""

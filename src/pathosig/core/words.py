@@ -1,4 +1,4 @@
-"""Looking words up in `core.vocabulary`: what a header means, whether a cell is missing, in which order levels stand."""
+"""Looks words up in `core.vocabulary`: the meaning of a header, whether a cell is missing, and the order of levels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ABBREVIATION = re.compile(
 
 
 def fold(text: str) -> str:
-    """Lower case without accents, blanks made single: ``" Décédé "`` becomes ``"decede"``."""
+    """A text in lower case, without accents and with single blanks: ``" Décédé "`` becomes ``"decede"``."""
     if text.isascii():
         return " ".join(text.casefold().split())
     plain = unicodedata.normalize("NFKD", text.replace("ß", "ss").replace("ø", "o").replace("æ", "ae"))
@@ -30,7 +30,7 @@ def fold(text: str) -> str:
 
 
 def phrase(text: str) -> str:
-    """The words of a text, folded and joined by single blanks; punctuation is gone.
+    """The words of a text, folded and joined by single blanks, without punctuation.
 
     Examples
     --------
@@ -41,7 +41,7 @@ def phrase(text: str) -> str:
 
 
 def words(header: str) -> tuple[str, ...]:
-    """The folded words of a header, joined words split where their spelling shows it.
+    """The folded words of a header; compound words such as OSMonths are split.
 
     Examples
     --------
@@ -62,7 +62,7 @@ def listed(text: str) -> tuple[str, ...]:
 
 @functools.cache
 def _index() -> tuple[dict[str, list[tuple[tuple[str, ...], str]]], list[tuple[str, str]]]:
-    """Phrases by their first word, longest first, and the phrases to look for anywhere; both with their sense."""
+    """First word -> its phrases, longest first, and the phrases that match anywhere; each phrase with its sense."""
     by_word: dict[str, list[tuple[tuple[str, ...], str]]] = {}
     anywhere: list[tuple[str, str]] = []
     for sense, text in [*vocabulary.ENDPOINTS.items(), *vocabulary.HEADERS.items()]:
@@ -79,9 +79,9 @@ def _index() -> tuple[dict[str, list[tuple[tuple[str, ...], str]]], list[tuple[s
 
 
 def senses(header: str) -> frozenset[str]:
-    """Everything the words of a header stand for: endpoints, units, kinds of column, events, people and places.
+    """All senses of a header: endpoints, units, kinds of column, events, people and places.
 
-    The words of an endpoint's long name are not read again: ``Progression free survival`` is no progression.
+    Words of an endpoint's long name have no other sense: ``Progression free survival`` is not a progression.
 
     Examples
     --------
@@ -108,7 +108,7 @@ def _senses(tokens: tuple[str, ...]) -> frozenset[str]:
                 if is_endpoint is endpoints_first and tokens[start : start + len(entry)] == entry:
                     out.add(sense)
                     if is_endpoint:
-                        # ``time to``, ``days to`` say the unit and kind of column too
+                        # ``time to`` and ``days to`` also give the unit and kind of column
                         keep = {i for i in range(start, start + len(entry)) if tokens[i] in _TELLING}
                         consumed |= set(range(start, start + len(entry))) - keep
                         break
@@ -131,19 +131,19 @@ def _far_eastern(text: str) -> frozenset[str]:
 
 
 def endpoint_of(header: str) -> str | None:
-    """The endpoint a header names, the first one when it names several."""
+    """The endpoint that a header names, the first one if it names several, or None."""
     found = senses(header)
     return next((name for name in vocabulary.ENDPOINTS if name in found), None)
 
 
 def unit_of(header: str) -> str | None:
-    """The unit of time a header names, or None."""
+    """The unit of time that a header names, or None."""
     found = senses(header)
     return next((unit for unit in UNITS if unit in found), None) or _bracketed_unit(header)
 
 
 def _bracketed_unit(header: str) -> str | None:
-    """``OS [d]``, ``OS (y)``: a letter alone says the unit only inside brackets."""
+    """The unit in a header such as ``OS [d]`` or ``OS (y)``; a single letter means a unit only inside brackets."""
     inside = re.search(r"[\[(]\s*(d|w|m|y|j|a)\.?\s*[\])]", fold(header))
     return (
         {"d": "days", "w": "weeks", "m": "months", "y": "years", "j": None, "a": "years"}[inside.group(1)]
@@ -170,7 +170,7 @@ def _reads_missing(cell: str) -> bool:
 
 
 def is_missing(cell: str, declared: Collection[str] = frozenset()) -> bool:
-    """Whether a cell says that there is no value: empty, NA, [Not Available], '--, unknown, ``.`` or a declared word.
+    """Whether a cell means that there is no value: empty, NA, [Not Available], '--, unknown, ``.`` or a declared word.
 
     Examples
     --------
@@ -192,7 +192,7 @@ def _meanings(table: str) -> Mapping[str, str]:
 
 
 def meaning_of_event(value: str) -> str | None:
-    """What a value of an event column says: dead, alive, event, no event, yes, no ...; None for an unknown word.
+    """The meaning of a value of an event column: dead, alive, event, no event, yes, no ...; None for an unknown word.
 
     Examples
     --------
@@ -203,12 +203,12 @@ def meaning_of_event(value: str) -> str | None:
 
 
 def sex_of(value: str) -> str | None:
-    """``male`` or ``female`` where a value says so in any language, else None."""
+    """``male`` or ``female`` if a value means that in any language of the vocabulary, else None."""
     return _meanings("SEXES").get(phrase(value))
 
 
 def covariate_of(header: str) -> str | None:
-    """Which usual covariate a header is, or None; brackets, a prefix before a point, and editions do not count.
+    """The usual covariate that a header names, or None; brackets, a prefix before a point, and editions are ignored.
 
     Examples
     --------
@@ -253,7 +253,7 @@ def is_subgroup(header: str) -> bool:
 
 
 def is_discovery(cohort: str) -> bool:
-    """Whether the name of a cohort means without doubt that models are fitted on it."""
+    """Whether the name of a cohort clearly means that models are fitted on it."""
     return phrase(cohort) in listed(vocabulary.DISCOVERY)
 
 
@@ -269,7 +269,7 @@ _RANGE = re.compile(
 
 
 def ordered_levels(levels: Iterable[str]) -> list[str]:
-    """Levels in their natural order: stages, grades, ranges and scales lowest first, others sorted as text.
+    """Levels in their natural order: stages, grades, ranges and scales with the lowest first, all others as text.
 
     Examples
     --------
@@ -284,7 +284,7 @@ def ordered_levels(levels: Iterable[str]) -> list[str]:
 
 
 def level_ranks(levels: Collection[str]) -> dict[str, tuple[float, ...]] | None:
-    """Level -> rank where all the levels stand in a known order, else None."""
+    """Level -> rank if all levels belong to a known order, else None."""
     if len(levels) < 2:
         return None
     for rank in (_scale_ranks, _stage_ranks, _range_ranks):

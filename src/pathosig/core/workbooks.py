@@ -1,4 +1,4 @@
-"""Excel workbooks as cells of text: numbers as they are shown (`007`), dates as ISO, merged cells known, nothing computed."""
+"""Reads Excel workbooks as cells of text: numbers as they are shown (`007`), dates in ISO format, and no formula computed."""
 
 from __future__ import annotations
 
@@ -20,22 +20,23 @@ _REFERENCE = re.compile(r"([A-Z]{1,3})(\d+)(?::([A-Z]{1,3})(\d+))?")
 
 
 def read_workbook(path: Path, sheet: str | None) -> tuple[Grid, str]:
-    """Cells of one sheet, and the name of file and sheet.
+    """The cells of one sheet, and the name of the file with that of the sheet.
 
     Parameters
     ----------
     path
         The workbook.
     sheet
-        Which sheet; the only one with data otherwise.
+        The sheet; by default the only one with data.
 
     Raises
     ------
     InputError
-        E_FORMAT, E_TOO_LARGE, E_SHEET, or E_FORMULA where formulas hold no value.
+        E_FORMAT or E_ENCRYPTED if the workbook cannot be read, E_TOO_LARGE, E_SHEET if the sheet does not exist or several
+        have data, E_FORMULA if formulas have no stored value.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # openpyxl warns of styles and extensions it does not know
+        warnings.simplefilter("ignore")  # openpyxl warns about styles and extensions that it does not know
         try:
             return _read(path, sheet)
         except InputError:
@@ -44,7 +45,7 @@ def read_workbook(path: Path, sheet: str | None) -> tuple[Grid, str]:
             raise InputError(
                 f"{path.name}: too large for this machine's memory. {_WAY_OUT}", code="E_TOO_LARGE"
             ) from error
-        except Exception as error:  # a damaged workbook fails anywhere in openpyxl, with anything
+        except Exception as error:  # a damaged workbook can raise any error in openpyxl
             raise InputError(
                 f"{path.name}: not a readable workbook ({type(error).__name__}: {str(error)[:80] or 'damaged'}). "
                 f"Open it in a spreadsheet program and save it again. {_WAY_OUT}",
@@ -71,12 +72,12 @@ def _read(path: Path, sheet: str | None) -> tuple[Grid, str]:
                 )
             if len(filled) > 1:
                 raise SheetsError(
-                    f"{path.name}: several sheets hold data: {', '.join(map(repr, filled))}. Say which with --sheet NAME.",
+                    f"{path.name}: several sheets hold data: {', '.join(map(repr, filled))}. Name one with --sheet NAME.",
                     names=tuple(filled),
                 )
             sheet = filled[0]
             if len(book.sheetnames) > 1:
-                notes = (f"sheet {sheet!r}, the only one with data of {len(book.sheetnames)}",)
+                notes = (f"sheet {sheet!r} is the only one of {len(book.sheetnames)} with data",)
         grid = _grid(book[sheet], path, notes)
         shown = f"{path.name}, sheet {sheet!r}" if len(names) > 1 else path.name
         return grid, shown
@@ -85,7 +86,7 @@ def _read(path: Path, sheet: str | None) -> tuple[Grid, str]:
 
 
 def _opened(path: Path, *, data_only: bool) -> Any:
-    """The workbook, chart sheets left out: openpyxl fails on empty ones."""
+    """The workbook without its chart sheets, because openpyxl fails on empty ones."""
     from openpyxl.reader.excel import ExcelReader
 
     reader = ExcelReader(path, read_only=True, data_only=data_only)
@@ -108,16 +109,20 @@ def _refuse_other_archives(path: Path) -> None:
             broken = {m.filename for m in members if m.flag_bits & 1}
     except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError) as error:
         raise InputError(
-            f"{path.name}: a workbook that was cut off or damaged ({error}). Copy it again. {_WAY_OUT}",
+            f"{path.name}: the workbook is truncated or damaged ({error}). Copy it again. {_WAY_OUT}",
             code="E_FORMAT",
         ) from error
     if broken:
-        raise InputError(f"{path.name}: protected by a password. Save it without one.", code="E_ENCRYPTED")
+        raise InputError(
+            f"{path.name}: the workbook is protected by a password. Save it without one.", code="E_ENCRYPTED"
+        )
     if b"opendocument" in mime:
-        raise InputError(f"{path.name}: an OpenDocument file, which is not read. {_WAY_OUT}", code="E_FORMAT")
+        raise InputError(
+            f"{path.name}: an OpenDocument file, which cannot be read. {_WAY_OUT}", code="E_FORMAT"
+        )
     if any(n.endswith("workbook.bin") for n in names):
         raise InputError(
-            f"{path.name}: a binary workbook (.xlsb), which is not read. {_WAY_OUT}", code="E_FORMAT"
+            f"{path.name}: a binary workbook (.xlsb), which cannot be read. {_WAY_OUT}", code="E_FORMAT"
         )
     if not any(n.endswith("workbook.xml") for n in names):
         what = "a Word document" if "word/document.xml" in names else "a zip archive"
@@ -159,7 +164,8 @@ def _grid(sheet: Any, path: Path, notes: tuple[str, ...]) -> Grid:
         blank, count = 0, count + len(cells)
         if count > _MOST_CELLS:
             raise InputError(
-                f"{path.name}: more than {_MOST_CELLS:,} cells. Delete what is no data.", code="E_TOO_LARGE"
+                f"{path.name}: more than {_MOST_CELLS:,} cells. Delete all that is not data.",
+                code="E_TOO_LARGE",
             )
         rows.append(cells)
         lines.append(number)
@@ -208,7 +214,10 @@ def _continued(
 
 
 def _refuse_uncomputed(path: Path, sheet: str, rows: list[list[str]], lines: list[int]) -> None:
-    """Formulas without a stored value come out empty: such a workbook was never opened in a spreadsheet program."""
+    """Refuse formulas without a stored value, which would read as empty cells.
+
+    Programs that write workbooks without computing them leave such formulas.
+    """
     from openpyxl.utils import get_column_letter
 
     place = {line: row for line, row in zip(lines, rows, strict=True)}
@@ -259,7 +268,7 @@ def _text(cell: Any) -> str:
 
 
 def _padded(value: int, number_format: str) -> str:
-    """A whole number with the zeros and letters that its number format shows: ``"P"000`` makes 7 P007."""
+    """A whole number with the zeros and letters of its number format: the format ``"P"000`` shows 7 as P007."""
     if "0" not in number_format or number_format == "0":
         return str(value)
     shown = re.sub(

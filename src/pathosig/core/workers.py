@@ -1,9 +1,9 @@
-"""Long-lived local worker processes under supervision.
+"""Supervises long-lived worker processes on this machine.
 
-Each worker has a pipe of its own, so a worker that is killed takes down nothing but its call, which is tried once more
-in a fresh process (docs/adr/0040: why not a pool of a library). Workers are spawned, never forked, and import only what
-their calls' modules import. When a stage is done its workers rest for a while, and the next stage of the same program
-takes them over: starting one costs more than a slide's tissue and tiles.
+Each worker has a pipe of its own. If a worker is killed, only its call is lost, and that is tried once more in a new process
+(docs/adr/0040 explains why no pool of a library is used). Workers are spawned, never forked, and import only what the modules
+of their calls import. When a stage is done, its workers stay idle for a while, so that the next stage of the same program can
+use them: starting a worker costs more than a slide's tissue and tiles.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ _REST_S = 20.0
 _WAKE_S = 5.0
 _WAKE = "wake"
 _START_S = 300.0
-"""A worker that has not begun by then, its imports done, hangs."""
+"""Seconds after which a worker that has not finished its imports is considered to hang."""
 
 R = TypeVar("R")
 
 
 @dataclass(frozen=True)
 class _Call:
-    """A function of a module and its arguments; `name` is for counting its tries."""
+    """A call of a module's function; `name` identifies it when its tries are counted."""
 
     name: str
     function: Callable[..., Any]
@@ -53,7 +53,7 @@ class _Call:
 
 @dataclass(frozen=True)
 class _Begun:
-    """What a worker says when it has its call and all that it needs for it: the limit of time counts from here."""
+    """The message of a worker that has received its call and imported what it needs; the time limit counts from here."""
 
 
 @dataclass(frozen=True)
@@ -77,17 +77,17 @@ _resting: list[_Worker] = []
 def run_in_processes(
     task: Task, jobs: Iterable[Job], *, execution: Execution
 ) -> Generator[Answer, None, None]:
-    """The answers to jobs, as they come in, in any order.
+    """Yield the answers to jobs in the order in which they are finished.
 
     Parameters
     ----------
     task
         A function of a module.
     jobs
-        Taken one by one, as workers become free.
+        The jobs, taken one by one as workers become free.
     execution
-        How many workers, and the time and memory that a job may take. A job over a limit has failed; one whose worker
-        died is tried once more, and the second death is its error.
+        Number of workers, and the time and memory that a job may take. A job that exceeds a limit fails; a job whose worker
+        died is tried once more, and fails if a worker dies again.
     """
     calls = (_Call(job.unit, do, (task, job)) for job in jobs)
     memory_mb = execution.memory_mb or fair_share_mb(execution.workers)
@@ -109,12 +109,12 @@ def run_in_processes(
 
 
 def fair_share_mb(workers: int) -> int:
-    """Memory that a worker may take where no limit is given: 80 % of the machine's by the number of workers, 4,000 MB at least."""
+    """Default memory limit of a worker in MB: 80 % of the machine's memory divided by the workers, but at least 4,000 MB."""
     return max(LEAST_MB, int(0.8 * machine_mb() / workers))
 
 
 def _within_memory(answer: Answer, memory_mb: int | None) -> Answer:
-    """An answer, or a failure where the unit was over the limit for less than the time between two looks."""
+    """The answer, or a failure if the unit exceeded the memory limit too briefly for the supervisor to notice."""
     peak = answer.effort.peak_mb if answer.effort is not None else None
     if memory_mb is None or peak is None or peak <= memory_mb or isinstance(answer.result, Exception):
         return answer
@@ -136,20 +136,22 @@ def map_in_processes(
     Parameters
     ----------
     function
-        A function of a module that gives a sequence.
+        A function of a module that returns a sequence.
+    arguments
+        The arguments of each call.
     workers
-        Processes.
+        Number of processes.
     main
-        Whether the arguments need the program's own module.
+        Whether the arguments need the program's main module.
     label
         What is computed, for messages.
     done
-        Told the length of each sequence as it comes.
+        Called with the length of each sequence as it arrives.
 
     Raises
     ------
     PathosigError
-        E_WORKER if a process died twice on the same arguments; else what the function raises.
+        E_WORKER if a process died twice on the same arguments; otherwise whatever the function raises.
     """
     results: dict[str, Sequence[R]] = {}
     calls = (_Call(str(number), function, each) for number, each in enumerate(arguments))
@@ -166,7 +168,7 @@ def map_in_processes(
 def _supervise(
     calls: Iterable[_Call], *, workers: int, timeout_s: float | None, memory_mb: int | None, main: bool
 ) -> Iterator[tuple[_Call, Any]]:
-    """Calls and their results, a `_Raised` or a `_Died`; `main` says that workers need the program's own module."""
+    """Yield calls with their results, a `_Raised` or a `_Died`; `main` tells whether workers need the main module."""
     fresh, again = iter(calls), deque[_Call]()
     tries: dict[str, int] = {}
     crew: list[_Worker] = []
@@ -196,14 +198,14 @@ def _supervise(
                 wait([w.pipe for w in busy] + [w.process.sentinel for w in busy], timeout=_POLL_S)
     finally:
         for worker in crew:
-            if worker.call is not None or not _lies_down(worker):
+            if worker.call is not None or not _keep_idle(worker):
                 _end(worker)
 
 
 def _hand_out(
     crew: list[_Worker], fresh: Iterator[_Call], again: deque[_Call], *, workers: int, main: bool
 ) -> None:
-    """Give every idle worker a call, as long as there are some; start workers as they are needed."""
+    """Give calls to idle workers as long as there are any of both, and start workers as they are needed."""
     while True:
         idle = next((w for w in crew if w.call is None), None)
         if idle is None and len(crew) >= workers:
@@ -212,10 +214,10 @@ def _hand_out(
         if call is None:
             return
         if idle is None:
-            idle = _rested(main) or _start(main)
+            idle = _kept_idle(main) or _start(main)
             crew.append(idle)
         idle.call, idle.since, idle.has_begun = call, time.monotonic(), False
-        with contextlib.suppress(OSError):  # a worker that is dead already is seen when it is polled
+        with contextlib.suppress(OSError):  # polling will notice that this worker is dead
             idle.pipe.send((call.function, call.arguments))
 
 
@@ -227,14 +229,14 @@ class _Died:
 
 
 def _start(main: bool) -> _Worker:
-    """A new worker; `main` says that it needs the program's own module, which is otherwise not run again."""
+    """Start a worker; `main` tells whether it needs the program's main module."""
     surroundings = _surroundings(main)
     process, pipe = start(_serve, main=main, environment=_ONE_THREAD)
     return _Worker(process=process, pipe=pipe, surroundings=surroundings)
 
 
 def _surroundings(main: bool) -> Any:
-    """What a worker has taken over from this process when it was started."""
+    """Everything that a worker inherits from this process when it is started."""
     try:
         folder = Path.cwd()
     except FileNotFoundError:
@@ -242,8 +244,8 @@ def _surroundings(main: bool) -> Any:
     return main, os.getpid(), folder, tuple(sys.path), dict(os.environ)
 
 
-def _lies_down(worker: _Worker) -> bool:
-    """Leave an idle worker for the next stage; False where it is gone."""
+def _keep_idle(worker: _Worker) -> bool:
+    """Keep an idle worker for the next stage; False if it is gone."""
     try:
         worker.pipe.send(_REST_S)
     except OSError:
@@ -252,13 +254,13 @@ def _lies_down(worker: _Worker) -> bool:
     return True
 
 
-def _rested(main: bool) -> _Worker | None:
-    """A worker of an earlier stage that still answers and was started in the same surroundings."""
+def _kept_idle(main: bool) -> _Worker | None:
+    """A worker of an earlier stage that still answers and was started in the same surroundings, or None."""
     wanted = _surroundings(main)
     while True:
         try:
             worker = _resting.pop()
-        except IndexError:  # none, or another thread was faster
+        except IndexError:  # there is none, or another thread was faster
             return None
         if worker.surroundings == wanted:
             with contextlib.suppress(EOFError, OSError):
@@ -270,7 +272,7 @@ def _rested(main: bool) -> _Worker | None:
 
 
 def end_workers() -> None:
-    """End the workers that rest; they would by themselves after a while, or with this process."""
+    """End all idle workers at once; otherwise they end after a while, or with this process."""
     while _resting:
         worker = _resting.pop()
         if worker.surroundings[1] == os.getpid():
@@ -281,15 +283,15 @@ atexit.register(end_workers)
 
 
 def _serve(pipe: Connection) -> None:
-    """The worker's loop: tasks and jobs in, outcomes out, until the pipe closes."""
+    """The loop of a worker: it receives calls and sends their results until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor decides
     heed_interrupts()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it finds is said by our own errors
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # our own errors report what it finds
     with contextlib.suppress(EOFError, OSError):
         while (message := pipe.recv()) is not None:
-            if isinstance(message, float):  # seconds of rest
-                if "torch" in sys.modules or not pipe.poll(message):  # too large to be kept, or forgotten
+            if isinstance(message, float):  # seconds to stay idle
+                if "torch" in sys.modules or not pipe.poll(message):  # too large to keep, or no longer needed
                     return
             elif message == _WAKE:
                 pipe.send(_WAKE)
@@ -310,7 +312,7 @@ _limits: dict[int | None, _Died] = {}
 
 
 def _poll(worker: _Worker) -> Any:
-    """The worker's answer, a _Died, or None while it is busy or idle."""
+    """The worker's answer, a `_Died`, or None while it is busy or idle."""
     try:
         if worker.pipe.poll():
             return _received(worker)
@@ -330,12 +332,12 @@ def _poll(worker: _Worker) -> Any:
     code = worker.process.exitcode
     how = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with status {code}"
     return _Died(
-        text=f"its worker {how} twice, so it was given up. Give it more memory, or take fewer workers."
+        text=f"its worker {how} twice, so it was given up. Give it more memory, or use fewer workers."
     )
 
 
 def _received(worker: _Worker) -> Any:
-    """The next message, where it is an answer."""
+    """The next message if it is an answer; None if it only reports that the call has begun."""
     answer = worker.pipe.recv()
     if not isinstance(answer, _Begun):
         return answer
@@ -348,7 +350,7 @@ def _stop_if_over_limits(worker: _Worker, *, timeout_s: float | None, memory_mb:
         return
     took = time.monotonic() - worker.since
     if timeout_s is not None and took > (timeout_s if worker.has_begun else max(timeout_s, _START_S)):
-        text = f"took longer than {timeout_s:g} s. Raise --timeout-s if it is that large."
+        text = f"took longer than {timeout_s:g} s. Raise --timeout-s if the slide is that large."
         _limits[worker.process.pid] = _Died(text=text, code="E_TIMEOUT", limit=True)
         worker.process.kill()
     elif memory_mb is not None and (resident_mb(worker.process.pid) or 0) > memory_mb:
