@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import types
 import typing
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def type_text(hint: Any) -> str:
         return " \\| ".join(f"`{a}`" for a in arguments)
     if origin in (typing.Union, types.UnionType):
         return ", ".join(type_text(a) for a in arguments if a is not type(None))
-    if origin is tuple:
+    if origin in (tuple, Sequence):
         return f"{type_text(arguments[0])}, repeated"
     return {int: "integer", float: "number", str: "text", bool: "switch", Path: "path"}.get(hint, str(hint))
 

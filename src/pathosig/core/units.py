@@ -23,7 +23,7 @@ class Execution:
     shard
         ``I/N``: do only the I-th of N parts of the slides, counted from 1, as for Slurm arrays.
     device
-        auto | cpu | cuda | cuda:N | mps.
+        auto | cpu | cuda | cuda:N.
     batch_size
         Has no effect: the batch of an encoder is a setting of its Spec, because results may depend on it.
     force
