@@ -234,7 +234,7 @@ document.addEventListener("keydown", (event) => {
 });
 
 $("array").addEventListener("change", () => openArray($("array").value));
-$("colour").addEventListener("change", () => { draw(); choose(state.chosen); });
+$("colour").addEventListener("change", () => { if (state.array) { draw(); choose(state.chosen); } });
 $("status").addEventListener("change", () => correct({ status: $("status").value }));
 $("restore").addEventListener("click", () => correct({ restore: true }));
 window.addEventListener("resize", () => { if (state.array && !state.drag) drawMap(); });
