@@ -28,8 +28,7 @@ from pathosig.signature.features import candidates, design
 from pathosig.signature.selection import Selection, select
 from pathosig.survival import cox, harrell_c
 from pathosig.survival.half_paths import gradient, half_samples_of, quadratic_at
-from pathosig.survival.ridge import Likelihood, fold_of, partial_loglik, ridge_fit, ridge_fits
-from pathosig.survival.stack import stack_weights
+from pathosig.survival.ridge import Likelihood, fold_of, ridge_fit
 from power_cohorts import TRUTHS, simulate
 
 COMPETITORS = ("lasso_nodes", "groups")
@@ -78,29 +77,14 @@ class Cohort:
                 self.chosen[selection] = None
         return self.chosen[selection]
 
-    def shrunk(self, least: float = 0.5) -> Model:
-        """`completed` times (L - m) / L, at least `least`: L is the likelihood ratio statistic of the weighted sum of out-of-fold
-        scores and m the number of models in that sum (Van Houwelingen and Le Cessie, Stat Med 1990; 9: 1303)."""
+    def unshrunk(self) -> Model:
+        """`completed` without its shrinkage."""
         model = self.shipped("completed")
-        if model.empty:
-            return model
-        details = self.selected("completed").details
-        columns = [
-            self.x[:, [self.pool.names.index(n) for n in names]]
-            for names in (details["stable"], details["groups"])
-            if names
-        ]
-        scores = np.column_stack([fit.left_out for fit in ridge_fits(columns, self.time, self.event)])
-        weights = stack_weights(scores, self.time, self.event)
-        if not np.allclose(weights, details["weights"]):
-            raise AssertionError("these are not the weights of the selection")
-        nothing = np.zeros(len(self.time))
-        ratio = 2 * (
-            partial_loglik(scores @ weights, self.time, self.event)
-            - partial_loglik(nothing, self.time, self.event)
+        return (
+            model
+            if model.empty
+            else replace(model, weight=model.weight / self.selected("completed").details["shrinkage"])
         )
-        factor = max(least, (ratio - np.count_nonzero(weights)) / ratio) if ratio > 0 else least
-        return replace(model, weight=model.weight * factor)
 
     def groups(self, k: int = 8) -> Model:
         """Ridge on the tree cut at k."""
@@ -184,7 +168,7 @@ METHODS: dict[str, Callable[[Cohort], Model]] = {
     "lasso_nodes": Cohort.lasso,
     "tree": lambda cohort: cohort.shipped("tree"),
     "completed": lambda cohort: cohort.shipped("completed"),
-    "completed_shrunk": Cohort.shrunk,
+    "completed_unshrunk": Cohort.unshrunk,
 }
 DEFAULT = ("groups", "lasso_nodes", "tree", "completed")
 

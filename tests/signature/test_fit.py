@@ -427,8 +427,14 @@ def test_completed_is_a_weighted_sum_of_certain_nodes_and_of_the_cut_that_predic
         assert weight >= 0
         expected = expected + weight * ((x - model.center) @ model.coef)
         left_out = left_out + weight * model.left_out
+    stacked = cox(left_out, patients.time, patients.event)
+    assert stacked.coef[0] == pytest.approx(1, abs=1e-6)
+    ratio = stacked.lr_test.statistic
+    shrinkage = (ratio - np.count_nonzero(details["weights"])) / ratio
+    assert 0.5 < shrinkage < 1
+    assert details["shrinkage"] == pytest.approx(shrinkage, abs=1e-6)
+    expected = details["shrinkage"] * expected
     np.testing.assert_allclose(fit.signature.score(patients.profiles), expected, atol=1e-12)
-    assert cox(left_out, patients.time, patients.event).coef[0] == pytest.approx(1, abs=1e-6)
 
 
 def test_noise_seldom_gives_a_completed_signature(noise):

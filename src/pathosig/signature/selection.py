@@ -19,7 +19,7 @@ from pathosig.survival.cox import cox
 from pathosig.survival.net import cross_validated_net
 from pathosig.survival.ridge import fold_of, partial_loglik, ridge_fit, ridge_fits
 from pathosig.survival.stability import stability_selection
-from pathosig.survival.stack import stack_weights
+from pathosig.survival.stack import stack_shrinkage, stack_weights
 from pathosig.survival.univariate import cox_univariate
 
 Array = np.ndarray
@@ -212,13 +212,20 @@ def _completed(
     if not tree.names and models[coarse].gain < _LEAST_GAIN:
         return tree
     summed = [names for names in models if names in (tree.names, coarse)]
-    weights = stack_weights(np.column_stack([models[n].left_out for n in summed]), time, event)
+    left_out = np.column_stack([models[n].left_out for n in summed])
+    weights = stack_weights(left_out, time, event)
+    shrinkage = stack_shrinkage(left_out, weights, time, event)
     total = dict.fromkeys([name for names in summed for name in names], 0.0)
     for names, weight in zip(summed, weights, strict=True):
         for name, b in zip(names, models[names].coef, strict=True):
-            total[name] += float(weight * b)
+            total[name] += float(shrinkage * weight * b)
     total = {name: b for name, b in total.items() if b}
-    sums = {"stable": list(tree.names), "groups": list(coarse), "weights": weights.tolist()}
+    sums = {
+        "stable": list(tree.names),
+        "groups": list(coarse),
+        "weights": weights.tolist(),
+        "shrinkage": shrinkage,
+    }
     refit = {"penalty": models[tree.names].penalty} if tree.names else {}
     penalty = {"groups_penalty": models[coarse].penalty, "groups_gain": models[coarse].gain}
     details = {**tree.details, **refit, **sums, **penalty}

@@ -29,7 +29,7 @@ from pathosig.signature.reading import (
 from pathosig.signature.scores import core_table, score_table
 from pathosig.signature.spec import SignatureSpec
 
-STAGE_VERSION = 8
+STAGE_VERSION = 9
 STAGE = Stage(name="signature", version=STAGE_VERSION)
 _SCORED = (Layout.scores, Layout.core_scores, Layout.core_agreement)
 _OUTPUTS = {Layout.signature, Layout.benchmark, Layout.univariate, *_SCORED}

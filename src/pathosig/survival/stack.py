@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from pathosig.survival.cox import cox
+from pathosig.survival.ridge import partial_loglik
+
+_LEAST = 0.5
 
 
 def stack_weights(left_out: np.ndarray, time: np.ndarray, event: np.ndarray) -> np.ndarray:
@@ -43,3 +46,35 @@ def stack_weights(left_out: np.ndarray, time: np.ndarray, event: np.ndarray) -> 
             break
         kept = [j for j, b in zip(kept, coef, strict=True) if b > 0]
     return out
+
+
+def stack_shrinkage(left_out: np.ndarray, weights: np.ndarray, time: np.ndarray, event: np.ndarray) -> float:
+    """Factor between .5 and 1 for a weighted sum of models, because its weights are estimated too.
+
+    (L - m) / L, with L the likelihood ratio statistic of the weighted sum of out-of-fold scores and m the number of models that
+    have a weight.
+
+    Parameters
+    ----------
+    left_out, time, event
+        As for `stack_weights`.
+    weights
+        What it gave: float[m].
+
+    References
+    ----------
+    Van Houwelingen JC, Le Cessie S. Predictive value of statistical models. Stat Med 1990; 9: 1303.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> risk = rng.normal(size=60)
+    >>> time, event = rng.exponential(np.exp(-0.5 * risk)), np.ones(60, bool)
+    >>> round(stack_shrinkage(risk[:, None], np.array([0.5]), time, event), 2)
+    0.92
+    """
+    ratio = 2 * (
+        partial_loglik(left_out @ weights, time, event) - partial_loglik(np.zeros(len(time)), time, event)
+    )
+    return float(max(_LEAST, (ratio - np.count_nonzero(weights)) / ratio)) if ratio > 0 else _LEAST
