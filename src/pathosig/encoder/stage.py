@@ -32,7 +32,7 @@ from pathosig.encoder.zoo import note_on
 if TYPE_CHECKING:
     from pathosig.encoder.backbones import Encoder
 
-STAGE = Stage(name="embed", version=1)
+STAGE = Stage(name="embed", version=2)
 ENCODER_UNIT = "_encoder"
 DEFAULT_EXECUTION = Execution()
 SMALL_BYTES = 64 << 20

@@ -11,7 +11,7 @@ from pathosig.tiles.spec import TileSpec
 if TYPE_CHECKING:
     from pathosig.core.study import Study
 
-STAGE = Stage(name="tiles", version=4)
+STAGE = Stage(name="tiles", version=5)
 
 
 def cut_tiles(
