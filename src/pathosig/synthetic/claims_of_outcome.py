@@ -127,7 +127,7 @@ def strata_claim(results: Results) -> Claim:
         found=f"hazard ratio above 1 in {above} of {len(effects)} strata; interactions with q < .05: "
         f"{', '.join(differing) or 'none'} of {len(tested)}",
         outcome="not estimable"
-        if not tested
+        if not tested or not effects
         else "found"
         if not differing and above >= 0.8 * len(effects)
         else "not found",
