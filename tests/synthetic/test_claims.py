@@ -9,9 +9,9 @@ from pathosig.core.errors import InputError
 from pathosig.core.planted_claims import Claim, read_claims, write_claims
 from pathosig.report.material import Material, SlideRow
 from pathosig.report.sections.counterparts import COUNTERPARTS, counterparts_section
-from pathosig.synthetic.claims_of_outcome import groups_claim, survival_claim, treatment_claim
+from pathosig.synthetic.claims_of_outcome import groups_claim, strata_claim, survival_claim, treatment_claim
 from pathosig.synthetic.claims_of_tissue import graded, heterogeneity_claim, proportions_claim
-from pathosig.validation.analysis import Analysis
+from pathosig.validation.analysis import Analysis, Subgroup, SubgroupLevel
 from pathosig.validation.arms import Treatment
 from pathosig.validation.results import Association
 from pathosig.validation.values import ChiSquare, Counts, HazardRatio, NotEstimable
@@ -125,6 +125,25 @@ def test_groups_are_judged_by_the_tables_that_could_be_tested(p, outcome):
     ]
     results = SimpleNamespace(associations=associations, primary=SimpleNamespace(discovery="discovery"))
     assert groups_claim(results).outcome == outcome
+
+
+@pytest.mark.parametrize(
+    ("effect", "outcome"),
+    [
+        (hazard(1.8, 1.2, 2.6), "found"),
+        (hazard(0.8, 0.5, 1.4), "not found"),
+        (NotEstimable(reason="few events"), "not estimable"),
+    ],
+)
+def test_strata_are_judged_by_those_that_could_be_estimated(effect, outcome):
+    level = SubgroupLevel(level="I-II", n=40, events=20, effect=effect)
+    stage = Subgroup(variable="stage", rows=(level,), p_interaction=0.5, q_interaction=0.5)
+    analysis = Analysis(
+        cohort="v1", role="validation", endpoint="os", unit="months", primary=True, n=80, events=50,
+        subgroups=(stage,),
+    )  # fmt: skip
+    results = SimpleNamespace(analyses=[analysis], primary=SimpleNamespace(endpoint="os"))
+    assert strata_claim(results).outcome == outcome
 
 
 def test_grades_have_bounds_that_count_as_reached():

@@ -144,7 +144,7 @@ def _calibration(analysis: Analysis, number: int, years: float | None) -> list[B
 
 
 def _brier(material: Material) -> list[Block]:
-    """Brier scores at each horizon against the cohort's own Kaplan-Meier estimate."""
+    """Brier scores at each horizon against the cohort's own mean risk."""
     rows: list[list[Cell]] = []
     for _, a in numbered(material):
         errors: list[tuple[str, PredictionError]] = [
@@ -159,10 +159,11 @@ def _brier(material: Material) -> list[Block]:
         ]
     if not rows:
         return []
-    columns = ["Analysis", "At", "Score", "Kaplan-Meier", "Scaled", "Difference (95% CI)"]
+    columns = ["Analysis", "At", "Score", "Null model", "Scaled", "Difference (95% CI)"]
     note = (
-        "Weighted by the inverse probability of censoring. Scaled: 1 − score / Kaplan-Meier, above 0 when the "
-        "score helps; difference: score − Kaplan-Meier, paired bootstrap."
+        "Weighted by the inverse probability of censoring. Null model: the cohort's own Kaplan-Meier estimate for "
+        "everybody, or Aalen-Johansen where another event competes. Scaled: 1 − score / null model, above 0 when the "
+        "score helps; difference: score − null model, paired bootstrap."
     )
     return [
         without_empty(
