@@ -172,7 +172,6 @@ def test_dinov2_names_become_timms_with_registers_and_gated_mlp():
         architecture="vit_giant_patch14_dinov2",
         hub="x",
         dim=96,
-        layout="dinov2",
         pooling="cls+mean",
         options=options,
     )

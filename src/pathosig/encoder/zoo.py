@@ -24,8 +24,6 @@ class EncoderEntry:
         timm model for the weights.
     hub
         Repository on the Hugging Face hub; None if the weights come from a package.
-    layout
-        Naming of tensors in the published file: ``timm``, ``dinov2`` or ``vit`` (Hugging Face's Dinov2Model and ViTModel).
     dim
         Length of the embedding after pooling.
     input_px
@@ -50,7 +48,6 @@ class EncoderEntry:
     architecture: str
     hub: str | None
     dim: int
-    layout: Literal["timm", "dinov2", "vit"] = "timm"
     input_px: int | None = 224
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
@@ -215,7 +212,6 @@ ENCODERS: dict[str, EncoderEntry] = {
         architecture="vit_base_patch16_224",
         hub="owkin/phikon",
         dim=768,
-        layout="vit",
         pooling="cls",
         mpp=0.5,
         licence="Owkin non-commercial licence",
@@ -225,7 +221,6 @@ ENCODERS: dict[str, EncoderEntry] = {
         architecture="vit_large_patch16_224",
         hub="owkin/phikon-v2",
         dim=1024,
-        layout="dinov2",
         pooling="cls",
         mpp=0.5,
         licence="Owkin non-commercial licence",
@@ -235,7 +230,6 @@ ENCODERS: dict[str, EncoderEntry] = {
         architecture="vit_giant_patch14_dinov2",
         hub="kaiko-ai/midnight",
         dim=3072,
-        layout="dinov2",
         pooling="cls+mean",
         mean=HALF,
         std=HALF,
@@ -277,7 +271,6 @@ ENCODERS: dict[str, EncoderEntry] = {
         architecture="vit_base_patch14_reg4_dinov2",
         hub="histai/hibou-B",
         dim=768,
-        layout="dinov2",
         pooling="cls",
         mean=(0.7068, 0.5755, 0.722),
         std=(0.195, 0.2316, 0.1816),
@@ -290,7 +283,6 @@ ENCODERS: dict[str, EncoderEntry] = {
         architecture="vit_large_patch14_reg4_dinov2",
         hub="histai/hibou-L",
         dim=1024,
-        layout="dinov2",
         pooling="cls",
         mean=(0.7068, 0.5755, 0.722),
         std=(0.195, 0.2316, 0.1816),
