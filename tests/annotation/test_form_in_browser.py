@@ -65,7 +65,7 @@ def test_a_form_is_answered_saved_loaded_again_and_imported(study, browser, tmp_
     download.value.save_as(tmp_path / "again.json")
     assert json.loads((tmp_path / "again.json").read_text()) == json.loads(files[0].read_text())
     page.set_input_files("#load", files[1])
-    page.wait_for_selector("#state:has-text('does not hold answers to this form')")
+    page.wait_for_selector("#state:has-text('does not contain answers to this form')")
     reading = annotate(study, answers=files)
     assert reading.names == {f"hpc_{h:02d}": f'scar {h} "</script>' for h in range(3)}
     assert reading.agreement.odd_one_out.accuracy.estimate == 1
