@@ -17,7 +17,7 @@ paper: .venv/installed
 	$(BIN)/pathosig demo paper-study --study paper --workers 2
 
 test: .venv/installed
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 bench: .venv/installed # about ten minutes on two quiet cores
 	$(BIN)/python benchmarks/bench.py

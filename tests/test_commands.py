@@ -41,7 +41,6 @@ def study(tmp_path_factory):
     return study
 
 
-@pytest.mark.xdist_group("commands")
 class TestFinishedStudy:
     def test_nothing_is_stale_and_the_report_is_fresh(self, study):
         again = run_all(study)

@@ -56,7 +56,6 @@ def test_names_are_the_same_things_in_short_and_in_full():
     assert set(dir(ps)) >= {"run", "score", "bundle", "assign", "Study", "km_plot"}
 
 
-@pytest.mark.xdist_group("notebook")
 class TestStudy:
     def test_a_study_shows_its_cohorts(self, study):
         assert "72 slides, 72 patients, endpoints os, dfs" in repr(study)

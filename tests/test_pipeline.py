@@ -85,7 +85,6 @@ def study(tmp_path_factory):
     return made
 
 
-@pytest.mark.xdist_group("pipeline")
 class TestWholeStudy:
     def test_every_stage_leaves_its_files(self, study):
         for name in (

@@ -187,4 +187,5 @@ def treatment_claim(results: Results, planted: Mapping[str, float | str], arm: s
 def _ratio(value: HazardRatio | NotEstimable) -> str:
     if isinstance(value, NotEstimable) or value.hr is None or value.lower is None or value.upper is None:
         return "not estimable"
-    return f"{value.hr:.2f} ({value.lower:.2f}-{value.upper:.2f})"
+    upper = f"{value.upper:.2f}" if value.upper < 1000 else ">1000"
+    return f"{value.hr:.2f} ({value.lower:.2f}-{upper})"
