@@ -306,12 +306,8 @@ def _prior(counts: Floats, method: str) -> tuple[Floats, Floats]:
 
 
 def _zero_share(n_tiles: ArrayLike) -> Floats:
-    """The value that replaces a share of 0: 0.65 / n_tiles, but at most half the smallest possible share.
-
-    The smallest share that n tiles can show is 1 / n, so that the bound applies: 0.5 / n_tiles.
-    """
-    tiles = np.maximum(np.asarray(n_tiles, float), 1.0)
-    return np.asarray(np.minimum(0.65 / tiles, 0.5 / tiles))
+    """The value that replaces a share of 0: 0.5 / n_tiles, half the smallest share that so many tiles can show."""
+    return np.asarray(0.5 / np.maximum(np.asarray(n_tiles, float), 1.0))
 
 
 def log_ratios(shares: ArrayLike, n_tiles: ArrayLike | None = None) -> Floats:
