@@ -60,7 +60,7 @@ def test_competing_events_taken_for_censoring_give_other_numbers():
 
 
 def test_a_patient_cannot_have_both_events_nor_enter_late():
-    with pytest.raises(InputError, match="at rows"):
+    with pytest.raises(InputError, match="have both the event and the competing event"):
         time_auc([1, 2, 3], [1, 2, 3], [1, 0, 1], times=[2], competing=[1, 0, 0])
     with pytest.raises(InputError, match="delayed entry"):
         brier([0.5], [1, 2, 3], [1, 0, 1], times=[2], competing=[0, 1, 0], entry=[0, 0, 0])

@@ -89,7 +89,7 @@ def test_one_event_gives_the_estimate_of_coxph_with_a_note():
     r = R["one_event"]
     fit = cox(np.asarray(r["x"]), r["time"], np.asarray(r["event"]) == 1)
     check_fit(fit, r["fit"])
-    assert "there is one event only" in fit.warnings
+    assert "there is only one event" in fit.warnings
 
 
 @pytest.mark.parametrize("ties", TIES)

@@ -1,4 +1,4 @@
-"""Survival statistics that agree with R; they know nothing of phenotypes."""
+"""Survival statistics that agree with R; they do not depend on slides or phenotypes."""
 
 import lazy_loader
 

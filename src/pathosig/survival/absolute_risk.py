@@ -1,12 +1,12 @@
-"""Absolute risks of a Cox model with confidence intervals, from a few frozen numbers at each horizon.
+"""Absolute risks of a Cox model with confidence intervals, from a few stored numbers at each horizon.
 
-With covariates centred at c, H0 the cumulative hazard of a patient at c, and terms as in `likelihood`,
+With covariates centred at c, H0 the cumulative hazard of a patient with covariates c, and terms as in `likelihood`,
 
     H(t | x)     = exp((x - c)'b) H0(t)
     var H(t | x) = exp(2 (x - c)'b) [ A(t) + q'V q ],      q = B(t) - (x - c) H0(t)
     A(t) = sum_{terms <= t} v / S0^2,   B(t) = sum_{terms <= t} (S1 / S0) v / S0
 
-so that H0, A and B at the horizons and V, the covariance of b, are all that a prediction needs.
+so that a prediction needs only H0, A and B at the horizons, b, and its covariance V.
 
 References
 ----------
@@ -38,9 +38,9 @@ class BaselineHazard:
     hazard
         float[m]: H0.
     variance
-        float[m]: A, its variance where the coefficients are known.
+        float[m]: A, the variance of H0 if the coefficients were known.
     gradient
-        float[m, p]: B, what the estimated coefficients add.
+        float[m, p]: B, from which the variance due to the estimated coefficients is computed.
     """
 
     hazard: NDArray[np.float64]
@@ -50,7 +50,7 @@ class BaselineHazard:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AbsoluteRisk:
-    """Probability of an event by each time: float[n, m] each; the interval is that of log(-log S)."""
+    """Probability of an event by each time with its confidence interval on the log(-log S) scale: float[n, m] each."""
 
     risk: NDArray[np.float64]
     lower: NDArray[np.float64]
@@ -58,18 +58,19 @@ class AbsoluteRisk:
 
 
 def hazard_at(fit: CoxFit, times: ArrayLike) -> BaselineHazard:
-    """What predictions of a Cox model need at some times; fit it to centred covariates.
+    """Baseline hazard of a Cox model, and its variance, at some times.
 
     Parameters
     ----------
     fit
-        A model without strata or case weights.
+        A model of centred covariates, without strata or case weights.
     times
-        [m], in the unit of its times.
+        [m], in the unit of the times to which the model was fitted.
 
     Returns
     -------
-    `BaselineHazard`, with one entry for each time.
+    BaselineHazard
+        With one entry for each time.
 
     Examples
     --------
@@ -102,17 +103,18 @@ def absolute_risk(
     Parameters
     ----------
     x
-        float[n, p], centred as the model's covariates were.
+        float[n, p], centred at the same values as the covariates of the model.
     coef, covariance
-        float[p], float[p, p].
+        float[p] log hazard ratios and their covariance float[p, p].
     base
-        Baseline at the times wanted, as `hazard_at` gives it.
+        Baseline at the m times of prediction, from `hazard_at`.
     conf_level
         Confidence level of the intervals.
 
     Returns
     -------
-    `AbsoluteRisk`.
+    AbsoluteRisk
+        float[n, m] risks, 0 to 1, with their intervals.
 
     Examples
     --------

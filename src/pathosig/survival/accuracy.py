@@ -1,4 +1,4 @@
-"""Overall error of predicted survival: Brier score and its integral."""
+"""Overall error of predicted survival: Brier score and integrated Brier score."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ def brier(
 
     BS(h) = mean_i [ S_i(h)^2 1(t_i <= h, event) / G(t_i-) + (1 - S_i(h))^2 1(t_i > h) / G(h) ]
 
-    Where another event competes, S is 1 - cumulative incidence, competing events add (1 - S_i(h))^2 1(t_i <= h) / G(t_i-), and
-    only patients with neither event count as censored.
+    With competing events, S is 1 - cumulative incidence, competing events add (1 - S_i(h))^2 1(t_i <= h) / G(t_i-), and only
+    patients with neither event count as censored.
 
     Parameters
     ----------
     prediction
-        float[n, m]: predicted survival at `times` (or [m]: the same for everybody).
+        float[n, m]: predicted survival at `times`, 0 to 1; or [m], the same prediction for all patients.
     time, event
-        [n]: of the evaluated cohort; its own Kaplan-Meier estimate of censoring gives the weights.
+        [n]: outcome in the evaluated cohort, whose own Kaplan-Meier estimate of censoring gives the weights.
     times
-        [m] horizons.
+        [m] horizons in the unit of time.
     entry
-        [n] times of delayed entry; weights as in `censoring.truncation_weights`.
+        [n] times of delayed entry; weights are then those of `censoring.truncation_weights`.
     competing
         [n]: whether the follow-up of each patient ended with a competing event.
 
     Returns
     -------
-    float[m]; 0 is perfect, 0.25 is what a constant prediction of one half earns without censoring.
+    float[m]; 0 is perfect, and a constant prediction of one half scores 0.25 without censoring.
 
     Raises
     ------
     InputError
-        If the shapes do not fit, a patient has both events, or entry is delayed and events compete.
+        If shapes do not match, a patient has both events, or `entry` and `competing` are both given.
 
     References
     ----------
@@ -89,14 +89,14 @@ def brier(
 
 
 def ibs(prediction: Any, time: Any, event: Any, *, times: Any, entry: Any = None) -> float:
-    """Brier score averaged over a grid by the trapezoid rule.
+    """Integrated Brier score: the Brier score averaged over a grid of times by the trapezoidal rule.
 
     Parameters
     ----------
     prediction, time, event, entry
         As in `brier`.
     times
-        [m] the grid, rising, m >= 2; state it with the result.
+        [m] the grid, increasing, m >= 2; report it with the result.
 
     Returns
     -------

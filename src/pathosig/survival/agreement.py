@@ -1,4 +1,4 @@
-"""Agreement of several scores of one patient, beyond what sampling within the samples explains."""
+"""Agreement between the scores of several cores of a patient, given the sampling variance within each core."""
 
 from __future__ import annotations
 
@@ -10,11 +10,7 @@ import pandas as pd
 from scipy import stats
 
 AGREE = "agree"
-
-
 HETEROGENEOUS = "heterogeneous"
-
-
 SINGLE = "single"
 
 _FEWEST_PLACES = 8
@@ -24,16 +20,17 @@ _BLOCK_TILES = 4
 
 @dataclass(frozen=True, kw_only=True)
 class CoreAgreement:
-    """Agreement of the cores of every patient.
+    """Agreement between the cores of every patient.
 
     Attributes
     ----------
     table
-        One row per patient: n_cores, groups_differ, p, agreement.
+        One row per patient: patient_id, n_cores, groups_differ, p, agreement.
     observed, expected
-        Share of patients with several cores called heterogeneous; expected were all cores alike.
+        Proportion heterogeneous among patients with several cores, and the proportion expected if the cores of a patient
+        differed by sampling alone.
     naive, naive_expected
-        The same for "cores fall on both sides of the cut-off", the naive definition.
+        The same for the naive definition, by which cores on both sides of the cut-off are enough.
     """
 
     table: pd.DataFrame
@@ -43,7 +40,7 @@ class CoreAgreement:
     naive_expected: float
 
     def to_dict(self) -> dict[str, Any]:
-        """Counts and rates, for results.json."""
+        """Counts and rates for results.json."""
         counts = self.table["agreement"].value_counts()
         by_cores = self.table.groupby("n_cores")["agreement"].agg(lambda s: (s == HETEROGENEOUS).mean())
         return {
@@ -61,20 +58,20 @@ class CoreAgreement:
 
 
 def block_variance(contribution: np.ndarray, x: np.ndarray, y: np.ndarray, *, block: float) -> float:
-    """Variance of the mean contribution of tiles when square blocks of them are the sampling units.
+    """Variance of the mean contribution of tiles if square blocks of tiles are the sampling units.
 
     Parameters
     ----------
     contribution
-        float[n_tiles]: what each tile contributes to the score; see `signature.cores.tile_gradient`.
+        float[n_tiles]: contribution of each tile to the score; see `signature.cores.tile_gradient`.
     x, y
-        float[n_tiles]: place of each tile, in any unit.
+        float[n_tiles]: position of each tile, in any unit.
     block
-        Side of a block in the same unit; about four tiles.
+        Side of a block in the same unit, usually that of four tiles.
 
     Returns
     -------
-    The variance; NaN with fewer than two blocks.
+    The variance; NaN if there are fewer than two blocks.
 
     References
     ----------
@@ -99,14 +96,14 @@ def block_variance(contribution: np.ndarray, x: np.ndarray, y: np.ndarray, *, bl
 
 
 def spatial_variance(contribution: np.ndarray, x: np.ndarray, y: np.ndarray) -> float:
-    """`block_variance` of blocks of four by four tiles; NaN with fewer than eight tiles.
+    """`block_variance` with blocks of four by four tiles; NaN if there are fewer than eight tiles.
 
     Parameters
     ----------
     contribution
-        float[n_tiles]: what each tile contributes to the score.
+        float[n_tiles]: contribution of each tile to the score.
     x, y
-        float[n_tiles]: place of each tile on a grid, in any unit.
+        float[n_tiles]: position of each tile on a grid, in any unit.
 
     Examples
     --------
@@ -121,14 +118,14 @@ def spatial_variance(contribution: np.ndarray, x: np.ndarray, y: np.ndarray) -> 
 
 
 def multinomial_variance(gradient: np.ndarray, shares: np.ndarray, n_tiles: float) -> float:
-    """Variance of a score if its tiles were independent draws: a lower limit, used where places are unknown.
+    """Variance of a score if its tiles were independent draws: a lower bound, used if the positions of tiles are unknown.
 
     Parameters
     ----------
     gradient
-        float[k]: what one tile of each kind contributes to the score.
+        float[k]: contribution of one tile of each kind to the score.
     shares
-        float[k]: proportion of each kind; sums to 1.
+        float[k]: proportions of the kinds, which sum to 1.
     n_tiles
         Number of tiles.
 
@@ -144,24 +141,24 @@ def multinomial_variance(gradient: np.ndarray, shares: np.ndarray, n_tiles: floa
 def core_agreement(
     cores: pd.DataFrame, *, cutoff: float, level: float = 0.05, draws: int = 200, seed: int = 0
 ) -> CoreAgreement:
-    """Agreement of each patient's cores.
+    """Agreement between the cores of each patient.
 
     Parameters
     ----------
     cores
-        One row per core: patient_id, score, variance (sampling variance of the score; NaN when unknown).
+        One row per core: patient_id, score, and variance, which is the sampling variance of the score (NaN if unknown).
     cutoff
         Cut-off of the signature.
     level
         Level of the test of heterogeneity.
     draws, seed
-        Number of simulated sets of alike cores of a patient, for the expected rates, and the seed.
+        For the expected rates: how often the cores of each patient are simulated with a common score, and the seed.
 
     Returns
     -------
     CoreAgreement
-        A patient is heterogeneous when cores fall on both sides of the cut-off *and* Cochran's Q rejects that they
-        share one score.
+        A patient is heterogeneous if cores lie on both sides of the cut-off *and* Cochran's Q rejects the hypothesis that
+        they have a common score; if a variance is unknown, the first condition is enough.
 
     Examples
     --------
@@ -213,7 +210,7 @@ def _mean(values: Any) -> float:
 
 
 def _cochran(scores: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """P of Cochran's Q for each row of scores; NaN when a variance is unknown."""
+    """P-value of Cochran's Q for each row of scores; NaN if a variance is unknown."""
     if not np.isfinite(variance).all():
         return np.full(len(scores), np.nan)
     weight = 1 / np.maximum(variance, 1e-12)

@@ -1,4 +1,4 @@
-"""Baseline survival of a frozen score: that of a patient with score 0."""
+"""Baseline survival of a frozen score: the predicted survival of a patient with score 0."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BaselineAt:
-    """Survival of a patient with score 0 at so many years, `time` being the same in the endpoint's unit."""
+    """Survival of a patient with score 0 after some `years`; `time` is the same duration in the unit of the endpoint."""
 
     years: float
     time: float
@@ -34,11 +34,11 @@ class Baseline:
     unit
         Unit of `time` and `until`.
     time, survival
-        Event times and survival from each of them on.
+        Event times, and the survival from each of them until the next.
     until
-        Last follow-up: nothing is predicted beyond it.
+        End of follow-up; nothing is predicted beyond it.
     at
-        Survival at the horizons, as far as follow-up goes.
+        Survival at the horizons that follow-up reaches.
     """
 
     unit: str = "months"
@@ -48,7 +48,7 @@ class Baseline:
     at: tuple[BaselineAt, ...] = ()
 
     def survival_at(self, times: ArrayLike) -> NDArray[np.float64]:
-        """Survival at some times in `unit`: float[n_times]; NaN beyond the last follow-up."""
+        """Survival at times in the unit of the curve: float[n_times]; NaN beyond the end of follow-up."""
         wanted = np.atleast_1d(np.asarray(times, float))
         level = np.concatenate([[1.0], np.asarray(self.survival, float)])
         base = level[np.searchsorted(np.asarray(self.time, float), wanted, side="right")]
@@ -56,7 +56,7 @@ class Baseline:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Self:
-        """From plain values of signature.json."""
+        """Baseline from the plain values in signature.json."""
         return cls(
             unit=str(value["unit"]),
             time=tuple(float(t) for t in value["time"]),
@@ -74,7 +74,7 @@ def baseline_of(
     *,
     horizons: Sequence[float] = (1, 3, 5),
 ) -> Baseline:
-    """Survival of a patient with score 0 (Efron), its coefficient held at 1, and its value at the horizons.
+    """Baseline survival of a score whose coefficient is held at 1 (Efron), with its values at the horizons.
 
     Parameters
     ----------
@@ -83,7 +83,11 @@ def baseline_of(
     unit
         Unit of `time`: days, weeks, months or years.
     horizons
-        Years; those beyond follow-up are left out.
+        In years; those beyond follow-up are left out.
+
+    Returns
+    -------
+    Baseline
 
     Examples
     --------

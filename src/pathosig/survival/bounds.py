@@ -1,4 +1,4 @@
-"""How many falsely selected variables stability selection may leave, and the threshold that bounds them.
+"""Bounds on the number of variables that stability selection selects falsely, and the threshold that keeps to a bound.
 
 References
 ----------
@@ -20,18 +20,18 @@ _LOW, _HIGH = math.log(1e-9), math.log(1e9)
 
 @functools.lru_cache(maxsize=20_000)
 def _tail_bound(mean: float, at_least: int, size: int, r: float) -> float:
-    """Largest P(X >= at_least / size) of an r-concave law on {0, 1/size, ..., 1} with this mean.
+    """Largest P(X >= at_least / size) over r-concave distributions on {0, 1/size, ..., 1} with the given mean.
 
     Parameters
     ----------
     mean
         Mean of X, 0 to 1.
     at_least
-        Steps of the threshold, 0 to size.
+        The threshold in steps of 1/size, 0 to size.
     size
-        Number of steps.
+        Number of steps between 0 and 1.
     r
-        Concavity, negative: -1/2 or -1/4.
+        Order of concavity, negative: -1/2 or -1/4.
     """
     if mean <= 0:
         return 0.0
@@ -68,17 +68,17 @@ def false_selection_bound(q: float, p: int, threshold: float, pairs: int) -> flo
     Parameters
     ----------
     q
-        Mean number selected per half-sample.
+        Mean number of variables selected in a half-sample.
     p
-        Number of candidates (clusters).
+        Number of candidate variables (or clusters).
     threshold
-        Share of half-samples a selected variable appears in, above .5.
+        Proportion of half-samples in which a variable must be selected, above .5.
     pairs
-        Complementary pairs of half-samples.
+        Number of complementary pairs of half-samples.
 
     Returns
     -------
-    The smaller of the Meinshausen-Buhlmann bound and both r-concave bounds of Shah and Samworth.
+    The smallest of the bound of Meinshausen and Buhlmann and the two r-concave bounds of Shah and Samworth.
 
     Examples
     --------
@@ -97,24 +97,25 @@ def false_selection_bound(q: float, p: int, threshold: float, pairs: int) -> flo
 
 
 def threshold_for(q: float, p: int, pairs: int, *, expected_false: float, lowest: float = 0.5) -> float:
-    """Smallest proportion of half-samples whose bound is at most `expected_false`; above 1 when there is none.
+    """Smallest threshold at which `false_selection_bound` is at most `expected_false`; above 1 if there is none.
 
     Parameters
     ----------
     q
         Mean number of variables selected in a half-sample.
     p
-        Number of candidates.
+        Number of candidate variables (or clusters).
     pairs
-        Complementary pairs of half-samples.
+        Number of complementary pairs of half-samples.
     expected_false
-        Tolerated expected number of falsely selected variables.
+        Largest acceptable expected number of falsely selected variables.
     lowest
         Smallest threshold considered, 0.5 to 1.
 
     Returns
     -------
-    The threshold, a multiple of 1 / (2 pairs), or 1.01 where even selection in every half-sample is not enough.
+    A proportion of half-samples, which is a multiple of 1 / (2 pairs); 1.01 if even selection in every half-sample
+    exceeds the bound.
 
     Examples
     --------
@@ -131,10 +132,9 @@ def threshold_for(q: float, p: int, pairs: int, *, expected_false: float, lowest
     def enough(count: int) -> bool:
         return count > size or false_selection_bound(q, p, count / size, pairs) <= expected_false
 
+    # The bound decreases as the threshold increases: step length is doubled until it is met, then the last step is bisected.
     step = 1
-    while not enough(
-        low + step - 1
-    ):  # the bound falls with the threshold: ever longer steps, then halve the last one
+    while not enough(low + step - 1):
         low, step = low + step, 2 * step
     high = min(low + step - 1, size + 1)
     while low < high:

@@ -1,4 +1,4 @@
-"""Calibration of predicted survival: observed against expected, slope, grouped and smoothed curves."""
+"""Calibration of predicted survival: observed against expected risk, slope, and grouped and smoothed curves."""
 
 from __future__ import annotations
 
@@ -20,20 +20,22 @@ _TINY = 1e-12
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationAt:
-    """Calibration at one time; risks are probabilities of an event by then.
+    """Calibration at one time; risks are probabilities of an event by this time.
 
     Attributes
     ----------
+    time
+        The time of prediction.
     observed, observed_lower, observed_upper
-        1 - Kaplan-Meier of everybody, with its limits.
+        1 - Kaplan-Meier of all patients, with its confidence interval.
     expected
         Mean predicted risk.
     ratio, ratio_lower, ratio_upper
-        Observed / expected; above 1 the model underestimates.
+        Observed / expected risk with its confidence interval; above 1 the model underestimates the risk.
     groups
-        Rows of (expected, observed, lower, upper, n), by rising predicted risk.
+        float[k, 5]: expected, observed, lower, upper and n of each group, by increasing predicted risk.
     risk, smooth
-        float[n]: predicted risk and what a flexible Cox model on it finds; NaN where it cannot be fitted.
+        float[n]: predicted risk, and the risk by a flexible Cox model of the prediction; NaN if that cannot be fitted.
     ici, e50, e90, emax
         Mean, median, 90th percentile and maximum of |smooth - risk|.
     """
@@ -62,11 +64,14 @@ class Calibration:
     Attributes
     ----------
     at
-        One entry per time that follow-up reaches; `skipped` are the others.
+        Calibration at each time that follow-up reaches.
+    skipped
+        Times that it does not reach.
     slope, slope_se, slope_lower, slope_upper
-        Cox coefficient of the linear predictor; 1 is ideal, below 1 the model is overfitted.
+        Calibration slope, which is the Cox coefficient of the linear predictor; 1 is ideal, and a slope below 1 indicates
+        overfitting.
     n, n_events
-        Rows used.
+        Rows used, and events among them.
     """
 
     at: tuple[CalibrationAt, ...]
@@ -79,7 +84,7 @@ class Calibration:
     n_events: int
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per time."""
+        """One row per time with all numbers but the groups and the curves."""
         names = [n for n in CalibrationAt.__dataclass_fields__ if n not in ("groups", "risk", "smooth")]
         frame = pd.DataFrame([{n: getattr(row, n) for n in names} for row in self.at], columns=names)
         return frame.assign(slope=self.slope, slope_lower=self.slope_lower, slope_upper=self.slope_upper)
@@ -102,40 +107,41 @@ def calibration(
     knots: int = 3,
     conf_level: float = 0.95,
 ) -> Calibration:
-    """Observed against predicted survival of a fixed model.
+    """Calibration of predicted survival in a cohort.
 
     Parameters
     ----------
     prediction
-        float[n, m]: predicted survival at `times` ([n] with one time), as for `brier`.
+        float[n, m]: predicted survival at `times`, 0 to 1, as for `brier`; float[n] with a single time.
     time, event
-        [n] of the evaluated cohort; rows with anything missing are left out.
+        [n]: outcome in the evaluated cohort; rows with a missing value are left out.
     times
-        [m] horizons; those beyond the last follow-up are `skipped`.
+        [m] horizons in the unit of time; those beyond the end of follow-up are `skipped`.
     linear_predictor
-        float[n] for the slope; log(-log(prediction)) at the first time without it.
+        float[n] for the slope; by default log(-log(prediction)) at the first time.
     groups
-        Groups of equal size by predicted risk (cut at its quantiles, R's type 7).
+        Number of groups of equal size by predicted risk, which is cut at its quantiles (R's type 7).
     knots
-        3, 4 or 5 of the restricted cubic spline in log(-log(prediction)) of the smoothed curve.
+        Number of knots, 3 to 5, of the restricted cubic spline of log(-log(prediction)) in the smoothed curve.
     conf_level
         Confidence level of all intervals.
 
     Returns
     -------
-    `Calibration`, with one `CalibrationAt` for each horizon that follow-up reaches.
+    Calibration
+        With one `CalibrationAt` for each horizon that follow-up reaches.
 
     Raises
     ------
     InputError
-        If shapes do not fit, or predictions lie outside 0..1.
+        If shapes do not match, or predictions lie outside 0..1.
     NotEstimableError
-        Without an event, or where no prediction varies.
+        If there is no event, or the linear predictor does not vary.
 
     References
     ----------
-    O/E and groups: R's survfit, as rms::groupkm. Smooth: Austin, Harrell & van Klaveren (2020), Stat. Med. 39
-    (coxph on Hmisc::rcspline.eval). Crowson et al. (2016), Stat. Methods Med. Res. 25.
+    Observed / expected and groups: R's survfit, as in rms::groupkm. Smoothed curve: Austin, Harrell & van Klaveren (2020),
+    Stat. Med. 39 (coxph with Hmisc::rcspline.eval). Crowson et al. (2016), Stat. Methods Med. Res. 25.
 
     Examples
     --------
@@ -157,16 +163,20 @@ def calibration(
     if survival.shape != (len(t), len(grid)) or len(d) != len(t):
         raise InputError(f"calibration: prediction is {survival.shape}; expected {(len(t), len(grid))}.")
     if knots not in _KNOTS or groups < 2:
-        raise InputError(f"calibration: groups {groups}, knots {knots}; expected >= 2, and 3, 4 or 5.")
+        raise InputError(
+            f"calibration: groups {groups}, knots {knots}; expected at least 2 groups, and 3, 4 or 5 knots."
+        )
     if np.nanmin(survival, initial=0.0) < 0 or np.nanmax(survival, initial=1.0) > 1:
-        raise InputError("calibration: predictions outside 0..1; give predicted survival, not scores.")
+        raise InputError("calibration: predictions lie outside 0..1; give predicted survival, not scores.")
     with np.errstate(divide="ignore"):
         lp = np.log(-np.log(np.clip(survival, _TINY, 1 - _TINY)))
     slope_on = lp[:, 0] if linear_predictor is None else np.asarray(linear_predictor, float).ravel()
     kept = np.isfinite(survival).all(axis=1) & np.isfinite(slope_on)
     t, d, survival, lp, slope_on = t[kept], d[kept], survival[kept], lp[kept], slope_on[kept]
     if not d.any() or not np.ptp(slope_on) > 0:
-        raise NotEstimableError("calibration: no event, or predictions that do not vary.", code="E_EVENTS")
+        raise NotEstimableError(
+            "calibration: there is no event, or predictions do not vary.", code="E_EVENTS"
+        )
     fit = cox(slope_on, t, d)
     z = float(stats.norm.ppf(0.5 + conf_level / 2))
     slope, se = float(fit.coef[0]), float(fit.se[0])
@@ -232,11 +242,11 @@ def _groups(
     risk: np.ndarray, t: np.ndarray, d: np.ndarray, when: float, groups: int, level: float
 ) -> np.ndarray:
     edges = np.unique(np.quantile(risk, np.linspace(0, 1, groups + 1)))
-    place = np.clip(np.searchsorted(edges, risk, side="left") - 1, 0, None)  # (a, b], the first closed
+    place = np.clip(np.searchsorted(edges, risk, side="left") - 1, 0, None)  # (a, b], but the first is [a, b]
     rows = []
     for part in np.unique(place):
         inside = place == part
-        if t[inside].max() < when:  # nobody followed that long: no estimate
+        if t[inside].max() < when:  # nobody was followed so long, so there is no estimate
             alive, lower, upper = (np.nan,) * 3
         else:
             alive, lower, upper = kaplan_meier(t[inside], d[inside], conf_level=level).survival_at(when)

@@ -1,4 +1,4 @@
-"""The censoring distribution, and the weights that make up for censored patients."""
+"""The censoring distribution, and inverse-probability-of-censoring weights."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ def censoring_before(
 ) -> np.ndarray:
     """G(t-), the Kaplan-Meier estimate of censoring just before each time, float[n].
 
-    A patient whose event ties with a censoring was still at risk of it (R's convention).
+    Of tied times, events come before censorings (R's convention): a patient with an event at t is not at risk of being
+    censored at t.
 
     Parameters
     ----------
     t, d
         float[n] times and bool[n] events.
     at
-        float[m] times at which the estimate is wanted; the patients' own times without it.
+        float[m] times at which the estimate is wanted; by default the times of the patients.
     entry
         float[n] times of delayed entry.
 
     Returns
     -------
-    float[n] or float[m] of probabilities.
+    float[n], or float[m] with `at`: probabilities.
 
     Examples
     --------
@@ -59,24 +60,25 @@ def _under_observation(grid: np.ndarray, which: np.ndarray, entry: np.ndarray | 
 def truncation_weights(
     t: np.ndarray, d: np.ndarray, entry: np.ndarray, horizon: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Weights of the deaths up to a horizon and of those observed beyond it, float[n] each, with delayed entry.
+    """Weights of deaths up to a horizon and of patients observed beyond it, float[n] each, with delayed entry.
 
-    A death at t stands for S(t-) / Y(t), the jump of the Kaplan-Meier estimate; somebody under observation just after
-    the horizon h for S(h) / Y(h+). Without delayed entry these are the usual 1 / (n G): S(t-) / Y(t) = 1 / (n G(t-)).
+    A death at t has the weight S(t-) / Y(t), the size of the step of the Kaplan-Meier estimate per death; a patient under
+    observation just after the horizon h has the weight S(h) / Y(h+). Without delayed entry these are the usual weights
+    1 / (n G), because S(t-) / Y(t) = 1 / (n G(t-)).
 
     Parameters
     ----------
     t, d
         float[n] times and bool[n] events.
     entry
-        float[n] times of delayed entry, each below its `t`.
+        float[n] times of delayed entry, each less than its `t`.
     horizon
         A time in the same unit.
 
     Returns
     -------
-    Two arrays of float[n]: weights of deaths up to the horizon, and of patients observed beyond it. They sum to 1
-    together.
+    Two arrays float[n]: weights of deaths up to the horizon, and weights of patients observed beyond it. All of them
+    together sum to 1.
 
     Examples
     --------
@@ -99,21 +101,21 @@ def truncation_weights(
 
 
 def competing_events(competing: Any, event: np.ndarray, entry: np.ndarray | None, *, what: str) -> np.ndarray:
-    """Whether each patient's follow-up ended with a competing event, bool[n]; nobody's for None.
+    """Whether the follow-up of each patient ended with a competing event, bool[n]; all False for None.
 
     Parameters
     ----------
     competing
-        As the caller was given it.
+        [n] of 0/1 or booleans, or None.
     event, entry
-        bool[n], and times of delayed entry, with which competing events cannot be weighed.
+        bool[n], and float[n] times of delayed entry or None; competing events cannot be combined with delayed entry.
     what
-        Name of the caller, for messages.
+        Name of the calling function, for error messages.
 
     Raises
     ------
     InputError
-        If lengths differ, a patient has both events, or entry is delayed.
+        If lengths differ, a patient has both events, or `entry` is given.
 
     Examples
     --------
@@ -130,6 +132,6 @@ def competing_events(competing: Any, event: np.ndarray, entry: np.ndarray | None
     both = np.flatnonzero(other & event)
     if len(both):
         raise InputError(
-            f"{what}: the event and the competing one in the same row, at rows {both[:5].tolist()}."
+            f"{what}: rows {both[:5].tolist()} have both the event and the competing event; expected at most one of them."
         )
     return other

@@ -17,16 +17,18 @@ from pathosig.survival.pairs import pairs_before
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Concordance:
-    """A C-index; 0.5 is chance, above it high scores die earlier.
+    """A C-index, 0 to 1; 0.5 is chance, and above it patients with higher scores have earlier events.
 
     Attributes
     ----------
     c, se, lower, upper
-        Estimate, infinitesimal-jackknife standard error and limits.
+        Estimate, infinitesimal jackknife standard error and confidence interval.
     concordant, discordant, tied
-        (Weighted) pairs; `tied` in the score.
+        Weighted numbers of concordant and discordant pairs, and of pairs with the same score.
     tau
         Horizon, or None.
+    n, n_events
+        Patients used, and events among them.
     """
 
     c: float
@@ -50,23 +52,29 @@ def harrell_c(
     tau: float | None = None,
     conf_level: float = 0.95,
 ) -> Concordance:
-    """Harrell's C of a risk score; higher scores mean higher risk, never the other way round.
+    """Harrell's C of a risk score; higher scores mean higher risk.
 
     Parameters
     ----------
     score, time, event
         [n]; rows with a missing score are left out.
     entry
-        [n] times of delayed entry: a death is compared with those under observation at that time.
+        [n] times of delayed entry. A patient who dies is compared with patients under observation at that time.
     tau
-        Pairs whose earlier time is beyond tau are left out.
+        Pairs whose earlier time is beyond `tau` are left out.
+    conf_level
+        Confidence level of the interval.
+
+    Returns
+    -------
+    Concordance
 
     Raises
     ------
     NotEstimableError
         If no pair can be compared.
     InputError
-        E_TIME, E_EVENT, or lengths that differ.
+        E_TIME, E_EVENT, or if lengths differ.
 
     References
     ----------
@@ -91,20 +99,28 @@ def uno_c(
     tau: float | None = None,
     conf_level: float = 0.95,
 ) -> Concordance:
-    """Uno's C: pairs weighted by 1/G(t-)^2, G the evaluated cohort's own censoring distribution.
+    """Uno's C, which weights pairs by 1/G(t-)^2, where G is the censoring distribution of the evaluated cohort.
 
     Parameters
     ----------
     score, time, event, entry
-        As in `harrell_c`; with `entry`, G is estimated from those under observation (R has no such option).
+        As in `harrell_c`; with `entry`, G is estimated from patients under observation (R has no such option).
     tau
-        Horizon; by default the last time with at least 10 at risk.
+        Horizon; by default that of `default_tau`, the last time with at least 10 patients at risk.
     conf_level
         Confidence level of the interval.
 
     Returns
     -------
-    `Concordance`, whose `tau` is the horizon that was used.
+    Concordance
+        Its `tau` is the horizon that was used.
+
+    Raises
+    ------
+    NotEstimableError
+        If no pair can be compared.
+    InputError
+        E_TIME, E_EVENT, or if lengths differ.
 
     References
     ----------
@@ -167,12 +183,12 @@ def _concordance(
     level: float,
 ) -> Concordance:
     usable = d & (t <= tau) if tau is not None else d
-    # Somebody censored at the time of a death outlived it; deaths at one time are not compared.
+    # A patient censored at the time of a death counts as longer-lived; two deaths at the same time are not compared.
     moment = np.unique(t, return_inverse=True)[1].ravel() * 2
     early, last = moment[usable], moment + ~d
     w = weight[usable]
     beaten = pairs_before(s[usable], early, w, s, last)
-    if entry is not None:  # those who entered later were not under observation
+    if entry is not None:  # patients who entered later were not under observation
         begins = np.unique(np.concatenate([t[usable], entry]), return_inverse=True)[1].ravel() * 2
         deaths = len(w)
         beaten = beaten - pairs_before(s[usable], begins[:deaths], w, s, begins[deaths:] + 1)
@@ -183,7 +199,7 @@ def _concordance(
     totals = np.array([up, float(w @ (beaten.all - beaten.lower - beaten.same)), same])
     count = totals.sum()
     if count == 0:
-        raise NotEstimableError("C-index: no two patients can be compared (too few events).")
+        raise NotEstimableError("C-index: no two patients can be compared, because there are too few events.")
     c = float((totals[0] + totals[2] / 2) / count)
     se = float(np.sqrt(np.sum(((gain - c * pairs) / count) ** 2)))
     z = stats.norm.ppf(0.5 + level / 2)
@@ -208,9 +224,9 @@ class TimeAuc:
     Attributes
     ----------
     times, auc, se, lower, upper
-        float[m]; NaN at times without cases or controls.
+        float[m]: horizons, estimates, standard errors and confidence intervals; NaN at times without cases or controls.
     n_cases, n_controls, n_censored
-        int[m]: events up to, at risk after, censored before each time.
+        int[m]: patients with the event by each time, controls, and patients censored by then.
     """
 
     times: np.ndarray
@@ -239,20 +255,21 @@ def time_auc(
 ) -> TimeAuc:
     """Cumulative/dynamic AUC with inverse-probability-of-censoring weights (marginal Kaplan-Meier).
 
-    Cases are events up to and including a horizon, controls those observed beyond it. Where a horizon ties with an event
-    that event is a case, as in riskRegression; timeROC counts cases before the horizon only, and so differs there.
+    Cases are patients with the event up to and including a horizon, controls are patients observed beyond it. As in
+    riskRegression, an event exactly at the horizon is a case; timeROC counts only events before the horizon.
 
-    Where another event competes, controls are all who had not had the event by the horizon: those observed beyond it and those
-    whom the competing event took (definition (ii) of Blanche et al., AUC_2 of timeROC).
+    With competing events, controls are all patients without the event by the horizon: those observed beyond it and those with
+    a competing event (definition (ii) of Blanche et al., AUC_2 of timeROC).
 
     Parameters
     ----------
     score, time, event
         [n]; higher scores mean higher risk.
     times
-        Horizons; those without cases or without anybody left give NaN.
+        [m] horizons in the unit of time.
     entry
-        [n] times of delayed entry; weights as in `censoring.truncation_weights`, taken as known in the standard error.
+        [n] times of delayed entry. Weights are then those of `censoring.truncation_weights`, and the standard error treats
+        them as known.
     competing
         [n]: whether the follow-up of each patient ended with a competing event.
     conf_level
@@ -260,7 +277,13 @@ def time_auc(
 
     Returns
     -------
-    `TimeAuc`, with one entry per horizon.
+    TimeAuc
+        With one entry per horizon; NaN at a horizon without cases or without controls.
+
+    Raises
+    ------
+    InputError
+        E_TIME, E_EVENT, if lengths differ, a patient has both events, or `entry` and `competing` are both given.
 
     References
     ----------
@@ -327,7 +350,7 @@ def _auc_at(
 
 
 def _weight_below(s: np.ndarray, others: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """For each score the weighted proportion of others below it, ties counted half: float[n]."""
+    """For each score, the weighted proportion of `others` below it, where ties count half: float[n]."""
     order = np.argsort(others)
     ranked, total = others[order], np.concatenate([[0.0], np.cumsum(weight[order])])
     sides = [total[np.searchsorted(ranked, s, side=side)] for side in ("left", "right")]
@@ -335,16 +358,16 @@ def _weight_below(s: np.ndarray, others: np.ndarray, weight: np.ndarray) -> np.n
 
 
 def _censoring_influence(t: np.ndarray, ended: np.ndarray, share: np.ndarray, horizon: float) -> np.ndarray:
-    """What estimating the censoring distribution adds to the influence of each patient on the AUC.
+    """Contribution of the estimated censoring distribution to the influence of each patient on the AUC.
 
-    Everybody observed until a time counts as at risk of censoring at it (riskRegression's convention for ties).
+    All patients observed until a time are at risk of being censored at it (riskRegression's convention for ties).
     """
     n = len(t)
     grid, which = np.unique(t, return_inverse=True)
     which = which.ravel()
     left = np.bincount(which[~ended], minlength=len(grid)).astype(float)
     risk = np.cumsum(np.bincount(which, minlength=len(grid))[::-1])[::-1].astype(float)
-    # weight that depends on G(u-) for u beyond each grid time; that of patients beyond the horizon depends on G(horizon)
+    # total of the terms weighted by G(u-) with u after each grid time; terms of patients beyond the horizon depend on G(horizon)
     value = np.bincount(which, weights=share, minlength=len(grid))
     beyond = np.concatenate([np.cumsum(value[::-1])[::-1][1:], [0.0]])
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -1,4 +1,4 @@
-"""Coding of covariates: what is categorical, levels, dummy columns."""
+"""Coding of covariates: which are categorical, their levels, and their dummy columns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FEW_LEVELS = 6
 
 @dataclass(frozen=True, kw_only=True)
 class Term:
-    """One column of a model: a number, or one level of a category against its reference."""
+    """One column of a model: a numeric covariate, or one level of a category against its reference level."""
 
     variable: str
     level: str
@@ -24,12 +24,12 @@ class Term:
 
 
 def is_categorical(column: pd.Series) -> bool:
-    """Whether a covariate is treated as a category: text, or a number with two values.
+    """Whether a covariate is treated as a category: if it is text, or has two distinct numbers.
 
     Parameters
     ----------
     column
-        One value per patient; missing values do not count.
+        One value per patient; missing values are ignored.
 
     Examples
     --------
@@ -40,16 +40,17 @@ def is_categorical(column: pd.Series) -> bool:
 
 
 def levels_of(column: pd.Series) -> list[str]:
-    """Levels as text, whole numbers without a point; stages, grades and scales lowest first, others sorted.
+    """Distinct levels as text; stages, grades and other ordered scales from lowest to highest, other levels sorted.
 
     Parameters
     ----------
     column
-        One value per patient; missing values do not count.
+        One value per patient; missing values are ignored.
 
     Returns
     -------
-    Distinct levels; the first one is the reference of a model.
+    Distinct levels, of which the first is the reference level of a model; whole numbers are written without a decimal
+    point.
 
     Examples
     --------
@@ -60,7 +61,7 @@ def levels_of(column: pd.Series) -> list[str]:
 
 
 def as_level(value: object) -> str:
-    """A level as text; a whole number loses its decimal point.
+    """A level as text; a whole number is written without a decimal point.
 
     Parameters
     ----------
@@ -76,14 +77,14 @@ def as_level(value: object) -> str:
 
 
 def encode(patients: pd.DataFrame, variables: Sequence[str]) -> list[Term]:
-    """Covariates as model columns; missing values stay NaN. The reference is the first level.
+    """Covariates as columns of a model; missing values stay NaN, and the first level of a category is its reference.
 
     Parameters
     ----------
     patients
         One row per patient.
     variables
-        Columns of it; those absent, constant or with too many text levels are left out.
+        Names of columns. Those that are absent or constant, and categories with more than six levels, are left out.
 
     Returns
     -------
@@ -120,16 +121,16 @@ def encode(patients: pd.DataFrame, variables: Sequence[str]) -> list[Term]:
 
 
 def subgroup_labels(column: pd.Series) -> np.ndarray:
-    """The subgroup of every patient: the level of a category, or the side of the median for a number with many values.
+    """Subgroup of every patient: the level of a category, or above or below the median of a number with many values.
 
     Parameters
     ----------
     column
-        One value per patient.
+        One value per patient; a number with more than six distinct values is split at its median.
 
     Returns
     -------
-    object[n] of text, None where the value is missing.
+    object[n] of text; None where the value is missing.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Cox regression: Efron or Breslow ties, strata, weights, delayed entry, robust SE, elastic net."""
+"""Cox regression with Efron or Breslow ties, strata, weights, delayed entry, robust standard errors and elastic net."""
 
 from __future__ import annotations
 
@@ -34,25 +34,25 @@ def cox(
     Parameters
     ----------
     X
-        [n, p] numbers, array or DataFrame; rows with missing values are left out and counted.
+        [n, p] numbers, array or DataFrame; rows with missing values are left out and counted in `n_missing`.
     time, event
-        [n]; time >= 0, event True where it happened.
+        [n]; time >= 0 in any unit; event is True (or 1) if it happened, False (or 0) if the patient was censored.
     ties
         ``efron`` (R's default) or ``breslow``.
     strata
-        [n] labels: a baseline hazard each.
+        [n] labels of strata, each with its own baseline hazard; or [n, s] labels whose combinations are the strata.
     cluster
-        [n] labels: robust (sandwich) standard errors, one contribution a cluster.
+        [n] labels of clusters, for robust (sandwich) standard errors.
     penalty, l1_ratio
-        Elastic net, minimising ``-loglik / n + penalty * (l1_ratio |b|_1 + (1 - l1_ratio) / 2 |b|^2)``, glmnet's
-        scale without standardisation; standard errors then ignore the penalty's bias.
+        Elastic net: minimises ``-loglik / n + penalty * (l1_ratio |b|_1 + (1 - l1_ratio) / 2 |b|^2)``, which is glmnet's
+        objective without standardisation. Standard errors then ignore the bias of the penalty.
     weights
-        [n] case weights > 0. Weights that are not whole numbers give robust standard errors, as in R, every row a
-        cluster of its own where none are named.
+        [n] case weights >= 0; rows of weight 0 are left out. As in R, weights that are not whole numbers give robust
+        standard errors, in which every row is a cluster of its own unless `cluster` is given.
     entry
-        [n] times of delayed entry, < time.
+        [n] times of delayed entry; rows whose entry is not before their time are left out.
     conf_level
-        Of the intervals.
+        Confidence level of the intervals.
 
     Returns
     -------
@@ -63,13 +63,13 @@ def cox(
     NotEstimableError
         If there is no event among complete rows.
     InputError
-        E_TIME, E_EVENT, E_WEIGHT, E_GROUP, or lengths that differ.
+        E_TIME, E_EVENT, E_WEIGHT, E_GROUP, or if lengths differ.
 
     Notes
     -----
-    No column spoils another. A column that is constant or a combination of earlier ones has no estimate (NaN, as coxph's
-    NA); one that separates events is marked in `separated` and its coefficient is large, the others are the limit
-    that coxph reaches.
+    A column that is constant, or a linear combination of earlier columns, has no estimate (NaN, where coxph gives NA). A
+    column that separates events is marked in `separated`, and its coefficient is large but arbitrary. Neither affects the
+    estimates of other columns, which are those to which coxph converges.
 
     Examples
     --------
@@ -101,9 +101,8 @@ def cox(
     x = x_all[kept][sets.order]
     means = _centre(x, sets.weight)
     spread = np.maximum(x.std(axis=0), 1e-300) if len(x) else np.ones(x.shape[1])
-    z = (
-        x - x.mean(axis=0)
-    ) / spread  # one scale for all: steps, tolerances and collinearity then mean the same
+    # With columns on one scale, lengths of steps, tolerances and collinearity mean the same for all of them.
+    z = (x - x.mean(axis=0)) / spread
     zero = np.zeros(x.shape[1])
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         loglik0, score0, info0 = loglik_derivatives(zero, z, sets)
@@ -176,7 +175,7 @@ def cox(
 
 
 def _centre(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """What R subtracts from each column: its weighted mean, but 0 where all values are -1, 0 or 1 (nocenter)."""
+    """Value that R subtracts from each column: its weighted mean, but 0 if it holds only -1, 0 and 1 (nocenter)."""
     if not x.size:
         return np.zeros(x.shape[1])
     plain = np.isin(x, (-1.0, 0.0, 1.0)).all(axis=0)
@@ -200,7 +199,7 @@ def _spread_out(values: np.ndarray, usable: np.ndarray) -> np.ndarray:
 
 
 def _quadratic(vector: np.ndarray, matrix: np.ndarray) -> float:
-    """Quadratic form v' M^-1 v, on the scale of the diagonal; columns without a variance count nothing."""
+    """Quadratic form v' M^-1 v with M scaled to a diagonal of 1; columns without a variance are left out."""
     diagonal = np.diag(matrix)
     there = np.isfinite(diagonal) & (diagonal > 0)
     if not there.any():
@@ -220,7 +219,7 @@ def _notes(
     names: tuple[str, ...], usable: np.ndarray, separated: np.ndarray, converged: bool, events: int
 ) -> tuple[str, ...]:
     out = [
-        f"column {n} is constant or repeats others; no estimate"
+        f"column {n} is constant or a combination of earlier columns and has no estimate"
         for n, u in zip(names, usable, strict=True)
         if not u
     ]
@@ -232,5 +231,5 @@ def _notes(
     if not converged:
         out.append("Newton's method did not converge")
     if events == 1:
-        out.append("there is one event only")
+        out.append("there is only one event")
     return tuple(out)

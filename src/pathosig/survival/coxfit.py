@@ -1,4 +1,4 @@
-"""What a Cox regression gives back."""
+"""The result of a Cox regression."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathosig.survival.risksets import RiskSets
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Test:
-    """A chi-square test: statistic, degrees of freedom, p."""
+    """A chi-square test: statistic, degrees of freedom and p-value."""
 
     statistic: float
     df: int
@@ -29,22 +29,32 @@ class CoxFit:
 
     Attributes
     ----------
-    coef, se, z, p
-        float[p]; `se` is robust where clusters were given, `naive_se` never is.
+    coef, se, naive_se, z, p
+        float[p]; `se` is robust where `robust` is True, `naive_se` never is. NaN for columns without an estimate.
     hr, lower, upper
-        exp(coef) and its confidence interval.
+        float[p]: hazard ratio and its confidence interval.
     covariance
-        float[p, p], robust where clusters were given.
+        float[p, p], robust where `robust` is True.
     loglik, loglik_null
-        Log partial likelihoods.
+        Log partial likelihood at the estimate and at coefficients of 0.
     lr_test, wald_test, score_test
-        Global tests.
+        Global tests: likelihood ratio, Wald and score.
     means
-        float[p]: weighted column means, 0 for columns of -1, 0, 1 only, as R centres.
+        float[p]: values at which R centres the columns: weighted means, but 0 for columns that hold only -1, 0 and 1.
+    n, n_events, n_missing
+        Rows used, events among them, and rows left out.
+    robust
+        Whether standard errors are robust, because clusters or fractional weights were given.
     separated
         bool[p]: columns whose estimate is infinite.
     warnings
-        Separation, columns without variation, no convergence.
+        Sentences about separation, columns without an estimate, and missing convergence.
+    kept
+        bool: which rows of the data were used.
+    sets, x
+        Risk sets and columns of the rows used, both in the order of `sets`.
+    strata
+        Labels of the strata.
     """
 
     names: tuple[str, ...]
@@ -79,16 +89,16 @@ class CoxFit:
 
     @property
     def hr(self) -> np.ndarray:
-        """Hazard ratios."""
+        """Hazard ratios, float[p]."""
         return np.exp(self.coef)
 
     @property
     def aic(self) -> float:
-        """Akaike's criterion, 2 p - 2 log L."""
+        """Akaike's information criterion, 2 p - 2 log L."""
         return -2 * self.loglik + 2 * int(np.isfinite(self.coef).sum())
 
     def linear_predictor(self, x: Any) -> np.ndarray:
-        """X @ coef, not centred, float[n]; columns of a DataFrame are taken by name."""
+        """X @ coef without centring, float[n]; the columns of a DataFrame are taken by name."""
         if hasattr(x, "columns"):
             x = x[list(self.names)]
         return np.asarray(as_columns(x)[0] @ np.nan_to_num(self.coef))
@@ -96,19 +106,19 @@ class CoxFit:
     def baseline_hazard(
         self, *, centered: bool = False, stratum: Any = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """(times, cumulative hazard) at covariates 0 (or at the means), as R's basehaz.
+        """Times and cumulative hazard at covariates of 0 (or at their means), as R's basehaz.
 
         Parameters
         ----------
         centered
-            At the means of the covariates instead of at 0.
+            Whether covariates are at their `means` instead of at 0.
         stratum
-            Label of the stratum, where the model has strata.
+            Label of the stratum, if the model has strata.
 
         Raises
         ------
         ConfigError
-            If the model has strata (each has a baseline of its own) and none of them is named.
+            If the model has strata, each of which has its own baseline, and `stratum` is not one of them.
         """
         sets = self.sets
         if len(self.strata) > 1 and stratum not in self.strata:
@@ -129,13 +139,13 @@ class CoxFit:
         return times, hazard * (1.0 if centered else np.exp(-shift))
 
     def survival_at(self, x: Any, times: Any, *, stratum: Any = None) -> np.ndarray:
-        """Predicted survival, float[n, len(times)], exp(-H0(t) exp(X @ coef)); `stratum` where the model has strata."""
+        """Predicted survival exp(-H0(t) exp(X @ coef)), float[n, len(times)]; a model with strata needs `stratum`."""
         grid, hazard = self.baseline_hazard(stratum=stratum)
         at = np.concatenate([[0.0], hazard])[np.searchsorted(grid, np.atleast_1d(times), side="right")]
         return np.exp(-np.outer(np.exp(self.linear_predictor(x)), at))
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per column: coef, hr, lower, upper, se, z, p."""
+        """One row per column: name, coef, hr, lower, upper, se, z, p."""
         return pd.DataFrame(
             {
                 "name": self.names,

@@ -15,18 +15,24 @@ from pathosig.survival.data import as_events, as_weights, fix_times, outcome
 
 @dataclass(frozen=True, kw_only=True)
 class KaplanMeier:
-    """One survival curve.
+    """A Kaplan-Meier curve.
 
     Attributes
     ----------
     time
-        float[m]: all distinct times, events and censorings.
+        float[m]: all distinct times of events and censorings.
     n_risk, n_event, n_censor
-        Counts at each time.
+        [m]: number at risk, events and censorings at each time.
     survival, lower, upper
-        Estimate and pointwise confidence limits after each time.
+        float[m]: estimate from each time until the next, and its pointwise confidence interval.
     std_err
-        Greenwood's standard error of log survival.
+        float[m]: Greenwood's standard error of log survival; with fractional weights the robust standard error of survival.
+    n
+        Number of patients.
+    conf_type, conf_level
+        Scale and level of the confidence intervals.
+    entry_times, exit_times
+        float[n] of each patient, only with delayed entry.
     """
 
     time: np.ndarray
@@ -44,15 +50,15 @@ class KaplanMeier:
     exit_times: np.ndarray | None = None
 
     def survival_at(self, t: Any) -> Any:
-        """(estimate, lower, upper) at time t, or three arrays for several times."""
+        """Estimate, and lower and upper end of its confidence interval, at a time or at several times."""
         index = np.searchsorted(self.time, np.asarray(t, float), side="right")
         values = [np.concatenate([[1.0], v])[index] for v in (self.survival, self.lower, self.upper)]
         return tuple(float(v) if np.ndim(t) == 0 else v for v in values)
 
     def quantile(self, q: float) -> tuple[float, float, float]:
-        """Time at which survival falls to 1 - q, with its limits; inf where it never does.
+        """Time at which survival decreases to 1 - q, with its confidence interval; inf if it never does.
 
-        Where the curve is flat at exactly 1 - q the midpoint of the flat part is taken, as R does.
+        If the curve is flat at exactly 1 - q, this is the midpoint of the flat part, as in R.
         """
         target = 1 - q
         return tuple(self._crossing(v, target) for v in (self.survival, self.lower, self.upper))  # type: ignore[return-value]
@@ -75,11 +81,11 @@ class KaplanMeier:
 
     @property
     def median(self) -> tuple[float, float, float]:
-        """Median survival with its limits; inf where it is not reached."""
+        """Median survival time with its confidence interval; inf if it is not reached."""
         return self.quantile(0.5)
 
     def at_risk(self, t: Any) -> Any:
-        """Number at risk just before time t."""
+        """Number at risk just before a time, or before several times."""
         times = np.asarray(t, float)
         if self.entry_times is not None and self.exit_times is not None:
             inside = (self.entry_times[:, None] < times.ravel()) & (self.exit_times[:, None] >= times.ravel())
@@ -105,32 +111,35 @@ def kaplan_meier(
     conf_level: float = 0.95,
     weights: Any = None,
 ) -> Any:
-    """Kaplan-Meier estimate with Greenwood limits.
+    """Kaplan-Meier estimate of survival with Greenwood confidence intervals.
 
     Parameters
     ----------
     time, event
-        [n] times >= 0 in any unit, and events: True or 1 where it happened, False or 0 where the patient was
-        censored.
+        [n] times >= 0 in any unit, and events: True or 1 if it happened, False or 0 if the patient was censored.
     conf_type
-        ``log`` (R's default), ``log-log`` (no limits where nobody has died yet, as R) or ``plain``.
+        Scale of the confidence intervals: ``log`` (R's default), ``log-log`` (as in R, there is no interval before the first
+        event) or ``plain``.
     groups
-        [n] labels: one curve each.
+        [n] labels. If given, there is a curve for each group; rows with a missing label are left out.
     entry
         [n] times of delayed entry.
     conf_level
         Confidence level of the pointwise intervals.
     weights
-        [n] case weights; where one is no whole number the standard errors are robust (infinitesimal jackknife), as R's.
+        [n] case weights >= 0. As in R, standard errors are robust (infinitesimal jackknife) if a weight is not a whole
+        number.
 
     Returns
     -------
-    KaplanMeier, or dict of them by group label where `groups` is given
+    KaplanMeier, or a dict of them by group label if `groups` is given
 
     Raises
     ------
     ConfigError
-        On an unknown `conf_type`.
+        If `conf_type` is unknown.
+    InputError
+        E_TIME, E_EVENT, E_WEIGHT, or if lengths differ.
 
     References
     ----------
@@ -174,7 +183,7 @@ def kaplan_meier(
 
 
 def sorted_labels(labels: np.ndarray) -> list[Any]:
-    """Distinct labels in order; missing ones are left out.
+    """Distinct labels, sorted; missing ones are left out.
 
     Parameters
     ----------
@@ -252,8 +261,8 @@ def _jackknife(
 ) -> np.ndarray:
     """Robust standard error of log S at each time, float[m].
 
-    With dN and Y of one patient, d log S(t) / d w_i = -sum_{s <= t} (dN_i(s) - Y_i(s) h(s)) / (R(s) (1 - h(s))); the variance
-    is the sum over patients of (w_i d log S / d w_i)^2, infinite (as the estimate 0 has no logarithm) once S = 0.
+    With dN_i and Y_i of patient i, d log S(t) / d w_i = -sum_{s <= t} (dN_i(s) - Y_i(s) h(s)) / (R(s) (1 - h(s))). The variance
+    is the sum over patients of (w_i d log S / d w_i)^2; it is infinite once S = 0, because 0 has no logarithm.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         unit = np.where((risk > 0) & (hazard < 1), 1 / (risk * (1 - hazard)), 0.0)
@@ -261,7 +270,7 @@ def _jackknife(
     place = np.searchsorted(grid, t)
     begin = np.zeros(len(t), int) if start is None else np.searchsorted(grid, start, side="right")
     total = np.zeros(len(grid))
-    for i in range(len(t)):  # one row at a time: n x m would not fit for large cohorts
+    for i in range(len(t)):  # one row at a time, because an n x m matrix would be too large for large cohorts
         influence = drift[np.clip(np.arange(1, len(grid) + 1), begin[i], place[i] + 1)] - drift[begin[i]]
         if d[i]:
             influence[place[i] :] -= unit[place[i]]
@@ -284,25 +293,28 @@ def _limits(s: np.ndarray, se: np.ndarray, conf_type: str, level: float) -> tupl
         else:
             wide = z * se / np.log(s)
             lower, upper = np.exp(np.log(s) * np.exp(-wide)), np.exp(np.log(s) * np.exp(wide))
-            lower, upper = np.where(s == 1, np.nan, lower), np.where(s == 1, np.nan, upper)  # as R: undefined
+            lower, upper = (
+                np.where(s == 1, np.nan, lower),
+                np.where(s == 1, np.nan, upper),
+            )  # undefined, as in R
     nothing = (s <= 0) | ~np.isfinite(se)
     lower, upper = np.where(nothing, np.nan, lower), np.where(nothing, np.nan, upper)
     return np.clip(lower, 0, 1), np.clip(upper, 0, 1)
 
 
 def reverse_kaplan_meier(time: Any, event: Any, **options: Any) -> Any:
-    """Follow-up as the Kaplan-Meier estimate of censoring; its `.median` is the median follow-up.
+    """Reverse Kaplan-Meier estimate of follow-up, in which censoring is the event; its `median` is the median follow-up.
 
     Parameters
     ----------
     time, event
-        As in `kaplan_meier`: True still means that the event happened.
-    options
-        Passed on to `kaplan_meier`.
+        As in `kaplan_meier`: True means that the event happened, not that the patient was censored.
+    **options
+        Passed to `kaplan_meier`.
 
     Returns
     -------
-    What `kaplan_meier` returns.
+    KaplanMeier, or a dict of them by group label if `groups` is given
 
     References
     ----------

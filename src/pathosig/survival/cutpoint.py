@@ -1,4 +1,4 @@
-"""Maximally selected cut-points, with p-values that know of the search."""
+"""Maximally selected cut-points, with p-values that account for the search."""
 
 from __future__ import annotations
 
@@ -14,7 +14,21 @@ from pathosig.survival.data import fix_times, outcome
 
 @dataclass(frozen=True, kw_only=True)
 class Cutpoint:
-    """A maximally selected cut-point: high means above `cutpoint`."""
+    """A maximally selected cut-point.
+
+    Attributes
+    ----------
+    cutpoint
+        Patients with a value above it are high, the others low.
+    statistic, p
+        Standardised log-rank statistic of this cut, and its p-value adjusted for the search.
+    method
+        How p was computed.
+    n_low, n_high
+        Patients in each group.
+    cuts, statistics
+        float[m]: all cuts that were tried, and their statistics.
+    """
 
     cutpoint: float
     statistic: float
@@ -27,7 +41,7 @@ class Cutpoint:
 
 
 def logrank_scores(time: Any, event: Any) -> np.ndarray:
-    """Log-rank scores: event minus estimated cumulative hazard.
+    """Log-rank scores: event indicator minus estimated cumulative hazard.
 
     Parameters
     ----------
@@ -36,7 +50,7 @@ def logrank_scores(time: Any, event: Any) -> np.ndarray:
 
     Returns
     -------
-    float[n]; they sum to 0 where no times are tied.
+    float[n]; the scores sum to 0 if no times are tied.
 
     References
     ----------
@@ -52,7 +66,7 @@ def logrank_scores(time: Any, event: Any) -> np.ndarray:
     grid, which = np.unique(t, return_inverse=True)
     which = which.ravel()
     deaths = np.bincount(which[d], minlength=len(grid))
-    # every death counts with those at risk at the end of its tie, as rank(ties = "max") does
+    # the number at risk at a tied time is that of the last patient of the tie, as rank(ties = "max") gives it
     risk = len(t) - np.cumsum(np.bincount(which, minlength=len(grid))) + 1
     return np.asarray(d - np.cumsum(deaths / risk)[which])
 
@@ -67,7 +81,7 @@ def max_selected_cutpoint(
     permutations: int = 9999,
     seed: int = 0,
 ) -> Cutpoint:
-    """The cut of x with the largest standardised log-rank statistic.
+    """The cut-point of x with the largest standardised log-rank statistic.
 
     Parameters
     ----------
@@ -76,13 +90,14 @@ def max_selected_cutpoint(
     min_prop
         Smallest proportion of patients on either side, above 0 and below 0.5.
     p
-        ``permutation`` (with the +1 rule), ``lau92`` or ``lau94`` (approximations of Lausen & Schumacher).
+        How p is computed: ``permutation``, (1 + hits) / (1 + permutations); or one of the approximations of Lausen and
+        Schumacher, ``lau92`` and ``lau94``.
     permutations, seed
         Number and seed of the permutations; use at least 9,999 in a report.
 
     Returns
     -------
-    `Cutpoint`; patients with x above its `cutpoint` are high.
+    Cutpoint
 
     Raises
     ------
@@ -113,8 +128,10 @@ def max_selected_cutpoint(
     scores = logrank_scores(t, d)
     order = np.argsort(values, kind="stable")
     ordered = values[order]
-    last = np.flatnonzero(np.append(np.diff(ordered) > 0, False))  # last of each tie, but the largest value
-    low = last + 1  # patients at or below each cut, bounded as maxstat does: rounded down on both sides
+    last = np.flatnonzero(
+        np.append(np.diff(ordered) > 0, False)
+    )  # last of each tie, except the largest value
+    low = last + 1  # patients at or below each cut; as in maxstat, its bounds are rounded down on both sides
     last = last[(low >= max(1, np.floor(n * min_prop))) & (low <= np.floor(n * (1 - min_prop)))]
     if not len(last):
         raise NotEstimableError(f"max_selected_cutpoint: no cut leaves {min_prop:.0%} on both sides.")

@@ -1,4 +1,4 @@
-"""Checked survival arrays: what every function here begins with."""
+"""Checks and conversions of survival data, with which every function of this package begins."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathosig.core.errors import InputError
 
 
 def fix_times(*times: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Times that differ only by rounding made equal, as R's ``timefix`` (survival::aeqSurv).
+    """Make times equal that differ only by rounding, as R's ``timefix`` does (survival::aeqSurv).
 
     Parameters
     ----------
     *times
-        float[n] each, handled together (entry and exit, for example).
+        float[n] each; they are compared with each other, as are entry and exit times.
 
     Returns
     -------
@@ -42,19 +42,19 @@ def fix_times(*times: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 def as_times(time: Any, *, name: str = "time") -> np.ndarray:
-    """float[n] of finite times >= 0.
+    """Times as float[n], all of them finite and >= 0.
 
     Parameters
     ----------
     time
         [n] times >= 0 in any unit.
     name
-        What the message of an error calls them.
+        Name of the times in error messages.
 
     Raises
     ------
     InputError
-        E_TIME with the rows of missing, negative, infinite or non-numeric values.
+        E_TIME if values are missing, negative, infinite or not numbers; the message gives their rows.
 
     Examples
     --------
@@ -77,7 +77,7 @@ def as_times(time: Any, *, name: str = "time") -> np.ndarray:
 
 
 def as_events(event: Any) -> np.ndarray:
-    """bool[n] from booleans or 0/1.
+    """Events as bool[n], from booleans or 0/1.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def as_events(event: Any) -> np.ndarray:
     Raises
     ------
     InputError
-        E_EVENT for missing and other values, such as text or the coding 1/2.
+        E_EVENT if values are missing or anything else, such as text or the coding 1/2.
 
     Examples
     --------
@@ -96,7 +96,7 @@ def as_events(event: Any) -> np.ndarray:
     >>> as_events([1, 2])  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
-    pathosig.core.errors.InputError: event: found 2.0 at rows [1]; expected 0/1 or booleans. A missing ...
+    pathosig.core.errors.InputError: event: found 2.0 at rows [1]; expected 0/1 or booleans. A patient ...
     """
     raw = np.asarray(event)
     if raw.dtype == bool and raw.ndim == 1:
@@ -106,29 +106,29 @@ def as_events(event: Any) -> np.ndarray:
     if len(bad):
         odd = sorted({str(v) for v in values[bad].tolist()})[:5]
         raise InputError(
-            f"event: found {', '.join(odd)} at rows {bad[:5].tolist()}; expected 0/1 or booleans. A missing outcome is no "
-            "censoring: leave those patients out.",
+            f"event: found {', '.join(odd)} at rows {bad[:5].tolist()}; expected 0/1 or booleans. A patient without an outcome is "
+            "not a censored patient: leave such patients out.",
             code="E_EVENT",
         )
     return values == 1.0
 
 
 def as_numbers(values: Any, name: str, code: str, expected: str) -> np.ndarray:
-    """Values as float[n]; None and pandas' NA become NaN, and text is refused even where it reads like a number.
+    """Values as float[n]; None and pandas' NA become NaN, and text is refused even if it looks like a number.
 
     Parameters
     ----------
     values
-        [n].
+        [n] numbers.
     name, code
-        What an error calls the values, and its code.
+        Name of the values in error messages, and the code of the error.
     expected
-        What the message says was expected.
+        Description of the expected values for error messages.
 
     Raises
     ------
     InputError
-        With `code`, for text or more than one dimension.
+        With `code`, if values are text or have more than one dimension.
 
     Examples
     --------
@@ -156,21 +156,21 @@ def as_numbers(values: Any, name: str, code: str, expected: str) -> np.ndarray:
 def outcome(
     time: Any, event: Any, *, entry: Any = None, rows: int | None = None, what: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Checked outcomes: float[n] times, bool[n] events, float[n] times of delayed entry or None.
+    """Checked outcomes: times float[n], events bool[n], and times of delayed entry float[n] or None.
 
     Parameters
     ----------
     time, event, entry
-        As the caller was given them.
+        [n] times >= 0, events as booleans or 0/1, and times of delayed entry >= 0 or None.
     rows
-        Rows of the caller's other table, which must be as many.
+        Number of rows that other data of the calling function have; None if there are no such data.
     what
-        Name of the caller, for messages.
+        Name of the calling function, for error messages.
 
     Raises
     ------
     InputError
-        E_TIME, E_EVENT, or E_INPUT where lengths differ.
+        E_TIME, E_EVENT, or E_INPUT if lengths differ.
 
     Examples
     --------
@@ -191,18 +191,17 @@ def outcome(
 
 
 def outcome_table(outcome: pd.DataFrame) -> pd.DataFrame:
-    """Outcomes with time as float and event as bool.
+    """A table of outcomes with time as float and event as bool.
 
     Parameters
     ----------
     outcome
-        Table with patient_id, time >= 0 and event (0/1 or booleans), also as columns of Python objects.
+        Table with patient_id, time >= 0 and event (0/1 or booleans); columns of Python objects are allowed.
 
     Raises
     ------
     InputError
-        E_TIME for a time that is missing, negative or infinite; E_EVENT for an event that is missing or neither 0/1 nor
-        a boolean.
+        E_TIME if a time is missing, negative or infinite; E_EVENT if an event is missing or neither 0/1 nor a boolean.
 
     Examples
     --------
@@ -238,14 +237,14 @@ def outcome_table(outcome: pd.DataFrame) -> pd.DataFrame:
 
 
 def _plain(value: object) -> float:
-    """A number that came in a column of Python objects; text is refused, also where it looks like a number."""
+    """A number from a column of Python objects; text is refused even if it looks like a number."""
     if isinstance(value, str):
         raise TypeError(value)
     return float(value)  # type: ignore[arg-type]
 
 
 def as_weights(weights: Any, n: int) -> np.ndarray:
-    """float[n] of case weights >= 0; ones for None.
+    """Case weights as float[n], all >= 0; ones for None.
 
     Parameters
     ----------
@@ -257,7 +256,7 @@ def as_weights(weights: Any, n: int) -> np.ndarray:
     Raises
     ------
     InputError
-        E_WEIGHT for missing, infinite or negative weights, or another number of them.
+        E_WEIGHT if weights are missing, infinite or negative, or their number is not `n`.
 
     Examples
     --------
@@ -270,7 +269,9 @@ def as_weights(weights: Any, n: int) -> np.ndarray:
     bad = np.flatnonzero(~np.isfinite(out) | (out < 0))
     if len(out) != n or len(bad):
         finding = f"{len(out)} weights for {n} rows" if len(out) != n else f"{out[bad[0]]:g} at row {bad[0]}"
-        raise InputError(f"weights: found {finding}; expected a finite number >= 0 a row.", code="E_WEIGHT")
+        raise InputError(
+            f"weights: found {finding}; expected a finite number >= 0 for each row.", code="E_WEIGHT"
+        )
     return out
 
 
@@ -298,7 +299,7 @@ def as_columns(x: Any) -> tuple[np.ndarray, tuple[str, ...]]:
 
 
 def group_codes(values: Any, n: int, *, what: str) -> np.ndarray:
-    """Group numbers of strata or clusters, int[n]; zeros where none are given.
+    """Numbers of strata or clusters, int[n]; zeros for None.
 
     Parameters
     ----------
@@ -323,7 +324,7 @@ def group_codes(values: Any, n: int, *, what: str) -> np.ndarray:
 
 
 def labelled_codes(values: Any, n: int, *, what: str) -> tuple[np.ndarray, tuple[Any, ...]]:
-    """Group numbers int[n] of strata or clusters with the groups' labels in that order; zeros and no labels for None.
+    """Numbers of strata or clusters, int[n], and the labels of the groups in this order; zeros and no labels for None.
 
     Parameters
     ----------
@@ -352,8 +353,8 @@ def labelled_codes(values: Any, n: int, *, what: str) -> tuple[np.ndarray, tuple
     missing = [i for i, v in enumerate(np.asarray(values, object).tolist()) if _is_missing(v)]
     if missing:
         raise InputError(
-            f"{what}: {len(missing)} labels are missing, at rows {missing[:5]}. Leave those patients out or name a "
-            "group for them.",
+            f"{what}: {len(missing)} labels are missing, at rows {missing[:5]}. Leave those patients out, or give them a "
+            "label of their own.",
             code="E_GROUP",
         )
     if array.ndim == 2:

@@ -1,4 +1,4 @@
-"""Decision curves: net benefit of acting on a predicted risk."""
+"""Decision curves: the net benefit of acting on a predicted risk."""
 
 from __future__ import annotations
 
@@ -23,14 +23,16 @@ class DecisionCurve:
     Attributes
     ----------
     thresholds
-        float[k]: risks from which one would act.
+        float[k]: risks at or above which patients would be treated.
     net_benefit
-        Strategy -> float[k]; ``all`` and ``none`` are always there. NaN where those above the threshold are not
-        followed until the horizon.
+        float[k] of each model and of the strategies ``all`` and ``none``. NaN where no patient at or above the threshold was
+        followed up to the horizon.
     lower, upper
-        The same, percentile limits over resamples; empty without `indices`.
+        Percentile interval over resamples, in the same form; empty without `indices`.
     positive
-        Model -> float[k]: share of patients at or above the threshold.
+        float[k] of each model: proportion of patients at or above each threshold.
+    n, n_events
+        Patients used, and events among them.
     """
 
     horizon: float
@@ -64,20 +66,24 @@ def decision_curve(
     competing: Any = None,
     conf_level: float = 0.95,
 ) -> DecisionCurve:
-    """Net benefit with censoring: Kaplan-Meier among those at or above each threshold, Aalen-Johansen with competing events.
+    """Net benefit of predicted risks with censored follow-up.
+
+    The event rate among patients at or above a threshold is estimated by Kaplan-Meier or, with competing events, by
+    Aalen-Johansen.
 
     Parameters
     ----------
     risk
-        float[n] predicted probability of an event by the horizon, or a mapping or DataFrame of such, by model.
+        float[n] predicted probability of an event by the horizon, 0 to 1; or a mapping or DataFrame with such risks for
+        each model.
     time, event
-        [n]; rows with anything missing are left out for all models alike.
+        [n]; rows with a missing value are left out for all models alike.
     horizon
-        In units of time.
+        In the unit of time.
     thresholds
-        [k] in 0..1 (1 excluded); 0, .01 ... .99 without it.
+        [k] risks from 0 to below 1; by default 0, .01, ..., .99.
     indices
-        int[resamples, n]: row numbers from 0, for percentile limits (paired over strategies).
+        int[resamples, n]: row numbers from 0, for percentile intervals; all strategies use the same resamples.
     competing
         [n]: whether the follow-up of each patient ended with a competing event; risks are then cumulative incidences.
     conf_level
@@ -85,12 +91,13 @@ def decision_curve(
 
     Returns
     -------
-    `DecisionCurve`, with the strategies ``all`` and ``none`` beside the models.
+    DecisionCurve
+        With the strategies ``all`` and ``none`` in addition to the models.
 
     Raises
     ------
     InputError
-        If risks lie outside 0..1, thresholds outside 0..1, or lengths differ.
+        If a risk or a threshold is out of range, or lengths differ.
 
     References
     ----------
@@ -164,7 +171,9 @@ def _strategies(
     for name, values in models.items():
         value = values[rows]
         rates = np.empty((2, len(cuts)))
-        seen: dict[int, float] = {}  # the group changes only where a threshold passes a patient
+        seen: dict[
+            int, float
+        ] = {}  # by size of the group, which changes only if a threshold passes a patient
         for j, cut in enumerate(cuts):
             above = value >= cut
             size = int(above.sum())
@@ -178,7 +187,7 @@ def _strategies(
 
 
 def _risk_by(t: np.ndarray, causes: np.ndarray, horizon: float) -> float:
-    """1 - Kaplan-Meier or cumulative incidence of cause 1 at the horizon; NaN where nobody is followed so long."""
+    """1 - Kaplan-Meier, or cumulative incidence of cause 1, at the horizon; NaN if nobody was followed up to it."""
     if not len(t) or t.max() < horizon:
         return float("nan")
     if not (causes == 2).any():

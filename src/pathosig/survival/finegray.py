@@ -16,22 +16,23 @@ from pathosig.survival.incidence import as_causes
 
 
 def cause_specific(X: Any, time: Any, event: Any, *, cause: int = 1, **options: Any) -> CoxFit:
-    """Cox model of one cause's hazard: patients with another cause leave at that time, as if censored.
+    """Cox model of the hazard of one cause; patients with an event of another cause are treated as censored.
 
     Parameters
     ----------
     X, time
         As in `cox`.
     event
-        int[n]: 0 censored, 1, 2 ... the causes.
+        int[n]: 0 for censored, 1, 2, ... for the causes.
     cause
-        The modelled cause.
+        Code of the modelled cause.
     **options
-        Passed on to `cox`: ties, strata, cluster, weights, entry ...
+        Passed to `cox`: ties, strata, cluster, weights, entry and so on.
 
     Returns
     -------
-    `CoxFit`, whose exponentiated coefficients are cause-specific hazard ratios.
+    CoxFit
+        Its hazard ratios are cause-specific.
 
     Raises
     ------
@@ -68,41 +69,45 @@ def fine_gray(
 ) -> CoxFit:
     """Fine and Gray's regression of the cumulative incidence of one cause (subdistribution hazard ratios).
 
-    Patients with another cause stay in the risk set with a weight that falls as censoring would have removed them.
+    Patients with an event of another cause stay in the risk set, with a weight that decreases over time as the probability of
+    being uncensored does.
 
     Parameters
     ----------
     X, time
         As in `cox`; rows with missing values are left out.
     event
-        int[n]: 0 censored, 1, 2 ... the causes.
+        int[n]: 0 for censored, 1, 2, ... for the causes.
     cause
-        The modelled cause.
+        Code of the modelled cause.
     ties
-        ``efron`` or ``breslow``; by default what the convention's R function does (Efron; Breslow for ``crr``).
+        ``efron`` or ``breslow``; by default that of the R function: Efron for ``finegray``, Breslow for ``crr``.
     convention
-        ``finegray``: weights of survival::finegray (an event that ties with a censoring came first), standard
-        errors robust, clustered by patient, as coxph(..., weights = fgwt, cluster = id). ``crr``: weights and
-        standard errors of cmprsk::crr (the estimation of the weights counts), the information's in `naive_se`.
-        Without ties between events and censorings the coefficients agree.
+        ``finegray``: the weights of survival::finegray, in which an event comes before a censoring at the same time, and
+        robust standard errors clustered by patient, as in coxph(..., weights = fgwt, cluster = id). ``crr``: the weights and
+        standard errors of cmprsk::crr, which take the estimation of the weights into account; standard errors from the
+        information matrix are in `naive_se`. Without ties between events and censorings the coefficients agree.
     cluster
-        [n] labels of clusters larger than a patient (``finegray`` only).
+        [n] labels of clusters of patients (``finegray`` only).
     strata
-        [n] labels: censoring estimated in each stratum, baseline hazards of their own (``finegray`` only).
+        [n] labels of strata, each with its own baseline hazard and censoring distribution (``finegray`` only).
     conf_level
         Confidence level of the intervals.
 
     Returns
     -------
     CoxFit
-        Over pseudo-rows; `n` counts patients, `kept` marks them, `means` and baseline as R's on the expanded data.
+        Fitted to the expanded data, as are `means` and the baseline hazard (as in R); `n` counts patients, and `kept` marks
+        those used.
 
     Raises
     ------
     NotEstimableError
         If the cause never happened among complete rows.
     ConfigError
-        On an unknown convention, or strata or clusters with ``crr``.
+        If the convention is unknown, or strata or clusters are combined with ``crr``.
+    InputError
+        E_TIME, E_EVENT, E_GROUP, or if lengths differ.
 
     References
     ----------
@@ -164,7 +169,7 @@ def _require(causes: np.ndarray, cause: int, what: str) -> None:
 
 
 def _censoring(t: np.ndarray, censored: np.ndarray, convention: str) -> tuple[np.ndarray, np.ndarray]:
-    """Times and G(t), the probability to be uncensored after each; deaths first (finegray) or not (crr)."""
+    """Times, and G(t), the probability of being uncensored after each; deaths come first (finegray) or not (crr)."""
     grid, place = np.unique(t, return_inverse=True)
     place = place.ravel()
     everyone = np.bincount(place, minlength=len(grid))
@@ -180,10 +185,11 @@ def _before(grid: np.ndarray, g: np.ndarray, at: np.ndarray) -> np.ndarray:
 def _expand(
     t: np.ndarray, causes: np.ndarray, cause: int, layer: np.ndarray, convention: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Pseudo-rows: position of the patient, (start, stop], event of the cause, weight.
+    """Expanded data: position of the patient, start and stop of (start, stop], event of the cause, and weight of each row.
 
-    A patient gone by another cause at T stays at risk of the cause with weight  w(t) = G(t-) / G(T-)  for t > T, where G is the
-    Kaplan-Meier estimate of censoring (Geskus 2011); w is constant between two censorings, hence a row for each run.
+    A patient with an event of another cause at T stays at risk of the cause with the weight w(t) = G(t-) / G(T-) for t > T,
+    where G is the Kaplan-Meier estimate of censoring (Geskus 2011). As w is constant between two censorings, there is one row
+    for each interval between them.
     """
     parts = [(np.arange(len(t)), np.zeros(len(t)), t, causes == cause, np.ones(len(t)))]
     for s in np.unique(layer):
@@ -191,7 +197,7 @@ def _expand(
         grid, g = _censoring(t[inside], causes[inside] == 0, convention)
         deaths = np.unique(t[inside & (causes == cause)])
         at_death = _before(grid, g, deaths)
-        # one row for each run of event times between two falls of G
+        # one row for each run of event times between two steps of G
         begins = np.flatnonzero(np.append(True, np.diff(at_death) != 0)) if len(deaths) else np.zeros(0, int)
         ends = np.append(begins[1:], len(deaths)) - 1 if len(deaths) else begins
         for i in np.flatnonzero(inside & (causes > 0) & (causes != cause)):
@@ -209,13 +215,14 @@ def _expand(
 
 
 def _with_crr_errors(fit: CoxFit, x: np.ndarray, t: np.ndarray, causes: np.ndarray, cause: int) -> CoxFit:
-    """Standard errors that count the estimation of the censoring weights (Fine & Gray 1999, section 4).
+    """The model with standard errors that account for the estimation of the censoring weights (Fine & Gray 1999, section 4).
 
-    The score is a sum of patients' parts eta_i + psi_i, and var(b) = I^-1 [ sum (eta_i + psi_i)(eta_i + psi_i)' ] I^-1, where
+    The score is a sum of contributions eta_i + psi_i of patients, var(b) = I^-1 [ sum (eta_i + psi_i)(eta_i + psi_i)' ] I^-1,
+    and
 
-        eta_i = int (x_i - m(t)) w_i(t) dM_i(t)                  (m: weighted mean of x at risk)
-        psi_i = int q(u) / pi(u) dM_i^c(u),   M^c the martingale of censoring, pi(u) those at risk just before u,
-        q(u)  = - sum_{k gone before u} int_u (x_k - m(t)) w_k(t) exp(x_k'b) dL0(t).
+        eta_i = int (x_i - m(t)) w_i(t) dM_i(t)                  (m: weighted mean of x over the risk set)
+        psi_i = int q(u) / pi(u) dM_i^c(u),   M^c: martingale of censoring, pi(u): number at risk just before u,
+        q(u)  = - sum_{k with another cause before u} int_u (x_k - m(t)) w_k(t) exp(x_k'b) dL0(t).
     """
     usable = np.isfinite(fit.coef)
     beta = np.nan_to_num(fit.coef)
@@ -231,11 +238,11 @@ def _with_crr_errors(fit: CoxFit, x: np.ndarray, t: np.ndarray, causes: np.ndarr
     s0 = risk.sum(axis=0)
     mean = (risk.T @ x) / s0[:, None]
     jump = count / s0
-    # what each patient adds to the score, by event time: -(x - mean) * weight * exp(eta) * hazard
+    # contribution of each patient to the score, summed over event times: -(x - mean) * weight * exp(eta) * hazard
     eta = -(x * (risk @ jump)[:, None] - risk @ (jump[:, None] * mean))
     rows = np.flatnonzero(causes == cause)
     eta[rows] += x[rows] - mean[np.searchsorted(times, t[rows])]
-    # q(u): the same sum over patients gone before u, at event times from u on
+    # q(u): the same sum over patients with another cause before u, at event times from u on
     censored_at, which = np.unique(t[causes == 0], return_inverse=True)
     psi = np.zeros_like(x)
     if len(censored_at):

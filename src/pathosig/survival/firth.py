@@ -19,13 +19,30 @@ _STEP = 1e-4
 _MAX_ITER = 40
 _NOISE = 1e-13
 _LONGEST = 1.0
-"""Longest step in standard deviations (coxphf's maxstep): a leap would land where the information has vanished."""
+"""Longest step in standard deviations (coxphf's maxstep); a longer one could end where there is no information left."""
 _WIDENINGS = 12
 
 
 @dataclass(frozen=True, kw_only=True)
 class FirthFit:
-    """A Firth-penalised Cox model; intervals and p from the penalised profile likelihood (with clusters: Wald, robust)."""
+    """A Cox model with Firth's penalty.
+
+    Attributes
+    ----------
+    names
+        Names of the p columns.
+    coef, se
+        float[p] log hazard ratios and their standard errors; NaN for columns without an estimate.
+    lower, upper, p
+        float[p] confidence interval of the hazard ratio, and p-value, from the penalised profile likelihood; with clusters
+        or fractional weights from robust Wald tests.
+    loglik
+        Penalised log partial likelihood.
+    n, n_events
+        Rows used, and events among them.
+    converged
+        Whether the maximisation converged.
+    """
 
     names: tuple[str, ...]
     coef: np.ndarray
@@ -40,11 +57,11 @@ class FirthFit:
 
     @property
     def hr(self) -> np.ndarray:
-        """Hazard ratios."""
+        """Hazard ratios, float[p]."""
         return np.exp(self.coef)
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per column."""
+        """One row per column: name, coef, hr, lower, upper, se, p."""
         names = ("coef", "hr", "lower", "upper", "se", "p")
         return pd.DataFrame({"name": self.names, **{n: getattr(self, n) for n in names}})
 
@@ -66,20 +83,26 @@ def firth_cox(
     Parameters
     ----------
     X, time, event, strata, weights, entry
-        As in `cox`; rows with missing values are left out. Columns that are constant or repeat earlier ones have no
-        estimate (NaN), and the others are those of the model without them.
+        As in `cox`; rows with missing values are left out. Columns that are constant, or a linear combination of earlier
+        ones, have no estimate (NaN), and the other estimates are those of the model without them.
     ties
-        ``breslow`` as coxphf, or ``efron``.
+        ``breslow``, as in coxphf, or ``efron``.
     cluster
-        [n] labels: robust standard errors, with Wald intervals and p in place of profile likelihood. Weights that are not
-        whole numbers do the same, every row a cluster of its own.
+        [n] labels of clusters. Standard errors are then robust, and intervals and p-values are Wald's instead of those of the
+        profile likelihood. The same holds for weights that are not whole numbers, with every row a cluster of its own.
+    conf_level
+        Confidence level of the intervals.
+
+    Returns
+    -------
+    FirthFit
 
     Raises
     ------
     NotEstimableError
         If there is no event.
     InputError
-        As `cox`.
+        As in `cox`.
 
     References
     ----------
@@ -143,7 +166,8 @@ def firth_cox(
         lower=lower,
         upper=upper,
         p=p_values,
-        loglik=peak.value + float(np.log(scale).sum()),  # of columns as given, not standardised
+        loglik=peak.value
+        + float(np.log(scale).sum()),  # on the scale of the data, not of standardised columns
         n=int(kept.sum()),
         n_events=int(sets.event.sum()),
         converged=peak.converged,
@@ -165,17 +189,17 @@ class _Penalised:
     sets: RiskSets
 
     def derivatives(self, beta: np.ndarray) -> tuple[float, np.ndarray]:
-        """Value and gradient.
+        """Value and gradient of the objective.
 
         dl*/db_k = U_k + tr(I^-1 dI/db_k) / 2. With m and C the mean and covariance of x over a risk set, and
-        q = x' I^-1 x:  tr(I^-1 dI/db_k) = sum_terms v (E[x_k q] - m_k E[q] - 2 (C I^-1 m)_k), a third central moment.
+        q = x' I^-1 x, tr(I^-1 dI/db_k) = sum_terms v (E[x_k q] - m_k E[q] - 2 (C I^-1 m)_k), a third central moment.
         """
         x, sets, p = self.x, self.sets, self.x.shape[1]
         loglik, score, info = loglik_derivatives(beta, x, sets)
         if not np.isfinite(loglik) or np.linalg.eigvalsh(info).min(initial=1.0) < _NOISE * sets.weight.sum():
             return -np.inf, np.zeros(
                 p
-            )  # the information is rounding error here, and so would be its logarithm
+            )  # the information, and so its determinant, is only rounding error here
         logdet = np.linalg.slogdet(info)[1]
         inner = np.linalg.inv(info)
         eta = x @ beta
@@ -191,7 +215,7 @@ class _Penalised:
         return loglik + 0.5 * logdet, score + 0.5 * sets.term_weight @ (third - mean * q - 2 * bend)
 
     def climb(self, start: np.ndarray, free: np.ndarray) -> _Peak:
-        """Maximum over the free columns, the others held."""
+        """Maximum over the free columns, with the coefficients of the others fixed."""
 
         def placed(values: np.ndarray) -> np.ndarray:
             beta = start.copy()
@@ -209,9 +233,8 @@ class _Penalised:
                 curvature[j] = (down - up) / (2 * _STEP)
             curvature = (curvature + curvature.T) / 2
             if not np.isfinite(curvature).all() or np.linalg.eigvalsh(curvature).min() <= 0:
-                info = loglik_derivatives(placed(values), self.x, self.sets)[
-                    2
-                ]  # coxphf's choice, always positive
+                # the information, as in coxphf, which is always positive
+                info = loglik_derivatives(placed(values), self.x, self.sets)[2]
                 curvature = info[np.ix_(free, free)]
             return value, gradient[free], curvature
 
@@ -223,7 +246,7 @@ class _Penalised:
 def _profiles(
     penalised: _Penalised, peak: _Peak, se: np.ndarray, conf_level: float
 ) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
-    """Profile-likelihood limits and p of every column: 2 (l*(b) - max l*(b | b_j)) against chi-square(1)."""
+    """Profile-likelihood interval and p-value of every column: 2 (l*(b) - max l*(b | b_j)) compared with chi-square(1)."""
     everything = np.arange(len(peak.beta))
     target = peak.value - stats.chi2.ppf(conf_level, 1) / 2
     lower, upper, p = (np.full(len(everything), np.nan) for _ in range(3))
@@ -252,11 +275,13 @@ def _profiles(
 
 
 def _crossing(profile: Callable[[float], float], centre: float, step: float, target: float) -> float:
-    """Where the profile falls to the target, searched outwards from the estimate; infinity where it never does."""
+    """Where the profile decreases to the target, searched outwards from the estimate; infinity if it never does."""
     inner, reach = centre, centre + 2 * step
 
     def gap(b: float) -> float:
-        return max(profile(b), target - 1e3) - target  # far out there is no information at all, and no value
+        return (
+            max(profile(b), target - 1e3) - target
+        )  # far from the estimate the value is -inf, which brentq cannot use
 
     for _ in range(_WIDENINGS):
         if gap(reach) < 0:

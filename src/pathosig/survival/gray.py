@@ -1,4 +1,4 @@
-"""The score and variance of Gray's test, one stratum."""
+"""Scores and variance of Gray's test in one stratum."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ import numpy as np
 def gray_sums(
     t: np.ndarray, mine: np.ndarray, other: np.ndarray, member: np.ndarray, rho: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Score[k] and variance[k, k] of Gray's test for one cause.
+    """Scores float[k] and covariance float[k, k] of Gray's test for one cause.
 
-    With Y_k at risk, S_k the survival and F_k the cumulative incidence of group k just before t, the patients that would be
-    at risk were there no other cause number  R_k = Y_k (1 - F_k) / S_k.  F0 is the incidence under the hypothesis, and
+    Let Y_k be the number at risk, S_k the survival and F_k the cumulative incidence of group k just before t. Without other
+    causes, R_k = Y_k (1 - F_k) / S_k patients would be at risk. With d_k1 events of the cause in group k, d_1 in all groups,
+    and F0 the incidence under the null hypothesis,
 
         score_k = sum_t (1 - F0)^rho ( d_k1 - d_1 R_k / sum_j R_j )
 
-    (Gray 1988, equations 2.4 and 3.1; the variance is his section 3 by recursion over the event times.)
+    (Gray 1988, equations 2.4 and 3.1). The variance follows his section 3, by recursion over the event times.
 
     Parameters
     ----------
     t
-        float[n].
+        float[n] times.
     mine, other
-        bool[n]: events of the tested cause, and of the others.
+        bool[n]: events of the tested cause, and events of the other causes.
     member
         bool[n, k]: group of each patient.
     rho
@@ -30,7 +31,7 @@ def gray_sums(
 
     Returns
     -------
-    float[k] scores and their float[k, k] covariance; the scores sum to 0.
+    Scores float[k], which sum to 0, and their covariance float[k, k].
 
     References
     ----------
@@ -56,7 +57,7 @@ def gray_sums(
     at_risk = np.cumsum(count(np.ones(len(t), bool))[::-1], axis=0)[::-1]
     first, second = count(mine), count(other)
     survival, incidence = np.ones(k), np.zeros(k)  # of each group, just before the time
-    pooled = 0.0  # incidence under the hypothesis
+    pooled = 0.0  # incidence under the null hypothesis
     score, variance = np.zeros(k), np.zeros((k, k))
     c, v2, v3 = np.zeros((k, k)), np.zeros((k, k)), np.zeros(k)
     for step in np.flatnonzero((first + second).sum(axis=1) > 0):
@@ -64,9 +65,8 @@ def gray_sums(
         here = y > 0
         safe = np.where(here, y, 1.0)
         after = np.where(here, survival * (1 - (d1 + d2) / safe), survival)
-        exposed = np.where(
-            here, y / np.where(survival > 0, survival, 1.0), 0.0
-        )  # patients were there no other cause
+        # y / S_k; times 1 - F_k below, it is the number that would be at risk without other causes
+        exposed = np.where(here, y / np.where(survival > 0, survival, 1.0), 0.0)
         total = exposed.sum()
         weight = (1 - pooled) ** rho
         n1 = d1.sum()

@@ -1,8 +1,8 @@
-"""Lasso Cox paths of many half-samples at once: which columns hold the first clusters to enter.
+"""Lasso Cox paths of many half-samples at once, up to the entry of a given number of clusters of columns.
 
-The same objective as `survival.cox_path` (Breslow ties, standardised columns), solved for all half-samples together:
-a quadratic model of the likelihood, renewed at every second penalty, and on it accelerated proximal gradient steps with
-restarts. Coordinate descent is slow here, because nested shares are exactly collinear (docs/adr/0030).
+The objective is that of `survival.cox_path` (Breslow ties, standardised columns). It is minimised for all half-samples together,
+by accelerated proximal gradient steps with restarts on a quadratic model of the likelihood that is renewed at every second
+penalty. Coordinate descent would be slow, because nested proportions are exactly collinear (docs/adr/0030).
 
 References
 ----------
@@ -29,7 +29,7 @@ _TINY = 1e-300
 
 
 def _momenta() -> np.ndarray:
-    """(t - 1) / t' of each step since the last restart: t = 1, t' = (1 + sqrt(1 + 4 t^2)) / 2."""
+    """Momentum (t - 1) / t' of each step since the last restart, with t = 1 at first and t' = (1 + sqrt(1 + 4 t^2)) / 2."""
     out, t = [], 1.0
     for _ in range(_STEPS + _LOOK):
         following = (1 + np.sqrt(1 + 4 * t**2)) / 2
@@ -43,7 +43,7 @@ _MOMENTUM = _momenta()
 
 @dataclass(frozen=True, kw_only=True)
 class HalfSamples:
-    """Half-samples sorted by falling time.
+    """Half-samples sorted by decreasing time.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class HalfSamples:
     event
         bool[b, n].
     first, last
-        int[b, n]: ends of each row's group of equal times.
+        int[b, n]: first and last row with the time of each row.
     """
 
     x: np.ndarray
@@ -68,14 +68,14 @@ class HalfSamples:
 
 
 def half_samples_of(x: np.ndarray, time: np.ndarray, event: np.ndarray, rows: np.ndarray) -> HalfSamples:
-    """Half-samples gathered and standardised, ready for `first_entries`.
+    """Collect, sort and standardise half-samples for `first_entries`.
 
     Parameters
     ----------
     x, time, event
         float[n, p], float[n] and bool[n] of all patients.
     rows
-        int[b, m]: patients of every half-sample.
+        int[b, m]: positions of the patients of every half-sample.
 
     Examples
     --------
@@ -129,12 +129,12 @@ def gradient(halves: HalfSamples, beta: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Quadratic:
-    """Minus the mean log partial likelihood around some coefficients, f(b) = b'Hb / 2 + c'b, of each half-sample.
+    """Quadratic model f(b) = b'Hb / 2 + c'b of minus the mean log partial likelihood of each half-sample.
 
     Attributes
     ----------
     hessian
-        float[b, p, p].
+        H: float[b, p, p].
     linear
         c: float[b, p].
     steep
@@ -146,11 +146,11 @@ class Quadratic:
     steep: np.ndarray
 
     def take(self, kept: np.ndarray) -> Quadratic:
-        """The models of some half-samples, kept: bool[b]."""
+        """The models of some half-samples, which `kept`, bool[b], selects."""
         return Quadratic(hessian=self.hessian[kept], linear=self.linear[kept], steep=self.steep[kept])
 
     def lasso(self, begin: np.ndarray, penalty: np.ndarray) -> np.ndarray:
-        """Minimisers of f(b) + penalty |b|_1, float[b, p]; half-samples that have converged are left alone."""
+        """Minimisers of f(b) + penalty |b|_1, float[b, p]; half-samples that have converged are no longer updated."""
         out, live = begin.copy(), np.arange(len(begin))
         descent = _Descent(self, begin, penalty)
         while len(live):
@@ -163,16 +163,16 @@ class Quadratic:
 
 
 class _Descent:
-    """Accelerated proximal gradient steps on many quadratic models, each at a penalty of its own.
+    """Accelerated proximal gradient steps on many quadratic models, each with its own penalty.
 
     Parameters
     ----------
     model
-        One for each half-sample.
+        Quadratic model of each half-sample.
     begin
-        float[b, p].
+        float[b, p] initial coefficients.
     penalty
-        float[b].
+        float[b] lasso penalties.
     """
 
     def __init__(self, model: Quadratic, begin: np.ndarray, penalty: np.ndarray) -> None:
@@ -183,10 +183,12 @@ class _Descent:
         self.pace, self.count = np.zeros((len(begin), 1), int), np.zeros(len(begin), int)
 
     def advance(self) -> None:
-        """A few steps of each."""
+        """Take a few steps in every half-sample."""
         raw, new, spare = (np.empty(self.beta.shape) for _ in range(3))
         beta, ahead, moved = self.beta, self.ahead, self.moved
-        pace = np.minimum(self.pace, _STEPS)  # those that rest are carried along
+        pace = np.minimum(
+            self.pace, _STEPS
+        )  # half-samples that have ended are still computed, without effect
         least = -self.shrink
         for _ in range(_LOOK):
             np.matmul(self.hessian, ahead[:, :, None], out=raw[:, :, None])
@@ -198,7 +200,7 @@ class _Descent:
             np.subtract(new, beta, out=moved)
             np.subtract(ahead, new, out=spare)
             spare *= moved
-            forward = np.add.reduce(spare, axis=1, keepdims=True) <= 0  # else momentum leads uphill
+            forward = np.add.reduce(spare, axis=1, keepdims=True) <= 0  # otherwise the momentum points uphill
             np.multiply(_MOMENTUM[pace] * forward, moved, out=ahead)
             ahead += new
             pace = (pace + 1) * forward
@@ -207,18 +209,18 @@ class _Descent:
         self.count += _LOOK
 
     def ended(self) -> np.ndarray:
-        """Which have converged or have taken all their steps: bool[b]."""
+        """Whether each half-sample has converged or taken its largest number of steps: bool[b]."""
         return (np.abs(self.moved).max(1) < _TOLERANCE) | (self.count >= _STEPS)
 
     def only(self, kept: np.ndarray) -> _Descent:
-        """Some of them, in any order, as they are."""
+        """The current state of some half-samples, which `kept` selects."""
         out = copy.copy(self)
         for name, value in vars(self).items():
             setattr(out, name, value[kept])
         return out
 
     def renew(self, at: np.ndarray, model: Quadratic) -> None:
-        """Other models in some places, int[m]."""
+        """Replace the models of some half-samples, whose positions are `at`, int[m]."""
         self.hessian[at], self.linear[at], self.step[at] = (
             model.hessian,
             model.linear,
@@ -226,14 +228,14 @@ class _Descent:
         )
 
     def begin(self, at: np.ndarray, beta: np.ndarray, penalty: np.ndarray) -> None:
-        """Begin again in some places, int[m], at other coefficients and penalties."""
+        """Restart some half-samples, whose positions are `at`, int[m], at other coefficients and penalties."""
         self.shrink[at] = penalty[:, None] * self.step[at]
         self.beta[at] = self.ahead[at] = beta
         self.pace[at], self.count[at] = 0, 0
 
 
 def _held(chosen: np.ndarray, cluster: np.ndarray) -> np.ndarray:
-    """How many clusters the columns chosen belong to: int[b]."""
+    """Number of clusters to which the chosen columns belong: int[b]."""
     out = np.zeros((len(chosen), int(cluster.max(initial=0)) + 1), bool)
     row, column = np.nonzero(chosen)
     out[row, cluster[row, column]] = True
@@ -241,9 +243,12 @@ def _held(chosen: np.ndarray, cluster: np.ndarray) -> np.ndarray:
 
 
 def quadratic_at(halves: HalfSamples, beta: np.ndarray) -> Quadratic:
-    """The quadratic model around coefficients[b, p].
+    """The quadratic model of each half-sample around given coefficients.
 
-    H = sum_i x_i x_i' r_i sum_{events i is at risk for} 1 / S0  -  sum_{events} (S1 / S0)(S1 / S0)',  c = U - H beta
+    With n patients, r_i the relative risk of patient i, and U the gradient of minus the mean log partial likelihood,
+
+        H = 1/n [ sum_i x_i x_i' r_i sum_{events at which i is at risk} 1 / S0  -  sum_{events} (S1 / S0)(S1 / S0)' ]
+        c = U - H beta
 
     Parameters
     ----------
@@ -254,7 +259,7 @@ def quadratic_at(halves: HalfSamples, beta: np.ndarray) -> Quadratic:
 
     Returns
     -------
-    `Quadratic`.
+    Quadratic
 
     Examples
     --------
@@ -281,15 +286,14 @@ def quadratic_at(halves: HalfSamples, beta: np.ndarray) -> Quadratic:
 def _residuals(
     halves: HalfSamples, beta: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Martingale residual, relative risk, size of the risk set and cumulative 1 / S0 of every row: [b, n] each."""
+    """Martingale residual, relative risk, S0 at its time and cumulative 1 / S0 of every row: float[b, n] each."""
     eta = np.matmul(halves.x, beta[:, :, None])[:, :, 0]
     eta -= eta.max(1, keepdims=True)
     risk = np.exp(eta)
     count, n = risk.shape
-    base = np.arange(0, count * n, n)[:, None]  # plain take on flat rows: half the time of take_along_axis
-    at_risk = np.maximum(
-        np.cumsum(risk, axis=1).ravel()[halves.last + base], _TINY
-    )  # an outlier's score leaves others none
+    base = np.arange(0, count * n, n)[:, None]  # indexing flat rows takes half the time of take_along_axis
+    # The score of an outlier may leave the other patients without any risk.
+    at_risk = np.maximum(np.cumsum(risk, axis=1).ravel()[halves.last + base], _TINY)
     share = np.where(halves.event, 1 / at_risk, 0.0)
     total = np.cumsum(share[:, ::-1], axis=1)[:, ::-1].ravel()[halves.first + base]
     return halves.event - risk * total, risk, at_risk, total
@@ -304,7 +308,7 @@ def first_entries(
     min_ratio: float = 0.1,
     enough: Callable[[np.ndarray, np.ndarray], bool] | None = None,
 ) -> np.ndarray:
-    """Columns in each half-sample's lasso model once the model holds `q` clusters: bool[b, p].
+    """Columns in the lasso model of each half-sample once the model has `q` clusters: bool[b, p].
 
     Parameters
     ----------
@@ -313,13 +317,13 @@ def first_entries(
     cluster
         int[p] or int[b, p]: cluster of every column.
     q
-        Number of clusters at which the path stops.
+        Number of clusters at which the path of a half-sample ends.
     n_lambda, min_ratio
-        Number of penalties, and the ratio of the last to the first, which selects nothing; evenly spaced in the
-        logarithm.
+        Number of penalties, evenly spaced in the logarithm from the largest, at which no column is selected, and ratio of the
+        smallest to the largest.
     enough
-        Asked with the half-samples that are through, bool[b], and the columns, bool[b, p], whether the others may stop; they
-        then have no columns.
+        Function that decides whether the remaining half-samples can be left out; their columns are then all False. It is
+        called with the half-samples that are completed, bool[b], and their columns, bool[b, p].
 
     Examples
     --------
@@ -339,7 +343,7 @@ def first_entries(
     ids = np.arange(count)
     resting, over, through = (np.zeros(count, bool) for _ in range(3))
     descent = _Descent(quadratic_at(halves, beta), beta, top * ratios[0])
-    # Each half-sample goes to its next penalty by itself, so that nobody waits for the slowest; a few go together.
+    # Half-samples move to their next penalty in groups of at least an eighth, so that none has to wait for the slowest.
     while not over.all():
         descent.advance()
         ended = descent.ended() & ~resting

@@ -1,7 +1,7 @@
 """Multiple imputation of missing covariates by chained equations, and pooling by Rubin's rules.
 
-The score is never imputed. The outcome enters every imputation model as the event and the Nelson-Aalen estimate of the
-cumulative hazard; parameters are drawn before values, so that imputations are proper.
+The score is never imputed. Every imputation model includes the event indicator and the Nelson-Aalen estimate of the cumulative
+hazard. The parameters of a model are drawn before the values, so that imputations are proper.
 
 References
 ----------
@@ -34,12 +34,14 @@ class Pooled:
     Attributes
     ----------
     coef, se, lower, upper, p
-        float[p]; t limits with Barnard and Rubin's degrees of freedom.
+        float[p]: estimates, standard errors, 95 % confidence intervals and p-values, from t distributions with Barnard and
+        Rubin's degrees of freedom.
     missing_information
-        float[p]: fraction of missing information (mice's fmi); `variance_proportion` is mice's lambda, the proportion of
-        the variance that lies between imputed data sets.
+        float[p]: fraction of missing information (fmi in mice).
+    variance_proportion
+        float[p]: proportion of the variance that lies between imputed data sets (lambda in mice).
     m
-        Imputed data sets.
+        Number of imputed data sets.
     """
 
     coef: np.ndarray
@@ -53,7 +55,7 @@ class Pooled:
 
 
 def _nelson_aalen(time: np.ndarray, event: np.ndarray) -> np.ndarray:
-    """Cumulative hazard at each patient's own time: float[n]."""
+    """Cumulative hazard at the time of each patient: float[n]."""
     _, place = np.unique(time, return_inverse=True)
     died = np.bincount(place, weights=event.astype(float))
     count = np.bincount(place)
@@ -63,7 +65,7 @@ def _nelson_aalen(time: np.ndarray, event: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Column:
-    """A covariate as numbers; levels of a category are codes 0, 1, ..."""
+    """A covariate as numbers: the levels of a category are coded 0, 1, ... in `values`; `lost` marks missing values."""
 
     name: str
     values: np.ndarray
@@ -87,7 +89,7 @@ class _Column:
         return cls(str(column.name), codes, lost, levels, tuple(known))
 
     def design(self, values: np.ndarray) -> list[np.ndarray]:
-        """Columns this covariate gives to the models of the others."""
+        """Columns of this covariate in the imputation models of the others."""
         if not self.levels:
             return [values]
         return [(values == code).astype(float) for code in range(1, len(self.levels))]
@@ -96,14 +98,15 @@ class _Column:
 def impute(
     frame: pd.DataFrame, covariates: Sequence[str], *, m: int = 20, seed: int = 0
 ) -> list[pd.DataFrame]:
-    """`m` copies of a table whose missing covariates are filled in.
+    """Multiple imputation: `m` copies of a table in which missing covariates are filled in.
 
     Parameters
     ----------
     frame
-        score, time, event and covariates; the score must be complete.
+        One row per patient: score, time, event and covariates; score, time and event must be complete.
     covariates
-        Columns to fill: numbers by predictive mean matching, categories by multinomial regression.
+        Columns to fill: numbers by predictive mean matching, categories by multinomial regression. Columns without any
+        value are ignored.
     m
         Number of completed copies.
     seed
@@ -111,16 +114,16 @@ def impute(
 
     Returns
     -------
-    `m` tables with the columns of `frame` and no missing covariate.
+    `m` tables with the columns of `frame` and filled covariates.
 
     Raises
     ------
     NotEstimableError
-        If a covariate has fewer than ten known values.
+        If a covariate with missing values has fewer than ten values.
 
     References
     ----------
-    R: mice::mice with pmm and polyreg, event and nelsonaalen() among the predictors.
+    R: mice::mice with pmm and polyreg, and with the event and nelsonaalen() among the predictors.
 
     Examples
     --------
@@ -133,9 +136,7 @@ def impute(
     names = [c for c in covariates if c in frame and frame[c].notna().any()]
     for name in names:
         if frame[name].isna().any() and frame[name].notna().sum() < 10:
-            message = (
-                f"imputation: {name} is known in {int(frame[name].notna().sum())} patients; 10 are needed."
-            )
+            message = f"imputation: {name} is given for {int(frame[name].notna().sum())} patients; at least 10 are needed."
             raise NotEstimableError(message)
     hazard = _nelson_aalen(frame["time"].to_numpy(float), frame["event"].to_numpy(bool))
     fixed = [frame["score"].to_numpy(float), frame["event"].to_numpy(float), hazard]
@@ -149,10 +150,10 @@ def impute(
 def _chained(
     columns: Sequence[_Column], fixed: Sequence[np.ndarray], rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """Filled values of the columns that have holes, fewest holes first in every round."""
+    """Filled values of the incomplete columns; every round begins with the column that has the fewest missing values."""
     now = {c.name: c.values.copy() for c in columns}
     holes = sorted((c for c in columns if c.lost.any()), key=lambda c: int(c.lost.sum()))
-    for c in holes:  # start: draws from the known values
+    for c in holes:  # initial values are drawn from the observed ones
         now[c.name][c.lost] = rng.choice(c.values[~c.lost], int(c.lost.sum()))
     for _ in range(_ROUNDS if len(holes) > 1 else 1):
         for c in holes:
@@ -186,7 +187,7 @@ def _standard(x: np.ndarray) -> np.ndarray:
 
 
 def _draw_number(x: np.ndarray, column: _Column, rng: np.random.Generator) -> np.ndarray:
-    """Predictive mean matching: the value of one of the five patients whose prediction is nearest."""
+    """Predictive mean matching: the value of one of the five observed patients with the nearest predictions."""
     lost = column.lost
     y = column.values[~lost]
     known = x[~lost]
@@ -200,9 +201,9 @@ def _draw_number(x: np.ndarray, column: _Column, rng: np.random.Generator) -> np
 
 
 def _nearest(values: np.ndarray, at: np.ndarray, k: int) -> np.ndarray:
-    """Places of the k nearest values of each point, nearest first: int[len(at), k].
+    """Positions of the k values nearest to each point, nearest first: int[len(at), k].
 
-    They lie among the k values below and the k above it, so no distance to all the others is needed.
+    They are among the k values below the point and the k values above it, so that distances to the others are not needed.
     """
     order = np.argsort(values, kind="stable")
     ranked = values[order]
@@ -213,10 +214,10 @@ def _nearest(values: np.ndarray, at: np.ndarray, k: int) -> np.ndarray:
 
 
 def _draw_level(x: np.ndarray, column: _Column, rng: np.random.Generator) -> np.ndarray:
-    """Levels drawn from a multinomial logistic model of a bootstrap sample of the patients whose level is there.
+    """Levels drawn from a multinomial logistic model of a bootstrap sample of the patients whose level is known.
 
-    The coefficients are lightly shrunk (a ridge penalty of 1/2 |b|^2): a level that a covariate separates would otherwise
-    have probability 0 or 1.
+    Coefficients are slightly shrunken (a ridge penalty of 1/2 |b|^2), because a level that is separated by a covariate would
+    otherwise have a probability of 0 or 1.
     """
     observed = np.flatnonzero(~column.lost)
     rows = rng.choice(observed, len(observed))
@@ -232,18 +233,19 @@ def _draw_level(x: np.ndarray, column: _Column, rng: np.random.Generator) -> np.
 
 
 def rubin(coef: np.ndarray, se: np.ndarray, *, n: int) -> Pooled:
-    """Estimates of imputed data sets pooled by Rubin's rules.
+    """Pool the estimates of imputed data sets by Rubin's rules.
 
     Parameters
     ----------
     coef, se
-        float[m, p].
+        float[m, p]: estimates and standard errors in the m data sets.
     n
-        Degrees of freedom of the complete data: events minus parameters for a Cox model.
+        Degrees of freedom of the complete data; for a Cox model the number of events minus the number of parameters.
 
     Returns
     -------
-    `Pooled`, with float[p] of each quantity.
+    Pooled
+        With float[p] of each quantity.
 
     References
     ----------

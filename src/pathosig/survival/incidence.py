@@ -26,7 +26,8 @@ class IncidenceCurve:
     time
         float[m]: distinct times at which this cause happened.
     estimate, variance, lower, upper
-        float[m]: incidence from each time on (0 before the first), its variance and pointwise limits.
+        float[m]: incidence from each time until the next (0 before the first), its variance and pointwise confidence
+        interval.
     n, n_events
         Patients, and events of this cause.
     """
@@ -42,7 +43,7 @@ class IncidenceCurve:
     n_events: int
 
     def incidence_at(self, t: Any) -> tuple[Any, Any, Any]:
-        """Estimate, lower and upper limit at times t."""
+        """Estimate, and lower and upper end of its confidence interval, at a time or at several times."""
         index = np.searchsorted(self.time, np.asarray(t, float), side="right")
         values = [np.concatenate([[0.0], v])[index] for v in (self.estimate, self.lower, self.upper)]
         if np.ndim(t) == 0:
@@ -52,7 +53,7 @@ class IncidenceCurve:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GrayTest:
-    """Gray's test that the incidence of one cause is equal in all groups."""
+    """Gray's test of equal cumulative incidence of one cause in all groups."""
 
     cause: int
     statistic: float
@@ -67,7 +68,7 @@ class CumulativeIncidence:
     Attributes
     ----------
     curves
-        In order of group, then cause.
+        Sorted by group, then by cause.
     tests
         One per cause; empty without groups.
     """
@@ -76,12 +77,12 @@ class CumulativeIncidence:
     tests: tuple[GrayTest, ...]
 
     def curve(self, cause: int = 1, group: Any = None) -> IncidenceCurve:
-        """The curve of a cause (in a group).
+        """The curve of a cause, and of a group if there are groups.
 
         Raises
         ------
         InputError
-            If there is none.
+            If there is no such curve.
         """
         for curve in self.curves:
             if curve.cause == cause and curve.group == group:
@@ -96,7 +97,7 @@ class CumulativeIncidence:
         Raises
         ------
         InputError
-            If there is none.
+            If there is no such test.
         """
         for test in self.tests:
             if test.cause == cause:
@@ -115,7 +116,7 @@ class CumulativeIncidence:
 
 
 def as_causes(event: Any) -> np.ndarray:
-    """int[n] of causes from integers or booleans, 0 = censored.
+    """Codes of causes as int[n], where 0 means censored, from integers or booleans.
 
     Parameters
     ----------
@@ -157,32 +158,32 @@ def cumulative_incidence(
     Parameters
     ----------
     time
-        [n]; rows with a missing time, group or stratum are left out.
+        [n] times >= 0, none of them missing; rows with a missing group are left out.
     event
-        int[n]: 0 censored, 1, 2 ... the causes.
+        int[n]: 0 for censored, 1, 2, ... for the causes.
     groups
-        [n] labels: curves for each, and a test for each cause.
+        [n] labels. If given, there are curves for each group and a test for each cause.
     strata
-        [n] labels that stratify the test (not the curves).
+        [n] labels that stratify the tests (not the curves).
     rho
-        Power of 1 - incidence that weights the test (0: Gray's usual test).
+        The tests weight event times by (1 - incidence) to the power of `rho`; 0 for Gray's usual test.
     conf_type
-        Limits on the scale of log(-log F), or of F itself.
+        Scale of the confidence intervals: ``log-log`` for log(-log F), ``plain`` for F itself.
     conf_level
         Confidence level of the pointwise intervals.
 
     Returns
     -------
-    `CumulativeIncidence`.
+    CumulativeIncidence
 
     Raises
     ------
     NotEstimableError
-        If nobody had an event, or `groups` holds one label only.
+        If there is no event, or `groups` has only one label.
     InputError
-        E_TIME, E_EVENT.
+        E_TIME, E_EVENT, E_GROUP (a stratum is missing), or if lengths differ.
     ConfigError
-        On an unknown `conf_type`.
+        If `conf_type` is unknown.
 
     References
     ----------
@@ -261,9 +262,9 @@ def _variance(
     after: np.ndarray,
     incidence: np.ndarray,
 ) -> np.ndarray:
-    """Aalen's variance, float[times]; tied events count as drawn without replacement.
+    """Aalen's variance, float[times]; tied events are treated as draws without replacement.
 
-    `counts` are events of the cause and of the others, `before` and `after` survival around each time.
+    `counts` are the events of the cause and of the others; `before` and `after` are survival just before and after each time.
     """
     alive = after > 0
     inverse = np.where(alive, 1 / np.where(alive, after, 1.0), 0.0)

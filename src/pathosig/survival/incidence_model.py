@@ -1,11 +1,12 @@
-"""Absolute risk where events compete: the cumulative incidence that cause-specific Cox models predict for a patient.
+"""Absolute risk with competing events: the cumulative incidence that cause-specific Cox models predict for a patient.
 
-With H_k the cumulative hazard of cause k of a patient at covariates 0, r_k = exp(x'b_k), and all jumps dH at a time u,
+With H_k the cumulative hazard of cause k at covariates of 0, dH_k(u) its jump at time u, and r_k = exp(x'b_k),
 
     F_k(t | x) = sum_{u <= t} S(u- | x) (1 - exp(-d(u))) r_k dH_k(u) / d(u),    d(u) = sum_k r_k dH_k(u)
     S(u | x)   = exp(-sum_{v <= u} d(v))
 
-which is the Aalen-Johansen estimate of the fitted hazards. 1 - exp(-r_1 H_1) is larger: it is the risk if nothing competed.
+which is the Aalen-Johansen estimate from the fitted hazards. The quantity 1 - exp(-r_1 H_1) is larger: it would be the risk
+if there were no competing events.
 
 References
 ----------
@@ -32,20 +33,26 @@ __all__ = ["IncidenceModel"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class IncidenceModel:
-    """A Cox model for each cause, read together.
+    """Cause-specific Cox models of all causes, which together predict cumulative incidence.
 
     Attributes
     ----------
     causes
-        Their codes, k of them.
+        Codes of the k causes.
     coef
         float[k, p] log hazard ratios.
     time
-        float[m] times at which some event happened.
+        float[m] times at which an event of any cause happened.
     jumps
-        float[k, m]: what the cumulative hazards at covariates 0 rise by at each of them.
+        float[k, m]: increase of each cumulative hazard, at covariates of 0, at each of these times.
     until
-        Last follow-up; nothing is predicted beyond it.
+        End of follow-up; nothing is predicted beyond it.
+
+    Examples
+    --------
+    >>> model = IncidenceModel.fit([0, 1, 0, 1, 1, 0], [1, 2, 3, 4, 5, 6], [2, 1, 1, 0, 2, 1])
+    >>> model.causes, model.coef.round(2).ravel()
+    ((1, 2), array([-0.2,  0. ]))
     """
 
     causes: tuple[int, ...]
@@ -56,7 +63,7 @@ class IncidenceModel:
 
     @classmethod
     def fit(cls, X: ArrayLike, time: ArrayLike, event: ArrayLike) -> IncidenceModel:
-        """Fit a Cox model (Efron) for every cause, the other causes censored.
+        """Fit a Cox model (Efron) for every cause, with events of other causes treated as censored.
 
         Parameters
         ----------
@@ -65,12 +72,12 @@ class IncidenceModel:
         time
             float[n].
         event
-            int[n]: 0 censored, 1, 2 ... the causes.
+            int[n]: 0 for censored, 1, 2, ... for the causes.
 
         Raises
         ------
         NotEstimableError
-            Without an event.
+            If there is no event.
         """
         x, t, cause = as_columns(X)[0], as_times(time), as_causes(event)
         (t,) = fix_times(t)
@@ -95,14 +102,14 @@ class IncidenceModel:
         hazards: list[tuple[NDArray[np.float64], NDArray[np.float64]]],
         until: float,
     ) -> IncidenceModel:
-        """From coefficients and cumulative hazards that are known already.
+        """Model from given coefficients and cumulative hazards.
 
         Parameters
         ----------
         causes, coef, until
             As in the attributes.
         hazards
-            (times, cumulative hazard at covariates 0) of each cause.
+            Times and cumulative hazard at covariates of 0, for each cause.
         """
         grid = np.unique(np.concatenate([t for t, _ in hazards]))
         steps = [np.concatenate([[0.0], h])[np.searchsorted(t, grid, side="right")] for t, h in hazards]
@@ -117,16 +124,16 @@ class IncidenceModel:
         )
 
     def incidence_at(self, X: ArrayLike, times: ArrayLike, *, cause: int = 1) -> NDArray[np.float64]:
-        """Probability that the cause has happened by each time: float[n, len(times)]; NaN beyond the last follow-up.
+        """Probability that the cause has happened by each time: float[n, len(times)]; NaN beyond the end of follow-up.
 
         Parameters
         ----------
         X
             float[n, p].
         times
-            In the unit of the times that it was fitted to.
+            In the unit of the times to which the model was fitted.
         cause
-            Its code.
+            Code of the cause.
 
         Raises
         ------

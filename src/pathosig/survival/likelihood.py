@@ -1,7 +1,7 @@
-"""The Cox partial likelihood: its value, its derivatives and each patient's part in them.
+"""The Cox partial likelihood: its value, its derivatives and the contribution of each patient.
 
-With risk sets R(t), weights w and linear predictor eta = x'b, and for the deaths D(t) at one time
-(Efron; Breslow has f = 0 throughout)
+Let R(t) be the risk set at t, D(t) the deaths at t, w the weights and eta = x'b the linear predictor. With Efron's method for
+ties there is one term per death, and f takes the values below; with Breslow's method f = 0.
 
     l(b)    = sum_{i dead} w_i eta_i - sum_terms v log S0,        v = sum_{D} w / |D|
     S_k     = sum_{R} w exp(eta) x^(k)  -  f sum_{D} w exp(eta) x^(k),   f = 0, 1/|D|, ..., (|D| - 1)/|D|
@@ -23,14 +23,14 @@ _TINY = 1e-200
 
 
 def term_sums(sets: RiskSets, risk: np.ndarray) -> np.ndarray:
-    """S0 or S1 of each event term: the sum over the patients at risk, less the tied deaths that Efron's rule takes out.
+    """S0 or S1 of each event term: the sum over patients at risk, minus the fraction of tied deaths by Efron's method.
 
     Parameters
     ----------
     sets
         From `risksets.risk_sets`.
     risk
-        float[n] or float[n, p]: weight x exp(linear predictor), times a column for S1; rows in the order of `sets`.
+        float[n]: w exp(eta) for S0, or float[n, p]: w exp(eta) x for S1; rows in the order of `sets`.
 
     Returns
     -------
@@ -54,7 +54,7 @@ def term_sums(sets: RiskSets, risk: np.ndarray) -> np.ndarray:
 def loglik_derivatives(
     beta: np.ndarray, x: np.ndarray, sets: RiskSets
 ) -> tuple[float, np.ndarray, np.ndarray]:
-    """Log partial likelihood at some coefficients, with its gradient and its information matrix.
+    """Log partial likelihood at given coefficients, with its gradient and information matrix.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def loglik_derivatives(
 
     Returns
     -------
-    The value, float[p] and float[p, p]; the value is -inf where a step was so long that risks underflow.
+    The value, gradient float[p] and information float[p, p]; the value is -inf if the relative risks underflow.
 
     Examples
     --------
@@ -85,7 +85,7 @@ def loglik_derivatives(
     s0 = term_sums(sets, risk)
     s1 = term_sums(sets, risk[:, None] * x)
     per_event = sets.weight * sets.event
-    if not (s0 > _TINY).all():  # a step so long that risks underflow: the caller halves it
+    if not (s0 > _TINY).all():  # the step was so long that risks underflow; the caller halves it
         return -np.inf, np.zeros_like(beta), np.zeros((len(beta), len(beta)))
     mean = s1 / s0[:, None]
     loglik = float(per_event @ eta - v @ np.log(s0))
@@ -95,7 +95,7 @@ def loglik_derivatives(
 
 
 def _exposure(sets: RiskSets, terms: np.ndarray) -> np.ndarray:
-    """For each row the sum of terms over event terms it is at risk for, tied deaths counted down (Efron)."""
+    """For each row, the sum of `terms` over the event terms at which it is at risk, reduced for tied deaths (Efron)."""
     if sets.untied:
         return sets.spread(terms)
     g = sets.term_group
@@ -110,7 +110,7 @@ def _exposure(sets: RiskSets, terms: np.ndarray) -> np.ndarray:
 
 
 def score_residuals(beta: np.ndarray, x: np.ndarray, sets: RiskSets) -> np.ndarray:
-    """Each patient's contribution to the gradient: unweighted score residuals, float[n, p] in the order of `sets`.
+    """Unweighted score residuals: the contribution of each patient to the gradient, float[n, p] in the order of `sets`.
 
     Parameters
     ----------

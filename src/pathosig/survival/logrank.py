@@ -17,16 +17,18 @@ from pathosig.survival.tables import adjust_p
 
 @dataclass(frozen=True, kw_only=True)
 class LogRank:
-    """A (weighted, stratified) log-rank test.
+    """The result of a log-rank test.
 
     Attributes
     ----------
     statistic, df, p
         Chi-square test.
     groups
-        Labels; n, observed, expected per group.
+        Labels of the k groups.
+    n, observed, expected
+        [k]: patients, observed events and expected events of each group.
     variance
-        float[k, k] of observed - expected.
+        float[k, k] covariance of observed - expected.
     """
 
     statistic: float
@@ -46,25 +48,27 @@ class LogRank:
 
 
 def logrank(time: Any, event: Any, groups: Any, *, strata: Any = None, rho: float = 0.0) -> LogRank:
-    """Log-rank test (rho = 0) or Peto & Peto's modification (rho = 1) of two or more groups.
+    """Log-rank test (rho = 0) or Peto & Peto's modification of it (rho = 1) for two or more groups.
 
     Parameters
     ----------
     time, event, groups
         [n]; rows with a missing group are left out.
     strata
-        [n] labels, or [n, s].
+        [n] labels of strata, or [n, s] labels whose combinations are the strata.
     rho
-        Power of the left-continuous Kaplan-Meier estimate that weights the times.
+        Event times are weighted by the left-continuous Kaplan-Meier estimate to the power of `rho`.
 
     Returns
     -------
-    `LogRank`.
+    LogRank
 
     Raises
     ------
     NotEstimableError
-        If there are fewer than two groups or no event.
+        If there are fewer than two groups, or no event while at least two groups were at risk.
+    InputError
+        E_TIME, E_EVENT, E_GROUP, or if lengths differ.
 
     References
     ----------
@@ -146,7 +150,7 @@ def pairwise_logrank(
     time, event, groups
         [n]; rows with a missing group are left out.
     strata
-        [n] labels, or [n, s].
+        [n] labels of strata, or [n, s] labels whose combinations are the strata.
     rho
         As in `logrank`.
     adjust
@@ -154,7 +158,13 @@ def pairwise_logrank(
 
     Returns
     -------
-    DataFrame with group_1, group_2, statistic, p, p_adjusted
+    DataFrame
+        One row per pair of groups: group_1, group_2, statistic, p, p_adjusted.
+
+    Raises
+    ------
+    NotEstimableError
+        If a pair of groups has no event.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Whether any of many columns is associated with survival, adjusted for looking at all of them."""
+"""Permutation test of whether any of many columns is associated with survival."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class MaxTest:
     statistic
         Largest |Z|.
     column
-        Position of the column that has it.
+        Position of the column with the largest statistic.
     p
-        (1 + permutations that reach it) / (1 + permutations).
+        (1 + number of permutations that reach the statistic) / (1 + number of permutations).
     p_se
-        Monte-Carlo standard error of p.
+        Monte Carlo standard error of p.
     adjusted
-        float[p]: step-down adjusted p of every column (Westfall and Young).
+        float[p]: step-down adjusted p-value of every column (Westfall and Young).
     permutations
-        How many.
+        Number of permutations.
     """
 
     statistic: float
@@ -51,24 +51,28 @@ def max_test(
 
         Z_j = sum_i (x_ij - mean) a_i / sqrt( sum_strata sum (x_ij - mean)^2 sum (a_i - mean)^2 / (n_s - 1) ),
 
-    and max_j |Z_j| is compared with its values when (time, event) are permuted among patients. Whatever is selected from the
-    columns afterwards, this p holds for the claim that something in them is associated with survival.
+    and max_j |Z_j| is compared with its values when (time, event) are permuted among patients. The p-value tests the null
+    hypothesis that no column is associated with survival, and is valid whichever columns are selected afterwards.
 
     Parameters
     ----------
     X
-        [n, p] without missing values; columns without variation never reach anything.
+        [n, p] without missing values; a column without variation has the statistic 0.
     time, event
         [n].
     strata
-        [n] labels within which patients are exchangeable.
+        [n] labels of strata; patients are permuted within them.
     permutations, seed
-        Of the permutations.
+        Number of permutations, and seed of their random order.
+
+    Returns
+    -------
+    MaxTest
 
     Raises
     ------
     InputError
-        E_TIME, E_EVENT, E_GROUP, missing values in X, or lengths that differ.
+        E_TIME, E_EVENT, E_GROUP, if X has missing values, or if lengths differ.
 
     References
     ----------
@@ -108,9 +112,8 @@ def max_test(
         for inside in rows:
             mixed[:, inside] = rng.permuted(np.broadcast_to(scores[inside], (size, len(inside))), axis=1)
         null = (np.abs(mixed @ centred) * scale)[:, order]
-        largest = np.maximum.accumulate(null[:, ::-1], axis=1)[
-            :, ::-1
-        ]  # of this column and those ranked after it
+        # largest statistic of each column and those ranked after it
+        largest = np.maximum.accumulate(null[:, ::-1], axis=1)[:, ::-1]
         reached += (largest >= z[order] - 1e-12).sum(0)
         done += size
     stepped = np.maximum.accumulate((1 + reached) / (1 + permutations))

@@ -1,4 +1,4 @@
-"""Elastic net with a cross-validated penalty."""
+"""Elastic-net Cox regression with a cross-validated penalty."""
 
 from __future__ import annotations
 
@@ -25,17 +25,26 @@ def cross_validated_net(
     Parameters
     ----------
     x, time, event
-        float[n, p] without missing values, and the outcome.
+        float[n, p], float[n] and bool[n], without missing values.
     l1_ratio
-        1 for the lasso.
+        Mixing of the penalties: 1 for the lasso, towards 0 for ridge; above 0.
     folds, seed
-        Number of folds, and the seed of their draw.
+        Number of folds, and the seed of the random assignment to folds.
     groups
-        Labels whose rows stay in one fold.
+        [n] labels; rows with the same label stay in one fold.
 
     Returns
     -------
-    float[p] and the penalty.
+    Coefficients float[p] on the scale of the data, and the penalty on the scale of `cox_path`.
+
+    Raises
+    ------
+    NotEstimableError
+        If there is no event.
+
+    References
+    ----------
+    Verweij PJM, van Houwelingen HC. Cross-validation in survival analysis. Stat Med 1993; 12: 2305.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""Newton's method with halved steps, which ends also where the likelihood has no maximum.
+"""Newton's method with step halving, which also terminates if the likelihood has no maximum.
 
-One climber for every smooth likelihood of the package: Cox, ridge and Firth. It tells apart columns whose estimate
-converges from columns whose estimate runs away (separation), so that the former are right in either case.
+It serves every smooth likelihood of the package: Cox, ridge and Firth. It distinguishes columns whose estimate converges from
+columns whose estimate is infinite (separation), so that the former are correct in either case.
 """
 
 from __future__ import annotations
@@ -21,24 +21,25 @@ _SHORT = 1e-7
 _LONG = 1e-2
 _PATIENCE = 3
 _ALIASED = 1.8e-12
-"""coxph's tolerance (.Machine$double.eps^.75) of the part of a column's information that others leave."""
+"""coxph's tolerance (.Machine$double.eps^.75) for the proportion of a column's information that other columns do not have."""
 _FLAT = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Climb:
-    """Where a climb ended.
+    """The end of a maximisation.
 
     Attributes
     ----------
     beta
-        float[p].
+        float[p] coefficients at the end.
     iterations
-        Steps taken.
+        Number of steps.
     converged
-        Whether every step became short.
+        Whether the steps became short enough.
     endless
-        bool[p]: coefficients that still move by full steps although nothing is gained: infinite estimates.
+        bool[p]: coefficients that still move by long steps although the value no longer increases; their estimates are
+        infinite.
     """
 
     beta: np.ndarray
@@ -57,25 +58,30 @@ def maximise(
     patience: int = _PATIENCE,
     longest: float = np.inf,
 ) -> Climb:
-    """Climb from `start` to a maximum.
+    """Maximise a function from `start` by Newton's method.
 
     Parameters
     ----------
     at
-        beta -> value, gradient[p] and curvature[p, p] (minus the Hessian, or what stands for it). Columns should have
-        a spread near 1, so that a step of 0.01 means the same for each.
+        Function from coefficients to value, gradient float[p] and curvature float[p, p] (minus the Hessian, or an
+        approximation of it). Columns should have a standard deviation near 1, so that a step of 0.01 means the same for
+        each of them.
     start
-        float[p], where the value is finite.
+        float[p] at which the value is finite.
     max_iter
-        Most steps.
+        Largest number of steps.
     gain
-        A Newton step that promises less than this part of the value is the last, unless it is long.
+        A step is the last, unless it is long, if its expected gain is below this proportion of the value.
     short
-        Longest last step, relative to the coefficients; its error is of the order of its square.
+        Largest length of the last step, relative to the coefficients; the error is of the order of its square.
     patience
-        Long steps without a gain after which the columns that still move have no finite estimate.
+        Number of long steps without a gain after which the coefficients that still move are taken to be infinite.
     longest
-        Longest step of any coefficient, in proportion once coefficients exceed 2.
+        Longest step of any coefficient; it increases in proportion once coefficients exceed 2.
+
+    Returns
+    -------
+    Climb
 
     Examples
     --------
@@ -108,7 +114,7 @@ def maximise(
             if np.isfinite(after[0]) and after[0] >= value - gain * (abs(value) + 1.0):
                 break
             step = step / 2
-        else:  # no step of any length gains: rounding decides, so this is the place
+        else:  # no step of any length increases the value, so that only rounding error is left
             size = np.abs(promise)
             return Climb(beta=beta, iterations=iteration, converged=level > 0, endless=~(size <= _LONG))
         beta = beta + step
@@ -117,7 +123,7 @@ def maximise(
 
 
 def _ascent(curvature: np.ndarray, gradient: np.ndarray) -> np.ndarray:
-    """Newton's step; where the curvature is not positive definite, along its positive directions only."""
+    """Newton's step; if the curvature is not positive definite, along the directions in which it is positive."""
     diagonal = np.diag(curvature)
     with np.errstate(divide="ignore", invalid="ignore"):
         scale = np.where(diagonal > 0, 1 / np.sqrt(diagonal), 0.0)
@@ -133,10 +139,10 @@ def _ascent(curvature: np.ndarray, gradient: np.ndarray) -> np.ndarray:
 
 
 def inverse(information: np.ndarray) -> np.ndarray:
-    """Inverse of an information matrix, column by column on its own scale; NaN variance without information.
+    """Inverse of an information matrix that is scaled to a diagonal of 1; NaN variance for columns without information.
 
-    A column that separates events keeps next to no information. Scaled to a diagonal of 1, it neither makes the matrix
-    singular nor disturbs the variances of other columns.
+    A column that separates events has almost no information left. Because of the scaling it neither makes the matrix
+    singular nor affects the variances of other columns.
 
     Parameters
     ----------
@@ -145,7 +151,7 @@ def inverse(information: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    float[p, p].
+    float[p, p], the covariance of the coefficients.
 
     Examples
     --------
@@ -165,7 +171,7 @@ def inverse(information: np.ndarray) -> np.ndarray:
 
 
 def independent(x: np.ndarray, information: np.ndarray, stratum: np.ndarray) -> np.ndarray:
-    """Columns that carry information which earlier columns do not, bool[p]; the others are coxph's NA coefficients.
+    """Whether each column has information that earlier columns do not have, bool[p]; coxph gives NA for the others.
 
     Parameters
     ----------
@@ -174,7 +180,7 @@ def independent(x: np.ndarray, information: np.ndarray, stratum: np.ndarray) -> 
     information
         float[p, p] at coefficients of 0.
     stratum
-        int[n]: variation between strata tells nothing.
+        int[n] numbers of strata; a column that varies only between strata has no information.
 
     Examples
     --------
@@ -205,7 +211,7 @@ def independent(x: np.ndarray, information: np.ndarray, stratum: np.ndarray) -> 
 
 
 def _pivots(correlation: np.ndarray) -> np.ndarray:
-    """Columns whose pivot in a Cholesky decomposition stays above coxph's tolerance, earlier columns first."""
+    """Whether the pivot of each column in a Cholesky decomposition, in order, is above coxph's tolerance: bool[p]."""
     left = correlation.copy()
     out = np.zeros(len(left), bool)
     for j in range(len(left)):
@@ -217,7 +223,7 @@ def _pivots(correlation: np.ndarray) -> np.ndarray:
 
 
 def _stratum_means(x: np.ndarray, stratum: np.ndarray) -> np.ndarray:
-    """Mean of each column in the row's own stratum, [n, p]."""
+    """Mean of each column in the stratum of each row, float[n, p]."""
     labels, which = np.unique(stratum, return_inverse=True)
     if len(labels) == 1:
         return np.broadcast_to(x.mean(axis=0), x.shape)

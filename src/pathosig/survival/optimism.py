@@ -18,18 +18,23 @@ Scorer = Callable[[Any], np.ndarray]
 
 @dataclass(frozen=True, kw_only=True)
 class Optimism:
-    """Apparent and optimism-corrected C, and calibration slope.
+    """Apparent C, optimism-corrected C, and calibration slope.
 
     Attributes
     ----------
-    apparent, corrected, optimism
-        C of the model in its own data; minus the optimism, the mean of `boot` - `original`.
+    apparent
+        C of the model in the data to which it was fitted.
+    optimism, corrected
+        The mean of `boot` - `original`, and `apparent` minus it.
     boot, original
-        float[resamples]: C of each resample's model in that resample, and in all patients; NaN where it failed.
-    slope
-        Mean calibration slope of the resamples' models in all patients: the expected shrinkage.
+        float[resamples]: C of the model of each resample in that resample, and in all patients; NaN where it failed.
+    slope, slopes
+        Mean, and float[resamples], calibration slope of the models of the resamples in all patients: the expected
+        shrinkage.
     empty
-        Share of resamples whose model gave everybody the same score (C = .5 by definition).
+        Proportion of the successful resamples whose model gave all patients the same score (C is then .5 by definition).
+    failed
+        Number of resamples whose model could not be fitted.
     """
 
     apparent: float
@@ -46,15 +51,15 @@ class Optimism:
 def optimism(
     fit: Callable[[Any, np.ndarray, np.ndarray], Scorer], X: Any, time: Any, event: Any, indices: Any
 ) -> Optimism:
-    """Harrell's optimism of the C-index of a whole modelling procedure.
+    """Optimism of the C-index of a whole modelling procedure, by Harrell's bootstrap.
 
     Parameters
     ----------
     fit
-        ``fit(X, time, event)`` does everything that looked at the outcome (selection too) and returns a function
-        from X to risk scores float[n].
+        ``fit(X, time, event)`` carries out every step that uses the outcome, including selection, and returns a function
+        that maps X to risk scores float[n].
     X
-        [n, p] array or DataFrame, passed to `fit` by rows.
+        [n, p] array or DataFrame; `fit` gets the rows of each resample.
     time, event
         [n].
     indices
@@ -62,14 +67,14 @@ def optimism(
 
     Returns
     -------
-    `Optimism`.
+    Optimism
 
     Raises
     ------
     InputError
-        If `indices` is no matrix of row numbers.
+        If `indices` is not a matrix of row numbers.
     NotEstimableError
-        If the model fails on the data themselves, or in every resample.
+        If the model cannot be fitted to all patients, or in any resample.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Counting pairs of patients by time and score without looking at each pair."""
+"""Counting pairs of patients by time and score in O(n log n), without visiting each pair."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ import numpy as np
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pairs:
-    """Pairs of an earlier and a later patient, from either side.
+    """Numbers of pairs of an earlier and a later patient, for each patient on either side.
 
     Attributes
     ----------
     lower, same, all
-        float[earlier]: later patients with a lower, the same, any score.
+        float[m]: for each earlier patient the number of later patients with a lower score, with the same score, and in
+        total.
     later_lower, later_same, later_all
-        float[later]: weights of earlier patients whose score is higher, the same, any.
+        float[k]: for each later patient the total weight of earlier patients with a higher score, with the same score,
+        and of all.
     """
 
     lower: np.ndarray
@@ -34,10 +36,11 @@ class Pairs:
 def pairs_before(
     score: np.ndarray, rank: np.ndarray, weight: np.ndarray, later_score: np.ndarray, later_rank: np.ndarray
 ) -> Pairs:
-    """Pairs (i, j) with rank_i < later_rank_j, by comparison of their scores, in O(n log n).
+    """Numbers of pairs (i, j) with rank_i < later_rank_j by how their scores compare, in O(n log n).
 
-    Two ranks differ first at one binary digit, where the earlier has 0 and the later 1. So at every digit, among those who
-    agree in all digits above, sums along the order of scores count the pairs that this digit decides.
+    The highest binary digit at which two ranks differ is 0 in the smaller and 1 in the larger rank. Therefore the patients are
+    grouped, for every digit, by all higher digits, and running sums in the order of scores count the pairs that this digit
+    decides.
 
     Parameters
     ----------
@@ -48,7 +51,7 @@ def pairs_before(
 
     Returns
     -------
-    `Pairs`.
+    Pairs
 
     Examples
     --------
@@ -66,7 +69,7 @@ def pairs_before(
     lower, same = np.zeros(len(order)), np.zeros(len(order))
     for digit in range(int(both.max(initial=0)).bit_length()):
         block, late = both >> (digit + 1), (both >> digit & 1).astype(bool)
-        by = np.argsort(block, kind="stable")  # within a block still by score
+        by = np.argsort(block, kind="stable")  # within a block the order of scores is kept
         block_of, value_of = block[by], value[by]
         new_block = np.diff(block_of, prepend=-1) != 0
         new_value = new_block | (np.diff(value_of, prepend=-1) != 0)

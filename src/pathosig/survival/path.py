@@ -1,4 +1,4 @@
-"""Elastic-net Cox regression along a path of penalties, glmnet's objective."""
+"""Elastic-net Cox regression along a path of penalties, with the objective of glmnet."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _OUTER, _INNER = 30, 1000
 
 @dataclass(frozen=True, kw_only=True)
 class CoxPath:
-    """Coefficients along a path.
+    """Coefficients along a path of penalties.
 
     Attributes
     ----------
     names
-        Columns.
+        Names of the p columns.
     lambdas
-        float[m], falling.
+        float[m] penalties, decreasing.
     coef
         float[m, p] on the scale of the data.
     loglik
-        float[m].
+        float[m]: log partial likelihood at each penalty.
     """
 
     names: tuple[str, ...]
@@ -51,10 +51,10 @@ def cox_path(
     weights: Any = None,
     max_active: int | None = None,
 ) -> CoxPath:
-    """Elastic-net Cox regression for a falling sequence of penalties, warm-started.
+    """Elastic-net Cox regression for a decreasing sequence of penalties, each started at the solution of the last.
 
-    Minimises ``-loglik / n + lambda * (l1_ratio |b|_1 + (1 - l1_ratio) / 2 |b|^2)``; with `standardize` on
-    columns scaled to unit variance (divisor n), and coefficients given back on the data's scale.
+    Minimises ``-loglik / n + lambda * (l1_ratio |b|_1 + (1 - l1_ratio) / 2 |b|^2)``. With `standardize`, columns are scaled
+    to unit variance (divisor n) first, and coefficients are returned on the scale of the data.
 
     Parameters
     ----------
@@ -63,8 +63,8 @@ def cox_path(
     l1_ratio
         1 for the lasso, towards 0 for ridge; above 0.
     lambdas
-        Falling penalties; by default `n_lambda` from the smallest that selects nothing down to
-        `min_ratio` of it, evenly in the logarithm.
+        Decreasing penalties; by default `n_lambda` penalties, evenly spaced in the logarithm, from the smallest at which
+        no column is selected down to `min_ratio` times it.
     n_lambda, min_ratio
         Number of default penalties, and the smallest as a proportion of the largest.
     standardize
@@ -72,7 +72,7 @@ def cox_path(
     ties
         ``breslow`` or ``efron``.
     max_active
-        Stop once this many columns have entered.
+        The path ends once at least this many columns have a coefficient; None for no such limit.
 
     Returns
     -------
@@ -82,6 +82,8 @@ def cox_path(
     ------
     NotEstimableError
         If there is no event.
+    InputError
+        E_TIME, E_EVENT, E_WEIGHT, E_GROUP, or if lengths differ.
 
     References
     ----------
@@ -129,7 +131,7 @@ def cox_path(
 
 
 def elastic_net(x: np.ndarray, sets: RiskSets, penalty: float, l1_ratio: float) -> np.ndarray:
-    """Elastic-net coefficients at one penalty, float[p]; columns are taken as they are.
+    """Elastic-net coefficients at one penalty, float[p]; columns are not standardised.
 
     Parameters
     ----------
@@ -164,7 +166,7 @@ def elastic_net(x: np.ndarray, sets: RiskSets, penalty: float, l1_ratio: float) 
 def _solve(
     x: np.ndarray, sets: RiskSets, penalty: float, l1_ratio: float, beta: np.ndarray, total: float
 ) -> tuple[np.ndarray, float]:
-    """Proximal Newton: coordinate descent on the quadratic model over an active set."""
+    """Coefficients and log partial likelihood by proximal Newton steps, each solved by coordinate descent."""
     l1, l2 = penalty * l1_ratio, penalty * (1 - l1_ratio)
 
     def objective(b: np.ndarray, value: float) -> float:
@@ -194,7 +196,7 @@ def _solve(
 
 
 def _descend(gradient: np.ndarray, hessian: np.ndarray, beta: np.ndarray, l1: float, l2: float) -> np.ndarray:
-    """Minimiser of the penalised quadratic model around beta."""
+    """Minimiser of the penalised quadratic model around `beta`, by coordinate descent over an active set."""
     new = beta.copy()
     slope = gradient.copy()  # gradient of the quadratic at `new`
     diagonal = np.diag(hessian).copy()

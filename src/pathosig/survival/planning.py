@@ -11,22 +11,28 @@ from pathosig.core.errors import ConfigError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SampleSize:
-    """Patients needed by each of Riley's criteria, and by all.
+    """Number of patients that each of Riley's criteria requires, and the number that meets all of them.
 
     Attributes
     ----------
     n
-        Largest of the criteria; `events` and `events_per_parameter` follow from it.
-    n_shrinkage, n_optimism, n_risk
-        Criteria 1 (shrinkage), 2 (optimism of R2 at most .05 of its maximum), 3 (overall risk).
+        Largest number over the criteria.
+    events, events_per_parameter
+        Expected number of events among `n` patients, and per candidate parameter.
+    n_shrinkage
+        Criterion 1: the expected shrinkage factor is at least the target.
+    n_optimism
+        Criterion 2: the optimism of R2 is at most .05 of its maximum.
+    n_risk
+        Criterion 3: overall risk; as in pmsampsize, it is reported at the larger of the two other numbers.
     shrinkage
-        Expected uniform shrinkage at `n`.
+        Expected uniform shrinkage factor at `n`.
     max_r2
         Largest possible Cox-Snell R2 at this event rate.
     risk, risk_lower, risk_upper
-        Overall risk by `timepoint` with the 95 % interval that `n` gives.
-    risk_margin
-        `risk_upper` - `risk`; above the margin criterion 3 is `n_risk_margin` patients.
+        Overall risk by `timepoint`, and its 95 % confidence interval with `n` patients.
+    risk_margin, n_risk_margin
+        `risk_upper` - `risk`, and the number of patients at which it equals the margin asked for.
     """
 
     n: int
@@ -55,35 +61,36 @@ def sample_size(
     shrinkage: float = 0.9,
     margin: float = 0.05,
 ) -> SampleSize:
-    """Smallest number of patients for a survival model, by Riley's three criteria.
+    """Smallest number of patients for developing a survival model, by Riley's three criteria.
 
     Parameters
     ----------
     parameters
-        Candidate parameters, tried ones included.
+        Number of candidate parameters, including those that are tried and then dropped.
     rate
         Events per patient and unit of time.
     timepoint, mean_followup
-        In the same unit.
+        Time by which the overall risk is estimated, and mean follow-up, both in the same unit.
     r2, nagelkerke_r2
-        Anticipated Cox-Snell R2, or its share of the maximum (one of them).
+        Anticipated Cox-Snell R2, or the same as a proportion of its maximum; give one of the two.
     shrinkage
-        Aim of criterion 1.
+        Target of criterion 1, between 0 and 1.
     margin
-        Widest half-interval of the overall risk for `n_risk_margin`; as pmsampsize, `n` does not grow by it.
+        Half-width of the interval of the overall risk for `n_risk_margin`, which `n` does not take into account (as in
+        pmsampsize).
 
     Returns
     -------
-    `SampleSize`.
+    SampleSize
 
     Raises
     ------
     ConfigError
-        On impossible values, or an R2 above its maximum.
+        If a value is impossible, or R2 is above its maximum.
 
     References
     ----------
-    R: pmsampsize(type = "s"), whose rounding is followed. Riley et al. (2019), Stat. Med. 38.
+    R: pmsampsize(type = "s"), including its rounding. Riley et al. (2019), Stat. Med. 38.
 
     Examples
     --------
@@ -113,7 +120,8 @@ def sample_size(
     second = _needed(parameters, anticipated, small_difference)
     n = max(first, second)
     risk, lower, upper = _overall_risk(n, rate, timepoint, mean_followup)
-    slack = -np.log1p(-min(risk + margin, 1 - 1e-12)) / timepoint - rate  # of the rate, for the margin
+    # by how much the rate may be higher for the risk to be higher by the margin
+    slack = -np.log1p(-min(risk + margin, 1 - 1e-12)) / timepoint - rate
     exposure = rate * (1.96 / slack) ** 2
     return SampleSize(
         n=n,
@@ -133,7 +141,7 @@ def sample_size(
 
 
 def _needed(parameters: int, r2: float, shrinkage: float) -> int:
-    """Patients for which the expected shrinkage is the given one (Riley's equation 11)."""
+    """Number of patients at which the expected shrinkage factor has the given value (Riley's equation 11)."""
     return int(np.ceil(parameters / ((shrinkage - 1) * np.log(1 - r2 / shrinkage))))
 
 

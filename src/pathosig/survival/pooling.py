@@ -1,4 +1,4 @@
-"""Random-effects pooling of estimates over cohorts."""
+"""Random-effects meta-analysis of the estimates of several cohorts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,23 @@ from pathosig.core.errors import NotEstimableError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pooled:
-    """A pooled estimate on the scale it was given (log HR, say)."""
+    """A pooled estimate, on the scale of the estimates that were pooled (such as log hazard ratios).
+
+    Attributes
+    ----------
+    estimate, se, lower, upper, p
+        Pooled estimate, its standard error, Hartung-Knapp confidence interval and p-value.
+    tau2
+        Variance between cohorts.
+    i2
+        Percentage of the total variance that lies between cohorts, 0 to 100.
+    q, q_p
+        Cochran's test of heterogeneity.
+    prediction_lower, prediction_upper
+        Prediction interval of the effect in a new cohort.
+    k
+        Number of cohorts.
+    """
 
     estimate: float
     se: float
@@ -30,7 +46,7 @@ class Pooled:
 
 
 def pool_random_effects(estimates: Any, se: Any, *, conf_level: float = 0.95) -> Pooled:
-    """REML between-cohort variance, Hartung-Knapp limits, prediction interval.
+    """Pooled estimate with REML variance between cohorts, Hartung-Knapp confidence interval and prediction interval.
 
     Parameters
     ----------
@@ -41,7 +57,8 @@ def pool_random_effects(estimates: Any, se: Any, *, conf_level: float = 0.95) ->
 
     Returns
     -------
-    `Pooled`, on the scale of `estimates`.
+    Pooled
+        On the scale of `estimates`.
 
     Raises
     ------

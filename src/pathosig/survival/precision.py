@@ -1,8 +1,8 @@
-"""Planning a validation, and what a study of a given size can show.
+"""Sample size of a validation study, and the smallest effect that a study of a given size can detect.
 
 With E events among n patients and an event probability p by the horizon:
 
-    slope   se^-2 = n integral V(t) dE(t)                 V: variance of the linear predictor among those who die at t
+    slope   se^-2 = n integral V(t) dE(t)                 V: variance of the linear predictor among patients who die at t
     O/E     se(ln O/E) = sqrt((1 - p) / (n p))
     C       se^2 = C (1 - C) (1 + (n/2 - 1) (1 - C)/(2 - C) + (n/2 - 1) C/(1 + C)) / (n^2 f (1 - f)),  f = E / n
     power   ln HR per SD = (z_{1 - alpha/2} + z_{power}) / sqrt(E)
@@ -26,7 +26,7 @@ from scipy.optimize import brentq
 from pathosig.core.errors import ConfigError
 
 C_WIDTH, SLOPE_WIDTH, RATIO_WIDTH = 0.1, 0.4, 0.4
-"""Widths of 95 % intervals aimed at: C +- .05, slope +- .2, and O/E about .8 to 1.2."""
+"""Target widths of 95 % confidence intervals: C +- .05, slope +- .2, and O/E from about .8 to 1.2."""
 
 _Z = float(stats.norm.ppf(0.975))
 _MOST = 10_000_000
@@ -34,14 +34,14 @@ _MOST = 10_000_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ValidationSize:
-    """Patients of a validation cohort for each aim, and for all.
+    """Number of patients that a validation cohort needs.
 
     Attributes
     ----------
     n, events
-        Largest of the three, and the events to be expected among them.
+        Largest of the three numbers below, and the expected number of events among so many patients.
     n_c, n_slope, n_ratio
-        For the C-index, the calibration slope, and observed over expected.
+        Patients needed for the C-index, the calibration slope, and the ratio of observed to expected events.
     """
 
     n: int
@@ -61,23 +61,27 @@ def validation_size(
     slope_width: float = SLOPE_WIDTH,
     ratio_width: float = RATIO_WIDTH,
 ) -> ValidationSize:
-    """Patients needed to validate a frozen model precisely.
+    """Number of patients needed to validate a fixed model with confidence intervals of given widths.
 
     Parameters
     ----------
     c, lp_sd
-        Expected C-index, above .5; standard deviation of the linear predictor.
+        Expected C-index, above .5, and standard deviation of the linear predictor.
     event_fraction
-        Proportion of patients with an event during follow-up.
+        Expected proportion of patients with an event during follow-up.
     risk
-        Probability of an event by the horizon at which O/E is judged.
+        Probability of an event by the horizon at which observed over expected events (O/E) is assessed.
     c_width, slope_width, ratio_width
-        Widths of the 95 % intervals aimed at.
+        Target widths of the 95 % confidence intervals.
+
+    Returns
+    -------
+    ValidationSize
 
     Raises
     ------
     ConfigError
-        On impossible values.
+        If a value is impossible.
 
     Examples
     --------
@@ -95,7 +99,7 @@ def validation_size(
             "proportions in 0..1, and positive widths."
         )
     n_slope = (2 * _Z / slope_width) ** 2 / _slope_information(lp_sd, event_fraction)
-    # ratio_width is upper minus lower of an O/E of 1: exp(z se) - exp(-z se)
+    # ratio_width is the width of the interval of an O/E of 1: exp(z se) - exp(-z se)
     se_ratio = float(np.arcsinh(ratio_width / 2)) / _Z
     n_ratio = (1 - risk) / (risk * se_ratio**2)
     n_c = _smallest(lambda n: 2 * _Z * _concordance_error(c, n, event_fraction) <= c_width)
@@ -105,10 +109,11 @@ def validation_size(
 
 
 def _slope_information(lp_sd: float, event_fraction: float) -> float:
-    """Information of one patient about the calibration slope of a right model.
+    """Information of one patient about the calibration slope of a correct model.
 
-    Linear predictors are normal, hazards constant, censoring exponential and as frequent as `event_fraction` asks. High
-    predictors die first, so the variance among those at risk, weighted by their hazards, is below `lp_sd` squared.
+    Linear predictors are assumed normal, hazards constant, and censoring exponential with the rate that gives
+    `event_fraction`. Patients with high linear predictors die first, so that the variance among patients at risk, weighted
+    by their hazards, is less than `lp_sd` squared.
     """
     nodes, mass = np.polynomial.hermite_e.hermegauss(41)
     lp, mass = lp_sd * nodes, mass / mass.sum()
@@ -148,23 +153,28 @@ def _smallest(enough: Callable[[int], bool]) -> int:
 def detectable_hr(
     events: float, *, power: float = 0.8, alpha: float = 0.05, tests: int = 1, share: float | None = None
 ) -> float:
-    """Smallest hazard ratio above 1 that a Cox model shows with some power.
+    """Smallest hazard ratio above 1 that a Cox model detects with a given power.
 
     Parameters
     ----------
     events
         Number of events.
     power, alpha
-        Power wanted, and level of the two-sided test.
+        Power, and level of the two-sided test.
     tests
-        Tests among which it must hold (Bonferroni).
+        Number of tests for which the level is corrected (Bonferroni).
     share
-        None for the hazard ratio per SD of a continuous covariate; else the proportion of patients in one of two groups.
+        Proportion of patients in one of two groups, for the hazard ratio between them; None for the hazard ratio per
+        standard deviation of a continuous covariate.
+
+    Returns
+    -------
+    A hazard ratio above 1.
 
     Raises
     ------
     ConfigError
-        Without events, or on impossible probabilities.
+        If there are no events, or a probability is impossible.
 
     Examples
     --------

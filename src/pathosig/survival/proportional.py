@@ -18,18 +18,18 @@ from pathosig.survival.likelihood import term_sums
 
 @dataclass(frozen=True, kw_only=True)
 class PhTest:
-    """Score tests of proportional hazards, per term and global.
+    """Score tests of proportional hazards, for each term and for all terms together.
 
     Attributes
     ----------
     names
-        Of the terms: columns, or what `ph_test` was told of columns that belong together.
+        Names of the terms: of the columns, or those given to `ph_test`.
     statistic, df, p
-        Chi-square test of each term; NaN where there is no information over time.
+        Chi-square test of each term; NaN if the data hold no information about its change over time.
     global_statistic, global_df, global_p
-        All terms together.
+        Test of all terms together.
     transform
-        Function of time.
+        Function of time with which coefficients may change.
     """
 
     names: tuple[str, ...]
@@ -42,7 +42,7 @@ class PhTest:
     transform: str
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per term, then GLOBAL."""
+        """One row per term, then the row GLOBAL."""
         return pd.DataFrame(
             {
                 "name": [*self.names, "GLOBAL"],
@@ -59,28 +59,29 @@ def ph_test(
     *,
     terms: Sequence[str] | None = None,
 ) -> PhTest:
-    """Score test for coefficients that change with a function of time (cox.zph of survival 3).
+    """Score tests of coefficients that change with a function of time (cox.zph of survival 3).
 
     Parameters
     ----------
     fit
         From `cox`.
     transform
-        g(t): ``km`` 1 - Kaplan-Meier (left-continuous), ``rank``, ``identity`` or ``log``.
+        The function of time: ``km``, which is 1 - Kaplan-Meier (left-continuous), ``rank``, ``identity`` or ``log``.
     terms
-        Name of the term each column belongs to; columns of one name (levels of a category) are tested together, as
-        cox.zph does by default. By default every column is a term.
+        Name of the term to which each column belongs. Columns with the same name, such as the levels of a category, are
+        tested together, as cox.zph does by default. By default every column is a term of its own.
 
     Returns
     -------
-    `PhTest`.
+    PhTest
 
     Raises
     ------
     ConfigError
-        On an unknown transform.
+        If the transform is unknown.
     InputError
-        E_TIME if an event at time 0 meets the logarithm.
+        If the number of `terms` is not that of the columns; E_TIME if an event happened at time 0 and the transform is
+        ``log``.
 
     References
     ----------
@@ -120,7 +121,9 @@ def ph_test(
     i11 = np.einsum("e,eij->ij", v, variance)
     i12 = np.einsum("e,eij->ij", v * gt, variance)
     i22 = np.einsum("e,eij->ij", v * gt * gt, variance)
-    usable = np.isfinite(fit.coef) & ~fit.separated  # a column that separates has no information left to test
+    usable = (
+        np.isfinite(fit.coef) & ~fit.separated
+    )  # a column that separates events has no information to test
     keep = np.flatnonzero(usable)
     full = np.block([[i11, i12], [i12.T, i22]])
     names = np.array(fit.names if terms is None else terms, dtype=object)
@@ -146,15 +149,16 @@ def ph_test(
 
 
 def _statistic(score: np.ndarray, full: np.ndarray, keep: np.ndarray, tested: np.ndarray) -> float:
-    """Score statistic of some columns' change over time beside all constant effects; NaN without information.
+    """Score statistic of the change over time of some columns, given all constant effects; NaN without information.
 
-    u' I^-1 u with u = (0, score of the tested columns) and I the information of constant effects and those changes.
+    It is u' I^-1 u, where u = (0, score of the tested columns) and I is the information matrix of all constant effects and
+    of the changes that are tested.
     """
     index = [*keep, *(len(score) + tested)]
     u = np.concatenate([np.zeros(len(keep)), score[tested]])
     block = full[np.ix_(index, index)]
     size = np.sqrt(np.maximum(np.diag(block), 0.0))
-    if not len(tested) or not (size > 0).all():  # a handful of events leave no information over time
+    if not len(tested) or not (size > 0).all():  # very few events hold no information about change over time
         return float("nan")
     scaled = block / np.outer(size, size)
     if np.linalg.matrix_rank(scaled, tol=1e-9, hermitian=True) < len(index):
@@ -172,7 +176,7 @@ def _transformed(fit: CoxFit, times: np.ndarray, transform: str) -> np.ndarray:
             )
         return np.log(times)
     if transform == "rank":
-        ranks = stats.rankdata(fit.sets.time)  # of all times, censored ones too
+        ranks = stats.rankdata(fit.sets.time)  # of all times, including censored ones
         lookup = dict(zip(fit.sets.time.tolist(), ranks.tolist(), strict=True))
         return np.array([lookup[t] for t in times.tolist()])
     if transform == "km":

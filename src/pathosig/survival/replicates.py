@@ -9,13 +9,13 @@ import numpy as np
 from pathosig.survival.risksets import RiskSets, risk_sets
 
 _BLOCK_VALUES = 40_000
-"""Rows x replicates in one block: the working arrays stay in the processor's cache."""
+"""Rows x replicates in one block, chosen so that the working arrays stay in the processor's cache."""
 _MAX_ITER = 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Terms:
-    """Event terms of a block of replicates, one row each: place in [groups, replicates], fraction, weight."""
+    """Event terms of a block of replicates: flat position in [groups, replicates], replicate, fraction and weight of each."""
 
     place: np.ndarray
     replicate: np.ndarray
@@ -26,15 +26,15 @@ class _Terms:
 def fit_replicates(
     x: np.ndarray, time: np.ndarray, event: np.ndarray, counts: np.ndarray, *, ties: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Coefficients [replicates, p], and bool[replicates]: which of them converged.
+    """Coefficients float[replicates, p], and bool[replicates]: which of them converged.
 
     Parameters
     ----------
     x, time, event
-        [n, p], [n], [n], without missing values, with at least one event.
+        float[n, p], float[n] and bool[n], without missing values and with at least one event.
     counts
-        int[replicates, n]: how often each resample holds each row. Copies of a death are tied deaths, which is
-        not the same as a weight under Efron's rule.
+        int[replicates, n]: how often each resample contains each row. Copies of a death are tied deaths, which under
+        Efron's method is not the same as a weight.
     ties
         ``efron`` or ``breslow``.
 
@@ -76,7 +76,7 @@ def _terms(weight: np.ndarray, sets: RiskSets, ties: str) -> _Terms:
 
 
 def _at_risk(values: np.ndarray, sets: RiskSets) -> np.ndarray:
-    """Sums over the risk set of each event time, [groups, replicates]."""
+    """Sums over the risk set at each event time, [groups, replicates]."""
     begin = np.concatenate([[0], sets.end[:-1]])
     return np.asarray(np.cumsum(np.add.reduceat(values[: sets.end[-1]], begin, axis=0), axis=0))
 

@@ -1,4 +1,4 @@
-"""C-indices and net benefit in many bootstrap resamples at once: a resample is a vector of how often each patient was drawn."""
+"""C-indices and net benefit in many bootstrap resamples at once; a resample is given by how often each patient was drawn."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from pathosig.survival.data import fix_times
 
 _CELLS = 4_000_000
-"""Resamples x patients held at a time."""
+"""Resamples x patients that are processed together."""
 
 
 def counts_of(draws: np.ndarray, n: int) -> np.ndarray:
@@ -16,7 +16,7 @@ def counts_of(draws: np.ndarray, n: int) -> np.ndarray:
     Parameters
     ----------
     draws
-        int[resamples, m]: rows of each resample.
+        int[resamples, m]: row numbers, from 0, of each resample.
     n
         Number of patients.
 
@@ -35,8 +35,8 @@ def resampled_c(
 ) -> np.ndarray:
     """C of several scores in each resample, float[resamples, scores]; NaN where no two patients can be compared.
 
-    Equals `harrell_c` of the drawn rows, or with `tau` `uno_c`, whose weights are estimated again in each resample. Which
-    of two patients is compared with which is laid out once, so its time and memory grow with the square of the patients.
+    Equals `harrell_c` of the drawn rows or, with `tau`, `uno_c`, whose weights are estimated again in each resample. The
+    comparisons of all pairs of patients are stored, so that time and memory grow with the square of the number of patients.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def resampled_c(
     counts
         float[resamples, n], from `counts_of`.
     tau
-        Horizon of Uno's C; Harrell's without it.
+        Horizon of Uno's C; None for Harrell's C.
 
     Examples
     --------
@@ -57,7 +57,7 @@ def resampled_c(
     """
     t = fix_times(time)[0]
     cases = np.flatnonzero(event if tau is None else event & (t <= tau))
-    # Somebody censored at the time of a death outlived it; deaths at one time are not compared.
+    # A patient censored at the time of a death counts as longer-lived; two deaths at the same time are not compared.
     compared = (t[cases, None] < t) | ((t[cases, None] == t) & ~event)
     beaten = [compared * (0.5 * (s[cases, None] > s) + 0.5 * (s[cases, None] >= s)) for s in scores]
     out = np.empty((len(counts), len(scores)))
@@ -77,12 +77,12 @@ def resampled_c(
 
 
 def censoring_in(counts: np.ndarray, t: np.ndarray, d: np.ndarray) -> np.ndarray:
-    """G(t-) of `censoring_before` at every patient's own time in each resample, float[resamples, n].
+    """G(t-) of `censoring_before` at the time of every patient in each resample, float[resamples, n].
 
     Parameters
     ----------
     counts
-        float[resamples, n].
+        float[resamples, n], from `counts_of`.
     t, d
         float[n] times and bool[n] events.
 
@@ -109,7 +109,7 @@ def resampled_benefit(
     horizon: float,
     thresholds: np.ndarray,
 ) -> np.ndarray:
-    """Net benefit of one model in each resample, float[resamples, thresholds]: `decision_curve` of the drawn rows.
+    """Net benefit of one model in each resample, float[resamples, k], equal to `decision_curve` of the drawn rows.
 
     Parameters
     ----------
@@ -118,9 +118,9 @@ def resampled_benefit(
     time, event, counts
         As in `resampled_c`.
     horizon
-        In units of time.
+        In the unit of time.
     thresholds
-        float[k] in 0..1, 1 excluded.
+        float[k] risks from 0 to below 1.
 
     Examples
     --------
@@ -149,7 +149,7 @@ def resampled_benefit(
 def _by_time(
     counts: np.ndarray, t: np.ndarray, d: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Place of each patient among the distinct times, and at each of them deaths, censorings and patients at risk."""
+    """Position of each patient's time among the distinct times, and deaths, censorings and numbers at risk at each of them."""
     grid, place = np.unique(t, return_inverse=True)
     place = place.ravel()
     order = np.argsort(place, kind="stable")

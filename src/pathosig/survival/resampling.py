@@ -1,4 +1,4 @@
-"""Bootstrap of Cox models and C-indices on given resamples, so that they equal R on the same indices."""
+"""Bootstrap of Cox models and C-indices on given resamples, so that results can be compared with R's on the same resamples."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pathosig.survival.data import as_columns, fix_times, outcome
 from pathosig.survival.replicates import fit_replicates
 
 _BATCHED_COLUMNS = 12
-"""Beyond, one model at a time is as fast: the batch's cost grows with the square of the columns."""
+"""Above this number one model at a time is as fast: the cost of the batch grows with the square of the number of columns."""
 
 
 def bootstrap_cox(X: Any, time: Any, event: Any, indices: Any, *, ties: str = "efron") -> np.ndarray:
-    """Coefficients of a Cox model in each resample, float[resamples, p]; NaN where it has no event.
+    """Coefficients of a Cox model in each resample, float[resamples, p]; NaN where a resample has no event.
 
     Parameters
     ----------
@@ -28,14 +28,19 @@ def bootstrap_cox(X: Any, time: Any, event: Any, indices: Any, *, ties: str = "e
     ties
         ``efron`` or ``breslow``.
 
+    Returns
+    -------
+    float[resamples, p] log hazard ratios.
+
     Raises
     ------
     InputError
-        If `indices` is no matrix of row numbers.
+        If `indices` is not a matrix of row numbers.
 
     References
     ----------
-    R: coxph(..., data[i, ]) in a loop over resamples; all resamples are fitted at once, `cox` takes the rest.
+    R: coxph(..., data[i, ]) in a loop over resamples. Here all resamples are fitted together, and those that do not
+    converge are fitted again by `cox`.
 
     Examples
     --------
@@ -53,7 +58,7 @@ def bootstrap_cox(X: Any, time: Any, event: Any, indices: Any, *, ties: str = "e
     if x.shape[1] and d[rows].any() and x.shape[1] <= _BATCHED_COLUMNS:
         counts = np.stack([np.bincount(chosen, minlength=len(t)) for chosen in draws])[:, rows]
         out, converged = fit_replicates(x[rows], fix_times(t[rows])[0], d[rows], counts, ties=ties)
-    for row in np.flatnonzero(~converged):  # separation, no event, a constant column: one by one
+    for row in np.flatnonzero(~converged):  # separation, no event or a constant column: fitted one by one
         chosen = draws[row]
         try:
             out[row] = cox(x[chosen], t[chosen], d[chosen], ties=ties).coef  # type: ignore[arg-type]
@@ -70,7 +75,7 @@ def _checked(indices: Any, n: int, what: str) -> np.ndarray:
 
 
 def bootstrap_c(score: Any, time: Any, event: Any, indices: Any) -> np.ndarray:
-    """Harrell's C of a fixed score in each resample, float[resamples]; NaN without comparable pairs.
+    """Harrell's C of a fixed score in each resample, float[resamples]; NaN where a resample has no comparable pairs.
 
     Parameters
     ----------
@@ -79,10 +84,14 @@ def bootstrap_c(score: Any, time: Any, event: Any, indices: Any) -> np.ndarray:
     indices
         int[resamples, n]: row numbers from 0.
 
+    Returns
+    -------
+    float[resamples] in 0..1.
+
     Raises
     ------
     InputError
-        If `indices` is no matrix of row numbers.
+        If `indices` is not a matrix of row numbers.
 
     Examples
     --------

@@ -16,7 +16,7 @@ from pathosig.survival.data import outcome
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RestrictedMean:
-    """Mean survival time up to tau: estimate, standard error and limits."""
+    """Mean survival time up to `tau`: estimate, standard error and confidence interval, in the unit of time."""
 
     tau: float
     estimate: float
@@ -27,7 +27,7 @@ class RestrictedMean:
 
 @dataclass(frozen=True, kw_only=True)
 class RestrictedMeanDifference:
-    """Restricted means of two groups and their difference (second minus first)."""
+    """Restricted mean survival times of two groups, and their difference (second minus first group)."""
 
     groups: Mapping[Any, RestrictedMean]
     difference: float
@@ -46,22 +46,23 @@ def rmst(
     Parameters
     ----------
     time, event
-        [n].
+        [n], as in `kaplan_meier`.
     tau
-        Horizon in units of time; the smallest of the groups' largest times without it.
+        Horizon in the unit of time. By default the largest time; with groups, the largest time of the group with the
+        shorter follow-up.
     groups
-        [n] labels of two groups.
+        [n] labels of two groups; their difference is that of the second label in sorted order minus the first.
     conf_level
         Confidence level of the intervals.
 
     Returns
     -------
-    RestrictedMean or RestrictedMeanDifference
+    RestrictedMean, or RestrictedMeanDifference if `groups` is given
 
     Raises
     ------
     NotEstimableError
-        If tau lies beyond a group's follow-up.
+        If `tau` is not positive or lies beyond the follow-up of a group, or if `groups` has not exactly two labels.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Ridge Cox regression with a cross-validated penalty: the refit of a selection and the benchmark on all leaves."""
+"""Ridge Cox regression with a cross-validated penalty, for the refit of a selection and for models of many columns."""
 
 from __future__ import annotations
 
@@ -19,27 +19,26 @@ _CONSTANT = 1e-12
 _MAX_ITER = 40
 _PATIENCE = 3
 PENALTIES = tuple(float(v) for v in np.geomspace(1.0, 1e-3, 10))
-WIDE_PENALTIES = tuple(
-    float(v) for v in np.geomspace(100.0, 1e-3, 16)
-)  # hundreds of columns need more shrinkage
+# hundreds of columns need more shrinkage
+WIDE_PENALTIES = tuple(float(v) for v in np.geomspace(100.0, 1e-3, 16))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shrunken:
-    """A penalised fit.
+    """A ridge fit.
 
     Attributes
     ----------
     coef
-        float[p] on the scale of the columns given.
+        float[p] on the scale of the data.
     center
-        float[p]: column means.
+        float[p]: means of the columns.
     penalty
-        Chosen penalty on standardised columns, glmnet's scale.
+        Selected penalty for standardised columns, on glmnet's scale.
     gain
-        Cross-validated log partial likelihood at that penalty, above that of no model.
+        Cross-validated log partial likelihood at this penalty, minus that without a model.
     left_out
-        float[n]: each row's linear predictor by the fit of the other folds.
+        float[n]: out-of-fold linear predictor of each row, from the fit to the other folds.
     """
 
     coef: np.ndarray
@@ -52,7 +51,7 @@ class Shrunken:
 def fold_of(
     n: int, event: np.ndarray, folds: int, rng: np.random.Generator, groups: Any = None
 ) -> np.ndarray:
-    """Fold of every row, int[n]: events spread evenly, rows of one group together.
+    """Fold of every row, int[n]; events are spread evenly over the folds, and rows of a group are in one fold.
 
     Parameters
     ----------
@@ -65,7 +64,7 @@ def fold_of(
     rng
         Source of the random order.
     groups
-        [n] labels whose rows stay together; each row is a group without it.
+        [n] labels of groups; by default every row is a group of its own.
 
     Examples
     --------
@@ -84,14 +83,14 @@ def fold_of(
 
 
 class Likelihood:
-    """Log partial likelihood (Efron) of fixed patients, laid out once for many linear predictors."""
+    """Log partial likelihood (Efron) of given patients, indexed once for many linear predictors."""
 
     def __init__(self, time: np.ndarray, event: np.ndarray) -> None:
         t, d, _ = outcome(time, event, what="ridge")
         self._of = Likelihoods(samples_of(t, d, [np.arange(len(t))]))
 
     def of(self, score: np.ndarray) -> float:
-        """Value of a linear predictor; very low where a held-out outlier leaves a risk set without weight."""
+        """Value at a linear predictor; a large negative number if an outlier leaves a risk set without weight."""
         with np.errstate(invalid="ignore"):
             return float(_bounded(self._of.values(np.asarray(score, float)[None, :]))[0])
 
@@ -118,16 +117,16 @@ def partial_loglik(score: np.ndarray, time: np.ndarray, event: np.ndarray) -> fl
 def penalised_logliks(
     designs: np.ndarray, time: np.ndarray, event: np.ndarray, *, penalty: float
 ) -> np.ndarray:
-    """Log partial likelihood (Efron) at the ridge estimate of each design, float[m], all fitted side by side.
+    """Log partial likelihood (Efron) at the ridge estimate of each of several designs, float[m].
 
     Parameters
     ----------
     designs
-        float[m, n, p], columns standardised.
+        float[m, n, p] with standardised columns.
     time, event
-        Outcome of the n patients.
+        float[n] and bool[n].
     penalty
-        On the scale of `survival.cox`.
+        Ridge penalty on the scale of `survival.cox`.
 
     Examples
     --------
@@ -155,7 +154,7 @@ def ridge_fit(
     groups: Any = None,
     penalties: tuple[float, ...] | None = None,
 ) -> Shrunken:
-    """Ridge Cox model, penalty by cross-validated partial likelihood.
+    """Ridge Cox model whose penalty is selected by cross-validated partial likelihood.
 
     Parameters
     ----------
@@ -166,14 +165,14 @@ def ridge_fit(
     folds, seed
         Number of folds and seed of the cross-validation.
     groups
-        Labels whose rows stay in one fold (repeats of a patient in a bootstrap sample).
+        [n] labels; rows with the same label, such as repeats of a patient in a bootstrap sample, stay in one fold.
     penalties
-        Candidates, largest first; by default 1 to .001, and with more than a hundred columns 100 to .001, where the search
-        ends once three in a row were worse than the best.
+        Candidate penalties, decreasing. The default is 1 to .001; with more than a hundred columns it is 100 to .001, and
+        the search ends after three penalties in a row that are worse than the best.
 
     Returns
     -------
-    `Shrunken`.
+    Shrunken
 
     Raises
     ------
@@ -207,18 +206,18 @@ def ridge_fits(
     groups: Any = None,
     penalties: tuple[float, ...] | None = None,
 ) -> list[Shrunken]:
-    """`ridge_fit` of several sets of columns in the same patients and folds; narrow ones are fitted side by side.
+    """`ridge_fit` for several sets of columns of the same patients and with the same folds, which is faster than one by one.
 
     Parameters
     ----------
     designs
-        float[n, p] each.
+        float[n, p] each; p may differ.
     time, event, folds, seed, groups, penalties
         As in `ridge_fit`.
 
     Returns
     -------
-    One `Shrunken` for each.
+    One `Shrunken` for each design.
 
     Raises
     ------
@@ -249,7 +248,7 @@ def ridge_fits(
 
 
 class _Folds:
-    """Everybody, and the training patients of each fold: laid out once for all designs and penalties."""
+    """All patients, and the training patients of each fold, indexed once for all designs and penalties."""
 
     def __init__(self, time: np.ndarray, event: np.ndarray, inside: list[np.ndarray]) -> None:
         self.inside = inside
@@ -259,7 +258,7 @@ class _Folds:
     def fits(
         self, designs: Sequence[np.ndarray], penalties: Sequence[float], *, patience: int | None = None
     ) -> list[Shrunken]:
-        """Fits of designs that are penalised alike, each by the penalty of its best cross-validated likelihood."""
+        """Fit of each design at the one of the penalties at which its cross-validated likelihood is best."""
         if not designs:
             return []
         center = [x.mean(0) for x in designs]
@@ -292,9 +291,9 @@ class _Folds:
     def _path(
         self, z: np.ndarray, penalties: Sequence[float], patience: int
     ) -> tuple[list[np.ndarray], np.ndarray]:
-        """Linear predictors [designs, folds, n] of each penalty, and gains over no model [penalties, designs].
+        """Linear predictors [designs, folds, n] at each penalty, and gains over no model [penalties, designs].
 
-        Each climb begins where that of the larger penalty ended; the search ends after `patience` penalties worse than the best.
+        Each fit starts at that of the next larger penalty. The search ends after `patience` penalties worse than the best.
         """
         count, n, p = z.shape
         if self.parts is None:
@@ -324,7 +323,7 @@ class _Folds:
 
 
 def _climbed(of: Likelihoods, x: np.ndarray, penalty: np.ndarray, start: np.ndarray) -> np.ndarray:
-    """Coefficients[b, p] that maximise l(b) - penalty n |b|^2 / 2 in each sample, n its patients; x: float[b, n, p]."""
+    """Coefficients[b, p] that maximise l(b) - penalty n |b|^2 / 2 in each sample of n patients; x is float[b, n, p]."""
     weight = (penalty * of.samples.valid.sum(1))[:, None]
     shrink = weight[:, :, None] * np.eye(x.shape[2])
 
@@ -336,14 +335,14 @@ def _climbed(of: Likelihoods, x: np.ndarray, penalty: np.ndarray, start: np.ndar
 
 
 def _bounded(value: np.ndarray) -> np.ndarray:
-    """Very low where a held-out outlier leaves a risk set without weight."""
+    """The values, with a large negative number where an outlier leaves a risk set without weight."""
     return np.where(np.isfinite(value), value, -_WORST)
 
 
 def _compressed(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Wide tables as principal components that keep 99.9 % of the variance, and the way back.
+    """Principal components of a wide table that keep 99.9 % of the variance, and the matrix that maps coefficients back.
 
-    Ridge is invariant under rotation; with some hundred correlated features this saves most of the work.
+    Ridge regression is invariant under rotation. With hundreds of correlated columns this saves most of the work.
     """
     if z.shape[1] <= _WIDE:
         return z, np.eye(z.shape[1])

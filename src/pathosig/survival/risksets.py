@@ -1,4 +1,4 @@
-"""The risk sets of a Cox model: laid out once, summed over many times."""
+"""The risk sets of a Cox model, indexed once so that sums over them are fast."""
 
 from __future__ import annotations
 
@@ -15,17 +15,28 @@ _MANY_STRATA = 64
 
 @dataclass(frozen=True, kw_only=True)
 class RiskSets:
-    """Sorted data of one Cox model with its event terms laid out, one row per death.
+    """Sorted data of a Cox model, with the risk set of each event time and the terms of its likelihood.
 
-    Rows are sorted by stratum and by falling time, so that the risk set of an event time,
-    R(t) = {i : entry_i < t <= time_i}, is a run of rows minus those who enter later.
+    Rows are sorted by stratum and by decreasing time, so that the risk set of an event time,
+    R(t) = {i : entry_i < t <= time_i}, is a range of rows minus the patients who enter later. An event time of each stratum
+    is called a group below.
 
     Attributes
     ----------
     order
-        Positions of the kept rows in the caller's data, sorted by stratum and time, latest first.
-    last
-        For each event term: how many sorted rows of its stratum's block are at risk, as an end position.
+        int[n]: positions of the sorted rows in the caller's data.
+    time, event, entry, stratum, weight
+        [n] data of the sorted rows; `entry` is None without delayed entry.
+    group
+        int[n]: group of each death, -1 for other rows.
+    first, end
+        int[groups]: the rows of the stratum with a time of at least that of the group are first..end - 1.
+    term_group, term_fraction, term_weight
+        [terms]: group of each likelihood term, the fraction of the tied deaths that is subtracted from its risk set, and
+        its weight. There is one term per death with Efron's method, and one per group with Breslow's.
+    late_order, late_first, late_end
+        With delayed entry: rows sorted by stratum and by decreasing entry, and, for each group, the range of these rows
+        whose entry is not before its time.
     """
 
     order: np.ndarray
@@ -46,12 +57,12 @@ class RiskSets:
 
     @property
     def n_groups(self) -> int:
-        """Distinct event times over all strata."""
+        """Number of groups: distinct event times, counted in each stratum."""
         return len(self.end)
 
     @cached_property
     def untied(self) -> bool:
-        """Whether every event time has one term that takes nothing out, so that terms and event times are the same."""
+        """Whether each group has exactly one term, with fraction 0, so that terms and groups are the same."""
         return len(self.term_group) == self.n_groups and not self.term_fraction.any()
 
     @cached_property
@@ -65,20 +76,20 @@ class RiskSets:
         return _runs_of(self.late_first, self.late_end)
 
     def at_risk(self, values: np.ndarray) -> np.ndarray:
-        """Sums of values[n, ...] over the risk set of each event time, [groups, ...]."""
+        """Sums of values[n, ...] over the risk set of each group, [groups, ...]."""
         total = _ends(values, self._runs, self.n_groups)
         if self.late_order is not None:
             total = total - _ends(values[self.late_order], self._late_runs, self.n_groups)
         return total
 
     def deaths(self, values: np.ndarray) -> np.ndarray:
-        """Sums of values[n, ...] over the deaths at each event time, [groups, ...]."""
+        """Sums of values[n, ...] over the deaths of each group, [groups, ...]."""
         out = np.zeros((self.n_groups, *values.shape[1:]))
         np.add.at(out, self.group[self.event], values[self.event])
         return out
 
     def spread(self, per_group: np.ndarray) -> np.ndarray:
-        """For each row the sum of per_group[groups, ...] over event times at which it is at risk."""
+        """For each row, the sum of per_group[groups, ...] over the groups at which it is at risk: [n, ...]."""
         out = np.zeros((len(self.time), *per_group.shape[1:]))
         _add_back(out, per_group, self._runs)
         if self.late_order is not None:
@@ -92,18 +103,18 @@ class RiskSets:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Run:
-    """The rows of a stratum, or of many strata together: where the risk set of each of their event times begins and ends.
+    """The rows of one stratum, or of many strata together, with the range of rows of each of their risk sets.
 
     Attributes
     ----------
     begin, stop
         First row, and the row after the last.
     groups
-        Event times.
+        The groups whose risk sets lie in these rows.
     ends, befores
-        Last row of each risk set, and the row before its first, counted from `begin`; -1 is none.
+        Last row of each risk set, and the row before its first, counted from `begin`; -1 if there is no such row.
     whole
-        Whether every risk set begins with the run and has a row.
+        Whether every risk set begins at `begin` and has at least one row.
     """
 
     begin: int
@@ -115,7 +126,7 @@ class _Run:
 
 
 def _runs_of(first: np.ndarray, end: np.ndarray) -> tuple[_Run, ...]:
-    """Runs of the rows first..end-1 of each event time."""
+    """Runs from the rows first..end - 1 of each group."""
     runs = []
     for begin, stop, groups in _blocks(first, end) if len(end) else ():
         ends, befores = end[groups] - begin - 1, first[groups] - begin - 1
@@ -125,7 +136,7 @@ def _runs_of(first: np.ndarray, end: np.ndarray) -> tuple[_Run, ...]:
 
 
 def _ends(values: np.ndarray, runs: tuple[_Run, ...], n_groups: int) -> np.ndarray:
-    """Sums of the rows of each risk set."""
+    """Sums of values over the rows of each risk set."""
     out = np.zeros((n_groups, *values.shape[1:]))
     for run in runs:
         sums = np.cumsum(values[run.begin : run.stop], axis=0, dtype=float)
@@ -138,10 +149,10 @@ def _ends(values: np.ndarray, runs: tuple[_Run, ...], n_groups: int) -> np.ndarr
 
 
 def _add_back(out: np.ndarray, per_group: np.ndarray, runs: tuple[_Run, ...]) -> None:
-    """Add per_group to the rows of each risk set.
+    """Add the value of each group to the rows of its risk set.
 
-    Sums run from each block's last row backwards, so that nothing is subtracted: where risks differ by many orders of
-    magnitude (separation), a difference of running sums would be rounding error.
+    Sums run backwards from the last row of each run, so that nothing is subtracted: if risks differ by many orders of
+    magnitude (separation), a difference of running sums would be mere rounding error.
     """
     for run in runs:
         values = per_group[run.groups]
@@ -152,14 +163,14 @@ def _add_back(out: np.ndarray, per_group: np.ndarray, runs: tuple[_Run, ...]) ->
 
 
 def _sums_from_below(values: np.ndarray, rows: np.ndarray, n: int) -> np.ndarray:
-    """For each of n rows the sum of values whose row is not above it; row -1 counts nowhere."""
+    """For each of n rows, the sum of the values whose row is the same or later; values with row -1 are ignored."""
     steps = np.zeros((n, *values.shape[1:]))
     np.add.at(steps, rows[rows >= 0], values[rows >= 0])
     return np.asarray(np.cumsum(steps[::-1], axis=0)[::-1])
 
 
 def _blocks(first: np.ndarray, end: np.ndarray) -> Iterator[tuple[int, int, slice]]:
-    """(first row, row after the last, event times) of each stratum; of many strata together, to save time."""
+    """(first row, row after the last, groups) of each stratum; many strata are taken together to save time."""
     begins = np.flatnonzero(np.diff(first, prepend=-1))
     if len(begins) > _MANY_STRATA:
         yield int(first[0]), int(end.max()), slice(0, len(end))
@@ -177,7 +188,7 @@ def risk_sets(
     entry: np.ndarray | None,
     ties: str,
 ) -> RiskSets:
-    """The risk sets of a Cox model, laid out once for many evaluations; see `RiskSets`.
+    """The risk sets of a Cox model, indexed once for many evaluations; see `RiskSets`.
 
     Parameters
     ----------

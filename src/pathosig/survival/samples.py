@@ -1,7 +1,7 @@
-"""Cox models of several samples side by side: one pass of array operations for all folds and designs together.
+"""Cox models of several samples at once: array operations over all samples take the place of a loop.
 
-The likelihood is that of `survival.likelihood` (Efron's ties, no weights, strata or delayed entry) and the climb that of
-`survival.newton`; only the loop over samples is gone, which costs most where a sample has a few dozen patients.
+The likelihood is that of `survival.likelihood` (Efron ties; no weights, strata or delayed entry), and the maximisation that of
+`survival.newton`. Without the loop small samples of a few dozen patients are fitted much faster.
 """
 
 from __future__ import annotations
@@ -19,33 +19,35 @@ _TINY = 1e-200
 _HALVINGS = 30
 _PATIENCE = 3
 _CACHED = 16_384
-"""Cells of a sample from which it is computed alone: arrays of all of them together would leave the processor's cache."""
+"""Samples with more cells than this are computed one by one, because all of them together would not fit the processor's cache."""
 
 Derivatives = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Samples:
-    """Samples of the same patients with the event terms of each, rows by falling time; shorter ones are padded.
+    """Samples of the same patients with their event terms, one per death; rows are sorted by decreasing time.
+
+    Samples with fewer patients or deaths than the largest ones are padded.
 
     Attributes
     ----------
     rows
         int[b, n]: positions in the caller's data.
     valid, event
-        bool[b, n]: whether a row is a patient, and one who died.
+        bool[b, n]: whether a row is a patient (and not padding), and whether the patient had the event.
     end
-        int[b, k]: number of rows at risk of each event term, one term a death.
+        int[b, k]: number of rows at risk at each event term.
     fraction
-        float[b, k]: part of the tied deaths that Efron's rule takes out of the term's risk set.
+        float[b, k]: fraction of the tied deaths that Efron's method subtracts from the risk set of each term.
     counted
-        bool[b, k]: whether a term is one.
+        bool[b, k]: whether a term is real (and not padding).
     block
-        int[b, k]: first row of the term's time.
+        int[b, k]: first row with the time of each term.
     after
-        int[b, n]: first term of which each row is at risk.
+        int[b, n]: first term at which each row is at risk.
     tied
-        int[b, 2, n]: first term of a death's own time, and the first behind it; both 0 for others.
+        int[b, 2, n]: for each death, the first term at its time and the first term after it; 0 for other rows.
     """
 
     rows: np.ndarray
@@ -62,7 +64,7 @@ class Samples:
         return len(self.rows)
 
     def repeated(self, times: int) -> Samples:
-        """All samples again and again."""
+        """All samples, repeated several times."""
         return self._at(np.tile(np.arange(len(self)), times))
 
     def only(self, number: int) -> Samples:
@@ -74,14 +76,18 @@ class Samples:
 
 
 def samples_of(time: np.ndarray, event: np.ndarray, rows: Sequence[np.ndarray]) -> Samples:
-    """Samples laid out side by side.
+    """Index several samples of the same patients for simultaneous fits.
 
     Parameters
     ----------
     time, event
         float[n] and bool[n] of all patients.
     rows
-        int[m] patients of each sample.
+        int[m] positions of the patients of each sample; m may differ.
+
+    Returns
+    -------
+    Samples
 
     Raises
     ------
@@ -129,7 +135,7 @@ def samples_of(time: np.ndarray, event: np.ndarray, rows: Sequence[np.ndarray]) 
 
 
 class Likelihoods:
-    """Log partial likelihoods of samples, with the indices they need laid out once.
+    """Log partial likelihoods of samples, with precomputed indices.
 
     Parameters
     ----------
@@ -157,12 +163,12 @@ class Likelihoods:
         self._spare = 1 - self._counted
 
     def values(self, scores: np.ndarray) -> np.ndarray:
-        """Value of each sample at a linear predictor of its own, float[b]; -inf where risks underflow.
+        """Log partial likelihood of each sample at its own linear predictor, float[b]; -inf if relative risks underflow.
 
         Parameters
         ----------
         scores
-            float[b, patients].
+            float[b, patients]: linear predictors of all patients, in the order of the caller's data.
         """
         eta = np.take_along_axis(scores, self.samples.rows, axis=1)
         eta = eta - np.where(self.samples.valid, eta, -np.inf).max(1, keepdims=True)
@@ -175,9 +181,9 @@ class Likelihoods:
         Parameters
         ----------
         beta
-            float[b, p].
+            float[b, p] coefficients.
         x
-            float[b, n, p]: rows in the order of the samples, 0 where padded.
+            float[b, n, p]: rows in the order of the samples; 0 in rows of padding.
         """
         if len(x) > 1 and x[0].size > _CACHED:
             each = [one.derivatives(beta[i, None], x[i, None]) for i, one in enumerate(self._alone)]
@@ -208,7 +214,7 @@ class Likelihoods:
         return np.where(usable, value, -np.inf)
 
     def _sums(self, values: np.ndarray) -> np.ndarray:
-        """Sums of values[b, n, ...] over the risk set of each term, less Efron's part of tied deaths; 1 for spare terms."""
+        """Sums of values[b, n, ...] over the risk set of each term, reduced for tied deaths (Efron); 1 for terms of padding."""
         total = _running(values)
         out = total[self._end]
         tail = (slice(None), slice(None), *[None] * (values.ndim - 2))
@@ -220,7 +226,7 @@ class Likelihoods:
         return out
 
     def _exposure(self, terms: np.ndarray) -> np.ndarray:
-        """For each row the sum of terms[b, k] it is at risk of, tied deaths counted down."""
+        """For each row, the sum of terms[b, k] at which it is at risk, reduced for tied deaths (Efron)."""
         out = _remaining(terms)[self._after]
         if self._tied:
             down = _remaining(self.samples.fraction * terms)
@@ -229,7 +235,7 @@ class Likelihoods:
 
 
 def _running(values: np.ndarray) -> np.ndarray:
-    """Sums of the rows above each row, and of all: [b * (n + 1), ...]."""
+    """Sums of the rows before each row, then the sum of all rows: [b * (n + 1), ...]."""
     b, n, *rest = values.shape
     out = np.zeros((b, n + 1, *rest))
     np.cumsum(values, axis=1, out=out[:, 1:])
@@ -237,7 +243,7 @@ def _running(values: np.ndarray) -> np.ndarray:
 
 
 def _remaining(terms: np.ndarray) -> np.ndarray:
-    """Sums of each term and those behind it, and 0: float[b * (k + 1)]."""
+    """Sums of each term and the terms after it, then 0: float[b * (k + 1)]."""
     b, k = terms.shape
     out = np.zeros((b, k + 1))
     out[:, :k] = np.cumsum(terms[:, ::-1], axis=1)[:, ::-1]
@@ -247,14 +253,14 @@ def _remaining(terms: np.ndarray) -> np.ndarray:
 def maximise_all(
     at: Callable[[np.ndarray], Derivatives], start: np.ndarray, *, max_iter: int, gain: float, short: float
 ) -> np.ndarray:
-    """`newton.maximise` for several concave functions with one maximum each: coefficients float[b, p].
+    """`newton.maximise` for several strictly concave functions at once: coefficients float[b, p].
 
     Parameters
     ----------
     at
-        beta[b, p] -> values, gradients and curvatures, which are positive definite.
+        Function from coefficients float[b, p] to values, gradients and curvatures, which must be positive definite.
     start
-        float[b, p].
+        float[b, p] initial coefficients.
     max_iter, gain, short
         As in `newton.maximise`.
 
@@ -287,7 +293,7 @@ def maximise_all(
             if not worse.any():
                 break
             step[worse] /= 2
-        else:  # no step of any length gains: rounding decides, so this is the place
+        else:  # no step of any length increases the value, so that only rounding error is left
             live &= ~worse
             step[worse] = 0.0
             after = at(beta + step)

@@ -1,8 +1,8 @@
-"""Cluster stability selection: which branches of the tree enter the lasso first, again and again.
+"""Cluster stability selection: clusters of correlated candidates that enter the lasso early in many half-samples.
 
-Candidates are nested and correlated, so one tissue type is split over many near-twins that share the vote of a
-plain stability selection. Votes are therefore counted per cluster of candidates; the member that fits best (of
-outside features: the most frequent one) speaks for it.
+Candidates are nested and correlated: one tissue type is represented by many nearly identical candidates, over which a plain
+stability selection spreads its votes. Votes are therefore counted per cluster of candidates. A selected cluster is represented
+by the member that fits best or, if candidates have no HPCs, by the one selected most often.
 
 References
 ----------
@@ -26,30 +26,30 @@ from pathosig.survival.half_paths import first_entries, gradient, half_samples_o
 from pathosig.survival.ridge import penalised_logliks
 
 _AT_FIRST = 5
-"""Half-samples begun together for each that a cluster may miss: enough that the first ones through can end the selection."""
-_EQUAL = 1e-6  # log-likelihoods this close are the same: a node and all the rest of the tissue
+"""Half-samples that are started together, per half-sample that a cluster may miss: enough for the first that finish to end it."""
+_EQUAL = 1e-6  # closer log-likelihoods count as equal, as those of a node and of all other tissue together
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stability:
-    """Outcome of a stability selection.
+    """Result of a stability selection.
 
     Attributes
     ----------
     selected
-        Positions of the chosen candidates.
+        Positions of the selected candidates.
     frequency
-        float[p]: share of half-samples in which each candidate entered.
+        float[p]: proportion of half-samples in which each candidate entered.
     cluster
         int[p]: cluster of each candidate.
     cluster_frequency
-        float[n_clusters].
+        float[n_clusters]: proportion of half-samples in which a member of each cluster entered.
     representative
-        Cluster -> position that speaks for it.
+        Position of the candidate that represents each cluster.
     q
-        Mean number of clusters per half-sample.
+        Mean number of clusters selected in a half-sample.
     threshold, expected_false
-        Threshold used and its bound on false selections.
+        Threshold of `cluster_frequency`, and the bound on the expected number of false selections at it.
     """
 
     selected: tuple[int, ...]
@@ -63,7 +63,7 @@ class Stability:
 
 
 def _cluster_candidates(x: np.ndarray, correlation: float) -> np.ndarray:
-    """Cluster of every column: int[p]; within one all absolute correlations exceed `correlation`."""
+    """Cluster of every column: int[p]; within a cluster all absolute correlations are at least `correlation`."""
     if x.shape[1] == 1:
         return np.zeros(1, int)
     distance = 1 - np.abs(np.corrcoef(x.T))
@@ -73,7 +73,7 @@ def _cluster_candidates(x: np.ndarray, correlation: float) -> np.ndarray:
 
 
 def _half_samples(event: np.ndarray, n_subsamples: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """Complementary halves of the rows, events split evenly."""
+    """Complementary halves of the rows, with the events split evenly between them."""
     out: list[np.ndarray] = []
     had, not_had = np.flatnonzero(event), np.flatnonzero(~event)
     while len(out) < n_subsamples:
@@ -93,10 +93,11 @@ def _entries(
     screen: int,
     allowed: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Columns in the lasso model of each half-sample once it holds `q` clusters: bool[n_halves, p].
+    """Columns in the lasso model of each half-sample once it has `q` clusters, and which half-samples were completed.
 
-    Only the `screen` columns with the largest gradient at 0 are offered: the order in which a lasso path begins. Which
-    half-samples are through comes second: those that are so when each cluster is missing in more than `allowed` of them.
+    Returns bool[n_halves, p] and bool[n_halves]. Only the `screen` columns with the largest gradient at 0, those with which a
+    lasso path begins, are candidates. With `allowed`, the search ends as soon as every cluster is missing in more than
+    `allowed` of the completed half-samples.
     """
     p = x.shape[1]
     out, through, count = np.zeros((len(rows), p), bool), np.zeros(len(rows), bool), int(cluster.max()) + 1
@@ -141,42 +142,43 @@ def stability_selection(
     seed: int = 0,
     brief: bool = False,
 ) -> Stability:
-    """Candidates whose cluster enters the lasso among the first `q` in enough half-samples.
+    """Select candidates whose cluster is among the first `q` to enter the lasso in enough half-samples.
 
     Parameters
     ----------
     x
-        float[n, p], candidates in discovery patients.
+        float[n, p]: candidates in discovery patients.
     time, event
         float[n] and bool[n].
     leaves
-        HPCs of every candidate; with them the member that fits best speaks for its cluster, or a node below it.
+        HPCs of every candidate. If given, a cluster is represented by the candidate that fits best among its members and the
+        nodes below the member selected most often.
     q
-        Clusters taken from each half-sample; lowered when there are few clusters.
+        Number of clusters selected in each half-sample; reduced to a third of the number of clusters if that is smaller.
     n_subsamples
-        Half-samples, in complementary pairs.
+        Number of half-samples, which are drawn in complementary pairs.
     expected_false
-        Bound on the expected number of falsely selected clusters; sets the threshold.
+        Bound on the expected number of falsely selected clusters, which determines the threshold.
     lowest
         Lowest threshold.
     correlation
-        Candidates whose absolute correlation exceeds this belong to one cluster, 0 to 1.
+        Candidates whose absolute correlation is at least this belong to one cluster, 0 to 1.
     screen
-        Number of clusters that enter a half-sample's lasso at most.
+        Largest number of candidates in the lasso of a half-sample.
     seed
         Seed of the half-samples.
     brief
-        Whether half-samples end as soon as no cluster can still reach `lowest`: nothing is selected, as with all of them, and
-        frequencies are those of fewer half-samples.
+        Whether to stop as soon as no cluster can reach `lowest` any more. Nothing is then selected, as would be the case with
+        all half-samples, but frequencies are those of fewer half-samples.
 
     Returns
     -------
-    `Stability`.
+    Stability
 
     Raises
     ------
     NotEstimableError
-        With fewer than 10 events: half-samples would hold fewer than 5.
+        With fewer than 10 events, of which a half-sample would have fewer than 5.
 
     Examples
     --------
@@ -194,9 +196,11 @@ def stability_selection(
     count = int(cluster.max()) + 1
     wanted = max(1, min(q, count // 3))
     halves = _half_samples(d, n_subsamples, np.random.default_rng(seed))
-    short = min(len(h) for h in halves)  # an odd number of patients: the larger halves lose their last one
+    short = min(
+        len(h) for h in halves
+    )  # with an odd number of patients the larger halves lose their last patient
     rows = np.stack([h[:short] for h in halves])
-    # A cluster that is missing more often than this stays below the lowest threshold whatever the other half-samples say.
+    # A cluster that is missing more often than this stays below the lowest threshold, whatever the other half-samples select.
     allowed = int(np.floor(n_subsamples * (1 - lowest) + 1e-9)) if brief else None
     entered, through = _entries(x, time, d, rows, cluster, q=wanted, screen=screen, allowed=allowed)
     entered, n_subsamples = entered[through], int(through.sum())
@@ -224,7 +228,7 @@ def stability_selection(
 
 
 def _clusters_held(entered: np.ndarray, cluster: np.ndarray, count: int) -> np.ndarray:
-    """Clusters of which a column is in the model of each half-sample: bool[n_halves, count]."""
+    """Clusters with at least one column in the model of each half-sample: bool[n_halves, count]."""
     out = np.zeros((len(entered), count), bool)
     half, column = np.nonzero(entered)
     out[half, cluster[column]] = True
@@ -243,12 +247,12 @@ def _speakers(
     event: np.ndarray,
     leaves: Sequence[Sequence[int]],
 ) -> list[int]:
-    """For each cluster the member, or the node below the loudest one, that fits best beside those settled before.
+    """For each cluster, the member, or node below its most frequent member, that fits best given the earlier choices.
 
-    Votes say which cluster matters. Within one they mislead: a lasso that holds a type's node takes up single HPCs of
-    the type next, which so collect more votes than the node; and the node above a type (the type plus a neutral
-    neighbour) often gets more than the type's own. The level is set by likelihood, for the clusters with most votes
-    first: a weaker cluster refines what they say and must not replace it.
+    Frequencies show which cluster matters, but are misleading within a cluster: once a lasso contains the node of a tissue
+    type it adds single HPCs of this type, which then have higher frequencies than the node; and the node above (the type
+    plus a neutral neighbour) often has a higher frequency than the type itself. The level in the tree is therefore chosen by
+    likelihood, beginning with the most frequent clusters, because a less frequent cluster should refine them, not replace them.
     """
     scale = x.std(0)
     z = (x - x.mean(0)) / np.where(scale > 1e-12, scale, 1.0)

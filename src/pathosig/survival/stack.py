@@ -1,4 +1,4 @@
-"""Stacking: how much of each model a sum of models takes."""
+"""Stacking: weights with which the scores of several models are added."""
 
 from __future__ import annotations
 
@@ -11,17 +11,21 @@ _LEAST = 0.5
 
 
 def stack_weights(left_out: np.ndarray, time: np.ndarray, event: np.ndarray) -> np.ndarray:
-    """Weight of each model, float[m], none below 0: Cox regression of the outcome on their out-of-fold scores.
+    """Non-negative weight of each model, float[m], by Cox regression of the outcome on their out-of-fold scores.
 
-    Because the scores come from patients left out, the weighted sum is calibrated as well: its slope in new patients is
-    near 1. A model with a negative weight is left out and the others are weighted again.
+    Because each score was computed without its own patient, the weighted sum is calibrated too: its slope in new
+    patients is near 1. Models with a negative weight are dropped and the weights of the others are estimated again.
 
     Parameters
     ----------
     left_out
         float[n, m]: score of each patient by each model, fitted without that patient.
     time, event
-        Outcome of the same patients.
+        float[n] and bool[n]: outcome of the same patients.
+
+    Returns
+    -------
+    float[m]; 0 for models that are dropped or whose scores do not vary.
 
     References
     ----------
@@ -49,17 +53,17 @@ def stack_weights(left_out: np.ndarray, time: np.ndarray, event: np.ndarray) -> 
 
 
 def stack_shrinkage(left_out: np.ndarray, weights: np.ndarray, time: np.ndarray, event: np.ndarray) -> float:
-    """Factor between .5 and 1 for a weighted sum of models, because its weights are estimated too.
+    """Shrinkage factor, .5 to 1, of a weighted sum of models whose weights were estimated.
 
-    (L - m) / L, with L the likelihood ratio statistic of the weighted sum of out-of-fold scores and m the number of models that
-    have a weight.
+    It is (L - m) / L, where L is the likelihood ratio statistic of the weighted sum of out-of-fold scores and m is the number of
+    models with a weight above 0.
 
     Parameters
     ----------
     left_out, time, event
         As for `stack_weights`.
     weights
-        What it gave: float[m].
+        float[m], as `stack_weights` returns them.
 
     References
     ----------

@@ -16,7 +16,19 @@ from pathosig.survival.data import as_columns, outcome
 
 @dataclass(frozen=True, kw_only=True)
 class Stepwise:
-    """The path: (what was done, criterion after it), and the last model (None when empty)."""
+    """The models that a stepwise search went through, and the last one.
+
+    Attributes
+    ----------
+    path
+        (step, criterion after it), beginning with ("", criterion of the first model); steps are like "+ age" or "- grade".
+    names
+        Columns of the last model.
+    fit
+        The last model; None if it has no column.
+    criterion
+        Criterion of the last model.
+    """
 
     path: tuple[tuple[str, float], ...]
     names: tuple[str, ...]
@@ -34,22 +46,22 @@ def stepwise(
     k: float = 2.0,
     ties: str = "efron",
 ) -> Stepwise:
-    """Add and drop columns while -2 log L + k p falls.
+    """Add and drop columns one at a time as long as -2 log L + k p decreases.
 
     Parameters
     ----------
     X, time, event, ties
-        As in `cox`; rows with a missing value in any column are left out throughout.
+        As in `cox`; rows with a missing value in any column are left out of all models.
     direction
-        ``forward`` only adds, ``backward`` only drops, ``both`` does either.
+        ``forward`` only adds columns, ``backward`` only drops them, ``both`` does either.
     start
-        ``null`` or ``full``; auto is null for forward, full otherwise.
+        ``null``, ``full``, or ``auto``, which is null for forward and full otherwise.
     k
-        2 for AIC, log(events) for BIC.
+        Penalty of each coefficient: 2 for AIC, log(events) for BIC.
 
     Returns
     -------
-    `Stepwise`.
+    Stepwise
 
     Raises
     ------
@@ -107,8 +119,7 @@ def stepwise(
     fit = None
     if chosen:
         fit = cox(x[:, chosen], t, d, ties=ties)  # type: ignore[arg-type]
-        chosen = [
-            c for c, there in zip(chosen, np.isfinite(fit.coef), strict=True) if there
-        ]  # no aliased column
+        # without aliased columns, which have no coefficient
+        chosen = [c for c, there in zip(chosen, np.isfinite(fit.coef), strict=True) if there]
         fit = cox(pd.DataFrame(x[:, chosen], columns=[names[c] for c in chosen]), t, d, ties=ties)  # type: ignore[arg-type]
     return Stepwise(path=tuple(path), names=tuple(names[c] for c in chosen), fit=fit, criterion=current)

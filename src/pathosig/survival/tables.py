@@ -1,4 +1,4 @@
-"""Tests of tables and groups, and corrections for many tests."""
+"""Tests of contingency tables and of groups, and corrections for multiple testing."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ _PER_NODE = 30
 _PER_SPLIT = 12
 _FEW_CELLS = 8
 _SAME = 1e-7
-"""R's relative tolerance of equally likely tables."""
+"""R's relative tolerance within which two tables count as equally likely."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TableTest:
-    """A test of a table or of groups.
+    """The result of a test.
 
     Attributes
     ----------
     method
-        Its name; "(Monte Carlo)" where p is simulated.
+        Name of the test, with "(Monte Carlo)" if p was simulated.
     statistic, df
-        None for exact tests.
+        Test statistic and degrees of freedom; None where a test has none.
     p
         p-value.
     p_se
-        Standard error of a simulated p, 0 for a computed one.
+        Monte Carlo standard error of a simulated p; 0 if p was computed.
     """
 
     method: str
@@ -43,23 +43,23 @@ class TableTest:
 
 
 def adjust_p(p: Any, method: str = "BH") -> np.ndarray:
-    """Adjusted p-values; missing ones stay missing and do not count.
+    """P-values adjusted for multiple testing.
 
     Parameters
     ----------
     p
-        float[n] in 0..1.
+        float[n] in 0..1; missing values stay missing and do not count as tests.
     method
-        BH | BY | holm | hochberg | bonferroni | none.
+        BH, BY, holm, hochberg, bonferroni or none.
 
     Returns
     -------
-    float[n].
+    float[n] in 0..1.
 
     Raises
     ------
     ConfigError
-        On an unknown method.
+        If the method is unknown.
 
     References
     ----------
@@ -101,19 +101,23 @@ def adjust_p(p: Any, method: str = "BH") -> np.ndarray:
 
 
 def chi_square(table: Any, *, correct: bool = True) -> TableTest:
-    """Pearson's chi-square test of a table of counts.
+    """Pearson's chi-square test of a contingency table.
 
     Parameters
     ----------
     table
         int[r, c] counts; empty rows and columns are left out.
     correct
-        Whether Yates' correction is applied to 2 x 2 tables.
+        Whether to apply Yates' continuity correction to 2 x 2 tables.
+
+    Returns
+    -------
+    TableTest
 
     Raises
     ------
     NotEstimableError
-        If fewer than two rows or columns hold anything.
+        If fewer than two rows or two columns have counts.
 
     References
     ----------
@@ -145,23 +149,27 @@ def fisher_exact(
 ) -> TableTest:
     """Fisher's exact test of an r x c table (R: stats::fisher.test).
 
-    The probability of a table given its margins is  prod R_i! prod C_j! / (N! prod x_ij!); p sums it over all tables that
-    are no likelier than the one observed. They are counted column by column; where that takes more than `workspace`
-    steps, p is the proportion among simulated tables, (1 + hits) / (1 + tables), and carries its standard error.
+    The probability of a table with margins R_i and C_j and total N is prod R_i! prod C_j! / (N! prod x_ij!), and p is the sum
+    over all tables that are not more likely than the observed one. They are enumerated column by column. If this takes more
+    than `workspace` steps, p is estimated from simulated tables as (1 + hits) / (1 + tables), with its standard error.
 
     Parameters
     ----------
     table
-        int[r, c].
+        int[r, c] counts; empty rows and columns are left out.
     workspace
-        Most steps of the exact count (40 million take about a second); whether they suffice is known before they are made.
+        Largest number of steps of the exact enumeration; 40 million take about a second.
     tables, seed
-        Simulated tables and their seed.
+        Number of simulated tables, and the seed.
+
+    Returns
+    -------
+    TableTest
 
     Raises
     ------
     NotEstimableError
-        If fewer than two rows or columns hold anything.
+        If fewer than two rows or two columns have counts.
 
     References
     ----------
@@ -192,18 +200,19 @@ def fisher_exact(
 
 
 class _TooLarge(Exception):
-    """The exact count would take more steps than allowed."""
+    """The exact enumeration would take more steps than allowed."""
 
 
 def _network(
     rows: np.ndarray, columns: np.ndarray, lf: np.ndarray, constant: float, observed: float, workspace: int
 ) -> float:
-    """Sum of the probabilities of tables no likelier than the observed one.
+    """Sum of the probabilities of all tables that are not more likely than the observed one.
 
-    A node holds what the rows have left after some columns and the log-probability so far (equal ones merged, with
-    their number of ways); rows are interchangeable, so what they have left is sorted. A node none of whose tables can be
-    likelier than the observed one is counted at once: all its completions together have the weight
-    S! / (prod left_i! prod C_j!). A node whose every table is likelier is dropped.
+    A node consists of the remaining row totals after some columns and the log-probability so far. Rows are interchangeable, so
+    that remaining totals are sorted; equal nodes are merged, with their number of ways. If no table of a node can be more likely
+    than the observed one, the node is counted at once: all its completions together have the weight
+    S! / (prod left_i! prod C_j!), where left_i are the remaining row totals and S is their sum. If every table of a node is more
+    likely than the observed one, the node is dropped.
     """
     left = np.sort(rows)[None, :]
     past, ways = np.zeros(1), np.ones(1)
@@ -252,10 +261,10 @@ def _network(
 
 
 def _best_completion(largest: int, columns: np.ndarray, lf: np.ndarray) -> np.ndarray:
-    """float[largest + 1]: what a row with so much left adds at most to the log-probability of a table's last columns.
+    """Largest contribution of a row to the log-probability of the last columns, by its remaining total: float[largest + 1].
 
     Lagrange's bound: with multipliers m_j = log C_j - mean, max sum_ij -log x_ij! <= sum_i g(left_i), where g(s) is the maximum
-    of sum_j (-log x_j! + m_j x_j) over x_1 + ... = s, and sum_j m_j C_j / S is taken off for each patient of the row.
+    of sum_j (-log x_j! + m_j x_j) over x_1 + ... = s, minus s sum_j m_j C_j / S.
     """
     multiplier = np.log(columns) - np.log(columns).mean()
     count = np.arange(largest + 1)
@@ -267,9 +276,10 @@ def _best_completion(largest: int, columns: np.ndarray, lf: np.ndarray) -> np.nd
 
 
 def _n_splits(limits: np.ndarray, total: int) -> np.ndarray:
-    """Number of ways to take `total` from cells with each row of limits, float[n]; an upper bound where there are many cells.
+    """Number of ways to distribute `total` over cells with the limits of each row, float[n]; an upper bound for many cells.
 
-    Inclusion and exclusion over the cells that are overdrawn:  sum_S (-1)^|S| C(total - sum_S (limit + 1) + r - 1, r - 1).
+    By inclusion and exclusion over the sets S of cells whose limit is exceeded:
+    sum_S (-1)^|S| C(total - sum_S (limit + 1) + r - 1, r - 1), with r the number of cells.
     """
     cells = limits.shape[1]
     if cells > _FEW_CELLS:
@@ -286,7 +296,7 @@ def _n_splits(limits: np.ndarray, total: int) -> np.ndarray:
 
 
 def _splits(limits: np.ndarray, total: int) -> np.ndarray:
-    """All ways to take `total` from cells with the given limits, int[ways, cells]."""
+    """All ways to distribute `total` over cells with the given limits, int[ways, cells]."""
     out = np.zeros((1, 0), int)
     taken = np.zeros(1, int)
     for cell, limit in enumerate(limits):
@@ -301,12 +311,19 @@ def _splits(limits: np.ndarray, total: int) -> np.ndarray:
 
 
 def wilcoxon(x: Any, y: Any) -> TableTest:
-    """Wilcoxon's rank-sum test: exact below 50 a group without ties, otherwise normal with continuity correction.
+    """Wilcoxon's rank-sum test.
+
+    The p-value is exact if there are no ties and each group has fewer than 50 values; otherwise it is that of the normal
+    approximation with continuity correction.
 
     Parameters
     ----------
     x, y
         [n] and [m] numbers of the two groups; missing ones are left out.
+
+    Returns
+    -------
+    TableTest
 
     Raises
     ------
@@ -325,7 +342,7 @@ def wilcoxon(x: Any, y: Any) -> TableTest:
     """
     a, b = (np.asarray(v, float)[np.isfinite(np.asarray(v, float))] for v in (x, y))
     if not len(a) or not len(b):
-        raise NotEstimableError("wilcoxon: an empty group.")
+        raise NotEstimableError("wilcoxon: a group is empty; both need at least one number.")
     both = np.concatenate([a, b])
     exact = len(a) < 50 and len(b) < 50 and len(np.unique(both)) == len(both)
     answer = stats.mannwhitneyu(a, b, method="exact" if exact else "asymptotic", use_continuity=True)
@@ -335,7 +352,7 @@ def wilcoxon(x: Any, y: Any) -> TableTest:
 
 
 def kruskal(values: Any, groups: Any) -> TableTest:
-    """Kruskal-Wallis test that the groups share one distribution.
+    """Kruskal-Wallis test of equal distributions in all groups.
 
     Parameters
     ----------
@@ -343,6 +360,10 @@ def kruskal(values: Any, groups: Any) -> TableTest:
         [n] numbers; missing ones are left out.
     groups
         [n] labels.
+
+    Returns
+    -------
+    TableTest
 
     Raises
     ------

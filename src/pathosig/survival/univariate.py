@@ -1,4 +1,4 @@
-"""One-column Cox models for every column at once: Newton's method on a batch."""
+"""A Cox model of each single column, for all columns at once: Newton's method on a batch."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pathosig.survival.data import as_columns, as_weights, fix_times, group_code
 from pathosig.survival.risksets import RiskSets, risk_sets
 
 _BLOCK_VALUES = 40_000
-"""Rows x columns worked on at once: what fits the processor's cache."""
+"""Rows x columns that are processed together, chosen to fit the processor's cache."""
 _SHORT = 1e-5
 _GAIN = 1e-9
-"""coxph's own tolerance of the log-likelihood."""
+"""coxph's tolerance for the relative change of the log-likelihood."""
 
 
 def cox_univariate(
@@ -27,20 +27,20 @@ def cox_univariate(
     strata: Any = None,
     weights: Any = None,
 ) -> pd.DataFrame:
-    """A Cox model per column, all columns at once.
+    """A Cox model of each single column, for all columns at once.
 
     Parameters
     ----------
     X
-        [n, p], array or DataFrame; a missing value leaves out that row for that column only.
+        [n, p], array or DataFrame; a row with a missing value is left out of the model of that column only.
     time, event, ties, strata, weights
         As in `cox`.
 
     Returns
     -------
-    DataFrame, one row per column
-        name, coef, hr, lower, upper, se, z, p, loglik, n, n_events; NaN for constant columns,
-        ``separated`` where the estimate is infinite.
+    DataFrame
+        One row per column: name, coef, hr, lower, upper (95 % confidence interval), se, z, p, loglik, n, n_events, and
+        `separated`, which is True if the estimate is infinite. Estimates of constant columns are NaN.
 
     Raises
     ------
@@ -101,7 +101,7 @@ def cox_univariate(
 
 
 def _patterns(x: np.ndarray, rows: np.ndarray, complete: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Columns grouped by which rows they have."""
+    """Groups of columns with values in the same rows: bool[n] rows and int[k] columns of each group."""
     out = [(rows, np.flatnonzero(complete))] if complete.any() else []
     groups: dict[bytes, list[int]] = {}
     for column in np.flatnonzero(~complete):
@@ -123,7 +123,9 @@ def _batch_newton(x: np.ndarray, sets: RiskSets) -> np.ndarray:
     coef = np.where(varies, beta / divisor, np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
         se = np.where(varies, 1 / np.sqrt(info) / divisor, np.nan)
-        flat = (np.abs(beta) > 5) & (np.abs(coef / se) < 0.5)  # the likelihood has no maximum nearby
+        flat = (np.abs(beta) > 5) & (
+            np.abs(coef / se) < 0.5
+        )  # the likelihood is flat and has no maximum nearby
     separated = endless | (np.abs(beta) > 12) | flat
     return np.stack([coef, se, np.where(varies, loglik, np.nan), separated.astype(float)], axis=1)
 
@@ -147,11 +149,11 @@ def _climb(
         worse = ~(new >= before - 1e-10 * np.abs(before)) & np.isfinite(before)
         with np.errstate(divide="ignore", invalid="ignore"):
             following = score / information
-            # the last, short step is taken without a new look: its second-order terms are known
+            # The last, short step is taken without evaluating the likelihood again: its second-order terms are known.
             bend = np.where(np.abs(taken) > 1e-3 * np.abs(following), (information - old_info) / taken, 0.0)
         following[~np.isfinite(following)] = 0.0
         short = np.abs(following) < _SHORT * (1 + np.abs(start + taken))
-        # an infinite estimate goes on by steps of one length while nothing is gained; stop where coxph stops
+        # An infinite estimate keeps moving by steps of equal length without a gain; this stops where coxph stops.
         gain = np.abs(new - before) <= _GAIN * np.abs(new)
         runs = gain & ~short & (np.abs(following) > 0.3 * np.abs(taken)) & (iteration >= 7)
         good, bad = columns[~worse], columns[worse]
@@ -173,7 +175,7 @@ def _climb(
 
 
 class _Layout:
-    """Where the sums of a Cox likelihood are found in running sums over the sorted rows."""
+    """Positions in running sums over the sorted rows from which the sums of a Cox likelihood are computed."""
 
     def __init__(self, sets: RiskSets) -> None:
         self.sets = sets
@@ -192,7 +194,7 @@ class _Layout:
             self.tied_begin = np.searchsorted(sets.group[self.tied_rows], groups)
 
     def derivatives(self, beta: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Log-likelihood, gradient and information of each one-column model, [p] each."""
+        """Log-likelihood, gradient and information of each single-column model, float[p] each."""
         n, p = x.shape
         chunk = max(1, int(np.sqrt(n)))
         padded = -(-n // chunk) * chunk
@@ -218,7 +220,7 @@ class _Layout:
         return loglik, score, info
 
     def _sums(self, stacked: np.ndarray, n: int, chunk: int) -> np.ndarray:
-        """Sums over the risk set of each term, tied deaths counted down (Efron)."""
+        """Sums over the risk set of each term, reduced for tied deaths (Efron)."""
         if self.sets.late_order is not None:
             sums = self.sets.at_risk(stacked[:n])[self.sets.term_group]
         deaths = np.add.reduceat(stacked[self.tied_rows], self.tied_begin, axis=0) if len(self.tied) else None
@@ -233,7 +235,7 @@ class _Layout:
 
 
 def _running_sums(values: np.ndarray, chunk: int) -> None:
-    """Running sums over rows in place, chunk by chunk (four times as fast as numpy's cumsum on wide rows)."""
+    """Running sums over rows, in place and in chunks, which is four times as fast as numpy's cumsum on wide rows."""
     blocks = values.reshape(-1, chunk, values.shape[1])
     for j in range(1, chunk):
         blocks[:, j] += blocks[:, j - 1]

@@ -1,1 +1,1 @@
-"""Tissue microarrays: finding cores, labelling rows and columns."""
+"""Tissue microarrays: finding the cores and numbering their rows and columns."""

@@ -1,4 +1,4 @@
-"""Dearraying: the cores of a tissue microarray, with their rows and columns."""
+"""Dearraying: finding the cores of a tissue microarray with their rows and columns."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from pathosig.slides.otsu import otsu
 from pathosig.tma import lattice
 
 _DUST = 0.1
-"""A place with less than this share of the usual core's tissue holds dust, not a core."""
+"""A place with less than this proportion of the tissue of a typical core holds dust, not a core."""
 
 _SPARSE = 10
-"""Every tenth pixel of the glass tells its colour."""
+"""The colour of the glass is the median of every tenth of its pixels."""
 
 _PITCH_SIDE_PX, _PITCH_PX = 1000, 40
-"""Side of the picture on which the pitch is measured, and pixels a pitch that spots are searched at: cores are then some 25
-pixels wide, and a larger picture takes longer and finds the same; centres are taken from the whole picture."""
+"""Side of the reduced image on which the pitch is measured, and the pitch in pixels of the image on which spots are searched.
+Cores are then about 25 pixels wide; a larger image takes longer and gives the same cores. Centres come from the full image."""
 
 _WHOLE = 0.4
-"""A spot on the grid with more than this proportion of the usual core's area is a core and not debris."""
+"""A spot on the grid with more than this proportion of the area of a typical core is a core, not debris."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,15 +34,15 @@ class TmaSpec(Spec):
     Attributes
     ----------
     rows
-        Rows of the array; 0 finds them.
+        Number of rows of the array; 0 if it is to be determined from the image.
     columns
-        Columns of the array; 0 finds them.
+        Number of columns of the array; 0 if it is to be determined from the image.
     min_tissue
-        Cores with a smaller share of the usual core's tissue are called poor and left out.
+        A core with less than this proportion of the tissue of a typical core gets the status ``poor`` and is left out.
     margin
-        Room around a core, as a fraction of its diameter.
+        Margin around a core, as a fraction of its diameter.
     max_side_px
-        Longer side of the low-power image that is searched.
+        Longer side, in pixels, of the low-power image in which cores are searched.
     """
 
     section: ClassVar[str] = "tma"
@@ -54,7 +54,7 @@ class TmaSpec(Spec):
 
     def __post_init__(self) -> None:
         if self.rows < 0 or self.columns < 0:
-            raise ConfigError("[tma] rows and columns must be 0 (find them) or more.")
+            raise ConfigError("[tma] rows and columns must be 0 (determined from the image) or more.")
         if not 0 <= self.min_tissue < 1 or not 0 <= self.margin < 1:
             raise ConfigError("[tma] min_tissue and margin must lie in [0, 1).")
         if self.max_side_px < 200:
@@ -68,13 +68,13 @@ class Core:
     Attributes
     ----------
     row, column
-        From 1, counted from the top left of the array as scanned.
+        Position in the array, counted from 1 at its top left corner as scanned.
     x, y
         Centre, in pixels of the image that was searched.
     diameter
-        Diameter of the usual core, in the same pixels.
+        Diameter of a typical core of this array, in the same pixels.
     tissue
-        Tissue in proportion to the usual core of this array; 0 where the core is missing.
+        Tissue area relative to a typical core of this array; 0 where the core is missing.
     status
         ``ok``, ``poor`` (little tissue) or ``missing``.
     """
@@ -89,25 +89,25 @@ class Core:
 
 
 def dearray(rgb: np.ndarray, spec: TmaSpec | None = None) -> list[Core]:
-    """Cores of a tissue microarray seen at low power, row by row, missing ones included.
+    """Cores of a tissue microarray seen at low power, row by row, including missing ones.
 
     Parameters
     ----------
     rgb
-        uint8[h, w, 3], glass brighter than tissue; the array may be turned by up to 12 degrees,
-        bent, and have empty places. A core should be some 15 pixels wide or more.
+        uint8[h, w, 3] with glass brighter than tissue. The array may be rotated by up to 12 degrees, may be
+        bent, and may have empty places. A core should be at least about 15 pixels wide.
     spec
-        Rows and columns where they are known.
+        Settings; with its numbers of rows and columns where they are known.
 
     Returns
     -------
     list[Core]
-        One for each place of the grid.
+        One core for each place of the grid.
 
     Raises
     ------
     SlideError
-        E_TMA if no grid of cores is found.
+        E_TMA if the image shows no grid of cores.
     """
     spec = spec or TmaSpec()
     mask = darkness_mask(rgb)
@@ -132,7 +132,15 @@ def dearray(rgb: np.ndarray, spec: TmaSpec | None = None) -> list[Core]:
 
 
 def darkness_mask(rgb: np.ndarray) -> np.ndarray:
-    """Whatever is darker or more coloured than the glass, bool[h, w]; Otsu on the distance from the glass."""
+    """Mask of whatever is darker or more coloured than the glass, bool[h, w].
+
+    The threshold is 0.6 of Otsu's threshold of the distance from the colour of the glass, and 8 at least.
+
+    Parameters
+    ----------
+    rgb
+        uint8[h, w, 3], glass brighter than tissue.
+    """
     bright = rgb.max(axis=2)
     level = int(np.argmax(np.bincount(bright.ravel(), minlength=256)[128:])) + 128
     near = (bright >= max(level - 3, 0)) & (bright <= min(level + 3, 255))
@@ -148,7 +156,7 @@ def darkness_mask(rgb: np.ndarray) -> np.ndarray:
 
 
 def _smaller(mask: np.ndarray, factor: int) -> np.ndarray:
-    """Means of squares of `factor` pixels, float32; what is left over at the lower and right edge counts as glass."""
+    """Means of squares of `factor` x `factor` pixels, float32; squares that cross the edge are filled up with glass."""
     height, width = (-(-n // factor) * factor for n in mask.shape)
     padded = np.zeros((height, width), np.float32)
     padded[: mask.shape[0], : mask.shape[1]] = mask
@@ -157,12 +165,12 @@ def _smaller(mask: np.ndarray, factor: int) -> np.ndarray:
 
 
 def _pitch(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`lattice.pitch_of`, measured on a smaller picture where cores are still wide enough there."""
+    """`lattice.pitch_of`, measured on a reduced image if cores are still wide enough in it."""
     factor = max(1, max(mask.shape) // _PITCH_SIDE_PX)
     if factor > 1:
         try:
             right, down = lattice.pitch_of(_smaller(mask, factor))
-        except SlideError:  # perhaps of many small cores
+        except SlideError:  # perhaps there are many cores, too small for the reduced image
             return lattice.pitch_of(mask)
         if min(np.hypot(*right), np.hypot(*down)) >= _PITCH_PX / 2:
             return factor * right, factor * down
@@ -201,7 +209,7 @@ def _centroid(mask: np.ndarray, centre: np.ndarray, radius: float) -> np.ndarray
 
 
 def _diameter(mask: np.ndarray, points: np.ndarray, pitch: tuple[np.ndarray, np.ndarray]) -> float:
-    """Diameter of the usual core: the radius that holds 97 % of the mask around each, upper quartile, doubled."""
+    """Diameter of a typical core: twice the upper quartile of the radii that hold 97 % of the mask around each point."""
     side = min(float(np.hypot(*pitch[0])), float(np.hypot(*pitch[1])))
     radii = []
     for cx, cy in points:

@@ -1,4 +1,4 @@
-"""A bent, turned, incomplete grid through scattered points: rows and columns of a microarray."""
+"""Fits a grid, which may be bent, rotated and incomplete, through scattered points: rows and columns of a microarray."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathosig.core.errors import SlideError
 
 _MAX_TURN = np.deg2rad(14)
 _NEAR = 0.38
-"""A point belongs to a place when it lies within this share of the pitch."""
+"""A point belongs to a place if their distance is at most this proportion of the pitch."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,39 +29,39 @@ class Place:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Surface:
-    """A smooth map (row, column) -> (x, y): a polynomial whose degree may differ along rows and columns.
+    """A smooth map from (row, column) to (x, y): a polynomial whose degree may differ along rows and columns.
 
     Attributes
     ----------
     coef
-        float[terms, 2].
+        float[terms, 2] coefficients.
     degrees
-        Highest power of the row, of the column, and of both together.
+        Highest power of the row, highest power of the column, and highest sum of the two.
     """
 
     coef: np.ndarray
     degrees: tuple[int, int, int]
 
     def at(self, places: np.ndarray) -> np.ndarray:
-        """Points (x, y) of places, float[n, 2]."""
+        """Points (x, y) of places given as (row, column): float[n, 2]."""
         predicted: np.ndarray = _terms(places, self.degrees) @ self.coef
         return predicted
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Grid:
-    """Points with their places.
+    """Points and their places in a grid.
 
     Attributes
     ----------
     points
         float[n, 2]: (x, y).
     places_of
-        dict (row, column) from 0 -> index of a point.
+        Maps (row, column), counted from 0, to the index of the point there.
     rows, columns
         Size of the grid.
     surface
-        Where places lie.
+        Expected positions of the places.
     """
 
     points: np.ndarray
@@ -71,7 +71,7 @@ class Grid:
     surface: Surface
 
     def places(self) -> Iterator[Place]:
-        """All places row by row, counted from 1."""
+        """All places row by row; rows and columns are counted from 1."""
         places = [(row, column) for row in range(self.rows) for column in range(self.columns)]
         shifts = _shifts(self.points, self.places_of, self.surface)
         for (row, column), expected in zip(places, self.surface.at(np.array(places, float)), strict=True):
@@ -81,15 +81,20 @@ class Grid:
 
 
 def pitch_of(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Steps from a core to its right and its lower neighbour, each float[2] (x, y) in pixels.
+    """Steps from a core to its right and to its lower neighbour, each float[2] (x, y) in pixels.
 
-    The nearest peaks of the mask's autocorrelation: they do not depend on finding any core
-    whole, so fragmented and touching cores do not mislead.
+    These are the nearest peaks of the autocorrelation of the mask. No single core has to be recognised for them, so that
+    fragmented and touching cores do no harm.
+
+    Parameters
+    ----------
+    mask
+        bool[h, w]: True where there is tissue.
 
     Raises
     ------
     SlideError
-        E_TMA where the mask has no repeating pattern.
+        E_TMA if the mask has no repeating pattern.
     """
     height, width = mask.shape
     shape = (fft.next_fast_len(2 * height, real=True), fft.next_fast_len(2 * width, real=True))
@@ -108,7 +113,7 @@ def pitch_of(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _first_peak(corr: np.ndarray, axis: float) -> np.ndarray | None:
-    """The nearest peak of an autocorrelation in a sector around a direction, as (x, y) from the middle."""
+    """The peak of an autocorrelation nearest to its centre within a sector around a direction: (x, y) from the centre."""
     cy, cx = corr.shape[0] // 2, corr.shape[1] // 2
     longest = int(min(cx, cy) * 0.98)
     angles = axis + np.linspace(-_MAX_TURN, _MAX_TURN, 57)
@@ -141,34 +146,35 @@ def fit(
     columns: int = 0,
     whole: np.ndarray | None = None,
 ) -> Grid:
-    """Rows and columns of points that lie on a bent grid.
+    """Assign points that lie on a grid, which may be bent, to its rows and columns.
 
     Parameters
     ----------
     points
         float[n, 2].
     pitch
-        Steps to the right and downwards.
+        Steps to the right and to the lower neighbour, as `pitch_of` gives them.
     rows, columns
-        Size of the grid where it is known; 0 takes what the points span.
+        Size of the grid if it is known; 0 for the size that the points span.
     whole
-        bool[n]: which points are whole cores. An outer line with a whole core is never debris, however empty it is.
+        bool[n]: which points are whole cores. An outer line that contains a whole core is kept, however empty it is.
 
     Returns
     -------
     Grid
-        From neighbour to neighbour, then a smooth surface through all for places without one.
+        Points are labelled from neighbour to neighbour; a smooth surface through all of them gives the positions of
+        places without a point.
 
     Raises
     ------
     SlideError
-        E_TMA where fewer than four points hang together.
+        E_TMA if fewer than four points form a connected grid.
     """
     walks = [(_walk(points, steps), steps) for steps in _steps(pitch)]
-    labels, pitch = max(walks, key=lambda walk: len(walk[0]))  # the first of equals
+    labels, pitch = max(walks, key=lambda walk: len(walk[0]))  # the first one wins ties
     for _ in range(3):
         if len(labels) < 4:
-            raise SlideError("too few cores hang together as a grid. Is it a TMA?", code="E_TMA")
+            raise SlideError("fewer than four cores form a grid. Is it a TMA?", code="E_TMA")
         surface = _surface(points, labels)
         labels = _reassign(points, labels, surface, pitch)
     none = np.zeros(len(points), bool)
@@ -183,9 +189,10 @@ def fit(
 
 
 def _steps(pitch: tuple[np.ndarray, np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The measured steps, and those of a square-cornered grid that keeps one of them.
+    """The measured steps, and the steps of a rectangular grid that keeps one of them.
 
-    In a bent array of few rows the autocorrelation peaks between two neighbours below, and the step down points askew.
+    In a bent array with few rows the autocorrelation may peak between the two lower neighbours, so that the measured step
+    down is oblique.
     """
     right, down = pitch
     stretch = float(np.hypot(*down) / np.hypot(*right))
@@ -195,7 +202,7 @@ def _steps(pitch: tuple[np.ndarray, np.ndarray]) -> list[tuple[np.ndarray, np.nd
 
 
 def _walk(points: np.ndarray, pitch: tuple[np.ndarray, np.ndarray]) -> dict[tuple[int, int], int]:
-    """Labels by walking from neighbour to neighbour, with steps that adapt to the local bend; largest patch."""
+    """Labels of the largest connected patch, from neighbour to neighbour with steps that adapt to the local bend."""
     side = min(float(np.hypot(*p)) for p in pitch)
     todo = set(range(len(points)))
     best: dict[tuple[int, int], int] = {}
@@ -236,11 +243,11 @@ def _terms(places: np.ndarray, degrees: tuple[int, int, int]) -> np.ndarray:
 
 
 def _surface(points: np.ndarray, labels: dict[tuple[int, int], int]) -> Surface:
-    """Robust polynomial (row, column) -> (x, y); the degree grows with the number of points and of lines."""
+    """Robust polynomial from (row, column) to (x, y); its degree grows with the number of points and of lines."""
     places = np.array(list(labels), float)
     target = points[list(labels.values())]
     most = 3 if len(places) >= 40 else 2 if len(places) >= 15 else 1
-    # a few long rows bend along their length as a large array does: each axis has the degree that its lines allow
+    # A few long rows can bend along their length as a large array does, so each axis gets the degree its lines allow.
     lines = [len(np.unique(places[:, axis])) for axis in (0, 1)]
     along = [min(most, 3 if n >= 6 else 2 if n >= 4 else 1) for n in lines]
     degrees = (along[0], along[1], max(along))
@@ -258,7 +265,7 @@ def _surface(points: np.ndarray, labels: dict[tuple[int, int], int]) -> Surface:
 def _shifts(
     points: np.ndarray, labels: dict[tuple[int, int], int], surface: Surface
 ) -> dict[tuple[int, int], np.ndarray]:
-    """How far the point of each place lies from where the surface expects it, float[2] each."""
+    """Offset (x, y) of the point of each place from the position that the surface predicts, float[2] each."""
     if not labels:
         return {}
     shifts = points[list(labels.values())] - surface.at(np.array(list(labels), float))
@@ -268,7 +275,7 @@ def _shifts(
 def _local(
     shifts: dict[tuple[int, int], np.ndarray], row: int, column: int, expected: np.ndarray
 ) -> np.ndarray:
-    """A place of the surface, shifted as its neighbours are."""
+    """The position of a place, shifted by the median offset of its neighbours if at least three of them have one."""
     around = [(row + dr, column + dc) for dr in (-1, 0, 1) for dc in (-1, 0, 1) if dr or dc]
     near = [shifts[place] for place in around if place in shifts]
     if len(near) < 3:
@@ -283,7 +290,7 @@ def _reassign(
     surface: Surface,
     pitch: tuple[np.ndarray, np.ndarray],
 ) -> dict[tuple[int, int], int]:
-    """Every place near the grid takes the point closest to where the surface and its neighbours expect it."""
+    """Give every place in or near the grid the point closest to the position that surface and neighbours predict."""
     side = min(float(np.hypot(*p)) for p in pitch)
     rows, columns = (sorted({place[i] for place in labels}) for i in (0, 1))
     span = [(r, c) for r in range(rows[0] - 2, rows[-1] + 3) for c in range(columns[0] - 2, columns[-1] + 3)]
@@ -305,7 +312,7 @@ def _reassign(
 def _trimmed(
     labels: dict[tuple[int, int], int], rows: int, columns: int, whole: np.ndarray
 ) -> tuple[dict[tuple[int, int], int], tuple[int, int]]:
-    """Outer lines that are nearly empty are debris; then places are counted from 0."""
+    """Labels without nearly empty outer lines, which are debris, or cut to the given size; counted from 0."""
     kept = dict(labels)
     for axis, wanted in ((0, rows), (1, columns)):
         lines = np.array([place[axis] for place in kept])

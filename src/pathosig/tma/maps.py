@@ -1,4 +1,4 @@
-"""Reads maps of microarrays as laboratories send them: one long table, or a sheet per array that is laid out like it."""
+"""Reads maps of microarrays as laboratories send them: one long table, or for each array a sheet with the layout of the array."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ WORKBOOKS = (".xlsx", ".xlsm")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MapReading:
-    """A map that was read.
+    """The content of a map.
 
     Attributes
     ----------
     rows
         Rows of tma_map.csv: tma, row, column, patient_id.
     strangers
-        Text of cells that name no patient of the clinical table (controls, notes) -> their places; they are left out.
+        Maps the text of each cell that names no patient of the clinical table (controls, notes) to its places. These
+        cells are left out of `rows`.
     """
 
     rows: tuple[Mapping[str, object], ...]
@@ -35,7 +36,7 @@ class MapReading:
 
     @property
     def sentence(self) -> str:
-        """Number of cores with a patient, and the cells that were left out."""
+        """A sentence with the number of cores that have a patient, and the cells that were left out."""
         arrays, patients = ({r[k] for r in self.rows} for k in ("tma", "patient_id"))
         text = f"{len(self.rows)} cores of {len(patients)} patients on {len(arrays)} arrays"
         if self.strangers:
@@ -50,22 +51,28 @@ def read_tma_map(path: Path, arrays: Collection[str], patients: Collection[str] 
     Parameters
     ----------
     path
-        A CSV or Excel file. It has either the columns tma, row, column and patient_id, or one sheet per array that is named like
-        its slide: with a line of column numbers, row letters or numbers to the left of them, and patients in the cells. Titles
-        above are ignored.
+        A CSV or Excel file in one of two layouts. Either it has the columns tma, row, column and patient_id; or it has one
+        sheet per array, with the name of its slide, a line of column numbers, a letter or number at the left of each row, and
+        patients in the cells. Titles above the line of column numbers are ignored.
     arrays
         Names of the slides.
     patients
-        Ids of the clinical table; without one every cell is taken for a patient.
+        Patient ids of the clinical table; if None, every cell is taken to name a patient.
+
+    Returns
+    -------
+    MapReading
 
     Raises
     ------
     InputError
-        E_MISSING if there is no such file; E_FORMAT if a sheet has neither layout, E_UNMATCHED if its name is not that of a slide,
-        E_NO_OVERLAP if no cell names a patient.
+        E_MISSING if there is no such file, E_FORMAT if a sheet has neither layout, E_UNMATCHED if the name of a sheet is not
+        that of a slide, E_NO_OVERLAP if no cell names a patient.
     """
     if not path.is_file():
-        raise InputError(f"{path}: no such file. Expected the map of the microarrays.", code="E_MISSING")
+        raise InputError(
+            f"{path}: no such file. Give the path of the map of the microarrays.", code="E_MISSING"
+        )
     cells: list[tuple[str, int, int, str]] = []
     for name, grid in _sheets(path).items():
         long = _long(grid)
@@ -89,7 +96,7 @@ def read_tma_map(path: Path, arrays: Collection[str], patients: Collection[str] 
 
 
 def _sheets(path: Path) -> dict[str, Grid]:
-    """Name of each sheet with data -> its cells; a file without sheets counts as one sheet with the name of the file."""
+    """Cells of each sheet with data, by its name; a file without sheets counts as one sheet named like the file."""
     if path.suffix.lower() not in WORKBOOKS:
         return {path.stem: read_grid(read_text(path), path.name)}
     try:
@@ -103,7 +110,7 @@ def _array(name: str, arrays: Collection[str], path: Path) -> str:
     if len(arrays) == 1 and name == path.stem:
         return next(iter(arrays))
     same = [a for a in arrays if a.casefold() == name.strip().casefold()]
-    # Excel cuts names of sheets at 31 characters
+    # Excel allows 31 characters for the name of a sheet.
     cut = [a for a in arrays if a[:31].casefold() == name.strip().casefold()]
     if len(same or cut) == 1:
         return (same or cut)[0]
@@ -116,7 +123,7 @@ def _array(name: str, arrays: Collection[str], path: Path) -> str:
 
 
 def _long(grid: Grid) -> list[tuple[str, int, int, str]] | None:
-    """Cells of a table that has the columns of tma_map.csv; None for any other layout."""
+    """(tma, row, column, patient) of a table with the columns of tma_map.csv; None for any other layout."""
     for number, head in enumerate(grid.rows[:10]):
         names = [h.strip().casefold().replace(" ", "_") for h in head]
         if all(n in names for n in COLUMNS):
@@ -132,7 +139,7 @@ def _long(grid: Grid) -> list[tuple[str, int, int, str]] | None:
 
 
 def _laid_out(grid: Grid, where: str) -> list[tuple[int, int, str]]:
-    """(row, column, cell) of a sheet that is laid out like its array."""
+    """(row, column, text) of the cells of a sheet that has the layout of its array."""
     for number, head in enumerate(grid.rows):
         columns = {i: int(v) for i, v in enumerate(head) if v.strip().isdigit()}
         values = list(columns.values())
@@ -153,14 +160,14 @@ def _laid_out(grid: Grid, where: str) -> list[tuple[int, int, str]]:
         if out:
             return out
     raise InputError(
-        f"{where}: found neither the columns {', '.join(COLUMNS)} nor a line of column numbers 1, 2, 3 ... above lines that begin "
-        "with a letter or number.",
+        f"{where}: found neither the columns {', '.join(COLUMNS)} nor a line of column numbers 1, 2, 3, ... above lines that "
+        "begin with a letter or number.",
         code="E_FORMAT",
     )
 
 
 def line_number(text: str) -> int | None:
-    """1, 2 ... or A, B ... as a number that counts from 1; None for anything else."""
+    """Number of a row or column written as 1, 2, ... or A, B, ..., counted from 1; None for any other text."""
     value = text.strip()
     if value.isascii() and value.isdigit():
         return int(value) or None

@@ -1,4 +1,4 @@
-"""The TMA stage: cores.csv from the slides of kind tma and the user's map of patients."""
+"""The TMA stage: writes cores.csv from the slides of kind tma and the user's map of patients."""
 
 from __future__ import annotations
 
@@ -44,11 +44,20 @@ def find_cores(
     *,
     execution: Execution = Execution(),
 ) -> StageReport:
-    """Find the cores of tissue microarrays and give them to patients by tma_map.csv.
+    """Find the cores of tissue microarrays and assign them to patients by tma_map.csv.
 
-    Writes cores.csv: one row for each place of each array, missing cores included. Later stages take
-    the cores with status ``ok`` that have a patient. A cores.csv that was changed by hand is kept;
-    ``force`` writes it anew.
+    Writes cores.csv with one row for each place of each array, including missing cores. Later stages use the cores with
+    status ``ok`` that have a patient. A cores.csv that was edited by hand is kept, and rows of new arrays are added to it;
+    ``force`` replaces it.
+
+    Parameters
+    ----------
+    study
+        A study with its slides.csv.
+    spec
+        Settings; by default those of study.toml.
+    execution
+        Number of workers, and what to do with slides that are already done or that fail.
 
     Returns
     -------
@@ -58,7 +67,7 @@ def find_cores(
     Raises
     ------
     InputError
-        If tma_map.csv names a slide that is not a TMA, or gives one place twice.
+        If tma_map.csv lacks a column, names a slide that is not a TMA, or lists a place twice.
     """
     spec = spec or study.spec(TmaSpec)
     slides = [s for s in study.slides() if s.kind == "tma"]
@@ -78,7 +87,7 @@ def find_cores(
 
 
 def _write_cores(study: Study, rows: list[dict[str, object]], *, force: bool) -> None:
-    """Write cores.csv, unless it was changed by hand: then it keeps its rows and gets those of new arrays."""
+    """Write cores.csv; if it was edited by hand, keep its rows and add only those of new arrays."""
     path, note = study.paths.cores, study.paths.cores_note
     note_before = read_json(note) if note.is_file() else {}
     wanted = csv_text(rows, COLUMNS)
@@ -95,31 +104,31 @@ def _write_cores(study: Study, rows: list[dict[str, object]], *, force: bool) ->
         if new:
             write_csv_rows(path, [*held, *new], [*(held[0] if held else COLUMNS)])
         logger.warning(
-            "cores.csv was changed by hand and is kept as it is%s. `pathosig tma --force` writes it anew.",
+            "cores.csv was edited by hand and is kept as it is%s. `pathosig tma --force` replaces it.",
             f", with {len(new)} places of new arrays added" if new else "",
         )
     write_json(note, {"sha256": sha256_file(path), "edited": bool(edited)})
 
 
 def _read_map(path: Path, arrays: set[str]) -> dict[Place, str]:
-    """tma_map.csv as (tma, row, column) -> patient_id; rows and columns are numbers or letters (A = 1)."""
+    """Patient of each (tma, row, column) of tma_map.csv; its rows and columns are numbers or letters (A = 1)."""
     if not path.is_file():
         return {}
     rows = read_csv_rows(path)
     lacking = [c for c in MAP_COLUMNS if rows and c not in rows[0]]
     if lacking:
-        raise InputError(f"tma_map.csv: columns {lacking} are missing; found {list(rows[0])}.")
+        raise InputError(f"tma_map.csv: columns {lacking} are missing; it has {list(rows[0])}.")
     out: dict[Place, str] = {}
     for number, row in enumerate(rows, start=2):
         if row["tma"] not in arrays:
             raise InputError(
-                f"tma_map.csv, line {number}: {row['tma']!r} is not a slide of kind tma in slides.csv; "
-                f"those are {sorted(arrays)[:5]}."
+                f"tma_map.csv, line {number}: {row['tma']!r} is not a slide of kind tma in slides.csv, which has "
+                f"{sorted(arrays)[:5]}."
             )
         place = (row["tma"], _line(row["row"], number, "row"), _line(row["column"], number, "column"))
         if place in out:
             raise InputError(
-                f"tma_map.csv, line {number}: {row['tma']} row {row['row']} column {row['column']} is there twice.",
+                f"tma_map.csv, line {number}: {row['tma']} row {row['row']} column {row['column']} is listed twice.",
                 code="E_DUP_ID",
             )
         out[place] = row["patient_id"]
@@ -168,8 +177,8 @@ def _one(job: Job) -> Outcome:
     wanted = payload["size"]
     if wanted[0] > grid[0] or wanted[1] > grid[1]:
         warnings.append(
-            f"tma_map.csv has {wanted[0]} rows and {wanted[1]} columns, the slide {grid[0]} and {grid[1]}: an outer "
-            "line may be missing. Set rows and columns under [tma], or look at cores.csv"
+            f"tma_map.csv has {wanted[0]} rows and {wanted[1]} columns, but {grid[0]} and {grid[1]} were found on the slide: an "
+            "outer line may be missing. Set rows and columns under [tma], or check cores.csv"
         )
     return Outcome(
         outputs=(payload["output"],),
@@ -181,7 +190,7 @@ def _one(job: Job) -> Outcome:
 def _row(
     tma: str, core: Core, downsample: float, size: tuple[int, int], *, margin: float
 ) -> dict[str, object]:
-    """A row of cores.csv: the square around a core, inside the slide, in level-0 pixels."""
+    """A row of cores.csv: the square around a core in level-0 pixels, cut at the edges of the slide."""
     half = core.diameter * (0.5 + margin)
     x0, y0 = (max(0, round((v - half) * downsample)) for v in (core.x, core.y))
     x1 = min(size[0], round((core.x + half) * downsample))
