@@ -627,6 +627,27 @@ def test_an_interval_too_wide_to_mean_anything_is_grey():
     assert "#0B4F8A" in {line.get_color() for line in firm.axes[1].lines}
     assert "#0B4F8A" not in {line.get_color() for line in wide.axes[1].lines}
 
+    def remarks(figure):
+        return [t.get_text() for t in figure.axes[0].texts if t.get_text().startswith("Small and grey")]
+
+    assert (len(remarks(wide)), len(remarks(firm))) == (1, 0)
+
+
+def test_a_hazard_ratio_too_wide_to_mean_anything_stands_grey_under_the_test_with_its_reason():
+    wide = km_figure(replace(KM, hr=(14.9, 4.0, 54.9), logrank_p=0.002))
+    firm = km_figure(replace(KM, hr=(2.0, 1.2, 3.0), logrank_p=0.002))
+
+    def lines(figure):
+        return [(t.get_text(), t.get_color() == palette.MUTED) for t in figure.axes[1].texts][:2]
+
+    effect = f"HR {KM.hr_label}".strip()
+    reason = "the confidence interval spans a factor of 14"
+    assert lines(wide) == [
+        ("log-rank p = 0.002", False),
+        (f"{effect} 14.90 (95% CI 4.00–54.90): {reason}", True),
+    ]
+    assert lines(firm)[0] == (f"{effect} 2.00 (95% CI 1.20–3.00); log-rank p = 0.002", False)
+
 
 def test_a_nomogram_marks_its_example_on_every_line_and_under_the_total():
     from pathosig.figures.nomogram import NomogramScale, RiskMarks, nomogram_figure

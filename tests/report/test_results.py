@@ -13,16 +13,26 @@ from pathosig.core.records import Record
 from pathosig.figures import km_plot
 from pathosig.figures.results import known, subgroup_row
 from pathosig.figures.style import svg_bytes
+from pathosig.figures.uncertainty import CORRELATION, SLOPE, time_scale
 from pathosig.report import build_report
-from pathosig.report.cells import estimate_cell, in_words, time_text, why_uncertain
+from pathosig.report.cells import (
+    estimate_cell,
+    estimate_words,
+    hr_cell,
+    in_words,
+    per_cent_cell,
+    ratio_cell,
+    time_text,
+    why_uncertain,
+)
 from pathosig.report.compose import compose, places_of
 from pathosig.report.material import Phenotypes
-from pathosig.report.page import Folded, Note, Picture, Table, Verdicts, every_block
+from pathosig.report.page import Folded, Note, Number, Picture, Table, Verdicts, every_block
 from pathosig.report.reading import read_material
 from pathosig.report.sections.added import added_value_section, until_nobody
 from pathosig.report.sections.characteristics import table1_table
 from pathosig.report.sections.checks import internal_section, rmst_cell, sample_size_section
-from pathosig.report.sections.findings import gravest_first
+from pathosig.report.sections.findings import gravest_first, grouped
 from pathosig.report.sections.methods import methods_section
 from pathosig.report.sections.outcomes import outcomes_section
 from pathosig.report.sections.performance import auc_horizons, performance_section
@@ -223,6 +233,66 @@ def test_estimates_too_wide_to_mean_anything_carry_the_reason():
     assert why_uncertain(dataclasses.replace(effect, events=10, upper=None)) != ""
 
 
+def test_every_kind_of_estimate_is_grey_when_its_interval_says_nothing_and_plain_when_it_does():
+    def estimate(lower, upper):
+        return Estimate(estimate=0.6, lower=lower, upper=upper)
+
+    cells = {
+        "slope": (
+            estimate_cell(estimate(-0.5, 1.6), scale=SLOPE),
+            estimate_cell(estimate(-0.3, 1.6), scale=SLOPE),
+        ),
+        "C": (estimate_cell(estimate(0.3, 0.9)), estimate_cell(estimate(0.4, 0.9))),
+        "proportion": (per_cent_cell(estimate(0.1, 0.9)), per_cent_cell(estimate(0.4, 0.8))),
+        "correlation": (
+            estimate_cell(estimate(-0.3, 0.9), scale=CORRELATION),
+            estimate_cell(estimate(0.2, 0.9), scale=CORRELATION),
+        ),
+        "time": (
+            estimate_cell(estimate(-9, 10), scale=time_scale(36)),
+            estimate_cell(estimate(-9, 8), scale=time_scale(36)),
+        ),
+        "ratio": (ratio_cell(1.0, 0.2, 2.1), ratio_cell(1.0, 0.25, 2.1)),
+        "hazard ratio": (
+            hr_cell(HazardRatio(hr=1.0, lower=0.2, upper=2.1, p=1.0, n=90, events=40)),
+            hr_cell(HazardRatio(hr=1.0, lower=0.25, upper=2.1, p=1.0, n=90, events=40)),
+        ),
+    }
+    for kind, (grey, plain) in cells.items():
+        assert isinstance(grey, Number), kind
+        assert grey.uncertain, kind
+        assert isinstance(plain, str), kind
+    assert estimate_cell(estimate(None, None), scale=SLOPE) == "0.600"
+    assert estimate_cell(estimate(0.5, None)) == Number(
+        value="0.600 (0.500–NR)", uncertain="the confidence interval has no end"
+    )
+
+
+def test_equal_warnings_stand_in_one_line_with_where_they_arose(material):
+    separated = [
+        Finding(code="W_SEPARATION", message=f"{a}: hr_sd is infinite by maximum likelihood.", where=a)
+        for a in ("validation_1 / os", "validation_2 / os")
+    ]
+    other = Finding(
+        code="W_SEPARATION",
+        message="discovery / os: hr_group is infinite by maximum likelihood.",
+        where="discovery / os",
+    )
+    depth = Finding(code="W_LEAK", message="hazard ratio above 8 per SD: x. Does it?", where="univariate")
+    assert grouped(material, [*separated, other, depth]) == [
+        ("W_LEAK", "Hazard ratio above 8 per SD: x. Does it?"),
+        (
+            "W_SEPARATION",
+            "The hazard ratio per SD is infinite by maximum likelihood. "
+            "Where: Validation 1, overall survival; Validation 2, overall survival.",
+        ),
+        (
+            "W_SEPARATION",
+            "Discovery, overall survival: the hazard ratio high against low is infinite by maximum likelihood.",
+        ),
+    ]
+
+
 def test_a_subgroup_of_four_events_has_no_hazard_ratio_and_one_of_five_has():
     effect = HazardRatio(hr=1.46, lower=1.2, upper=1.8, p=0.001, n=6, events=4)
     few = subgroup_row(SubgroupLevel(level="N+", n=6, events=4, effect=effect))
@@ -253,7 +323,7 @@ def test_numbers_of_the_results_are_printed_as_they_are_meant():
     assert time_text(36, "months") == "36 months"
     assert time_text(None, "months") == ""
     assert estimate_cell(Estimate(estimate=0.607, lower=None, upper=None)) == "0.607"
-    assert estimate_cell(Estimate(estimate=0.607, lower=0.5, upper=None)) == "0.607 (0.500–NR)"
+    assert estimate_words(Estimate(estimate=0.607, lower=0.5, upper=None)) == "0.607 (0.500–NR)"
     assert estimate_cell(NotEstimable(reason="one event")) == "one event"
     assert estimate_cell(-0.25, digits=2) == "−0.25"
 
@@ -330,7 +400,7 @@ def test_the_combined_model_has_its_calibration_and_where_no_cohort_validates_it
     assert outside.columns[:4] == ["Cohort", "n", "Events", "Calibration slope (95% CI)"]
     assert [row[0] for row in outside.rows] == ["Validation 1", "Validation 2"]
     cohort = known(material.results.clinical_histology).cohorts[0]
-    assert outside.rows[0][3] == estimate_cell(known(cohort.calibration).slope)
+    assert outside.rows[0][3] == estimate_cell(known(cohort.calibration).slope, scale=SLOPE)
     inside = read_material(internal, ReportSpec())
     (row,) = table(inside, "Combined model, cross-validated").rows
     (cohort,) = known(inside.results.clinical_histology).cohorts

@@ -6,7 +6,8 @@ import io
 
 import pytest
 
-from pathosig.report.page import Chapter, Folded, Page, Section, Table
+from pathosig.report.page import Chapter, Folded, Number, Page, Section, Table
+from pathosig.report.rendering import render
 from pathosig.report.tables import paper_tables, table_csv, table_tex
 
 NUMBERS = Table(
@@ -14,6 +15,14 @@ NUMBERS = Table(
     columns=["Cohort", "n", "HR (95% CI)"],
     rows=[["=A_1", 1234, "1.42 (1.10–1.83)"], ["B", None, "−0.5"]],
     note="p < 0.05",
+)
+
+
+WHY = "the confidence interval does not tell a slope of 0 from one of 2"
+WIDE = Table(
+    caption="Slopes",
+    columns=["Cohort", "Slope"],
+    rows=[["A", Number(value="3.1 (−40.0 to 46.0)", uncertain=WHY)], ["B", "0.9 (0.5–1.3)"]],
 )
 
 
@@ -72,3 +81,23 @@ def test_a_word_document_holds_every_table_and_is_the_same_bytes_twice(tables):
     assert len(document.tables) == 2
     assert [c.text for c in document.tables[0].rows[1].cells] == ["=A_1", "1,234", "1.42 (1.10–1.83)"]
     assert "Table 2. High & low, 50%" in [p.text for p in document.paragraphs]
+
+
+def test_an_estimate_that_means_nothing_is_small_and_grey_with_its_reason_in_every_format():
+    (table,) = paper_tables(page_of(Section(id="survival", title="S", blocks=[WIDE])))
+    assert f"A,3.1 (−40.0 to 46.0) [{WHY}]" in table_csv(table)
+    latex = table_tex(table)
+    assert r"A & {\scriptsize\color{gray}3.1 ($-$40.0 to 46.0)\textsuperscript{a}} \\" in latex
+    assert r"B & 0.9 (0.5--1.3) \\" in latex
+    assert rf"\textsuperscript{{a}} {WHY}." in latex
+    shown = render(page_of(Section(id="survival", title="S", blocks=[WIDE])))
+    assert f'<span class="nb">(−40.0 to 46.0)</span></span><span class="why">{WHY}</span></td>' in shown
+    assert shown.count('<td class="uncertain">') == 1
+    docx = pytest.importorskip("docx")
+    from pathosig.report.word import tables_docx
+
+    document = docx.Document(io.BytesIO(tables_docx([table], title="Study")))
+    sizes = [[run.font.size.pt for run in row.cells[1].paragraphs[0].runs] for row in document.tables[0].rows]
+    assert sizes == [[8], [6.5, 6.5], [8]]
+    assert document.tables[0].rows[1].cells[1].text == "3.1 (−40.0 to 46.0)a"
+    assert document.paragraphs[-1].text.strip() == f"a {WHY}."

@@ -11,6 +11,7 @@ import numpy as np
 
 from pathosig.figures.palette import INK, MUTED
 from pathosig.figures.style import PAGE, axes_at, bare, estimate_text, new_figure, note, style
+from pathosig.figures.uncertainty import RATIO, why_too_wide
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,19 +53,15 @@ class ForestRow:
     level: int = 0
     remark: str = ""
 
+    @property
+    def too_wide(self) -> bool:
+        """Whether the interval says nothing: the row is small and grey."""
+        return bool(why_too_wide(self.lower, self.upper))
+
 
 _ROW = 0.185
 PALE = "#A9B1BA"
-
-MOST_SPREAD = 10.0
-"""A confidence interval of a ratio whose ends differ by more than this factor is too wide to mean anything."""
-
-
-def too_wide(lower: float | None, upper: float | None) -> bool:
-    """Whether the interval of a ratio says nothing: drawn in grey."""
-    if lower is None or upper is None:
-        return False
-    return not math.isfinite(upper) or lower <= 0 or upper / lower > MOST_SPREAD
+_GREY = f"Small and grey: the confidence interval has no end or spans more than a factor of {RATIO.widest:g}."
 
 
 def forest_plot(
@@ -93,8 +90,9 @@ def forest_plot(
     with style():
         body = max(len(rows), 1) * _ROW
         top = 0.26 + (0.22 if title else 0.0)
-        figure = new_figure(width, body + top + 0.50)
-        text = bare(axes_at(figure, (0, 0.50, width, body + top)))
+        foot = 0.66 if any(row.too_wide for row in rows) else 0.50
+        figure = new_figure(width, body + top + foot)
+        text = bare(axes_at(figure, (0, foot, width, body + top)))
         text.set_xlim(0, width)
         text.set_ylim(0, body + top)
         text.patch.set_visible(False)
@@ -102,7 +100,7 @@ def forest_plot(
         if title:
             text.text(0.08, body + top - 0.13, title, weight="bold", fontsize=8, va="center")
         _headings(text, columns, body, effect, p_heading)
-        plot = axes_at(figure, (columns.plot, 0.50, columns.plot_width, body))
+        plot = axes_at(figure, (columns.plot, foot, columns.plot_width, body))
         if not rows:
             note(plot, "Nothing to show.")
             return figure
@@ -114,6 +112,8 @@ def forest_plot(
             _row_text(text, columns, row, y)
             _row_mark(plot, row, y, limits)
         _axis(plot, limits, body, (left_label, right_label))
+        if any(row.too_wide for row in rows):
+            text.text(0.08, 0.06 - foot, _GREY, fontsize=6, color=MUTED, va="bottom")
     return figure
 
 
@@ -175,7 +175,7 @@ def _row_text(axes: Axes, columns: _Columns, row: ForestRow, y: float) -> None:
         axes.text(columns.estimate, y, "1 (reference)", ha="right", va="center", color=MUTED)
         return
     text = row.remark if row.remark and row.hr is None else estimate_text(row.hr, row.lower, row.upper)
-    pale = row.hr is None or too_wide(row.lower, row.upper)
+    pale = row.hr is None or row.too_wide
     size: dict[str, Any] = {"fontsize": 6.2, "color": MUTED} if pale else {}
     axes.text(columns.estimate, y, text, ha="right", va="center", weight=heavy, **size)
     if row.p is not None and math.isfinite(row.p):
@@ -215,7 +215,7 @@ def _row_mark(axes: Axes, row: ForestRow, y: float, limits: tuple[float, float])
         _diamond(axes, row, y, (low, high))
         return
     shown = (max(low, limits[0]), min(high, limits[1]))
-    pale = too_wide(row.lower, row.upper)
+    pale = row.too_wide
     ink = PALE if pale else INK
     axes.plot(shown, (y, y), color=ink, linewidth=1.0, solid_capstyle="butt", zorder=2)
     for end, marker, clipped in ((shown[0], "<", low < limits[0]), (shown[1], ">", high > limits[1])):
@@ -235,7 +235,8 @@ def _diamond(axes: Axes, row: ForestRow, y: float, ends: tuple[float, float]) ->
         axes.plot(row.prediction, (y, y), color=MUTED, linewidth=0.8, zorder=2)
     middle = row.hr if row.hr is not None else 1.0
     corners = [(ends[0], y), (middle, y + 0.06), (ends[1], y), (middle, y - 0.06)]
-    axes.add_patch(Polygon(corners, closed=True, facecolor="#0B4F8A", edgecolor="none", zorder=4))
+    colour = PALE if row.too_wide else "#0B4F8A"
+    axes.add_patch(Polygon(corners, closed=True, facecolor=colour, edgecolor="none", zorder=4))
 
 
 def _axis(axes: Axes, limits: tuple[float, float], body: float, sides: tuple[str, str]) -> None:

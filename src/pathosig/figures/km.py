@@ -27,6 +27,7 @@ from pathosig.figures.style import (
     p_text,
     style,
 )
+from pathosig.figures.uncertainty import why_too_wide
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -227,20 +228,23 @@ def _carried(values: NDArray[np.floating]) -> NDArray[np.floating]:
     return np.asarray(values[place])
 
 
-def _test_text(data: KmData) -> str:
-    """Hazard ratio and test, as printed over the curves."""
-    parts = []
+def _test_lines(data: KmData) -> list[tuple[str, bool]]:
+    """Hazard ratio and test as printed over the curves, and whether a line is small and grey."""
+    test = "" if data.logrank_p is None else f"log-rank {p_text(data.logrank_p)}"
+    effect, why = "", ""
     if data.hr is not None:
-        parts.append(
-            f"HR {data.hr_label}".strip() + " " + estimate_text(*data.hr).replace("(", "(95% CI ", 1)
-        )
-    if data.logrank_p is not None:
-        parts.append(f"log-rank {p_text(data.logrank_p)}")
-    return "; ".join(parts)
+        effect = f"HR {data.hr_label}".strip() + " " + estimate_text(*data.hr).replace("(", "(95% CI ", 1)
+        why = why_too_wide(*data.hr[1:])
+    lines = (
+        [(test, False), (f"{effect}: {why}", True)]
+        if why
+        else [("; ".join(filter(None, (effect, test))), False)]
+    )
+    return [line for line in lines if line[0]]
 
 
 def _header_height(data: KmData) -> float:
-    return _LINE * (len(data.curves) + bool(_test_text(data))) + 0.04 if data.curves else 0.0
+    return _LINE * (len(data.curves) + len(_test_lines(data))) + 0.04 if data.curves else 0.0
 
 
 def _draw_header(figure: Figure, data: KmData, box: tuple[float, float, float, float]) -> None:
@@ -251,9 +255,9 @@ def _draw_header(figure: Figure, data: KmData, box: tuple[float, float, float, f
     axes.set_ylim(0, height)
     axes.patch.set_visible(False)
     y = height - _LINE / 2
-    test = _test_text(data)
-    if test:
-        axes.text(0, y, test, va="center", fontsize=6.5)
+    for line, pale in _test_lines(data):
+        look: dict[str, Any] = {"fontsize": 5.6, "color": MUTED} if pale else {"fontsize": 6.5}
+        axes.text(0, y, line, va="center", **look)
         y -= _LINE
     for i, curve in enumerate(data.curves):
         dashes = _DASHES[i % 4] if i >= 2 else "-"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.ticker import NullFormatter
@@ -41,7 +41,12 @@ class TimeAuc:
 
 
 def calibration_plot(
-    groups: Sequence[CalibrationPoint], *, title: str, time_label: str, facts: Sequence[str] = ()
+    groups: Sequence[CalibrationPoint],
+    *,
+    title: str,
+    time_label: str,
+    facts: Sequence[str] = (),
+    uncertain: Sequence[str] = (),
 ) -> Figure:
     """Observed against predicted risk on the full square from 0 to 1, so that cohorts can be compared.
 
@@ -53,6 +58,8 @@ def calibration_plot(
         Panel title and, for example, ``36 months``.
     facts
         Lines printed inside, such as ``O/E 1.04 (0.88-1.22)``.
+    uncertain
+        Lines beneath them in small grey letters: estimates whose interval says nothing, and why.
     """
     with style():
         figure = new_figure(COLUMN, 3.40)
@@ -85,6 +92,9 @@ def calibration_plot(
         # Legend and numbers lie in corners that points near the diagonal leave free.
         axes.legend(loc="lower right", borderaxespad=0.2)
         axes.text(0.03, 0.97, "\n".join(facts), transform=axes.transAxes, va="top", linespacing=1.4)
+        below = 0.965 - 0.052 * len(facts)
+        small: dict[str, Any] = {"fontsize": 5.6, "color": MUTED, "linespacing": 1.3}
+        axes.text(0.03, below, "\n".join(uncertain), transform=axes.transAxes, va="top", **small)
     return figure
 
 

@@ -6,12 +6,13 @@ import math
 import re
 from collections.abc import Sequence
 
-from pathosig.figures.forest import MOST_SPREAD
 from pathosig.figures.palette import coarse_colours, hpc_colours
-from pathosig.figures.results import analysis_title
+from pathosig.figures.results import analysis_title, hr_text
 from pathosig.figures.style import coarse_name, estimate_text, hpc_name
 from pathosig.figures.titles import endpoint_title, prose, sentence_case
+from pathosig.figures.uncertainty import PROPORTION, RATIO, Scale, why_too_wide
 from pathosig.report.material import CoarseGroup, Material, Phenotypes, Term
+from pathosig.report.page import Number
 from pathosig.validation.analysis import Analysis
 from pathosig.validation.values import Estimate, HazardRatio, NotEstimable
 
@@ -100,8 +101,29 @@ def palette_of(phenotypes: Phenotypes | None) -> list[str]:
     return hpc_colours(phenotypes.k, artefacts=phenotypes.artefacts, linkage=phenotypes.linkage)
 
 
-def estimate_cell(value: Estimate | NotEstimable | float | None, *, digits: int = 3) -> str:
-    """An estimate with its confidence interval, or why there is none."""
+def estimate_cell(
+    value: Estimate | NotEstimable | float | None, *, scale: Scale = PROPORTION, digits: int = 3
+) -> str | Number:
+    """An estimate with its confidence interval, or why there is none; small and grey where the interval says nothing."""
+    text = estimate_words(value, digits=digits)
+    why = why_too_wide(value.lower, value.upper, scale) if isinstance(value, Estimate) else ""
+    return Number(value=text, uncertain=why) if why else text
+
+
+def ratio_cell(value: float | None, lower: float | None, upper: float | None) -> str | Number:
+    """A ratio with its confidence interval; small and grey where the interval says nothing."""
+    text, why = estimate_text(value, lower, upper), why_too_wide(lower, upper, RATIO)
+    return Number(value=text, uncertain=why) if why and value is not None else text
+
+
+def hr_cell(value: HazardRatio | NotEstimable) -> str | Number:
+    """A hazard ratio with its confidence interval, or why there is none; small and grey where it is too uncertain."""
+    why = "" if isinstance(value, NotEstimable) or value.hr is None else why_uncertain(value)
+    return Number(value=hr_text(value), uncertain=why) if why else hr_text(value)
+
+
+def estimate_words(value: Estimate | NotEstimable | float | None, *, digits: int = 3) -> str:
+    """An estimate with its confidence interval, or why there is none, as text."""
     if value is None:
         return "–"
     if isinstance(value, NotEstimable):
@@ -111,6 +133,13 @@ def estimate_cell(value: Estimate | NotEstimable | float | None, *, digits: int 
     text = estimate_text(value.estimate, value.lower, value.upper, digits=digits)
     without = value.lower is None and value.upper is None
     return text.partition(" (")[0] if without else text
+
+
+def per_cent_cell(value: Estimate | NotEstimable | float | None, *, digits: int = 0) -> str | Number:
+    """A proportion in per cent; small and grey where its confidence interval says nothing."""
+    text = per_cent(value, digits=digits)
+    why = why_too_wide(value.lower, value.upper, PROPORTION) if isinstance(value, Estimate) else ""
+    return Number(value=text, uncertain=why) if why else text
 
 
 def per_cent(value: Estimate | NotEstimable | float | None, *, digits: int = 0) -> str:
@@ -138,10 +167,9 @@ def why_uncertain(effect: HazardRatio) -> str:
     """Why a hazard ratio is too uncertain to be shown like a fact; empty when it is not."""
     if effect.events < FEW_EVENTS:
         return f"{plural(effect.events, 'event')} only: too few for a firm estimate"
-    if effect.lower is None or effect.upper is None or effect.lower <= 0:
+    if effect.lower is None or effect.upper is None:
         return "the confidence interval has no end"
-    spread = effect.upper / effect.lower
-    return f"the confidence interval spans a factor of {spread:.0f}" if spread > MOST_SPREAD else ""
+    return why_too_wide(effect.lower, effect.upper, RATIO)
 
 
 def analysis_name(analysis: Analysis) -> str:

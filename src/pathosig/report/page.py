@@ -16,7 +16,16 @@ from pathosig.figures.style import with_dark_mode
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Cell = str | int | float | None
+
+@dataclass(frozen=True, kw_only=True)
+class Number:
+    """An estimate as printed; `uncertain` says why it is too uncertain to mean anything, and shows it small and grey."""
+
+    value: str
+    uncertain: str = ""
+
+
+Cell = str | int | float | Number | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +56,7 @@ class Note:
 class Facts:
     """Names and values side by side."""
 
-    rows: Sequence[tuple[str, str]]
+    rows: Sequence[tuple[str, str | Number]]
     kind: str = "facts"
 
 
@@ -253,14 +262,6 @@ class VerdictLine:
     columns: Sequence[str] = ()
     rows: Sequence[tuple[str, Sequence[Number]]] = ()
     note: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Number:
-    """One number of a verdict; `uncertain` says why it is too wide to mean anything, and shows it small and grey."""
-
-    value: str
-    uncertain: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup, escape
 
 from pathosig.core.templates import environment as templates_of
-from pathosig.report.page import LONG, Cell, Page, Table
+from pathosig.report.page import LONG, Cell, Number, Page, Table
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -21,6 +21,8 @@ def show(cell: Cell) -> str:
     """A table cell as printed: a dash for what is missing, thousands apart, three decimals."""
     if cell is None or (isinstance(cell, float) and cell != cell):
         return "–"
+    if isinstance(cell, Number):
+        return cell.value
     if isinstance(cell, bool):
         return "yes" if cell else "no"
     if isinstance(cell, int):
@@ -56,6 +58,11 @@ def is_number(cell: Cell) -> bool:
     return cell is None or (isinstance(cell, (int, float)) and not isinstance(cell, bool))
 
 
+def why_uncertain(cell: Cell) -> str:
+    """Why a cell is small and grey; empty for all others."""
+    return cell.uncertain if isinstance(cell, Number) else ""
+
+
 @cache
 def environment() -> Environment:
     """The templates of the report with their filters."""
@@ -63,6 +70,7 @@ def environment() -> Environment:
     env.filters["show"] = show
     env.filters["coded"] = coded
     env.filters["kept_together"] = kept_together
+    env.filters["why_uncertain"] = why_uncertain
     env.tests["number_cell"] = is_number
     env.globals["LONG"] = LONG
     return env

@@ -6,12 +6,19 @@ import io
 import zipfile
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import docx
 from docx.enum.text import WD_ALIGN_PARAGRAPH
-from docx.shared import Pt
+from docx.shared import Pt, RGBColor
 
 from pathosig.report.tables import PaperTable
+
+if TYPE_CHECKING:
+    from docx.document import Document
+    from docx.text.paragraph import Paragraph
+
+_GREY = RGBColor(0x5A, 0x63, 0x70)
 
 
 def tables_docx(tables: Sequence[PaperTable], *, title: str) -> bytes:
@@ -32,19 +39,40 @@ def tables_docx(tables: Sequence[PaperTable], *, title: str) -> bytes:
         grid = document.add_table(rows=1 + len(table.rows), cols=len(table.columns))
         grid.style = "Table Grid"
         for i, row in enumerate([table.columns, *table.rows]):
-            for cell, text, right in zip(grid.rows[i].cells, row, table.right, strict=True):
+            marks = table.marks(i - 1) if i else [""] * len(row)
+            for cell, text, right, mark in zip(grid.rows[i].cells, row, table.right, marks, strict=True):
                 paragraph = cell.paragraphs[0]
-                run = paragraph.add_run(text)
-                run.font.size = Pt(8)
-                run.bold = i == 0
+                _write(paragraph, text, mark)
+                paragraph.runs[0].bold = i == 0
                 if right:
                     paragraph.alignment = WD_ALIGN_PARAGRAPH.RIGHT
-        if table.note:
-            run = document.add_paragraph().add_run(table.note)
-            run.font.size = Pt(7.5)
+        _notes(document, table)
     buffer = io.BytesIO()
     document.save(buffer)
     return _without_dates(buffer.getvalue())
+
+
+def _write(paragraph: Paragraph, text: str, mark: str) -> None:
+    """The text of a cell; an estimate with a mark is small and grey, and the mark follows it."""
+    run = paragraph.add_run(text)
+    run.font.size = Pt(6.5 if mark else 8)
+    if mark:
+        run.font.color.rgb = _GREY
+        letter = paragraph.add_run(mark)
+        letter.font.size, letter.font.superscript, letter.font.color.rgb = Pt(6.5), True, _GREY
+
+
+def _notes(document: Document, table: PaperTable) -> None:
+    """What stands under a table: its note, and what its marks mean."""
+    reasons = table.reasons()
+    if not table.note and not reasons:
+        return
+    paragraph = document.add_paragraph()
+    paragraph.add_run(table.note).font.size = Pt(7.5)
+    for why, letter in reasons.items():
+        mark = paragraph.add_run(f" {letter}")
+        mark.font.size, mark.font.superscript = Pt(7.5), True
+        paragraph.add_run(f" {why}.").font.size = Pt(7.5)
 
 
 def _without_dates(data: bytes) -> bytes:

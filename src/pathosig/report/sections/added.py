@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from pathosig.figures.performance import decision_curve_plot
 from pathosig.figures.results import floats, known
-from pathosig.figures.style import estimate_text, p_text
+from pathosig.figures.style import p_text
+from pathosig.figures.uncertainty import SLOPE
 from pathosig.report.cells import (
     analysis_name,
     estimate_cell,
@@ -14,6 +15,7 @@ from pathosig.report.cells import (
     listed,
     number_text,
     numbered,
+    ratio_cell,
     time_text,
 )
 from pathosig.report.images import picture
@@ -110,8 +112,8 @@ def _clinical_histology(material: Material) -> list[Block]:
     for c in model.cohorts:
         calibration = known(c.calibration)
         at = {} if calibration is None else {h.years: h for h in calibration.horizons}
-        ratios = [estimate_text(h.ratio, h.lower, h.upper) if (h := at.get(y)) else None for y in years]
-        slope = None if calibration is None else estimate_cell(calibration.slope)
+        ratios = [ratio_cell(h.ratio, h.lower, h.upper) if (h := at.get(y)) else None for y in years]
+        slope = None if calibration is None else estimate_cell(calibration.slope, scale=SLOPE)
         rows.append([cohort_title(c.cohort), c.n, c.events, slope, *ratios])
     columns = ["Cohort", "n", "Events", "Calibration slope (95% CI)"]
     columns += [f"O/E at {y:g} {'year' if y == 1 else 'years'}" for y in years]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pathosig.figures.uncertainty import CORRELATION, PROPORTION, Scale
 from pathosig.report.audit_values import count_at, estimate_at, number_at, rows_at, text_at, value_at
-from pathosig.report.cells import estimate_cell, feature_name, per_cent, plural
+from pathosig.report.cells import estimate_cell, estimate_words, feature_name, per_cent, per_cent_cell, plural
 from pathosig.report.material import Material, cohort_title
-from pathosig.report.page import Block, Cell, Note, Section, Table
+from pathosig.report.page import Block, Cell, Note, Number, Section, Table
 from pathosig.report.rendering import without_empty
 
 ORDER = ("null", "optimism", "site", "depth", "stability")
@@ -46,14 +47,19 @@ _Result = Mapping[str, Any]
 _COLUMNS = ["Quantity", "Estimate (95% interval)", "Monte-Carlo error", "Bar"]
 
 
-def _c(result: _Result, key: str, digits: int = 3) -> str:
+def _c(result: _Result, key: str, *, scale: Scale = PROPORTION) -> str | Number:
     value = estimate_at(result, key)
-    return "not estimable" if value is None else estimate_cell(value, digits=digits)
+    return "not estimable" if value is None else estimate_cell(value, scale=scale)
 
 
-def _percent(result: _Result, key: str) -> str:
+def _percent(result: _Result, key: str) -> str | Number:
     value = estimate_at(result, key)
-    return "not estimable" if value is None else per_cent(value, digits=1)
+    return "not estimable" if value is None else per_cent_cell(value, digits=1)
+
+
+def _hpcs(result: _Result) -> str:
+    value = estimate_at(result, "codebook_refit.hpcs")
+    return "not estimable" if value is None else estimate_words(value, digits=0)
 
 
 def _error(result: _Result, key: str) -> str:
@@ -109,7 +115,7 @@ def _optimism(result: _Result, title: str) -> list[Block]:
             [first, _c(result, "codebook_refit.out_of_bag_c"), refit_error, ""],
             ["… in the same resamples with the codebook fixed", _c(result, "codebook_refit.fixed_c"), "", ""],
             ["… refitted minus fixed", _c(result, "codebook_refit.difference"), "", ""],
-            ["… HPCs", _c(result, "codebook_refit.hpcs", 0), "", ""],
+            ["… HPCs", _hpcs(result), "", ""],
             ["… agreement of tiles (ARI)", _c(result, "codebook_refit.agreement"), "", ""],
         ]
     else:
@@ -122,7 +128,7 @@ def _optimism(result: _Result, title: str) -> list[Block]:
 
 def _site(result: _Result, title: str) -> list[Block]:
     p = number_at(result, "site_predictability.p")
-    chance = f"by chance {_percent(result, 'site_predictability.chance')}"
+    chance = f"by chance {per_cent(estimate_at(result, 'site_predictability.chance'), digits=1)}"
     chance += "" if p is None else f", p = {p:.3f}"
     rows: list[list[Cell]] = [
         ["C, no site in both parts", _c(result, "preserved_site_c"), "", ""],
@@ -150,7 +156,12 @@ def _depth(result: _Result, title: str) -> list[Block]:
     note = f"{draws} of so many tiles, against the score from all tiles of the patient."
     out: list[Block] = [without_empty(Table(caption=title, columns=columns, rows=rows, note=note))]
     tiles: list[list[Cell]] = [
-        [cohort_title(text_at(t, "cohort")), count_at(t, "patients"), _c(t, "correlation"), number_at(t, "p")]
+        [
+            cohort_title(text_at(t, "cohort")),
+            count_at(t, "patients"),
+            _c(t, "correlation", scale=CORRELATION),
+            number_at(t, "p"),
+        ]
         for t in rows_at(result, "tiles")
     ]
     if tiles:
@@ -161,12 +172,18 @@ def _depth(result: _Result, title: str) -> list[Block]:
 
 def _stability(result: _Result, title: str) -> list[Block]:
     rows: list[list[Cell]] = [
-        [label, n, _c(result, f"{part}.correlation"), _percent(result, f"{part}.share_empty")]
+        [
+            label,
+            n,
+            _c(result, f"{part}.correlation", scale=CORRELATION),
+            _percent(result, f"{part}.share_empty"),
+        ]
         for label, part in (("Other seeds", "seeds"), ("Bootstrap of patients", "bootstrap"))
         if (n := count_at(result, f"{part}.n"))
     ]
     rows += [
-        [f"Tree cut at {count_at(r, 'k')}", None, _c(r, "correlation"), ""] for r in rows_at(result, "levels")
+        [f"Tree cut at {count_at(r, 'k')}", None, _c(r, "correlation", scale=CORRELATION), ""]
+        for r in rows_at(result, "levels")
     ]
     columns = ["Fitted again with", "Fits", "Correlation with the score", "Without a signature"]
     out: list[Block] = [Table(caption=title, columns=columns, rows=rows)]
@@ -195,7 +212,7 @@ def _stability(result: _Result, title: str) -> list[Block]:
 def _other(result: _Result, title: str) -> list[Block]:
     """An audit this version does not know: its single numbers and texts."""
     rows: list[list[Cell]] = [
-        [str(k).replace("_", " "), text_at(result, k) or estimate_cell(estimate_at(result, k))]
+        [str(k).replace("_", " "), text_at(result, k) or estimate_words(estimate_at(result, k))]
         for k in sorted(result)
         if text_at(result, k) or estimate_at(result, k) is not None
     ]

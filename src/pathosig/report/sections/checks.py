@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathosig.figures.instability import instability_plot
 from pathosig.figures.performance import effect_curve_plot
-from pathosig.figures.results import floats, hr_text, known, p_of
+from pathosig.figures.results import floats, known, p_of
 from pathosig.figures.titles import prose
+from pathosig.figures.uncertainty import time_scale, why_too_wide
 from pathosig.report.cells import (
     analysis_name,
     estimate_cell,
+    estimate_words,
     feature_title,
+    hr_cell,
     in_words,
     is_main,
     number_text,
@@ -21,7 +24,7 @@ from pathosig.report.cells import (
 )
 from pathosig.report.images import picture
 from pathosig.report.material import Material
-from pathosig.report.page import Block, Cell, Facts, Note, Section, Table
+from pathosig.report.page import Block, Cell, Facts, Note, Number, Section, Table
 from pathosig.report.rendering import without_empty
 from pathosig.validation.analysis import Analysis
 
@@ -36,7 +39,7 @@ def hazards_section(material: Material) -> Section | None:
         rows.append([name, *tests, None if spline is None else spline.p_nonlinear, rmst_cell(a)])
         if ph is not None and ph.violated and ph.piecewise:
             cells: list[list[Cell]] = [
-                [f"{number_text(p.start, 0)} to {number_text(p.end, 0)} {a.unit}", hr_text(p.effect)]
+                [f"{number_text(p.start, 0)} to {number_text(p.end, 0)} {a.unit}", hr_cell(p.effect)]
                 for p in ph.piecewise
             ]
             caption = f"{name}: hazards are not proportional; hazard ratio by period"
@@ -63,7 +66,7 @@ def hazards_section(material: Material) -> Section | None:
     return Section(id="hazards", title="Proportional hazards and form", blocks=[table, *blocks])
 
 
-def rmst_cell(analysis: Analysis) -> str | None:
+def rmst_cell(analysis: Analysis) -> str | Number | None:
     """Difference of restricted means with unit and horizon; a horizon too short to mean anything is named instead."""
     rmst, follow_up = known(analysis.rmst), known(analysis.follow_up)
     if rmst is None:
@@ -72,7 +75,10 @@ def rmst_cell(analysis: Analysis) -> str | None:
     median = None if follow_up is None else follow_up.estimate
     if median is not None and rmst.tau < median / 2:
         return f"not shown: too few at risk beyond {until}"
-    return f"{estimate_cell(rmst.difference, digits=1)} {analysis.unit}, up to {until}"
+    text = f"{estimate_words(rmst.difference, digits=1)} {analysis.unit}, up to {until}"
+    difference = known(rmst.difference)
+    why = "" if difference is None else why_too_wide(difference.lower, difference.upper, time_scale(rmst.tau))
+    return Number(value=text, uncertain=why) if why else text
 
 
 def internal_section(material: Material) -> Section | None:
@@ -81,7 +87,9 @@ def internal_section(material: Material) -> Section | None:
     internal = None if results is None else known(results.internal)
     if results is None or internal is None:
         return None
-    facts = [("Repeats × folds", f"{internal.repeats} × {internal.folds}, grouped by patient")]
+    facts: list[tuple[str, str | Number]] = [
+        ("Repeats × folds", f"{internal.repeats} × {internal.folds}, grouped by patient")
+    ]
     facts += [
         (label, estimate_cell(value))
         for label, value in (
@@ -96,7 +104,7 @@ def internal_section(material: Material) -> Section | None:
     if against is not None and against.difference is not None:
         facts.append(("Selection minus ridge on all leaves, C", number_text(against.difference, 3)))
     if known(internal.hr_sd) is not None:
-        facts.append(("HR per SD, cross-validated", hr_text(internal.hr_sd)))
+        facts.append(("HR per SD, cross-validated", hr_cell(internal.hr_sd)))
     facts.append(("Folds in which nothing was selected", per_cent(internal.share_empty)))
     blocks: list[Block] = []
     if internal.share_empty >= 1:

@@ -19,6 +19,29 @@ def warnings_of(material: Material) -> Sequence[Finding]:
     return () if material.results is None else tuple(dict.fromkeys(material.results.warnings))
 
 
+def grouped(material: Material, warnings: Sequence[Finding]) -> list[tuple[str, str]]:
+    """Code and sentence of every warning as printed, the gravest first; equal ones in one line with where they occurred."""
+    places: dict[tuple[str, str], list[str]] = {}
+    for warning in gravest_first(warnings):
+        place, text = _placed(warning)
+        places.setdefault((warning.code, text), []).append(place)
+    lines = []
+    for (code, text), where in places.items():
+        if len(where) == 1:
+            lines.append((code, in_words(material, f"{where[0]}: {text}" if where[0] else text)))
+            continue
+        named = "; ".join(in_words(material, f"{place}:").rstrip(":") for place in where)
+        lines.append((code, f"{in_words(material, text).rstrip('.')}. Where: {named}."))
+    return lines
+
+
+def _placed(warning: Finding) -> tuple[str, str]:
+    """Where a warning arose, as its sentence begins, and the rest of the sentence; all of it where it names no place."""
+    place, colon, text = warning.message.partition(": ")
+    named = bool(colon) and bool(warning.where) and place in (warning.where, f"cohort {warning.where}")
+    return (place, text) if named else ("", warning.message)
+
+
 def gravest_first(warnings: Sequence[Finding]) -> list[Finding]:
     """The warnings ordered by how much they endanger the conclusion."""
 
@@ -33,9 +56,9 @@ def warnings_section(material: Material) -> Section | None:
     """All warnings, equal ones counted together; None when no record exists."""
     if not any(material.records.values()):
         return None
-    findings = gravest_first(warnings_of(material))
+    findings = warnings_of(material)
     blocks: list[Block] = [
-        Note(title=w.code, text=in_words(material, w.message), level="warning") for w in findings
+        Note(title=code, text=text, level="warning") for code, text in grouped(material, findings)
     ]
     counts: Counter[tuple[str, str]] = Counter()
     example: dict[tuple[str, str], str] = {}

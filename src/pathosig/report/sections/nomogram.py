@@ -10,9 +10,9 @@ import numpy as np
 from pathosig.figures.equation import round_values
 from pathosig.figures.nomogram import NomogramScale, RiskMarks, nomogram_figure
 from pathosig.figures.results import known
-from pathosig.figures.style import estimate_text, p_text
+from pathosig.figures.style import p_text
 from pathosig.figures.titles import endpoint_title, sentence_case, variable_title, words_of
-from pathosig.report.cells import listed, number_text, plural
+from pathosig.report.cells import listed, number_text, plural, ratio_cell
 from pathosig.report.images import picture
 from pathosig.report.material import Material
 from pathosig.report.page import Block, Cell, Section, Table
@@ -156,7 +156,7 @@ def _effects(both: ClinicalHistology) -> Table:
         )
         if e.level:
             name = f"{sentence_case(words_of(e.variable))}: {e.level} against {e.reference}"
-        rows.append([name, estimate_text(e.hr, e.lower, e.upper), p_text(e.p)])
+        rows.append([name, ratio_cell(e.hr, e.lower, e.upper), p_text(e.p)])
     return Table(
         caption="Hazard ratios of the model",
         columns=["Variable", "Hazard ratio (95% CI)", "Wald test"],

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from pathosig.figures.performance import CalibrationPoint, TimeAuc, calibration_plot, time_auc_plot
 from pathosig.figures.results import analysis_title, known
-from pathosig.figures.style import estimate_text
 from pathosig.figures.titles import cohort_title, endpoint_title
+from pathosig.figures.uncertainty import SLOPE
 from pathosig.report.cells import (
     analyses_of,
     analysis_name,
@@ -15,11 +15,12 @@ from pathosig.report.cells import (
     is_main,
     listed,
     numbered,
+    ratio_cell,
     time_text,
 )
 from pathosig.report.images import picture
 from pathosig.report.material import Material
-from pathosig.report.page import Block, Cell, Section, Table, folded
+from pathosig.report.page import Block, Cell, Number, Section, Table, folded
 from pathosig.report.rendering import without_empty
 from pathosig.validation.analysis import Analysis, CalibrationAt, PredictionError
 
@@ -54,7 +55,7 @@ def _table(analyses: Sequence[Analysis]) -> Table:
                 endpoint_title(a.endpoint),
                 estimate_cell(a.harrell_c),
                 estimate_cell(a.uno_c),
-                None if calibration is None else estimate_cell(calibration.slope),
+                None if calibration is None else estimate_cell(calibration.slope, scale=SLOPE),
                 None if error is None else error.score,
                 None if error is None else error.null,
             ]
@@ -126,17 +127,14 @@ def _calibration(analysis: Analysis, number: int, years: float | None) -> list[B
     if calibration is None or not usable:
         return []
     horizon = next((h for h in usable if h.years == years), usable[-1])
-    facts = []
-    if horizon.ratio is not None:
-        facts.append(f"O/E {estimate_text(horizon.ratio, horizon.lower, horizon.upper)}")
-    slope = calibration.slope
-    facts += (
-        [f"slope {estimate_text(slope.estimate, slope.lower, slope.upper)}"]
-        if slope.estimate is not None
-        else []
-    )
+    ratio, slope = horizon, calibration.slope
+    cells = [] if ratio.ratio is None else [("O/E", ratio_cell(ratio.ratio, ratio.lower, ratio.upper))]
+    if slope.estimate is not None:
+        cells.append(("slope", estimate_cell(slope, scale=SLOPE, digits=2)))
+    firm = [f"{label} {cell}" for label, cell in cells if isinstance(cell, str)]
+    grey = [f"{label} {c.value}\n{c.uncertain}" for label, c in cells if isinstance(c, Number)]
     name, label = analysis_name(analysis), time_text(horizon.time, analysis.unit)
-    figure = calibration_plot(_points(horizon), title=name, time_label=label, facts=facts)
+    figure = calibration_plot(_points(horizon), title=name, time_label=label, facts=firm, uncertain=grey)
     caption = f"{name}: predicted and observed risk of an event by {label}, by groups of predicted risk; frozen model."
     if years is not None and horizon.years != years:
         caption += " The common horizon is not estimable in this cohort."

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathosig.figures.results import hr_text, km_data, known
 from pathosig.figures.style import estimate_text
 from pathosig.figures.titles import endpoint_title, prose
+from pathosig.figures.uncertainty import PROPORTION, why_too_wide
 from pathosig.report.cells import (
     FEW_EVENTS,
     analyses_of,
     analysis_name,
-    estimate_cell,
+    estimate_words,
     in_words,
     is_main,
     listed,
@@ -20,7 +21,7 @@ from pathosig.report.images import km_pictures
 from pathosig.report.material import Material, cohort_title
 from pathosig.report.page import Block, Note, Number, Section, VerdictLine, Verdicts
 from pathosig.report.sections import drivers
-from pathosig.report.sections.findings import gravest_first, warnings_of
+from pathosig.report.sections.findings import grouped, warnings_of
 from pathosig.report.sections.makeup import tissue_rows
 from pathosig.report.sections.patients import primary_text
 from pathosig.validation.analysis import Analysis
@@ -55,11 +56,11 @@ TONES = {"holds": "good", "uncertain": "unsure", "not shown": "bad", "nothing fo
 def summary_section(material: Material) -> Section | None:
     """The verdicts with the gravest warnings, the tissue that drives the score, other models, and the primary curves."""
     lines = verdict_lines(material)
-    warnings = gravest_first(warnings_of(material))
+    warnings = grouped(material, warnings_of(material))
     blocks: list[Block] = []
     if lines:
-        shown = [(w.code, in_words(material, w.message)) for w in warnings[:SHOWN_WARNINGS]]
-        blocks.append(Verdicts(lines=lines, warnings=shown, more=max(len(warnings) - SHOWN_WARNINGS, 0)))
+        shown, more = warnings[:SHOWN_WARNINGS], max(len(warnings) - SHOWN_WARNINGS, 0)
+        blocks.append(Verdicts(lines=lines, warnings=shown, more=more))
     else:
         blocks.append(Note(text=_not_yet(material), level="warning"))
     blocks += _tissue(material)
@@ -193,7 +194,7 @@ def _rows(material: Material, verdict: Verdict) -> list[tuple[str, list[Number]]
         text = estimate_text(effect.estimate, effect.lower, effect.upper)
         cells = [
             Number(value=f"{n:,} ({events:,})"),
-            Number(value=text),
+            Number(value=text, uncertain=why_too_wide(effect.lower, effect.upper)),
             Number(value="–"),
             Number(value="–"),
         ]
@@ -205,7 +206,7 @@ def _nothing(analysis: Analysis) -> list[Number]:
     """The row of a cross-validation in which nothing was selected: its C-index of 0.50 is no measurement."""
     why = "nothing was selected in any fold"
     c = known(analysis.harrell_c)
-    shown = "–" if c is None else estimate_cell(c.estimate, digits=2)
+    shown = "–" if c is None else estimate_words(c.estimate, digits=2)
     size = Number(value=f"{analysis.n:,} ({analysis.events:,})")
     return [
         size,
@@ -230,12 +231,14 @@ def _cells(analysis: Analysis) -> list[Number]:
     else:
         hr = Number(value="not estimable", uncertain=effect.reason)
     cells = [Number(value=f"{analysis.n:,} ({analysis.events:,})"), hr]
-    cells.append(Number(value="–" if c is None else estimate_cell(c, digits=2), uncertain=few))
+    wide = "" if c is None else why_too_wide(c.lower, c.upper, PROPORTION)
+    cells.append(Number(value="–" if c is None else estimate_words(c, digits=2), uncertain=few or wide))
     if added is None:
         return [*cells, Number(value="–")]
-    text = estimate_cell(added.difference_c, digits=2)
+    text, gain = estimate_words(added.difference_c, digits=2), known(added.difference_c)
+    wide = "" if gain is None else why_too_wide(gain.lower, gain.upper, PROPORTION)
     signed = text if text.startswith("−") else f"+{text}"
-    return [*cells, Number(value=signed, uncertain=few)]
+    return [*cells, Number(value=signed, uncertain=few or wide)]
 
 
 def verdict_words(material: Material) -> str:

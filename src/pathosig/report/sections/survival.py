@@ -10,10 +10,10 @@ from pathosig.figures.titles import endpoint_title
 from pathosig.report.cells import (
     analyses_of,
     analysis_name,
-    estimate_cell,
+    estimate_words,
     is_main,
     is_primary_endpoint,
-    per_cent,
+    per_cent_cell,
 )
 from pathosig.report.images import km_pictures
 from pathosig.report.material import Material, cohort_title
@@ -63,7 +63,7 @@ def _table(analyses: Sequence[Analysis]) -> Table:
             endpoint_title(a.endpoint),
             a.n,
             a.events,
-            estimate_cell(a.follow_up, digits=1),
+            estimate_words(a.follow_up, digits=1),
             p_text(p_of(a.logrank)),
             "primary" if a.primary else "sensitivity",
         ]
@@ -98,7 +98,7 @@ def _shares(material: Material) -> list[Block]:
             c.role,
             c.n_patients,
             c.n_assessable,
-            per_cent(c.share_high),
+            per_cent_cell(c.share_high),
             c.tiles.median or None,
         ]
         for c in material.results.cohorts

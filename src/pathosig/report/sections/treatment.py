@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from pathosig.figures.forest import ForestRow, forest_plot
 from pathosig.figures.km import KmData
 from pathosig.figures.performance import effect_curve_plot
-from pathosig.figures.results import floats, hr_row, hr_text, km_curve, known
+from pathosig.figures.results import floats, hr_row, km_curve, known
 from pathosig.figures.style import estimate_text, p_text
 from pathosig.figures.titles import endpoint_title, risk_label, sentence_case, variable_title
-from pathosig.report.cells import in_words, is_primary_endpoint, number_text, per_cent
+from pathosig.figures.uncertainty import time_scale, why_too_wide
+from pathosig.report.cells import hr_cell, in_words, is_primary_endpoint, number_text, per_cent
 from pathosig.report.images import km_pictures, picture
 from pathosig.report.material import Material, cohort_title
-from pathosig.report.page import Block, Cell, Facts, Note, Section, Table, folded
+from pathosig.report.page import Block, Cell, Facts, Note, Number, Section, Table, folded
 from pathosig.validation.arms import Treatment, TreatmentCohort, TreatmentEffect
 from pathosig.validation.values import Estimate, HazardRatio, NotEstimable
 
@@ -81,10 +83,10 @@ def _table(items: Sequence[Treatment]) -> Table:
             if isinstance(effect, NotEstimable):
                 rows.append([*place, None, None, "not estimable", "", "", None])
                 continue
-            by_group = {g.label: hr_text(g.effect) for g in effect.groups}
+            by_group = {g.label: hr_cell(g.effect) for g in effect.groups}
             adjusted = effect.interaction.p_adjusted if isinstance(effect.interaction, HazardRatio) else None
             hrs = [by_group.get(g) for g in ("low", "high")]
-            rows.append([*place, effect.n, effect.events, *hrs, hr_text(effect.interaction), adjusted])
+            rows.append([*place, effect.n, effect.events, *hrs, hr_cell(effect.interaction), adjusted])
     columns = ["Treatment", "Cohort", "Endpoint", "n", "Events", "HR, low risk", "HR, high risk"]
     columns += ["Interaction per SD", "p, adjusted"]
     note = (
@@ -142,14 +144,17 @@ def _details(effect: TreatmentEffect, title: str, number: int, axis: tuple[str, 
     return [*blocks, Facts(rows=_facts(effect, axis[0]))]
 
 
-def _facts(effect: TreatmentEffect, unit: str) -> list[tuple[str, str]]:
-    facts = []
+def _facts(effect: TreatmentEffect, unit: str) -> list[tuple[str, str | Number]]:
+    facts: list[tuple[str, str | Number]] = []
+    longest = max((c.time[-1] for c in effect.km if c.time), default=math.inf)
     if effect.overlap is not None:
         facts.append(("Patients outside the overlap of the arms", per_cent(effect.overlap.share_outside)))
     for group, value in effect.rmst.items():
         if isinstance(value, Estimate) and value.estimate is not None:
             text = f"{estimate_text(value.estimate, value.lower, value.upper, digits=1)} {unit}"
-            facts.append((f"RMST, treated − untreated, {risk_label(group).lower()}", text))
+            why = why_too_wide(value.lower, value.upper, time_scale(longest))
+            shown = Number(value=text, uncertain=why) if why else text
+            facts.append((f"RMST, treated − untreated, {risk_label(group).lower()}", shown))
     if isinstance(effect.interaction, HazardRatio):
         facts.append(("Interaction, unadjusted", p_text(effect.interaction.p)))
     if effect.e_value is not None:

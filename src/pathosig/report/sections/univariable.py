@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 
 from pathosig.figures.results import known
-from pathosig.figures.style import estimate_text
 from pathosig.figures.titles import selection_words
 from pathosig.figures.volcano import VolcanoPoint, volcano_plot
-from pathosig.report.cells import feature_name, feature_title, number_text, plural, units_of
+from pathosig.report.cells import feature_name, feature_title, number_text, plural, ratio_cell, units_of
 from pathosig.report.images import picture
 from pathosig.report.material import Candidate, Material
 from pathosig.report.page import Block, Cell, Facts, Section, Table
@@ -71,7 +70,7 @@ def _table(material: Material) -> Table:
         [
             feature_title(material, r.feature),
             r.kind,
-            estimate_text(r.hr, r.lower, r.upper),
+            ratio_cell(r.hr, r.lower, r.upper),
             r.p,
             r.q,
             "yes" if r.selected else "",
