@@ -37,6 +37,15 @@ def test_every_flag_has_a_sentence_of_its_own_without_markup(app, name):
     assert not shared
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [("score", "BUNDLE [SLIDES...]"), ("weights", "[ACTION] [FILE]"), ("audit", "STUDY NAME")],
+)
+def test_the_line_of_usage_names_the_arguments(app, name, arguments, capsys):
+    app([name, "--help"])
+    assert f"{name} [OPTIONS] {arguments}\n" in capsys.readouterr().out
+
+
 def test_the_list_of_commands_has_headings_in_the_order_of_the_work():
     text = cli("--help").stdout
     headings = [

@@ -16,7 +16,7 @@ from pathosig.encoder.features.hdf5 import read_features
 COORDS = np.array([[0, 0], [512, 0], [1024, 512]])
 
 
-def _trident(path, dim=6, encoder="uni2-h"):
+def _trident(path, dim=6, encoder="uni2-h-pca"):
     with h5py.File(path, "w") as f:
         f["features"] = np.arange(3 * dim, dtype=np.float32).reshape(1, 3, dim) / 7
         f["features"].attrs["encoder"] = encoder
@@ -180,13 +180,13 @@ def test_mixing_encoders_or_mpp_is_refused():
 def test_embed_takes_features_and_the_study_then_starts_from_embeddings(study, tmp_path):
     for name in ("S1", "S2"):
         _clam(tmp_path / f"h5/{name}.h5")
-    report = embed(study, EncoderSpec(name="phikon-v2"), features=tmp_path / "h5")
+    report = embed(study, EncoderSpec(name="of-the-laboratory"), features=tmp_path / "h5")
     assert report.done == ("S1", "S2")
     assert np.load(study.root / "embeddings/S1.npy").shape == (3, 6)
     again = Study.open(study.root)
     assert again.level == "embeddings"
-    assert read_json(study.root / "encoder/encoder.json")["name"] == "phikon-v2"
-    assert embed(again, EncoderSpec(name="phikon-v2"), features=tmp_path / "h5").fresh == ("S1", "S2")
+    assert read_json(study.root / "encoder/encoder.json")["name"] == "of-the-laboratory"
+    assert embed(again, EncoderSpec(name="of-the-laboratory"), features=tmp_path / "h5").fresh == ("S1", "S2")
     with pytest.raises(InputError, match="no features for any slide"):
         embed(again, features=tmp_path / "nothing")
 
@@ -208,3 +208,11 @@ def test_features_can_be_taken_again_from_the_command_line(study, tmp_path, caps
         main(command)
     assert stopped.value.code == 4
     assert "One study needs one encoder" in caplog.text
+
+
+def test_features_that_are_not_as_long_as_the_encoder_says_are_refused(study, tmp_path):
+    _trident(tmp_path / "h5" / "S1.h5", encoder="uni2-h")
+    with pytest.raises(InputError, match="6 columns, but embeddings of uni2-h have 1536") as raised:
+        import_features(study, tmp_path / "h5")
+    assert raised.value.code == "E_DIM"
+    assert import_features(study, tmp_path / "h5", encoder="uni2-h-reduced").done == ("S1",)

@@ -19,7 +19,7 @@ from typing import Any, Literal, NoReturn
 from cyclopts import App, CycloptsError, Group, MissingArgumentError
 
 from pathosig import __version__
-from pathosig.commands.flags import WHAT, command
+from pathosig.commands.flags import WHAT, command, usage
 from pathosig.commands.table import COMMANDS, Command, load_target
 from pathosig.commands.terminal import paint
 from pathosig.core.errors import PathosigError, PathosigWarning
@@ -171,9 +171,11 @@ def _app(wanted: Collection[str]) -> App:
     app["--help"].group = app["--version"].group = Group("Options", sort_key=len(order))
     for place, row in enumerate(COMMANDS):  # listed in workflow order, not alphabetically
         is_wanted = row.name in wanted
+        body = command(row) if is_wanted else _named(row)
         app.command(
-            command(row) if is_wanted else _named(row),
+            body,
             name=row.name,
+            usage=usage(row.name, body) if is_wanted else None,
             help=None if is_wanted else row.help,
             sort_key=place,
             group=groups[row.group],

@@ -94,6 +94,20 @@ def command(row: Command) -> Callable[..., Any]:
     return body
 
 
+def usage(name: str, body: Callable[..., Any]) -> str | None:
+    """The line of usage of a command with optional arguments, which names them; None leaves the line to cyclopts."""
+    positional = [p for p in inspect.signature(body).parameters.values() if p.kind is not p.KEYWORD_ONLY]
+    words = [
+        f"[{p.name.upper()}...]" if p.kind is p.VAR_POSITIONAL
+        else p.name.upper() if p.default is p.empty
+        else f"[{p.name.upper()}]"
+        for p in positional
+    ]  # fmt: skip
+    if not any(word.startswith("[") for word in words):
+        return None
+    return f"Usage: pathosig {' '.join([name, '[OPTIONS]', *words])}"
+
+
 def evaluated(target: Callable[..., Any]) -> inspect.Signature:
     """The signature with the type hints of its parameters evaluated, except that of the study.
 

@@ -29,25 +29,9 @@ if TYPE_CHECKING:
 
     from pathosig.validation.clinical_model import ClinicalModel
 
-_YEARS = ("1", "3", "5")
-COLUMNS = (
-    "patient_id",
-    "n_slides",
-    "n_tiles",
-    "score",
-    "lower",
-    "upper",
-    "group",
-    "percentile",
-    *(f"survival_{y}y{end}" for y in _YEARS for end in ("", "_lower", "_upper")),
-    "similarity",
-    "unlike_training",
-    "nearest",
-    "core_agreement",
-    *(f"clinical_survival_{y}y{end}" for y in _YEARS for end in ("", "_lower", "_upper")),
-    "remark",
-)
-"""Columns of scores.csv; those of the clinical + histology model appear only with --clinical."""
+_FIRST = ("patient_id", "n_slides", "n_tiles", "score", "lower", "upper", "group", "percentile")
+_LAST = ("similarity", "unlike_training", "nearest", "core_agreement")
+_ENDS = ("", "_lower", "_upper")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,8 +195,13 @@ def score_slides(
     readings = read_new(study, contents, execution)
     if contents.clinical is not None and covariates is not None:
         readings = [_with_clinical(contents.clinical, covariates, r) for r in readings]
-    columns = [c for c in COLUMNS if covariates is not None or not c.startswith("clinical_")]
-    write_csv_rows(out, [_row(r) for r in readings], columns)
+    years = [f"{at.years:g}" for at in contents.signature.baseline.at]
+    clinical_years = (
+        [f"{at.years:g}" for at in contents.clinical.horizons]
+        if contents.clinical is not None and covariates is not None
+        else []
+    )
+    write_csv_rows(out, [_row(r, years, clinical_years) for r in readings], columns_of(years, clinical_years))
     if report is not None:
         from pathosig.scoring.pages import write_pages  # draws pictures
 
@@ -292,19 +281,47 @@ def _shifts(study: Study) -> dict[str, Shift]:
     return {patient: Shift.pooled(shifts) for patient, shifts in slides.items()}
 
 
-def _row(reading: Reading) -> dict[str, object]:
+def columns_of(years: Sequence[str], clinical_years: Sequence[str] = ()) -> list[str]:
+    """Columns of scores.csv.
+
+    Parameters
+    ----------
+    years
+        Horizons of the signature, in years, as text.
+    clinical_years
+        Horizons of the clinical + histology model; empty if the scores are read without covariates.
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> [c for c in columns_of(["1", "2.5"]) if "survival" in c][3:]
+    ['survival_2.5y', 'survival_2.5y_lower', 'survival_2.5y_upper']
+    """
+    return [
+        *_FIRST,
+        *(f"survival_{y}y{end}" for y in years for end in _ENDS),
+        *_LAST,
+        *(f"clinical_survival_{y}y{end}" for y in clinical_years for end in _ENDS),
+        "remark",
+    ]
+
+
+def _row(reading: Reading, years: Sequence[str], clinical_years: Sequence[str]) -> dict[str, object]:
     """One row of scores.csv."""
-    row: dict[str, object] = {
-        name: getattr(reading, name) for name in COLUMNS if "survival_" not in name and name != "nearest"
-    }
+    row: dict[str, object] = {n: getattr(reading, n) for n in (*_FIRST, *_LAST, "remark") if n != "nearest"}
     row["nearest"] = " ".join(f"{name} {share:.0%}" for name, share in reading.nearest)
-    for years in _YEARS:
-        ends: Sequence[float | None] = reading.survival.get(years, (None, None, None))
-        row |= _named(f"survival_{years}y", ends)
-        with_covariates = reading.clinical.survival if reading.clinical else {}
-        row |= _named(f"clinical_survival_{years}y", with_covariates.get(years, (None, None, None)))
+    for at in years:
+        row |= _bounded(f"survival_{at}y", reading.survival.get(at))
+    for at in clinical_years:
+        row |= _bounded(
+            f"clinical_survival_{at}y", reading.clinical.survival.get(at) if reading.clinical else None
+        )
     return row
 
 
-def _named(name: str, ends: Sequence[float | None]) -> Mapping[str, object]:
-    return {name: ends[0], f"{name}_lower": ends[1], f"{name}_upper": ends[2]}
+def _bounded(name: str, survival: Sequence[float | None] | None) -> Mapping[str, object]:
+    """Columns of an estimate and the ends of its interval; empty if there is no estimate."""
+    return {name + end: value for end, value in zip(_ENDS, survival or (None, None, None), strict=True)}

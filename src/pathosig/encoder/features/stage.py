@@ -56,8 +56,9 @@ def import_features(
     Raises
     ------
     InputError
-        E_NO_MATCH if no file belongs to a slide; also if the first file cannot be read. Faults in the file of a slide, such
-        as another encoder (E_MIXED), are failures of that slide.
+        E_NO_MATCH if no file belongs to a slide, E_DIM if the features are not as long as the embeddings of the encoder that they
+        are said to come from; also if the first file cannot be read. Faults in the file of a slide, such as another encoder
+        (E_MIXED), are failures of that slide.
     """
     spec = study.spec(EncoderSpec)
     root = Path(folder).expanduser()
@@ -71,6 +72,12 @@ def import_features(
     first = read_features(next(iter(files.values())))
     name = encoder or first.encoder or "imported"
     entry = ENCODERS.get(name)
+    if entry is not None and first.features.shape[1] != entry.dim:
+        raise InputError(
+            f"{root.name}: the features have {first.features.shape[1]} columns, but embeddings of {name} have {entry.dim}. "
+            "Name what made them with --encoder: any name of your own if the embeddings were pooled in another way.",
+            code="E_DIM",
+        )
     card = {
         "name": name,
         "dim": int(first.features.shape[1]),
