@@ -95,7 +95,9 @@ def test_another_study_takes_the_phenotypes_over_and_fits_nothing(study, bundle,
 def test_embeddings_of_another_encoder_or_magnification_are_refused(study, bundle, tmp_path):
     with pytest.raises(InputError, match="belong to encoder efficientnet-lite0") as caught:
         assign_phenotypes(
-            bundle, features=features_of(study, tmp_path / "a", encoder="of-the-laboratory"), out=tmp_path / "o"
+            bundle,
+            features=features_of(study, tmp_path / "a", encoder="of-the-laboratory"),
+            out=tmp_path / "o",
         )
     assert caught.value.code == "E_MIXED"
     frozen = FrozenPhenotypes.read(bundle)
