@@ -17,9 +17,12 @@ from test_bounds import looked_at
 from zarrs import edit, write_zarr
 
 from pathosig.core.errors import SlideError
+from pathosig.core.units import Execution, Job
 from pathosig.slides import open_slide
 from pathosig.slides.backends import jpeg
 from pathosig.slides.backends.bounds import shared_pieces
+from pathosig.tissue import TissueSpec
+from pathosig.tissue.of_slide import find_on_slide
 
 SIDE, ACROSS = 256, 200
 RGB = texture(SIDE, SIDE, seed=3)
@@ -261,3 +264,29 @@ def test_subblocks_and_tiles_of_other_formats_are_bounded_too(tmp_path):
     )
     path.write_bytes(bytes(data[:record]) + rows + bytes(data[record + 64 :]))
     assert code_of(path) == "E_TOO_LARGE"
+
+
+def tissue_of(path):
+    job = Job(
+        root=path.parent,
+        unit=path.stem,
+        spec=TissueSpec(),
+        payload={
+            "path": str(path), "mpp": 0.5, "region": None, "output": "tissue/s.geojson",
+            "edited": None, "in_place": False, "icc": "off",
+        },
+        execution=Execution(),
+    )  # fmt: skip
+    return find_on_slide(job)
+
+
+def test_more_tissue_than_the_bytes_of_a_file_can_show_is_refused(tmp_path):
+    data = bytes(imagecodecs.jpeg8_encode(RGB, 80))
+    body = data + bytes(1_000_000 - len(data))
+    path = tiff(tmp_path / "s.tif", body, [(0, len(data))] * 900, 7, across=30, tags={262: (3, [6])})
+    assert path.stat().st_size < 1_020_000
+    with pytest.raises(SlideError, match="pixels of tissue in") as caught:
+        tissue_of(path)
+    assert caught.value.code == "E_TOO_LARGE"
+    fewer = tiff(tmp_path / "f.tif", body, [(0, len(data))] * 625, 7, across=25, tags={262: (3, [6])})
+    assert tissue_of(fewer).status == "ok"

@@ -14,8 +14,8 @@ _LARGE, _LARGE_PER_BYTE = 3e9, 2_000
 _SMALL, _DECODED_PER_BYTE = 64_000_000, 1_000
 """Pixels of pieces with bytes of their own. JPEG gives at most some 100 for a byte, deflate 340, JPEG 2000 500."""
 
-_TISSUE_SMALL, _TISSUE_PER_BYTE = 32_000_000, 100
-"""Pixels of tissue: stained tissue takes more than a hundredth of a byte each in any codec whose pixels are of use."""
+_TISSUE_SMALL, _TISSUE_PER_BYTE = 8_000_000, 40
+"""Pixels of tissue. A byte of H&E holds 5 to 14 as JPEG of quality 30 to 75 and 34 as JPEG 2000 of 100:1 (benchmarks/tissue_bytes.py)."""
 
 SHARED_BYTES = 32_000_000
 """Bytes of decoded pieces that are kept because other places name the same bytes."""
