@@ -118,8 +118,8 @@ def test_every_audit_reads_as_lines_with_its_numbers(cohort, noise, signature):
     rejected = made["null"].reported_rejection
     assert f"{rejected.estimate:.1%} [{rejected.lower:.1%}, {rejected.upper:.1%}]" in texts["null"]
     assert f"{made['optimism'].out_of_bag_c.estimate:.3f} [" in texts["optimism"]
-    assert f"Monte-Carlo error {made['optimism'].monte_carlo.out_of_bag_c:.4f}" in texts["optimism"]
-    assert f"C, site alone             {made['site'].site_only_c:.3f}" in texts["site"]
+    assert f"Monte Carlo error {made['optimism'].monte_carlo.out_of_bag_c:.4f}" in texts["optimism"]
+    assert f"C, site alone                 {made['site'].site_only_c:.3f}" in texts["site"]
     assert "30 tiles" in texts["depth"]
     assert "tree cut at 5" in texts["stability"]
 

@@ -132,7 +132,7 @@ def test_a_comparator_that_is_better_beyond_chance_gives_a_warning():
     made = compare_scores("mean", {"v1": frame}, bootstraps=100)
     (finding,) = comparator_findings([made])
     assert finding.code == "W_COMPARATOR"
-    assert "lose prognosis in v1" in finding.message
+    assert "lose prognostic information in v1" in finding.message
     even = compare_scores("mean", {"v1": frame.assign(score=risk)}, bootstraps=50)
     assert comparator_findings([even]) == []
 

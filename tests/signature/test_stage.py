@@ -90,7 +90,7 @@ def test_external_validation_writes_results_tables_and_scores(tmp_path):
     assert -0.2 < results.against_ridge.difference < 0.2
     assert results.candidates_test.candidate == "f0"
     assert results.candidates_test.p == pytest.approx(1e-4)
-    assert "Adjusted for looking at 6 candidates" in results.candidates_test.sentence()
+    assert "Adjusted for testing 6 candidates" in results.candidates_test.sentence()
     assert results.selection_test == NOT_COMPUTED
     assert [(v.endpoint, v.verdict) for v in results.verdicts] == [("os", "holds")]
     assert [h.cohort for h in results.headline] == ["validation_1"]

@@ -1,4 +1,4 @@
-"""Honesty checks of the whole procedure: null, optimism, site, depth, stability."""
+"""Checks of the whole procedure: null, optimism, site, depth and stability."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""`audit optimism`, second line: the codebook refitted in every resample, not only the signature."""
+"""Second part of the audit `optimism`: not only the signature but also the codebook is refitted in every resample."""
 
 from __future__ import annotations
 
@@ -27,18 +27,23 @@ def audit_codebook(
     seed: int = 0,
     workers: int = 1,
 ) -> CodebookRefit:
-    """Out-of-bag C with the codebook refitted on each resample's patients, beside the fixed codebook's on the same ones.
+    """Out-of-bag C with a codebook that is refitted to each resample, and with the fixed codebook in the same resamples.
 
     Parameters
     ----------
     training
-        Discovery patients with the fixed codebook.
+        Discovery patients with their profiles by the fixed codebook.
     refit
-        (Discovery patients, ids to fit a codebook on) -> the same patients under that codebook; see `reading.refitted`.
+        Function from discovery patients and the ids to which a codebook is fitted, to the same patients with profiles by this
+        codebook; see `reading.refitted`.
     spec
-        The signature's settings.
+        Settings of the signature.
     resamples, seed, workers
-        How often (20 at least for a verdict), seed, processes.
+        Number of resamples (at least 20 for a verdict), seed, and number of processes.
+
+    Returns
+    -------
+    CodebookRefit
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Audit `depth`: what the number of tiles does to the score."""
+"""Audit `depth`: the influence of the number of tiles on the score."""
 
 from __future__ import annotations
 
@@ -24,18 +24,24 @@ def audit_depth(
     seed: int = 0,
     cohorts: Mapping[str, str] | None = None,
 ) -> DepthAudit:
-    """Score with fewer tiles: bias, ICC with the full score, how many patients change group; and score against tiles.
+    """Compare scores from fewer tiles with the full score, and correlate the score with the number of tiles.
 
     Parameters
     ----------
     score, group_of
-        The frozen signature's, without its minimum of tiles.
+        Functions of the frozen signature, without its minimum number of tiles: from profiles to scores, and from scores to
+        risk groups.
     counts
-        patient_id and tile counts ``hpc_00`` ... per patient.
+        patient_id and the number of tiles of each HPC, ``hpc_00`` and so on, for each patient.
     depths, draws, seed
-        Tiles a patient, how often they are drawn without replacement, seed.
+        Numbers of tiles per patient, number of draws of tiles without replacement, and seed.
     cohorts
-        patient_id -> cohort, for the correlation of the score with log(tiles); one cohort by default.
+        Cohort of each patient_id, for the correlation of the score with log(tiles); one cohort by default.
+
+    Returns
+    -------
+    DepthAudit
+        Numbers of tiles that fewer than ten patients have are left out.
 
     References
     ----------
@@ -84,7 +90,7 @@ def audit_depth(
 def _with_tiles(
     cohort: str, score: np.ndarray, tiles: np.ndarray, inside: np.ndarray
 ) -> TilesCorrelation | None:
-    """Correlation of score and log(tiles) in one cohort; None where it cannot be estimated."""
+    """Correlation of score and log(tiles) in one cohort; None if it cannot be estimated."""
     usable = inside & np.isfinite(score) & (tiles > 0)
     if usable.sum() < _FEWEST or not np.ptp(score[usable]) > 0 or not np.ptp(tiles[usable]) > 0:
         return None

@@ -1,11 +1,10 @@
-"""Audit `null`: how often the report would claim something where there is nothing.
+"""Audit `null`: how often the report would show an effect if there is none.
 
-Outcomes are null by construction: (time, event) are permuted jointly within cohort and site, in discovery and in
-validation. On each such data set the *reporter* does everything that leads to a printed p, and says what it would print.
-The audit counts how often that is below .05. It can fail: a procedure that lets outcomes leak into its validation says
-"p < .05" too often on outcomes that mean nothing, and is caught, because nothing in the count knows of the leak.
+There is no effect by construction: (time, event) are permuted jointly within cohort and site, in discovery and in validation.
+For each such data set the *reporter* carries out all steps that lead to a printed p-value, and the audit counts how often this is
+below .05. The audit can fail: a procedure that lets outcomes leak into its validation gives p < .05 too often.
 
-The discovery claim is itself a permutation p. It is judged against a second, independent set of permutations, by the
+The claim about discovery is itself a permutation p-value. It is computed with a second, independent set of permutations, by the
 rule that the report uses (`SelectionTest.significant`).
 """
 
@@ -35,14 +34,14 @@ Verdict = Literal["pass", "fail", "preview"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claim:
-    """What a report would print about one data set.
+    """The claims that a report would make about one data set.
 
     Attributes
     ----------
     apparent
-        About discovery, to be judged against permutations; None where the reporter gives no such claim.
+        Apparent performance in discovery, for comparison with permutations; None if the reporter makes no such claim.
     p
-        Printed p, None where none would be printed (no signature, no validation cohort).
+        Printed p-value; None if none would be printed (no signature, or no validation cohort).
     """
 
     apparent: Apparent | None = None
@@ -50,20 +49,20 @@ class Claim:
 
 
 class Reporter(Protocol):
-    """From data to the p that would be printed; every step that sees an outcome is inside."""
+    """A function from data to claims, which carries out every step that uses outcomes."""
 
     def __call__(self, discovery: TrainingSet, validation: TrainingSet | None) -> Claim:
-        """The claim about one data set."""
+        """The claims about one data set."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shipped:
-    """The procedure as it is: fitted on discovery, frozen, tested by the HR of its score in validation patients."""
+    """The procedure of pathosig: fitted to discovery, frozen, and tested by the hazard ratio of the score in validation."""
 
     spec: SignatureSpec
 
     def __call__(self, discovery: TrainingSet, validation: TrainingSet | None) -> Claim:
-        """Apparent result and validation p."""
+        """Apparent performance in discovery, and p-value in validation."""
         fit = quiet_fit(discovery, self.spec)
         claim = apparent(fit, discovery)
         if fit is None or fit.signature is None or validation is None:
@@ -72,7 +71,7 @@ class Shipped:
 
 
 def score_p(score: np.ndarray, patients: TrainingSet) -> float | None:
-    """P of a score's hazard ratio (Wald); None where it cannot be estimated."""
+    """P-value of the hazard ratio of a score (Wald); None if it cannot be estimated."""
     usable = np.isfinite(score)
     try:
         fit = cox(score[usable], patients.time[usable], patients.event[usable])
@@ -105,30 +104,30 @@ def audit_null(
     seed: int = 0,
     workers: int = 1,
 ) -> NullAudit:
-    """Size of the reported tests on outcomes that mean nothing.
+    """Size of the reported tests if there is no effect.
 
     Parameters
     ----------
     training, validation
-        Discovery and validation patients with their real outcomes.
+        Discovery and validation patients with their observed outcomes.
     spec
-        The signature's settings.
+        Settings of the signature.
     reporter
-        What is audited; the shipped procedure by default. With several workers it must be a value of an importable class.
+        The procedure that is audited; by default that of pathosig. With several workers it must be possible to pickle it.
     strata
-        patient_id -> label within which outcomes are permuted (cohort and site).
+        Label of each patient_id, such as cohort and site; outcomes are permuted within labels.
     permutations
-        Null data sets; 1,000 for a verdict "pass". Half as many again serve as reference, so the cost is 1.5 x
-        `permutations` whole fits (and one more).
+        Number of permuted data sets; a verdict needs 1,000. Half as many others serve as reference, so that the cost is
+        1.5 x `permutations` + 1 fits of the whole procedure.
     seed, workers
-        Seed; processes, on which nothing depends.
+        Seed, and number of processes, on which the result does not depend.
 
     Returns
     -------
     NullAudit
-        ``verdict``: *pass* when the upper 95 % Monte-Carlo limit of every reported test's size is at most 7 %, from 1,000
-        permutations on; *fail* when one's lower limit is above it, or, from 1,000 on, when the bar is not met; else
-        *preview*. No signature counts as no claim.
+        The ``verdict`` is *fail* if the lower end of the 95 % Monte Carlo interval of the size of a reported test is above 7 %.
+        Otherwise it is *preview* with fewer than 1,000 permutations, *pass* if all upper ends are at most 7 %, and else *fail*.
+        Data sets without a signature count as without a claim.
     """
     quick = spec.replace(bootstraps=0)
     report = reporter or Shipped(spec=quick)

@@ -1,4 +1,4 @@
-"""Audit `optimism`: how much better the apparent C is than that of patients the fit has not seen."""
+"""Audit `optimism`: the difference between the apparent C and the C in patients who were not used for the fit."""
 
 from __future__ import annotations
 
@@ -25,19 +25,33 @@ def audit_optimism(
     seed: int = 0,
     workers: int = 1,
 ) -> OptimismAudit:
-    """Apparent C, repeated nested cross-validation, out-of-bag C, .632+ and Harrell's optimism.
+    """Apparent C, cross-validated C, out-of-bag C, .632+ and Harrell's optimism of the procedure from profiles to score.
 
-    Profiles to score: the codebook is fixed and outcome-blind. Repeats of a patient in a bootstrap sample stay in
-    one inner fold. A model without a feature scores .50; how often that happens is given.
+    The codebook, which does not use outcomes, is fixed. Repeats of a patient in a bootstrap sample stay in one inner fold. A
+    resample in which nothing is selected has C = .50; the proportion of such resamples is reported.
 
     Parameters
     ----------
     training
         Discovery patients.
-    resamples, repeats, folds, seed
-        How often.
+    spec
+        Settings of the signature.
+    resamples
+        Number of bootstrap resamples.
+    repeats, folds
+        Number of repeats and of folds of the cross-validation.
+    seed
+        Seed of resamples and folds.
     workers
-        Processes side by side; results do not depend on it.
+        Number of processes; the result does not depend on it.
+
+    Returns
+    -------
+    OptimismAudit
+
+    References
+    ----------
+    Efron B, Tibshirani R. Improvements on cross-validation: the .632+ bootstrap method. JASA 1997; 92: 548.
     """
     procedure = Procedure(training=training, spec=spec.replace(bootstraps=0))
     apparent = procedure.apparent(training).c
@@ -69,5 +83,5 @@ def audit_optimism(
 
 
 def _monte_carlo(values: Sequence[float]) -> float | None:
-    """Standard error of a mean over repeats: how far another seed would be."""
+    """Monte Carlo standard error of a mean over repeats, by which results with another seed would differ."""
     return finite(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None

@@ -1,4 +1,4 @@
-"""What audits read from a study: validation patients, sites, tile counts, and profiles under a codebook fitted again."""
+"""Reads the input of audits: validation patients, sites, numbers of tiles, and profiles by a refitted codebook."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pathosig.signature.training import TrainingSet
 
 
 def read_validation(study: Study, profiles: Profiles, spec: SignatureSpec) -> TrainingSet | None:
-    """Patients of all cohorts but discovery, with a profile and an outcome; None where there is no event among them."""
+    """Patients with profile and outcome of all cohorts except discovery; None if there is no event among them."""
     name = endpoint_of(study, spec)
     discovery = set(study.cohort(study.primary.discovery))
     rows = profiles.patients[~profiles.patients["patient_id"].isin(discovery)]
@@ -42,7 +42,7 @@ def read_validation(study: Study, profiles: Profiles, spec: SignatureSpec) -> Tr
 
 
 def sites_of(study: Study) -> dict[str, str]:
-    """patient_id -> site: the declared column, else the site of the patient's slides."""
+    """Site of each patient_id: from the declared column, otherwise from the slides of the patient."""
     patients = study.patients().set_index("patient_id")
     column = study.columns.site
     if column and column in patients:
@@ -51,7 +51,7 @@ def sites_of(study: Study) -> dict[str, str]:
 
 
 def tile_counts(profiles: Profiles) -> pd.DataFrame:
-    """patient_id and tiles per HPC of every patient."""
+    """patient_id and the number of tiles of each HPC, for every patient."""
     counts = profiles.patients[["patient_id", *profiles.columns]].copy()
     counts[list(profiles.columns)] = counts[list(profiles.columns)].mul(profiles.patients["n_tiles"], axis=0)
     return counts
@@ -59,14 +59,26 @@ def tile_counts(profiles: Profiles) -> pd.DataFrame:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Refitted:
-    """Discovery patients under a codebook of some of them; adjusted Rand index of its tiles with the study's own HPCs."""
+    """Discovery patients with profiles by a refitted codebook, and its agreement with the codebook of the study.
+
+    `agreement` is the adjusted Rand index of the HPCs that both assign to the tiles.
+    """
 
     training: TrainingSet
     agreement: float
 
 
 def refitted(root: Path, training: TrainingSet, patients: Collection[str]) -> Refitted:
-    """The same patients with profiles by a codebook that was fitted on some of them only.
+    """Patients with profiles by a codebook that is fitted to some of them.
+
+    Parameters
+    ----------
+    root
+        Folder of the study.
+    training
+        Discovery patients.
+    patients
+        Ids of the patients to whom the codebook is fitted.
 
     Raises
     ------
@@ -75,7 +87,7 @@ def refitted(root: Path, training: TrainingSet, patients: Collection[str]) -> Re
     """
     from pathosig.phenotypes.reading import read_discovery
     from pathosig.phenotypes.refit import (
-        refit_codebook,  # with it come scikit-learn and the readers of embeddings
+        refit_codebook,  # imports scikit-learn and the readers of embeddings
     )
 
     study = Study.open(root)
@@ -89,7 +101,7 @@ def refitted(root: Path, training: TrainingSet, patients: Collection[str]) -> Re
     slides = slide_profiles(ids, book.counts, artefacts)
     rows = pool_patients(slides, columns=columns)
     rows = training.outcome[["patient_id"]].merge(rows, on="patient_id", how="left")
-    for name in (*columns, "n_tiles"):  # a patient whose tiles are all artefacts now
+    for name in (*columns, "n_tiles"):  # a patient may have only artefacts by this codebook
         rows[name] = rows[name].fillna(0.0)
     again = dataclasses.replace(
         training,

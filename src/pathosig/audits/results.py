@@ -1,4 +1,4 @@
-"""What audits give, as values: the content of validation/audits/NAME.json."""
+"""The results of audits: the content of validation/audits/NAME.json."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from pathosig.validation.values import Estimate
 
 @dataclass(frozen=True, kw_only=True)
 class NullAudit:
-    """Size of the reported tests on outcomes that mean nothing.
+    """Size of the reported tests if there is no effect.
 
     Attributes
     ----------
     permutations, reference
-        Null data sets judged, and permutations that the discovery claim was judged against.
+        Number of permuted data sets that were reported, and number of permutations with which discovery was compared.
     any_signature
-        Proportion of null data sets from which a signature arose.
+        Proportion of permuted data sets with a signature.
     naive_rejection
-        Proportion in which the signature's risk groups differed at p < .05 in the very patients it was selected on.
+        Proportion in which the risk groups differed at p < .05 in the same patients in which the signature was selected.
     sizes
-        Test -> how often it would be reported as p < .05: ``printed`` (of the score in validation patients, or whatever the
-        audited reporter prints) and ``discovery`` (adjusted for selection).
+        How often each test would be reported as p < .05: ``printed`` (of the score in validation patients, or of whatever the
+        audited procedure prints) and ``discovery`` (adjusted for selection).
     reported_rejection
-        The worst of `sizes`, which the verdict is about.
+        The largest of `sizes`, on which the verdict is based.
     observed_c, null_c, p
-        Apparent C of the real outcomes, of permuted ones, and the rank of the former among the latter.
+        Apparent C with the observed and with permuted outcomes, and the permutation p-value.
     bar, verdict
-        Highest allowed upper limit of a size; pass, fail or preview.
+        Largest acceptable upper end of the interval of a size, and the verdict: pass, fail or preview.
     """
 
     name: ClassVar[str] = "null"
@@ -50,7 +50,7 @@ class NullAudit:
 
 @dataclass(frozen=True, kw_only=True)
 class MonteCarlo:
-    """Standard errors over repeats: how far another seed would be."""
+    """Monte Carlo standard errors over repeats, by which results with another seed would differ."""
 
     out_of_bag_c: float | None
     optimism: float | None
@@ -59,18 +59,18 @@ class MonteCarlo:
 
 @dataclass(frozen=True, kw_only=True)
 class CodebookRefit:
-    """Out-of-bag C with the codebook refitted in each resample, beside the fixed codebook's on the same resamples.
+    """Out-of-bag C with a codebook that is refitted in each resample, and with the fixed codebook in the same resamples.
 
     Attributes
     ----------
     out_of_bag_c, fixed_c
-        With the refitted and with the fixed codebook; central 95 % of resamples.
+        With the refitted and with the fixed codebook; the interval holds the central 95 % of resamples.
     difference
-        Refitted minus fixed, with the interval of its mean.
+        Refitted minus fixed, with the confidence interval of the mean.
     agreement
-        Mean adjusted Rand index of tiles with the study's own HPCs.
+        Mean adjusted Rand index of the tiles with the HPCs of the study.
     hpcs
-        HPCs of the refitted codebooks: mean, fewest, most.
+        Number of HPCs of the refitted codebooks: mean, smallest and largest.
     share_empty
         Proportion of resamples without a signature.
     """
@@ -87,7 +87,7 @@ class CodebookRefit:
 
 @dataclass(frozen=True, kw_only=True)
 class OptimismAudit:
-    """How much better the apparent C is than that in patients the fit has not seen; intervals as in `MonteCarlo`'s names."""
+    """Apparent C, and C in patients who were not used for the fit, with Monte Carlo errors in `monte_carlo`."""
 
     name: ClassVar[str] = "optimism"
     what: str
@@ -105,7 +105,7 @@ class OptimismAudit:
 
 @dataclass(frozen=True, kw_only=True)
 class SiteAccuracy:
-    """How often the nearest other patient is of the same site, against permuted labels."""
+    """How often the patient with the most similar profile is from the same site, compared with permuted labels."""
 
     accuracy: float
     chance: float
@@ -114,16 +114,18 @@ class SiteAccuracy:
 
 @dataclass(frozen=True, kw_only=True)
 class SiteAudit:
-    """What the place of origin explains.
+    """Influence of the site from which patients come.
 
     Attributes
     ----------
     preserved_site_c
-        C with no site in both parts of a fold.
+        Cross-validated C with all patients of a site in one fold.
     within_site_c
-        C within sites, averaged by comparable pairs; None when no site has five events.
+        C within sites, averaged with the numbers of comparable pairs as weights; None if no site has five events.
     site_only_c
-        C of event rates of sites, estimated in other patients: .5 without a site effect.
+        C of the event rates of sites, estimated in other patients; .5 without an effect of the site.
+    site_predictability
+        How well profiles predict the site.
     """
 
     name: ClassVar[str] = "site"
@@ -136,7 +138,7 @@ class SiteAudit:
 
 @dataclass(frozen=True, kw_only=True)
 class Depth:
-    """The score from so many tiles a patient, against that from all."""
+    """Comparison of the score from a number of tiles per patient with the score from all tiles."""
 
     tiles: int
     patients: int
@@ -158,7 +160,7 @@ class TilesCorrelation:
 
 @dataclass(frozen=True, kw_only=True)
 class DepthAudit:
-    """What the number of tiles does to the score."""
+    """Influence of the number of tiles on the score."""
 
     name: ClassVar[str] = "depth"
     depths: tuple[Depth, ...]
@@ -168,7 +170,7 @@ class DepthAudit:
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """Repeated fits against the signature: correlation of scores, and how often each feature came back."""
+    """Comparison of repeated fits with the signature: correlation of scores, and proportion of fits that select each feature."""
 
     n: int
     share_empty: float
@@ -178,7 +180,7 @@ class Agreement:
 
 @dataclass(frozen=True, kw_only=True)
 class Level:
-    """The procedure with the tree cut at k clusters as its only candidates."""
+    """The procedure with the k clusters of the tree at one level as its only candidates."""
 
     k: int
     features: int
@@ -188,7 +190,10 @@ class Level:
 
 @dataclass(frozen=True, kw_only=True)
 class StabilityAudit:
-    """Scores and selections by other seeds, other patients, other levels of the tree; `phenotypes` is the curve over K."""
+    """Scores and selections with other seeds, other patients and other levels of the tree.
+
+    `phenotypes` is the stability of the HPCs as a function of their number K.
+    """
 
     name: ClassVar[str] = "stability"
     seeds: Agreement

@@ -1,4 +1,4 @@
-"""Audit `site`: what the place of origin explains."""
+"""Audit `site`: the influence of the site from which patients come."""
 
 from __future__ import annotations
 
@@ -29,27 +29,38 @@ def audit_site(
     seed: int = 0,
     workers: int = 1,
 ) -> SiteAudit:
-    """Preserved-site cross-validation, C within sites, C of the site alone, and how well profiles tell the site.
+    """Cross-validated C with whole sites in folds, C within sites, C of the site alone, and predictability of the site.
 
     Parameters
     ----------
     training
         Discovery patients.
     site
-        patient_id -> site.
+        Site of each patient_id.
+    spec
+        Settings of the signature.
+    folds, seed
+        Number of folds, at most that of the sites, and seed.
     workers
-        Processes that refit folds; the result does not depend on it.
+        Number of processes; the result does not depend on it.
+
+    Returns
+    -------
+    SiteAudit
 
     Raises
     ------
     NotEstimableError
-        With fewer than two sites.
+        If there are fewer than two sites.
     """
     ids, time, event = training.outcome["patient_id"], training.time, training.event
     sites = pd.Series({p: site.get(p, "") for p in ids})
     count = int(sites.nunique())
     if count < 2:
-        message = f"audit site: {count} site among discovery patients. Name the column in [columns] site."
+        message = (
+            f"audit site: {count} site among discovery patients; at least 2 are needed. Set site under [columns] in study.toml to "
+            "the column with sites."
+        )
         raise NotEstimableError(message)
     folds = min(folds, count)
     kept = cross_validate(
@@ -80,11 +91,22 @@ def audit_site(
 def site_only_c(
     label: np.ndarray, time: np.ndarray, event: np.ndarray, rng: np.random.Generator, repeats: int = 20
 ) -> float:
-    """C of the sites' event rates, each estimated in patients of other folds; mean over repeated 5-fold splits.
+    """C of the event rates of the sites, estimated in patients of other folds; mean over repeated 5-fold splits.
 
-    A site's rate is shrunk towards the overall rate by one expected event, so that a site with few patients in the
-    training folds says little. Patients are compared within a fold only: a fold rich in events leaves lower rates to
-    its own patients, which would pull C below .5 without any effect.
+    The rate of a site is shrunken towards the overall rate by one expected event, so that a site with few patients in the
+    training folds has little influence. Patients are compared only within a fold: if a fold has many events, the rates that are
+    estimated in the other folds are low, which would make C less than .5 without any effect of the site.
+
+    Parameters
+    ----------
+    label
+        [n] sites.
+    time, event
+        float[n] and bool[n].
+    rng
+        Random number generator of the splits.
+    repeats
+        Number of splits.
     """
     names, which = np.unique(label, return_inverse=True)
     values, weights = [], []
@@ -104,7 +126,7 @@ def site_only_c(
 
 
 def _site_accuracy(matrix: np.ndarray, label: np.ndarray, rng: np.random.Generator) -> SiteAccuracy:
-    """Leave-one-out nearest-neighbour accuracy of the site against labels permuted 200 times."""
+    """Leave-one-out nearest-neighbour accuracy of the site, compared with 200 permutations of the labels."""
     spread = matrix.std(0)
     z = (matrix - matrix.mean(0)) / np.where(spread > 0, spread, 1.0)
     distance = (z**2).sum(1)[:, None] - 2 * z @ z.T + (z**2).sum(1)[None]

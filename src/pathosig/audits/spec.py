@@ -1,4 +1,4 @@
-"""What an audit computes."""
+"""Settings of audits."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from pathosig.core.spec import Spec
 
 @dataclass(frozen=True, kw_only=True)
 class AuditSpec(Spec):
-    """How deep an audit goes.
+    """Numbers of repeats of the audits.
 
     Attributes
     ----------
     permutations
-        Permutations of `null`; 1,000 for a verdict, fewer are a preview.
+        Number of permutations of `null`; use 1,000 for a verdict, as fewer give only a preview.
     resamples
-        Bootstrap resamples of `optimism` and `stability`.
+        Number of bootstrap resamples of `optimism` and `stability`.
     repeats
-        How often the cross-validation of `optimism` is repeated.
+        Number of repeats of the cross-validation of `optimism`.
     folds
-        Folds of the cross-validations of `optimism` and `site`.
+        Number of folds of the cross-validations of `optimism` and `site`.
     codebook_resamples
-        Resamples of `optimism` in which the codebook is refitted too; 0 leaves that out.
+        Number of resamples of `optimism` in which the codebook is refitted too; 0 leaves this out.
     depths
-        Tiles per patient of `depth`.
+        Numbers of tiles per patient of `depth`.
     seed
-        Seed.
+        Seed of all audits.
     """
 
     section: ClassVar[str] = "audit"

@@ -1,4 +1,4 @@
-"""Audit `stability`: scores and selections by other seeds, other patients and other levels of the tree."""
+"""Audit `stability`: scores and selections with other seeds, other patients and other levels of the tree."""
 
 from __future__ import annotations
 
@@ -32,16 +32,20 @@ def audit_stability(
     seeds: Sequence[int] = (1, 2, 3, 4, 5),
     seed: int = 0,
 ) -> StabilityAudit:
-    """Scores and selections by other seeds, by patient bootstrap and at every level of the tree.
+    """Scores and selections with other seeds, in bootstrap samples of patients, and at several levels of the tree.
 
     Parameters
     ----------
     training
         Discovery patients.
     spec
-        The signature's settings.
+        Settings of the signature.
     resamples, seeds, seed
-        Patient bootstraps, other seeds of the selection, seed of the bootstrap.
+        Number of bootstrap samples of patients, other seeds of the selection, and seed of the bootstrap.
+
+    Returns
+    -------
+    StabilityAudit
 
     Raises
     ------
@@ -71,7 +75,7 @@ def audit_stability(
 
 
 def _levels(training: TrainingSet, spec: SignatureSpec, original: np.ndarray) -> tuple[Level, ...]:
-    """The whole procedure with the shares of the tree's clusters at one level as its only candidates."""
+    """The whole procedure with the clusters of the tree at one level as its only candidates, for several levels."""
     tree, without = training.tree, training.artefacts
     if not tree or training.kind != "composition":
         return ()

@@ -1,4 +1,4 @@
-"""`pathosig audit DIR NAME`: runs one honesty check and keeps its result in validation/audits/NAME.json."""
+"""`pathosig audit DIR NAME`: runs one audit and writes its result to validation/audits/NAME.json."""
 
 from __future__ import annotations
 
@@ -47,17 +47,17 @@ class AuditReport(Shown):
     result: Audit
 
     def to_dict(self) -> dict[str, Any]:
-        """For ``--json``."""
+        """The result for ``--json``."""
         return {"name": self.name, **audit_json(self.result)}
 
     def to_text(self) -> str:
-        """The result in lines, and where it is kept."""
-        return f"{audit_text(self.result)}\n  kept in validation/audits/{self.name}.json"
+        """The result as text, with the path of its file."""
+        return f"{audit_text(self.result)}\n  written to validation/audits/{self.name}.json"
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Audited:
-    """A study as audits see it."""
+    """Input of the audits."""
 
     study: Study
     spec: AuditSpec
@@ -74,23 +74,29 @@ def audit(
     *,
     execution: Execution = Execution(),
 ) -> AuditReport:
-    """Honesty checks: null, optimism, site, depth or stability.
+    """Check the whole procedure by one of the audits null, optimism, site, depth and stability.
 
     Parameters
     ----------
     study
         An open study with profiles.
     name
-        null | optimism | site | depth | stability.
+        null, optimism, site, depth or stability.
     spec
-        How deep to go; from study.toml by default.
+        Numbers of permutations, resamples and folds; from study.toml by default.
     execution
-        ``workers`` runs permutations and resamples of `null` and `optimism` side by side.
+        Number of workers, over which permutations, resamples and folds are spread.
+
+    Returns
+    -------
+    AuditReport
 
     Raises
     ------
     ConfigError
-        If there is no audit of that name.
+        If there is no audit with this name, or `depth` is asked for with profiles from an outside table.
+    InputError
+        E_MISSING if `depth` is asked for without a signature.
     """
     if name not in _AUDITS:
         raise ConfigError(f"audit {name!r}: expected one of {', '.join(_AUDITS)}.")
@@ -137,9 +143,9 @@ def _optimism(a: _Audited) -> OptimismAudit:
 
 
 def _codebook_refit(a: _Audited) -> CodebookRefit | str:
-    """The second line of `optimism`, or why it was not done."""
+    """The second part of `optimism`, or the reason why it was not done."""
     if a.training.kind != "composition":
-        return "not done: profiles come from an outside table; there is no codebook"
+        return "not done: profiles come from an outside table, so that there is no codebook"
     if a.spec.codebook_resamples == 0:
         return "not done: codebook_resamples = 0"
     refit: Callable[[TrainingSet, set[str]], Refitted]
@@ -181,10 +187,12 @@ def _stability(a: _Audited) -> StabilityAudit:
 def _depth(a: _Audited) -> DepthAudit:
     if a.profiles.kind == "features":
         raise ConfigError(
-            "audit depth: profiles come from an outside table; there are no tiles to leave out."
+            "audit depth: profiles come from an outside table, so that there are no tiles to leave out."
         )
     if not a.study.paths.signature.is_file():
-        raise InputError("audit depth: no signature yet. Run `pathosig signature` first.", code="E_MISSING")
+        raise InputError(
+            "audit depth: there is no signature. Run `pathosig signature` first.", code="E_MISSING"
+        )
     signature = Signature.load(a.study.paths.signature)
     anybody = dataclasses.replace(signature, transform=dataclasses.replace(signature.transform, min_tiles=0))
     cohorts = a.study.patients().set_index("patient_id")["cohort"].dropna().astype(str).to_dict()

@@ -1,4 +1,4 @@
-"""The result of an audit in lines for people: number, interval, Monte-Carlo error, bar, verdict."""
+"""The result of an audit as text: estimates, intervals, Monte Carlo errors, bound and verdict."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _Rows = list[tuple[str, str]]
 
 
 def audit_text(result: Audit) -> str:
-    """Title and aligned lines."""
+    """Title and aligned lines of a result."""
     if isinstance(result, NullAudit):
         title, rows = _null(result)
     elif isinstance(result, OptimismAudit):
@@ -54,25 +54,25 @@ def _interval(value: Estimate | Rate | None, write: Callable[[float | None], str
 
 
 def _error(value: float | None) -> str:
-    return "" if value is None else f"; Monte-Carlo error {value:.4f}"
+    return "" if value is None else f"; Monte Carlo error {value:.4f}"
 
 
 _TESTS = {
-    "printed": "p of the score in validation patients below .05",
-    "discovery": "discovery, adjusted for selection, below .05",
+    "printed": "p of the score in validation patients < .05",
+    "discovery": "p of discovery, adjusted for selection, < .05",
 }
 
 
 def _null(result: NullAudit) -> tuple[str, _Rows]:
     verdict: str = result.verdict
     if result.verdict == "preview":
-        verdict = f"preview, no verdict: `--permutations {FULL}` gives one"
+        verdict = f"preview, no verdict: use `--permutations {FULL}` for one"
     rows = [
         ("any signature", _interval(result.any_signature, _percent)),
-        ("naive test in the same patients rejects", _interval(result.naive_rejection, _percent)),
+        ("naive p in the same patients < .05", _interval(result.naive_rejection, _percent)),
         *((_TESTS[name], _interval(size, _percent)) for name, size in result.sizes.items()),
         ("worst of the reported tests", _interval(result.reported_rejection, _percent)),
-        ("bar: upper limit of that", f"at most {result.bar:.0%}: {verdict}"),
+        ("upper limit (required)", f"at most {result.bar:.0%}: {verdict}"),
     ]
     if result.p is not None:
         rows += [
@@ -81,8 +81,8 @@ def _null(result: NullAudit) -> tuple[str, _Rows]:
         ]
     fits = result.permutations + result.reference + 1
     return (
-        f"{result.permutations:,} data sets with permuted outcomes, judged against {result.reference:,} others ({fits:,} fits of "
-        "the whole procedure); Monte-Carlo intervals in brackets",
+        f"{result.permutations:,} data sets with permuted outcomes, compared with {result.reference:,} others ({fits:,} fits of "
+        "the whole procedure); Monte Carlo intervals in brackets",
         rows,
     )
 
@@ -94,7 +94,7 @@ def _optimism(result: OptimismAudit) -> tuple[str, _Rows]:
         ("C, out of bag", _interval(result.out_of_bag_c) + _error(error.out_of_bag_c)),
         ("C, .632+", _number(result.c_632_plus)),
         ("C, Harrell-corrected", _number(result.harrell_corrected_c) + _error(error.optimism)),
-        ("C, apparent (never report it)", _number(result.apparent_c)),
+        ("C, apparent (do not report)", _number(result.apparent_c)),
         (
             "no signature (counted as .50)",
             f"{_percent(result.share_empty)} of {result.resamples} resamples",
@@ -107,7 +107,10 @@ def _optimism(result: OptimismAudit) -> tuple[str, _Rows]:
                 "codebook refitted: C, out of bag",
                 _interval(again.out_of_bag_c) + _error(again.monte_carlo_se),
             ),
-            ("  minus that of the fixed one", f"{_interval(again.difference)}, {again.resamples} resamples"),
+            (
+                "  minus that of the fixed codebook",
+                f"{_interval(again.difference)}, {again.resamples} resamples",
+            ),
             ("  agreement of tiles (ARI)", _number(again.agreement)),
         ]
     else:
@@ -118,11 +121,11 @@ def _optimism(result: OptimismAudit) -> tuple[str, _Rows]:
 def _site(result: SiteAudit) -> tuple[str, _Rows]:
     guess = result.site_predictability
     rows = [
-        ("C, no site in both parts", _interval(result.preserved_site_c)),
+        ("C, sites kept whole in folds", _interval(result.preserved_site_c)),
         ("C, within sites", _number(result.within_site_c)),
         ("C, site alone", _number(result.site_only_c)),
         (
-            "site told from profiles",
+            "site predicted from profiles",
             f"{_percent(guess.accuracy)} of patients; by chance {_percent(guess.chance)}, p = {guess.p:.3f}",
         ),
     ]
@@ -152,7 +155,7 @@ def _stability(result: StabilityAudit) -> tuple[str, _Rows]:
     rows = [
         (
             f"{label}, {repeats.n} fits",
-            f"r with the score {_interval(repeats.correlation)}, none in {_percent(repeats.share_empty)}",
+            f"r with the score {_interval(repeats.correlation)}, no signature in {_percent(repeats.share_empty)}",
         )
         for label, repeats in (("other seeds", result.seeds), ("patient bootstrap", result.bootstrap))
     ]
@@ -175,4 +178,4 @@ def _stability(result: StabilityAudit) -> tuple[str, _Rows]:
         )
         for row in curve
     ]
-    return f"the signature ({', '.join(result.selected[:6])}) and its HPCs, made again", rows
+    return f"the signature ({', '.join(result.selected[:6])}) and its HPCs, refitted", rows

@@ -1,4 +1,4 @@
-"""Validation: a frozen signature judged on cohorts it has not seen, or by nested cross-validation."""
+"""Validation: a frozen signature is evaluated in cohorts to which it was not fitted, or by nested cross-validation."""
 
 import lazy_loader
 

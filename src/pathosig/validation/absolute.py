@@ -1,4 +1,4 @@
-"""Calibration of absolute risks where another event competes: frozen predictions against the Aalen-Johansen estimate."""
+"""Calibration of absolute risks with competing events: frozen predictions against the Aalen-Johansen estimate."""
 
 from __future__ import annotations
 
@@ -24,23 +24,24 @@ from pathosig.validation.values import Finding, NotEstimable, attempt
 
 
 def frozen_incidence(baseline: Baseline, discovery: pd.DataFrame, *, per_year: float) -> IncidenceModel:
-    """Absolute risk that a frozen signature predicts, with the hazard of the competing event as it was in discovery.
+    """Absolute risk that a frozen signature predicts, with the hazard of the competing event estimated in discovery.
 
-    The hazard of the event is the signature's own (log hazard ratio = score); that of the competing event is a Cox model of
-    the score.
+    The hazard of the event is that of the signature (log hazard ratio = score). The hazard of the competing event comes from a
+    Cox model of the score.
 
     Parameters
     ----------
     baseline
-        Of the signature.
+        Baseline of the signature.
     discovery
-        Discovery patients: score, time and cause as `causes_of` gives them.
+        Discovery patients: score, time and cause, as `causes_of` gives them.
     per_year
         Units of their time in a year.
 
     Returns
     -------
-    `IncidenceModel` of causes 1 and 2 in the unit of the baseline.
+    IncidenceModel
+        Cause 1 is the event and cause 2 the competing event; times are in the unit of the baseline.
 
     Examples
     --------
@@ -65,13 +66,13 @@ def frozen_incidence(baseline: Baseline, discovery: pd.DataFrame, *, per_year: f
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FreeOfEvent:
-    """1 - cumulative incidence of the event, in the place of the survival that a frozen model predicts."""
+    """A frozen model whose predicted survival is 1 - cumulative incidence of the event."""
 
     baseline: Baseline
     model: IncidenceModel
 
     def survival_at(self, predictor: np.ndarray, times: Sequence[float] | np.ndarray, /) -> np.ndarray:
-        """float[n, n_times], times in the unit of the baseline; NaN beyond the follow-up of discovery."""
+        """1 - cumulative incidence, float[n, n_times], with times in the unit of the baseline; NaN beyond its follow-up."""
         return np.asarray(1 - self.model.incidence_at(np.asarray(predictor, float)[:, None], times))
 
 
@@ -86,24 +87,28 @@ def with_competing(
     bootstraps: int = 0,
     seed: int = 0,
 ) -> Analysis:
-    """An analysis whose AUC, calibration and Brier score count a competing event as an outcome of its own, not as censoring.
+    """An analysis in which AUC, calibration and Brier score treat a competing event as an outcome and not as censoring.
 
     Parameters
     ----------
     row
         The analysis.
     frame
-        The cohort: score, time, cause.
+        Patients of the cohort: score, time and cause.
     baseline
-        Of the signature; None for an endpoint it was not fitted on, which has an AUC only.
+        Baseline of the signature; None for an endpoint to which it was not fitted, for which there is only an AUC.
     model
-        As `frozen_incidence` gives it, or why there is none.
+        From `frozen_incidence`, or the reason why there is none.
     per_year
-        Units of the cohort's time in a year.
+        Units of time of the cohort in a year.
     horizons
-        Years.
+        Horizons in years.
     bootstraps, seed
         Number of resamples for the intervals of differences, and their seed.
+
+    Returns
+    -------
+    Analysis
 
     Examples
     --------
@@ -118,7 +123,7 @@ def with_competing(
     (0.81, 0.11)
     """
     if "entry" in frame:
-        reason = NotEstimable(reason="competing events and delayed entry cannot be weighed together")
+        reason = NotEstimable(reason="competing events cannot be combined with delayed entry")
         row = replace(row, auc=reason)
         return row if baseline is None else replace(row, calibration=reason, brier=reason, ibs=reason)
     causes = frame["cause"].to_numpy(int)
@@ -151,7 +156,7 @@ def with_competing(
 def _calibration(
     free: FreeOfEvent, frame: pd.DataFrame, *, per_year: float, horizons: Sequence[float]
 ) -> Calibration:
-    """Slope of the cause-specific hazard, and risks of the event as cumulative incidences."""
+    """Calibration slope of the cause-specific hazard, and risks of the event as cumulative incidences."""
     columns = (frame["score"].to_numpy(float), frame["time"].to_numpy(float), frame["cause"].to_numpy() == 1)
     slope = calibration_of(free, *columns, per_year=per_year, horizons=())
     return calibrated(slope, free.model, frame, unit=free.baseline.unit, per_year=per_year, horizons=horizons)
@@ -166,22 +171,26 @@ def calibrated(
     per_year: float,
     horizons: Sequence[float],
 ) -> Calibration:
-    """Calibration whose observed and expected risks are cumulative incidences.
+    """Calibration in which observed and expected risks are cumulative incidences.
 
     Parameters
     ----------
     calibration
-        That of the hazard, whose slope stays.
+        Calibration of the hazard, whose slope is kept.
     model
-        Frozen in discovery.
+        Model that was frozen in discovery.
     frame
-        The cohort: score, time, cause.
+        Patients of the cohort: score, time and cause.
     unit
-        Unit of the model's times.
+        Unit of time of the model.
     per_year
-        Units of the cohort's time in a year.
+        Units of time of the cohort in a year.
     horizons
-        Years; those that five patients reach and five events precede are judged.
+        Horizons in years; those with fewer than five patients at risk or five earlier events are left out.
+
+    Returns
+    -------
+    Calibration
 
     Examples
     --------
@@ -214,14 +223,14 @@ def calibrated(
 def net_risk_finding(
     baseline: Baseline, model: IncidenceModel, scores: np.ndarray, *, endpoint: str, competing: str
 ) -> tuple[Finding, ...]:
-    """Warning that the frozen survival is that of a world without the competing event; empty without predictions.
+    """A warning that the survival which the signature predicts ignores the competing event; empty without a horizon.
 
     Parameters
     ----------
     baseline
-        Of the signature.
+        Baseline of the signature.
     model
-        As `frozen_incidence` gives it.
+        From `frozen_incidence`.
     scores
         float[n] of discovery patients.
     endpoint, competing
@@ -245,9 +254,9 @@ def net_risk_finding(
     net = float(np.mean(1 - last.survival ** np.exp(finite_scores)))
     risk = float(np.mean(model.incidence_at(finite_scores[:, None], [last.time])))
     message = (
-        f"{endpoint}: {competing} competes with it. The signature's baseline survival, the nomogram and the pages of single patients "
-        f"give the risk if nothing competed, in discovery {net:.0%} at {last.years:g} years on average; the absolute risk is {risk:.0%}. "
-        "Quote the cumulative incidence of the section on competing risks."
+        f"{endpoint}: {competing} is a competing event. The baseline survival of the signature, the nomogram and the pages of single "
+        f"patients give the risk without competing events, on average {net:.0%} at {last.years:g} years in discovery; the absolute "
+        f"risk is {risk:.0%}. Report the cumulative incidence of the section on competing risks."
     )
     return (Finding(code="W_COMPETING", message=message, where="validate"),)
 

@@ -1,4 +1,4 @@
-"""Added value: clinical, score and combined models, all frozen in discovery, judged in another cohort."""
+"""Added value: clinical, score and combined models, all frozen in discovery, compared in another cohort."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ MODELS = ("clinical", "score", "combined")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FrozenModels:
-    """The models whose difference is the added value, all fitted on the same discovery patients.
+    """The models whose difference is the added value, all fitted to the same discovery patients.
 
     Attributes
     ----------
     clinical, score, combined
-        Covariates alone, the score alone, and both.
+        Models of the covariates alone, of the score alone, and of both.
     """
 
     clinical: ClinicalModel
@@ -52,20 +52,20 @@ class FrozenModels:
         m: int = 20,
         seed: int = 0,
     ) -> FrozenModels:
-        """Fit on discovery.
+        """Fit the models to discovery patients.
 
         Parameters
         ----------
         frame
-            Covariates, time, event and `score`: out-of-fold scores in their own SD, so that the combined model does not
-            overrate a score that has seen these patients.
+            Covariates, time, event and `score`, which must be out of fold and divided by its standard deviation: the combined
+            model would overestimate the effect of scores that were fitted to the same patients.
         covariates, endpoint, unit, score_scale, signature_sha256, horizons, m, seed
             As in `fit_clinical_model`.
 
         Raises
         ------
         NotEstimableError
-            Without covariates, or with fewer than ten events.
+            If no covariate can be used, or there are fewer than ten events.
         """
         clinical, score, combined = (
             fit_clinical_model(
@@ -85,12 +85,12 @@ class FrozenModels:
 
     @classmethod
     def fit_complete(cls, frame: pd.DataFrame, covariates: Sequence[str], **settings: Any) -> FrozenModels:
-        """`fit` on the patients who have all covariates."""
+        """`fit` to the patients who have all covariates."""
         present = [name for name in covariates if name in frame]
         return cls.fit(frame[frame[present].notna().all(axis=1)], covariates, **settings)
 
     def risk_at(self, frame: pd.DataFrame, when: float) -> dict[str, np.ndarray]:
-        """Predicted probability of an event by a time: model -> float[n]; empty beyond discovery's follow-up."""
+        """Predicted probability of an event by a time, float[n] of each model; empty beyond the follow-up of discovery."""
         if not np.isfinite(self.combined.baseline.survival_at(when)[0]):
             return {}
         return {
@@ -99,7 +99,7 @@ class FrozenModels:
         }
 
     def predictors(self, frame: pd.DataFrame) -> dict[str, np.ndarray]:
-        """What each model orders patients by; NaN where a covariate is missing. The score stands for itself."""
+        """Linear predictors of the clinical and the combined model, and the score; NaN where a covariate is missing."""
         return {
             "clinical": self.clinical.linear_predictor(frame),
             "score": _score(frame),
@@ -121,29 +121,30 @@ def added_value(
     seed: int = 0,
     workers: int = 1,
 ) -> AddedValue:
-    """Added value in one cohort: Uno's C of the frozen models, their paired difference, and the LR test.
+    """Added value in one cohort: Uno's C of the frozen models, their paired difference, and the likelihood ratio test.
 
     Parameters
     ----------
     models
-        Frozen in discovery.
+        Models that were frozen in discovery.
     frame
-        A validation cohort: score, time, event, covariates.
+        A validation cohort: score, time, event and covariates.
     per_year, horizons
-        Units of time in a year; years. Brier score and net benefit are given at the last one that ten patients reach.
+        Units of time in a year, and horizons in years. Brier score and net benefit are given at the last horizon that at
+        least ten patients reach.
     bootstraps, seed
-        Resamples for the limits of differences, paired over models.
+        Number of resamples for the confidence intervals of differences, and their seed.
     workers
-        Processes; the result does not depend on it.
+        Number of processes; the result does not depend on it.
 
     Returns
     -------
-    `AddedValue`.
+    AddedValue
 
     Raises
     ------
     NotEstimableError
-        With fewer than ten events among complete patients.
+        If there are fewer than ten events among patients who have all covariates, or entry is delayed.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Added value where covariates are missing: all patients, imputed anew inside every resample."""
+"""Added value with missing covariates: all patients are used, with an imputation of its own in every resample."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class _Imputed:
         return [uno_c(predictors[k], time, died, tau=self.tau).c for k in MODELS]
 
     def gain(self, resample: tuple[np.ndarray, int]) -> list[float]:
-        """Combined minus clinical in some rows, imputed anew with a seed."""
+        """C of the combined minus that of the clinical model in some rows, which are imputed with a seed."""
         rows, seed = resample
         (table,) = impute(self.data.iloc[rows].reset_index(drop=True), self.covariates, m=1, seed=seed)
         values = dict(zip(MODELS, self.concordances(table), strict=True))
@@ -50,32 +50,32 @@ def added_value_imputed(
     seed: int = 0,
     workers: int = 1,
 ) -> AddedImputed:
-    """Uno's C of frozen models and their difference in all patients of a validation cohort.
+    """Uno's C of frozen models, and their difference, in all patients of a validation cohort.
 
-    Estimates are means over `m` imputed copies; each resample of patients is imputed by itself, so that the limits hold
-    what imputation does not know.
+    Estimates are means over `m` imputed copies. Every resample of patients is imputed separately, so that the confidence
+    intervals include the uncertainty of the imputation.
 
     Parameters
     ----------
     models
-        Frozen in discovery, missing covariates imputed there too.
+        Models that were frozen in discovery, where missing covariates were imputed too.
     frame
         score, time, event and covariates, some of them missing.
     covariates
-        Their columns.
+        Names of the covariates.
     m, bootstraps, seed
-        Imputed copies, resamples, seed.
+        Number of imputed copies, number of resamples, and seed.
     workers
-        Processes; the result does not depend on it.
+        Number of processes; the result does not depend on it.
 
     Returns
     -------
-    `AddedImputed`.
+    AddedImputed
 
     Raises
     ------
     NotEstimableError
-        If no covariate is missing, or with fewer than ten events.
+        If no covariate is missing, or there are fewer than ten events.
 
     References
     ----------
@@ -120,7 +120,7 @@ def added_value_imputed(
         missing=holes,
         m=m,
         bootstraps=bootstraps,
-        method="imputed anew inside every bootstrap sample of patients",
+        method="imputed separately in every bootstrap sample of patients",
         uno_c={k: finite(v) for k, v in values.items()},
         difference_c=Estimate.of(values["combined"] - values["clinical"], *limits),
     )

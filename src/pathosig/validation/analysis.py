@@ -1,4 +1,4 @@
-"""Values of one cohort and one endpoint: ``analyses[]`` of results.json."""
+"""Values of the analysis of one endpoint in one cohort: ``analyses[]`` of results.json."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pathosig.validation.values import (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AucAt(Estimate):
-    """Area under the ROC curve at a horizon, with patients at risk and events until then."""
+    """Area under the ROC curve at a horizon, with the number of patients at risk and of events up to it."""
 
     years: float
     time: float
@@ -32,7 +32,7 @@ class AucAt(Estimate):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EffectCurve:
-    """Hazard ratio along the score (in discovery SD)."""
+    """Hazard ratio along the score, which is in standard deviations of discovery."""
 
     score: tuple[float, ...]
     hr: tuple[float | None, ...]
@@ -42,7 +42,7 @@ class EffectCurve:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Spline(EffectCurve):
-    """Restricted cubic spline against the discovery mean, and the test that the effect is linear."""
+    """Restricted cubic spline of the hazard ratio relative to a score of 0, and the test of linearity."""
 
     p_nonlinear: float
     knots: tuple[float, ...]
@@ -50,7 +50,7 @@ class Spline(EffectCurve):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Piece:
-    """Hazard ratio per SD in one part of follow-up."""
+    """Hazard ratio per standard deviation in one period of follow-up."""
 
     start: float = field(metadata={"key": "from"})
     end: float = field(metadata={"key": "to"})
@@ -59,9 +59,9 @@ class Piece:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProportionalHazards:
-    """Score tests of proportional hazards, and hazard ratios before and after the median event time, whatever they say.
+    """Score tests of proportional hazards, and hazard ratios before and after the median event time.
 
-    `violated` if the score's p, adjusted by Holm's method over cohorts and endpoints, is below .05.
+    `violated` is True if the p-value of the score, adjusted by Holm's method over cohorts and endpoints, is below .05.
     """
 
     violated: bool
@@ -73,7 +73,7 @@ class ProportionalHazards:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RestrictedMeans:
-    """Restricted mean survival time until `tau`; `difference` is high minus low."""
+    """Restricted mean survival time up to `tau`; `difference` is high minus low."""
 
     tau: float
     low: Estimate
@@ -83,7 +83,7 @@ class RestrictedMeans:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CalibrationGroup:
-    """Patients of similar predicted risk: mean prediction and Kaplan-Meier risk."""
+    """Mean predicted and observed risk of patients with similar predictions."""
 
     expected: float
     observed: float | None
@@ -94,7 +94,7 @@ class CalibrationGroup:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CalibrationAt:
-    """Observed and expected risk at a horizon; `ratio` with its confidence interval."""
+    """Observed and expected risk at a horizon, and their `ratio` with its confidence interval."""
 
     years: float
     time: float
@@ -108,7 +108,7 @@ class CalibrationAt:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UpdatedSlope:
-    """The coefficient fitted again in this cohort: not a validation."""
+    """The coefficient estimated again in this cohort, which is not a validation."""
 
     slope: float
     note: str
@@ -125,9 +125,9 @@ class Calibration:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PredictionError:
-    """IPCW error of the frozen predictions and of the cohort's own Kaplan-Meier estimate (`null`).
+    """Brier score of the frozen predictions (`score`) and of the Kaplan-Meier estimate of the cohort (`null`).
 
-    `scaled` = 1 - score / null; `difference` = score - null with a paired bootstrap interval.
+    `scaled` is 1 - score / null, and `difference` is score - null with a paired bootstrap interval.
     """
 
     time: float
@@ -146,7 +146,7 @@ class BrierAt(PredictionError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Grid:
-    """Equally spaced times of an integral."""
+    """Equally spaced times over which the Brier score is integrated."""
 
     start: float = field(metadata={"key": "from"})
     end: float = field(metadata={"key": "to"})
@@ -162,10 +162,10 @@ class IntegratedBrier(PredictionError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ForestRow:
-    """A row of a forest plot: the heading or reference of a category, or one estimate.
+    """A row of a forest plot: the heading or the reference of a category, or one estimate.
 
-    `n` and `events` count the patients of the model whom the row is about: those at its level, or all where it is a
-    number or a heading. None in imputed models, where a patient's level may differ from one data set to the next.
+    `n` and `events` count the patients of the model at the level of the row, or all its patients if the row is a heading or
+    about a number. They are None in imputed models, because the level of a patient may differ between imputed data sets.
     """
 
     variable: str
@@ -181,7 +181,7 @@ class ForestRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Imputation:
-    """How missing covariates were imputed; `missing` is covariate -> patients without it."""
+    """How missing covariates were imputed; `missing` is the number of patients without each covariate."""
 
     m: int
     method: str
@@ -191,7 +191,7 @@ class Imputation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProportionalModel:
-    """Score tests of proportional hazards in a model of several variables: each variable, and all together (`whole`)."""
+    """Score tests of proportional hazards in a model of several variables, for each variable and for all (`whole`)."""
 
     variables: Mapping[str, ChiSquare]
     whole: ChiSquare
@@ -199,9 +199,9 @@ class ProportionalModel:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Forest:
-    """Cox models of the score and covariates: each alone, together, and together over imputed data sets.
+    """Cox models of the score and covariates: each variable alone, all together, and all together with imputed data.
 
-    `ph` tests proportional hazards in the model of complete cases.
+    `ph` has the tests of proportional hazards in the model of complete cases.
     """
 
     univariable: tuple[ForestRow, ...]
@@ -215,7 +215,7 @@ class Forest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SubgroupLevel:
-    """Hazard ratio per discovery SD in one level of a subgroup variable."""
+    """Hazard ratio per standard deviation at one level of a subgroup variable."""
 
     level: str
     n: int
@@ -225,7 +225,7 @@ class SubgroupLevel:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Subgroup:
-    """Effect in every level of a variable, interaction p, and q within the declared family."""
+    """Effect at every level of a variable, and p-value and q-value of the interaction; q is within the declared family."""
 
     variable: str
     p_interaction: float | None
@@ -235,14 +235,14 @@ class Subgroup:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NetBenefitGain(Estimate):
-    """Net benefit of the combined minus the clinical model at one threshold."""
+    """Net benefit of the combined model minus that of the clinical model at one threshold."""
 
     threshold: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NetBenefit:
-    """Decision curves of the frozen models, of treating all and of treating none."""
+    """Decision curves of the frozen models, of treating all patients and of treating none."""
 
     thresholds: tuple[float, ...]
     models: Mapping[str, tuple[float | None, ...]]
@@ -253,7 +253,7 @@ class NetBenefit:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AtHorizon:
-    """Error and net benefit of the frozen models at one horizon; differences are combined minus clinical."""
+    """Brier score and net benefit of the frozen models at one horizon; differences are combined minus clinical."""
 
     time: float
     brier: Mapping[str, float | None]
@@ -263,7 +263,7 @@ class AtHorizon:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fitted:
-    """Patients and events a model was fitted on."""
+    """Number of patients and of events to which a model was fitted."""
 
     n: int
     events: int
@@ -271,7 +271,7 @@ class Fitted:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AddedImputed:
-    """Added value in all patients, missing covariates imputed again inside every resample."""
+    """Added value in all patients, with missing covariates imputed separately in every resample."""
 
     n: int
     events: int
@@ -285,7 +285,7 @@ class AddedImputed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AddedValue:
-    """Clinical, score and combined models, frozen in discovery, in a validation cohort."""
+    """Performance in a validation cohort of the clinical, score and combined models, which were frozen in discovery."""
 
     models: tuple[str, ...]
     n: int
@@ -300,20 +300,22 @@ class AddedValue:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Analysis:
-    """The frozen score in one cohort and endpoint.
+    """Performance of the frozen score for one endpoint in one cohort.
 
     Attributes
     ----------
     role
-        ``discovery`` is apparent, that is optimistic; ``cross-validated`` stands in where no cohort validates.
+        Performance in ``discovery`` is apparent, that is, optimistic; ``cross-validated`` takes the place of validation
+        cohorts if there are none.
     primary
-        Whether it is (a part of) the declared primary analysis.
+        Whether it belongs to the declared primary analysis.
     unit
         Unit of all times.
     follow_up
-        Median by reverse Kaplan-Meier.
+        Median follow-up by reverse Kaplan-Meier.
     hr_sd, hr_group
-        Per discovery SD of the continuous score (the primary effect); high against low.
+        Hazard ratio per standard deviation of the score in discovery, which is the primary effect, and of the high against the
+        low risk group.
     """
 
     cohort: str
@@ -345,5 +347,5 @@ class Analysis:
 
     @property
     def apparent(self) -> bool:
-        """Whether the patients are those the score was fitted on."""
+        """Whether the score was fitted to these patients."""
         return self.role == "discovery"

@@ -1,4 +1,4 @@
-"""Values of a treatment's effect by score: ``treatment[]`` of results.json."""
+"""Values of the effect of a treatment by score: ``treatment[]`` of results.json."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class TreatmentGroup:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Balance:
-    """Standardised mean difference of a covariate between arms, before and after weighting."""
+    """Standardised mean difference of a covariate between the arms, before and after weighting."""
 
     variable: str
     smd_before: float | None
@@ -37,7 +37,7 @@ class Balance:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Overlap:
-    """Range of propensities that both arms share, and the proportion of patients outside."""
+    """Range of propensities that both arms have in common, and the proportion of patients outside it."""
 
     lower: float
     upper: float
@@ -53,9 +53,10 @@ class ArmCurve(Curve):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EValue:
-    """Risk ratio that an unmeasured confounder would need with treatment and outcome to explain an interaction away.
+    """Risk ratio with both treatment and outcome that an unmeasured confounder would need to explain an interaction away.
 
-    Of the estimate, and of the confidence bound nearer to 1 (1 where the interval contains 1).
+    `estimate` is the E-value of the estimate and `bound` that of the end of the confidence interval nearer to 1; `bound` is 1
+    if the interval contains 1.
     """
 
     estimate: float
@@ -69,17 +70,26 @@ class TreatmentEffect:
     Attributes
     ----------
     n, events
-        Patients compared, and their events: with a landmark those still under observation then.
-    overlap
-        None for a time-dependent treatment, which is adjusted for covariates instead of weighted.
+        Patients compared, and their events; with a landmark only patients still under observation at it.
+    groups
+        Effect of treatment in each risk group.
     interaction
-        Score (per SD) x treatment.
+        Hazard ratio of score (per SD) x treatment.
+    continuous
+        Hazard ratio of treatment along the score.
+    balance, overlap
+        Balance and overlap of the arms; `overlap` is None for a time-dependent treatment, whose model is adjusted for
+        covariates instead of weighted.
     max_smd_after
         Largest absolute standardised mean difference after weighting.
-    minimum_detectable
-        Interaction hazard ratio detectable with 80 % power.
     rmst
-        Risk group -> difference of restricted means, treated minus untreated.
+        Difference of restricted mean survival times, treated minus untreated, in each risk group.
+    km
+        Kaplan-Meier curves of the arms in each risk group.
+    minimum_detectable
+        Hazard ratio of the interaction that is detectable with 80 % power.
+    e_value
+        E-value of the interaction.
     """
 
     n: int
@@ -98,7 +108,7 @@ class TreatmentEffect:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TreatmentCohort:
-    """One cohort of a treatment analysis; discovery never counts for the verdict."""
+    """One cohort of a treatment analysis; discovery does not contribute to the verdict."""
 
     cohort: str
     role: Literal["discovery", "validation"]
@@ -107,18 +117,24 @@ class TreatmentCohort:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Treatment:
-    """One treatment and endpoint over all cohorts.
+    """The effect of one treatment on one endpoint in all cohorts.
 
     Attributes
     ----------
-    design, start
-        As declared in study.toml; `adjusted` says whether covariates enter weights or model.
-    declared
-        Whether arm and endpoint are the primary ones.
-    family
-        Number of arms and endpoints tested; interaction p-values are adjusted for it.
+    arm, endpoint
+        Column of the treatment, and the endpoint.
     verdict, words, reasons
-        The verdict, the sentence that may be printed, and why it is not stronger.
+        The verdict, the words that may be printed, and why it is not stronger.
+    cohorts
+        Effect in each cohort.
+    declared
+        Whether arm and endpoint are those of the declared primary analysis.
+    family
+        Number of combinations of arms and endpoints that are tested; p-values of interactions are adjusted for it.
+    design, start
+        As declared in study.toml.
+    adjusted
+        Whether covariates are used for the weights or in the model.
     """
 
     arm: str

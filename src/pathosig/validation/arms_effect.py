@@ -1,4 +1,4 @@
-"""Effect of a treatment by score in one cohort: weighted, landmarked or time-dependent."""
+"""Effect of a treatment by score in one cohort: with weights, from a landmark, or as a time-dependent covariate."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ _ARMS = ("untreated", "treated")
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _Rows:
-    """What a Cox model takes: one row a patient, or one for each spell of a time-dependent treatment.
+    """Data of a Cox model: one row per patient, or one per period of a time-dependent treatment.
 
     Attributes
     ----------
     scaled
-        Score per SD.
+        float[n]: score in standard deviations of discovery.
     adjust
-        float[n, m]: covariates in the model, in place of weights where treatment is time-dependent.
+        float[n, m]: covariates in the model, which replace weights if treatment is time-dependent.
     options
-        weights, cluster, entry of `cox`, one value a row.
+        weights, cluster and entry for `cox`, with one value per row.
     """
 
     time: np.ndarray
@@ -60,12 +60,12 @@ class _Rows:
 
     @property
     def design(self) -> np.ndarray:
-        """Columns score x treatment, treatment, score, and covariates."""
+        """Columns of the model: score x treatment, treatment, score, and covariates."""
         centred = self.scaled - self.scaled.mean()
         return np.column_stack([centred * self.treated, self.treated, centred, self.adjust])
 
     def inside(self, label: str) -> tuple[np.ndarray, dict[str, Any]]:
-        """Rows of a risk group, and the options for them."""
+        """Rows of a risk group, and the options of the model for them."""
         rows = self.group == label
         adjust = self.adjust[rows] if self.adjust.shape[1] else None
         return rows, {"adjust": adjust, **{k: v[rows] for k, v in self.options.items()}}
@@ -87,30 +87,32 @@ def cohort_effect(
     Parameters
     ----------
     frame
-        score, group, time, event, the arm's column, covariates and, where declared, times of treatment start.
+        score, group, time, event, the column of the arm, covariates and, if declared, the start of treatment.
     arm
         Column of the treatment, with two levels.
     covariates
-        Columns that decided about the treatment; they enter the weights, or the model of a time-dependent treatment.
+        Covariates that may have influenced the choice of treatment, for the weights or for the model of a time-dependent
+        treatment.
     sd
-        Standard deviation of the score in discovery, the unit of its effect.
+        Standard deviation of the score in discovery, which is the unit of its effect.
     per_year
         Units of time in a year.
     design
-        How and when the treatment was given.
+        Whether treatment was randomised, and when it began.
     horizons
-        Years at which the curves of the arms are read.
+        Years at which survival of the arms is given.
     seed
-        Seed of imputations.
+        Seed of the imputations.
 
     Returns
     -------
-    `TreatmentEffect`.
+    TreatmentEffect
 
     Raises
     ------
     NotEstimableError
-        If a column is missing, the arm has not two levels, or an arm has fewer than five events.
+        If a column is missing, the column of the arm does not have two levels, an arm has fewer than five events, or entry is
+        delayed.
 
     Examples
     --------
@@ -134,7 +136,7 @@ def cohort_effect(
     start = np.zeros(len(frame))
     if design.column is not None:
         start = frame[design.column].to_numpy(float) * per_year / UNITS[design.unit]
-        usable &= (treated == 0) | np.isfinite(start)  # treated, and nobody knows when
+        usable &= (treated == 0) | np.isfinite(start)  # treated patients without a start are left out
     frame, treated, start = frame[usable].reset_index(drop=True), treated[usable], start[usable]
     if design.column is not None and design.landmark is None:
         return _time_dependent(frame, treated, start, arm=arm, covariates=covariates, sd=sd, seed=seed)
@@ -156,7 +158,7 @@ def cohort_effect(
 def _landmarked(
     frame: pd.DataFrame, treated: np.ndarray, start: np.ndarray, landmark: float
 ) -> tuple[pd.DataFrame, np.ndarray]:
-    """Patients under observation at the landmark, time counted from it; treated are those who had begun."""
+    """Patients under observation at the landmark, with time counted from it; treated are those who had begun treatment."""
     seen = frame["time"].to_numpy(float) > landmark
     begun = (treated == 1) & (start <= landmark)
     later = frame[seen].assign(time=lambda f: f["time"] - landmark).reset_index(drop=True)
@@ -175,7 +177,7 @@ def _baseline(
     horizons: Sequence[float],
     seed: int,
 ) -> TreatmentEffect:
-    """Treatment fixed at time zero or at the landmark: inverse-probability weights unless it was randomised."""
+    """Effect of a treatment that is fixed at time zero or at the landmark, with weights unless it was randomised."""
     time, event = frame["time"].to_numpy(float), frame["event"].to_numpy(bool)
     scaled = frame["score"].to_numpy(float) / (sd or 1.0)
     _require_events(event, treated, arm)
@@ -223,9 +225,9 @@ def _time_dependent(
     sd: float,
     seed: int,
 ) -> TreatmentEffect:
-    """Treatment as a time-dependent covariate: untreated until it begins, adjusted for covariates.
+    """Effect of treatment as a time-dependent covariate, adjusted for covariates; patients are untreated until it begins.
 
-    Curves and restricted means by arm are left out: they would take the future as given.
+    Curves and restricted means by arm are left out, because they would define arms by future treatment.
     """
     time, event = frame["time"].to_numpy(float), frame["event"].to_numpy(bool)
     begun = (treated == 1) & (start < time)
@@ -290,9 +292,9 @@ def _effect_of(
 
 
 def _interaction(rows: _Rows) -> HazardRatio | NotEstimable:
-    """Score x treatment; without weights the larger of the robust and the model's standard error.
+    """Interaction of score and treatment; without weights with the larger of the robust and the model-based standard error.
 
-    Either alone rejects slightly too often in small cohorts.
+    A test with either of them alone rejects slightly too often in small cohorts.
     """
     design = rows.design
     first, rest = design[:, 0], design[:, 1:]
@@ -306,7 +308,7 @@ def _interaction(rows: _Rows) -> HazardRatio | NotEstimable:
 
 
 def _arm_of(column: pd.Series) -> np.ndarray:
-    """1 treated, 0 not, NaN unknown; of two levels the later one (sorted) is the treatment."""
+    """1 for treated, 0 for untreated, NaN for unknown; of the two levels in sorted order the second is the treatment."""
     labels = column.map(lambda v: None if pd.isna(v) else as_level(v))
     levels = sorted(set(labels.dropna()))
     if len(levels) != 2:
@@ -318,7 +320,7 @@ def _arm_of(column: pd.Series) -> np.ndarray:
 def _require_events(event: np.ndarray, treated: np.ndarray, arm: str) -> None:
     counts = [int(event[treated == a].sum()) for a in (0, 1)]
     if min(counts) < FEWEST_ARM_EVENTS:
-        message = f"treatment {arm}: {counts[0]} and {counts[1]} events in the arms; {FEWEST_ARM_EVENTS} each are needed."
+        message = f"treatment {arm}: {counts[0]} and {counts[1]} events in the arms; each needs at least {FEWEST_ARM_EVENTS}."
         raise NotEstimableError(message)
 
 
@@ -361,7 +363,7 @@ def _curves(
 def _mean_difference(
     treated: np.ndarray, time: np.ndarray, event: np.ndarray, weights: np.ndarray
 ) -> Estimate:
-    """Weighted restricted means, treated minus untreated, up to the time with ten patients at risk in each arm."""
+    """Weighted restricted means, treated minus untreated, up to the last time with ten patients at risk in each arm."""
     sides = [treated == a for a in (0, 1)]
     if not all(side.any() for side in sides):
         message = "one arm only"

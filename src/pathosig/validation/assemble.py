@@ -1,4 +1,4 @@
-"""From a study's inputs to the results of its validation."""
+"""Computes the results of a validation from its input."""
 
 from __future__ import annotations
 
@@ -49,18 +49,22 @@ from pathosig.validation.with_covariates import (
 def results_of(
     inputs: Inputs, spec: ValidateSpec, cross_validate: CrossValidate, *, workers: int = 1
 ) -> Results:
-    """Everything results.json holds.
+    """Results of the cohorts, or of internal validation, with the warnings about them.
 
     Parameters
     ----------
     inputs
         The study.
     spec
-        Horizons, resamples, folds.
+        Horizons, resamples and folds.
     cross_validate
-        Called with the number of repeats where internal validation or the added value needs it.
+        Function from the number of repeats to a cross-validation; it is called if internal validation or added value need it.
     workers
-        Processes over which resamples are spread.
+        Number of processes over which resamples are spread; the result does not depend on it.
+
+    Returns
+    -------
+    Results
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", PathosigWarning)
@@ -82,7 +86,7 @@ def results_of(
 
 
 def _without_signature(inputs: Inputs) -> Results:
-    """Description, selection and univariable results: all there is when nothing was selected."""
+    """Table 1, selection and univariable results, which are all the results if nothing was selected."""
     profiled = inputs.patients[
         inputs.patients["patient_id"].isin(set(inputs.profiles.patients["patient_id"]))
     ]
@@ -200,7 +204,7 @@ def _judged_within(
     spec: ValidateSpec,
     cross_validate: CrossValidate,
 ) -> Results:
-    """Cross-validated numbers in place of validation cohorts."""
+    """Results with cross-validation in place of validation cohorts."""
     endpoint = signature.endpoint
     fit = attempt(cross_validate, spec.repeats)
     if isinstance(fit, NotEstimable):
@@ -249,17 +253,17 @@ def _judged_within(
 
 
 _NOTE = (
-    "Internal: selection, refit and cut-off are repeated in every training fold; a patient's score never uses that "
-    "patient. C is the mean over repeats; a fold without a signature scores its patients 0 (chance). "
+    "Internal: selection, refit and cut-off are repeated in every training fold, so that the score of a patient never uses "
+    "the outcome of this patient. C is the mean over repeats; in a fold without a signature all patients have the score 0 (chance). "
 )
-_FIXED_CODEBOOK = "Profiles-to-score: the codebook is fixed."
-_REFITTED_RULES = "Filling and scaling of features are refitted in every fold."
+_FIXED_CODEBOOK = "The codebook is fixed; it does not use outcomes."
+_REFITTED_RULES = "Filling and scaling of features are repeated in every fold."
 
 
 def _cross_validated(
     fit: CrossValidation, inputs: Inputs, signature: Signature, spec: ValidateSpec
 ) -> Sequence[Analysis]:
-    """Analyses of the cross-validated scores, which are in SD of their training folds."""
+    """Analyses of the cross-validated scores, which are in standard deviations of their training folds."""
     table = fit.scores.merge(inputs.patients, on="patient_id")
     rows = []
     for name, outcome in inputs.survival.items():
@@ -278,7 +282,7 @@ def _cross_validated(
         )
         row = analyse(row, frame, signature=None, sd=1.0, per_year=endpoint.per_year, horizons=spec.horizons)
         if main and isinstance(row.harrell_c, Concordance):
-            # The mean over repeats: scores averaged over them are a better score than the one shipped.
+            # C is the mean over repeats, because scores averaged over repeats are better than those of the signature.
             averaged = Estimate.of(row.harrell_c.estimate, row.harrell_c.lower, row.harrell_c.upper)
             row = replace(
                 row, harrell_c=Concordance.of(fit.c, fit.lower, fit.upper, of_averaged_scores=averaged)

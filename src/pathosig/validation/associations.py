@@ -1,4 +1,4 @@
-"""Risk groups against declared variables and against what happened: counts with exact tests, per cohort."""
+"""Associations of the risk groups with declared variables and with outcomes: counts with exact tests, by cohort."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GROUPS = (LOW, HIGH)
 
 
 def _counted(group: np.ndarray, labels: np.ndarray) -> Counts:
-    """Counts of two labels of every patient, with the chi-square test and Fisher's exact one.
+    """Cross table of risk group and label, with the chi-square test and Fisher's exact test.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def _counted(group: np.ndarray, labels: np.ndarray) -> Counts:
     Raises
     ------
     NotEstimableError
-        If fewer than two levels or groups are left.
+        If fewer than two levels or groups remain.
     """
     labelled = np.array([v is not None for v in labels])
     levels = sorted({str(v) for v in labels[labelled]})
@@ -64,20 +64,20 @@ def _fisher(counts: np.ndarray) -> ExactTest:
 def associations(
     table: pd.DataFrame, variables: Sequence[str], cohorts: Sequence[str]
 ) -> tuple[Association, ...]:
-    """Risk group against every declared variable, with q of Benjamini and Hochberg over all variables and cohorts.
+    """Association of the risk group with every declared variable, adjusted over all variables and cohorts.
 
     Parameters
     ----------
     table
-        cohort, group and the variables, one row per patient.
+        One row per patient: cohort, group and the variables.
     variables
-        Columns of it; numbers with many values are split at their median.
+        Names of the variables; numbers with many values are split at their median.
     cohorts
-        Names of cohorts, in the order wanted.
+        Names of the cohorts, in the order of the result.
 
     Returns
     -------
-    One `Association` for each cohort and variable.
+    One `Association` for each cohort and variable; q is Benjamini and Hochberg's.
 
     Examples
     --------
@@ -103,7 +103,7 @@ def associations(
 
 
 def _adjusted(rows: Sequence[Association]) -> list[Association]:
-    """The same with Benjamini and Hochberg's q of the exact tests."""
+    """The rows with Benjamini and Hochberg's q of the exact tests."""
     p = [_exact_p(row) for row in rows]
     tested = [value for value in p if value is not None]
     q = iter(adjust_p(tested, "BH") if tested else ())
@@ -124,20 +124,20 @@ def _with_q(row: Association, q: float) -> Association:
 
 
 def outcomes_by_group(frame: pd.DataFrame, causes: Mapping[int, str] | None = None) -> Counts:
-    """What happened in each risk group, for stacked bars, with exact tests.
+    """Numbers of outcomes in each risk group, for stacked bars, with exact tests.
 
-    Counts ignore how long patients were followed: Gray's test and the log-rank test say whether groups differ in time.
+    Counts ignore the length of follow-up. To compare groups over time, use Gray's test or the log-rank test.
 
     Parameters
     ----------
     frame
-        group, event and, with competing events, ``cause`` (0 none, 1 the event, 2 the competing one).
+        group, event and, with competing events, ``cause`` (0 for none, 1 for the event, 2 for the competing event).
     causes
-        Name of each code; "no event" and "event" by default.
+        Name of each code; by default "no event" and "event".
 
     Returns
     -------
-    `Counts`.
+    Counts
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Paired differences of frozen models: C-index, and error and net benefit at one horizon."""
+"""Paired differences of frozen models in C-index, and in Brier score and net benefit at one horizon."""
 
 from __future__ import annotations
 
@@ -20,21 +20,20 @@ from pathosig.validation.values import Estimate, finite, numbers
 THRESHOLDS = tuple(round(0.05 * i, 2) for i in range(1, 20))
 COMPARED = (0.2, 0.4, 0.6, 0.8)
 _MANY = 2000
-"""Patients beyond which resamples are taken one by one, in processes: all at once costs the square of the patients."""
+"""With more patients, resamples are evaluated one by one in several processes, as the cost of all at once grows with n^2."""
 
 
 def paired_limits(
     difference: Callable[[Any], list[float]], resamples: Sequence[Any], width: int, *, workers: int = 1
 ) -> np.ndarray:
-    """Percentile limits of paired differences over resamples, float[2, width]; NaN where none could be computed.
+    """Percentile intervals of paired differences over resamples, float[2, width]; NaN if no difference could be computed.
 
     Parameters
     ----------
     difference
-        A resample -> `width` differences; both models see the same rows. With several workers something that another
-        process can be sent.
+        Function from a resample to a list of `width` differences. With several workers it must be possible to pickle it.
     resamples
-        What it is called with: int[n] rows, or whatever else makes a resample.
+        Arguments of `difference`: int[n] rows of each resample, or any other description of it.
     width
         Number of differences.
     workers
@@ -52,12 +51,12 @@ def paired_limits(
 
 
 def limits_of(table: np.ndarray) -> np.ndarray:
-    """2.5 and 97.5 % of each column of float[resamples, m] where it is finite, float[2, m]; NaN where it never is.
+    """Quantiles .025 and .975 of the finite values of each column, float[2, m]; NaN for a column without finite values.
 
     Parameters
     ----------
     table
-        A row for each resample.
+        float[resamples, m].
 
     Examples
     --------
@@ -87,15 +86,15 @@ def c_gain(
     Parameters
     ----------
     pair
-        float[n] each, without missing values.
+        Two scores, float[n] each, without missing values.
     time, event
-        [n]: their outcome.
+        float[n] and bool[n].
     draws
         int[resamples, n]: rows of every resample.
     tau
-        Horizon of Uno's C; Harrell's without it.
+        Horizon of Uno's C; None for Harrell's C.
     workers
-        Processes for many patients; the result does not depend on it.
+        Number of processes, which are used only for many patients; the result does not depend on it.
 
     Examples
     --------
@@ -134,7 +133,7 @@ def _attempted(difference: Callable[[Any], list[float]], resample: Any) -> list[
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _AtHorizon:
-    """Combined minus clinical model in some rows: Brier score, then net benefit at the thresholds compared."""
+    """Combined minus clinical model in some rows: difference in Brier score, then in net benefit at each threshold."""
 
     pair: Mapping[str, np.ndarray]
     time: np.ndarray
@@ -150,7 +149,7 @@ class _AtHorizon:
         return [errors[0] - errors[1], *(curves["combined"] - curves["clinical"])]
 
     def at_once(self, draws: np.ndarray) -> np.ndarray:
-        """The same for all resamples, float[resamples, 1 + thresholds]."""
+        """The same for all resamples at once, float[resamples, 1 + thresholds]."""
         counts, when = counts_of(draws, len(self.time)), np.array([self.when])
         errors, benefits = [], []
         for risk in (self.pair["combined"], self.pair["clinical"]):
@@ -178,16 +177,16 @@ def at_horizon(
     *,
     workers: int = 1,
 ) -> AtHorizon:
-    """Brier scores, net benefit and their differences at one horizon.
+    """Brier scores and net benefit of frozen models, and their differences, at one horizon.
 
     Parameters
     ----------
     risks
-        Model -> float[n], probability of an event by `when`; has clinical and combined.
+        float[n] predicted probability of an event by `when` for each model; must have clinical and combined.
     time, event
         float[n] and bool[n] of a validation cohort.
     when
-        Horizon in units of time.
+        Horizon in the unit of time.
     draws
         int[resamples, n]: rows of each resample.
     workers
@@ -195,7 +194,7 @@ def at_horizon(
 
     Returns
     -------
-    `AtHorizon`.
+    AtHorizon
 
     Examples
     --------

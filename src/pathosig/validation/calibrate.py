@@ -1,4 +1,4 @@
-"""Calibration of the frozen signature: observed against expected, slope, and what an update would change."""
+"""Calibration of a frozen model: observed against expected risk, and the calibration slope."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ FEWEST_OF_A_GROUP = 5
 
 
 class Predicts(Protocol):
-    """A frozen model: survival at some times (in the unit of its baseline) from scores or linear predictors."""
+    """A frozen model that predicts survival from scores or linear predictors, with times in the unit of its baseline."""
 
     @property
     def baseline(self) -> Baseline:
-        """Survival where the predictor is 0."""
+        """Survival at a predictor of 0."""
         ...
 
     def survival_at(self, predictor: np.ndarray, times: Sequence[float] | np.ndarray, /) -> np.ndarray:
-        """float[n, n_times]."""
+        """Predicted survival, float[n, n_times]."""
         ...
 
 
@@ -40,7 +40,7 @@ def calibration_of(
     horizons: Sequence[float],
     entry: np.ndarray | None = None,
 ) -> Calibration:
-    """Calibration in one cohort: slope, O/E and groups at each horizon follow-up reaches.
+    """Calibration in one cohort: slope, and observed against expected risk at each horizon that follow-up reaches.
 
     Parameters
     ----------
@@ -53,11 +53,13 @@ def calibration_of(
     per_year
         Units of time in a year.
     horizons
-        Years.
+        Horizons in years; those with fewer than five patients at risk or five earlier events are left out.
+    entry
+        float[n] times of delayed entry.
 
     Returns
     -------
-    `Calibration`.
+    Calibration
 
     Raises
     ------
@@ -132,18 +134,22 @@ def observed_against(
     when: float,
     groups: tuple[CalibrationGroup, ...],
 ) -> CalibrationAt:
-    """Observed over expected risk at a horizon, its limits on the scale of logarithms.
+    """Observed over expected risk at a horizon, with a confidence interval on the logarithmic scale.
 
     Parameters
     ----------
     predicted
-        float[n]: risks, 0 to 1.
+        float[n]: predicted risks, 0 to 1.
     observed, se
-        Risk of the cohort and its standard error.
+        Observed risk of the cohort and its standard error.
     years, when
-        The horizon, in years and in the unit of the times.
+        The horizon in years, and in the unit of time.
     groups
-        As `calibration_groups` gives them.
+        From `calibration_groups`.
+
+    Returns
+    -------
+    CalibrationAt
 
     Examples
     --------
@@ -173,16 +179,18 @@ def calibration_groups(
     *,
     when: float,
 ) -> tuple[CalibrationGroup, ...]:
-    """Observed and expected risk of groups of like prediction that are large enough and followed to the horizon.
+    """Observed and expected risk in groups of patients with similar predictions.
+
+    Groups with fewer than five patients, or whose follow-up does not reach the horizon, are left out.
 
     Parameters
     ----------
     predicted
-        float[n]: risks, 0 to 1.
+        float[n]: predicted risks, 0 to 1.
     time
-        float[n]: follow-up.
+        float[n]: follow-up times.
     observe
-        From bool[n], which patients, to their risk and its limits.
+        Function from bool[n], which selects patients, to their observed risk with the ends of its confidence interval.
     when
         The horizon, in the unit of `time`.
 
@@ -198,9 +206,7 @@ def calibration_groups(
     out = []
     for number in range(n_groups):
         rows = place == number
-        if (
-            rows.sum() < FEWEST_OF_A_GROUP or time[rows].max() < when
-        ):  # nobody of the group is followed so far
+        if rows.sum() < FEWEST_OF_A_GROUP or time[rows].max() < when:
             continue
         risk, lower, upper = observe(rows)
         out.append(

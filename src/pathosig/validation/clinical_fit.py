@@ -1,7 +1,7 @@
 """Fitting the clinical + histology model in discovery.
 
-It is fitted on out-of-fold scores, so that it does not overrate a score that has seen these patients; missing covariates
-are imputed several times and pooled by Rubin's rules.
+It is fitted to out-of-fold scores, because the effect of scores that were fitted to the same patients would be overestimated.
+Missing covariates are imputed several times, and the estimates are pooled by Rubin's rules.
 """
 
 from __future__ import annotations
@@ -42,25 +42,35 @@ def fit_clinical_model(
     Parameters
     ----------
     frame
-        Discovery: time, event, covariates and `score`, which is out of fold and already divided by its SD.
+        Discovery patients: time, event, covariates and `score`, which is out of fold and already divided by its standard
+        deviation.
     covariates
-        Numbers as they are, categories against their first level; constant ones and those of many levels are left out. None at
-        all give a model of the score alone.
+        Names of the covariates. Numbers enter as they are, and categories against their first level; constant covariates and
+        categories with many levels are left out. Without any names the model has the score alone.
     endpoint, unit
         Name and unit of time of the endpoint.
     score_scale
-        What frozen scores are divided by before they enter; None leaves the score out of the model.
+        Divisor of frozen scores before they enter the model; None leaves the score out of the model.
     signature_sha256
-        Digest of the signature whose score it is; see `signature_digest`.
+        Digest of the signature that gives the score; see `signature_digest`.
     horizons
-        Years; those beyond the follow-up of discovery are left out.
+        Horizons in years; those beyond the follow-up of discovery are left out.
     m, seed
-        Imputed data sets where covariates are missing, and their seed.
+        Number of imputed data sets if covariates are missing, and their seed.
+
+    Returns
+    -------
+    ClinicalModel
 
     Raises
     ------
     NotEstimableError
-        Without covariates, with fewer than ten events, or if a covariate is known in fewer than ten patients.
+        If no covariate can be used, there are fewer than ten events, or a covariate with missing values is known in fewer than
+        ten patients.
+
+    References
+    ----------
+    R: survival::coxph and rms::cph (the same fit); mice and pool if covariates are missing.
 
     Examples
     --------
@@ -70,10 +80,6 @@ def fit_clinical_model(
     >>> model = fit_clinical_model(frame, ["age"], endpoint="os")
     >>> model.labels, model.trained_on.events
     (('age', 'score'), 80)
-
-    References
-    ----------
-    R: survival::coxph, rms::cph (the same fit); mice and pool where covariates are missing.
     """
     refuse_taken(covariates)
     refuse_delayed(frame, "clinical model")

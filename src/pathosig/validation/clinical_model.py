@@ -1,7 +1,7 @@
-"""Clinical + histology: a Cox model of covariates and score, frozen in discovery, that predicts for one patient.
+"""The clinical + histology model: a Cox model of covariates and score, frozen in discovery, that predicts individual risks.
 
-What is frozen is enough to predict: coefficients with their covariance, codings, and the baseline with its error at the
-horizons.
+It stores all that predictions need: coefficients with their covariance, the coding of covariates, and the baseline hazard with
+its variance at the horizons.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ _MOST_LEVELS = 6
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClinicalCovariate:
-    """How one covariate enters.
+    """The coding of one covariate.
 
     Attributes
     ----------
     name
         Column of the clinical table.
     levels
-        Levels of a category, the reference first; empty for a number, which enters as it is.
+        Levels of a category, beginning with the reference; empty for a number, which enters as it is.
     fill
-        Means of its model columns among discovery patients who have it: the number's mean, or the proportion of every
-        level but the reference. These values stand in for a missing one where a caller asks for that.
+        Means of its model columns among discovery patients who have it: the mean of a number, or the proportion of every level
+        except the reference. Callers may use them in place of a missing value.
     lower, upper
         1st and 99th percentile of a number in discovery; None for a category.
     """
@@ -50,7 +50,7 @@ class ClinicalCovariate:
 
     @classmethod
     def of(cls, column: pd.Series) -> ClinicalCovariate | None:
-        """The coding of a column; None where it is constant or has too many levels."""
+        """The coding of a column; None if it is constant or has too many levels."""
         name = str(column.name)
         if not is_categorical(column):
             values = column.dropna().to_numpy(float)
@@ -66,11 +66,11 @@ class ClinicalCovariate:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Names of its model columns."""
+        """Names of the model columns of this covariate."""
         return tuple(f"{self.name}: {v}" for v in self.levels[1:]) if self.levels else (self.name,)
 
     def columns(self, frame: pd.DataFrame) -> np.ndarray:
-        """Its model columns: float[n, columns]; NaN where the value is missing or no known level."""
+        """Model columns of this covariate: float[n, columns]; NaN where the value is missing or an unknown level."""
         if self.name not in frame:
             return np.full((len(frame), len(self.labels)), np.nan)
         column = frame[self.name]
@@ -87,12 +87,12 @@ class ClinicalCovariate:
 
 
 def _level(value: object, levels: Sequence[str]) -> str | None:
-    """A value as one of the levels; None where it is none of them."""
+    """A value as one of the levels; None if it is none of them."""
     text = as_level(value).strip()
     if text in levels:
         return text
     try:
-        text = as_level(float(text))  # "1.0" of a table of text
+        text = as_level(float(text))  # "1.0" in a table of text
     except ValueError:
         return None
     return text if text in levels else None
@@ -100,9 +100,9 @@ def _level(value: object, levels: Sequence[str]) -> str | None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HorizonHazard:
-    """Cumulative hazard at one horizon of a patient at the centre, with what its confidence interval needs.
+    """Cumulative hazard at one horizon of a patient whose covariates are at their centre.
 
-    `hazard`, `variance` and `gradient` are H0, A and B of `survival.absolute_risk`; `time` is in the endpoint's unit.
+    `hazard`, `variance` and `gradient` are H0, A and B of `survival.absolute_risk`; `time` is in the unit of the endpoint.
     """
 
     years: float
@@ -114,34 +114,34 @@ class HorizonHazard:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClinicalModel:
-    """A frozen Cox model: log hazard ratio = sum coef (x - center), the score's column last.
+    """A frozen Cox model: log hazard ratio = sum coef (x - center), with the score as the last column.
 
     Attributes
     ----------
     endpoint
-        Endpoint it was fitted on.
+        Endpoint to which it was fitted.
     covariates
-        In the order of their columns.
+        Covariates in the order of their columns.
     score_scale
-        The score enters divided by this (its standard deviation in discovery); None for a model of covariates alone.
+        Divisor of the score, which is its standard deviation in discovery; None for a model of covariates alone.
     score_range
-        1st and 99th percentile of the scores it was fitted on, after that division.
+        1st and 99th percentile of the scores in discovery, after this division.
     coef, center
-        float[p].
+        float[p]: log hazard ratios, and the values at which columns are centred.
     covariance
-        float[p, p] of the coefficients; over imputed data sets Rubin's total covariance.
+        float[p, p] covariance of the coefficients; with imputed data sets Rubin's total covariance.
     baseline
-        Survival of a patient at the centre.
+        Survival of a patient whose columns are at the centre.
     horizons
-        The same at the horizons that follow-up reaches, with errors.
+        Cumulative hazard of this patient, with its variance, at the horizons that follow-up reaches.
     trained_on
-        Discovery patients.
+        Number of discovery patients and of events.
     missing
-        Discovery patients without some covariate; they are in `trained_on`.
+        Number of discovery patients with a missing covariate; they are included in `trained_on`.
     imputations
-        Imputed data sets; 0 where nothing was missing.
+        Number of imputed data sets; 0 if nothing was missing.
     signature_sha256
-        Digest of the signature it belongs to.
+        Digest of the signature that gives the score.
     """
 
     endpoint: str
@@ -173,7 +173,9 @@ class ClinicalModel:
             )
         survival = np.asarray(self.baseline.survival)
         if ((survival < 0) | (survival > 1)).any() or any(h.variance < 0 for h in self.horizons):
-            raise InputError("clinical model: a survival outside 0 to 1, or a negative variance.")
+            raise InputError(
+                "clinical model: a survival probability lies outside 0 to 1, or a variance is negative."
+            )
         matrix = np.asarray(self.covariance)
         if not np.allclose(matrix, matrix.T) or np.linalg.eigvalsh(matrix)[0] < -1e-9 * np.trace(matrix):
             raise InputError(
@@ -182,7 +184,7 @@ class ClinicalModel:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Names of the columns, the score last."""
+        """Names of the columns, with the score last."""
         names = tuple(label for c in self.covariates for label in c.labels)
         return names if self.score_scale is None else (*names, "score")
 
@@ -192,9 +194,9 @@ class ClinicalModel:
         Parameters
         ----------
         frame
-            Covariates, numbers or text; absent columns are missing for everybody.
+            Covariates as numbers or text; an absent column counts as missing for all patients.
         score
-            float[n]: scores of the signature, for a model that has one.
+            float[n]: scores of the signature, unless the model has covariates alone.
         """
         parts = [c.columns(frame) for c in self.covariates]
         if self.score_scale is not None:
@@ -204,25 +206,27 @@ class ClinicalModel:
         return np.hstack(parts) - np.asarray(self.center)
 
     def missing_of(self, frame: pd.DataFrame) -> list[tuple[str, ...]]:
-        """Covariates that each patient lacks, or has an unknown level of."""
+        """Covariates of each patient that are missing or have an unknown level."""
         lost = {c.name: np.isnan(c.columns(frame)).any(axis=1) for c in self.covariates}
         return [tuple(name for name, rows in lost.items() if rows[i]) for i in range(len(frame))]
 
     def linear_predictor(self, frame: pd.DataFrame, score: np.ndarray | None = None) -> np.ndarray:
-        """Log hazard ratio against a patient at the centre: float[n]; NaN where a covariate is missing."""
+        """Log hazard ratio relative to a patient at the centre: float[n]; NaN where a covariate is missing."""
         x = self.columns(frame, score)
         out = np.zeros(len(x))
-        for j, weight in enumerate(self.coef):  # term by term, so that one patient is a batch of one
+        for j, weight in enumerate(
+            self.coef
+        ):  # term by term, so that results do not depend on the size of a batch
             out = out + weight * x[:, j]
         return out
 
     def survival_at(self, predictor: np.ndarray, times: Sequence[float] | np.ndarray) -> np.ndarray:
-        """Predicted survival of linear predictors: float[n, m]; NaN beyond the last follow-up."""
+        """Predicted survival at m times from linear predictors: float[n, m]; NaN beyond the end of follow-up."""
         base = self.baseline.survival_at(times)
         return np.asarray(np.power(base[None, :], np.exp(np.asarray(predictor, float))[:, None]))
 
     def risks(self, frame: pd.DataFrame, score: np.ndarray | None = None) -> AbsoluteRisk:
-        """Absolute risk at each of `horizons` with its 95 % interval: float[n, m]; NaN where a covariate is missing."""
+        """Absolute risk at each horizon with its 95 % confidence interval: float[n, m]; NaN where a covariate is missing."""
         base = BaselineHazard(
             hazard=np.array([h.hazard for h in self.horizons]),
             variance=np.array([h.variance for h in self.horizons]),
@@ -245,9 +249,7 @@ class Effect:
 
 
 def effects(model: ClinicalModel) -> tuple[Effect, ...]:
-    """Hazard ratios of a model's columns; the score's is per discovery SD.
-
-    Intervals are Wald's, from the total covariance.
+    """Hazard ratios of the columns of a model, with Wald intervals; that of the score is per standard deviation of discovery.
 
     Parameters
     ----------
@@ -297,7 +299,7 @@ def effects(model: ClinicalModel) -> tuple[Effect, ...]:
 
 
 def signature_digest(signature: Signature) -> str:
-    """The digest of a signature's content, by which a clinical model recognises the score it was fitted with.
+    """Digest of the content of a signature, by which a clinical model recognises the signature it was fitted with.
 
     Parameters
     ----------

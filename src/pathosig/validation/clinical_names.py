@@ -1,4 +1,4 @@
-"""Columns of patients.csv whose names pathosig itself uses: in a validation they are marked as those of the table."""
+"""Columns of patients.csv with names that pathosig itself uses; a validation renames them, as in "score (table)"."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathosig.core.clinical import TIME_ZERO, Columns, Primary, TreatmentDesign
 from pathosig.core.errors import InputError
 
 TAKEN = frozenset({"score", "group", "n_tiles", "time", "event", "entry", "cause", "ridge_score", "other"})
-"""Columns that a validation puts beside the covariates of a patient."""
+"""Names of columns that a validation adds to the covariates of patients."""
 
 _MARK = " (table)"
 __all__ = [
@@ -28,7 +28,7 @@ __all__ = [
 
 
 def clinical_name(column: str) -> str:
-    """The name under which a column of patients.csv enters models and results.
+    """The name that a column of patients.csv has in models and results.
 
     Parameters
     ----------
@@ -44,12 +44,12 @@ def clinical_name(column: str) -> str:
 
 
 def name_in_table(name: str) -> str:
-    """The column of patients.csv behind a name of `clinical_name`.
+    """The column of patients.csv that has a name in models and results; the inverse of `clinical_name`.
 
     Parameters
     ----------
     name
-        As in models and results.
+        A name in models and results.
 
     Examples
     --------
@@ -77,17 +77,17 @@ def clinical_names(columns: Iterable[str]) -> tuple[str, ...]:
 
 
 def clinical_table(patients: pd.DataFrame) -> pd.DataFrame:
-    """A table of patients whose columns cannot be confused with the outcome or the score.
+    """A table of patients with columns renamed by `clinical_name`, so that none is confused with the outcome or the score.
 
     Parameters
     ----------
     patients
-        One row a patient, columns as in patients.csv.
+        One row per patient, with the columns of patients.csv.
 
     Raises
     ------
     InputError
-        E_COLUMN: the table has the column `score` and another one of the name `score` is given here.
+        E_COLUMN if a new name exists already, such as "score (table)" beside "score".
 
     Examples
     --------
@@ -97,24 +97,25 @@ def clinical_table(patients: pd.DataFrame) -> pd.DataFrame:
     new = {c: clinical_name(c) for c in patients.columns if c in TAKEN}
     if both := [name for name in new.values() if name in patients.columns]:
         raise InputError(
-            f"patients.csv: column {both[0]!r} has the name by which {both[0].removesuffix(_MARK)!r} is called in models. Rename it.",
+            f"patients.csv: column {both[0]!r} has the name that column {both[0].removesuffix(_MARK)!r} is given in models. "
+            "Rename one of them.",
             code="E_COLUMN",
         )
     return patients.rename(columns=new)
 
 
 def refuse_taken(covariates: Iterable[str]) -> None:
-    """Raise where a covariate would be read from the outcome or the score.
+    """Raise an error if the name of a covariate is that of the outcome or the score.
 
     Parameters
     ----------
     covariates
-        Columns of a table that holds score, group and outcome as well.
+        Names of columns in a table that also has score, group and outcome.
 
     Raises
     ------
     InputError
-        E_COLUMN, with the name.
+        E_COLUMN; the message has the name.
 
     Examples
     --------
@@ -122,13 +123,13 @@ def refuse_taken(covariates: Iterable[str]) -> None:
     """
     if taken := sorted(TAKEN & set(covariates)):
         raise InputError(
-            f"covariate {taken[0]!r}: in this table the column of that name is the outcome or the score. Give the covariate another name.",
+            f"covariate {taken[0]!r}: the column with this name is the outcome or the score. Give the covariate another name.",
             code="E_COLUMN",
         )
 
 
 def clinical_columns(columns: Columns) -> Columns:
-    """[columns] of study.toml under the names of `clinical_table`.
+    """[columns] of study.toml with the names of `clinical_table`.
 
     Parameters
     ----------
@@ -156,7 +157,7 @@ def _optional(column: str | None) -> str | None:
 
 
 def clinical_primary(primary: Primary) -> Primary:
-    """[primary] of study.toml under the names of `clinical_table`.
+    """[primary] of study.toml with the names of `clinical_table`.
 
     Parameters
     ----------
@@ -174,7 +175,7 @@ def clinical_primary(primary: Primary) -> Primary:
 
 
 def clinical_design(design: TreatmentDesign) -> TreatmentDesign:
-    """A declaration in [treatment] whose column of start times has its name in `clinical_table`.
+    """A declaration of [treatment] in study.toml with the names of `clinical_table`.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The frozen clinical + histology model in cohorts it was not fitted on, judged like the score."""
+"""Validation of the frozen clinical + histology model in cohorts to which it was not fitted."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def judge_clinical(
     per_year: float,
     spec: ValidateSpec,
 ) -> ClinicalCohort:
-    """The frozen model in a validation cohort.
+    """Performance of the frozen model in a validation cohort.
 
     Parameters
     ----------
     model, clinical
-        Frozen in discovery, with and without the score.
+        Models that were frozen in discovery, with and without the score.
     frame
         score (of the frozen signature), time, event and covariates.
     cohort
@@ -44,16 +44,16 @@ def judge_clinical(
     per_year
         Units of time in a year.
     spec
-        Horizons, resamples, seed.
+        Horizons, number of resamples, and seed.
 
     Returns
     -------
-    `ClinicalCohort`.
+    ClinicalCohort
 
     Raises
     ------
     NotEstimableError
-        With fewer than ten events among patients who have all covariates.
+        If there are fewer than ten events among patients who have all covariates.
 
     Examples
     --------
@@ -91,25 +91,26 @@ def cross_validate_clinical(
     per_year: float,
     spec: ValidateSpec,
 ) -> ClinicalCohort:
-    """Discrimination where no cohort validates: coefficients of other folds on out-of-fold scores.
+    """Cross-validated discrimination, if there is no validation cohort: each fold is predicted by a model of the other folds.
 
     Parameters
     ----------
     frame
-        Discovery: out-of-fold score, time, event, covariates.
+        Discovery patients: out-of-fold score, time, event and covariates.
     model
-        The model of all these patients, for its covariates and endpoint.
+        The model of all these patients, which gives the covariates and the endpoint.
     cohort, per_year, spec
         As in `judge_clinical`.
 
     Returns
     -------
-    `ClinicalCohort` with role ``cross-validated``; calibration is not judged.
+    ClinicalCohort
+        With the role ``cross-validated`` and without calibration.
 
     Raises
     ------
     NotEstimableError
-        With too few events for the folds.
+        If there are too few events for the folds.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What the clinical + histology model gives: its validation and its nomogram, as values of results.json."""
+"""Results of the clinical + histology model: its validation and its nomogram, as values of results.json."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from pathosig.validation.values import NOT_COMPUTED, Concordance, Estimate, NotE
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClinicalCohort:
-    """The frozen model in the patients of one cohort who have all covariates.
+    """Performance of the frozen model in the patients of one cohort who have all covariates.
 
     Attributes
     ----------
     role
-        ``validation``, or ``cross-validated`` where no cohort validates: coefficients are then those of other folds,
-        scores are out of fold, and calibration is not judged.
+        ``validation``, or ``cross-validated`` if there is no validation cohort. Coefficients are then those of the other
+        folds, scores are out of fold, and calibration is not assessed.
     missing
-        Patients left out for a missing covariate; `added_value.imputed` of the cohort's analysis holds them.
+        Number of patients left out because a covariate is missing; `added_value.imputed` of the analysis includes them.
     harrell_c, uno_c, auc, calibration, brier, ibs
-        As for the score; Brier scores are compared with the cohort's own Kaplan-Meier estimate.
+        As for the score; Brier scores are compared with the Kaplan-Meier estimate of the cohort.
     clinical_c, difference_c
-        Uno's C of the covariates alone, and what histology adds to it, with a paired bootstrap interval.
+        Uno's C of the covariates alone, and the difference that histology makes, with a paired bootstrap interval.
     """
 
     cohort: str
@@ -43,7 +43,7 @@ class ClinicalCohort:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NomogramAxis:
-    """One scale of a nomogram: printed values and the points each is worth."""
+    """One axis of a nomogram: printed values and the points of each of them."""
 
     variable: str
     values: tuple[str, ...]
@@ -52,7 +52,7 @@ class NomogramAxis:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RiskScale:
-    """Total points at which the risk by a horizon takes some round values."""
+    """Total points at which the risk by a horizon has round values."""
 
     years: float
     risk: tuple[float, ...]
@@ -61,12 +61,12 @@ class RiskScale:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Nomogram:
-    """A model to be read by hand: points of every axis add up, and the total means a risk.
+    """A model that is read by hand: the points of all axes are added, and the total corresponds to a risk.
 
     Attributes
     ----------
     per_point
-        Log hazard ratio of one point: the widest axis spans 100.
+        Log hazard ratio of one point; the widest axis spans 100 points.
     offset
         Linear predictor of a total of 0 points.
     """
@@ -79,14 +79,18 @@ class Nomogram:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClinicalHistology:
-    """The model of covariates and score, frozen in discovery, and how it did elsewhere.
+    """The model of covariates and score, frozen in discovery, and its performance in other cohorts.
 
     Attributes
     ----------
     model, clinical
-        With the score, and of the same covariates without it.
+        The model with the score, and the model of the same covariates without it.
     effects
         Hazard ratios of `model`.
+    nomogram
+        Nomogram of `model`.
+    cohorts
+        Performance in each cohort that evaluates it.
     """
 
     model: ClinicalModel

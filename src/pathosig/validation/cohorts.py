@@ -20,18 +20,18 @@ _QUANTILES = (5, 25, 50, 75, 95)
 
 
 def cohort_result(rows: pd.DataFrame, name: str, role: Literal["discovery", "validation"]) -> CohortResult:
-    """Counts, tiles and scores of a cohort.
+    """Numbers of patients and tiles, and the distribution of scores, of a cohort.
 
     Parameters
     ----------
     rows
         Patients with score, group and n_tiles.
     name, role
-        Of the cohort.
+        Name and role of the cohort.
 
     Returns
     -------
-    `CohortResult`.
+    CohortResult
 
     Examples
     --------
@@ -68,9 +68,9 @@ def proportion(count: int, n: int) -> Estimate:
     Parameters
     ----------
     count
-        How many of them, 0 to n.
+        Number of patients with the property, 0 to `n`.
     n
-        Number of patients; 0 gives an estimate of None.
+        Number of patients; with 0 the estimate is None.
 
     References
     ----------
@@ -92,16 +92,16 @@ def proportion(count: int, n: int) -> Estimate:
 def horizon_findings(
     frame: pd.DataFrame, analysis: Analysis, horizons: Sequence[float]
 ) -> tuple[Finding, ...]:
-    """Warning that some horizons lie beyond the follow-up of a cohort; empty where none does.
+    """A warning if some horizons lie beyond the follow-up of a cohort; empty otherwise.
 
     Parameters
     ----------
     frame
-        Patients with their time.
+        Patients with the column time.
     analysis
-        Names of cohort and endpoint, and the unit of time.
+        The analysis, for the names of cohort and endpoint and the unit of time.
     horizons
-        Years.
+        Horizons in years.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The signature against other models of the same patients: paired differences of their C-indices."""
+"""Comparison of the signature with other models in the same patients: paired differences of C-indices."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TITLES = {
     "table": "an outside table of embeddings (ridge Cox)",
     "tree": "the sparse selection",
 }
-"""What a comparator is, in words."""
+"""Description of each comparator."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,9 +30,10 @@ class PairedC:
     Attributes
     ----------
     role
-        ``validation``: both frozen in discovery. ``cross-validated``: both out of fold, in the same folds.
+        ``validation`` if both were frozen in discovery, ``cross-validated`` if both scores are out of fold, with the same
+        folds.
     difference
-        Signature minus comparator, with a paired bootstrap interval; above 0 favours phenotypes.
+        C of the signature minus that of the comparator, with a paired bootstrap interval; above 0 the signature is better.
     """
 
     cohort: str
@@ -44,14 +45,14 @@ class PairedC:
     difference: Estimate
 
     def text(self) -> str:
-        """The difference with its interval, and where."""
+        """The difference with its interval and the cohort."""
         d = self.difference
         return f"{d.estimate:+.3f} ({_bound(d.lower)} to {_bound(d.upper)}) in {self.cohort}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """One comparator in all cohorts that judge."""
+    """The comparison with one comparator in all cohorts that evaluate it."""
 
     name: str
     title: str
@@ -65,7 +66,7 @@ class Comparison:
         )
 
     def sentence(self) -> str:
-        """The differences, in one sentence."""
+        """The differences in one sentence."""
         differences = ", ".join(c.text() for c in self.cohorts)
         return f"C of the signature minus that of {self.title}: {differences}."
 
@@ -83,20 +84,26 @@ def compare_scores(
     seed: int = 0,
     workers: int = 1,
 ) -> Comparison:
-    """Paired differences in every cohort.
+    """Paired differences of C between the signature and a comparator in every cohort.
 
     Parameters
     ----------
     name
         Name of the comparator, such as a key of `TITLES`.
     frames
-        Cohort -> score, other (the comparator's score), time, event; patients without one of them are left out.
+        For each cohort: score, other (the score of the comparator), time and event. Patients without one of the scores are
+        left out.
     role
-        How both came to their scores.
+        ``validation`` or ``cross-validated``; see `PairedC`.
     bootstraps, seed
-        Resamples of patients.
+        Number of resamples of patients, and their seed.
     workers
-        Processes; the result does not depend on it.
+        Number of processes; the result does not depend on it.
+
+    Returns
+    -------
+    Comparison
+        Cohorts with fewer than ten events are left out.
 
     Raises
     ------
@@ -146,12 +153,12 @@ def _paired(
 
 
 def comparator_findings(comparisons: Sequence[Comparison]) -> list[Finding]:
-    """A warning for each model without phenotypes that is better than the signature beyond chance.
+    """A warning for each comparator that is better than the signature by more than chance.
 
     Parameters
     ----------
     comparisons
-        What `compare_scores` gave for each comparator.
+        Results of `compare_scores`.
 
     Examples
     --------
@@ -164,7 +171,7 @@ def comparator_findings(comparisons: Sequence[Comparison]) -> list[Finding]:
     return [
         Finding(
             code="W_COMPARATOR",
-            message=f"phenotypes lose prognosis in {', '.join(c.loses)}: {c.sentence()}",
+            message=f"phenotypes lose prognostic information in {', '.join(c.loses)}: {c.sentence()}",
             where="validate",
         )
         for c in comparisons

@@ -1,4 +1,4 @@
-"""Recurrence when death without it competes: cumulative incidence, Gray's test, cause-specific and Fine-Gray models."""
+"""Competing risks: cumulative incidence, Gray's test, cause-specific and Fine-Gray models."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ CAUSES = {0: "no event", 1: "event", 2: "competing event"}
 
 
 def causes_of(frame: pd.DataFrame, competing: pd.DataFrame) -> pd.DataFrame:
-    """Outcomes with a competing event: the causes, and the time of whichever event came first.
+    """Outcomes with a competing event: the cause, and the time of the event that came first.
 
-    Adds ``cause`` (1 the event, 2 the competing one first, 0 neither); `time` becomes the earlier of the two. A
-    competing
-    event after follow-up for the event ended is not counted: nobody knows what happened in between.
+    Adds the column ``cause``: 1 for the event, 2 if the competing event came first, 0 for neither. In the second case `time`
+    becomes that of the competing event. A competing event after the end of follow-up for the event is not counted, because
+    the event may have happened in between.
 
     Parameters
     ----------
     frame
-        patient_id, time, event.
+        patient_id, time and event.
     competing
-        patient_id, time, event of the competing endpoint; patients without it count as free of it.
+        patient_id, time and event of the competing endpoint; patients who are not in it count as free of it.
 
     Examples
     --------
@@ -64,27 +64,27 @@ def causes_of(frame: pd.DataFrame, competing: pd.DataFrame) -> pd.DataFrame:
 def competing_risks(
     frame: pd.DataFrame, *, sd: float, per_year: float = 12.0, horizons: Sequence[float] = (1.0, 3.0, 5.0)
 ) -> CompetingRisks:
-    """Incidence of both causes by risk group, and the effect of the score on each.
+    """Cumulative incidence of the event and of the competing event by risk group, and the effects of the score on both.
 
     Parameters
     ----------
     frame
-        score, group, time, cause.
+        score, group, time and cause, as `causes_of` gives it.
     sd
         Standard deviation of the score in discovery.
     per_year
         Units of time in a year.
     horizons
-        Years at which absolute risks are given, as far as somebody of the group is followed.
+        Years at which absolute risks are given, if follow-up of the group reaches them.
 
     Returns
     -------
-    `CompetingRisks`.
+    CompetingRisks
 
     Raises
     ------
     NotEstimableError
-        Without an event or without a competing one, or with delayed entry.
+        If there is no event, no competing event, or delayed entry.
 
     Examples
     --------
@@ -99,7 +99,8 @@ def competing_risks(
     causes = frame["cause"].to_numpy(int)
     if not (causes == 1).any() or not (causes == 2).any():
         message = (
-            f"competing risks: {int((causes == 1).sum())} events, {int((causes == 2).sum())} competing ones."
+            f"competing risks: {int((causes == 1).sum())} events and {int((causes == 2).sum())} competing events; at least one "
+            "of each is needed."
         )
         raise NotEstimableError(message)
     time, group = frame["time"].to_numpy(float), frame["group"].to_numpy(object)

@@ -10,7 +10,7 @@ from pathosig.validation.values import ChiSquare, Estimate, HazardRatio, NotEsti
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class IncidenceCurve:
-    """Cumulative incidence of a cause in a risk group; cause 1 is the event, 2 the competing one."""
+    """Cumulative incidence of a cause in a risk group; cause 1 is the event, cause 2 the competing event."""
 
     group: str
     cause: int
@@ -31,7 +31,7 @@ class GrayTest(ChiSquare):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CompetingModel:
-    """Cause-specific or Fine-Gray hazard ratio of the score or of the group."""
+    """Cause-specific or Fine-Gray hazard ratio of the score, or of the high against the low risk group."""
 
     model: Literal["cause-specific", "Fine-Gray"]
     effect: Literal["hr_sd", "hr_group"]
@@ -41,9 +41,10 @@ class CompetingModel:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class IncidenceAt:
-    """Absolute risk of a risk group at a horizon by Aalen and Johansen, of the event and of the competing one.
+    """Absolute risks of the event and of the competing event in a risk group at a horizon (Aalen-Johansen estimates).
 
-    `net` is 1 minus Kaplan-Meier's estimate, the risk if nothing competed: it is larger than `event`.
+    `net` is 1 minus the Kaplan-Meier estimate. This would be the risk if there were no competing events, and is larger than
+    `event`.
     """
 
     group: str
@@ -56,7 +57,7 @@ class IncidenceAt:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CompetingRisks:
-    """The event when another one can rule it out."""
+    """Analysis of an event that a competing event can preclude."""
 
     n: int
     events: int

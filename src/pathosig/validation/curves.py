@@ -1,4 +1,4 @@
-"""Curves and discrimination of one cohort in the form of results.json: Kaplan-Meier, C-index, AUC."""
+"""Kaplan-Meier curves, C-index and AUC of one cohort, as values of results.json."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ GROUPS = (LOW, HIGH)
 
 
 def concordance(index: ConcordanceIndex) -> Concordance:
-    """A C-index in the form of results.json.
+    """A C-index as a value of results.json.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def km_curves(
     weights: np.ndarray | None = None,
     entry: np.ndarray | None = None,
 ) -> KaplanMeier:
-    """Kaplan-Meier curves of groups with medians, survival at the horizons and numbers at risk.
+    """Kaplan-Meier curves of groups, with medians, survival at the horizons, and numbers at risk.
 
     Parameters
     ----------
@@ -65,17 +65,17 @@ def km_curves(
     per_year
         Units of time in a year.
     horizons
-        Years.
+        Horizons in years.
     labels
-        The groups, in the order wanted; those without patients are left out.
+        The groups, in the order of the result; those without patients are left out.
     weights
-        float[n] case weights of the curves; numbers at risk still count patients.
+        float[n] case weights of the curves; numbers at risk are unweighted.
     entry
         float[n] times of delayed entry.
 
     Returns
     -------
-    `KaplanMeier`.
+    KaplanMeier
 
     Examples
     --------
@@ -129,7 +129,7 @@ def _survival_at(curve: KaplanMeierCurve, years: float, when: float, at_risk: in
 
 
 def _risk_ticks(longest: float, per_year: float) -> list[float]:
-    """Times of the risk table: whole years, or parts of one for short follow-up, at most eight."""
+    """Times of the risk table, at most eight: multiples of a number of years, or of parts of a year for short follow-up."""
     years = longest / per_year
     for step in (0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0):
         if years / step <= 7:
@@ -147,7 +147,7 @@ def auc_rows(
     entry: np.ndarray | None = None,
     competing: np.ndarray | None = None,
 ) -> tuple[AucAt, ...]:
-    """AUC at the horizons that follow-up reaches: with five patients at risk and five events.
+    """AUC at the horizons at which there are at least five patients at risk and five earlier events.
 
     Parameters
     ----------
@@ -156,11 +156,11 @@ def auc_rows(
     per_year
         Units of time in a year.
     horizons
-        Years.
+        Horizons in years.
     entry
         float[n] times of delayed entry.
     competing
-        bool[n]: whose follow-up ended with a competing event.
+        bool[n]: whether the follow-up of each patient ended with a competing event.
 
     Examples
     --------

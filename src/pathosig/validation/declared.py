@@ -6,7 +6,7 @@ from pathosig.core.clinical import Columns, Primary
 
 
 def clinical_variables(columns: Columns, primary: Primary) -> list[str]:
-    """Columns of patients.csv that Table 1 shows: covariates, treatments, subgroups.
+    """Columns of patients.csv that Table 1 shows: covariates, treatments and subgroup variables.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def clinical_variables(columns: Columns, primary: Primary) -> list[str]:
 
 
 def covariates_of(columns: Columns, primary: Primary) -> list[str]:
-    """Covariates of the models: those declared, without treatments.
+    """Covariates of the models: all declared covariates except treatments.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def covariates_of(columns: Columns, primary: Primary) -> list[str]:
 
 
 def treatment_arms(columns: Columns, primary: Primary) -> list[str]:
-    """Treatment columns, the primary one first.
+    """Treatment columns, beginning with that of the primary analysis.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Values about how the signature was made: candidates, selection, cut-off, sample size."""
+"""Values about the development of the signature: candidates, selection, cut-off and sample size."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Univariable:
-    """One candidate alone, in discovery; the hazard ratio is per SD.
+    """Univariable result of one candidate in discovery; the hazard ratio is per standard deviation.
 
-    `frequency` is the proportion of half-samples of the patients in which the selection returns to it, `steadiness` how well
-    codebooks of disjoint halves of the patients find it again; None where unknown.
+    `frequency` is the proportion of half-samples of the patients in which the candidate is selected. `steadiness` measures how
+    well it is reproduced by codebooks of disjoint halves of the patients. Both are None if unknown.
     """
 
     feature: str
@@ -36,7 +36,7 @@ class Univariable:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FeatureCluster:
-    """Features that stability selection treats as one, and the one that stands for them."""
+    """Features that stability selection treats as one, and the feature that represents them."""
 
     features: tuple[str, ...]
     frequency: float
@@ -46,7 +46,7 @@ class FeatureCluster:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SelectionSummary:
-    """How the features were selected; `settings` holds what belongs to one method only."""
+    """How the features were selected; `settings` has the settings that belong to one method only."""
 
     method: str
     selected: tuple[str, ...] = ()
@@ -74,7 +74,7 @@ class CutoffInterval:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CutoffSheet:
-    """The locked cut-off, how it was found, and the p of its search where one was made."""
+    """The frozen cut-off and the rule by which it was chosen, with p-values if it was the result of a search."""
 
     rule: str
     value: float
@@ -86,7 +86,7 @@ class CutoffSheet:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RequiredSize:
-    """Riley's requirement for one number of parameters, and the shrinkage expected with the patients there are."""
+    """Riley's required sample size for a number of parameters, and the expected shrinkage with the actual sample size."""
 
     parameters: int
     required_n: int
@@ -97,7 +97,7 @@ class RequiredSize:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SampleSize:
-    """Patients that Riley's criteria ask for, with all candidates and with the selected coefficients alone."""
+    """Sample size required by Riley's criteria, for all candidates and for the selected coefficients alone."""
 
     n: int
     events: int

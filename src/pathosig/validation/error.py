@@ -1,4 +1,4 @@
-"""Overall error of predicted survival: Brier score and its integral against the null model, per cohort."""
+"""Overall error of predicted survival in a cohort: Brier score and integrated Brier score, compared with a null model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _AT_RISK = 10
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PredictionErrors:
-    """Brier score at each horizon and its integral."""
+    """Brier score at each horizon, and the integrated Brier score."""
 
     brier: tuple[BrierAt, ...]
     ibs: IntegratedBrier
@@ -40,11 +40,12 @@ def overall_error(
     entry: np.ndarray | None = None,
     competing: np.ndarray | None = None,
 ) -> PredictionErrors:
-    """IPCW scores of the frozen predictions and of the null model.
+    """Brier scores, weighted by the inverse probability of censoring, of frozen predictions and of a null model.
 
-    The null model gives everybody the cohort's own Kaplan-Meier (with competing events Aalen-Johansen) estimate, so it is never miscalibrated: a signature
-    that beats it discriminates and is calibrated. ``difference`` is signature minus null (below 0 is better), with
-    a paired percentile interval; in each resample weights and null model are estimated again.
+    The null model predicts for all patients the Kaplan-Meier estimate of the cohort (with competing events the Aalen-Johansen
+    estimate). It is calibrated by construction, so that a better model must discriminate and be well calibrated.
+    ``difference`` is the score of the model minus that of the null model (below 0 the model is better), with a paired
+    percentile interval; the weights and the null model are estimated again in each resample.
 
     Parameters
     ----------
@@ -57,22 +58,23 @@ def overall_error(
     per_year
         Units of time in a year.
     horizons
-        Years.
+        Horizons in years.
     bootstraps, seed
         Number of resamples for the intervals of differences, and their seed.
     entry
         float[n] times of delayed entry.
     competing
-        bool[n]: whose follow-up ended with a competing event; `frozen` then predicts 1 - cumulative incidence.
+        bool[n]: whether the follow-up of each patient ended with a competing event; `frozen` then predicts
+        1 - cumulative incidence.
 
     Returns
     -------
-    `PredictionErrors`.
+    PredictionErrors
 
     Raises
     ------
     NotEstimableError
-        If fewer than ten patients are followed to the shortest horizon.
+        If fewer than ten patients are followed up to the shortest horizon, or there is no event.
 
     Examples
     --------
@@ -87,7 +89,7 @@ def overall_error(
     >>> round(errors.brier[0].score, 3), round(errors.brier[0].null, 3)
     (0.149, 0.248)
     """
-    of_model = UNITS[frozen.baseline.unit] / per_year  # its units of time in one of this cohort's
+    of_model = UNITS[frozen.baseline.unit] / per_year  # units of time of the model in one unit of the cohort
     last = float(np.sort(time)[::-1][_AT_RISK - 1]) if len(time) >= _AT_RISK else 0.0
     last = min(last, frozen.baseline.until / of_model)
     reached = [years for years in horizons if years * per_year <= last]

@@ -1,4 +1,4 @@
-"""Hazard ratios of one column, with Firth's estimate where events are separated."""
+"""Hazard ratios of single columns, with Firth's estimate under separation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ def entry_of(frame: pd.DataFrame) -> np.ndarray | None:
     Parameters
     ----------
     frame
-        time, event and, where patients come under observation late, entry.
+        time, event and, if patients come under observation late, entry.
+
+    Returns
+    -------
+    float[n] in the unit of time, or None.
 
     Examples
     --------
@@ -32,23 +36,23 @@ def entry_of(frame: pd.DataFrame) -> np.ndarray | None:
 
 
 def refuse_delayed(frame: pd.DataFrame, what: str) -> None:
-    """Raise where an analysis would take patients for being at risk before they entered.
+    """Raise an error if entry is delayed, for analyses that would count patients as at risk before their entry.
 
     Parameters
     ----------
     frame
         The patients.
     what
-        Name of the analysis, for the message.
-
-    Examples
-    --------
-    >>> refuse_delayed(pd.DataFrame({"time": [5.0, 7.0]}), "treatment")
+        Name of the analysis, for the error message.
 
     Raises
     ------
     NotEstimableError
         If the table has a column `entry`.
+
+    Examples
+    --------
+    >>> refuse_delayed(pd.DataFrame({"time": [5.0, 7.0]}), "treatment")
     """
     if "entry" in frame:
         raise NotEstimableError(f"{what}: not available with delayed entry.")
@@ -57,22 +61,22 @@ def refuse_delayed(frame: pd.DataFrame, what: str) -> None:
 def hazard_ratio(
     x: np.ndarray, time: np.ndarray, event: np.ndarray, *, adjust: np.ndarray | None = None, **options: Any
 ) -> HazardRatio | NotEstimable:
-    """Hazard ratio of one column; under separation it is Firth's estimate, and marked as such.
+    """Hazard ratio of one column; under separation Firth's estimate, which is marked as such.
 
     Parameters
     ----------
     x
-        float[n].
+        float[n]: the column.
     time, event
         float[n] and bool[n].
     adjust
         float[n, m]: further columns of the model.
     **options
-        strata, cluster, weights or entry of `cox`.
+        strata, cluster, weights or entry, as in `cox`.
 
     Returns
     -------
-    `HazardRatio`, or `NotEstimable` with the reason.
+    HazardRatio, or NotEstimable with the reason
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Families of tests: p-values of all cohorts and endpoints that belong together are adjusted together."""
+"""Families of tests: p-values of all cohorts and endpoints that belong to a family are adjusted together."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ LEVEL = 0.05
 
 
 def with_families(analyses: Sequence[Analysis]) -> tuple[Analysis, ...]:
-    """Analyses with q of subgroup interactions and p of proportional hazards adjusted over their families.
+    """Analyses with p-values of subgroup interactions and of proportional hazards adjusted over their families.
 
-    Interactions: Benjamini and Hochberg over all variables, cohorts and endpoints. Proportional hazards: Holm over all
-    cohorts and endpoints; *violated* means an adjusted p below .05. Discovery is a family of its own, as its patients
-    made the score.
+    Interactions are adjusted by Benjamini and Hochberg's method over all variables, cohorts and endpoints, and proportional
+    hazards by Holm's method over all cohorts and endpoints; *violated* means an adjusted p below .05. Discovery is a family
+    of its own, because the score was fitted to its patients.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def with_families(analyses: Sequence[Analysis]) -> tuple[Analysis, ...]:
 
     Returns
     -------
-    The analyses in their order.
+    The analyses in the same order.
 
     Examples
     --------

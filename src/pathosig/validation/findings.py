@@ -1,4 +1,4 @@
-"""Warnings: what should make a reader careful, each with the number that triggered it."""
+"""Warnings about results that a reader should interpret with caution, each with the number that triggered it."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from pathosig.validation.results import AgainstRidge
 from pathosig.validation.values import ChiSquare, Finding, HazardRatio, NotEstimable
 
 LOSS_TO_RIDGE = 0.03
-"""Loss of C against ridge on all leaves from which the reader is warned."""
+"""Smallest loss of C against ridge regression on all leaves that gives a warning."""
 _LEAK_HR = 8.0
 _DEPTH_CORRELATION = 0.3
 _TIED = 0.3
 
 
 def spread_findings(comparison: AgainstRidge | NotEstimable) -> list[Finding]:
-    """A warning where the selection loses to ridge on all leaves: prognosis may be spread over many HPCs.
+    """A warning if ridge regression on all leaves is better than the selection: prognosis may depend on many HPCs.
 
     Parameters
     ----------
     comparison
-        Out-of-fold concordance of both.
+        Out-of-fold C of both.
 
     Returns
     -------
@@ -46,14 +46,14 @@ def spread_findings(comparison: AgainstRidge | NotEstimable) -> list[Finding]:
         return []
     text = (
         f"Cross-validated on discovery patients, the selected HPCs have C {comparison.harrell_c.estimate:.3f} and ridge "
-        f"on all leaves {comparison.ridge_c.estimate:.3f}: prognosis seems spread over many HPCs. selection = "
-        '"ridge" suits that; validate a changed choice on patients not used here.'
+        f"on all leaves {comparison.ridge_c.estimate:.3f}: prognosis seems to depend on many HPCs. selection = "
+        '"ridge" suits that; validate a changed choice in patients not used here.'
     )
     return [Finding(code="W_SPREAD", message=text, where="signature")]
 
 
 def events_findings(*, events: int, candidates: int, parameters: int) -> list[Finding]:
-    """Warnings where there are few events per candidate or per coefficient; they never stop a fit.
+    """Warnings if there are few events per candidate or per coefficient; they never stop a fit.
 
     Parameters
     ----------
@@ -80,24 +80,23 @@ def events_findings(*, events: int, candidates: int, parameters: int) -> list[Fi
 
 
 def riley(outcome: pd.DataFrame, *, candidates: int, selected: int, per_year: float) -> SampleSize:
-    """Patients Riley's criteria ask for, and the shrinkage expected with those there are.
+    """Sample size required by Riley's criteria, and the expected shrinkage with the actual sample size.
 
-    Anticipated Cox-Snell R2 is 15 % of its maximum, Riley's advice where nothing is known. Nested tree nodes all
-    count as candidates, so the requirement is an upper bound; the number for the selected coefficients alone is a
-    lower one.
+    The anticipated Cox-Snell R2 is 15 % of its maximum, as Riley recommends without prior information. All nested nodes of the
+    tree count as candidates, so that their requirement is an upper bound; that of the selected coefficients is a lower bound.
 
     Parameters
     ----------
     outcome
-        time, event of the discovery patients.
+        time and event of the discovery patients.
     candidates, selected
-        Candidates looked at; coefficients kept.
+        Number of candidates, and number of selected coefficients.
     per_year
         Units of time in a year.
 
     Returns
     -------
-    `SampleSize`.
+    SampleSize
 
     References
     ----------
@@ -137,7 +136,7 @@ def riley(outcome: pd.DataFrame, *, candidates: int, selected: int, per_year: fl
 
 
 def _shrinkage(n: int, parameters: int, r2: float) -> float:
-    """Expected uniform shrinkage with n patients: Riley's first criterion solved for S (0 where it has no solution)."""
+    """Expected shrinkage factor S with n patients: Riley's first criterion solved for S; 0 if there is no solution."""
     grid = np.linspace(r2 + 1e-6, 1 - 1e-6, 20_000)
     needed = parameters / ((grid - 1) * np.log(1 - r2 / grid))
     reached = grid[needed <= n]
@@ -145,12 +144,12 @@ def _shrinkage(n: int, parameters: int, r2: float) -> float:
 
 
 def sample_size_findings(size: SampleSize | NotEstimable) -> list[Finding]:
-    """A warning where there are fewer discovery patients than Riley's criteria ask for; it never stops a fit.
+    """A warning if there are fewer discovery patients than Riley's criteria require; it never stops a fit.
 
     Parameters
     ----------
     size
-        What `riley` gave.
+        From `riley`.
 
     Returns
     -------
@@ -166,7 +165,7 @@ def sample_size_findings(size: SampleSize | NotEstimable) -> list[Finding]:
         return []
     many, few = size.candidates, size.selected or size.candidates
     text = (
-        f"{size.n} patients, {size.events} events; Riley's criteria ask for {many.required_n} patients for "
+        f"{size.n} patients, {size.events} events; Riley's criteria require {many.required_n} patients for "
         f"{many.parameters} candidates (expected shrinkage {many.expected_shrinkage:.2f} without penalty) and "
         f"{few.required_n} for the {few.parameters} coefficients alone ({few.expected_shrinkage:.2f})."
     )
@@ -178,15 +177,15 @@ def cohort_findings(
 ) -> list[Finding]:
     """Warnings about the scores of a cohort.
 
-    They concern a proportion above the cut-off outside 30 to 70 %, patients who are not assessable, equal scores, and a
-    score that follows the amount of tissue.
+    They are given if less than 30 % or more than 70 % of patients are above the cut-off, patients are not assessable, many
+    scores are equal, or the score is correlated with the amount of tissue.
 
     Parameters
     ----------
     cohort
         Name of the cohort.
     scores, groups, n_tiles
-        [n]: score (NaN where not assessable), risk group and number of tiles of each patient.
+        [n]: score (NaN if not assessable), risk group and number of tiles of each patient.
 
     Examples
     --------
@@ -201,7 +200,7 @@ def cohort_findings(
         share = float((groups[assessable] == "high").mean())
         tied = _most_frequent(scores[assessable])
         if tied > _TIED:
-            text = f"cohort {cohort}: {tied:.0%} of patients have the same score; groups and ranks say little about them."
+            text = f"cohort {cohort}: {tied:.0%} of patients have the same score, so that their groups and ranks mean little."
             out.append(Finding(code="W_TIED", message=text, where=cohort))
         if share in (0.0, 1.0):
             side = "above" if share else "below"
@@ -236,12 +235,12 @@ def _most_frequent(values: np.ndarray) -> float:
 
 
 def rare_findings(univariable: Sequence[Univariable]) -> list[Finding]:
-    """Selected features that most patients have none of.
+    """A warning about selected features that most patients do not have.
 
     Parameters
     ----------
     univariable
-        Results of each candidate.
+        Univariable results of all candidates.
 
     Returns
     -------
@@ -251,23 +250,23 @@ def rare_findings(univariable: Sequence[Univariable]) -> list[Finding]:
     --------
     >>> from types import SimpleNamespace
     >>> print(rare_findings([SimpleNamespace(feature="hpc_07", selected=True, prevalence=0.2)])[0].message)
-    most patients have none of hpc_07 (20% have some): they share a score, and a median cut-off hardly divides them.
+    most patients do not have hpc_07 (present in 20%): they all have the same score, which a median cut-off cannot divide.
     """
     selected = [u for u in univariable if u.selected and u.prevalence is not None]
-    rare = [f"{u.feature} ({u.prevalence:.0%} have some)" for u in selected if (u.prevalence or 0) < 0.5]
+    rare = [f"{u.feature} (present in {u.prevalence:.0%})" for u in selected if (u.prevalence or 0) < 0.5]
     if not rare:
         return []
     names = _first(rare)
-    text = f"most patients have none of {names}: "
+    text = f"most patients do not have {names}: "
     if len(rare) == len(selected):
-        text += "they share a score, and a median cut-off hardly divides them."
+        text += "they all have the same score, which a median cut-off cannot divide."
     else:
-        text += "their score rests on the other features."
+        text += "their score depends on the other features."
     return [Finding(code="W_RARE", message=text, where="signature")]
 
 
 def fold_findings(share_empty: float, endpoint: str) -> list[Finding]:
-    """A warning where folds of the cross-validation selected nothing.
+    """A warning if folds of the cross-validation selected nothing.
 
     Parameters
     ----------
@@ -286,26 +285,28 @@ def fold_findings(share_empty: float, endpoint: str) -> list[Finding]:
     ([], ['W_EMPTY_FOLDS'])
     """
     if share_empty >= 1:
-        text = f"cross-validation of {endpoint}: nothing was selected in any fold; there is nothing to judge."
+        text = f"cross-validation of {endpoint}: nothing was selected in any fold, so that there is nothing to evaluate."
         return [Finding(code="W_ALL_FOLDS_EMPTY", message=text, where="internal")]
     if share_empty > 0:
         text = (
-            f"cross-validation of {endpoint}: {share_empty:.0%} of the folds selected nothing; their patients count as "
-            "chance in C and, where no repeat has a score for them, have no group."
+            f"cross-validation of {endpoint}: {share_empty:.0%} of the folds selected nothing; their patients have the score 0 "
+            "in C and, if no repeat has a score for them, no group."
         )
         return [Finding(code="W_EMPTY_FOLDS", message=text, where="internal")]
     return []
 
 
 def depth_correlation(scores: np.ndarray, n_tiles: np.ndarray) -> float | None:
-    """Correlation of the score with the logarithm of the number of tiles; None where tiles are unknown or equal.
+    """Correlation of the score with the logarithm of the number of tiles.
+
+    It is None for fewer than ten patients with tiles, or if scores or numbers of tiles do not vary.
 
     Parameters
     ----------
     scores
-        float[n], NaN where not assessable.
+        float[n]; NaN if not assessable.
     n_tiles
-        float[n].
+        float[n]; 0 if unknown.
 
     Examples
     --------
@@ -320,12 +321,12 @@ def depth_correlation(scores: np.ndarray, n_tiles: np.ndarray) -> float | None:
 
 
 def survival_findings(frame: pd.DataFrame, analysis: Analysis) -> list[Finding]:
-    """Warnings about one analysis: few events, times of 0, violated proportional hazards, separation.
+    """Warnings about one analysis: times of 0, delayed entry, few events, hazards that are not proportional, separation.
 
     Parameters
     ----------
     frame
-        patient_id and time of its patients.
+        patient_id and time of its patients and, with delayed entry, entry.
     analysis
         The analysis.
 
@@ -345,9 +346,9 @@ def survival_findings(frame: pd.DataFrame, analysis: Analysis) -> list[Finding]:
         out.append(Finding(code="W_TIME_ZERO", message=text, where=where))
     if "entry" in frame and analysis.role == "discovery":
         text = (
-            f"{where}: patients come under observation late ({(frame['entry'] > 0).sum()} of {len(frame)}). The validation counts "
-            "them from then on; selection, coefficients, cross-validation and predicted survival of the signature take them as observed from time zero, "
-            "so that predicted survival is too high."
+            f"{where}: {(frame['entry'] > 0).sum()} of {len(frame)} patients come under observation after time zero. The validation "
+            "counts them as at risk from then on, but selection, coefficients, cross-validation and predicted survival of the "
+            "signature treat them as at risk from time zero, so that predicted survival is too high."
         )
         out.append(Finding(code="W_ENTRY", message=text, where=where))
     if analysis.events < 10:
@@ -360,7 +361,10 @@ def survival_findings(frame: pd.DataFrame, analysis: Analysis) -> list[Finding]:
         and isinstance(ph.score, ChiSquare)
         and ph.p_adjusted is not None
     ):
-        text = f"{where}: hazards are not proportional (p = {ph.score.p:.2g}, adjusted {ph.p_adjusted:.2g}); see piecewise HR and RMST difference."
+        text = (
+            f"{where}: hazards are not proportional (p = {ph.score.p:.2g}, adjusted {ph.p_adjusted:.2g}); see the hazard ratios "
+            "by period and the RMST difference."
+        )
         out.append(Finding(code="W_PH", message=text, where=where))
     for name, effect in (("hr_sd", analysis.hr_sd), ("hr_group", analysis.hr_group)):
         if isinstance(effect, HazardRatio) and effect.separated:
@@ -370,12 +374,12 @@ def survival_findings(frame: pd.DataFrame, analysis: Analysis) -> list[Finding]:
 
 
 def leak_findings(univariable: Sequence[Univariable]) -> list[Finding]:
-    """A warning about features whose hazard ratio is too good to be true.
+    """A warning about features with an implausibly large hazard ratio.
 
     Parameters
     ----------
     univariable
-        Results of each candidate.
+        Univariable results of all candidates.
 
     Returns
     -------

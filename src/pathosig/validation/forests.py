@@ -1,4 +1,4 @@
-"""Uni- and multivariable Cox models of the score beside covariates, as rows of a forest plot; subgroups."""
+"""Univariable and multivariable Cox models of score and covariates as rows of a forest plot, and effects in subgroups."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ FEWEST_EVENTS = 5
 def forest(
     frame: pd.DataFrame, covariates: Sequence[str], *, sd: float, imputations: int = 0, seed: int = 0
 ) -> Forest:
-    """Cox models of every variable alone, and of all together with the score.
+    """Cox models of every variable alone, and of score and covariates together.
 
     Parameters
     ----------
     frame
-        score, time, event and covariates of assessable patients.
+        Assessable patients: score, time, event and covariates.
     covariates
-        Their columns.
+        Names of the covariates.
     sd
         Standard deviation of the score in discovery.
     imputations, seed
-        Number of imputed data sets for missing covariates (0 leaves ``imputed`` out), and the seed.
+        Number of imputed data sets if covariates are missing (0 leaves ``imputed`` out), and the seed.
 
     Returns
     -------
-    `Forest`.
+    Forest
 
     Examples
     --------
@@ -85,7 +85,7 @@ def forest(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImputedModel:
-    """Effects of a model pooled over imputed data sets, in the order of its columns."""
+    """Effects of a model, pooled over imputed data sets, in the order of its columns."""
 
     effects: tuple[HazardRatio, ...]
     imputation: Imputation
@@ -139,12 +139,12 @@ def _imputed_model(
 def _proportional_model(
     terms: Sequence[Term], time: np.ndarray, event: np.ndarray, entry: np.ndarray | None = None
 ) -> ProportionalModel:
-    """Tests of proportional hazards in the model of all terms, as R's cox.zph gives them; levels of a category together.
+    """Tests of proportional hazards in the model of all terms, as by R's cox.zph, with the levels of a category together.
 
     Raises
     ------
     NotEstimableError
-        If the model cannot be fitted, or no column has information over time.
+        If the model cannot be fitted, or no column has an estimate.
     """
     fit = cox(np.column_stack([t.values for t in terms]), time, event, entry=entry)
     test = ph_test(fit, terms=[t.variable for t in terms])
@@ -178,9 +178,9 @@ def _effects(
 def _rows(
     terms: Sequence[Term], effects: Sequence[HazardRatio] | NotEstimable, event: np.ndarray | None = None
 ) -> tuple[ForestRow, ...]:
-    """Rows of a forest plot: a heading and a reference for categories, an estimate for each column.
+    """Rows of a forest plot: a heading and a reference for each category, and an estimate for each column.
 
-    Without `event` the rows count no patients.
+    Without `event` the rows have no numbers of patients and events.
     """
     rows: list[ForestRow] = []
     complete = np.isfinite(np.column_stack([t.values for t in terms])).all(1)
@@ -220,20 +220,20 @@ def _rows(
 
 
 def subgroup_effects(frame: pd.DataFrame, variables: Sequence[str], *, sd: float) -> tuple[Subgroup, ...]:
-    """Hazard ratio per SD in every level of every subgroup variable, with interaction p and its q over the variables.
+    """Hazard ratio per standard deviation at every level of the subgroup variables, with tests of interaction.
 
     Parameters
     ----------
     frame
         score, time, event and the variables.
     variables
-        Declared subgroups; numbers with many values are split at their median.
+        Names of the subgroup variables; numbers with many values are split at their median.
     sd
         Standard deviation of the score in discovery.
 
     Returns
     -------
-    One `Subgroup` for each variable that has two levels.
+    One `Subgroup` for each variable with at least two levels; q is Benjamini and Hochberg's over the variables.
 
     Examples
     --------
@@ -256,7 +256,7 @@ def subgroup_effects(frame: pd.DataFrame, variables: Sequence[str], *, sd: float
 
 
 def _subgroup(frame: pd.DataFrame, name: str, *, sd: float) -> Subgroup | None:
-    """One variable; None where all patients have the same level."""
+    """Effects at the levels of one variable; None if all patients have the same level."""
     time, event, entry = frame["time"].to_numpy(float), frame["event"].to_numpy(bool), entry_of(frame)
     scaled = frame["score"].to_numpy(float) / (sd or 1.0)
     labels = subgroup_labels(frame[name])
@@ -288,7 +288,7 @@ def _interaction_p(
     levels: Sequence[str],
     entry: np.ndarray | None = None,
 ) -> float:
-    """Likelihood-ratio p of score x subgroup."""
+    """P-value of the likelihood ratio test of score x subgroup."""
     labelled = np.array([v is not None for v in labels])
     dummies = np.column_stack([(labels == level).astype(float) for level in levels[1:]])[labelled]
     main = np.column_stack([scaled[labelled], dummies])

@@ -1,4 +1,4 @@
-"""Validation: the frozen signature on every cohort and endpoint. There is no cut-off argument here."""
+"""Validation of a frozen signature in every cohort and for every endpoint; the cut-off is always that of the signature."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ from pathosig.validation.treatment import treatment_benefit
 from pathosig.validation.values import Estimate, Finding, NotEstimable, attempt
 
 Benchmark = Mapping[str, Mapping[str, RidgeComparison | NotEstimable]]
-"""Cohort -> endpoint -> ridge on all leaves."""
+"""For each cohort and endpoint, the comparison with ridge regression on all leaves."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Validation:
-    """A frozen signature in all cohorts; the same values as in `Results`.
+    """The results of a frozen signature in all cohorts; they are also part of `Results`.
 
     Attributes
     ----------
     scores
-        patient_id, cohort, score, group.
+        patient_id, cohort, score and group of every patient.
     cohorts, analyses, pooled, associations, benchmark, treatment, warnings
         See docs/reference/results-json.md.
     """
@@ -72,7 +72,7 @@ class Validation:
         Raises
         ------
         KeyError
-            If there is none.
+            If there is no such analysis.
         """
         for row in self.analyses:
             if (row.cohort, row.endpoint) == (cohort, endpoint):
@@ -99,40 +99,40 @@ def validate(
     competing: Mapping[str, str] | None = None,
     spec: ValidateSpec | None = None,
 ) -> Validation:
-    """Performance of a frozen signature, cohort by cohort and endpoint by endpoint.
+    """Performance of a frozen signature in every cohort and for every endpoint.
 
     Parameters
     ----------
     signature
-        Frozen; score and cut-off are its own.
+        The frozen signature, with its cut-off.
     profiles
-        patient_id and what the signature scores.
+        One row per patient: patient_id and the features of the signature.
     survival
-        Endpoint -> patient_id, time, event; with `entry`, patients are at risk from then on (delayed entry).
+        patient_id, time and event of each endpoint. With a column `entry`, patients are at risk from then on (delayed entry).
     patients
-        patient_id, cohort, covariates; one cohort called "validation" without it.
+        patient_id, cohort and covariates; without it all patients form one cohort called "validation".
     units
-        Endpoint -> days, weeks, months or years; the signature's unit by default.
+        Unit of time of each endpoint: days, weeks, months or years; by default that of the signature.
     discovery
-        Name of the cohort it was fitted on; by default as the signature says.
+        Name of the cohort to which the signature was fitted; by default the name in the signature.
     covariates, subgroups, treatments
-        Columns of `patients`; those called like a column of the outcome or score appear as in `clinical_name`.
+        Columns of `patients`. Those whose names are used for outcome or score are renamed by `clinical_name`.
     designs
-        Treatment column -> how and when it was given; without it benefit by score is not estimable.
+        For each treatment column, how and when treatment was given; without it benefit by score is not estimable.
     primary
-        The declared primary analysis; its endpoint is the signature's by default.
+        The declared primary analysis; its endpoint is that of the signature by default.
     benchmark
-        Full-information score, compared by C-index.
+        Signature of the ridge benchmark, with which C is compared.
     scores
-        patient_id, score, group to use in place of scoring `profiles` (policies that need slides).
+        patient_id, score and group, in place of scores computed from `profiles`; for policies that need slides.
     competing
-        Endpoint -> endpoint whose event rules it out (recurrence -> os).
+        The competing endpoint of an endpoint, such as death (os) for recurrence.
     spec
-        Horizons, resamples.
+        Horizons and number of resamples.
 
     Returns
     -------
-    `Validation`.
+    Validation
 
     Examples
     --------
@@ -301,14 +301,14 @@ def _scored(
 
 
 def joined(table: pd.DataFrame, outcome: pd.DataFrame) -> pd.DataFrame:
-    """Patients who can be assessed and have an outcome.
+    """Assessable patients who have an outcome.
 
     Parameters
     ----------
     table
-        patient_id, group and whatever else; columns time, event and entry are replaced.
+        patient_id, group and any other columns; the columns time, event and entry are replaced.
     outcome
-        patient_id, time, event, and entry where the endpoint has it.
+        patient_id, time, event and, with delayed entry, entry.
 
     Examples
     --------
@@ -325,7 +325,7 @@ def joined(table: pd.DataFrame, outcome: pd.DataFrame) -> pd.DataFrame:
 
 
 def _benchmark(table: pd.DataFrame, survival: Mapping[str, pd.DataFrame], names: Sequence[str]) -> Benchmark:
-    """Signature against full-information ridge by Harrell's C."""
+    """Comparison of the signature with ridge regression on all leaves by Harrell's C."""
     return {
         name: {
             endpoint: attempt(_against_ridge, joined(table[table["cohort"] == name], outcome))

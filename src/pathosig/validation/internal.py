@@ -1,4 +1,4 @@
-"""Without a validation cohort: repeated, patient-grouped, nested cross-validation, labelled internal."""
+"""Internal validation, for studies without a validation cohort: repeated nested cross-validation grouped by patient."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ from pathosig.validation.values import Z95
 
 @dataclass(frozen=True, kw_only=True)
 class CrossValidation:
-    """Out-of-fold results.
+    """Results of a cross-validation.
 
     Attributes
     ----------
     scores
-        patient_id, score (in SD of the training folds, mean over repeats), group (majority of the repeats that had a
-        signature for the patient).
+        patient_id; score, in standard deviations of the training folds and averaged over repeats; and group, by the majority
+        of the repeats that had a signature for the patient.
     per_repeat
-        C-index of each repeat.
+        Harrell's C of each repeat.
     c, lower, upper
-        Mean of the repeats' C with an interval that accounts for refitting; NaN if nothing was ever selected.
+        Mean of C over repeats, with a confidence interval that accounts for refitting; NaN if nothing was selected in any fit.
     share_empty
-        Proportion of the fits that selected nothing; their patients score 0, which is chance.
+        Proportion of the fits that selected nothing; the score of their patients is 0, which counts as chance.
     selected
-        Feature -> proportion of the fits that selected it.
+        Proportion of the fits that selected each feature.
     ridge
-        C of the full-information benchmark in the folds of the first repeat; NaN when not asked for.
+        C of the ridge benchmark in the folds of the first repeat; NaN if it was not fitted.
     """
 
     scores: pd.DataFrame
@@ -55,22 +55,22 @@ class CrossValidation:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _LeftOut:
-    """What a refit without some patients predicts for them.
+    """Predictions for the patients of a fold by a refit without them.
 
     Attributes
     ----------
     rows
-        int[m]: the patients.
+        int[m]: positions of the patients.
     features
-        What was selected; nothing without a signature.
+        Selected features; empty without a signature.
     score
-        float[m] in SD of the training patients.
+        float[m], in standard deviations of the training patients.
     high
-        float[m]: 1 above the refitted cut-off.
+        float[m]: 1 above the refitted cut-off, 0 below it; NaN without a signature.
     c
-        Harrell's C among them; empty where no pair can be compared.
+        Harrell's C in these patients; empty if no pair can be compared.
     ridge
-        float[m]: score of the full-information benchmark; empty when not asked for.
+        float[m]: score of the ridge benchmark; empty if it was not fitted.
     """
 
     rows: np.ndarray
@@ -83,13 +83,13 @@ class _LeftOut:
 
 @dataclass(frozen=True, kw_only=True)
 class _Refits:
-    """The whole procedure, profiles to cut-off, without the patients it is judged on."""
+    """The whole procedure from profiles to cut-off, refitted without the patients in which it is evaluated."""
 
     training: TrainingSet
     spec: SignatureSpec
 
     def without(self, fold: tuple[np.ndarray, bool]) -> _LeftOut:
-        """Judged on `fold[0]`, rows of the training set; `fold[1]` says whether the benchmark is fitted too."""
+        """Predictions for the rows `fold[0]` by a refit without them; `fold[1]` is whether to fit the benchmark too."""
         (rows, benchmark), training = fold, self.training
         kept = np.setdiff1d(np.arange(len(training)), rows)
         with warnings.catch_warnings():
@@ -134,31 +134,32 @@ def cross_validate(
     groups: Mapping[str, str] | None = None,
     workers: int = 1,
 ) -> CrossValidation:
-    """Refit the whole procedure, selection and cut-off included, without the patients it is judged on.
+    """Cross-validate the whole procedure: selection, coefficients and cut-off are refitted in every training fold.
 
     Parameters
     ----------
     training
-        Discovery patients; outside features are filled and scaled anew by the patients of each training fold.
+        Discovery patients. Missing values of outside features are filled, and features are scaled, by the patients of each
+        training fold.
     spec
-        The signature's settings.
+        Settings of the signature.
     repeats, folds, seed
-        Cross-validation; folds hold whole patients.
+        Number of repeats and of folds, and the seed; all data of a patient are in one fold.
     benchmark
-        Whether the ridge benchmark is cross-validated too.
+        Whether to cross-validate the ridge benchmark too.
     groups
-        patient_id -> label whose patients stay in one fold (site).
+        Label of each patient_id, such as the site; patients with the same label stay in one fold.
     workers
-        Processes; the result does not depend on it.
+        Number of processes; the result does not depend on it.
 
     Returns
     -------
-    `CrossValidation`.
+    CrossValidation
 
     Raises
     ------
     NotEstimableError
-        With fewer events than folds.
+        If there are fewer events than folds, or fewer than four.
 
     Examples
     --------
@@ -215,7 +216,7 @@ def cross_validate(
         above = np.nansum(high, axis=0) / np.maximum(np.isfinite(high).sum(0), 1)
     named = np.where(above > 0.5, "high", "low").astype(object)
     named[~usable | ~scored] = NOT_ASSESSABLE
-    if share_empty == 1:  # nothing was judged: chance without an interval would read like a result
+    if share_empty == 1:  # nothing was evaluated, and C = .5 would look like a result
         c = se = float("nan")
     full = harrell_c(ridge[usable], time[usable], event[usable]).c if benchmark else float("nan")
     return CrossValidation(
@@ -231,7 +232,7 @@ def cross_validate(
 
 
 def _fold_c(score: np.ndarray, time: np.ndarray, event: np.ndarray) -> tuple[float, ...]:
-    """Harrell's C of one fold; none where no pair can be compared."""
+    """Harrell's C of one fold; empty if no pair can be compared."""
     usable = np.isfinite(score)
     try:
         return (harrell_c(score[usable], time[usable], event[usable]).c,)
@@ -242,8 +243,9 @@ def _fold_c(score: np.ndarray, time: np.ndarray, event: np.ndarray) -> tuple[flo
 def _refitting_error(errors: Sequence[float], per_fold: Sequence[float], *, fits: int, folds: int) -> float:
     """Standard error of a cross-validated C.
 
-    var = (1 / fits + 1 / (folds - 1)) S^2, S^2 the variance of C over folds: training sets overlap, so folds are no
-    independent draws. Never below the mean of the naive errors, which take the fits as given.
+    var = (1 / fits + 1 / (folds - 1)) S^2, where S^2 is the variance of C over folds. The second term accounts for overlapping
+    training sets, because of which folds are not independent. The result is never less than the mean of the naive standard
+    errors, which ignore that the fits vary.
 
     References
     ----------

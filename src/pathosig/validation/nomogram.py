@@ -1,4 +1,4 @@
-"""The nomogram of a clinical model: points to be read by hand."""
+"""The nomogram of a clinical model, from which risks are read by hand."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _RISKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0
 
 
 def nomogram(model: ClinicalModel) -> Nomogram:
-    """Points for every covariate and the score, the widest axis spanning 100, and the risks that totals mean.
+    """Points of every covariate and of the score, of which the widest axis spans 100, and the risks of total points.
 
     Parameters
     ----------
@@ -22,7 +22,7 @@ def nomogram(model: ClinicalModel) -> Nomogram:
 
     Returns
     -------
-    `Nomogram`.
+    Nomogram
 
     Examples
     --------
@@ -75,7 +75,7 @@ def _ticks(low: float, high: float) -> list[float]:
 
 
 def _risk_scale(years: float, hazard: float, offset: float, per_point: float, largest: float) -> RiskScale:
-    """1 - exp(-H0 exp(offset + points per_point)) = risk, solved for points."""
+    """Points at which 1 - exp(-H0 exp(offset + points per_point)) equals each of the printed risks."""
     pairs = []
     for risk in _RISKS if hazard > 0 else ():
         points = (float(np.log(-np.log1p(-risk) / hazard)) - offset) / per_point

@@ -1,4 +1,4 @@
-"""One cohort, one endpoint: discrimination, calibration and effect of a frozen score."""
+"""Discrimination, calibration and effect of a frozen score for one endpoint in one cohort."""
 
 from __future__ import annotations
 
@@ -54,28 +54,29 @@ def analyse(
     bootstraps: int = 200,
     seed: int = 0,
 ) -> Analysis:
-    """All numbers of one cohort and endpoint.
+    """Performance of a score in one cohort and for one endpoint.
 
     Parameters
     ----------
     row
-        Which cohort and endpoint; the rest of it is filled.
+        Cohort, endpoint, unit and role.
     frame
-        Assessable patients with an outcome: score, group, time, event, and `entry` where it is delayed.
+        Assessable patients with an outcome: score, group, time, event and, with delayed entry, `entry`.
     signature
-        For predicted survival; None skips calibration (another endpoint than the signature's, or cross-validation).
+        The frozen signature, for predicted survival; None leaves calibration and Brier scores out (for other endpoints than
+        that of the signature, and in cross-validation).
     sd
-        SD of the score in discovery: the unit of the primary effect.
+        Standard deviation of the score in discovery, which is the unit of the primary effect.
     per_year
         Units of time in a year.
     horizons
-        Years.
+        Horizons in years.
     bootstraps, seed
-        Resamples for the confidence intervals of differences.
+        Number of resamples for the confidence intervals of differences, and their seed.
 
     Returns
     -------
-    `row` with every value filled that can be estimated.
+    `row` with all values; those that cannot be estimated are `NotEstimable`.
 
     Examples
     --------
@@ -155,7 +156,7 @@ def with_predictions(
     per_year
         Units of time in a year.
     horizons
-        Years.
+        Horizons in years.
     bootstraps, seed
         Number of resamples for the intervals of differences, and their seed.
     entry
@@ -163,7 +164,7 @@ def with_predictions(
 
     Returns
     -------
-    `row` with calibration, Brier scores and their integral.
+    `row` with calibration, Brier scores and integrated Brier score.
 
     Examples
     --------
@@ -215,7 +216,7 @@ def _group_curves(
     horizons: Sequence[float],
     entry: np.ndarray | None,
 ) -> KaplanMeier:
-    """Curves of the risk groups; one group alone would be a label without meaning."""
+    """Kaplan-Meier curves of the risk groups; not estimable if all patients are in one group."""
     _require_groups(group)
     return km_curves(time, event, group, per_year=per_year, horizons=horizons, entry=entry)
 
@@ -230,7 +231,7 @@ def _require_groups(group: np.ndarray) -> None:
 def _logrank_of(
     time: np.ndarray, event: np.ndarray, group: np.ndarray, entry: np.ndarray | None = None
 ) -> ChiSquare:
-    """Log-rank test of the groups; with delayed entry the score test of the Cox model, which is the same without ties.
+    """Log-rank test of the groups; with delayed entry the score test of the Cox model, which is equal to it without ties.
 
     Raises
     ------
@@ -248,7 +249,7 @@ def _logrank_of(
 
 
 def _spline_basis(x: np.ndarray, knots: np.ndarray) -> np.ndarray:
-    """Restricted cubic spline (Harrell): float[n, len(knots) - 1], first column linear."""
+    """Restricted cubic spline (Harrell): float[n, len(knots) - 1], of which the first column is linear."""
     last, before = knots[-1], knots[-2]
     columns = [x]
     for knot in knots[:-2]:
@@ -262,12 +263,12 @@ def _spline_basis(x: np.ndarray, knots: np.ndarray) -> np.ndarray:
 def _spline(
     scaled: np.ndarray, time: np.ndarray, event: np.ndarray, entry: np.ndarray | None = None
 ) -> Spline:
-    """Effect over the continuous score (4 knots) and the test that it is a straight line.
+    """Effect of the continuous score as a spline with 4 knots, and the test of linearity.
 
     Raises
     ------
     NotEstimableError
-        With fewer than 20 events or a score of few values.
+        If there are fewer than 20 events, or the score has few distinct values.
     """
     knots = np.quantile(scaled, [0.05, 0.35, 0.65, 0.95])
     if event.sum() < 20 or len(np.unique(knots)) < 4:
@@ -297,12 +298,12 @@ def _spline(
 def _rmst_of(
     time: np.ndarray, event: np.ndarray, group: np.ndarray, entry: np.ndarray | None = None
 ) -> RestrictedMeans:
-    """Restricted mean survival of the groups up to the time with ten patients at risk in each, high minus low.
+    """Restricted mean survival times of the groups up to the last time with ten patients at risk in each, high minus low.
 
     Raises
     ------
     NotEstimableError
-        If there is one group only, or with delayed entry.
+        If all patients are in one group, or entry is delayed.
     """
     if entry is not None:
         raise NotEstimableError("restricted means: not available with delayed entry.")

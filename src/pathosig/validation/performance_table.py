@@ -74,12 +74,12 @@ def _performance(a: Analysis) -> list[Row]:
 
 
 def estimable(values: tuple[_T, ...] | NotEstimable) -> tuple[_T, ...]:
-    """The values, or none where they were not estimable.
+    """The values; empty if they could not be estimated.
 
     Parameters
     ----------
     values
-        A tuple of values, or why there are none.
+        A tuple of values, or the reason why there are none.
 
     Examples
     --------
@@ -91,7 +91,7 @@ def estimable(values: tuple[_T, ...] | NotEstimable) -> tuple[_T, ...]:
 
 
 def key_columns(a: Analysis) -> Row:
-    """Which analysis a row of a table belongs to.
+    """Columns that identify the analysis to which a row of a table belongs.
 
     Parameters
     ----------
@@ -124,14 +124,14 @@ def interval_columns(value: Estimate) -> Row:
 
 
 def hr_columns(value: HazardRatio | NotEstimable, *, name: str = "hr") -> Row:
-    """A hazard ratio, its confidence interval and its p as columns of a table; None where it was not estimable.
+    """A hazard ratio, its confidence interval and p-value as columns of a table; None if it could not be estimated.
 
     Parameters
     ----------
     value
-        The hazard ratio, or why there is none.
+        The hazard ratio, or the reason why there is none.
     name
-        Name of the column that holds it.
+        Name of the column of the hazard ratio.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Random-effects pools of hazard ratios over validation cohorts."""
+"""Random-effects meta-analysis of hazard ratios over validation cohorts."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def pooled(analyses: Sequence[Analysis]) -> tuple[Pooled, ...]:
     Parameters
     ----------
     analyses
-        All analyses of a validation; only those of validation cohorts count.
+        All analyses of a validation; only those of validation cohorts are used.
 
     Returns
     -------
-    Pools of the hazard ratio per SD and of that between the groups.
+    For each endpoint, the pooled hazard ratio per SD and that of the high against the low risk group.
 
     Examples
     --------

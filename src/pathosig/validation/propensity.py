@@ -1,4 +1,4 @@
-"""Inverse-probability weights of a treatment, and how well they balance its arms."""
+"""Inverse-probability-of-treatment weights, and the balance of the arms with them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BOUNDS = (1e-3, 1 - 1e-3)
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Weighting:
-    """Stabilised weights float[n] with the balance and overlap of the arms they give."""
+    """Stabilised weights, float[n], with the balance and the overlap of the arms."""
 
     weights: np.ndarray
     balance: tuple[Balance, ...]
@@ -34,7 +34,7 @@ class Weighting:
 def completed(
     frame: pd.DataFrame, covariates: Sequence[str], *, seed: int = 0, m: int = IMPUTATIONS
 ) -> list[pd.DataFrame]:
-    """Complete copies of a table: the table itself where no covariate is missing, otherwise imputed copies.
+    """Complete copies of a table: the table itself if no covariate is missing, otherwise imputed copies.
 
     Parameters
     ----------
@@ -64,27 +64,27 @@ def completed(
 def propensity_weights(
     treated: np.ndarray, frame: pd.DataFrame, covariates: Sequence[str], scaled: np.ndarray, *, seed: int = 0
 ) -> Weighting:
-    """Stabilised inverse-probability weights, balance before and after, overlap of propensities.
+    """Stabilised inverse-probability weights, with the balance before and after weighting and the overlap of propensities.
 
-    w = P(A = a) / P(A = a | X), trimmed at its 1st and 99th percentile. P(A | X) is the mean over imputed data sets
-    where covariates are missing; balance is then that of the first data set.
+    Weights are w = P(A = a) / P(A = a | X), truncated at their 1st and 99th percentile. If covariates are missing, P(A | X) is
+    the mean over imputed data sets, and the balance is that of the first of them.
 
     Parameters
     ----------
     treated
         float[n] of 0 and 1.
     frame
-        The covariates, score, time and event.
+        Covariates, score, time and event.
     covariates
-        Their columns.
+        Names of the covariates.
     scaled
-        float[n]: the score, a covariate too.
+        float[n]: the score, which is used as a covariate too.
     seed
-        Seed of imputations.
+        Seed of the imputations.
 
     Returns
     -------
-    `Weighting`.
+    Weighting
 
     References
     ----------
@@ -94,7 +94,7 @@ def propensity_weights(
     --------
     >>> rng = np.random.default_rng(0)
     >>> frame = pd.DataFrame({"age": rng.normal(size=200)})
-    >>> treated = (rng.uniform(size=200) < 1 / (1 + np.exp(-frame["age"]))).to_numpy(float)  # more of the older
+    >>> treated = (rng.uniform(size=200) < 1 / (1 + np.exp(-frame["age"]))).to_numpy(float)  # older patients more often
     >>> result = propensity_weights(treated, frame, ["age"], rng.normal(size=200))
     >>> [(row.variable, round(row.smd_before, 2), round(row.smd_after, 2)) for row in result.balance]
     [('score', -0.03, -0.03), ('age', 0.89, 0.12)]
@@ -135,7 +135,9 @@ def _propensities(x: np.ndarray, treated: np.ndarray) -> np.ndarray:
     treated
         float[n] of 0 and 1.
     """
-    from sklearn.linear_model import LogisticRegression  # half a second, needed with treatments only
+    from sklearn.linear_model import (
+        LogisticRegression,
+    )  # takes half a second and is needed only with treatments
 
     z = (x - x.mean(0)) / np.where(x.std(0) > 0, x.std(0), 1.0)
     model = LogisticRegression(C=1.0, solver="newton-cholesky", tol=1e-9, max_iter=200)
@@ -143,7 +145,7 @@ def _propensities(x: np.ndarray, treated: np.ndarray) -> np.ndarray:
 
 
 def _difference(values: np.ndarray, treated: np.ndarray, weights: np.ndarray) -> float | None:
-    """Standardised mean difference; the standard deviation is the unweighted one, so that both are in one unit."""
+    """Standardised mean difference; the standard deviation is always unweighted, so that both differences have one unit."""
     means = [np.average(values[treated == a], weights=weights[treated == a]) for a in (0, 1)]
     spread = np.sqrt(np.mean([values[treated == a].var() for a in (0, 1)]))
     return float((means[1] - means[0]) / spread) if spread > 0 else None

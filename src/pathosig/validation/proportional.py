@@ -1,4 +1,4 @@
-"""Proportional hazards of a score in one cohort: tests, and hazard ratios in parts of follow-up."""
+"""Proportional hazards of a score in one cohort: tests, and hazard ratios in two periods of follow-up."""
 
 from __future__ import annotations
 
@@ -31,13 +31,18 @@ def proportional(
     Parameters
     ----------
     scaled
-        float[n]: score in SDs of discovery.
+        float[n]: score in standard deviations of discovery.
     high
-        float[n]: 1 in the group of high risk.
+        float[n]: 1 for patients at high risk, 0 for others.
     time, event
-        Outcome.
+        float[n] and bool[n].
     entry
         float[n] times of delayed entry.
+
+    Returns
+    -------
+    ProportionalHazards
+        With fewer than 20 events there are no hazard ratios by period.
 
     Examples
     --------
@@ -74,7 +79,7 @@ def _piece(
     start: float,
     end: float,
 ) -> HazardRatio | NotEstimable:
-    """Hazard ratio of the events within a part of follow-up."""
+    """Hazard ratio in one period of follow-up."""
     inside = (time > start) | (start == 0)
     late = None
     if entry is not None:

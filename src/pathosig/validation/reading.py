@@ -1,4 +1,4 @@
-"""What a validation reads from the study: one value with everything it needs."""
+"""Reads from the study what a validation needs."""
 
 from __future__ import annotations
 
@@ -37,30 +37,40 @@ from pathosig.validation.values import Finding
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Inputs:
-    """A study as a validation sees it.
+    """Input of a validation.
 
     Attributes
     ----------
+    study
+        The study.
     profiles
         Profiles of all patients.
     patients
-        patients.csv with its cohorts, columns under the names of `clinical_table`; so are all columns named below.
+        patients.csv with the cohorts. Its columns, and all columns below, have the names of `clinical_table`.
     survival
-        Endpoint -> patient_id, time, event.
+        patient_id, time and event of each endpoint.
     endpoints, columns, primary
         As declared in study.toml.
-    cohorts, discovery
-        Cohorts in order; ids of discovery patients.
+    roles
+        Columns of sex, age and site.
+    cohorts
+        Names of the cohorts in order.
     clinical, covariates, treatments
-        Columns that Table 1 shows; covariates of models; treatment columns.
+        Columns that Table 1 shows, covariates of models, and treatment columns.
     designs
-        Treatment column -> its declaration in [treatment].
+        Declaration in [treatment] of each treatment column.
+    settings
+        Settings of the signature stage.
     signature, benchmark, scores
-        What the signature stage wrote; None without a signature.
+        Output of the signature stage; None without a signature.
     reason
         Why there is no signature.
+    univariate, selection, dropped, cutoff
+        Univariable results, selection, dropped candidates with the reason, and cut-off, from the signature stage.
+    core_agreement
+        Agreement of the cores of patients in each cohort.
     findings
-        Warnings of the earlier stages.
+        Warnings of earlier stages.
     """
 
     study: Study
@@ -90,7 +100,7 @@ class Inputs:
 
     @property
     def declared(self) -> PrimaryAnalysis:
-        """The primary analysis with the hash of its declaration."""
+        """The primary analysis as declared in study.toml, with the hash of its declaration."""
         p = self.study.primary
         content = {
             "endpoint": p.endpoint,
@@ -108,22 +118,26 @@ class Inputs:
 
     @property
     def competing(self) -> dict[str, str]:
-        """Endpoint -> the endpoint that competes with it."""
+        """The competing endpoint of each endpoint that has one."""
         return {name: e.competing for name, e in self.endpoints.items() if e.competing}
 
 
 def read_inputs(study: Study) -> Inputs:
-    """Everything a validation needs.
+    """Read the input of a validation.
 
     Parameters
     ----------
     study
         An open study whose signature stage has run.
 
+    Returns
+    -------
+    Inputs
+
     Raises
     ------
     InputError
-        If there are no profiles, or a table of the study is not what it should be.
+        If there are no profiles, or a table of the study is invalid.
     """
     fitted = study.paths.signature.is_file()
     raw = read_selection(study)
@@ -159,7 +173,7 @@ def read_inputs(study: Study) -> Inputs:
 
 
 def clinical_identity(study: Study) -> str:
-    """Digest of patients.csv and of what study.toml declares about it.
+    """Digest of patients.csv and of its declarations in study.toml.
 
     Parameters
     ----------
@@ -177,7 +191,7 @@ def clinical_identity(study: Study) -> str:
 
 
 def read_comparators(study: Study) -> dict[str, pd.DataFrame]:
-    """The scores of every comparator that `pathosig compare` wrote.
+    """Read the scores of every comparator that `pathosig compare` wrote.
 
     Parameters
     ----------
@@ -186,7 +200,7 @@ def read_comparators(study: Study) -> dict[str, pd.DataFrame]:
 
     Returns
     -------
-    Name of the comparator -> score and out_of_fold by patient_id.
+    For each comparator, by its name: score and out_of_fold, indexed by patient_id.
     """
     out = {}
     for path in _comparator_files(study):
@@ -197,7 +211,7 @@ def read_comparators(study: Study) -> dict[str, pd.DataFrame]:
 
 
 def comparators_identity(study: Study) -> dict[str, str]:
-    """Digest of every comparator's scores, for the fingerprint of a validation; empty without comparators.
+    """Digest of the scores of every comparator, for the fingerprint of a validation; empty without comparators.
 
     Parameters
     ----------
@@ -214,7 +228,7 @@ def _comparator_files(study: Study) -> list[Path]:
 
 
 def _roles_of(columns: Columns, present: list[str]) -> Roles:
-    """Columns that hold sex, age and site: those declared, else those of exactly that name.
+    """Columns of sex, age and site: those that are declared, otherwise those with exactly these names.
 
     Examples
     --------
@@ -254,7 +268,7 @@ def _candidate(row: Mapping[str, str]) -> Univariable:
 
 
 def _selection(raw: Mapping[str, Any]) -> SelectionSummary:
-    """selection.json; what belongs to one method only goes into `settings`."""
+    """The content of selection.json; keys that belong to one method only are put into `settings`."""
     shared = {f.name for f in fields(SelectionSummary)} - {"settings"}
     kept = {k: v for k, v in raw.items() if k in shared}
     settings = {k: v for k, v in raw.items() if k not in shared and isinstance(v, (str, int, float, bool))}
@@ -270,7 +284,7 @@ def _core_agreement(study: Study) -> dict[str, CoreRates]:
 
 
 def _earlier_findings(study: Study) -> tuple[Finding, ...]:
-    """Warnings of the stages before, from their records."""
+    """Warnings in the records of the profiles and the signature stage."""
     out = []
     for stage in ("profiles", "signature"):
         for record in study.records(stage):

@@ -1,4 +1,4 @@
-"""The whole procedure, profiles to cut-off, as something that can be repeated on altered copies of its data."""
+"""The whole procedure from profiles to cut-off, in a form that can be repeated on resampled or permuted data."""
 
 from __future__ import annotations
 
@@ -16,16 +16,20 @@ from pathosig.survival import harrell_c, logrank
 
 
 def quiet_fit(training: TrainingSet, spec: SignatureSpec, *, benchmark: bool = False) -> SignatureFit | None:
-    """A fit without its warnings and without what is only reported about a selection; None where nothing can be estimated.
+    """A fit without warnings and without results that are only reported; None if nothing can be estimated.
 
     Parameters
     ----------
     training
-        Patients to fit on.
+        Patients to which the signature is fitted.
     spec
-        The signature's settings.
+        Settings of the signature.
     benchmark
-        Whether the ridge benchmark is fitted too.
+        Whether to fit the ridge benchmark too.
+
+    Returns
+    -------
+    SignatureFit or None
 
     Examples
     --------
@@ -47,14 +51,14 @@ def quiet_fit(training: TrainingSet, spec: SignatureSpec, *, benchmark: bool = F
 
 
 def c_of(fit: SignatureFit, training: TrainingSet) -> float:
-    """C-index of a fit in some patients; chance (0.5) without a signature or without pairs.
+    """Harrell's C of a fit in some patients; 0.5, which is chance, without a signature or comparable pairs.
 
     Parameters
     ----------
     fit
         From `quiet_fit`.
     training
-        The patients.
+        Patients in which it is evaluated.
 
     Examples
     --------
@@ -74,14 +78,14 @@ def c_of(fit: SignatureFit, training: TrainingSet) -> float:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Apparent:
-    """How a procedure does in its own training patients; chance without a signature.
+    """Apparent performance of a procedure, that is, in the patients to which it was fitted; chance without a signature.
 
     Attributes
     ----------
     c
-        C-index of the score in the patients it was fitted on.
+        C-index of the score in these patients.
     naive_p
-        Log-rank p of its risk groups in them, as if they had not been used.
+        P-value of the log-rank test of its risk groups in these patients, which ignores that it was fitted to them.
     selected
         Whether there is a signature.
     """
@@ -92,18 +96,18 @@ class Apparent:
 
 
 def apparent(fit: SignatureFit | None, training: TrainingSet) -> Apparent:
-    """How a fit does in the patients it was made on.
+    """Apparent performance of a fit.
 
     Parameters
     ----------
     fit
         From `quiet_fit`; None counts as no signature.
     training
-        Those patients.
+        The patients to which it was fitted.
 
     Returns
     -------
-    `Apparent`.
+    Apparent
 
     Examples
     --------
@@ -124,7 +128,17 @@ def apparent(fit: SignatureFit | None, training: TrainingSet) -> Apparent:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OutOfBag:
-    """C of one resample's signature in the patients it left out, and how much it gained in its own."""
+    """Performance of the signature of one bootstrap sample.
+
+    Attributes
+    ----------
+    c
+        C-index in the patients that were not drawn.
+    optimism
+        C-index in the bootstrap sample minus that in all patients.
+    selected
+        Whether there is a signature.
+    """
 
     c: float
     optimism: float
@@ -140,22 +154,22 @@ class Procedure:
     training
         Discovery patients.
     spec
-        The signature's settings.
+        Settings of the signature.
     """
 
     training: TrainingSet
     spec: SignatureSpec
 
     def apparent(self, training: TrainingSet) -> Apparent:
-        """The procedure on some patients, and how it does in them."""
+        """Apparent performance of the procedure when it is fitted to some patients."""
         return apparent(quiet_fit(training, self.spec), training)
 
     def permuted(self, order: np.ndarray) -> Apparent:
-        """`apparent` with (time, event) in another order of patients."""
+        """Apparent performance when (time, event) are permuted among patients."""
         return self.apparent(self.training.permuted(order))
 
     def bootstrapped(self, drawn: np.ndarray) -> OutOfBag:
-        """The procedure on one resample of patients; repeats of a patient stay in one inner fold."""
+        """Performance when the procedure is fitted to a bootstrap sample; repeats of a patient stay in one inner fold."""
         sample = self.training.resampled(drawn)
         fit = quiet_fit(sample, self.spec)
         if fit is None or fit.signature is None:

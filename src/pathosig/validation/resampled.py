@@ -1,4 +1,4 @@
-"""Prediction error in many bootstrap resamples at once: a resample is a vector of how often each patient was drawn."""
+"""Prediction error in many bootstrap resamples at once; a resample is given by how often each patient was drawn."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 _CELLS = 4_000_000
-"""Resamples x patients held at a time: some 32 MB an array."""
+"""Resamples x patients that are processed together: about 32 MB per array."""
 
 
 def batches(resamples: int, n: int) -> Iterator[int]:
@@ -61,26 +61,26 @@ def multinomial(rng: np.random.Generator, resamples: int, n: int) -> np.ndarray:
 
 
 class ResampledError:
-    """IPCW Brier scores of predictions and of the Kaplan-Meier null model, for any weights of patients.
+    """Brier scores of predictions and of the Kaplan-Meier null model, for any case weights.
 
     BS(h) = sum_i w_i [ S_i(h)^2 1(t_i <= h, event) / G(t_i-) + (1 - S_i(h))^2 1(t_i > h) / G(h) ] / sum_i w_i, where
-    G (censoring) and the null model are Kaplan-Meier estimates of the same weighted patients. Equals
-    `survival.brier` where all weights are 1, also with competing events; the null model is then the Aalen-Johansen estimate.
+    G (censoring) and the null model are Kaplan-Meier estimates with the same case weights. With weights of 1 it equals
+    `survival.brier`, also with competing events, for which the null model is the Aalen-Johansen estimate.
 
     Parameters
     ----------
     predicted
         float[n, m]: predicted survival at `times`.
     time, event
-        Follow-up of the patients.
+        float[n] and bool[n].
     times
-        float[m] horizons.
+        float[m] horizons in the unit of time.
     entry
-        float[n] times of delayed entry: a death at t then weighs S(t-) / Y(t), somebody under observation after the horizon h
-        S(h) / Y(h+), with S and Y of those at risk (`survival.concordance.truncation_weights`).
+        float[n] times of delayed entry. A death at t then has the weight S(t-) / Y(t), and a patient under observation after
+        the horizon h the weight S(h) / Y(h+); see `survival.censoring.truncation_weights`.
     competing
-        bool[n]: whose follow-up ended with a competing event; `predicted` is then 1 - cumulative incidence, and nobody's entry
-        is delayed.
+        bool[n]: whether the follow-up of each patient ended with a competing event; `predicted` is then
+        1 - cumulative incidence. It cannot be combined with `entry`.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class ResampledError:
         Parameters
         ----------
         weights
-            float[b, n].
+            float[b, n]: case weights of each of b resamples.
         """
         died, ended, left = (self._by_time(weights * kind) for kind in (self.event, self.ended, ~self.ended))
         risk = np.cumsum((ended + left)[:, ::-1], axis=1)[:, ::-1]
@@ -126,7 +126,7 @@ class ResampledError:
             return self._delayed(weights, died, risk - self._not_yet(weights, self.entered))
         with np.errstate(divide="ignore", invalid="ignore"):
             survival = np.cumprod(np.where(risk > 0, 1 - ended / risk, 1.0), axis=1)
-            # A patient whose event ties with a censoring was still at risk of it (R's convention).
+            # Of tied times, events come before censorings (R's convention).
             censoring = np.cumprod(
                 np.where((left > 0) & (risk > ended), 1 - left / (risk - ended), 1.0), axis=1
             )
@@ -137,7 +137,7 @@ class ResampledError:
             survival = np.hstack([one, 1 - np.cumsum(jump, axis=1)])
         total = weights.sum(axis=1, keepdims=True)
         with np.errstate(divide="ignore", invalid="ignore"):
-            # Nobody drawn may be left before the death of a patient who was not drawn: G is 0 there.
+            # G may be 0 at the death of a patient who was not drawn, if no drawn patient is under observation then.
             ipcw = np.where(self.ended & (weights > 0), weights / censoring[:, self.place], 0.0)
             after = 1 / censoring[:, self.at]
             after = np.where(np.isfinite(after), after, 0.0)
@@ -148,14 +148,14 @@ class ResampledError:
         return model, plain
 
     def _not_yet(self, weights: np.ndarray, entered: np.ndarray) -> np.ndarray:
-        """Weight of patients who have not entered before each time: float[b, times]."""
+        """Total weight of patients who have not entered before each time: float[b, times]."""
         inside = np.cumsum(np.pad(weights[:, self.late], ((0, 0), (1, 0))), axis=1)
         return np.asarray(inside[:, -1:] - inside[:, entered])
 
     def _delayed(
         self, weights: np.ndarray, died: np.ndarray, risk: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """`scores` where patients come under observation late: deaths weigh the jump of the Kaplan-Meier estimate they stand for."""
+        """`scores` with delayed entry, in which a death has the size of its step of the Kaplan-Meier estimate as weight."""
         with np.errstate(divide="ignore", invalid="ignore"):
             survival = np.cumprod(np.where(risk > 0, 1 - died / risk, 1.0), axis=1)
             survival = np.hstack([np.ones((len(weights), 1)), survival])
@@ -167,5 +167,5 @@ class ResampledError:
         return model, null**2 * (dead @ self.died) + (1 - null) ** 2 * watched * share
 
     def _by_time(self, weights: np.ndarray) -> np.ndarray:
-        """Sums over patients of the same time: float[b, times]."""
+        """Sums over patients with the same time: float[b, times]."""
         return np.asarray(np.add.reduceat(weights[:, self.order], self.first, axis=1))

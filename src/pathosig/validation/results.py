@@ -1,4 +1,4 @@
-"""What a validation says, as values: the content of validation/results.json. See docs/reference/results-json.md."""
+"""The results of a validation: the content of validation/results.json. See docs/reference/results-json.md."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from pathosig.validation.values import (
 from pathosig.validation.verdict import Headline, Verdict
 
 SCHEMA = 2
-"""Version of results.json; raised when its layout changes."""
+"""Version of results.json, which is raised when its layout changes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +54,7 @@ class PrimaryAnalysis:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Roles:
-    """Columns of patients.csv that hold sex, age and site; None where no column does."""
+    """Columns of patients.csv with sex, age and site; None if there is no such column."""
 
     sex: str | None = None
     age: str | None = None
@@ -63,7 +63,7 @@ class Roles:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TileCounts:
-    """Tiles per patient."""
+    """Number of tiles per patient."""
 
     median: float | None
     min: float | None
@@ -72,7 +72,7 @@ class TileCounts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScoreSummary:
-    """Distribution of the score; quantiles p05, p25, p50, p75, p95."""
+    """Distribution of the score, with the quantiles p05, p25, p50, p75 and p95."""
 
     mean: float | None
     sd: float | None
@@ -96,7 +96,7 @@ class CohortResult:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PooledCohort(Estimate):
-    """A cohort in a random-effects pool: hazard ratio, and weight in per cent."""
+    """A cohort in a random-effects meta-analysis: its hazard ratio, and its weight in per cent."""
 
     cohort: str
     weight: float
@@ -114,7 +114,7 @@ class PooledEffect(Estimate):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pooled:
-    """Random-effects pool over validation cohorts, from three on."""
+    """Random-effects meta-analysis of a hazard ratio over three or more validation cohorts."""
 
     endpoint: str
     effect: Literal["hr_sd", "hr_group"]
@@ -123,7 +123,7 @@ class Pooled:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Association:
-    """Risk group against a declared variable in one cohort."""
+    """Association of the risk group with a declared variable in one cohort."""
 
     cohort: str
     variable: str
@@ -132,7 +132,7 @@ class Association:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RidgeComparison:
-    """Concordance of ridge on all leaves; `difference` is the signature's minus ridge's."""
+    """C of ridge regression on all leaves; `difference` is the C of the signature minus that of ridge."""
 
     harrell_c: Estimate
     difference: float | None
@@ -140,7 +140,7 @@ class RidgeComparison:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AgainstRidge:
-    """Out-of-fold concordance of the selection and of ridge on all leaves, in discovery patients."""
+    """Out-of-fold C of the signature and of ridge regression on all leaves, in discovery patients."""
 
     harrell_c: Estimate
     ridge_c: Estimate
@@ -149,7 +149,7 @@ class AgainstRidge:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ByCores:
-    """Proportion of heterogeneous patients among those with so many cores."""
+    """Proportion of heterogeneous patients among patients with a given number of cores."""
 
     cores: int
     n: int
@@ -158,7 +158,7 @@ class ByCores:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CoreRates:
-    """Agreement of the cores or slides of patients of one cohort: counts, rates, and rates expected by chance."""
+    """Agreement between the cores or slides of patients in one cohort: counts, rates, and rates expected by chance."""
 
     n: int
     agree: int
@@ -173,7 +173,7 @@ class CoreRates:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OutOfFold:
-    """Score of a patient by models that never saw the patient."""
+    """Score of a patient by models that were fitted without this patient."""
 
     patient_id: str
     score: float | None
@@ -190,7 +190,7 @@ class SelectedShare:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Internal:
-    """Repeated, patient-grouped, nested cross-validation."""
+    """Results of repeated nested cross-validation, grouped by patient."""
 
     repeats: int
     folds: int
@@ -211,7 +211,7 @@ class Internal:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Results:
-    """Everything `validate` writes; the only source of the numbers in report, figures, bundle and tables.
+    """All results of a validation, from which report, figures, bundle and tables take their numbers.
 
     Attributes
     ----------
@@ -220,31 +220,31 @@ class Results:
     signature
         As in signature/signature.json.
     verdicts
-        One for each endpoint, the primary one first.
+        One verdict for each endpoint, beginning with the primary endpoint.
     headline
-        Discrimination and effect on the signature's endpoint in patients it was not fitted on.
+        Discrimination and effect for the endpoint of the signature in patients to whom it was not fitted.
     roles
-        Declared columns of sex, age and site.
+        Columns of sex, age and site.
     univariate
-        All candidates.
+        Univariable results of all candidates.
     dropped
-        Candidate -> why it was none.
+        Features that were not used as candidates, with the reason.
     analyses
-        One per cohort and endpoint.
+        One analysis for each cohort and endpoint.
     benchmark
-        Cohort -> endpoint -> full-information ridge.
+        For each cohort and endpoint, the comparison with ridge regression on all leaves.
     candidates_test
-        Whether any candidate is associated with survival in discovery, adjusted for looking at all of them.
+        Test of whether any candidate is associated with survival in discovery, adjusted for the number of candidates.
     selection_test
-        The whole procedure against permuted outcomes: the p of what was found in discovery, adjusted for the selection.
+        Test of the apparent performance in discovery by permuted outcomes, adjusted for the selection.
     clinical_histology
         The model of covariates and score, frozen in discovery, with its nomogram and its validation.
     small_study
-        Detectable effects, precision reached and needed, and how stable individual predictions are.
+        Detectable effects, achieved and required precision, and stability of individual predictions.
     comparisons
-        Against the models that `pathosig compare` fitted.
+        Comparisons with the models that `pathosig compare` fitted.
     sparse_alternative
-        Two or three nodes in place of a completed signature, and what they cost in concordance.
+        A few nodes in place of a completed signature, and the concordance that is lost.
     """
 
     kind: Literal["external", "internal", "none"]
@@ -279,7 +279,7 @@ class Results:
     sparse_alternative: SparseAlternative | NotEstimable = NOT_COMPUTED
 
     def claim_of_discovery(self) -> str:
-        """What discovery alone can claim, adjusted for the selection, as a sentence; empty where nothing was computed."""
+        """A sentence on the evidence in discovery, adjusted for the selection; empty if no test was computed."""
         for test in (self.selection_test, self.candidates_test):
             if not isinstance(test, NotEstimable):
                 return test.sentence()
@@ -290,7 +290,7 @@ class Results:
         return pd.DataFrame(performance_rows(self.analyses))
 
     def __repr__(self) -> str:
-        """The verdicts, not thousands of numbers."""
+        """Kind of validation, number of analyses, and the verdicts."""
         verdicts = "; ".join(v.sentence for v in self.verdicts) or "no verdict"
         return f"Results({self.kind} validation, {len(self.analyses)} analyses: {verdicts})"
 
@@ -300,12 +300,12 @@ class Results:
         return table_html(repr(self), names, [list(row.values()) for row in rows])
 
     def analysis(self, cohort: str, endpoint: str) -> Analysis:
-        """The analysis of a cohort and endpoint; the cross-validated one where discovery has it too.
+        """The analysis of a cohort and endpoint; for discovery the cross-validated one, if there is one.
 
         Raises
         ------
         KeyError
-            If there is none.
+            If there is no such analysis.
         """
         chosen = [a for a in self.analyses if (a.cohort, a.endpoint) == (cohort, endpoint)]
         if not chosen:
@@ -319,7 +319,7 @@ def write_results(path: Path, results: Results) -> None:
     Parameters
     ----------
     path, results
-        The file, and its content.
+        Path of the file, and its content.
 
     Examples
     --------
@@ -339,16 +339,16 @@ def read_results(path: Path) -> Results:
     Parameters
     ----------
     path
-        The file.
+        Path of the file.
 
     Returns
     -------
-    The values that `write_results` wrote.
+    Results
 
     Raises
     ------
     InputError
-        E_RESULTS if it has another schema, an unknown key or a value that does not belong there; E_MISSING without the file.
+        E_RESULTS if the file has another schema, an unknown key or an invalid value; E_MISSING if there is no file.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What a discovery claim is worth: the whole procedure on permuted outcomes, selection included."""
+"""Tests of discovery that account for the selection: the whole procedure is repeated on permuted outcomes."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from pathosig.validation.repeats import Apparent, Procedure
 
 LEVEL = 0.05
 FULL = 1000
-"""Permutations from which p is no preview."""
+"""Number of permutations with which p is no longer a preview."""
 
 ENOUGH = 10
-"""Permutations that reach the observed C after which no more are made (Besag and Clifford 1991)."""
+"""The test ends when so many permutations have reached the observed C (Besag and Clifford 1991)."""
 
 _BLOCKS = (20, 60)
-"""Permutations made before the rule is looked at for the first and the second time; the rest is made in one go."""
+"""Permutations after which this rule is applied for the first and the second time; the others are computed together."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rate:
-    """A proportion of repeats with its 95 % Monte-Carlo interval (Clopper and Pearson)."""
+    """A proportion of repeats with its 95 % Monte Carlo interval (Clopper and Pearson)."""
 
     estimate: float
     lower: float
@@ -38,7 +38,7 @@ class Rate:
 
     @classmethod
     def of(cls, count: int, n: int) -> Rate:
-        """From a count.
+        """Rate from a count.
 
         Examples
         --------
@@ -53,27 +53,27 @@ class Rate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SelectionTest:
-    """The apparent C of the whole procedure against its values on permuted outcomes.
+    """The apparent C of the whole procedure compared with its values on permuted outcomes.
 
     Attributes
     ----------
     observed_c
-        Apparent C; .5 when nothing is selected.
+        Apparent C; .5 if nothing is selected.
     null_c
-        Mean and central 95 % of the apparent C on permuted outcomes.
+        Mean and 2.5 and 97.5 % quantiles of the apparent C on permuted outcomes.
     p
-        (1 + number of permutations that reach the observed C) / (1 + permutations); where the tenth ended the test, 10 /
-        permutations; 1 when nothing is selected.
+        (1 + number of permutations that reach the observed C) / (1 + number of permutations); 10 / number of permutations if
+        the test ended early; 1 if nothing is selected.
     p_lower, p_upper
-        95 % Monte-Carlo interval of the proportion that reaches it.
+        95 % Monte Carlo interval of the proportion of permutations that reach the observed C.
     significant
-        Whether `p_upper` is below .05: a claim that further permutations would not take back.
+        Whether `p_upper` is below .05, so that more permutations are unlikely to change the conclusion.
     any_signature
-        Proportion of permuted outcomes from which some signature arises.
+        Proportion of permuted outcomes for which something is selected.
     permutations
-        How many were made; fewer than 1,000 are a preview, unless the test ended early.
+        Number of permutations; with fewer than 1,000 p is a preview, unless the test ended early.
     stopped
-        Whether the test ended early, because ten of them had reached the observed C.
+        Whether the test ended early because ten permutations had reached the observed C.
     """
 
     observed_c: float
@@ -88,15 +88,15 @@ class SelectionTest:
 
     @property
     def preview(self) -> bool:
-        """Whether there were too few permutations for more than a first look."""
+        """Whether there were too few permutations for a final result."""
         return self.permutations < FULL and not self.stopped
 
     def sentence(self) -> str:
-        """What it means, for the top of a report."""
+        """The result and its meaning, for the top of a report."""
         chance = self.any_signature
         arises = (
             f"From outcomes permuted at random, selection finds a signature in {chance.estimate:.0%} of cases "
-            f"(95 % Monte-Carlo interval {chance.lower:.0%} to {chance.upper:.0%})"
+            f"(95 % Monte Carlo interval {chance.lower:.0%} to {chance.upper:.0%})"
         )
         if self.p >= 1:
             return f"{arises}; here it finds none that separates patients."
@@ -106,7 +106,7 @@ class SelectionTest:
         verdict = (
             "the association in discovery is stronger than selection alone explains"
             if self.significant
-            else "that a signature was found is no evidence by itself"
+            else "finding a signature is not evidence by itself"
         )
         few = f" This is a preview of {self.permutations} permutations." if self.preview else ""
         if self.stopped:
@@ -116,18 +116,18 @@ class SelectionTest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CandidatesTest:
-    """Whether any candidate at all is associated with survival in discovery, adjusted for looking at all of them.
+    """Whether any candidate is associated with survival in discovery, adjusted for the number of candidates.
 
     Attributes
     ----------
     candidate, statistic
         The strongest candidate and its standardised log-rank score statistic.
     candidates
-        How many were looked at.
+        Number of candidates.
     p, p_se
-        Permutation p of the largest statistic and its Monte-Carlo standard error.
+        Permutation p-value of the largest statistic and its Monte Carlo standard error.
     permutations
-        How many.
+        Number of permutations.
     """
 
     candidate: str
@@ -138,15 +138,15 @@ class CandidatesTest:
     permutations: int
 
     def sentence(self) -> str:
-        """What it means, for the top of a report."""
+        """The result and its meaning, for the top of a report."""
         p = "p < 0.001" if self.p < 0.001 else f"p = {self.p:.3f}"
         verdict = (
-            "something in them is associated with survival"
+            "at least one of them is associated with survival"
             if self.p < LEVEL
-            else "what was selected from them is compatible with chance; only other patients can tell"
+            else "a selection from them is compatible with chance and needs validation in other patients"
         )
         return (
-            f"Adjusted for looking at {self.candidates} candidates in discovery, {p} ({self.permutations:,} permutations of "
+            f"Adjusted for testing {self.candidates} candidates in discovery, {p} ({self.permutations:,} permutations of the "
             f"outcome): {verdict}."
         )
 
@@ -159,24 +159,24 @@ def candidates_test(
     permutations: int = 9999,
     seed: int = 0,
 ) -> CandidatesTest:
-    """Whether any candidate at all is associated with survival, by `max_test` over the candidates of a signature.
+    """Test of whether any candidate of a signature is associated with survival, by `max_test`.
 
-    It is valid for whatever is selected from them, and cheap.
+    The test is fast, and it is valid whichever candidates are selected.
 
     Parameters
     ----------
     training
         Discovery patients.
     spec
-        Which candidates there are.
+        Settings of the signature, which determine the candidates.
     strata
-        patient_id -> label within which outcomes are permuted (site).
+        Label of each patient_id, such as the site; outcomes are permuted within labels.
     permutations, seed
         Number of permutations, and their seed.
 
     Returns
     -------
-    `CandidatesTest`.
+    CandidatesTest
 
     Examples
     --------
@@ -214,18 +214,18 @@ def candidates_test(
 
 
 def judge(observed: Apparent, null: Sequence[Apparent], *, stopped: bool = False) -> SelectionTest:
-    """The test of an observed result among results on permuted outcomes.
+    """Compare an observed result with results on permuted outcomes.
 
     Parameters
     ----------
     observed, null
-        What the procedure gave on the outcomes as they are, and on each permutation.
+        Results of the procedure on the observed outcomes, and on each permutation.
     stopped
-        Whether the last of `null` ended the test.
+        Whether the last permutation ended the test.
 
     Returns
     -------
-    `SelectionTest`.
+    SelectionTest
 
     Examples
     --------
@@ -271,31 +271,31 @@ def selection_test(
     seed: int = 0,
     workers: int = 1,
 ) -> SelectionTest:
-    """Whether discovery shows more than a search for a signature finds in noise.
+    """Test of whether the apparent C in discovery is higher than selection alone explains.
 
-    (time, event) are permuted jointly among patients, within strata, and the whole procedure (selection, refit) is
-    repeated on each; the p that follows is valid whatever the selection does. A naive p of the selected signature in
-    the patients it was selected on is not: on noise it falls below .05 in most studies.
+    (time, event) are permuted jointly among patients, within strata, and the whole procedure (selection and refit) is
+    repeated on each permutation. The resulting p-value is valid for any selection. A naive p-value of the selected signature
+    in the same patients is not: without any effect it is below .05 in most studies.
 
     Parameters
     ----------
     training
         Discovery patients.
     spec
-        The signature's settings.
+        Settings of the signature.
     strata
-        patient_id -> label within which outcomes are permuted (site).
+        Label of each patient_id, such as the site; outcomes are permuted within labels.
     permutations
-        200 for a preview, 1,000 for a verdict, at most: each costs one fit, and the test ends as soon as ten of them have
-        reached the observed C, or after 20 where nothing was found.
+        Largest number of permutations, each of which costs one fit: 200 for a preview, 1,000 for a verdict. The test ends once
+        ten permutations have reached the observed C, or after 20 if nothing was selected.
     seed
         Seed of the permutations.
     workers
-        Processes; the result does not depend on it.
+        Number of processes; the result does not depend on it.
 
     Returns
     -------
-    `SelectionTest`.
+    SelectionTest
 
     References
     ----------
@@ -332,18 +332,18 @@ def selection_test(
 
 
 def stratum_labels(training: TrainingSet, strata: Mapping[str, str] | None) -> np.ndarray:
-    """Label of each patient's stratum; empty where none is given.
+    """Label of the stratum of each patient; empty for patients without one.
 
     Parameters
     ----------
     training
         The patients.
     strata
-        patient_id -> label.
+        Label of each patient_id, or None.
 
     Returns
     -------
-    str[n].
+    str[n]
 
     Examples
     --------
@@ -357,18 +357,18 @@ def stratum_labels(training: TrainingSet, strata: Mapping[str, str] | None) -> n
 
 
 def permuted_order(strata: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """An order of patients that mixes them within strata only.
+    """A random order of patients that permutes them within strata only.
 
     Parameters
     ----------
     strata
         [n] labels.
     rng
-        Source of the order.
+        Random number generator.
 
     Returns
     -------
-    int[n].
+    int[n]
 
     Examples
     --------

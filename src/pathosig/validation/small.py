@@ -1,4 +1,4 @@
-"""What a study of this size can show: detectable effects, precision reached and needed, and how stable predictions are."""
+"""Detectable effects, achieved and required precision, and stability of predictions at the size of a study."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from pathosig.validation.repeats import quiet_fit
 from pathosig.validation.values import NOT_COMPUTED, Concordance, Estimate, Finding, NotEstimable, finite
 
 FEW_EVENTS = 100
-"""Events below which the page says what cannot be claimed (Vergouwe 2005, Collins 2016)."""
+"""With fewer events the report states what cannot be concluded (Vergouwe 2005, Collins 2016)."""
 
 _PLANNED_C = 0.65
 _UNSTABLE = 0.1
@@ -35,14 +35,14 @@ _UNSTABLE = 0.1
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Detectable:
-    """Hazard ratios that a cohort's events show with 80 % power at two-sided .05.
+    """Hazard ratios that are detectable with the events of a cohort, with 80 % power at a two-sided level of .05.
 
     Attributes
     ----------
     hr_sd, hr_group
-        Per SD of one score, and of two groups of equal size.
+        Per standard deviation of one score, and between two groups of equal size.
     hr_candidate
-        Per SD of one among all candidates (Bonferroni); None in cohorts where nothing is searched.
+        Per standard deviation of one of all candidates (Bonferroni); None for validation cohorts.
     """
 
     cohort: str
@@ -55,16 +55,16 @@ class Detectable:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Precision:
-    """Widths of the 95 % intervals of a validation cohort, and the patients that the aims would take.
+    """Widths of the 95 % confidence intervals of a validation cohort, and the patients needed for the target widths.
 
-    Standard errors fall with the square root of n: needed = n x (width / aim)^2.
+    Standard errors decrease with the square root of n, so that needed = n x (width / target)^2.
 
     Attributes
     ----------
     c_width, slope_width, ratio_width
-        Widths for Harrell's C (aim .1), the calibration slope (.4), and O/E at the last horizon (.4); None where not estimable.
+        Widths for Harrell's C (target .1), the calibration slope (.4), and O/E at the last horizon (.4); None if not estimable.
     needed
-        Patients for all three aims.
+        Number of patients for all three targets.
     """
 
     cohort: str
@@ -77,10 +77,10 @@ class Precision:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PatientRisk:
-    """Risk of a discovery patient by the shipped signature, and among signatures of bootstrap samples.
+    """Risk of a discovery patient by the signature, and its variation over signatures of bootstrap samples.
 
-    `lower` and `upper` are 2.5 and 97.5 % of the latter, `error` their mean absolute distance from `risk`, `flips` the
-    proportion of them whose group is another.
+    `lower` and `upper` are the 2.5 and 97.5 % quantiles of the risks by these signatures, `error` is their mean absolute
+    difference from `risk`, and `flips` is the proportion of these signatures that assign the other risk group.
     """
 
     risk: float
@@ -92,20 +92,20 @@ class PatientRisk:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Instability:
-    """Individual predictions of the whole procedure, repeated on bootstrap samples of patients.
+    """Variation of individual predictions when the whole procedure is repeated on bootstrap samples of patients.
 
     Attributes
     ----------
     years
         Horizon of the risks.
     bootstraps, share_empty
-        Resamples, and the proportion that found no signature (their patients get the Kaplan-Meier risk).
+        Number of resamples, and the proportion without a signature, in which all patients have the Kaplan-Meier risk.
     error
         Mean over patients of the mean absolute prediction error (Riley and Collins' average MAPE).
     flips
-        Mean proportion of resamples in which a patient's risk group is another.
+        Mean proportion of resamples that assign a patient to the other risk group.
     patients
-        By rising risk.
+        Patients by increasing risk.
     """
 
     years: float
@@ -118,16 +118,16 @@ class Instability:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SmallStudy:
-    """What can be claimed with this many patients.
+    """Results that depend on the size of a study.
 
     Attributes
     ----------
     detectable, precision
-        One for each cohort; one for each validation cohort.
+        Detectable effects of each cohort, beginning with discovery, and precision of each validation cohort.
     planned
-        Patients of a validation cohort of the discovery's kind for C +- .05, slope +- .2 and O/E about .8 to 1.2.
+        Patients needed in a validation cohort like discovery for C +- .05, slope +- .2 and O/E from about .8 to 1.2.
     instability
-        Individual predictions over bootstrap samples.
+        Variation of individual predictions over bootstrap samples.
     """
 
     detectable: tuple[Detectable, ...]
@@ -136,23 +136,23 @@ class SmallStudy:
     instability: Instability | NotEstimable = NOT_COMPUTED
 
     def sentence(self) -> str:
-        """What discovery of this size can and cannot show."""
+        """Sentences on what discovery of this size can and cannot show."""
         first = self.detectable[0]
         text = (
             f"{first.n} patients with {first.events} events are enough to detect a hazard ratio per SD of "
             f"{first.hr_sd:.2f} or more with 80 % power"
         )
         if first.hr_candidate is not None:
-            text += f" ({first.hr_candidate:.2f} where it is sought among all candidates); smaller effects are missed or exaggerated"
+            text += f" ({first.hr_candidate:.2f} in a search among all candidates); smaller effects are missed or exaggerated"
         parts = [text]
         if isinstance(self.planned, ValidationSize):
             parts.append(
-                f"A cohort that estimates C to within .05, and slope and O/E to within .2, needs {self.planned.n} "
+                f"To estimate C to within .05, and slope and O/E to within .2, a validation cohort needs {self.planned.n} "
                 f"patients ({self.planned.events:.0f} events)"
             )
         if isinstance(self.instability, Instability):
             parts.append(
-                f"Between bootstrap samples, the {self.instability.years:g}-year risk of a patient moves by "
+                f"Between bootstrap samples, the {self.instability.years:g}-year risk of a patient varies by "
                 f"{self.instability.error:.0%} on average"
             )
         return ". ".join(parts) + "."
@@ -167,25 +167,25 @@ def instability(
     seed: int = 0,
     workers: int = 1,
 ) -> Instability:
-    """Predictions of discovery patients by signatures of bootstrap samples, whole procedure inside.
+    """Variation of the predictions for discovery patients when the whole procedure is repeated on bootstrap samples.
 
     Parameters
     ----------
     training, signature, spec
-        Discovery patients, the signature fitted on them, and its settings.
+        Discovery patients, the signature that was fitted to them, and its settings.
     bootstraps, seed
-        Number of resamples of patients (Riley and Collins advise 200), and their seed.
+        Number of resamples of patients (Riley and Collins recommend 200), and their seed.
     workers
-        Processes; the result does not depend on it.
+        Number of processes; the result does not depend on it.
 
     Returns
     -------
-    `Instability`.
+    Instability
 
     Raises
     ------
     NotEstimableError
-        If follow-up reaches no horizon.
+        If follow-up reaches no horizon, or there are fewer than two resamples.
 
     References
     ----------
@@ -247,14 +247,14 @@ def instability(
 
 @dataclass(frozen=True, kw_only=True)
 class _Again:
-    """The whole procedure on a resample, and its risks for everybody by a time."""
+    """The whole procedure, which is repeated on resamples to predict the risks of all patients at a time."""
 
     training: TrainingSet
     spec: SignatureSpec
     time: float
 
     def risks(self, drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Risk and whether it is above the cut-off (NaN without a signature): float[n] each."""
+        """Risk, and whether the score is above the cut-off (NaN without a signature): float[n] each."""
         sample = self.training.resampled(drawn)
         fit = quiet_fit(sample, self.spec)
         n = len(self.training)
@@ -262,7 +262,7 @@ class _Again:
             alive = float(kaplan_meier(sample.time, sample.event).survival_at(self.time)[0])
             return np.full(n, 1 - alive), np.full(n, np.nan)
         score = training_scores(fit.signature, self.training)
-        last = min(self.time, fit.signature.baseline.until)  # a resample may lack the longest follow-up
+        last = min(self.time, fit.signature.baseline.until)  # the follow-up of a resample may be shorter
         return 1 - fit.signature.survival_at(score, [last])[:, 0], (score > fit.signature.cutoff).astype(
             float
         )
@@ -271,7 +271,7 @@ class _Again:
 def small_study(
     analyses: Sequence[Analysis], signature: Signature, *, candidates: int, discovery: str
 ) -> SmallStudy:
-    """Detectable effects and precision of every cohort, for the signature's endpoint.
+    """Detectable effects and precision of every cohort, for the endpoint of the signature.
 
     Parameters
     ----------
@@ -280,13 +280,13 @@ def small_study(
     signature
         The frozen signature.
     candidates
-        Number of candidates it was selected from.
+        Number of candidates from which it was selected.
     discovery
         Name of the discovery cohort.
 
     Returns
     -------
-    `SmallStudy`.
+    SmallStudy
 
     Raises
     ------
@@ -354,7 +354,7 @@ def _width(value: Estimate) -> float | None:
 def _planned(
     first: Analysis, analyses: Sequence[Analysis], signature: Signature
 ) -> ValidationSize | NotEstimable:
-    """For a cohort with discovery's follow-up; C and spread of the score as other patients showed them, at least .65."""
+    """Size of a validation cohort with the follow-up of discovery and the mean C of other patients (.65 if there are none)."""
     others = [
         a.harrell_c.estimate
         for a in analyses
@@ -366,17 +366,17 @@ def _planned(
     at = at or (signature.baseline.at[-1] if signature.baseline.at else None)
     fraction = first.events / first.n
     if at is None or not 0 < at.survival < 1 or not 0 < fraction < 1 or not signature.sd > 0:
-        return NotEstimable(reason="validation size: no horizon with events, or everybody had one.")
+        return NotEstimable(reason="validation size: no horizon with events, or all patients had an event.")
     return validation_size(c=c, lp_sd=signature.sd, event_fraction=fraction, risk=1 - at.survival)
 
 
 def small_findings(study: SmallStudy | NotEstimable) -> list[Finding]:
-    """Warnings about what few events or unstable predictions mean for claims.
+    """Warnings about conclusions from few events or with unstable predictions.
 
     Parameters
     ----------
     study
-        From `small_study`, or why there is none.
+        From `small_study`, or the reason why there is none.
 
     Examples
     --------
@@ -392,8 +392,8 @@ def small_findings(study: SmallStudy | NotEstimable) -> list[Finding]:
     shaky = study.instability
     if isinstance(shaky, Instability) and shaky.error > _UNSTABLE:
         text = (
-            f"over {shaky.bootstraps} bootstrap samples the {shaky.years:g}-year risk of a patient differs by {shaky.error:.0%} "
-            "on average from the printed one: ranks may hold, individual risks do not."
+            f"over {shaky.bootstraps} bootstrap samples the {shaky.years:g}-year risk of a patient differs from the printed risk by "
+            f"{shaky.error:.0%} on average: the ranking of patients may be reliable, but individual risks are not."
         )
         out.append(Finding(code="W_UNSTABLE_RISK", message=text, where="signature"))
     return out

@@ -1,4 +1,4 @@
-"""The sparse alternative to a completed signature: two or three nodes in its place, and what they cost in concordance."""
+"""The sparse alternative to a completed signature: a few nodes in its place, and the concordance that is lost."""
 
 from __future__ import annotations
 
@@ -19,21 +19,22 @@ from pathosig.validation.repeats import quiet_fit
 from pathosig.validation.spec import ValidateSpec
 
 DENSE, SPARSE = "completed", "tree"
-"""The selection that has a sparse alternative, and that alternative."""
+"""The selection that has a sparse alternative, and the selection of the alternative."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SparseAlternative:
-    """What `selection = "tree"` chooses in the same discovery patients, and its concordance.
+    """The features that `selection = "tree"` selects in the same discovery patients, and their concordance.
 
     Attributes
     ----------
     features
-        Its features; empty where it chooses nothing, which counts as C = .50.
+        Features of the alternative; empty if it selects nothing, which counts as C = .50.
     terms
-        Terms of the signature itself.
+        Number of terms of the signature itself.
     cohorts
-        Both in the patients that judge them; `difference` is the signature's C minus that of the alternative.
+        Concordance of both in the patients that evaluate them; `difference` is the C of the signature minus that of the
+        alternative.
     """
 
     features: tuple[str, ...]
@@ -41,7 +42,7 @@ class SparseAlternative:
     cohorts: tuple[PairedC, ...]
 
     def sentence(self) -> str:
-        """What is gained in readability and what it costs, in one sentence."""
+        """A sentence that compares the number of terms and the concordance of both."""
         differences = ", ".join(c.text() for c in self.cohorts)
         if self.features:
             plural = "s" if len(self.features) > 1 else ""
@@ -49,8 +50,8 @@ class SparseAlternative:
         else:
             size = "finds no signature in the discovery patients (C .50)"
         return (
-            f'The sparse alternative, selection = "tree", {size}. Its price in C: {differences} (C of the signature minus '
-            "that of the alternative)."
+            f'The sparse alternative, selection = "tree", {size}. Its cost in concordance: {differences} (C of the signature '
+            "minus that of the alternative)."
         )
 
 
@@ -66,28 +67,29 @@ def sparse_alternative(
     within: bool,
     workers: int = 1,
 ) -> SparseAlternative:
-    """Fit the sparse alternative on discovery patients and judge it where the signature is judged.
+    """Fit the sparse alternative to discovery patients, and evaluate it in the same patients as the signature.
 
     Parameters
     ----------
     training, settings
         Discovery patients and the settings of the signature.
     scores
-        Cohort -> patient_id, score, time, event; of discovery, with out-of-fold scores, if there is no other cohort.
+        patient_id, score, time and event of each cohort; if there is no other cohort, those of discovery with out-of-fold
+        scores.
     profiles, slides
         Profiles of all patients and of their slides.
     terms
-        Terms of the signature.
+        Number of terms of the signature.
     spec
-        Resamples, repeats, folds and seed: the folds are those of the signature's own cross-validation.
+        Number of resamples, repeats and folds, and seed; the folds are those of the cross-validation of the signature.
     within
-        Whether scores are out of fold.
+        Whether the scores are out of fold.
     workers
         Number of processes; the result does not depend on it.
 
     Returns
     -------
-    `SparseAlternative`.
+    SparseAlternative
 
     Raises
     ------
@@ -133,7 +135,7 @@ def sparse_alternative(
 
 
 def _scores(fit: SignatureFit, profiles: pd.DataFrame, slides: pd.DataFrame) -> pd.Series:
-    """Score of every patient; equal ones without a signature."""
+    """Score of every patient; 0 for all of them if there is no signature."""
     values = np.zeros(len(profiles))
     if fit.signature is not None:
         values = patient_scores(fit.signature, profiles, slides)

@@ -1,4 +1,4 @@
-"""What a validation computes."""
+"""Settings of a validation."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from pathosig.core.spec import Spec
 
 @dataclass(frozen=True, kw_only=True)
 class ValidateSpec(Spec):
-    """What is computed on the cohorts; the cut-off is the signature's and cannot be chosen here.
+    """What is computed in the cohorts; the cut-off belongs to the signature and cannot be chosen here.
 
     Attributes
     ----------
     horizons
-        Years at which survival, AUC, calibration, Brier score, absolute risks and the nomogram are given; where the follow-up of a
-        cohort ends earlier, nothing is given there, with the warning W_HORIZON.
+        Years at which survival, AUC, calibration, Brier score, absolute risks and the nomogram are given. Horizons beyond the
+        follow-up of a cohort are left out, with the warning W_HORIZON.
     bootstraps
-        Resamples for percentile confidence intervals of differences; 1,000 is the least that makes their ends stable.
+        Number of resamples for percentile confidence intervals of differences; use at least 1,000, so that their ends are stable.
     repeats
-        Repeats of the cross-validation when there is no validation cohort.
+        Number of repeats of the cross-validation if there is no validation cohort.
     folds
-        Folds of that cross-validation, grouped by patient.
+        Number of folds of this cross-validation; all data of a patient are in one fold.
     imputations
-        Imputed data sets for missing covariates.
+        Number of imputed data sets for missing covariates.
     permutations
-        Largest number of permutations of the whole procedure (selection and refit) for the adjusted p of the discovery claim;
-        each costs one fit. 200 are a preview, 1,000 a verdict, 0 leaves the test out. It ends early once ten of them reach what
-        was observed.
+        Largest number of permuted outcomes on which the whole procedure (selection and refit) is repeated for the p-value of
+        discovery that is adjusted for selection; each costs one fit. 200 give a preview and 1,000 a verdict; 0 leaves the test
+        out. The test ends early once ten permutations reach the observed value.
     instability
-        Bootstrap samples on which the whole procedure is repeated to see how far individual risks move; each costs one fit.
-        Take 200 for a publication; 0 leaves them out.
+        Number of bootstrap samples on which the whole procedure is repeated to measure how much individual risks vary; each
+        costs one fit. Use 200 for a publication; 0 leaves this out.
     clinical
         Covariates of the clinical + histology model; by default those of the study.
     forest
-        Whether multivariable models are also fitted on imputed data.
+        Whether to fit multivariable models on imputed data too.
     seed
         Seed of resamples and folds.
     """

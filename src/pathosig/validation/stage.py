@@ -1,4 +1,4 @@
-"""The validate stage: validation/results.json, from which every number of the report is taken, and tidy tables."""
+"""The validate stage: writes validation/results.json, from which the report takes all its numbers, and tidy tables."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from pathosig.validation.spec import ValidateSpec
 from pathosig.validation.tidy import tidy_tables
 from pathosig.validation.values import Concordance, Estimate, Finding, HazardRatio, NotEstimable, attempt
 
-STAGE_VERSION = 14
+STAGE_VERSION = 15
 STAGE = Stage(name="validate", version=STAGE_VERSION)
 UNIT = "_validate"
 
@@ -43,16 +43,18 @@ UNIT = "_validate"
 def validate_signature(
     study: Study, spec: ValidateSpec | None = None, *, execution: Execution = Execution()
 ) -> StageReport:
-    """The frozen signature on every cohort and endpoint; without other cohorts, nested cross-validation.
+    """Evaluate the frozen signature in every cohort and for every endpoint; without other cohorts, cross-validate it.
+
+    Writes validation/results.json and the tidy tables of validation/tables.
 
     Parameters
     ----------
     study
         An open study whose signature stage has run.
     spec
-        Horizons, resamples, folds; from study.toml by default.
+        Horizons, resamples and folds; from study.toml by default.
     execution
-        ``workers`` refit folds and judge cohorts side by side.
+        Number of workers, over which folds and resamples are spread, and whether to repeat a validation that is up to date.
 
     Returns
     -------
@@ -61,7 +63,7 @@ def validate_signature(
     Raises
     ------
     NotEstimableError
-        If there is no signature, or no fold of the cross-validation selects anything; results.json is written all the same.
+        If there is no signature, or no fold of the cross-validation selects anything; results.json is written in both cases.
     """
     spec = spec or study.spec(ValidateSpec)
     fitted = study.record("signature", FIT)
@@ -109,7 +111,7 @@ def _validate(job: Job) -> Outcome:
 
 
 def _write_clinical_model(study: Study, results: Results) -> list[str]:
-    """The clinical + histology model as a file of its own, for bundles; none where it could not be fitted."""
+    """Write the clinical + histology model to its own file, for bundles, or delete the file if there is no model."""
     if isinstance(results.clinical_histology, NotEstimable):
         study.paths.clinical_model.unlink(missing_ok=True)
         return []
@@ -118,7 +120,7 @@ def _write_clinical_model(study: Study, results: Results) -> list[str]:
 
 
 def _with_claims(results: Results, inputs: Inputs, spec: ValidateSpec, workers: int) -> Results:
-    """What discovery itself can claim, adjusted for the selection."""
+    """Results with the tests of discovery itself, which are adjusted for the selection."""
     training = attempt(read_training, inputs.study, inputs.profiles, inputs.settings)
     if isinstance(training, NotEstimable):
         return results
@@ -147,7 +149,7 @@ def _with_claims(results: Results, inputs: Inputs, spec: ValidateSpec, workers: 
 def _with_small_study(
     results: Results, training: TrainingSet, inputs: Inputs, spec: ValidateSpec, workers: int
 ) -> Results:
-    """What a study of this size can show, and how far its predictions move with its patients."""
+    """Results with detectable effects, precision, and the variation of predictions over resamples of patients."""
     signature = results.signature
     if isinstance(signature, NotEstimable):
         return results
@@ -173,7 +175,7 @@ def _with_small_study(
 
 
 def _with_comparisons(results: Results, inputs: Inputs, spec: ValidateSpec, workers: int) -> Results:
-    """The signature against its sparse alternative, and against what `pathosig compare` fitted."""
+    """Results with the comparisons of the signature with its sparse alternative and with the models of `pathosig compare`."""
     frames = _judged_scores(results, inputs)
     if not frames or isinstance(results.signature, NotEstimable):
         return results
@@ -211,9 +213,10 @@ def _with_comparisons(results: Results, inputs: Inputs, spec: ValidateSpec, work
 
 
 def _judged_scores(results: Results, inputs: Inputs) -> dict[str, pd.DataFrame]:
-    """Cohort -> score and outcome of patients the signature was not fitted on; out of fold in discovery if there are no others.
+    """Scores and outcomes, by cohort, of patients to whom the signature was not fitted.
 
-    Nothing with delayed entry, which comparisons of models cannot use.
+    If there are no other cohorts they are the out-of-fold scores of discovery. Empty with delayed entry, for which models
+    cannot be compared.
     """
     signature, discovery = results.signature, inputs.primary.discovery
     if isinstance(signature, NotEstimable) or inputs.scores is None:
@@ -246,7 +249,7 @@ def _cross_validate(inputs: Inputs, spec: ValidateSpec, repeats: int, workers: i
 
 
 def _lines(results: Results) -> list[str]:
-    """The verdict, and the signature's discrimination in patients it was not fitted on."""
+    """Sentences for the terminal: verdict, comparisons, tests of discovery, and discrimination in other patients."""
     lines = [v.sentence for v in results.verdicts if v.primary]
     lines += [c.sentence() for c in results.comparisons]
     if not isinstance(results.sparse_alternative, NotEstimable):
@@ -289,5 +292,5 @@ def _write_tables(study: Study, results: Results) -> list[str]:
         outputs.append(relative)
     for path in (study.root / "validation" / "tables").glob("*.csv"):
         if path.relative_to(study.root).as_posix() not in outputs:
-            path.unlink()  # of an earlier run, with other results
+            path.unlink()  # a table of an earlier run with other results
     return outputs

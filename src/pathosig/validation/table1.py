@@ -1,4 +1,4 @@
-"""Table 1: characteristics by cohort or by risk group, as text to print and numbers to check."""
+"""Table 1: characteristics of patients by cohort or by risk group, as text to print and as numbers."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def table_one(patients: pd.DataFrame, variables: Sequence[str], by: str, order: 
     variables
         Columns to describe: numbers as median (quartiles), categories as n (%).
     by
-        Column whose values are the table's columns.
+        Column whose values become the columns of the table.
     order
-        Those values in order.
+        These values, in the order of the columns.
 
     Returns
     -------
-    `Table1`.
+    Table1
 
     Examples
     --------
@@ -157,16 +157,16 @@ def _test(counts: np.ndarray) -> tuple[float | None, str]:
 
 
 def missing_rows(patients: pd.DataFrame, variables: Sequence[str], by: str) -> tuple[MissingValues, ...]:
-    """How many values each variable lacks in each cohort.
+    """Number of missing values of each variable in each cohort.
 
     Parameters
     ----------
     patients
         One row per patient.
     variables
-        Columns to look at; absent ones are left out.
+        Names of columns; absent ones are left out.
     by
-        Column of the cohort.
+        Name of the column of the cohort.
 
     Examples
     --------

@@ -9,7 +9,7 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Table1Cell:
-    """Numbers behind one cell of Table 1: counts for a level, quartiles for a number."""
+    """Numbers behind one cell of Table 1: counts of a level, or quartiles of a numeric variable."""
 
     n: int
     share: float | None = None
@@ -21,7 +21,7 @@ class Table1Cell:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Table1Row:
-    """One row of Table 1: text to print and the numbers behind it, by column."""
+    """One row of Table 1: for each column, the text to print and the numbers behind it."""
 
     variable: str
     level: str
@@ -34,7 +34,7 @@ class Table1Row:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Table1:
-    """Characteristics by cohort or risk group."""
+    """Characteristics of patients by cohort or by risk group."""
 
     columns: tuple[str, ...]
     rows: tuple[Table1Row, ...]
@@ -42,7 +42,7 @@ class Table1:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MissingValues:
-    """How many of `n` patients of a cohort lack a variable."""
+    """Number of patients, out of `n` in a cohort, for whom a variable is missing."""
 
     cohort: str
     variable: str

@@ -1,4 +1,4 @@
-"""results.json as tidy tables: one CSV per kind of result."""
+"""The content of results.json as tidy tables, one for each kind of result."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from pathosig.validation.values import (
 
 
 def tidy_tables(results: Results) -> dict[str, list[Row]]:
-    """The results as tidy tables, for validation/tables/*.csv; empty tables are left out.
+    """The results as tidy tables for validation/tables/*.csv; empty tables are left out.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def tidy_tables(results: Results) -> dict[str, list[Row]]:
 
     Returns
     -------
-    Table name -> rows.
+    Rows of each table, by its name.
 
     Examples
     --------
@@ -83,7 +83,7 @@ def tidy_tables(results: Results) -> dict[str, list[Row]]:
 
 
 def _model(value: HazardRatio | NotEstimable) -> tuple[int | None, int | None, str]:
-    """Patients, events and remark of a model."""
+    """Number of patients, number of events and remark of a model."""
     if isinstance(value, NotEstimable):
         return None, None, value.reason
     return value.n, value.events, value.remark

@@ -1,4 +1,4 @@
-"""Treatment benefit by risk group: prognostic, or consistent with predictive; with rules fixed beforehand."""
+"""Treatment benefit by risk group: whether the score is prognostic or predictive, by rules that were fixed in advance."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from pathosig.validation.values import HazardRatio, NotEstimable, attempt
 
 _LEVEL = 0.05
 ROBUST = 2.0
-"""E-value that the confidence bound of an observational interaction must reach. Confounding that differs by score, of risk
-ratios up to 2 with treatment and with outcome, could otherwise make benefit by score out of nothing."""
+"""E-value that the confidence bound of an observational interaction must reach. A smaller one could be explained by confounding
+that differs by score, with risk ratios of up to 2 with treatment and with outcome."""
 
 UNDECIDED = "not distinguishable from unmeasured confounding (observational)"
 _MAX_SMD = 0.1
@@ -48,11 +48,11 @@ def treatment_benefit(
     horizons: Sequence[float] = (1.0, 3.0, 5.0),
     seed: int = 0,
 ) -> Treatment:
-    """Treatment effect in each risk group and across the score, with the verdict's rules.
+    """Treatment effect in each risk group and across the score, with a verdict.
 
-    The verdict is *predictive* only if arm and endpoint were declared beforehand, the adjusted p of score x treatment
-    is below .05 in a cohort the score was not fitted on, and the interaction has one sign in every such cohort.
-    Without randomisation it also needs covariates to adjust for, arms that overlap (at most 10 % of patients outside
+    The verdict is *predictive* only if arm and endpoint were declared in advance, the adjusted p-value of score x treatment
+    is below .05 in a cohort to which the score was not fitted, and the interaction has the same sign in all such cohorts.
+    Without randomisation it also requires covariates to adjust for, overlapping arms (at most 10 % of patients outside
     the common range of propensities), balance after weighting (every |SMD| < .1), and an E-value of at least `ROBUST` for
     the confidence bound of the interaction in some cohort; the words are then "consistent with predictive (observational)".
     A treatment whose start is not declared has no verdict.
@@ -60,27 +60,32 @@ def treatment_benefit(
     Parameters
     ----------
     frames
-        Cohort -> patients with score, group, time, event, the arm's column (0/1 or two levels) and covariates.
+        Patients of each cohort: score, group, time, event, the column of the arm (0/1 or two levels) and covariates.
     arm, endpoint
-        Column of the treatment and endpoint.
+        Column of the treatment, and name of the endpoint.
     discovery
-        Cohort the score was fitted on; it never counts for the verdict.
+        Name of the cohort to which the score was fitted; it does not contribute to the verdict.
     covariates
-        For inverse-probability weights, or for adjustment where treatment is time-dependent.
+        Covariates for inverse-probability weights, or in the model if treatment is time-dependent.
     sd
-        SD of the score in discovery.
+        Standard deviation of the score in discovery.
     per_year
         Units of time in a year.
     design
-        Randomised or not, and when treatment began.
+        Whether treatment was randomised, and when it began.
     declared
-        Whether arm and endpoint were declared beforehand ([primary] of study.toml).
+        Whether arm and endpoint were declared in advance ([primary] of study.toml).
     family
-        Number of arms and endpoints looked at; p-values are multiplied accordingly after BH over cohorts.
+        Number of combinations of arms and endpoints that are tested. P-values are adjusted over cohorts by Benjamini and
+        Hochberg's method and then multiplied by it.
     horizons
-        Years at which the curves of the arms are read.
+        Years at which survival of the arms is given.
     seed
         Seed of the imputations.
+
+    Returns
+    -------
+    Treatment
 
     Examples
     --------
@@ -140,7 +145,7 @@ def _start(design: TreatmentDesign) -> Start:
 
 
 def _tested(cohort: TreatmentCohort) -> HazardRatio | None:
-    """The interaction of a validation cohort, where it could be tested."""
+    """The interaction of a validation cohort; None for discovery, or if it could not be tested."""
     if cohort.role == "discovery" or isinstance(cohort.result, NotEstimable):
         return None
     interaction = cohort.result.interaction
@@ -148,14 +153,14 @@ def _tested(cohort: TreatmentCohort) -> HazardRatio | None:
 
 
 def _small_sample_p(test: HazardRatio) -> float:
-    """P of the interaction by a t distribution, as robust errors are too small in small samples; 3 columns are fitted."""
+    """P-value by a t distribution with events - 3 degrees of freedom, as robust errors are too small in small samples."""
     if test.coef is None or not test.se:
         return float(test.p or 1.0)
     return float(2 * stats.t.sf(abs(test.coef / test.se), max(test.events - 3, 1)))
 
 
 def _adjusted(cohorts: Sequence[TreatmentCohort], family: int) -> list[TreatmentCohort]:
-    """With p of the interactions adjusted over cohorts (Benjamini and Hochberg) and for the family (Bonferroni)."""
+    """The cohorts with p-values of interactions adjusted over cohorts (Benjamini-Hochberg) and for the family (Bonferroni)."""
     p = [_small_sample_p(test) for c in cohorts if (test := _tested(c)) is not None]
     adjusted = iter(adjust_p(p, "BH") if p else ())
     out = []
@@ -170,10 +175,10 @@ def _adjusted(cohorts: Sequence[TreatmentCohort], family: int) -> list[Treatment
 
 
 def e_value(effect: HazardRatio) -> EValue | None:
-    """E-value of a hazard ratio and of its confidence bound nearer to 1.
+    """E-value of a hazard ratio and of the end of its confidence interval nearer to 1.
 
-    RR = (1 - 0.5^sqrt(HR)) / (1 - 0.5^sqrt(1 / HR)) for a common outcome, E = RR + sqrt(RR (RR - 1)), with 1 / HR in
-    place of a hazard ratio below 1.
+    For a common outcome RR = (1 - 0.5^sqrt(HR)) / (1 - 0.5^sqrt(1 / HR)), and E = RR + sqrt(RR (RR - 1)); a hazard ratio below 1
+    is replaced by 1 / HR.
 
     Parameters
     ----------
@@ -237,13 +242,13 @@ def _verdict(treatment: Treatment) -> tuple[Verdict, str, tuple[str, ...]]:
     if treatment.design == "randomised":
         return "predictive", "predictive", ()
     values = [v for _, _, test in tested if (v := e_value(test)) is not None]
-    if not any(v.bound >= ROBUST for v in values):  # one cohort that holds is enough
+    if not any(v.bound >= ROBUST for v in values):  # one robust cohort is enough
         return "prognostic", UNDECIDED, (_caveat(values),)
     return "predictive", "consistent with predictive (observational)", (_caveat(values),)
 
 
 def _confounded(treatment: Treatment, tested: Sequence[tuple[str, TreatmentEffect]]) -> list[str]:
-    """Why the arms of an observational cohort cannot be compared."""
+    """Reasons why the arms of observational cohorts cannot be compared."""
     reasons = []
     if not treatment.adjusted:
         reasons.append("no covariates were declared to adjust for")
@@ -257,7 +262,7 @@ def _confounded(treatment: Treatment, tested: Sequence[tuple[str, TreatmentEffec
 
 
 def _caveat(values: Sequence[EValue]) -> str:
-    """What an unmeasured confounder would need; confounding that differs by score imitates benefit by score."""
+    """Caveat with the smallest E-value: confounding that differs by score can look like benefit that differs by score."""
     weakest = min(values, key=lambda v: v.bound, default=None)
     size = (
         ""

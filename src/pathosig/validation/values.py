@@ -18,31 +18,31 @@ Role = Literal["discovery", "validation", "cross-validated"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NotEstimable:
-    """In place of a value that could not be estimated, or was not asked for."""
+    """Takes the place of a value that could not be estimated or was not computed."""
 
     reason: str = field(metadata={"key": "not_estimable"})
 
 
 NOT_COMPUTED = NotEstimable(reason="not computed")
-"""Default of whatever was not asked for; left out of results.json."""
+"""Default of values that were not computed; it is left out of results.json."""
 
 FEWEST_EVENTS = 10
-"""Events that clinical models, their added value and comparisons of scores need."""
+"""Smallest number of events for clinical models, their added value and comparisons of scores."""
 
 
 def attempt(make: Callable[P, T], *args: P.args, **options: P.kwargs) -> T | NotEstimable:
-    """What `make` gives, or `NotEstimable` with the message of its error.
+    """The result of a function, or `NotEstimable` with the message if it raises a `PathosigError`.
 
     Parameters
     ----------
     make
-        A function.
+        The function.
     *args, **options
-        What it is called with.
+        Its arguments.
 
     Returns
     -------
-    What it returns, or `NotEstimable`.
+    The return value of `make`, or NotEstimable
 
     Examples
     --------
@@ -61,12 +61,12 @@ def attempt(make: Callable[P, T], *args: P.args, **options: P.kwargs) -> T | Not
 
 
 def finite(value: Any) -> float | None:
-    """A number as float, or None where it is missing or infinite.
+    """A number as float; None if it is missing or infinite.
 
     Parameters
     ----------
     value
-        Anything that `float` takes.
+        Anything that `float` accepts.
 
     Examples
     --------
@@ -78,12 +78,12 @@ def finite(value: Any) -> float | None:
 
 
 def numbers(values: Iterable[Any]) -> tuple[float | None, ...]:
-    """Numbers as floats, with None in place of those that are missing or infinite.
+    """Numbers as floats; None for those that are missing or infinite.
 
     Parameters
     ----------
     values
-        Anything that `float` takes, one after the other.
+        Values that `float` accepts.
 
     Examples
     --------
@@ -95,7 +95,7 @@ def numbers(values: Iterable[Any]) -> tuple[float | None, ...]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Estimate:
-    """An estimate with its 95 % confidence interval; a bound that is not reached or infinite is None."""
+    """An estimate with its 95 % confidence interval; a bound that is infinite or not reached is None."""
 
     estimate: float | None
     lower: float | None
@@ -106,13 +106,16 @@ class Estimate:
 
     @classmethod
     def of(cls, value: Any, lower: Any = math.nan, upper: Any = math.nan, **more: Any) -> Self:
-        """From numbers that may be missing or infinite."""
+        """Estimate from numbers that may be missing or infinite."""
         return cls(estimate=finite(value), lower=finite(lower), upper=finite(upper), **more)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Concordance(Estimate):
-    """A C-index; `tau` is the truncation time of Uno's, `of_averaged_scores` belongs to cross-validation."""
+    """A C-index; `tau` is the truncation time of Uno's C.
+
+    For cross-validation, the estimate is the mean over repeats, and `of_averaged_scores` is the C of the mean scores.
+    """
 
     tau: float | None = None
     of_averaged_scores: Estimate | None = None
@@ -125,19 +128,19 @@ class HazardRatio:
     Attributes
     ----------
     hr, lower, upper
-        None where infinite.
+        Hazard ratio and its confidence interval; None for infinite values.
     p
-        Wald test; of the profile likelihood for Firth's estimate.
+        P-value of the Wald test; for Firth's estimate of the profile likelihood.
     coef, se
-        Log hazard ratio; None for models that do not give it.
+        Log hazard ratio and its standard error; None for models that do not give them.
     n, events
         Patients and events of the model.
     separated
-        Whether the maximum-likelihood estimate is infinite.
+        Whether the maximum likelihood estimate is infinite.
     firth
-        Whether the numbers are Firth's penalised estimate instead.
+        Whether hazard ratio, interval and p-value are those of Firth's penalised regression.
     p_adjusted
-        Adjusted for the declared family of tests.
+        P-value adjusted for the declared family of tests.
     """
 
     hr: float | None
@@ -154,13 +157,13 @@ class HazardRatio:
 
     @property
     def remark(self) -> str:
-        """What is special about the estimate, as printed."""
+        """Note on separation as it is printed beside the estimate; empty without separation."""
         return "separation; Firth's estimate" if self.firth else "separation" if self.separated else ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChiSquare:
-    """A chi-square statistic with its degrees of freedom and p."""
+    """A chi-square statistic with its degrees of freedom and p-value."""
 
     statistic: float | None
     df: int
@@ -169,7 +172,7 @@ class ChiSquare:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExactTest:
-    """p of Fisher's exact test, and q within the declared family."""
+    """P-value of Fisher's exact test, and q-value within the declared family."""
 
     p: float | None
     q: float | None = None
@@ -177,7 +180,7 @@ class ExactTest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Count:
-    """Patients of a risk group at one level, and their proportion in the group."""
+    """Number of patients of a risk group at one level, and their proportion of the group."""
 
     group: str
     level: str
@@ -187,7 +190,7 @@ class Count:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Counts:
-    """A cross table of risk group and something else, with its tests."""
+    """A cross table of the risk group and another variable, with its tests."""
 
     rows: tuple[Count, ...]
     n: int
@@ -198,7 +201,7 @@ class Counts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SurvivalAt(Estimate):
-    """Survival at a horizon; `n_risk` patients are followed up to it."""
+    """Survival at a horizon, with the number of patients at risk."""
 
     years: float
     time: float
@@ -207,7 +210,7 @@ class SurvivalAt(Estimate):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Curve:
-    """A Kaplan-Meier curve as steps, without the point at time 0; times in the endpoint's unit."""
+    """A Kaplan-Meier curve as steps, without the point at time 0; times are in the unit of the endpoint."""
 
     label: str
     n: int
@@ -225,7 +228,7 @@ class Curve:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AtRisk:
-    """Numbers at risk below a Kaplan-Meier plot."""
+    """Numbers at risk in the table below a Kaplan-Meier plot."""
 
     time: tuple[float, ...]
     groups: Mapping[str, tuple[int, ...]]
@@ -233,7 +236,7 @@ class AtRisk:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KaplanMeier:
-    """Curves of the risk groups, low before high, with their risk table."""
+    """Curves of the risk groups, low before high, with the numbers at risk."""
 
     groups: tuple[Curve, ...]
     at_risk: AtRisk
@@ -241,7 +244,7 @@ class KaplanMeier:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """A warning for the reader: a stable code, the sentence to print, and what it concerns."""
+    """A warning: its code, which is stable, the sentence that is printed, and what it concerns."""
 
     code: str
     message: str

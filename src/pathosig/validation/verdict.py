@@ -1,4 +1,4 @@
-"""The verdict of a validation, one for each endpoint, by a rule that is fixed before any result is seen."""
+"""The verdict of a validation, one for each endpoint, by rules that were fixed in advance."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from pathosig.validation.values import Concordance, HazardRatio, NotEstimable, R
 
 LEVEL = 0.05
 RELEVANT = 1.5
-"""Hazard ratio per SD that a cohort must be able to exclude before "not shown" is said of it."""
+"""Hazard ratio per standard deviation that confidence intervals must exclude for the verdict "not shown"."""
 
 EndpointVerdict = Literal["holds", "uncertain", "not shown", "nothing found"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
-    """What a validation shows for one endpoint.
+    """The verdict for one endpoint.
 
     Attributes
     ----------
     verdict
         ``holds``, ``uncertain``, ``not shown`` or ``nothing found``.
     basis
-        Whether other cohorts or cross-validation judged it.
+        Whether it is based on validation cohorts, on cross-validation, or on discovery alone.
     primary
         Whether it is the declared primary endpoint.
     holds, tested
-        Cohorts in which the signature's effect was shown, and cohorts where it could be tested.
+        Number of cohorts in which the effect of the signature was shown, and number in which it could be tested.
     sentence
         The verdict as printed.
     """
@@ -46,7 +46,7 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Headline:
-    """Discrimination and effect in patients the signature was not fitted on, for card and summary."""
+    """Discrimination and effect in patients to whom the signature was not fitted, for the summary and the model card."""
 
     cohort: str
     endpoint: str
@@ -58,7 +58,7 @@ class Headline:
 
 
 def headlines(analyses: Sequence[Analysis], endpoint: str) -> tuple[Headline, ...]:
-    """The headline of each analysis of an endpoint in patients the signature was not fitted on.
+    """The headline of each analysis of an endpoint in patients to whom the signature was not fitted.
 
     Parameters
     ----------
@@ -93,14 +93,14 @@ def headlines(analyses: Sequence[Analysis], endpoint: str) -> tuple[Headline, ..
 
 
 def nothing_found(endpoint: str, reason: str) -> Verdict:
-    """The verdict where there is no signature.
+    """The verdict if there is no signature.
 
     Parameters
     ----------
     endpoint
         Name of the endpoint.
     reason
-        Why there is none.
+        Why there is no signature.
 
     Examples
     --------
@@ -120,17 +120,18 @@ def nothing_found(endpoint: str, reason: str) -> Verdict:
 
 
 def external_verdict(analyses: Sequence[Analysis], endpoint: str, *, primary: bool) -> Verdict:
-    """The verdict of validation cohorts.
+    """The verdict of the validation cohorts.
 
-    The effect holds in a cohort if the hazard ratio per SD is above 1 and its p, adjusted by Holm's method for the
-    cohorts, is below .05. The signature *holds* if it does so in at least half of the cohorts and no cohort shows the
-    opposite. It is *uncertain* if it holds in fewer, if a cohort shows the opposite, or if it holds nowhere but a
-    cohort with a hazard ratio above 1 cannot exclude 1.5. Otherwise it is *not shown*.
+    The effect is shown in a cohort if the hazard ratio per standard deviation is above 1 and its p-value, adjusted for the
+    number of cohorts by Holm's method, is below .05. The signature *holds* if its effect is shown in at least half of the
+    cohorts and no cohort shows the opposite. It is *uncertain* if the effect is shown in fewer cohorts, if a cohort shows the
+    opposite, or if the effect is shown nowhere but the confidence interval of a hazard ratio above 1 includes 1.5. Otherwise
+    it is *not shown*.
 
     Parameters
     ----------
     analyses
-        All analyses of a validation; only those of validation cohorts count.
+        All analyses of a validation; only those of validation cohorts are used.
     endpoint
         Name of the endpoint.
     primary
@@ -138,7 +139,7 @@ def external_verdict(analyses: Sequence[Analysis], endpoint: str, *, primary: bo
 
     Returns
     -------
-    `Verdict`.
+    Verdict
 
     Examples
     --------
@@ -200,8 +201,8 @@ def internal_verdict(
 ) -> Verdict:
     """The verdict of nested cross-validation, whose confidence interval accounts for refitting.
 
-    Nothing was found if no fold selected anything. Otherwise the signature holds internally if the interval of
-    Harrell's C lies above .5; it is uncertain if C is above .5 but the interval is not, and else not shown.
+    The verdict is *nothing found* if no fold selected anything, *holds* if the confidence interval of Harrell's C lies above
+    .5, *uncertain* if C is above .5 but the interval includes .5, and *not shown* otherwise.
 
     Parameters
     ----------
@@ -214,7 +215,7 @@ def internal_verdict(
 
     Returns
     -------
-    `Verdict`.
+    Verdict
 
     Examples
     --------

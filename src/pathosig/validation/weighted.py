@@ -10,15 +10,20 @@ def weighted_rmst(
 ) -> tuple[float, float]:
     """Area under the weighted Kaplan-Meier curve up to `tau`, and its standard error.
 
-    var = sum_j A_j^2 (1 - s_j) / (M_j s_j), with s_j = 1 - d_j / Y_j of weighted deaths and patients at risk, A_j the
-    area to the right of time j, and M_j = (sum w)^2 / sum w^2 over the risk set; Greenwood's where weights are equal.
+    var = sum_j A_j^2 (1 - s_j) / (M_j s_j), where s_j = 1 - d_j / Y_j with weighted deaths d_j and numbers at risk Y_j, A_j is
+    the area to the right of time j, and M_j = (sum w)^2 / sum w^2 over the risk set. It equals Greenwood's variance if all
+    weights are equal.
 
     Parameters
     ----------
     time, event, weights
-        float[n], bool[n], float[n].
+        float[n], bool[n] and float[n].
     tau
-        Within follow-up.
+        Horizon in the unit of time, within follow-up.
+
+    Returns
+    -------
+    The mean, in the unit of time, and its standard error.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""What needs covariates: added value, the clinical + histology model, and the out-of-fold scores they rest on."""
+"""Results that need covariates: added value and the clinical + histology model, both based on out-of-fold scores."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from pathosig.validation.spec import ValidateSpec
 from pathosig.validation.values import Estimate, NotEstimable, attempt, finite
 
 CrossValidate = Callable[[int], CrossValidation]
-"""Repeats -> cross-validation of the study's signature."""
+"""Function from the number of repeats to the cross-validation of the signature."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _Frozen:
-    """Models of discovery patients with out-of-fold scores: of those who have all covariates, and of all, imputed."""
+    """Models of discovery patients with out-of-fold scores: of those with all covariates, and of all after imputation."""
 
     complete: FrozenModels | NotEstimable
     imputed: FrozenModels | NotEstimable
 
 
 class _Settings(TypedDict):
-    """Arguments of `FrozenModels.fit` that belong to the study."""
+    """Arguments of `FrozenModels.fit` that are the same for all fits of a study."""
 
     endpoint: str
     unit: str
@@ -60,22 +60,26 @@ def with_covariates(
 ) -> Results:
     """Results with added value, the clinical + histology model, and the comparison with ridge.
 
-    All rest on out-of-fold scores of discovery patients, and on the signature's endpoint.
+    All of them are based on out-of-fold scores of discovery patients and on the endpoint of the signature.
 
     Parameters
     ----------
     results
-        Results of the cohorts so far.
+        Results so far.
     inputs
         The study.
     signature
         The frozen signature.
     spec
-        Covariates of the clinical model, resamples, seed.
+        Covariates of the clinical model, number of resamples, and seed.
     cross_validate
-        Called with the number of repeats where out-of-fold scores are needed.
+        Function from the number of repeats to a cross-validation; it is called if out-of-fold scores are needed.
     workers
         Number of processes; the result does not depend on it.
+
+    Returns
+    -------
+    The results with these additions; unchanged if there are no covariates or no scores.
     """
     if not (inputs.covariates or spec.clinical) or inputs.scores is None:
         return results
@@ -108,7 +112,7 @@ def with_covariates(
 
 
 def _settings(inputs: Inputs, signature: Signature, spec: ValidateSpec) -> _Settings:
-    """What every fit of clinical models is told."""
+    """Arguments of `FrozenModels.fit` from the study."""
     return {
         "endpoint": signature.endpoint,
         "unit": inputs.endpoints[signature.endpoint].unit,
@@ -121,7 +125,7 @@ def _settings(inputs: Inputs, signature: Signature, spec: ValidateSpec) -> _Sett
 
 
 def _fit(frame: pd.DataFrame, inputs: Inputs, signature: Signature, spec: ValidateSpec) -> _Frozen:
-    """Both fits; one and the same where no covariate is missing."""
+    """Both fits; they are the same if no covariate is missing."""
     settings = _settings(inputs, signature, spec)
     imputed = attempt(FrozenModels.fit, frame, inputs.covariates, **settings)
     present = [name for name in inputs.covariates if name in frame]
@@ -179,28 +183,34 @@ def clinical_histology(
     models: FrozenModels | NotEstimable | None = None,
     within: bool = False,
 ) -> ClinicalHistology:
-    """The clinical + histology model: frozen on discovery patients alone, then judged in every other cohort.
+    """The clinical + histology model, which is frozen in discovery and then evaluated in every other cohort.
 
     Parameters
     ----------
     frame
-        Discovery: out-of-fold score, time, event, covariates.
+        Discovery patients: out-of-fold score, time, event and covariates.
     inputs, signature, spec
-        The study; what is fitted depends on its covariates and on `frame` only.
+        The study. The fit depends only on its covariates and on `frame`.
     models
-        Those of the study's covariates, where they have been fitted already.
+        Models of the covariates of the study, if they have been fitted already.
     within
         Whether there is no other cohort, so that the model is cross-validated in discovery.
+
+    Returns
+    -------
+    ClinicalHistology
 
     Raises
     ------
     NotEstimableError
-        Without covariates, or with too few events.
+        If a covariate does not exist, none can be used, or there are too few events.
     """
     covariates = list(clinical_names(spec.clinical)) or list(inputs.covariates)
     absent = [name for name in covariates if name not in frame]
     if absent:
-        raise NotEstimableError(f"clinical model: [validate] clinical names {absent}; no such column.")
+        raise NotEstimableError(
+            f"clinical model: [validate] clinical has {absent}, which are not columns of patients.csv."
+        )
     endpoint = inputs.endpoints[signature.endpoint]
     if not isinstance(models, FrozenModels) or covariates != list(inputs.covariates):
         models = FrozenModels.fit(frame, covariates, **_settings(inputs, signature, spec))
@@ -230,12 +240,16 @@ def _scored(inputs: Inputs, cohort: str, endpoint: str) -> pd.DataFrame:
 
 
 def against_ridge(fit: CrossValidation) -> AgainstRidge:
-    """Out-of-fold C of the selection and of ridge on all leaves, in discovery patients.
+    """Out-of-fold C of the signature and of ridge regression on all leaves, in discovery patients.
 
     Parameters
     ----------
     fit
         A cross-validation with the ridge benchmark.
+
+    Returns
+    -------
+    AgainstRidge
 
     Examples
     --------
