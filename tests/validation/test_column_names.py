@@ -212,5 +212,5 @@ def test_a_frame_of_scores_and_outcomes_refuses_a_covariate_of_the_same_name():
         with pytest.raises(InputError, match="Give the covariate another name") as caught:
             call()
         assert caught.value.code == "E_COLUMN"
-    with pytest.raises(InputError, match="Rename it"):
+    with pytest.raises(InputError, match="Rename one of them"):
         clinical_table(pd.DataFrame({"time": [1], "time (table)": [2]}))

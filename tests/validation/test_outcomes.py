@@ -283,7 +283,7 @@ def test_calibration_under_competing_events_compares_incidences_and_holds_where_
     # an endpoint without a declared competing event is judged as before
     assert [w.code for w in result.warnings].count("W_COMPETING") == 1
     finding = next(w for w in result.warnings if w.code == "W_COMPETING")
-    assert "dfs: os competes" in finding.message
+    assert "dfs: os is a competing event" in finding.message
 
 
 def test_auc_and_brier_score_under_competing_events_count_the_death_as_an_outcome(competing_validation):
