@@ -12,7 +12,6 @@ from pathosig.annotation.command import Keys
 from pathosig.core.records import read_json
 from pathosig.core.typed_json import from_plain
 
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 READERS = ("Ada", "Bo <img src=x onerror=alert(1)>")
 
 

@@ -48,11 +48,15 @@ def _listed(page):
 
 
 def _wait_painted(page):
+    """Until the slide's tiles are listed and painted, and the view has come to rest."""
     wait_until(
         page,
-        "document.querySelector('#legend .count') && state.tiles !== null && osd.world.getItemAt(0)",
+        """document.querySelector('#legend .count') && state.tiles !== null && osd.world.getItemAt(0)
+        && osd.viewport.getZoom(true) === osd.viewport.getZoom()
+        && osd.viewport.getCenter(true).equals(osd.viewport.getCenter())
+        && (() => { const c = document.getElementById('overlay');
+          return c.width > 0 && c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some((v, i) => i % 4 === 3 && v); })()""",
     )
-    page.wait_for_timeout(300)
 
 
 def test_a_slide_opens_with_its_overlay_and_no_other_host_is_asked(page, viewer):
@@ -66,7 +70,7 @@ def test_a_slide_opens_with_its_overlay_and_no_other_host_is_asked(page, viewer)
 
 def test_names_are_text_and_never_markup(page):
     assert page.locator("#slides b").count() == 0
-    assert "S3 <b>Müller, Anna</b>" in page.inner_text("#slides")
+    assert "S3 <b>Müller, Anna</b>" in page.text_content("#slides")
 
 
 def test_the_overlay_follows_its_switches(page):
@@ -130,7 +134,7 @@ def test_keys_walk_the_slides_and_switch_the_overlay(page):
     _wait_painted(page)
     first = page.inner_text("#name")
     page.keyboard.press("j")
-    assert page.inner_text("#name") != first
+    wait_until(page, f"document.getElementById('name').textContent !== {first!r}")
     page.keyboard.press("k")
     wait_until(page, f"document.getElementById('name').textContent === {first!r} && state.tiles !== null")
     assert page.is_checked("#show-hpc")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from pathosig.figures.palette import MUTED, group_colour
+from pathosig.figures.palette import INK, MUTED, group_colour
 from pathosig.figures.style import (
     COLUMN,
     axes_at,
@@ -256,8 +256,7 @@ def _draw_header(figure: Figure, data: KmData, box: tuple[float, float, float, f
     axes.patch.set_visible(False)
     y = height - _LINE / 2
     for line, pale in _test_lines(data):
-        look: dict[str, Any] = {"fontsize": 5.6, "color": MUTED} if pale else {"fontsize": 6.5}
-        axes.text(0, y, line, va="center", **look)
+        axes.text(0, y, line, va="center", fontsize=5.6 if pale else 6.5, color=MUTED if pale else INK)
         y -= _LINE
     for i, curve in enumerate(data.curves):
         dashes = _DASHES[i % 4] if i >= 2 else "-"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.ticker import NullFormatter
@@ -93,8 +93,8 @@ def calibration_plot(
         axes.legend(loc="lower right", borderaxespad=0.2)
         axes.text(0.03, 0.97, "\n".join(facts), transform=axes.transAxes, va="top", linespacing=1.4)
         below = 0.965 - 0.052 * len(facts)
-        small: dict[str, Any] = {"fontsize": 5.6, "color": MUTED, "linespacing": 1.3}
-        axes.text(0.03, below, "\n".join(uncertain), transform=axes.transAxes, va="top", **small)
+        grey = axes.text(0.03, below, "\n".join(uncertain), transform=axes.transAxes, va="top", color=MUTED)
+        grey.set(fontsize=5.6, linespacing=1.3)
     return figure
 
 

@@ -40,10 +40,9 @@ def outcomes_section(material: Material) -> Section | None:
             blocks += folded(analysis_name(analysis), inside)
     if not blocks:
         return None
-    lead = (
-        "What happened in each risk group. The bars ignore how long patients were followed; cumulative incidence and "
-        "Gray's test do not."
-    )
+    lead = "What happened in each risk group. The bars ignore how long patients were followed"
+    competing = any(known(a.competing) is not None for _, a in numbered(material))
+    lead += "; cumulative incidence and Gray's test do not." if competing else ", which survival curves do not."
     return Section(id="outcomes", title="Events and competing risks", blocks=blocks, lead=lead)
 
 
