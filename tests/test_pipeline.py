@@ -71,7 +71,13 @@ def differences(ours, theirs):
 
 def looked_at(page):
     """Place and HPC of the tile in the middle of the view, once the view has come to rest."""
-    page.wait_for_timeout(1000)
+    wait_until(
+        page,
+        """(() => { const mark = state.mark, item = osd.world.getItemAt(0); if (!mark || !item || !state.tiles) return false;
+        const at = item.viewportToImageCoordinates(osd.viewport.getCenter(true));
+        return Math.abs(at.x - mark.x - mark.width / 2) < mark.width / 2 && Math.abs(at.y - mark.y - mark.width / 2) < mark.width / 2
+          && osd.viewport.getZoom(true) === osd.viewport.getZoom(); })()""",
+    )
     i = page.evaluate("tileAt(osd.viewport.viewportToViewerElementCoordinates(osd.viewport.getCenter()))")
     assert page.evaluate("osd.viewport.getZoom() > osd.viewport.getHomeZoom()")
     return tuple(page.evaluate(f"[state.tiles.x[{i}], state.tiles.y[{i}], state.tiles.hpc[{i}]]"))

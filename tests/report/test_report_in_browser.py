@@ -12,7 +12,6 @@ from pathosig.report import build_report
 from pathosig.report.page import Chapter, Page, Section, TileImage, TissueRow, TissueRows
 from pathosig.report.rendering import render
 
-
 OPEN = "document.querySelectorAll('details').forEach((d) => { d.open = true; })"
 CLIPPED = """() => [...document.querySelectorAll('.scroll')].filter((e) => e.scrollWidth > e.clientWidth + 1)
     .map((e) => e.getAttribute('aria-label'))"""

@@ -74,7 +74,11 @@ class PaperTable:
     def marks(self, row: int) -> Sequence[str]:
         """The letter of every cell of a row; empty for estimates that are shown like a fact."""
         letters = self.reasons()
-        return [letters[why] if why else "" for why in self.uncertain[row]] if letters else [""] * len(self.columns)
+        return (
+            [letters[why] if why else "" for why in self.uncertain[row]]
+            if letters
+            else [""] * len(self.columns)
+        )
 
 
 def paper_tables(page: Page) -> Iterator[PaperTable]:

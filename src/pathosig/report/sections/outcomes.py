@@ -41,8 +41,10 @@ def outcomes_section(material: Material) -> Section | None:
     if not blocks:
         return None
     lead = "What happened in each risk group. The bars ignore how long patients were followed"
-    competing = any(known(a.competing) is not None for _, a in numbered(material))
-    lead += "; cumulative incidence and Gray's test do not." if competing else ", which survival curves do not."
+    compared = any(known(a.competing) is not None for _, a in numbered(material))
+    lead += (
+        "; cumulative incidence and Gray's test do not." if compared else ", which survival curves do not."
+    )
     return Section(id="outcomes", title="Events and competing risks", blocks=blocks, lead=lead)
 
 
