@@ -205,7 +205,7 @@ def test_fields_of_aperio_with_commas_and_exponents(tmp_path, text, mpp):
 def test_the_resolution_of_a_printer_is_no_scale_and_a_given_one_wins(tmp_path, dpi, unit):
     value = dpi if unit == 2 else dpi / 2.54
     path = write(tmp_path / "s.tif", (RGB, {"resolution": (value, value), "resolutionunit": unit}))
-    with pytest.raises(SlideError, match="dots an inch.*mpp column") as caught:
+    with pytest.raises(SlideError, match="dots per inch.*mpp column") as caught:
         open_slide(path)
     assert caught.value.code == "E_MPP_RANGE"
     with open_slide(path, mpp=0.5) as reader:

@@ -1,6 +1,6 @@
-"""Slides: one way to open any of them, one way to read tiles at a physical resolution.
+"""Slides: opening slides of any format, and reading tiles at a physical resolution.
 
-Nothing here imports NumPy until it is used: the process that only hands out slides does without.
+The package imports NumPy only when it is used, because the process that only distributes slides to workers does not need it.
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""Every failure of a reader has a code: what a reader raises while it opens or reads becomes a `SlideError` of that slide."""
+"""Error codes for all failures of readers: any exception while a slide is opened or read becomes a `SlideError`."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 
 @contextmanager
 def coded(name: str, code: str) -> Iterator[None]:
-    """A context in which whatever a reader raises becomes an error of the slide `name`.
+    """A context in which any exception of a reader becomes a `SlideError` of the slide `name`.
 
     Parameters
     ----------
     name
-        Name of the slide, for messages.
+        Name of the slide, for error messages.
     code
-        Code of failures that have no code of their own.
+        Code of failures that have no other code.
 
     Raises
     ------
     SlideError
-        E_READ for a disk that fails; E_MEMORY; E_NOT_FILE for a file that is gone or may not be read; E_EXTRA for a
-        library that is not installed; `code` for the rest.
+        E_READ if the disk fails, E_MEMORY if there is too little memory, E_NOT_FILE if the file does not exist or must not be
+        read, E_EXTRA if a library is not installed, and `code` for all other failures.
 
     Examples
     --------
@@ -46,7 +46,7 @@ def coded(name: str, code: str) -> Iterator[None]:
         raise
     except MemoryError as error:
         raise SlideError(
-            f"{name}: needs more memory than there is. It may be damaged; copy it again.", code="E_MEMORY"
+            f"{name}: needs more memory than is available. It may be damaged; copy it again.", code="E_MEMORY"
         ) from error
     except OSError as error:
         said = error.strerror or type(error).__name__
@@ -58,7 +58,7 @@ def coded(name: str, code: str) -> Iterator[None]:
         raise SlideError(
             f"{name}: cannot be read ({said}).", code="E_NOT_FILE" if missing else code
         ) from error
-    except Exception as error:  # readers and codecs raise many kinds on damaged data
+    except Exception as error:  # readers and codecs raise many types of exceptions for damaged data
         absent = missing_extra(error) if isinstance(error, ModuleNotFoundError) else None
         if absent is not None:
             raise SlideError(f"{name}: {absent.message}", code=absent.code) from error
@@ -70,9 +70,9 @@ def coded(name: str, code: str) -> Iterator[None]:
 
 
 class CodedReader(ContextClose):
-    """A reader whose every failure has a code, and which refuses to read nothing or a level that is not there.
+    """A reader whose failures all have a code, and which refuses negative sizes and levels that do not exist.
 
-    What else the reader offers (`tile_source`, `piece_px` ...) is that of `source`; `done` is called when it is closed.
+    Its other attributes, such as `tile_source` and `piece_px`, are those of `source`. `done` is called when it is closed.
     """
 
     def __init__(self, source: SlideReader, name: str, *, done: Callable[[], None] | None = None) -> None:
@@ -80,16 +80,17 @@ class CodedReader(ContextClose):
         self.info: SlideInfo = source.info
 
     def read_level(self, level: int, x: int, y: int, width: int, height: int) -> np.ndarray:
-        """Pixels of a level; outside the slide white.
+        """Pixels of a level; pixels outside the slide are white.
 
         Raises
         ------
         SlideError
-            E_PIXELS if they cannot be decoded.
+            E_PIXELS if they cannot be decoded, a size is negative, or there is no such level.
         """
         if not 0 <= level < len(self.info.level_sizes) or width < 0 or height < 0:
             raise SlideError(
-                f"{self.name}: {width} x {height} pixels of level {level} were asked for; there are {len(self.info.level_sizes)} levels.",
+                f"{self.name}: {width} x {height} pixels of level {level} cannot be read; the slide has the levels 0 to "
+                f"{len(self.info.level_sizes) - 1}.",
                 code="E_PIXELS",
             )
         with coded(self.name, "E_PIXELS"):
@@ -104,7 +105,7 @@ class CodedReader(ContextClose):
         )
 
     def _coded(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """A function of the reader, and the function it may give back, with coded failures."""
+        """A method of the reader, and the function that it may return, with coded failures."""
 
         def call(*arguments: Any, **options: Any) -> Any:
             with coded(self.name, "E_PIXELS"):

@@ -1,4 +1,4 @@
-"""Parts of a slide of which some pixels cannot be decoded: what can be is read, the rest is white."""
+"""Reading parts of a slide in which some pixels cannot be decoded; these pixels are white."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from pathosig.core.errors import SlideError
 from pathosig.slides.reader import SlideReader
 
 _SMALLEST = 32
-"""Side in pixels from which a part is no longer halved but trimmed where a reader does not know its tiles."""
+"""Parts with at most this side, in pixels, are trimmed instead of halved, for readers that do not know their tiles."""
 
 Box = tuple[int, int, int, int]
 """x, y, width, height in pixels of a level."""
 
 Lattice = tuple[int, int, int, int]
-"""Where a tile begins in pixels of a level, x and y, and (width, height) of all tiles."""
+"""x and y of the corner of a tile, and width and height of all tiles, in pixels of a level."""
 
 
 @dataclass(slots=True)
 class Attempts:
-    """How many more reads may fail before parts that fail are given up as they are: a slide may be damaged all over."""
+    """Number of further reads that may fail before failing parts are given up without division, as in badly damaged slides."""
 
     left: int = 1_000
 
@@ -30,11 +30,11 @@ class Attempts:
 def read_with_holes(
     reader: SlideReader, level: int, box: Box, *, attempts: Attempts | None = None
 ) -> tuple[np.ndarray, int]:
-    """Pixels of a part of a level, white where they cannot be decoded, and how many those are.
+    """Pixels of a part of a level, and the number of pixels that cannot be decoded, which are white.
 
-    Readers that decode tiles themselves leave out the lost ones (`read_with_holes`). For others a part that fails is cut in two:
-    between their tiles where they know these (`lattice`); else until it is small, and then what can be read is trimmed off its four
-    sides, so that a lost tile costs itself either way.
+    Readers that decode tiles themselves have a method of this name, which leaves out lost tiles. For other readers a part that
+    fails is divided in two. Readers that know their tiles (`lattice`) are divided between tiles; otherwise a part is halved until
+    it is small, and then what can be read is trimmed off its four sides. In all cases only the pixels of lost tiles are lost.
 
     Parameters
     ----------
@@ -43,9 +43,9 @@ def read_with_holes(
     level
         Number of the level.
     box
-        (x, y, width, height) in pixels of the level; outside the slide is white and not lost.
+        (x, y, width, height) in pixels of the level; pixels outside the slide are white and do not count as lost.
     attempts
-        Shared by the parts of one image; 1,000 failures without it.
+        Allowed failures, which may be shared by the parts of an image; by default 1,000.
 
     Returns
     -------
@@ -100,9 +100,9 @@ def _in_halves(
 
 
 def _trimmed(reader: SlideReader, level: int, box: Box, out: np.ndarray, attempts: Attempts) -> int:
-    """Write the columns and rows at the sides of a box that can be read, and say how many pixels are left between them.
+    """Write the columns and rows at the sides of a box that can be read, and return the number of pixels between them.
 
-    A part that touches a lost tile fails and one that does not is read, so the widest strip at a side is found by halving.
+    A strip can be read if it does not touch a lost tile, so that the widest strip at each side is found by bisection.
     """
     x, y, width, height = box
     left, top, right, bottom = 0, 0, width, height
@@ -125,7 +125,7 @@ def _trimmed(reader: SlideReader, level: int, box: Box, out: np.ndarray, attempt
 
 
 def _widest(side: int, can_be_read: Callable[[int], bool]) -> int:
-    """The largest number of pixels below `side` that can be read, where all smaller ones can.
+    """Largest width below `side` that can be read; if a width can be read, so can all smaller ones.
 
     Examples
     --------
@@ -134,7 +134,7 @@ def _widest(side: int, can_be_read: Callable[[int], bool]) -> int:
     """
     low, high = 0, side
     while high - low > 1:
-        n = (low + high) // 2 if low else 1  # inside a hole the first column says it all
+        n = (low + high) // 2 if low else 1  # inside a hole not even the first column can be read
         if can_be_read(n):
             low = n
         else:
@@ -143,7 +143,7 @@ def _widest(side: int, can_be_read: Callable[[int], bool]) -> int:
 
 
 def _cut(box: Box, lattice: Lattice | None) -> tuple[Box, Box] | None:
-    """Two parts of a box, cut across its longer side; None where it is to be given up."""
+    """Two parts of a box, divided across its longer side; None if it cannot be divided any more."""
     x, y, width, height = box
     if lattice is None:
         if max(width, height) <= _SMALLEST:
@@ -162,7 +162,7 @@ def _cut(box: Box, lattice: Lattice | None) -> tuple[Box, Box] | None:
 
 
 def _middle(start: int, side: int, origin: int, step: int) -> int:
-    """How far from its start a side is cut: at the border of tiles nearest to its middle; 0 where it lies on one tile.
+    """Position at which a side is divided: the border of tiles nearest to its middle; 0 if the side lies within one tile.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""ICC profiles: colours of a scanner turned into sRGB by LittleCMS, before anything is resampled."""
+"""ICC profiles: conversion of the colours of a scanner to sRGB by LittleCMS, before any resampling."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from pathosig.slides.reader import ContextClose, SlideInfo, SlideReader
 
 try:
     from pathosig.slides import _resample
-except ImportError:  # built where there was no compiler
+except ImportError:  # no compiler was available when the package was built
     COMPILED = False
 else:
     COMPILED = hasattr(_resample, "recolour")
-"""Whether the table of colours is looked up by a compiled loop; the bytes are the same either way."""
+"""Whether colours are looked up by a compiled loop; results are identical in either case."""
 
 _MAX_BYTES = 1 << 24
 
@@ -31,31 +31,31 @@ _CELL = np.dtype(
         "itemsize": 32,
     }
 )
-"""8 x 8 x 16 colours, as `_resample.c` describes them."""
+"""A cell of 8 x 8 x 16 colours; `_resample.c` describes the format."""
 
 _LINEAR, _LISTED = 128, 256
 _CELLS = 1 << 14
 
 _SIDES = np.array((8, 8, 16))
 _INSIDE = np.stack(np.meshgrid(*map(np.arange, _SIDES), indexing="ij"), axis=-1).reshape(-1, 3)
-"""Colours of a cell as seen from its corner, int[1024, 3]."""
+"""Colours of a cell relative to its corner, int[1024, 3]."""
 
 _TERMS = np.column_stack([np.ones(len(_INSIDE)), _INSIDE])
 _FIT = np.linalg.pinv(_TERMS)
-"""Least squares of a linear function over a cell, float64[4, 1024]."""
+"""Matrix of the least-squares fit of a linear function to a cell, float64[4, 1024]."""
 
 _REFITS = 8
-"""Rounds in which functions are fitted again where colours are clipped."""
+"""Number of rounds in which functions of cells with clipped colours are fitted again."""
 
 _PLACES = np.array([1, 1 << 8, 1 << 16], np.uint32)
-"""What red, green and blue count in the number of a colour."""
+"""Factors of red, green and blue in the number of a colour."""
 
 _AT_ONCE = 256
-"""Cells converted at once, which bounds the arrays in between."""
+"""Cells that are converted together, which limits the size of intermediate arrays."""
 
 
 def profile_name(profile: bytes) -> str:
-    """The description in an ICC profile: at most 80 characters, nothing without a profile, ``unreadable`` if it is damaged.
+    """The description in an ICC profile, at most 80 characters; empty without a profile, ``unreadable`` if it is damaged.
 
     Parameters
     ----------
@@ -81,23 +81,23 @@ def profile_name(profile: bytes) -> str:
 
 
 def to_srgb(profile: bytes, name: str) -> Callable[[np.ndarray], np.ndarray]:
-    """A function that turns uint8[h, w, 3] of a profile into sRGB, as `PIL.ImageCms.profileToProfile` does by default.
+    """A function that converts uint8[h, w, 3] of a profile to sRGB, as `PIL.ImageCms.profileToProfile` does by default.
 
     Parameters
     ----------
     profile
-        An ICC profile of RGB.
+        An ICC profile for RGB.
     name
-        Name of the file, for messages.
+        Name of the file, for error messages.
 
     Returns
     -------
-    A function that gives the converted array; it may be the one that it was given.
+    A function that returns the converted array, which may be its argument, converted in place.
 
     Raises
     ------
     SlideError
-        E_ICC if it is damaged or none of RGB.
+        E_ICC if the profile is damaged or not for RGB.
 
     Examples
     --------
@@ -121,7 +121,7 @@ def to_srgb(profile: bytes, name: str) -> Callable[[np.ndarray], np.ndarray]:
 
 @functools.lru_cache(maxsize=2)
 def _transform(profile: bytes) -> Callable[[np.ndarray], np.ndarray]:
-    """The conversion of a profile, kept for the next slide of the same scanner."""
+    """The conversion of a profile, which is kept for further slides of the same scanner."""
     from PIL import Image, ImageCms
 
     source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
@@ -134,16 +134,16 @@ def _transform(profile: bytes) -> Callable[[np.ndarray], np.ndarray]:
 
 
 class Remembered:
-    """A conversion of colours by a table, within one gray level: LittleCMS takes longer than decoding does.
+    """A conversion of colours by a table, exact to one grey level; LittleCMS itself would take longer than decoding.
 
-    Colours lie in cells of 8 x 8 x 16. Where a linear function gives all 1,024 within one gray level, as it does nearly everywhere for
-    smooth profiles, it is used; the colours of other cells are listed one by one. A cell takes 32 bytes, so that those of a stained slide
-    stay in the processor's nearest cache. Cells are filled when the first pixel in them comes.
+    Colours are divided into cells of 8 x 8 x 16. If a linear function is exact to one grey level for all 1,024 colours of a cell, as
+    it is in nearly all cells of smooth profiles, it is used; the colours of other cells are stored one by one. A cell has 32 bytes, so
+    that the cells of a stained slide fit the processor's nearest cache. Cells are filled when they are first used.
 
     Parameters
     ----------
     convert
-        New colours of uint8[h, w, 3]; what becomes of a pixel must not depend on the others.
+        Function from uint8[h, w, 3] to new colours; the new colour of a pixel must not depend on other pixels.
     """
 
     def __init__(self, convert: Callable[[np.ndarray], np.ndarray]) -> None:
@@ -153,7 +153,7 @@ class Remembered:
         self._lock = threading.Lock()
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        """The pixels converted, in place where they can be written to."""
+        """The converted pixels, in place if the array is contiguous and writable."""
         if not (pixels.flags.writeable and pixels.flags.c_contiguous):
             pixels = np.array(pixels, order="C")
         rest, look_up = pixels.reshape(-1, 3), _resample.recolour if COMPILED else _recolour
@@ -163,7 +163,7 @@ class Remembered:
         return pixels
 
     def _learn(self, pixels: np.ndarray) -> None:
-        """Fill the cells of all colours of some pixels."""
+        """Fill the cells of the colours of some pixels."""
         present: np.ndarray = np.zeros(_CELLS, bool)
         present[_numbers(pixels)] = True
         with self._lock:
@@ -176,7 +176,9 @@ class Remembered:
         new = self._convert((corners[:, None] + _INSIDE).astype(np.uint8))
         fit = _fitted(new)
         cells: np.ndarray = np.zeros(len(numbers), _CELL)
-        cells["base_red"][:, ::2] = np.rint(8 * fit[:, 0] + 4)  # half a level: what follows rounds down
+        cells["base_red"][:, ::2] = np.rint(
+            8 * fit[:, 0] + 4
+        )  # plus half a level, because the result is rounded down later
         cells["base_red"][:, 1::2] = np.rint(128 * fit[:, 1])
         cells["green_blue"][:, ::2] = np.rint(128 * fit[:, 2])
         cells["green_blue"][:, 1::2] = np.rint(128 * fit[:, 3])
@@ -187,13 +189,16 @@ class Remembered:
         marks = cells["mark"].copy()
         cells["mark"] = 0
         self._cells[numbers] = cells
-        self._cells["mark"][numbers] = marks  # last: other threads read cells as soon as they are marked
+        self._cells["mark"][numbers] = (
+            marks  # marks are set last, because other threads use a cell as soon as it is marked
+        )
 
 
 def _fitted(new: np.ndarray) -> np.ndarray:
-    """Linear functions of the colours within cells, float64[n, 4, 3], that give new ones, uint8[n, 1024, 3], once they are clipped.
+    """Linear functions of the colours in cells, float64[n, 4, 3], whose clipped values approximate uint8[n, 1024, 3].
 
-    What is 0 or 255 may lie beyond: there the function may go on as it does within, so it is fitted again to what it gave.
+    A value of 0 or 255 may be clipped, so that the function may have a value beyond it there. Functions are therefore fitted again
+    with such values replaced by the values of the function beyond 0 or 255.
     """
     fit = _FIT @ new.astype(np.float64)
     at_ends = np.flatnonzero(((new == 0) | (new == 255)).any(axis=(1, 2)))
@@ -208,20 +213,20 @@ def _fitted(new: np.ndarray) -> np.ndarray:
 
 
 def _aligned_cells() -> np.ndarray:
-    """All cells, each within one line of the processor's cache, as the compiled loop reads them at once."""
+    """Array of all cells, aligned such that each lies within one line of the processor's cache, as the compiled loop requires."""
     room: np.ndarray = np.zeros(_CELLS + 1, _CELL)
     first = -room.ctypes.data % _CELL.itemsize
     return room.view(np.uint8)[first : first + (_CELL.itemsize * _CELLS)].view(_CELL)
 
 
 def _numbers(pixels: np.ndarray) -> np.ndarray:
-    """The cells of pixels, int[n]."""
+    """Numbers of the cells of pixels, int[n]."""
     red, green, blue = (pixels[..., k].astype(np.int32) for k in range(3))
     return np.asarray(red >> 3 << 9 | green >> 3 << 4 | blue >> 4)
 
 
 def _linear(cells: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """New colours in cells by their linear functions, uint8[..., 3]; `inside` is int[..., 3] from the corners."""
+    """New colours by the linear functions of cells, uint8[..., 3]; `inside`, int[..., 3], is relative to their corners."""
     dr, dg, db = (inside[..., k : k + 1].astype(np.int32) for k in range(3))
     first, second = cells["base_red"].astype(np.int32), cells["green_blue"].astype(np.int32)
     sums = 16 * first[..., ::2] + first[..., 1::2] * dr + second[..., ::2] * dg + second[..., 1::2] * db
@@ -229,7 +234,7 @@ def _linear(cells: np.ndarray, inside: np.ndarray) -> np.ndarray:
 
 
 def _recolour(pixels: np.ndarray, cells: np.ndarray, listed: np.ndarray) -> int:
-    """What the compiled loop of this name does: new colours for pixels unless one is not known; how many got them."""
+    """The same as the compiled loop of this name: replaces colours, unless one is in an empty cell; returns their number."""
     chosen, inside = cells[_numbers(pixels)], pixels % _SIDES.astype(np.uint8)
     if not chosen["mark"].all():
         return 0
@@ -242,18 +247,18 @@ def _recolour(pixels: np.ndarray, cells: np.ndarray, listed: np.ndarray) -> int:
 
 
 class ConvertedReader(ContextClose):
-    """A reader whose pixels are converted as they are read, for readers that cannot do so tile by tile."""
+    """A reader that converts the pixels of another reader, for readers that cannot convert tiles themselves."""
 
     def __init__(self, source: SlideReader, convert: Callable[[np.ndarray], np.ndarray]) -> None:
         self.source, self._convert = source, convert
         self.info: SlideInfo = source.info
 
     def read_level(self, level: int, x: int, y: int, width: int, height: int) -> np.ndarray:
-        """Pixels of a level in sRGB; outside the slide white."""
+        """Pixels of a level in sRGB; pixels outside the slide are white."""
         return self._convert(self.source.read_level(level, x, y, width, height))
 
     def read_with_holes(self, level: int, x: int, y: int, width: int, height: int) -> tuple[np.ndarray, int]:
-        """The same, without what cannot be decoded, and how many pixels that is."""
+        """As `read_level`, but pixels that cannot be decoded are white; also returns their number."""
         pixels, lost = read_with_holes(self.source, level, (x, y, width, height))
         return self._convert(pixels), lost
 

@@ -1,4 +1,4 @@
-"""Which of some files and folders are slides, and what a slide is called."""
+"""Finding slides among files and folders, and the names of slides."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathosig.slides.backends.dicom import is_dicom, read_instance
 from pathosig.slides.backends.ngff import is_zarr
 
 SLIDE_SUFFIXES = {".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".vms", ".vmu", ".tiff", ".tif", ".btf"}
-"""Suffixes of slides that are files of their own."""
+"""Suffixes of slides that consist of one main file."""
 
 _OTHER_SUFFIXES = {".dcm", ".kfb", ".isyntax", ".czi"}
 
@@ -18,17 +18,17 @@ _STORE_SUFFIXES = (".ome.zarr", ".zarr")
 
 
 def slides_among(paths: Iterable[Path]) -> list[Path]:
-    """The slides among files and folders, as a glob gives them, each once and sorted.
+    """The slides among files and folders, sorted and each listed once.
 
-    A folder is a slide if it is a Zarr store or if the DICOM files of one slide lie in it; what lies inside
-    such a folder is part of that slide, and several DICOM files of one slide stand for it once. Other folders
-    are no slides: those above slides, the data folders of MRXS. One that has the name of a slide file and none
-    below it is kept, to be refused with a reason instead of missing without one.
+    A folder is a slide if it is a Zarr store or contains the DICOM files of one slide. Files inside such a folder belong to
+    the slide, and several DICOM files of one slide are listed once. Folders that contain slides and data folders of MRXS
+    are not slides. A folder with the name of a slide file and without slides in it is kept, so that the user gets an error
+    instead of missing the slide.
 
     Parameters
     ----------
     paths
-        Files and folders.
+        Files and folders, such as the result of a glob.
 
     Examples
     --------
@@ -58,9 +58,9 @@ def slides_among(paths: Iterable[Path]) -> list[Path]:
 
 
 def slides_below(folder: Path) -> list[Path]:
-    """The slides in a folder and the folders below it, by the names that slides have; the folder itself if it is one.
+    """The slides in a folder and its subfolders, recognised by their suffixes; the folder itself if it is a slide.
 
-    Hidden files and folders are left out, and so is everything that is no slide, such as tables and thumbnails.
+    Hidden files and folders are left out, and so are other files, such as tables and thumbnails.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def slides_below(folder: Path) -> list[Path]:
 
 
 def _one_per_series(paths: list[Path]) -> list[Path]:
-    """Several files of a DICOM series become their folder, or the first of them where others lie there too."""
+    """Replace several files of a DICOM series by their folder, or by the first of them if the folder has other slides too."""
     series: dict[tuple[Path, str], list[Path]] = {}
     for path in paths:
         if path.suffix.lower() == ".dcm" and path.is_file() and (uid := _series(path)):
@@ -124,12 +124,12 @@ def _is_slide_folder(folder: Path) -> bool:
 
 
 def slide_name(path: Path) -> str:
-    """What a slide is called: its file name without the suffix, or the whole name of a folder of DICOM files.
+    """Name of a slide: its file name without suffix; for a folder its name, without the suffix of a Zarr store.
 
     Parameters
     ----------
     path
-        The slide.
+        Path of the slide.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Opening slides: look at the file first, then choose a reader; refuse early and in words."""
+"""Opening slides: the file is inspected first, then a reader is selected; files that cannot be read are refused early."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _GROUP = "pathosig.readers"
 _OWN_SUFFIXES = {".kfb": "kfb", ".isyntax": "isyntax", ".czi": "czi", ".zarr": "ome-zarr"}
 _REPLACEABLE = {"kfb", "isyntax", "czi"}
-"""Readers of closed formats, for which another package may have a better one, such as the vendor's own."""
+"""Readers of closed formats, which readers of other packages replace, such as that of the vendor."""
 
 BUILT_IN = {
     "tiff": "pathosig.slides.backends.tiff:TiffReader",
@@ -41,7 +41,7 @@ BUILT_IN = {
     "czi": "pathosig.slides.backends.czi:open_czi",
     "isyntax": "pathosig.slides.backends.isyntax:ISyntaxReader",
 }
-"""The readers of this package, as they are registered in pyproject.toml too."""
+"""The readers of this package; pyproject.toml registers the same."""
 
 _SLIDE_SUFFIXES = {".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".vms", ".vmu", ".tiff", ".tif", ".btf", ".dcm"}
 _MAGIC = {b"\x89PNG\r\n\x1a\n": "PNG", b"\xff\xd8\xff": "JPEG", b"GIF8": "GIF", b"BM": "BMP"}
@@ -62,28 +62,30 @@ def open_slide(
     Parameters
     ----------
     path
-        A slide file, or a folder that is one slide: DICOM files, OME-Zarr; or an address such as ``s3://bucket/slide.svs``,
-        of which TIFF files are read in parts, others copied to this machine first (see `staging.staged`).
+        A slide file; a folder that is one slide (DICOM files or OME-Zarr); or an address such as ``s3://bucket/slide.svs``.
+        TIFF files in object storage are read in ranges, and other files are copied to this machine first (see
+        `staging.staged`).
     reader
-        ``auto``, or the name of a reader (built-in: tiff, openslide, ndpi, flat, ome-zarr, kfb, czi, isyntax;
-        others through the plug-in group ``pathosig.readers``). Of kfb, czi and isyntax, another package's wins.
+        ``auto``, or the name of a reader. Built-in readers are tiff, openslide, ndpi, flat, ome-zarr, kfb, czi and isyntax;
+        others come from the plug-in group ``pathosig.readers``, whose readers named kfb, czi or isyntax replace built-in ones.
     mpp
-        Micrometres per level-0 pixel where the header has none; wins over the header.
+        Micrometres per level-0 pixel; takes precedence over the header.
     region
-        (x, y, width, height) in level-0 pixels: the slide then is that part, as for a TMA core.
+        (x, y, width, height) in level-0 pixels, if only this part is to be read, such as a core of a microarray.
     icc
-        ``off``: pixels as they are stored; ``srgb``: in sRGB where the slide has an ICC profile.
+        ``off`` for pixels as they are stored, ``srgb`` for pixels in sRGB if the slide has an ICC profile.
 
     Returns
     -------
     SlideReader
-        Label and macro images are never read. A file that holds several scans says so in `info.warnings`; the path with
-        ``#1``, ``#2`` ... at its end opens each.
+        Label and macro images are never read. If a file has several scans, `info.warnings` says so, and the path followed by
+        ``#1``, ``#2`` and so on opens each of them.
 
     Raises
     ------
     SlideError
-        E_NOT_FILE, E_FORMAT, E_CODEC, E_PHOTOMETRIC, E_BITDEPTH, E_TOO_LARGE, E_MPP_RANGE, E_MPP_ANISO.
+        E_NOT_FILE, E_FORMAT, E_CODEC, E_PHOTOMETRIC, E_BITDEPTH, E_TOO_LARGE, E_MPP_RANGE or E_MPP_ANISO; each message names
+        the file and says what to do.
 
     Examples
     --------
@@ -122,7 +124,7 @@ class _Wanted:
 def _opened(
     path: Path, reader: str, wanted: _Wanted, *, done: Callable[[], None] | None = None
 ) -> SlideReader:
-    """A slide of this machine, or a TIFF elsewhere; `done` is called when it is closed."""
+    """Open a slide on this machine, or a TIFF in object storage; `done` is called when it is closed."""
     kind = "tiff" if url_of(path) else _look(path)
     scan = wanted.scan
     with coded(path.name, "E_FORMAT"):
@@ -131,7 +133,7 @@ def _opened(
         options: dict[str, int] = {} if scan is None else {"scan": scan}
         if options and name != "tiff":
             raise SlideError(
-                f"{path.name}: #{scan} was asked for; scans are numbered in TIFF files only.",
+                f"{path.name}#{scan}: only TIFF files have numbered scans.",
                 code="E_NOT_FILE",
             )
         source: SlideReader = opener(path, mpp=wanted.mpp, **options)
@@ -145,7 +147,7 @@ def _opened(
 
 
 def icc_profile(reader: SlideReader) -> bytes:
-    """The bytes of a slide's ICC profile; nothing where it has none or where its reader does not know.
+    """ICC profile of a slide; empty if it has none, or if its reader does not support profiles.
 
     Parameters
     ----------
@@ -179,18 +181,18 @@ def _in_srgb(source: SlideReader, profile: bytes, name: str) -> SlideReader:
 
 
 def _scan_of(path: Path) -> tuple[Path, int | None]:
-    """A path without the number of a scan at its end (``slide.ome.tif#2``), and that number."""
+    """A path without the number of a scan at its end (as in ``slide.ome.tif#2``), and this number or None."""
     file = file_of(path)
     return file, None if file == path else int(path.name.rpartition("#")[2])
 
 
 def _opener(name: str) -> Callable[..., SlideReader]:
-    """The class or function that opens slides; to look up a built-in one would cost more than to open a slide.
+    """The class or function of a reader; looking up built-in ones as plug-ins would take longer than opening a slide.
 
     Raises
     ------
     ConfigError
-        If there is none of that name.
+        If there is no reader with this name.
     """
     built_in = BUILT_IN.get(name)
     other = _registered_by_others(name) if name in _REPLACEABLE else None
@@ -198,7 +200,7 @@ def _opener(name: str) -> Callable[..., SlideReader]:
         module, _, attribute = built_in.partition(":")
         factory: Callable[..., SlideReader] = getattr(importlib.import_module(module), attribute)
         return factory
-    from pathosig.core import plugins  # loads importlib.metadata
+    from pathosig.core import plugins  # imports importlib.metadata
 
     opener: Callable[..., SlideReader] = other.load() if other is not None else plugins.load(_GROUP, name)
     return opener
@@ -206,27 +208,27 @@ def _opener(name: str) -> Callable[..., SlideReader]:
 
 @cache
 def _registered_by_others(name: str) -> EntryPoint | None:
-    """What another package registers under the name of a reader of this one."""
-    from importlib.metadata import entry_points  # costs as much as a slide's tissue
+    """The reader that another package registers under the name of a built-in reader."""
+    from importlib.metadata import entry_points  # takes as long as detecting the tissue of a slide
 
     points = [point for point in entry_points(group=_GROUP, name=name) if point.value != BUILT_IN[name]]
     return min(points, key=lambda point: point.value, default=None)
 
 
 def _look(path: Path) -> str:
-    """What the first bytes say: tiff | dicom | czi | kfb | PNG | JPEG | ... | folder | other.
+    """Kind of a file by its first bytes: tiff, dicom, czi, kfb, PNG, JPEG, GIF, BMP or other; or folder.
 
     Raises
     ------
     SlideError
-        If there is nothing that can be read.
+        E_NOT_FILE or E_READ if the file cannot be read, E_FORMAT if it is empty.
     """
     name = path.name
     try:
         mode = path.stat().st_mode
     except OSError as error:
         dangling = path.is_symlink()
-        what = "is a link to a file that is not there" if dangling else f"cannot be read ({error.strerror})"
+        what = "is a link to a file that does not exist" if dangling else f"cannot be read ({error.strerror})"
         raise SlideError(f"{name}: {what}. Check the path in slides.csv.", code="E_NOT_FILE") from error
     if stat.S_ISDIR(mode):
         return "folder"
@@ -252,7 +254,7 @@ def _look(path: Path) -> str:
 
 
 def _choose(path: Path, kind: str) -> str:
-    """The reader for a file."""
+    """Name of the reader for a file."""
     suffix = path.suffix.lower()
     if kind == "folder":
         if suffix == ".zarr" or is_zarr(path):
@@ -263,18 +265,18 @@ def _choose(path: Path, kind: str) -> str:
                 code="E_FORMAT",
             )
         return "openslide"
-    if suffix == ".mrxs":  # itself a small JPEG of the slide; the pixels lie in its folder
+    if suffix == ".mrxs":  # the file itself is a small JPEG of the slide; the pixels are in its folder
         if not (path.with_suffix("") / "Slidedat.ini").is_file():
             raise SlideError(
-                f"{path.name}: lacks its folder {path.stem} with Slidedat.ini. An MRXS slide is a file and the folder of the "
-                "same name beside it; copy both.",
+                f"{path.name}: lacks its folder {path.stem} with Slidedat.ini. An MRXS slide consists of a file and a folder with "
+                "the same name; copy both.",
                 code="E_FORMAT",
             )
         return "openslide"
     if kind in _FLAT:
         if suffix in _SLIDE_SUFFIXES:
             raise SlideError(
-                f"{path.name}: is a {kind} file in spite of its name. Rename it to {_FLAT_SUFFIX[kind]} "
+                f"{path.name}: is a {kind} file, although its name is that of another format. Rename it to {_FLAT_SUFFIX[kind]} "
                 "and give its mpp in slides.csv.",
                 code="E_FORMAT",
             )

@@ -1,4 +1,4 @@
-"""Otsu's threshold of a histogram, without scikit-image, whose import costs more than all the tissue of a slide."""
+"""Otsu's threshold of a histogram, without scikit-image, whose import takes longer than detecting the tissue of a slide."""
 
 from __future__ import annotations
 
@@ -6,23 +6,24 @@ import numpy as np
 
 
 def otsu(counts: np.ndarray, centres: np.ndarray) -> int:
-    """The last bin of the lower of two classes, chosen so that the variance between the classes is largest.
+    """Last bin of the lower of two classes that are chosen such that the variance between the classes is largest.
 
     Parameters
     ----------
     counts
         int[n] or float[n]: number of values in each bin.
     centres
-        float[n]: the value of each bin.
+        float[n]: value of each bin.
 
     Returns
     -------
-    Number of a bin, 0 to n - 2.
+    Index of a bin, 0 to n - 2.
 
     References
     ----------
     Otsu, N. (1979). A threshold selection method from gray-level histograms. IEEE Trans. SMC 9(1):
-    between(t) = (mu w(t) - mu(t))^2 / (w(t) (1 - w(t))), with w the proportion and mu(t) the sum of the values up to bin t.
+    between(t) = (mu w(t) - mu(t))^2 / (w(t) (1 - w(t))), where w(t) is the proportion of the values up to bin t, mu(t) their sum
+    divided by the number of all values, and mu the mean of all values.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Which level to read for a resolution, and the one resampler."""
+"""Selection of the level for a resolution, and the resampling that all readers use."""
 
 from __future__ import annotations
 
@@ -12,32 +12,37 @@ from pathosig.slides.reader import SlideInfo
 
 try:
     from pathosig.slides import _resample
-except ImportError:  # built where there was no compiler
+except ImportError:  # no compiler was available when the package was built
     COMPILED = False
 else:
     COMPILED = True
-"""Whether the resampler's loops are compiled; the bytes are the same either way."""
+"""Whether the loops of the resampling are compiled; results are identical in either case."""
 
 _SAME = 0.01
-"""Level and target closer than this are read pixel for pixel."""
+"""A level is read without resampling if its resolution differs from the target by at most this proportion."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReadPlan:
-    """How pixels at a target resolution are made.
+    """How to read pixels at a target resolution.
 
     Attributes
     ----------
     mpp
-        Target micrometres per pixel.
+        Target resolution in micrometres per pixel.
     level
-        Level that is read: the coarsest that is not coarser than the target.
+        Level that is read, which is the coarsest one that is not coarser than the target.
     level_downsample
-        Level-0 pixels per pixel of that level.
+        Level-0 pixels per pixel of this level.
     scale
-        Pixels of that level per target pixel; 1.0 means no resampling.
+        Pixels of this level per target pixel; 1.0 means no resampling.
     exact
-        Decode at full size and average areas, instead of decoding JPEG at reduced size.
+        Whether to decode at full size and average areas, instead of decoding JPEG at reduced size.
+
+    Examples
+    --------
+    >>> ReadPlan(mpp=1.0, level=1, level_downsample=4.0, scale=1.5).level0_per_px
+    6.0
     """
 
     mpp: float
@@ -52,32 +57,32 @@ class ReadPlan:
         return self.level_downsample * self.scale
 
     def to_dict(self) -> dict[str, float]:
-        """Plain values."""
+        """The attributes as plain values."""
         return asdict(self)
 
 
 def plan_read(info: SlideInfo, mpp: float, *, tolerance: float = 0.05, exact: bool = False) -> ReadPlan:
-    """How to read a slide at `mpp` micrometres per pixel.
+    """Plan how to read a slide at a target resolution.
 
     Parameters
     ----------
     info
-        What the header of the slide says.
+        Properties of the slide, as in ``reader.info``.
     mpp
-        Target, micrometres per pixel, > 0.
+        Target resolution in micrometres per pixel, above 0.
     tolerance
-        How much coarser than the target level 0 may be, as a fraction; beyond it pixels would have to be invented.
+        By which fraction level 0 may be coarser than the target; a larger difference would require interpolation.
     exact
-        Decode at full size and average areas, instead of decoding JPEG at reduced size.
+        Whether to decode at full size and average areas, instead of decoding JPEG at reduced size.
 
     Returns
     -------
-    `ReadPlan`.
+    ReadPlan
 
     Raises
     ------
     SlideError
-        E_MPP without a resolution, E_RESOLUTION if the slide is coarser than the target.
+        E_MPP if the resolution of the slide is unknown, E_RESOLUTION if the slide is coarser than the target.
 
     Examples
     --------
@@ -96,8 +101,8 @@ def plan_read(info: SlideInfo, mpp: float, *, tolerance: float = 0.05, exact: bo
         )
     if info.mpp > mpp * (1 + tolerance):
         raise SlideError(
-            f"its finest level has {info.mpp:g} micrometres per pixel; {mpp:g} was asked for and would have to be "
-            f"invented. Ask for mpp >= {info.mpp:g}, or drop the slide.",
+            f"its finest level has {info.mpp:g} micrometres per pixel, which is coarser than the {mpp:g} asked for. "
+            f"Ask for mpp >= {info.mpp:g}, or drop the slide.",
             code="E_RESOLUTION",
         )
     level = 0
@@ -115,7 +120,7 @@ def plan_read(info: SlideInfo, mpp: float, *, tolerance: float = 0.05, exact: bo
 def resample(
     image: np.ndarray, size: tuple[int, int], *, box: tuple[float, float, float, float] | None = None
 ) -> np.ndarray:
-    """Area resampling: every target pixel is the mean of the source area it covers.
+    """Area resampling: every target pixel is the mean of the source area that it covers.
 
     Parameters
     ----------
@@ -124,13 +129,12 @@ def resample(
     size
         (width, height) of the result.
     box
-        (x, y, width, height) of the source area, fractions allowed; the whole image without it.
-        Beyond the edge the edge pixels are repeated.
+        (x, y, width, height) of the source area in pixels, which may be fractions; by default the whole image. Beyond the
+        edges of the image the edge pixels are repeated.
 
     Returns
     -------
-    uint8[size[1], size[0], c]; where a target pixel is smaller than a source pixel the result is
-    linearly interpolated.
+    uint8[size[1], size[0], c]; if target pixels are smaller than source pixels they are linearly interpolated.
 
     Examples
     --------
@@ -161,7 +165,7 @@ def resample(
 def _whole_factor(
     image: np.ndarray, size: tuple[int, int], box: tuple[float, float, float, float]
 ) -> np.ndarray | None:
-    """Block means where the source is an exact multiple of the target, else None."""
+    """Means of blocks, if the source is an integer multiple of the target; None otherwise."""
     x, y, w, h = box
     fx, fy = w / size[0], h / size[1]
     if fx != fy or fx != int(fx) or x != int(x) or y != int(y):
@@ -187,10 +191,10 @@ def _whole_factor(
 
 @functools.lru_cache(maxsize=64)
 def _taps(start: float, length: float, size: int, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which of n source rows each of `size` target rows is made of, int32[taps, size], and how much, float32[taps, size]."""
+    """Source rows of each target row, int32[taps, size], and their weights, float32[taps, size]; n source rows in all."""
     step = length / size
     lower = start + step * np.arange(size)
-    if step < 1:  # enlarging: linear between pixel centres
+    if step < 1:  # enlargement: linear interpolation between pixel centres
         centre = lower + step / 2 - 0.5
         first = np.floor(centre).astype(int)
         fraction = (centre - first).astype(np.float32)

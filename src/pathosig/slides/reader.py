@@ -1,4 +1,4 @@
-"""What every slide reader offers, whatever the format."""
+"""The interface of slide readers, which is the same for all formats."""
 
 from __future__ import annotations
 
@@ -12,24 +12,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SlideInfo:
-    """Facts of an opened slide.
+    """Properties of an opened slide.
 
     Attributes
     ----------
     level_sizes
-        (width, height) in pixels of each level, finest first.
+        (width, height) of each level in pixels, beginning with the finest level.
     downsamples
-        Level-0 pixels per pixel of each level, first 1.0.
+        Level-0 pixels per pixel of each level; the first is 1.0.
     mpp
-        Micrometres per level-0 pixel, or None where neither header nor table gives it.
+        Micrometres per level-0 pixel; None if neither the header nor the caller gives it.
     mpp_source
         ``header``, ``given`` or ``missing``.
     vendor
-        Format as OpenSlide names it, or ``flat``.
+        Name of the format, as in OpenSlide, or ``flat``.
     objective_power
-        Nominal magnification, where the header has it.
+        Nominal magnification; None if the header does not have it.
     warnings
-        Findings worth showing, such as mpp and objective power that disagree.
+        Sentences for the user, for example if mpp and objective power do not agree.
+
+    Examples
+    --------
+    >>> info = SlideInfo(level_sizes=((4000, 3000),), downsamples=(1.0,), mpp=0.25, mpp_source="header", vendor="aperio")
+    >>> [side * info.mpp for side in info.level_sizes[0]]  # width and height in micrometres
+    [1000.0, 750.0]
     """
 
     level_sizes: tuple[tuple[int, int], ...]
@@ -43,14 +49,21 @@ class SlideInfo:
 
 @runtime_checkable
 class SlideReader(Protocol):
-    """A slide opened for reading; not shared between threads or processes."""
+    """A slide opened for reading, which must not be shared between threads or processes."""
 
     info: SlideInfo
 
     def read_level(self, level: int, x: int, y: int, width: int, height: int) -> np.ndarray:
-        """Pixels of a level, uint8[height, width, 3]; (x, y) in pixels of that level.
+        """Pixels of a level, uint8[height, width, 3]; pixels outside the slide are white.
 
-        Outside the slide the pixels are white.
+        Parameters
+        ----------
+        level
+            Number of the level, from 0.
+        x, y
+            Top left corner in pixels of this level.
+        width, height
+            Size in pixels of this level.
 
         Raises
         ------
@@ -60,7 +73,7 @@ class SlideReader(Protocol):
         ...
 
     def close(self) -> None:
-        """Give back file handles."""
+        """Close the files of the slide."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -71,10 +84,10 @@ class SlideReader(Protocol):
 
 
 class ContextClose:
-    """`with` for readers: closes at the end."""
+    """Base class of readers that lets `with` close them."""
 
     def close(self) -> None:
-        """Give back file handles."""
+        """Close the files of the slide."""
 
     def __enter__(self) -> Self:
         return self

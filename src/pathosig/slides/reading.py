@@ -15,15 +15,15 @@ from pathosig.slides.reader import SlideReader
 
 _BLOCK = 16
 _MOST_LOST = 0.5
-"""Proportion of a low-power image that may be lost; beyond it the slide is."""
+"""Proportion of a low-power image that may be lost; if more is lost, reading fails."""
 
 _OVERVIEW_LIMIT = 48_000_000
-"""Pixels of a level that an overview may decode at once; larger ones are read in strips."""
+"""Largest number of pixels of a level that are decoded together for an overview; larger levels are read in strips."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TileBlock:
-    """Some tiles in the order they were asked for.
+    """A block of tiles, in the order of the list of tiles.
 
     Attributes
     ----------
@@ -32,7 +32,13 @@ class TileBlock:
     tiles
         uint8[n, size, size, 3].
     failed
-        bool[n]: tiles whose pixels could not be decoded; they are white.
+        bool[n]: whether the pixels of each tile could not be decoded; such tiles are white.
+
+    Examples
+    --------
+    >>> block = TileBlock(index=np.arange(2), tiles=np.zeros((2, 8, 8, 3), np.uint8), failed=np.array([False, True]))
+    >>> block.index[~block.failed]  # positions of the tiles that were read
+    array([0])
     """
 
     index: np.ndarray
@@ -49,7 +55,7 @@ def read_tiles(
     threads: int = 1,
     block: int = _BLOCK,
 ) -> Iterator[TileBlock]:
-    """Tiles at the plan's resolution, block by block, in the order of `xy`.
+    """Tiles at the resolution of a plan, block by block, in the order of `xy`.
 
     Parameters
     ----------
@@ -58,18 +64,18 @@ def read_tiles(
     plan
         From `plan_read`.
     xy
-        int[n, 2]: top-left corners in level-0 pixels; in `reading_order` is fastest.
+        int[n, 2]: top left corners in level-0 pixels; the order of `reading_order` is the fastest.
     size_px
         Side of the tiles in target pixels.
     threads
-        Threads that decode compressed tiles, where the reader can.
+        Number of threads that decode compressed tiles, if the reader supports them.
     block
-        Tiles per block.
+        Number of tiles per block.
 
     Yields
     ------
     TileBlock
-        A tile that cannot be decoded is marked, the others are not affected.
+        Tiles that cannot be decoded are marked as failed and do not affect other tiles.
 
     Raises
     ------
@@ -102,7 +108,7 @@ def read_tiles(
 def _filler(
     reader: SlideReader, plan: ReadPlan, xy: np.ndarray, *, size_px: int, threads: int
 ) -> Callable[[int, np.ndarray, np.ndarray], None]:
-    """A function (position of the first tile, tiles to write, where to mark lost ones) for blocks in order."""
+    """A function that reads a block; its arguments are the position of the first tile, the tiles, and the marks of lost tiles."""
     by_blocks = getattr(reader, "block_source", None)
     fill: Callable[[int, np.ndarray, np.ndarray], None] | None
     fill = by_blocks(plan, xy, size_px, threads) if by_blocks is not None else None
@@ -119,7 +125,7 @@ def _filler(
                 else:
                     tiles[row] = _read_one(reader, plan, x, y, size_px)
             except SlideError as error:
-                if error.code == "E_READ":  # the disk fails, not the tile
+                if error.code == "E_READ":  # the disk has failed, not the tile
                     raise
                 failed[row] = True
                 tiles[row] = 255
@@ -128,10 +134,10 @@ def _filler(
 
 
 def reading_order(reader: SlideReader, plan: ReadPlan, xy: np.ndarray) -> np.ndarray:
-    """The order in which tiles are read with fewest pieces of the slide decoded twice.
+    """An order of tiles in which few stored pieces of the slide have to be decoded twice.
 
-    Row by row, but where a row of tiles passes more pieces than the reader keeps (CZI and OME-Zarr may store pieces of
-    2,048 pixels and more), column of pieces by column of pieces.
+    Tiles are read row by row. If a row of tiles crosses more stored pieces than the reader keeps in memory, they are read by
+    columns of pieces instead; CZI and OME-Zarr may have pieces of 2,048 pixels and more.
 
     Parameters
     ----------
@@ -140,7 +146,7 @@ def reading_order(reader: SlideReader, plan: ReadPlan, xy: np.ndarray) -> np.nda
     plan
         From `plan_read`.
     xy
-        int[n, 2]: top-left corners in level-0 pixels, row by row.
+        int[n, 2]: top left corners in level-0 pixels, row by row.
 
     Returns
     -------
@@ -172,7 +178,7 @@ def reading_order(reader: SlideReader, plan: ReadPlan, xy: np.ndarray) -> np.nda
 def read_all_tiles(
     reader: SlideReader, plan: ReadPlan, xy: np.ndarray, size_px: int, *, threads: int = 1
 ) -> np.ndarray:
-    """All tiles at once; see `read_tiles`.
+    """All tiles in one array; see `read_tiles` for large numbers of tiles.
 
     Parameters
     ----------
@@ -181,15 +187,15 @@ def read_all_tiles(
     plan
         From `plan_read`.
     xy
-        int[n, 2]: top-left corners in level-0 pixels.
+        int[n, 2]: top left corners in level-0 pixels.
     size_px
         Side of the tiles in target pixels.
     threads
-        Threads that decode compressed tiles, where the reader can use them.
+        Number of threads that decode compressed tiles, if the reader supports them.
 
     Returns
     -------
-    uint8[n, size, size, 3].
+    uint8[n, size_px, size_px, 3]
 
     Raises
     ------
@@ -232,22 +238,22 @@ def _read_one(reader: SlideReader, plan: ReadPlan, x: int, y: int, size_px: int)
 
 
 def draw_scaled(read: object, x: float, y: float, scale: float, size_px: int) -> np.ndarray:
-    """A tile cut from a level at any place and scale: what covers it is read, then resampled.
+    """A tile at any position and scale of a level, by resampling of the pixels that it covers.
 
     Parameters
     ----------
     read
-        ``read(x, y, width, height)`` gives uint8[height, width, c] of the level.
+        Function ``read(x, y, width, height)`` that returns uint8[height, width, c] of the level.
     x, y
-        Top-left corner in pixels of the level; fractions are allowed.
+        Top left corner in pixels of the level, which may be fractions.
     scale
         Pixels of the level per pixel of the tile.
     size_px
-        Side of the tile.
+        Side of the tile in pixels.
 
     Returns
     -------
-    uint8[size_px, size_px, c].
+    uint8[size_px, size_px, c]
 
     Examples
     --------
@@ -266,25 +272,25 @@ def draw_scaled(read: object, x: float, y: float, scale: float, size_px: int) ->
 
 
 def read_overview(reader: SlideReader, mpp: float = 8.0, *, max_side: int = 6000) -> tuple[np.ndarray, float]:
-    """The whole slide at low power, cheaply, from the coarsest level that suffices.
+    """The whole slide at low power, from the coarsest level that is fine enough.
 
     Parameters
     ----------
     reader
         An opened slide.
     mpp
-        Wanted micrometres per pixel; slides without mpp, or coarser ones, are fitted into `max_side`.
+        Micrometres per pixel of the image; a slide whose mpp is unknown, or coarser, is not reduced more than `max_side` requires.
     max_side
-        Upper limit of width and height in pixels.
+        Largest width and height of the image in pixels.
 
     Returns
     -------
-    (uint8[h, w, 3], level-0 pixels per overview pixel)
+    The image, uint8[h, w, 3], and the number of level-0 pixels per pixel of the image; pixels that cannot be decoded are white.
 
     Raises
     ------
     SlideError
-        If no level can be decoded, or less than half of each. What cannot be decoded otherwise is white.
+        If more than half of the pixels cannot be decoded in any level.
 
     Examples
     --------
@@ -318,7 +324,7 @@ def read_overview(reader: SlideReader, mpp: float = 8.0, *, max_side: int = 6000
             return image, width / size[0]
         if best is None or lost < best[0]:
             best = (lost, image)
-    if best is not None and best[0] <= _MOST_LOST:  # every level has holes: the one with the smallest
+    if best is not None and best[0] <= _MOST_LOST:  # all levels have lost pixels; this one has the fewest
         return best[1], width / size[0]
     raise (
         errors[0]
@@ -330,7 +336,7 @@ def read_overview(reader: SlideReader, mpp: float = 8.0, *, max_side: int = 6000
 
 
 def _overview_from(reader: SlideReader, level: int, size: tuple[int, int]) -> tuple[np.ndarray, float]:
-    """A level resampled to a size, and the proportion of it that cannot be decoded (white)."""
+    """A level resampled to a size, and the proportion of its pixels that cannot be decoded, which are white."""
     info = reader.info
     width, height = info.level_sizes[level]
     shrunk = getattr(reader, "read_level_shrunk", None)

@@ -1,4 +1,4 @@
-"""A part of a slide, or a slide turned, that behaves like a slide."""
+"""Readers of a part of a slide, and of a slide that is rotated or mirrored."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathosig.slides.reader import ContextClose, SlideReader
 
 
 class RegionReader(ContextClose):
-    """(x, y, width, height) of another reader, in its level-0 pixels."""
+    """The part (x, y, width, height) of the slide of another reader, in its level-0 pixels."""
 
     def __init__(self, parent: SlideReader, region: tuple[int, int, int, int]) -> None:
         self.parent = parent
@@ -23,24 +23,24 @@ class RegionReader(ContextClose):
         self.info = replace(parent.info, level_sizes=sizes)
 
     def read_level(self, level: int, x: int, y: int, width: int, height: int) -> np.ndarray:
-        """Pixels relative to the region's corner."""
+        """Pixels of a level; (x, y) is relative to the corner of the region."""
         dx, dy = self._corner(level)
         return self.parent.read_level(level, x + dx, y + dy, width, height)
 
     def read_with_holes(self, level: int, x: int, y: int, width: int, height: int) -> tuple[np.ndarray, int]:
-        """The same, white where pixels cannot be decoded, and how many those are."""
+        """As `read_level`, but pixels that cannot be decoded are white; also returns their number."""
         dx, dy = self._corner(level)
         return read_with_holes(self.parent, level, (x + dx, y + dy, width, height))
 
     def _corner(self, level: int) -> tuple[int, int]:
-        """Where the region begins, in pixels of a level."""
+        """Corner of the region in pixels of a level."""
         downsample = self.info.downsamples[level]
         return round(self.region[0] / downsample), round(self.region[1] / downsample)
 
     def tile_source(
         self, plan: ReadPlan, xy: np.ndarray, size_px: int, threads: int
     ) -> Callable[[int, int, np.ndarray], None] | None:
-        """The fast way of the slide it is part of, where that has one."""
+        """`tile_source` of the reader of the whole slide, shifted to the region; None if it has none."""
         source = getattr(self.parent, "tile_source", None)
         if source is None:
             return None
@@ -53,7 +53,7 @@ class RegionReader(ContextClose):
     def block_source(
         self, plan: ReadPlan, xy: np.ndarray, size_px: int, threads: int
     ) -> Callable[[int, np.ndarray, np.ndarray], None] | None:
-        """The same for whole blocks of tiles."""
+        """`block_source` of the reader of the whole slide, shifted to the region; None if it has none."""
         source = getattr(self.parent, "block_source", None)
         block_reader: Callable[[int, np.ndarray, np.ndarray], None] | None = None
         if source is not None:
@@ -61,23 +61,23 @@ class RegionReader(ContextClose):
         return block_reader
 
     def icc_profile(self) -> bytes:
-        """The ICC profile of the slide it is part of; nothing where that has none."""
+        """ICC profile of the whole slide; empty if it has none."""
         profile = getattr(self.parent, "icc_profile", None)
         return bytes(profile()) if profile is not None else b""
 
     def close(self) -> None:
-        """Close the slide it is part of."""
+        """Close the whole slide."""
         self.parent.close()
 
 
 class TurnedReader(ContextClose):
-    """A slide whose file says that it is to be turned or mirrored (TIFF's Orientation, 2 to 8)."""
+    """A slide that must be rotated or mirrored to be shown, by the Orientation tag of TIFF (2 to 8)."""
 
     def __init__(self, parent: SlideReader, orientation: int) -> None:
         self.parent = parent
         self._swapped = orientation in (5, 6, 7, 8)
         self._mirrored = orientation in (2, 3, 6, 7)
-        """Whether columns run from right to left, once rows and columns are those shown."""
+        """Whether columns run from right to left after rows and columns have been swapped."""
         self._flipped = orientation in (3, 4, 7, 8)
         info = parent.info
         sizes = tuple((h, w) if self._swapped else (w, h) for w, h in info.level_sizes)
@@ -88,12 +88,12 @@ class TurnedReader(ContextClose):
         return self._turned(self.parent.read_level(level, *self._stored(level, (x, y, width, height))))
 
     def read_with_holes(self, level: int, x: int, y: int, width: int, height: int) -> tuple[np.ndarray, int]:
-        """The same, white where pixels cannot be decoded, and how many those are."""
+        """As `read_level`, but pixels that cannot be decoded are white; also returns their number."""
         pixels, lost = read_with_holes(self.parent, level, self._stored(level, (x, y, width, height)))
         return self._turned(pixels), lost
 
     def _stored(self, level: int, box: Box) -> Box:
-        """Where in the file a part lies."""
+        """The part of the stored image that corresponds to a part of the image as shown."""
         x, y, width, height = box
         total_w, total_h = self.info.level_sizes[level]
         if self._mirrored:
@@ -103,7 +103,7 @@ class TurnedReader(ContextClose):
         return (y, x, height, width) if self._swapped else (x, y, width, height)
 
     def _turned(self, stored: np.ndarray) -> np.ndarray:
-        """Pixels of the file as they are shown."""
+        """Stored pixels as they are shown."""
         pixels = stored.transpose(1, 0, 2) if self._swapped else stored
         return np.ascontiguousarray(pixels[:: -1 if self._flipped else 1, :: -1 if self._mirrored else 1])
 

@@ -1,4 +1,4 @@
-"""Micrometres per pixel: parsed from wherever a header has them, checked for plausibility, never guessed."""
+"""Micrometres per pixel, which are read from the fields of a header, checked for plausibility and never guessed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 from pathosig.core.errors import SlideError
 
 MPP_MIN, MPP_MAX = 0.05, 100.0
-"""Beyond these a number is a wrong unit, not a microscope."""
+"""Range of plausible values; others indicate a wrong unit."""
 
 _ANISOTROPY = 0.05
 _NUMBER = re.compile(r"[-+]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][-+]?\d+)?")
@@ -26,7 +26,7 @@ _UNITS = {
     "um": 1.0,
     "µm": 1.0,
     "μm": 1.0,
-    "âµm": 1.0,  # UTF-8 that was taken for Latin-1
+    "âµm": 1.0,  # UTF-8 that was read as Latin-1
     "micron": 1.0,
     "micrometer": 1.0,
     "micrometre": 1.0,
@@ -50,12 +50,12 @@ _UNITS = {
     "pt": 25_400.0 / 72,
 }
 _PRINTER_MIN, _PRINTER_MAX = 25_400 / 601, 25_400 / 71.9
-"""Micrometres per pixel of 72 to 600 dots an inch, what printers and screens have."""
+"""Micrometres per pixel of 72 to 600 dots per inch, which are resolutions of printers and screens."""
 _ADVICE = "Give the right value in the mpp column of slides.csv (or with --mpp): a scan at 20x has about 0.5, at 40x 0.25."
 
 
 def parse_number(text: str | float | None) -> float | None:
-    """A positive number with point or comma, with or without an exponent; None for anything else.
+    """A positive number with a decimal point or comma, with or without an exponent; None for any other text.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def parse_number(text: str | float | None) -> float | None:
 
 
 def first_number(text: str) -> float | None:
-    """The number that a text begins with, or None.
+    """The number with which a text begins; None if there is none.
 
     Parameters
     ----------
@@ -94,12 +94,12 @@ def first_number(text: str) -> float | None:
 
 
 def length(text: str) -> float | None:
-    """The micrometres that a field of a header begins with; None where no number does, or one that goes on.
+    """The length in micrometres with which a field of a header begins; None if there is none, or it is part of an expression.
 
     Parameters
     ----------
     text
-        Such as ``0.2527``, ``250 nm`` or ``"2,5e-1"``; without a unit that is known they are micrometres.
+        Such as ``0.2527``, ``250 nm`` or ``"2,5e-1"``; a number without a known unit is in micrometres.
 
     Examples
     --------
@@ -116,7 +116,7 @@ def length(text: str) -> float | None:
 
 
 def micrometres(value: str | float | None, unit: str) -> float | None:
-    """A length in micrometres, or None where the number or its unit cannot be understood.
+    """A length in micrometres; None if the number or its unit cannot be interpreted.
 
     Parameters
     ----------
@@ -138,28 +138,28 @@ def micrometres(value: str | float | None, unit: str) -> float | None:
 def checked_mpp(
     x: float | None, y: float | None, *, given: float | None, name: str, tags: bool = False
 ) -> tuple[float | None, str]:
-    """The mpp to use and where it comes from.
+    """The mpp of a slide and its source.
 
     Parameters
     ----------
     x, y
-        Header values in micrometres per pixel.
+        Values of the header in micrometres per pixel.
     given
-        Value of the user's table; it wins over whatever the header says.
+        Value in the table of the user, which takes precedence over the header.
     name
-        Name of the slide, for messages.
+        Name of the slide, for error messages.
     tags
-        Whether the values are of resolution tags, which writers of images fill with those of printers and screens
-        (72 to 600 dots an inch) where they know no better.
+        Whether the values come from resolution tags. If software does not know the resolution, it often sets them to that of a
+        printer or screen (72 to 600 dots per inch).
 
     Returns
     -------
-    (mpp, source) with source ``given``, ``header`` or ``missing``
+    (mpp, source), where source is ``given``, ``header`` or ``missing``
 
     Raises
     ------
     SlideError
-        E_MPP_RANGE for implausible values, E_MPP_ANISO where x and y differ by more than 5 %.
+        E_MPP_RANGE if a value is implausible, E_MPP_ANISO if x and y differ by more than 5 %.
 
     Examples
     --------
@@ -181,8 +181,8 @@ def checked_mpp(
         return None, "missing"
     if tags and any(_PRINTER_MIN <= value <= _PRINTER_MAX for value in (x, y)):
         raise SlideError(
-            f"{name}: its header has the resolution of a printer or screen ({25_400 / x:.0f} dots an inch), not the microscope's. "
-            f"{_ADVICE}",
+            f"{name}: its header has the resolution of a printer or screen ({25_400 / x:.0f} dots per inch), not that of a "
+            f"microscope. {_ADVICE}",
             code="E_MPP_RANGE",
         )
     for value in (x, y):
@@ -205,7 +205,7 @@ def _implausible(value: float, name: str, where: str) -> SlideError:
 
 
 def power_warning(mpp: float | None, power: float | None) -> tuple[str, ...]:
-    """A warning where objective power and mpp disagree by more than a factor of 1.6.
+    """A warning if objective power and mpp disagree by more than a factor of 1.6.
 
     Parameters
     ----------
@@ -235,7 +235,7 @@ def power_warning(mpp: float | None, power: float | None) -> tuple[str, ...]:
 
 
 def from_resolution_tags(x: float | None, y: float | None, unit: int) -> tuple[float | None, float | None]:
-    """The mpp that TIFF resolution tags give.
+    """The mpp in x and y from the resolution tags of TIFF.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Slides that lie in object storage: read there where ranges suffice, else copied to this machine, within a bounded space."""
+"""Slides in object storage: they are read in ranges if possible, otherwise copied to a folder of limited size on this machine."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ _HELD = "held-"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Staged:
-    """A copy that stays as long as its mark does."""
+    """A copy of a slide, which is kept as long as its mark exists."""
 
     path: Path
     mark: Path
 
     def release(self) -> None:
-        """Let others remove it."""
+        """Allow the removal of the copy."""
         with contextlib.suppress(OSError):
             self.mark.unlink()
 
 
 def is_read_by_ranges(path: Path) -> bool:
-    """Whether a remote slide is a TIFF of a maker whose files `TiffReader` takes; OpenSlide and other readers need a file.
+    """Whether a slide is a TIFF that `TiffReader` can read in ranges; OpenSlide and other readers need a local file.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def is_read_by_ranges(path: Path) -> bool:
     Raises
     ------
     SlideError
-        E_NOT_FILE, E_READ.
+        E_NOT_FILE if there is no such file, E_READ if reading fails.
 
     Examples
     --------
@@ -68,13 +68,13 @@ def is_read_by_ranges(path: Path) -> bool:
         except SlideError as error:
             if error.code == "E_READ":
                 raise
-            return False  # OpenSlide may know it; a damaged file is refused as one of this machine is
+            return False  # OpenSlide may be able to read it; a damaged file is refused after it was copied
         except (NoRanges, IsADirectoryError):
             return False
 
 
 def _is_taken(first: Page) -> bool:
-    """Whether OpenSlide would not know it for Leica's, Trestle's or Ventana's, by the signs that it goes by itself."""
+    """Whether the first page has none of the marks by which OpenSlide recognises Leica, Trestle and Ventana."""
     text = first.description
     others = "leica-microsystems.com/scn" in text or text.startswith("level=")
     return not others and not first.software.startswith("MedScan")
@@ -83,8 +83,8 @@ def _is_taken(first: Page) -> bool:
 def staged(path: Path) -> Staged:
     """A copy of a remote slide on this machine.
 
-    Copies lie in PATHOSIG_STAGE (default: a folder for temporary files) and together take PATHOSIG_STAGE_GB (default 50) at
-    most: those that nobody has open go first, the longest unused before the others.
+    Copies are kept in the folder PATHOSIG_STAGE (by default a temporary folder) and have at most PATHOSIG_STAGE_GB gigabytes
+    (by default 50) in total. To make room, copies that are not open are removed, beginning with the least recently used.
 
     Parameters
     ----------
@@ -93,21 +93,22 @@ def staged(path: Path) -> Staged:
 
     Returns
     -------
-    `Staged`, to be released when the slide is closed.
+    Staged
+        Must be released when the slide is closed.
 
     Raises
     ------
     SlideError
-        E_NOT_FILE, E_READ.
+        E_NOT_FILE if there is no such slide, E_READ if reading fails.
     StorageError
-        If the slide is larger than the space, or others hold all of it for ten minutes.
+        If the slide is larger than the limit, or open slides occupy all space for ten minutes.
     """
     root, limit = _root(), _limit()
     with coded(path.name, "E_READ"):
         state = look(path)
     if state.size > limit:
         raise StorageError(
-            f"{path.name}: {state.size / 1e9:.1f} GB have to be copied here to be read, and PATHOSIG_STAGE_GB allows "
+            f"{path.name}: {state.size / 1e9:.1f} GB must be copied to this machine, but PATHOSIG_STAGE_GB allows "
             f"{limit / 1e9:.1f}. Raise it."
         )
     entry = root / _entry_name(path, state)
@@ -120,7 +121,7 @@ def staged(path: Path) -> Staged:
             continue
         if time.monotonic() > deadline:
             raise StorageError(
-                f"{path.name}: other slides hold all of the {limit / 1e9:.1f} GB that PATHOSIG_STAGE_GB allows. Raise it, or take "
+                f"{path.name}: other slides occupy all of the {limit / 1e9:.1f} GB that PATHOSIG_STAGE_GB allows. Raise it, or use "
                 "fewer workers."
             )
         time.sleep(_POLL_S)
@@ -133,7 +134,7 @@ def _root() -> Path:
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise StorageError(
-            f"{root.name}: cannot be made ({error.strerror}). Choose another PATHOSIG_STAGE."
+            f"{root.name}: the folder cannot be created ({error.strerror}). Set PATHOSIG_STAGE to another folder."
         ) from error
     return root
 
@@ -152,7 +153,7 @@ def _entry_name(path: Path, state: RemoteState) -> str:
 
 
 def _hold(entry: Path) -> Path | None:
-    """Mark a copy as in use; None where there is none."""
+    """Mark a copy as in use; None if there is no copy."""
     mark = entry / f"{_HELD}{os.getpid()}-{os.urandom(4).hex()}"
     try:
         mark.touch(exist_ok=False)
@@ -163,7 +164,7 @@ def _hold(entry: Path) -> Path | None:
 
 
 def _fetched(path: Path, entry: Path, size: int, root: Path, limit: float) -> bool:
-    """Copy a slide; False where there is no room now. The name of the folder says how much it will hold."""
+    """Copy a slide; False if there is no room at present. The name of the folder contains the size of the slide."""
     coming = root / f".coming-{os.getpid()}-{os.urandom(4).hex()}-{size}"
     coming.mkdir()
     try:
@@ -175,7 +176,7 @@ def _fetched(path: Path, entry: Path, size: int, root: Path, limit: float) -> bo
         except SlideError as error:
             if isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.ENOSPC:
                 raise StorageError(
-                    f"{root.name}: the disk is full. Give PATHOSIG_STAGE another folder."
+                    f"{root.name}: the disk is full. Set PATHOSIG_STAGE to another folder."
                 ) from error
             raise
         with contextlib.suppress(OSError):  # another process was faster
@@ -186,7 +187,7 @@ def _fetched(path: Path, entry: Path, size: int, root: Path, limit: float) -> bo
 
 
 def _make_room(root: Path, limit: float, coming: Path) -> bool:
-    """Remove copies that nobody has open until all fit."""
+    """Remove copies that are not open until the others fit; returns whether they do."""
     sizes: dict[Path, int] = {}
     for each in root.iterdir():
         owner, number = each.name.removeprefix(".coming-").split("-")[0], each.name.rpartition("-")[2]
@@ -207,7 +208,7 @@ def _make_room(root: Path, limit: float, coming: Path) -> bool:
 
 
 def _is_held(entry: Path) -> bool:
-    """Whether a process that lives has it open; a copy that is coming always counts as held."""
+    """Whether a running process has the copy open; an unfinished copy always counts as open."""
     if entry.name.startswith("."):
         return True
     owners = [mark.name.split("-")[1] for mark in entry.glob(f"{_HELD}*")]

@@ -1,6 +1,6 @@
-"""Tissue: where it is on a slide, as a mask at low power and as polygons in level-0 pixels.
+"""Tissue detection: the tissue of a slide as a mask at low power and as polygons in level-0 pixels.
 
-Nothing here imports NumPy until it is used: the process that only hands out slides does without.
+The package imports NumPy only when it is used, because the process that only distributes slides to workers does not need it.
 """
 
 import lazy_loader

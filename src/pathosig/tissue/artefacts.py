@@ -1,4 +1,4 @@
-"""Pen marks, told from H&E by how they absorb."""
+"""Pen marks, which are distinguished from H&E by their colour."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathosig.tissue.morphology import dilated, opened
 
 
 def is_ink(density: np.ndarray) -> np.ndarray:
-    """Which pixels have colours that haematoxylin and eosin cannot mix, each by itself.
+    """Whether the colour of each pixel cannot be a mixture of haematoxylin and eosin.
 
-    H&E absorbs green most: the optical density of green is above that of red and blue. Blue, green
-    and black ink are elsewhere; red ink absorbs green and blue alike.
+    H&E absorbs green most: the optical density of green is higher than that of red and of blue. Blue, green and black ink
+    have other proportions, and red ink absorbs green and blue equally.
 
     Parameters
     ----------
     density
-        float32[..., 3]: optical densities (decadic) of red, green, blue.
+        float32[..., 3]: decadic optical densities of red, green and blue.
 
     Returns
     -------
@@ -31,7 +31,7 @@ def is_ink(density: np.ndarray) -> np.ndarray:
 
 
 def _is_ink(r: np.ndarray, g: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The same for float32[n] per colour, where they absorb at all."""
+    """`is_ink` of pixels that absorb light, given as float32[n] of each colour."""
     total = r + g + b
     scale = 1 / total
     share_r, share_g, share_b = r * scale, g * scale, b * scale
@@ -45,12 +45,12 @@ def _is_ink(r: np.ndarray, g: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def pen_mask(density: np.ndarray) -> np.ndarray:
-    """Which pixels are pen: ink in strokes, with a rim.
+    """Mask of pen marks: strokes of ink with a margin.
 
     Parameters
     ----------
     density
-        float32[h, w, 3]: see `is_ink`.
+        float32[h, w, 3]: decadic optical densities, as for `is_ink`.
 
     Returns
     -------
@@ -60,5 +60,5 @@ def pen_mask(density: np.ndarray) -> np.ndarray:
 
 
 def strokes(ink: np.ndarray) -> np.ndarray:
-    """Ink that is no single pixel, as nuclei and dust are here, with a rim, bool[h, w]."""
+    """Ink without single pixels, which may be nuclei or dust, with a margin of two pixels: bool[h, w]."""
     return dilated(opened(ink, 1), 2) if ink.any() else ink

@@ -1,4 +1,4 @@
-"""The tissue mask: optical density against the slide's own background, colour, shape."""
+"""The tissue mask, from optical density relative to the background of the slide, colour and shape."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pathosig.tissue.morphology import closed, opened, pieces, smoothed
 from pathosig.tissue.spec import TissueSpec
 
 _BAND = 64
-"""Rows worked on at once: temporary arrays stay small enough to be used again, not mapped anew."""
+"""Rows that are processed together, so that the memory of temporary arrays is reused instead of allocated again."""
 
 _GAP_UM = 28.0
-"""Radius of the closing: the walls of fat cells join, and their insides are small holes."""
+"""Radius of the closing, which joins the walls of fat cells, so that their insides become small holes."""
 
 _THIN_UM = 20.0
-"""Radius of the opening: fibres and edges of coverslips are thinner than twice this."""
+"""Radius of the opening, which removes fibres and edges of coverslips."""
 
 
 def background_colour(rgb: np.ndarray) -> np.ndarray:
@@ -34,7 +34,7 @@ def background_colour(rgb: np.ndarray) -> np.ndarray:
     planes = np.ascontiguousarray(flat.T)
     low, high = np.minimum.reduce(planes), np.maximum.reduce(planes)
     glass = (low > 140) & (high - low < 45)
-    if glass.mean() < 0.005:  # no glass in sight: assume a white lamp
+    if glass.mean() < 0.005:  # without visible glass a white lamp is assumed
         return np.array([245.0, 245.0, 245.0])
     level = (planes[0].astype(np.uint16) + planes[1] + planes[2]) // 3
     counts = np.bincount(level[glass], minlength=256).astype(float)
@@ -42,24 +42,24 @@ def background_colour(rgb: np.ndarray) -> np.ndarray:
     if counts[250:].sum() > 0.2 * counts.sum():
         mode = 252
     else:
-        # the brightest peak that holds at least a fifth of the highest: pale tissue lies below the glass
+        # The brightest peak of at least a fifth of the height of the highest, because pale tissue is darker than the glass.
         peaks = np.flatnonzero(counts >= 0.2 * counts.max())
         mode = int(peaks[-1])
         window = slice(max(mode - 8, 0), mode + 1)
         mode = window.start + int(np.argmax(counts[window]))
-    near = glass & (level >= mode) & (level <= mode + 4)  # darker ones may be pale tissue
+    near = glass & (level >= mode) & (level <= mode + 4)  # darker pixels may be pale tissue
     return np.array([_median(plane[near if near.any() else glass]) for plane in planes])
 
 
 def _median(values: np.ndarray) -> float:
-    """Median of uint8[n] from their counts."""
+    """Median of uint8[n] from the counts of the values."""
     below = np.cumsum(np.bincount(values, minlength=256))
     middle = np.searchsorted(below, [(len(values) - 1) // 2, len(values) // 2], side="right")
     return float(middle.sum() / 2)
 
 
 def optical_density(rgb: np.ndarray, background: np.ndarray) -> np.ndarray:
-    """log10(background / pixel) per channel, float32[h, w, 3], never below 0; each channel lies in one piece."""
+    """Optical density log10(background / pixel) of each channel, at least 0: float32[h, w, 3] with contiguous channels."""
     table = np.log10(np.maximum(background[:, None], 1.0) + 1.0) - np.log10(np.arange(256.0) + 1.0)
     table = np.clip(table, 0, None).astype(np.float32)
     planes = np.empty((3, *rgb.shape[:-1]), np.float32)
@@ -69,27 +69,27 @@ def optical_density(rgb: np.ndarray, background: np.ndarray) -> np.ndarray:
 
 
 def channel_mean(values: np.ndarray) -> np.ndarray:
-    """Mean over three channels; NumPy's own is five times slower over so short an axis."""
+    """Mean over three channels; NumPy's mean is five times slower for such a short axis."""
     return np.asarray((values[..., 0] + values[..., 1] + values[..., 2]) * np.float32(1 / 3))
 
 
 def channel_range(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(lowest, highest) of three channels."""
+    """Minimum and maximum over three channels."""
     a, b, c = (values[..., i] for i in range(3))
     return np.minimum(np.minimum(a, b), c), np.maximum(np.maximum(a, b), c)
 
 
 def tissue_mask(rgb: np.ndarray, spec: TissueSpec | None = None, *, mpp: float | None = None) -> np.ndarray:
-    """Which pixels of a low-power image are tissue.
+    """Mask of the tissue in a low-power image.
 
     Parameters
     ----------
     rgb
         uint8[h, w, 3], the whole slide at low power.
     spec
-        Thresholds; the defaults without it.
+        Settings; the defaults if None.
     mpp
-        Micrometres per pixel of `rgb`; ``spec.mpp`` without it.
+        Micrometres per pixel of `rgb`; by default ``spec.mpp``.
 
     Returns
     -------
@@ -120,17 +120,17 @@ def tissue_mask(rgb: np.ndarray, spec: TissueSpec | None = None, *, mpp: float |
 
 
 def _score(density: np.ndarray) -> np.ndarray:
-    """How much like stained tissue: mean density, and the green that H&E absorbs beyond red and blue."""
+    """Similarity to stained tissue: mean optical density, plus the excess of green over red and blue, as in H&E."""
     red, green, blue = (density[..., i] for i in range(3))
     return np.asarray(channel_mean(density) + np.maximum(green - np.minimum(red, blue), 0))
 
 
 def threshold(score: np.ndarray, spec: TissueSpec) -> float:
-    """Otsu on the logarithm of the score, held between the noise of the glass and a plain maximum."""
+    """Otsu's threshold of the logarithm of the score, limited to a range between the noise of the glass and a maximum."""
     noise = 2 * spec.min_density
     floor = np.float32(noise / 4)
     above = score[score > floor]
-    glass = score.size - above.size  # most of a slide: one pixel speaks for all
+    glass = score.size - above.size  # most of a slide, so that its pixels are counted instead of stored
     values = np.log10(np.minimum(np.append(above, floor) if glass else above, np.float32(2)))
     counts, edges = np.histogram(values, bins=128)
     counts[0] += max(glass - 1, 0)
@@ -144,10 +144,10 @@ def threshold(score: np.ndarray, spec: TissueSpec) -> float:
 
 
 def _shaped(mask: np.ndarray, spec: TissueSpec, mpp: float) -> np.ndarray:
-    """Without gaps, small holes, fibres, specks and slide edges."""
+    """The mask without gaps, small holes, fibres, specks and slide edges."""
     whole = closed(mask, max(1, round(_GAP_UM / mpp)))
     filled = _fill_holes(whole, spec.min_hole_um2 / mpp**2)
-    if spec.min_hole_um2:  # glass that holds a disc as large as a hole stays glass, bays included
+    if spec.min_hole_um2:  # glass that contains a disc of the area of a hole stays glass, also in bays
         filled &= ~opened(~closed(mask, 1), max(1, round(np.sqrt(spec.min_hole_um2 / np.pi) / mpp)))
     if min(mask.shape) > 50:
         filled = opened(filled, max(1, round(_THIN_UM / mpp)))
@@ -163,7 +163,7 @@ def _fill_holes(mask: np.ndarray, area: float) -> np.ndarray:
 
 
 def _large(mask: np.ndarray, area: float) -> np.ndarray:
-    """Without small pieces and without long thin ones: coverslip and slide edges."""
+    """The mask without small pieces, and without long thin ones, which are edges of coverslips and slides."""
     components = pieces(mask)
     sides = components.boxes[:, 2:] - components.boxes[:, :2]
     long, short = sides.max(axis=1), sides.min(axis=1)
@@ -173,16 +173,16 @@ def _large(mask: np.ndarray, area: float) -> np.ndarray:
 
 
 def split_touching(mask: np.ndarray, *, radius: int) -> np.ndarray:
-    """Cut bridges between compact pieces by a watershed on the distance to the background.
+    """Separate touching compact pieces by a watershed on the distance to the background.
 
     Parameters
     ----------
     mask
         bool[h, w].
     radius
-        Pixels; maxima of the distance nearer than this belong to one piece.
+        Distance in pixels; maxima of the distance to the background that are closer belong to one piece.
     """
-    from scipy import ndimage  # most studies do not cut bridges
+    from scipy import ndimage  # most studies do not separate pieces
 
     distance = ndimage.gaussian_filter(ndimage.distance_transform_edt(mask), 1.0)
     peaks = feature.peak_local_max(distance, min_distance=radius, labels=ndimage.label(mask)[0])

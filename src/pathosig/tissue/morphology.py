@@ -1,6 +1,6 @@
-"""Growing, shrinking and labelling of masks, smoothing: what SciPy's image package does, without its import.
+"""Dilation, erosion and labelling of masks, and Gaussian smoothing, without importing scipy.ndimage.
 
-That import costs more than all the tissue of a slide. Pieces and smoothing agree with SciPy to the bit.
+This import would take longer than detecting the tissue of a slide. Labelling and smoothing agree exactly with SciPy.
 """
 
 from __future__ import annotations
@@ -13,16 +13,18 @@ _BAND = 16
 
 
 def dilated(mask: np.ndarray, radius: int) -> np.ndarray:
-    """A mask grown by an octagon of `radius` pixels, bool[h, w]; beyond the edge is nothing.
+    """Dilation of a mask by an octagon of `radius` pixels, bool[h, w]; outside the image the mask is empty.
 
-    Steps of a cross and of a square by turns.
+    Steps with a cross and steps with a square alternate.
     """
-    out = np.packbits(mask, axis=1)  # eight pixels a byte
+    out = np.packbits(mask, axis=1)  # eight pixels per byte
     for step in range(radius):
         wide = out | (out + out) | (out >> 1)
         wide[:, :-1] |= out[:, 1:] >> 7
         wide[:, 1:] |= out[:, :-1] << 7
-        tall = wide.copy() if step % 2 else out  # the second axis of a square sees what the first has grown
+        tall = (
+            wide.copy() if step % 2 else out
+        )  # in a square step the second axis starts from the result of the first
         wide[1:] |= tall[:-1]
         wide[:-1] |= tall[1:]
         out = wide
@@ -30,39 +32,39 @@ def dilated(mask: np.ndarray, radius: int) -> np.ndarray:
 
 
 def eroded(mask: np.ndarray, radius: int) -> np.ndarray:
-    """A mask shrunk by an octagon; what lies beyond the edge counts as inside."""
+    """Erosion of a mask by an octagon of `radius` pixels, bool[h, w]; outside the image the mask is full."""
     shrunk: np.ndarray = ~dilated(~mask, radius)
     return shrunk
 
 
 def closed(mask: np.ndarray, radius: int) -> np.ndarray:
-    """Without gaps narrower than two radii; what lies between a mask and the edge is no gap, for nothing is beyond it."""
+    """Closing, which fills gaps narrower than two radii; gaps between the mask and the edge of the image are not filled."""
     room = ((radius, radius), (radius, radius))
     whole = eroded(dilated(np.pad(mask, room), radius), radius)
     return whole[radius : radius + mask.shape[0], radius : radius + mask.shape[1]]
 
 
 def opened(mask: np.ndarray, radius: int) -> np.ndarray:
-    """Without parts narrower than two radii."""
+    """Opening, which removes parts narrower than two radii."""
     return dilated(eroded(mask, radius), radius)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pieces:
-    """The connected pieces of a mask, neighbours across edges, in the order of their first pixels.
+    """The 4-connected components of a mask, in the order of their first pixels.
 
     Attributes
     ----------
     shape
         (h, w) of the mask.
     runs
-        int[2, r]: where runs of pixels start and end in the mask with a column before its first.
+        int[2, r]: start and end of each horizontal run of pixels, as flat positions in a mask with one column more on the left.
     number
-        int[r]: the piece of each run, from 0.
+        int[r]: component of each run, from 0.
     areas
-        int[n]: pixels.
+        int[n]: area of each component in pixels.
     boxes
-        int[n, 4]: top, left, bottom, right; the last two exclusive.
+        int[n, 4]: top, left, bottom and right of each component; bottom and right are exclusive.
     """
 
     shape: tuple[int, int]
@@ -72,7 +74,7 @@ class Pieces:
     boxes: np.ndarray
 
     def chosen(self, keep: np.ndarray) -> np.ndarray:
-        """The pieces that bool[n] says, as bool[h, w]."""
+        """Mask of the components that `keep`, bool[n], selects: bool[h, w]."""
         height, width = self.shape
         marks = np.zeros(height * (width + 1) + 1, np.int8)
         start, stop = self.runs[:, keep[self.number]]
@@ -82,9 +84,11 @@ class Pieces:
 
 
 def pieces(mask: np.ndarray) -> Pieces:
-    """Connected pieces of bool[h, w]: runs of pixels in rows, joined where they touch those of the next row."""
+    """The 4-connected components of bool[h, w], from runs of pixels that are joined if they touch runs of the next row."""
     height, width = mask.shape
-    line = np.zeros(height * (width + 1) + 2, bool)  # a gap before each row: runs end with it
+    line = np.zeros(
+        height * (width + 1) + 2, bool
+    )  # a gap before each row, so that no run continues in the next
     line[1:-1].reshape(height, width + 1)[:, 1:] = mask
     runs = np.flatnonzero(line[1:] != line[:-1]).reshape(-1, 2).T
     start, stop = runs
@@ -102,7 +106,7 @@ def pieces(mask: np.ndarray) -> Pieces:
 
 
 def _joined(start: np.ndarray, stop: np.ndarray, stride: int) -> np.ndarray:
-    """For each run the first run of its piece; `stride` leads to the pixel below."""
+    """For each run, the first run of its component; `stride` is the distance to the pixel below."""
     first = np.searchsorted(stop, start + stride, side="right")
     count = np.maximum(np.searchsorted(start, stop + stride, side="left") - first, 0)
     above = np.repeat(np.arange(len(start)), count)
@@ -120,13 +124,13 @@ def _joined(start: np.ndarray, stop: np.ndarray, stride: int) -> np.ndarray:
 
 
 def smoothed(values: np.ndarray, sigma: float) -> np.ndarray:
-    """Gaussian smoothing of float32[h, w], four sigma wide, mirrored at the edges."""
+    """Gaussian smoothing of float32[h, w]; the kernel ends at four sigma, and the image is mirrored at its edges."""
     radius = int(4 * sigma + 0.5)
     kernel = np.exp(-0.5 / (sigma * sigma) * np.arange(-radius, radius + 1) ** 2)
     kernel /= kernel.sum()
     rows, columns = (np.pad(np.arange(n), radius, mode="symmetric") for n in values.shape)
     out = np.empty_like(values)
-    for top in range(0, len(values), _BAND):  # in the cache
+    for top in range(0, len(values), _BAND):  # in bands that fit the processor's cache
         band = values[rows[top : top + _BAND + 2 * radius]].astype(np.float64)
         once = _taps(band, kernel).astype(np.float32)
         out[top : top + _BAND] = _taps(once.T[columns].astype(np.float64), kernel).T
@@ -134,7 +138,7 @@ def smoothed(values: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def _taps(values: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """Weighted sums along the first axis of as many neighbours as the kernel has, in SciPy's order."""
+    """Convolution with a symmetric kernel along the first axis; terms are added in the same order as in SciPy."""
     radius = len(kernel) // 2
     n = len(values) - 2 * radius
     total = values[radius : radius + n] * kernel[radius]

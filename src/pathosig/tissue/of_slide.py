@@ -1,4 +1,4 @@
-"""The tissue of one slide, as a worker finds and writes it."""
+"""Detects and writes the tissue of one slide; this is the task of a worker."""
 
 from __future__ import annotations
 
@@ -22,20 +22,25 @@ _MIN_OVERVIEW_SIDE = 400
 
 
 def find_on_slide(job: Job) -> Outcome:
-    """Write the tissue polygons of a slide: the user's where there are any, else those of the mask.
+    """Write the tissue polygons of a slide: those of the user if there are any, otherwise those of the mask.
+
+    Parameters
+    ----------
+    job
+        The unit of work of one slide.
 
     Raises
     ------
     SlideError
-        E_EDITED where the polygons were changed in place, E_MPP without a resolution, E_CHANGED where the slide
-        changed while it was read; what reading it raises.
+        E_EDITED if the polygons were edited in the folder of results, E_MPP if the slide has no resolution, E_CHANGED if the
+        slide changed while it was read, and the errors of opening and reading a slide.
     """
     payload, spec = job.payload, job.spec
     if payload["in_place"]:
         name = Path(payload["output"]).name
         raise SlideError(
-            f"slide {job.unit}: {payload['output']} was changed by hand. To use your version: "
-            f"mkdir -p tissue/edited && mv {payload['output']} tissue/edited/{name}; to drop it: delete the file. "
+            f"slide {job.unit}: {payload['output']} was edited by hand. To use your version: "
+            f"mkdir -p tissue/edited && mv {payload['output']} tissue/edited/{name}; to discard it: delete the file. "
             "Then run again.",
             code="E_EDITED",
         )
@@ -73,7 +78,7 @@ def find_on_slide(job: Job) -> Outcome:
     width, height = info.level_sizes[0]
     share = area / (width * height)
     if share > 0.95 and not payload["edited"]:
-        findings.append(f"tissue covers {share:.0%} of the slide; look at it")
+        findings.append(f"tissue covers {share:.0%} of the slide; check its outline")
     write_text(job.root / payload["output"], to_geojson(polygons, info.mpp))
     summary = {
         "area_um2": round(area * info.mpp**2, 1),
@@ -89,10 +94,10 @@ def find_on_slide(job: Job) -> Outcome:
     }
     if not polygons:
         findings.append(
-            f"{payload['edited']} holds no polygon; draw the tissue, or delete the file"
+            f"{payload['edited']} has no polygon; draw the tissue, or delete the file"
             if payload["edited"]
-            else "no tissue found; a white, black or very pale slide, or pieces under [tissue] min_area_um2. "
-            "Lower [tissue] min_density or that, or draw it"
+            else "no tissue found: the slide is white, black or very pale, or its pieces are smaller than [tissue] min_area_um2. "
+            "Lower [tissue] min_density or min_area_um2, or draw the tissue"
         )
     return Outcome(
         outputs=(payload["output"],),
@@ -103,10 +108,10 @@ def find_on_slide(job: Job) -> Outcome:
 
 
 def _overview_mpp(info: SlideInfo, mpp: float, wanted: float) -> float:
-    """Micrometres per pixel at which tissue is looked for: as wanted, finer where that leaves a small picture.
+    """Micrometres per pixel at which tissue is detected: as wanted, but finer if the image would be too small.
 
-    A small picture, such as that of a core, is taken from a stored level up to twice as coarse rather than by decoding the
-    level below, whose pixels the tiles decode anyway.
+    For a small image, such as that of a core, a stored level that is up to twice as coarse is used if there is one, because
+    decoding the next finer level would take longer.
     """
     finest = mpp * max(info.level_sizes[0]) / _MIN_OVERVIEW_SIDE
     if finest >= wanted:

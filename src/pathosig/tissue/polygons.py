@@ -1,4 +1,4 @@
-"""Masks into polygons and back; GeoJSON that QuPath opens."""
+"""Conversion of masks to polygons and back, and GeoJSON that QuPath opens."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from pathosig.core.errors import SlideError
 
 Ring = list[tuple[float, float]]
 Polygon = list[Ring]
-"""Exterior ring first, then holes; (x, y) in level-0 pixels; rings are closed."""
+"""The exterior ring and then the holes; points are (x, y) in level-0 pixels, and rings are closed."""
 
 
 def mask_to_polygons(mask: np.ndarray, downsample: float = 1.0) -> list[Polygon]:
-    """Outlines of a mask, holes included.
+    """Outlines of a mask, including holes.
 
     Parameters
     ----------
@@ -32,14 +32,16 @@ def mask_to_polygons(mask: np.ndarray, downsample: float = 1.0) -> list[Polygon]
     Returns
     -------
     list of polygons
-        In level-0 pixels, simplified to half a mask pixel.
+        In level-0 pixels, simplified with a tolerance of half a mask pixel.
     """
     padded = np.pad(mask, 1).astype(np.float32)
     rings = []
     for contour in measure.find_contours(padded, 0.5):
         if len(contour) < 4:
             continue
-        points = (contour[:, ::-1] - 0.5) * downsample  # pixel centres at .5; the pad moved them by one
+        points = (
+            contour[:, ::-1] - 0.5
+        ) * downsample  # pixel centres lie at .5, and padding moved them by one
         ring = shapely.Polygon(points).simplify(0.5 * downsample)
         if not ring.is_empty and ring.area > 0:
             rings.append(ring)
@@ -48,7 +50,7 @@ def mask_to_polygons(mask: np.ndarray, downsample: float = 1.0) -> list[Polygon]
 
 
 def _nested(rings: Sequence[Any]) -> list[Polygon]:
-    """Rings, largest first, as polygons with holes: odd depth is a hole of the smallest ring around it."""
+    """Rings, sorted from the largest, as polygons with holes: a ring of odd depth is a hole of the smallest ring around it."""
     prepared = list(rings)
     tree = shapely.STRtree(prepared)
     parent: dict[int, int] = {}
@@ -69,8 +71,18 @@ def _nested(rings: Sequence[Any]) -> list[Polygon]:
 
 
 def polygons_to_mask(polygons: Sequence[Polygon], size: tuple[int, int], downsample: float) -> np.ndarray:
-    """Polygons drawn into a mask of (width, height) pixels of `downsample` level-0 pixels, bool[h, w]."""
-    from PIL import Image, ImageDraw  # finding tissue does without
+    """Mask of polygons, bool[h, w].
+
+    Parameters
+    ----------
+    polygons
+        In level-0 pixels.
+    size
+        (width, height) of the mask.
+    downsample
+        Level-0 pixels per mask pixel.
+    """
+    from PIL import Image, ImageDraw  # not needed for tissue detection
 
     canvas = Image.new("1", size, 0)
     draw = ImageDraw.Draw(canvas)
@@ -92,7 +104,7 @@ def polygons_to_mask(polygons: Sequence[Polygon], size: tuple[int, int], downsam
 
 
 def area_px(polygon: Polygon) -> float:
-    """Area in square level-0 pixels, holes taken out."""
+    """Area in square level-0 pixels, without holes."""
 
     def ring(points: Ring) -> float:
         x, y = np.asarray(points).T
@@ -102,7 +114,7 @@ def area_px(polygon: Polygon) -> float:
 
 
 def to_geojson(polygons: Sequence[Polygon], mpp: float | None) -> str:
-    """A FeatureCollection of annotations, one per polygon, areas in um^2 where mpp is known."""
+    """GeoJSON text: a FeatureCollection with one annotation per polygon, with its area in um^2 if `mpp` is known."""
     features = []
     for number, polygon in enumerate(polygons, start=1):
         properties: dict[str, object] = {
@@ -120,7 +132,17 @@ def to_geojson(polygons: Sequence[Polygon], mpp: float | None) -> str:
 
 
 def read_polygons(path: Path) -> list[Polygon]:
-    """Polygons of a GeoJSON file: a FeatureCollection, Feature or geometry as QuPath exports them.
+    """Polygons of a GeoJSON file: a FeatureCollection, a Feature or a geometry, as QuPath exports them.
+
+    Parameters
+    ----------
+    path
+        Path of the file.
+
+    Returns
+    -------
+    list of polygons
+        Invalid ones are repaired; other geometries than polygons are left out.
 
     Raises
     ------

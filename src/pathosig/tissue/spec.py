@@ -1,4 +1,4 @@
-"""How tissue is found: `[tissue]` of study.toml."""
+"""Settings of tissue detection: `[tissue]` of study.toml."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from pathosig.core.spec import Spec
 
 @dataclass(frozen=True, kw_only=True)
 class TissueSpec(Spec):
-    """How tissue is found.
+    """How tissue is detected.
 
     Attributes
     ----------
     mpp
-        Micrometres per pixel of the low-power image the mask is made on.
+        Micrometres per pixel of the low-power image in which tissue is detected.
     min_area_um2
-        Smaller pieces of tissue are dropped.
+        Smallest area of a piece of tissue in square micrometres; smaller pieces are left out.
     min_hole_um2
-        Smaller holes are filled.
+        Smallest area of a hole in square micrometres; smaller holes are filled.
     min_density
-        Lowest optical density that can be tissue; lower it for very pale stains.
+        Lowest optical density of tissue; use a lower value for very pale stains.
     sensitivity
-        Multiplies the automatic threshold; below 1 keeps paler tissue.
+        Factor of the automatic threshold; a value below 1 includes paler tissue.
     smooth_um
-        Radius of the smoothing before thresholding.
+        Radius in micrometres of the smoothing before thresholding.
     split
-        Cut pieces that touch (cores of a microarray) by watershed.
+        Whether to separate touching pieces, such as cores of a microarray, by watershed.
     remove_pen
-        Leave out pen marks.
+        Whether to leave out pen marks.
     """
 
     section: ClassVar[str] = "tissue"

@@ -1,4 +1,4 @@
-"""The tissue stage: one GeoJSON per slide; the user's edit takes precedence."""
+"""The tissue stage: writes a GeoJSON file with the tissue of every slide; edits of the user take precedence."""
 
 from __future__ import annotations
 
@@ -26,14 +26,23 @@ def find_tissue(
     *,
     execution: Execution = Execution(),
 ) -> StageReport:
-    """Find tissue on every slide and write polygons that QuPath opens.
+    """Detect tissue on every slide, and write polygons that QuPath opens.
 
-    A file ``tissue/edited/<slide>.geojson`` is taken instead of the automatic mask.
+    If there is a file ``tissue/edited/<slide>.geojson``, its polygons are used instead of automatic ones.
+
+    Parameters
+    ----------
+    study
+        An open study with its slides.csv.
+    spec
+        Settings of tissue detection; from study.toml by default.
+    execution
+        Number of workers, and what to do with slides that are already done or that fail.
 
     Returns
     -------
     StageReport
-        Slides without tissue are ``empty``; unreadable ones are ``failed``.
+        Slides without tissue are ``empty``, and slides that cannot be read are ``failed``.
 
     Raises
     ------
@@ -54,7 +63,7 @@ def find_tissue(
 
 
 def _warn_of_glass(study: Study, units: Sequence[str]) -> None:
-    """Name slides whose bare glass has another tint than that of most: another scanner, stain or colour profile, or wrong colours."""
+    """Warn of slides whose background has another tint than most, and of slides with different ICC profiles."""
     colours: dict[str, tuple[int, int, int]] = {}
     profiles: Counter[str] = Counter()
     for unit in units:
@@ -68,22 +77,22 @@ def _warn_of_glass(study: Study, units: Sequence[str]) -> None:
         said = ", ".join(f"{name} ({n})" for name, n in profiles.most_common(5))
         warnings.warn(
             PathosigWarning(
-                f'the slides have different ICC profiles: {said}. [tiles] icc = "srgb" turns their colours into those of one.',
+                f'the slides have different ICC profiles: {said}. [tiles] icc = "srgb" converts all of them to sRGB.',
                 code="W_ICC",
             ),
             stacklevel=3,
         )
     if len(colours) < 2:
         return
-    from pathosig.tissue.glass import disagreeing  # with NumPy
+    from pathosig.tissue.glass import disagreeing  # imports NumPy
 
     apart = disagreeing(colours)
     if apart:
         shown = ", ".join(f"{unit} {colours[unit]}" for unit in apart[:5])
         warnings.warn(
             PathosigWarning(
-                f"the bare glass of {len(apart)} of {len(colours)} slides has another tint (red, green, blue) than that of the rest: "
-                f"{shown}. Look at their colours; slides of several scanners or colour profiles may need [tiles] icc or [stain].",
+                f"the background of {len(apart)} of {len(colours)} slides has another tint (red, green, blue) than that of the "
+                f"others: {shown}. Check their colours; slides of several scanners or colour profiles may need [tiles] icc or [stain].",
                 code="W_BACKGROUND",
             ),
             stacklevel=3,
@@ -91,7 +100,7 @@ def _warn_of_glass(study: Study, units: Sequence[str]) -> None:
 
 
 def _icc(study: Study) -> str:
-    """The colours that tiles are read in: tissue is looked for in the same."""
+    """Colour conversion of tiles, which is used for tissue detection too."""
     tiles = study.config.get("tiles")
     return "srgb" if isinstance(tiles, Mapping) and tiles.get("icc") == "srgb" else "off"
 
@@ -123,7 +132,7 @@ def _unit(study: Study, specimen: Specimen, icc: str) -> Unit:
 
 def _one(job: Job) -> Outcome:
     from pathosig.tissue.of_slide import (
-        find_on_slide,  # with NumPy; the process that hands out slides does without
+        find_on_slide,  # imports NumPy, which the process that distributes slides does not need
     )
 
     return find_on_slide(job)
