@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -593,6 +594,24 @@ def test_the_band_goes_on_to_the_last_drop_and_the_median_has_both_halves():
     assert np.isfinite(band).all()
     dashed = [line.get_xydata().tolist() for line in axes.lines if line.get_linewidth() == 0.6]
     assert dashed == [[[0, 0.5], [9, 0.5]], [[9, 0], [9, 0.5]]]
+
+
+def test_counts_under_the_axis_never_touch():
+    time = np.arange(1.0, 193.0)
+    left = np.maximum(300 - 1.5 * time, 0).astype(int)
+    many = replace(
+        CURVE, time=time, estimate=left / 300, lower=left / 300, upper=left / 300, n_risk=left,
+        n_event=np.ones(192, int), n_censor=np.zeros(192, int), n=300, events=192,
+    )  # fmt: skip
+    figure = km_figure(replace(KM, curves=[many], unit="months"))
+    figure.canvas.draw()
+    boxes = [
+        t.get_window_extent()
+        for t in figure.axes[2].texts
+        if t.get_text().endswith(")") and "(e" not in t.get_text()
+    ]
+    assert len(boxes) >= 4
+    assert all(one.x1 < two.x0 for one, two in pairwise(boxes))
 
 
 def test_no_name_of_a_volcano_lies_on_the_line_of_q():

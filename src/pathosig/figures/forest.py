@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pathosig.figures.palette import INK, MUTED
+from pathosig.figures.palette import GRID, INK, MUTED
 from pathosig.figures.style import PAGE, axes_at, bare, estimate_text, new_figure, note, style
 from pathosig.figures.uncertainty import RATIO, why_too_wide
 
@@ -249,8 +249,12 @@ def _axis(axes: Axes, limits: tuple[float, float], body: float, sides: tuple[str
     choices = [0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50]
     if limits[1] / limits[0] < 6:
         choices = [0.25, 0.33, 0.5, 0.67, 0.8, 1, 1.25, 1.5, 2, 3, 4]
+    elif limits[1] / limits[0] < 30:
+        choices = [0.05, 0.1, 0.2, 0.33, 0.5, 1, 2, 3, 5, 10, 20]
     ticks = [t for t in choices if limits[0] <= t <= limits[1]]
     axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
+    for tick in ticks:
+        axes.axvline(tick, color=GRID, linewidth=0.5, zorder=0)
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)

@@ -280,7 +280,7 @@ def _median_text(curve: KmCurve, unit: str) -> str:
 def _draw_table(
     figure: Figure, data: KmData, box: tuple[float, float, float, float], ticks: NDArray[np.floating]
 ) -> None:
-    """One row per group: patients at risk and, in brackets, events so far."""
+    """One row per group: patients at risk and, in brackets, events so far; where they would touch, at every second tick."""
     left, bottom, width, height = box
     axes = bare(axes_at(figure, (left, bottom, width, height)))
     longest = max((float(c.time[-1]) for c in data.curves if len(c.time)), default=1.0)
@@ -289,9 +289,14 @@ def _draw_table(
     axes.set_ylim(height, 0)
     axes.patch.set_visible(False)
     axes.text(-0.62 * per_inch, 0.08, "At risk (events so far)", fontsize=5.8, color=MUTED, va="center")
-    for i, curve in enumerate(data.curves):
+    cells = [[f"{at_risk} ({events})" for at_risk, _, events in c.counts_at(ticks)] for c in data.curves]
+    # At 5.8 points a digit is 0.051 inches wide, and space and brackets together 0.09.
+    needed = max((0.051 * (len(cell) - 3) + 0.09 for row in cells for cell in row), default=0.0) + 0.04
+    between = float(ticks[1] - ticks[0]) / per_inch if len(ticks) > 1 else needed
+    every = max(1, math.ceil(needed / between))
+    for i, (curve, row) in enumerate(zip(data.curves, cells, strict=True)):
         y = 0.08 + (i + 1) * _ROW
         colour = group_colour(curve.label, i)
         axes.text(-0.62 * per_inch, y, curve.label, color=colour, weight="bold", va="center", fontsize=6.2)
-        for tick, (at_risk, _, events) in zip(ticks, curve.counts_at(ticks), strict=True):
-            axes.text(tick, y, f"{at_risk} ({events})", ha="center", va="center", fontsize=5.8)
+        for tick, cell in list(zip(ticks, row, strict=True))[::every]:
+            axes.text(tick, y, cell, ha="center", va="center", fontsize=5.8)
