@@ -27,4 +27,9 @@ for (high in 0:1) {
   s <- summary(survfit(Surv(time, state) ~ 1, subset(d, (x1 > median(d$x1)) == high)), times = times)$pstate
   out[[paste0("group", high, "_first")]] <- num(s[, 2]); out[[paste0("group", high, "_second")]] <- num(s[, 3])
 }
+# Standard errors of the absolute risks by influence functions (Ozenne et al. 2017).
+suppressMessages(library(riskRegression))
+e <- data.frame(t = d$apart, cause = d$cause, x1 = d$x1, x2 = d$x2)
+pair <- CSC(Hist(t, cause) ~ x1 + x2, data = e, fitter = "coxph", method = "efron")
+out$csc_se <- num(predict(pair, newdata = new, times = times, cause = 1, se = TRUE)$absRisk.se)
 cat(obj(out), "\n")

@@ -205,3 +205,63 @@ def test_points_of_the_nomogram_add_up_to_the_risk_of_the_model():
     back = 1 - np.exp(-hazard * np.exp(sheet.offset + np.array(scale.points) * sheet.per_point))
     assert len(scale.risk) > 5
     np.testing.assert_allclose(back, scale.risk, atol=1e-6)
+
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+@pytest.fixture(scope="module")
+def competing():
+    """The cohort of the golden tests, x2 in the place of the score, and R's multi-state Cox models of it."""
+    table = pd.read_csv(GOLDEN / "cohort.csv", float_precision="round_trip")
+    time = table["time"] + table["time"].rank(method="first") / 1e4
+    frame = table[["x1", "cause"]].assign(score=table["x2"], time=time, event=table["cause"] == 1)
+    theirs = json.loads((GOLDEN / "incidence.json").read_text())
+    years = tuple(t / 12 for t in theirs["times"])
+    return frame, theirs, fit_clinical_model(frame, ["x1"], endpoint="dfs", horizons=years)
+
+
+def test_with_a_competing_event_risks_equal_those_of_multi_state_cox_models(competing):
+    _, theirs, model = competing
+    new, score = pd.DataFrame({"x1": theirs["x1"]}), np.array(theirs["x2"], float)
+    expected = np.array(theirs["first"]).reshape(3, 3)
+    np.testing.assert_allclose(
+        1 - model.survival_at(model.predictors(new, score), theirs["times"]), expected, rtol=1e-6
+    )
+    risks = model.risks(new, score)
+    np.testing.assert_allclose(risks.risk, expected, rtol=1e-6)
+    assert (risks.lower < risks.risk).all()
+    assert (risks.risk < risks.upper).all()
+    again = from_plain(ClinicalModel, json.loads(json.dumps(to_plain(model))), where="model")
+    np.testing.assert_array_equal(again.risks(new, score).upper, risks.upper)
+
+
+def test_a_nomogram_with_a_competing_event_reads_the_incidence_of_an_average_patient_with_the_total(
+    competing,
+):
+    frame, _, model = competing
+    sheet = nomogram(model)
+    total = model.linear_predictor(frame, frame["score"].to_numpy())
+    for scale, at in zip(sheet.risks, model.horizons, strict=True):
+        assert len(scale.risk) > 3
+        predictor = sheet.offset + np.array(scale.points) * sheet.per_point
+        np.testing.assert_allclose(
+            model.competing.incidence_by_total(predictor, at.time), scale.risk, atol=1e-5
+        )
+    risk = model.risks(frame, frame["score"].to_numpy()).risk[:, -1]
+    by_total = model.competing.incidence_by_total(total, model.horizons[-1].time)
+    assert np.abs(by_total - risk).max() == pytest.approx(sheet.gap, rel=1e-6)
+    assert 0 < sheet.gap < 0.1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"coef": (0.1,)}, {"hazard": "falls"}, {"time": "falls"}, {"variance": "nan"}],
+)
+def test_a_frozen_cause_that_does_not_fit_together_is_refused(competing, change):
+    other = competing[2].competing.other
+    ((name, value),) = change.items()
+    values = getattr(other, name)
+    broken = {"falls": values[::-1], "nan": (float("nan"), *values[1:])}.get(value, value)
+    with pytest.raises(InputError, match="clinical model"):
+        dataclasses.replace(other, **{name: broken})

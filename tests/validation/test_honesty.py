@@ -10,10 +10,10 @@ import pytest
 
 from pathosig.core.errors import NotEstimableError
 from pathosig.signature import SignatureSpec, TrainingSet, fit_signature
+from pathosig.survival.causes import causes_of
 from pathosig.validation import ValidateSpec, cross_validate, read_results, validate
 from pathosig.validation.analysis import Analysis, ProportionalHazards, Subgroup
 from pathosig.validation.calibrate import calibration_of
-from pathosig.validation.competing import causes_of
 from pathosig.validation.families import with_families
 from pathosig.validation.findings import cohort_findings, fold_findings
 from pathosig.validation.internal import _refitting_error

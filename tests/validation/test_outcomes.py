@@ -7,14 +7,15 @@ import pandas as pd
 import pytest
 
 from pathosig.core.errors import ConfigError, NotEstimableError
-from pathosig.signature import SignatureSpec, fit_signature
-from pathosig.survival import brier, cox, fisher_exact, time_auc
+from pathosig.signature import Signature, SignatureSpec, fit_signature
+from pathosig.survival import IncidenceModel, brier, cox, fisher_exact, time_auc
+from pathosig.survival.causes import causes_of
 from pathosig.survival.imputation import _nelson_aalen, impute, rubin
 from pathosig.validation import ValidateSpec, validate
-from pathosig.validation.absolute import frozen_incidence
+from pathosig.validation.absolute import with_incidence
 from pathosig.validation.added import FrozenModels, added_value
 from pathosig.validation.associations import _counted, associations
-from pathosig.validation.competing import causes_of, competing_risks
+from pathosig.validation.competing import competing_risks
 from pathosig.validation.error import overall_error
 from pathosig.validation.findings import riley, sample_size_findings, spread_findings
 from pathosig.validation.forests import forest
@@ -280,10 +281,7 @@ def test_calibration_under_competing_events_compares_incidences_and_holds_where_
     assert at.years == 5.0
     assert at.expected < net - 0.15  # the risk if nobody died misleads most at the last horizon
     assert all(g.lower < g.observed < g.upper for g in at.groups)
-    # an endpoint without a declared competing event is judged as before
-    assert [w.code for w in result.warnings].count("W_COMPETING") == 1
-    finding = next(w for w in result.warnings if w.code == "W_COMPETING")
-    assert "dfs: os is a competing event" in finding.message
+    assert "W_COMPETING" not in [w.code for w in result.warnings]
 
 
 def test_auc_and_brier_score_under_competing_events_count_the_death_as_an_outcome(competing_validation):
@@ -294,14 +292,19 @@ def test_auc_and_brier_score_under_competing_events_count_the_death_as_an_outcom
         name: causes_of(joined(result.scores[result.scores["cohort"] == name], dfs), death)
         for name in ("discovery", "clinic")
     }
-    model = frozen_incidence(signature.baseline, coded["discovery"], per_year=12.0)
+    old = coded["discovery"]
+    # Two Cox models of the score in discovery, read together; the coefficient of the first is that of the score itself.
+    model = IncidenceModel.fit(old[["score"]], old["time"], old["cause"])
+    frozen = with_incidence(signature, old, per_year=12.0)
     frame = coded["clinic"]
     score, time, cause = (frame[c].to_numpy() for c in ("score", "time", "cause"))
     options = {"times": [36.0, 60.0], "competing": cause == 2}
     auc = time_auc(score, time, cause == 1, **options)
     np.testing.assert_allclose([a.estimate for a in row.auc][1:], auc.auc)
     assert auc.n_controls[0] > (time > 36).sum()
-    error = brier(1 - model.incidence_at(score[:, None], options["times"]), time, cause == 1, **options)
+    free = frozen.survival_at(score, options["times"])
+    np.testing.assert_allclose(free, 1 - model.incidence_at(score[:, None], options["times"]), atol=0.03)
+    error = brier(free, time, cause == 1, **options)
     np.testing.assert_allclose([b.score for b in row.brier][1:], error)
     net = brier(signature.survival_at(score, options["times"]), time, cause == 1, **options)
     assert (net > error + 0.005).all()  # the risk if nobody died is no prediction of what happens
@@ -324,6 +327,27 @@ def test_without_discovery_patients_absolute_risk_under_competing_events_is_not_
     row = result.analyses[0]
     assert all("needs the discovery patients" in v.reason for v in (row.calibration, row.brier, row.ibs))
     assert row.auc[0].estimate > 0.6
+    assert [w.code for w in result.warnings].count("W_COMPETING") == 1
+
+
+def test_a_signature_that_was_fitted_with_causes_carries_the_hazard_of_the_competing_event(tmp_path):
+    features, dfs, dead, _ = competing_cohorts(300)
+    spec = SignatureSpec(selection="ridge", bootstraps=0)
+    signature = fit_signature(features[:150], causes_of(dfs, dead)[:150], spec=spec, endpoint="dfs")
+    plain = fit_signature(features[:150], dfs[:150], spec=spec, endpoint="dfs")
+    assert signature.coef == plain.coef
+    score = signature.score(features[150:])
+    assert (signature.survival_at(score, [36.0]) > plain.survival_at(score, [36.0])).all()
+    signature.save(tmp_path / "signature.json")
+    again = Signature.load(tmp_path / "signature.json")
+    np.testing.assert_array_equal(again.survival_at(score, [36.0]), signature.survival_at(score, [36.0]))
+    outcome = {"dfs": dfs[150:], "os": dead[150:]}
+    result = validate(
+        again, features[150:], outcome, competing={"dfs": "os"}, spec=ValidateSpec(bootstraps=5)
+    )
+    (row, _) = result.analyses
+    assert 0.7 < row.calibration.horizons[-1].ratio < 1.4
+    assert "W_COMPETING" not in [w.code for w in result.warnings]
 
 
 def test_horizons_of_the_settings_reach_every_risk_and_those_beyond_follow_up_are_told_and_left_out():

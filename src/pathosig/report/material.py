@@ -212,6 +212,8 @@ class FrozenScore:
         The score as a formula.
     unit, baseline
         Unit of time; (time, survival) of a patient with score 0.
+    competes
+        Whether another event competes; `baseline` is then 1 - cumulative incidence.
     trained_on
         Facts about the training patients, with their names.
     sd
@@ -229,6 +231,7 @@ class FrozenScore:
     equation: str = ""
     unit: str = ""
     baseline: Sequence[tuple[float, float]] = ()
+    competes: bool = False
     trained_on: Sequence[tuple[str, str]] = ()
     sd: float = 1.0
     stable: Mapping[str, float] | None = None

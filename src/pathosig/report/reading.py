@@ -258,7 +258,10 @@ def _signature(study: Study) -> FrozenScore | None:
         scale=frozen.transform.scale,
         equation=frozen.equation(),
         unit=frozen.baseline.unit,
-        baseline=[(row.time, row.survival) for row in frozen.baseline.at],
+        baseline=[
+            (row.time, float(frozen.baseline.free_at([0.0], [row.time])[0, 0])) for row in frozen.baseline.at
+        ],
+        competes=frozen.baseline.competing is not None,
         trained_on=[
             (
                 "Fitted on",

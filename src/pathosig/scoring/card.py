@@ -81,6 +81,7 @@ class ModelCard:
     training: Mapping[str, str | int | float]
     training_cores: int
     horizons: Mapping[str, float]
+    competing: bool
     performance: tuple[Performance, ...]
     not_validated_because: str
     out_of_distribution: str
@@ -95,6 +96,12 @@ class ModelCard:
         """The card as a page of text."""
         train = "\n".join(f"| {k.replace('_', ' ')} | {v} |" for k, v in self.training.items())
         at = "\n".join(f"| {years} | {survival:.4f} |" for years, survival in self.horizons.items())
+        horizons = (
+            "Another event competes. Proportion of patients with score 0 who remain free of the event (1 - cumulative incidence); for other\n"
+            "scores the hazards of both events in signature.json are needed:\n\n| years | free of the event |"
+            if self.competing
+            else "Survival at a horizon is `baseline ** exp(score)`:\n\n| years | baseline survival |"
+        )
         rows = "\n".join(
             f"| {p.cohort} | {p.role} | {p.n} | {p.events} | {p.c_index} | {p.hazard_ratio} | {p.slope} | "
             f"{'; '.join(f'{y} y {v}' for y, v in p.calibration.items()) or '-'} |"
@@ -127,9 +134,7 @@ patient become one score by the policy `{self.policy}`; a patient with fewer tha
     {self.equation}
 
 {returns}
-Survival at a horizon is `baseline ** exp(score)`:
-
-| years | baseline survival |
+{horizons}
 |---|---|
 {at}
 
@@ -216,7 +221,11 @@ def model_card(
             "patients_sha256": trained.patients_sha256,
         },
         training_cores=cores,
-        horizons={f"{row.years:g}": row.survival for row in signature.baseline.at},
+        horizons={
+            f"{row.years:g}": float(signature.baseline.free_at([0.0], [row.time])[0, 0])
+            for row in signature.baseline.at
+        },
+        competing=signature.baseline.competing is not None,
         performance=() if results is None else _performance(results),
         not_validated_because="`pathosig validate` has not run"
         if results is None

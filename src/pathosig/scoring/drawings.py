@@ -63,11 +63,11 @@ def survival_curve(signature: Signature, reading: Reading) -> Markup:
     base = signature.baseline
     if reading.score is None or not base.time:
         return Markup()
-    times, level = np.array([0.0, *base.time]), np.array([1.0, *base.survival])
+    times = np.array([0.0, *(t for t in base.time if t <= base.until)])
     end, top, bottom = max(base.until, float(times[-1])), 14.0, 150.0
 
     def path(score: float) -> list[tuple[float, float]]:
-        survival = level ** np.exp(score)
+        survival = base.free_at([score], times)[0]
         corners = [(0.0, 1.0)]
         for t, before, after in zip(times[1:], survival[:-1], survival[1:], strict=True):
             corners += [(float(t), float(before)), (float(t), float(after))]
@@ -95,6 +95,27 @@ def survival_curve(signature: Signature, reading: Reading) -> Markup:
     return _svg(
         176, "Predicted survival of this patient, and of a patient with the mean score (dashed).", parts
     )
+
+
+def curve_note(signature: Signature) -> str:
+    """What `survival_curve` shows."""
+    shown = (
+        "survival" if signature.baseline.competing is None else "probability of remaining free of the event"
+    )
+    return f"Predicted {shown} of this patient, and of a patient with the mean score of discovery (dashed)."
+
+
+def risk_note(signature: Signature, *, clinical: bool) -> str:
+    """How absolute risks were predicted; `clinical` says whether the clinical + histology model predicts too."""
+    note = (
+        "Histology: from the frozen baseline of the discovery patients. The interval shows how much the score would vary with other "
+        "tissue from the same slides; it does not include the uncertainty of the model (see the model card)."
+    )
+    if signature.baseline.competing is not None:
+        note = f"Another event competes with the endpoint: the risk is the cumulative incidence. {note}"
+    if clinical:
+        note += " Clinical + histology: from the covariates below and the score. The interval reflects the estimation of the model."
+    return note
 
 
 def _ticks(low: float, high: float) -> list[float]:

@@ -23,7 +23,7 @@ from pathosig.profiles.reading import read_profiles
 from pathosig.scoring.card import phenotype_names, selected_in
 from pathosig.scoring.clinical import ClinicalTerm
 from pathosig.scoring.contents import Bundle
-from pathosig.scoring.drawings import place_among_discovery, survival_curve
+from pathosig.scoring.drawings import curve_note, place_among_discovery, risk_note, survival_curve
 from pathosig.scoring.readings import Reading
 from pathosig.scoring.slide_pictures import SlidePictures, slide_pictures
 from pathosig.signature.contributions import risk_of_tiles
@@ -106,6 +106,7 @@ class PatientPage:
     curve: Markup
     risk_heads: tuple[str, ...]
     risks: tuple[RiskRow, ...]
+    curve_note: str
     risk_note: str
     covariates: tuple[ClinicalTerm, ...]
     terms: tuple[TermRow, ...]
@@ -204,7 +205,8 @@ def patient_page(
         curve=survival_curve(bundle.signature, reading),
         risk_heads=("histology", "clinical + histology") if _both(reading) else ("histology",),
         risks=_risks(reading),
-        risk_note=_RISK_NOTE + (_CLINICAL_NOTE if _both(reading) else ""),
+        curve_note=curve_note(bundle.signature),
+        risk_note=risk_note(bundle.signature, clinical=_both(reading)),
         covariates=reading.clinical.terms if reading.clinical else (),
         terms=() if columns is None else _terms(bundle, reading, columns),
         total="" if reading.score is None else _signed(reading.score),
@@ -225,13 +227,6 @@ def patient_page(
         slides=tuple(_quality(study, s) for s in specimens),
         provenance=tuple(provenance),
     )
-
-
-_RISK_NOTE = (
-    "Histology: from the frozen baseline of the discovery patients. The interval shows how much the score would vary with other "
-    "tissue from the same slides; it does not include the uncertainty of the model (see the model card)."
-)
-_CLINICAL_NOTE = " Clinical + histology: from the covariates below and the score. The interval reflects the estimation of the model."
 
 
 def _both(reading: Reading) -> bool:

@@ -11,6 +11,8 @@ import numpy as np
 
 from pathosig.core.errors import PathosigWarning
 from pathosig.signature.spec import SignatureSpec
+from pathosig.survival.cutpoint import beside_ties, max_selected_cutpoint
+from pathosig.survival.logrank import logrank
 
 _MANY_TIED = 0.1
 """Proportion of patients with the very score at the quantile from which on there is a warning."""
@@ -63,7 +65,7 @@ def choose_cutoff(score: np.ndarray, time: np.ndarray, event: np.ndarray, spec: 
         draws = rng.integers(0, len(score), (spec.bootstraps, len(score)))
         details["bootstrap"] = _spread(np.quantile(score[draws], level, axis=1))
     quantile = float(np.quantile(score, level))
-    value = _beside_ties(score, quantile, level)
+    value = beside_ties(score, quantile, level)
     tied = float(np.isclose(score, quantile, rtol=0, atol=1e-12).mean())
     if tied > _MANY_TIED:
         details["tied"] = tied
@@ -78,29 +80,12 @@ def choose_cutoff(score: np.ndarray, time: np.ndarray, event: np.ndarray, spec: 
     return Cutoff(rule=rule, value=value, details=details)
 
 
-def _beside_ties(score: np.ndarray, value: float, level: float) -> float:
-    """The quantile, or the middle of the gap below it where ties at the quantile would leave a more uneven split.
-
-    When many patients share one score (none of the selected phenotypes), the quantile may be that score, and if it is also
-    the highest one nobody lies above it.
-    """
-    below = score[score < value]
-    if not len(below) or (score > value).sum() + len(below) == len(score):
-        return value
-    other = float((below.max() + value) / 2)
-    uneven = [abs(float((score > cut).mean()) - (1 - level)) for cut in (value, other)]
-    one_patient = 1 / len(score)
-    return other if uneven[1] + one_patient < uneven[0] else value
-
-
 def _spread(values: np.ndarray) -> dict[str, float]:
     lower, upper = np.quantile(values, [0.025, 0.975])
     return {"lower": float(lower), "upper": float(upper), "resamples": len(values)}
 
 
 def _maximal(score: np.ndarray, time: np.ndarray, event: np.ndarray, spec: SignatureSpec) -> Cutoff:
-    from pathosig.survival import logrank, max_selected_cutpoint
-
     search = max_selected_cutpoint(
         score, time, event, min_prop=0.1, p="permutation", permutations=spec.permutations, seed=spec.seed
     )
@@ -114,17 +99,17 @@ def _maximal(score: np.ndarray, time: np.ndarray, event: np.ndarray, spec: Signa
         stacklevel=3,
     )
     rng = np.random.default_rng(spec.seed)
-    cuts = []
-    for _ in range(min(spec.bootstraps, 200)):
-        rows = rng.integers(0, len(score), len(score))
-        if event[rows].any():
-            again = max_selected_cutpoint(score[rows], time[rows], event[rows], min_prop=0.1, p="lau92")
-            cuts.append(float(again.cutpoint))
+    draws = [rng.integers(0, len(score), len(score)) for _ in range(min(spec.bootstraps, 200))]
+    searched = [
+        max_selected_cutpoint(score[d], time[d], event[d], min_prop=0.1, p="lau92")
+        for d in draws
+        if event[d].any()
+    ]
     details: dict[str, Any] = {
         "p_corrected": float(search.p),
         "p_naive": naive,
         "permutations": spec.permutations,
     }
-    if cuts:
-        details["bootstrap"] = _spread(np.array(cuts))
+    if searched:
+        details["bootstrap"] = _spread(np.array([float(again.cutpoint) for again in searched]))
     return Cutoff(rule="maximally selected in discovery", value=float(search.cutpoint), details=details)

@@ -21,8 +21,8 @@ from pathosig.signature.selection import Selection, select
 from pathosig.signature.spec import SignatureSpec
 from pathosig.signature.training import TrainingSet, training_set
 from pathosig.signature.transform import FeatureRule, Scale
-from pathosig.survival import adjust_p, cox_univariate
 from pathosig.survival.baseline import Baseline, baseline_of
+from pathosig.survival.univariate import univariate_per_sd
 
 _FEWEST_EVENTS = 2
 
@@ -261,34 +261,11 @@ def _too_few_tiles(tiles: pd.Series | None, min_tiles: int) -> str:
 
 
 def _univariate_table(x: np.ndarray, time: np.ndarray, event: np.ndarray, pool: Candidates) -> pd.DataFrame:
-    """Every candidate by itself: hazard ratio per SD with 95 % confidence interval, p and BH q."""
-    spread = x.std(0, ddof=1)
-    table = cox_univariate((x - x.mean(0)) / np.where(spread > 0, spread, 1.0), time, event)
-    p = table["p"].to_numpy(float)
-    q = np.full(len(p), np.nan)
-    tested = np.isfinite(p)
-    if tested.any():
-        q[tested] = adjust_p(p[tested], "BH")
+    """Every candidate by itself; see `univariate_per_sd`."""
     leaves = [pool.leaves.get(n, ()) for n in pool.names]
     kind = ["feature" if not hpcs else "leaf" if len(hpcs) == 1 else "node" for hpcs in leaves]
-    return pd.DataFrame(
-        {
-            "feature": pool.names,
-            "kind": kind,
-            "leaves": [" ".join(map(str, hpcs)) for hpcs in leaves],
-            "coef": table["coef"].to_numpy(),
-            "hr": table["hr"].to_numpy(),
-            "lower": table["lower"].to_numpy(),
-            "upper": table["upper"].to_numpy(),
-            "p": p,
-            "q": q,
-            "mean": x.mean(0),
-            "sd": spread,
-            "prevalence": (x != 0).mean(0),
-            "n": table["n"].to_numpy(),
-            "events": table["n_events"].to_numpy(),
-        }
-    )
+    names = {"feature": pool.names, "kind": kind, "leaves": [" ".join(map(str, hpcs)) for hpcs in leaves]}
+    return pd.DataFrame(names).join(univariate_per_sd(x, time, event))
 
 
 def _frozen(
@@ -317,6 +294,7 @@ def _frozen(
     every = training_scores(draft, patients)
     scored = np.isfinite(every)
     score, time, event = every[scored], patients.time[scored], patients.event[scored]
+    other = None if patients.competing is None else patients.competing[scored]
     cutoff = choose_cutoff(score, time, event, spec)
     ids = patients.outcome["patient_id"].astype(str)[scored]
     signature = dataclasses.replace(
@@ -324,7 +302,7 @@ def _frozen(
         transform=dataclasses.replace(transform, raw=patients.apply_rules),
         cutoff=cutoff.value,
         cutoff_rule=cutoff.rule,
-        baseline=baseline_of(score, time, event, patients.unit, horizons=spec.horizons),
+        baseline=baseline_of(score, time, event, patients.unit, horizons=spec.horizons, competing=other),
         trained_on=TrainedOn(
             cohort=patients.cohort,
             n=len(score),

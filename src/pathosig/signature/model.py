@@ -129,8 +129,7 @@ class Signature(Shown):
             message = f"signature: {len(self.hpcs)} features, {len(self.coef)} coefficients, {len(self.center)} centres."
             raise InputError(message)
         if not np.isfinite([*self.coef, *self.center, self.cutoff]).all():
-            message = "signature: a coefficient, centre or cut-off is not finite."
-            raise InputError(message)
+            raise InputError("signature: a coefficient, centre or cut-off is not finite.")
 
     def columns(self, profiles: Any) -> NDArray[np.float64]:
         """What the score is a weighted sum of, before centring: float[n, n_features].
@@ -193,11 +192,8 @@ class Signature(Shown):
     def survival_at(
         self, profiles_or_scores: pd.DataFrame | ArrayLike, times: ArrayLike
     ) -> NDArray[np.float64]:
-        """Predicted survival, float[n, n_times]; times in the endpoint's unit, NaN beyond the last follow-up."""
-        score = self._scores(profiles_or_scores)
-        base = self.baseline.survival_at(times)
-        # S(t | x) = S0(t) ** exp(score)
-        return np.asarray(np.power(base[None, :], np.exp(score)[:, None]))
+        """Predicted survival, with a competing event 1 - cumulative incidence: float[n, n_times]; see `Baseline.free_at`."""
+        return self.baseline.free_at(self._scores(profiles_or_scores), times)
 
     def _scores(self, value: pd.DataFrame | ArrayLike) -> NDArray[np.float64]:
         if isinstance(value, pd.DataFrame):
@@ -240,8 +236,7 @@ class Signature(Shown):
         try:
             raw = json.loads(text)
             if raw["version"] != 1:
-                message = f"signature: version {raw['version']}; this pathosig reads version 1."
-                raise InputError(message)
+                raise InputError(f"signature: version {raw['version']}; this pathosig reads version 1.")
             return cls(
                 endpoint=str(raw["endpoint"]),
                 hpcs=tuple(str(n) for n in raw["hpcs"]),

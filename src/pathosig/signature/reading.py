@@ -17,6 +17,7 @@ from pathosig.profiles.spec import ProfilesSpec
 from pathosig.signature.scores import TilePlaces
 from pathosig.signature.spec import SignatureSpec
 from pathosig.signature.training import TrainingSet
+from pathosig.survival.causes import causes_of
 
 FIT, SCORES = "_fit", "_scores"
 SCORE_COLUMNS = (
@@ -47,6 +48,26 @@ def endpoint_of(study: Study, spec: SignatureSpec) -> str:
     'os'
     """
     return spec.endpoint or study.primary.endpoint
+
+
+def outcome_of(study: Study, endpoint: str) -> pd.DataFrame:
+    """patient_id, time and event of an endpoint; with ``cause`` where another event competes and nobody enters late.
+
+    Parameters
+    ----------
+    study, endpoint
+        An open study, and an endpoint that it declares.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> ends = pd.DataFrame({"patient_id": ["P1"], "time": [9.0], "event": [True]})
+    >>> study = SimpleNamespace(survival={"os": ends}.get, endpoints=lambda: {"os": SimpleNamespace(competing=None)})
+    >>> list(outcome_of(study, "os"))
+    ['patient_id', 'time', 'event']
+    """
+    outcome, other = study.survival(endpoint), study.endpoints()[endpoint].competing
+    return outcome if other is None or "entry" in outcome else causes_of(outcome, study.survival(other))
 
 
 def discovery_rows(study: Study, profiles: Profiles) -> pd.DataFrame:
@@ -115,7 +136,7 @@ def read_training(study: Study, profiles: Profiles, spec: SignatureSpec) -> Trai
         raw = raw[raw["patient_id"].isin(discovery)].reset_index(drop=True)
     return TrainingSet.of(
         discovery_rows(study, profiles),
-        study.survival(name),
+        outcome_of(study, name),
         slides=slides[slides["patient_id"].isin(discovery)].reset_index(drop=True),
         endpoint=name,
         unit=study.endpoints()[name].unit,

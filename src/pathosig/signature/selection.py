@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from pathosig.core.errors import ConfigError, NotEstimableError, PathosigWarning
 from pathosig.profiles.composition import ilr_basis
@@ -20,6 +21,7 @@ from pathosig.survival.net import cross_validated_net
 from pathosig.survival.ridge import fold_of, partial_loglik, ridge_fit, ridge_fits
 from pathosig.survival.stability import stability_selection
 from pathosig.survival.stack import stack_shrinkage, stack_weights
+from pathosig.survival.stepwise import stepwise
 from pathosig.survival.univariate import cox_univariate
 
 Array = np.ndarray
@@ -315,10 +317,6 @@ def _lasso(
 def _stepwise(
     x: np.ndarray, time: np.ndarray, event: np.ndarray, pool: Candidates, spec: SignatureSpec, groups: Any
 ) -> Selection:
-    import pandas as pd
-
-    from pathosig.survival import stepwise
-
     names = pool.leaf_names()
     columns = _positions(pool, names)
     scale = x[:, columns].std(0)

@@ -23,13 +23,14 @@ from pathosig.signature.reading import (
     SCORES,
     discovery_rows,
     endpoint_of,
+    outcome_of,
     read_training,
     tile_places,
 )
 from pathosig.signature.scores import core_table, score_table
 from pathosig.signature.spec import SignatureSpec
 
-STAGE_VERSION = 9
+STAGE_VERSION = 10
 STAGE = Stage(name="signature", version=STAGE_VERSION)
 _SCORED = (Layout.scores, Layout.core_scores, Layout.core_agreement)
 _OUTPUTS = {Layout.signature, Layout.benchmark, Layout.univariate, *_SCORED}
@@ -109,13 +110,13 @@ def _training_identity(study: Study, profiles: Profiles, endpoint: str) -> dict[
     rows = discovery_rows(study, profiles)
     ids = set(rows["patient_id"])
     slides = profiles.slides[profiles.slides["patient_id"].isin(ids)].sort_values("slide_id")
-    outcome = study.survival(endpoint)
+    outcome = outcome_of(study, endpoint).drop(columns="entry", errors="ignore")
     outcome = outcome[outcome["patient_id"].isin(ids)].sort_values("patient_id")
     keep = ["patient_id", "n_tiles", *profiles.columns]
     values = {
         "patients": rows[keep].to_dict("list"),
         "slides": slides[keep].to_dict("list"),
-        "outcome": outcome[["patient_id", "time", "event"]].to_dict("list"),
+        "outcome": outcome.to_dict("list"),
         "tree": [profiles.tree.get(k, ()) for k in ("nodes", "steadiness")] if profiles.tree else (),
         "artefacts": profiles.artefacts,
     }

@@ -28,7 +28,7 @@ class TrainingSet:
     profiles
         patient_id, n_tiles and ``hpc_00`` ..., or outside features as they enter the model.
     outcome
-        patient_id, time, event.
+        patient_id, time, event, and ``cause`` as `causes_of` gives it where another event competes.
     slides
         Profiles of the slides or cores of these patients, for policies that look at each; patients are one slide without.
     endpoint, unit
@@ -87,7 +87,7 @@ class TrainingSet:
         profiles
             patient_id and profiles.
         outcome
-            patient_id, time, event.
+            patient_id, time, event, and ``cause`` where another event competes.
         declared
             Further fields.
 
@@ -97,7 +97,8 @@ class TrainingSet:
             E_TIME, E_EVENT if an outcome is missing or of another type.
         """
         ids = set(profiles["patient_id"])
-        ends = outcome.loc[outcome["patient_id"].isin(ids), ["patient_id", "time", "event"]]
+        wanted = [c for c in ("patient_id", "time", "event", "cause") if c != "cause" or c in outcome]
+        ends = outcome.loc[outcome["patient_id"].isin(ids), wanted]
         ends = outcome_table(ends.sort_values("patient_id", kind="stable"))
         rows = profiles.drop(columns=[c for c in ("time", "event") if c in profiles])
         rows = rows[rows["patient_id"].isin(set(ends["patient_id"]))].sort_values("patient_id", kind="stable")
@@ -115,6 +116,11 @@ class TrainingSet:
     def event(self) -> NDArray[np.bool_]:
         """Whether the event was seen: bool[n]."""
         return self.outcome["event"].to_numpy(bool)
+
+    @property
+    def competing(self) -> NDArray[np.bool_] | None:
+        """Whether follow-up ended with a competing event: bool[n]; None where none is declared."""
+        return self.outcome["cause"].to_numpy(int) == 2 if "cause" in self.outcome else None
 
     @property
     def features(self) -> list[str]:
@@ -159,8 +165,8 @@ class TrainingSet:
         )
 
     def permuted(self, order: NDArray[np.int_]) -> Self:
-        """Outcomes, time and event together, in another order of patients."""
-        moved = {k: self.outcome[k].to_numpy()[order] for k in ("time", "event")}
+        """Whole outcomes in another order of patients."""
+        moved = {k: self.outcome[k].to_numpy()[order] for k in self.outcome if k != "patient_id"}
         return replace(self, outcome=self.outcome.assign(**moved))
 
     def under(self, policy: Policy) -> Self:

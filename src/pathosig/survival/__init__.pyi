@@ -27,6 +27,8 @@ from .incidence import GrayTest as GrayTest
 from .incidence import IncidenceCurve as IncidenceCurve
 from .incidence import cumulative_incidence as cumulative_incidence
 from .incidence_model import IncidenceModel as IncidenceModel
+from .incidence_risk import CauseHazard as CauseHazard
+from .incidence_risk import incidence_risk as incidence_risk
 from .logrank import LogRank as LogRank
 from .logrank import logrank as logrank
 from .logrank import pairwise_logrank as pairwise_logrank

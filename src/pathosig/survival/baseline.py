@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from pathosig.core.clinical import UNITS
+from pathosig.core.errors import InputError
 from pathosig.survival.cox import cox
+from pathosig.survival.incidence_model import IncidenceModel
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -23,6 +25,31 @@ class BaselineAt:
     years: float
     time: float
     survival: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CompetingBaseline:
+    """Hazard of the event that competes: a Cox model of the same score.
+
+    Attributes
+    ----------
+    coef
+        Log hazard ratio of the score.
+    time, hazard
+        Times of competing events, and the cumulative hazard of a patient with score 0 from each of them on.
+    """
+
+    coef: float
+    time: tuple[float, ...]
+    hazard: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        numbers = [self.coef, *self.time, *self.hazard]
+        falls = (np.diff([0.0, *self.hazard]) < 0).any() or (np.diff(self.time) <= 0).any()
+        if len(self.time) != len(self.hazard) or not np.isfinite(numbers).all() or falls:
+            raise InputError(
+                "baseline of the competing event: times must rise, cumulative hazards must not fall."
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,6 +66,9 @@ class Baseline:
         End of follow-up; nothing is predicted beyond it.
     at
         Survival at the horizons that follow-up reaches.
+    competing
+        Where another event competes: its hazard. `survival` is then exp(-H) of the event alone, the survival if nothing
+        competed.
     """
 
     unit: str = "months"
@@ -46,6 +76,41 @@ class Baseline:
     survival: tuple[float, ...] = ()
     until: float = 0.0
     at: tuple[BaselineAt, ...] = ()
+    competing: CompetingBaseline | None = None
+
+    def free_at(self, score: ArrayLike, times: ArrayLike) -> NDArray[np.float64]:
+        """Probability of remaining free of the event at some times in `unit`, float[n, n_times]; NaN beyond the last follow-up.
+
+        S0(t) ** exp(score); where another event competes 1 - cumulative incidence, by the Aalen-Johansen product.
+
+        Parameters
+        ----------
+        score
+            float[n].
+        times
+            [n_times].
+
+        Examples
+        --------
+        >>> plain = Baseline(time=(5.0, 12.0), survival=(0.9, 0.8), until=60.0)
+        >>> plain.free_at([0.0, 1.0], [12.0]).round(2).tolist()
+        [[0.8], [0.55]]
+        >>> other = CompetingBaseline(coef=0.0, time=(6.0,), hazard=(0.5,))
+        >>> dataclasses.replace(plain, competing=other).free_at([0.0, 1.0], [12.0]).round(2).tolist()
+        [[0.84], [0.63]]
+        """
+        z = np.atleast_1d(np.asarray(score, float))
+        if self.competing is None:
+            return np.asarray(np.power(self.survival_at(times)[None, :], np.exp(z)[:, None]))
+        event = np.asarray(self.time, float), -np.log(np.maximum(self.survival, 1e-300))
+        other = np.asarray(self.competing.time, float), np.asarray(self.competing.hazard, float)
+        model = IncidenceModel.of(
+            causes=(1, 2),
+            coef=[[1.0], [self.competing.coef]],
+            hazards=[event, other],
+            until=self.until,
+        )
+        return np.asarray(1 - model.incidence_at(z[:, None], times))
 
     def survival_at(self, times: ArrayLike) -> NDArray[np.float64]:
         """Survival at times in the unit of the curve: float[n_times]; NaN beyond the end of follow-up."""
@@ -56,14 +121,60 @@ class Baseline:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Self:
-        """Baseline from the plain values in signature.json."""
+        """Baseline from the plain values in signature.json, where `competing` may be absent."""
+        other = value.get("competing")
         return cls(
             unit=str(value["unit"]),
             time=tuple(float(t) for t in value["time"]),
             survival=tuple(float(s) for s in value["survival"]),
             until=float(value["until"]),
             at=tuple(BaselineAt(**{k: float(v) for k, v in row.items()}) for row in value["at"]),
+            competing=None if other is None else _competing_from(other),
         )
+
+
+def _competing_from(value: Mapping[str, Any]) -> CompetingBaseline:
+    return CompetingBaseline(
+        coef=float(value["coef"]),
+        time=tuple(float(t) for t in value["time"]),
+        hazard=tuple(float(h) for h in value["hazard"]),
+    )
+
+
+def with_competing_hazard(
+    baseline: Baseline, score: np.ndarray, time: np.ndarray, happened: np.ndarray
+) -> Baseline:
+    """A baseline that predicts cumulative incidences, with the hazard of the competing event as it is in some patients.
+
+    Parameters
+    ----------
+    baseline
+        Of the event.
+    score, time
+        float[n] of discovery patients, time in the unit of the baseline.
+    happened
+        bool[n]: whose follow-up ended with the competing event.
+
+    Examples
+    --------
+    >>> baseline = Baseline(time=(5.0, 12.0), survival=(0.9, 0.8), until=60.0)
+    >>> other = with_competing_hazard(baseline, np.array([0.0, 1.0, 0.5]), np.array([4.0, 9.0, 30.0]), np.array([1, 0, 0], bool))
+    >>> other.competing.time, other.until
+    ((4.0,), 30.0)
+    """
+    until = min(baseline.until, float(time.max()))
+    if not happened.any():
+        none = CompetingBaseline(coef=0.0, time=(), hazard=())
+        return dataclasses.replace(baseline, competing=none, until=until)
+    fit = cox(score[:, None], time, happened)
+    grid, hazard = fit.baseline_hazard()
+    steps = np.flatnonzero(np.diff(hazard, prepend=0.0) > 0)
+    other = CompetingBaseline(
+        coef=float(np.nan_to_num(fit.coef[0])),
+        time=tuple(map(float, grid[steps])),
+        hazard=tuple(map(float, hazard[steps])),
+    )
+    return dataclasses.replace(baseline, competing=other, until=until)
 
 
 def baseline_of(
@@ -73,6 +184,7 @@ def baseline_of(
     unit: str,
     *,
     horizons: Sequence[float] = (1, 3, 5),
+    competing: np.ndarray | None = None,
 ) -> Baseline:
     """Baseline survival of a score whose coefficient is held at 1 (Efron), with its values at the horizons.
 
@@ -84,6 +196,8 @@ def baseline_of(
         Unit of `time`: days, weeks, months or years.
     horizons
         In years; those beyond follow-up are left out.
+    competing
+        bool[n]: whose follow-up ended with a competing event.
 
     Returns
     -------
@@ -105,4 +219,5 @@ def baseline_of(
     )
     reached = [(y, y * per_year) for y in horizons if y * per_year <= until]
     at = [BaselineAt(years=float(y), time=t, survival=float(curve.survival_at(t)[0])) for y, t in reached]
-    return dataclasses.replace(curve, at=tuple(at))
+    whole = dataclasses.replace(curve, at=tuple(at))
+    return whole if competing is None else with_competing_hazard(whole, score, time, competing)

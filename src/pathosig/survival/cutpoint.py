@@ -194,3 +194,30 @@ def _permutation(
         reached += int((np.abs((sums - centre) / spread).max(axis=1) >= top - 1e-12).sum())
         done += block
     return (reached + 1) / (count + 1)
+
+
+def beside_ties(score: np.ndarray, value: float, level: float) -> float:
+    """A quantile of scores, or the middle of the gap below it where ties at the quantile would leave a more uneven split.
+
+    When many patients share one score (none of the selected phenotypes), the quantile may be that score, and if it is also
+    the highest one nobody lies above it.
+
+    Parameters
+    ----------
+    score
+        float[n].
+    value, level
+        Their quantile, and the proportion of them that is to lie below it.
+
+    Examples
+    --------
+    >>> beside_ties(np.repeat([1.0, 2.0], [4, 6]), 2.0, 0.5)
+    1.5
+    """
+    below = score[score < value]
+    if not len(below) or (score > value).sum() + len(below) == len(score):
+        return value
+    other = float((below.max() + value) / 2)
+    uneven = [abs(float((score > cut).mean()) - (1 - level)) for cut in (value, other)]
+    one_patient = 1 / len(score)
+    return other if uneven[1] + one_patient < uneven[0] else value

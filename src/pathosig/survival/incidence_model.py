@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["IncidenceModel"]
 
+_CELLS = 2_000_000
+"""Patients x event times held at a time: some 16 MB an array."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class IncidenceModel:
@@ -151,11 +154,18 @@ class IncidenceModel:
         if cause not in self.causes:
             raise InputError(f"incidence_at: no cause {cause}; there are {list(self.causes)}.")
         wanted = np.atleast_1d(np.asarray(times, float))
-        ratio = np.exp(as_columns(X)[0] @ self.coef.T)
+        ratio, place = np.exp(as_columns(X)[0] @ self.coef.T), self.causes.index(cause)
+        size = max(1, _CELLS // max(len(self.time), 1))
+        blocks = [self._incidence(ratio[i : i + size], wanted, place) for i in range(0, len(ratio), size)]
+        return np.concatenate([np.zeros((0, len(wanted))), *blocks])
+
+    def _incidence(
+        self, ratio: NDArray[np.float64], wanted: NDArray[np.float64], place: int
+    ) -> NDArray[np.float64]:
+        """Incidence of the cause in that place for patients of given hazard ratios, float[n, k]."""
         total = ratio @ self.jumps
         left = np.exp(-np.cumsum(total, axis=1))
         before = np.hstack([np.ones((len(left), 1)), left[:, :-1]])
-        place = self.causes.index(cause)
         share = np.divide(
             ratio[:, [place]] * self.jumps[place], total, out=np.zeros_like(total), where=total > 0
         )

@@ -108,6 +108,7 @@ def resampled_benefit(
     *,
     horizon: float,
     thresholds: np.ndarray,
+    competing: np.ndarray | None = None,
 ) -> np.ndarray:
     """Net benefit of one model in each resample, float[resamples, k], equal to `decision_curve` of the drawn rows.
 
@@ -121,6 +122,8 @@ def resampled_benefit(
         In the unit of time.
     thresholds
         float[k] risks from 0 to below 1.
+    competing
+        bool[n]: whose follow-up ended with a competing event; `risk` is then a cumulative incidence.
 
     Examples
     --------
@@ -135,9 +138,13 @@ def resampled_benefit(
         above = counts * (risk >= cut)
         _, died, _, at_risk = _by_time(above, t, event)
         early = np.unique(t) <= horizon
+        ended = died if competing is None else died + _by_time(above, t, competing)[1]
         with np.errstate(divide="ignore", invalid="ignore"):
-            steps = np.where(died[:, early] > 0, 1 - died[:, early] / at_risk[:, early], 1.0)
-        rate = 1 - np.prod(steps, axis=1)
+            steps = np.where(ended[:, early] > 0, 1 - ended[:, early] / at_risk[:, early], 1.0)
+            happens = np.where(died[:, early] > 0, died[:, early] / at_risk[:, early], 0.0)
+        left = np.cumprod(steps, axis=1)
+        # Aalen-Johansen: sum of S(t-) d(t) / Y(t); without a competing event it is 1 - Kaplan-Meier.
+        rate = (np.hstack([np.ones((len(left), 1)), left[:, :-1]]) * happens).sum(axis=1)
         size = above.sum(1)
         followed = (above * (t >= horizon)).sum(1) > 0
         rate = np.where(size == 0, 0.0, np.where(followed, rate, np.nan))

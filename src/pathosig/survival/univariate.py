@@ -10,6 +10,7 @@ from scipy import stats
 
 from pathosig.survival.data import as_columns, as_weights, fix_times, group_codes, outcome
 from pathosig.survival.risksets import RiskSets, risk_sets
+from pathosig.survival.tables import adjust_p
 
 _BLOCK_VALUES = 40_000
 """Rows x columns that are processed together, chosen to fit the processor's cache."""
@@ -98,6 +99,46 @@ def cox_univariate(
             "separated": separated == 1,
         }
     return pd.DataFrame(frame)
+
+
+def univariate_per_sd(x: np.ndarray, time: Any, event: Any) -> pd.DataFrame:
+    """Every column by itself, per standard deviation: hazard ratio with 95 % confidence interval, p and BH q.
+
+    Parameters
+    ----------
+    x
+        float[n, p] without missing values.
+    time, event
+        [n].
+
+    Returns
+    -------
+    coef, hr, lower, upper, p, q, mean, sd, prevalence (proportion of values that are not 0), n, events: one row a column.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(60, 2))
+    >>> univariate_per_sd(x, rng.exponential(np.exp(-x[:, 0])), np.ones(60))[["hr", "q"]].round(2).to_numpy()
+    array([[3.05, 0.  ],
+           [1.25, 0.13]])
+    """
+    spread = x.std(0, ddof=1)
+    table = cox_univariate((x - x.mean(0)) / np.where(spread > 0, spread, 1.0), time, event)
+    p = table["p"].to_numpy(float)
+    q = np.full(len(p), np.nan)
+    tested = np.isfinite(p)
+    if tested.any():
+        q[tested] = adjust_p(p[tested], "BH")
+    out = table[["coef", "hr", "lower", "upper", "p"]].reset_index(drop=True)
+    return out.assign(
+        q=q,
+        mean=x.mean(0),
+        sd=spread,
+        prevalence=(x != 0).mean(0),
+        n=table["n"].to_numpy(),
+        events=table["n_events"].to_numpy(),
+    )
 
 
 def _patterns(x: np.ndarray, rows: np.ndarray, complete: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:

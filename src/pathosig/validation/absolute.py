@@ -1,92 +1,42 @@
-"""Calibration of absolute risks with competing events: frozen predictions against the Aalen-Johansen estimate."""
+"""Accuracy of absolute risks where another event competes: frozen predictions against the Aalen-Johansen estimate."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from pathosig.core.clinical import UNITS
-from pathosig.survival import IncidenceModel, cox, cumulative_incidence
-from pathosig.survival.baseline import Baseline
-from pathosig.validation.analysis import Analysis, Calibration, CalibrationAt
+from pathosig.signature.model import Signature
+from pathosig.survival import cumulative_incidence
+from pathosig.survival.baseline import with_competing_hazard
+from pathosig.validation.analysis import Calibration, CalibrationAt
 from pathosig.validation.calibrate import (
     FEWEST_OF_A_GROUP,
+    Predicts,
     calibration_groups,
     calibration_of,
     observed_against,
 )
 from pathosig.validation.curves import auc_rows
 from pathosig.validation.error import overall_error
+from pathosig.validation.performance import Judged
 from pathosig.validation.values import Finding, NotEstimable, attempt
 
 
-def frozen_incidence(baseline: Baseline, discovery: pd.DataFrame, *, per_year: float) -> IncidenceModel:
-    """Absolute risk that a frozen signature predicts, with the hazard of the competing event estimated in discovery.
-
-    The hazard of the event is that of the signature (log hazard ratio = score). The hazard of the competing event comes from a
-    Cox model of the score.
-
-    Parameters
-    ----------
-    baseline
-        Baseline of the signature.
-    discovery
-        Discovery patients: score, time and cause, as `causes_of` gives them.
-    per_year
-        Units of their time in a year.
-
-    Returns
-    -------
-    IncidenceModel
-        Cause 1 is the event and cause 2 the competing event; times are in the unit of the baseline.
-
-    Examples
-    --------
-    >>> rng = np.random.default_rng(0)
-    >>> discovery = pd.DataFrame({"score": rng.normal(size=100), "cause": rng.integers(0, 3, 100)})
-    >>> discovery["time"] = rng.exponential(20, 100)
-    >>> baseline = Baseline(time=(5.0, 12.0), survival=(0.9, 0.8), until=60.0)
-    >>> model = frozen_incidence(baseline, discovery, per_year=12.0)
-    >>> model.incidence_at([[0.0]], [12.0]).round(2)
-    array([[0.18]])
-    """
-    time = discovery["time"].to_numpy(float) * UNITS[baseline.unit] / per_year
-    fit = cox(discovery[["score"]].to_numpy(float), time, discovery["cause"].to_numpy(int) == 2)
-    event = np.asarray(baseline.time, float), -np.log(np.maximum(baseline.survival, 1e-300))
-    return IncidenceModel.of(
-        causes=(1, 2),
-        coef=np.array([[1.0], np.nan_to_num(fit.coef)]),
-        hazards=[event, fit.baseline_hazard()],
-        until=min(baseline.until, float(time.max())),
-    )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FreeOfEvent:
-    """A frozen model whose predicted survival is 1 - cumulative incidence of the event."""
-
-    baseline: Baseline
-    model: IncidenceModel
-
-    def survival_at(self, predictor: np.ndarray, times: Sequence[float] | np.ndarray, /) -> np.ndarray:
-        """1 - cumulative incidence, float[n, n_times], with times in the unit of the baseline; NaN beyond its follow-up."""
-        return np.asarray(1 - self.model.incidence_at(np.asarray(predictor, float)[:, None], times))
-
-
 def with_competing(
-    row: Analysis,
+    row: Judged,
     frame: pd.DataFrame,
-    baseline: Baseline | None,
-    model: IncidenceModel | NotEstimable,
+    frozen: Predicts | NotEstimable | None,
+    predictor: np.ndarray,
     *,
     per_year: float,
     horizons: Sequence[float],
     bootstraps: int = 0,
     seed: int = 0,
-) -> Analysis:
+) -> Judged:
     """An analysis in which AUC, calibration and Brier score treat a competing event as an outcome and not as censoring.
 
     Parameters
@@ -94,11 +44,12 @@ def with_competing(
     row
         The analysis.
     frame
-        Patients of the cohort: score, time and cause.
-    baseline
-        Baseline of the signature; None for an endpoint to which it was not fitted, for which there is only an AUC.
-    model
-        From `frozen_incidence`, or the reason why there is none.
+        The cohort: time and cause as `causes_of` gives them, and entry where it is delayed.
+    frozen
+        The model, which predicts 1 - cumulative incidence; why there is none; or None for an endpoint it was not fitted on,
+        which has an AUC only.
+    predictor
+        What its `survival_at` takes: float[n], or float[n, m] with the linear predictor of the event first.
     per_year
         Units of time of the cohort in a year.
     horizons
@@ -112,33 +63,42 @@ def with_competing(
 
     Examples
     --------
+    >>> from pathosig.signature.model import Signature, Transform
+    >>> from pathosig.survival.baseline import Baseline
+    >>> from pathosig.validation.analysis import Analysis
     >>> rng = np.random.default_rng(0)
     >>> frame = pd.DataFrame({"score": rng.normal(size=300), "cause": rng.integers(0, 3, 300)})
     >>> frame["time"] = rng.exponential(20 * np.exp(-frame["score"]))
-    >>> row = Analysis(cohort="v1", endpoint="dfs", unit="months", role="validation", primary=True, n=300, events=100)
     >>> baseline = Baseline(time=(6.0, 12.0), survival=(0.9, 0.8), until=60.0)
-    >>> model = frozen_incidence(baseline, frame, per_year=12.0)
-    >>> row = with_competing(row, frame, baseline, model, per_year=12.0, horizons=[1.0])
+    >>> baseline = with_competing_hazard(baseline, frame["score"].to_numpy(), frame["time"].to_numpy(), frame["cause"] == 2)
+    >>> frozen = Signature(
+    ...     endpoint="dfs", hpcs=(), coef=(), center=(), cutoff=0.0, transform=Transform(scale="share"), baseline=baseline
+    ... )
+    >>> row = Analysis(cohort="v1", endpoint="dfs", unit="months", role="validation", primary=True, n=300, events=100)
+    >>> row = with_competing(row, frame, frozen, frame["score"].to_numpy(), per_year=12.0, horizons=[1.0])
     >>> round(row.auc[0].estimate, 2), round(row.brier[0].score, 2)
     (0.81, 0.11)
     """
     if "entry" in frame:
         reason = NotEstimable(reason="competing events cannot be combined with delayed entry")
         row = replace(row, auc=reason)
-        return row if baseline is None else replace(row, calibration=reason, brier=reason, ibs=reason)
-    causes = frame["cause"].to_numpy(int)
-    score, time = frame["score"].to_numpy(float), frame["time"].to_numpy(float)
-    outcome, other = (score, time, causes == 1), causes == 2
-    row = replace(row, auc=attempt(auc_rows, *outcome, competing=other, per_year=per_year, horizons=horizons))
-    if baseline is None:
+        return row if frozen is None else replace(row, calibration=reason, brier=reason, ibs=reason)
+    causes, time = frame["cause"].to_numpy(int), frame["time"].to_numpy(float)
+    first = predictor if predictor.ndim == 1 else predictor[:, 0]
+    event, other = causes == 1, causes == 2
+    row = replace(
+        row, auc=attempt(auc_rows, first, time, event, competing=other, per_year=per_year, horizons=horizons)
+    )
+    if frozen is None:
         return row
-    if isinstance(model, NotEstimable):
-        return replace(row, calibration=model, brier=model, ibs=model)
-    free = FreeOfEvent(baseline=replace(baseline, until=min(baseline.until, model.until)), model=model)
+    if isinstance(frozen, NotEstimable):
+        return replace(row, calibration=frozen, brier=frozen, ibs=frozen)
     errors = attempt(
         overall_error,
-        free,
-        *outcome,
+        frozen,
+        predictor,
+        time,
+        event,
         competing=other,
         bootstraps=bootstraps,
         seed=seed,
@@ -147,44 +107,31 @@ def with_competing(
     )
     return replace(
         row,
-        calibration=attempt(_calibration, free, frame, per_year=per_year, horizons=horizons),
+        calibration=attempt(
+            incidence_calibration, frozen, predictor, time, causes, per_year=per_year, horizons=horizons
+        ),
         brier=errors if isinstance(errors, NotEstimable) else errors.brier,
         ibs=errors if isinstance(errors, NotEstimable) else errors.ibs,
     )
 
 
-def _calibration(
-    free: FreeOfEvent, frame: pd.DataFrame, *, per_year: float, horizons: Sequence[float]
-) -> Calibration:
-    """Calibration slope of the cause-specific hazard, and risks of the event as cumulative incidences."""
-    columns = (frame["score"].to_numpy(float), frame["time"].to_numpy(float), frame["cause"].to_numpy() == 1)
-    slope = calibration_of(free, *columns, per_year=per_year, horizons=())
-    return calibrated(slope, free.model, frame, unit=free.baseline.unit, per_year=per_year, horizons=horizons)
-
-
-def calibrated(
-    calibration: Calibration,
-    model: IncidenceModel,
-    frame: pd.DataFrame,
+def incidence_calibration(
+    frozen: Predicts,
+    predictor: np.ndarray,
+    time: np.ndarray,
+    causes: np.ndarray,
     *,
-    unit: str,
     per_year: float,
     horizons: Sequence[float],
 ) -> Calibration:
-    """Calibration in which observed and expected risks are cumulative incidences.
+    """Calibration whose observed and expected risks are cumulative incidences; the slope is that of the cause-specific hazard.
 
     Parameters
     ----------
-    calibration
-        Calibration of the hazard, whose slope is kept.
-    model
-        Model that was frozen in discovery.
-    frame
-        Patients of the cohort: score, time and cause.
-    unit
-        Unit of time of the model.
-    per_year
-        Units of time of the cohort in a year.
+    frozen, predictor, per_year
+        As in `with_competing`.
+    time, causes
+        float[n], and int[n]: 1 the event, 2 the competing one, 0 neither.
     horizons
         Horizons in years; those with fewer than five patients at risk or five earlier events are left out.
 
@@ -192,21 +139,27 @@ def calibrated(
     -------
     Calibration
 
+    Raises
+    ------
+    NotEstimableError
+        If the predictor does not vary or there is no event.
+
     Examples
     --------
-    >>> from pathosig.validation.analysis import UpdatedSlope
-    >>> from pathosig.validation.values import Estimate
+    >>> from types import SimpleNamespace
+    >>> from pathosig.survival import IncidenceModel
+    >>> from pathosig.survival.baseline import Baseline
     >>> rng = np.random.default_rng(0)
-    >>> frame = pd.DataFrame({"score": rng.normal(size=300), "cause": rng.integers(0, 3, 300)})
-    >>> frame["time"] = rng.exponential(20, 300)
-    >>> model = IncidenceModel.fit(frame[["score"]], frame["time"], frame["cause"])
-    >>> plain = Calibration(slope=Estimate.of(1.0), horizons=(), updated=UpdatedSlope(slope=1.0, note=""))
-    >>> result = calibrated(plain, model, frame, unit="months", per_year=12.0, horizons=[1.0])
-    >>> round(result.horizons[0].observed, 3), round(result.horizons[0].expected, 3)
-    (0.136, 0.136)
+    >>> score, time, cause = rng.normal(size=300), rng.exponential(20, 300), rng.integers(0, 3, 300)
+    >>> model = IncidenceModel.fit(score[:, None], time, cause)
+    >>> free = lambda predictor, times: 1 - model.incidence_at(predictor[:, None], times)
+    >>> frozen = SimpleNamespace(survival_at=free, baseline=Baseline())
+    >>> at = incidence_calibration(frozen, score, time, cause, per_year=12.0, horizons=[1.0]).horizons[0]
+    >>> round(at.observed, 3), round(at.expected, 3)
+    (0.129, 0.129)
     """
-    score, time = frame["score"].to_numpy(float), frame["time"].to_numpy(float)
-    causes = frame["cause"].to_numpy(int)
+    first = predictor if predictor.ndim == 1 else predictor[:, 0]
+    slope = calibration_of(frozen, first, time, causes == 1, per_year=per_year, horizons=())
     rows = []
     for years in horizons:
         when = years * per_year
@@ -214,51 +167,60 @@ def calibrated(
             (causes == 1) & (time <= when)
         ).sum() < FEWEST_OF_A_GROUP:
             continue
-        predicted = model.incidence_at(score[:, None], [years * UNITS[unit]])[:, 0]
+        predicted = 1 - frozen.survival_at(predictor, [years * UNITS[frozen.baseline.unit]])[:, 0]
         if np.isfinite(predicted).all():
             rows.append(_observed(predicted, time, causes, years=years, when=when))
-    return replace(calibration, horizons=tuple(rows))
+    return replace(slope, horizons=tuple(rows))
 
 
-def net_risk_finding(
-    baseline: Baseline, model: IncidenceModel, scores: np.ndarray, *, endpoint: str, competing: str
-) -> tuple[Finding, ...]:
-    """A warning that the survival which the signature predicts ignores the competing event; empty without a horizon.
+def with_incidence(signature: Signature, coded: pd.DataFrame, *, per_year: float) -> Signature:
+    """A signature that was fitted without causes, with the hazard of the competing event among its discovery patients.
 
     Parameters
     ----------
-    baseline
-        Baseline of the signature.
-    model
-        From `frozen_incidence`.
-    scores
-        float[n] of discovery patients.
+    signature
+        The frozen signature; where entry is delayed it stays as it is.
+    coded
+        Its discovery patients: score, time and cause.
+    per_year
+        Units of their time in a year.
+
+    Examples
+    --------
+    >>> from pathosig.signature.model import Transform
+    >>> from pathosig.survival.baseline import Baseline
+    >>> signature = Signature(
+    ...     endpoint="dfs", hpcs=(), coef=(), center=(), cutoff=0.0, transform=Transform(scale="share"), baseline=Baseline(time=(5.0,), survival=(0.9,), until=60.0)
+    ... )
+    >>> coded = pd.DataFrame({"score": [0.0, 1.0], "time": [4.0, 60.0], "cause": [2, 0]})
+    >>> with_incidence(signature, coded, per_year=12.0).baseline.competing.time
+    (4.0,)
+    """
+    if "entry" in coded:
+        return signature
+    time = coded["time"].to_numpy(float) * UNITS[signature.baseline.unit] / per_year
+    score, happened = coded["score"].to_numpy(float), coded["cause"].to_numpy(int) == 2
+    return replace(signature, baseline=with_competing_hazard(signature.baseline, score, time, happened))
+
+
+def net_risk_finding(endpoint: str, competing: str) -> list[Finding]:
+    """Warning that a frozen survival is that of a world without the competing event.
+
+    Parameters
+    ----------
     endpoint, competing
         Names of the two endpoints.
 
     Examples
     --------
-    >>> from pathosig.survival.baseline import BaselineAt
-    >>> rng = np.random.default_rng(0)
-    >>> table = pd.DataFrame({"score": rng.normal(size=100), "cause": 2, "time": rng.exponential(20, 100)})
-    >>> at = (BaselineAt(years=1.0, time=12.0, survival=0.8),)
-    >>> baseline = Baseline(time=(5.0, 12.0), survival=(0.9, 0.8), until=60.0, at=at)
-    >>> model = frozen_incidence(baseline, table, per_year=12.0)
-    >>> net_risk_finding(baseline, model, table["score"].to_numpy(), endpoint="dfs", competing="os")[0].code
-    'W_COMPETING'
+    >>> [finding.code for finding in net_risk_finding("dfs", "os")]
+    ['W_COMPETING']
     """
-    reached = [row for row in baseline.at if row.time <= model.until]
-    if not reached:
-        return ()
-    last, finite_scores = reached[-1], scores[np.isfinite(scores)]
-    net = float(np.mean(1 - last.survival ** np.exp(finite_scores)))
-    risk = float(np.mean(model.incidence_at(finite_scores[:, None], [last.time])))
     message = (
-        f"{endpoint}: {competing} is a competing event. The baseline survival of the signature, the nomogram and the pages of single "
-        f"patients give the risk without competing events, on average {net:.0%} at {last.years:g} years in discovery; the absolute "
-        f"risk is {risk:.0%}. Report the cumulative incidence of the section on competing risks."
+        f"{endpoint}: {competing} competes with it, but the signature holds no hazard of {competing} (entry is delayed, or it was "
+        "fitted without it). Its survival is that if nothing competed; quote the cumulative incidence of the section on competing risks."
     )
-    return (Finding(code="W_COMPETING", message=message, where="validate"),)
+    return [Finding(code="W_COMPETING", message=message, where="validate")]
 
 
 def _observed(

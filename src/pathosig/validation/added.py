@@ -90,11 +90,14 @@ class FrozenModels:
         return cls.fit(frame[frame[present].notna().all(axis=1)], covariates, **settings)
 
     def risk_at(self, frame: pd.DataFrame, when: float) -> dict[str, np.ndarray]:
-        """Predicted probability of an event by a time, float[n] of each model; empty beyond the follow-up of discovery."""
+        """Predicted probability of an event by a time, float[n] of each model; empty beyond the follow-up of discovery.
+
+        With a competing event it is the cumulative incidence.
+        """
         if not np.isfinite(self.combined.baseline.survival_at(when)[0]):
             return {}
         return {
-            name: 1 - model.survival_at(model.linear_predictor(frame, _score(frame)), [when])[:, 0]
+            name: 1 - model.survival_at(model.predictors(frame, _score(frame)), [when])[:, 0]
             for name, model in zip(MODELS, (self.clinical, self.score, self.combined), strict=True)
         }
 
@@ -128,7 +131,8 @@ def added_value(
     models
         Models that were frozen in discovery.
     frame
-        A validation cohort: score, time, event and covariates.
+        A validation cohort: score, time, event, covariates; with `cause` Brier score and net benefit are those of cumulative
+        incidences.
     per_year, horizons
         Units of time in a year, and horizons in years. Brier score and net benefit are given at the last horizon that at
         least ten patients reach.
@@ -160,6 +164,7 @@ def added_value(
     predictors = models.predictors(frame)
     complete = np.isfinite(np.column_stack(list(predictors.values()))).all(1)
     time, event = frame["time"].to_numpy(float)[complete], frame["event"].to_numpy(bool)[complete]
+    other = frame["cause"].to_numpy(int)[complete] == 2 if "cause" in frame else None
     if event.sum() < FEWEST_EVENTS:
         message = f"added value: {int(event.sum())} events among patients with all covariates; {FEWEST_EVENTS} are needed."
         raise NotEstimableError(message)
@@ -183,7 +188,9 @@ def added_value(
             (values["combined"], values["clinical"]), time, event, draws=draws, tau=tau, workers=workers
         ),
         lr_test=ChiSquare(statistic=statistic, df=1, p=float(stats.chi2.sf(statistic, 1))),
-        at_horizon=attempt(at_horizon, risks, time, event, reached[-1], draws, workers=workers)
+        at_horizon=attempt(
+            at_horizon, risks, time, event, reached[-1], draws, competing=other, workers=workers
+        )
         if risks
         else NOT_COMPUTED,
     )

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from pathosig.core.errors import PathosigWarning
 from pathosig.signature.model import HIGH, LOW, NOT_ASSESSABLE, Signature
+from pathosig.validation.absolute import with_competing
 from pathosig.validation.analysis import Analysis
 from pathosig.validation.families import with_families
 from pathosig.validation.findings import (
@@ -20,7 +21,7 @@ from pathosig.validation.findings import (
     spread_findings,
 )
 from pathosig.validation.forests import forest, subgroup_effects
-from pathosig.validation.frozen import Validation, joined, validate
+from pathosig.validation.frozen import Validation, validate
 from pathosig.validation.internal import CrossValidation
 from pathosig.validation.performance import analyse
 from pathosig.validation.reading import Inputs
@@ -43,6 +44,7 @@ from pathosig.validation.with_covariates import (
     against_ridge,
     clinical_histology,
     with_covariates,
+    with_outcome,
 )
 
 
@@ -236,7 +238,7 @@ def _judged_within(
     )
     rows = with_families(rows)
     analyses = (*results.analyses, *rows)
-    frame = joined(fit.scores.merge(inputs.patients, on="patient_id"), inputs.survival[endpoint])
+    frame = with_outcome(fit.scores.merge(inputs.patients, on="patient_id"), inputs, endpoint)
     verdict = internal_verdict(
         endpoint, c=judged.estimate, lower=judged.lower, upper=judged.upper, share_empty=fit.share_empty
     )
@@ -266,8 +268,8 @@ def _cross_validated(
     """Analyses of the cross-validated scores, which are in standard deviations of their training folds."""
     table = fit.scores.merge(inputs.patients, on="patient_id")
     rows = []
-    for name, outcome in inputs.survival.items():
-        frame = joined(table, outcome)
+    for name in inputs.survival:
+        frame = with_outcome(table, inputs, name)
         if not frame["event"].any():
             continue
         endpoint, main = inputs.endpoints[name], name == signature.endpoint
@@ -281,6 +283,15 @@ def _cross_validated(
             events=0,
         )
         row = analyse(row, frame, signature=None, sd=1.0, per_year=endpoint.per_year, horizons=spec.horizons)
+        if "cause" in frame:
+            row = with_competing(
+                row,
+                frame,
+                None,
+                frame["score"].to_numpy(float),
+                per_year=endpoint.per_year,
+                horizons=spec.horizons,
+            )
         if main and isinstance(row.harrell_c, Concordance):
             # C is the mean over repeats, because scores averaged over repeats are better than those of the signature.
             averaged = Estimate.of(row.harrell_c.estimate, row.harrell_c.lower, row.harrell_c.upper)

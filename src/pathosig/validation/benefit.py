@@ -139,12 +139,18 @@ class _AtHorizon:
     time: np.ndarray
     event: np.ndarray
     when: float
+    competing: np.ndarray | None = None
 
     def __call__(self, rows: np.ndarray) -> list[float]:
         t, d = self.time[rows], self.event[rows]
-        errors = [float(brier(1 - v[rows, None], t, d, times=[self.when])[0]) for v in self.pair.values()]
+        other = None if self.competing is None else self.competing[rows]
+        errors = [
+            float(brier(1 - v[rows, None], t, d, times=[self.when], competing=other)[0])
+            for v in self.pair.values()
+        ]
+        risks = {k: v[rows] for k, v in self.pair.items()}
         curves = decision_curve(
-            {k: v[rows] for k, v in self.pair.items()}, t, d, horizon=self.when, thresholds=COMPARED
+            risks, t, d, horizon=self.when, thresholds=COMPARED, competing=other
         ).net_benefit
         return [errors[0] - errors[1], *(curves["combined"] - curves["clinical"])]
 
@@ -153,7 +159,7 @@ class _AtHorizon:
         counts, when = counts_of(draws, len(self.time)), np.array([self.when])
         errors, benefits = [], []
         for risk in (self.pair["combined"], self.pair["clinical"]):
-            error = ResampledError(1 - risk[:, None], self.time, self.event, when)
+            error = ResampledError(1 - risk[:, None], self.time, self.event, when, competing=self.competing)
             errors.append(error.scores(counts)[0])
             benefits.append(
                 resampled_benefit(
@@ -163,6 +169,7 @@ class _AtHorizon:
                     counts,
                     horizon=self.when,
                     thresholds=np.array(COMPARED),
+                    competing=self.competing,
                 )
             )
         return np.hstack([errors[0] - errors[1], benefits[0] - benefits[1]])
@@ -175,6 +182,7 @@ def at_horizon(
     when: float,
     draws: np.ndarray,
     *,
+    competing: np.ndarray | None = None,
     workers: int = 1,
 ) -> AtHorizon:
     """Brier scores and net benefit of frozen models, and their differences, at one horizon.
@@ -189,6 +197,8 @@ def at_horizon(
         Horizon in the unit of time.
     draws
         int[resamples, n]: rows of each resample.
+    competing
+        bool[n]: whose follow-up ended with a competing event; risks are then cumulative incidences.
     workers
         Number of processes; the result does not depend on it.
 
@@ -205,16 +215,21 @@ def at_horizon(
     >>> {name: round(value, 3) for name, value in result.brier.items()}
     {'clinical': 0.23, 'combined': 0.057}
     """
-    score = {k: float(brier(1 - v[:, None], time, event, times=[when])[0]) for k, v in risks.items()}
+    score = {
+        k: float(brier(1 - v[:, None], time, event, times=[when], competing=competing)[0])
+        for k, v in risks.items()
+    }
     pair = {k: risks[k] for k in ("combined", "clinical")}
 
-    difference = _AtHorizon(pair=pair, time=time, event=event, when=when)
+    difference = _AtHorizon(pair=pair, time=time, event=event, when=when, competing=competing)
     if len(time) > _MANY:
         limits = paired_limits(difference, list(draws), 1 + len(COMPARED), workers=workers)
     else:
         limits = limits_of(difference.at_once(draws))
-    curve = decision_curve(dict(risks), time, event, horizon=when, thresholds=THRESHOLDS).net_benefit
-    at = decision_curve(pair, time, event, horizon=when, thresholds=COMPARED).net_benefit
+    curve, at = (
+        decision_curve(models, time, event, horizon=when, thresholds=cuts, competing=competing).net_benefit
+        for models, cuts in ((dict(risks), THRESHOLDS), (pair, COMPARED))
+    )
     gained = at["combined"] - at["clinical"]
     return AtHorizon(
         time=when,

@@ -17,8 +17,10 @@ from pathosig.core.errors import NotEstimableError
 from pathosig.survival import cox
 from pathosig.survival.absolute_risk import hazard_at
 from pathosig.survival.baseline import Baseline, BaselineAt
+from pathosig.survival.coxfit import CoxFit
 from pathosig.survival.imputation import impute
 from pathosig.validation.analysis import Fitted
+from pathosig.validation.clinical_competing import CompetingCauses, FrozenCause
 from pathosig.validation.clinical_model import ClinicalCovariate, ClinicalModel, HorizonHazard
 from pathosig.validation.clinical_names import refuse_taken
 from pathosig.validation.estimates import refuse_delayed
@@ -43,7 +45,7 @@ def fit_clinical_model(
     ----------
     frame
         Discovery patients: time, event, covariates and `score`, which is out of fold and already divided by its standard
-        deviation.
+        deviation; with `cause` from `causes_of`, risks are cumulative incidences.
     covariates
         Names of the covariates. Numbers enter as they are, and categories against their first level; constant covariates and
         categories with many levels are left out. Without any names the model has the score alone.
@@ -115,6 +117,11 @@ def fit_clinical_model(
     baseline = _baseline(curves[0][0], hazard, unit=unit, until=until, years=reached)
     at = _pooled_hazards([b.hazard for b in bases], [b.variance for b in bases])
     gradient = np.mean([b.gradient for b in bases], axis=0)
+    total = _total_covariance(coef, covariance)
+    competing = None
+    if "cause" in data and (data["cause"] == 2).any():
+        last = reached[-1] * per_year if reached else until
+        competing = _competing(fits, total, [x - center for x in designs], data, last=last)
     return ClinicalModel(
         endpoint=endpoint,
         covariates=kept,
@@ -122,7 +129,7 @@ def fit_clinical_model(
         score_range=() if score_scale is None else tuple(float(v) for v in np.percentile(score, [1, 99])),
         coef=tuple(float(v) for v in coef.mean(axis=0)),
         center=tuple(float(v) for v in center),
-        covariance=tuple(tuple(float(v) for v in row) for row in _total_covariance(coef, covariance)),
+        covariance=tuple(tuple(float(v) for v in row) for row in total),
         baseline=baseline,
         horizons=tuple(
             HorizonHazard(
@@ -138,6 +145,29 @@ def fit_clinical_model(
         missing=int(lost.sum()),
         imputations=len(copies) if lost.any() else 0,
         signature_sha256=signature_sha256,
+        competing=competing,
+    )
+
+
+def _competing(
+    events: Sequence[CoxFit],
+    total: np.ndarray,
+    designs: Sequence[np.ndarray],
+    data: pd.DataFrame,
+    *,
+    last: float,
+) -> CompetingCauses:
+    """Both causes: that of the event as it has been fitted, and a Cox model of the competing event on the same columns."""
+    time, happened = data["time"].to_numpy(float), data["cause"].to_numpy(int) == 2
+    others = [cox(x, time, happened) for x in designs]
+    coef, covariance = (np.nan_to_num([getattr(f, name) for f in others]) for name in ("coef", "covariance"))
+    return CompetingCauses.fit(
+        FrozenCause.of(events, total),
+        FrozenCause.of(others, _total_covariance(coef, covariance)),
+        np.mean(designs, axis=0),
+        time,
+        happened,
+        last=last,
     )
 
 

@@ -20,6 +20,7 @@ from pathosig.survival.absolute_risk import AbsoluteRisk, BaselineHazard, absolu
 from pathosig.survival.baseline import Baseline
 from pathosig.survival.covariates import as_level, is_categorical, levels_of
 from pathosig.validation.analysis import Fitted
+from pathosig.validation.clinical_competing import CompetingCauses
 from pathosig.validation.values import Z95
 
 _MOST_LEVELS = 6
@@ -131,9 +132,11 @@ class ClinicalModel:
     covariance
         float[p, p] covariance of the coefficients; with imputed data sets Rubin's total covariance.
     baseline
-        Survival of a patient whose columns are at the centre.
+        Survival of a patient whose columns are at the centre; where another event competes, the survival if it did not.
     horizons
         Cumulative hazard of this patient, with its variance, at the horizons that follow-up reaches.
+    competing
+        Where another event competes: both causes, from which risks are cumulative incidences.
     trained_on
         Number of discovery patients and of events.
     missing
@@ -157,11 +160,14 @@ class ClinicalModel:
     missing: int = 0
     imputations: int = 0
     signature_sha256: str = ""
+    competing: CompetingCauses | None = None
 
     def __post_init__(self) -> None:
         p = len(self.labels)
         shapes = {len(self.coef), len(self.center), len(self.covariance), *map(len, self.covariance)}
         shapes |= {len(h.gradient) for h in self.horizons}
+        if self.competing is not None:
+            shapes |= {len(self.competing.event.coef), len(self.competing.other.coef)}
         if shapes != {p} or not p:
             raise InputError(f"clinical model: {p} columns, but vectors and matrices of {sorted(shapes)}.")
         scale = 1.0 if self.score_scale is None else self.score_scale
@@ -220,13 +226,35 @@ class ClinicalModel:
             out = out + weight * x[:, j]
         return out
 
+    def predictors(self, frame: pd.DataFrame, score: np.ndarray | None = None) -> np.ndarray:
+        """What `survival_at` takes: the linear predictor, with a competing event that of both causes, float[n, 2]."""
+        first = self.linear_predictor(frame, score)
+        if self.competing is None:
+            return first
+        return np.column_stack([first, self.columns(frame, score) @ np.array(self.competing.other.coef)])
+
     def survival_at(self, predictor: np.ndarray, times: Sequence[float] | np.ndarray) -> np.ndarray:
-        """Predicted survival at m times from linear predictors: float[n, m]; NaN beyond the end of follow-up."""
+        """Predicted survival, with a competing event 1 - cumulative incidence: float[n, m]; NaN beyond the last follow-up.
+
+        Parameters
+        ----------
+        predictor
+            As `predictors` gives it.
+        times
+            float[m], in the unit of the endpoint.
+        """
+        if self.competing is not None:
+            return self.competing.free_at(np.asarray(predictor, float), times, until=self.baseline.until)
         base = self.baseline.survival_at(times)
         return np.asarray(np.power(base[None, :], np.exp(np.asarray(predictor, float))[:, None]))
 
     def risks(self, frame: pd.DataFrame, score: np.ndarray | None = None) -> AbsoluteRisk:
-        """Absolute risk at each horizon with its 95 % confidence interval: float[n, m]; NaN where a covariate is missing."""
+        """Absolute risk at each of `horizons` with its 95 % interval: float[n, m]; NaN where a covariate is missing.
+
+        With a competing event it is the cumulative incidence.
+        """
+        if self.competing is not None:
+            return self.competing.risks(self.columns(frame, score), [h.time for h in self.horizons])
         base = BaselineHazard(
             hazard=np.array([h.hazard for h in self.horizons]),
             variance=np.array([h.variance for h in self.horizons]),

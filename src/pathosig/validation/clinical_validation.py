@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TypedDict
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import pandas as pd
 from pathosig.core.errors import NotEstimableError
 from pathosig.survival import default_tau, harrell_c, uno_c
 from pathosig.survival.ridge import fold_of
+from pathosig.validation.absolute import with_competing
 from pathosig.validation.benefit import c_gain
 from pathosig.validation.clinical_fit import fit_clinical_model
 from pathosig.validation.clinical_model import ClinicalModel
@@ -20,6 +22,15 @@ from pathosig.validation.spec import ValidateSpec
 from pathosig.validation.values import FEWEST_EVENTS, Role, attempt
 
 _FOLDS = 5
+
+
+class _Options(TypedDict):
+    """What both ways to judge predictions are told."""
+
+    per_year: float
+    horizons: tuple[float, ...]
+    bootstraps: int
+    seed: int
 
 
 def judge_clinical(
@@ -38,7 +49,7 @@ def judge_clinical(
     model, clinical
         Models that were frozen in discovery, with and without the score.
     frame
-        score (of the frozen signature), time, event and covariates.
+        score (of the frozen signature), time, event and covariates; `cause` where another event competes.
     cohort
         Name of the cohort.
     per_year
@@ -70,17 +81,23 @@ def judge_clinical(
     """
     both = model.linear_predictor(frame, frame["score"].to_numpy(float))
     alone = clinical.linear_predictor(frame)
-    time, event = frame["time"].to_numpy(float), frame["event"].to_numpy(bool)
     complete = np.isfinite(both) & np.isfinite(alone)
-    both, alone, time, event = both[complete], alone[complete], time[complete], event[complete]
+    both, alone, judged = both[complete], alone[complete], frame[complete].reset_index(drop=True)
     row = _discriminate(
-        both, alone, time, event,
+        both, alone, judged,
         cohort=cohort, role="validation", missing=int((~complete).sum()), per_year=per_year, spec=spec,
     )  # fmt: skip
-    return with_predictions(
-        row, model, both, time, event,
-        per_year=per_year, horizons=spec.horizons, bootstraps=spec.bootstraps, seed=spec.seed,
-    )  # fmt: skip
+    predictors = model.predictors(judged, judged["score"].to_numpy(float))
+    options: _Options = {
+        "per_year": per_year,
+        "horizons": spec.horizons,
+        "bootstraps": spec.bootstraps,
+        "seed": spec.seed,
+    }
+    if "cause" in judged:
+        return with_competing(row, judged, model, predictors, **options)
+    time, event = judged["time"].to_numpy(float), judged["event"].to_numpy(bool)
+    return with_predictions(row, model, both, time, event, **options)
 
 
 def cross_validate_clinical(
@@ -125,7 +142,7 @@ def cross_validate_clinical(
     """
     names = [c.name for c in model.covariates]
     whole = frame[frame[names].notna().all(axis=1) & np.isfinite(frame["score"])].reset_index(drop=True)
-    time, event = whole["time"].to_numpy(float), whole["event"].to_numpy(bool)
+    event = whole["event"].to_numpy(bool)
     fold = fold_of(len(whole), event, _FOLDS, np.random.default_rng(spec.seed))
     both, alone = np.full(len(whole), np.nan), np.full(len(whole), np.nan)
     for k in np.unique(fold):
@@ -137,7 +154,7 @@ def cross_validate_clinical(
         alone[fold == k] = plain.linear_predictor(test)
     kept = np.isfinite(both) & np.isfinite(alone)
     return _discriminate(
-        both[kept], alone[kept], time[kept], event[kept],
+        both[kept], alone[kept], whole[kept],
         cohort=cohort, role="cross-validated", missing=len(frame) - int(kept.sum()), per_year=per_year,
         spec=spec,
     )  # fmt: skip
@@ -146,8 +163,7 @@ def cross_validate_clinical(
 def _discriminate(
     both: np.ndarray,
     alone: np.ndarray,
-    time: np.ndarray,
-    event: np.ndarray,
+    frame: pd.DataFrame,
     *,
     cohort: str,
     role: Role,
@@ -155,6 +171,8 @@ def _discriminate(
     per_year: float,
     spec: ValidateSpec,
 ) -> ClinicalCohort:
+    time, event = frame["time"].to_numpy(float), frame["event"].to_numpy(bool)
+    other = frame["cause"].to_numpy(int) == 2 if "cause" in frame else None
     if event.sum() < FEWEST_EVENTS:
         raise NotEstimableError(
             f"clinical model: {int(event.sum())} events among patients of {cohort} with all covariates; "
@@ -173,5 +191,5 @@ def _discriminate(
         uno_c=concordance(uno(both, time, event)),
         clinical_c=concordance(uno(alone, time, event)),
         difference_c=c_gain((both, alone), time, event, draws=draws, tau=tau),
-        auc=attempt(auc_rows, both, time, event, per_year=per_year, horizons=spec.horizons),
+        auc=attempt(auc_rows, both, time, event, per_year=per_year, horizons=spec.horizons, competing=other),
     )

@@ -69,12 +69,17 @@ class Nomogram:
         Log hazard ratio of one point; the widest axis spans 100 points.
     offset
         Linear predictor of a total of 0 points.
+    gap, mean_gap
+        Where another event competes, risks are cumulative incidences, the competing hazard being the average one of patients of
+        that total: the largest and the mean difference from the model's own risk among discovery patients, at the last horizon.
     """
 
     axes: tuple[NomogramAxis, ...]
     per_point: float
     offset: float
     risks: tuple[RiskScale, ...]
+    gap: float | None = None
+    mean_gap: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,8 +11,9 @@ import pandas as pd
 from pathosig.core.clinical import UNITS, Primary, TreatmentDesign
 from pathosig.core.threads import one_blas_thread
 from pathosig.signature.model import NOT_ASSESSABLE, Signature
-from pathosig.survival import IncidenceModel, harrell_c
-from pathosig.validation.absolute import frozen_incidence, net_risk_finding, with_competing
+from pathosig.survival import harrell_c
+from pathosig.survival.causes import causes_of
+from pathosig.validation.absolute import net_risk_finding, with_competing, with_incidence
 from pathosig.validation.analysis import Analysis
 from pathosig.validation.arms import Treatment
 from pathosig.validation.associations import associations, outcomes_by_group
@@ -24,7 +25,7 @@ from pathosig.validation.clinical_names import (
     clinical_table,
 )
 from pathosig.validation.cohorts import cohort_result, horizon_findings
-from pathosig.validation.competing import CAUSES, causes_of, competing_risks
+from pathosig.validation.competing import CAUSES, competing_risks
 from pathosig.validation.estimates import entry_of
 from pathosig.validation.families import with_families
 from pathosig.validation.findings import cohort_findings, survival_findings
@@ -166,9 +167,7 @@ def validate(
         rows = table[table["cohort"] == name]
         cohorts.append(cohort_result(rows, name, "discovery" if name == discovery else "validation"))
         warnings += cohort_findings(name, *(rows[c].to_numpy() for c in ("score", "group", "n_tiles")))
-    incidence: IncidenceModel | NotEstimable = NotEstimable(
-        reason="absolute risk under competing events needs the discovery patients"
-    )
+    frozen = signature
     analyses: list[Analysis] = []
     frames: dict[tuple[str, str], pd.DataFrame] = {}
     for endpoint, outcome in survival.items():
@@ -192,7 +191,7 @@ def validate(
             row = analyse(
                 row,
                 frame,
-                signature=signature if fitted and not competes else None,
+                signature=signature if fitted and not competes and not signature.baseline.competing else None,
                 sd=signature.sd,
                 per_year=UNITS[units[endpoint]],
                 horizons=spec.horizons,
@@ -224,23 +223,19 @@ def validate(
                     ),
                     outcome_counts=attempt(outcomes_by_group, coded, CAUSES),
                 )
-                if name == discovery and fitted:
-                    incidence = attempt(
-                        frozen_incidence, signature.baseline, coded, per_year=UNITS[units[endpoint]]
+                if name == discovery and fitted and frozen.baseline.competing is None:
+                    frozen = with_incidence(frozen, coded, per_year=UNITS[units[endpoint]])
+                predicts: Signature | NotEstimable | None = frozen if fitted else None
+                if fitted and frozen.baseline.competing is None:
+                    predicts = NotEstimable(
+                        reason="absolute risk under competing events needs the discovery patients"
                     )
-                    if isinstance(incidence, IncidenceModel):
-                        warnings += net_risk_finding(
-                            signature.baseline,
-                            incidence,
-                            coded["score"].to_numpy(float),
-                            endpoint=endpoint,
-                            competing=other,
-                        )
+                    warnings += net_risk_finding(endpoint, other) if name == names[0] else []
                 row = with_competing(
                     row,
                     coded,
-                    signature.baseline if fitted else None,
-                    incidence,
+                    predicts,
+                    coded["score"].to_numpy(float),
                     per_year=UNITS[units[endpoint]],
                     horizons=spec.horizons,
                     bootstraps=spec.bootstraps,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from pathosig.validation.clinical_model import ClinicalModel
+from pathosig.validation.clinical_competing import CompetingCauses
+from pathosig.validation.clinical_model import ClinicalModel, HorizonHazard
 from pathosig.validation.clinical_values import Nomogram, NomogramAxis, RiskScale
 
 _POINTS = 100.0
 _TICKS = 5
+_GRID = 4001
 _RISKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 
 
@@ -66,8 +68,27 @@ def nomogram(model: ClinicalModel) -> Nomogram:
         axes=axes,
         per_point=per_point,
         offset=offset,
-        risks=tuple(_risk_scale(h.years, h.hazard, offset, per_point, largest) for h in model.horizons),
+        risks=tuple(
+            _risk_scale(h.years, h.hazard, offset, per_point, largest)
+            if model.competing is None
+            else _incidence_scale(model.competing, h, offset, per_point, largest)
+            for h in model.horizons
+        ),
+        gap=None if model.competing is None else model.competing.gap,
+        mean_gap=None if model.competing is None else model.competing.mean_gap,
     )
+
+
+def _incidence_scale(
+    causes: CompetingCauses, at: HorizonHazard, offset: float, per_point: float, largest: float
+) -> RiskScale:
+    """Total points at which the cumulative incidence takes round values, as far as it rises with them."""
+    points = np.linspace(0.0, largest, _GRID)
+    risk = causes.incidence_by_total(offset + points * per_point, at.time)
+    end = int(np.argmax(risk)) + 1
+    inside = [r for r in _RISKS if risk[0] <= r <= risk[end - 1]]
+    read = np.interp(inside, risk[:end], points[:end])
+    return RiskScale(years=at.years, risk=tuple(inside), points=tuple(round(float(p), 6) for p in read))
 
 
 def _ticks(low: float, high: float) -> list[float]:

@@ -365,9 +365,10 @@ def _planned(
     at = next((row for row in signature.baseline.at if row.years == 3.0), None)
     at = at or (signature.baseline.at[-1] if signature.baseline.at else None)
     fraction = first.events / first.n
-    if at is None or not 0 < at.survival < 1 or not 0 < fraction < 1 or not signature.sd > 0:
+    free = float("nan") if at is None else float(signature.baseline.free_at([0.0], [at.time])[0, 0])
+    if not 0 < free < 1 or not 0 < fraction < 1 or not signature.sd > 0:
         return NotEstimable(reason="validation size: no horizon with events, or all patients had an event.")
-    return validation_size(c=c, lp_sd=signature.sd, event_fraction=fraction, risk=1 - at.survival)
+    return validation_size(c=c, lp_sd=signature.sd, event_fraction=fraction, risk=1 - free)
 
 
 def small_findings(study: SmallStudy | NotEstimable) -> list[Finding]:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from pathosig.core.errors import NotEstimableError
 from pathosig.signature.model import Signature
+from pathosig.survival.causes import causes_of
 from pathosig.validation.added import FrozenModels, added_value
 from pathosig.validation.added_imputed import added_value_imputed
 from pathosig.validation.analysis import AddedValue
@@ -88,7 +89,7 @@ def with_covariates(
     if isinstance(out_of_fold, NotEstimable):
         frozen = _Frozen(complete=out_of_fold, imputed=out_of_fold)
     else:
-        frame = joined(out_of_fold.scores.merge(inputs.patients, on="patient_id"), inputs.survival[endpoint])
+        frame = with_outcome(out_of_fold.scores.merge(inputs.patients, on="patient_id"), inputs, endpoint)
         frozen = _fit(frame, inputs, signature, spec)
         results = replace(
             results,
@@ -236,7 +237,32 @@ def _scored(inputs: Inputs, cohort: str, endpoint: str) -> pd.DataFrame:
     if inputs.scores is None:
         return pd.DataFrame()
     table = inputs.scores[["patient_id", "score", "group"]].merge(inputs.patients, on="patient_id")
-    return joined(table[table["cohort"] == cohort], inputs.survival[endpoint])
+    return with_outcome(table[table["cohort"] == cohort], inputs, endpoint)
+
+
+def with_outcome(table: pd.DataFrame, inputs: Inputs, endpoint: str) -> pd.DataFrame:
+    """Patients who can be assessed with their outcome, and with ``cause`` where another event competes.
+
+    Parameters
+    ----------
+    table
+        patient_id, group and whatever else.
+    inputs, endpoint
+        The study, and the endpoint.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> table = pd.DataFrame({"patient_id": ["P1"], "group": ["low"]})
+    >>> outcome = pd.DataFrame({"patient_id": ["P1"], "time": [10.0], "event": [False]})
+    >>> death = outcome.assign(event=True)
+    >>> study = SimpleNamespace(survival={"dfs": outcome, "os": death}, competing={"dfs": "os"})
+    >>> with_outcome(table, study, "dfs")
+      patient_id group  time  event  cause
+    0         P1   low  10.0  False      2
+    """
+    frame, other = joined(table, inputs.survival[endpoint]), inputs.competing.get(endpoint)
+    return frame if other is None or "entry" in frame else causes_of(frame, inputs.survival[other])
 
 
 def against_ridge(fit: CrossValidation) -> AgainstRidge:

@@ -66,10 +66,15 @@ def signature_section(material: Material) -> Section:
     ]
     if frozen.baseline:
         table: list[list[Cell]] = [[time_text(t, frozen.unit), s] for t, s in frozen.baseline]
+        caption, head = "Baseline survival", "Baseline survival"
         note = "The survival of a patient with score s is the baseline survival to the power exp(s)."
-        blocks.append(
-            Table(caption="Baseline survival", columns=["Time", "Baseline survival"], rows=table, note=note)
-        )
+        if frozen.competes:
+            caption, head = "Free of the event at score 0", "Free of the event"
+            note = (
+                "Another event competes: the values are 1 − cumulative incidence of a patient with score 0. For other scores both "
+                "hazards are needed (signature/signature.json, baseline)."
+            )
+        blocks.append(Table(caption=caption, columns=["Time", head], rows=table, note=note))
     lead = "Everything needed to compute one patient's score by hand. It was frozen before any validation cohort was read."
     return Section(id="signature", title="Equation", blocks=blocks, lead=lead)
 
@@ -132,7 +137,11 @@ def _nomogram(material: Material, frozen: FrozenScore) -> Block | None:
         _drawn(material, frozen.terms, values),
         cutoff=frozen.cutoff,
         score_range=(float(np.quantile(score, 0.01)), float(np.quantile(score, 0.99))),
-        survival=[(f"Survival at {time_text(t, frozen.unit)}", s) for t, s in frozen.baseline if 0 < s < 1],
+        survival=[
+            (f"Survival at {time_text(t, frozen.unit)}", s)
+            for t, s in frozen.baseline
+            if 0 < s < 1 and not frozen.competes
+        ],
         example=values[one].tolist(),
     )
     caption = (

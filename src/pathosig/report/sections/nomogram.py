@@ -59,6 +59,12 @@ def nomogram_section(material: Material) -> Section | None:
         "Read the points of every variable on the scale at the top, add them up, and read the risk of an event under the "
         "total. Numbers run from the 1st to the 99th percentile of discovery."
     )
+    if sheet.gap is not None and sheet.mean_gap is not None:
+        caption += (
+            " Another event competes, so the risk is the cumulative incidence of an average patient with that total; the model's own risk "
+            f"of a discovery patient differs from it by {100 * sheet.mean_gap:.0f} percentage points on average and by at most "
+            f"{100 * sheet.gap:.0f}."
+        )
     if patient is not None:
         said = listed(
             [
