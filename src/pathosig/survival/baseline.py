@@ -129,16 +129,14 @@ class Baseline:
             survival=tuple(float(s) for s in value["survival"]),
             until=float(value["until"]),
             at=tuple(BaselineAt(**{k: float(v) for k, v in row.items()}) for row in value["at"]),
-            competing=None if other is None else _competing_from(other),
+            competing=None
+            if other is None
+            else CompetingBaseline(
+                coef=float(other["coef"]),
+                time=tuple(float(t) for t in other["time"]),
+                hazard=tuple(float(h) for h in other["hazard"]),
+            ),
         )
-
-
-def _competing_from(value: Mapping[str, Any]) -> CompetingBaseline:
-    return CompetingBaseline(
-        coef=float(value["coef"]),
-        time=tuple(float(t) for t in value["time"]),
-        hazard=tuple(float(h) for h in value["hazard"]),
-    )
 
 
 def with_competing_hazard(
