@@ -7,17 +7,18 @@ import pandas as pd
 
 
 def causes_of(frame: pd.DataFrame, competing: pd.DataFrame) -> pd.DataFrame:
-    """Outcomes with a competing event: the causes, and the time of whichever event came first.
+    """Outcomes with a competing event: the cause, and the time of the event that came first.
 
-    Adds ``cause`` (1 the event, 2 the competing one first, 0 neither); `time` becomes the earlier of the two. A competing
-    event after the end of follow-up for the event is not counted, because nobody knows what happened in between.
+    Adds the column ``cause``: 1 for the event, 2 if the competing event came first, 0 for neither. In the second case `time`
+    becomes that of the competing event. A competing event after the end of follow-up for the event is not counted, because
+    the event may have happened in between.
 
     Parameters
     ----------
     frame
-        patient_id, time, event.
+        patient_id, time and event.
     competing
-        patient_id, time, event of the competing endpoint; patients without it count as free of it.
+        patient_id, time and event of the competing endpoint; patients who are not in it count as free of it.
 
     Examples
     --------
