@@ -22,7 +22,18 @@ from pathosig.phenotypes.tree import cut_tree, group_centroids
 
 
 class Clusterer(Protocol):
-    """The interface of every method of finding phenotypes."""
+    """The interface of every method of finding phenotypes.
+
+    Examples
+    --------
+    >>> class Halves:
+    ...     def fit(self, x, rng):
+    ...         return self
+    ...     def assign(self, x):
+    ...         return (x[:, 0] > 0).astype(int), np.ones(len(x))
+    >>> Halves().fit(np.zeros((0, 2)), np.random.default_rng(0)).assign(np.array([[-1.0, 0.0], [2.0, 0.0]]))[0]
+    array([0, 1])
+    """
 
     def fit(self, x: np.ndarray, rng: np.random.Generator) -> Clusterer:
         """Learn from rows x[n, d]."""
@@ -50,6 +61,16 @@ class Assignment:
         HPC in another group.
     unlike
         How far each tile lies from all training tiles.
+
+    Examples
+    --------
+    >>> from pathosig.phenotypes import PhenotypeSpec, TrainingTiles, fit_codebook
+    >>> x, slide = np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32), np.repeat(np.arange(3), 20)
+    >>> tiles = TrainingTiles(embeddings=x, slide=slide, patient=slide, site=np.zeros(60, int))
+    >>> book, _ = fit_codebook(tiles, PhenotypeSpec(method="kmeans", k=3, pca_dim=4))
+    >>> assignment = book.assign(x[:5])
+    >>> assignment.hpc.shape, assignment.confidence.sum(axis=1).round(3)
+    ((5, 3), array([1., 1., 1., 1., 1.], dtype=float32))
     """
 
     hpc: np.ndarray
@@ -90,6 +111,15 @@ class Codebook(Shown):
         Recognises tiles and slides outside the training distribution.
     meta
         K, the encoder's identity and the Spec, as values that can be written as JSON.
+
+    Examples
+    --------
+    >>> from pathosig.phenotypes import PhenotypeSpec, TrainingTiles, fit_codebook
+    >>> x, slide = np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32), np.repeat(np.arange(3), 20)
+    >>> tiles = TrainingTiles(embeddings=x, slide=slide, patient=slide, site=np.zeros(60, int))
+    >>> book, _ = fit_codebook(tiles, PhenotypeSpec(method="kmeans", k=3, pca_dim=4))
+    >>> book.k, bool((book.labels(x) == book.assign(x).hpc[:, 0]).all())
+    (3, True)
     """
 
     mean: np.ndarray

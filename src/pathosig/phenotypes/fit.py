@@ -36,6 +36,13 @@ class TrainingTiles:
         int[n]: numbers of the slide, patient and site of each tile.
     neighbours
         Differences between touching tiles, collected over whole slides; None where positions are unknown.
+
+    Examples
+    --------
+    >>> slide = np.repeat([0, 1], 3)
+    >>> tiles = TrainingTiles(embeddings=np.eye(6, dtype=np.float32), slide=slide, patient=slide, site=np.zeros(6, int))
+    >>> tiles.embeddings.shape, np.bincount(tiles.slide)
+    ((6, 6), array([3, 3]))
     """
 
     embeddings: np.ndarray

@@ -50,6 +50,11 @@ class PhenotypeSpec(Spec):
         Seed of every random step.
     codebook
         Bundle of another study (.psig), relative to the study folder, whose phenotypes are used instead of fitting new ones.
+
+    Examples
+    --------
+    >>> PhenotypeSpec(k=30, method="kmeans").k
+    30
     """
 
     section: ClassVar[str] = "phenotypes"

@@ -73,6 +73,17 @@ def find_phenotypes(
         E_MISSING if the bundle that `codebook` names does not exist.
     InputError
         E_MIXED if the phenotypes of that bundle do not fit the embeddings.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathosig.synthetic import SimulateSpec, simulate
+    >>> root = Path(tempfile.mkdtemp()) / "study"
+    >>> planted = SimulateSpec(level="embeddings", n_discovery=4, n_validation=0, types=3, tiles_per_patient=40, dim=16)
+    >>> _ = simulate(root, planted)
+    >>> report = find_phenotypes(Study.open(root), PhenotypeSpec(method="kmeans", k=4, pca_dim=4))
+    >>> len(report.done), report.findings
+    (4, ('4 HPCs (3 coarse groups) from 158 tiles of 4 slides; 0 artefacts',))
     """
     spec = spec or study.spec(PhenotypeSpec)
     specimens = study.specimens()

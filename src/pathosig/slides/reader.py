@@ -49,7 +49,20 @@ class SlideInfo:
 
 @runtime_checkable
 class SlideReader(Protocol):
-    """A slide opened for reading, which must not be shared between threads or processes."""
+    """A slide opened for reading, which must not be shared between threads or processes.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> from pathosig.slides import open_slide
+    >>> path = Path(tempfile.mkdtemp()) / "S01.png"
+    >>> Image.new("RGB", (300, 200), (200, 150, 190)).save(path)
+    >>> with open_slide(path, mpp=0.5) as slide:
+    ...     print(isinstance(slide, SlideReader), slide.read_level(0, 290, 0, 20, 1)[0, ::10].tolist())  # white outside the slide
+    True [[200, 150, 190], [255, 255, 255]]
+    """
 
     info: SlideInfo
 

@@ -38,6 +38,14 @@ class CalibrationAt:
         float[n]: predicted risk, and the risk by a flexible Cox model of the prediction; NaN if that cannot be fitted.
     ici, e50, e90, emax
         Mean, median, 90th percentile and maximum of |smooth - risk|.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> risk = rng.uniform(0.2, 0.8, 200)
+    >>> row = calibration(1 - risk, rng.exponential(-1 / np.log(1 - risk)), np.ones(200, bool), times=1.0).at[0]
+    >>> round(row.ratio, 2), round(row.ici, 2)
+    (0.97, 0.03)
     """
 
     time: float
@@ -72,6 +80,15 @@ class Calibration:
         overfitting.
     n, n_events
         Rows used, and events among them.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> risk = rng.uniform(0.2, 0.8, 200)
+    >>> result = calibration(1 - risk, rng.exponential(-1 / np.log(1 - risk)), np.ones(200, bool), times=1.0)
+    >>> result.to_frame()[["time", "observed", "expected", "slope"]].round(2)
+       time  observed  expected  slope
+    0   1.0      0.51      0.52   1.18
     """
 
     at: tuple[CalibrationAt, ...]

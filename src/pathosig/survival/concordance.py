@@ -29,6 +29,12 @@ class Concordance:
         Horizon, or None.
     n, n_events
         Patients used, and events among them.
+
+    Examples
+    --------
+    >>> index = harrell_c([3, 1, 2, 4], [2, 3, 4, 5], [1, 1, 1, 0])
+    >>> index.concordant, index.discordant, index.tied, round(index.c, 2)
+    (2.0, 4.0, 0.0, 0.33)
     """
 
     c: float
@@ -227,6 +233,14 @@ class TimeAuc:
         float[m]: horizons, estimates, standard errors and confidence intervals; NaN at times without cases or controls.
     n_cases, n_controls, n_censored
         int[m]: patients with the event by each time, controls, and patients censored by then.
+
+    Examples
+    --------
+    >>> curve = time_auc([4, 1, 3, 2, 5], [2, 9, 4, 6, 3], [1, 0, 0, 1, 1], times=[5, 7])
+    >>> curve.to_frame()[["times", "auc", "n_cases", "n_controls"]]
+       times  auc  n_cases  n_controls
+    0    5.0  1.0        2           2
+    1    7.0  1.0        3           1
     """
 
     times: np.ndarray

@@ -55,6 +55,16 @@ class CoxFit:
         Risk sets and columns of the rows used, both in the order of `sets`.
     strata
         Labels of the strata.
+
+    Examples
+    --------
+    >>> from pathosig.survival import cox
+    >>> fit = cox([[0.2], [1.5], [0.3], [2.0], [0.1]], [5, 1, 4, 2, 6], [1, 1, 0, 1, 0])
+    >>> fit.to_frame()[["name", "hr", "p"]].round(2)
+      name    hr     p
+    0   x1  6.14  0.18
+    >>> fit.survival_at([[0.5]], [2, 5]).round(2)
+    array([[0.9 , 0.35]])
     """
 
     names: tuple[str, ...]

@@ -33,6 +33,12 @@ class KaplanMeier:
         Scale and level of the confidence intervals.
     entry_times, exit_times
         float[n] of each patient, only with delayed entry.
+
+    Examples
+    --------
+    >>> curve = kaplan_meier([1, 2, 3, 4, 5], [1, 0, 1, 1, 0])
+    >>> curve.median[0], curve.at_risk([0, 3]), round(curve.survival_at(3)[0], 3)
+    (4.0, array([5, 3]), 0.533)
     """
 
     time: np.ndarray

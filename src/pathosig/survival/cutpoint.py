@@ -28,6 +28,12 @@ class Cutpoint:
         Patients in each group.
     cuts, statistics
         float[m]: all cuts that were tried, and their statistics.
+
+    Examples
+    --------
+    >>> best = max_selected_cutpoint([1, 2, 3, 4, 5, 6], [9, 8, 7, 3, 2, 1], [1] * 6, min_prop=0.3, permutations=99)
+    >>> best.cutpoint, best.cuts
+    (2.0, array([1., 2., 3., 4.]))
     """
 
     cutpoint: float

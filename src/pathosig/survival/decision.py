@@ -33,6 +33,15 @@ class DecisionCurve:
         float[k] of each model: proportion of patients at or above each threshold.
     n, n_events
         Patients used, and events among them.
+
+    Examples
+    --------
+    >>> curve = decision_curve([0.8, 0.6, 0.4, 0.1], [1, 6, 2, 7], [1, 0, 1, 0], horizon=5, thresholds=[0.2])
+    >>> curve.to_frame().round(3)
+      strategy  threshold  net_benefit
+    0      all        0.2        0.375
+    1     none        0.2        0.000
+    2    model        0.2        0.438
     """
 
     horizon: float

@@ -42,6 +42,13 @@ class FirthFit:
         Rows used, and events among them.
     converged
         Whether the maximisation converged.
+
+    Examples
+    --------
+    >>> fit = firth_cox([1, 1, 1, 0, 0, 0], [1, 2, 3, 4, 5, 6], [1, 1, 1, 0, 0, 0])
+    >>> fit.to_frame()[["name", "hr", "p"]].round(2)
+      name    hr     p
+    0   x1  13.0  0.04
     """
 
     names: tuple[str, ...]

@@ -30,6 +30,13 @@ class IncidenceCurve:
         interval.
     n, n_events
         Patients, and events of this cause.
+
+    Examples
+    --------
+    >>> curve = cumulative_incidence([1, 2, 3, 4, 5], [1, 2, 0, 1, 0]).curve(cause=1)
+    >>> estimate, lower, upper = curve.incidence_at(3)
+    >>> round(estimate, 2), round(lower, 2), round(upper, 2)
+    (0.2, 0.0, 0.62)
     """
 
     cause: int
@@ -53,7 +60,15 @@ class IncidenceCurve:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GrayTest:
-    """Gray's test of equal cumulative incidence of one cause in all groups."""
+    """Gray's test of equal cumulative incidence of one cause in all groups.
+
+    Examples
+    --------
+    >>> result = cumulative_incidence([1, 2, 3, 4, 5, 6], [1, 1, 2, 1, 0, 1], groups=list("aabbab"))
+    >>> test = result.test(cause=1)
+    >>> round(test.statistic, 2), test.df, round(test.p, 2)
+    (1.0, 1, 0.32)
+    """
 
     cause: int
     statistic: float
@@ -71,6 +86,15 @@ class CumulativeIncidence:
         Sorted by group, then by cause.
     tests
         One per cause; empty without groups.
+
+    Examples
+    --------
+    >>> result = cumulative_incidence([1, 2, 3, 4, 5], [1, 2, 0, 1, 0])
+    >>> result.to_frame()[["cause", "time", "estimate"]]
+       cause  time  estimate
+    0      1   1.0       0.2
+    1      1   4.0       0.5
+    2      2   2.0       0.2
     """
 
     curves: tuple[IncidenceCurve, ...]

@@ -29,6 +29,13 @@ class LogRank:
         [k]: patients, observed events and expected events of each group.
     variance
         float[k, k] covariance of observed - expected.
+
+    Examples
+    --------
+    >>> logrank([1, 2, 3, 4, 5, 6], [1, 1, 1, 1, 0, 1], ["high"] * 3 + ["low"] * 3).to_frame().round(2)
+      group  n  observed  expected
+    0  high  3       3.0      1.15
+    1   low  3       2.0      3.85
     """
 
     statistic: float

@@ -32,6 +32,13 @@ class MaxTest:
         float[p]: step-down adjusted p-value of every column (Westfall and Young).
     permutations
         Number of permutations.
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).normal(size=(60, 3))
+    >>> test = max_test(x, np.exp(-x[:, 1]), np.ones(60, bool), permutations=99)
+    >>> test.column, test.adjusted
+    (1, array([0.45, 0.01, 0.45]))
     """
 
     statistic: float

@@ -35,6 +35,15 @@ class Optimism:
         Proportion of the successful resamples whose model gave all patients the same score (C is then .5 by definition).
     failed
         Number of resamples whose model could not be fitted.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(40, 1))
+    >>> draws = rng.integers(0, 40, (5, 40))
+    >>> result = optimism(lambda x, t, d: lambda new: new[:, 0], x, rng.exponential(np.exp(-x[:, 0])), np.ones(40), draws)
+    >>> bool(result.corrected == result.apparent - result.optimism), result.failed
+    (True, 0)
     """
 
     apparent: float

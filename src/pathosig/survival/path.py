@@ -28,6 +28,14 @@ class CoxPath:
         float[m, p] on the scale of the data.
     loglik
         float[m]: log partial likelihood at each penalty.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(50, 3))
+    >>> path = cox_path(x, rng.exponential(np.exp(-x[:, 1])), np.ones(50), n_lambda=5)
+    >>> path.names, path.coef[-1].round(2)
+    (('x1', 'x2', 'x3'), array([0.02, 1.33, 0.21]))
     """
 
     names: tuple[str, ...]

@@ -33,6 +33,12 @@ class SampleSize:
         Overall risk by `timepoint`, and its 95 % confidence interval with `n` patients.
     risk_margin, n_risk_margin
         `risk_upper` - `risk`, and the number of patients at which it equals the margin asked for.
+
+    Examples
+    --------
+    >>> plan = sample_size(10, rate=0.1, timepoint=5, mean_followup=4, nagelkerke_r2=0.15)
+    >>> plan.n, round(plan.events_per_parameter, 1)
+    (719, 28.8)
     """
 
     n: int

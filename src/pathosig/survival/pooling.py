@@ -29,6 +29,12 @@ class Pooled:
         Prediction interval of the effect in a new cohort.
     k
         Number of cohorts.
+
+    Examples
+    --------
+    >>> pooled = pool_random_effects([0.5, 0.7, 0.2], [0.2, 0.25, 0.15])
+    >>> round(float(np.exp(pooled.estimate)), 2), pooled.k  # the pooled hazard ratio
+    (1.52, 3)
     """
 
     estimate: float

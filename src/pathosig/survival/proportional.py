@@ -30,6 +30,13 @@ class PhTest:
         Test of all terms together.
     transform
         Function of time with which coefficients may change.
+
+    Examples
+    --------
+    >>> from pathosig.survival import cox
+    >>> test = ph_test(cox([0, 1, 0, 1, 1, 0, 1, 0], [1, 2, 3, 4, 5, 6, 7, 8], [1, 1, 1, 0, 1, 1, 0, 1]), "rank")
+    >>> test.names, test.global_df, round(test.global_p, 3)
+    (('x1',), 1, 0.722)
     """
 
     names: tuple[str, ...]

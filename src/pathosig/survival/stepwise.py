@@ -28,6 +28,14 @@ class Stepwise:
         The last model; None if it has no column.
     criterion
         Criterion of the last model.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(60, 3))
+    >>> result = stepwise(x, rng.exponential(np.exp(-x[:, 1])), np.ones(60), direction="forward")
+    >>> [step for step, _ in result.path], result.fit.n
+    (['', '+ x2', '+ x1'], 60)
     """
 
     path: tuple[tuple[str, float], ...]

@@ -33,6 +33,12 @@ class TableTest:
         p-value.
     p_se
         Monte Carlo standard error of a simulated p; 0 if p was computed.
+
+    Examples
+    --------
+    >>> test = wilcoxon([1, 2, 3, 4], [5, 6, 7, 8])
+    >>> test.method, test.statistic, round(test.p, 4)
+    ('Wilcoxon rank sum', 0.0, 0.0286)
     """
 
     method: str

@@ -47,6 +47,12 @@ class TileSpec(Spec):
         Highest proportion of glass in a kept tile.
     min_saturation
         Lowest mean saturation (0..1) of a kept tile.
+
+    Examples
+    --------
+    >>> spec = TileSpec(size_px=256, mpp=1.0)
+    >>> spec.size_px * spec.mpp  # side of a tile in micrometres
+    256.0
     """
 
     section: ClassVar[str] = "tiles"

@@ -35,6 +35,29 @@ def cut_tiles(
     -------
     StageReport
         Slides of which no tile is kept are ``empty``, with a count for each reason.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from PIL import Image
+    >>> from pathosig.core.study import Study
+    >>> from pathosig.core.tables import write_csv_rows
+    >>> from pathosig.tissue import find_tissue
+    >>> study = Study.create(Path(tempfile.mkdtemp()))
+    >>> slide = np.full((600, 800, 3), 243, np.uint8)
+    >>> slide[100:500, 100:700] = np.random.default_rng(0).normal((190, 120, 170), 20, (400, 600, 3)).clip(0, 255)
+    >>> Image.fromarray(slide).save(study.root / "S01.png")
+    >>> row = {"slide_id": "S01", "patient_id": "P01", "path": "S01.png", "mpp": 0.5}
+    >>> write_csv_rows(study.root / "slides.csv", [row], list(row))
+    >>> patient = {"patient_id": "P01", "cohort": "discovery"}
+    >>> write_csv_rows(study.root / "patients.csv", [patient], list(patient))
+    >>> _ = find_tissue(study)
+    >>> cut_tiles(study, TileSpec(size_px=100, mpp=0.5)).done
+    ('S01',)
+    >>> study.record("tiles", "S01").summary["n_tiles"]
+    9
     """
     spec = spec or study.spec(TileSpec)
     units = []

@@ -135,6 +135,17 @@ class Treatment:
         As declared in study.toml.
     adjusted
         Whether covariates are used for the weights or in the model.
+
+    Examples
+    --------
+    >>> effect = NotEstimable(reason="fewer than five events in an arm")
+    >>> cohort = TreatmentCohort(cohort="v1", role="validation", result=effect)
+    >>> words = "benefit by score: not estimable"
+    >>> treatment = Treatment(
+    ...     arm="chemo", endpoint="os", verdict="not estimable", words=words, reasons=(), cohorts=(cohort,)
+    ... )
+    >>> len(treatment.to_frame())  # no cohort with an estimate
+    0
     """
 
     arm: str

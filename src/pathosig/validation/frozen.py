@@ -52,6 +52,19 @@ class Validation:
         patient_id, cohort, score and group of every patient.
     cohorts, analyses, pooled, associations, benchmark, treatment, warnings
         See docs/reference/results-json.md.
+
+    Examples
+    --------
+    >>> from pathosig.signature import SignatureSpec, fit_signature
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame({"patient_id": [f"P{i}" for i in range(80)], "grade": rng.normal(size=80)})
+    >>> outcome = table[["patient_id"]].assign(time=rng.exponential(30 * np.exp(-table["grade"])), event=True)
+    >>> signature = fit_signature(table[:50], outcome[:50], spec=SignatureSpec(selection="ridge", bootstraps=0))
+    >>> result = validate(signature, table[50:], {"os": outcome[50:]}, spec=ValidateSpec(bootstraps=5))
+    >>> frame = result.to_frame()
+    >>> frame.loc[frame["measure"] == "harrell_c", ["cohort", "estimate", "n"]].round(2)
+           cohort  estimate   n
+    0  validation      0.77  30
     """
 
     scores: pd.DataFrame

@@ -245,6 +245,12 @@ class Results:
         Comparisons with the models that `pathosig compare` fitted.
     sparse_alternative
         A few nodes in place of a completed signature, and the concordance that is lost.
+
+    Examples
+    --------
+    >>> primary = PrimaryAnalysis(endpoint="os", discovery="d", covariates=(), treatment=None, sha256="")
+    >>> Results(kind="none", primary=primary, signature=NotEstimable(reason="no candidate varies"))
+    Results(none validation, 0 analyses: no verdict)
     """
 
     kind: Literal["external", "internal", "none"]

@@ -39,6 +39,11 @@ class ValidateSpec(Spec):
         Whether to fit multivariable models on imputed data too.
     seed
         Seed of resamples and folds.
+
+    Examples
+    --------
+    >>> ValidateSpec(horizons=(2.0, 5.0), permutations=1000).horizons
+    (2.0, 5.0)
     """
 
     section: ClassVar[str] = "validate"

@@ -64,6 +64,26 @@ def validate_signature(
     ------
     NotEstimableError
         If there is no signature, or no fold of the cross-validation selects anything; results.json is written in both cases.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from pathosig.profiles import build_profiles
+    >>> from pathosig.signature import SignatureSpec, build_signature
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame({"patient_id": [f"P{i}" for i in range(80)], "grade": rng.normal(size=80)})
+    >>> time = rng.exponential(30 * np.exp(-table["grade"])).round(1) + 0.1
+    >>> study = Study.create(Path(tempfile.mkdtemp()))
+    >>> patients = table[["patient_id"]].assign(cohort=["discovery"] * 50 + ["v1"] * 30, os_time=time, os_event=1)
+    >>> patients.to_csv(study.root / "patients.csv", index=False)
+    >>> table.to_csv(study.root / "features.csv", index=False)
+    >>> _ = build_profiles(study, features=study.root / "features.csv")
+    >>> _ = build_signature(study, SignatureSpec(selection="ridge", bootstraps=0))
+    >>> report = validate_signature(study, ValidateSpec(bootstraps=5, permutations=0, instability=0))
+    >>> report.findings[0]
+    'Holds in 1 of 1 validation cohorts (os).'
     """
     spec = spec or study.spec(ValidateSpec)
     fitted = study.record("signature", FIT)
