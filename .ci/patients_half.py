@@ -59,6 +59,7 @@ def main() -> None:
         pathosig("report", str(study))
         if not (study / "report" / "index.html").stat().st_size:
             sys.exit("no report")
+        pathosig("doctor")
         told = pathosig("simulate", str(Path(folder) / "painted"), expect=(2,))
     if 'pip install "pathosig[' not in told:
         sys.exit(f"an absent extra is not explained: {told}")

@@ -71,5 +71,27 @@ def test_doctor_says_how_to_get_what_is_missing(monkeypatch):
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "isyntax" else real(name))
     found = doctor()
-    assert "pip install 'pathosig[isyntax]'" in found.missing["isyntax"]
+    assert found.missing["isyntax"] == "iSyntax slides: pip install 'pathosig[isyntax]'"
+    assert "embed" not in found.missing and "cpu" in found.devices
     assert {"czi", "kfb", "isyntax"} <= set(found.readers)
+
+
+def test_doctor_works_where_only_the_base_package_is_installed(monkeypatch):
+    import builtins
+    import importlib.util
+
+    absent = ("torch", "openslide", "tifffile", "fastapi", "dask")
+    real, found_spec = builtins.__import__, importlib.util.find_spec
+
+    def no_extra(name, *rest, **options):
+        if name.partition(".")[0] in absent:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        return real(name, *rest, **options)
+
+    monkeypatch.setattr(builtins, "__import__", no_extra)
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name in absent else found_spec(name)
+    )
+    found = doctor()
+    assert {"slides", "embed", "viewer", "dask"} <= set(found.missing)
+    assert "devices        unknown without the extra embed" in found.to_text()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
 import os
 import platform
 import sys
@@ -12,17 +10,10 @@ from dataclasses import dataclass
 import psutil
 
 from pathosig.core import plugins
+from pathosig.core.extras import absent_extras
 from pathosig.core.limits import SlideLimits
 from pathosig.core.units import Execution
 from pathosig.core.versions import versions
-
-_OPTIONAL = {
-    "sknetwork": "phenotypes.method = leiden: pip install 'pathosig[leiden]'",
-    "zarr": "OME-Zarr slides: pip install 'pathosig[zarr]'",
-    "isyntax": "iSyntax slides: pip install 'pathosig[isyntax]'",
-    "tifffile": "fast reading of TIFF slides: pip install tifffile imagecodecs",
-    "simplejpeg": "fast reading of JPEG slides: pip install simplejpeg",
-}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,7 +29,7 @@ class Diagnosis:
     cores, memory_gb
         Processors, and memory in GB.
     devices
-        Devices that can run an encoder, such as ``cpu`` or ``cuda:0``.
+        Devices that can run an encoder, such as ``cpu`` or ``cuda:0``; empty if the extra `embed` is not installed.
     resampler
         Whether the compiled resampler is in use.
     limits
@@ -46,7 +37,7 @@ class Diagnosis:
     readers, encoders
         Names of the installed slide readers and encoders.
     missing
-        Optional library -> what it is for and how to install it.
+        Extra -> what it is for and how to install it.
     """
 
     versions: dict[str, str]
@@ -66,7 +57,7 @@ class Diagnosis:
         lines += [
             "",
             f"machine        {self.platform}, {self.cores} cores, {self.memory_gb:.0f} GB memory",
-            f"devices        {', '.join(self.devices)}",
+            f"devices        {', '.join(self.devices) or 'unknown without the extra embed'}",
             f"resampler      {self.resampler}",
             f"limits         {self.limits}",
             f"readers        {', '.join(self.readers)}",
@@ -79,13 +70,13 @@ class Diagnosis:
 
 def doctor() -> Diagnosis:
     """Show versions, devices and readers, what is missing, and how to install it."""
-    missing = {name: how for name, how in _OPTIONAL.items() if importlib.util.find_spec(name) is None}
+    missing = absent_extras()
     return Diagnosis(
         versions=versions(),
         platform=f"{platform.system()} {platform.machine()}, Python {sys.version.split()[0]}",
         cores=os.cpu_count() or 1,
         memory_gb=psutil.virtual_memory().total / 1e9,
-        devices=_devices(),
+        devices=() if "embed" in missing else _devices(),
         resampler=_resampler(),
         limits=SlideLimits.of(Execution()).to_text(),
         readers=tuple(plugins.available("pathosig.readers")),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 from pathosig.core.errors import ConfigError
 
 _EXTRAS = {
@@ -25,6 +27,40 @@ _EXTRAS = {
     "sign": ("cryptography",),
     "leiden": ("sknetwork",),
 }
+
+_PURPOSES = {
+    "slides": "reading slides and microarrays",
+    "embed": "embedding tiles and training encoders",
+    "viewer": "the viewer",
+    "exports": "export to AnnData, HDF5 and Word",
+    "cloud": "slides in object storage",
+    "dask": "work on a Dask cluster (--dask)",
+    "spatial": "export to SpatialData",
+    "zarr": "OME-Zarr slides",
+    "isyntax": "iSyntax slides",
+    "sign": "signing bundles",
+    "leiden": "phenotypes.method = leiden",
+}
+
+
+def absent_extras() -> dict[str, str]:
+    """Extras that are not installed, or not completely.
+
+    Returns
+    -------
+    dict
+        Extra -> what it is for, and the command that installs it.
+
+    Examples
+    --------
+    >>> set(absent_extras()) <= set(_EXTRAS)
+    True
+    """
+    return {
+        extra: f"{purpose}: pip install 'pathosig[{extra}]'"
+        for extra, purpose in _PURPOSES.items()
+        if any(importlib.util.find_spec(library) is None for library in _EXTRAS[extra])
+    }
 
 
 def missing_extra(error: ModuleNotFoundError) -> ConfigError | None:
