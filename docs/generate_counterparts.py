@@ -21,7 +21,7 @@ def table(claims_path: Path | None) -> str:
     head = [
         "Published",
         "Sections of the report",
-        "What is better",
+        "What they add",
         *(["Planted", "Found", "Outcome"] if claims else []),
     ]
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]

@@ -123,8 +123,8 @@ def write_profiles(study: Study, folder: Path, colours: list[str]) -> Iterator[P
         yield write_h5ad(data, folder / f"profiles_{name}.h5ad")
         cohorts = sorted(obs["cohort"].astype(str).unique()) if "cohort" in obs else []
         for cohort in cohorts if len(cohorts) > 1 else ():
-            part = data[(obs["cohort"].astype(str) == cohort).to_numpy()].copy()
-            yield write_h5ad(part, folder / f"profiles_{name}_{_file_name(cohort)}.h5ad")
+            subset = data[(obs["cohort"].astype(str) == cohort).to_numpy()].copy()
+            yield write_h5ad(subset, folder / f"profiles_{name}_{_file_name(cohort)}.h5ad")
 
 
 def _file_name(cohort: str) -> str:

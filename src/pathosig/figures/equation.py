@@ -1,4 +1,4 @@
-"""The signature on one page: points per share as a nomogram, with the cut-off and the survival it means."""
+"""The signature on one page: a nomogram of the score, with the cut-off and the predicted survival."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Term:
     center
         Discovery mean that is subtracted.
     percent
-        Whether the feature is a share, printed in per cent.
+        Whether the feature is a proportion, printed in per cent.
     """
 
     label: str
@@ -53,7 +53,7 @@ def equation_figure(
     title: str = "",
     example: Sequence[float] = (),
 ) -> Figure:
-    """Scales to read a patient's score by hand: each share gives a contribution, their sum is the score.
+    """Scales to read a patient's score by hand: each proportion gives a contribution, and their sum is the score.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def equation_figure(
 
 
 def _widened(span: tuple[float, float], shown: Sequence[float], cutoff: float) -> tuple[float, float]:
-    """The range of scores that holds all that is marked on it."""
+    """The range of scores that includes everything marked on it."""
     return min(*span, *shown, cutoff), max(*span, *shown, cutoff)
 
 
@@ -120,7 +120,7 @@ def _survival(axes: Axes, row: int, head: tuple[str, float], span: tuple[float, 
     ends = [baseline ** math.exp(score) for score in span]  # survival falls as the score rises
     choices = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
     round_ones = [p for p in choices if ends[1] <= p <= ends[0]]
-    if len(round_ones) < 3:  # a score that says little: finer steps
+    if len(round_ones) < 3:  # a score with little effect needs finer steps
         round_ones = [p for p in round_values(ends[1], ends[0], at_most=5) if 0 < p < 1]
     gap = 0.06 * (axes.get_xlim()[1] - axes.get_xlim()[0])
     places = [math.log(math.log(p) / math.log(baseline)) for p in round_ones]

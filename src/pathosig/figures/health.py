@@ -1,4 +1,4 @@
-"""Health of a codebook as a table one can see, and its stability over K."""
+"""Health of a codebook as a table of bars, and its stability over K."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def health_figure(
     *,
     title: str = "",
 ) -> Figure:
-    """One row per HPC or coarse group with small bars for share, steadiness, stability and dominance.
+    """One row per HPC or coarse group with small bars for proportion, steadiness, stability and dominance.
 
     Parameters
     ----------

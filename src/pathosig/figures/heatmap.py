@@ -78,7 +78,7 @@ def profile_heatmap(
     marked
         Names printed in bold: those in the signature.
     percent
-        Whether the values are shares; others are ranks in 0..1, drawn as they are.
+        Whether the values are proportions; others are ranks in 0..1, drawn as they are.
     colours
         Colour of every row, drawn as a stripe beside it.
     linkage
@@ -154,7 +154,7 @@ def profile_heatmap(
 
 
 def _ramp() -> Colormap:
-    """White to dark green: nothing is white, and no end is black."""
+    """White to dark green: a proportion of 0 is white, and the largest is not black."""
     steps = ["#FFFFFF", "#DDEFD9", "#A5D5B0", "#57AE8B", "#1F7E6B", "#0B4A48"]
     return LinearSegmentedColormap.from_list("proportion", steps)
 
@@ -198,8 +198,8 @@ def _score_panel(axes: Axes, score: NDArray[np.float64], cutoff: float | None) -
 
 
 def _is_text(bar: ClinicalBar) -> bool:
-    known = [v for v in bar.values if v is not None and v == v and v != ""]
-    return bool(known) and not all(isinstance(v, (int, float, np.number)) for v in known)
+    present = [v for v in bar.values if v is not None and v == v and v != ""]
+    return bool(present) and not all(isinstance(v, (int, float, np.number)) for v in present)
 
 
 _PAIRS = (
@@ -232,17 +232,17 @@ def _is_absence(category: str) -> bool:
 
 def _bar(axes: Axes, bar: ClinicalBar, n: int, turn: int) -> list[tuple[str, list[tuple[str, str]]]]:
 
-    known = [v for v in bar.values if v is not None and v == v and v != ""]
+    present = [v for v in bar.values if v is not None and v == v and v != ""]
     out: list[tuple[str, list[tuple[str, str]]]] = []
     cells = np.ones((1, n, 3))
     if _is_text(bar):
-        categories = sorted({str(v) for v in known})
+        categories = sorted({str(v) for v in present})
         colours = _category_colours(categories, turn)
         for i, value in enumerate(bar.values):
             missing = value is None or value != value or value == ""
             cells[0, i] = to_rgb("#FFFFFF" if missing else colours[str(value)])
         out.append((bar.name, list(colours.items())))
-    elif known:
+    elif present:
         numbers = np.array([np.nan if v is None or v == "" else float(str(v)) for v in bar.values])
         low, high = float(np.nanmin(numbers)), float(np.nanmax(numbers))
         level = (numbers - low) / (high - low or 1.0)

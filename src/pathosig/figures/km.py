@@ -268,8 +268,8 @@ def _draw_header(figure: Figure, data: KmData, box: tuple[float, float, float, f
 
 def _median_text(curve: KmCurve, unit: str) -> str:
     median, lower, upper = curve.median
-    known = [v for v in curve.median if v is not None and math.isfinite(v)]
-    digits = 0 if max(known, default=0.0) >= 100 else 1
+    finite = [v for v in curve.median if v is not None and math.isfinite(v)]
+    digits = 0 if max(finite, default=0.0) >= 100 else 1
     ends = ["NR" if v is None or not math.isfinite(v) else number(v, digits) for v in (lower, upper)]
     span = f" ({ends[0]}–{ends[1]})" if ends != ["NR", "NR"] else ""
     if median is None or not math.isfinite(median):

@@ -53,7 +53,7 @@ class BarPanel:
     p, test
         p-value and name of the test.
     n
-        Patients with the variable, 0 when not told.
+        Patients with a value of the variable; 0 leaves it out.
     """
 
     title: str
@@ -71,7 +71,7 @@ def stacked_bars(
     p: float | None = None,
     test: str = "",
 ) -> Figure:
-    """Shares of the categories in each bar, with counts inside and the test beneath the title.
+    """Proportions of the categories in each bar, with counts inside and the test below the title.
 
     Parameters
     ----------
@@ -115,8 +115,8 @@ def bar_panels(panels: Sequence[BarPanel], *, columns: int = 4) -> Figure:
             left, bottom = column * step, (rows - 1 - row) * height
             inset = 0.44 if column == 0 else 0.3
             axes = axes_at(figure, (left + inset, bottom + 0.38, step - inset - 0.52, height - 0.86))
-            known = f"n = {panel.n:,}; " if panel.n else ""
-            words = f"{known}{panel.test + ' ' if panel.test else ''}{p_text(panel.p)}"
+            size = f"n = {panel.n:,}; " if panel.n else ""
+            words = f"{size}{panel.test + ' ' if panel.test else ''}{p_text(panel.p)}"
             head = bare(axes_at(figure, (left, bottom + height - 0.44, step, 0.4)))
             head.patch.set_visible(False)
             head.text(0.04, 0.72, shortened(panel.title, 24), weight="bold", fontsize=7.5, va="center")

@@ -59,7 +59,7 @@ def calibration_plot(
     facts
         Lines printed inside, such as ``O/E 1.04 (0.88-1.22)``.
     uncertain
-        Lines beneath them in small grey letters: estimates whose interval says nothing, and why.
+        Lines below them in small grey letters: estimates whose interval says nothing, and why.
     """
     with style():
         figure = new_figure(COLUMN, 3.40)
@@ -158,7 +158,7 @@ def time_auc_plot(series: Mapping[str, Sequence[TimeAuc]], *, title: str, unit: 
     Parameters
     ----------
     series
-        Name -> AUC at each time; times at which it was not estimable keep their place on the axis and say so.
+        Name -> AUC at each time; times at which it was not estimable keep their place on the axis with the words ``not estimated``.
     title, unit
         Panel title; unit of time.
     """
@@ -230,8 +230,8 @@ def effect_curve_plot(
         axes.fill_between(x, *limits, color=GROUPS[0], alpha=0.18, linewidth=0)
         axes.plot(x, hr, color=GROUPS[0])
         axes.set_yscale("log")
-        known = [v for v in [*hr, *limits[0], *limits[1]] if math.isfinite(v) and v > 0]
-        axes.set_ylim(max(min([*known, 0.5]) / 1.15, 0.02), min(max([*known, 2.0]) * 1.15, 50))
+        finite = [v for v in [*hr, *limits[0], *limits[1]] if math.isfinite(v) and v > 0]
+        axes.set_ylim(max(min([*finite, 0.5]) / 1.15, 0.02), min(max([*finite, 2.0]) * 1.15, 50))
         _plain_log_ticks(axes)
         axes.axhline(1, color=MUTED, linewidth=0.7, linestyle=(0, (3, 2)))
         if cutoff is not None:

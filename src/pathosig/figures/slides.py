@@ -139,8 +139,8 @@ class RiskScale:
         pale = np.array([236.0, 236.0, 236.0])
         ends = np.where(level[:, None] > 0, rgb(HIGH), rgb(LOW)).astype(float)
         # The square root keeps weak contributions visible beside the strongest.
-        part = np.sqrt(np.abs(level))[:, None]
-        return np.asarray((pale + (ends - pale) * part).round(), np.uint8)
+        strength = np.sqrt(np.abs(level))[:, None]
+        return np.asarray((pale + (ends - pale) * strength).round(), np.uint8)
 
 
 def slide_map(
@@ -228,13 +228,13 @@ def _painted(
     image = _faded(item.overview)
     if numbers is None:
         return image
-    known = np.asarray(numbers) >= 0
-    x, y = (np.asarray(v, float)[known] / item.downsample for v in (item.x, item.y))
+    assigned = np.asarray(numbers) >= 0
+    x, y = (np.asarray(v, float)[assigned] / item.downsample for v in (item.x, item.y))
     side = item.tile_px / item.downsample
     ends = [np.maximum(np.round(v + side), np.round(v) + 1).astype(int) for v in (x, y)]
     left, top = np.round(x).astype(int), np.round(y).astype(int)
     for x0, x1, y0, y1, colour in zip(
-        left, ends[0], top, ends[1], colour_of(np.asarray(numbers)[known]), strict=True
+        left, ends[0], top, ends[1], colour_of(np.asarray(numbers)[assigned]), strict=True
     ):
         image[y0:y1, x0:x1] = colour
     return image
@@ -322,7 +322,7 @@ def contact_sheet(
     columns: int = 6,
     flags: Sequence[bool] = (),
 ) -> Figure:
-    """Overviews of all slides of a cohort with their tissue outlined: one look shows what was lost.
+    """Overviews of all slides of a cohort with their tissue outlined: losses of tissue are seen at a glance.
 
     Parameters
     ----------

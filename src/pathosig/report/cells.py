@@ -1,4 +1,4 @@
-"""Cells of tables and names from results, and which analyses stand open in the report."""
+"""Cells of tables and names from results, and which analyses are shown unfolded."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def per_cent(value: Estimate | NotEstimable | float | None, *, digits: int = 0) 
 
 
 def time_text(time: float | None, unit: str = "") -> str:
-    """A time with its unit: hundreds of days without decimals."""
+    """A time with its unit; from 100 on it has no decimals."""
     if time is None:
         return ""
     return f"{f'{time:.0f}' if abs(time) >= 100 else f'{time:.4g}'} {unit}".strip()
@@ -192,7 +192,7 @@ def numbered(material: Material) -> list[tuple[int, Analysis]]:
 
 
 def is_main(material: Material, analysis: Analysis) -> bool:
-    """Whether an analysis stands open: the primary endpoint in patients the model was not fitted on.
+    """Whether an analysis is shown unfolded: the primary endpoint in patients the model was not fitted on.
 
     Without any such analysis the apparent one of the primary endpoint does.
     """

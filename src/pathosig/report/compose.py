@@ -135,11 +135,11 @@ def compose(material: Material, spec: ReportSpec) -> Page:
     )
     appendix.append(counterparts_section(material, {s.id: s.title for s in sections}))
     appendix.append(checklist_section(sections, places))
-    last = _chapter("appendix", "Appendix", "Everything else, to look things up.", appendix, appendix=True)
+    last = _chapter("appendix", "Appendix", "Everything else, for reference.", appendix, appendix=True)
     title = spec.title or material.name or "Tissue phenotypes and survival"
     footer = [
         "Made by pathosig, an independent implementation; research use only, not for clinical decisions.",
-        "This file makes no request to any host and runs no script. Figures lie beside it in figures/.",
+        "This file makes no request to any host and runs no script. The figures are also in the folder figures of the study.",
     ]
     filled = [c for c in [*chapters, last] if c.sections]
     return Page(title=title, subtitle=_subtitle(material), chapters=filled, footer=footer)

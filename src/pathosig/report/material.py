@@ -30,7 +30,7 @@ class SlidePicture:
     Attributes
     ----------
     slide_id, patient_id, cohort
-        Whose it is.
+        The slide, its patient and the cohort.
     overview
         uint8[h, w, 3].
     downsample

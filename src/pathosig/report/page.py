@@ -174,7 +174,7 @@ class DriverCard:
     facts
         Name and value.
     caution
-        What to mind about it; empty when there is nothing.
+        A caution about it; empty where there is none.
     tiles, bar_text
         Its tiles, and the text of their scale bars.
     """

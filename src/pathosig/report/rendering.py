@@ -40,13 +40,17 @@ def coded(text: str) -> Markup:
 
 
 def kept_together(text: str) -> Markup:
-    """The text escaped; an estimate may break before its confidence interval, and nowhere else.
+    """The text escaped; an estimate may break before its confidence interval and a p-value nowhere.
 
     Examples
     --------
+    >>> kept_together("p < 0.001")
+    Markup('<span class="nb">p &lt; 0.001</span>')
     >>> kept_together("1.42 (1.10–1.83)")
     Markup('1.42 <span class="nb">(1.10–1.83)</span>')
     """
+    if re.fullmatch(r"[pq] [<=] [\d.]+", text):
+        return Markup('<span class="nb">{}</span>').format(text)
     head, bracket, rest = text.partition(" (")
     if not bracket or len(text) >= 30 or not rest.endswith(")"):
         return escape(text)

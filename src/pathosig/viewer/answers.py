@@ -1,4 +1,4 @@
-"""How the viewer answers: files, images, JSON, and what is said of a slide that cannot be read."""
+"""How the viewer answers: files, images, JSON, and the message about a slide that cannot be read."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def missing() -> Response:
 def answer_of(specimen: Specimen, make: Callable[[], Response]) -> Response:
     """The answer, or a code and a sentence: 404 for what the slide lacks, 422 for what its decoder could not take.
 
-    Slides come from anywhere, and decoders of other libraries raise anything: no such error may reach the browser as a
+    Slides come from anywhere, and decoders of other libraries raise errors of every kind: none may reach the browser as a
     traceback with the folders of this machine.
     """
     try:

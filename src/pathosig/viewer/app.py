@@ -163,8 +163,8 @@ def _study_routes(app: FastAPI, study: Study, content: StudyContent, read_only: 
     @app.post("/api/{level}/{number}")
     async def change_name(level: str, number: str, request: Request) -> Response:
         index = parse_index(number)
-        known = {} if index is None else {"hpcs": f"hpc_{index:02d}", "groups": f"coarse_{index}"}
-        phenotype = known.get(level, "")
+        columns = {} if index is None else {"hpcs": f"hpc_{index:02d}", "groups": f"coarse_{index}"}
+        phenotype = columns.get(level, "")
         if phenotype not in names:
             return missing()
         try:

@@ -18,14 +18,14 @@ IDLE_S = 10
 class Impatient(H11Protocol):
     """uvicorn's HTTP protocol, closing connections that ask for nothing.
 
-    Its own time limit begins with the first answer: a connection that sends nothing, or a header letter by letter, would stay for
-    ever.
+    Its own time limit begins with the first answer: a connection that sends nothing, or a header letter by letter, would stay open
+    for ever.
     """
 
     _before: Any = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to look at the clock."""
+        """Start the time limit."""
         super().connection_made(transport)
         self.loop.call_later(IDLE_S, self._watch)
 

@@ -72,7 +72,7 @@ class StudyContent:
 
 
 def opaque_id(secret: str, specimen_id: str) -> str:
-    """An id that says nothing of the slide's name and changes with every start."""
+    """An id that does not reveal the slide's name and changes with every start."""
     return hmac.new(secret.encode(), specimen_id.encode(), hashlib.sha256).hexdigest()[:20]
 
 

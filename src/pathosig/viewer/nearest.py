@@ -106,16 +106,16 @@ class NearestTissue:
             for i, e in enumerate(self.exemplars)
             if e.hpc == hpc and self.specimens[e.slide].patient_id != specimen.patient_id
         ]
-        known = [i for i in others if self._vector(i) is not None]
+        readable = [i for i in others if self._vector(i) is not None]
         stored = self.study.paths.embeddings(specimen.id)
-        if known and stored.is_file():
-            targets = np.stack([v for i in known if (v := self._vector(i)) is not None])
+        if readable and stored.is_file():
+            targets = np.stack([v for i in readable if (v := self._vector(i)) is not None])
             distance, nearest = self._distances(
                 read_embeddings(stored), tiles.columns["tile_id"][rows], targets
             )
             order = np.argsort(distance, kind="stable")
             row = rows[nearest[order[0]]]
-            near = [NearExemplar(index=known[i], distance=round(float(distance[i]), 4)) for i in order]
+            near = [NearExemplar(index=readable[i], distance=round(float(distance[i]), 4)) for i in order]
         else:
             row = rows[np.argmax(tiles.columns["confidence"][rows])]
             near = [NearExemplar(index=i, distance=None) for i in others]

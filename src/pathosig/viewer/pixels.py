@@ -32,7 +32,7 @@ OVERVIEW_PX = 3000
 class _OpenSlide:
     """A place on the shelf. The slide is opened under its own lock, so that a slow one holds up no other.
 
-    `is_open` is true from the moment that its reader begins to open, `is_read` while somebody's turn lasts.
+    `is_open` is true from the moment that its reader begins to open, `is_read` while a reader uses it.
     """
 
     reader: SlideReader | None = None
@@ -46,7 +46,7 @@ class _OpenSlide:
 class SlideShelf:
     """Readers that stay open, the least recently used closed first; safe for threads.
 
-    Never more than `OPEN_SLIDES` are open. A slide is closed only while nobody reads it; who waits for it opens it again.
+    Never more than `OPEN_SLIDES` are open. A slide is closed only while nobody reads it; a reader that waits for it opens it again.
     """
 
     def __init__(self, icc: str = "off") -> None:

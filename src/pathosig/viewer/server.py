@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class RunningViewer:
-    """A viewer at work in a thread; use as a context manager or call `stop`.
+    """A viewer running in a thread; use as a context manager or call `stop`.
 
     Attributes
     ----------

@@ -56,7 +56,7 @@ def added_value_section(material: Material) -> Section | None:
 
 
 def _discrimination(pairs: Sequence[Found]) -> Table:
-    """Uno C of the three models, in complete cases and, beneath, in all patients by imputation."""
+    """Uno C of the three models, in complete cases and, below them, in all patients after imputation."""
     rows: list[list[Cell]] = []
     note = ""
     for analysis, value in pairs:
@@ -176,8 +176,8 @@ def benefit_words(at: AtHorizon) -> str:
         if known_at and known_at[-1] < benefit.thresholds[-1]:
             words.append(f"{name} ends at {100 * known_at[-1]:.0f}%")
     text = (
-        "A curve ends where no patient's predicted risk reaches the threshold, or nobody whose risk does is followed "
-        f"to the horizon: {listed(words)}. "
+        "A curve ends where no patient's predicted risk reaches the threshold, or where no patient whose risk does is "
+        f"followed to the horizon: {listed(words)}. "
         if words
         else ""
     )

@@ -1,4 +1,4 @@
-"""Section on what goes with the risk groups: clinical variables in each, and an alluvial figure."""
+"""Section on clinical variables in each risk group, with an alluvial figure."""
 
 from __future__ import annotations
 

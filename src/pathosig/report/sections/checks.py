@@ -67,7 +67,7 @@ def hazards_section(material: Material) -> Section | None:
 
 
 def rmst_cell(analysis: Analysis) -> str | Number | None:
-    """Difference of restricted means with unit and horizon; a horizon too short to mean anything is named instead."""
+    """Difference of restricted means with unit and horizon; where the horizon is too short to mean anything, a sentence with the horizon."""
     rmst, follow_up = known(analysis.rmst), known(analysis.follow_up)
     if rmst is None:
         return None

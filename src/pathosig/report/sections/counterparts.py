@@ -27,7 +27,7 @@ class Counterpart:
     sections
         Ids of the sections of the report that show the same, the best one first.
     better
-        What they show beyond it.
+        What these sections add to it.
     """
 
     panel: str
@@ -41,24 +41,24 @@ COUNTERPARTS = tuple(
     for panel, published, sections, better in (
         (
             "cores", "Microarray cores, and tiles on a grid of 23 × 23", "tissue flow",
-            "Cores found on the scan with row and column, missing and poor ones listed; tiles of physical size by "
-            "area of tissue instead of mean darkness; every exclusion counted",
+            "Cores are located on the scan with row and column; missing and poor ones are listed; tiles of physical size by "
+            "area of tissue instead of mean darkness; every exclusion is counted",
         ),
         (
             "phenotypes", "Fifty histomorphological phenotype clusters", "health atlas",
-            "Consensus of many runs with a tree; stability, and clusters of one slide or patient, marked",
+            "Consensus of many runs with a tree; stability of each cluster, and a mark on clusters that come from one slide or patient",
         ),
         (
             "montage", "Montage of tiles of each cluster", "atlas drivers",
-            "Scale bars, tiles of different patients, names by pathologists with their agreement",
+            "Scale bars; tiles of different patients; names given by pathologists, with their agreement",
         ),
         (
             "maps", "Cluster map on the core", "maps",
-            "For whole slides too; live in the viewer with confidence and distance",
+            "For whole slides too; interactive in the viewer, with confidence and distance to training",
         ),
         (
             "proportions", "Vectors of cluster proportions of each patient", "profiles",
-            "Tree nodes beside leaves; artefacts taken out before proportions are closed",
+            "Tree nodes beside leaves; artefacts are left out before proportions are scaled to sum to one",
         ),
         (
             "prognostic", "The two prognostic clusters and the equation of the score", "signature univariable drivers",
@@ -67,7 +67,7 @@ COUNTERPARTS = tuple(
         ),
         (
             "os", "Overall survival of low and high risk in every cohort", "survival performance",
-            "The continuous effect first; discrimination, calibration and error beside the curves; frozen cut-off",
+            "The continuous effect comes first; discrimination, calibration and error beside the curves; the cut-off is frozen",
         ),
         (
             "dfs", "Disease-free survival of low and high risk in every cohort", "survival outcomes",
@@ -84,7 +84,7 @@ COUNTERPARTS = tuple(
         ),
         (
             "forests", "Uni- and multivariable forests", "models added-value",
-            "Missing covariates imputed; the gain over a clinical model measured in validation",
+            "Missing covariates are imputed; the gain over a clinical model is measured in validation",
         ),
         (
             "strata", "Strata by stage and molecular subtype", "subgroups",
@@ -96,12 +96,12 @@ COUNTERPARTS = tuple(
         ),
         (
             "groups", "Chi-square table of risk groups and clinical variables", "associations characteristics",
-            "Exact tests where counts are small; patients without a value counted",
+            "Exact tests where counts are small; patients without a value are counted",
         ),
         (
             "adjuvant", "Postoperative chemoradiotherapy by risk group", "treatment",
-            "Start of treatment declared (no immortal time), weights, test of interaction, E-value, a verdict in "
-            "words",
+            "Start of treatment declared (no immortal time), weighting, test of interaction, E-value, and a verdict "
+            "in words",
         ),
         (
             "neoadjuvant", "Preoperative chemoradiotherapy by risk group", "treatment",
@@ -132,7 +132,7 @@ def counterparts_section(material: Material, titles: Mapping[str, str]) -> Secti
             claim = claims.get(item.panel)
             row += [claim.planted, claim.found, claim.outcome] if claim else [None, None, None]
         rows.append(row)
-    columns = ["Published", "Sections here", "What is better"]
+    columns = ["Published", "Sections of this report", "What they add"]
     blocks: list[Text | Table] = []
     lead = f"Each figure and table of the published microarray study ({PAPER}) and where this report shows the same."
     if claims:

@@ -55,7 +55,7 @@ def drivers_section(material: Material) -> Section | None:
     grid = driver_grid(material)
     if grid is None:
         return None
-    few = len(grid.cards) <= IN_SUMMARY  # then all of them stand in the answer already
+    few = len(grid.cards) <= IN_SUMMARY  # all of them are already in the chapter Answer
     blocks: list[Block] = [] if few else [grid]
     left = len(material.terms) - len(grid.cards)
     if left > 0:

@@ -1,4 +1,4 @@
-"""Section on the signature itself: everything needed to compute one patient by hand."""
+"""Section on the signature itself: everything needed to compute one patient's score by hand."""
 
 from __future__ import annotations
 
@@ -123,11 +123,11 @@ def _nomogram(material: Material, frozen: FrozenScore) -> Block | None:
         return None
     columns = [feature_values(material, t) for t in frozen.terms]
     scores = {r.patient: r.score for r in material.scores if math.isfinite(r.score)}
-    known = table["patient_id"].isin(scores).to_numpy()
-    if not known.any() or not all(len(c) for c in columns):
+    scored = table["patient_id"].isin(scores).to_numpy()
+    if not scored.any() or not all(len(c) for c in columns):
         return None
-    values = np.column_stack(columns)[known]
-    patients = table["patient_id"][known].tolist()
+    values = np.column_stack(columns)[scored]
+    patients = table["patient_id"][scored].tolist()
     score = np.array([scores[p] for p in patients])
     coef, center = np.array([t.coef for t in frozen.terms]), np.array([t.center for t in frozen.terms])
     if not np.allclose((values - center) @ coef, score, rtol=1e-4, atol=1e-6, equal_nan=True):

@@ -22,7 +22,9 @@ def warnings_of(material: Material) -> Sequence[Finding]:
 def grouped(material: Material, warnings: Sequence[Finding]) -> list[tuple[str, str]]:
     """Code and sentence of every warning as printed, the gravest first; equal ones in one line with where they occurred."""
     places: dict[tuple[str, str], list[str]] = {}
-    for warning in gravest_first(warnings):
+    ordered = gravest_first(warnings)
+    codes = list(dict.fromkeys(w.code for w in ordered))
+    for warning in sorted(ordered, key=lambda w: codes.index(w.code)):
         place, text = _placed(warning)
         places.setdefault((warning.code, text), []).append(place)
     lines = []

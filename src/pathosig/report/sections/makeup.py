@@ -1,4 +1,4 @@
-"""What raises and what lowers the score, as tissue: the picture that a signature of many terms has in the answer."""
+"""What raises and what lowers the score, as tissue: how the answer shows a signature of many terms."""
 
 from __future__ import annotations
 
@@ -102,8 +102,8 @@ def stable_sentence(material: Material) -> str:
 
 def _correlation(material: Material, some: Sequence[Term], terms: Sequence[Term]) -> float:
     """Correlation of a part of the score with the whole over discovery patients; NaN without their profiles."""
-    part, whole = (
+    stable, whole = (
         np.sum([t.coef * discovery_values(material, t) for t in chosen], axis=0) for chosen in (some, terms)
     )
-    seen = np.isfinite(part) & np.isfinite(whole)
-    return float(np.corrcoef(part[seen], whole[seen])[0, 1]) if seen.sum() > 2 else math.nan
+    seen = np.isfinite(stable) & np.isfinite(whole)
+    return float(np.corrcoef(stable[seen], whole[seen])[0, 1]) if seen.sum() > 2 else math.nan

@@ -1,4 +1,4 @@
-"""Section with a paragraph on methods that can go into a paper, made of what the records hold."""
+"""Section with a paragraph on methods for a paper, written from the records."""
 
 from __future__ import annotations
 

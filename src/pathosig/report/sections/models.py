@@ -86,14 +86,14 @@ def _forest(analysis: Analysis, number: int) -> list[Block]:
     imputation = known(forest.imputation)
     m = "" if imputation is None else f" ({imputation.m} imputations)"
     rows: list[ForestRow] = []
-    for part, label in (
+    for effects, label in (
         (forest.univariable, "Univariable"),
         (forest.multivariable, "Multivariable, complete cases"),
         (forest.imputed, f"Multivariable, imputed{m}"),
     ):
-        if part:
+        if effects:
             rows.append(ForestRow(label=label, kind="heading"))
-            rows += [_indented(model_row(r)) for r in part]
+            rows += [_indented(model_row(r)) for r in effects]
     if not rows:
         return []
     title = analysis_name(analysis)

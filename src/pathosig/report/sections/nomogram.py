@@ -66,14 +66,14 @@ def nomogram_section(material: Material) -> Section | None:
             f"{100 * sheet.gap:.0f}."
         )
     if patient is not None:
-        said = listed(
+        predicted = listed(
             [
                 f"{100 * v:.0f}% by {_years(h.years)}"
                 for v, h in zip(patient.risks, model.horizons, strict=True)
             ]
         )
         caption += (
-            f" Green: patient {patient.name}, {number_text(sum(patient.points), 0)} points, risk {said}."
+            f" Green: patient {patient.name}, {number_text(sum(patient.points), 0)} points, risk {predicted}."
         )
     blocks: list[Block] = [picture("nomogram", figure, caption), _effects(both)]
     lead = (

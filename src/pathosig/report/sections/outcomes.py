@@ -89,7 +89,7 @@ def _competing(analysis: Analysis, number: int) -> list[Block]:
 
 
 def _absolute(risks: CompetingRisks, name: str) -> list[Block]:
-    """Absolute risks at the horizons, beside what Kaplan-Meier's method would make of them."""
+    """Absolute risks at the horizons, beside 1 - Kaplan-Meier."""
     if not risks.at:
         return []
     rows: list[list[Cell]] = [

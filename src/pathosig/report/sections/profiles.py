@@ -87,8 +87,8 @@ def _row_colours(material: Material, columns: Sequence[str]) -> list[str]:
     """The colour of every row that is an HPC."""
     palette = palette_of(material.phenotypes)
     tails = [c.removeprefix("hpc_") for c in columns]
-    known = palette and all(t.isdigit() and int(t) < len(palette) for t in tails)
-    return [palette[int(t)] for t in tails] if known else []
+    are_leaves = palette and all(t.isdigit() and int(t) < len(palette) for t in tails)
+    return [palette[int(t)] for t in tails] if are_leaves else []
 
 
 def _row_tree(material: Material, columns: Sequence[str]) -> Sequence[Sequence[float]]:

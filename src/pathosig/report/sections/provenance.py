@@ -101,7 +101,7 @@ def planted_section(material: Material) -> Section | None:
     """What was planted in a simulated study; None for real data."""
     if not material.truth:
         return None
-    lead = "This study was simulated. These are the facts it was made from; the method never saw them."
+    lead = "This study was simulated. This is what was planted in it; the method never saw these settings."
     rows, tables = _effects_planted(material.truth), []
     for key, value in sorted(material.truth.items()):
         if rows and key in ("effects", "harmful", "protective", "treatment", "scaling"):

@@ -1,4 +1,4 @@
-"""Section with contact sheets of all slides: one look shows which tissue was used."""
+"""Section with contact sheets of all slides: which tissue was used is seen at a glance."""
 
 from __future__ import annotations
 
