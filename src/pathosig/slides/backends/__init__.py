@@ -1,1 +1,1 @@
-"""One file per way of reading pixels."""
+"""The readers of slide formats and the modules that they share."""

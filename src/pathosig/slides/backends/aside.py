@@ -1,4 +1,4 @@
-"""OpenSlide in a process of its own: damaged files have ended the process that reads them in libopenslide and libdicom."""
+"""OpenSlide in a separate process, because damaged files can crash libopenslide and libdicom."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MEMORY = 4 << 30
 _PIPE_BYTES = 1 << 20
 _READV = hasattr(os, "readv")
 _MOST_REGION = 400_000_000
-"""Pixels of a region, beyond which nobody asks."""
+"""Largest number of pixels of a region."""
 
 _PROGRAM = """
 import json, sys
@@ -49,7 +49,7 @@ for line in sys.stdin:
     try:
         pixels = opened().read_region((x, y), level, (width, height)).tobytes()
     except Exception as error:
-        slide = None  # a handle stays broken after its first error
+        slide = None  # a handle cannot be used any more after its first error
         answer(b"", error=str(error) or type(error).__name__)
     else:
         answer(pixels)
@@ -57,23 +57,23 @@ for line in sys.stdin:
 
 
 class OpenSlideError(Exception):
-    """What OpenSlide says in that process, or how it ended."""
+    """The message of OpenSlide in that process, or how the process ended."""
 
 
 class OpenSlideAside:
-    """What `openslide.OpenSlide` offers, from another process; it ends with the pipe to it.
+    """The interface of `openslide.OpenSlide` to a slide that another process reads; that process ends when its pipe is closed.
 
     Attributes
     ----------
     level_dimensions, level_downsamples, properties
-        As OpenSlide has them.
+        As in OpenSlide.
     icc_profile
-        Bytes of the ICC profile, or none.
+        Bytes of the ICC profile; empty if there is none.
 
     Raises
     ------
     OpenSlideError
-        Whatever OpenSlide raises there, and where that process dies, needs more than 4 GB or does not answer within a minute.
+        If OpenSlide raises an error, or the process crashes, needs more than 4 GB or does not answer within a minute.
     """
 
     def __init__(self, path: Path) -> None:
@@ -100,11 +100,11 @@ class OpenSlideAside:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the process is gone."""
+        """Whether the process has ended."""
         return self._process.poll() is not None
 
     def region(self, origin: tuple[int, int], level: int, size: tuple[int, int]) -> np.ndarray:
-        """RGBA at a place in level-0 pixels, uint8[h, w, 4]."""
+        """Pixels of a level as RGBA, uint8[h, w, 4]; the origin is in level-0 pixels."""
         width, height = size
         if width * height > _MOST_REGION:
             raise OpenSlideError("a region larger than memory")
@@ -175,7 +175,7 @@ def _copied(data: bytes, room: memoryview) -> int:
 
 
 def _widen(pipe: int) -> None:
-    """Let a pipe hold a tile, where the system can: fewer turns between the processes."""
+    """Enlarge the buffer of a pipe to the size of a tile, if the system allows it, to switch between processes less often."""
     with contextlib.suppress(ImportError, AttributeError, OSError):
         import fcntl
 

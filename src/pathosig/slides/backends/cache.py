@@ -1,4 +1,4 @@
-"""Decoded pieces of a slide, kept while they may be needed again."""
+"""A cache of decoded pieces of a slide."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 
 _LEAST, _MOST = 64_000_000, 256_000_000
 _TOGETHER = 4
-"""Pieces that meet in a corner: a tile there needs all of them."""
+"""Number of pieces that meet in a corner, all of which a tile there needs."""
 
 
 def bytes_kept(width: int, height: int) -> int:
-    """How many bytes of decoded RGB pieces a reader keeps: four pieces, at least 64 MB and at most 256 MB.
+    """Number of bytes of decoded RGB pieces that a reader keeps: four pieces, but at least 64 MB and at most 256 MB.
 
     Parameters
     ----------
@@ -29,12 +29,12 @@ def bytes_kept(width: int, height: int) -> int:
 
 
 class PieceCache:
-    """Pieces by a key; those not asked for the longest go first.
+    """Decoded pieces by a key; the least recently used are dropped first.
 
     Parameters
     ----------
     limit
-        Bytes kept; one piece is kept however large.
+        Largest total size in bytes; one piece is always kept, even if it is larger.
     """
 
     def __init__(self, limit: int = _LEAST) -> None:
@@ -43,7 +43,7 @@ class PieceCache:
         self._bytes = 0
 
     def get(self, key: Hashable, decode: Callable[[], np.ndarray]) -> np.ndarray:
-        """The piece of this key, decoded where it is not kept; what `decode` raises is raised."""
+        """The piece with this key, which is decoded by `decode` if it is not in the cache."""
         kept = self._pieces.get(key)
         if kept is not None:
             self._pieces.move_to_end(key)
@@ -56,6 +56,6 @@ class PieceCache:
         return pixels
 
     def clear(self) -> None:
-        """Drop all."""
+        """Drop all pieces."""
         self._pieces.clear()
         self._bytes = 0

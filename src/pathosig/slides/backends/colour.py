@@ -1,6 +1,7 @@
-"""From what a TIFF page declares to RGB: the one table of colours, and the codes of what it does not hold.
+"""Conversion of the colours of TIFF pages to RGB, and the errors for colours that are not supported.
 
-Every row of `docs/reference/readers.md` ("Colours of TIFF files") is a branch here and a case in `tests/slides/test_colour.py`.
+Every row of the table "Colours of TIFF files" in `docs/reference/readers.md` is a branch in this file and a case in
+`tests/slides/test_colour.py`.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _NAMES = {
     32845: "LogLuv",
 }
 _BYTES = {*NONE, LZW, *DEFLATE, PACKBITS, ZSTD}
-"""Codecs that give the samples as bytes, whatever they mean."""
+"""Codecs whose result is the bytes of the samples, without any conversion of colours."""
 
 CODECS = {*_BYTES, JPEG, *JPEG2000, *WEBP}
 _ASSOCIATED, _UNASSOCIATED = 1, 2
@@ -42,19 +43,19 @@ _BAND_PIXELS = 1 << 20
 
 
 def check_colours(page: Page, name: str) -> None:
-    """Refuse, before a pixel is decoded, what has no row in the table.
+    """Refuse pages whose colours are not supported, before any pixel is decoded.
 
     Parameters
     ----------
     page
-        What the page declares.
+        The page as its directory declares it.
     name
-        Name of the file, for messages.
+        Name of the file, for error messages.
 
     Raises
     ------
     SlideError
-        E_CODEC, E_BITDEPTH, E_PHOTOMETRIC.
+        E_CODEC, E_BITDEPTH or E_PHOTOMETRIC.
 
     Examples
     --------
@@ -74,12 +75,12 @@ def check_colours(page: Page, name: str) -> None:
     if page.bits > 8 or page.bits < 1 or page.sample_format not in (1, 4):
         kinds = {2: "signed ", 3: "floating-point "}
         what = (
-            f"{page.bits} {kinds.get(page.sample_format, '')}bits a channel"
+            f"{page.bits} {kinds.get(page.sample_format, '')}bits per channel"
             if page.bits and page.sample_format
-            else "samples of different depths or kinds"
+            else "samples of different depths or types"
         )
         raise SlideError(
-            f"{name}: has {what}; expected 8 unsigned bits or fewer. Convert it, choosing the range yourself.",
+            f"{name}: has {what}; expected 8 unsigned bits or fewer. Convert it to 8 bits, and choose the range of values yourself.",
             code="E_BITDEPTH",
         )
     colours = 3 if page.photometric in (RGB, YCBCR) else 1
@@ -88,11 +89,11 @@ def check_colours(page: Page, name: str) -> None:
             name, f"colours are stored as {_NAMES.get(page.photometric, f'photometric {page.photometric}')}"
         )
     if not colours <= page.samples <= colours + 1:
-        raise _unknown(name, f"has {page.samples} samples a pixel (photometric {page.photometric})")
+        raise _unknown(name, f"has {page.samples} samples per pixel (photometric {page.photometric})")
     if page.photometric == PALETTE and (page.samples != 1 or len(page.colour_map) != 3 << page.bits):
-        raise _unknown(name, "its palette of colours is missing or incomplete")
+        raise _unknown(name, "its palette is missing or incomplete")
     if page.photometric == YCBCR and page.planar == 2 and page.subsampling != (1, 1):
-        raise _unknown(name, "its colours are subsampled in planes of their own")
+        raise _unknown(name, "its colours are subsampled in separate planes")
     if (page.photometric == YCBCR and page.compression != JPEG) and (
         page.subsampling[0] not in (1, 2, 4) or page.subsampling[1] not in (1, 2, 4)
     ):
@@ -102,25 +103,26 @@ def check_colours(page: Page, name: str) -> None:
     if page.compression in _BYTES:
         packed = page.photometric == YCBCR and (page.bits != 8 or page.samples != 3)
         if packed:
-            raise _unknown(name, "YCbCr of other than three samples of 8 bits")
+            raise _unknown(name, "its YCbCr pixels do not have three samples of 8 bits")
         if page.predictor not in (1, 2):
             raise _codec(name, f"with TIFF predictor {page.predictor}; expected none or horizontal")
         if page.predictor == 2 and (
             page.bits != 8 or (page.photometric == YCBCR and page.subsampling != (1, 1))
         ):
-            raise _codec(name, "with a predictor of samples that are not whole bytes of their own")
+            raise _codec(name, "with a predictor, but its samples are not single bytes")
     elif page.bits != 8:
         raise SlideError(
-            f"{name}: {page.bits} bits a channel in a codec of 8. Convert it.", code="E_BITDEPTH"
+            f"{name}: has {page.bits} bits per channel, but its codec has 8. Convert it to 8 bits.",
+            code="E_BITDEPTH",
         )
     if page.compression == JPEG and page.planar == 1 and page.samples not in (1, 3):
-        raise _unknown(name, f"JPEG tiles of {page.samples} components")
+        raise _unknown(name, f"its JPEG tiles have {page.samples} components")
     if page.compression in (*JPEG2000, *WEBP) and (
         page.photometric == PALETTE or (page.planar == 2 and page.samples > 1)
     ):
-        raise _unknown(name, "planes or a palette in JPEG 2000 or WebP")
+        raise _unknown(name, "it has separate planes or a palette in JPEG 2000 or WebP")
     if page.compression == JPEG and page.photometric == PALETTE:
-        raise _unknown(name, "a palette in JPEG")
+        raise _unknown(name, "it has a palette in JPEG")
 
 
 def _unknown(name: str, what: str) -> SlideError:
@@ -135,16 +137,16 @@ def _codec(name: str, what: str) -> SlideError:
 
 
 def to_rgb(samples: np.ndarray, page: Page, *, converted: bool = False) -> np.ndarray:
-    """Samples of a piece as RGB; transparent pixels on white.
+    """Samples of a piece as RGB, with transparent pixels on white.
 
     Parameters
     ----------
     samples
-        uint8[h, w, s], scaled to 0 to 255 (a palette's indices excepted).
+        uint8[h, w, s], scaled to 0 to 255 except for indices of a palette.
     page
-        What the page declares.
+        The page as its directory declares it.
     converted
-        Whether the codec has turned YCbCr into RGB already.
+        Whether the codec has already converted YCbCr to RGB.
 
     Returns
     -------
@@ -170,7 +172,7 @@ def to_rgb(samples: np.ndarray, page: Page, *, converted: bool = False) -> np.nd
     if alpha.shape[2] and page.extra[:1] == (_UNASSOCIATED,):
         return _on_white(rgb, alpha)
     if alpha.shape[2] and page.extra[:1] == (_ASSOCIATED,):
-        # colours are multiplied by their opacity already: white shows through what is left
+        # Colours are already multiplied by their opacity, so that only the remaining white is added.
         return _in_bands(
             lambda band: np.minimum(band[..., :3].astype(np.uint16) + (255 - band[..., 3:]), 255),
             _with(rgb, alpha),
@@ -179,7 +181,7 @@ def to_rgb(samples: np.ndarray, page: Page, *, converted: bool = False) -> np.nd
 
 
 def _on_white(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Colours of an opacity on white, uint8[h, w, 3]; alpha is uint8[h, w, 1]."""
+    """Colours with an opacity, alpha uint8[h, w, 1], on white: uint8[h, w, 3]."""
 
     def mix(band: np.ndarray) -> np.ndarray:
         weight = band[..., 3:].astype(np.uint16)
@@ -193,23 +195,23 @@ def _with(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 
 
 def ycbcr_to_rgb(samples: np.ndarray, page: Page) -> np.ndarray:
-    """YCbCr samples as RGB, with the page's YCbCrCoefficients and ReferenceBlackWhite.
+    """YCbCr samples as RGB, by YCbCrCoefficients and ReferenceBlackWhite of the page.
 
     Parameters
     ----------
     samples
         uint8[h, w, 3]; every pixel has its own Cb and Cr.
     page
-        What the page declares.
+        The page as its directory declares it.
 
     Returns
     -------
-    uint8[h, w, 3].
+    uint8[h, w, 3]
 
     References
     ----------
-    TIFF 6.0, section 21:  R = Y + (2 - 2 Lr) Cr,  B = Y + (2 - 2 Lb) Cb,  G = (Y - Lb B - Lr R) / Lg,
-    after each code c was decoded to  (c - black) * range / (white - black).
+    TIFF 6.0, section 21: R = Y + (2 - 2 Lr) Cr, B = Y + (2 - 2 Lb) Cb, G = (Y - Lb B - Lr R) / Lg, where each code c is first
+    decoded to (c - black) * range / (white - black).
 
     Examples
     --------
@@ -238,12 +240,12 @@ def ycbcr_to_rgb(samples: np.ndarray, page: Page) -> np.ndarray:
 
 
 def _in_bands(convert: Callable[[np.ndarray], np.ndarray], samples: np.ndarray) -> np.ndarray:
-    """A conversion of pixels to RGB, some rows at a time: numbers in between take many times the room of bytes.
+    """Convert pixels to RGB in bands of rows, because intermediate numbers need many times the memory of bytes.
 
     Parameters
     ----------
     convert
-        Of [rows, w, s] to [rows, w, 3], values 0 to 255.
+        Function from [rows, w, s] to [rows, w, 3] with values 0 to 255.
     samples
         uint8[h, w, s].
 
@@ -259,28 +261,28 @@ def _in_bands(convert: Callable[[np.ndarray], np.ndarray], samples: np.ndarray) 
 
 
 def _palette(page: Page) -> np.ndarray:
-    """The palette, uint8[n, 3]; 16-bit values, or 8-bit ones where all are that small."""
+    """The palette, uint8[n, 3]; its values have 16 bits, or 8 bits if all of them are below 256."""
     colours = np.array(page.colour_map, np.int64).reshape(3, -1).T
     return np.ascontiguousarray((colours >> 8 if colours.max(initial=0) > 255 else colours).astype(np.uint8))
 
 
 def scaled_bits(raw: np.ndarray, width: int, bits: int, *, indices: bool) -> np.ndarray:
-    """Samples of 1 to 8 bits, packed in rows of whole bytes, as one byte each.
+    """Samples of 1 to 8 bits, which are packed in rows of whole bytes, as one byte each.
 
     Parameters
     ----------
     raw
         uint8[h, bytes per row].
     width
-        Samples in a row.
+        Number of samples in a row.
     bits
         Bits of a sample, 1 to 8.
     indices
-        True leaves values as they are, for a palette; False spreads them over 0 to 255.
+        Whether values are indices of a palette, which are not changed; others are scaled to 0 to 255.
 
     Returns
     -------
-    uint8[h, width].
+    uint8[h, width]
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""CZI slides (ZEISS), subblock by subblock: uncompressed, zstd and JPEG XR."""
+"""Reader of CZI slides (ZEISS) with uncompressed, zstd and JPEG XR subblocks."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from pathosig.slides.reader import SlideInfo
 from pathosig.slides.resolution import checked_mpp, power_warning
 
 _CLEAR = 32
-"""Pixels a side from which sizes say what a subblock's downsample is, roundings or not."""
+"""Smallest side in pixels of a subblock whose sizes determine its downsample in spite of rounding."""
 
 
 class CziReader(MosaicReader):
-    """A CZI slide, one coordinate system for all its scenes; what no subblock covers is white.
+    """A CZI slide, with all its scenes in one coordinate system; areas without subblocks are white.
 
-    Levels are those that are stored for all of the slide. Nothing is shrunk on the way: a file without a pyramid
-    has one level. OpenSlide, which reads CZI too, knows neither JPEG XR (as it is bundled) nor focal planes nor gray pixels, makes 8
-    bits of 16 without a word, and takes three times as long (`benchmarks/read_openslide.py`).
+    The levels are those that are stored for the whole slide; a file without a pyramid has one level. OpenSlide reads CZI too, but
+    its bundled version does not support JPEG XR, focal planes or grey pixels, it reduces 16 bits to 8 without a warning, and it is
+    three times as slow (`benchmarks/read_openslide.py`).
 
     Parameters
     ----------
     path
-        The file.
+        Path of the file.
     mpp
-        Micrometres per level-0 pixel; wins over the header.
+        Micrometres per level-0 pixel; takes precedence over the header.
 
     Raises
     ------
     SlideError
-        What `read_facts` raises; E_MPP_RANGE, E_MPP_ANISO.
+        As for `read_facts`; E_MPP_RANGE or E_MPP_ANISO.
 
     Examples
     --------
@@ -48,7 +48,7 @@ class CziReader(MosaicReader):
     >>> CziReader(path)
     Traceback (most recent call last):
         ...
-    pathosig.core.errors.SlideError: S01.czi: is not a CZI file in spite of its name, or is damaged. Copy it again.
+    pathosig.core.errors.SlideError: S01.czi: is not a CZI file, or is damaged. Copy it again.
     """
 
     def __init__(self, path: Path, *, mpp: float | None = None) -> None:
@@ -70,7 +70,7 @@ class CziReader(MosaicReader):
             return _pixels(self._data(block), block)
         except SlideError:
             raise
-        except Exception as error:  # codecs raise many kinds on damaged data
+        except Exception as error:  # codecs raise many types of exceptions for damaged data
             raise SlideError(
                 f"{self.path.name}: subblock at ({block.x}, {block.y}) of {block.stored[0]} x {block.stored[1]} pixels "
                 f"cannot be decoded ({error}).",
@@ -94,16 +94,16 @@ class CziReader(MosaicReader):
 
 
 open_czi = CziReader
-"""The name by which the reader is registered in pyproject.toml."""
+"""The name under which pyproject.toml registers the reader."""
 
 
 def _pixels(data: bytes, block: Subblock) -> np.ndarray:
-    """A subblock decoded, uint8[h, w, 3]; transparent pixels on white.
+    """Decoded pixels of a subblock, uint8[h, w, 3], with transparent pixels on white.
 
     Raises
     ------
     ValueError
-        If it does not hold the pixels it declares; codecs raise other kinds.
+        If the data do not have the declared number of pixels; codecs raise other exceptions.
     """
     channels = {layout.GRAY8: 1, layout.BGR24: 3, layout.BGRA32: 4}[block.pixels]
     width, height = block.stored
@@ -128,7 +128,7 @@ def _pixels(data: bytes, block: Subblock) -> np.ndarray:
 
 
 def _without_header(data: bytes) -> bytes:
-    """The zstd stream of a "zstd1" subblock: 1 byte before it, or 3 that may say that bytes are shuffled."""
+    """The zstd stream of a "zstd1" subblock, after a header of 1 byte, or of 3 bytes that may declare shuffled bytes."""
     length = data[0] if data else 0
     if length == 1:
         return data[1:]
@@ -159,7 +159,7 @@ def _levels(
 
 
 def _factors(blocks: list[Subblock]) -> list[int]:
-    """The downsample of each subblock; small ones, whose rounded sizes say little, have one that others have."""
+    """Downsample of each subblock; small subblocks, whose sizes are too imprecise, get one of the downsamples of the others."""
     raw = [
         max(1, round(max(b.width, b.height) / (b.stored[0] if b.width >= b.height else b.stored[1])))
         for b in blocks
@@ -169,7 +169,7 @@ def _factors(blocks: list[Subblock]) -> list[int]:
 
 
 def _misfit(block: Subblock) -> Callable[[int], float]:
-    """How far a downsample is from explaining a subblock's two sizes, in stored pixels."""
+    """Function from a downsample to the difference, in stored pixels, between expected and actual sizes of a subblock."""
     return lambda f: abs(block.width / f - block.stored[0]) + abs(block.height / f - block.stored[1])
 
 

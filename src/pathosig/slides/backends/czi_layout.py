@@ -1,4 +1,4 @@
-"""The layout of CZI files (ZEISS): the directory of subblocks and the scaling, read without decoding anything."""
+"""The layout of CZI files (ZEISS): directory of subblocks and scaling, which are read without decoding pixels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pathosig.slides.backends.xml import parse_xml
 _SEGMENT = 32
 _MAX_XML = 64_000_000
 _MAX_BLOCK = 64_000_000
-"""Pixels of a subblock; ZEN writes 4 to 6 million."""
+"""Largest number of pixels of a subblock; ZEN writes 4 to 6 million."""
 
 RAW, JPEG_XR, ZSTD0, ZSTD1 = 0, 4, 5, 6
 _CODECS = {1: "JPEG", 2: "LZW"}
@@ -38,16 +38,22 @@ _DEEP = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Subblock:
-    """One subblock: where it lies in the slide and in the file.
+    """Position of a subblock in the slide and in the file.
 
     Attributes
     ----------
     x, y, width, height
-        In level-0 pixels, of the file's own origin.
+        Position and size in level-0 pixels, relative to the origin of the file.
     stored
-        (width, height) of its own pixels.
+        (width, height) in stored pixels.
     order
-        What is higher lies over what is lower.
+        Subblocks of higher order cover those of lower order.
+    pixels, codec
+        Codes of the pixel type and of the compression.
+    place, entry_bytes
+        Position in the file, and size of its entry in the directory.
+    planes
+        Position along each further dimension.
     """
 
     x: int
@@ -65,20 +71,22 @@ class Subblock:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CziFacts:
-    """What directory and metadata of a CZI file say.
+    """Directory and metadata of a CZI file.
 
     Attributes
     ----------
     blocks
         Subblocks of the plane that is read.
     origin
-        (x, y) of the slide's top left in the coordinates of the subblocks.
+        (x, y) of the top left corner of the slide in the coordinates of the subblocks.
     size
-        (width, height) of level 0: the rectangle about all scenes.
+        (width, height) of level 0, which is the bounding box of all scenes.
     mpp
-        Micrometres per level-0 pixel in x and y.
+        Micrometres per level-0 pixel in x and y; None if unknown.
     power
-        Nominal magnification of the objective.
+        Nominal magnification of the objective; None if unknown.
+    warnings
+        Sentences for the user.
     """
 
     blocks: tuple[Subblock, ...]
@@ -90,24 +98,24 @@ class CziFacts:
 
 
 def read_facts(path: Path, source: ByteSource) -> CziFacts:
-    """Directory and metadata of a CZI file, checked before anything is decoded.
+    """Read and check directory and metadata of a CZI file, before any pixel is decoded.
 
     Parameters
     ----------
     path
-        The file.
+        Path of the file.
     source
         The same file, opened.
 
     Returns
     -------
-    `CziFacts`.
+    CziFacts
 
     Raises
     ------
     SlideError
-        E_FORMAT if it is no CZI file, damaged, cut off or not one plane; E_BITDEPTH, E_PHOTOMETRIC, E_CODEC for pixels that
-        are not 8-bit colours or gray or are compressed in an unknown way; E_TOO_LARGE.
+        E_FORMAT if the file is not CZI, damaged, truncated or has several images; E_BITDEPTH or E_PHOTOMETRIC if pixels are not
+        8-bit colours or grey; E_CODEC if the compression is not supported; E_TOO_LARGE.
 
     Examples
     --------
@@ -120,19 +128,19 @@ def read_facts(path: Path, source: ByteSource) -> CziFacts:
     ...     read_facts(path, source)
     Traceback (most recent call last):
         ...
-    pathosig.core.errors.SlideError: S01.czi: is not a CZI file in spite of its name, or is damaged. Copy it again.
+    pathosig.core.errors.SlideError: S01.czi: is not a CZI file, or is damaged. Copy it again.
     """
     file_bytes = path.stat().st_size
     head = source.read(0, _SEGMENT + 80)
     if not head.startswith(b"ZISRAWFILE") or len(head) < _SEGMENT + 80:
         raise SlideError(
-            f"{path.name}: is not a CZI file in spite of its name, or is damaged. Copy it again.",
+            f"{path.name}: is not a CZI file, or is damaged. Copy it again.",
             code="E_FORMAT",
         )
     file_part, directory, metadata = struct.unpack_from("<iqq", head, _SEGMENT + 48)
     if file_part:
         raise SlideError(
-            f"{path.name}: is part {file_part} of a slide in several files. Export it as one file.",
+            f"{path.name}: is part {file_part} of a slide that consists of several files. Export it as one file.",
             code="E_FORMAT",
         )
     blocks = _read_directory(source, directory, file_bytes, path.name)
@@ -154,7 +162,7 @@ def read_facts(path: Path, source: ByteSource) -> CziFacts:
 
 def _damaged(name: str) -> SlideError:
     return SlideError(
-        f"{name}: its directory of subblocks is damaged or lies beyond its end. Copy it again.",
+        f"{name}: its directory of subblocks is damaged or lies beyond the end of the file. Copy it again.",
         code="E_FORMAT",
     )
 
@@ -175,12 +183,14 @@ def _read_directory(source: ByteSource, place: int, file_bytes: int, name: str) 
     except (struct.error, KeyError, ValueError) as error:
         raise _damaged(name) from error
     if any(not 0 < b.place <= file_bytes - _SEGMENT for b in blocks):
-        raise SlideError(f"{name}: is cut off: subblocks lie beyond its end. Copy it again.", code="E_FORMAT")
+        raise SlideError(
+            f"{name}: is truncated: subblocks lie beyond its end. Copy it again.", code="E_FORMAT"
+        )
     return tuple(blocks)
 
 
 def _read_entry(data: bytes, at: int) -> tuple[Subblock, int]:
-    """The entry at a place of the directory, and where the next begins."""
+    """The entry at a position of the directory, and the position of the next entry."""
     schema, pixels, place, file_part, codec, dims = struct.unpack_from("<2siqii6xi", data, at)
     if schema != b"DV" or file_part or not 0 < dims <= 32:
         raise ValueError("no entry")
@@ -191,7 +201,7 @@ def _read_entry(data: bytes, at: int) -> tuple[Subblock, int]:
             start,
             size,
             stored or size,
-        )  # 0 stands for "the same"
+        )  # 0 means the same size
     x, width, stored_w = dimensions.pop("X")
     y, height, stored_h = dimensions.pop("Y")
     if not (0 < stored_w <= width and 0 < stored_h <= height):
@@ -217,7 +227,7 @@ def _read_entry(data: bytes, at: int) -> tuple[Subblock, int]:
 
 
 def _one_plane(blocks: tuple[Subblock, ...], name: str) -> tuple[tuple[Subblock, ...], tuple[str, ...]]:
-    """The subblocks of one plane: of several focal planes the middle one; of anything else there must be one."""
+    """The subblocks of one plane, which is the middle one of several focal planes; no other dimension may have several."""
     warnings: list[str] = []
     for axis in sorted({axis for b in blocks for axis in b.planes}):
         starts = sorted({b.planes.get(axis, 0) for b in blocks})
@@ -225,7 +235,7 @@ def _one_plane(blocks: tuple[Subblock, ...], name: str) -> tuple[tuple[Subblock,
             continue
         if axis == "C":
             raise SlideError(
-                f"{name}: has {len(starts)} channels, as fluorescence has; expected one of colours (Bgr24). "
+                f"{name}: has {len(starts)} channels, as in fluorescence; expected one colour channel (Bgr24). "
                 "Export it as RGB, or drop the slide.",
                 code="E_PHOTOMETRIC",
             )
@@ -245,13 +255,13 @@ def _check_pixels(blocks: tuple[Subblock, ...], name: str) -> None:
     deep = [_DEEP[kind] for kind in kinds if kind in _DEEP]
     if deep:
         raise SlideError(
-            f"{name}: pixels are {', '.join(deep)}, more than 8 bits a channel. Convert it to 8-bit RGB.",
+            f"{name}: pixels are {', '.join(deep)}, with more than 8 bits per channel. Convert it to 8-bit RGB.",
             code="E_BITDEPTH",
         )
     unknown = [kind for kind in kinds if kind not in (GRAY8, BGR24, BGRA32)]
     if unknown:
         raise SlideError(
-            f"{name}: pixels are of the unknown type {unknown[0]}. Convert it to 8-bit RGB.",
+            f"{name}: pixels have the unknown type {unknown[0]}. Convert it to 8-bit RGB.",
             code="E_PHOTOMETRIC",
         )
     other = [codec for codec in codecs if codec not in (RAW, JPEG_XR, ZSTD0, ZSTD1)]
@@ -259,7 +269,7 @@ def _check_pixels(blocks: tuple[Subblock, ...], name: str) -> None:
         other = [JPEG_XR]
     if other:
         raise SlideError(
-            f"{name}: is compressed with {_CODECS.get(other[0], f'method {other[0]}')}, which is not read. Save it with "
+            f"{name}: is compressed with {_CODECS.get(other[0], f'method {other[0]}')}, which is not supported. Save it with "
             "JPEG XR or zstd, or convert it to a tiled TIFF.",
             code="E_CODEC",
         )
@@ -273,7 +283,7 @@ def _check_pixels(blocks: tuple[Subblock, ...], name: str) -> None:
 def _metadata(
     source: ByteSource, place: int, file_bytes: int
 ) -> tuple[tuple[float | None, float | None], float | None]:
-    """(mpp in x and y, objective power) of the metadata; None where they do not say."""
+    """Micrometres per pixel in x and y, and objective power, from the metadata; None for values that are missing."""
     head = source.read(place, _SEGMENT + 8) if 0 < place < file_bytes else b""
     if not head.startswith(b"ZISRAWMETADATA") or len(head) < _SEGMENT + 8:
         return (None, None), None

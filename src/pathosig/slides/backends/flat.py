@@ -1,4 +1,4 @@
-"""Flat images: PNG, JPEG and BMP, as slides of one level."""
+"""Reader of flat images (PNG, JPEG and BMP) as slides with one level."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from pathosig.slides.resolution import checked_mpp
 
 _MAX_PIXELS = 400_000_000
 _SMALL, _MAX_RATIO = 40_000_000, 40
-"""Pixels that any file may have, and pixels per byte of file above: beyond it is a decompression bomb, not an image."""
+"""Pixels that any file may have, and pixels per byte for larger images; more indicate a decompression bomb."""
 
 _MAX_SCANNED = 2_000_000_000
-"""Pixels of a JPEG times its scans: each scan of a progressive one touches them all again."""
+"""Largest product of pixels and scans of a JPEG; each scan of a progressive JPEG processes all pixels again."""
 
 
 class FlatReader(ContextClose):
-    """One image, decoded when first read and kept.
+    """One image, which is decoded when it is first read and then kept in memory.
 
     Raises
     ------
     SlideError
-        E_TOO_LARGE before anything is decoded; E_BITDEPTH, E_PHOTOMETRIC, E_FORMAT.
+        E_TOO_LARGE, before anything is decoded; E_BITDEPTH, E_PHOTOMETRIC or E_FORMAT.
     """
 
     def __init__(self, path: Path, *, mpp: float | None = None) -> None:
@@ -40,7 +40,7 @@ class FlatReader(ContextClose):
         self._pixels: np.ndarray | None = None
 
     def read_level(self, level: int, x: int, y: int, width: int, height: int) -> np.ndarray:
-        """Pixels; outside the image white."""
+        """Pixels of the image; pixels outside it are white."""
         if self._pixels is None:
             self._pixels = _load(self.path)
         out = np.full((height, width, 3), 255, np.uint8)
@@ -60,14 +60,14 @@ def _guard(path: Path, size: tuple[int, int]) -> None:
     file_bytes = path.stat().st_size
     if pixels > min(_MAX_PIXELS, max(_SMALL, _MAX_RATIO * file_bytes)) or pixels > 20_000 * file_bytes:
         raise SlideError(
-            f"{path.name}: declares {size[0]} x {size[1]} pixels in {path.stat().st_size} bytes; too large for an "
+            f"{path.name}: declares {size[0]} x {size[1]} pixels in {path.stat().st_size} bytes, which is too large for an "
             "image without tiles. Convert it to a tiled TIFF.",
             code="E_TOO_LARGE",
         )
 
 
 def _size(path: Path) -> tuple[int, int]:
-    """(width, height) of an image of 8 bits a channel; its dpi are a screen's or a printer's, never the microscope's."""
+    """(width, height) of an image with 8 bits per channel; its dpi are those of a screen or printer and are ignored."""
     try:
         with path.open("rb") as handle:
             image = _plugin(path)(handle)
@@ -81,7 +81,7 @@ def _size(path: Path) -> tuple[int, int]:
         head = handle.read(26)
     if mode.startswith(("I", "F")) or (head.startswith(b"\x89PNG") and head[24:25] == b"\x10"):
         raise SlideError(
-            f"{path.name}: has more than 8 bits a channel. Convert it to 8-bit RGB.", code="E_BITDEPTH"
+            f"{path.name}: has more than 8 bits per channel. Convert it to 8-bit RGB.", code="E_BITDEPTH"
         )
     if mode in ("CMYK", "LAB", "HSV"):
         raise SlideError(f"{path.name}: colours are {mode}. Convert it to RGB.", code="E_PHOTOMETRIC")
@@ -89,13 +89,16 @@ def _size(path: Path) -> tuple[int, int]:
         scans = path.read_bytes().count(b"\xff\xda")
         if scans * size[0] * size[1] > _MAX_SCANNED:
             raise SlideError(
-                f"{path.name}: is a JPEG of {scans} scans. Convert it to a plain one.", code="E_TOO_LARGE"
+                f"{path.name}: is a JPEG with {scans} scans. Convert it to a baseline JPEG.",
+                code="E_TOO_LARGE",
             )
     return size
 
 
 def _load(path: Path) -> np.ndarray:
-    """All pixels, transparent ones on white. The size was checked: Pillow's own limit, which all threads share, is left alone.
+    """All pixels, with transparent ones on white.
+
+    The size has been checked before, so that Pillow's own limit, which all threads share, need not be changed.
 
     Raises
     ------

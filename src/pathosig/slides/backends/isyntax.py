@@ -1,4 +1,4 @@
-"""iSyntax slides (Philips), through the package pyisyntax."""
+"""Reader of iSyntax slides (Philips), which uses the package pyisyntax."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathosig.slides.reader import ContextClose, SlideInfo
 from pathosig.slides.resolution import checked_mpp
 
 _CACHED_TILES = 200
-"""Of 256 x 256 pixels with their wavelet coefficients; the package's own default is 2000, about a gigabyte."""
+"""Tiles of 256 x 256 pixels with their wavelet coefficients; the default of the package, 2000, takes about a gigabyte."""
 
 _TRIAL = """
 import sys
@@ -27,15 +27,14 @@ if width * height <= 16_000_000:
 
 
 class ISyntaxReader(ContextClose):
-    """An iSyntax slide; label and macro image are never asked for.
+    """An iSyntax slide; label and macro image are never read.
 
-    The library behind it ends the process on some damaged files, so each file is opened once in a process of its own
-    before it is opened here.
+    Some damaged files crash the library, so that each file is first opened in a separate process.
 
     Raises
     ------
     SlideError
-        E_FORMAT, also where the package pyisyntax is not installed; E_TOO_LARGE, E_MPP_RANGE, E_MPP_ANISO.
+        E_FORMAT, also if the package pyisyntax is not installed; E_TOO_LARGE, E_MPP_RANGE or E_MPP_ANISO.
     """
 
     def __init__(self, path: Path, *, mpp: float | None = None) -> None:
@@ -50,7 +49,7 @@ class ISyntaxReader(ContextClose):
             ) from error
         if not _is_isyntax(_head(path)):
             raise SlideError(
-                f"{path.name}: is not an iSyntax file in spite of its name, or is damaged. Copy it again.",
+                f"{path.name}: is not an iSyntax file, or is damaged. Copy it again.",
                 code="E_FORMAT",
             )
         try_elsewhere(path, _TRIAL, "iSyntax")
@@ -74,21 +73,21 @@ class ISyntaxReader(ContextClose):
         )
 
     def read_level(self, level: int, x: int, y: int, width: int, height: int) -> np.ndarray:
-        """Pixels of a level; outside the slide, and where nothing was scanned, white.
+        """Pixels of a level; pixels outside the slide, and pixels that were not scanned, are white.
 
         Raises
         ------
         SlideError
-            E_PIXELS if the library says that it cannot decode them.
+            E_PIXELS if the library cannot decode them.
         """
         out = np.full((height, width, 3), 255, np.uint8)
         total_w, total_h = self.info.level_sizes[level]
         x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + width, total_w), min(y + height, total_h)
-        if x1 <= x0 or y1 <= y0:  # the library does not check
+        if x1 <= x0 or y1 <= y0:  # the library itself does not check this
             return out
         try:
             rgba = self._slide.read_region(x0, y0, x1 - x0, y1 - y0, level)
-        except Exception as error:  # its errors are known only once it is imported
+        except Exception as error:  # the types of its errors are known only after its import
             raise SlideError(
                 f"{self.path.name}: pixels at ({x}, {y}) of level {level} cannot be decoded "
                 f"({type(error).__name__}).",

@@ -1,4 +1,4 @@
-"""JPEG 2000 pieces: the codestream's own declarations are checked before OpenJPEG takes memory for them."""
+"""Decoding of JPEG 2000 pieces; the header of the codestream is checked before OpenJPEG allocates memory."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ import numpy as np
 
 _MAX_PIXELS = 16_800_000
 _MAX_BLOCKS = 400_000
-"""Code-blocks and precincts: for each the decoder keeps a structure, however small they are."""
+"""Largest number of code-blocks and precincts; the decoder keeps a structure for each of them, even if they are small."""
 
 _SRGB, _SYCC = (16).to_bytes(4, "big"), (18).to_bytes(4, "big")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Codestream:
-    """What a codestream declares.
+    """The header of a codestream.
 
     Attributes
     ----------
     size
         (width, height).
     steps
-        (horizontal, vertical) distance of the samples of each component.
+        (horizontal, vertical) distance between the samples of each component.
     depths
-        Bits of each component, negative where they are signed.
+        Bits of each component; negative for signed components.
     blocks
-        How many code-blocks and precincts it is cut into.
+        Number of code-blocks and precincts.
     """
 
     size: tuple[int, int]
@@ -39,23 +39,23 @@ class Codestream:
 
 
 def decode_j2k(data: bytes, size: tuple[int, int], inside: tuple[int, int]) -> tuple[np.ndarray, str]:
-    """The samples of a JPEG 2000 piece, and the colours that its JP2 header declares: ``ycbcr``, or nothing.
+    """Samples of a JPEG 2000 piece, and the colour space in its JP2 header: ``ycbcr``, or an empty text.
 
     Parameters
     ----------
     data
-        A codestream, or a JP2 file around one.
+        A codestream, or a JP2 file with a codestream.
     size, inside
         (width, height) of the piece, and of the part of it that lies inside the image.
 
     Returns
     -------
-    uint8[h, w, s], and text.
+    Samples uint8[h, w, s], and the colour space.
 
     Raises
     ------
     ValueError
-        If it declares another size or depth; OpenJPEG raises other kinds on damaged data.
+        If size or depth are not as expected; OpenJPEG raises other exceptions for damaged data.
 
     Examples
     --------
@@ -87,9 +87,10 @@ def decode_j2k(data: bytes, size: tuple[int, int], inside: tuple[int, int]) -> t
 
 
 def _subsampled(stream: bytes, declared: Codestream) -> np.ndarray:
-    """Components of which some are stored at a part of the size; Pillow repeats their samples.
+    """Samples of components of different sizes, whose samples Pillow repeats.
 
-    In a JP2 file that calls them sRGB, for Pillow would take a bare codestream of this kind for YCbCr and convert it.
+    The codestream is put into a JP2 file that declares sRGB, because Pillow would treat the bare codestream as YCbCr and
+    convert it.
     """
     from PIL import Image
 
@@ -118,12 +119,12 @@ def _box(kind: bytes, data: bytes) -> bytes:
 
 
 def _unwrapped(data: bytes) -> tuple[bytes, str]:
-    """The codestream in a JP2 file (or the one that is given), and ``ycbcr`` where the file says so.
+    """The codestream of a JP2 file (or the given codestream), and ``ycbcr`` if the file declares it.
 
     Raises
     ------
     ValueError
-        If there is none.
+        If there is no codestream.
     """
     if data[:2] == b"\xff\x4f":
         return data, ""
@@ -149,12 +150,12 @@ def _unwrapped(data: bytes) -> tuple[bytes, str]:
 
 
 def _read_header(stream: bytes) -> Codestream:
-    """What the main header of a codestream declares.
+    """Read the main header of a codestream.
 
     Raises
     ------
     ValueError
-        If it is damaged.
+        If the header is damaged.
     """
     if stream[:4] != b"\xff\x4f\xff\x51":
         raise ValueError("no codestream")
@@ -201,7 +202,7 @@ def _header(stream: bytes) -> Codestream:
 
 
 def _blocks(coding: bytes, style: int, size: tuple[int, int], times: int) -> int:
-    """Code-blocks and precincts of a component, from the coding style (levels, block sizes, precincts) of a COD or COC."""
+    """Number of code-blocks and precincts of components, from the coding style (levels, block and precinct sizes) of COD or COC."""
     if len(coding) < 5:
         raise ValueError("a coding style that is cut off")
     levels = coding[0]

@@ -1,4 +1,4 @@
-"""JPEG pieces: complete ones from a TIFF's tables and bodies, in the colours that the TIFF declares, decoded at the size that is needed."""
+"""Decoding of JPEG pieces of a TIFF, from its tables and abbreviated JPEGs, with the colours that the TIFF declares."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ import simplejpeg
 from pathosig.slides.pyramid import resample
 
 _ADOBE = b"\xff\xee\x00\x0eAdobe\x00d\x00\x00\x00\x00"
-"""Adobe marker but for its last byte: 0 where the components are RGB as they are, 1 where they are YCbCr."""
+"""Adobe marker without its last byte, which is 0 for RGB and 1 for YCbCr components."""
 
 _END, _SCAN = b"\xff\xd9", b"\xff\xda"
 _FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA, 0xCB}
 
 _SCANNED, _SCANNED_PER_BYTE = 4_000_000, 2_000
-"""Pixels of a JPEG times its scans, of any piece and more for each of its bytes: each scan of a progressive one touches them all again."""
+"""Largest product of pixels and scans of any piece, and per byte of a larger one; each scan processes all pixels again."""
 
 
 _COMMON = {"Gray", "444", "422", "420", "440", "411"}
-"""Samplings, as simplejpeg names them, that it decodes."""
+"""Subsamplings that simplejpeg decodes, by its names."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Piece:
-    """A tile or strip: its full (width, height), and the part of it that lies inside the image."""
+    """A tile or strip: its (width, height), and that of the part of it that lies inside the image."""
 
     size: tuple[int, int]
     inside: tuple[int, int]
@@ -35,7 +35,7 @@ class Piece:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Frame:
-    """What the frame header of a JPEG declares: (width, height), bits of a sample, (horizontal, vertical) of each component."""
+    """The frame header of a JPEG: (width, height), bits per sample, and (horizontal, vertical) sampling of each component."""
 
     size: tuple[int, int]
     bits: int
@@ -43,30 +43,30 @@ class _Frame:
 
     @property
     def is_subsampled(self) -> bool:
-        """Whether components are of different sizes."""
+        """Whether components have different sizes."""
         return len(set(self.sampling)) > 1
 
 
 def joined(data: bytes, tables: bytes, *, rgb: bool) -> bytes:
-    r"""A complete JPEG of three components, made of a page's tables and the abbreviated JPEG of a piece.
+    r"""A complete JPEG with three components, from the tables of a page and the abbreviated JPEG of a piece.
 
-    As in libtiff and OpenSlide the photometric interpretation decides whether the components are RGB or YCbCr, whatever JFIF and Adobe
-    markers say. RGB that is subsampled is not what it is called, and libtiff refuses it: there a marker of YCbCr is believed.
-    The marker of its end is added where it is missing; missing pixels still fail in the decoder.
+    As in libtiff and OpenSlide, the photometric interpretation of the TIFF determines whether the components are RGB or YCbCr, and
+    JFIF and Adobe markers are ignored. Subsampled components cannot be RGB, and libtiff refuses them; here they are YCbCr if a marker
+    declares it. A missing end marker is added, but missing pixels still cause an error in the decoder.
 
     Parameters
     ----------
     data
         The abbreviated JPEG.
     tables
-        JPEGTables of the page, or nothing.
+        JPEGTables of the page; may be empty.
     rgb
-        Whether the TIFF declares RGB, otherwise YCbCr.
+        Whether the TIFF declares RGB; otherwise it declares YCbCr.
 
     Raises
     ------
     ValueError
-        If it is declared as RGB, is subsampled, and has no marker that says YCbCr.
+        If the TIFF declares RGB, but the components are subsampled and no marker declares YCbCr.
 
     Examples
     --------
@@ -89,7 +89,7 @@ def joined(data: bytes, tables: bytes, *, rgb: bool) -> bytes:
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Marker, first and last place of the segments before the first scan; `data` begins behind the first marker of all."""
+    """Marker, start and stop of each segment before the first scan; `data` begins after the first marker of the file."""
     at = 0
     while at + 4 <= len(data) and data[at] == 0xFF:
         if data[at + 1] == 0xFF:  # fill byte
@@ -103,7 +103,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def _frame(data: bytes) -> _Frame | None:
-    """The frame header of a JPEG; None where there is none."""
+    """The frame header of a JPEG; None if there is none."""
     for marker, start, stop in _segments(data[2:]):
         if marker in _FRAMES:
             segment = data[2 + start : 2 + stop]
@@ -116,14 +116,14 @@ def _frame(data: bytes) -> _Frame | None:
 
 
 def _is_mark(data: bytes, marker: int, start: int) -> bool:
-    """Whether a segment says what colours are: JFIF or Adobe."""
+    """Whether a segment declares colours, which JFIF and Adobe segments do."""
     return (marker == 0xE0 and data[start + 4 : start + 9] == b"JFIF\0") or (
         marker == 0xEE and data[start + 4 : start + 9] == b"Adobe"
     )
 
 
 def _marks_ycbcr(data: bytes) -> bool:
-    """Whether a JFIF or Adobe marker says that the colours are YCbCr."""
+    """Whether a JFIF or Adobe marker declares YCbCr."""
     return any(
         _is_mark(data, marker, start) and (marker == 0xE0 or data[start + 15 : start + 16] == b"\1")
         for marker, start, _ in _segments(data)
@@ -131,7 +131,7 @@ def _marks_ycbcr(data: bytes) -> bool:
 
 
 def _without_marks(data: bytes) -> bytes:
-    """The same without JFIF and Adobe markers."""
+    """The data without JFIF and Adobe segments."""
     out, at = [], 0
     for marker, start, stop in _segments(data):
         if _is_mark(data, marker, start):
@@ -141,19 +141,21 @@ def _without_marks(data: bytes) -> bytes:
 
 
 def whole_jpeg(data: bytes, piece: Piece, tables: bytes, *, rgb: bool, gray: bool = False) -> np.ndarray:
-    """A JPEG piece at its full size, uint8[h, w, 3 or 1].
+    """A JPEG piece at full size, uint8[h, w, 3], or uint8[h, w, 1] if it is grey.
 
     Parameters
     ----------
-    data, piece, tables, rgb
-        As for `joined`; the size that is declared.
+    data, tables, rgb
+        As for `joined`.
+    piece
+        Declared size of the piece.
     gray
         Whether it has one component.
 
     Raises
     ------
     ValueError
-        If it is damaged, or of another size or kind than declared.
+        If it is damaged, or its size or its components are not as declared.
 
     Examples
     --------
@@ -177,7 +179,7 @@ def _plain(data: bytes, tables: bytes) -> bytes:
 
 
 def _decoded_elsewhere(data: bytes, size: tuple[int, int]) -> np.ndarray:
-    """A JPEG of three components whose sampling TurboJPEG's interface has no name for; libjpeg-turbo decodes it all the same."""
+    """Decode a JPEG with a subsampling that the interface of TurboJPEG does not support, by that of libjpeg-turbo."""
     pixels = np.asarray(imagecodecs.jpeg8_decode(data, outcolorspace="RGB"))
     if pixels.shape != (size[1], size[0], 3) or pixels.dtype != np.uint8:
         raise ValueError(f"pixels of the shape {pixels.shape}")
@@ -185,12 +187,13 @@ def _decoded_elsewhere(data: bytes, size: tuple[int, int]) -> np.ndarray:
 
 
 def _checked_header(data: bytes, piece: Piece, *, gray: bool) -> tuple[tuple[int, int], str]:
-    """(width, height) of a JPEG that fits its piece, and the name of its sampling, none for an uncommon one.
+    """(width, height) of a JPEG that fits its piece, and the name of its subsampling, which is empty if it is uncommon.
 
     Raises
     ------
     ValueError
-        If it is larger, smaller than what lies inside the image, of other components, or of too many scans.
+        If the JPEG is larger than its piece or smaller than the part inside the image, or if its components or its number of
+        scans are wrong.
     """
     try:
         height, width, colours, sampling = simplejpeg.decode_jpeg_header(data)
@@ -211,23 +214,23 @@ def _checked_header(data: bytes, piece: Piece, *, gray: bool) -> tuple[tuple[int
 
 
 def decode_jpeg(data: bytes, piece: Piece, shrink: int, out: np.ndarray) -> np.ndarray:
-    """A JPEG of three components at 1/shrink of its size, uint8[h, w, 3], written into `out` where it is whole.
+    """A JPEG with three components at 1/shrink of its size, uint8[h / shrink, w / shrink, 3].
 
     Parameters
     ----------
     data
         A complete JPEG; see `joined`.
     piece
-        Its declared size; `shrink` divides both sides.
+        Declared size of the piece, whose sides `shrink` divides.
     shrink
         1, 2, 4 or 8.
     out
-        uint8[h / shrink, w / shrink, 3].
+        Buffer uint8[h / shrink, w / shrink, 3], which may be used for the result.
 
     Raises
     ------
     ValueError
-        If it is damaged, or of another size or kind than declared.
+        If it is damaged, or its size or its components are not as declared.
 
     Examples
     --------
@@ -251,7 +254,7 @@ def decode_jpeg(data: bytes, piece: Piece, shrink: int, out: np.ndarray) -> np.n
             buffer=out if whole else None,
         )
     else:
-        # 4:1:1 decoded at half size would lose half of the colour that it has
+        # decoding 4:1:1 at half size would lose half of its resolution of colour
         full = simplejpeg.decode_jpeg(data, "RGB") if sampling else _decoded_elsewhere(data, (width, height))
         pixels = np.asarray(full)
         pixels = pixels if shrink == 1 else shrunk(pixels, shrink)
@@ -267,7 +270,7 @@ def decode_jpeg(data: bytes, piece: Piece, shrink: int, out: np.ndarray) -> np.n
 
 
 def shrunk(pixels: np.ndarray, shrink: int) -> np.ndarray:
-    """Pixels at 1/shrink of their size, each the mean of those it replaces.
+    """Pixels at 1/shrink of their size; each is the mean of the pixels that it replaces.
 
     Parameters
     ----------
@@ -278,7 +281,7 @@ def shrunk(pixels: np.ndarray, shrink: int) -> np.ndarray:
 
     Returns
     -------
-    uint8[h // shrink, w // shrink, 3].
+    uint8[h // shrink, w // shrink, 3]
 
     Examples
     --------

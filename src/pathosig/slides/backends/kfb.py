@@ -1,4 +1,4 @@
-"""KFB slides (KFBio): JPEG tiles, each found through the index of the file and decoded as it is."""
+"""KFB slides (KFBio): JPEG tiles, each found through the index of the file and decoded on its own."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from pathosig.slides.resolution import checked_mpp, power_warning
 
 _MAX_BYTES = 64_000_000
 _LOST = 0.02
-"""Share of level-0 tiles beyond the end of the file from which a slide counts as cut off."""
+"""Share of the level-0 tiles that may lie beyond the end of the file; with more, the file is refused as truncated."""
 
 
 class KfbReader(MosaicReader):
-    """A KFB slide. A damaged tile is an error of that tile: nothing is put in its place.
+    """A KFB slide. Reading a damaged tile raises an error; the tile is never filled with other pixels.
 
     Raises
     ------
     SlideError
-        What `read_facts` raises; E_TOO_LARGE, E_MPP_RANGE.
+        E_TOO_LARGE, E_MPP_RANGE, and the errors of `read_facts`.
     """
 
     def __init__(self, path: Path, *, mpp: float | None = None) -> None:
@@ -56,7 +56,7 @@ class KfbReader(MosaicReader):
         data = self._source.read(int(tile["offset"]), length) if length <= _MAX_BYTES else b""
         try:
             if simplejpeg.decode_jpeg_header(data)[:2] != size:
-                raise ValueError("another size than declared")
+                raise ValueError("its size is not the declared one")
             return np.asarray(simplejpeg.decode_jpeg(data, "RGB"))
         except ValueError as error:
             x, y, scale = int(tile["x"]), int(tile["y"]), float(tile["scale"])
@@ -72,7 +72,7 @@ class KfbReader(MosaicReader):
 
 
 def _scales(layout: KfbFacts) -> list[float]:
-    """Scales of the levels, finest first; those below 1 are previews."""
+    """The scales of the levels, finest first. Scales below 1 are previews and are left out."""
     return sorted((float(s) for s in np.unique(layout.tiles["scale"]) if s >= 1.0), reverse=True)
 
 
@@ -83,21 +83,21 @@ def _pieces(layout: KfbFacts, scale: float) -> Pieces:
 
 
 def _lost(layout: KfbFacts, file_bytes: int, name: str) -> tuple[str, ...]:
-    """A warning where a few tiles lie beyond the end of the file.
+    """A warning if a few tiles lie beyond the end of the file.
 
     Raises
     ------
     SlideError
-        E_FORMAT where many do.
+        E_FORMAT if many tiles do.
     """
     full = layout.tiles[layout.tiles["scale"] == layout.tiles["scale"].max()]
     lost = int((full["offset"] >= file_bytes).sum())
     if lost > _LOST * len(full):
         raise SlideError(
-            f"{name}: is cut off, {lost} of {len(full)} tiles lie beyond its end. Copy it again.",
+            f"{name}: is truncated: {lost} of {len(full)} tiles lie beyond its end. Copy it again.",
             code="E_FORMAT",
         )
-    return (f"cut off: {lost} of {len(full)} tiles are lost",) if lost else ()
+    return (f"the file is truncated: {lost} of {len(full)} tiles are lost",) if lost else ()
 
 
 def _info(
@@ -109,7 +109,7 @@ def _info(
     check_decoded(int((tiles["width"].astype(np.float64) * tiles["height"]).sum()), file_bytes, name)
     header = (
         float(f"{layout.mpp:.6g}") if np.isfinite(layout.mpp) and layout.mpp > 0 else None
-    )  # a 32-bit number
+    )  # stored as a 32-bit float
     mpp, source = checked_mpp(header, header, given=table_mpp, name=name)
     scales = _scales(layout)
     downsamples = tuple(scales[0] / scale for scale in scales)

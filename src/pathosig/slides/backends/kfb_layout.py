@@ -1,9 +1,9 @@
-"""The layout of KFB files (KFBio): header, tile index and where labels lie, read without decoding anything.
+"""The layout of KFB files (KFBio): the header, the tile index and the places of label images, read without decoding anything.
 
 References
 ----------
-The format is not published. The layout is the one on which two independent readers agree, kfbslide (MIT) and
-the fork of OpenSlide with the driver kfbio.
+The format is not published. The layout is the one on which two independent readers agree: kfbslide (MIT) and
+the fork of OpenSlide that has the driver kfbio.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathosig.slides.backends.source import ByteSource
 
 _HEADER = 92
 _IMAGE = 52
-"""Bytes that describe a macro image or label; its JPEG follows."""
+"""Bytes that describe a macro image or label image; its JPEG follows."""
 
 _FAR = 4096
 
@@ -36,18 +36,19 @@ _SAMPLES = 16
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KfbFacts:
-    """What the header and the index of a KFB file say.
+    """The contents of the header and the index of a KFB file.
 
     Attributes
     ----------
     size
         (width, height) of level 0.
     power
-        Nominal magnification; level 0 has this scale.
+        Nominal magnification, which is also the scale of level 0.
     mpp
-        Micrometres per level-0 pixel, 0 where it is not known.
+        Micrometres per level-0 pixel, or 0 if it is not known.
     tiles
-        Structured array: x, y, width, height in pixels of their level; scale; length and offset in the file.
+        Structured array: x, y, width and height in pixels of the tile's level; its scale; its length and offset in the
+        file in bytes.
     """
 
     size: tuple[int, int]
@@ -73,16 +74,16 @@ def is_kfb(head: bytes) -> bool:
 
 
 def read_facts(source: ByteSource, file_bytes: int, name: str) -> KfbFacts:
-    """Header and index of a KFB file, checked.
+    """The checked header and index of a KFB file.
 
     Parameters
     ----------
     source
         The opened file.
     file_bytes
-        Its size.
+        Size of the file in bytes.
     name
-        What it is called in messages.
+        Name of the file in messages.
 
     Returns
     -------
@@ -91,7 +92,7 @@ def read_facts(source: ByteSource, file_bytes: int, name: str) -> KfbFacts:
     Raises
     ------
     SlideError
-        E_FORMAT if it is no KFB file, cut off, or laid out in an unknown way; E_CODEC if its tiles are no JPEGs.
+        E_FORMAT if the file is not a KFB file, is truncated or has an unknown layout; E_CODEC if its tiles are not JPEGs.
 
     Examples
     --------
@@ -104,13 +105,11 @@ def read_facts(source: ByteSource, file_bytes: int, name: str) -> KfbFacts:
     ...     read_facts(source, 11, "S01.kfb")
     Traceback (most recent call last):
         ...
-    pathosig.core.errors.SlideError: S01.kfb: is not a KFB file in spite of its name, or is damaged. Copy it again.
+    pathosig.core.errors.SlideError: S01.kfb: is not a KFB file, or is damaged. Copy it again.
     """
     head = source.read(0, _HEADER)
     if len(head) < _HEADER or not is_kfb(head):
-        raise SlideError(
-            f"{name}: is not a KFB file in spite of its name, or is damaged. Copy it again.", code="E_FORMAT"
-        )
+        raise SlideError(f"{name}: is not a KFB file, or is damaged. Copy it again.", code="E_FORMAT")
     count, height, width, power = struct.unpack_from("<4I", head, 16)
     codec = head[32:36].rstrip(b"\0")
     if not codec.startswith(b"JP"):
@@ -123,10 +122,12 @@ def read_facts(source: ByteSource, file_bytes: int, name: str) -> KfbFacts:
     (mpp,) = struct.unpack_from("<f", head, 76)
     (side,) = struct.unpack_from("<I", head, 88)
     if not (count and width and height and power) or not 0 < side <= _MAX_TILE:
-        raise _unknown(name, "its header declares nothing")
+        raise _unknown(
+            name, "its header declares no tiles, no size, no magnification or an impossible tile size"
+        )
     if start + count * _RECORD.itemsize > file_bytes:
         raise SlideError(
-            f"{name}: is cut off: its index of {count} tiles lies beyond its end. Copy it again.",
+            f"{name}: is truncated: its index of {count} tiles lies beyond its end. Copy it again.",
             code="E_FORMAT",
         )
     tiles = np.frombuffer(source.read(start, count * _RECORD.itemsize), _RECORD).copy()
@@ -142,18 +143,18 @@ def _check_places(tiles: np.ndarray, declared: tuple[int, int, int], *, side: in
     if not (
         np.isfinite(scale).all() and (scale > 0).all() and abs(float(scale.max()) - power) < 0.01 * power
     ):
-        raise _unknown(name, f"its index has no tiles of its full scale {power}")
+        raise _unknown(name, f"its index has no tiles at the full scale {power}")
     down = power / scale.astype(float)
     right = tiles["x"].astype(float) + tiles["width"]
     bottom = tiles["y"].astype(float) + tiles["height"]
     sane = (tiles["width"] > 0) & (tiles["height"] > 0) & (tiles["width"] <= side) & (tiles["height"] <= side)
     sane &= (right <= width / down + side) & (bottom <= height / down + side)
     if not sane.all():
-        raise _unknown(name, "tiles of its index lie outside the slide")
+        raise _unknown(name, "its index places tiles outside the slide")
 
 
 def _labels(source: ByteSource, places: tuple[int, ...], file_bytes: int) -> list[tuple[int, int]]:
-    """(first byte, byte after the last) of macro image and label, to keep away from them."""
+    """(first byte, byte after the last) of the macro image and the label image, so that they are never read as tiles."""
     spans = []
     for place in places:
         described = source.read(place, _IMAGE) if 0 < place < file_bytes else b""
@@ -167,10 +168,10 @@ def _labels(source: ByteSource, places: tuple[int, ...], file_bytes: int) -> lis
 def _offsets(
     source: ByteSource, tiles: np.ndarray, *, start: int, labels: list[tuple[int, int]], name: str
 ) -> np.ndarray:
-    """Where tiles begin: as their records say, counted from the index, or else one behind the other."""
+    """Where tiles begin: at the offsets from the index that their records give, or else stored one after another."""
     length = tiles["length"].astype(np.int64)
     said = tiles["offset"]
-    if not (said < 0).all():  # the upper half is not always used
+    if not (said < 0).all():  # not every writer fills the upper 32 bits
         said = (said & 0xFFFFFFFF) - (1 << 32)
     candidates = [start + said]
     if labels:
@@ -185,11 +186,11 @@ def _offsets(
         begins = [source.read(int(offsets[i]), 2) == b"\xff\xd8" for i in sample]
         if 2 * sum(begins) > len(begins):
             return offsets
-    raise _unknown(name, "there are no JPEGs where its index says")
+    raise _unknown(name, "there are no JPEGs at the places in its index")
 
 
 def _first_jpeg(source: ByteSource, begin: int) -> int | None:
-    """Where the first JPEG begins, at most a megabyte after `begin`."""
+    """Where the first JPEG begins, searched within a megabyte from `begin`."""
     at = source.read(begin, 1 << 20).find(b"\xff\xd8\xff")
     return begin + at if at >= 0 else None
 

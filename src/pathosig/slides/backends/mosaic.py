@@ -1,4 +1,4 @@
-"""Slides made of compressed pieces that lie anywhere: found by place, decoded when needed, kept while needed."""
+"""Slides of compressed pieces that may lie anywhere: pieces are found by position, decoded when needed and cached."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ class Pieces:
     Attributes
     ----------
     x, y, width, height
-        int64[n].
+        int64[n], in pixels of the level.
     number
-        int64[n]: of the piece in its file; what lies later in it is painted over what lies earlier.
+        int64[n]: the number of each piece in the file. A piece with a higher number is painted over one with a lower
+        number.
     """
 
     x: np.ndarray
@@ -44,7 +45,7 @@ class Pieces:
         )
 
     def touching(self, left: int, top: int, right: int, bottom: int) -> np.ndarray:
-        """Positions of the pieces that touch an area, in the order they are painted; sorted by y before."""
+        """Positions of the pieces that touch an area, in painting order. The pieces must be sorted by y."""
         first = np.searchsorted(self.y, top - int(self.height.max(initial=0)), side="right")
         last = np.searchsorted(self.y, bottom, side="left")
         near = slice(int(first), int(last))
@@ -60,7 +61,7 @@ class Pieces:
 def whole_levels(
     levels: tuple[Pieces, ...], downsamples: tuple[float, ...], size: tuple[int, int]
 ) -> list[int]:
-    """The levels that hold everything level 0 holds; any other would show tissue as white.
+    """The levels that cover all that level 0 covers. A level that lacks a part would show tissue as white.
 
     Parameters
     ----------
@@ -73,7 +74,7 @@ def whole_levels(
 
     Returns
     -------
-    Numbers of levels; 0 is always among them.
+    The numbers of these levels; 0 is always among them.
 
     Examples
     --------
@@ -95,7 +96,7 @@ def whole_levels(
 
 
 def _covered(pieces: Pieces, downsample: float, size: tuple[int, int], *, step: int) -> np.ndarray:
-    """Which cells of `step` level-0 pixels have their middle on a piece, bool[rows, columns]."""
+    """Which cells of `step` level-0 pixels have their centre on a piece, bool[rows, columns]."""
     cells = np.zeros((-(-size[1] // step), -(-size[0] // step)), bool)
     starts, ends = [], []
     for start, length in ((pieces.y, pieces.height), (pieces.x, pieces.width)):
@@ -120,17 +121,17 @@ class MosaicReader(ContextClose, ABC):
         """Pixels of a piece, uint8[h, w, 3], of the size its level declares."""
 
     def read_level(self, level: int, x: int, y: int, width: int, height: int) -> np.ndarray:
-        """Pixels of a level; outside the slide, and where nothing is stored, white.
+        """Pixels of a level. They are white outside the slide and where nothing is stored.
 
         Raises
         ------
         SlideError
-            E_PIXELS if a piece that is touched cannot be decoded.
+            E_PIXELS if a piece that the area touches cannot be decoded.
         """
         return self._painted(level, (x, y, width, height), lossy=False)[0]
 
     def read_with_holes(self, level: int, x: int, y: int, width: int, height: int) -> tuple[np.ndarray, int]:
-        """The same without pieces that cannot be decoded, and how many pixels they have here."""
+        """Pixels of a level, white where a piece cannot be decoded, and the number of pixels lost in this way."""
         return self._painted(level, (x, y, width, height), lossy=True)
 
     def _painted(self, level: int, box: tuple[int, int, int, int], *, lossy: bool) -> tuple[np.ndarray, int]:
@@ -158,7 +159,7 @@ class MosaicReader(ContextClose, ABC):
         return out, min(lost, width * height)
 
     def piece_px(self, level: int) -> tuple[int, int]:
-        """(width, height) of a level's largest pieces, in pixels of that level."""
+        """Largest (width, height) of a level's pieces, in pixels of that level."""
         pieces = self._levels[level]
         return int(pieces.width.max(initial=1)), int(pieces.height.max(initial=1))
 
@@ -166,5 +167,5 @@ class MosaicReader(ContextClose, ABC):
         return self._cache.get(number, lambda: self._decode(number))
 
     def close(self) -> None:
-        """Drop decoded pieces."""
+        """Drop the decoded pieces."""
         self._cache.clear()

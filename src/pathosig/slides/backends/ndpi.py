@@ -1,4 +1,4 @@
-"""Hamamatsu NDPI: one huge JPEG a level, decoded in pieces between its restart markers."""
+"""Hamamatsu NDPI: each level is one large JPEG, which is decoded in pieces between its restart markers."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from pathosig.slides.reader import SlideInfo
 from pathosig.slides.resolution import checked_mpp, from_resolution_tags, power_warning
 
 _MAX_WHOLE = 40_000_000
-"""Pixels of a level without restart markers that is decoded in one go."""
+"""Most pixels of a level without restart markers; such a level is decoded as a whole."""
 
 _MAX_PIECE = 16_000_000
 _ROWS = 64
-"""Rows of pixels decoded together; more would cost memory, fewer calls of the decoder."""
+"""Rows of pixels decoded together. More rows would take more memory; fewer would need more calls of the decoder."""
 
 _LENS, _FOCUS, _STARTS, _STARTS_HIGH = 65421, 65424, 65426, 65432
 _YCBCR = 6
@@ -33,7 +33,11 @@ _HEADER = 1 << 16
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Layout:
-    """How a level's JPEG is cut: ``header`` up to its data, ``starts`` of the intervals in the file, their size."""
+    """How a level's JPEG is divided into intervals.
+
+    ``header`` is all before its data, ``starts`` are the offsets of the intervals in the file, and ``interval`` is their
+    (width, height).
+    """
 
     header: bytes
     size_at: int
@@ -47,7 +51,10 @@ class _Layout:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Level:
-    """A level as if tiled; ``span`` is where its JPEG lies in the file, ``layout`` None where it is decoded in one go."""
+    """A level treated as tiled.
+
+    ``span`` is (start, length) of its JPEG in the file; ``layout`` is None if the level is decoded as a whole.
+    """
 
     grid: Grid
     layout: _Layout | None
@@ -56,16 +63,17 @@ class _Level:
 
 
 class NdpiReader(TiledReader):
-    """An NDPI slide whose JPEGs have restart markers: only the intervals that are needed are decoded.
+    """An NDPI slide whose JPEGs have restart markers, so that only the intervals needed are decoded.
 
-    Intervals above one another are decoded as one small JPEG. With 4:4:4 and 4:2:2, as scanners write it, no colour
-    is shared between rows, so these are the pixels of decoding them one by one, as OpenSlide does. OpenSlide 4.0
-    cannot decode intervals of 4:2:0; here colour at the borders of two such pieces is not smoothed.
+    Intervals that lie below one another are decoded together as one small JPEG. With the chroma subsampling that scanners
+    write, 4:4:4 and 4:2:2, rows share no colour samples, so the pixels equal those of decoding each interval alone, as
+    OpenSlide does. OpenSlide 4.0 cannot decode intervals with 4:2:0; here they are decoded without smoothing colour
+    across the border of two pieces.
 
     Raises
     ------
     SlideError
-        E_FORMAT for damaged files; `readable` says beforehand whether a slide can be read so.
+        E_FORMAT for damaged files and for those without a list of restart markers (see `readable`).
     """
 
     def __init__(self, path: Path, *, mpp: float | None = None) -> None:
@@ -73,7 +81,7 @@ class NdpiReader(TiledReader):
         levels_and_power = _levels(path)
         if levels_and_power is None:
             raise SlideError(
-                f"{path.name}: has no restart markers that are listed; the reader openslide takes it.",
+                f"{path.name}: does not list its restart markers; read it with the reader openslide.",
                 code="E_FORMAT",
             )
         levels, power = levels_and_power
@@ -95,7 +103,7 @@ class NdpiReader(TiledReader):
         self._source = ByteSource(path)
 
     def _decode(self, level: int, index: int, shrink: int) -> np.ndarray:
-        """A stack of intervals at 1/shrink of its size, uint8[h, w, 3]."""
+        """The pixels of a stack of intervals at 1/shrink of its size, uint8[h, w, 3]."""
         declared = self._levels[level]
         try:
             if declared.layout is None:
@@ -106,7 +114,7 @@ class NdpiReader(TiledReader):
             return self._stack(declared.grid.size[1], declared.layout, index, shrink)
         except SlideError:
             raise
-        except Exception as error:  # the decoder raises many kinds on damaged data
+        except Exception as error:  # on damaged data the decoder raises many kinds of exception
             raise SlideError(
                 f"{self.path.name}: piece {index} of level {level} cannot be decoded.", code="E_PIXELS"
             ) from error
@@ -124,12 +132,12 @@ class NdpiReader(TiledReader):
         rows = min(layout.stacked, height // layout.interval[1] - top)
         pieces = [self._piece(layout, (top + k) * layout.across + column) for k in range(rows)]
         if shrink == 2 and layout.halved_colour:
-            # at half size the decoder treats stored half-size colour otherwise than in full: 38 dB against area means
+            # at half size the decoder handles subsampled colour differently: only 38 dB PSNR against area means
             return shrunk(self._jpeg(layout, pieces, 1), 2)
         return self._jpeg(layout, pieces, shrink)
 
     def _jpeg(self, layout: _Layout, pieces: list[bytes], shrink: int) -> np.ndarray:
-        """Decode intervals as a JPEG of their own: the header with its size set, markers counted from 0."""
+        """Decode intervals as a JPEG of their own, with its size set in the header and its restart markers counted from 0."""
         width, height = layout.interval[0], layout.interval[1] * len(pieces)
         header = bytearray(layout.header)
         struct.pack_into(">HH", header, layout.size_at, height, width)
@@ -141,20 +149,18 @@ class NdpiReader(TiledReader):
         return decode_jpeg(b"".join(parts), small, shrink, out)
 
     def _piece(self, layout: _Layout, number: int) -> bytes:
-        """Data of an interval without the marker behind it.
+        """The data of an interval without the marker that follows it.
 
         Raises
         ------
         SlideError
-            E_PIXELS if the listed place is not behind a restart marker.
+            E_PIXELS if the interval does not end with a marker.
         """
         start = int(layout.starts[number])
         stop = int(layout.starts[number + 1]) if number + 1 < len(layout.starts) else layout.end
         data = self._source.read(start, stop - start)
         if len(data) != stop - start or len(data) < 2 or data[-2] != 0xFF or data[-1] < 0xD0:
-            raise SlideError(
-                f"{self.path.name}: no restart marker at a place where one is listed.", code="E_PIXELS"
-            )
+            raise SlideError(f"{self.path.name}: has no restart marker where one is listed.", code="E_PIXELS")
         return data[:-2]
 
     def close(self) -> None:
@@ -164,7 +170,7 @@ class NdpiReader(TiledReader):
 
 
 def readable(path: Path) -> bool:
-    """Whether a slide's JPEGs have restart markers and the file says where they are, so that `NdpiReader` can read it.
+    """Whether the JPEG of level 0 has restart markers that the file lists, so that `NdpiReader` can read the slide.
 
     Parameters
     ----------
@@ -184,7 +190,7 @@ def readable(path: Path) -> bool:
 
 
 def _levels(path: Path) -> tuple[tuple[_Level, ...], float | None] | None:
-    """Levels of the focal plane 0 as if tiled, or None where level 0 cannot be read in pieces."""
+    """The levels of focal plane 0 and the nominal magnification, or None if level 0 cannot be read in pieces."""
     try:
         with tifffile.TiffFile(path) as file, path.open("rb") as handle:
             pages = [page for page in file.pages if _is_level(page)]
@@ -194,9 +200,10 @@ def _levels(path: Path) -> tuple[tuple[_Level, ...], float | None] | None:
         raise
     except OSError as error:
         raise read_error(path.name, error) from error
-    except Exception as error:  # tifffile raises many kinds on damaged structure
+    except Exception as error:  # on a damaged structure tifffile raises many kinds of exception
         raise SlideError(
-            f"{path.name}: damaged NDPI structure ({type(error).__name__}). Copy it again.", code="E_FORMAT"
+            f"{path.name}: has a damaged NDPI structure ({type(error).__name__}). Copy it again.",
+            code="E_FORMAT",
         ) from error
     kept: list[_Level] = []
     for level in cut:
@@ -211,7 +218,8 @@ def _levels(path: Path) -> tuple[tuple[_Level, ...], float | None] | None:
     end = cut[0].layout.end
     if end > size:
         raise SlideError(
-            f"{path.name}: is truncated; its first image lacks its end. Copy it again.", code="E_FORMAT"
+            f"{path.name}: is truncated: the end of its first image is missing. Copy it again.",
+            code="E_FORMAT",
         )
     return tuple(kept), power
 
@@ -240,7 +248,7 @@ def _level(page: Any, handle: Any) -> _Level | None:
 
 
 def _layout(page: Any, handle: Any, size: tuple[int, int], span: tuple[int, int]) -> _Layout | None:
-    """Where the intervals lie, or None where the JPEG has none or they do not tile the image."""
+    """Where the intervals lie, or None if the JPEG has none or they do not cover the image exactly."""
     listed = page.tags.valueof(_STARTS)
     if listed is None:
         return None
@@ -274,7 +282,7 @@ def _layout(page: Any, handle: Any, size: tuple[int, int], span: tuple[int, int]
 
 
 def _header(data: bytes) -> tuple[bytes, int, tuple[int, int], int] | None:
-    """(bytes before the data, where the size stands, MCU (width, height), MCUs an interval) of a baseline JPEG."""
+    """(bytes before the data, offset of the size, (width, height) of an MCU, MCUs per interval) of a baseline JPEG."""
     at, size_at, blocks = 2, 0, 0
     mcu = (0, 0)
     while at + 4 <= len(data) and data[at] == 0xFF:
@@ -285,7 +293,7 @@ def _header(data: bytes) -> tuple[bytes, int, tuple[int, int], int] | None:
             sampling = [data[at + 11 + 3 * k] for k in range(data[at + 9])]
             mcu = (8 * max(s >> 4 for s in sampling), 8 * max(s & 15 for s in sampling))
         elif 0xC2 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            return None  # progressive: intervals cannot be read one by one
+            return None  # such as progressive, whose intervals cannot be decoded one by one
         elif marker == 0xDD:
             blocks = struct.unpack_from(">H", data, at + 4)[0]
         at += 2 + length

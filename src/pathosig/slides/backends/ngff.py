@@ -1,4 +1,4 @@
-"""What an OME-Zarr folder says of itself (NGFF 0.4 and 0.5), checked before a pixel is decoded."""
+"""The metadata of an OME-Zarr folder (NGFF 0.4 and 0.5), checked before a pixel is decoded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathosig.core.errors import SlideError
 from pathosig.slides.backends.bounds import check_declared, check_decoded
 
 _ENOUGH = 50
-"""Pixels for a byte of which nobody asks whether there can be so many."""
+"""Pixels per stored byte up to which the size of a level is plausible without counting all its files."""
 
 _MAX_CHUNK_BYTES = 256_000_000
 _MAX_LEVELS = 40
@@ -33,7 +33,7 @@ _CODECS = {
     "zlib",
     "zstd",
 }
-"""Codecs that turn bytes into bytes. Others are refused by name: some of them unpickle."""
+"""The codecs that are decoded. All others are refused, because some of them unpickle data."""
 
 _COMPRESSORS = {"blosc", "bz2", "gzip", "lz4", "zlib", "zstd"}
 
@@ -52,7 +52,7 @@ _UNITS = {
 
 
 _Table = Mapping[str, Any]
-"""A JSON object that anyone may have written; what is not as expected raises, and `read_facts` says so."""
+"""A JSON object from an untrusted file. Unexpected contents raise an exception, which `read_facts` reports."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,11 +62,11 @@ class Storage:
     Attributes
     ----------
     compressor
-        The compressor of each chunk, or nothing.
+        Name of the compressor of each chunk; empty if there is none.
     chunk_bytes
-        Size of a decoded chunk.
+        Size of a decoded chunk in bytes.
     shard_chunks
-        Chunks of a file; 0 where each is a file.
+        Number of chunks in a file (a shard); 0 if each chunk is a file.
     """
 
     compressor: str
@@ -75,7 +75,7 @@ class Storage:
 
     @property
     def file_bytes(self) -> int:
-        """Size of what a file holds, decoded."""
+        """Size of the decoded contents of a file."""
         return self.chunk_bytes * max(1, self.shard_chunks)
 
 
@@ -86,11 +86,11 @@ class ZarrLevel:
     Attributes
     ----------
     folder
-        Where its metadata and chunks lie.
+        The folder of its metadata and chunks.
     version
         Zarr format, 2 or 3.
     shape
-        Along all axes.
+        Length along each axis.
     scale
         Physical size of a pixel along (x, y), in the axes' units.
     storage
@@ -111,11 +111,11 @@ class ZarrFacts:
     Attributes
     ----------
     axes
-        Names in the order of the arrays, among t, c, z, y, x.
+        Names of the axes (among t, c, z, y, x), in the order of the arrays.
     levels
         Finest first.
     mpp
-        (x, y) of level 0 in micrometres, or None where the axes have no unit of length.
+        Micrometres per level-0 pixel in (x, y); None for an axis without a unit of length.
     """
 
     axes: tuple[str, ...]
@@ -129,7 +129,7 @@ class ZarrFacts:
 
 
 def is_zarr(folder: Path) -> bool:
-    """Whether a folder is a Zarr store, judged by the files in it.
+    """Whether a path is the folder of a Zarr store, judged by the metadata files in it.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ def is_zarr(folder: Path) -> bool:
 
 
 def read_facts(path: Path) -> ZarrFacts:
-    """The pyramid of a store, its shapes, chunks, pixel type and codecs checked.
+    """The pyramid of a store, with its shapes, chunks, pixel type and codecs checked.
 
     Parameters
     ----------
@@ -187,7 +187,7 @@ def read_facts(path: Path) -> ZarrFacts:
         pyramid = _facts(path)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise _refuse(
-            path, f"damaged OME-Zarr metadata ({type(error).__name__}: {error}). Copy it again."
+            path, f"has damaged OME-Zarr metadata ({type(error).__name__}: {error}). Copy it again."
         ) from error
     width, height = pyramid.size(0)
     stored, chunks = _stored(pyramid.levels[0], width * height)
@@ -201,7 +201,7 @@ def _facts(path: Path) -> ZarrFacts:
     multiscale = attributes["multiscales"][0]
     axes = tuple(str(axis["name"]) if isinstance(axis, Mapping) else str(axis) for axis in multiscale["axes"])
     if len(set(axes)) != len(axes) or not {"y", "x"} <= set(axes) <= set("tczyx"):
-        raise _refuse(path, f"has the axes {list(axes)}; expected y, x and c, and t and z of length 1.")
+        raise _refuse(path, f"has the axes {list(axes)}; expected y, x and c, with t and z only of length 1.")
     if "c" not in axes:
         raise _refuse(path, "has no colour axis; expected RGB (an axis c of length 3).", "E_PHOTOMETRIC")
     datasets = multiscale["datasets"]
@@ -228,14 +228,14 @@ def _facts(path: Path) -> ZarrFacts:
 
 
 def _image(path: Path) -> tuple[Path, _Table]:
-    """The group of the slide's image and its attributes; of several images the first (others may be the label)."""
+    """The group of the slide's image and its attributes. Of several images it is the first; another may be the label."""
     root = path
     attributes = _attributes(root)
     if "multiscales" not in attributes and "bioformats2raw.layout" in attributes:
         root = path / "0"
         attributes = _attributes(root)
     if "plate" in attributes:
-        raise _refuse(path, "is a plate of many images; give one image of it.")
+        raise _refuse(path, "is a plate of many images. Give the folder of one of its images.")
     if not attributes.get("multiscales"):
         raise _refuse(
             path,
@@ -253,28 +253,28 @@ def _attributes(group: Path) -> _Table:
     else:
         return {}
     if not isinstance(attributes, Mapping):
-        raise TypeError("attributes are no table")
+        raise TypeError("its attributes are not a JSON object")
     return attributes
 
 
 def _json(file: Path) -> _Table:
     if not file.is_file() or file.stat().st_size > _MAX_METADATA_BYTES:
-        raise ValueError(f"{file.name} is larger than metadata ever are")
+        raise ValueError(f"{file.name} is missing or larger than {_MAX_METADATA_BYTES // 1_000_000} MB")
     document = json.loads(file.read_text(encoding="utf-8"))
     if not isinstance(document, dict):
-        raise TypeError(f"{file.name} is no table")
+        raise TypeError(f"{file.name} is not a JSON object")
     return document
 
 
 def _inside(path: Path, name: str) -> PurePosixPath:
     relative = PurePosixPath(name)
     if relative.is_absolute() or ".." in relative.parts or "\\" in name or ":" in name:
-        raise _refuse(path, f"names a level outside itself ({name!r}).")
+        raise _refuse(path, f"names a level outside its own folder ({name!r}).")
     return relative
 
 
 def _scale(entry: _Table, n: int) -> list[float]:
-    """The scale of a dataset or of the whole image; ones without it."""
+    """The scale of a dataset or of the whole image along each axis; 1 if none is given."""
     for transform in entry.get("coordinateTransformations") or ():
         if transform.get("type") == "scale":
             values = [float(v) for v in transform["scale"]]
@@ -302,12 +302,12 @@ def _array(path: Path, folder: Path, axes: Sequence[str]) -> tuple[int, tuple[in
         codecs = list(_codecs([metadata.get("compressor"), *(metadata.get("filters") or ())]))
         eight_bit = dtype in ("|u1", "<u1", ">u1", "u1")
     else:
-        raise _refuse(path, f"lacks its level {folder.name!r}. Copy the folder again.")
+        raise _refuse(path, f"has no level {folder.name!r}, which its metadata list. Copy the folder again.")
     if not eight_bit:
-        raise _refuse(path, f"has pixels of type {dtype}; expected 8 bits a channel.", "E_BITDEPTH")
+        raise _refuse(path, f"has pixels of type {dtype}; expected 8 bits per channel.", "E_BITDEPTH")
     unknown = sorted(set(codecs) - _CODECS)
     if unknown:
-        raise _refuse(path, f"is compressed with {unknown[0]}, which is not decoded here.", "E_CODEC")
+        raise _refuse(path, f"is compressed with {unknown[0]}, which is not supported.", "E_CODEC")
     shape, chunk = (tuple(int(v) for v in values) for values in (metadata["shape"], chunks))
     if len(shape) != len(axes) or len(chunk) != len(axes) or min(*shape, *chunk) < 1:
         raise ValueError(f"shape {shape} and chunks {chunk} for the axes {list(axes)}")
@@ -315,24 +315,24 @@ def _array(path: Path, folder: Path, axes: Sequence[str]) -> tuple[int, tuple[in
     if "sharding_indexed" not in codecs and math.prod(chunk) > _MAX_CHUNK_BYTES:
         raise _refuse(
             path,
-            f"is stored in chunks of {chunk} pixels; too large to decode one. Write it with chunks of 256 to 1024.",
+            f"has chunks of {chunk} pixels, which are too large to decode. Write it with chunks of 256 to 1024.",
             "E_TOO_LARGE",
         )
     for inner in _inner_chunks(metadata.get("codecs") or ()):
         if math.prod(inner) > _MAX_CHUNK_BYTES:
             raise _refuse(
                 path,
-                f"is stored in chunks of {inner} pixels; too large to decode one. Write it with chunks of 256 to 1024.",
+                f"has chunks of {inner} pixels, which are too large to decode. Write it with chunks of 256 to 1024.",
                 "E_TOO_LARGE",
             )
     compressors = [name for name in codecs if name.rpartition(".")[2] in _COMPRESSORS]
     if len(compressors) > 1:
         raise _refuse(
-            path, f"is compressed twice ({', '.join(compressors)}), which is not decoded here.", "E_CODEC"
+            path, f"is compressed twice ({', '.join(compressors)}), which is not supported.", "E_CODEC"
         )
     inner_chunks = list(_inner_chunks(metadata.get("codecs") or ()))
     if len(inner_chunks) > 1:
-        raise _refuse(path, "has shards within shards, which are not decoded here.", "E_CODEC")
+        raise _refuse(path, "has shards within shards, which are not supported.", "E_CODEC")
     inside = inner_chunks[0] if inner_chunks else chunk
     shards = math.prod(-(-a // b) for a, b in zip(chunk, inside, strict=True)) if inner_chunks else 0
     storage = Storage(
@@ -345,16 +345,16 @@ def _check_axes(path: Path, lengths: Mapping[str, int]) -> None:
     if lengths["c"] != 3:
         raise _refuse(
             path,
-            f"has {lengths['c']} channels; expected 3 (RGB). Fluorescence is not H&E.",
+            f"has {lengths['c']} channels; expected the 3 of RGB. Fluorescence images are not H&E.",
             "E_PHOTOMETRIC",
         )
     for name in "tz":
         if lengths.get(name, 1) != 1:
-            raise _refuse(path, f"has {lengths[name]} planes along {name}; expected one. Choose one of them.")
+            raise _refuse(path, f"has {lengths[name]} planes along {name}; expected one. Export one of them.")
 
 
 def _codecs(entries: Sequence[Any]) -> Iterator[str]:
-    """Names of all codecs, those inside shards too."""
+    """Names of all codecs, including those inside shards."""
     for entry in entries:
         if entry is None:
             continue
@@ -372,7 +372,7 @@ def _inner_chunks(entries: Sequence[Any]) -> Iterator[tuple[int, ...]]:
 
 
 def _stored(level: ZarrLevel, pixels: int) -> tuple[int, int]:
-    """Bytes and files of a level's chunks; stops at the first files that suffice. A file that has several names counts once."""
+    """Bytes and number of a level's files, counted only until the bytes suffice. The bytes of hard links count once."""
     seen: set[tuple[int, int]] = set()
     stored, files = 0, 0
     for file in level.folder.rglob("*"):

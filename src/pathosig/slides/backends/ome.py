@@ -1,4 +1,4 @@
-"""OME-XML: which images a file holds, where their planes lie, how large their pixels are."""
+"""OME-XML: the images of a file, the places of their planes and the sizes of their pixels."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ class OmeImage:
     Attributes
     ----------
     name
-        As it was given, often empty; ``label`` and ``macro`` are names of images that are no slides.
+        The name in the file, often empty. Images named ``label`` or ``macro`` are not slides.
     size, depth, times, channels
-        SizeX and SizeY, SizeZ, SizeT, SizeC.
+        (SizeX, SizeY), SizeZ, SizeT and SizeC.
     planes
-        (z, c, t) -> number of the page that holds it, c counting channels of one page each.
+        From (z, c, t) to the number of the page that holds the plane; c counts the channels that have a page of their own.
     fluorescent
-        Whether dyes or wavelengths of its channels are named.
+        Whether its channels name fluorescent dyes, emission wavelengths or an imaging mode with fluorescence.
     names
-        Names of its channels, empty where they have none.
+        Names of its channels; the name of a channel without one is empty.
     mpp
-        Micrometres per pixel in x and y, where they are said.
+        Micrometres per pixel in (x, y); None if not given.
     unit
-        A unit of PhysicalSize that is unknown, or nothing.
+        The unit of PhysicalSize if it is not known as a unit of length; otherwise empty.
     power
         Nominal magnification of the objective.
     elsewhere
-        Whether planes of it lie in other files.
+        Whether some of its planes lie in other files.
     """
 
     name: str
@@ -64,7 +64,7 @@ def is_ome(description: str) -> bool:
     Parameters
     ----------
     description
-        ImageDescription of the first page of a TIFF.
+        The tag ImageDescription of the first page of a TIFF.
 
     Examples
     --------
@@ -75,7 +75,7 @@ def is_ome(description: str) -> bool:
 
 
 def read_images(description: str) -> tuple[OmeImage, ...]:
-    """The images that the OME-XML of a file lists, in its order; none where the XML is damaged.
+    """The images in the OME-XML of a file, in its order; none if the XML is damaged.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def read_images(description: str) -> tuple[OmeImage, ...]:
 
 
 def is_part(description: str) -> bool:
-    """Whether a file declares that its metadata stands in another file (BinaryOnly).
+    """Whether a file declares that its metadata are in another file (BinaryOnly).
 
     Parameters
     ----------
@@ -122,13 +122,13 @@ def is_part(description: str) -> bool:
 
 
 def _file(data: Element) -> str:
-    """The file that a TiffData names: its UUID, or its name where there is none."""
+    """The file that a TiffData element names: its UUID, or its file name if the UUID is empty."""
     uuid = data.find("UUID")
     return "" if uuid is None else (uuid.text or "").strip() or uuid.get("FileName", "")
 
 
 def _image(element: Element, objectives: Mapping[str, float | None], file: str | None) -> OmeImage | None:
-    """An image; `file` is the UUID of this file where planes of the document lie in several."""
+    """An image of the document. `file` is the UUID of this file if the planes lie in several files, else None."""
     pixels = element.find("Pixels")
     if pixels is None:
         return None
@@ -164,7 +164,7 @@ def _image(element: Element, objectives: Mapping[str, float | None], file: str |
 
 
 def _size(value: str | None, unit: str) -> float | None:
-    """A physical size; some writers put its unit behind the number."""
+    """A physical size in micrometres. Some writers put the unit after the number."""
     plain = micrometres(value, unit)
     return length(value) if plain is None and value and micrometres(1.0, unit) is not None else plain
 
@@ -187,7 +187,7 @@ def _is_fluorescent(channel: Element) -> bool:
 
 
 def _planes(pixels: Element, counts: tuple[int, int, int]) -> dict[tuple[int, int, int], int]:
-    """(z, c, t) -> page, in the order DimensionOrder gives from each TiffData on."""
+    """From (z, c, t) to page. From the first plane of each TiffData element on, planes follow DimensionOrder."""
     order = [axis for axis in pixels.get("DimensionOrder", "XYZCT")[2:] if axis in "ZCT"]
     order += [axis for axis in "ZCT" if axis not in order]
     length = dict(zip("ZCT", counts, strict=True))

@@ -1,4 +1,4 @@
-"""OME-Zarr: folders of chunks (NGFF 0.4 and 0.5, Zarr 2 and 3), read through the package zarr."""
+"""OME-Zarr slides (NGFF 0.4 and 0.5, Zarr 2 and 3): folders of chunks, read with the package zarr."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ _ROUNDING = 0.02
 
 
 class OmeZarrReader(ContextClose):
-    """An OME-Zarr slide; decoded chunks are kept while they are needed again.
+    """An OME-Zarr slide. Decoded chunks are cached.
 
-    A chunk that is not stored has the fill value, as the format says.
+    A chunk that is not stored has the fill value, as the format prescribes.
 
     Raises
     ------
     SlideError
-        E_FORMAT, also where the package zarr is not installed; what `read_facts` raises.
+        E_FORMAT, also if the package zarr is not installed, and the errors of `read_facts`.
     """
 
     def __init__(self, path: Path, *, mpp: float | None = None) -> None:
         self.path = path
         if not path.is_dir():
             raise SlideError(
-                f"{path.name}: is a file; an OME-Zarr slide is a folder. Unpack it.", code="E_FORMAT"
+                f"{path.name}: is a file, but an OME-Zarr slide is a folder. Unpack it.", code="E_FORMAT"
             )
         self._facts = read_facts(path)
         self._arrays = [_open(path, level) for level in self._facts.levels]
@@ -50,11 +50,11 @@ class OmeZarrReader(ContextClose):
         )
 
     def read_level(self, level: int, x: int, y: int, width: int, height: int) -> np.ndarray:
-        """Pixels of a level; outside the slide white."""
+        """Pixels of a level, white outside the slide."""
         return self._assembled(level, (x, y, width, height), lossy=False)[0]
 
     def read_with_holes(self, level: int, x: int, y: int, width: int, height: int) -> tuple[np.ndarray, int]:
-        """The same, white where chunks cannot be decoded, and how many pixels they have here."""
+        """Pixels of a level, white where a chunk cannot be decoded, and the number of pixels lost in this way."""
         return self._assembled(level, (x, y, width, height), lossy=True)
 
     def _assembled(
@@ -90,7 +90,7 @@ class OmeZarrReader(ContextClose):
         return int(chunks[self._facts.axes.index("x")]), int(chunks[self._facts.axes.index("y")])
 
     def _decoded(self, level: int, column: int, row: int) -> np.ndarray:
-        """The chunk (of all channels) at a place, uint8[h, w, 3]."""
+        """The pixels of a chunk, all channels, uint8[h, w, 3]."""
         return self._cache.get((level, column, row), lambda: self._decode(level, column, row))
 
     def _decode(self, level: int, column: int, row: int) -> np.ndarray:
@@ -105,13 +105,13 @@ class OmeZarrReader(ContextClose):
         kept = [name for name in axes if name in spans]
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of codecs whose specification is young
+                warnings.simplefilter("ignore")  # about codecs whose specification is not final
                 pixels = np.asarray(self._arrays[level][place])
         except OSError as error:
             if error.errno == errno.EIO:
                 raise read_error(self.path.name, error) from error
             raise self._damaged(level, column, row) from error
-        except Exception as error:  # codecs raise many kinds on damaged data
+        except Exception as error:  # on damaged data codecs raise many kinds of exception
             raise self._damaged(level, column, row) from error
         return np.ascontiguousarray(pixels.transpose([kept.index(name) for name in "yxc"]))
 
@@ -121,7 +121,7 @@ class OmeZarrReader(ContextClose):
         )
 
     def close(self) -> None:
-        """Drop decoded chunks."""
+        """Drop the decoded chunks."""
         self._cache.clear()
 
 
@@ -130,7 +130,7 @@ def _open(path: Path, level: ZarrLevel) -> Any:
         import zarr
     except ImportError as error:
         raise SlideError(
-            f"{path.name}: OME-Zarr slides need the package zarr, which is not installed. "
+            f"{path.name}: is an OME-Zarr slide and needs the package zarr, which is not installed. "
             "Install it with: pip install 'pathosig[zarr]'",
             code="E_FORMAT",
         ) from error
@@ -147,20 +147,23 @@ def _open(path: Path, level: ZarrLevel) -> Any:
                 shard_chunks=how.shard_chunks,
             )
             array = zarr.open_array(store, mode="r", zarr_format=level.version)
-    except Exception as error:  # zarr raises many kinds on damaged metadata
+    except Exception as error:  # on damaged metadata zarr raises many kinds of exception
         raise SlideError(
             f"{path.name}: level {level.folder.name!r} cannot be opened ({type(error).__name__}). Copy it again.",
             code="E_FORMAT",
         ) from error
     if tuple(array.shape) != level.shape or array.dtype != np.uint8 or math.prod(array.chunks) < 1:
         raise SlideError(
-            f"{path.name}: level {level.folder.name!r} is not what its metadata say.", code="E_FORMAT"
+            f"{path.name}: level {level.folder.name!r} does not agree with its metadata.", code="E_FORMAT"
         )
     return array
 
 
 def _downsamples(pyramid: ZarrFacts) -> tuple[float, ...]:
-    """Level-0 pixels per pixel: as the scales say where they fit the sizes, which are rounded."""
+    """Level-0 pixels per pixel of each level.
+
+    Sizes are rounded, so the ratio of the scales is used wherever it agrees with that of the sizes.
+    """
     downsamples = []
     for index, level in enumerate(pyramid.levels):
         width, height = pyramid.size(index)

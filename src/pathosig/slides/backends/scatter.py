@@ -1,4 +1,4 @@
-"""Tiles cut from compressed ones pixel for pixel: each is decoded once and copied wherever it belongs, then and there."""
+"""Tiles cut from compressed tiles without rescaling: each compressed tile is decoded once and copied into all that need it."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import numpy as np
 from pathosig.core.errors import SlideError
 
 Part = tuple[int, slice, slice]
-"""A compressed tile on an axis: its number, where to, where from."""
+"""A compressed tile along one axis: its number, the pixels to write, and the pixels of it to copy."""
 
 _Decoded = dict[int, np.ndarray | SlideError]
-"""Pixels of compressed tiles by their number, or why there are none."""
+"""By number of the compressed tile: its pixels, or the error that decoding it raised."""
 
 _Place = tuple[int, np.ndarray, slice, slice, slice]
-"""A part of a block: its tile, that tile's rows, columns of them; rows and columns of the compressed tile."""
+"""A part of a block to write: number of the tile, the rows of it, their columns; rows and columns of the compressed tile."""
 
 
 def parts(start: int, length: int, tile: int, end: int) -> list[Part]:
-    """The compressed tiles along one axis that a stretch of pixels touches.
+    """The compressed tiles along one axis that a range of pixels touches.
 
     Parameters
     ----------
     start, length
-        The stretch, in pixels of the level; it may begin before 0 and reach beyond the end.
+        The range, in pixels of the level. It may begin before 0 and extend beyond the end.
     tile
         Length of a compressed tile.
     end
@@ -33,7 +33,7 @@ def parts(start: int, length: int, tile: int, end: int) -> list[Part]:
 
     Returns
     -------
-    For each tile touched: its number, the slice of the stretch, and the slice of the compressed tile.
+    For each tile touched: its number, the slice of the range, and the slice of the compressed tile.
 
     Examples
     --------
@@ -50,24 +50,26 @@ def parts(start: int, length: int, tile: int, end: int) -> list[Part]:
 
 
 class Scatter:
-    """Fills blocks of tiles. What later blocks need of a compressed tile is kept, up to `limit` bytes.
+    """Fills blocks of tiles. Decoded tiles that later blocks need are kept, up to `limit` bytes.
 
     Parameters
     ----------
     across
-        Compressed tiles side by side.
+        Number of compressed tiles in a row.
     full, tile
-        (width, height) of the level and of its compressed tiles, as they are decoded.
+        (width, height) of the level and of its compressed tiles, in pixels at the size at which they are decoded.
     corners
-        int[n, 2]: top-left corners of all tiles in such pixels, in the order of the blocks.
+        int[n, 2]: top-left corners (x, y) of all tiles in the same pixels, in the order of the blocks.
     size_px
-        Side of the tiles.
-    decode, give_back
-        Pixels of a compressed tile by its number; takes memory that is not needed any more.
+        Side of the tiles in pixels.
+    decode
+        Returns the pixels of the compressed tile with a given number.
+    give_back
+        Receives an array that is no longer needed, so that its memory can be reused.
     limit
-        Bytes of decoded tiles kept for later blocks.
+        Most bytes of decoded tiles kept for later blocks.
     threads
-        Threads that decode the compressed tiles of a block.
+        Number of threads that decode the compressed tiles of a block.
     """
 
     def __init__(
@@ -101,7 +103,9 @@ class Scatter:
         self._kept_bytes = 0
 
     def __call__(self, start: int, tiles: np.ndarray, failed: np.ndarray) -> None:
-        """Write the tiles from position `start` on, uint8[n, size, size, 3]; lost ones are marked and white.
+        """Write the tiles from position `start` on into `tiles`, uint8[n, size, size, 3].
+
+        Tiles with a part that cannot be decoded are marked in `failed`, bool[n], and white.
 
         Raises
         ------
@@ -130,11 +134,13 @@ class Scatter:
             self._pool.shutdown()
 
     def _jobs(self, wanted: Iterable[int]) -> dict[int, Future[_Decoded]]:
-        """The compressed tiles that are not kept, being decoded side by side; none without threads."""
+        """Starts decoding the compressed tiles that are not kept; none without threads."""
         if self._pool is None:
             return {}
         numbers = [n for n in wanted if n not in self._kept]
-        size = max(1, -(-len(numbers) // (2 * self._threads)))  # a job costs as much as a third of a decode
+        size = max(
+            1, -(-len(numbers) // (2 * self._threads))
+        )  # starting a job costs a third of decoding a tile
         jobs: dict[int, Future[_Decoded]] = {}
         for at in range(0, len(numbers), size):
             batch = numbers[at : at + size]
@@ -151,7 +157,7 @@ class Scatter:
         return decoded
 
     def _places(self, start: int, tiles: np.ndarray) -> dict[int, list[_Place]]:
-        """Where each compressed tile goes in a block."""
+        """The places in a block that each compressed tile is copied to."""
         places: dict[int, list[_Place]] = {}
         size = tiles.shape[1]
         for position, tile in enumerate(tiles):
@@ -184,7 +190,7 @@ class Scatter:
     def _keep(self, number: int, pixels: np.ndarray) -> None:
         self._kept[number] = pixels
         self._kept_bytes += pixels.nbytes
-        while self._kept_bytes > self._limit:  # tiles in no order: it is decoded again when its turn comes
+        while self._kept_bytes > self._limit:  # a dropped tile is decoded again when it is needed
             dropped = self._kept.pop(next(iter(self._kept)))
             self._kept_bytes -= dropped.nbytes
 

@@ -1,4 +1,4 @@
-"""Bytes of a slide file, patient with disks that fail for a moment."""
+"""Reading the bytes of a slide file; a read that fails for a moment is tried again."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class _LocalFile:
 
 
 class ByteSource:
-    """An opened file, of this machine or in object storage, read at any place from any thread.
+    """An open file, on this machine or in object storage, that any thread can read at any place.
 
-    A read that fails with an input/output error, as network disks have it, is tried twice more.
+    A read that fails with an input/output error, as happens with network disks, is tried twice more.
     """
 
     def __init__(self, path: Path) -> None:
@@ -71,7 +71,7 @@ class ByteSource:
 
 
 def state_of(path: Path) -> tuple[int, int | str]:
-    """Size of a file in bytes, and a mark that changes when the file does: its time, or the tag that its server gives it.
+    """Size of a file in bytes, and a mark that changes with the file: its modification time or, in object storage, its tag.
 
     Parameters
     ----------
@@ -95,14 +95,14 @@ def state_of(path: Path) -> tuple[int, int | str]:
 
 
 def read_error(name: str, error: OSError) -> SlideError:
-    """The error for a disk that fails, as opposed to a damaged file.
+    """The error for a read that fails, as opposed to a damaged file.
 
     Parameters
     ----------
     name
         Name of the file, for the message.
     error
-        What the operating system raised.
+        The exception of the operating system.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The fast path: TIFF slides in tiles or strips, compressed pieces read once and decoded at the size that is needed."""
+"""TIFF slides in tiles or strips, read fast: each compressed piece is read once and decoded at the size that is needed."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ from pathosig.slides.reader import SlideInfo
 from pathosig.slides.resolution import checked_mpp, power_warning
 
 _SMALL_LEVEL = 4_000_000
-"""Pixels up to which a page may be a label; larger ones of the right shape are levels."""
+"""Pixels up to which a page of the right shape may still be a label or macro image; a larger one is a level."""
 
 _POINTS, _LEAST_POINTS, _FAR, _BARE = 6, 3, 30, 20
 _DARK = 60
 
 _choices: OrderedDict[tuple[Path, int, int | str], Choice] = OrderedDict()
-"""Which page is what, of the files opened last by this process: every core of an array opens the file that it lies in, and telling
-levels from other images decodes pieces of both."""
+"""The choices made for the files that this process opened last. Each core of a microarray opens the file of its slide, and
+telling levels from other images means decoding pieces of both."""
 _MOST_CHOICES = 4
 
 
 class TiffReader(TiledReader):
-    """A TIFF; compressed pieces are decoded at most once per pass.
+    """A TIFF slide. A pass over its tiles decodes each compressed piece at most once.
 
     Attributes
     ----------
     orientation
-        How the image is turned, as the tag of that name says: 1 for "as it is". `open_slide` turns it back.
+        The tag Orientation: 1 if the image is stored upright. `open_slide` undoes any other value.
     scans
-        How many slides the file holds.
+        Number of slides in the file.
 
     Parameters
     ----------
     scan
-        Which of several scans, from 1; the largest without it.
+        Number of the scan to read, from 1, if the file has several; None reads the one that `choose_scans` prefers.
 
     Raises
     ------
@@ -77,14 +77,14 @@ class TiffReader(TiledReader):
         self.scans = len(choice.scans)
         self._use(scan.levels)
         if scan.composed and self._is_dark():
-            raise fluorescence(self.path.name, "three gray images on a dark ground")
+            raise fluorescence(self.path.name, "three gray images on a dark background")
         page = scan.levels[0][0]
         scale = scale_of(pages[0], page, scan.image)
         value, source = checked_mpp(*scale.mpp, given=mpp, name=self.path.name, tags=scale.tags)
         sizes = tuple(level[0].size for level in scan.levels)
         if (
             scale.vendor == "philips"
-        ):  # each half of the one before, though stored with whole tiles of padding
+        ):  # each level is half the one before, although whole tiles of padding are stored
             sizes = tuple((page.size[0] >> k, page.size[1] >> k) for k in range(len(sizes)))
             self._grids = tuple(
                 Grid(size=size, tile=grid.tile, shrinkable=grid.shrinkable)
@@ -123,13 +123,13 @@ class TiffReader(TiledReader):
             return choice.scans[choice.default]
         if not 1 <= number <= len(choice.scans):
             raise SlideError(
-                f"{self.path.name}: holds {len(choice.scans)} scan(s); #{number} was asked for.",
+                f"{self.path.name}: has {len(choice.scans)} scan(s), so #{number} does not exist.",
                 code="E_NOT_FILE",
             )
         return choice.scans[number - 1]
 
     def _use(self, levels: tuple[Level, ...]) -> None:
-        """Read where the pieces of these levels lie."""
+        """Make these levels the current ones and read where their pieces lie."""
         bands = [
             tuple(read_band(page, self._source, self._file_bytes, self.path.name) for page in level)
             for level in levels
@@ -155,7 +155,7 @@ class TiffReader(TiledReader):
         total = sum(len(band.offsets) for band in self._bands[0])
         if lost > LOST_SHARE * total:
             raise SlideError(
-                f"{self.path.name}: is truncated, {lost} of {total} tiles lie beyond its end. Copy it again.",
+                f"{self.path.name}: is truncated: {lost} of {total} tiles lie beyond its end. Copy it again.",
                 code="E_FORMAT",
             )
         warnings = [f"{lost} of {total} tiles lie beyond the end of the file"] if lost else []
@@ -163,11 +163,11 @@ class TiffReader(TiledReader):
         used = {band.page.number for level in self._bands for band in level}
         others += sum(self._ends_beyond(page) for page in pages if page.number not in used)
         if others:
-            warnings.append(f"the file is cut short: {others} of its smaller images lack their end")
+            warnings.append(f"the file is cut short: the ends of {others} of its smaller images are missing")
         return tuple(warnings)
 
     def _ends_beyond(self, page: Page) -> bool:
-        """Whether an image that is not read lacks its end."""
+        """Whether a part of an image that is not read lies beyond the end of the file."""
         if page.offsets is None or page.counts is None or page.offsets.count > 1 << 20:
             return False
         offsets, counts = (
@@ -180,7 +180,7 @@ class TiffReader(TiledReader):
     # -- which page is what --------------------------------------------------------------------------
 
     def _alike(self, above: Level, below: Level) -> bool:
-        """Whether a page looks like a finer one seen small: mean colours at points that are not bare glass agree."""
+        """Whether a page looks like a finer page at lower resolution: mean colours agree at points that are not bare glass."""
         if below[0].size[0] * below[0].size[1] > _SMALL_LEVEL:
             return True
         try:
@@ -209,7 +209,7 @@ class TiffReader(TiledReader):
         return len(differences) < _LEAST_POINTS or float(np.median(differences)) <= _FAR
 
     def _is_dark(self) -> bool:
-        """Whether the ground of the slide is dark, as that of fluorescence is."""
+        """Whether the background of the slide is dark, as in fluorescence."""
         width, height = self._grids[-1].size
         side = min(16, width, height)
         levels = []
@@ -269,7 +269,7 @@ class TiffReader(TiledReader):
             pixels = self._pixels(bands, index, piece)
         except SlideError:
             raise
-        except Exception as error:  # codecs raise many kinds on damaged data
+        except Exception as error:  # on damaged data codecs raise many kinds of exception
             raise SlideError(
                 f"{self.path.name}: tile {index} of level {level} cannot be decoded ({error}).",
                 code="E_PIXELS",
@@ -277,7 +277,7 @@ class TiffReader(TiledReader):
         return shrunk(pixels, shrink) if shrink > 1 else pixels
 
     def _pixels(self, bands: tuple[Band, ...], index: int, piece: Piece) -> np.ndarray:
-        """A piece of any other kind at its full size, uint8[h, w, 3]."""
+        """A piece that is not a colour JPEG, at its full size, uint8[h, w, 3]."""
         first = bands[0]
         if len(bands) == 3:
             parts = [self._pixels((band,), index, piece)[..., :1] for band in bands]
@@ -295,7 +295,7 @@ class TiffReader(TiledReader):
         return decode_piece(self._raw(first, index), first.page, piece, tables=first.tables)
 
     def icc_profile(self) -> bytes:
-        """The ICC profile of the slide; nothing where it has none."""
+        """The ICC profile of the slide; empty if it has none."""
         page = self._bands[0][0].page
         return (
             b""
@@ -304,6 +304,6 @@ class TiffReader(TiledReader):
         )
 
     def close(self) -> None:
-        """Close the file and drop decoded tiles."""
+        """Close the file and drop the decoded tiles."""
         super().close()
         self._source.close()

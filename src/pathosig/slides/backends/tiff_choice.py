@@ -1,4 +1,4 @@
-"""Which reader takes a TIFF: the fast paths here, or OpenSlide for makers that lay files out in ways of their own."""
+"""The choice of the reader for a TIFF: the fast readers of this package, or OpenSlide for the layouts of other vendors."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathosig.core.errors import SlideError
 from pathosig.slides.backends.tiff_tags import read_pages
 
 _TAKEN_HERE = {"aperio", "generic-tiff", "philips", None}
-"""Vendors, as OpenSlide names them, whose files are read by `TiffReader`."""
+"""The vendors, by OpenSlide's names, whose files `TiffReader` reads; None is a file that OpenSlide does not know."""
 
 
 def choose(path: Path) -> str:
-    """The reader for a TIFF: ``tiff`` or ``ndpi`` (the fast paths) or ``openslide``.
+    """The reader for a TIFF: ``tiff`` or ``ndpi``, which are faster, or ``openslide``.
 
     Parameters
     ----------
@@ -38,10 +38,10 @@ def choose(path: Path) -> str:
     except SlideError as error:
         if (
             error.code == "E_FORMAT" and _openslide_vendor(path) == "hamamatsu"
-        ):  # beyond 4 GB its links are of another kind
+        ):  # NDPI files over 4 GB have another kind of link between directories
             return _hamamatsu(path)
         raise
-    # what OpenSlide says of these itself; importing it costs a tenth of a slide's tissue and tiles
+    # OpenSlide would say the same; importing it takes a tenth of the time of a slide's tissue mask and tiles
     if pages[0].description.startswith("Aperio"):
         return "tiff"
     vendor = _openslide_vendor(path)

@@ -1,4 +1,4 @@
-"""One compressed piece of a TIFF into pixels; no decoder runs before the size it declares was compared with the piece's."""
+"""Decoding one compressed piece of a TIFF. The size that its data declare is checked before a decoder runs."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ _REVERSED = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
 
 
 def decode_piece(data: bytes, page: Page, piece: Piece, *, tables: bytes) -> np.ndarray:
-    """A piece at its full size, uint8[h, w, 3]; one that was stored cut at the image's edge is white beyond it.
+    """A piece at its full size, uint8[h, w, 3]. A piece that is stored only up to the edge of the image is white beyond it.
 
     Parameters
     ----------
     data
-        Its bytes; planes that are stored separately go to `decode_planes`.
+        The bytes of the piece. For planes that are stored separately see `decode_planes`.
     page, piece
-        What the page declares, and the size of the piece.
+        The declarations of the page, and the size of the piece.
     tables
-        JPEGTables of the page.
+        The tag JPEGTables of the page.
 
     Raises
     ------
     ValueError
-        If it holds another size, depth or number of samples than declared; codecs raise other kinds.
+        If the size, bit depth or number of samples is not the declared one. Codecs raise other exceptions too.
 
     Examples
     --------
@@ -75,16 +75,16 @@ def decode_planes(parts: list[bytes], page: Page, piece: Piece, *, tables: bytes
     Parameters
     ----------
     parts
-        Bytes of each plane.
+        The bytes of each plane.
     page, piece
-        What the page declares, and the size of the piece.
+        The declarations of the page, and the size of the piece.
     tables
-        JPEGTables of the page.
+        The tag JPEGTables of the page.
 
     Raises
     ------
     ValueError
-        As `decode_piece`.
+        As for `decode_piece`, and if the planes have different sizes.
 
     Examples
     --------
@@ -107,7 +107,7 @@ def decode_planes(parts: list[bytes], page: Page, piece: Piece, *, tables: bytes
 
 
 def _plane_samples(data: bytes, page: Page, piece: Piece, *, tables: bytes) -> np.ndarray:
-    """Samples of a piece before their meaning, uint8[h, w, s]; one sample of a plane stored apart."""
+    """The samples of a piece before conversion to RGB, uint8[h, w, s]; s is 1 for a plane that is stored separately."""
     if page.compression == JPEG:
         return whole_jpeg(data, piece, tables, rgb=False, gray=True)
     count = 1 if page.planar == 2 else page.samples
@@ -119,29 +119,29 @@ def _plane_samples(data: bytes, page: Page, piece: Piece, *, tables: bytes) -> n
     inside_row = -(-piece.inside[0] * count * page.bits // 8)
     if (
         len(raw) < row * piece.inside[1] and len(raw) == inside_row * piece.inside[1]
-    ):  # stored cut at the image's edge
+    ):  # stored only up to the edge of the image
         width, row = piece.inside[0], inside_row
     rows = min(len(raw) // row, height)
     if rows < piece.inside[1]:
-        raise ValueError(f"{len(raw)} bytes of pixels, expected {row * piece.inside[1]}")
+        raise ValueError(f"it has {len(raw)} bytes of pixels, expected {row * piece.inside[1]}")
     values = scaled_bits(
         raw[: rows * row].reshape(rows, row), width * count, page.bits, indices=page.photometric == PALETTE
     )
     samples = values.reshape(rows, width, count)
-    if page.predictor == 2:  # differences to the left neighbour
+    if page.predictor == 2:  # differences from the pixel to the left
         samples = np.add.accumulate(samples, axis=1, dtype=np.uint8)
     return samples
 
 
 def _subsampled(data: bytes, page: Page, piece: Piece) -> np.ndarray:
-    """YCbCr in units of h x v values of Y, one of Cb and one of Cr; colours are repeated, as libtiff does."""
+    """YCbCr stored in units of h x v values of Y, one of Cb and one of Cr. Colours are repeated, as in libtiff."""
     h, v = page.subsampling
     (width, height), unit = piece.size, h * v + 2
     across, down = -(-width // h), -(-height // v)
     raw = _unpacked(data, page, across * down * unit)
     down = min(down, len(raw) // (across * unit))
     if down * v < piece.inside[1]:
-        raise ValueError(f"{len(raw)} bytes of pixels, too few")
+        raise ValueError(f"it has only {len(raw)} bytes of pixels")
     units = raw[: across * down * unit].reshape(down, across, unit)
     y = units[..., : h * v].reshape(down, across, v, h).transpose(0, 2, 1, 3).reshape(down * v, across * h)
     colours = [np.repeat(np.repeat(units[..., h * v + k], v, axis=0), h, axis=1) for k in (0, 1)]
@@ -149,12 +149,12 @@ def _subsampled(data: bytes, page: Page, piece: Piece) -> np.ndarray:
 
 
 def _unpacked(data: bytes, page: Page, expected: int) -> np.ndarray:
-    """Bytes of samples, at most as many as expected, uint8[n].
+    """The decompressed bytes, at most as many as expected, uint8[n].
 
     Raises
     ------
     ValueError
-        If the stream is damaged; codecs raise other kinds.
+        If the stream is damaged. Codecs raise other exceptions too.
     """
     if page.fill_order == 2:
         data = data.translate(_REVERSED)
@@ -171,12 +171,12 @@ def _unpacked(data: bytes, page: Page, expected: int) -> np.ndarray:
 
 
 def _filled(pixels: np.ndarray, piece: Piece) -> np.ndarray:
-    """Pixels of a piece at its full size, white where it was stored cut.
+    """The pixels of a piece at its full size, white beyond the part that is stored.
 
     Raises
     ------
     ValueError
-        If the part inside the image is not whole.
+        If the part inside the image is incomplete, or the pixels exceed the piece.
     """
     width, height = piece.size
     if pixels.shape[:2] == (height, width):
@@ -187,7 +187,7 @@ def _filled(pixels: np.ndarray, piece: Piece) -> np.ndarray:
         or pixels.shape[0] > height
         or pixels.shape[1] > width
     ):
-        raise ValueError(f"{pixels.shape[1]} x {pixels.shape[0]} pixels, expected {width} x {height}")
+        raise ValueError(f"it has {pixels.shape[1]} x {pixels.shape[0]} pixels, expected {width} x {height}")
     out = np.full((height, width, 3), 255, np.uint8)
     out[: pixels.shape[0], : pixels.shape[1]] = pixels
     return out
@@ -195,14 +195,14 @@ def _filled(pixels: np.ndarray, piece: Piece) -> np.ndarray:
 
 def _expect(samples: np.ndarray, count: int) -> None:
     if samples.shape[2] != count:
-        raise ValueError(f"{samples.shape[2]} samples a pixel, expected {count}")
+        raise ValueError(f"it has {samples.shape[2]} samples per pixel, expected {count}")
 
 
 def _webp(data: bytes, page: Page, piece: Piece) -> np.ndarray:
-    """A WebP piece; the size is in its header."""
+    """The pixels of a WebP piece, whose header gives its size."""
     width, height = _webp_size(data)
     if width > piece.size[0] or height > piece.size[1]:
-        raise ValueError(f"{width} x {height} pixels, expected {piece.size[0]} x {piece.size[1]}")
+        raise ValueError(f"it has {width} x {height} pixels, expected {piece.size[0]} x {piece.size[1]}")
     pixels = imagecodecs.webp_decode(data)
     if page.samples == 3 and pixels.shape[2] == 4:
         pixels = pixels[..., :3]
@@ -216,11 +216,11 @@ def _webp_size(data: bytes) -> tuple[int, int]:
     Raises
     ------
     ValueError
-        If it is none.
+        If the data are not WebP.
     """
     kind = data[12:16]
     if data[:4] != b"RIFF" or data[8:12] != b"WEBP" or len(data) < 30:
-        raise ValueError("no WebP")
+        raise ValueError("it is not WebP")
     if kind == b"VP8X":
         return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
     if kind == b"VP8L":
@@ -229,4 +229,4 @@ def _webp_size(data: bytes) -> tuple[int, int]:
     if kind == b"VP8 ":
         width, height = struct.unpack_from("<HH", data, 26)
         return width & 0x3FFF, height & 0x3FFF
-    raise ValueError("no WebP of a known kind")
+    raise ValueError("it is an unknown kind of WebP")

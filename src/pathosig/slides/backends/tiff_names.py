@@ -1,4 +1,4 @@
-"""What the names of images in a TIFF say: which are labels, macro images or thumbnails, and which are red, green and blue."""
+"""The names of images in a TIFF: which are labels, macro images or thumbnails, and which are red, green and blue."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ _LIGHT = re.compile(r"\b(bright ?field|transmitted|rgb|bf|tl|h ?& ?e)\b", re.IGN
 
 
 def is_no_slide(text: str, *, largest: bool = False) -> bool:
-    r"""Whether an image calls itself a label, macro image or thumbnail.
+    r"""Whether the name of an image says that it is a label, macro image or thumbnail.
 
     Parameters
     ----------
     text
-        Its name or description.
+        The name or description of the image.
     largest
-        Whether it is the largest image of the file: then a text that only mentions such a word is no name of it.
+        Whether the image is the largest of the file. If so, a line must consist of such a name; mentioning the word is not
+        enough.
 
     Examples
     --------
@@ -45,12 +46,12 @@ def is_no_slide(text: str, *, largest: bool = False) -> bool:
 
 
 def rgb_order(names: Sequence[str]) -> tuple[int, ...] | None:
-    """Which of three gray images is red, green and blue, by their names; None where these name something else.
+    """Which of three gray images are red, green and blue, by their names; None if these name something else.
 
     Parameters
     ----------
     names
-        Three names; empty and numbered ones say nothing, and then the order is red, green, blue.
+        Three names. If they are empty or numbered, the order is taken to be red, green, blue.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""Which page of a TIFF is the slide, and which are its levels: labels, macro images and thumbnails are neither.
+"""Which page of a TIFF is the slide and which are its levels. Labels, macro images and thumbnails are neither.
 
-A page is a level because the file says so (a sub-image, an image of the same OME entry, Aperio's and Philips' order) or because it
-looks like the slide seen small; shape alone is no reason.
+A page is a level if the file says so (it is a sub-image, belongs to the same OME image, or follows the order of Aperio or
+Philips) or if it looks like the slide at lower resolution. The right shape alone is not enough.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from pathosig.slides.backends.tiff_tags import Page
 
 _MASK, _MACRO = 4, 9
 _SCAN_SHARE = 0.25
-"""A page with less than this share of the slide's pixels is no scan of its own."""
+"""A page with less than this share of the slide's pixels is not a scan of its own."""
 
 _TILED_SHARE = 0.25
-"""A page in tiles with less than this share of a larger one in strips is not taken for the slide."""
+"""A tiled page with less than this share of the pixels of a larger page in strips is not taken for the slide."""
 
 _COUNTS = [re.compile(rf"\b{axis}=(\d+)") for axis in ("slices", "channels", "frames")]
 
 Level = tuple[Page, ...]
-"""One page, or three gray ones that hold red, green and blue."""
+"""One page, or three gray pages for red, green and blue."""
 
 Alike = Callable[[Level, Level], bool]
-"""Whether the second level looks like the first one seen small."""
+"""Whether the second level looks like the first at lower resolution."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,11 +41,11 @@ class Scan:
     levels
         Finest first.
     name
-        As the file names it, often empty.
+        The name in the file, often empty.
     image
-        The OME image it is, where the file is one.
+        The OME image of the scan if the file is an OME-TIFF, else None.
     composed
-        Whether red, green and blue are pages of their own.
+        Whether red, green and blue are separate pages.
     """
 
     levels: tuple[Level, ...]
@@ -56,7 +56,7 @@ class Scan:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Choice:
-    """The scans of a file, which of them is the slide unless another is asked for, and what is worth saying."""
+    """The scans of a file, the index of the one that is read by default, and warnings about the choice."""
 
     scans: tuple[Scan, ...]
     default: int
@@ -73,7 +73,7 @@ def choose_scans(pages: Sequence[Page], name: str, alike: Alike) -> Choice:
     name
         Name of the file, for messages.
     alike
-        Whether a second level looks like a first one seen small; it looks at pixels.
+        Whether a second level looks like a first at lower resolution; it compares pixels.
 
     Returns
     -------
@@ -82,7 +82,7 @@ def choose_scans(pages: Sequence[Page], name: str, alike: Alike) -> Choice:
     Raises
     ------
     SlideError
-        E_PHOTOMETRIC for channels of fluorescence, E_FORMAT where no page is a slide.
+        E_PHOTOMETRIC for channels of fluorescence, E_FORMAT if the file is one of several that make up an OME-TIFF.
 
     Examples
     --------
@@ -108,14 +108,14 @@ def choose_scans(pages: Sequence[Page], name: str, alike: Alike) -> Choice:
 
 
 def _no_slide(page: Page, *, largest: bool = False) -> bool:
-    """Whether a page calls itself a label, macro image, thumbnail or mask."""
+    """Whether a page is marked or named as a label, macro image, thumbnail or mask."""
     if page.subfile & _MASK or page.subfile == _MACRO:
         return True
     return any(is_no_slide(text, largest=largest) for text in (page.description, page.title))
 
 
 def _philips(pages: Sequence[Page]) -> tuple[Level, ...]:
-    """Philips' levels: tiled pages in their order, label and macro image left out."""
+    """The levels of a Philips slide: its tiled pages in order, without label and macro image."""
     base = pages[0]
     tiled = [
         p
@@ -130,7 +130,7 @@ def _philips(pages: Sequence[Page]) -> tuple[Level, ...]:
 
 
 def _by_ome(pages: Sequence[Page], images: tuple[OmeImage, ...], name: str, alike: Alike) -> Choice | None:
-    """The scans that OME-XML lists; None where its planes are not the pages of this file."""
+    """The scans that the OME-XML lists; None if its planes are not pages of this file."""
     main = {page.number: page for page in pages if not page.parent}
     scans: list[Scan] = []
     warnings: list[str] = []
@@ -168,14 +168,13 @@ def _by_ome(pages: Sequence[Page], images: tuple[OmeImage, ...], name: str, alik
 
 def _in_parts(name: str) -> SlideError:
     return SlideError(
-        f"{name}: is one of several files that an OME-TIFF consists of; planes of its image lie in the others. Export the slide as "
-        "one file.",
+        f"{name}: is one of several files of an OME-TIFF; the others hold planes of its image. Export the slide as one file.",
         code="E_FORMAT",
     )
 
 
 def _bands(image: OmeImage, main: dict[int, Page]) -> Level | None:
-    """The pages of the middle focal plane, one or one for each channel; None where they are not in this file."""
+    """The pages of the middle focal plane: one, or one for each channel; None if they are not in this file."""
     channels = sorted({c for _, c, _ in image.planes})
     depths = sorted({z for z, _, _ in image.planes})
     if not channels:
@@ -187,12 +186,12 @@ def _bands(image: OmeImage, main: dict[int, Page]) -> Level | None:
 
 
 def _checked_channels(image: OmeImage, bands: Level, name: str) -> tuple[Level, bool]:
-    """The bands, and whether they are red, green and blue (then in this order).
+    """The bands, and whether they are separate pages of red, green and blue (then in this order).
 
     Raises
     ------
     SlideError
-        E_PHOTOMETRIC for anything that is not one picture in colours or gray.
+        E_PHOTOMETRIC unless the bands are one image in colour or gray.
     """
     samples = bands[0].samples
     if image.fluorescent or not (len(bands) == 1 or (len(bands) == 3 and samples == 1)):
@@ -213,7 +212,7 @@ def fluorescence(name: str, what: str) -> SlideError:
     name
         Name of the file, for the message.
     what
-        What the file has.
+        The contents that show it, as the object of "has".
 
     Returns
     -------
@@ -223,17 +222,17 @@ def fluorescence(name: str, what: str) -> SlideError:
     --------
     >>> error = fluorescence("S01.ome.tif", "channels named DAPI and FITC")
     >>> error.code, str(error)[:58]
-    ('E_PHOTOMETRIC', 'S01.ome.tif: has channels named DAPI and FITC, as fluoresc')
+    ('E_PHOTOMETRIC', 'S01.ome.tif: has channels named DAPI and FITC, as in fluor')
     """
     return SlideError(
-        f"{name}: has {what}, as fluorescence has; expected H&E in red, green and blue. Export it as RGB if it is H&E, or drop "
-        "the slide.",
+        f"{name}: has {what}, as in fluorescence; expected H&E in red, green and blue. Export it as RGB if it is H&E, or leave "
+        "the slide out.",
         code="E_PHOTOMETRIC",
     )
 
 
 def _without_levels_of(scans: list[Scan], largest: int, alike: Alike) -> tuple[tuple[Scan, ...], int]:
-    """Older writers list the levels of a slide as images of their own: those become its levels."""
+    """The scans, after images that are only levels of the largest, as older writers list them, have become its levels."""
     base = scans[largest]
     taken: set[int] = set()
     levels = list(base.levels)
@@ -257,9 +256,9 @@ def _without_levels_of(scans: list[Scan], largest: int, alike: Alike) -> tuple[t
 
 
 def _by_looks(pages: Sequence[Page], name: str, alike: Alike) -> Choice:
-    """The scans of a file without a list of them: its largest pages, with the pages that look like them seen small."""
+    """The scans of a file that does not list them: its largest pages, with the pages that look like them, smaller."""
     aperio = pages[0].description.startswith("Aperio")
-    of = {p.number: _area((p,)) for p in pages if not p.parent}  # a slide may lie below its label
+    of = {p.number: _area((p,)) for p in pages if not p.parent}  # a slide may be a sub-image of its label
     main = [p for p in pages if not p.parent or _area((p,)) > of.get(p.number, 0)]
     most = max(_area((p,)) for p in main)
     possible = (
@@ -305,7 +304,7 @@ def _by_looks(pages: Sequence[Page], name: str, alike: Alike) -> Choice:
 def _gray_pages(
     pages: Sequence[Page], same: list[Page], possible: list[Page], name: str, alike: Alike
 ) -> Choice:
-    """Several gray pages of one size: red, green and blue where there are three, focal planes where that is said."""
+    """Several gray pages of one size: focal planes or points in time if the description says so, else red, green and blue."""
     text = same[0].description[:4000]
     slices, channels, frames = (field.search(text) for field in _COUNTS)
     for field, place, what in (
@@ -338,7 +337,7 @@ def _gray_pages(
 def _levels_of(
     base: Level, pages: Sequence[Page], rest: list[Page], aperio: bool, alike: Alike
 ) -> tuple[tuple[Level, ...], list[Page]]:
-    """The levels of a page, and the pages that are left."""
+    """The levels of a page, and the pages that remain."""
     levels: list[Level] = [base]
     inner = [p for p in pages if p.parent and p.number == base[0].number and not _no_slide(p)]
     for page in sorted(inner, key=lambda p: -p.size[0]):
@@ -360,7 +359,7 @@ def _levels_of(
 
 
 def _fits(base: Level, level: Level) -> bool:
-    """Whether a page has the shape of a level: smaller, of the same sides within a pixel of rounding, of the same samples."""
+    """Whether a page can be a level by its shape: smaller, with the same aspect ratio up to rounding, and as many colours."""
     (w, h), (width, height) = level[0].size, base[0].size
     slack = 0.02 + 2 / min(w, h)
     colours = {1: 1, 2: 1}.get(base[0].samples, 3) == {1: 1, 2: 1}.get(level[0].samples, 3)
@@ -382,18 +381,18 @@ def _area(level: Level) -> int:
 def _said(
     scans: tuple[Scan, ...], default: int, warnings: tuple[str, ...], *, planes: bool = False
 ) -> Choice:
-    """With a word on the choice where there is one."""
+    """The choice, with a warning if there are several scans."""
     if len(scans) > 1:
         what = (
-            f"holds {len(scans)} images of one size, as focal planes are stored"
+            f"has {len(scans)} images of one size, which may be focal planes"
             if planes
-            else f"holds {len(scans)} scans"
+            else f"has {len(scans)} scans"
         )
         sizes = ", ".join(
             f"#{i + 1} {s.levels[0][0].size[0]} x {s.levels[0][0].size[1]}" for i, s in enumerate(scans[:8])
         )
         warnings = (
             *warnings,
-            f"{what} ({sizes}); #{default + 1} is read. Put its path with #1, #2 ... at the end for another",
+            f"{what} ({sizes}); #{default + 1} is read. To read another, add #1, #2, ... to the path",
         )
     return Choice(scans=scans, default=default, warnings=warnings)

@@ -1,4 +1,4 @@
-"""What the descriptions in a TIFF say of the scan: vendor, micrometres per pixel, objective."""
+"""Facts about the scan in the descriptions of a TIFF: vendor, micrometres per pixel and objective."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Scale:
     Attributes
     ----------
     mpp
-        In x and y, or None where no field says it.
+        Micrometres per pixel in (x, y); None if no field gives them.
     tags
-        Whether it comes from resolution tags, in which a printer's is no scale.
+        Whether the value comes from resolution tags. A print resolution in them is not a scale.
     warnings
-        Fields that are there but cannot be understood.
+        Fields that are present but cannot be understood.
     """
 
     vendor: str
@@ -38,7 +38,7 @@ class Scale:
 
 
 def scale_of(first: Page, page: Page, image: OmeImage | None) -> Scale:
-    """The scale of a scan: from its own fields, or else from its resolution tags.
+    """The scale of a scan, from the fields of its description or else from its resolution tags.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def scale_of(first: Page, page: Page, image: OmeImage | None) -> Scale:
     page
         Level 0 of the scan.
     image
-        The OME image that it is, where the file is OME-TIFF.
+        The OME image of the scan if the file is an OME-TIFF, else None.
 
     Returns
     -------
@@ -83,7 +83,7 @@ def scale_of(first: Page, page: Page, image: OmeImage | None) -> Scale:
 
 
 def _imagej(text: str, page: Page) -> tuple[float | None, float | None] | None:
-    """ImageJ's resolution tags count pixels of a unit that its description names."""
+    """In files of ImageJ, the resolution tags count pixels per unit, and the description names the unit."""
     unit = _UNIT.search(text[:_HEAD])
     if unit is None or micrometres(1.0, unit.group(1)) is None:
         return None
@@ -92,7 +92,7 @@ def _imagej(text: str, page: Page) -> tuple[float | None, float | None] | None:
 
 
 def _fields(text: str, vendor: str) -> Scale:
-    """From ``key = value`` fields between bars or line ends, as Aperio and those who imitate it write them."""
+    """The scale in ``key = value`` fields, separated by ``|``, ``;`` or line ends, as Aperio and similar software write them."""
     fields: dict[str, str] = {}
     for field in re.split(r"[|;\r\n]", text[:_HEAD]):
         if _FIELD.fullmatch(field.strip()):
@@ -104,7 +104,7 @@ def _fields(text: str, vendor: str) -> Scale:
     power = next((v for k in _POWER_KEYS if (v := first_number(fields.get(k, "")))), None)
     unread = [k for k in ("mpp", "mpp-x") if fields.get(k) and length(fields[k]) is None]
     warnings = (
-        (f"the field {unread[0].upper()} of its header is no number ({fields[unread[0]][:40]!r})",)
+        (f"the field {unread[0].upper()} of its header is not a number ({fields[unread[0]][:40]!r})",)
         if unread
         else ()
     )
@@ -126,7 +126,7 @@ def _ome(page: Page, image: OmeImage | None) -> Scale:
     if image is not None and any(image.mpp) and not image.unit:
         return Scale(vendor="ome", mpp=image.mpp, power=image.power)
     warnings = (
-        (f"PhysicalSize has the unit {image.unit!r}, which is none of length",)
+        (f"PhysicalSize has the unit {image.unit!r}, which is not a known unit of length",)
         if image is not None and image.unit
         else ()
     )

@@ -1,4 +1,4 @@
-"""The directories of a TIFF, read without trusting a number in them: every count is checked before memory is taken."""
+"""The directories of a TIFF, read without trusting them: every count is checked before memory is allocated."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MAX_SUBIMAGES = 64
 _MAX_TEXT, _MAX_FIRST_TEXT = 1 << 16, 1 << 26
 _MAX_TABLES = 1 << 20
 _MAX_VALUES = 1 << 28
-"""Bytes of tags that are read at once, over all images: no file needs more, and many images may name the same bytes."""
+"""Most bytes of tags read from a file, over all images. No slide needs more, but many images may refer to the same bytes."""
 
 _FORMATS = {
     1: "B",
@@ -61,27 +61,27 @@ class Page:
     Attributes
     ----------
     number
-        Position among the images of the main chain, or of the image this one is a part of.
+        Position in the main chain of images; that of the parent image for a sub-image.
     parent
-        Whether it is a sub-image (SubIFD) of that image.
+        Whether this is a sub-image (SubIFD), which has a parent.
     piece
-        (width, height) of its tiles; of its strips where it has no tiles.
+        (width, height) of its tiles, or of its strips if it has no tiles.
     across, down
-        Tiles or strips of a plane side by side and above one another.
+        Number of tiles or strips in a row and in a column of a plane.
     bits, sample_format
-        Of every sample; 0 where they differ.
+        BitsPerSample and SampleFormat of every sample; 0 if samples differ.
     extra
-        ExtraSamples: what the samples behind the colours are.
+        ExtraSamples: the meaning of the samples after the colours.
     subsampling
-        (horizontal, vertical) of the colours of YCbCr.
+        (horizontal, vertical) subsampling of the colours of YCbCr.
     luma, black_white
         YCbCrCoefficients and ReferenceBlackWhite.
     offsets, counts
-        Places and lengths of the compressed pieces.
+        Where the places and lengths of the compressed pieces are listed.
     subfile
         NewSubfileType: 1 a reduced image, 4 a mask, 9 the macro image of an Aperio slide.
     title
-        PageName.
+        The tag PageName.
     """
 
     number: int
@@ -116,17 +116,17 @@ class Page:
 
     @property
     def across(self) -> int:
-        """Tiles or strips side by side."""
+        """Number of tiles or strips in a row."""
         return -(-self.size[0] // self.piece[0])
 
     @property
     def down(self) -> int:
-        """Tiles or strips above one another."""
+        """Number of tiles or strips in a column."""
         return -(-self.size[1] // self.piece[1])
 
     @property
     def planes(self) -> int:
-        """How often the pieces are repeated, once for each sample where planes are stored apart."""
+        """Number of separately stored planes: one for each sample, or 1 if samples are stored together."""
         return self.samples if self.planar == 2 else 1
 
 
@@ -161,14 +161,14 @@ def read_pages(path: Path) -> tuple[Page, ...]:
 
 @functools.lru_cache(maxsize=4)
 def _read_pages(path: Path, size: int, _changed: int | str) -> tuple[Page, ...]:
-    """Choosing a reader and opening it parse the file once."""
+    """The images; kept, so that choosing a reader and opening it parse the file only once."""
     source = ByteSource(path)
     try:
         pages = tuple(_Directories(source, size, path.name).pages())
     finally:
         source.close()
     if not pages:
-        raise SlideError(f"{path.name}: a TIFF without images. Copy it again.", code="E_FORMAT")
+        raise SlideError(f"{path.name}: is a TIFF without images. Copy it again.", code="E_FORMAT")
     return pages
 
 
@@ -181,20 +181,22 @@ class _Directories:
         head = source.read(0, 16)
         self._order = {b"II": "<", b"MM": ">"}.get(head[:2], "")
         if not self._order or len(head) < 8:
-            raise self._damaged("its head is cut off")
+            raise self._damaged("its header is incomplete")
         (magic,) = struct.unpack_from(self._order + "H", head, 2)
         self._big = magic == 43
         if magic not in (42, 43) or (self._big and len(head) < 16):
-            raise self._damaged("its head is none of a TIFF")
+            raise self._damaged("its header is not that of a TIFF")
         self._first = struct.unpack_from(
             self._order + ("Q" if self._big else "I"), head, 8 if self._big else 4
         )[0]
 
     def _damaged(self, what: str) -> SlideError:
-        return SlideError(f"{self._name}: damaged TIFF structure ({what}). Copy it again.", code="E_FORMAT")
+        return SlideError(
+            f"{self._name}: has a damaged TIFF structure ({what}). Copy it again.", code="E_FORMAT"
+        )
 
     def pages(self) -> Iterator[Page]:
-        """Images in the order of the file."""
+        """The images in the order of the file."""
         seen: set[int] = set()
         at, number, total = self._first, 0, 0
         while at:
@@ -205,7 +207,7 @@ class _Directories:
                 raise self._damaged(f"more than {_MAX_PAGES} images")
             seen.add(at)
             directory = self._directory(at)
-            if directory is None:  # cut short: what lies before is still there
+            if directory is None:  # the file is truncated, but the images before are complete
                 return
             tags, following = directory
             page = self._page(tags, number, parent=False)
@@ -221,7 +223,7 @@ class _Directories:
             at, number = following, number + 1
 
     def _directory(self, at: int) -> tuple[dict[int, Values], int] | None:
-        """Tags of the directory at a place and where the next one lies, or None where it lies beyond the file."""
+        """The tags of the directory at an offset and the offset of the next one, or None if it lies beyond the file."""
         width, kind = (8, "Q") if self._big else (2, "H")
         head = self._source.read(at, width) if 0 < at < self._size else b""
         if len(head) < width:
@@ -255,7 +257,7 @@ class _Directories:
         return tags, following
 
     def _numbers(self, values: Values | None, most: int) -> tuple[float, ...]:
-        """Up to `most` numbers of a tag; none where it is missing."""
+        """Up to `most` numbers of a tag; none if it is missing."""
         if values is None:
             return ()
         return tuple(self._array(values, most).tolist())
@@ -263,7 +265,7 @@ class _Directories:
     def _array(self, values: Values, most: int) -> np.ndarray:
         self._budget -= min(values.count, most) * _width(values.kind)
         if self._budget < 0:
-            raise self._damaged("more tags than any slide has")
+            raise self._damaged("its tags are larger than those of any slide")
         return read_values(self._source, values, most, little=self._order == "<")
 
     def _text(self, values: Values | None, most: int) -> str:
@@ -276,7 +278,7 @@ class _Directories:
             return data.decode("latin-1")
 
     def _page(self, tags: dict[int, Values], number: int, *, parent: bool) -> Page | None:
-        """An image, or None where the directory holds none."""
+        """The image of a directory, or None if it declares no size."""
 
         def number_of(code: int, default: int) -> int:
             values = self._numbers(tags.get(code), 1)
@@ -344,14 +346,14 @@ class _Directories:
 
 
 def _width(kind: int) -> int:
-    """Bytes of one value of a kind; 0 for kinds that do not exist."""
+    """Bytes per value of a type; 0 for an unknown type."""
     if kind in _RATIOS:
         return 8
     return struct.calcsize("<" + _FORMATS[kind]) if kind in _FORMATS else 0
 
 
 def read_values(source: ByteSource, values: Values, most: int, *, little: bool) -> np.ndarray:
-    """Up to `most` values of a tag, in a NumPy array of their own type (float64 for ratios).
+    """Up to `most` values of a tag, in a NumPy array of their type (float64 for ratios).
 
     Parameters
     ----------
@@ -366,7 +368,7 @@ def read_values(source: ByteSource, values: Values, most: int, *, little: bool) 
 
     Returns
     -------
-    [min(count, most)].
+    [min(count, most)], or fewer at the end of the file.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Readers of slides that are grids of compressed tiles: each is decoded once, at the size that is needed, and put together."""
+"""The base of readers of slides that are grids of compressed tiles: tiles are decoded at the size needed and joined."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Grid:
     tile
         (width, height) of its tiles.
     shrinkable
-        Whether its tiles can be decoded at a half, a quarter and an eighth: JPEGs.
+        Whether its tiles can be decoded at a half, a quarter and an eighth of their size, as JPEGs can.
     """
 
     size: tuple[int, int]
@@ -43,21 +43,21 @@ class Grid:
 
     @property
     def across(self) -> int:
-        """Tiles side by side."""
+        """Number of tiles in a row."""
         return -(-self.size[0] // self.tile[0])
 
     @property
     def down(self) -> int:
-        """Tiles above one another."""
+        """Number of tiles in a column."""
         return -(-self.size[1] // self.tile[1])
 
     def divides(self, shrink: int) -> bool:
-        """Whether tiles have whole pixels at 1/shrink of their size."""
+        """Whether tiles have a whole number of pixels at 1/shrink of their size."""
         return not (self.tile[0] % shrink or self.tile[1] % shrink)
 
 
 class TiledReader(ContextClose, ABC):
-    """Assembles pixels from compressed tiles that `_decode` gives, and keeps those that are needed again.
+    """Assembles pixels from the tiles that `_decode` returns, and caches decoded tiles.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ class TiledReader(ContextClose, ABC):
         self._spare: list[np.ndarray] = []
         self._shared: dict[tuple[Hashable, int], np.ndarray] = {}
         self.convert: Callable[[np.ndarray], np.ndarray] | None = None
-        """What turns the colours of decoded tiles into others, set before anything is read."""
+        """A conversion of the colours of decoded tiles; to be set before anything is read."""
 
     @abstractmethod
     def _decode(self, level: int, index: int, shrink: int) -> np.ndarray:
@@ -89,25 +89,25 @@ class TiledReader(ContextClose, ABC):
         """
 
     def _decoded(self, level: int, index: int, shrink: int) -> np.ndarray:
-        """A decoded tile in the colours that are wanted."""
+        """A decoded tile after the conversion of colours."""
         same = self._same(level, index)
         if same is not None and (kept := self._shared.get((same, shrink))) is not None:
             return kept
         pixels = self._decode(level, index, shrink)
         pixels = pixels if self.convert is None else self.convert(pixels)
         if same is not None:
-            pixels.flags.writeable = False  # it is given to every place that names it
+            pixels.flags.writeable = False  # the same array serves all places with these pixels
             if sum(kept.nbytes for kept in list(self._shared.values())) > SHARED_BYTES:
                 self._shared.clear()
             self._shared[same, shrink] = pixels
         return pixels
 
     def _same(self, level: int, index: int) -> Hashable:
-        """What tiles with the same pixels have in common, where they are few enough to be kept; None for others."""
+        """A key that is equal for tiles stored as the same bytes, so that they are decoded once; None for all other tiles."""
         return None
 
     def _buffer(self, level: int, shrink: int) -> np.ndarray:
-        """Memory for a decoded tile, that of a dropped one where it fits: fresh pages cost a tenth of decoding."""
+        """Memory for a decoded tile, reused from a dropped tile if possible: new memory costs a tenth of decoding."""
         width, height = self._grids[level].tile
         shape = (height // shrink, width // shrink, 3)
         try:
@@ -117,7 +117,7 @@ class TiledReader(ContextClose, ABC):
         return spare if spare.shape == shape else np.empty(shape, np.uint8)
 
     def _tile(self, level: int, index: int, shrink: int) -> np.ndarray:
-        """A tile that is not in the cache; it is afterwards."""
+        """Decode a tile that is not in the cache, and add it."""
         pixels = self._decoded(level, index, shrink)
         self._remember((level, index, shrink), pixels)
         return pixels
@@ -131,24 +131,24 @@ class TiledReader(ContextClose, ABC):
             self._give_back(dropped)
 
     def _give_back(self, pixels: np.ndarray) -> None:
-        """Memory that the next decoded tile may have."""
+        """Keep the memory of a tile for reuse by `_buffer`."""
         if len(self._spare) < 2 and pixels.flags.owndata and pixels.flags.writeable:
             self._spare.append(pixels)
 
     def read_level(self, level: int, x: int, y: int, width: int, height: int) -> np.ndarray:
-        """Pixels of a level; outside the slide white."""
+        """Pixels of a level, white outside the slide."""
         return self._assemble(level, x, y, width, height, 1)
 
     def _assemble(self, level: int, x: int, y: int, width: int, height: int, shrink: int) -> np.ndarray:
-        """Pixels of a level at 1/shrink, coordinates in shrunk pixels."""
+        """Pixels of a level at 1/shrink of its size; coordinates are in shrunk pixels."""
         out = np.empty((height, width, 3), np.uint8)
         self._fill(out, level, x, y, shrink)
         return out
 
     def _fill(self, out: np.ndarray, level: int, x: int, y: int, shrink: int, *, lossy: bool = False) -> int:
-        """Write the pixels at (x, y) into `out`, outside the slide white; how many tiles were lost.
+        """Write the pixels at (x, y) into `out`, white outside the slide. Returns the number of lost tiles.
 
-        Only where `lossy` is set: without it the first tile that cannot be decoded raises.
+        With `lossy` set, tiles that cannot be decoded are white and counted; otherwise the first one raises an error.
         """
         grid = self._grids[level]
         height, width = out.shape[:2]
@@ -179,16 +179,17 @@ class TiledReader(ContextClose, ABC):
         return lost
 
     def read_with_holes(self, level: int, x: int, y: int, width: int, height: int) -> tuple[np.ndarray, int]:
-        """Pixels of a level, white where a tile cannot be decoded, and about how many pixels that is."""
+        """Pixels of a level, white where a tile cannot be decoded, and at most how many pixels are lost in this way."""
         out = np.empty((height, width, 3), np.uint8)
         lost = self._fill(out, level, x, y, 1, lossy=True)
         tile = self._grids[level].tile
         return out, min(lost * tile[0] * tile[1], width * height)
 
     def read_level_shrunk(self, level: int, factor: int) -> tuple[np.ndarray, float] | None:
-        """A whole level, at a half, quarter or eighth where it can be, and the proportion of its tiles that are lost (white).
+        """A whole level and the proportion of its tiles that are lost (white).
 
-        None where it would be too large.
+        It is decoded at the smallest of 1/1, 1/2, 1/4 and 1/8 of its size that its tiles allow and that is not below
+        1/`factor`. None if the result would be too large.
         """
         grid = self._grids[level]
         most = factor if grid.shrinkable else 1
@@ -196,7 +197,7 @@ class TiledReader(ContextClose, ABC):
         width, height = -(-grid.size[0] // shrink), -(-grid.size[1] // shrink)
         if width * height > _SHRUNK_LIMIT:
             return None
-        self._cache_limit = 0  # every tile is needed once
+        self._cache_limit = 0  # every tile is needed only once
         try:
             out = np.empty((height, width, 3), np.uint8)
             lost = self._fill(out, level, 0, 0, shrink, lossy=True)
@@ -207,7 +208,7 @@ class TiledReader(ContextClose, ABC):
     def tile_source(
         self, plan: ReadPlan, xy: np.ndarray, size_px: int, threads: int
     ) -> Callable[[int, int, np.ndarray], None]:
-        """A function (x, y in level-0 pixels, out uint8[size, size, 3]) for tiles asked for in order."""
+        """A function of (x, y in level-0 pixels, out uint8[size, size, 3]) that draws a tile, called in the order of `xy`."""
         shrink = self._shrink(plan, xy)
         downsample = plan.level_downsample * shrink
         scale = plan.scale / shrink
@@ -228,7 +229,7 @@ class TiledReader(ContextClose, ABC):
         return _Ahead(self, draw, xy, size_px * scale, plan.level, shrink, downsample, threads)
 
     def block_source(self, plan: ReadPlan, xy: np.ndarray, size_px: int, threads: int) -> Scatter | None:
-        """What fills blocks of these tiles, or None where they are not pixels of decoded tiles as they are."""
+        """A `Scatter` that fills blocks of these tiles, or None if drawing them needs rescaling."""
         shrink = self._shrink(plan, xy)
         if not len(xy) or abs(plan.scale / shrink - 1) >= 1e-9:
             return None
@@ -247,7 +248,7 @@ class TiledReader(ContextClose, ABC):
         )
 
     def _enough(self, level: int, xy: np.ndarray, side: float, shrink: int) -> int:
-        """Bytes of decoded tiles worth keeping: for tiles asked for row by row, the rows that one row touches."""
+        """Bytes of decoded tiles worth caching: if tiles are read row by row, the compressed rows that one row touches."""
         grid = self._grids[level]
         if not len(xy) or np.any(np.diff(np.asarray(xy)[:, 1]) < 0):
             return _CACHE_BYTES
@@ -255,17 +256,20 @@ class TiledReader(ContextClose, ABC):
         return min(_CACHE_BYTES, int(side / height + 2) * (grid.across + 1) * width * height * 3)
 
     def _shrink(self, plan: ReadPlan, xy: np.ndarray) -> int:
-        """How far JPEG tiles are decoded small: never below the target, only where corners stay whole pixels."""
+        """1 or 2: the divisor of the size at which JPEG tiles are decoded.
+
+        Half size is used only if it is not below the target resolution and the corners of all tiles stay on whole pixels.
+        """
         grid = self._grids[plan.level]
         if plan.exact or not grid.shrinkable or not grid.divides(2):
             return 1
         corners = np.asarray(xy, float) / plan.level_downsample / 2
-        # at 4 and 8 the DCT low-pass is below 40 dB against area averages
+        # with 4 and 8, decoding from DCT coefficients has a PSNR below 40 dB against area means
         whole = not np.any(np.abs(corners - np.rint(corners)) > 1e-6)
         return 2 if plan.scale * 1.001 >= 2 and whole else 1
 
     def indices(self, level: int, x: int, y: int, width: int, height: int, shrink: int) -> list[int]:
-        """Compressed tiles that cover a part of a level, coordinates in shrunk pixels."""
+        """Numbers of the compressed tiles that cover a part of a level; coordinates are in shrunk pixels."""
         grid = self._grids[level]
         tile_w, tile_h = grid.tile[0] // shrink, grid.tile[1] // shrink
         columns = range(max(x // tile_w, 0), min(-(-(x + width) // tile_w), grid.across))
@@ -273,14 +277,14 @@ class TiledReader(ContextClose, ABC):
         return [row * grid.across + column for row in rows for column in columns]
 
     def close(self) -> None:
-        """Drop decoded tiles."""
+        """Drop the decoded tiles."""
         self._cache.clear()
         self._shared.clear()
         self._cached_bytes = 0
 
 
 class _Ahead:
-    """Decodes the compressed tiles of the next few tiles in threads while the current one is drawn."""
+    """Decodes the compressed tiles of the next tiles in threads while the current tile is drawn."""
 
     def __init__(
         self,
@@ -326,7 +330,7 @@ class _Ahead:
 
 
 def whole(downsample: float) -> float:
-    """A downsample factor that is nearly whole, made whole: level sizes are rounded, pyramids are not.
+    """A downsample factor, rounded if it is nearly whole: such a factor is meant to be whole, and level sizes are rounded.
 
     Parameters
     ----------

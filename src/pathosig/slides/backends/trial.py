@@ -1,4 +1,4 @@
-"""A file is tried in a process of its own before a library that may end the process opens it in this one."""
+"""Tries a file in a separate process before a library that may crash on damaged files opens it in this one."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ _passed: set[tuple[str, int, int, str]] = set()
 
 
 def try_elsewhere(path: Path, program: str, library: str) -> None:
-    """Run a program on a file (``sys.argv[1]``) in another process, once for each state of the file.
+    """Run a program on a file (``sys.argv[1]``) in a separate process, once for each state of the file.
 
     Parameters
     ----------
     path
         The file.
     program
-        Python that opens it and reads from it; an exception of Python's own kind is no reason to refuse the file here.
+        Python code that opens the file and reads from it. The file is refused unless the process ends with status 0, so
+        the code catches the exceptions that are to be handled here.
     library
-        What reads it, for the message.
+        Name of the format for the message.
 
     Raises
     ------
     SlideError
-        E_FORMAT if the process dies, fails or does not end.
+        E_FORMAT if the process crashes, fails or does not end in time.
 
     Examples
     --------
@@ -56,7 +57,7 @@ def try_elsewhere(path: Path, program: str, library: str) -> None:
         ended = f"does not end within {_LIMIT_S} s"
     if ended:
         raise SlideError(
-            f"{path.name}: cannot be opened (the library that reads {library} {ended}). It may be damaged or cut off; copy it "
+            f"{path.name}: cannot be opened (the library that reads {library} {ended}). It may be damaged or truncated; copy it "
             "again or convert it to a tiled TIFF.",
             code="E_FORMAT",
         )

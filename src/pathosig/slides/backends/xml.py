@@ -1,4 +1,4 @@
-"""XML of strangers, parsed in linear time: no document type, so no entities of its own, and bounded in size and depth."""
+"""Parsing untrusted XML in linear time: no document type, hence no entity declarations, and bounded size and depth."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ _MAX_DEPTH = 200
 
 
 class _Refused(Exception):
-    """The document declares what is never parsed."""
+    """The document has a document type, declares an entity or is nested too deeply."""
 
 
 def parse_xml(text: str | bytes) -> ElementTree.Element | None:
-    """The root of an XML document, its names without namespaces; None where the text is no XML or must not be trusted.
+    """The root of an XML document, with names without namespaces; None if the text is not XML or is unsafe to parse.
 
     Parameters
     ----------
     text
-        The document. One with a document type, in whatever encoding, gives None: entities could grow without end.
+        The document. A document with a document type gives None in any encoding, because entities can expand without limit.
 
     Examples
     --------
@@ -51,7 +51,7 @@ def parse_xml(text: str | bytes) -> ElementTree.Element | None:
     def refuse(*_: object) -> None:
         raise _Refused
 
-    # the declared encoding of a text that was decoded already no longer holds
+    # a str is already decoded, so the encoding that it declares no longer holds
     parser = expat.ParserCreate("utf-8" if isinstance(text, str) else None, "}")
     parser.buffer_text = True
     parser.StartElementHandler = start

@@ -1,4 +1,4 @@
-"""A store of Zarr chunks that gives out none which would not fit into the chunk it is for once it is decoded."""
+"""A store of Zarr chunks that refuses any chunk that would decode to more bytes than declared."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from zarr.storage import LocalStore
 
 _SLACK, _MAX_METADATA = 1 << 16, 20_000_000
 _MOST_DEFLATED = 1_032
-"""Bytes that deflate makes of one at most."""
+"""Most bytes that one byte of deflate data can decode to."""
 
 
 class BoundedStore(LocalStore):  # type: ignore[misc]  # zarr is optional and untyped
-    """Reads a level's files; each must be a regular one, and what its compressor declares must fit.
+    """Reads the files of a level. Each must be a regular file whose chunks decode to no more than `chunk_bytes`.
 
     Parameters
     ----------
     folder
         The folder of the level.
     compressor
-        Name of the one that is applied last, or nothing.
+        Name of the compressor that is applied last when a chunk is written; empty if there is none.
     chunk_bytes
-        Size of a decoded chunk.
+        Size of a decoded chunk in bytes.
     shard_chunks
-        How many chunks a file holds; 0 where each file is one.
+        Number of chunks in a file; 0 if each file is one chunk.
     """
 
     def __init__(self, folder: Path, *, compressor: str, chunk_bytes: int, shard_chunks: int = 0) -> None:
@@ -38,23 +38,23 @@ class BoundedStore(LocalStore):  # type: ignore[misc]  # zarr is optional and un
         self._compressor, self._chunk_bytes, self._shard_chunks = compressor, chunk_bytes, shard_chunks
 
     async def get(self, key: str, prototype: Any = None, byte_range: Any = None) -> Any:
-        """The bytes of a file, or a part of them; None where there is none.
+        """The bytes of a file or a part of them; None if the file does not exist.
 
         Raises
         ------
         ValueError
-            If the file is no regular one, or holds more than a chunk.
+            If the file is not a regular file, or a chunk in it is larger than declared.
         """
         try:
             status = (self.root / key).stat()
         except (FileNotFoundError, NotADirectoryError):
             return None
         if not stat.S_ISREG(status.st_mode):
-            raise ValueError(f"{key} is no regular file")
+            raise ValueError(f"{key} is not a regular file")
         metadata = key.endswith((".json", ".zarray", ".zattrs", ".zgroup"))
         most = _MAX_METADATA if metadata else max(1, self._shard_chunks) * (2 * self._chunk_bytes + _SLACK)
         if status.st_size > most:
-            raise ValueError(f"{key} has {status.st_size} bytes, more than its chunk")
+            raise ValueError(f"{key} has {status.st_size} bytes, more than its contents can need")
         data = await super().get(key, prototype, byte_range)
         if data is None or metadata:
             return data
@@ -66,32 +66,34 @@ class BoundedStore(LocalStore):  # type: ignore[misc]  # zarr is optional and un
                 self._check(piece)
         elif hasattr(byte_range, "start") and hasattr(
             byte_range, "end"
-        ):  # the index is asked for by its distance from the end
+        ):  # a chunk; the index of a shard is requested by its distance from the end
             self._check(stored)
         return data
 
     def _check(self, stored: bytes) -> None:
         if _decoded_size(stored, self._compressor, self._chunk_bytes) > self._chunk_bytes:
-            raise ValueError(f"a chunk that holds more than {self._chunk_bytes} bytes")
+            raise ValueError(f"a chunk decodes to more than {self._chunk_bytes} bytes")
 
 
 def _parts(shard: bytes, count: int) -> list[bytes]:
-    """The chunks of a shard, by the index at its end."""
+    """The chunks of a shard, found through the index at its end."""
     index = np.frombuffer(shard[-16 * count - 4 : -4], "<u8").reshape(-1, 2)
     return [shard[int(at) : int(at) + int(n)] for at, n in index if int(at) + int(n) <= len(shard)]
 
 
 def _decoded_size(stored: bytes, compressor: str, most: int) -> int:
-    """How many bytes a compressed chunk decodes to, as far as that matters: more than `most` may be reported as `most` + 1.
+    """The number of bytes that a compressed chunk declares or decodes to, well enough to compare it with `most`.
+
+    A number above `most` may be given as `most` + 1, and 0 stands for data that cannot exceed `most` or are damaged.
 
     Parameters
     ----------
     stored
         The compressed bytes.
     compressor
-        As Zarr names it; nothing for bytes as they are.
+        Zarr's name of the compressor; empty for uncompressed bytes.
     most
-        Bytes up to which the number is exact.
+        The limit in bytes.
     """
     name = compressor.rpartition(".")[2]
     if name == "blosc":
@@ -111,14 +113,14 @@ def _decoded_size(stored: bytes, compressor: str, most: int) -> int:
 
 
 def _zstd_size(stored: bytes) -> int | None:
-    """What the head of a zstd frame declares, or None where it does not.
+    """The decoded size that the header of a zstd frame declares, or None if it declares none.
 
     References
     ----------
     RFC 8878, section 3.1.1.1.
     """
     if stored[:4] != b"\x28\xb5\x2f\xfd" or len(stored) < 6:
-        return 0  # damaged: the decoder will say so
+        return 0  # damaged: the decoder will raise an error
     flags = stored[4]
     single = bool(flags & 0x20)
     width = (1 if single else 0, 2, 4, 8)[flags >> 6]
