@@ -29,14 +29,14 @@ class BaselineAt:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CompetingBaseline:
-    """Hazard of the event that competes: a Cox model of the same score.
+    """Hazard of the competing event: a Cox model on the same score.
 
     Attributes
     ----------
     coef
         Log hazard ratio of the score.
     time, hazard
-        Times of competing events, and the cumulative hazard of a patient with score 0 from each of them on.
+        Times of competing events, and the cumulative hazard of a patient with score 0 from each time on.
     """
 
     coef: float
@@ -67,8 +67,8 @@ class Baseline:
     at
         Survival at the horizons that follow-up reaches.
     competing
-        Where another event competes: its hazard. `survival` is then exp(-H) of the event alone, the survival if nothing
-        competed.
+        Hazard of the competing event, if there is one. `survival` is then exp(-H) with the cumulative hazard H of the event
+        alone: the survival that would hold if no other event could happen.
     """
 
     unit: str = "months"
@@ -79,16 +79,16 @@ class Baseline:
     competing: CompetingBaseline | None = None
 
     def free_at(self, score: ArrayLike, times: ArrayLike) -> NDArray[np.float64]:
-        """Probability of remaining free of the event at some times in `unit`, float[n, n_times]; NaN beyond the last follow-up.
+        """Probability of being free of the event at given times, float[n, n_times]; NaN beyond the last follow-up.
 
-        S0(t) ** exp(score); where another event competes 1 - cumulative incidence, by the Aalen-Johansen product.
+        It is S0(t) ** exp(score), or with a competing event 1 - cumulative incidence (Aalen-Johansen product).
 
         Parameters
         ----------
         score
             float[n].
         times
-            [n_times].
+            [n_times], in `unit`.
 
         Examples
         --------
@@ -121,7 +121,7 @@ class Baseline:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Self:
-        """Baseline from the plain values in signature.json, where `competing` may be absent."""
+        """The baseline from the plain values in signature.json, in which `competing` may be absent."""
         other = value.get("competing")
         return cls(
             unit=str(value["unit"]),
@@ -142,16 +142,16 @@ class Baseline:
 def with_competing_hazard(
     baseline: Baseline, score: np.ndarray, time: np.ndarray, happened: np.ndarray
 ) -> Baseline:
-    """A baseline that predicts cumulative incidences, with the hazard of the competing event as it is in some patients.
+    """A baseline that predicts cumulative incidences, with the hazard of the competing event estimated in given patients.
 
     Parameters
     ----------
     baseline
-        Of the event.
+        The baseline of the event.
     score, time
-        float[n] of discovery patients, time in the unit of the baseline.
+        float[n]: scores and follow-up of the discovery patients; time in the unit of the baseline.
     happened
-        bool[n]: whose follow-up ended with the competing event.
+        bool[n]: whether follow-up ended with the competing event.
 
     Examples
     --------
@@ -195,7 +195,7 @@ def baseline_of(
     horizons
         In years; those beyond follow-up are left out.
     competing
-        bool[n]: whose follow-up ended with a competing event.
+        bool[n]: whether follow-up ended with a competing event. None if no event competes.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Which of two competing events came first."""
+"""Coding which of two competing events came first."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pandas as pd
 
 
 def causes_of(frame: pd.DataFrame, competing: pd.DataFrame) -> pd.DataFrame:
-    """Outcomes with a competing event: the cause, and the time of the event that came first.
+    """Outcomes with a competing event: the cause that ended follow-up, and its time.
 
     Adds the column ``cause``: 1 for the event, 2 if the competing event came first, 0 for neither. In the second case `time`
     becomes that of the competing event. A competing event after the end of follow-up for the event is not counted, because

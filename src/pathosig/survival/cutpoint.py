@@ -203,17 +203,21 @@ def _permutation(
 
 
 def beside_ties(score: np.ndarray, value: float, level: float) -> float:
-    """A quantile of scores, or the middle of the gap below it where ties at the quantile would leave a more uneven split.
+    """A quantile of scores, or the middle of the gap below it if ties at the quantile would make the split more uneven.
 
-    When many patients share one score (none of the selected phenotypes), the quantile may be that score, and if it is also
-    the highest one nobody lies above it.
+    When many patients share one score (because they have none of the selected phenotypes), that score may be the quantile.
+    If it is also the highest score, nobody lies above it.
 
     Parameters
     ----------
     score
         float[n].
     value, level
-        Their quantile, and the proportion of them that is to lie below it.
+        A quantile of the scores, and its level, the proportion of scores that should lie below it.
+
+    Returns
+    -------
+    The cut-off.
 
     Examples
     --------

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["IncidenceModel"]
 
 _CELLS = 2_000_000
-"""Patients x event times held at a time: some 16 MB an array."""
+"""Most patients x event times computed at a time; an array then takes about 16 MB."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -162,7 +162,7 @@ class IncidenceModel:
     def _incidence(
         self, ratio: NDArray[np.float64], wanted: NDArray[np.float64], place: int
     ) -> NDArray[np.float64]:
-        """Incidence of the cause in that place for patients of given hazard ratios, float[n, k]."""
+        """Cumulative incidence, float[n, k], of the cause at position `place`, for patients with given hazard ratios."""
         total = ratio @ self.jumps
         left = np.exp(-np.cumsum(total, axis=1))
         before = np.hstack([np.ones((len(left), 1)), left[:, :-1]])

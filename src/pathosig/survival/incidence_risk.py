@@ -1,12 +1,14 @@
-"""Absolute risks where events compete, with confidence intervals: the Aalen-Johansen product and its delta-method error.
+"""Absolute risks under competing events, with confidence intervals: the Aalen-Johansen product and its delta-method error.
 
-With the terms of `incidence_model`, a_u and b_u what the cumulative hazards of a patient rise by at u, d = a + b, and F the risk by t,
+In the notation of `incidence_model`, let a_u and b_u be the increments at u of a patient's cumulative hazards of the event and of
+the competing events, d = a + b, and F(t) the risk by t. Then
 
     F = sum_u S(u-) f(a_u, b_u),        f(a, b) = (1 - exp(-d)) a / d
     dF / da_u = S(u-) f_a - (F(t) - F(u)),      dF / db_u = S(u-) f_b - (F(t) - F(u))
 
-A jump of cause k is estimated with variance A_k(u) and moves with the coefficients as B_k(u) does (`absolute_risk`), so with
-g_k(u) = r_k dF / dh_k(u), h_k the jump at covariates 0, and V_k the covariance of the coefficients,
+Let h_k(u) be the increment of the hazard of cause k at covariates 0, with variance A_k(u) and gradient -B_k(u) in the
+coefficients (see `absolute_risk`), r_k the patient's hazard ratio, V_k the covariance of the coefficients, and g_k(u) the
+derivative of F by a_u (or b_u), times r_k. Then
 
     var F = sum_k [ sum_u g_k(u)^2 A_k(u) + q_k'V_k q_k ],     q_k = sum_u g_k(u) (x h_k(u) - B_k(u))
 
@@ -35,14 +37,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CauseHazard:
-    """A Cox model of one cause, and its cumulative hazard at covariates 0 at each event with what the error of risks needs.
+    """A Cox model of one cause, with the cumulative hazard at covariates 0 and the terms of the standard error of risks.
 
     Attributes
     ----------
     coef, covariance
-        float[p], float[p, p].
+        float[p] and float[p, p]: log hazard ratios and their covariance.
     time
-        float[m]: times of its events, rising.
+        float[m]: times of the cause's events, increasing.
     hazard, variance, gradient
         float[m], float[m], float[m, p]: H0, A and B of `absolute_risk` at these times.
     """
@@ -56,7 +58,7 @@ class CauseHazard:
 
     @classmethod
     def of(cls, fit: CoxFit) -> CauseHazard:
-        """From a model of the cause, the other causes censored; fit it to centred covariates."""
+        """From a model in which the other causes are censored. Its covariates should be centred."""
         grid, hazard = fit.baseline_hazard()
         time = grid[np.diff(hazard, prepend=0.0) > 0]
         base = hazard_at(fit, time)
@@ -70,7 +72,7 @@ class CauseHazard:
         )
 
     def jumps(self, grid: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
-        """What hazard, variance and gradient rise by at each time of a grid that holds all of `time`."""
+        """The increments of hazard, variance and gradient at each time of a grid that contains all of `time`."""
         place = np.searchsorted(grid, self.time)
         out = []
         for total in (self.hazard, self.variance, self.gradient):
@@ -88,26 +90,26 @@ def incidence_risk(
     Parameters
     ----------
     x
-        float[n, p], centred as the covariates of the models were.
+        float[n, p]: covariates, centred like those of the models.
     causes
-        The event, then the events that compete with it.
+        The models of the event and then of the events that compete with it.
     times
-        [m], not beyond the last follow-up.
+        [m], in the unit of the models and not beyond the last follow-up.
     conf_level
         Confidence level of the intervals.
 
     Returns
     -------
-    `AbsoluteRisk`.
+    `AbsoluteRisk` with arrays float[n, m].
 
     Raises
     ------
     InputError
-        If the models have other numbers of columns than `x`.
+        If a model does not have the number of columns of `x`.
 
     References
     ----------
-    R: riskRegression::predict(CSC(...), se = TRUE), whose error is that of the influence function.
+    R: riskRegression::predict(CSC(...), se = TRUE), which takes its standard error from the influence function instead.
 
     Examples
     --------
@@ -122,7 +124,7 @@ def incidence_risk(
     z, wanted = np.atleast_2d(np.asarray(x, float)), np.atleast_1d(np.asarray(times, float))
     if any(len(cause.coef) != z.shape[1] for cause in causes):
         raise InputError(
-            f"incidence_risk: {z.shape[1]} columns for models of {[len(c.coef) for c in causes]}."
+            f"incidence_risk: x has {z.shape[1]} columns, but the models have {[len(c.coef) for c in causes]}."
         )
     grid = np.unique(np.concatenate([cause.time for cause in causes]))
     jumps = [cause.jumps(grid) for cause in causes]
@@ -136,7 +138,7 @@ def incidence_risk(
         share = np.divide(rise[0], d, out=np.zeros_like(d), where=d > 0)
         happens = -np.expm1(-d)
         total = np.cumsum(before * happens * share)
-        # Derivatives of f by a and b where d > 0; a time at which nobody of these causes fell has no jump to vary.
+        # Derivatives of f by a and b where d > 0; without an event of these causes at a time there is no increment.
         by_other = share * np.exp(-d) - np.divide(happens * share, d, out=np.zeros_like(d), where=d > 0)
         by_first = by_other + np.divide(happens, d, out=np.zeros_like(d), where=d > 0)
         for j, end in enumerate(ends):
@@ -152,7 +154,7 @@ def incidence_risk(
 
 
 def _with_interval(risk: np.ndarray, variance: np.ndarray, conf_level: float) -> AbsoluteRisk:
-    """Limits of log(-log(1 - F)): its error is that of F over (1 - F) -log(1 - F)."""
+    """Limits on the scale log(-log(1 - F)), whose standard error is that of F divided by -(1 - F) log(1 - F)."""
     width = float(stats.norm.ppf(0.5 + conf_level / 2))
     hazard = -np.log1p(-risk)
     scale = (1 - risk) * hazard

@@ -123,7 +123,7 @@ def resampled_benefit(
     thresholds
         float[k] risks from 0 to below 1.
     competing
-        bool[n]: whose follow-up ended with a competing event; `risk` is then a cumulative incidence.
+        bool[n]: whether follow-up ended with a competing event; `risk` is then a cumulative incidence.
 
     Examples
     --------
@@ -143,7 +143,7 @@ def resampled_benefit(
             steps = np.where(ended[:, early] > 0, 1 - ended[:, early] / at_risk[:, early], 1.0)
             happens = np.where(died[:, early] > 0, died[:, early] / at_risk[:, early], 0.0)
         left = np.cumprod(steps, axis=1)
-        # Aalen-Johansen: sum of S(t-) d(t) / Y(t); without a competing event it is 1 - Kaplan-Meier.
+        # Aalen-Johansen estimate: the sum of S(t-) d(t) / Y(t), which without a competing event is 1 - Kaplan-Meier
         rate = (np.hstack([np.ones((len(left), 1)), left[:, :-1]]) * happens).sum(axis=1)
         size = above.sum(1)
         followed = (above * (t >= horizon)).sum(1) > 0

@@ -102,18 +102,19 @@ def cox_univariate(
 
 
 def univariate_per_sd(x: np.ndarray, time: Any, event: Any) -> pd.DataFrame:
-    """Every column by itself, per standard deviation: hazard ratio with 95 % confidence interval, p and BH q.
+    """A Cox model of each column alone, per standard deviation: hazard ratio with 95 % confidence interval, p and BH q.
 
     Parameters
     ----------
     x
         float[n, p] without missing values.
     time, event
-        [n].
+        [n]: follow-up, and whether it ended with the event.
 
     Returns
     -------
-    coef, hr, lower, upper, p, q, mean, sd, prevalence (proportion of values that are not 0), n, events: one row a column.
+    One row per column of `x`, with coef, hr, lower, upper, p, q, mean, sd, prevalence (the proportion of values that are not
+    0), n and events.
 
     Examples
     --------

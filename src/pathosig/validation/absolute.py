@@ -1,4 +1,4 @@
-"""Accuracy of absolute risks where another event competes: frozen predictions against the Aalen-Johansen estimate."""
+"""Accuracy of absolute risks under a competing event: frozen predictions against the Aalen-Johansen estimate."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def with_competing(
     row
         The analysis.
     frame
-        The cohort: time and cause as `causes_of` gives them, and entry where it is delayed.
+        The cohort: time and cause as `causes_of` returns them, and entry if it is delayed.
     frozen
-        The model, which predicts 1 - cumulative incidence; why there is none; or None for an endpoint it was not fitted on,
-        which has an AUC only.
+        The model, which predicts 1 - cumulative incidence, or the reason why there is none. None for an endpoint on which
+        the model was not fitted; then only the AUC is estimated.
     predictor
-        What its `survival_at` takes: float[n], or float[n, m] with the linear predictor of the event first.
+        The argument of its `survival_at`: float[n], or float[n, m] with the linear predictor of the event first.
     per_year
         Units of time of the cohort in a year.
     horizons
@@ -124,14 +124,14 @@ def incidence_calibration(
     per_year: float,
     horizons: Sequence[float],
 ) -> Calibration:
-    """Calibration whose observed and expected risks are cumulative incidences; the slope is that of the cause-specific hazard.
+    """Calibration of cumulative incidences, observed against expected; the slope is on the cause-specific hazard.
 
     Parameters
     ----------
     frozen, predictor, per_year
         As in `with_competing`.
     time, causes
-        float[n], and int[n]: 1 the event, 2 the competing one, 0 neither.
+        float[n] and int[n]: the causes are 1 for the event, 2 for the competing event and 0 for neither.
     horizons
         Horizons in years; those with fewer than five patients at risk or five earlier events are left out.
 
@@ -174,14 +174,14 @@ def incidence_calibration(
 
 
 def with_incidence(signature: Signature, coded: pd.DataFrame, *, per_year: float) -> Signature:
-    """A signature that was fitted without causes, with the hazard of the competing event among its discovery patients.
+    """A signature that was fitted without causes, completed by the hazard of the competing event in its discovery patients.
 
     Parameters
     ----------
     signature
-        The frozen signature; where entry is delayed it stays as it is.
+        The frozen signature. It is returned unchanged if entry is delayed.
     coded
-        Its discovery patients: score, time and cause.
+        Its discovery patients: score, time and cause, and entry if it is delayed.
     per_year
         Units of their time in a year.
 
@@ -204,7 +204,7 @@ def with_incidence(signature: Signature, coded: pd.DataFrame, *, per_year: float
 
 
 def net_risk_finding(endpoint: str, competing: str) -> list[Finding]:
-    """Warning that a frozen survival is that of a world without the competing event.
+    """Warning that a frozen survival ignores the competing event.
 
     Parameters
     ----------
@@ -217,8 +217,9 @@ def net_risk_finding(endpoint: str, competing: str) -> list[Finding]:
     ['W_COMPETING']
     """
     message = (
-        f"{endpoint}: {competing} competes with it, but the signature holds no hazard of {competing} (entry is delayed, or it was "
-        "fitted without it). Its survival is that if nothing competed; quote the cumulative incidence of the section on competing risks."
+        f"{endpoint}: {competing} competes with it, but the signature contains no hazard of {competing} (entry is delayed, or "
+        "the signature was fitted without it). The predicted survival is what would hold without competing events; quote the "
+        "cumulative incidence in the section on competing risks instead."
     )
     return [Finding(code="W_COMPETING", message=message, where="validate")]
 

@@ -90,7 +90,7 @@ class FrozenModels:
         return cls.fit(frame[frame[present].notna().all(axis=1)], covariates, **settings)
 
     def risk_at(self, frame: pd.DataFrame, when: float) -> dict[str, np.ndarray]:
-        """Predicted probability of an event by a time, float[n] of each model; empty beyond the follow-up of discovery.
+        """Predicted risk by a time, float[n] for each model; empty beyond the follow-up of discovery.
 
         With a competing event it is the cumulative incidence.
         """
@@ -131,8 +131,8 @@ def added_value(
     models
         Models that were frozen in discovery.
     frame
-        A validation cohort: score, time, event, covariates; with `cause` Brier score and net benefit are those of cumulative
-        incidences.
+        A validation cohort: score, time, event and covariates. With `cause`, the Brier score and net benefit are those of
+        cumulative incidences.
     per_year, horizons
         Units of time in a year, and horizons in years. Brier score and net benefit are given at the last horizon that at
         least ten patients reach.

@@ -1,4 +1,4 @@
-"""The competing event beside a clinical model: its Cox model on the same columns, and what absolute risks need of both."""
+"""The competing event of a clinical model: its Cox model on the same columns, and absolute risks from both models."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ class FrozenCause:
     Attributes
     ----------
     coef, covariance
-        float[p] and float[p, p]; over imputed data sets the mean and Rubin's total covariance.
+        float[p] and float[p, p]: the mean over imputed data sets, and Rubin's total covariance.
     time
-        float[m]: times of its events, rising.
+        float[m]: times of the cause's events, increasing.
     hazard, variance, gradient
-        float[m], float[m], float[m, p] at these times, of a patient at the centre; means over imputed data sets.
+        float[m], float[m] and float[m, p] at these times, for a patient whose columns are at the centre; means over imputed
+        data sets.
     """
 
     coef: tuple[float, ...]
@@ -40,17 +41,19 @@ class FrozenCause:
         widths = {len(self.covariance), *map(len, self.covariance), *map(len, self.gradient)}
         lengths = {len(self.hazard), len(self.variance), len(self.gradient)}
         if widths - {p} or lengths != {m}:
-            raise InputError("clinical model: a cause whose vectors and matrices do not fit together.")
+            raise InputError("clinical model: the vectors and matrices of a cause do not fit together.")
         rows = [self.coef, self.time, self.hazard, self.variance, *self.covariance, *self.gradient]
         if not all(np.isfinite(row).all() for row in rows):
             raise InputError("clinical model: a number of a cause is not finite.")
         rising = [np.diff(v, prepend=0.0) for v in (self.hazard, self.variance)]
         if any((step < 0).any() for step in rising) or (np.diff(self.time) <= 0).any():
-            raise InputError("clinical model: times of a cause do not rise, or its hazard or variance falls.")
+            raise InputError(
+                "clinical model: the times of a cause do not increase, or its hazard or variance falls."
+            )
 
     @classmethod
     def of(cls, fits: Sequence[CoxFit], covariance: np.ndarray) -> FrozenCause:
-        """From the fits of the imputed data sets and the total covariance of their coefficients."""
+        """From the fits to the imputed data sets and the total covariance of their coefficients."""
         causes = [CauseHazard.of(fit) for fit in fits]
         coef, hazard, variance, gradient = (
             np.mean([getattr(cause, name) for cause in causes], axis=0)
@@ -67,7 +70,7 @@ class FrozenCause:
 
     @property
     def arrays(self) -> CauseHazard:
-        """The same as arrays."""
+        """The same values as NumPy arrays."""
         p = len(self.coef)
         return CauseHazard(
             coef=np.array(self.coef),
@@ -80,28 +83,28 @@ class FrozenCause:
 
     @property
     def steps(self) -> tuple[np.ndarray, np.ndarray]:
-        """Times, and cumulative hazard at the centre from each of them on."""
+        """Times, and the cumulative hazard at the centre from each time on."""
         return np.array(self.time, float), np.array(self.hazard, float)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CompetingCauses:
-    """The event and the one that competes with it, as a clinical model freezes them.
+    """The frozen models of the event and the competing event in a clinical model.
 
-    A patient's risk depends on both linear predictors, so the total of a nomogram does not determine it. For a nomogram the
-    hazard of the competing event is that of a Cox model of the event's linear predictor alone: what it is on average among
-    patients of one total.
+    A patient's risk depends on both linear predictors, so the total points of a nomogram do not determine it. For the nomogram,
+    the hazard of the competing event therefore comes from a Cox model on the event's linear predictor alone, which gives its
+    average among patients with the same total.
 
     Attributes
     ----------
     event, other
-        Both causes on the columns of the clinical model.
+        The models of both causes on the columns of the clinical model.
     along, along_hazard
-        Log hazard ratio of the competing event for one unit of the event's linear predictor, and its cumulative hazard where
-        that is 0, at the times of `other`.
+        Log hazard ratio of the competing event per unit of the event's linear predictor, and its cumulative hazard at the
+        times of `other` for a patient whose linear predictor is 0.
     gap, mean_gap
-        Largest and mean absolute difference between the risk by the total and that by both causes among discovery patients, at
-        the last horizon.
+        Largest and mean absolute difference in discovery patients between the risk from the total and the risk from both
+        models, at the last horizon.
     """
 
     event: FrozenCause
@@ -115,7 +118,9 @@ class CompetingCauses:
         values = np.array([self.along, self.gap, self.mean_gap, *self.along_hazard])
         falls = (np.diff([0.0, *self.along_hazard]) < 0).any()
         if len(self.along_hazard) != len(self.other.time) or not np.isfinite(values).all() or falls:
-            raise InputError("clinical model: the competing hazard of its nomogram is no step function.")
+            raise InputError(
+                "clinical model: the competing hazard of its nomogram is not an increasing step function."
+            )
 
     @classmethod
     def fit(
@@ -128,16 +133,17 @@ class CompetingCauses:
         *,
         last: float,
     ) -> CompetingCauses:
-        """With the model of the linear predictor.
+        """Both causes, with a Cox model of the competing event on the linear predictor of the event.
 
         Parameters
         ----------
         event, other
-            Both causes.
+            The models of both causes.
         columns, time, happened
-            float[n, p] (centred), float[n], bool[n]: discovery patients, and whose follow-up ended with the competing event.
+            float[n, p] (centred), float[n] and bool[n]: discovery patients, and whether their follow-up ended with the
+            competing event.
         last
-            Time at which the gap is measured.
+            Time at which the gaps are measured.
         """
         total = columns @ np.array(event.coef)
         fit = cox(total[:, None], time, happened)
@@ -163,7 +169,7 @@ class CompetingCauses:
         Parameters
         ----------
         predictors
-            float[n, 2]: linear predictors of the event and of the competing one.
+            float[n, 2]: linear predictors of the event and of the competing event.
         times
             float[m].
         until
@@ -174,7 +180,7 @@ class CompetingCauses:
         return np.asarray(1 - model.incidence_at(predictors, times))
 
     def incidence_by_total(self, total: np.ndarray, when: float) -> np.ndarray:
-        """Cumulative incidence by a time of patients whose linear predictor of the event is `total`: float[n]."""
+        """Cumulative incidence by a time for patients whose linear predictor of the event is `total`, float[n]."""
         hazards = [self.event.steps, (np.array(self.other.time, float), np.array(self.along_hazard, float))]
         model = IncidenceModel.of(
             causes=(1, 2), coef=[[1.0], [self.along]], hazards=hazards, until=float("inf")
@@ -182,5 +188,5 @@ class CompetingCauses:
         return np.asarray(model.incidence_at(np.asarray(total, float)[:, None], [when])[:, 0])
 
     def risks(self, columns: np.ndarray, times: Sequence[float]) -> AbsoluteRisk:
-        """Cumulative incidence with its 95 % interval: float[n, m] each; NaN where a column is missing."""
+        """Cumulative incidence with its 95 % confidence interval, float[n, m] each; NaN if a column is missing."""
         return incidence_risk(columns, [self.event.arrays, self.other.arrays], times)

@@ -157,7 +157,7 @@ def _competing(
     *,
     last: float,
 ) -> CompetingCauses:
-    """Both causes: that of the event as it has been fitted, and a Cox model of the competing event on the same columns."""
+    """Both causes: the model of the event as fitted, and a Cox model of the competing event on the same columns."""
     time, happened = data["time"].to_numpy(float), data["cause"].to_numpy(int) == 2
     others = [cox(x, time, happened) for x in designs]
     coef, covariance = (np.nan_to_num([getattr(f, name) for f in others]) for name in ("coef", "covariance"))

@@ -132,11 +132,11 @@ class ClinicalModel:
     covariance
         float[p, p] covariance of the coefficients; with imputed data sets Rubin's total covariance.
     baseline
-        Survival of a patient whose columns are at the centre; where another event competes, the survival if it did not.
+        Survival of a patient whose columns are at the centre; with a competing event, what it would be without that event.
     horizons
         Cumulative hazard of this patient, with its variance, at the horizons that follow-up reaches.
     competing
-        Where another event competes: both causes, from which risks are cumulative incidences.
+        The models of both causes if another event competes; risks are then cumulative incidences.
     trained_on
         Number of discovery patients and of events.
     missing
@@ -227,7 +227,7 @@ class ClinicalModel:
         return out
 
     def predictors(self, frame: pd.DataFrame, score: np.ndarray | None = None) -> np.ndarray:
-        """What `survival_at` takes: the linear predictor, with a competing event that of both causes, float[n, 2]."""
+        """The argument of `survival_at`: the linear predictor, float[n], or with a competing event both, float[n, 2]."""
         first = self.linear_predictor(frame, score)
         if self.competing is None:
             return first
@@ -239,7 +239,7 @@ class ClinicalModel:
         Parameters
         ----------
         predictor
-            As `predictors` gives it.
+            As returned by `predictors`.
         times
             float[m], in the unit of the endpoint.
         """
@@ -249,7 +249,7 @@ class ClinicalModel:
         return np.asarray(np.power(base[None, :], np.exp(np.asarray(predictor, float))[:, None]))
 
     def risks(self, frame: pd.DataFrame, score: np.ndarray | None = None) -> AbsoluteRisk:
-        """Absolute risk at each of `horizons` with its 95 % interval: float[n, m]; NaN where a covariate is missing.
+        """Absolute risk at each of `horizons` with its 95 % confidence interval, float[n, m]; NaN if a covariate is missing.
 
         With a competing event it is the cumulative incidence.
         """

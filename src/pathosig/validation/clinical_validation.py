@@ -25,7 +25,7 @@ _FOLDS = 5
 
 
 class _Options(TypedDict):
-    """What both ways to judge predictions are told."""
+    """The options that predictions are judged with, with and without a competing event."""
 
     per_year: float
     horizons: tuple[float, ...]

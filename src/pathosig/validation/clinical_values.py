@@ -70,8 +70,9 @@ class Nomogram:
     offset
         Linear predictor of a total of 0 points.
     gap, mean_gap
-        Where another event competes, risks are cumulative incidences, the competing hazard being the average one of patients of
-        that total: the largest and the mean difference from the model's own risk among discovery patients, at the last horizon.
+        With a competing event, risks are cumulative incidences with the average competing hazard of patients with that total.
+        These are the largest and the mean absolute difference from the model's own risk in discovery patients, at the last
+        horizon.
     """
 
     axes: tuple[NomogramAxis, ...]

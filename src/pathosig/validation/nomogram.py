@@ -82,7 +82,7 @@ def nomogram(model: ClinicalModel) -> Nomogram:
 def _incidence_scale(
     causes: CompetingCauses, at: HorizonHazard, offset: float, per_point: float, largest: float
 ) -> RiskScale:
-    """Total points at which the cumulative incidence takes round values, as far as it rises with them."""
+    """Total points at which the cumulative incidence takes round values, in the range where it rises with the points."""
     points = np.linspace(0.0, largest, _GRID)
     risk = causes.incidence_by_total(offset + points * per_point, at.time)
     end = int(np.argmax(risk)) + 1

@@ -241,12 +241,12 @@ def _scored(inputs: Inputs, cohort: str, endpoint: str) -> pd.DataFrame:
 
 
 def with_outcome(table: pd.DataFrame, inputs: Inputs, endpoint: str) -> pd.DataFrame:
-    """Patients who can be assessed with their outcome, and with ``cause`` where another event competes.
+    """Assessable patients with their outcome, and with ``cause`` if another event competes and entry is not delayed.
 
     Parameters
     ----------
     table
-        patient_id, group and whatever else.
+        patient_id, group and any other columns.
     inputs, endpoint
         The study, and the endpoint.
 
