@@ -41,7 +41,7 @@ def microarray(rows, columns, *, angle=0.0, missing=0.1, bend=0.0, diameter=34, 
 
 
 def share_right(cores, centres, present, *, tolerance=0.3, pitch=48):
-    """Share of places whose core is found at the right row and column, or rightly called missing."""
+    """Proportion of positions whose core is found in the right row and column or correctly reported as missing."""
     rows, columns = present.shape
     right = 0
     found = {(c.row - 1, c.column - 1): c for c in cores}

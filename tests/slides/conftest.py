@@ -1,4 +1,4 @@
-"""Helpers of these tests lie beside them."""
+"""Makes the helper modules in this folder importable."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""CZI slides, generated: segments as ZEISS describes them, with pyramid, scenes, holes and damage."""
+"""Generated CZI slides: segments as in ZEISS's specification, with pyramid, scenes, holes and damage."""
 
 import struct
 
@@ -16,7 +16,7 @@ _XML = """<?xml version="1.0"?><ImageDocument><Metadata><Information><Image>
 
 
 def block(rgb, x, y, *, factor=1, size=None, scene=0, m=0, codec=RAW, pixels=BGR24, data=None, **dims):
-    """One subblock: pixels and where they lie in the slide, in level-0 pixels."""
+    """One subblock: its pixels, and its place in the slide in level-0 pixels."""
     height, width = rgb.shape[:2]
     return {
         "xy": (x, y),
@@ -44,7 +44,7 @@ def encoded(rgb, codec=RAW, pixels=BGR24):
         if rgb.ndim == 2:
             return bytes(packed)
         at = packed.find(bytes.fromhex("24c3dd6f034efe4bb1853d77768dc9"))
-        packed[at + 15] = 0x0C  # 24bppBGR, as ZEN writes
+        packed[at + 15] = 0x0C  # BGR with 24 bits per pixel, as ZEN writes it
         return bytes(packed)
     raw = image.tobytes()
     if codec in (ZSTD0, ZSTD1):
@@ -76,7 +76,7 @@ def shrink(rgb, factor):
 
 
 def write_czi(path, blocks, *, mpp=0.25, mpp_y=None, power=40, size=None, file_part=0, xml=None):
-    """A CZI of subblocks, with an attachment directory, a label among it."""
+    """A CZI of the given subblocks, with an attachment directory that contains a label."""
     out = bytearray(_segment(b"ZISRAWFILE", bytes(512)))
     entries, places = [], []
     for item in blocks:

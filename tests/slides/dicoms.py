@@ -1,4 +1,4 @@
-"""DICOM whole-slide series, generated: one file per level, tiled full, JPEG frames."""
+"""Generated DICOM whole-slide series: one file per level, TILED_FULL, with JPEG frames."""
 
 import io
 
@@ -48,7 +48,9 @@ def _instance(rgb, mpp, kind, resampled, quality):
         out.ImageType = ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"]
     out.Modality, out.PatientName, out.PatientID = "SM", "Nobody^Test", "P1"
     out.ReferencedSeriesSequence = Sequence([Dataset()])
-    out.ReferencedSeriesSequence[0].SeriesInstanceUID = "1.2.3.4.5"  # of another series: not the slide's
+    out.ReferencedSeriesSequence[
+        0
+    ].SeriesInstanceUID = "1.2.3.4.5"  # another series, which is not part of the slide
     out.DimensionOrganizationType = "TILED_FULL"
     out.SamplesPerPixel, out.PhotometricInterpretation, out.PlanarConfiguration = 3, "YBR_FULL_422", 0
     out.NumberOfFrames, out.Rows, out.Columns = len(frames), SIDE, SIDE

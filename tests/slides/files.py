@@ -8,7 +8,7 @@ import tifffile
 
 
 def texture(height, width, seed=0):
-    """A smooth stained-looking image, uint8[height, width, 3]."""
+    """A smooth image in the colours of a stain, uint8[height, width, 3]."""
     from scipy import ndimage
 
     rng = np.random.default_rng(seed)

@@ -12,7 +12,7 @@ _ZIGZAG = sorted(
 
 
 def write_jpeg(planes, sampling, *, step=4, ids=(1, 2, 3), markers=b""):
-    """A JPEG of components that are shrunk already.
+    """A JPEG of components that are already subsampled.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def write_jpeg(planes, sampling, *, step=4, ids=(1, 2, 3), markers=b""):
     step
         Quantisation of all coefficients.
     markers
-        Segments put behind the first marker.
+        Segments inserted after the first marker.
     """
     h, v = (max(s[k] for s in sampling) for k in (0, 1))
     height, width = (

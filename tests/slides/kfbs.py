@@ -1,4 +1,4 @@
-"""KFB slides, generated in the layout of version 1.6, with macro image and label."""
+"""Generated KFB slides in the layout of version 1.6, with macro image and label."""
 
 import io
 import struct

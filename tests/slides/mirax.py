@@ -1,4 +1,4 @@
-"""MIRAX slides (.mrxs with its folder), generated: an index of pages, camera positions, JPEG images."""
+"""Generated MIRAX slides (.mrxs with its folder): an index of pages, camera positions and JPEG images."""
 
 import io
 import struct
@@ -14,8 +14,8 @@ SIDE = 128
 def write_mrxs(path, rgb, present, *, mpp=0.25, power=40, fill=(255, 255, 255), levels=3, quality=92):
     """A slide whose camera took the images marked in `present` (bool[rows, columns]) of `rgb`.
 
-    Level k holds each 2^k x 2^k images in one. What the camera did not take is transparent, and the first place
-    is never taken (position 0, 0 means so).
+    An image of level k joins 2^k x 2^k images. Parts that the camera did not take are transparent. The first image is never
+    taken, because the position (0, 0) marks a missing image.
     """
     rows, columns = present.shape
     assert rgb.shape[:2] == (rows * SIDE, columns * SIDE)

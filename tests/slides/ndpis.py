@@ -1,4 +1,4 @@
-"""Hamamatsu NDPI slides, generated: one JPEG a level, restart markers, their places in tag 65426."""
+"""Generated Hamamatsu NDPI slides: one JPEG per level, with restart markers listed in tag 65426."""
 
 import io
 import struct
@@ -12,7 +12,7 @@ def write_ndpi(
 ):
     """Each level is one JPEG with a restart marker every `blocks` MCUs; `starts` says whether they are listed."""
     out = bytearray(b"II*\0" + bytes(8))
-    link = 4  # where the place of the next directory is written
+    link = 4  # the offset at which the offset of the next directory is written
     for step in levels:
         small = np.ascontiguousarray(rgb[::step, ::step])
         link = _directory(
@@ -53,7 +53,7 @@ def restart_places(jpeg):
 
 
 def _directory(out, link, rgb, jpeg, mpp, power, starts):
-    """Append an image and its directory; returns where the next one's place belongs."""
+    """Append an image and its directory. Returns the offset at which that of the next directory belongs."""
     height, width = rgb.shape[:2]
     start = len(out)
     out += jpeg + bytes(-len(jpeg) % 4)

@@ -1,4 +1,4 @@
-"""TIFF files written tag by tag, so that any declaration and any pixels can meet."""
+"""TIFF files written tag by tag, so that any declaration can be combined with any pixels."""
 
 import struct
 
@@ -37,7 +37,7 @@ def write_tiff(
     size, tile
         (width, height); of strips `tile` is (width, rows).
     tags
-        {code: (kind, values)} in addition, or instead; None as a value leaves the tag out.
+        {code: (kind, values)}: tags to add or replace; the value None leaves a tag out.
     """
     offsets, body = [], b""
     for piece in pieces:

@@ -1,4 +1,4 @@
-"""A web server of one folder that gives parts of files, tells their ETag and counts the bytes it gave."""
+"""A web server for one folder that supports range requests and ETags and counts the bytes that it sends."""
 
 import contextlib
 import hashlib

@@ -1,4 +1,4 @@
-"""Small files that declare much take little memory and time, and end with a code; what is merely unusual is read."""
+"""Small files with huge declarations are refused with an error code and little memory and time; merely unusual files are read."""
 
 import struct
 import subprocess
@@ -39,7 +39,7 @@ print(said, (peak() - before) // 1000, round(time.perf_counter() - start, 1))
 
 
 def looked_at(path):
-    """(code, megabytes, seconds) of opening a file, a region and its low-power image in a process of its own."""
+    """(code, megabytes, seconds) of reading a file, a region and the low-power image in a separate process."""
     done = subprocess.run(
         [sys.executable, "-c", LOOK, str(path)], capture_output=True, text=True, check=False
     )
@@ -62,7 +62,7 @@ def pieces(encode, side=128):
 
 
 def j2k_that_declares(side, *, inner=None, precinct=None):
-    """A codestream whose head says that it is side x side pixels, cut into tiles of `inner` or precincts of 2^precinct."""
+    """A codestream whose header declares side x side pixels in tiles of `inner` pixels or precincts of 2^precinct."""
     data = bytearray(imagecodecs.jpeg2k_encode(RGB[:128, :128].copy(), level=0, codecformat="j2k"))
     struct.pack_into(">II", data, 8, side, side)
     struct.pack_into(">II", data, 24, inner or side, inner or side)
@@ -109,7 +109,7 @@ def test_no_decoder_takes_more_than_the_tile_it_decodes(tmp_path):
         name: (megabytes < 400, seconds < 10) for name, (_, megabytes, seconds) in seen.items()
     } == dict.fromkeys(seen, (True, True)), seen
     assert {code for code, _, _ in seen.values()} <= {"E_PIXELS", "read", "E_TOO_LARGE"}
-    assert seen["deflate"][0] == "read"  # the rest of the stream is not asked for
+    assert seen["deflate"][0] == "read"  # the rest of the stream is not decompressed
 
 
 def test_the_head_of_a_codestream_is_understood():
@@ -340,7 +340,7 @@ def test_any_error_of_a_reader_is_one_of_the_slide(tmp_path, monkeypatch, kind):
     assert caught.value.code == "E_PIXELS"
     monkeypatch.setattr(tiff, "choose_scans", fails)
     with pytest.raises(SlideError) as caught:
-        open_slide(path.rename(tmp_path / "new.tif"))  # not the file whose pages are kept
+        open_slide(path.rename(tmp_path / "new.tif"))  # another path, for which no pages are cached
     assert caught.value.code == "E_FORMAT"
 
 

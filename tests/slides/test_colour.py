@@ -1,4 +1,4 @@
-"""Every row of the table of colours: generated files against libtiff (through Pillow or OpenSlide), tifffile, or the pixels written."""
+"""Every row of the table of colours: generated files against libtiff (in Pillow or OpenSlide), tifffile or the pixels written."""
 
 import io
 import struct
@@ -42,7 +42,7 @@ def close(path, expected, most=1.0):
 
 
 def by_libtiff(path):
-    """Pixels as libtiff's RGBA interface gives them, through OpenSlide."""
+    """Pixels of libtiff's RGBA interface, through OpenSlide."""
     with openslide.OpenSlide(path) as slide:
         rgba = np.asarray(slide.read_region((0, 0), 0, slide.dimensions))
     weight = rgba[..., 3:].astype(float) / 255
@@ -50,7 +50,7 @@ def by_libtiff(path):
 
 
 def blocks(image, side, *, cut=False):
-    """Pieces of an image, row by row; the last ones padded, or cut."""
+    """Pieces of an image, row by row; those at the edge are padded or cropped."""
     for y in range(0, image.shape[0], side):
         for x in range(0, image.shape[1], side):
             part = image[y : y + side, x : x + side]
@@ -182,13 +182,13 @@ def test_ycbcr_without_jpeg_is_converted_as_libtiff_does(tmp_path, subsampling, 
         pieces.append(bytes(encode(np.concatenate([luma, chroma], axis=2).tobytes())))
     path = write_tiff(tmp_path / "s.tif", pieces, SIZE, (128, 128), compression, 6, tags=tags)
     pixels = read(path).astype(int)
-    whole = np.s_[:256, :384]  # libtiff misplaces rows of 4 x 4 units in tiles that reach beyond the image
+    whole = np.s_[:256, :384]  # libtiff misplaces rows of 4 x 4 units in tiles that extend beyond the image
     assert np.abs(pixels - by_libtiff(path))[whole if subsampling == (4, 4) else ...].mean() <= 1
     assert np.abs(pixels - RGB).mean() < 9
 
 
 def jpeg(image, *, ids=None, jfif=False, adobe=None, colours="YCBCR", subsampling="420"):
-    """A JPEG with the markers that are asked for."""
+    """A JPEG with the requested markers."""
     data = imagecodecs.jpeg8_encode(
         np.ascontiguousarray(image),
         95,
@@ -216,7 +216,7 @@ def jpeg(image, *, ids=None, jfif=False, adobe=None, colours="YCBCR", subsamplin
 
 
 def by_pillow(path):
-    """Pixels as libtiff gives them to Pillow; None where it refuses."""
+    """Pixels that Pillow reads with libtiff; None if it refuses the file."""
     with Image.open(path) as image:
         try:
             return np.asarray(image.convert("RGB"))
@@ -247,7 +247,7 @@ def test_jpeg_of_three_components_is_what_libtiff_makes_of_it(
     expected = by_pillow(path)
     if expected is not None:
         close(path, expected)
-    elif jfif or adobe == 1:  # RGB that is subsampled is none
+    elif jfif or adobe == 1:  # subsampled RGB does not exist
         close(path, RGB, 4)
     else:
         assert refused(path) == "E_PIXELS"
@@ -273,7 +273,7 @@ def shrunk_colours(part, h, v):
     return [np.clip(np.rint(p), 0, 255).astype(np.uint8) for p in (y, *small)]
 
 
-FACTORS = [(h, v) for h in (1, 2, 3, 4) for v in (1, 2, 3, 4) if h * v <= 8]  # ten blocks in a unit at most
+FACTORS = [(h, v) for h in (1, 2, 3, 4) for v in (1, 2, 3, 4) if h * v <= 8]  # a unit has at most ten blocks
 
 
 @pytest.mark.parametrize("factors", FACTORS, ids=str)
@@ -282,7 +282,7 @@ def test_jpeg_of_any_sampling_factors(tmp_path, factors):
         write_jpeg(shrunk_colours(part, *factors), [factors, (1, 1), (1, 1)]) for part in blocks(RGB, 192)
     ]
     path = write_tiff(tmp_path / "s.tif", pieces, SIZE, (192, 192), 7, 6, tags={530: (3, list(factors))})
-    if 3 in factors:  # libtiff knows no such steps; the decoder in it does
+    if 3 in factors:  # libtiff does not support such factors, but its JPEG decoder does
         whole = [np.asarray(Image.open(io.BytesIO(piece)).convert("RGB")) for piece in pieces]
         rows = [np.concatenate(whole[k : k + 3], axis=1) for k in range(0, len(whole), 3)]
         close(path, np.concatenate(rows)[: SIZE[1], : SIZE[0]])
@@ -375,7 +375,7 @@ def test_aperio_jpeg_2000_whose_colours_are_stored_smaller(tmp_path, step):
         tmp_path / "s.svs", pieces, SIZE, (128, 128), 33003, 2, description="Aperio Image|MPP = 0.5"
     )
     close(path, f)
-    if step in ((1, 1), (2, 1), (2, 2)):  # OpenSlide knows no others
+    if step in ((1, 1), (2, 1), (2, 2)):  # OpenSlide supports no others
         close(path, by_libtiff(path))
 
 
@@ -452,7 +452,7 @@ def test_an_image_is_turned_as_its_orientation_says(tmp_path, orientation, tiled
         extratags=[(274, 3, 1, orientation, True)],
         **({"tile": (128, 128)} if tiled else {}),
     )
-    with Image.open(path) as image:  # Pillow turns it too
+    with Image.open(path) as image:  # Pillow applies the orientation too
         expected = np.asarray(image)
     close(path, expected, 0)
     with open_slide(path, mpp=0.5) as reader:

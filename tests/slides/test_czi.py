@@ -1,4 +1,4 @@
-"""CZI slides: as ZEISS's own library and OpenSlide read them, with faults told and no pixels made up."""
+"""CZI slides are read like ZEISS's own library and OpenSlide do; faults are reported, and no pixels are invented."""
 
 import contextlib
 import os
@@ -92,7 +92,7 @@ def test_files_of_zeiss_own_library_are_read(tmp_path):
         document.write(np.ascontiguousarray(RGB[..., ::-1]), location=(-300, 40))
         document.write_metadata(document_name="s", scale_x=0.5e-6, scale_y=0.5e-6)
     with open_slide(path) as reader:
-        assert isinstance(reader.source, CziReader)  # OpenSlide does not take its dimensions Z and T
+        assert isinstance(reader.source, CziReader)  # OpenSlide does not accept the dimensions Z and T
         assert reader.info.level_sizes == ((901, 700),)
         assert reader.info.mpp == pytest.approx(0.5)
         assert np.array_equal(whole(reader), RGB)
@@ -130,7 +130,7 @@ def test_tiles_and_overview_come_from_the_levels(tmp_path):
 def test_in_reading_order_no_subblock_is_decoded_more_than_twice(tmp_path, monkeypatch):
     path = write_czi(tmp_path / "s.czi", mosaic(RGB, side=128, codec=RAW, levels=(1,)))
     xy = np.array([(x, y) for y in range(0, 660, 20) for x in range(0, 860, 20)])
-    monkeypatch.setattr(cache, "_LEAST", 0)  # four subblocks are kept, as of large ones
+    monkeypatch.setattr(cache, "_LEAST", 0)  # then four subblocks are cached, as for large ones
     decoded = Counter()
 
     def tiles_in(order):

@@ -1,4 +1,4 @@
-"""A folder of DICOM files is one slide; damaged and mixed folders are refused in words."""
+"""A folder of DICOM files is one slide; damaged and mixed folders are refused with a message."""
 
 import os
 import shutil
@@ -115,7 +115,7 @@ def test_a_folder_with_other_slides_in_it_is_no_dicom_slide(copy):
 
 @pytest.mark.parametrize("size", [0, 100, 400])
 def test_a_level_without_its_header_is_never_passed_over(copy, size):
-    # OpenSlide would open the rest: the slide would seem to have half its resolution
+    # OpenSlide would open the other files, as a slide of half the resolution
     path = copy / "level-0.dcm"
     path.write_bytes(path.read_bytes()[:size])
     assert "level-0.dcm" in refused(copy)
@@ -150,7 +150,7 @@ def test_a_missing_finest_level_is_a_warning(copy):
 def test_a_folder_without_slides_and_an_empty_one_are_refused(tmp_path, copy):
     for path in copy.glob("level*"):
         path.unlink()
-    refused(copy)  # the label alone is no slide
+    refused(copy)  # the label alone is not a slide
     (tmp_path / "none").mkdir()
     refused(tmp_path / "none")
 

@@ -1,4 +1,4 @@
-"""Bad files are refused with their code, in words, without hanging or allocating."""
+"""Damaged files are refused with a code and a message, without hanging or allocating much memory."""
 
 import errno
 import os
@@ -57,7 +57,9 @@ def test_a_lost_tail_costs_a_warning_and_only_its_tiles(tmp_path):
         page = file.pages[0]
         counts_at, n = page.tags[325].valueoffset, len(page.databytecounts)
     data = bytearray(path.read_bytes())
-    struct.pack_into("<I", data, counts_at + 4 * (n - 1), len(data))  # the last tile reaches beyond the end
+    struct.pack_into(
+        "<I", data, counts_at + 4 * (n - 1), len(data)
+    )  # the last tile extends beyond the end of the file
     path.write_bytes(data)
     with open_slide(path) as reader:
         assert any("beyond the end" in w for w in reader.info.warnings)
@@ -258,7 +260,7 @@ def test_a_disk_that_fails_for_a_moment_is_asked_again(tmp_path, monkeypatch, fa
     with (
         pytest.raises(SlideError) as caught,
         open_slide(path) as reader,
-    ):  # and is never taken for a damaged tile
+    ):  # a failing disk is never taken for a damaged tile
         read_all_tiles(reader, plan_read(reader.info, 0.25), [(0, 0)], 200)
     assert caught.value.code == "E_READ"
     assert "s.svs" in caught.value.message
@@ -312,7 +314,12 @@ def test_places_of_tiles_that_no_file_can_have_count_as_lost(tmp_path):
 def test_a_slide_whose_reader_lacks_a_library_is_not_called_damaged(tmp_path, monkeypatch):
     path = tmp_path / "s.svs"
     write_svs(path, RGB)
-    for name in ("tiff", "tiff_codecs", "jpeg", "j2k"):  # imported anew, on a machine without their libraries
+    for name in (
+        "tiff",
+        "tiff_codecs",
+        "jpeg",
+        "j2k",
+    ):  # import them again as on a machine without their libraries
         monkeypatch.delitem(sys.modules, f"pathosig.slides.backends.{name}", raising=False)
     monkeypatch.setitem(sys.modules, "simplejpeg", None)
     monkeypatch.setitem(sys.modules, "imagecodecs", None)

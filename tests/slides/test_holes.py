@@ -1,4 +1,4 @@
-"""A piece of a slide that is damaged costs that piece in the low-power image, whatever the format and however the slide is read."""
+"""A damaged piece of a slide is missing from the low-power image, and nothing else, for every format and way of reading."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from pathosig.slides import open_slide, read_overview
 from pathosig.slides.holes import read_with_holes
 from pathosig.slides.reader import SlideInfo
 
-RGB = (texture(768, 1024).astype(np.uint16) * 7 // 10).astype(np.uint8)  # nothing in it is white
+RGB = (texture(768, 1024).astype(np.uint16) * 7 // 10).astype(np.uint8)  # no pixel is white
 HEIGHT, WIDTH = RGB.shape[:2]
 
 
@@ -27,7 +27,7 @@ def spoil(path, start, length):
 
 
 def jpeg_at(path, number, mark=b"\xff\xd8\xff"):
-    """Where the JPEG of this number begins."""
+    """The offset at which the JPEG with this number begins."""
     data, at = path.read_bytes(), -1
     for _ in range(number + 1):
         at = data.find(mark, at + 1)
@@ -68,7 +68,7 @@ def mrxs(folder):
     present[0] = present[:, 0] = False
     path = write_mrxs(folder / "s.mrxs", RGB, present, levels=1)
     data = folder / "s" / "Data0000.dat"
-    spoil(data, jpeg_at(data, 8), 200)  # second row, second column of those that were taken
+    spoil(data, jpeg_at(data, 8), 200)  # second row, second column of the images that were taken
     return path, (128, 128, 128, 128)
 
 
@@ -81,7 +81,7 @@ def kfb(folder):
 
 def czi(folder, codec):
     path = write_czi(folder / "s.czi", mosaic(RGB, levels=(1,), codec=codec))
-    block = jpeg_at(path, 5, b"ZISRAWSUBBLOCK")  # there is one in the directory's stead, none before
+    block = jpeg_at(path, 5, b"ZISRAWSUBBLOCK")  # second row, second column of 4
     spoil(path, path.read_bytes().find(b"<METADATA>", block) + 10, 64)
     return path, (256, 256, 256, 256)
 
@@ -98,9 +98,9 @@ def ndpi(folder):
     begin = jpeg_at(path, 0)
     start = (
         begin + restart_places(data[begin:])[4 * 20 + 1]
-    )  # 8 rows an interval, four intervals of 256 px a row
+    )  # 8 rows per interval, four intervals of 256 px per row
     spoil(path, start, 24)
-    return path, (256, 128, 256, 64)  # eight intervals above one another are decoded as one
+    return path, (256, 128, 256, 64)  # eight intervals below one another are decoded together
 
 
 KINDS = {
@@ -117,7 +117,7 @@ KINDS = {
 
 
 def holes(image):
-    """(x, y, width, height) about everything that is white, and whether it fills that."""
+    """(x, y, width, height) of the bounding box of all white pixels, and whether they fill it."""
     white = (image == 255).all(axis=2)
     rows, columns = np.flatnonzero(white.any(axis=1)), np.flatnonzero(white.any(axis=0))
     box = (columns[0], rows[0], columns[-1] + 1 - columns[0], rows[-1] + 1 - rows[0])

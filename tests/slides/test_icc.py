@@ -1,4 +1,4 @@
-"""ICC profiles: pixels in sRGB are those of ImageCms, on every path, before anything is resampled."""
+"""ICC profiles: pixels converted to sRGB equal those of ImageCms in every reader, before any resampling."""
 
 import io
 import struct
@@ -20,7 +20,7 @@ RGB = texture(480, 600, seed=8)
 
 
 def wide_profile(gamma=1.8, name="scanner"):
-    """An RGB profile with wide primaries and another gamma than sRGB."""
+    """An RGB profile with wide primaries and a gamma that differs from that of sRGB."""
 
     def fixed(values):
         return b"".join(struct.pack(">i", round(v * 65536)) for v in values)
@@ -129,7 +129,7 @@ def test_a_study_of_several_profiles_is_warned_and_records_them(tmp_path):
 
 
 def kinked(pixels):
-    """A conversion that no linear function follows anywhere, as that of a profile with a table may be."""
+    """A conversion that is nowhere linear, as a profile with a lookup table may define."""
     return (pixels.astype(int) * 7 % 256 ^ pixels[..., ::-1] >> 3).astype(np.uint8)
 
 
@@ -140,7 +140,7 @@ def test_every_colour_is_within_one_gray_level_of_imagecms(monkeypatch, compiled
     convert = icc.Remembered(lambda pixels: by_pillow(pixels, profile))
     rng = np.random.default_rng(0)
     colours = rng.integers(0, 256, (300, 20, 3), dtype=np.uint8)
-    colours[:100] //= 16  # dark ones, where gamma bends most
+    colours[:100] //= 16  # dark colours, where gamma is most curved
     colours[100:200] = 255 - colours[100:200] // 32
     managed = convert(colours.copy())
     assert np.abs(managed.astype(int) - by_pillow(colours, profile)).max() <= 1
@@ -169,13 +169,13 @@ def test_the_compiled_loop_gives_the_bytes_of_numpy():
     slow._learn(other)
     assert icc._recolour(other, slow._cells, slow._listed) == len(other)
     assert np.array_equal(one.reshape(-1, 3), other)
-    assert 0 < len(fast._listed) < 1024 * (fast._cells["mark"] > 0).sum()  # both ways are taken
+    assert 0 < len(fast._listed) < 1024 * (fast._cells["mark"] > 0).sum()  # both methods are used
 
 
 @pytest.mark.skipif(not icc.COMPILED, reason="no compiler")
 @pytest.mark.parametrize("darkest", [0, 190])
 def test_runs_of_any_length_are_converted_up_to_the_first_colour_that_is_new(darkest):
-    """Eight pixels are looked up at once, some of them listed, some of no cell yet, and the last few one by one."""
+    """Eight pixels are looked up at once: some are listed, and some have no cell yet. The last few are looked up one by one."""
     profile = wide_profile(gamma=2.6)
     convert = icc.Remembered(lambda pixels: by_pillow(pixels, profile))
     colours = np.random.default_rng(3).integers(darkest, darkest + 60, (48, 3), dtype=np.uint8)
@@ -198,7 +198,7 @@ def test_runs_of_any_length_are_converted_up_to_the_first_colour_that_is_new(dar
 
 
 def test_clipped_colours_are_no_reason_to_list_a_cell():
-    """Bare glass is clipped in some channels; where these are linear below, a list would only be slower."""
+    """Bare glass is clipped in some channels; if these are linear below the clipping, a list would only be slower."""
     profile = wide_profile()
     convert = icc.Remembered(lambda pixels: by_pillow(pixels, profile))
     glass = np.random.default_rng(4).integers((244, 236, 240), 256, (200, 100, 3), dtype=np.uint8)

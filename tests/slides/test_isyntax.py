@@ -1,4 +1,4 @@
-"""iSyntax: refusals with the real library; the adapter itself with a stand-in, for no iSyntax file may be made or shared."""
+"""iSyntax: refusals with the real library, and the adapter with a fake one, because no iSyntax file may be made or shared."""
 
 import importlib.util
 import subprocess
@@ -35,7 +35,7 @@ def nested(name, element, kind, content):
 
 
 def plausible_header():
-    """A header as scanners write it, of a slide whose data are not there."""
+    """The header that scanners write, of a slide without data."""
     ranges = [attribute("UFS_IMAGE_DIMENSION_RANGE", "200B", f"0 1 {last}") for last in (2047, 1535, 2, 4, 3)]
     general = attribute("UFS_IMAGE_NUMBER_OF_BLOCKS", "2001", 12)
     general += nested("UFS_IMAGE_DIMENSION_RANGES", "200A", "UFSImageDimensionRange", ranges)
@@ -56,7 +56,7 @@ def refused(path, **options):
 
 
 class StandIn:
-    """What the package's class offers, for a slide of three levels with an unscanned corner."""
+    """A fake of the library's class, with a slide of three levels and an unscanned corner."""
 
     level_downsamples = (1, 2, 4)
     mpp_x = mpp_y = float(np.float32(0.2476))

@@ -1,4 +1,4 @@
-"""KFB slides: the JPEGs that were put in come out, and a damaged tile is never replaced by its neighbour."""
+"""KFB slides: tiles have the pixels of the stored JPEGs, and a damaged tile is never replaced by its neighbour."""
 
 import io
 import struct
@@ -31,7 +31,7 @@ def decoded(data):
 
 
 def expected(tiles, scale, size):
-    """What the JPEGs of a level show."""
+    """The pixels that the JPEGs of a level contain."""
     out = np.full((size[1], size[0], 3), 255, np.uint8)
     for (of, x, y), (_, data) in tiles.items():
         if of == scale:
@@ -131,7 +131,7 @@ def test_a_wrong_length_in_the_index_costs_one_tile(tmp_path):
 def test_labels_are_never_read_even_behind_a_large_macro_image(tmp_path, said_offsets, monkeypatch):
     noise = np.random.default_rng(0).integers(0, 256, (900, 1200, 3), dtype=np.uint8)
     macro = jpeg(noise, quality=100)
-    assert len(macro) > 1 << 20  # beyond what some readers look at for a label
+    assert len(macro) > 1 << 20  # larger than the part that some readers search for a label
     path = tmp_path / "s.kfb"
     tiles = write_kfb(path, RGB, macro=macro, said_offsets=said_offsets)
     label = path.read_bytes().find(b"\xf1\x03\xee\xee") + 52
@@ -151,7 +151,7 @@ def test_a_level_that_lacks_tiles_is_not_offered(tmp_path):
     data = bytearray(path.read_bytes())
     (index,) = struct.unpack_from("<Q", data, 68)
     number = list(tiles).index((20, 0, 0))
-    struct.pack_into("<f", data, index + number * RECORD + 20, 0.5)  # a preview now
+    struct.pack_into("<f", data, index + number * RECORD + 20, 0.5)  # now it belongs to a preview
     path.write_bytes(data)
     with open_slide(path) as reader:
         assert reader.info.downsamples == (1.0, 4.0)
@@ -195,7 +195,7 @@ def test_other_files_and_impossible_ones_are_refused_at_once(tmp_path):
     for content in (b"text " * 100, b"\xf0\x01\xee\xeeKFB\0", b"KFB\0" + bytes(500), b"II*\0" + bytes(500)):
         path.write_bytes(content)
         refused(path, "E_FORMAT")
-    path.write_bytes(b"\xf0\x01\xee\xeeKFB\0" + b"\xee" * 300_000)  # kfbslide looks through this for minutes
+    path.write_bytes(b"\xf0\x01\xee\xeeKFB\0" + b"\xee" * 300_000)  # kfbslide searches this for minutes
     refused(path, "E_CODEC")
     write_kfb(path, RGB, steps=(1,))
     data = bytearray(path.read_bytes())

@@ -1,4 +1,4 @@
-"""MIRAX: bounds are the slide, what the camera did not take is background and never tissue."""
+"""MIRAX: the slide is the area of its bounds, and parts that the camera did not take are background and never tissue."""
 
 import numpy as np
 import openslide

@@ -1,4 +1,4 @@
-"""What names in a header say of images, and what its numbers say of their scale, as writers spell them."""
+"""The names and scales in headers are understood in the spellings of many writers."""
 
 import numpy as np
 import pytest
@@ -69,7 +69,7 @@ def test_labels_and_macro_images_however_they_are_spelt(tmp_path, name, where):
     "text", ["Slide label: S12-345", "label=S1;mpp=0.5", "Scanned again, first label unreadable"]
 )
 def test_a_slide_whose_description_mentions_its_label_stays_the_slide(tmp_path, text):
-    """Else its first reduced level would be taken, with the scale of the slide: twice the size of everything."""
+    """Otherwise its first reduced level would be read with the scale of level 0, and everything would have twice its size."""
     path = write(
         tmp_path / "s.tif",
         (RGB, TILED | {"description": text}),

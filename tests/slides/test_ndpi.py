@@ -1,4 +1,4 @@
-"""NDPI: intervals between restart markers are decoded alone, with OpenSlide's pixels."""
+"""NDPI: intervals between restart markers are decoded separately and give OpenSlide's pixels."""
 
 import io
 
@@ -131,7 +131,7 @@ def test_a_size_that_jpeg_cannot_hold_is_taken_from_the_tiff(tmp_path):
         expected = reader.read_level(0, 0, 0, 1024, 640)
     data = bytearray(path.read_bytes())
     at = data.index(b"\xff\xc0")
-    data[at + 5 : at + 9] = bytes(4)  # as above 65,500 px
+    data[at + 5 : at + 9] = bytes(4)  # as for sizes above 65,500 px
     path.write_bytes(data)
     with open_slide(path) as reader:
         assert np.array_equal(reader.read_level(0, 0, 0, 1024, 640), expected)

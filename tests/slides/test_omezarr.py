@@ -1,4 +1,4 @@
-"""OME-Zarr folders are slides like any other, from `init` to reading for embeddings."""
+"""OME-Zarr folders are slides like any other, from `init` to reading tiles for embeddings."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Otsu's threshold is scikit-image's."""
+"""Otsu's threshold equals that of scikit-image."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Which page of a TIFF is the slide: by content and tags, whatever the order and the shape of labels."""
+"""The slide is the right page of a TIFF, found by content and tags, for any order of pages and any shape of labels."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Readers of other packages: which names they may take, and what is imported when."""
+"""Readers in other packages: the names that they may use, and when they are imported."""
 
 import subprocess
 import sys
@@ -26,7 +26,7 @@ class Other(ContextClose):
 
 @pytest.fixture
 def other_package(monkeypatch):
-    """Another package that registers a reader under names of ours."""
+    """Another package that registers readers under names of built-in ones."""
     ours = [EntryPoint(name, value, "pathosig.readers") for name, value in opening.BUILT_IN.items()]
     theirs = [EntryPoint(name, f"{__name__}:Other", "pathosig.readers") for name in ("kfb", "czi", "tiff")]
     monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__])

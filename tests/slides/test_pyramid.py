@@ -1,4 +1,4 @@
-"""The resampler gives the same bytes compiled and in NumPy, and they are area means."""
+"""The compiled and the NumPy resampler give the same bytes, which are area means."""
 
 import numpy as np
 import pytest
@@ -77,7 +77,7 @@ def test_indices_outside_the_image_are_refused():
             pyramid._resample.resample(image(9, 9, 3), good, weight, bad, weight, out)
     with pytest.raises(ValueError, match="size"):
         pyramid._resample.resample(image(9, 9, 3), good, weight, good, weight, np.zeros((4, 5, 3), np.uint8))
-    with pytest.raises(ValueError, match="not empty"):  # its width times 12 wraps to nothing
+    with pytest.raises(ValueError, match="not empty"):  # its width times 12 overflows to 0
         empty = np.zeros((0, (2**62 - 4) // 3, 3), np.uint8)
         pyramid._resample.resample(
             empty, np.zeros((0, 5), np.int32), np.zeros((0, 5), np.float32), good, weight, out

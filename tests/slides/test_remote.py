@@ -64,14 +64,14 @@ def test_a_server_without_ranges_has_its_slides_copied_and_the_copies_are_bounde
             np.random.default_rng(ord(name)).integers(0, 255, (1000, 1000, 3)).astype(np.uint8),
         )
     size = max(path.stat().st_size for path in folder.iterdir())
-    assert size > 1 << 20  # more than a block, else the whole file is its own last part
+    assert size > 1 << 20  # more than one block; otherwise the last block would be the whole file
     monkeypatch.setenv("PATHOSIG_STAGE_GB", str(2.5 * size / 1e9))
     addresses = [path_of(f"{server.url}/{name}.svs", folder) for name in "abc"]
     with open_slide(addresses[0]):
         for address in addresses[1:]:
             assert np.array_equal(pixels(address), pixels(folder / address.name))
         copies = sorted(path.name for path in (tmp_path / "stage").rglob("*.svs"))
-        assert copies == ["a.svs", "c.svs"]  # the one that is open stays, and b had to go
+        assert copies == ["a.svs", "c.svs"]  # the open file is kept, and b is removed
     monkeypatch.setenv("PATHOSIG_STAGE_GB", str(0.5 * size / 1e9))
     with pytest.raises(StorageError, match="PATHOSIG_STAGE_GB"):
         open_slide(addresses[1])

@@ -1,4 +1,4 @@
-"""Blocks filled from compressed tiles, whatever the order and the place of the tiles."""
+"""Blocks of tiles are filled from compressed tiles, for any order and position of the tiles."""
 
 import numpy as np
 import pytest

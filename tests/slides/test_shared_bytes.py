@@ -1,4 +1,4 @@
-"""Small files that name the same bytes many times, or hold more pixels than pictures of their size can, cost little or are refused."""
+"""Small files that refer to the same bytes many times or declare too many pixels for their size are refused or cost little."""
 
 import os
 import struct
@@ -37,7 +37,7 @@ def code_of(path):
 
 
 def tiff(path, body, places, compression, *, tags=None, strips=False, across=ACROSS):
-    """Tiles (or strips) of which each is said to lie at a place (offset, count) in `body`, which begins at byte 8."""
+    """A TIFF whose tiles (or strips) are declared at the given places (offset, count) in `body`, which begins at byte 8."""
     offsets, counts = [8 + at for at, _ in places], [n for _, n in places]
     size = (across * SIDE, len(places) // across * SIDE)
     tile = (SIDE, SIDE)
@@ -70,7 +70,7 @@ def test_twenty_thousand_tiles_that_are_one_are_decoded_once(tmp_path, body, com
     code, megabytes, seconds = looked_at(path)
     assert code == "read"
     assert megabytes < 700
-    assert seconds < 40  # of a busy machine; 3 of one that is not
+    assert seconds < 40  # on a busy machine; 3 on an idle one
 
 
 def test_a_tile_that_others_share_is_decoded_once_and_is_what_it_is_alone(tmp_path, monkeypatch):
@@ -121,7 +121,7 @@ def test_strips_and_planes_that_are_shared_are_read_too(tmp_path):
 
 
 def nested_jpegs():
-    """JPEGs that begin in one another: each one's first segment holds the beginning of the next."""
+    """Overlapping JPEGs: the first segment of each contains the beginning of the next."""
     image = bytes(imagecodecs.jpeg8_encode(RGB, 30))
     starts, head = [], b""
     for k in range(2000):
@@ -137,7 +137,7 @@ def test_tiles_that_lie_in_one_anothers_bytes_are_refused(tmp_path):
     body, starts = nested_jpegs()
     path = tiff(tmp_path / "nested.tif", body, [(at, len(body) - at) for at in starts], 7, across=40)
     assert code_of(path) in ("E_FORMAT", "E_TOO_LARGE")
-    data = zlib.compress(RGB.tobytes())  # one place, many lengths
+    data = zlib.compress(RGB.tobytes())  # one offset with many lengths
     body = data + bytes(4000)
     path = tiff(tmp_path / "lengths.tif", body, [(0, len(data) + i) for i in range(4000)], 8)
     assert code_of(path) in ("E_FORMAT", "E_TOO_LARGE")
@@ -168,7 +168,7 @@ def test_blank_tiles_that_most_of_a_slide_shares_are_no_reason_to_refuse_it():
     counts[:500] = 30_000
     shared = shared_pieces(offsets, counts, 65_536, file_bytes=16_000_000, name="S01.tif")
     assert shared.sum() == n - 500
-    many = np.arange(n) % 5_000  # too many to be kept: each counts as often as it is named
+    many = np.arange(n) % 5_000  # too many to be cached: each counts as often as it is referred to
     with pytest.raises(SlideError, match="decode to"):
         shared_pieces(8 + 100 * many, np.full(n, 100), 65_536, file_bytes=1_000_000, name="S01.tif")
 

@@ -1,4 +1,4 @@
-"""Cores of generated microarrays get their rows, columns and patients."""
+"""Cores of generated microarrays are assigned to the right rows, columns and patients."""
 
 import csv
 import json
@@ -157,7 +157,7 @@ def test_cores_are_placed_more_exactly_in_a_larger_picture(tmp_path):
 
 
 def test_opening_the_file_of_an_array_again_decodes_nothing_until_the_file_changes(tmp_path, monkeypatch):
-    """Every core opens the file that it lies in."""
+    """Each core opens the file of its slide."""
     rgb, _, _ = microarray(3, 4)
     path = tmp_path / "array.tif"
 
@@ -175,9 +175,9 @@ def test_opening_the_file_of_an_array_again_decodes_nothing_until_the_file_chang
         with open_slide(path, region=(0, 0, 64, 64)) as core:
             assert len(core.info.level_sizes) == 2
         if not opening:
-            assert decoded  # levels are told from other images by their looks
+            assert decoded  # telling levels from other images decodes pixels
             decoded.clear()
     assert not decoded
-    write(np.ascontiguousarray(np.roll(rgb, rgb.shape[1] // 2, axis=1)[::-4, ::4]) // 2)  # another picture
+    write(np.ascontiguousarray(np.roll(rgb, rgb.shape[1] // 2, axis=1)[::-4, ::4]) // 2)  # another image
     with open_slide(path, region=(0, 0, 64, 64)) as core:
         assert len(core.info.level_sizes) == 1

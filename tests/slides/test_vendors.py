@@ -1,4 +1,4 @@
-"""Slides of further makers take the fast path and give OpenSlide's or tifffile's pixels."""
+"""Slides of further vendors are read by the fast readers and give OpenSlide's or tifffile's pixels."""
 
 import numpy as np
 import openslide

@@ -1,4 +1,4 @@
-"""Round trips: what the usual writers of slides write is what is read, with its levels and its scale."""
+"""Round trips: slides of the usual writers are read with their pixels, levels and scale."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ RGB = texture(700, 900, seed=3)
 
 
 def agrees(path, levels, *, most=0, mean=0.0, mpp=0.25, image=RGB):
-    """The slide has so many levels and these pixels."""
+    """Check that the slide has `levels` levels and these pixels."""
     with open_slide(path, mpp=None if mpp else 0.5) as reader:
         info = reader.info
         assert len(info.level_sizes) == levels
@@ -28,7 +28,7 @@ def agrees(path, levels, *, most=0, mean=0.0, mpp=0.25, image=RGB):
         for level in range(1, levels):
             width, height = info.level_sizes[level]
             small = reader.read_level(level, 0, 0, width, height)
-            if width < 50:  # sizes are cut to whole pixels level by level
+            if width < 50:  # each level rounds its size down to whole pixels
                 continue
             step = round(info.downsamples[level])
             whole = image[: height * step, : width * step].reshape(height, step, width, step, 3)
@@ -36,7 +36,7 @@ def agrees(path, levels, *, most=0, mean=0.0, mpp=0.25, image=RGB):
 
 
 def vips(path, image=RGB, **options):
-    """A TIFF of libvips at 0.25 micrometres a pixel (its resolution is in pixels a millimetre)."""
+    """A TIFF of libvips at 0.25 micrometres per pixel (its resolution is in pixels per millimetre)."""
     source = pyvips.Image.new_from_array(image).copy(interpretation="srgb", xres=4000, yres=4000)
     source.tiffsave(str(path), **options)
     return path
@@ -123,7 +123,7 @@ def test_ome_tiff_of_tifffile(tmp_path, planar, subifds):
 
 
 def test_a_cloud_optimised_tiff(tmp_path):
-    """As GDAL lays one out: directories first, overviews by NewSubfileType, tiles in rising order, a mask among them."""
+    """A TIFF in GDAL's layout: directories first, overviews by NewSubfileType, tiles in increasing order, with a mask."""
     path = tmp_path / "cog.tif"
     how = {
         "tile": (256, 256),
@@ -148,7 +148,7 @@ def test_a_cloud_optimised_tiff(tmp_path):
 
 
 def test_a_series_of_wsidicom(tmp_path):
-    """A series is written from another one by wsidicom, lossless frames as they are."""
+    """wsidicom writes one series from another; lossless frames are copied unchanged."""
     from dicoms import write_series
 
     write_series(tmp_path / "one", RGB)
@@ -160,11 +160,11 @@ def test_a_series_of_wsidicom(tmp_path):
         assert np.array_equal(one.read_level(0, 0, 0, 900, 700), two.read_level(0, 0, 0, 900, 700))
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")  # the writer's own
+@pytest.mark.filterwarnings("ignore::UserWarning")  # warnings of the writer
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
 @pytest.mark.parametrize("axes", ["cyx", "tczyx"])
 def test_ome_zarr_of_its_own_package(tmp_path, version, axes):
-    """Run by hand: the package needs s3fs, which needs older releases than others here do."""
+    """Run by hand, because the package needs s3fs, which needs older releases of packages than the other tests."""
     writer = pytest.importorskip("ome_zarr.writer")
     import zarr
     from ome_zarr.format import FormatV04, FormatV05

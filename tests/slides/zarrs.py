@@ -1,4 +1,4 @@
-"""OME-Zarr slides, generated."""
+"""Generated OME-Zarr slides."""
 
 import json
 

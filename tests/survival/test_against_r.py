@@ -1,4 +1,4 @@
-"""Every number against R (tests/golden/make_golden.R), at STATISTICS' tolerances."""
+"""Every statistic agrees with R (tests/golden/make_golden.R) within the tolerances of docs/reference/statistics.md."""
 
 import json
 from pathlib import Path

@@ -50,7 +50,7 @@ def test_the_golden_cohort_has_its_o_e_slope_and_quintiles(golden_folder):
     r, row = theirs["calibration"], found.at[0]
     close([row.observed, row.expected, row.ratio], [r["obs_risk36"], r["mean_pred_risk36"], r["OE36"]], 1e-6)
     close([found.slope, found.slope_se], [r["slope"]["coef"], r["slope"]["se"]], 1e-6)
-    quintiles = row.groups[::-1]  # theirs are survival, ours risk
+    quintiles = row.groups[::-1]  # R's groups are of survival, ours of risk
     close(1 - quintiles[:, 0], [q["mean_pred"] for q in r["quintile"]], 1e-6)
     close(1 - quintiles[:, 1], [q["obs"] for q in r["quintile"]], 1e-6)
 

@@ -80,7 +80,7 @@ def test_rows_with_missing_values_are_left_out_as_by_coxph(ties):
     x, timed = (
         X.to_numpy(float).copy(),
         np.arange(len(T)) != 6,
-    )  # a missing time is a typed error here: we ask, R drops
+    )  # a missing time is an error here; R drops the row
     x[[2, 49], 0] = np.nan
     check_fit(cox(x[timed], T[timed], E[timed], ties=ties), R["missing"][ties])
 

@@ -1,4 +1,4 @@
-"""The golden results that lie beside the real data (R on a cohort of 380 patients)."""
+"""Agreement with the reference results stored next to the real data (R on a cohort of 380 patients)."""
 
 import json
 

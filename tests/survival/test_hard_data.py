@@ -1,4 +1,4 @@
-"""Separated, collinear and event-free columns, missing outcomes, odd weights: against R (golden/make_edges.R) and by contract."""
+"""Separated, collinear and event-free columns, missing outcomes, unusual weights: as in R (golden/make_edges.R) or as documented."""
 
 import json
 import time as clock
@@ -345,7 +345,7 @@ def test_entry_at_zero_changes_no_measure_of_discrimination_or_error():
 
 
 def test_delayed_entry_is_no_bias_of_discrimination_and_error():
-    """A left-truncated sample gives what the whole population gives; ignoring the entry does not."""
+    """A left-truncated sample gives the estimate of the whole population; ignoring delayed entry does not."""
     rng = np.random.default_rng(8)
     n, horizon = 12_000, 1.0
     score = rng.normal(size=n)

@@ -32,7 +32,7 @@ def causes(*codes):
 
 
 def standard_error(risks):
-    """From the upper limit, which lies 1.96 standard errors above on the scale of log(-log(1 - F))."""
+    """Standard error of F from its upper limit, which lies 1.96 standard errors above it on the scale log(-log(1 - F))."""
     hazard, upper = -np.log1p(-risks.risk), -np.log1p(-risks.upper)
     return np.log(upper / hazard) / 1.959963984540054 * (1 - risks.risk) * hazard
 
@@ -42,7 +42,7 @@ def test_risks_equal_those_of_multi_state_cox_models_and_errors_are_like_those_o
     np.testing.assert_allclose(risks.risk, np.array(R["first"]).reshape(3, 3), rtol=1e-6)
     assert (risks.lower < risks.risk).all()
     assert (risks.risk < risks.upper).all()
-    theirs = np.array(R["csc_se"]).reshape(3, 3).T  # robust, where ours rests on the model
+    theirs = np.array(R["csc_se"]).reshape(3, 3).T  # R's standard error is robust, ours is model-based
     np.testing.assert_allclose(standard_error(risks), theirs, rtol=0.2)
 
 

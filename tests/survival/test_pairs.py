@@ -1,4 +1,4 @@
-"""Pairs counted digit by digit are the pairs one sees."""
+"""Counting pairs digit by digit gives the same numbers as comparing every pair."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of proportional hazards of whole terms: levels of a category together, and all terms, as cox.zph gives them."""
+"""Tests of proportional hazards for whole terms (all levels of a category) and globally agree with R's cox.zph."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import pytest
 from pathosig.core.errors import ConfigError, InputError, NotEstimableError
 from pathosig.survival import cox, harrell_c, optimism, sample_size
 
-# r2, parameters, rate, timepoint, mean follow-up -> criteria 1 and 2, events per parameter, as pmsampsize gives them
+# r2, parameters, rate, timepoint, mean follow-up -> criteria 1 and 2 and events per parameter of R's pmsampsize
 KNOWN = [
     (0.051, 25, 0.065, 2, 2.07, 4286, 875, 23.07),
     (0.065, 25, 0.065, 2, 2.07, 3335, 868, 17.95),

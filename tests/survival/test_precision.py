@@ -1,4 +1,4 @@
-"""Sizes of validation cohorts against simulated cohorts of those sizes, and detectable effects against their power."""
+"""Planned sizes of validation cohorts and detectable effects, checked by simulating such cohorts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_the_recommended_size_gives_the_precision_that_was_asked_for():
         indices.append(harrell_c(lp, time, event).c)
     assert len(slopes) == 300
     assert 2 * 1.96 * np.std(slopes) == pytest.approx(0.4, rel=0.15)
-    assert 2 * 1.96 * np.std(indices) < 0.1  # Newcombe's error is that of one horizon, and larger
+    assert 2 * 1.96 * np.std(indices) < 0.1  # Newcombe's standard error is for one horizon, and larger
     assert 2 * 1.96 * np.std(indices) > 0.06
 
 

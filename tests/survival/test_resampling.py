@@ -1,4 +1,4 @@
-"""All resamples at once against one model at a time."""
+"""Fitting all resamples at once gives the models that are fitted one at a time."""
 
 import numpy as np
 import pytest

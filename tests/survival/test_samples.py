@@ -1,4 +1,4 @@
-"""Samples computed side by side agree with the likelihood, the climb and the Cox model of one sample at a time."""
+"""Samples computed together agree with the likelihood, the optimisation and the Cox model of one sample at a time."""
 
 import numpy as np
 import pytest

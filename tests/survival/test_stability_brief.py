@@ -1,4 +1,4 @@
-"""A brief stability selection chooses what the full one does, and stops early where nothing can be chosen."""
+"""A brief stability selection chooses what the full one chooses, and stops early if nothing can be chosen."""
 
 import numpy as np
 import pytest
@@ -30,5 +30,5 @@ def test_brief_selection_ends_early_on_noise():
     brief = stability_selection(x, time, event, lowest=0.9, q=4, brief=True)
     full = stability_selection(x, time, event, lowest=0.9, q=4)
     assert not full.selected
-    assert brief.q != full.q  # of fewer half-samples
+    assert brief.q != full.q  # estimated from fewer half-samples
     assert (full.cluster_frequency < 0.9).all()

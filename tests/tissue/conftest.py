@@ -1,4 +1,4 @@
-"""Painted slides lie beside these tests."""
+"""Makes the generated slides in this folder importable."""
 
 import sys
 from pathlib import Path

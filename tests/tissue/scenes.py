@@ -1,4 +1,4 @@
-"""Procedural slides at low power with everything that fools a tissue detector, and the truth."""
+"""Generated low-power slides with everything that misleads a tissue detector, and their true masks."""
 
 from dataclasses import dataclass, field
 
@@ -6,7 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 UM = 4.0
-"""Micrometres per pixel of what is painted."""
+"""Micrometres per pixel of the generated slides."""
 
 GLASS = {
     "white": (246, 246, 247),
@@ -29,7 +29,7 @@ ARTEFACTS = ("blur", "pen", "fold")
 
 @dataclass
 class Scene:
-    """A painted slide."""
+    """A generated slide with its true masks."""
 
     rgb: np.ndarray
     tissue: np.ndarray
@@ -71,7 +71,7 @@ def fat(rng, shape):
 
 
 def stroke(rng, shape, width):
-    """A marker stroke right across a part of the slide, bool."""
+    """A marker stroke across a part of the slide, bool."""
     height, length = shape
     x = np.linspace(rng.uniform(0, 0.3), rng.uniform(0.6, 1.0), 400) * length
     bend = rng.uniform(-0.15, 0.15) * height * np.sin(np.linspace(0, np.pi, 400))
@@ -82,7 +82,7 @@ def stroke(rng, shape, width):
 
 
 def tissue_scene(seed, *, shape=(1000, 1400)):
-    """A slide with what the seed draws: glass, stain, fat, pen, dust, coverslip edge; truth without pen."""
+    """A slide with glass, stain, fat, pen marks, dust and coverslip edge drawn at random; pen marks are not tissue."""
     rng = np.random.default_rng(seed)
     glass = np.array(list(GLASS.values())[seed % len(GLASS)], np.float32)
     strength = (0.35, 1.0, 0.6, 1.5)[seed % 4]
@@ -114,7 +114,7 @@ def artefact_scene(seed, *, shape=(1000, 1400)):
     fold = np.zeros(shape, bool)
     for _ in range(2):
         fold |= stroke(rng, shape, rng.uniform(40, 70)) & tissue
-    density[fold] *= rng.uniform(2.3, 3.0)  # two or three layers
+    density[fold] *= rng.uniform(2.3, 3.0)  # two or three layers of tissue
     image = glass * 10.0 ** -np.clip(density, 0, 2.5)
     blur = np.zeros(shape, bool)
     for _ in range(2):
@@ -164,7 +164,7 @@ def _coverslip(rng, image):
     height, width = image.shape[:2]
     at = int(rng.uniform(0.03, 0.1) * width)
     image[:, at : at + 5] *= 0.72
-    image[:, :at] *= 0.985  # glass alone is a little brighter or darker than glass and mount
+    image[:, :at] *= 0.985  # uncovered glass is a little brighter or darker than glass under the coverslip
     y = int(rng.uniform(0.92, 0.97) * height)
     image[y : y + 4] *= 0.8
 
@@ -190,7 +190,7 @@ def dice(found, truth):
 
 
 def tissue_dice(seed):
-    """Dice of the default tissue mask on a painted slide, seen at 8 micrometres per pixel."""
+    """Dice coefficient of the default tissue mask of a generated slide at 8 micrometres per pixel."""
     from pathosig.tissue import tissue_mask
 
     scene = tissue_scene(seed)
@@ -199,9 +199,9 @@ def tissue_dice(seed):
 
 
 def artefact_counts(seed, tile=28):
-    """Tiles by artefact: [bad and left out, bad and kept, clean and left out for it] at default settings.
+    """Numbers of tiles by artefact, at default settings: [bad and left out, bad and kept, clean and left out because of it].
 
-    A tile is bad when more than half of it lies in the artefact, clean when less than a tenth lies in any.
+    A tile is bad if more than half of it lies in the artefact, and clean if less than a tenth lies in any artefact.
     """
     from pathosig.tiles import TileSpec, grid, quality, tissue_fraction
     from pathosig.tiles.quality import excluded

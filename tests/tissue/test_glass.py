@@ -1,4 +1,4 @@
-"""Bare glass is neutral: slides whose ground is tinted are named, and slides that disagree with the rest."""
+"""Bare glass is neutral: slides with a tinted background, or one unlike the other slides, are named."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,9 @@ def test_one_slide_that_differs_from_the_rest_is_named():
     rest = {f"S{i}": (240 - i, 240 - i, 242 - i) for i in range(8)}
     assert disagreeing(rest) == ()
     assert disagreeing({**rest, "odd": (245, 212, 235)}) == ("odd",)
-    assert disagreeing({"a": (240, 240, 240), "b": (240, 200, 240)}) == ()  # nobody knows which
+    assert (
+        disagreeing({"a": (240, 240, 240), "b": (240, 200, 240)}) == ()
+    )  # with two slides it cannot be known which one differs
 
 
 def test_the_study_names_tinted_and_disagreeing_slides(tmp_path):

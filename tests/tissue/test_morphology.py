@@ -44,7 +44,7 @@ def test_chosen_keeps_whole_pieces():
 
 
 def octagon(radius):
-    """What a pixel grows into, in steps of a cross and of a square by turns."""
+    """The shape that a pixel is dilated to by alternating a cross and a square."""
     shape = np.zeros((2 * radius + 1, 2 * radius + 1), bool)
     shape[radius, radius] = True
     for step in range(radius):

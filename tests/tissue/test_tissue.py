@@ -79,7 +79,7 @@ def test_touching_cores_are_cut_apart():
 
 
 def otsu(score, spec):
-    """The threshold from the histogram of all pixels, one by one."""
+    """Otsu's threshold computed from the histogram of single pixels."""
     noise = 2 * spec.min_density
     counts, edges = np.histogram(np.log10(np.clip(score, noise / 4, 2.0)), bins=128)
     if np.count_nonzero(counts) < 2:
@@ -289,7 +289,7 @@ def test_pen_stays_where_it_is_not_to_be_removed():
 
 
 def test_the_core_of_a_microarray_is_looked_at_without_its_full_resolution(tmp_path):
-    """Level 0 is bare glass here: tissue can only come from the stored level that is a quarter as fine."""
+    """Level 0 is bare glass here, so any tissue must come from the stored level with a downsample of 4."""
     import tifffile
 
     coarse, truth = scene(size=360)

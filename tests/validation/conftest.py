@@ -1,4 +1,4 @@
-"""The simulated cohorts of tests/signature."""
+"""Uses the simulated cohorts of tests/signature."""
 
 from tests.signature.conftest import cohort, loud_leaf, noise
 

@@ -1,4 +1,4 @@
-"""Clinical + histology: the fit and its predictions equal R's, and a frozen model travels unchanged."""
+"""Clinical + histology: the fit and its predictions equal R's, and a frozen model is written and read unchanged."""
 
 from __future__ import annotations
 
@@ -212,7 +212,7 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 
 @pytest.fixture(scope="module")
 def competing():
-    """The cohort of the golden tests, x2 in the place of the score, and R's multi-state Cox models of it."""
+    """The cohort of the golden tests, with x2 instead of the score, and R's multi-state Cox models of it."""
     table = pd.read_csv(GOLDEN / "cohort.csv", float_precision="round_trip")
     time = table["time"] + table["time"].rank(method="first") / 1e4
     frame = table[["x1", "cause"]].assign(score=table["x2"], time=time, event=table["cause"] == 1)

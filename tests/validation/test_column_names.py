@@ -1,4 +1,4 @@
-"""Whatever a hospital calls a column, its numbers are the same: no covariate is taken for the outcome, the score or delayed entry."""
+"""The names of columns do not change results: no covariate is mistaken for the outcome, the score or delayed entry."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ NAMES = [
     ("cohort", "patient_id", "risk"),
     ("n_tiles", "stop", "cause"),
 ]
-"""A number, a subgroup and a treatment each."""
+"""Names for a numeric covariate, a subgroup and a treatment each."""
 FURTHER = ("start", "intercept", "other", "group", "time")
-"""Columns that nothing declares."""
+"""Columns that study.toml does not declare."""
 N = 160
 
 
@@ -60,7 +60,7 @@ def clinical(names: tuple[str, str, str]) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def study_of(root: Path, names: tuple[str, str, str]) -> Study:
-    """A table of patients through init, check, profiles, signature and validate."""
+    """Run a table of patients through init, check, profiles, signature and validate."""
     root.mkdir()
     table, features = clinical(names)
     table.to_csv(root / "clinical.csv", index=False)
@@ -98,7 +98,7 @@ def column_names(names: tuple[str, str, str]) -> list[str]:
 
 
 def plain_results(study: Study, names: tuple[str, str, str]) -> dict:
-    """results.json with the columns called as in `PLAIN`."""
+    """results.json, with columns renamed to those of `PLAIN`."""
     marked = [clinical_name(column) for column in column_names(names)]
     content = read_json(study.paths.results)
     for key in ("primary", "roles"):
@@ -107,7 +107,7 @@ def plain_results(study: Study, names: tuple[str, str, str]) -> dict:
 
 
 def renamed(value, names: dict[str, str], parent: str):
-    """A JSON value with the names of columns changed, where such a name can stand."""
+    """A JSON value with the names of columns replaced wherever such a name can occur."""
     if isinstance(value, dict):
         keys = names if parent in ("missing", "variables") else {}
         return {keys.get(k, k): renamed(v, names, k) for k, v in value.items()}

@@ -26,7 +26,7 @@ ROW = Analysis(cohort="v1", endpoint="os", unit="months", role="validation", pri
 
 
 class Exponential:
-    """Survival exp(-.03 t exp(.4 x)): what make_entry.R predicts."""
+    """Survival exp(-.03 t exp(.4 x)), as predicted in make_entry.R."""
 
     baseline = Baseline(unit="months", until=100.0)
 

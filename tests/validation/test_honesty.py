@@ -1,4 +1,4 @@
-"""Nothing found is said, tests that belong together are adjusted together, and units, follow-up and folds are what they are."""
+"""Negative findings are reported, families of tests are adjusted together, and units, follow-up and folds are correct."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_cross_validation_that_selects_nothing_has_neither_a_c_nor_groups(nois
 
 
 def test_validate_exits_5_where_no_fold_selects_anything_and_results_are_written_all_the_same(tmp_path):
-    """20 patients and a weak effect: the whole cohort selects a feature, half of it nothing."""
+    """20 patients with a weak effect: a feature is selected in the whole cohort and none in half of it."""
     study = make_study(tmp_path / "s", cohorts=("discovery",), effect=0.3, n=24)
     spec = SignatureSpec(bootstraps=0, n_subsamples=40, selection="tree")
     with pytest.raises(NotEstimableError, match="selected nothing in any fold") as caught:

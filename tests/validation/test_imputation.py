@@ -50,10 +50,10 @@ def test_pooled_models_are_those_of_mice_but_for_the_draws(table):
     fits = [cox(design(t), *outcome(t)) for t in impute(table, covariates, m=200, seed=3)]
     found = rubin(np.array([f.coef for f in fits]), np.array([f.se for f in fits]), n=74)
     theirs, se = np.array(R["coef"]), np.array(R["se"])
-    assert np.abs((found.coef - theirs) / se).max() < 0.12  # Monte Carlo error of both: about .03
+    assert np.abs((found.coef - theirs) / se).max() < 0.12  # the Monte Carlo error of both is about .03
     assert np.abs(found.se / se - 1).max() < 0.06
     assert np.abs(found.variance_proportion - np.array(R["lambda"])).max() < 0.06
-    # what complete cases say is further away by far
+    # the estimate from complete cases is much further away
     assert np.abs((complete.coef - theirs) / se).max() > 0.5
 
 
@@ -66,7 +66,7 @@ def test_the_forest_reports_the_pooled_model(table):
 
 @pytest.fixture(scope="module")
 def clinical():
-    """Stage raises the hazard; it is lost more often in patients who die early. The score adds something."""
+    """Stage raises the hazard and is missing more often in patients who die early. The score adds information."""
     rng = np.random.default_rng(8)
     n = 800
     score, stage, age = rng.normal(size=n), rng.choice(["I", "II", "III"], n), rng.normal(60, 9, n)

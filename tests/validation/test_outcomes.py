@@ -34,7 +34,7 @@ def signature(cohort):
 
 @pytest.fixture(scope="module")
 def clinical() -> pd.DataFrame:
-    """Age and stage raise the hazard; age is lost more often where the outcome is early."""
+    """Age and stage raise the hazard; age is missing more often in patients with an early outcome."""
     rng = np.random.default_rng(5)
     n = 600
     score, age, stage = rng.normal(size=n), rng.normal(60, 10, n), rng.choice(["I", "II", "III"], n)
@@ -221,7 +221,7 @@ def test_a_selection_that_loses_to_ridge_on_discovery_patients_is_reported():
 
 
 def competing_cohorts(n=900, seed=2):
-    """Recurrence rises with the feature, death without it is common; two cohorts of one population."""
+    """Two cohorts of one population in which recurrence increases with the feature and death without recurrence is common."""
     rng = np.random.default_rng(seed)
     feature = rng.normal(size=n)
     recurrence, death = rng.exponential(40 / np.exp(0.9 * feature)), rng.exponential(35, n)
@@ -279,7 +279,7 @@ def test_calibration_under_competing_events_compares_incidences_and_holds_where_
         assert at.lower < 1 < at.upper
         assert at.expected < net
     assert at.years == 5.0
-    assert at.expected < net - 0.15  # the risk if nobody died misleads most at the last horizon
+    assert at.expected < net - 0.15  # 1 - survival without deaths is most wrong at the last horizon
     assert all(g.lower < g.observed < g.upper for g in at.groups)
     assert "W_COMPETING" not in [w.code for w in result.warnings]
 
@@ -293,7 +293,7 @@ def test_auc_and_brier_score_under_competing_events_count_the_death_as_an_outcom
         for name in ("discovery", "clinic")
     }
     old = coded["discovery"]
-    # Two Cox models of the score in discovery, read together; the coefficient of the first is that of the score itself.
+    # Cox models of both causes on the score, fitted to discovery; the completed signature consists of nearly the same models.
     model = IncidenceModel.fit(old[["score"]], old["time"], old["cause"])
     frozen = with_incidence(signature, old, per_year=12.0)
     frame = coded["clinic"]
@@ -307,7 +307,7 @@ def test_auc_and_brier_score_under_competing_events_count_the_death_as_an_outcom
     error = brier(free, time, cause == 1, **options)
     np.testing.assert_allclose([b.score for b in row.brier][1:], error)
     net = brier(signature.survival_at(score, options["times"]), time, cause == 1, **options)
-    assert (net > error + 0.005).all()  # the risk if nobody died is no prediction of what happens
+    assert (net > error + 0.005).all()  # 1 - survival without deaths does not predict what happens
     assert all(b.difference.upper < 0 for b in row.brier)
     assert row.ibs.score < row.ibs.null
 

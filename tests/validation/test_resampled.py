@@ -1,4 +1,4 @@
-"""Prediction error of many resamples at once equals that of each resample by itself."""
+"""Prediction errors computed for many resamples at once equal those computed for each resample."""
 
 from __future__ import annotations
 

@@ -42,13 +42,13 @@ SCALARS = {
 
 
 def any_value(hint, rng):
-    """A value of a type hint, with every field of a dataclass filled, also those that have a default."""
+    """A value of a type hint. Every field of a dataclass is filled, including those with a default."""
     arguments = get_args(hint)
     if hint in SCALARS:
         return SCALARS[hint](rng)
     if hint is Signature:
         return SIGNATURE
-    if hint is ClinicalModel:  # whose vectors and matrices have to agree
+    if hint is ClinicalModel:  # its vectors and matrices must fit together
         return ClinicalModel(
             endpoint="os",
             covariates=(),

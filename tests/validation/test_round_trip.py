@@ -1,4 +1,4 @@
-"""Fit, validate, results.json, read: the values come back, for every policy and selection."""
+"""Fitting, validating, writing and reading results.json preserves the values, for every policy and selection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a small study can show, and how far its predictions move."""
+"""What a small study can show, and how unstable its predictions are."""
 
 from __future__ import annotations
 

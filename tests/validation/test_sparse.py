@@ -1,4 +1,4 @@
-"""The sparse alternative to a completed signature: what it has, and what it costs."""
+"""The sparse alternative to a completed signature: its features, and how much prediction it loses."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_its_price_is_the_difference_of_c_of_two_frozen_models_in_the_same_patie
 def test_without_a_validation_cohort_the_alternative_is_judged_out_of_fold(data):
     oracle = np.random.default_rng(0).normal(
         size=len(data["outcome"])
-    )  # says nothing, so the alternative is better
+    )  # has no predictive value, so the alternative is better
     result = alternative(data, oracle, first=180, within=True)
     (row,) = result.cohorts
     assert row.role == "cross-validated"

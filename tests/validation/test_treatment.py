@@ -1,4 +1,4 @@
-"""Benefit by score: the rules of the verdict, and how often it is wrong where there is nothing to find."""
+"""Treatment benefit by score: the rules of the verdict, and how often it is wrong if there is no effect."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_without_randomisation_the_words_are_weaker_and_the_confounder_that_woul
 
 
 def test_an_unmeasured_choice_of_patients_is_not_called_predictive():
-    """Fit patients of high score and unfit ones of low score are treated; the treatment does nothing."""
+    """Fit patients with a high score and unfit patients with a low score are treated; the treatment has no effect."""
     words = []
     for seed in range(40):
         rng = np.random.default_rng(seed)
@@ -96,7 +96,7 @@ def test_discovery_alone_is_never_enough_for_a_verdict():
 
 @pytest.mark.parametrize("situation", sorted(SITUATIONS))
 def test_where_there_is_no_benefit_predictive_is_rare(situation):
-    """60 runs: at a true rate of 5 % more than 7 are seen in 1 of 100 such tests. benchmarks/treatment.py runs more."""
+    """60 runs: at a true rate of 5 %, more than 7 errors occur in 1 of 100 such tests. benchmarks/treatment.py does more."""
     options = SITUATIONS[situation]
     calls = []
     for seed in range(60):
@@ -108,7 +108,7 @@ def test_where_there_is_no_benefit_predictive_is_rare(situation):
 
 
 def test_immortal_time_makes_benefit_where_the_start_is_taken_for_time_zero_and_none_at_the_landmark():
-    """Patients who live long enough to begin: 12 months on average; no effect at all."""
+    """Patients are treated if they live long enough, 12 months on average, to begin; the treatment has no effect."""
     naive, landmark, dependent = [], [], []
     for seed in range(12):
         frame = simulate("landmark", np.random.default_rng(seed), n=400)

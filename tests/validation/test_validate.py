@@ -1,4 +1,4 @@
-"""Validation, treatment, subgroups, core agreement, Table 1, internal validation."""
+"""Validation, treatment, subgroups, agreement of cores, Table 1 and internal validation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Simulated cohorts in which a treatment does nothing, or helps by score, and ways to be misled about it."""
+"""Simulated cohorts in which a treatment has no effect or one that depends on the score, with common sources of bias."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ SITUATIONS: dict[str, dict[str, Any]] = {
 
 
 def simulate(situation: str, rng: np.random.Generator, *, n: int, benefit: float = 0.0) -> pd.DataFrame:
-    """A cohort: score raises the hazard by .5 per SD, covariate x by .5.
+    """A cohort in which the score raises the log hazard by 0.5 per SD and the covariate x by 0.5 per unit.
 
     Parameters
     ----------
     situation
-        ``randomised``; ``measured``: x drives the choice of treatment; ``unmeasured``: fit patients of high score and unfit
-        ones of low score are treated, by a confounder that is not in the table; ``landmark`` and ``time-dependent``:
+        ``randomised``; ``measured``: the choice of treatment depends on x; ``unmeasured``: fit patients with a high score and
+        unfit patients with a low score are treated, and fitness is not in the table; ``landmark`` and ``time-dependent``:
         treatment begins after 12 months on average, earlier with a high score, if the patient lives until then.
     benefit
-        Score x treatment on the log hazard.
+        Interaction of score and treatment on the log hazard.
     """
     score, x, u = rng.normal(size=(3, n))
     late = situation in ("landmark", "time-dependent")
