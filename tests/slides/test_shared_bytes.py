@@ -290,3 +290,20 @@ def test_more_tissue_than_the_bytes_of_a_file_can_show_is_refused(tmp_path):
     assert caught.value.code == "E_TOO_LARGE"
     fewer = tiff(tmp_path / "f.tif", body, [(0, len(data))] * 625, 7, across=25, tags={262: (3, [6])})
     assert tissue_of(fewer).status == "ok"
+
+
+def test_a_small_file_of_a_slow_codec_may_hold_fewer_pixels(tmp_path):
+    glass = bytes(imagecodecs.jpeg2k_encode(np.full((1024, 1024, 3), 243, np.uint8), codecformat="j2k"))
+    side, across = 1024, 20
+    body = glass * across**2 + bytes(900_000)
+    for wide, code in ((across, "E_TOO_LARGE"), (across - 6, None)):
+        places = [8 + len(glass) * k for k in range(wide**2)]
+        path = write_tiff(
+            tmp_path / "s.tif", [body], (wide * side, wide * side), (side, side), 34712, 2,
+            tags={324: (4, places), 325: (4, [len(glass)] * wide**2)},
+        )  # fmt: skip
+        if code:
+            assert code_of(path) == code
+        else:
+            with open_slide(path, mpp=0.5) as reader:
+                assert reader.read_level(0, 0, 0, 8, 8).mean() == pytest.approx(243, abs=1)

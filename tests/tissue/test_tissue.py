@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -308,3 +310,19 @@ def test_the_core_of_a_microarray_is_looked_at_without_its_full_resolution(tmp_p
     assert report.done == ("S1",)
     mask = polygons_to_mask(read_polygons(study.paths.tissue("S1")), (360, 360), 4.0)
     assert dice(mask, truth) > 0.8
+
+
+def test_the_mask_of_a_large_slide_takes_memory_where_there_is_tissue():
+    code = (
+        "import resource\n"
+        "from pathosig.tissue import polygons_to_mask\n"
+        "box = lambda x, y, side: [(x, y), (x + side, y), (x + side, y + side), (x, y + side), (x, y)]\n"
+        "polygons = [[box(30_000, 20_000, 3000), box(31_000, 21_000, 500)], [box(36_000, 20_000, 2000)]]\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "mask = polygons_to_mask(polygons, (20_000, 15_000), 3.0)\n"
+        "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1000, int(mask.sum()))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    megabytes, pixels = map(int, done.stdout.split())
+    assert megabytes < 450  # of 300 for one canvas
+    assert pixels == pytest.approx((3000**2 - 500**2 + 2000**2) / 9, rel=0.01)

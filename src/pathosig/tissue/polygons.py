@@ -86,20 +86,23 @@ def polygons_to_mask(polygons: Sequence[Polygon], size: tuple[int, int], downsam
 
     canvas = Image.new("1", size, 0)
     draw = ImageDraw.Draw(canvas)
-    holed = []
-    for polygon in polygons:
-        if len(polygon) == 1:
-            draw.polygon([(x / downsample - 0.5, y / downsample - 0.5) for x, y in polygon[0]], fill=1)
+    out = np.zeros((size[1], size[0]), bool)  # memory is only taken where there is tissue
+    simple = [polygon for polygon in polygons if len(polygon) == 1]
+    for together in (simple, *([polygon] for polygon in polygons if len(polygon) > 1)):
+        corners = [(x / downsample - 0.5, y / downsample - 0.5) for p in together for x, y in p[0]]
+        if not corners:
             continue
-        holed.append(polygon)
-    out = np.array(canvas)
-    for polygon in holed:
-        single = Image.new("1", size, 0)
-        draw_one = ImageDraw.Draw(single)
-        draw_one.polygon([(x / downsample - 0.5, y / downsample - 0.5) for x, y in polygon[0]], fill=1)
-        for hole in polygon[1:]:
-            draw_one.polygon([(x / downsample - 0.5, y / downsample - 0.5) for x, y in hole], fill=0)
-        out |= np.asarray(single)
+        for polygon in together:
+            for number, ring in enumerate(polygon):
+                points = [(x / downsample - 0.5, y / downsample - 0.5) for x, y in ring]
+                draw.polygon(points, fill=int(number == 0))
+        xs, ys = zip(*corners, strict=True)
+        left, top = max(0, int(min(xs)) - 1), max(0, int(min(ys)) - 1)
+        right, bottom = min(size[0], int(max(xs)) + 2), min(size[1], int(max(ys)) + 2)
+        if right > left and bottom > top:
+            box = (left, top, right, bottom)
+            out[top:bottom, left:right] |= np.asarray(canvas.crop(box))
+            canvas.paste(0, box)
     return out
 
 

@@ -251,7 +251,7 @@ def _check(level: Instance, name: str) -> None:
     width, height = level.matrix if min(level.matrix) else level.tile
     size = level.path.stat().st_size
     check_declared((width, height), size, said)
-    check_decoded(level.frames * level.tile[0] * level.tile[1], size, said)
+    check_decoded(level.frames * level.tile[0] * level.tile[1], size, said, slow=True)
     if level.tile[0] * level.tile[1] > _MAX_TILE or level.frames > size:
         raise SlideError(
             f"{said} declares {width} x {height} pixels in {size} bytes, which cannot be. Copy it again.",

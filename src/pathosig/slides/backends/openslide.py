@@ -11,7 +11,7 @@ import numpy as np
 from pathosig.core.errors import SlideError
 from pathosig.core.fingerprints import input_bytes
 from pathosig.slides.backends.aside import OpenSlideAside, OpenSlideError
-from pathosig.slides.backends.bounds import check_declared
+from pathosig.slides.backends.bounds import check_declared, check_decoded
 from pathosig.slides.backends.dicom import damage, is_dicom, slide_instances
 from pathosig.slides.backends.source import read_error
 from pathosig.slides.reader import ContextClose, SlideInfo
@@ -66,7 +66,10 @@ class OpenSlideReader(ContextClose):
         properties = self._slide.properties
         sizes = [tuple(size) for size in self._slide.level_dimensions]
         width, height = sizes[0]
-        check_declared((width, height), input_bytes(self.path), self.path.name)
+        file_bytes = input_bytes(self.path)
+        check_declared((width, height), file_bytes, self.path.name)
+        # scanners store small levels: only a file that was made to be slow has to be decoded whole
+        check_decoded(sizes[-1][0] * sizes[-1][1], file_bytes, self.path.name, slow=True)
         if "openslide.bounds-width" in properties:
             w, h = (int(properties[f"openslide.bounds-{k}"]) for k in ("width", "height"))
             sizes = [(max(1, round(w / d)), max(1, round(h / d))) for d in self._slide.level_downsamples]

@@ -10,7 +10,7 @@ from pathosig.core.errors import SlideError
 from pathosig.slides.backends.bounds import check_declared, shared_pieces
 from pathosig.slides.backends.colour import YCBCR, check_colours
 from pathosig.slides.backends.source import ByteSource
-from pathosig.slides.backends.tiff_tags import NONE, Page, read_values
+from pathosig.slides.backends.tiff_tags import JPEG2000, NONE, Page, read_values
 
 _MAX_TILE = 64_000_000
 _MAX_STRIP = 400_000_000
@@ -107,7 +107,8 @@ def read_band(page: Page, source: ByteSource, file_bytes: int, name: str) -> Ban
             code="E_TOO_LARGE",
         )
     offsets, counts = _places(page, count, source, file_bytes, name)
-    shared = shared_pieces(offsets, counts, pixels, file_bytes=file_bytes, name=name)
+    slow = page.compression in JPEG2000
+    shared = shared_pieces(offsets, counts, pixels, file_bytes=file_bytes, name=name, slow=slow)
     if (
         not page.tiled
         and page.compression in NONE
