@@ -105,6 +105,8 @@ def spec_rows(spec_class: type[Any]) -> list[tuple[str, str, str, str]]:
     helps, hints = flags.attribute_help(spec_class), typing.get_type_hints(spec_class)
     rows = []
     for field in dataclasses.fields(spec_class):
+        if spec_class is Execution and field.name in flags.NO_FLAG:
+            continue
         flag = flag_of(field.name)
         if hints[field.name] is bool and spec_class is not Execution:
             flag += f", --no-{flag[2:]}"

@@ -32,6 +32,9 @@ ALIASES = {
 _SEVERAL = frozenset({"answers", "readers"})
 """Parameters whose flag takes all words up to the next flag, so that a shell may expand FILE* into many."""
 
+NO_FLAG = frozenset({"batch_size"})
+"""Fields of Execution without an effect on any command."""
+
 WHAT, _HOW = Group("Options", sort_key=1), Group("How it runs", sort_key=2)
 
 
@@ -165,6 +168,8 @@ def _flags(spec_class: type[Any], group: Group) -> type[Any]:
     hints = typing.get_type_hints(spec_class)
     fields = []
     for item in dataclasses.fields(spec_class):
+        if group is _HOW and item.name in NO_FLAG:
+            continue
         default = item.default if item.default is not dataclasses.MISSING else None
         text = helps.get(item.name, "")
         is_off = default is False
