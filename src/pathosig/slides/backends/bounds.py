@@ -1,4 +1,4 @@
-"""How many pixels a file may declare for the bytes that it has: decoding, not storing, is what a small file can make dear."""
+"""Limits on the pixels that a file may declare for its size: a small file can be cheap to store and expensive to decode."""
 
 from __future__ import annotations
 
@@ -9,33 +9,37 @@ from pathosig.core.errors import SlideError
 _MAX_PIXELS = 4e11
 _MAX_PIXELS_PER_BYTE = 20_000
 _LARGE, _LARGE_PER_BYTE = 3e9, 2_000
-"""Pixels that any file may declare, and how many more for each byte: where nothing is stored, white still has to be written."""
+"""Pixels that any file may declare, and further pixels per byte. Even areas without stored data cost time: they become white."""
 
 _SMALL, _DECODED_PER_BYTE = 64_000_000, 1_000
-"""Pixels of pieces with bytes of their own. JPEG gives at most some 100 for a byte, deflate 340, JPEG 2000 of blank glass 4,000."""
+"""Pixels of stored pieces: for any file, and further pixels per byte. A byte decodes to at most about 100 pixels with JPEG, 340 with
+deflate and, for bare glass, 4,000 with JPEG 2000."""
 
 _SLOW_PER_BYTE, _SLOW_BYTES = 250, 2_000_000
-"""The same for the first bytes of a file whose decoder takes 20 s for 400 million pixels: JPEG 2000, and all that OpenSlide decodes."""
+"""Pixels per byte for the first `_SLOW_BYTES` of files with a slow decoder, which takes 20 s for 400 million pixels: JPEG 2000 and
+all files read by OpenSlide."""
 
 _TISSUE_SMALL, _TISSUE_PER_BYTE = 8_000_000, 40
-"""Pixels of tissue. A byte of H&E holds 5 to 14 as JPEG of quality 30 to 75 and 34 as JPEG 2000 of 100:1 (benchmarks/tissue_bytes.py)."""
+"""Pixels of tissue for any file, and further pixels per byte. A byte of H&E holds 5 to 14 pixels as JPEG of quality 75 to 30 and 34 as
+JPEG 2000 at 100:1 (benchmarks/tissue_bytes.py)."""
 
 SHARED_BYTES = 32_000_000
-"""Bytes of decoded pieces that are kept because other places name the same bytes."""
+"""Most bytes of decoded pieces that are cached because several pieces refer to the same bytes of the file."""
 
 _OVERLAP, _SLACK = 2, 1_000_000
-"""How often all pieces may hold the bytes that they lie in, and bytes beyond that: counts that writers rounded up overlap a little."""
+"""The total length of all pieces may be this multiple of the bytes that they cover, plus `_SLACK`. Some writers round lengths up, so
+that pieces overlap a little."""
 
 
 def check_declared(size: tuple[int, int], file_bytes: int, name: str) -> None:
-    """Refuse more pixels than a file of so many bytes has, stored or not.
+    """Refuse more pixels, stored or not, than a file of this size can have.
 
     Parameters
     ----------
     size
         (width, height) of the slide in pixels.
     file_bytes
-        Bytes of its file, or of all its files.
+        Size of its file, or of all its files together, in bytes.
     name
         Name of the file, for messages.
 
@@ -50,28 +54,28 @@ def check_declared(size: tuple[int, int], file_bytes: int, name: str) -> None:
     >>> check_declared((90_000, 60_000), 500, "S01.svs")
     Traceback (most recent call last):
         ...
-    pathosig.core.errors.SlideError: S01.svs: declares 90000 x 60000 pixels in 500 bytes, which cannot be. Copy it again.
+    pathosig.core.errors.SlideError: S01.svs: declares 90000 x 60000 pixels in 500 bytes, which is impossible. Copy it again.
     """
     width, height = size
     most = min(_MAX_PIXELS, _MAX_PIXELS_PER_BYTE * file_bytes, _LARGE + _LARGE_PER_BYTE * file_bytes)
     if width * height > most:
         raise SlideError(
-            f"{name}: declares {width} x {height} pixels in {file_bytes} bytes, which cannot be. Copy it again.",
+            f"{name}: declares {width} x {height} pixels in {file_bytes} bytes, which is impossible. Copy it again.",
             code="E_TOO_LARGE",
         )
 
 
 def check_decoded(pixels: int, file_bytes: int, name: str, *, slow: bool = False) -> None:
-    """Refuse more pixels to be decoded than the bytes of a file can hold.
+    """Refuse to decode more pixels than the bytes of a file can hold.
 
     Parameters
     ----------
     pixels
-        Of all pieces of one level that have bytes of their own.
+        Pixels of all stored pieces of one level.
     file_bytes, name
         As for `check_declared`.
     slow
-        Whether the decoder is slow; then a small file may have fewer.
+        Whether the decoder is slow; a small file may then have fewer pixels.
 
     Raises
     ------
@@ -89,19 +93,19 @@ def check_decoded(pixels: int, file_bytes: int, name: str, *, slow: bool = False
     few = min(file_bytes, _SLOW_BYTES) if slow else 0
     if pixels > _SMALL + _SLOW_PER_BYTE * few + _DECODED_PER_BYTE * (file_bytes - few):
         raise SlideError(
-            f"{name}: its tiles would decode to {pixels:,} pixels from {file_bytes:,} bytes, more than any codec makes of pictures. "
+            f"{name}: its tiles would decode to {pixels:,} pixels from {file_bytes:,} bytes, more than any real image. "
             "Copy it again.",
             code="E_TOO_LARGE",
         )
 
 
 def check_tissue(pixels: float, file_bytes: int, name: str) -> None:
-    """Refuse more tissue than the bytes of a file can show.
+    """Refuse more tissue than the bytes of a file can hold.
 
     Parameters
     ----------
     pixels
-        Level-0 pixels of tissue.
+        Number of level-0 pixels with tissue.
     file_bytes, name
         As for `check_declared`.
 
@@ -119,7 +123,7 @@ def check_tissue(pixels: float, file_bytes: int, name: str) -> None:
     """
     if pixels > _TISSUE_SMALL + _TISSUE_PER_BYTE * file_bytes:
         raise SlideError(
-            f"{name}: shows {pixels:,.0f} pixels of tissue in {file_bytes:,} bytes, which no picture of tissue has. Copy it again.",
+            f"{name}: shows {pixels:,.0f} pixels of tissue in {file_bytes:,} bytes, which is impossible. Copy it again.",
             code="E_TOO_LARGE",
         )
 
@@ -133,17 +137,17 @@ def shared_pieces(
     name: str,
     slow: bool = False,
 ) -> np.ndarray:
-    """Which pieces name bytes that another one names too, so that they are decoded once and kept.
+    """Which pieces refer to the same bytes as another piece, so that they are decoded once and cached.
 
-    Writers of sparse files store one blank tile for all. None are where they are too many to be kept; they count as often as they
-    are named then.
+    Writers of sparse files store one blank tile and refer to it many times. If such pieces are too many to be cached, none is marked,
+    and each counts as often as it is referred to.
 
     Parameters
     ----------
     offsets, counts
-        int64[n]; a count of 0 is a piece that is not stored.
+        int64[n]: places and lengths in bytes; a length of 0 is a piece that is not stored.
     piece_pixels
-        Pixels of a piece.
+        Number of pixels of a piece.
     file_bytes, name, slow
         As for `check_decoded`.
 
@@ -154,7 +158,7 @@ def shared_pieces(
     Raises
     ------
     SlideError
-        E_TOO_LARGE where decoding takes more than the file's bytes can hold; E_FORMAT where pieces overlap.
+        E_TOO_LARGE if there are more pixels to decode than the file's bytes can hold; E_FORMAT if pieces overlap.
 
     Examples
     --------
@@ -183,13 +187,13 @@ def shared_pieces(
 
 
 def _check_overlap(ranges: np.ndarray, file_bytes: int, name: str) -> None:
-    """Refuse different pieces that lie in the same bytes; `ranges` is int64[n, 2] of offset and count, sorted."""
+    """Refuse different pieces that overlap. `ranges` is int64[n, 2], offset and length, sorted."""
     starts = np.minimum(ranges[:, 0], file_bytes)
     ends = np.minimum(starts + np.minimum(ranges[:, 1], file_bytes), file_bytes)
     behind = np.maximum.accumulate(ends)
     covered = ends - np.maximum(starts, np.append(0, behind[:-1]))
     if (ends - starts).sum() > _OVERLAP * np.maximum(covered, 0).sum() + _SLACK:
         raise SlideError(
-            f"{name}: its tiles lie in one another's bytes. Copy it again.",
+            f"{name}: its tiles overlap in the file. Copy it again.",
             code="E_FORMAT",
         )

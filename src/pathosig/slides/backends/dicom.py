@@ -1,4 +1,4 @@
-"""DICOM slides: which files are one slide, whether they are whole and say what can be; OpenSlide reads the pixels."""
+"""DICOM slides: which files form a slide, and whether they are complete and plausible. OpenSlide reads the pixels."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 _WSI = "1.2.840.10008.5.1.4.1.1.77.1.6"
 _DEFLATED = "1.2.840.10008.1.2.1.99"
-"""A file is inflated before anything can be asked of it: to any size."""
+"""Refused, because the whole file would have to be inflated, to any size, before anything can be checked."""
 
 _PLAIN = {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"}
-"""Transfer syntaxes whose pixels are not in frames of their own."""
+"""Transfer syntaxes in which pixels are not stored in separate frames."""
 
 _WANTED = [
     "ImageType",
@@ -45,21 +45,21 @@ class Instance:
     series
         Series Instance UID.
     volume
-        Whether it is a level of the slide, not its label, overview or thumbnail.
+        Whether it is a level of the slide and not its label, overview or thumbnail.
     resampled
-        Whether it was made smaller from another one.
+        Whether it was made from a finer level.
     syntax
         Transfer syntax UID.
     frames
-        How many tiles it declares.
+        Number of tiles that it declares.
     tile, matrix
         (width, height) of a tile and of the level.
     colours
         Photometric Interpretation.
     samples, bits
-        Samples of a pixel, and bits of a sample.
+        Samples per pixel and bits per sample.
     pixels_at
-        Where the element of the pixels begins in the file.
+        Offset of the pixel data element in the file.
     """
 
     path: Path
@@ -77,12 +77,12 @@ class Instance:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file begins as DICOM files do.
+    """Whether a file begins like a DICOM file.
 
     Parameters
     ----------
     path
-        Any path; a file that cannot be read is no DICOM file.
+        Any path. A path that cannot be read as a file gives False.
 
     Examples
     --------
@@ -100,7 +100,7 @@ def is_dicom(path: Path) -> bool:
 
 
 def read_instance(path: Path) -> Instance | None:
-    """Facts of one DICOM file of a slide; None for DICOM files of any other kind.
+    """The facts of one DICOM file of a slide; None for other kinds of DICOM files.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def read_instance(path: Path) -> Instance | None:
     Raises
     ------
     SlideError
-        E_FORMAT if the file is no DICOM file or its header is damaged.
+        E_FORMAT if the file is not a DICOM file or its header is damaged; E_CODEC if it is deflated as a whole.
 
     Examples
     --------
@@ -120,15 +120,17 @@ def read_instance(path: Path) -> Instance | None:
     >>> read_instance(path)
     Traceback (most recent call last):
         ...
-    pathosig.core.errors.SlideError: IM1.dcm: is no DICOM file or is damaged. Copy it again.
+    pathosig.core.errors.SlideError: IM1.dcm: is not a DICOM file, or is damaged. Copy it again.
     """
     import pydicom
 
     if not is_dicom(path):
-        raise SlideError(f"{path.name}: is no DICOM file or is damaged. Copy it again.", code="E_FORMAT")
+        raise SlideError(f"{path.name}: is not a DICOM file, or is damaged. Copy it again.", code="E_FORMAT")
     try:
         if str(pydicom.filereader.read_file_meta_info(path).get("TransferSyntaxUID", "")) == _DEFLATED:
-            raise SlideError(f"{path.name}: is deflated as a whole. Write it with frames.", code="E_CODEC")
+            raise SlideError(
+                f"{path.name}: is deflated as a whole. Export it with compressed frames.", code="E_CODEC"
+            )
         with path.open("rb") as handle:
             header = pydicom.dcmread(handle, stop_before_pixels=True, specific_tags=_WANTED)
             at = handle.tell()
@@ -137,9 +139,9 @@ def read_instance(path: Path) -> Instance | None:
         return _instance(path, header, at)
     except (OSError, SlideError):
         raise
-    except Exception as error:  # pydicom raises many kinds on damaged data
+    except Exception as error:  # on damaged data pydicom raises many kinds of exception
         raise SlideError(
-            f"{path.name}: its DICOM header is damaged ({type(error).__name__}). Copy it again.",
+            f"{path.name}: has a damaged DICOM header ({type(error).__name__}). Copy it again.",
             code="E_FORMAT",
         ) from error
 
@@ -172,7 +174,7 @@ def _listed(value: Any) -> list[Any]:
 
 
 def slide_instances(path: Path) -> list[Instance]:
-    """The levels of the one slide in a folder, or the slide that one file is.
+    """The levels of the slide in a folder, or the one level in a file.
 
     Parameters
     ----------
@@ -186,7 +188,8 @@ def slide_instances(path: Path) -> list[Instance]:
     Raises
     ------
     SlideError
-        E_FORMAT if there is none, more than one, or a damaged file among them.
+        E_FORMAT if there is no slide, more than one, or a damaged file; and the errors of `read_instance`, E_TOO_LARGE,
+        E_BITDEPTH and E_PHOTOMETRIC.
 
     Examples
     --------
@@ -216,7 +219,7 @@ def slide_instances(path: Path) -> list[Instance]:
     levels = [i for i in instances if i.volume] or (instances if path.is_file() else [])
     if not levels:
         what = (
-            "is no DICOM file of a whole slide"
+            "is not a DICOM file of a whole slide"
             if path.is_file()
             else "is a folder without DICOM files of a slide; give the slide file itself"
         )
@@ -225,7 +228,7 @@ def slide_instances(path: Path) -> list[Instance]:
     if len(series) > 1:
         example = [next(i.path.name for i in levels if i.series == uid) for uid in series[:2]]
         raise SlideError(
-            f"{path.name}: holds DICOM files of {len(series)} slides (series), such as {example[0]} and {example[1]}. "
+            f"{path.name}: contains DICOM files of {len(series)} slides (series), such as {example[0]} and {example[1]}. "
             "Put each slide into a folder of its own.",
             code="E_FORMAT",
         )
@@ -235,7 +238,7 @@ def slide_instances(path: Path) -> list[Instance]:
 
 
 def _check(level: Instance, name: str) -> None:
-    """Refuse what cannot be true or is no H&E: libopenslide trusts these numbers.
+    """Refuse declarations that are impossible or not those of H&E, because libopenslide trusts them.
 
     Raises
     ------
@@ -254,22 +257,23 @@ def _check(level: Instance, name: str) -> None:
     check_decoded(level.frames * level.tile[0] * level.tile[1], size, said, slow=True)
     if level.tile[0] * level.tile[1] > _MAX_TILE or level.frames > size:
         raise SlideError(
-            f"{said} declares {width} x {height} pixels in {size} bytes, which cannot be. Copy it again.",
+            f"{said} declares {width} x {height} pixels in {size} bytes, which is impossible. Copy it again.",
             code="E_TOO_LARGE",
         )
     if level.bits != 8:
         raise SlideError(
-            f"{said} has {level.bits} bits a channel; expected 8. Convert it.", code="E_BITDEPTH"
+            f"{said} has {level.bits} bits per channel; expected 8. Convert it.", code="E_BITDEPTH"
         )
     if level.samples != 3 or not (level.colours.startswith("YBR") or level.colours == "RGB"):
         raise SlideError(
-            f"{said} stores colours as {level.colours or 'nothing'} with {level.samples} samples; expected RGB or YBR. Convert it to RGB.",
+            f"{said} has the colours {level.colours or 'unspecified'} with {level.samples} samples per pixel; expected RGB or YBR "
+            "with 3. Convert it to RGB.",
             code="E_PHOTOMETRIC",
         )
 
 
 def damage(levels: list[Instance]) -> tuple[str, ...]:
-    """Findings worth a warning: lost frames, a finest level that seems to be missing.
+    """Warnings about lost frames and about a finest level that seems to be missing.
 
     Parameters
     ----------
@@ -278,7 +282,7 @@ def damage(levels: list[Instance]) -> tuple[str, ...]:
 
     Returns
     -------
-    Sentences, none for a slide that is whole.
+    The warnings; none for a complete slide.
 
     Raises
     ------
@@ -295,26 +299,26 @@ def damage(levels: list[Instance]) -> tuple[str, ...]:
     ...     tile=(2, 2), matrix=(2, 2), colours="RGB", samples=3, bits=8, pixels_at=0,
     ... )
     >>> damage([level])
-    ('all DICOM files of this slide are resampled ones; its finest level may be missing',)
+    ('all DICOM files of this slide are resampled; its finest level may be missing',)
     """
     warnings = []
     for level in levels:
         declared, whole = _frames(level)
         if declared - whole > _LOST_SHARE * declared:
             raise SlideError(
-                f"{level.path.parent.name}: {level.path.name} is truncated, {declared - whole} of {declared} frames are lost. "
+                f"{level.path.parent.name}: {level.path.name} is truncated: {declared - whole} of {declared} frames are lost. "
                 "Copy it again.",
                 code="E_FORMAT",
             )
         if whole < declared:
             warnings.append(f"{declared - whole} of {declared} frames of {level.path.name} are lost")
     if all(level.resampled for level in levels):
-        warnings.append("all DICOM files of this slide are resampled ones; its finest level may be missing")
+        warnings.append("all DICOM files of this slide are resampled; its finest level may be missing")
     return tuple(warnings)
 
 
 def _frames(level: Instance) -> tuple[int, int]:
-    """(declared, stored whole) frames; counted only where the end of the file is missing."""
+    """Numbers of declared and of completely stored frames. Frames are counted only if the end of the file is missing, else (1, 1)."""
     if level.syntax in _PLAIN or _ends(level.path):
         return 1, 1
     with level.path.open("rb") as handle:
@@ -322,7 +326,7 @@ def _frames(level: Instance) -> tuple[int, int]:
 
 
 def _ends(path: Path) -> bool:
-    """Whether the mark that closes the frames is where a whole file has it (padding may follow)."""
+    """Whether the delimiter that ends the frames is near the end of the file (padding may follow it)."""
     size = path.stat().st_size
     with path.open("rb") as handle:
         handle.seek(max(0, size - 4096))
@@ -330,7 +334,7 @@ def _ends(path: Path) -> bool:
 
 
 def _stored(handle: Any, start: int) -> int:
-    """Frames that are there in full; the first item is the table of offsets."""
+    """Number of complete frames. The first item is the table of offsets and not a frame."""
     size = handle.seek(0, 2)
     items, at = -1, start
     while at + 8 <= size:

@@ -1,4 +1,4 @@
-"""Everything OpenSlide reads: SVS, NDPI, MRXS, SCN, BIF, Philips, DICOM, generic TIFF."""
+"""Slides read with OpenSlide: SVS, NDPI, MRXS, SCN, BIF, Philips, DICOM and generic TIFF."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from pathosig.slides.reader import ContextClose, SlideInfo
 from pathosig.slides.resolution import checked_mpp, from_resolution_tags, parse_number, power_warning
 
 _LOOSE = {"mirax", "zeiss", "ventana"}
-"""Makers whose pieces overlap or lie anywhere."""
+"""Vendors whose pieces may overlap or lie anywhere."""
 
 _MOST_ENDS = 5
-"""How often a file may end the process that reads it; to start one takes a second."""
+"""How often a file may crash the process that reads it; starting a process takes a second."""
 
 
 class OpenSlideReader(ContextClose):
-    """A slide through OpenSlide, which runs in a process of its own; transparent pixels are composited on the background colour.
+    """A slide read with OpenSlide in a separate process. Transparent pixels are drawn on the slide's background colour.
 
     Raises
     ------
@@ -57,8 +57,8 @@ class OpenSlideReader(ContextClose):
             return OpenSlideAside(self._file)
         except (OpenSlideError, OSError) as error:
             raise SlideError(
-                f"{self.path.name}: no reader can open it ({_plain(error, self.path)}). It may be damaged, truncated or of an "
-                "unknown format; copy it again or convert it to a tiled TIFF.",
+                f"{self.path.name}: cannot be opened by any reader ({_plain(error, self.path)}). It may be damaged, truncated or of "
+                "an unknown format; copy it again or convert it to a tiled TIFF.",
                 code="E_FORMAT",
             ) from error
 
@@ -68,7 +68,7 @@ class OpenSlideReader(ContextClose):
         width, height = sizes[0]
         file_bytes = input_bytes(self.path)
         check_declared((width, height), file_bytes, self.path.name)
-        # scanners store small levels: only a file that was made to be slow has to be decoded whole
+        # the smallest level is decoded for the tissue mask; that of a scanner is small, so only a malicious file is refused
         check_decoded(sizes[-1][0] * sizes[-1][1], file_bytes, self.path.name, slow=True)
         if "openslide.bounds-width" in properties:
             w, h = (int(properties[f"openslide.bounds-{k}"]) for k in ("width", "height"))
@@ -92,11 +92,11 @@ class OpenSlideReader(ContextClose):
         )
 
     def read_level(self, level: int, x: int, y: int, width: int, height: int) -> np.ndarray:
-        """Pixels of a level; outside the slide white."""
+        """Pixels of a level, white outside the slide."""
         downsample = self.info.downsamples[level]
         if self._ended >= _MOST_ENDS:
             raise SlideError(
-                f"{self.path.name}: has ended the process that reads it {_MOST_ENDS} times. Copy it again.",
+                f"{self.path.name}: has crashed the process that reads it {_MOST_ENDS} times. Copy it again.",
                 code="E_PIXELS",
             )
         origin = (round(x * downsample) + self._x0, round(y * downsample) + self._y0)
@@ -114,7 +114,7 @@ class OpenSlideReader(ContextClose):
         return self._composite(rgba)
 
     def lattice(self, level: int) -> tuple[int, int, int, int] | None:
-        """Where a tile of a level begins and (width, height) of all; None where they lie anywhere, or it is not known."""
+        """(x, y) at which a tile of a level begins, and (width, height) of its tiles; None if they form no known grid."""
         tile = [
             int(self._slide.properties.get(f"openslide.level[{level}].tile-{k}", 0) or 0)
             for k in ("width", "height")
@@ -125,7 +125,7 @@ class OpenSlideReader(ContextClose):
         return -round(self._x0 / downsample), -round(self._y0 / downsample), tile[0], tile[1]
 
     def _renew(self) -> None:
-        """Start a process again that has ended; one that goes on opens the slide again by itself after an error."""
+        """Start a new process if it has ended. A running process opens the slide again by itself after an error."""
         if not self._slide.has_ended:
             return
         self._ended += 1
@@ -142,11 +142,11 @@ class OpenSlideReader(ContextClose):
         return ((rgb * weight + self._background * (255 - weight) + 127) // 255).astype(np.uint8)
 
     def icc_profile(self) -> bytes:
-        """The ICC profile of the slide; nothing where it has none."""
+        """The ICC profile of the slide; empty if it has none."""
         return self._slide.icc_profile
 
     def close(self) -> None:
-        """Close the handle."""
+        """Close the slide and end the process."""
         self._slide.close()
 
 
@@ -159,5 +159,5 @@ def _tiff_mpp(properties: object) -> tuple[float | None, float | None]:
 
 
 def _plain(error: BaseException, path: Path) -> str:
-    """OpenSlide's words without the folder (it may be private)."""
+    """OpenSlide's message without the folder, which may be private."""
     return str(error).replace(str(path), path.name).replace(str(path.parent), "")[:160]

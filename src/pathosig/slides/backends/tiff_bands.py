@@ -1,4 +1,4 @@
-"""The pieces of a TIFF page: where they lie, checked against the file before anything is allocated."""
+"""The places of the pieces of a TIFF page, checked against the file before anything is allocated."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from pathosig.slides.backends.tiff_tags import JPEG2000, NONE, Page, read_values
 _MAX_TILE = 64_000_000
 _MAX_STRIP = 400_000_000
 _SMALL_STRIP = 48_000_000
-"""Pixels of a strip up to which any file may have it; a larger one needs bytes behind it."""
+"""Most pixels of a strip in any file. A larger strip must have at least one byte for every `_STRIP_RATIO` pixels."""
 
 _STRIP_RATIO = 50
 _ROWS = 256
-"""Rows of uncompressed strips that are read together: a writer may put a whole image into one strip."""
+"""Rows of uncompressed strips that are read together, because a writer may store a whole image in one strip."""
 
 LOST_SHARE = 0.02
-"""Share of pieces beyond the end of the file from which a slide counts as truncated."""
+"""Share of the pieces that may lie beyond the end of the file; with more, the slide is refused as truncated."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,11 +32,11 @@ class Band:
     Attributes
     ----------
     offsets, counts
-        int64[planes * across * down]; a count of 0 is a piece that was never written: white.
+        int64[planes * across * down]: places and lengths in bytes. A length of 0 is a piece that was never written; it is white.
     shared
-        bool[planes * across * down]: pieces whose very bytes belong to another piece too.
+        bool[planes * across * down]: whether another piece refers to the same bytes.
     tables
-        JPEGTables.
+        The tag JPEGTables.
     """
 
     page: Page
@@ -46,23 +46,23 @@ class Band:
     tables: bytes
 
     def beyond(self, file_bytes: int) -> int:
-        """How many pieces end behind the last byte of the file."""
+        """Number of pieces that end beyond the end of the file."""
         return int(
             np.count_nonzero((self.counts > 0) & (self.offsets + self.counts.clip(max=2**62) > file_bytes))
         )
 
 
 def read_band(page: Page, source: ByteSource, file_bytes: int, name: str) -> Band:
-    """A page whose colours and sizes are checked, with the places of its pieces.
+    """A page with the places of its pieces, after its colours and sizes have been checked.
 
     Parameters
     ----------
     page
-        What the directory declares.
+        The page as its directory declares it.
     source
-        The opened file.
+        The open file.
     file_bytes
-        Its size in bytes.
+        Size of the file in bytes.
     name
         Name of the file, for messages.
 
@@ -73,8 +73,7 @@ def read_band(page: Page, source: ByteSource, file_bytes: int, name: str) -> Ban
     Raises
     ------
     SlideError
-        What `check_colours` raises; E_TOO_LARGE for tiles or images beyond bounds, E_FORMAT for pieces outside the
-        file.
+        The errors of `check_colours`; E_TOO_LARGE for tiles or images that are too large, E_FORMAT for missing places.
 
     Examples
     --------
@@ -103,7 +102,7 @@ def read_band(page: Page, source: ByteSource, file_bytes: int, name: str) -> Ban
     count = page.across * page.down * page.planes
     if count > 4 * file_bytes:
         raise SlideError(
-            f"{name}: declares {count} tiles in {file_bytes} bytes, which cannot be. Copy it again.",
+            f"{name}: declares {count} tiles in {file_bytes} bytes, which is impossible. Copy it again.",
             code="E_TOO_LARGE",
         )
     offsets, counts = _places(page, count, source, file_bytes, name)
@@ -123,8 +122,8 @@ def read_band(page: Page, source: ByteSource, file_bytes: int, name: str) -> Ban
         _MAX_STRIP, max(_SMALL_STRIP, _STRIP_RATIO * int(counts.max(initial=0)))
     ):
         raise SlideError(
-            f"{name}: declares {page.size[0]} x {page.size[1]} pixels in strips of {page.piece[1]} rows; too large for an "
-            "image without tiles. Convert it to a tiled TIFF.",
+            f"{name}: declares {page.size[0]} x {page.size[1]} pixels in strips of {page.piece[1]} rows, which is too large for "
+            "an image without tiles. Convert it to a tiled TIFF.",
             code="E_TOO_LARGE",
         )
     return Band(page=page, offsets=offsets, counts=counts, shared=shared, tables=page.tables)
@@ -133,9 +132,9 @@ def read_band(page: Page, source: ByteSource, file_bytes: int, name: str) -> Ban
 def _places(
     page: Page, count: int, source: ByteSource, file_bytes: int, name: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Offsets and lengths of the pieces; lengths that are missing reach to the next piece."""
+    """Offsets and lengths of the pieces. A piece without a length extends to the next one."""
     if page.offsets is None:
-        raise SlideError(f"{name}: lacks the places of its tiles. Copy it again.", code="E_FORMAT")
+        raise SlideError(f"{name}: does not list the places of its tiles. Copy it again.", code="E_FORMAT")
     read = [
         read_values(source, values, count, little=page.little)
         if values is not None
@@ -147,10 +146,10 @@ def _places(
     lost = count - len(offsets)
     if lost > LOST_SHARE * count:
         raise SlideError(
-            f"{name}: lacks the places of {lost} of {count} tiles. Copy it again.",
+            f"{name}: does not list the places of {lost} of its {count} tiles. Copy it again.",
             code="E_FORMAT",
         )
-    beyond = np.full(lost, file_bytes, np.int64)  # lost, and counted as such
+    beyond = np.full(lost, file_bytes, np.int64)  # treated as lying beyond the end, and so counted as lost
     offsets = np.concatenate([offsets, beyond])
     if len(counts) < count:
         ordered = np.unique(np.append(offsets, file_bytes))
@@ -161,12 +160,12 @@ def _places(
 
 
 def _thin_strips(page: Page, offsets: np.ndarray, counts: np.ndarray) -> tuple[Page, np.ndarray, np.ndarray]:
-    """An uncompressed page with tall strips as one with low strips, which are parts of them."""
+    """An uncompressed page with tall strips, described as one with lower strips that are parts of them."""
     width, rows = page.piece
     row_bytes = width * page.samples
     starts, lengths = [], []
     per = -(-rows // _ROWS)
-    if rows % _ROWS and len(offsets) > 1:  # strips would not be equally high
+    if rows % _ROWS and len(offsets) > 1:  # the parts would not be equally high
         return page, offsets, counts
     if page.photometric == YCBCR and page.subsampling != (1, 1):
         return page, offsets, counts
