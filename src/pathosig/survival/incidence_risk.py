@@ -47,6 +47,14 @@ class CauseHazard:
         float[m]: times of the cause's events, increasing.
     hazard, variance, gradient
         float[m], float[m], float[m, p]: H0, A and B of `absolute_risk` at these times.
+
+    Examples
+    --------
+    >>> from pathosig.survival import cox
+    >>> x = np.array([[-1.0], [0.0], [0.5], [0.5]])
+    >>> cause = CauseHazard.of(cox(x, [2.0, 4.0, 5.0, 7.0], [0, 1, 1, 0]))
+    >>> cause.time
+    array([4., 5.])
     """
 
     coef: NDArray[np.float64]

@@ -86,7 +86,7 @@ def polygons_to_mask(polygons: Sequence[Polygon], size: tuple[int, int], downsam
 
     canvas = Image.new("1", size, 0)
     draw = ImageDraw.Draw(canvas)
-    out = np.zeros((size[1], size[0]), bool)  # physical memory is used only for the parts that are written below
+    out = np.zeros((size[1], size[0]), bool)  # memory is used only for the parts that are written
     simple = [polygon for polygon in polygons if len(polygon) == 1]
     for together in (simple, *([polygon] for polygon in polygons if len(polygon) > 1)):
         corners = [(x / downsample - 0.5, y / downsample - 0.5) for p in together for x, y in p[0]]
