@@ -240,9 +240,10 @@ def ridge_fits(
     inside = [fold != k for k in range(int(fold.max()) + 1)]
     parts = _Folds(t, d, [rows for rows in inside if d[rows].sum() > 1])
     narrow = [j for j, x in enumerate(designs) if x.shape[1] <= _WIDE]
-    fits = dict(zip(narrow, parts.fits([designs[j] for j in narrow], penalties or PENALTIES), strict=True))
+    patience = _PATIENCE if penalties is None else len(penalties)
+    together = parts.fits([designs[j] for j in narrow], penalties or PENALTIES, patience=patience)
+    fits = dict(zip(narrow, together, strict=True))
     for j in {*range(len(designs))} - set(narrow):
-        patience = _PATIENCE if penalties is None else len(penalties)
         fits[j] = parts.fits([designs[j]], penalties or WIDE_PENALTIES, patience=patience)[0]
     return [fits[j] for j in range(len(designs))]
 
