@@ -41,7 +41,9 @@ def noise_c(task: tuple[int, int, int]) -> tuple[float, float]:
     seed, n, folds = task
     patients = _patients(_cohort(seed, n), n)
     found = cross_validate(patients, spec=SPEC, repeats=1, folds=folds, seed=seed)
-    return found.c if np.isfinite(found.c) else 0.5, found.share_empty  # no C is given where every fold is empty
+    return found.c if np.isfinite(
+        found.c
+    ) else 0.5, found.share_empty  # no C is given where every fold is empty
 
 
 def _noise(n: int, cohorts: int, folds: int, workers: int) -> dict:

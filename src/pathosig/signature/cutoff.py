@@ -20,16 +20,17 @@ _MANY_TIED = 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class Cutoff:
-    """A cut-off and what is honest to say about it.
+    """A cut-off, with its uncertainty.
 
     Attributes
     ----------
     rule
-        How it was found, as printed.
+        How it was chosen, as printed.
     value
         Scores above it are high risk.
     details
-        p of the search corrected for it and naive, bootstrap distribution of the cut.
+        The bootstrap distribution of the cut-off; for a maximally selected one also the p-value corrected for the search, and the
+        naive one.
     """
 
     rule: str

@@ -25,7 +25,7 @@ _FLAT_FEATURE, _FLAT_SHARE = 1e-12, 1e-9
 
 @dataclass(frozen=True, kw_only=True)
 class Candidates:
-    """What a selection may choose from.
+    """The candidates of a selection.
 
     Attributes
     ----------

@@ -29,7 +29,7 @@ _FEWEST_EVENTS = 2
 
 @dataclass(frozen=True, kw_only=True)
 class SignatureFit:
-    """Everything a fit gives.
+    """The result of a fit.
 
     Attributes
     ----------
@@ -44,9 +44,9 @@ class SignatureFit:
     benchmark
         Ridge on all leaves: the full-information score.
     cutoff
-        Honesty sheet of the cut-off.
+        The cut-off, with its uncertainty.
     dropped
-        Candidate -> why it was none.
+        Column -> why it was no candidate.
     """
 
     signature: Signature | None
@@ -79,7 +79,7 @@ def fit_signature(
     outcome
         time (float >= 0) and event (bool or 0/1), with patient_id; without patient_id its rows are those of `profiles`.
     spec
-        How to select, fit and cut; the defaults without it.
+        Selection, fit and cut-off; by default those of `SignatureSpec`.
     endpoint, unit
         Name of the endpoint and unit of its time.
     tree, artefacts
@@ -127,7 +127,7 @@ def fit_details(
     univariate: bool = True,
     brief: bool = False,
 ) -> SignatureFit:
-    """Select, fit and cut on discovery patients, with everything that is reported about it.
+    """Select features, fit them and choose the cut-off on discovery patients, with everything that is reported about it.
 
     Parameters
     ----------

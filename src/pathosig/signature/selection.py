@@ -35,7 +35,7 @@ _BRIEF = ("auto", "completed", "tree")
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """What a selection chose.
+    """The result of a selection.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class Selection:
     scale
         Scale the coefficients belong to (logcontrast changes it).
     details
-        Threshold, q, bound, clusters, penalty: all that is printed about it.
+        Threshold, q, bound, clusters and penalty, as they are printed.
     """
 
     method: str

@@ -11,7 +11,7 @@ from pathosig.core.spec import Spec
 
 @dataclass(frozen=True, kw_only=True)
 class SignatureSpec(Spec):
-    """How the signature is selected, fitted and cut.
+    """How a signature is selected and fitted, and how its cut-off is chosen.
 
     Attributes
     ----------

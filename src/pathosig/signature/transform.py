@@ -34,7 +34,7 @@ class FeatureRule:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Transform:
-    """From a profile to the columns of a signature.
+    """How a profile becomes the columns of a signature.
 
     Attributes
     ----------
