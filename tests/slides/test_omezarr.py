@@ -303,3 +303,40 @@ def test_shards_are_read_and_one_that_holds_too_much_is_lost(tmp_path):
             reader.read_level(0, 0, 0, 30, 30)
         assert caught.value.code == "E_PIXELS"
         assert np.array_equal(reader.read_level(0, 200, 200, 30, 30), RGB[200:230, 200:230])
+
+
+@pytest.mark.parametrize(
+    ("changed", "lost"),
+    [
+        ({0: 99_999}, (0,)),
+        ({1: 0}, (0,)),
+        ({1: 2**63}, (0,)),
+        ({0: 2**64 - 10, 1: 20}, (0,)),
+        ({2: "first", 3: "size"}, (0, 64)),
+    ],
+    ids=["beyond its end", "no bytes", "too many bytes", "sum beyond 64 bits", "the bytes of another"],
+)
+def test_chunks_outside_the_bytes_of_their_shard_are_lost_not_blank(tmp_path, changed, lost):
+    import google_crc32c
+
+    path = write_zarr(
+        tmp_path / "s.zarr", RGB, version=3, levels=(1,), chunks=(3, 64, 64), shards=(3, 128, 128)
+    )
+    file = chunk_of(path)
+    data = file.read_bytes()
+    index = np.frombuffer(data[-68:-4], "<u8").copy()
+    named = {"first": index[0], "size": index[1]}
+    for k, value in changed.items():
+        index[k] = named.get(value, value)
+    file.write_bytes(
+        data[:-68] + index.tobytes() + google_crc32c.value(index.tobytes()).to_bytes(4, "little")
+    )
+    with open_slide(path) as reader:
+        for x in (0, 64):
+            if x in lost:
+                with pytest.raises(SlideError) as caught:
+                    reader.read_level(0, x, 0, 30, 30)
+                assert caught.value.code == "E_PIXELS"
+            else:
+                assert np.array_equal(reader.read_level(0, x, 0, 30, 30), RGB[:30, x : x + 30])
+        assert np.array_equal(reader.read_level(0, 0, 64, 130, 30)[:, 128:], RGB[64:94, 128:130])

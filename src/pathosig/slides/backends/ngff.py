@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pathosig.core.errors import SlideError
 from pathosig.slides.backends.bounds import check_declared, check_decoded
+from pathosig.slides.backends.zarr_codecs import chunks_of_shards, codec_names, has_usual_index
 
 _ENOUGH = 50
 """Pixels per stored byte up to which the size of a level is plausible without counting all its files."""
@@ -67,11 +68,14 @@ class Storage:
         Size of a decoded chunk in bytes.
     shard_chunks
         Number of chunks in a file (a shard); 0 if each chunk is a file.
+    usual_index
+        Whether the index of a shard is at its end, with a checksum.
     """
 
     compressor: str
     chunk_bytes: int
     shard_chunks: int
+    usual_index: bool = False
 
     @property
     def file_bytes(self) -> int:
@@ -294,12 +298,12 @@ def _array(path: Path, folder: Path, axes: Sequence[str]) -> tuple[int, tuple[in
     if (folder / "zarr.json").is_file():
         version, metadata = 3, _json(folder / "zarr.json")
         dtype, chunks = str(metadata["data_type"]), metadata["chunk_grid"]["configuration"]["chunk_shape"]
-        codecs = list(_codecs(metadata["codecs"]))
+        codecs = list(codec_names(metadata["codecs"]))
         eight_bit = dtype == "uint8"
     elif (folder / ".zarray").is_file():
         version, metadata = 2, _json(folder / ".zarray")
         dtype, chunks = str(metadata["dtype"]), metadata["chunks"]
-        codecs = list(_codecs([metadata.get("compressor"), *(metadata.get("filters") or ())]))
+        codecs = list(codec_names([metadata.get("compressor"), *(metadata.get("filters") or ())]))
         eight_bit = dtype in ("|u1", "<u1", ">u1", "u1")
     else:
         raise _refuse(path, f"has no level {folder.name!r}, which its metadata list. Copy the folder again.")
@@ -318,7 +322,7 @@ def _array(path: Path, folder: Path, axes: Sequence[str]) -> tuple[int, tuple[in
             f"has chunks of {chunk} pixels, which are too large to decode. Write it with chunks of 256 to 1024.",
             "E_TOO_LARGE",
         )
-    for inner in _inner_chunks(metadata.get("codecs") or ()):
+    for inner in chunks_of_shards(metadata.get("codecs") or ()):
         if math.prod(inner) > _MAX_CHUNK_BYTES:
             raise _refuse(
                 path,
@@ -330,13 +334,16 @@ def _array(path: Path, folder: Path, axes: Sequence[str]) -> tuple[int, tuple[in
         raise _refuse(
             path, f"is compressed twice ({', '.join(compressors)}), which is not supported.", "E_CODEC"
         )
-    inner_chunks = list(_inner_chunks(metadata.get("codecs") or ()))
+    inner_chunks = list(chunks_of_shards(metadata.get("codecs") or ()))
     if len(inner_chunks) > 1:
         raise _refuse(path, "has shards within shards, which are not supported.", "E_CODEC")
     inside = inner_chunks[0] if inner_chunks else chunk
     shards = math.prod(-(-a // b) for a, b in zip(chunk, inside, strict=True)) if inner_chunks else 0
     storage = Storage(
-        compressor=compressors[0] if compressors else "", chunk_bytes=math.prod(inside), shard_chunks=shards
+        compressor=compressors[0] if compressors else "",
+        chunk_bytes=math.prod(inside),
+        shard_chunks=shards,
+        usual_index=has_usual_index(metadata.get("codecs") or ()),
     )
     return version, shape, storage
 
@@ -351,24 +358,6 @@ def _check_axes(path: Path, lengths: Mapping[str, int]) -> None:
     for name in "tz":
         if lengths.get(name, 1) != 1:
             raise _refuse(path, f"has {lengths[name]} planes along {name}; expected one. Export one of them.")
-
-
-def _codecs(entries: Sequence[Any]) -> Iterator[str]:
-    """Names of all codecs, including those inside shards."""
-    for entry in entries:
-        if entry is None:
-            continue
-        yield from (str(entry[key]) for key in ("id", "name") if key in entry)
-        inner = entry.get("configuration") or {}
-        yield from _codecs([*inner.get("codecs", ()), *inner.get("index_codecs", ())])
-
-
-def _inner_chunks(entries: Sequence[Any]) -> Iterator[tuple[int, ...]]:
-    for entry in entries:
-        inner = entry.get("configuration") or {}
-        if entry.get("name") == "sharding_indexed":
-            yield tuple(int(v) for v in inner["chunk_shape"])
-            yield from _inner_chunks(inner.get("codecs", ()))
 
 
 def _stored(level: ZarrLevel, pixels: int) -> tuple[int, int]:

@@ -17,6 +17,9 @@ _SLACK, _MAX_METADATA = 1 << 16, 20_000_000
 _MOST_DEFLATED = 1_032
 """Most bytes that one byte of deflate data can decode to."""
 
+_NEVER = np.uint64(2**64 - 1)
+"""Offset and size of a chunk that was never written, in the index of a shard."""
+
 
 class BoundedStore(LocalStore):  # type: ignore[misc]  # zarr is optional and untyped
     """Reads the files of a level. Each must be a regular file whose chunks decode to no more than `chunk_bytes`.
@@ -31,11 +34,23 @@ class BoundedStore(LocalStore):  # type: ignore[misc]  # zarr is optional and un
         Size of a decoded chunk in bytes.
     shard_chunks
         Number of chunks in a file; 0 if each file is one chunk.
+    usual_index
+        Whether the index of a shard is at its end, with a checksum; only then is it known where chunks may lie.
     """
 
-    def __init__(self, folder: Path, *, compressor: str, chunk_bytes: int, shard_chunks: int = 0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        compressor: str,
+        chunk_bytes: int,
+        shard_chunks: int = 0,
+        usual_index: bool = False,
+    ) -> None:
         super().__init__(folder, read_only=True)
         self._compressor, self._chunk_bytes, self._shard_chunks = compressor, chunk_bytes, shard_chunks
+        self._usual_index = usual_index
+        self._indexes: dict[str, np.ndarray] = {}
 
     async def get(self, key: str, prototype: Any = None, byte_range: Any = None) -> Any:
         """The bytes of a file or a part of them; None if the file does not exist.
@@ -62,23 +77,43 @@ class BoundedStore(LocalStore):  # type: ignore[misc]  # zarr is optional and un
         if not self._shard_chunks:
             self._check(stored)
         elif byte_range is None:
-            for piece in _parts(stored, self._shard_chunks):
-                self._check(piece)
-        elif hasattr(byte_range, "start") and hasattr(
-            byte_range, "end"
-        ):  # a chunk; the index of a shard is requested by its distance from the end
+            index = _index(stored[-16 * self._shard_chunks - 4 : -4])
+            self._check_places(index, index, len(stored), key)
+            for at, n in index.tolist():
+                if at + n <= len(stored):
+                    self._check(stored[at : at + n])
+        elif hasattr(byte_range, "start") and hasattr(byte_range, "end"):
+            # A chunk; zarr has requested the index of its shard before, by its distance from the end.
+            place = np.array([[byte_range.start, byte_range.end - byte_range.start]])
+            self._check_places(place, self._indexes.get(key, place), status.st_size, key)
             self._check(stored)
+        else:
+            self._indexes = {key: _index(stored[:-4])}
         return data
+
+    def _check_places(self, places: np.ndarray, index: np.ndarray, size: int, key: str) -> None:
+        """Refuse chunks that lie outside the bytes of their shard, which zarr reads as missing, or in those of other chunks."""
+        if not self._usual_index:
+            return
+        last = size - 16 * self._shard_chunks - 4
+        index = index[index.sum(axis=1) <= last]
+        ends = places[:, 0] + places[:, 1]
+        if np.any((places[:, 0] < 0) | (places[:, 1] <= 0) | (ends > last)):
+            raise ValueError(f"a chunk lies outside the bytes of its shard {key}")
+        shared = (index[:, 0] < ends[:, None]) & (index.sum(axis=1) > places[:, :1])
+        if np.any(shared.sum(axis=1) > 1):
+            raise ValueError(f"chunks of the shard {key} lie in one another's bytes")
 
     def _check(self, stored: bytes) -> None:
         if _decoded_size(stored, self._compressor, self._chunk_bytes) > self._chunk_bytes:
             raise ValueError(f"a chunk decodes to more than {self._chunk_bytes} bytes")
 
 
-def _parts(shard: bytes, count: int) -> list[bytes]:
-    """The chunks of a shard, found through the index at its end."""
-    index = np.frombuffer(shard[-16 * count - 4 : -4], "<u8").reshape(-1, 2)
-    return [shard[int(at) : int(at) + int(n)] for at, n in index if int(at) + int(n) <= len(shard)]
+def _index(stored: bytes) -> np.ndarray:
+    """Offsets and sizes of the chunks of a shard, int64[n, 2], without those that were never written."""
+    index = np.frombuffer(stored[: len(stored) // 16 * 16], "<u8").reshape(-1, 2)
+    index = index[~np.all(index == _NEVER, axis=1)]
+    return np.minimum(index, np.uint64(1 << 48)).astype(np.int64)
 
 
 def _decoded_size(stored: bytes, compressor: str, most: int) -> int:
