@@ -51,6 +51,8 @@ def time_scale(horizon: float) -> Scale:
 def why_too_wide(lower: float | None, upper: float | None, scale: Scale = RATIO) -> str:
     """Why an interval says nothing; empty where it says something, and for an estimate without an interval.
 
+    An interval without any width, as a bootstrap gives after a single event, says nothing either.
+
     Parameters
     ----------
     lower, upper
@@ -66,10 +68,14 @@ def why_too_wide(lower: float | None, upper: float | None, scale: Scale = RATIO)
     'the confidence interval does not tell a slope of 0 from one of 2'
     >>> why_too_wide(0.51, 0.78, PROPORTION), why_too_wide(None, None)
     ('', '')
+    >>> why_too_wide(1.0, 1.0, PROPORTION)
+    'the confidence interval has no width'
     """
     if lower is None and upper is None:
         return ""
     if lower is None or upper is None or not math.isfinite(upper - lower) or (scale.ratio and lower <= 0):
         return "the confidence interval has no end"
+    if lower == upper:
+        return "the confidence interval has no width"
     spread = upper / lower if scale.ratio else upper - lower
     return scale.reason.format(spread=spread) if spread > scale.widest else ""

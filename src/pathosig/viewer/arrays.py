@@ -55,7 +55,7 @@ class ArrayPages:
     def listing(self) -> list[dict[str, object]]:
         """Arrays with the number of their places and of missing cores.
 
-        A place without tissue that tma_map.csv gives to nobody is empty and not missing; without a map this is unknown.
+        A place without tissue to which tma_map.csv assigns no patient is empty and not missing; without a map this is unknown.
         """
         rows = self._rows()
         mapped = {r["parent"] for r in rows if r["patient_id"]}

@@ -31,7 +31,7 @@ async function openArray(key, wanted) {
   choose(core || null);
 }
 
-// A place without tissue that the map gives to nobody was never filled: that is no missing core.
+// A place without tissue that the map assigns to no patient was never filled: that is no missing core.
 const isMapped = () => state.cores.some((c) => c.patient);
 const isEmpty = (core) => core.status === "missing" && !core.patient && isMapped();
 
@@ -69,7 +69,7 @@ function draw() {
   $("unmapped").hidden = !unmapped.length;
   $("unmapped").querySelector("ul").replaceChildren(...unmapped.map((c) => link(c, shortLabel(c))));
   $("empty").hidden = !empty.length;
-  $("empty").textContent = `Empty places, which the map gives to nobody: ${empty.map(shortLabel).join(", ")}.`;
+  $("empty").textContent = `Empty places, to which the map assigns no patient: ${empty.map(shortLabel).join(", ")}.`;
 }
 
 function link(core, text) {

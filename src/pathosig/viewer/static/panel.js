@@ -138,7 +138,7 @@ function showPatient(slide, panel) {
 
 function contributions(rows) {
   const top = Math.max(...rows.map((r) => Math.abs(r.adds)), 1e-9);
-  const table = element("table", null, {}, element("caption", "What adds to the score"));
+  const table = element("table", null, {}, element("caption", "Contributions to the score"));
   const shown = rows.slice(0, 8).filter((r) => Math.abs(r.adds) >= 0.005);
   for (const r of shown) {
     const width = 46 * Math.abs(r.adds) / top;

@@ -15,6 +15,9 @@ const osd = OpenSeadragon({
 
 const number = (value, digits = 2) => value.toFixed(digits).replace("-", "−");
 
+// A cohort as printed: validation_1 becomes Validation 1.
+const cohortTitle = (name) => { const text = name.replaceAll("_", " ").trim(); return text.slice(0, 1).toUpperCase() + text.slice(1); };
+
 // -- list of slides ---------------------------------------------------------------------------
 function listSlides() {
   const wanted = $("search").value.trim().toLowerCase();
@@ -35,7 +38,7 @@ function slideItem(slide) {
   thumbnail.addEventListener("error", () => thumbnail.classList.add("gone"));
   const text = element("span", null, { class: "text" }, element("span", slide.name, { class: "slide-name" }), document.createTextNode(" "));
   if (slide.group) text.append(element("span", slide.group, { class: `badge ${slide.group.split(" ")[0]}` }));
-  const facts = [`patient ${slide.patient}`, slide.cohort, slide.score === null ? null : `score ${number(slide.score)}`];
+  const facts = [`patient ${slide.patient}`, slide.cohort && cohortTitle(slide.cohort), slide.score === null ? null : `score ${number(slide.score)}`];
   if (slide.status !== "ok") facts.push(slide.status);
   text.append(element("br"), element("span", facts.filter(Boolean).join(" · "), { class: "small" }));
   const button = element("button", null, { "aria-current": String(state.slide === slide), "data-slide": slide.id }, thumbnail, text);
@@ -199,7 +202,7 @@ window.addEventListener("load", async () => {
     state.study = await get("/api/study");
     document.title = `${state.study.title} · pathosig viewer`;
     const cohorts = [...new Set(state.study.slides.map((s) => s.cohort).filter(Boolean))];
-    $("cohort").append(element("option", "all cohorts", { value: "" }), ...cohorts.map((c) => element("option", c, { value: c })));
+    $("cohort").append(element("option", "all cohorts", { value: "" }), ...cohorts.map((c) => element("option", cohortTitle(c), { value: c })));
     showAll();
     offerColours({});
     $("signature-only").hidden = !state.study.hpcs.some((h) => h.weight);
@@ -207,7 +210,7 @@ window.addEventListener("load", async () => {
     atlas();
     if (followLink(link)) return;
     if (state.listed.length) openSlide(state.listed[0]);
-    else say("This study has no slides: it was made from a feature table.");
+    else say("This study has no slides: its features come from a table.");
   } catch (error) {
     say(error.message);
   }
