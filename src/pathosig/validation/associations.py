@@ -133,7 +133,7 @@ def outcomes_by_group(frame: pd.DataFrame, causes: Mapping[int, str] | None = No
     frame
         group, event and, with competing events, ``cause`` (0 for none, 1 for the event, 2 for the competing event).
     causes
-        Name of each code; by default "no event" and "event".
+        Name of each code; by default "no event", "event" and "competing event".
 
     Returns
     -------
@@ -145,7 +145,7 @@ def outcomes_by_group(frame: pd.DataFrame, causes: Mapping[int, str] | None = No
     >>> [(row.group, row.level, row.n) for row in outcomes_by_group(frame).rows]
     [('low', 'event', 1), ('low', 'no event', 4), ('high', 'event', 4), ('high', 'no event', 1)]
     """
-    named = dict(causes or {0: "no event", 1: "event"})
+    named = dict(causes or {0: "no event", 1: "event", 2: "competing event"})
     codes = frame["cause"] if "cause" in frame else frame["event"].astype(int)
     labels = np.array([named[int(c)] for c in codes], dtype=object)
     return _counted(frame["group"].to_numpy(object), labels)
