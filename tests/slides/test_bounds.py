@@ -15,7 +15,7 @@ from raw_tiff import write_tiff
 
 from pathosig.core.errors import SlideError
 from pathosig.slides import open_slide, read_overview
-from pathosig.slides.backends.j2k import _read_header
+from pathosig.slides.backends.j2k import read_header
 
 RGB = texture(300, 420, seed=5)
 SIZE = (420, 300)
@@ -113,15 +113,15 @@ def test_no_decoder_takes_more_than_the_tile_it_decodes(tmp_path):
 
 
 def test_the_head_of_a_codestream_is_understood():
-    plain = _read_header(j2k_that_declares(128))
+    plain = read_header(j2k_that_declares(128))
     assert (plain.size, plain.steps, plain.depths) == ((128, 128), ((1, 1),) * 3, (8, 8, 8))
     assert plain.blocks < 1000
-    assert _read_header(j2k_that_declares(4096, inner=2)).blocks > 4_000_000
-    assert _read_header(j2k_that_declares(4096, precinct=1)).blocks > 4_000_000
+    assert read_header(j2k_that_declares(4096, inner=2)).blocks > 4_000_000
+    assert read_header(j2k_that_declares(4096, precinct=1)).blocks > 4_000_000
     data = j2k_that_declares(128)
     for end in range(60):
         with pytest.raises(ValueError, match="."):
-            _read_header(data[:end])
+            read_header(data[:end])
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")

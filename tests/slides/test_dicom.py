@@ -214,3 +214,35 @@ def test_a_file_that_ends_its_reader_again_and_again_is_given_up(copy):
         with pytest.raises(SlideError, match="5 times") as caught:
             reader.read_level(0, 0, 0, 50, 50)
     assert caught.value.code == "E_PIXELS"
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "code"),
+    [(42, b"\x0b", "E_BITDEPTH"), (42, b"\x87", "E_BITDEPTH"), (16, b"\0\0\0\x06", "E_FORMAT")],
+)
+def test_codestreams_that_declare_another_depth_or_size_are_refused(tmp_path, at, value, code):
+    import imagecodecs
+    import pydicom
+    from pydicom.encaps import encapsulate
+
+    folder = write_series(tmp_path / "S01", RGB[:256, :256], levels=(1,), label=False)
+    file = folder / "level-0.dcm"
+    good = bytes(imagecodecs.jpeg2k_encode(RGB[:256, :256].copy(), level=0, codecformat="j2k"))
+    changed = good[:at] + value + good[at + len(value) :]
+    for frames, refused in (([good], False), ([changed], True), ([changed, good], False)):
+        dataset = pydicom.dcmread(file)
+        dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.90"
+        dataset.PhotometricInterpretation = "RGB"
+        dataset.Rows = dataset.Columns = dataset.TotalPixelMatrixRows = 256
+        dataset.TotalPixelMatrixColumns = 256 * len(frames)
+        dataset.NumberOfFrames = len(frames)
+        dataset.PixelData = encapsulate(frames)
+        dataset.save_as(file)
+        if refused:
+            with pytest.raises(SlideError) as caught:
+                open_slide(folder, mpp=0.5)
+            assert caught.value.code == code
+        else:
+            with open_slide(folder, mpp=0.5) as reader:
+                x = 256 * (len(frames) - 1)
+                assert np.array_equal(reader.read_level(0, x, 0, 256, 256), RGB[:256, :256])

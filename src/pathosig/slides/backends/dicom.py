@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from pathosig.core.errors import SlideError
 from pathosig.slides.backends.bounds import check_declared, check_decoded
+from pathosig.slides.backends.j2k import Codestream, read_header
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 _WSI = "1.2.840.10008.5.1.4.1.1.77.1.6"
+_JPEG_2000 = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
+_CODESTREAM_HEAD = 1 << 14
+_FRAMES_LOOKED_AT = 3
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 """Refused, because the whole file would have to be inflated, to any size, before anything can be checked."""
 
@@ -270,6 +275,38 @@ def _check(level: Instance, name: str) -> None:
             "with 3. Convert it to RGB.",
             code="E_PHOTOMETRIC",
         )
+    heads = _first_codestreams(level)
+    if heads and all(set(head.depths) != {8} for head in heads):
+        raise SlideError(
+            f"{said} has frames whose channels do not have the 8 bits that it declares. Convert it.",
+            code="E_BITDEPTH",
+        )
+    if heads and all(head.size != level.tile for head in heads):
+        raise SlideError(
+            f"{said} has frames of {heads[0].size[0]} x {heads[0].size[1]} pixels; it declares {level.tile[0]} x {level.tile[1]}. "
+            "Copy it again.",
+            code="E_FORMAT",
+        )
+
+
+def _first_codestreams(level: Instance) -> list[Codestream]:
+    """Heads of the first frames in JPEG 2000, whose depth and offset OpenSlide takes as they come.
+
+    There are none for other frames. A damaged frame is lost alone, so several are read.
+    """
+    heads: list[Codestream] = []
+    if level.syntax not in _JPEG_2000:
+        return heads
+    with level.path.open("rb") as handle:
+        at = level.pixels_at + 12
+        for number in range(1 + min(level.frames, _FRAMES_LOOKED_AT)):
+            handle.seek(at)
+            length = struct.unpack("<II", handle.read(8).ljust(8, b"\0"))[1]
+            if number:  # the first item is the table of offsets
+                with contextlib.suppress(ValueError):
+                    heads.append(read_header(handle.read(min(length, _CODESTREAM_HEAD))))
+            at += 8 + length
+    return heads
 
 
 def damage(levels: list[Instance]) -> tuple[str, ...]:

@@ -68,7 +68,7 @@ def decode_j2k(data: bytes, size: tuple[int, int], inside: tuple[int, int]) -> t
     ((8, 16, 3), [200, 30, 100], '')
     """
     stream, space = _unwrapped(data)
-    declared = _read_header(stream)
+    declared = read_header(stream)
     width, height = declared.size
     if width > size[0] or height > size[1] or width < inside[0] or height < inside[1]:
         raise ValueError(f"{width} x {height} pixels, expected {size[0]} x {size[1]}")
@@ -149,7 +149,7 @@ def _unwrapped(data: bytes) -> tuple[bytes, str]:
     raise ValueError("no JPEG 2000 codestream")
 
 
-def _read_header(stream: bytes) -> Codestream:
+def read_header(stream: bytes) -> Codestream:
     """Read the main header of a codestream.
 
     Raises
