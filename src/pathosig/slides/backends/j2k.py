@@ -152,10 +152,25 @@ def _unwrapped(data: bytes) -> tuple[bytes, str]:
 def read_header(stream: bytes) -> Codestream:
     """Read the main header of a codestream.
 
+    Parameters
+    ----------
+    stream
+        The codestream, or its first bytes up to the first tile.
+
+    Returns
+    -------
+    `Codestream`.
+
     Raises
     ------
     ValueError
-        If the header is damaged.
+        If it is damaged or cut off.
+
+    Examples
+    --------
+    >>> data = imagecodecs.jpeg2k_encode(np.zeros((8, 16, 3), np.uint8), codecformat="j2k")
+    >>> read_header(bytes(data)).size
+    (16, 8)
     """
     if stream[:4] != b"\xff\x4f\xff\x51":
         raise ValueError("no codestream")
