@@ -249,9 +249,8 @@ def _risk_bar(axes: Axes, risk: RiskScale) -> None:
     axes.set_xticks(
         [-1, 0, 1], [f"{v:.3g}".replace("-", "\u2212") for v in (-risk.top, 0.0, risk.top)], fontsize=5.8
     )
-    axes.set_xlabel(
-        "\u2190 lower risk\u2003\u2003weight of a tile\u2003\u2003higher risk \u2192", fontsize=6, labelpad=1
-    )
+    for at, side, words in ((0, "left", "\u2190 lower risk"), (1, "right", "higher risk \u2192")):
+        axes.text(at, -3.1, words, ha=side, va="center", fontsize=6, transform=axes.transAxes)
 
 
 def _faded(image: Image) -> Image:
