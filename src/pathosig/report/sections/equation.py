@@ -168,7 +168,9 @@ def _drawn(material: Material, terms: Sequence[Term], values: np.ndarray) -> lis
             coefficient=t.coef,
             low=float(bottom),
             high=float(top),
-            center=t.center,
+            center=0.0
+            if abs(t.center) < 1e-12
+            else t.center,  # the mean of standardised values but for rounding
             percent=material.profiles.kind != "features",
         )
         for t, bottom, top in zip(terms, *ends, strict=True)
