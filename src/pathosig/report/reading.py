@@ -243,7 +243,7 @@ def _signature(study: Study) -> FrozenScore | None:
         Term(
             feature=name,
             coef=coef,
-            center=center,
+            center=0.0 if abs(center) < 1e-12 else center,  # of standardised features, but for rounding
             leaves=frozen.transform.leaves.get(name, ()),
         )
         for name, coef, center in zip(frozen.hpcs, frozen.coef, frozen.center, strict=True)

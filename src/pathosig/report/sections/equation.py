@@ -168,9 +168,7 @@ def _drawn(material: Material, terms: Sequence[Term], values: np.ndarray) -> lis
             coefficient=t.coef,
             low=float(bottom),
             high=float(top),
-            center=0.0
-            if abs(t.center) < 1e-12
-            else t.center,  # the mean of standardised values but for rounding
+            center=t.center,
             percent=material.profiles.kind != "features",
         )
         for t, bottom, top in zip(terms, *ends, strict=True)
