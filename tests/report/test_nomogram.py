@@ -19,8 +19,16 @@ def test_points_of_the_example_add_up_to_the_risk_of_the_model(material):
     score = np.array([next(r.score for r in material.scores if r.patient == patient.name)])
     predictor = total * sheet.per_point + sheet.offset
     assert predictor == pytest.approx(model.linear_predictor(row, score)[0], abs=1e-6)
-    expected = [1 - np.exp(-h.hazard * np.exp(predictor)) for h in model.horizons]
-    assert patient.risks == pytest.approx(expected, abs=1e-6)
+    times = [h.time for h in model.horizons]
+    free = model.survival_at(model.predictors(row, score), times)[0]
+    assert patient.risks == pytest.approx(1 - free, abs=1e-6)
+    net = [1 - np.exp(-h.hazard * np.exp(predictor)) for h in model.horizons]
+    assert all(
+        0.8 * n < r < n for r, n in zip(patient.risks, net, strict=True)
+    )  # others die of another cause before
+    for at, risk in zip(sheet.risks, patient.risks, strict=True):
+        if at.points[0] <= total <= at.points[-1]:
+            assert abs(np.interp(total, at.points, at.risk) - risk) <= sheet.gap + 0.01
 
 
 def test_round_ticks_lie_where_the_frozen_axis_puts_them(material):

@@ -231,7 +231,7 @@ def test_shards_do_their_part_and_the_last_run_writes_the_table(bundle, features
 def test_features_of_another_encoder_are_refused(bundle, features, tmp_path):
     import h5py
 
-    for key, value in (("encoder", "resnet50"), ("weights_sha256", "1" * 64)):
+    for key, value in (("encoder", "of-the-laboratory"), ("weights_sha256", "1" * 64)):
         folder = shutil.copytree(features, tmp_path / key)
         for path in folder.glob("*.h5"):
             with h5py.File(path, "r+") as file:

@@ -181,7 +181,10 @@ def test_an_audit_is_kept_beside_the_validation(tmp_path):
 def test_optimism_of_outside_features_says_that_there_is_no_codebook_to_refit(tmp_path):
     study = run(make_study(tmp_path / "s", cohorts=("discovery", "v1"), n=120))
     made = audit(study, "optimism", AuditSpec(resamples=10, repeats=1, folds=2))
-    assert made.result.codebook_refit == "not done: profiles come from an outside table; there is no codebook"
+    assert (
+        made.result.codebook_refit
+        == "not done: profiles come from an outside table, so that there is no codebook"
+    )
 
 
 @pytest.fixture(scope="module")
