@@ -6,7 +6,6 @@ import io
 import struct
 from dataclasses import dataclass
 
-import imagecodecs
 import numpy as np
 
 _MAX_PIXELS = 16_800_000
@@ -67,6 +66,8 @@ def decode_j2k(data: bytes, size: tuple[int, int], inside: tuple[int, int]) -> t
     >>> samples.shape, samples[0, 0].tolist(), colours
     ((8, 16, 3), [200, 30, 100], '')
     """
+    import imagecodecs  # of the extra `slides`; the head of a codestream is read without it
+
     stream, space = _unwrapped(data)
     declared = read_header(stream)
     width, height = declared.size
@@ -168,6 +169,7 @@ def read_header(stream: bytes) -> Codestream:
 
     Examples
     --------
+    >>> import imagecodecs
     >>> data = imagecodecs.jpeg2k_encode(np.zeros((8, 16, 3), np.uint8), codecformat="j2k")
     >>> read_header(bytes(data)).size
     (16, 8)
