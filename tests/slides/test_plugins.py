@@ -71,7 +71,7 @@ def test_doctor_says_how_to_get_what_is_missing(monkeypatch):
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "isyntax" else real(name))
     found = doctor()
-    assert found.missing["isyntax"] == "iSyntax slides: pip install 'pathosig[isyntax]'"
+    assert found.missing["isyntax"] == 'iSyntax slides: pip install "pathosig[isyntax]"'
     assert "embed" not in found.missing and "cpu" in found.devices
     assert {"czi", "kfb", "isyntax"} <= set(found.readers)
 
@@ -94,4 +94,4 @@ def test_doctor_works_where_only_the_base_package_is_installed(monkeypatch):
     )
     found = doctor()
     assert {"slides", "embed", "viewer", "dask"} <= set(found.missing)
-    assert "devices        unknown without the extra embed" in found.to_text()
+    assert "devices        unknown without torch (extra embed)" in found.to_text()

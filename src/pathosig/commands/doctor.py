@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
 import sys
@@ -29,7 +30,8 @@ class Diagnosis:
     cores, memory_gb
         Processors, and memory in GB.
     devices
-        Devices that can run an encoder, such as ``cpu`` or ``cuda:0``; empty if the extra `embed` is not installed.
+        Devices that can run an encoder, such as ``cpu`` or ``cuda:0``; empty without torch, which belongs to the
+        extra `embed`.
     resampler
         Whether the compiled resampler is in use.
     limits
@@ -57,7 +59,7 @@ class Diagnosis:
         lines += [
             "",
             f"machine        {self.platform}, {self.cores} cores, {self.memory_gb:.0f} GB memory",
-            f"devices        {', '.join(self.devices) or 'unknown without the extra embed'}",
+            f"devices        {', '.join(self.devices) or 'unknown without torch (extra embed)'}",
             f"resampler      {self.resampler}",
             f"limits         {self.limits}",
             f"readers        {', '.join(self.readers)}",
@@ -70,18 +72,17 @@ class Diagnosis:
 
 def doctor() -> Diagnosis:
     """Show versions, devices and readers, what is missing, and how to install it."""
-    missing = absent_extras()
     return Diagnosis(
         versions=versions(),
         platform=f"{platform.system()} {platform.machine()}, Python {sys.version.split()[0]}",
         cores=os.cpu_count() or 1,
         memory_gb=psutil.virtual_memory().total / 1e9,
-        devices=() if "embed" in missing else _devices(),
+        devices=_devices(),
         resampler=_resampler(),
         limits=SlideLimits.of(Execution()).to_text(),
         readers=tuple(plugins.available("pathosig.readers")),
         encoders=tuple(plugins.available("pathosig.encoders")),
-        missing=missing,
+        missing=absent_extras(),
     )
 
 
@@ -92,6 +93,8 @@ def _resampler() -> str:
 
 
 def _devices() -> tuple[str, ...]:
+    if importlib.util.find_spec("torch") is None:
+        return ()
     import torch
 
     devices = ["cpu"]

@@ -57,9 +57,9 @@ def absent_extras() -> dict[str, str]:
     True
     """
     return {
-        extra: f"{purpose}: pip install 'pathosig[{extra}]'"
-        for extra, purpose in _PURPOSES.items()
-        if any(importlib.util.find_spec(library) is None for library in _EXTRAS[extra])
+        extra: f"{_PURPOSES[extra]}: {_installation(extra)}"
+        for extra, libraries in _EXTRAS.items()
+        if any(importlib.util.find_spec(library) is None for library in libraries)
     }
 
 
@@ -88,8 +88,11 @@ def missing_extra(error: ModuleNotFoundError) -> ConfigError | None:
     for extra, libraries in _EXTRAS.items():
         if library in libraries:
             return ConfigError(
-                f"{library} is not installed: it belongs to the extra {extra!r}. "
-                f'Install it with: pip install "pathosig[{extra}]"',
+                f"{library} is not installed: it belongs to the extra {extra!r}. Install it with: {_installation(extra)}",
                 code="E_EXTRA",
             )
     return None
+
+
+def _installation(extra: str) -> str:
+    return f'pip install "pathosig[{extra}]"'
