@@ -1,6 +1,7 @@
 """Engines agree with one another, and results depend on the tile alone."""
 
 import dataclasses
+import os
 import subprocess
 import sys
 
@@ -214,3 +215,13 @@ def test_a_wrong_number_of_tiles_is_an_error(small, tiles):
     for n in (10, 12):
         with pytest.raises(ValueError, match=f"{n}"):
             embed_blocks(run, [tiles], n=n, dim=512, batch_size=4)
+
+
+def test_onnx_runtime_reports_nothing_to_its_maker(small, tmp_path):
+    """ONNX Runtime writes an identifier of the device into the cache of its user before it reports anything."""
+    graph = onnx_file(Baked.of_card(small.card()), 64, lambda: small)
+    code = f"from pathosig.encoder.engines import onnx_run; onnx_run(__import__('pathlib').Path({str(graph)!r}), 1)"
+    started = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
+    home = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path), "LOCALAPPDATA": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], env=started | home, check=True, timeout=120)
+    assert not list(tmp_path.rglob("*onnxruntime*"))
