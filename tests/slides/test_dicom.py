@@ -1,20 +1,24 @@
 """A folder of DICOM files is one slide; damaged and mixed folders are refused with a message."""
 
+import io
 import os
 import shutil
 import signal
 import warnings
 
+import imagecodecs
 import numpy as np
 import pydicom
 import pytest
 from dicoms import write_series
 from files import texture
+from PIL import Image
+from pydicom.encaps import encapsulate, encapsulate_extended
 
 from pathosig.core.errors import SlideError
 from pathosig.core.study import Study
 from pathosig.intake import check, init
-from pathosig.slides import open_slide, plan_read, read_all_tiles
+from pathosig.slides import open_slide, plan_read, read_all_tiles, read_tiles
 from pathosig.slides.backends.dicom import read_instance
 from pathosig.slides.backends.openslide import OpenSlideReader
 from pathosig.slides.listing import slides_among
@@ -221,10 +225,6 @@ def test_a_file_that_ends_its_reader_again_and_again_is_given_up(copy):
     [(42, b"\x0b", "E_BITDEPTH"), (42, b"\x87", "E_BITDEPTH"), (16, b"\0\0\0\x06", "E_FORMAT")],
 )
 def test_codestreams_that_declare_another_depth_or_size_are_refused(tmp_path, at, value, code):
-    import imagecodecs
-    import pydicom
-    from pydicom.encaps import encapsulate
-
     folder = write_series(tmp_path / "S01", RGB[:256, :256], levels=(1,), label=False)
     file = folder / "level-0.dcm"
     good = bytes(imagecodecs.jpeg2k_encode(RGB[:256, :256].copy(), level=0, codecformat="j2k"))
@@ -246,3 +246,142 @@ def test_codestreams_that_declare_another_depth_or_size_are_refused(tmp_path, at
             with open_slide(folder, mpp=0.5) as reader:
                 x = 256 * (len(frames) - 1)
                 assert np.array_equal(reader.read_level(0, x, 0, 256, 256), RGB[:256, :256])
+
+
+PART = RGB[:64, :64].copy()
+CODESTREAM = bytes(imagecodecs.jpeg2k_encode(PART, level=0, codecformat="j2k"))
+
+
+def changed(at, value):
+    return CODESTREAM[:at] + value + CODESTREAM[at + len(value) :]
+
+
+def j2k(image):
+    return bytes(
+        imagecodecs.jpeg2k_encode(np.ascontiguousarray(image), level=0, codecformat="j2k", mct=False)
+    )
+
+
+def subsampled(*steps):
+    data = bytearray(j2k(PART))
+    data[40 + 7 : 40 + 12] = b"".join(bytes([7, *step]) for step in steps)[1:]
+    return bytes(data)
+
+
+def jpeg(image, mode="RGB", **options):
+    coded = io.BytesIO()
+    Image.fromarray(image).convert(mode).save(coded, "JPEG", quality=95, **options)
+    return coded.getvalue()
+
+
+DEVIATING_CODESTREAMS = {
+    "smaller": j2k(PART[:32]),
+    "larger": j2k(RGB[:64, :65]),
+    "12 bits": changed(42, b"\x0b"),
+    "12 bits in its last channel": changed(48, b"\x0b"),
+    "signed": changed(42, b"\x87"),
+    "16 bits": j2k(PART.astype(np.uint16) * 100),
+    "gray": j2k(PART[..., 0]),
+    "four channels": j2k(np.dstack([PART, PART[..., :1]])),
+    "with an offset": changed(16, b"\0\0\0\x06"),
+    "with an offset of its tiles": changed(32, b"\0\0\0\x06"),
+    "half of the colours": subsampled((1, 1), (2, 1), (2, 1)),
+    "a third of the colours": subsampled((1, 1), (3, 1), (3, 1)),
+    "in a JP2 file": bytes(imagecodecs.jpeg2k_encode(PART, level=0, codecformat="jp2")),
+    "in JPEG": jpeg(PART),
+}
+DEVIATING_JPEGS = {
+    "smaller": jpeg(PART[:32]),
+    "larger": jpeg(RGB[:64, :65].copy()),
+    "gray": jpeg(PART, "L"),
+    "four channels": jpeg(PART, "CMYK"),
+    "12 bits": bytes(imagecodecs.jpeg_encode(PART.astype(np.uint16) * 16, bitspersample=12)),
+    "in JPEG 2000": CODESTREAM,
+}
+
+
+def write_row(folder, frames, *, syntax, colours, table="basic"):
+    """A slide of one row of frames of 64 x 64 pixels."""
+    file = write_series(folder, RGB[:256, :256], levels=(1,), label=False) / "level-0.dcm"
+    dataset = pydicom.dcmread(file)
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.PhotometricInterpretation = colours
+    dataset.Rows = dataset.Columns = dataset.TotalPixelMatrixRows = 64
+    dataset.TotalPixelMatrixColumns, dataset.NumberOfFrames = 64 * len(frames), len(frames)
+    if table == "extended":
+        dataset.PixelData, dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths = (
+            encapsulate_extended(frames)
+        )
+    else:
+        dataset.PixelData = encapsulate(frames, has_bot=table == "basic")
+    if table == "sparse":
+        dataset.DimensionOrganizationType = "TILED_SPARSE"
+        dataset.PerFrameFunctionalGroupsSequence = [position(64 * n) for n in range(len(frames))]
+    dataset.save_as(file)
+    return folder
+
+
+def position(x):
+    place, group = pydicom.Dataset(), pydicom.Dataset()
+    place.ColumnPositionInTotalImagePixelMatrix, place.RowPositionInTotalImagePixelMatrix = x + 1, 1
+    place.XOffsetInSlideCoordinateSystem = place.YOffsetInSlideCoordinateSystem = "0"
+    place.ZOffsetInSlideCoordinateSystem = "0"
+    group.PlanePositionSlideSequence = [place]
+    return group
+
+
+@pytest.mark.parametrize("table", ["basic", "extended", "none"])
+def test_a_codestream_later_in_the_file_that_deviates_costs_itself(tmp_path, table):
+    frames = [CODESTREAM]
+    for deviating in DEVIATING_CODESTREAMS.values():
+        frames += [deviating, CODESTREAM]
+    folder = write_row(tmp_path / "S01", frames, syntax="1.2.840.10008.1.2.4.90", colours="RGB", table=table)
+    costs_itself(folder, list(DEVIATING_CODESTREAMS), PART)
+
+
+def test_a_jpeg_later_in_the_file_that_deviates_costs_itself(tmp_path):
+    good = jpeg(PART, subsampling=0)
+    frames = [good]
+    for deviating in DEVIATING_JPEGS.values():
+        frames += [deviating, good]
+    folder = write_row(tmp_path / "S01", frames, syntax="1.2.840.10008.1.2.4.50", colours="YBR_FULL_422")
+    with Image.open(io.BytesIO(good)) as image:
+        costs_itself(folder, list(DEVIATING_JPEGS), np.asarray(image))
+
+
+def costs_itself(folder, names, good):
+    with open_slide(folder, mpp=0.5) as reader:
+        for number, name in enumerate(names):
+            with pytest.raises(SlideError) as caught:
+                print(name, reader.read_level(0, 64 + 128 * number, 0, 64, 64)[0, 0])
+            assert caught.value.code == "E_PIXELS", name
+            assert np.abs(reader.read_level(0, 128 * number, 0, 64, 64).astype(int) - good).max() <= 1
+        points = np.array([(64 * n, 0) for n in range(2 * len(names) + 1)])
+        blocks = list(read_tiles(reader, plan_read(reader.info, 0.5), points, 64))
+        failed = np.concatenate([block.failed for block in blocks])
+        assert np.flatnonzero(failed).tolist() == list(range(1, len(points), 2))
+
+
+def test_where_frames_may_lie_anywhere_one_that_deviates_costs_its_level(tmp_path):
+    frames = [CODESTREAM, CODESTREAM, DEVIATING_CODESTREAMS["12 bits"]]
+    for name, kept in (("S01", frames[:2]), ("S02", frames)):
+        folder = write_row(
+            tmp_path / name, kept, syntax="1.2.840.10008.1.2.4.90", colours="RGB", table="sparse"
+        )
+        with open_slide(folder, mpp=0.5) as reader:
+            if kept is not frames:
+                assert np.array_equal(reader.read_level(0, 64, 0, 64, 64), PART)
+                continue
+            with pytest.raises(SlideError, match="12") as caught:
+                reader.read_level(0, 64, 0, 64, 64)
+            assert caught.value.code == "E_PIXELS"
+
+
+def test_the_other_levels_of_a_single_file_are_checked_too(copy):
+    file = copy / "level-0.dcm"
+    dataset = pydicom.dcmread(file)
+    dataset.TotalPixelMatrixRows = dataset.TotalPixelMatrixColumns = 3_000_000
+    dataset.save_as(file)
+    with pytest.raises(SlideError) as caught:
+        open_slide(copy / "level-2.dcm", reader="openslide")
+    assert caught.value.code == "E_TOO_LARGE"

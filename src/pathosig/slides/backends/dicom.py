@@ -16,13 +16,15 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 _WSI = "1.2.840.10008.5.1.4.1.1.77.1.6"
-_JPEG_2000 = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
+JPEG_2000 = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
+"""Transfer syntaxes of frames in JPEG 2000."""
+
 _CODESTREAM_HEAD = 1 << 14
 _FRAMES_LOOKED_AT = 3
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 """Refused, because the whole file would have to be inflated, to any size, before anything can be checked."""
 
-_PLAIN = {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"}
+PLAIN = {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"}
 """Transfer syntaxes in which pixels are not stored in separate frames."""
 
 _WANTED = [
@@ -38,7 +40,6 @@ _WANTED = [
     "TotalPixelMatrixColumns",
 ]
 _MAX_TILE = 64_000_000
-_LOST_SHARE = 0.02
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -295,7 +296,7 @@ def _first_codestreams(level: Instance) -> list[Codestream]:
     There are none for other frames. A damaged frame is lost alone, so several are read.
     """
     heads: list[Codestream] = []
-    if level.syntax not in _JPEG_2000:
+    if level.syntax not in JPEG_2000:
         return heads
     with level.path.open("rb") as handle:
         at = level.pixels_at + 12
@@ -309,76 +310,36 @@ def _first_codestreams(level: Instance) -> list[Codestream]:
     return heads
 
 
-def damage(levels: list[Instance]) -> tuple[str, ...]:
-    """Warnings about lost frames and about a finest level that seems to be missing.
+def series_instances(level: Instance) -> list[Instance]:
+    """All levels of the slide to which a file belongs; the others are in the same folder.
 
     Parameters
     ----------
-    levels
-        From `slide_instances`.
-
-    Returns
-    -------
-    The warnings; none for a complete slide.
+    level
+        One of the levels.
 
     Raises
     ------
     SlideError
-        E_FORMAT if a level is truncated so that more than 2 % of its frames are lost.
+        E_FORMAT, E_TOO_LARGE, E_BITDEPTH or E_PHOTOMETRIC, as for `slide_instances`.
 
     Examples
     --------
     >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "IM1.dcm"
-    >>> _ = path.write_bytes(bytes(12))  # a frame of 2 x 2 pixels without a header
     >>> level = Instance(
-    ...     path=path, series="1.2", volume=True, resampled=True, syntax="1.2.840.10008.1.2.1", frames=1,
+    ...     path=Path(tempfile.mkdtemp()) / "IM1.dcm", series="1.2", volume=True, resampled=False, syntax="", frames=1,
     ...     tile=(2, 2), matrix=(2, 2), colours="RGB", samples=3, bits=8, pixels_at=0,
     ... )
-    >>> damage([level])
-    ('all DICOM files of this slide are resampled; its finest level may be missing',)
+    >>> series_instances(level)  # its folder is empty
+    []
     """
-    warnings = []
-    for level in levels:
-        declared, whole = _frames(level)
-        if declared - whole > _LOST_SHARE * declared:
-            raise SlideError(
-                f"{level.path.parent.name}: {level.path.name} is truncated: {declared - whole} of {declared} frames are lost. "
-                "Copy it again.",
-                code="E_FORMAT",
-            )
-        if whole < declared:
-            warnings.append(f"{declared - whole} of {declared} frames of {level.path.name} are lost")
-    if all(level.resampled for level in levels):
-        warnings.append("all DICOM files of this slide are resampled; its finest level may be missing")
-    return tuple(warnings)
-
-
-def _frames(level: Instance) -> tuple[int, int]:
-    """Numbers of declared and of completely stored frames. Frames are counted only if the end of the file is missing, else (1, 1)."""
-    if level.syntax in _PLAIN or _ends(level.path):
-        return 1, 1
-    with level.path.open("rb") as handle:
-        return level.frames, min(level.frames, _stored(handle, level.pixels_at + 12))
-
-
-def _ends(path: Path) -> bool:
-    """Whether the delimiter that ends the frames is near the end of the file (padding may follow it)."""
-    size = path.stat().st_size
-    with path.open("rb") as handle:
-        handle.seek(max(0, size - 4096))
-        return b"\xfe\xff\xdd\xe0\0\0\0\0" in handle.read()
-
-
-def _stored(handle: Any, start: int) -> int:
-    """Number of complete frames. The first item is the table of offsets and not a frame."""
-    size = handle.seek(0, 2)
-    items, at = -1, start
-    while at + 8 <= size:
-        handle.seek(at)
-        tag, length = struct.unpack("<II", handle.read(8))
-        at += 8 + length
-        if tag != 0xE000FFFE or at > size:
-            break
-        items += 1
-    return max(0, items)
+    levels = []
+    for file in sorted(level.path.parent.iterdir()):
+        if file.is_file() and is_dicom(file):
+            with contextlib.suppress(SlideError):  # a damaged file is no level that OpenSlide would read
+                instance = read_instance(file)
+                if instance is not None and instance.volume and instance.series == level.series:
+                    levels.append(instance)
+    for other in levels:
+        _check(other, level.path.name)
+    return levels

@@ -12,7 +12,8 @@ from pathosig.core.errors import SlideError
 from pathosig.core.fingerprints import input_bytes
 from pathosig.slides.backends.aside import OpenSlideAside, OpenSlideError
 from pathosig.slides.backends.bounds import check_declared, check_decoded
-from pathosig.slides.backends.dicom import damage, is_dicom, slide_instances
+from pathosig.slides.backends.dicom import Instance, is_dicom, series_instances, slide_instances
+from pathosig.slides.backends.dicom_frames import FrameHeads, damage
 from pathosig.slides.backends.source import read_error
 from pathosig.slides.reader import ContextClose, SlideInfo
 from pathosig.slides.resolution import checked_mpp, from_resolution_tags, parse_number, power_warning
@@ -36,11 +37,13 @@ class OpenSlideReader(ContextClose):
     def __init__(self, path: Path, *, mpp: float | None = None) -> None:
         self.path = path
         levels = slide_instances(path) if path.is_dir() or is_dicom(path) else []
-        damages = damage(levels) if levels else ()
         self._file = levels[0].path if levels else path
         self._ended = 0
         self._slide = self._open()
         try:
+            levels = self._all_levels(levels)
+            damages = damage(levels) if levels else ()
+            self._frames = FrameHeads(levels)
             info = self._info(mpp)
             self.info = replace(info, warnings=(*info.warnings, *damages))
         except SlideError:
@@ -61,6 +64,12 @@ class OpenSlideReader(ContextClose):
                 "an unknown format; copy it again or convert it to a tiled TIFF.",
                 code="E_FORMAT",
             ) from error
+
+    def _all_levels(self, levels: list[Instance]) -> list[Instance]:
+        """The levels in DICOM, also if only one of their files was given: OpenSlide finds the others in its folder."""
+        if not levels or len(self._slide.level_dimensions) <= len(levels):
+            return levels
+        return series_instances(levels[0])
 
     def _info(self, table_mpp: float | None) -> SlideInfo:
         properties = self._slide.properties
@@ -100,6 +109,7 @@ class OpenSlideReader(ContextClose):
                 code="E_PIXELS",
             )
         origin = (round(x * downsample) + self._x0, round(y * downsample) + self._y0)
+        self._check_frames(level, (x, y), origin, (width, height))
         try:
             rgba = self._slide.region(origin, level, (width, height))
         except OpenSlideError as error:
@@ -112,6 +122,22 @@ class OpenSlideReader(ContextClose):
                 code="E_PIXELS",
             ) from error
         return self._composite(rgba)
+
+    def _check_frames(
+        self, level: int, at: tuple[int, int], origin: tuple[int, int], size: tuple[int, int]
+    ) -> None:
+        """Refuse a region with frames that OpenSlide would decode to wrong pixels; `origin` is that given to OpenSlide."""
+        downsample = self.info.downsamples[level]
+        box = (origin[0] / downsample, origin[1] / downsample, *size)
+        try:
+            self._frames.check(self.info.level_sizes[level], box)
+        except OSError as error:
+            raise read_error(self.path.name, error) from error
+        except Exception as error:  # on damaged data pydicom raises many kinds of exception
+            raise SlideError(
+                f"{self.path.name}: pixels at ({at[0]}, {at[1]}) of level {level} cannot be decoded ({error}).",
+                code="E_PIXELS",
+            ) from error
 
     def lattice(self, level: int) -> tuple[int, int, int, int] | None:
         """(x, y) at which a tile of a level begins, and (width, height) of its tiles; None if they form no known grid."""
