@@ -295,9 +295,7 @@ def test_shards_are_read_and_one_that_holds_too_much_is_lost(tmp_path):
     index = np.frombuffer(data[-68:-4], "<u8").copy()
     index[0:2] = len(data) - 68, len(bomb)
     body = data[:-68] + bomb + index.tobytes()
-    import google_crc32c
-
-    file.write_bytes(body + google_crc32c.value(index.tobytes()).to_bytes(4, "little"))
+    file.write_bytes(body + crc32c(index.tobytes()))
     with open_slide(path) as reader:
         with pytest.raises(SlideError) as caught:
             reader.read_level(0, 0, 0, 30, 30)
@@ -305,38 +303,117 @@ def test_shards_are_read_and_one_that_holds_too_much_is_lost(tmp_path):
         assert np.array_equal(reader.read_level(0, 200, 200, 30, 30), RGB[200:230, 200:230])
 
 
-@pytest.mark.parametrize(
-    ("changed", "lost"),
-    [
-        ({0: 99_999}, (0,)),
-        ({1: 0}, (0,)),
-        ({1: 2**63}, (0,)),
-        ({0: 2**64 - 10, 1: 20}, (0,)),
-        ({2: "first", 3: "size"}, (0, 64)),
-    ],
-    ids=["beyond its end", "no bytes", "too many bytes", "sum beyond 64 bits", "the bytes of another"],
-)
-def test_chunks_outside_the_bytes_of_their_shard_are_lost_not_blank(tmp_path, changed, lost):
+def crc32c(data):
     import google_crc32c
 
-    path = write_zarr(
-        tmp_path / "s.zarr", RGB, version=3, levels=(1,), chunks=(3, 64, 64), shards=(3, 128, 128)
-    )
+    return google_crc32c.value(data).to_bytes(4, "little")
+
+
+def write_shards(path, location, checksum):
+    """A slide of shards of 4 chunks whose index is at the start or the end, with a checksum or without."""
+    write_zarr(path, RGB, version=3, levels=(1,), chunks=(3, 64, 64), shards=(3, 128, 128))
+
+    def change(metadata):
+        shards = metadata["codecs"][0]["configuration"]
+        shards["index_location"] = location
+        shards["index_codecs"] = shards["index_codecs"][: 1 + checksum]
+
+    edit(path / "0" / "zarr.json", change)
+    for file in (path / "0").rglob("*"):
+        if not file.is_file() or file.name == "zarr.json":
+            continue
+        data = file.read_bytes()
+        index = np.frombuffer(data[-68:-4], "<u8").copy()
+        if location == "start":
+            index[::2][index[::2] < 2**63] += 64 + 4 * checksum
+        file.write_bytes(shard(data[:-68], index, location, checksum))
+    return path
+
+
+def shard(chunks, index, location, checksum):
+    stored = index.tobytes() + (crc32c(index.tobytes()) if checksum else b"")
+    return stored + chunks if location == "start" else chunks + stored
+
+
+LAYOUTS = pytest.mark.parametrize(
+    ("location", "checksum"), [("end", True), ("end", False), ("start", True), ("start", False)]
+)
+
+
+MISPLACED = {
+    "beyond its end": ({0: 99_999}, (0,)),
+    "no bytes": ({1: 0}, (0,)),
+    "too many bytes": ({1: 2**63}, (0,)),
+    "sum beyond 64 bits": ({0: 2**64 - 10, 1: 20}, (0,)),
+    "the bytes of another": ({2: "first", 3: "size"}, (0, 64)),
+    "some bytes of another": ({2: "into", 3: 9}, (0, 64)),
+    "the index": ({2: "index", 3: 40}, (64,)),
+    "one byte beyond the end": ({3: "to the end"}, (64,)),
+}
+
+
+@LAYOUTS
+def test_chunks_outside_the_bytes_of_their_shard_are_lost_not_blank(tmp_path, location, checksum):
+    path = write_shards(tmp_path / "s.zarr", location, checksum)
+    size = 64 + 4 * checksum
     file = chunk_of(path)
     data = file.read_bytes()
-    index = np.frombuffer(data[-68:-4], "<u8").copy()
-    named = {"first": index[0], "size": index[1]}
-    for k, value in changed.items():
-        index[k] = named.get(value, value)
-    file.write_bytes(
-        data[:-68] + index.tobytes() + google_crc32c.value(index.tobytes()).to_bytes(4, "little")
-    )
+    chunks, start = (data[size:], 0) if location == "start" else (data[:-size], len(data) - size)
+    for name, (changed, lost) in MISPLACED.items():
+        index = np.frombuffer(data[start : start + 64], "<u8").copy()
+        named = {
+            "first": index[0],
+            "into": index[0] + 5,
+            "size": index[1],
+            "index": start,
+            "to the end": (len(data) if location == "start" else start) - index[2] + 1,
+        }
+        for k, value in changed.items():
+            index[k] = named.get(value, value)
+        file.write_bytes(shard(chunks, index, location, checksum))
+        with open_slide(path) as reader:
+            for x in (0, 64):
+                if x in lost:
+                    with pytest.raises(SlideError) as caught:
+                        reader.read_level(0, x, 0, 30, 30)
+                    assert caught.value.code == "E_PIXELS", name
+                else:
+                    assert np.array_equal(reader.read_level(0, x, 0, 30, 30), RGB[:30, x : x + 30]), name
+            assert np.array_equal(reader.read_level(0, 0, 64, 130, 30)[:, 128:], RGB[64:94, 128:130]), name
+
+
+@LAYOUTS
+def test_shards_of_any_usual_index_are_read(tmp_path, location, checksum):
+    path = write_shards(tmp_path / "s.zarr", location, checksum)
+    with open_slide(path) as reader:
+        assert np.array_equal(reader.read_level(0, 0, 0, 610, 420), RGB)
+        assert np.array_equal(reader.read_level(0, 70, 70, 20, 20), RGB[70:90, 70:90])
+
+
+def test_a_chunk_that_is_the_whole_index_costs_its_shard(tmp_path):
+    path = write_shards(tmp_path / "s.zarr", "start", True)
+    file = chunk_of(path)
+    data = file.read_bytes()
+    index = np.frombuffer(data[:64], "<u8").copy()
+    index[2:4] = 0, 68
+    file.write_bytes(shard(data[68:], index, "start", True))
     with open_slide(path) as reader:
         for x in (0, 64):
-            if x in lost:
-                with pytest.raises(SlideError) as caught:
-                    reader.read_level(0, x, 0, 30, 30)
-                assert caught.value.code == "E_PIXELS"
-            else:
-                assert np.array_equal(reader.read_level(0, x, 0, 30, 30), RGB[:30, x : x + 30])
-        assert np.array_equal(reader.read_level(0, 0, 64, 130, 30)[:, 128:], RGB[64:94, 128:130])
+            with pytest.raises(SlideError) as caught:
+                reader.read_level(0, x, 0, 30, 30)
+            assert caught.value.code == "E_PIXELS"
+
+
+@pytest.mark.parametrize(
+    ("codecs", "code"),
+    [
+        ([{"name": "bytes", "configuration": {"endian": "big"}}], "E_FORMAT"),
+        ([{"name": "bytes"}, {"name": "gzip", "configuration": {"level": 1}}], "E_CODEC"),
+        ([], "E_FORMAT"),
+    ],
+    ids=["big-endian", "compressed", "none"],
+)
+def test_an_index_of_shards_that_no_writer_makes_is_refused(tmp_path, codecs, code):
+    path = write_shards(tmp_path / "s.zarr", "end", True)
+    edit(path / "0" / "zarr.json", lambda a: a["codecs"][0]["configuration"].update(index_codecs=codecs))
+    assert code_of(path) == code

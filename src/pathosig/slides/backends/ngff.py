@@ -11,7 +11,7 @@ from typing import Any
 
 from pathosig.core.errors import SlideError
 from pathosig.slides.backends.bounds import check_declared, check_decoded
-from pathosig.slides.backends.zarr_codecs import chunks_of_shards, codec_names, has_usual_index
+from pathosig.slides.backends.zarr_codecs import ShardIndex, chunks_of_shards, codec_names, index_of_shards
 
 _ENOUGH = 50
 """Pixels per stored byte up to which the size of a level is plausible without counting all its files."""
@@ -68,14 +68,14 @@ class Storage:
         Size of a decoded chunk in bytes.
     shard_chunks
         Number of chunks in a file (a shard); 0 if each chunk is a file.
-    usual_index
-        Whether the index of a shard is at its end, with a checksum.
+    index
+        How the index of a shard is stored; None if there are no shards.
     """
 
     compressor: str
     chunk_bytes: int
     shard_chunks: int
-    usual_index: bool = False
+    index: ShardIndex | None = None
 
     @property
     def file_bytes(self) -> int:
@@ -343,7 +343,7 @@ def _array(path: Path, folder: Path, axes: Sequence[str]) -> tuple[int, tuple[in
         compressor=compressors[0] if compressors else "",
         chunk_bytes=math.prod(inside),
         shard_chunks=shards,
-        usual_index=has_usual_index(metadata.get("codecs") or ()),
+        index=index_of_shards(metadata.get("codecs") or ()),
     )
     return version, shape, storage
 

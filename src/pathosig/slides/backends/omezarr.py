@@ -145,7 +145,7 @@ def _open(path: Path, level: ZarrLevel) -> Any:
                 compressor=how.compressor,
                 chunk_bytes=how.chunk_bytes,
                 shard_chunks=how.shard_chunks,
-                usual_index=how.usual_index,
+                index=how.index,
             )
             array = zarr.open_array(store, mode="r", zarr_format=level.version)
     except Exception as error:  # on damaged metadata zarr raises many kinds of exception

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -47,19 +48,41 @@ def chunks_of_shards(entries: Sequence[Any]) -> Iterator[tuple[int, ...]]:
             yield from chunks_of_shards(inner.get("codecs", ()))
 
 
-def has_usual_index(entries: Sequence[Any]) -> bool:
-    """Whether the index of a shard is at its end, with a checksum, as writers put it by default.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShardIndex:
+    """How the index of a shard is stored: at its start or its end, with a checksum or without."""
+
+    at_start: bool
+    has_checksum: bool
+
+
+def index_of_shards(entries: Sequence[Any]) -> ShardIndex | None:
+    """How the index of shards is stored; None if there are no shards.
 
     Parameters
     ----------
     entries
         The codecs as JSON has them.
 
+    Raises
+    ------
+    ValueError
+        If the index is not a list of little-endian numbers, which may be followed by a checksum.
+
     Examples
     --------
-    >>> has_usual_index([{"name": "sharding_indexed", "configuration": {"index_codecs": [{"name": "crc32c"}]}}])
-    True
+    >>> codecs = [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}]
+    >>> index_of_shards([{"name": "sharding_indexed", "configuration": {"index_codecs": codecs}}])
+    ShardIndex(at_start=False, has_checksum=True)
     """
-    inner = next((e.get("configuration") or {} for e in entries if e.get("name") == "sharding_indexed"), {})
-    is_checked = any(codec.get("name") == "crc32c" for codec in inner.get("index_codecs", ()))
-    return is_checked and inner.get("index_location", "end") == "end"
+    shards = [e.get("configuration") or {} for e in entries if e.get("name") == "sharding_indexed"]
+    if not shards:
+        return None
+    codecs = list(shards[0].get("index_codecs") or ())
+    names = [codec.get("name") for codec in codecs]
+    location = shards[0].get("index_location", "end")
+    if names not in (["bytes"], ["bytes", "crc32c"]) or location not in ("start", "end"):
+        raise ValueError(f"an index of shards with the codecs {names} at the {location}")
+    if (codecs[0].get("configuration") or {}).get("endian", "little") != "little":
+        raise ValueError("an index of shards that is big-endian")
+    return ShardIndex(at_start=location == "start", has_checksum=len(names) == 2)

@@ -13,6 +13,8 @@ import imagecodecs
 import numpy as np
 from zarr.storage import LocalStore
 
+from pathosig.slides.backends.zarr_codecs import ShardIndex
+
 _SLACK, _MAX_METADATA = 1 << 16, 20_000_000
 _MOST_DEFLATED = 1_032
 """Most bytes that one byte of deflate data can decode to."""
@@ -34,8 +36,8 @@ class BoundedStore(LocalStore):  # type: ignore[misc]  # zarr is optional and un
         Size of a decoded chunk in bytes.
     shard_chunks
         Number of chunks in a file; 0 if each file is one chunk.
-    usual_index
-        Whether the index of a shard is at its end, with a checksum; only then is it known where chunks may lie.
+    index
+        How the index of a shard is stored.
     """
 
     def __init__(
@@ -45,11 +47,12 @@ class BoundedStore(LocalStore):  # type: ignore[misc]  # zarr is optional and un
         compressor: str,
         chunk_bytes: int,
         shard_chunks: int = 0,
-        usual_index: bool = False,
+        index: ShardIndex | None = None,
     ) -> None:
         super().__init__(folder, read_only=True)
         self._compressor, self._chunk_bytes, self._shard_chunks = compressor, chunk_bytes, shard_chunks
-        self._usual_index = usual_index
+        self._at_start = index is not None and index.at_start
+        self._index_bytes = 16 * shard_chunks + (4 if index is None or index.has_checksum else 0)
         self._indexes: dict[str, np.ndarray] = {}
 
     async def get(self, key: str, prototype: Any = None, byte_range: Any = None) -> Any:
@@ -77,28 +80,39 @@ class BoundedStore(LocalStore):  # type: ignore[misc]  # zarr is optional and un
         if not self._shard_chunks:
             self._check(stored)
         elif byte_range is None:
-            index = _index(stored[-16 * self._shard_chunks - 4 : -4])
+            index = _index(self._index_of(stored))
             self._check_places(index, index, len(stored), key)
             for at, n in index.tolist():
                 if at + n <= len(stored):
                     self._check(stored[at : at + n])
-        elif hasattr(byte_range, "start") and hasattr(byte_range, "end"):
-            # A chunk; zarr has requested the index of its shard before, by its distance from the end.
+        elif hasattr(byte_range, "start") and not self._asks_for_index(byte_range):
+            # A chunk; zarr has requested the index of its shard before.
             place = np.array([[byte_range.start, byte_range.end - byte_range.start]])
             self._check_places(place, self._indexes.get(key, place), status.st_size, key)
             self._check(stored)
         else:
-            self._indexes = {key: _index(stored[:-4])}
+            index = _index(stored[: 16 * self._shard_chunks])
+            if self._at_start and np.any(np.all(index == (0, self._index_bytes), axis=1)):
+                raise ValueError(f"a chunk lies in the index of its shard {key}")
+            self._indexes = {key: index}
         return data
+
+    def _asks_for_index(self, byte_range: Any) -> bool:
+        """Whether a range of bytes is the index at the start of a shard; that at the end is requested by its distance from the end."""
+        return self._at_start and (byte_range.start, byte_range.end) == (0, self._index_bytes)
+
+    def _index_of(self, shard: bytes) -> bytes:
+        """The index of a whole shard, without its checksum."""
+        at = 0 if self._at_start else max(0, len(shard) - self._index_bytes)
+        return shard[at : at + 16 * self._shard_chunks]
 
     def _check_places(self, places: np.ndarray, index: np.ndarray, size: int, key: str) -> None:
         """Refuse chunks that lie outside the bytes of their shard, which zarr reads as missing, or in those of other chunks."""
-        if not self._usual_index:
-            return
-        last = size - 16 * self._shard_chunks - 4
-        index = index[index.sum(axis=1) <= last]
+        first = self._index_bytes if self._at_start else 0
+        last = size if self._at_start else size - self._index_bytes
+        index = index[(index[:, 0] >= first) & (index.sum(axis=1) <= last)]
         ends = places[:, 0] + places[:, 1]
-        if np.any((places[:, 0] < 0) | (places[:, 1] <= 0) | (ends > last)):
+        if np.any((places[:, 0] < first) | (places[:, 1] <= 0) | (ends > last)):
             raise ValueError(f"a chunk lies outside the bytes of its shard {key}")
         shared = (index[:, 0] < ends[:, None]) & (index.sum(axis=1) > places[:, :1])
         if np.any(shared.sum(axis=1) > 1):
