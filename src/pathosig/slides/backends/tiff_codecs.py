@@ -204,8 +204,10 @@ def _webp(data: bytes, page: Page, piece: Piece) -> np.ndarray:
     if width > piece.size[0] or height > piece.size[1]:
         raise ValueError(f"it has {width} x {height} pixels, expected {piece.size[0]} x {piece.size[1]}")
     pixels = imagecodecs.webp_decode(data)
-    if page.samples == 3 and pixels.shape[2] == 4:
+    if page.samples == 3 and pixels.shape[2] == 4 and pixels[..., 3].min() == 255:
         pixels = pixels[..., :3]
+    elif page.samples == 4 and pixels.shape[2] == 3:  # libwebp does not store alpha that is opaque everywhere
+        pixels = np.concatenate((pixels, np.full((*pixels.shape[:2], 1), 255, np.uint8)), axis=2)
     _expect(pixels, page.samples)
     return to_rgb(pixels, page, converted=True)
 
