@@ -32,7 +32,7 @@ from pathosig.phenotypes import PhenotypeSpec, TrainingTiles, fit_codebook, tree
 from pathosig.profiles.pooling import pool_patients, slide_profiles
 from pathosig.signature import Signature, SignatureSpec, TrainingSet, fit_details
 from pathosig.signature.cores import paper_groups
-from pathosig.signature.scores import TilePlaces, core_table, lenient
+from pathosig.signature.scores import TilePlaces, core_table
 from pathosig.survival import cox, logrank
 from pathosig.survival.agreement import HETEROGENEOUS, core_agreement
 from pathosig.synthetic.embeddings_level import FeatureSource
@@ -203,7 +203,7 @@ def _groups(signature: Signature, table: Profiled, *, published: bool) -> pd.Dat
     columns = [c for c in table.slides if c.startswith("hpc_")]
     ids = table.patients["patient_id"].astype(str)
     if published:
-        cores = table.slides[["patient_id"]].assign(score=lenient(signature).score(table.slides))
+        cores = table.slides[["patient_id"]].assign(score=signature.lenient.score(table.slides))
         group = ids.map(paper_groups(cores, signature.cutoff))
         several = ids.map(cores["patient_id"].value_counts()) > 1
         return pd.DataFrame(

@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import inspect
 import json
 import re
 import shlex
@@ -288,3 +289,15 @@ def test_every_public_function_describes_its_parameters_and_shows_an_example():
     assert bare == allowed, (
         f"no example: {sorted(bare - allowed)}; listed without need: {sorted(allowed - bare)}"
     )
+
+
+def test_every_class_that_a_room_exports_shows_an_example():
+    classes = {}
+    for room in ROOMS:
+        module = importlib.import_module(f"pathosig.{room}")
+        for name in module.__all__:
+            value = getattr(module, name)
+            if inspect.isclass(value):
+                classes[f"{room}.{name}"] = value.__doc__ or ""
+    assert len(classes) > 30, sorted(classes)
+    assert not [name for name, text in classes.items() if ">>> " not in text]

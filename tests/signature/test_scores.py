@@ -12,7 +12,7 @@ from pathosig.core.errors import PathosigWarning
 from pathosig.profiles.pooling import pool_patients
 from pathosig.signature import SignatureSpec, TrainingSet, fit_details, fit_signature
 from pathosig.signature.cutoff import choose_cutoff
-from pathosig.signature.scores import core_table, lenient, patient_scores, score_table
+from pathosig.signature.scores import core_table, patient_scores, score_table
 from pathosig.validation import cross_validate
 
 SPEC = SignatureSpec(bootstraps=0, selection="ridge")
@@ -45,7 +45,7 @@ def by_hand(signature, training: TrainingSet) -> np.ndarray:
         rows = slides.groupby("patient_id")[leaves].mean().assign(n_tiles=1000).reset_index()
         return signature.score(rows)
     if policy == "worst":
-        single = slides.assign(score=lenient(signature).score(slides))
+        single = slides.assign(score=signature.lenient.score(slides))
         return single.groupby("patient_id")["score"].max().to_numpy()
     return signature.score(training.profiles)
 

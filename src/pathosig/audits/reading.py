@@ -15,14 +15,13 @@ from pathosig.profiles.pooling import pool_patients, slide_profiles
 from pathosig.profiles.reading import Profiles
 from pathosig.profiles.spec import ProfilesSpec
 from pathosig.profiles.tree import hpc_column
-from pathosig.signature.reading import endpoint_of
 from pathosig.signature.spec import SignatureSpec
 from pathosig.signature.training import TrainingSet
 
 
 def read_validation(study: Study, profiles: Profiles, spec: SignatureSpec) -> TrainingSet | None:
     """Patients with profile and outcome of all cohorts except discovery; None if there is no event among them."""
-    name = endpoint_of(study, spec)
+    name = spec.endpoint or study.primary.endpoint
     discovery = set(study.cohort(study.primary.discovery))
     rows = profiles.patients[~profiles.patients["patient_id"].isin(discovery)]
     slides = profiles.slides[~profiles.slides["patient_id"].isin(discovery)]

@@ -19,7 +19,7 @@ from pathosig.core.study import Study
 from pathosig.core.tables import write_csv_rows
 from pathosig.profiles.reading import read_profiles
 from pathosig.profiles.tables import read_features
-from pathosig.signature.reading import endpoint_of, read_training
+from pathosig.signature.reading import read_training
 from pathosig.signature.spec import SignatureSpec
 from pathosig.validation.spec import ValidateSpec
 
@@ -70,7 +70,7 @@ def compare(study: Study, spec: CompareSpec | None = None) -> CompareReport:
     spec = spec or study.spec(CompareSpec)
     settings, folds = study.spec(SignatureSpec), study.spec(ValidateSpec)
     trained_on = read_training(study, read_profiles(study), settings).outcome["patient_id"].tolist()
-    outcome = study.survival(endpoint_of(study, settings)).set_index("patient_id")
+    outcome = study.survival(settings.endpoint or study.primary.endpoint).set_index("patient_id")
     models: list[_Model] = []
     files = _files(study)
     if files and spec.methods:

@@ -233,7 +233,6 @@ def _events(study: Study, patients: pd.DataFrame | None) -> dict[tuple[str, str]
 
 def _signature(study: Study) -> FrozenScore | None:
     from pathosig.signature.model import Signature
-    from pathosig.signature.reading import read_selection
 
     path = study.paths.signature
     if not path.is_file():
@@ -249,7 +248,7 @@ def _signature(study: Study) -> FrozenScore | None:
         for name, coef, center in zip(frozen.hpcs, frozen.coef, frozen.center, strict=True)
     ]
     units = "features" if frozen.transform.scale == "feature" else "HPCs"
-    selection = read_selection(study)
+    selection = read_json(study.paths.selection) if study.paths.selection.is_file() else {}
     return FrozenScore(
         endpoint=frozen.endpoint,
         terms=terms,

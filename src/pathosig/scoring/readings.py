@@ -18,7 +18,6 @@ from pathosig.signature.model import NOT_ASSESSABLE, Signature
 from pathosig.signature.scores import (
     TilePlaces,
     core_table,
-    lenient,
     score_table,
     scored_profiles,
 )
@@ -308,5 +307,5 @@ def _slides_behind(signature: Signature, slides: pd.DataFrame) -> pd.DataFrame:
     """The slides of a patient that the policy scores."""
     if signature.transform.policy != "worst":
         return slides
-    score = pd.Series(lenient(signature).score(slides), index=slides.index)
+    score = pd.Series(signature.lenient.score(slides), index=slides.index)
     return slides.loc[[score.idxmax()]] if score.notna().any() else slides

@@ -1,4 +1,4 @@
-"""What single tiles and single features add to a score."""
+"""What single tiles add to a score."""
 
 from __future__ import annotations
 
@@ -14,19 +14,21 @@ from pathosig.signature.model import Signature
 
 
 def signature_weights(signature: Signature, k: int) -> NDArray[np.float64] | None:
-    """`tile_weights` of a signature; None where no HPC is in it.
+    """`tile_weights` of a signature.
 
     Parameters
     ----------
     signature, k
-        The signature, and the number of HPCs of its codebook.
+        A frozen signature, and the number of HPCs in its codebook.
+
+    Returns
+    -------
+    float[k], or None if the signature uses no HPC.
 
     Examples
     --------
-    >>> from pathosig.signature.transform import Transform
-    >>> signature = Signature(
-    ...     endpoint="os", hpcs=("hpc_01",), coef=(2.0,), center=(0.3,), cutoff=0.0, transform=Transform(scale="share", leaves={"hpc_01": (1,)})
-    ... )
+    >>> from pathosig.signature import Transform
+    >>> signature = Signature(endpoint="os", hpcs=("hpc_01",), coef=(2.0,), center=(0.3,), cutoff=0.0, transform=Transform(leaves={"hpc_01": (1,)}))
     >>> signature_weights(signature, 3).tolist()
     [0.0, 2.0, 0.0]
     """
@@ -35,24 +37,26 @@ def signature_weights(signature: Signature, k: int) -> NDArray[np.float64] | Non
 
 
 def risk_of_tiles(signature: Signature, slide: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.float64]:
-    """Weight of a tile of each phenotype in the score: float[k].
+    """Weight of one tile of each HPC in the score of a slide.
 
-    The mean over the tiles of the slide is the slide's score: score + derivative of the score towards a slide of that
-    phenotype alone, which for proportions is the coefficient itself, less the discovery mean.
+    The mean of these weights over the tiles of the slide is the score of the slide. A weight is the score plus the derivative of
+    the score towards a slide of that HPC alone; for proportions this is the coefficient less the discovery mean.
 
     Parameters
     ----------
     signature
-        Frozen.
+        A frozen signature.
     slide, columns
-        Profile of the slide, one row with its n_tiles, and its columns of leaf shares in order.
+        Profile of the slide, one row with its n_tiles, and its columns with the proportions of the HPCs, in order.
+
+    Returns
+    -------
+    float[k], in units of the score; 0 for artefact HPCs.
 
     Examples
     --------
-    >>> from pathosig.signature.transform import Transform
-    >>> signature = Signature(
-    ...     endpoint="os", hpcs=("hpc_01",), coef=(2.0,), center=(0.3,), cutoff=0.0, transform=Transform(scale="share", leaves={"hpc_01": (1,)})
-    ... )
+    >>> from pathosig.signature import Transform
+    >>> signature = Signature(endpoint="os", hpcs=("hpc_01",), coef=(2.0,), center=(0.3,), cutoff=0.0, transform=Transform(leaves={"hpc_01": (1,)}))
     >>> slide = pd.DataFrame({"hpc_00": [0.6], "hpc_01": [0.4], "n_tiles": 80})
     >>> weights = risk_of_tiles(signature, slide, ["hpc_00", "hpc_01"])
     >>> weights.round(6).tolist(), round(float(weights @ [0.6, 0.4]), 6), signature.score(slide).round(6).tolist()

@@ -13,21 +13,23 @@ from pathosig.survival.agreement import core_agreement as core_agreement  # offe
 
 
 def tile_gradient(signature: Signature, core: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
-    """Change of the score per change of each leaf share of one core, float[k]: what one tile contributes.
+    """Derivative of the score of one core with respect to the proportion of each HPC.
 
     Parameters
     ----------
     signature
-        Frozen.
+        A frozen signature.
     core, columns
-        Profile of the core, one row with its n_tiles, and its columns of leaf shares in order.
+        Profile of the core, one row with its n_tiles, and its columns with the proportions of the HPCs, in order.
+
+    Returns
+    -------
+    float[k], in units of the score: the other proportions shrink as one grows, so that they still sum to 1.
 
     Examples
     --------
-    >>> from pathosig.signature.transform import Transform
-    >>> signature = Signature(
-    ...     endpoint="os", hpcs=("hpc_01",), coef=(2.0,), center=(0.3,), cutoff=0.0, transform=Transform(scale="share", leaves={"hpc_01": (1,)})
-    ... )
+    >>> from pathosig.signature import Transform
+    >>> signature = Signature(endpoint="os", hpcs=("hpc_01",), coef=(2.0,), center=(0.3,), cutoff=0.0, transform=Transform(leaves={"hpc_01": (1,)}))
     >>> core = pd.DataFrame({"hpc_00": [0.5], "hpc_01": [0.5], "n_tiles": 80})
     >>> tile_gradient(signature, core, ["hpc_00", "hpc_01"]).round(6).tolist()  # 2 x (share of the tile - share of the core)
     [-1.0, 1.0]
@@ -44,12 +46,20 @@ def tile_gradient(signature: Signature, core: pd.DataFrame, columns: Sequence[st
 
 
 def paper_groups(cores: pd.DataFrame, cutoff: float) -> pd.Series:
-    """The paper's three groups, by patient: low or high when all cores agree, else heterogeneous.
+    """The three risk groups of the published study: low or high if all cores of a patient agree, and otherwise heterogeneous.
 
     Parameters
     ----------
     cores, cutoff
-        patient_id and score of every core, and the cut-off.
+        patient_id and score, one row per core, and the score above which risk is high.
+
+    Returns
+    -------
+    One group per patient, indexed by patient_id; ``not assessable`` if no core has a score.
+
+    References
+    ----------
+    Zhang et al. (2024), npj Digital Medicine.
 
     Examples
     --------

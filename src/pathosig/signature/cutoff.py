@@ -15,7 +15,7 @@ from pathosig.survival.cutpoint import beside_ties, max_selected_cutpoint
 from pathosig.survival.logrank import logrank
 
 _MANY_TIED = 0.1
-"""Proportion of patients with the very score at the quantile from which on there is a warning."""
+"""Proportion of patients with exactly the score at the quantile above which there is a warning."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,12 +25,18 @@ class Cutoff:
     Attributes
     ----------
     rule
-        How it was chosen, as printed.
+        How it was chosen, in words.
     value
         Scores above it are high risk.
     details
-        The bootstrap distribution of the cut-off; for a maximally selected one also the p-value corrected for the search, and the
-        naive one.
+        The bootstrap distribution of the cut-off. For a maximally selected cut-off, also the naive p-value and the p-value
+        corrected for the search.
+
+    Examples
+    --------
+    >>> cutoff = Cutoff(rule="given", value=0.2)
+    >>> np.array([0.1, 0.2, 0.3]) > cutoff.value
+    array([False, False,  True])
     """
 
     rule: str
@@ -39,14 +45,22 @@ class Cutoff:
 
 
 def choose_cutoff(score: np.ndarray, time: np.ndarray, event: np.ndarray, spec: SignatureSpec) -> Cutoff:
-    """Cut-off of discovery scores by the declared rule, with its bootstrap distribution.
+    """The cut-off of discovery scores by the declared rule, with its bootstrap distribution.
 
     Parameters
     ----------
     score, time, event
-        Discovery patients.
+        float[n], float[n] and bool[n]: scores and outcomes of discovery patients.
     spec
-        Rule, quantile or value, resamples, seed.
+        Rule, quantile or value, number of resamples, seed.
+
+    Returns
+    -------
+    Cutoff
+
+    References
+    ----------
+    R: stats::quantile (type 7); maxstat::maxstat.test for the rule ``maximal``.
 
     Examples
     --------

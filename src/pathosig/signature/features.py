@@ -32,9 +32,16 @@ class Candidates:
     names
         Candidates in order, leaves first.
     transform
-        What `design` needs to make the columns again, the leaves of every candidate included.
+        What `design` needs to compute the columns again, with the leaves of every candidate.
     dropped
-        Candidate -> why it is none.
+        Column -> why it is not a candidate.
+
+    Examples
+    --------
+    >>> leaves = {"hpc_00": (0,), "hpc_01": (1,), "node_00": (0, 1)}
+    >>> pool = Candidates(names=tuple(leaves), transform=Transform(leaves=leaves))
+    >>> pool.leaf_names()
+    ['hpc_00', 'hpc_01']
     """
 
     names: tuple[str, ...]
@@ -47,7 +54,7 @@ class Candidates:
         return self.transform.leaves
 
     def leaf_names(self) -> list[str]:
-        """Candidates that are single HPCs (all of them for outside features)."""
+        """Candidates that are single HPCs; for features of an outside table, all of them."""
         return [n for n in self.names if len(self.leaves.get(n, (0,))) == 1]
 
 
@@ -58,23 +65,30 @@ def candidates(
     min_prevalence: float = 0.05,
     min_steadiness: float = 0.0,
 ) -> Candidates:
-    """All nodes of the tree that vary enough among the patients, or all outside features; blind to the outcome.
+    """All nodes of the tree that vary enough among the patients, or all outside features; the outcome plays no part.
 
     Parameters
     ----------
     training
-        Patients to fit on; without a tree only leaves are candidates.
+        Patients to fit on; without a tree, only leaves are candidates.
     scale
         share, logodds or logratio.
     min_prevalence
-        HPCs seen in a smaller part of the patients are left out.
+        HPCs and nodes that occur in a smaller proportion of the patients are left out.
     min_steadiness
-        HPCs and nodes whose steadiness (tree.json) is lower are left out; a coarser node stands for them where it is steady.
+        HPCs and nodes with a lower steadiness in tree.json (0 to 1) are left out; a coarser node represents them if it is steady.
+
+    Returns
+    -------
+    Candidates
+        With the reason for each column that was dropped.
 
     Raises
     ------
     NotEstimableError
-        If nothing varies.
+        If no candidate varies.
+    InputError
+        If the profiles have no columns of HPCs.
 
     Examples
     --------
@@ -131,16 +145,20 @@ def _require_candidates(choice: Candidates) -> Candidates:
 
 
 def design(profiles: pd.DataFrame, names: Sequence[str], transform: Transform) -> NDArray[np.float64]:
-    """Columns of a model: float[n, len(names)], every row by itself.
+    """The columns of a model; each row is computed from its own profile only.
 
     Parameters
     ----------
     profiles
-        Leaf shares ``hpc_00`` ... (and n_tiles where logs are taken), or outside features.
+        Proportions of HPCs ``hpc_00`` ... (with n_tiles on a log scale), or outside features.
     names
-        Features wanted.
+        Features to compute.
     transform
         Scale, leaves of every feature, artefact HPCs.
+
+    Returns
+    -------
+    float[n, len(names)], on the scale of `transform`.
 
     Raises
     ------
@@ -150,7 +168,7 @@ def design(profiles: pd.DataFrame, names: Sequence[str], transform: Transform) -
     Examples
     --------
     >>> profiles = pd.DataFrame({"hpc_00": [0.2, 0.5], "hpc_01": [0.3, 0.1], "hpc_02": [0.5, 0.4]})
-    >>> transform = Transform(scale="share", leaves={"hpc_00": (0,), "node_01": (1, 2)})
+    >>> transform = Transform(leaves={"hpc_00": (0,), "node_01": (1, 2)})
     >>> design(profiles, ["hpc_00", "node_01"], transform)
     array([[0.2, 0.8],
            [0.5, 0.5]])

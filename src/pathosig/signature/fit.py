@@ -29,24 +29,33 @@ _FEWEST_EVENTS = 2
 
 @dataclass(frozen=True, kw_only=True)
 class SignatureFit:
-    """The result of a fit.
+    """A signature, or the reason why there is none, with everything that is reported about the fit.
 
     Attributes
     ----------
     signature
-        The signature, or None when nothing was selected.
+        The signature, or None if no candidate was selected.
     reason
-        Why there is none.
+        Why there is no signature.
     selection
-        What was chosen and how.
+        Which candidates were selected, and how.
     univariate
-        One row per candidate with hr per SD, p and BH q.
+        One row per candidate: hazard ratio per SD, p and the q of Benjamini and Hochberg.
     benchmark
-        Ridge on all leaves: the full-information score.
+        Ridge on all leaves: the score that uses the whole profile.
     cutoff
         The cut-off, with its uncertainty.
     dropped
-        Column -> why it was no candidate.
+        Column -> why it is not a candidate.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame({"grade": rng.normal(size=60)})
+    >>> training = training_set(table, pd.DataFrame({"time": rng.exponential(np.exp(-table["grade"])), "event": True}))
+    >>> fit = fit_details(training, SignatureSpec(selection="ridge", bootstraps=0))
+    >>> fit.signature.cutoff == fit.cutoff.value, fit.reason
+    (True, '')
     """
 
     signature: Signature | None
@@ -74,18 +83,17 @@ def fit_signature(
     Parameters
     ----------
     profiles
-        A `TrainingSet`, or one row a patient: a DataFrame, an ``anndata.AnnData``, or the path of a CSV, Parquet or h5ad file.
-        A table without HPC shares is one of raw features, which the signature fills and z-scores by rules fitted here.
+        A `TrainingSet`, or a table of profiles or raw features as for `training_set`.
     outcome
-        time (float >= 0) and event (bool or 0/1), with patient_id; without patient_id its rows are those of `profiles`.
+        As for `training_set`; not needed with a `TrainingSet`.
     spec
         Selection, fit and cut-off; by default those of `SignatureSpec`.
-    endpoint, unit
-        Name of the endpoint and unit of its time.
-    tree, artefacts
-        Content of tree.json and HPCs taken out.
-    columns
-        Raw features to use; every numeric column that is neither id nor outcome by default.
+    endpoint, unit, tree, artefacts, columns
+        As for `training_set`.
+
+    Returns
+    -------
+    Signature
 
     Raises
     ------
@@ -138,14 +146,18 @@ def fit_details(
     benchmark
         Whether ridge on all leaves is fitted too.
     univariate
-        Whether every candidate is tested by itself; repeats of a fit leave it out.
+        Whether every candidate is also tested in a model of its own; repeated fits do not need it.
     brief
-        Whether what is only reported about the selection may be left out; the signature is the same.
+        Whether to leave out what is only reported about the selection; the signature is the same.
+
+    Returns
+    -------
+    SignatureFit
 
     Raises
     ------
     NotEstimableError
-        With fewer than two events, or when no candidate varies.
+        If there are fewer than two events, or no candidate varies.
 
     Examples
     --------
@@ -178,21 +190,10 @@ def fit_details(
         )
         all_leaves = select(x, time, event, pool=pool, spec=ridge_spec, groups=patients.groups)
         reference = _frozen(patients, all_leaves, pool, ridge_spec)[0]
-    if not chosen.names:
-        reason = _nothing(chosen, len(pool.names), int(event.sum()))
-        return SignatureFit(
-            signature=None,
-            reason=reason,
-            selection=chosen,
-            univariate=table,
-            benchmark=reference,
-            cutoff=None,
-            dropped=pool.dropped,
-        )
-    signature, cutoff = _frozen(patients, chosen, pool, spec)
+    signature, cutoff = _frozen(patients, chosen, pool, spec) if chosen.names else (None, None)
     return SignatureFit(
         signature=signature,
-        reason="",
+        reason="" if signature else _nothing(chosen, len(pool.names), int(event.sum())),
         selection=chosen,
         univariate=table,
         benchmark=reference if chosen.method != "ridge" else signature,
@@ -216,17 +217,22 @@ def _nothing(chosen: Selection, candidates_: int, events: int) -> str:
 
 
 def assessable(training: TrainingSet, spec: SignatureSpec) -> TrainingSet:
-    """The patients with enough tiles.
+    """The patients who have enough tiles to be scored.
 
     Parameters
     ----------
     training, spec
         Patients to fit on, and the smallest number of tiles.
 
+    Returns
+    -------
+    TrainingSet
+        All patients if the training set has no HPCs.
+
     Raises
     ------
     NotEstimableError
-        E_EVENTS with fewer than two events among them.
+        E_EVENTS if there are fewer than two events among them.
 
     Examples
     --------
@@ -261,7 +267,7 @@ def _too_few_tiles(tiles: pd.Series | None, min_tiles: int) -> str:
 
 
 def _univariate_table(x: np.ndarray, time: np.ndarray, event: np.ndarray, pool: Candidates) -> pd.DataFrame:
-    """Every candidate by itself; see `univariate_per_sd`."""
+    """Every candidate in a model of its own; see `univariate_per_sd`."""
     leaves = [pool.leaves.get(n, ()) for n in pool.names]
     kind = ["feature" if not hpcs else "leaf" if len(hpcs) == 1 else "node" for hpcs in leaves]
     names = {"feature": pool.names, "kind": kind, "leaves": [" ".join(map(str, hpcs)) for hpcs in leaves]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 LOW, HIGH, NOT_ASSESSABLE = "low", "high", "not assessable"
+_CORE_TILES = 20
+"""Tiles from which a single core or slide is scored."""
 
 
 def _linear_score(x: np.ndarray, coef: Sequence[float], center: Sequence[float]) -> np.ndarray:
     """Sum of coef x (x - center) by row: float[n].
 
-    Term by term, because a matrix product rounds differently for one row and for many.
+    The terms are added one by one, because a matrix product rounds differently for one row than for many.
     """
     out = np.zeros(len(x))
     for j, (weight, middle) in enumerate(zip(coef, center, strict=True)):
@@ -37,13 +39,7 @@ def _linear_score(x: np.ndarray, coef: Sequence[float], center: Sequence[float])
 
 
 def _by_rules(frame: pd.DataFrame, names: Sequence[str], rules: Mapping[str, FeatureRule]) -> pd.DataFrame:
-    """Raw features filled, centred and scaled as in discovery.
-
-    Raises
-    ------
-    InputError
-        If a feature is missing from the table.
-    """
+    """Raw features filled, centred and scaled as in discovery."""
     absent = [n for n in names if n not in frame]
     if absent:
         message = f"signature: the table lacks features {absent[:5]}; it has {list(frame.columns)[:8]}."
@@ -61,15 +57,15 @@ class TrainedOn:
     Attributes
     ----------
     cohort, n, events
-        Name, patients, events.
+        Name of the cohort, numbers of patients and events.
     sd
         Standard deviation of their scores.
     percentiles
-        The 0th to 100th percentile of their scores: where a new patient stands among them. Empty in older files.
+        The 0th to 100th percentile of their scores, among which a new patient is placed. Empty in older files.
     patients_sha256
         Digest of their sorted ids.
     selection, details
-        How features were selected; threshold, penalty and whatever else is printed about it.
+        How features were selected: threshold, penalty and other numbers that are reported.
     """
 
     cohort: str = "discovery"
@@ -83,7 +79,7 @@ class TrainedOn:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Self:
-        """From plain values of signature.json."""
+        """From the plain values of signature.json."""
         return cls(**{**value, "percentiles": tuple(float(v) for v in value.get("percentiles", ()))})
 
 
@@ -104,13 +100,23 @@ class Signature(Shown):
     transform
         From a profile to the columns of the score.
     cutoff, cutoff_rule
-        Scores above the cut-off are high risk; how it was chosen.
+        Scores above the cut-off are high risk; the rule says how it was chosen.
     baseline
-        Survival of a patient with score 0; without one no survival is predicted.
+        Survival of a patient with score 0; without it, no survival can be predicted.
     trained_on
         Discovery patients.
     version
         Version of this format.
+
+    Examples
+    --------
+    >>> share = Transform(leaves={"hpc_01": (1,)}, min_tiles=50)
+    >>> signature = Signature(endpoint="os", hpcs=("hpc_01",), coef=(2.0,), center=(0.25,), cutoff=0.1, transform=share)
+    >>> print(signature.equation())
+    score = +2 x (hpc_01 - 0.25)
+    >>> patients = pd.DataFrame({"hpc_00": [0.5, 0.9, 0.2], "hpc_01": [0.5, 0.1, 0.8], "n_tiles": [200, 300, 20]})
+    >>> signature.score(patients).round(2).tolist(), signature.group(patients).tolist()
+    ([0.5, -0.3, nan], ['high', 'low', 'not assessable'])
     """
 
     endpoint: str
@@ -132,30 +138,19 @@ class Signature(Shown):
             raise InputError("signature: a coefficient, centre or cut-off is not finite.")
 
     def columns(self, profiles: Any) -> NDArray[np.float64]:
-        """What the score is a weighted sum of, before centring: float[n, n_features].
-
-        Parameters
-        ----------
-        profiles
-            As for `score`.
-
-        Raises
-        ------
-        InputError
-            If a feature of the signature is missing.
-        """
+        """The columns of which the score of `profiles` is a weighted sum, before they are centred: float[n, n_features]."""
         frame = self._frame(profiles)
         if self.transform.raw:
             frame = _by_rules(frame, self.hpcs, self.transform.rules)
         return design(frame, self.hpcs, self.transform)
 
     def score(self, profiles: Any) -> NDArray[np.float64]:
-        """Risk score of every row: float[n]; NaN where fewer than ``min_tiles`` tiles were seen.
+        """Risk score of every row: float[n]; NaN for rows with fewer than ``min_tiles`` tiles.
 
         Parameters
         ----------
         profiles
-            Leaf shares ``hpc_00`` ... (with n_tiles), or outside features as profiles/patients.parquet holds them: a DataFrame,
+            Proportions of HPCs ``hpc_00`` ... (with n_tiles), or outside features as profiles/patients.parquet holds them: a DataFrame,
             one patient as a mapping, an ``anndata.AnnData``, or the path of a CSV, Parquet or h5ad file.
 
         Raises
@@ -171,13 +166,7 @@ class Signature(Shown):
         return np.asarray(out, float)
 
     def contributions(self, profiles: Any) -> NDArray[np.float64]:
-        """Part of the score of each feature, ``coef * (x - center)``: float[n, n_features]; they add up to the score.
-
-        Parameters
-        ----------
-        profiles
-            As for `score`.
-        """
+        """Contribution of each feature to the score, ``coef * (x - center)``: float[n, n_features]; they add up to the score."""
         return np.asarray((self.columns(profiles) - np.asarray(self.center)) * np.asarray(self.coef))
 
     def _frame(self, profiles: Any) -> pd.DataFrame:
@@ -192,7 +181,7 @@ class Signature(Shown):
     def survival_at(
         self, profiles_or_scores: pd.DataFrame | ArrayLike, times: ArrayLike
     ) -> NDArray[np.float64]:
-        """Predicted survival, with a competing event 1 - cumulative incidence: float[n, n_times]; see `Baseline.free_at`."""
+        """Predicted survival at `times`: float[n, n_times]; with a competing event, 1 - cumulative incidence. See `Baseline.free_at`."""
         return self.baseline.free_at(self._scores(profiles_or_scores), times)
 
     def _scores(self, value: pd.DataFrame | ArrayLike) -> NDArray[np.float64]:
@@ -205,11 +194,17 @@ class Signature(Shown):
         """Standard deviation of the score among discovery patients: the unit of the primary effect."""
         return self.trained_on.sd
 
+    @property
+    def lenient(self) -> Self:
+        """The same signature with the lower minimum of tiles that applies to a single core or slide."""
+        few = min(_CORE_TILES, self.transform.min_tiles)
+        return replace(self, transform=replace(self.transform, min_tiles=few))
+
     def __repr__(self) -> str:
         return f"Signature({self.endpoint}: {self.equation()}; high risk above {self.cutoff:.6g})"
 
     def equation(self) -> str:
-        """The score as a formula that can be computed by hand; outside features in the units of their table."""
+        """The score as a formula for calculation by hand; outside features are in the units of their table."""
         word = {"logodds": "logit ", "logratio": "ln "}.get(self.transform.scale, "")
         rules = self.transform.rules if self.transform.scale == "feature" else {}
         terms = []
@@ -231,7 +226,7 @@ class Signature(Shown):
         Raises
         ------
         InputError
-            If the text is no signature of a known version.
+            If the text is not a signature of a version that can be read.
         """
         try:
             raw = json.loads(text)

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import pandas as pd
 
 from pathosig.core.errors import InputError
-from pathosig.core.records import read_json
 from pathosig.core.schema import ASSIGNMENTS, TILES, read_table
 from pathosig.core.study import Study
 from pathosig.core.tables import read_csv_rows
@@ -33,30 +29,17 @@ SCORE_COLUMNS = (
 )
 
 
-def endpoint_of(study: Study, spec: SignatureSpec) -> str:
-    """The endpoint a signature is fitted on: that of its settings, or the study's primary one.
-
-    Parameters
-    ----------
-    study, spec
-        An open study, and the settings.
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace
-    >>> endpoint_of(SimpleNamespace(primary=SimpleNamespace(endpoint="os")), SignatureSpec())
-    'os'
-    """
-    return spec.endpoint or study.primary.endpoint
-
-
 def outcome_of(study: Study, endpoint: str) -> pd.DataFrame:
-    """patient_id, time and event of an endpoint; with ``cause`` where another event competes and nobody enters late.
+    """Outcomes of all patients for one endpoint.
 
     Parameters
     ----------
     study, endpoint
         An open study, and an endpoint that it declares.
+
+    Returns
+    -------
+    patient_id, time and event; and ``cause`` if another event competes and no patient enters late.
 
     Examples
     --------
@@ -71,17 +54,21 @@ def outcome_of(study: Study, endpoint: str) -> pd.DataFrame:
 
 
 def discovery_rows(study: Study, profiles: Profiles) -> pd.DataFrame:
-    """Profiles of discovery patients, sorted by patient.
+    """Profiles of discovery patients.
 
     Parameters
     ----------
     study, profiles
-        An open study, and its profiles.
+        An open study and its profiles.
+
+    Returns
+    -------
+    The rows of ``profiles.patients`` that belong to the discovery cohort, sorted by patient.
 
     Raises
     ------
     InputError
-        If no discovery patient has a profile.
+        E_COHORT if no discovery patient has a profile.
 
     Examples
     --------
@@ -105,17 +92,21 @@ def discovery_rows(study: Study, profiles: Profiles) -> pd.DataFrame:
 
 
 def read_training(study: Study, profiles: Profiles, spec: SignatureSpec) -> TrainingSet:
-    r"""Discovery patients with a profile and an outcome.
+    r"""Discovery patients who have a profile and an outcome.
 
     Parameters
     ----------
     study, profiles, spec
-        An open study, its profiles, and the settings, which may name another endpoint than the primary one.
+        An open study, its profiles, and the settings, which may name an endpoint other than the primary one.
+
+    Returns
+    -------
+    TrainingSet
 
     Raises
     ------
     InputError
-        If no discovery patient has a profile.
+        E_COHORT if no discovery patient has a profile.
 
     Examples
     --------
@@ -129,7 +120,7 @@ def read_training(study: Study, profiles: Profiles, spec: SignatureSpec) -> Trai
     ...     read_training(Study.open(folder), profiles, SignatureSpec()).outcome.to_dict("list")
     {'patient_id': ['P1', 'P2'], 'time': [9.0, 30.0], 'event': [True, False]}
     """
-    name = endpoint_of(study, spec)
+    name = spec.endpoint or study.primary.endpoint
     raw, slides = profiles.raw, profiles.slides
     discovery = set(study.cohort(study.primary.discovery))
     if raw is not None:
@@ -152,12 +143,16 @@ def read_training(study: Study, profiles: Profiles, spec: SignatureSpec) -> Trai
 
 
 def tile_places(study: Study, slide: str) -> TilePlaces | None:
-    """HPC and place of every tile of a slide; None when the study holds no tiles.
+    """HPC and position of every tile of a slide.
 
     Parameters
     ----------
     study, slide
         An open study, and the id of the slide.
+
+    Returns
+    -------
+    TilePlaces, or None if the study has no tiles of the slide.
 
     Examples
     --------
@@ -171,21 +166,23 @@ def tile_places(study: Study, slide: str) -> TilePlaces | None:
     if not (tiles.is_file() and labels.is_file()):
         return None
     place, assigned = read_table(tiles, TILES), read_table(labels, ASSIGNMENTS)
-    rows = assigned.column(
-        "tile_id"
-    ).to_numpy()  # a tile that could not be decoded has a place and no phenotype
+    rows = assigned.column("tile_id").to_numpy()  # a tile that could not be decoded has no phenotype
     x, y = (place.column(c).to_numpy().astype(float)[rows] for c in ("x", "y"))
     hpc = assigned.column("hpc").to_numpy()
     return TilePlaces(hpc=hpc, x=x, y=y)
 
 
 def read_scores(study: Study) -> pd.DataFrame:
-    r"""signature/scores.csv with numbers as float.
+    r"""The table signature/scores.csv.
 
     Parameters
     ----------
     study
         An open study whose signature stage has run.
+
+    Returns
+    -------
+    One row per patient with `SCORE_COLUMNS`; numbers are float, and NaN where the file has none.
 
     Examples
     --------
@@ -203,22 +200,3 @@ def read_scores(study: Study) -> pd.DataFrame:
     for name in ("score", "ridge_score", "n_slides", "n_tiles"):
         table[name] = pd.to_numeric(table[name], errors="coerce")
     return table
-
-
-def read_selection(study: Study) -> Mapping[str, Any]:
-    """signature/selection.json; empty when the stage has not run.
-
-    Parameters
-    ----------
-    study
-        An open study.
-
-    Examples
-    --------
-    >>> from pathlib import Path
-    >>> from types import SimpleNamespace
-    >>> read_selection(SimpleNamespace(paths=SimpleNamespace(selection=Path("no.json"))))
-    {}
-    """
-    path = study.paths.selection
-    return dict(read_json(path)) if path.is_file() else {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,9 +19,6 @@ if TYPE_CHECKING:
     from pathosig.signature.model import Signature
     from pathosig.signature.training import TrainingSet
 
-_CORE_TILES = 20
-"""Tiles from which a single core or slide is scored."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class TilePlaces:
@@ -36,26 +32,28 @@ class TilePlaces:
 def patient_scores(
     signature: Signature, patients: pd.DataFrame, slides: pd.DataFrame | None = None
 ) -> NDArray[np.float64]:
-    """Score of every patient by the signature's own policy: float[n], NaN where not assessable.
+    """Score of every patient by the policy of the signature.
 
-    ``pooled`` and ``per_core`` score all tiles of a patient together, ``mean`` the mean profile of the slides, ``worst`` takes
-    the highest score of a slide. A patient with fewer than ``min_tiles`` tiles in all is not assessable under any policy.
+    ``pooled`` and ``per_core`` score all tiles of a patient together, ``mean`` scores the mean profile of the slides, and ``worst``
+    takes the highest score of a slide. A patient with fewer than ``min_tiles`` tiles in all is not assessable under any policy.
 
     Parameters
     ----------
     signature
-        Frozen.
+        A frozen signature.
     patients
-        Profiles of all tiles of each patient, one row a patient.
+        Profiles of all tiles of each patient, one row per patient.
     slides
-        Profiles of slides or cores; without them every patient is one slide.
+        Profiles of slides or cores; if they are not given, every patient counts as one slide.
+
+    Returns
+    -------
+    float[n]; NaN if a patient is not assessable.
 
     Examples
     --------
-    >>> from pathosig.signature.model import Signature, Transform
-    >>> signature = Signature(
-    ...     endpoint="os", hpcs=("grade",), coef=(1.0,), center=(2.0,), cutoff=0.0, transform=Transform(scale="feature", policy="worst")
-    ... )
+    >>> from pathosig.signature import Signature, Transform
+    >>> signature = Signature(endpoint="os", hpcs=("grade",), coef=(1.0,), center=(2.0,), cutoff=0.0, transform=Transform(scale="feature", policy="worst"))
     >>> slides = pd.DataFrame({"patient_id": ["P1", "P1", "P2"], "grade": [1.0, 4.0, 3.0], "n_tiles": 100})
     >>> patients = pd.DataFrame({"patient_id": ["P1", "P2"], "grade": [2.5, 3.0], "n_tiles": [200, 100]})
     >>> patient_scores(signature, patients, slides).tolist()
@@ -69,25 +67,27 @@ def patient_scores(
         by_patient = pool_patients(slides, policy="mean", columns=columns)
         values = pd.Series(signature.score(by_patient), index=by_patient["patient_id"].to_numpy())
     else:
-        values = pd.Series(lenient(signature).score(slides)).groupby(slides["patient_id"].to_numpy()).max()
+        values = pd.Series(signature.lenient.score(slides)).groupby(slides["patient_id"].to_numpy()).max()
     chosen = values.reindex(patients["patient_id"].astype(str)).to_numpy(float)
     return np.asarray(np.where(np.isfinite(pooled), chosen, np.nan))
 
 
 def scored_profiles(signature: Signature, patients: pd.DataFrame, slides: pd.DataFrame) -> pd.DataFrame:
-    """The profile behind the score of each patient: all tiles, the mean of the slides, or the worst slide.
+    """The profile behind the score of each patient: of all tiles, of the mean of the slides, or of the slide with the highest score.
 
     Parameters
     ----------
     signature, patients, slides
         As for `patient_scores`.
 
+    Returns
+    -------
+    One row per patient, in the order of `patients`.
+
     Examples
     --------
-    >>> from pathosig.signature.model import Signature, Transform
-    >>> signature = Signature(
-    ...     endpoint="os", hpcs=("grade",), coef=(1.0,), center=(2.0,), cutoff=0.0, transform=Transform(scale="feature", policy="worst")
-    ... )
+    >>> from pathosig.signature import Signature, Transform
+    >>> signature = Signature(endpoint="os", hpcs=("grade",), coef=(1.0,), center=(2.0,), cutoff=0.0, transform=Transform(scale="feature", policy="worst"))
     >>> slides = pd.DataFrame({"patient_id": ["P1", "P1"], "grade": [1.0, 4.0], "n_tiles": 100})
     >>> patients = pd.DataFrame({"patient_id": ["P1"], "grade": [2.5], "n_tiles": [200]})
     >>> scored_profiles(signature, patients, slides)["grade"].tolist()
@@ -99,19 +99,23 @@ def scored_profiles(signature: Signature, patients: pd.DataFrame, slides: pd.Dat
     if signature.transform.policy == "mean":
         chosen = pool_patients(slides, policy="mean", columns=columns)
     else:
-        order = slides.assign(score=lenient(signature).score(slides)).sort_values("score", kind="stable")
+        order = slides.assign(score=signature.lenient.score(slides)).sort_values("score", kind="stable")
         chosen = order.dropna(subset="score").drop_duplicates("patient_id", keep="last")
     rows = chosen.set_index("patient_id")[columns].reindex(patients["patient_id"])
     return rows.assign(n_tiles=patients["n_tiles"].to_numpy()).reset_index()
 
 
 def training_scores(signature: Signature, training: TrainingSet) -> NDArray[np.float64]:
-    """`patient_scores` of the patients of a training set: float[n].
+    """`patient_scores` of the patients of a training set.
 
     Parameters
     ----------
     signature, training
-        Frozen, and the patients.
+        A frozen signature, and the patients.
+
+    Returns
+    -------
+    float[n]; NaN if a patient is not assessable.
 
     Examples
     --------
@@ -125,27 +129,6 @@ def training_scores(signature: Signature, training: TrainingSet) -> NDArray[np.f
     return patient_scores(signature, training.profiles, training.slides)
 
 
-def lenient(signature: Signature) -> Signature:
-    """The signature with the lower minimum of tiles that a single core or slide needs.
-
-    Parameters
-    ----------
-    signature
-        Frozen.
-
-    Examples
-    --------
-    >>> from pathosig.signature.model import Signature, Transform
-    >>> signature = Signature(
-    ...     endpoint="os", hpcs=(), coef=(), center=(), cutoff=0.0, transform=Transform(scale="share", min_tiles=50)
-    ... )
-    >>> lenient(signature).transform.min_tiles
-    20
-    """
-    few = dataclasses.replace(signature.transform, min_tiles=min(_CORE_TILES, signature.transform.min_tiles))
-    return dataclasses.replace(signature, transform=few)
-
-
 def score_table(
     signature: Signature,
     patients: pd.DataFrame,
@@ -155,12 +138,12 @@ def score_table(
     cohorts: Mapping[str, str],
     benchmark: Signature | None = None,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """One row per patient with score, group and core agreement; and agreement rates per cohort.
+    """Score, group and core agreement of every patient, and rates of agreement per cohort.
 
     Parameters
     ----------
     signature
-        Frozen.
+        A frozen signature.
     patients, slides
         Profiles; see `patient_scores`.
     cores
@@ -168,14 +151,16 @@ def score_table(
     cohorts
         patient_id -> cohort.
     benchmark
-        Full-information score, if there is one.
+        The ridge signature on all leaves, if there is one.
+
+    Returns
+    -------
+    A table with one row per patient, sorted by patient, and the rates of `CoreAgreement.to_dict` by cohort.
 
     Examples
     --------
-    >>> from pathosig.signature.model import Signature, Transform
-    >>> signature = Signature(
-    ...     endpoint="os", hpcs=("grade",), coef=(1.0,), center=(2.0,), cutoff=0.0, transform=Transform(scale="feature")
-    ... )
+    >>> from pathosig.signature import Signature, Transform
+    >>> signature = Signature(endpoint="os", hpcs=("grade",), coef=(1.0,), center=(2.0,), cutoff=0.0, transform=Transform(scale="feature"))
     >>> slides = pd.DataFrame({"patient_id": ["P1", "P2"], "slide_id": ["S1", "S2"], "grade": [1.0, 4.0], "n_tiles": 100})
     >>> cores = core_table(signature, slides, ["grade"], lambda slide: None)
     >>> patients = slides.assign(n_slides=1)
@@ -208,32 +193,32 @@ def core_table(
     columns: Sequence[str],
     places: Callable[[str], TilePlaces | None],
 ) -> pd.DataFrame:
-    """Score and its sampling variance for every slide or core: patient_id, slide_id, n_tiles, score, variance, group.
+    """Score of every slide or core, and the variance of the score that results from sampling its tiles.
 
     Parameters
     ----------
     signature
-        Frozen.
-    slides
-        Profiles of slides.
-    columns
-        Leaf shares, in order.
+        A frozen signature.
+    slides, columns
+        Profiles of slides or cores, and their columns with the proportions of the HPCs, in order.
     places
-        Tiles of a slide by its id; None where they are unknown.
+        Tiles of a slide by its id; None if they are unknown.
+
+    Returns
+    -------
+    patient_id, slide_id, n_tiles, score, variance and group; the variance is NaN for a patient's only slide.
 
     Examples
     --------
-    >>> from pathosig.signature.model import Signature, Transform
-    >>> signature = Signature(
-    ...     endpoint="os", hpcs=("hpc_01",), coef=(2.0,), center=(0.25,), cutoff=0.0, transform=Transform(scale="share", leaves={"hpc_01": (1,)})
-    ... )
+    >>> from pathosig.signature import Signature, Transform
+    >>> signature = Signature(endpoint="os", hpcs=("hpc_01",), coef=(2.0,), center=(0.25,), cutoff=0.0, transform=Transform(leaves={"hpc_01": (1,)}))
     >>> slides = pd.DataFrame({"patient_id": ["P1", "P1"], "slide_id": ["S1", "S2"], "hpc_00": [1.0, 0.5], "n_tiles": 100})
     >>> cores = core_table(signature, slides.assign(hpc_01=1 - slides["hpc_00"]), ["hpc_00", "hpc_01"], lambda slide: None)
     >>> cores["group"].tolist(), cores["variance"].round(4).tolist()  # 2 ** 2 x .5 x .5 / 100 tiles
     (['low', 'high'], [0.0, 0.01])
     """
     out = slides[["patient_id", "slide_id", "n_tiles"]].reset_index(drop=True)
-    single = lenient(signature)
+    single = signature.lenient
     out["score"] = single.score(slides)
     out["variance"], out["group"] = np.nan, signature.group(out["score"])
     if signature.transform.scale == "feature":

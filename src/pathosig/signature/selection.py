@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -30,7 +30,6 @@ _CERTAIN = 0.9
 _LEAST_GAIN = 2.0
 _FEWEST_HALVES = 20
 _FEWEST_GROUPS = 3
-_BRIEF = ("auto", "completed", "tree")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,15 +39,21 @@ class Selection:
     Attributes
     ----------
     method
-        Its name.
+        Name of the method.
     names
-        Chosen candidates; empty when there is no signature.
+        Chosen candidates; empty if there is no signature.
     coef
         Coefficients on the scale of the design.
     scale
-        Scale the coefficients belong to (logcontrast changes it).
+        Scale of the design.
     details
-        Threshold, q, bound, clusters and penalty, as they are printed.
+        Threshold, q, bound, clusters, penalty and other numbers that are reported.
+
+    Examples
+    --------
+    >>> selection = Selection(method="lasso", names=("hpc_03",), coef=(1.2,), scale="share", details={"penalty": 0.1})
+    >>> dict(zip(selection.names, selection.coef))
+    {'hpc_03': 1.2}
     """
 
     method: str
@@ -75,20 +80,31 @@ def select(
     x
         float[n, p]: `design` of ``pool.names``.
     time, event
-        Outcome of the same patients.
+        float[n] and bool[n]: outcomes of the same patients.
     pool
         The candidates.
     spec
         Method and its settings.
     groups
-        Labels whose rows stay in one fold of inner cross-validations.
+        Label of each row; rows with the same label stay in one fold of the inner cross-validations.
     brief
-        Whether half-samples that cannot change the choice are left out; frequencies are then of fewer.
+        Whether to leave out half-samples that cannot change the choice; frequencies then rest on fewer of them.
+
+    Returns
+    -------
+    Selection
 
     Raises
     ------
     NotEstimableError
         If there are too few events for the method.
+    ConfigError
+        If the method does not work on the scale of the candidates.
+
+    References
+    ----------
+    Meinshausen & Buhlmann (2010), JRSS B 72; Shah & Samworth (2013), JRSS B 75 (``tree``, ``completed``). R: glmnet (``lasso``,
+    ``ridge``), MASS::stepAIC (``stepwise``). Bates & Tibshirani (2019), Biometrics 75 (``logcontrast``).
 
     Examples
     --------
@@ -100,54 +116,69 @@ def select(
     >>> select(x, rng.exponential(np.exp(-x[:, 0])), np.ones(60), pool=pool, spec=spec).names
     ('grade',)
     """
-    method = _METHODS[spec.selection]
-    more = (brief,) if spec.selection in _BRIEF else ()
-    return method(x, np.asarray(time, float), np.asarray(event, bool), pool, spec, groups, *more)
+    time, event = np.asarray(time, float), np.asarray(event, bool)
+    problem = _Problem(x=x, time=time, event=event, pool=pool, spec=spec, groups=groups, brief=brief)
+    return _METHODS[spec.selection](problem)
 
 
-def _positions(pool: Candidates, names: Sequence[str]) -> list[int]:
-    place = {n: i for i, n in enumerate(pool.names)}
-    return [place[n] for n in names]
+@dataclass(frozen=True, kw_only=True)
+class _Problem:
+    """What `select` was given."""
+
+    x: Array
+    time: Array
+    event: Array
+    pool: Candidates
+    spec: SignatureSpec
+    groups: Any
+    brief: bool
+
+    def columns(self, names: Sequence[str]) -> Array:
+        """Columns of the design: float[n, len(names)]."""
+        place = {n: i for i, n in enumerate(self.pool.names)}
+        return np.asarray(self.x[:, [place[n] for n in names]])
+
+    def folded(self) -> dict[str, Any]:
+        """Arguments of a cross-validation."""
+        return {"folds": self.spec.folds, "seed": self.spec.seed, "groups": self.groups}
+
+    def ridge(self, names: Sequence[str]) -> tuple[tuple[float, ...], float]:
+        """Ridge coefficients of some candidates, and their penalty."""
+        fit = ridge_fit(self.columns(names), self.time, self.event, **self.folded())
+        return tuple(float(b) for b in fit.coef), fit.penalty
+
+    def selection(self, names: Sequence[str], coef: Iterable[float], **details: Any) -> Selection:
+        """The result of the method of `spec`."""
+        coefficients = tuple(float(b) for b in coef)
+        return Selection(
+            method=self.spec.selection,
+            names=tuple(names),
+            coef=coefficients,
+            scale=self.pool.transform.scale,
+            details=details,
+        )
 
 
-def _refit(
-    x: np.ndarray,
-    time: np.ndarray,
-    event: np.ndarray,
-    columns: Sequence[int],
-    spec: SignatureSpec,
-    groups: Any,
-) -> tuple[tuple[float, ...], float]:
-    fit = ridge_fit(x[:, list(columns)], time, event, folds=spec.folds, seed=spec.seed, groups=groups)
-    return tuple(float(b) for b in fit.coef), fit.penalty
+def _tree(problem: _Problem) -> Selection:
+    return _refitted(problem, _stable(problem))
 
 
-def _tree(
-    x: Array, time: Array, event: Array, pool: Candidates, spec: SignatureSpec, groups: Any, brief: bool
-) -> Selection:
-    return _refitted(_stable(x, time, event, pool, spec, brief), x, time, event, pool, spec, groups)
-
-
-def _refitted(
-    chosen: Selection, x: Array, time: Array, event: Array, pool: Candidates, spec: SignatureSpec, groups: Any
-) -> Selection:
+def _refitted(problem: _Problem, chosen: Selection) -> Selection:
     """Ridge coefficients of what was chosen."""
     if not chosen.names:
         return chosen
-    coef, penalty = _refit(x, time, event, _positions(pool, chosen.names), spec, groups)
+    coef, penalty = problem.ridge(chosen.names)
     return replace(chosen, coef=coef, details={**chosen.details, "penalty": penalty})
 
 
-def _stable(
-    x: Array, time: Array, event: Array, pool: Candidates, spec: SignatureSpec, brief: bool
-) -> Selection:
+def _stable(problem: _Problem) -> Selection:
     """Nodes of the stability selection, without coefficients."""
-    leaves = [pool.leaves[n] for n in pool.names] if pool.leaves else None
+    pool, spec = problem.pool, problem.spec
     result = stability_selection(
-        x,
-        time,
-        event,
-        leaves=leaves,
+        problem.x,
+        problem.time,
+        problem.event,
+        leaves=[pool.leaves[n] for n in pool.names] if pool.leaves else None,
         q=spec.q,
         n_subsamples=spec.n_subsamples,
         expected_false=spec.expected_false,
@@ -155,60 +186,54 @@ def _stable(
         correlation=spec.cluster_correlation,
         screen=spec.screen,
         seed=spec.seed,
-        brief=brief,
+        brief=problem.brief,
     )
-    chosen = list(result.selected)
     members: dict[int, list[str]] = {}
     for j, c in enumerate(result.cluster):
         members.setdefault(int(c), []).append(pool.names[j])
-    order = np.argsort(-result.cluster_frequency, kind="stable")
-    details: dict[str, Any] = {
-        "q": result.q,
-        "threshold": result.threshold,
-        "expected_false": result.expected_false,
-        "bound": "smaller of Meinshausen-Buhlmann and Shah-Samworth (r-concave)",
-        "n_subsamples": spec.n_subsamples,
-        "n_clusters": len(result.cluster_frequency),
-        "frequency": {n: float(f) for n, f in zip(pool.names, result.frequency, strict=True)},
-        "clusters": [
-            {
-                "features": members[int(c)],
-                "frequency": float(result.cluster_frequency[c]),
-                "representative": pool.names[result.representative[int(c)]],
-                "selected": result.representative[int(c)] in chosen,
-            }
-            for c in order
-        ],
-    }
-    names = tuple(pool.names[j] for j in chosen)
-    return Selection(method="tree", names=names, coef=(), scale=pool.transform.scale, details=details)
+    clusters = [
+        {
+            "features": members[int(c)],
+            "frequency": float(result.cluster_frequency[c]),
+            "representative": pool.names[result.representative[int(c)]],
+            "selected": result.representative[int(c)] in result.selected,
+        }
+        for c in np.argsort(-result.cluster_frequency, kind="stable")
+    ]
+    return problem.selection(
+        [pool.names[j] for j in result.selected],
+        (),
+        q=result.q,
+        threshold=result.threshold,
+        expected_false=result.expected_false,
+        bound="smaller of Meinshausen-Buhlmann and Shah-Samworth (r-concave)",
+        n_subsamples=spec.n_subsamples,
+        n_clusters=len(result.cluster_frequency),
+        frequency={n: float(f) for n, f in zip(pool.names, result.frequency, strict=True)},
+        clusters=clusters,
+    )
 
 
-def _ridge(
-    x: np.ndarray, time: np.ndarray, event: np.ndarray, pool: Candidates, spec: SignatureSpec, groups: Any
-) -> Selection:
-    names = pool.leaf_names()
-    coef, penalty = _refit(x, time, event, _positions(pool, names), spec, groups)
-    scale = pool.transform.scale
-    return Selection(method="ridge", names=tuple(names), coef=coef, scale=scale, details={"penalty": penalty})
+def _ridge(problem: _Problem) -> Selection:
+    names = problem.pool.leaf_names()
+    coef, penalty = problem.ridge(names)
+    return problem.selection(names, coef, penalty=penalty)
 
 
-def _completed(
-    x: Array, time: Array, event: Array, pool: Candidates, spec: SignatureSpec, groups: Any, brief: bool
-) -> Selection:
-    """Weighted sum of two ridge models: of the nodes that nine half-samples of ten select, and of the tree's groups (ADR 33).
+def _completed(problem: _Problem) -> Selection:
+    """Weighted sum of two ridge models: of the nodes that 90 % of the half-samples select, and of the tree's groups (ADR 33).
 
-    The tree is cut where the cross-validated likelihood is highest; weights are those of stacking. Without a certain node the
-    groups stand alone if they gain over no model what noise gains in one study of twenty.
+    The tree is cut where the cross-validated likelihood is highest, and the weights are those of stacking. If no node is that
+    frequent, the groups stand alone, provided that they gain more over no model than noise does in one study of twenty.
     """
-    strict = spec.replace(min_threshold=max(spec.min_threshold, _CERTAIN))
-    tree = replace(_stable(x, time, event, pool, strict, brief), method="completed")
+    time, event, pool, spec = problem.time, problem.event, problem.pool, problem.spec
+    strict = replace(problem, spec=spec.replace(min_threshold=max(spec.min_threshold, _CERTAIN)))
+    tree = replace(_stable(strict), method="completed")
     cuts = {c for k in _CUTS if len(c := tuple(coarse_groups(pool.leaves, k))) >= _FEWEST_GROUPS}
     if not cuts:
-        return _refitted(tree, x, time, event, pool, strict, groups)
+        return _refitted(strict, tree)
     summands = list(dict.fromkeys([*([tree.names] if tree.names else []), *sorted(cuts, key=len)]))
-    columns = [x[:, _positions(pool, names)] for names in summands]
-    fits = ridge_fits(columns, time, event, folds=spec.folds, seed=spec.seed, groups=groups)
+    fits = ridge_fits([problem.columns(names) for names in summands], time, event, **problem.folded())
     models = dict(zip(summands, fits, strict=True))
     coarse = max(sorted(cuts, key=len), key=lambda names: models[names].gain)
     if not tree.names and models[coarse].gain < _LEAST_GAIN:
@@ -222,68 +247,62 @@ def _completed(
         for name, b in zip(names, models[names].coef, strict=True):
             total[name] += float(shrinkage * weight * b)
     total = {name: b for name, b in total.items() if b}
-    sums = {
+    details = {
+        **tree.details,
+        **({"penalty": models[tree.names].penalty} if tree.names else {}),
         "stable": list(tree.names),
         "groups": list(coarse),
         "weights": weights.tolist(),
         "shrinkage": shrinkage,
+        "groups_penalty": models[coarse].penalty,
+        "groups_gain": models[coarse].gain,
     }
-    refit = {"penalty": models[tree.names].penalty} if tree.names else {}
-    penalty = {"groups_penalty": models[coarse].penalty, "groups_gain": models[coarse].gain}
-    details = {**tree.details, **refit, **sums, **penalty}
     return replace(tree, names=tuple(total), coef=tuple(total.values()), details=details)
 
 
-def _auto(
-    x: Array, time: Array, event: Array, pool: Candidates, spec: SignatureSpec, groups: Any, brief: bool
-) -> Selection:
-    """Completed for compositions; for outside features tree or ridge, whichever predicts patients left out better."""
+def _auto(problem: _Problem) -> Selection:
+    """Completed for compositions; for outside features tree or ridge, whichever predicts left-out patients better."""
+    x, time, event, pool, spec = problem.x, problem.time, problem.event, problem.pool, problem.spec
     if pool.transform.scale != "feature":
-        return _completed(x, time, event, pool, spec, groups, brief)
-    fold = fold_of(
-        len(event), event, min(spec.folds, int(event.sum())), np.random.default_rng(spec.seed), groups
-    )
+        return _completed(problem)
+    folds, rng = min(spec.folds, int(event.sum())), np.random.default_rng(spec.seed)
+    fold = fold_of(len(event), event, folds, rng, problem.groups)
     gain = {"tree": 0.0, "ridge": 0.0}
-    quick = spec.replace(
-        n_subsamples=max(_FEWEST_HALVES, spec.n_subsamples // 2)
-    )  # enough to choose between two methods
+    few = max(_FEWEST_HALVES, spec.n_subsamples // 2)  # enough to choose between two methods
     for k in np.unique(fold):
         train = fold != k
         if event[train].sum() < 2:
             continue
-        labels = None if groups is None else np.asarray(groups)[train]
+        labels = None if problem.groups is None else np.asarray(problem.groups)[train]
         inside = (x[train], time[train], event[train])
         for name in gain:
-            named = quick.replace(selection=name)
+            named = spec.replace(selection=name, n_subsamples=few)
             fit = select(*inside, pool=pool, spec=named, groups=labels, brief=True)
-            score = x[:, _positions(pool, fit.names)] @ np.array(fit.coef)
+            score = problem.columns(fit.names) @ np.array(fit.coef)
             gain[name] += partial_loglik(score, time, event) - partial_loglik(score[train], *inside[1:])
     best = "tree" if gain["tree"] >= gain["ridge"] else "ridge"
-    chosen = select(x, time, event, pool=pool, spec=spec.replace(selection=best), groups=groups, brief=brief)
+    chosen = _METHODS[best](replace(problem, spec=spec.replace(selection=best)))
     return replace(chosen, details={**chosen.details, "auto": gain})
 
 
-def _paper(
-    x: np.ndarray, time: np.ndarray, event: np.ndarray, pool: Candidates, spec: SignatureSpec, groups: Any
-) -> Selection:
-    """Univariate p < .05, then multivariable p < .05, coefficients of the model of those kept."""
-    names = pool.leaf_names()
-    columns = np.array(_positions(pool, names))
-    scale = x[:, columns].std(0)
-    p = cox_univariate(x[:, columns] / scale, time, event)["p"].to_numpy()
-    first = columns[np.nan_to_num(p, nan=1.0) < spec.p_value]
-    details: dict[str, Any] = {"univariate": [pool.names[j] for j in first], "p_value": spec.p_value}
+def _paper(problem: _Problem) -> Selection:
+    """Univariate p < .05, then multivariable p < .05; the coefficients are those of a model of the HPCs that remain."""
+    time, event, level = problem.time, problem.event, problem.spec.p_value
+    names = problem.pool.leaf_names()
+    x = problem.columns(names)
+    p = cox_univariate(x / x.std(0), time, event)["p"].to_numpy()
+    first = np.flatnonzero(np.nan_to_num(p, nan=1.0) < level)
     kept: list[int] = []
     if len(first):
-        if len(first) >= np.asarray(event, bool).sum():
+        if len(first) >= event.sum():
             message = f"paper: {len(first)} HPCs for {int(event.sum())} events in one model."
             raise NotEstimableError(message)
         joint = cox(x[:, first] / x[:, first].std(0), time, event)
-        kept = [int(j) for j, value in zip(first, joint.p, strict=True) if value < spec.p_value]
-    coef: tuple[float, ...] = ()
+        kept = [int(j) for j, value in zip(first, joint.p, strict=True) if value < level]
+    coef = np.zeros(0)
     if kept:
         spread = x[:, kept].std(0)
-        coef = tuple(float(b) for b in np.nan_to_num(cox(x[:, kept] / spread, time, event).coef) / spread)
+        coef = np.nan_to_num(cox(x[:, kept] / spread, time, event).coef) / spread
     warnings.warn(
         PathosigWarning(
             "selection 'paper' screens by univariate p-values on closed proportions: its p-values are not valid "
@@ -292,81 +311,54 @@ def _paper(
         ),
         stacklevel=4,
     )
-    names_ = tuple(pool.names[j] for j in kept)
-    return Selection(method="paper", names=names_, coef=coef, scale=pool.transform.scale, details=details)
+    screened = [names[j] for j in first]
+    return problem.selection([names[j] for j in kept], coef, univariate=screened, p_value=level)
 
 
-def _lasso(
-    x: np.ndarray, time: np.ndarray, event: np.ndarray, pool: Candidates, spec: SignatureSpec, groups: Any
-) -> Selection:
-    names = pool.leaf_names()
-    columns = _positions(pool, names)
+def _lasso(problem: _Problem) -> Selection:
+    names = problem.pool.leaf_names()
     coef, penalty = cross_validated_net(
-        x[:, columns], time, event, folds=spec.folds, seed=spec.seed, groups=groups
+        problem.columns(names), problem.time, problem.event, **problem.folded()
     )
     kept = np.flatnonzero(coef)
-    return Selection(
-        method="lasso",
-        names=tuple(names[j] for j in kept),
-        coef=tuple(float(coef[j]) for j in kept),
-        scale=pool.transform.scale,
-        details={"penalty": penalty},
-    )
+    return problem.selection([names[j] for j in kept], coef[kept], penalty=penalty)
 
 
-def _stepwise(
-    x: np.ndarray, time: np.ndarray, event: np.ndarray, pool: Candidates, spec: SignatureSpec, groups: Any
-) -> Selection:
-    names = pool.leaf_names()
-    columns = _positions(pool, names)
-    scale = x[:, columns].std(0)
-    result = stepwise(pd.DataFrame(x[:, columns] / scale, columns=names), time, event, direction="forward")
+def _stepwise(problem: _Problem) -> Selection:
+    names = problem.pool.leaf_names()
+    x = problem.columns(names)
+    table = pd.DataFrame(x / x.std(0), columns=names)
+    fit = stepwise(table, problem.time, problem.event, direction="forward").fit
     kept: list[int] = []
-    coef: tuple[float, ...] = ()
-    if result.fit is not None and result.fit.names:
-        kept = [names.index(n) for n in result.fit.names]
-        coef = tuple(float(b) for b in np.nan_to_num(result.fit.coef) / scale[kept])
-    return Selection(
-        method="stepwise",
-        names=tuple(names[j] for j in kept),
-        coef=coef,
-        scale=pool.transform.scale,
-        details={"criterion": "AIC", "direction": "forward"},
-    )
+    coef = np.zeros(0)
+    if fit is not None and fit.names:
+        kept = [names.index(n) for n in fit.names]
+        coef = np.nan_to_num(fit.coef) / x.std(0)[kept]
+    return problem.selection([names[j] for j in kept], coef, criterion="AIC", direction="forward")
 
 
-def _logcontrast(
-    x: np.ndarray, time: np.ndarray, event: np.ndarray, pool: Candidates, spec: SignatureSpec, groups: Any
-) -> Selection:
-    """Elastic net on centred log-ratios chooses parts; ridge in their own log-ratio space, so sum(beta) = 0."""
-    if pool.transform.scale != "logratio":
+def _logcontrast(problem: _Problem) -> Selection:
+    """Elastic net on centred log-ratios chooses HPCs; ridge on the log-ratios among them gives coefficients that sum to 0."""
+    if problem.pool.transform.scale != "logratio":
         message = "selection 'logcontrast' works on log-ratios of HPC shares. Set scale = \"logratio\"."
         raise ConfigError(message)
-    names = pool.leaf_names()
-    columns = _positions(pool, names)
-    logs = x[:, columns]
+    names = problem.pool.leaf_names()
+    logs = problem.columns(names)
+    outcome, folded = (problem.time, problem.event), problem.folded()
     centred = logs - logs.mean(1, keepdims=True)
-    coef, penalty = cross_validated_net(
-        centred, time, event, l1_ratio=0.5, folds=spec.folds, seed=spec.seed, groups=groups
-    )
+    coef, penalty = cross_validated_net(centred, *outcome, l1_ratio=0.5, **folded)
     kept = np.flatnonzero(coef)
-    scale: Scale = "logratio"
-    details = {"penalty": penalty, "l1_ratio": 0.5}
     if len(kept) < 2:
-        return Selection(method="logcontrast", names=(), coef=(), scale=scale, details=details)
+        return problem.selection((), (), penalty=penalty, l1_ratio=0.5)
     basis = ilr_basis(len(kept))
-    fit = ridge_fit(logs[:, kept] @ basis.T, time, event, folds=spec.folds, seed=spec.seed, groups=groups)
-    beta = fit.coef @ basis
-    return Selection(
-        method="logcontrast",
-        names=tuple(names[j] for j in kept),
-        coef=tuple(float(b) for b in beta),
-        scale=scale,
-        details={**details, "ridge_penalty": fit.penalty},
+    fit = ridge_fit(logs[:, kept] @ basis.T, *outcome, **folded)
+    chosen = [names[j] for j in kept]
+    return problem.selection(
+        chosen, fit.coef @ basis, penalty=penalty, l1_ratio=0.5, ridge_penalty=fit.penalty
     )
 
 
-_METHODS: dict[str, Callable[..., Selection]] = {
+_METHODS: dict[str, Callable[[_Problem], Selection]] = {
     "auto": _auto,
     "tree": _tree,
     "completed": _completed,

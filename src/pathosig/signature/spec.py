@@ -1,4 +1,4 @@
-"""How a signature is made."""
+"""Settings of the signature stage."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class SignatureSpec(Spec):
     endpoint
         Endpoint to fit on; the primary one by default.
     selection
-        auto (completed for HPCs; for outside features tree or ridge by cross-validated partial likelihood), completed (weighted
-        sum of the model of nodes that 90 % of the half-samples select and of ridge on the tree's coarse groups), tree (cluster
-        stability selection over tree nodes: two or three of them), ridge, paper, lasso, stepwise or logcontrast.
+        auto (completed for HPCs; for outside features tree or ridge, by cross-validated partial likelihood), completed (weighted
+        sum of two models: of nodes that 90 % of the half-samples select, and of ridge on the tree's coarse groups), tree (stability
+        selection of clusters of tree nodes, usually two or three), ridge, paper, lasso, stepwise or logcontrast.
     scale
         share, logodds or logratio; features of an outside table are used as they are.
     cutoff
@@ -32,19 +32,20 @@ class SignatureSpec(Spec):
     min_tiles
         Patients with fewer tiles are not assessable.
     min_prevalence
-        HPCs present in a smaller part of discovery patients are no candidates.
+        HPCs that occur in a smaller proportion of discovery patients are not candidates.
     min_steadiness
-        HPCs and nodes that codebooks of disjoint halves of the discovery patients find again less well (0 to 1) are no candidates.
+        HPCs and nodes with a lower steadiness are not candidates: how well codebooks of disjoint halves of the discovery patients
+        agree on them (0 to 1).
     n_subsamples
         Half-samples of the stability selection, in complementary pairs.
     q
-        Clusters of nodes taken from each half-sample: those that enter the lasso path first.
+        Clusters of nodes taken from each half-sample: the first that enter the lasso path.
     expected_false
         Upper bound on the expected number of falsely selected clusters.
     min_threshold
-        Lowest share of half-samples a selected cluster must appear in.
+        Lowest proportion of half-samples in which a selected cluster must appear.
     cluster_correlation
-        Candidates correlated above this (absolute) are one cluster.
+        Candidates with a higher absolute correlation form one cluster.
     screen
         Candidates kept in each half-sample by their univariate test before the lasso.
     p_value
@@ -52,13 +53,18 @@ class SignatureSpec(Spec):
     folds
         Folds of the cross-validation that sets penalties.
     bootstraps
-        Resamples for the cut-off's distribution.
+        Resamples for the distribution of the cut-off.
     permutations
         Permutations for the p-value of a maximally selected cut-off.
     horizons
         Years at which survival is frozen with the signature, as far as follow-up goes.
     seed
         Seed of half-samples, folds and resamples.
+
+    Examples
+    --------
+    >>> SignatureSpec().replace(selection="ridge", min_tiles=100).selection
+    'ridge'
     """
 
     section: ClassVar[str] = "signature"

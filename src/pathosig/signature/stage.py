@@ -22,7 +22,6 @@ from pathosig.signature.reading import (
     SCORE_COLUMNS,
     SCORES,
     discovery_rows,
-    endpoint_of,
     outcome_of,
     read_training,
     tile_places,
@@ -48,7 +47,7 @@ def build_signature(
     spec
         How to select, fit and cut; from study.toml by default.
     execution
-        Only ``force`` matters here.
+        Only ``force`` has an effect here.
 
     Returns
     -------
@@ -81,7 +80,7 @@ def build_signature(
     """
     spec = spec or study.spec(SignatureSpec)
     profiles = read_profiles(study)
-    unit = Unit(id=FIT, inputs=_training_identity(study, profiles, endpoint_of(study, spec)))
+    unit = Unit(id=FIT, inputs=_training_identity(study, profiles, spec.endpoint or study.primary.endpoint))
     report = run_once(study, STAGE, spec, unit, _fit, execution=execution)
     fitted = study.record(STAGE.name, FIT)
     if fitted is None or report.waiting:
@@ -90,10 +89,7 @@ def build_signature(
         raise NotEstimableError(
             str(fitted.summary["reason"]), code=str(fitted.summary.get("code", "E_NO_SIGNATURE"))
         )
-    upstream = {
-        "signature": fitted.fingerprint,
-        "profiles": study.upstream("profiles", "_profiles"),
-    }
+    upstream = {"signature": fitted.fingerprint, "profiles": study.upstream("profiles", "_profiles")}
     scores = Unit(id=SCORES, inputs={"cohorts": _cohorts(study)}, upstream=upstream)
     second = run_once(study, STAGE, spec, scores, _score, execution=execution)
     names = ("done", "fresh", "waiting", "empty", "findings")
@@ -106,7 +102,7 @@ def _cohorts(study: Study) -> dict[str, str]:
 
 
 def _training_identity(study: Study, profiles: Profiles, endpoint: str) -> dict[str, Any]:
-    """What a fit depends on: profiles and outcome of discovery patients, the tree; nothing of other cohorts."""
+    """What a fit depends on: profiles and outcomes of discovery patients and the tree, but nothing of other cohorts."""
     rows = discovery_rows(study, profiles)
     ids = set(rows["patient_id"])
     slides = profiles.slides[profiles.slides["patient_id"].isin(ids)].sort_values("slide_id")
@@ -178,11 +174,7 @@ def _write_fit(study: Study, fit: SignatureFit | None, reason: str, spec: Signat
         write_csv_rows(paths.univariate, fit.univariate.to_dict("records"), list(fit.univariate.columns))
         outputs.append(Layout.univariate)
         if fit.cutoff is not None:
-            selection["cutoff"] = {
-                "rule": fit.cutoff.rule,
-                "value": fit.cutoff.value,
-                **fit.cutoff.details,
-            }
+            selection["cutoff"] = {"rule": fit.cutoff.rule, "value": fit.cutoff.value, **fit.cutoff.details}
         if fit.signature is not None:
             fit.signature.save(paths.signature)
             outputs.append(Layout.signature)
@@ -190,14 +182,10 @@ def _write_fit(study: Study, fit: SignatureFit | None, reason: str, spec: Signat
             fit.benchmark.save(paths.benchmark)
             outputs.append(Layout.benchmark)
     write_json(paths.selection, selection)
-    for name in _OUTPUTS - set(outputs) - _still_good(fit):
+    kept = _SCORED if Layout.signature in outputs else ()  # their own unit replaces them
+    for name in _OUTPUTS - {*outputs, *kept}:
         (study.root / name).unlink(missing_ok=True)  # last: another run on this study may be reading them
     return tuple(outputs)
-
-
-def _still_good(fit: SignatureFit | None) -> set[str]:
-    """Scores are replaced by their own unit as long as there is a signature."""
-    return set(_SCORED) if fit is not None and fit.signature is not None else set()
 
 
 # -- scores -----------------------------------------------------------------------------------

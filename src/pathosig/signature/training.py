@@ -1,4 +1,4 @@
-"""What a signature is fitted on, as one value: profiles, outcomes and all that was declared about them."""
+"""What a signature is fitted on, as one value: profiles, outcomes and everything declared about them."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class TrainingSet:
     profiles
         patient_id, n_tiles and ``hpc_00`` ..., or outside features as they enter the model.
     outcome
-        patient_id, time, event, and ``cause`` as `causes_of` gives it where another event competes.
+        patient_id, time, event, and ``cause`` as `causes_of` gives it if another event competes.
     slides
-        Profiles of the slides or cores of these patients, for policies that look at each; patients are one slide without.
+        Profiles of the slides or cores of these patients, for policies that look at each one; otherwise a patient counts as one slide.
     endpoint, unit
         Name of the endpoint and unit of its time.
     cohort
@@ -38,21 +38,28 @@ class TrainingSet:
     kind
         ``composition`` of HPCs or outside ``features``.
     columns
-        Names of outside features; every column that is no id by default.
+        Names of outside features; by default, every column that is not an id.
     tree
-        Content of tree.json; empty when only leaves are candidates.
+        Content of tree.json; if it is empty, only leaves are candidates.
     artefacts
-        HPCs taken out.
+        HPCs that are left out.
     rules
         How outside features were filled and scaled.
     raw
         Outside features of the slides before that, for rules fitted on some of the patients.
     max_missing
-        Features missing in a larger part of the patients are dropped when rules are fitted.
+        Features missing in a larger proportion of the patients are dropped when rules are fitted.
     apply_rules
-        Whether the signature is to apply `rules` itself to what it scores.
+        Whether the signature itself has to apply `rules` to what it scores.
     groups
-        Label of each row; rows of one label stay in one fold of inner cross-validations (bootstrap repeats).
+        Label of each row; rows with the same label stay in one fold of inner cross-validations (bootstrap repeats).
+
+    Examples
+    --------
+    >>> ids = pd.DataFrame({"patient_id": ["P1", "P2", "P3"]})
+    >>> training = TrainingSet.of(ids.assign(hpc_00=[0.1, 0.9, 0.4]), ids.assign(time=[5.0, 3.0, 8.0], event=[True, True, False]))
+    >>> len(training), training.take(training.event).profiles["hpc_00"].tolist()
+    (3, [0.1, 0.9])
     """
 
     profiles: pd.DataFrame
@@ -87,7 +94,7 @@ class TrainingSet:
         profiles
             patient_id and profiles.
         outcome
-            patient_id, time, event, and ``cause`` where another event competes.
+            patient_id, time, event, and ``cause`` if another event competes.
         declared
             Further fields.
 
@@ -114,7 +121,7 @@ class TrainingSet:
 
     @property
     def event(self) -> NDArray[np.bool_]:
-        """Whether the event was seen: bool[n]."""
+        """Whether the event was observed: bool[n]."""
         return self.outcome["event"].to_numpy(bool)
 
     @property
@@ -129,7 +136,7 @@ class TrainingSet:
 
     @property
     def steadiness(self) -> Mapping[str, float]:
-        """HPC or node -> how well codebooks of disjoint halves of the discovery patients find it again; empty where unknown."""
+        """HPC or node -> how well codebooks of disjoint halves of the discovery patients agree on it; empty if unknown."""
         return dict(self.tree.get("steadiness", {}))
 
     def take(self, rows: NDArray[np.int_] | NDArray[np.bool_]) -> Self:
@@ -145,7 +152,7 @@ class TrainingSet:
         )
 
     def resampled(self, drawn: NDArray[np.int_]) -> Self:
-        """Patients drawn with replacement: repeats have ids of their own and one label in `groups`."""
+        """Patients drawn with replacement: each repeat has its own id, and all repeats of a patient have the same label in `groups`."""
         names = [f"{p}#{i}" for i, p in enumerate(self.outcome["patient_id"].to_numpy()[drawn])]
         order = np.argsort(np.array(names, dtype=str), kind="stable")
         ids, picked = [names[i] for i in order], drawn[order]
@@ -165,12 +172,12 @@ class TrainingSet:
         )
 
     def permuted(self, order: NDArray[np.int_]) -> Self:
-        """Whole outcomes in another order of patients."""
+        """The same profiles with the outcomes, time and event together, in another order."""
         moved = {k: self.outcome[k].to_numpy()[order] for k in self.outcome if k != "patient_id"}
         return replace(self, outcome=self.outcome.assign(**moved))
 
     def under(self, policy: Policy) -> Self:
-        """Patients as the policy sees them while features are selected: the mean of their slides for ``mean``."""
+        """Profiles as the policy defines them while features are selected: for ``mean``, the mean of a patient's slides."""
         if policy != "mean" or self.slides is None:
             return self
         columns = [c for c in self.slides.columns if c in self.profiles and c not in NOT_FEATURES]
@@ -178,7 +185,7 @@ class TrainingSet:
         return replace(self, profiles=rows.loc[self.outcome["patient_id"]].reset_index(drop=True))
 
     def prepared(self, patients: Collection[str]) -> Self:
-        """Outside features filled and scaled by rules of some patients only; a composition as it is."""
+        """Outside features filled and scaled by rules of some patients only; a composition is returned as it is."""
         if self.raw is None:
             return self
         names = [c for c in self.raw.columns if c not in NOT_FEATURES]
@@ -214,21 +221,25 @@ def training_set(
 ) -> TrainingSet:
     """Patients to fit on, from any table of profiles.
 
-    A table without HPC shares is one of raw features: its numeric columns are filled and z-scored by rules fitted here,
-    which the signature applies again to whatever it scores.
+    A table without HPCs is taken as raw features: its numeric columns are filled and z-scored by rules that are fitted here
+    and that the signature applies to whatever it scores.
 
     Parameters
     ----------
     profiles
-        One row a patient: a DataFrame, an ``anndata.AnnData``, or the path of a CSV, Parquet or h5ad file.
+        One row per patient: a DataFrame, an ``anndata.AnnData``, or the path of a CSV, Parquet or h5ad file.
     outcome
-        time (float >= 0) and event (bool or 0/1), with patient_id; without patient_id its rows are those of `profiles`.
+        time (float >= 0) and event (bool or 0/1), with patient_id; without patient_id, its rows are those of `profiles`.
     endpoint, unit, cohort
-        Name of the endpoint, unit of its time, name of the cohort; for the record.
+        Name of the endpoint, unit of its time and name of the cohort; they are recorded with the signature.
     tree, artefacts
-        Content of tree.json and HPCs taken out.
+        Content of tree.json, and HPCs that are left out.
     columns
-        Raw features to use; every numeric column that is neither id nor outcome by default.
+        Raw features to use; by default, every numeric column that is neither an id nor an outcome.
+
+    Returns
+    -------
+    TrainingSet
 
     Raises
     ------

@@ -39,11 +39,11 @@ class Transform:
     Attributes
     ----------
     scale
-        ``share``, ``logodds`` or ``logratio`` of HPC shares; ``feature`` for an outside table, used as it is.
+        ``share``, ``logodds`` or ``logratio`` of HPC proportions; ``feature`` for an outside table, which is used as it is.
     leaves
         Feature -> the HPCs it sums over; empty for an outside table.
     artefact_hpcs
-        HPCs taken out before shares are closed again.
+        HPCs that are left out before the other proportions are scaled to sum to 1.
     k
         Number of HPCs of the codebook; 0 for an outside table.
     min_tiles
@@ -54,6 +54,11 @@ class Transform:
         How outside features were filled and scaled.
     raw
         Whether `rules` are still to be applied to what is scored (a signature fitted on a raw table).
+
+    Examples
+    --------
+    >>> Transform(leaves={"node_00": (0, 1)}, min_tiles=50).to_dict()["leaves"]
+    {'node_00': [0, 1]}
     """
 
     scale: Scale = "share"
@@ -74,7 +79,7 @@ class Transform:
                 raise InputError(f"signature: {name} {value!r}; expected one of {', '.join(allowed)}.")
 
     def to_dict(self) -> dict[str, Any]:
-        """What signature.json holds; keys that say nothing are left out."""
+        """The content of signature.json, without keys that have no effect."""
         out: dict[str, Any] = {"scale": self.scale, "min_tiles": self.min_tiles, "policy": self.policy}
         out["leaves"] = {name: list(hpcs) for name, hpcs in self.leaves.items()}
         if self.scale != "feature":
@@ -87,13 +92,7 @@ class Transform:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Self:
-        """The inverse of `to_dict`.
-
-        Raises
-        ------
-        KeyError, TypeError, ValueError
-            If a value has the wrong type.
-        """
+        """The inverse of `to_dict`; a value of a wrong type raises KeyError, TypeError or ValueError."""
         return cls(
             scale=value["scale"],
             leaves={str(n): tuple(int(i) for i in hpcs) for n, hpcs in value.get("leaves", {}).items()},

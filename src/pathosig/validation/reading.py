@@ -19,7 +19,7 @@ from pathosig.core.tables import read_csv_rows
 from pathosig.core.typed_json import from_plain
 from pathosig.profiles.reading import Profiles, read_profiles
 from pathosig.signature.model import Signature
-from pathosig.signature.reading import read_scores, read_selection
+from pathosig.signature.reading import read_scores
 from pathosig.signature.spec import SignatureSpec
 from pathosig.validation.clinical_names import (
     clinical_columns,
@@ -140,7 +140,7 @@ def read_inputs(study: Study) -> Inputs:
         If there are no profiles, or a table of the study is invalid.
     """
     fitted = study.paths.signature.is_file()
-    raw = read_selection(study)
+    raw = read_json(study.paths.selection) if study.paths.selection.is_file() else {}
     endpoints = study.endpoints()
     patients, columns = clinical_table(study.patients()), clinical_columns(study.columns)
     designs = parse_treatments(study.config.get("treatment", {}))

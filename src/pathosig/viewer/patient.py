@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, TypeVar
 from pathosig.core.errors import PathosigError
 from pathosig.core.labels import read_names
 from pathosig.core.phenotype_tree import PhenotypeTree
-from pathosig.core.records import read_parquet
+from pathosig.core.records import read_json, read_parquet
 from pathosig.core.tables import read_csv_rows
 from pathosig.figures.results import known
 from pathosig.figures.style import hpc_name
 from pathosig.figures.titles import cohort_title, endpoint_title, risk_label
 from pathosig.signature.contributions import signature_weights
 from pathosig.signature.model import Signature
-from pathosig.signature.reading import read_selection
 from pathosig.validation.results import read_results
 
 if TYPE_CHECKING:
@@ -60,11 +59,12 @@ class PatientFacts:
 
     @cached_property
     def frequencies(self) -> dict[str, float]:
-        """Feature -> proportion of half-samples of the discovery patients that select it; without a selection nothing.
+        """Feature -> proportion of half-samples of the discovery patients that select it; empty without a selection.
 
-        A stable feature counts as selected where one is that hardly differs from it.
+        A stable feature counts as selected in a half-sample if a feature that hardly differs from it is selected there.
         """
-        path, selection = self.study.paths.univariate, read_selection(self.study)
+        path, chosen = self.study.paths.univariate, self.study.paths.selection
+        selection = read_json(chosen) if chosen.is_file() else {}
         rows = read_csv_rows(path) if path.is_file() else []
         single = {r["feature"]: float(r["frequency"]) for r in rows if r.get("frequency")}
         clusters = selection.get("clusters", ())
