@@ -105,6 +105,10 @@ def spatial_variance(contribution: np.ndarray, x: np.ndarray, y: np.ndarray) -> 
     x, y
         float[n_tiles]: position of each tile on a grid, in any unit.
 
+    Returns
+    -------
+    The variance in squared units of the score; NaN if there are fewer than eight tiles.
+
     Examples
     --------
     >>> spatial_variance(np.array([1.0, 1, 1, 1, 0, 0, 0, 0]), np.arange(8.0), np.zeros(8))  # two blocks, 0 and 1
@@ -128,6 +132,10 @@ def multinomial_variance(gradient: np.ndarray, shares: np.ndarray, n_tiles: floa
         float[k]: proportions of the kinds, which sum to 1.
     n_tiles
         Number of tiles.
+
+    Returns
+    -------
+    The variance in squared units of the score.
 
     Examples
     --------

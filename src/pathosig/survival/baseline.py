@@ -153,6 +153,11 @@ def with_competing_hazard(
     happened
         bool[n]: whether follow-up ended with the competing event.
 
+    Returns
+    -------
+    Baseline
+        With the hazard of the competing event in `competing`.
+
     Examples
     --------
     >>> baseline = Baseline(time=(5.0, 12.0), survival=(0.9, 0.8), until=60.0)

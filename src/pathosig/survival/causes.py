@@ -20,6 +20,10 @@ def causes_of(frame: pd.DataFrame, competing: pd.DataFrame) -> pd.DataFrame:
     competing
         patient_id, time and event of the competing endpoint; patients who are not in it count as free of it.
 
+    Returns
+    -------
+    `frame` with the new `time` and the column ``cause``.
+
     Examples
     --------
     >>> frame = pd.DataFrame({"patient_id": ["P1", "P2"], "time": [10.0, 12.0], "event": [False, True]})

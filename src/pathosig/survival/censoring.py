@@ -112,6 +112,10 @@ def competing_events(competing: Any, event: np.ndarray, entry: np.ndarray | None
     what
         Name of the calling function, for error messages.
 
+    Returns
+    -------
+    bool[n].
+
     Raises
     ------
     InputError

@@ -31,6 +31,10 @@ def is_categorical(column: pd.Series) -> bool:
     column
         One value per patient; missing values are ignored.
 
+    Returns
+    -------
+    True for a category, False for a number.
+
     Examples
     --------
     >>> is_categorical(pd.Series(["I", "II"])), is_categorical(pd.Series([0, 1, 1])), is_categorical(pd.Series([61, 54, 70]))
@@ -67,6 +71,10 @@ def as_level(value: object) -> str:
     ----------
     value
         A number or text.
+
+    Returns
+    -------
+    The text of the level.
 
     Examples
     --------

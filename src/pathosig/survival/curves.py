@@ -196,6 +196,10 @@ def sorted_labels(labels: np.ndarray) -> list[Any]:
     labels
         [n] numbers or text; None and NaN count as missing.
 
+    Returns
+    -------
+    The labels, in ascending order.
+
     Examples
     --------
     >>> sorted_labels(np.array(["high", None, "low", "high"], dtype=object))

@@ -51,6 +51,10 @@ def as_times(time: Any, *, name: str = "time") -> np.ndarray:
     name
         Name of the times in error messages.
 
+    Returns
+    -------
+    float[n] in the unit of `time`.
+
     Raises
     ------
     InputError
@@ -83,6 +87,10 @@ def as_events(event: Any) -> np.ndarray:
     ----------
     event
         [n] booleans, or 0 for censored and 1 for an event.
+
+    Returns
+    -------
+    bool[n].
 
     Raises
     ------
@@ -124,6 +132,10 @@ def as_numbers(values: Any, name: str, code: str, expected: str) -> np.ndarray:
         Name of the values in error messages, and the code of the error.
     expected
         Description of the expected values for error messages.
+
+    Returns
+    -------
+    float[n]; NaN where a value is missing.
 
     Raises
     ------
@@ -167,6 +179,10 @@ def outcome(
     what
         Name of the calling function, for error messages.
 
+    Returns
+    -------
+    float[n], bool[n], and float[n] or None.
+
     Raises
     ------
     InputError
@@ -197,6 +213,10 @@ def outcome_table(outcome: pd.DataFrame) -> pd.DataFrame:
     ----------
     outcome
         Table with patient_id, time >= 0 and event (0/1 or booleans); columns of Python objects are allowed.
+
+    Returns
+    -------
+    A copy of the table with checked columns time and event.
 
     Raises
     ------
@@ -253,6 +273,10 @@ def as_weights(weights: Any, n: int) -> np.ndarray:
     n
         Number of rows.
 
+    Returns
+    -------
+    float[n].
+
     Raises
     ------
     InputError
@@ -283,6 +307,10 @@ def as_columns(x: Any) -> tuple[np.ndarray, tuple[str, ...]]:
     x
         [n] or [n, p] array, Series or DataFrame; unnamed columns are called x1, x2 ...
 
+    Returns
+    -------
+    float[n, p], with NaN where a value is missing, and `p` names.
+
     Examples
     --------
     >>> as_columns([[1, 2], [3, 4]])
@@ -310,6 +338,10 @@ def group_codes(values: Any, n: int, *, what: str) -> np.ndarray:
     what
         What the message of an error calls the labels.
 
+    Returns
+    -------
+    int[n], from 0 in the order of the sorted labels.
+
     Raises
     ------
     InputError
@@ -334,6 +366,10 @@ def labelled_codes(values: Any, n: int, *, what: str) -> tuple[np.ndarray, tuple
         Number of rows.
     what
         What the message of an error calls the labels.
+
+    Returns
+    -------
+    int[n], and one label per number; combinations of labels are tuples.
 
     Raises
     ------

@@ -80,6 +80,11 @@ def half_samples_of(x: np.ndarray, time: np.ndarray, event: np.ndarray, rows: np
     rows
         int[b, m]: positions of the patients of every half-sample.
 
+    Returns
+    -------
+    HalfSamples
+        Every half-sample sorted by time, with its columns standardised.
+
     Examples
     --------
     >>> x, time, event = np.arange(6.0)[:, None], np.arange(6.0), np.ones(6, bool)
@@ -347,6 +352,10 @@ def first_entries(
     enough
         Function that decides whether the remaining half-samples can be left out; their columns are then all False. It is
         called with the half-samples that are completed, bool[b], and their columns, bool[b, p].
+
+    Returns
+    -------
+    bool[b, p].
 
     Examples
     --------

@@ -147,6 +147,10 @@ def as_causes(event: Any) -> np.ndarray:
     event
         [n] integers or booleans.
 
+    Returns
+    -------
+    int[n], at least 0.
+
     Raises
     ------
     InputError

@@ -121,6 +121,10 @@ def score_residuals(beta: np.ndarray, x: np.ndarray, sets: RiskSets) -> np.ndarr
     sets
         From `risksets.risk_sets`.
 
+    Returns
+    -------
+    float[n, p].
+
     References
     ----------
     R: survival, residuals(type = "score").

@@ -182,6 +182,10 @@ def independent(x: np.ndarray, information: np.ndarray, stratum: np.ndarray) -> 
     stratum
         int[n] numbers of strata; a column that varies only between strata has no information.
 
+    Returns
+    -------
+    bool[p].
+
     Examples
     --------
     >>> import numpy as np

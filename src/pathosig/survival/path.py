@@ -152,6 +152,10 @@ def elastic_net(x: np.ndarray, sets: RiskSets, penalty: float, l1_ratio: float) 
     l1_ratio
         1 for the lasso; above 0.
 
+    Returns
+    -------
+    float[p].
+
     Examples
     --------
     >>> rng = np.random.default_rng(0)

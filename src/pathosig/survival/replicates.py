@@ -38,6 +38,10 @@ def fit_replicates(
     ties
         ``efron`` or ``breslow``.
 
+    Returns
+    -------
+    float[replicates, p] and bool[replicates]; if a column of `x` is constant, all coefficients are NaN and none converged.
+
     Examples
     --------
     >>> x, time = np.array([[0.0], [1.0], [0.0], [1.0], [1.0]]), np.array([4.0, 2.0, 5.0, 1.0, 6.0])

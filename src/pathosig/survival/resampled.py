@@ -20,6 +20,10 @@ def counts_of(draws: np.ndarray, n: int) -> np.ndarray:
     n
         Number of patients.
 
+    Returns
+    -------
+    float[resamples, n]; each row sums to the number of draws.
+
     Examples
     --------
     >>> counts_of(np.array([[0, 2, 2], [1, 1, 1]]), 3)
@@ -48,6 +52,10 @@ def resampled_c(
         float[resamples, n], from `counts_of`.
     tau
         Horizon of Uno's C; None for Harrell's C.
+
+    Returns
+    -------
+    float[resamples, scores], 0 to 1.
 
     Examples
     --------
@@ -85,6 +93,10 @@ def censoring_in(counts: np.ndarray, t: np.ndarray, d: np.ndarray) -> np.ndarray
         float[resamples, n], from `counts_of`.
     t, d
         float[n] times and bool[n] events.
+
+    Returns
+    -------
+    float[resamples, n], 0 to 1.
 
     Examples
     --------
@@ -124,6 +136,10 @@ def resampled_benefit(
         float[k] risks from 0 to below 1.
     competing
         bool[n]: whether follow-up ended with a competing event; `risk` is then a cumulative incidence.
+
+    Returns
+    -------
+    float[resamples, k], at most 1.
 
     Examples
     --------

@@ -66,6 +66,10 @@ def fold_of(
     groups
         [n] labels of groups; by default every row is a group of its own.
 
+    Returns
+    -------
+    int[n], from 0 to `folds` - 1.
+
     Examples
     --------
     >>> fold_of(6, [1, 1, 1, 0, 0, 0], 3, np.random.default_rng(0))
@@ -105,6 +109,10 @@ def partial_loglik(score: np.ndarray, time: np.ndarray, event: np.ndarray) -> fl
     time, event
         [n].
 
+    Returns
+    -------
+    The log partial likelihood, at most 0.
+
     Examples
     --------
     >>> round(partial_loglik(np.zeros(3), np.array([1.0, 2, 3]), np.ones(3, bool)), 4)  # -log(3 x 2 x 1)
@@ -127,6 +135,10 @@ def penalised_logliks(
         float[n] and bool[n].
     penalty
         Ridge penalty on the scale of `survival.cox`.
+
+    Returns
+    -------
+    float[m].
 
     Examples
     --------

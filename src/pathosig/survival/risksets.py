@@ -203,6 +203,10 @@ def risk_sets(
     ties
         ``efron`` or ``breslow``.
 
+    Returns
+    -------
+    RiskSets
+
     Raises
     ------
     NotEstimableError

@@ -264,6 +264,10 @@ def maximise_all(
     max_iter, gain, short
         As in `newton.maximise`.
 
+    Returns
+    -------
+    float[b, p]: the place of each maximum.
+
     Examples
     --------
     >>> goal = np.array([[2.0], [-1.0]])

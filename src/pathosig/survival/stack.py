@@ -65,6 +65,10 @@ def stack_shrinkage(left_out: np.ndarray, weights: np.ndarray, time: np.ndarray,
     weights
         float[m], as `stack_weights` returns them.
 
+    Returns
+    -------
+    The factor; .5 if the likelihood ratio statistic is not above 0.
+
     References
     ----------
     Van Houwelingen JC, Le Cessie S. Predictive value of statistical models. Stat Med 1990; 9: 1303.

@@ -185,6 +185,11 @@ def with_incidence(signature: Signature, coded: pd.DataFrame, *, per_year: float
     per_year
         Units of their time in a year.
 
+    Returns
+    -------
+    Signature
+        With `competing` in its baseline.
+
     Examples
     --------
     >>> from pathosig.signature.model import Transform
@@ -210,6 +215,11 @@ def net_risk_finding(endpoint: str, competing: str) -> list[Finding]:
     ----------
     endpoint, competing
         Names of the two endpoints.
+
+    Returns
+    -------
+    list of Finding
+        One finding with the code W_COMPETING.
 
     Examples
     --------

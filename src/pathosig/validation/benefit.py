@@ -39,6 +39,10 @@ def paired_limits(
     workers
         Number of processes; the result does not depend on it.
 
+    Returns
+    -------
+    float[2, width]: the quantiles .025 and .975 of each difference.
+
     Examples
     --------
     >>> first, second = np.array([0.9, 0.7, 0.8]), np.array([0.5, 0.6, 0.7])
@@ -57,6 +61,10 @@ def limits_of(table: np.ndarray) -> np.ndarray:
     ----------
     table
         float[resamples, m].
+
+    Returns
+    -------
+    float[2, m].
 
     Examples
     --------
@@ -95,6 +103,11 @@ def c_gain(
         Horizon of Uno's C; None for Harrell's C.
     workers
         Number of processes, which are used only for many patients; the result does not depend on it.
+
+    Returns
+    -------
+    Estimate
+        The difference, from -1 to 1.
 
     Examples
     --------

@@ -194,6 +194,11 @@ def calibration_groups(
     when
         The horizon, in the unit of `time`.
 
+    Returns
+    -------
+    tuple of CalibrationGroup
+        In ascending order of predicted risk.
+
     Examples
     --------
     >>> risk, time = np.linspace(0, 1, 50), np.full(50, 30.0)

@@ -35,6 +35,10 @@ def clinical_name(column: str) -> str:
     column
         A column of patients.csv.
 
+    Returns
+    -------
+    The name.
+
     Examples
     --------
     >>> clinical_name("stage"), clinical_name("score")
@@ -50,6 +54,10 @@ def name_in_table(name: str) -> str:
     ----------
     name
         A name in models and results.
+
+    Returns
+    -------
+    The name of the column.
 
     Examples
     --------
@@ -68,6 +76,10 @@ def clinical_names(columns: Iterable[str]) -> tuple[str, ...]:
     columns
         Columns of patients.csv.
 
+    Returns
+    -------
+    The names, in the order of `columns`.
+
     Examples
     --------
     >>> clinical_names(["age", "time"])
@@ -83,6 +95,10 @@ def clinical_table(patients: pd.DataFrame) -> pd.DataFrame:
     ----------
     patients
         One row per patient, with the columns of patients.csv.
+
+    Returns
+    -------
+    A table with the same rows.
 
     Raises
     ------
@@ -136,6 +152,11 @@ def clinical_columns(columns: Columns) -> Columns:
     columns
         As declared.
 
+    Returns
+    -------
+    Columns
+        With covariates, treatments and subgroups renamed, and the other columns that are used in models.
+
     Examples
     --------
     >>> clinical_columns(Columns(covariates=("age", "score"), site="group")).covariates
@@ -164,6 +185,11 @@ def clinical_primary(primary: Primary) -> Primary:
     primary
         As declared.
 
+    Returns
+    -------
+    Primary
+        With covariates and treatment renamed.
+
     Examples
     --------
     >>> clinical_primary(Primary(treatment="group")).treatment
@@ -181,6 +207,11 @@ def clinical_design(design: TreatmentDesign) -> TreatmentDesign:
     ----------
     design
         As declared.
+
+    Returns
+    -------
+    TreatmentDesign
+        With the column of the start of treatment renamed.
 
     Examples
     --------

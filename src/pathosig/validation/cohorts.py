@@ -72,6 +72,11 @@ def proportion(count: int, n: int) -> Estimate:
     n
         Number of patients; with 0 the estimate is None.
 
+    Returns
+    -------
+    Estimate
+        From 0 to 1, with the limits of its 95 % confidence interval.
+
     References
     ----------
     R: stats::binom.test.
@@ -102,6 +107,11 @@ def horizon_findings(
         The analysis, for the names of cohort and endpoint and the unit of time.
     horizons
         Horizons in years.
+
+    Returns
+    -------
+    tuple of Finding
+        At most one, with the code W_HORIZON.
 
     Examples
     --------

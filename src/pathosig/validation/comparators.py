@@ -160,6 +160,11 @@ def comparator_findings(comparisons: Sequence[Comparison]) -> list[Finding]:
     comparisons
         Results of `compare_scores`.
 
+    Returns
+    -------
+    list of Finding
+        With the code W_COMPARATOR.
+
     Examples
     --------
     >>> rng = np.random.default_rng(0)

@@ -35,6 +35,10 @@ def concordance(index: ConcordanceIndex) -> Concordance:
     index
         From `survival.harrell_c` or `survival.uno_c`.
 
+    Returns
+    -------
+    Concordance
+
     Examples
     --------
     >>> from pathosig.survival import harrell_c
@@ -161,6 +165,11 @@ def auc_rows(
         float[n] times of delayed entry.
     competing
         bool[n]: whether the follow-up of each patient ended with a competing event.
+
+    Returns
+    -------
+    tuple of AucAt
+        One for each horizon that meets the condition.
 
     Examples
     --------

@@ -13,6 +13,10 @@ def clinical_variables(columns: Columns, primary: Primary) -> list[str]:
     columns, primary
         [columns] and [primary] of study.toml.
 
+    Returns
+    -------
+    Names of columns, each once.
+
     Examples
     --------
     >>> columns = Columns(covariates=("age",), treatments=("chemo",), subgroups=("sex", "age"))
@@ -31,6 +35,10 @@ def covariates_of(columns: Columns, primary: Primary) -> list[str]:
     columns, primary
         [columns] and [primary] of study.toml.
 
+    Returns
+    -------
+    Names of columns, each once; those of [primary] come first.
+
     Examples
     --------
     >>> columns = Columns(covariates=("stage", "chemo"), treatments=("chemo",))
@@ -48,6 +56,10 @@ def treatment_arms(columns: Columns, primary: Primary) -> list[str]:
     ----------
     columns, primary
         [columns] and [primary] of study.toml.
+
+    Returns
+    -------
+    Names of columns, each once.
 
     Examples
     --------

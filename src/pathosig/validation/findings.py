@@ -62,6 +62,11 @@ def events_findings(*, events: int, candidates: int, parameters: int) -> list[Fi
     candidates, parameters
         Number of candidates, and of coefficients that were kept.
 
+    Returns
+    -------
+    list of Finding
+        Empty if there are enough events.
+
     Examples
     --------
     >>> for finding in events_findings(events=24, candidates=40, parameters=4):
@@ -187,6 +192,11 @@ def cohort_findings(
     scores, groups, n_tiles
         [n]: score (NaN if not assessable), risk group and number of tiles of each patient.
 
+    Returns
+    -------
+    list of Finding
+        Empty if nothing is conspicuous.
+
     Examples
     --------
     >>> scores = np.linspace(0, 1, 20)
@@ -308,6 +318,10 @@ def depth_correlation(scores: np.ndarray, n_tiles: np.ndarray) -> float | None:
     n_tiles
         float[n]; 0 if unknown.
 
+    Returns
+    -------
+    Pearson's correlation, -1 to 1, or None.
+
     Examples
     --------
     >>> scores = np.arange(12.0)
@@ -329,6 +343,11 @@ def survival_findings(frame: pd.DataFrame, analysis: Analysis) -> list[Finding]:
         patient_id and time of its patients and, with delayed entry, entry.
     analysis
         The analysis.
+
+    Returns
+    -------
+    list of Finding
+        Empty if nothing is conspicuous.
 
     Examples
     --------

@@ -318,6 +318,10 @@ def joined(table: pd.DataFrame, outcome: pd.DataFrame) -> pd.DataFrame:
     outcome
         patient_id, time, event and, with delayed entry, entry.
 
+    Returns
+    -------
+    The columns of `table` with those of `outcome`, one row per patient.
+
     Examples
     --------
     >>> table = pd.DataFrame({"patient_id": ["P1", "P2", "P3"], "group": ["low", "high", "not assessable"]})

@@ -29,6 +29,10 @@ def performance_rows(analyses: Sequence[Analysis]) -> list[Row]:
     analyses
         All analyses of a validation.
 
+    Returns
+    -------
+    One dict per row, by column.
+
     Examples
     --------
     >>> from pathosig.validation.analysis import Analysis
@@ -81,6 +85,10 @@ def estimable(values: tuple[_T, ...] | NotEstimable) -> tuple[_T, ...]:
     values
         A tuple of values, or the reason why there are none.
 
+    Returns
+    -------
+    The tuple of values.
+
     Examples
     --------
     >>> from pathosig.validation.values import NotEstimable
@@ -97,6 +105,10 @@ def key_columns(a: Analysis) -> Row:
     ----------
     a
         The analysis.
+
+    Returns
+    -------
+    The columns cohort, endpoint and role.
 
     Examples
     --------
@@ -115,6 +127,10 @@ def interval_columns(value: Estimate) -> Row:
     value
         The estimate.
 
+    Returns
+    -------
+    The columns estimate, lower and upper.
+
     Examples
     --------
     >>> interval_columns(Estimate.of(0.65, 0.58, 0.72))
@@ -132,6 +148,10 @@ def hr_columns(value: HazardRatio | NotEstimable, *, name: str = "hr") -> Row:
         The hazard ratio, or the reason why there is none.
     name
         Name of the column of the hazard ratio.
+
+    Returns
+    -------
+    The column `name` and the columns lower, upper and p.
 
     Examples
     --------

@@ -217,6 +217,10 @@ def comparators_identity(study: Study) -> dict[str, str]:
     ----------
     study
         An open study.
+
+    Returns
+    -------
+    "comparator NAME" -> SHA-256 of its file.
     """
     return {
         f"comparator {p.stem}": hashlib.sha256(p.read_bytes()).hexdigest() for p in _comparator_files(study)

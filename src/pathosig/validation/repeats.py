@@ -60,6 +60,10 @@ def c_of(fit: SignatureFit, training: TrainingSet) -> float:
     training
         Patients in which it is evaluated.
 
+    Returns
+    -------
+    Harrell's C, 0 to 1.
+
     Examples
     --------
     >>> from types import SimpleNamespace

@@ -379,6 +379,11 @@ def small_findings(study: SmallStudy | NotEstimable) -> list[Finding]:
     study
         From `small_study`, or the reason why there is none.
 
+    Returns
+    -------
+    list of Finding
+        Empty if there is nothing to warn about.
+
     Examples
     --------
     >>> from pathosig.validation.values import NotEstimable

@@ -168,6 +168,11 @@ def missing_rows(patients: pd.DataFrame, variables: Sequence[str], by: str) -> t
     by
         Name of the column of the cohort.
 
+    Returns
+    -------
+    tuple of MissingValues
+        One for each cohort and variable.
+
     Examples
     --------
     >>> patients = pd.DataFrame({"cohort": ["d", "d", "v"], "age": [61, None, 70]})

@@ -68,6 +68,10 @@ def finite(value: Any) -> float | None:
     value
         Anything that `float` accepts.
 
+    Returns
+    -------
+    The number or None.
+
     Examples
     --------
     >>> finite(1), finite(float("nan")), finite(float("inf"))
@@ -84,6 +88,10 @@ def numbers(values: Iterable[Any]) -> tuple[float | None, ...]:
     ----------
     values
         Values that `float` accepts.
+
+    Returns
+    -------
+    The numbers, in the same order.
 
     Examples
     --------

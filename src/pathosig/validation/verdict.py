@@ -67,6 +67,11 @@ def headlines(analyses: Sequence[Analysis], endpoint: str) -> tuple[Headline, ..
     endpoint
         Name of the endpoint.
 
+    Returns
+    -------
+    tuple of Headline
+        In the order of `analyses`.
+
     Examples
     --------
     >>> from pathosig.validation.analysis import Analysis
@@ -101,6 +106,11 @@ def nothing_found(endpoint: str, reason: str) -> Verdict:
         Name of the endpoint.
     reason
         Why there is no signature.
+
+    Returns
+    -------
+    Verdict
+        Of the primary endpoint, with a sentence that gives the reason.
 
     Examples
     --------

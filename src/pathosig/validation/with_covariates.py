@@ -250,6 +250,10 @@ def with_outcome(table: pd.DataFrame, inputs: Inputs, endpoint: str) -> pd.DataF
     inputs, endpoint
         The study, and the endpoint.
 
+    Returns
+    -------
+    The columns of `table` with those of the outcome, one row per patient.
+
     Examples
     --------
     >>> from types import SimpleNamespace
