@@ -176,7 +176,8 @@ def test_the_unit_of_imagej(tmp_path, unit, per_unit):
     ("text", "mpp", "warned"),
     [
         ("MPP = 500 nm", 0.5, False), ("MPP=0.0005 mm", 0.5, False), ('MPP = "0.5"', 0.5, False), ("MPP = .5", 0.5, False),
-        ("MPP = 0.5um|AppMag = 20x", 0.5, False), ("MPP = 1/2", None, True), ("MPP = 2.5 e-1", None, True), ("MPP = half", None, True),
+        ("MPP = 0.5um|AppMag = 20x", 0.5, False), ("MPP = 1/2", None, True), ("MPP = 2.5 e-1", None, True), ("MPP = half", None, True), ("MPP = 500nm/px", 0.5, False),
+        ("MPP = 2 pixels per micron", None, True), ("MPP = 0.5 x 0.25", None, True), ("MPP = 0.5 Filename = 1", 0.5, False),
     ],
 )  # fmt: skip
 def test_a_unit_behind_the_field_counts_and_a_number_that_goes_on_is_none(tmp_path, text, mpp, warned):

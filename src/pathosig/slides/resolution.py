@@ -13,6 +13,9 @@ MPP_MIN, MPP_MAX = 0.05, 100.0
 _ANISOTROPY = 0.05
 _NUMBER = re.compile(r"[-+]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][-+]?\d+)?")
 _GOES_ON = re.compile(r"[/*^:]|[eE][-+]?\d|[.,]?\d")
+_BRACKETS = re.compile(r"[\[\](){}]")
+_PER_PIXEL = re.compile(r"\s*(?:/|per\b)\s*(?:px|pixels?|pix)\b.*$", re.IGNORECASE)
+_NEXT_FIELD = re.compile(r"[^=:]{1,40}[=:]")
 _UNITS = {
     "pm": 1e-6,
     "picometer": 1e-6,
@@ -94,25 +97,33 @@ def first_number(text: str) -> float | None:
 
 
 def length(text: str) -> float | None:
-    """The length in micrometres with which a field of a header begins; None if there is none, or it is part of an expression.
+    """The length in micrometres that a field of a header gives; None if there is none, or anything but its unit follows.
 
     Parameters
     ----------
     text
-        Such as ``0.2527``, ``250 nm`` or ``"2,5e-1"``; a number without a known unit is in micrometres.
+        Such as ``0.2527``, ``250 nm``, ``0.25 um/pixel`` or ``"2,5e-1"``; a number without a unit is in micrometres. Another
+        ``key = value`` may follow.
 
     Examples
     --------
-    >>> [length(text) for text in (" 0.2527 um", "250nm", "2,5E-1", "0.25 AppMag = 40", "1/4", "2.5 e-1")]
-    [0.2527, 0.25, 0.25, 0.25, None, None]
+    >>> [length(text) for text in (" 0.2527 um", "250nm/px", "2,5E-1", "0.25 AppMag = 40", "0.25 [um per pixel]")]
+    [0.2527, 0.25, 0.25, 0.25, 0.25]
+    >>> [length(text) for text in ("1/4", "2.5 e-1", "4 px/um", "4 pixels per micron", "0.5 x 0.25")]
+    [None, None, None, None, None]
     """
     text = text.strip()[:64].strip("\"' ")
     match = _NUMBER.match(text)
     rest = text[match.end() :].strip() if match else ""
     if match is None or _GOES_ON.match(rest):
         return None
-    unit = rest.split()[0] if rest else ""
-    return micrometres(match.group(), unit if unit.lower() in _UNITS else "")
+    rest = _PER_PIXEL.sub("", _BRACKETS.sub(" ", rest)).strip()
+    unit, _, more = rest.partition(" ")
+    if _NEXT_FIELD.match(rest):
+        unit, more = ("", rest) if micrometres(1.0, unit) is None else (unit, more)
+    if more.strip() and not _NEXT_FIELD.match(more.strip()):
+        return None
+    return micrometres(match.group(), unit)
 
 
 def micrometres(value: str | float | None, unit: str) -> float | None:
