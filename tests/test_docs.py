@@ -268,22 +268,31 @@ WITHOUT_EXAMPLE = {
 
 
 def public_functions():
-    """Name, docstring and number of parameters of every public function of the six rooms."""
+    """Name, docstring and syntax tree of every public function of the six rooms."""
     source = ROOT / "src" / "pathosig"
     for path in sorted(p for room in ROOMS for p in (source / room).rglob("*.py")):
         module = ".".join(path.relative_to(source).with_suffix("").parts)
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
-                a = node.args
-                count = len([*a.posonlyargs, *a.args, *a.kwonlyargs]) + bool(a.vararg) + bool(a.kwarg)
-                yield f"{module}.{node.name}", ast.get_docstring(node) or "", count
+                yield f"{module}.{node.name}", ast.get_docstring(node) or "", node
 
 
-def test_every_public_function_describes_its_parameters_and_shows_an_example():
-    functions = {name: (text, count) for name, text, count in public_functions()}
+def test_every_public_function_describes_its_parameters_and_its_result_and_shows_an_example():
+    functions = {name: (text, node) for name, text, node in public_functions()}
     assert len(functions) > 250
-    mute = {name for name, (text, count) in functions.items() if count and "Parameters\n---" not in text}
+    mute = {
+        name
+        for name, (text, node) in functions.items()
+        if ast.unparse(node.args) and "Parameters\n---" not in text
+    }
     assert not mute, f"no Parameters section: {sorted(mute)}"
+    unsaid = {
+        name
+        for name, (text, node) in functions.items()
+        if ast.unparse(node.returns) != "None"
+        and not re.search(r"^(Returns|Yields)\n---", text, re.MULTILINE)
+    }
+    assert not unsaid, f"no Returns section: {sorted(unsaid)}"
     bare = {name for name, (text, _) in functions.items() if ">>> " not in text}
     allowed = set(WITHOUT_EXAMPLE)
     assert bare == allowed, (

@@ -26,6 +26,10 @@ def coded(name: str, code: str) -> Iterator[None]:
     code
         Code of failures that have no other code.
 
+    Yields
+    ------
+    Nothing.
+
     Raises
     ------
     SlideError

@@ -62,6 +62,10 @@ def profile_name(profile: bytes) -> str:
     profile
         Bytes of the profile.
 
+    Returns
+    -------
+    The text.
+
     Examples
     --------
     >>> from PIL import ImageCms

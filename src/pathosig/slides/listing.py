@@ -30,6 +30,10 @@ def slides_among(paths: Iterable[Path]) -> list[Path]:
     paths
         Files and folders, such as the result of a glob.
 
+    Returns
+    -------
+    Paths of slides.
+
     Examples
     --------
     >>> import tempfile
@@ -66,6 +70,10 @@ def slides_below(folder: Path) -> list[Path]:
     ----------
     folder
         A folder.
+
+    Returns
+    -------
+    Paths of slides, sorted.
 
     Examples
     --------
@@ -130,6 +138,10 @@ def slide_name(path: Path) -> str:
     ----------
     path
         Path of the slide.
+
+    Returns
+    -------
+    The name.
 
     Examples
     --------

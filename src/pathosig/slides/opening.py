@@ -154,6 +154,10 @@ def icc_profile(reader: SlideReader) -> bytes:
     reader
         An opened slide.
 
+    Returns
+    -------
+    The bytes of the profile.
+
     Examples
     --------
     >>> import tempfile

@@ -65,6 +65,10 @@ def parse_number(text: str | float | None) -> float | None:
     text
         Text of a header field.
 
+    Returns
+    -------
+    The number, finite and above 0, or None.
+
     Examples
     --------
     >>> parse_number("0,2527"), parse_number("2.5e-1"), parse_number("n/a")
@@ -87,6 +91,10 @@ def first_number(text: str) -> float | None:
     text
         Such as ``0.2527 um`` or ``2,5e-1``.
 
+    Returns
+    -------
+    The number, finite and above 0, or None.
+
     Examples
     --------
     >>> first_number(" 0.2527 um"), first_number("2,5E-1|Left = 3")
@@ -104,6 +112,10 @@ def length(text: str) -> float | None:
     text
         Such as ``0.2527``, ``250 nm``, ``0.25 um/pixel`` or ``"2,5e-1"``; a number without a unit is in micrometres. Another
         ``key = value`` may follow.
+
+    Returns
+    -------
+    Micrometres or None.
 
     Examples
     --------
@@ -135,6 +147,10 @@ def micrometres(value: str | float | None, unit: str) -> float | None:
         The number, or its text.
     unit
         Its unit, such as ``nm``, ``um``, ``mm`` or ``inch``; case does not matter.
+
+    Returns
+    -------
+    Micrometres or None.
 
     Examples
     --------
@@ -254,6 +270,10 @@ def from_resolution_tags(x: float | None, y: float | None, unit: int) -> tuple[f
         Pixels per unit of length, or None.
     unit
         ResolutionUnit: 2 for inches, 3 for centimetres; anything else gives None.
+
+    Returns
+    -------
+    Micrometres per pixel in x and in y; None for a direction without a resolution.
 
     Examples
     --------

@@ -46,6 +46,10 @@ def is_read_by_ranges(path: Path) -> bool:
     path
         A file, or an address in object storage.
 
+    Returns
+    -------
+    Whether the slide can be read without a local copy.
+
     Raises
     ------
     SlideError

@@ -20,6 +20,10 @@ def bytes_kept(width: int, height: int) -> int:
     width, height
         Size of a piece in pixels.
 
+    Returns
+    -------
+    Bytes.
+
     Examples
     --------
     >>> bytes_kept(256, 256) // 2**20, bytes_kept(4096, 4096) // 2**20, bytes_kept(20_000, 20_000) // 2**20

@@ -90,6 +90,10 @@ def is_dicom(path: Path) -> bool:
     path
         Any path. A path that cannot be read as a file gives False.
 
+    Returns
+    -------
+    Whether the file has the mark ``DICM``.
+
     Examples
     --------
     >>> import tempfile
@@ -112,6 +116,10 @@ def read_instance(path: Path) -> Instance | None:
     ----------
     path
         The file.
+
+    Returns
+    -------
+    Instance or None
 
     Raises
     ------
@@ -317,6 +325,10 @@ def series_instances(level: Instance) -> list[Instance]:
     ----------
     level
         One of the levels.
+
+    Returns
+    -------
+    list of Instance
 
     Raises
     ------

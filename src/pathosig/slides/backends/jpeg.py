@@ -63,6 +63,10 @@ def joined(data: bytes, tables: bytes, *, rgb: bool) -> bytes:
     rgb
         Whether the TIFF declares RGB; otherwise it declares YCbCr.
 
+    Returns
+    -------
+    The bytes of the JPEG.
+
     Raises
     ------
     ValueError
@@ -152,6 +156,10 @@ def whole_jpeg(data: bytes, piece: Piece, tables: bytes, *, rgb: bool, gray: boo
     gray
         Whether it has one component.
 
+    Returns
+    -------
+    uint8[h, w, 3] or uint8[h, w, 1].
+
     Raises
     ------
     ValueError
@@ -226,6 +234,10 @@ def decode_jpeg(data: bytes, piece: Piece, shrink: int, out: np.ndarray) -> np.n
         1, 2, 4 or 8.
     out
         Buffer uint8[h / shrink, w / shrink, 3], which may be used for the result.
+
+    Returns
+    -------
+    uint8[h / shrink, w / shrink, 3]; it may share memory with `out`.
 
     Raises
     ------

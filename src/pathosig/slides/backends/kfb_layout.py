@@ -65,6 +65,10 @@ def is_kfb(head: bytes) -> bool:
     head
         At least 7 bytes from the beginning of the file.
 
+    Returns
+    -------
+    Whether the mark of a KFB file is there.
+
     Examples
     --------
     >>> is_kfb(b"\x02\x01\xee\xeeKFB"), is_kfb(b"II*\x00\x08\x00\x00")

@@ -177,6 +177,10 @@ def readable(path: Path) -> bool:
     path
         A TIFF file.
 
+    Returns
+    -------
+    Whether all levels can be read by `NdpiReader`.
+
     Examples
     --------
     >>> import tempfile

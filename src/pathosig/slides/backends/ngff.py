@@ -140,6 +140,10 @@ def is_zarr(folder: Path) -> bool:
     folder
         Any path.
 
+    Returns
+    -------
+    Whether there is metadata of Zarr, version 2 or 3.
+
     Examples
     --------
     >>> import tempfile

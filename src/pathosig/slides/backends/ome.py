@@ -66,6 +66,10 @@ def is_ome(description: str) -> bool:
     description
         The tag ImageDescription of the first page of a TIFF.
 
+    Returns
+    -------
+    Whether the text is OME-XML.
+
     Examples
     --------
     >>> is_ome('<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">'), is_ome("Aperio")
@@ -81,6 +85,10 @@ def read_images(description: str) -> tuple[OmeImage, ...]:
     ----------
     description
         ImageDescription of the first page.
+
+    Returns
+    -------
+    tuple of OmeImage
 
     Examples
     --------
@@ -111,6 +119,10 @@ def is_part(description: str) -> bool:
     ----------
     description
         ImageDescription of the first page.
+
+    Returns
+    -------
+    Whether the metadata are elsewhere.
 
     Examples
     --------

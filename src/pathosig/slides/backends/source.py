@@ -78,6 +78,10 @@ def state_of(path: Path) -> tuple[int, int | str]:
     path
         A file, or an address in object storage.
 
+    Returns
+    -------
+    Size in bytes, and the modification time in nanoseconds or the tag.
+
     Examples
     --------
     >>> import tempfile

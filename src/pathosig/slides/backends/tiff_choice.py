@@ -19,6 +19,10 @@ def choose(path: Path) -> str:
     path
         The file.
 
+    Returns
+    -------
+    Name of the reader.
+
     Raises
     ------
     SlideError

@@ -38,6 +38,10 @@ def decode_piece(data: bytes, page: Page, piece: Piece, *, tables: bytes) -> np.
     tables
         The tag JPEGTables of the page.
 
+    Returns
+    -------
+    uint8[h, w, 3].
+
     Raises
     ------
     ValueError
@@ -80,6 +84,10 @@ def decode_planes(parts: list[bytes], page: Page, piece: Piece, *, tables: bytes
         The declarations of the page, and the size of the piece.
     tables
         The tag JPEGTables of the page.
+
+    Returns
+    -------
+    uint8[h, w, 3].
 
     Raises
     ------

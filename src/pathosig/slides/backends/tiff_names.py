@@ -30,6 +30,10 @@ def is_no_slide(text: str, *, largest: bool = False) -> bool:
         Whether the image is the largest of the file. If so, a line must consist of such a name; mentioning the word is not
         enough.
 
+    Returns
+    -------
+    True for a label, macro image or thumbnail.
+
     Examples
     --------
     >>> [is_no_slide(text) for text in ("Aperio Image Library\r\nlabel 387x463", "MacroImage", "slide_label", "scan 1")]
@@ -52,6 +56,10 @@ def rgb_order(names: Sequence[str]) -> tuple[int, ...] | None:
     ----------
     names
         Three names. If they are empty or numbered, the order is taken to be red, green, blue.
+
+    Returns
+    -------
+    Positions of red, green and blue, from 0, or None.
 
     Examples
     --------

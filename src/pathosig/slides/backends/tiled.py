@@ -337,6 +337,10 @@ def whole(downsample: float) -> float:
     downsample
         Level-0 pixels per pixel of a level.
 
+    Returns
+    -------
+    The downsample factor, rounded if it is within 1 % of a whole number.
+
     Examples
     --------
     >>> whole(4.0006), whole(2.7)

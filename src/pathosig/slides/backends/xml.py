@@ -21,6 +21,10 @@ def parse_xml(text: str | bytes) -> ElementTree.Element | None:
     text
         The document. A document with a document type gives None in any encoding, because entities can expand without limit.
 
+    Returns
+    -------
+    The root element or None.
+
     Examples
     --------
     >>> parse_xml('<a xmlns="urn:x"><b size="3"/></a>').find("b").attrib

@@ -15,6 +15,10 @@ def codec_names(entries: Sequence[Any]) -> Iterator[str]:
     entries
         The codecs as JSON has them; an entry may have a name of both versions of Zarr.
 
+    Yields
+    ------
+    Names, in the order of the list.
+
     Examples
     --------
     >>> list(codec_names([{"name": "sharding_indexed", "configuration": {"codecs": [{"name": "zstd"}]}}]))
@@ -35,6 +39,10 @@ def chunks_of_shards(entries: Sequence[Any]) -> Iterator[tuple[int, ...]]:
     ----------
     entries
         The codecs as JSON has them.
+
+    Yields
+    ------
+    One shape for each level of sharding, the outermost first.
 
     Examples
     --------
@@ -63,6 +71,10 @@ def index_of_shards(entries: Sequence[Any]) -> ShardIndex | None:
     ----------
     entries
         The codecs as JSON has them.
+
+    Returns
+    -------
+    ShardIndex or None
 
     Raises
     ------
