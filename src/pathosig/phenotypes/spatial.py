@@ -82,6 +82,10 @@ def spatial_agreement(x: np.ndarray, slide: np.ndarray, local: np.ndarray) -> fl
         1 - (variance between neighbours) / (variance within slides): 0 if neighbours differ as much as any two
         tiles of a slide, 1 if they are equal. This is 1 minus Geary's c (1954).
 
+    References
+    ----------
+    Geary (1954), The Incorporated Statistician 5.
+
     Examples
     --------
     >>> x, slide = np.array([[0.0], [1.0], [2.0], [3.0]]), np.zeros(4, int)

@@ -85,6 +85,10 @@ def stability(
     -------
     Stability
 
+    References
+    ----------
+    Hubert & Arabie (1985), J. Classif. 2 (adjusted Rand index).
+
     Examples
     --------
     >>> angle = np.tile([0.0, 1.5], 60) + np.random.default_rng(0).normal(0, 0.05, 120)

@@ -98,6 +98,10 @@ def choose_coarse(x: np.ndarray, labels: np.ndarray, linkage: np.ndarray, *, til
     int
         From 2 to 20, and at most the number of clusters.
 
+    References
+    ----------
+    Rousseeuw (1987), J. Comput. Appl. Math. 20 (silhouettes).
+
     Examples
     --------
     >>> angle = np.tile([0.0, 0.1, 1.4, 1.5], 25)

@@ -72,6 +72,10 @@ def hazard_at(fit: CoxFit, times: ArrayLike) -> BaselineHazard:
     BaselineHazard
         With one entry for each time.
 
+    References
+    ----------
+    R: survival::survfit(coxph), which reports the same hazard and its variance.
+
     Examples
     --------
     >>> from pathosig.survival import cox
@@ -115,6 +119,10 @@ def absolute_risk(
     -------
     AbsoluteRisk
         float[n, m] risks, 0 to 1, with their intervals.
+
+    References
+    ----------
+    R: survival::survfit(coxph, newdata, conf.type = "log-log").
 
     Examples
     --------

@@ -107,6 +107,10 @@ def ibs(prediction: Any, time: Any, event: Any, *, times: Any, entry: Any = None
     InputError
         If the grid has fewer than two times.
 
+    References
+    ----------
+    Graf et al. (1999), Stat. Med. 18. R: riskRegression::Score, averaged over the same times.
+
     Examples
     --------
     >>> curves = [[0.9, 0.8], [0.9, 0.9], [0.4, 0.1]]

@@ -168,6 +168,10 @@ def core_agreement(
         A patient is heterogeneous if cores lie on both sides of the cut-off *and* Cochran's Q rejects the hypothesis that
         they have a common score; if a variance is unknown, the first condition is enough.
 
+    References
+    ----------
+    Cochran (1954), Biometrics 10, for the statistic Q.
+
     Examples
     --------
     >>> cores = pd.DataFrame({"patient_id": ["P1", "P1", "P2", "P2"], "score": [-1.0, 1.0, 0.5, 0.6], "variance": 0.01})

@@ -80,6 +80,10 @@ def false_selection_bound(q: float, p: int, threshold: float, pairs: int) -> flo
     -------
     The smallest of the bound of Meinshausen and Buhlmann and the two r-concave bounds of Shah and Samworth.
 
+    References
+    ----------
+    Meinshausen & Buhlmann (2010), JRSS B 72; Shah & Samworth (2013), JRSS B 75.
+
     Examples
     --------
     >>> round(false_selection_bound(7, 40, 0.8, 50), 3)
@@ -116,6 +120,10 @@ def threshold_for(q: float, p: int, pairs: int, *, expected_false: float, lowest
     -------
     A proportion of half-samples, which is a multiple of 1 / (2 pairs); 1.01 if even selection in every half-sample
     exceeds the bound.
+
+    References
+    ----------
+    See `false_selection_bound`.
 
     Examples
     --------

@@ -22,6 +22,10 @@ def fix_times(*times: np.ndarray) -> tuple[np.ndarray, ...]:
     -------
     The arrays in the order given.
 
+    References
+    ----------
+    R: survival::aeqSurv.
+
     Examples
     --------
     >>> fix_times(np.array([0.3, 0.1 + 0.2, 1.0]))[0].tolist()

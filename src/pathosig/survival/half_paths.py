@@ -357,6 +357,10 @@ def first_entries(
     -------
     bool[b, p].
 
+    References
+    ----------
+    Simon et al. (2011), J. Stat. Softw. 39(5).
+
     Examples
     --------
     >>> rng = np.random.default_rng(0)

@@ -69,6 +69,10 @@ def loglik_derivatives(
     -------
     The value, gradient float[p] and information float[p, p]; the value is -inf if the relative risks underflow.
 
+    References
+    ----------
+    Efron (1977), JASA 72. R: survival::coxph.
+
     Examples
     --------
     >>> from pathosig.survival.risksets import risk_sets

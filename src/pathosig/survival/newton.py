@@ -186,6 +186,10 @@ def independent(x: np.ndarray, information: np.ndarray, stratum: np.ndarray) -> 
     -------
     bool[p].
 
+    References
+    ----------
+    R: survival::coxph.
+
     Examples
     --------
     >>> import numpy as np

@@ -156,6 +156,10 @@ def elastic_net(x: np.ndarray, sets: RiskSets, penalty: float, l1_ratio: float) 
     -------
     float[p].
 
+    References
+    ----------
+    Simon et al. (2011), J. Stat. Softw. 39(5).
+
     Examples
     --------
     >>> rng = np.random.default_rng(0)

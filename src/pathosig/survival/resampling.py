@@ -93,6 +93,10 @@ def bootstrap_c(score: Any, time: Any, event: Any, indices: Any) -> np.ndarray:
     InputError
         If `indices` is not a matrix of row numbers.
 
+    References
+    ----------
+    R: survival::concordance of the drawn rows.
+
     Examples
     --------
     >>> bootstrap_c([3, 1, 2], [1, 3, 2], [1, 1, 1], [[0, 1, 2], [0, 0, 1], [1, 1, 1]])

@@ -113,6 +113,10 @@ def partial_loglik(score: np.ndarray, time: np.ndarray, event: np.ndarray) -> fl
     -------
     The log partial likelihood, at most 0.
 
+    References
+    ----------
+    Efron (1977), JASA 72. R: survival::coxph.
+
     Examples
     --------
     >>> round(partial_loglik(np.zeros(3), np.array([1.0, 2, 3]), np.ones(3, bool)), 4)  # -log(3 x 2 x 1)
@@ -235,6 +239,10 @@ def ridge_fits(
     ------
     NotEstimableError
         With fewer than two events.
+
+    References
+    ----------
+    See `ridge_fit`.
 
     Examples
     --------

@@ -180,6 +180,10 @@ def stability_selection(
     NotEstimableError
         With fewer than 10 events, of which a half-sample would have fewer than 5.
 
+    References
+    ----------
+    Meinshausen & Buhlmann (2010), JRSS B 72; Shah & Samworth (2013), JRSS B 75 (complementary pairs).
+
     Examples
     --------
     >>> rng = np.random.default_rng(0)

@@ -116,6 +116,10 @@ def univariate_per_sd(x: np.ndarray, time: Any, event: Any) -> pd.DataFrame:
     One row per column of `x`, with coef, hr, lower, upper, p, q, mean, sd, prevalence (the proportion of values that are not
     0), n and events.
 
+    References
+    ----------
+    R: survival::coxph; stats::p.adjust(method = "BH").
+
     Examples
     --------
     >>> rng = np.random.default_rng(0)

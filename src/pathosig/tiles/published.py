@@ -31,6 +31,10 @@ def published_mpp(size: tuple[int, int], mpp: float) -> float:
     -------
     float
 
+    References
+    ----------
+    Zhang et al. (2024), npj Digital Medicine.
+
     Examples
     --------
     >>> published_mpp((10_000, 10_000), 0.25)
@@ -54,6 +58,10 @@ def published_grid(size: tuple[int, int]) -> np.ndarray:
     -------
     int32[n, 2]
         (x, y) of the corners in level-0 pixels, row by row.
+
+    References
+    ----------
+    Zhang et al. (2024), npj Digital Medicine.
 
     Examples
     --------
@@ -99,6 +107,10 @@ def darkness(rgb: np.ndarray, xy: np.ndarray, tile: float, downsample: float) ->
     -----
     The rule keeps a tile if ``sum(255 - value) > (Otsu - 15) * 224**2 * 3``. It judges how dark a tile is, not how
     much of it is tissue: pale stroma is left out, whereas a few dark nuclei on glass are kept.
+
+    References
+    ----------
+    Zhang et al. (2024), npj Digital Medicine. Otsu (1979), IEEE Trans. SMC 9(1).
 
     Examples
     --------

@@ -150,6 +150,10 @@ def added_value(
     NotEstimableError
         If there are fewer than ten events among patients who have all covariates, or entry is delayed.
 
+    References
+    ----------
+    Uno et al. (2011), Stat. Med. 30, for C. See `at_horizon` for the other measures.
+
     Examples
     --------
     >>> rng = np.random.default_rng(0)

@@ -219,6 +219,10 @@ def at_horizon(
     -------
     AtHorizon
 
+    References
+    ----------
+    See `survival.brier` and `survival.decision_curve`.
+
     Examples
     --------
     >>> rng = np.random.default_rng(0)

@@ -66,6 +66,10 @@ def calibration_of(
     NotEstimableError
         If the score does not vary or there is no event.
 
+    References
+    ----------
+    See `survival.calibration`.
+
     Examples
     --------
     >>> from types import SimpleNamespace

@@ -56,6 +56,10 @@ def competing_risks(
     NotEstimableError
         If there is no event, no competing event, or delayed entry.
 
+    References
+    ----------
+    See `survival.cumulative_incidence`, `survival.cause_specific` and `survival.fine_gray`.
+
     Examples
     --------
     >>> rng = np.random.default_rng(0)

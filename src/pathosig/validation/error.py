@@ -76,6 +76,10 @@ def overall_error(
     NotEstimableError
         If fewer than ten patients are followed up to the shortest horizon, or there is no event.
 
+    References
+    ----------
+    Graf et al. (1999), Stat. Med. 18. See `survival.brier`.
+
     Examples
     --------
     >>> from types import SimpleNamespace

@@ -78,6 +78,10 @@ def hazard_ratio(
     -------
     HazardRatio, or NotEstimable with the reason
 
+    References
+    ----------
+    See `survival.cox` and `survival.firth_cox`.
+
     Examples
     --------
     >>> rng = np.random.default_rng(0)

@@ -160,6 +160,10 @@ def sample_size_findings(size: SampleSize | NotEstimable) -> list[Finding]:
     -------
     One finding, or none.
 
+    References
+    ----------
+    Riley et al. (2019), Stat. Med. 38.
+
     Examples
     --------
     >>> outcome = pd.DataFrame({"time": np.linspace(1, 60, 120), "event": np.arange(120) % 2 == 0})

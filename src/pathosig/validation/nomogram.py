@@ -26,6 +26,10 @@ def nomogram(model: ClinicalModel) -> Nomogram:
     -------
     Nomogram
 
+    References
+    ----------
+    R: rms::nomogram.
+
     Examples
     --------
     >>> import pandas as pd

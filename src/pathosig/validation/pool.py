@@ -28,6 +28,10 @@ def pooled(analyses: Sequence[Analysis]) -> tuple[Pooled, ...]:
     -------
     For each endpoint, the pooled hazard ratio per SD and that of the high against the low risk group.
 
+    References
+    ----------
+    R: metafor::rma(test = "knha").
+
     Examples
     --------
     >>> from functools import partial

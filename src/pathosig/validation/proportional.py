@@ -44,6 +44,10 @@ def proportional(
     ProportionalHazards
         With fewer than 20 events there are no hazard ratios by period.
 
+    References
+    ----------
+    R: survival::cox.zph.
+
     Examples
     --------
     >>> rng = np.random.default_rng(0)

@@ -178,6 +178,10 @@ def candidates_test(
     -------
     CandidatesTest
 
+    References
+    ----------
+    See `survival.max_test`.
+
     Examples
     --------
     >>> import pandas as pd

@@ -293,6 +293,10 @@ def small_study(
     NotEstimableError
         If discovery has no event.
 
+    References
+    ----------
+    Schoenfeld (1983), Biometrics 39, for detectable effects. See `survival.validation_size` for precision.
+
     Examples
     --------
     >>> from types import SimpleNamespace
