@@ -115,8 +115,8 @@ def _first(tokens: list[str]) -> str:
 
 
 def _help_of(tokens: list[str]) -> str:
-    known = _first(tokens) in {row.name for row in COMMANDS}
-    return f"pathosig {_first(tokens)} --help" if known else "pathosig --help"
+    is_command = _first(tokens) in {row.name for row in COMMANDS}
+    return f"pathosig {_first(tokens)} --help" if is_command else "pathosig --help"
 
 
 def _show_warning(

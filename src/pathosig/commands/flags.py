@@ -122,8 +122,8 @@ def evaluated(target: Callable[..., Any]) -> inspect.Signature:
     module = sys.modules[target.__module__]
     hints = typing.get_type_hints(bare, globalns=vars(module), include_extras=True)
     plain = inspect.signature(target)
-    known = [p.replace(annotation=hints.get(p.name, p.annotation)) for p in plain.parameters.values()]
-    return plain.replace(parameters=known)
+    resolved = [p.replace(annotation=hints.get(p.name, p.annotation)) for p in plain.parameters.values()]
+    return plain.replace(parameters=resolved)
 
 
 def _open(folder: Path) -> Any:
@@ -186,9 +186,9 @@ def _flags(spec_class: type[Any], group: Group) -> type[Any]:
         if hint is not bool:  # for a switch that may be None, shell completion would offer a value
             hint = hint | None
         fields.append((item.name, _annotated(hint, note), dataclasses.field(default=None)))
-    made = dataclasses.make_dataclass(spec_class.__name__ + "Flags", fields, kw_only=True)
-    made.__module__ = __name__  # cyclopts mistakes classes of the module `types` for builtins
-    return made
+    flags = dataclasses.make_dataclass(spec_class.__name__ + "Flags", fields, kw_only=True)
+    flags.__module__ = __name__  # cyclopts mistakes classes of the module `types` for builtins
+    return flags
 
 
 def _processes(hint: Any, tokens: Sequence[Token]) -> int:

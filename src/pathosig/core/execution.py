@@ -235,10 +235,10 @@ class _Run:
             return None
         ticket = self._ticket(unit, upstream)
         self.seen[unit.id] = self._recorded_at(unit)
-        known = ticket.slide is None or not ticket.slide.decides or ticket.identity is not None
+        identified = ticket.slide is None or not ticket.slide.decides or ticket.identity is not None
         record = None if self.execution.force else self.study.record(self.stage.name, unit.id)
         if record is not None and record.status != "failed" and self._is_intact(record):
-            if not known:
+            if not identified:
                 ticket = dataclasses.replace(ticket, fresh=record.fingerprint)
             elif record.fingerprint == fingerprint_of(ticket, self.spec, ticket.identity):
                 self.units["fresh" if record.status == "ok" else "empty"].append(unit.id)

@@ -182,8 +182,8 @@ def _header_at(grid: Grid) -> int:
             or len(spread) < 0.5 * len(filled)
         ):
             continue
-        known = sum(bool(senses(c)) or covariate_of(c) is not None for c in filled)
-        score = known / len(filled) - 0.5 * numbers / len(filled)
+        recognised = sum(bool(senses(c)) or covariate_of(c) is not None for c in filled)
+        score = recognised / len(filled) - 0.5 * numbers / len(filled)
         if score > most + 0.15:
             best, most = i, score
     return best

@@ -42,8 +42,8 @@ def load(group: str, name: str) -> Any:
     """
     points = _group(group)
     if name not in points:
-        known = ", ".join(sorted(points)) or "none"
-        raise ConfigError(f"{group}: nothing is registered as {name!r}; found {known}.")
+        names = ", ".join(sorted(points)) or "none"
+        raise ConfigError(f"{group}: nothing is registered as {name!r}; found {names}.")
     try:
         return points[name].load()
     except ImportError as error:

@@ -35,11 +35,11 @@ class Spec:
             If a key is unknown or a value has the wrong type.
         """
         hints = typing.get_type_hints(cls)
-        known = {f.name for f in dataclasses.fields(cls)}
+        keys = {f.name for f in dataclasses.fields(cls)}
         values: dict[str, Any] = {}
         for key, value in mapping.items():
-            if key not in known:
-                raise ConfigError(_unknown(cls.section, key, known))
+            if key not in keys:
+                raise ConfigError(_unknown(cls.section, key, keys))
             values[key] = _coerce(value, hints[key], f"[{cls.section}] {key}")
         return cls(**values)
 
@@ -62,9 +62,9 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _unknown(section: str, key: str, known: set[str]) -> str:
-    near = difflib.get_close_matches(key, sorted(known), n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else f" Expected one of {', '.join(sorted(known))}."
+def _unknown(section: str, key: str, keys: set[str]) -> str:
+    near = difflib.get_close_matches(key, sorted(keys), n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else f" Expected one of {', '.join(sorted(keys))}."
     return f"study.toml: table [{section}] has no key {key!r}.{hint}"
 
 

@@ -90,9 +90,9 @@ def senses(header: str) -> frozenset[str]:
     >>> sorted(senses("days_to_last_follow_up"))
     ['days', 'last contact', 'time', 'to']
     """
-    found = _senses(words(header)) | _far_eastern(fold(header))
+    meanings = _senses(words(header)) | _far_eastern(fold(header))
     unsplit = tuple(_TOKEN.findall(fold(header)))
-    return found or _senses(unsplit)
+    return meanings or _senses(unsplit)
 
 
 def _senses(tokens: tuple[str, ...]) -> frozenset[str]:
@@ -132,14 +132,14 @@ def _far_eastern(text: str) -> frozenset[str]:
 
 def endpoint_of(header: str) -> str | None:
     """The endpoint that a header names, the first one if it names several, or None."""
-    found = senses(header)
-    return next((name for name in vocabulary.ENDPOINTS if name in found), None)
+    meanings = senses(header)
+    return next((name for name in vocabulary.ENDPOINTS if name in meanings), None)
 
 
 def unit_of(header: str) -> str | None:
     """The unit of time that a header names, or None."""
-    found = senses(header)
-    return next((unit for unit in UNITS if unit in found), None) or _bracketed_unit(header)
+    meanings = senses(header)
+    return next((unit for unit in UNITS if unit in meanings), None) or _bracketed_unit(header)
 
 
 def _bracketed_unit(header: str) -> str | None:
@@ -288,8 +288,8 @@ def level_ranks(levels: Collection[str]) -> dict[str, tuple[float, ...]] | None:
     if len(levels) < 2:
         return None
     for rank in (_scale_ranks, _stage_ranks, _range_ranks):
-        if (found := rank(levels)) is not None:
-            return found
+        if (ranks := rank(levels)) is not None:
+            return ranks
     return None
 
 

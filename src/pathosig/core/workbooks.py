@@ -184,8 +184,8 @@ def _merges_and_formulas(path: Path, member: str) -> tuple[list[tuple[int, int, 
         raw = packed.read(member.lstrip("/"))
     merges = []
     for hit in re.finditer(rb'<(?:\w+:)?mergeCell [^>]*ref="([A-Z0-9:]+)"', raw):
-        if (found := _REFERENCE.fullmatch(hit.group(1).decode())) and found.group(3):
-            left, top, right, bottom = found.groups()
+        if (reference := _REFERENCE.fullmatch(hit.group(1).decode())) and reference.group(3):
+            left, top, right, bottom = reference.groups()
             merges.append((int(top), _column(left), int(bottom), _column(right)))
     return merges[:100_000], b"<f>" in raw or b"<f " in raw or b":f>" in raw
 

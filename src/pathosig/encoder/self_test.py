@@ -84,14 +84,14 @@ def check_self_test(
     >>> check_self_test([0.5, 1.0], digest="ab" * 32)
     False
     """
-    known = KNOWN.get(digest) if expected is None else expected
-    if known is None:
+    reference = KNOWN.get(digest) if expected is None else expected
+    if reference is None:
         return False
-    off = np.abs(np.subtract(numbers, known)) if len(numbers) == len(known) else np.array([np.inf])
-    if not off.max() <= _TOLERANCE * max(np.abs(known).max(), 1e-6):
+    off = np.abs(np.subtract(numbers, reference)) if len(numbers) == len(reference) else np.array([np.inf])
+    if not off.max() <= _TOLERANCE * max(np.abs(reference).max(), 1e-6):
         message = (
             f"encoder with weights {digest[:12]}: its self-test gives {list(numbers)[:3]}, expected "
-            f"{list(known)[:3]}. The installed timm builds another network for these weights: update it, or install the version "
+            f"{list(reference)[:3]}. The installed timm builds another network for these weights: update it, or install the version "
             "that they were saved with."
         )
         raise InputError(message, code="E_SELF_TEST")

@@ -302,7 +302,7 @@ def state_sha256(state: Mapping[str, torch.Tensor]) -> str:
     return digest.hexdigest()
 
 
-def check_digest(found: str, expected: str, *, where: str) -> None:
+def check_digest(digest: str, expected: str, *, where: str) -> None:
     """Refuse weights that differ from those on a card.
 
     Raises
@@ -310,9 +310,9 @@ def check_digest(found: str, expected: str, *, where: str) -> None:
     InputError
         E_WEIGHTS if the digests differ.
     """
-    if found != expected:
+    if digest != expected:
         message = (
-            f"{where}: its weights have the digest {found[:12]}, but its card has {expected[:12]}. "
+            f"{where}: its weights have the digest {digest[:12]}, but its card has {expected[:12]}. "
             "The file was changed or belongs to another study. Run `pathosig embed` again, or restore the file."
         )
         raise InputError(message, code="E_WEIGHTS")

@@ -114,7 +114,7 @@ def _checked(file: Path, name: str) -> dict[str, str]:
 
     loaded = load_encoder(name, weights=file)
     numbers = self_test(loaded)
-    known = check_self_test(numbers, digest=loaded.weights_sha256)
+    has_reference = check_self_test(numbers, digest=loaded.weights_sha256)
     return {
         "name": name,
         "fits": f"{file.name} fits",
@@ -122,7 +122,9 @@ def _checked(file: Path, name: str) -> dict[str, str]:
         "licence": loaded.licence,
         "self_test": " ".join(
             (
-                "self-test as expected" if known else "self-test (no expected values for these weights):",
+                "self-test as expected"
+                if has_reference
+                else "self-test (no expected values for these weights):",
                 *map(str, numbers),
             )
         ),

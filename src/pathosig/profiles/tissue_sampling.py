@@ -115,13 +115,13 @@ def variance_of_mean(
     lag = np.rint(distance).astype(int).ravel()
     by_lag = np.bincount(lag, products.ravel()), np.bincount(lag, pairs.ravel())
     covariance = by_lag[0] / np.maximum(by_lag[1], 1.0)
-    known = by_lag[1] > 0.5
+    measured = by_lag[1] > 0.5
     total, reach = 0.0, 1
     for _ in range(_ROUNDS):
         # Residuals of a sample are slightly less correlated than its tiles: subtracting the mean took `total` from each
         # product.
         correlation = (covariance + total) / (variance + total)
-        reach = _first_lag_below(correlation, known)
+        reach = _first_lag_below(correlation, measured)
         window = np.clip(2 * (1 - distance / (2 * reach)), 0.0, 1.0)
         f = float((window * pairs).sum()) / n**2
         f = min(f, _LARGEST_PART)
@@ -131,8 +131,8 @@ def variance_of_mean(
     return MeanVariance(value=total, df=1 / f - 1)
 
 
-def _first_lag_below(correlation: NDArray[np.float64], known: NDArray[np.bool_]) -> int:
-    low = np.flatnonzero((correlation < _NO_CORRELATION) | ~known)
+def _first_lag_below(correlation: NDArray[np.float64], measured: NDArray[np.bool_]) -> int:
+    low = np.flatnonzero((correlation < _NO_CORRELATION) | ~measured)
     low = low[low > 0]
     return int(low[0]) if len(low) else len(correlation)
 

@@ -246,7 +246,7 @@ def _performance(results: Results) -> tuple[Performance, ...]:
     for head in results.headline:
         analysis = results.analysis(head.cohort, head.endpoint)
         calibration = analysis.calibration
-        known = None if isinstance(calibration, NotEstimable) else calibration
+        estimated = None if isinstance(calibration, NotEstimable) else calibration
         out.append(
             Performance(
                 cohort=head.cohort,
@@ -257,9 +257,9 @@ def _performance(results: Results) -> tuple[Performance, ...]:
                 hazard_ratio=_interval(head.hr_sd),
                 calibration={
                     f"{at.years:g}": _text(at.ratio, at.lower, at.upper)
-                    for at in (known.horizons if known else ())
+                    for at in (estimated.horizons if estimated else ())
                 },
-                slope=_interval(known.slope) if known else "not estimable",
+                slope=_interval(estimated.slope) if estimated else "not estimable",
             )
         )
     return tuple(out)

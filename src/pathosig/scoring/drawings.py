@@ -19,11 +19,14 @@ def place_among_discovery(signature: Signature, reading: Reading) -> Markup:
 
     The figure is empty if there is no score, or if the bundle lacks the scores of the discovery patients.
     """
-    known = np.asarray(signature.trained_on.percentiles)
-    if reading.score is None or len(known) < 2:
+    percentiles = np.asarray(signature.trained_on.percentiles)
+    if reading.score is None or len(percentiles) < 2:
         return Markup()
-    span = max(float(np.ptp(known)), 1e-9)
-    low, high = min(known[0], reading.score) - 0.08 * span, max(known[-1], reading.score) + 0.08 * span
+    span = max(float(np.ptp(percentiles)), 1e-9)
+    low, high = (
+        min(percentiles[0], reading.score) - 0.08 * span,
+        max(percentiles[-1], reading.score) + 0.08 * span,
+    )
 
     def x(value: float) -> float:
         part = (float(np.clip(value, low, high)) - low) / (high - low)
@@ -31,7 +34,7 @@ def place_among_discovery(signature: Signature, reading: Reading) -> Markup:
 
     top, base = 34.0, 118.0
     edges = np.linspace(low, high, _BINS + 1)
-    mass = np.diff(np.interp(edges, known, np.linspace(0, 1, len(known)), left=0, right=1))
+    mass = np.diff(np.interp(edges, percentiles, np.linspace(0, 1, len(percentiles)), left=0, right=1))
     mass = np.convolve(mass, [0.25, 0.5, 0.25], mode="same")
     heights = base - (base - top) * mass / max(float(mass.max()), 1e-9)
     middles = (edges[1:] + edges[:-1]) / 2

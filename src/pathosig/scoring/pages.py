@@ -293,7 +293,7 @@ def _verdict(bundle: Bundle, reading: Reading) -> tuple[Item, ...]:
     items = [Item(label="similarity to training", value=alike, note="1 = alike, 0.5 = limit")]
     if reading.score is None:
         return (Item(label="risk group", value="not assessable", note="no score is given"), *items)
-    known = signature.trained_on.percentiles
+    percentiles = signature.trained_on.percentiles
     return (
         Item(
             label="risk group",
@@ -305,7 +305,7 @@ def _verdict(bundle: Bundle, reading: Reading) -> tuple[Item, ...]:
         Item(
             label="percentile in discovery",
             value="-" if reading.percentile is None else f"{reading.percentile:.0f}",
-            note=f"of {signature.trained_on.n} patients" if known else "",
+            note=f"of {signature.trained_on.n} patients" if percentiles else "",
         ),
         *items,
     )

@@ -200,9 +200,11 @@ def _flags(signature: Signature, score: float, agreement: str) -> list[str]:
     flags = []
     if agreement == HETEROGENEOUS:
         flags.append("its slides or cores disagree on the risk group")
-    known = signature.trained_on.percentiles
-    if known and not known[0] <= score <= known[-1]:
-        flags.append(f"outside the range of the discovery patients ({known[0]:.3g} to {known[-1]:.3g})")
+    percentiles = signature.trained_on.percentiles
+    if percentiles and not percentiles[0] <= score <= percentiles[-1]:
+        flags.append(
+            f"outside the range of the discovery patients ({percentiles[0]:.3g} to {percentiles[-1]:.3g})"
+        )
     return flags
 
 
@@ -227,10 +229,12 @@ def similarity(distance: Distance, shift: Shift) -> float | None:
 
 def percentile(signature: Signature, score: float) -> float | None:
     """Percentage of discovery patients below a score, 0 to 100; None if their scores are not in the signature."""
-    known = signature.trained_on.percentiles
-    if not known:
+    percentiles = signature.trained_on.percentiles
+    if not percentiles:
         return None
-    return round(float(np.interp(score, known, np.arange(len(known)) * 100 / (len(known) - 1))), 1)
+    return round(
+        float(np.interp(score, percentiles, np.arange(len(percentiles)) * 100 / (len(percentiles) - 1))), 1
+    )
 
 
 def survival(

@@ -217,12 +217,12 @@ def _with_clinical(model: ClinicalModel, covariates: pd.DataFrame, reading: Read
 
 def _other_scanners(study: Study, bundle: Bundle) -> dict[str, str]:
     """patient_id -> a remark on scanners that no training slide came from."""
-    known = {str(s) for s in bundle.card.get("scanners") or ()}
+    scanners = {str(s) for s in bundle.card.get("scanners") or ()}
     other: dict[str, set[str]] = {}
     for specimen in study.specimens():
         record = study.record("tissue", specimen.id)
         vendor = str((record.summary if record is not None else {}).get("vendor") or "")
-        if known and vendor and vendor not in known:
+        if scanners and vendor and vendor not in scanners:
             other.setdefault(specimen.patient_id, set()).add(vendor)
     return {p: f"scanner {', '.join(sorted(v))}, which no training slide came from" for p, v in other.items()}
 

@@ -35,8 +35,8 @@ class Signer:
 
     def __str__(self) -> str:
         """The signer in one line."""
-        known = "the key you trust" if self.trusted else "a key you have not named; see --trust"
-        return f"signed by ed25519:{self.fingerprint} ({known})"
+        trust = "the key you trust" if self.trusted else "a key you have not named; see --trust"
+        return f"signed by ed25519:{self.fingerprint} ({trust})"
 
 
 def fingerprint(public: bytes) -> str:

@@ -95,12 +95,12 @@ def open_work(bundle: Path, folder: Path, *, trust: Path | None) -> Bundle:
             f"--work {folder}: the folder is not empty and was not made by `score`. Give a new folder.",
             code="E_WORK",
         )
-    made = not folder.exists()
+    created = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     try:
         contents = read_bundle(bundle, folder, trust=trust)
     except BaseException:
-        if made:
+        if created:
             shutil.rmtree(folder, ignore_errors=True)
         raise
     if used and stamp.read_text(encoding="ascii").strip() != contents.sha256:

@@ -234,7 +234,7 @@ def _at_time(
     factor = float(np.exp(z * spread / observed)) if observed > 0 and np.isfinite(spread) else float("nan")
     smooth = _smooth(lp, t, d, when, knots)
     error = np.abs(smooth - risk)
-    known = bool(np.isfinite(error).all())
+    finite = bool(np.isfinite(error).all())
     nan = float("nan")
     return CalibrationAt(
         time=when,
@@ -248,10 +248,10 @@ def _at_time(
         groups=_groups(risk, t, d, when, groups, level),
         risk=risk,
         smooth=smooth,
-        ici=float(error.mean()) if known else nan,
-        e50=float(np.median(error)) if known else nan,
-        e90=float(np.quantile(error, 0.9)) if known else nan,
-        emax=float(error.max()) if known else nan,
+        ici=float(error.mean()) if finite else nan,
+        e50=float(np.median(error)) if finite else nan,
+        e90=float(np.quantile(error, 0.9)) if finite else nan,
+        emax=float(error.max()) if finite else nan,
     )
 
 

@@ -121,9 +121,9 @@ def encode(patients: pd.DataFrame, variables: Sequence[str]) -> list[Term]:
         if not 2 <= len(levels) <= _FEW_LEVELS:
             continue
         text = column.map(lambda v: None if pd.isna(v) else as_level(v))
-        known = text.notna().to_numpy()
+        present = text.notna().to_numpy()
         for level in levels[1:]:
-            values = np.where(known, (text == level).to_numpy(float), np.nan)
+            values = np.where(present, (text == level).to_numpy(float), np.nan)
             out.append(Term(variable=name, level=level, reference=levels[0], values=values))
     return out
 

@@ -132,8 +132,8 @@ class CoxFit:
         """
         sets = self.sets
         if len(self.strata) > 1 and stratum not in self.strata:
-            known = ", ".join(map(str, self.strata))
-            raise ConfigError(f"baseline_hazard: the model has strata; stratum must be one of {known}.")
+            strata = ", ".join(map(str, self.strata))
+            raise ConfigError(f"baseline_hazard: the model has strata; stratum must be one of {strata}.")
         inside = sets.stratum == (self.strata.index(stratum) if len(self.strata) > 1 else sets.stratum)
         beta = np.nan_to_num(self.coef)
         shift = float(self.means @ beta)

@@ -72,13 +72,13 @@ class KaplanMeier:
     def _crossing(self, curve: np.ndarray, target: float) -> float:
         steps = self.n_event > 0
         tolerance = np.sqrt(np.finfo(float).eps)
-        known = np.isfinite(curve)
-        below = known & (curve < target + tolerance)
+        finite = np.isfinite(curve)
+        below = finite & (curve < target + tolerance)
         if not below.any():
             return float("inf")
         first = int(np.argmax(below))
         if abs(curve[first] - target) < tolerance:
-            later = np.flatnonzero(known & steps & (curve < target - tolerance))
+            later = np.flatnonzero(finite & steps & (curve < target - tolerance))
             later = later[later > first]
             return (
                 float((self.time[first] + self.time[later[0]]) / 2) if len(later) else float(self.time[first])
@@ -205,8 +205,8 @@ def sorted_labels(labels: np.ndarray) -> list[Any]:
     >>> sorted_labels(np.array(["high", None, "low", "high"], dtype=object))
     ['high', 'low']
     """
-    known = [v for v in labels.tolist() if v is not None and v == v]
-    return sorted(set(known), key=lambda v: (str(type(v)), v))
+    present = [v for v in labels.tolist() if v is not None and v == v]
+    return sorted(set(present), key=lambda v: (str(type(v)), v))
 
 
 def _one_curve(

@@ -144,8 +144,10 @@ def decision_curve(
     lower: dict[str, np.ndarray] = {}
     upper: dict[str, np.ndarray] = {}
     if indices is not None:
-        known = np.isin(np.arange(len(t)), rows)
-        draws = [_strategies(models, t, causes, i[known[i]], horizon, cuts)[0] for i in np.asarray(indices)]
+        included = np.isin(np.arange(len(t)), rows)
+        draws = [
+            _strategies(models, t, causes, i[included[i]], horizon, cuts)[0] for i in np.asarray(indices)
+        ]
         ends = [(1 - conf_level) / 2, (1 + conf_level) / 2]
         for name in net:
             values = np.stack([draw[name] for draw in draws])

@@ -71,7 +71,7 @@ class _Column:
     values: np.ndarray
     lost: np.ndarray
     levels: tuple[str, ...]
-    known: tuple[Any, ...]
+    originals: tuple[Any, ...]
 
     @classmethod
     def of(cls, column: pd.Series) -> _Column:
@@ -81,12 +81,12 @@ class _Column:
         text = np.array([None if gone else as_level(v) for v, gone in zip(column, lost, strict=True)], object)
         levels = tuple(levels_of(column))
         codes = np.full(len(column), np.nan)
-        known: list[Any] = []
+        originals: list[Any] = []
         for code, level in enumerate(levels):
             rows = np.flatnonzero(text == level)
             codes[rows] = code
-            known.append(column.iloc[rows[0]])
-        return cls(str(column.name), codes, lost, levels, tuple(known))
+            originals.append(column.iloc[rows[0]])
+        return cls(str(column.name), codes, lost, levels, tuple(originals))
 
     def design(self, values: np.ndarray) -> list[np.ndarray]:
         """Columns of this covariate in the imputation models of the others."""
@@ -175,7 +175,7 @@ def _filled(
             out[c.name] = values[c.name]
             continue
         text = frame[c.name].to_numpy(dtype=object, copy=True)
-        text[c.lost] = [c.known[int(v)] for v in values[c.name][c.lost]]
+        text[c.lost] = [c.originals[int(v)] for v in values[c.name][c.lost]]
         out[c.name] = pd.Series(text, index=frame.index).astype(frame[c.name].dtype)
     return out
 
@@ -190,13 +190,15 @@ def _draw_number(x: np.ndarray, column: _Column, rng: np.random.Generator) -> np
     """Predictive mean matching: the value of one of the five observed patients with the nearest predictions."""
     lost = column.lost
     y = column.values[~lost]
-    known = x[~lost]
-    inverse = np.linalg.inv(known.T @ known + _RIDGE * len(y) * np.diag([0.0] + [1.0] * (x.shape[1] - 1)))
-    beta = inverse @ known.T @ y
+    complete = x[~lost]
+    inverse = np.linalg.inv(
+        complete.T @ complete + _RIDGE * len(y) * np.diag([0.0] + [1.0] * (x.shape[1] - 1))
+    )
+    beta = inverse @ complete.T @ y
     free = max(len(y) - x.shape[1], 1)
-    sigma = np.sqrt(((y - known @ beta) ** 2).sum() / rng.chisquare(free))
+    sigma = np.sqrt(((y - complete @ beta) ** 2).sum() / rng.chisquare(free))
     drawn = beta + sigma * np.linalg.cholesky(inverse) @ rng.normal(size=len(beta))
-    donors = _nearest(known @ beta, x[lost] @ drawn, min(_DONORS, len(y)))
+    donors = _nearest(complete @ beta, x[lost] @ drawn, min(_DONORS, len(y)))
     return np.asarray(y[donors[np.arange(len(donors)), rng.integers(0, donors.shape[1], len(donors))]])
 
 

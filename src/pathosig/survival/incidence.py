@@ -111,8 +111,10 @@ class CumulativeIncidence:
         for curve in self.curves:
             if curve.cause == cause and curve.group == group:
                 return curve
-        known = [(c.group, c.cause) for c in self.curves]
-        message = f"cumulative_incidence: no curve of cause {cause} in group {group!r}; there are {known}."
+        available = [(c.group, c.cause) for c in self.curves]
+        message = (
+            f"cumulative_incidence: no curve of cause {cause} in group {group!r}; there are {available}."
+        )
         raise InputError(message)
 
     def test(self, cause: int = 1) -> GrayTest:

@@ -78,8 +78,8 @@ def adjust_p(p: Any, method: str = "BH") -> np.ndarray:
     """
     values = np.asarray(p, float)
     out = np.full(values.shape, np.nan)
-    known = np.isfinite(values)
-    x = values[known]
+    finite = np.isfinite(values)
+    x = values[finite]
     n = len(x)
     if not n:
         return out
@@ -102,7 +102,7 @@ def adjust_p(p: Any, method: str = "BH") -> np.ndarray:
         )
     back = np.empty(n)
     back[order] = np.minimum(adjusted, 1)
-    out[known] = back
+    out[finite] = back
     return out
 
 

@@ -81,15 +81,15 @@ def read_tma_map(path: Path, arrays: Collection[str], patients: Collection[str] 
         else:
             array = _array(name, arrays, path)
             cells += [(array, r, c, p) for r, c, p in _laid_out(grid, f"{path.name}, sheet {name!r}")]
-    known = {p for *_, p in cells} if patients is None else set(patients)
-    rows = [{"tma": a, "row": r, "column": c, "patient_id": p} for a, r, c, p in cells if p in known]
+    wanted = {p for *_, p in cells} if patients is None else set(patients)
+    rows = [{"tma": a, "row": r, "column": c, "patient_id": p} for a, r, c, p in cells if p in wanted]
     strangers: dict[str, list[str]] = {}
     for array, row, column, text in cells:
-        if text not in known:
+        if text not in wanted:
             strangers.setdefault(text, []).append(f"{array} {row}-{column}")
     if not rows:
         raise InputError(
-            f"{path.name}: no cell names a patient of the clinical table. Cells: {list(strangers)[:5]}; patients: {sorted(known)[:5]}.",
+            f"{path.name}: no cell names a patient of the clinical table. Cells: {list(strangers)[:5]}; patients: {sorted(wanted)[:5]}.",
             code="E_NO_OVERLAP",
         )
     return MapReading(rows=tuple(rows), strangers={k: tuple(v) for k, v in strangers.items()})

@@ -53,12 +53,12 @@ class CollapseWatch:
         self.patience = patience
         self.bad_epochs = bad_epochs
 
-    def see(self, found: Occupancy, *, epoch: int, after: int) -> str | None:
+    def see(self, usage: Occupancy, *, epoch: int, after: int) -> str | None:
         """Judge one epoch, and return a warning or None.
 
         Parameters
         ----------
-        found
+        usage
             Occupancy at the end of the epoch.
         epoch, after
             Number of the epoch, and the first one that is judged, because heads start from random weights.
@@ -72,19 +72,19 @@ class CollapseWatch:
         NotEstimableError
             E_COLLAPSE after `patience` consecutive epochs with too little occupancy.
         """
-        if epoch < after or found.perplexity >= self.min_perplexity:
+        if epoch < after or usage.perplexity >= self.min_perplexity:
             self.bad_epochs = 0
-            near = epoch >= after and found.perplexity < 1.5 * self.min_perplexity
-            return f"epoch {epoch}: occupancy {found.perplexity:.2f} is close to collapse" if near else None
+            near = epoch >= after and usage.perplexity < 1.5 * self.min_perplexity
+            return f"epoch {epoch}: occupancy {usage.perplexity:.2f} is close to collapse" if near else None
         self.bad_epochs += 1
         if self.bad_epochs >= self.patience:
             message = (
-                f"training collapsed: for {self.bad_epochs} epochs the tiles used {found.perplexity:.0%} of the clusters "
-                f"({found.empty} empty), which is below min_perplexity {self.min_perplexity}. Raise batch_size (at least 2 K), "
+                f"training collapsed: for {self.bad_epochs} epochs the tiles used {usage.perplexity:.0%} of the clusters "
+                f"({usage.empty} empty), which is below min_perplexity {self.min_perplexity}. Raise batch_size (at least 2 K), "
                 "lower lr or n_clusters, or train on more patients; logs/train.csv has the numbers of every epoch."
             )
             raise NotEstimableError(message, code="E_COLLAPSE")
-        return f"epoch {epoch}: occupancy {found.perplexity:.2f} is below {self.min_perplexity}"
+        return f"epoch {epoch}: occupancy {usage.perplexity:.2f} is below {self.min_perplexity}"
 
 
 def few_steps(*, steps_per_epoch: int, epochs: int, batch: int, n_clusters: int) -> str | None:
