@@ -145,6 +145,77 @@ def test_many_images_that_share_an_array_of_a_million_places_are_opened_in_littl
     assert seconds < 10
 
 
+def write_description(path, text):
+    with tifffile.TiffWriter(path) as file:
+        file.write(RGB[:128, :128], photometric="rgb", description=text, metadata=None)
+    return path
+
+
+PIXELS = (
+    '<Image><Pixels DimensionOrder="XYCZT" SizeX="128" SizeY="128" SizeC="3" SizeZ="{depth}" SizeT="1" PhysicalSizeX="0.5" '
+    'PhysicalSizeY="0.5"><Channel SamplesPerPixel="3"/>{planes}</Pixels></Image>'
+)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
+@pytest.mark.parametrize("kind", ["planes", "images"])
+def test_planes_that_are_listed_again_and_again_take_no_time(tmp_path, kind):
+    if kind == "planes":
+        images = PIXELS.format(depth=1, planes="<TiffData/>" + '<TiffData PlaneCount="4096"/>' * 10_000)
+    else:
+        images = PIXELS.format(depth=1, planes="<TiffData/>")
+        images += PIXELS.format(depth=4096, planes="<TiffData/>") * 3_000
+    path = write_description(
+        tmp_path / "s.ome.tif",
+        f'<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">{images}</OME>',
+    )
+    code, megabytes, seconds = looked_at(path)
+    assert code == "read"
+    assert megabytes < 300
+    assert seconds < 8
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
+def test_directories_that_lie_in_one_another_are_not_all_read(tmp_path):
+    count, start = 4_000, 1 << 16
+    data = bytearray(b"II*\0" + struct.pack("<I", start)).ljust(start, b"\0")
+    entries = bytearray(struct.pack("<HHIHH", 0, 3, 1, 0, count) * 9_000)
+    places = [start + 12 * k for k in range(0, 4_900)]
+    # each directory begins with the last two bytes of an entry and ends with the link in one of the next entries
+    for k in range(len(places) - 1):
+        struct.pack_into("<H", entries, (k + count + 1) * 12, places[k + 1] - start)
+    path = tmp_path / "s.tif"
+    struct.pack_into("<I", data, 4, start + 10)
+    path.write_bytes(data + entries)
+    code, megabytes, seconds = looked_at(path)
+    assert code.startswith("E_")
+    assert megabytes < 300
+    assert seconds < 8
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
+def test_pages_that_are_costly_to_compare_are_refused(tmp_path):
+    side = 6_000
+    packed = zlib.compress(bytes([200, 150, 190]) * (side * side), 9)
+    data = bytearray(b"II*\0\0\0\0\0" + packed + b"\0" * (len(packed) % 2))
+    link = 4
+    for number in range(40):
+        width = side if not number else 1_990 - 2 * number
+        struct.pack_into("<I", data, link, len(data))
+        tags = {256: (4, width), 257: (4, width), 258: (3, 8), 259: (3, 8), 262: (3, 2), 277: (3, 3), 322: (4, side), 323: (4, side),
+                324: (4, 8), 325: (4, len(packed))}  # fmt: skip
+        data += struct.pack("<H", len(tags))
+        data += b"".join(struct.pack("<HHII", code, kind, 1, value) for code, (kind, value) in tags.items())
+        link = len(data)
+        data += bytes(4)
+    path = tmp_path / "s.tif"
+    path.write_bytes(data)
+    code, megabytes, seconds = looked_at(path)
+    assert code == "E_TOO_LARGE"
+    assert megabytes < 500
+    assert seconds < 8
+
+
 @pytest.mark.parametrize("start", ["", '<?xml version="1.0"?>'])
 def test_a_description_of_a_megabyte_is_parsed_in_linear_time(tmp_path, start):
     text = f'{start}<DataObject ObjectType="DPUfsImport">' + '<Attribute Name="DICOM_PIXEL_SPACING" ' * 30_000
@@ -189,9 +260,10 @@ def test_tiled_files_with_the_tags_of_strips_are_read(tmp_path):
         assert np.array_equal(reader.read_level(0, 0, 0, *SIZE), RGB)
 
 
-@pytest.mark.parametrize("compression", [1, 8])
+@pytest.mark.parametrize("compression", [1, 8, 5])
 def test_lengths_that_are_missing_reach_to_the_next_tile(tmp_path, compression):
-    stored = list(pieces(lambda a: a.tobytes() if compression == 1 else zlib.compress(a.tobytes())))
+    encode = {1: bytes, 8: zlib.compress, 5: imagecodecs.lzw_encode}[compression]
+    stored = list(pieces(lambda a: bytes(encode(a.tobytes()))))
     for lengths in (None, (4, [len(stored[0])])):
         path = write_tiff(tmp_path / "s.tif", stored, SIZE, (128, 128), compression, 2, tags={325: lengths})
         with open_slide(path, mpp=0.5) as reader:

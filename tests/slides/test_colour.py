@@ -318,8 +318,9 @@ def test_edge_pieces_may_be_stored_whole_or_cut(tmp_path, cut, compression, side
     close(path, RGB, 4 if compression == 7 else 0)
 
 
+@pytest.mark.parametrize("photometric", [2, 6])
 @pytest.mark.parametrize("compression", [33003, 33005])
-def test_aperio_jpeg_2000(tmp_path, compression):
+def test_aperio_jpeg_2000(tmp_path, compression, photometric):
     image = RGB
     if compression == 33003:
         f = RGB.astype(float)
@@ -332,7 +333,13 @@ def test_aperio_jpeg_2000(tmp_path, compression):
         for part in blocks(image, 128)
     ]
     path = write_tiff(
-        tmp_path / "s.svs", pieces, SIZE, (128, 128), compression, 2, description="Aperio Image|MPP = 0.5"
+        tmp_path / "s.svs",
+        pieces,
+        SIZE,
+        (128, 128),
+        compression,
+        photometric,
+        description="Aperio Image|MPP = 0.5",
     )
     close(path, RGB)
     close(path, by_libtiff(path))

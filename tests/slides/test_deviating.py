@@ -1,6 +1,7 @@
 """A single tile or chunk that is not what its file declares costs itself: it is never decoded to wrong pixels."""
 
 import io
+import zlib
 
 import imagecodecs
 import numpy as np
@@ -179,3 +180,34 @@ def test_a_chunk_that_deviates_costs_itself(tmp_path, compressors, stored):
             reader.read_level(0, SIDE, 0, SIDE, SIDE)
         assert caught.value.code == "E_PIXELS"
         assert np.array_equal(reader.read_level(0, 0, 0, SIDE, SIDE), WIDE[:, :SIDE])
+
+
+def test_deflate_whose_checksum_is_wrong_is_lost(tmp_path):
+    good = zlib.compress(RGB.tobytes(), 0)  # stored blocks, so that changed bytes are changed pixels
+    changed = bytearray(good)
+    changed[5_000:5_040] = bytes(40)
+    path = write_tiff(tmp_path / "s.tif", [good, bytes(changed)], (2 * SIDE, SIDE), (SIDE, SIDE), 8, 2)
+    with open_slide(path, mpp=0.5) as reader:
+        assert np.array_equal(reader.read_level(0, 0, 0, SIDE, SIDE), RGB)
+        with pytest.raises(SlideError) as caught:
+            reader.read_level(0, SIDE, 0, SIDE, SIDE)
+        assert caught.value.code == "E_PIXELS"
+
+
+def test_a_tile_at_the_start_of_the_file_is_lost_and_not_blank(tmp_path):
+    good = RGB.tobytes()
+    path = write_tiff(
+        tmp_path / "s.tif",
+        [good] * 4,
+        (4 * SIDE, SIDE),
+        (SIDE, SIDE),
+        1,
+        2,
+        tags={324: (4, [8, 0, 0, 8]), 325: (4, [len(good), len(good), 0, len(good)])},
+    )
+    with open_slide(path, mpp=0.5) as reader:
+        with pytest.raises(SlideError) as caught:
+            reader.read_level(0, SIDE, 0, SIDE, SIDE)
+        assert caught.value.code == "E_PIXELS"
+        assert (reader.read_level(0, 2 * SIDE, 0, SIDE, SIDE) == 255).all()  # never written
+        assert np.array_equal(reader.read_level(0, 3 * SIDE, 0, SIDE, SIDE), RGB)

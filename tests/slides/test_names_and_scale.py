@@ -204,3 +204,41 @@ def test_a_unit_behind_the_field_counts_and_a_number_that_goes_on_is_none(tmp_pa
 def test_physical_sizes_as_writers_get_them_wrong(tmp_path, attributes, mpp):
     path = ome(tmp_path / "s.ome.tif", [("", (512, 512), attributes)], RGB)
     assert is_the_slide(path).mpp == (pytest.approx(mpp) if mpp else None)
+
+
+@pytest.mark.parametrize("order", [0, 1])
+def test_the_scale_of_philips_is_that_of_the_slide_not_of_its_macro_image(tmp_path, order):
+    image = (
+        '<DataObject ObjectType="DPScannedImage"><Attribute Name="PIM_DP_IMAGE_TYPE">{}</Attribute>'
+        '<Attribute Name="DICOM_PIXEL_SPACING">"{}" "{}"</Attribute></DataObject>'
+    )
+    images = [image.format("MACROIMAGE", 0.0315, 0.0315), image.format("WSI", 0.0005, 0.0005)]
+    text = f'<DataObject ObjectType="DPUfsImport">{"".join(images[:: 1 - 2 * order])}</DataObject>'
+    path = write(tmp_path / "s.tiff", (RGB, {**TILED, "description": text}))
+    with open_slide(path) as reader:
+        assert reader.info.mpp == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "mpp"),
+    [
+        ("500nm/px", 0.5),
+        ("0.0005 mm/px", 0.5),
+        ("0.5 um per pixel", 0.5),
+        ("2 px/um", None),
+        ("2 pixels per micron", None),
+    ],
+)
+def test_a_unit_per_pixel_is_understood_and_pixels_per_unit_are_not_taken_for_one(tmp_path, text, mpp):
+    path = write(tmp_path / "s.svs", (RGB, {**TILED, "description": aperio(mpp=text, power="")}))
+    with open_slide(path) as reader:
+        assert reader.info.mpp == (None if mpp is None else pytest.approx(mpp))
+        assert bool(reader.info.warnings) == (mpp is None)
+
+
+def test_a_macro_image_that_names_its_slide_is_no_slide(tmp_path):
+    scale = 'PhysicalSizeX="0.5" PhysicalSizeY="0.5"'
+    images = [("Macro Image of S12", (800, 896), scale), ("S12.svs", (512, 512), scale)]
+    path = ome(tmp_path / "s.ome.tif", images, LARGER, RGB)
+    with open_slide(path) as reader:
+        assert reader.info.level_sizes == ((512, 512),)

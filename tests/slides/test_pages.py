@@ -245,3 +245,48 @@ def test_an_ome_tiff_in_several_files_is_refused_and_one_that_was_renamed_is_rea
         write(parts_of_ome(own, "aaa"), planes)
         with open_slide(path) as reader:
             assert np.array_equal(reader.read_level(0, 0, 0, 300, 200), rgb)
+
+
+def test_a_second_scan_that_is_large_is_no_level_of_the_first(tmp_path):
+    path = write(
+        tmp_path / "s.tif", (np.tile(RGB, (5, 5, 1)), {}), (255 - np.tile(RGB, (2, 2, 1))[:2040, :2040], {})
+    )
+    with open_slide(path, mpp=0.5) as reader:
+        assert reader.info.level_sizes == ((5120, 5120),)
+    path = write(tmp_path / "t.tif", (np.tile(RGB, (5, 5, 1)), {}), (255 - np.tile(RGB, (4, 4, 1)), {}))
+    with open_slide(path, mpp=0.5) as reader:
+        assert reader.info.level_sizes == ((5120, 5120),)
+        assert "2 scans" in reader.info.warnings[0]
+    path = write(tmp_path / "u.tif", (np.tile(RGB, (5, 5, 1)), {}), (small(2, np.tile(RGB, (5, 5, 1))), {}))
+    assert sizes(path) == ((5120, 5120), (2560, 2560))
+
+
+def test_a_tiled_label_of_aperio_is_no_level_although_no_word_says_so(tmp_path):
+    levels = [
+        (RGB, {"description": "Aperio Image Library v12\r\n1024x1024 (128x128)|MPP = 0.5"}),
+        (LABEL, {"description": "Aperio Image Library v12\r\n256x256"}),
+        (
+            small(4),
+            {
+                "description": "Aperio Image Library v12\r\n1024x1024 [0,0 1024x1024] (128x128) -> 256x256 JPEG"
+            },
+        ),
+    ]
+    path = write(tmp_path / "s.svs", *levels)
+    assert sizes(path) == ((1024, 1024), (256, 256))
+    with open_slide(path) as reader:
+        assert np.abs(reader.read_level(1, 0, 0, 256, 256).astype(int) - small(4)).max() <= 1
+
+
+@pytest.mark.parametrize("writer", ["tifffile", "ImageJ"])
+def test_planes_without_a_page_of_their_own_are_refused(tmp_path, writer):
+    planes = np.moveaxis(RGB, 2, 0).copy()
+    path = tmp_path / "s.tif"
+    if writer == "tifffile":
+        tifffile.imwrite(path, planes, photometric="minisblack", truncate=True)
+    else:
+        with tifffile.TiffWriter(path) as file:
+            file.write(planes[0], description="ImageJ=1.53t\nimages=3\nchannels=3\n", metadata=None)
+    with pytest.raises(SlideError, match="3 planes in 1 page") as caught:
+        open_slide(path, mpp=0.5)
+    assert caught.value.code == "E_FORMAT"

@@ -32,7 +32,7 @@ def read(path, xy, *, mpp=0.25, block=16, **options):
 @pytest.mark.parametrize("limit", [0, 200_000, 48_000_000])
 @pytest.mark.parametrize("order", ["rows", "columns", "none"])
 def test_tiles_in_any_order_and_over_every_edge_are_the_pixels_of_the_level(slide, monkeypatch, order, limit):
-    monkeypatch.setattr(tiled, "_CACHE_BYTES", limit)
+    monkeypatch.setattr(tiled, "CACHE_BYTES", limit)
     xy = corners()
     if order == "columns":
         xy = xy[np.lexsort((xy[:, 1], xy[:, 0]))]

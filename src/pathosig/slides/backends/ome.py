@@ -11,6 +11,9 @@ from pathosig.slides.backends.xml import parse_xml
 from pathosig.slides.resolution import length, micrometres, parse_number
 
 _MAX_PLANES = 4_096
+_MAX_STEPS = 1 << 17
+"""Most planes listed by all images together; a TIFF has at most 2,000 pages, but planes may be listed many times."""
+
 _FLUORESCENCE = re.compile(
     r"\b(dapi|hoechst|fitc|tritc|texas ?red|gfp|yfp|cfp|rfp|mcherry|cy ?[2357](\.5)?|alexa|af ?\d{3}|opal ?\d+|dylight)\b",
     re.IGNORECASE,
@@ -105,11 +108,12 @@ def read_images(description: str) -> tuple[OmeImage, ...]:
         for o in root.iter("Objective")
     }
     files = {_file(data) for data in root.iter("TiffData")} - {""}
-    found = (
-        _image(element, objectives, root.get("UUID", "") if len(files) > 1 else None)
+    steps = _Steps()
+    images = (
+        _image(element, objectives, root.get("UUID", "") if len(files) > 1 else None, steps)
         for element in root.iter("Image")
     )
-    return tuple(image for image in found if image is not None)
+    return tuple(image for image in images if image is not None)
 
 
 def is_part(description: str) -> bool:
@@ -139,7 +143,16 @@ def _file(data: Element) -> str:
     return "" if uuid is None else (uuid.text or "").strip() or uuid.get("FileName", "")
 
 
-def _image(element: Element, objectives: Mapping[str, float | None], file: str | None) -> OmeImage | None:
+@dataclass(slots=True)
+class _Steps:
+    """Number of planes that may still be listed."""
+
+    left: int = _MAX_STEPS
+
+
+def _image(
+    element: Element, objectives: Mapping[str, float | None], file: str | None, steps: _Steps
+) -> OmeImage | None:
     """An image of the document. `file` is the UUID of this file if the planes lie in several files, else None."""
     pixels = element.find("Pixels")
     if pixels is None:
@@ -161,7 +174,7 @@ def _image(element: Element, objectives: Mapping[str, float | None], file: str |
         depth=max(1, z),
         times=max(1, t),
         channels=max(1, c),
-        planes=_planes(pixels, (max(1, z), max(1, -(-max(1, c) // samples)), max(1, t))),
+        planes=_planes(pixels, (max(1, z), max(1, -(-max(1, c) // samples)), max(1, t)), steps),
         fluorescent=any(_is_fluorescent(channel) for channel in channels),
         names=tuple(channel.get("Name", "") for channel in channels),
         mpp=(mpp[0], mpp[1]),
@@ -198,7 +211,7 @@ def _is_fluorescent(channel: Element) -> bool:
     return bool(_FLUORESCENCE.search(said)) or channel.get("EmissionWavelength") is not None
 
 
-def _planes(pixels: Element, counts: tuple[int, int, int]) -> dict[tuple[int, int, int], int]:
+def _planes(pixels: Element, counts: tuple[int, int, int], steps: _Steps) -> dict[tuple[int, int, int], int]:
     """From (z, c, t) to page. From the first plane of each TiffData element on, planes follow DimensionOrder."""
     order = [axis for axis in pixels.get("DimensionOrder", "XYZCT")[2:] if axis in "ZCT"]
     order += [axis for axis in "ZCT" if axis not in order]
@@ -211,8 +224,9 @@ def _planes(pixels: Element, counts: tuple[int, int, int]) -> dict[tuple[int, in
         whole = data.get("IFD") is None and data.get("PlaneCount") is None
         n = total if whole else min(_count(data, "PlaneCount") if data.get("PlaneCount") else 1, _MAX_PLANES)
         for step in range(n):
-            if len(pages) >= _MAX_PLANES:
+            if len(pages) >= _MAX_PLANES or steps.left <= 0:
                 return pages
+            steps.left -= 1
             place, rest = dict(first), step
             for axis in order:
                 place[axis] = first[axis] + rest % length[axis]

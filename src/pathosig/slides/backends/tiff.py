@@ -10,21 +10,29 @@ from pathlib import Path
 import numpy as np
 
 from pathosig.core.errors import SlideError
+from pathosig.slides.backends.bounds import check_decoded
 from pathosig.slides.backends.jpeg import Piece, decode_jpeg, joined, shrunk
 from pathosig.slides.backends.source import ByteSource, state_of
 from pathosig.slides.backends.tiff_bands import LOST_SHARE, Band, read_band
 from pathosig.slides.backends.tiff_codecs import decode_piece, decode_planes
+from pathosig.slides.backends.tiff_names import planes_declared
 from pathosig.slides.backends.tiff_pages import Choice, Level, Scan, choose_scans, fluorescence
 from pathosig.slides.backends.tiff_scale import scale_of
 from pathosig.slides.backends.tiff_tags import JPEG, Page, read_pages, read_values
-from pathosig.slides.backends.tiled import Grid, TiledReader, whole
+from pathosig.slides.backends.tiled import CACHE_BYTES, Grid, TiledReader, whole
 from pathosig.slides.reader import SlideInfo
 from pathosig.slides.resolution import checked_mpp, power_warning
 
 _SMALL_LEVEL = 4_000_000
-"""Pixels up to which a page of the right shape may still be a label or macro image; a larger one is a level."""
+"""Pixels up to which a page of the right shape may be a label or macro image; a larger one may be another scan."""
 
 _POINTS, _LEAST_POINTS, _FAR, _BARE = 6, 3, 30, 20
+_ENOUGH_POINTS = 9
+"""Points of tissue at which two large pages are compared."""
+
+_STEP = 7
+"""Has no common factor with the number of points, so that the first points are spread over the whole image."""
+
 _DARK = 60
 
 _choices: OrderedDict[tuple[Path, int, int | str], Choice] = OrderedDict()
@@ -60,6 +68,7 @@ class TiffReader(TiledReader):
         pages = read_pages(path)
         self._source = ByteSource(path)
         try:
+            self._looked_at = 0
             self._bands: list[tuple[Band, ...]] = []
             self._shares: list[bool] = []
             self._open(pages, mpp, scan)
@@ -111,12 +120,24 @@ class TiffReader(TiledReader):
         key = (self.path, *state_of(self.path))
         choice = _choices.get(key)
         if choice is None:
+            self._check_planes(pages)
             choice = choose_scans(pages, self.path.name, self._alike)
             _choices[key] = choice
             while len(_choices) > _MOST_CHOICES:
                 with contextlib.suppress(KeyError):  # another thread was quicker
                     _choices.popitem(last=False)
         return choice
+
+    def _check_planes(self, pages: tuple[Page, ...]) -> None:
+        """Refuse planes that are stored behind the first without a page of their own, which would not be read."""
+        first = pages[0]
+        stored = sum(page.size == first.size for page in pages)
+        planes = planes_declared(first.description, first.size[0] * first.size[1] * first.samples)
+        if planes > stored:
+            raise SlideError(
+                f"{self.path.name}: declares {planes} planes in {stored} page(s), so the others could not be read. Save it as RGB.",
+                code="E_FORMAT",
+            )
 
     def _scan(self, choice: Choice, number: int | None) -> Scan:
         if number is None:
@@ -181,31 +202,36 @@ class TiffReader(TiledReader):
 
     def _alike(self, above: Level, below: Level) -> bool:
         """Whether a page looks like a finer page at lower resolution: mean colours agree at points that are not bare glass."""
-        if below[0].size[0] * below[0].size[1] > _SMALL_LEVEL:
+        large = below[0].size[0] * below[0].size[1] > _SMALL_LEVEL
+        if large and below[0].subfile & 1:  # a label may be declared as a reduced image, but it is small
             return True
+        self._looked_at += sum(_compared_pixels(page) for page in (*above, *below))
+        check_decoded(self._looked_at, self._file_bytes, self.path.name)
         try:
             self._use((above, below))
         except SlideError:
             return False
         ratio = above[0].size[0] / below[0].size[0]
         side = max(1, min(16, int(64 / ratio)))
-        differences = []
-        for row in range(_POINTS):
-            for column in range(_POINTS):
-                x, y = (
-                    int((k + 0.5) / _POINTS * (size - side))
-                    for k, size in zip((column, row), below[0].size, strict=True)
+        differences: list[float] = []
+        for point in range(_POINTS**2):
+            if large and len(differences) >= _ENOUGH_POINTS:
+                break
+            place = divmod(point * _STEP % _POINTS**2, _POINTS)
+            y, x = (
+                int((k + 0.5) / _POINTS * (size - side))
+                for k, size in zip(place, below[0].size[::-1], strict=True)
+            )
+            try:
+                fine = self.read_level(
+                    0, round(x * ratio), round(y * ratio), round(side * ratio), round(side * ratio)
                 )
-                try:
-                    fine = self.read_level(
-                        0, round(x * ratio), round(y * ratio), round(side * ratio), round(side * ratio)
-                    )
-                    coarse = self.read_level(1, x, y, side, side)
-                except SlideError:
-                    continue
-                a, b = (image.reshape(-1, 3).mean(axis=0) for image in (fine, coarse))
-                if min(a.min(), b.min()) < 255 - _BARE:
-                    differences.append(float(np.abs(a - b).max()))
+                coarse = self.read_level(1, x, y, side, side)
+            except SlideError:
+                continue
+            a, b = (image.reshape(-1, 3).mean(axis=0) for image in (fine, coarse))
+            if min(a.min(), b.min()) < 255 - _BARE:
+                differences.append(float(np.abs(a - b).max()))
         return len(differences) < _LEAST_POINTS or float(np.median(differences)) <= _FAR
 
     def _is_dark(self) -> bool:
@@ -307,3 +333,10 @@ class TiffReader(TiledReader):
         """Close the file and drop the decoded tiles."""
         super().close()
         self._source.close()
+
+
+def _compared_pixels(page: Page) -> int:
+    """Most pixels that are decoded to compare a page; a large piece is not kept, but decoded for each point again."""
+    piece = page.piece[0] * page.piece[1]
+    pieces = page.across * page.down if 3 * piece <= CACHE_BYTES else _POINTS**2
+    return min(_POINTS**2, pieces) * piece

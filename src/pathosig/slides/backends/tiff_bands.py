@@ -155,6 +155,8 @@ def _places(
         ordered = np.unique(np.append(offsets, file_bytes))
         following = ordered[np.minimum(np.searchsorted(ordered, offsets, side="right"), len(ordered) - 1)]
         counts = np.concatenate([counts, (following - offsets)[len(counts) :]])
+    else:
+        offsets = np.where((offsets == 0) & (counts > 0), -1, offsets)  # overwritten, and so lost alone
     counts = np.where(offsets >= file_bytes, np.maximum(counts, 1), counts)
     return offsets, np.where(offsets == 0, 0, counts)
 

@@ -10,6 +10,8 @@ from pathosig.slides.backends.tiff_tags import read_pages
 _TAKEN_HERE = {"aperio", "generic-tiff", "philips", None}
 """The vendors, by OpenSlide's names, whose files `TiffReader` reads; None is a file that OpenSlide does not know."""
 
+_FOUR_GB = 1 << 32
+
 
 def choose(path: Path) -> str:
     """The reader for a TIFF: ``tiff`` or ``ndpi``, which are faster, or ``openslide``.
@@ -40,9 +42,10 @@ def choose(path: Path) -> str:
     try:
         pages = read_pages(path)
     except SlideError as error:
-        if (
-            error.code == "E_FORMAT" and _openslide_vendor(path) == "hamamatsu"
-        ):  # NDPI files over 4 GB have another kind of link between directories
+        large = (
+            path.stat().st_size >= _FOUR_GB
+        )  # such NDPI files have another kind of link between directories
+        if error.code == "E_FORMAT" and large and _openslide_vendor(path) == "hamamatsu":
             return _hamamatsu(path)
         raise
     # OpenSlide would say the same; importing it takes a tenth of the time of a slide's tissue mask and tiles

@@ -12,6 +12,7 @@ from pathosig.slides.backends.colour import PALETTE, RGB, YCBCR, scaled_bits, to
 from pathosig.slides.backends.j2k import decode_j2k
 from pathosig.slides.backends.jpeg import Piece, whole_jpeg
 from pathosig.slides.backends.tiff_tags import (
+    APERIO_RGB,
     APERIO_YCBCR,
     DEFLATE,
     JPEG,
@@ -64,7 +65,8 @@ def decode_piece(data: bytes, page: Page, piece: Piece, *, tables: bytes) -> np.
     if page.compression in JPEG2000:
         samples, colours = decode_j2k(data, piece.size, piece.inside)
         _expect(samples, page.samples)
-        turned = colours != "ycbcr" and page.photometric != YCBCR and page.compression != APERIO_YCBCR
+        declared = page.photometric == YCBCR and page.compression not in APERIO_RGB
+        turned = colours != "ycbcr" and not declared and page.compression != APERIO_YCBCR
         if colours == "ycbcr" and page.photometric == RGB:
             return _filled(ycbcr_to_rgb(samples[..., :3], page), piece)
         return _filled(to_rgb(samples, page, converted=turned), piece)
@@ -170,7 +172,9 @@ def _unpacked(data: bytes, page: Page, expected: int) -> np.ndarray:
         return np.frombuffer(data, np.uint8, count=min(len(data), expected))
     if page.compression in DEFLATE:
         stream = zlib.decompressobj()
-        return np.frombuffer(stream.decompress(data, expected), np.uint8)
+        pixels = stream.decompress(data, expected)
+        stream.decompress(stream.unconsumed_tail, 1)  # raises an error if the checksum at the end is wrong
+        return np.frombuffer(pixels, np.uint8)
     if page.compression == LZW:
         return np.frombuffer(imagecodecs.lzw_decode(data, out=expected), np.uint8)
     if page.compression == PACKBITS:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathosig.core.errors import SlideError
 from pathosig.slides.backends.colour import BLACK_IS_ZERO, WHITE_IS_ZERO
 from pathosig.slides.backends.ome import OmeImage, is_ome, is_part, read_images
-from pathosig.slides.backends.tiff_names import is_no_slide, rgb_order
+from pathosig.slides.backends.tiff_names import is_no_slide, is_reduced, rgb_order
 from pathosig.slides.backends.tiff_tags import Page
 
 _MASK, _MACRO = 4, 9
@@ -352,7 +352,7 @@ def _levels_of(
             or (base[0].tiled and not page.tiled)
         ):
             continue
-        if (aperio and page.description.startswith("Aperio")) or alike(levels[-1], level):
+        if (aperio and is_reduced(page.description, page.size)) or alike(levels[-1], level):
             levels.append(level)
             taken.append(page)
     return tuple(levels), [p for p in rest if p not in taken]

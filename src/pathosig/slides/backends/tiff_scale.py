@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from xml.etree.ElementTree import Element
 
 from pathosig.slides.backends.ome import OmeImage, is_ome
 from pathosig.slides.backends.tiff_tags import Page
@@ -112,14 +114,31 @@ def _fields(text: str, vendor: str) -> Scale:
 
 
 def _philips(text: str) -> Scale:
-    """The first DICOM_PIXEL_SPACING (row, column in millimetres) of a Philips header."""
+    """The first DICOM_PIXEL_SPACING (row, column in millimetres) of the slide in a Philips header, not of its label or macro image."""
     root = parse_xml(text)
-    for attribute in root.iter("Attribute") if root is not None else ():
+    for attribute in _attributes_of_slide(root) if root is not None else ():
         if attribute.get("Name") == "DICOM_PIXEL_SPACING" and attribute.text:
             pair = [parse_number(v) for v in attribute.text.replace('"', " ").split()]
             if len(pair) == 2 and pair[0] and pair[1]:
                 return Scale(vendor="philips", mpp=(1000 * pair[1], 1000 * pair[0]))
     return Scale(vendor="philips", mpp=(None, None))
+
+
+def _attributes_of_slide(root: Element) -> Iterator[Element]:
+    """The attributes of a Philips header: those of the scanned image of type WSI, then those outside all scanned images.
+
+    If no image has this type, all attributes.
+    """
+    images = [o for o in root.iter("DataObject") if o.get("ObjectType") == "DPScannedImage"]
+    slides = [
+        image
+        for image in images
+        if any(a.get("Name") == "PIM_DP_IMAGE_TYPE" and (a.text or "").strip() == "WSI" for a in image)
+    ]
+    for image in slides:
+        yield from image.iter("Attribute")
+    inside = {id(attribute) for image in images if slides for attribute in image.iter("Attribute")}
+    yield from (attribute for attribute in root.iter("Attribute") if id(attribute) not in inside)
 
 
 def _ome(page: Page, image: OmeImage | None) -> Scale:

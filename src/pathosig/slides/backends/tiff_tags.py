@@ -19,12 +19,13 @@ APERIO_YCBCR, APERIO_RGB = 33003, (33004, 33005)
 JPEG2000 = (APERIO_YCBCR, *APERIO_RGB, 34712)
 WEBP = (50001, 34927)
 
-_MAX_PAGES, _MAX_TAGS = 2_000, 4_096
+_MAX_PAGES, _MAX_TAGS, _TAG_COST = 2_000, 4_096, 500
 _MAX_SUBIMAGES = 64
 _MAX_TEXT, _MAX_FIRST_TEXT = 1 << 16, 1 << 26
 _MAX_TABLES = 1 << 20
 _MAX_VALUES = 1 << 28
-"""Most bytes of tags read from a file, over all images. No slide needs more, but many images may refer to the same bytes."""
+"""Most bytes of tags read from a file, over all images. No slide needs more, but many images may refer to the same bytes.
+Each tag counts `_TAG_COST` bytes more, because images may share their tags as well."""
 
 _FORMATS = {
     1: "B",
@@ -229,7 +230,8 @@ class _Directories:
         if len(head) < width:
             return None
         (count,) = struct.unpack(self._order + kind, head)
-        if count > _MAX_TAGS:
+        self._budget -= _TAG_COST * count
+        if count > _MAX_TAGS or self._budget < 0:
             raise self._damaged(f"{count} tags in one directory")
         entry, link = (20, 8) if self._big else (12, 4)
         data = self._source.read(at + width, count * entry + link)

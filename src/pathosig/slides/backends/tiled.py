@@ -18,7 +18,7 @@ from pathosig.slides.pyramid import ReadPlan
 from pathosig.slides.reader import ContextClose, SlideInfo
 from pathosig.slides.reading import draw_scaled
 
-_CACHE_BYTES = 48_000_000
+CACHE_BYTES = 48_000_000
 _SHRUNK_LIMIT = 60_000_000
 _LOOKAHEAD = 24
 
@@ -72,7 +72,7 @@ class TiledReader(ContextClose, ABC):
         self._grids = grids
         self._cache: OrderedDict[tuple[int, int, int], np.ndarray] = OrderedDict()
         self._cached_bytes = 0
-        self._cache_limit = _CACHE_BYTES
+        self._cache_limit = CACHE_BYTES
         self._spare: list[np.ndarray] = []
         self._shared: dict[tuple[Hashable, int], np.ndarray] = {}
         self.convert: Callable[[np.ndarray], np.ndarray] | None = None
@@ -202,7 +202,7 @@ class TiledReader(ContextClose, ABC):
             out = np.empty((height, width, 3), np.uint8)
             lost = self._fill(out, level, 0, 0, shrink, lossy=True)
         finally:
-            self._cache_limit = _CACHE_BYTES
+            self._cache_limit = CACHE_BYTES
         return out, lost / (grid.across * grid.down)
 
     def tile_source(
@@ -243,7 +243,7 @@ class TiledReader(ContextClose, ABC):
             size_px=size_px,
             decode=functools.partial(self._decoded, plan.level, shrink=shrink),
             give_back=self._give_back,
-            limit=_CACHE_BYTES,
+            limit=CACHE_BYTES,
             threads=threads,
         )
 
@@ -251,9 +251,9 @@ class TiledReader(ContextClose, ABC):
         """Bytes of decoded tiles worth caching: if tiles are read row by row, the compressed rows that one row touches."""
         grid = self._grids[level]
         if not len(xy) or np.any(np.diff(np.asarray(xy)[:, 1]) < 0):
-            return _CACHE_BYTES
+            return CACHE_BYTES
         width, height = grid.tile[0] // shrink, grid.tile[1] // shrink
-        return min(_CACHE_BYTES, int(side / height + 2) * (grid.across + 1) * width * height * 3)
+        return min(CACHE_BYTES, int(side / height + 2) * (grid.across + 1) * width * height * 3)
 
     def _shrink(self, plan: ReadPlan, xy: np.ndarray) -> int:
         """1 or 2: the divisor of the size at which JPEG tiles are decoded.
