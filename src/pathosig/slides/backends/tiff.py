@@ -30,6 +30,9 @@ _POINTS, _LEAST_POINTS, _FAR, _BARE = 6, 3, 30, 20
 _ENOUGH_POINTS = 9
 """Points of tissue at which two large pages are compared."""
 
+_LOOK = 5_000_000
+"""Pixels that are decoded in the time that comparing two pages takes otherwise."""
+
 _STEP = 7
 """Has no common factor with the number of points, so that the first points are spread over the whole image."""
 
@@ -205,7 +208,7 @@ class TiffReader(TiledReader):
         large = below[0].size[0] * below[0].size[1] > _SMALL_LEVEL
         if large and below[0].subfile & 1:  # a label may be declared as a reduced image, but it is small
             return True
-        self._looked_at += sum(_compared_pixels(page) for page in (*above, *below))
+        self._looked_at += _LOOK + sum(_compared_pixels(page) for page in (*above, *below))
         check_decoded(self._looked_at, self._file_bytes, self.path.name)
         try:
             self._use((above, below))
