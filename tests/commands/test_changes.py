@@ -99,4 +99,4 @@ def test_what_is_made_again_depends_on_whether_a_discovery_slide_changed(tmp_pat
     assert changes(folder).again == ("profiles",)
     write(folder, [row for row in rows if row["slide_id"] != "D001"])
     assert changes(folder).again == ("phenotypes", "profiles")
-    assert "the next run makes again: phenotypes, profiles" in status(Study.open(folder)).to_text()
+    assert "the next run repeats: phenotypes, profiles" in status(Study.open(folder)).to_text()

@@ -46,7 +46,7 @@ class SlideChanges:
             )
             if names
         ]
-        return lines + ([f"the next run makes again: {', '.join(self.again)}"] if self.again else [])
+        return lines + ([f"the next run repeats: {', '.join(self.again)}"] if self.again else [])
 
 
 def units_of(study: Study, stage: str) -> set[str]:

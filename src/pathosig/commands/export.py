@@ -240,7 +240,7 @@ def folder = qupath.fx.dialogs.FileChoosers.promptForDirectory('Folder of the ex
 if (folder == null) { return }
 def name = GeneralTools.stripExtension(getProjectEntry()?.getImageName() ?: getCurrentServer().getMetadata().getName())
 def file = new File(folder, name + '.geojson')
-if (!file.exists()) { Dialogs.showErrorMessage('pathosig', 'No ' + file); return }
+if (!file.exists()) { Dialogs.showErrorMessage('pathosig', 'There is no file ' + file); return }
 removeObjects(getTileObjects(), true)
 addObjects(qupath.lib.io.PathIO.readObjects(file.toPath()))
 fireHierarchyUpdate()

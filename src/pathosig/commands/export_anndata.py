@@ -24,14 +24,14 @@ NOT_FEATURES = ("slide_id", "patient_id", "n_slides", "n_tiles")
 
 
 def profile_tables(study: Study) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yield ``patients`` and ``slides`` with their tables of profiles, as far as they exist."""
+    """Yield ``patients`` and ``slides``, each with its table of profiles if the study has one."""
     for name, path in (("patients", study.paths.patient_profiles), ("slides", study.paths.slide_profiles)):
         if path.is_file():
             yield name, read_parquet(path).to_pandas()
 
 
 def typed(table: pd.DataFrame) -> pd.DataFrame:
-    """Copy a table with purely numeric text columns as numbers, and other text as text or categories; ids stay text.
+    """Copy a table: text columns that are entirely numeric become numbers, other text becomes a category if values repeat, and ids stay text.
 
     Examples
     --------

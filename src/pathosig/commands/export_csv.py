@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def write_tables(study: Study, folder: Path) -> Iterator[Path]:
-    """Write profiles of patients and slides, scores, and the signature with its baseline, as far as they exist."""
+    """Write profiles of patients and slides, scores, and the signature with its baseline, for those that the study has."""
     for name, table in profile_tables(study):
         path = folder / f"profiles_{name}.csv"
         write_csv_rows(path, table.to_dict("records"), list(table.columns))

@@ -61,7 +61,7 @@ class Study(core.Study):
             rows.append([cohort, len(members), counted[cohort], *counts])
         return ["cohort", "patients", "slides", *(f"{name} events" for name in endpoints)], rows
 
-    # -- what the stages made ---------------------------------------------------------------
+    # -- results of the stages ---------------------------------------------------------------
 
     def profiles(self) -> pd.DataFrame:
         """One row per patient: patient_id, n_tiles, and every HPC and node, or the outside features.

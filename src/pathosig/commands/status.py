@@ -109,7 +109,7 @@ def status(study: Study) -> StudyStatus:
     Returns
     -------
     StudyStatus
-        In it, ``stale`` counts the units whose inputs have been made again since.
+        In it, ``stale`` counts the units whose inputs have changed since.
     """
     rows = stages_of(study)
     specimens = [s.id for s in study.specimens()]
@@ -227,7 +227,7 @@ class Verification:
         lines = [f"{self.checked} outputs checked"]
         lines += [f"missing: {path}" for path in self.missing]
         lines += [f"changed: {path}" for path in self.changed]
-        lines += ["run `pathosig run` to make them again"] if self.missing or self.changed else ["all there"]
+        lines += ["run `pathosig run` to write them again"] if self.missing or self.changed else ["all there"]
         return "\n".join(lines)
 
 

@@ -202,7 +202,7 @@ def _manifest(
     for info in infos.values():
         kind = stat.S_IFMT(info.external_attr >> 16)
         if kind not in (0, stat.S_IFREG) or info.flag_bits & 1 or info.compress_type != zipfile.ZIP_STORED:
-            raise ValueError(f"member {info.filename[:60]!r} is no plain file")
+            raise ValueError(f"member {info.filename[:60]!r} is not a plain file")
         if info.file_size != info.compress_size:
             raise ValueError(f"member {info.filename[:60]!r} has two sizes")
     if sum(i.file_size for i in infos.values()) > file_size:
@@ -213,7 +213,7 @@ def _manifest(
     manifest = read_strict(archive.read(MANIFEST))
     if manifest["format"] == 1:
         raise ValueError(
-            "format 1: its codebook cannot tell slides of another kind, so this pathosig does not use it; make it again "
+            "format 1: its codebook cannot tell slides of another kind, so this pathosig does not use it. Write it again "
             "with `pathosig run` and `pathosig bundle` in the study it came from"
         )
     if manifest["format"] not in formats or set(manifest) != {"format", "pathosig", "members"}:

@@ -382,7 +382,7 @@ def _record_of(answer: Answer, job: Job) -> Record:
 
 
 def _ensure_writable(root: Path) -> None:
-    """Refuse a study folder that cannot be written, before any work is done in vain.
+    """Refuse a study folder that cannot be written, before any work is done.
 
     Raises
     ------

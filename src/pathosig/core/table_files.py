@@ -60,7 +60,9 @@ def read_table(path: Path, *, sheet: str | None = None, header_row: int | None =
         refuse_other_files(raw, path.name)
         grid = read_grid(decode(raw, path.name), path.name)
         if path.suffix.lower() in (".xlsx", ".xlsm", ".xls"):
-            grid = replace(grid, notes=(f"{path.name} is no workbook but text, read as such", *grid.notes))
+            grid = replace(
+                grid, notes=(f"{path.name} is not a workbook but text, and was read as text", *grid.notes)
+            )
         if sheet is not None:
             raise InputError(
                 f"{path.name}: --sheet {sheet!r}, but the file is text and has no sheets. Omit --sheet."

@@ -215,7 +215,7 @@ _PAIRS = (
 def _category_colours(categories: Sequence[str], turn: int) -> dict[str, str]:
     risk = {"low", "high"} >= {
         c.lower() for c in categories
-    }  # a subtype that is high or low is no risk group
+    }  # a subtype named high or low is not a risk group
     if len(categories) > 2 or (not risk and any(c.lower() in NAMED_GROUPS for c in categories)):
         return {c: group_colour(c, i + 2) for i, c in enumerate(categories)}
     ordered = sorted(categories, key=lambda c: (not _is_absence(c), c))

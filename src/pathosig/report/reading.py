@@ -242,7 +242,9 @@ def _signature(study: Study) -> FrozenScore | None:
         Term(
             feature=name,
             coef=coef,
-            center=0.0 if abs(center) < 1e-12 else center,  # of standardised features, but for rounding
+            center=0.0
+            if abs(center) < 1e-12
+            else center,  # means of standardised features are 0 except for rounding
             leaves=frozen.transform.leaves.get(name, ()),
         )
         for name, coef, center in zip(frozen.hpcs, frozen.coef, frozen.center, strict=True)

@@ -236,7 +236,7 @@ def _checked(path: Path, into: Path, manifest: Mapping[str, Any], signer: Signer
             encoder["dim"] != len(codebook.mean),
             f"embeddings of {encoder['dim']} numbers in the encoder and of {len(codebook.mean)} in the codebook",
         ),
-        (not all(0 <= hpc < tree.k for hpc in tree.artefacts), "an artefact that is no phenotype"),
+        (not all(0 <= hpc < tree.k for hpc in tree.artefacts), "an artefact that is not a phenotype"),
         (
             specs.pixels and "mean" not in encoder,
             "a study of slides with an encoder of unknown normalisation",

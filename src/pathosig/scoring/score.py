@@ -243,7 +243,7 @@ def read_new(study: Study, bundle: Bundle, execution: Execution) -> list[Reading
     bundle
         The bundle that scores them.
     execution
-        Whether to force the profiles to be made again.
+        Whether to compute the profiles again even if they are up to date.
     """
     everyone = [str(p) for p in study.patients()["patient_id"]]
     if not any(study.upstream("phenotypes", s.id) for s in study.specimens()):

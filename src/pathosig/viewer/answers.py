@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 def bytes_answer(data: bytes, media: str) -> Response:
-    """Content of a file, which browsers ask for anew each time."""
+    """Content of a file, which browsers request again each time."""
     return Response(data, media_type=media, headers={"Cache-Control": "no-store"})
 
 

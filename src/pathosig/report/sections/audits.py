@@ -37,7 +37,7 @@ def audits_section(material: Material) -> Section | None:
     for name in [*(n for n in ORDER if n in audits), *sorted(set(audits) - set(ORDER))]:
         blocks += _WRITERS.get(name, _other)(audits[name], QUESTIONS.get(name, name))
     missing = [n for n in ORDER if n not in audits]
-    lead = "Every choice is made again inside every resample."
+    lead = "Every choice is repeated in every resample."
     if missing:
         lead += f" Not run: {', '.join(missing)} (`pathosig audit DIR {missing[0]}`)."
     return Section(id="audits", title="Audits", blocks=blocks, lead=lead)

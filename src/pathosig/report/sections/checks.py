@@ -108,7 +108,7 @@ def internal_section(material: Material) -> Section | None:
     facts.append(("Folds in which nothing was selected", per_cent(internal.share_empty)))
     blocks: list[Block] = []
     if internal.share_empty >= 1:
-        text = "No fold selected anything, so every patient's cross-validated score is the same and the C-index of 0.50 is no measurement."
+        text = "No fold selected anything, so every patient's cross-validated score is the same and the C-index of 0.50 is not a measurement."
         blocks.append(Note(title="Nothing found.", text=text, level="warning"))
     blocks.append(Facts(rows=facts))
     if internal.selected:

@@ -89,7 +89,7 @@ def drivers_section(material: Material) -> Section | None:
 
 
 def coarse_table(material: Material) -> Table | None:
-    """The whole score by at most eight coarse groups of the tissue; None where it is no score of proportions."""
+    """The whole score by at most eight coarse groups of the tissue; None if it is not a score of proportions."""
     groups = coarse_summary(material)
     if len(groups) < 2:
         return None

@@ -77,7 +77,7 @@ def excluded_tiles(records: Sequence[Record]) -> Counter[str]:
 
 
 def _lost(records: Sequence[Record]) -> int:
-    """Tiles on tissue that were left out for their quality: glass is no loss."""
+    """Tiles on tissue that were left out for their quality; tiles on glass are not counted."""
     return sum(n for reason, n in excluded_tiles(records).items() if reason not in ("tissue", "low_tissue"))
 
 

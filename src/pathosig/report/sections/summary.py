@@ -203,7 +203,7 @@ def _rows(material: Material, verdict: Verdict) -> list[tuple[str, list[Number]]
 
 
 def _nothing(analysis: Analysis) -> list[Number]:
-    """The row of a cross-validation in which nothing was selected: its C-index of 0.50 is no measurement."""
+    """The row of a cross-validation in which nothing was selected: its C-index of 0.50 is not a measurement."""
     why = "nothing was selected in any fold"
     c = known(analysis.harrell_c)
     shown = "–" if c is None else estimate_words(c.estimate, digits=2)
