@@ -261,7 +261,7 @@ def test_every_flipped_byte_of_the_contents_is_seen(members, tmp_path):
 
 def test_a_bundle_of_the_first_format_says_what_to_do(members, tmp_path):
     refused(
-        pack(tmp_path / "a.psig", members, manifest_of(members, format=1)), tmp_path, match="make it again"
+        pack(tmp_path / "a.psig", members, manifest_of(members, format=1)), tmp_path, match="Write it again"
     )
 
 
