@@ -11,8 +11,8 @@ unexport PYTHONDONTWRITEBYTECODE # else every process compiles the package again
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
-demo: .venv/installed
-	$(BIN)/pathosig demo demo-study --workers 2
+demo: .venv/installed # on real tissue where PATHOSIG_DATA names a folder with labelled tiles
+	$(BIN)/pathosig demo demo-study --workers 2 $(if $(PATHOSIG_DATA),--tiles "$(PATHOSIG_DATA)/tiles")
 
 paper: .venv/installed
 	$(BIN)/pathosig demo paper-study --study paper --workers 2

@@ -3,8 +3,10 @@ import sys
 import numpy as np
 import openslide
 import pytest
+from PIL import Image
 from scipy import ndimage
 
+from pathosig.commands.demo import demo
 from pathosig.core.errors import ConfigError
 from pathosig.core.records import read_json
 from pathosig.core.study import Study
@@ -12,6 +14,7 @@ from pathosig.core.units import Execution
 from pathosig.slides import open_slide
 from pathosig.synthetic import SimulateSpec, oracle, simulate, true_tile_labels
 from pathosig.synthetic.layout import REGION_TILES, TILE, enlarge, label_map, true_shares
+from pathosig.synthetic.materials import read_library
 from pathosig.tiles.spec import TileSpec
 
 SMALL = SimulateSpec(n_discovery=4, n_validation=1, types=3, tiles_per_patient=12, second_slide=0.5)
@@ -123,6 +126,39 @@ def test_a_folder_with_a_study_is_never_written_over(tmp_path):
 def test_a_tiles_folder_needs_three_types(tmp_path):
     with pytest.raises(ConfigError, match="three types"):
         simulate(tmp_path / "s", SimulateSpec(tiles=str(tmp_path)))
+
+
+def test_slides_are_painted_from_labelled_tiles(tmp_path):
+    """Every type has a colour of its own, so that the colours of a slide are its true shares."""
+    shades = {"a": 60, "b": 120, "c": 180}
+    for name, shade in shades.items():
+        (tmp_path / "library" / name).mkdir(parents=True)
+        for number in range(8):
+            Image.new("RGB", (224, 224), (220, shade, 220)).save(
+                tmp_path / "library" / name / f"{number}.png"
+            )
+    library = read_library(tmp_path / "library")
+    for discovery, validation in zip(library.half(True).tiles, library.half(False).tiles, strict=True):
+        assert discovery and validation and not set(discovery) & set(validation)
+    simulate(
+        tmp_path / "s",
+        SMALL.replace(tiles=str(tmp_path / "library"), slide_shift=0.0, second_slide=0.0),
+    )
+    study = Study.open(tmp_path / "s")
+    truth = read_json(study.root / "truth.json")
+    assert truth["types"] == list(shades)
+    for specimen in study.specimens():
+        with open_slide(specimen.path) as reader:
+            pixels = reader.read_level(0, 0, 0, *reader.info.level_sizes[0]).reshape(-1, 3)
+        green = pixels[pixels[:, 1] < 205, 1].astype(int)
+        nearest = np.abs(green[:, None] - np.array(list(shades.values()))).argmin(1)
+        shares = np.bincount(nearest, minlength=3) / len(green)
+        np.testing.assert_allclose(shares, truth["slides"][specimen.id], atol=0.02)
+
+
+def test_demo_takes_a_folder_of_tiles(tmp_path):
+    with pytest.raises(ConfigError, match="three types"):
+        demo(tmp_path / "s", tiles=tmp_path, browse=False)
 
 
 def test_where_slides_cannot_be_written_nothing_is_begun(tmp_path, monkeypatch):

@@ -57,6 +57,7 @@ def demo(
     directory: Path | None = None,
     *,
     edition: Literal["small", "paper"] = "small",
+    tiles: Path | None = None,
     seed: int = 0,
     browse: bool = True,
     execution: Execution = Execution(workers=2),
@@ -70,6 +71,9 @@ def demo(
     edition
         small: whole slides with two tissue types that affect survival. paper: the published microarray study in miniature,
         with truth planted behind each of its claims.
+    tiles
+        Folder with labelled tiles of real tissue, one subfolder for each type, from which the slides are painted; procedural
+        textures by default.
     seed
         Seed of the simulated cohort.
     browse
@@ -88,7 +92,9 @@ def demo(
     if not (folder / "truth.json").is_file():
         _remove_unfinished(folder)
         sys.stderr.write(f"painting slides into {folder}\n")
-        simulate(folder, (PAPER if edition == "paper" else DEMO).replace(seed=seed), execution=execution)
+        planted = PAPER if edition == "paper" else DEMO
+        library = str(tiles.resolve()) if tiles else None
+        simulate(folder, planted.replace(seed=seed, tiles=library), execution=execution)
     opened = Study.open(folder)
     sys.stderr.write("running all stages\n")
     comparison: Comparison | PaperComparison
