@@ -146,7 +146,7 @@ def reason_by_name(name: str) -> str:
     Returns
     -------
     str
-        Completes the sentence "these columns ...".
+        Completes "columns that ...".
 
     Examples
     --------
@@ -188,7 +188,7 @@ def reason_by_values(name: str, values: np.ndarray) -> str:
     Returns
     -------
     str
-        Completes the sentence "these columns ...".
+        Completes "columns that ...".
     """
     n = len(values)
     if n >= _FEW_TO_COUNT and np.isfinite(values).all():
@@ -250,7 +250,7 @@ def warn_of_left_out(features: Features, source: str) -> None:
         shown = f"{list(names[:_SHOWN])}" + (
             f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         )
-        text = f"{source}: {len(names)} columns {reason} and are not used as features: {shown}."
+        text = f"{source}: columns that {reason} are not used as features: {shown}."
         code = "W_OUTCOME_LIKE" if "outcomes" in reason else _LEFT_OUT_CODE
         if code == "W_OUTCOME_LIKE":
             text += " If one is a feature, name the features with --columns."
