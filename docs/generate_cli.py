@@ -57,7 +57,7 @@ JSON object, even if the command fails:
 | `run` | stages (objects as above), note, not_estimable, report, exit_code |
 | `status` | stages (counts of ok and, of these, slides; of empty, failed, missing, stale), failed, empty, changed_settings |
 | `verify` | checked, missing, changed |
-| `init` | study, n_slides, n_patients, unmatched_slides, suggestions, patients_without_slides, endpoints, todo |
+| `init` | study, written, n_slides, n_patients, endpoints, unmatched_slides, unnamed_slides, suggestions, patients_without_slides, reading, unused, others |
 | `check` | usable, problems, warnings, slides, counts, discovery, limits (memory_mb, timeout_s, workers) |
 | `annotate` | forms, hpcs; with `--import` agreement (as agreement.json), names, kept |
 | `bundle` | path, sha256, endpoint, equation, encoder, weights_inside |

@@ -1,5 +1,8 @@
+import os
 import re
 import shutil
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from pathosig.core.study import Study
 from pathosig.core.tables import read_csv_rows
 from pathosig.core.units import Execution
 from pathosig.intake import check, init
+from pathosig.scoring.owners import slide_paths
 
 
 @pytest.fixture
@@ -37,6 +41,24 @@ def test_init_writes_a_study_that_check_can_use(inputs):
     assert findings.usable
     assert findings.counts["slides_readable"] == 2
     assert findings.counts["os_events"] == {"discovery": 1, "val": 1}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_slide_whose_name_is_not_utf8_is_left_out_and_named(inputs):
+    odd = os.fsencode(inputs / "slides") + b"/P3\xff.svs"
+    shutil.copy(inputs / "slides" / "stray.svs", odd)
+    report = init(inputs / "study", slides=str(inputs / "slides"), clinical=inputs / "clinical.csv")
+    assert report.n_slides == 2
+    assert report.unnamed == ("P3\\xff.svs",)
+    assert "P3\\xff.svs" in report.to_text()
+    assert check(Study.open(inputs / "study")).usable
+    for path in (inputs / "slides").glob("*.svs"):
+        if os.fsencode(path) != odd:
+            path.unlink()
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        init(inputs / "other", slides=str(inputs / "slides"), clinical=inputs / "clinical.csv")
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        slide_paths([Path(os.fsdecode(odd))], None)
 
 
 def test_a_time_column_without_unit_needs_one(inputs):

@@ -35,6 +35,8 @@ class InitReport(Shown):
         Unmatched slide -> the patient that may be meant.
     patients_without_slides
         Ids of the patients without a slide.
+    unnamed
+        Slides that are left out because their paths are not UTF-8.
     is_trial
         Whether it was a dry run.
     answers
@@ -47,6 +49,7 @@ class InitReport(Shown):
     unmatched_slides: tuple[str, ...]
     suggestions: Mapping[str, str]
     patients_without_slides: tuple[str, ...]
+    unnamed: tuple[str, ...] = ()
     is_trial: bool = False
     answers: tuple[str, ...] = ()
 
@@ -76,6 +79,7 @@ class InitReport(Shown):
             "n_patients": self.n_patients,
             "endpoints": list(self.endpoints),
             "unmatched_slides": list(self.unmatched_slides),
+            "unnamed_slides": list(self.unnamed),
             "suggestions": dict(self.suggestions),
             "patients_without_slides": list(self.patients_without_slides),
             "reading": [{"subject": subject, "text": text} for subject, text in self.proposal.lines()],
@@ -116,6 +120,11 @@ class InitReport(Shown):
             lines.append(
                 f"{len(self.unmatched_slides)} slides match no patient and are left out: {'; '.join(shown)}"
             )
+        if self.unnamed:
+            lines.append(
+                f"left out, because their paths are not UTF-8: {'; '.join(self.unnamed[:_EXAMPLES])} ({len(self.unnamed)} in all). "
+                "Rename them and run init again."
+            )
         if self.patients_without_slides:
             n = len(self.patients_without_slides)
             lines.append(f"{n} patients have no slide: {list(self.patients_without_slides[:_EXAMPLES])}")
@@ -133,6 +142,7 @@ def report_on(
     answers: tuple[str, ...],
     *,
     is_trial: bool,
+    unnamed: tuple[str, ...] = (),
 ) -> InitReport:
     """The report on a proposal and on the slides that were matched to its patients."""
     patients = set(proposal.table.ids)
@@ -152,4 +162,5 @@ def report_on(
         patients_without_slides=tuple(sorted(patients - have)) if matched is not None else (),
         is_trial=is_trial,
         answers=tuple(map(shlex.quote, answers)),
+        unnamed=unnamed,
     )

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pathosig.core.errors import ConfigError, InputError, PathosigError
 from pathosig.core.grids import SheetsError, Table
+from pathosig.core.names import in_utf8
 from pathosig.core.remote import matching, path_of, shown, url_of
 from pathosig.core.study import Study
 from pathosig.core.table_files import read_table
@@ -148,7 +149,7 @@ def init(
         raise ConfigError(
             "--pseudonymize and --tma-map do not go together: pseudonymise the map and the table first."
         )
-    stems = _stems(_found(slides)) if slides is not None else {}
+    stems, unnamed = _stems(_found(slides)) if slides is not None else ({}, ())
     choices = _choices(
         patient_column=patient_column,
         slide_column=slide_column,
@@ -186,7 +187,7 @@ def init(
     if tma_map is not None:
         mapped = read_tma_map(Path(tma_map), stems.keys(), [i for i in proposal.table.ids if i])
         matched = SlideMatches(patients=dict.fromkeys(stems, ""), how=f"microarrays: {mapped.sentence}")
-    report = report_on(directory, proposal, matched, answers, is_trial=dry_run)
+    report = report_on(directory, proposal, matched, answers, is_trial=dry_run, unnamed=unnamed)
     if mapped is not None:
         lacking = {i for i in proposal.table.ids if i} - {str(row["patient_id"]) for row in mapped.rows}
         report = replace(report, patients_without_slides=tuple(sorted(lacking)))
@@ -236,9 +237,14 @@ def _in_the_cloud(slides: str) -> list[Path]:
         raise ConfigError(f"--slides {slides!r}: {error.strerror or error}.", code="E_NOT_FILE") from error
 
 
-def _stems(paths: Sequence[Path]) -> dict[str, Path]:
+def _stems(paths: Sequence[Path]) -> tuple[dict[str, Path], tuple[str, ...]]:
+    """Name of each slide -> its path, and the files whose paths are not UTF-8, which no table can hold."""
     out: dict[str, Path] = {}
-    for path in paths:
+    texts = {path: in_utf8(path) for path in paths}
+    unnamed = tuple(Path(text).name for path, text in texts.items() if text != str(path))
+    if len(unnamed) == len(paths):
+        raise ConfigError(f"--slides: the path {texts[paths[0]]} is not UTF-8. Rename it.")
+    for path in (path for path, text in texts.items() if text == str(path)):
         stem = slide_name(path)
         if stem in out:
             raise InputError(
@@ -247,7 +253,7 @@ def _stems(paths: Sequence[Path]) -> dict[str, Path]:
                 code="E_DUP_ID",
             )
         out[stem] = path
-    return out
+    return out, unnamed
 
 
 # -- reading ----------------------------------------------------------------------------------

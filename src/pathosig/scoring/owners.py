@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pathosig.core.errors import ConfigError, InputError
 from pathosig.core.ids import match_slides
+from pathosig.core.names import in_utf8
 from pathosig.core.remote import url_of
 from pathosig.core.tables import read_csv_rows
 from pathosig.slides.listing import slide_name
@@ -27,7 +28,7 @@ def slide_paths(slides: Sequence[Path], features: Path | None) -> dict[str, Path
     Raises
     ------
     ConfigError
-        If there is no slide; E_DUP_ID if two slides have the same name.
+        If there is no slide or a path is not UTF-8; E_DUP_ID if two slides have the same name.
     InputError
         E_NOT_FILE if a slide is missing.
 
@@ -41,6 +42,9 @@ def slide_paths(slides: Sequence[Path], features: Path | None) -> dict[str, Path
         paths = sorted(p for s in ("*.h5", "*.hdf5") for p in features.glob(s))
     if not paths:
         raise ConfigError("no slide given.")
+    unnamed = [in_utf8(p) for p in paths if in_utf8(p) != str(p)]
+    if unnamed:
+        raise ConfigError(f"the path {unnamed[0]} is not UTF-8. Rename it.")
     absent = [str(p) for p in paths if not (features or url_of(p) or p.exists())]
     if absent:
         raise InputError(
