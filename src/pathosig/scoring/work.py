@@ -17,13 +17,16 @@ from pathosig.core.study import Study
 from pathosig.core.tables import write_csv_rows
 from pathosig.core.tile_tables import read_slide_tiles
 from pathosig.core.units import Execution, Job, Outcome, StageReport, Unit
+from pathosig.encoder import engines
 from pathosig.encoder.graph_cache import file_sha256
+from pathosig.encoder.quick_check import is_ready
 from pathosig.encoder.spec import EncoderSpec
 from pathosig.phenotypes.frozen import FrozenPhenotypes
 from pathosig.phenotypes.reading import SlideFiles, tile_mpp
 from pathosig.phenotypes.spec import PhenotypeSpec
 from pathosig.scoring.contents import Bundle, FrozenStudy, read_bundle
 from pathosig.scoring.owners import slide_paths
+from pathosig.tiles.spec import TileSpec
 from pathosig.tma.maps import COLUMNS as MAP_COLUMNS
 from pathosig.tma.maps import read_tma_map
 
@@ -234,7 +237,8 @@ def _pixels(study: Study, new: NewSlides, execution: Execution) -> list[StageRep
     from pathosig.tissue.stage import find_tissue
 
     # Workers may find an exported graph and never open the weights, so their digest is checked here.
-    apart(check_encoder, study.root, study.spec(EncoderSpec).weights, label="encoder")
+    if not _is_ready(study, execution.device):
+        apart(check_encoder, study.root, study.spec(EncoderSpec).weights, label="encoder")
     reports = []
     if new.tma_map:
         from pathosig.tma.stage import find_cores
@@ -246,6 +250,16 @@ def _pixels(study: Study, new: NewSlides, execution: Execution) -> list[StageRep
     units, task = embed_units(study)
     reports.append(run_each(study, EMBED, spec, units, task, execution=execution))
     return reports
+
+
+def _is_ready(study: Study, device: str) -> bool:
+    """Whether the encoder was checked and exported by an earlier run and its weights are unchanged, so that torch is not needed."""
+    spec = study.spec(EncoderSpec)
+    if spec.weights is not None or engines.has_cuda_driver():
+        return False
+    return engines.resolve(spec.engine, device)[0] == "ort" and is_ready(
+        study.root, study.spec(TileSpec).size_px
+    )
 
 
 def _features(
