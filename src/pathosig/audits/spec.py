@@ -28,6 +28,11 @@ class AuditSpec(Spec):
         Numbers of tiles per patient of `depth`.
     seed
         Seed of all audits.
+
+    Examples
+    --------
+    >>> AuditSpec().section
+    'audit'
     """
 
     section: ClassVar[str] = "audit"

@@ -31,6 +31,11 @@ class CompareSpec(Spec):
         Passes of the attention model over all patients.
     seed
         Seed of every random step; the folds are those of `[validate]`.
+
+    Examples
+    --------
+    >>> CompareSpec().section
+    'compare'
     """
 
     section: ClassVar[str] = "compare"

@@ -39,11 +39,11 @@ def file_stem(unit: str, twins: frozenset[str] = frozenset()) -> str:
 
 
 def in_utf8(path: Path) -> str:
-    """A path as tables and messages can hold it; it differs from `str(path)` if the path is not UTF-8.
+    r"""A path as tables and messages can hold it; it differs from `str(path)` if the path is not UTF-8.
 
     Examples
     --------
-    >>> in_utf8(Path(os.fsdecode(b"S01\\xff.svs"))), in_utf8(Path("S01.svs"))
-    ('S01\\\\xff.svs', 'S01.svs')
+    >>> in_utf8(Path(os.fsdecode(b"S01\xff.svs"))), in_utf8(Path("S01.svs"))
+    ('S01\\xff.svs', 'S01.svs')
     """
     return os.fsencode(path).decode("utf-8", "backslashreplace")

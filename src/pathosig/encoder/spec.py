@@ -45,6 +45,11 @@ class EncoderSpec(Spec):
         Smallest cosine that an int8 embedding may have to the exact one; it decides how many layers are quantised.
     seed
         Seed of the choice of calibration tiles.
+
+    Examples
+    --------
+    >>> EncoderSpec(name="h-optimus-0").method
+    'pretrained'
     """
 
     section: ClassVar[str] = "encoder"
@@ -160,6 +165,11 @@ class TrainSpec(Spec):
         Threads of torch; a setting of the study because the last digits depend on it.
     seed
         Seed of the choice and order of tiles, the views, the split of patients, and the initial weights of the heads.
+
+    Examples
+    --------
+    >>> TrainSpec().preset, TrainSpec.paper().preset
+    ('recommended', 'paper')
     """
 
     section: ClassVar[str] = "train"

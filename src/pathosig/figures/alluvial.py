@@ -33,6 +33,13 @@ def alluvial_plot(
         Title of the figure.
     colour_by
         The column whose categories colour the bands.
+
+    Examples
+    --------
+    >>> patients = [("low", "SCLC-A"), ("high", "SCLC-N"), ("high", "SCLC-A")]
+    >>> figure = alluvial_plot(["Risk", "Subtype"], patients, title="Risk groups and subtypes")
+    >>> len(figure.axes)
+    1
     """
     with style():
         width = min(PAGE, 1.8 * max(len(stages), 2))

@@ -39,6 +39,13 @@ def embedding_map(
         Label -> hex colour; the group palette otherwise.
     label_in_place
         Whether to write labels into the map, the most frequent first, none over another; a legend is drawn when there are at most eight.
+
+    Examples
+    --------
+    >>> points = np.random.default_rng(0).normal(size=(30, 2))
+    >>> figure = embedding_map(points, ["HPC 00", "HPC 01"] * 15, title="Training tiles")
+    >>> figure.axes[0].get_title(loc="left")
+    'Training tiles'
     """
     with style():
         points = np.asarray(points, float)

@@ -36,7 +36,15 @@ class FlowStep:
 
 
 def flow_diagram(steps: Sequence[FlowStep], arms: Sequence[FlowStep] = (), *, title: str = "") -> Figure:
-    """Boxes from top to bottom with exclusions at the right; `arms` (the cohorts) side by side below."""
+    """Boxes from top to bottom with exclusions at the right; `arms` (the cohorts) side by side below.
+
+    Examples
+    --------
+    >>> steps = [FlowStep(title="Patients", lines=("200",), excluded=("12 without a slide",))]
+    >>> figure = flow_diagram(steps, [FlowStep(title="Discovery", lines=("120",)), FlowStep(title="Validation", lines=("68",))])
+    >>> "12 without a slide" in " ".join(text.get_text() for text in figure.axes[0].texts)
+    True
+    """
     with style():
         box_heights = [_height(s) for s in steps]
         gaps = [

@@ -39,6 +39,13 @@ class ForestRow:
         0 or 1: indentation.
     remark
         Printed in place of an estimate that is missing, such as ``separation``.
+
+    Examples
+    --------
+    >>> ForestRow(label="Score, per SD", hr=1.46, lower=1.2, upper=1.8).too_wide
+    False
+    >>> ForestRow(label="Stage IV", hr=4.0, lower=0.3, upper=60.0).too_wide
+    True
     """
 
     label: str
@@ -86,6 +93,13 @@ def forest_plot(
         Meaning of the two directions, under the axis.
     width
         Inches; the height follows from the number of rows.
+
+    Examples
+    --------
+    >>> rows = [ForestRow(label="Score, per SD", hr=1.46, lower=1.2, upper=1.8, n=380, events=194, p=0.0002)]
+    >>> figure = forest_plot(rows, title="Overall survival")
+    >>> "Overall survival" in [text.get_text() for text in figure.axes[0].texts]
+    True
     """
     with style():
         body = max(len(rows), 1) * _ROW

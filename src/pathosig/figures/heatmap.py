@@ -88,6 +88,12 @@ def profile_heatmap(
     ------
     InputError
         If shares are not patients by HPCs.
+
+    Examples
+    --------
+    >>> figure = profile_heatmap([[0.2, 0.8], [0.6, 0.4]], ["HPC 00", "HPC 01"], [-1.0, 1.0], cutoff=0.0, title="Profiles")
+    >>> len(figure.axes) > 1
+    True
     """
     shares = np.asarray(shares, float)
     if shares.shape != (len(score), len(names)):

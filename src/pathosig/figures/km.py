@@ -51,6 +51,15 @@ class KmCurve:
         Totals.
     median
         Median survival with its limits; None where not reached.
+
+    Examples
+    --------
+    >>> curve = KmCurve(
+    ...     label="high", time=[2, 5, 9], estimate=[0.8, 0.6, 0.3], lower=[0.6, 0.4, 0.1], upper=[1, 0.9, 0.7],
+    ...     n_risk=[10, 7, 4], n_event=[2, 2, 2], n_censor=[0, 1, 0], n=10, events=6
+    ... )
+    >>> curve.counts_at([0, 6])
+    [(10, 0, 0), (4, 1, 4)]
     """
 
     label: str

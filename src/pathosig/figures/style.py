@@ -110,7 +110,14 @@ def note(axes: Axes, text: str) -> None:
 
 
 def svg_bytes(figure: Figure, *, jpeg_quality: int = 88) -> bytes:
-    """The figure as SVG with real text and no date, photographs inside as JPEG; same figure, same bytes."""
+    """The figure as SVG with real text and no date, photographs inside as JPEG; same figure, same bytes.
+
+    Examples
+    --------
+    >>> figure = new_figure(3.5, 2.0)
+    >>> svg_bytes(figure) == svg_bytes(figure), b"<svg" in svg_bytes(figure)
+    (True, True)
+    """
     buffer = io.BytesIO()
     with style():
         figure.savefig(buffer, format="svg", dpi=IMAGE_DPI, metadata={"Date": None, "Creator": "pathosig"})
@@ -154,7 +161,13 @@ def with_dark_mode(svg: bytes) -> bytes:
 
 
 def pdf_bytes(figure: Figure) -> bytes:
-    """The figure as PDF with embedded TrueType fonts and no date."""
+    """The figure as PDF with embedded TrueType fonts and no date.
+
+    Examples
+    --------
+    >>> pdf_bytes(new_figure(3.5, 2.0))[:5]
+    b'%PDF-'
+    """
     buffer = io.BytesIO()
     with style():
         figure.savefig(
@@ -164,7 +177,13 @@ def pdf_bytes(figure: Figure) -> bytes:
 
 
 def png_bytes(figure: Figure, *, dpi: int = 200) -> bytes:
-    """The figure as PNG."""
+    r"""The figure as PNG.
+
+    Examples
+    --------
+    >>> png_bytes(new_figure(3.5, 2.0))[:4]
+    b'\x89PNG'
+    """
     buffer = io.BytesIO()
     with style():
         figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": "pathosig"})
@@ -178,6 +197,13 @@ def save_figure(figure: Figure, path: Path) -> Path:
     ------
     ValueError
         If the suffix is another one.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_figure(new_figure(3.5, 2.0), Path(folder, "empty.svg")).name
+    'empty.svg'
     """
     makers = {".svg": svg_bytes, ".pdf": pdf_bytes, ".png": png_bytes}
     if path.suffix.lower() not in makers:

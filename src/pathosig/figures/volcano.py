@@ -52,6 +52,13 @@ def volcano_plot(
         q-value of the dashed line.
     label_at_most
         Names printed at most, the smallest q first; selected ones always unless they are more than `MOST_NAMED`.
+
+    Examples
+    --------
+    >>> points = [VolcanoPoint(name="HPC 07", log_hr=0.8, q=0.001, selected=True), VolcanoPoint(name="HPC 02", log_hr=0.1, q=0.6)]
+    >>> figure = volcano_plot(points, title="Candidates")
+    >>> figure.axes[0].get_title(loc="left")
+    'Candidates'
     """
     with style():
         points = [

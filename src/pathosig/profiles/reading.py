@@ -41,6 +41,14 @@ class Profiles:
         How missing features were filled and features were scaled; None for compositions.
     raw
         Features of slides before filling and scaling; None for compositions.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"patient_id": ["P1", "P2"], "n_tiles": 300, "hpc_00": [0.2, 0.7], "hpc_01": [0.8, 0.3]})
+    >>> profiles = Profiles(kind="composition", patients=table, slides=table, columns=("hpc_00", "hpc_01"), tree={})
+    >>> profiles.patients[list(profiles.columns)].sum(axis=1).tolist()
+    [1.0, 1.0]
     """
 
     kind: str

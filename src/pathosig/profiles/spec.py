@@ -28,6 +28,11 @@ class ProfilesSpec(Spec):
         Divide each tile between its three nearest HPCs by confidence, instead of counting it for the nearest HPC only.
     drop_artefacts
         Remove HPCs that are artefacts, and scale the proportions of the others to add up to 1.
+
+    Examples
+    --------
+    >>> ProfilesSpec(table="features.csv", columns=("*_HE",)).max_missing
+    0.5
     """
 
     section: ClassVar[str] = "profiles"

@@ -70,6 +70,20 @@ def build_profiles(
     InputError
         If there are neither assignments nor a table (E_MISSING), or the table has none of the study's patients
         (E_NO_OVERLAP) or no usable features.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pandas as pd
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     study = Study.create(folder, {"endpoints": {"os": {"time": "months", "event": "died", "unit": "months"}}})
+    ...     patients = pd.DataFrame({"patient_id": ["P1", "P2", "P3"], "cohort": "discovery", "months": 9, "died": 1})
+    ...     patients.to_csv(study.root / "patients.csv", index=False)
+    ...     features = pd.DataFrame({"patient_id": ["P1", "P2", "P3"], "grade": [1.5, 2.25, 4.0]})
+    ...     features.to_csv(study.root / "features.csv", index=False)
+    ...     report = build_profiles(Study.open(folder), features=study.root / "features.csv")
+    ...     pd.read_parquet(study.paths.patient_profiles)["grade"].round(2).tolist()
+    [-0.84, -0.26, 1.1]
     """
     spec = spec or study.spec(ProfilesSpec)
     if features is not None:

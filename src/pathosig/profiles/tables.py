@@ -268,6 +268,15 @@ class FeatureRules:
         Mean and standard deviation of the filled values.
     dropped
         Column -> why it is not used.
+
+    Examples
+    --------
+    >>> raw = pd.DataFrame({"grade": [1.0, 2.0, np.nan, 3.0], "ward": 7.0})
+    >>> rules = FeatureRules.fit(raw, ["grade", "ward"])
+    >>> rules.columns, rules.fill, dict(rules.dropped)
+    (('grade',), (2.0,), {'ward': 'constant in discovery'})
+    >>> rules.apply(raw)["grade"].round(2).tolist()
+    [-1.22, 0.0, 0.0, 1.22]
     """
 
     columns: tuple[str, ...]

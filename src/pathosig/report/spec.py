@@ -28,6 +28,11 @@ class ReportSpec(Spec):
         Whether every figure is also written as PDF (0.3 s each: fonts are embedded).
     docx
         Whether the tables are also written as one Word document (needs the extra `exports`).
+
+    Examples
+    --------
+    >>> ReportSpec(title="Lung, three centres").max_maps
+    8
     """
 
     section: ClassVar[str] = "report"

@@ -62,6 +62,11 @@ class SimulateSpec(Spec):
         A folder with labelled tiles, one subfolder for each type, to use instead of procedural textures.
     seed
         Seed of every random step: the same seed gives the same cohort.
+
+    Examples
+    --------
+    >>> SimulateSpec(kind="tma", array="6x8").level
+    'slides'
     """
 
     section: ClassVar[str] = "simulate"

@@ -54,6 +54,13 @@ def instance_loss(z_a: torch.Tensor, z_b: torch.Tensor, *, temperature: float = 
     -------
     Tensor
         A scalar, the mean over the 2B rows.
+
+    Examples
+    --------
+    >>> z = torch.eye(4)
+    >>> aligned, shuffled = instance_loss(z, z), instance_loss(z, z.roll(1, 0))
+    >>> bool(aligned < shuffled)
+    True
     """
     return nt_xent(z_a, z_b, temperature=temperature)
 
@@ -75,6 +82,12 @@ def cluster_loss(c_a: torch.Tensor, c_b: torch.Tensor, *, temperature: float = 1
     -------
     Tensor
         A scalar.
+
+    Examples
+    --------
+    >>> even, single = torch.eye(4), torch.eye(4)[[0, 0, 0, 0]]
+    >>> bool(cluster_loss(even, even) < cluster_loss(single, single))
+    True
     """
     columns_a = functional.normalize(c_a, dim=0)
     columns_b = functional.normalize(c_b, dim=0)
@@ -106,6 +119,12 @@ def barlow_loss(
     -------
     Tensor
         A scalar.
+
+    Examples
+    --------
+    >>> h = torch.randn(64, 3, generator=torch.Generator().manual_seed(0))
+    >>> bool(barlow_loss(h, h) < barlow_loss(h, h.roll(1, 0)))
+    True
     """
     n = len(h_a)
     standard_a = functional.batch_norm(h_a, None, None, training=True)
