@@ -16,8 +16,9 @@ from pathosig.core.units import Execution
 
 PAGE = Path(__file__).parent / "reference" / "cli.md"
 
-HEAD = """<!-- Made by docs/generate_cli.py from the functions themselves; do not edit. -->
-# Commands
+HEAD = """# Commands
+
+<!-- Made by docs/generate_cli.py from the functions themselves; do not edit. -->
 
 `pathosig --help` lists the commands, and `pathosig COMMAND --help` the flags of one. Every command is also a Python function
 (named under its heading) with the same arguments: `STUDY` is `Study.open(folder)`, flags of the stage make its Spec,
