@@ -17,9 +17,10 @@ from pathosig.validation.added import FrozenModels, added_value
 from pathosig.validation.associations import _counted, associations
 from pathosig.validation.competing import competing_risks
 from pathosig.validation.error import overall_error
-from pathosig.validation.findings import riley, sample_size_findings, spread_findings
+from pathosig.validation.findings import spread_findings
 from pathosig.validation.forests import forest
 from pathosig.validation.frozen import joined
+from pathosig.validation.required_size import riley, sample_size_findings
 from pathosig.validation.results import AgainstRidge, PrimaryAnalysis, Results
 from pathosig.validation.tidy import tidy_tables
 from pathosig.validation.values import NOT_COMPUTED, Estimate

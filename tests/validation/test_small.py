@@ -10,7 +10,8 @@ import pytest
 from pathosig.signature import SignatureSpec, fit_details
 from pathosig.survival.precision import detectable_hr
 from pathosig.validation import read_results
-from pathosig.validation.small import instability, small_findings
+from pathosig.validation.instability import instability
+from pathosig.validation.small import small_findings
 from tests.audits.test_null import patients
 from tests.signature.test_stage import make_study, run
 

@@ -10,7 +10,7 @@ from pathosig.figures.style import COLUMN, axes_at, new_figure, style
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from pathosig.validation.small import Instability
+    from pathosig.validation.instability import Instability
 
 
 def instability_plot(moves: Instability) -> Figure:

@@ -8,7 +8,8 @@ import numpy as np
 from scipy import stats
 
 from pathosig.survival.coxfit import CoxFit, Test
-from pathosig.survival.data import as_columns, as_weights, fix_times, group_codes, labelled_codes, outcome
+from pathosig.survival.data import as_columns, as_weights, fix_times, outcome
+from pathosig.survival.groups import group_codes, labelled_codes
 from pathosig.survival.likelihood import loglik_derivatives, score_residuals
 from pathosig.survival.newton import Climb, independent, inverse, maximise
 from pathosig.survival.path import elastic_net

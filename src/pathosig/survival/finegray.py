@@ -11,7 +11,8 @@ from scipy import stats
 from pathosig.core.errors import ConfigError, InputError, NotEstimableError
 from pathosig.survival.cox import cox
 from pathosig.survival.coxfit import CoxFit, Test
-from pathosig.survival.data import as_columns, as_times, fix_times, group_codes
+from pathosig.survival.data import as_columns, as_times, fix_times
+from pathosig.survival.groups import group_codes
 from pathosig.survival.incidence import as_causes
 
 

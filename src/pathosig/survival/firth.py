@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, stats
 
-from pathosig.survival.data import as_columns, as_weights, fix_times, group_codes, outcome
+from pathosig.survival.data import as_columns, as_weights, fix_times, outcome
+from pathosig.survival.groups import group_codes
 from pathosig.survival.likelihood import loglik_derivatives, score_residuals, term_sums
 from pathosig.survival.newton import Derivatives, independent, inverse, maximise
 from pathosig.survival.risksets import RiskSets, risk_sets

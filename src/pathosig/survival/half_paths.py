@@ -198,9 +198,8 @@ class _Descent:
         """Take a few steps in every half-sample."""
         raw, new, spare = (np.empty(self.beta.shape) for _ in range(3))
         beta, ahead, moved = self.beta, self.ahead, self.moved
-        pace = np.minimum(
-            self.pace, _STEPS
-        )  # half-samples that have ended are still computed, without effect
+        # half-samples that have ended are still computed, without effect
+        pace = np.minimum(self.pace, _STEPS)
         least = -self.shrink
         for _ in range(_LOOK):
             np.matmul(self.hessian, ahead[:, :, None], out=raw[:, :, None])
@@ -227,17 +226,13 @@ class _Descent:
     def only(self, kept: np.ndarray) -> _Descent:
         """The current state of some half-samples, which `kept` selects."""
         out = copy.copy(self)
-        for name, value in vars(self).items():
-            setattr(out, name, value[kept])
+        vars(out).update({name: value[kept] for name, value in vars(self).items()})
         return out
 
     def renew(self, at: np.ndarray, model: Quadratic) -> None:
         """Replace the models of some half-samples, whose positions are `at`, int[m]."""
-        self.hessian[at], self.linear[at], self.step[at] = (
-            model.hessian,
-            model.linear,
-            1 / model.steep[:, None],
-        )
+        self.hessian[at], self.linear[at] = model.hessian, model.linear
+        self.step[at] = 1 / model.steep[:, None]
 
     def begin(self, at: np.ndarray, beta: np.ndarray, penalty: np.ndarray) -> None:
         """Restart some half-samples, whose positions are `at`, int[m], at other coefficients and penalties."""
@@ -311,9 +306,7 @@ def _steepness(hessian: np.ndarray) -> np.ndarray:
     return np.asarray(np.maximum(size * (power**2).sum((1, 2)) ** (1 / 16), 1e-9))
 
 
-def _residuals(
-    halves: HalfSamples, beta: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _residuals(halves: HalfSamples, beta: np.ndarray) -> tuple[np.ndarray, ...]:
     """Martingale residual, relative risk, S0 at its time and cumulative 1 / S0 of every row: float[b, n] each."""
     eta = np.matmul(halves.x, beta[:, :, None])[:, :, 0]
     eta -= eta.max(1, keepdims=True)
@@ -372,11 +365,11 @@ def first_entries(
     """
     count, p = len(halves.x), halves.x.shape[2]
     beta, chosen = np.zeros((count, p)), np.zeros((count, p), bool)
-    clusters = np.unique(cluster, return_inverse=True)[1].reshape(np.shape(cluster))
-    clusters = np.broadcast_to(clusters, (count, p))
+    clusters = np.broadcast_to(
+        np.unique(cluster, return_inverse=True)[1].reshape(np.shape(cluster)), (count, p)
+    )
     ratios = np.geomspace(1.0, min_ratio, n_lambda)[1:]
-    top, number = np.abs(gradient(halves, beta)).max(1), np.zeros(count, int)
-    ids = np.arange(count)
+    top, number, ids = np.abs(gradient(halves, beta)).max(1), np.zeros(count, int), np.arange(count)
     resting, over, through = (np.zeros(count, bool) for _ in range(3))
     descent = _Descent(quadratic_at(halves, beta), beta, top * ratios[0])
     # Half-samples move to their next penalty in groups of at least an eighth, so that none has to wait for the slowest.

@@ -11,8 +11,9 @@ from scipy import stats
 
 from pathosig.core.errors import ConfigError, InputError, NotEstimableError
 from pathosig.survival.curves import sorted_labels
-from pathosig.survival.data import as_numbers, as_times, fix_times, group_codes
+from pathosig.survival.data import as_numbers, as_times, fix_times
 from pathosig.survival.gray import gray_sums
+from pathosig.survival.groups import group_codes
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,8 @@ from scipy import stats
 
 from pathosig.core.errors import NotEstimableError
 from pathosig.survival.curves import sorted_labels
-from pathosig.survival.data import fix_times, group_codes, outcome
+from pathosig.survival.data import fix_times, outcome
+from pathosig.survival.groups import group_codes
 from pathosig.survival.tables import adjust_p
 
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from pathosig.core.errors import InputError
 from pathosig.survival.cutpoint import logrank_scores
-from pathosig.survival.data import group_codes, outcome
+from pathosig.survival.data import outcome
+from pathosig.survival.groups import group_codes
 
 _BLOCK = 500
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from pathosig.survival.data import as_columns, as_weights, fix_times, group_codes, outcome
+from pathosig.survival.data import as_columns, as_weights, fix_times, outcome
+from pathosig.survival.groups import group_codes
 from pathosig.survival.likelihood import loglik_derivatives
 from pathosig.survival.risksets import RiskSets, risk_sets
 

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from pathosig.survival.data import as_columns, as_weights, fix_times, group_codes, outcome
+from pathosig.survival.data import as_columns, as_weights, fix_times, outcome
+from pathosig.survival.groups import group_codes
 from pathosig.survival.risksets import RiskSets, risk_sets
 from pathosig.survival.tables import adjust_p
 

@@ -16,8 +16,6 @@ from pathosig.validation.findings import (
     fold_findings,
     leak_findings,
     rare_findings,
-    riley,
-    sample_size_findings,
     spread_findings,
 )
 from pathosig.validation.forests import forest, subgroup_effects
@@ -25,6 +23,7 @@ from pathosig.validation.frozen import Validation, validate
 from pathosig.validation.internal import CrossValidation
 from pathosig.validation.performance import analyse
 from pathosig.validation.reading import Inputs
+from pathosig.validation.required_size import riley, sample_size_findings
 from pathosig.validation.results import Internal, OutOfFold, Results, SelectedShare
 from pathosig.validation.spec import ValidateSpec
 from pathosig.validation.table1 import missing_rows, table_one

@@ -19,6 +19,7 @@ from pathosig.signature.reading import FIT, SCORES, read_training
 from pathosig.signature.training import TrainingSet
 from pathosig.validation.assemble import results_of
 from pathosig.validation.comparators import comparator_findings, compare_scores
+from pathosig.validation.instability import instability
 from pathosig.validation.internal import CrossValidation, cross_validate
 from pathosig.validation.reading import (
     Inputs,
@@ -29,7 +30,7 @@ from pathosig.validation.reading import (
 )
 from pathosig.validation.results import Results, write_results
 from pathosig.validation.significance import LEVEL, candidates_test, selection_test
-from pathosig.validation.small import instability, small_findings, small_study
+from pathosig.validation.small import small_findings, small_study
 from pathosig.validation.sparse import DENSE, sparse_alternative
 from pathosig.validation.spec import ValidateSpec
 from pathosig.validation.tidy import tidy_tables
