@@ -62,6 +62,10 @@ def is_reduced(description: str, size: tuple[int, int]) -> bool:
     size
         (width, height) of the page.
 
+    Returns
+    -------
+    True if the text says so.
+
     Examples
     --------
     >>> is_reduced("Aperio Image Library\r\n46920x33014 [0,100 46000x32914] (256x256) -> 11500x8228 JPEG", (11500, 8228))
