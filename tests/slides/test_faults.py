@@ -13,7 +13,7 @@ from files import deflate_bomb, huge_tiff, looping_tiff, texture, write_svs
 from PIL import Image
 
 from pathosig.core.errors import SlideError
-from pathosig.slides import open_slide, plan_read, read_all_tiles, read_tiles
+from pathosig.slides import open_slide, plan_read, read_all_tiles, read_overview, read_tiles
 from pathosig.slides.listing import slides_among
 
 RGB = texture(500, 600)
@@ -326,3 +326,22 @@ def test_a_slide_whose_reader_lacks_a_library_is_not_called_damaged(tmp_path, mo
     said = refused(path, "E_EXTRA")
     assert "pathosig[slides]" in said
     assert "damaged" not in said
+
+
+def test_a_damaged_image_is_decoded_once(tmp_path, monkeypatch):
+    from pathosig.slides.backends import flat
+
+    path = tmp_path / "s.jpg"
+    Image.fromarray(texture(300, 400)).save(path, quality=90)
+    path.write_bytes(path.read_bytes()[:9_000])
+    calls = []
+    load = flat._load
+    monkeypatch.setattr(flat, "_load", lambda path: calls.append(path) or load(path))
+    with open_slide(path, mpp=0.5) as reader:
+        for _ in range(3):
+            with pytest.raises(SlideError) as caught:
+                reader.read_level(0, 0, 0, 64, 64)
+            assert caught.value.code == "E_FORMAT"
+        with pytest.raises(SlideError):
+            read_overview(reader, 0.5)
+    assert len(calls) == 1

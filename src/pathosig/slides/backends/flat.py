@@ -38,11 +38,18 @@ class FlatReader(ContextClose):
             level_sizes=(size,), downsamples=(1.0,), mpp=value, mpp_source=source, vendor="flat"
         )
         self._pixels: np.ndarray | None = None
+        self._damage: SlideError | None = None
 
     def read_level(self, level: int, x: int, y: int, width: int, height: int) -> np.ndarray:
         """Pixels of the image; pixels outside it are white."""
+        if self._damage is not None:  # decoding a damaged image again would take as long and fail again
+            raise SlideError(str(self._damage), code=self._damage.code)
         if self._pixels is None:
-            self._pixels = _load(self.path)
+            try:
+                self._pixels = _load(self.path)
+            except SlideError as error:
+                self._damage = error
+                raise
         out = np.full((height, width, 3), 255, np.uint8)
         total_w, total_h = self.info.level_sizes[0]
         x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + width, total_w), min(y + height, total_h)
