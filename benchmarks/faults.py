@@ -14,6 +14,8 @@ uncaught    inputs with an exception other than PathosigError, with the place an
 memory_mb   highest resident memory that one input added
 codes       how often each code was given, "ok" where the file was read
 
+With --attacks, files that are slow on purpose are measured instead (benchmarks/attacks.py).
+
 Inputs that crash, hang, are uncaught or take more than 1 GB are kept under --keep. Prints one JSON object as the last line.
 """
 
@@ -33,6 +35,8 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+
+import attacks
 
 TESTS = Path(__file__).parents[1] / "tests" / "slides"
 LIMIT_S = 20
@@ -348,9 +352,17 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--formats", default="")
     parser.add_argument("--keep", type=Path)
+    parser.add_argument("--attacks", action="store_true", help="measure files that are slow on purpose")
+    parser.add_argument("--only", default="", help="names of attacks")
+    parser.add_argument("--steps", default=",".join(attacks.STEPS), help="steps of attacks")
+    parser.add_argument("--bundle", type=Path, help="bundle for the step score of attacks")
     given = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     start = time.perf_counter()
+    if given.attacks:
+        names, steps = ([v for v in text.split(",") if v] for text in (given.only, given.steps))
+        print(json.dumps(attacks.measure(given.seed, names, steps, given.bundle)))
+        return
     found = measure(given.inputs, given.seed, [f for f in given.formats.split(",") if f], given.keep)
     print(json.dumps({**found, "minutes": round((time.perf_counter() - start) / 60, 1)}))
 

@@ -9,7 +9,7 @@ import numpy as np
 _BRIGHTEST = 0.02
 """Proportion of pixels that count as the brightest background; it is small because some slides have little glass."""
 
-_TINT, _DARK, _APART = 32, 110, 15
+_TINT, _DARK, _APART = 24, 110, 15
 _FEWEST = 4
 
 

@@ -17,7 +17,7 @@ from pathosig.tissue.spec import TissueSpec
 if TYPE_CHECKING:  # workers do without
     from pathosig.core.study import Specimen, Study
 
-STAGE = Stage(name="tissue", version=6)
+STAGE = Stage(name="tissue", version=7)
 
 
 def find_tissue(
