@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -155,11 +156,18 @@ def write_arrays(
     PathosigError
         If a slide cannot be written.
     """
-    jobs = [
-        Job(root=root, unit=a.slide_id, spec=spec, payload=asdict(a), execution=execution) for a in arrays
-    ]
     planted: dict[str, dict[str, list[float]]] = {}
-    with Progress("simulate", total=len(jobs)) as bar:
+    with TemporaryDirectory() as shared, Progress("simulate", total=len(arrays)) as bar:
+        jobs = [
+            Job(
+                root=root,
+                unit=a.slide_id,
+                spec=spec,
+                payload={**asdict(a), "shared": shared},
+                execution=execution,
+            )
+            for a in arrays
+        ]
         for answer in run_in_processes(_write_one, jobs, execution=execution):
             planted[answer.unit] = dict(answer.outcome().summary["cores"])
             bar.advance()
@@ -187,7 +195,7 @@ def _write_one(job: Job) -> Outcome:
         labels[y : y + side, x : x + side] = piece
         place = pixels[y * 8 : (y + side) * 8, x * 8 : (x + side) * 8]
         full = enlarge(piece)
-        apply_fills(place, full, _fills(full, spec, block["cohort"] == "discovery", rng), table)
+        apply_fills(place, full, _fills(full, job, rng), table)
         if core["state"] == "folded":
             _fold(place, full > 0)
         truth[f"{core['row']}-{core['column']}"] = true_shares(piece, len(core["proportions"])).tolist()
@@ -196,16 +204,15 @@ def _write_one(job: Job) -> Outcome:
     return Outcome(summary={"cores": truth})
 
 
-def _fills(
-    labels: np.ndarray, spec: SimulateSpec, discovery: bool, rng: np.random.Generator
-) -> dict[int, np.ndarray]:
+def _fills(labels: np.ndarray, job: Job, rng: np.random.Generator) -> dict[int, np.ndarray]:
     """What each tissue type of a core looks like."""
+    spec: SimulateSpec = job.spec
     size, kinds = (labels.shape[1], labels.shape[0]), [int(v) for v in np.unique(labels) if v > 0]
     if spec.tiles:
-        library = read_library(Path(spec.tiles)).half(discovery)
+        library = read_library(Path(spec.tiles)).half(job.payload["cohort"] == "discovery")
         return {v: mosaic_fill(size, library.tiles[v - 1], rng) for v in kinds}
     names = type_names(spec.types)
-    return {v: procedural_fill(size, names[v - 1], spec.seed, rng) for v in kinds}
+    return {v: procedural_fill(size, names[v - 1], spec.seed, rng, job.payload["shared"]) for v in kinds}
 
 
 def _fold(core: np.ndarray, tissue: np.ndarray) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from pathosig.core.errors import ConfigError
+from pathosig.core.records import atomic_path
 from pathosig.synthetic.textures import TEXTURE_NAMES, texture
 
 _IMAGES = (".jpeg", ".jpg", ".png", ".tif", ".tiff")
@@ -86,9 +87,16 @@ def type_names(types: int) -> tuple[str, ...]:
 
 
 @functools.lru_cache(maxsize=40)
-def _procedural(name: str, variant: int, seed: int) -> np.ndarray:
+def _procedural(name: str, variant: int, seed: int, shared: str) -> np.ndarray:
+    stored = Path(shared) / f"{name}-{variant}.npy"
+    if shared and stored.is_file():
+        return np.asarray(np.load(stored))
     spread = (-0.6, 0.0, 0.6)[variant]
-    return texture(name, (seed, 21, variant, TEXTURE_NAMES.index(name)), size=1024, vary=spread)
+    image = texture(name, (seed, 21, variant, TEXTURE_NAMES.index(name)), size=1024, vary=spread)
+    if shared:
+        with atomic_path(stored) as path, path.open("wb") as file:
+            np.save(file, image)
+    return image
 
 
 @functools.lru_cache(maxsize=4000)
@@ -100,9 +108,14 @@ def _load(path: str) -> np.ndarray:
         return np.asarray(rgb)
 
 
-def procedural_fill(size: tuple[int, int], name: str, seed: int, rng: np.random.Generator) -> np.ndarray:
-    """A procedural texture, repeated from a random offset, uint8[height, width, 3]."""
-    source = _procedural(name, int(rng.integers(_VARIANTS)), seed)
+def procedural_fill(
+    size: tuple[int, int], name: str, seed: int, rng: np.random.Generator, shared: str = ""
+) -> np.ndarray:
+    """A procedural texture, repeated from a random offset, uint8[height, width, 3].
+
+    `shared` is a folder in which processes that paint with the same seed leave their textures for each other.
+    """
+    source = _procedural(name, int(rng.integers(_VARIANTS)), seed, shared)
     side = source.shape[0]
     top, left = int(rng.integers(side)), int(rng.integers(side))
     return _repeated(np.roll(source, (-top, -left), axis=(0, 1)), size[1], size[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from PIL import Image
@@ -108,11 +109,18 @@ def write_slides(
     PathosigError
         If a slide cannot be written.
     """
-    jobs = [
-        Job(root=root, unit=s.slide_id, spec=spec, payload=asdict(s), execution=execution) for s in slides
-    ]
     shares: dict[str, list[float]] = {}
-    with Progress("simulate", total=len(jobs)) as bar:
+    with TemporaryDirectory() as shared, Progress("simulate", total=len(slides)) as bar:
+        jobs = [
+            Job(
+                root=root,
+                unit=s.slide_id,
+                spec=spec,
+                payload={**asdict(s), "shared": shared},
+                execution=execution,
+            )
+            for s in slides
+        ]
         for answer in run_in_processes(_write_one, jobs, execution=execution):
             shares[answer.unit] = list(answer.outcome().summary["shares"])
             bar.advance()
@@ -131,7 +139,7 @@ def _write_one(job: Job) -> Outcome:
         fills = {v: mosaic_fill(size, library.tiles[v - 1], rng) for v in kinds}
     else:
         names = type_names(spec.types)
-        fills = {v: procedural_fill(size, names[v - 1], spec.seed, rng) for v in kinds}
+        fills = {v: procedural_fill(size, names[v - 1], spec.seed, rng, slide["shared"]) for v in kinds}
     pixels = paint(full, fills, rng, spec.slide_shift)
     write_svs(job.root / "slides" / f"{job.unit}.svs", pixels)
     write_label_map(job.paths.planted(job.unit, ".png"), labels)
