@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 
 from pathosig.core.errors import InputError, NotEstimableError
-from pathosig.survival.concordance import harrell_c
 from pathosig.survival.cox import cox
 from pathosig.survival.data import as_columns, fix_times, outcome
 from pathosig.survival.replicates import fit_replicates
 
 _BATCHED_COLUMNS = 12
 """Above this number one model at a time is as fast: the cost of the batch grows with the square of the number of columns."""
+
+_BLOCK = 256
+"""Deaths that are compared with all patients at a time."""
 
 
 def bootstrap_cox(X: Any, time: Any, event: Any, indices: Any, *, ties: str = "efron") -> np.ndarray:
@@ -104,10 +106,16 @@ def bootstrap_c(score: Any, time: Any, event: Any, indices: Any) -> np.ndarray:
     """
     s = np.asarray(score, float)
     t, d, _ = outcome(time, event, rows=len(s), what="bootstrap_c")
-    out = np.full(len(np.asarray(indices)), np.nan)
-    for row, chosen in enumerate(_checked(indices, len(t), "bootstrap_c")):
-        try:
-            out[row] = harrell_c(s[chosen], t[chosen], d[chosen]).c
-        except NotEstimableError:
-            continue
-    return out
+    draws = _checked(indices, len(t), "bootstrap_c")
+    scored = np.isfinite(s)
+    times = np.array([np.bincount(row, minlength=len(t)) for row in draws], float)
+    drawn = times.reshape(len(draws), len(t))[:, scored]
+    s, d, t = s[scored], d[scored], fix_times(t[scored])[0]
+    # How often each patient is drawn weighs the pairs of all patients, which are compared once: blocks of deaths by all others.
+    concordant, compared = np.zeros((2, len(draws)))
+    for deaths in np.array_split(np.flatnonzero(d), -(-d.sum() // _BLOCK) or 1):
+        is_longer = (t > t[deaths, None]) | ((t == t[deaths, None]) & ~d)
+        beaten = is_longer * ((s < s[deaths, None]) + (s == s[deaths, None]) / 2)
+        concordant += np.sum(drawn[:, deaths] * (drawn @ beaten.T), axis=1)
+        compared += np.sum(drawn[:, deaths] * (drawn @ is_longer.T), axis=1)
+    return np.divide(concordant, compared, out=np.full(len(draws), np.nan), where=compared > 0)
