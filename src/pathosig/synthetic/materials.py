@@ -90,12 +90,12 @@ def type_names(types: int) -> tuple[str, ...]:
 def _procedural(name: str, variant: int, seed: int, shared: str) -> np.ndarray:
     stored = Path(shared) / f"{name}-{variant}.npy"
     if shared and stored.is_file():
-        return np.asarray(np.load(stored))
+        return np.asarray(np.load(stored, allow_pickle=False))
     spread = (-0.6, 0.0, 0.6)[variant]
     image = texture(name, (seed, 21, variant, TEXTURE_NAMES.index(name)), size=1024, vary=spread)
     if shared:
         with atomic_path(stored) as path, path.open("wb") as file:
-            np.save(file, image)
+            np.save(file, image, allow_pickle=False)
     return image
 
 
