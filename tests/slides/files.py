@@ -30,12 +30,14 @@ def write_svs(path, rgb, *, mpp="0.25", power="40", tile=240, levels=(1, 4), com
         options = {"compressionargs": {"level": 92}, **options}
     with tifffile.TiffWriter(path) as file:
         for step in levels:
+            image = np.ascontiguousarray(rgb[::step, ::step])
+            reduced = f") -> {image.shape[1]}x{image.shape[0]} JPEG"
             file.write(
-                np.ascontiguousarray(rgb[::step, ::step]),
+                image,
                 tile=(tile, tile),
                 photometric="rgb",
                 compression=compression,
-                description=aperio(mpp, power),
+                description=aperio(mpp, power).replace(") JPEG", reduced if step > 1 else ") JPEG"),
                 metadata=None,
                 software=False,
                 **options,

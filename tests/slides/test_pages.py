@@ -290,3 +290,25 @@ def test_planes_without_a_page_of_their_own_are_refused(tmp_path, writer):
     with pytest.raises(SlideError, match="3 planes in 1 page") as caught:
         open_slide(path, mpp=0.5)
     assert caught.value.code == "E_FORMAT"
+
+
+@pytest.mark.parametrize("smallest", ["lost", "white", "black", "another image"])
+def test_a_smallest_sub_image_that_does_not_look_like_the_slide_is_not_used(tmp_path, smallest):
+    image = {
+        "lost": small(4),
+        "white": np.full((256, 256, 3), 255, np.uint8),
+        "black": np.zeros((256, 256, 3), np.uint8),
+        "another image": 255 - small(4),
+    }[smallest]
+    path = tmp_path / "s.tif"
+    with tifffile.TiffWriter(path) as file:
+        file.write(RGB, subifds=2, **TILED)
+        file.write(small(2), subfiletype=1, **TILED)
+        file.write(image, subfiletype=1, **TILED)
+    if smallest == "lost":
+        with tifffile.TiffFile(path) as file:
+            tag = file.pages[0].pages[1].tags[325]
+        data = bytearray(path.read_bytes())
+        data[tag.valueoffset : tag.valueoffset + 16] = bytes(16)  # no bytes are stored
+        path.write_bytes(data)
+    assert sizes(path) == ((1024, 1024), (512, 512))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections import OrderedDict
 from collections.abc import Hashable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -125,11 +126,25 @@ class TiffReader(TiledReader):
         if choice is None:
             self._check_planes(pages)
             choice = choose_scans(pages, self.path.name, self._alike)
+            scans = tuple(replace(scan, levels=self._sound(scan.levels)) for scan in choice.scans)
+            choice = replace(choice, scans=scans)
             _choices[key] = choice
             while len(_choices) > _MOST_CHOICES:
                 with contextlib.suppress(KeyError):  # another thread was quicker
                     _choices.popitem(last=False)
         return choice
+
+    def _sound(self, levels: tuple[Level, ...]) -> tuple[Level, ...]:
+        """The levels without a smallest one that is a sub-image and does not look like the others, such as one whose pixels are lost.
+
+        Tissue is found in the smallest level. Levels that are refused by their colours are kept, so that the slide is refused.
+        """
+        while len(levels) > 1 and levels[-1][0].parent:
+            self._use(levels)
+            if self._alike(levels[-2], levels[-1]):
+                break
+            levels = levels[:-1]
+        return levels
 
     def _check_planes(self, pages: tuple[Page, ...]) -> None:
         """Refuse planes that are stored behind the first without a page of their own, which would not be read."""
