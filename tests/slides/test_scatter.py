@@ -128,3 +128,23 @@ def test_parts_of_an_axis_cover_what_lies_within_it_once():
         inside = [i for i in range(start, start + length) if 0 <= i < end]
         assert source == inside
         assert to == [i - start for i in inside]
+
+
+def test_a_piece_that_is_larger_than_the_cache_is_decoded_once(tmp_path, monkeypatch):
+    import tifffile
+
+    from pathosig.slides import open_slide, plan_read, read_tiles
+    from pathosig.slides.backends.tiff import TiffReader
+
+    rgb = np.random.default_rng(0).integers(0, 255, (512, 512, 3)).astype(np.uint8)
+    path = tmp_path / "s.tif"
+    tifffile.imwrite(path, rgb, rowsperstrip=512, photometric="rgb", compression="deflate", metadata=None)
+    monkeypatch.setattr(tiled, "CACHE_BYTES", 1_000)
+    calls = []
+    decode = TiffReader._decode
+    monkeypatch.setattr(TiffReader, "_decode", lambda *a: calls.append(a) or decode(*a))
+    points = np.array([(x, y) for y in range(0, 512, 64) for x in range(0, 512, 64)])
+    with open_slide(path, mpp=0.5) as reader:
+        blocks = list(read_tiles(reader, plan_read(reader.info, 0.5), points, 64, block=8))
+    assert len(blocks) > 4
+    assert len(calls) == 1

@@ -20,6 +20,8 @@ from pathosig.slides.reading import draw_scaled
 
 CACHE_BYTES = 48_000_000
 _SHRUNK_LIMIT = 60_000_000
+_MOST_PIECE = 200_000_000
+"""Bytes of a decoded piece that may be kept although it is larger than the cache, such as the only strip of an image."""
 _LOOKAHEAD = 24
 
 
@@ -235,6 +237,9 @@ class TiledReader(ContextClose, ABC):
             return None
         grid = self._grids[plan.level]
         corners = np.rint(np.asarray(xy) / (plan.level_downsample * shrink)).astype(int)
+        piece = (
+            3 * grid.tile[0] * grid.tile[1] // shrink**2
+        )  # one that is larger than the cache is kept while it is needed
         return Scatter(
             grid.across,
             tuple(-(-side // shrink) for side in grid.size),
@@ -243,7 +248,7 @@ class TiledReader(ContextClose, ABC):
             size_px=size_px,
             decode=functools.partial(self._decoded, plan.level, shrink=shrink),
             give_back=self._give_back,
-            limit=CACHE_BYTES,
+            limit=max(CACHE_BYTES, piece) if piece <= _MOST_PIECE else CACHE_BYTES,
             threads=threads,
         )
 
