@@ -177,7 +177,7 @@ def attacks(folder: Path, seed: int) -> dict[str, Callable[[], Path]]:
         return path
 
     def zarr(name: str, **options: object) -> Path:
-        return write_zarr(folder / f"{name}.zarr", tissue(2048, seed), version=3, levels=(1,), **options)
+        return write_zarr(folder / f"{name}.zarr", tissue(1024, seed), version=3, levels=(1,), **options)
 
     made: dict[str, Callable[[], Path]] = {
         f"{codec}{side}": lambda codec=codec, side=side: tiled(f"{codec}{side}", codec, side)  # type: ignore[misc]
