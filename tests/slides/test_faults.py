@@ -6,11 +6,13 @@ import struct
 import sys
 import tracemalloc
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
 from files import deflate_bomb, huge_tiff, looping_tiff, texture, write_svs
 from PIL import Image
+from raw_tiff import write_tiff
 
 from pathosig.core.errors import SlideError
 from pathosig.slides import open_slide, plan_read, read_all_tiles, read_overview, read_tiles
@@ -309,6 +311,36 @@ def test_places_of_tiles_that_no_file_can_have_count_as_lost(tmp_path):
     data[at : at + 8] = struct.pack("<Q", 2**64 - 1)
     path.write_bytes(data)
     refused(path, "E_FORMAT")
+
+
+ENCODERS = {8: imagecodecs.zlib_encode, 5: imagecodecs.lzw_encode, 32773: imagecodecs.packbits_encode, 50000: imagecodecs.zstd_encode}  # fmt: skip
+
+
+@pytest.mark.parametrize("codec", ENCODERS)
+@pytest.mark.parametrize("kind", ["no counts", "offset beyond", "count beyond", "offset 0"])
+def test_one_wrong_place_costs_one_tile_and_missing_lengths_none(tmp_path, codec, kind):
+    tiles = [texture(64, 64, seed=seed) for seed in range(16)]
+    tiles[3][:] = tiles[3][:1, :1]  # a tile whose length is odd in some codecs, so that padding follows it
+    pieces = [bytes(ENCODERS[codec](np.ascontiguousarray(tile))) for tile in tiles]
+    offsets = (8 + np.cumsum([0] + [len(p) + len(p) % 2 for p in pieces])).tolist()[:-1]
+    counts = [len(p) for p in pieces]
+    if kind == "offset beyond":
+        offsets[5] = 2**31
+    elif kind == "offset 0":
+        offsets[5] = 0
+    else:
+        counts[5] = 2**31
+    tags = {324: (4, offsets), 325: None if kind == "no counts" else (4, counts)}
+    path = write_tiff(tmp_path / "s.tif", pieces, (256, 256), (64, 64), codec, 2, tags=tags)
+    with open_slide(path) as reader:
+        for index, tile in enumerate(tiles):
+            y, x = divmod(index, 4)
+            if index == 5 and kind != "no counts":
+                with pytest.raises(SlideError, match=r"s\.tif"):
+                    reader.read_level(0, 64 * x, 64 * y, 64, 64)
+            else:
+                assert np.array_equal(reader.read_level(0, 64 * x, 64 * y, 64, 64), tile), index
+        assert any("beyond the end" in warning for warning in reader.info.warnings) == ("beyond" in kind)
 
 
 def test_a_slide_whose_reader_lacks_a_library_is_not_called_damaged(tmp_path, monkeypatch):

@@ -49,6 +49,18 @@ ORDERS = {
 }
 
 
+def test_a_page_that_its_xml_calls_a_label_is_no_scan_even_in_the_size_of_the_slide(tmp_path):
+    text = "<?xml version='1.0'?><PerkinElmer-QPI-ImageDescription><ImageType>{}</ImageType></PerkinElmer-QPI-ImageDescription>"
+    pages = [
+        (RGB, {"description": text.format("FullResolution")}),
+        (RGB[::-1, ::-1], {"description": text.format("Label")}),
+    ]
+    with open_slide(write(tmp_path / "s.qptiff.tif", *pages), mpp=0.5) as reader:
+        assert reader.info.level_sizes == ((1024, 1024),)
+        assert not any("#2" in warning for warning in reader.info.warnings)
+        assert np.array_equal(reader.read_level(0, 0, 0, 1024, 1024), RGB)
+
+
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("big", [False, True])
 def test_a_page_of_the_right_shape_that_does_not_look_like_the_slide_is_no_level(tmp_path, order, big):

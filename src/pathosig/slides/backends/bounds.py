@@ -30,6 +30,9 @@ _OVERLAP, _SLACK = 2, 1_000_000
 """The total length of all pieces may be this multiple of the bytes that they cover, plus `_SLACK`. Some writers round lengths up, so
 that pieces overlap a little."""
 
+_HUGE = 10**18
+"""Larger numbers are not shown in full."""
+
 
 def check_declared(size: tuple[int, int], file_bytes: int, name: str) -> None:
     """Refuse more pixels, stored or not, than a file of this size can have.
@@ -60,7 +63,8 @@ def check_declared(size: tuple[int, int], file_bytes: int, name: str) -> None:
     most = min(_MAX_PIXELS, _MAX_PIXELS_PER_BYTE * file_bytes, _LARGE + _LARGE_PER_BYTE * file_bytes)
     if width * height > most:
         raise SlideError(
-            f"{name}: declares {width} x {height} pixels in {file_bytes} bytes, which is impossible. Copy it again.",
+            f"{name}: declares {min(width, _HUGE):.15g} x {min(height, _HUGE):.15g} pixels in {file_bytes} bytes, which is "
+            "impossible. Copy it again.",
             code="E_TOO_LARGE",
         )
 

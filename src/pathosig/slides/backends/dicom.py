@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from pathosig.slides.backends.j2k import Codestream, read_header
 if TYPE_CHECKING:
     from pydicom import Dataset
 
+logging.getLogger("pydicom").addHandler(logging.NullHandler())  # else it prints paths of damaged files
 _WSI = "1.2.840.10008.5.1.4.1.1.77.1.6"
 JPEG_2000 = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
 """Transfer syntaxes of frames in JPEG 2000."""

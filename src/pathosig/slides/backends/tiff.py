@@ -14,7 +14,7 @@ from pathosig.core.errors import SlideError
 from pathosig.slides.backends.bounds import check_decoded
 from pathosig.slides.backends.jpeg import Piece, decode_jpeg, joined, shrunk
 from pathosig.slides.backends.source import ByteSource, state_of
-from pathosig.slides.backends.tiff_bands import LOST_SHARE, Band, read_band
+from pathosig.slides.backends.tiff_bands import Band, most_lost, read_band
 from pathosig.slides.backends.tiff_codecs import decode_piece, decode_planes
 from pathosig.slides.backends.tiff_names import planes_declared
 from pathosig.slides.backends.tiff_pages import Choice, Level, Scan, choose_scans, fluorescence
@@ -192,7 +192,7 @@ class TiffReader(TiledReader):
     def _lost_pieces(self, pages: tuple[Page, ...]) -> tuple[str, ...]:
         lost = int(sum(band.beyond(self._file_bytes) for band in self._bands[0]))
         total = sum(len(band.offsets) for band in self._bands[0])
-        if lost > LOST_SHARE * total:
+        if lost > most_lost(total):
             raise SlideError(
                 f"{self.path.name}: is truncated: {lost} of {total} tiles lie beyond its end. Copy it again.",
                 code="E_FORMAT",

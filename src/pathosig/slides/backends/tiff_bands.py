@@ -21,8 +21,28 @@ _STRIP_RATIO = 50
 _ROWS = 256
 """Rows of uncompressed strips that are read together, because a writer may store a whole image in one strip."""
 
-LOST_SHARE = 0.02
-"""Share of the pieces that may lie beyond the end of the file; with more, the slide is refused as truncated."""
+_LOST_SHARE = 0.02
+_FEW = 8
+
+
+def most_lost(pieces: int) -> int:
+    """How many pieces of a level may lie beyond the end of the file; with more, the slide is refused as truncated.
+
+    Parameters
+    ----------
+    pieces
+        Number of pieces of the level.
+
+    Returns
+    -------
+    2 %, and one piece of a few.
+
+    Examples
+    --------
+    >>> most_lost(1000), most_lost(16), most_lost(2)
+    (20, 1, 0)
+    """
+    return max(int(_LOST_SHARE * pieces), int(pieces >= _FEW))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -144,7 +164,7 @@ def _places(
     most = np.float64(2**62)
     offsets, counts = (np.minimum(np.nan_to_num(v.astype(np.float64)), most).astype(np.int64) for v in read)
     lost = count - len(offsets)
-    if lost > LOST_SHARE * count:
+    if lost > most_lost(count):
         raise SlideError(
             f"{name}: does not list the places of {lost} of its {count} tiles. Copy it again.",
             code="E_FORMAT",

@@ -178,8 +178,34 @@ def _unpacked(data: bytes, page: Page, expected: int) -> np.ndarray:
     if page.compression == LZW:
         return np.frombuffer(imagecodecs.lzw_decode(data, out=expected), np.uint8)
     if page.compression == PACKBITS:
+        data = _packbits_runs(data, expected)
         return np.frombuffer(imagecodecs.packbits_decode(data, out=expected), np.uint8)
-    return np.frombuffer(imagecodecs.zstd_decode(data, out=expected), np.uint8)
+    return np.frombuffer(imagecodecs.zstd_decode(_zstd_frame(data), out=expected), np.uint8)
+
+
+def _packbits_runs(data: bytes, expected: int) -> bytes:
+    """The runs that give the expected bytes. A piece without a declared length reaches to the next one, and over any padding."""
+    at = count = 0
+    while count < expected and at < len(data):
+        head = data[at]
+        count += head + 1 if head < 128 else (257 - head) % 129
+        at += head + 2 if head < 128 else 1 + (head > 128)
+    return data[:at]
+
+
+def _zstd_frame(data: bytes) -> bytes:
+    """The first frame (RFC 8878, section 3.1.1), without the padding behind it of a piece that has no declared length."""
+    if data[:4] != b"\x28\xb5\x2f\xfd" or len(data) < 9:
+        return data
+    flags = data[4]
+    is_single = flags >> 5 & 1
+    at = 6 - is_single + (0, 1, 2, 4)[flags & 3] + (is_single, 2, 4, 8)[flags >> 6]
+    while at + 3 <= len(data):
+        block = int.from_bytes(data[at : at + 3], "little")
+        at += 4 if block >> 1 & 3 == 1 else 3 + (block >> 3)
+        if block & 1:
+            return data[: at + 4 * (flags >> 2 & 1)]
+    return data
 
 
 def _filled(pixels: np.ndarray, piece: Piece) -> np.ndarray:

@@ -12,6 +12,7 @@ _NAMED = re.compile(
     rf"(?:(?:associated|slide|whole slide|the) )?{_WORDS}(?:[ -](?:image|photo|page))?(?:[ #,:()\-\dx]*| (?:of|for|from) .*)",
     re.IGNORECASE,
 )
+_TYPED = re.compile(r"<ImageType>\s*(?:label|overview|macro|thumbnail)\s*</ImageType>", re.IGNORECASE)
 _APART = re.compile(r"_|(?<=[a-z])(?=[A-Z])")
 _COLOUR = re.compile(
     r"(?:(?:channel|ch|c|band)[ :-]*)?(red|green|blue|r|g|b)(?: (?:channel|band))?", re.IGNORECASE
@@ -28,7 +29,7 @@ def is_no_slide(text: str, *, largest: bool = False) -> bool:
     Parameters
     ----------
     text
-        The name or description of the image.
+        The name or description of the image; of XML, only the element ImageType counts.
     largest
         Whether the image is the largest of the file. If so, a line must consist of such a name; mentioning the word is not
         enough.
@@ -41,11 +42,13 @@ def is_no_slide(text: str, *, largest: bool = False) -> bool:
     --------
     >>> [is_no_slide(text) for text in ("Aperio Image Library\r\nlabel 387x463", "MacroImage", "slide_label", "scan 1")]
     [True, True, True, False]
+    >>> is_no_slide("<PerkinElmer-QPI-ImageDescription><ImageType>Label</ImageType>")
+    True
     >>> is_no_slide("Slide label: S12-345"), is_no_slide("Slide label: S12-345", largest=True)
     (True, False)
     """
     if text.lstrip().startswith("<"):
-        return False
+        return bool(_TYPED.search(text[:10_000]))
     said = _APART.sub(" ", text[:400].partition("|")[0])
     if not _MENTIONED.search(said):
         return False
