@@ -169,7 +169,10 @@ def test_a_patient_with_one_slide_that_opens_is_not_lost_and_an_array_loses_thos
     assert findings.counts["patients_with_slides"] == 3
     assert any("E_SLIDES_LOST cohort 'discovery': 2 of 3 patients" in line for line in findings.problems)
     (study.root / "tma_map.csv").write_text("tma,row,column,patient_id\nT,1,1,P1\n")
-    assert any(line.startswith("W_NO_SLIDE 1 patients") for line in check(Study.open(study.root)).warnings)
+    assert any(
+        line.startswith("W_NO_SLIDE 1 patient has no slide")
+        for line in check(Study.open(study.root)).warnings
+    )
 
 
 def test_check_says_which_limits_a_slide_will_have(tmp_path, tissue_slide):
@@ -220,7 +223,7 @@ def test_an_event_without_its_time_is_an_error_and_no_outcome_at_all_is_not(inpu
     table = study / "patients.csv"
     text = table.read_text()
     table.write_text(text.replace("P1,discovery,10,1", "P1,discovery,,"))
-    assert any("have no outcome" in w for w in check(Study.open(study)).warnings)
+    assert any("1 patient without an outcome is left out" in w for w in check(Study.open(study)).warnings)
     table.write_text(text.replace("P1,discovery,10,1", "P1,discovery,,1"))
     report = check(Study.open(study))
     assert not report.usable

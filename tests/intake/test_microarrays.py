@@ -134,7 +134,7 @@ def test_check_counts_the_patients_of_the_map_and_names_those_without_a_core(tmp
     path.write_text("".join(x for x in path.read_text().splitlines(keepends=True) if "P003" not in x))
     report = check(Study.open(tmp_path / "study"), open_slides=False)
     assert report.counts["patients_with_slides"] == 2
-    assert any("W_NO_SLIDE 1 patients have no slide" in w for w in report.warnings)
+    assert any("W_NO_SLIDE 1 patient has no slide" in w for w in report.warnings)
 
 
 def test_single_core_images_are_several_specimens_of_a_patient(tmp_path):

@@ -94,7 +94,7 @@ def test_files_that_are_no_tables_are_refused_in_one_coded_sentence(tmp_path, co
 def test_a_csv_with_the_name_of_a_workbook_is_read_and_said(tmp_path):
     table = read_table(write(tmp_path, "id,os_days\nP1,3\nP2,4\n", "t.xlsx"))
     assert table.cells == PLAIN
-    assert "no workbook" in table.notes[0]
+    assert "not a workbook" in table.notes[0]
 
 
 def test_excel_shows_ids_with_zeros_dates_and_merged_headers(tmp_path):

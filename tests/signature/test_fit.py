@@ -139,7 +139,7 @@ def test_no_signature_is_a_result_with_all_univariate_tests(noise):
 def test_one_event_is_refused_with_numbers(cohort):
     outcome = cohort["outcome"].assign(event=False)
     outcome.loc[0, "event"] = True
-    with pytest.raises(NotEstimableError, match="1 events among 240"):
+    with pytest.raises(NotEstimableError, match="1 event among 240"):
         fit_signature(cohort["profiles"], outcome, spec=QUICK)
 
 

@@ -116,7 +116,7 @@ def test_the_column_of_entry_is_read_and_times_that_were_never_at_risk_are_refus
     ]
     assert survival_frame(rows, endpoint(entry="start"))["entry"].tolist() == [2.5, 0.0]
     assert "entry" not in survival_frame(rows, endpoint())
-    with pytest.raises(InputError, match="1 patients enter .* no earlier .* B") as caught:
+    with pytest.raises(InputError, match="1 patient enters .* no earlier .* B") as caught:
         survival_frame([rows[0], rows[1] | {"start": "8"}], endpoint(entry="start"))
     assert caught.value.code == "E_TIME"
     with pytest.raises(InputError, match="not times"):

@@ -29,11 +29,11 @@ MISSING = NotEstimable(reason="no events")
 @pytest.mark.parametrize(
     ("effects", "verdict", "words"),
     [
-        ([STRONG], "holds", "Holds in 1 of 1 validation cohorts (os)."),
+        ([STRONG], "holds", "Holds in 1 of 1 validation cohort (os)."),
         ([STRONG, WEAK], "holds", "Holds in 1 of 2"),
         ([STRONG, MISSING], "holds", "Holds in 1 of 1"),
         ([STRONG, WEAK, WEAK], "uncertain", "only 1 of 3"),
-        ([STRONG, STRONG, OPPOSITE], "uncertain", "1 the opposite"),
+        ([STRONG, STRONG, OPPOSITE], "uncertain", "in 2 of 3 validation cohorts, and the opposite in 1."),
         ([WIDE], "uncertain", "do not exclude a hazard ratio per SD of 1.5"),
         ([WEAK, WEAK], "not shown", "any of 2 validation cohorts"),
         ([effect(1.5, 1.0, 2.2, 0.03), effect(1.4, 1.0, 1.9, 0.04)], "uncertain", "do not exclude"),  # Holm

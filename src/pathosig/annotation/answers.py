@@ -12,7 +12,7 @@ from pathosig.annotation.forms import ALIKE, LONGEST_NAME, PATTERNS, TISSUES, Fo
 from pathosig.core.errors import InputError, one_line
 from pathosig.core.strict_json import read_strict
 from pathosig.core.typed_json import from_plain
-from pathosig.core.words import fold
+from pathosig.core.words import counted, fold
 from pathosig.validation.cohorts import proportion
 from pathosig.validation.values import Estimate
 
@@ -178,7 +178,7 @@ def agreement_of(answers: Sequence[Answers], keys: Mapping[str, FormKey]) -> Agr
     readers = tuple(sorted(a.reader for a in answers))
     if len(readers) < 2 or len(set(readers)) < len(readers):
         message = (
-            f"annotate: found {len(readers)} files from {len(set(readers))} readers; expected one file from each of at least 2 "
+            f"annotate: found {counted(len(readers), 'file')} from {counted(len(set(readers)), 'reader')}; expected one file from each of at least 2 "
             "readers."
         )
         raise InputError(message, code="E_ANSWERS")

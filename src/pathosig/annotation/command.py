@@ -13,6 +13,7 @@ from pathosig.core.errors import ConfigError, InputError
 from pathosig.core.labels import read_names, write_names
 from pathosig.core.records import read_json, write_json, write_text
 from pathosig.core.typed_json import from_plain, to_plain
+from pathosig.core.words import counted
 
 if TYPE_CHECKING:
     from pathosig.annotation.answers import Agreement
@@ -74,9 +75,11 @@ class Reading:
                 f"odd one out, {odd.of}: {odd.solved} of {odd.tests} solved, {_number(a.estimate)} "
                 f"(95 % CI {_number(a.lower)} to {_number(a.upper)}; chance 0.25)"
             )
-        lines.append(f"{len(self.names)} names written to hpc_names.csv")
+        lines.append(f"{counted(len(self.names), 'name')} written to hpc_names.csv")
         if self.kept:
-            lines.append(f"{len(self.kept)} earlier names were kept; --force replaces them")
+            lines.append(
+                f"{counted(len(self.kept), 'earlier name was', 'earlier names were')} kept; --force replaces them"
+            )
         return "\n".join(lines)
 
 

@@ -10,6 +10,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Literal
 
 from pathosig.core.errors import InputError
+from pathosig.core.words import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -133,7 +134,7 @@ def blinded(
     hpcs = sorted(h for h, tiles in exemplars.items() if len(tiles))
     if len(hpcs) < 2:
         raise InputError(
-            f"annotate: {len(hpcs)} HPCs have exemplars that can be read; at least 2 are needed. Check that the slides are "
+            f"annotate: {counted(len(hpcs), 'HPC has', 'HPCs have')} exemplars that can be read; at least 2 are needed. Check that the slides are "
             "where slides.csv says."
         )
     digest = hashlib.sha256(f"{seed}\0{reader}".encode("utf-8", "surrogatepass")).digest()

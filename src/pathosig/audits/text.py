@@ -13,6 +13,7 @@ from pathosig.audits.results import (
     SiteAudit,
     StabilityAudit,
 )
+from pathosig.core.words import counted
 from pathosig.validation.significance import FULL, Rate
 from pathosig.validation.values import Estimate
 
@@ -129,22 +130,22 @@ def _site(result: SiteAudit) -> tuple[str, _Rows]:
             f"{_percent(guess.accuracy)} of patients; by chance {_percent(guess.chance)}, p = {guess.p:.3f}",
         ),
     ]
-    return f"{result.sites} sites", rows
+    return counted(result.sites, "site"), rows
 
 
 def _depth(result: DepthAudit) -> tuple[str, _Rows]:
     rows = [
         (
-            f"{row.tiles} tiles",
+            counted(row.tiles, "tile"),
             f"ICC {_number(row.icc)}, bias {row.bias:+.3f}, group changes {_percent(row.group_flips)}"
-            f"{_error(row.monte_carlo_se)} ({row.patients} patients)",
+            f"{_error(row.monte_carlo_se)} ({counted(row.patients, 'patient')})",
         )
         for row in result.depths
     ]
     rows += [
         (
             f"{row.cohort}: score and log(tiles)",
-            f"r = {_interval(row.correlation)}, p = {row.p:.3f} ({row.patients} patients)",
+            f"r = {_interval(row.correlation)}, p = {row.p:.3f} ({counted(row.patients, 'patient')})",
         )
         for row in result.tiles
     ]
@@ -164,7 +165,7 @@ def _stability(result: StabilityAudit) -> tuple[str, _Rows]:
     rows += [
         (
             f"tree cut at {row.k}",
-            f"r with the score {_number(row.correlation)}, {row.features} feature{'s' * (row.features != 1)}, "
+            f"r with the score {_number(row.correlation)}, {counted(row.features, 'feature')}, "
             f"apparent C {_number(row.apparent_c)}",
         )
         for row in result.levels

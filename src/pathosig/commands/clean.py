@@ -8,6 +8,7 @@ from pathosig.core.claims import remove_void, void_files
 from pathosig.core.records import remove_stale, stale_files
 from pathosig.core.showing import Shown
 from pathosig.core.study import Study
+from pathosig.core.words import counted
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,7 +32,9 @@ class CleanReport(Shown):
     def to_text(self) -> str:
         """The files, and how much space they take."""
         verb = "removed" if self.removed else "to remove"
-        return "\n".join([*self.files, f"{len(self.files)} files {verb}, {self.bytes / 1e6:.1f} MB"])
+        return "\n".join(
+            [*self.files, f"{counted(len(self.files), 'file')} {verb}, {self.bytes / 1e6:.1f} MB"]
+        )
 
 
 def clean(study: Study, *, dry_run: bool = False) -> CleanReport:

@@ -25,6 +25,7 @@ from pathosig.core.showing import Shown
 from pathosig.core.study import Specimen, Study
 from pathosig.core.tables import write_csv_rows
 from pathosig.core.tile_tables import read_slide_tiles
+from pathosig.core.words import counted
 from pathosig.figures.palette import hpc_colours, rgb
 from pathosig.figures.style import coarse_name, hpc_name
 from pathosig.signature.contributions import signature_weights
@@ -57,8 +58,12 @@ class ExportReport(Shown):
 
     def to_text(self) -> str:
         """The report in one line."""
-        lost = f"; {len(self.skipped)} slides lack the tables it needs" if self.skipped else ""
-        return f"{self.format}: {len(self.files)} files in {self.folder}{lost}"
+        lost = (
+            f"; {counted(len(self.skipped), 'slide lacks', 'slides lack')} the tables it needs"
+            if self.skipped
+            else ""
+        )
+        return f"{self.format}: {counted(len(self.files), 'file')} in {self.folder}{lost}"
 
 
 def export(study: Study, *, to: Format, out: Path | None = None) -> ExportReport:

@@ -15,6 +15,7 @@ from pathosig.core.labels import read_names
 from pathosig.core.overlay import read_overlay
 from pathosig.core.phenotype_tree import PhenotypeTree
 from pathosig.core.showing import table_html
+from pathosig.core.words import counted
 from pathosig.figures.slides import RiskScale, coarse_legend
 from pathosig.figures.style import hpc_name
 from pathosig.figures.titles import cohort_title, endpoint_title, variable_title
@@ -39,7 +40,7 @@ class Study(core.Study):
 
     def __repr__(self) -> str:
         try:
-            text = f"{len(self.slides())} slides, {len(self.patients())} patients, endpoints {', '.join(self.endpoints())}"
+            text = f"{counted(len(self.slides()), 'slide')}, {counted(len(self.patients()), 'patient')}, endpoints {', '.join(self.endpoints())}"
         except (PathosigError, OSError) as error:
             text = f"not readable: {error}"
         return f"Study({str(self.root)!r}: {text})"

@@ -18,6 +18,7 @@ from pathosig.core.showing import Shown
 from pathosig.core.stages import STAGE_NAMES, stages_of
 from pathosig.core.study import Study
 from pathosig.core.units import Execution, StageReport
+from pathosig.core.words import counted
 from pathosig.intake.checking import check
 
 
@@ -177,5 +178,5 @@ def _waiting(study: Study, stage: str) -> str:
     needed = {s.id for s in study.specimens()}
     finished = {r.unit for r in study.records("embed") if r.status != "failed"}
     left = len(needed - finished)
-    text = f"stopped before {stage}: waiting for {left} slides or cores of other shards."
+    text = f"stopped before {stage}: waiting for {counted(left, 'slide or core', 'slides or cores')} of other shards."
     return text if left else f"stopped before {stage}: all slides are done; run once without --shard."

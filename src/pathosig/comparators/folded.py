@@ -9,6 +9,7 @@ import numpy as np
 
 from pathosig.core.errors import NotEstimableError
 from pathosig.core.progress import Progress
+from pathosig.core.words import counted
 from pathosig.survival.ridge import fold_of, ridge_fit
 
 Scorer = Callable[[np.ndarray], np.ndarray]
@@ -91,7 +92,7 @@ def folded_scores(
     n, died = len(event), event[discovery]
     if died.sum() < max(folds, 4):
         raise NotEstimableError(
-            f"comparators: {int(died.sum())} events in discovery; expected at least {max(folds, 4)} for {folds} folds."
+            f"comparators: {counted(int(died.sum()), 'event')} in discovery; expected at least {max(folds, 4)} for {folds} folds."
         )
     rng = np.random.default_rng(seed)
     left_out = np.zeros((repeats, n))

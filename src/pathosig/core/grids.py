@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathosig.core.errors import InputError
 from pathosig.core.numbers import plain_number
 from pathosig.core.tables import refuse_repeated
-from pathosig.core.words import covariate_of, phrase, senses
+from pathosig.core.words import counted, covariate_of, phrase, senses
 
 _LOOKED_AT = 40
 _SUMMARY = frozenset(
@@ -127,14 +127,18 @@ def to_table(grid: Grid, source: str, *, header_row: int | None = None) -> Table
     notes = list(grid.notes)
     at = _given_row(grid, header_row, source) if header_row is not None else _header_at(grid)
     if at and header_row is None:
-        notes.append(f"column names are in line {grid.lines[at]}; {at} rows above it are skipped")
+        notes.append(
+            f"column names are in line {grid.lines[at]}; {counted(at, 'row above it is', 'rows above it are')} skipped"
+        )
     header, below = _header(grid, at, notes)
     body = grid.rows[below:]
     lines = grid.lines[below:]
     if grid.merged:
         filled = _filled_down(grid, below)
         if filled:
-            notes.append(f"{filled} cells that continue a merged cell get its value")
+            notes.append(
+                f"{counted(filled, 'cell that continues a merged cell gets', 'cells that continue a merged cell get')} its value"
+            )
     body, lines = _without_trailers(header, body, lines, notes)
     if not body:
         raise InputError(f"{source}: the table has a header but no rows.")
@@ -147,7 +151,7 @@ def to_table(grid: Grid, source: str, *, header_row: int | None = None) -> Table
             del row[width:]
         if len(row) != width:
             raise InputError(
-                f"{source}: line {line} has {len(row)} cells; the header has {width}. "
+                f"{source}: line {line} has {counted(len(row), 'cell')}; the header has {width}. "
                 "Quote cells that contain the separator."
             )
     columns = list(zip(*body, strict=True))
@@ -259,7 +263,7 @@ def _without_trailers(
         dropped.append(kept.pop()[1])
     if dropped:
         notes.append(
-            f"{len(dropped)} rows at the end are notes or sums and are skipped: lines {sorted(dropped)[:5]}"
+            f"{counted(len(dropped), 'row of notes or sums at the end is', 'rows of notes or sums at the end are')} skipped: lines {sorted(dropped)[:5]}"
         )
     return [r for r, _ in kept], [n for _, n in kept]
 
@@ -278,5 +282,7 @@ def _named(
         names.append(name or f"unnamed {position}")
         kept.append(column)
     if empty:
-        notes.append(f"{empty} empty columns without a name are left out")
+        notes.append(
+            f"{counted(empty, 'empty column without a name is', 'empty columns without a name are')} left out"
+        )
     return names, kept

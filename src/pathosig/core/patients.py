@@ -11,7 +11,7 @@ from pathosig.core.clinical import Columns, Endpoint
 from pathosig.core.columns import read_column
 from pathosig.core.errors import InputError, PathosigWarning
 from pathosig.core.numbers import Decimal, plain_number, read_numbers
-from pathosig.core.words import fold, is_missing, meaning_of_event
+from pathosig.core.words import counted, fold, is_missing, meaning_of_event
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -144,8 +144,8 @@ def survival_frame(
         late = table["patient_id"][table["entry"] >= table["time"]].tolist()
         if late:
             raise InputError(
-                f"patients.csv: endpoint {endpoint.name}: {len(late)} patients enter ({endpoint.entry}) no earlier than their "
-                f"follow-up ends ({endpoint.time}): {', '.join(late[:_SHOWN])}. They were never at risk: leave them out, or "
+                f"patients.csv: endpoint {endpoint.name}: {counted(len(late), 'patient enters', 'patients enter')} ({endpoint.entry}) no earlier than the "
+                f"follow-up ends ({endpoint.time}): {', '.join(late[:_SHOWN])}. Such a patient was never at risk: leave these patients out, or "
                 "correct the times.",
                 code="E_TIME",
             )
@@ -156,8 +156,8 @@ def _warn_of_lost_events(lost: Sequence[str], endpoint: Endpoint) -> None:
     is_declared = endpoint.without_time == "left out"
     way_out = "" if is_declared else " Give the time, or empty both cells."
     message = (
-        f"patients.csv: column {endpoint.time} is empty for {len(lost)} patients who had the event according to "
-        f"{endpoint.event} ({', '.join(lost[:_SHOWN])}); they are left out.{way_out}"
+        f"patients.csv: column {endpoint.time} is empty for {counted(len(lost), 'patient')} who had the event according to "
+        f"{endpoint.event} ({', '.join(lost[:_SHOWN])}); {'the patient is' if len(lost) == 1 else 'they are'} left out.{way_out}"
     )
     warnings.warn(PathosigWarning(message, code="W_TIME" if is_declared else "E_TIME"), stacklevel=3)
 
@@ -180,7 +180,7 @@ def _times(
     ]
     if bad:
         raise InputError(
-            f"patients.csv: column {column} has {len(bad)} values that are not times "
+            f"patients.csv: column {column} has {counted(len(bad), 'value that is not a time', 'values that are not times')} "
             f"({'; '.join(bad[:_SHOWN])}); expected numbers >= 0 in {endpoint.unit}. "
             "Dates must be turned into durations first.",
             code="E_TIME",

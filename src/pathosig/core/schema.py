@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from pathosig.core.errors import InputError
 from pathosig.core.records import read_parquet, write_parquet
+from pathosig.core.words import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -94,7 +95,7 @@ def _check_column(table: pa.Table, name: str, column: Column, label: str) -> Non
     if values.type != expected and not text:
         raise InputError(f"{label}: column {name} is {values.type}; expected {column.type}.")
     if values.null_count:
-        raise InputError(f"{label}: column {name} has {values.null_count} empty values.")
+        raise InputError(f"{label}: column {name} has {counted(values.null_count, 'empty value')}.")
     if len(values) and (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
         _check_numbers(_as_array(values), name, column, label)
     elif len(values) and column.unique:

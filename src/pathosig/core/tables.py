@@ -11,6 +11,7 @@ from typing import Any
 
 from pathosig.core.errors import InputError
 from pathosig.core.records import write_text
+from pathosig.core.words import counted
 
 _DANGEROUS = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
 _FAR_EASTERN = "gb18030"
@@ -51,7 +52,7 @@ def _rows(reader: Any, name: str) -> list[dict[str, str]]:
             continue
         if len(cells) != len(header):
             raise InputError(
-                f"{name}: line {reader.line_num} has {len(cells)} cells; the header has {len(header)}. "
+                f"{name}: line {reader.line_num} has {counted(len(cells), 'cell')}; the header has {len(header)}. "
                 "Quote cells that contain the separator."
             )
         rows.append(dict(zip(header, (unquote_formula(c.strip()) for c in cells), strict=True)))

@@ -1,4 +1,4 @@
-"""Looks words up in `core.vocabulary`: the meaning of a header, whether a cell is missing, and the order of levels."""
+"""Words: the meaning of a header, missing cells and the order of levels from `core.vocabulary`, and counted nouns."""
 
 from __future__ import annotations
 
@@ -18,6 +18,28 @@ _ABBREVIATION = re.compile(
     r"(os|dfs|rfs|pfs|pfi|dss|css|dfi|efs|mfs|dmfs|lrfs|ttr|ttp|bcr)"
     r"(time|status|stat|event|days?|months?|mos?|weeks?|years?|yrs?|censor\w*|cens)"
 )
+
+
+def counted(n: int, one: str, many: str | None = None) -> str:
+    """A count and its noun, in the singular for 1 and in the plural for every other count.
+
+    Parameters
+    ----------
+    n
+        The count, at least 0.
+    one
+        The noun in the singular, with its verb where the sentence has one.
+    many
+        The same in the plural; by default `one` with an s.
+
+    Examples
+    --------
+    >>> counted(1, "slide"), counted(12400, "tile")
+    ('1 slide', '12,400 tiles')
+    >>> counted(1, "patient has", "patients have") + " no slide"
+    '1 patient has no slide'
+    """
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
 def fold(text: str) -> str:

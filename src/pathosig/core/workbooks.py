@@ -11,6 +11,7 @@ from typing import Any
 
 from pathosig.core.errors import InputError
 from pathosig.core.grids import Grid, SheetsError
+from pathosig.core.words import counted
 
 _MOST_BYTES = 2**28
 _MOST_CELLS = 20_000_000
@@ -239,7 +240,7 @@ def _refuse_uncomputed(path: Path, sheet: str, rows: list[list[str]], lines: lis
         book.close()
     if lacking:
         raise InputError(
-            f"{path.name}: {len(lacking)} cells hold formulas without a computed value ({', '.join(lacking[:5])}). Open the file in a "
+            f"{path.name}: {counted(len(lacking), 'cell holds a formula', 'cells hold formulas')} without a computed value ({', '.join(lacking[:5])}). Open the file in a "
             "spreadsheet program and save it, or save the values.",
             code="E_FORMULA",
         )

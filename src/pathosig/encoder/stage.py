@@ -360,7 +360,7 @@ def _lost_warning(unit: str, lost: int, n: int) -> list[str]:
             f"slide {unit}: {lost} of {n} tiles cannot be decoded. Copy the file again, or drop the slide."
         )
         raise SlideError(message, code="E_PIXELS")
-    return [f"W_LOST_TILES {lost} of {n} tiles cannot be decoded and are left out"]
+    return [f"W_LOST_TILES {lost} of {n} tiles cannot be decoded and {'is' if lost == 1 else 'are'} left out"]
 
 
 def _mpp_warning(card: EncoderCard, tile_mpp: float, spec: EncoderSpec) -> list[str]:

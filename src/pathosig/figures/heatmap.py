@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 
 from pathosig.core.errors import InputError
+from pathosig.core.words import counted
 from pathosig.figures.palette import (
     ARTEFACT,
     HIGH,
@@ -138,7 +139,7 @@ def profile_heatmap(
             label.set_fontweight("bold" if name in marked else "normal")
         axes.tick_params(length=0)
         axes.set_xticks([])
-        axes.set_xlabel(f"{n} patients, by risk score →")
+        axes.set_xlabel(f"{counted(n, 'patient')}, by risk score →")
         if cutoff is not None:
             _cutoff_line(axes, np.asarray(score, float), cutoff)
         if len(colours):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from pathosig.core.words import counted
 from pathosig.figures.palette import INK, MUTED, group_colour
 from pathosig.figures.style import (
     COLUMN,
@@ -270,7 +271,7 @@ def _draw_header(figure: Figure, data: KmData, box: tuple[float, float, float, f
     for i, curve in enumerate(data.curves):
         dashes = _DASHES[i % 4] if i >= 2 else "-"
         axes.plot([0, 0.2], [y, y], color=group_colour(curve.label, i), linewidth=1.6, linestyle=dashes)
-        text = f"{curve.label}, n = {curve.n}, {curve.events} events: median {_median_text(curve, data.unit)}"
+        text = f"{curve.label}, n = {curve.n}, {counted(curve.events, 'event')}: median {_median_text(curve, data.unit)}"
         axes.text(0.27, y, text, va="center", fontsize=6.5)
         y -= _LINE
 

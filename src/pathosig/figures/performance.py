@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.ticker import NullFormatter
 
+from pathosig.core.words import counted
 from pathosig.figures.palette import GROUPS, INK, MUTED
 from pathosig.figures.style import COLUMN, axes_at, new_figure, note, shortened, style
 
@@ -208,7 +209,7 @@ def _tick(row: TimeAuc) -> str:
     """A time with the patients at risk and the events until then."""
     text = f"{row.time:.0f}" if row.time >= 100 else f"{row.time:g}"
     text += "" if row.n_risk is None else f"\n{row.n_risk} at risk"
-    return text + ("" if row.events is None else f"\n{row.events} event{'' if row.events == 1 else 's'}")
+    return text + ("" if row.events is None else f"\n{counted(row.events, 'event')}")
 
 
 def effect_curve_plot(

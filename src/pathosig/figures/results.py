@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
+from pathosig.core.words import counted
 from pathosig.figures.forest import ForestRow
 from pathosig.figures.km import KmCurve, KmData, km_figure, km_grid
 from pathosig.figures.style import estimate_text
@@ -144,7 +145,7 @@ def subgroup_row(row: SubgroupLevel) -> ForestRow:
     """A level of a subgroup; with fewer than five events the row says so in place of an estimate."""
     label = level_title(row.level)
     if row.events < FEWEST_EVENTS:
-        remark = f"not estimable ({row.events} event{'' if row.events == 1 else 's'})"
+        remark = f"not estimable ({counted(row.events, 'event')})"
         return ForestRow(label=label, n=row.n, events=row.events, level=1, remark=remark)
     return hr_row(label, row.effect, level=1)
 

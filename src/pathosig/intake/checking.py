@@ -17,6 +17,7 @@ from pathosig.core.showing import Shown
 from pathosig.core.study import Study
 from pathosig.core.tables import read_csv_rows
 from pathosig.core.units import Execution
+from pathosig.core.words import counted
 from pathosig.intake.config_check import config_problems, declared_columns
 from pathosig.intake.covariates import sentinels, unusable
 from pathosig.intake.plausibility import implausible_times
@@ -82,7 +83,9 @@ class CheckReport(Shown):
         lines += [f"problem {one_line(p)}" for p in self.problems]
         lines += [f"warning {one_line(w)}" for w in self.warnings]
         bad = sum(not s.is_readable for s in self.slides)
-        lacking = f": {bad} of {len(self.slides)} slides cannot be read and would fail" if bad else ""
+        lacking = (
+            f": {bad} of {counted(len(self.slides), 'slide')} cannot be read and would fail" if bad else ""
+        )
         lines.append(("usable" if self.usable else "not usable as it is") + lacking)
         return "\n".join(lines)
 
@@ -210,10 +213,14 @@ def _check_ids(study: Study, notes: _Notebook) -> None:
         notes.problems.append(f"E_UNMATCHED and {len(strangers) - _SHOWN} more such patients")
     lacking = sorted(listed - covered)
     if lacking and (not tma or placed):
-        notes.warnings.append(f"W_NO_SLIDE {len(lacking)} patients have no slide: {lacking[:_SHOWN]}")
+        notes.warnings.append(
+            f"W_NO_SLIDE {counted(len(lacking), 'patient has', 'patients have')} no slide: {lacking[:_SHOWN]}"
+        )
     repeated = [str(p) for p, n in Counter(s.path for s in slides).items() if n > 1]
     if repeated:
-        notes.warnings.append(f"W_SAME_FILE {len(repeated)} files are listed under several slide_ids")
+        notes.warnings.append(
+            f"W_SAME_FILE {counted(len(repeated), 'file is', 'files are')} listed under several slide_ids"
+        )
 
 
 def _check_cohorts(study: Study, cohorts: Sequence[str], notes: _Notebook) -> None:
@@ -268,13 +275,17 @@ def _check_endpoints(study: Study, rows: Sequence[Mapping[str, str]], notes: _No
             notes.is_fatal |= odd.is_fatal and is_primary
         zero = list(frame["patient_id"][frame["time"] == 0])
         if zero:
-            notes.warnings.append(f"W_TIME_ZERO {name}: {len(zero)} patients have time 0: {zero[:_SHOWN]}")
+            notes.warnings.append(
+                f"W_TIME_ZERO {name}: {counted(len(zero), 'patient has', 'patients have')} time 0: {zero[:_SHOWN]}"
+            )
         missing = len(cohorts) - len(frame)
         if missing:
-            notes.warnings.append(f"W_MISSING {name}: {missing} patients have no outcome and are left out")
+            notes.warnings.append(
+                f"W_MISSING {name}: {counted(missing, 'patient without an outcome is', 'patients without an outcome are')} left out"
+            )
         if events[discovery] < 2 and is_primary:
             notes.warnings.append(
-                f"W_EVENTS {name}: {events[discovery]} events in {discovery}; no model can be fitted "
+                f"W_EVENTS {name}: {counted(events[discovery], 'event')} in {discovery}; no model can be fitted "
                 "(`run` will end with exit 5 and a descriptive report)"
             )
         elif is_primary and len(frame) >= _SHOWN and bool(frame["event"].all()):
@@ -302,7 +313,7 @@ def _check_columns(study: Study, rows: Sequence[Mapping[str, str]], notes: _Note
         nones = sum(c.strip().casefold() == "none" for c in column.cells) if column.kind == "words" else 0
         if nones:
             notes.warnings.append(
-                f"W_NONE column {name}: 'none' in {nones} rows counts as a level of its own; empty these cells if they mean missing"
+                f"W_NONE column {name}: 'none' in {counted(nones, 'row')} counts as a level of its own; empty these cells if they mean missing"
             )
         if column.spellings and name != columns.site:
             shown = ", ".join(f"{a!r} as {b!r}" for a, b in sorted(column.spellings.items())[:_SHOWN])

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathosig.core.columns import Column, read_column
 from pathosig.core.dates import Order
 from pathosig.core.grids import Table
-from pathosig.core.words import is_missing, senses
+from pathosig.core.words import counted, is_missing, senses
 from pathosig.intake.choices import Choices
 
 
@@ -116,7 +116,9 @@ def by_patient(table: Table, ids: Sequence[str], choices: Choices) -> ClinicalTa
     notes: list[str] = []
     nameless = sum(not i for i in ids)
     if nameless:
-        notes.append(f"{nameless} rows without a patient id are left out")
+        notes.append(
+            f"{counted(nameless, 'row without a patient id is', 'rows without a patient id are')} left out"
+        )
     varying: dict[str, tuple[str, str, str]] = {}
     cells: dict[str, list[str]] = {}
     firsts = [rows[0] for rows in rows_of.values()]
@@ -137,7 +139,7 @@ def by_patient(table: Table, ids: Sequence[str], choices: Choices) -> ClinicalTa
     if several:
         most = max(len(rows) for rows in several.values())
         notes.append(
-            f"{len(ids) - nameless} rows of {len(patients)} patients (up to {most} per patient) are merged into one row each"
+            f"{len(ids) - nameless} rows of {counted(len(patients), 'patient')} (up to {most} per patient) are merged into one row each"
         )
     folded_table = replace(table, cells=cells)
     return ClinicalTable(

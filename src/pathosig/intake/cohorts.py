@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pathosig.core.errors import ConfigError, InputError
-from pathosig.core.words import is_discovery, is_missing
+from pathosig.core.words import counted, is_discovery, is_missing
 from pathosig.intake.choices import NO_COHORT, Choices, Option, Question, column_named
 from pathosig.intake.clinical_table import ClinicalTable
 
@@ -99,7 +99,9 @@ def find_cohorts(
     notes = [f"{a!r} counts as {b!r}" for a, b in sorted(read.spellings.items())]
     homeless = sum(not c for c in of.values())
     if homeless:
-        notes.append(f"{homeless} patients have no cohort and are not analysed")
+        notes.append(
+            f"{counted(homeless, 'patient without a cohort is', 'patients without a cohort are')} not analysed"
+        )
     if choices.discovery is not None:
         same = [n for n in names if n.casefold() == choices.discovery.casefold()]
         if not same:
@@ -138,7 +140,9 @@ def _ask(
     sizes = []
     for name in names[:_MOST_COHORTS]:
         members = [p for p, c in of.items() if c == name]
-        sizes.append(f"{name} ({len(members)} patients, {sum(bool(events.get(p)) for p in members)} events)")
+        sizes.append(
+            f"{name} ({counted(len(members), 'patient')}, {counted(sum(bool(events.get(p)) for p in members), 'event')})"
+        )
     text = f"column {column!r} has the cohorts {', '.join(sizes)}: which one are models fitted on? The others are for validation."
     options = [Option(label="", flags=("--cohort", column, "--discovery", n)) for n in names[:_MOST_COHORTS]]
     options.append(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathosig.core.columns import Column
 from pathosig.core.errors import InputError
 from pathosig.core.words import (
+    counted,
     covariate_of,
     fold,
     is_missing,
@@ -147,7 +148,7 @@ def find_covariates(
         )
         reason = "" if grouped else unusable(column)
         if not reason and column.n_missing > _MOST_MISSING * max(1, len(column.cells)):
-            reason = f"is missing for {column.n_missing} of {len(column.cells)} patients"
+            reason = f"is missing for {column.n_missing} of {counted(len(column.cells), 'patient')}"
         if reason:
             why[name] = reason
             continue
@@ -260,7 +261,7 @@ def sentinels(values: Sequence[float]) -> list[str]:
         low, high = min(others), max(others)
         if number < low - 0.2 * (high - low) - 1 or number > high + 0.2 * (high - low) + 1:
             out.append(
-                f"{number:g} in {times} rows lies far from the other values: if it means missing, give --missing={number:g}"
+                f"{number:g} in {counted(times, 'row')} lies far from the other values: if it means missing, give --missing={number:g}"
             )
     return out
 
@@ -285,7 +286,7 @@ def _grouped_stage(name: str, column: Column) -> Covariate | None:
     cells = tuple("" if is_missing(c) else main[column.spellings.get(c, c)] for c in column.cells)
     counts: Mapping[str, int] = {v: cells.count(v) for v in set(main.values())}
     levels = tuple((v, counts[v]) for v in ordered_levels(counts))
-    note = f"made from {name!r}: its {len(column.counts)} levels without their letters"
+    note = f"made from {name!r}: its {counted(len(column.counts), 'level')} without their letters"
     return Covariate(
         column="stage_group",
         kind="ordered levels",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pathosig.core.patients import event_key
-from pathosig.core.words import is_missing
+from pathosig.core.words import counted, is_missing
 from pathosig.intake.clinical_table import ClinicalTable
 from pathosig.intake.coding import Coding
 
@@ -93,14 +93,14 @@ def derive(table: ClinicalTable, sources: Sources) -> Derived:
     problems = []
     if contradictions:
         problems.append(
-            f"{len(contradictions)} patients are alive according to {sources.state!r} but have a death in {sources.death!r}: "
+            f"{counted(len(contradictions), 'patient is', 'patients are')} alive according to {sources.state!r} despite a death in {sources.death!r}: "
             f"{', '.join(contradictions[:_SHOWN])}. Correct one of the two."
         )
     if negative:
         ends = " or ".join(map(repr, [*filter(None, [sources.death]), *sources.last]))
         fault = f"{ends} before {sources.start!r}" if sources.start else f"a negative duration in {ends}"
         problems.append(
-            f"{len(negative)} patients have {fault} ({'; '.join(negative[:_SHOWN])}). Correct these cells."
+            f"{counted(len(negative), 'patient has', 'patients have')} {fault} ({'; '.join(negative[:_SHOWN])}). Correct these cells."
         )
     return Derived(
         times=tuple(times),

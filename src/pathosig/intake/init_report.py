@@ -10,6 +10,7 @@ from pathlib import Path
 from pathosig.core.errors import one_line
 from pathosig.core.ids import IdIndex, tcga_is_metastasis
 from pathosig.core.showing import Shown
+from pathosig.core.words import counted
 from pathosig.intake.ids import SlideMatches
 from pathosig.intake.proposal import Proposal
 
@@ -111,14 +112,16 @@ class InitReport(Shown):
             )
         metastases = sum(tcga_is_metastasis(s) for s, p in self.slides.patients.items() if p)
         lines += (
-            [f"{'':<12} {metastases} slides of metastases (TCGA sample type 06 or 07) are used"]
+            [
+                f"{'':<12} {counted(metastases, 'slide of a metastasis (TCGA sample type 06 or 07) is', 'slides of metastases (TCGA sample type 06 or 07) are')} used"
+            ]
             if metastases
             else []
         )
         if self.unmatched_slides:
             shown = [one_line(self._suggested(name)) for name in self.unmatched_slides[:_EXAMPLES]]
             lines.append(
-                f"{len(self.unmatched_slides)} slides match no patient and are left out: {'; '.join(shown)}"
+                f"{counted(len(self.unmatched_slides), 'slide without a patient is', 'slides without a patient are')} left out: {'; '.join(shown)}"
             )
         if self.unnamed:
             lines.append(
@@ -127,7 +130,9 @@ class InitReport(Shown):
             )
         if self.patients_without_slides:
             n = len(self.patients_without_slides)
-            lines.append(f"{n} patients have no slide: {list(self.patients_without_slides[:_EXAMPLES])}")
+            lines.append(
+                f"{counted(n, 'patient has', 'patients have')} no slide: {list(self.patients_without_slides[:_EXAMPLES])}"
+            )
         return lines
 
     def _suggested(self, slide: str) -> str:

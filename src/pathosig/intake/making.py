@@ -15,6 +15,7 @@ from pathosig.core.remote import matching, path_of, shown, url_of
 from pathosig.core.study import Study
 from pathosig.core.table_files import read_table
 from pathosig.core.tables import write_csv_rows
+from pathosig.core.words import counted
 from pathosig.intake import asking
 from pathosig.intake.choices import (
     KEPT_KINDS,
@@ -302,7 +303,7 @@ def _which_sheet(clinical: Path, error: SheetsError, choices: Choices, stems: Ma
         if proposal is None or any(q.code == "E_ENDPOINT" for q in questions):
             options.append(Option(label="no patient or outcome columns in it", flags=("--sheet", name)))
         else:
-            label = f"{len(proposal.table)} patients, {', '.join(e.name for e in proposal.endpoints) or 'outcome undecided'}"
+            label = f"{counted(len(proposal.table), 'patient')}, {', '.join(e.name for e in proposal.endpoints) or 'outcome undecided'}"
             options.append(Option(label=label, flags=tuple(flags)))
     return Question(code="E_SHEET", text=str(error), options=tuple(options))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pathosig.core.errors import InputError
 from pathosig.core.vocabulary import ENDPOINTS
+from pathosig.core.words import counted
 from pathosig.intake.choices import Asked, Choices, Option, Question, column_named
 from pathosig.intake.clinical_table import ClinicalTable
 from pathosig.intake.coding import Coding, read_coding
@@ -264,7 +265,9 @@ def _against_others(
                 ),
             )
             raise Asked(Question(code="E_CONTRADICTION", text=text, options=options), (pair.event, other))
-        notes.append(f"{other!r} contradicts it for {len(differ)} patients: {', '.join(differ[:5])}")
+        notes.append(
+            f"{other!r} contradicts it for {counted(len(differ), 'patient')}: {', '.join(differ[:5])}"
+        )
     return notes
 
 
@@ -303,7 +306,7 @@ def _derived(
     refuse_implausible(table, [t for t, _ in kept], unit, Pair(endpoint=name, time=time, event=event))
     notes = (
         [
-            f"{len(derived.untimed)} patients who died have no time and are left out: {', '.join(derived.untimed[:5])}"
+            f"{counted(len(derived.untimed), 'patient who died has', 'patients who died have')} no time and {'is' if len(derived.untimed) == 1 else 'are'} left out: {', '.join(derived.untimed[:5])}"
         ]
         if derived.untimed
         else []

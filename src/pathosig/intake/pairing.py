@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pathosig.core.words import UNITS, meaning_of_event, unit_of, words
+from pathosig.core.words import UNITS, counted, meaning_of_event, unit_of, words
 from pathosig.intake.choices import Asked, Choices, Option, Question
 from pathosig.intake.clinical_table import ClinicalTable
 from pathosig.intake.coding import Coding, read_coding
@@ -152,7 +152,7 @@ def one_event(
         ]
         if differ:
             text = (
-                f"{name}: both {best!r} and {other!r} may hold its event, and they disagree for {len(differ)} patients "
+                f"{name}: both {best!r} and {other!r} may hold its event, and they disagree for {counted(len(differ), 'patient')} "
                 f"({', '.join(differ[:5])}). Which one?"
             )
             options = tuple(Option(label="", flags=("--event", f"{name}={c}")) for c in (best, other))

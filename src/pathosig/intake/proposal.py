@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathosig.core.errors import one_line
 from pathosig.core.grids import Table
 from pathosig.core.numbers import Numbers
-from pathosig.core.words import is_missing
+from pathosig.core.words import counted, is_missing
 from pathosig.intake.choices import Choices, Question
 from pathosig.intake.clinical_table import ClinicalTable, by_patient
 from pathosig.intake.cohorts import Cohorts, find_cohorts
@@ -69,7 +69,7 @@ class Proposal:
         out = [
             (
                 "table",
-                f"{table.source}: {table.n_rows} rows, {len(table.columns)} columns, {len(table)} patients",
+                f"{table.source}: {counted(table.n_rows, 'row')}, {counted(len(table.columns), 'column')}, {counted(len(table), 'patient')}",
             )
         ]
         out += [("", note) for note in table.notes]
@@ -116,7 +116,9 @@ class Proposal:
         out = [f"{source}models are fitted on {cohorts.discovery!r} ({cohorts.why})"]
         for cohort, patients, happened in cohorts.sizes(events):
             role = "discovery" if cohort == cohorts.discovery else "validation"
-            out.append(f"{cohort!r} ({role}): {patients} patients, {happened} {name} events")
+            out.append(
+                f"{cohort!r} ({role}): {counted(patients, 'patient')}, {counted(happened, f'{name} event')}"
+            )
         return [*out, *cohorts.notes]
 
     def to_text(self) -> str:
@@ -131,14 +133,16 @@ def sentence(outcome: Outcome) -> str:
     else:
         coding = ", ".join(f"{v} = {c}" for v, c in list(outcome.coding.values.items())[:_SHOWN])
         head = f"time {outcome.time!r} in {outcome.unit}, event {outcome.event!r} ({coding})"
-    counts = f"{outcome.n_patients} patients, {outcome.n_events} events"
+    counts = f"{counted(outcome.n_patients, 'patient')}, {counted(outcome.n_events, 'event')}"
     rest = []
     if outcome.untimed:
         rest.append(
-            f"{len(outcome.untimed)} events without a time are left out: {', '.join(outcome.untimed[:5])}"
+            f"{counted(len(outcome.untimed), 'event without a time is', 'events without a time are')} left out: {', '.join(outcome.untimed[:5])}"
         )
     if outcome.n_eventless:
-        rest.append(f"{outcome.n_eventless} times without an event value are left out")
+        rest.append(
+            f"{counted(outcome.n_eventless, 'time without an event value is', 'times without an event value are')} left out"
+        )
     return "; ".join([head, counts, *rest, *outcome.notes])
 
 

@@ -81,7 +81,7 @@ class Loss:
     def to_text(self) -> str:
         """One line that begins with its code."""
         reasons = ", ".join(f"{name} {n}" for name, n in sorted(self.codes.items()))
-        text = f"cohort {self.cohort!r}: {self.lost} of {self.patients} patients have no slide that can be read ({reasons})"
+        text = f"cohort {self.cohort!r}: {self.lost} of {self.patients} patients {'has' if self.lost == 1 else 'have'} no slide that can be read ({reasons})"
         if self.is_fatal:
             return f"E_SLIDES_LOST {text}, more than half. Repair these slides, or take the patients out of patients.csv."
         return f"W_SLIDES_LOST {text} and would be left out."

@@ -9,7 +9,7 @@ import numpy as np
 
 from pathosig.core.errors import ConfigError, InputError
 from pathosig.core.patients import event_key
-from pathosig.core.words import UNITS, unit_of
+from pathosig.core.words import UNITS, counted, unit_of
 from pathosig.intake.choices import Asked, Choices, Option, Question
 from pathosig.intake.clinical_table import ClinicalTable
 from pathosig.intake.coding import Coding, read_coding
@@ -99,14 +99,14 @@ def checked_times(table: ClinicalTable, column: str, name: str) -> Sequence[floa
         raise Asked(Question(code="E_NUMBER", text=text, options=options), (column,))
     if numbers.infinite:
         raise InputError(
-            f"{table.source}: column {column!r} ({name} time) has {numbers.infinite} infinite values; expected numbers >= 0.",
+            f"{table.source}: column {column!r} ({name} time) has {counted(numbers.infinite, 'infinite value')}; expected numbers >= 0.",
             code="E_TIME",
         )
     bad = [f"{p}: {v:g}" for p, v in zip(table.ids, numbers.values, strict=True) if v < 0]
     if bad:
         first = bad[0].rpartition(": ")[2]
         raise InputError(
-            f"{table.source}: column {column!r} ({name} time) has {len(bad)} negative values ({'; '.join(bad[:5])}). Correct them, or if "
+            f"{table.source}: column {column!r} ({name} time) has {counted(len(bad), 'negative value')} ({'; '.join(bad[:5])}). Correct them, or if "
             f"{first} means missing, give --missing={first}.",
             code="E_TIME",
         )

@@ -9,6 +9,7 @@ import numpy as np
 
 from pathosig.core.errors import NotEstimableError
 from pathosig.core.threads import one_blas_thread
+from pathosig.core.words import counted
 from pathosig.phenotypes.clusterers import find_centroids
 from pathosig.phenotypes.codebook import Codebook
 from pathosig.phenotypes.consensus import assign
@@ -167,7 +168,7 @@ def adapted_k(spec: PhenotypeSpec, n: int) -> int:
     """
     if n < 2 * _TILES_PER_GROUP:
         raise NotEstimableError(
-            f"phenotypes: {n} training tiles; at least {2 * _TILES_PER_GROUP} are needed. Add slides of discovery "
+            f"phenotypes: {counted(n, 'training tile')}; at least {2 * _TILES_PER_GROUP} are needed. Add slides of discovery "
             "patients, or lower min_tissue in [tiles] to keep more tiles.",
             code="E_TOO_FEW_TILES",
         )

@@ -57,7 +57,7 @@ def cohort_shift(cohort: Sequence[SlideShift], reference: Sequence[SlideShift]) 
     # P(at least `unlike` of n) with the false-alarm rate
     if unlike and float(bdtrc(unlike - 1, n, FALSE_ALARMS)) < _LEVEL:
         findings.append(
-            f"{unlike} of {n} slides are unlike the discovery slides; about {FALSE_ALARMS:.0%}".replace(
+            f"{unlike} of {n} slides {'is' if unlike == 1 else 'are'} unlike the discovery slides; about {FALSE_ALARMS:.0%}".replace(
                 "%", " %"
             )
             + " would be by chance"

@@ -20,6 +20,7 @@ from pathosig.core.study import Specimen, Study
 from pathosig.core.threads import one_blas_thread
 from pathosig.core.tile_tables import read_slide_tiles
 from pathosig.core.units import Execution, Job, Outcome, Stage, StageReport, Unit
+from pathosig.core.words import counted
 from pathosig.encoder.training.heads import head_probabilities, read_heads
 from pathosig.phenotypes.atlas import AtlasTiles, Candidates, atlas_table, choose_exemplars, map_of_tiles
 from pathosig.phenotypes.codebook import Assignment, Codebook
@@ -265,8 +266,8 @@ def _fit(job: Job) -> Outcome:
             "batch_ratio": round(fit.batch["ratio"], 6),
             **health.numbers(),
             "said": [
-                f"{codebook.k} HPCs ({coarse_k} coarse groups) from {len(x)} tiles of {len(training)} slides; "
-                f"{len(health.artefacts)} artefacts"
+                f"{codebook.k} HPCs ({counted(coarse_k, 'coarse group')}) from {len(x)} tiles of {counted(len(training), 'slide')}; "
+                f"{counted(len(health.artefacts), 'artefact')}"
             ],
         },
     )

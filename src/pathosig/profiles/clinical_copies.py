@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pathosig.core.errors import PathosigWarning
+from pathosig.core.words import counted
 
 _THE_SAME = 0.995
 _LIKELY = 0.6
@@ -57,7 +58,7 @@ def without_clinical(
                 same[names[j]] = str(others[best[j]])
     if same:
         shown = dict(list(same.items())[:_SHOWN])
-        text = f"{table}: {len(same)} features repeat columns of patients.csv (|r| > {_THE_SAME}) and are not used: {shown}."
+        text = f"{table}: {counted(len(same), 'feature repeats a column', 'features repeat columns')} of patients.csv (|r| > {_THE_SAME}) and {'is' if len(same) == 1 else 'are'} not used: {shown}."
         warnings.warn(PathosigWarning(text, code="W_CLINICAL_FEATURE"), stacklevel=2)
     return slides.drop(columns=list(same))
 

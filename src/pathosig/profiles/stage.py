@@ -26,6 +26,7 @@ from pathosig.core.schema import (
 )
 from pathosig.core.study import Study
 from pathosig.core.units import Execution, Job, Outcome, Stage, StageReport, Unit
+from pathosig.core.words import counted
 from pathosig.profiles.clinical_copies import without_clinical
 from pathosig.profiles.pooling import pool_patients, slide_profiles
 from pathosig.profiles.spec import ProfilesSpec
@@ -161,7 +162,7 @@ def _from_table(job: Job) -> Outcome:
     )
     issued = [w.message for w in caught if isinstance(w.message, PathosigWarning)]
     if rules.dropped:
-        text = f"{len(rules.dropped)} features dropped: {dict(list(rules.dropped.items())[:50])}"
+        text = f"{counted(len(rules.dropped), 'feature')} dropped: {dict(list(rules.dropped.items())[:50])}"
         issued.append(PathosigWarning(text, code="W_FEATURES"))
     for warning in issued:
         warnings.warn(warning, stacklevel=2)
@@ -257,7 +258,7 @@ def _from_assignments(job: Job) -> Outcome:
         nodes = nodes[[c for c in nodes.columns if c not in frame.columns]]
         _write(study, path, pd.concat([frame, nodes], axis=1), schema, metadata)
     lost = {"empty": empty, "without phenotypes": job.payload["lost"]}
-    notes = [f"{len(ids)} slides {what}: {ids[:5]}" for what, ids in lost.items() if ids]
+    notes = [f"{counted(len(ids), 'slide')} {what}: {ids[:5]}" for what, ids in lost.items() if ids]
     summary = {
         "kind": "composition",
         "k": k,

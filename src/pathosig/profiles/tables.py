@@ -17,7 +17,7 @@ from pathosig.core.ids import IdIndex, tcga_patient
 from pathosig.core.numbers import Decimal
 from pathosig.core.records import read_parquet
 from pathosig.core.table_files import read_table
-from pathosig.core.words import fold
+from pathosig.core.words import counted, fold
 from pathosig.profiles.feature_columns import choose_features, warn_of_left_out
 
 _EXAMPLES = 5
@@ -81,7 +81,7 @@ def read_features(
         raise InputError(_no_overlap(path.name, key, ids, patient_ids), code="E_NO_OVERLAP")
     if not enrolled.all():
         strangers = sorted(set(ids[~enrolled]))
-        text = f"{path.name}: {len(strangers)} patients are not in patients.csv and are left out: {strangers[:5]}."
+        text = f"{path.name}: {counted(len(strangers), 'patient who is not in patients.csv is', 'patients who are not in patients.csv are')} left out: {strangers[:5]}."
         warnings.warn(PathosigWarning(text, code="W_UNMATCHED"), stacklevel=2)
     clinical = {fold(c) for c in leave_out}
     rest = [
@@ -221,7 +221,7 @@ def _as_patients(ids: pd.Series, patient_ids: Collection[str], name: str) -> pd.
     changed = [f"{a} is {b}" for a, b in cut.items() if a != b and b in wanted]
     if not changed:
         return ids
-    text = f"{name}: {len(changed)} ids are read as those of patients.csv: {', '.join(changed[:_EXAMPLES])}."
+    text = f"{name}: {counted(len(changed), 'id is read as that', 'ids are read as those')} of patients.csv: {', '.join(changed[:_EXAMPLES])}."
     warnings.warn(PathosigWarning(text, code="W_IDS"), stacklevel=3)
     return ids.map(cut)
 

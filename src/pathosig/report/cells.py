@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 
+from pathosig.core.words import counted
 from pathosig.figures.palette import coarse_colours, hpc_colours
 from pathosig.figures.results import analysis_title, hr_text
 from pathosig.figures.style import coarse_name, estimate_text, hpc_name
@@ -18,11 +19,6 @@ from pathosig.validation.values import Estimate, HazardRatio, NotEstimable
 
 MOST_ROWS = 40
 """Of more features, the largest coefficients are shown."""
-
-
-def plural(n: int, word: str) -> str:
-    """``1 slide``, ``12,400 tiles``."""
-    return f"{n:,} {word}{'' if n == 1 else 's'}"
 
 
 def listed(words: Sequence[str], at_most: int = 6) -> str:
@@ -166,7 +162,7 @@ FEW_EVENTS = 10
 def why_uncertain(effect: HazardRatio) -> str:
     """Why a hazard ratio is too uncertain to be shown like a fact; empty when it is not."""
     if effect.events < FEW_EVENTS:
-        return f"{plural(effect.events, 'event')} only: too few for a firm estimate"
+        return f"{counted(effect.events, 'event')} only: too few for a firm estimate"
     if effect.lower is None or effect.upper is None:
         return "the confidence interval has no end"
     return why_too_wide(effect.lower, effect.upper, RATIO)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pathosig.core.words import counted
 from pathosig.figures.results import known
-from pathosig.report.cells import listed, plural
+from pathosig.report.cells import listed
 from pathosig.report.material import Material, endpoint_title
 from pathosig.report.page import Chapter, Page, Section
 from pathosig.report.sections.added import added_value_section
@@ -155,11 +156,14 @@ def _chapter(
 def _subtitle(material: Material) -> str:
     parts = []
     if material.patients is not None:
-        patients, cohorts = plural(len(material.patients), "patient"), plural(len(material.cohorts), "cohort")
+        patients, cohorts = (
+            counted(len(material.patients), "patient"),
+            counted(len(material.cohorts), "cohort"),
+        )
         parts.append(f"{patients} in {cohorts}")
     cores = sum(s.kind == "core" for s in material.slides)
     counts = [(len(material.slides) - cores, "slide"), (cores, "core")]
-    parts += [plural(n, word) for n, word in counts if n]
+    parts += [counted(n, word) for n, word in counts if n]
     if material.endpoints:
         names = [endpoint_title(e).lower() for e in material.endpoints]
         parts.append(f"{'endpoint' if len(names) == 1 else 'endpoints'} {listed(names)}")

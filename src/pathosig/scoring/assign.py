@@ -18,6 +18,7 @@ from pathosig.core.showing import Shown
 from pathosig.core.study import Study
 from pathosig.core.tables import write_csv_rows
 from pathosig.core.units import Execution
+from pathosig.core.words import counted
 from pathosig.phenotypes.codebook import Codebook
 from pathosig.scoring.contents import read_phenotypes
 from pathosig.scoring.work import NewSlides, run_stages, work_study
@@ -53,7 +54,7 @@ class AssignReport(Shown):
 
     def to_text(self) -> str:
         """The report as text for a terminal."""
-        lines = [f"{len(self.slides)} slides assigned"]
+        lines = [f"{counted(len(self.slides), 'slide')} assigned"]
         if self.unlike:
             lines.append(f"W_SHIFT unlike the slides of the bundle: {', '.join(self.unlike)}")
         return "\n".join([*lines, *(f"failed: {f}" for f in self.failed), f"written: {self.out}"])

@@ -10,6 +10,7 @@ from pathosig.core.ids import match_slides
 from pathosig.core.names import in_utf8
 from pathosig.core.remote import url_of
 from pathosig.core.tables import read_csv_rows
+from pathosig.core.words import counted
 from pathosig.slides.listing import slide_name
 
 _SHOWN = 3
@@ -48,7 +49,7 @@ def slide_paths(slides: Sequence[Path], features: Path | None) -> dict[str, Path
     absent = [str(p) for p in paths if not (features or url_of(p) or p.exists())]
     if absent:
         raise InputError(
-            f"{len(absent)} of {len(paths)} slides do not exist: {', '.join(absent[:5])}.",
+            f"{counted(len(absent), 'slide does', 'slides do')} not exist, of {len(paths)}: {', '.join(absent[:5])}.",
             code="E_NOT_FILE",
         )
     names = [p.stem if features else slide_name(p) for p in paths]
@@ -121,7 +122,7 @@ def warnings_of(
     shown = f"{', '.join(alone[:_SHOWN])}{' ...' if len(alone) > _SHOWN else ''}"
     if owners and alone:
         return (
-            f"--patients does not name {len(alone)} of {len(slides)} slides: {shown}; each counts as a patient of its own",
+            f"--patients does not name {len(alone)} of {counted(len(slides), 'slide')}: {shown}; each counts as a patient of its own",
         )
     if training_cores and len(alone) > 1:
         return (

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from pathosig.core.words import counted
 from pathosig.phenotypes.distance import Distance, Shift
 from pathosig.profiles.tissue_sampling import MeanVariance, variance_of_mean
 from pathosig.profiles.tree import hpc_column
@@ -184,7 +185,7 @@ def _withheld(
 ) -> str:
     """Why no score is given; "" if one is given."""
     if n_tiles < signature.transform.min_tiles or not np.isfinite(score):
-        return f"only {int(n_tiles)} tiles; {signature.transform.min_tiles} are needed"
+        return f"only {counted(int(n_tiles), 'tile')}; {signature.transform.min_tiles} are needed"
     if distance.unlike(shift):
         return (
             f"unlike the slides of the training ({shift.far:.0%} of the tiles are far): another organ, stain, preparation or "

@@ -13,6 +13,7 @@ from pathosig.core.showing import Shown
 from pathosig.core.study import Study
 from pathosig.core.tables import write_csv_rows
 from pathosig.core.units import Execution
+from pathosig.core.words import counted
 from pathosig.phenotypes.distance import Shift
 from pathosig.profiles.reading import read_profiles
 from pathosig.profiles.stage import build_profiles
@@ -87,7 +88,7 @@ class ScoreReport(Shown):
     def to_text(self) -> str:
         """The bundle, and one line per patient."""
         if self.waiting:
-            return f"{self.header}\nwaiting for {self.waiting} slides of other shards; run once more without --shard"
+            return f"{self.header}\nwaiting for {counted(self.waiting, 'slide')} of other shards; run once more without --shard"
         lines = [self.header, f"{'patient':<24} {'score':>10}  {'95 % interval':<20} {'group':<15} remark"]
         for r in self.readings:
             score = "-" if r.score is None else f"{r.score:.4f}"

@@ -13,6 +13,7 @@ import pandas as pd
 
 from pathosig.core.errors import InputError, NotEstimableError
 from pathosig.core.threads import one_blas_thread
+from pathosig.core.words import counted
 from pathosig.signature.cutoff import Cutoff, choose_cutoff
 from pathosig.signature.features import Candidates, candidates, design
 from pathosig.signature.model import Signature, TrainedOn
@@ -211,7 +212,7 @@ def _nothing(chosen: Selection, candidates_: int, events: int) -> str:
             f"the threshold is {chosen.details['threshold']:.0%}."
         )
     return (
-        f"no signature: selection '{chosen.method}' chose none of {candidates_} candidates ({events} events).{detail} "
+        f"no signature: selection '{chosen.method}' chose none of {candidates_} candidates ({counted(events, 'event')}).{detail} "
         "This is a result; it is reported as such."
     )
 
@@ -248,7 +249,7 @@ def assessable(training: TrainingSet, spec: SignatureSpec) -> TrainingSet:
     events = int(patients.event.sum())
     if events < _FEWEST_EVENTS:
         message = (
-            f"signature: endpoint {training.endpoint!r} has {events} events among {len(patients)} assessable discovery "
+            f"signature: endpoint {training.endpoint!r} has {counted(events, 'event')} among {len(patients)} assessable discovery "
             f"patients; at least {_FEWEST_EVENTS} are needed.{_too_few_tiles(tiles, spec.min_tiles)} The descriptive report "
             "is written."
         )
@@ -261,7 +262,7 @@ def _too_few_tiles(tiles: pd.Series | None, min_tiles: int) -> str:
     if tiles is None or not lost:
         return ""
     return (
-        f" {lost} of {len(tiles)} patients have fewer than {min_tiles} tiles (median {tiles.median():.0f}): "
+        f" {lost} of {len(tiles)} patients {'has' if lost == 1 else 'have'} fewer than {min_tiles} tiles (median {tiles.median():.0f}): "
         "lower [signature] min_tiles in study.toml, or use smaller tiles."
     )
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pathosig.core.errors import InputError
+from pathosig.core.words import counted
 
 
 def fix_times(*times: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -77,7 +78,7 @@ def as_times(time: Any, *, name: str = "time") -> np.ndarray:
     bad = np.flatnonzero(~np.isfinite(out) | (out < 0))
     if len(bad):
         raise InputError(
-            f"{name}: {len(bad)} values are missing, negative or infinite, at rows {bad[:5].tolist()}. "
+            f"{name}: {counted(len(bad), 'value is', 'values are')} missing, negative or infinite, at rows {bad[:5].tolist()}. "
             "Leave those patients out, or complete their follow-up.",
             code="E_TIME",
         )

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from pathosig.core.errors import InputError
+from pathosig.core.words import counted
 
 
 def group_codes(values: Any, n: int, *, what: str) -> np.ndarray:
@@ -72,7 +73,7 @@ def labelled_codes(values: Any, n: int, *, what: str) -> tuple[np.ndarray, tuple
     missing = [i for i, v in enumerate(np.asarray(values, object).tolist()) if _is_missing(v)]
     if missing:
         raise InputError(
-            f"{what}: {len(missing)} labels are missing, at rows {missing[:5]}. Leave those patients out, or give them a "
+            f"{what}: {counted(len(missing), 'label is', 'labels are')} missing, at rows {missing[:5]}. Leave those patients out, or give them a "
             "label of their own.",
             code="E_GROUP",
         )

@@ -20,6 +20,7 @@ from scipy import stats
 from sklearn.linear_model import LogisticRegression
 
 from pathosig.core.errors import NotEstimableError
+from pathosig.core.words import counted
 from pathosig.survival.covariates import as_level, is_categorical, levels_of
 
 _ROUNDS = 10
@@ -136,7 +137,7 @@ def impute(
     names = [c for c in covariates if c in frame and frame[c].notna().any()]
     for name in names:
         if frame[name].isna().any() and frame[name].notna().sum() < 10:
-            message = f"imputation: {name} is given for {int(frame[name].notna().sum())} patients; at least 10 are needed."
+            message = f"imputation: {name} is given for {counted(int(frame[name].notna().sum()), 'patient')}; at least 10 are needed."
             raise NotEstimableError(message)
     hazard = _nelson_aalen(frame["time"].to_numpy(float), frame["event"].to_numpy(bool))
     fixed = [frame["score"].to_numpy(float), frame["event"].to_numpy(float), hazard]

@@ -9,6 +9,7 @@ import numpy as np
 from scipy import optimize, stats
 
 from pathosig.core.errors import NotEstimableError
+from pathosig.core.words import counted
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,7 +85,7 @@ def pool_random_effects(estimates: Any, se: Any, *, conf_level: float = 0.95) ->
     y, s = np.asarray(estimates, float), np.asarray(se, float)
     k = len(y)
     if k < 3:
-        raise NotEstimableError(f"pool_random_effects: {k} cohorts; at least 3 are needed.")
+        raise NotEstimableError(f"pool_random_effects: {counted(k, 'cohort')}; at least 3 are needed.")
     v = s**2
 
     def negative(tau2: float) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 
 from pathosig.core.errors import NotEstimableError
 from pathosig.core.threads import one_blas_thread
+from pathosig.core.words import counted
 from pathosig.survival.data import outcome
 from pathosig.survival.samples import Likelihoods, maximise_all, samples_of
 
@@ -254,7 +255,7 @@ def ridge_fits(
     """
     t, d, _ = outcome(time, event, what="ridge")
     if d.sum() < 2:
-        message = f"ridge: {int(d.sum())} events; at least 2 are needed."
+        message = f"ridge: {counted(int(d.sum()), 'event')}; at least 2 are needed."
         raise NotEstimableError(message)
     fold = fold_of(len(d), d, min(folds, int(d.sum())), np.random.default_rng(seed), groups)
     inside = [fold != k for k in range(int(fold.max()) + 1)]

@@ -21,6 +21,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
 from pathosig.core.errors import NotEstimableError
+from pathosig.core.words import counted
 from pathosig.survival.bounds import false_selection_bound, threshold_for
 from pathosig.survival.half_paths import first_entries, gradient, half_samples_of
 from pathosig.survival.ridge import penalised_logliks
@@ -194,7 +195,9 @@ def stability_selection(
     """
     d = np.asarray(event, bool)
     if d.sum() < 10:
-        message = f"stability selection: {int(d.sum())} events; at least 10 are needed for half-samples."
+        message = (
+            f"stability selection: {counted(int(d.sum()), 'event')}; at least 10 are needed for half-samples."
+        )
         raise NotEstimableError(message)
     cluster = _cluster_candidates(x, correlation)
     count = int(cluster.max()) + 1

@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from pathosig.core.errors import ConfigError, SlideError
 from pathosig.core.spec import Spec
+from pathosig.core.words import counted
 from pathosig.slides.otsu import otsu
 from pathosig.tma import lattice
 
@@ -118,7 +119,7 @@ def dearray(rgb: np.ndarray, spec: TmaSpec | None = None) -> list[Core]:
     points, mass = points[solid], mass[solid]
     if len(points) < 4:
         raise SlideError(
-            f"no array of cores was found ({len(points)} core-like spots). Is it a TMA? If it is, give rows and "
+            f"no array of cores was found ({counted(len(points), 'core-like spot')}). Is it a TMA? If it is, give rows and "
             "columns under [tma] in study.toml.",
             code="E_TMA",
         )

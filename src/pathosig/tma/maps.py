@@ -11,6 +11,7 @@ from pathosig.core.grids import Grid, SheetsError
 from pathosig.core.ids import IdIndex
 from pathosig.core.table_files import read_grid
 from pathosig.core.tables import read_text
+from pathosig.core.words import counted
 from pathosig.core.workbooks import read_workbook
 
 COLUMNS = ("tma", "row", "column", "patient_id")
@@ -38,7 +39,7 @@ class MapReading:
     def sentence(self) -> str:
         """A sentence with the number of cores that have a patient, and the cells that were left out."""
         arrays, patients = ({r[k] for r in self.rows} for k in ("tma", "patient_id"))
-        text = f"{len(self.rows)} cores of {len(patients)} patients on {len(arrays)} arrays"
+        text = f"{counted(len(self.rows), 'core')} of {counted(len(patients), 'patient')} on {counted(len(arrays), 'array')}"
         if self.strangers:
             shown = "; ".join(f"{name} ({len(at)})" for name, at in list(self.strangers.items())[:5])
             text += f"; cells that name no patient of the table are left out: {shown}"

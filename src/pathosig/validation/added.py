@@ -12,6 +12,7 @@ import pandas as pd
 from scipy import stats
 
 from pathosig.core.errors import NotEstimableError
+from pathosig.core.words import counted
 from pathosig.survival import cox, default_tau, uno_c
 from pathosig.validation.analysis import AddedValue
 from pathosig.validation.benefit import at_horizon, c_gain
@@ -170,7 +171,7 @@ def added_value(
     time, event = frame["time"].to_numpy(float)[complete], frame["event"].to_numpy(bool)[complete]
     other = frame["cause"].to_numpy(int)[complete] == 2 if "cause" in frame else None
     if event.sum() < FEWEST_EVENTS:
-        message = f"added value: {int(event.sum())} events among patients with all covariates; {FEWEST_EVENTS} are needed."
+        message = f"added value: {counted(int(event.sum()), 'event')} among patients with all covariates; {FEWEST_EVENTS} are needed."
         raise NotEstimableError(message)
     values = {k: v[complete] for k, v in predictors.items()}
     tau = default_tau(time)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pathosig.core.errors import NotEstimableError
+from pathosig.core.words import counted
 from pathosig.survival import default_tau, uno_c
 from pathosig.survival.imputation import impute
 from pathosig.validation.added import MODELS, FrozenModels
@@ -101,9 +102,7 @@ def added_value_imputed(
         raise NotEstimableError(message)
     event = data["event"].to_numpy(bool)
     if event.sum() < FEWEST_EVENTS:
-        message = (
-            f"added value: {int(event.sum())} events among patients with a score; {FEWEST_EVENTS} are needed."
-        )
+        message = f"added value: {counted(int(event.sum()), 'event')} among patients with a score; {FEWEST_EVENTS} are needed."
         raise NotEstimableError(message)
     tau = default_tau(data["time"].to_numpy(float))
 

@@ -12,6 +12,7 @@ from scipy import stats
 
 from pathosig.core.clinical import UNITS, TreatmentDesign
 from pathosig.core.errors import NotEstimableError
+from pathosig.core.words import counted
 from pathosig.signature.model import HIGH, LOW
 from pathosig.survival import cox
 from pathosig.survival.covariates import as_level, encode
@@ -312,7 +313,7 @@ def _arm_of(column: pd.Series) -> np.ndarray:
     labels = column.map(lambda v: None if pd.isna(v) else as_level(v))
     levels = sorted(set(labels.dropna()))
     if len(levels) != 2:
-        message = f"treatment {column.name!r}: {len(levels)} levels ({levels[:4]}); expected two."
+        message = f"treatment {column.name!r}: {counted(len(levels), 'level')} ({levels[:4]}); expected two."
         raise NotEstimableError(message)
     return np.where(labels.isna(), np.nan, (labels == levels[1]).to_numpy(float))
 
@@ -320,7 +321,7 @@ def _arm_of(column: pd.Series) -> np.ndarray:
 def _require_events(event: np.ndarray, treated: np.ndarray, arm: str) -> None:
     counts = [int(event[treated == a].sum()) for a in (0, 1)]
     if min(counts) < FEWEST_ARM_EVENTS:
-        message = f"treatment {arm}: {counts[0]} and {counts[1]} events in the arms; each needs at least {FEWEST_ARM_EVENTS}."
+        message = f"treatment {arm}: events in the arms: {counts[0]} and {counts[1]}; each needs at least {FEWEST_ARM_EVENTS}."
         raise NotEstimableError(message)
 
 

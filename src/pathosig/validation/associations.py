@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pathosig.core.errors import NotEstimableError
+from pathosig.core.words import counted
 from pathosig.signature.model import HIGH, LOW
 from pathosig.survival import adjust_p, chi_square, fisher_exact
 from pathosig.survival.covariates import subgroup_labels
@@ -35,7 +36,7 @@ def _counted(group: np.ndarray, labels: np.ndarray) -> Counts:
     levels = sorted({str(v) for v in labels[labelled]})
     present = [g for g in GROUPS if (group[labelled] == g).any()]
     if len(levels) < 2 or len(present) < 2:
-        message = f"{len(levels)} levels in {len(present)} risk groups; two of each are needed."
+        message = f"{counted(len(levels), 'level')} in {counted(len(present), 'risk group')}; two of each are needed."
         raise NotEstimableError(message)
     counts = np.array([[int(((group == g) & (labels == level)).sum()) for level in levels] for g in present])
     rows = tuple(

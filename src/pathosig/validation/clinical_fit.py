@@ -14,6 +14,7 @@ import pandas as pd
 
 from pathosig.core.clinical import UNITS
 from pathosig.core.errors import NotEstimableError
+from pathosig.core.words import counted
 from pathosig.survival import cox
 from pathosig.survival.absolute_risk import hazard_at
 from pathosig.survival.baseline import Baseline, BaselineAt
@@ -94,7 +95,7 @@ def fit_clinical_model(
     event = data["event"].to_numpy(bool)
     if event.sum() < FEWEST_EVENTS:
         raise NotEstimableError(
-            f"clinical model: {int(event.sum())} events among discovery patients; {FEWEST_EVENTS} are needed."
+            f"clinical model: {counted(int(event.sum()), 'event')} among discovery patients; {FEWEST_EVENTS} are needed."
         )
     names = [c.name for c in kept]
     lost = data[names].isna().any(axis=1)

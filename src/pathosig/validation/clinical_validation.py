@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pathosig.core.errors import NotEstimableError
+from pathosig.core.words import counted
 from pathosig.survival import default_tau, harrell_c, uno_c
 from pathosig.survival.ridge import fold_of
 from pathosig.validation.absolute import with_competing
@@ -175,7 +176,7 @@ def _discriminate(
     other = frame["cause"].to_numpy(int) == 2 if "cause" in frame else None
     if event.sum() < FEWEST_EVENTS:
         raise NotEstimableError(
-            f"clinical model: {int(event.sum())} events among patients of {cohort} with all covariates; "
+            f"clinical model: {counted(int(event.sum()), 'event')} among patients of {cohort} with all covariates; "
             f"{FEWEST_EVENTS} are needed."
         )
     tau = default_tau(time)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pathosig.core.errors import NotEstimableError
+from pathosig.core.words import counted
 from pathosig.survival import harrell_c
 from pathosig.validation.benefit import c_gain
 from pathosig.validation.values import FEWEST_EVENTS, Estimate, Finding, Role, attempt
@@ -138,7 +139,7 @@ def _paired(
     both, time = both[usable], frame["time"].to_numpy(float)[usable]
     event = frame["event"].to_numpy(bool)[usable]
     if event.sum() < FEWEST_EVENTS:
-        raise NotEstimableError(f"comparator: {int(event.sum())} events in {cohort}.")
+        raise NotEstimableError(f"comparator: {counted(int(event.sum()), 'event')} in {cohort}.")
     score, other = both.T
     draws = np.random.default_rng(seed).integers(0, len(time), (bootstraps, len(time)))
     return PairedC(

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pathosig.core.errors import NotEstimableError
+from pathosig.core.words import counted
 from pathosig.signature.model import HIGH
 from pathosig.survival import (
     CumulativeIncidence,
@@ -73,7 +74,7 @@ def competing_risks(
     causes = frame["cause"].to_numpy(int)
     if not (causes == 1).any() or not (causes == 2).any():
         message = (
-            f"competing risks: {int((causes == 1).sum())} events and {int((causes == 2).sum())} competing events; at least one "
+            f"competing risks: {counted(int((causes == 1).sum()), 'event')} and {counted(int((causes == 2).sum()), 'competing event')}; at least one "
             "of each is needed."
         )
         raise NotEstimableError(message)

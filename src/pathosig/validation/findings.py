@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from pathosig.core.words import counted
 from pathosig.validation.analysis import Analysis, ProportionalHazards
 from pathosig.validation.development import Univariable
 from pathosig.validation.results import AgainstRidge
@@ -128,9 +129,7 @@ def cohort_findings(
             text = f"cohort {cohort}: {share:.0%} of patients are above the cut-off; the groups are uneven."
             out.append(Finding(code="W_SHARE_HIGH", message=text, where=cohort))
     if not assessable.all():
-        text = (
-            f"cohort {cohort}: {int((~assessable).sum())} of {len(assessable)} patients are not assessable."
-        )
+        text = f"cohort {cohort}: {counted(int((~assessable).sum()), 'patient is', 'patients are')} not assessable, of {len(assessable)}."
         out.append(Finding(code="W_NOT_ASSESSABLE", message=text, where=cohort))
     depth = depth_correlation(scores, n_tiles)
     if depth is not None and abs(depth) > _DEPTH_CORRELATION:
@@ -267,7 +266,7 @@ def survival_findings(frame: pd.DataFrame, analysis: Analysis) -> list[Finding]:
     out = []
     zero = frame.loc[frame["time"] == 0, "patient_id"].tolist()
     if zero:
-        text = f"{where}: time 0 in {len(zero)} patients: {_first(zero)}."
+        text = f"{where}: time 0 in {counted(len(zero), 'patient')}: {_first(zero)}."
         out.append(Finding(code="W_TIME_ZERO", message=text, where=where))
     if "entry" in frame and analysis.role == "discovery":
         text = (
@@ -277,7 +276,7 @@ def survival_findings(frame: pd.DataFrame, analysis: Analysis) -> list[Finding]:
         )
         out.append(Finding(code="W_ENTRY", message=text, where=where))
     if analysis.events < 10:
-        text = f"{where}: {analysis.events} event{'s' * (analysis.events != 1)}; estimates are unstable."
+        text = f"{where}: {counted(analysis.events, 'event')}; estimates are unstable."
         out.append(Finding(code="W_FEW_EVENTS", message=text, where=where))
     ph = analysis.ph
     if (

@@ -10,6 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from pathosig.core.errors import NotEstimableError
+from pathosig.core.words import counted
 from pathosig.survival import adjust_p, cox, ph_test
 from pathosig.survival.covariates import Term, encode, subgroup_labels
 from pathosig.survival.imputation import impute, rubin
@@ -267,7 +268,7 @@ def _subgroup(frame: pd.DataFrame, name: str, *, sd: float) -> Subgroup | None:
     for level in levels:
         inside = labels == level
         events = int(event[inside].sum())
-        few = NotEstimable(reason=f"{events} event{'s' * (events != 1)}")
+        few = NotEstimable(reason=counted(events, "event"))
         late = None if entry is None else entry[inside]
         effect = (
             few

@@ -12,6 +12,7 @@ import pandas as pd
 from pathosig.core.errors import NotEstimableError, PathosigWarning
 from pathosig.core.pool import over_processes
 from pathosig.core.threads import one_blas_thread
+from pathosig.core.words import counted
 from pathosig.signature.model import NOT_ASSESSABLE
 from pathosig.signature.scores import training_scores
 from pathosig.signature.spec import SignatureSpec
@@ -175,7 +176,7 @@ def cross_validate(
     """
     ids, event = training.outcome["patient_id"], training.event
     if event.sum() < max(folds, 4):
-        message = f"cross-validation: {int(event.sum())} events for {folds} folds."
+        message = f"cross-validation: {counted(int(event.sum()), 'event')} for {folds} folds."
         raise NotEstimableError(message)
     labels = None if groups is None else ids.map(groups).fillna("").to_numpy(str)
     rng = np.random.default_rng(seed)

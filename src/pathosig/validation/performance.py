@@ -11,6 +11,7 @@ import pandas as pd
 from scipy import stats
 
 from pathosig.core.errors import NotEstimableError
+from pathosig.core.words import counted
 from pathosig.signature.model import HIGH, Signature
 from pathosig.survival import (
     cox,
@@ -272,7 +273,7 @@ def _spline(
     """
     knots = np.quantile(scaled, [0.05, 0.35, 0.65, 0.95])
     if event.sum() < 20 or len(np.unique(knots)) < 4:
-        message = f"{int(event.sum())} events; a spline needs 20 and a score that varies"
+        message = f"{counted(int(event.sum()), 'event')}; a spline needs 20 and a score that varies"
         raise NotEstimableError(message)
     basis = _spline_basis(scaled, knots)
     center = basis.mean(0)

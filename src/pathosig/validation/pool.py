@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from pathosig.core.words import counted
 from pathosig.survival import pool_random_effects
 from pathosig.validation.analysis import Analysis
 from pathosig.validation.results import Pooled, PooledCohort, PooledEffect
@@ -55,7 +56,9 @@ def pooled(analyses: Sequence[Analysis]) -> tuple[Pooled, ...]:
                 and isinstance(value := getattr(a, effect), HazardRatio)
                 and value.se
             }
-            few = NotEstimable(reason=f"{len(cohorts)} validation cohorts; pooling needs {FEWEST_COHORTS}")
+            few = NotEstimable(
+                reason=f"{counted(len(cohorts), 'validation cohort')}; pooling needs {FEWEST_COHORTS}"
+            )
             result = few if len(cohorts) < FEWEST_COHORTS else attempt(_pool, cohorts)
             out.append(Pooled(endpoint=endpoint, effect=effect, result=result))
     return tuple(out)

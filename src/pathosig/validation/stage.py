@@ -14,6 +14,7 @@ from pathosig.core.study import Study
 from pathosig.core.tables import write_csv_rows
 from pathosig.core.typed_json import to_plain
 from pathosig.core.units import Execution, Job, Outcome, Stage, StageReport, Unit
+from pathosig.core.words import counted
 from pathosig.signature.model import Signature
 from pathosig.signature.reading import FIT, SCORES, read_training
 from pathosig.signature.training import TrainingSet
@@ -36,7 +37,7 @@ from pathosig.validation.spec import ValidateSpec
 from pathosig.validation.tidy import tidy_tables
 from pathosig.validation.values import Concordance, Estimate, Finding, HazardRatio, NotEstimable, attempt
 
-STAGE_VERSION = 16
+STAGE_VERSION = 17
 STAGE = Stage(name="validate", version=STAGE_VERSION)
 UNIT = "_validate"
 
@@ -288,7 +289,7 @@ def _lines(results: Results) -> list[str]:
         if isinstance(h.hr_sd, HazardRatio) and h.hr_sd.hr is not None and h.role == "validation":
             effect = f", HR per SD {_with_interval(Estimate.of(h.hr_sd.hr, *_ends(h.hr_sd)))}"
         lines.append(
-            f"{h.endpoint}, {place}: C {_with_interval(h.harrell_c)}{effect}, {h.n} patients, {h.events} events"
+            f"{h.endpoint}, {place}: C {_with_interval(h.harrell_c)}{effect}, {counted(h.n, 'patient')}, {counted(h.events, 'event')}"
         )
     return lines
 

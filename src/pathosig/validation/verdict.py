@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from pathosig.core.words import counted
 from pathosig.survival import adjust_p
 from pathosig.validation.analysis import Analysis
 from pathosig.validation.values import Concordance, HazardRatio, NotEstimable, Role
@@ -175,13 +176,16 @@ def external_verdict(analyses: Sequence[Analysis], endpoint: str, *, primary: bo
     possible = any(up and (e.upper is None or e.upper > RELEVANT) for e, up in zip(tests, above, strict=True))
     verdict: EndpointVerdict
     if holds and not opposite and 2 * holds >= len(tests):
-        verdict, sentence = "holds", f"Holds in {holds} of {len(tests)} validation cohorts ({endpoint})."
+        verdict, sentence = (
+            "holds",
+            f"Holds in {holds} of {counted(len(tests), 'validation cohort')} ({endpoint}).",
+        )
     elif opposite:
         verdict = "uncertain"
-        sentence = f"Uncertain: {holds} of {len(tests)} validation cohorts show the effect on {endpoint}, {opposite} the opposite."
+        sentence = f"Uncertain: the effect on {endpoint} is shown in {holds} of {counted(len(tests), 'validation cohort')}, and the opposite in {opposite}."
     elif holds:
         verdict = "uncertain"
-        sentence = f"Uncertain: the effect on {endpoint} is shown in only {holds} of {len(tests)} validation cohorts."
+        sentence = f"Uncertain: the effect on {endpoint} is shown in only {holds} of {counted(len(tests), 'validation cohort')}."
     elif possible:
         verdict = "uncertain"
         sentence = (

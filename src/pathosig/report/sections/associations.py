@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pathosig.core.words import counted
 from pathosig.figures.alluvial import alluvial_plot
 from pathosig.figures.outcomes import BarPanel, bar_panels
 from pathosig.figures.results import known, p_of
 from pathosig.figures.titles import level_title, variable_title
-from pathosig.report.cells import listed, plural
+from pathosig.report.cells import listed
 from pathosig.report.images import picture
 from pathosig.report.material import Material, cohort_title
 from pathosig.report.page import Block, Cell, Section, Table, folded
@@ -32,7 +33,7 @@ def associations_section(material: Material) -> Section | None:
         blocks += (
             inside
             if cohort == first
-            else folded(cohort_title(cohort), inside, small=plural(len(chosen), "variable"))
+            else folded(cohort_title(cohort), inside, small=counted(len(chosen), "variable"))
         )
     blocks += _alluvial(material)
     lead = "Which patients are in each risk group. An association here says nothing about outcome."
@@ -114,7 +115,7 @@ def _alluvial(material: Material) -> list[Block]:
     ]
     names = [_name(c) for c in columns]
     figure = alluvial_plot(["Risk group", *names], patients, title=f"Risk group, {', '.join(names).lower()}")
-    caption = f"Risk group and {listed([c.replace('_', ' ') for c in columns])} of {plural(len(patients), 'patient')}, all cohorts."
+    caption = f"Risk group and {listed([c.replace('_', ' ') for c in columns])} of {counted(len(patients), 'patient')}, all cohorts."
     return folded(
         "Patients across the variables", [picture("alluvial", figure, caption)], small="alluvial figure"
     )

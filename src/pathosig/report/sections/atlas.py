@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pathosig.core.words import counted
 from pathosig.figures.palette import leaf_order
 from pathosig.figures.slides import HpcExemplars, atlas_montage
 from pathosig.figures.style import coarse_name, hpc_name, p_text, svg_bytes
@@ -14,7 +15,6 @@ from pathosig.report.cells import (
     listed,
     number_text,
     palette_of,
-    plural,
 )
 from pathosig.report.images import jpeg
 from pathosig.report.material import AtlasTile, Candidate, CoarseGroup, Material, Phenotypes
@@ -67,12 +67,12 @@ def atlas_section(material: Material) -> Section | None:
     others = [e for i, e in enumerate(entries) if f"hpc_{i:02d}" not in used]
     blocks = _coarse(material, phenotypes)
     blocks += folded(
-        "HPCs of the signature", [AtlasGrid(entries=first)] if first else [], small=plural(len(first), "HPC")
+        "HPCs of the signature", [AtlasGrid(entries=first)] if first else [], small=counted(len(first), "HPC")
     )
     blocks += folded(
         "Other HPCs" if first else "All HPCs",
         [AtlasGrid(entries=others)] if others else [],
-        small=plural(len(others), "HPC"),
+        small=counted(len(others), "HPC"),
     )
     ordered = [montage[hpc] for hpc in leaf_order(phenotypes.linkage)] if len(phenotypes.linkage) else montage
     figure = atlas_montage(ordered, title="Atlas of HPCs")
@@ -80,7 +80,7 @@ def atlas_section(material: Material) -> Section | None:
         Picture(name="atlas", data=svg_bytes(figure), caption="", alt="", figure=figure, kind="file")
     )
     lead = (
-        f"{plural(len(colours), 'HPC')} (histomorphological phenotype clusters): the tiles nearest to each centre, with a "
+        f"{counted(len(colours), 'HPC')} (histomorphological phenotype clusters): the tiles nearest to each centre, with a "
         "scale bar of 50 µm. Every HPC has one colour throughout this report, and similar HPCs have similar hues."
     )
     if len(phenotypes.groups) > 1:
@@ -165,5 +165,5 @@ def _without_pixels(material: Material, entries: list[AtlasEntry]) -> Section:
     note = Note(text=f"No tiles are shown: {why}.", level="info" if from_features else "warning")
     rows: list[list[Cell]] = [[e.hpc, "; ".join(e.facts)] for e in entries]
     table = Table(caption="HPCs", columns=["HPC", "Facts"], rows=rows, folded=True)
-    lead = f"{plural(len(entries), 'HPC')} (histomorphological phenotype clusters)."
+    lead = f"{counted(len(entries), 'HPC')} (histomorphological phenotype clusters)."
     return Section(id="atlas", title="Atlas of HPCs", blocks=[note, table], lead=lead)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pathosig.core.words import counted
 from pathosig.figures.uncertainty import CORRELATION, PROPORTION, Scale
 from pathosig.report.audit_values import count_at, estimate_at, number_at, rows_at, text_at, value_at
-from pathosig.report.cells import estimate_cell, estimate_words, feature_name, per_cent, per_cent_cell, plural
+from pathosig.report.cells import estimate_cell, estimate_words, feature_name, per_cent, per_cent_cell
 from pathosig.report.material import Material, cohort_title
 from pathosig.report.page import Block, Cell, Note, Number, Section, Table
 from pathosig.report.rendering import without_empty
@@ -86,7 +87,7 @@ def _null(result: _Result, title: str) -> list[Block]:
         ["Apparent C, observed", _c(result, "observed_c"), "", "" if p is None else f"rank p = {p:.3f}"],
     ]
     note = (
-        f"{plural(n, 'permutation')} of outcome within cohort and site; Monte-Carlo intervals." if n else ""
+        f"{counted(n, 'permutation')} of outcome within cohort and site; Monte-Carlo intervals." if n else ""
     )
     return [
         Note(title="Null:", text=words.get(verdict, verdict), level=level),  # type: ignore[arg-type]
@@ -109,7 +110,7 @@ def _optimism(result: _Result, title: str) -> list[Block]:
     ]
     refits = count_at(result, "codebook_refit.resamples")
     if refits:
-        first = f"Codebook refitted on {plural(refits, 'resample')}: C, out of bag"
+        first = f"Codebook refitted on {counted(refits, 'resample')}: C, out of bag"
         refit_error = _error(result, "codebook_refit.monte_carlo_se")
         rows += [
             [first, _c(result, "codebook_refit.out_of_bag_c"), refit_error, ""],
@@ -122,7 +123,7 @@ def _optimism(result: _Result, title: str) -> list[Block]:
         rows.append(
             ["Codebook refitted in the resamples", text_at(result, "codebook_refit") or "not done", "", ""]
         )
-    note = f"{plural(count_at(result, 'resamples'), 'resample')} of patients: {text_at(result, 'what')}."
+    note = f"{counted(count_at(result, 'resamples'), 'resample')} of patients: {text_at(result, 'what')}."
     return [_table(title, rows, note)]
 
 
@@ -136,7 +137,7 @@ def _site(result: _Result, title: str) -> list[Block]:
         ["C of the site alone", _c(result, "site_only_c"), "", "0.50 if sites do not differ"],
         ["Site predicted from the profile", _percent(result, "site_predictability.accuracy"), "", chance],
     ]
-    return [_table(title, rows, f"{plural(count_at(result, 'sites'), 'site')}.")]
+    return [_table(title, rows, f"{counted(count_at(result, 'sites'), 'site')}.")]
 
 
 def _depth(result: _Result, title: str) -> list[Block]:
@@ -152,7 +153,7 @@ def _depth(result: _Result, title: str) -> list[Block]:
         for d in rows_at(result, "depths")
     ]
     columns = ["Tiles", "Patients", "ICC", "Bias", "Risk group changes", "Monte-Carlo error"]
-    draws = plural(count_at(result, "draws"), "draw")
+    draws = counted(count_at(result, "draws"), "draw")
     note = f"{draws} of so many tiles, against the score from all tiles of the patient."
     out: list[Block] = [without_empty(Table(caption=title, columns=columns, rows=rows, note=note))]
     tiles: list[list[Cell]] = [

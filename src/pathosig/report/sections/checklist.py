@@ -123,7 +123,7 @@ def checklist_section(sections: Sequence[Section], places: Mapping[str, str]) ->
         table = Checklist(items=checked, caption=f"{name}: all {len(items)} items")
         blocks += folded(f"{name}, item by item", [table], small=f"{met} of {len(items)} met here")
     met = sum(not i.missing for i in checks)
-    lead = f"{met} of {len(checks)} items are met in this report; the others carry the reason."
+    lead = f"{met} of {len(checks)} items {'is' if met == 1 else 'are'} met in this report; the others carry the reason."
     return Section(id="checklist", title="Reporting checklist", blocks=blocks, lead=lead)
 
 

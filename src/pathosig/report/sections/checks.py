@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathosig.core.words import counted
 from pathosig.figures.instability import instability_plot
 from pathosig.figures.performance import effect_curve_plot
 from pathosig.figures.results import floats, known, p_of
@@ -18,7 +19,6 @@ from pathosig.report.cells import (
     number_text,
     numbered,
     per_cent,
-    plural,
     rounded,
     time_text,
 )
@@ -157,7 +157,7 @@ def sample_size_section(material: Material) -> Section | None:
         Table(caption="Sample size for a prediction model", columns=columns, rows=rows, note=note)
     ]
     blocks += _small_study(material)
-    lead = f"Discovery had {plural(size.n, 'patient')} and {plural(size.events, 'event')}."
+    lead = f"Discovery had {counted(size.n, 'patient')} and {counted(size.events, 'event')}."
     return Section(id="sample-size", title="Sample size", blocks=blocks, lead=lead)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 
+from pathosig.core.words import counted
 from pathosig.figures.cores import PatientCores, cores_plot, score_limits
-from pathosig.report.cells import plural
 from pathosig.report.images import picture
 from pathosig.report.material import CoreScore, Material, cohort_title
 from pathosig.report.page import Block, Cell, Section, Table, folded
@@ -107,7 +107,7 @@ def _tables(material: Material, cores: dict[str, list[CoreScore]]) -> list[Block
     ):
         if patients:
             table = Table(caption=title, columns=columns, rows=[row for rows in patients for row in rows])
-            blocks += folded(title, [table], small=plural(len(patients), "patient"))
+            blocks += folded(title, [table], small=counted(len(patients), "patient"))
     return blocks
 
 

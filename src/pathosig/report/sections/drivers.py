@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from pathosig.core.words import counted
 from pathosig.figures.palette import HIGH, LOW, MUTED
 from pathosig.report.cells import (
     feature_name,
@@ -12,7 +13,6 @@ from pathosig.report.cells import (
     listed,
     number_text,
     palette_of,
-    plural,
     rounded,
 )
 from pathosig.report.coarse import coarse_summary
@@ -60,7 +60,7 @@ def drivers_section(material: Material) -> Section | None:
     left = len(material.terms) - len(grid.cards)
     if left > 0:
         blocks.append(
-            Note(text=f"{plural(left, 'feature')} with smaller effects are listed with the equation.")
+            Note(text=f"{counted(left, 'feature')} with smaller effects are listed with the equation.")
         )
     nested = [d for d in drivers_of(material) if d.inside]
     if nested:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pathosig.core.words import counted
 from pathosig.figures.equation import Term as DrawnTerm
 from pathosig.figures.equation import equation_figure
 from pathosig.report.cells import (
@@ -82,7 +83,9 @@ def signature_section(material: Material) -> Section:
 def _facts(frozen: FrozenScore) -> list[tuple[str, str]]:
     short = len(frozen.terms) <= MOST_TERMS
     written = (
-        equation_text(frozen) if short else f"{len(frozen.terms)} terms: signature/signature.json, equation"
+        equation_text(frozen)
+        if short
+        else f"{counted(len(frozen.terms), 'term')}: signature/signature.json, equation"
     )
     scale = SCALES.get(frozen.scale, frozen.scale)
     return [

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from pathosig.core.words import counted
 from pathosig.figures.flow import FlowStep, flow_diagram
-from pathosig.report.cells import plural
 from pathosig.report.images import picture
 from pathosig.report.material import Material, cohort_title
 from pathosig.report.page import Block, Cell, Section, Table
@@ -107,33 +107,33 @@ def flow_steps(material: Material) -> tuple[list[FlowStep], list[FlowStep]]:
 def _given(material: Material) -> FlowStep:
     patients = 0 if material.patients is None else len(material.patients)
     kinds = Counter(s.kind for s in material.slides)
-    lines = [plural(patients, "patient")]
+    lines = [counted(patients, "patient")]
     if kinds["wsi"]:
-        lines.append(plural(kinds["wsi"], "slide"))
+        lines.append(counted(kinds["wsi"], "slide"))
     if kinds["core"]:
-        lines.append(plural(kinds["core"], "tissue-microarray core"))
+        lines.append(counted(kinds["core"], "tissue-microarray core"))
     if not material.slides:
         lines.append("outside feature table, no slides")
     return FlowStep(title="Given", lines=lines)
 
 
 def _with_losses(step: FlowStep, records: Sequence[Record], stage: str) -> FlowStep:
-    lost = [f"{plural(n, 'slide')} failed: {code}" for code, n in sorted(failures(records).items())]
+    lost = [f"{counted(n, 'slide')} failed: {code}" for code, n in sorted(failures(records).items())]
     empty = sum(r.status == "empty" for r in records)
     if empty:
         what = {"tissue": "without tissue", "tiles": "without a usable tile"}.get(stage, "empty")
-        lost.append(f"{plural(empty, 'slide')} {what}")
+        lost.append(f"{counted(empty, 'slide')} {what}")
     return FlowStep(title=step.title, lines=step.lines, excluded=[*step.excluded, *lost])
 
 
 def _stage_step(stage: str, title: str, records: Sequence[Record]) -> FlowStep:
     good = [r for r in records if r.status == "ok"]
-    lines = [plural(len(good), "slide")]
+    lines = [counted(len(good), "slide")]
     excluded: list[str] = []
     if stage == "tiles":
-        lines.append(f"{tile_total(good):,} tiles kept")
+        lines.append(f"{counted(tile_total(good), 'tile')} kept")
         reasons = excluded_tiles(records)
-        excluded = [f"{plural(n, 'tile')}: {reason_text(k)}" for k, n in reasons.most_common()]
+        excluded = [f"{counted(n, 'tile')}: {reason_text(k)}" for k, n in reasons.most_common()]
     return FlowStep(title=title, lines=lines, excluded=excluded)
 
 
@@ -141,16 +141,16 @@ def _profiles(material: Material) -> FlowStep:
     table = material.profiles.patients
     n = 0 if table is None else len(table)
     lines = [
-        plural(n, "patient"),
-        plural(material.profiles.k, "HPC") if material.profiles.k else "features from outside",
+        counted(n, "patient"),
+        counted(material.profiles.k, "HPC") if material.profiles.k else "features from outside",
     ]
     groups = Counter(r.group for r in material.scores)
     lost = (
-        [f"{plural(groups['not assessable'], 'patient')} not assessable"] if groups["not assessable"] else []
+        [f"{counted(groups['not assessable'], 'patient')} not assessable"] if groups["not assessable"] else []
     )
     without = 0 if material.patients is None else len(material.patients) - n
     if without > 0:
-        lost.insert(0, f"{plural(without, 'patient')} without a profile")
+        lost.insert(0, f"{counted(without, 'patient')} without a profile")
     return FlowStep(title="Profiles", lines=lines, excluded=lost)
 
 
@@ -159,10 +159,10 @@ def _arms(material: Material) -> list[FlowStep]:
     for cohort in material.cohorts:
         lines = []
         if material.patients is not None:
-            lines.append(plural(int((material.patients["cohort"] == cohort).sum()), "patient"))
+            lines.append(counted(int((material.patients["cohort"] == cohort).sum()), "patient"))
         for endpoint in material.endpoints:
             n, events = material.events.get((cohort, endpoint), (0, 0))
-            lines.append(f"{endpoint.upper()}: {plural(events, 'event')} in {n:,}")
+            lines.append(f"{endpoint.upper()}: {counted(events, 'event')} in {n:,}")
         arms.append(FlowStep(title=cohort_title(cohort), lines=lines))
     return arms
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pathosig.core.words import counted
 from pathosig.figures.palette import HIGH, LOW
-from pathosig.report.cells import feature_name, feature_title, listed, number_text, palette_of, plural
+from pathosig.report.cells import feature_name, feature_title, listed, number_text, palette_of
 from pathosig.report.coarse import CoarseGroup, coarse_summary
 from pathosig.report.drivers import discovery_values, typical_tiles
 from pathosig.report.material import Material, Term
@@ -62,7 +63,7 @@ def _rest(groups: list[CoarseGroup]) -> str:
     share = 100 * sum(g.proportion for g in groups)
     verb = "moves" if len(groups) == 1 else "move"
     return (
-        f"The other {plural(len(groups), 'group')} ({share:.0f}% of the tissue) {verb} the score by less than "
+        f"The other {counted(len(groups), 'group')} ({share:.0f}% of the tissue) {verb} the score by less than "
         f"{number_text(SMALL, 1)} SD{'' if len(groups) == 1 else ' each'}."
     )
 
@@ -83,21 +84,21 @@ def stable_sentence(material: Material) -> str:
     if not stable:
         return (
             "No single feature is stable over half-samples of the discovery patients: the score adds up "
-            f"{plural(others, 'coarse group')} of the tissue."
+            f"{counted(others, 'coarse group')} of the tissue."
         )
     lowest = 100 * min(frozen.stable[t.feature] for t in stable)
     names = listed([feature_name(t.feature) for t in stable])
     verb = "return" if len(stable) > 1 else "returns"
     text = (
-        f"{plural(len(stable), 'stable feature')} of the signature ({names}; see the chapter on tissue) {verb} in at least "
+        f"{counted(len(stable), 'stable feature')} of the signature ({names}; see the chapter on tissue) {verb} in at least "
         f"{lowest:.0f}% of half-samples of the discovery patients"
     )
     r = _correlation(material, stable, frozen.terms)
     shown = "above 0.99" if r > 0.99 else number_text(r)
     if r > ALMOST_THE_SAME:
-        without = f"without the other {plural(others, 'term')} the score would be almost the same"
+        without = f"without the other {counted(others, 'term')} the score would be almost the same"
         return f"{text}; {without} (correlation {shown})."
-    return f"{text}; {plural(others, 'smaller term')} of coarse groups complete the score (correlation without them {shown})."
+    return f"{text}; {counted(others, 'smaller term')} of coarse groups complete the score (correlation without them {shown})."
 
 
 def _correlation(material: Material, some: Sequence[Term], terms: Sequence[Term]) -> float:

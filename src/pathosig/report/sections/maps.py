@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from pathosig.core.words import counted
 from pathosig.figures.slides import RiskScale, SlideMap, slide_map
 from pathosig.figures.style import hpc_name
 from pathosig.report.cells import group_palette_of, group_title, number_text, palette_of
@@ -42,7 +43,7 @@ def maps_section(material: Material, *, at_most: int) -> Section | None:
         alt = f"Slide {item.slide_id}: {what}"
         drawn.append(replace(picture(f"map_{number:02d}", figure, caption, alt=alt), slide=item.slide_id))
     blocks = drawn[:1] + drawn[1:][-1:]
-    blocks += folded("Slides between them, by score", drawn[1:-1], small=f"{len(drawn[1:-1])} slides")
+    blocks += folded("Slides between them, by score", drawn[1:-1], small=counted(len(drawn[1:-1]), "slide"))
     lead = (
         f"{len(steps)} of {len(usable)} slides are shown; those with the lowest and the highest score are open. Similar HPCs have "
         "similar hues, and a coarse group has the hue of its HPCs."

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathosig.core.words import counted
 from pathosig.encoder.zoo import note_on
 from pathosig.figures.titles import cohort_title, endpoint_title, selection_words
-from pathosig.report.cells import listed, plural, units_of
+from pathosig.report.cells import listed, units_of
 from pathosig.report.material import Material
 from pathosig.report.page import Section, Text
 
@@ -35,7 +36,7 @@ def _tissue(material: Material) -> list[str]:
     if phenotypes is None:
         count = 0 if material.profiles.patients is None else material.profiles.patients.shape[1] - 3
         return [
-            f"Profiles were {plural(count, 'feature')} from an outside table, z-scored by rules fitted in discovery."
+            f"Profiles were {counted(count, 'feature')} from an outside table, z-scored by rules fitted in discovery."
         ]
     out = []
     size, mpp = _setting(material, "tiles", "size_px"), _setting(material, "tiles", "mpp")
@@ -65,7 +66,7 @@ def _signature(material: Material) -> list[str]:
     if score is None:
         return []
     how = _chosen(material)
-    text = f"A Cox model of {endpoint_title(score.endpoint).lower()} was built in discovery from {plural(len(score.terms), 'feature')}"
+    text = f"A Cox model of {endpoint_title(score.endpoint).lower()} was built in discovery from {counted(len(score.terms), 'feature')}"
     text += f" chosen by {selection_words(how, units_of(material))}" if how else ""
     return [
         f"{text}; the score and its cut-off ({score.cutoff_rule}) were frozen before any validation cohort was read."

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pathosig.core.words import counted
 from pathosig.figures.equation import round_values
 from pathosig.figures.nomogram import NomogramScale, RiskMarks, nomogram_figure
 from pathosig.figures.results import known
 from pathosig.figures.style import p_text
 from pathosig.figures.titles import endpoint_title, sentence_case, variable_title, words_of
-from pathosig.report.cells import listed, number_text, plural, ratio_cell
+from pathosig.report.cells import listed, number_text, ratio_cell
 from pathosig.report.images import picture
 from pathosig.report.material import Material
 from pathosig.report.page import Block, Cell, Section, Table
@@ -78,7 +79,7 @@ def nomogram_section(material: Material) -> Section | None:
     blocks: list[Block] = [picture("nomogram", figure, caption), _effects(both)]
     lead = (
         f"{endpoint_title(model.endpoint)} from clinical variables and score together: a Cox model frozen in "
-        f"{plural(model.trained_on.n, 'discovery patient')} with {plural(model.trained_on.events, 'event')}."
+        f"{counted(model.trained_on.n, 'discovery patient')} with {counted(model.trained_on.events, 'event')}."
     )
     return Section(id="nomogram", title="With clinical variables", blocks=blocks, lead=lead)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathosig.core.words import counted
 from pathosig.figures.forest import ForestRow, forest_plot
 from pathosig.figures.outcomes import (
     StackedBar,
@@ -10,7 +11,7 @@ from pathosig.figures.outcomes import (
 )
 from pathosig.figures.results import floats, hr_row, km_data, known
 from pathosig.figures.titles import level_title, risk_label, sentence_case
-from pathosig.report.cells import analysis_name, estimate_cell, is_main, number_text, numbered, plural
+from pathosig.report.cells import analysis_name, estimate_cell, is_main, number_text, numbered
 from pathosig.report.images import picture
 from pathosig.report.material import Material
 from pathosig.report.page import Block, Cell, Note, Section, Table, folded
@@ -76,8 +77,8 @@ def _competing(analysis: Analysis, number: int) -> list[Block]:
         "Gray's test compares the groups."
     )
     text = (
-        f"{name}: {plural(risks.events, 'event')} and {plural(risks.competing_events, 'competing event')} in "
-        f"{plural(risks.n, 'patient')}. Cause-specific hazards describe what drives the event; Fine-Gray's subdistribution "
+        f"{name}: {counted(risks.events, 'event')} and {counted(risks.competing_events, 'competing event')} in "
+        f"{counted(risks.n, 'patient')}. Cause-specific hazards describe what drives the event; Fine-Gray's subdistribution "
         "hazard ratios describe the incidence above."
     )
     drawn = forest_plot(_model_rows(risks), title=name)

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pathosig.core.words import counted
 from pathosig.figures.heatmap import ClinicalBar, profile_heatmap
 from pathosig.figures.palette import leaf_order
-from pathosig.report.cells import MOST_ROWS, feature_name, feature_title, largest_first, palette_of, plural
+from pathosig.report.cells import MOST_ROWS, feature_name, feature_title, largest_first, palette_of
 from pathosig.report.images import picture
 from pathosig.report.material import Material, cohort_title
 from pathosig.report.page import Block, Note, Section, folded
@@ -52,7 +53,7 @@ def profiles_section(material: Material) -> Section | None:
         blocks.append(Note(text="No patient has a score, so profiles are not ordered by risk."))
     what = "features from an outside table" if outside else "proportions of HPCs that sum to one"
     slides = int(table["n_slides"].sum())
-    lead = f"{plural(len(table), 'patient')}; profiles are {what}, pooled over {plural(slides, 'slide or core').replace('slide or cores', 'slides and cores')}."
+    lead = f"{counted(len(table), 'patient')}; profiles are {what}, pooled over {counted(slides, 'slide or core').replace('slide or cores', 'slides and cores')}."
     return Section(id="profiles", title="Profiles", blocks=blocks, lead=lead)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathosig.core.words import counted
 from pathosig.figures.results import hr_text, km_data, known
 from pathosig.figures.style import estimate_text
 from pathosig.figures.titles import endpoint_title, prose
@@ -14,7 +15,6 @@ from pathosig.report.cells import (
     in_words,
     is_main,
     listed,
-    plural,
     why_uncertain,
 )
 from pathosig.report.images import km_pictures
@@ -110,8 +110,8 @@ def _smaller(other: SparseAlternative) -> str:
         return 'A smaller signature (selection = "tree") does not exist: no feature is selected without the coarse groups.'
     gains = listed([c.text() for c in other.cohorts])
     return (
-        f'A smaller signature is available: {plural(len(other.features), "feature")} (selection = "tree") instead of '
-        f"{plural(other.terms, 'term')}. What the larger one adds to its C-index: {gains}."
+        f'A smaller signature is available: {counted(len(other.features), "feature")} (selection = "tree") instead of '
+        f"{counted(other.terms, 'term')}. What the larger one adds to its C-index: {gains}."
     )
 
 
@@ -224,7 +224,7 @@ def _pooled(material: Material, endpoint: str) -> list[PooledEffect]:
 
 def _cells(analysis: Analysis) -> list[Number]:
     """One cohort's numbers; those of a handful of events, or with an interval without meaning, carry the reason."""
-    few = f"{plural(analysis.events, 'event')} only" if analysis.events < FEW_EVENTS else ""
+    few = f"{counted(analysis.events, 'event')} only" if analysis.events < FEW_EVENTS else ""
     effect, c, added = analysis.hr_sd, known(analysis.harrell_c), known(analysis.added_value)
     if isinstance(effect, HazardRatio):
         hr = Number(value=hr_text(effect), uncertain=why_uncertain(effect))

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pathosig.core.words import counted
 from pathosig.figures.slides import contact_sheet
-from pathosig.report.cells import plural
 from pathosig.report.images import picture
 from pathosig.report.material import Material, SlidePicture, cohort_title
 from pathosig.report.page import Block, Note, Section, folded
@@ -41,11 +41,13 @@ def tissue_section(material: Material) -> Section | None:
         )
         total = sum(s.cohort == cohort for s in material.slides)
         caption = (
-            f"{cohort_title(cohort)}: {len(items)} of {plural(total, 'slide')}, tissue outlined in green. A red frame "
+            f"{cohort_title(cohort)}: {len(items)} of {counted(total, 'slide')}, tissue outlined in green. A red frame "
             "marks slides that are empty, failed or carry a warning."
         )
         sheet = picture(f"tissue_{number}", figure, caption)
-        blocks += folded(f"{cohort_title(cohort)}: contact sheet", [sheet], small=plural(len(items), "slide"))
+        blocks += folded(
+            f"{cohort_title(cohort)}: contact sheet", [sheet], small=counted(len(items), "slide")
+        )
     return Section(id="tissue", title="Contact sheets", blocks=blocks)
 
 
@@ -68,7 +70,7 @@ def _small(overview: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _caption(material: Material, item: SlidePicture) -> str:
     text = item.slide_id if len(item.slide_id) <= 24 else item.slide_id[:22] + "…"
-    tiles = plural(len(item.x), "tile")
+    tiles = counted(len(item.x), "tile")
     for record in material.of("tissue"):
         if record.unit == item.slide_id and "area_um2" in record.summary:
             tiles = f"{float(record.summary['area_um2']) / 1e6:.1f} mm², {tiles}"

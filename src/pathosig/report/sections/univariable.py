@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
+from pathosig.core.words import counted
 from pathosig.figures.results import known
 from pathosig.figures.titles import selection_words
 from pathosig.figures.volcano import VolcanoPoint, volcano_plot
-from pathosig.report.cells import feature_name, feature_title, number_text, plural, ratio_cell, units_of
+from pathosig.report.cells import feature_name, feature_title, number_text, ratio_cell, units_of
 from pathosig.report.images import picture
 from pathosig.report.material import Candidate, Material
 from pathosig.report.page import Block, Cell, Facts, Section, Table
@@ -36,14 +37,14 @@ def univariable_section(material: Material) -> Section | None:
     )
     if hidden:
         caption += (
-            f" Not drawn: {plural(len(hidden), 'node')} that {'is' if len(hidden) == 1 else 'are'} the complement of a "
+            f" Not drawn: {counted(len(hidden), 'node')} that {'is' if len(hidden) == 1 else 'are'} the complement of a "
             "selected one and hence its mirror image."
         )
     figure = volcano_plot(points, title="Univariable screen")
     blocks: list[Block] = [picture("volcano", figure, caption, wide=False)]
     blocks += _selection(material)
     blocks.append(_table(material))
-    lead = f"{plural(len(rows), 'candidate')}, fixed before survival was read, in the discovery cohort."
+    lead = f"{counted(len(rows), 'candidate')}, fixed before survival was read, in the discovery cohort."
     test = None if material.results is None else known(material.results.candidates_test)
     lead += "" if test is None else f" {test.sentence()}"
     return Section(id="univariable", title="Univariable screen and selection", blocks=blocks, lead=lead)

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pathosig.core.errors import SlideError
+from pathosig.core.words import counted
 from pathosig.slides.backends.bounds import check_declared, check_decoded
 from pathosig.slides.backends.zarr_codecs import ShardIndex, chunks_of_shards, codec_names, index_of_shards
 
@@ -214,7 +215,7 @@ def _facts(path: Path) -> ZarrFacts:
         raise _refuse(path, "has no colour axis; expected RGB (an axis c of length 3).", "E_PHOTOMETRIC")
     datasets = multiscale["datasets"]
     if not 1 <= len(datasets) <= _MAX_LEVELS:
-        raise _refuse(path, f"has {len(datasets)} levels.")
+        raise _refuse(path, f"has {counted(len(datasets), 'level')}.")
     common = _scale(multiscale, len(axes))
     levels = []
     for dataset in datasets:
