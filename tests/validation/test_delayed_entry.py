@@ -119,7 +119,7 @@ def test_the_column_of_entry_is_read_and_times_that_were_never_at_risk_are_refus
     with pytest.raises(InputError, match="1 patient enters .* no earlier .* B") as caught:
         survival_frame([rows[0], rows[1] | {"start": "8"}], endpoint(entry="start"))
     assert caught.value.code == "E_TIME"
-    with pytest.raises(InputError, match="not times"):
+    with pytest.raises(InputError, match="1 value that is not a time"):
         survival_frame([rows[0] | {"start": ""}], endpoint(entry="start"))
     with pytest.raises(InputError, match="needs column begun"):
         survival_frame(rows, endpoint(entry="begun"))
