@@ -119,6 +119,35 @@ def test_excel_shows_ids_with_zeros_dates_and_merged_headers(tmp_path):
     }
 
 
+def test_a_merged_group_is_added_only_to_names_that_need_it(tmp_path):
+    def change(book, sheet):
+        for area in ("A1:B1", "C1:E1", "F1:G1", "H1:I1", "J1:K1"):
+            sheet.merge_cells(area)
+
+    groups = ["Patient", None, "Klinik", None, None, "OS", None, "DFS", None, "Follow-up", None]
+    names = [
+        "Pat.-Nr.",
+        "Standort",
+        "Alter",
+        "Geschlecht",
+        "LDH (U/l)",
+        "months",
+        "status",
+        "months",
+        "status",
+        "date",
+        "CRP",
+    ]
+    path = workbook(
+        tmp_path,
+        [groups, names, ["01", "Nord", 61, "m", 250.5, 3.5, 1, 2, 1, dt.datetime(2015, 3, 1), 4]],
+        change,
+    )
+    assert list(cells(path)) == [
+        *names[:5], "OS months", "OS status", "DFS months", "DFS status", "Follow-up date", "CRP",
+    ]  # fmt: skip
+
+
 def test_of_several_sheets_the_one_with_data_is_read_or_the_user_is_asked(tmp_path):
     def charts(book, sheet):
         book.create_chartsheet("chart")

@@ -7,9 +7,20 @@ from dataclasses import dataclass, field
 from pathosig.core.errors import InputError
 from pathosig.core.numbers import plain_number
 from pathosig.core.tables import refuse_repeated
-from pathosig.core.words import counted, covariate_of, phrase, senses
+from pathosig.core.words import (
+    counted,
+    covariate_of,
+    endpoint_of,
+    is_subgroup,
+    is_treatment,
+    phrase,
+    senses,
+)
 
 _LOOKED_AT = 40
+_VAGUE = frozenset({"days", "weeks", "months", "years", "time", "to", "date", "event", "censor", "free"})
+"""Senses of a name that does not say of what it is the time, the date or the event."""
+
 _SUMMARY = frozenset(
     [
         "total",
@@ -205,13 +216,25 @@ def _header(grid: Grid, at: int, notes: list[str]) -> tuple[list[str], int]:
         plain_number(c) is not None for c in below
     ):
         return top, at + 1
-    names = []
-    for j in range(width):
-        group = grouped.get(j) or (top[j] if j < len(top) else "")
-        own = below[j] if j < len(below) else ""
-        names.append(own if not group or phrase(group) in phrase(own) else f"{group} {own}".strip())
+    groups = [grouped.get(j) or (top[j] if j < len(top) else "") for j in range(width)]
     notes.append("a header of two rows with merged cells is joined into one")
-    return names, at + 2
+    return _joined(groups, below + [""] * (width - len(below))), at + 2
+
+
+def _joined(groups: list[str], names: list[str]) -> list[str]:
+    """Names with the group above them where they need it: they are repeated or vague, or belong to an endpoint in the group."""
+    repeated = {name for name in names if sum(phrase(name) == phrase(other) for other in names) > 1}
+    out = []
+    for group, name in zip(groups, names, strict=True):
+        meaning = senses(name)
+        is_covariate = covariate_of(name) is not None or is_treatment(name) or is_subgroup(name)
+        is_of_endpoint = bool(meaning) and endpoint_of(group) is not None and endpoint_of(name) is None
+        is_clear = is_covariate or (
+            not is_of_endpoint and (bool(meaning - _VAGUE) or not meaning) and len(phrase(name)) > 2
+        )
+        alone = not group or phrase(group) in phrase(name) or (is_clear and name not in repeated)
+        out.append(name if alone else f"{group} {name}".strip())
+    return out
 
 
 def _above(grid: Grid, at: int, top: list[str], width: int, notes: list[str]) -> list[str]:
@@ -223,12 +246,7 @@ def _above(grid: Grid, at: int, top: list[str], width: int, notes: list[str]) ->
     if not spans or (len(set(spans.values())) < 2 and len(spans) + 1 >= sum(bool(c) for c in top)):
         return top
     notes.append("a header of two rows with merged cells is joined into one")
-    return [
-        name
-        if not (group := spans.get(j) or groups[j]) or phrase(group) in phrase(name)
-        else f"{group} {name}".strip()
-        for j, name in enumerate(top)
-    ]
+    return _joined([spans.get(j) or groups[j] for j in range(len(top))], top)
 
 
 def _filled_down(grid: Grid, below: int) -> int:

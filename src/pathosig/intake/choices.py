@@ -260,7 +260,7 @@ def codings(values: Sequence[str]) -> dict[str, dict[str, int]]:
     Raises
     ------
     ConfigError
-        If a value is not given 0 or 1, or is given both.
+        If a value is not given 0 or 1, still has the ? of a question, or is given both.
 
     Examples
     --------
@@ -276,6 +276,11 @@ def codings(values: Sequence[str]) -> dict[str, dict[str, int]]:
         for pair in _pairs(pairs):
             value, _, code = pair.rpartition("=")
             value, code = value.strip().strip("'\""), code.strip()
+            if code == "?":
+                raise ConfigError(
+                    f"--event-values {text!r}: replace the ? of {value!r} by 1 (the event happened) or 0 (it did not), or leave the "
+                    f"value out and add --missing {shlex.quote(value)}."
+                )
             if code not in ("0", "1") or not value:
                 raise ConfigError(
                     f"--event-values {text!r}: {pair!r}; expected ENDPOINT:VALUE=1,VALUE=0 such as os:Dead=1,Alive=0."
@@ -287,12 +292,12 @@ def codings(values: Sequence[str]) -> dict[str, dict[str, int]]:
 
 
 def _pairs(text: str) -> list[str]:
-    """Split at commas that follow ``=0`` or ``=1``; other commas are part of a value."""
+    """Split at commas that follow ``=0``, ``=1`` or ``=?``; other commas are part of a value."""
     out: list[str] = []
     held = ""
     for piece in text.split(","):
         held = f"{held},{piece}" if held else piece
-        if held.rstrip().endswith(("=0", "=1")):
+        if held.rstrip().endswith(("=0", "=1", "=?")):
             out.append(held)
             held = ""
     return [*out, held] if held.strip() else out

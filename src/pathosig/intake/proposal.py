@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -77,6 +78,13 @@ class Proposal:
         out += [(f"endpoint {o.name}", sentence(o)) for o in self.endpoints]
         if self.cohorts is not None:
             out += [("cohort", line) for line in self.cohort_lines()]
+        if self.site and self.cohorts is not None and self.cohorts.column is None:
+            out.append(
+                (
+                    "",
+                    f"to make each value of {self.site!r} a cohort: --cohort {shlex.quote(self.site)} --discovery VALUE",
+                )
+            )
         out.append(("site", f"column {self.site!r}" if self.site else "none"))
         out += [("covariate", f"{c.column!r}: {c.to_text()}") for c in self.covariates] or [
             ("covariates", "none")
