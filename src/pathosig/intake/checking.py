@@ -24,6 +24,8 @@ from pathosig.intake.plausibility import implausible_times
 from pathosig.intake.slide_checks import SlideCheck, check_slide, losses, patients_of_arrays
 
 _SHOWN = 5
+_ENOUGH_EVENTS = 20
+"""Events of the discovery cohort below which there is a warning: twice what stability selection needs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -287,6 +289,11 @@ def _check_endpoints(study: Study, rows: Sequence[Mapping[str, str]], notes: _No
             notes.warnings.append(
                 f"W_EVENTS {name}: {counted(events[discovery], 'event')} in {discovery}; no model can be fitted "
                 "(`run` will end with exit 5 and a descriptive report)"
+            )
+        elif is_primary and events[discovery] < _ENOUGH_EVENTS:
+            notes.warnings.append(
+                f"W_EVENTS {name}: {events[discovery]} events in {discovery}; with fewer than 10 in patients with enough tissue "
+                "no HPC is selected, and a signature from so few is rarely confirmed"
             )
         elif is_primary and len(frame) >= _SHOWN and bool(frame["event"].all()):
             notes.warnings.append(f"W_EVENTS {name}: every patient has the event; is its coding right?")
