@@ -107,6 +107,8 @@ class TestStudy:
         assert f"≤ {cut:.3g}" in feature
         assert f"&gt; {cut:.3g}" in feature
         assert "Stage" in svg_bytes(study.km("stage", endpoint="dfs")).decode()
+        with pytest.raises(ConfigError, match="did you mean 'hpc_00'"):
+            study.km("hpc_0")
         with pytest.raises(ConfigError, match="no feature or variable 'nonsense'"):
             study.km("nonsense")
         with pytest.raises(ConfigError, match="no cohort 'x'"):

@@ -36,6 +36,7 @@ from pathosig.report.sections.findings import gravest_first, grouped
 from pathosig.report.sections.methods import methods_section
 from pathosig.report.sections.outcomes import outcomes_section
 from pathosig.report.sections.performance import auc_horizons, performance_section
+from pathosig.report.sections.profiles import profiles_section
 from pathosig.report.sections.summary import summary_section
 from pathosig.report.spec import ReportSpec
 from pathosig.validation.analysis import Analysis, RestrictedMeans, SubgroupLevel
@@ -43,7 +44,7 @@ from pathosig.validation.results import Roles, read_results
 from pathosig.validation.sparse import SparseAlternative
 from pathosig.validation.table1_values import Table1, Table1Cell, Table1Row
 from pathosig.validation.values import Estimate, Finding, HazardRatio, NotEstimable
-from pathosig.validation.verdict import internal_verdict
+from pathosig.validation.verdict import internal_verdict, nothing_found
 
 GONE = NotEstimable(reason="three patients are too few")
 PARTS = sorted(f.name for f in dataclasses.fields(Analysis) if "NotEstimable" in str(f.type))
@@ -189,6 +190,17 @@ def test_a_cross_validation_that_selected_nothing_is_said_on_top(internal):
     assert (name, others) == ("Discovery", [])
     assert {c.uncertain for c in cells[1:3]} == {"nothing was selected in any fold"}
     assert internal_section(nothing).blocks[0].title == "Nothing found."
+
+
+def test_a_study_without_a_signature_says_so_and_promises_no_scores(internal):
+    material = read_material(internal, ReportSpec())
+    empty = dataclasses.replace(
+        with_results(material, verdicts=(nothing_found("os", "9 events; at least 10 are needed"),)), scores=()
+    )
+    line = next(b for b in summary_section(empty).blocks if isinstance(b, Verdicts)).lines[0]
+    assert line.word == "No signature"
+    assert "9 events" in line.sentence
+    assert "slides and cores" not in profiles_section(empty).lead
 
 
 def test_results_of_another_version_are_named_instead_of_a_missing_validation(internal):

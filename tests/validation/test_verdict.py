@@ -71,7 +71,7 @@ def test_the_rule_of_cross_validation(c, lower, upper, empty, verdict):
 def test_without_a_signature_the_verdict_says_why():
     assert (
         nothing_found("os", "no candidate was selected.").sentence
-        == "Nothing found: no candidate was selected."
+        == "No signature: no candidate was selected."
     )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import collections
+import difflib
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -160,8 +162,16 @@ class Study(core.Study):
             if by in table.columns:
                 return table.set_index("patient_id")[by]
             looked += [str(c) for c in table.columns]
+        if by in ("group", "score"):
+            raise ConfigError(
+                f"no {by}, because the study has no signature: `pathosig status` says why. Patients can be divided by a feature "
+                "or variable instead, such as km('hpc_00')."
+            )
+        padded = re.sub(r"(?<=_)(\d)$", r"0\1", by)  # hpc_1 means hpc_01
+        near = [padded] if padded in looked else difflib.get_close_matches(by, looked, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
         raise ConfigError(
-            f"no feature or variable {by!r}; there are {', '.join(sorted(set(looked))[:12])} ..."
+            f"no feature or variable {by!r}; {hint}There are {', '.join(sorted(set(looked))[:12])} ..."
         )
 
     def _labels(self, values: pd.Series) -> pd.Series:

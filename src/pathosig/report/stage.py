@@ -15,7 +15,7 @@ from pathosig.report.reading import inputs_of, read_material, upstream_of
 from pathosig.report.spec import ReportSpec
 from pathosig.report.tables import paper_tables, table_csv, table_tex
 
-STAGE_VERSION = 16
+STAGE_VERSION = 17
 STAGE = Stage(name="report", version=STAGE_VERSION)
 UNIT = "_report"
 

@@ -137,7 +137,10 @@ def write_bundle(
         if name not in contents and name != Layout.encoder_weights:
             if name == Layout.signature and study.paths.selection.is_file():
                 reason = read_json(study.paths.selection).get("reason") or "no signature was selected"
-                raise NotEstimableError(f"bundle: {reason}", code="E_NO_SIGNATURE")
+                raise NotEstimableError(
+                    f"bundle: there is no signature: {reason} `--phenotypes-only` freezes encoder and phenotypes alone.",
+                    code="E_NO_SIGNATURE",
+                )
             needs = "phenotypes" if phenotypes_only else "slides, phenotypes and a signature"
             raise InputError(
                 f"bundle: {name} is missing. Run `pathosig run` first; a bundle needs {needs}.",

@@ -116,9 +116,9 @@ def nothing_found(endpoint: str, reason: str) -> Verdict:
     Examples
     --------
     >>> nothing_found("os", "no candidate varies").sentence
-    'Nothing found: no candidate varies.'
+    'No signature: no candidate varies.'
     """
-    sentence = f"Nothing found: {reason.rstrip('.')}."
+    sentence = f"No signature: {reason.rstrip('.')}."
     return Verdict(
         endpoint=endpoint,
         verdict="nothing found",

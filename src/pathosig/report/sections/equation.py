@@ -116,6 +116,9 @@ def _why_none(material: Material) -> str:
             return (
                 "; ".join(record.warnings) or "Nothing was selected: no HPC is associated with the endpoint."
             )
+        if "reason" in record.summary:
+            reason = str(record.summary["reason"])
+            return reason[:1].upper() + reason[1:]
     return "The signature stage has not run."
 
 

@@ -43,10 +43,15 @@ def maps_section(material: Material, *, at_most: int) -> Section | None:
         alt = f"Slide {item.slide_id}: {what}"
         drawn.append(replace(picture(f"map_{number:02d}", figure, caption, alt=alt), slide=item.slide_id))
     blocks = drawn[:1] + drawn[1:][-1:]
-    blocks += folded("Slides between them, by score", drawn[1:-1], small=counted(len(drawn[1:-1]), "slide"))
+    between, are_open = (
+        ("Slides between them, by score", "; those with the lowest and the highest score are open")
+        if scores
+        else ("More slides", "")
+    )
+    blocks += folded(between, drawn[1:-1], small=counted(len(drawn[1:-1]), "slide"))
     lead = (
-        f"{len(steps)} of {len(usable)} slides are shown; those with the lowest and the highest score are open. Similar HPCs have "
-        "similar hues, and a coarse group has the hue of its HPCs."
+        f"{len(steps)} of {len(usable)} slides are shown{are_open}. Similar HPCs have similar hues, and a coarse group has the hue of "
+        "its HPCs."
     )
     if material.signature is not None and material.signature.scale != "share":
         lead += " The score is not linear in the proportions, so contributions show direction and relative size only."

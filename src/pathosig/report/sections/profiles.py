@@ -53,7 +53,8 @@ def profiles_section(material: Material) -> Section | None:
         blocks.append(Note(text="No patient has a score, so profiles are not ordered by risk."))
     what = "features from an outside table" if outside else "proportions of HPCs that sum to one"
     slides = int(table["n_slides"].sum())
-    lead = f"{counted(len(table), 'patient')}; profiles are {what}, pooled over {counted(slides, 'slide or core').replace('slide or cores', 'slides and cores')}."
+    nouns = ("slide or core", "slides and cores") if material.of("tma") else ("slide", "slides")
+    lead = f"{counted(len(table), 'patient')}; profiles are {what}, pooled over {counted(slides, *nouns)}."
     return Section(id="profiles", title="Profiles", blocks=blocks, lead=lead)
 
 

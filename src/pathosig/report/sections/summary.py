@@ -141,7 +141,7 @@ def verdict_lines(material: Material) -> list[VerdictLine]:
             VerdictLine(
                 title=endpoint_title(v.endpoint) + (" (primary)" if v.primary and several else ""),
                 tone=TONES[v.verdict],  # type: ignore[arg-type]
-                word=WORDS[v.verdict],
+                word="No signature" if v.basis == "discovery" else WORDS[v.verdict],
                 sentence=_sentence(material, v),
                 columns=columns,
                 rows=rows,
