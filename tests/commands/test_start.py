@@ -52,6 +52,18 @@ def test_a_signal_at_any_moment_ends_the_program_with_its_code(root, number, cod
     assert ("run the same command again" in text) == (number == signal.SIGINT)
 
 
+def test_an_interrupt_in_the_middle_of_an_import_has_its_code_too(tmp_path):
+    """Imports execute generated code, such as that of dataclasses, and Python remembers an interrupt in it."""
+    (tmp_path / "interrupted.py").write_text(
+        "import atexit\nfrom pathosig.commands import cli\n"
+        "def stopped(*_):\n    exec('raise KeyboardInterrupt')\n"
+        "cli._run = stopped\natexit.register(print, 'cleaned up')\ncli.main(['doctor'])\n"
+    )
+    program = [sys.executable, "-m", "interrupted"]
+    done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (130, "cleaned up\n")
+
+
 def test_a_second_signal_does_not_wait_for_the_first(root):
     """A library may swallow the exception of the first one."""
     program = (

@@ -199,7 +199,7 @@ def test_a_study_without_a_signature_says_so_and_promises_no_scores(internal):
     )
     line = next(b for b in summary_section(empty).blocks if isinstance(b, Verdicts)).lines[0]
     assert line.word == "No signature"
-    assert "9 events" in line.sentence
+    assert line.sentence == "9 events; at least 10 are needed."
     assert "slides and cores" not in profiles_section(empty).lead
 
 

@@ -190,7 +190,7 @@ def test_a_link_in_place_of_a_member(members, tmp_path):
             info = zipfile.ZipInfo(name)
             info.external_attr = (stat.S_IFLNK | 0o777) << 16 if name == CARD else 0
             archive.writestr(info, b"/etc/passwd" if name == CARD else data)
-    refused(path, tmp_path, match="no plain file")
+    refused(path, tmp_path, match="not a plain file")
 
 
 def test_packed_members_are_refused_before_they_are_unpacked(members, tmp_path):
@@ -199,7 +199,7 @@ def test_packed_members_are_refused_before_they_are_unpacked(members, tmp_path):
         archive.writestr("manifest.json", manifest_of(bomb))
         for name, data in bomb.items():
             archive.writestr(name, data)
-    refused(tmp_path / "a.psig", tmp_path, match="no plain file")
+    refused(tmp_path / "a.psig", tmp_path, match="not a plain file")
 
 
 def test_a_member_larger_than_allowed(members, tmp_path):

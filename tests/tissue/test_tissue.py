@@ -296,10 +296,13 @@ def test_the_core_of_a_microarray_is_looked_at_without_its_full_resolution(tmp_p
 
     coarse, truth = scene(size=360)
     with tifffile.TiffWriter(tmp_path / "core.svs") as tiff:
-        for level, pixels in enumerate((np.full((1440, 1440, 3), 244, np.uint8), coarse)):
+        for said, pixels in {
+            "1440x1440": np.full((1440, 1440, 3), 244, np.uint8),
+            "1440x1440 -> 360x360": coarse,
+        }.items():
             tiff.write(
-                pixels, tile=(240, 240), photometric="rgb", compression="jpeg", subfiletype=int(level > 0),
-                metadata=None, description="Aperio Image Library v12.0.15\n1440x1440 JPEG/RGB Q=80|AppMag = 20|MPP = 0.5",
+                pixels, tile=(240, 240), photometric="rgb", compression="jpeg", subfiletype=int(">" in said),
+                metadata=None, description=f"Aperio Image Library v12.0.15\n{said} JPEG/RGB Q=80|AppMag = 20|MPP = 0.5",
             )  # fmt: skip
     (tmp_path / "slides.csv").write_text("slide_id,patient_id,path\nS1,P1,core.svs\n")
     (tmp_path / "patients.csv").write_text(

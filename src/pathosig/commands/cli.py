@@ -25,7 +25,7 @@ from pathosig.commands.terminal import paint
 from pathosig.core.errors import PathosigError, PathosigWarning
 from pathosig.core.extras import missing_extra
 from pathosig.core.records import to_json
-from pathosig.core.signals import STOPPED, wind_down_first
+from pathosig.core.signals import STOPPED, leave, wind_down_first
 
 _WARNED: set[str] = set()
 
@@ -56,7 +56,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
         code = 2
     except KeyboardInterrupt:
         sys.stderr.write(STOPPED)
-        code = 130
+        leave(130)
     except BrokenPipeError:
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

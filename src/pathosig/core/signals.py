@@ -5,6 +5,7 @@ Imports can take longer than a command itself; without a handler, Ctrl-C during 
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -43,3 +44,15 @@ def _end_now(number: int, frame: types.FrameType | None) -> NoReturn:
     if number == signal.SIGINT and sys.stderr is not None:
         os.write(sys.stderr.fileno(), STOPPED.encode())
     os._exit(128 + number)
+
+
+def leave(code: int) -> NoReturn:
+    """Clean up and end the program with this exit code.
+
+    After an interrupt inside `exec`, which imports call, `sys.exit` of ``python -m`` would end the program by the signal.
+    """
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    os._exit(code)

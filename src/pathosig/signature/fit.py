@@ -242,28 +242,29 @@ def assessable(training: TrainingSet, spec: SignatureSpec) -> TrainingSet:
     >>> len(assessable(TrainingSet.of(table, outcome), SignatureSpec(min_tiles=100)))
     2
     """
-    patients, tiles = training, None
+    patients = training
     if training.kind == "composition" and "n_tiles" in training.profiles:
-        tiles = training.profiles["n_tiles"]
-        patients = training.take((tiles >= spec.min_tiles).to_numpy())
+        patients = training.take((training.profiles["n_tiles"] >= spec.min_tiles).to_numpy())
     events = int(patients.event.sum())
     if events < _FEWEST_EVENTS:
         message = (
             f"signature: endpoint {training.endpoint!r} has {counted(events, 'event')} among {len(patients)} assessable discovery "
-            f"patients; at least {_FEWEST_EVENTS} are needed.{_too_few_tiles(tiles, spec.min_tiles)} The descriptive report "
+            f"patients; at least {_FEWEST_EVENTS} are needed.{too_few_tiles(training, spec)} The descriptive report "
             "is written."
         )
         raise NotEstimableError(message, code="E_EVENTS")
     return patients
 
 
-def _too_few_tiles(tiles: pd.Series | None, min_tiles: int) -> str:
-    lost = int((tiles < min_tiles).sum()) if tiles is not None else 0
-    if tiles is None or not lost:
+def too_few_tiles(training: TrainingSet, spec: SignatureSpec) -> str:
+    """A sentence on the patients who have too few tiles to be scored, with advice; empty if there are none."""
+    tiles = training.profiles["n_tiles"] if "n_tiles" in training.profiles else pd.Series(dtype=float)
+    lost = int((tiles < spec.min_tiles).sum())
+    if training.kind != "composition" or not lost:
         return ""
     return (
-        f" {lost} of {len(tiles)} patients {'has' if lost == 1 else 'have'} fewer than {min_tiles} tiles (median {tiles.median():.0f}): "
-        "lower [signature] min_tiles in study.toml, or use smaller tiles."
+        f" {lost} of {len(tiles)} patients {'has' if lost == 1 else 'have'} fewer than {spec.min_tiles} tiles (median "
+        f"{tiles.median():.0f}): lower [signature] min_tiles in study.toml, or use smaller tiles."
     )
 
 

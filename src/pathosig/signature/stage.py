@@ -15,7 +15,7 @@ from pathosig.core.study import Study
 from pathosig.core.tables import write_csv_rows
 from pathosig.core.units import Execution, Job, Outcome, Stage, StageReport, Unit
 from pathosig.profiles.reading import Profiles, read_profiles
-from pathosig.signature.fit import SignatureFit, fit_details
+from pathosig.signature.fit import SignatureFit, fit_details, too_few_tiles
 from pathosig.signature.model import NOT_ASSESSABLE, Signature
 from pathosig.signature.reading import (
     FIT,
@@ -29,7 +29,7 @@ from pathosig.signature.reading import (
 from pathosig.signature.scores import core_table, score_table
 from pathosig.signature.spec import SignatureSpec
 
-STAGE_VERSION = 10
+STAGE_VERSION = 11
 STAGE = Stage(name="signature", version=STAGE_VERSION)
 _SCORED = (Layout.scores, Layout.core_scores, Layout.core_agreement)
 _OUTPUTS = {Layout.signature, Layout.benchmark, Layout.univariate, *_SCORED}
@@ -131,7 +131,8 @@ def _fit(job: Job) -> Outcome:
             if fit.signature is None:
                 reason, code = fit.reason, "E_NO_SIGNATURE"
         except NotEstimableError as error:
-            reason, code = str(error), error.code
+            hint = too_few_tiles(training, spec)
+            reason, code = str(error) if hint in str(error) else f"{error}{hint}", error.code
     notes = [w.message for w in caught if isinstance(w.message, PathosigWarning)]
     for note in notes:
         warnings.warn(note, stacklevel=2)

@@ -37,7 +37,7 @@ from pathosig.validation.spec import ValidateSpec
 from pathosig.validation.tidy import tidy_tables
 from pathosig.validation.values import Concordance, Estimate, Finding, HazardRatio, NotEstimable, attempt
 
-STAGE_VERSION = 17
+STAGE_VERSION = 18
 STAGE = Stage(name="validate", version=STAGE_VERSION)
 UNIT = "_validate"
 

@@ -50,6 +50,7 @@ WORDS = {
     "not shown": "Not shown",
     "nothing found": "Nothing found",
 }
+NO_SIGNATURE = "No signature"
 TONES = {"holds": "good", "uncertain": "unsure", "not shown": "bad", "nothing found": "none"}
 
 
@@ -141,7 +142,7 @@ def verdict_lines(material: Material) -> list[VerdictLine]:
             VerdictLine(
                 title=endpoint_title(v.endpoint) + (" (primary)" if v.primary and several else ""),
                 tone=TONES[v.verdict],  # type: ignore[arg-type]
-                word="No signature" if v.basis == "discovery" else WORDS[v.verdict],
+                word=NO_SIGNATURE if v.basis == "discovery" else WORDS[v.verdict],
                 sentence=_sentence(material, v),
                 columns=columns,
                 rows=rows,
@@ -175,7 +176,7 @@ def _sentence(material: Material, verdict: Verdict) -> str:
         sooner = "shorter" if "survival" in name else "earlier"
         return f"A higher score means {sooner} {name} in {where}."
     word, _, rest = verdict.sentence.partition(": ")
-    text = rest if rest and word in WORDS.values() else verdict.sentence
+    text = rest if rest and word in (*WORDS.values(), NO_SIGNATURE) else verdict.sentence
     text = text.replace(f" ({verdict.endpoint})", f", {name}").replace(
         f" on {verdict.endpoint}", f" on {name}"
     )
