@@ -249,23 +249,11 @@ def assessable(training: TrainingSet, spec: SignatureSpec) -> TrainingSet:
     if events < _FEWEST_EVENTS:
         message = (
             f"signature: endpoint {training.endpoint!r} has {counted(events, 'event')} among {len(patients)} assessable discovery "
-            f"patients; at least {_FEWEST_EVENTS} are needed.{too_few_tiles(training, spec)} The descriptive report "
+            f"patients; at least {_FEWEST_EVENTS} are needed.{training.without_tiles(spec.min_tiles)} The descriptive report "
             "is written."
         )
         raise NotEstimableError(message, code="E_EVENTS")
     return patients
-
-
-def too_few_tiles(training: TrainingSet, spec: SignatureSpec) -> str:
-    """A sentence on the patients who have too few tiles to be scored, with advice; empty if there are none."""
-    tiles = training.profiles["n_tiles"] if "n_tiles" in training.profiles else pd.Series(dtype=float)
-    lost = int((tiles < spec.min_tiles).sum())
-    if training.kind != "composition" or not lost:
-        return ""
-    return (
-        f" {lost} of {len(tiles)} patients {'has' if lost == 1 else 'have'} fewer than {spec.min_tiles} tiles (median "
-        f"{tiles.median():.0f}): lower [signature] min_tiles in study.toml, or use smaller tiles."
-    )
 
 
 def _univariate_table(x: np.ndarray, time: np.ndarray, event: np.ndarray, pool: Candidates) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from pathosig.core.study import Study
 from pathosig.core.tables import write_csv_rows
 from pathosig.core.units import Execution, Job, Outcome, Stage, StageReport, Unit
 from pathosig.profiles.reading import Profiles, read_profiles
-from pathosig.signature.fit import SignatureFit, fit_details, too_few_tiles
+from pathosig.signature.fit import SignatureFit, fit_details
 from pathosig.signature.model import NOT_ASSESSABLE, Signature
 from pathosig.signature.reading import (
     FIT,
@@ -131,7 +131,7 @@ def _fit(job: Job) -> Outcome:
             if fit.signature is None:
                 reason, code = fit.reason, "E_NO_SIGNATURE"
         except NotEstimableError as error:
-            hint = too_few_tiles(training, spec)
+            hint = training.without_tiles(spec.min_tiles)
             reason, code = str(error) if hint in str(error) else f"{error}{hint}", error.code
     notes = [w.message for w in caught if isinstance(w.message, PathosigWarning)]
     for note in notes:

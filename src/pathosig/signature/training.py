@@ -151,6 +151,17 @@ class TrainingSet:
             groups=None if self.groups is None else self.groups[rows],
         )
 
+    def without_tiles(self, min_tiles: int) -> str:
+        """A sentence on the patients who have too few tiles to be scored, with advice; empty if there are none."""
+        tiles = self.profiles["n_tiles"] if "n_tiles" in self.profiles else pd.Series(dtype=float)
+        lost = int((tiles < min_tiles).sum())
+        if self.kind != "composition" or not lost:
+            return ""
+        return (
+            f" {lost} of {len(tiles)} patients {'has' if lost == 1 else 'have'} fewer than {min_tiles} tiles (median "
+            f"{tiles.median():.0f}): lower [signature] min_tiles in study.toml, or use smaller tiles."
+        )
+
     def resampled(self, drawn: NDArray[np.int_]) -> Self:
         """Patients drawn with replacement: each repeat has its own id, and all repeats of a patient have the same label in `groups`."""
         names = [f"{p}#{i}" for i, p in enumerate(self.outcome["patient_id"].to_numpy()[drawn])]
