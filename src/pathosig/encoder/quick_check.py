@@ -7,6 +7,7 @@ import json
 import struct
 from pathlib import Path
 
+from pathosig.core.errors import PathosigError
 from pathosig.core.layout import Layout
 from pathosig.core.records import read_json
 from pathosig.encoder.graph_cache import Baked, is_kept
@@ -57,7 +58,7 @@ def is_ready(root: Path, size_px: int) -> bool:
         if not card.get("weights_file") or not is_kept(Baked.of_card(card), size_px):
             return False
         return state_digest(layout.encoder_weights) == str(card["weights_sha256"])
-    except (OSError, KeyError, TypeError, ValueError, struct.error):
+    except (PathosigError, OSError, KeyError, TypeError, ValueError, struct.error):
         return False
 
 

@@ -85,7 +85,7 @@ def validate_signature(
     >>> _ = build_signature(study, SignatureSpec(selection="ridge", bootstraps=0))
     >>> report = validate_signature(study, ValidateSpec(bootstraps=5, permutations=0, instability=0))
     >>> report.findings[0]
-    'Holds in 1 of 1 validation cohorts (os).'
+    'Holds in 1 of 1 validation cohort (os).'
     """
     spec = spec or study.spec(ValidateSpec)
     fitted = study.record("signature", FIT)
